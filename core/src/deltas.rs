@@ -1,0 +1,93 @@
+//! Deltas: what changed in an origin's history after a sequence. With none in it, the message is a heartbeat.
+//!
+//! ```text
+//! body    = issuer after head as-of chain config entries
+//! issuer  = u16 *OCTET              ; UTF-8, as in `iss`
+//! after   = u64                     ; the sequence that the first entry follows
+//! head    = u64                     ; the origin's newest sequence as of `as-of`
+//! as-of   = u64                     ; Unix milliseconds at the origin
+//! chain   = 32 OCTET                ; the history's fingerprint at `after`
+//! config  = 16 OCTET                ; the configuration's fingerprint as of `as-of`
+//! entries = u32 *( id change expires )
+//! id      = 16 OCTET
+//! change  = %x01 (revoke) / %x02 (reinstate)
+//! expires = u64                     ; Unix seconds
+//! ```
+
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+
+use crate::revocation::{self, Chain, Change, ConfigDigest, Delta, RevocationId};
+use crate::wire::{self, Body, MessageKind, WireError};
+
+/// Deltas of one message at most; an edge that is further behind asks again.
+pub const MAX_DELTAS: usize = 4096;
+/// Bytes of a message at most.
+pub const MAX_DELTAS_BYTES: usize = 1024 + MAX_DELTAS * ENTRY_BYTES;
+const ENTRY_BYTES: usize = RevocationId::LEN + 1 + 8;
+
+/// A message of deltas whose signature and form were checked.
+#[derive(Debug, Clone)]
+pub struct Deltas {
+    pub(crate) issuer: String,
+    pub(crate) after: u64,
+    pub(crate) head: u64,
+    pub(crate) as_of_ms: u64,
+    pub(crate) chain: Chain,
+    pub(crate) config_digest: ConfigDigest,
+    pub(crate) deltas: Vec<Delta>,
+}
+
+impl Deltas {
+    /// Reads a message that one of the pinned Ed25519 keys signed.
+    ///
+    /// # Errors
+    /// [`WireError`] for anything that is not exactly such a message.
+    pub fn decode(bytes: &[u8], pins: &[[u8; 32]]) -> Result<Self, WireError> {
+        if bytes.len() > MAX_DELTAS_BYTES {
+            return Err(WireError::Malformed("it is larger than any message of deltas may be"));
+        }
+        let mut body = Body::new(wire::open(bytes, MessageKind::Deltas, pins)?);
+        let issuer = body.text()?.to_string();
+        let after = body.u64()?;
+        let head = body.u64()?;
+        let as_of_ms = body.u64()?;
+        let chain = Chain::from_bytes(body.array()?);
+        let config_digest = ConfigDigest::from_bytes(body.array()?);
+        let extent = body.extent(ENTRY_BYTES)?;
+        let entries = read_entries(body.bytes(extent)?)?;
+        body.finish()?;
+        let last = after.checked_add(entries.len() as u64).filter(|&last| last <= head && head < u64::MAX);
+        if last.is_none() {
+            return Err(WireError::Malformed("its sequences do not fit together"));
+        }
+        let deltas = revocation::number(after, entries.into_iter());
+        Ok(Self { issuer, after, head, as_of_ms, chain, config_digest, deltas })
+    }
+
+    /// The origin's newest sequence as of [`as_of_ms`](Self::as_of_ms).
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// When the origin read its store, Unix milliseconds by its clock.
+    pub fn as_of_ms(&self) -> u64 {
+        self.as_of_ms
+    }
+
+    /// The entries, in order; none in a heartbeat.
+    pub fn entries(&self) -> &[Delta] {
+        &self.deltas
+    }
+}
+
+fn read_entries(bytes: &[u8]) -> Result<Vec<(RevocationId, Change, u64)>, WireError> {
+    let mut entries = Vec::with_capacity(bytes.len() / ENTRY_BYTES);
+    for entry in bytes.chunks_exact(ENTRY_BYTES) {
+        let mut entry = Body::new(entry);
+        let id = RevocationId::from_bytes(entry.array()?);
+        let change = Change::from_byte(entry.u8()?).ok_or(WireError::Malformed("a change is of no known kind"))?;
+        entries.push((id, change, entry.u64()?));
+    }
+    Ok(entries)
+}

@@ -1,0 +1,46 @@
+//! A blocked Bloom filter: one cache line tells "not revoked" for all but about one in a thousand ids. Its yes is only a
+//! question, settled by the exact list behind it.
+//!
+//! After Putze, Sanders, Singler: *Cache-, Hash- and Space-Efficient Bloom Filters* (2007). The ids are hashes already, so
+//! their bits are used as they are: the upper half chooses the block, seven groups of nine bits of the lower half the bits in it.
+
+use crate::revocation::RevocationId;
+
+/// Bytes of a block: a cache line.
+pub(crate) const BLOCK_BYTES: usize = 64;
+/// Bits set for an id.
+const PROBES: u32 = 7;
+/// Ids for each block when a filter is built: 16 bits for each id.
+#[cfg(feature = "build")]
+const IDS_PER_BLOCK: usize = 32;
+
+/// Whether `blocks` (a multiple of 64 bytes) may hold `id`.
+pub(crate) fn may_contain(blocks: &[u8], id: RevocationId) -> bool {
+    let (block_bits, probe_bits) = id.halves();
+    let count = (blocks.len() / BLOCK_BYTES) as u128;
+    let start = ((u128::from(block_bits) * count) >> 64) as usize * BLOCK_BYTES;
+    blocks.get(start..start + BLOCK_BYTES).is_some_and(|block| {
+        probes(probe_bits).all(|bit| block.get(bit / 8).is_some_and(|byte| byte >> (bit % 8) & 1 == 1))
+    })
+}
+
+/// Builds the filter of `ids`.
+#[cfg(feature = "build")]
+pub(crate) fn build(ids: impl ExactSizeIterator<Item = RevocationId>) -> alloc::vec::Vec<u8> {
+    let count = ids.len().div_ceil(IDS_PER_BLOCK);
+    let mut blocks = alloc::vec![0; count * BLOCK_BYTES];
+    for id in ids {
+        let (block_bits, probe_bits) = id.halves();
+        let start = ((u128::from(block_bits) * count as u128) >> 64) as usize * BLOCK_BYTES;
+        for bit in probes(probe_bits) {
+            if let Some(byte) = blocks.get_mut(start + bit / 8) {
+                *byte |= 1 << (bit % 8);
+            }
+        }
+    }
+    blocks
+}
+
+fn probes(bits: u64) -> impl Iterator<Item = usize> {
+    (0..PROBES).map(move |probe| (bits >> (9 * probe)) as usize & 511)
+}

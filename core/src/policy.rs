@@ -1,0 +1,238 @@
+//! What an edge asks of a request: the audience it guards and, by path and method, the scope. The origin writes it, the
+//! snapshot carries it; this module reads it and finds the rule for a request.
+
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString as _};
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::claims::is_scope_value;
+use crate::json::{self, JsonFault, Reader};
+use crate::key::{JwksError, KeySet};
+
+/// Routes of one policy at most.
+pub const MAX_ROUTES: usize = 1024;
+/// Members of a whole configuration: keys and routes with a dozen members each.
+const MAX_MEMBERS: usize = 32 * 1024;
+
+/// What to answer when it cannot be told now whether a token was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnStale {
+    /// Refuse until fresh word arrives: no revoked token ever passes.
+    #[default]
+    Deny,
+    /// Let pass what is not known to be revoked: the API stays up when its origin is down.
+    Allow,
+}
+
+/// The rule for some paths and methods.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Route {
+    path: String,
+    methods: Vec<String>,
+    scope: Vec<String>,
+    public: bool,
+    on_stale: OnStale,
+}
+
+impl Route {
+    /// Every scope value that the token must have.
+    pub fn scope(&self) -> &[String] {
+        &self.scope
+    }
+
+    /// Whether the route needs no token.
+    pub fn is_public(&self) -> bool {
+        self.public
+    }
+
+    /// What to do when revocation cannot be told.
+    pub fn on_stale(&self) -> OnStale {
+        self.on_stale
+    }
+
+    /// How exactly the route names a request, if it does: by length of its path, then by naming the method.
+    fn precision(&self, method: &str, path: &str) -> Option<(usize, bool)> {
+        let path_fits = match self.path.strip_suffix("/*") {
+            Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            None => self.path == path,
+        };
+        let method_fits = self.methods.is_empty() || self.methods.iter().any(|wanted| wanted == method);
+        (path_fits && method_fits).then_some((self.path.len(), !self.methods.is_empty()))
+    }
+}
+
+/// An edge's configuration as its origin wrote it: audience, keys, routes.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(crate) audience: String,
+    pub(crate) keys: KeySet,
+    routes: Vec<Route>,
+    /// The rule where no route fits: any valid token, refused when stale.
+    otherwise: Route,
+}
+
+impl Config {
+    /// Reads the configuration document of a snapshot. Unknown members and values are refused: a rule that this edge does not
+    /// understand must not be left out in silence.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first fault.
+    pub fn read(text: &[u8]) -> Result<Self, ConfigError> {
+        let (mut audience, mut jwks, mut routes) = (None, None, Vec::new());
+        json::object_bounded(text, MAX_MEMBERS, |name, reader| {
+            match name {
+                "audience" => audience = Some(reader.string()?.to_string()),
+                "jwks" => jwks = Some(reader.raw()?),
+                "routes" => reader.array(|reader| {
+                    if routes.len() == MAX_ROUTES {
+                        return Err(JsonFault::TooMany);
+                    }
+                    routes.push(read_route(reader)?);
+                    Ok(())
+                })?,
+                _ => return Err(JsonFault::OutOfRange),
+            }
+            Ok(())
+        })
+        .map_err(ConfigError::Json)?;
+        let keys =
+            KeySet::from_jwks(jwks.ok_or(ConfigError::Missing("jwks"))?.as_bytes()).map_err(ConfigError::Jwks)?;
+        let audience = audience.ok_or(ConfigError::Missing("audience"))?;
+        Ok(Self { audience, keys, routes, otherwise: Route::default() })
+    }
+
+    /// The audience that the edges guard unless they are told another.
+    pub fn audience(&self) -> &str {
+        &self.audience
+    }
+
+    /// The keys that check tokens.
+    pub fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
+    /// The routes in the order the origin wrote them.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The rule for a request: the longest path that fits, a rule that names the method before one for all.
+    pub fn route(&self, method: &str, path: &str) -> &Route {
+        self.routes
+            .iter()
+            .filter_map(|route| Some((route.precision(method, path)?, route)))
+            .max_by_key(|(precision, _)| *precision)
+            .map_or(&self.otherwise, |(_, route)| route)
+    }
+}
+
+fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonFault> {
+    let mut route = Route::default();
+    reader.object(|name, reader| {
+        match name {
+            "path" => route.path = reader.string()?.to_string(),
+            "methods" => route.methods = strings(reader)?,
+            "scope" => route.scope = strings(reader)?,
+            "public" => route.public = reader.boolean()?,
+            "on_stale" => {
+                route.on_stale = match &*reader.string()? {
+                    "deny" => OnStale::Deny,
+                    "allow" => OnStale::Allow,
+                    _ => return Err(JsonFault::OutOfRange),
+                }
+            }
+            _ => return Err(JsonFault::OutOfRange),
+        }
+        Ok(())
+    })?;
+    let usable = route.path.starts_with('/') && route.scope.iter().all(|value| is_scope_value(value));
+    if usable { Ok(route) } else { Err(JsonFault::OutOfRange) }
+}
+
+fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonFault> {
+    let mut strings = Vec::new();
+    reader.array(|reader| {
+        strings.push(reader.string().map(Cow::into_owned)?);
+        Ok(())
+    })?;
+    Ok(strings)
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not the strict JSON document it must be, or with a member or value that is not known.
+    Json(JsonFault),
+    /// A member is missing.
+    Missing(&'static str),
+    /// The keys cannot be used.
+    Jwks(JwksError),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json(fault) => write!(f, "the configuration {fault}"),
+            Self::Missing(name) => write!(f, "the configuration has no member {name:?}"),
+            Self::Jwks(error) => write!(f, "the configuration's {error}"),
+        }
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(routes: &str) -> Result<Config, ConfigError> {
+        Config::read(alloc::format!(r#"{{"audience":"a","jwks":{{"keys":[]}},"routes":[{routes}]}}"#).as_bytes())
+    }
+
+    #[test]
+    fn the_most_exact_route_wins() {
+        let config = config(
+            r#"{"path":"/*","scope":["any"]},{"path":"/a/*","scope":["a"]},{"path":"/a/b","scope":["b"]},
+               {"path":"/a/*","methods":["PUT"],"scope":["put"]},{"path":"/open","public":true}"#,
+        )
+        .expect("a good configuration");
+        for (method, path, scope) in [
+            ("GET", "/", "any"),
+            ("GET", "/ab", "any"),
+            ("GET", "/a", "a"),
+            ("GET", "/a/", "a"),
+            ("GET", "/a/b", "b"),
+            ("GET", "/a/b/c", "a"),
+            ("PUT", "/a/c", "put"),
+            ("put", "/a/c", "a"),
+        ] {
+            assert_eq!(config.route(method, path).scope(), [scope], "{method} {path}");
+        }
+        assert!(config.route("GET", "/open").is_public());
+        assert!(!config.route("GET", "/open/").is_public());
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for routes in [
+            r#"{"path":"a"}"#,
+            r#"{"scope":["a"]}"#,
+            r#"{"path":"/","scope":["a b"]}"#,
+            r#"{"path":"/","on_stale":"maybe"}"#,
+            r#"{"path":"/","introspect":true}"#,
+        ] {
+            assert_eq!(config(routes).err(), Some(ConfigError::Json(JsonFault::OutOfRange)), "{routes}");
+        }
+        let missing = Config::read(br#"{"audience":"a","routes":[]}"#);
+        assert_eq!(missing.err(), Some(ConfigError::Missing("jwks")));
+    }
+
+    #[test]
+    fn without_a_route_a_valid_token_is_asked_for() {
+        let config = config("").expect("a good configuration");
+        let route = config.route("GET", "/x");
+        assert!(!route.is_public() && route.scope().is_empty() && route.on_stale() == OnStale::Deny);
+    }
+}

@@ -1,0 +1,195 @@
+//! Why a token is refused: one variant a reason, each with its evidence and the RFC that asks for it.
+
+use alloc::string::String;
+use core::fmt;
+
+use crate::json::JsonFault;
+
+/// A part of a compact token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// The JOSE header.
+    Header,
+    /// The claims set.
+    Claims,
+    /// The signature or MAC.
+    Signature,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "header",
+            Self::Claims => "claims set",
+            Self::Signature => "signature",
+        })
+    }
+}
+
+/// Why a token may not pass. The order of the variants is the order of the checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Longer than [`MAX_TOKEN_BYTES`](crate::MAX_TOKEN_BYTES).
+    TooLarge {
+        /// The token's length in bytes.
+        size: usize,
+    },
+    /// Not three non-empty parts with dots between (RFC 7515 section 7.1).
+    NotCompact,
+    /// A part is not canonical, unpadded base64url (RFC 7515 section 2).
+    NotBase64Url {
+        /// The part at fault.
+        part: Part,
+    },
+    /// A part is not the JSON object it must be (RFC 7519 section 7.2).
+    BadJson {
+        /// The part at fault.
+        part: Part,
+        /// What is wrong with it.
+        fault: JsonFault,
+    },
+    /// The header has a member that must not steer verification: `crit`, `b64`, `zip`, `jku`, `x5u`, `jwk`, `x5c`
+    /// (RFC 7515 section 4.1.11, RFC 8725 sections 3.1 and 3.10).
+    ForbiddenHeader {
+        /// The member's name.
+        name: &'static str,
+    },
+    /// The header lacks a member that it must have.
+    MissingHeader {
+        /// The member's name.
+        name: &'static str,
+    },
+    /// `kid` is longer than 128 bytes or empty.
+    BadKeyId,
+    /// `typ` is not `at+jwt` (RFC 9068 section 4, RFC 8725 section 3.11).
+    WrongType,
+    /// `alg` is `none` or another that this verifier does not know (RFC 8725 section 3.1).
+    UnknownAlgorithm,
+    /// No key has this `kid`, or no `kid` was sent and not exactly one key fits (RFC 7515 section 6).
+    UnknownKey,
+    /// The key with this `kid` is for another algorithm (RFC 8725 section 3.1).
+    WrongAlgorithm,
+    /// The signature does not fit key and content; never said why (RFC 7515 section 5.2).
+    BadSignature,
+    /// A required claim is missing (RFC 9068 section 2.2).
+    MissingClaim {
+        /// The claim's name.
+        name: &'static str,
+    },
+    /// A claim has the wrong type or range (RFC 7519 section 4.1).
+    BadClaim {
+        /// The claim's name.
+        name: &'static str,
+    },
+    /// `exp` has passed (RFC 7519 section 4.1.4).
+    Expired {
+        /// `exp`, Unix seconds.
+        expires_at: u64,
+        /// The time of the check, Unix seconds.
+        now: u64,
+    },
+    /// `nbf` or `iat` is still to come (RFC 7519 sections 4.1.5 and 4.1.6).
+    NotYetValid {
+        /// The claim's value, Unix seconds.
+        valid_from: u64,
+        /// The time of the check, Unix seconds.
+        now: u64,
+    },
+    /// `iss` is another issuer (RFC 9068 section 4).
+    WrongIssuer,
+    /// `aud` does not name this resource (RFC 9068 section 4).
+    WrongAudience,
+    /// The token was revoked at its issuer (RFC 7009).
+    Revoked,
+    /// Whether it was revoked cannot be told now: the newest word from the issuer is older than promised.
+    Stale,
+    /// The scope does not cover what the route asks for (RFC 6750 section 3.1).
+    InsufficientScope {
+        /// The scope that the route asks for, space separated.
+        required: String,
+    },
+}
+
+impl Refusal {
+    /// The reason as one word of snake_case, stable for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too_large",
+            Self::NotCompact => "not_compact",
+            Self::NotBase64Url { .. } => "not_base64url",
+            Self::BadJson { .. } => "bad_json",
+            Self::ForbiddenHeader { .. } => "forbidden_header",
+            Self::MissingHeader { .. } => "missing_header",
+            Self::BadKeyId => "bad_key_id",
+            Self::WrongType => "wrong_type",
+            Self::UnknownAlgorithm => "unknown_algorithm",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::BadSignature => "bad_signature",
+            Self::MissingClaim { .. } => "missing_claim",
+            Self::BadClaim { .. } => "bad_claim",
+            Self::Expired { .. } => "expired",
+            Self::NotYetValid { .. } => "not_yet_valid",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::Revoked => "revoked",
+            Self::Stale => "stale",
+            Self::InsufficientScope { .. } => "insufficient_scope",
+        }
+    }
+
+    /// The standard that asks for the refusal.
+    pub fn rfc(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } | Self::NotCompact => "RFC 7515 section 7.1",
+            Self::NotBase64Url { .. } => "RFC 7515 section 2",
+            Self::BadJson { .. } => "RFC 7519 section 7.2",
+            Self::ForbiddenHeader { .. } => "RFC 7515 section 4.1.11",
+            Self::MissingHeader { .. } | Self::BadKeyId => "RFC 7515 section 4.1",
+            Self::WrongType | Self::WrongIssuer | Self::WrongAudience => "RFC 9068 section 4",
+            Self::UnknownAlgorithm | Self::WrongAlgorithm => "RFC 8725 section 3.1",
+            Self::UnknownKey => "RFC 7515 section 6",
+            Self::BadSignature => "RFC 7515 section 5.2",
+            Self::MissingClaim { .. } => "RFC 9068 section 2.2",
+            Self::BadClaim { .. } => "RFC 7519 section 4.1",
+            Self::Expired { .. } => "RFC 7519 section 4.1.4",
+            Self::NotYetValid { .. } => "RFC 7519 section 4.1.5",
+            Self::Revoked | Self::Stale => "RFC 7009",
+            Self::InsufficientScope { .. } => "RFC 6750 section 3.1",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { size } => {
+                write!(f, "the token has {size} bytes; at most {} are read", crate::MAX_TOKEN_BYTES)
+            }
+            Self::NotCompact => f.write_str("the token is not three parts with dots between"),
+            Self::NotBase64Url { part } => write!(f, "the token's {part} is not base64url"),
+            Self::BadJson { part, fault } => write!(f, "the token's {part} {fault}"),
+            Self::ForbiddenHeader { name } => write!(f, "the header member {name} is not accepted"),
+            Self::MissingHeader { name } => write!(f, "the header member {name} is missing"),
+            Self::BadKeyId => f.write_str("the key id is empty or too long"),
+            Self::WrongType => f.write_str("the token is not an access token"),
+            Self::UnknownAlgorithm => f.write_str("the algorithm is not accepted"),
+            Self::UnknownKey => f.write_str("no key fits the token"),
+            Self::WrongAlgorithm => f.write_str("the key is for another algorithm"),
+            Self::BadSignature => f.write_str("the signature is not valid"),
+            Self::MissingClaim { name } => write!(f, "the claim {name} is missing"),
+            Self::BadClaim { name } => write!(f, "the claim {name} is malformed"),
+            Self::Expired { .. } => f.write_str("the token has expired"),
+            Self::NotYetValid { .. } => f.write_str("the token is not valid yet"),
+            Self::WrongIssuer => f.write_str("the token is from another issuer"),
+            Self::WrongAudience => f.write_str("the token is for another audience"),
+            Self::Revoked => f.write_str("the token was revoked"),
+            Self::Stale => f.write_str("whether the token was revoked cannot be told now"),
+            Self::InsufficientScope { required } => write!(f, "the scope {required} is needed"),
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}

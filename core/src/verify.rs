@@ -1,0 +1,136 @@
+//! The verdict: one token, one straight line of checks, one way to a [`Verified`] token.
+
+use alloc::string::String;
+
+use crate::claims::Claims;
+use crate::header::Header;
+use crate::key::KeySet;
+use crate::policy::OnStale;
+use crate::refusal::Refusal;
+use crate::revocation::{RevocationStatus, Standing};
+use crate::token::Unverified;
+
+/// Seconds of leeway at most: what clocks that are kept by NTP may be apart, generously.
+pub const MAX_LEEWAY: u64 = 60;
+
+/// What a token must be for.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// `iss`, byte for byte.
+    pub issuer: &'a str,
+    /// A member of `aud`, byte for byte.
+    pub audience: &'a str,
+    /// Scope values that the token must have, all of them.
+    pub scope: &'a [String],
+    /// Seconds that the issuer's clock and ours may be apart; more than [`MAX_LEEWAY`] counts as [`MAX_LEEWAY`].
+    pub leeway: u64,
+    /// Whether `typ` may be plain `JWT` or missing (RFC 9068 asks for `at+jwt`).
+    pub plain_jwt: bool,
+    /// What becomes of a token whose revocation cannot be told now.
+    pub on_stale: OnStale,
+}
+
+/// Judges `token` at the Unix time `now`, in seconds.
+///
+/// The order of the checks is the security argument. Nothing past the size limit is looked at; no claim is read before the
+/// signature over it is checked; no token is called revoked, or short of scope, that is not otherwise good, so these two
+/// answers tell a stranger nothing.
+///
+/// # Errors
+/// The first check that fails.
+pub fn verify(
+    token: &[u8],
+    keys: &KeySet,
+    expected: &Expected<'_>,
+    revocations: &impl RevocationStatus,
+    now: u64,
+) -> Result<Verified, Refusal> {
+    let unverified = Unverified::split(token)?;
+    let header = Header::read(&unverified.header, expected.plain_jwt)?;
+    let key = keys.select(&header)?;
+    key.check(unverified.signing_input, &unverified.signature)?;
+    let claims = Claims::read(&unverified.payload)?;
+    check_dates(&claims, expected.leeway.min(MAX_LEEWAY), now)?;
+    if claims.issuer != expected.issuer {
+        return Err(Refusal::WrongIssuer);
+    }
+    if !claims.audience.iter().any(|audience| audience == expected.audience) {
+        return Err(Refusal::WrongAudience);
+    }
+    match (revocations.standing(&claims.issuer, &claims.token_id), expected.on_stale) {
+        (Standing::Clear, _) | (Standing::Stale, OnStale::Allow) => {}
+        (Standing::Revoked, _) => return Err(Refusal::Revoked),
+        (Standing::Stale, OnStale::Deny) => return Err(Refusal::Stale),
+    }
+    if !covers(&claims.scope, expected.scope) {
+        return Err(Refusal::InsufficientScope { required: expected.scope.join(" ") });
+    }
+    Ok(Verified(claims))
+}
+
+fn check_dates(claims: &Claims, leeway: u64, now: u64) -> Result<(), Refusal> {
+    let expires_at = claims.expires_at;
+    if expires_at.saturating_add(leeway) <= now {
+        return Err(Refusal::Expired { expires_at, now });
+    }
+    let valid_from = claims.issued_at.max(claims.not_before.unwrap_or_default());
+    if valid_from > now.saturating_add(leeway) {
+        return Err(Refusal::NotYetValid { valid_from, now });
+    }
+    Ok(())
+}
+
+fn covers(granted: &str, required: &[String]) -> bool {
+    required.iter().all(|wanted| granted.split(' ').any(|value| value == wanted))
+}
+
+/// A token that passed every check of [`verify`]; there is no other way to make one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified(Claims);
+
+impl Verified {
+    /// `iss`: who issued the token.
+    pub fn issuer(&self) -> &str {
+        &self.0.issuer
+    }
+
+    /// `sub`: whom the token speaks for.
+    pub fn subject(&self) -> &str {
+        &self.0.subject
+    }
+
+    /// `client_id`: the client that holds the token (RFC 8693 section 4.3).
+    pub fn client_id(&self) -> &str {
+        &self.0.client_id
+    }
+
+    /// `jti`: the token's name at its issuer.
+    pub fn token_id(&self) -> &str {
+        &self.0.token_id
+    }
+
+    /// `aud`: the resources the token is for.
+    pub fn audience(&self) -> &[String] {
+        &self.0.audience
+    }
+
+    /// `scope`: values with a space between, or empty.
+    pub fn scope(&self) -> &str {
+        &self.0.scope
+    }
+
+    /// `iat`, Unix seconds.
+    pub fn issued_at(&self) -> u64 {
+        self.0.issued_at
+    }
+
+    /// `nbf`, Unix seconds, if the issuer set one.
+    pub fn not_before(&self) -> Option<u64> {
+        self.0.not_before
+    }
+
+    /// `exp`, Unix seconds.
+    pub fn expires_at(&self) -> u64 {
+        self.0.expires_at
+    }
+}

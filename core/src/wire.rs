@@ -1,0 +1,163 @@
+//! The envelope of every message from an origin to its edges, and the reader of what is inside.
+//!
+//! ```text
+//! message   = magic version reserved body signature
+//! magic     = "TGSN" (a snapshot) / "TGDL" (deltas)
+//! version   = %x01
+//! reserved  = 3 %x00
+//! signature = 64 OCTET ; Ed25519 (RFC 8032) over everything before it
+//! ```
+//! Numbers are big-endian. A message with a byte too many, a reserved byte that is not zero, or a version other than 1 is
+//! refused, and the signature is checked before the body is looked at.
+
+use core::fmt;
+
+use ed25519_dalek::{Signature, VerifyingKey};
+
+use crate::policy::ConfigError;
+
+/// The version of the format that this crate reads and writes.
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const HEADER_BYTES: usize = 8;
+pub(crate) const SIGNATURE_BYTES: usize = 64;
+
+/// What a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageKind {
+    /// Everything an edge needs, as of one sequence.
+    Snapshot,
+    /// What changed after a sequence; possibly nothing.
+    Deltas,
+}
+
+impl MessageKind {
+    /// The kind that a message claims to be, by its first bytes.
+    pub fn of(message: &[u8]) -> Option<Self> {
+        [Self::Snapshot, Self::Deltas].into_iter().find(|kind| message.starts_with(kind.magic()))
+    }
+
+    pub(crate) fn magic(self) -> &'static [u8; 4] {
+        match self {
+            Self::Snapshot => b"TGSN",
+            Self::Deltas => b"TGDL",
+        }
+    }
+}
+
+/// Checks a message's envelope against the pinned keys and gives its body.
+pub(crate) fn open<'a>(message: &'a [u8], kind: MessageKind, pins: &[[u8; 32]]) -> Result<&'a [u8], WireError> {
+    let signed_bytes =
+        message.len().checked_sub(SIGNATURE_BYTES).filter(|&n| n >= HEADER_BYTES).ok_or(WireError::Truncated)?;
+    let (signed, signature) = message.split_at(signed_bytes);
+    let (header, body) = signed.split_at(HEADER_BYTES);
+    let [m0, m1, m2, m3, version, reserved @ ..] = header else {
+        return Err(WireError::Truncated);
+    };
+    if [*m0, *m1, *m2, *m3] != *kind.magic() {
+        return Err(WireError::WrongKind);
+    }
+    if *version != VERSION {
+        return Err(WireError::UnknownVersion { version: *version });
+    }
+    if reserved != [0; 3] {
+        return Err(WireError::Malformed("a reserved byte is not zero"));
+    }
+    let signature = Signature::from_slice(signature).map_err(|_| WireError::BadSignature)?;
+    let signed_by =
+        |pin: &[u8; 32]| VerifyingKey::from_bytes(pin).is_ok_and(|key| key.verify_strict(signed, &signature).is_ok());
+    if pins.iter().any(signed_by) { Ok(body) } else { Err(WireError::BadSignature) }
+}
+
+/// Reads a body from front to back; every length is checked against what is there before anything is made of it.
+pub(crate) struct Body<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Body<'a> {
+    pub(crate) fn new(body: &'a [u8]) -> Self {
+        Self { rest: body }
+    }
+
+    pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], WireError> {
+        let (bytes, rest) = self.rest.split_at_checked(count).ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let (array, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(*array)
+    }
+
+    pub(crate) fn u8(&mut self) -> Result<u8, WireError> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    pub(crate) fn u16(&mut self) -> Result<u16, WireError> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, WireError> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    /// A u32 count of things of `size` bytes each, as the number of bytes they take.
+    pub(crate) fn extent(&mut self, size: usize) -> Result<usize, WireError> {
+        let count = u32::from_be_bytes(self.array()?) as usize;
+        count.checked_mul(size).filter(|&bytes| bytes <= self.rest.len()).ok_or(WireError::Truncated)
+    }
+
+    /// A text with its length as a u16 before it.
+    pub(crate) fn text(&mut self) -> Result<&'a str, WireError> {
+        let length = self.u16()?;
+        core::str::from_utf8(self.bytes(length.into())?).map_err(|_| WireError::Malformed("a text is not UTF-8"))
+    }
+
+    /// How many bytes are still to be read.
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(crate) fn finish(self) -> Result<(), WireError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(WireError::Malformed("bytes are left over at the end")) }
+    }
+}
+
+/// Why a message is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WireError {
+    /// It ends too early, or a length in it points past its end.
+    Truncated,
+    /// It is not a message of this kind.
+    WrongKind,
+    /// It is of a version that this edge cannot read.
+    UnknownVersion {
+        /// The version it claims.
+        version: u8,
+    },
+    /// No pinned key made the signature.
+    BadSignature,
+    /// It is signed, and yet not of the format.
+    Malformed(&'static str),
+    /// The configuration in it cannot be used.
+    Config(ConfigError),
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("the message is truncated"),
+            Self::WrongKind => f.write_str("this is not such a message"),
+            Self::UnknownVersion { version } => {
+                write!(f, "the message is of version {version}, only {VERSION} can be read")
+            }
+            Self::BadSignature => f.write_str("the signature is not by a pinned snapshot key"),
+            Self::Malformed(what) => write!(f, "the message is malformed: {what}"),
+            Self::Config(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for WireError {}

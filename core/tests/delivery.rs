@@ -1,0 +1,306 @@
+//! What an edge takes from its origin, and what it refuses: the messages byte by byte, and the history they tell.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
+
+use ed25519_dalek::{Signer as _, SigningKey};
+use tollgate_core::{
+    Chain, Change, ConfigDigest, Delta, DeltaParts, Deltas, MAX_DELTAS, MessageKind, Replica, ReplicaError,
+    ReplicaView, RevocationId, RevocationStatus as _, Snapshot, SnapshotParts, SnapshotSigner, Standing, WireError,
+    build_deltas, build_snapshot,
+};
+
+const ISSUER: &str = "https://auth.example";
+const SEED: [u8; 32] = [7; 32];
+const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[]}"#;
+
+fn signer() -> SnapshotSigner {
+    SnapshotSigner::from_seed(&SEED)
+}
+
+fn pins() -> [[u8; 32]; 1] {
+    [signer().public_key()]
+}
+
+fn token(n: u64) -> RevocationId {
+    RevocationId::token(ISSUER, &format!("token-{n}"))
+}
+
+/// An origin's history, from which it makes its messages.
+struct History {
+    issuer: &'static str,
+    deltas: Vec<Delta>,
+}
+
+impl History {
+    fn of(issuer: &'static str, changes: &[(Change, u64)]) -> Self {
+        let deltas = (1..)
+            .zip(changes)
+            .map(|(sequence, &(change, n))| Delta { sequence, id: token(n), change, expires_at: 2_000_000_000 })
+            .collect();
+        Self { issuer, deltas }
+    }
+
+    fn revoking(count: u64) -> Self {
+        Self::of(ISSUER, &(1..=count).map(|n| (Change::Revoke, n)).collect::<Vec<_>>())
+    }
+
+    fn chain_at(&self, sequence: u64) -> Chain {
+        self.deltas.iter().take(sequence as usize).fold(Chain::genesis(self.issuer), |chain, delta| chain.next(delta))
+    }
+
+    fn snapshot_at(&self, sequence: u64) -> Vec<u8> {
+        let mut revoked: Vec<RevocationId> = Vec::new();
+        for delta in self.deltas.iter().take(sequence as usize) {
+            match delta.change {
+                Change::Revoke => revoked.push(delta.id),
+                Change::Reinstate => revoked.retain(|id| *id != delta.id),
+            }
+        }
+        let chain = self.chain_at(sequence);
+        let parts = SnapshotParts {
+            issuer: self.issuer,
+            sequence,
+            as_of_ms: sequence,
+            chain,
+            config: CONFIG,
+            revoked: &revoked,
+        };
+        build_snapshot(&parts, &signer()).expect("a good snapshot")
+    }
+
+    fn deltas(&self, after: u64, to: u64) -> Vec<u8> {
+        let parts = DeltaParts {
+            issuer: self.issuer,
+            after,
+            head: self.deltas.len() as u64,
+            as_of_ms: 1,
+            chain: self.chain_at(after),
+            config: ConfigDigest::of(CONFIG),
+            deltas: &self.deltas[after as usize..to as usize],
+        };
+        build_deltas(&parts, &signer()).expect("good deltas")
+    }
+}
+
+fn decode(snapshot: Vec<u8>) -> Snapshot {
+    Snapshot::decode(snapshot, &pins()).expect("a good snapshot")
+}
+
+fn apply(replica: &mut Replica, deltas: &[u8]) -> Result<(), ReplicaError> {
+    replica.apply(&Deltas::decode(deltas, &pins()).expect("good deltas"))
+}
+
+fn sign(mut body: Vec<u8>) -> Vec<u8> {
+    let signature = SigningKey::from_bytes(&SEED).sign(&body);
+    body.extend(signature.to_bytes());
+    body
+}
+
+#[test]
+fn a_snapshot_says_what_went_into_it() {
+    let history = History::of(ISSUER, &[(Change::Revoke, 1), (Change::Revoke, 2), (Change::Reinstate, 1)]);
+    let snapshot = decode(history.snapshot_at(3));
+    assert_eq!((snapshot.issuer(), snapshot.sequence(), snapshot.as_of_ms()), (ISSUER, 3, 3));
+    assert_eq!((snapshot.chain(), snapshot.config_digest()), (history.chain_at(3), ConfigDigest::of(CONFIG)));
+    assert_eq!((snapshot.revoked_count(), snapshot.contains(token(1)), snapshot.contains(token(2))), (1, false, true));
+    assert_eq!(snapshot.config().audience(), "https://api.example");
+}
+
+#[test]
+fn identical_input_gives_identical_bytes() {
+    let ids: Vec<RevocationId> = (0..1000).map(token).collect();
+    let reversed: Vec<RevocationId> = ids.iter().rev().chain(&ids).copied().collect();
+    let build = |revoked: &[RevocationId]| {
+        let parts = SnapshotParts {
+            issuer: ISSUER,
+            sequence: 1,
+            as_of_ms: 2,
+            chain: Chain::genesis(ISSUER),
+            config: CONFIG,
+            revoked,
+        };
+        build_snapshot(&parts, &signer()).expect("a good snapshot")
+    };
+    assert_eq!(build(&ids), build(&reversed));
+}
+
+#[test]
+fn the_filter_hides_nothing_and_the_list_settles_its_doubts() {
+    let count = 20_000;
+    let snapshot = decode(History::revoking(count).snapshot_at(count));
+    assert!((1..=count).all(|n| snapshot.contains(token(n))));
+    assert!(!(count + 1..=10 * count).any(|n| snapshot.contains(token(n))));
+}
+
+#[test]
+fn every_truncation_and_every_changed_byte_is_refused() {
+    let history = History::revoking(3);
+    let mut cases = 0;
+    for (kind, message) in
+        [(MessageKind::Snapshot, history.snapshot_at(3)), (MessageKind::Deltas, history.deltas(0, 3))]
+    {
+        assert_eq!(MessageKind::of(&message), Some(kind));
+        let refused = |bytes: &[u8]| match kind {
+            MessageKind::Snapshot => Snapshot::decode(bytes.to_vec(), &pins()).is_err(),
+            MessageKind::Deltas => Deltas::decode(bytes, &pins()).is_err(),
+        };
+        assert!(!refused(&message));
+        for length in 0..message.len() {
+            assert!(refused(&message[..length]), "{kind:?} cut to {length} bytes");
+            cases += 1;
+        }
+        for at in 0..message.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut changed = message.clone();
+                changed[at] ^= flip;
+                assert!(refused(&changed), "{kind:?} with byte {at} changed by {flip:#x}");
+                cases += 1;
+            }
+        }
+        let mut longer = message.clone();
+        longer.push(0);
+        assert!(refused(&longer), "{kind:?} with a byte too many");
+    }
+    println!("{cases} damaged messages refused");
+}
+
+#[test]
+fn only_a_pinned_key_counts() {
+    let message = History::revoking(1).snapshot_at(1);
+    let other = SnapshotSigner::from_seed(&[8; 32]).public_key();
+    assert_eq!(Snapshot::decode(message.clone(), &[other]).unwrap_err(), WireError::BadSignature);
+    assert_eq!(Snapshot::decode(message.clone(), &[]).unwrap_err(), WireError::BadSignature);
+    assert!(
+        Snapshot::decode(message, &[other, signer().public_key()]).is_ok(),
+        "the second pin, while the key rotates"
+    );
+}
+
+#[test]
+fn a_signed_message_is_still_read_with_suspicion() {
+    let good = History::revoking(2).snapshot_at(2);
+    let unsigned = &good[..good.len() - 64];
+    let changed = |at: usize, byte: u8| {
+        let mut body = unsigned.to_vec();
+        body[at] = byte;
+        Snapshot::decode(sign(body), &pins()).unwrap_err()
+    };
+    assert_eq!(changed(0, b'X'), WireError::WrongKind);
+    assert_eq!(changed(4, 2), WireError::UnknownVersion { version: 2 });
+    assert_eq!(changed(5, 1), WireError::Malformed("a reserved byte is not zero"));
+
+    let issuer_end = 8 + 2 + ISSUER.len();
+    let config_length = issuer_end + 8 + 8 + 32;
+    let filter_count = config_length + 4 + CONFIG.len();
+    let revoked_count = filter_count + 4 + 64;
+    for at in [8, config_length, filter_count, revoked_count] {
+        assert_eq!(changed(at, 0xff), WireError::Truncated, "a length of gigabytes at byte {at}");
+    }
+    let mut unordered = unsigned.to_vec();
+    let ids = revoked_count + 4;
+    unordered[ids..].rotate_left(16);
+    let refused = Snapshot::decode(sign(unordered), &pins()).unwrap_err();
+    assert_eq!(refused, WireError::Malformed("the revoked ids are not in order"));
+    let mut filterless = unsigned.to_vec();
+    filterless[filter_count + 3] = 0;
+    filterless.drain(filter_count + 4..revoked_count);
+    let refused = Snapshot::decode(sign(filterless), &pins()).unwrap_err();
+    assert_eq!(refused, WireError::Malformed("the filter does not belong to the list"));
+    let mut longer = unsigned.to_vec();
+    longer.push(0);
+    assert_eq!(
+        Snapshot::decode(sign(longer), &pins()).unwrap_err(),
+        WireError::Malformed("bytes are left over at the end")
+    );
+}
+
+#[test]
+fn one_kind_of_message_does_not_pass_for_the_other() {
+    let history = History::revoking(1);
+    assert_eq!(Snapshot::decode(history.deltas(0, 1), &pins()).unwrap_err(), WireError::WrongKind);
+    assert_eq!(Deltas::decode(&history.snapshot_at(1), &pins()).unwrap_err(), WireError::WrongKind);
+}
+
+#[test]
+fn deltas_are_built_in_order_and_in_bounds() {
+    let history = History::revoking(MAX_DELTAS as u64 + 1);
+    let parts = |after: u64, deltas: &[Delta]| {
+        let chain = history.chain_at(after);
+        let parts = DeltaParts {
+            issuer: ISSUER,
+            after,
+            head: after + 1,
+            as_of_ms: 1,
+            chain,
+            config: ConfigDigest::of(CONFIG),
+            deltas,
+        };
+        build_deltas(&parts, &signer()).map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(parts(0, &history.deltas[..1]), Ok(()));
+    assert!(parts(1, &history.deltas[..1]).is_err(), "a delta that does not follow");
+    assert!(parts(0, &history.deltas[..2]).is_err(), "deltas past the head");
+    assert!(parts(0, &history.deltas).is_err(), "too many deltas");
+}
+
+#[test]
+fn a_replica_follows_its_origin() {
+    let history =
+        History::of(ISSUER, &[(Change::Revoke, 1), (Change::Revoke, 2), (Change::Reinstate, 1), (Change::Revoke, 3)]);
+    let mut replica = Replica::new(decode(history.snapshot_at(1)), ISSUER).expect("our issuer");
+    assert!(replica.is_revoked("token-1") && !replica.is_revoked("token-2"));
+    assert_eq!(apply(&mut replica, &history.deltas(1, 3)), Ok(()));
+    assert!(!replica.is_revoked("token-1") && replica.is_revoked("token-2"));
+    assert!(!replica.is_caught_up(), "the origin was heard to have a fourth delta");
+    assert_eq!(apply(&mut replica, &history.deltas(3, 4)), Ok(()));
+    assert!(replica.is_caught_up() && replica.is_revoked("token-3"));
+    assert_eq!(apply(&mut replica, &history.deltas(4, 4)), Ok(()), "a heartbeat");
+    assert_eq!(replica.sequence(), 4);
+    assert_eq!(replica.install(decode(history.snapshot_at(4))), Ok(()));
+    assert!(!replica.is_revoked("token-1") && replica.is_revoked("token-2") && replica.is_revoked("token-3"));
+}
+
+#[test]
+fn messages_may_come_twice_late_and_overlapping() {
+    let history = History::revoking(6);
+    let mut replica = Replica::new(decode(history.snapshot_at(2)), ISSUER).expect("our issuer");
+    for (after, to, sequence) in [(2, 4, 4), (2, 4, 4), (0, 1, 4), (1, 6, 6), (3, 5, 6), (6, 6, 6)] {
+        assert_eq!(apply(&mut replica, &history.deltas(after, to)), Ok(()), "deltas {after} to {to}");
+        assert_eq!(replica.sequence(), sequence);
+    }
+    assert!((1..=6).all(|n| replica.is_revoked(&format!("token-{n}"))));
+}
+
+#[test]
+fn a_replica_never_goes_back_skips_or_forks() {
+    let history = History::revoking(5);
+    let other =
+        History::of(ISSUER, &[(Change::Revoke, 1), (Change::Revoke, 9), (Change::Revoke, 3), (Change::Revoke, 4)]);
+    let foreign = History::of("https://other.example", &[(Change::Revoke, 1)]);
+    let mut replica = Replica::new(decode(history.snapshot_at(3)), ISSUER).expect("our issuer");
+
+    assert_eq!(replica.install(decode(history.snapshot_at(2))), Err(ReplicaError::Rollback { held: 3, offered: 2 }));
+    assert_eq!(replica.install(decode(other.snapshot_at(3))), Err(ReplicaError::Fork { sequence: 3 }));
+    assert_eq!(replica.install(decode(foreign.snapshot_at(1))), Err(ReplicaError::WrongIssuer));
+    assert_eq!(apply(&mut replica, &history.deltas(4, 5)), Err(ReplicaError::Gap { held: 3, offered: 4 }));
+    assert_eq!(apply(&mut replica, &other.deltas(3, 4)), Err(ReplicaError::Fork { sequence: 3 }));
+    assert_eq!(
+        apply(&mut replica, &other.deltas(1, 4)),
+        Err(ReplicaError::Fork { sequence: 3 }),
+        "a fork that begins before"
+    );
+    assert_eq!(apply(&mut replica, &foreign.deltas(0, 1)), Err(ReplicaError::WrongIssuer));
+    assert_eq!(replica.sequence(), 3);
+    assert!(replica.is_revoked("token-2") && !replica.is_revoked("token-9"), "what was held stays in force");
+    assert!(Replica::new(decode(foreign.snapshot_at(1)), ISSUER).is_err());
+}
+
+#[test]
+fn old_word_of_a_revocation_is_as_good_as_new() {
+    let replica = Replica::new(decode(History::revoking(1).snapshot_at(1)), ISSUER).expect("our issuer");
+    let standing = |issuer, token, fresh| ReplicaView { replica: &replica, fresh }.standing(issuer, token);
+    assert_eq!(standing(ISSUER, "token-1", true), Standing::Revoked);
+    assert_eq!(standing(ISSUER, "token-1", false), Standing::Revoked);
+    assert_eq!(standing(ISSUER, "token-2", true), Standing::Clear);
+    assert_eq!(standing(ISSUER, "token-2", false), Standing::Stale);
+    assert_eq!(standing("https://other.example", "token-2", true), Standing::Stale);
+}
