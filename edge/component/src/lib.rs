@@ -1,0 +1,94 @@
+//! The Tollgate validator as a WebAssembly component: `wit/validator.wit` on one side, the gate on the other, nothing between.
+//!
+//! It never decides anything itself, and asks its host for nothing: clock, network and bytes come in as arguments.
+
+use std::cell::RefCell;
+
+use tollgate_gate as gate;
+
+#[expect(unsafe_code, reason = "generated: the canonical ABI passes raw pointers")]
+mod bindings {
+    use super::Component;
+
+    wit_bindgen::generate!({ world: "tollgate", path: "../../wit" });
+    export!(Component with_types_in self);
+}
+
+use bindings::exports::tollgate::validator::validator::{
+    Decision, Gate, Guest, GuestGate, Header, Refresh, Request, Response, Verdict,
+};
+
+struct Component;
+
+impl Guest for Component {
+    type Gate = Instance;
+}
+
+/// A gate behind the shared reference that a resource's methods get. A component instance has one thread, and no method
+/// calls another, so the borrow is always free.
+struct Instance(RefCell<gate::Gate>);
+
+impl GuestGate for Instance {
+    fn open(settings: Vec<(String, String)>) -> Result<Gate, String> {
+        let find = |name: &str| settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+        let settings = gate::Settings::from_lookup(find).map_err(|error| error.to_string())?;
+        Ok(Gate::new(Self(RefCell::new(gate::Gate::new(settings)))))
+    }
+
+    fn refresh(&self, now_ms: u64) -> Refresh {
+        match self.0.borrow().refresh(now_ms) {
+            gate::Refresh::Fresh => Refresh::Fresh,
+            gate::Refresh::Background => Refresh::Background,
+            gate::Refresh::Required => Refresh::Required,
+        }
+    }
+
+    fn next_fetch(&self, wait_ms: u64) -> String {
+        self.0.borrow().next_fetch(wait_ms)
+    }
+
+    fn accept(&self, status: u16, body: Vec<u8>, asked_at_ms: u64) -> Result<bool, String> {
+        self.0.borrow_mut().accept(status, &body, asked_at_ms).map_err(|error| error.to_string())
+    }
+
+    fn fetch_failed(&self, why: String, now_ms: u64) {
+        self.0.borrow_mut().fetch_failed(&why, now_ms);
+    }
+
+    fn push(&self, body: Vec<u8>, now_ms: u64) -> Response {
+        answer(self.0.borrow_mut().push(&body, now_ms))
+    }
+
+    fn decide(&self, request: Request, now_ms: u64) -> Decision {
+        let headers: Vec<(&str, &[u8])> = request.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
+        match self.0.borrow().decide(&request, now_ms) {
+            gate::Decision::Forward { identity } => Decision::Forward(header_list(identity)),
+            gate::Decision::Answer(response) => Decision::Answer(answer(response)),
+            gate::Decision::Push => Decision::Push,
+        }
+    }
+
+    fn verify(&self, token: Vec<u8>, scope: Vec<String>, now: u64) -> Verdict {
+        match self.0.borrow().verify(&token, &scope, now) {
+            Ok(_) => Verdict { allowed: true, reason: "valid".to_owned() },
+            Err(refusal) => Verdict { allowed: false, reason: refusal.code().to_owned() },
+        }
+    }
+
+    fn snapshot(&self) -> Option<Vec<u8>> {
+        self.0.borrow().snapshot().map(<[u8]>::to_vec)
+    }
+
+    fn warm(&self, snapshot: Vec<u8>) -> Result<(), String> {
+        self.0.borrow_mut().warm(&snapshot).map_err(|error| error.to_string())
+    }
+}
+
+fn answer(response: gate::Response) -> Response {
+    Response { status: response.status, headers: header_list(response.headers), body: response.body }
+}
+
+fn header_list(headers: Vec<gate::Header>) -> Vec<Header> {
+    headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect()
+}

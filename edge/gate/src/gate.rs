@@ -1,0 +1,205 @@
+//! The gate itself: what it knows, how fresh that is, and the decision over a request.
+
+use serde_json::json;
+use tollgate_core::{Expected, OnStale, Refusal, ReplicaView, Route, Verified, verify};
+
+use crate::bearer::{self, Presented};
+use crate::knowledge::Knowledge;
+use crate::message::{Decision, Header, Request, Response};
+use crate::path;
+use crate::settings::Settings;
+
+/// Where proxies ask.
+const VALIDATE: &str = "/_tollgate/validate";
+
+/// How old the gate's knowledge is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refresh {
+    /// Younger than the soft interval: nothing to do.
+    Fresh,
+    /// Past the soft interval: fetch in the background, decide now.
+    Background,
+    /// Past the hard interval, or nothing known yet: fetch first. If that fails, decide all the same: the route's policy speaks.
+    Required,
+}
+
+/// One edge's gate. It reads no clock and opens no connection: the adapter brings the time and the origin's messages.
+#[derive(Debug)]
+pub struct Gate {
+    settings: Settings,
+    pub(crate) knowledge: Knowledge,
+}
+
+impl Gate {
+    /// A gate that knows nothing yet: it answers 503 until a snapshot and word of its freshness arrive.
+    pub fn new(settings: Settings) -> Self {
+        Self { knowledge: Knowledge::new(&settings), settings }
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether a fetch is due at `now_ms` (Unix milliseconds, here and below).
+    pub fn refresh(&self, now_ms: u64) -> Refresh {
+        match self.knowledge.age_ms(now_ms) {
+            Some(age) if age <= self.settings.soft_ms => Refresh::Fresh,
+            Some(age) if age <= self.settings.hard_ms => Refresh::Background,
+            _ => Refresh::Required,
+        }
+    }
+
+    /// Decides a request: the gate's own paths first, then the rule for the path, then the token.
+    pub fn decide(&self, request: &Request<'_>, now_ms: u64) -> Decision {
+        match (request.method, request.path()) {
+            ("GET" | "HEAD", "/_tollgate/health") => Decision::Answer(self.health(now_ms)),
+            (_, path) if path == VALIDATE || path.starts_with("/_tollgate/validate/") => {
+                Decision::Answer(self.validate(request, now_ms))
+            }
+            ("POST", "/_tollgate/push") => Decision::Push,
+            (_, path) if is_own(path) => {
+                Decision::Answer(Response::error(404, "not_found", "the gate has no such page"))
+            }
+            _ => match self.judge(request, now_ms) {
+                Ok(identity) => Decision::Forward { identity },
+                Err(refused) => Decision::Answer(refused),
+            },
+        }
+    }
+
+    /// Judges one token without a request around it, at the Unix time `now` in seconds.
+    ///
+    /// # Errors
+    /// The first check that fails; [`Refusal::Stale`] also where there is no snapshot yet.
+    pub fn verify(&self, token: &[u8], scope: &[String], now: u64) -> Result<Verified, Refusal> {
+        self.verify_at(token, scope, OnStale::Deny, now.saturating_mul(1000))
+    }
+
+    /// `/_tollgate/validate`, for a proxy that asks first; the verified identity goes back in headers. nginx (`auth_request`)
+    /// and Traefik (`forwardAuth`) name the proxied request's URI and method in headers, Envoy (`ext_authz`) keeps the method
+    /// and appends the path.
+    fn validate(&self, request: &Request<'_>, now_ms: u64) -> Response {
+        let appended = request.target.strip_prefix(VALIDATE).filter(|rest| rest.starts_with('/'));
+        let Ok(uri) = forwarded(request, ["x-original-uri", "x-forwarded-uri"]) else {
+            return bearer::invalid_request("X-Original-URI or X-Forwarded-Uri is given twice or is not text");
+        };
+        let Ok(method) = forwarded(request, ["x-original-method", "x-forwarded-method"]) else {
+            return bearer::invalid_request("X-Original-Method or X-Forwarded-Method is given twice or is not text");
+        };
+        let has_routes =
+            self.knowledge.replica().is_some_and(|replica| !replica.snapshot().config().routes().is_empty());
+        let Some(target) = appended.or(uri).or((!has_routes).then_some("/")) else {
+            // A proxy that forgets to name the URI must not pass the rules for it.
+            return bearer::invalid_request("the proxied request's URI is missing: set X-Original-URI");
+        };
+        let proxied = Request { method: method.unwrap_or(request.method), target, headers: request.headers };
+        match self.judge(&proxied, now_ms) {
+            Ok(identity) => {
+                let mut allowed = Response { status: 200, headers: identity, body: Vec::new() };
+                allowed.headers.push(("cache-control", "no-store".into()));
+                allowed
+            }
+            Err(refused) => refused,
+        }
+    }
+
+    /// The verified identity of a request that may pass, or the answer to one that may not.
+    fn judge(&self, request: &Request<'_>, now_ms: u64) -> Result<Vec<Header>, Response> {
+        let Some(replica) = self.knowledge.replica() else {
+            return Err(bearer::unavailable("this edge has no snapshot yet"));
+        };
+        let path = request.path();
+        if !path::is_unambiguous(path) {
+            return Err(bearer::invalid_request("the path can be read in more than one way"));
+        }
+        let path = path::decoded(path).ok_or_else(|| bearer::invalid_request("the path is not UTF-8"))?;
+        let route = replica.snapshot().config().route(request.method, &path);
+        let token = match bearer::presented(request) {
+            Presented::Token(token) => token,
+            Presented::Wrong(why) => return Err(bearer::invalid_request(why)),
+            Presented::Nothing if route.is_public() => return Ok(Vec::new()),
+            Presented::Nothing => return Err(bearer::challenge()),
+        };
+        match self.verify_route(token, route, now_ms) {
+            Ok(verified) => Ok(identity(&verified)),
+            Err(_) if route.is_public() => Ok(Vec::new()),
+            Err(refusal) => Err(bearer::refused(&refusal)),
+        }
+    }
+
+    fn verify_route(&self, token: &[u8], route: &Route, now_ms: u64) -> Result<Verified, Refusal> {
+        self.verify_at(token, route.scope(), route.on_stale(), now_ms)
+    }
+
+    fn verify_at(&self, token: &[u8], scope: &[String], on_stale: OnStale, now_ms: u64) -> Result<Verified, Refusal> {
+        let replica = self.knowledge.replica().ok_or(Refusal::Stale)?;
+        let expected = Expected {
+            issuer: &self.settings.issuer,
+            audience: self.settings.audience.as_deref().unwrap_or(replica.snapshot().config().audience()),
+            scope,
+            leeway: self.settings.leeway,
+            plain_jwt: self.settings.plain_jwt,
+            on_stale,
+        };
+        let view = ReplicaView { replica, fresh: self.refresh(now_ms) != Refresh::Required };
+        verify(token, self.knowledge.keys(), &expected, &view, now_ms / 1000)
+    }
+
+    /// `/_tollgate/health`: 200 while decisions can be made on fresh word, else 503; always with what is known and what went
+    /// wrong last.
+    fn health(&self, now_ms: u64) -> Response {
+        let replica = self.knowledge.replica();
+        let status = match (replica, self.refresh(now_ms)) {
+            (None, _) => "no_snapshot",
+            (Some(_), Refresh::Required) => "stale",
+            (Some(_), _) => "ok",
+        };
+        let body = json!({
+            "status": status,
+            "issuer": self.settings.issuer,
+            "sequence": replica.map(tollgate_core::Replica::sequence),
+            "snapshot_sequence": replica.map(|replica| replica.snapshot().sequence()),
+            "revoked": replica.map(|replica| replica.snapshot().revoked_count()),
+            "keys": self.knowledge.keys().len(),
+            "age_ms": self.knowledge.age_ms(now_ms),
+            "hard_ms": self.settings.hard_ms,
+            "last_error": self.knowledge.last_error().map(|(why, at_ms)| json!({ "error": why, "at_ms": at_ms })),
+        });
+        Response::json(if status == "ok" { 200 } else { 503 }, &body)
+    }
+}
+
+/// Whether the path is the gate's, in whatever spelling; none of these may reach the upstream.
+fn is_own(path: &str) -> bool {
+    let decoded = path::percent_decode(path).unwrap_or_default();
+    decoded == b"/_tollgate" || decoded.starts_with(b"/_tollgate/")
+}
+
+/// The one value of the first of these headers that is there.
+fn forwarded<'a>(request: &Request<'a>, names: [&str; 2]) -> Result<Option<&'a str>, ()> {
+    for name in names {
+        let mut values = request.header(name);
+        match (values.next(), values.next()) {
+            (None, _) => {}
+            (Some(value), None) => return std::str::from_utf8(value).map(Some).map_err(|_| ()),
+            (Some(_), Some(_)) => return Err(()),
+        }
+    }
+    Ok(None)
+}
+
+/// What the upstream may believe of the client.
+fn identity(verified: &Verified) -> Vec<Header> {
+    [
+        ("x-tollgate-issuer", verified.issuer()),
+        ("x-tollgate-subject", verified.subject()),
+        ("x-tollgate-client-id", verified.client_id()),
+        ("x-tollgate-scope", verified.scope()),
+        ("x-tollgate-token-id", verified.token_id()),
+    ]
+    .map(|(name, value)| (name, path::header_encode(value)))
+    .into_iter()
+    .chain([("x-tollgate-expires-at", verified.expires_at().to_string())])
+    .collect()
+}

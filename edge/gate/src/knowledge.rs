@@ -1,0 +1,231 @@
+//! What an edge knows: the replica of its origin's history, how it is kept up, and when it was last known to be complete.
+
+use std::fmt;
+
+use serde_json::json;
+use tollgate_core::{
+    Deltas, KeySet, MAX_DELTAS_BYTES, MAX_SNAPSHOT_BYTES, MessageKind, Replica, ReplicaError, Snapshot, WireError,
+};
+
+use crate::gate::Gate;
+use crate::message::Response;
+use crate::settings::Settings;
+
+/// The most bytes of an answer to a fetch that an adapter needs to take.
+pub const MAX_FETCH_BYTES: usize = MAX_SNAPSHOT_BYTES;
+/// The most bytes of a push that an adapter needs to take.
+pub const MAX_PUSH_BYTES: usize = MAX_DELTAS_BYTES;
+/// How far the origin's clock may be from the edge's, milliseconds. It bounds for how long an old answer can be passed off as
+/// a new one by whoever stands between (TLS keeps strangers from standing there).
+const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
+
+/// The replica with its keys and freshness.
+#[derive(Debug)]
+pub(crate) struct Knowledge {
+    pins: Vec<[u8; 32]>,
+    issuer: String,
+    secret_keys: KeySet,
+    replica: Option<Replica>,
+    /// The snapshot's keys and the edge's own HS256 keys together.
+    keys: KeySet,
+    /// The moment, by the edge's clock, at which everything that the origin had acknowledged is in the replica.
+    complete_at_ms: Option<u64>,
+    /// The origin no longer has the deltas that this replica needs.
+    too_far_behind: bool,
+    last_error: Option<(String, u64)>,
+}
+
+impl Knowledge {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            pins: settings.snapshot_keys.clone(),
+            issuer: settings.issuer.clone(),
+            secret_keys: settings.secret_keys.clone(),
+            replica: None,
+            keys: settings.secret_keys.clone(),
+            complete_at_ms: None,
+            too_far_behind: false,
+            last_error: None,
+        }
+    }
+
+    pub(crate) fn replica(&self) -> Option<&Replica> {
+        self.replica.as_ref()
+    }
+
+    pub(crate) fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
+    /// Milliseconds since the replica was last known to be complete. A clock that was set back makes it old, not young.
+    pub(crate) fn age_ms(&self, now_ms: u64) -> Option<u64> {
+        self.complete_at_ms.map(|at| now_ms.abs_diff(at))
+    }
+
+    pub(crate) fn last_error(&self) -> Option<(&str, u64)> {
+        self.last_error.as_ref().map(|(why, at_ms)| (why.as_str(), *at_ms))
+    }
+
+    fn wants_snapshot(&self) -> bool {
+        self.too_far_behind || self.replica.as_ref().is_none_or(Replica::wants_snapshot)
+    }
+
+    fn take(&mut self, message: &[u8], asked_at_ms: u64) -> Result<(), FetchError> {
+        match MessageKind::of(message) {
+            Some(MessageKind::Snapshot) => self.take_snapshot(message),
+            Some(MessageKind::Deltas) => self.take_deltas(message, Some(asked_at_ms)),
+            None => Err(FetchError::Wire(WireError::WrongKind)),
+        }
+    }
+
+    fn take_snapshot(&mut self, message: &[u8]) -> Result<(), FetchError> {
+        let snapshot = Snapshot::decode(message.to_vec(), &self.pins).map_err(FetchError::Wire)?;
+        let mut keys = snapshot.config().keys().clone();
+        keys.extend(&self.secret_keys).map_err(|error| FetchError::Keys(error.to_string()))?;
+        match &mut self.replica {
+            Some(replica) => replica.install(snapshot).map_err(FetchError::Replica)?,
+            None => self.replica = Some(Replica::new(snapshot, &self.issuer).map_err(FetchError::Replica)?),
+        }
+        self.keys = keys;
+        self.too_far_behind = false;
+        Ok(())
+    }
+
+    /// Takes in deltas. Ones that were asked for also tell that the replica was complete when they were asked for: whatever
+    /// the origin acknowledged before is in the answer. A push tells no such thing: it may have been on its way for long.
+    fn take_deltas(&mut self, message: &[u8], asked_at_ms: Option<u64>) -> Result<(), FetchError> {
+        let deltas = Deltas::decode(message, &self.pins).map_err(FetchError::Wire)?;
+        let replica = self.replica.as_mut().ok_or(FetchError::NoSnapshot)?;
+        if let Some(asked_at_ms) = asked_at_ms
+            && deltas.as_of_ms().abs_diff(asked_at_ms) > MAX_CLOCK_DIFFERENCE_MS
+        {
+            return Err(FetchError::ClockDifference { as_of_ms: deltas.as_of_ms(), asked_at_ms });
+        }
+        replica.apply(&deltas).map_err(FetchError::Replica)?;
+        if let Some(asked_at_ms) = asked_at_ms
+            && replica.is_caught_up()
+        {
+            self.complete_at_ms = Some(asked_at_ms);
+        }
+        Ok(())
+    }
+}
+
+impl Gate {
+    /// Path and query to GET at the origin next: the snapshot, or the deltas since. `wait_ms` asks the origin to hold its answer
+    /// until there is a change; 0 asks for an answer at once.
+    pub fn next_fetch(&self, wait_ms: u64) -> String {
+        match &self.knowledge.replica {
+            Some(replica) if !self.knowledge.wants_snapshot() => {
+                let (seconds, millis) = (wait_ms / 1000, wait_ms % 1000);
+                format!("/edge/v1/deltas?after={}&wait={seconds}.{millis:03}", replica.sequence())
+            }
+            _ => "/edge/v1/snapshot".to_owned(),
+        }
+    }
+
+    /// Takes the origin's answer to [`next_fetch`](Self::next_fetch), asked at `asked_at_ms` by the edge's clock. True: fetch
+    /// again at once, for there is more to come.
+    ///
+    /// # Errors
+    /// Why the answer was refused. What the gate held before stays in force, and health tells of it.
+    pub fn accept(&mut self, status: u16, body: &[u8], asked_at_ms: u64) -> Result<bool, FetchError> {
+        let knowledge = &mut self.knowledge;
+        let result = match status {
+            200 => knowledge.take(body, asked_at_ms),
+            409 => Err(FetchError::OriginBehind),
+            410 if !knowledge.too_far_behind => {
+                knowledge.too_far_behind = true;
+                return Ok(true);
+            }
+            status => Err(FetchError::Status(status)),
+        };
+        if let Err(error) = result {
+            knowledge.last_error = Some((error.to_string(), asked_at_ms));
+            return Err(error);
+        }
+        knowledge.last_error = None;
+        let behind = knowledge.replica.as_ref().is_some_and(|replica| !replica.is_caught_up());
+        // A snapshot brings no freshness, so it is followed by a question for deltas.
+        Ok(behind || knowledge.wants_snapshot() || MessageKind::of(body) == Some(MessageKind::Snapshot))
+    }
+
+    /// Tells that a fetch brought no answer at all, for health.
+    pub fn fetch_failed(&mut self, why: &str, now_ms: u64) {
+        self.knowledge.last_error = Some((format!("the origin cannot be reached: {why}"), now_ms));
+    }
+
+    /// Takes what the origin pushed. The answer tells the sequence that the edge holds now: 200 when the message joined on,
+    /// 409 when deltas between are missing, 400 when it is refused.
+    pub fn push(&mut self, body: &[u8], now_ms: u64) -> Response {
+        let result = self.knowledge.take_deltas(body, None);
+        let held = json!({ "sequence": self.knowledge.replica.as_ref().map(Replica::sequence) });
+        match result {
+            Ok(()) => Response::json(200, &held),
+            Err(FetchError::Replica(ReplicaError::Gap { .. }) | FetchError::NoSnapshot) => Response::json(409, &held),
+            Err(error) => {
+                self.knowledge.last_error = Some((format!("a push was refused: {error}"), now_ms));
+                Response::error(400, "invalid_message", &error.to_string())
+            }
+        }
+    }
+
+    /// The snapshot's bytes, for a store that outlives the instance.
+    pub fn snapshot(&self) -> Option<&[u8]> {
+        self.knowledge.replica.as_ref().map(|replica| replica.snapshot().as_bytes())
+    }
+
+    /// Begins with a snapshot from such a store: it brings knowledge, never freshness.
+    ///
+    /// # Errors
+    /// Why the snapshot was refused; nothing changes then.
+    pub fn warm(&mut self, snapshot: &[u8]) -> Result<(), FetchError> {
+        self.knowledge.take_snapshot(snapshot)
+    }
+}
+
+/// Why an answer of the origin was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The origin answered with this status.
+    Status(u16),
+    /// The message is not one of the origin's.
+    Wire(WireError),
+    /// The message does not join on to what is held.
+    Replica(ReplicaError),
+    /// The origin has less history than this edge: it was restored from an old backup, and revocations may be lost there. The
+    /// edge keeps what it holds; its routes answer as stale until a person has looked.
+    OriginBehind,
+    /// Deltas came before any snapshot.
+    NoSnapshot,
+    /// A key of the snapshot has the name of one of this edge's own.
+    Keys(String),
+    /// The clocks of origin and edge are more than a minute apart, or the answer is an old one.
+    ClockDifference {
+        /// The origin's time in the message, Unix milliseconds.
+        as_of_ms: u64,
+        /// The edge's time of the question, Unix milliseconds.
+        asked_at_ms: u64,
+    },
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => write!(f, "the origin answered with status {status}"),
+            Self::Wire(error) => error.fmt(f),
+            Self::Replica(error) => error.fmt(f),
+            Self::OriginBehind => {
+                f.write_str("the origin has less history than this edge; was it restored from an old backup?")
+            }
+            Self::NoSnapshot => f.write_str("there is no snapshot to apply deltas to"),
+            Self::Keys(why) => write!(f, "the snapshot's keys do not go with TOLLGATE_EDGE_SECRET_KEYS: {why}"),
+            Self::ClockDifference { as_of_ms, asked_at_ms } => {
+                write!(f, "the origin's time {as_of_ms} ms is more than a minute from this edge's {asked_at_ms} ms")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FetchError {}

@@ -1,0 +1,91 @@
+//! The path that rules are found by. An edge and its upstream must read a path alike, or a rule for `/admin` is passed by
+//! `/x/..%2fadmin`; so a path that two servers could read differently is refused.
+
+/// Whether every server reads this path alike: it begins with `/`, has no empty or dot segments, no encoded slash or
+/// backslash, no control characters, and is rightly percent-encoded. A path that ends in `/` is fine.
+pub(crate) fn is_unambiguous(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix('/') else { return false };
+    let segments = rest.strip_suffix('/').unwrap_or(rest);
+    if segments.is_empty() {
+        return rest.is_empty();
+    }
+    segments.split('/').all(|segment| {
+        percent_decode(segment).is_some_and(|decoded| {
+            !decoded.is_empty()
+                && decoded != b"."
+                && decoded != b".."
+                && !decoded.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0x00..=0x1f | 0x7f))
+        })
+    })
+}
+
+/// The path as rules are written: percent-decoded, for `/%61dmin` is `/admin` to every server.
+pub(crate) fn decoded(path: &str) -> Option<String> {
+    String::from_utf8(percent_decode(path)?).ok()
+}
+
+/// Percent-decodes once; `None` for a `%` without two hexadecimal digits.
+pub(crate) fn percent_decode(text: &str) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        decoded.push(if byte == b'%' { hex(bytes.next()?)? * 16 + hex(bytes.next()?)? } else { byte });
+    }
+    Some(decoded)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// Percent-encodes what may not stand in a header: everything but visible ASCII, and `%` itself.
+pub(crate) fn header_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' => encoded.push(byte as char),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_told() {
+        for path in ["/", "/a", "/a/", "/a/b.c", "/%61", "/a..b", "/...", "/caf%C3%A9", "/a%20b"] {
+            assert!(is_unambiguous(path), "{path}");
+        }
+        for path in [
+            "",
+            "a",
+            "//",
+            "//a",
+            "/a//b",
+            "/.",
+            "/..",
+            "/a/../b",
+            "/%2e%2E/a",
+            "/a/.",
+            "/a%2fb",
+            "/a%5Cb",
+            "/a\\b",
+            "/%00",
+            "/a%",
+            "/%4",
+            "/%zz",
+            "/a%0d",
+        ] {
+            assert!(!is_unambiguous(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn headers_carry_any_identifier() {
+        assert_eq!(header_encode("a b@c"), "a b@c");
+        assert_eq!(header_encode("50% é\n"), "50%25 %C3%A9%0A");
+    }
+}

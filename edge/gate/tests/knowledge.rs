@@ -1,0 +1,299 @@
+//! How a gate comes to know, what it does when it does not, and what it tells of itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tollgate_core::{
+    Chain, Change, ConfigDigest, Delta, DeltaParts, RevocationId, SnapshotParts, SnapshotSigner, build_deltas,
+    build_snapshot,
+};
+use tollgate_gate::{Decision, FetchError, Gate, Refresh, Request, Settings};
+
+const ISSUER: &str = "https://auth.example";
+const NOW: u64 = 1_800_000_000_000;
+const SECRET: [u8; 32] = [9; 32];
+
+fn signer() -> SnapshotSigner {
+    SnapshotSigner::from_seed(&[7; 32])
+}
+
+fn gate() -> Gate {
+    let pin = URL_SAFE_NO_PAD.encode(signer().public_key());
+    let secret =
+        json!({ "keys": [{ "kty": "oct", "kid": "shared", "k": URL_SAFE_NO_PAD.encode(SECRET) }] }).to_string();
+    let find = |name: &str| match name {
+        "TOLLGATE_EDGE_ORIGIN" => Some(ISSUER.to_owned()),
+        "TOLLGATE_EDGE_UPSTREAM" => Some("http://127.0.0.1:5000".to_owned()),
+        "TOLLGATE_EDGE_SNAPSHOT_KEY" => Some(pin.clone()),
+        "TOLLGATE_EDGE_SECRET_KEYS" => Some(secret.clone()),
+        _ => None,
+    };
+    Gate::new(Settings::from_lookup(find).expect("good settings"))
+}
+
+fn config(routes: &Value) -> Vec<u8> {
+    json!({ "audience": "https://api.example", "jwks": { "keys": [] }, "routes": routes }).to_string().into_bytes()
+}
+
+/// An origin that revoked `token-1`, `token-2`, … in this order.
+struct Origin {
+    revoked: u64,
+    config: Vec<u8>,
+    as_of_ms: u64,
+}
+
+impl Origin {
+    fn with(revoked: u64) -> Self {
+        Self { revoked, config: config(&json!([])), as_of_ms: NOW }
+    }
+
+    fn delta(sequence: u64) -> Delta {
+        let id = RevocationId::token(ISSUER, &format!("token-{sequence}"));
+        Delta { sequence, id, change: Change::Revoke, expires_at: NOW / 1000 + 3600 }
+    }
+
+    fn chain(sequence: u64) -> Chain {
+        (1..=sequence).map(Self::delta).fold(Chain::genesis(ISSUER), |chain, delta| chain.next(&delta))
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        let revoked: Vec<RevocationId> = (1..=self.revoked).map(|n| Self::delta(n).id).collect();
+        let (sequence, chain) = (self.revoked, Self::chain(self.revoked));
+        let parts = SnapshotParts {
+            issuer: ISSUER,
+            sequence,
+            as_of_ms: self.as_of_ms,
+            chain,
+            config: &self.config,
+            revoked: &revoked,
+        };
+        build_snapshot(&parts, &signer()).expect("a good snapshot")
+    }
+
+    fn deltas(&self, after: u64) -> Vec<u8> {
+        let deltas: Vec<Delta> = (after + 1..=self.revoked).map(Self::delta).collect();
+        let parts = DeltaParts {
+            issuer: ISSUER,
+            after,
+            head: self.revoked,
+            as_of_ms: self.as_of_ms,
+            chain: Self::chain(after),
+            config: ConfigDigest::of(&self.config),
+            deltas: &deltas,
+        };
+        build_deltas(&parts, &signer()).expect("good deltas")
+    }
+}
+
+/// A gate that took a snapshot and heard at `NOW` that nothing came after.
+fn informed(origin: &Origin) -> Gate {
+    let mut gate = gate();
+    assert_eq!(gate.accept(200, &origin.snapshot(), NOW), Ok(true));
+    assert_eq!(gate.accept(200, &origin.deltas(origin.revoked), NOW), Ok(false));
+    gate
+}
+
+fn hs256(token_id: &str) -> String {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": "shared" }).to_string();
+    let claims = json!({ "iss": ISSUER, "sub": "s", "aud": "https://api.example", "client_id": "c", "jti": token_id,
+        "iat": NOW / 1000 - 5, "exp": NOW / 1000 + 3600 });
+    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(&SECRET).expect("any length").chain_update(&input);
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+/// The status of the answer to a token; 200 stands for a request that is let pass.
+fn status(gate: &Gate, target: &str, token_id: &str, now_ms: u64) -> u16 {
+    let credentials = format!("Bearer {}", hs256(token_id));
+    let headers = [("authorization", credentials.as_bytes())];
+    match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms) {
+        Decision::Forward { .. } => 200,
+        Decision::Answer(answer) => answer.status,
+        Decision::Push => panic!("not a push"),
+    }
+}
+
+fn health(gate: &Gate, now_ms: u64) -> (u16, Value) {
+    match gate.decide(&Request { method: "GET", target: "/_tollgate/health", headers: &[] }, now_ms) {
+        Decision::Answer(answer) => (answer.status, serde_json::from_slice(&answer.body).expect("JSON")),
+        other => panic!("health is answered, not {other:?}"),
+    }
+}
+
+#[test]
+fn without_a_snapshot_nothing_passes() {
+    let gate = gate();
+    assert_eq!(gate.refresh(NOW), Refresh::Required);
+    assert_eq!(gate.next_fetch(500), "/edge/v1/snapshot");
+    assert_eq!(status(&gate, "/", "a", NOW), 503);
+    assert_eq!(status(&gate, "/_tollgate/validate", "a", NOW), 503);
+    let (status, body) = health(&gate, NOW);
+    assert_eq!((status, &body["status"]), (503, &json!("no_snapshot")));
+}
+
+#[test]
+fn a_snapshot_brings_knowledge_and_deltas_bring_freshness() {
+    let origin = Origin::with(2);
+    let mut gate = gate();
+    assert_eq!(gate.accept(200, &origin.snapshot(), NOW), Ok(true), "there is more to ask");
+    assert_eq!(gate.next_fetch(1500), "/edge/v1/deltas?after=2&wait=1.500");
+    assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
+    assert_eq!(gate.accept(200, &origin.deltas(2), NOW), Ok(false));
+    assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 200));
+    let (status, body) = health(&gate, NOW);
+    assert_eq!(
+        (status, &body["status"], &body["sequence"], &body["last_error"]),
+        (200, &json!("ok"), &json!(2), &Value::Null)
+    );
+}
+
+#[test]
+fn knowledge_ages_from_the_moment_it_was_asked_for() {
+    let gate = informed(&Origin::with(0));
+    for (age, refresh) in [
+        (0, Refresh::Fresh),
+        (250, Refresh::Fresh),
+        (251, Refresh::Background),
+        (1000, Refresh::Background),
+        (1001, Refresh::Required),
+    ] {
+        assert_eq!(gate.refresh(NOW + age), refresh, "after {age} ms");
+    }
+    assert_eq!(gate.refresh(NOW - 5000), Refresh::Required, "a clock that was set back");
+    assert_eq!(status(&gate, "/", "a", NOW + 1000), 200);
+    assert_eq!(status(&gate, "/", "a", NOW + 1001), 503);
+    assert_eq!(health(&gate, NOW + 1001).1["status"], "stale");
+}
+
+#[test]
+fn a_route_may_let_pass_what_is_not_known_to_be_revoked() {
+    let mut origin = Origin::with(1);
+    origin.config = config(&json!([{ "path": "/lenient", "on_stale": "allow" }]));
+    let gate = informed(&origin);
+    let later = NOW + 60_000;
+    assert_eq!((status(&gate, "/lenient", "a", later), status(&gate, "/lenient", "token-1", later)), (200, 401));
+    assert_eq!(status(&gate, "/strict", "a", later), 503);
+}
+
+#[test]
+fn being_far_behind_is_not_being_fresh() {
+    let mut origin = Origin::with(0);
+    let mut gate = informed(&origin);
+    origin.revoked = 3;
+    let first_two = {
+        let deltas: Vec<Delta> = (1..=2).map(Origin::delta).collect();
+        let parts = DeltaParts {
+            issuer: ISSUER,
+            after: 0,
+            head: 3,
+            as_of_ms: NOW,
+            chain: Origin::chain(0),
+            config: ConfigDigest::of(&origin.config),
+            deltas: &deltas,
+        };
+        build_deltas(&parts, &signer()).unwrap()
+    };
+    assert_eq!(gate.accept(200, &first_two, NOW + 2000), Ok(true), "one is still missing");
+    assert_eq!(gate.refresh(NOW + 2000), Refresh::Required);
+    assert_eq!(gate.accept(200, &origin.deltas(2), NOW + 2001), Ok(false));
+    assert_eq!(gate.refresh(NOW + 2001), Refresh::Fresh);
+}
+
+#[test]
+fn a_refused_answer_leaves_the_last_good_one_in_force() {
+    let origin = Origin::with(2);
+    let mut gate = informed(&origin);
+    let older = Origin::with(1).snapshot();
+    let mut tampered = origin.snapshot();
+    tampered[40] ^= 1;
+    let truncated = origin.snapshot()[..50].to_vec();
+    let foreign = {
+        let parts = SnapshotParts {
+            issuer: ISSUER,
+            sequence: 9,
+            as_of_ms: NOW,
+            chain: Origin::chain(9),
+            config: &origin.config,
+            revoked: &[],
+        };
+        build_snapshot(&parts, &SnapshotSigner::from_seed(&[8; 32])).unwrap()
+    };
+    for (code, bad) in [
+        (200, older),
+        (200, tampered),
+        (200, truncated),
+        (200, foreign),
+        (200, Vec::new()),
+        (500, Vec::new()),
+        (409, Vec::new()),
+    ] {
+        let error = gate.accept(code, &bad, NOW + 10).expect_err("a bad answer").to_string();
+        let (status_code, body) = health(&gate, NOW + 10);
+        assert_eq!((status_code, &body["last_error"]["error"]), (200, &json!(error)));
+        assert_eq!((status(&gate, "/", "token-2", NOW + 10), status(&gate, "/", "a", NOW + 10)), (401, 200));
+    }
+    assert_eq!(gate.accept(200, &origin.deltas(2), NOW + 20), Ok(false));
+    assert_eq!(health(&gate, NOW + 20).1["last_error"], Value::Null, "all is well again");
+}
+
+#[test]
+fn an_old_answer_does_not_pass_for_a_new_one() {
+    let mut origin = Origin::with(0);
+    let mut gate = informed(&origin);
+    origin.as_of_ms = NOW - 61_000;
+    assert!(matches!(gate.accept(200, &origin.deltas(0), NOW), Err(FetchError::ClockDifference { .. })));
+}
+
+#[test]
+fn who_was_away_too_long_takes_the_snapshot() {
+    let mut gate = informed(&Origin::with(1));
+    assert_eq!(gate.accept(410, b"", NOW), Ok(true));
+    assert_eq!(gate.next_fetch(0), "/edge/v1/snapshot");
+    assert!(gate.accept(410, b"", NOW).is_err(), "an origin without any answer is not asked for ever");
+    assert_eq!(gate.accept(200, &Origin::with(5).snapshot(), NOW), Ok(true));
+    assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=5&wait=0.000");
+}
+
+#[test]
+fn a_new_configuration_is_fetched() {
+    let mut origin = Origin::with(0);
+    let mut gate = informed(&origin);
+    origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
+    assert_eq!(gate.accept(200, &origin.deltas(0), NOW), Ok(true));
+    assert_eq!(gate.next_fetch(0), "/edge/v1/snapshot");
+    assert_eq!(gate.accept(200, &origin.snapshot(), NOW), Ok(true));
+    assert_eq!(gate.accept(200, &origin.deltas(0), NOW), Ok(false));
+    assert_eq!(status(&gate, "/", "a", NOW), 403);
+}
+
+#[test]
+fn a_push_brings_changes_at_once_but_never_freshness() {
+    let mut origin = Origin::with(0);
+    let mut gate = informed(&origin);
+    origin.revoked = 1;
+    let answer = gate.push(&origin.deltas(0), NOW + 900);
+    assert_eq!((answer.status, answer.body.as_slice()), (200, br#"{"sequence":1}"#.as_slice()));
+    assert_eq!(status(&gate, "/", "token-1", NOW + 900), 401);
+    assert_eq!(gate.refresh(NOW + 1001), Refresh::Required);
+
+    origin.revoked = 4;
+    let gap = gate.push(&origin.deltas(3), NOW);
+    assert_eq!((gap.status, gap.body.as_slice()), (409, br#"{"sequence":1}"#.as_slice()));
+    assert_eq!(gate.push(b"TGDL nonsense", NOW).status, 400);
+    assert_eq!(gate.push(&origin.snapshot(), NOW).status, 400, "only deltas are pushed");
+    let push = Request { method: "POST", target: "/_tollgate/push", headers: &[] };
+    assert_eq!(gate.decide(&push, NOW), Decision::Push);
+}
+
+#[test]
+fn a_stored_snapshot_shortens_a_cold_start_and_promises_nothing() {
+    let origin = Origin::with(1);
+    let stored = informed(&origin).snapshot().expect("a snapshot").to_vec();
+    let mut gate = gate();
+    assert_eq!(gate.warm(&stored), Ok(()));
+    assert_eq!(gate.refresh(NOW), Refresh::Required);
+    assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=1&wait=0.000");
+    assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
+}
