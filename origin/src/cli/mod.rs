@@ -1,0 +1,204 @@
+//! The command line: one file a noun. Every verb but `serve` and those about tokens works on the database directly, with
+//! the same functions the server uses; a running server notices.
+
+mod client;
+mod edge;
+mod key;
+mod output;
+mod revoke;
+mod route;
+mod serve;
+mod snapshot;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::keys::KeyRing;
+use crate::settings::{LogFormat, Settings, Sources};
+use crate::store::{Store, StoreError};
+
+/// OAuth 2.0 origin whose revocations reach every edge within a second
+///
+/// Settings come from flags, over the environment (TOLLGATE_*), over .env, over tollgate.toml.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    common: CommonFlags,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the origin
+    Serve(serve::ServeFlags),
+    /// Register, list and disable clients
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    /// Show keys
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Look at tokens and check them
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Revoke
+    #[command(subcommand)]
+    Revoke(revoke::RevokeCommand),
+    /// Lift a revocation
+    #[command(subcommand)]
+    Reinstate(revoke::ReinstateCommand),
+    /// Register, list and remove the edges that are pushed to
+    #[command(subcommand)]
+    Edge(edge::EdgeCommand),
+    /// Add, list and remove the rules that edges follow
+    #[command(subcommand)]
+    Route(route::RouteCommand),
+    /// Export and inspect snapshots
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+}
+
+/// Settings that every command takes.
+#[derive(Debug, Args)]
+struct CommonFlags {
+    /// TOML file with settings [default: tollgate.toml, if there is one]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    config: Option<PathBuf>,
+    /// Database, sqlite://FILE or postgres://… [default: sqlite://tollgate.db]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    database_url: Option<String>,
+    /// File with the master key [default: tollgate.key, made at first start]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    master_key_file: Option<String>,
+    /// The issuer: URL at which clients and edges reach the origin [default: the address listened on]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
+    public_url: Option<String>,
+    /// What to log, e.g. info or tollgate=debug [default: info]
+    #[arg(long, global = true, value_name = "FILTER", help_heading = "Settings")]
+    log: Option<String>,
+    /// How to log, pretty or json [default: pretty]
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Settings")]
+    log_format: Option<String>,
+}
+
+/// Parses the command line, runs the command and gives the exit code: 0, 1 for a failure, 2 for arguments that cannot be
+/// used.
+#[must_use]
+pub fn run() -> ExitCode {
+    let Cli { common, command } = Cli::parse();
+    // These two touch neither settings nor database.
+    let command = match command {
+        Command::Token(command) => return command.run(),
+        command => command,
+    };
+    match run_with_settings(&common, command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_with_settings(common: &CommonFlags, command: Command) -> anyhow::Result<()> {
+    let mut flags = common.settings();
+    if let Command::Serve(serve) = &command {
+        flags.extend(serve.settings());
+    }
+    let sources = Sources::read(flags, common.config.as_deref())?;
+    let settings = Settings::from_sources(&sources)?;
+    start_log(&settings)?;
+    for (name, source) in sources.unknown() {
+        tracing::warn!(name, %source, "there is no such setting; is it misspelt?");
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    runtime.block_on(Box::pin(async {
+        if let Command::Serve(_) = command {
+            return serve::run(settings).await;
+        }
+        let session = Session::open(settings).await?;
+        let done = match command {
+            Command::Client(command) => command.run(&session).await,
+            Command::Key(command) => command.run(&session).await,
+            Command::Revoke(command) => command.run(&session).await,
+            Command::Reinstate(command) => command.run(&session).await,
+            Command::Edge(command) => command.run(&session).await,
+            Command::Route(command) => command.run(&session).await,
+            Command::Snapshot(command) => command.run(&session).await,
+            Command::Serve(_) | Command::Token(_) => Ok(()),
+        };
+        session.store.close().await;
+        done
+    }))
+}
+
+impl CommonFlags {
+    fn settings(&self) -> Vec<(String, String)> {
+        given([
+            ("TOLLGATE_DATABASE_URL", &self.database_url),
+            ("TOLLGATE_MASTER_KEY_FILE", &self.master_key_file),
+            ("TOLLGATE_PUBLIC_URL", &self.public_url),
+            ("TOLLGATE_LOG", &self.log),
+            ("TOLLGATE_LOG_FORMAT", &self.log_format),
+        ])
+    }
+}
+
+/// The flags that were given, under the names of their settings.
+fn given<const N: usize>(flags: [(&str, &Option<String>); N]) -> Vec<(String, String)> {
+    flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+}
+
+/// Logs go to standard error: standard output is for what a command was asked for.
+fn start_log(settings: &Settings) -> anyhow::Result<()> {
+    let filter: EnvFilter = settings.log.parse().context("TOLLGATE_LOG")?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Pretty => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().init(),
+    }
+    Ok(())
+}
+
+/// A command's view of the origin: its settings and its database.
+struct Session {
+    settings: Settings,
+    store: Store,
+}
+
+impl Session {
+    async fn open(settings: Settings) -> anyhow::Result<Session> {
+        let store = Store::open(&settings.database_url).await?;
+        Ok(Session { settings, store })
+    }
+
+    /// Whose database this is; refuses one that is not the public URL's, if that was set.
+    async fn issuer(&self) -> anyhow::Result<String> {
+        let stored = self.store.issuer().await?;
+        match &self.settings.public_url {
+            Some(wanted) if *wanted != stored => Err(StoreError::WrongIssuer { stored, wanted: wanted.clone() }.into()),
+            _ => Ok(stored),
+        }
+    }
+
+    async fn keys(&self) -> anyhow::Result<KeyRing> {
+        crate::server::open_keys(&self.store, &self.settings).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

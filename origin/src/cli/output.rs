@@ -1,0 +1,48 @@
+//! Printing results: JSON for programs, lines for people.
+
+use std::io::{ErrorKind, Write as _};
+
+use serde::Serialize;
+
+/// `--json`
+#[derive(Debug, clap::Args)]
+pub(super) struct OutputFlags {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl OutputFlags {
+    /// Prints `value` as JSON or else the lines that `text` makes.
+    pub(super) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        let text = if self.json { serde_json::to_string_pretty(value)? } else { text(value) };
+        line(text.trim_end())
+    }
+}
+
+/// Prints a line to standard output. A reader that went away, like `head`, is no error.
+pub(super) fn line(text: &str) -> anyhow::Result<()> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Rows with their columns aligned, the first row being the heading. Nothing for a heading alone.
+pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
+    if rows.is_empty() {
+        return "none".to_owned();
+    }
+    let heading = heading.map(str::to_owned);
+    let rows: Vec<&[String; N]> = std::iter::once(&heading).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let aligned = |row: &&[String; N]| {
+        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(aligned).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,96 @@
+//! `tollgate route add|list|remove`
+
+use anyhow::bail;
+use serde::Serialize;
+
+use super::Session;
+use super::output::{OutputFlags, line, table};
+use crate::domain::{OnStale, Route, Scope};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum RouteCommand {
+    /// Add a rule; the longest matching path wins, a rule that names the method before one for all
+    Add {
+        /// The path, exact, or everything below it when it ends in /*
+        #[arg(long)]
+        path: String,
+        /// A method the rule is for; repeatable [default: all]
+        #[arg(long, value_name = "METHOD")]
+        method: Vec<String>,
+        /// A scope value that the token must have; repeat it or separate values by spaces
+        #[arg(long)]
+        scope: Vec<String>,
+        /// Let requests pass without a token
+        #[arg(long)]
+        public: bool,
+        /// What an edge does when its knowledge is older than promised: deny or allow
+        #[arg(long, default_value = "deny")]
+        on_stale: OnStale,
+    },
+    /// List the rules
+    List {
+        #[command(flatten)]
+        output: OutputFlags,
+    },
+    /// Remove the rule with this path and these methods
+    Remove {
+        /// The path as it was added
+        #[arg(long)]
+        path: String,
+        /// The methods as they were added
+        #[arg(long, value_name = "METHOD")]
+        method: Vec<String>,
+    },
+}
+
+#[derive(Serialize)]
+struct RouteView {
+    path: String,
+    methods: Vec<String>,
+    scope: String,
+    public: bool,
+    on_stale: &'static str,
+}
+
+impl From<&Route> for RouteView {
+    fn from(route: &Route) -> RouteView {
+        RouteView {
+            path: route.path().to_owned(),
+            methods: route.methods().iter().cloned().collect(),
+            scope: route.scope.to_string(),
+            public: route.public,
+            on_stale: route.on_stale.as_str(),
+        }
+    }
+}
+
+impl RouteCommand {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        match self {
+            RouteCommand::Add { path, method, scope, public, on_stale } => {
+                let route = Route::new(&path, &method, Scope::from_arguments(&scope)?, public, on_stale)?;
+                session.store.insert_route(&route).await?;
+                line(&format!("added {route}"))
+            }
+            RouteCommand::List { output } => {
+                let routes = session.store.routes().await?;
+                let views: Vec<RouteView> = routes.iter().map(RouteView::from).collect();
+                output.print(&views, |views| {
+                    let row = |view: &RouteView| {
+                        let methods = if view.methods.is_empty() { "*".to_owned() } else { view.methods.join(",") };
+                        let needs = if view.public { "(public)".to_owned() } else { view.scope.clone() };
+                        [view.path.clone(), methods, needs, view.on_stale.to_owned()]
+                    };
+                    table(["PATH", "METHODS", "SCOPE", "ON STALE"], &views.iter().map(row).collect::<Vec<_>>())
+                })
+            }
+            RouteCommand::Remove { path, method } => {
+                let route = Route::new(&path, &method, Scope::default(), false, OnStale::Deny)?;
+                if !session.store.delete_route(&route).await? {
+                    bail!("there is no rule {route}");
+                }
+                line(&format!("removed {route}"))
+            }
+        }
+    }
+}

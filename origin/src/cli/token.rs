@@ -1,0 +1,99 @@
+//! `tollgate token inspect|verify`; neither needs settings or a database.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tollgate_core::{
+    Chain, Expected, KeySet, OnStale, Replica, ReplicaView, RevocationId, Snapshot, SnapshotParts, SnapshotSigner,
+    build_snapshot, verify,
+};
+use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
+
+use super::output::line;
+use crate::encoding::from_base64url;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum TokenCommand {
+    /// Print what a token says, without checking whether it is true
+    Inspect {
+        /// The token
+        token: String,
+    },
+    Verify(VerifyArgs),
+}
+
+impl TokenCommand {
+    pub(super) fn run(self) -> ExitCode {
+        match self {
+            TokenCommand::Inspect { token } => match inspect(&token) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("error: {error:#}");
+                    ExitCode::FAILURE
+                }
+            },
+            TokenCommand::Verify(args) => run_verify(&args),
+        }
+    }
+}
+
+fn inspect(unverified_token: &str) -> anyhow::Result<()> {
+    let parts: Vec<&str> = unverified_token.split('.').collect();
+    let [header, claims, _] = parts.as_slice() else {
+        anyhow::bail!("a token has three parts with dots between them, this has {}", parts.len());
+    };
+    let header = json_part(header).context("the header")?;
+    let claims = json_part(claims).context("the claims")?;
+    eprintln!("Not verified: anyone can write a token that says this.");
+    line(&format!("{{\"verified\":false,\"header\":{header},\"claims\":{claims}}}"))
+}
+
+fn json_part(part: &str) -> anyhow::Result<String> {
+    let bytes = from_base64url(part).context("is not base64url")?;
+    let value: serde_json::Value = serde_json::from_slice(&bytes).context("is not JSON")?;
+    Ok(value.to_string())
+}
+
+fn run_verify(args: &VerifyArgs) -> ExitCode {
+    let (keys, replica) = match prepare(args) {
+        Ok(prepared) => prepared,
+        Err(problem) => return bad_arguments(&problem),
+    };
+    let scope = args.scope_values();
+    let expected = Expected {
+        issuer: &args.issuer,
+        audience: &args.audience,
+        scope: &scope,
+        leeway: args.leeway,
+        plain_jwt: args.allow_plain_jwt,
+        on_stale: OnStale::Deny,
+    };
+    let revocations = ReplicaView { replica: &replica, fresh: true };
+    let now = args.now();
+    let judged = args.run(|token| match verify(token, &keys, &expected, &revocations, now) {
+        Ok(_) => (true, "valid".to_owned()),
+        Err(refusal) => (false, refusal.code().to_owned()),
+    });
+    judged.unwrap_or_else(|error| bad_arguments(&error.to_string()))
+}
+
+/// The keys, and the file of revoked tokens as the snapshot an edge would get.
+fn prepare(args: &VerifyArgs) -> Result<(KeySet, Replica), String> {
+    let keys = KeySet::from_jwks(&args.read_jwks()?).map_err(|error| format!("--jwks: {error}"))?;
+    let revoked: Vec<RevocationId> =
+        args.read_revoked()?.iter().map(|token_id| RevocationId::token(&args.issuer, token_id)).collect();
+    // The snapshot never leaves this process, so its key may be known.
+    let signer = SnapshotSigner::from_seed(&[0; 32]);
+    let parts = SnapshotParts {
+        issuer: &args.issuer,
+        sequence: 0,
+        as_of_ms: 0,
+        chain: Chain::genesis(&args.issuer),
+        config: br#"{"audience":"","jwks":{"keys":[]},"routes":[]}"#,
+        revoked: &revoked,
+    };
+    let bytes = build_snapshot(&parts, &signer).map_err(|error| format!("--revoked: {error}"))?;
+    let snapshot = Snapshot::decode(bytes, &[signer.public_key()]).map_err(|error| format!("--issuer: {error}"))?;
+    let replica = Replica::new(snapshot, &args.issuer).map_err(|error| format!("--issuer: {error}"))?;
+    Ok((keys, replica))
+}

@@ -1,0 +1,38 @@
+//! What the origin knows about clients, tokens, revocations, edges and routes, as values and decisions.
+//!
+//! Nothing here names the web framework or the database, reads a clock or draws random bytes: times and randomness are
+//! arguments. Token times are Unix seconds.
+
+pub mod client;
+pub mod edge;
+pub mod grant;
+pub mod revocation;
+pub mod route;
+pub mod scope;
+pub mod secret;
+pub mod token;
+
+pub use client::{Client, ClientId, ClientStatus};
+pub use edge::{Edge, EdgeName, EdgeUrl};
+pub use grant::{Grant, GrantError};
+pub use revocation::Revocation;
+pub use route::{OnStale, Route};
+pub use scope::Scope;
+pub use secret::{ClientSecret, SecretHash};
+pub use token::{AccessToken, Audience, Claims, TokenAlg, TokenId};
+
+/// A value that does not have the form its type demands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {problem}")]
+pub struct Malformed {
+    /// What was being read, e.g. `client id`.
+    pub what: &'static str,
+    /// What is wrong with it; never contains the value itself.
+    pub problem: &'static str,
+}
+
+impl Malformed {
+    pub(crate) const fn new(what: &'static str, problem: &'static str) -> Malformed {
+        Malformed { what, problem }
+    }
+}

@@ -1,0 +1,153 @@
+//! Route rules: what an edge demands of a request, by path and method. Edges get them in the snapshot.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Malformed, Scope};
+
+/// What an edge does with a request it can only decide on knowledge past the promised bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStale {
+    /// Refuse it; the default.
+    Deny,
+    /// Let it pass if all but the freshness of the revocations is in order.
+    Allow,
+}
+
+impl OnStale {
+    /// As written in the configuration of edges.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            OnStale::Deny => "deny",
+            OnStale::Allow => "allow",
+        }
+    }
+}
+
+impl FromStr for OnStale {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<OnStale, Malformed> {
+        match text {
+            "deny" => Ok(OnStale::Deny),
+            "allow" => Ok(OnStale::Allow),
+            _ => Err(Malformed::new("on-stale", "must be deny or allow")),
+        }
+    }
+}
+
+/// One rule. The longest matching path wins, and a rule that names the method before one for all methods.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    path: String,
+    methods: BTreeSet<String>,
+    /// Every value the token must have.
+    pub scope: Scope,
+    /// Whether the request passes without a token.
+    pub public: bool,
+    /// What to do on stale knowledge.
+    pub on_stale: OnStale,
+}
+
+impl Route {
+    /// A rule for `path` (exact, or a prefix when it ends in `/*`) and these methods (none: all).
+    ///
+    /// # Errors
+    /// When the path or a method is malformed, or a public route demands a scope, which it could never check.
+    pub fn new(
+        path: &str,
+        methods: &[String],
+        scope: Scope,
+        public: bool,
+        on_stale: OnStale,
+    ) -> Result<Route, Malformed> {
+        let path = checked_path(path)?;
+        let methods = methods.iter().map(|method| checked_method(method)).collect::<Result<_, _>>()?;
+        if public && !scope.is_empty() {
+            return Err(Malformed::new("route", "is public and demands a scope: it cannot be both"));
+        }
+        Ok(Route { path, methods, scope, public, on_stale })
+    }
+
+    /// The path, ending in `/*` for a prefix.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The methods in order; empty means all.
+    #[must_use]
+    pub fn methods(&self) -> &BTreeSet<String> {
+        &self.methods
+    }
+
+    /// Whether both rules would apply to one request with equal right, so that only one of them may exist.
+    #[must_use]
+    pub fn conflicts_with(&self, other: &Route) -> bool {
+        let both_for_all = self.methods.is_empty() && other.methods.is_empty();
+        self.path == other.path && (both_for_all || !self.methods.is_disjoint(&other.methods))
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.methods.is_empty() {
+            return write!(f, "* {}", self.path);
+        }
+        let methods: Vec<&str> = self.methods.iter().map(String::as_str).collect();
+        write!(f, "{} {}", methods.join(","), self.path)
+    }
+}
+
+fn checked_path(path: &str) -> Result<String, Malformed> {
+    let wrong = |problem| Malformed::new("route path", problem);
+    let literal = path.strip_suffix("/*").unwrap_or(path);
+    if !path.starts_with('/') || path.len() > 512 {
+        return Err(wrong("must begin with / and have at most 512 characters"));
+    }
+    if !literal.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#*\"\\".contains(&byte)) {
+        return Err(wrong("has a character that a path cannot have; * may only stand at the end, as /*"));
+    }
+    if literal.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err(wrong("has a . or .. segment, which no request that reaches a rule has"));
+    }
+    Ok(path.to_owned())
+}
+
+fn checked_method(method: &str) -> Result<String, Malformed> {
+    if method.is_empty() || method.len() > 32 || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+        return Err(Malformed::new("route method", "must be capital letters, e.g. GET"));
+    }
+    Ok(method.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(path: &str, methods: &[&str]) -> Result<Route, Malformed> {
+        let methods: Vec<String> = methods.iter().map(|method| (*method).to_owned()).collect();
+        Route::new(path, &methods, Scope::default(), false, OnStale::Deny)
+    }
+
+    #[test]
+    fn paths_are_exact_or_prefixes() {
+        for path in ["/", "/reports", "/reports/*", "/*"] {
+            assert!(route(path, &[]).is_ok(), "{path:?} refused");
+        }
+        for path in ["", "reports", "/re*", "/*/x", "/a?b", "/a/../b", "/a b"] {
+            assert!(route(path, &[]).is_err(), "{path:?} passed");
+        }
+    }
+
+    #[test]
+    fn rules_of_equal_right_conflict() {
+        let rule = |methods: &[&str]| route("/a", methods).expect("a rule");
+        assert!(rule(&[]).conflicts_with(&rule(&[])));
+        assert!(rule(&["GET", "PUT"]).conflicts_with(&rule(&["PUT"])));
+        assert!(!rule(&["GET"]).conflicts_with(&rule(&[])));
+        assert!(!rule(&["GET"]).conflicts_with(&rule(&["PUT"])));
+    }
+}

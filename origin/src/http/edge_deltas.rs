@@ -1,0 +1,47 @@
+//! `GET /edge/v1/deltas?after=SEQ&wait=SECONDS`: what follows a sequence, signed, as soon as there is something.
+
+use std::time::Duration;
+
+use axum::extract::{RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::IntoResponse;
+
+use super::AppState;
+use super::parameters::Parameters;
+use super::problem::Problem;
+use crate::ambient;
+
+/// The longest wait, in seconds: below the idle limits of common proxies.
+const LONGEST_WAIT: f64 = 30.0;
+
+pub(super) async fn get(State(app): State<AppState>, RawQuery(query): RawQuery) -> Result<impl IntoResponse, Problem> {
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let after = query.get("after").and_then(|text| text.parse().ok());
+    let after = after.ok_or_else(|| Problem::bad_request("after must be a sequence, a whole number"))?;
+    let wait = wait(query.get("wait")).ok_or_else(|| Problem::bad_request("wait must be seconds, 0 to 30"))?;
+
+    let wake = app.wake.clone();
+    let message = app.publisher.deltas_or_wait(after, wait, wake, &app.stop, ambient::now_ms).await?;
+    Ok(([(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")], message.bytes))
+}
+
+fn wait(text: Option<&str>) -> Option<Duration> {
+    let seconds: f64 = text.unwrap_or("0").parse().ok()?;
+    (0.0..=LONGEST_WAIT).contains(&seconds).then(|| Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_bounded() {
+        assert_eq!(wait(None), Some(Duration::ZERO));
+        assert_eq!(wait(Some("0.5")), Some(Duration::from_millis(500)));
+        assert_eq!(wait(Some("30")), Some(Duration::from_secs(30)));
+        for text in ["-1", "30.1", "NaN", "inf", "x", "-0.1"] {
+            assert_eq!(wait(Some(text)), None, "{text}");
+        }
+    }
+}

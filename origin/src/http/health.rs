@@ -1,0 +1,48 @@
+//! `GET /health`: whether this origin can do its work, looked at now. `GET /health/live`: whether the process answers.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+use super::AppState;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    version: &'static str,
+    database: &'static str,
+    feed: Feed,
+}
+
+#[derive(Serialize)]
+struct Feed {
+    status: &'static str,
+    /// The newest sequence in the database, if it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<u64>,
+}
+
+/// 200 while the database answers and changes in it are noticed, else 503.
+pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
+    let head = app.store.head().await;
+    if let Err(error) = &head {
+        tracing::error!(%error, "the health check cannot read the database");
+    }
+    let watching = app.wake.borrow().watching;
+    let word = |good: bool| if good { "ok" } else { "failing" };
+    let good = head.is_ok() && watching;
+    let health = Health {
+        status: word(good),
+        version: env!("CARGO_PKG_VERSION"),
+        database: word(head.is_ok()),
+        feed: Feed { status: word(watching), sequence: head.ok().map(|head| head.sequence) },
+    };
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(health))
+}
+
+pub(super) async fn live() -> impl IntoResponse {
+    Json(serde_json::json!({ "status": "ok" }))
+}

@@ -1,0 +1,46 @@
+//! `POST /oauth/revoke` and `/revoke` (RFC 7009). The answer comes after the commit: who has it may rely on every edge
+//! refusing the token as soon as news reaches it.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+
+use super::AppState;
+use super::client_auth::authenticate;
+use super::oauth_error::OAuthError;
+use super::parameters::{FormOnly, FormOrJson, Parameters};
+use crate::ambient;
+use crate::domain::Revocation;
+
+pub(super) async fn post_form(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    FormOnly(form): FormOnly,
+) -> Result<StatusCode, OAuthError> {
+    revoke(&app, &headers, &form).await
+}
+
+pub(super) async fn post_form_or_json(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    FormOrJson(form): FormOrJson,
+) -> Result<StatusCode, OAuthError> {
+    revoke(&app, &headers, &form).await
+}
+
+async fn revoke(app: &AppState, headers: &HeaderMap, form: &Parameters) -> Result<StatusCode, OAuthError> {
+    let client = authenticate(&app.store, headers, form).await?;
+    let unverified_token = form.get("token").ok_or(OAuthError::InvalidRequest("token is missing"))?;
+    // An unknown or foreign token is no error (RFC 7009 §2.2): its holder wants it gone, and for us it never was there.
+    let Some(id) = app.keys.recognise(unverified_token, &app.issuer) else {
+        return Ok(StatusCode::OK);
+    };
+    // Another client's token stays as it is, and the answer does not tell that it exists.
+    let Some(token) = app.store.token(&id).await?.filter(|token| token.client == client.id) else {
+        return Ok(StatusCode::OK);
+    };
+    if let Some(revocation) = Revocation::of(&token, &app.issuer, ambient::now()) {
+        let fresh = app.store.revoke(&revocation).await?;
+        tracing::info!(client = %client.id, token = %id, fresh, "revoked a token");
+    }
+    Ok(StatusCode::OK)
+}

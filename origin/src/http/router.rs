@@ -1,0 +1,75 @@
+//! Which path leads where, and what holds for all of them: limits, time-outs, headers, the log.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::header::{CACHE_CONTROL, PRAGMA};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+use tower_http::trace::TraceLayer;
+use tracing::Span;
+
+use super::problem::Problem;
+use super::{AppState, edge_deltas, edge_snapshot, health, introspect, jwks, metadata, revoke, token};
+
+/// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+/// Above the database's patience, so that a handler answers by itself and this only catches what hangs.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The whole interface.
+pub fn router(app: AppState) -> Router {
+    let never_cached =
+        |name: HeaderName, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
+    let oauth = Router::new()
+        .route("/oauth/token", post(token::post_form))
+        .route("/token", post(token::post_form_or_json))
+        .route("/oauth/revoke", post(revoke::post_form))
+        .route("/revoke", post(revoke::post_form_or_json))
+        .route("/oauth/introspect", post(introspect::post))
+        // RFC 6749 §5.1 asks for both; errors get them too.
+        .layer(never_cached(CACHE_CONTROL, "no-store"))
+        .layer(never_cached(PRAGMA, "no-cache"));
+    let public = Router::new()
+        .route("/.well-known/jwks.json", get(jwks::get))
+        .route("/.well-known/oauth-authorization-server", get(metadata::get))
+        .route("/health", get(health::deep))
+        .route("/health/live", get(health::live));
+    let snapshot = Router::new().route("/edge/v1/snapshot", get(edge_snapshot::get)).layer(CompressionLayer::new());
+    // A long poll bounds its own time.
+    let deltas = Router::new().route("/edge/v1/deltas", get(edge_deltas::get));
+
+    Router::new()
+        .merge(oauth)
+        .merge(public)
+        .merge(snapshot)
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .merge(deltas)
+        .fallback(async || Problem::not_found())
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(never_cached(HeaderName::from_static("x-content-type-options"), "nosniff"))
+        .layer(CatchPanicLayer::new())
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(log_answer).on_failure(()))
+        .with_state(app)
+}
+
+/// The log names the route, never the path or the query as sent, and no headers: any of them may carry a secret.
+fn span(request: &Request) -> Span {
+    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
+    tracing::info_span!("request", method = %request.method(), route)
+}
+
+fn log_answer(response: &Response, took: Duration, _: &Span) {
+    let (status, took_ms) = (response.status().as_u16(), took.as_secs_f64() * 1000.0);
+    if response.status().is_server_error() {
+        tracing::warn!(status, took_ms, "answered");
+    } else {
+        tracing::debug!(status, took_ms, "answered");
+    }
+}

@@ -1,0 +1,22 @@
+//! The Tollgate origin: issues OAuth 2.0 access tokens, remembers which are revoked, and tells the edges.
+//!
+//! From the outside in: [`cli`] and [`http`] take requests, [`domain`] decides, [`store`] remembers, [`feed`] tells the
+//! edges, [`keys`] signs. [`settings`] says how, [`ambient`] is the clock and the random source, and [`Server`] is all of it
+//! running.
+//!
+//! What never happens: a handler talks SQL; the domain names axum or sqlx; a token or a revocation is acknowledged before
+//! its commit; a secret reaches the log.
+
+pub mod ambient;
+pub mod cli;
+pub mod domain;
+mod encoding;
+pub mod feed;
+pub mod http;
+pub mod keys;
+mod server;
+pub mod settings;
+pub mod store;
+
+pub use server::{Server, default_audience, open_keys};
+pub use settings::Settings;

@@ -1,0 +1,216 @@
+//! What the process was told: flags, over environment variables, over `.env`, over `tollgate.toml`, over defaults.
+//!
+//! Every setting has one name, `TOLLGATE_…`; a flag and a key of the file are the same name without the prefix, in small
+//! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands.
+
+mod master_key;
+mod sources;
+
+pub use master_key::MasterKeySource;
+pub use sources::{Source, Sources, Value};
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::domain::Audience;
+
+/// `TOLLGATE_TOKEN_LIFETIME` at most: a day. Longer-lived access tokens are what refreshing is for.
+pub const MAX_TOKEN_LIFETIME: u64 = 24 * 60 * 60;
+/// `TOLLGATE_TOKEN_LIFETIME` at least: shorter ones expire before a slow client has used them.
+pub const MIN_TOKEN_LIFETIME: u64 = 10;
+
+/// `TOLLGATE_LOG` by default; sqlx tells of every notice of PostgreSQL at `info`.
+const DEFAULT_LOG: &str = "info,sqlx=warn";
+
+/// The names of all settings.
+pub const NAMES: [&str; 9] = [
+    "TOLLGATE_LISTEN",
+    "TOLLGATE_PUBLIC_URL",
+    "TOLLGATE_DATABASE_URL",
+    "TOLLGATE_MASTER_KEY",
+    "TOLLGATE_MASTER_KEY_FILE",
+    "TOLLGATE_AUDIENCE",
+    "TOLLGATE_TOKEN_LIFETIME",
+    "TOLLGATE_LOG",
+    "TOLLGATE_LOG_FORMAT",
+];
+
+/// The settings, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The issuer, if it was set: scheme, host and port, without a trailing slash. Unset, it is the address listened on.
+    pub public_url: Option<String>,
+    /// `sqlite://FILE` or `postgres://…`.
+    pub database_url: String,
+    /// Where the master key is.
+    pub master_key: MasterKeySource,
+    /// The audience of tokens of clients that have none of their own; the public URL if unset.
+    pub audience: Option<Audience>,
+    /// How long tokens live, in seconds.
+    pub token_lifetime: u64,
+    /// What to log, in the syntax of tracing's `EnvFilter`.
+    pub log: String,
+    /// How to log.
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A setting cannot be used. One line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingError {
+    /// The setting's name.
+    pub name: String,
+    /// Where its value stands; none for a default.
+    pub source: Option<Source>,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{} ({source}): {}", self.name, self.problem),
+            None => write!(f, "{}: {}", self.name, self.problem),
+        }
+    }
+}
+
+impl std::error::Error for SettingError {}
+
+impl Settings {
+    /// Checks the settings that the sources give.
+    ///
+    /// # Errors
+    /// The first one that cannot be used.
+    pub fn from_sources(sources: &Sources) -> Result<Settings, SettingError> {
+        let database_url = sources.parse("TOLLGATE_DATABASE_URL", checked_database_url)?;
+        Ok(Settings {
+            listen: sources
+                .parse("TOLLGATE_LISTEN", |text| {
+                    text.parse().map_err(|_| "must be an address and a port, e.g. 127.0.0.1:8080")
+                })?
+                .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            public_url: sources.parse("TOLLGATE_PUBLIC_URL", checked_public_url)?,
+            database_url: database_url.unwrap_or_else(|| "sqlite://tollgate.db".to_owned()),
+            master_key: MasterKeySource::from_sources(sources)?,
+            audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
+            token_lifetime: sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600),
+            log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
+            log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
+        })
+    }
+
+    /// Settings from pairs of names and values alone, as if they stood in the environment: for tests and embedders.
+    ///
+    /// # Errors
+    /// The first one that cannot be used.
+    pub fn from_pairs<N: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Settings, SettingError> {
+        Settings::from_sources(&Sources::from_environment(
+            pairs.into_iter().map(|(name, value)| (name.into(), value.into())),
+        ))
+    }
+
+    /// The issuer when listening on `bound`.
+    #[must_use]
+    pub fn issuer(&self, bound: SocketAddr) -> String {
+        self.public_url.clone().unwrap_or_else(|| format!("http://{bound}"))
+    }
+}
+
+/// Scheme, host and port: tokens carry it as `iss`, and the well-known paths (RFC 8414 §3) stand at its root.
+fn checked_public_url(text: &str) -> Result<String, &'static str> {
+    let wrong = "must be http:// or https:// with a host and perhaps a port, and nothing after it";
+    let url = reqwest::Url::parse(text).map_err(|_| wrong)?;
+    let origin = url.origin().ascii_serialization();
+    let only_origin = matches!(url.scheme(), "http" | "https") && text.trim_end_matches('/') == origin;
+    if only_origin { Ok(origin) } else { Err(wrong) }
+}
+
+fn checked_database_url(text: &str) -> Result<String, &'static str> {
+    if text.contains(":memory:") || text.contains("mode=memory") {
+        return Err("cannot be a database in memory: revocations must outlive the process");
+    }
+    let known = ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+    if known { Ok(text.to_owned()) } else { Err("must begin with sqlite:// or postgres://") }
+}
+
+fn checked_lifetime(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (MIN_TOKEN_LIFETIME..=MAX_TOKEN_LIFETIME).contains(seconds));
+    seconds.ok_or_else(|| format!("must be seconds, {MIN_TOKEN_LIFETIME} to {MAX_TOKEN_LIFETIME}"))
+}
+
+fn checked_log(text: &str) -> Result<String, String> {
+    let filter = text.parse::<tracing_subscriber::EnvFilter>();
+    filter.map(|_| text.to_owned()).map_err(|error| format!("is not a log filter: {error}"))
+}
+
+fn checked_log_format(text: &str) -> Result<LogFormat, &'static str> {
+    match text {
+        "pretty" => Ok(LogFormat::Pretty),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("must be pretty or json"),
+    }
+}
+
+/// Where `tollgate.toml` is looked for unless a flag says otherwise.
+#[must_use]
+pub fn default_file() -> PathBuf {
+    PathBuf::from("tollgate.toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(pairs: &[(&str, &str)]) -> Result<Settings, SettingError> {
+        Settings::from_pairs(pairs.iter().copied())
+    }
+
+    #[test]
+    fn defaults_serve_a_newcomer() {
+        let settings = from(&[]).expect("defaults are good");
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(settings.issuer(settings.listen), "http://127.0.0.1:8080");
+        assert_eq!(settings.database_url, "sqlite://tollgate.db");
+        assert_eq!(settings.token_lifetime, 3600);
+    }
+
+    #[test]
+    fn bad_values_are_named_in_one_line() {
+        for (name, value) in [
+            ("TOLLGATE_LISTEN", "8080"),
+            ("TOLLGATE_PUBLIC_URL", "https://auth.example/path"),
+            ("TOLLGATE_PUBLIC_URL", "ftp://auth.example"),
+            ("TOLLGATE_DATABASE_URL", "mysql://db"),
+            ("TOLLGATE_DATABASE_URL", "sqlite::memory:"),
+            ("TOLLGATE_TOKEN_LIFETIME", "0"),
+            ("TOLLGATE_TOKEN_LIFETIME", "86401"),
+            ("TOLLGATE_AUDIENCE", "two words"),
+            ("TOLLGATE_MASTER_KEY", "short"),
+            ("TOLLGATE_LOG_FORMAT", "xml"),
+        ] {
+            let error = from(&[(name, value)]).expect_err(name).to_string();
+            assert!(error.starts_with(&format!("{name} (environment)")), "{error}");
+            assert!(!error.contains('\n') && !error.contains("short"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_trailing_slash_is_not_part_of_the_issuer() {
+        let settings = from(&[("TOLLGATE_PUBLIC_URL", "https://auth.example/")]).expect("good");
+        assert_eq!(settings.public_url.as_deref(), Some("https://auth.example"));
+    }
+}

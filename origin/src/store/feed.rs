@@ -1,0 +1,227 @@
+//! The history of revocations as edges need it: its head, the deltas after a sequence, and all that is revoked.
+
+use tollgate_core::{Chain, Delta, MAX_DELTAS, RevocationId};
+
+use super::rows::{DeltaRow, RouteRow, fixed};
+use super::{Store, StoreError, Tx, from_sql, to_sql};
+use crate::domain::Route;
+use crate::domain::revocation::KEEP_AFTER_EXPIRY;
+
+/// How many deltas are kept. An edge asks at most 16 times in a row for up to [`MAX_DELTAS`] each; one that is further
+/// behind takes the snapshot, which is cheaper by then.
+const KEPT_DELTAS: u64 = 16 * MAX_DELTAS as u64;
+
+/// Where the history stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The number of the last delta; 0 before the first.
+    pub sequence: u64,
+    /// Counts changes of what else edges depend on.
+    pub version: u64,
+}
+
+/// The deltas after a sequence, with the state they were read in.
+#[derive(Debug)]
+pub struct FeedPage {
+    /// Where the history stood.
+    pub head: Head,
+    /// The fingerprint of the history at the sequence asked for; none when it is older than what is kept, or in the future.
+    pub chain: Option<Chain>,
+    /// What follows it without a gap, at most [`MAX_DELTAS`].
+    pub deltas: Vec<Delta>,
+    /// The route rules.
+    pub routes: Vec<Route>,
+}
+
+/// All that a snapshot says, read in one state.
+#[derive(Debug)]
+pub struct SnapshotInput {
+    /// Where the history stood.
+    pub head: Head,
+    /// Its fingerprint there.
+    pub chain: Chain,
+    /// What was revoked and not void.
+    pub revoked: Vec<RevocationId>,
+    /// The route rules.
+    pub routes: Vec<Route>,
+}
+
+/// How much was swept away.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Records of tokens that no edge accepts any more.
+    pub tokens: u64,
+    /// Revocations of such tokens.
+    pub revocations: u64,
+    /// Deltas beyond what is kept.
+    pub deltas: u64,
+}
+
+#[derive(sqlx::FromRow)]
+struct FeedRow {
+    issuer: String,
+    sequence: i64,
+    chain: Vec<u8>,
+    version: i64,
+}
+
+impl Store {
+    /// Makes the database `issuer`'s if it is nobody's yet.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongIssuer`] when it is another's: its revocations are named after that issuer.
+    pub async fn adopt_issuer(&self, issuer: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query(
+                "INSERT INTO feed (one, issuer, sequence, chain, version) VALUES (1, $1, 0, $2, 1) ON CONFLICT DO NOTHING",
+            )
+            .bind(issuer)
+            .bind(Chain::genesis(issuer).as_bytes().as_slice())
+            .execute(connection)
+            .await?;
+        });
+        let stored = tx.feed().await?.issuer;
+        if stored != issuer {
+            return Err(StoreError::WrongIssuer { stored, wanted: issuer.to_owned() });
+        }
+        tx.commit().await
+    }
+
+    /// Whose database this is.
+    ///
+    /// # Errors
+    /// [`StoreError::NoIssuer`] when it is nobody's yet.
+    pub async fn issuer(&self) -> Result<String, StoreError> {
+        Ok(self.begin_read().await?.feed().await?.issuer)
+    }
+
+    /// Where the history stands. Answers whether the database works, too.
+    ///
+    /// # Errors
+    /// When the database fails, or nobody served from it yet.
+    pub async fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.begin_read().await?.feed().await?.head())
+    }
+
+    /// The deltas after the sequence `after`.
+    ///
+    /// # Errors
+    /// When the database fails, or nobody served from it yet.
+    pub async fn feed_page(&self, after: u64) -> Result<FeedPage, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let feed = tx.feed().await?;
+        let chain = tx.chain_at(after, &feed).await?;
+        let rows = each!(&mut tx, connection => {
+            sqlx::query_as::<_, DeltaRow>(
+                "SELECT sequence, id, change, void_after FROM deltas WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+            )
+            .bind(to_sql(after))
+            .bind(to_sql(MAX_DELTAS as u64))
+            .fetch_all(connection)
+            .await?
+        });
+        let deltas = rows.into_iter().map(Delta::try_from).collect::<Result<_, _>>()?;
+        Ok(FeedPage { head: feed.head(), chain, deltas, routes: tx.routes().await? })
+    }
+
+    /// All that a snapshot made at the Unix second `now` says.
+    ///
+    /// # Errors
+    /// When the database fails, or nobody served from it yet.
+    pub async fn snapshot_input(&self, now: u64) -> Result<SnapshotInput, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let feed = tx.feed().await?;
+        let ids = each!(&mut tx, connection => {
+            sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM revocations WHERE void_after >= $1 ORDER BY id")
+                .bind(to_sql(now))
+                .fetch_all(connection)
+                .await?
+        });
+        let revoked = ids.iter().map(|id| fixed(id, "revocations").map(RevocationId::from_bytes));
+        Ok(SnapshotInput {
+            head: feed.head(),
+            chain: Chain::from_bytes(fixed(&feed.chain, "feed")?),
+            revoked: revoked.collect::<Result<_, _>>()?,
+            routes: tx.routes().await?,
+        })
+    }
+
+    /// Forgets what nobody can need any more at the Unix second `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sweep(&self, now: u64) -> Result<Swept, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let swept = each!(&mut tx, connection => {
+            // Tokens are kept as long as their revocations would be: reinstating and introspecting need the record.
+            let tokens = sqlx::query("DELETE FROM tokens WHERE expires_at < $1")
+                .bind(to_sql(now.saturating_sub(KEEP_AFTER_EXPIRY)))
+                .execute(&mut *connection)
+                .await?;
+            let revocations = sqlx::query("DELETE FROM revocations WHERE void_after < $1")
+                .bind(to_sql(now))
+                .execute(&mut *connection)
+                .await?;
+            let deltas = sqlx::query("DELETE FROM deltas WHERE sequence <= (SELECT sequence FROM feed) - $1")
+                .bind(to_sql(KEPT_DELTAS))
+                .execute(connection)
+                .await?;
+            Swept {
+                tokens: tokens.rows_affected(),
+                revocations: revocations.rows_affected(),
+                deltas: deltas.rows_affected(),
+            }
+        });
+        tx.commit().await?;
+        Ok(swept)
+    }
+}
+
+impl Tx {
+    async fn feed(&mut self) -> Result<FeedRow, StoreError> {
+        let row = each!(&mut *self, connection => {
+            sqlx::query_as::<_, FeedRow>("SELECT issuer, sequence, chain, version FROM feed")
+                .fetch_optional(connection)
+                .await?
+        });
+        row.ok_or(StoreError::NoIssuer)
+    }
+
+    /// The history's fingerprint at `sequence`, as long as that is known.
+    async fn chain_at(&mut self, sequence: u64, feed: &FeedRow) -> Result<Option<Chain>, StoreError> {
+        if sequence == 0 && feed.sequence == 0 {
+            return Ok(Some(Chain::genesis(&feed.issuer)));
+        }
+        // At 0 there is no delta to ask; the history is whole from there if its first delta is still kept.
+        let row = each!(&mut *self, connection => {
+            sqlx::query_scalar::<_, Vec<u8>>("SELECT chain FROM deltas WHERE sequence = $1")
+                .bind(to_sql(sequence.max(1)))
+                .fetch_optional(connection)
+                .await?
+        });
+        match row {
+            Some(_) if sequence == 0 => Ok(Some(Chain::genesis(&feed.issuer))),
+            Some(chain) => Ok(Some(Chain::from_bytes(fixed(&chain, "deltas")?))),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn routes(&mut self) -> Result<Vec<Route>, StoreError> {
+        let rows = each!(&mut *self, connection => {
+            sqlx::query_as::<_, RouteRow>("SELECT path, methods, scope, public, on_stale FROM routes")
+                .fetch_all(connection)
+                .await?
+        });
+        let mut routes = rows.into_iter().map(Route::try_from).collect::<Result<Vec<_>, _>>()?;
+        // Sorted here, not by the database, whose collation would decide the order and with it the digest.
+        routes.sort_by(|a, b| (a.path(), a.methods()).cmp(&(b.path(), b.methods())));
+        Ok(routes)
+    }
+}
+
+impl FeedRow {
+    fn head(&self) -> Head {
+        Head { sequence: from_sql(self.sequence), version: from_sql(self.version) }
+    }
+}

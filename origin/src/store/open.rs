@@ -1,0 +1,69 @@
+//! Opening a database and bringing its schema up to date.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::{Pools, Store, StoreError};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// How long a statement waits for a connection or for another process's write before it fails.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Beside the one that writes. Reads are short; more connections only cost memory.
+const SQLITE_READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+impl Store {
+    /// Opens the database at `url`, `sqlite://…` or `postgres://…`, making a SQLite file that is missing, and applies
+    /// the migrations it does not have yet.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or its schema is not one this version knows.
+    pub async fn open(url: &str) -> Result<Store, StoreError> {
+        let pools = if url.starts_with("sqlite:") { open_sqlite(url).await? } else { open_postgres(url).await? };
+        Ok(Store { pools })
+    }
+}
+
+async fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: a commit is on the disk when it returns. In WAL mode NORMAL would lose the newest ones with the power.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+        .foreign_keys(true);
+    make_private(&options)?;
+    let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+    let write = pool(1).connect_with(options.clone()).await?;
+    SQLITE.run(&write).await?;
+    let read = pool(SQLITE_READERS).connect_with(options.read_only(true)).await?;
+    Ok(Pools::Sqlite { read, write })
+}
+
+/// Makes a missing database file such that only its owner can read it; SQLite gives its WAL the same mode.
+fn make_private(options: &SqliteConnectOptions) -> Result<(), StoreError> {
+    let path = options.get_filename();
+    let mut open = std::fs::OpenOptions::new();
+    open.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    match open.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(StoreError::File { path: path.display().to_string(), source }),
+    }
+}
+
+async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
+    let options = PgConnectOptions::from_str(url)?.application_name("tollgate");
+    let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(PATIENCE);
+    let pool = pool.connect_with(options).await?;
+    POSTGRES.run(&pool).await?;
+    Ok(Pools::Postgres(pool))
+}

@@ -1,0 +1,83 @@
+//! Noticing that the history moved, whichever process moved it.
+//!
+//! On PostgreSQL every change notifies a channel at its commit. SQLite has nothing of the kind between processes, but
+//! `PRAGMA data_version` changes whenever another connection has committed, and costs microseconds: a connection of our own
+//! asks it often.
+
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use sqlx::postgres::PgListener;
+use sqlx::sqlite::SqliteConnection;
+use tokio::time::{sleep, timeout};
+
+use super::{Pools, Store, StoreError};
+
+/// The channel that PostgreSQL notifies.
+pub(super) const CHANNEL: &str = "tollgate_feed";
+
+/// Often enough that a revocation made by another process reaches edges at once, seldom enough to cost nothing.
+const SQLITE_INTERVAL: Duration = Duration::from_millis(10);
+/// A notification can be lost with the connection that would have brought it; then this is the delay.
+const POSTGRES_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Tells when the database may have changed.
+pub struct HeadWatch(Source);
+
+enum Source {
+    Sqlite { connection: SqliteConnection, version: i64 },
+    Postgres(PgListener),
+}
+
+impl Store {
+    /// Begins to watch, on a connection of its own.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn watch(&self) -> Result<HeadWatch, StoreError> {
+        Ok(HeadWatch(match &self.pools {
+            Pools::Sqlite { read, .. } => {
+                let mut connection = SqliteConnection::connect_with(&read.connect_options()).await?;
+                let version = data_version(&mut connection).await?;
+                Source::Sqlite { connection, version }
+            }
+            Pools::Postgres(pool) => {
+                let mut listener = PgListener::connect_with(pool).await?;
+                listener.listen(CHANNEL).await?;
+                Source::Postgres(listener)
+            }
+        }))
+    }
+}
+
+impl HeadWatch {
+    /// Returns when the database may have changed since the last call; sometimes it has not.
+    ///
+    /// # Errors
+    /// When the database fails; the caller begins to watch anew after a while.
+    pub async fn changed(&mut self) -> Result<(), StoreError> {
+        match &mut self.0 {
+            Source::Sqlite { connection, version } => loop {
+                let newest = data_version(connection).await?;
+                if newest != *version {
+                    *version = newest;
+                    return Ok(());
+                }
+                sleep(SQLITE_INTERVAL).await;
+            },
+            Source::Postgres(listener) => {
+                // `None` means that the connection was lost and with it perhaps notifications: as good as one.
+                if let Ok(notification) = timeout(POSTGRES_INTERVAL, listener.try_recv()).await {
+                    notification?;
+                }
+                // Several changes make one reading.
+                while listener.next_buffered().is_some() {}
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn data_version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    Ok(sqlx::query_scalar("PRAGMA data_version").fetch_one(connection).await?)
+}
