@@ -1,0 +1,98 @@
+//! Component mode: a request goes to a free instance of the validator, and what it decides is done.
+
+use crate::answer::{Body, from_gate, json_error, now_ms};
+use crate::feed::Feed;
+use crate::forward::{self, Client};
+use crate::pool::{Pool, Unavailable};
+use crate::{Decision, OpenError, Program, Refresh, Request, Settings, StartError};
+use http::StatusCode;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use tokio_util::task::AbortOnDropHandle;
+
+/// The gate in its instances, what feeds them, and the way to the upstream.
+pub(crate) struct ComponentGate {
+    pool: Arc<Pool>,
+    feed: Arc<Feed>,
+    client: Client,
+    upstream: String,
+    _feeding: AbortOnDropHandle<()>,
+}
+
+impl ComponentGate {
+    /// Opens the instances and starts feeding them.
+    pub(crate) fn start(program: Program, settings: &Settings) -> Result<ComponentGate, StartError> {
+        // One instance a core, and one that may be taking a message meanwhile.
+        let size = available_parallelism().map_or(1, usize::from) + 1;
+        let pool = Pool::open(program, settings.of_gate.clone(), size).map_err(|error| match error {
+            OpenError::Setting(line) => StartError::Setting(crate::SettingError::line(line)),
+            OpenError::Trap(error) => StartError::Failed(format!("the component does not run: {error:#}")),
+        })?;
+        let pool = Arc::new(pool);
+        let feed = Arc::new(
+            Feed::new(Arc::clone(&pool), settings).map_err(|error| StartError::Failed(forward::chain(&error)))?,
+        );
+        let client = forward::client();
+        let feeder = Arc::clone(&feed);
+        let feeding = AbortOnDropHandle::new(tokio::spawn(async move { feeder.run().await }));
+        Ok(ComponentGate { pool, feed, client, upstream: settings.upstream.clone(), _feeding: feeding })
+    }
+
+    /// Answers a request.
+    pub(crate) async fn handle(&self, request: http::Request<Incoming>, peer: SocketAddr) -> http::Response<Body> {
+        match self.decide(&request).await {
+            Ok(Decision::Forward(identity)) => {
+                forward::forward(&self.client, &self.upstream, request, &identity, peer).await
+            }
+            Ok(Decision::Answer(answer)) => from_gate(answer),
+            Ok(Decision::Push) => self.push(request).await,
+            Err(Unavailable) => unavailable(),
+        }
+    }
+
+    async fn decide(&self, request: &http::Request<Incoming>) -> Result<Decision, Unavailable> {
+        let due = self.pool.on_any(|validator| validator.refresh(now_ms())).await?;
+        if due == Refresh::Required {
+            // In the background it is refreshed anyhow, by the feed.
+            self.feed.next().await;
+        }
+        let asked = Request {
+            method: request.method().as_str().to_owned(),
+            target: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
+            headers: request
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+                .collect(),
+        };
+        self.pool.on_any(|validator| validator.decide(&asked, now_ms())).await
+    }
+
+    /// Gives a pushed message to every instance. They are in step, so any answer is the answer of all.
+    async fn push(&self, request: http::Request<Incoming>) -> http::Response<Body> {
+        let body = match Limited::new(request.into_body(), tollgate_gate::MAX_PUSH_BYTES).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return json_error(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too_large",
+                    "the message is larger than any that an origin pushes",
+                );
+            }
+            Err(_) => return json_error(StatusCode::BAD_REQUEST, "invalid_request", "the body was cut off"),
+        };
+        let pool = Arc::clone(&self.pool);
+        let given = tokio::task::spawn_blocking(move || {
+            let _alone = pool.feeding();
+            (0..pool.size()).filter_map(|index| pool.on(index, |validator| validator.push(&body, now_ms())).ok()).last()
+        });
+        given.await.ok().flatten().map_or_else(unavailable, from_gate)
+    }
+}
+
+fn unavailable() -> http::Response<Body> {
+    json_error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "the gate is restarting; try again")
+}

@@ -1,0 +1,256 @@
+//! Keeping the instances fed: one long poll at the origin after another, its answer given to every instance; back-off when
+//! the origin fails; trapped instances replaced. Requests never fetch: at most they wait for the poll under way.
+
+use crate::answer::now_ms;
+use crate::pool::Pool;
+use crate::{OpenError, Settings, Validator};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// How long a request that may not be decided on old data waits for the poll under way.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Shortest and longest pause after a failed fetch.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Least time from one poll to the next, should the origin not wait as it is asked to.
+const SPACING: Duration = Duration::from_millis(20);
+/// How long the origin may be silent, beyond the wait it is asked for and between the parts of its answer.
+const SILENCE: Duration = Duration::from_secs(2);
+/// Messages taken in one go: 4096 changes each, so more than any origin keeps.
+const MOST_MESSAGES: usize = 16;
+/// What the gate asks when it wants a snapshot.
+const SNAPSHOT: &str = "/edge/v1/snapshot";
+/// The cold-start snapshot's file in the store.
+const SNAPSHOT_FILE: &str = "snapshot.v1";
+
+/// The running feed.
+pub(crate) struct Feed {
+    pool: Arc<Pool>,
+    client: reqwest::Client,
+    origin: String,
+    /// What a long poll asks the origin to wait. Knowledge is as fresh as the moment of asking, and the next answer may
+    /// take as long again, so a quarter of the bound leaves half of it for the network.
+    wait_ms: u64,
+    snapshot_file: Option<PathBuf>,
+    /// Ends a pause early: a request waits.
+    hurry: Notify,
+    /// Counts attempts that ended, whether well or badly.
+    ended: watch::Sender<u64>,
+}
+
+/// What the origin answered.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    asked_at: u64,
+}
+
+impl Feed {
+    pub(crate) fn new(pool: Arc<Pool>, settings: &Settings) -> reqwest::Result<Feed> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(crate::forward::tls())
+            .connect_timeout(Duration::from_secs(2))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Feed {
+            pool,
+            client,
+            origin: settings.origin.clone(),
+            wait_ms: u64::try_from(settings.hard.as_millis() / 4).unwrap_or(u64::MAX),
+            snapshot_file: settings.store.as_deref().map(|folder| folder.join(SNAPSHOT_FILE)),
+            hurry: Notify::new(),
+            ended: watch::Sender::new(0),
+        })
+    }
+
+    /// Waits until the poll under way, or one started for this, has ended; for two seconds at most.
+    pub(crate) async fn next(&self) {
+        let mut ended = self.ended.subscribe();
+        self.hurry.notify_one();
+        // Past the limit the request is decided on what there is.
+        let _ = timeout(PATIENCE, ended.changed()).await;
+    }
+
+    /// Polls for ever. The caller ends it by dropping it.
+    pub(crate) async fn run(&self) {
+        self.warm().await;
+        let mut pause = BACK_OFF.0;
+        // At the start and after a failure somebody may be waiting for word: then the origin is not to hold its answer.
+        let mut wait_ms = 0;
+        loop {
+            let began = Instant::now();
+            match self.round(wait_ms).await {
+                Ok(()) => {
+                    wait_ms = self.wait_ms;
+                    pause = BACK_OFF.0;
+                    self.ended.send_modify(|count| *count += 1);
+                    sleep_until(began + SPACING).await;
+                }
+                Err(why) => {
+                    wait_ms = 0;
+                    tracing::warn!(%why, "the origin's word is missing");
+                    self.ended.send_modify(|count| *count += 1);
+                    self.rest(began, pause).await;
+                    pause = (pause * 2).min(BACK_OFF.1);
+                }
+            }
+        }
+    }
+
+    /// Pauses after a failure. A waiting request ends the pause, but never lets attempts follow each other too fast.
+    async fn rest(&self, began: Instant, pause: Duration) {
+        let pause = pause.mul_f64(jitter());
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = self.hurry.notified() => sleep_until(began + BACK_OFF.0).await,
+        }
+    }
+
+    /// One poll and what is to be asked at once after it, each answer to every instance; then vacant places are filled.
+    async fn round(&self, mut wait_ms: u64) -> Result<(), String> {
+        for _ in 0..MOST_MESSAGES {
+            let Some((leader, target)) = self.leader(wait_ms) else {
+                break;
+            };
+            let answer = match self.get(&target).await {
+                Ok(answer) => Arc::new(answer),
+                Err(why) => {
+                    self.pool.fetch_failed(&why);
+                    return Err(format!("it cannot be asked: {why}"));
+                }
+            };
+            let (pool, given) = (Arc::clone(&self.pool), Arc::clone(&answer));
+            let more = blocking(move || give(&pool, leader, &given)).await?;
+            if answer.status == 200 && target == SNAPSHOT {
+                self.keep(&answer.body).await;
+            }
+            if !more {
+                break;
+            }
+            wait_ms = 0;
+        }
+        self.refill().await
+    }
+
+    /// The first instance in service and what it would ask.
+    fn leader(&self, wait_ms: u64) -> Option<(usize, String)> {
+        (0..self.pool.size()).find_map(|index| {
+            let target = self.pool.on(index, |validator| validator.next_fetch(wait_ms)).ok()?;
+            Some((index, target))
+        })
+    }
+
+    /// Fills vacant places with instances that fetch for themselves what the others know.
+    async fn refill(&self) -> Result<(), String> {
+        for index in self.pool.vacant() {
+            let pool = Arc::clone(&self.pool);
+            let mut validator = blocking(move || pool.fresh().map_err(|error: OpenError| error.to_string())).await?;
+            for _ in 0..MOST_MESSAGES {
+                let target = validator.next_fetch(0).map_err(trapped)?;
+                let answer = self.get(&target).await?;
+                if !validator.accept(answer.status, &answer.body, answer.asked_at).map_err(trapped)?? {
+                    break;
+                }
+            }
+            self.pool.put(index, validator);
+        }
+        Ok(())
+    }
+
+    /// GETs from the origin; the error is a line for the log and the health report.
+    async fn get(&self, target: &str) -> Result<Answer, String> {
+        let asked_at = now_ms();
+        let sent = self.client.get(format!("{}{target}", self.origin)).send();
+        let mut response = in_time(Duration::from_millis(self.wait_ms) + SILENCE, sent).await?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = in_time(SILENCE, response.chunk()).await? {
+            if body.len().saturating_add(chunk.len()) > tollgate_gate::MAX_FETCH_BYTES {
+                return Err(format!("the answer is larger than {} bytes", tollgate_gate::MAX_FETCH_BYTES));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body, asked_at })
+    }
+
+    /// Gives every instance the snapshot that an earlier run kept.
+    async fn warm(&self) {
+        let Some(file) = &self.snapshot_file else {
+            return;
+        };
+        let Ok(snapshot) = tokio::fs::read(file).await else {
+            return;
+        };
+        let pool = Arc::clone(&self.pool);
+        let warmed = blocking(move || {
+            (0..pool.size())
+                .try_for_each(|index| pool.on(index, |validator| validator.warm(&snapshot)).unwrap_or(Ok(())))
+        });
+        if let Err(why) = warmed.await {
+            tracing::warn!(%why, "the stored snapshot is refused");
+        }
+    }
+
+    /// Keeps a snapshot for the next start. A store that fails costs a cold start some milliseconds, no more.
+    async fn keep(&self, snapshot: &[u8]) {
+        let Some(file) = &self.snapshot_file else {
+            return;
+        };
+        if let Err(error) = replace(file, snapshot).await {
+            tracing::warn!(%error, "the snapshot is not stored");
+        }
+    }
+}
+
+/// Gives the answer to the leader and then to the others; who does not come to the same point goes out of service. True:
+/// ask again at once.
+fn give(pool: &Pool, leader: usize, answer: &Answer) -> Result<bool, String> {
+    let _alone = pool.feeding();
+    let gone = |_| "the instance that asked trapped".to_owned();
+    let accept = |validator: &mut Validator| validator.accept(answer.status, &answer.body, answer.asked_at);
+    let point = |index| pool.on(index, |validator| validator.next_fetch(0)).ok();
+    let verdict = pool.on(leader, accept).map_err(gone)?;
+    let reached = point(leader);
+    for index in (0..pool.size()).filter(|&index| index != leader) {
+        // What it made of the answer shows in where it stands.
+        let _ = pool.on(index, accept);
+        if point(index) != reached {
+            pool.retire(index);
+        }
+    }
+    verdict.map_err(|why| format!("its answer is refused: {why}"))
+}
+
+/// Runs what may take many milliseconds, such as checking a large snapshot, beside the threads that serve.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, String> + Send + 'static) -> Result<R, String> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+/// Writes a file so that a reader finds the old or the new one, never half of one.
+pub(crate) async fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let partial = file.with_extension("partial");
+    tokio::fs::write(&partial, bytes).await?;
+    tokio::fs::rename(&partial, file).await
+}
+
+fn trapped(error: wasmtime::Error) -> String {
+    format!("a fresh instance trapped: {error:#}")
+}
+
+/// What the origin sends, unless it is silent for too long.
+async fn in_time<T>(limit: Duration, answer: impl Future<Output = reqwest::Result<T>>) -> Result<T, String> {
+    match timeout(limit, answer).await {
+        Ok(answer) => answer.map_err(|error| crate::forward::chain(&error)),
+        Err(_) => Err(format!("it is silent for {} ms", limit.as_millis())),
+    }
+}
+
+/// A factor between a half and one, so that edges do not come back all at once.
+fn jitter() -> f64 {
+    let mut byte = [0];
+    // Without a random source the pause is the longest one.
+    let _ = getrandom::fill(&mut byte);
+    1.0 - f64::from(byte[0]) / 512.0
+}

@@ -1,0 +1,153 @@
+//! What an instance holds and is offered: WASI, Spin's variables and Spin's key-value store.
+
+use super::key_value::{KeyValue, OpenStore};
+use super::outbound::{Allowed, Outbound};
+use crate::forward::Client;
+use crate::wasm;
+use bindings::spin::key_value::key_value;
+use bindings::spin::variables::variables;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use wasmtime::StoreLimits;
+use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, ResourceTable, StreamReader};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "wit",
+        world: "spin-host",
+        imports: { default: trappable },
+        with: { "spin:key-value/key-value.store": crate::spin::key_value::OpenStore },
+    });
+}
+
+/// What all instances share.
+pub(crate) struct Shared {
+    /// Spin variables: the settings' names in lower case.
+    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) key_value: KeyValue,
+    pub(crate) client: Client,
+    pub(crate) allowed: Allowed,
+    /// The runner ends: instances are cut off, which is no fault of theirs.
+    pub(crate) ending: AtomicBool,
+}
+
+/// What one instance holds.
+pub(crate) struct Host {
+    shared: Arc<Shared>,
+    table: ResourceTable,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound: Outbound,
+    pub(crate) limits: StoreLimits,
+}
+
+impl Host {
+    /// A component gets its words printed on standard error; no files, no environment, no sockets.
+    pub(crate) fn new(shared: Arc<Shared>) -> Host {
+        Host {
+            table: ResourceTable::new(),
+            wasi: WasiCtxBuilder::new().inherit_stdout().inherit_stderr().build(),
+            http: WasiHttpCtx::new(),
+            outbound: Outbound::new(Arc::clone(&shared)),
+            limits: wasm::limits(),
+            shared,
+        }
+    }
+}
+
+/// Offers everything that a Spin component may import here.
+pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi::p3::add_to_linker(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    key_value::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
+    variables::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.outbound, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+impl variables::Host for Host {}
+
+impl variables::HostWithStore<Host> for HasSelf<Host> {
+    async fn get(accessor: &Accessor<Host, Self>, name: String) -> wasmtime::Result<Result<String, variables::Error>> {
+        let value = accessor.with(|mut access| access.get().shared.variables.get(&name).cloned());
+        Ok(value.ok_or(variables::Error::Undefined(name)))
+    }
+}
+
+impl key_value::Host for Host {}
+
+impl key_value::HostStore for Host {
+    fn drop(&mut self, handle: Resource<OpenStore>) -> wasmtime::Result<()> {
+        self.table.delete(handle)?;
+        Ok(())
+    }
+}
+
+/// What the store says, in the words of its interface.
+type Answer<T> = wasmtime::Result<Result<T, key_value::Error>>;
+
+/// The store that the handle stands for. There is one, so that a handle only shows that it was opened.
+fn store_of(accessor: &Accessor<Host, HasSelf<Host>>, handle: &Resource<OpenStore>) -> wasmtime::Result<KeyValue> {
+    accessor.with(|mut access| {
+        let host = access.get();
+        host.table.get(handle)?;
+        Ok(host.shared.key_value.clone())
+    })
+}
+
+impl key_value::HostStoreWithStore<Host> for HasSelf<Host> {
+    async fn open(accessor: &Accessor<Host, Self>, label: String) -> Answer<Resource<OpenStore>> {
+        if label != "default" {
+            return Ok(Err(key_value::Error::NoSuchStore));
+        }
+        Ok(Ok(accessor.with(|mut access| access.get().table.push(OpenStore))?))
+    }
+
+    async fn get(accessor: &Accessor<Host, Self>, handle: Resource<OpenStore>, key: String) -> Answer<Option<Vec<u8>>> {
+        Ok(Ok(store_of(accessor, &handle)?.get(&key)))
+    }
+
+    async fn set(
+        accessor: &Accessor<Host, Self>,
+        handle: Resource<OpenStore>,
+        key: String,
+        value: Vec<u8>,
+    ) -> Answer<()> {
+        Ok(store_of(accessor, &handle)?.set(key, value).await.map_err(key_value::Error::Other))
+    }
+
+    async fn delete(accessor: &Accessor<Host, Self>, handle: Resource<OpenStore>, key: String) -> Answer<()> {
+        Ok(store_of(accessor, &handle)?.delete(&key).await.map_err(key_value::Error::Other))
+    }
+
+    async fn exists(accessor: &Accessor<Host, Self>, handle: Resource<OpenStore>, key: String) -> Answer<bool> {
+        Ok(Ok(store_of(accessor, &handle)?.get(&key).is_some()))
+    }
+
+    async fn get_keys(
+        accessor: &Accessor<Host, Self>,
+        handle: Resource<OpenStore>,
+    ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), key_value::Error>>)> {
+        let keys = store_of(accessor, &handle)?.keys();
+        accessor.with(|mut access| {
+            let keys = StreamReader::new(&mut access, keys)?;
+            let outcome = FutureReader::new(&mut access, async { wasmtime::error::Ok(Ok(())) })?;
+            Ok((keys, outcome))
+        })
+    }
+}

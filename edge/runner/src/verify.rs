@@ -1,0 +1,119 @@
+//! `tollgate-edge verify`: tokens judged inside the WebAssembly component. The key file, issuer, audience and revoked ids
+//! are made into a snapshot in memory, signed with a key that is thrown away.
+
+use crate::{GateKind, OpenError, Program, SettingError, Sources, Validator, find_component};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tollgate_core::{
+    Chain, ConfigDigest, DeltaParts, KeySet, RevocationId, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+};
+use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
+
+/// Runs the subcommand and gives its exit code: 0 when every token may pass, 1 when one is refused, 2 when the arguments
+/// cannot be used.
+pub fn verify(args: &VerifyArgs, sources: &Sources) -> ExitCode {
+    let bench = match Bench::prepare(args, sources) {
+        Ok(bench) => bench,
+        Err(problem) => return bad_arguments(&problem),
+    };
+    let mut validator = match bench.open() {
+        Ok(validator) => validator,
+        Err(problem) => return bad_arguments(&problem),
+    };
+    let (scope, now) = (args.scope_values(), args.now());
+    let judged = args.run(|token| match validator.verify(token, &scope, now) {
+        Ok(verdict) => (verdict.allowed, verdict.reason),
+        Err(trap) => {
+            eprintln!("error: the component trapped: {trap:#}");
+            if let Ok(fresh) = bench.open() {
+                validator = fresh;
+            }
+            (false, "internal_error".to_owned())
+        }
+    });
+    judged.unwrap_or_else(|error| bad_arguments(&error.to_string()))
+}
+
+/// What a gate is opened with.
+struct Bench {
+    program: Program,
+    settings: Vec<(String, String)>,
+    snapshot: Vec<u8>,
+    heartbeat: Vec<u8>,
+    at_ms: u64,
+}
+
+impl Bench {
+    fn prepare(args: &VerifyArgs, sources: &Sources) -> Result<Bench, String> {
+        let (public, secret) = keys(args)?;
+        let revoked: Vec<RevocationId> =
+            args.read_revoked()?.iter().map(|jti| RevocationId::token(&args.issuer, jti)).collect();
+        let config = json!({ "audience": args.audience, "jwks": { "keys": public }, "routes": [] }).to_string();
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| format!("the system has no random numbers: {error}"))?;
+        let signer = SnapshotSigner::from_seed(&seed);
+        let (issuer, at_ms, chain) =
+            (args.issuer.as_str(), args.now().saturating_mul(1000), Chain::genesis(&args.issuer));
+        let parts =
+            SnapshotParts { issuer, sequence: 0, as_of_ms: at_ms, chain, config: config.as_bytes(), revoked: &revoked };
+        let snapshot = build_snapshot(&parts, &signer).map_err(|error| error.to_string())?;
+        let config = ConfigDigest::of(config.as_bytes());
+        let parts = DeltaParts { issuer, after: 0, head: 0, as_of_ms: at_ms, chain, config, deltas: &[] };
+        let heartbeat = build_deltas(&parts, &signer).map_err(|error| error.to_string())?;
+        let settings = settings(args, signer.public_key(), &secret);
+        Ok(Bench { program: program(sources)?, settings, snapshot, heartbeat, at_ms })
+    }
+
+    /// A gate that holds the snapshot, fresh as of the time to judge by.
+    fn open(&self) -> Result<Validator, String> {
+        let mut validator =
+            Validator::open(&self.program, &self.settings).map_err(|error: OpenError| error.to_string())?;
+        for message in [&self.snapshot, &self.heartbeat] {
+            let accepted = validator
+                .accept(200, message, self.at_ms)
+                .map_err(|trap| format!("the component trapped: {trap:#}"))?;
+            accepted.map_err(|why| format!("the component refuses the arguments: {why}"))?;
+        }
+        Ok(validator)
+    }
+}
+
+/// The keys of the file: public ones for the snapshot, secret ones for the gate's settings, for a snapshot holds no secrets.
+fn keys(args: &VerifyArgs) -> Result<(Vec<Value>, Vec<Value>), String> {
+    let unusable = |problem: &str| format!("--jwks {}: {problem}", args.jwks.display());
+    let text = args.read_jwks()?;
+    KeySet::from_jwks(&text).map_err(|error| unusable(&error.to_string()))?;
+    let mut set: Value = serde_json::from_slice(&text).map_err(|error| unusable(&error.to_string()))?;
+    match set.get_mut("keys").map(Value::take) {
+        Some(Value::Array(keys)) => Ok(keys.into_iter().partition(|key| key["kty"] != "oct")),
+        _ => Err(unusable("has no list of keys")),
+    }
+}
+
+/// The gate's settings. Origin and upstream are never called.
+fn settings(args: &VerifyArgs, snapshot_key: [u8; 32], secret: &[Value]) -> Vec<(String, String)> {
+    let mut settings = vec![
+        ("TOLLGATE_EDGE_ORIGIN", "http://origin.invalid".to_owned()),
+        ("TOLLGATE_EDGE_UPSTREAM", "http://upstream.invalid".to_owned()),
+        ("TOLLGATE_EDGE_SNAPSHOT_KEY", base64url(&snapshot_key)),
+        ("TOLLGATE_EDGE_ISSUER", args.issuer.clone()),
+        ("TOLLGATE_EDGE_LEEWAY_SECONDS", args.leeway.to_string()),
+        ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", args.allow_plain_jwt.to_string()),
+    ];
+    if !secret.is_empty() {
+        settings.push(("TOLLGATE_EDGE_SECRET_KEYS", json!({ "keys": secret }).to_string()));
+    }
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn program(sources: &Sources) -> Result<Program, String> {
+    let set = sources.get("TOLLGATE_EDGE_COMPONENT").map(PathBuf::from);
+    let path = find_component(set.as_deref(), GateKind::Component).map_err(|error| error.to_string())?;
+    Program::load(&path).map_err(|error| SettingError::new("TOLLGATE_EDGE_COMPONENT", error).to_string())
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}

@@ -1,0 +1,97 @@
+//! Passing an allowed request to the upstream and its answer back, both bodies streamed by the host.
+
+use crate::http::{self, Body};
+use crate::state::Edge;
+use spin_sdk::http::Request;
+use spin_sdk::wasip3::http::client;
+use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
+use spin_sdk::wasip3::{spawn, wit_future};
+use tollgate_gate::is_reserved_header;
+
+/// Headers of one connection (RFC 9110 section 7.6.1), which end here. `host` is among them because the upstream gets its
+/// own.
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Sends the request to the upstream with the identity set, and hands back the upstream's answer; 502 if there is none.
+pub(crate) async fn forward(
+    edge: &Edge,
+    request: Request,
+    identity: &[(&'static str, String)],
+) -> Result<Response, ErrorCode> {
+    let url = format!("{}{}", edge.gate().settings().upstream, http::target(&request));
+    let method = Method::from(request.method());
+    let headers = outbound_headers(&request, identity);
+    let body = has_body(&request).then(|| request_body(request)).flatten();
+    let outbound = http::request(&method, &url, headers, body, None)?;
+    match client::send(outbound).await {
+        Ok(answer) => pass_back(answer),
+        Err(code) => {
+            eprintln!("tollgate: the upstream cannot be reached: {code}");
+            http::json_error(502, "bad_gateway", "the upstream cannot be reached")
+        }
+    }
+}
+
+/// A request without a length carries no body if its method gives one no meaning (RFC 9110 section 9.3); for the others
+/// the stream tells.
+fn has_body(request: &Request) -> bool {
+    match request.headers().get("content-length") {
+        Some(length) => length != "0",
+        None => !matches!(request.method().as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE"),
+    }
+}
+
+/// The client's headers without those that end here or are the gate's to set, then who the client is, then where from.
+fn outbound_headers(request: &Request, identity: &[(&'static str, String)]) -> Vec<(String, Vec<u8>)> {
+    let inbound = request.headers();
+    let passes = |name: &str| {
+        !HOP_BY_HOP.contains(&name)
+            && !is_reserved_header(name)
+            && !name.starts_with("spin-")
+            && !http::is_forwarded(name)
+    };
+    let mut headers: Vec<(String, Vec<u8>)> = inbound
+        .iter()
+        .filter(|(name, _)| passes(name.as_str()))
+        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    headers.extend(identity.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())));
+    headers.extend(http::forwarded(request));
+    headers
+}
+
+/// The inbound body as streams to hand on. What becomes of them outbound is told to the host, which then stops reading.
+fn request_body(request: Request) -> Option<Body> {
+    let inbound = request.into_body().take_unstarted()?;
+    let (done, result) = wit_future::new(|| Ok(()));
+    let (contents, trailers) = spin_sdk::wasip3::http::types::Request::consume_body(inbound, result);
+    Some(Body { contents, trailers, done })
+}
+
+/// The upstream's answer without the headers of its connection; the body goes from host to host.
+fn pass_back(answer: Response) -> Result<Response, ErrorCode> {
+    let status = answer.get_status_code();
+    let mut headers = answer.get_headers().copy_all();
+    headers.retain(|(name, _)| !HOP_BY_HOP.contains(&name.as_str()));
+    let headers = Fields::from_list(&headers).map_err(http::internal)?;
+    let (done, result) = wit_future::new(|| Ok(()));
+    let (contents, trailers) = Response::consume_body(answer, result);
+    let (response, sent) = Response::new(headers, Some(contents), trailers);
+    response.set_status_code(status).map_err(|()| http::internal("the upstream's status is no status"))?;
+    spawn(async move {
+        // Whoever reads no more does not care; there is nobody left to tell.
+        let _ = done.write(sent.await).await;
+    });
+    Ok(response)
+}
