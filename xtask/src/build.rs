@@ -1,0 +1,99 @@
+//! Builds the native programs and the three WebAssembly artefacts. Always the same packages in one call: cargo unites the
+//! features of what it builds together, and another choice of packages would build the dependencies a second time.
+
+use std::{fs, path::Path, process::Command, time::SystemTime};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::{
+    progress, setup,
+    workspace::{Workspace, cargo},
+};
+
+/// What compiles for the machine we run on.
+pub(crate) const NATIVE: [&str; 6] =
+    ["tollgate-core", "tollgate", "tollgate-gate", "tollgate-edge", "tollgate-tests", "xtask"];
+/// The components that wasmtime hosts.
+pub(crate) const COMPONENTS: [&str; 2] = ["tollgate-component", "tollgate-spin"];
+
+/// A part that can be built alone.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Everything
+    All,
+    /// The programs tollgate and tollgate-edge, and the example API
+    Native,
+    /// The WIT component and the Spin component
+    Components,
+    /// The Cloudflare Worker
+    Worker,
+}
+
+pub(crate) fn build(workspace: &Workspace, part: Part) -> Result<()> {
+    let wants = |this| part == Part::All || part == this;
+    if wants(Part::Native) {
+        native(workspace)?;
+    }
+    if wants(Part::Components) {
+        components(workspace)?;
+    }
+    if wants(Part::Worker) {
+        worker(workspace)?;
+    }
+    Ok(())
+}
+
+/// `-p NAME` for each.
+pub(crate) fn packages(names: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    names.iter().flat_map(|name| ["--package", name])
+}
+
+fn native(workspace: &Workspace) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--bins", "--examples"]).args(packages(&NATIVE)).current_dir(&workspace.root);
+    run(workspace, "building the native programs", "build-native", &mut build)
+}
+
+fn components(workspace: &Workspace) -> Result<()> {
+    let mut build = cargo();
+    build
+        .args(["build", "--release", "--target", "wasm32-wasip2"])
+        .args(packages(&COMPONENTS))
+        .current_dir(&workspace.root);
+    run(workspace, "building the components", "build-components", &mut build)
+}
+
+/// Cargo knows whether the Worker's WebAssembly changed; only then are bindings, optimiser and bundler worth their seconds.
+fn worker(workspace: &Workspace) -> Result<()> {
+    let mut build = cargo();
+    // As worker-build calls cargo, so that its own call finds everything done.
+    build
+        .args(["build", "--lib", "--release", "--target", "wasm32-unknown-unknown"])
+        .env("WASM_BINDGEN_USE_JS_SYS", "1");
+    run(workspace, "building the Worker", "build-worker", build.current_dir(workspace.worker()))?;
+
+    let wasm = workspace.target.join("wasm32-unknown-unknown/release/tollgate_worker.wasm");
+    let (index, stamp) = (workspace.worker().join("build/index.js"), workspace.target.join("worker-tools.stamp"));
+    let tools =
+        format!("{}\n{}", setup::WORKER_BUILD, fs::read_to_string(workspace.root.join("xtask/tools/package.json"))?);
+    if newer(&index, &wasm) && fs::read_to_string(&stamp).is_ok_and(|text| text == tools) {
+        return Ok(());
+    }
+    let mut bundle = crate::workspace::command(workspace.cargo_bin().join("worker-build"));
+    let bundle = setup::with_tools(workspace, bundle.arg("--release").current_dir(workspace.worker()))?;
+    run(workspace, "bundling the Worker", "bundle-worker", bundle)?;
+    if !index.is_file() {
+        bail!("worker-build left no edge/worker/build/index.js");
+    }
+    Ok(fs::write(stamp, tools)?)
+}
+
+fn newer(result: &Path, source: &Path) -> bool {
+    let time = |path: &Path| -> Option<SystemTime> { fs::metadata(path).ok()?.modified().ok() };
+    matches!((time(result), time(source)), (Some(result), Some(source)) if result > source)
+}
+
+fn run(workspace: &Workspace, what: &str, log: &str, command: &mut Command) -> Result<()> {
+    progress::run(what, &workspace.cache.join("logs"), log, command)
+}

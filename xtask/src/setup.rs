@@ -1,0 +1,180 @@
+//! Installs what is missing, each thing checked first. Tools go to the cache, never into the checkout or `target/`; what
+//! needs root and may not be installed is named with the exact command for a person. Nothing is skipped in silence.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    progress,
+    workspace::{Workspace, command, find_in_path, path_with},
+};
+
+const WASM_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
+/// No operating system, hence no std: what compiles for it is `no_std`.
+pub(crate) const BARE_TARGET: &str = "x86_64-unknown-none";
+/// Reads the worker crate's build: the same version as `worker` in the top Cargo.toml.
+pub(crate) const WORKER_BUILD: &str = "0.8.7";
+const NEXTEST: &str = "0.9.151";
+
+/// Everything that `build`, `dev`, `demo` and `test` need.
+pub(crate) fn all(workspace: &Workspace) -> Result<()> {
+    for_dev(workspace)?;
+    for_test(workspace)
+}
+
+/// What building and running all three edges needs.
+pub(crate) fn for_dev(workspace: &Workspace) -> Result<()> {
+    let _lock = lock(workspace)?;
+    rust_targets(workspace, &WASM_TARGETS)?;
+    cargo_tool(workspace, "wasm-bindgen-cli", &wasm_bindgen_version(workspace)?, "wasm-bindgen")?;
+    cargo_tool(workspace, "worker-build", WORKER_BUILD, "worker-build")?;
+    npm_tools(workspace)
+}
+
+/// What the tests need beyond that.
+pub(crate) fn for_test(workspace: &Workspace) -> Result<()> {
+    let _lock = lock(workspace)?;
+    rust_targets(workspace, &[BARE_TARGET])?;
+    if find_in_path("cargo-nextest").is_none() {
+        cargo_tool(workspace, "cargo-nextest", NEXTEST, "cargo-nextest")?;
+    }
+    postgres(workspace)
+}
+
+/// Two set-ups at once would install over each other; the second waits. Held until dropped.
+fn lock(workspace: &Workspace) -> Result<fs::File> {
+    fs::create_dir_all(workspace.tools())?;
+    let file = fs::File::create(workspace.tools().join("lock"))?;
+    if file.try_lock().is_err() {
+        println!("another set-up is at work: waiting for it …");
+        file.lock()?;
+    }
+    Ok(file)
+}
+
+fn logs(workspace: &Workspace) -> PathBuf {
+    workspace.cache.join("logs")
+}
+
+fn rust_targets(workspace: &Workspace, wanted: &[&str]) -> Result<()> {
+    let sysroot = command("rustc").args(["--print", "sysroot"]).output().context("cannot run rustc")?;
+    let libraries = Path::new(String::from_utf8_lossy(&sysroot.stdout).trim()).join("lib/rustlib");
+    let missing: Vec<&str> =
+        wanted.iter().copied().filter(|target| !has_alloc(&libraries.join(target).join("lib"))).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut install = command(workspace.root.join("xtask/tools/wasm-targets"));
+    progress::run(
+        &format!("adding Rust targets {}", missing.join(", ")),
+        &logs(workspace),
+        "rust-targets",
+        install.args(&missing),
+    )
+    .context("the Rust targets are missing; on a machine with an open network `rustup target add` adds them")
+}
+
+fn has_alloc(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("liballoc-"))
+}
+
+/// The tool must be of the very version of the library it post-processes.
+fn wasm_bindgen_version(workspace: &Workspace) -> Result<String> {
+    let lock = fs::read_to_string(workspace.root.join("Cargo.lock"))?;
+    let after = lock.split("name = \"wasm-bindgen\"\nversion = \"").nth(1);
+    let version = after.and_then(|rest| rest.split('"').next());
+    version.map(str::to_owned).context("Cargo.lock names no wasm-bindgen")
+}
+
+fn cargo_tool(workspace: &Workspace, package: &str, version: &str, program: &str) -> Result<()> {
+    let root = workspace.tools().join("cargo");
+    // Cargo's own record of what it installed there.
+    let installed = fs::read_to_string(root.join(".crates.toml")).unwrap_or_default();
+    if installed.contains(&format!("\"{package} {version} (")) && root.join("bin").join(program).is_file() {
+        return Ok(());
+    }
+    let install = |locked: bool| {
+        let mut cargo = command("cargo");
+        // Its own temporary target folder: the workspace's lock is not held for minutes, and no leftovers stay.
+        cargo.env_remove("CARGO_TARGET_DIR").args(["install", "--root"]).arg(&root);
+        cargo.args(locked.then_some("--locked")).arg(format!("{package}@{version}"));
+        cargo.current_dir(workspace.tools());
+        progress::run(&format!("installing {package} {version} (some minutes)"), &logs(workspace), package, &mut cargo)
+    };
+    // A registry mirror may lack a release that the tool's own lock file names; then its requirements decide.
+    let Err(error) = install(true) else { return Ok(()) };
+    let log = fs::read_to_string(logs(workspace).join(format!("{package}.log"))).unwrap_or_default();
+    if !log.contains("failed to select a version") {
+        return Err(error);
+    }
+    println!("this registry has not all that {package}'s lock file names: resolving its dependencies anew");
+    install(false)
+}
+
+/// Installs `xtask/tools/package-lock.json`, the pins, when the cache holds anything else.
+fn npm_tools(workspace: &Workspace) -> Result<()> {
+    let (pins, folder) = (workspace.root.join("xtask/tools"), workspace.tools().join("npm"));
+    let (wanted, stamp) = (fs::read(pins.join("package-lock.json"))?, folder.join("installed.json"));
+    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    let npm = find_in_path("npm")
+        .context("npm is missing: install Node.js 20 or newer with npm (Debian: apt-get install npm)")?;
+    fs::create_dir_all(&folder)?;
+    let _ = fs::remove_file(&stamp);
+    for file in ["package.json", "package-lock.json"] {
+        fs::copy(pins.join(file), folder.join(file))?;
+    }
+    let mut install = command(npm);
+    // No package's install script is needed: each only saves a millisecond by a link, or would download.
+    install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
+    progress::run("installing Node 22, wrangler, esbuild and wasm-opt", &logs(workspace), "npm", &mut install)?;
+    let node = workspace.npm_bin().join("node");
+    if !node.is_file() {
+        bail!(
+            "npm has no Node 22 for this kind of machine in xtask/tools/package.json (Linux on x86-64 or arm64 only)"
+        );
+    }
+    fs::write(stamp, wanted)?; // last: an interrupted install has none
+    Ok(())
+}
+
+fn postgres(workspace: &Workspace) -> Result<()> {
+    if crate::postgres::programs().is_some() {
+        return Ok(());
+    }
+    let by_hand = "PostgreSQL's server is missing and cannot be installed from here; as root run:\n    apt-get update && apt-get install postgresql";
+    if !rustix::process::geteuid().is_root() || find_in_path("apt-get").is_none() {
+        bail!(by_hand);
+    }
+    for (log, arguments) in
+        [("apt-update", &["update"][..]), ("apt-install", &["install", "-y", "--no-install-recommends", "postgresql"])]
+    {
+        let mut apt = command("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(arguments);
+        progress::run(&format!("apt-get {}", arguments.join(" ")), &logs(workspace), log, &mut apt).context(by_hand)?;
+    }
+    match crate::postgres::programs() {
+        Some(_) => Ok(()),
+        None => bail!("apt-get installed PostgreSQL, but no initdb is in PATH or /usr/lib/postgresql/*/bin"),
+    }
+}
+
+/// Lets a command find our tools first: wrangler and Node 22, wasm-bindgen, worker-build; and has worker-build take its
+/// helpers from us instead of downloading them.
+pub(crate) fn with_tools<'a>(workspace: &Workspace, command: &'a mut Command) -> Result<&'a mut Command> {
+    let (npm, cargo) = (workspace.npm_bin(), workspace.cargo_bin());
+    Ok(command
+        .env("PATH", path_with(&[npm.clone(), cargo.clone()])?)
+        .env("WASM_BINDGEN_BIN", cargo.join("wasm-bindgen"))
+        .env("ESBUILD_BIN", npm.join("esbuild"))
+        .env("WASM_OPT_BIN", npm.join("wasm-opt"))
+        .env("WRANGLER_SEND_METRICS", "false")
+        .stdin(Stdio::null()))
+}

@@ -1,0 +1,249 @@
+//! Origin, protected API and edges, started for real and connected: what `dev` shows to a person and `demo` walks alone.
+
+use std::{
+    env, fs,
+    io::Write,
+    net::TcpListener,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::{
+    postgres::free_port,
+    process::Process,
+    progress,
+    road::{self, Road, SCOPE},
+    setup,
+    workspace::{Workspace, command},
+};
+
+/// Covers [`road::PATH`].
+const ROUTE: &str = "/reports/*";
+const UP_LIMIT: Duration = Duration::from_secs(60);
+
+/// An edge gate that can be started.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Edge {
+    /// The WIT component in wasmtime (tollgate-edge)
+    Runner,
+    /// The Spin component, hosted by tollgate-edge as Spin hosts it
+    Spin,
+    /// The Cloudflare Worker, in workerd under `wrangler dev`
+    Worker,
+}
+
+impl Edge {
+    pub(crate) const ALL: [Edge; 3] = [Edge::Runner, Edge::Spin, Edge::Worker];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Edge::Runner => "runner",
+            Edge::Spin => "spin",
+            Edge::Worker => "worker",
+        }
+    }
+}
+
+/// Where the parts listen, all on 127.0.0.1.
+pub(crate) struct Ports {
+    pub(crate) origin: u16,
+    pub(crate) upstream: u16,
+}
+
+impl Ports {
+    /// Ports nobody uses.
+    pub(crate) fn free() -> Result<Self> {
+        Ok(Self { origin: free_port()?, upstream: free_port()? })
+    }
+}
+
+/// The running parts. Dropping it stops all of them, the edges first.
+pub(crate) struct Stack<'a> {
+    workspace: &'a Workspace,
+    edges: Vec<Process>,
+    upstream: Process,
+    origin: Process,
+    state: PathBuf,
+    upstream_url: String,
+    snapshot_key: String,
+    /// The demo client at the origin.
+    pub(crate) road: Road,
+}
+
+impl<'a> Stack<'a> {
+    /// Starts the origin on SQLite and the protected API, and registers client and route. State and logs go to `state`.
+    pub(crate) fn start(workspace: &'a Workspace, state: &Path, ports: &Ports) -> Result<Self> {
+        fs::create_dir_all(state)?;
+        let (origin_url, upstream_url) = (local(ports.origin)?, local(ports.upstream)?);
+        let tollgate = Tollgate { workspace, state, port: ports.origin, url: &origin_url };
+
+        let mut upstream = command(workspace.bin().join("examples/protected-api"));
+        let upstream = upstream.arg(format!("127.0.0.1:{}", ports.upstream));
+        let mut upstream = start("the protected API", upstream, state, "upstream")?;
+        up(&mut upstream, &format!("{upstream_url}/health"))?;
+
+        let mut origin = start("the origin", &mut tollgate.command(&["serve"]), state, "origin")?;
+        up(&mut origin, &format!("{origin_url}/health"))?;
+
+        let client = tollgate.client()?;
+        tollgate.route()?;
+        let snapshot_key = tollgate.run(&["key", "snapshot"])?.trim().to_owned();
+        let road = Road::new(&origin_url, &client.0, &client.1);
+        Ok(Self {
+            workspace,
+            edges: Vec::new(),
+            upstream,
+            origin,
+            state: state.to_owned(),
+            upstream_url,
+            snapshot_key,
+            road,
+        })
+    }
+
+    /// Starts an edge on that port and waits until it decides; its URL.
+    pub(crate) fn start_edge(&mut self, edge: Edge, port: u16) -> Result<String> {
+        let url = local(port)?;
+        let mut command = match edge {
+            Edge::Runner => self.runner(port, "component", "tollgate_component.wasm"),
+            Edge::Spin => self.runner(port, "spin", "tollgate_spin.wasm"),
+            Edge::Worker => self.worker(port)?,
+        };
+        let mut process =
+            start(&format!("the edge ({})", edge.name()), &mut command, &self.state, &format!("edge-{}", edge.name()))?;
+        up(&mut process, &format!("{url}/_tollgate/health"))?;
+        self.edges.push(process);
+        Ok(url)
+    }
+
+    /// An error that names the part if one has ended by itself.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        [&mut self.origin, &mut self.upstream].into_iter().chain(&mut self.edges).try_for_each(Process::check_alive)
+    }
+
+    fn runner(&self, port: u16, gate: &str, component: &str) -> Command {
+        let mut runner = without_settings(command(self.workspace.bin().join("tollgate-edge")));
+        runner.args(["serve", "--gate", gate]).current_dir(&self.state);
+        runner.env("TOLLGATE_EDGE_COMPONENT", self.workspace.wasm().join(component));
+        runner.env("TOLLGATE_EDGE_LISTEN", format!("127.0.0.1:{port}")).envs(self.settings());
+        runner
+    }
+
+    /// `wrangler dev` with everything it keeps in our state folder, and no call to Cloudflare.
+    fn worker(&self, port: u16) -> Result<Command> {
+        let mut wrangler = without_settings(command(self.workspace.npm_bin().join("wrangler")));
+        wrangler.args([
+            "dev",
+            "--local",
+            "--ip=127.0.0.1",
+            "--inspector-port=0",
+            "--show-interactive-dev-session=false",
+        ]);
+        wrangler.arg(format!("--port={port}")).arg("--persist-to").arg(self.state.join("worker"));
+        for (name, value) in self.settings() {
+            wrangler.args(["--var", &format!("{name}:{value}")]);
+        }
+        wrangler.env("CI", "true"); // no questions
+        wrangler.env("XTASK_WORKER_BUILT", "1").env("WRANGLER_LOG_PATH", self.state.join("wrangler"));
+        wrangler.env("CLOUDFLARE_CF_FETCH_ENABLED", "false").current_dir(&self.workspace.root);
+        setup::with_tools(self.workspace, &mut wrangler)?;
+        Ok(wrangler)
+    }
+
+    fn settings(&self) -> [(&'static str, &str); 3] {
+        [
+            ("TOLLGATE_EDGE_ORIGIN", &self.road.origin),
+            ("TOLLGATE_EDGE_UPSTREAM", &self.upstream_url),
+            ("TOLLGATE_EDGE_SNAPSHOT_KEY", &self.snapshot_key),
+        ]
+    }
+}
+
+/// The origin's program with the settings of this stack.
+struct Tollgate<'a> {
+    workspace: &'a Workspace,
+    state: &'a Path,
+    port: u16,
+    url: &'a str,
+}
+
+impl Tollgate<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut tollgate = without_settings(command(self.workspace.bin().join("tollgate")));
+        tollgate.env("TOLLGATE_LISTEN", format!("127.0.0.1:{}", self.port)).env("TOLLGATE_PUBLIC_URL", self.url);
+        tollgate.env("TOLLGATE_DATABASE_URL", "sqlite://tollgate.db").current_dir(self.state).args(arguments);
+        tollgate
+    }
+
+    /// Runs a command of the CLI; what it printed.
+    fn run(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).output().context("cannot run tollgate")?;
+        if !output.status.success() {
+            bail!("`tollgate {}` failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The demo client's id and secret, as kept from an earlier start on this state, else of a new client.
+    fn client(&self) -> Result<(String, String)> {
+        let kept = self.state.join("client.json");
+        let text = match fs::read_to_string(&kept) {
+            Ok(text) => text,
+            Err(_) => {
+                let created = self.run(&["client", "create", "--json", "--name", "demo", "--scope", SCOPE])?;
+                let mut file =
+                    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&kept)?;
+                file.write_all(created.as_bytes())?;
+                created
+            }
+        };
+        let client: Value = serde_json::from_str(&text).context("`tollgate client create --json` printed no JSON")?;
+        let field = |name: &str| {
+            client[name].as_str().map(str::to_owned).with_context(|| format!("the new client has no {name}"))
+        };
+        Ok((field("client_id")?, field("client_secret")?))
+    }
+
+    /// The rule for the path that the road calls, unless an earlier start on this state made it.
+    fn route(&self) -> Result<()> {
+        if !self.run(&["route", "list", "--json"])?.contains(ROUTE) {
+            self.run(&["route", "add", "--path", ROUTE, "--scope", SCOPE])?;
+        }
+        Ok(())
+    }
+}
+
+/// Nothing of the caller's own Tollgate settings may reach the stack.
+fn without_settings(mut command: Command) -> Command {
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("TOLLGATE_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// The URL of a port that is to be ours, or a clear word if somebody else listens there.
+pub(crate) fn local(port: u16) -> Result<String> {
+    TcpListener::bind(("127.0.0.1", port)).with_context(|| {
+        format!("port {port} is in use: stop what listens there (`ss -ltnp 'sport = :{port}'` tells what it is)")
+    })?;
+    Ok(format!("http://127.0.0.1:{port}"))
+}
+
+fn start(name: &str, command: &mut Command, state: &Path, log: &str) -> Result<Process> {
+    Process::logged(name, command, &state.join("logs").join(format!("{log}.log")))
+}
+
+fn up(process: &mut Process, health: &str) -> Result<()> {
+    let start = Instant::now();
+    road::wait_healthy(process, health, UP_LIMIT)?;
+    println!("{}: up in {}", process.name, progress::seconds(start));
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Every check and every test, on the real parts: workerd, wasmtime, PostgreSQL. Builds once, then proves.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{
+    build::{self, COMPONENTS, NATIVE, Part, packages},
+    postgres::Postgres,
+    progress, setup,
+    workspace::{Workspace, cargo},
+};
+
+/// Everything, in the order in which a mistake shows soonest. `arguments` go to nextest.
+pub(crate) fn test(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    setup::all(workspace)?;
+    build::build(workspace, Part::All)?;
+    lint(workspace)?;
+    no_std(workspace)?;
+    let postgres = Postgres::start()?;
+    let mut nextest = cargo();
+    nextest.args(["nextest", "run"]).args(packages(&NATIVE)).args(arguments);
+    progress::show("tests", environment(workspace, nextest.current_dir(&workspace.root), &postgres)?)?;
+    let mut docs = cargo();
+    docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core", "--package", "tollgate-gate"]);
+    progress::show("examples in the documentation", docs.current_dir(&workspace.root))
+}
+
+/// Formatting, and clippy without a warning, for the machine and for WebAssembly.
+pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
+    let mut fmt = cargo();
+    progress::show("formatting", fmt.args(["fmt", "--all", "--check"]).current_dir(&workspace.root))?;
+    let clippy = |what: &str, scope: &[&str], names: &[&'static str]| {
+        let mut clippy = cargo();
+        clippy.args(["clippy", "--quiet"]).args(scope).args(packages(names)).args(["--", "-D", "warnings"]);
+        progress::show(what, clippy.current_dir(&workspace.root))
+    };
+    clippy("clippy", &["--all-targets"], &NATIVE)?;
+    clippy("clippy on the components", &["--target", "wasm32-wasip2"], &COMPONENTS)?;
+    clippy("clippy on the Worker", &["--target", "wasm32-unknown-unknown"], &["tollgate-worker"])
+}
+
+/// The core compiles where there is no std to lean on.
+fn no_std(workspace: &Workspace) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--package", "tollgate-core", "--target", setup::BARE_TARGET]);
+    progress::show("no_std", build.current_dir(&workspace.root))
+}
+
+/// Tells the tests where the real parts are.
+fn environment<'a>(workspace: &Workspace, command: &'a mut Command, postgres: &Postgres) -> Result<&'a mut Command> {
+    let npm = workspace.npm_bin();
+    Ok(setup::with_tools(workspace, command)?
+        .env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url)
+        .env("TOLLGATE_TEST_NODE", npm.join("node"))
+        .env("TOLLGATE_TEST_WRANGLER", workspace.tools().join("npm/node_modules/wrangler/bin/wrangler.js"))
+        .env("TOLLGATE_TEST_WASM_DIR", workspace.wasm())
+        .env("TOLLGATE_TEST_BIN_DIR", workspace.bin())
+        // wrangler.toml's build step, run by each test's wrangler, has nothing left to do.
+        .env("XTASK_WORKER_BUILT", "1"))
+}
