@@ -1,0 +1,140 @@
+//! The ways by which a case of the conformance table reaches the gate. An adapter takes a case and gives an answer: it has no
+//! way to pass one over.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use reqwest::Method;
+use serde_json::Value;
+use tollgate_edge::{Program, Validator};
+use tollgate_gate::{Decision, Gate, Request, Settings};
+
+use crate::conformance::{Answer, Case};
+use crate::stack::{TestEdge, now_ms};
+
+/// Something that answers a case.
+pub enum Adapter {
+    /// The gate, called as a function.
+    Native(Box<Gate>),
+    /// The gate inside the WIT component, called through wasmtime.
+    Component(Box<Validator>),
+    /// An edge over HTTP, its upstream behind it.
+    Http(TestEdge, reqwest::Client),
+}
+
+impl Adapter {
+    /// The gate in this process, fed by the origin.
+    pub async fn native(settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        let settings = Settings::from_lookup(|name| settings.get(name).cloned())?;
+        let mut gate = Gate::new(settings);
+        loop {
+            let (asked_at, answer) = fetch(&gate.settings().origin, &gate.next_fetch(0)).await?;
+            if !gate.accept(200, &answer, asked_at)? {
+                return Ok(Self::Native(Box::new(gate)));
+            }
+        }
+    }
+
+    /// The WIT component, fed by the origin.
+    pub async fn component(program: &Program, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        let pairs: Vec<(String, String)> =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut validator = Validator::open(program, &pairs)?;
+        loop {
+            let (asked_at, answer) =
+                fetch(&settings["TOLLGATE_EDGE_ORIGIN"], &validator.next_fetch(0).map_err(trap)?).await?;
+            if !validator.accept(200, &answer, asked_at).map_err(trap)?.map_err(anyhow::Error::msg)? {
+                return Ok(Self::Component(Box::new(validator)));
+            }
+        }
+    }
+
+    /// An edge that serves HTTP.
+    pub fn http(edge: TestEdge) -> Result<Self> {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+        Ok(Self::Http(edge, client))
+    }
+
+    /// What becomes of the case's request.
+    pub async fn answer(&mut self, case: &Case) -> Result<Answer> {
+        match self {
+            Self::Native(gate) => native_answer(gate, case),
+            Self::Component(validator) => component_answer(validator, case),
+            Self::Http(edge, client) => http_answer(edge, client, case).await,
+        }
+    }
+}
+
+/// wasmtime's errors are none of the standard library's.
+fn trap(error: impl std::fmt::Display) -> anyhow::Error {
+    anyhow::anyhow!("the component trapped: {error:#}")
+}
+
+async fn fetch(origin: &str, target: &str) -> Result<(u64, Vec<u8>)> {
+    let asked_at = now_ms();
+    let answer = reqwest::get(format!("{origin}{target}")).await?.error_for_status()?;
+    Ok((asked_at, answer.bytes().await?.to_vec()))
+}
+
+/// The functions are asked at a moment of the data's own, for nobody refreshes them while a busy machine runs the table.
+fn native_answer(gate: &Gate, case: &Case) -> Result<Answer> {
+    let headers: Vec<(&str, &[u8])> = case.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    let request = Request { method: case.method, target: case.target, headers: &headers };
+    Ok(match gate.decide(&request, now_ms()) {
+        Decision::Forward { identity } => forwarded(identity),
+        Decision::Answer(answer) => answered(answer.status, answer.headers, &answer.body),
+        Decision::Push => anyhow::bail!("no case pushes"),
+    })
+}
+
+fn component_answer(validator: &mut Validator, case: &Case) -> Result<Answer> {
+    let headers = case.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())).collect();
+    let request = tollgate_edge::Request { method: case.method.to_owned(), target: case.target.to_owned(), headers };
+    Ok(match validator.decide(&request, now_ms()).map_err(trap)? {
+        tollgate_edge::Decision::Forward(identity) => forwarded(text_headers(identity)?),
+        tollgate_edge::Decision::Answer(answer) => answered(answer.status, text_headers(answer.headers)?, &answer.body),
+        tollgate_edge::Decision::Push => anyhow::bail!("no case pushes"),
+    })
+}
+
+async fn http_answer(edge: &TestEdge, client: &reqwest::Client, case: &Case) -> Result<Answer> {
+    let mut request =
+        client.request(Method::from_bytes(case.method.as_bytes())?, format!("{}{}", edge.url, case.target));
+    for (name, value) in &case.headers {
+        request = request.header(*name, value.as_bytes());
+    }
+    let answer = request.send().await?;
+    let status = answer.status().as_u16();
+    let headers: Vec<(String, String)> = answer
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    let body = answer.bytes().await?;
+    if status == 200 && !case.target.starts_with("/_tollgate/") {
+        let seen: Value = serde_json::from_slice(&body).context("the upstream answers in JSON")?;
+        anyhow::ensure!(seen["method"] == case.method, "the upstream saw {seen}");
+        anyhow::ensure!(seen["path"] == case.target, "the upstream saw {seen}");
+        return Ok(forwarded(serde_json::from_value::<BTreeMap<String, String>>(seen["identity"].clone())?));
+    }
+    Ok(answered(status, headers, &body))
+}
+
+/// The upstream answered, having seen this identity.
+fn forwarded(identity: impl IntoIterator<Item = (impl Into<String>, String)>) -> Answer {
+    let identity = identity.into_iter().map(|(name, value)| (name.into(), value)).collect();
+    Answer { status: 200, identity: Some(identity), ..Answer::default() }
+}
+
+/// The gate answered itself.
+fn answered(status: u16, headers: impl IntoIterator<Item = (impl Into<String>, String)>, body: &[u8]) -> Answer {
+    let headers: BTreeMap<String, String> = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
+    let error = serde_json::from_slice::<Value>(body).ok().and_then(|body| body["error"].as_str().map(str::to_owned));
+    let challenge = headers.get("www-authenticate").cloned();
+    let identity = headers.into_iter().filter(|(name, _)| name.starts_with("x-tollgate-")).collect();
+    Answer { status, challenge, error, identity: (status == 200).then_some(identity) }
+}
+
+fn text_headers(headers: Vec<(String, Vec<u8>)>) -> Result<Vec<(String, String)>> {
+    headers.into_iter().map(|(name, value)| Ok((name, String::from_utf8(value)?))).collect()
+}

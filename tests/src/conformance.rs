@@ -1,0 +1,367 @@
+//! The conformance table: what every edge answers to which token in which request. It runs unchanged against the gate called
+//! natively, the WIT component, the Spin component under wasmtime and the Worker under workerd.
+
+use std::collections::BTreeMap;
+
+use tollgate::domain::TokenAlg;
+
+use crate::mint::{Draft, Mint, encode};
+
+/// A request, and what must become of it.
+pub struct Case {
+    /// What the case is about.
+    pub name: &'static str,
+    /// The method.
+    pub method: &'static str,
+    /// Path and query.
+    pub target: &'static str,
+    /// The headers in order.
+    pub headers: Vec<(&'static str, String)>,
+    /// The answer.
+    pub expected: Answer,
+}
+
+/// What a client sees of the gate's decision, and the upstream of the identity.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Answer {
+    /// The status; 200 where the upstream, or `validate`, answered.
+    pub status: u16,
+    /// `WWW-Authenticate`, word for word.
+    pub challenge: Option<String>,
+    /// `error` of the JSON body.
+    pub error: Option<String>,
+    /// Every `x-tollgate-*` header that the upstream got, or that `validate` gave to the proxy.
+    pub identity: Option<BTreeMap<String, String>>,
+}
+
+/// The `jti` that the origin is to revoke before the table runs.
+pub const REVOKED: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+/// The routes that the origin is to have, as (path, methods, scope, public).
+pub const ROUTES: [(&str, &[&str], &[&str], bool); 4] = [
+    ("/reports/*", &[], &["reports:read"], false),
+    ("/reports/*", &["POST", "DELETE"], &["reports:read", "reports:write"], false),
+    ("/admin", &[], &["admin"], false),
+    ("/open/*", &[], &[], true),
+];
+
+/// The table. `now`: Unix seconds.
+pub fn cases(mint: &Mint, now: u64) -> Vec<Case> {
+    let table = Table { mint, now };
+    [
+        table.passing(),
+        table.presenting(),
+        table.malformed(),
+        table.forged(),
+        table.judged(),
+        table.routed(),
+        table.asked(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+struct Table<'a> {
+    mint: &'a Mint,
+    now: u64,
+}
+
+impl<'a> Table<'a> {
+    fn good(&self, alg: TokenAlg) -> Draft<'a> {
+        self.mint.token(alg, self.now)
+    }
+
+    fn eddsa(&self) -> Draft<'a> {
+        self.good(TokenAlg::EdDsa)
+    }
+
+    fn passing(&self) -> Vec<Case> {
+        let audiences = serde_json::json!(["https://other.example", self.mint.audience.as_str()]);
+        vec![
+            self.passes("HS256", &self.good(TokenAlg::Hs256)),
+            self.passes("EdDSA", &self.eddsa()),
+            self.passes("ES256", &self.good(TokenAlg::Es256)),
+            self.passes("RS256", &self.good(TokenAlg::Rs256)),
+            self.passes("typ in full and in capitals", &self.eddsa().header("typ", "Application/AT+JWT")),
+            self.passes("no kid where one key fits", &self.eddsa().header("kid", ())),
+            self.passes("one of several audiences", &self.eddsa().claim("aud", audiences)),
+            self.passes("expired within the leeway", &self.eddsa().claim("exp", self.now - 5)),
+            self.passes("issued ahead within the leeway", &self.eddsa().claim("iat", self.now + 20)),
+            self.passes("a date as a float", &self.eddsa().rewrite(|text| text.replacen('{', "{\"nbf\":1.7e9,", 1))),
+            self.passes(
+                "unknown claims",
+                &self.eddsa().claim("https://claims.example/x", serde_json::json!({ "deep": [1, { "er": null }] })),
+            ),
+            self.passes("an identity beyond ASCII", &self.eddsa().claim("sub", "café 100%")),
+        ]
+    }
+
+    fn presenting(&self) -> Vec<Case> {
+        let draft = self.eddsa();
+        let token = draft.sign();
+        let bearer = bearer(&draft);
+        let twice = || refused(400, "invalid_request", "there is more than one credential");
+        let query = || {
+            let why = "an access token in the query is not accepted; send it in the Authorization header";
+            refused(400, "invalid_request", why)
+        };
+        let alone = refused(400, "invalid_request", "the Bearer scheme stands without a token");
+        vec![
+            get("no token", "/", &[], challenged()),
+            get("another scheme", "/", &["Basic YTpi"], challenged()),
+            get("the scheme in another case", "/", &[&format!("bEARER {token}")], self.identity(&draft)),
+            get("the scheme alone", "/", &["Bearer"], alone),
+            get("two words after the scheme", "/", &[&format!("{bearer} {token}")], twice()),
+            get("two tokens", "/", &[&bearer, &bearer], twice()),
+            get("a token behind another scheme", "/", &["Basic YTpi", &bearer], twice()),
+            get("a token in the query", "/?access_token=abc", &[], query()),
+            get("a token in header and query", "/?a=b&access_token=abc", &[&bearer], query()),
+        ]
+    }
+
+    fn malformed(&self) -> Vec<Case> {
+        let good = self.eddsa().sign();
+        let (most, last) = good.split_at(good.len() - 1);
+        let spare_bits = format!("{most}{}", char::from(last.as_bytes()[0] + 1)); // 2 of its 6 bits count, the others are 0
+        let empty_signature = format!("{}.", self.eddsa().signing_input());
+        let long = self.eddsa().claim("padding", "x".repeat(12_400)).sign();
+        assert!(long.len() > 16 * 1024 && long.len() < 17 * 1024, "{} is a little too long", long.len());
+        let deep = self
+            .eddsa()
+            .rewrite(|text| text.replacen('{', &format!("{{\"x\":{}{},", "[".repeat(20), "]".repeat(20)), 1));
+        vec![
+            self.fails("not a token", "abc", "the token is not three parts with dots between"),
+            self.fails("two parts", "a.b", "the token is not three parts with dots between"),
+            self.fails("four parts", &format!("{good}.a"), "the token is not three parts with dots between"),
+            self.fails("no signature", &empty_signature, "the token is not three parts with dots between"),
+            self.fails("padding", &format!("{good}=="), "the token's signature is not base64url"),
+            self.fails("spare bits set", &spare_bits, "the token's signature is not base64url"),
+            self.fails("another alphabet", &good.replacen(['e'], "+", 1), "the token's header is not base64url"),
+            self.fails("oversized", &long, &format!("the token has {} bytes; at most 16384 are read", long.len())),
+            self.fails(
+                "a header that is not JSON",
+                &format!("{}.{}.{}", encode("{"), encode("{}"), encode("x")),
+                "the token's header is not JSON",
+            ),
+            self.fails("claims nested too deep", &deep.sign(), "the token's claims set is nested too deep"),
+            self.fails(
+                "a claim twice",
+                &self.eddsa().rewrite(|text| text.replacen('{', "{\"exp\":9999999999,", 1)).sign(),
+                "the token's claims set repeats a member name",
+            ),
+            self.fails("a claim missing", &self.eddsa().claim("jti", ()).sign(), "the claim jti is missing"),
+            self.fails(
+                "a date as a string",
+                &self.eddsa().claim("exp", "9999999999").sign(),
+                "the claim exp is malformed",
+            ),
+            self.fails(
+                "an identifier with a line break",
+                &self.eddsa().claim("sub", "a\nx-admin: 1").sign(),
+                "the claim sub is malformed",
+            ),
+        ]
+    }
+
+    fn forged(&self) -> Vec<Case> {
+        let good = self.eddsa().sign();
+        let tampered = {
+            let parts: Vec<&str> = good.split('.').collect();
+            let claims = self.eddsa().claim("scope", "admin").signing_input();
+            format!("{claims}.{}", parts[2])
+        };
+        let unsigned = self.eddsa().header("alg", "none").signing_input();
+        let psychic = format!("{}.{}", self.good(TokenAlg::Es256).signing_input(), encode([0; 64]));
+        let short = format!("{}.{}", self.good(TokenAlg::Hs256).signing_input(), encode([0; 16]));
+        let confused = self.good(TokenAlg::Hs256).header("kid", self.mint.kid(TokenAlg::Rs256)).sign();
+        let borrowed = self.good(TokenAlg::Hs256).claim("aud", "https://other.example").sign();
+        vec![
+            self.fails("tampered claims", &tampered, "the signature is not valid"),
+            self.fails("alg none", &format!("{unsigned}.{}", encode("x")), "the algorithm is not accepted"),
+            self.fails(
+                "alg in another case",
+                &self.eddsa().header("alg", "eddsa").sign(),
+                "the algorithm is not accepted",
+            ),
+            self.fails("HS256 with the kid of an RSA key", &confused, "the key is for another algorithm"),
+            self.fails("ES256 signature of zeros", &psychic, "the signature is not valid"),
+            self.fails("HS256 signature cut short", &short, "the signature is not valid"),
+            self.fails("Ed25519 signature with S out of range", &malleated(&good), "the signature is not valid"),
+            self.fails("an unknown key", &self.eddsa().header("kid", "another").sign(), "no key fits the token"),
+            self.fails(
+                "an embedded key",
+                &self.eddsa().header("jwk", serde_json::json!({ "kty": "OKP" })).sign(),
+                "the header member jwk is not accepted",
+            ),
+            self.fails(
+                "a critical extension",
+                &self.eddsa().header("crit", serde_json::json!(["x"])).sign(),
+                "the header member crit is not accepted",
+            ),
+            self.fails("an HS256 token of another audience", &borrowed, "the token is for another audience"),
+        ]
+    }
+
+    fn judged(&self) -> Vec<Case> {
+        let respelled = self.eddsa().claim("jti", REVOKED).rewrite(|text| text.replacen('{', "{ \"again\" : 1 , ", 1));
+        vec![
+            self.fails("a plain JWT", &self.eddsa().header("typ", "JWT").sign(), "the token is not an access token"),
+            self.fails("no typ", &self.eddsa().header("typ", ()).sign(), "the token is not an access token"),
+            self.fails("expired", &self.eddsa().shifted(-7200).sign(), "the token has expired"),
+            self.fails(
+                "not yet valid",
+                &self.eddsa().claim("nbf", self.now + 600).sign(),
+                "the token is not valid yet",
+            ),
+            self.fails("issued in the future", &self.eddsa().shifted(600).sign(), "the token is not valid yet"),
+            self.fails(
+                "another issuer",
+                &self.eddsa().claim("iss", "https://other.example").sign(),
+                "the token is from another issuer",
+            ),
+            self.fails(
+                "another audience",
+                &self.eddsa().claim("aud", "https://other.example").sign(),
+                "the token is for another audience",
+            ),
+            self.fails("revoked", &self.eddsa().claim("jti", REVOKED).sign(), "the token was revoked"),
+            self.fails("revoked, another text of the same token", &respelled.sign(), "the token was revoked"),
+            self.fails(
+                "revoked, another algorithm",
+                &self.good(TokenAlg::Es256).claim("jti", REVOKED).sign(),
+                "the token was revoked",
+            ),
+        ]
+    }
+
+    fn routed(&self) -> Vec<Case> {
+        let draft = self.eddsa();
+        let writer = self.eddsa().claim("scope", "x reports:write reports:read");
+        let none = self.eddsa().claim("scope", ());
+        let reader = bearer(&draft);
+        let ambiguous = || refused(400, "invalid_request", "the path can be read in more than one way");
+        let not_found = Answer { status: 404, error: Some("not_found".into()), ..Answer::default() };
+        vec![
+            get("a route's scope", "/reports/7?page=2", &[&reader], self.identity(&draft)),
+            get("a route's scope is missing", "/admin", &[&reader], insufficient("admin")),
+            get("a route's scope, percent-encoded path", "/%61dmin", &[&reader], insufficient("admin")),
+            get("no scope at all", "/reports/7", &[&bearer(&none)], insufficient("reports:read")),
+            get("a method's scope", "/reports/7", &[&bearer(&writer)], self.identity(&writer)).with_method("POST"),
+            get("a method's scope is missing", "/reports/7", &[&reader], insufficient("reports:read reports:write"))
+                .with_method("DELETE"),
+            get("a public route", "/open/door", &[], anonymous()),
+            get("a public route with a token", "/open/door", &[&reader], self.identity(&draft)),
+            get("a public route with a bad token", "/open/door", &["Bearer abc"], anonymous()),
+            get("identity headers of the client's own", "/", &[&reader], self.identity(&draft)).spoofed(),
+            get("identity headers of a client without a token", "/open/door", &[], anonymous()).spoofed(),
+            get("an encoded slash", "/open/..%2fadmin", &[&reader], ambiguous()),
+            get("an empty segment", "/open//admin", &[&reader], ambiguous()),
+            get("the gate's own pages stay its own", "/_tollgate/secret", &[&reader], not_found),
+        ]
+    }
+
+    /// Another proxy asks whether its request may pass.
+    fn asked(&self) -> Vec<Case> {
+        let draft = self.eddsa();
+        let reader = bearer(&draft);
+        let missing = "the proxied request's URI is missing: set X-Original-URI";
+        let ask = |name, credentials: &[&str], expected| get(name, "/_tollgate/validate", credentials, expected);
+        vec![
+            ask("asked by nginx", &[&reader], self.identity(&draft))
+                .with("X-Original-URI", "/reports/1")
+                .with("X-Original-Method", "GET"),
+            ask("asked by Traefik", &[&reader], insufficient("reports:read reports:write"))
+                .with("X-Forwarded-Uri", "/reports/1")
+                .with("X-Forwarded-Method", "POST"),
+            get("asked by Envoy", "/_tollgate/validate/admin", &[&reader], insufficient("admin")),
+            ask("asked without a token", &[], challenged()).with("X-Original-URI", "/reports/1"),
+            ask("asked about a public route", &[], anonymous()).with("X-Original-URI", "/open/x"),
+            ask("asked about nothing", &[&reader], refused(400, "invalid_request", missing)),
+        ]
+    }
+
+    fn passes(&self, name: &'static str, draft: &Draft<'_>) -> Case {
+        get(name, "/anything", &[&bearer(draft)], self.identity(draft))
+    }
+
+    fn fails(&self, name: &'static str, token: &str, why: &str) -> Case {
+        get(name, "/anything", &[&format!("Bearer {token}")], refused(401, "invalid_token", why))
+    }
+
+    /// The upstream is told who the token's holder is.
+    fn identity(&self, draft: &Draft<'_>) -> Answer {
+        let identity = [
+            ("issuer", self.mint.issuer.clone()),
+            ("subject", draft.text("sub").replace('%', "%25").replace('é', "%C3%A9")),
+            ("client-id", draft.text("client_id")),
+            ("scope", draft.text("scope")),
+            ("token-id", draft.text("jti")),
+            ("expires-at", draft.text("exp")),
+        ]
+        .map(|(name, value)| (format!("x-tollgate-{name}"), value));
+        Answer { status: 200, identity: Some(identity.into()), ..Answer::default() }
+    }
+}
+
+impl Case {
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    fn with_method(self, method: &'static str) -> Self {
+        Self { method, ..self }
+    }
+
+    /// The client claims an identity of its own choosing.
+    fn spoofed(self) -> Self {
+        self.with("x-tollgate-subject", "root").with("X-Tollgate-Role", "admin").with("x_tollgate_subject", "root")
+    }
+}
+
+fn get(name: &'static str, target: &'static str, credentials: &[&str], expected: Answer) -> Case {
+    let headers = credentials.iter().map(|value| ("Authorization", (*value).to_owned())).collect();
+    Case { name, method: "GET", target, headers, expected }
+}
+
+fn challenged() -> Answer {
+    Answer { status: 401, challenge: Some("Bearer".into()), ..Answer::default() }
+}
+
+fn refused(status: u16, error: &str, description: &str) -> Answer {
+    let challenge = format!("Bearer error=\"{error}\", error_description=\"{description}\"");
+    Answer { status, challenge: Some(challenge), error: Some(error.to_owned()), identity: None }
+}
+
+fn insufficient(scope: &str) -> Answer {
+    let mut answer = refused(403, "insufficient_scope", &format!("the scope {scope} is needed"));
+    answer.challenge = answer.challenge.map(|challenge| format!("{challenge}, scope=\"{scope}\""));
+    answer
+}
+
+/// The upstream answers, and is told of nobody.
+fn anonymous() -> Answer {
+    Answer { status: 200, identity: Some(BTreeMap::new()), ..Answer::default() }
+}
+
+fn bearer(draft: &Draft<'_>) -> String {
+    format!("Bearer {}", draft.sign())
+}
+
+/// The same signature with the group's order added to `S`: lax verifiers take it (RFC 8032 section 5.1.7 does not).
+fn malleated(token: &str) -> String {
+    use base64::Engine as _;
+    const ORDER: [u8; 32] = [
+        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    ];
+    let (input, signature) = token.rsplit_once('.').expect("a token");
+    let mut signature = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(signature).expect("base64url");
+    let mut carry = 0;
+    for (byte, add) in signature[32..].iter_mut().zip(ORDER) {
+        let sum = u16::from(*byte) + u16::from(add) + carry;
+        *byte = sum as u8;
+        carry = sum >> 8;
+    }
+    format!("{input}.{}", encode(signature))
+}

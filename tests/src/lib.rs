@@ -1,0 +1,9 @@
+//! What the integration suite stands on: a real origin, real edges, tokens of every kind, and the conformance table.
+//! Nothing here imitates a part of Tollgate.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
+
+pub mod adapter;
+pub mod client;
+pub mod conformance;
+pub mod mint;
+pub mod stack;

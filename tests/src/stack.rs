@@ -1,0 +1,244 @@
+//! The real parts, started for a test and stopped with it: origin, upstream, edges, and PostgreSQL databases.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tempfile::TempDir;
+use tollgate::Server;
+use tollgate::domain::Audience;
+use tollgate_edge::{Edge, GateKind};
+
+use crate::mint::Mint;
+
+/// How long a part may take to come up on a busy machine before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The audience of every test's tokens.
+pub const AUDIENCE: &str = "https://api.example";
+
+/// Unix seconds.
+pub fn now() -> u64 {
+    now_ms() / 1000
+}
+
+/// Unix milliseconds.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970");
+    u64::try_from(since.as_millis()).expect("a clock before the year 584,554,531")
+}
+
+/// A setting that `cargo xtask test` gives to the tests.
+pub fn given(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by `cargo xtask test`"))
+}
+
+/// An origin that answers, on SQLite in a folder of its own.
+pub struct Origin {
+    /// The running server.
+    pub server: Server,
+    /// The settings by name, for the command line on the same database.
+    pub settings: Vec<(&'static str, String)>,
+    folder: TempDir,
+}
+
+impl Origin {
+    /// Starts an origin without clients, routes or revocations.
+    pub async fn start() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let port = free_port()?;
+        let settings = vec![
+            ("TOLLGATE_LISTEN", format!("127.0.0.1:{port}")),
+            ("TOLLGATE_PUBLIC_URL", format!("http://127.0.0.1:{port}")),
+            ("TOLLGATE_DATABASE_URL", format!("sqlite://{}", folder.path().join("origin.db").display())),
+            ("TOLLGATE_MASTER_KEY_FILE", folder.path().join("master.key").display().to_string()),
+            ("TOLLGATE_AUDIENCE", AUDIENCE.to_owned()),
+        ];
+        let server = Server::start(tollgate::Settings::from_pairs(settings.clone())?).await?;
+        Ok(Self { server, settings, folder })
+    }
+
+    /// Runs a verb of the `tollgate` command line on this origin's database; what it printed.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(bin().join("tollgate"));
+        let output = command.args(arguments).envs(self.settings.clone()).current_dir(self.folder.path()).output()?;
+        if !output.status.success() {
+            bail!("tollgate {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// A mint with this origin's own keys.
+    pub async fn mint(&self) -> Result<Mint> {
+        let settings = tollgate::Settings::from_pairs(self.settings.clone())?;
+        let keys = tollgate::open_keys(self.server.store(), &settings).await?;
+        Ok(Mint::new(keys, self.server.issuer(), AUDIENCE.parse::<Audience>()?))
+    }
+
+    /// The settings of an edge of this origin.
+    pub async fn edge_settings(&self, upstream: &str) -> Result<BTreeMap<&'static str, String>> {
+        let settings = tollgate::Settings::from_pairs(self.settings.clone())?;
+        let keys = tollgate::open_keys(self.server.store(), &settings).await?;
+        Ok(BTreeMap::from([
+            ("TOLLGATE_EDGE_LISTEN", "127.0.0.1:0".to_owned()),
+            ("TOLLGATE_EDGE_ORIGIN", self.server.url()),
+            ("TOLLGATE_EDGE_UPSTREAM", upstream.to_owned()),
+            ("TOLLGATE_EDGE_SNAPSHOT_KEY", URL_SAFE_NO_PAD.encode(keys.snapshot_signer().public_key())),
+            ("TOLLGATE_EDGE_SECRET_KEYS", self.mint().await?.secret_jwks()),
+        ]))
+    }
+}
+
+/// A program in a process group of its own, ended with all its children when dropped.
+pub struct Program(Child);
+
+impl Program {
+    fn start(command: &mut Command) -> Result<Self> {
+        let child = command.process_group(0).stdin(Stdio::null()).spawn();
+        Ok(Self(child.with_context(|| format!("cannot start {}", command.get_program().display()))?))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            // It may have ended already, and then there is nobody to kill.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+/// The API behind the edges: it answers with what it was asked, and by whom.
+pub struct Upstream {
+    /// Where it answers.
+    pub url: String,
+    _program: Program,
+}
+
+impl Upstream {
+    /// Starts the example API.
+    pub fn start() -> Result<Self> {
+        let mut command = Command::new(bin().join("examples/protected-api"));
+        let mut program = Program::start(command.arg("127.0.0.1:0").stdout(Stdio::piped()))?;
+        let output = program.0.stdout.take().context("its output is piped")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let url = line.trim().rsplit(' ').next().filter(|url| url.starts_with("http://"));
+        Ok(Self { url: url.with_context(|| format!("the upstream said {line:?}"))?.to_owned(), _program: program })
+    }
+}
+
+/// A kind of edge that serves HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `tollgate-edge` with the WIT component.
+    Runner,
+    /// The Spin component, hosted by `tollgate-edge`.
+    Spin,
+    /// The Worker in workerd, under `wrangler dev`.
+    Worker,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Runner, Self::Spin, Self::Worker];
+}
+
+/// An edge that serves.
+pub struct TestEdge {
+    /// Where it answers.
+    pub url: String,
+    /// What it is.
+    pub kind: Kind,
+    _running: Running,
+}
+
+enum Running {
+    InProcess(#[expect(dead_code, reason = "serves until it is dropped")] Edge),
+    Program(
+        #[expect(dead_code, reason = "serves until it is dropped")] Program,
+        #[expect(dead_code, reason = "its state")] TempDir,
+    ),
+}
+
+impl TestEdge {
+    /// Starts an edge with these settings and waits until it can decide.
+    pub async fn start(kind: Kind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        let edge = Self::start_blind(kind, settings).await?;
+        let health = format!("{}/_tollgate/health", edge.url);
+        let started = Instant::now();
+        while !reqwest::get(&health).await.is_ok_and(|answer| answer.status() == 200) {
+            if started.elapsed() > PATIENCE {
+                bail!("the {kind:?} is not ready after {PATIENCE:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(edge)
+    }
+
+    /// Starts an edge whose origin may not be there.
+    pub async fn start_blind(kind: Kind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        install_tls();
+        match kind {
+            Kind::Runner => Self::in_process(kind, GateKind::Component, settings).await,
+            Kind::Spin => Self::in_process(kind, GateKind::Spin, settings).await,
+            Kind::Worker => Self::worker(settings),
+        }
+    }
+
+    async fn in_process(kind: Kind, gate: GateKind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        let file = match gate {
+            GateKind::Component => "tollgate_component.wasm",
+            GateKind::Spin => "tollgate_spin.wasm",
+        };
+        let component = PathBuf::from(given("TOLLGATE_TEST_WASM_DIR")).join(file);
+        let mut settings = tollgate_edge::Settings::from_lookup(gate, |name| settings.get(name).cloned())?;
+        settings.component = Some(component);
+        let edge = Edge::start(settings).await?;
+        Ok(Self { url: edge.url(), kind, _running: Running::InProcess(edge) })
+    }
+
+    fn worker(settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        let (port, state) = (free_port()?, tempfile::tempdir()?);
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut wrangler = Command::new(given("TOLLGATE_TEST_NODE"));
+        wrangler.arg(given("TOLLGATE_TEST_WRANGLER")).args(["dev", "--local", "--ip=127.0.0.1", "--inspector-port=0"]);
+        wrangler.args(["--show-interactive-dev-session=false", "--log-level=error"]).arg(format!("--port={port}"));
+        wrangler.arg("--persist-to").arg(state.path().join("state"));
+        for (name, value) in settings {
+            wrangler.args(["--var", &format!("{name}:{value}")]);
+        }
+        wrangler.env("CI", "true").env("WRANGLER_SEND_METRICS", "false").env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
+        wrangler.env("WRANGLER_LOG_PATH", state.path().join("logs")).current_dir(root);
+        let program = Program::start(wrangler.stdout(Stdio::null()))?;
+        Ok(Self {
+            url: format!("http://127.0.0.1:{port}"),
+            kind: Kind::Worker,
+            _running: Running::Program(program, state),
+        })
+    }
+}
+
+/// The folder of the programs.
+pub fn bin() -> PathBuf {
+    PathBuf::from(given("TOLLGATE_TEST_BIN_DIR"))
+}
+
+/// A port that nobody uses now.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// ring does TLS, as in the programs; a second installation is as good as the first.
+pub fn install_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,162 @@
+//! The command line: `token verify` natively and in the component, and every listing for programs.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+use tollgate::domain::TokenAlg;
+use tollgate_tests::mint::Mint;
+use tollgate_tests::stack::{Origin, bin, given, install_tls, now};
+
+/// Runs one of the two programs that judge tokens.
+fn verify(edge: bool, folder: &Path, mint: &Mint, arguments: &[&str], input: &[u8]) -> Result<Output> {
+    let mut command = Command::new(bin().join(if edge { "tollgate-edge" } else { "tollgate" }));
+    command.args(if edge { &["verify"][..] } else { &["token", "verify"] });
+    command
+        .args(["--jwks", "jwks.json", "--issuer", &mint.issuer, "--audience", mint.audience.as_str()])
+        .args(arguments);
+    command.env("TOLLGATE_EDGE_COMPONENT", Path::new(&given("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"));
+    command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut stdin = child.stdin.take().context("standard input")?;
+    // A program that stops at bad arguments reads nothing.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    Ok(child.wait_with_output()?)
+}
+
+async fn bench() -> Result<(Origin, Mint, tempfile::TempDir)> {
+    install_tls();
+    let origin = Origin::start().await?;
+    let mint = origin.mint().await?;
+    let folder = tempfile::tempdir()?;
+    let mut keys: Value = serde_json::from_str(&mint.public_jwks())?;
+    let secret: Value = serde_json::from_str(&mint.secret_jwks())?;
+    keys["keys"].as_array_mut().context("keys")?.extend(secret["keys"].as_array().cloned().unwrap_or_default());
+    std::fs::write(folder.path().join("jwks.json"), keys.to_string())?;
+    std::fs::write(folder.path().join("revoked.txt"), "other\nrevoked-one\n")?;
+    Ok((origin, mint, folder))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_judged_alike_natively_and_in_the_component() -> Result<()> {
+    let (_origin, mint, folder) = bench().await?;
+    let eddsa = || mint.token(TokenAlg::EdDsa, now());
+    let lines = [
+        (eddsa().sign(), "valid"),
+        (mint.token(TokenAlg::Hs256, now()).sign(), "valid"),
+        (mint.token(TokenAlg::Es256, now()).sign(), "valid"),
+        (mint.token(TokenAlg::Rs256, now()).sign(), "valid"),
+        (serde_json::to_string(&eddsa().sign())?, "valid"),
+        (eddsa().claim("scope", "x").sign(), "insufficient_scope"),
+        (eddsa().shifted(-9000).sign(), "expired"),
+        (eddsa().claim("jti", "revoked-one").sign(), "revoked"),
+        (eddsa().claim("aud", "x").sign(), "wrong_audience"),
+        (eddsa().claim("iss", "x").sign(), "wrong_issuer"),
+        ("\"a\\nb\"".to_owned(), "not_compact"),
+        ("nonsense".to_owned(), "not_compact"),
+        ("x".repeat(100_000), "too_large"),
+    ];
+    let mut input = lines.iter().map(|(line, _)| line.as_str()).collect::<Vec<_>>().join("\n").into_bytes();
+    input.extend(b"\n\xff\xfe\n"); // not even text
+    let expected: Vec<&str> = lines.iter().map(|(_, reason)| *reason).chain(["not_compact"]).collect();
+    for edge in [false, true] {
+        let output = verify(
+            edge,
+            folder.path(),
+            &mint,
+            &["--scope", "reports:read", "--revoked", "revoked.txt", "--batch"],
+            &input,
+        )?;
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        let verdicts: Vec<Value> =
+            String::from_utf8(output.stdout)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let reasons: Vec<&str> = verdicts.iter().filter_map(|verdict| verdict["reason"].as_str()).collect();
+        assert_eq!(reasons, expected, "edge: {edge}");
+        for verdict in &verdicts {
+            assert_eq!(verdict["verdict"], if verdict["reason"] == "valid" { "allow" } else { "deny" });
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_token_is_judged_at_any_time() -> Result<()> {
+    let (_origin, mint, folder) = bench().await?;
+    let at = 1_700_000_000;
+    let token = mint.token(TokenAlg::EdDsa, at).sign();
+    for (seconds, leeway, code) in [
+        (at, "30", 0),
+        (at + 3600, "0", 1),
+        (at + 3629, "30", 0),
+        (at + 3630, "30", 1),
+        (at - 31, "30", 1),
+        (at - 30, "30", 0),
+    ] {
+        for edge in [false, true] {
+            let output =
+                verify(edge, folder.path(), &mint, &["--at", &seconds.to_string(), "--leeway", leeway, &token], b"")?;
+            assert_eq!(output.status.code(), Some(code), "at {seconds}, leeway {leeway}, edge {edge}: {output:?}");
+            assert_eq!(String::from_utf8(output.stdout)?.lines().count(), 1);
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_arguments_are_told_and_are_no_verdict() -> Result<()> {
+    let (_origin, mint, folder) = bench().await?;
+    std::fs::write(folder.path().join("broken.json"), "{")?;
+    let token = mint.token(TokenAlg::EdDsa, now()).sign();
+    for edge in [false, true] {
+        for arguments in [
+            &[] as &[&str],
+            &["--leeway", "61", &token],
+            &["--revoked", "missing.txt", &token],
+            &["--at", "yesterday", &token],
+            &["--batch", &token],
+        ] {
+            let output = verify(edge, folder.path(), &mint, arguments, b"")?;
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}, edge {edge}: {output:?}");
+            assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_listing_has_a_form_for_programs() -> Result<()> {
+    install_tls();
+    let origin = Origin::start().await?;
+    origin.cli(&["client", "create", "--name", "one", "--scope", "a"])?;
+    origin.cli(&["route", "add", "--path", "/a/*", "--scope", "a"])?;
+    origin.cli(&["edge", "add", "near", "--url", "http://127.0.0.1:1"])?;
+    for noun in ["client", "route", "edge", "key"] {
+        let listing: Value = serde_json::from_str(&origin.cli(&[noun, "list", "--json"])?)?;
+        assert!(!listing.as_array().context("an array")?.is_empty(), "{noun}: {listing}");
+        let secret = listing.to_string();
+        assert!(!secret.contains("tgs_") && !secret.contains("sealed"), "{noun} tells no secret: {secret}");
+        assert!(!origin.cli(&[noun, "list"])?.trim().is_empty(), "{noun}, for people");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_can_be_exported_and_looked_into() -> Result<()> {
+    install_tls();
+    let origin = Origin::start().await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("snapshot");
+    let path = file.to_str().context("a path in UTF-8")?;
+    origin.cli(&["snapshot", "export", path])?;
+    let inspected: Value = serde_json::from_str(&origin.cli(&["snapshot", "inspect", path, "--json"])?)?;
+    assert_eq!((&inspected["issuer"], &inspected["sequence"]), (&origin.server.issuer().into(), &0.into()));
+    let mut damaged = std::fs::read(&file)?;
+    damaged[20] ^= 1;
+    std::fs::write(&file, damaged)?;
+    let refused = origin.cli(&["snapshot", "inspect", path]).expect_err("a damaged snapshot").to_string();
+    assert!(refused.contains("signature"), "{refused}");
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! One table of tokens and requests, and the same answers wherever the gate runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use tollgate::domain::{OnStale, Revocation, Route, Scope, TokenId};
+use tollgate_core::RevocationId;
+use tollgate_edge::Program;
+use tollgate_tests::adapter::Adapter;
+use tollgate_tests::conformance::{REVOKED, ROUTES, cases};
+use tollgate_tests::stack::{Kind, Origin, TestEdge, Upstream, given, install_tls, now};
+
+/// An origin with the table's routes and its revoked token, and an upstream.
+async fn prepare() -> Result<(Origin, Upstream, BTreeMap<&'static str, String>)> {
+    install_tls();
+    let origin = Origin::start().await?;
+    let store = origin.server.store();
+    for (path, methods, scope, public) in ROUTES {
+        let methods: Vec<String> = methods.iter().map(|method| (*method).to_owned()).collect();
+        store
+            .insert_route(&Route::new(path, &methods, Scope::parse(&scope.join(" "))?, public, OnStale::Deny)?)
+            .await?;
+    }
+    let token: TokenId = REVOKED.parse()?;
+    let id = RevocationId::token(origin.server.issuer(), REVOKED);
+    assert!(store.revoke(&Revocation { id, token, revoked_at: now(), void_after: now() + 7200 }).await?);
+    let upstream = Upstream::start()?;
+    let settings = origin.edge_settings(&upstream.url).await?;
+    Ok((origin, upstream, settings))
+}
+
+/// Runs every case; all that differ are told together.
+async fn conforms(mut adapter: Adapter, origin: &Origin) -> Result<()> {
+    let table = cases(&origin.mint().await?, now());
+    let mut wrong = Vec::new();
+    for case in &table {
+        let answer = adapter.answer(case).await?;
+        if answer != case.expected {
+            wrong.push(format!("{}\n  expected {:?}\n  answered {answer:?}", case.name, case.expected));
+        }
+    }
+    println!("{} cases, {} wrong", table.len(), wrong.len());
+    assert!(table.len() >= 30, "the table has shrunk to {} cases", table.len());
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn natively() -> Result<()> {
+    let (origin, _upstream, mut settings) = prepare().await?;
+    settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned()); // nothing refreshes it while the table runs
+    conforms(Adapter::native(&settings).await?, &origin).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_wit_component() -> Result<()> {
+    let (origin, _upstream, mut settings) = prepare().await?;
+    settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
+    let program = Program::load(&PathBuf::from(given("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
+    conforms(Adapter::component(&program, &settings).await?, &origin).await
+}
+
+async fn over_http(kind: Kind) -> Result<()> {
+    let (origin, _upstream, settings) = prepare().await?;
+    conforms(Adapter::http(TestEdge::start(kind, &settings).await?)?, &origin).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_runner() -> Result<()> {
+    over_http(Kind::Runner).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_spin_component_under_wasmtime() -> Result<()> {
+    over_http(Kind::Spin).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_the_worker_under_workerd() -> Result<()> {
+    over_http(Kind::Worker).await
+}

@@ -1,0 +1,173 @@
+//! The project's own rules, as tests: which part may name which, what is forbidden, how long things may get, and that the
+//! documentation speaks of what is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+/// Lines of a source file at most.
+const MAX_FILE_LINES: usize = 450;
+/// Lines of a function at most: a screen.
+const MAX_FUNCTION_LINES: usize = 60;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every file that git knows or would add, with its text.
+fn files(ending: &str) -> Result<Vec<(String, String)>> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()?;
+    let names = String::from_utf8(listed.stdout)?;
+    let wanted = names.lines().filter(|name| name.ends_with(ending) && root().join(name).is_file());
+    wanted
+        .map(|name| Ok((name.to_owned(), fs::read_to_string(root().join(name)).with_context(|| name.to_owned())?)))
+        .collect()
+}
+
+fn sources() -> Result<Vec<(String, String)>> {
+    let sources = files(".rs")?;
+    assert!(sources.len() > 50, "the sources are found");
+    Ok(sources)
+}
+
+/// The lines of a file that name one of these words, outside comments.
+fn naming<'a>(text: &'a str, words: &'a [&str]) -> impl Iterator<Item = &'a str> {
+    text.lines().filter(move |line| {
+        let code = line.split("//").next().unwrap_or_default();
+        words.iter().any(|word| code.contains(word))
+    })
+}
+
+fn forbid(part: &str, words: &[&str]) -> Result<()> {
+    let mut found = 0;
+    for (name, text) in sources()?.iter().filter(|(name, _)| name.starts_with(part)) {
+        found += 1;
+        let line = naming(text, words).next();
+        assert_eq!(line, None, "{name} must not name any of {words:?}");
+    }
+    assert!(found > 0, "there is no source under {part}");
+    Ok(())
+}
+
+#[test]
+fn parts_name_only_what_they_may() -> Result<()> {
+    forbid("core/src", &["std::", "SystemTime", "Instant", "getrandom", "tokio", "serde"])?;
+    forbid("origin/src/domain", &["axum", "sqlx", "tokio", "SystemTime", "getrandom", "crate::store", "crate::http"])?;
+    forbid("origin/src/http", &["sqlx"])?;
+    forbid(
+        "edge/gate/src",
+        &["SystemTime", "Instant", "tokio", "reqwest", "getrandom", "worker::", "spin_sdk", "wasmtime"],
+    )?;
+    // Adapters hold no policy: they never judge a token or read a snapshot themselves.
+    for adapter in ["edge/worker/src", "edge/spin/src", "edge/component/src"] {
+        forbid(adapter, &["tollgate_core"])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn unsafe_code_is_forbidden_everywhere() -> Result<()> {
+    let manifests = files("Cargo.toml")?;
+    for (name, text) in manifests.iter().filter(|(_, text)| text.contains("[package]")) {
+        let inherits = text.contains("[lints]\nworkspace = true");
+        // The component's generated bindings are let off by name, in its own file.
+        assert!(inherits || name == "edge/component/Cargo.toml" && text.contains("unsafe_code = \"deny\""), "{name}");
+    }
+    let workspace = manifests.iter().find(|(name, _)| name == "Cargo.toml").context("the workspace")?;
+    assert!(workspace.1.contains("unsafe_code = \"forbid\""));
+    Ok(())
+}
+
+#[test]
+fn nothing_is_left_unfinished() -> Result<()> {
+    // Written apart, so that this file does not find itself.
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("#[", "ignore"),
+        concat!("#[", "allow("),
+    ];
+    for (name, text) in sources()? {
+        for (number, line) in text.lines().enumerate() {
+            let mark = marks.iter().find(|mark| line.contains(**mark));
+            assert_eq!(mark, None, "{name}:{}: {line}", number + 1);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn files_and_functions_fit_a_reader() -> Result<()> {
+    for (name, text) in sources()? {
+        let lines = text.lines().count();
+        assert!(lines <= MAX_FILE_LINES, "{name} has {lines} lines, more than {MAX_FILE_LINES}");
+        let mut begun: Option<(usize, usize, &str)> = None;
+        for (number, line) in text.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let code = line.trim_start();
+            let is_function = [
+                "fn ",
+                "pub fn ",
+                "pub(crate) fn ",
+                "pub(super) fn ",
+                "async fn ",
+                "pub async fn ",
+                "pub(crate) async fn ",
+            ]
+            .iter()
+            .any(|start| code.starts_with(start));
+            if begun.is_none() && is_function {
+                begun = Some((number, indent, code));
+            } else if let Some((start, depth, head)) = begun
+                && indent == depth
+                && code.starts_with('}')
+            {
+                let length = number - start + 1;
+                assert!(length <= MAX_FUNCTION_LINES, "{name}:{}: {head} has {length} lines", start + 1);
+                begun = None;
+            } else if let Some((_, depth, _)) = begun
+                && indent == depth
+                && code.ends_with(';')
+            {
+                begun = None; // a declaration without a body
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_path_that_the_documentation_names_exists() -> Result<()> {
+    let mut checked = 0;
+    for (name, text) in files(".md")? {
+        let folder = Path::new(&name).parent().context("a folder")?.to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") {
+                assert!(root().join(&folder).join(target).exists(), "{name} names {target}, which is not there");
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 10, "the documentation's links are found");
+    Ok(())
+}
+
+#[test]
+fn every_setting_of_an_edge_is_documented() -> Result<()> {
+    let readme = fs::read_to_string(root().join("docs/settings.md"))?;
+    for (name, _) in tollgate_gate::SETTINGS {
+        assert!(readme.contains(name), "docs/settings.md does not explain {name}");
+    }
+    for name in tollgate::settings::NAMES {
+        assert!(readme.contains(name), "docs/settings.md does not explain {name}");
+    }
+    Ok(())
+}

@@ -1,0 +1,9 @@
+//! The integration suite. Run it by `cargo xtask test`, which builds and starts what it needs.
+
+mod bad_input;
+mod command_line;
+mod conformance;
+mod delivery;
+mod house;
+mod oauth;
+mod road;
