@@ -15,6 +15,8 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 static STOP: AtomicBool = AtomicBool::new(false);
+/// More than the ten seconds that nextest gives its tests, each of which leads a group of its own that only it can end.
+const GRACE: Duration = Duration::from_secs(12);
 const POLL: Duration = Duration::from_millis(20);
 
 /// From now on Ctrl-C, SIGTERM and SIGHUP make [`stopping`] true instead of ending us on the spot.
@@ -85,10 +87,10 @@ impl Process {
         self.log.as_deref().map(|log| tail(log, 30)).unwrap_or_default()
     }
 
-    /// Asks the group to end, and ends it if it has not within five seconds.
+    /// Asks the group to end, and ends it if it has not within [`GRACE`].
     fn stop(&mut self) {
         let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + GRACE;
         let _ = kill_process_group(group, Signal::TERM);
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
             thread::sleep(POLL);

@@ -19,7 +19,7 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     no_std(workspace)?;
     let postgres = Postgres::start()?;
     let mut nextest = cargo();
-    nextest.args(["nextest", "run"]).args(packages(&NATIVE)).args(arguments);
+    nextest.args(["nextest", "run", "--no-fail-fast"]).args(packages(&NATIVE)).args(arguments);
     progress::show("tests", environment(workspace, nextest.current_dir(&workspace.root), &postgres)?)?;
     let mut docs = cargo();
     docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core", "--package", "tollgate-gate"]);

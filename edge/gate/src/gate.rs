@@ -134,13 +134,16 @@ impl Gate {
 
     fn verify_at(&self, token: &[u8], scope: &[String], on_stale: OnStale, now_ms: u64) -> Result<Verified, Refusal> {
         let replica = self.knowledge.replica().ok_or(Refusal::Stale)?;
+        // A snapshot from a cold-start store may lack revocations that this very edge once knew: until fresh word has come
+        // for the first time, no route lets pass what it cannot tell.
+        let was_complete = self.knowledge.age_ms(now_ms).is_some();
         let expected = Expected {
             issuer: &self.settings.issuer,
             audience: self.settings.audience.as_deref().unwrap_or(replica.snapshot().config().audience()),
             scope,
             leeway: self.settings.leeway,
             plain_jwt: self.settings.plain_jwt,
-            on_stale,
+            on_stale: if was_complete { on_stale } else { OnStale::Deny },
         };
         let view = ReplicaView { replica, fresh: self.refresh(now_ms) != Refresh::Required };
         verify(token, self.knowledge.keys(), &expected, &view, now_ms / 1000)

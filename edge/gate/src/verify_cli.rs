@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use tollgate_core::{MAX_LEEWAY, MAX_TOKEN_BYTES};
@@ -53,12 +52,6 @@ impl VerifyArgs {
     /// Every scope value asked for.
     pub fn scope_values(&self) -> Vec<String> {
         self.scope.iter().flat_map(|values| values.split_whitespace()).map(str::to_owned).collect()
-    }
-
-    /// The time to judge by, Unix seconds.
-    pub fn now(&self) -> u64 {
-        let since_epoch = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.at.unwrap_or_else(|| since_epoch().as_secs())
     }
 
     /// The bytes of the JWKS file.

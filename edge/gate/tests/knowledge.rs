@@ -289,11 +289,13 @@ fn a_push_brings_changes_at_once_but_never_freshness() {
 
 #[test]
 fn a_stored_snapshot_shortens_a_cold_start_and_promises_nothing() {
-    let origin = Origin::with(1);
+    let mut origin = Origin::with(1);
+    origin.config = config(&json!([{ "path": "/lenient", "on_stale": "allow" }]));
     let stored = informed(&origin).snapshot().expect("a snapshot").to_vec();
     let mut gate = gate();
     assert_eq!(gate.warm(&stored), Ok(()));
     assert_eq!(gate.refresh(NOW), Refresh::Required);
     assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=1&wait=0.000");
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
+    assert_eq!(status(&gate, "/lenient", "a", NOW), 503, "what came after that snapshot was never heard");
 }

@@ -1,6 +1,7 @@
 //! `tollgate-edge verify`: tokens judged inside the WebAssembly component. The key file, issuer, audience and revoked ids
 //! are made into a snapshot in memory, signed with a key that is thrown away.
 
+use crate::answer::now_ms;
 use crate::{GateKind, OpenError, Program, SettingError, Sources, Validator, find_component};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ pub fn verify(args: &VerifyArgs, sources: &Sources) -> ExitCode {
         Ok(validator) => validator,
         Err(problem) => return bad_arguments(&problem),
     };
-    let (scope, now) = (args.scope_values(), args.now());
+    let (scope, now) = (args.scope_values(), bench.at_ms / 1000);
     let judged = args.run(|token| match validator.verify(token, &scope, now) {
         Ok(verdict) => (verdict.allowed, verdict.reason),
         Err(trap) => {
@@ -53,8 +54,11 @@ impl Bench {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| format!("the system has no random numbers: {error}"))?;
         let signer = SnapshotSigner::from_seed(&seed);
-        let (issuer, at_ms, chain) =
-            (args.issuer.as_str(), args.now().saturating_mul(1000), Chain::genesis(&args.issuer));
+        let (issuer, at_ms, chain) = (
+            args.issuer.as_str(),
+            args.at.map_or_else(now_ms, |at| at.saturating_mul(1000)),
+            Chain::genesis(&args.issuer),
+        );
         let parts =
             SnapshotParts { issuer, sequence: 0, as_of_ms: at_ms, chain, config: config.as_bytes(), revoked: &revoked };
         let snapshot = build_snapshot(&parts, &signer).map_err(|error| error.to_string())?;
