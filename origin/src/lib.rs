@@ -8,6 +8,7 @@
 //! its commit; a secret reaches the log.
 
 pub mod ambient;
+mod causes;
 pub mod cli;
 pub mod domain;
 mod encoding;

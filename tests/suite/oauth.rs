@@ -19,7 +19,7 @@ fn part(token: &str, index: usize) -> Result<Value> {
     Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part)?)?)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_an_rfc_9068_access_token() -> Result<()> {
     let (origin, client) = start().await?;
     let answer = client.post("/oauth/token", &[("grant_type", "client_credentials"), ("scope", "b")]).await?;
@@ -43,7 +43,7 @@ async fn a_token_is_an_rfc_9068_access_token() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_authenticates_in_exactly_one_way() -> Result<()> {
     let (origin, client) = start().await?;
     let url = format!("{}/oauth/token", origin.server.url());
@@ -79,7 +79,7 @@ async fn a_client_authenticates_in_exactly_one_way() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_token_request_is_told_what_is_wrong() -> Result<()> {
     let (_origin, client) = start().await?;
     let grant = ("grant_type", "client_credentials");
@@ -104,7 +104,7 @@ async fn a_wrong_token_request_is_told_what_is_wrong() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn json_is_for_the_short_name_only() -> Result<()> {
     let (origin, client) = start().await?;
     let body = json!({ "grant_type": "client_credentials", "client_id": client.id, "client_secret": client.secret });
@@ -119,7 +119,7 @@ async fn json_is_for_the_short_name_only() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_disabled_client_gets_nothing() -> Result<()> {
     let (origin, client) = start().await?;
     client.token("a").await?;
@@ -132,7 +132,7 @@ async fn a_disabled_client_gets_nothing() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn revocation_follows_rfc_7009() -> Result<()> {
     let (origin, client) = start().await?;
     let stranger = Client::register(&origin, "a stranger", &[])?;
@@ -159,7 +159,7 @@ async fn revocation_follows_rfc_7009() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn introspection_follows_rfc_7662() -> Result<()> {
     let (origin, client) = start().await?;
     let token = client.token("a").await?;
@@ -187,7 +187,7 @@ async fn introspection_follows_rfc_7662() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_metadata_says_what_is_there() -> Result<()> {
     let (origin, _client) = start().await?;
     let get = async |path: &str| {

@@ -1,10 +1,10 @@
 //! `tollgate client create|list|disable`
 
-use anyhow::bail;
+use anyhow::Context as _;
 use serde::Serialize;
 
 use super::Session;
-use super::output::{OutputFlags, table};
+use super::output::table;
 use crate::ambient;
 use crate::domain::client::checked_name;
 use crate::domain::{Audience, Client, ClientId, ClientSecret, ClientStatus, Scope, TokenAlg};
@@ -28,14 +28,9 @@ pub(super) enum ClientCommand {
         /// Its client_id [default: a random one]
         #[arg(long)]
         id: Option<ClientId>,
-        #[command(flatten)]
-        output: OutputFlags,
     },
     /// List the clients
-    List {
-        #[command(flatten)]
-        output: OutputFlags,
-    },
+    List,
     /// Refuse a client from now on; tokens it holds stay good until they expire or are revoked
     Disable {
         /// Its client_id
@@ -78,7 +73,7 @@ impl From<&Client> for ClientView {
 impl ClientCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
-            ClientCommand::Create { name, scope, audience, alg, id, output } => {
+            ClientCommand::Create { name, scope, audience, alg, id } => {
                 let secret = ClientSecret::from_random(&ambient::random()?);
                 let client = Client {
                     id: match id {
@@ -95,22 +90,21 @@ impl ClientCommand {
                 };
                 session.store.insert_client(&client).await?;
                 let view = ClientView { client_secret: Some(secret.reveal().to_owned()), ..ClientView::from(&client) };
-                output.print(&view, |view| {
+                session.output.print(&view, |view| {
                     let secret = view.client_secret.as_deref().unwrap_or_default();
                     let note = "The secret is shown this once; only its hash is stored.";
                     format!("client_id      {}\nclient_secret  {secret}\n{note}", view.client_id)
                 })
             }
-            ClientCommand::List { output } => {
+            ClientCommand::List => {
                 let clients = session.store.clients().await?;
                 let views: Vec<ClientView> = clients.iter().map(ClientView::from).collect();
-                output.print(&views, |views| table(HEADING, &views.iter().map(row).collect::<Vec<_>>()))
+                session.output.print(&views, |views| table(HEADING, &views.iter().map(row).collect::<Vec<_>>()))
             }
             ClientCommand::Disable { id } => {
-                if !session.store.disable_client(&id, ambient::now()).await? {
-                    bail!("there is no client {id}");
-                }
-                super::output::line(&format!("disabled {id}"))
+                let disabled = session.store.disable_client(&id, ambient::now()).await?;
+                let client = disabled.with_context(|| format!("there is no client {id}"))?;
+                session.output.print(&ClientView::from(&client), |view| format!("disabled {}", view.client_id))
             }
         }
     }

@@ -2,11 +2,13 @@
 
 use anyhow::bail;
 use serde::Serialize;
+use serde_json::json;
 
 use super::Session;
-use super::output::{OutputFlags, line, table};
+use super::output::table;
 use crate::ambient;
 use crate::domain::{Edge, EdgeName, EdgeUrl};
+use crate::store::StoreError;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum EdgeCommand {
@@ -19,10 +21,7 @@ pub(super) enum EdgeCommand {
         url: EdgeUrl,
     },
     /// List the edges and how far each has come
-    List {
-        #[command(flatten)]
-        output: OutputFlags,
-    },
+    List,
     /// Push to an edge no longer
     Remove {
         /// Its name
@@ -34,12 +33,34 @@ pub(super) enum EdgeCommand {
 struct EdgeView {
     name: String,
     url: String,
-    acknowledged: u64,
+    /// The highest sequence it ever acknowledged.
+    acknowledged_sequence: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_at_ms: Option<u64>,
-    /// How many changes it has not acknowledged.
+    /// How many changes it has not acknowledged. Unknown while nobody served from the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     lag: Option<u64>,
+}
+
+impl EdgeView {
+    fn new(edge: &Edge, newest: Option<u64>) -> EdgeView {
+        EdgeView {
+            name: edge.name.to_string(),
+            url: edge.url.to_string(),
+            acknowledged_sequence: edge.acknowledged,
+            acknowledged_at_ms: edge.acknowledged_at_ms,
+            lag: newest.map(|newest| newest.saturating_sub(edge.acknowledged)),
+        }
+    }
+}
+
+/// The newest sequence, if anybody served from the database yet.
+async fn newest(session: &Session) -> Result<Option<u64>, StoreError> {
+    match session.store.head().await {
+        Ok(head) => Ok(Some(head.sequence)),
+        Err(StoreError::NoIssuer) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 impl EdgeCommand {
@@ -48,23 +69,17 @@ impl EdgeCommand {
             EdgeCommand::Add { name, url } => {
                 let edge = Edge { name, url, acknowledged: 0, acknowledged_at_ms: None, created_at: ambient::now() };
                 session.store.insert_edge(&edge).await?;
-                line(&format!("added {} at {}", edge.name, edge.url))
+                session.output.print(&EdgeView::new(&edge, newest(session).await?), |view| {
+                    format!("added {} at {}", view.name, view.url)
+                })
             }
-            EdgeCommand::List { output } => {
-                // A database that was never served from has no history to lag behind.
-                let newest = session.store.head().await.ok().map(|head| head.sequence);
-                let view = |edge: Edge| EdgeView {
-                    name: edge.name.to_string(),
-                    url: edge.url.to_string(),
-                    acknowledged: edge.acknowledged,
-                    acknowledged_at_ms: edge.acknowledged_at_ms,
-                    lag: newest.map(|newest| newest.saturating_sub(edge.acknowledged)),
-                };
-                let views: Vec<EdgeView> = session.store.edges().await?.into_iter().map(view).collect();
-                output.print(&views, |views| {
+            EdgeCommand::List => {
+                let (newest, edges) = (newest(session).await?, session.store.edges().await?);
+                let views: Vec<EdgeView> = edges.iter().map(|edge| EdgeView::new(edge, newest)).collect();
+                session.output.print(&views, |views| {
                     let row = |view: &EdgeView| {
                         let lag = view.lag.map_or("-".to_owned(), |lag| lag.to_string());
-                        [view.name.clone(), view.url.clone(), view.acknowledged.to_string(), lag]
+                        [view.name.clone(), view.url.clone(), view.acknowledged_sequence.to_string(), lag]
                     };
                     table(["EDGE", "URL", "ACKNOWLEDGED", "LAG"], &views.iter().map(row).collect::<Vec<_>>())
                 })
@@ -73,7 +88,7 @@ impl EdgeCommand {
                 if !session.store.delete_edge(&name).await? {
                     bail!("there is no edge {name}");
                 }
-                line(&format!("removed {name}"))
+                session.output.print(&json!({ "name": name.as_str(), "removed": true }), |_| format!("removed {name}"))
             }
         }
     }

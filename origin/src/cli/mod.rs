@@ -1,5 +1,5 @@
-//! The command line: one file a noun. Every verb but `serve` and those about tokens works on the database directly, with
-//! the same functions the server uses; a running server notices.
+//! The command line: one file a noun. Every verb but `serve` and those of `token` works on the database directly, with the
+//! same functions the server uses; a running server notices.
 
 mod client;
 mod edge;
@@ -16,8 +16,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
+use self::output::Output;
+use crate::causes::with_causes;
 use crate::keys::KeyRing;
 use crate::settings::{LogFormat, Settings, Sources};
 use crate::store::{Store, StoreError};
@@ -30,6 +33,8 @@ use crate::store::{Store, StoreError};
 struct Cli {
     #[command(flatten)]
     common: CommonFlags,
+    #[command(flatten)]
+    output: Output,
     #[command(subcommand)]
     command: Command,
 }
@@ -38,15 +43,22 @@ struct Cli {
 enum Command {
     /// Run the origin
     Serve(serve::ServeFlags),
+    /// Look at tokens and check them
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    #[command(flatten)]
+    Database(DatabaseCommand),
+}
+
+/// The commands that work on the database.
+#[derive(Debug, Subcommand)]
+enum DatabaseCommand {
     /// Register, list and disable clients
     #[command(subcommand)]
     Client(client::ClientCommand),
     /// Show keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Look at tokens and check them
-    #[command(subcommand)]
-    Token(token::TokenCommand),
     /// Revoke
     #[command(subcommand)]
     Revoke(revoke::RevokeCommand),
@@ -91,52 +103,56 @@ struct CommonFlags {
 /// used.
 #[must_use]
 pub fn run() -> ExitCode {
-    let Cli { common, command } = Cli::parse();
-    // These two touch neither settings nor database.
-    let command = match command {
-        Command::Token(command) => return command.run(),
-        command => command,
+    let Cli { common, output, command } = Cli::parse();
+    let done = match command {
+        Command::Serve(flags) => start(&common, flags.settings())
+            .and_then(|(settings, runtime)| runtime.block_on(Box::pin(serve::run(settings)))),
+        Command::Token(command) => return command.run(&output),
+        Command::Database(command) => start(&common, Vec::new())
+            .and_then(|(settings, runtime)| runtime.block_on(Box::pin(command.run(settings, output)))),
     };
-    match run_with_settings(&common, command) {
+    exit_code(done)
+}
+
+/// Tells the person what failed, on one line.
+fn exit_code(done: anyhow::Result<()>) -> ExitCode {
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", with_causes(error.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
-fn run_with_settings(common: &CommonFlags, command: Command) -> anyhow::Result<()> {
-    let mut flags = common.settings();
-    if let Command::Serve(serve) = &command {
-        flags.extend(serve.settings());
-    }
+/// The settings, these flags over those of [`CommonFlags`], with the log and the runtime that they make possible.
+fn start(common: &CommonFlags, flags: Vec<(String, String)>) -> anyhow::Result<(Settings, Runtime)> {
+    let flags = [common.settings(), flags].concat();
     let sources = Sources::read(flags, common.config.as_deref())?;
     let settings = Settings::from_sources(&sources)?;
     start_log(&settings)?;
     for (name, source) in sources.unknown() {
         tracing::warn!(name, %source, "there is no such setting; is it misspelt?");
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
-    runtime.block_on(Box::pin(async {
-        if let Command::Serve(_) = command {
-            return serve::run(settings).await;
-        }
-        let session = Session::open(settings).await?;
-        let done = match command {
-            Command::Client(command) => command.run(&session).await,
-            Command::Key(command) => command.run(&session).await,
-            Command::Revoke(command) => command.run(&session).await,
-            Command::Reinstate(command) => command.run(&session).await,
-            Command::Edge(command) => command.run(&session).await,
-            Command::Route(command) => command.run(&session).await,
-            Command::Snapshot(command) => command.run(&session).await,
-            Command::Serve(_) | Command::Token(_) => Ok(()),
+    Ok((settings, Runtime::new().context("cannot start the runtime")?))
+}
+
+impl DatabaseCommand {
+    async fn run(self, settings: Settings, output: Output) -> anyhow::Result<()> {
+        let store = Store::open(&settings.database_url).await?;
+        let session = Session { settings, store, output };
+        let done = match self {
+            DatabaseCommand::Client(command) => command.run(&session).await,
+            DatabaseCommand::Key(command) => command.run(&session).await,
+            DatabaseCommand::Revoke(command) => command.run(&session).await,
+            DatabaseCommand::Reinstate(command) => command.run(&session).await,
+            DatabaseCommand::Edge(command) => command.run(&session).await,
+            DatabaseCommand::Route(command) => command.run(&session).await,
+            DatabaseCommand::Snapshot(command) => command.run(&session).await,
         };
         session.store.close().await;
         done
-    }))
+    }
 }
 
 impl CommonFlags {
@@ -167,18 +183,14 @@ fn start_log(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A command's view of the origin: its settings and its database.
+/// A command's view of the origin, and how it tells what it did.
 struct Session {
     settings: Settings,
     store: Store,
+    output: Output,
 }
 
 impl Session {
-    async fn open(settings: Settings) -> anyhow::Result<Session> {
-        let store = Store::open(&settings.database_url).await?;
-        Ok(Session { settings, store })
-    }
-
     /// Whose database this is; refuses one that is not the public URL's, if that was set.
     async fn issuer(&self) -> anyhow::Result<String> {
         let stored = self.store.issuer().await?;

@@ -4,34 +4,31 @@ use std::io::{ErrorKind, Write as _};
 
 use serde::Serialize;
 
-/// `--json`
+/// How every command but `serve` tells what it found, made or changed.
 #[derive(Debug, clap::Args)]
-pub(super) struct OutputFlags {
-    /// Print JSON
-    #[arg(long)]
+pub(super) struct Output {
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
     json: bool,
 }
 
-impl OutputFlags {
-    /// Prints `value` as JSON or else the lines that `text` makes.
+impl Output {
+    /// Prints `value` as JSON or else the lines that `text` makes of it.
     pub(super) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let text = if self.json { serde_json::to_string_pretty(value)? } else { text(value) };
-        line(text.trim_end())
+        line(&text)
     }
 }
 
 /// Prints a line to standard output. A reader that went away, like `head`, is no error.
-pub(super) fn line(text: &str) -> anyhow::Result<()> {
-    if text.is_empty() {
-        return Ok(());
-    }
+fn line(text: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-/// Rows with their columns aligned, the first row being the heading. Nothing for a heading alone.
+/// Rows with their columns aligned under a heading; `none` where there are no rows.
 pub(super) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
     if rows.is_empty() {
         return "none".to_owned();

@@ -1,10 +1,9 @@
 //! `tollgate revoke token` and `tollgate reinstate token`
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
+use serde_json::json;
 
 use super::Session;
-use super::output::OutputFlags;
 use crate::ambient;
 use crate::domain::{Revocation, TokenId};
 
@@ -15,8 +14,6 @@ pub(super) enum RevokeCommand {
         /// Its jti, or the token itself
         #[arg(value_name = "JTI|TOKEN")]
         token: String,
-        #[command(flatten)]
-        output: OutputFlags,
     },
 }
 
@@ -24,53 +21,47 @@ pub(super) enum RevokeCommand {
 pub(super) enum ReinstateCommand {
     /// Lift one token's revocation
     Token {
-        /// Its jti
-        jti: String,
-        #[command(flatten)]
-        output: OutputFlags,
+        /// Its jti, or the token itself
+        #[arg(value_name = "JTI|TOKEN")]
+        token: String,
     },
-}
-
-#[derive(Serialize)]
-struct Outcome<'a> {
-    jti: &'a str,
-    outcome: &'static str,
 }
 
 impl RevokeCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
-        let RevokeCommand::Token { token, output } = self;
+        let RevokeCommand::Token { token } = self;
         let issuer = session.issuer().await?;
-        let id = if token.contains('.') {
-            let recognised = session.keys().await?.recognise(&token, &issuer);
-            recognised.context("this origin did not issue that token")?
-        } else {
-            token.parse::<TokenId>()?
-        };
+        let id = token_id(session, &token, &issuer).await?;
         let Some(token) = session.store.token(&id).await? else {
             bail!("there is no token {id}, or it expired");
         };
-        let outcome = match Revocation::of(&token, &issuer, ambient::now()) {
-            None => "expired already",
-            Some(revocation) if session.store.revoke(&revocation).await? => "revoked",
-            Some(_) => "revoked already",
+        let Some(revocation) = Revocation::of(&token, &issuer, ambient::now()) else {
+            bail!("the token {id} expired: no edge accepts it any more");
         };
-        print(&output, &id, outcome)
+        let already = !session.store.revoke(&revocation).await?;
+        let told = json!({ "jti": id.as_str(), "revoked": true, "already": already });
+        session
+            .output
+            .print(&told, |_| if already { format!("{id} was revoked already") } else { format!("revoked {id}") })
     }
 }
 
 impl ReinstateCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
-        let ReinstateCommand::Token { jti, output } = self;
-        let id: TokenId = jti.parse()?;
-        session.issuer().await?;
+        let ReinstateCommand::Token { token } = self;
+        let issuer = session.issuer().await?;
+        let id = token_id(session, &token, &issuer).await?;
         if !session.store.reinstate(&id).await? {
             bail!("the token {id} is not revoked");
         }
-        print(&output, &id, "reinstated")
+        session.output.print(&json!({ "jti": id.as_str(), "reinstated": true }), |_| format!("reinstated {id}"))
     }
 }
 
-fn print(output: &OutputFlags, id: &TokenId, outcome: &'static str) -> anyhow::Result<()> {
-    output.print(&Outcome { jti: id.as_str(), outcome }, |it| format!("{} {}", it.jti, it.outcome))
+/// The identifier of a token that is named by it, or given itself.
+async fn token_id(session: &Session, token: &str, issuer: &str) -> anyhow::Result<TokenId> {
+    if !token.contains('.') {
+        return Ok(token.parse()?);
+    }
+    session.keys().await?.recognise(token, issuer).context("this origin did not issue that token")
 }

@@ -2,9 +2,10 @@
 
 use anyhow::bail;
 use serde::Serialize;
+use serde_json::json;
 
 use super::Session;
-use super::output::{OutputFlags, line, table};
+use super::output::table;
 use crate::domain::{OnStale, Route, Scope};
 
 #[derive(Debug, clap::Subcommand)]
@@ -28,10 +29,7 @@ pub(super) enum RouteCommand {
         on_stale: OnStale,
     },
     /// List the rules
-    List {
-        #[command(flatten)]
-        output: OutputFlags,
-    },
+    List,
     /// Remove the rule with this path and these methods
     Remove {
         /// The path as it was added
@@ -70,12 +68,12 @@ impl RouteCommand {
             RouteCommand::Add { path, method, scope, public, on_stale } => {
                 let route = Route::new(&path, &method, Scope::from_arguments(&scope)?, public, on_stale)?;
                 session.store.insert_route(&route).await?;
-                line(&format!("added {route}"))
+                session.output.print(&RouteView::from(&route), |_| format!("added {route}"))
             }
-            RouteCommand::List { output } => {
+            RouteCommand::List => {
                 let routes = session.store.routes().await?;
                 let views: Vec<RouteView> = routes.iter().map(RouteView::from).collect();
-                output.print(&views, |views| {
+                session.output.print(&views, |views| {
                     let row = |view: &RouteView| {
                         let methods = if view.methods.is_empty() { "*".to_owned() } else { view.methods.join(",") };
                         let needs = if view.public { "(public)".to_owned() } else { view.scope.clone() };
@@ -89,7 +87,8 @@ impl RouteCommand {
                 if !session.store.delete_route(&route).await? {
                     bail!("there is no rule {route}");
                 }
-                line(&format!("removed {route}"))
+                let told = json!({ "path": route.path(), "methods": route.methods(), "removed": true });
+                session.output.print(&told, |_| format!("removed {route}"))
             }
         }
     }

@@ -1,15 +1,17 @@
-//! `tollgate token inspect|verify`; neither needs settings or a database.
+//! `tollgate token inspect|verify`; neither needs settings or a database. Verdicts are JSON with and without `--json`.
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use serde_json::{Value, json};
 use tollgate_core::{
     Chain, Expected, KeySet, OnStale, Replica, ReplicaView, RevocationId, Snapshot, SnapshotParts, SnapshotSigner,
     build_snapshot, verify,
 };
 use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
 
-use super::output::line;
+use super::output::Output;
+use crate::ambient;
 use crate::encoding::from_base64url;
 
 #[derive(Debug, clap::Subcommand)]
@@ -23,21 +25,15 @@ pub(super) enum TokenCommand {
 }
 
 impl TokenCommand {
-    pub(super) fn run(self) -> ExitCode {
+    pub(super) fn run(self, output: &Output) -> ExitCode {
         match self {
-            TokenCommand::Inspect { token } => match inspect(&token) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    eprintln!("error: {error:#}");
-                    ExitCode::FAILURE
-                }
-            },
+            TokenCommand::Inspect { token } => super::exit_code(inspect(&token, output)),
             TokenCommand::Verify(args) => run_verify(&args),
         }
     }
 }
 
-fn inspect(unverified_token: &str) -> anyhow::Result<()> {
+fn inspect(unverified_token: &str, output: &Output) -> anyhow::Result<()> {
     let parts: Vec<&str> = unverified_token.split('.').collect();
     let [header, claims, _] = parts.as_slice() else {
         anyhow::bail!("a token has three parts with dots between them, this has {}", parts.len());
@@ -45,13 +41,13 @@ fn inspect(unverified_token: &str) -> anyhow::Result<()> {
     let header = json_part(header).context("the header")?;
     let claims = json_part(claims).context("the claims")?;
     eprintln!("Not verified: anyone can write a token that says this.");
-    line(&format!("{{\"verified\":false,\"header\":{header},\"claims\":{claims}}}"))
+    let told = json!({ "verified": false, "header": header, "claims": claims });
+    output.print(&told, |_| format!("header  {header}\nclaims  {claims}"))
 }
 
-fn json_part(part: &str) -> anyhow::Result<String> {
+fn json_part(part: &str) -> anyhow::Result<Value> {
     let bytes = from_base64url(part).context("is not base64url")?;
-    let value: serde_json::Value = serde_json::from_slice(&bytes).context("is not JSON")?;
-    Ok(value.to_string())
+    serde_json::from_slice(&bytes).context("is not JSON")
 }
 
 fn run_verify(args: &VerifyArgs) -> ExitCode {
@@ -69,7 +65,7 @@ fn run_verify(args: &VerifyArgs) -> ExitCode {
         on_stale: OnStale::Deny,
     };
     let revocations = ReplicaView { replica: &replica, fresh: true };
-    let now = args.now();
+    let now = args.at.unwrap_or_else(ambient::now);
     let judged = args.run(|token| match verify(token, &keys, &expected, &revocations, now) {
         Ok(_) => (true, "valid".to_owned()),
         Err(refusal) => (false, refusal.code().to_owned()),

@@ -3,12 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use super::{Audience, Malformed, Scope, SecretHash, TokenAlg, identifier};
+use crate::encoding::base64url;
 
-use super::{Audience, Malformed, Scope, SecretHash, TokenAlg};
-
-/// A client's public identifier (RFC 6749 §2.2): 1 to 64 characters of `A-Z a-z 0-9 . _ ~ -`, which need no escaping in
+/// A client's public identifier (RFC 6749 §2.2): 1 to 255 characters of `A-Z a-z 0-9 . _ ~ -`, which need no escaping in
 /// headers, forms or URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(String);
@@ -17,7 +15,7 @@ impl ClientId {
     /// An identifier of these random bytes, with the prefix `tgc_`.
     #[must_use]
     pub fn from_random(random: &[u8; 12]) -> ClientId {
-        ClientId(format!("tgc_{}", URL_SAFE_NO_PAD.encode(random)))
+        ClientId(format!("tgc_{}", base64url(random)))
     }
 
     /// The identifier as text.
@@ -32,10 +30,7 @@ impl FromStr for ClientId {
 
     fn from_str(text: &str) -> Result<ClientId, Malformed> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
-            return Err(Malformed::new("client id", "must be 1 to 64 characters of A-Z a-z 0-9 . _ ~ -"));
-        }
-        Ok(ClientId(text.to_owned()))
+        identifier("client id", text, allowed, "must be 1 to 255 characters of A-Z a-z 0-9 . _ ~ -").map(ClientId)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Malformed;
+use super::{Malformed, identifier};
 
-/// What an edge is called: 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
+/// What an edge is called: 1 to 255 characters of `A-Z a-z 0-9 . _ -`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EdgeName(String);
 
@@ -22,10 +22,7 @@ impl FromStr for EdgeName {
 
     fn from_str(text: &str) -> Result<EdgeName, Malformed> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if text.is_empty() || text.len() > 64 || !text.bytes().all(allowed) {
-            return Err(Malformed::new("edge name", "must be 1 to 64 characters of A-Z a-z 0-9 . _ -"));
-        }
-        Ok(EdgeName(text.to_owned()))
+        identifier("edge name", text, allowed, "must be 1 to 255 characters of A-Z a-z 0-9 . _ -").map(EdgeName)
     }
 }
 

@@ -31,6 +31,24 @@ pub struct Malformed {
     pub problem: &'static str,
 }
 
+/// The longest identifier, in bytes. Edges refuse a token with a longer `iss`, `sub`, `aud`, `client_id` or `jti`, so nothing
+/// longer may be registered here.
+pub const MAX_IDENTIFIER_BYTES: usize = 255;
+
+/// Checks that `text` is 1 to [`MAX_IDENTIFIER_BYTES`] bytes, all of them `allowed`.
+fn identifier(
+    what: &'static str,
+    text: &str,
+    allowed: fn(u8) -> bool,
+    rule: &'static str,
+) -> Result<String, Malformed> {
+    if (1..=MAX_IDENTIFIER_BYTES).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err(Malformed::new(what, rule))
+    }
+}
+
 impl Malformed {
     pub(crate) const fn new(what: &'static str, problem: &'static str) -> Malformed {
         Malformed { what, problem }

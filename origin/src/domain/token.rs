@@ -3,11 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 
-use super::{ClientId, Grant, Malformed, Scope};
+use super::{ClientId, Grant, Malformed, Scope, identifier};
+use crate::encoding::{base64url, from_base64url};
 
 /// A token's `jti`: 128 random bits in base64url, so it can be neither guessed nor repeated.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,7 +16,7 @@ impl TokenId {
     /// The identifier of these random bytes.
     #[must_use]
     pub fn from_random(random: &[u8; 16]) -> TokenId {
-        TokenId(URL_SAFE_NO_PAD.encode(random))
+        TokenId(base64url(random))
     }
 
     /// The identifier as text.
@@ -31,7 +30,7 @@ impl FromStr for TokenId {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<TokenId, Malformed> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| Malformed::new("token id", "is not base64url"))?;
+        let bytes = from_base64url(text).ok_or(Malformed::new("token id", "is not base64url"))?;
         if bytes.len() != 16 {
             return Err(Malformed::new("token id", "is not 128 bits long"));
         }
@@ -45,7 +44,7 @@ impl fmt::Display for TokenId {
     }
 }
 
-/// The API a token is for (`aud`), usually its URL: 1 to 256 visible ASCII characters without `"` and `\`.
+/// The API a token is for (`aud`), usually its URL: 1 to 255 visible ASCII characters without `"` and `\`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Audience(String);
 
@@ -62,10 +61,8 @@ impl FromStr for Audience {
 
     fn from_str(text: &str) -> Result<Audience, Malformed> {
         let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
-        if text.is_empty() || text.len() > 256 || !text.bytes().all(allowed) {
-            return Err(Malformed::new("audience", "must be 1 to 256 visible ASCII characters without \" and \\"));
-        }
-        Ok(Audience(text.to_owned()))
+        identifier("audience", text, allowed, "must be 1 to 255 visible ASCII characters without \" and \\")
+            .map(Audience)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A push is signed, so it needs no secret, and harmless to repeat, so nothing is lost by sending again. It is also never
 //! needed: an edge that misses every push still pulls within its hard interval. So the courier keeps no queue: for each
-//! edge it remembers how far that edge has come, and sends what follows.
+//! edge it remembers how far that edge has come, and sends what follows. Of several origins on one database one pushes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::sync::watch::Receiver;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{FeedError, Publisher, Wake};
 use crate::ambient;
+use crate::causes::with_causes;
 use crate::domain::{Edge, EdgeName};
 use crate::store::{Store, StoreError};
 
@@ -25,13 +26,16 @@ const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The pause after the database failed.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// An edge's answer is a few bytes.
 const MAX_ANSWER_BYTES: usize = 4096;
 
 /// What an edge answers to a push.
 #[derive(Deserialize)]
 struct Answer {
-    sequence: u64,
+    /// None while the edge has no snapshot.
+    sequence: Option<u64>,
 }
 
 /// What became of a push.
@@ -55,6 +59,8 @@ enum PushError {
     Status(reqwest::StatusCode),
     #[error("the edge's answer is not what an edge answers")]
     Answer,
+    #[error("the edge has no snapshot yet")]
+    NoSnapshot,
     #[error("what the edge was sent does not join on to what it says it holds")]
     NeverJoins,
 }
@@ -81,57 +87,70 @@ impl Courier {
         Ok(Courier { store, publisher, http })
     }
 
-    /// Serves the registered edges until `stop`, following changes of the list.
-    pub async fn run(self, mut wake: Receiver<Wake>, stop: CancellationToken) {
+    /// Pushes until `stop`, whenever this origin has the courier's seat.
+    pub async fn run(self, wake: Receiver<Wake>, stop: CancellationToken) {
         let courier = Arc::new(self);
-        let mut tasks = JoinSet::new();
-        let mut serving: BTreeMap<EdgeName, (Edge, CancellationToken)> = BTreeMap::new();
-        loop {
-            wake.mark_unchanged();
-            while tasks.try_join_next().is_some() {}
-            match courier.store.edges().await {
-                Ok(edges) => {
-                    // An edge is the same while its registration is; its acknowledged sequence moves on.
-                    let same = |a: &Edge, b: &Edge| a.url == b.url && a.created_at == b.created_at;
-                    serving.retain(|_, (served, ended)| {
-                        let keep = edges.iter().any(|edge| edge.name == served.name && same(edge, served));
-                        if !keep {
-                            ended.cancel();
-                        }
-                        keep
-                    });
-                    for edge in edges {
-                        if !serving.contains_key(&edge.name) {
-                            let ended = stop.child_token();
-                            serving.insert(edge.name.clone(), (edge.clone(), ended.clone()));
-                            tasks.spawn(Arc::clone(&courier).serve_until(edge, wake.clone(), ended));
-                        }
-                    }
-                }
-                Err(error) => tracing::error!(%error, "the list of edges could not be read"),
-            }
-            let version = wake.borrow().head.version;
-            tokio::select! {
-                _ = wake.wait_for(|wake| wake.head.version != version) => {}
-                () = stop.cancelled() => break,
-            }
-        }
-        while tasks.join_next().await.is_some() {}
-    }
-
-    async fn serve_until(self: Arc<Courier>, edge: Edge, wake: Receiver<Wake>, ended: CancellationToken) {
         tokio::select! {
-            () = self.serve(&edge, wake) => {}
-            () = ended.cancelled() => {}
+            () = stop.cancelled() => {}
+            () = async {
+                loop {
+                    let error = Arc::clone(&courier).serve_while_seated(&wake).await;
+                    tracing::error!(%error, "pushing to edges is interrupted");
+                    sleep(STORE_PAUSE).await;
+                }
+            } => {}
         }
     }
 
-    async fn serve(&self, edge: &Edge, mut wake: Receiver<Wake>) {
+    /// Waits for the seat and serves the edges until it is lost. Dropping what serves them ends every push under way.
+    async fn serve_while_seated(self: Arc<Courier>, wake: &Receiver<Wake>) -> StoreError {
+        let mut seat = match self.store.courier_seat().await {
+            Ok(seat) => seat,
+            Err(error) => return error,
+        };
+        tracing::info!("pushing to edges");
+        tokio::select! {
+            error = seat.lost() => error,
+            error = self.serve_edges(wake.clone()) => error,
+        }
+    }
+
+    /// Serves the registered edges, each by a task of its own, following changes of the list, until it cannot be read.
+    async fn serve_edges(self: Arc<Courier>, mut wake: Receiver<Wake>) -> StoreError {
+        let mut tasks = JoinSet::new();
+        let mut serving: BTreeMap<EdgeName, (Edge, AbortHandle)> = BTreeMap::new();
+        loop {
+            let version = wake.borrow_and_update().head.version;
+            let edges = match self.store.edges().await {
+                Ok(edges) => edges,
+                Err(error) => return error,
+            };
+            // An edge is the same while its registration is; its acknowledged sequence moves on.
+            let same = |a: &Edge, b: &Edge| a.name == b.name && a.url == b.url && a.created_at == b.created_at;
+            serving.retain(|_, (served, task)| {
+                let keep = edges.iter().any(|edge| same(edge, served));
+                if !keep {
+                    task.abort();
+                }
+                keep
+            });
+            for edge in edges {
+                serving
+                    .entry(edge.name.clone())
+                    .or_insert_with(|| (edge.clone(), tasks.spawn(Arc::clone(&self).serve(edge, wake.clone()))));
+            }
+            while tasks.try_join_next().is_some() {}
+            // The watch ends only when the origin does; then so does this, from outside.
+            let _ = wake.wait_for(|wake| wake.head.version != version).await;
+        }
+    }
+
+    /// Brings one edge up to date, again and again.
+    async fn serve(self: Arc<Courier>, edge: Edge, mut wake: Receiver<Wake>) {
         let mut cursor = edge.acknowledged;
         let mut failures: u32 = 0;
         loop {
-            wake.mark_unchanged();
-            match self.catch_up(edge, cursor).await {
+            match self.catch_up(&edge, cursor).await {
                 Ok(reached) => {
                     cursor = reached;
                     failures = 0;
@@ -141,48 +160,41 @@ impl Courier {
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
-                    tracing::warn!(edge = %edge.name, failures, %error, "a push failed");
-                    cursor = self.restart_from(cursor, &error);
+                    tracing::warn!(edge = %edge.name, failures, error = with_causes(&error), "a push failed");
+                    // Beyond the feed's end, as after a database was restored: only the snapshot can bring what lies
+                    // between, and the edge fetches that itself.
+                    if let PushError::Feed(FeedError::Ahead { newest }) = error {
+                        cursor = newest;
+                    }
                     sleep(pause(failures, ambient::jitter())).await;
                 }
             }
         }
     }
 
-    /// Where to begin again after a failure: an edge's cursor that the feed cannot serve is put at the feed's end, for what
-    /// lies between only the snapshot can bring, and the edge fetches that itself.
-    fn restart_from(&self, cursor: u64, error: &PushError) -> u64 {
-        match error {
-            PushError::Feed(FeedError::Ahead { newest }) => *newest,
-            _ => cursor,
-        }
-    }
-
     /// Sends all that follows `cursor`; returns the sequence the edge then holds.
     async fn catch_up(&self, edge: &Edge, mut cursor: u64) -> Result<u64, PushError> {
-        let mut joined = false;
+        let mut asked = false;
         loop {
             let message = match self.publisher.deltas(cursor, ambient::now_ms()).await {
                 // Older than what is kept: the edge must take the snapshot; pushing goes on from the newest sequence.
                 Err(FeedError::Gone) => return Ok(self.store.head().await?.sequence),
                 message => message?,
             };
+            // Whatever the edge says it holds is recorded only now that the feed turns out to reach as far.
+            if asked {
+                self.store.acknowledge(&edge.name, cursor, ambient::now_ms()).await?;
+            }
             if message.heartbeat {
                 return Ok(cursor);
             }
-            match self.push(edge, message.bytes).await? {
-                Pushed::Holds(sequence) => {
-                    self.store.acknowledge(&edge.name, sequence.min(message.reaches), ambient::now_ms()).await?;
-                    // The edge may be further than this message, by pulling. Never follow it beyond, or backwards.
-                    cursor = sequence.max(message.reaches);
-                    joined = true;
-                }
-                Pushed::Gap(sequence) if !joined && sequence != cursor => {
-                    cursor = sequence;
-                    joined = true;
-                }
+            cursor = match self.push(edge, message.bytes).await? {
+                // It may hold more than this message brought, by pulling.
+                Pushed::Holds(sequence) => sequence.max(message.reaches),
+                Pushed::Gap(sequence) if !asked && sequence != cursor => sequence,
                 Pushed::Gap(_) => return Err(PushError::NeverJoins),
-            }
+            };
+            asked = true;
         }
     }
 
@@ -201,11 +213,12 @@ impl Courier {
             }
         }
         let Answer { sequence } = serde_json::from_slice(&body).map_err(|_| PushError::Answer)?;
+        let sequence = sequence.ok_or(PushError::NoSnapshot)?;
         Ok(if status == reqwest::StatusCode::OK { Pushed::Holds(sequence) } else { Pushed::Gap(sequence) })
     }
 }
 
-/// Exponential, with full jitter: edges that failed together do not come back together.
+/// Exponential, of which half is left to chance: edges that failed together do not come back together.
 fn pause(failures: u32, jitter: f64) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
     doubled.min(LONGEST_PAUSE).mul_f64(0.5 + jitter / 2.0)

@@ -34,7 +34,8 @@ async fn revoke(app: &AppState, headers: &HeaderMap, form: &Parameters) -> Resul
     let Some(id) = app.keys.recognise(unverified_token, &app.issuer) else {
         return Ok(StatusCode::OK);
     };
-    // Another client's token stays as it is, and the answer does not tell that it exists.
+    // Another client's token stays as it is. RFC 7009 §2.1 says that the request is refused, and leaves open how; the same
+    // 200 as for an unknown token (§2.2) refuses it without telling a stranger that the token exists.
     let Some(token) = app.store.token(&id).await?.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
     };

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -41,7 +42,10 @@ pub fn router(app: AppState) -> Router {
         .route("/.well-known/oauth-authorization-server", get(metadata::get))
         .route("/health", get(health::deep))
         .route("/health/live", get(health::live));
-    let snapshot = Router::new().route("/edge/v1/snapshot", get(edge_snapshot::get)).layer(CompressionLayer::new());
+    let snapshot = Router::new()
+        .route("/edge/v1/snapshot", get(edge_snapshot::get))
+        .layer(CompressionLayer::new())
+        .layer(map_response(edge_snapshot::tag_encoded));
     // A long poll bounds its own time.
     let deltas = Router::new().route("/edge/v1/deltas", get(edge_deltas::get));
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+
+use crate::encoding::base64url;
 
 /// A JSON Web Key. All members Tollgate writes are strings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,13 +16,13 @@ impl Jwk {
     pub(super) fn new(kty: &str, texts: &[(&'static str, &str)], binaries: &[(&'static str, &[u8])]) -> Jwk {
         let mut members = BTreeMap::from([("kty", kty.to_owned())]);
         members.extend(texts.iter().map(|(name, text)| (*name, (*text).to_owned())));
-        members.extend(binaries.iter().map(|(name, bytes)| (*name, URL_SAFE_NO_PAD.encode(bytes))));
+        members.extend(binaries.iter().map(|(name, bytes)| (*name, base64url(bytes))));
         Jwk(members)
     }
 
     /// The thumbprint of a public key that has only its required members so far (RFC 7638 §3): SHA-256 in base64url.
     pub(super) fn thumbprint(&self) -> Result<String, serde_json::Error> {
-        Ok(URL_SAFE_NO_PAD.encode(Sha256::digest(serde_json::to_vec(self)?)))
+        Ok(base64url(&Sha256::digest(serde_json::to_vec(self)?)))
     }
 
     /// Adds what a verifier needs to pick the key: `kid`, `alg` and `use`.

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+use crate::encoding::{base64url, from_base64url};
 
 const NONCE_BYTES: usize = 24;
 
@@ -44,7 +44,7 @@ impl MasterKey {
     /// # Errors
     /// When it is not 32 bytes in base64url.
     pub fn parse(text: &str) -> Result<MasterKey, MasterKeyError> {
-        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| MasterKeyError)?);
+        let bytes = Zeroizing::new(from_base64url(text.trim()).ok_or(MasterKeyError)?);
         let bytes = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| MasterKeyError)?;
         Ok(MasterKey(Zeroizing::new(bytes)))
     }
@@ -52,7 +52,7 @@ impl MasterKey {
     /// The text form, for the file made at first start.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(URL_SAFE_NO_PAD.encode(self.0.as_slice()))
+        Zeroizing::new(base64url(self.0.as_slice()))
     }
 
     /// Encrypts `plain`: a random nonce, then the XChaCha20-Poly1305 ciphertext. 192-bit nonces may be drawn at random.

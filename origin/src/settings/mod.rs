@@ -11,9 +11,8 @@ pub use sources::{Source, Sources, Value};
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
-use crate::domain::Audience;
+use crate::domain::{Audience, MAX_IDENTIFIER_BYTES};
 
 /// `TOLLGATE_TOKEN_LIFETIME` at most: a day. Longer-lived access tokens are what refreshing is for.
 pub const MAX_TOKEN_LIFETIME: u64 = 24 * 60 * 60;
@@ -132,11 +131,12 @@ impl Settings {
 
 /// Scheme, host and port: tokens carry it as `iss`, and the well-known paths (RFC 8414 §3) stand at its root.
 fn checked_public_url(text: &str) -> Result<String, &'static str> {
-    let wrong = "must be http:// or https:// with a host and perhaps a port, and nothing after it";
+    let wrong =
+        "must be http:// or https:// with a host and perhaps a port, and nothing after it; at most 255 characters";
     let url = reqwest::Url::parse(text).map_err(|_| wrong)?;
     let origin = url.origin().ascii_serialization();
     let only_origin = matches!(url.scheme(), "http" | "https") && text.trim_end_matches('/') == origin;
-    if only_origin { Ok(origin) } else { Err(wrong) }
+    if only_origin && origin.len() <= MAX_IDENTIFIER_BYTES { Ok(origin) } else { Err(wrong) }
 }
 
 fn checked_database_url(text: &str) -> Result<String, &'static str> {
@@ -163,12 +163,6 @@ fn checked_log_format(text: &str) -> Result<LogFormat, &'static str> {
         "json" => Ok(LogFormat::Json),
         _ => Err("must be pretty or json"),
     }
-}
-
-/// Where `tollgate.toml` is looked for unless a flag says otherwise.
-#[must_use]
-pub fn default_file() -> PathBuf {
-    PathBuf::from("tollgate.toml")
 }
 
 #[cfg(test)]

@@ -61,8 +61,7 @@ impl Sources {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         );
         sources.add(Source::DotEnv, read_dotenv()?);
-        let default = super::default_file();
-        let path = named.unwrap_or(&default);
+        let path = named.unwrap_or(Path::new("tollgate.toml"));
         let source = Source::File(path.display().to_string());
         match std::fs::read_to_string(path) {
             Ok(text) => sources.add(source.clone(), read_toml(&text, &source)?),

@@ -64,21 +64,24 @@ impl Store {
         rows.into_iter().map(Client::try_from).collect()
     }
 
-    /// Disables a client; false when there is none of that id. One that is disabled already stays so since then.
+    /// Disables a client and gives it as it is then; none when there is none of that id. One that is disabled already stays so
+    /// since then.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn disable_client(&self, id: &ClientId, now: u64) -> Result<bool, StoreError> {
+    pub async fn disable_client(&self, id: &ClientId, now: u64) -> Result<Option<Client>, StoreError> {
         let mut tx = self.begin_write().await?;
-        let found = each!(&mut tx, connection => {
-            sqlx::query("UPDATE clients SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1")
-                .bind(id.as_str())
-                .bind(to_sql(now))
-                .execute(connection)
-                .await?
-                .rows_affected()
+        let row = each!(&mut tx, connection => {
+            sqlx::query_as::<_, ClientRow>(
+                "UPDATE clients SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1 RETURNING *",
+            )
+            .bind(id.as_str())
+            .bind(to_sql(now))
+            .fetch_optional(connection)
+            .await?
         });
+        let client = row.map(Client::try_from).transpose()?;
         tx.commit().await?;
-        Ok(found > 0)
+        Ok(client)
     }
 }

@@ -47,7 +47,9 @@ impl Store {
         let deleted = each!(&mut tx, connection => {
             sqlx::query("DELETE FROM edges WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
         });
-        tx.bump_version().await?;
+        if deleted > 0 {
+            tx.bump_version().await?;
+        }
         tx.commit().await?;
         Ok(deleted > 0)
     }

@@ -20,6 +20,7 @@ macro_rules! each {
 }
 
 mod clients;
+mod courier_seat;
 mod edges;
 mod feed;
 mod keys;
@@ -30,6 +31,7 @@ mod rows;
 mod tokens;
 mod watch;
 
+pub use courier_seat::CourierSeat;
 pub use feed::{FeedPage, Head, SnapshotInput, Swept};
 pub use routes::AddRouteError;
 pub use watch::HeadWatch;

@@ -75,7 +75,9 @@ impl Store {
                 .await?
                 .rows_affected()
         });
-        tx.bump_version().await?;
+        if deleted > 0 {
+            tx.bump_version().await?;
+        }
         tx.commit().await?;
         Ok(deleted > 0)
     }

@@ -1,0 +1,100 @@
+//! What edges are told: pages of the history, snapshots, and what of both is forgotten when.
+
+use std::time::Duration;
+
+use tollgate::domain::Revocation;
+use tollgate::store::StoreError;
+
+use crate::database::Database;
+use crate::samples::{ISSUER, NOW, followed, revocation, token, token_id, with_tokens};
+
+on_both_databases!(
+    deltas_follow_a_sequence,
+    a_snapshot_has_all_that_is_revoked,
+    sweeping_forgets_what_expired,
+    old_deltas_are_swept_and_said_to_be_gone,
+    another_issuer_is_refused,
+    a_watch_notices_another_process,
+);
+
+async fn deltas_follow_a_sequence(database: &Database) {
+    for number in 1..=5 {
+        database.store.revoke(&revocation(number)).await.expect("revoked");
+    }
+    let page = database.store.feed_page(3).await.expect("a page");
+    assert_eq!(page.deltas.iter().map(|delta| delta.sequence).collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(page.head.sequence, 5);
+    let at_the_end = database.store.feed_page(5).await.expect("a page");
+    assert!(at_the_end.deltas.is_empty() && at_the_end.chain.is_some());
+    let beyond = database.store.feed_page(6).await.expect("a page");
+    assert!(beyond.deltas.is_empty() && beyond.chain.is_none());
+}
+
+async fn a_snapshot_has_all_that_is_revoked(database: &Database) {
+    for number in 1..=3 {
+        database.store.revoke(&revocation(number)).await.expect("revoked");
+    }
+    database.store.reinstate(&token_id(2)).await.expect("lifted");
+    let input = database.store.snapshot_input(NOW).await.expect("input");
+    let mut expected = [revocation(1).id, revocation(3).id];
+    expected.sort_unstable();
+    assert_eq!(input.revoked, expected);
+    assert_eq!(input.head.sequence, 4);
+    assert_eq!(Some(input.chain), database.store.feed_page(4).await.expect("a page").chain);
+    // Void ones are left out, whether they were swept or not.
+    let later = database.store.snapshot_input(revocation(1).void_after + 1).await.expect("input");
+    assert!(later.revoked.is_empty());
+}
+
+async fn sweeping_forgets_what_expired(database: &Database) {
+    let short = token(1, NOW + 60);
+    let long = token(2, NOW + 3600);
+    with_tokens(&database.store, &[short.clone(), long.clone()]).await;
+    let short_revocation = Revocation::of(&short, ISSUER, NOW).expect("it lives");
+    database.store.revoke(&short_revocation).await.expect("revoked");
+    database.store.revoke(&revocation(2)).await.expect("revoked");
+
+    let at_the_end = database.store.sweep(short_revocation.void_after).await.expect("swept");
+    assert_eq!((at_the_end.tokens, at_the_end.revocations), (0, 0), "still within the margin");
+    let after = database.store.sweep(short_revocation.void_after + 1).await.expect("swept");
+    assert_eq!((after.tokens, after.revocations), (1, 1));
+    assert!(database.store.is_revoked(&long.id).await.expect("asked"));
+    assert_eq!(followed(&database.store).await.len(), 2, "the history stays whole");
+    assert_eq!(Revocation::of(&short, ISSUER, short_revocation.void_after + 1), None, "too late to revoke");
+}
+
+async fn old_deltas_are_swept_and_said_to_be_gone(database: &Database) {
+    for number in 1..=3 {
+        database.store.revoke(&revocation(number)).await.expect("revoked");
+    }
+    assert_eq!(database.store.sweep(NOW).await.expect("swept").deltas, 0, "few are all kept");
+    database.drop_deltas_up_to(1).await;
+    assert!(database.store.feed_page(0).await.expect("a page").chain.is_none(), "the beginning is gone");
+    assert!(database.store.feed_page(1).await.expect("a page").chain.is_none(), "so is the link at 1");
+    let page = database.store.feed_page(2).await.expect("a page");
+    assert!(page.chain.is_some() && page.deltas.len() == 1);
+}
+
+async fn another_issuer_is_refused(database: &Database) {
+    database.store.adopt_issuer(ISSUER).await.expect("its own");
+    let refused = database.store.adopt_issuer("https://other.example").await;
+    assert!(matches!(refused, Err(StoreError::WrongIssuer { .. })), "{refused:?}");
+    assert_eq!(database.store.issuer().await.expect("read"), ISSUER);
+}
+
+async fn a_watch_notices_another_process(database: &Database) {
+    let mut watch = database.store.watch().await.expect("watching");
+    let other = database.again().await;
+    // What opening did is seen first; then nothing more is.
+    while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}
+    let noticed = tokio::spawn(async move { watch.changed().await });
+    let begun = std::time::Instant::now();
+    other.revoke(&revocation(1)).await.expect("revoked");
+    tokio::time::timeout(Duration::from_secs(2), noticed)
+        .await
+        .expect("noticed in time")
+        .expect("ran")
+        .expect("no error");
+    assert!(begun.elapsed() < Duration::from_millis(900), "it took {:?}", begun.elapsed());
+    other.close().await;
+}
