@@ -51,14 +51,22 @@ impl Route {
         self.on_stale
     }
 
-    /// How exactly the route names a request, if it does: by length of its path, then by naming the method.
-    fn precision(&self, method: &str, path: &str) -> Option<(usize, bool)> {
-        let path_fits = match self.path.strip_suffix("/*") {
-            Some(prefix) => path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            None => self.path == path,
+    /// How exactly the route names a request, if it does: by the length of its path, an exact path before a prefix of the same
+    /// length, a rule for the method before one for all.
+    ///
+    /// A rule for GET is one for HEAD, for servers answer HEAD by running GET. A rule for `/admin` is one for `/admin/`, unless
+    /// it opens a door: most frameworks serve both alike.
+    fn precision(&self, method: &str, path: &str) -> Option<(usize, bool, bool)> {
+        let (prefix, exact) = self.path.strip_suffix("/*").map_or((self.path.as_str(), true), |prefix| (prefix, false));
+        let rest = path.strip_prefix(prefix)?;
+        let path_fits = match (exact, rest) {
+            (_, "") => true,
+            (true, rest) => rest == "/" && !self.public,
+            (false, rest) => rest.starts_with('/'),
         };
-        let method_fits = self.methods.is_empty() || self.methods.iter().any(|wanted| wanted == method);
-        (path_fits && method_fits).then_some((self.path.len(), !self.methods.is_empty()))
+        let names = |method: &str| self.methods.iter().any(|wanted| wanted == method);
+        let method_fits = self.methods.is_empty() || names(method) || (method == "HEAD" && names("GET"));
+        (path_fits && method_fits).then_some((prefix.len(), exact, !self.methods.is_empty()))
     }
 }
 
@@ -117,13 +125,26 @@ impl Config {
         &self.routes
     }
 
-    /// The rule for a request: the longest path that fits, a rule that names the method before one for all.
-    pub fn route(&self, method: &str, path: &str) -> &Route {
-        self.routes
-            .iter()
-            .filter_map(|route| Some((route.precision(method, path)?, route)))
-            .max_by_key(|(precision, _)| *precision)
-            .map_or(&self.otherwise, |(_, route)| route)
+    /// The rule for a request: the longest path that fits, an exact one before a prefix, a rule that names the method before one
+    /// for all. `None` when another rule would apply to an upstream that does not tell capitals from small letters.
+    pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
+        let route = self.best(|route| route.precision(method, path));
+        let folded_path = path.to_ascii_lowercase();
+        let folded = self.best(|route| {
+            let folded = Route { path: route.path.to_ascii_lowercase(), ..route.clone() };
+            folded.precision(method, &folded_path)
+        });
+        core::ptr::eq(route, folded).then_some(route)
+    }
+
+    /// Whether some rule is for some methods only.
+    pub fn names_methods(&self) -> bool {
+        self.routes.iter().any(|route| !route.methods.is_empty())
+    }
+
+    fn best(&self, precision: impl Fn(&Route) -> Option<(usize, bool, bool)>) -> &Route {
+        let fitting = self.routes.iter().filter_map(|route| Some((precision(route)?, route)));
+        fitting.max_by_key(|(precision, _)| *precision).map_or(&self.otherwise, |(_, route)| route)
     }
 }
 
@@ -146,8 +167,14 @@ fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonFault> {
         }
         Ok(())
     })?;
-    let usable = route.path.starts_with('/') && route.scope.iter().all(|value| is_scope_value(value));
-    if usable { Ok(route) } else { Err(JsonFault::OutOfRange) }
+    // Paths are matched decoded: a rule that could never apply must not pass for one that does.
+    let path_is_plain =
+        route.path.starts_with('/') && !route.path.contains("//") && !route.path.contains(['%', ';', '#', '?']);
+    if path_is_plain && route.scope.iter().all(|value| is_scope_value(value)) {
+        Ok(route)
+    } else {
+        Err(JsonFault::OutOfRange)
+    }
 }
 
 fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonFault> {
@@ -208,10 +235,33 @@ mod tests {
             ("PUT", "/a/c", "put"),
             ("put", "/a/c", "a"),
         ] {
-            assert_eq!(config.route(method, path).scope(), [scope], "{method} {path}");
+            assert_eq!(config.route(method, path).expect("one rule").scope(), [scope], "{method} {path}");
         }
-        assert!(config.route("GET", "/open").is_public());
-        assert!(!config.route("GET", "/open/").is_public());
+        assert!(config.route("GET", "/open").expect("one rule").is_public());
+        assert!(!config.route("GET", "/open/").expect("one rule").is_public());
+    }
+
+    #[test]
+    fn a_looser_rule_never_takes_the_place_of_a_stricter_one() {
+        let config = config(
+            r#"{"path":"/admin/*","scope":["read"]},{"path":"/admin","scope":["all"]},{"path":"/v/*","methods":["GET"],"scope":["get"]},
+               {"path":"/v/x","scope":["x"]},{"path":"/Case","scope":["case"]}"#,
+        )
+        .expect("a good configuration");
+        for (method, path, scope) in [
+            ("GET", "/admin", "all"),
+            ("GET", "/admin/", "all"),
+            ("GET", "/admin/a", "read"),
+            ("GET", "/v/x", "x"),
+            ("GET", "/v/x/", "x"),
+            ("HEAD", "/v/y", "get"),
+            ("GET", "/Case", "case"),
+        ] {
+            assert_eq!(config.route(method, path).expect("one rule").scope(), [scope], "{method} {path}");
+        }
+        for (method, path) in [("GET", "/ADMIN"), ("GET", "/Admin/x"), ("GET", "/case")] {
+            assert!(config.route(method, path).is_none(), "{method} {path} depends on how the upstream reads capitals");
+        }
     }
 
     #[test]
@@ -232,7 +282,7 @@ mod tests {
     #[test]
     fn without_a_route_a_valid_token_is_asked_for() {
         let config = config("").expect("a good configuration");
-        let route = config.route("GET", "/x");
+        let route = config.route("GET", "/x").expect("one rule");
         assert!(!route.is_public() && route.scope().is_empty() && route.on_stale() == OnStale::Deny);
     }
 }

@@ -36,7 +36,7 @@ async fn main() -> Result<()> {
 async fn echo(method: Method, uri: Uri, headers: HeaderMap, body: String) -> Json<Seen> {
     let identity = headers
         .iter()
-        .filter(|(name, _)| name.as_str().starts_with("x-tollgate-"))
+        .filter(|(name, _)| name.as_str().replace('_', "-").starts_with("x-tollgate-"))
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
     Json(Seen { method: method.to_string(), path: uri.to_string(), identity, body_bytes: body.len() })

@@ -240,6 +240,7 @@ impl<'a> Table<'a> {
         let none = self.eddsa().claim("scope", ());
         let reader = bearer(&draft);
         let ambiguous = || refused(400, "invalid_request", "the path can be read in more than one way");
+        let capitals = || refused(400, "invalid_request", "the path's rule depends on capital letters");
         let not_found = Answer { status: 404, error: Some("not_found".into()), ..Answer::default() };
         vec![
             get("a route's scope", "/reports/7?page=2", &[&reader], self.identity(&draft)),
@@ -255,6 +256,10 @@ impl<'a> Table<'a> {
             get("identity headers of the client's own", "/", &[&reader], self.identity(&draft)).spoofed(),
             get("identity headers of a client without a token", "/open/door", &[], anonymous()).spoofed(),
             get("an encoded slash", "/open/..%2fadmin", &[&reader], ambiguous()),
+            get("a segment with a parameter", "/admin;x", &[&reader], ambiguous()),
+            get("a segment encoded twice", "/%2561dmin", &[&reader], ambiguous()),
+            get("a rule passed by capitals", "/ADMIN", &[&reader], capitals()),
+            get("a rule passed by a slash at the end", "/admin/", &[&reader], insufficient("admin")),
             get("an empty segment", "/open//admin", &[&reader], ambiguous()),
             get("the gate's own pages stay its own", "/_tollgate/secret", &[&reader], not_found),
         ]
@@ -265,6 +270,8 @@ impl<'a> Table<'a> {
         let draft = self.eddsa();
         let reader = bearer(&draft);
         let missing = "the proxied request's URI is missing: set X-Original-URI";
+        let no_method = "the proxied request's method is missing: set X-Original-Method";
+        let two = "X-Original-* and X-Forwarded-Uri or -Method are both there; a proxy sets one family";
         let ask = |name, credentials: &[&str], expected| get(name, "/_tollgate/validate", credentials, expected);
         vec![
             ask("asked by nginx", &[&reader], self.identity(&draft))
@@ -274,9 +281,31 @@ impl<'a> Table<'a> {
                 .with("X-Forwarded-Uri", "/reports/1")
                 .with("X-Forwarded-Method", "POST"),
             get("asked by Envoy", "/_tollgate/validate/admin", &[&reader], insufficient("admin")),
-            ask("asked without a token", &[], challenged()).with("X-Original-URI", "/reports/1"),
-            ask("asked about a public route", &[], anonymous()).with("X-Original-URI", "/open/x"),
+            ask("asked without a token", &[], challenged())
+                .with("X-Original-URI", "/reports/1")
+                .with("X-Original-Method", "GET"),
+            ask("asked about a public route", &[], self.nobody())
+                .with("X-Original-URI", "/open/x")
+                .with("X-Original-Method", "GET"),
             ask("asked about nothing", &[&reader], refused(400, "invalid_request", missing)),
+            ask("asked without the method", &[&reader], refused(400, "invalid_request", no_method))
+                .with("X-Original-URI", "/reports/1"),
+            ask(
+                "asked by Traefik for a client that names another request",
+                &[&reader],
+                refused(400, "invalid_request", two),
+            )
+            .with("X-Forwarded-Uri", "/admin")
+            .with("X-Forwarded-Method", "DELETE")
+            .with("X-Original-URI", "/open/x"),
+            get(
+                "asked by Envoy for a client that names another request",
+                "/_tollgate/validate/admin",
+                &[&reader],
+                insufficient("admin"),
+            )
+            .with("X-Original-URI", "/open/x")
+            .with("X-Original-Method", "GET"),
         ]
     }
 
@@ -286,6 +315,13 @@ impl<'a> Table<'a> {
 
     fn fails(&self, name: &'static str, token: &str, why: &str) -> Case {
         get(name, "/anything", &[&format!("Bearer {token}")], refused(401, "invalid_token", why))
+    }
+
+    /// A proxy is told that there is nobody, so that it overwrites what its client made up.
+    fn nobody(&self) -> Answer {
+        let mut answer = self.identity(&self.eddsa());
+        answer.identity.iter_mut().flat_map(BTreeMap::values_mut).for_each(String::clear);
+        answer
     }
 
     /// The upstream is told who the token's holder is.
@@ -315,7 +351,10 @@ impl Case {
 
     /// The client claims an identity of its own choosing.
     fn spoofed(self) -> Self {
-        self.with("x-tollgate-subject", "root").with("X-Tollgate-Role", "admin").with("x_tollgate_subject", "root")
+        self.with("x-tollgate-subject", "root")
+            .with("X-Tollgate-Role", "admin")
+            .with("x_tollgate_subject", "root")
+            .with("x-tollgate-scope", "root")
     }
 }
 

@@ -76,31 +76,51 @@ impl Gate {
         self.verify_at(token, scope, OnStale::Deny, now.saturating_mul(1000))
     }
 
-    /// `/_tollgate/validate`, for a proxy that asks first; the verified identity goes back in headers. nginx (`auth_request`)
-    /// and Traefik (`forwardAuth`) name the proxied request's URI and method in headers, Envoy (`ext_authz`) keeps the method
-    /// and appends the path.
+    /// `/_tollgate/validate`, for a proxy that asks first; the verified identity goes back in headers, all of them always, so
+    /// that a proxy that copies them overwrites whatever its client made up.
     fn validate(&self, request: &Request<'_>, now_ms: u64) -> Response {
-        let appended = request.target.strip_prefix(VALIDATE).filter(|rest| rest.starts_with('/'));
-        let Ok(uri) = forwarded(request, ["x-original-uri", "x-forwarded-uri"]) else {
-            return bearer::invalid_request("X-Original-URI or X-Forwarded-Uri is given twice or is not text");
+        let proxied = match self.proxied(request) {
+            Ok(proxied) => proxied,
+            Err(problem) => return bearer::invalid_request(problem),
         };
-        let Ok(method) = forwarded(request, ["x-original-method", "x-forwarded-method"]) else {
-            return bearer::invalid_request("X-Original-Method or X-Forwarded-Method is given twice or is not text");
-        };
-        let has_routes =
-            self.knowledge.replica().is_some_and(|replica| !replica.snapshot().config().routes().is_empty());
-        let Some(target) = appended.or(uri).or((!has_routes).then_some("/")) else {
-            // A proxy that forgets to name the URI must not pass the rules for it.
-            return bearer::invalid_request("the proxied request's URI is missing: set X-Original-URI");
-        };
-        let proxied = Request { method: method.unwrap_or(request.method), target, headers: request.headers };
         match self.judge(&proxied, now_ms) {
             Ok(identity) => {
-                let mut allowed = Response { status: 200, headers: identity, body: Vec::new() };
-                allowed.headers.push(("cache-control", "no-store".into()));
-                allowed
+                let told = |name| identity.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+                let headers = IDENTITY.map(|name| (name, told(name).unwrap_or_default())).into_iter();
+                let headers = headers.chain([("cache-control", "no-store".to_owned())]).collect();
+                Response { status: 200, headers, body: Vec::new() }
             }
             Err(refused) => refused,
+        }
+    }
+
+    /// The request that a proxy asks about. Envoy (`ext_authz`) keeps the method and appends the path; nginx (`auth_request`) is
+    /// configured to name both in `X-Original-*`, Traefik (`forwardAuth`) and Caddy name them in `X-Forwarded-*`.
+    ///
+    /// A proxy sets its own family of headers and passes on its client's others: taking a URI or a method from whichever is
+    /// there would let the client choose by which rule it is judged. So there must be one family, and it must be complete.
+    fn proxied<'a>(&self, request: &Request<'a>) -> Result<Request<'a>, &'static str> {
+        let headers = request.headers;
+        if let Some(target) = request.target.strip_prefix(VALIDATE).filter(|rest| rest.starts_with('/')) {
+            return Ok(Request { method: request.method, target, headers });
+        }
+        let original = Named::read(request, "x-original-uri", "x-original-method")?;
+        let forwarded = Named::read(request, "x-forwarded-uri", "x-forwarded-method")?;
+        let named = match (original.is_empty(), forwarded.is_empty()) {
+            (false, false) => {
+                return Err("X-Original-* and X-Forwarded-Uri or -Method are both there; a proxy sets one family");
+            }
+            (false, true) => original,
+            (true, _) => forwarded,
+        };
+        let config = self.knowledge.replica().map(|replica| replica.snapshot().config());
+        let has_routes = config.is_some_and(|config| !config.routes().is_empty());
+        let has_methods = config.is_some_and(tollgate_core::Config::names_methods);
+        match (named.target, named.method) {
+            // A proxy that forgets to name them must not pass the rules for them.
+            (None, _) if has_routes => Err("the proxied request's URI is missing: set X-Original-URI"),
+            (_, None) if has_methods => Err("the proxied request's method is missing: set X-Original-Method"),
+            (target, method) => Ok(Request { method: method.unwrap_or("GET"), target: target.unwrap_or("/"), headers }),
         }
     }
 
@@ -115,6 +135,7 @@ impl Gate {
         }
         let path = path::decoded(path).ok_or_else(|| bearer::invalid_request("the path is not UTF-8"))?;
         let route = replica.snapshot().config().route(request.method, &path);
+        let route = route.ok_or_else(|| bearer::invalid_request("the path's rule depends on capital letters"))?;
         let token = match bearer::presented(request) {
             Presented::Token(token) => token,
             Presented::Wrong(why) => return Err(bearer::invalid_request(why)),
@@ -179,30 +200,52 @@ fn is_own(path: &str) -> bool {
     decoded == b"/_tollgate" || decoded.starts_with(b"/_tollgate/")
 }
 
-/// The one value of the first of these headers that is there.
-fn forwarded<'a>(request: &Request<'a>, names: [&str; 2]) -> Result<Option<&'a str>, ()> {
-    for name in names {
-        let mut values = request.header(name);
-        match (values.next(), values.next()) {
-            (None, _) => {}
-            (Some(value), None) => return std::str::from_utf8(value).map(Some).map_err(|_| ()),
-            (Some(_), Some(_)) => return Err(()),
-        }
-    }
-    Ok(None)
+/// What a proxy says of the request that it asks about, in one family of headers.
+struct Named<'a> {
+    target: Option<&'a str>,
+    method: Option<&'a str>,
 }
+
+impl<'a> Named<'a> {
+    fn read(request: &Request<'a>, uri: &str, method: &str) -> Result<Self, &'static str> {
+        Ok(Self { target: one_value(request, uri)?, method: one_value(request, method)? })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.target.is_none() && self.method.is_none()
+    }
+}
+
+/// The value of a header that may be there once.
+fn one_value<'a>(request: &Request<'a>, name: &str) -> Result<Option<&'a str>, &'static str> {
+    let mut values = request.header(name);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => std::str::from_utf8(value).map(Some).map_err(|_| "a header of the proxy is not text"),
+        (Some(_), Some(_)) => Err("a header of the proxy is there twice"),
+    }
+}
+
+/// The identity headers.
+const IDENTITY: [&str; 6] = [
+    "x-tollgate-issuer",
+    "x-tollgate-subject",
+    "x-tollgate-client-id",
+    "x-tollgate-scope",
+    "x-tollgate-token-id",
+    "x-tollgate-expires-at",
+];
 
 /// What the upstream may believe of the client.
 fn identity(verified: &Verified) -> Vec<Header> {
-    [
-        ("x-tollgate-issuer", verified.issuer()),
-        ("x-tollgate-subject", verified.subject()),
-        ("x-tollgate-client-id", verified.client_id()),
-        ("x-tollgate-scope", verified.scope()),
-        ("x-tollgate-token-id", verified.token_id()),
-    ]
-    .map(|(name, value)| (name, path::header_encode(value)))
-    .into_iter()
-    .chain([("x-tollgate-expires-at", verified.expires_at().to_string())])
-    .collect()
+    let expires_at = verified.expires_at().to_string();
+    let values = [
+        verified.issuer(),
+        verified.subject(),
+        verified.client_id(),
+        verified.scope(),
+        verified.token_id(),
+        &expires_at,
+    ];
+    IDENTITY.into_iter().zip(values.map(path::header_encode)).collect()
 }

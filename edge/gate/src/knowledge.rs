@@ -164,7 +164,10 @@ impl Gate {
             Ok(()) => Response::json(200, &held),
             Err(FetchError::Replica(ReplicaError::Gap { .. }) | FetchError::NoSnapshot) => Response::json(409, &held),
             Err(error) => {
-                self.knowledge.last_error = Some((format!("a push was refused: {error}"), now_ms));
+                // Anybody can post what is not the origin's; only the origin's own words are worth a place in health.
+                if !matches!(error, FetchError::Wire(_)) {
+                    self.knowledge.last_error = Some((format!("a push was refused: {error}"), now_ms));
+                }
                 Response::error(400, "invalid_message", &error.to_string())
             }
         }

@@ -72,12 +72,16 @@ pub enum Decision {
     Push,
 }
 
-/// Whether only the gate may set this header on the way to the upstream. `_` counts as `-`: servers in the tradition of CGI
-/// cannot tell the two apart, and a client must not speak for the gate through that gap.
+/// Headers by which some frameworks let a client run another method or path than the one it asked for, and was judged by.
+const REWRITING: [&str; 5] =
+    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
+
+/// Whether a client's header of this name must not reach the upstream: the identity is the gate's to tell, and the request's
+/// method and path are the judged ones. `_` counts as `-`: servers in the tradition of CGI cannot tell the two apart, and a
+/// client must not speak for the gate through that gap.
 pub fn is_reserved_header(name: &str) -> bool {
-    const PREFIX: &[u8] = b"x-tollgate-";
-    let normal = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() >= PREFIX.len() && name.bytes().zip(PREFIX).all(|(byte, wanted)| normal(byte) == *wanted)
+    let normal = name.to_ascii_lowercase().replace('_', "-");
+    normal.starts_with("x-tollgate-") || REWRITING.contains(&normal.as_str())
 }
 
 #[cfg(test)]
@@ -86,9 +90,15 @@ mod tests {
 
     #[test]
     fn reserved_headers_are_known_in_every_spelling() {
-        for name in
-            ["x-tollgate-subject", "X-Tollgate-Subject", "X_TOLLGATE_SUBJECT", "x-tollgate_scope", "x-tollgate-"]
-        {
+        for name in [
+            "x-tollgate-subject",
+            "X-Tollgate-Subject",
+            "X_TOLLGATE_SUBJECT",
+            "x-tollgate_scope",
+            "x-tollgate-",
+            "X-HTTP-Method-Override",
+            "X_Rewrite_URL",
+        ] {
             assert!(is_reserved_header(name), "{name}");
         }
         for name in ["x-tollgate", "xtollgate-subject", "authorization", "x-tollgates-a", ""] {

@@ -2,10 +2,14 @@
 //! `/x/..%2fadmin`; so a path that two servers could read differently is refused.
 
 /// Whether every server reads this path alike: it begins with `/`, has no empty or dot segments, no encoded slash or
-/// backslash, no control characters, and is rightly percent-encoded. A path that ends in `/` is fine.
+/// backslash, no fragment, no control characters, and is rightly percent-encoded, once. A path that ends in `/` is fine. `;` is
+/// refused as well: some servers cut a segment there (`/admin;x` is `/admin`, `..;` is `..`), others do not.
 pub(crate) fn is_unambiguous(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let segments = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains('#') {
+        return false;
+    }
     if segments.is_empty() {
         return rest.is_empty();
     }
@@ -14,7 +18,7 @@ pub(crate) fn is_unambiguous(path: &str) -> bool {
             !decoded.is_empty()
                 && decoded != b"."
                 && decoded != b".."
-                && !decoded.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0x00..=0x1f | 0x7f))
+                && !decoded.iter().any(|byte| matches!(byte, b'/' | b'\\' | b';' | b'%' | 0x00..=0x1f | 0x7f))
         })
     })
 }
@@ -38,12 +42,16 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Percent-encodes what may not stand in a header: everything but visible ASCII, and `%` itself.
+/// Percent-encodes what may not stand in a header: everything but visible ASCII, `%` itself, and spaces at the ends, which
+/// readers of headers cut off: `admin ` must not become `admin`.
 pub(crate) fn header_encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    let trimmed = text.trim_matches(' ');
+    let inner = text.len() - text.trim_start_matches(' ').len()..;
+    for (at, byte) in text.bytes().enumerate() {
+        let at_an_end = byte == b' ' && (at < inner.start || at >= inner.start + trimmed.len());
         match byte {
-            b' '..=b'~' if byte != b'%' => encoded.push(byte as char),
+            b' '..=b'~' if byte != b'%' && !at_an_end => encoded.push(byte as char),
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -78,6 +86,11 @@ mod tests {
             "/%4",
             "/%zz",
             "/a%0d",
+            "/admin;x",
+            "/a/..;/b",
+            "/a#b",
+            "/%2561",
+            "/a%3Bb",
         ] {
             assert!(!is_unambiguous(path), "{path}");
         }
@@ -87,5 +100,7 @@ mod tests {
     fn headers_carry_any_identifier() {
         assert_eq!(header_encode("a b@c"), "a b@c");
         assert_eq!(header_encode("50% é\n"), "50%25 %C3%A9%0A");
+        assert_eq!(header_encode(" a b  "), "%20a b%20%20");
+        assert_eq!(header_encode("  "), "%20%20");
     }
 }

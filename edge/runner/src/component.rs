@@ -4,14 +4,22 @@ use crate::answer::{Body, from_gate, json_error, now_ms};
 use crate::feed::Feed;
 use crate::forward::{self, Client};
 use crate::pool::{Pool, Unavailable};
-use crate::{Decision, OpenError, Program, Refresh, Request, Settings, StartError};
+use crate::{Decision, OpenError, Program, Refresh, Request, Response, Settings, StartError};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+
+/// Pushes that are read at a time.
+const PUSHES: usize = 4;
+/// How long the body of a push may take.
+const PUSH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The gate in its instances, what feeds them, and the way to the upstream.
 pub(crate) struct ComponentGate {
@@ -19,6 +27,7 @@ pub(crate) struct ComponentGate {
     feed: Arc<Feed>,
     client: Client,
     upstream: String,
+    pushes: Semaphore,
     _feeding: AbortOnDropHandle<()>,
 }
 
@@ -38,7 +47,14 @@ impl ComponentGate {
         let client = forward::client();
         let feeder = Arc::clone(&feed);
         let feeding = AbortOnDropHandle::new(tokio::spawn(async move { feeder.run().await }));
-        Ok(ComponentGate { pool, feed, client, upstream: settings.upstream.clone(), _feeding: feeding })
+        Ok(ComponentGate {
+            pool,
+            feed,
+            client,
+            upstream: settings.upstream.clone(),
+            pushes: Semaphore::new(PUSHES),
+            _feeding: feeding,
+        })
     }
 
     /// Answers a request.
@@ -71,26 +87,46 @@ impl ComponentGate {
         self.pool.on_any(|validator| validator.decide(&asked, now_ms())).await
     }
 
-    /// Gives a pushed message to every instance. They are in step, so any answer is the answer of all.
+    /// Takes a pushed message. Anybody can post one: so few are read at a time, none for long, and only what the first
+    /// instance finds to be the origin's goes to the others. Real pushes are repeated, and never needed.
     async fn push(&self, request: http::Request<Incoming>) -> http::Response<Body> {
-        let body = match Limited::new(request.into_body(), tollgate_gate::MAX_PUSH_BYTES).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
+        let Ok(_one_of_few) = self.pushes.try_acquire() else {
+            return unavailable();
+        };
+        let body = Limited::new(request.into_body(), tollgate_gate::MAX_PUSH_BYTES).collect();
+        let body = match timeout(PUSH_PATIENCE, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 return json_error(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     "too_large",
                     "the message is larger than any that an origin pushes",
                 );
             }
-            Err(_) => return json_error(StatusCode::BAD_REQUEST, "invalid_request", "the body was cut off"),
+            Ok(Err(_)) => return json_error(StatusCode::BAD_REQUEST, "invalid_request", "the body was cut off"),
+            Err(_) => return json_error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body came too slowly"),
         };
         let pool = Arc::clone(&self.pool);
-        let given = tokio::task::spawn_blocking(move || {
-            let _alone = pool.feeding();
-            (0..pool.size()).filter_map(|index| pool.on(index, |validator| validator.push(&body, now_ms())).ok()).last()
-        });
+        let given = tokio::task::spawn_blocking(move || give_push(&pool, &body));
         given.await.ok().flatten().map_or_else(unavailable, from_gate)
     }
+}
+
+/// Gives the message to one instance after the other, while they find it to be the origin's. They are in step, so any
+/// answer is the answer of all.
+fn give_push(pool: &Pool, body: &[u8]) -> Option<Response> {
+    let _alone = pool.feeding();
+    let mut answer = None;
+    for index in 0..pool.size() {
+        if let Ok(given) = pool.on(index, |validator| validator.push(body, now_ms())) {
+            let is_the_origins = matches!(given.status, 200 | 409);
+            answer = Some(given);
+            if !is_the_origins {
+                break;
+            }
+        }
+    }
+    answer
 }
 
 fn unavailable() -> http::Response<Body> {

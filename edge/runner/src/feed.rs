@@ -10,6 +10,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+/// What an origin is asked to wait at most; it refuses more than 30 seconds.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// How long a request that may not be decided on old data waits for the poll under way.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Shortest and longest pause after a failed fetch.
@@ -58,7 +60,7 @@ impl Feed {
             pool,
             client,
             origin: settings.origin.clone(),
-            wait_ms: u64::try_from(settings.hard.as_millis() / 4).unwrap_or(u64::MAX),
+            wait_ms: u64::try_from((settings.hard / 4).min(LONGEST_WAIT).as_millis()).unwrap_or_default(),
             snapshot_file: settings.store.as_deref().map(|folder| folder.join(SNAPSHOT_FILE)),
             hurry: Notify::new(),
             ended: watch::Sender::new(0),

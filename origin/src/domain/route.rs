@@ -107,11 +107,13 @@ fn checked_path(path: &str) -> Result<String, Malformed> {
     if !path.starts_with('/') || path.len() > 512 {
         return Err(wrong("must begin with / and have at most 512 characters"));
     }
-    if !literal.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#*\"\\".contains(&byte)) {
-        return Err(wrong("has a character that a path cannot have; * may only stand at the end, as /*"));
+    // Edges match the decoded path, and refuse paths that servers read in different ways: a rule for such a path could never
+    // apply, and a looser one would in its place.
+    if literal.chars().any(|c| c.is_control() || c.is_whitespace() || "?#*\"\\%;".contains(c)) {
+        return Err(wrong("has a character that cannot stand in it; write it decoded, with * only at the end, as /*"));
     }
-    if literal.split('/').any(|segment| segment == "." || segment == "..") {
-        return Err(wrong("has a . or .. segment, which no request that reaches a rule has"));
+    if literal.contains("//") || literal.split('/').any(|segment| segment == "." || segment == "..") {
+        return Err(wrong("has an empty, . or .. segment, which no request that reaches a rule has"));
     }
     Ok(path.to_owned())
 }
