@@ -34,7 +34,7 @@ pub(crate) async fn forward(
     if body.is_some() && matches!(request.method().as_str(), "GET" | "HEAD") {
         return http::json_error(501, "not_implemented", "this edge cannot pass a GET or HEAD request with a body");
     }
-    let url = format!("{}{}", isolate.gate().settings().upstream, http::target(request));
+    let url = format!("{}{}", isolate.gate.borrow().settings().upstream, http::target(request));
     let init = web_sys::RequestInit::new();
     init.set_method(&request.method());
     init.set_headers_headers(&outbound_headers(request, identity)?);

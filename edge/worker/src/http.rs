@@ -36,8 +36,12 @@ pub(crate) fn headers(headers: &web_sys::Headers) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(crate) async fn bounded(stream: web_sys::ReadableStream, limit: usize) -> std::result::Result<Vec<u8>, BodyError> {
+/// Reads a body of at most `limit` bytes; none at all is an empty one.
+pub(crate) async fn bounded(
+    body: Option<web_sys::ReadableStream>,
+    limit: usize,
+) -> std::result::Result<Vec<u8>, BodyError> {
+    let Some(stream) = body else { return Ok(Vec::new()) };
     let broken = |error: Error| BodyError::Broken(error.to_string());
     let mut chunks =
         Response::from_body(ResponseBody::Stream(stream)).and_then(|mut body| body.stream()).map_err(broken)?;

@@ -8,23 +8,26 @@
 mod fetch;
 mod forward;
 mod http;
+mod hub;
+mod hubs;
 mod isolate;
+mod origin;
+mod protocol;
+mod push;
+mod turns;
 
 use std::rc::Rc;
 
 use tollgate_gate::{Decision, Refresh};
-use worker::{Context, Env, Result, console_error, event, web_sys};
+use worker::{Context, Env, Result, console_error, event, js_sys, wasm_bindgen::JsValue, web_sys};
 
-use crate::{
-    http::BodyError,
-    isolate::{Isolate, now_ms},
-};
+use crate::isolate::Isolate;
 
 /// What the runtime calls for every request. It takes the runtime's own request, for the `worker` crate's reads an unknown
 /// method as GET, and the gate must judge what will be forwarded.
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
-    let isolate = match Isolate::current(&env).await {
+    let isolate = match Isolate::current(&env, &request).await {
         Ok(isolate) => isolate,
         Err(error) => {
             console_error!("tollgate: {error}");
@@ -35,13 +38,13 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     match decide(&isolate, &request) {
         Decision::Forward { identity } => forward::forward(&isolate, &request, &identity).await,
         Decision::Answer(answer) => http::answer(&answer),
-        Decision::Push => push(&isolate, request).await,
+        Decision::Push => push::push(&isolate, &env, &request).await,
     }
 }
 
 /// Starts or awaits a fetch when the gate says that one is due.
 async fn refresh(isolate: &Rc<Isolate>, env: &Env, context: &Context) {
-    let due = isolate.gate().refresh(now_ms());
+    let due = isolate.gate.borrow().refresh(now_ms());
     match due {
         Refresh::Fresh => {}
         Refresh::Background => drop(fetch::start(isolate, env, context)),
@@ -55,26 +58,18 @@ fn decide(isolate: &Isolate, request: &web_sys::Request) -> Decision {
     let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let (method, target) = (request.method(), http::target(request));
     let request = tollgate_gate::Request { method: &method, target: &target, headers: &headers };
-    isolate.gate().decide(&request, now_ms())
+    isolate.gate.borrow().decide(&request, now_ms())
 }
 
-/// Takes a message that the origin pushed. It reaches this one isolate; the others learn the same by pulling.
-async fn push(isolate: &Isolate, request: web_sys::Request) -> Result<web_sys::Response> {
-    let body = request.body().map(|stream| http::bounded(stream, tollgate_gate::MAX_PUSH_BYTES));
-    let body = match body {
-        Some(body) => body.await,
-        None => Ok(Vec::new()),
-    };
-    match body {
-        Ok(body) => {
-            let answer = isolate.gate_mut().push(&body, now_ms());
-            http::answer(&answer)
-        }
-        Err(BodyError::TooLarge) => {
-            http::json_error(413, "too_large", "the pushed message is larger than any the origin makes")
-        }
-        Err(BodyError::Broken(why)) => {
-            http::json_error(400, "invalid_request", &format!("the pushed message broke off: {why}"))
-        }
-    }
+/// The clock, in Unix milliseconds. The runtime stops it while code runs: it tells the time of the last arrival of anything.
+fn now_ms() -> u64 {
+    worker::Date::now().as_millis()
+}
+
+/// A variable or secret as text; wrangler hands a bare number or truth value on as such.
+fn setting(env: &Env, name: &str) -> Option<String> {
+    let value = js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?;
+    let number = || value.as_f64().map(|number| number.to_string());
+    let truth = || value.as_bool().map(|truth| truth.to_string());
+    value.as_string().or_else(number).or_else(truth)
 }

@@ -1,0 +1,78 @@
+//! One fetch at a time. Who needs its result looks for it by timers of its own, because the runtime lets no request wait for
+//! another one's promise.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use futures::{channel::oneshot, future};
+use worker::Delay;
+
+use crate::now_ms;
+
+/// After this long a fetch is taken for lost, in milliseconds: the request that led it may have been ended by the runtime,
+/// which runs no destructors. Longer than an answer of a hub and one of the origin take by their own limits.
+const LOST_AFTER: u64 = 3_000;
+/// How often one that did not get the turn looks whether the fetch is over.
+const LOOK: Duration = Duration::from_millis(3);
+
+/// Resolves, by error, when the turn has been given back.
+pub(crate) type Finished = oneshot::Receiver<()>;
+
+/// Whose turn it is to fetch.
+#[derive(Default)]
+pub(crate) struct Turns {
+    /// When the fetch under way began, in Unix milliseconds; it tells one turn from the next.
+    since: Cell<Option<u64>>,
+}
+
+impl Turns {
+    /// Takes the turn to fetch, if nobody has it.
+    pub(crate) fn take(self: &Rc<Self>) -> Option<(Turn, Finished)> {
+        if self.taken() {
+            return None;
+        }
+        let since = now_ms();
+        self.since.set(Some(since));
+        let (end, finished) = oneshot::channel();
+        Some((Turn { turns: Rc::clone(self), since, _end: end }, finished))
+    }
+
+    /// Waits for a fetch, leading one by `start` if nobody does; for `limit` milliseconds at most. A fetch that was under way
+    /// already may have asked too early to be enough; the one after it is asked late enough, so its end is the end.
+    pub(crate) async fn wait(&self, limit: u64, start: impl Fn() -> Option<Finished>, enough: impl Fn() -> bool) {
+        let deadline = now_ms() + limit;
+        for _ in 0..2 {
+            if let Some(finished) = start() {
+                let left = Duration::from_millis(deadline.saturating_sub(now_ms()));
+                drop(future::select(finished, Delay::from(left)).await);
+                return;
+            }
+            let turn = self.since.get();
+            while self.taken() && self.since.get() == turn && now_ms() < deadline {
+                Delay::from(LOOK).await;
+            }
+            if enough() {
+                return;
+            }
+        }
+    }
+
+    fn taken(&self) -> bool {
+        self.since.get().is_some_and(|since| now_ms().saturating_sub(since) < LOST_AFTER)
+    }
+}
+
+/// The turn to fetch; given back when dropped.
+pub(crate) struct Turn {
+    turns: Rc<Turns>,
+    since: u64,
+    _end: oneshot::Sender<()>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // A turn taken for lost has passed to another fetch, whose turn this must not end.
+        if self.turns.since.get() == Some(self.since) {
+            self.turns.since.set(None);
+        }
+    }
+}
