@@ -19,6 +19,7 @@ pub(crate) struct Claims {
     pub(crate) audience: Vec<String>,
     pub(crate) client_id: String,
     pub(crate) token_id: String,
+    pub(crate) session: Option<String>,
     pub(crate) scope: String,
     pub(crate) issued_at: u64,
     pub(crate) not_before: Option<u64>,
@@ -43,6 +44,7 @@ struct Draft {
     audience: Option<Vec<String>>,
     client_id: Option<String>,
     token_id: Option<String>,
+    session: Option<String>,
     scope: Option<String>,
     issued_at: Option<u64>,
     not_before: Option<u64>,
@@ -53,14 +55,16 @@ struct Draft {
 
 impl Draft {
     fn member(&mut self, name: &str, reader: &mut Reader<'_>) -> Result<(), JsonFault> {
-        self.reading =
-            ["iss", "sub", "aud", "client_id", "jti", "scope", "iat", "nbf", "exp"].into_iter().find(|&n| n == name);
+        self.reading = ["iss", "sub", "aud", "client_id", "jti", "sid", "scope", "iat", "nbf", "exp"]
+            .into_iter()
+            .find(|&n| n == name);
         match name {
             "iss" => self.issuer = Some(identifier(reader)?),
             "sub" => self.subject = Some(identifier(reader)?),
             "aud" => self.audience = Some(audience(reader)?),
             "client_id" => self.client_id = Some(identifier(reader)?),
             "jti" => self.token_id = Some(identifier(reader)?),
+            "sid" => self.session = Some(identifier(reader)?),
             "scope" => self.scope = Some(scope(reader)?),
             "iat" => self.issued_at = Some(reader.date()?),
             "nbf" => self.not_before = Some(reader.date()?),
@@ -90,6 +94,7 @@ impl Draft {
             token_id: require("jti", self.token_id)?,
             client_id: require("client_id", self.client_id)?,
             not_before: self.not_before,
+            session: self.session,
             scope: self.scope.unwrap_or_default(),
         })
     }

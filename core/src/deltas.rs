@@ -1,30 +1,34 @@
 //! Deltas: what changed in an origin's history after a sequence. With none in it, the message is a heartbeat.
 //!
 //! ```text
-//! body    = issuer after head as-of chain config entries
+//! body    = issuer after head as-of chain config epoch entries
 //! issuer  = u16 *OCTET              ; UTF-8, as in `iss`
 //! after   = u64                     ; the sequence that the first entry follows
 //! head    = u64                     ; the origin's newest sequence as of `as-of`
 //! as-of   = u64                     ; Unix milliseconds at the origin
 //! chain   = 32 OCTET                ; the history's fingerprint at `after`
 //! config  = 16 OCTET                ; the configuration's fingerprint as of `as-of`
-//! entries = u32 *( id change expires )
+//! epoch   = u32                     ; the epoch in which tokens were being issued as of `as-of`
+//! entries = u32 *( kind id mark expires )
+//! kind    = %x01 (token) / %x02 (session) / %x03 (subject) / %x04 (client) / %x05 (key) / %x06 (everything)
 //! id      = 16 OCTET
-//! change  = %x01 (revoke) / %x02 (reinstate)
+//! mark    = u64                     ; 0: lifted; see `Mark`
 //! expires = u64                     ; Unix seconds
 //! ```
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use crate::revocation::{self, Chain, Change, ConfigDigest, Delta, RevocationId};
+use crate::revocation::{Chain, ConfigDigest, Delta, Kind, Mark, RevocationId};
 use crate::wire::{self, Body, MessageKind, WireError};
 
 /// Deltas of one message at most; an edge that is further behind asks again.
 pub const MAX_DELTAS: usize = 4096;
 /// Bytes of a message at most.
 pub const MAX_DELTAS_BYTES: usize = 1024 + MAX_DELTAS * ENTRY_BYTES;
-const ENTRY_BYTES: usize = RevocationId::LEN + 1 + 8;
+/// Far beyond any history, and far from where sums overflow.
+const MAX_SEQUENCE: u64 = u64::MAX / 2;
+const ENTRY_BYTES: usize = 1 + RevocationId::LEN + 8 + 8;
 
 /// A message of deltas whose signature and form were checked.
 #[derive(Debug, Clone)]
@@ -35,6 +39,7 @@ pub struct Deltas {
     pub(crate) as_of_ms: u64,
     pub(crate) chain: Chain,
     pub(crate) config_digest: ConfigDigest,
+    pub(crate) epoch: u32,
     pub(crate) deltas: Vec<Delta>,
 }
 
@@ -54,15 +59,17 @@ impl Deltas {
         let as_of_ms = body.u64()?;
         let chain = Chain::from_bytes(body.array()?);
         let config_digest = ConfigDigest::from_bytes(body.array()?);
+        let epoch = body.u32()?;
         let extent = body.extent(ENTRY_BYTES)?;
-        let entries = read_entries(body.bytes(extent)?)?;
+        let entries = body.bytes(extent)?;
         body.finish()?;
-        let last = after.checked_add(entries.len() as u64).filter(|&last| last <= head && head < u64::MAX);
-        if last.is_none() {
+        let last = after.checked_add((extent / ENTRY_BYTES) as u64);
+        if head > MAX_SEQUENCE || last.is_none_or(|last| last > head) {
             return Err(WireError::Malformed("its sequences do not fit together"));
         }
-        let deltas = revocation::number(after, entries.into_iter());
-        Ok(Self { issuer, after, head, as_of_ms, chain, config_digest, deltas })
+        let entries = (after + 1..).zip(entries.chunks_exact(ENTRY_BYTES));
+        let deltas = entries.map(|(sequence, entry)| read_delta(sequence, entry)).collect::<Result<_, _>>()?;
+        Ok(Self { issuer, after, head, as_of_ms, chain, config_digest, epoch, deltas })
     }
 
     /// The origin's newest sequence as of [`as_of_ms`](Self::as_of_ms).
@@ -81,13 +88,12 @@ impl Deltas {
     }
 }
 
-fn read_entries(bytes: &[u8]) -> Result<Vec<(RevocationId, Change, u64)>, WireError> {
-    let mut entries = Vec::with_capacity(bytes.len() / ENTRY_BYTES);
-    for entry in bytes.chunks_exact(ENTRY_BYTES) {
-        let mut entry = Body::new(entry);
-        let id = RevocationId::from_bytes(entry.array()?);
-        let change = Change::from_byte(entry.u8()?).ok_or(WireError::Malformed("a change is of no known kind"))?;
-        entries.push((id, change, entry.u64()?));
+fn read_delta(sequence: u64, entry: &[u8]) -> Result<Delta, WireError> {
+    let mut entry = Body::new(entry);
+    let kind = Kind::from_byte(entry.u8()?).ok_or(WireError::Malformed("a delta is of no known kind"))?;
+    let id = RevocationId::from_bytes(entry.array()?);
+    if kind == Kind::Everything && id != RevocationId::EVERYTHING {
+        return Err(WireError::Malformed("a delta about everything has a name"));
     }
-    Ok(entries)
+    Ok(Delta { sequence, kind, id, mark: Mark(entry.u64()?), expires_at: entry.u64()? })
 }

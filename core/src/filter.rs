@@ -1,9 +1,11 @@
 //! A blocked Bloom filter: one cache line tells "not revoked" for all but about one in a thousand ids. Its yes is only a
 //! question, settled by the exact list behind it.
 //!
-//! After Putze, Sanders, Singler: *Cache-, Hash- and Space-Efficient Bloom Filters* (2007). The ids are hashes already, so
-//! their bits are used as they are: the upper half chooses the block, seven groups of nine bits of the lower half the bits in it.
+//! After Putze, Sanders, Singler: *Cache-, Hash- and Space-Efficient Bloom Filters* (2007). A hash of
+//! the whole id chooses the block, for ids of one issuing epoch begin alike; seven groups of nine bits of the lower half, which is
+//! random throughout, choose the bits in it.
 
+use crate::fuse::mix;
 use crate::revocation::RevocationId;
 
 /// Bytes of a block: a cache line.
@@ -16,7 +18,7 @@ const IDS_PER_BLOCK: usize = 32;
 
 /// Whether `blocks` (a multiple of 64 bytes) may hold `id`.
 pub(crate) fn may_contain(blocks: &[u8], id: RevocationId) -> bool {
-    let (block_bits, probe_bits) = id.halves();
+    let (block_bits, probe_bits) = bits(id);
     let count = (blocks.len() / BLOCK_BYTES) as u128;
     let start = ((u128::from(block_bits) * count) >> 64) as usize * BLOCK_BYTES;
     blocks.get(start..start + BLOCK_BYTES).is_some_and(|block| {
@@ -30,7 +32,7 @@ pub(crate) fn build(ids: impl ExactSizeIterator<Item = RevocationId>) -> alloc::
     let count = ids.len().div_ceil(IDS_PER_BLOCK);
     let mut blocks = alloc::vec![0; count * BLOCK_BYTES];
     for id in ids {
-        let (block_bits, probe_bits) = id.halves();
+        let (block_bits, probe_bits) = bits(id);
         let start = ((u128::from(block_bits) * count as u128) >> 64) as usize * BLOCK_BYTES;
         for bit in probes(probe_bits) {
             if let Some(byte) = blocks.get_mut(start + bit / 8) {
@@ -39,6 +41,11 @@ pub(crate) fn build(ids: impl ExactSizeIterator<Item = RevocationId>) -> alloc::
         }
     }
     blocks
+}
+
+fn bits(id: RevocationId) -> (u64, u64) {
+    let (high, low) = id.halves();
+    (mix(high ^ mix(low)), low)
 }
 
 fn probes(bits: u64) -> impl Iterator<Item = usize> {

@@ -150,6 +150,11 @@ impl<'a> Reader<'a> {
         if let Ok(seconds) = text.parse::<u64>() {
             return if seconds <= MAX_DATE { Ok(seconds) } else { Err(JsonFault::OutOfRange) };
         }
+        // A float of more digits than a f64 holds would be rounded before it is looked at.
+        let digits = text.split(['e', 'E']).next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
+        if digits > 15 {
+            return Err(JsonFault::OutOfRange);
+        }
         let value: f64 = text.parse().map_err(|_| JsonFault::Syntax)?;
         if !(0.0..=MAX_DATE as f64).contains(&value) {
             return Err(JsonFault::OutOfRange);
@@ -431,7 +436,9 @@ mod tests {
             assert_eq!(date(number), Ok(seconds), "{number}");
         }
         assert_eq!(date("253402300799"), Ok(MAX_DATE));
-        for number in ["253402300800", "-1", "-0.1", "1.5", "1e400", "18446744073709551616", "1e-1"] {
+        for number in
+            ["253402300800", "-1", "-0.1", "1.5", "1e400", "18446744073709551616", "1e-1", "1700000000.0000000001"]
+        {
             assert_eq!(date(number), Err(JsonFault::OutOfRange), "{number}");
         }
         for wrong in ["\"1\"", "true", "null", "[1]"] {

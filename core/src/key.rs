@@ -12,7 +12,6 @@ use rsa::pkcs1v15;
 use sha2::Sha256;
 
 use crate::base64url;
-use crate::header::Header;
 use crate::json::{self, JsonFault, Reader};
 use crate::refusal::Refusal;
 
@@ -117,17 +116,22 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// The one key that a token's header calls for.
-    pub(crate) fn select(&self, header: &Header<'_>) -> Result<&Key, Refusal> {
-        let Some(id) = header.key_id.as_deref() else {
-            let mut fitting = self.keys.iter().filter(|key| key.algorithm() == header.algorithm);
+    /// Whether a key of the set is a secret.
+    pub fn has_secrets(&self) -> bool {
+        self.keys.iter().any(|key| key.algorithm() == Algorithm::Hs256)
+    }
+
+    /// The one key for a token that names this key and this algorithm.
+    pub(crate) fn select(&self, key_id: Option<&str>, algorithm: Algorithm) -> Result<&Key, Refusal> {
+        let Some(id) = key_id else {
+            let mut fitting = self.keys.iter().filter(|key| key.algorithm() == algorithm);
             return match (fitting.next(), fitting.next()) {
                 (Some(key), None) => Ok(key),
                 _ => Err(Refusal::UnknownKey),
             };
         };
         let key = self.keys.iter().find(|key| key.id.as_deref() == Some(id)).ok_or(Refusal::UnknownKey)?;
-        if key.algorithm() == header.algorithm { Ok(key) } else { Err(Refusal::WrongAlgorithm) }
+        if key.algorithm() == algorithm { Ok(key) } else { Err(Refusal::WrongAlgorithm) }
     }
 
     fn insert(&mut self, key: Key) -> Result<(), &'static str> {
@@ -165,6 +169,11 @@ enum Material {
 }
 
 impl Key {
+    /// Its `kid`.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     fn algorithm(&self) -> Algorithm {
         match self.material {
             Material::Hs256(_) => Algorithm::Hs256,

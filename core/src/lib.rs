@@ -3,6 +3,26 @@
 //! [`verify()`] judges one token against a [`KeySet`], what it is [`Expected`] to be for, and a [`RevocationStatus`]. At an
 //! edge that status is a [`Replica`]: a signed [`Snapshot`] of the origin's revocations with the signed [`Deltas`] since.
 //!
+//! ```
+//! use tollgate_core::{AskedElsewhere, Expected, KeySet, Unknown, verify};
+//!
+//! let keys = KeySet::from_jwks(
+//!     br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+//! )?;
+//! let expected = Expected {
+//!     issuer: "https://auth.example",
+//!     audience: "https://api.example",
+//!     scope: &["reports:read".to_owned()],
+//!     leeway: 30,
+//!     plain_jwt: false,
+//!     on_stale: Unknown::Deny,
+//!     on_not_covered: Unknown::Deny,
+//! };
+//! let refusal = verify(b"not a token", &keys, &expected, &AskedElsewhere, 1_800_000_000).unwrap_err();
+//! assert_eq!(refusal.code(), "not_compact");
+//! # Ok::<(), tollgate_core::JwksError>(())
+//! ```
+//!
 //! The crate is `no_std` and has no clock, no random source, no socket and no global: the caller gives the time and the
 //! bytes. Nothing a stranger sends makes it panic, recurse without bound, or allocate by a length that was merely claimed.
 #![no_std]
@@ -16,6 +36,7 @@ mod build;
 mod claims;
 mod deltas;
 mod filter;
+mod fuse;
 mod header;
 mod json;
 mod key;
@@ -29,15 +50,20 @@ mod verify;
 mod wire;
 
 #[cfg(feature = "build")]
-pub use build::{BuildError, DeltaParts, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot};
+pub use build::{
+    BuildError, Cascade, CascadeBuilder, DeltaParts, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+};
 pub use claims::is_scope_value;
 pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES};
 pub use json::JsonFault;
 pub use key::{Algorithm, JwksError, KeySet, MAX_KEYS};
-pub use policy::{Config, ConfigError, MAX_ROUTES, OnStale, Route};
+pub use policy::{Config, ConfigError, MAX_ROUTES, Route, Unknown};
 pub use refusal::{Part, Refusal};
 pub use replica::{Replica, ReplicaError, ReplicaView};
-pub use revocation::{AskedElsewhere, Chain, Change, ConfigDigest, Delta, RevocationId, RevocationStatus, Standing};
+pub use revocation::{
+    AskedElsewhere, Chain, ConfigDigest, Delta, IssuedId, Kind, Mark, Particulars, RevocationId, RevocationStatus,
+    Standing,
+};
 pub use snapshot::{MAX_SNAPSHOT_BYTES, Snapshot};
 pub use token::MAX_TOKEN_BYTES;
 pub use verify::{Expected, MAX_LEEWAY, Verified, verify};

@@ -15,9 +15,9 @@ pub const MAX_ROUTES: usize = 1024;
 /// Members of a whole configuration: keys and routes with a dozen members each.
 const MAX_MEMBERS: usize = 32 * 1024;
 
-/// What to answer when it cannot be told now whether a token was revoked.
+/// What becomes of a token of which it cannot be told now whether it was revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnStale {
+pub enum Unknown {
     /// Refuse until fresh word arrives: no revoked token ever passes.
     #[default]
     Deny,
@@ -32,7 +32,8 @@ pub struct Route {
     methods: Vec<String>,
     scope: Vec<String>,
     public: bool,
-    on_stale: OnStale,
+    on_stale: Unknown,
+    on_not_covered: Unknown,
 }
 
 impl Route {
@@ -46,9 +47,14 @@ impl Route {
         self.public
     }
 
-    /// What to do when revocation cannot be told.
-    pub fn on_stale(&self) -> OnStale {
+    /// What becomes of a token that was not revoked as of the newest word, when that is older than promised.
+    pub fn on_stale(&self) -> Unknown {
         self.on_stale
+    }
+
+    /// What becomes of a token that was issued after the newest word, when that is older than promised.
+    pub fn on_not_covered(&self) -> Unknown {
+        self.on_not_covered
     }
 
     /// How exactly the route names a request, if it does: by the length of its path, an exact path before a prefix of the same
@@ -106,6 +112,9 @@ impl Config {
         .map_err(ConfigError::Json)?;
         let keys =
             KeySet::from_jwks(jwks.ok_or(ConfigError::Missing("jwks"))?.as_bytes()).map_err(ConfigError::Jwks)?;
+        if keys.has_secrets() {
+            return Err(ConfigError::SecretKey);
+        }
         let audience = audience.ok_or(ConfigError::Missing("audience"))?;
         Ok(Self { audience, keys, routes, otherwise: Route::default() })
     }
@@ -156,13 +165,8 @@ fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonFault> {
             "methods" => route.methods = strings(reader)?,
             "scope" => route.scope = strings(reader)?,
             "public" => route.public = reader.boolean()?,
-            "on_stale" => {
-                route.on_stale = match &*reader.string()? {
-                    "deny" => OnStale::Deny,
-                    "allow" => OnStale::Allow,
-                    _ => return Err(JsonFault::OutOfRange),
-                }
-            }
+            "on_stale" => route.on_stale = read_unknown(reader)?,
+            "on_not_covered" => route.on_not_covered = read_unknown(reader)?,
             _ => return Err(JsonFault::OutOfRange),
         }
         Ok(())
@@ -174,6 +178,14 @@ fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonFault> {
         Ok(route)
     } else {
         Err(JsonFault::OutOfRange)
+    }
+}
+
+fn read_unknown(reader: &mut Reader<'_>) -> Result<Unknown, JsonFault> {
+    match &*reader.string()? {
+        "deny" => Ok(Unknown::Deny),
+        "allow" => Ok(Unknown::Allow),
+        _ => Err(JsonFault::OutOfRange),
     }
 }
 
@@ -196,6 +208,8 @@ pub enum ConfigError {
     Missing(&'static str),
     /// The keys cannot be used.
     Jwks(JwksError),
+    /// There is a secret key (`oct`) among them, and a snapshot is public.
+    SecretKey,
 }
 
 impl fmt::Display for ConfigError {
@@ -204,6 +218,7 @@ impl fmt::Display for ConfigError {
             Self::Json(fault) => write!(f, "the configuration {fault}"),
             Self::Missing(name) => write!(f, "the configuration has no member {name:?}"),
             Self::Jwks(error) => write!(f, "the configuration's {error}"),
+            Self::SecretKey => f.write_str("the configuration has a secret key, and a snapshot is public"),
         }
     }
 }
@@ -283,6 +298,6 @@ mod tests {
     fn without_a_route_a_valid_token_is_asked_for() {
         let config = config("").expect("a good configuration");
         let route = config.route("GET", "/x").expect("one rule");
-        assert!(!route.is_public() && route.scope().is_empty() && route.on_stale() == OnStale::Deny);
+        assert!(!route.is_public() && route.scope().is_empty() && route.on_stale() == Unknown::Deny);
     }
 }

@@ -103,6 +103,8 @@ pub enum Refusal {
     WrongAudience,
     /// The token was revoked at its issuer (RFC 7009).
     Revoked,
+    /// The token is newer than the newest word from the issuer, which is older than promised.
+    NotCovered,
     /// Whether it was revoked cannot be told now: the newest word from the issuer is older than promised.
     Stale,
     /// The scope does not cover what the route asks for (RFC 6750 section 3.1).
@@ -135,6 +137,7 @@ impl Refusal {
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongAudience => "wrong_audience",
             Self::Revoked => "revoked",
+            Self::NotCovered => "not_covered",
             Self::Stale => "stale",
             Self::InsufficientScope { .. } => "insufficient_scope",
         }
@@ -156,7 +159,7 @@ impl Refusal {
             Self::BadClaim { .. } => "RFC 7519 section 4.1",
             Self::Expired { .. } => "RFC 7519 section 4.1.4",
             Self::NotYetValid { .. } => "RFC 7519 section 4.1.5",
-            Self::Revoked | Self::Stale => "RFC 7009",
+            Self::Revoked | Self::NotCovered | Self::Stale => "RFC 7009",
             Self::InsufficientScope { .. } => "RFC 6750 section 3.1",
         }
     }
@@ -186,7 +189,7 @@ impl fmt::Display for Refusal {
             Self::WrongIssuer => f.write_str("the token is from another issuer"),
             Self::WrongAudience => f.write_str("the token is for another audience"),
             Self::Revoked => f.write_str("the token was revoked"),
-            Self::Stale => f.write_str("whether the token was revoked cannot be told now"),
+            Self::NotCovered | Self::Stale => f.write_str("whether the token was revoked cannot be told now"),
             Self::InsufficientScope { required } => write!(f, "the scope {required} is needed"),
         }
     }

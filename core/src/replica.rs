@@ -2,27 +2,38 @@
 //! and says how fresh it is.
 
 use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 
 use crate::deltas::Deltas;
-use crate::revocation::{Chain, Change, ConfigDigest, RevocationId, RevocationStatus, Standing};
+use crate::revocation::{
+    Chain, ConfigDigest, IssuedId, Kind, Mark, Particulars, RevocationId, RevocationStatus, Standing,
+};
 use crate::snapshot::Snapshot;
 
 /// Deltas kept beside a snapshot before a newer snapshot is asked for.
 const MAX_CHANGES: usize = 64 * 1024;
+/// How far the clocks of an issuer's origins may be apart, seconds: a token that was issued less than this before the newest
+/// word may have been issued after it.
+const CLOCKS_APART: u64 = 10;
 
 /// A snapshot with the deltas since.
 #[derive(Debug, Clone)]
 pub struct Replica {
     snapshot: Snapshot,
-    /// What the deltas after the snapshot made of an id; the newest word stands.
-    changes: BTreeMap<RevocationId, Change>,
-    sequence: u64,
-    chain: Chain,
-    /// The origin's configuration as of the newest deltas.
+    /// The marks that the deltas after the snapshot gave; the newest word stands.
+    changes: BTreeMap<(Kind, RevocationId), Mark>,
+    /// The chain at the snapshot's sequence and after each delta since.
+    chains: Vec<Chain>,
+    /// The origin's configuration as of the newest word.
     newest_config: ConfigDigest,
     /// The origin's newest sequence that was heard of.
     head: u64,
+    /// The newest epoch in which tokens are known to be issued.
+    epoch: u32,
+    /// The time of the newest word, Unix milliseconds at the origin.
+    as_of_ms: u64,
 }
 
 impl Replica {
@@ -36,69 +47,99 @@ impl Replica {
         }
         Ok(Self {
             changes: BTreeMap::new(),
-            sequence: snapshot.sequence(),
-            chain: snapshot.chain(),
+            chains: vec![snapshot.chain()],
             newest_config: snapshot.config_digest(),
             head: snapshot.sequence(),
+            epoch: snapshot.epoch(),
+            as_of_ms: snapshot.as_of_ms(),
             snapshot,
         })
     }
 
-    /// Goes on from a newer snapshot.
+    /// Goes on from a newer snapshot. It may be older than the deltas that came since: they stand.
     ///
     /// # Errors
-    /// The snapshot is another issuer's, is older than what is held, or is a fork of it; nothing changes then.
+    /// The snapshot is another issuer's, is older than the one held, or is of another history; nothing changes then.
     pub fn install(&mut self, snapshot: Snapshot) -> Result<(), ReplicaError> {
         if snapshot.issuer() != self.snapshot.issuer() {
             return Err(ReplicaError::WrongIssuer);
         }
-        if snapshot.sequence() < self.sequence || snapshot.as_of_ms() < self.snapshot.as_of_ms() {
-            return Err(ReplicaError::Rollback { held: self.sequence, offered: snapshot.sequence() });
+        let (held, offered) = (self.snapshot.sequence(), snapshot.sequence());
+        if offered < held || (offered == held && snapshot.as_of_ms() < self.snapshot.as_of_ms()) {
+            return Err(ReplicaError::Rollback { held, offered });
         }
-        if snapshot.sequence() == self.sequence && snapshot.chain() != self.chain {
-            return Err(ReplicaError::Fork { sequence: self.sequence });
+        match self.chain_at(offered) {
+            Some(chain) if chain != snapshot.chain() => return Err(ReplicaError::Fork { sequence: offered }),
+            // What the deltas said stands: of the ones that are in the snapshot as well, they say the same.
+            Some(_) => drop(self.chains.drain(..(offered - held) as usize)),
+            None => {
+                self.changes.clear();
+                self.chains = vec![snapshot.chain()];
+            }
         }
-        self.changes.clear();
-        self.sequence = snapshot.sequence();
-        self.chain = snapshot.chain();
+        self.head = self.head.max(offered);
+        self.epoch = self.epoch.max(snapshot.epoch());
         self.newest_config = snapshot.config_digest();
-        self.head = self.head.max(self.sequence);
         self.snapshot = snapshot;
         Ok(())
     }
 
-    /// Takes in deltas; ones that are held already are passed over, so that a message may come twice.
+    /// Takes in deltas; ones that are held already are passed over, so that a message may come twice or late.
+    ///
+    /// True when the message proves that the replica is complete as of the message's time: it is of the replica's own history,
+    /// nothing is missing up to the origin's newest sequence, and the configuration is the origin's.
     ///
     /// # Errors
-    /// The deltas are another issuer's, leave a gap, or belong to a fork; nothing changes then.
-    pub fn apply(&mut self, deltas: &Deltas) -> Result<(), ReplicaError> {
+    /// The deltas are another issuer's, leave a gap, or are of another history; nothing changes then.
+    pub fn apply(&mut self, deltas: &Deltas) -> Result<bool, ReplicaError> {
         if deltas.issuer != self.snapshot.issuer() {
             return Err(ReplicaError::WrongIssuer);
         }
-        if deltas.after > self.sequence {
-            return Err(ReplicaError::Gap { held: self.sequence, offered: deltas.after });
+        let held = self.sequence();
+        if deltas.after > held {
+            return Err(ReplicaError::Gap { held, offered: deltas.after });
         }
         let mut chain = deltas.chain;
-        let mut joined = deltas.after == self.sequence && chain == self.chain;
+        let mut is_ours = self.is_ours(deltas.after, chain)?;
+        let mut new_chains = Vec::new();
         for delta in &deltas.deltas {
             chain = chain.next(delta);
-            joined |= delta.sequence == self.sequence && chain == self.chain;
+            is_ours |= self.is_ours(delta.sequence, chain)?;
+            if delta.sequence > held {
+                new_chains.push(chain);
+            }
         }
-        let reaches = deltas.after + deltas.deltas.len() as u64;
-        if reaches < self.sequence {
-            return Ok(()); // all of it is past, nothing can be told by its chain
+        if !is_ours {
+            return Ok(false); // all of it lies before the snapshot: it can neither be checked nor be news
         }
-        if !joined {
-            return Err(ReplicaError::Fork { sequence: self.sequence });
+        self.changes.extend(
+            deltas
+                .deltas
+                .iter()
+                .filter(|delta| delta.sequence > held)
+                .map(|delta| ((delta.kind, delta.id), delta.mark)),
+        );
+        self.chains.append(&mut new_chains);
+        if deltas.as_of_ms >= self.as_of_ms {
+            self.as_of_ms = deltas.as_of_ms;
+            self.newest_config = deltas.config_digest;
         }
-        for delta in deltas.deltas.iter().filter(|delta| delta.sequence > self.sequence) {
-            self.changes.insert(delta.id, delta.change);
-        }
-        self.sequence = reaches;
-        self.chain = chain;
         self.head = self.head.max(deltas.head);
-        self.newest_config = deltas.config_digest;
-        Ok(())
+        self.epoch = self.epoch.max(deltas.epoch);
+        Ok(self.head == self.sequence() && self.newest_config == self.snapshot.config_digest())
+    }
+
+    /// Whether a history that has this chain at this sequence is known to be ours; an error if it is known not to be.
+    fn is_ours(&self, sequence: u64, chain: Chain) -> Result<bool, ReplicaError> {
+        match self.chain_at(sequence) {
+            Some(known) if known != chain => Err(ReplicaError::Fork { sequence }),
+            known => Ok(known.is_some()),
+        }
+    }
+
+    fn chain_at(&self, sequence: u64) -> Option<Chain> {
+        let since = sequence.checked_sub(self.snapshot.sequence())?;
+        self.chains.get(usize::try_from(since).ok()?).copied()
     }
 
     /// The snapshot that is underneath.
@@ -108,28 +149,71 @@ impl Replica {
 
     /// The last delta that is in.
     pub fn sequence(&self) -> u64 {
-        self.sequence
+        self.snapshot.sequence() + self.chains.len().saturating_sub(1) as u64
     }
 
     /// Whether everything that the origin was heard to have is in.
     pub fn is_caught_up(&self) -> bool {
-        self.sequence == self.head
+        self.sequence() == self.head
     }
 
     /// Whether a snapshot should be asked for: the configuration changed, or the deltas since have grown too many.
     pub fn wants_snapshot(&self) -> bool {
-        self.newest_config != self.snapshot.config_digest() || self.changes.len() > MAX_CHANGES
+        self.newest_config != self.snapshot.config_digest() || self.chains.len() > MAX_CHANGES
     }
 
-    /// Whether the token is known to be revoked.
-    pub fn is_revoked(&self, token_id: &str) -> bool {
-        let id = RevocationId::token(self.snapshot.issuer(), token_id);
-        match self.changes.get(&id) {
-            Some(Change::Revoke) => true,
-            Some(Change::Reinstate) => false,
-            None => self.snapshot.contains(id),
+    /// Whether the token is known to be revoked, by its own name or with a group it belongs to.
+    pub fn is_revoked(&self, token: &Particulars<'_>) -> bool {
+        let issued = IssuedId::parse(token.token_id);
+        self.is_token_revoked(token, issued)
+            || self.mark(Kind::Everything, RevocationId::EVERYTHING).strikes(token.issued_at)
+            || self.is_group_revoked(token, issued)
+    }
+
+    fn is_token_revoked(&self, token: &Particulars<'_>, issued: Option<IssuedId>) -> bool {
+        let hashed = || RevocationId::of(Kind::Token, token.issuer, token.token_id);
+        let id = issued.map_or_else(hashed, |issued| issued.revocation_id());
+        match self.changes.get(&(Kind::Token, id)) {
+            Some(mark) => *mark != Mark::LIFTED,
+            None => self.snapshot.is_token_revoked(id, issued.map(|issued| issued.epoch())),
         }
     }
+
+    fn is_group_revoked(&self, token: &Particulars<'_>, issued: Option<IssuedId>) -> bool {
+        // A token without an epoch is older than every epoch.
+        let epoch = issued.map_or(0, |issued| issued.epoch().into());
+        let groups = [
+            (Kind::Session, token.session),
+            (Kind::Subject, Some(token.subject)),
+            (Kind::Client, Some(token.client_id)),
+            (Kind::Key, token.key_id),
+        ];
+        groups.into_iter().any(|(kind, identifier)| {
+            // Most issuers have no mark of most kinds: then there is nothing to hash a name for.
+            let any = self.snapshot.count(kind) > 0 || self.changes.range(kind_range(kind)).next().is_some();
+            any && identifier.is_some_and(|identifier| {
+                self.mark(kind, RevocationId::of(kind, token.issuer, identifier)).strikes(epoch)
+            })
+        })
+    }
+
+    fn mark(&self, kind: Kind, id: RevocationId) -> Mark {
+        let held = || match kind {
+            Kind::Everything => self.snapshot.before(),
+            _ => self.snapshot.mark(kind, id),
+        };
+        self.changes.get(&(kind, id)).copied().unwrap_or_else(held)
+    }
+
+    /// Whether the token may have been issued after the newest word.
+    fn is_news(&self, token: &Particulars<'_>) -> bool {
+        let ended = IssuedId::parse(token.token_id).is_some_and(|issued| issued.epoch() < self.epoch);
+        !ended && token.issued_at.saturating_add(CLOCKS_APART) >= self.as_of_ms / 1000
+    }
+}
+
+fn kind_range(kind: Kind) -> core::ops::RangeInclusive<(Kind, RevocationId)> {
+    (kind, RevocationId::from_bytes([0; 16]))..=(kind, RevocationId::from_bytes([0xff; 16]))
 }
 
 /// A replica asked at a moment when its word is `fresh` or not.
@@ -142,13 +226,14 @@ pub struct ReplicaView<'a> {
 }
 
 impl RevocationStatus for ReplicaView<'_> {
-    fn standing(&self, issuer: &str, token_id: &str) -> Standing {
-        if issuer != self.replica.snapshot.issuer() {
-            return Standing::Stale; // nothing is known of another issuer's tokens
+    fn standing(&self, token: &Particulars<'_>) -> Standing {
+        if token.issuer != self.replica.snapshot.issuer() {
+            return Standing::NotCovered; // nothing is known of another issuer's tokens
         }
-        match (self.replica.is_revoked(token_id), self.fresh) {
+        match (self.replica.is_revoked(token), self.fresh) {
             (true, _) => Standing::Revoked,
             (false, true) => Standing::Clear,
+            (false, false) if self.replica.is_news(token) => Standing::NotCovered,
             (false, false) => Standing::Stale,
         }
     }

@@ -1,24 +1,28 @@
 //! What is revoked: the names of revocations, their history, and the question asked of them.
 
-use alloc::vec::Vec;
-
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
-/// What is known of a token's revocation.
+use crate::base64url;
+
+/// What is known of a token's revocation. Every caller matches all four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
     /// Not revoked, on word that is fresh enough.
     Clear,
     /// Revoked. Old word of a revocation is as good as new.
     Revoked,
-    /// Not known to be revoked, but the newest word is older than promised.
+    /// The newest word is older than promised, and the token was issued after it: nothing at all is known of it.
+    NotCovered,
+    /// The newest word is older than promised; as of then the token was not revoked.
     Stale,
 }
 
 /// Whoever can tell whether a token was revoked.
 pub trait RevocationStatus {
-    /// The standing of the token `token_id` (`jti`) of `issuer`.
-    fn standing(&self, issuer: &str, token_id: &str) -> Standing;
+    /// The standing of a token whose signature, dates, issuer and audience are good.
+    fn standing(&self, token: &Particulars<'_>) -> Standing;
 }
 
 /// For a caller that asks the system of record itself, once the token is verified: the origin's introspection.
@@ -26,30 +30,193 @@ pub trait RevocationStatus {
 pub struct AskedElsewhere;
 
 impl RevocationStatus for AskedElsewhere {
-    fn standing(&self, _issuer: &str, _token_id: &str) -> Standing {
+    fn standing(&self, _token: &Particulars<'_>) -> Standing {
         Standing::Clear
     }
 }
 
-/// The name under which a revocation is kept: 128 bits of a hash over its kind, issuer and identifier.
+/// All of a token by which it can be revoked.
+#[derive(Debug, Clone, Copy)]
+pub struct Particulars<'a> {
+    /// `iss`.
+    pub issuer: &'a str,
+    /// `jti`.
+    pub token_id: &'a str,
+    /// `sid`: the session or grant it came from, if any.
+    pub session: Option<&'a str>,
+    /// `sub`.
+    pub subject: &'a str,
+    /// `client_id`.
+    pub client_id: &'a str,
+    /// The `kid` of the key that signed it, if the key has one.
+    pub key_id: Option<&'a str>,
+    /// `iat`, Unix seconds.
+    pub issued_at: u64,
+}
+
+/// What a revocation strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// One token, by `jti`.
+    Token,
+    /// The tokens of a session or grant so far, by `sid`.
+    Session,
+    /// The tokens of a subject so far, by `sub`.
+    Subject,
+    /// The tokens of a client so far, by `client_id`.
+    Client,
+    /// The tokens that a key signed, by `kid`.
+    Key,
+    /// Every token issued before a time.
+    Everything,
+}
+
+impl Kind {
+    /// All kinds, in the order of their bytes.
+    pub const ALL: [Self; 6] = [Self::Token, Self::Session, Self::Subject, Self::Client, Self::Key, Self::Everything];
+    /// The kinds that strike a group of tokens by an identifier they share.
+    pub const GROUPS: [Self; 4] = [Self::Session, Self::Subject, Self::Client, Self::Key];
+
+    /// The kind as one byte of a message.
+    pub fn to_byte(self) -> u8 {
+        match self {
+            Self::Token => 1,
+            Self::Session => 2,
+            Self::Subject => 3,
+            Self::Client => 4,
+            Self::Key => 5,
+            Self::Everything => 6,
+        }
+    }
+
+    /// The kind that a byte stands for.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.to_byte() == byte)
+    }
+
+    /// The kind's name, for people and programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Session => "session",
+            Self::Subject => "subject",
+            Self::Client => "client",
+            Self::Key => "key",
+            Self::Everything => "everything",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// How much of what it strikes a revocation strikes; 0 when it is lifted. Marks of one name combine by maximum.
 ///
-/// Identifiers are made by the issuer from 128 random bits, so that nobody can look for two with the same name; at a billion
-/// revocations two honest ones collide with a probability of 2⁻⁶⁹. Keyed by issuer and `jti`, never by the token's text: a
-/// second encoding of the same token has the same name.
+/// For a token anything but 0 revokes it. For a group the tokens of issuing epochs *below* the mark are revoked, which is exact
+/// where a time in seconds would be ambiguous. For everything, the tokens with `iat` below the mark are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark(pub u64);
+
+impl Mark {
+    /// No longer revoked.
+    pub const LIFTED: Self = Self(0);
+    /// A token is revoked.
+    pub const TOKEN: Self = Self(1);
+    /// Of a group, the tokens of every epoch are revoked, those still to be issued among them.
+    pub const FOR_EVER: Self = Self(u64::MAX);
+
+    /// Of a group, the tokens of this epoch and the ones before it are revoked.
+    pub fn through(epoch: u32) -> Self {
+        Self(u64::from(epoch) + 1)
+    }
+
+    /// Of everything, the tokens issued before this Unix second are revoked.
+    pub fn before(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// Whether a token with this epoch (or `iat`) is struck.
+    pub fn strikes(self, epoch_or_time: u64) -> bool {
+        epoch_or_time < self.0
+    }
+}
+
+/// A `jti` as Tollgate's origin makes it: `tg_`, then the issuing epoch and 112 random bits in base64url.
+///
+/// The epoch tells whether a snapshot covers the token: the origin closes an epoch before it builds a snapshot, and no token
+/// of a closed epoch can appear any more. It counts up from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IssuedId([u8; 18]);
+
+impl IssuedId {
+    /// Random bytes of an id.
+    pub const RANDOM_BYTES: usize = 14;
+    /// What tells it from the ids that other issuers make.
+    const PREFIX: &str = "tg_";
+
+    /// The id of these random bytes, issued in `epoch`.
+    pub fn new(epoch: u32, random: [u8; Self::RANDOM_BYTES]) -> Self {
+        let mut bytes = [0; 18];
+        let (high, low) = bytes.split_at_mut(4);
+        high.copy_from_slice(&epoch.to_be_bytes());
+        low.copy_from_slice(&random);
+        Self(bytes)
+    }
+
+    /// Reads a `jti`; nothing if the origin did not make it. There is no epoch 0: a snapshot that covers none says so by it.
+    pub fn parse(token_id: &str) -> Option<Self> {
+        let text = token_id.strip_prefix(Self::PREFIX).filter(|text| text.len() == 24)?;
+        base64url::decode_array(text.as_bytes()).map(Self).filter(|id| id.epoch() > 0)
+    }
+
+    /// The epoch in which the token was issued.
+    pub fn epoch(&self) -> u32 {
+        u32::from_be_bytes(*self.0.first_chunk().unwrap_or(&[0; 4]))
+    }
+
+    /// The name under which the token is revoked.
+    pub fn revocation_id(&self) -> RevocationId {
+        RevocationId(*self.0.last_chunk().unwrap_or(&[0; 16]))
+    }
+}
+
+impl core::fmt::Display for IssuedId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(Self::PREFIX)?;
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// The name under which a revocation is kept: 128 bits.
+///
+/// For a token of our origin they are bits of its `jti`, 112 of them random; for anything else, of a hash over kind, issuer and
+/// identifier. Nobody but the issuer chooses a `jti`, so nobody can look for two with the same name; at a billion revocations
+/// two honest ones meet with a probability of 2⁻⁵³. A name never depends on a token's text: a second encoding of the same
+/// token has the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevocationId([u8; 16]);
 
 impl RevocationId {
     /// Bytes of a name.
     pub const LEN: usize = 16;
+    /// The name of [`Kind::Everything`], of which there is one.
+    pub const EVERYTHING: Self = Self([0; 16]);
 
     /// The name of a revoked token.
     pub fn token(issuer: &str, token_id: &str) -> Self {
+        IssuedId::parse(token_id).map_or_else(|| Self::of(Kind::Token, issuer, token_id), |id| id.revocation_id())
+    }
+
+    /// The name of what `identifier` means to revocations of this kind.
+    pub fn of(kind: Kind, issuer: &str, identifier: &str) -> Self {
         let mut hash = Sha256::new();
-        hash.update(b"tollgate revocation v1 token\0");
+        hash.update(b"tollgate revocation v1\0");
+        hash.update([kind.to_byte()]);
         hash.update((issuer.len() as u64).to_be_bytes()); // so that no two pairs give one text
         hash.update(issuer);
-        hash.update(token_id);
+        hash.update(identifier);
         Self(truncate(hash))
     }
 
@@ -63,51 +230,25 @@ impl RevocationId {
         &self.0
     }
 
-    /// The two halves as numbers, each evenly spread.
+    /// The two halves as numbers; the lower one is random throughout.
     pub(crate) fn halves(self) -> (u64, u64) {
         let number = u128::from_be_bytes(self.0);
         ((number >> 64) as u64, number as u64)
     }
 }
 
-/// What a delta does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// The token may no longer pass.
-    Revoke,
-    /// It may again.
-    Reinstate,
-}
-
-impl Change {
-    /// The change as one byte of a message.
-    pub fn to_byte(self) -> u8 {
-        match self {
-            Self::Revoke => 1,
-            Self::Reinstate => 2,
-        }
-    }
-
-    /// The change that a byte stands for.
-    pub fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            1 => Some(Self::Revoke),
-            2 => Some(Self::Reinstate),
-            _ => None,
-        }
-    }
-}
-
-/// One entry of the origin's history.
+/// One entry of the origin's history: from now on this name has this mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delta {
     /// Its number; the first is 1, none is left out.
     pub sequence: u64,
+    /// What kind of thing it is about.
+    pub kind: Kind,
     /// What it is about.
     pub id: RevocationId,
-    /// What became of it.
-    pub change: Change,
-    /// Unix seconds after which the token has expired anyway and the entry may be forgotten.
+    /// What became of it: the name's mark from now on.
+    pub mark: Mark,
+    /// Unix seconds after which every token that is struck has expired anyway and the entry may be forgotten.
     pub expires_at: u64,
 }
 
@@ -132,8 +273,9 @@ impl Chain {
         hash.update(b"tollgate chain v1 next\0");
         hash.update(self.0);
         hash.update(delta.sequence.to_be_bytes());
+        hash.update([delta.kind.to_byte()]);
         hash.update(delta.id.as_bytes());
-        hash.update([delta.change.to_byte()]);
+        hash.update(delta.mark.0.to_be_bytes());
         hash.update(delta.expires_at.to_be_bytes());
         Self(hash.finalize().into())
     }
@@ -178,12 +320,4 @@ fn truncate(hash: Sha256) -> [u8; 16] {
     let mut short = [0; 16];
     short.copy_from_slice(digest.split_at(16).0);
     short
-}
-
-/// The deltas numbered from `after + 1` on, as they come out of a message.
-pub(crate) fn number(after: u64, entries: impl Iterator<Item = (RevocationId, Change, u64)>) -> Vec<Delta> {
-    (after + 1..)
-        .zip(entries)
-        .map(|(sequence, (id, change, expires_at))| Delta { sequence, id, change, expires_at })
-        .collect()
 }

@@ -5,9 +5,9 @@ use alloc::string::String;
 use crate::claims::Claims;
 use crate::header::Header;
 use crate::key::KeySet;
-use crate::policy::OnStale;
+use crate::policy::Unknown;
 use crate::refusal::Refusal;
-use crate::revocation::{RevocationStatus, Standing};
+use crate::revocation::{Particulars, RevocationStatus, Standing};
 use crate::token::Unverified;
 
 /// Seconds of leeway at most: what clocks that are kept by NTP may be apart, generously.
@@ -26,8 +26,10 @@ pub struct Expected<'a> {
     pub leeway: u64,
     /// Whether `typ` may be plain `JWT` or missing (RFC 9068 asks for `at+jwt`).
     pub plain_jwt: bool,
-    /// What becomes of a token whose revocation cannot be told now.
-    pub on_stale: OnStale,
+    /// What becomes of a token that was not revoked as of the newest word, which is older than promised.
+    pub on_stale: Unknown,
+    /// What becomes of a token that was issued after the newest word, which is older than promised.
+    pub on_not_covered: Unknown,
 }
 
 /// Judges `token` at the Unix time `now`, in seconds.
@@ -47,7 +49,7 @@ pub fn verify(
 ) -> Result<Verified, Refusal> {
     let unverified = Unverified::split(token)?;
     let header = Header::read(&unverified.header, expected.plain_jwt)?;
-    let key = keys.select(&header)?;
+    let key = keys.select(header.key_id.as_deref(), header.algorithm)?;
     key.check(unverified.signing_input, &unverified.signature)?;
     let claims = Claims::read(&unverified.payload)?;
     check_dates(&claims, expected.leeway.min(MAX_LEEWAY), now)?;
@@ -57,15 +59,30 @@ pub fn verify(
     if !claims.audience.iter().any(|audience| audience == expected.audience) {
         return Err(Refusal::WrongAudience);
     }
-    match (revocations.standing(&claims.issuer, &claims.token_id), expected.on_stale) {
-        (Standing::Clear, _) | (Standing::Stale, OnStale::Allow) => {}
-        (Standing::Revoked, _) => return Err(Refusal::Revoked),
-        (Standing::Stale, OnStale::Deny) => return Err(Refusal::Stale),
+    match revocations.standing(&particulars(&claims, key.id())) {
+        Standing::Clear => {}
+        Standing::Revoked => return Err(Refusal::Revoked),
+        Standing::NotCovered if expected.on_not_covered == Unknown::Allow => {}
+        Standing::Stale if expected.on_stale == Unknown::Allow => {}
+        Standing::NotCovered => return Err(Refusal::NotCovered),
+        Standing::Stale => return Err(Refusal::Stale),
     }
     if !covers(&claims.scope, expected.scope) {
         return Err(Refusal::InsufficientScope { required: expected.scope.join(" ") });
     }
     Ok(Verified(claims))
+}
+
+fn particulars<'a>(claims: &'a Claims, key_id: Option<&'a str>) -> Particulars<'a> {
+    Particulars {
+        issuer: &claims.issuer,
+        token_id: &claims.token_id,
+        session: claims.session.as_deref(),
+        subject: &claims.subject,
+        client_id: &claims.client_id,
+        key_id,
+        issued_at: claims.issued_at,
+    }
 }
 
 fn check_dates(claims: &Claims, leeway: u64, now: u64) -> Result<(), Refusal> {
@@ -107,6 +124,11 @@ impl Verified {
     /// `jti`: the token's name at its issuer.
     pub fn token_id(&self) -> &str {
         &self.0.token_id
+    }
+
+    /// `sid`: the session or grant that the token came from, if it says so.
+    pub fn session(&self) -> Option<&str> {
+        self.0.session.as_deref()
     }
 
     /// `aud`: the resources the token is for.

@@ -98,13 +98,17 @@ impl<'a> Body<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
+    pub(crate) fn u32(&mut self) -> Result<u32, WireError> {
+        self.array().map(u32::from_be_bytes)
+    }
+
     pub(crate) fn u64(&mut self) -> Result<u64, WireError> {
         self.array().map(u64::from_be_bytes)
     }
 
     /// A u32 count of things of `size` bytes each, as the number of bytes they take.
     pub(crate) fn extent(&mut self, size: usize) -> Result<usize, WireError> {
-        let count = u32::from_be_bytes(self.array()?) as usize;
+        let count = self.u32()? as usize;
         count.checked_mul(size).filter(|&bytes| bytes <= self.rest.len()).ok_or(WireError::Truncated)
     }
 

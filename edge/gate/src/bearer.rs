@@ -84,7 +84,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
         Refusal::InsufficientScope { required } => {
             refuse(403, "insufficient_scope", &refusal.to_string(), Some(required))
         }
-        Refusal::Stale => unavailable(&refusal.to_string()),
+        Refusal::NotCovered | Refusal::Stale => unavailable(&refusal.to_string()),
         _ => refuse(401, "invalid_token", &refusal.to_string(), None),
     }
 }

@@ -1,7 +1,7 @@
 //! The gate itself: what it knows, how fresh that is, and the decision over a request.
 
 use serde_json::json;
-use tollgate_core::{Expected, OnStale, Refusal, ReplicaView, Route, Verified, verify};
+use tollgate_core::{Expected, Refusal, ReplicaView, Unknown, Verified, verify};
 
 use crate::bearer::{self, Presented};
 use crate::knowledge::Knowledge;
@@ -73,7 +73,7 @@ impl Gate {
     /// # Errors
     /// The first check that fails; [`Refusal::Stale`] also where there is no snapshot yet.
     pub fn verify(&self, token: &[u8], scope: &[String], now: u64) -> Result<Verified, Refusal> {
-        self.verify_at(token, scope, OnStale::Deny, now.saturating_mul(1000))
+        self.verify_at(token, scope, [Unknown::Deny; 2], now.saturating_mul(1000))
     }
 
     /// `/_tollgate/validate`, for a proxy that asks first; the verified identity goes back in headers, all of them always, so
@@ -142,29 +142,35 @@ impl Gate {
             Presented::Nothing if route.is_public() => return Ok(Vec::new()),
             Presented::Nothing => return Err(bearer::challenge()),
         };
-        match self.verify_route(token, route, now_ms) {
+        let when_unknown = [route.on_stale(), route.on_not_covered()];
+        match self.verify_at(token, route.scope(), when_unknown, now_ms) {
             Ok(verified) => Ok(identity(&verified)),
             Err(_) if route.is_public() => Ok(Vec::new()),
             Err(refusal) => Err(bearer::refused(&refusal)),
         }
     }
 
-    fn verify_route(&self, token: &[u8], route: &Route, now_ms: u64) -> Result<Verified, Refusal> {
-        self.verify_at(token, route.scope(), route.on_stale(), now_ms)
-    }
-
-    fn verify_at(&self, token: &[u8], scope: &[String], on_stale: OnStale, now_ms: u64) -> Result<Verified, Refusal> {
+    /// `when_unknown`: what becomes of a token that is stale, and of one that is not covered.
+    fn verify_at(
+        &self,
+        token: &[u8],
+        scope: &[String],
+        when_unknown: [Unknown; 2],
+        now_ms: u64,
+    ) -> Result<Verified, Refusal> {
         let replica = self.knowledge.replica().ok_or(Refusal::Stale)?;
         // A snapshot from a cold-start store may lack revocations that this very edge once knew: until fresh word has come
         // for the first time, no route lets pass what it cannot tell.
         let was_complete = self.knowledge.age_ms(now_ms).is_some();
+        let [on_stale, on_not_covered] = if was_complete { when_unknown } else { [Unknown::Deny; 2] };
         let expected = Expected {
             issuer: &self.settings.issuer,
             audience: self.settings.audience.as_deref().unwrap_or(replica.snapshot().config().audience()),
             scope,
             leeway: self.settings.leeway,
             plain_jwt: self.settings.plain_jwt,
-            on_stale: if was_complete { on_stale } else { OnStale::Deny },
+            on_stale,
+            on_not_covered,
         };
         let view = ReplicaView { replica, fresh: self.refresh(now_ms) != Refresh::Required };
         verify(token, self.knowledge.keys(), &expected, &view, now_ms / 1000)
@@ -184,7 +190,7 @@ impl Gate {
             "issuer": self.settings.issuer,
             "sequence": replica.map(tollgate_core::Replica::sequence),
             "snapshot_sequence": replica.map(|replica| replica.snapshot().sequence()),
-            "revoked": replica.map(|replica| replica.snapshot().revoked_count()),
+            "snapshot_epoch": replica.map(|replica| replica.snapshot().epoch()),
             "keys": self.knowledge.keys().len(),
             "age_ms": self.knowledge.age_ms(now_ms),
             "hard_ms": self.settings.hard_ms,

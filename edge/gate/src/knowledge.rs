@@ -2,19 +2,10 @@
 
 use std::fmt;
 
-use serde_json::json;
-use tollgate_core::{
-    Deltas, KeySet, MAX_DELTAS_BYTES, MAX_SNAPSHOT_BYTES, MessageKind, Replica, ReplicaError, Snapshot, WireError,
-};
+use tollgate_core::{Deltas, KeySet, MessageKind, Replica, ReplicaError, Snapshot, WireError};
 
-use crate::gate::Gate;
-use crate::message::Response;
 use crate::settings::Settings;
 
-/// The most bytes of an answer to a fetch that an adapter needs to take.
-pub const MAX_FETCH_BYTES: usize = MAX_SNAPSHOT_BYTES;
-/// The most bytes of a push that an adapter needs to take.
-pub const MAX_PUSH_BYTES: usize = MAX_DELTAS_BYTES;
 /// How far the origin's clock may be from the edge's, milliseconds. It bounds for how long an old answer can be passed off as
 /// a new one by whoever stands between (TLS keeps strangers from standing there).
 const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
@@ -25,14 +16,16 @@ pub(crate) struct Knowledge {
     pins: Vec<[u8; 32]>,
     issuer: String,
     secret_keys: KeySet,
-    replica: Option<Replica>,
+    pub(crate) replica: Option<Replica>,
     /// The snapshot's keys and the edge's own HS256 keys together.
     keys: KeySet,
     /// The moment, by the edge's clock, at which everything that the origin had acknowledged is in the replica.
     complete_at_ms: Option<u64>,
     /// The origin no longer has the deltas that this replica needs.
-    too_far_behind: bool,
-    last_error: Option<(String, u64)>,
+    pub(crate) too_far_behind: bool,
+    /// The last answer was a snapshot, taken or not: deltas are asked for next, for only they bring freshness.
+    pub(crate) snapshot_tried: bool,
+    pub(crate) last_error: Option<(String, u64)>,
 }
 
 impl Knowledge {
@@ -45,6 +38,7 @@ impl Knowledge {
             keys: settings.secret_keys.clone(),
             complete_at_ms: None,
             too_far_behind: false,
+            snapshot_tried: false,
             last_error: None,
         }
     }
@@ -66,11 +60,16 @@ impl Knowledge {
         self.last_error.as_ref().map(|(why, at_ms)| (why.as_str(), *at_ms))
     }
 
-    fn wants_snapshot(&self) -> bool {
+    /// Whether the next question is for the snapshot.
+    pub(crate) fn asks_for_snapshot(&self) -> bool {
+        self.replica.is_none() || (self.wants_snapshot() && !self.snapshot_tried)
+    }
+
+    pub(crate) fn wants_snapshot(&self) -> bool {
         self.too_far_behind || self.replica.as_ref().is_none_or(Replica::wants_snapshot)
     }
 
-    fn take(&mut self, message: &[u8], asked_at_ms: u64) -> Result<(), FetchError> {
+    pub(crate) fn take(&mut self, message: &[u8], asked_at_ms: u64) -> Result<(), FetchError> {
         match MessageKind::of(message) {
             Some(MessageKind::Snapshot) => self.take_snapshot(message),
             Some(MessageKind::Deltas) => self.take_deltas(message, Some(asked_at_ms)),
@@ -78,7 +77,7 @@ impl Knowledge {
         }
     }
 
-    fn take_snapshot(&mut self, message: &[u8]) -> Result<(), FetchError> {
+    pub(crate) fn take_snapshot(&mut self, message: &[u8]) -> Result<(), FetchError> {
         let snapshot = Snapshot::decode(message.to_vec(), &self.pins).map_err(FetchError::Wire)?;
         let mut keys = snapshot.config().keys().clone();
         keys.extend(&self.secret_keys).map_err(|error| FetchError::Keys(error.to_string()))?;
@@ -93,7 +92,7 @@ impl Knowledge {
 
     /// Takes in deltas. Ones that were asked for also tell that the replica was complete when they were asked for: whatever
     /// the origin acknowledged before is in the answer. A push tells no such thing: it may have been on its way for long.
-    fn take_deltas(&mut self, message: &[u8], asked_at_ms: Option<u64>) -> Result<(), FetchError> {
+    pub(crate) fn take_deltas(&mut self, message: &[u8], asked_at_ms: Option<u64>) -> Result<(), FetchError> {
         let deltas = Deltas::decode(message, &self.pins).map_err(FetchError::Wire)?;
         let replica = self.replica.as_mut().ok_or(FetchError::NoSnapshot)?;
         if let Some(asked_at_ms) = asked_at_ms
@@ -101,89 +100,11 @@ impl Knowledge {
         {
             return Err(FetchError::ClockDifference { as_of_ms: deltas.as_of_ms(), asked_at_ms });
         }
-        replica.apply(&deltas).map_err(FetchError::Replica)?;
-        if let Some(asked_at_ms) = asked_at_ms
-            && replica.is_caught_up()
-        {
-            self.complete_at_ms = Some(asked_at_ms);
+        let complete = replica.apply(&deltas).map_err(FetchError::Replica)?;
+        if complete && asked_at_ms.is_some() {
+            self.complete_at_ms = asked_at_ms;
         }
         Ok(())
-    }
-}
-
-impl Gate {
-    /// Path and query to GET at the origin next: the snapshot, or the deltas since. `wait_ms` asks the origin to hold its answer
-    /// until there is a change; 0 asks for an answer at once.
-    pub fn next_fetch(&self, wait_ms: u64) -> String {
-        match &self.knowledge.replica {
-            Some(replica) if !self.knowledge.wants_snapshot() => {
-                let (seconds, millis) = (wait_ms / 1000, wait_ms % 1000);
-                format!("/edge/v1/deltas?after={}&wait={seconds}.{millis:03}", replica.sequence())
-            }
-            _ => "/edge/v1/snapshot".to_owned(),
-        }
-    }
-
-    /// Takes the origin's answer to [`next_fetch`](Self::next_fetch), asked at `asked_at_ms` by the edge's clock. True: fetch
-    /// again at once, for there is more to come.
-    ///
-    /// # Errors
-    /// Why the answer was refused. What the gate held before stays in force, and health tells of it.
-    pub fn accept(&mut self, status: u16, body: &[u8], asked_at_ms: u64) -> Result<bool, FetchError> {
-        let knowledge = &mut self.knowledge;
-        let result = match status {
-            200 => knowledge.take(body, asked_at_ms),
-            409 => Err(FetchError::OriginBehind),
-            410 if !knowledge.too_far_behind => {
-                knowledge.too_far_behind = true;
-                return Ok(true);
-            }
-            status => Err(FetchError::Status(status)),
-        };
-        if let Err(error) = result {
-            knowledge.last_error = Some((error.to_string(), asked_at_ms));
-            return Err(error);
-        }
-        knowledge.last_error = None;
-        let behind = knowledge.replica.as_ref().is_some_and(|replica| !replica.is_caught_up());
-        // A snapshot brings no freshness, so it is followed by a question for deltas.
-        Ok(behind || knowledge.wants_snapshot() || MessageKind::of(body) == Some(MessageKind::Snapshot))
-    }
-
-    /// Tells that a fetch brought no answer at all, for health.
-    pub fn fetch_failed(&mut self, why: &str, now_ms: u64) {
-        self.knowledge.last_error = Some((format!("the origin cannot be reached: {why}"), now_ms));
-    }
-
-    /// Takes what the origin pushed. The answer tells the sequence that the edge holds now: 200 when the message joined on,
-    /// 409 when deltas between are missing, 400 when it is refused.
-    pub fn push(&mut self, body: &[u8], now_ms: u64) -> Response {
-        let result = self.knowledge.take_deltas(body, None);
-        let held = json!({ "sequence": self.knowledge.replica.as_ref().map(Replica::sequence) });
-        match result {
-            Ok(()) => Response::json(200, &held),
-            Err(FetchError::Replica(ReplicaError::Gap { .. }) | FetchError::NoSnapshot) => Response::json(409, &held),
-            Err(error) => {
-                // Anybody can post what is not the origin's; only the origin's own words are worth a place in health.
-                if !matches!(error, FetchError::Wire(_)) {
-                    self.knowledge.last_error = Some((format!("a push was refused: {error}"), now_ms));
-                }
-                Response::error(400, "invalid_message", &error.to_string())
-            }
-        }
-    }
-
-    /// The snapshot's bytes, for a store that outlives the instance.
-    pub fn snapshot(&self) -> Option<&[u8]> {
-        self.knowledge.replica.as_ref().map(|replica| replica.snapshot().as_bytes())
-    }
-
-    /// Begins with a snapshot from such a store: it brings knowledge, never freshness.
-    ///
-    /// # Errors
-    /// Why the snapshot was refused; nothing changes then.
-    pub fn warm(&mut self, snapshot: &[u8]) -> Result<(), FetchError> {
-        self.knowledge.take_snapshot(snapshot)
     }
 }
 

@@ -8,6 +8,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic"))]
 
 mod bearer;
+mod feeding;
 mod gate;
 mod knowledge;
 mod message;
@@ -16,7 +17,8 @@ mod settings;
 #[cfg(feature = "cli")]
 pub mod verify_cli;
 
+pub use feeding::{MAX_FETCH_BYTES, MAX_PUSH_BYTES};
 pub use gate::{Gate, Refresh};
-pub use knowledge::{FetchError, MAX_FETCH_BYTES, MAX_PUSH_BYTES};
+pub use knowledge::FetchError;
 pub use message::{Decision, Header, Request, Response, is_reserved_header};
 pub use settings::{SETTINGS, SettingError, Settings};

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tollgate_core::{
-    Chain, Change, ConfigDigest, Delta, DeltaParts, RevocationId, SnapshotParts, SnapshotSigner, build_deltas,
+    Chain, ConfigDigest, Delta, DeltaParts, Kind, Mark, RevocationId, SnapshotParts, SnapshotSigner, build_deltas,
     build_snapshot,
 };
 use tollgate_gate::{Decision, FetchError, Gate, Refresh, Request, Settings};
@@ -50,7 +50,7 @@ impl Origin {
 
     fn delta(sequence: u64) -> Delta {
         let id = RevocationId::token(ISSUER, &format!("token-{sequence}"));
-        Delta { sequence, id, change: Change::Revoke, expires_at: NOW / 1000 + 3600 }
+        Delta { sequence, kind: Kind::Token, id, mark: Mark::TOKEN, expires_at: NOW / 1000 + 3600 }
     }
 
     fn chain(sequence: u64) -> Chain {
@@ -60,14 +60,8 @@ impl Origin {
     fn snapshot(&self) -> Vec<u8> {
         let revoked: Vec<RevocationId> = (1..=self.revoked).map(|n| Self::delta(n).id).collect();
         let (sequence, chain) = (self.revoked, Self::chain(self.revoked));
-        let parts = SnapshotParts {
-            issuer: ISSUER,
-            sequence,
-            as_of_ms: self.as_of_ms,
-            chain,
-            config: &self.config,
-            revoked: &revoked,
-        };
+        let parts = SnapshotParts::new(ISSUER, sequence, self.as_of_ms, chain, &self.config);
+        let parts = SnapshotParts { others: &revoked, ..parts };
         build_snapshot(&parts, &signer()).expect("a good snapshot")
     }
 
@@ -80,6 +74,7 @@ impl Origin {
             as_of_ms: self.as_of_ms,
             chain: Self::chain(after),
             config: ConfigDigest::of(&self.config),
+            epoch: 1,
             deltas: &deltas,
         };
         build_deltas(&parts, &signer()).expect("good deltas")
@@ -98,7 +93,7 @@ fn hs256(token_id: &str) -> String {
     use hmac::{Hmac, KeyInit as _, Mac as _};
     let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": "shared" }).to_string();
     let claims = json!({ "iss": ISSUER, "sub": "s", "aud": "https://api.example", "client_id": "c", "jti": token_id,
-        "iat": NOW / 1000 - 5, "exp": NOW / 1000 + 3600 });
+        "iat": NOW / 1000 - 60, "exp": NOW / 1000 + 3600 });
     let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims.to_string()));
     let mac = Hmac::<sha2::Sha256>::new_from_slice(&SECRET).expect("any length").chain_update(&input);
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
@@ -191,6 +186,7 @@ fn being_far_behind_is_not_being_fresh() {
             as_of_ms: NOW,
             chain: Origin::chain(0),
             config: ConfigDigest::of(&origin.config),
+            epoch: 1,
             deltas: &deltas,
         };
         build_deltas(&parts, &signer()).unwrap()
@@ -210,14 +206,7 @@ fn a_refused_answer_leaves_the_last_good_one_in_force() {
     tampered[40] ^= 1;
     let truncated = origin.snapshot()[..50].to_vec();
     let foreign = {
-        let parts = SnapshotParts {
-            issuer: ISSUER,
-            sequence: 9,
-            as_of_ms: NOW,
-            chain: Origin::chain(9),
-            config: &origin.config,
-            revoked: &[],
-        };
+        let parts = SnapshotParts::new(ISSUER, 9, NOW, Origin::chain(9), &origin.config);
         build_snapshot(&parts, &SnapshotSigner::from_seed(&[8; 32])).unwrap()
     };
     for (code, bad) in [
@@ -252,6 +241,7 @@ fn who_was_away_too_long_takes_the_snapshot() {
     assert_eq!(gate.accept(410, b"", NOW), Ok(true));
     assert_eq!(gate.next_fetch(0), "/edge/v1/snapshot");
     assert!(gate.accept(410, b"", NOW).is_err(), "an origin without any answer is not asked for ever");
+    assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=1&wait=0.000", "nor only for what it does not have");
     assert_eq!(gate.accept(200, &Origin::with(5).snapshot(), NOW), Ok(true));
     assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=5&wait=0.000");
 }
@@ -266,6 +256,38 @@ fn a_new_configuration_is_fetched() {
     assert_eq!(gate.accept(200, &origin.snapshot(), NOW), Ok(true));
     assert_eq!(gate.accept(200, &origin.deltas(0), NOW), Ok(false));
     assert_eq!(status(&gate, "/", "a", NOW), 403);
+}
+
+#[test]
+fn an_outdated_configuration_is_not_fresh_and_is_not_fetched_in_a_loop() {
+    let mut origin = Origin::with(0);
+    let old = origin.snapshot();
+    let mut gate = informed(&origin);
+    origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
+    for round in 0..3 {
+        assert_eq!(gate.accept(200, &origin.deltas(0), NOW + 2000), Ok(round == 0), "the new configuration is wanted");
+        assert_eq!(gate.refresh(NOW + 2000), Refresh::Required, "what is held is known to be outdated");
+        if round == 0 || gate.next_fetch(0).contains("snapshot") {
+            assert_eq!(gate.next_fetch(0), "/edge/v1/snapshot");
+            assert_eq!(gate.accept(200, &old, NOW + 2000), Ok(true), "a copy from before the change");
+            assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=0&wait=0.000");
+        }
+    }
+    assert_eq!(status(&gate, "/", "a", NOW + 2000), 503);
+}
+
+#[test]
+fn a_snapshot_from_before_the_newest_deltas_leaves_them_in_force() {
+    let mut origin = Origin::with(1);
+    let mut gate = informed(&origin);
+    origin.revoked = 3;
+    origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
+    assert_eq!(gate.accept(200, &origin.deltas(1), NOW), Ok(true));
+    let behind = Origin { revoked: 2, config: origin.config.clone(), as_of_ms: NOW };
+    assert_eq!(gate.accept(200, &behind.snapshot(), NOW), Ok(true));
+    assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=3&wait=0.000");
+    assert_eq!(gate.accept(200, &origin.deltas(3), NOW), Ok(false));
+    assert_eq!((status(&gate, "/", "token-3", NOW), status(&gate, "/", "a", NOW)), (401, 403));
 }
 
 #[test]

@@ -60,10 +60,10 @@ impl Bench {
             Chain::genesis(&args.issuer),
         );
         let parts =
-            SnapshotParts { issuer, sequence: 0, as_of_ms: at_ms, chain, config: config.as_bytes(), revoked: &revoked };
+            SnapshotParts { others: &revoked, ..SnapshotParts::new(issuer, 0, at_ms, chain, config.as_bytes()) };
         let snapshot = build_snapshot(&parts, &signer).map_err(|error| error.to_string())?;
         let config = ConfigDigest::of(config.as_bytes());
-        let parts = DeltaParts { issuer, after: 0, head: 0, as_of_ms: at_ms, chain, config, deltas: &[] };
+        let parts = DeltaParts { issuer, after: 0, head: 0, as_of_ms: at_ms, chain, config, epoch: 0, deltas: &[] };
         let heartbeat = build_deltas(&parts, &signer).map_err(|error| error.to_string())?;
         let settings = settings(args, signer.public_key(), &secret);
         Ok(Bench { program: program(sources)?, settings, snapshot, heartbeat, at_ms })

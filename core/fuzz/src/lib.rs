@@ -1,0 +1,5 @@
+//! The fuzz targets as a library for cargo-fuzz; the suite runs the same ones, see `tests/attacks`.
+
+pub mod plain;
+pub mod round_trip;
+pub mod targets;

@@ -1,0 +1,119 @@
+//! The messages' grammar once more, in the plainest way: a second opinion on what the crate reads, and where the counts stand
+//! that an attack would change. It trusts the message and gives nothing when that ends early.
+
+/// A configuration with nothing in it.
+pub const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[]}"#;
+const HEADER_BYTES: usize = 8;
+const SIGNATURE_BYTES: usize = 64;
+
+/// A snapshot's parts, the filter and the functions left alone.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// `issuer`.
+    pub issuer: String,
+    /// `sequence`.
+    pub sequence: u64,
+    /// `epoch`.
+    pub epoch: u32,
+    /// `before`.
+    pub before: u64,
+    /// The entries of sessions, subjects, clients and keys: id and mark.
+    pub groups: [Vec<([u8; 16], u64)>; 4],
+    /// The listed tokens.
+    pub others: Vec<[u8; 16]>,
+    /// Where the u32 counts of the sections stand in the message: configuration, the four groups, filter, others.
+    pub counts: Vec<usize>,
+    /// Where `covered` begins.
+    pub covered: usize,
+}
+
+impl Snapshot {
+    /// Reads a message.
+    pub fn read(message: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(message)?;
+        let mut read = Self { issuer: reader.text()?, sequence: reader.u64()?, ..Self::default() };
+        reader.take(8 + 32)?; // as-of and chain
+        read.counts.push(reader.at);
+        let config = reader.u32()?;
+        reader.take(config as usize)?;
+        read.epoch = reader.u32()?;
+        read.before = reader.u64()?;
+        for nth in 0..4 {
+            read.counts.push(reader.at);
+            for _ in 0..reader.u32()? {
+                read.groups[nth].push((reader.array()?, reader.u64()?));
+            }
+        }
+        read.counts.push(reader.at);
+        let blocks = reader.u32()?;
+        reader.take(blocks as usize * 64)?;
+        read.counts.push(reader.at);
+        for _ in 0..reader.u32()? {
+            read.others.push(reader.array()?);
+        }
+        read.covered = reader.at;
+        Some(read)
+    }
+}
+
+/// The parts of a message of deltas before its entries.
+#[derive(Debug)]
+pub struct Deltas {
+    /// `issuer`.
+    pub issuer: String,
+    /// `after`.
+    pub after: u64,
+    /// `chain`.
+    pub chain: [u8; 32],
+    /// `config`.
+    pub config: [u8; 16],
+    /// `epoch`.
+    pub epoch: u32,
+    /// Where the count of the entries stands in the message.
+    pub count: usize,
+}
+
+impl Deltas {
+    /// Reads a message.
+    pub fn read(message: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(message)?;
+        let (issuer, after) = (reader.text()?, reader.u64()?);
+        reader.take(8 + 8)?; // head and as-of
+        let (chain, config, epoch) = (reader.array()?, reader.array()?, reader.u32()?);
+        Some(Self { issuer, after, chain, config, epoch, count: reader.at })
+    }
+}
+
+struct Reader<'a> {
+    signed: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn new(message: &'a [u8]) -> Option<Self> {
+        Some(Self { signed: message.get(..message.len().checked_sub(SIGNATURE_BYTES)?)?, at: HEADER_BYTES })
+    }
+
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let taken = self.signed.get(self.at..self.at + count)?;
+        self.at += count;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let length = u16::from_be_bytes(self.array()?);
+        String::from_utf8(self.take(length.into())?.to_vec()).ok()
+    }
+}

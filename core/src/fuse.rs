@@ -1,0 +1,241 @@
+//! A static function from ids to a few bits each, in little more than those bits: the binary fuse construction of Graf and
+//! Lemire, *Binary Fuse Filters: Fast and Smaller Than Xor Filters* (2022).
+//!
+//! Each id has three slots; the XOR of their contents is the id's value. For an id that was built in, the value is the one it
+//! was given; for any other it is as good as random. With a fingerprint for a value this is a filter, with one bit it
+//! settles exactly which of a known set of ids are meant.
+//!
+//! ```text
+//! function = seed width ids cells
+//! seed     = %x00-FF                ; the attempt that succeeded
+//! width    = %x01-10                ; bits of a value
+//! ids      = u32                    ; ids that were built in; the number of slots follows from it
+//! cells    = *OCTET                 ; slots × width bits, lowest bit first, and 3 OCTET so that any slot can be read whole
+//! ```
+
+use crate::revocation::RevocationId;
+use crate::wire::{Body, WireError};
+
+/// Bits of a value at most.
+const MAX_WIDTH: u32 = 16;
+/// Bytes behind the last cell.
+const PADDING: usize = 3;
+
+/// The shape of a function over so many ids: three neighbouring segments hold an id's slots, so that a query touches memory
+/// that is close together, and building it succeeds with high probability at an eighth more slots than ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    segment_bits: u32,
+    segments: u64,
+}
+
+impl Shape {
+    /// The paper's rule of thumb in whole numbers, so that every machine comes to the same shape: a segment has
+    /// 3.33^-1-logarithm of the ids plus 2.25 bits, the slots are 1.125 times the ids and more for fewer than a million.
+    fn of(ids: u32) -> Self {
+        let log = log2_milli(ids.max(2)); // thousandths
+        let segment_bits = ((log * 1000 / 1736 + 2250) / 1000).clamp(2, 18) as u32;
+        let factor = (875 + 4983 * 1000 / log.max(1)).max(1125); // 0.875 + 0.25 · log₂(10⁶) / log₂(ids)
+        let slots = (u64::from(ids.max(2)) * factor).div_ceil(1000);
+        Self { segment_bits, segments: slots.div_ceil(1 << segment_bits).saturating_sub(2).max(1) }
+    }
+
+    fn slots(self) -> u64 {
+        (self.segments + 2) << self.segment_bits
+    }
+
+    /// The three slots of an id whose hash this is.
+    fn places(self, hash: u64) -> [u64; 3] {
+        let segment = ((u128::from(hash) * u128::from(self.segments)) >> 64) as u64;
+        let mask = (1 << self.segment_bits) - 1;
+        let base = segment << self.segment_bits;
+        let inner = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        [0, 1, 2].map(|nth| {
+            base + (nth << self.segment_bits) + (inner >> (64 - self.segment_bits * (nth as u32 + 1)) & mask)
+        })
+    }
+}
+
+/// log₂ in thousandths, linear between powers of two: close enough for a rule of thumb, and the same everywhere.
+fn log2_milli(number: u32) -> u64 {
+    let whole = number.ilog2();
+    let above = u64::from(number) - (1 << whole);
+    u64::from(whole) * 1000 + above * 1000 / (1 << whole)
+}
+
+/// An id's hash for one attempt, and the fingerprint that goes with it. Each depends on the whole id: ids of one issuing epoch
+/// have but 48 random bits in their higher half, and two that agreed there could not be told apart by any attempt. The
+/// finalizer of MurmurHash3 spreads what the seed changed over all bits.
+fn hashes(id: RevocationId, seed: u8) -> (u64, u64) {
+    let (high, low) = id.halves();
+    let fingerprint = mix(low ^ mix(high));
+    (mix(high ^ mix(low ^ u64::from(seed).wrapping_mul(0xd6e8_feb8_6659_fd93))), fingerprint)
+}
+
+pub(crate) fn mix(mut bits: u64) -> u64 {
+    bits = (bits ^ bits >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    bits = (bits ^ bits >> 33).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    bits ^ bits >> 33
+}
+
+/// A function as it stands in a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Function<'a> {
+    ids: u32,
+    seed: u8,
+    width: u32,
+    shape: Shape,
+    cells: &'a [u8],
+}
+
+impl<'a> Function<'a> {
+    pub(crate) fn read(body: &mut Body<'a>) -> Result<Self, WireError> {
+        let seed = body.u8()?;
+        let width = u32::from(body.u8()?);
+        if !(1..=MAX_WIDTH).contains(&width) {
+            return Err(WireError::Malformed("a function's values have an impossible width"));
+        }
+        let ids = body.u32()?;
+        let shape = Shape::of(ids);
+        let cells = body.bytes(cell_bytes(shape, width).ok_or(WireError::Truncated)?)?;
+        Ok(Self { ids, seed, width, shape, cells })
+    }
+
+    /// The number of ids that were built in.
+    pub(crate) fn ids(&self) -> usize {
+        self.ids as usize
+    }
+
+    /// The value of `id`: the one it was given, or a random one for an id that was not built in.
+    pub(crate) fn value(&self, id: RevocationId) -> u32 {
+        let (place, _) = hashes(id, self.seed);
+        self.shape.places(place).into_iter().fold(0, |value, slot| value ^ self.cell(slot))
+    }
+
+    /// Whether `id` has its fingerprint for a value: always for an id that was built in so, else once in 2^width.
+    pub(crate) fn has_fingerprint(&self, id: RevocationId) -> bool {
+        self.value(id) == fingerprint(id, self.width)
+    }
+
+    fn cell(&self, slot: u64) -> u32 {
+        let bit = slot * u64::from(self.width);
+        let start = (bit / 8) as usize;
+        let word = self.cells.get(start..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        word >> (bit % 8) & ((1 << self.width) - 1)
+    }
+}
+
+/// The fingerprint of `id`, from bits that its places do not depend on.
+pub(crate) fn fingerprint(id: RevocationId, width: u32) -> u32 {
+    (hashes(id, 0).1 >> 32) as u32 & ((1 << width) - 1)
+}
+
+fn cell_bytes(shape: Shape, width: u32) -> Option<usize> {
+    let bits = shape.slots().checked_mul(u64::from(width))?;
+    usize::try_from(bits.div_ceil(8)).ok()?.checked_add(PADDING)
+}
+
+/// Builds the function that gives each id its value. The ids must differ from each other.
+///
+/// Gives nothing when no attempt succeeds, which for differing ids has a probability below 2⁻²⁰⁰.
+#[cfg(feature = "build")]
+pub(crate) fn build(values: &[(RevocationId, u32)], width: u32) -> Option<alloc::vec::Vec<u8>> {
+    let ids = u32::try_from(values.len()).ok()?;
+    let shape = Shape::of(ids);
+    let (seed, order) = (0..=u8::MAX).find_map(|seed| Some((seed, peel(values, shape, seed)?)))?;
+
+    let mut function = alloc::vec![seed, width as u8];
+    function.extend(ids.to_be_bytes());
+    let mut contents = alloc::vec![0_u32; shape.slots() as usize];
+    // Backwards, each id's own slot is the last of its three to be filled: it makes good what the others hold.
+    for (id, slot) in order.into_iter().rev() {
+        let (id, value) = values.get(id as usize)?;
+        let others = shape.places(hashes(*id, seed).0).into_iter().fold(0, |xor, place| xor ^ contents[place as usize]);
+        contents[slot as usize] = value ^ others; // its own content is still 0
+    }
+    function.extend(pack(&contents, width, cell_bytes(shape, width)?));
+    Some(function)
+}
+
+/// The order in which the ids can be taken off one by one, each as the only one left in some slot; nothing if they cannot.
+#[cfg(feature = "build")]
+fn peel(values: &[(RevocationId, u32)], shape: Shape, seed: u8) -> Option<alloc::vec::Vec<(u32, u32)>> {
+    use alloc::vec::Vec;
+    let slots = shape.slots() as usize;
+    let (mut count, mut ids) = (alloc::vec![0_u32; slots], alloc::vec![0_u32; slots]);
+    let places = |id: u32| values.get(id as usize).map_or([0; 3], |(id, _)| shape.places(hashes(*id, seed).0));
+    for id in 0..values.len() as u32 {
+        for place in places(id) {
+            count[place as usize] += 1;
+            ids[place as usize] ^= id;
+        }
+    }
+    let mut single: Vec<u32> = (0..slots as u32).filter(|&slot| count[slot as usize] == 1).collect();
+    let mut order = Vec::with_capacity(values.len());
+    while let Some(slot) = single.pop() {
+        if count[slot as usize] != 1 {
+            continue; // its last id was taken off through another slot
+        }
+        let id = ids[slot as usize];
+        order.push((id, slot));
+        for place in places(id) {
+            count[place as usize] -= 1;
+            ids[place as usize] ^= id;
+            if count[place as usize] == 1 {
+                single.push(place as u32);
+            }
+        }
+    }
+    (order.len() == values.len()).then_some(order)
+}
+
+#[cfg(feature = "build")]
+fn pack(contents: &[u32], width: u32, bytes: usize) -> alloc::vec::Vec<u8> {
+    let mut packed = alloc::vec![0; bytes];
+    for (slot, content) in contents.iter().enumerate() {
+        let bit = slot * width as usize;
+        let spread = u64::from(*content) << (bit % 8);
+        for (byte, part) in packed[bit / 8..].iter_mut().zip(spread.to_le_bytes()).take(4) {
+            *byte |= part;
+        }
+    }
+    packed
+}
+
+#[cfg(all(test, feature = "build"))]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    fn ids(count: u32) -> Vec<RevocationId> {
+        (0..count).map(|n| RevocationId::token("https://auth.example", &alloc::format!("{n}"))).collect()
+    }
+
+    #[test]
+    fn every_id_has_the_value_it_was_given() {
+        for (count, width) in [(0, 1), (1, 1), (2, 3), (3, 16), (10, 8), (100, 1), (5_000, 7), (200_000, 1)] {
+            let values: Vec<_> = ids(count).into_iter().zip((0..).map(|n: u32| (n * 7) & ((1 << width) - 1))).collect();
+            let built = build(&values, width).expect("differing ids");
+            let mut body = Body::new(&built);
+            let function = Function::read(&mut body).expect("what was built");
+            assert_eq!(body.remaining(), 0);
+            for (id, value) in values {
+                assert_eq!(function.value(id), value, "{count} ids of {width} bits");
+            }
+        }
+    }
+
+    #[test]
+    fn a_filter_passes_few_others_in_little_more_than_its_bits() {
+        let all = ids(300_000);
+        let (built_in, others) = all.split_at(100_000);
+        let values: Vec<_> = built_in.iter().map(|id| (*id, fingerprint(*id, 8))).collect();
+        let built = build(&values, 8).expect("differing ids");
+        assert!(built.len() < 120_000, "{} bytes for 100,000 ids", built.len());
+        let function = Function::read(&mut Body::new(&built)).expect("what was built");
+        assert!(built_in.iter().all(|id| function.has_fingerprint(*id)));
+        let passed = others.iter().filter(|id| function.has_fingerprint(**id)).count();
+        assert!((600..970).contains(&passed), "{passed} of 200,000 others pass, one in 256 would be 781");
+    }
+}

@@ -1,0 +1,180 @@
+//! A short, repeatable run of every fuzz target: real messages, changed at random. No nightly compiler needed; for a long run
+//! with libFuzzer see `fuzz/Cargo.toml`.
+//!
+//! `TOLLGATE_FUZZ_RUNS` asks for more inputs of each target, `TOLLGATE_FUZZ_SEED` for others. A failure prints its input.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::mutation::{Random, mutate};
+use crate::sample::{self, history, real_deltas, real_snapshot, signer};
+use crate::targets::{self, AUDIENCE, Accepted, ISSUER, NOW};
+use crate::{plain, round_trip, setting};
+
+/// Inputs of one run kept as beginnings of further ones, because they were accepted.
+const MAX_FOUND: usize = 256;
+/// Bytes of an input at most: what grew longer is cut.
+const MAX_BYTES: usize = 16 * 1024;
+
+fn folder(target: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "fuzz", "corpus", target].iter().collect()
+}
+
+/// The seeds of a target as they are committed. What libFuzzer found (40 digits for a name) is no seed.
+fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let entries = fs::read_dir(folder(target)).expect("the seeds are there");
+    let paths = entries.map(|entry| entry.expect("a file").path());
+    let name = |path: &PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let mut seeds: Vec<_> = paths.map(|path| (name(&path), fs::read(path).expect("a seed"))).collect();
+    seeds.retain(|(name, _)| name.len() < 40);
+    seeds.sort();
+    seeds
+}
+
+fn run(name: &str, target: fn(&[u8]) -> Accepted, default_runs: u64) {
+    let (runs, seed) = (setting("TOLLGATE_FUZZ_RUNS", default_runs), setting("TOLLGATE_FUZZ_SEED", 1));
+    let seeds = corpus(name);
+    assert!(!seeds.is_empty(), "{name} has seeds");
+    let mut pool: Vec<Vec<u8>> = seeds.into_iter().map(|(_, bytes)| bytes).collect();
+    let known: BTreeSet<Vec<u8>> = pool.iter().cloned().collect();
+    for input in &known {
+        guarded(name, target, input);
+    }
+    let is_signed = ["snapshot", "deltas", "token"].contains(&name);
+    let mut random = Random::new(seed);
+    let (mut as_sent, mut signed_anew, mut found) = (0_u64, 0_u64, 0);
+    for _ in 0..runs {
+        let mut input = pool[random.index(pool.len())].clone();
+        let other = random.index(pool.len());
+        mutate(&mut input, &pool[other], &mut random);
+        input.truncate(MAX_BYTES);
+        let accepted = guarded(name, target, &input);
+        assert!(!is_signed || !accepted.as_sent || known.contains(&input), "{name} took {}", hex(&input));
+        as_sent += u64::from(accepted.as_sent);
+        signed_anew += u64::from(accepted.signed_anew);
+        if found < MAX_FOUND && (accepted.signed_anew || accepted.as_sent) && random.below(8) == 0 {
+            pool.push(input);
+            found += 1;
+        }
+    }
+    println!("{name}: {runs} inputs, {as_sent} accepted as they were, {signed_anew} when signed or built anew");
+    assert!(as_sent + signed_anew > 0, "{name} gets beyond refusals");
+}
+
+fn guarded(name: &str, target: fn(&[u8]) -> Accepted, input: &[u8]) -> Accepted {
+    catch_unwind(AssertUnwindSafe(|| target(input))).unwrap_or_else(|panic| {
+        println!("{name} broke on this input: {}", hex(input));
+        resume_unwind(panic)
+    })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn snapshots() {
+    run("snapshot", targets::snapshot, 50_000);
+}
+
+#[test]
+fn deltas() {
+    run("deltas", targets::deltas, 50_000);
+}
+
+#[test]
+fn tokens() {
+    run("token", targets::token, 200_000);
+}
+
+#[test]
+fn key_sets() {
+    run("jwks", targets::jwks, 200_000);
+}
+
+#[test]
+fn configurations() {
+    run("config", targets::config, 200_000);
+}
+
+#[test]
+fn round_trips() {
+    run("round_trip", round_trip::round_trip, 50_000);
+}
+
+/// Every seed as the crate makes it today. `TOLLGATE_FUZZ_WRITE_SEEDS=1` writes them; do so when the format changes, and say so,
+/// for then an edge of yesterday does not understand an origin of today.
+#[test]
+fn the_seeds_are_what_the_crate_makes() {
+    for (target, name, bytes) in seeds() {
+        let file = folder(target).join(name);
+        if setting("TOLLGATE_FUZZ_WRITE_SEEDS", 0) == 1 {
+            fs::create_dir_all(folder(target)).expect("a folder for the seeds");
+            fs::write(&file, &bytes).expect("a seed written");
+        }
+        assert!(
+            fs::read(&file).expect("the seed is there") == bytes,
+            "{target}/{name} is not what the crate makes now"
+        );
+    }
+}
+
+fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let parts = |sequence| {
+        let chain = sample::chain(ISSUER, &history(false), sequence);
+        tollgate_core::SnapshotParts::new(ISSUER, sequence, NOW * 1000, chain, plain::CONFIG)
+    };
+    let built = |parts| tollgate_core::build_snapshot(&parts, &signer()).expect("a good snapshot");
+    let others = [sample::token(1, false).revocation_id(), sample::token(2, false).revocation_id()];
+    let mut seeds = vec![
+        ("snapshot", "real", real_snapshot()),
+        ("snapshot", "empty", built(parts(0))),
+        ("snapshot", "others", built(tollgate_core::SnapshotParts { others: &others, ..parts(2) })),
+        ("snapshot", "groups", built(tollgate_core::SnapshotParts { groups: &sample::groups(), ..parts(3) })),
+        ("deltas", "every-kind", real_deltas()),
+        ("deltas", "one", sample::deltas(ISSUER, &history(false), 4, 5)),
+        ("deltas", "heartbeat", sample::deltas(ISSUER, &history(false), 12, 12)),
+        ("round_trip", "some", (0..40 * 17).map(|at: u32| (at * at / 7 + at) as u8).collect()),
+        ("config", "real", sample::CONFIG.to_vec()),
+        ("config", "empty", plain::CONFIG.to_vec()),
+    ];
+    seeds.extend(token_seeds());
+    seeds.extend(jwks_seeds());
+    seeds
+}
+
+fn token_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let exp = NOW + 600;
+    let claims = format!(
+        r#"{{"iss":"{ISSUER}","sub":"someone","aud":"{AUDIENCE}","client_id":"a-client","jti":"AAAAAQABAgMEBQYHCAkKCwwN","sid":"s","iat":{NOW},"nbf":{NOW},"exp":{exp},"scope":"reports:read reports:write"}}"#
+    );
+    let several = claims.replace(&format!("\"{AUDIENCE}\""), &format!("[\"https://x.example\",\"{AUDIENCE}\"]"));
+    let header = r#"{"typ":"at+jwt","alg":"HS256","kid":"h"}"#;
+    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(&claims));
+    let compact = format!("{input}.{}", URL_SAFE_NO_PAD.encode(targets::hmac(input.as_bytes())));
+    vec![
+        ("token", "compact", compact.into_bytes()),
+        ("token", "parts", format!("{header}\n{claims}").into_bytes()),
+        ("token", "several-audiences", format!("{header}\n{several}").into_bytes()),
+    ]
+}
+
+/// RFC 8037 appendix A.2, RFC 7517 appendix A.1 and an HS256 key.
+fn jwks_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let ed25519 = r#"{"kty":"OKP","crv":"Ed25519","kid":"e","alg":"EdDSA","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let p256 = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"enc","kid":"1"}"#;
+    let sig = p256.replace("enc", "sig");
+    let rsa = r#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#;
+    let secret = r#"{"kty":"oct","kid":"h","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}"#;
+    let set = |keys: &[&str]| format!(r#"{{"keys":[{}]}}"#, keys.join(",")).into_bytes();
+    vec![
+        ("jwks", "every-kind", set(&[ed25519, &sig, rsa, secret])),
+        ("jwks", "for-encryption", set(&[p256])),
+        ("jwks", "empty", set(&[])),
+    ]
+}

@@ -1,0 +1,120 @@
+//! Real messages, with something in every section.
+
+use tollgate_core::{
+    CascadeBuilder, Chain, ConfigDigest, Delta, DeltaParts, IssuedId, Kind, Mark, RevocationId, Snapshot,
+    SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+};
+
+use crate::mutation::Random;
+use crate::targets::{ISSUER, NOW, SEED};
+
+/// A configuration as an origin writes it.
+pub(crate) const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[{"alg":"EdDSA","crv":"Ed25519","kid":"e","kty":"OKP","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]},"routes":[{"methods":["GET"],"on_not_covered":"deny","on_stale":"allow","path":"/reports/*","public":false,"scope":["reports:read"]}]}"#;
+/// The newest epoch that the snapshot covers.
+pub(crate) const EPOCH: u32 = 9;
+/// The snapshot's sequence.
+pub(crate) const SEQUENCE: u64 = 6;
+/// Covered tokens of the snapshot; of these every tenth is revoked.
+pub(crate) const COVERED: u64 = 3000;
+/// Revoked tokens that are not covered.
+pub(crate) const OTHERS: u64 = 40;
+
+pub(crate) fn signer() -> SnapshotSigner {
+    SnapshotSigner::from_seed(&SEED)
+}
+
+pub(crate) fn pins() -> [[u8; 32]; 1] {
+    [signer().public_key()]
+}
+
+/// The nth token, issued in an epoch that is covered, or in one that is not.
+pub(crate) fn token(n: u64, is_covered: bool) -> IssuedId {
+    let mut random = Random::new(n);
+    let bytes = std::array::from_fn(|_| random.below(256) as u8);
+    IssuedId::new(if is_covered { 1 + n as u32 % EPOCH } else { EPOCH + 1 }, bytes)
+}
+
+pub(crate) fn is_revoked(covered: u64) -> bool {
+    covered.is_multiple_of(10)
+}
+
+/// The marks of groups in the snapshot.
+pub(crate) fn groups() -> Vec<(Kind, RevocationId, Mark)> {
+    let group = |kind, count: u32| {
+        (1..=count).map(move |n| (kind, RevocationId::of(kind, ISSUER, &format!("name-{n}")), Mark::through(n)))
+    };
+    let [sessions, subjects, clients, keys] = Kind::GROUPS;
+    group(sessions, 5).chain(group(subjects, 3)).chain(group(clients, 2)).chain(group(keys, 2)).collect()
+}
+
+/// The history behind the messages; a fork of it has other expiries from the fourth delta on.
+pub(crate) fn history(is_fork: bool) -> Vec<Delta> {
+    let marks = [Mark::TOKEN, Mark::through(3), Mark::through(4), Mark::FOR_EVER, Mark::before(NOW), Mark::LIFTED];
+    let kinds = [Kind::Token, Kind::Session, Kind::Client, Kind::Key, Kind::Everything, Kind::Session];
+    let names = [RevocationId::token(ISSUER, "a"), RevocationId::EVERYTHING];
+    (1..)
+        .zip(kinds.into_iter().zip(marks).cycle())
+        .take(12)
+        .map(|(sequence, (kind, mark))| {
+            let id = names[usize::from(kind == Kind::Everything)];
+            Delta { sequence, kind, id, mark, expires_at: NOW + sequence + u64::from(is_fork && sequence > 3) }
+        })
+        .collect()
+}
+
+/// The chain of a history at a sequence.
+pub(crate) fn chain(issuer: &str, history: &[Delta], sequence: u64) -> Chain {
+    history.iter().take(sequence as usize).fold(Chain::genesis(issuer), |chain, delta| chain.next(delta))
+}
+
+/// The snapshot of this issuer and history as of the sequence, by this signer.
+pub(crate) fn snapshot(issuer: &str, history: &[Delta], sequence: u64, by: &SnapshotSigner) -> Vec<u8> {
+    let ids = |numbers: std::ops::Range<u64>, is_covered| {
+        numbers.map(move |n| token(n, is_covered).revocation_id()).collect::<Vec<_>>()
+    };
+    let covered = ids(0..COVERED, true);
+    let revoked: Vec<_> = (0..COVERED).zip(&covered).filter(|(n, _)| is_revoked(*n)).map(|(_, id)| *id).collect();
+    let mut cascade = CascadeBuilder::new(revoked, COVERED).expect("few tokens");
+    cascade.show(covered).expect("its own filter");
+    let cascade = cascade.finish().expect("few tokens");
+    let (groups, others) = (groups(), ids(0..OTHERS, false));
+    let parts = SnapshotParts {
+        epoch: EPOCH,
+        before: Mark::before(NOW - 100_000),
+        groups: &groups,
+        others: &others,
+        covered: Some(&cascade),
+        ..SnapshotParts::new(issuer, sequence, NOW * 1000 + sequence, chain(issuer, history, sequence), CONFIG)
+    };
+    build_snapshot(&parts, by).expect("a good snapshot")
+}
+
+/// The snapshot that the tests change.
+pub(crate) fn real_snapshot() -> Vec<u8> {
+    snapshot(ISSUER, &history(false), SEQUENCE, &signer())
+}
+
+/// Deltas of this issuer and history.
+pub(crate) fn deltas(issuer: &str, history: &[Delta], after: u64, to: u64) -> Vec<u8> {
+    let parts = DeltaParts {
+        issuer,
+        after,
+        head: history.len() as u64,
+        as_of_ms: NOW * 1000,
+        chain: chain(issuer, history, after),
+        config: ConfigDigest::of(CONFIG),
+        epoch: EPOCH + 1,
+        deltas: &history[after as usize..to as usize],
+    };
+    build_deltas(&parts, &signer()).expect("good deltas")
+}
+
+/// The message of deltas that the tests change: each kind is in it.
+pub(crate) fn real_deltas() -> Vec<u8> {
+    deltas(ISSUER, &history(false), 0, SEQUENCE)
+}
+
+/// The snapshot, read.
+pub(crate) fn decoded(message: Vec<u8>) -> Snapshot {
+    Snapshot::decode(message, &pins()).expect("a good snapshot")
+}

@@ -1,0 +1,339 @@
+//! An issuer, its edges and the model of both. The issuer and the model keep plain maps by name; the edges are the crate's own
+//! replicas and know only the messages that arrive.
+
+use std::collections::BTreeMap;
+
+use tollgate_core::{
+    CascadeBuilder, Chain, ConfigDigest, Delta, DeltaParts, Deltas, IssuedId, Kind, MAX_DELTAS, Mark, Particulars,
+    Replica, RevocationId, Snapshot, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+};
+
+use crate::history::Operation;
+
+const ISSUER: &str = "https://auth.example";
+const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[]}"#;
+const BEGIN: u64 = 1_800_000_000;
+/// Seconds by which the second origin's clock is ahead.
+const SKEW: u64 = 7;
+/// The longest life of a token, and how long after it a revocation is kept: as the origin does.
+const LONGEST_LIFE: u64 = 700;
+const KEEP_AFTER_EXPIRY: u64 = 120;
+
+/// How the edges of a run behave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edges {
+    /// As they are.
+    Sound,
+    /// They pass over every delta while believing to have taken it in.
+    Deaf,
+}
+
+/// What a run tried.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) decisions: u64,
+    pub(crate) revoked: u64,
+}
+
+/// Runs a history; the error says where an edge and the model differ.
+pub(crate) fn run(history: &[Operation]) -> Result<Counts, String> {
+    run_with(history, Edges::Sound)
+}
+
+/// As [`run`], with edges of this behaviour.
+pub(crate) fn run_with(history: &[Operation], edges: Edges) -> Result<Counts, String> {
+    let mut world = World::new(edges);
+    let mut counts = Counts::default();
+    for operation in history {
+        world.step(*operation);
+        world.compare(&mut counts).map_err(|difference| format!("after {operation:?}: {difference}"))?;
+    }
+    Ok(counts)
+}
+
+struct Token {
+    id: String,
+    issued: IssuedId,
+    owner: u8,
+    issued_at: u64,
+    expires_at: u64,
+}
+
+impl Token {
+    /// What it is revoked by under each kind, as text.
+    fn name(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Token => self.id.clone(),
+            Kind::Session => format!("session-{}", self.owner),
+            Kind::Subject => format!("subject-{}", self.owner / 2),
+            Kind::Client => format!("client-{}", self.owner % 2),
+            Kind::Key => format!("key-{}", self.owner % 3),
+            Kind::Everything => String::new(),
+        }
+    }
+}
+
+/// The marks in force by kind and name: the plain truth.
+type Marks = BTreeMap<(Kind, String), (Mark, u64)>;
+
+fn is_revoked(marks: &Marks, token: &Token) -> bool {
+    Kind::ALL.into_iter().any(|kind| {
+        let mark = marks.get(&(kind, token.name(kind))).map_or(Mark::LIFTED, |(mark, _)| *mark);
+        match kind {
+            Kind::Token => mark != Mark::LIFTED,
+            Kind::Everything => mark.strikes(token.issued_at),
+            _ => mark.strikes(token.issued.epoch().into()),
+        }
+    })
+}
+
+struct Edge {
+    replica: Replica,
+    /// The snapshot that would survive a restart.
+    stored: Vec<u8>,
+    /// The sequence that a deaf edge believes to have.
+    believed: u64,
+}
+
+struct World {
+    edges_are: Edges,
+    now: u64,
+    epoch: u32,
+    issued: u32,
+    tokens: Vec<Token>,
+    /// The truth after each delta; the first is before any.
+    truth: Vec<Marks>,
+    deltas: Vec<Delta>,
+    chains: Vec<Chain>,
+    snapshots: Vec<Vec<u8>>,
+    under_way: Vec<Vec<u8>>,
+    edges: Vec<Edge>,
+    signer: SnapshotSigner,
+    pins: [[u8; 32]; 1],
+}
+
+impl World {
+    fn new(edges_are: Edges) -> Self {
+        let signer = SnapshotSigner::from_seed(&[7; 32]);
+        let pins = [signer.public_key()];
+        let mut world = Self {
+            edges_are,
+            now: BEGIN,
+            epoch: 1,
+            issued: 0,
+            tokens: Vec::new(),
+            truth: vec![Marks::new()],
+            deltas: Vec::new(),
+            chains: vec![Chain::genesis(ISSUER)],
+            snapshots: Vec::new(),
+            under_way: Vec::new(),
+            edges: Vec::new(),
+            signer,
+            pins,
+        };
+        world.publish();
+        for _ in 0..3 {
+            let stored = world.snapshots[0].clone();
+            world.edges.push(Edge { replica: world.replica(&stored), stored, believed: 0 });
+        }
+        world
+    }
+
+    fn step(&mut self, operation: Operation) {
+        match operation {
+            Operation::Issue { origin, owner, lifetime } => self.issue(origin, owner, lifetime),
+            Operation::Revoke { kind, choice } => self.revoke(kind, choice),
+            Operation::Reinstate { kind, choice } => self.reinstate(kind, choice),
+            Operation::Wait { seconds } => self.now += u64::from(seconds),
+            Operation::Publish { origin } => {
+                self.now += u64::from(origin); // whichever origin does it reads the same store, a little later
+                self.publish();
+            }
+            Operation::Ask { edge } => {
+                let message = self.answer(self.edges[usize::from(edge)].replica.sequence());
+                self.under_way.push(message);
+            }
+            Operation::Deliver { edge, choice } => {
+                if let Some(message) = choose(&self.under_way, choice).cloned() {
+                    self.deliver(edge, &message);
+                }
+            }
+            Operation::TakeSnapshot { edge, choice } => self.take_snapshot(edge, choice),
+            Operation::Follow { edge } => {
+                let message = self.answer(self.edges[usize::from(edge)].replica.sequence());
+                self.deliver(edge, &message);
+            }
+            Operation::Restart { edge } => {
+                let replica = self.replica(&self.edges[usize::from(edge)].stored);
+                let edge = &mut self.edges[usize::from(edge)];
+                edge.believed = replica.sequence();
+                edge.replica = replica;
+            }
+        }
+    }
+
+    fn issue(&mut self, origin: u8, owner: u8, lifetime: u16) {
+        self.issued += 1;
+        let mut random = [0; IssuedId::RANDOM_BYTES];
+        // Spread as real ones are, and different from each other.
+        let spread = RevocationId::token("random", &self.issued.to_string());
+        random.copy_from_slice(&spread.as_bytes()[..IssuedId::RANDOM_BYTES]);
+        let issued = IssuedId::new(self.epoch, random);
+        let issued_at = self.now + u64::from(origin) * SKEW;
+        let expires_at = issued_at + u64::from(lifetime).min(LONGEST_LIFE);
+        self.tokens.push(Token { id: issued.to_string(), issued, owner, issued_at, expires_at });
+    }
+
+    fn revoke(&mut self, kind: Kind, choice: u16) {
+        let Some(token) = choose(&self.tokens, choice) else { return };
+        let name = token.name(kind);
+        let (mark, expires_at) = match kind {
+            Kind::Token => (Mark::TOKEN, token.expires_at + KEEP_AFTER_EXPIRY),
+            Kind::Everything => (Mark::before(token.issued_at), self.now + SKEW + LONGEST_LIFE + KEEP_AFTER_EXPIRY),
+            _ => {
+                self.epoch += 1; // what is issued from now on is not struck
+                (Mark::through(self.epoch - 1), self.now + SKEW + LONGEST_LIFE + KEEP_AFTER_EXPIRY)
+            }
+        };
+        let held = self.latest().get(&(kind, name.clone())).map_or(Mark::LIFTED, |(mark, _)| *mark);
+        if mark > held {
+            self.append(kind, name, mark, expires_at);
+        }
+    }
+
+    fn reinstate(&mut self, kind: Kind, choice: u16) {
+        let held: Vec<String> = self
+            .latest()
+            .iter()
+            .filter(|((known, _), (mark, _))| *known == kind && *mark != Mark::LIFTED)
+            .map(|((_, name), _)| name.clone())
+            .collect();
+        if let Some(name) = choose(&held, choice) {
+            self.append(kind, name.clone(), Mark::LIFTED, self.now + LONGEST_LIFE + KEEP_AFTER_EXPIRY);
+        }
+    }
+
+    fn append(&mut self, kind: Kind, name: String, mark: Mark, expires_at: u64) {
+        let id = match kind {
+            Kind::Everything => RevocationId::EVERYTHING,
+            Kind::Token => RevocationId::token(ISSUER, &name),
+            _ => RevocationId::of(kind, ISSUER, &name),
+        };
+        let delta = Delta { sequence: self.deltas.len() as u64 + 1, kind, id, mark, expires_at };
+        let mut marks = self.latest().clone();
+        marks.insert((kind, name), (mark, expires_at));
+        self.chains.push(self.chains[self.deltas.len()].next(&delta));
+        self.deltas.push(delta);
+        self.truth.push(marks);
+    }
+
+    fn latest(&self) -> &Marks {
+        &self.truth[self.deltas.len()]
+    }
+
+    /// Closes the epoch, and builds a snapshot of what is not void.
+    fn publish(&mut self) {
+        let covered = self.epoch;
+        self.epoch += 1;
+        let alive = |token: &&Token| token.expires_at + KEEP_AFTER_EXPIRY >= self.now;
+        let known: Vec<&Token> = self.tokens.iter().filter(alive).collect();
+        let marks = self.latest();
+        let is_struck =
+            |token: &&Token| marks.get(&(Kind::Token, token.id.clone())).is_some_and(|(mark, _)| *mark != Mark::LIFTED);
+        let revoked: Vec<RevocationId> =
+            known.iter().copied().filter(is_struck).map(|token| token.issued.revocation_id()).collect();
+        let mut builder = CascadeBuilder::new(revoked, known.len() as u64).expect("few tokens");
+        builder.show(known.iter().map(|token| token.issued.revocation_id())).expect("its own filter");
+        let cascade = builder.finish().expect("few tokens");
+
+        let in_force = marks.iter().filter(|(_, (mark, expires_at))| *mark != Mark::LIFTED && *expires_at >= self.now);
+        let groups: Vec<(Kind, RevocationId, Mark)> = in_force
+            .filter(|((kind, _), _)| Kind::GROUPS.contains(kind))
+            .map(|((kind, name), (mark, _))| (*kind, RevocationId::of(*kind, ISSUER, name), *mark))
+            .collect();
+        let before = marks.get(&(Kind::Everything, String::new())).map_or(Mark::LIFTED, |(mark, _)| *mark);
+        let sequence = self.deltas.len() as u64;
+        let parts = SnapshotParts::new(ISSUER, sequence, self.now * 1000, self.chains[self.deltas.len()], CONFIG);
+        let parts = SnapshotParts { epoch: covered, before, groups: &groups, covered: Some(&cascade), ..parts };
+        self.snapshots.push(build_snapshot(&parts, &self.signer).expect("a good snapshot"));
+    }
+
+    fn answer(&self, after: u64) -> Vec<u8> {
+        let deltas: Vec<Delta> = self.deltas.iter().skip(after as usize).take(MAX_DELTAS).copied().collect();
+        let parts = DeltaParts {
+            issuer: ISSUER,
+            after,
+            head: self.deltas.len() as u64,
+            as_of_ms: self.now * 1000,
+            chain: self.chains[after as usize],
+            config: ConfigDigest::of(CONFIG),
+            epoch: self.epoch,
+            deltas: &deltas,
+        };
+        build_deltas(&parts, &self.signer).expect("good deltas")
+    }
+
+    fn deliver(&mut self, edge: u8, message: &[u8]) {
+        let deltas = Deltas::decode(message, &self.pins).expect("a good message");
+        let edge = &mut self.edges[usize::from(edge)];
+        if self.edges_are == Edges::Deaf {
+            edge.believed = edge.believed.max(deltas.head());
+            return;
+        }
+        // It may not join on, and then changes nothing.
+        let _ = edge.replica.apply(&deltas);
+        edge.believed = edge.replica.sequence();
+    }
+
+    fn take_snapshot(&mut self, edge: u8, choice: u16) {
+        let Some(snapshot) = choose(&self.snapshots, choice) else { return };
+        let decoded = Snapshot::decode(snapshot.clone(), &self.pins).expect("a good snapshot");
+        let edge = &mut self.edges[usize::from(edge)];
+        // An older one is refused.
+        if edge.replica.install(decoded).is_ok() {
+            edge.stored = snapshot.clone();
+            edge.believed = edge.replica.sequence();
+        }
+    }
+
+    fn replica(&self, snapshot: &[u8]) -> Replica {
+        let snapshot = Snapshot::decode(snapshot.to_vec(), &self.pins).expect("a good snapshot");
+        Replica::new(snapshot, ISSUER).expect("our issuer")
+    }
+
+    /// Asks every edge about every live token.
+    fn compare(&self, counts: &mut Counts) -> Result<(), String> {
+        for (index, edge) in self.edges.iter().enumerate() {
+            let truth = &self.truth[edge.believed as usize];
+            for token in self.tokens.iter().filter(|token| token.expires_at > self.now) {
+                let names = [Kind::Session, Kind::Subject, Kind::Client, Kind::Key].map(|kind| token.name(kind));
+                let answer = edge.replica.is_revoked(&Particulars {
+                    issuer: ISSUER,
+                    token_id: &token.id,
+                    session: Some(&names[0]),
+                    subject: &names[1],
+                    client_id: &names[2],
+                    key_id: Some(&names[3]),
+                    issued_at: token.issued_at,
+                });
+                counts.decisions += 1;
+                counts.revoked += u64::from(answer);
+                let expected = is_revoked(truth, token);
+                if answer != expected {
+                    let sequence = edge.believed;
+                    return Err(format!(
+                        "edge {index} at sequence {sequence} says {answer}, the model {expected}, of {} of epoch {}, issued by {}",
+                        token.id,
+                        token.issued.epoch(),
+                        token.owner
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn choose<T>(from: &[T], choice: u16) -> Option<&T> {
+    from.get(usize::from(choice).checked_rem(from.len())?)
+}
