@@ -26,6 +26,11 @@ pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     Ok(bytes)
 }
 
+/// The account that runs the process, if the environment tells.
+pub(crate) fn user() -> Option<String> {
+    std::env::var("USER").ok()
+}
+
 /// A number in `0.0..1.0` for spreading retries; never for secrets, so a failing source simply means no spread.
 pub(crate) fn jitter() -> f64 {
     let bytes = random::<4>().unwrap_or([0x80; 4]);

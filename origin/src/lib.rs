@@ -1,7 +1,7 @@
 //! The Tollgate origin: issues OAuth 2.0 access tokens, remembers which are revoked, and tells the edges.
 //!
 //! From the outside in: [`cli`] and [`http`] take requests, [`domain`] decides, [`store`] remembers, [`feed`] tells the
-//! edges, [`keys`] signs. [`settings`] says how, [`ambient`] is the clock and the random source, and [`Server`] is all of it
+//! edges, [`status_list`] and [`ssf`] tell verifiers and receivers of others, [`keys`] signs. [`settings`] says how, [`ambient`] is the clock and the random source, and [`Server`] is all of it
 //! running.
 //!
 //! What never happens: a handler talks SQL; the domain names axum or sqlx; a token or a revocation is acknowledged before
@@ -17,6 +17,8 @@ pub mod http;
 pub mod keys;
 mod server;
 pub mod settings;
+pub mod ssf;
+pub mod status_list;
 pub mod store;
 
 pub use server::{Server, default_audience, open_keys};

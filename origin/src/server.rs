@@ -9,15 +9,18 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tollgate_core::KeySet;
 
 use crate::ambient;
 use crate::domain::Audience;
 use crate::feed::courier::Courier;
-use crate::feed::{self, Publisher};
+use crate::feed::{self, Contacts, Publisher};
 use crate::http::{self, App};
 use crate::keys::KeyRing;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::ssf::{self, Transmitter};
+use crate::status_list::StatusLists;
+use crate::store::{Store, Writer};
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -54,15 +57,32 @@ impl Server {
         tasks.spawn(watching);
         let publisher =
             Arc::new(Publisher::new(store.clone(), Arc::clone(&keys), issuer.clone(), default_audience.clone()));
+        tasks.spawn(Arc::clone(&publisher).run(wake.clone(), stop.clone()));
+        let (writer, writing) = Writer::new(store.clone());
+        tasks.spawn(writing);
+        let contacts = Arc::new(Contacts::default());
+        tasks.spawn({
+            let (contacts, store, stop) = (Arc::clone(&contacts), store.clone(), stop.clone());
+            async move { contacts.run(store, stop).await }
+        });
         install_tls();
         let courier = Courier::new(store.clone(), Arc::clone(&publisher))?;
         tasks.spawn(courier.run(wake.clone(), stop.clone()));
         tasks.spawn(sweep(store.clone(), stop.clone()));
+        let transmitter = Arc::new(Transmitter::new(Arc::clone(&keys), issuer.clone()));
+        let events = ssf::Courier::new(store.clone(), Arc::clone(&transmitter))?;
+        tasks.spawn(events.run(wake.clone(), stop.clone()));
 
         let app = Arc::new(App {
             store: store.clone(),
-            keys,
+            writer,
+            contacts,
+            admin_keys: admin_keys(&keys)?,
             publisher,
+            status_lists: StatusLists::new(store.clone(), Arc::clone(&keys), issuer.clone()),
+            status_claim: settings.status_list,
+            transmitter,
+            keys,
             issuer: issuer.clone(),
             default_audience,
             token_lifetime: settings.token_lifetime,
@@ -126,6 +146,13 @@ pub async fn open_keys(store: &Store, settings: &Settings) -> anyhow::Result<Key
     Ok(KeyRing::open(&master, &stored)?)
 }
 
+/// The keys of tokens for the admin API: the public ones. An audience's HS256 key is in the hands of that audience's edges, and
+/// they may be guarding the issuer itself: none of them may make a token for this.
+fn admin_keys(keys: &KeyRing) -> anyhow::Result<KeySet> {
+    let jwks = serde_json::json!({ "keys": keys.public_jwks() }).to_string();
+    KeySet::from_jwks(jwks.as_bytes()).map_err(|error| anyhow::anyhow!("the signing keys cannot be used: {error}"))
+}
+
 /// The audience of tokens of clients that have none of their own: the setting, else the issuer.
 ///
 /// # Errors
@@ -156,6 +183,10 @@ async fn sweep(store: Store, stop: CancellationToken) {
         match store.sweep(ambient::now()).await {
             Ok(swept) => tracing::debug!(?swept, "forgot what expired"),
             Err(error) => tracing::error!(%error, "expired records could not be deleted"),
+        }
+        match store.sweep_signals(ambient::now()).await {
+            Ok(swept) => tracing::debug!(swept, "forgot security events that all have"),
+            Err(error) => tracing::error!(%error, "old security events could not be deleted"),
         }
     }
 }

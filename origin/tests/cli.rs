@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tollgate::domain::{AccessToken, TokenId};
+use tollgate::domain::TokenDraft;
 use tollgate::store::Store;
 
 const ISSUER: &str = "https://auth.example";
@@ -38,7 +38,7 @@ async fn every_verb_tells_what_it_did() {
     assert!(json(&["client", "disable", "reports"])["disabled_at"].is_u64());
 
     let route = json(&["route", "add", "--path", "/a/*", "--method", "GET", "--scope", "a"]);
-    let expected = json!({ "path": "/a/*", "methods": ["GET"], "scope": "a", "public": false, "on_stale": "deny" });
+    let expected = json!({ "path": "/a/*", "methods": ["GET"], "scope": "a", "public": false, "on_stale": "deny", "on_not_covered": "deny" });
     assert_eq!(route, expected);
     let removed = json(&["route", "remove", "--path", "/a/*", "--method", "GET"]);
     assert_eq!(removed, json!({ "path": "/a/*", "methods": ["GET"], "removed": true }));
@@ -52,31 +52,82 @@ async fn every_verb_tells_what_it_did() {
     assert!(json(&["key", "snapshot"])["snapshot_key"].is_string());
 
     let jti = token(&store).await;
-    assert_eq!(json(&["revoke", "token", &jti]), json!({ "jti": jti, "revoked": true, "already": false }));
-    assert_eq!(json(&["revoke", "token", &jti]), json!({ "jti": jti, "revoked": true, "already": true }));
+    for already in [false, true] {
+        let revoked = json(&["revoke", "token", &jti, "--reason", "stolen"]);
+        assert_eq!((&revoked["name"], &revoked["kind"]), (&json!(jti), &json!("token")));
+        assert_eq!((&revoked["already"], &revoked["reason"]), (&json!(already), &json!("stolen")));
+    }
     let exported = json(&["snapshot", "export", "snapshot.bin"]);
     assert_eq!((&exported["sequence"], &exported["revoked"]), (&json!(1), &json!(1)));
+    assert_eq!((&exported["epoch"], &exported["listed"], &exported["covered"]), (&json!(0), &json!(1), &json!(0)));
     assert_eq!(exported, json(&["snapshot", "inspect", "snapshot.bin"]));
-    assert_eq!(json(&["reinstate", "token", &jti]), json!({ "jti": jti, "reinstated": true }));
+    assert_eq!(json(&["reinstate", "token", &jti])["reinstated"][0]["name"], json!(jti));
     assert_eq!(run(folder.path(), &["reinstate", "token", &jti, "--json"]), (String::new(), false));
 
     // Without it, a line for people.
-    assert_eq!(run(folder.path(), &["revoke", "token", &jti]), (format!("revoked {jti}\n"), true));
+    assert_eq!(run(folder.path(), &["revoke", "token", &jti]), (format!("revoked token {jti}\n"), true));
     assert_eq!(run(folder.path(), &["client", "disable", "reports"]), ("disabled reports\n".to_owned(), true));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_is_revoked_listed_and_reinstated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
+    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
+    let json = |arguments: &[&str]| -> Value {
+        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
+        assert!(succeeded, "{arguments:?}");
+        serde_json::from_str(&printed).expect("JSON")
+    };
+    json(&["client", "create", "--name", "Reports", "--id", "reports"]);
+    let jti = token(&store).await;
+    json(&["revoke", "token", &jti, "--reason", "stolen"]);
+    json(&["reinstate", "token", &jti]);
+
+    for (kind, name) in [("session", "s"), ("subject", "s"), ("client", "reports"), ("key", "k"), ("before", "now")] {
+        let revoked = json(&["revoke", kind, name]);
+        assert_eq!((&revoked["already"], &revoked["in_force"]), (&json!(false), &json!(true)), "{kind}");
+    }
+    assert!(!run(folder.path(), &["revoke", "client", "nobody"]).1, "a slip is told");
+    assert!(!run(folder.path(), &["revoke", "before", "99999999999"]).1, "the future is not revoked");
+    let listed = json(&["revocation", "list"]);
+    let kinds: Vec<&str> = listed.as_array().expect("a list").iter().filter_map(|one| one["kind"].as_str()).collect();
+    assert_eq!(kinds, ["everything", "key", "client", "subject", "session"]);
+    assert_eq!(json(&["revocation", "list", "--all", "--kind", "token"])[0]["in_force"], json!(false));
+    let before = listed[0]["before"].to_string();
+    assert_eq!(json(&["reinstate", "before", &before])["reinstated"][0]["before"], listed[0]["before"]);
+    for (kind, name) in [("session", "s"), ("subject", "s"), ("client", "reports"), ("key", "k")] {
+        assert_eq!(json(&["reinstate", kind, name])["reinstated"][0]["name"], json!(name), "{kind}");
+    }
+    assert_eq!(json(&["revocation", "list"]), json!([]));
+    let (log, _) = run(folder.path(), &["audit", "export", "--json"]);
+    let log: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    assert_eq!(log.len(), 12);
+    assert_eq!((&log[0]["action"], &log[0]["reason"]), (&json!("revoke"), &json!("stolen")));
+    let later = (log[11]["at"].as_u64().expect("a time") + 1).to_string();
+    assert_eq!(run(folder.path(), &["audit", "export", "--since", &later]), (String::new(), true));
+
+    let admin = ["client", "create", "--name", "Admin", "--scope", "tollgate:admin", "--audience", ISSUER];
+    assert!(!run(folder.path(), &admin).1, "not by accident");
+    assert_eq!(json(&[admin.as_slice(), &["--admin"]].concat())["scope"], "tollgate:admin");
     store.close().await;
 }
 
 /// Puts a token on record.
 async fn token(store: &Store) -> String {
-    let token = AccessToken {
-        id: TokenId::from_random(&[1; 16]),
+    let now = tollgate::ambient::now();
+    let draft = TokenDraft {
+        random: [1; 14],
         client: "reports".parse().expect("a client id"),
         subject: "reports".to_owned(),
+        session: None,
+        key_id: "a-key".to_owned(),
         scope: Default::default(),
         audience: ISSUER.parse().expect("an audience"),
-        issued_at: tollgate::ambient::now(),
-        expires_at: tollgate::ambient::now() + 3600,
+        issued_at: now,
+        expires_at: now + 3600,
     };
-    store.record_token(&token).await.expect("recorded");
-    token.id.to_string()
+    store.issue(draft).await.expect("issued").id.to_string()
 }

@@ -1,6 +1,6 @@
 //! `tollgate client create|list|disable`
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde::Serialize;
 
 use super::Session;
@@ -25,6 +25,9 @@ pub(super) enum ClientCommand {
         /// How its tokens are signed: EdDSA, ES256, RS256 or HS256
         #[arg(long, default_value = "EdDSA")]
         alg: TokenAlg,
+        /// Let it have the scope tollgate:admin, with which the admin API is used; it needs the issuer as an audience too
+        #[arg(long)]
+        admin: bool,
         /// Its client_id [default: a random one]
         #[arg(long)]
         id: Option<ClientId>,
@@ -73,7 +76,11 @@ impl From<&Client> for ClientView {
 impl ClientCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
-            ClientCommand::Create { name, scope, audience, alg, id } => {
+            ClientCommand::Create { name, scope, audience, alg, admin, id } => {
+                let scope = Scope::from_arguments(&scope)?;
+                if scope.is_admin() && !admin {
+                    bail!("the scope tollgate:admin lets a client revoke anything: give --admin if that is meant");
+                }
                 let secret = ClientSecret::from_random(&ambient::random()?);
                 let client = Client {
                     id: match id {
@@ -82,7 +89,7 @@ impl ClientCommand {
                     },
                     name: checked_name(&name)?,
                     secret: secret.hash(),
-                    scope: Scope::from_arguments(&scope)?,
+                    scope,
                     audiences: audience,
                     alg,
                     status: ClientStatus::Active,

@@ -37,6 +37,9 @@ struct EdgeView {
     acknowledged_sequence: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     acknowledged_at_ms: Option<u64>,
+    /// When it was last heard of, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_contact_ms: Option<u64>,
     /// How many changes it has not acknowledged. Unknown while nobody served from the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     lag: Option<u64>,
@@ -49,6 +52,7 @@ impl EdgeView {
             url: edge.url.to_string(),
             acknowledged_sequence: edge.acknowledged,
             acknowledged_at_ms: edge.acknowledged_at_ms,
+            last_contact_ms: edge.contacted_at_ms,
             lag: newest.map(|newest| newest.saturating_sub(edge.acknowledged)),
         }
     }
@@ -67,7 +71,9 @@ impl EdgeCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
             EdgeCommand::Add { name, url } => {
-                let edge = Edge { name, url, acknowledged: 0, acknowledged_at_ms: None, created_at: ambient::now() };
+                let (acknowledged_at_ms, contacted_at_ms) = (None, None);
+                let created_at = ambient::now();
+                let edge = Edge { name, url, acknowledged: 0, acknowledged_at_ms, contacted_at_ms, created_at };
                 session.store.insert_edge(&edge).await?;
                 session.output.print(&EdgeView::new(&edge, newest(session).await?), |view| {
                     format!("added {} at {}", view.name, view.url)
@@ -79,9 +85,16 @@ impl EdgeCommand {
                 session.output.print(&views, |views| {
                     let row = |view: &EdgeView| {
                         let lag = view.lag.map_or("-".to_owned(), |lag| lag.to_string());
-                        [view.name.clone(), view.url.clone(), view.acknowledged_sequence.to_string(), lag]
+                        let now_ms = ambient::now_ms();
+                        let contact = view.last_contact_ms.map_or("never".to_owned(), |at_ms| {
+                            format!("{} s ago", now_ms.saturating_sub(at_ms) / 1000)
+                        });
+                        [view.name.clone(), view.url.clone(), view.acknowledged_sequence.to_string(), lag, contact]
                     };
-                    table(["EDGE", "URL", "ACKNOWLEDGED", "LAG"], &views.iter().map(row).collect::<Vec<_>>())
+                    table(
+                        ["EDGE", "URL", "ACKNOWLEDGED", "LAG", "LAST CONTACT"],
+                        &views.iter().map(row).collect::<Vec<_>>(),
+                    )
                 })
             }
             EdgeCommand::Remove { name } => {

@@ -1,14 +1,18 @@
 //! The command line: one file a noun. Every verb but `serve` and those of `token` works on the database directly, with the
 //! same functions the server uses; a running server notices.
 
+mod audit;
 mod client;
 mod edge;
 mod key;
 mod output;
+mod revocation;
 mod revoke;
 mod route;
 mod serve;
 mod snapshot;
+mod status;
+mod stream;
 mod token;
 
 use std::path::PathBuf;
@@ -59,12 +63,16 @@ enum DatabaseCommand {
     /// Show keys
     #[command(subcommand)]
     Key(key::KeyCommand),
-    /// Revoke
-    #[command(subcommand)]
+    /// Revoke a token, or the tokens of a session, subject, client, key or time
     Revoke(revoke::RevokeCommand),
-    /// Lift a revocation
-    #[command(subcommand)]
+    /// Lift revocations
     Reinstate(revoke::ReinstateCommand),
+    /// List revocations
+    #[command(subcommand)]
+    Revocation(revocation::RevocationCommand),
+    /// Export the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Register, list and remove the edges that are pushed to
     #[command(subcommand)]
     Edge(edge::EdgeCommand),
@@ -74,6 +82,9 @@ enum DatabaseCommand {
     /// Export and inspect snapshots
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
+    /// Register, list and remove receivers of security events
+    #[command(subcommand)]
+    Stream(stream::StreamCommand),
 }
 
 /// Settings that every command takes.
@@ -146,9 +157,12 @@ impl DatabaseCommand {
             DatabaseCommand::Key(command) => command.run(&session).await,
             DatabaseCommand::Revoke(command) => command.run(&session).await,
             DatabaseCommand::Reinstate(command) => command.run(&session).await,
+            DatabaseCommand::Revocation(command) => command.run(&session).await,
+            DatabaseCommand::Audit(command) => command.run(&session).await,
             DatabaseCommand::Edge(command) => command.run(&session).await,
             DatabaseCommand::Route(command) => command.run(&session).await,
             DatabaseCommand::Snapshot(command) => command.run(&session).await,
+            DatabaseCommand::Stream(command) => command.run(&session).await,
         };
         session.store.close().await;
         done

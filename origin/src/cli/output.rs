@@ -13,6 +13,11 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Prints `value` on a line of its own, as JSON or as `text`: for what may be too much to hold.
+    pub(super) fn print_line<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
+        line(&if self.json { serde_json::to_string(value)? } else { text(value) })
+    }
+
     /// Prints `value` as JSON or else the lines that `text` makes of it.
     pub(super) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         let text = if self.json { serde_json::to_string_pretty(value)? } else { text(value) };

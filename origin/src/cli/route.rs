@@ -27,6 +27,9 @@ pub(super) enum RouteCommand {
         /// What an edge does when its knowledge is older than promised: deny or allow
         #[arg(long, default_value = "deny")]
         on_stale: OnStale,
+        /// What it then does with a token that was issued after all it knows: deny or allow
+        #[arg(long, default_value = "deny")]
+        on_not_covered: OnStale,
     },
     /// List the rules
     List,
@@ -48,6 +51,7 @@ struct RouteView {
     scope: String,
     public: bool,
     on_stale: &'static str,
+    on_not_covered: &'static str,
 }
 
 impl From<&Route> for RouteView {
@@ -58,6 +62,7 @@ impl From<&Route> for RouteView {
             scope: route.scope.to_string(),
             public: route.public,
             on_stale: route.on_stale.as_str(),
+            on_not_covered: route.on_not_covered.as_str(),
         }
     }
 }
@@ -65,8 +70,9 @@ impl From<&Route> for RouteView {
 impl RouteCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
-            RouteCommand::Add { path, method, scope, public, on_stale } => {
+            RouteCommand::Add { path, method, scope, public, on_stale, on_not_covered } => {
                 let route = Route::new(&path, &method, Scope::from_arguments(&scope)?, public, on_stale)?;
+                let route = route.on_not_covered(on_not_covered);
                 session.store.insert_route(&route).await?;
                 session.output.print(&RouteView::from(&route), |_| format!("added {route}"))
             }
@@ -77,9 +83,12 @@ impl RouteCommand {
                     let row = |view: &RouteView| {
                         let methods = if view.methods.is_empty() { "*".to_owned() } else { view.methods.join(",") };
                         let needs = if view.public { "(public)".to_owned() } else { view.scope.clone() };
-                        [view.path.clone(), methods, needs, view.on_stale.to_owned()]
+                        [view.path.clone(), methods, needs, view.on_stale.to_owned(), view.on_not_covered.to_owned()]
                     };
-                    table(["PATH", "METHODS", "SCOPE", "ON STALE"], &views.iter().map(row).collect::<Vec<_>>())
+                    table(
+                        ["PATH", "METHODS", "SCOPE", "ON STALE", "ON NOT COVERED"],
+                        &views.iter().map(row).collect::<Vec<_>>(),
+                    )
                 })
             }
             RouteCommand::Remove { path, method } => {

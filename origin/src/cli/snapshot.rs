@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
-use tollgate_core::Snapshot;
+use tollgate_core::{Kind, Snapshot};
 
 use super::Session;
 use crate::ambient;
@@ -38,10 +38,23 @@ struct SnapshotView {
     sequence: u64,
     as_of_ms: u64,
     chain: String,
+    /// Tokens of this issuing epoch and the ones before it are covered; 0 when none is.
+    epoch: u32,
+    /// Revoked tokens: the covered ones and the listed ones.
     revoked: usize,
+    covered: usize,
+    listed: usize,
+    sessions: usize,
+    subjects: usize,
+    clients: usize,
+    revoked_keys: usize,
+    /// Tokens issued before this Unix second are revoked; 0 when none are.
+    before: u64,
     keys: usize,
     routes: usize,
     bytes: usize,
+    /// Bytes that tell of the covered tokens.
+    covered_bytes: usize,
 }
 
 impl SnapshotCommand {
@@ -54,12 +67,7 @@ impl SnapshotCommand {
                     None => session.keys().await?.snapshot_signer().public_key(),
                 };
                 let bytes = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-                session.output.print(&look_into(bytes, pin, &file)?, |view| {
-                    format!(
-                        "issuer    {}\naudience  {}\nsequence  {}\nas of     {} ms\nrevoked   {}\nkeys      {}\nroutes    {}\nbytes     {}",
-                        view.issuer, view.audience, view.sequence, view.as_of_ms, view.revoked, view.keys, view.routes, view.bytes,
-                    )
-                })
+                session.output.print(&look_into(bytes, pin, &file)?, SnapshotView::to_text)
             }
         }
     }
@@ -70,13 +78,38 @@ async fn export(session: &Session, file: &Path) -> anyhow::Result<()> {
     let audience = crate::server::default_audience(&session.settings, &issuer)?;
     let keys = Arc::new(session.keys().await?);
     let publisher = Publisher::new(session.store.clone(), Arc::clone(&keys), issuer, audience);
-    let snapshot = publisher.snapshot(ambient::now_ms()).await?;
+    let snapshot = publisher.export(ambient::now_ms()).await?;
     if file == Path::new("-") {
-        return std::io::stdout().lock().write_all(&snapshot.bytes).context("standard output");
+        return std::io::stdout().lock().write_all(&snapshot).context("standard output");
     }
-    std::fs::write(file, &snapshot.bytes).with_context(|| format!("{} cannot be written", file.display()))?;
-    let view = look_into(snapshot.bytes.clone(), keys.snapshot_signer().public_key(), file)?;
+    std::fs::write(file, &snapshot).with_context(|| format!("{} cannot be written", file.display()))?;
+    let view = look_into(snapshot, keys.snapshot_signer().public_key(), file)?;
     session.output.print(&view, |view| format!("wrote {} bytes to {}", view.bytes, view.file))
+}
+
+impl SnapshotView {
+    fn to_text(&self) -> String {
+        let rows: [(&str, &dyn std::fmt::Display); 17] = [
+            ("issuer", &self.issuer),
+            ("audience", &self.audience),
+            ("sequence", &self.sequence),
+            ("as of, ms", &self.as_of_ms),
+            ("epoch", &self.epoch),
+            ("revoked", &self.revoked),
+            ("  covered", &self.covered),
+            ("  listed", &self.listed),
+            ("sessions", &self.sessions),
+            ("subjects", &self.subjects),
+            ("clients", &self.clients),
+            ("revoked keys", &self.revoked_keys),
+            ("all before", &self.before),
+            ("keys", &self.keys),
+            ("routes", &self.routes),
+            ("bytes", &self.bytes),
+            ("  covered", &self.covered_bytes),
+        ];
+        rows.map(|(name, value)| format!("{name:14}{value}")).join("\n")
+    }
 }
 
 /// What an edge that pins the key `pin` finds in a snapshot.
@@ -91,10 +124,19 @@ fn look_into(bytes: Vec<u8>, pin: [u8; 32], file: &Path) -> anyhow::Result<Snaps
         sequence: snapshot.sequence(),
         as_of_ms: snapshot.as_of_ms(),
         chain: base64url(snapshot.chain().as_bytes()),
-        revoked: snapshot.revoked_count(),
+        epoch: snapshot.epoch(),
+        revoked: snapshot.covered_count() + snapshot.count(Kind::Token),
+        covered: snapshot.covered_count(),
+        listed: snapshot.count(Kind::Token),
+        sessions: snapshot.count(Kind::Session),
+        subjects: snapshot.count(Kind::Subject),
+        clients: snapshot.count(Kind::Client),
+        revoked_keys: snapshot.count(Kind::Key),
+        before: snapshot.before().0,
         keys: snapshot.config().keys().len(),
         routes: snapshot.config().routes().len(),
         bytes: size,
+        covered_bytes: snapshot.covered_bytes(),
     })
 }
 

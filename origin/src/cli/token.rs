@@ -1,11 +1,11 @@
-//! `tollgate token inspect|verify`; neither needs settings or a database. Verdicts are JSON with and without `--json`.
+//! `tollgate token inspect|verify|status`; neither needs settings or a database. Verdicts are JSON with and without `--json`.
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tollgate_core::{
-    Chain, Expected, KeySet, OnStale, Replica, ReplicaView, RevocationId, Snapshot, SnapshotParts, SnapshotSigner,
+    Chain, Expected, KeySet, Replica, ReplicaView, RevocationId, Snapshot, SnapshotParts, SnapshotSigner, Unknown,
     build_snapshot, verify,
 };
 use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
@@ -22,6 +22,7 @@ pub(super) enum TokenCommand {
         token: String,
     },
     Verify(VerifyArgs),
+    Status(super::status::StatusArgs),
 }
 
 impl TokenCommand {
@@ -29,6 +30,7 @@ impl TokenCommand {
         match self {
             TokenCommand::Inspect { token } => super::exit_code(inspect(&token, output)),
             TokenCommand::Verify(args) => run_verify(&args),
+            TokenCommand::Status(args) => super::exit_code(args.run(output)),
         }
     }
 }
@@ -62,7 +64,8 @@ fn run_verify(args: &VerifyArgs) -> ExitCode {
         scope: &scope,
         leeway: args.leeway,
         plain_jwt: args.allow_plain_jwt,
-        on_stale: OnStale::Deny,
+        on_stale: Unknown::Deny,
+        on_not_covered: Unknown::Deny,
     };
     let revocations = ReplicaView { replica: &replica, fresh: true };
     let now = args.at.unwrap_or_else(ambient::now);
@@ -73,6 +76,9 @@ fn run_verify(args: &VerifyArgs) -> ExitCode {
     judged.unwrap_or_else(|error| bad_arguments(&error.to_string()))
 }
 
+/// An edge's configuration in which nothing is told: verifying takes all of it from the arguments.
+const CONFIG: &[u8] = br#"{"audience":"","jwks":{"keys":[]},"routes":[]}"#;
+
 /// The keys, and the file of revoked tokens as the snapshot an edge would get.
 fn prepare(args: &VerifyArgs) -> Result<(KeySet, Replica), String> {
     let keys = KeySet::from_jwks(&args.read_jwks()?).map_err(|error| format!("--jwks: {error}"))?;
@@ -81,12 +87,8 @@ fn prepare(args: &VerifyArgs) -> Result<(KeySet, Replica), String> {
     // The snapshot never leaves this process, so its key may be known.
     let signer = SnapshotSigner::from_seed(&[0; 32]);
     let parts = SnapshotParts {
-        issuer: &args.issuer,
-        sequence: 0,
-        as_of_ms: 0,
-        chain: Chain::genesis(&args.issuer),
-        config: br#"{"audience":"","jwks":{"keys":[]},"routes":[]}"#,
-        revoked: &revoked,
+        others: &revoked,
+        ..SnapshotParts::new(&args.issuer, 0, 0, Chain::genesis(&args.issuer), CONFIG)
     };
     let bytes = build_snapshot(&parts, &signer).map_err(|error| format!("--revoked: {error}"))?;
     let snapshot = Snapshot::decode(bytes, &[signer.public_key()]).map_err(|error| format!("--issuer: {error}"))?;

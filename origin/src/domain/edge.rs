@@ -82,6 +82,8 @@ pub struct Edge {
     pub acknowledged: u64,
     /// When it last acknowledged anything, Unix milliseconds.
     pub acknowledged_at_ms: Option<u64>,
+    /// When it last asked for deltas by its name, or acknowledged a push, Unix milliseconds.
+    pub contacted_at_ms: Option<u64>,
     /// When it was registered, Unix seconds.
     pub created_at: u64,
 }

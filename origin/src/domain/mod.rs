@@ -7,6 +7,7 @@ pub mod client;
 pub mod edge;
 pub mod grant;
 pub mod revocation;
+mod revocation_view;
 pub mod route;
 pub mod scope;
 pub mod secret;
@@ -15,11 +16,12 @@ pub mod token;
 pub use client::{Client, ClientId, ClientStatus};
 pub use edge::{Edge, EdgeName, EdgeUrl};
 pub use grant::{Grant, GrantError};
-pub use revocation::Revocation;
+pub use revocation::{Actor, AuditEntry, Lifted, Reason, Reinstate, Revocation, Revoke, Target, Which};
+pub use revocation_view::{AuditView, RevocationView};
 pub use route::{OnStale, Route};
 pub use scope::Scope;
 pub use secret::{ClientSecret, SecretHash};
-pub use token::{AccessToken, Audience, Claims, TokenAlg, TokenId};
+pub use token::{AccessToken, Audience, Claims, MAX_TOKEN_LIFETIME, TokenAlg, TokenDraft, TokenId};
 
 /// A value that does not have the form its type demands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -33,7 +33,7 @@ impl FromStr for OnStale {
         match text {
             "deny" => Ok(OnStale::Deny),
             "allow" => Ok(OnStale::Allow),
-            _ => Err(Malformed::new("on-stale", "must be deny or allow")),
+            _ => Err(Malformed::new("answer", "must be deny or allow")),
         }
     }
 }
@@ -49,6 +49,8 @@ pub struct Route {
     pub public: bool,
     /// What to do on stale knowledge.
     pub on_stale: OnStale,
+    /// What to do with a token that is younger than all knowledge, when that is stale.
+    pub on_not_covered: OnStale,
 }
 
 impl Route {
@@ -68,7 +70,13 @@ impl Route {
         if public && !scope.is_empty() {
             return Err(Malformed::new("route", "is public and demands a scope: it cannot be both"));
         }
-        Ok(Route { path, methods, scope, public, on_stale })
+        Ok(Route { path, methods, scope, public, on_stale, on_not_covered: OnStale::Deny })
+    }
+
+    /// The rule with another answer for tokens that are younger than all knowledge.
+    #[must_use]
+    pub fn on_not_covered(self, on_not_covered: OnStale) -> Route {
+        Route { on_not_covered, ..self }
     }
 
     /// The path, ending in `/*` for a prefix.

@@ -5,6 +5,8 @@ use std::fmt;
 
 use super::Malformed;
 
+/// The scope value of the admin API.
+pub const ADMIN: &str = "tollgate:admin";
 /// More values than any client sensibly has; bounds a token's size.
 const MAX_VALUES: usize = 64;
 /// Longer than any sensible value; bounds a token's size.
@@ -46,6 +48,12 @@ impl Scope {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether the admin API would let a token with this scope in.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.0.contains(ADMIN)
     }
 
     /// The values in order.

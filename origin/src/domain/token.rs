@@ -4,25 +4,56 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
+use tollgate_core::{IssuedId, RevocationId};
 
 use super::{ClientId, Grant, Malformed, Scope, identifier};
-use crate::encoding::{base64url, from_base64url};
+use crate::status_list::Claim as StatusClaim;
 
-/// A token's `jti`: 128 random bits in base64url, so it can be neither guessed nor repeated.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TokenId(String);
+/// The longest a token of any client can live, in seconds: a day. Longer-lived access is what refreshing is for.
+pub const MAX_TOKEN_LIFETIME: u64 = 24 * 60 * 60;
+
+/// The `jti` of a token of ours: its issuing epoch and 112 random bits, so it can be neither guessed nor repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TokenId(IssuedId);
 
 impl TokenId {
-    /// The identifier of these random bytes.
+    /// Bytes of an identifier.
+    pub const BYTES: usize = 4 + IssuedId::RANDOM_BYTES;
+
+    /// The identifier of a token issued in `epoch`.
     #[must_use]
-    pub fn from_random(random: &[u8; 16]) -> TokenId {
-        TokenId(base64url(random))
+    pub fn new(epoch: u32, random: [u8; IssuedId::RANDOM_BYTES]) -> TokenId {
+        TokenId(IssuedId::new(epoch, random))
     }
 
-    /// The identifier as text.
+    /// The identifier of these bytes: the epoch, big-endian, and the random ones.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub fn from_bytes(bytes: [u8; TokenId::BYTES]) -> TokenId {
+        let (mut epoch, mut random) = ([0; 4], [0; IssuedId::RANDOM_BYTES]);
+        let (high, low) = bytes.split_at(epoch.len());
+        epoch.copy_from_slice(high);
+        random.copy_from_slice(low);
+        TokenId::new(u32::from_be_bytes(epoch), random)
+    }
+
+    /// The identifier's bytes, in the order of epochs.
+    #[must_use]
+    pub fn to_bytes(self) -> Vec<u8> {
+        // The name of its revocation is all of it but the upper half of the epoch.
+        let [high, low, ..] = self.epoch().to_be_bytes();
+        [&[high, low], self.revocation_id().as_bytes().as_slice()].concat()
+    }
+
+    /// The epoch in which the token was issued.
+    #[must_use]
+    pub fn epoch(self) -> u32 {
+        self.0.epoch()
+    }
+
+    /// What edges know the token's revocation by.
+    #[must_use]
+    pub fn revocation_id(self) -> RevocationId {
+        self.0.revocation_id()
     }
 }
 
@@ -30,17 +61,13 @@ impl FromStr for TokenId {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<TokenId, Malformed> {
-        let bytes = from_base64url(text).ok_or(Malformed::new("token id", "is not base64url"))?;
-        if bytes.len() != 16 {
-            return Err(Malformed::new("token id", "is not 128 bits long"));
-        }
-        Ok(TokenId(text.to_owned()))
+        IssuedId::parse(text).map(TokenId).ok_or(Malformed::new("token id", "is not one of this origin's making"))
     }
 }
 
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        self.0.fmt(f)
     }
 }
 
@@ -116,15 +143,77 @@ impl fmt::Display for TokenAlg {
     }
 }
 
+/// A token about to be issued: all of it but what the store gives it in issuing, its epoch and its number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenDraft {
+    /// The random part of its `jti`.
+    pub random: [u8; IssuedId::RANDOM_BYTES],
+    /// `client_id`
+    pub client: ClientId,
+    /// `sub`; the client itself for the client-credentials grant (RFC 9068 §2.2).
+    pub subject: String,
+    /// `sid`: the session or grant it comes from, if any.
+    pub session: Option<String>,
+    /// The `kid` of the key that is to sign it.
+    pub key_id: String,
+    /// `scope`
+    pub scope: Scope,
+    /// `aud`
+    pub audience: Audience,
+    /// `iat`, Unix seconds.
+    pub issued_at: u64,
+    /// `exp`, Unix seconds; the token is bad from this second on.
+    pub expires_at: u64,
+}
+
+impl TokenDraft {
+    /// The token that `grant` entitles a client to.
+    #[must_use]
+    pub fn for_client(
+        random: [u8; IssuedId::RANDOM_BYTES],
+        client: &ClientId,
+        grant: Grant,
+        key_id: String,
+        now: u64,
+        lifetime: u64,
+    ) -> TokenDraft {
+        TokenDraft {
+            random,
+            client: client.clone(),
+            subject: client.as_str().to_owned(),
+            session: None,
+            key_id,
+            scope: grant.scope,
+            audience: grant.audience,
+            issued_at: now,
+            expires_at: now.saturating_add(lifetime.min(MAX_TOKEN_LIFETIME)),
+        }
+    }
+
+    /// The token as it is issued in `epoch` with this number.
+    #[must_use]
+    pub fn issued(self, epoch: u32, number: u64) -> AccessToken {
+        let id = TokenId::new(epoch, self.random);
+        let TokenDraft { random: _, client, subject, session, key_id, scope, audience, issued_at, expires_at } = self;
+        AccessToken { id, number, client, subject, session, key_id, scope, audience, issued_at, expires_at }
+    }
+}
+
 /// A token as recorded: everything but its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessToken {
     /// `jti`
     pub id: TokenId,
+    /// Its place in the order of issuing; numbers rise, with gaps, and none is used twice.
+    pub number: u64,
     /// `client_id`
     pub client: ClientId,
-    /// `sub`; the client itself for the client-credentials grant (RFC 9068 §2.2).
+    /// `sub`
     pub subject: String,
+    /// `sid`
+    pub session: Option<String>,
+    /// The `kid` of the key that signs it.
+    pub key_id: String,
     /// `scope`
     pub scope: Scope,
     /// `aud`
@@ -136,20 +225,6 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// The token that `grant` entitles a client to.
-    #[must_use]
-    pub fn for_client(id: TokenId, client: &ClientId, grant: Grant, now: u64, lifetime: u64) -> AccessToken {
-        AccessToken {
-            id,
-            client: client.clone(),
-            subject: client.as_str().to_owned(),
-            scope: grant.scope,
-            audience: grant.audience,
-            issued_at: now,
-            expires_at: now.saturating_add(lifetime),
-        }
-    }
-
     /// The claims set to sign.
     #[must_use]
     pub fn claims(&self, issuer: &str) -> Claims {
@@ -159,9 +234,11 @@ impl AccessToken {
             aud: self.audience.as_str().to_owned(),
             exp: self.expires_at,
             iat: self.issued_at,
-            jti: self.id.as_str().to_owned(),
+            jti: self.id.to_string(),
             client_id: self.client.as_str().to_owned(),
+            sid: self.session.clone(),
             scope: (!self.scope.is_empty()).then(|| self.scope.to_string()),
+            status: None,
         }
     }
 }
@@ -178,5 +255,9 @@ pub struct Claims {
     pub jti: String,
     pub client_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusClaim>,
 }

@@ -21,6 +21,7 @@ struct Jwks<'a> {
 #[derive(Serialize)]
 struct RouteRule<'a> {
     methods: Vec<&'a str>,
+    on_not_covered: &'static str,
     on_stale: &'static str,
     path: &'a str,
     public: bool,
@@ -31,6 +32,7 @@ impl<'a> From<&'a Route> for RouteRule<'a> {
     fn from(route: &'a Route) -> RouteRule<'a> {
         RouteRule {
             methods: route.methods().iter().map(String::as_str).collect(),
+            on_not_covered: route.on_not_covered.as_str(),
             on_stale: route.on_stale.as_str(),
             path: route.path(),
             public: route.public,
@@ -60,7 +62,7 @@ mod tests {
         let document = document("https://api.example", &[], &[route]).expect("written");
         assert_eq!(
             String::from_utf8(document).expect("UTF-8"),
-            r#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[{"methods":["GET"],"on_stale":"allow","path":"/reports/*","public":false,"scope":["a","b"]}]}"#
+            r#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[{"methods":["GET"],"on_not_covered":"deny","on_stale":"allow","path":"/reports/*","public":false,"scope":["a","b"]}]}"#
         );
     }
 }

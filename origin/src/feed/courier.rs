@@ -18,7 +18,7 @@ use super::{FeedError, Publisher, Wake};
 use crate::ambient;
 use crate::causes::with_causes;
 use crate::domain::{Edge, EdgeName};
-use crate::store::{Store, StoreError};
+use crate::store::{Role, Store, StoreError};
 
 /// Longer than any healthy edge takes, short enough not to hold up the next try.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -104,7 +104,7 @@ impl Courier {
 
     /// Waits for the seat and serves the edges until it is lost. Dropping what serves them ends every push under way.
     async fn serve_while_seated(self: Arc<Courier>, wake: &Receiver<Wake>) -> StoreError {
-        let mut seat = match self.store.courier_seat().await {
+        let mut seat = match self.store.seat(Role::Courier).await {
             Ok(seat) => seat,
             Err(error) => return error,
         };
@@ -219,7 +219,7 @@ impl Courier {
 }
 
 /// Exponential, of which half is left to chance: edges that failed together do not come back together.
-fn pause(failures: u32, jitter: f64) -> Duration {
+pub(crate) fn pause(failures: u32, jitter: f64) -> Duration {
     let doubled = FIRST_PAUSE.saturating_mul(1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX));
     doubled.min(LONGEST_PAUSE).mul_f64(0.5 + jitter / 2.0)
 }

@@ -1,34 +1,34 @@
-//! Builds and signs what edges ask for.
+//! What edges are given: the newest published snapshot, and deltas, signed when they are asked for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Mutex;
-use tokio::sync::watch::Receiver;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::watch::{Receiver, Sender};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tollgate_core::{BuildError, ConfigDigest, DeltaParts, SnapshotParts, build_deltas, build_snapshot};
+use tollgate_core::{BuildError, ConfigDigest, DeltaParts, build_deltas};
 
+use super::build::Content;
 use super::{Wake, config};
 use crate::domain::Audience;
 use crate::encoding::base64url;
 use crate::keys::KeyRing;
-use crate::store::{FeedPage, Head, Store, StoreError};
+use crate::store::{FeedPage, PublishedSnapshot, Store, StoreError};
 
-/// How long a built snapshot is served while nothing changes. Far below the 60 s that an edge lets `as_of` be off, and so
-/// short that with several origins an edge hardly ever meets one older than what it holds.
-const SNAPSHOT_SERVED_MS: u64 = 5_000;
+/// How long a snapshot with the newest configuration is waited for. An edge asks because it heard of a change of that, and
+/// publishing one takes milliseconds; if it does not, the edge gets what there is.
+const CONFIGURATION_WAIT: Duration = Duration::from_millis(500);
 
 /// A signed snapshot and its name.
 #[derive(Debug)]
 pub struct SnapshotFile {
-    /// The message.
-    pub bytes: Vec<u8>,
+    /// The message; clones share it.
+    pub bytes: Bytes,
     /// A strong entity tag, quotes included.
     pub etag: String,
-    head: Head,
-    as_of_ms: u64,
+    config: ConfigDigest,
 }
 
 /// A signed message of deltas.
@@ -57,64 +57,67 @@ pub enum FeedError {
     Build(#[from] BuildError),
     #[error("building the message was interrupted")]
     Interrupted,
+    #[error("a newer snapshot was published meanwhile")]
+    Overtaken,
     #[error("the configuration could not be written: {0}")]
     Config(#[from] serde_json::Error),
 }
 
-/// Builds messages for edges; one for the process, shared.
+/// Answers edges; one for the process, shared.
 pub struct Publisher {
-    store: Store,
-    keys: Arc<KeyRing>,
-    issuer: String,
+    pub(super) store: Store,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) issuer: String,
     audience: Audience,
-    /// Held while building, so that many edges that ask at once wait for one build.
-    cached: Mutex<Option<Arc<SnapshotFile>>>,
+    /// The newest published snapshot, as far as this origin has read it.
+    served: Sender<Option<Arc<SnapshotFile>>>,
 }
 
 impl Publisher {
-    /// A publisher of this issuer's feed; edges guard `audience` unless told another.
+    /// A publisher of this issuer's feed; edges guard `audience` unless told another. It serves snapshots while it
+    /// [runs](Publisher::run).
     #[must_use]
     pub fn new(store: Store, keys: Arc<KeyRing>, issuer: String, audience: Audience) -> Publisher {
-        Publisher { store, keys, issuer, audience, cached: Mutex::new(None) }
+        Publisher { store, keys, issuer, audience, served: Sender::new(None) }
     }
 
-    /// The snapshot, as of now or, if nothing changed since, of a few seconds ago.
+    /// The newest published snapshot. Waits for the first one of all to be built, and never for another.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn snapshot(&self) -> Result<Arc<SnapshotFile>, FeedError> {
+        let wanted = ConfigDigest::of(&self.config().await?);
+        let mut served = self.served.subscribe();
+        let has_it = |file: &Option<Arc<SnapshotFile>>| file.as_ref().is_some_and(|file| file.config == wanted);
+        if let Ok(Ok(file)) = timeout(CONFIGURATION_WAIT, served.wait_for(has_it)).await
+            && let Some(file) = file.as_ref()
+        {
+            return Ok(Arc::clone(file));
+        }
+        let file = served.wait_for(Option::is_some).await.map_err(|_| FeedError::Interrupted)?;
+        file.as_ref().map(Arc::clone).ok_or(FeedError::Interrupted)
+    }
+
+    /// A snapshot as of now, for a file: built here, published nowhere.
     ///
     /// # Errors
     /// When the store fails or the message cannot be built.
-    pub async fn snapshot(&self, now_ms: u64) -> Result<Arc<SnapshotFile>, FeedError> {
-        let mut cached = self.cached.lock().await;
-        if let Some(file) = cached.as_ref() {
-            let recent = now_ms.saturating_sub(file.as_of_ms) < SNAPSHOT_SERVED_MS && file.as_of_ms <= now_ms;
-            if recent && file.head == self.store.head().await? {
-                return Ok(Arc::clone(file));
-            }
-        }
-        let file = Arc::new(self.build_snapshot(now_ms).await?);
-        *cached = Some(Arc::clone(&file));
-        Ok(file)
+    pub async fn export(&self, now_ms: u64) -> Result<Vec<u8>, FeedError> {
+        let content = Content::build(&self.store, now_ms).await?;
+        Ok(content.compose(&self.keys, &self.issuer, self.config().await?, now_ms).await?.message)
     }
 
-    /// `now_ms` was read before the store is, so the message never claims to be fresher than it is.
-    async fn build_snapshot(&self, now_ms: u64) -> Result<SnapshotFile, FeedError> {
-        let input = self.store.snapshot_input(now_ms / 1000).await?;
-        let config = config::document(self.audience.as_str(), &self.keys.public_jwks(), &input.routes)?;
-        let (keys, issuer) = (Arc::clone(&self.keys), self.issuer.clone());
-        // Milliseconds for a hundred thousand revocations: not on a thread that serves others meanwhile.
-        let built = tokio::task::spawn_blocking(move || {
-            let parts = SnapshotParts {
-                issuer: &issuer,
-                sequence: input.head.sequence,
-                as_of_ms: now_ms,
-                chain: input.chain,
-                config: &config,
-                revoked: &input.revoked,
-            };
-            build_snapshot(&parts, keys.snapshot_signer()).map(|bytes| (bytes, input.head))
-        });
-        let (bytes, head) = built.await.map_err(|_| FeedError::Interrupted)??;
-        let etag = format!("\"{}\"", base64url(&Sha256::digest(&bytes)));
-        Ok(SnapshotFile { bytes, etag, head, as_of_ms: now_ms })
+    /// The configuration document as of now.
+    pub(super) async fn config(&self) -> Result<Vec<u8>, FeedError> {
+        let routes = self.store.routes().await?;
+        Ok(config::document(self.audience.as_str(), &self.keys.public_jwks(), &routes)?)
+    }
+
+    /// Serves a published snapshot from now on.
+    pub(super) fn serve(&self, published: PublishedSnapshot) {
+        let etag = format!("\"{}\"", base64url(&Sha256::digest(&published.message)));
+        let file = SnapshotFile { bytes: published.message.into(), etag, config: published.config };
+        self.served.send_replace(Some(Arc::new(file)));
     }
 
     /// The message for an edge that holds `after`: what follows, or a heartbeat.
@@ -126,11 +129,14 @@ impl Publisher {
         if after > page.head.sequence {
             return Err(FeedError::Ahead { newest: page.head.sequence });
         }
-        let FeedPage { head, chain: Some(chain), deltas, routes } = page else {
+        let FeedPage { head, chain: Some(chain), deltas, epoch, config } = page else {
             return Err(FeedError::Gone);
         };
-        let config = config::document(self.audience.as_str(), &self.keys.public_jwks(), &routes)?;
-        let digest = ConfigDigest::of(&config);
+        // That of the newest published snapshot, so that an edge that asks for a snapshot because of it finds it there.
+        let digest = match config {
+            Some(digest) => digest,
+            None => ConfigDigest::of(&self.config().await?),
+        };
         let parts = DeltaParts {
             issuer: &self.issuer,
             after,
@@ -138,6 +144,7 @@ impl Publisher {
             as_of_ms: now_ms,
             chain,
             config: digest,
+            epoch,
             deltas: &deltas,
         };
         let bytes = build_deltas(&parts, self.keys.snapshot_signer())?;

@@ -1,4 +1,5 @@
-//! `GET /edge/v1/deltas?after=SEQ&wait=SECONDS`: what follows a sequence, signed, as soon as there is something.
+//! `GET /edge/v1/deltas?after=SEQ&wait=SECONDS&edge=NAME`: what follows a sequence, signed, as soon as there is something. An
+//! edge that is registered may give its name, so that `tollgate edge list` shows how far it is.
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use super::AppState;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use crate::ambient;
+use crate::domain::EdgeName;
 
 /// The longest wait, in seconds: below the idle limits of common proxies.
 const LONGEST_WAIT: f64 = 30.0;
@@ -21,8 +23,14 @@ pub(super) async fn get(State(app): State<AppState>, RawQuery(query): RawQuery) 
     let after = after.ok_or_else(|| Problem::bad_request("after must be a sequence, a whole number"))?;
     let wait = wait(query.get("wait")).ok_or_else(|| Problem::bad_request("wait must be seconds, 0 to 30"))?;
 
+    let edge = query.get("edge").map(str::parse::<EdgeName>).transpose();
+    let edge = edge.map_err(|error| Problem::bad_request(&error.to_string()))?;
+
     let wake = app.wake.clone();
     let message = app.publisher.deltas_or_wait(after, wait, wake, &app.stop, ambient::now_ms).await?;
+    if let Some(edge) = edge {
+        app.contacts.note(edge, after, ambient::now_ms());
+    }
     Ok(([(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")], message.bytes))
 }
 

@@ -11,10 +11,9 @@ use axum::response::{IntoResponse, Response};
 
 use super::AppState;
 use super::problem::Problem;
-use crate::ambient;
 
 pub(super) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
-    let snapshot = app.publisher.snapshot(ambient::now_ms()).await?;
+    let snapshot = app.publisher.snapshot().await?;
     let common = [(CACHE_CONTROL, "no-cache"), (VARY, ACCEPT_ENCODING.as_str())];
     if let Some(held) = held(&headers, &snapshot.etag) {
         return Ok((StatusCode::NOT_MODIFIED, common, [(ETAG, held)]).into_response());
@@ -39,9 +38,9 @@ fn encoded(plain: &str) -> String {
     format!("{}-gzip\"", plain.trim_end_matches('"'))
 }
 
-/// The tag that `If-None-Match` names, of those this snapshot has; compared weakly, as RFC 9110 §13.1.2 asks. Either is good
+/// The tag that `If-None-Match` names, of those this document has; compared weakly, as RFC 9110 §13.1.2 asks. Either is good
 /// whatever encoding is accepted now: who has one representation has the snapshot.
-fn held(headers: &HeaderMap, plain: &str) -> Option<String> {
+pub(super) fn held(headers: &HeaderMap, plain: &str) -> Option<String> {
     let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut tags = lists.flat_map(|list| list.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
     let encoded = encoded(plain);

@@ -38,7 +38,7 @@ pub(super) async fn post(
     let Some(id) = app.keys.recognise(unverified_token, &app.issuer) else {
         return Ok(INACTIVE);
     };
-    let Some(token) = app.store.unrevoked_token(&id).await? else {
+    let Some(token) = app.store.unrevoked_token(id).await? else {
         return Ok(INACTIVE);
     };
     if ambient::now() >= token.expires_at {

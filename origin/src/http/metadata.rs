@@ -23,6 +23,9 @@ struct Metadata<'a> {
     introspection_endpoint: String,
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
     jwks_uri: String,
+    /// draft-ietf-oauth-status-list, section 9.1
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_list_aggregation_endpoint: Option<String>,
 }
 
 pub(super) async fn get(State(app): State<AppState>) -> impl IntoResponse {
@@ -38,6 +41,7 @@ pub(super) async fn get(State(app): State<AppState>) -> impl IntoResponse {
         introspection_endpoint: at("/oauth/introspect"),
         introspection_endpoint_auth_methods_supported: CLIENT_AUTH,
         jwks_uri: at("/.well-known/jwks.json"),
+        status_list_aggregation_endpoint: app.status_claim.then(|| at(crate::status_list::PATH)),
     };
     ([(CACHE_CONTROL, "public, max-age=300")], Json(metadata)).into_response()
 }

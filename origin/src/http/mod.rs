@@ -3,6 +3,8 @@
 //! Handlers never see SQL. Errors of OAuth endpoints are RFC 6749 JSON, those of the edges' are `application/problem+json`;
 //! what went wrong inside goes to the log, never to the client.
 
+mod admin;
+mod admin_auth;
 mod client_auth;
 mod edge_deltas;
 mod edge_snapshot;
@@ -15,6 +17,11 @@ mod parameters;
 mod problem;
 mod revoke;
 mod router;
+mod ssf_bearer;
+mod ssf_configuration;
+mod ssf_poll;
+mod ssf_streams;
+mod status_list;
 mod token;
 
 pub use router::router;
@@ -23,20 +30,35 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
+use tollgate_core::KeySet;
 
 use crate::domain::Audience;
-use crate::feed::{Publisher, Wake};
+use crate::feed::{Contacts, Publisher, Wake};
 use crate::keys::KeyRing;
-use crate::store::Store;
+use crate::ssf::Transmitter;
+use crate::status_list::StatusLists;
+use crate::store::{Store, Writer};
 
 /// What handlers share.
 pub struct App {
     /// The database.
     pub store: Store,
+    /// Issues and revokes, many at a time.
+    pub writer: Writer,
     /// Signs and recognises tokens.
     pub keys: Arc<KeyRing>,
     /// Answers edges.
     pub publisher: Arc<Publisher>,
+    /// Answers verifiers of others.
+    pub status_lists: StatusLists,
+    /// Whether access tokens say where their status stands.
+    pub status_claim: bool,
+    /// Makes security event tokens.
+    pub transmitter: Arc<Transmitter>,
+    /// The edges heard of lately.
+    pub contacts: Arc<Contacts>,
+    /// The keys that sign tokens for the admin API.
+    pub admin_keys: KeySet,
     /// The `iss` of tokens.
     pub issuer: String,
     /// The `aud` of tokens of clients that have none of their own.

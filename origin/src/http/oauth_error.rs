@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::parameters::ParameterError;
 use crate::domain::{GrantError, Malformed};
 use crate::keys::IssueError;
-use crate::store::StoreError;
+use crate::store::{StoreError, WriteError};
 
 /// Why an OAuth endpoint refuses.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,8 @@ pub(super) enum OAuthError {
     Grant(#[from] GrantError),
     #[error("the store does not answer; try again")]
     Store(#[from] StoreError),
+    #[error("the store does not answer; try again")]
+    Write(#[from] WriteError),
     #[error("the token could not be made; try again")]
     Issue(#[from] IssueError),
     #[error("the token could not be made; try again")]
@@ -57,7 +59,7 @@ impl OAuthError {
                 (StatusCode::BAD_REQUEST, "invalid_target")
             }
             // RFC 7009 §2.2.1 asks for 503 and Retry-After; the code is RFC 6749 §4.1.2.1's.
-            OAuthError::Store(_) | OAuthError::Issue(_) | OAuthError::Randomness(_) => {
+            OAuthError::Store(_) | OAuthError::Write(_) | OAuthError::Issue(_) | OAuthError::Randomness(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
             }
         }
@@ -66,6 +68,9 @@ impl OAuthError {
     fn log(&self) {
         match self {
             OAuthError::Store(error) => tracing::error!(%error, "the store failed"),
+            // When there is too much to do, a line for each is too much too.
+            OAuthError::Write(WriteError::Busy) => tracing::debug!("too busy"),
+            OAuthError::Write(error) => tracing::error!(%error, "the store failed"),
             OAuthError::Issue(error) => tracing::error!(%error, "a token could not be signed"),
             OAuthError::Randomness(error) => tracing::error!(%error, "the system has no randomness"),
             refused => tracing::debug!(reason = %refused, "refused"),

@@ -1,18 +1,21 @@
 //! Errors of the edges' API: `application/problem+json` (RFC 9457).
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::feed::FeedError;
+use crate::status_list::BuildError;
+use crate::store::{StoreError, WriteError};
 
 /// A refused request of an edge, or of nobody in particular.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
+    challenge: Option<HeaderValue>,
 }
 
 #[derive(Serialize)]
@@ -23,12 +26,30 @@ struct Body<'a> {
 }
 
 impl Problem {
+    pub(super) fn new(status: StatusCode, detail: &str) -> Problem {
+        Problem { status, detail: detail.to_owned(), challenge: None }
+    }
+
+    /// The problem with a way to authenticate (RFC 9110 section 11.6.1).
+    pub(super) fn challenge(self, challenge: HeaderValue) -> Problem {
+        Problem { challenge: Some(challenge), ..self }
+    }
+
     pub(super) fn bad_request(detail: &str) -> Problem {
-        Problem { status: StatusCode::BAD_REQUEST, detail: detail.to_owned() }
+        Problem::new(StatusCode::BAD_REQUEST, detail)
     }
 
     pub(super) fn not_found() -> Problem {
-        Problem { status: StatusCode::NOT_FOUND, detail: "there is nothing at this path".to_owned() }
+        Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Problem {
+        if !matches!(error, WriteError::Busy) {
+            tracing::error!(%error, "the store failed");
+        }
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again")
     }
 }
 
@@ -38,13 +59,34 @@ impl From<FeedError> for Problem {
             FeedError::Gone => StatusCode::GONE,
             FeedError::Ahead { .. } => StatusCode::CONFLICT,
             FeedError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            FeedError::Build(_) | FeedError::Config(_) | FeedError::Interrupted => StatusCode::INTERNAL_SERVER_ERROR,
+            FeedError::Build(_) | FeedError::Config(_) | FeedError::Interrupted | FeedError::Overtaken => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         if status.is_client_error() {
-            return Problem { status, detail: error.to_string() };
+            return Problem::new(status, &error.to_string());
         }
         tracing::error!(%error, "an edge could not be answered");
-        Problem { status, detail: "the feed cannot be read now".to_owned() }
+        Problem::new(status, "the feed cannot be read now")
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        tracing::error!(%error, "the store failed");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again")
+    }
+}
+
+impl From<BuildError> for Problem {
+    fn from(error: BuildError) -> Problem {
+        match error {
+            BuildError::Store(error) => Problem::from(error),
+            error => {
+                tracing::error!(%error, "a status list could not be built");
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the status list could not be built")
+            }
+        }
     }
 }
 
@@ -54,6 +96,9 @@ impl IntoResponse for Problem {
         let body = Body { status: self.status.as_u16(), title, detail: &self.detail };
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -9,7 +9,7 @@ use super::client_auth::authenticate;
 use super::oauth_error::OAuthError;
 use super::parameters::{FormOnly, FormOrJson, Parameters};
 use crate::ambient;
-use crate::domain::Revocation;
+use crate::domain::{Actor, Revoke};
 
 pub(super) async fn post_form(
     State(app): State<AppState>,
@@ -36,12 +36,12 @@ async fn revoke(app: &AppState, headers: &HeaderMap, form: &Parameters) -> Resul
     };
     // Another client's token stays as it is. RFC 7009 §2.1 says that the request is refused, and leaves open how; the same
     // 200 as for an unknown token (§2.2) refuses it without telling a stranger that the token exists.
-    let Some(token) = app.store.token(&id).await?.filter(|token| token.client == client.id) else {
+    let Some(token) = app.store.token(id).await?.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
     };
-    if let Some(revocation) = Revocation::of(&token, &app.issuer, ambient::now()) {
-        let fresh = app.store.revoke(&revocation).await?;
-        tracing::info!(client = %client.id, token = %id, fresh, "revoked a token");
+    if let Some(revoke) = Revoke::token(&token, Actor::client(&client.id), None, ambient::now()) {
+        let revoked = app.writer.revoke(revoke).await?;
+        tracing::info!(client = %client.id, token = %id, is_news = revoked.is_news, "revoked a token");
     }
     Ok(StatusCode::OK)
 }

@@ -17,7 +17,10 @@ use tower_http::trace::TraceLayer;
 use tracing::Span;
 
 use super::problem::Problem;
-use super::{AppState, edge_deltas, edge_snapshot, health, introspect, jwks, metadata, revoke, token};
+use super::{
+    AppState, admin, edge_deltas, edge_snapshot, health, introspect, jwks, metadata, revoke, ssf_configuration,
+    ssf_poll, ssf_streams, status_list, token,
+};
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -46,15 +49,33 @@ pub fn router(app: AppState) -> Router {
         .route("/edge/v1/snapshot", get(edge_snapshot::get))
         .layer(CompressionLayer::new())
         .layer(map_response(edge_snapshot::tag_encoded));
+    let status_lists = Router::new()
+        .route("/oauth/status", get(status_list::all))
+        .route("/oauth/status/{list}", get(status_list::get))
+        .layer(CompressionLayer::new())
+        .layer(map_response(edge_snapshot::tag_encoded));
+    let signals = Router::new()
+        .route("/.well-known/ssf-configuration", get(ssf_configuration::get))
+        .route("/ssf/streams", get(ssf_streams::get))
+        .route("/ssf/status", get(ssf_streams::status));
+    let admin = Router::new()
+        .route("/admin/api/revocations", get(admin::list).post(admin::create))
+        .route("/admin/api/revocations/{number}", get(admin::show).delete(admin::reinstate))
+        .layer(never_cached(CACHE_CONTROL, "no-store"));
     // A long poll bounds its own time.
+    let polls = Router::new().route("/ssf/poll/{stream}", post(ssf_poll::post));
     let deltas = Router::new().route("/edge/v1/deltas", get(edge_deltas::get));
 
     Router::new()
         .merge(oauth)
         .merge(public)
         .merge(snapshot)
+        .merge(status_lists)
+        .merge(signals)
+        .merge(admin)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .merge(deltas)
+        .merge(polls)
         .fallback(async || Problem::not_found())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(never_cached(HeaderName::from_static("x-content-type-options"), "nosniff"))

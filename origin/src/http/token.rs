@@ -11,7 +11,7 @@ use super::client_auth::authenticate;
 use super::oauth_error::OAuthError;
 use super::parameters::{FormOnly, FormOrJson, Parameters};
 use crate::ambient;
-use crate::domain::{AccessToken, Audience, Grant, Scope, TokenId};
+use crate::domain::{Audience, Grant, Scope, TokenDraft};
 
 /// RFC 6749 §5.1
 #[derive(Serialize)]
@@ -50,11 +50,15 @@ async fn issue(app: &AppState, headers: &HeaderMap, form: &Parameters) -> Result
     let resource = form.get("resource").map(str::parse::<Audience>).transpose().map_err(OAuthError::InvalidResource)?;
     let grant = Grant::client_credentials(&client, scope, resource, &app.default_audience)?;
 
-    let id = TokenId::from_random(&ambient::random()?);
-    let token = AccessToken::for_client(id, &client.id, grant, ambient::now(), app.token_lifetime);
-    let access_token = app.keys.issue(&token, &app.issuer, client.alg)?;
-    // Only a recorded token can be revoked, so it goes out after the commit and not before.
-    app.store.record_token(&token).await?;
+    let key_id = app.keys.key_id(client.alg, &grant.audience)?;
+    let (random, now) = (ambient::random()?, ambient::now());
+    let draft = TokenDraft::for_client(random, &client.id, grant, key_id, now, app.token_lifetime);
+    // Only a recorded token can be revoked, and its record decides the epoch in its jti: so it is signed after the commit.
+    let token = app.writer.issue(draft).await?;
+    let access_token = match app.status_claim {
+        true => app.keys.issue_with_status(&token, &app.issuer, client.alg)?,
+        false => app.keys.issue(&token, &app.issuer, client.alg)?,
+    };
     tracing::info!(client = %client.id, token = %token.id, audience = %token.audience, "issued a token");
     Ok(Json(TokenAnswer {
         access_token,

@@ -8,6 +8,7 @@ mod jwk;
 mod master;
 mod private;
 mod ring;
+mod statement;
 
 pub use jwk::Jwk;
 pub use master::{MasterKey, MasterKeyError, SealError};

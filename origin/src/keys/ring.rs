@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::{Jwk, MasterKey, PrivateKey, PrivateKeyError, Purpose, SealError, StoredKey};
 use crate::ambient;
 use crate::domain::{AccessToken, Audience, Claims, TokenAlg, TokenId};
+use crate::status_list::Claim as StatusClaim;
 
 /// The header type of access tokens (RFC 9068 §2.1), so that no other kind of JWT passes for one.
 const TOKEN_TYPE: &str = "at+jwt";
@@ -132,13 +133,36 @@ impl KeyRing {
     /// # Errors
     /// When there is no key for `alg` or signing fails.
     pub fn issue(&self, token: &AccessToken, issuer: &str, alg: TokenAlg) -> Result<String, IssueError> {
-        let claims = token.claims(issuer);
+        self.sign_claims(token, token.claims(issuer), alg)
+    }
+
+    /// As [`KeyRing::issue`], with a claim that says where the token's status stands.
+    ///
+    /// # Errors
+    /// As [`KeyRing::issue`].
+    pub fn issue_with_status(&self, token: &AccessToken, issuer: &str, alg: TokenAlg) -> Result<String, IssueError> {
+        let status = Some(StatusClaim::of(issuer, token.number));
+        self.sign_claims(token, Claims { status, ..token.claims(issuer) }, alg)
+    }
+
+    fn sign_claims(&self, token: &AccessToken, claims: Claims, alg: TokenAlg) -> Result<String, IssueError> {
         if alg == TokenAlg::Hs256 {
             let audience = self.audience_key(&token.audience);
             return sign(&audience.kid, &audience.key, claims);
         }
         let (kid, key) = self.signing_key(alg).ok_or(IssueError::NoKey(alg))?;
         sign(kid, key, claims)
+    }
+
+    /// The identifier of the key that signs tokens of this algorithm for an audience.
+    ///
+    /// # Errors
+    /// When there is no key for `alg`.
+    pub fn key_id(&self, alg: TokenAlg, audience: &Audience) -> Result<String, IssueError> {
+        if alg == TokenAlg::Hs256 {
+            return Ok(self.audience_key(audience).kid);
+        }
+        self.signing_key(alg).map(|(kid, _)| kid.to_owned()).ok_or(IssueError::NoKey(alg))
     }
 
     /// The identifier of a token that this origin signed as `issuer`. Says nothing about expiry or revocation: the caller
@@ -186,6 +210,15 @@ impl KeyRing {
         let mut key = Zeroizing::new([0; 32]);
         key.copy_from_slice(secret);
         AudienceKey { kid: crate::encoding::base64url(kid), key: PrivateKey::Hs256(key) }
+    }
+
+    /// Encrypts secrets of others in the database: HKDF-SHA256 over the derive key.
+    pub(super) fn secrets_key(&self) -> MasterKey {
+        let mut okm = Zeroizing::new([0; 32]);
+        let hkdf = Hkdf::<Sha256>::new(None, self.derive.as_slice());
+        let expanded = hkdf.expand(b"tollgate secrets key v1", okm.as_mut());
+        assert!(expanded.is_ok(), "HKDF gives 32 bytes");
+        MasterKey::from_random(*okm)
     }
 
     /// Signs snapshots and deltas.

@@ -12,10 +12,8 @@ pub use sources::{Source, Sources, Value};
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::domain::{Audience, MAX_IDENTIFIER_BYTES};
+use crate::domain::{Audience, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME};
 
-/// `TOLLGATE_TOKEN_LIFETIME` at most: a day. Longer-lived access tokens are what refreshing is for.
-pub const MAX_TOKEN_LIFETIME: u64 = 24 * 60 * 60;
 /// `TOLLGATE_TOKEN_LIFETIME` at least: shorter ones expire before a slow client has used them.
 pub const MIN_TOKEN_LIFETIME: u64 = 10;
 
@@ -23,7 +21,7 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
 /// The names of all settings.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "TOLLGATE_LISTEN",
     "TOLLGATE_PUBLIC_URL",
     "TOLLGATE_DATABASE_URL",
@@ -31,6 +29,7 @@ pub const NAMES: [&str; 9] = [
     "TOLLGATE_MASTER_KEY_FILE",
     "TOLLGATE_AUDIENCE",
     "TOLLGATE_TOKEN_LIFETIME",
+    "TOLLGATE_STATUS_LIST",
     "TOLLGATE_LOG",
     "TOLLGATE_LOG_FORMAT",
 ];
@@ -50,6 +49,8 @@ pub struct Settings {
     pub audience: Option<Audience>,
     /// How long tokens live, in seconds.
     pub token_lifetime: u64,
+    /// Whether access tokens say in which status list they stand.
+    pub status_list: bool,
     /// What to log, in the syntax of tracing's `EnvFilter`.
     pub log: String,
     /// How to log.
@@ -105,6 +106,7 @@ impl Settings {
             master_key: MasterKeySource::from_sources(sources)?,
             audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
             token_lifetime: sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600),
+            status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })
@@ -150,6 +152,10 @@ fn checked_database_url(text: &str) -> Result<String, &'static str> {
 fn checked_lifetime(text: &str) -> Result<u64, String> {
     let seconds = text.parse().ok().filter(|seconds| (MIN_TOKEN_LIFETIME..=MAX_TOKEN_LIFETIME).contains(seconds));
     seconds.ok_or_else(|| format!("must be seconds, {MIN_TOKEN_LIFETIME} to {MAX_TOKEN_LIFETIME}"))
+}
+
+fn checked_flag(text: &str) -> Result<bool, &'static str> {
+    text.parse().map_err(|_| "must be true or false")
 }
 
 fn checked_log(text: &str) -> Result<String, String> {

@@ -1,7 +1,7 @@
 //! Edges to push to.
 
 use super::rows::EdgeRow;
-use super::{Store, StoreError, to_sql};
+use super::{Store, StoreError, Tx, to_sql};
 use crate::domain::{Edge, EdgeName};
 
 impl Store {
@@ -24,7 +24,7 @@ impl Store {
             return Err(StoreError::Exists("edge"));
         }
         tx.bump_version().await?;
-        tx.commit().await
+        self.commit_news(tx).await
     }
 
     /// All edges by name.
@@ -50,24 +50,50 @@ impl Store {
         if deleted > 0 {
             tx.bump_version().await?;
         }
-        tx.commit().await?;
+        self.commit_news(tx).await?;
         Ok(deleted > 0)
     }
 
-    /// Records that an edge holds `sequence`. A lower one than recorded changes nothing: answers may overtake each other.
+    /// Records that an edge holds `sequence`. A lower one than recorded changes nothing but when it was last heard of: answers
+    /// may overtake each other.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn acknowledge(&self, name: &EdgeName, sequence: u64, now_ms: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        each!(&mut tx, connection => {
-            sqlx::query("UPDATE edges SET acknowledged = $2, acknowledged_at_ms = $3 WHERE name = $1 AND acknowledged <= $2")
-                .bind(name.as_str())
-                .bind(to_sql(sequence))
-                .bind(to_sql(now_ms))
-                .execute(connection)
-                .await?;
-        });
+        tx.heard_of(name, sequence, now_ms).await?;
         tx.commit().await
+    }
+
+    /// As [`Store::acknowledge`], for what several edges said of themselves when they asked for deltas. Names of edges that
+    /// are not registered are passed over.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn acknowledge_all(&self, edges: &[(EdgeName, u64, u64)]) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        for (name, sequence, at_ms) in edges {
+            tx.heard_of(name, *sequence, *at_ms).await?;
+        }
+        tx.commit().await
+    }
+}
+
+impl Tx {
+    async fn heard_of(&mut self, name: &EdgeName, sequence: u64, at_ms: u64) -> Result<(), StoreError> {
+        each!(&mut *self, connection => {
+            sqlx::query(
+                "UPDATE edges SET acknowledged_at_ms = CASE WHEN acknowledged <= $2 THEN $3 ELSE acknowledged_at_ms END,
+                     acknowledged = CASE WHEN acknowledged <= $2 THEN $2 ELSE acknowledged END,
+                     contacted_at_ms = CASE WHEN contacted_at_ms > $3 THEN contacted_at_ms ELSE $3 END
+                 WHERE name = $1",
+            )
+            .bind(name.as_str())
+            .bind(to_sql(sequence))
+            .bind(to_sql(at_ms))
+            .execute(connection)
+            .await?;
+        });
+        Ok(())
     }
 }

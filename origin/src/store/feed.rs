@@ -1,13 +1,14 @@
-//! The history of revocations as edges need it: its head, the deltas after a sequence, and all that is revoked.
+//! The history of revocations as edges need it: its head, and the deltas after a sequence.
 
-use tollgate_core::{Chain, Delta, MAX_DELTAS, RevocationId};
+use tollgate_core::{Chain, ConfigDigest, Delta, MAX_DELTAS};
 
 use super::rows::{DeltaRow, RouteRow, fixed};
 use super::{Store, StoreError, Tx, from_sql, to_sql};
 use crate::domain::Route;
 use crate::domain::revocation::KEEP_AFTER_EXPIRY;
 
-/// How many deltas are kept. An edge asks at most 16 times in a row for up to [`MAX_DELTAS`] each; one that is further
+/// How many deltas are kept at least; those after the newest published snapshot are kept however many they are, for an edge that
+/// takes it goes on from there. An edge asks at most 16 times in a row for up to [`MAX_DELTAS`] each; one that is further
 /// behind takes the snapshot, which is cheaper by then.
 const KEPT_DELTAS: u64 = 16 * MAX_DELTAS as u64;
 
@@ -18,6 +19,8 @@ pub struct Head {
     pub sequence: u64,
     /// Counts changes of what else edges depend on.
     pub version: u64,
+    /// The number of the newest published snapshot; 0 before the first.
+    pub snapshot: u64,
 }
 
 /// The deltas after a sequence, with the state they were read in.
@@ -29,21 +32,10 @@ pub struct FeedPage {
     pub chain: Option<Chain>,
     /// What follows it without a gap, at most [`MAX_DELTAS`].
     pub deltas: Vec<Delta>,
-    /// The route rules.
-    pub routes: Vec<Route>,
-}
-
-/// All that a snapshot says, read in one state.
-#[derive(Debug)]
-pub struct SnapshotInput {
-    /// Where the history stood.
-    pub head: Head,
-    /// Its fingerprint there.
-    pub chain: Chain,
-    /// What was revoked and not void.
-    pub revoked: Vec<RevocationId>,
-    /// The route rules.
-    pub routes: Vec<Route>,
+    /// The epoch in which tokens were being issued.
+    pub epoch: u32,
+    /// The configuration in the newest published snapshot; none before the first.
+    pub config: Option<ConfigDigest>,
 }
 
 /// How much was swept away.
@@ -51,18 +43,19 @@ pub struct SnapshotInput {
 pub struct Swept {
     /// Records of tokens that no edge accepts any more.
     pub tokens: u64,
-    /// Revocations of such tokens.
+    /// Records of revocations that strike none but such tokens.
     pub revocations: u64,
     /// Deltas beyond what is kept.
     pub deltas: u64,
 }
 
 #[derive(sqlx::FromRow)]
-struct FeedRow {
-    issuer: String,
+pub(super) struct FeedRow {
+    pub(super) issuer: String,
     sequence: i64,
     chain: Vec<u8>,
     version: i64,
+    snapshot: i64,
 }
 
 impl Store {
@@ -74,7 +67,8 @@ impl Store {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query(
-                "INSERT INTO feed (one, issuer, sequence, chain, version) VALUES (1, $1, 0, $2, 1) ON CONFLICT DO NOTHING",
+                "INSERT INTO feed (one, issuer, sequence, chain, version, revocation, snapshot)
+                 VALUES (1, $1, 0, $2, 1, 0, 0) ON CONFLICT DO NOTHING",
             )
             .bind(issuer)
             .bind(Chain::genesis(issuer).as_bytes().as_slice())
@@ -114,7 +108,7 @@ impl Store {
         let chain = tx.chain_at(after, &feed).await?;
         let rows = each!(&mut tx, connection => {
             sqlx::query_as::<_, DeltaRow>(
-                "SELECT sequence, id, change, void_after FROM deltas WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+                "SELECT sequence, id, kind, mark, void_after FROM deltas WHERE sequence > $1 ORDER BY sequence LIMIT $2",
             )
             .bind(to_sql(after))
             .bind(to_sql(MAX_DELTAS as u64))
@@ -122,29 +116,11 @@ impl Store {
             .await?
         });
         let deltas = rows.into_iter().map(Delta::try_from).collect::<Result<_, _>>()?;
-        Ok(FeedPage { head: feed.head(), chain, deltas, routes: tx.routes().await? })
-    }
-
-    /// All that a snapshot made at the Unix second `now` says.
-    ///
-    /// # Errors
-    /// When the database fails, or nobody served from it yet.
-    pub async fn snapshot_input(&self, now: u64) -> Result<SnapshotInput, StoreError> {
-        let mut tx = self.begin_read().await?;
-        let feed = tx.feed().await?;
-        let ids = each!(&mut tx, connection => {
-            sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM revocations WHERE void_after >= $1 ORDER BY id")
-                .bind(to_sql(now))
-                .fetch_all(connection)
-                .await?
+        let config = each!(&mut tx, connection => {
+            sqlx::query_scalar::<_, Vec<u8>>("SELECT config FROM snapshots").fetch_optional(connection).await?
         });
-        let revoked = ids.iter().map(|id| fixed(id, "revocations").map(RevocationId::from_bytes));
-        Ok(SnapshotInput {
-            head: feed.head(),
-            chain: Chain::from_bytes(fixed(&feed.chain, "feed")?),
-            revoked: revoked.collect::<Result<_, _>>()?,
-            routes: tx.routes().await?,
-        })
+        let config = config.map(|config| fixed(&config, "snapshots").map(ConfigDigest::from_bytes)).transpose()?;
+        Ok(FeedPage { head: feed.head(), chain, deltas, epoch: tx.epoch().await?, config })
     }
 
     /// Forgets what nobody can need any more at the Unix second `now`.
@@ -163,10 +139,14 @@ impl Store {
                 .bind(to_sql(now))
                 .execute(&mut *connection)
                 .await?;
-            let deltas = sqlx::query("DELETE FROM deltas WHERE sequence <= (SELECT sequence FROM feed) - $1")
-                .bind(to_sql(KEPT_DELTAS))
-                .execute(connection)
-                .await?;
+            sqlx::query("DELETE FROM marks WHERE void_after < $1").bind(to_sql(now)).execute(&mut *connection).await?;
+            let deltas = sqlx::query(
+                "DELETE FROM deltas WHERE sequence <= (SELECT sequence FROM feed) - $1
+                 AND sequence <= (SELECT sequence FROM snapshots)",
+            )
+            .bind(to_sql(KEPT_DELTAS))
+            .execute(connection)
+            .await?;
             Swept {
                 tokens: tokens.rows_affected(),
                 revocations: revocations.rows_affected(),
@@ -179,9 +159,9 @@ impl Store {
 }
 
 impl Tx {
-    async fn feed(&mut self) -> Result<FeedRow, StoreError> {
+    pub(super) async fn feed(&mut self) -> Result<FeedRow, StoreError> {
         let row = each!(&mut *self, connection => {
-            sqlx::query_as::<_, FeedRow>("SELECT issuer, sequence, chain, version FROM feed")
+            sqlx::query_as::<_, FeedRow>("SELECT issuer, sequence, chain, version, snapshot FROM feed")
                 .fetch_optional(connection)
                 .await?
         });
@@ -209,7 +189,7 @@ impl Tx {
 
     pub(super) async fn routes(&mut self) -> Result<Vec<Route>, StoreError> {
         let rows = each!(&mut *self, connection => {
-            sqlx::query_as::<_, RouteRow>("SELECT path, methods, scope, public, on_stale FROM routes")
+            sqlx::query_as::<_, RouteRow>("SELECT * FROM routes")
                 .fetch_all(connection)
                 .await?
         });
@@ -221,7 +201,12 @@ impl Tx {
 }
 
 impl FeedRow {
-    fn head(&self) -> Head {
-        Head { sequence: from_sql(self.sequence), version: from_sql(self.version) }
+    pub(super) fn head(&self) -> Head {
+        let [sequence, version, snapshot] = [self.sequence, self.version, self.snapshot].map(from_sql);
+        Head { sequence, version, snapshot }
+    }
+
+    pub(super) fn chain(&self) -> Result<Chain, StoreError> {
+        Ok(Chain::from_bytes(fixed(&self.chain, "feed")?))
     }
 }

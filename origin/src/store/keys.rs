@@ -46,7 +46,7 @@ impl Store {
             });
         }
         tx.bump_version().await?;
-        tx.commit().await?;
+        self.commit_news(tx).await?;
         Ok(true)
     }
 }

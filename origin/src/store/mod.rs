@@ -19,25 +19,57 @@ macro_rules! each {
     };
 }
 
+/// Inserts rows, many in a statement: `$sql VALUES (…), (…) $tail`. The sizes are few, so that their statements stay prepared.
+macro_rules! insert_rows {
+    ($tx:expr, $sql:literal, $tail:literal, $rows:expr, |$binder:ident, $row:ident| $bind:expr) => {
+        for rows in $crate::store::portions($rows) {
+            each!(&mut *$tx, connection => {
+                let mut query = sqlx::QueryBuilder::new($sql);
+                query.push_values(rows, |mut $binder, $row| {
+                    $bind;
+                });
+                query.push($tail).build().execute(connection).await?;
+            });
+        }
+    };
+}
+
+mod audit;
+mod batch;
 mod clients;
-mod courier_seat;
 mod edges;
 mod feed;
+mod issuing;
 mod keys;
+mod ledger;
 mod open;
 mod revocations;
 mod routes;
 mod rows;
+mod seat;
+mod snapshots;
+mod ssf;
+mod status_list;
 mod tokens;
 mod watch;
+mod writer;
 
-pub use courier_seat::CourierSeat;
-pub use feed::{FeedPage, Head, SnapshotInput, Swept};
+pub use audit::MAX_AUDIT_PAGE;
+pub use batch::{Batch, Outcome, Reinstated, Revoked};
+pub use feed::{FeedPage, Head, Swept};
+pub use revocations::{Listing, MAX_REVOCATIONS_PAGE};
 pub use routes::AddRouteError;
+pub use seat::{Role, Seat};
+pub use snapshots::{PublishedSnapshot, SnapshotReader, SnapshotState};
+pub use ssf::Signal;
+pub use status_list::RevokedNumbers;
 pub use watch::HeadWatch;
+pub use writer::{WriteError, Writer};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use tokio::sync::watch::Sender;
+use tollgate_core::Mark;
 
 use crate::domain::Malformed;
 
@@ -45,6 +77,8 @@ use crate::domain::Malformed;
 #[derive(Clone)]
 pub struct Store {
     pools: Pools,
+    /// Counts the commits of this process that edges or publishers must hear of: they need not wait to notice them.
+    committed: Sender<u64>,
 }
 
 #[derive(Clone)]
@@ -108,6 +142,12 @@ pub enum StoreError {
     /// Something of that name is there already.
     #[error("there is a {0} of that name already")]
     Exists(&'static str),
+    /// No token is signed with a key that is revoked: it would be refused everywhere.
+    #[error("the signing key {0} is revoked: no token can be issued with it")]
+    KeyRevoked(String),
+    /// Every number that a token's epoch may have is used up.
+    #[error("there is no issuing epoch left")]
+    NoEpoch,
 }
 
 impl StoreError {
@@ -144,6 +184,13 @@ impl Store {
         })
     }
 
+    /// Commits what edges or publishers must hear of, and wakes those of this process at once.
+    async fn commit_news(&self, tx: Tx) -> Result<(), StoreError> {
+        tx.commit().await?;
+        self.committed.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
     /// Closes the connections, letting running statements end.
     pub async fn close(&self) {
         match &self.pools {
@@ -166,11 +213,27 @@ impl Tx {
     }
 }
 
-/// Times and sequences are unsigned in the domain and signed in SQL. None comes near the end of either.
+/// The mark of a name as SQL keeps it, see [`to_sql`].
+fn mark_from_sql(number: i64) -> Mark {
+    if number == i64::MAX { Mark::FOR_EVER } else { Mark(from_sql(number)) }
+}
+
+/// Times and sequences are unsigned in the domain and signed in SQL. None comes near the end of either but a mark for
+/// ever and an end that never comes, which are the largest there.
 fn to_sql(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn from_sql(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+/// Cuts rows into portions of few different sizes.
+fn portions<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = [128, 32, 8, 1].into_iter().find(|size| *size <= rows.len())?;
+        let (portion, rest) = rows.split_at_checked(size)?;
+        rows = rest;
+        Some(portion)
+    })
 }

@@ -7,6 +7,8 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use tokio::sync::watch::Sender;
+
 use super::{Pools, Store, StoreError};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -26,7 +28,7 @@ impl Store {
     /// When it cannot be reached, or its schema is not one this version knows.
     pub async fn open(url: &str) -> Result<Store, StoreError> {
         let pools = if url.starts_with("sqlite:") { open_sqlite(url).await? } else { open_postgres(url).await? };
-        Ok(Store { pools })
+        Ok(Store { pools, committed: Sender::new(0) })
     }
 }
 

@@ -1,106 +1,109 @@
-//! Revoking and reinstating. The revocation and the delta that tells the edges are one transaction.
+//! Revocations on record, and whether a token is struck. They are written by way of a [`Batch`](super::Batch).
 
-use sqlx::Row as _;
-use tollgate_core::{Chain, Change, Delta, RevocationId};
+use tollgate_core::{Kind, RevocationId};
 
-use super::rows::fixed;
+use super::rows::{RevocationRow, kind};
 use super::watch::CHANNEL;
-use super::{Either, Store, StoreError, Tx, from_sql, to_sql};
-use crate::domain::{Revocation, TokenId};
+use super::{Either, Store, StoreError, Tx, mark_from_sql, to_sql};
+use crate::domain::{AccessToken, Revocation, Target};
+
+/// Records of a listing at most.
+pub const MAX_REVOCATIONS_PAGE: u64 = 1000;
+
+/// Which records to list.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// Those of this kind alone.
+    pub kind: Option<Kind>,
+    /// Those with this name alone.
+    pub name: Option<String>,
+    /// Those that are lifted or void, too.
+    pub all: bool,
+    /// Those with a lower number than this one alone.
+    pub below: Option<u64>,
+    /// As many at most, up to [`MAX_REVOCATIONS_PAGE`].
+    pub limit: u64,
+}
 
 impl Store {
-    /// Revokes a token; false when it was revoked already, which changes nothing.
+    /// Records, newest first; what is in force is judged at the Unix second `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revocations(&self, listing: &Listing, now: u64) -> Result<Vec<Revocation>, StoreError> {
+        let rows = each!(&mut self.reader().await?, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT * FROM revocations WHERE number < ");
+            query.push_bind(to_sql(listing.below.unwrap_or(u64::MAX)));
+            if let Some(kind) = listing.kind {
+                query.push(" AND kind = ").push_bind(i64::from(kind.to_byte()));
+            }
+            if let Some(name) = &listing.name {
+                query.push(" AND name = ").push_bind(name.as_str());
+            }
+            if !listing.all {
+                query.push(" AND lifted_at IS NULL AND void_after >= ").push_bind(to_sql(now));
+            }
+            query.push(" ORDER BY number DESC LIMIT ").push_bind(to_sql(listing.limit.min(MAX_REVOCATIONS_PAGE)));
+            query.build_query_as::<RevocationRow>().fetch_all(connection).await?
+        });
+        rows.into_iter().map(Revocation::try_from).collect()
+    }
+
+    /// The record with this number, if it is not long void.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn revocation(&self, number: u64) -> Result<Option<Revocation>, StoreError> {
+        let row = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, RevocationRow>("SELECT * FROM revocations WHERE number = $1")
+                .bind(to_sql(number))
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(Revocation::try_from).transpose()
+    }
+
+    /// Whether a token on record is struck by any revocation now.
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn revoke(&self, revocation: &Revocation) -> Result<bool, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let inserted = each!(&mut tx, connection => {
-            sqlx::query(
-                "INSERT INTO revocations (id, token_id, revoked_at, void_after)
-                 VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-            )
-            .bind(revocation.id.as_bytes().as_slice())
-            .bind(revocation.token.as_str())
-            .bind(to_sql(revocation.revoked_at))
-            .bind(to_sql(revocation.void_after))
-            .execute(connection)
-            .await?
-            .rows_affected()
-        });
-        if inserted == 0 {
-            return Ok(false);
-        }
-        tx.append_delta(revocation.id, Change::Revoke, revocation.void_after).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
-    /// Lifts a token's revocation; false when it was not revoked.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn reinstate(&self, token: &TokenId) -> Result<bool, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let lifted = each!(&mut tx, connection => {
-            sqlx::query_as::<_, (Vec<u8>, i64)>("DELETE FROM revocations WHERE token_id = $1 RETURNING id, void_after")
-                .bind(token.as_str())
-                .fetch_optional(connection)
-                .await?
-        });
-        let Some((id, void_after)) = lifted else {
-            return Ok(false);
-        };
-        let id = RevocationId::from_bytes(fixed(&id, "revocations")?);
-        tx.append_delta(id, Change::Reinstate, from_sql(void_after)).await?;
-        tx.commit().await?;
-        Ok(true)
-    }
-
-    /// Whether a token is revoked now.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn is_revoked(&self, token: &TokenId) -> Result<bool, StoreError> {
-        let found = each!(&mut self.reader().await?, connection => {
-            sqlx::query("SELECT 1 FROM revocations WHERE token_id = $1")
-                .bind(token.as_str())
-                .fetch_optional(connection)
-                .await?
-                .is_some()
-        });
-        Ok(found)
+    pub async fn is_struck(&self, token: &AccessToken) -> Result<bool, StoreError> {
+        self.begin_read().await?.is_struck(token).await
     }
 }
 
 impl Tx {
-    /// Takes the next sequence and writes its delta. The update of the feed's one row holds a lock on it until the commit,
-    /// so the next writer waits, and what this one rolls back was never taken.
-    async fn append_delta(&mut self, id: RevocationId, change: Change, void_after: u64) -> Result<(), StoreError> {
-        let taken = each!(&mut *self, connection => {
-            let row = sqlx::query("UPDATE feed SET sequence = sequence + 1 RETURNING sequence, chain")
-                .fetch_optional(connection)
-                .await?;
-            match row {
-                Some(row) => Some((row.try_get::<i64, _>(0)?, row.try_get::<Vec<u8>, _>(1)?)),
-                None => None,
+    /// Whether a token is struck, as of this transaction.
+    pub(super) async fn is_struck(&mut self, token: &AccessToken) -> Result<bool, StoreError> {
+        let issuer = self.feed().await?.issuer;
+        let group = |target: Target| (target.kind(), target.id(&issuer));
+        let mut names = vec![
+            (Kind::Token, token.id.revocation_id()),
+            group(Target::Subject(token.subject.clone())),
+            group(Target::Client(token.client.to_string())),
+            group(Target::Key(token.key_id.clone())),
+            (Kind::Everything, RevocationId::EVERYTHING),
+        ];
+        names.extend(token.session.clone().map(|session| group(Target::Session(session))));
+        let rows: Vec<(i64, i64)> = each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT kind, mark FROM marks WHERE (kind, id) IN (");
+            query.push_values(&names, |mut row, (kind, id)| {
+                row.push_bind(i64::from(kind.to_byte())).push_bind(id.as_bytes().as_slice());
+            });
+            query.push(")").build_query_as().fetch_all(connection).await?
+        });
+        for (byte, mark) in rows {
+            let mark = mark_from_sql(mark);
+            let struck = match kind(byte, "marks")? {
+                Kind::Token => true,
+                Kind::Everything => mark.strikes(token.issued_at),
+                Kind::Session | Kind::Subject | Kind::Client | Kind::Key => mark.strikes(token.id.epoch().into()),
+            };
+            if struck {
+                return Ok(true);
             }
-        });
-        let (sequence, chain) = taken.ok_or(StoreError::NoIssuer)?;
-        let delta = Delta { sequence: from_sql(sequence), id, change, expires_at: void_after };
-        let chain = Chain::from_bytes(fixed(&chain, "feed")?).next(&delta);
-        each!(&mut *self, connection => {
-            sqlx::query("UPDATE feed SET chain = $1").bind(chain.as_bytes().as_slice()).execute(&mut *connection).await?;
-            sqlx::query("INSERT INTO deltas (sequence, id, change, void_after, chain) VALUES ($1, $2, $3, $4, $5)")
-                .bind(sequence)
-                .bind(id.as_bytes().as_slice())
-                .bind(i64::from(change.to_byte()))
-                .bind(to_sql(void_after))
-                .bind(chain.as_bytes().as_slice())
-                .execute(connection)
-                .await?;
-        });
-        self.notify().await
+        }
+        Ok(false)
     }
 
     /// Counts a change of what edges depend on beside the deltas.
@@ -112,7 +115,7 @@ impl Tx {
     }
 
     /// Wakes the publishers of all origins at the commit. On SQLite they notice by themselves.
-    async fn notify(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn notify(&mut self) -> Result<(), StoreError> {
         if let Either::Postgres(transaction) = self {
             sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut **transaction).await?;
         }

@@ -40,17 +40,18 @@ impl Store {
             }
         }
         each!(&mut tx, connection => {
-            sqlx::query("INSERT INTO routes (path, methods, scope, public, on_stale) VALUES ($1, $2, $3, $4, $5)")
+            sqlx::query("INSERT INTO routes (path, methods, scope, public, on_stale, on_not_covered) VALUES ($1, $2, $3, $4, $5, $6)")
                 .bind(route.path())
                 .bind(methods(route))
                 .bind(route.scope.to_string())
                 .bind(route.public)
                 .bind(route.on_stale.as_str())
+                .bind(route.on_not_covered.as_str())
                 .execute(connection)
                 .await
                 .map_err(StoreError::from)?;
         });
-        Ok(tx.commit().await?)
+        Ok(self.commit_news(tx).await?)
     }
 
     /// All rules, by path and methods.
@@ -78,7 +79,7 @@ impl Store {
         if deleted > 0 {
             tx.bump_version().await?;
         }
-        tx.commit().await?;
+        self.commit_news(tx).await?;
         Ok(deleted > 0)
     }
 }

@@ -3,10 +3,13 @@
 use std::str::FromStr;
 
 use sqlx::FromRow;
-use tollgate_core::{Change, Delta, RevocationId};
+use tollgate_core::{Delta, Kind, RevocationId};
 
-use super::{StoreError, from_sql};
-use crate::domain::{AccessToken, Audience, Client, ClientStatus, Edge, Malformed, Route, Scope, SecretHash};
+use super::{StoreError, from_sql, mark_from_sql};
+use crate::domain::{
+    AccessToken, Actor, Audience, AuditEntry, Client, ClientStatus, Edge, Lifted, Malformed, Revocation, Route, Scope,
+    SecretHash, Target, TokenId,
+};
 use crate::keys::StoredKey;
 
 #[derive(FromRow)]
@@ -44,9 +47,12 @@ impl TryFrom<ClientRow> for Client {
 
 #[derive(FromRow)]
 pub(super) struct TokenRow {
-    id: String,
+    number: i64,
+    id: Vec<u8>,
     client_id: String,
     subject: String,
+    session: Option<String>,
+    key_id: String,
     scope: String,
     audience: String,
     issued_at: i64,
@@ -59,9 +65,12 @@ impl TryFrom<TokenRow> for AccessToken {
     fn try_from(row: TokenRow) -> Result<AccessToken, StoreError> {
         let corrupt = StoreError::corrupt("tokens");
         Ok(AccessToken {
-            id: row.id.parse().map_err(&corrupt)?,
+            id: TokenId::from_bytes(fixed(&row.id, "tokens")?),
+            number: from_sql(row.number),
             client: row.client_id.parse().map_err(&corrupt)?,
             subject: row.subject,
+            session: row.session,
+            key_id: row.key_id,
             scope: Scope::parse(&row.scope).map_err(&corrupt)?,
             audience: row.audience.parse().map_err(&corrupt)?,
             issued_at: from_sql(row.issued_at),
@@ -74,7 +83,8 @@ impl TryFrom<TokenRow> for AccessToken {
 pub(super) struct DeltaRow {
     sequence: i64,
     id: Vec<u8>,
-    change: i64,
+    kind: i64,
+    mark: i64,
     void_after: i64,
 }
 
@@ -82,11 +92,11 @@ impl TryFrom<DeltaRow> for Delta {
     type Error = StoreError;
 
     fn try_from(row: DeltaRow) -> Result<Delta, StoreError> {
-        let change = u8::try_from(row.change).ok().and_then(Change::from_byte);
         Ok(Delta {
             sequence: from_sql(row.sequence),
             id: RevocationId::from_bytes(fixed(&row.id, "deltas")?),
-            change: change.ok_or_else(|| StoreError::corrupt("deltas")(Malformed::new("change", "is unknown")))?,
+            kind: kind(row.kind, "deltas")?,
+            mark: mark_from_sql(row.mark),
             expires_at: from_sql(row.void_after),
         })
     }
@@ -114,6 +124,7 @@ pub(super) struct EdgeRow {
     url: String,
     acknowledged: i64,
     acknowledged_at_ms: Option<i64>,
+    contacted_at_ms: Option<i64>,
     created_at: i64,
 }
 
@@ -127,6 +138,7 @@ impl TryFrom<EdgeRow> for Edge {
             url: row.url.parse().map_err(&corrupt)?,
             acknowledged: from_sql(row.acknowledged),
             acknowledged_at_ms: row.acknowledged_at_ms.map(from_sql),
+            contacted_at_ms: row.contacted_at_ms.map(from_sql),
             created_at: from_sql(row.created_at),
         })
     }
@@ -139,6 +151,7 @@ pub(super) struct RouteRow {
     scope: String,
     public: bool,
     on_stale: String,
+    on_not_covered: String,
 }
 
 impl TryFrom<RouteRow> for Route {
@@ -149,8 +162,73 @@ impl TryFrom<RouteRow> for Route {
         let methods: Vec<String> = row.methods.split_whitespace().map(str::to_owned).collect();
         let scope = Scope::parse(&row.scope).map_err(&corrupt)?;
         let on_stale = row.on_stale.parse().map_err(&corrupt)?;
-        Route::new(&row.path, &methods, scope, row.public, on_stale).map_err(&corrupt)
+        let route = Route::new(&row.path, &methods, scope, row.public, on_stale).map_err(&corrupt)?;
+        Ok(route.on_not_covered(row.on_not_covered.parse().map_err(&corrupt)?))
     }
+}
+
+#[derive(FromRow)]
+pub(super) struct RevocationRow {
+    number: i64,
+    kind: i64,
+    name: String,
+    mark: i64,
+    reason: Option<String>,
+    revoked_by: String,
+    revoked_at: i64,
+    void_after: i64,
+    lifted_by: Option<String>,
+    lifted_at: Option<i64>,
+}
+
+impl TryFrom<RevocationRow> for Revocation {
+    type Error = StoreError;
+
+    fn try_from(row: RevocationRow) -> Result<Revocation, StoreError> {
+        let mark = mark_from_sql(row.mark);
+        let target = match kind(row.kind, "revocations")? {
+            Kind::Everything => Target::Before(mark.0),
+            kind => Target::new(kind, &row.name).map_err(StoreError::corrupt("revocations"))?,
+        };
+        let lifted = row.lifted_by.zip(row.lifted_at);
+        Ok(Revocation {
+            number: from_sql(row.number),
+            target,
+            mark,
+            by: Actor::from_record(row.revoked_by),
+            reason: row.reason,
+            at: from_sql(row.revoked_at),
+            void_after: from_sql(row.void_after),
+            lifted: lifted.map(|(by, at)| Lifted { by: Actor::from_record(by), at: from_sql(at) }),
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct AuditRow {
+    number: i64,
+    at: i64,
+    actor: String,
+    action: String,
+    kind: i64,
+    name: String,
+    reason: Option<String>,
+}
+
+impl TryFrom<AuditRow> for AuditEntry {
+    type Error = StoreError;
+
+    fn try_from(row: AuditRow) -> Result<AuditEntry, StoreError> {
+        let AuditRow { number, at, actor, action, kind: byte, name, reason } = row;
+        let target = Target::new(kind(byte, "audit")?, &name).map_err(StoreError::corrupt("audit"))?;
+        Ok(AuditEntry { number: from_sql(number), at: from_sql(at), actor, action, target, reason })
+    }
+}
+
+/// A column that holds a kind of revocation.
+pub(super) fn kind(byte: i64, table: &'static str) -> Result<Kind, StoreError> {
+    let kind = u8::try_from(byte).ok().and_then(Kind::from_byte);
+    kind.ok_or_else(|| StoreError::corrupt(table)(Malformed::new("kind", "is unknown")))
 }
 
 /// A column of exactly `N` bytes.

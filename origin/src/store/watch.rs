@@ -1,4 +1,4 @@
-//! Noticing that the history moved, whichever process moved it.
+//! Noticing that the history moved, whichever process moved it. What this process moved is known at once.
 //!
 //! On PostgreSQL every change notifies a channel at its commit. SQLite has nothing of the kind between processes, but
 //! `PRAGMA data_version` changes whenever another connection has committed, and costs microseconds: a connection of our own
@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::postgres::PgListener;
 use sqlx::sqlite::SqliteConnection;
+use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout};
 
 use super::{Pools, Store, StoreError};
@@ -22,7 +23,11 @@ const SQLITE_INTERVAL: Duration = Duration::from_millis(10);
 const POSTGRES_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Tells when the database may have changed.
-pub struct HeadWatch(Source);
+pub struct HeadWatch {
+    source: Source,
+    /// The commits of this process.
+    committed: Receiver<u64>,
+}
 
 enum Source {
     Sqlite { connection: SqliteConnection, version: i64 },
@@ -35,7 +40,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn watch(&self) -> Result<HeadWatch, StoreError> {
-        Ok(HeadWatch(match &self.pools {
+        // First, so that no commit falls between.
+        let committed = self.committed.subscribe();
+        let source = match &self.pools {
             Pools::Sqlite { read, .. } => {
                 let mut connection = SqliteConnection::connect_with(&read.connect_options()).await?;
                 let version = data_version(&mut connection).await?;
@@ -46,7 +53,8 @@ impl Store {
                 listener.listen(CHANNEL).await?;
                 Source::Postgres(listener)
             }
-        }))
+        };
+        Ok(HeadWatch { source, committed })
     }
 }
 
@@ -56,7 +64,18 @@ impl HeadWatch {
     /// # Errors
     /// When the database fails; the caller begins to watch anew after a while.
     pub async fn changed(&mut self) -> Result<(), StoreError> {
-        match &mut self.0 {
+        tokio::select! {
+            changed = self.source.changed() => changed,
+            // The sender is the store's own: it is there as long as the store is.
+            Ok(()) = self.committed.changed() => Ok(()),
+        }
+    }
+}
+
+impl Source {
+    /// Ending it early loses nothing but a wake that the caller has anyway.
+    async fn changed(&mut self) -> Result<(), StoreError> {
+        match self {
             Source::Sqlite { connection, version } => loop {
                 let newest = data_version(connection).await?;
                 if newest != *version {

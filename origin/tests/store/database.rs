@@ -72,13 +72,18 @@ impl Database {
 
     /// What a sweep does after many more revocations than a test wants to make.
     pub(crate) async fn drop_deltas_up_to(&self, sequence: i64) {
-        let delete = "DELETE FROM deltas WHERE sequence <= $1";
+        self.execute(&format!("DELETE FROM deltas WHERE sequence <= {sequence}")).await.expect("deleted");
+    }
+
+    /// Runs a statement behind the store's back.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(sql.to_owned());
         if self.server.is_some() {
             let mut connection = PgConnection::connect(&self.url).await.expect("connected");
-            sqlx::query(delete).bind(sequence).execute(&mut connection).await.expect("deleted");
+            sqlx::raw_sql(sql).execute(&mut connection).await.map(drop)
         } else {
             let mut connection = sqlx::SqliteConnection::connect(&self.url).await.expect("connected");
-            sqlx::query(delete).bind(sequence).execute(&mut connection).await.expect("deleted");
+            sqlx::raw_sql(sql).execute(&mut connection).await.map(drop)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 use tollgate::domain::{Edge, OnStale, Route, Scope};
-use tollgate::store::StoreError;
+use tollgate::store::{Role, StoreError};
 
 use crate::database::Database;
 use crate::samples::NOW;
@@ -19,15 +19,21 @@ async fn an_acknowledged_sequence_never_goes_back(database: &Database) {
         url: "http://127.0.0.1:8787".parse().expect("a URL"),
         acknowledged: 0,
         acknowledged_at_ms: None,
+        contacted_at_ms: None,
         created_at: NOW,
     };
     database.store.insert_edge(&edge).await.expect("registered");
     assert!(matches!(database.store.insert_edge(&edge).await, Err(StoreError::Exists("edge"))));
-    for (sequence, at) in [(7, 1000), (5, 2000), (7, 3000)] {
+    for (sequence, at) in [(7, 1000), (7, 3000), (5, 4000)] {
         database.store.acknowledge(&edge.name, sequence, at).await.expect("recorded");
     }
     let edges = database.store.edges().await.expect("listed");
-    assert_eq!(edges, [Edge { acknowledged: 7, acknowledged_at_ms: Some(3000), ..edge.clone() }]);
+    let heard =
+        |at_ms| Edge { acknowledged: 7, acknowledged_at_ms: Some(3000), contacted_at_ms: Some(at_ms), ..edge.clone() };
+    assert_eq!(edges, [heard(4000)]);
+    let stranger = ("stranger".parse().expect("a name"), 9, 5000);
+    database.store.acknowledge_all(&[(edge.name.clone(), 6, 5000), stranger]).await.expect("recorded");
+    assert_eq!(database.store.edges().await.expect("listed"), [heard(5000)]);
     assert!(database.store.delete_edge(&edge.name).await.expect("removed"));
     assert!(!database.store.delete_edge(&edge.name).await.expect("asked"));
 }
@@ -35,7 +41,9 @@ async fn an_acknowledged_sequence_never_goes_back(database: &Database) {
 async fn conflicting_routes_are_refused(database: &Database) {
     let route = |path: &str, methods: &[&str]| {
         let methods: Vec<String> = methods.iter().map(|method| (*method).to_owned()).collect();
-        Route::new(path, &methods, Scope::parse("a b").expect("a scope"), false, OnStale::Allow).expect("a route")
+        Route::new(path, &methods, Scope::parse("a b").expect("a scope"), false, OnStale::Allow)
+            .expect("a route")
+            .on_not_covered(OnStale::Allow)
     };
     let before = database.store.head().await.expect("a head").version;
     for added in [route("/b", &[]), route("/a", &["PUT", "GET"]), route("/a", &[])] {
@@ -52,7 +60,8 @@ async fn conflicting_routes_are_refused(database: &Database) {
 #[tokio::test]
 async fn on_sqlite_everyone_has_the_couriers_seat() {
     let database = Database::sqlite("couriers_seat").await;
-    let _seat = database.store.courier_seat().await.expect("seated");
+    let _seat = database.store.seat(Role::Courier).await.expect("seated");
+    let _other = database.store.seat(Role::Publisher).await.expect("seated");
     database.remove().await;
 }
 
@@ -62,11 +71,13 @@ async fn one_of_several_origins_on_postgresql_has_the_couriers_seat() {
     let other = database.again().await;
     let within = Duration::from_secs(10);
 
-    let first = database.store.courier_seat().await.expect("seated");
-    let refused = timeout(Duration::from_millis(1500), other.courier_seat()).await;
+    let first = database.store.seat(Role::Courier).await.expect("seated");
+    let refused = timeout(Duration::from_millis(1500), other.seat(Role::Courier)).await;
     assert!(refused.is_err(), "the seat was taken");
+    // The other role is another seat.
+    drop(timeout(within, other.seat(Role::Publisher)).await.expect("it is free").expect("seated"));
     drop(first);
-    let mut second = timeout(within, other.courier_seat()).await.expect("it is free").expect("seated");
+    let mut second = timeout(within, other.seat(Role::Courier)).await.expect("it is free").expect("seated");
     assert!(timeout(Duration::from_millis(1500), second.lost()).await.is_err(), "it is kept");
 
     // As when its machine dies: the connection ends without a word.
@@ -75,7 +86,8 @@ async fn one_of_several_origins_on_postgresql_has_the_couriers_seat() {
                WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     sqlx::query(end).execute(&mut connection).await.expect("ended");
     connection.close().await.expect("closed");
-    let (third, error) = tokio::join!(timeout(within, database.store.courier_seat()), timeout(within, second.lost()));
+    let (third, error) =
+        tokio::join!(timeout(within, database.store.seat(Role::Courier)), timeout(within, second.lost()));
     assert!(third.expect("it is free").is_ok(), "another takes over");
     assert!(matches!(error, Ok(StoreError::Database(_))), "the one that lost it knows: {error:?}");
     other.close().await;

@@ -1,16 +1,15 @@
-//! What edges are told: pages of the history, snapshots, and what of both is forgotten when.
+//! What edges are told: pages of the history, and what is forgotten when.
 
 use std::time::Duration;
 
-use tollgate::domain::Revocation;
+use tollgate::domain::Revoke;
 use tollgate::store::StoreError;
 
 use crate::database::Database;
-use crate::samples::{ISSUER, NOW, followed, revocation, token, token_id, with_tokens};
+use crate::samples::{ISSUER, NOW, by, draft, followed, revoke, with_tokens};
 
 on_both_databases!(
     deltas_follow_a_sequence,
-    a_snapshot_has_all_that_is_revoked,
     sweeping_forgets_what_expired,
     old_deltas_are_swept_and_said_to_be_gone,
     another_issuer_is_refused,
@@ -19,7 +18,7 @@ on_both_databases!(
 
 async fn deltas_follow_a_sequence(database: &Database) {
     for number in 1..=5 {
-        database.store.revoke(&revocation(number)).await.expect("revoked");
+        database.store.revoke(revoke(number)).await.expect("revoked");
     }
     let page = database.store.feed_page(3).await.expect("a page");
     assert_eq!(page.deltas.iter().map(|delta| delta.sequence).collect::<Vec<_>>(), [4, 5]);
@@ -30,42 +29,25 @@ async fn deltas_follow_a_sequence(database: &Database) {
     assert!(beyond.deltas.is_empty() && beyond.chain.is_none());
 }
 
-async fn a_snapshot_has_all_that_is_revoked(database: &Database) {
-    for number in 1..=3 {
-        database.store.revoke(&revocation(number)).await.expect("revoked");
-    }
-    database.store.reinstate(&token_id(2)).await.expect("lifted");
-    let input = database.store.snapshot_input(NOW).await.expect("input");
-    let mut expected = [revocation(1).id, revocation(3).id];
-    expected.sort_unstable();
-    assert_eq!(input.revoked, expected);
-    assert_eq!(input.head.sequence, 4);
-    assert_eq!(Some(input.chain), database.store.feed_page(4).await.expect("a page").chain);
-    // Void ones are left out, whether they were swept or not.
-    let later = database.store.snapshot_input(revocation(1).void_after + 1).await.expect("input");
-    assert!(later.revoked.is_empty());
-}
-
 async fn sweeping_forgets_what_expired(database: &Database) {
-    let short = token(1, NOW + 60);
-    let long = token(2, NOW + 3600);
-    with_tokens(&database.store, &[short.clone(), long.clone()]).await;
-    let short_revocation = Revocation::of(&short, ISSUER, NOW).expect("it lives");
-    database.store.revoke(&short_revocation).await.expect("revoked");
-    database.store.revoke(&revocation(2)).await.expect("revoked");
+    let tokens = with_tokens(&database.store, &[draft(1, NOW + 60), draft(2, NOW + 3600)]).await;
+    let short = Revoke::token(&tokens[0], by(), None, NOW).expect("it lives");
+    database.store.revoke(short.clone()).await.expect("revoked");
+    database.store.revoke(revoke(2)).await.expect("revoked");
 
-    let at_the_end = database.store.sweep(short_revocation.void_after).await.expect("swept");
+    let at_the_end = database.store.sweep(short.void_after).await.expect("swept");
     assert_eq!((at_the_end.tokens, at_the_end.revocations), (0, 0), "still within the margin");
-    let after = database.store.sweep(short_revocation.void_after + 1).await.expect("swept");
+    let after = database.store.sweep(short.void_after + 1).await.expect("swept");
     assert_eq!((after.tokens, after.revocations), (1, 1));
-    assert!(database.store.is_revoked(&long.id).await.expect("asked"));
+    assert!(database.store.is_struck(&tokens[1]).await.expect("asked"));
+    assert!(!database.store.is_struck(&tokens[0]).await.expect("asked"), "nobody needs to know any more");
     assert_eq!(followed(&database.store).await.len(), 2, "the history stays whole");
-    assert_eq!(Revocation::of(&short, ISSUER, short_revocation.void_after + 1), None, "too late to revoke");
+    assert_eq!(Revoke::token(&tokens[0], by(), None, short.void_after + 1), None, "too late to revoke");
 }
 
 async fn old_deltas_are_swept_and_said_to_be_gone(database: &Database) {
     for number in 1..=3 {
-        database.store.revoke(&revocation(number)).await.expect("revoked");
+        database.store.revoke(revoke(number)).await.expect("revoked");
     }
     assert_eq!(database.store.sweep(NOW).await.expect("swept").deltas, 0, "few are all kept");
     database.drop_deltas_up_to(1).await;
@@ -89,7 +71,7 @@ async fn a_watch_notices_another_process(database: &Database) {
     while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}
     let noticed = tokio::spawn(async move { watch.changed().await });
     let begun = std::time::Instant::now();
-    other.revoke(&revocation(1)).await.expect("revoked");
+    other.revoke(revoke(1)).await.expect("revoked");
     tokio::time::timeout(Duration::from_secs(2), noticed)
         .await
         .expect("noticed in time")

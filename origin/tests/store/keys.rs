@@ -2,7 +2,7 @@
 
 use tollgate::domain::{ClientId, MAX_IDENTIFIER_BYTES, TokenAlg};
 use tollgate::keys::{KeyRing, KeyRingError, MasterKey, StoredKey};
-use tollgate_core::{AskedElsewhere, Expected, KeySet, OnStale, verify};
+use tollgate_core::{AskedElsewhere, Expected, KeySet, Unknown, verify};
 
 use crate::database::Database;
 use crate::samples::{ISSUER, NOW, token};
@@ -31,7 +31,7 @@ async fn keys_open_under_their_master_key_alone(database: &Database) {
     for alg in TokenAlg::ALL {
         let token = token(1, NOW + 3600);
         let text = ring.issue(&token, ISSUER, alg).expect("signed");
-        assert_eq!(ring.recognise(&text, ISSUER), Some(token.id.clone()), "{alg}");
+        assert_eq!(ring.recognise(&text, ISSUER), Some(token.id), "{alg}");
         assert_eq!(ring.recognise(&text, "https://other.example"), None, "{alg}");
         let tampered = format!("{}A{}", &text[..text.len() - 8], &text[text.len() - 7..]);
         assert!(tampered == text || ring.recognise(&tampered, ISSUER).is_none(), "{alg}");
@@ -57,7 +57,8 @@ async fn an_edge_takes_the_longest_identifiers(database: &Database) {
         scope: &[],
         leeway: 0,
         plain_jwt: false,
-        on_stale: OnStale::Deny,
+        on_stale: Unknown::Deny,
+        on_not_covered: Unknown::Deny,
     };
     let verdict = verify(text.as_bytes(), &keys.expect("a key set"), &expected, &AskedElsewhere, NOW);
     assert!(verdict.is_ok(), "{:?}", verdict.err());

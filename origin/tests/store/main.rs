@@ -30,3 +30,6 @@ mod feed;
 mod keys;
 mod revocations;
 mod samples;
+mod signals;
+mod snapshots;
+mod writer;

@@ -1,6 +1,9 @@
 //! Clients, tokens and revocations to tell stories with.
 
-use tollgate::domain::{AccessToken, Client, ClientSecret, ClientStatus, Revocation, Scope, TokenAlg, TokenId};
+use tollgate::domain::{
+    AccessToken, Actor, Client, ClientSecret, ClientStatus, Reinstate, Revoke, Scope, Target, TokenAlg, TokenDraft,
+    Which,
+};
 use tollgate::store::Store;
 use tollgate_core::{Chain, Delta};
 
@@ -22,17 +25,22 @@ pub(crate) fn client(id: &str) -> (Client, ClientSecret) {
     (client, secret)
 }
 
-pub(crate) fn token_id(number: u32) -> TokenId {
-    let mut bytes = [0; 16];
-    bytes[..4].copy_from_slice(&number.to_be_bytes());
-    TokenId::from_random(&bytes)
+/// The random part of a token's id.
+fn random(number: u32) -> [u8; 14] {
+    let mut bytes = [0; 14];
+    bytes[10..].copy_from_slice(&number.to_be_bytes());
+    // Its first half chooses places in filters.
+    bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+    bytes
 }
 
-pub(crate) fn token(number: u32, expires_at: u64) -> AccessToken {
-    AccessToken {
-        id: token_id(number),
+pub(crate) fn draft(number: u32, expires_at: u64) -> TokenDraft {
+    TokenDraft {
+        random: random(number),
         client: "reports".parse().expect("a client id"),
-        subject: "reports".to_owned(),
+        subject: format!("subject-{}", number % 3),
+        session: (number % 2 == 1).then(|| format!("session-{}", number % 5)),
+        key_id: "key-1".to_owned(),
         scope: Scope::parse("reports:read").expect("a scope"),
         audience: "https://api.example".parse().expect("an audience"),
         issued_at: NOW,
@@ -40,15 +48,35 @@ pub(crate) fn token(number: u32, expires_at: u64) -> AccessToken {
     }
 }
 
-pub(crate) fn revocation(number: u32) -> Revocation {
-    Revocation::of(&token(number, NOW + 3600), ISSUER, NOW).expect("the token lives")
+/// The token of this number as it would have been issued in the first epoch.
+pub(crate) fn token(number: u32, expires_at: u64) -> AccessToken {
+    draft(number, expires_at).issued(1, number.into())
 }
 
-pub(crate) async fn with_tokens(store: &Store, tokens: &[AccessToken]) {
-    store.insert_client(&client("reports").0).await.expect("registered");
-    for token in tokens {
-        store.record_token(token).await.expect("recorded");
+pub(crate) fn by() -> Actor {
+    Actor::command_line(Some("tester"))
+}
+
+pub(crate) fn revoke(number: u32) -> Revoke {
+    Revoke::token(&token(number, NOW + 3600), by(), None, NOW).expect("the token lives")
+}
+
+pub(crate) fn revoke_any(target: Target, at: u64) -> Revoke {
+    Revoke::any(target, by(), Some("test".parse().expect("a reason")), at).expect("not in the future")
+}
+
+pub(crate) fn reinstate(target: Target, at: u64) -> Reinstate {
+    Reinstate { which: Which::Target(target), by: by(), reason: None, at }
+}
+
+pub(crate) async fn with_tokens(store: &Store, drafts: &[TokenDraft]) -> Vec<AccessToken> {
+    // The client may be there from an earlier call.
+    let _ = store.insert_client(&client("reports").0).await;
+    let mut tokens = Vec::new();
+    for draft in drafts {
+        tokens.push(store.issue(draft.clone()).await.expect("issued"));
     }
+    tokens
 }
 
 /// Follows the whole history from its beginning, as an edge does, checking every link.

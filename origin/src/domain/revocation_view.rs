@@ -1,0 +1,99 @@
+//! Revocations and the audit log as programs get them, from the admin API and the command line alike.
+
+use serde::Serialize;
+
+use super::{AuditEntry, Revocation, Target};
+
+/// A revocation as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RevocationView {
+    /// Its number.
+    pub id: u64,
+    /// `token`, `session`, `subject`, `client`, `key` or `everything`.
+    pub kind: &'static str,
+    /// What it strikes; not there for `everything`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// For `everything`: tokens issued before this Unix second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who.
+    pub revoked_by: String,
+    /// When, Unix seconds.
+    pub revoked_at: u64,
+    /// The Unix second after which every token it strikes has expired; not there if that never comes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub void_after: Option<u64>,
+    /// Who lifted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifted_by: Option<String>,
+    /// When it was lifted, Unix seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifted_at: Option<u64>,
+    /// Whether it strikes tokens now.
+    pub in_force: bool,
+}
+
+impl RevocationView {
+    /// A revocation as of the Unix second `now`.
+    #[must_use]
+    pub fn new(revocation: &Revocation, now: u64) -> RevocationView {
+        let (name, before) = name_or_time(&revocation.target);
+        let lifted = revocation.lifted.as_ref();
+        RevocationView {
+            id: revocation.number,
+            kind: revocation.target.kind().name(),
+            name,
+            before,
+            reason: revocation.reason.clone(),
+            revoked_by: revocation.by.as_str().to_owned(),
+            revoked_at: revocation.at,
+            void_after: (revocation.void_after != super::revocation::NEVER).then_some(revocation.void_after),
+            lifted_by: lifted.map(|lifted| lifted.by.as_str().to_owned()),
+            lifted_at: lifted.map(|lifted| lifted.at),
+            in_force: lifted.is_none() && now <= revocation.void_after,
+        }
+    }
+}
+
+/// A line of the audit log as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuditView {
+    /// Its number.
+    pub id: u64,
+    /// When, Unix seconds.
+    pub at: u64,
+    /// Who.
+    pub actor: String,
+    /// `revoke` or `reinstate`.
+    pub action: String,
+    /// As of a [`RevocationView`].
+    pub kind: &'static str,
+    /// As of a [`RevocationView`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// As of a [`RevocationView`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl From<AuditEntry> for AuditView {
+    fn from(entry: AuditEntry) -> AuditView {
+        let (name, before) = name_or_time(&entry.target);
+        let AuditEntry { number, at, actor, action, target, reason } = entry;
+        AuditView { id: number, at, actor, action, kind: target.kind().name(), name, before, reason }
+    }
+}
+
+fn name_or_time(target: &Target) -> (Option<String>, Option<u64>) {
+    match target {
+        Target::Before(time) => (None, Some(*time)),
+        target => (Some(target.name().to_owned()), None),
+    }
+}

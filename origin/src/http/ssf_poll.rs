@@ -1,0 +1,53 @@
+//! `POST /ssf/poll/{stream}`: a receiver acknowledges security events and asks for more (RFC 8936).
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::AppState;
+use super::problem::Problem;
+use super::ssf_bearer::{BearerError, client, stream_of};
+use crate::ssf::{Delivery, Poll, PollRequest};
+
+pub(super) async fn post(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, BearerError> {
+    let client = client(&app, &headers).await?;
+    let stream = stream_of(&app, &client, &name).await?;
+    if stream.delivery != Delivery::Poll {
+        return Err(BearerError::NoStream);
+    }
+    if !is_json(&headers) {
+        let detail = "the body must be application/json";
+        return Ok(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).into_response());
+    }
+    let Ok(request) = serde_json::from_slice::<PollRequest>(&body) else {
+        return Ok(Problem::bad_request("the body is not a poll request").into_response());
+    };
+    let poll = Poll {
+        store: app.store.clone(),
+        transmitter: app.transmitter.clone(),
+        wake: app.wake.clone(),
+        stop: app.stop.clone(),
+    };
+    match poll.answer(&stream, &request).await {
+        Ok(answer) => Ok(([(CACHE_CONTROL, "no-store")], Json(answer)).into_response()),
+        Err(error) => {
+            tracing::error!(%error, stream = %stream.name, "a poll could not be answered");
+            Ok(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "events cannot be read now; try again").into_response())
+        }
+    }
+}
+
+/// Whether the body says that it is JSON; a form that a browser is tricked into sending cannot (RFC 8936 section 2.2).
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence =
+        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|text| text.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}

@@ -1,0 +1,131 @@
+//! The issuing epoch, and the tokens that are issued in it.
+//!
+//! The invariant: once an epoch is closed, no token of it or of an older one is recorded any more. Issuing reads the epoch
+//! under a shared lock and records its tokens in the same transaction (on SQLite: under the one write lock); closing takes the
+//! lock exclusively, so it waits for every transaction that issues, and those after it read the new epoch.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::Row as _;
+use tollgate_core::{Kind, RevocationId};
+
+use super::rows::fixed;
+use super::{Either, Store, StoreError, Tx, from_sql, portions, to_sql};
+use crate::domain::{AccessToken, TokenDraft};
+
+impl Store {
+    /// Ends the epoch in which tokens are issued, and gives it: it and all before it are closed from now on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn close_epoch(&self) -> Result<u32, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let closed = tx.close_epoch().await?;
+        tx.commit().await?;
+        Ok(closed)
+    }
+}
+
+impl Tx {
+    /// Ends the epoch when this transaction commits; gives it.
+    pub(super) async fn close_epoch(&mut self) -> Result<u32, StoreError> {
+        let epoch = each!(&mut *self, connection => {
+            sqlx::query_scalar::<_, i64>("UPDATE issuing SET epoch = epoch + 1 RETURNING epoch")
+                .fetch_one(connection)
+                .await?
+        });
+        // The last one may be begun, for tokens, but never closed.
+        u32::try_from(epoch).map(|epoch| epoch - 1).map_err(|_| StoreError::NoEpoch)
+    }
+
+    /// The epoch, which cannot end before this transaction does.
+    pub(super) async fn hold_epoch(&mut self) -> Result<u32, StoreError> {
+        let epoch: i64 = match self {
+            Either::Sqlite(transaction) => {
+                sqlx::query_scalar("SELECT epoch FROM issuing").fetch_one(&mut **transaction).await?
+            }
+            Either::Postgres(transaction) => {
+                sqlx::query_scalar("SELECT epoch FROM issuing FOR SHARE").fetch_one(&mut **transaction).await?
+            }
+        };
+        u32::try_from(epoch).map_err(|_| StoreError::NoEpoch)
+    }
+
+    /// The epoch as of this transaction.
+    pub(super) async fn epoch(&mut self) -> Result<u32, StoreError> {
+        let epoch = each!(&mut *self, connection => {
+            sqlx::query_scalar::<_, i64>("SELECT epoch FROM issuing").fetch_one(connection).await?
+        });
+        u32::try_from(epoch).map_err(|_| StoreError::NoEpoch)
+    }
+
+    /// Records tokens, in an epoch that this transaction holds or has just begun.
+    pub(super) async fn issue(
+        &mut self,
+        drafts: &[TokenDraft],
+        epoch: u32,
+    ) -> Result<Vec<Result<AccessToken, StoreError>>, StoreError> {
+        let revoked = self.revoked_key_ids(drafts).await?;
+        let mut good: Vec<AccessToken> = Vec::new();
+        for draft in drafts.iter().filter(|draft| !revoked.contains(&draft.key_id)) {
+            good.push(draft.clone().issued(epoch, 0));
+        }
+        let numbers = self.insert_tokens(&good).await?;
+        let mut issued = good.into_iter();
+        let answers = drafts.iter().map(|draft| {
+            if revoked.contains(&draft.key_id) {
+                return Err(StoreError::KeyRevoked(draft.key_id.clone()));
+            }
+            let token = issued.next().and_then(|token| Some((numbers.get(&token.id.to_bytes())?, token)));
+            let (number, token) = token.ok_or(StoreError::Exists("token"))?;
+            Ok(AccessToken { number: *number, ..token })
+        });
+        Ok(answers.collect())
+    }
+
+    /// Records tokens; their numbers by their ids, for no database promises to give them in the order of the rows.
+    async fn insert_tokens(&mut self, tokens: &[AccessToken]) -> Result<HashMap<Vec<u8>, u64>, StoreError> {
+        let mut numbers = HashMap::with_capacity(tokens.len());
+        for tokens in portions(tokens) {
+            each!(&mut *self, connection => {
+                let mut query = sqlx::QueryBuilder::new(
+                    "INSERT INTO tokens
+                     (id, client_id, subject, session, key_id, scope, audience, issued_at, expires_at) ",
+                );
+                query.push_values(tokens, |mut row, token| {
+                    row.push_bind(token.id.to_bytes())
+                        .push_bind(token.client.as_str())
+                        .push_bind(&token.subject)
+                        .push_bind(&token.session)
+                        .push_bind(&token.key_id)
+                        .push_bind(token.scope.to_string())
+                        .push_bind(token.audience.as_str())
+                        .push_bind(to_sql(token.issued_at))
+                        .push_bind(to_sql(token.expires_at));
+                });
+                for row in query.push(" RETURNING id, number").build().fetch_all(connection).await? {
+                    numbers.insert(row.try_get(0)?, from_sql(row.try_get(1)?));
+                }
+            });
+        }
+        Ok(numbers)
+    }
+
+    /// Which of the keys that are to sign these tokens are revoked; hardly ever is any.
+    async fn revoked_key_ids(&mut self, drafts: &[TokenDraft]) -> Result<HashSet<String>, StoreError> {
+        let marks = each!(&mut *self, connection => {
+            sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM marks WHERE kind = $1")
+                .bind(i64::from(Kind::Key.to_byte()))
+                .fetch_all(connection)
+                .await?
+        });
+        if marks.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let issuer = self.feed().await?.issuer;
+        let ids = marks.iter().map(|id| Ok(RevocationId::from_bytes(fixed(id, "marks")?)));
+        let ids = ids.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
+        let revoked = drafts.iter().filter(|draft| ids.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
+        Ok(revoked.map(|draft| draft.key_id.clone()).collect())
+    }
+}

@@ -1,0 +1,170 @@
+//! Group commit: what many callers want written at one time is written in one transaction.
+//!
+//! A commit costs a wait for the disk, whatever is in it. While one is under way others ask; all of them go into the next. Each
+//! caller is answered after the commit that has its part, never before.
+
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Batch, Outcome, Reinstated, Revoked, Store, StoreError};
+use crate::domain::{AccessToken, Reinstate, Revoke, TokenDraft};
+
+/// Callers that wait at most; one more is told to come back.
+const QUEUE: usize = 16 * 1024;
+/// Things written in one transaction at most: it should hold the write lock for milliseconds.
+const MAX_BATCH: usize = 1024;
+
+/// A handle to the task that writes; clones share it. The task ends with the last of them.
+#[derive(Clone)]
+pub struct Writer(mpsc::Sender<Wish>);
+
+/// Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// More wait than can be served soon.
+    #[error("too many requests wait to be written; try again")]
+    Busy,
+    /// The task that writes is gone: the origin stops.
+    #[error("the origin stops")]
+    Stopped,
+    /// The database failed; the log says how.
+    #[error("the database failed")]
+    Database,
+    /// The store refused this one.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
+
+enum Wish {
+    Issue(TokenDraft, Answer<AccessToken>),
+    Revoke(Revoke, Answer<Revoked>),
+    Reinstate(Reinstate, Answer<Reinstated>),
+}
+
+/// Wishes that are to be granted together, sorted as in a [`Batch`].
+#[derive(Default)]
+struct Wishes {
+    batch: Batch,
+    issues: Vec<Answer<AccessToken>>,
+    revokes: Vec<Answer<Revoked>>,
+    reinstates: Vec<Answer<Reinstated>>,
+}
+
+impl Writer {
+    /// A writer, and the task that does its work, to be spawned.
+    pub fn new(store: Store) -> (Writer, impl Future<Output = ()> + Send) {
+        let (sender, mut receiver) = mpsc::channel(QUEUE);
+        let task = async move {
+            let mut wishes = Vec::with_capacity(MAX_BATCH);
+            while receiver.recv_many(&mut wishes, MAX_BATCH).await > 0 {
+                Wishes::sorted(wishes.drain(..)).grant(&store).await;
+            }
+        };
+        (Writer(sender), task)
+    }
+
+    /// Issues a token. It may be signed and handed out only after this has returned.
+    ///
+    /// # Errors
+    /// When the queue is full, the key is revoked, or the database fails.
+    pub async fn issue(&self, draft: TokenDraft) -> Result<AccessToken, WriteError> {
+        self.ask(|answer| Wish::Issue(draft, answer)).await
+    }
+
+    /// Makes a revocation.
+    ///
+    /// # Errors
+    /// When the queue is full or the database fails.
+    pub async fn revoke(&self, revoke: Revoke) -> Result<Revoked, WriteError> {
+        self.ask(|answer| Wish::Revoke(revoke, answer)).await
+    }
+
+    /// Lifts revocations.
+    ///
+    /// # Errors
+    /// When the queue is full or the database fails.
+    pub async fn reinstate(&self, reinstate: Reinstate) -> Result<Reinstated, WriteError> {
+        self.ask(|answer| Wish::Reinstate(reinstate, answer)).await
+    }
+
+    async fn ask<T>(&self, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, WriteError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.try_send(wish(answer)).map_err(|error| match error {
+            TrySendError::Full(_) => WriteError::Busy,
+            TrySendError::Closed(_) => WriteError::Stopped,
+        })?;
+        answered.await.map_err(|_| WriteError::Stopped)?
+    }
+}
+
+impl Wishes {
+    fn sorted(all: impl Iterator<Item = Wish>) -> Wishes {
+        let mut wishes = Wishes::default();
+        for wish in all {
+            match wish {
+                Wish::Issue(draft, answer) => {
+                    wishes.batch.issues.push(draft);
+                    wishes.issues.push(answer);
+                }
+                Wish::Revoke(revoke, answer) => {
+                    wishes.batch.revokes.push(revoke);
+                    wishes.revokes.push(answer);
+                }
+                Wish::Reinstate(reinstate, answer) => {
+                    wishes.batch.reinstates.push(reinstate);
+                    wishes.reinstates.push(answer);
+                }
+            }
+        }
+        wishes
+    }
+
+    /// Writes all in one transaction. If one of them is what fails it, each gets one of its own, so that a bad one spoils nothing
+    /// for the others; if it is the database, trying again would only make everybody wait.
+    async fn grant(self, store: &Store) {
+        match store.apply(&self.batch).await {
+            Ok(outcome) => self.answer(outcome),
+            Err(error) if is_of_one(&error) => {
+                tracing::warn!(%error, wishes = self.batch.len(), "a transaction was refused; trying its parts one by one");
+                let Wishes { batch, issues, revokes, reinstates } = self;
+                for (draft, answer) in batch.issues.into_iter().zip(issues) {
+                    give(answer, store.issue(draft).await);
+                }
+                for (revoke, answer) in batch.revokes.into_iter().zip(revokes) {
+                    give(answer, store.revoke(revoke).await);
+                }
+                for (reinstate, answer) in batch.reinstates.into_iter().zip(reinstates) {
+                    give(answer, store.reinstate(reinstate).await);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, wishes = self.batch.len(), "nothing could be written");
+                let Wishes { batch: _, issues, revokes, reinstates } = self;
+                issues.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+                revokes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+                reinstates.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+            }
+        }
+    }
+
+    fn answer(self, outcome: Outcome) {
+        self.issues.into_iter().zip(outcome.issued).for_each(|(answer, issued)| give(answer, issued));
+        self.revokes.into_iter().zip(outcome.revoked).for_each(|(answer, revoked)| give(answer, Ok(revoked)));
+        self.reinstates.into_iter().zip(outcome.reinstated).for_each(|(answer, lifted)| give(answer, Ok(lifted)));
+    }
+}
+
+/// Whether a transaction failed for what one of its rows says.
+fn is_of_one(error: &StoreError) -> bool {
+    match error {
+        StoreError::Database(sqlx::Error::Database(error)) => error.kind() != sqlx::error::ErrorKind::Other,
+        _ => false,
+    }
+}
+
+/// Whoever asked may have gone away meanwhile: what is written stays written.
+fn give<T>(answer: Answer<T>, result: Result<T, StoreError>) {
+    drop(answer.send(result.map_err(WriteError::Store)));
+}
