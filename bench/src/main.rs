@@ -1,86 +1,79 @@
-//! What a token check costs: the whole strict check with a `Clear` from a snapshot of revocations, beside the bare signature
-//! check of the same bytes. Run it by `cargo run --release --package tollgate-bench`.
-//!
-//! Machines are noisy: each figure is the median of many short batches, the two of a row are measured in turn, and the ratio
-//! is what to quote. It measures the machine it runs on and is never a test.
+//! Measures what needs the core alone: what a token check costs, how large a snapshot is, what a question costs. `cargo xtask
+//! bench` runs it; `tollgate-bench-stack` measures what crosses the network. Compiled to WebAssembly it answers `query`.
 
-mod measure;
-mod tokens;
+mod size;
+mod token;
 
-use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
 
-use anyhow::Result;
-use tollgate_core::{
-    Chain, Expected, OnStale, Replica, ReplicaView, RevocationId, Snapshot, SnapshotParts, SnapshotSigner,
-    build_snapshot, verify,
-};
+use anyhow::{Context as _, Result, bail};
+use tollgate_bench::figures::{Figure, Part};
+use tollgate_bench::population::Population;
+use tollgate_bench::{query, report};
 
-use crate::measure::{median, seconds};
-use crate::tokens::{AUDIENCE, ISSUER, NOW, Signed, all};
-
-/// Revocations in the snapshot.
-const REVOKED: u32 = 1_000_000;
+const USAGE: &str = "tollgate-bench token
+tollgate-bench revocation FOLDER PLOTS [--quick]   sizes and questions; parts go to FOLDER
+tollgate-bench report FOLDER PAGE COMMAND DATE     writes the page
+tollgate-bench check FOLDER                        fails when a target is missed
+tollgate-bench size LIVE REVOKED FILE              builds one snapshot, says what it took
+tollgate-bench query FILE LIVE REVOKED             asks a snapshot, says what it took";
 
 fn main() -> Result<()> {
-    let tokens = all()?;
-    let (snapshot, built, read) = snapshot(&tokens)?;
-    println!(
-        "snapshot of {REVOKED} revocations: {} bytes ({:.1} each), built in {built:.2} s, read in {:.1} ms",
-        snapshot.as_bytes().len(),
-        snapshot.as_bytes().len() as f64 / f64::from(REVOKED),
-        read * 1000.0
-    );
-    let replica = Replica::new(snapshot, ISSUER)?;
-
-    println!("\n{:<8} {:>8} {:>12} {:>12} {:>7}", "", "bytes", "check ns", "bare ns", "ratio");
-    for token in &tokens {
-        let (check, bare) = compare(token, &replica);
-        println!("{:<8} {:>8} {check:>12.0} {bare:>12.0} {:>7.2}", token.name, token.text.len(), check / bare);
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["token"] => token::compare(),
+        ["revocation", folder, plots, quick @ ..] => {
+            revocation(Path::new(folder), Path::new(plots), quick == ["--quick"])
+        }
+        ["report", folder, page, command, date] => {
+            Ok(fs::write(page, report::page(&report::parts(Path::new(folder))?, command, date))?)
+        }
+        ["check", folder] => check(Path::new(folder)),
+        ["size", live, revoked, file] => size::build(population(live, revoked)?, Path::new(file)),
+        ["query", file, live, revoked] => {
+            let costs = query::costs(&fs::read(file)?, population(live, revoked)?)?;
+            println!("{}", serde_json::to_string(&costs)?);
+            Ok(())
+        }
+        _ => bail!("it is used so:\n{USAGE}"),
     }
-    let clear = median(|| {
-        black_box(replica.is_revoked(black_box("AAAAAAAAAAAAAAAAAAAAAA")));
-    });
-    println!("\na query that answers Clear: {clear:.0} ns");
-    Ok(())
 }
 
-/// The median times of the whole check and of the bare signature check, nanoseconds.
-fn compare(token: &Signed, replica: &Replica) -> (f64, f64) {
-    let view = ReplicaView { replica, fresh: true };
-    let expected = Expected {
-        issuer: ISSUER,
-        audience: AUDIENCE,
-        scope: &[],
-        leeway: 30,
-        plain_jwt: false,
-        on_stale: OnStale::Deny,
-    };
-    let keys = replica.snapshot().config().keys();
-    let keys = token.secret.as_ref().unwrap_or(keys);
-    let mut refused = 0_u32;
-    let check =
-        median(|| refused += u32::from(verify(black_box(token.text.as_bytes()), keys, &expected, &view, NOW).is_err()));
-    let bare = median(|| refused += u32::from(!(token.bare)(black_box(token.text.as_bytes()))));
-    assert_eq!(refused, 0, "{} is a good token", token.name);
-    (check, bare)
+fn revocation(folder: &Path, plots: &Path, quick: bool) -> Result<()> {
+    let (snapshot, population) = size::measure(folder, plots, quick)?;
+    questions(&snapshot, population)?.finish(folder, "2-question")
 }
 
-/// A snapshot with the tokens' keys, the seconds it took to build and those to read.
-fn snapshot(tokens: &[Signed]) -> Result<(Snapshot, f64, f64)> {
-    let signer = SnapshotSigner::from_seed(&[7; 32]);
-    let revoked: Vec<RevocationId> = (0..REVOKED).map(|n| RevocationId::token(ISSUER, &n.to_string())).collect();
-    let jwks: Vec<_> = tokens.iter().filter(|token| token.secret.is_none()).map(|token| token.jwk.clone()).collect();
-    let config = serde_json::json!({ "audience": AUDIENCE, "jwks": { "keys": jwks }, "routes": [] }).to_string();
-    let parts = SnapshotParts {
-        issuer: ISSUER,
-        sequence: 1,
-        as_of_ms: 1,
-        chain: Chain::genesis(ISSUER),
-        config: config.as_bytes(),
-        revoked: &revoked,
-    };
-    let (bytes, built) = seconds(|| build_snapshot(&parts, &signer));
-    let bytes = bytes?;
-    let (snapshot, read) = seconds(|| Snapshot::decode(bytes, &[signer.public_key()]));
-    Ok((snapshot?, built, read))
+/// The costs of a question, natively.
+fn questions(snapshot: &PathBuf, population: Population) -> Result<Part> {
+    let bytes = fs::read(snapshot).with_context(|| format!("cannot read {}", snapshot.display()))?;
+    let costs = query::costs(&bytes, population)?;
+    let mut part = Part::new(
+        "Asking, natively",
+        format!(
+            "A question by an edge's replica of {} revoked of {} live tokens, over 65,536 different covered tokens in turn, and \
+             the strict HS256 check of the same tokens. The marks of groups are 1,000 for each of session, subject, client and \
+             key; where there are none of a kind, its name is not computed. The fresh instance has the snapshot's bytes in \
+             memory and reads them, signature and all.",
+            population.revoked, population.live
+        ),
+    );
+    part.figures = query::figures(&costs, "natively");
+    part.figures.push(Figure::new("SHA-512 natively", bytes.len() as f64 / costs.sha512_ms / 1e6, "GB/s"));
+    Ok(part)
+}
+
+fn check(folder: &Path) -> Result<()> {
+    let missed = report::missed(&report::parts(folder)?);
+    if missed.is_empty() {
+        println!("every target holds");
+        return Ok(());
+    }
+    bail!("targets missed:\n  {}", missed.join("\n  "))
+}
+
+fn population(live: &str, revoked: &str) -> Result<Population> {
+    Ok(Population { live: live.parse()?, revoked: revoked.parse()? })
 }

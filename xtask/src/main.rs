@@ -1,6 +1,7 @@
 //! Tollgate's own tasks: from a bare machine to a running origin and edge, and to tested code. Knows how to install, build,
 //! start and stop; never how a token is judged.
 
+mod bench;
 mod build;
 mod demo;
 mod dev;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{build::Part, stack::Edge, workspace::Workspace};
+use crate::{bench::Subject, build::Part, stack::Edge, workspace::Workspace};
 
 /// Set-up, build, run and test Tollgate. Each command installs what it needs first.
 #[derive(Parser)]
@@ -61,6 +62,18 @@ enum Task {
         #[arg(last = true, value_name = "NEXTEST")]
         arguments: Vec<String>,
     },
+    /// Measure release builds against their targets; writes bench/RESULTS.md and its plots
+    Bench {
+        /// Only this
+        #[arg(value_enum, default_value_t = Subject::All)]
+        subject: Subject,
+        /// Less of what takes long; the report says so
+        #[arg(long)]
+        quick: bool,
+        /// Fail when a target is missed
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -89,5 +102,6 @@ fn run(task: Task) -> Result<()> {
             test::lint(&workspace)
         }
         Task::Test { arguments } => test::test(&workspace, &arguments),
+        Task::Bench { subject, quick, check } => bench::bench(&workspace, subject, quick, check),
     }
 }

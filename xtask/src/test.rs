@@ -22,7 +22,7 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     nextest.args(["nextest", "run", "--no-fail-fast"]).args(packages(&NATIVE)).args(arguments);
     progress::show("tests", environment(workspace, nextest.current_dir(&workspace.root), &postgres)?)?;
     let mut docs = cargo();
-    docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core", "--package", "tollgate-gate"]);
+    docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core"]);
     progress::show("examples in the documentation", docs.current_dir(&workspace.root))
 }
 
@@ -49,9 +49,13 @@ fn no_std(workspace: &Workspace) -> Result<()> {
 
 /// Tells the tests where the real parts are.
 fn environment<'a>(workspace: &Workspace, command: &'a mut Command, postgres: &Postgres) -> Result<&'a mut Command> {
+    Ok(real_parts(workspace, command)?.env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url))
+}
+
+/// Tells whoever starts a stack where what we built is; PostgreSQL apart.
+pub(crate) fn real_parts<'a>(workspace: &Workspace, command: &'a mut Command) -> Result<&'a mut Command> {
     let npm = workspace.npm_bin();
     Ok(setup::with_tools(workspace, command)?
-        .env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url)
         .env("TOLLGATE_TEST_NODE", npm.join("node"))
         .env("TOLLGATE_TEST_WRANGLER", workspace.tools().join("npm/node_modules/wrangler/bin/wrangler.js"))
         .env("TOLLGATE_TEST_WASM_DIR", workspace.wasm())

@@ -1,0 +1,207 @@
+//! Plots as SVG: lines and steps over two axes. Readable on light and on dark, for the colours follow the reader's scheme.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+const WIDTH: f64 = 760.0;
+const HEIGHT: f64 = 420.0;
+/// Room around the drawing: left, top, right, bottom.
+const MARGIN: [f64; 4] = [72.0, 46.0, 168.0, 56.0];
+/// Mid tones with enough contrast on white and on near-black.
+const COLOURS: [&str; 5] = ["#2f81f7", "#d9730d", "#2da44e", "#bf4b8a", "#8a63d2"];
+
+/// How values lie along an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// Evenly.
+    Linear,
+    /// By orders of magnitude; what is not positive is drawn at the lower end.
+    Log,
+}
+
+/// An axis.
+#[derive(Debug, Clone)]
+pub struct Axis {
+    /// What it tells, with the unit.
+    pub label: String,
+    /// How values lie.
+    pub scale: Scale,
+    /// From where to where.
+    pub range: (f64, f64),
+}
+
+impl Axis {
+    /// An axis.
+    pub fn new(label: &str, scale: Scale, range: (f64, f64)) -> Self {
+        Self { label: label.to_owned(), scale, range }
+    }
+
+    /// Where a value lies, from 0 to 1.
+    fn place(&self, value: f64) -> f64 {
+        let (low, high) = self.range;
+        let share = match self.scale {
+            Scale::Linear => (value - low) / (high - low),
+            Scale::Log => (value.max(low) / low).ln() / (high / low).ln(),
+        };
+        share.clamp(0.0, 1.0)
+    }
+
+    fn ticks(&self) -> Vec<f64> {
+        let (low, high) = self.range;
+        let step = 10_f64.powf(((high - low) / 4.0).log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * step).into_iter().find(|step| (high - low) / step <= 6.0);
+        let decades = low.log10().ceil() as i32..=high.log10().floor() as i32;
+        match (self.scale, step) {
+            (Scale::Log, _) => decades.map(|power| 10_f64.powi(power)).collect(),
+            (Scale::Linear, Some(step)) => {
+                let first = (low / step).ceil() as i64;
+                (first..=(high / step).floor() as i64).map(|nth| nth as f64 * step).collect()
+            }
+            (Scale::Linear, None) => vec![low, high],
+        }
+    }
+}
+
+/// A line of a plot.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Its name, written at its right.
+    pub name: String,
+    /// Its points, in the order in which they are joined.
+    pub points: Vec<(f64, f64)>,
+    /// Whether each point is marked.
+    pub marked: bool,
+    /// Whether it is a bound rather than a measurement: drawn dashed.
+    pub bound: bool,
+}
+
+impl Series {
+    /// A line through points.
+    pub fn line(name: &str, points: Vec<(f64, f64)>) -> Self {
+        Self { name: name.to_owned(), points, marked: false, bound: false }
+    }
+
+    /// How many percent of the values are at most so large.
+    pub fn distribution(name: &str, sorted: &[f64]) -> Self {
+        let count = sorted.len().max(1) as f64;
+        Self::line(name, sorted.iter().zip(1..).map(|(value, nth)| (*value, f64::from(nth) / count * 100.0)).collect())
+    }
+
+    /// The line with its points marked.
+    #[must_use]
+    pub fn marked(self) -> Self {
+        Self { marked: true, ..self }
+    }
+
+    /// The line as a bound.
+    #[must_use]
+    pub fn bound(self) -> Self {
+        Self { bound: true, ..self }
+    }
+}
+
+/// A plot.
+#[derive(Debug, Clone)]
+pub struct Plot {
+    /// What it shows.
+    pub title: String,
+    /// To the right.
+    pub x: Axis,
+    /// Upwards.
+    pub y: Axis,
+    /// What is drawn.
+    pub series: Vec<Series>,
+}
+
+impl Plot {
+    /// Writes the plot to a file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, file: &Path) -> Result<()> {
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(file, self.svg()).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    fn svg(&self) -> String {
+        let mut svg = format!(
+            r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui, sans-serif" font-size="13" role="img">
+<title>{title}</title>
+<style>
+  text {{ fill: #1f2328; }} .grid {{ stroke: #d0d7de; }} .paper {{ fill: #ffffff; }}
+  @media (prefers-color-scheme: dark) {{ text {{ fill: #e6edf3; }} .grid {{ stroke: #3d444d; }} .paper {{ fill: #0d1117; }} }}
+  polyline {{ fill: none; stroke-width: 2; stroke-linejoin: round; }}
+</style>
+<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>
+<text x="{left}" y="26" font-size="15" font-weight="600">{title}</text>
+"##,
+            title = escaped(&self.title),
+            left = MARGIN[0],
+        );
+        self.draw_axes(&mut svg);
+        for ((series, colour), nth) in self.series.iter().zip(COLOURS.iter().cycle()).zip(0..) {
+            self.draw_series(&mut svg, series, colour, nth);
+        }
+        svg + "</svg>\n"
+    }
+
+    fn at(&self, x: f64, y: f64) -> (f64, f64) {
+        let [left, top, right, bottom] = MARGIN;
+        let (across, up) = (self.x.place(x), self.y.place(y));
+        (left + across * (WIDTH - left - right), HEIGHT - bottom - up * (HEIGHT - top - bottom))
+    }
+
+    // Writing to a String cannot fail.
+    fn draw_axes(&self, svg: &mut String) {
+        let ((x0, y0), (x1, y1)) = (self.at(self.x.range.0, self.y.range.0), self.at(self.x.range.1, self.y.range.1));
+        for tick in self.x.ticks() {
+            let (x, text) = (self.at(tick, self.y.range.0).0, tick_text(tick));
+            let _ = writeln!(svg, r#"<line class="grid" x1="{x:.1}" y1="{y0:.1}" x2="{x:.1}" y2="{y1:.1}"/>"#);
+            let _ = writeln!(svg, r#"<text x="{x:.1}" y="{:.1}" text-anchor="middle">{text}</text>"#, y0 + 18.0);
+        }
+        for tick in self.y.ticks() {
+            let (y, text) = (self.at(self.x.range.0, tick).1, tick_text(tick));
+            let _ = writeln!(svg, r#"<line class="grid" x1="{x0:.1}" y1="{y:.1}" x2="{x1:.1}" y2="{y:.1}"/>"#);
+            let _ = writeln!(svg, r#"<text x="{:.1}" y="{:.1}" text-anchor="end">{text}</text>"#, x0 - 8.0, y + 4.0);
+        }
+        let (label_x, label_y) = (escaped(&self.x.label), escaped(&self.y.label));
+        let (middle_x, middle_y) = (f64::midpoint(x0, x1), f64::midpoint(y0, y1));
+        let _ =
+            writeln!(svg, r#"<text x="{middle_x:.1}" y="{:.1}" text-anchor="middle">{label_x}</text>"#, HEIGHT - 14.0);
+        let _ = writeln!(
+            svg,
+            r#"<text x="18" y="{middle_y:.1}" text-anchor="middle" transform="rotate(-90 18 {middle_y:.1})">{label_y}</text>"#
+        );
+    }
+
+    fn draw_series(&self, svg: &mut String, series: &Series, colour: &str, nth: u32) {
+        let points: Vec<(f64, f64)> = series.points.iter().map(|(x, y)| self.at(*x, *y)).collect();
+        let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let dashes = if series.bound { r#" stroke-dasharray="6 4""# } else { "" };
+        let _ = writeln!(svg, r#"<polyline stroke="{colour}"{dashes} points="{}"/>"#, path.join(" "));
+        for (x, y) in points.iter().filter(|_| series.marked) {
+            let _ = writeln!(svg, r#"<circle cx="{x:.1}" cy="{y:.1}" r="3.5" fill="{colour}"/>"#);
+        }
+        let (x, y) = (WIDTH - MARGIN[2] + 14.0, MARGIN[1] + 12.0 + f64::from(nth) * 22.0);
+        let _ = writeln!(
+            svg,
+            r#"<line x1="{x:.1}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}" stroke="{colour}" stroke-width="3"{dashes}/>"#,
+            x + 18.0
+        );
+        let name = escaped(&series.name);
+        let _ = writeln!(svg, r#"<text x="{:.1}" y="{:.1}" font-size="12">{name}</text>"#, x + 24.0, y + 4.0);
+    }
+}
+
+fn tick_text(tick: f64) -> String {
+    if tick.abs() >= 10_000.0 { format!("{}k", tick / 1000.0) } else { format!("{}", (tick * 1e6).round() / 1e6) }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

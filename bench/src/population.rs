@@ -1,0 +1,96 @@
+//! Issued tokens by the million: each is made from its number when it is looked at, so that none has to be kept.
+
+use anyhow::Result;
+use tollgate_core::{
+    CascadeBuilder, Chain, IssuedId, Kind, Mark, RevocationId, SnapshotParts, SnapshotSigner, build_snapshot,
+};
+
+use crate::tokens::ISSUER;
+
+/// The issuing epoch of all tokens here.
+const EPOCH: u32 = 1;
+
+/// Live tokens, some of them revoked, evenly spread.
+#[derive(Debug, Clone, Copy)]
+pub struct Population {
+    /// Issued and not expired.
+    pub live: u64,
+    /// How many of these are revoked; divides `live`.
+    pub revoked: u64,
+}
+
+impl Population {
+    /// The large one that is measured: a million revoked of a hundred million, and under `--quick` a tenth of that.
+    pub fn large(quick: bool) -> Self {
+        let share = if quick { 10 } else { 1 };
+        Self { live: 100_000_000 / share, revoked: 1_000_000 / share }
+    }
+
+    /// The nth token. SplitMix64 twice, on different streams: as good as random, and the same at every run.
+    pub fn token(nth: u64) -> IssuedId {
+        let mut random = [0; IssuedId::RANDOM_BYTES];
+        let (high, low) = random.split_at_mut(8);
+        high.copy_from_slice(&mix(nth).to_be_bytes());
+        low.copy_from_slice(&mix(nth ^ 0xd134_2543_de82_ef95).to_be_bytes()[..6]);
+        IssuedId::new(EPOCH, random)
+    }
+
+    /// The numbers of so many tokens that are not revoked, spread over all.
+    pub fn clear(self, count: u64) -> impl Iterator<Item = u64> {
+        let stride = self.live / count;
+        (0..count).map(move |nth| nth * stride).map(move |nth| if self.is_revoked(nth) { nth + 1 } else { nth })
+    }
+
+    /// The snapshot of all of them, whole and signed.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub fn snapshot(self, config: &[u8]) -> Result<Vec<u8>> {
+        let revoked = (0..self.live).step_by(self.step()).map(|nth| Self::token(nth).revocation_id()).collect();
+        let mut builder = CascadeBuilder::new(revoked, self.live)?;
+        builder.show((0..self.live).map(|nth| Self::token(nth).revocation_id()))?;
+        let covered = builder.finish()?;
+        let parts = SnapshotParts::new(ISSUER, self.revoked, 1, Chain::genesis(ISSUER), config);
+        Ok(build_snapshot(&SnapshotParts { epoch: EPOCH, covered: Some(&covered), ..parts }, &signer())?)
+    }
+
+    /// What information theory asks for each revoked token, bytes: log₂ of the number of ways to choose the revoked from the
+    /// live ones.
+    pub fn entropy_bytes(self) -> f64 {
+        let share = self.revoked as f64 / self.live as f64;
+        let entropy = -share * share.log2() - (1.0 - share) * (1.0 - share).log2();
+        entropy / share / 8.0
+    }
+
+    fn step(self) -> usize {
+        usize::try_from(self.live / self.revoked).unwrap_or(usize::MAX)
+    }
+
+    fn is_revoked(self, nth: u64) -> bool {
+        nth.is_multiple_of(self.live / self.revoked)
+    }
+}
+
+/// A small snapshot with a thousand marks of each kind of group, none of which strikes the tokens measured: every question
+/// has to look up four names.
+///
+/// # Errors
+/// When it cannot be built.
+pub fn snapshot_with_groups(config: &[u8]) -> Result<Vec<u8>> {
+    let mark = |kind| move |nth: u32| (kind, RevocationId::of(kind, ISSUER, &nth.to_string()), Mark::through(EPOCH));
+    let groups: Vec<_> = Kind::GROUPS.into_iter().flat_map(|kind| (0..1000).map(mark(kind))).collect();
+    let parts = SnapshotParts::new(ISSUER, 1, 1, Chain::genesis(ISSUER), config);
+    Ok(build_snapshot(&SnapshotParts { epoch: EPOCH, groups: &groups, ..parts }, &signer())?)
+}
+
+/// The key that signs the snapshots here.
+pub fn signer() -> SnapshotSigner {
+    SnapshotSigner::from_seed(&[7; 32])
+}
+
+fn mix(counter: u64) -> u64 {
+    let mut bits = counter.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}

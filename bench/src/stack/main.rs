@@ -1,0 +1,22 @@
+//! Measures what crosses the network: how fast a revocation reaches the edges, how many a second an origin takes. Run it by `cargo xtask bench`, which builds and tells it the parts.
+
+mod delivery;
+mod throughput;
+
+use std::env;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [folder, plots, quick @ ..] = arguments.as_slice() else {
+        bail!("it is used so: tollgate-bench-stack FOLDER PLOTS [--quick], by `cargo xtask bench`");
+    };
+    let (folder, plots, quick) = (Path::new(folder), Path::new(plots), quick == ["--quick"]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        delivery::measure(plots, quick).await?.finish(folder, "4-delivery")?;
+        throughput::measure(plots, quick).await?.finish(folder, "5-throughput")
+    })
+}
