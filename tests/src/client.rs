@@ -26,12 +26,17 @@ impl Client {
     /// Registers a client through the command line. `options`: those of `tollgate client create`.
     pub fn register(origin: &Origin, name: &str, options: &[&str]) -> Result<Self> {
         let created = origin.cli(&[&["client", "create", "--json", "--name", name], options].concat())?;
-        let created: Value = serde_json::from_str(&created)?;
+        Self::created(&origin.server.url(), &created)
+    }
+
+    /// The client that `tollgate client create --json` told of, at the origin that answers at `origin`.
+    pub fn created(origin: &str, created: &str) -> Result<Self> {
+        let created: Value = serde_json::from_str(created)?;
         let text = |member: &str| {
             created[member].as_str().map(str::to_owned).with_context(|| format!("no {member} in {created}"))
         };
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-        Ok(Self { http, id: text("client_id")?, secret: text("client_secret")?, origin: origin.server.url() })
+        Ok(Self { http, id: text("client_id")?, secret: text("client_secret")?, origin: origin.to_owned() })
     }
 
     /// A token by the client credentials grant.

@@ -6,4 +6,5 @@ pub mod adapter;
 pub mod client;
 pub mod conformance;
 pub mod mint;
+pub mod served;
 pub mod stack;

@@ -101,7 +101,7 @@ impl Origin {
 pub struct Program(Child);
 
 impl Program {
-    fn start(command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let child = command.process_group(0).stdin(Stdio::null()).spawn();
         Ok(Self(child.with_context(|| format!("cannot start {}", command.get_program().display()))?))
     }

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tollgate::domain::{OnStale, Revocation, Route, Scope, TokenId};
-use tollgate_core::RevocationId;
+use tollgate::domain::{Actor, OnStale, Revoke, Route, Scope, Target};
 use tollgate_edge::Program;
 use tollgate_tests::adapter::Adapter;
 use tollgate_tests::conformance::{REVOKED, ROUTES, cases};
@@ -22,9 +21,8 @@ async fn prepare() -> Result<(Origin, Upstream, BTreeMap<&'static str, String>)>
             .insert_route(&Route::new(path, &methods, Scope::parse(&scope.join(" "))?, public, OnStale::Deny)?)
             .await?;
     }
-    let token: TokenId = REVOKED.parse()?;
-    let id = RevocationId::token(origin.server.issuer(), REVOKED);
-    assert!(store.revoke(&Revocation { id, token, revoked_at: now(), void_after: now() + 7200 }).await?);
+    let target = Target::Token(REVOKED.to_owned());
+    assert!(store.revoke(Revoke::any(target, Actor::command_line(None), None, now())?).await?.is_news);
     let upstream = Upstream::start()?;
     let settings = origin.edge_settings(&upstream.url).await?;
     Ok((origin, upstream, settings))

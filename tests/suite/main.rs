@@ -5,5 +5,8 @@ mod command_line;
 mod conformance;
 mod delivery;
 mod house;
+mod kill;
+mod kinds;
 mod oauth;
 mod road;
+mod signals;

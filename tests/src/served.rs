@@ -1,0 +1,124 @@
+//! `tollgate serve` as a program of its own, that can be killed at any moment and started again on the same database.
+
+use std::fs::{self, File};
+use std::process::{Command, Stdio};
+use std::str::FromStr as _;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
+use tempfile::TempDir;
+
+use crate::stack::{AUDIENCE, Program, bin, free_port, given};
+
+/// How long a start may take on a busy machine before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A database of a test's own.
+pub enum Database {
+    /// A file in the test's folder.
+    Sqlite,
+    /// A database of this name, deleted by [`Served::end`].
+    Postgres(String),
+}
+
+impl Database {
+    /// A new database on the PostgreSQL server that the tests are given.
+    pub async fn postgres(name: &str) -> Result<Self> {
+        let name = format!("{name}_{}", std::process::id());
+        server().await?.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
+        Ok(Self::Postgres(name))
+    }
+}
+
+async fn server() -> Result<PgConnection> {
+    Ok(PgConnectOptions::from_str(&given("TOLLGATE_TEST_POSTGRES_URL"))?.connect().await?)
+}
+
+/// An origin in a process of its own.
+pub struct Served {
+    /// Where it answers when it runs, and its issuer.
+    pub url: String,
+    settings: Vec<(&'static str, String)>,
+    database: Database,
+    folder: TempDir,
+    program: Option<Program>,
+}
+
+impl Served {
+    /// An origin that does not run yet.
+    pub fn new(database: Database) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let port = free_port()?;
+        let url = format!("http://127.0.0.1:{port}");
+        let database_url = match &database {
+            Database::Sqlite => format!("sqlite://{}", folder.path().join("origin.db").display()),
+            Database::Postgres(name) => {
+                let server = given("TOLLGATE_TEST_POSTGRES_URL");
+                let (server, _) = server.rsplit_once('/').context("a database's name at the end of the URL")?;
+                format!("{server}/{name}")
+            }
+        };
+        let settings = vec![
+            ("TOLLGATE_LISTEN", format!("127.0.0.1:{port}")),
+            ("TOLLGATE_PUBLIC_URL", url.clone()),
+            ("TOLLGATE_DATABASE_URL", database_url),
+            ("TOLLGATE_MASTER_KEY_FILE", folder.path().join("master.key").display().to_string()),
+            ("TOLLGATE_AUDIENCE", AUDIENCE.to_owned()),
+        ];
+        Ok(Self { url, settings, database, folder, program: None })
+    }
+
+    /// Starts it; how long it took until it answered.
+    pub async fn start(&mut self, http: &reqwest::Client) -> Result<Duration> {
+        let log = File::options().create(true).append(true).open(self.folder.path().join("origin.log"))?;
+        let started = Instant::now();
+        let mut command = self.command(&["serve"]);
+        self.program = Some(Program::start(command.stdout(log.try_clone()?).stderr(log))?);
+        let live = format!("{}/health/live", self.url);
+        while !http.get(&live).send().await.is_ok_and(|answer| answer.status() == 200) {
+            if started.elapsed() > PATIENCE {
+                bail!("the origin does not answer: {}", self.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Ok(started.elapsed())
+    }
+
+    /// `kill -9`: the process ends between two instructions, whatever it was doing.
+    pub fn kill(&mut self) {
+        self.program = None;
+    }
+
+    /// Runs a verb of the command line on its database; what it printed.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.command(arguments).output()?;
+        if !output.status.success() {
+            bail!("tollgate {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// The end of what it logged.
+    pub fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.folder.path().join("origin.log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// Ends it, and its database with it.
+    pub async fn end(mut self) -> Result<()> {
+        self.kill();
+        if let Database::Postgres(name) = &self.database {
+            server().await?.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
+        }
+        Ok(())
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(bin().join("tollgate"));
+        command.args(arguments).envs(self.settings.clone()).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+}
