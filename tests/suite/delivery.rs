@@ -172,6 +172,8 @@ async fn a_registered_edge_is_pushed_to_and_acknowledges() -> Result<()> {
     for _ in 0..1000 {
         let edges: Value = serde_json::from_str(&origin.cli(&["edge", "list", "--json"])?)?;
         if edges[0]["acknowledged_sequence"] == 1 {
+            let metrics = reqwest::get(format!("{}/metrics", origin.server.url())).await?.text().await?;
+            assert!(metrics.contains("tollgate_edge_lag{edge=\"near\"} 0\n"), "{metrics}");
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

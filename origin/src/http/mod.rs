@@ -12,6 +12,7 @@ mod health;
 mod introspect;
 mod jwks;
 mod metadata;
+mod metrics;
 mod oauth_error;
 mod parameters;
 mod problem;

@@ -18,8 +18,8 @@ use tracing::Span;
 
 use super::problem::Problem;
 use super::{
-    AppState, admin, edge_deltas, edge_snapshot, health, introspect, jwks, metadata, revoke, ssf_configuration,
-    ssf_poll, ssf_streams, status_list, token,
+    AppState, admin, edge_deltas, edge_snapshot, health, introspect, jwks, metadata, metrics, revoke,
+    ssf_configuration, ssf_poll, ssf_streams, status_list, token,
 };
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
@@ -43,6 +43,7 @@ pub fn router(app: AppState) -> Router {
     let public = Router::new()
         .route("/.well-known/jwks.json", get(jwks::get))
         .route("/.well-known/oauth-authorization-server", get(metadata::get))
+        .route("/metrics", get(metrics::get))
         .route("/health", get(health::deep))
         .route("/health/live", get(health::live));
     let snapshot = Router::new()
