@@ -121,6 +121,21 @@ impl KeySet {
         self.keys.iter().any(|key| key.algorithm() == Algorithm::Hs256)
     }
 
+    /// Checks a signature over any bytes, as [`verify`](crate::verify()) checks a token's: for what is signed but is no access
+    /// token, such as a client's assertion (RFC 7523), and for test vectors.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownKey`], [`Refusal::WrongAlgorithm`] or [`Refusal::BadSignature`].
+    pub fn check_signature(
+        &self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Refusal> {
+        self.select(key_id, algorithm)?.check(signed, signature)
+    }
+
     /// The one key for a token that names this key and this algorithm.
     pub(crate) fn select(&self, key_id: Option<&str>, algorithm: Algorithm) -> Result<&Key, Refusal> {
         let Some(id) = key_id else {
