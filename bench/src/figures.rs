@@ -97,14 +97,49 @@ pub struct Part {
     pub how: String,
     /// The figures.
     pub figures: Vec<Figure>,
+    /// Tables of what has no target of its own.
+    #[serde(default)]
+    pub tables: Vec<Table>,
     /// Plots: the file's name and what it shows.
     pub plots: Vec<(String, String)>,
+}
+
+/// A table: one line of heads, then lines as wide.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Table {
+    /// What the columns tell; the first names the lines.
+    pub head: Vec<String>,
+    /// The lines.
+    pub lines: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table without lines yet.
+    pub fn new(head: &[&str]) -> Self {
+        Self { head: head.iter().map(|&column| column.to_owned()).collect(), lines: Vec::new() }
+    }
+
+    /// Adds a line.
+    pub fn line(&mut self, name: impl Into<String>, cells: impl IntoIterator<Item = String>) {
+        self.lines.push([name.into()].into_iter().chain(cells).collect());
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in [&self.head].into_iter().chain(&self.lines) {
+            let (name, cells) = line.split_first().map_or(("", &[][..]), |(name, cells)| (name.as_str(), cells));
+            write!(f, "\n  {name:<66}")?;
+            cells.iter().try_for_each(|cell| write!(f, " {cell:>14}"))?;
+        }
+        Ok(())
+    }
 }
 
 impl Part {
     /// A part without figures yet.
     pub fn new(title: &str, how: impl Into<String>) -> Self {
-        Self { title: title.to_owned(), how: how.into(), figures: Vec::new(), plots: Vec::new() }
+        Self { title: title.to_owned(), how: how.into(), figures: Vec::new(), tables: Vec::new(), plots: Vec::new() }
     }
 
     /// Prints the part and keeps it as `NAME.json` for the report.
@@ -115,6 +150,9 @@ impl Part {
         println!("\n{}\n{}", self.title, wrapped(&self.how));
         for figure in &self.figures {
             println!("{figure}");
+        }
+        for table in &self.tables {
+            println!("{table}");
         }
         fs::create_dir_all(folder)?;
         let file = folder.join(format!("{name}.json"));
@@ -131,8 +169,13 @@ impl Part {
     }
 }
 
+/// As much of a time as counts, in nanoseconds or microseconds.
+pub fn time(nanoseconds: f64) -> String {
+    if nanoseconds < 10_000.0 { number(nanoseconds, "ns") } else { number(nanoseconds / 1e3, "µs") }
+}
+
 /// Three digits that count, more for large numbers, with separated thousands.
-fn number(value: f64, unit: &str) -> String {
+pub fn number(value: f64, unit: &str) -> String {
     let digits = match value.abs() {
         large if large >= 100.0 || value.fract() == 0.0 => 0,
         middle if middle >= 10.0 => 1,

@@ -10,12 +10,14 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail};
 use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::population::Population;
-use tollgate_bench::{query, report};
+use tollgate_bench::{counts, kit, query, report};
 
-const USAGE: &str = "tollgate-bench token
+const USAGE: &str = "tollgate-bench kit FOLDER                          what the lanes of token checks are given
+tollgate-bench token FOLDER PLOTS COMPONENT [--quick]   token checks in the lanes of FOLDER; parts go there
 tollgate-bench revocation FOLDER PLOTS [--quick]   sizes and questions; parts go to FOLDER
-tollgate-bench report FOLDER PAGE COMMAND DATE     writes the page
-tollgate-bench check FOLDER                        fails when a target is missed
+tollgate-bench report SECTION FOLDER PAGE COMMAND DATE  writes the section of the page
+tollgate-bench check FOLDER...                     fails when a target is missed
+tollgate-bench sha                                whether a program sees SHA instructions here
 tollgate-bench size LIVE REVOKED FILE              builds one snapshot, says what it took
 tollgate-bench query FILE LIVE REVOKED             asks a snapshot, says what it took";
 
@@ -23,14 +25,23 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["token"] => token::compare(),
+        ["token", folder, plots, component, quick @ ..] => {
+            token::measure(Path::new(folder), Path::new(plots), Path::new(component), quick == ["--quick"])
+        }
+        ["kit", folder] => kit::write(Path::new(folder)),
         ["revocation", folder, plots, quick @ ..] => {
             revocation(Path::new(folder), Path::new(plots), quick == ["--quick"])
         }
-        ["report", folder, page, command, date] => {
-            Ok(fs::write(page, report::page(&report::parts(Path::new(folder))?, command, date))?)
+        ["report", section, folder, page, command, date] => {
+            let parts = report::parts(Path::new(folder))?;
+            let old = fs::read_to_string(page).unwrap_or_default();
+            Ok(fs::write(page, report::update(&old, section, &parts, command, date)?)?)
         }
-        ["check", folder] => check(Path::new(folder)),
+        ["check", folders @ ..] => check(folders),
+        ["sha"] => {
+            println!("{}", counts::sees_sha());
+            Ok(())
+        }
         ["size", live, revoked, file] => size::build(population(live, revoked)?, Path::new(file)),
         ["query", file, live, revoked] => {
             let costs = query::costs(&fs::read(file)?, population(live, revoked)?)?;
@@ -65,8 +76,11 @@ fn questions(snapshot: &PathBuf, population: Population) -> Result<Part> {
     Ok(part)
 }
 
-fn check(folder: &Path) -> Result<()> {
-    let missed = report::missed(&report::parts(folder)?);
+fn check(folders: &[&str]) -> Result<()> {
+    let mut missed = Vec::new();
+    for folder in folders {
+        missed.extend(report::missed(&report::parts(Path::new(folder))?));
+    }
     if missed.is_empty() {
         println!("every target holds");
         return Ok(());

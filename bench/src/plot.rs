@@ -11,7 +11,7 @@ const HEIGHT: f64 = 420.0;
 /// Room around the drawing: left, top, right, bottom.
 const MARGIN: [f64; 4] = [72.0, 46.0, 168.0, 56.0];
 /// Mid tones with enough contrast on white and on near-black.
-const COLOURS: [&str; 5] = ["#2f81f7", "#d9730d", "#2da44e", "#bf4b8a", "#8a63d2"];
+pub(crate) const COLOURS: [&str; 5] = ["#2f81f7", "#d9730d", "#2da44e", "#bf4b8a", "#8a63d2"];
 
 /// How values lie along an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,20 +129,7 @@ impl Plot {
     }
 
     fn svg(&self) -> String {
-        let mut svg = format!(
-            r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui, sans-serif" font-size="13" role="img">
-<title>{title}</title>
-<style>
-  text {{ fill: #1f2328; }} .grid {{ stroke: #d0d7de; }} .paper {{ fill: #ffffff; }}
-  @media (prefers-color-scheme: dark) {{ text {{ fill: #e6edf3; }} .grid {{ stroke: #3d444d; }} .paper {{ fill: #0d1117; }} }}
-  polyline {{ fill: none; stroke-width: 2; stroke-linejoin: round; }}
-</style>
-<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>
-<text x="{left}" y="26" font-size="15" font-weight="600">{title}</text>
-"##,
-            title = escaped(&self.title),
-            left = MARGIN[0],
-        );
+        let mut svg = opening(&self.title, WIDTH, HEIGHT, MARGIN[0]);
         self.draw_axes(&mut svg);
         for ((series, colour), nth) in self.series.iter().zip(COLOURS.iter().cycle()).zip(0..) {
             self.draw_series(&mut svg, series, colour, nth);
@@ -198,10 +185,27 @@ impl Plot {
     }
 }
 
+/// The picture's beginning: its title, its paper, and colours for either scheme.
+pub(crate) fn opening(title: &str, width: f64, height: f64, left: f64) -> String {
+    let title = escaped(title);
+    format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="system-ui, sans-serif" font-size="13" role="img">
+<title>{title}</title>
+<style>
+  text {{ fill: #1f2328; }} .grid {{ stroke: #d0d7de; }} .paper {{ fill: #ffffff; }}
+  @media (prefers-color-scheme: dark) {{ text {{ fill: #e6edf3; }} .grid {{ stroke: #3d444d; }} .paper {{ fill: #0d1117; }} }}
+  polyline {{ fill: none; stroke-width: 2; stroke-linejoin: round; }}
+</style>
+<rect class="paper" width="{width}" height="{height}"/>
+<text x="{left}" y="26" font-size="15" font-weight="600">{title}</text>
+"##
+    )
+}
+
 fn tick_text(tick: f64) -> String {
     if tick.abs() >= 10_000.0 { format!("{}k", tick / 1000.0) } else { format!("{}", (tick * 1e6).round() / 1e6) }
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

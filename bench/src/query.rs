@@ -6,15 +6,15 @@ use anyhow::{Result, ensure};
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
+use tollgate_bench_lane::expected;
 use tollgate_core::{
-    AskedElsewhere, Expected, Particulars, Replica, ReplicaView, RevocationStatus as _, Snapshot, Standing, Unknown,
-    verify,
+    AskedElsewhere, Particulars, Replica, ReplicaView, RevocationStatus as _, Snapshot, Standing, verify,
 };
 
 use crate::figures::Figure;
 use crate::measure::{in_turn, percentile, seconds, sorted};
 use crate::population::{Population, signer, snapshot_with_groups};
-use crate::tokens::{AUDIENCE, Hs256, ISSUER, NOW, PLAIN_CONFIG};
+use crate::tokens::{AUDIENCE, ISSUER, NOW, PLAIN_CONFIG, Signer};
 
 /// Tokens asked about: their text does not fit the caches, as in life.
 const TOKENS: u64 = 1 << 16;
@@ -45,19 +45,20 @@ pub struct Costs {
 /// # Errors
 /// When the snapshot or a token is not what it should be.
 pub fn costs(snapshot: &[u8], population: Population) -> Result<Costs> {
-    let signing = Hs256::new(&[3; 32])?;
+    let signing = Signer::hs256(&[3; 32])?;
+    let keys = signing.keys()?;
     let ids: Vec<String> = population.clear(TOKENS).map(|nth| Population::token(nth).to_string()).collect();
-    let texts: Vec<String> = ids.iter().map(|id| signing.token(id)).collect();
+    let texts: Vec<String> = ids.iter().map(|id| signing.token(id, NOW)).collect();
     let replica = replica(snapshot.to_vec())?;
     let grouped = self::replica(snapshot_with_groups(PLAIN_CONFIG.as_bytes())?)?;
     let (mut asked, mut checked, mut asked_grouped) = (0, 0, 0);
     let mut wrong = [0_u32; 3];
     let [wrong_hs256, wrong_clear, wrong_grouped] = &mut wrong;
-    let expected = expected();
+    let expected = expected(ISSUER, AUDIENCE);
     let [hs256_ns, clear_ns, clear_with_groups_ns] = in_turn([
         &mut || {
             let text = next(&texts, &mut checked);
-            let verdict = verify(black_box(text.as_bytes()), signing.keys(), &expected, &AskedElsewhere, NOW);
+            let verdict = verify(black_box(text.as_bytes()), &keys, &expected, &AskedElsewhere, NOW);
             *wrong_hs256 += u32::from(verdict.is_err());
         },
         &mut || *wrong_clear += u32::from(standing(&replica, next(&ids, &mut asked)) != Standing::Clear),
@@ -117,19 +118,6 @@ pub fn figures(costs: &Costs, place: &str) -> Vec<Figure> {
         Figure::new(format!("for comparison, SHA-256 over the snapshot {place}"), sha256_ms, "ms"),
         Figure::new(format!("for comparison, Ed25519 over 64 bytes {place}"), signature_ms, "ms"),
     ]
-}
-
-/// What the tokens are for.
-pub fn expected() -> Expected<'static> {
-    Expected {
-        issuer: ISSUER,
-        audience: AUDIENCE,
-        scope: &[],
-        leeway: 30,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
-    }
 }
 
 /// The next one, from the front again after the last.

@@ -15,7 +15,11 @@ use crate::figures::{Figure, Part};
 pub fn parts(folder: &Path) -> Result<Vec<Part>> {
     let entries = fs::read_dir(folder).with_context(|| format!("nothing was measured into {}", folder.display()))?;
     let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "json"));
+    // The parts begin with their place in the order; what else a run leaves there does not.
+    files.retain(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(|first: char| first.is_ascii_digit()) && name.ends_with(".json")
+    });
     files.sort();
     files.iter().map(|file| Part::read(file)).collect()
 }
@@ -29,20 +33,49 @@ pub fn missed(parts: &[Part]) -> Vec<String> {
     all.filter(|figure| figure.holds() == Some(false)).map(line).collect()
 }
 
-/// The page. `command` made it, on `date`.
-pub fn page(parts: &[Part], command: &str, date: &str) -> String {
-    let mut page = format!(
-        "# What exact revocation costs\n\nMade by `{command}` on {date}, on {}. Figures belong to that machine; what carries over \
-         to others are the ratios. A figure is the median of many short batches, what is compared was measured in turn.\n",
-        machine()
-    );
+/// What stands above the sections.
+const PREFACE: &str = "# What Tollgate costs\n\nFigures belong to the machine they were measured on; what carries over to others are \
+    the ratios. A figure is the median of many short batches, what is compared was measured in turn. Each section says which \
+    command made it, and when.\n";
+/// The sections by name, with their headings, in the order in which they stand.
+const SECTIONS: [(&str, &str); 2] = [("token", "Checking a token"), ("revocation", "Exact revocation")];
+
+/// The page with the section of that name as it was measured now, by `command` on `date`; the others stay as `page` has them.
+///
+/// # Errors
+/// When there is no section of that name.
+pub fn update(page: &str, name: &str, parts: &[Part], command: &str, date: &str) -> Result<String> {
+    SECTIONS.iter().find(|(section, _)| *section == name).with_context(|| format!("there is no section {name}"))?;
+    let mut updated = PREFACE.to_owned();
+    for (section, heading) in SECTIONS {
+        let (begin, end) = (format!("\n<!-- {section} -->\n"), format!("<!-- end of {section} -->\n"));
+        let kept = || Some(page.split_once(&begin)?.1.split_once(&end)?.0.to_owned());
+        let text = if section == name { Some(self::section(heading, parts, command, date)) } else { kept() };
+        if let Some(text) = text {
+            updated += &format!("{begin}{text}{end}");
+        }
+    }
+    Ok(updated)
+}
+
+fn section(heading: &str, parts: &[Part], command: &str, date: &str) -> String {
+    let mut page = format!("## {heading}\n\nMade by `{command}` on {date}, on {}.\n", machine());
     // Writing to a String cannot fail.
     for part in parts {
-        let _ = write!(page, "\n## {}\n\n{}\n\n", part.title, part.how);
-        page += "| | measured | target | |\n|---|---:|---:|---|\n";
+        let _ = write!(page, "\n### {}\n\n{}\n", part.title, part.how);
+        if !part.figures.is_empty() {
+            page += "\n| | measured | target | |\n|---|---:|---:|---|\n";
+        }
         for figure in &part.figures {
             let (name, shown, wanted) = (&figure.name, figure.shown(), figure.wanted());
             let _ = writeln!(page, "| {name} | {shown} | {wanted} | {} |", figure.verdict());
+        }
+        for table in &part.tables {
+            let rule = format!("|---|{}", "---:|".repeat(table.head.len().saturating_sub(1)));
+            let _ = write!(page, "\n| {} |\n{rule}\n", table.head.join(" | "));
+            for line in &table.lines {
+                let _ = writeln!(page, "| {} |", line.join(" | "));
+            }
         }
         for (file, shows) in &part.plots {
             let _ = write!(page, "\n![{shows}](plots/{file})\n");

@@ -30,7 +30,7 @@ struct Built {
 
 /// Builds one snapshot, keeps it, and tells what it took.
 pub(crate) fn build(population: Population, file: &Path) -> Result<()> {
-    let config = tokens::config(&tokens::all()?);
+    let config = tokens::config(&tokens::Signer::all()?);
     let (snapshot, seconds) = seconds(|| population.snapshot(config.as_bytes()));
     let snapshot = snapshot?;
     let built = Built { bytes: snapshot.len(), seconds, peak: peak_memory()? };

@@ -1,5 +1,5 @@
-//! Questions inside wasmtime: the bench's own questions compiled to WebAssembly, and a fresh instance of the component that
-//! edges run. Run it by `cargo xtask bench`, which builds both.
+//! Questions inside wasmtime: the bench's own questions compiled to WebAssembly, a fresh instance of the component that edges
+//! run, and programs that run checks on demand. Run it by `cargo xtask bench`, which builds them.
 
 use std::path::Path;
 use std::{env, fs};
@@ -12,14 +12,14 @@ use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::measure::{percentile, seconds, sorted};
 use tollgate_bench::population::{Population, signer};
 use tollgate_bench::query::{Costs, figures};
-use tollgate_bench::tokens::{AUDIENCE, Hs256, ISSUER, NOW};
+use tollgate_bench::tokens::{AUDIENCE, ISSUER, NOW, Signer};
 use tollgate_core::{DeltaParts, Snapshot, build_deltas};
 use tollgate_edge::{Program, Validator, Verdict};
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 /// Where the guest finds the snapshot.
 const MOUNTED: &str = "/parts";
@@ -29,8 +29,13 @@ const SECRET: [u8; 32] = [3; 32];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [word, guest, folder, arguments @ ..] = arguments.as_slice()
+        && word == "lane"
+    {
+        return lane(Path::new(guest), Path::new(folder), arguments);
+    }
     let [folder, programs, quick @ ..] = arguments.as_slice() else {
-        bail!("it is used so: tollgate-bench-wasm FOLDER WASM-DIR [--quick], by `cargo xtask bench`");
+        bail!("it is used so: tollgate-bench-wasm [lane GUEST] FOLDER …, by `cargo xtask bench`");
     };
     let population = Population::large(quick == ["--quick"]);
     measure(Path::new(folder), Path::new(programs), population)?.finish(Path::new(folder), "3-wasm")
@@ -39,7 +44,7 @@ fn main() -> Result<()> {
 /// Measures with the large snapshot that the core's bench left in `folder`.
 fn measure(folder: &Path, programs: &Path, population: Population) -> Result<Part> {
     let guest = programs.join("tollgate-bench.wasm");
-    let costs: Costs = serde_json::from_str(&run(&guest, folder, population)?)?;
+    let costs: Costs = serde_json::from_str(&questions(&guest, folder, population)?)?;
     let mut part = Part::new(
         "Asking, in WebAssembly",
         "The same source as natively, compiled to wasm32-wasip2 as the components are, in wasmtime with the edge's settings \
@@ -64,8 +69,30 @@ impl WasiView for State {
     }
 }
 
-/// Runs the guest; what it printed.
-fn run(guest: &Path, folder: &Path, population: Population) -> Result<String> {
+/// Runs the bench's own questions; what they printed.
+fn questions(guest: &Path, folder: &Path, population: Population) -> Result<String> {
+    let output = MemoryOutputPipe::new(1 << 16);
+    let snapshot = format!("{MOUNTED}/large.snapshot");
+    let Population { live, revoked } = population;
+    let mut wasi = WasiCtx::builder();
+    wasi.args(&["tollgate-bench", "query", &snapshot, &live.to_string(), &revoked.to_string()]);
+    wasi.stdout(output.clone()).inherit_stderr();
+    run(guest, folder, &mut wasi)?;
+    Ok(String::from_utf8(output.contents().to_vec())?)
+}
+
+/// Runs a program of lines in and lines out, on our own standard input and output. Its files are those of `folder`.
+fn lane(guest: &Path, folder: &Path, arguments: &[String]) -> Result<()> {
+    let mut wasi = WasiCtx::builder();
+    wasi.arg("lane").inherit_stdio();
+    for argument in arguments {
+        wasi.arg(argument.replace("FOLDER", MOUNTED));
+    }
+    run(guest, folder, &mut wasi)
+}
+
+/// Runs a guest with the edge's settings.
+fn run(guest: &Path, folder: &Path, wasi: &mut WasiCtxBuilder) -> Result<()> {
     let of_wasmtime = |error: wasmtime::Error| anyhow!("the guest does not run: {error:#}");
     let mut config = Config::new();
     config.epoch_interruption(true);
@@ -73,25 +100,20 @@ fn run(guest: &Path, folder: &Path, population: Population) -> Result<String> {
     let component = Component::from_file(&engine, guest).map_err(of_wasmtime)?;
     let mut linker = Linker::new(&engine);
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(of_wasmtime)?;
-    let output = MemoryOutputPipe::new(1 << 16);
-    let snapshot = format!("{MOUNTED}/large.snapshot");
-    let Population { live, revoked } = population;
-    let mut wasi = WasiCtx::builder();
-    wasi.args(&["tollgate-bench", "query", &snapshot, &live.to_string(), &revoked.to_string()]);
-    wasi.stdout(output.clone()).inherit_stderr();
     wasi.preopened_dir(folder, MOUNTED, FsPerms::ReadOnly).map_err(of_wasmtime)?;
     let mut store = Store::new(&engine, State { wasi: wasi.build(), table: ResourceTable::new() });
     store.set_epoch_deadline(u64::MAX / 2);
     let command = Command::instantiate(&mut store, &component, &linker).map_err(of_wasmtime)?;
     let ended = command.wasi_cli_run().call_run(&mut store).map_err(of_wasmtime)?;
     ensure!(ended.is_ok(), "the guest failed");
-    Ok(String::from_utf8(output.contents().to_vec())?)
+    Ok(())
 }
 
 /// The median time from nothing but compiled code and bytes in memory to a verdict, milliseconds.
 fn fresh_component(file: &Path, snapshot: &[u8]) -> Result<f64> {
     let program = Program::load(file)?;
-    let keys = json!({ "keys": [{ "kty": "oct", "kid": "HS256", "k": URL_SAFE_NO_PAD.encode(SECRET) }] });
+    let signing = Signer::hs256(&SECRET)?;
+    let keys = json!({ "keys": [signing.jwk] });
     let settings = [
         ("TOLLGATE_EDGE_ORIGIN", ISSUER.to_owned()),
         ("TOLLGATE_EDGE_UPSTREAM", "http://127.0.0.1:9".to_owned()),
@@ -100,7 +122,7 @@ fn fresh_component(file: &Path, snapshot: &[u8]) -> Result<f64> {
         ("TOLLGATE_EDGE_AUDIENCE", AUDIENCE.to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value));
-    let token = Hs256::new(&SECRET)?.token(&Population::token(1).to_string());
+    let token = signing.token(&Population::token(1).to_string(), NOW);
     let heartbeat = heartbeat(snapshot)?;
     let mut times = Vec::with_capacity(FRESH);
     for _ in 0..FRESH {

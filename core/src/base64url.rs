@@ -1,17 +1,42 @@
 //! base64url without padding (RFC 7515 section 2), canonical only: a text that decodes has exactly one spelling.
+//!
+//! The library decodes with vector instructions, natively and in WebAssembly; a decoder without them took a seventh of a token
+//! check. The tests hold it to the alphabet byte by byte.
 
+use alloc::string::String;
 use alloc::vec::Vec;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 
 /// Decodes `text`; `None` for padding, white space, another alphabet, an impossible length or non-zero spare bits.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    let mut bytes = alloc::vec![0; decoded_len(text.len())];
+    decode_slice(text, &mut bytes)?;
+    Some(bytes)
 }
 
 /// Decodes `text` of exactly `N` bytes.
 pub(crate) fn decode_array<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
-    decode(text)?.try_into().ok()
+    let mut array = [0; N];
+    decode_slice(text, &mut array)?;
+    Some(array)
+}
+
+/// As [`decode`], into `bytes`; `None` too where they do not have the length that is needed. What it leaves there where the text
+/// is bad has no meaning.
+pub(crate) fn decode_slice(text: &[u8], bytes: &mut [u8]) -> Option<()> {
+    let fits = bytes.len() == decoded_len(text.len());
+    (fits && URL_SAFE_NO_PAD.decode(text, bytes.as_out()).is_ok()).then_some(())
+}
+
+/// The text of `bytes`.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
+}
+
+/// Bytes that so many characters stand for.
+pub(crate) const fn decoded_len(characters: usize) -> usize {
+    characters / 4 * 3 + characters % 4 * 3 / 4
 }
 
 #[cfg(test)]
@@ -25,5 +50,41 @@ mod tests {
         for other in ["AR", "AQ==", "AQ=", "A", "A Q", "AQ\n", "+/8", "AQE\0", "é"] {
             assert_eq!(decode(other.as_bytes()), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn encodes_and_decodes_every_length() {
+        let bytes: Vec<u8> = (0..200_u8).map(|number| number.wrapping_mul(167) ^ 0x5a).collect();
+        for length in 0..bytes.len() {
+            let text = encode(&bytes[..length]);
+            assert_eq!(decoded_len(text.len()), length);
+            assert_eq!(decode(text.as_bytes()).as_deref(), Some(&bytes[..length]), "{text}");
+        }
+    }
+
+    /// Every byte at every place of texts of all lengths around the blocks that vector registers take: either the alphabet has
+    /// it, or nothing decodes.
+    #[test]
+    fn takes_the_alphabet_and_nothing_else() {
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut decoded = 0;
+        for length in 1..=100 {
+            for place in 0..length {
+                for byte in 0..=u8::MAX {
+                    let mut text = alloc::vec![b'A'; length];
+                    text[place] = byte;
+                    let value = alphabet.iter().position(|known| *known == byte);
+                    let spare_bits = if place + 1 == length { [0, 6, 4, 2][length % 4] } else { 0 };
+                    let is_good = length % 4 != 1 && value.is_some_and(|value| value % (1 << spare_bits) == 0);
+                    let bytes = decode(&text);
+                    assert_eq!(bytes.is_some(), is_good, "{byte} at {place} of {length}");
+                    if let Some(bytes) = bytes {
+                        decoded += 1;
+                        assert_eq!(encode(&bytes).as_bytes(), text);
+                    }
+                }
+            }
+        }
+        assert!(decoded > 200_000, "only {decoded} texts were good");
     }
 }

@@ -1,9 +1,10 @@
 //! An access token's claims (RFC 9068 section 2.2), decoded strictly; what they mean is judged elsewhere.
 
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::json::{self, JsonFault, Reader};
+use crate::base64url;
+use crate::json::{self, JsonFault, Literal, MAX_MEMBERS, Name, Reader, UsualName};
 use crate::refusal::{Part, Refusal};
 
 /// Bytes of an identifier (`iss`, `sub`, `aud`, `jti`, `client_id`) at most.
@@ -11,130 +12,274 @@ const MAX_IDENTIFIER_BYTES: usize = 255;
 /// Audiences of one token at most.
 const MAX_AUDIENCES: usize = 32;
 
-/// The claims that a verdict needs. Private fields: outside the crate they can only be read through a verified token.
+/// The claims in the order in which our origin writes them. Others may order them as they like, and take a little longer.
+const USUAL: [UsualName<Claim>; 9] = [
+    UsualName::new("iss", Claim::Iss),
+    UsualName::new("sub", Claim::Sub),
+    UsualName::new("aud", Claim::Aud),
+    UsualName::new("exp", Claim::Exp),
+    UsualName::new("iat", Claim::Iat),
+    UsualName::new("jti", Claim::Jti),
+    UsualName::new("client_id", Claim::ClientId),
+    UsualName::new("sid", Claim::Sid),
+    UsualName::new("scope", Claim::Scope),
+];
+/// The claims that every access token has (RFC 9068 section 2.2).
+const REQUIRED: [Claim; 7] = [Claim::Iss, Claim::Sub, Claim::Aud, Claim::Exp, Claim::Iat, Claim::Jti, Claim::ClientId];
+
+/// A claim that a verdict needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Iss,
+    Sub,
+    Aud,
+    Jti,
+    ClientId,
+    Sid,
+    Scope,
+    Exp,
+    Iat,
+    Nbf,
+}
+
+/// How many of them are texts, and come first.
+const TEXTS: usize = 7;
+const NAMES: [&str; 10] = ["iss", "sub", "aud", "jti", "client_id", "sid", "scope", "exp", "iat", "nbf"];
+const CLAIMS: [Claim; 10] = [
+    Claim::Iss,
+    Claim::Sub,
+    Claim::Aud,
+    Claim::Jti,
+    Claim::ClientId,
+    Claim::Sid,
+    Claim::Scope,
+    Claim::Exp,
+    Claim::Iat,
+    Claim::Nbf,
+];
+
+impl Claim {
+    fn named(name: &str) -> Option<Self> {
+        NAMES.iter().zip(CLAIMS).find(|(known, _)| **known == name).map(|(_, claim)| claim)
+    }
+
+    fn name(self) -> &'static str {
+        NAMES[self as usize]
+    }
+
+    fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+/// The claims that a verdict needs. Outside the crate they can only be read through a verified token.
+///
+/// The texts stay where the payload has them: a check allocates once, for the token's decoded bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claims {
-    pub(crate) issuer: String,
-    pub(crate) subject: String,
-    pub(crate) audience: Vec<String>,
-    pub(crate) client_id: String,
-    pub(crate) token_id: String,
-    pub(crate) session: Option<String>,
-    pub(crate) scope: String,
-    pub(crate) issued_at: u64,
-    pub(crate) not_before: Option<u64>,
-    pub(crate) expires_at: u64,
+    /// The payload; behind it, what of it had escapes, with the escapes resolved.
+    text: String,
+    /// Where the texts stand; of the audiences, the first.
+    texts: [Span; TEXTS],
+    more_audiences: Vec<Span>,
+    dates: [u64; NAMES.len() - TEXTS],
+    /// A bit for each claim that is there.
+    present: u16,
+}
+
+/// A place in the text of [`Claims`], which is no longer than two tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Span {
+    start: u32,
+    end: u32,
 }
 
 impl Claims {
-    /// Reads a claims set. Claims it does not know are checked as JSON and passed over.
-    pub(crate) fn read(text: &[u8]) -> Result<Self, Refusal> {
-        let mut unverified = Draft::default();
-        json::object(text, |name, reader| unverified.member(name, reader))
-            .map_err(|fault| unverified.refusal(fault))?;
-        unverified.finish()
+    /// Reads the claims set of a token. Claims it does not know are checked as JSON and passed over.
+    pub(crate) fn read(payload: &[u8]) -> Result<Self, Refusal> {
+        let payload = base64url::decode(payload).ok_or(Refusal::NotBase64Url { part: Part::Claims })?;
+        let text = String::from_utf8(payload)
+            .map_err(|_| Refusal::BadJson { part: Part::Claims, fault: JsonFault::Syntax })?;
+        let mut draft = Draft { text: &text, ..Draft::default() };
+        json::object_in(&text, MAX_MEMBERS, &USUAL, |name, reader| draft.member(name, reader))
+            .map_err(|fault| draft.refusal(fault))?;
+        let Draft { unescaped, texts, more_audiences, dates, present, .. } = draft;
+        if let Some(missing) = REQUIRED.into_iter().find(|claim| present & claim.bit() == 0) {
+            return Err(Refusal::MissingClaim { name: missing.name() });
+        }
+        Ok(Self { text: text + &unescaped, texts, more_audiences, dates, present })
+    }
+
+    pub(crate) fn issuer(&self) -> &str {
+        self.text(Claim::Iss)
+    }
+
+    pub(crate) fn subject(&self) -> &str {
+        self.text(Claim::Sub)
+    }
+
+    pub(crate) fn audience(&self) -> impl Iterator<Item = &str> {
+        core::iter::once(self.text(Claim::Aud)).chain(self.more_audiences.iter().map(|span| span.of(&self.text)))
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        self.text(Claim::ClientId)
+    }
+
+    pub(crate) fn token_id(&self) -> &str {
+        self.text(Claim::Jti)
+    }
+
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.has(Claim::Sid).then(|| self.text(Claim::Sid))
+    }
+
+    /// Empty if there is none.
+    pub(crate) fn scope(&self) -> &str {
+        self.text(Claim::Scope)
+    }
+
+    pub(crate) fn expires_at(&self) -> u64 {
+        self.dates[Claim::Exp as usize - TEXTS]
+    }
+
+    pub(crate) fn issued_at(&self) -> u64 {
+        self.dates[Claim::Iat as usize - TEXTS]
+    }
+
+    pub(crate) fn not_before(&self) -> Option<u64> {
+        self.has(Claim::Nbf).then(|| self.dates[Claim::Nbf as usize - TEXTS])
+    }
+
+    fn has(&self, claim: Claim) -> bool {
+        self.present & claim.bit() != 0
+    }
+
+    fn text(&self, claim: Claim) -> &str {
+        self.texts[claim as usize].of(&self.text)
     }
 }
 
 /// Claims as they come in.
 #[derive(Default)]
-struct Draft {
-    issuer: Option<String>,
-    subject: Option<String>,
-    audience: Option<Vec<String>>,
-    client_id: Option<String>,
-    token_id: Option<String>,
-    session: Option<String>,
-    scope: Option<String>,
-    issued_at: Option<u64>,
-    not_before: Option<u64>,
-    expires_at: Option<u64>,
+struct Draft<'a> {
+    text: &'a str,
+    /// What will stand behind the text.
+    unescaped: String,
+    texts: [Span; TEXTS],
+    more_audiences: Vec<Span>,
+    dates: [u64; NAMES.len() - TEXTS],
+    present: u16,
     /// The claim being read, so that a fault can be laid at its door.
-    reading: Option<&'static str>,
+    reading: Option<Claim>,
 }
 
-impl Draft {
-    fn member(&mut self, name: &str, reader: &mut Reader<'_>) -> Result<(), JsonFault> {
-        self.reading = ["iss", "sub", "aud", "client_id", "jti", "sid", "scope", "iat", "nbf", "exp"]
-            .into_iter()
-            .find(|&n| n == name);
-        match name {
-            "iss" => self.issuer = Some(identifier(reader)?),
-            "sub" => self.subject = Some(identifier(reader)?),
-            "aud" => self.audience = Some(audience(reader)?),
-            "client_id" => self.client_id = Some(identifier(reader)?),
-            "jti" => self.token_id = Some(identifier(reader)?),
-            "sid" => self.session = Some(identifier(reader)?),
-            "scope" => self.scope = Some(scope(reader)?),
-            "iat" => self.issued_at = Some(reader.date()?),
-            "nbf" => self.not_before = Some(reader.date()?),
-            "exp" => self.expires_at = Some(reader.date()?),
-            _ => reader.skip()?,
+impl Draft<'_> {
+    fn member(&mut self, name: Name<'_, Claim>, reader: &mut Reader<'_>) -> Result<(), JsonFault> {
+        let claim = match name {
+            Name::Usual(claim) => claim,
+            Name::Other(name) => match Claim::named(name) {
+                Some(claim) => claim,
+                None => return reader.skip(),
+            },
+        };
+        self.reading = Some(claim);
+        match claim {
+            Claim::Exp | Claim::Iat | Claim::Nbf => self.dates[claim as usize - TEXTS] = reader.date()?,
+            Claim::Scope => self.texts[claim as usize] = self.scope(reader)?,
+            Claim::Aud if !reader.is_string() => self.audiences(reader)?,
+            _ => self.texts[claim as usize] = self.identifier(reader)?,
         }
+        self.present |= claim.bit();
         self.reading = None;
         Ok(())
     }
 
+    /// 1 to 255 bytes without control characters, so that a log line or a header can carry it.
+    #[inline]
+    fn identifier(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonFault> {
+        let literal = reader.literal_string()?;
+        if is_plain(literal) && (1..=MAX_IDENTIFIER_BYTES).contains(&(literal.end - literal.start)) {
+            return Ok(Span::new(literal.start, literal.end));
+        }
+        let (span, text) = self.place(literal)?;
+        let is_in_bounds = (1..=MAX_IDENTIFIER_BYTES).contains(&text.len());
+        if is_in_bounds && !text.chars().any(char::is_control) { Ok(span) } else { Err(JsonFault::OutOfRange) }
+    }
+
+    /// An array of audiences (RFC 7519 section 4.1.3).
+    fn audiences(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonFault> {
+        let mut audiences = Vec::new();
+        reader.array(|reader| {
+            if audiences.len() == MAX_AUDIENCES {
+                return Err(JsonFault::TooMany);
+            }
+            audiences.push(self.identifier(reader)?);
+            Ok(())
+        })?;
+        let (first, more) = audiences.split_first().ok_or(JsonFault::OutOfRange)?;
+        self.texts[Claim::Aud as usize] = *first;
+        self.more_audiences = more.to_vec();
+        Ok(())
+    }
+
+    /// Scope values of printable ASCII without `"` and `\`, one space between (RFC 6749 section 3.3); empty means none.
+    fn scope(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonFault> {
+        let literal = reader.literal_string()?;
+        if is_plain(literal) {
+            // Such a text has neither of the two: only the spaces are to be looked at.
+            let text = self.text.as_bytes().get(literal.start..literal.end).unwrap_or_default();
+            let is_well_formed = text.is_empty() || are_separators_single(text);
+            return if is_well_formed { Ok(Span::new(literal.start, literal.end)) } else { Err(JsonFault::OutOfRange) };
+        }
+        let (span, text) = self.place(literal)?;
+        let is_well_formed = text.is_empty() || text.split(' ').all(is_scope_value);
+        if is_well_formed { Ok(span) } else { Err(JsonFault::OutOfRange) }
+    }
+
+    /// Where a string will stand, and its text: for the ones that are not as usual.
+    #[cold]
+    fn place(&mut self, Literal { start, end, escaped, .. }: Literal) -> Result<(Span, &str), JsonFault> {
+        let text = self.text.get(start..end).ok_or(JsonFault::Syntax)?;
+        if !escaped {
+            return Ok((Span::new(start, end), text));
+        }
+        let start = self.unescaped.len();
+        self.unescaped.push_str(&json::unescape(text)?);
+        let span = Span::new(self.text.len() + start, self.text.len() + self.unescaped.len());
+        Ok((span, self.unescaped.get(start..).unwrap_or_default()))
+    }
+
     fn refusal(&self, fault: JsonFault) -> Refusal {
         match (self.reading, fault) {
-            (Some(name), JsonFault::WrongType | JsonFault::OutOfRange | JsonFault::TooMany) => {
-                Refusal::BadClaim { name }
+            (Some(claim), JsonFault::WrongType | JsonFault::OutOfRange | JsonFault::TooMany) => {
+                Refusal::BadClaim { name: claim.name() }
             }
             _ => Refusal::BadJson { part: Part::Claims, fault },
         }
     }
+}
 
-    fn finish(self) -> Result<Claims, Refusal> {
-        Ok(Claims {
-            issuer: require("iss", self.issuer)?,
-            subject: require("sub", self.subject)?,
-            audience: require("aud", self.audience)?,
-            expires_at: require("exp", self.expires_at)?,
-            issued_at: require("iat", self.issued_at)?,
-            token_id: require("jti", self.token_id)?,
-            client_id: require("client_id", self.client_id)?,
-            not_before: self.not_before,
-            session: self.session,
-            scope: self.scope.unwrap_or_default(),
-        })
+impl Span {
+    fn new(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32 }
+    }
+
+    fn of(self, text: &str) -> &str {
+        text.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 
-fn require<T>(name: &'static str, claim: Option<T>) -> Result<T, Refusal> {
-    claim.ok_or(Refusal::MissingClaim { name })
+/// Whether a string is printable ASCII, and means what stands there.
+fn is_plain(literal: Literal) -> bool {
+    literal.printable && !literal.escaped
 }
 
-/// 1 to 255 bytes without control characters, so that a log line or a header can carry it.
-fn identifier(reader: &mut Reader<'_>) -> Result<String, JsonFault> {
-    let text = reader.string()?;
-    if (1..=MAX_IDENTIFIER_BYTES).contains(&text.len()) && !text.chars().any(char::is_control) {
-        Ok(text.to_string())
-    } else {
-        Err(JsonFault::OutOfRange)
-    }
-}
-
-/// One audience, or an array of them (RFC 7519 section 4.1.3).
-fn audience(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonFault> {
-    if reader.is_string() {
-        return Ok(alloc::vec![identifier(reader)?]);
-    }
-    let mut audiences = Vec::new();
-    reader.array(|reader| {
-        if audiences.len() == MAX_AUDIENCES {
-            return Err(JsonFault::TooMany);
-        }
-        audiences.push(identifier(reader)?);
-        Ok(())
-    })?;
-    if audiences.is_empty() { Err(JsonFault::OutOfRange) } else { Ok(audiences) }
-}
-
-/// Scope values of printable ASCII without `"` and `\`, one space between (RFC 6749 section 3.3); empty means none.
-fn scope(reader: &mut Reader<'_>) -> Result<String, JsonFault> {
-    let text = reader.string()?;
-    let well_formed = text.is_empty() || text.split(' ').all(is_scope_value);
-    if well_formed { Ok(text.to_string()) } else { Err(JsonFault::OutOfRange) }
+/// Whether no space stands at an end or beside another.
+fn are_separators_single(text: &[u8]) -> bool {
+    let is_doubled = |pair: (&u8, &u8)| u8::from(*pair.0 == b' ') & u8::from(*pair.1 == b' ');
+    let doubled = text.iter().zip(text.iter().skip(1)).fold(0, |doubled, pair| doubled | is_doubled(pair));
+    doubled == 0 && text.first() != Some(&b' ') && text.last() != Some(&b' ')
 }
 
 /// Whether `text` is one scope value: `1*( %x21 / %x23-5B / %x5D-7E )` (RFC 6749 section 3.3).

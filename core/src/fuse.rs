@@ -13,6 +13,8 @@
 //! cells    = *OCTET                 ; slots × width bits, lowest bit first, and 3 OCTET so that any slot can be read whole
 //! ```
 
+use core::ops::Range;
+
 use crate::revocation::RevocationId;
 use crate::wire::{Body, WireError};
 
@@ -88,6 +90,24 @@ pub(crate) struct Function<'a> {
     cells: &'a [u8],
 }
 
+/// Where a function stands in a message, so that it is read but once.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    ids: u32,
+    seed: u8,
+    width: u32,
+    shape: Shape,
+    cells: Range<usize>,
+}
+
+impl Place {
+    /// The function that stands here in the message.
+    pub(crate) fn of<'a>(&self, message: &'a [u8]) -> Function<'a> {
+        let Self { ids, seed, width, shape, ref cells } = *self;
+        Function { ids, seed, width, shape, cells: message.get(cells.clone()).unwrap_or_default() }
+    }
+}
+
 impl<'a> Function<'a> {
     pub(crate) fn read(body: &mut Body<'a>) -> Result<Self, WireError> {
         let seed = body.u8()?;
@@ -99,6 +119,12 @@ impl<'a> Function<'a> {
         let shape = Shape::of(ids);
         let cells = body.bytes(cell_bytes(shape, width).ok_or(WireError::Truncated)?)?;
         Ok(Self { ids, seed, width, shape, cells })
+    }
+
+    /// Its place in a message in which its last byte stands before `end`.
+    pub(crate) fn place(&self, end: usize) -> Place {
+        let Self { ids, seed, width, shape, cells } = *self;
+        Place { ids, seed, width, shape, cells: end - cells.len()..end }
     }
 
     /// The number of ids that were built in.

@@ -1,26 +1,27 @@
 //! Keys that check tokens, read from a JSON Web Key Set (RFC 7517). It verifies only: it holds no private key but HS256's,
 //! which is secret by nature and stays out of everything that is sent to an edge.
 
+mod tables;
+
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 use core::fmt;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use p256::ecdsa::signature::Verifier as _;
-use rsa::pkcs1v15;
-use sha2::Sha256;
+use smallvec::SmallVec;
 
 use crate::base64url;
+use crate::comb::{Ed25519Key, P256Key};
+use crate::header::{Header, usual_header};
 use crate::json::{self, JsonFault, Reader};
-use crate::refusal::Refusal;
+use crate::mac::MacKey;
+use crate::refusal::{Part, Refusal};
+use crate::rs256;
 
 /// Keys of one set at most; a set of several issuers' worth of rotation has a dozen.
 pub const MAX_KEYS: usize = 64;
 /// Bytes of a `kid` at most.
 pub(crate) const MAX_KEY_ID_BYTES: usize = 128;
-/// RFC 7518 section 3.3 asks for 2048 bits or more. The upper bound keeps one signature check under a millisecond.
-const RSA_BITS: core::ops::RangeInclusive<u32> = 2048..=4096;
 /// RFC 7518 section 3.2: an HS256 key has at least the hash's length. The upper bound is a sane one.
 const HMAC_BYTES: core::ops::RangeInclusive<usize> = 32..=512;
 /// Members of a whole key set: [`MAX_KEYS`] with a dozen members each, and the set's own.
@@ -60,6 +61,8 @@ impl Algorithm {
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
+    /// Of each key's usual header.
+    fingerprints: Vec<u64>,
 }
 
 impl KeySet {
@@ -133,20 +136,44 @@ impl KeySet {
         signed: &[u8],
         signature: &[u8],
     ) -> Result<(), Refusal> {
-        self.select(key_id, algorithm)?.check(signed, signature)
+        self.select(key_id, algorithm)?.1.check(signed, signature)
     }
 
-    /// The one key for a token that names this key and this algorithm.
-    pub(crate) fn select(&self, key_id: Option<&str>, algorithm: Algorithm) -> Result<&Key, Refusal> {
+    /// The one key that a token's header, given as it stands in the token, calls for, and its place in the set.
+    pub(crate) fn called_for_by(&self, header: &[u8], plain_jwt: bool) -> Result<(usize, &Key), Refusal> {
+        if let Some(found) = self.with_usual_header(header) {
+            return Ok(found);
+        }
+        let header = Header::read(header, plain_jwt)?;
+        self.select(header.key_id.as_deref(), header.algorithm)
+    }
+
+    /// The `kid` of the key in a place, if it has one.
+    pub(crate) fn id_of(&self, place: usize) -> Option<&str> {
+        self.keys.get(place)?.id()
+    }
+
+    /// The key whose tokens have this very header when our origin makes them. The search compares a fingerprint for each key,
+    /// then the whole header, so it costs the same however many keys there are.
+    fn with_usual_header(&self, header: &[u8]) -> Option<(usize, &Key)> {
+        let fingerprint = fingerprint(header);
+        let place = self.fingerprints.iter().position(|known| *known == fingerprint)?;
+        let key = self.keys.get(place)?;
+        (key.usual_header.as_deref()?.as_bytes() == header).then_some((place, key))
+    }
+
+    /// The one key for a token that names this key and this algorithm, and its place.
+    fn select(&self, key_id: Option<&str>, algorithm: Algorithm) -> Result<(usize, &Key), Refusal> {
+        let mut keys = self.keys.iter().enumerate();
         let Some(id) = key_id else {
-            let mut fitting = self.keys.iter().filter(|key| key.algorithm() == algorithm);
+            let mut fitting = keys.filter(|(_, key)| key.algorithm() == algorithm);
             return match (fitting.next(), fitting.next()) {
-                (Some(key), None) => Ok(key),
+                (Some(found), None) => Ok(found),
                 _ => Err(Refusal::UnknownKey),
             };
         };
-        let key = self.keys.iter().find(|key| key.id.as_deref() == Some(id)).ok_or(Refusal::UnknownKey)?;
-        if key.algorithm() == algorithm { Ok(key) } else { Err(Refusal::WrongAlgorithm) }
+        let (place, key) = keys.find(|(_, key)| key.id() == Some(id)).ok_or(Refusal::UnknownKey)?;
+        if key.algorithm() == algorithm { Ok((place, key)) } else { Err(Refusal::WrongAlgorithm) }
     }
 
     fn insert(&mut self, key: Key) -> Result<(), &'static str> {
@@ -156,9 +183,19 @@ impl KeySet {
         if self.keys.len() == MAX_KEYS {
             return Err("there are more than 64 keys");
         }
+        self.fingerprints.push(fingerprint(key.usual_header.as_deref().unwrap_or_default().as_bytes()));
         self.keys.push(key);
         Ok(())
     }
+}
+
+/// Tells headers apart, quickly; whoever finds two with the same fingerprint has gained nothing.
+fn fingerprint(header: &[u8]) -> u64 {
+    // Each word is multiplied by a number of its own: no step waits for the one before.
+    let words = header.as_chunks().0.iter().zip(1_u64..);
+    words.fold(header.len() as u64, |sum, (word, place)| {
+        sum.wrapping_add(u64::from_le_bytes(*word).wrapping_mul(place.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
+    })
 }
 
 impl fmt::Debug for KeySet {
@@ -171,16 +208,17 @@ impl fmt::Debug for KeySet {
 #[derive(Clone)]
 pub(crate) struct Key {
     id: Option<String>,
+    /// See [`usual_header`].
+    usual_header: Option<String>,
     material: Material,
 }
 
 #[derive(Clone)]
 enum Material {
-    /// The MAC with the key already absorbed: a check costs two blocks less.
-    Hs256(Hmac<Sha256>),
-    EdDsa(ed25519_dalek::VerifyingKey),
-    Es256(p256::ecdsa::VerifyingKey),
-    Rs256(alloc::sync::Arc<pkcs1v15::VerifyingKey<Sha256>>),
+    Hs256(MacKey),
+    EdDsa(Ed25519Key),
+    Es256(P256Key),
+    Rs256(alloc::sync::Arc<rs256::PublicKey>),
 }
 
 impl Key {
@@ -198,18 +236,29 @@ impl Key {
         }
     }
 
+    /// The key itself, if it is one of HS256.
+    pub(crate) fn mac(&self) -> Option<&MacKey> {
+        match &self.material {
+            Material::Hs256(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Checks a signature as it stands in a token.
+    pub(crate) fn check_encoded(&self, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
+        let mut bytes = SmallVec::<[u8; 64]>::from_elem(0, base64url::decoded_len(signature.len()));
+        base64url::decode_slice(signature, &mut bytes).ok_or(Refusal::NotBase64Url { part: Part::Signature })?;
+        self.check(signed, &bytes)
+    }
+
     /// Checks a signature. Ed25519 strictly (canonical S, no small-order point, so that a signature has one spelling), ECDSA
     /// over exactly 64 bytes with `r` and `s` in range, RSA at exactly the modulus's length, HMAC in constant time.
     pub(crate) fn check(&self, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
         let fits = match &self.material {
-            Material::Hs256(mac) => mac.clone().chain_update(signed).verify_slice(signature).is_ok(),
-            Material::EdDsa(key) => ed25519_dalek::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify_strict(signed, &signature).is_ok()),
-            Material::Es256(key) => p256::ecdsa::Signature::from_slice(signature)
-                .is_ok_and(|signature| key.verify(signed, &signature).is_ok()),
-            Material::Rs256(key) => {
-                pkcs1v15::Signature::try_from(signature).is_ok_and(|signature| key.verify(signed, &signature).is_ok())
-            }
+            Material::Hs256(key) => key.fits(signed, signature),
+            Material::EdDsa(key) => key.accepts(signed, signature),
+            Material::Es256(key) => key.accepts(signed, signature),
+            Material::Rs256(key) => key.is_good(signed, signature),
         };
         if fits { Ok(()) } else { Err(Refusal::BadSignature) }
     }
@@ -287,7 +336,8 @@ impl<'a> Jwk<'a> {
             Algorithm::Es256 => self.es256()?,
             Algorithm::Rs256 => self.rs256()?,
         };
-        Ok(Some(Key { id: self.kid.map(|kid| kid.to_string()), material }))
+        let usual_header = self.kid.as_deref().and_then(|kid| usual_header(algorithm, kid));
+        Ok(Some(Key { id: self.kid.map(|kid| kid.to_string()), usual_header, material }))
     }
 
     fn hs256(&self) -> Result<Material, &'static str> {
@@ -295,36 +345,25 @@ impl<'a> Jwk<'a> {
         if !HMAC_BYTES.contains(&secret.len()) {
             return Err("k must have 32 to 512 bytes");
         }
-        Ok(Material::Hs256(Hmac::new_from_slice(&secret).map_err(|_| "k is not usable")?))
+        Ok(Material::Hs256(MacKey::new(&secret)))
     }
 
     fn eddsa(&self) -> Result<Material, &'static str> {
         let point = array(self.x.as_deref()).ok_or("x must have 32 bytes")?;
-        let key = ed25519_dalek::VerifyingKey::from_bytes(&point).map_err(|_| "x is not a point of the curve")?;
-        // A key of small order would accept signatures that nobody made.
-        if key.is_weak() { Err("x is a point of small order") } else { Ok(Material::EdDsa(key)) }
+        Ed25519Key::from_bytes(&point).map(Material::EdDsa)
     }
 
     fn es256(&self) -> Result<Material, &'static str> {
         let (Some(x), Some(y)) = (array::<32>(self.x.as_deref()), array::<32>(self.y.as_deref())) else {
             return Err("x and y must have 32 bytes each");
         };
-        let mut point = [4; 65]; // SEC 1: the uncompressed form begins with 4.
-        let (_, coordinates) = point.split_at_mut(1);
-        coordinates.copy_from_slice([x, y].as_flattened());
-        let key =
-            p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).map_err(|_| "x and y are not a point of the curve")?;
-        Ok(Material::Es256(key))
+        P256Key::from_coordinates(&x, &y).map(Material::Es256)
     }
 
     fn rs256(&self) -> Result<Material, &'static str> {
-        let modulus = integer(self.n.as_deref()).ok_or("n is not base64url")?;
-        let exponent = integer(self.e.as_deref()).ok_or("e is not base64url")?;
-        if !RSA_BITS.contains(&modulus.bits()) {
-            return Err("n must have 2048 to 4096 bits");
-        }
-        let key = rsa::RsaPublicKey::new(modulus, exponent).map_err(|_| "n and e are not an RSA key")?;
-        Ok(Material::Rs256(pkcs1v15::VerifyingKey::new(key).into()))
+        let modulus = bytes(self.n.as_deref()).ok_or("n is not base64url")?;
+        let exponent = bytes(self.e.as_deref()).ok_or("e is not base64url")?;
+        Ok(Material::Rs256(rs256::PublicKey::new(&modulus, &exponent)?.into()))
     }
 }
 
@@ -334,10 +373,6 @@ fn bytes(text: Option<&str>) -> Option<Vec<u8>> {
 
 fn array<const N: usize>(text: Option<&str>) -> Option<[u8; N]> {
     base64url::decode_array(text?.as_bytes())
-}
-
-fn integer(text: Option<&str>) -> Option<rsa::BoxedUint> {
-    bytes(text).filter(|bytes| bytes.len() <= 1024).map(|bytes| rsa::BoxedUint::from_be_slice_vartime(&bytes))
 }
 
 /// Why a JWK set cannot be used.

@@ -31,30 +31,38 @@
 extern crate alloc;
 
 mod base64url;
+mod batch;
 #[cfg(feature = "build")]
 mod build;
 mod claims;
+mod comb;
 mod deltas;
 mod filter;
 mod fuse;
 mod header;
 mod json;
 mod key;
+mod mac;
 mod policy;
 mod refusal;
 mod replica;
 mod revocation;
+mod rs256;
 mod snapshot;
 mod token;
+mod verifier;
 mod verify;
 mod wire;
 
+pub use batch::verify_all;
 #[cfg(feature = "build")]
 pub use build::{
     BuildError, Cascade, CascadeBuilder, DeltaParts, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
 pub use claims::is_scope_value;
+pub use comb::TableSize;
 pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES};
+pub use header::usual_header;
 pub use json::JsonFault;
 pub use key::{Algorithm, JwksError, KeySet, MAX_KEYS};
 pub use policy::{Config, ConfigError, MAX_ROUTES, Route, Unknown};
@@ -66,5 +74,6 @@ pub use revocation::{
 };
 pub use snapshot::{MAX_SNAPSHOT_BYTES, Snapshot};
 pub use token::MAX_TOKEN_BYTES;
+pub use verifier::{MAX_CACHED_BYTES, Verifier};
 pub use verify::{Expected, MAX_LEEWAY, Verified, verify};
 pub use wire::{MessageKind, WireError};

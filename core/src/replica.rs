@@ -237,6 +237,10 @@ impl RevocationStatus for ReplicaView<'_> {
             (false, false) => Standing::Stale,
         }
     }
+
+    fn history(&self) -> Option<Chain> {
+        self.replica.chains.last().copied().filter(|_| self.fresh)
+    }
 }
 
 /// Why a message does not join on to what an edge holds.

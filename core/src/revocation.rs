@@ -1,7 +1,5 @@
 //! What is revoked: the names of revocations, their history, and the question asked of them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 
 use crate::base64url;
@@ -23,6 +21,12 @@ pub enum Standing {
 pub trait RevocationStatus {
     /// The standing of a token whose signature, dates, issuer and audience are good.
     fn standing(&self, token: &Particulars<'_>) -> Standing;
+
+    /// The history that a [`Standing::Clear`] given now rests on. As long as this is the same, so is the answer for that token,
+    /// and whoever has it need not ask again. `None`, the default, promises nothing.
+    fn history(&self) -> Option<Chain> {
+        None
+    }
 }
 
 /// For a caller that asks the system of record itself, once the token is verified: the origin's introspection.
@@ -185,7 +189,7 @@ impl IssuedId {
 impl core::fmt::Display for IssuedId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(Self::PREFIX)?;
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        f.write_str(&base64url::encode(&self.0))
     }
 }
 

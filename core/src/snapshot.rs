@@ -29,7 +29,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::filter;
-use crate::fuse::Function;
+use crate::fuse::{Function, Place};
 use crate::policy::Config;
 use crate::revocation::{Chain, ConfigDigest, Kind, Mark, RevocationId};
 use crate::wire::{self, Body, HEADER_BYTES, MessageKind, WireError};
@@ -55,6 +55,7 @@ pub struct Snapshot {
     filter: Range<usize>,
     others: Range<usize>,
     covered: Range<usize>,
+    functions: Option<[Place; 2]>,
 }
 
 impl Snapshot {
@@ -78,7 +79,7 @@ impl Snapshot {
         let before = Mark(sections.body.u64()?);
         let groups = [sections.group()?, sections.group()?, sections.group()?, sections.group()?];
         let (filter, others) = sections.others()?;
-        let covered = sections.covered()?;
+        let (covered, functions) = sections.covered()?;
         sections.body.finish()?;
         Ok(Self {
             issuer,
@@ -93,6 +94,7 @@ impl Snapshot {
             filter,
             others,
             covered,
+            functions,
             bytes,
         })
     }
@@ -190,7 +192,8 @@ impl Snapshot {
     }
 
     fn functions(&self) -> Option<(Function<'_>, Function<'_>)> {
-        read_functions(&mut Body::new(self.section(&self.covered))).ok().flatten()
+        let [may_be, is] = self.functions.as_ref()?;
+        Some((may_be.of(&self.bytes), is.of(&self.bytes)))
     }
 
     fn section(&self, range: &Range<usize>) -> &[u8] {
@@ -239,17 +242,18 @@ impl Sections<'_> {
         Ok((filter, others))
     }
 
-    fn covered(&mut self) -> Result<Range<usize>, WireError> {
+    fn covered(&mut self) -> Result<(Range<usize>, Option<[Place; 2]>), WireError> {
         let start = self.end - self.body.remaining();
-        read_functions(&mut self.body)?;
-        Ok(start..self.end - self.body.remaining())
+        let functions = match self.body.u8()? {
+            0 => None,
+            1 => Some([self.function()?, self.function()?]),
+            _ => return Err(WireError::Malformed("the covered tokens are told in no known way")),
+        };
+        Ok((start..self.end - self.body.remaining(), functions))
     }
-}
 
-fn read_functions<'a>(body: &mut Body<'a>) -> Result<Option<(Function<'a>, Function<'a>)>, WireError> {
-    match body.u8()? {
-        0 => Ok(None),
-        1 => Ok(Some((Function::read(body)?, Function::read(body)?))),
-        _ => Err(WireError::Malformed("the covered tokens are told in no known way")),
+    fn function(&mut self) -> Result<Place, WireError> {
+        let function = Function::read(&mut self.body)?;
+        Ok(function.place(self.end - self.body.remaining()))
     }
 }

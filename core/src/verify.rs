@@ -3,7 +3,6 @@
 use alloc::string::String;
 
 use crate::claims::Claims;
-use crate::header::Header;
 use crate::key::KeySet;
 use crate::policy::Unknown;
 use crate::refusal::Refusal;
@@ -34,7 +33,7 @@ pub struct Expected<'a> {
 
 /// Judges `token` at the Unix time `now`, in seconds.
 ///
-/// The order of the checks is the security argument. Nothing past the size limit is looked at; no claim is read before the
+/// The order of the checks is the security argument. Nothing past the size limit is looked at; no claim is decoded before the
 /// signature over it is checked; no token is called revoked, or short of scope, that is not otherwise good, so these two
 /// answers tell a stranger nothing.
 ///
@@ -47,19 +46,41 @@ pub fn verify(
     revocations: &impl RevocationStatus,
     now: u64,
 ) -> Result<Verified, Refusal> {
+    let Authentic { claims, key } = authenticate(token, keys, expected.plain_jwt)?;
+    judge(&claims, keys.id_of(key), expected, now, |token| revocations.standing(token))?;
+    Ok(Verified(claims))
+}
+
+/// A token's claims, and the place in the set of the key that its signature is good under.
+pub(crate) struct Authentic {
+    pub(crate) claims: Claims,
+    pub(crate) key: usize,
+}
+
+/// The first half: what stays true of a token as long as the keys are the same.
+pub(crate) fn authenticate(token: &[u8], keys: &KeySet, plain_jwt: bool) -> Result<Authentic, Refusal> {
     let unverified = Unverified::split(token)?;
-    let header = Header::read(&unverified.header, expected.plain_jwt)?;
-    let key = keys.select(header.key_id.as_deref(), header.algorithm)?;
-    key.check(unverified.signing_input, &unverified.signature)?;
-    let claims = Claims::read(&unverified.payload)?;
-    check_dates(&claims, expected.leeway.min(MAX_LEEWAY), now)?;
-    if claims.issuer != expected.issuer {
+    let (place, key) = keys.called_for_by(unverified.header, plain_jwt)?;
+    key.check_encoded(unverified.signing_input, unverified.signature)?;
+    Ok(Authentic { claims: Claims::read(unverified.payload)?, key: place })
+}
+
+/// The second half: what must be asked each time.
+pub(crate) fn judge(
+    claims: &Claims,
+    key_id: Option<&str>,
+    expected: &Expected<'_>,
+    now: u64,
+    standing: impl FnOnce(&Particulars<'_>) -> Standing,
+) -> Result<(), Refusal> {
+    check_dates(claims, expected.leeway.min(MAX_LEEWAY), now)?;
+    if claims.issuer() != expected.issuer {
         return Err(Refusal::WrongIssuer);
     }
-    if !claims.audience.iter().any(|audience| audience == expected.audience) {
+    if !claims.audience().any(|audience| audience == expected.audience) {
         return Err(Refusal::WrongAudience);
     }
-    match revocations.standing(&particulars(&claims, key.id())) {
+    match standing(&particulars(claims, key_id)) {
         Standing::Clear => {}
         Standing::Revoked => return Err(Refusal::Revoked),
         Standing::NotCovered if expected.on_not_covered == Unknown::Allow => {}
@@ -67,30 +88,30 @@ pub fn verify(
         Standing::NotCovered => return Err(Refusal::NotCovered),
         Standing::Stale => return Err(Refusal::Stale),
     }
-    if !covers(&claims.scope, expected.scope) {
+    if !covers(claims.scope(), expected.scope) {
         return Err(Refusal::InsufficientScope { required: expected.scope.join(" ") });
     }
-    Ok(Verified(claims))
+    Ok(())
 }
 
 fn particulars<'a>(claims: &'a Claims, key_id: Option<&'a str>) -> Particulars<'a> {
     Particulars {
-        issuer: &claims.issuer,
-        token_id: &claims.token_id,
-        session: claims.session.as_deref(),
-        subject: &claims.subject,
-        client_id: &claims.client_id,
+        issuer: claims.issuer(),
+        token_id: claims.token_id(),
+        session: claims.session(),
+        subject: claims.subject(),
+        client_id: claims.client_id(),
         key_id,
-        issued_at: claims.issued_at,
+        issued_at: claims.issued_at(),
     }
 }
 
 fn check_dates(claims: &Claims, leeway: u64, now: u64) -> Result<(), Refusal> {
-    let expires_at = claims.expires_at;
+    let expires_at = claims.expires_at();
     if expires_at.saturating_add(leeway) <= now {
         return Err(Refusal::Expired { expires_at, now });
     }
-    let valid_from = claims.issued_at.max(claims.not_before.unwrap_or_default());
+    let valid_from = claims.issued_at().max(claims.not_before().unwrap_or_default());
     if valid_from > now.saturating_add(leeway) {
         return Err(Refusal::NotYetValid { valid_from, now });
     }
@@ -101,58 +122,59 @@ fn covers(granted: &str, required: &[String]) -> bool {
     required.iter().all(|wanted| granted.split(' ').any(|value| value == wanted))
 }
 
-/// A token that passed every check of [`verify`]; there is no other way to make one.
+/// A token that passed every check of [`verify`]. Nobody outside this crate can make one, and nothing in it hands one out but
+/// behind these checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified(Claims);
+pub struct Verified(pub(crate) Claims);
 
 impl Verified {
     /// `iss`: who issued the token.
     pub fn issuer(&self) -> &str {
-        &self.0.issuer
+        self.0.issuer()
     }
 
     /// `sub`: whom the token speaks for.
     pub fn subject(&self) -> &str {
-        &self.0.subject
+        self.0.subject()
     }
 
     /// `client_id`: the client that holds the token (RFC 8693 section 4.3).
     pub fn client_id(&self) -> &str {
-        &self.0.client_id
+        self.0.client_id()
     }
 
     /// `jti`: the token's name at its issuer.
     pub fn token_id(&self) -> &str {
-        &self.0.token_id
+        self.0.token_id()
     }
 
     /// `sid`: the session or grant that the token came from, if it says so.
     pub fn session(&self) -> Option<&str> {
-        self.0.session.as_deref()
+        self.0.session()
     }
 
-    /// `aud`: the resources the token is for.
-    pub fn audience(&self) -> &[String] {
-        &self.0.audience
+    /// `aud`: the resources the token is for, at least one.
+    pub fn audience(&self) -> impl Iterator<Item = &str> {
+        self.0.audience()
     }
 
     /// `scope`: values with a space between, or empty.
     pub fn scope(&self) -> &str {
-        &self.0.scope
+        self.0.scope()
     }
 
     /// `iat`, Unix seconds.
     pub fn issued_at(&self) -> u64 {
-        self.0.issued_at
+        self.0.issued_at()
     }
 
     /// `nbf`, Unix seconds, if the issuer set one.
     pub fn not_before(&self) -> Option<u64> {
-        self.0.not_before
+        self.0.not_before()
     }
 
     /// `exp`, Unix seconds.
     pub fn expires_at(&self) -> u64 {
-        self.0.expires_at
+        self.0.expires_at()
     }
 }

@@ -1,5 +1,5 @@
-//! The ways by which a case of the conformance table reaches the gate. An adapter takes a case and gives an answer: it has no
-//! way to pass one over.
+//! The ways by which a case of the conformance table reaches the gate. An adapter takes a case and gives an answer; the only
+//! ones it may pass over are those that no HTTP header can carry.
 
 use std::collections::BTreeMap;
 
@@ -55,6 +55,11 @@ impl Adapter {
         Ok(Self::Http(edge, client))
     }
 
+    /// Whether the case can reach the gate: HTTP carries less than a call does.
+    pub fn carries(&self, case: &Case) -> bool {
+        case.travels || !matches!(self, Self::Http(..))
+    }
+
     /// What becomes of the case's request.
     pub async fn answer(&mut self, case: &Case) -> Result<Answer> {
         match self {
@@ -78,7 +83,7 @@ async fn fetch(origin: &str, target: &str) -> Result<(u64, Vec<u8>)> {
 
 /// The functions are asked at a moment of the data's own, for nobody refreshes them while a busy machine runs the table.
 fn native_answer(gate: &Gate, case: &Case) -> Result<Answer> {
-    let headers: Vec<(&str, &[u8])> = case.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+    let headers: Vec<(&str, &[u8])> = case.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     let request = Request { method: case.method, target: case.target, headers: &headers };
     Ok(match gate.decide(&request, now_ms()) {
         Decision::Forward { identity } => forwarded(identity),
@@ -88,7 +93,7 @@ fn native_answer(gate: &Gate, case: &Case) -> Result<Answer> {
 }
 
 fn component_answer(validator: &mut Validator, case: &Case) -> Result<Answer> {
-    let headers = case.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())).collect();
+    let headers = case.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let request = tollgate_edge::Request { method: case.method.to_owned(), target: case.target.to_owned(), headers };
     Ok(match validator.decide(&request, now_ms()).map_err(trap)? {
         tollgate_edge::Decision::Forward(identity) => forwarded(text_headers(identity)?),
@@ -101,7 +106,7 @@ async fn http_answer(edge: &TestEdge, client: &reqwest::Client, case: &Case) -> 
     let mut request =
         client.request(Method::from_bytes(case.method.as_bytes())?, format!("{}{}", edge.url, case.target));
     for (name, value) in &case.headers {
-        request = request.header(*name, value.as_bytes());
+        request = request.header(*name, value.as_slice());
     }
     let answer = request.send().await?;
     let status = answer.status().as_u16();

@@ -5,6 +5,11 @@
 pub mod adapter;
 pub mod client;
 pub mod conformance;
+pub mod forge;
+pub mod hostile;
+pub mod judges;
 pub mod mint;
 pub mod served;
+#[path = "../../core/tests/vectors/signed/mod.rs"]
+pub mod signed;
 pub mod stack;

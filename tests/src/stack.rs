@@ -5,7 +5,7 @@ use std::env;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -210,22 +210,28 @@ impl TestEdge {
     fn worker(settings: &BTreeMap<&'static str, String>) -> Result<Self> {
         let (port, state) = (free_port()?, tempfile::tempdir()?);
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut wrangler = Command::new(given("TOLLGATE_TEST_NODE"));
-        wrangler.arg(given("TOLLGATE_TEST_WRANGLER")).args(["dev", "--local", "--ip=127.0.0.1", "--inspector-port=0"]);
-        wrangler.args(["--show-interactive-dev-session=false", "--log-level=error"]).arg(format!("--port={port}"));
-        wrangler.arg("--persist-to").arg(state.path().join("state"));
+        let mut wrangler = wrangler(port, state.path());
         for (name, value) in settings {
             wrangler.args(["--var", &format!("{name}:{value}")]);
         }
-        wrangler.env("CI", "true").env("WRANGLER_SEND_METRICS", "false").env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
-        wrangler.env("WRANGLER_LOG_PATH", state.path().join("logs")).current_dir(root);
-        let program = Program::start(wrangler.stdout(Stdio::null()))?;
+        let program = Program::start(wrangler.current_dir(root).stdout(Stdio::null()))?;
         Ok(Self {
             url: format!("http://127.0.0.1:{port}"),
             kind: Kind::Worker,
             _running: Running::Program(program, state),
         })
     }
+}
+
+/// `wrangler dev` on this port, with what it keeps in this folder: it asks nobody and calls nobody.
+pub(crate) fn wrangler(port: u16, state: &Path) -> Command {
+    let mut wrangler = Command::new(given("TOLLGATE_TEST_NODE"));
+    wrangler.arg(given("TOLLGATE_TEST_WRANGLER")).args(["dev", "--local", "--ip=127.0.0.1", "--inspector-port=0"]);
+    wrangler.args(["--show-interactive-dev-session=false", "--log-level=error"]).arg(format!("--port={port}"));
+    wrangler.arg("--persist-to").arg(state.join("state"));
+    wrangler.env("CI", "true").env("WRANGLER_SEND_METRICS", "false").env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
+    wrangler.env("WRANGLER_LOG_PATH", state.join("logs"));
+    wrangler
 }
 
 /// The folder of the programs.

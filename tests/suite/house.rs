@@ -2,15 +2,21 @@
 //! documentation speaks of what is there.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tollgate_tests::stack::given;
 
 /// Lines of a source file at most.
 const MAX_FILE_LINES: usize = 450;
 /// Lines of a function at most: a screen.
 const MAX_FUNCTION_LINES: usize = 60;
+/// Bytes of the WIT component at most, as it is and compressed: an edge that starts fetches and compiles it.
+const MAX_COMPONENT_BYTES: (usize, usize) = (350_000, 130_000);
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -140,6 +146,19 @@ fn files_and_functions_fit_a_reader() -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+#[test]
+fn the_component_is_small() -> Result<()> {
+    let component = fs::read(Path::new(&given("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&component)?;
+    let (raw, compressed) = (component.len(), gzip.finish()?.len());
+    println!("the component has {raw} bytes, {compressed} gzipped");
+    let (most, most_compressed) = MAX_COMPONENT_BYTES;
+    assert!(raw <= most, "the component has {raw} bytes, more than {most}");
+    assert!(compressed <= most_compressed, "the component has {compressed} bytes gzipped, more than {most_compressed}");
     Ok(())
 }
 

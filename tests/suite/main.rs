@@ -10,3 +10,4 @@ mod kinds;
 mod oauth;
 mod road;
 mod signals;
+mod vectors;

@@ -1,11 +1,9 @@
 //! Measures in release builds, against the targets, and writes `bench/RESULTS.md` with its plots. Never part of the tests: a
 //! figure depends on the machine, and on what else the machine does meanwhile.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod lanes;
+
+use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
@@ -21,85 +19,139 @@ use crate::{
 pub(crate) enum Subject {
     /// Token checks, then exact revocation
     All,
-    /// What a token check costs beside the bare signature check
+    /// What a token check costs, natively, in wasmtime, in Node and in workerd, beside other libraries
     Token,
     /// Exact revocation: size, build, questions, delivery, revocations a second
     Revocation,
 }
 
+impl Subject {
+    /// Its name on the command line, in the report and of its folder.
+    fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Token => "token",
+            Self::Revocation => "revocation",
+        }
+    }
+}
+
 /// Measures `subject`. `quick`: less of what takes long, and the report says so. `check`: a missed target is an error.
 pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check: bool) -> Result<()> {
     setup::for_dev(workspace)?;
-    release(workspace, "building the bench", &["--bin", "tollgate-bench"])?;
-    if subject != Subject::Revocation {
-        progress::show("token checks", program(workspace, "tollgate-bench").arg("token"))?;
-    }
-    if subject != Subject::Token {
-        revocation(workspace, quick)?;
-        if check {
-            let parts = parts(workspace);
-            progress::show("targets", program(workspace, "tollgate-bench").arg("check").arg(parts))?;
+    build(workspace, subject)?;
+    let subjects = match subject {
+        Subject::All => vec![Subject::Token, Subject::Revocation],
+        one => vec![one],
+    };
+    for &one in &subjects {
+        // What an earlier run measured must not stand in this one's report.
+        let parts = parts(workspace, one);
+        if parts.exists() {
+            fs::remove_dir_all(&parts)?;
         }
+        fs::create_dir_all(&parts)?;
+        match one {
+            Subject::Token => token(workspace, quick)?,
+            _ => revocation(workspace, quick)?,
+        }
+        report(workspace, one, quick)?;
+    }
+    println!("written: bench/RESULTS.md");
+    if check {
+        let mut targets = program(workspace, "tollgate-bench");
+        targets.arg("check").args(subjects.iter().map(|&one| parts(workspace, one)));
+        progress::show("targets", &mut targets)?;
     }
     Ok(())
+}
+
+/// Everything in release builds; the lanes' own things are built with them.
+fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
+    let edges = if subject == Subject::Token { Part::Components } else { Part::All };
+    build::build(workspace, edges)?;
+    let programs: &[&str] = match subject {
+        Subject::Token => &["tollgate-bench-wasm", "tollgate-bench-issue"],
+        Subject::Revocation => &["tollgate-bench-wasm", "tollgate-bench-stack"],
+        Subject::All => &["tollgate-bench-wasm", "tollgate-bench-issue", "tollgate-bench-stack"],
+    };
+    // The same features for each choice, so that nothing is built twice.
+    let mut arguments = vec!["--package", "tollgate-bench", "--features", "stack"];
+    arguments.extend(programs.iter().flat_map(|name| ["--bin", name]));
+    release(workspace, "building origin and edges for the bench (some minutes)", &arguments)?;
+    let core = ["--package", "tollgate-bench", "--bin", "tollgate-bench"];
+    release(workspace, "building the bench", &core)?;
+    if subject != Subject::Revocation {
+        lanes::build(workspace)?;
+    }
+    if subject != Subject::Token {
+        let guest = [&core[..], &["--target", "wasm32-wasip2"]].concat();
+        release(workspace, "building the bench for WebAssembly", &guest)?;
+    }
+    Ok(())
+}
+
+fn token(workspace: &Workspace, quick: bool) -> Result<()> {
+    let parts = parts(workspace, Subject::Token);
+    progress::show("tokens and a snapshot", program(workspace, "tollgate-bench").arg("kit").arg(&parts))?;
+    lanes::start(workspace, &parts)?;
+    let mut race = program(workspace, "tollgate-bench");
+    race.arg("token").arg(&parts).arg(plots(workspace)).arg(workspace.wasm().join("tollgate_component.wasm"));
+    progress::show("token checks", race.args(quick.then_some("--quick")))
 }
 
 fn revocation(workspace: &Workspace, quick: bool) -> Result<()> {
-    let (parts, page) = (parts(workspace), workspace.root.join("bench/RESULTS.md"));
-    // What an earlier run measured must not stand in this one's report.
-    if parts.exists() {
-        fs::remove_dir_all(&parts)?;
-    }
-    fs::create_dir_all(&parts)?;
-    release(
-        workspace,
-        "building the bench for WebAssembly",
-        &["--bin", "tollgate-bench", "--target", "wasm32-wasip2"],
-    )?;
-    let plots = workspace.root.join("bench/plots");
-    let quick_flag = quick.then_some("--quick");
+    let (parts, plots) = (parts(workspace, Subject::Revocation), plots(workspace));
+    let quick = quick.then_some("--quick");
     let mut core = program(workspace, "tollgate-bench");
-    progress::show("sizes and questions", core.arg("revocation").arg(&parts).arg(&plots).args(quick_flag))?;
-
-    build::build(workspace, Part::All)?;
-    let stack = ["--features", "stack", "--bin", "tollgate-bench-wasm", "--bin", "tollgate-bench-stack"];
-    release(workspace, "building origin and edges for the bench (some minutes)", &stack)?;
+    progress::show("sizes and questions", core.arg("revocation").arg(&parts).arg(&plots).args(quick))?;
     let mut wasm = program(workspace, "tollgate-bench-wasm");
-    progress::show("questions in WebAssembly", wasm.arg(&parts).arg(workspace.wasm()).args(quick_flag))?;
+    progress::show("questions in WebAssembly", wasm.arg(&parts).arg(workspace.wasm()).args(quick))?;
     let mut stack = program(workspace, "tollgate-bench-stack");
-    stack.arg(&parts).arg(&plots).args(quick_flag);
-    progress::show("delivery and throughput", test::real_parts(workspace, &mut stack)?)?;
+    stack.arg(&parts).arg(&plots).args(quick);
+    progress::show("delivery and throughput", test::real_parts(workspace, &mut stack)?)
+}
 
-    let said = if quick { "cargo xtask bench revocation --quick" } else { "cargo xtask bench revocation" };
+/// Puts what was measured into its place in the page; what else stands there stays.
+fn report(workspace: &Workspace, subject: Subject, quick: bool) -> Result<()> {
+    let page = workspace.root.join("bench/RESULTS.md");
+    let said = format!("cargo xtask bench {}{}", subject.name(), if quick { " --quick" } else { "" });
     let mut report = program(workspace, "tollgate-bench");
-    progress::show("report", report.arg("report").arg(&parts).arg(&page).args([said, &today()?]))?;
-    println!("written: {}", shown(workspace, &page));
-    Ok(())
+    report.args(["report", subject.name()]).arg(parts(workspace, subject)).arg(&page).args([said, today()?]);
+    progress::run("writing the report", &workspace.cache.join("logs"), "bench-report", &mut report)
 }
 
 /// Where the programs leave their figures.
-fn parts(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("bench-parts")
+fn parts(workspace: &Workspace, subject: Subject) -> PathBuf {
+    workspace.target.join("bench-parts").join(subject.name())
+}
+
+fn plots(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("bench/plots")
 }
 
 fn release(workspace: &Workspace, what: &str, arguments: &[&str]) -> Result<()> {
     let mut build = cargo();
-    build.args(["build", "--release", "--package", "tollgate-bench"]).args(arguments).current_dir(&workspace.root);
-    progress::run(what, &workspace.cache.join("logs"), "build-bench", &mut build)
+    build.args(["build", "--release"]).args(arguments).current_dir(&workspace.root);
+    run(workspace, what, &mut build)
+}
+
+fn run(workspace: &Workspace, what: &str, command: &mut Command) -> Result<()> {
+    progress::run(what, &workspace.cache.join("logs"), "build-bench", command)
 }
 
 fn program(workspace: &Workspace, name: &str) -> Command {
-    let mut program = command(workspace.target.join("release").join(name));
+    let mut program = command(release_folder(workspace).join(name));
     program.current_dir(&workspace.root);
     program
+}
+
+fn release_folder(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("release")
 }
 
 /// The date in UTC, for the report.
 fn today() -> Result<String> {
     let output = command("date").args(["-u", "+%Y-%m-%d"]).output().context("cannot run date")?;
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
-fn shown(workspace: &Workspace, path: &Path) -> String {
-    path.strip_prefix(&workspace.root).unwrap_or(path).display().to_string()
 }

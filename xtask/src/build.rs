@@ -1,12 +1,13 @@
 //! Builds the native programs and the three WebAssembly artefacts. Always the same packages in one call: cargo unites the
 //! features of what it builds together, and another choice of packages would build the dependencies a second time.
 
-use std::{fs, path::Path, process::Command, time::SystemTime};
+use std::{fs, process::Command};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use crate::{
+    optimise::{self, newer},
     progress, setup,
     workspace::{Workspace, cargo},
 };
@@ -16,6 +17,9 @@ pub(crate) const NATIVE: [&str; 6] =
     ["tollgate-core", "tollgate", "tollgate-gate", "tollgate-edge", "tollgate-tests", "xtask"];
 /// The components that wasmtime hosts.
 pub(crate) const COMPONENTS: [&str; 2] = ["tollgate-component", "tollgate-spin"];
+
+/// What judges test vectors inside wasmtime and workerd, for the suite.
+const JUDGE: &str = "tollgate-judge";
 
 /// A part that can be built alone.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -41,6 +45,9 @@ pub(crate) fn build(workspace: &Workspace, part: Part) -> Result<()> {
     if wants(Part::Worker) {
         worker(workspace)?;
     }
+    if part == Part::All {
+        judge(workspace)?;
+    }
     Ok(())
 }
 
@@ -60,8 +67,28 @@ fn components(workspace: &Workspace) -> Result<()> {
     build
         .args(["build", "--release", "--target", "wasm32-wasip2"])
         .args(packages(&COMPONENTS))
+        .args(["--package", JUDGE])
         .current_dir(&workspace.root);
-    run(workspace, "building the components", "build-components", &mut build)
+    run(workspace, "building the components", "build-components", &mut build)?;
+    for name in COMPONENTS {
+        optimise::component(workspace, &workspace.wasm().join(name.replace('-', "_") + ".wasm"))?;
+    }
+    Ok(())
+}
+
+/// The judge for workerd: a module with the bindings that a Worker of a few lines needs (`tests/judge/worker.js`).
+fn judge(workspace: &Workspace) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--lib", "--release", "--target", "wasm32-unknown-unknown", "--package", JUDGE]);
+    build.env("WASM_BINDGEN_USE_JS_SYS", "1").current_dir(&workspace.root);
+    run(workspace, "building the judge", "build-judge", &mut build)?;
+    let wasm = workspace.target.join("wasm32-unknown-unknown/release/tollgate_judge.wasm");
+    if newer(&workspace.judge().join("tollgate_judge_bg.wasm"), &wasm) {
+        return Ok(());
+    }
+    let mut bind = crate::workspace::command(workspace.cargo_bin().join("wasm-bindgen"));
+    bind.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(workspace.judge()).arg(wasm);
+    run(workspace, "binding the judge", "bind-judge", &mut bind)
 }
 
 /// Cargo knows whether the Worker's WebAssembly changed; only then are bindings, optimiser and bundler worth their seconds.
@@ -87,11 +114,6 @@ fn worker(workspace: &Workspace) -> Result<()> {
         bail!("worker-build left no edge/worker/build/index.js");
     }
     Ok(fs::write(stamp, tools)?)
-}
-
-fn newer(result: &Path, source: &Path) -> bool {
-    let time = |path: &Path| -> Option<SystemTime> { fs::metadata(path).ok()?.modified().ok() };
-    matches!((time(result), time(source)), (Some(result), Some(source)) if result > source)
 }
 
 fn run(workspace: &Workspace, what: &str, log: &str, command: &mut Command) -> Result<()> {

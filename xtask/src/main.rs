@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod demo;
 mod dev;
+mod optimise;
 mod postgres;
 mod process;
 mod progress;

@@ -134,7 +134,12 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
     let mut install = command(npm);
     // No package's install script is needed: each only saves a millisecond by a link, or would download.
     install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
-    progress::run("installing Node 22, wrangler, esbuild and wasm-opt", &logs(workspace), "npm", &mut install)?;
+    progress::run(
+        "installing Node 22, wrangler, esbuild, wasm-opt, jose and fast-jwt",
+        &logs(workspace),
+        "npm",
+        &mut install,
+    )?;
     let node = workspace.npm_bin().join("node");
     if !node.is_file() {
         bail!(

@@ -59,6 +59,7 @@ pub(crate) fn real_parts<'a>(workspace: &Workspace, command: &'a mut Command) ->
         .env("TOLLGATE_TEST_NODE", npm.join("node"))
         .env("TOLLGATE_TEST_WRANGLER", workspace.tools().join("npm/node_modules/wrangler/bin/wrangler.js"))
         .env("TOLLGATE_TEST_WASM_DIR", workspace.wasm())
+        .env("TOLLGATE_TEST_JUDGE_DIR", workspace.judge())
         .env("TOLLGATE_TEST_BIN_DIR", workspace.bin())
         // wrangler.toml's build step, run by each test's wrangler, has nothing left to do.
         .env("XTASK_WORKER_BUILT", "1"))

@@ -62,6 +62,11 @@ impl Workspace {
         self.target.join("wasm32-wasip2/release")
     }
 
+    /// The judge of test vectors as a module for workerd.
+    pub(crate) fn judge(&self) -> PathBuf {
+        self.target.join("judge")
+    }
+
     /// The Worker crate.
     pub(crate) fn worker(&self) -> PathBuf {
         self.root.join("edge/worker")

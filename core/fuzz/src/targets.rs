@@ -27,12 +27,14 @@ pub const NOW: u64 = 1_800_000_000;
 /// The key that signs messages and tokens here.
 pub const SEED: [u8; 32] = [7; 32];
 const SIGNATURE_BYTES: usize = 64;
-const LEEWAY: u64 = 30;
+/// Seconds that the clocks may be apart.
+pub const LEEWAY: u64 = 30;
 
 static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::from_bytes(&SEED));
 static SIGNER: LazyLock<SnapshotSigner> = LazyLock::new(|| SnapshotSigner::from_seed(&SEED));
 static PINS: LazyLock<[[u8; 32]; 1]> = LazyLock::new(|| [KEY.verifying_key().to_bytes()]);
-static TOKEN_KEYS: LazyLock<KeySet> = LazyLock::new(|| {
+/// The keys by which tokens are judged.
+pub static TOKEN_KEYS: LazyLock<KeySet> = LazyLock::new(|| {
     let secret = URL_SAFE_NO_PAD.encode(SEED);
     let point = URL_SAFE_NO_PAD.encode(PINS[0]);
     let jwks = format!(
@@ -182,7 +184,7 @@ fn judge(token: &[u8]) -> bool {
         let by_key = signature[1..] == *URL_SAFE_NO_PAD.encode(KEY.sign(input).to_bytes()).as_bytes();
         assert!(by_secret || by_key, "a token was accepted that no key signed");
         assert_eq!(verified.issuer(), ISSUER);
-        assert!(verified.audience().iter().any(|audience| audience == AUDIENCE));
+        assert!(verified.audience().any(|audience| audience == AUDIENCE));
         assert!(verified.expires_at() + LEEWAY > NOW && verified.issued_at() <= NOW + LEEWAY);
         assert!(verified.scope().split(' ').any(|value| value == scope[0]));
     }

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::mutation::{Random, mutate};
 use crate::sample::{self, history, real_deltas, real_snapshot, signer};
 use crate::targets::{self, AUDIENCE, Accepted, ISSUER, NOW};
-use crate::{plain, round_trip, setting};
+use crate::{judged, plain, round_trip, setting};
 
 /// Inputs of one run kept as beginnings of further ones, because they were accepted.
 const MAX_FOUND: usize = 256;
@@ -45,7 +45,7 @@ fn run(name: &str, target: fn(&[u8]) -> Accepted, default_runs: u64) {
     for input in &known {
         guarded(name, target, input);
     }
-    let is_signed = ["snapshot", "deltas", "token"].contains(&name);
+    let is_signed = ["snapshot", "deltas", "token", "claims"].contains(&name);
     let mut random = Random::new(seed);
     let (mut as_sent, mut signed_anew, mut found) = (0_u64, 0_u64, 0);
     for _ in 0..runs {
@@ -90,6 +90,16 @@ fn deltas() {
 #[test]
 fn tokens() {
     run("token", targets::token, 200_000);
+}
+
+#[test]
+fn claims() {
+    run("claims", judged::claims, 200_000);
+}
+
+#[test]
+fn policies() {
+    run("policy", judged::policy, 200_000);
 }
 
 #[test]
@@ -144,6 +154,7 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("config", "empty", plain::CONFIG.to_vec()),
     ];
     seeds.extend(token_seeds());
+    seeds.extend(policy_seeds());
     seeds.extend(jwks_seeds());
     seeds
 }
@@ -157,10 +168,28 @@ fn token_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let header = r#"{"typ":"at+jwt","alg":"HS256","kid":"h"}"#;
     let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(&claims));
     let compact = format!("{input}.{}", URL_SAFE_NO_PAD.encode(targets::hmac(input.as_bytes())));
+    let odd = several
+        .replace("\"nbf\":1800000000", "\"nbf\":1.7e9,\"x\":[{\"a\":[null,true,-0.5e+10]},\"\\u00e9\\ud83d\\ude00\"]");
+    assert_ne!(odd, several);
     vec![
+        ("claims", "usual", claims.clone().into_bytes()),
+        ("claims", "several-audiences", several.clone().into_bytes()),
+        ("claims", "every-kind-of-value", odd.into_bytes()),
         ("token", "compact", compact.into_bytes()),
         ("token", "parts", format!("{header}\n{claims}").into_bytes()),
         ("token", "several-audiences", format!("{header}\n{several}").into_bytes()),
+    ]
+}
+
+fn policy_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let routes = r#"[{"path":"/reports/*","scope":["reports:read"]},{"path":"/reports/*","methods":["POST","DELETE"],"scope":["reports:read","reports:write"]},{"path":"/admin","scope":["admin"],"on_stale":"allow"},{"path":"/open/*","public":true}]"#;
+    let asked = |request: &str| format!("{request}\n{routes}").into_bytes();
+    vec![
+        ("policy", "scope", asked("GET /reports/7")),
+        ("policy", "method", asked("POST /reports/7")),
+        ("policy", "exact", asked("HEAD /admin/")),
+        ("policy", "public", asked("GET /open/door")),
+        ("policy", "none", asked("GET /")),
     ]
 }
 

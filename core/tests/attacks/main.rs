@@ -13,6 +13,8 @@ mod damage;
 mod exactness;
 mod fuzz;
 mod history;
+#[path = "../../fuzz/src/judged.rs"]
+mod judged;
 mod lengths;
 mod mutation;
 #[path = "../../fuzz/src/plain.rs"]

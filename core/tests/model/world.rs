@@ -1,11 +1,12 @@
 //! An issuer, its edges and the model of both. The issuer and the model keep plain maps by name; the edges are the crate's own
 //! replicas and know only the messages that arrive.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use tollgate_core::{
     CascadeBuilder, Chain, ConfigDigest, Delta, DeltaParts, Deltas, IssuedId, Kind, MAX_DELTAS, Mark, Particulars,
-    Replica, RevocationId, Snapshot, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+    Replica, ReplicaView, RevocationId, RevocationStatus as _, Snapshot, SnapshotParts, SnapshotSigner, build_deltas,
+    build_snapshot,
 };
 
 use crate::history::Operation;
@@ -33,6 +34,8 @@ pub(crate) enum Edges {
 pub(crate) struct Counts {
     pub(crate) decisions: u64,
     pub(crate) revoked: u64,
+    /// Decisions that a verifier would have taken from its memory.
+    pub(crate) remembered: u64,
 }
 
 /// Runs a history; the error says where an edge and the model differ.
@@ -93,6 +96,8 @@ struct Edge {
     stored: Vec<u8>,
     /// The sequence that a deaf edge believes to have.
     believed: u64,
+    /// By which history a token was not revoked when last asked, as a verifier remembers it.
+    cleared: HashMap<IssuedId, Chain>,
 }
 
 struct World {
@@ -134,7 +139,7 @@ impl World {
         world.publish();
         for _ in 0..3 {
             let stored = world.snapshots[0].clone();
-            world.edges.push(Edge { replica: world.replica(&stored), stored, believed: 0 });
+            world.edges.push(Edge { replica: world.replica(&stored), stored, believed: 0, cleared: HashMap::new() });
         }
         world
     }
@@ -301,9 +306,11 @@ impl World {
         Replica::new(snapshot, ISSUER).expect("our issuer")
     }
 
-    /// Asks every edge about every live token.
-    fn compare(&self, counts: &mut Counts) -> Result<(), String> {
-        for (index, edge) in self.edges.iter().enumerate() {
+    /// Asks every edge about every live token. A clear that a verifier would remember, because the history is still the same,
+    /// must be the answer.
+    fn compare(&mut self, counts: &mut Counts) -> Result<(), String> {
+        for (index, edge) in self.edges.iter_mut().enumerate() {
+            let history = ReplicaView { replica: &edge.replica, fresh: true }.history();
             let truth = &self.truth[edge.believed as usize];
             for token in self.tokens.iter().filter(|token| token.expires_at > self.now) {
                 let names = [Kind::Session, Kind::Subject, Kind::Client, Kind::Key].map(|kind| token.name(kind));
@@ -318,6 +325,15 @@ impl World {
                 });
                 counts.decisions += 1;
                 counts.revoked += u64::from(answer);
+                let is_remembered = history.is_some() && edge.cleared.get(&token.issued).copied() == history;
+                counts.remembered += u64::from(is_remembered);
+                if is_remembered && answer {
+                    return Err(format!("edge {index} would remember that {} is not revoked", token.id));
+                }
+                match history.filter(|_| !answer) {
+                    Some(history) => edge.cleared.insert(token.issued, history),
+                    None => edge.cleared.remove(&token.issued),
+                };
                 let expected = is_revoked(truth, token);
                 if answer != expected {
                     let sequence = edge.believed;

@@ -70,10 +70,12 @@ impl GuestGate for Instance {
     }
 
     fn verify(&self, token: Vec<u8>, scope: Vec<String>, now: u64) -> Verdict {
-        match self.0.borrow().verify(&token, &scope, now) {
-            Ok(_) => Verdict { allowed: true, reason: "valid".to_owned() },
-            Err(refusal) => Verdict { allowed: false, reason: refusal.code().to_owned() },
-        }
+        verdict(&self.0.borrow().verify(&token, &scope, now))
+    }
+
+    fn verify_all(&self, tokens: Vec<Vec<u8>>, scope: Vec<String>, now: u64) -> Vec<Verdict> {
+        let tokens: Vec<&[u8]> = tokens.iter().map(Vec::as_slice).collect();
+        self.0.borrow().verify_all(&tokens, &scope, now).iter().map(verdict).collect()
     }
 
     fn snapshot(&self) -> Option<Vec<u8>> {
@@ -83,6 +85,11 @@ impl GuestGate for Instance {
     fn warm(&self, snapshot: Vec<u8>) -> Result<(), String> {
         self.0.borrow_mut().warm(&snapshot).map_err(|error| error.to_string())
     }
+}
+
+fn verdict<T>(verdict: &Result<T, gate::Refusal>) -> Verdict {
+    let reason = verdict.as_ref().err().map_or("valid", gate::Refusal::code);
+    Verdict { allowed: verdict.is_ok(), reason: reason.to_owned() }
 }
 
 fn answer(response: gate::Response) -> Response {

@@ -1,9 +1,9 @@
 //! How an adapter feeds a gate: what to fetch, what became of it, what was pushed, what a cold start has left.
 
-use serde_json::json;
 use tollgate_core::{MAX_DELTAS_BYTES, MAX_SNAPSHOT_BYTES, MessageKind, Replica, ReplicaError};
 
 use crate::gate::Gate;
+use crate::json::JsonObject;
 use crate::knowledge::FetchError;
 use crate::message::Response;
 
@@ -63,10 +63,10 @@ impl Gate {
     /// 409 when deltas between are missing, 400 when it is refused.
     pub fn push(&mut self, body: &[u8], now_ms: u64) -> Response {
         let result = self.knowledge.take_deltas(body, None);
-        let held = json!({ "sequence": self.knowledge.replica.as_ref().map(Replica::sequence) });
+        let held = JsonObject::new().number("sequence", self.knowledge.replica.as_ref().map(Replica::sequence));
         match result {
-            Ok(()) => Response::json(200, &held),
-            Err(FetchError::Replica(ReplicaError::Gap { .. }) | FetchError::NoSnapshot) => Response::json(409, &held),
+            Ok(()) => Response::json(200, held),
+            Err(FetchError::Replica(ReplicaError::Gap { .. }) | FetchError::NoSnapshot) => Response::json(409, held),
             Err(error) => {
                 // Anybody can post what is not the origin's; only the origin's own words are worth a place in health.
                 if !matches!(error, FetchError::Wire(_)) {

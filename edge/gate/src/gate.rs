@@ -1,9 +1,9 @@
 //! The gate itself: what it knows, how fresh that is, and the decision over a request.
 
-use serde_json::json;
-use tollgate_core::{Expected, Refusal, ReplicaView, Unknown, Verified, verify};
+use tollgate_core::{Expected, Refusal, ReplicaView, Unknown, Verified, verify_all};
 
 use crate::bearer::{self, Presented};
+use crate::json::JsonObject;
 use crate::knowledge::Knowledge;
 use crate::message::{Decision, Header, Request, Response};
 use crate::path;
@@ -73,7 +73,17 @@ impl Gate {
     /// # Errors
     /// The first check that fails; [`Refusal::Stale`] also where there is no snapshot yet.
     pub fn verify(&self, token: &[u8], scope: &[String], now: u64) -> Result<Verified, Refusal> {
-        self.verify_at(token, scope, [Unknown::Deny; 2], now.saturating_mul(1000))
+        let now_ms = now.saturating_mul(1000);
+        let (expected, view) = self.expected(scope, [Unknown::Deny; 2], now_ms)?;
+        self.knowledge.verifier().verify(token, &expected, &view, now).cloned()
+    }
+
+    /// Judges many tokens as [`verify`](Self::verify) judges one, in less time for each.
+    pub fn verify_all(&self, tokens: &[&[u8]], scope: &[String], now: u64) -> Vec<Result<Verified, Refusal>> {
+        match self.expected(scope, [Unknown::Deny; 2], now.saturating_mul(1000)) {
+            Ok((expected, view)) => verify_all(tokens, self.knowledge.verifier().keys(), &expected, &view, now),
+            Err(refusal) => tokens.iter().map(|_| Err(refusal.clone())).collect(),
+        }
     }
 
     /// `/_tollgate/validate`, for a proxy that asks first; the verified identity goes back in headers, all of them always, so
@@ -143,21 +153,24 @@ impl Gate {
             Presented::Nothing => return Err(bearer::challenge()),
         };
         let when_unknown = [route.on_stale(), route.on_not_covered()];
-        match self.verify_at(token, route.scope(), when_unknown, now_ms) {
-            Ok(verified) => Ok(identity(&verified)),
+        let verdict = self.expected(route.scope(), when_unknown, now_ms).and_then(|(expected, view)| {
+            self.knowledge.verifier().verify(token, &expected, &view, now_ms / 1000).map(identity)
+        });
+        match verdict {
+            Ok(identity) => Ok(identity),
             Err(_) if route.is_public() => Ok(Vec::new()),
             Err(refusal) => Err(bearer::refused(&refusal)),
         }
     }
 
-    /// `when_unknown`: what becomes of a token that is stale, and of one that is not covered.
-    fn verify_at(
-        &self,
-        token: &[u8],
-        scope: &[String],
+    /// What a token must be, and what tells of its revocation. `when_unknown`: what becomes of one that is stale, and of one
+    /// that is not covered.
+    fn expected<'a>(
+        &'a self,
+        scope: &'a [String],
         when_unknown: [Unknown; 2],
         now_ms: u64,
-    ) -> Result<Verified, Refusal> {
+    ) -> Result<(Expected<'a>, ReplicaView<'a>), Refusal> {
         let replica = self.knowledge.replica().ok_or(Refusal::Stale)?;
         // A snapshot from a cold-start store may lack revocations that this very edge once knew: until fresh word has come
         // for the first time, no route lets pass what it cannot tell.
@@ -172,8 +185,7 @@ impl Gate {
             on_stale,
             on_not_covered,
         };
-        let view = ReplicaView { replica, fresh: self.refresh(now_ms) != Refresh::Required };
-        verify(token, self.knowledge.keys(), &expected, &view, now_ms / 1000)
+        Ok((expected, ReplicaView { replica, fresh: self.refresh(now_ms) != Refresh::Required }))
     }
 
     /// `/_tollgate/health`: 200 while decisions can be made on fresh word, else 503; always with what is known and what went
@@ -185,18 +197,25 @@ impl Gate {
             (Some(_), Refresh::Required) => "stale",
             (Some(_), _) => "ok",
         };
-        let body = json!({
-            "status": status,
-            "issuer": self.settings.issuer,
-            "sequence": replica.map(tollgate_core::Replica::sequence),
-            "snapshot_sequence": replica.map(|replica| replica.snapshot().sequence()),
-            "snapshot_epoch": replica.map(|replica| replica.snapshot().epoch()),
-            "keys": self.knowledge.keys().len(),
-            "age_ms": self.knowledge.age_ms(now_ms),
-            "hard_ms": self.settings.hard_ms,
-            "last_error": self.knowledge.last_error().map(|(why, at_ms)| json!({ "error": why, "at_ms": at_ms })),
-        });
-        Response::json(if status == "ok" { 200 } else { 503 }, &body)
+        let snapshot = replica.map(tollgate_core::Replica::snapshot);
+        let error = self.knowledge.last_error();
+        let verifier = self.knowledge.verifier();
+        let keys = verifier.keys();
+        let body = JsonObject::new()
+            .text("status", status)
+            .text("issuer", &self.settings.issuer)
+            .number("sequence", replica.map(tollgate_core::Replica::sequence))
+            .number("snapshot_sequence", snapshot.map(tollgate_core::Snapshot::sequence))
+            .number("snapshot_epoch", snapshot.map(|snapshot| snapshot.epoch().into()))
+            .number("keys", keys.len() as u64)
+            .number("key_table_bytes", keys.table_bytes() as u64)
+            .number("age_ms", self.knowledge.age_ms(now_ms))
+            .number("hard_ms", self.settings.hard_ms)
+            .object(
+                "last_error",
+                error.map(|(why, at_ms)| JsonObject::new().text("error", why).number("at_ms", at_ms)),
+            );
+        Response::json(if status == "ok" { 200 } else { 503 }, body)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What an edge knows: the replica of its origin's history, how it is kept up, and when it was last known to be complete.
 
+use std::cell::{RefCell, RefMut};
 use std::fmt;
 
-use tollgate_core::{Deltas, KeySet, MessageKind, Replica, ReplicaError, Snapshot, WireError};
+use tollgate_core::{Deltas, KeySet, MessageKind, Replica, ReplicaError, Snapshot, TableSize, Verifier, WireError};
 
 use crate::settings::Settings;
 
@@ -17,8 +18,10 @@ pub(crate) struct Knowledge {
     issuer: String,
     secret_keys: KeySet,
     pub(crate) replica: Option<Replica>,
-    /// The snapshot's keys and the edge's own HS256 keys together.
-    keys: KeySet,
+    cached_tokens: usize,
+    key_tables: TableSize,
+    /// The snapshot's keys and the edge's own HS256 keys together, and what was learnt by using them.
+    verifier: RefCell<Verifier>,
     /// The moment, by the edge's clock, at which everything that the origin had acknowledged is in the replica.
     complete_at_ms: Option<u64>,
     /// The origin no longer has the deltas that this replica needs.
@@ -35,7 +38,9 @@ impl Knowledge {
             issuer: settings.issuer.clone(),
             secret_keys: settings.secret_keys.clone(),
             replica: None,
-            keys: settings.secret_keys.clone(),
+            cached_tokens: settings.cached_tokens,
+            key_tables: settings.key_tables,
+            verifier: RefCell::new(Verifier::new(settings.secret_keys.clone(), 0, TableSize::None)),
             complete_at_ms: None,
             too_far_behind: false,
             snapshot_tried: false,
@@ -47,8 +52,9 @@ impl Knowledge {
         self.replica.as_ref()
     }
 
-    pub(crate) fn keys(&self) -> &KeySet {
-        &self.keys
+    /// What checks tokens. A gate has one thread and asks for one token at a time: it is always free.
+    pub(crate) fn verifier(&self) -> RefMut<'_, Verifier> {
+        self.verifier.borrow_mut()
     }
 
     /// Milliseconds since the replica was last known to be complete. A clock that was set back makes it old, not young.
@@ -79,15 +85,27 @@ impl Knowledge {
 
     pub(crate) fn take_snapshot(&mut self, message: &[u8]) -> Result<(), FetchError> {
         let snapshot = Snapshot::decode(message.to_vec(), &self.pins).map_err(FetchError::Wire)?;
-        let mut keys = snapshot.config().keys().clone();
-        keys.extend(&self.secret_keys).map_err(|error| FetchError::Keys(error.to_string()))?;
+        let held = self.replica.as_ref().map(|replica| replica.snapshot().config_digest());
+        let verifier = match held == Some(snapshot.config_digest()) {
+            true => None, // the same keys: what was learnt by using them stays
+            false => Some(self.verifier_for(&snapshot)?),
+        };
         match &mut self.replica {
             Some(replica) => replica.install(snapshot).map_err(FetchError::Replica)?,
             None => self.replica = Some(Replica::new(snapshot, &self.issuer).map_err(FetchError::Replica)?),
         }
-        self.keys = keys;
+        if let Some(verifier) = verifier {
+            self.verifier = RefCell::new(verifier);
+        }
         self.too_far_behind = false;
         Ok(())
+    }
+
+    fn verifier_for(&self, snapshot: &Snapshot) -> Result<Verifier, FetchError> {
+        let mut keys = snapshot.config().keys().clone();
+        keys.extend(&self.secret_keys).map_err(|error| FetchError::Keys(error.to_string()))?;
+        keys.take_tables_from(self.verifier.borrow().keys());
+        Ok(Verifier::new(keys, self.cached_tokens, self.key_tables))
     }
 
     /// Takes in deltas. Ones that were asked for also tell that the replica was complete when they were asked for: whatever

@@ -10,6 +10,7 @@
 mod bearer;
 mod feeding;
 mod gate;
+mod json;
 mod knowledge;
 mod message;
 mod path;
@@ -19,6 +20,8 @@ pub mod verify_cli;
 
 pub use feeding::{MAX_FETCH_BYTES, MAX_PUSH_BYTES};
 pub use gate::{Gate, Refresh};
+pub use json::JsonObject;
 pub use knowledge::FetchError;
 pub use message::{Decision, Header, Request, Response, is_reserved_header};
 pub use settings::{SETTINGS, SettingError, Settings};
+pub use tollgate_core::Refusal;

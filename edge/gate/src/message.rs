@@ -1,5 +1,7 @@
 //! Requests and answers as the gate sees them: no platform's types, nothing streamed.
 
+use crate::json::JsonObject;
+
 /// What the client asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
@@ -42,14 +44,14 @@ pub struct Response {
 
 impl Response {
     /// An answer of JSON that nobody may cache.
-    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+    pub fn json(status: u16, body: JsonObject) -> Self {
         let headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
-        Self { status, headers, body: body.to_string().into_bytes() }
+        Self { status, headers, body: body.into_text().into_bytes() }
     }
 
     /// An error in the form of RFC 6749 section 5.2, which RFC 6750 and the token endpoint share.
     pub fn error(status: u16, code: &str, description: &str) -> Self {
-        Self::json(status, &serde_json::json!({ "error": code, "error_description": description }))
+        Self::json(status, JsonObject::new().text("error", code).text("error_description", description))
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tollgate_core::{KeySet, MAX_LEEWAY};
+use tollgate_core::{KeySet, MAX_LEEWAY, TableSize};
 
 /// What an edge must be told.
 #[derive(Debug, Clone)]
@@ -29,10 +29,17 @@ pub struct Settings {
     pub hard_ms: u64,
     /// Whether tokens of plain type `JWT` are taken for access tokens.
     pub plain_jwt: bool,
+    /// Tokens that are remembered after a full check, so that the next one is short; 0 for none.
+    pub cached_tokens: usize,
+    /// Memory that an Ed25519 or P-256 key in frequent use may take to be checked faster.
+    pub key_tables: TableSize,
 }
 
+/// The most tokens that an edge remembers: with the longest that are remembered, half a gigabyte.
+const MAX_CACHED_TOKENS: u64 = 65_536;
+
 /// The names of all settings that [`Settings::from_lookup`] asks for, with what they mean.
-pub const SETTINGS: [(&str, &str); 10] = [
+pub const SETTINGS: [(&str, &str); 12] = [
     ("TOLLGATE_EDGE_ORIGIN", "the origin's address, e.g. https://auth.example"),
     ("TOLLGATE_EDGE_UPSTREAM", "where allowed requests go, e.g. http://127.0.0.1:5000"),
     (
@@ -46,6 +53,8 @@ pub const SETTINGS: [(&str, &str); 10] = [
     ("TOLLGATE_EDGE_SOFT_MS", "age at which knowledge is refreshed in the background [default: 250]"),
     ("TOLLGATE_EDGE_HARD_MS", "age at which a request waits for a refresh, the promised bound [default: 1000]"),
     ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "take tokens of type JWT for access tokens: true or false [default: false]"),
+    ("TOLLGATE_EDGE_CACHED_TOKENS", "tokens remembered after a full check, 0 to 65536 [default: 1024]"),
+    ("TOLLGATE_EDGE_KEY_TABLES", "tables for keys in frequent use: none, small or large [default: small]"),
 ];
 
 impl Settings {
@@ -73,6 +82,13 @@ impl Settings {
             secret_keys: secret_keys(get("TOLLGATE_EDGE_SECRET_KEYS").as_deref())?,
             leeway: number("TOLLGATE_EDGE_LEEWAY_SECONDS", get("TOLLGATE_EDGE_LEEWAY_SECONDS"), 30, 0..=MAX_LEEWAY)?,
             plain_jwt: flag("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", get("TOLLGATE_EDGE_ALLOW_PLAIN_JWT").as_deref())?,
+            cached_tokens: number(
+                "TOLLGATE_EDGE_CACHED_TOKENS",
+                get("TOLLGATE_EDGE_CACHED_TOKENS"),
+                1024,
+                0..=MAX_CACHED_TOKENS,
+            )? as usize,
+            key_tables: key_tables(get("TOLLGATE_EDGE_KEY_TABLES").as_deref())?,
             origin,
             soft_ms,
             hard_ms,
@@ -126,6 +142,13 @@ fn secret_keys(value: Option<&str>) -> Result<KeySet, SettingError> {
         name: "TOLLGATE_EDGE_SECRET_KEYS",
         problem: format!("must be a JWK set: {error}"),
     })
+}
+
+fn key_tables(value: Option<&str>) -> Result<TableSize, SettingError> {
+    let name = "TOLLGATE_EDGE_KEY_TABLES";
+    let Some(value) = value else { return Ok(TableSize::Small) };
+    TableSize::from_name(value)
+        .ok_or_else(|| SettingError { name, problem: format!("must be none, small or large, not {value:?}") })
 }
 
 fn number(
@@ -196,6 +219,8 @@ mod tests {
             ("TOLLGATE_EDGE_SOFT_MS", "2000"),
             ("TOLLGATE_EDGE_HARD_MS", "soon"),
             ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "yes"),
+            ("TOLLGATE_EDGE_CACHED_TOKENS", "65537"),
+            ("TOLLGATE_EDGE_KEY_TABLES", "huge"),
         ] {
             let error = read(&[(name, value)]).expect_err(value);
             assert!(error.starts_with(name) && !error.contains('\n'), "{name}={value}: {error}");

@@ -77,6 +77,12 @@ struct Serve {
     /// Take tokens of type JWT for access tokens, true or false [TOLLGATE_EDGE_ALLOW_PLAIN_JWT]
     #[arg(long, value_name = "BOOL")]
     allow_plain_jwt: Option<String>,
+    /// Tokens remembered after a full check, 0 to 65536 [TOLLGATE_EDGE_CACHED_TOKENS; default: 1024]
+    #[arg(long, value_name = "COUNT")]
+    cached_tokens: Option<String>,
+    /// Tables for keys in frequent use: none, small or large [TOLLGATE_EDGE_KEY_TABLES; default: small]
+    #[arg(long, value_name = "SIZE")]
+    key_tables: Option<String>,
     /// The component's file [TOLLGATE_EDGE_COMPONENT; default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     component: Option<String>,
@@ -99,6 +105,8 @@ impl Serve {
             ("TOLLGATE_EDGE_SOFT_MS", &self.soft_ms),
             ("TOLLGATE_EDGE_HARD_MS", &self.hard_ms),
             ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", &self.allow_plain_jwt),
+            ("TOLLGATE_EDGE_CACHED_TOKENS", &self.cached_tokens),
+            ("TOLLGATE_EDGE_KEY_TABLES", &self.key_tables),
             ("TOLLGATE_EDGE_COMPONENT", &self.component),
             ("TOLLGATE_EDGE_STORE", &self.store),
         ];

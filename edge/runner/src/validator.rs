@@ -134,6 +134,21 @@ impl Validator {
         self.bindings.tollgate_validator_validator().gate().call_verify(&mut self.store, self.gate, token, scope, now)
     }
 
+    /// Judges many tokens as [`verify`](Self::verify) judges one, in less time for each.
+    ///
+    /// # Errors
+    /// A trap.
+    pub fn verify_all(&mut self, tokens: &[Vec<u8>], scope: &[String], now: u64) -> wasmtime::Result<Vec<Verdict>> {
+        self.store.set_epoch_deadline(ACCEPT_TICKS);
+        self.bindings.tollgate_validator_validator().gate().call_verify_all(
+            &mut self.store,
+            self.gate,
+            tokens,
+            scope,
+            now,
+        )
+    }
+
     /// The snapshot's bytes for a cold-start store, if there is one.
     ///
     /// # Errors

@@ -17,7 +17,7 @@
 use std::{cell::Cell, cell::RefCell, time::Duration};
 
 use futures::future::{self, Either};
-use tollgate_gate::{Gate, MAX_FETCH_BYTES, Refresh, Response};
+use tollgate_gate::{Gate, JsonObject, MAX_FETCH_BYTES, Refresh, Response};
 use worker::{
     Delay, Env, console_error,
     js_sys::{Math, Reflect, Uint8Array},
@@ -121,7 +121,7 @@ impl Hubs {
                 Err(why) => return not_taken(&why),
             }
         }
-        Response::json(if joined { 200 } else { 409 }, &serde_json::json!({ "sequence": lowest }))
+        Response::json(if joined { 200 } else { 409 }, JsonObject::new().number("sequence", lowest))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The conformance table: what every edge answers to which token in which request. It runs unchanged against the gate called
 //! natively, the WIT component, the Spin component under wasmtime and the Worker under workerd.
 
+mod profile;
+
 use std::collections::BTreeMap;
 
 use tollgate::domain::TokenAlg;
@@ -10,15 +12,17 @@ use crate::mint::{Draft, Mint, encode};
 /// A request, and what must become of it.
 pub struct Case {
     /// What the case is about.
-    pub name: &'static str,
+    pub name: String,
     /// The method.
     pub method: &'static str,
     /// Path and query.
     pub target: &'static str,
     /// The headers in order.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The answer.
     pub expected: Answer,
+    /// Whether HTTP can carry the headers. What it cannot reaches a gate that is called as a function all the same.
+    pub travels: bool,
 }
 
 /// What a client sees of the gate's decision, and the upstream of the identity.
@@ -55,6 +59,7 @@ pub fn cases(mint: &Mint, now: u64) -> Vec<Case> {
         table.judged(),
         table.routed(),
         table.asked(),
+        table.profile(),
     ]
     .into_iter()
     .flatten()
@@ -186,7 +191,6 @@ impl<'a> Table<'a> {
             self.fails("HS256 with the kid of an RSA key", &confused, "the key is for another algorithm"),
             self.fails("ES256 signature of zeros", &psychic, "the signature is not valid"),
             self.fails("HS256 signature cut short", &short, "the signature is not valid"),
-            self.fails("Ed25519 signature with S out of range", &malleated(&good), "the signature is not valid"),
             self.fails("an unknown key", &self.eddsa().header("kid", "another").sign(), "no key fits the token"),
             self.fails(
                 "an embedded key",
@@ -272,7 +276,7 @@ impl<'a> Table<'a> {
         let missing = "the proxied request's URI is missing: set X-Original-URI";
         let no_method = "the proxied request's method is missing: set X-Original-Method";
         let two = "X-Original-* and X-Forwarded-Uri or -Method are both there; a proxy sets one family";
-        let ask = |name, credentials: &[&str], expected| get(name, "/_tollgate/validate", credentials, expected);
+        let ask = |name: &str, credentials: &[&str], expected| get(name, "/_tollgate/validate", credentials, expected);
         vec![
             ask("asked by nginx", &[&reader], self.identity(&draft))
                 .with("X-Original-URI", "/reports/1")
@@ -309,11 +313,11 @@ impl<'a> Table<'a> {
         ]
     }
 
-    fn passes(&self, name: &'static str, draft: &Draft<'_>) -> Case {
+    fn passes(&self, name: &str, draft: &Draft<'_>) -> Case {
         get(name, "/anything", &[&bearer(draft)], self.identity(draft))
     }
 
-    fn fails(&self, name: &'static str, token: &str, why: &str) -> Case {
+    fn fails(&self, name: &str, token: &str, why: &str) -> Case {
         get(name, "/anything", &[&format!("Bearer {token}")], refused(401, "invalid_token", why))
     }
 
@@ -341,7 +345,7 @@ impl<'a> Table<'a> {
 
 impl Case {
     fn with(mut self, name: &'static str, value: &str) -> Self {
-        self.headers.push((name, value.to_owned()));
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -358,9 +362,9 @@ impl Case {
     }
 }
 
-fn get(name: &'static str, target: &'static str, credentials: &[&str], expected: Answer) -> Case {
-    let headers = credentials.iter().map(|value| ("Authorization", (*value).to_owned())).collect();
-    Case { name, method: "GET", target, headers, expected }
+fn get(name: &str, target: &'static str, credentials: &[&str], expected: Answer) -> Case {
+    let headers = credentials.iter().map(|value| ("Authorization", (*value).into())).collect();
+    Case { name: name.to_owned(), method: "GET", target, headers, expected, travels: true }
 }
 
 fn challenged() -> Answer {
@@ -385,22 +389,4 @@ fn anonymous() -> Answer {
 
 fn bearer(draft: &Draft<'_>) -> String {
     format!("Bearer {}", draft.sign())
-}
-
-/// The same signature with the group's order added to `S`: lax verifiers take it (RFC 8032 section 5.1.7 does not).
-fn malleated(token: &str) -> String {
-    use base64::Engine as _;
-    const ORDER: [u8; 32] = [
-        0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0,
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
-    ];
-    let (input, signature) = token.rsplit_once('.').expect("a token");
-    let mut signature = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(signature).expect("base64url");
-    let mut carry = 0;
-    for (byte, add) in signature[32..].iter_mut().zip(ORDER) {
-        let sum = u16::from(*byte) + u16::from(add) + carry;
-        *byte = sum as u8;
-        carry = sum >> 8;
-    }
-    format!("{input}.{}", encode(signature))
 }

@@ -1,0 +1,37 @@
+//! The checks as a module for V8. Nothing is timed in here: the host holds the clock.
+
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::{Checks, checks, repeat};
+
+/// The checks of one kit.
+#[wasm_bindgen]
+pub struct Lane {
+    checks: Checks,
+}
+
+#[wasm_bindgen]
+impl Lane {
+    /// Reads kit and snapshot.
+    ///
+    /// # Errors
+    /// When they cannot be read, or a check comes out wrong.
+    #[wasm_bindgen(constructor)]
+    pub fn new(kit: &str, snapshot: Vec<u8>) -> Result<Lane, String> {
+        let kit = serde_json::from_str(kit).map_err(|error| error.to_string())?;
+        let checks = checks(&kit, snapshot).map_err(|error| format!("{error:#}"))?;
+        Ok(Lane { checks })
+    }
+
+    /// Runs a check so many times.
+    ///
+    /// # Errors
+    /// When there is no such check, or it came out wrong.
+    pub fn run(&self, name: &str, count: u32) -> Result<(), String> {
+        let check = self.checks.get(name).ok_or_else(|| format!("there is no check {name}"))?;
+        match repeat(check, count) {
+            0 => Ok(()),
+            wrong => Err(format!("{name} came out wrong {wrong} times of {count}")),
+        }
+    }
+}

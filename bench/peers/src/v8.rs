@@ -1,0 +1,37 @@
+//! The checks as a module for V8, where the host holds the clock: nothing is timed in here.
+
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::{Backend, Checks, Kit, checks, repeat};
+
+/// The checks of one kit.
+#[wasm_bindgen]
+pub struct Lane {
+    checks: Checks,
+}
+
+#[wasm_bindgen]
+impl Lane {
+    /// Reads the kit.
+    ///
+    /// # Errors
+    /// When a library refuses its good token.
+    #[wasm_bindgen(constructor)]
+    pub fn new(kit: &str) -> Result<Lane, String> {
+        let kit: Kit = serde_json::from_str(kit).map_err(|error| error.to_string())?;
+        let checks = checks(&kit, Backend::RustCrypto).map_err(|error| format!("{error:#}"))?;
+        Ok(Lane { checks })
+    }
+
+    /// Runs a check so many times.
+    ///
+    /// # Errors
+    /// When there is no such check, or it refused a token.
+    pub fn run(&self, name: &str, count: u32) -> Result<(), String> {
+        let check = self.checks.get(name).ok_or_else(|| format!("there is no check {name}"))?;
+        match repeat(check, count) {
+            0 => Ok(()),
+            refused => Err(format!("{name} refused {refused} of {count}")),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! libFuzzer's way in.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    tollgate_fuzz::judged::policy(data);
+});

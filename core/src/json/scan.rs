@@ -1,0 +1,96 @@
+//! What of a JSON text is looked at eight bytes at a time, the inside of strings and digits; and what escapes and exponents
+//! mean.
+
+use alloc::string::String;
+
+use super::{JsonFault, Result};
+
+/// The lowest and the highest bit of each of eight bytes.
+const ONES: u64 = u64::MAX / 0xff;
+const TOPS: u64 = ONES << 7;
+
+/// Which of eight bytes are DEL or beyond ASCII: their top bits. The lowest of the marks is exact.
+pub(super) fn unprintable_bytes(bytes: u64) -> u64 {
+    (bytes | bytes.wrapping_add(ONES)) & TOPS
+}
+
+/// Which of eight bytes, the first one lowest, are `"`, `\\` or control characters: their top bits. The lowest of the marks is
+/// exact; above it a byte may be marked for its neighbour's sake.
+pub(super) fn special_bytes(bytes: u64) -> u64 {
+    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
+    let control = bytes.wrapping_sub(ONES * 0x20) & !bytes;
+    (zeros(bytes ^ (ONES * b'"' as u64)) | zeros(bytes ^ (ONES * b'\\' as u64)) | control) & TOPS
+}
+
+/// The number of eight decimal digits, the first one lowest; nothing if one of the bytes is no digit.
+pub(super) fn eight_digits(bytes: u64) -> Option<u64> {
+    let digits = bytes ^ (ONES * b'0' as u64);
+    if (digits | digits.wrapping_add(ONES * (0x7f - 9))) & TOPS != 0 {
+        return None;
+    }
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
+}
+
+/// A number as whole seconds since 1970: nothing where it has a fraction, stands before 1970 or is far past any date. In whole
+/// numbers throughout: nothing is rounded, and no f64 has to be parsed.
+pub(super) fn whole(number: &str) -> Option<u64> {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = before.trim_start_matches('-').bytes().chain(after.bytes());
+    let value = digits.fold(0_u64, |value, digit| value.saturating_mul(10).saturating_add(u64::from(digit - b'0')));
+    if value == 0 {
+        return Some(0);
+    }
+    let exponent = exponent.parse::<i32>().ok()?.checked_sub(i32::try_from(after.len()).ok()?)?;
+    let power = 10_u64.checked_pow(exponent.unsigned_abs())?;
+    let whole =
+        if exponent < 0 { value.is_multiple_of(power).then(|| value / power) } else { value.checked_mul(power) };
+    whole.filter(|_| !before.starts_with('-'))
+}
+
+/// What a string with escapes means (RFC 8259 section 7).
+pub(crate) fn unescape(text: &str) -> Result<String> {
+    let mut unescaped = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        unescaped.push_str(plain);
+        let kind = escape.chars().next().ok_or(JsonFault::Syntax)?;
+        rest = escape.get(kind.len_utf8()..).unwrap_or_default();
+        unescaped.push(match kind {
+            '"' | '\\' | '/' => kind,
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => unicode_escape(&mut rest)?,
+            _ => return Err(JsonFault::Syntax),
+        });
+    }
+    unescaped.push_str(rest);
+    Ok(unescaped)
+}
+
+/// What follows `\\u`: four digits, or the two halves of a surrogate pair.
+fn unicode_escape(rest: &mut &str) -> Result<char> {
+    let first = hex4(rest)?;
+    let code = if (0xD800..0xDC00).contains(&first) {
+        *rest = rest.strip_prefix("\\u").ok_or(JsonFault::Syntax)?;
+        let second = hex4(rest)?;
+        if !(0xDC00..0xE000).contains(&second) {
+            return Err(JsonFault::Syntax);
+        }
+        0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
+    } else {
+        first
+    };
+    char::from_u32(code).ok_or(JsonFault::Syntax)
+}
+
+fn hex4(rest: &mut &str) -> Result<u32> {
+    let (digits, after) = rest.split_at_checked(4).ok_or(JsonFault::Syntax)?;
+    *rest = after;
+    digits.chars().try_fold(0, |code, digit| Some(code * 16 + digit.to_digit(16)?)).ok_or(JsonFault::Syntax)
+}

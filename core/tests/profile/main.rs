@@ -1,0 +1,71 @@
+//! The strict profile, line by line: the tokens of `tests/src/hostile` (which the conformance table sends through every adapter
+//! too), judged natively, and what no token alone can show: the clock to the second, key sets, policies, bounded work.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    dead_code,
+    reason = "a test may fail by panic, and the modules that it shares with others are public there"
+)]
+
+mod bounds;
+mod clock;
+mod entries;
+#[path = "../../../tests/src/forge.rs"]
+mod forge;
+#[path = "../../../tests/src/hostile/mod.rs"]
+mod hostile;
+mod key_sets;
+#[path = "../keys/mod.rs"]
+mod keys;
+mod letters;
+mod lines;
+
+use tollgate_core::{AskedElsewhere, Expected, KeySet, Refusal, Unknown, Verified, verify};
+
+use crate::forge::Draft;
+use crate::keys::Keys;
+
+/// `iss` of good tokens.
+const ISSUER: &str = "https://auth.example";
+/// `aud` of good tokens.
+const AUDIENCE: &str = "https://api.example";
+/// When tokens are judged, Unix seconds.
+const NOW: u64 = 1_800_000_000;
+
+/// What a route asks for: nothing that is not in the profile.
+fn expected() -> Expected<'static> {
+    Expected {
+        issuer: ISSUER,
+        audience: AUDIENCE,
+        scope: &[],
+        leeway: 30,
+        plain_jwt: false,
+        on_stale: Unknown::Deny,
+        on_not_covered: Unknown::Deny,
+    }
+}
+
+/// The verdict by all four keys.
+fn judge(token: impl AsRef<[u8]>) -> Result<Verified, Refusal> {
+    judge_by(&all_keys(), &expected(), NOW, token)
+}
+
+fn judge_by(keys: &KeySet, expected: &Expected<'_>, now: u64, token: impl AsRef<[u8]>) -> Result<Verified, Refusal> {
+    verify(token.as_ref(), keys, expected, &AskedElsewhere, now)
+}
+
+fn all_keys() -> KeySet {
+    KeySet::from_jwks(Keys::jwks().as_bytes()).expect("four good keys")
+}
+
+fn good<'a>(keys: &'a Keys, alg: &'static str) -> Draft<'a> {
+    Draft::new(keys, alg, ISSUER, AUDIENCE, NOW)
+}
+
+/// The reason in one word.
+fn code(verdict: &Result<Verified, Refusal>) -> &'static str {
+    verdict.as_ref().map_or_else(Refusal::code, |_| "passes")
+}

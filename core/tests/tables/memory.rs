@@ -1,0 +1,78 @@
+//! What tables weigh, and that none is computed or held twice.
+
+use tollgate_core::{Algorithm, KeySet, TableSize};
+
+use crate::judge::{Random, ed25519_jwk, hex, p256_jwk};
+
+/// Bytes of one table: Ed25519 small and large, P-256 small and large.
+const BYTES: [[usize; 2]; 2] = [[56_320, 327_680], [22_528, 131_072]];
+const SIZES: [TableSize; 2] = [TableSize::Small, TableSize::Large];
+
+fn ed25519_key(seed: u64) -> String {
+    ed25519_jwk(&ed25519_dalek::SigningKey::from_bytes(&Random::new(seed).bytes()).verifying_key().to_bytes())
+}
+
+/// The example of RFC 7517 appendix A.1.
+fn p256_key() -> String {
+    p256_jwk(
+        &hex::<32>("30a0424cd21c2944838a2d75c92b37e76ea20d9f00893a3b4eee8a3c0aafec3e"),
+        &hex::<32>("e04b65e92456d9888b52b379bdfbd51ee869ef1f0fc65b6659695b6cce081723"),
+    )
+}
+
+fn set(keys: &[(&str, String)]) -> KeySet {
+    let keys: Vec<_> = keys.iter().map(|(id, members)| format!(r#"{{"kid":"{id}",{members}}}"#)).collect();
+    KeySet::from_jwks(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes()).unwrap()
+}
+
+#[test]
+fn tables_weigh_what_the_documentation_says_and_the_generator_once() {
+    for (size, [ed25519, p256]) in SIZES.into_iter().zip([0, 1].map(|at| BYTES.map(|bytes| bytes[at]))) {
+        let mut keys = set(&[("a", ed25519_key(1)), ("b", ed25519_key(2)), ("c", p256_key())]);
+        assert_eq!(keys.table_bytes(), 0);
+        keys.prepare_key("a", size);
+        assert_eq!(keys.table_bytes(), 2 * ed25519);
+        keys.prepare_key("b", size);
+        assert_eq!(keys.table_bytes(), 3 * ed25519);
+        let clone = keys.clone();
+        keys.prepare(size);
+        assert_eq!(keys.table_bytes(), 3 * ed25519 + 2 * p256);
+        assert_eq!(clone.table_bytes(), 3 * ed25519, "another set is not changed");
+        keys.prepare_key("unknown", size);
+        keys.prepare_key("a", TableSize::None);
+        assert_eq!(keys.table_bytes(), 2 * ed25519 + 2 * p256);
+        println!("{}: {ed25519} bytes for an Ed25519 key, {p256} for a P-256 key", size.name());
+    }
+}
+
+#[test]
+fn a_key_that_comes_again_keeps_its_table() {
+    let mut former = set(&[("a", ed25519_key(1)), ("b", ed25519_key(2)), ("c", p256_key())]);
+    former.prepare(TableSize::Small);
+    let mut next = set(&[("renamed", ed25519_key(1)), ("b", ed25519_key(3)), ("c", p256_key())]);
+    next.take_tables_from(&former);
+    assert_eq!(next.table_bytes(), 2 * BYTES[0][0] + 2 * BYTES[1][0]);
+    // The new key shares the generator's table; nothing is accepted for it that is signed by the key whose name it took.
+    next.prepare(TableSize::Small);
+    assert_eq!(next.table_bytes(), former.table_bytes());
+    let signature = {
+        use ed25519_dalek::Signer as _;
+        ed25519_dalek::SigningKey::from_bytes(&Random::new(2).bytes()).sign(b"text").to_bytes()
+    };
+    assert!(former.check_signature(Some("b"), Algorithm::EdDsa, b"text", &signature).is_ok());
+    assert!(next.check_signature(Some("b"), Algorithm::EdDsa, b"text", &signature).is_err());
+    // A change of size leaves none of the former.
+    next.prepare(TableSize::Large);
+    assert_eq!(next.table_bytes(), 3 * BYTES[0][1] + 2 * BYTES[1][1]);
+    next.prepare(TableSize::None);
+    assert_eq!(next.table_bytes(), 0);
+}
+
+#[test]
+fn sizes_have_names() {
+    for size in [TableSize::None, TableSize::Small, TableSize::Large] {
+        assert_eq!(TableSize::from_name(size.name()), Some(size));
+    }
+    assert_eq!(["none", "Small", ""].map(TableSize::from_name), [Some(TableSize::None), None, None]);
+    assert_eq!(TableSize::default(), TableSize::None);
+}

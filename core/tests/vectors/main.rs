@@ -1,0 +1,97 @@
+//! Test vectors of others, through the public interface: every expectation holds, or stands in `exceptions.toml` with its reason.
+//! A listed exception that no longer happens fails as well.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    dead_code,
+    reason = "a test may fail by panic, and the modules that it shares with others are public there"
+)]
+
+mod examples;
+#[path = "../../../tests/src/forge.rs"]
+mod forge;
+#[path = "../keys/mod.rs"]
+mod keys;
+mod signed;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::signed::Vector;
+
+/// `exceptions.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exceptions {
+    exception: Vec<Exception>,
+}
+
+/// Vectors on which we differ from their authors.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exception {
+    set: String,
+    /// Numbers and ranges of numbers, or sections.
+    vectors: Vec<String>,
+    /// Never accepted; said so that a reader sees it.
+    accepted: bool,
+    reason: String,
+}
+
+impl Exception {
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.vectors.iter().flat_map(|entry| match entry.split_once("..") {
+            Some((first, last)) => {
+                let (first, last): (u32, u32) = (first.parse().expect("a number"), last.parse().expect("a number"));
+                (first..=last).map(|number| number.to_string()).collect::<Vec<_>>()
+            }
+            None => vec![entry.clone()],
+        })
+    }
+}
+
+/// What of a set came to pass.
+#[derive(Default)]
+struct Count {
+    accepted: u32,
+    refused: u32,
+    excepted: u32,
+}
+
+#[test]
+fn every_vector_is_judged_as_its_authors_say_or_stands_among_the_exceptions() {
+    let exceptions: Exceptions = toml::from_str(include_str!("exceptions.toml")).expect("exceptions");
+    let mut listed = BTreeSet::new();
+    for exception in &exceptions.exception {
+        assert!(!exception.reason.is_empty() && !exception.accepted, "{} is not refused with a reason", exception.set);
+        for name in exception.names() {
+            assert!(listed.insert((exception.set.clone(), name.clone())), "{} {name} is listed twice", exception.set);
+        }
+    }
+    let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for vector in signed::all() {
+        let Vector { set, name, is_valid, .. } = &vector;
+        let is_accepted = vector.is_accepted();
+        let is_listed = listed.remove(&((*set).to_owned(), name.clone()));
+        let count = counts.entry(set).or_default();
+        match (is_accepted == *is_valid, is_listed) {
+            (true, false) if is_accepted => count.accepted += 1,
+            (true, false) => count.refused += 1,
+            (false, true) => count.excepted += 1,
+            (true, true) => wrong.push(format!("{set} {name} is listed as an exception and is none")),
+            (false, false) => wrong.push(format!("{set} {name} is valid: {is_valid}; accepted: {is_accepted}")),
+        }
+    }
+    for (set, count) in &counts {
+        let Count { accepted, refused, excepted } = count;
+        println!("{set}: {accepted} valid accepted, {refused} others refused, {excepted} excepted");
+    }
+    wrong.extend(listed.iter().map(|(set, name)| format!("{set} {name} is listed as an exception and is not there")));
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(counts.len() >= 8 && counts.values().all(|count| count.accepted > 0), "a set is missing");
+}

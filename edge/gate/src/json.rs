@@ -1,0 +1,86 @@
+//! The JSON that the gate answers with: small objects of texts, numbers and objects. It reads none; and a serialiser for
+//! everything would be a tenth of the component.
+
+use std::fmt::Write as _;
+
+/// An object in the making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JsonObject(String);
+
+impl JsonObject {
+    /// Without members.
+    pub fn new() -> Self {
+        Self("{}".to_owned())
+    }
+
+    /// With a text as well.
+    pub fn text(self, name: &'static str, text: &str) -> Self {
+        let mut quoted = String::with_capacity(text.len() + 2);
+        quote(text, &mut quoted);
+        self.member(name, &quoted)
+    }
+
+    /// With a whole number as well, or `null`.
+    pub fn number(self, name: &'static str, number: impl Into<Option<u64>>) -> Self {
+        self.member(name, &number.into().map_or_else(|| "null".to_owned(), |number| number.to_string()))
+    }
+
+    /// With another object as well, or `null`.
+    pub fn object(self, name: &'static str, object: Option<Self>) -> Self {
+        self.member(name, object.as_ref().map_or("null", |object| &object.0))
+    }
+
+    /// The object's text.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    fn member(mut self, name: &'static str, value: &str) -> Self {
+        self.0.pop(); // the closing brace
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        quote(name, &mut self.0);
+        self.0.push(':');
+        self.0.push_str(value);
+        self.0.push('}');
+        self
+    }
+}
+
+impl Default for JsonObject {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// RFC 8259 section 7: what must be escaped is, and nothing else.
+fn quote(text: &str, json: &mut String) {
+    json.push('"');
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => json.extend(['\\', character]),
+            '\0'..' ' => {
+                let _ = write!(json, "\\u{:04x}", u32::from(character)); // a String takes everything
+            }
+            _ => json.push(character),
+        }
+    }
+    json.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back_as_it_was() {
+        let odd = "a \"quoted\" \\ path\n\twith \u{0} and \u{1f} and \u{7f}, ü and 🚪";
+        let inner = JsonObject::new().text("error", odd).number("at_ms", u64::MAX);
+        let text = JsonObject::new().number("none", None).object("inner", Some(inner)).object("no", None).into_text();
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let wanted = serde_json::json!({ "none": null, "inner": { "error": odd, "at_ms": u64::MAX }, "no": null });
+        assert_eq!(value, wanted);
+        assert_eq!(JsonObject::default().into_text(), "{}");
+    }
+}

@@ -1,0 +1,76 @@
+//! The strict profile in the table: the tokens by which the core is tested, sent through every adapter.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{Answer, Case, Table, get, refused};
+use crate::forge::{LIFETIME, decode};
+use crate::hostile::{Attack, Forge, attacks};
+
+impl Table<'_> {
+    pub(super) fn profile(&self) -> Vec<Case> {
+        let public_jwks = self.mint.public_jwks();
+        let forge = Forge {
+            signer: self.mint,
+            public_jwks: &public_jwks,
+            issuer: &self.mint.issuer,
+            audience: self.mint.audience.as_str(),
+            now: self.now,
+            lifetime: LIFETIME,
+        };
+        attacks(&forge).into_iter().filter(is_a_credential).map(|attack| self.case(attack)).collect()
+    }
+
+    fn case(&self, attack: Attack) -> Case {
+        let expected = match &attack.refused {
+            // To the gate these are several credentials; it does not ask what each would be as a token.
+            _ if attack.token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b',')) => {
+                refused(400, "invalid_request", "there is more than one credential")
+            }
+            Some(why) => refused(401, "invalid_token", why),
+            None => told(&attack.token),
+        };
+        let credentials = [b"Bearer ".as_slice(), &attack.token].concat();
+        let case = get(&attack.name, "/anything", &[], expected);
+        Case { headers: vec![("Authorization", credentials)], travels: attack.travels(), ..case }
+    }
+}
+
+/// A gate sees a token without the white space around it, and none of 16 MiB; the core's tests judge these.
+fn is_a_credential(attack: &Attack) -> bool {
+    attack.token.trim_ascii().len() == attack.token.len() && (1..1 << 20).contains(&attack.token.len())
+}
+
+/// What the upstream is told of a token that passes.
+fn told(token: &[u8]) -> Answer {
+    let token = std::str::from_utf8(token).expect("a good token is ASCII");
+    let claims: Value = serde_json::from_slice(&decode(token.split('.').nth(1).expect("claims"))).expect("JSON");
+    let text = |name: &str| match &claims[name] {
+        Value::Null => String::new(),
+        Value::String(text) => text.chars().map(in_header).collect(),
+        number => number.as_f64().expect("a date").to_string(),
+    };
+    let identity: BTreeMap<String, String> = [
+        ("issuer", text("iss")),
+        ("subject", text("sub")),
+        ("client-id", text("client_id")),
+        ("scope", text("scope")),
+        ("token-id", text("jti")),
+        ("expires-at", text("exp")),
+    ]
+    .map(|(name, value)| (format!("x-tollgate-{name}"), value))
+    .into();
+    Answer { status: 200, identity: Some(identity), ..Answer::default() }
+}
+
+/// What stands in a header for a character: letters of ASCII as they are, others percent-encoded.
+fn in_header(character: char) -> String {
+    let mut bytes = [0; 4];
+    let bytes = character.encode_utf8(&mut bytes).bytes();
+    if (' '..='~').contains(&character) && character != '%' {
+        character.to_string()
+    } else {
+        bytes.map(|byte| format!("%{byte:02X}")).collect()
+    }
+}
