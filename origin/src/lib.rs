@@ -21,5 +21,5 @@ pub mod ssf;
 pub mod status_list;
 pub mod store;
 
-pub use server::{Server, default_audience, open_keys};
+pub use server::{Server, default_audience, open_keys, open_shared_keys};
 pub use settings::Settings;

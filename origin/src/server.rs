@@ -9,14 +9,13 @@ use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tollgate_core::KeySet;
 
 use crate::ambient;
 use crate::domain::Audience;
 use crate::feed::courier::Courier;
 use crate::feed::{self, Contacts, Publisher};
 use crate::http::{self, App};
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, Keys, MasterKey, keeper};
 use crate::settings::Settings;
 use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
@@ -48,7 +47,7 @@ impl Server {
         let bound = listener.local_addr()?;
         let issuer = settings.issuer(bound);
         store.adopt_issuer(&issuer).await?;
-        let keys = Arc::new(open_keys(&store, &settings).await?);
+        let keys = open_shared_keys(&store, &settings).await?;
         let default_audience = default_audience(&settings, &issuer)?;
 
         let stop = CancellationToken::new();
@@ -56,7 +55,8 @@ impl Server {
         let (wake, watching) = feed::watch(store.clone(), stop.clone()).await?;
         tasks.spawn(watching);
         let publisher =
-            Arc::new(Publisher::new(store.clone(), Arc::clone(&keys), issuer.clone(), default_audience.clone()));
+            Arc::new(Publisher::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
+        tasks.spawn(keeper::run(keys.clone(), settings.keys, wake.clone(), stop.clone()));
         tasks.spawn(Arc::clone(&publisher).run(wake.clone(), stop.clone()));
         let (writer, writing) = Writer::new(store.clone());
         tasks.spawn(writing);
@@ -69,7 +69,7 @@ impl Server {
         let courier = Courier::new(store.clone(), Arc::clone(&publisher))?;
         tasks.spawn(courier.run(wake.clone(), stop.clone()));
         tasks.spawn(sweep(store.clone(), stop.clone()));
-        let transmitter = Arc::new(Transmitter::new(Arc::clone(&keys), issuer.clone()));
+        let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
         let events = ssf::Courier::new(store.clone(), Arc::clone(&transmitter))?;
         tasks.spawn(events.run(wake.clone(), stop.clone()));
 
@@ -77,12 +77,12 @@ impl Server {
             store: store.clone(),
             writer,
             contacts,
-            admin_keys: admin_keys(&keys)?,
             publisher,
-            status_lists: StatusLists::new(store.clone(), Arc::clone(&keys), issuer.clone()),
+            status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),
             status_claim: settings.status_list,
             transmitter,
             keys,
+            key_policy: settings.keys,
             issuer: issuer.clone(),
             default_audience,
             token_lifetime: settings.token_lifetime,
@@ -128,29 +128,37 @@ impl Server {
     }
 }
 
-/// The keys of this database, made now if it has none.
+/// The keys of this database as they are now, made now if it has none.
 ///
 /// # Errors
 /// When the master key is not the one they were made with, or none can be made.
 pub async fn open_keys(store: &Store, settings: &Settings) -> anyhow::Result<KeyRing> {
-    let mut stored = store.keys().await?;
-    let master = settings.master_key.load(stored.is_empty())?;
-    if stored.is_empty() {
+    let master = make_first_keys(store, settings).await?;
+    let rows = store.key_rows().await?;
+    Ok(KeyRing::open(&master, &rows.keys, rows.revoked, ambient::now())?)
+}
+
+/// As [`open_keys`], for those who follow their changes.
+///
+/// # Errors
+/// As [`open_keys`].
+pub async fn open_shared_keys(store: &Store, settings: &Settings) -> anyhow::Result<Keys> {
+    let master = make_first_keys(store, settings).await?;
+    Ok(Keys::open(store.clone(), master).await?)
+}
+
+/// Makes the keys of a database that has none; gives the master key.
+pub(crate) async fn make_first_keys(store: &Store, settings: &Settings) -> anyhow::Result<MasterKey> {
+    let is_first = store.keys().await?.is_empty();
+    let master = settings.master_key.load(is_first)?;
+    if is_first {
         tracing::info!("first start: making keys");
         let sealing = master.clone();
         let made = tokio::task::spawn_blocking(move || KeyRing::generate(&sealing, ambient::now())).await??;
+        // Should another process have been first, its keys stay.
         store.insert_first_keys(&made).await?;
-        // Read back: another process may have been first.
-        stored = store.keys().await?;
     }
-    Ok(KeyRing::open(&master, &stored)?)
-}
-
-/// The keys of tokens for the admin API: the public ones. An audience's HS256 key is in the hands of that audience's edges, and
-/// they may be guarding the issuer itself: none of them may make a token for this.
-fn admin_keys(keys: &KeyRing) -> anyhow::Result<KeySet> {
-    let jwks = serde_json::json!({ "keys": keys.public_jwks() }).to_string();
-    KeySet::from_jwks(jwks.as_bytes()).map_err(|error| anyhow::anyhow!("the signing keys cannot be used: {error}"))
+    Ok(master)
 }
 
 /// The audience of tokens of clients that have none of their own: the setting, else the issuer.

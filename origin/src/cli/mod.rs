@@ -25,7 +25,7 @@ use tracing_subscriber::EnvFilter;
 
 use self::output::Output;
 use crate::causes::with_causes;
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, MasterKey};
 use crate::settings::{LogFormat, Settings, Sources};
 use crate::store::{Store, StoreError};
 
@@ -60,7 +60,7 @@ enum DatabaseCommand {
     /// Register, list and disable clients
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Show keys
+    /// List, rotate and revoke keys
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Revoke a token, or the tokens of a session, subject, client, key or time
@@ -212,6 +212,10 @@ impl Session {
             Some(wanted) if *wanted != stored => Err(StoreError::WrongIssuer { stored, wanted: wanted.clone() }.into()),
             _ => Ok(stored),
         }
+    }
+
+    async fn master_key(&self) -> anyhow::Result<MasterKey> {
+        crate::server::make_first_keys(&self.store, &self.settings).await
     }
 
     async fn keys(&self) -> anyhow::Result<KeyRing> {

@@ -62,7 +62,7 @@ impl Wanted {
         let reason = self.reason.map(|reason| reason.parse::<Reason>()).transpose().map_err(unusable)?;
         let target = match (self.kind.as_deref(), self.name, self.token, self.before) {
             (None | Some("token"), None, Some(token), None) => {
-                let id = app.keys.recognise(&token, &app.issuer);
+                let id = app.keys.recognise(&token, &app.issuer).await?;
                 Target::Token(id.ok_or_else(|| Problem::bad_request("token is not one of this origin's"))?.to_string())
             }
             (None | Some("everything"), None, None, Some(time)) => Target::Before(time),

@@ -35,7 +35,7 @@ pub(super) async fn post(
 ) -> Result<Json<Introspection>, OAuthError> {
     authenticate(&app.store, &headers, &form).await?;
     let unverified_token = form.get("token").ok_or(OAuthError::InvalidRequest("token is missing"))?;
-    let Some(id) = app.keys.recognise(unverified_token, &app.issuer) else {
+    let Some(id) = app.keys.recognise(unverified_token, &app.issuer).await? else {
         return Ok(INACTIVE);
     };
     let Some(token) = app.store.unrevoked_token(id).await? else {

@@ -31,11 +31,10 @@ use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
-use tollgate_core::KeySet;
 
 use crate::domain::Audience;
 use crate::feed::{Contacts, Publisher, Wake};
-use crate::keys::KeyRing;
+use crate::keys::{KeyPolicy, Keys};
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
@@ -47,7 +46,9 @@ pub struct App {
     /// Issues and revokes, many at a time.
     pub writer: Writer,
     /// Signs and recognises tokens.
-    pub keys: Arc<KeyRing>,
+    pub keys: Keys,
+    /// When keys are replaced.
+    pub key_policy: KeyPolicy,
     /// Answers edges.
     pub publisher: Arc<Publisher>,
     /// Answers verifiers of others.
@@ -58,8 +59,6 @@ pub struct App {
     pub transmitter: Arc<Transmitter>,
     /// The edges heard of lately.
     pub contacts: Arc<Contacts>,
-    /// The keys that sign tokens for the admin API.
-    pub admin_keys: KeySet,
     /// The `iss` of tokens.
     pub issuer: String,
     /// The `aud` of tokens of clients that have none of their own.

@@ -31,7 +31,7 @@ async fn revoke(app: &AppState, headers: &HeaderMap, form: &Parameters) -> Resul
     let client = authenticate(&app.store, headers, form).await?;
     let unverified_token = form.get("token").ok_or(OAuthError::InvalidRequest("token is missing"))?;
     // An unknown or foreign token is no error (RFC 7009 §2.2): its holder wants it gone, and for us it never was there.
-    let Some(id) = app.keys.recognise(unverified_token, &app.issuer) else {
+    let Some(id) = app.keys.recognise(unverified_token, &app.issuer).await? else {
         return Ok(StatusCode::OK);
     };
     // Another client's token stays as it is. RFC 7009 §2.1 says that the request is refused, and leaves open how; the same

@@ -38,7 +38,7 @@ impl From<StoreError> for BearerError {
 /// The client whose token the request shows.
 pub(super) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, BearerError> {
     let unverified_token = bearer(headers)?;
-    let id = app.keys.recognise(unverified_token, &app.issuer).ok_or(BearerError::Invalid)?;
+    let id = app.keys.recognise(unverified_token, &app.issuer).await?.ok_or(BearerError::Invalid)?;
     let token = app.store.unrevoked_token(id).await?.ok_or(BearerError::Invalid)?;
     if ambient::now() >= token.expires_at || token.audience.as_str() != app.issuer {
         return Err(BearerError::Invalid);

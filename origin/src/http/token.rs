@@ -50,14 +50,15 @@ async fn issue(app: &AppState, headers: &HeaderMap, form: &Parameters) -> Result
     let resource = form.get("resource").map(str::parse::<Audience>).transpose().map_err(OAuthError::InvalidResource)?;
     let grant = Grant::client_credentials(&client, scope, resource, &app.default_audience)?;
 
-    let key_id = app.keys.key_id(client.alg, &grant.audience)?;
+    let keys = app.keys.to_sign(client.alg).await;
+    let key_id = keys.key_id(client.alg, &grant.audience)?;
     let (random, now) = (ambient::random()?, ambient::now());
     let draft = TokenDraft::for_client(random, &client.id, grant, key_id, now, app.token_lifetime);
     // Only a recorded token can be revoked, and its record decides the epoch in its jti: so it is signed after the commit.
     let token = app.writer.issue(draft).await?;
     let access_token = match app.status_claim {
-        true => app.keys.issue_with_status(&token, &app.issuer, client.alg)?,
-        false => app.keys.issue(&token, &app.issuer, client.alg)?,
+        true => keys.issue_with_status(&token, &app.issuer)?,
+        false => keys.issue(&token, &app.issuer)?,
     };
     tracing::info!(client = %client.id, token = %token.id, audience = %token.audience, "issued a token");
     Ok(Json(TokenAnswer {

@@ -5,7 +5,7 @@ use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, Header};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{IssueError, KeyRing, SealError};
+use super::{IssueError, KeyRing, MasterKey, SealError};
 use crate::ambient;
 use crate::domain::TokenAlg;
 
@@ -36,7 +36,7 @@ impl KeyRing {
     /// When the system has no randomness, or the secret is far too long.
     pub fn seal_secret(&self, secret: &str, context: &str) -> Result<Vec<u8>, SealError> {
         let nonce = ambient::random().map_err(|_| SealError::Refused)?;
-        self.secrets_key().seal(secret.as_bytes(), context.as_bytes(), nonce)
+        self.sealing_key().seal(secret.as_bytes(), context.as_bytes(), nonce)
     }
 
     /// Decrypts what [`KeyRing::seal_secret`] made with the same context.
@@ -44,8 +44,12 @@ impl KeyRing {
     /// # Errors
     /// When another origin's keys sealed it, or the row was altered.
     pub fn open_secret(&self, sealed: &[u8], context: &str) -> Result<Zeroizing<String>, SealError> {
-        let bytes = self.secrets_key().open(sealed, context.as_bytes())?;
+        let bytes = self.sealing_key().open(sealed, context.as_bytes())?;
         let text = str::from_utf8(&bytes).map_err(|_| SealError::WrongKey)?;
         Ok(Zeroizing::new(text.to_owned()))
+    }
+
+    fn sealing_key(&self) -> MasterKey {
+        MasterKey::from_random(*self.secret("sealed secrets"))
     }
 }

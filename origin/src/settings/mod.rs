@@ -11,8 +11,10 @@ pub use sources::{Source, Sources, Value};
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 use crate::domain::{Audience, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME};
+use crate::keys::KeyPolicy;
 
 /// `TOLLGATE_TOKEN_LIFETIME` at least: shorter ones expire before a slow client has used them.
 pub const MIN_TOKEN_LIFETIME: u64 = 10;
@@ -20,8 +22,15 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 /// `TOLLGATE_LOG` by default; sqlx tells of every notice of PostgreSQL at `info`.
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
+const DAY: u64 = 24 * 60 * 60;
+/// `TOLLGATE_KEY_ROTATION` at least: verifiers know the keys of some hours at a time.
+const MIN_KEY_ROTATION: u64 = 60 * 60;
+const MAX_KEY_ROTATION: u64 = 3660 * DAY;
+/// `TOLLGATE_KEY_PUBLISH_AHEAD` at most.
+const MAX_PUBLISH_AHEAD: u64 = 30 * DAY;
+
 /// The names of all settings.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 12] = [
     "TOLLGATE_LISTEN",
     "TOLLGATE_PUBLIC_URL",
     "TOLLGATE_DATABASE_URL",
@@ -30,6 +39,8 @@ pub const NAMES: [&str; 10] = [
     "TOLLGATE_AUDIENCE",
     "TOLLGATE_TOKEN_LIFETIME",
     "TOLLGATE_STATUS_LIST",
+    "TOLLGATE_KEY_ROTATION",
+    "TOLLGATE_KEY_PUBLISH_AHEAD",
     "TOLLGATE_LOG",
     "TOLLGATE_LOG_FORMAT",
 ];
@@ -51,6 +62,8 @@ pub struct Settings {
     pub token_lifetime: u64,
     /// Whether access tokens say in which status list they stand.
     pub status_list: bool,
+    /// When keys are replaced.
+    pub keys: KeyPolicy,
     /// What to log, in the syntax of tracing's `EnvFilter`.
     pub log: String,
     /// How to log.
@@ -107,6 +120,7 @@ impl Settings {
             audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
             token_lifetime: sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600),
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
+            keys: key_policy(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })
@@ -154,6 +168,38 @@ fn checked_lifetime(text: &str) -> Result<u64, String> {
     seconds.ok_or_else(|| format!("must be seconds, {MIN_TOKEN_LIFETIME} to {MAX_TOKEN_LIFETIME}"))
 }
 
+fn key_policy(sources: &Sources) -> Result<KeyPolicy, SettingError> {
+    let rotation = sources.parse("TOLLGATE_KEY_ROTATION", |text| match text {
+        "off" => Ok(None),
+        _ => checked_duration(text, MIN_KEY_ROTATION..=MAX_KEY_ROTATION).map(Some),
+    })?;
+    let ahead = sources.parse("TOLLGATE_KEY_PUBLISH_AHEAD", |text| checked_duration(text, 1..=MAX_PUBLISH_AHEAD))?;
+    let policy = KeyPolicy { rotation: rotation.unwrap_or(Some(90 * DAY)), ahead: ahead.unwrap_or(60 * 60) };
+    match policy.rotation.is_some_and(|rotation| policy.ahead >= rotation) {
+        false => Ok(policy),
+        true => Err(SettingError {
+            name: "TOLLGATE_KEY_PUBLISH_AHEAD".to_owned(),
+            source: sources.get("TOLLGATE_KEY_PUBLISH_AHEAD").map(|value| value.source.clone()),
+            problem: "must be shorter than TOLLGATE_KEY_ROTATION".to_owned(),
+        }),
+    }
+}
+
+/// A number of seconds, or of minutes, hours or days with `m`, `h` or `d` after it.
+fn checked_duration(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((end, 's')) => (&text[..end], 1),
+        Some((end, 'm')) => (&text[..end], 60),
+        Some((end, 'h')) => (&text[..end], 60 * 60),
+        Some((end, 'd')) => (&text[..end], DAY),
+        _ => (text, 1),
+    };
+    let seconds = number.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    seconds.filter(|seconds| allowed.contains(seconds)).ok_or_else(|| {
+        format!("must be seconds, or a number with s, m, h or d: {} to {} s", allowed.start(), allowed.end())
+    })
+}
+
 fn checked_flag(text: &str) -> Result<bool, &'static str> {
     text.parse().map_err(|_| "must be true or false")
 }
@@ -198,6 +244,9 @@ mod tests {
             ("TOLLGATE_DATABASE_URL", "sqlite::memory:"),
             ("TOLLGATE_TOKEN_LIFETIME", "0"),
             ("TOLLGATE_TOKEN_LIFETIME", "86401"),
+            ("TOLLGATE_KEY_ROTATION", "1"),
+            ("TOLLGATE_KEY_ROTATION", "90 days"),
+            ("TOLLGATE_KEY_PUBLISH_AHEAD", "0"),
             ("TOLLGATE_AUDIENCE", "two words"),
             ("TOLLGATE_MASTER_KEY", "short"),
             ("TOLLGATE_LOG_FORMAT", "xml"),
@@ -206,6 +255,17 @@ mod tests {
             assert!(error.starts_with(&format!("{name} (environment)")), "{error}");
             assert!(!error.contains('\n') && !error.contains("short"), "{error}");
         }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        let rotation = |text| from(&[("TOLLGATE_KEY_ROTATION", text)]).map(|settings| settings.keys.rotation);
+        for (text, seconds) in [("7200", 7200), ("7200s", 7200), ("120m", 7200), ("2h", 7200), ("1d", DAY)] {
+            assert_eq!(rotation(text), Ok(Some(seconds)), "{text}");
+        }
+        assert_eq!(rotation("off"), Ok(None));
+        let late = from(&[("TOLLGATE_KEY_ROTATION", "1h"), ("TOLLGATE_KEY_PUBLISH_AHEAD", "60m")]);
+        assert!(late.is_err(), "a key is known before it is needed");
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod writer;
 pub use audit::MAX_AUDIT_PAGE;
 pub use batch::{Batch, Outcome, Reinstated, Revoked};
 pub use feed::{FeedPage, Head, Swept};
+pub use keys::KeyRows;
 pub use revocations::{Listing, MAX_REVOCATIONS_PAGE};
 pub use routes::AddRouteError;
 pub use seat::{Role, Seat};

@@ -109,12 +109,27 @@ pub(super) struct KeyRow {
     alg: String,
     sealed: Vec<u8>,
     created_at: i64,
+    ahead: i64,
+    published_at: Option<i64>,
+    signs_from: Option<i64>,
+    retires_at: Option<i64>,
+    gone_at: Option<i64>,
 }
 
 impl From<KeyRow> for StoredKey {
     fn from(row: KeyRow) -> StoredKey {
-        let KeyRow { kid, purpose, alg, sealed, created_at } = row;
-        StoredKey { kid, purpose, alg, sealed, created_at: from_sql(created_at) }
+        StoredKey {
+            kid: row.kid,
+            purpose: row.purpose,
+            alg: row.alg,
+            sealed: row.sealed,
+            created_at: from_sql(row.created_at),
+            ahead: from_sql(row.ahead),
+            published_at: row.published_at.map(from_sql),
+            signs_from: row.signs_from.map(from_sql),
+            retires_at: row.retires_at.map(from_sql),
+            gone_at: row.gone_at.map(from_sql),
+        }
     }
 }
 
