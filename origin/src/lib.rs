@@ -14,6 +14,7 @@ pub mod domain;
 mod encoding;
 pub mod feed;
 pub mod http;
+pub mod issuers;
 pub mod keys;
 mod server;
 pub mod settings;

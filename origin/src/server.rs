@@ -1,28 +1,22 @@
 //! The running origin: everything `tollgate serve` starts, as a value that can be started and stopped.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::ServiceExt as _;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ambient;
 use crate::domain::Audience;
-use crate::feed::courier::Courier;
-use crate::feed::{self, Contacts, Publisher};
-use crate::http::{self, App};
-use crate::keys::{KeyRing, Keys, MasterKey, keeper};
+use crate::issuers::{Running, Supervisor};
+use crate::keys::{KeyRing, Keys, MasterKey};
 use crate::settings::Settings;
-use crate::ssf::{self, Transmitter};
-use crate::status_list::StatusLists;
-use crate::store::{Store, Writer};
+use crate::store::Store;
 
-/// How often expired records are deleted.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 /// How long running requests may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -41,59 +35,26 @@ impl Server {
     /// # Errors
     /// When the database, the keys or the address cannot be used; the message is for the person who starts it.
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
+        install_tls();
         let store = Store::open(&settings.database_url).await?;
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("TOLLGATE_LISTEN: cannot listen on {}", settings.listen))?;
         let bound = listener.local_addr()?;
         let issuer = settings.issuer(bound);
-        store.adopt_issuer(&issuer).await?;
-        let keys = open_shared_keys(&store, &settings).await?;
-        let default_audience = default_audience(&settings, &issuer)?;
+        let url = issuer.parse().context("TOLLGATE_PUBLIC_URL")?;
 
-        let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        let (wake, watching) = feed::watch(store.clone(), stop.clone()).await?;
-        tasks.spawn(watching);
-        let publisher =
-            Arc::new(Publisher::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
-        tasks.spawn(keeper::run(keys.clone(), settings.keys, wake.clone(), stop.clone()));
-        tasks.spawn(Arc::clone(&publisher).run(wake.clone(), stop.clone()));
-        let (writer, writing) = Writer::new(store.clone());
-        tasks.spawn(writing);
-        let contacts = Arc::new(Contacts::default());
-        tasks.spawn({
-            let (contacts, store, stop) = (Arc::clone(&contacts), store.clone(), stop.clone());
-            async move { contacts.run(store, stop).await }
-        });
-        install_tls();
-        let courier = Courier::new(store.clone(), Arc::clone(&publisher))?;
-        tasks.spawn(courier.run(wake.clone(), stop.clone()));
-        tasks.spawn(sweep(store.clone(), stop.clone()));
-        let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
-        let events = ssf::Courier::new(store.clone(), Arc::clone(&transmitter))?;
-        tasks.spawn(events.run(wake.clone(), stop.clone()));
-
-        let app = Arc::new(App {
-            store: store.clone(),
-            writer,
-            contacts,
-            publisher,
-            status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),
-            status_claim: settings.status_list,
-            transmitter,
-            keys,
-            key_policy: settings.keys,
-            issuer: issuer.clone(),
-            default_audience,
-            token_lifetime: settings.token_lifetime,
-            wake,
-            stop: stop.clone(),
-        });
-        let serving = axum::serve(listener, http::router(app)).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let default = Running::start(&settings, issuer.clone(), store.clone(), stop.clone()).await?;
+        let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, stop.clone());
+        supervisor.follow().await?;
+        tasks.spawn(supervisor.run());
+        let service = dispatcher.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         tasks.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "serving ended");
             }
+            default.stop().await;
         });
         tasks.close();
         tracing::info!(listen = %bound, %issuer, "serving");
@@ -106,13 +67,13 @@ impl Server {
         format!("http://{}", self.bound)
     }
 
-    /// The `iss` of its tokens.
+    /// The `iss` of the default issuer's tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Its database, for tests and embedders.
+    /// The default issuer's database, for tests and embedders.
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
@@ -176,25 +137,5 @@ pub fn default_audience(settings: &Settings, issuer: &str) -> anyhow::Result<Aud
 fn install_tls() {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed already");
-    }
-}
-
-async fn sweep(store: Store, stop: CancellationToken) {
-    // What expired can wait a minute more; a start has better things to do than to hold the database's write lock.
-    let mut ticks = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        match store.sweep(ambient::now()).await {
-            Ok(swept) => tracing::debug!(?swept, "forgot what expired"),
-            Err(error) => tracing::error!(%error, "expired records could not be deleted"),
-        }
-        match store.sweep_signals(ambient::now()).await {
-            Ok(swept) => tracing::debug!(swept, "forgot security events that all have"),
-            Err(error) => tracing::error!(%error, "old security events could not be deleted"),
-        }
     }
 }

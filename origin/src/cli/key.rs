@@ -188,9 +188,11 @@ impl RotationView {
     fn to_text(&self) -> String {
         let when = match (self.signs_from, self.purpose.as_str()) {
             (Some(from), _) => format!("signs {}", ago(from, ambient::now())),
-            (None, "snapshot") => "signs snapshots once you pin it at every edge (see `tollgate key snapshot`) and run \
+            (None, "snapshot") => {
+                "signs snapshots once you pin it at every edge (see `tollgate key snapshot`) and run \
                 `tollgate key rotate --snapshot --now`"
-                .to_owned(),
+                    .to_owned()
+            }
             (None, _) => format!("signs {} after a server has published it", span(self.ahead)),
         };
         let already = if self.already { ", as was decided before" } else { "" };

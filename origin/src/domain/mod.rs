@@ -6,6 +6,7 @@
 pub mod client;
 pub mod edge;
 pub mod grant;
+pub mod issuer;
 pub mod revocation;
 mod revocation_view;
 pub mod route;
@@ -16,6 +17,7 @@ pub mod token;
 pub use client::{Client, ClientId, ClientStatus};
 pub use edge::{Edge, EdgeName, EdgeUrl};
 pub use grant::{Grant, GrantError};
+pub use issuer::{Issuer, IssuerName, IssuerUrl};
 pub use revocation::{Actor, AuditEntry, Lifted, Reason, Reinstate, Revocation, Revoke, Target, Which};
 pub use revocation_view::{AuditView, RevocationView};
 pub use route::{OnStale, Route};

@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn a_snapshot_is_due_when_much_or_long_ago() {
         let (one, other) = (ConfigDigest::of(b"one"), ConfigDigest::of(b"other"));
-        let of = |revoked| Some(Newest { sequence: 10, built_ms: 1_000_000, revoked, config: one, signer: Some([1; 32]) });
+        let of =
+            |revoked| Some(Newest { sequence: 10, built_ms: 1_000_000, revoked, config: one, signer: Some([1; 32]) });
         let at = |newest, head, config, age_ms| due(newest, head, config, [1; 32], 1_000_000 + age_ms);
         assert_eq!(at(None, 0, one, 0), Due::Build);
         assert_eq!(at(of(0), 10, one, REBUILD_AFTER_MS + 1), Due::Nothing);

@@ -25,6 +25,7 @@ mod ssf_streams;
 mod status_list;
 mod token;
 
+pub(crate) use problem::Problem;
 pub use router::router;
 
 use std::sync::Arc;

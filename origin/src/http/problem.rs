@@ -12,7 +12,7 @@ use crate::store::{StoreError, WriteError};
 
 /// A refused request of an edge, or of nobody in particular.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
     challenge: Option<HeaderValue>,
@@ -26,7 +26,7 @@ struct Body<'a> {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: &str) -> Problem {
+    pub(crate) fn new(status: StatusCode, detail: &str) -> Problem {
         Problem { status, detail: detail.to_owned(), challenge: None }
     }
 

@@ -33,7 +33,7 @@ impl KeyRing {
     #[must_use]
     pub fn audience_key(&self, audience: &Audience) -> Option<AudienceKey> {
         let derive = self.derive.iter().find(|derive| derive.state == KeyState::Active)?;
-        self.derived(derive, audience)
+        self.derived_for(derive, audience)
     }
 
     /// Whether HS256 keys can be had.
@@ -44,7 +44,7 @@ impl KeyRing {
     /// All HS256 keys that verifiers for `audience` need: the one that signs, one that will, those whose tokens have not expired.
     #[must_use]
     pub fn audience_keys(&self, audience: &Audience) -> Vec<AudienceKey> {
-        self.derive.iter().filter_map(|derive| self.derived(derive, audience)).collect()
+        self.derive.iter().filter_map(|derive| self.derived_for(derive, audience)).collect()
     }
 
     /// Whether this is the form of the name of an HS256 key that was derived from a key of this ring.
@@ -60,11 +60,11 @@ impl KeyRing {
     pub(super) fn audience_key_named(&self, audience: &Audience, kid: &str) -> Option<AudienceKey> {
         let (prefix, _) = kid.split_at_checked(DERIVED_PREFIX)?;
         let derived = self.derive.iter().filter(|derive| derive.kid.starts_with(prefix));
-        derived.filter_map(|derive| self.derived(derive, audience)).find(|key| key.kid == kid)
+        derived.filter_map(|derive| self.derived_for(derive, audience)).find(|key| key.kid == kid)
     }
 
     /// The key of the first generation that is not revoked.
-    fn derived(&self, derive: &DeriveKey, audience: &Audience) -> Option<AudienceKey> {
+    fn derived_for(&self, derive: &DeriveKey, audience: &Audience) -> Option<AudienceKey> {
         let mut keys = (0..u32::MAX).map(|generation| AudienceKey::derive(derive, generation, audience));
         keys.find(|key| !self.revoked.contains(&key.kid))
     }

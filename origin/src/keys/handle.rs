@@ -126,8 +126,6 @@ impl From<KeysError> for StoreError {
 async fn opened(master: &MasterKey, rows: &KeyRows) -> Result<Arc<KeyRing>, KeysError> {
     let (master, rows) = (master.clone(), rows.clone());
     // RSA keys are checked when they are read, which takes milliseconds.
-    let opening = tokio::task::spawn_blocking(move || {
-        KeyRing::open(&master, &rows.keys, rows.revoked, ambient::now())
-    });
+    let opening = tokio::task::spawn_blocking(move || KeyRing::open(&master, &rows.keys, rows.revoked, ambient::now()));
     Ok(Arc::new(opening.await.map_err(|_| KeysError::Interrupted)??))
 }

@@ -72,12 +72,7 @@ async fn tend_and_read(keys: &Keys, policy: KeyPolicy) -> Result<Duration, KeysE
 ///
 /// # Errors
 /// When the database fails, its keys are damaged, or none can be made.
-pub async fn tend(
-    store: &Store,
-    master: &MasterKey,
-    policy: KeyPolicy,
-    now: u64,
-) -> Result<Vec<StoredKey>, KeysError> {
+pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64) -> Result<Vec<StoredKey>, KeysError> {
     let rows = store.key_rows().await?;
     let due = schedule::due(&rows.keys, &rows.revoked, policy, now);
     if rows.keys.is_empty() || due == Due::default() {
@@ -114,7 +109,13 @@ pub async fn tend(
     let changed = changed.await?;
     for key in &changed {
         let retired = key.gone_at.is_some();
-        tracing::info!(kid = key.kid, alg = key.alg, purpose = key.purpose, retired, "a key was made, moved on or retired");
+        tracing::info!(
+            kid = key.kid,
+            alg = key.alg,
+            purpose = key.purpose,
+            retired,
+            "a key was made, moved on or retired"
+        );
     }
     Ok(changed)
 }

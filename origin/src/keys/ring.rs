@@ -102,11 +102,13 @@ impl KeyRing {
                 "snapshot" => {
                     let seed = seed(key, &bytes)?;
                     let signer = SnapshotSigner::from_seed(&seed);
-                    if state != KeyState::Retiring {
-                        pins.push(signer.public_key());
-                    }
-                    if state == KeyState::Active {
-                        snapshot = Some(signer);
+                    match state {
+                        KeyState::Active => {
+                            pins.insert(0, signer.public_key());
+                            snapshot = Some(signer);
+                        }
+                        KeyState::Upcoming => pins.push(signer.public_key()),
+                        KeyState::Retiring | KeyState::Revoked | KeyState::Gone => {}
                     }
                 }
                 other => return Err(unusable(key, format!("unknown purpose {other}"))),
@@ -159,13 +161,12 @@ impl KeyRing {
         &self.verifying
     }
 
-    /// A key that is a function of this database's secret and of `label`, and is never replaced: for what is encrypted, hashed
-    /// or derived at rest and must be found again after every rotation.
+    /// A key for one purpose that never leaves this origin and is never replaced: for what is encrypted, hashed or derived at
+    /// rest and must be found again after every rotation. Equal purposes have equal keys.
     #[must_use]
-    pub fn secret(&self, label: &str) -> Zeroizing<[u8; 32]> {
+    pub fn derived(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         let mut okm = Zeroizing::new([0; 32]);
-        let info = format!("tollgate secret v1|{label}");
-        let expanded = Hkdf::<Sha256>::new(None, self.secret.as_slice()).expand(info.as_bytes(), okm.as_mut());
+        let expanded = Hkdf::<Sha256>::new(None, self.secret.as_slice()).expand(purpose.as_bytes(), okm.as_mut());
         assert!(expanded.is_ok(), "HKDF gives 32 bytes");
         okm
     }

@@ -93,25 +93,32 @@ const KEPT: [(Purpose, TokenAlg); 4] = [
 /// The stored keys with what they are at the Unix second `now`. `revoked` are the names of revoked keys.
 #[must_use]
 pub fn states<'a>(keys: &'a [StoredKey], revoked: &BTreeSet<String>, now: u64) -> Vec<(&'a StoredKey, KeyState)> {
-    let bare = |key: &StoredKey| {
-        // Not by name: what edges pin and what encrypts at rest signs no token, and a slip must not stop the origin.
-        let revocable = matches!(key.purpose.as_str(), "token" | "derive");
-        match key {
-            _ if key.gone_at.is_some() => KeyState::Gone,
-            _ if revocable && revoked.contains(&key.kid) => KeyState::Revoked,
-            _ if key.signs_from.is_some_and(|from| from <= now) => KeyState::Retiring,
-            _ => KeyState::Upcoming,
-        }
+    let has_begun = |key: &StoredKey| key.signs_from.is_some_and(|from| from <= now);
+    let is_revoked = |key: &StoredKey| {
+        // What edges pin and what encrypts at rest signs no token: a slip in a name must not stop the origin.
+        matches!(key.purpose.as_str(), "token" | "derive") && revoked.contains(&key.kid)
     };
     let rank = |key: &StoredKey| (key.signs_from, key.created_at, key.kid.clone());
-    let of_same = |key: &StoredKey, other: &StoredKey| key.purpose == other.purpose && key.alg == other.alg;
-    let is_newest = |key: &StoredKey| {
-        let rivals = keys.iter().filter(|other| of_same(key, other) && bare(other) == KeyState::Retiring);
-        rivals.map(rank).max() == Some(rank(key))
+    let same = |key: &StoredKey| {
+        let (purpose, alg) = (key.purpose.clone(), key.alg.clone());
+        keys.iter().filter(move |other| other.purpose == purpose && other.alg == alg)
     };
-    let state = |key: &StoredKey| match bare(key) {
-        KeyState::Retiring if is_newest(key) => KeyState::Active,
-        other => other,
+    // Whoever was replaced never signs again, even if the newer one is revoked.
+    let newest = |key: &StoredKey| same(key).filter(|other| has_begun(other)).max_by_key(|other| rank(other));
+    // With none to sign, because that one was revoked or a clock went back, the first that verifiers know need not wait.
+    let first_known = |key: &StoredKey| {
+        let known = same(key).filter(|other| !has_begun(other) && !is_revoked(other) && other.gone_at.is_none());
+        known.filter(|other| other.signs_from.is_some()).min_by_key(|other| rank(other))
+    };
+    let state = |key: &StoredKey| match newest(key) {
+        _ if key.gone_at.is_some() => KeyState::Gone,
+        _ if is_revoked(key) => KeyState::Revoked,
+        Some(newest) if newest.kid == key.kid => KeyState::Active,
+        _ if has_begun(key) => KeyState::Retiring,
+        newest if newest.is_none_or(is_revoked) && first_known(key).is_some_and(|first| first.kid == key.kid) => {
+            KeyState::Active
+        }
+        _ => KeyState::Upcoming,
     };
     keys.iter().map(|key| (key, state(key))).collect()
 }
@@ -135,7 +142,7 @@ pub fn due(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, no
         let wanted = |ahead| Wanted { purpose, alg, ahead };
         match (of(KeyState::Active), of(KeyState::Upcoming)) {
             (None, None) => due.make.push(wanted(0)),
-            (None, Some(next)) if next.ahead > 0 || next.signs_from.is_some() => due.hasten.push(next.kid.clone()),
+            (None, Some(next)) if next.ahead > 0 => due.hasten.push(next.kid.clone()),
             (Some(active), None) if purpose == Purpose::Token => {
                 let since = active.signs_from.unwrap_or(active.created_at);
                 let ends = policy.rotation.map(|rotation| since.saturating_add(rotation));

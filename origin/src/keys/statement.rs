@@ -50,6 +50,6 @@ impl KeyRing {
     }
 
     fn sealing_key(&self) -> MasterKey {
-        MasterKey::from_random(*self.secret("sealed secrets"))
+        MasterKey::from_random(*self.derived("tollgate secrets key v1"))
     }
 }

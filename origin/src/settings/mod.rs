@@ -3,6 +3,7 @@
 //! Every setting has one name, `TOLLGATE_…`; a flag and a key of the file are the same name without the prefix, in small
 //! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands.
 
+mod keys;
 mod master_key;
 mod sources;
 
@@ -11,9 +12,8 @@ pub use sources::{Source, Sources, Value};
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 
-use crate::domain::{Audience, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME};
+use crate::domain::{Audience, IssuerUrl, MAX_TOKEN_LIFETIME, Malformed};
 use crate::keys::KeyPolicy;
 
 /// `TOLLGATE_TOKEN_LIFETIME` at least: shorter ones expire before a slow client has used them.
@@ -21,13 +21,6 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 
 /// `TOLLGATE_LOG` by default; sqlx tells of every notice of PostgreSQL at `info`.
 const DEFAULT_LOG: &str = "info,sqlx=warn";
-
-const DAY: u64 = 24 * 60 * 60;
-/// `TOLLGATE_KEY_ROTATION` at least: verifiers know the keys of some hours at a time.
-const MIN_KEY_ROTATION: u64 = 60 * 60;
-const MAX_KEY_ROTATION: u64 = 3660 * DAY;
-/// `TOLLGATE_KEY_PUBLISH_AHEAD` at most.
-const MAX_PUBLISH_AHEAD: u64 = 30 * DAY;
 
 /// The names of all settings.
 pub const NAMES: [&str; 12] = [
@@ -50,7 +43,7 @@ pub const NAMES: [&str; 12] = [
 pub struct Settings {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The issuer, if it was set: scheme, host and port, without a trailing slash. Unset, it is the address listened on.
+    /// The default issuer, if it was set, without a trailing slash. Unset, it is the address listened on.
     pub public_url: Option<String>,
     /// `sqlite://FILE` or `postgres://…`.
     pub database_url: String,
@@ -120,7 +113,7 @@ impl Settings {
             audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
             token_lifetime: sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600),
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
-            keys: key_policy(sources)?,
+            keys: keys::policy(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })
@@ -145,17 +138,11 @@ impl Settings {
     }
 }
 
-/// Scheme, host and port: tokens carry it as `iss`, and the well-known paths (RFC 8414 §3) stand at its root.
-fn checked_public_url(text: &str) -> Result<String, &'static str> {
-    let wrong =
-        "must be http:// or https:// with a host and perhaps a port, and nothing after it; at most 255 characters";
-    let url = reqwest::Url::parse(text).map_err(|_| wrong)?;
-    let origin = url.origin().ascii_serialization();
-    let only_origin = matches!(url.scheme(), "http" | "https") && text.trim_end_matches('/') == origin;
-    if only_origin && origin.len() <= MAX_IDENTIFIER_BYTES { Ok(origin) } else { Err(wrong) }
+fn checked_public_url(text: &str) -> Result<String, Malformed> {
+    text.parse::<IssuerUrl>().map(|url| url.to_string())
 }
 
-fn checked_database_url(text: &str) -> Result<String, &'static str> {
+pub(crate) fn checked_database_url(text: &str) -> Result<String, &'static str> {
     if text.contains(":memory:") || text.contains("mode=memory") {
         return Err("cannot be a database in memory: revocations must outlive the process");
     }
@@ -166,38 +153,6 @@ fn checked_database_url(text: &str) -> Result<String, &'static str> {
 fn checked_lifetime(text: &str) -> Result<u64, String> {
     let seconds = text.parse().ok().filter(|seconds| (MIN_TOKEN_LIFETIME..=MAX_TOKEN_LIFETIME).contains(seconds));
     seconds.ok_or_else(|| format!("must be seconds, {MIN_TOKEN_LIFETIME} to {MAX_TOKEN_LIFETIME}"))
-}
-
-fn key_policy(sources: &Sources) -> Result<KeyPolicy, SettingError> {
-    let rotation = sources.parse("TOLLGATE_KEY_ROTATION", |text| match text {
-        "off" => Ok(None),
-        _ => checked_duration(text, MIN_KEY_ROTATION..=MAX_KEY_ROTATION).map(Some),
-    })?;
-    let ahead = sources.parse("TOLLGATE_KEY_PUBLISH_AHEAD", |text| checked_duration(text, 1..=MAX_PUBLISH_AHEAD))?;
-    let policy = KeyPolicy { rotation: rotation.unwrap_or(Some(90 * DAY)), ahead: ahead.unwrap_or(60 * 60) };
-    match policy.rotation.is_some_and(|rotation| policy.ahead >= rotation) {
-        false => Ok(policy),
-        true => Err(SettingError {
-            name: "TOLLGATE_KEY_PUBLISH_AHEAD".to_owned(),
-            source: sources.get("TOLLGATE_KEY_PUBLISH_AHEAD").map(|value| value.source.clone()),
-            problem: "must be shorter than TOLLGATE_KEY_ROTATION".to_owned(),
-        }),
-    }
-}
-
-/// A number of seconds, or of minutes, hours or days with `m`, `h` or `d` after it.
-fn checked_duration(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
-    let (number, unit) = match text.char_indices().next_back() {
-        Some((end, 's')) => (&text[..end], 1),
-        Some((end, 'm')) => (&text[..end], 60),
-        Some((end, 'h')) => (&text[..end], 60 * 60),
-        Some((end, 'd')) => (&text[..end], DAY),
-        _ => (text, 1),
-    };
-    let seconds = number.parse().ok().and_then(|number: u64| number.checked_mul(unit));
-    seconds.filter(|seconds| allowed.contains(seconds)).ok_or_else(|| {
-        format!("must be seconds, or a number with s, m, h or d: {} to {} s", allowed.start(), allowed.end())
-    })
 }
 
 fn checked_flag(text: &str) -> Result<bool, &'static str> {
@@ -238,7 +193,7 @@ mod tests {
     fn bad_values_are_named_in_one_line() {
         for (name, value) in [
             ("TOLLGATE_LISTEN", "8080"),
-            ("TOLLGATE_PUBLIC_URL", "https://auth.example/path"),
+            ("TOLLGATE_PUBLIC_URL", "https://auth.example/oauth"),
             ("TOLLGATE_PUBLIC_URL", "ftp://auth.example"),
             ("TOLLGATE_DATABASE_URL", "mysql://db"),
             ("TOLLGATE_DATABASE_URL", "sqlite::memory:"),
@@ -255,17 +210,6 @@ mod tests {
             assert!(error.starts_with(&format!("{name} (environment)")), "{error}");
             assert!(!error.contains('\n') && !error.contains("short"), "{error}");
         }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        let rotation = |text| from(&[("TOLLGATE_KEY_ROTATION", text)]).map(|settings| settings.keys.rotation);
-        for (text, seconds) in [("7200", 7200), ("7200s", 7200), ("120m", 7200), ("2h", 7200), ("1d", DAY)] {
-            assert_eq!(rotation(text), Ok(Some(seconds)), "{text}");
-        }
-        assert_eq!(rotation("off"), Ok(None));
-        let late = from(&[("TOLLGATE_KEY_ROTATION", "1h"), ("TOLLGATE_KEY_PUBLISH_AHEAD", "60m")]);
-        assert!(late.is_err(), "a key is known before it is needed");
     }
 
     #[test]

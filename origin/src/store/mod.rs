@@ -39,6 +39,7 @@ mod batch;
 mod clients;
 mod edges;
 mod feed;
+mod issuers;
 mod issuing;
 mod keys;
 mod ledger;

@@ -96,11 +96,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn publish(
-        &self,
-        snapshot: &PublishedSnapshot,
-        new_keys: &[String],
-    ) -> Result<Option<u64>, StoreError> {
+    pub async fn publish(&self, snapshot: &PublishedSnapshot, new_keys: &[String]) -> Result<Option<u64>, StoreError> {
         let mut tx = self.begin_write().await?;
         let number = each!(&mut tx, connection => {
             sqlx::query_scalar::<_, i64>("UPDATE feed SET snapshot = snapshot + 1 RETURNING snapshot")
