@@ -12,9 +12,11 @@ use tokio_util::task::TaskTracker;
 use tollgate_core::KeySet;
 
 use crate::ambient;
+use crate::client_keys::ClientKeys;
 use crate::domain::Audience;
 use crate::feed::courier::Courier;
 use crate::feed::{self, Contacts, Publisher};
+use crate::forge::Forge;
 use crate::http::{self, App};
 use crate::keys::KeyRing;
 use crate::settings::Settings;
@@ -76,6 +78,9 @@ impl Server {
         let app = Arc::new(App {
             store: store.clone(),
             writer,
+            client_keys: ClientKeys::new()?,
+            forge: Forge::new()?,
+            grants: settings.grants.clone(),
             contacts,
             admin_keys: admin_keys(&keys)?,
             publisher,
@@ -89,7 +94,8 @@ impl Server {
             wake,
             stop: stop.clone(),
         });
-        let serving = axum::serve(listener, http::router(app)).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let router = http::router(app).into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
         tasks.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "serving ended");

@@ -6,6 +6,7 @@ mod client;
 mod edge;
 mod key;
 mod output;
+mod resource;
 mod revocation;
 mod revoke;
 mod route;
@@ -14,6 +15,7 @@ mod snapshot;
 mod status;
 mod stream;
 mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -60,6 +62,12 @@ enum DatabaseCommand {
     /// Register, list and disable clients
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Register, list and disable users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Register, list and remove resource servers
+    #[command(subcommand)]
+    Resource(resource::ResourceCommand),
     /// Show keys
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -154,6 +162,8 @@ impl DatabaseCommand {
         let session = Session { settings, store, output };
         let done = match self {
             DatabaseCommand::Client(command) => command.run(&session).await,
+            DatabaseCommand::User(command) => command.run(&session).await,
+            DatabaseCommand::Resource(command) => command.run(&session).await,
             DatabaseCommand::Key(command) => command.run(&session).await,
             DatabaseCommand::Revoke(command) => command.run(&session).await,
             DatabaseCommand::Reinstate(command) => command.run(&session).await,

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{Jwk, MasterKey, PrivateKey, PrivateKeyError, Purpose, SealError, StoredKey};
 use crate::ambient;
-use crate::domain::{AccessToken, Audience, Claims, TokenAlg, TokenId};
+use crate::domain::{AccessToken, Audience, Audiences, Claims, TokenAlg, TokenId};
 use crate::status_list::Claim as StatusClaim;
 
 /// The header type of access tokens (RFC 9068 §2.1), so that no other kind of JWT passes for one.
@@ -70,6 +70,8 @@ pub enum KeyRingError {
 pub enum IssueError {
     #[error("there is no {0} key to sign with")]
     NoKey(TokenAlg),
+    #[error("an HS256 token has one audience: its key is that audience's")]
+    SeveralAudiences,
     #[error("the token could not be written: {0}")]
     Write(#[from] jwt_compact::CreationError),
     #[error("the signature could not be made")]
@@ -147,7 +149,7 @@ impl KeyRing {
 
     fn sign_claims(&self, token: &AccessToken, claims: Claims, alg: TokenAlg) -> Result<String, IssueError> {
         if alg == TokenAlg::Hs256 {
-            let audience = self.audience_key(&token.audience);
+            let audience = self.audience_key(token.audience.single().ok_or(IssueError::SeveralAudiences)?);
             return sign(&audience.kid, &audience.key, claims);
         }
         let (kid, key) = self.signing_key(alg).ok_or(IssueError::NoKey(alg))?;
@@ -158,9 +160,9 @@ impl KeyRing {
     ///
     /// # Errors
     /// When there is no key for `alg`.
-    pub fn key_id(&self, alg: TokenAlg, audience: &Audience) -> Result<String, IssueError> {
+    pub fn key_id(&self, alg: TokenAlg, audience: &Audiences) -> Result<String, IssueError> {
         if alg == TokenAlg::Hs256 {
-            return Ok(self.audience_key(audience).kid);
+            return Ok(self.audience_key(audience.single().ok_or(IssueError::SeveralAudiences)?).kid);
         }
         self.signing_key(alg).map(|(kid, _)| kid.to_owned()).ok_or(IssueError::NoKey(alg))
     }
@@ -179,7 +181,7 @@ impl KeyRing {
             return validated(&key.private, &unverified_token, issuer);
         }
         let unverified_claims: JwtClaims<OwnClaims> = unverified_token.deserialize_claims_unchecked().ok()?;
-        let audience = self.audience_key(&unverified_claims.custom.aud.parse().ok()?);
+        let audience = self.audience_key(unverified_claims.custom.aud.single()?);
         if audience.kid != kid {
             return None;
         }
@@ -214,11 +216,16 @@ impl KeyRing {
 
     /// Encrypts secrets of others in the database: HKDF-SHA256 over the derive key.
     pub(super) fn secrets_key(&self) -> MasterKey {
+        MasterKey::from_random(*self.derived("tollgate secrets key v1"))
+    }
+
+    /// A key for one purpose that never leaves this origin: HKDF-SHA256 over the derive key. Equal purposes have equal keys.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         let mut okm = Zeroizing::new([0; 32]);
-        let hkdf = Hkdf::<Sha256>::new(None, self.derive.as_slice());
-        let expanded = hkdf.expand(b"tollgate secrets key v1", okm.as_mut());
+        let expanded = Hkdf::<Sha256>::new(None, self.derive.as_slice()).expand(purpose.as_bytes(), okm.as_mut());
         assert!(expanded.is_ok(), "HKDF gives 32 bytes");
-        MasterKey::from_random(*okm)
+        okm
     }
 
     /// Signs snapshots and deltas.
@@ -299,7 +306,7 @@ fn sign(kid: &str, key: &PrivateKey, claims: Claims) -> Result<String, IssueErro
 #[derive(Deserialize)]
 struct OwnClaims {
     iss: String,
-    aud: String,
+    aud: Audiences,
     jti: String,
 }
 

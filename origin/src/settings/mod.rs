@@ -3,9 +3,11 @@
 //! Every setting has one name, `TOLLGATE_…`; a flag and a key of the file are the same name without the prefix, in small
 //! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands.
 
+mod grants;
 mod master_key;
 mod sources;
 
+pub use grants::{GrantSettings, Network, Registration};
 pub use master_key::MasterKeySource;
 pub use sources::{Source, Sources, Value};
 
@@ -21,7 +23,7 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
 /// The names of all settings.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 17] = [
     "TOLLGATE_LISTEN",
     "TOLLGATE_PUBLIC_URL",
     "TOLLGATE_DATABASE_URL",
@@ -30,6 +32,13 @@ pub const NAMES: [&str; 10] = [
     "TOLLGATE_AUDIENCE",
     "TOLLGATE_TOKEN_LIFETIME",
     "TOLLGATE_STATUS_LIST",
+    "TOLLGATE_REFRESH_GRACE",
+    "TOLLGATE_REFRESH_IDLE",
+    "TOLLGATE_REFRESH_LIFETIME",
+    "TOLLGATE_DPOP_NONCE",
+    "TOLLGATE_REGISTRATION",
+    "TOLLGATE_TRUSTED_PROXIES",
+    "TOLLGATE_CLIENT_CERTIFICATE_HEADER",
     "TOLLGATE_LOG",
     "TOLLGATE_LOG_FORMAT",
 ];
@@ -51,6 +60,8 @@ pub struct Settings {
     pub token_lifetime: u64,
     /// Whether access tokens say in which status list they stand.
     pub status_list: bool,
+    /// How long grants last, who may register, and which proxies are believed.
+    pub grants: GrantSettings,
     /// What to log, in the syntax of tracing's `EnvFilter`.
     pub log: String,
     /// How to log.
@@ -107,6 +118,7 @@ impl Settings {
             audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
             token_lifetime: sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600),
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
+            grants: GrantSettings::from_sources(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })

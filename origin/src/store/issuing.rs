@@ -9,9 +9,10 @@ use std::collections::{HashMap, HashSet};
 use sqlx::Row as _;
 use tollgate_core::{Kind, RevocationId};
 
+use super::clients::json;
 use super::rows::fixed;
 use super::{Either, Store, StoreError, Tx, from_sql, portions, to_sql};
-use crate::domain::{AccessToken, TokenDraft};
+use crate::domain::{AccessToken, TokenDetails, TokenDraft};
 
 impl Store {
     /// Ends the epoch in which tokens are issued, and gives it: it and all before it are closed from now on.
@@ -87,19 +88,22 @@ impl Tx {
     async fn insert_tokens(&mut self, tokens: &[AccessToken]) -> Result<HashMap<Vec<u8>, u64>, StoreError> {
         let mut numbers = HashMap::with_capacity(tokens.len());
         for tokens in portions(tokens) {
+            let details = tokens.iter().map(details_column).collect::<Result<Vec<_>, _>>()?;
             each!(&mut *self, connection => {
                 let mut query = sqlx::QueryBuilder::new(
                     "INSERT INTO tokens
-                     (id, client_id, subject, session, key_id, scope, audience, issued_at, expires_at) ",
+                     (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at) ",
                 );
-                query.push_values(tokens, |mut row, token| {
+                query.push_values(tokens.iter().zip(details), |mut row, (token, details)| {
                     row.push_bind(token.id.to_bytes())
                         .push_bind(token.client.as_str())
                         .push_bind(&token.subject)
                         .push_bind(&token.session)
                         .push_bind(&token.key_id)
                         .push_bind(token.scope.to_string())
-                        .push_bind(token.audience.as_str())
+                        .push_bind(token.audience.to_string())
+                        .push_bind(details)
+                        .push_bind(token.opaque.map(|hash| hash.as_bytes().to_vec()))
                         .push_bind(to_sql(token.issued_at))
                         .push_bind(to_sql(token.expires_at));
                 });
@@ -127,5 +131,13 @@ impl Tx {
         let ids = ids.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
         let revoked = drafts.iter().filter(|draft| ids.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
         Ok(revoked.map(|draft| draft.key_id.clone()).collect())
+    }
+}
+
+/// What a token says beside what every one does, for its column; hardly any says such a thing.
+fn details_column(token: &AccessToken) -> Result<Option<String>, StoreError> {
+    match token.details == TokenDetails::default() {
+        true => Ok(None),
+        false => json(&token.details).map(Some),
     }
 }
