@@ -10,11 +10,14 @@
 pub mod ambient;
 mod causes;
 pub mod cli;
+mod client_keys;
 pub mod domain;
 mod encoding;
 pub mod feed;
+pub mod forge;
 pub mod http;
 pub mod issuers;
+mod jose;
 pub mod keys;
 mod server;
 pub mod settings;

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::ambient;
 use crate::domain::Audience;
+use crate::forge::Forge;
 use crate::issuers::{Running, Supervisor};
 use crate::keys::{KeyRing, Keys, MasterKey};
 use crate::settings::Settings;
@@ -44,8 +45,10 @@ impl Server {
         let url = issuer.parse().context("TOLLGATE_PUBLIC_URL")?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let default = Running::start(&settings, issuer.clone(), store.clone(), stop.clone()).await?;
-        let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, stop.clone());
+        // One for all issuers: they share the processors.
+        let forge = Forge::new()?;
+        let default = Running::start(&settings, issuer.clone(), store.clone(), forge.clone(), stop.clone()).await?;
+        let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, forge, stop.clone());
         supervisor.follow().await?;
         tasks.spawn(supervisor.run());
         let service = dispatcher.into_make_service_with_connect_info::<SocketAddr>();

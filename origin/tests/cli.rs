@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tollgate::domain::TokenDraft;
+use tollgate::domain::{TokenDetails, TokenDraft};
 use tollgate::store::Store;
 
 const ISSUER: &str = "https://auth.example";
@@ -126,6 +126,8 @@ async fn token(store: &Store) -> String {
         key_id: "a-key".to_owned(),
         scope: Default::default(),
         audience: ISSUER.parse().expect("an audience"),
+        details: TokenDetails::default(),
+        opaque: None,
         issued_at: now,
         expires_at: now + 3600,
     };

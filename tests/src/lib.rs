@@ -3,8 +3,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
 pub mod adapter;
+pub mod browser;
 pub mod client;
 pub mod conformance;
 pub mod mint;
+pub mod musts;
 pub mod served;
 pub mod stack;

@@ -57,7 +57,9 @@ pub(crate) fn real_parts<'a>(workspace: &Workspace, command: &'a mut Command) ->
     let npm = workspace.npm_bin();
     Ok(setup::with_tools(workspace, command)?
         .env("TOLLGATE_TEST_NODE", npm.join("node"))
-        .env("TOLLGATE_TEST_WRANGLER", workspace.tools().join("npm/node_modules/wrangler/bin/wrangler.js"))
+        .env("TOLLGATE_TEST_NODE_MODULES", workspace.npm_modules())
+        .env("TOLLGATE_TEST_PYTHON", workspace.python())
+        .env("TOLLGATE_TEST_WRANGLER", workspace.npm_modules().join("wrangler/bin/wrangler.js"))
         .env("TOLLGATE_TEST_WASM_DIR", workspace.wasm())
         .env("TOLLGATE_TEST_BIN_DIR", workspace.bin())
         // wrangler.toml's build step, run by each test's wrangler, has nothing left to do.

@@ -7,6 +7,7 @@ mod edge;
 mod issuer;
 mod key;
 mod output;
+mod resource;
 mod revocation;
 mod revoke;
 mod route;
@@ -15,6 +16,7 @@ mod snapshot;
 mod status;
 mod stream;
 mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +64,12 @@ enum DatabaseCommand {
     /// Register, list and disable clients
     #[command(subcommand)]
     Client(client::ClientCommand),
+    /// Register, list and disable users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Register, list and remove resource servers
+    #[command(subcommand)]
+    Resource(resource::ResourceCommand),
     /// List, rotate and revoke keys
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -172,6 +180,8 @@ impl DatabaseCommand {
         };
         let done = match self {
             DatabaseCommand::Client(command) => command.run(&session).await,
+            DatabaseCommand::User(command) => command.run(&session).await,
+            DatabaseCommand::Resource(command) => command.run(&session).await,
             DatabaseCommand::Key(command) => command.run(&session).await,
             DatabaseCommand::Issuer(command) => command.run(&session).await,
             DatabaseCommand::Revoke(command) => command.run(&session).await,

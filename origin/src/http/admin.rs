@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_core::Kind;
 
 use super::admin_auth::authenticate;
-use super::parameters::Parameters;
+use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use super::{App, AppState};
 use crate::ambient;

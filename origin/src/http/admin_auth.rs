@@ -36,6 +36,10 @@ pub(super) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
     })?;
     let id: TokenId = verified.token_id().parse().map_err(|_| invalid_token())?;
     let token = app.store.unrevoked_token(id).await?.ok_or_else(invalid_token)?;
+    if token.details.cnf.is_some() {
+        // One that is bound to a key is no bearer token: shown as one, it was stolen.
+        return Err(invalid_token());
+    }
     match app.store.client(&token.client).await? {
         Some(client) if client.status == ClientStatus::Active => Ok(Actor::client(&client.id)),
         _ => Err(invalid_token()),

@@ -5,25 +5,19 @@
 
 mod admin;
 mod admin_auth;
-mod client_auth;
 mod edge_deltas;
 mod edge_snapshot;
 mod health;
-mod introspect;
 mod jwks;
-mod metadata;
 mod metrics;
-mod oauth_error;
-mod parameters;
+mod oauth;
 mod problem;
-mod revoke;
 mod router;
 mod ssf_bearer;
 mod ssf_configuration;
 mod ssf_poll;
 mod ssf_streams;
 mod status_list;
-mod token;
 
 pub(crate) use problem::Problem;
 pub use router::router;
@@ -33,9 +27,12 @@ use std::sync::Arc;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
+use crate::client_keys::ClientKeys;
 use crate::domain::Audience;
 use crate::feed::{Contacts, Publisher, Wake};
+use crate::forge::Forge;
 use crate::keys::{KeyPolicy, Keys};
+use crate::settings::GrantSettings;
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
@@ -44,6 +41,12 @@ use crate::store::{Store, Writer};
 pub struct App {
     /// The database.
     pub store: Store,
+    /// Finds clients' own keys.
+    pub(crate) client_keys: ClientKeys,
+    /// Checks passwords.
+    pub forge: Forge,
+    /// How long grants last, who may register, and which proxies are believed.
+    pub grants: GrantSettings,
     /// Issues and revokes, many at a time.
     pub writer: Writer,
     /// Signs and recognises tokens.

@@ -16,10 +16,11 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
+use super::oauth::{introspect, metadata, revoke, token};
 use super::problem::Problem;
 use super::{
-    AppState, admin, edge_deltas, edge_snapshot, health, introspect, jwks, metadata, metrics, revoke,
-    ssf_configuration, ssf_poll, ssf_streams, status_list, token,
+    AppState, admin, edge_deltas, edge_snapshot, health, jwks, metrics, ssf_configuration, ssf_poll, ssf_streams,
+    status_list,
 };
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.

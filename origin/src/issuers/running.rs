@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ambient;
+use crate::client_keys::ClientKeys;
 use crate::feed::courier::Courier;
 use crate::feed::{self, Contacts, Publisher, Wake};
+use crate::forge::Forge;
 use crate::http::{self, App};
 use crate::keys::{Keys, keeper};
 use crate::server::{default_audience, open_shared_keys};
@@ -39,6 +41,7 @@ impl Running {
         settings: &Settings,
         issuer: String,
         store: Store,
+        forge: Forge,
         stop: CancellationToken,
     ) -> anyhow::Result<Running> {
         store.adopt_issuer(&issuer).await?;
@@ -66,6 +69,9 @@ impl Running {
         let app = Arc::new(App {
             store: store.clone(),
             writer,
+            client_keys: ClientKeys::new()?,
+            forge,
+            grants: settings.grants.clone(),
             contacts,
             publisher,
             status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),

@@ -13,6 +13,7 @@ use super::dispatch::{Place, Table};
 use super::{Dispatcher, Running, settings_of};
 use crate::domain::{Issuer, IssuerName, IssuerUrl};
 use crate::feed::Wake;
+use crate::forge::Forge;
 use crate::keys::Keys;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -26,6 +27,7 @@ pub(crate) struct Supervisor {
     settings: Settings,
     store: Store,
     keys: Keys,
+    forge: Forge,
     wake: Receiver<Wake>,
     default: Place,
     table: Sender<Arc<Table>>,
@@ -39,6 +41,7 @@ impl Supervisor {
         settings: Settings,
         url: IssuerUrl,
         default: &Running,
+        forge: Forge,
         stop: CancellationToken,
     ) -> (Supervisor, Dispatcher) {
         let place = Place { url, router: Some(default.router.clone()) };
@@ -47,6 +50,7 @@ impl Supervisor {
             settings,
             store: default.store.clone(),
             keys: default.keys.clone(),
+            forge,
             wake: default.wake.clone(),
             default: place,
             table,
@@ -125,7 +129,7 @@ impl Supervisor {
         let starting = async {
             let settings = settings_of(&self.settings, &self.keys.current(), issuer)?;
             let store = Store::open(&settings.database_url).await?;
-            Running::start(&settings, issuer.url.to_string(), store, stop.clone()).await
+            Running::start(&settings, issuer.url.to_string(), store, self.forge.clone(), stop.clone()).await
         };
         match starting.await {
             Ok(running) => {

@@ -63,10 +63,29 @@ impl KeyRing {
         derived.filter_map(|derive| self.derived_for(derive, audience)).find(|key| key.kid == kid)
     }
 
+    /// The HS256 key of this name, if it is the audience's, and though it was just revoked.
+    pub(super) fn recorded_audience_key(&self, audience: &Audience, kid: &str) -> Option<AudienceKey> {
+        let generations = |derive| self.generations(derive, audience);
+        self.derive.iter().flat_map(generations).find(|key| key.kid == kid)
+    }
+
+    /// The keys of an audience up to the first that is not revoked.
+    fn generations(&self, derive: &DeriveKey, audience: &Audience) -> Vec<AudienceKey> {
+        let mut keys = Vec::new();
+        for generation in 0..u32::MAX {
+            let key = AudienceKey::derive(derive, generation, audience);
+            let is_good = !self.revoked.contains(&key.kid);
+            keys.push(key);
+            if is_good {
+                break;
+            }
+        }
+        keys
+    }
+
     /// The key of the first generation that is not revoked.
     fn derived_for(&self, derive: &DeriveKey, audience: &Audience) -> Option<AudienceKey> {
-        let mut keys = (0..u32::MAX).map(|generation| AudienceKey::derive(derive, generation, audience));
-        keys.find(|key| !self.revoked.contains(&key.kid))
+        self.generations(derive, audience).pop()
     }
 }
 

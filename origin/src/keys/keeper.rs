@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::audience::DERIVED_PREFIX;
-use super::schedule::{self, Due, KeyPolicy, KeyState, STATEMENTS_LAST, SWITCHED_AFTER, Wanted};
+use super::schedule::{self, Due, KeyPolicy, KeyState, SWITCHED_AFTER, Wanted};
 use super::{Keys, KeysError, MasterKey, Purpose, StoredKey, make};
 use crate::ambient;
 use crate::causes::with_causes;
@@ -95,7 +95,7 @@ pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64
         let settled = of(&due.settle).into_iter().filter_map(|key| {
             let last = *ends.get(&key.kid)?;
             let replaced = schedule::replaced_at(&key, &states)?;
-            Some(StoredKey { retires_at: Some(end(&key, replaced, last)), ..key })
+            Some(StoredKey { retires_at: Some(end(&key, replaced, last, policy)), ..key })
         });
         let retired = of(&due.retire).into_iter().filter_map(|key| {
             // An origin with a clock far behind may have gone on signing.
@@ -183,9 +183,9 @@ async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, Keys
 }
 
 /// When nothing is good any more that a key signed: after its last token on record, and what is not on record.
-fn end(key: &StoredKey, replaced: u64, last: Option<u64>) -> u64 {
+fn end(key: &StoredKey, replaced: u64, last: Option<u64>, policy: KeyPolicy) -> u64 {
     let others = match key.purpose.as_str() {
-        "token" => STATEMENTS_LAST,
+        "token" => policy.statements.max(SWITCHED_AFTER),
         _ => SWITCHED_AFTER,
     };
     last.unwrap_or(0).max(replaced.saturating_add(others))

@@ -93,10 +93,11 @@ impl KeyRing {
         let mut snapshot = None;
         let mut pins = Vec::new();
         let states = schedule::states(stored, &revoked, now);
-        for &(key, state) in states.iter().filter(|(_, state)| *state < KeyState::Revoked) {
+        for &(key, state) in states.iter().filter(|(_, state)| *state < KeyState::Gone) {
             let bytes = opened(master, key)?;
             match key.purpose.as_str() {
                 "token" => signing.push(SigningKey::read(key, state, &bytes)?),
+                "derive" if state == KeyState::Revoked => {}
                 "derive" => derive.push(DeriveKey { kid: key.kid.clone(), state, seed: seed(key, &bytes)? }),
                 "secret" => secret = Some(seed(key, &bytes)?),
                 "snapshot" => {
@@ -138,6 +139,11 @@ impl KeyRing {
 
     /// The token key of this name.
     pub(super) fn token_key(&self, kid: &str) -> Option<&PrivateKey> {
+        self.signing.iter().find(|key| key.kid == kid && key.state != KeyState::Revoked).map(|key| &*key.private)
+    }
+
+    /// The token key of this name, though it was just revoked.
+    pub(super) fn recorded_key(&self, kid: &str) -> Option<&PrivateKey> {
         self.signing.iter().find(|key| key.kid == kid).map(|key| &*key.private)
     }
 
@@ -145,13 +151,18 @@ impl KeyRing {
     /// they were made.
     #[must_use]
     pub fn public_jwks(&self) -> Vec<Jwk> {
-        self.signing.iter().map(|key| key.jwk.clone()).collect()
+        let known = self.signing.iter().filter(|key| key.state != KeyState::Revoked);
+        known.map(|key| key.jwk.clone()).collect()
     }
 
     /// Of the keys in [`KeyRing::public_jwks`] those that no snapshot had yet, by name.
     #[must_use]
     pub fn unpublished(&self) -> Vec<String> {
-        self.signing.iter().filter(|key| !key.published).map(|key| key.kid.clone()).collect()
+        self.signing
+            .iter()
+            .filter(|key| !key.published && key.state != KeyState::Revoked)
+            .map(|key| key.kid.clone())
+            .collect()
     }
 
     /// The public keys, to check tokens with. An audience's HS256 key is not among them: it is in the hands of that audience's
@@ -238,7 +249,8 @@ fn unusable(key: &StoredKey, problem: String) -> KeyRingError {
 }
 
 fn verifying(signing: &[SigningKey]) -> Result<KeySet, KeyRingError> {
-    let jwks = serde_json::json!({ "keys": signing.iter().map(|key| &key.jwk).collect::<Vec<_>>() }).to_string();
+    let known = signing.iter().filter(|key| key.state != KeyState::Revoked);
+    let jwks = serde_json::json!({ "keys": known.map(|key| &key.jwk).collect::<Vec<_>>() }).to_string();
     KeySet::from_jwks(jwks.as_bytes()).map_err(|error| KeyRingError::Unusable {
         kid: signing.first().map(|key| key.kid.clone()).unwrap_or_default(),
         problem: format!("the keys do not make a set: {error}"),

@@ -14,10 +14,6 @@ use crate::domain::TokenAlg;
 /// Seconds after which no origin signs with a replaced key any more: a request takes at most 15 s, and clocks of one system
 /// differ by less than the rest.
 pub const SWITCHED_AFTER: u64 = 60;
-/// Seconds that anything but access tokens lives at most that is signed with a token key and checked later: status lists, ID
-/// tokens. It is not on record as access tokens are, so its keys are known for as long after they were replaced.
-pub const STATEMENTS_LAST: u64 = 60 * 60;
-
 /// What a key is at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -55,6 +51,9 @@ pub struct KeyPolicy {
     pub rotation: Option<u64>,
     /// Seconds between a key's publication and its first signature.
     pub ahead: u64,
+    /// Seconds that anything but access tokens lives at most that is signed with a token key and checked later: ID tokens, status
+    /// lists. It is not on record as access tokens are, so a key is known for as long after it was replaced.
+    pub statements: u64,
 }
 
 /// A key that is to be made.

@@ -21,9 +21,22 @@ impl KeyRing {
     /// # Errors
     /// When there is no such key or signing fails.
     pub fn sign_statement(&self, token_type: &str, claims: &impl Serialize) -> Result<String, IssueError> {
-        let (kid, key) = self.signing_key(ALG).ok_or(IssueError::NoKey(ALG))?;
+        self.sign_statement_with(ALG, token_type, claims)
+    }
+
+    /// As [`KeyRing::sign_statement`], under the key of another algorithm.
+    ///
+    /// # Errors
+    /// When there is no such key or signing fails.
+    pub fn sign_statement_with(
+        &self,
+        alg: TokenAlg,
+        token_type: &str,
+        claims: &impl Serialize,
+    ) -> Result<String, IssueError> {
+        let (kid, key) = self.signing_key(alg).ok_or(IssueError::NoKey(alg))?;
         let header = Header::empty().with_token_type(token_type).with_key_id(kid);
-        let token = ALG.token(&header, &JwtClaims::new(claims), key)?;
+        let token = alg.token(&header, &JwtClaims::new(claims), key)?;
         if token.ends_with('.') {
             return Err(IssueError::Sign);
         }

@@ -4,7 +4,7 @@ use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, Header, UntrustedToken
 use serde::Deserialize;
 
 use super::{AudienceKey, KeyRing, PrivateKey};
-use crate::domain::{AccessToken, Audience, Claims, TokenAlg, TokenId};
+use crate::domain::{AccessToken, Audiences, Claims, TokenAlg, TokenId};
 use crate::status_list::Claim as StatusClaim;
 
 /// The header type of access tokens (RFC 9068 §2.1), so that no other kind of JWT passes for one.
@@ -16,6 +16,8 @@ const TOKEN_TYPE: &str = "at+jwt";
 pub enum IssueError {
     #[error("there is no {0} key to sign with")]
     NoKey(TokenAlg),
+    #[error("an HS256 token has one audience: its key is that audience's")]
+    SeveralAudiences,
     #[error("the key {0} of a token is not known any more")]
     UnknownKey(String),
     #[error("the token could not be written: {0}")]
@@ -29,16 +31,19 @@ impl KeyRing {
     ///
     /// # Errors
     /// When there is no key for `alg`.
-    pub fn key_id(&self, alg: TokenAlg, audience: &Audience) -> Result<String, IssueError> {
+    pub fn key_id(&self, alg: TokenAlg, audience: &Audiences) -> Result<String, IssueError> {
         let kid = match alg {
-            TokenAlg::Hs256 => self.audience_key(audience).map(|key| key.kid().to_owned()),
+            TokenAlg::Hs256 => {
+                let audience = audience.single().ok_or(IssueError::SeveralAudiences)?;
+                self.audience_key(audience).map(|key| key.kid().to_owned())
+            }
             _ => self.signing_key(alg).map(|(kid, _)| kid.to_owned()),
         };
         kid.ok_or(IssueError::NoKey(alg))
     }
 
-    /// Signs `token` with the key that its record names, giving the compact form (RFC 7515 §7.1). A ring that gave the name has
-    /// the key: hold on to it from [`KeyRing::key_id`] until here, and a rotation in between changes nothing.
+    /// Signs `token` with the key that its record names, giving the compact form (RFC 7515 §7.1). That may have been replaced or
+    /// revoked since it was chosen: the token is good or not as its record says, and the request that it is for is answered.
     ///
     /// # Errors
     /// When the key is none of this ring's or signing fails.
@@ -56,10 +61,11 @@ impl KeyRing {
     }
 
     fn sign_claims(&self, token: &AccessToken, claims: Claims) -> Result<String, IssueError> {
-        if let Some(key) = self.token_key(&token.key_id) {
+        if let Some(key) = self.recorded_key(&token.key_id) {
             return sign(&token.key_id, key, claims);
         }
-        let audience = self.audience_key_named(&token.audience, &token.key_id);
+        let audience = token.audience.single().ok_or(IssueError::SeveralAudiences)?;
+        let audience = self.recorded_audience_key(audience, &token.key_id);
         let audience = audience.ok_or_else(|| IssueError::UnknownKey(token.key_id.clone()))?;
         sign(audience.kid(), audience.key(), claims)
     }
@@ -84,7 +90,7 @@ impl KeyRing {
 
     fn audience_key_of(&self, unverified_token: &UntrustedToken<'_>, kid: &str) -> Option<AudienceKey> {
         let unverified_claims: JwtClaims<OwnClaims> = unverified_token.deserialize_claims_unchecked().ok()?;
-        self.audience_key_named(&unverified_claims.custom.aud.parse().ok()?, kid)
+        self.audience_key_named(unverified_claims.custom.aud.single()?, kid)
     }
 }
 
@@ -108,7 +114,7 @@ fn sign(kid: &str, key: &PrivateKey, claims: Claims) -> Result<String, IssueErro
 #[derive(Deserialize)]
 struct OwnClaims {
     iss: String,
-    aud: String,
+    aud: Audiences,
     jti: String,
 }
 

@@ -9,16 +9,22 @@ const DAY: u64 = 24 * 60 * 60;
 /// `TOLLGATE_KEY_ROTATION` at least: verifiers know the keys of some hours at a time.
 const MIN_KEY_ROTATION: u64 = 60 * 60;
 const MAX_KEY_ROTATION: u64 = 3660 * DAY;
+/// ID tokens live as long as access tokens; status lists this many seconds.
+const STATUS_LISTS_LAST: u64 = crate::status_list::LASTS;
 /// `TOLLGATE_KEY_PUBLISH_AHEAD` at most.
 const MAX_PUBLISH_AHEAD: u64 = 30 * DAY;
 
-pub(super) fn policy(sources: &Sources) -> Result<KeyPolicy, SettingError> {
+pub(super) fn policy(sources: &Sources, token_lifetime: u64) -> Result<KeyPolicy, SettingError> {
     let rotation = sources.parse("TOLLGATE_KEY_ROTATION", |text| match text {
         "off" => Ok(None),
         _ => checked_duration(text, MIN_KEY_ROTATION..=MAX_KEY_ROTATION).map(Some),
     })?;
     let ahead = sources.parse("TOLLGATE_KEY_PUBLISH_AHEAD", |text| checked_duration(text, 1..=MAX_PUBLISH_AHEAD))?;
-    let policy = KeyPolicy { rotation: rotation.unwrap_or(Some(90 * DAY)), ahead: ahead.unwrap_or(60 * 60) };
+    let policy = KeyPolicy {
+        rotation: rotation.unwrap_or(Some(90 * DAY)),
+        ahead: ahead.unwrap_or(60 * 60),
+        statements: token_lifetime.max(STATUS_LISTS_LAST),
+    };
     match policy.rotation.is_some_and(|rotation| policy.ahead >= rotation) {
         false => Ok(policy),
         true => Err(SettingError {

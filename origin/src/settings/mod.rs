@@ -3,10 +3,12 @@
 //! Every setting has one name, `TOLLGATE_…`; a flag and a key of the file are the same name without the prefix, in small
 //! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands.
 
+mod grants;
 mod keys;
 mod master_key;
 mod sources;
 
+pub use grants::{GrantSettings, Network, Registration};
 pub use master_key::MasterKeySource;
 pub use sources::{Source, Sources, Value};
 
@@ -23,7 +25,7 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
 /// The names of all settings.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 19] = [
     "TOLLGATE_LISTEN",
     "TOLLGATE_PUBLIC_URL",
     "TOLLGATE_DATABASE_URL",
@@ -34,6 +36,13 @@ pub const NAMES: [&str; 12] = [
     "TOLLGATE_STATUS_LIST",
     "TOLLGATE_KEY_ROTATION",
     "TOLLGATE_KEY_PUBLISH_AHEAD",
+    "TOLLGATE_REFRESH_GRACE",
+    "TOLLGATE_REFRESH_IDLE",
+    "TOLLGATE_REFRESH_LIFETIME",
+    "TOLLGATE_DPOP_NONCE",
+    "TOLLGATE_REGISTRATION",
+    "TOLLGATE_TRUSTED_PROXIES",
+    "TOLLGATE_CLIENT_CERTIFICATE_HEADER",
     "TOLLGATE_LOG",
     "TOLLGATE_LOG_FORMAT",
 ];
@@ -57,6 +66,8 @@ pub struct Settings {
     pub status_list: bool,
     /// When keys are replaced.
     pub keys: KeyPolicy,
+    /// How long grants last, who may register, and which proxies are believed.
+    pub grants: GrantSettings,
     /// What to log, in the syntax of tracing's `EnvFilter`.
     pub log: String,
     /// How to log.
@@ -101,6 +112,7 @@ impl Settings {
     /// The first one that cannot be used.
     pub fn from_sources(sources: &Sources) -> Result<Settings, SettingError> {
         let database_url = sources.parse("TOLLGATE_DATABASE_URL", checked_database_url)?;
+        let token_lifetime = sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600);
         Ok(Settings {
             listen: sources
                 .parse("TOLLGATE_LISTEN", |text| {
@@ -111,9 +123,10 @@ impl Settings {
             database_url: database_url.unwrap_or_else(|| "sqlite://tollgate.db".to_owned()),
             master_key: MasterKeySource::from_sources(sources)?,
             audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
-            token_lifetime: sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600),
+            token_lifetime,
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
-            keys: keys::policy(sources)?,
+            keys: keys::policy(sources, token_lifetime)?,
+            grants: GrantSettings::from_sources(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })

@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError};
 pub const TTL: u64 = 30;
 /// `exp` after `iat`, in seconds. Long enough that verifiers survive a restart of the origin, short enough that somebody who
 /// shows them an old copy does not gain much by it.
-const LASTS: u64 = 300;
+pub const LASTS: u64 = 300;
 /// How many lists are kept signed. A hundred million live tokens have 763.
 const KEPT: usize = 1024;
 

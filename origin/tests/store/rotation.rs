@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tollgate::domain::{AccessToken, Audience, Target, TokenAlg, TokenDraft};
 use tollgate::feed::config;
 use tollgate::keys::keeper::{self, MOST_KNOWN, Rotated};
-use tollgate::keys::schedule::{STATEMENTS_LAST, SWITCHED_AFTER, Wanted};
+use tollgate::keys::schedule::{SWITCHED_AFTER, Wanted};
 use tollgate::keys::{KeyPolicy, KeyRing, KeyState, Keys, MasterKey, Purpose, StoredKey};
 use tollgate::store::{PublishedSnapshot, Store, StoreError};
 use tollgate_core::{AskedElsewhere, ConfigDigest, Expected, Unknown, verify};
@@ -27,7 +27,7 @@ on_both_databases!(
 
 /// Ed25519 keys are made in no time.
 const ALG: TokenAlg = TokenAlg::EdDsa;
-const NEVER: KeyPolicy = KeyPolicy { rotation: None, ahead: 100 };
+const NEVER: KeyPolicy = KeyPolicy { rotation: None, ahead: 100, statements: 3600 };
 
 fn master() -> MasterKey {
     MasterKey::from_random([1; 32])
@@ -143,7 +143,7 @@ async fn a_key_is_published_before_it_signs(database: &Database) {
 
 async fn a_key_is_replaced_on_schedule_and_once(database: &Database) {
     let store = with_keys(database, NOW).await;
-    let policy = KeyPolicy { rotation: Some(10_000), ahead: 100 };
+    let policy = KeyPolicy { rotation: Some(10_000), ..NEVER };
     assert_eq!(tend(store, policy, NOW + 9_899).await, []);
     // Two origins notice at once.
     let second = database.again().await;
@@ -319,7 +319,7 @@ async fn a_hundred_rotations_under_load(database: &Database) {
         }
     }
     assert!(number == 1200 && refused > 4000, "{refused} of keys that were gone");
-    assert!(forgers.len() == 100 && STATEMENTS_LAST == LIFETIME);
+    assert!(forgers.len() == 100 && NEVER.statements == LIFETIME);
 }
 
 async fn origins_know_a_key_before_another_signs_with_it(database: &Database) {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use tollgate::domain::{Client, TokenAlg};
+use tollgate::domain::TokenAlg;
 use tollgate::keys::{KeyRing, MasterKey};
 use tollgate::store::Store;
 use tollgate::{Server, Settings, ambient};
@@ -49,10 +49,11 @@ pub(crate) struct Asker {
 impl Asker {
     /// Registers a client with the issuer of this database, for tokens for the issuer itself.
     pub(crate) async fn register(store: &Store, id: &str, scope: &str, alg: TokenAlg) -> Asker {
-        let (sample, secret) = client(id);
-        let scope = tollgate::domain::Scope::parse(scope).expect("a scope");
-        let audiences = vec![store.issuer().await.expect("an issuer").parse().expect("an audience")];
-        store.insert_client(&Client { scope, audiences, alg, ..sample }).await.expect("registered");
+        let (mut client, secret) = client(id);
+        client.metadata.scope = tollgate::domain::Scope::parse(scope).expect("a scope");
+        client.metadata.audiences = vec![store.issuer().await.expect("an issuer").parse().expect("an audience")];
+        client.metadata.alg = alg;
+        store.insert_client(&client).await.expect("registered");
         Asker { http: reqwest::Client::new(), id: id.to_owned(), secret: secret.reveal().to_owned(), host: None }
     }
 

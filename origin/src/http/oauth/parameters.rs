@@ -1,7 +1,7 @@
 //! Request parameters: a form (`application/x-www-form-urlencoded`) read strictly, or for the short endpoints JSON.
 //!
-//! No parameter may come twice (RFC 6749 §3.2), for two readers would pick different ones; an empty one counts as left out;
-//! unknown ones are ignored. Percent-encoding must be whole and give UTF-8.
+//! No parameter may come twice (RFC 6749 §3.2), for two readers would pick different ones, but for those that are lists; an empty
+//! one counts as left out; unknown ones are ignored. Percent-encoding must be whole and give UTF-8.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,18 +13,22 @@ use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
-use super::oauth_error::OAuthError;
+use super::error::OAuthError;
+use crate::domain::authorization::Asked;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
+/// The parameters that are lists: RFC 8707 §2, RFC 8693 §2.1.
+const LISTS: [&str; 2] = ["resource", "audience"];
+
 /// Parameters by name. No `Debug`: there are secrets among them.
-#[derive(Default)]
-pub(super) struct Parameters(BTreeMap<String, String>);
+#[derive(Default, Clone)]
+pub(in crate::http) struct Parameters(BTreeMap<String, Vec<String>>);
 
 /// What is wrong with a request's parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ParameterError {
+pub(in crate::http) enum ParameterError {
     #[error("a parameter comes twice")]
     Repeated,
     #[error("the parameters are not well-formed")]
@@ -32,12 +36,28 @@ pub(super) enum ParameterError {
 }
 
 impl Parameters {
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+    pub(in crate::http) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.first().map(String::as_str)
+    }
+
+    /// The value of a parameter that a request must have.
+    pub(in crate::http) fn required(&self, name: &str, missing: &'static str) -> Result<&str, OAuthError> {
+        self.get(name).ok_or(OAuthError::InvalidRequest(missing))
+    }
+
+    /// Takes the parameters of a signed request: those that stand outside count for nothing (RFC 9101 §6.3).
+    pub(in crate::http) fn from_pairs(
+        pairs: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Parameters, ParameterError> {
+        let mut parameters = Parameters::default();
+        for (name, value) in pairs {
+            parameters.insert(name, value)?;
+        }
+        Ok(parameters.without_empty())
     }
 
     /// Reads `a=b&c=d`.
-    pub(super) fn from_form(form: &str) -> Result<Parameters, ParameterError> {
+    pub(in crate::http) fn from_form(form: &str) -> Result<Parameters, ParameterError> {
         let mut parameters = Parameters::default();
         for pair in form.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -55,20 +75,31 @@ impl Parameters {
     }
 
     fn insert(&mut self, name: String, value: String) -> Result<(), ParameterError> {
-        match self.0.insert(name, value) {
-            None => Ok(()),
-            Some(_) => Err(ParameterError::Repeated),
-        }
+        let is_list = LISTS.contains(&name.as_str());
+        let values = self.0.entry(name).or_default();
+        values.push(value);
+        if values.len() == 1 || is_list { Ok(()) } else { Err(ParameterError::Repeated) }
     }
 
     fn without_empty(mut self) -> Parameters {
-        self.0.retain(|_, value| !value.is_empty());
+        self.0.values_mut().for_each(|values| values.retain(|value| !value.is_empty()));
+        self.0.retain(|_, values| !values.is_empty());
         self
     }
 }
 
+impl Asked for Parameters {
+    fn get(&self, name: &str) -> Option<&str> {
+        Parameters::get(self, name)
+    }
+
+    fn all(&self, name: &str) -> Vec<&str> {
+        self.0.get(name).map(|values| values.iter().map(String::as_str).collect()).unwrap_or_default()
+    }
+}
+
 /// Decodes a form's `+` and `%XX` (WHATWG URL, application/x-www-form-urlencoded), but refuses what is not whole.
-pub(super) fn decode(text: &str) -> Result<String, ParameterError> {
+pub(in crate::http) fn decode(text: &str) -> Result<String, ParameterError> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
@@ -109,10 +140,10 @@ impl<'de> Deserialize<'de> for Parameters {
 }
 
 /// The parameters of an OAuth endpoint: a form and nothing else.
-pub(super) struct FormOnly(pub(super) Parameters);
+pub(in crate::http) struct FormOnly(pub(in crate::http) Parameters);
 
 /// The parameters of a short endpoint: a form or JSON.
-pub(super) struct FormOrJson(pub(super) Parameters);
+pub(in crate::http) struct FormOrJson(pub(in crate::http) Parameters);
 
 impl<S: Send + Sync> FromRequest<S> for FormOnly {
     type Rejection = OAuthError;
@@ -171,7 +202,10 @@ mod tests {
         assert_eq!(parameters.get("a"), Some("1 2+3"));
         assert_eq!(parameters.get("b"), Some("ä"));
         assert_eq!(parameters.get("empty"), None);
-        for form in ["a=1&a=1", "a=&a=1", "a=1&%61=1"] {
+        let list = Parameters::from_form("resource=a&resource=b&audience=").map_err(|error| error.to_string());
+        let list = list.expect("lists");
+        assert_eq!((list.all("resource"), list.all("audience")), (vec!["a", "b"], vec![]));
+        for form in ["a=1&a=1", "a=&a=1", "a=1&%61=1", "scope=a&scope=b"] {
             assert_eq!(Parameters::from_form(form).err(), Some(ParameterError::Repeated), "{form}");
         }
         for form in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=%+1"] {

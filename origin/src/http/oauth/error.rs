@@ -1,19 +1,19 @@
-//! The one table that maps errors of OAuth endpoints to the wire (RFC 6749 §5.2).
+//! The one table that maps errors of OAuth endpoints to the wire (RFC 6749 §5.2 and its extensions).
 
 use axum::Json;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::parameters::ParameterError;
-use crate::domain::{GrantError, Malformed};
+use crate::domain::{AccessError, AuthorizationError, GrantError, MetadataError};
 use crate::keys::IssueError;
 use crate::store::{StoreError, WriteError};
 
 /// Why an OAuth endpoint refuses.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OAuthError {
+pub(in crate::http) enum OAuthError {
     #[error("{0}")]
     InvalidRequest(&'static str),
     #[error(transparent)]
@@ -21,22 +21,54 @@ pub(super) enum OAuthError {
     /// Unknown client, wrong secret, disabled, or nothing presented: the answer does not tell which.
     #[error("the client could not be authenticated")]
     InvalidClient,
-    #[error("the only grant type here is client_credentials")]
+    #[error("{0}")]
+    UnauthorizedClient(&'static str),
+    #[error("there is no such grant_type here")]
     UnsupportedGrantType,
     #[error(transparent)]
-    InvalidScope(Malformed),
+    InvalidGrant(#[from] GrantError),
+    /// An assertion or a token that was presented as a grant.
+    #[error("{0}")]
+    BadGrant(&'static str),
     #[error(transparent)]
-    InvalidResource(Malformed),
+    Authorization(#[from] AuthorizationError),
     #[error(transparent)]
-    Grant(#[from] GrantError),
+    Access(#[from] AccessError),
+    #[error("the user has not decided yet")]
+    AuthorizationPending,
+    #[error("ask less often: five more seconds must lie between two requests from now on")]
+    SlowDown,
+    #[error("the user refused")]
+    AccessDenied,
+    #[error("the device code is expired")]
+    ExpiredToken,
+    #[error("{0}")]
+    InvalidDpopProof(&'static str),
+    /// With the nonce to use.
+    #[error("the DPoP proof must carry a nonce of this server")]
+    UseDpopNonce(HeaderValue),
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    #[error("{0}")]
+    Forbidden(&'static str),
     #[error("the store does not answer; try again")]
     Store(#[from] StoreError),
     #[error("the store does not answer; try again")]
     Write(#[from] WriteError),
     #[error("the token could not be made; try again")]
-    Issue(#[from] IssueError),
+    Issue(IssueError),
     #[error("the token could not be made; try again")]
     Randomness(#[from] getrandom::Error),
+}
+
+impl From<IssueError> for OAuthError {
+    fn from(error: IssueError) -> OAuthError {
+        match error {
+            // What was asked for cannot be: no trouble of ours.
+            IssueError::SeveralAudiences => AccessError::TooMany.into(),
+            error => OAuthError::Issue(error),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -47,17 +79,27 @@ struct Body {
 
 impl OAuthError {
     fn wire(&self) -> (StatusCode, &'static str) {
+        let bad = StatusCode::BAD_REQUEST;
         match self {
-            OAuthError::InvalidRequest(_) | OAuthError::Parameters(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            OAuthError::InvalidRequest(_) | OAuthError::Parameters(_) => (bad, "invalid_request"),
             OAuthError::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
-            OAuthError::UnsupportedGrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
-            OAuthError::InvalidScope(_) | OAuthError::Grant(GrantError::Scope) => {
-                (StatusCode::BAD_REQUEST, "invalid_scope")
-            }
-            // RFC 8707 §2
-            OAuthError::InvalidResource(_) | OAuthError::Grant(GrantError::Audience | GrantError::AudienceUnclear) => {
-                (StatusCode::BAD_REQUEST, "invalid_target")
-            }
+            OAuthError::UnauthorizedClient(_) => (bad, "unauthorized_client"),
+            OAuthError::UnsupportedGrantType => (bad, "unsupported_grant_type"),
+            OAuthError::InvalidGrant(_) | OAuthError::BadGrant(_) => (bad, "invalid_grant"),
+            OAuthError::Authorization(error) => (bad, error.code()),
+            OAuthError::Access(error) => (bad, AuthorizationError::Access(error.clone()).code()),
+            // RFC 8628 §3.5
+            OAuthError::AuthorizationPending => (bad, "authorization_pending"),
+            OAuthError::SlowDown => (bad, "slow_down"),
+            OAuthError::AccessDenied => (bad, "access_denied"),
+            OAuthError::ExpiredToken => (bad, "expired_token"),
+            // RFC 9449 §5 and §8
+            OAuthError::InvalidDpopProof(_) => (bad, "invalid_dpop_proof"),
+            OAuthError::UseDpopNonce(_) => (bad, "use_dpop_nonce"),
+            // RFC 7591 §3.2.2
+            OAuthError::Metadata(MetadataError::RedirectUri(_)) => (bad, "invalid_redirect_uri"),
+            OAuthError::Metadata(_) => (bad, "invalid_client_metadata"),
+            OAuthError::Forbidden(_) => (StatusCode::FORBIDDEN, "access_denied"),
             // RFC 7009 §2.2.1 asks for 503 and Retry-After; the code is RFC 6749 §4.1.2.1's.
             OAuthError::Store(_) | OAuthError::Write(_) | OAuthError::Issue(_) | OAuthError::Randomness(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
@@ -90,6 +132,9 @@ impl IntoResponse for OAuthError {
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let OAuthError::UseDpopNonce(nonce) = self {
+            response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);
         }
         response
     }

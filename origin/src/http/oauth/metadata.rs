@@ -6,7 +6,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
 use serde::Serialize;
 
-use super::AppState;
+use crate::http::AppState;
 
 const CLIENT_AUTH: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
@@ -28,7 +28,7 @@ struct Metadata<'a> {
     status_list_aggregation_endpoint: Option<String>,
 }
 
-pub(super) async fn get(State(app): State<AppState>) -> impl IntoResponse {
+pub(in crate::http) async fn get(State(app): State<AppState>) -> impl IntoResponse {
     let at = |path: &str| format!("{}{path}", app.issuer);
     let metadata = Metadata {
         issuer: &app.issuer,
