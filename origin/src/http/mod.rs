@@ -77,3 +77,14 @@ pub struct App {
 
 /// The shared state as axum hands it around.
 pub type AppState = Arc<App>;
+
+impl App {
+    /// A path of this issuer as browsers know it, for links, forms, redirects and cookies: an issuer may itself have a path, which
+    /// requests have lost when they come to its handlers.
+    #[must_use]
+    pub fn at(&self, path: &str) -> String {
+        let after_scheme = self.issuer.split_once("://").map_or(self.issuer.as_str(), |(_, rest)| rest);
+        let base = after_scheme.split_once('/').map_or("", |(_, base)| base);
+        if base.is_empty() { path.to_owned() } else { format!("/{base}{path}") }
+    }
+}
