@@ -45,6 +45,8 @@ impl Server {
         let url = issuer.parse().context("TOLLGATE_PUBLIC_URL")?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        // What was started stops if what follows fails.
+        let failing = stop.clone().drop_guard();
         // One for all issuers: they share the processors.
         let forge = Forge::new()?;
         let default = Running::start(&settings, issuer.clone(), store.clone(), forge.clone(), stop.clone()).await?;
@@ -60,6 +62,7 @@ impl Server {
             default.stop().await;
         });
         tasks.close();
+        failing.disarm();
         tracing::info!(listen = %bound, %issuer, "serving");
         Ok(Server { bound, issuer, store, stop, tasks })
     }

@@ -133,3 +133,71 @@ async fn token(store: &Store) -> String {
     };
     store.issue(draft).await.expect("issued").id.to_string()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_and_issuers_are_kept_by_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
+    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
+    store.close().await;
+    let json = |arguments: &[&str]| -> Value {
+        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
+        assert!(succeeded, "{arguments:?}");
+        serde_json::from_str(&printed).expect("JSON")
+    };
+    let kid_of = |listed: &Value, alg: &str, state: &str| {
+        let is = |key: &&Value| key["alg"] == alg && key["state"] == state && key["purpose"] == "token";
+        listed.as_array().expect("a list").iter().find(is).map(|key| key["kid"].as_str().expect("a kid").to_owned())
+    };
+    let first = json(&["key", "list"]);
+    let old = kid_of(&first, "EdDSA", "active").expect("it signs");
+    for already in [false, true] {
+        let rotated = json(&["key", "rotate", "--alg", "EdDSA"]);
+        assert_eq!((&rotated[0]["already"], &rotated[0]["ahead"]), (&json!(already), &json!(3600)));
+        assert_eq!(rotated[0]["kid"].as_str().map(str::to_owned), kid_of(&json(&["key", "list"]), "EdDSA", "upcoming"));
+    }
+    assert_eq!(json(&["key", "rotate"]).as_array().map(Vec::len), Some(3));
+    let revoked = json(&["key", "revoke", &old, "--reason", "stolen"]);
+    assert_eq!((&revoked["already"], revoked["replaced_by"].as_array().map(Vec::len)), (&json!(false), Some(1)));
+    assert_eq!(kid_of(&json(&["key", "list"]), "EdDSA", "revoked"), Some(old.clone()));
+    assert!(!run(folder.path(), &["key", "revoke", "no-such-key"]).1, "a slip is told");
+
+    // HS256: a revoked key of an audience is replaced at once; others are not touched.
+    let kid = || json(&["key", "audience", "a"])["kid"].as_str().expect("a kid").to_owned();
+    let audience = kid();
+    json(&["key", "revoke", &audience]);
+    assert_ne!(kid(), audience);
+    json(&["key", "rotate", "--alg", "HS256"]);
+    assert_eq!(json(&["key", "audience", "a", "--jwks"])["keys"].as_array().map(Vec::len), Some(2));
+
+    let pins = || json(&["key", "snapshot"])["snapshot_key"].as_str().expect("text").split(',').count();
+    assert!(!run(folder.path(), &["key", "rotate", "--snapshot", "--now"]).1, "nobody pins it yet");
+    json(&["key", "rotate", "--snapshot"]);
+    assert_eq!(pins(), 2);
+    json(&["key", "rotate", "--snapshot", "--now"]);
+    assert_eq!(pins(), 1);
+
+    let added = json(&["issuer", "add", "one"]);
+    assert_eq!(
+        (&added["issuer"], &added["database"]),
+        (&json!("https://auth.example/one"), &json!("sqlite://tollgate.one.db"))
+    );
+    assert!(
+        !run(folder.path(), &["issuer", "add", "two", "--url", "https://auth.example/one"]).1,
+        "one URL, one issuer"
+    );
+    assert!(
+        !run(folder.path(), &["issuer", "add", "two", "--database", "sqlite://tollgate.db"]).1,
+        "one issuer, one database"
+    );
+    json(&["client", "create", "--name", "Reports", "--id", "reports", "--issuer", "one"]);
+    assert_eq!(json(&["client", "list"]), json!([]), "the other issuer's");
+    assert_eq!(json(&["client", "list", "--issuer", "one"])[0]["client_id"], "reports");
+    assert_ne!(json(&["key", "snapshot", "--issuer", "one"]), json(&["key", "snapshot"]));
+    assert!(!run(folder.path(), &["client", "list", "--issuer", "two"]).1);
+    let listed = json(&["issuer", "list"]);
+    assert_eq!((&listed[0]["name"], &listed[1]["name"]), (&Value::Null, &json!("one")));
+    json(&["issuer", "remove", "one"]);
+    assert_eq!(json(&["issuer", "list"]).as_array().map(Vec::len), Some(1));
+}

@@ -9,8 +9,8 @@ use super::output::table;
 use crate::ambient;
 use crate::domain::{Actor, Audience, Reason, Revoke, Target, TokenAlg};
 use crate::encoding::base64url;
-use crate::keys::keeper::{self, MOST_KNOWN, Rotated};
-use crate::keys::schedule::Wanted;
+use crate::keys::keeper::{self, Rotated};
+use crate::keys::schedule::{MOST_KNOWN, Wanted};
 use crate::keys::{KeyRing, KeyState, PublicKey, Purpose, StoredKey};
 
 #[derive(Debug, clap::Subcommand)]
@@ -123,6 +123,7 @@ async fn list(session: &Session, all: bool) -> anyhow::Result<()> {
 }
 
 async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
+    session.issuer().await?;
     let master = session.master_key().await?;
     let wanted = match (args.snapshot, args.alg) {
         (true, _) => vec![(Purpose::Snapshot, TokenAlg::EdDsa)],

@@ -25,7 +25,7 @@ pub(super) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
         on_not_covered: Unknown::Deny,
     };
     // The store itself is asked below.
-    let keys = app.keys.fresh().await?;
+    let keys = app.keys.knowing(&String::from_utf8_lossy(unverified_token)).await?;
     let verified = verify(unverified_token, keys.verifying(), &expected, &AskedElsewhere, ambient::now());
     let verified = verified.map_err(|refusal| match refusal {
         Refusal::InsufficientScope { .. } => insufficient_scope(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use tokio::sync::watch::{Receiver, Sender};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -105,12 +106,10 @@ impl Supervisor {
             }
             keep
         });
-        for issuer in registered {
-            if !matches!(self.running.get(&issuer.name), Some((_, Some(_)))) {
-                let running = self.start(&issuer).await;
-                self.running.insert(issuer.name.clone(), (issuer, running));
-            }
-        }
+        let missing = registered.iter().filter(|issuer| !matches!(self.running.get(&issuer.name), Some((_, Some(_)))));
+        // All at once: one whose database does not answer holds up no other.
+        let started = join_all(missing.map(async |issuer| (issuer.clone(), self.start(issuer).await))).await;
+        self.running.extend(started.into_iter().map(|(issuer, running)| (issuer.name.clone(), (issuer, running))));
         let place = |(issuer, running): &(Issuer, Option<Running>)| Place {
             url: issuer.url.clone(),
             router: running.as_ref().map(|running| running.router.clone()),

@@ -1,6 +1,7 @@
 //! The ring of this moment, for everything that runs: keys change under way, requests do not notice.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jwt_compact::UntrustedToken;
@@ -25,7 +26,16 @@ struct Inner {
     master: MasterKey,
     ring: Sender<Arc<KeyRing>>,
     /// What the ring was made of; held while it is made anew.
-    source: Mutex<KeyRows>,
+    source: Mutex<Source>,
+    /// Counts the readings of the database that began.
+    readings: AtomicU64,
+}
+
+/// What a ring is made of.
+struct Source {
+    rows: KeyRows,
+    /// Which reading it came from.
+    reading: u64,
 }
 
 /// The keys cannot be read or made.
@@ -48,9 +58,10 @@ impl Keys {
     /// # Errors
     /// When the database fails or its keys cannot be opened.
     pub async fn open(store: Store, master: MasterKey) -> Result<Keys, KeysError> {
-        let source = store.key_rows().await?;
-        let ring = Sender::new(opened(&master, &source).await?);
-        Ok(Keys(Arc::new(Inner { store, master, ring, source: Mutex::new(source) })))
+        let rows = store.key_rows().await?;
+        let ring = Sender::new(opened(&master, &rows).await?);
+        let source = Mutex::new(Source { rows, reading: 0 });
+        Ok(Keys(Arc::new(Inner { store, master, ring, source, readings: AtomicU64::new(0) })))
     }
 
     /// The keys as they are now. Whoever signs holds on to one ring from choosing the key to signing with it.
@@ -66,6 +77,10 @@ impl Keys {
             TokenAlg::Hs256 => ring.derives(),
             _ => ring.signing_key(alg).is_some(),
         };
+        let current = self.current();
+        if can_sign(&current) {
+            return current;
+        }
         let mut ring = self.0.ring.subscribe();
         // What is waited for in vain is told by whoever asks the ring for the key.
         let _ = timeout(PATIENCE, ring.wait_for(can_sign)).await;
@@ -77,15 +92,21 @@ impl Keys {
     /// # Errors
     /// When the database fails or its keys cannot be opened.
     pub async fn fresh(&self) -> Result<Arc<KeyRing>, StoreError> {
+        let begun = self.0.readings.load(Ordering::SeqCst);
         let mut source = self.0.source.lock().await;
+        // Whoever waited here while somebody else read from beginning to end has what that one read.
+        if source.reading > begun {
+            return Ok(self.current());
+        }
+        let reading = self.0.readings.fetch_add(1, Ordering::SeqCst) + 1;
         let rows = self.0.store.key_rows().await?;
         let now = ambient::now();
-        let same = source.keys == rows.keys && source.revoked == rows.revoked;
+        let same = source.rows.keys == rows.keys && source.rows.revoked == rows.revoked;
         let stands = self.current().next_change().is_none_or(|change| now < change);
         if !(same && stands) {
             self.0.ring.send_replace(opened(&self.0.master, &rows).await?);
         }
-        *source = rows;
+        *source = Source { rows, reading };
         Ok(self.current())
     }
 
@@ -95,12 +116,19 @@ impl Keys {
     /// # Errors
     /// When the database fails or its keys cannot be opened.
     pub async fn recognise(&self, token: &str, issuer: &str) -> Result<Option<TokenId>, StoreError> {
+        Ok(self.knowing(token).await?.recognise(token, issuer))
+    }
+
+    /// The keys, with that of an access token among them if it is one of this issuer's: see [`Keys::recognise`].
+    ///
+    /// # Errors
+    /// When the database fails or its keys cannot be opened.
+    pub async fn knowing(&self, token: &str) -> Result<Arc<KeyRing>, StoreError> {
         let ring = self.current();
         let unknown = UntrustedToken::new(token).is_ok_and(|unverified_token| {
             tokens::unverified_kid(&unverified_token).is_some_and(|kid| !ring.has_key_for(&unverified_token, kid))
         });
-        let ring = if unknown { self.fresh().await? } else { ring };
-        Ok(ring.recognise(token, issuer))
+        if unknown { self.fresh().await } else { Ok(ring) }
     }
 
     pub(super) fn store(&self) -> &Store {

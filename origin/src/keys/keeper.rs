@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::audience::DERIVED_PREFIX;
-use super::schedule::{self, Due, KeyPolicy, KeyState, SWITCHED_AFTER, Wanted};
+use super::schedule::{self, Due, KeyPolicy, KeyState, MOST_KNOWN, SWITCHED_AFTER, Wanted};
 use super::{Keys, KeysError, MasterKey, Purpose, StoredKey, make};
 use crate::ambient;
 use crate::causes::with_causes;
@@ -22,10 +22,6 @@ use crate::store::Store;
 const INTERVAL: Duration = Duration::from_secs(10);
 /// The pause after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Keys of one algorithm that verifiers are told of at a time: those of three algorithms, with an edge's own, are fewer than the
-/// [`tollgate_core::MAX_KEYS`] that an edge takes.
-pub const MOST_KNOWN: usize = 12;
-
 /// What a rotation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotated {

@@ -14,6 +14,10 @@ use crate::domain::TokenAlg;
 /// Seconds after which no origin signs with a replaced key any more: a request takes at most 15 s, and clocks of one system
 /// differ by less than the rest.
 pub const SWITCHED_AFTER: u64 = 60;
+/// Keys of one algorithm that verifiers are told of at a time, at most, unless one is missing: those of three algorithms, with an
+/// edge's own, are fewer than the [`tollgate_core::MAX_KEYS`] that an edge takes.
+pub const MOST_KNOWN: usize = 12;
+
 /// What a key is at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -133,6 +137,12 @@ pub fn next_change(keys: &[StoredKey], now: u64) -> Option<u64> {
 pub fn due(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, now: u64) -> Due {
     let states = states(keys, revoked, now);
     let mut due = Due::default();
+    let known = |purpose: Purpose, alg: TokenAlg| {
+        let is_known = |key: &StoredKey, state: KeyState| {
+            key.purpose == purpose.as_str() && key.alg == alg.as_str() && state < KeyState::Revoked
+        };
+        states.iter().filter(|(key, state)| is_known(key, *state)).count()
+    };
     for (purpose, alg) in KEPT {
         let of = |state: KeyState| {
             let this = move |key: &StoredKey| key.purpose == purpose.as_str() && key.alg == alg.as_str();
@@ -142,7 +152,7 @@ pub fn due(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, no
         match (of(KeyState::Active), of(KeyState::Upcoming)) {
             (None, None) => due.make.push(wanted(0)),
             (None, Some(next)) if next.ahead > 0 => due.hasten.push(next.kid.clone()),
-            (Some(active), None) if purpose == Purpose::Token => {
+            (Some(active), None) if purpose == Purpose::Token && known(purpose, alg) < MOST_KNOWN => {
                 let since = active.signs_from.unwrap_or(active.created_at);
                 let ends = policy.rotation.map(|rotation| since.saturating_add(rotation));
                 if ends.is_some_and(|ends| now.saturating_add(policy.ahead) >= ends) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tollgate::domain::{AccessToken, Audience, Target, TokenAlg, TokenDraft};
 use tollgate::feed::config;
-use tollgate::keys::keeper::{self, MOST_KNOWN, Rotated};
-use tollgate::keys::schedule::{SWITCHED_AFTER, Wanted};
+use tollgate::keys::keeper::{self, Rotated};
+use tollgate::keys::schedule::{MOST_KNOWN, SWITCHED_AFTER, Wanted};
 use tollgate::keys::{KeyPolicy, KeyRing, KeyState, Keys, MasterKey, Purpose, StoredKey};
 use tollgate::store::{PublishedSnapshot, Store, StoreError};
 use tollgate_core::{AskedElsewhere, ConfigDigest, Expected, Unknown, verify};
