@@ -52,13 +52,15 @@ impl Server {
         let default = Running::start(&settings, issuer.clone(), store.clone(), forge.clone(), stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, forge, stop.clone());
         supervisor.follow().await?;
-        tasks.spawn(supervisor.run());
+        let answered = CancellationToken::new();
+        tasks.spawn(supervisor.run(answered.clone()));
         let service = dispatcher.into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         tasks.spawn(async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "serving ended");
             }
+            answered.cancel();
             default.stop().await;
         });
         tasks.close();

@@ -8,10 +8,11 @@ use url::Url;
 
 use super::{MAX_IDENTIFIER_BYTES, Malformed};
 
-/// First characters of paths that mean something on every issuer: none may be a part of an issuer's path.
-const TAKEN: [&str; 17] = [
+/// Words with which paths begin that mean something on every issuer: none may be a part of an issuer's path.
+const TAKEN: [&str; 18] = [
     "account",
     "admin",
+    "assets",
     "authorize",
     "consent",
     "device",

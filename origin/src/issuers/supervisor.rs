@@ -61,8 +61,9 @@ impl Supervisor {
         (supervisor, dispatcher)
     }
 
-    /// Follows the registry until the origin stops, then stops all that it started.
-    pub(crate) async fn run(mut self) {
+    /// Follows the registry until the origin stops; when `answered` tells that the last request was answered, stops all that it
+    /// started.
+    pub(crate) async fn run(mut self, answered: CancellationToken) {
         let stop = self.stop.clone();
         loop {
             let version = self.wake.borrow_and_update().head.version;
@@ -85,6 +86,7 @@ impl Supervisor {
                 } => if ended { break },
             }
         }
+        answered.cancelled().await;
         // The table holds routers, and those the writers, whose tasks end with them.
         self.table
             .send_replace(Arc::new(Table { default: Place { router: None, ..self.default }, others: Vec::new() }));

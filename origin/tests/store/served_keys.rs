@@ -1,7 +1,8 @@
 //! Keys that change while requests come, at two origins on one database.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tollgate::ambient;
 use tollgate::domain::{Actor, Revoke, Target, TokenAlg};
@@ -37,13 +38,17 @@ async fn requests_do_not_notice_that_keys_change(database: &Database) {
     let (one, other) = (origin(database).await, origin(database).await);
     let asker = Asker::register(&database.store, "busy", "", TokenAlg::EdDsa).await;
     let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let revoked = Arc::new(Mutex::new(BTreeSet::new()));
     let mut load = tokio::task::JoinSet::new();
     for (here, there) in [(one.url(), other.url()), (other.url(), one.url())] {
-        let (asker, stop, asked) = (asker.clone(), Arc::clone(&stop), Arc::clone(&asked));
+        let (asker, stop, asked, revoked) =
+            (asker.clone(), Arc::clone(&stop), Arc::clone(&asked), Arc::clone(&revoked));
         load.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 let token = asker.token(&here).await;
-                assert!(asker.is_active(&there, &token).await, "issued here, known there: {}", kid(&token));
+                let (is_active, kid) = (asker.is_active(&there, &token).await, kid(&token));
+                let is_revoked = revoked.lock().expect("whole").contains(&kid);
+                assert!(is_active || is_revoked, "issued here, known there: {kid}");
                 asked.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -52,6 +57,15 @@ async fn requests_do_not_notice_that_keys_change(database: &Database) {
         let Rotated::Changed(next) = rotate(database, Purpose::Token, 0).await else { panic!("a rotation") };
         for origin in [&one, &other] {
             until("the next key signs", async || kid(&asker.token(&origin.url()).await) == next.kid).await;
+        }
+    }
+    // Nor that one is revoked: the next token is signed by another.
+    for origin in [&one, &other] {
+        let old = kid(&asker.token(&origin.url()).await);
+        revoked.lock().expect("whole").insert(old.clone());
+        revoke(database, &old).await;
+        for origin in [&one, &other] {
+            assert_ne!(kid(&asker.token(&origin.url()).await), old);
         }
     }
     let so_far = asked.load(Ordering::Relaxed);
