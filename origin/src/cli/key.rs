@@ -11,7 +11,7 @@ use crate::domain::{Actor, Audience, Reason, Revoke, Target, TokenAlg};
 use crate::encoding::base64url;
 use crate::keys::keeper::{self, Rotated};
 use crate::keys::schedule::{MOST_KNOWN, Wanted};
-use crate::keys::{KeyRing, KeyState, PublicKey, Purpose, StoredKey};
+use crate::keys::{KeyState, PublicKey, Purpose, StoredKey, Unrevocable};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum KeyCommand {
@@ -153,7 +153,7 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
 async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyhow::Result<()> {
     session.issuer().await?;
     let (master, keys, now) = (session.master_key().await?, session.keys().await?, ambient::now());
-    check_revocable(&keys, &kid)?;
+    keys.check_revocable(&kid).map_err(instead)?;
     let by = Actor::command_line(ambient::user().as_deref());
     let revoked = session.store.revoke(Revoke::any(Target::Key(kid.clone()), by, reason, now)?).await?;
     // A running server does the same, and whoever is first does it; but there may be none.
@@ -166,18 +166,17 @@ async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyho
     })
 }
 
-/// Whether a revocation would strike anything: a slip in the name of a stolen key must not go unnoticed.
-fn check_revocable(keys: &KeyRing, kid: &str) -> anyhow::Result<()> {
-    match keys.listing().iter().find(|key| key.kid == kid) {
-        Some(key) if key.purpose == "token" => Ok(()),
-        Some(key) if key.purpose == "derive" => bail!(
-            "{kid} signs nothing itself: replace it with `tollgate key rotate --alg HS256 --now` and revoke the keys of its \
-             audiences, by the kid that `tollgate key audience` shows"
-        ),
-        Some(key) => bail!("{kid} is a {} key and signs no token; see `tollgate key rotate --help`", key.purpose),
-        None if keys.may_have_derived(kid) => Ok(()),
-        None => bail!("there is no key {kid}"),
-    }
+/// What to do about a key that cannot be revoked.
+fn instead(error: Unrevocable) -> anyhow::Error {
+    let help = match &error {
+        Unrevocable::SignsNoTokens(purpose) if purpose == "derive" => {
+            ": replace it with `tollgate key rotate --alg HS256 --now` and revoke the keys of its audiences, by the kid that \
+             `tollgate key audience` shows"
+        }
+        Unrevocable::SignsNoTokens(_) => ": see `tollgate key rotate --help`",
+        Unrevocable::Unknown => ": see `tollgate key list`",
+    };
+    anyhow::anyhow!("{error}{help}")
 }
 
 impl RotationView {

@@ -47,7 +47,7 @@ pub(super) async fn create(State(app): State<AppState>, headers: HeaderMap, body
     let revoked = app.writer.revoke(revoke).await?;
     let revocation = &revoked.revocation;
     tracing::info!(number = revocation.number, by = revocation.by.as_str(), target = %revocation.target, "revoked");
-    let location = format!("/admin/api/revocations/{}", revocation.number);
+    let location = app.at(&format!("/admin/api/revocations/{}", revocation.number));
     let status = if revoked.is_news { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = (status, Json(RevocationView::new(revocation, ambient::now()))).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {

@@ -5,6 +5,7 @@
 
 mod admin;
 mod admin_auth;
+mod admin_keys;
 mod edge_deltas;
 mod edge_snapshot;
 mod health;

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::feed::FeedError;
+use crate::keys::KeysError;
 use crate::status_list::BuildError;
 use crate::store::{StoreError, WriteError};
 
@@ -68,6 +69,12 @@ impl From<FeedError> for Problem {
         }
         tracing::error!(%error, "an edge could not be answered");
         Problem::new(status, "the feed cannot be read now")
+    }
+}
+
+impl From<KeysError> for Problem {
+    fn from(error: KeysError) -> Problem {
+        Problem::from(StoreError::from(error))
     }
 }
 

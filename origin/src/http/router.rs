@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -19,8 +19,8 @@ use tracing::Span;
 use super::oauth::{introspect, metadata, revoke, token};
 use super::problem::Problem;
 use super::{
-    AppState, admin, edge_deltas, edge_snapshot, health, jwks, metrics, ssf_configuration, ssf_poll, ssf_streams,
-    status_list,
+    AppState, admin, admin_keys, edge_deltas, edge_snapshot, health, jwks, metrics, ssf_configuration, ssf_poll,
+    ssf_streams, status_list,
 };
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
@@ -63,6 +63,8 @@ pub fn router(app: AppState) -> Router {
     let admin = Router::new()
         .route("/admin/api/revocations", get(admin::list).post(admin::create))
         .route("/admin/api/revocations/{number}", get(admin::show).delete(admin::reinstate))
+        .route("/admin/api/keys", get(admin_keys::list).post(admin_keys::rotate))
+        .route("/admin/api/keys/{kid}", delete(admin_keys::revoke))
         .layer(never_cached(CACHE_CONTROL, "no-store"));
     // A long poll bounds its own time.
     let polls = Router::new().route("/ssf/poll/{stream}", post(ssf_poll::post));

@@ -9,6 +9,8 @@ use tokio::sync::Mutex;
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
 
+use super::keeper::{self, Rotated};
+use super::schedule::Wanted;
 use super::{KeyRing, KeyRingError, MasterKey, tokens};
 use crate::ambient;
 use crate::domain::{TokenAlg, TokenId};
@@ -129,6 +131,14 @@ impl Keys {
             tokens::unverified_kid(&unverified_token).is_some_and(|kid| !ring.has_key_for(&unverified_token, kid))
         });
         if unknown { self.fresh().await } else { Ok(ring) }
+    }
+
+    /// Makes the next key, see [`keeper::rotate`].
+    ///
+    /// # Errors
+    /// When the database fails or the key cannot be made.
+    pub async fn rotate(&self, wanted: Wanted) -> Result<Rotated, KeysError> {
+        keeper::rotate(&self.0.store, &self.0.master, wanted, ambient::now()).await
     }
 
     pub(super) fn store(&self) -> &Store {

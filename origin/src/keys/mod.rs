@@ -24,7 +24,7 @@ pub use jwk::Jwk;
 pub use making::make;
 pub use master::{MasterKey, MasterKeyError, SealError};
 pub use private::{PrivateKey, PrivateKeyError};
-pub use ring::{KeyRing, KeyRingError, PublicKey};
+pub use ring::{KeyRing, KeyRingError, PublicKey, Unrevocable};
 pub use schedule::{KeyPolicy, KeyState};
 pub use tokens::IssueError;
 

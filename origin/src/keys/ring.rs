@@ -76,6 +76,17 @@ pub enum KeyRingError {
     Making(String),
 }
 
+/// Why revoking a key would strike nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unrevocable {
+    /// There is none of that name, nor could there be.
+    #[error("there is no key of that name")]
+    Unknown,
+    /// It signs no tokens; this is what it is for.
+    #[error("that is a {0} key, which signs no tokens")]
+    SignsNoTokens(String),
+}
+
 impl KeyRing {
     /// Opens the stored keys as they are at the Unix second `now`; `revoked` are the names of revoked keys.
     ///
@@ -192,6 +203,19 @@ impl KeyRing {
     #[must_use]
     pub fn snapshot_pins(&self) -> &[[u8; 32]] {
         &self.pins
+    }
+
+    /// Whether a revocation of this name would strike anything: a slip in the name of a stolen key must not go unnoticed.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_revocable(&self, kid: &str) -> Result<(), Unrevocable> {
+        match self.listing.iter().find(|key| key.kid == kid) {
+            Some(key) if key.purpose == "token" => Ok(()),
+            Some(key) => Err(Unrevocable::SignsNoTokens(key.purpose.clone())),
+            None if self.may_have_derived(kid) => Ok(()),
+            None => Err(Unrevocable::Unknown),
+        }
     }
 
     /// What may be told of every key there is or was.

@@ -72,6 +72,17 @@ impl Asker {
         answered(bearer.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth)).await
     }
 
+    /// Asks the admin API.
+    pub(crate) async fn admin(
+        &self,
+        method: reqwest::Method,
+        url: &str,
+        token: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
+        answered(self.http.request(method, url).bearer_auth(token).json(body)).await
+    }
+
     fn naming_host(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         self.host.into_iter().fold(request, |request, host| request.header("host", host))
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+use serde_json::json;
 use tollgate::ambient;
 use tollgate::domain::{Actor, Revoke, Target, TokenAlg};
 use tollgate::keys::keeper::{self, Rotated};
@@ -21,6 +22,7 @@ on_both_databases!(
     requests_do_not_notice_that_keys_change,
     a_revoked_key_is_refused_at_an_edge_at_once,
     a_new_snapshot_key_signs_a_new_snapshot,
+    administrators_keep_keys,
 );
 
 async fn rotate(database: &Database, purpose: Purpose, ahead: u64) -> Rotated {
@@ -139,5 +141,38 @@ async fn a_new_snapshot_key_signs_a_new_snapshot(database: &Database) {
     until("the next key signs", async || Snapshot::decode(snapshot().await, &both[1..]).is_ok()).await;
     let deltas = fetched(&format!("{}/edge/v1/deltas?after=0", server.url())).await;
     assert!(Deltas::decode(&deltas, &both).is_ok(), "an edge with both takes whatever it gets");
+    server.shutdown().await;
+}
+
+async fn administrators_keep_keys(database: &Database) {
+    use reqwest::{Method, StatusCode};
+    let server = origin(database).await;
+    let admin = Asker::register(&database.store, "admin", "tollgate:admin", TokenAlg::EdDsa).await;
+    let other = Asker::register(&database.store, "other", "", TokenAlg::EdDsa).await;
+    let (token, weak) = (admin.token(&server.url()).await, other.token(&server.url()).await);
+    let url = format!("{}/admin/api/keys", server.url());
+    assert_eq!(admin.admin(Method::GET, &url, &weak, &json!(null)).await.0, StatusCode::FORBIDDEN);
+    let (status, listed) = admin.admin(Method::GET, &url, &token, &json!(null)).await;
+    assert_eq!((status, listed["keys"].as_array().map(Vec::len)), (StatusCode::OK, Some(6)));
+    assert!(!listed.to_string().contains("sealed"));
+
+    let (status, made) = admin.admin(Method::POST, &url, &token, &json!({ "alg": "ES256" })).await;
+    assert_eq!((status, &made["keys"][0]["state"]), (StatusCode::CREATED, &json!("upcoming")));
+    let (_, again) = admin.admin(Method::POST, &url, &token, &json!({ "alg": "ES256" })).await;
+    assert_eq!(again["keys"][0]["kid"], made["keys"][0]["kid"]);
+    for body in [json!({ "alg": "none" }), json!({ "algorithm": "ES256" })] {
+        assert_eq!(admin.admin(Method::POST, &url, &token, &body).await.0, StatusCode::BAD_REQUEST, "{body}");
+    }
+    let of = |purpose: &str| {
+        let keys = listed["keys"].as_array().expect("a list").iter();
+        let key = keys.clone().find(|key| key["purpose"] == purpose).expect("there is one");
+        key["kid"].as_str().expect("a kid").to_owned()
+    };
+    let revoke = async |kid: &str| admin.admin(Method::DELETE, &format!("{url}/{kid}"), &token, &json!(null)).await;
+    assert_eq!(revoke("no-such-key").await.0, StatusCode::NOT_FOUND);
+    assert_eq!(revoke(&of("snapshot")).await.0, StatusCode::CONFLICT);
+    let (status, revoked) = revoke(&kid(&token)).await;
+    assert_eq!((status, &revoked["already"]), (StatusCode::OK, &json!(false)));
+    assert_eq!(revoke(&kid(&token)).await.0, StatusCode::UNAUTHORIZED, "whoever revokes the key of his token is out");
     server.shutdown().await;
 }
