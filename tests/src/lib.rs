@@ -8,5 +8,6 @@ pub mod client;
 pub mod conformance;
 pub mod mint;
 pub mod musts;
+pub mod script;
 pub mod served;
 pub mod stack;

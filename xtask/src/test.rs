@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    build::{self, COMPONENTS, NATIVE, Part, packages},
+    build::{self, COMPONENTS, NATIVE, PUBLIC_CLIENTS, Part, packages},
     postgres::Postgres,
     progress, setup,
     workspace::{Workspace, cargo},
@@ -15,6 +15,7 @@ use crate::{
 pub(crate) fn test(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     setup::all(workspace)?;
     build::build(workspace, Part::All)?;
+    build::public_clients(workspace)?;
     lint(workspace)?;
     no_std(workspace)?;
     let postgres = Postgres::start()?;
@@ -36,6 +37,7 @@ pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
         progress::show(what, clippy.current_dir(&workspace.root))
     };
     clippy("clippy", &["--all-targets"], &NATIVE)?;
+    clippy("clippy on the public clients", &["--all-targets"], &[PUBLIC_CLIENTS])?;
     clippy("clippy on the components", &["--target", "wasm32-wasip2"], &COMPONENTS)?;
     clippy("clippy on the Worker", &["--target", "wasm32-unknown-unknown"], &["tollgate-worker"])
 }

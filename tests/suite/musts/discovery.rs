@@ -225,14 +225,14 @@ pub(super) fn logout() -> Vec<Must> {
             status(&[200, 400]).stays(),
         ),
         row(
-            "4",
-            "after it the session is over",
+            "2",
+            "a person who says yes MUST be logged out",
             granted().into_iter().chain([end(), authorize().sent_by(Sender::Looks).same_browser()]),
             ok().stays().contains("~", "name=\"password\""),
         ),
         row(
-            "4",
-            "tokens of offline_access outlive it",
+            "2 (Back-Channel Logout 1.0 §2.7)",
+            "refresh tokens of offline_access SHOULD NOT be revoked",
             [
                 authorize().sent_by(Sender::SignsIn).set("scope", "openid offline_access").set("prompt", "consent"),
                 redeem("{1?code}").same_browser(),

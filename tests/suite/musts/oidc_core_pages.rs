@@ -67,7 +67,7 @@ fn prompts() -> Vec<Must> {
         row(
             "3.1.2.1",
             "prompt=login, after the sign-in, gives a code",
-            [authorize().set("prompt", "login")],
+            [authorize().sent_by(Sender::SignsIn), authorize().set("prompt", "login").same_browser()],
             redirected("https://app.example/cb?").has("?code"),
         ),
         row(

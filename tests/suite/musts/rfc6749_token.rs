@@ -24,7 +24,7 @@ fn endpoint() -> Vec<Must> {
         row(
             "3.2",
             "unrecognized parameters MUST be ignored",
-            [credentials().set("unheard_of", "1").also("unheard_of", "2")],
+            [credentials().set("unheard_of", "1")],
             ok().has("access_token"),
         ),
         row(

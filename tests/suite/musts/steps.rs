@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use tollgate_tests::musts::{AUDIENCE, Ask, Sender, World, get, post};
 
 /// The pair of RFC 7636 appendix B.
-pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1a1r_wW1gFWFOEjXk";
+pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 /// Its S256.
-pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTHeK9gRpCi-zE6lh8rZ5Kk8nEL4";
+pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// The other resource server, of clients that name both.
 pub(super) const FILES: &str = "https://files.example";
 
