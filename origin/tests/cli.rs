@@ -211,7 +211,14 @@ async fn issuers_are_kept_by_command() {
     assert_eq!(json(&["client", "list"]), json!([]), "the other issuer's");
     assert_eq!(json(&["client", "list", "--issuer", "one"])[0]["client_id"], "reports");
     assert_ne!(json(&["key", "snapshot", "--issuer", "one"]), json(&["key", "snapshot"]));
-    assert!(!run(folder.path(), &["client", "list", "--issuer", "two"]).1);
+    for name in ["two", "No Name"] {
+        assert!(!run(folder.path(), &["client", "list", "--issuer", name]).1, "{name}");
+    }
+    // Where an issuer is what a token must name, it is that.
+    let verify = ["token", "verify", "x.y.z", "--issuer", ISSUER, "--audience", "a", "--jwks", "none.json"];
+    std::fs::write(folder.path().join("none.json"), r#"{"keys":[]}"#).expect("written");
+    let (verdict, _) = run(folder.path(), &verify);
+    assert!(verdict.contains("\"deny\""), "{verdict:?}");
     let listed = json(&["issuer", "list"]);
     assert_eq!((&listed[0]["name"], &listed[1]["name"]), (&Value::Null, &json!("one")));
     json(&["issuer", "remove", "one"]);
