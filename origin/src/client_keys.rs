@@ -37,6 +37,11 @@ impl ClientKeys {
         Ok(ClientKeys { http, kept: Mutex::default() })
     }
 
+    /// What asks clients' servers, for others who must.
+    pub(crate) fn http(&self) -> reqwest::Client {
+        self.http.clone()
+    }
+
     /// A client's keys; none when it has none, or they cannot be had.
     pub(crate) async fn of(&self, metadata: &ClientMetadata) -> Option<KeySet> {
         self.find(metadata.jwks.as_ref(), metadata.jwks_uri.as_ref()).await

@@ -84,6 +84,12 @@ impl<'a> Jws<'a> {
         })
     }
 
+    /// The name of its algorithm.
+    #[must_use]
+    pub(crate) fn algorithm(&self) -> &'static str {
+        self.algorithm.name()
+    }
+
     /// The claims, if one of these keys signed them.
     ///
     /// # Errors

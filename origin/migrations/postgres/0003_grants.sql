@@ -60,7 +60,8 @@ CREATE TABLE refresh_tokens (
     hash BYTEA PRIMARY KEY CHECK (octet_length(hash) = 32),
     grant_id TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
     expires_at BIGINT NOT NULL,
-    used_at BIGINT
+    used_at BIGINT,
+    jkt TEXT
 );
 CREATE INDEX refresh_tokens_by_grant ON refresh_tokens (grant_id);
 

@@ -60,7 +60,8 @@ CREATE TABLE refresh_tokens (
     hash BLOB PRIMARY KEY CHECK (length(hash) = 32),
     grant_id TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
     expires_at INTEGER NOT NULL,
-    used_at INTEGER
+    used_at INTEGER,
+    jkt TEXT
 ) STRICT;
 CREATE INDEX refresh_tokens_by_grant ON refresh_tokens (grant_id);
 

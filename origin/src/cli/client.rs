@@ -1,14 +1,13 @@
 //! `tollgate client create|list|show|rotate-secret|disable`
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
 
 use super::Session;
 use super::output::table;
 use crate::ambient;
 use crate::domain::client::checked_name;
 use crate::domain::{
-    Audience, AuthMethod, Client, ClientId, ClientMetadata, ClientStatus, GrantType, Scope, Secret, SecretKind,
+    Audience, AuthMethod, Client, ClientId, ClientMetadata, ClientView, GrantType, Scope, Secret, SecretKind,
     StoredSecret, TokenAlg, TokenFormat,
 };
 
@@ -86,50 +85,6 @@ pub(super) struct CreateFlags {
     /// Its client_id [default: a random one]
     #[arg(long)]
     id: Option<ClientId>,
-}
-
-#[derive(Serialize)]
-struct ClientView {
-    client_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<String>,
-    /// The name again, as listings have it.
-    name: String,
-    alg: &'static str,
-    #[serde(flatten)]
-    metadata: ClientMetadata,
-    /// When its secrets were made and when they end, Unix seconds.
-    secrets: Vec<SecretView>,
-    created_at: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disabled_at: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct SecretView {
-    created_at: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<u64>,
-}
-
-impl From<&Client> for ClientView {
-    fn from(client: &Client) -> ClientView {
-        let secret =
-            |secret: &StoredSecret| SecretView { created_at: secret.created_at, expires_at: secret.expires_at };
-        ClientView {
-            client_id: client.id.to_string(),
-            client_secret: None,
-            name: client.metadata.name.clone(),
-            alg: client.metadata.alg.as_str(),
-            metadata: client.metadata.clone(),
-            secrets: client.secrets.iter().map(secret).collect(),
-            created_at: client.created_at,
-            disabled_at: match client.status {
-                ClientStatus::Active => None,
-                ClientStatus::Disabled { at } => Some(at),
-            },
-        }
-    }
 }
 
 impl CreateFlags {

@@ -3,7 +3,6 @@
 use std::io::{BufRead as _, IsTerminal as _};
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -11,7 +10,7 @@ use super::Session;
 use super::output::table;
 use crate::ambient;
 use crate::domain::user::checked_password;
-use crate::domain::{User, UserClaims, UserId, UserName};
+use crate::domain::{User, UserClaims, UserId, UserName, UserView};
 use crate::encoding::base64url;
 use crate::forge::hash_now;
 
@@ -80,34 +79,6 @@ impl PasswordFlags {
         let password = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
         checked_password(&password)?;
         Ok(Chosen { password, made: false })
-    }
-}
-
-#[derive(Serialize)]
-struct UserView {
-    id: String,
-    name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    password: Option<String>,
-    claims: UserClaims,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    external_id: Option<String>,
-    created_at: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disabled_at: Option<u64>,
-}
-
-impl From<&User> for UserView {
-    fn from(user: &User) -> UserView {
-        UserView {
-            id: user.id.to_string(),
-            name: user.name.to_string(),
-            password: None,
-            claims: user.claims.clone(),
-            external_id: user.external_id.clone(),
-            created_at: user.created_at,
-            disabled_at: user.disabled_at,
-        }
     }
 }
 

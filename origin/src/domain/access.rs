@@ -232,6 +232,23 @@ impl Access {
         Ok(Access { scope, audience, details })
     }
 
+    /// Whether `other` is no more than this.
+    #[must_use]
+    pub fn covers(&self, other: &Access) -> bool {
+        let audiences = other.audience.iter().all(|audience| self.audience.has(audience.as_str()));
+        other.scope.is_within(&self.scope) && audiences && other.details.is_within(&self.details)
+    }
+
+    /// What a user has agreed to who agreed to both. Where that is too much to keep, to `other` alone.
+    #[must_use]
+    pub fn joined(&self, other: &Access) -> Access {
+        let audience = Audiences::new(self.audience.iter().chain(other.audience.iter()).cloned());
+        let Ok(audience) = audience else {
+            return other.clone();
+        };
+        Access { scope: self.scope.joined(&other.scope), audience, details: other.details.clone() }
+    }
+
     /// Decides what a client asks for of what it was granted before: at most that, never more.
     ///
     /// # Errors

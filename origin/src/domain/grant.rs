@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Access, ClientId, CodeChallenge, GrantType, SecretHash};
+use super::{Access, ClientId, CodeChallenge, SecretHash};
 
 made_id! {
     /// A grant's public identifier, `tgg_…`.
@@ -58,9 +58,6 @@ pub struct Terms {
     pub acr: String,
     /// The methods of that sign-in (RFC 8176).
     pub amr: Vec<String>,
-    /// The thumbprint of the key that refresh tokens of a public client are bound to (RFC 9449 §5).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jkt: Option<String>,
 }
 
 impl Grant {
@@ -177,6 +174,8 @@ pub struct RefreshToken {
     pub expires_at: u64,
     /// When its successor was first given, if it was.
     pub used_at: Option<u64>,
+    /// The thumbprint of the key that it is bound to: that of a public client which proved one (RFC 9449 §5).
+    pub jkt: Option<String>,
 }
 
 impl RefreshToken {
@@ -194,7 +193,7 @@ impl RefreshToken {
         if now >= self.grant.ends_at || (self.used_at.is_none() && now >= self.expires_at) {
             return Err(GrantError::Expired);
         }
-        if self.grant.terms.jkt.is_some() && self.grant.terms.jkt.as_deref() != jkt {
+        if self.jkt.is_some() && self.jkt.as_deref() != jkt {
             return Err(GrantError::Key);
         }
         Ok(())
@@ -221,12 +220,6 @@ impl RefreshRules {
     }
 }
 
-/// Whether a grant of these types is one that goes on: whose client gets refresh tokens.
-#[must_use]
-pub fn is_refreshed(grant_types: &[GrantType]) -> bool {
-    grant_types.contains(&GrantType::RefreshToken)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Audience, AuthorizationDetails, Scope};
@@ -249,7 +242,6 @@ mod tests {
                 auth_time: 0,
                 acr: "0".to_owned(),
                 amr: vec!["pwd".to_owned()],
-                jkt: None,
             },
             created_at: 100,
             ends_at: 1000,
@@ -308,7 +300,8 @@ mod tests {
 
     #[test]
     fn a_refresh_token_has_two_ends() {
-        let token = RefreshToken { hash: SecretHash::of("r"), grant: grant(), expires_at: 300, used_at: None };
+        let token =
+            RefreshToken { hash: SecretHash::of("r"), grant: grant(), expires_at: 300, used_at: None, jkt: None };
         let client = "shop".parse().expect("an id");
         assert_eq!(token.check(&client, None, 299), Ok(()));
         assert_eq!(token.check(&client, None, 300), Err(GrantError::Expired));
@@ -319,6 +312,9 @@ mod tests {
         // A used one is judged as reuse even later.
         assert_eq!(RefreshToken { used_at: Some(200), ..token.clone() }.check(&client, None, 400), Ok(()));
         assert_eq!(token.check(&"other".parse().expect("an id"), None, 200), Err(GrantError::OtherClient));
+        let bound = RefreshToken { jkt: Some("key".to_owned()), ..token };
+        assert_eq!(bound.check(&client, None, 200), Err(GrantError::Key));
+        assert_eq!(bound.check(&client, Some("key"), 200), Ok(()));
         let rules = RefreshRules { grace: 10, idle: 50, lifetime: 900 };
         assert_eq!((rules.expiry(1000, 100), rules.expiry(1000, 990)), (150, 1000));
     }

@@ -16,6 +16,7 @@ pub mod issuer;
 pub mod metadata;
 mod pkce;
 pub mod redirect;
+pub mod registration;
 mod resource;
 pub mod revocation;
 mod revocation_view;
@@ -24,6 +25,7 @@ pub mod scope;
 pub mod secret;
 pub mod token;
 pub mod user;
+mod view;
 
 pub use access::{Access, AccessError, Audiences, AuthorizationDetails, Wanted};
 pub use authorization::{AuthorizationError, AuthorizationRequest, Prompt, Step};
@@ -46,6 +48,7 @@ pub use token::{
     TokenId,
 };
 pub use user::{Login, User, UserClaims, UserName};
+pub use view::{ClientView, SecretView, UserView};
 
 /// A value that does not have the form its type demands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -19,6 +19,8 @@ mod ssf_configuration;
 mod ssf_poll;
 mod ssf_streams;
 mod status_list;
+mod validate;
+mod web;
 
 pub(crate) use problem::Problem;
 pub use router::router;

@@ -16,11 +16,11 @@ use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 use tracing::Span;
 
-use super::oauth::{introspect, metadata, revoke, token};
+use super::oauth::{authorize, device, introspect, metadata, par, register, revoke, token, userinfo};
 use super::problem::Problem;
 use super::{
-    AppState, admin, admin_keys, edge_deltas, edge_snapshot, health, jwks, metrics, ssf_configuration, ssf_poll,
-    ssf_streams, status_list,
+    AppState, admin, admin_keys, edge_deltas, edge_snapshot, health, jwks, metrics, ssf_configuration, ssf_poll, ssf_streams,
+    status_list, validate, web,
 };
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
@@ -38,15 +38,33 @@ pub fn router(app: AppState) -> Router {
         .route("/oauth/revoke", post(revoke::post_form))
         .route("/revoke", post(revoke::post_form_or_json))
         .route("/oauth/introspect", post(introspect::post))
+        .route("/oauth/par", post(par::post))
+        .route("/oauth/register", post(register::post))
+        .route("/oauth/register/{client}", get(register::show).put(register::update).delete(register::remove))
+        .route("/validate", post(validate::post))
+        .route("/oauth/device/code", post(device::post))
+        .route("/oauth/userinfo", get(userinfo::any).post(userinfo::any))
+        .route("/oauth/tokeninfo", get(userinfo::tokeninfo).post(userinfo::tokeninfo))
+        .route("/oauth/authorize", get(authorize::get).post(authorize::post))
         // RFC 6749 §5.1 asks for both; errors get them too.
         .layer(never_cached(CACHE_CONTROL, "no-store"))
         .layer(never_cached(PRAGMA, "no-cache"));
     let public = Router::new()
         .route("/.well-known/jwks.json", get(jwks::get))
         .route("/.well-known/oauth-authorization-server", get(metadata::get))
+        .route("/.well-known/openid-configuration", get(metadata::get))
         .route("/metrics", get(metrics::get))
         .route("/health", get(health::deep))
         .route("/health/live", get(health::live));
+    let pages = Router::new()
+        .route("/login", get(web::login::get).post(web::login::post))
+        .route("/consent", get(web::consent::get).post(web::consent::post))
+        .route("/device", get(web::device::get).post(web::device::post))
+        .route("/logout", get(web::logout::get).post(web::logout::confirmed))
+        .route("/oauth/logout", get(web::logout::get).post(web::logout::post))
+        .route("/assets/tollgate.css", get(web::page::style))
+        // Pages below /oauth find it beside them, too: where this origin is one of several, only relative addresses hold.
+        .route("/oauth/assets/tollgate.css", get(web::page::style));
     let snapshot = Router::new()
         .route("/edge/v1/snapshot", get(edge_snapshot::get))
         .layer(CompressionLayer::new())
@@ -73,6 +91,7 @@ pub fn router(app: AppState) -> Router {
     Router::new()
         .merge(oauth)
         .merge(public)
+        .merge(pages)
         .merge(snapshot)
         .merge(status_lists)
         .merge(signals)

@@ -199,7 +199,9 @@ impl Tx {
             drafts => self.issue(drafts, epoch, revoked).await?.into_iter(),
         };
         let answer = |(redeem, verdict): (&Redeem, &Verdict)| match verdict {
-            Verdict::Good => issued.next().unwrap_or(Err(StoreError::Exists("token"))).map(Redeemed::Issued),
+            Verdict::Good => {
+                issued.next().unwrap_or(Err(StoreError::Exists("token"))).map(|token| Redeemed::Issued(Box::new(token)))
+            }
             Verdict::Replayed => Ok(Redeemed::Replayed),
             Verdict::Ended => Ok(Redeemed::Ended),
             Verdict::KeyRevoked => Err(StoreError::KeyRevoked(redeem.draft.key_id.clone())),

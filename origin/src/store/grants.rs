@@ -71,6 +71,7 @@ struct RefreshRow {
     grant: GrantRow,
     expires_at: i64,
     used_at: Option<i64>,
+    jkt: Option<String>,
 }
 
 impl Store {
@@ -141,7 +142,7 @@ impl Store {
     pub async fn refresh_token(&self, hash: &SecretHash) -> Result<Option<RefreshToken>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, RefreshRow>(concat!(
-                "SELECT r.hash, r.expires_at, r.used_at, ",
+                "SELECT r.hash, r.expires_at, r.used_at, r.jkt, ",
                 grant_columns!(),
                 "FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash = $1"
             ))
@@ -155,6 +156,7 @@ impl Store {
                 grant: row.grant.try_into()?,
                 expires_at: from_sql(row.expires_at),
                 used_at: row.used_at.map(from_sql),
+                jkt: row.jkt,
             })
         };
         row.map(read).transpose()

@@ -50,19 +50,21 @@ pub enum Claim {
 }
 
 /// A refresh token that is to be.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct NewRefresh {
     /// Its hash.
     pub hash: SecretHash,
     /// The Unix second from which it is bad, unless it was used by then.
     pub expires_at: u64,
+    /// The thumbprint of the key that it is bound to.
+    pub jkt: Option<String>,
 }
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redeemed {
     /// The token is on record, and so is what else was given with it.
-    Issued(AccessToken),
+    Issued(Box<AccessToken>),
     /// It was taken before. The grant is revoked now.
     Replayed,
     /// The grant was revoked or is over.
@@ -197,12 +199,13 @@ impl Tx {
     }
 
     async fn insert_refresh_tokens(&mut self, new: &[(GrantId, NewRefresh)]) -> Result<(), StoreError> {
-        insert_rows!(self, "INSERT INTO refresh_tokens (hash, grant_id, expires_at) ", "", new, |binder, row| {
+        insert_rows!(self, "INSERT INTO refresh_tokens (hash, grant_id, expires_at, jkt) ", "", new, |binder, row| {
             let (grant, refresh) = row;
             binder
                 .push_bind(refresh.hash.as_bytes().to_vec())
                 .push_bind(grant.as_str())
-                .push_bind(to_sql(refresh.expires_at));
+                .push_bind(to_sql(refresh.expires_at))
+                .push_bind(&refresh.jkt);
         });
         Ok(())
     }
@@ -266,8 +269,8 @@ impl Claim {
     /// The hash of what is taken, and the refresh token that comes of it.
     fn parts(&self) -> Option<(SecretHash, Option<NewRefresh>)> {
         match self {
-            Claim::Code { hash, refresh } | Claim::Device { hash, refresh } => Some((*hash, *refresh)),
-            Claim::Refresh { hash, successor, .. } => Some((*hash, Some(*successor))),
+            Claim::Code { hash, refresh } | Claim::Device { hash, refresh } => Some((*hash, refresh.clone())),
+            Claim::Refresh { hash, successor, .. } => Some((*hash, Some(successor.clone()))),
             Claim::Standing => None,
         }
     }

@@ -40,7 +40,7 @@ type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
 enum Wish {
     Redeem(Box<Redeem>, Answer<Redeemed>),
     See(Sight, Answer<bool>),
-    Issue(TokenDraft, Answer<AccessToken>),
+    Issue(Box<TokenDraft>, Answer<AccessToken>),
     Revoke(Revoke, Answer<Revoked>),
     Reinstate(Reinstate, Answer<Reinstated>),
 }
@@ -74,7 +74,7 @@ impl Writer {
     /// # Errors
     /// When the queue is full, the key is revoked, or the database fails.
     pub async fn issue(&self, draft: TokenDraft) -> Result<AccessToken, WriteError> {
-        self.ask(|answer| Wish::Issue(draft, answer)).await
+        self.ask(|answer| Wish::Issue(Box::new(draft), answer)).await
     }
 
     /// Issues a token for what may be taken once, if nobody took it before.
@@ -133,7 +133,7 @@ impl Wishes {
                     wishes.sights.push(answer);
                 }
                 Wish::Issue(draft, answer) => {
-                    wishes.batch.issues.push(draft);
+                    wishes.batch.issues.push(*draft);
                     wishes.issues.push(answer);
                 }
                 Wish::Revoke(revoke, answer) => {

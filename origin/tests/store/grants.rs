@@ -49,7 +49,7 @@ pub(crate) async fn given(store: &Store) -> Code {
         audience: "https://api.example other".parse().expect("audiences"),
         details: Default::default(),
     };
-    let terms = Terms { access, auth_time: NOW - 5, acr: "0".to_owned(), amr: vec!["pwd".to_owned()], jkt: None };
+    let terms = Terms { access, auth_time: NOW - 5, acr: "0".to_owned(), amr: vec!["pwd".to_owned()] };
     let grant = Grant {
         id: GrantId::from_random(&random()),
         client: "reports".parse().expect("an id"),
@@ -83,7 +83,7 @@ fn redeem(grant: &Grant, claim: Claim, number: u32, at: u64) -> Redeem {
 }
 
 fn new(text: &str) -> NewRefresh {
-    NewRefresh { hash: SecretHash::of(text), expires_at: NOW + 10_000 }
+    NewRefresh { hash: SecretHash::of(text), expires_at: NOW + 10_000, jkt: None }
 }
 
 /// Refreshes by the token `from`, whose successor is `to`.

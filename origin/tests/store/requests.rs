@@ -112,6 +112,7 @@ async fn sessions_end_with_the_password(database: &Database) {
 async fn attempts_are_counted_in_windows(database: &Database) {
     for (now, count) in [(NOW, 1), (NOW + 1, 2), (NOW + 59, 3), (NOW + 60, 1), (NOW + 61, 2)] {
         assert_eq!(database.store.attempt("ann", 60, now).await.expect("counted"), count, "{now}");
+        assert_eq!(database.store.attempts("ann", 60, now).await.expect("read"), count, "{now}");
     }
     assert_eq!(database.store.attempt("bob", 60, NOW).await.expect("counted"), 1);
 }

@@ -49,8 +49,6 @@ pub(in crate::http) enum OAuthError {
     UseDpopNonce(HeaderValue),
     #[error(transparent)]
     Metadata(#[from] MetadataError),
-    #[error("{0}")]
-    Forbidden(&'static str),
     #[error("the store does not answer; try again")]
     Store(#[from] StoreError),
     #[error("the store does not answer; try again")]
@@ -99,7 +97,6 @@ impl OAuthError {
             // RFC 7591 §3.2.2
             OAuthError::Metadata(MetadataError::RedirectUri(_)) => (bad, "invalid_redirect_uri"),
             OAuthError::Metadata(_) => (bad, "invalid_client_metadata"),
-            OAuthError::Forbidden(_) => (StatusCode::FORBIDDEN, "access_denied"),
             // RFC 7009 §2.2.1 asks for 503 and Retry-After; the code is RFC 6749 §4.1.2.1's.
             OAuthError::Store(_) | OAuthError::Write(_) | OAuthError::Issue(_) | OAuthError::Randomness(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")

@@ -91,7 +91,7 @@ async fn may_know(app: &App, client: &Client, token: &AccessToken) -> Result<boo
 /// A refresh token is told of to its own client alone, and of it nothing but whether it is good.
 async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Result<Introspection, OAuthError> {
     let token = app.store.refresh_token(&SecretHash::of(unverified_token)).await?;
-    let jkt = token.as_ref().and_then(|token| token.grant.terms.jkt.clone());
+    let jkt = token.as_ref().and_then(|token| token.jkt.clone());
     let good = |token: &crate::domain::RefreshToken| {
         token.used_at.is_none() && token.check(&client.id, jkt.as_deref(), ambient::now()).is_ok()
     };

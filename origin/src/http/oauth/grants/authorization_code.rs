@@ -27,7 +27,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
         Err(error) => return Err(error.into()),
     }
     let access = code.grant.terms.access.narrowed(wanted(form)?)?;
-    let (refresh, kept) = first_refresh(app, client, &code.grant)?;
+    let (refresh, kept) = first_refresh(app, client, &code.grant, request.jkt.as_deref())?;
     let claim = Claim::Code { hash: code.hash, refresh: kept };
     take(request, Taking { grant: &code.grant, claim, access, refresh, nonce: code.nonce.as_deref() }).await
 }

@@ -32,7 +32,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
         }
     };
     let access = grant.terms.access.narrowed(wanted(form)?)?;
-    let (refresh, kept) = first_refresh(app, client, &grant)?;
+    let (refresh, kept) = first_refresh(app, client, &grant, request.jkt.as_deref())?;
     let claim = Claim::Device { hash: code.hash, refresh: kept };
     take(request, Taking { grant: &grant, claim, access, refresh, nonce: None }).await
 }

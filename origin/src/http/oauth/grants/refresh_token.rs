@@ -21,7 +21,8 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
     let access = token.grant.terms.access.narrowed(wanted(form)?)?;
     let successor = Secret::successor(&app.keys.current().derived("tollgate refresh tokens v1"), presented);
     let rules = app.grants.refresh;
-    let kept = NewRefresh { hash: successor.hash(), expires_at: rules.expiry(token.grant.ends_at, now) };
+    let expires_at = rules.expiry(token.grant.ends_at, now);
+    let kept = NewRefresh { hash: successor.hash(), expires_at, jkt: token.jkt.clone() };
     // Whether it was used before is decided where it is written: two that ask at one moment must not both be the first.
     let claim = Claim::Refresh { hash: token.hash, successor: kept, grace: rules.grace };
     take(request, Taking { grant: &token.grant, claim, access, refresh: Some(successor), nonce: None }).await

@@ -47,13 +47,16 @@ pub(super) fn first_refresh(
     app: &App,
     client: &Client,
     grant: &Grant,
+    jkt: Option<&str>,
 ) -> Result<(Option<Secret>, Option<NewRefresh>), OAuthError> {
     if !client.metadata.allows(GrantType::RefreshToken) {
         return Ok((None, None));
     }
     let secret = Secret::new(SecretKind::Refresh, &ambient::random()?);
     let expires_at = app.grants.refresh.expiry(grant.ends_at, ambient::now());
-    let kept = NewRefresh { hash: secret.hash(), expires_at };
+    // A client that authenticates proves by that who it is; another can prove it by its key alone (RFC 9449 §5).
+    let jkt = jkt.filter(|_| client.is_public()).map(str::to_owned);
+    let kept = NewRefresh { hash: secret.hash(), expires_at, jkt };
     Ok((Some(secret), Some(kept)))
 }
 
