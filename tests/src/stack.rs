@@ -69,6 +69,7 @@ impl Origin {
             ("TOLLGATE_MASTER_KEY_FILE", folder.path().join("master.key").display().to_string()),
             ("TOLLGATE_AUDIENCE", AUDIENCE.to_owned()),
         ];
+        settings.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
         settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let server = Server::start(tollgate::Settings::from_pairs(settings.clone())?).await?;
         Ok(Self { server, settings, folder })

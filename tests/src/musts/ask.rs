@@ -43,6 +43,7 @@ pub struct Ask {
     pub(super) user_code: Option<String>,
     pub(super) body: Option<(&'static str, String)>,
     pub(super) before: bool,
+    pub(super) refused: bool,
 }
 
 /// A GET of a path of the origin.
@@ -59,7 +60,20 @@ impl Ask {
     fn new(method: Method, path: &str) -> Self {
         let (path, parameters, headers, signed) = (path.to_owned(), Vec::new(), Vec::new(), Vec::new());
         let (query, client, sender, user_code, body) = (Vec::new(), None, Sender::Client, None, None);
-        Self { method, path, query, parameters, headers, signed, client, sender, user_code, body, before: false }
+        Self {
+            method,
+            path,
+            query,
+            parameters,
+            headers,
+            signed,
+            client,
+            sender,
+            user_code,
+            body,
+            before: false,
+            refused: false,
+        }
     }
 
     /// Sent by this method.
@@ -144,6 +158,12 @@ impl Ask {
         self
     }
 
+    /// Refused, though it is not the row's last request: every other one before the last must succeed.
+    pub fn refused(mut self) -> Self {
+        self.refused = true;
+        self
+    }
+
     /// With an access token in the `Authorization` header.
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
@@ -157,6 +177,12 @@ impl Ask {
     /// With a signed text in a header.
     pub fn signed_header(mut self, name: &'static str, text: Jws) -> Self {
         self.signed.push((Place::Header(name), text));
+        self
+    }
+
+    /// Without signed texts.
+    pub fn unsigned(mut self) -> Self {
+        self.signed.clear();
         self
     }
 

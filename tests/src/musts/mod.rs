@@ -58,8 +58,12 @@ pub async fn failures(world: &World, musts: &[Must]) -> Vec<String> {
 
 async fn judge(world: &World, must: &Must) -> anyhow::Result<()> {
     let mut run = world.run();
-    for ask in &must.asks {
+    for (index, ask) in must.asks.iter().enumerate() {
         run.send(ask).await?;
+        // A refusal must be for the reason that the row is about, and not for a step before it that went wrong.
+        let (step, refused) = (index + 1, run.last().0.status >= 400);
+        let wrong = step < must.asks.len() && refused != ask.refused;
+        anyhow::ensure!(!wrong, "step {step} was answered {}", run.last().summary());
     }
     must.expected.check(&run).await
 }

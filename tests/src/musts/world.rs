@@ -47,9 +47,14 @@ pub struct World {
 }
 
 impl World {
-    /// Starts the origin and registers everybody. `clients`: id and RFC 7591 metadata.
-    pub async fn start(clients: &[(&'static str, Value)]) -> Result<Self> {
-        let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open"), ("TOLLGATE_DPOP_NONCE", "true")]).await?;
+    /// Starts an origin on this database and registers everybody. `clients`: id and RFC 7591 metadata.
+    pub async fn start(database_url: &str, clients: &[(&'static str, Value)]) -> Result<Self> {
+        let settings = [
+            ("TOLLGATE_DATABASE_URL", database_url),
+            ("TOLLGATE_REGISTRATION", "open"),
+            ("TOLLGATE_DPOP_NONCE", "true"),
+        ];
+        let origin = Origin::start_with(&settings).await?;
         let claims = json!({ "name": "Alice Example", "email": "alice@example.com", "email_verified": true });
         origin.user("alice", PASSWORD, &claims)?;
         let mut known = BTreeMap::new();
@@ -108,13 +113,17 @@ impl Run<'_> {
             _ => self.world.signed_in.clone(),
         };
         self.browser = browser;
+        let body = match &ask.body {
+            Some((_, body)) => self.fill(body).await?,
+            None => String::new(),
+        };
         let request = |url: &str, browser: &Browser| {
             let mut request = browser.request(ask.method.clone(), url);
             for (name, value) in &headers {
                 request = request.header(name, value);
             }
             match &ask.body {
-                Some((kind, body)) => request.header(CONTENT_TYPE, *kind).body(body.clone()),
+                Some((kind, _)) => request.header(CONTENT_TYPE, *kind).body(body.clone()),
                 None if ask.method == Method::POST => request.form(&parameters),
                 None => request.query(&parameters),
             }

@@ -188,13 +188,18 @@ fn responses() -> Vec<Must> {
         row(
             "4.1.2",
             "a code used twice SHOULD revoke the tokens it gave",
-            [authorize(), redeem("{1?code}"), redeem("{1?code}"), super::steps::introspect("{2.access_token}")],
+            [
+                authorize(),
+                redeem("{1?code}"),
+                redeem("{1?code}").refused(),
+                super::steps::introspect("{2.access_token}"),
+            ],
             ok().is("active", false),
         ),
         row(
             "4.1.2",
             "a code used twice SHOULD revoke the refresh token it gave",
-            [authorize(), redeem("{1?code}"), redeem("{1?code}"), super::steps::refresh("{2.refresh_token}")],
+            [authorize(), redeem("{1?code}"), redeem("{1?code}").refused(), super::steps::refresh("{2.refresh_token}")],
             refused("invalid_grant"),
         ),
         row(

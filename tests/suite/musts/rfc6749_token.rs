@@ -304,7 +304,9 @@ fn refreshing() -> Vec<Must> {
         row(
             "10.4",
             "a refresh token that another client tried stays its owner's",
-            granted().into_iter().chain([refresh("{2.refresh_token}").of("other"), refresh("{2.refresh_token}")]),
+            granted()
+                .into_iter()
+                .chain([refresh("{2.refresh_token}").of("other").refused(), refresh("{2.refresh_token}")]),
             ok().has("access_token"),
         ),
         row(

@@ -89,13 +89,13 @@ fn polls() -> Vec<Must> {
         row(
             "3.5",
             "polled faster than the interval: slow_down",
-            [device(), poll("{1.device_code}"), poll("{1.device_code}")],
+            [device(), poll("{1.device_code}").refused(), poll("{1.device_code}")],
             refused("slow_down"),
         ),
         row(
             "3.5",
             "slow_down does not pass by asking again",
-            [device(), poll("{1.device_code}"), poll("{1.device_code}"), poll("{1.device_code}")],
+            [device(), poll("{1.device_code}").refused(), poll("{1.device_code}").refused(), poll("{1.device_code}")],
             refused("slow_down"),
         ),
         row("3.4", "device_code is REQUIRED", [poll("").without("device_code")], refused("invalid_request")),
@@ -204,7 +204,7 @@ fn person() -> Vec<Must> {
         row(
             "3.3",
             "an authorization code is no user code",
-            [authorize(), type_in("{1?code}"), redeem("{1?code}")],
+            [authorize(), type_in("{1?code}").refused(), redeem("{1?code}")],
             ok().has("access_token"),
         ),
     ]

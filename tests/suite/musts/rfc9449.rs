@@ -167,7 +167,10 @@ fn nonces() -> Vec<Must> {
         row(
             "8",
             "the nonce that was given is accepted",
-            [credentials().proof(without()), credentials().proof(good_proof().claim("nonce", "{1:dpop-nonce}"))],
+            [
+                credentials().proof(without()).refused(),
+                credentials().proof(good_proof().claim("nonce", "{1:dpop-nonce}")),
+            ],
             status(&[200]).is("token_type", "DPoP"),
         ),
         row(

@@ -15,10 +15,16 @@ const REFRESH: &str = "refresh_token";
 const CREDENTIALS: &str = "client_credentials";
 /// RFC 8628 section 3.4
 pub(super) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// RFC 8693 section 2.1
+pub(super) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 7523 section 2.1
+pub(super) const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+/// RFC 8693 section 3
+pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const SCOPES: &str = "openid profile email offline_access read write";
 
 /// The origin with everybody in it.
-pub(super) async fn world() -> anyhow::Result<World> {
+pub(super) async fn world(database_url: &str) -> anyhow::Result<World> {
     let (basic, none) = ("client_secret_basic", "none");
     let web = |name: &str| {
         let redirect = format!("https://{name}.example/cb");
@@ -37,27 +43,45 @@ pub(super) async fn world() -> anyhow::Result<World> {
         |scope: &str| json!({ "token_endpoint_auth_method": none, "grant_types": [DEVICE, REFRESH], "scope": scope });
     let pairwise = |name: &str| with(web(name), "subject_type", json!("pairwise"));
     let two = json!(["https://several.example/one", "https://several.example/two?tenant=1"]);
-    World::start(&[
-        ("app", with(web("app"), "post_logout_redirect_uris", json!(["https://app.example/bye"]))),
-        ("other", web("other")),
-        ("stranger", web("stranger")),
-        ("many", with(web("many"), "audiences", json!([AUDIENCE, FILES]))),
-        ("several", with(web("several"), "redirect_uris", two)),
-        ("spa", public("spa")),
-        ("native", with(public("native"), "redirect_uris", json!(["http://127.0.0.1/cb"]))),
-        ("bound", with(public("bound"), "dpop_bound_access_tokens", json!(true))),
-        ("pushed", with(web("pushed"), "require_pushed_authorization_requests", json!(true))),
-        ("jar", with(with(web("jar"), "jwks", json!("own")), "request_object_signing_alg", json!("EdDSA"))),
-        ("pair1", pairwise("pair1")),
-        ("pair2", pairwise("pair2")),
-        ("signed", with(web("signed"), "userinfo_signed_response_alg", json!("ES256"))),
-        ("service", machine(basic)),
-        ("poster", machine("client_secret_post")),
-        ("jwt", with(machine("private_key_jwt"), "jwks", json!("own"))),
-        ("api", machine(basic)),
-        ("tv", device(SCOPES)),
-        ("box", device("read")),
-    ])
+    World::start(
+        database_url,
+        &[
+            ("app", with(web("app"), "post_logout_redirect_uris", json!(["https://app.example/bye"]))),
+            ("other", web("other")),
+            ("stranger", web("stranger")),
+            ("many", with(web("many"), "audiences", json!([AUDIENCE, FILES]))),
+            ("several", with(web("several"), "redirect_uris", two)),
+            ("spa", public("spa")),
+            ("native", with(public("native"), "redirect_uris", json!(["http://127.0.0.1/cb"]))),
+            ("bound", with(public("bound"), "dpop_bound_access_tokens", json!(true))),
+            ("pushed", with(web("pushed"), "require_pushed_authorization_requests", json!(true))),
+            ("jar", with(with(web("jar"), "jwks", json!("own")), "request_object_signing_alg", json!("EdDSA"))),
+            ("pair1", pairwise("pair1")),
+            ("pair2", pairwise("pair2")),
+            ("signed", with(web("signed"), "userinfo_signed_response_alg", json!("ES256"))),
+            ("service", machine(basic)),
+            ("poster", machine("client_secret_post")),
+            (
+                "jwt",
+                with(
+                    with(machine("private_key_jwt"), "jwks", json!("own")),
+                    "grant_types",
+                    json!([CREDENTIALS, BEARER]),
+                ),
+            ),
+            (
+                "api",
+                with(
+                    with(machine(basic), "audiences", json!([AUDIENCE, FILES])),
+                    "grant_types",
+                    json!([CREDENTIALS, EXCHANGE]),
+                ),
+            ),
+            ("rich", with(web("rich"), "authorization_details_types", json!(["payment"]))),
+            ("tv", device(SCOPES)),
+            ("box", device("read")),
+        ],
+    )
     .await
 }
 
