@@ -48,7 +48,7 @@ pub use token::{
     TokenId,
 };
 pub use user::{Login, User, UserClaims, UserName};
-pub use view::{ClientView, SecretView, UserView};
+pub use view::{ClientView, RouteView, SecretView, UserView};
 
 /// A value that does not have the form its type demands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
-//! Clients and users as the command line and the admin API tell of them.
+//! Clients, users and routes as the command line and the admin API tell of them.
 
 use serde::Serialize;
 
-use super::{Client, ClientMetadata, ClientStatus, StoredSecret, User, UserClaims};
+use super::{Client, ClientMetadata, ClientStatus, Route, StoredSecret, User, UserClaims};
 
 /// A client.
 #[derive(Debug, Serialize)]
@@ -90,6 +90,36 @@ impl From<&User> for UserView {
             external_id: user.external_id.clone(),
             created_at: user.created_at,
             disabled_at: user.disabled_at,
+        }
+    }
+}
+
+/// A rule that edges follow.
+#[derive(Debug, Serialize)]
+pub struct RouteView {
+    /// The path, ending in `/*` for a prefix.
+    pub path: String,
+    /// The methods; none means all.
+    pub methods: Vec<String>,
+    /// Every value the token must have.
+    pub scope: String,
+    /// Whether requests pass without a token.
+    pub public: bool,
+    /// What edges do on stale knowledge.
+    pub on_stale: &'static str,
+    /// What they do with a token that is younger than all knowledge.
+    pub on_not_covered: &'static str,
+}
+
+impl From<&Route> for RouteView {
+    fn from(route: &Route) -> RouteView {
+        RouteView {
+            path: route.path().to_owned(),
+            methods: route.methods().iter().cloned().collect(),
+            scope: route.scope.to_string(),
+            public: route.public,
+            on_stale: route.on_stale.as_str(),
+            on_not_covered: route.on_not_covered.as_str(),
         }
     }
 }

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::admin_auth::authenticate;
+use super::admin::auth::authenticate;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use super::{App, AppState};

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::feed::FeedError;
+use crate::forge::ForgeError;
 use crate::keys::KeysError;
 use crate::status_list::BuildError;
 use crate::store::{StoreError, WriteError};
@@ -78,8 +79,25 @@ impl From<KeysError> for Problem {
     }
 }
 
+impl From<getrandom::Error> for Problem {
+    fn from(error: getrandom::Error) -> Problem {
+        tracing::error!(%error, "the system has no randomness");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the system has no randomness; try again")
+    }
+}
+
+impl From<ForgeError> for Problem {
+    fn from(error: ForgeError) -> Problem {
+        tracing::error!(%error, "a password could not be hashed");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the password cannot be hashed now; try again")
+    }
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
+        if let StoreError::Exists(what) = error {
+            return Problem::new(StatusCode::CONFLICT, &format!("there is a {what} of that name already"));
+        }
         tracing::error!(%error, "the store failed");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again")
     }

@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -19,8 +19,8 @@ use tracing::Span;
 use super::oauth::{authorize, device, introspect, metadata, par, register, revoke, token, userinfo};
 use super::problem::Problem;
 use super::{
-    AppState, admin, admin_keys, edge_deltas, edge_snapshot, health, jwks, metrics, ssf_configuration, ssf_poll, ssf_streams,
-    status_list, validate, web,
+    AppState, admin, admin_keys, edge_deltas, edge_snapshot, health, jwks, metrics, ssf_configuration, ssf_poll,
+    ssf_streams, status_list, validate, web,
 };
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
@@ -78,12 +78,7 @@ pub fn router(app: AppState) -> Router {
         .route("/.well-known/ssf-configuration", get(ssf_configuration::get))
         .route("/ssf/streams", get(ssf_streams::get))
         .route("/ssf/status", get(ssf_streams::status));
-    let admin = Router::new()
-        .route("/admin/api/revocations", get(admin::list).post(admin::create))
-        .route("/admin/api/revocations/{number}", get(admin::show).delete(admin::reinstate))
-        .route("/admin/api/keys", get(admin_keys::list).post(admin_keys::rotate))
-        .route("/admin/api/keys/{kid}", delete(admin_keys::revoke))
-        .layer(never_cached(CACHE_CONTROL, "no-store"));
+    let admin = admin_api().layer(never_cached(CACHE_CONTROL, "no-store"));
     // A long poll bounds its own time.
     let polls = Router::new().route("/ssf/poll/{stream}", post(ssf_poll::post));
     let deltas = Router::new().route("/edge/v1/deltas", get(edge_deltas::get));
@@ -105,6 +100,25 @@ pub fn router(app: AppState) -> Router {
         .layer(CatchPanicLayer::new())
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(log_answer).on_failure(()))
         .with_state(app)
+}
+
+/// The admin API.
+fn admin_api() -> Router<AppState> {
+    use admin::{audit, clients, resources, revocations, routes, users};
+    Router::new()
+        .route("/admin/api/revocations", get(revocations::list).post(revocations::create))
+        .route("/admin/api/revocations/{number}", get(revocations::show).delete(revocations::reinstate))
+        .route("/admin/api/clients", get(clients::list).post(clients::create))
+        .route("/admin/api/clients/{id}", get(clients::show).put(clients::update).delete(clients::disable))
+        .route("/admin/api/clients/{id}/secret", post(clients::rotate_secret))
+        .route("/admin/api/users", get(users::list).post(users::create))
+        .route("/admin/api/users/{id}", get(users::show).delete(users::disable))
+        .route("/admin/api/users/{id}/password", put(users::password))
+        .route("/admin/api/resources", get(resources::list).put(resources::put).delete(resources::delete))
+        .route("/admin/api/routes", get(routes::list).post(routes::create).delete(routes::delete))
+        .route("/admin/api/keys", get(admin_keys::list).post(admin_keys::rotate))
+        .route("/admin/api/keys/{kid}", delete(admin_keys::revoke))
+        .route("/admin/api/audit", get(audit::audit))
 }
 
 /// The log names the route, never the path or the query as sent, and no headers: any of them may carry a secret.

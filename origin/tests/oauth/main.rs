@@ -1,5 +1,6 @@
 //! The OAuth and OpenID Connect endpoints of a running origin, as clients and browsers meet them.
 
+mod admin;
 mod assertions;
 mod code;
 mod device;

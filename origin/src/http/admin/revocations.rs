@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tollgate_core::Kind;
 
-use super::admin_auth::authenticate;
-use super::oauth::parameters::Parameters;
-use super::problem::Problem;
-use super::{App, AppState};
+use super::auth::authenticate;
 use crate::ambient;
 use crate::domain::{Actor, Reason, Reinstate, Revocation, RevocationView, Revoke, Target, TokenId, Which};
+use crate::http::oauth::parameters::Parameters;
+use crate::http::problem::Problem;
+use crate::http::{App, AppState};
 use crate::store::{Listing, MAX_REVOCATIONS_PAGE};
 
 /// Records of a page unless another number is asked for.
@@ -32,14 +32,18 @@ struct Wanted {
 }
 
 #[derive(Serialize)]
-pub(super) struct Page {
+pub(in crate::http) struct Page {
     revocations: Vec<RevocationView>,
     /// What to give as `below` for the next page; none when this is the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<u64>,
 }
 
-pub(super) async fn create(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+pub(in crate::http) async fn create(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let by = authenticate(&app, &headers).await?;
     let wanted: Wanted = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not what is to be revoked: {error}")))?;
@@ -85,7 +89,7 @@ impl Wanted {
 
 const KINDS: &str = "kind must be token, session, subject, client or key; for everything give before";
 
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
@@ -118,7 +122,7 @@ pub(super) async fn list(
     Ok(Json(Page { revocations, next }))
 }
 
-pub(super) async fn show(
+pub(in crate::http) async fn show(
     State(app): State<AppState>,
     headers: HeaderMap,
     Path(number): Path<String>,
@@ -128,7 +132,7 @@ pub(super) async fn show(
 }
 
 /// Lifts one revocation, and answers with its record. One that is lifted already stays as it is.
-pub(super) async fn reinstate(
+pub(in crate::http) async fn reinstate(
     State(app): State<AppState>,
     headers: HeaderMap,
     Path(number): Path<String>,

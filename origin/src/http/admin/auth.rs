@@ -5,14 +5,14 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tollgate_core::{AskedElsewhere, Expected, Refusal, Unknown, verify};
 
-use super::App;
-use super::problem::Problem;
 use crate::ambient;
 use crate::domain::scope::ADMIN;
 use crate::domain::{Actor, ClientStatus, TokenId};
+use crate::http::App;
+use crate::http::problem::Problem;
 
 /// The client that the request proves to come from.
-pub(super) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, Problem> {
+pub(in crate::http) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, Problem> {
     let unverified_token = bearer(headers)?;
     let scope = [ADMIN.to_owned()];
     let expected = Expected {
