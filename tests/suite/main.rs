@@ -8,5 +8,7 @@ mod house;
 mod kill;
 mod kinds;
 mod oauth;
+mod public_clients;
+mod races;
 mod road;
 mod signals;

@@ -7,6 +7,10 @@ use tollgate_tests::musts::{Must, Sender, get, ok, redirected, row, status};
 use super::steps::{authorize, discovery, metadata, redeem};
 
 pub(super) fn rfc8414() -> Vec<Must> {
+    [endpoints(), abilities()].into_iter().flatten().collect()
+}
+
+fn endpoints() -> Vec<Must> {
     let said = |section, words, member, path: &str| {
         row(section, words, [metadata()], ok().is(member, format!("{{issuer}}{path}")))
     };
@@ -46,6 +50,11 @@ pub(super) fn rfc8414() -> Vec<Must> {
             .into_iter()
             .fold(ok(), |expected, grant| expected.holds("grant_types_supported", grant)),
         ),
+    ]
+}
+
+fn abilities() -> Vec<Must> {
+    vec![
         row(
             "2",
             "token_endpoint_auth_methods_supported",
@@ -189,6 +198,10 @@ pub(super) fn rfc9207() -> Vec<Must> {
 
 /// OpenID Connect RP-Initiated Logout 1.0
 pub(super) fn logout() -> Vec<Must> {
+    [leaving(), afterwards()].into_iter().flatten().collect()
+}
+
+fn leaving() -> Vec<Must> {
     let end = || get("/oauth/logout").set("id_token_hint", "{2.id_token}").sent_by(Sender::Consents).same_browser();
     let granted = || vec![authorize().sent_by(Sender::SignsIn), redeem("{1?code}").same_browser()];
     let then = |ask| granted().into_iter().chain([ask]);
@@ -224,6 +237,14 @@ pub(super) fn logout() -> Vec<Must> {
             then(end().set("id_token_hint", "a.b.c").set("post_logout_redirect_uri", "https://evil.example/")),
             status(&[200, 400]).stays(),
         ),
+    ]
+}
+
+fn afterwards() -> Vec<Must> {
+    let end = || get("/oauth/logout").set("id_token_hint", "{2.id_token}").sent_by(Sender::Consents).same_browser();
+    let granted = || vec![authorize().sent_by(Sender::SignsIn), redeem("{1?code}").same_browser()];
+    let then = |ask| granted().into_iter().chain([ask]);
+    vec![
         row(
             "2",
             "a person who says yes MUST be logged out",

@@ -7,7 +7,7 @@ use super::steps::{
 };
 
 pub(super) fn rows() -> Vec<Must> {
-    let rows = [pages(), redirects(), bodies(), values(), cookies()];
+    let rows = [pages(), redirects(), bodies(), values(), more_values(), cookies()];
     rows.into_iter().flatten().collect()
 }
 
@@ -177,6 +177,12 @@ fn values() -> Vec<Must> {
         hostile("an odd resource", [credentials().set("resource", odd)], refused("invalid_target")),
         hostile("an odd token is not active", [introspect(odd)], ok().is("active", false)),
         hostile("an odd token is revoked with 200", [revoke(odd)], ok()),
+    ]
+}
+
+fn more_values() -> Vec<Must> {
+    let odd = "a\u{0}b\u{202e}\u{feff}😀";
+    vec![
         hostile("an odd access token", [userinfo("{random}.{random}.{random}")], status(&[401])),
         hostile("an odd request_uri", [authorize().set("request_uri", odd)], status(&[302, 303, 400]).lacks("?code")),
         hostile("an odd parameter name", [push().also(odd, odd)], status(&[201, 400])),

@@ -5,7 +5,7 @@ use tollgate_tests::musts::{Ask, Expected, Must, Sender, ok, redirected, row};
 use super::steps::{authorize, redeem};
 
 pub(super) fn rows() -> Vec<Must> {
-    [prompts(), ages(), hints(), errors()].into_iter().flatten().collect()
+    [prompts(), renewed_prompts(), ages(), hints(), id_token_hints(), errors()].into_iter().flatten().collect()
 }
 
 fn looks(ask: Ask) -> Ask {
@@ -58,6 +58,11 @@ fn prompts() -> Vec<Must> {
             [looks(authorize().set("prompt", "none login"))],
             sent("invalid_request"),
         ),
+    ]
+}
+
+fn renewed_prompts() -> Vec<Must> {
+    vec![
         row(
             "3.1.2.1",
             "prompt=login MUST ask for a sign-in though there is a session",
@@ -169,6 +174,11 @@ fn hints() -> Vec<Must> {
             [authorize().set("claims_locales", "de")],
             redirected("https://app.example/cb?").has("?code"),
         ),
+    ]
+}
+
+fn id_token_hints() -> Vec<Must> {
+    vec![
         row(
             "3.1.2.1",
             "prompt=none with the id_token_hint of the person who is signed in gives a code",

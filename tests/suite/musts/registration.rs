@@ -12,6 +12,10 @@ fn register(json: &str) -> Ask {
 }
 
 pub(super) fn rfc7591() -> Vec<Must> {
+    [registered(), not_registered()].into_iter().flatten().collect()
+}
+
+fn registered() -> Vec<Must> {
     let with = |members: &str| [register(&format!("{},{members}}}", &GOOD[..GOOD.len() - 1]))];
     let made = || status(&[201]);
     let bad = |section, words, members| row(section, words, with(members), refused("invalid_client_metadata"));
@@ -59,6 +63,14 @@ pub(super) fn rfc7591() -> Vec<Must> {
             "jwks and jwks_uri MUST NOT both be there",
             r#""jwks":{"keys":[]},"jwks_uri":"https://shop.example/keys""#,
         ),
+    ]
+}
+
+fn not_registered() -> Vec<Must> {
+    let with = |members: &str| [register(&format!("{},{members}}}", &GOOD[..GOOD.len() - 1]))];
+    let made = || status(&[201]);
+    let bad = |section, words, members| row(section, words, with(members), refused("invalid_client_metadata"));
+    vec![
         bad(
             "3.2.2",
             "an unknown way to authenticate: invalid_client_metadata",
@@ -106,6 +118,10 @@ pub(super) fn rfc7591() -> Vec<Must> {
 }
 
 pub(super) fn rfc7592() -> Vec<Must> {
+    [read(), replaced_and_removed()].into_iter().flatten().collect()
+}
+
+fn read() -> Vec<Must> {
     let manage = || get("{1.registration_client_uri}").bearer("{1.registration_access_token}");
     let put = |json: &str| {
         let json = json.replace("ID", "{1.client_id}");
@@ -149,6 +165,18 @@ pub(super) fn rfc7592() -> Vec<Must> {
             [register(GOOD), put(changed)],
             ok().is("client_name", "another"),
         ),
+    ]
+}
+
+fn replaced_and_removed() -> Vec<Must> {
+    let manage = || get("{1.registration_client_uri}").bearer("{1.registration_access_token}");
+    let put = |json: &str| {
+        let json = json.replace("ID", "{1.client_id}");
+        manage().method(Method::PUT).body("application/json", &json)
+    };
+    let refused_token = || -> Expected { status(&[401]).has(":www-authenticate") };
+    let changed = r#"{"client_id":"ID","client_name":"another","redirect_uris":["https://shop.example/other"]}"#;
+    vec![
         row(
             "2.2",
             "… and finds it replaced",

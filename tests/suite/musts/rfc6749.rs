@@ -5,7 +5,7 @@ use tollgate_tests::musts::{Must, Sender, error, ok, page, post, redirected, ref
 use super::steps::{authorize, credentials, redeem};
 
 pub(super) fn rows() -> Vec<Must> {
-    [clients(), endpoint(), redirection(), responses(), errors()].into_iter().flatten().collect()
+    [clients(), endpoint(), redirection(), responses(), secrecy(), errors()].into_iter().flatten().collect()
 }
 
 fn clients() -> Vec<Must> {
@@ -202,6 +202,11 @@ fn responses() -> Vec<Must> {
             [authorize(), redeem("{1?code}"), redeem("{1?code}").refused(), super::steps::refresh("{2.refresh_token}")],
             refused("invalid_grant"),
         ),
+    ]
+}
+
+fn secrecy() -> Vec<Must> {
+    vec![
         row(
             "4.1.2",
             "a code is bound to its client",

@@ -6,7 +6,7 @@ use tollgate_tests::musts::{Must, error, ok, refused, row, status};
 use super::steps::{authorize, credentials, introspect, redeem, refresh};
 
 pub(super) fn rows() -> Vec<Must> {
-    [endpoint(), scopes(), code(), client_credentials(), answers(), errors(), refreshing()]
+    [endpoint(), scopes(), code(), client_credentials(), answers(), errors(), refreshing(), refresh_tokens()]
         .into_iter()
         .flatten()
         .collect()
@@ -287,6 +287,12 @@ fn refreshing() -> Vec<Must> {
             granted().into_iter().chain([refresh("{2.refresh_token}").of("other")]),
             refused("invalid_grant"),
         ),
+    ]
+}
+
+fn refresh_tokens() -> Vec<Must> {
+    let granted = || [authorize(), redeem("{1?code}")];
+    vec![
         row(
             "6",
             "the server MUST require client authentication of confidential clients",

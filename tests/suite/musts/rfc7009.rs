@@ -6,7 +6,7 @@ use tollgate_tests::musts::{Must, challenged, error, ok, refused, row, status};
 use super::steps::{authorize, credentials, introspect, redeem, refresh, revoke, userinfo};
 
 pub(super) fn rows() -> Vec<Must> {
-    [requests(), tokens()].into_iter().flatten().collect()
+    [requests(), tokens(), owners_of_tokens()].into_iter().flatten().collect()
 }
 
 fn requests() -> Vec<Must> {
@@ -107,6 +107,13 @@ fn tokens() -> Vec<Must> {
             ]),
             refused("invalid_grant"),
         ),
+    ]
+}
+
+fn owners_of_tokens() -> Vec<Must> {
+    let granted = || vec![authorize(), redeem("{1?code}")];
+    let then = |more: Vec<_>| granted().into_iter().chain(more);
+    vec![
         row(
             "2.1",
             "the server verifies that the token was issued to the client: another's access token survives",

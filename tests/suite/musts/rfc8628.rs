@@ -6,7 +6,7 @@ use tollgate_tests::musts::{Must, Sender, error, get, ok, refused, row, status};
 use super::steps::{authorize, device, introspect, metadata, poll, redeem, refresh, type_in};
 
 pub(super) fn rows() -> Vec<Must> {
-    [requests(), polls(), person()].into_iter().flatten().collect()
+    [requests(), device_answers(), polls(), person(), device_tokens()].into_iter().flatten().collect()
 }
 
 fn requests() -> Vec<Must> {
@@ -46,6 +46,11 @@ fn requests() -> Vec<Must> {
             [device()],
             ok().text("expires_in", "a number", |text| text.parse::<u64>().is_ok()),
         ),
+    ]
+}
+
+fn device_answers() -> Vec<Must> {
+    vec![
         row("3.2", "the answer is application/json", [device()], ok().contains(":content-type", "application/json")),
         row(
             "3.3.1",
@@ -166,6 +171,11 @@ fn person() -> Vec<Must> {
             [device(), get("{1.verification_uri_complete}").sent_by(Sender::Looks), poll("{1.device_code}")],
             refused("authorization_pending"),
         ),
+    ]
+}
+
+fn device_tokens() -> Vec<Must> {
+    vec![
         row(
             "5.4",
             "the page tells which client asks",

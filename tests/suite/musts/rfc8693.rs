@@ -14,7 +14,7 @@ fn exchange(token: &str) -> Ask {
 }
 
 pub(super) fn rows() -> Vec<Must> {
-    [requests(), tokens()].into_iter().flatten().collect()
+    [requests(), refused_requests(), tokens()].into_iter().flatten().collect()
 }
 
 fn shown(ask: Ask) -> [Ask; 3] {
@@ -55,6 +55,12 @@ fn requests() -> Vec<Must> {
             [exchange("no-such-token")],
             refused("invalid_request"),
         ),
+    ]
+}
+
+fn refused_requests() -> Vec<Must> {
+    let whole = || exchange("{2.access_token}");
+    vec![
         row(
             "2.2.2",
             "a revoked subject_token is invalid",

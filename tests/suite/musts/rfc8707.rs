@@ -5,7 +5,7 @@ use tollgate_tests::musts::{AUDIENCE, Ask, Must, ok, redirected, refused, row};
 use super::steps::{FILES, authorize, credentials, push, redeem, refresh};
 
 pub(super) fn rows() -> Vec<Must> {
-    [values(), grants()].into_iter().flatten().collect()
+    [values(), grants(), narrowed_grants()].into_iter().flatten().collect()
 }
 
 fn many() -> Ask {
@@ -93,6 +93,13 @@ fn grants() -> Vec<Must> {
             [many().set("resource", AUDIENCE), redeem_many().set("resource", FILES)],
             refused("invalid_target"),
         ),
+    ]
+}
+
+fn narrowed_grants() -> Vec<Must> {
+    let both = || many().set("resource", AUDIENCE).also("resource", FILES);
+    let redeem_many = || redeem("{1?code}").of("many");
+    vec![
         row(
             "2.2",
             "without one the token is for what was granted",

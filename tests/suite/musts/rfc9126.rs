@@ -6,7 +6,7 @@ use tollgate_tests::musts::{Ask, Must, error, page, redirected, refused, request
 use super::steps::{CHALLENGE, authorize, metadata, push, redeem};
 
 pub(super) fn rows() -> Vec<Must> {
-    [requests(), answers(), used(), objects()].into_iter().flatten().collect()
+    [requests(), answers(), used(), objects(), object_claims()].into_iter().flatten().collect()
 }
 
 /// What remains of an authorization request after it was pushed.
@@ -197,6 +197,26 @@ fn objects() -> Vec<Must> {
             [by_value(object().claim("request_uri", "urn:ietf:params:oauth:request_uri:none"))],
             refused_object(),
         ),
+    ]
+}
+
+fn object_claims() -> Vec<Must> {
+    let object = || {
+        request_object(
+            "jar",
+            &[
+                ("response_type", "code"),
+                ("redirect_uri", "https://jar.example/cb"),
+                ("scope", "openid read"),
+                ("state", "a state"),
+                ("code_challenge", CHALLENGE),
+                ("code_challenge_method", "S256"),
+            ],
+        )
+    };
+    let by_value = |object| pushed("").without("request_uri").set("client_id", "jar").signed("request", object);
+    let refused_object = || status(&[302, 303, 400]).lacks("?code");
+    vec![
         row(
             "3 (RFC 9101 §5)",
             "client_id inside and outside MUST be the same",

@@ -9,7 +9,10 @@ const TOKEN: &str = "/oauth/token";
 const USERINFO: &str = "/oauth/userinfo";
 
 pub(super) fn rows() -> Vec<Must> {
-    [metadata_and_registration(), tokens(), resource(), codes()].into_iter().flatten().collect()
+    [metadata_and_registration(), tokens(), resource(), resource_refusals(), codes(), pushed_codes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn at_token(key: &'static str) -> Jws {
@@ -130,6 +133,14 @@ fn resource() -> Vec<Must> {
             then([ask(at_userinfo("a key").claim("htu", "{issuer}/oauth/token"))]),
             refused(),
         ),
+    ]
+}
+
+fn resource_refusals() -> Vec<Must> {
+    let at_userinfo = |key| proof(key, "GET", USERINFO).claim("ath", "{sha256:2.access_token}");
+    let ask = |proof: Jws| get(USERINFO).header("authorization", "DPoP {2.access_token}").proof(proof);
+    let refused = || status(&[401]).contains(":www-authenticate", "DPoP").contains(":www-authenticate", "error=");
+    vec![
         row(
             "7.2",
             "a bound token as a Bearer token MUST be refused",
@@ -199,6 +210,17 @@ fn codes() -> Vec<Must> {
             ],
             status(&[400]).one_of("error", &["invalid_grant", "invalid_dpop_proof"]),
         ),
+    ]
+}
+
+fn pushed_codes() -> Vec<Must> {
+    let pushed = |request_uri: &str| {
+        get("/oauth/authorize")
+            .sent_by(tollgate_tests::musts::Sender::Consents)
+            .set("client_id", "spa")
+            .set("request_uri", request_uri)
+    };
+    vec![
         row(
             "10.1",
             "the code of that request is redeemed with that key",

@@ -8,7 +8,7 @@ use tollgate_tests::musts::{
 use super::steps::{authorize, credentials, discovery, introspect, metadata, push, redeem, refresh, userinfo};
 
 pub(super) fn rows() -> Vec<Must> {
-    [redirects(), flows(), replays(), assertions(), pages()].into_iter().flatten().collect()
+    [redirects(), flows(), measures(), replays(), assertions(), pages()].into_iter().flatten().collect()
 }
 
 fn redirects() -> Vec<Must> {
@@ -106,6 +106,11 @@ fn flows() -> Vec<Must> {
             [metadata()],
             ok().omits("grant_types_supported", "password").omits("grant_types_supported", "implicit"),
         ),
+    ]
+}
+
+fn measures() -> Vec<Must> {
+    vec![
         row(
             "2.1.1",
             "the server MUST support PKCE and say so",
