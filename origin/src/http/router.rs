@@ -30,25 +30,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The whole interface.
 pub fn router(app: AppState) -> Router {
-    let never_cached =
-        |name: HeaderName, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
-    let oauth = Router::new()
-        .route("/oauth/token", post(token::post_form))
-        .route("/token", post(token::post_form_or_json))
-        .route("/oauth/revoke", post(revoke::post_form))
-        .route("/revoke", post(revoke::post_form_or_json))
-        .route("/oauth/introspect", post(introspect::post))
-        .route("/oauth/par", post(par::post))
-        .route("/oauth/register", post(register::post))
-        .route("/oauth/register/{client}", get(register::show).put(register::update).delete(register::remove))
-        .route("/validate", post(validate::post))
-        .route("/oauth/device/code", post(device::post))
-        .route("/oauth/userinfo", get(userinfo::any).post(userinfo::any))
-        .route("/oauth/tokeninfo", get(userinfo::tokeninfo).post(userinfo::tokeninfo))
-        .route("/oauth/authorize", get(authorize::get).post(authorize::post))
-        // RFC 6749 §5.1 asks for both; errors get them too.
-        .layer(never_cached(CACHE_CONTROL, "no-store"))
-        .layer(never_cached(PRAGMA, "no-cache"));
     let public = Router::new()
         .route("/.well-known/jwks.json", get(jwks::get))
         .route("/.well-known/oauth-authorization-server", get(metadata::get))
@@ -56,15 +37,6 @@ pub fn router(app: AppState) -> Router {
         .route("/metrics", get(metrics::get))
         .route("/health", get(health::deep))
         .route("/health/live", get(health::live));
-    let pages = Router::new()
-        .route("/login", get(web::login::get).post(web::login::post))
-        .route("/consent", get(web::consent::get).post(web::consent::post))
-        .route("/device", get(web::device::get).post(web::device::post))
-        .route("/logout", get(web::logout::get).post(web::logout::confirmed))
-        .route("/oauth/logout", get(web::logout::get).post(web::logout::post))
-        .route("/assets/tollgate.css", get(web::page::style))
-        // Pages below /oauth find it beside them, too: where this origin is one of several, only relative addresses hold.
-        .route("/oauth/assets/tollgate.css", get(web::page::style));
     let snapshot = Router::new()
         .route("/edge/v1/snapshot", get(edge_snapshot::get))
         .layer(CompressionLayer::new())
@@ -78,15 +50,15 @@ pub fn router(app: AppState) -> Router {
         .route("/.well-known/ssf-configuration", get(ssf_configuration::get))
         .route("/ssf/streams", get(ssf_streams::get))
         .route("/ssf/status", get(ssf_streams::status));
-    let admin = admin_api().layer(never_cached(CACHE_CONTROL, "no-store"));
+    let admin = admin_api().layer(always(CACHE_CONTROL, "no-store"));
     // A long poll bounds its own time.
     let polls = Router::new().route("/ssf/poll/{stream}", post(ssf_poll::post));
     let deltas = Router::new().route("/edge/v1/deltas", get(edge_deltas::get));
 
     Router::new()
-        .merge(oauth)
+        .merge(oauth())
         .merge(public)
-        .merge(pages)
+        .merge(pages())
         .merge(snapshot)
         .merge(status_lists)
         .merge(signals)
@@ -96,10 +68,49 @@ pub fn router(app: AppState) -> Router {
         .merge(polls)
         .fallback(async || Problem::not_found())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(never_cached(HeaderName::from_static("x-content-type-options"), "nosniff"))
+        .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
         .layer(CatchPanicLayer::new())
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(log_answer).on_failure(()))
         .with_state(app)
+}
+
+/// A header that every answer has, whatever its handler says.
+fn always(name: HeaderName, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+}
+
+/// The endpoints of clients.
+fn oauth() -> Router<AppState> {
+    Router::new()
+        .route("/oauth/token", post(token::post_form))
+        .route("/token", post(token::post_form_or_json))
+        .route("/oauth/revoke", post(revoke::post_form))
+        .route("/revoke", post(revoke::post_form_or_json))
+        .route("/oauth/introspect", post(introspect::post))
+        .route("/oauth/par", post(par::post))
+        .route("/oauth/device/code", post(device::post))
+        .route("/oauth/register", post(register::post))
+        .route("/oauth/register/{client}", get(register::show).put(register::update).delete(register::remove))
+        .route("/oauth/userinfo", get(userinfo::any).post(userinfo::any))
+        .route("/oauth/tokeninfo", get(userinfo::tokeninfo).post(userinfo::tokeninfo))
+        .route("/oauth/authorize", get(authorize::get).post(authorize::post))
+        .route("/validate", post(validate::post))
+        // RFC 6749 §5.1 asks for both; errors get them too.
+        .layer(always(CACHE_CONTROL, "no-store"))
+        .layer(always(PRAGMA, "no-cache"))
+}
+
+/// What people see.
+fn pages() -> Router<AppState> {
+    Router::new()
+        .route("/login", get(web::login::get).post(web::login::post))
+        .route("/consent", get(web::consent::get).post(web::consent::post))
+        .route("/device", get(web::device::get).post(web::device::post))
+        .route("/logout", get(web::logout::get).post(web::logout::confirmed))
+        .route("/oauth/logout", get(web::logout::get).post(web::logout::post))
+        .route("/assets/tollgate.css", get(web::page::style))
+        // Pages below /oauth find it beside them, too: where this origin is one of several, only relative addresses hold.
+        .route("/oauth/assets/tollgate.css", get(web::page::style))
 }
 
 /// The admin API.
