@@ -10,7 +10,7 @@ use super::Session;
 use super::output::table;
 use crate::ambient;
 use crate::domain::user::checked_password;
-use crate::domain::{User, UserClaims, UserId, UserName, UserView};
+use crate::domain::{Actor, User, UserClaims, UserId, UserName, UserView};
 use crate::encoding::base64url;
 use crate::forge::hash_now;
 
@@ -44,7 +44,7 @@ pub(super) enum UserCommand {
         #[command(flatten)]
         password: PasswordFlags,
     },
-    /// Let a user sign in no more, and end what they gave to clients
+    /// Let a user sign in no more, and revoke what they gave to clients
     Disable {
         /// What they sign in with
         name: String,
@@ -124,7 +124,8 @@ impl UserCommand {
             }
             UserCommand::Disable { name } => {
                 let (user, now) = (find(session, &name).await?, ambient::now());
-                session.store.disable_user(&user.id, now).await?;
+                let by = Actor::command_line(ambient::user().as_deref());
+                session.store.disable_user(&user.id, &by, now).await?;
                 let disabled_at = user.disabled_at.unwrap_or(now);
                 let view = json!({ "id": user.id, "name": user.name, "disabled_at": disabled_at });
                 session.output.print(&view, |_| format!("disabled {}", user.name))

@@ -4,8 +4,8 @@ use sqlx::FromRow;
 
 use super::clients::{from_json, json};
 use super::rows::hashed;
-use super::{Store, StoreError, from_sql, to_sql};
-use crate::domain::{Login, LoginId, SecretHash, User, UserId, UserName};
+use super::{Batch, Store, StoreError, from_sql, to_sql};
+use crate::domain::{Actor, Login, LoginId, Revoke, SecretHash, Target, User, UserId, UserName};
 
 #[derive(FromRow)]
 struct UserRow {
@@ -158,11 +158,12 @@ impl Store {
         tx.commit().await
     }
 
-    /// Lets a user sign in no more, and signs out every browser. Tokens stay good until they expire or are revoked.
+    /// Lets a user sign in no more, signs out every browser, and revokes what they gave to clients: its tokens are refused at the
+    /// edges as any that is revoked.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn disable_user(&self, id: &UserId, now: u64) -> Result<(), StoreError> {
+    pub async fn disable_user(&self, id: &UserId, by: &Actor, now: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query("UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1")
@@ -170,14 +171,30 @@ impl Store {
                 .bind(to_sql(now))
                 .execute(&mut *connection)
                 .await?;
-            sqlx::query("UPDATE grants SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL")
-                .bind(id.as_str())
-                .bind(to_sql(now))
-                .execute(&mut *connection)
-                .await?;
             sqlx::query("DELETE FROM logins WHERE user_id = $1").bind(id.as_str()).execute(connection).await?;
         });
-        tx.commit().await
+        tx.commit().await?;
+        // Nothing can be given from here on: what is found is all there will be.
+        let grants = self.open_grants(id).await?;
+        let revoke = |grant: String| {
+            let reason = "the user was disabled".parse().map_err(StoreError::corrupt("grants"))?;
+            Revoke::any(Target::Session(grant), by.clone(), Some(reason), now).map_err(StoreError::corrupt("grants"))
+        };
+        let revokes = grants.into_iter().map(revoke).collect::<Result<Vec<_>, _>>()?;
+        if !revokes.is_empty() {
+            self.apply(&Batch { revokes, ..Batch::default() }).await?;
+        }
+        Ok(())
+    }
+
+    /// The ids of the grants of a user that are not ended.
+    async fn open_grants(&self, id: &UserId) -> Result<Vec<String>, StoreError> {
+        Ok(each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar("SELECT id FROM grants WHERE user_id = $1 AND ended_at IS NULL ORDER BY id")
+                .bind(id.as_str())
+                .fetch_all(connection)
+                .await?
+        }))
     }
 
     /// Begins a browser's session, in place of the one it had.

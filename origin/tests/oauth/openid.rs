@@ -117,6 +117,27 @@ async fn sectors_know_a_user_by_names_of_their_own() {
     assert!(subjects[0] != subjects[2] && !subjects.contains(&user.to_string()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_is_disabled_is_out_everywhere() {
+    let origin = Origin::start().await;
+    let user = origin.user("ada").await;
+    origin.client("shop", Origin::web()).await;
+    let browser = Browser::of(&origin, "ada");
+    let code = origin.code(&browser, "shop", &[]).await;
+    let tokens = origin.redeem("shop", &code).await;
+    let by = tollgate::domain::Actor::command_line(None);
+    origin.server.store().disable_user(&user, &by, tollgate::ambient::now()).await.expect("disabled");
+    let access = tokens["access_token"].as_str().expect("a token");
+    assert_eq!(origin.introspect("shop", access).await, json!({ "active": false }));
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().expect("one"))];
+    assert_eq!(origin.refused("shop", &refresh).await, "invalid_grant");
+    assert!(browser.ask("shop", &[]).await.location.expect("a redirect").contains("/login?"));
+    let page = browser.get("/login").await;
+    let csrf = page.field("csrf").expect("a form");
+    let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", crate::harness::PASSWORD)];
+    assert_eq!(browser.post("/login", &form).await.status, 403);
+}
+
 /// A client that listens for logouts.
 async fn listener() -> (String, mpsc::Receiver<String>) {
     let (sender, receiver) = mpsc::channel(8);

@@ -7,7 +7,7 @@ use tollgate::store::{Sight, Store, StoreError};
 
 use crate::database::Database;
 use crate::grants::given;
-use crate::samples::{NOW, client, secret};
+use crate::samples::{NOW, by, client, secret};
 
 on_both_databases!(
     what_may_be_shown_once_is_news_once,
@@ -103,7 +103,7 @@ async fn sessions_end_with_the_password(database: &Database) {
     store.set_password(&user, "$argon2id$").await.expect("set");
     assert_eq!(store.login(&login(2).hash, NOW).await.expect("read"), None);
     store.insert_login(&login(3), None).await.expect("signed in");
-    store.disable_user(&user, NOW).await.expect("disabled");
+    store.disable_user(&user, &by(), NOW).await.expect("disabled");
     assert_eq!(store.login(&login(3).hash, NOW).await.expect("read"), None);
     let nobody = Login { user: UserId::from_random(&[0; 12]), ..login(4) };
     assert!(matches!(store.insert_login(&nobody, None).await, Err(StoreError::Database(_))));

@@ -36,6 +36,10 @@ pub(in crate::http) async fn authenticate(app: &App, headers: &HeaderMap) -> Res
     })?;
     let id: TokenId = verified.token_id().parse().map_err(|_| invalid_token())?;
     let token = app.store.unrevoked_token(id).await?.ok_or_else(invalid_token)?;
+    if token.subject != token.client.as_str() {
+        // What a user gives a client is the user's own. Administrators are clients in their own name.
+        return Err(invalid_token());
+    }
     if token.details.cnf.is_some() {
         // One that is bound to a key is no bearer token: shown as one, it was stolen.
         return Err(invalid_token());

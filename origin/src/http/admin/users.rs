@@ -97,7 +97,7 @@ pub(in crate::http) async fn disable(
 ) -> Result<Json<UserView>, Problem> {
     let by = authenticate(&app, &headers).await?;
     let user = find(&app, &id).await?;
-    app.store.disable_user(&user.id, ambient::now()).await?;
+    app.store.disable_user(&user.id, &by, ambient::now()).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "disabled a user");
     Ok(Json(UserView::from(&find(&app, &id).await?)))
 }
