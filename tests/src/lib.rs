@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
 pub mod adapter;
+pub mod app;
 pub mod browser;
 pub mod client;
 pub mod conformance;

@@ -4,6 +4,7 @@ mod bad_input;
 mod command_line;
 mod conformance;
 mod delivery;
+mod families;
 mod house;
 mod kill;
 mod kinds;
