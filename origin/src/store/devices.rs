@@ -159,7 +159,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// Records that a user agreed to a device's request. False when it was decided before or is over.
+    /// Records that a user agreed to a device's request. False when it was decided before or is over, or the user was disabled.
     ///
     /// # Errors
     /// When the database fails.
@@ -167,7 +167,9 @@ impl Store {
         let mut tx = self.begin_write().await?;
         // As for a token, see `Store::insert_code`.
         tx.hold_epoch().await?;
-        tx.insert_grant(grant).await?;
+        if !tx.insert_grant(grant).await? {
+            return Ok(false);
+        }
         let updated = each!(&mut tx, connection => {
             sqlx::query(
                 "UPDATE device_codes SET grant_id = $2

@@ -75,15 +75,18 @@ struct RefreshRow {
 }
 
 impl Store {
-    /// Records a grant and the code by which the client takes it, and what the user agreed to if it is to be remembered.
+    /// Records a grant and the code by which the client takes it, and what the user agreed to if it is to be remembered. False,
+    /// and nothing recorded, when the user was disabled meanwhile.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn insert_code(&self, code: &Code, agreed: Option<&Access>) -> Result<(), StoreError> {
+    pub async fn insert_code(&self, code: &Code, agreed: Option<&Access>) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         // As for a token: a revocation of the user or the client that is acknowledged before this commits strikes it.
         tx.hold_epoch().await?;
-        tx.insert_grant(&code.grant).await?;
+        if !tx.insert_grant(&code.grant).await? {
+            return Ok(false);
+        }
         each!(&mut tx, connection => {
             sqlx::query(
                 "INSERT INTO codes (hash, grant_id, redirect_uri, challenge, nonce, jkt, expires_at)
@@ -102,7 +105,8 @@ impl Store {
         if let Some(access) = agreed {
             tx.insert_consent(&code.grant, access).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// The code with this hash, redeemed or not, if it is not long forgotten.
@@ -211,7 +215,17 @@ impl Store {
 }
 
 impl Tx {
-    pub(super) async fn insert_grant(&mut self, grant: &Grant) -> Result<(), StoreError> {
+    /// Records a grant. False when its user is disabled: on PostgreSQL, whoever disables them waits for this transaction, and so
+    /// finds the grant.
+    pub(super) async fn insert_grant(&mut self, grant: &Grant) -> Result<bool, StoreError> {
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR SHARE" } else { "" };
+        let user: Option<String> = each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT id FROM users WHERE disabled_at IS NULL AND id = ");
+            query.push_bind(grant.user.as_str()).push(lock).build_query_scalar().fetch_optional(connection).await?
+        });
+        if user.is_none() {
+            return Ok(false);
+        }
         each!(&mut *self, connection => {
             sqlx::query(
                 "INSERT INTO grants (id, client_id, user_id, subject, login_id, terms, created_at, ends_at)
@@ -228,7 +242,7 @@ impl Tx {
             .execute(connection)
             .await?;
         });
-        Ok(())
+        Ok(true)
     }
 
     async fn insert_consent(&mut self, grant: &Grant, access: &Access) -> Result<(), StoreError> {

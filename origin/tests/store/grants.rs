@@ -8,7 +8,7 @@ use tollgate::domain::{Access, Code, Grant, GrantId, SecretHash, SecretKind, Tar
 use tollgate::store::{Claim, NewRefresh, Redeem, Redeemed, Store, Writer};
 
 use crate::database::Database;
-use crate::samples::{NOW, client, draft, reinstate, revoke_any, secret};
+use crate::samples::{NOW, by, client, draft, reinstate, revoke_any, secret};
 
 on_both_databases!(
     a_code_comes_back_as_it_was,
@@ -18,6 +18,7 @@ on_both_databases!(
     an_older_refresh_token_is_reuse_even_within_the_grace,
     many_refreshes_at_one_moment_have_one_successor,
     revocations_end_grants,
+    a_disabled_user_gives_nothing,
     expired_grants_are_swept_with_all_that_hangs_on_them,
 );
 
@@ -71,7 +72,7 @@ pub(crate) async fn given(store: &Store) -> Code {
         expires_at: NOW + 60,
         redeemed_at: None,
     };
-    store.insert_code(&code, Some(&code.grant.terms.access)).await.expect("recorded");
+    assert!(store.insert_code(&code, Some(&code.grant.terms.access)).await.expect("recorded"));
     code
 }
 
@@ -232,6 +233,17 @@ async fn revocations_end_grants(database: &Database) {
     assert!(is_ended(database, &later).await);
     let claim = Claim::Code { hash: SecretHash::of("x"), refresh: None };
     assert_eq!(store.redeem(redeem(&later, claim, 9, NOW + 3)).await.expect("answered"), Redeemed::Ended);
+}
+
+async fn a_disabled_user_gives_nothing(database: &Database) {
+    let store = &database.store;
+    let code = given(store).await;
+    store.disable_user(&code.grant.user, &by(), NOW).await.expect("disabled");
+    assert!(is_ended(database, &code.grant).await);
+    let grant = Grant { id: GrantId::from_random(&random()), ..code.grant.clone() };
+    let late = Code { hash: secret(SecretKind::Code).hash(), grant, ..code };
+    assert!(!store.insert_code(&late, None).await.expect("answered"));
+    assert!(store.code(&late.hash).await.expect("read").is_none());
 }
 
 async fn expired_grants_are_swept_with_all_that_hangs_on_them(database: &Database) {

@@ -137,7 +137,9 @@ pub(in crate::http) async fn issue_code(
         redeemed_at: None,
         grant,
     };
-    app.store.insert_code(&code, agreed).await?;
+    if !app.store.insert_code(&code, agreed).await? {
+        return Err(WebError::gone());
+    }
     tracing::info!(client = %client.id, grant = %code.grant.id, "granted");
     Ok(ReturnTo::of(request).code(app, secret.reveal()))
 }
