@@ -13,10 +13,23 @@ use tollgate_tests::stack::{Origin, given};
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance";
 /// Requests for each operation at most, besides those that cover each parameter's limits.
 const EXAMPLES: &str = "20";
-/// Always the same requests: a test that fails once fails every time.
-const SEED: &str = "1";
-/// Those that wait for news are not for a tool that asks a thousand times.
-const WAITING: &str = "^/(edge/v1/deltas|ssf/poll)";
+/// The paths that need an administrator's token.
+const ADMIN: &str = "^/admin/";
+/// Paths for others, and those that wait for news: no tool should ask them a thousand times.
+const NOT_ADMIN: &str = "^/(admin/|edge/v1/deltas|ssf/poll)";
+
+/// Has the tool ask these operations, the same requests each time: a test that fails once fails every time.
+async fn conforms(document: &str, arguments: &[&str]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut tool = Command::new(Path::new(&given("TOLLGATE_TEST_PYTHON")).with_file_name("schemathesis"));
+    tool.args(["run", document, "--no-color", "--generation-deterministic", "--continue-on-failure"]);
+    tool.args(["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--checks", CHECKS]);
+    tool.args(["--suppress-health-check", "all"]).args(arguments);
+    let output = tool.current_dir(folder.path()).output().await?;
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    ensure!(output.status.success(), "schemathesis: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_is_outside_the_document() -> Result<()> {
@@ -25,17 +38,14 @@ async fn no_answer_is_outside_the_document() -> Result<()> {
     let document = format!("{}/openapi.json", origin.server.url());
     let described: Value = reqwest::get(&document).await?.json().await?;
     ensure!(described["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "OpenAPI 3.1");
-    let operations = described["paths"].as_object().map_or(0, serde_json::Map::len);
-    ensure!(operations >= 15, "the document describes {operations} paths");
+    let paths = described["paths"].as_object().map_or(0, serde_json::Map::len);
+    ensure!(paths >= 15, "the document describes {paths} paths");
 
-    let folder = tempfile::tempdir()?;
-    let mut tool = Command::new(Path::new(&given("TOLLGATE_TEST_PYTHON")).with_file_name("schemathesis"));
-    tool.args(["run", &document, "--no-color", "--generation-database", "none", "--checks", CHECKS]);
-    tool.args(["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--seed", SEED]);
-    tool.args(["--exclude-path-regex", WAITING, "--auth", &format!("{}:{}", client.id, client.secret)]);
-    tool.args(["--generation-deterministic", "--suppress-health-check", "all", "--continue-on-failure"]);
-    let output = tool.current_dir(folder.path()).output().await?;
-    println!("{}", String::from_utf8_lossy(&output.stdout));
-    ensure!(output.status.success(), "schemathesis: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    let basic = format!("{}:{}", client.id, client.secret);
+    conforms(&document, &["--exclude-path-regex", NOT_ADMIN, "--auth", &basic]).await?;
+    let issuer = origin.server.issuer();
+    let scope = ["--scope", "tollgate:admin", "--admin", "--audience", issuer];
+    let bearer = Client::register(&origin, "administrator", &scope)?.token("tollgate:admin").await?;
+    let bearer = format!("Authorization: Bearer {bearer}");
+    conforms(&document, &["--include-path-regex", ADMIN, "--header", &bearer]).await
 }
