@@ -224,3 +224,53 @@ async fn issuers_are_kept_by_command() {
     json(&["issuer", "remove", "one"]);
     assert_eq!(json(&["issuer", "list"]).as_array().map(Vec::len), Some(1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_users_and_resources_are_kept_by_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
+    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
+    let json = |arguments: &[&str]| -> Value {
+        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
+        assert!(succeeded, "{arguments:?}");
+        serde_json::from_str(&printed).expect("JSON")
+    };
+    let redirect = ["--redirect-uri", "https://shop.example/cb"];
+    let shop =
+        json(&[&["client", "create", "--name", "Shop", "--id", "shop", "--scope", "openid"], &redirect[..]].concat());
+    assert_eq!(shop["grant_types"], json!(["authorization_code", "refresh_token"]));
+    assert_eq!(json(&["client", "show", "shop"])["redirect_uris"], json!(["https://shop.example/cb"]));
+    let rotated = json(&["client", "rotate-secret", "shop", "--overlap", "60"]);
+    assert_ne!(rotated["client_secret"], shop["client_secret"]);
+    assert_eq!(rotated["secrets"].as_array().map(Vec::len), Some(2));
+    let ending = rotated["secrets"].as_array().expect("a list").iter().filter(|one| one["expires_at"].is_u64());
+    assert_eq!(ending.count(), 1, "the old one ends");
+    let public = ["client", "create", "--name", "TV", "--public", "--grant", "device_code", "--grant", "refresh_token"];
+    let tv = json(&public);
+    assert!(tv.get("client_secret").is_none());
+    assert_eq!(tv["grant_types"][0], "urn:ietf:params:oauth:grant-type:device_code");
+    for wrong in [
+        ["client", "create", "--name", "x", "--grant", "password"],
+        ["client", "create", "--name", "x", "--redirect-uri", "http://shop.example/cb"],
+        ["client", "create", "--name", "x", "--metadata", "{\"jwks\":{}}"],
+    ] {
+        assert!(!run(folder.path(), &wrong).1, "{wrong:?}");
+    }
+    let ada = json(&["user", "create", "Ada", "--email", "ada@example.org", "--full-name", "Ada Lovelace"]);
+    assert_eq!((&ada["name"], &ada["claims"]["email"]), (&json!("ada"), &json!("ada@example.org")));
+    assert!(ada["password"].as_str().is_some_and(|password| password.len() == 20));
+    assert_ne!(json(&["user", "password", "ada"])["password"], ada["password"]);
+    assert!(!run(folder.path(), &["user", "create", "ADA"]).1, "the name is taken, however it is typed");
+    assert!(json(&["user", "disable", "ada"])["disabled_at"].is_u64());
+    assert!(json(&["user", "list"])[0]["disabled_at"].is_u64());
+
+    let resource =
+        ["resource", "create", "https://api.example", "--name", "Reports", "--scope", "read=Read your reports"];
+    let made = json(&[&resource[..], &["--introspected-by", "shop"]].concat());
+    assert_eq!(made["scopes"], json!({ "read": "Read your reports" }));
+    assert_eq!(json(&["resource", "list"]), json!([made]));
+    assert!(!run(folder.path(), &[&resource[..], &["--introspected-by", "nobody"]].concat()).1);
+    assert_eq!(json(&["resource", "remove", "https://api.example"])["removed"], true);
+    store.close().await;
+}
