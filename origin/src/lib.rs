@@ -1,8 +1,8 @@
 //! The Tollgate origin: issues OAuth 2.0 access tokens, remembers which are revoked, and tells the edges.
 //!
 //! From the outside in: [`cli`] and [`http`] take requests, [`domain`] decides, [`store`] remembers, [`feed`] tells the
-//! edges, [`status_list`] and [`ssf`] tell verifiers and receivers of others, [`keys`] signs. [`settings`] says how, [`ambient`] is the clock and the random source, and [`Server`] is all of it
-//! running.
+//! edges, [`status_list`] and [`ssf`] tell verifiers and receivers of others, [`keys`] signs. [`settings`] says how, [`ambient`]
+//! is the clock and the random source, [`issuers`] runs all of it for each issuer, and [`Server`] is the process.
 //!
 //! What never happens: a handler talks SQL; the domain names axum or sqlx; a token or a revocation is acknowledged before
 //! its commit; a secret reaches the log.
@@ -10,10 +10,14 @@
 pub mod ambient;
 mod causes;
 pub mod cli;
+mod client_keys;
 pub mod domain;
 mod encoding;
 pub mod feed;
+pub mod forge;
 pub mod http;
+pub mod issuers;
+mod jose;
 pub mod keys;
 mod server;
 pub mod settings;
@@ -21,5 +25,5 @@ pub mod ssf;
 pub mod status_list;
 pub mod store;
 
-pub use server::{Server, default_audience, open_keys};
+pub use server::{Server, default_audience, open_keys, open_shared_keys};
 pub use settings::Settings;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use tollgate::domain::TokenDraft;
+use tollgate::domain::{TokenDetails, TokenDraft};
 use tollgate::store::Store;
 
 const ISSUER: &str = "https://auth.example";
@@ -126,8 +126,151 @@ async fn token(store: &Store) -> String {
         key_id: "a-key".to_owned(),
         scope: Default::default(),
         audience: ISSUER.parse().expect("an audience"),
+        details: TokenDetails::default(),
+        opaque: None,
         issued_at: now,
         expires_at: now + 3600,
     };
     store.issue(draft).await.expect("issued").id.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_kept_by_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
+    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
+    store.close().await;
+    let json = |arguments: &[&str]| -> Value {
+        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
+        assert!(succeeded, "{arguments:?}");
+        serde_json::from_str(&printed).expect("JSON")
+    };
+    let kid_of = |listed: &Value, alg: &str, state: &str| {
+        let is = |key: &&Value| key["alg"] == alg && key["state"] == state && key["purpose"] == "token";
+        listed.as_array().expect("a list").iter().find(is).map(|key| key["kid"].as_str().expect("a kid").to_owned())
+    };
+    let first = json(&["key", "list"]);
+    let old = kid_of(&first, "EdDSA", "active").expect("it signs");
+    for already in [false, true] {
+        let rotated = json(&["key", "rotate", "--alg", "EdDSA"]);
+        assert_eq!((&rotated[0]["already"], &rotated[0]["ahead"]), (&json!(already), &json!(3600)));
+        assert_eq!(rotated[0]["kid"].as_str().map(str::to_owned), kid_of(&json(&["key", "list"]), "EdDSA", "upcoming"));
+    }
+    assert_eq!(json(&["key", "rotate"]).as_array().map(Vec::len), Some(3));
+    let revoked = json(&["key", "revoke", &old, "--reason", "stolen"]);
+    assert_eq!((&revoked["already"], revoked["replaced_by"].as_array().map(Vec::len)), (&json!(false), Some(1)));
+    assert_eq!(kid_of(&json(&["key", "list"]), "EdDSA", "revoked"), Some(old.clone()));
+    assert!(!run(folder.path(), &["key", "revoke", "no-such-key"]).1, "a slip is told");
+
+    // HS256: a revoked key of an audience is replaced at once; others are not touched.
+    let kid = || json(&["key", "audience", "a"])["kid"].as_str().expect("a kid").to_owned();
+    let audience = kid();
+    json(&["key", "revoke", &audience]);
+    assert_ne!(kid(), audience);
+    json(&["key", "rotate", "--alg", "HS256"]);
+    assert_eq!(json(&["key", "audience", "a", "--jwks"])["keys"].as_array().map(Vec::len), Some(2));
+
+    let pins = || json(&["key", "snapshot"])["snapshot_key"].as_str().expect("text").split(',').count();
+    assert!(!run(folder.path(), &["key", "rotate", "--snapshot", "--now"]).1, "nobody pins it yet");
+    json(&["key", "rotate", "--snapshot"]);
+    assert_eq!(pins(), 2);
+    json(&["key", "rotate", "--snapshot", "--now"]);
+    // Both were made in this second: the new one signs from the next one on.
+    while pins() != 1 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn issuers_are_kept_by_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
+    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
+    store.close().await;
+    let json = |arguments: &[&str]| -> Value {
+        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
+        assert!(succeeded, "{arguments:?}");
+        serde_json::from_str(&printed).expect("JSON")
+    };
+    let added = json(&["issuer", "add", "one"]);
+    assert_eq!(
+        (&added["issuer"], &added["database"]),
+        (&json!("https://auth.example/one"), &json!("sqlite://tollgate.one.db"))
+    );
+    assert!(
+        !run(folder.path(), &["issuer", "add", "two", "--url", "https://auth.example/one"]).1,
+        "one URL, one issuer"
+    );
+    assert!(
+        !run(folder.path(), &["issuer", "add", "two", "--database", "sqlite://tollgate.db"]).1,
+        "one issuer, one database"
+    );
+    json(&["client", "create", "--name", "Reports", "--id", "reports", "--issuer", "one"]);
+    assert_eq!(json(&["client", "list"]), json!([]), "the other issuer's");
+    assert_eq!(json(&["client", "list", "--issuer", "one"])[0]["client_id"], "reports");
+    assert_ne!(json(&["key", "snapshot", "--issuer", "one"]), json(&["key", "snapshot"]));
+    for name in ["two", "No Name"] {
+        assert!(!run(folder.path(), &["client", "list", "--issuer", name]).1, "{name}");
+    }
+    // Where an issuer is what a token must name, it is that.
+    let verify = ["token", "verify", "x.y.z", "--issuer", ISSUER, "--audience", "a", "--jwks", "none.json"];
+    std::fs::write(folder.path().join("none.json"), r#"{"keys":[]}"#).expect("written");
+    let (verdict, _) = run(folder.path(), &verify);
+    assert!(verdict.contains("\"deny\""), "{verdict:?}");
+    let listed = json(&["issuer", "list"]);
+    assert_eq!((&listed[0]["name"], &listed[1]["name"]), (&Value::Null, &json!("one")));
+    json(&["issuer", "remove", "one"]);
+    assert_eq!(json(&["issuer", "list"]).as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_users_and_resources_are_kept_by_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store =
+        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
+    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
+    let json = |arguments: &[&str]| -> Value {
+        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
+        assert!(succeeded, "{arguments:?}");
+        serde_json::from_str(&printed).expect("JSON")
+    };
+    let redirect = ["--redirect-uri", "https://shop.example/cb"];
+    let shop =
+        json(&[&["client", "create", "--name", "Shop", "--id", "shop", "--scope", "openid"], &redirect[..]].concat());
+    assert_eq!(shop["grant_types"], json!(["authorization_code", "refresh_token"]));
+    assert_eq!(json(&["client", "show", "shop"])["redirect_uris"], json!(["https://shop.example/cb"]));
+    let rotated = json(&["client", "rotate-secret", "shop", "--overlap", "60"]);
+    assert_ne!(rotated["client_secret"], shop["client_secret"]);
+    assert_eq!(rotated["secrets"].as_array().map(Vec::len), Some(2));
+    let ending = rotated["secrets"].as_array().expect("a list").iter().filter(|one| one["expires_at"].is_u64());
+    assert_eq!(ending.count(), 1, "the old one ends");
+    let public = ["client", "create", "--name", "TV", "--public", "--grant", "device_code", "--grant", "refresh_token"];
+    let tv = json(&public);
+    assert!(tv.get("client_secret").is_none());
+    assert_eq!(tv["grant_types"][0], "urn:ietf:params:oauth:grant-type:device_code");
+    for wrong in [
+        ["client", "create", "--name", "x", "--grant", "password"],
+        ["client", "create", "--name", "x", "--redirect-uri", "http://shop.example/cb"],
+        ["client", "create", "--name", "x", "--metadata", "{\"jwks\":{}}"],
+    ] {
+        assert!(!run(folder.path(), &wrong).1, "{wrong:?}");
+    }
+    let ada = json(&["user", "create", "Ada", "--email", "ada@example.org", "--full-name", "Ada Lovelace"]);
+    assert_eq!((&ada["name"], &ada["claims"]["email"]), (&json!("ada"), &json!("ada@example.org")));
+    assert!(ada["password"].as_str().is_some_and(|password| password.len() == 20));
+    assert_ne!(json(&["user", "password", "ada"])["password"], ada["password"]);
+    assert!(!run(folder.path(), &["user", "create", "ADA"]).1, "the name is taken, however it is typed");
+    assert!(json(&["user", "disable", "ada"])["disabled_at"].is_u64());
+    assert!(json(&["user", "list"])[0]["disabled_at"].is_u64());
+
+    let resource =
+        ["resource", "create", "https://api.example", "--name", "Reports", "--scope", "read=Read your reports"];
+    let made = json(&[&resource[..], &["--introspected-by", "shop"]].concat());
+    assert_eq!(made["scopes"], json!({ "read": "Read your reports" }));
+    assert_eq!(json(&["resource", "list"]), json!([made]));
+    assert!(!run(folder.path(), &[&resource[..], &["--introspected-by", "nobody"]].concat()).1);
+    assert_eq!(json(&["resource", "remove", "https://api.example"])["removed"], true);
+    store.close().await;
 }

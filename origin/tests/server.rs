@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tollgate::domain::{
-    AccessToken, Actor, Client, ClientSecret, ClientStatus, OnStale, Revoke, Route, Scope, TokenAlg, TokenDraft,
+    AccessToken, Actor, Client, ClientMetadata, GrantType, OnStale, Revoke, Route, Scope, Secret, SecretKind, TokenAlg,
+    TokenDetails, TokenDraft,
 };
 use tollgate::feed::CASCADE_FROM;
 use tollgate::store::{Batch, Store};
@@ -37,17 +38,16 @@ impl Origin {
 
     /// Registers a client with this scope; its token, for the origin itself.
     async fn token(&self, id: &str, scope: &str, alg: TokenAlg) -> String {
-        let secret = ClientSecret::from_random(&ambient::random().expect("randomness"));
-        let client = Client {
-            id: id.parse().expect("an id"),
+        let secret = Secret::new(SecretKind::Client, &ambient::random().expect("randomness"));
+        let metadata = ClientMetadata {
             name: id.to_owned(),
-            secret: secret.hash(),
+            grant_types: vec![GrantType::ClientCredentials],
             scope: Scope::parse(scope).expect("a scope"),
             audiences: vec![self.server.issuer().parse().expect("an audience")],
             alg,
-            status: ClientStatus::Active,
-            created_at: 0,
+            ..ClientMetadata::default()
         };
+        let client = Client::new(id.parse().expect("an id"), metadata, 0).with_secret(&secret, 0);
         self.server.store().insert_client(&client).await.expect("registered");
         let form = [("grant_type", "client_credentials")];
         let request = self.http.post(format!("{}/oauth/token", self.server.url()));
@@ -147,6 +147,8 @@ async fn issue(store: &Store, count: usize) -> Vec<AccessToken> {
         key_id: "a-key".to_owned(),
         scope: Scope::default(),
         audience: "an-api".parse().expect("an audience"),
+        details: TokenDetails::default(),
+        opaque: None,
         issued_at: now,
         expires_at: now + 3600,
     };

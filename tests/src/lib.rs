@@ -3,12 +3,16 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
 pub mod adapter;
+pub mod app;
+pub mod browser;
 pub mod client;
 pub mod conformance;
 pub mod forge;
 pub mod hostile;
 pub mod judges;
 pub mod mint;
+pub mod musts;
+pub mod script;
 pub mod served;
 #[path = "../../core/tests/vectors/signed/mod.rs"]
 pub mod signed;

@@ -3,7 +3,7 @@
 use jwt_compact::{Algorithm as _, AlgorithmSignature as _};
 use serde_json::json;
 use tollgate::domain::{Audience, TokenAlg};
-use tollgate::keys::{KeyRing, PrivateKey};
+use tollgate::keys::{AudienceKey, KeyRing, PrivateKey};
 
 use crate::forge::Signer;
 pub use crate::forge::{Draft, encode};
@@ -31,14 +31,18 @@ impl Mint {
     /// The name of the key that signs tokens of this algorithm.
     pub fn kid(&self, alg: TokenAlg) -> String {
         match alg {
-            TokenAlg::Hs256 => self.keys.audience_key(&self.audience).kid().to_owned(),
+            TokenAlg::Hs256 => self.audience_key().kid().to_owned(),
             _ => self.keys.signing_key(alg).expect("the origin has a key of each algorithm").0.to_owned(),
         }
     }
 
+    fn audience_key(&self) -> AudienceKey {
+        self.keys.audience_key(&self.audience).expect("the origin has a key to derive from")
+    }
+
     /// The HS256 key of the audience as a JWK set, for an edge's settings.
     pub fn secret_jwks(&self) -> String {
-        json!({ "keys": [self.keys.audience_key(&self.audience).to_secret_jwk()] }).to_string()
+        json!({ "keys": [self.audience_key().to_secret_jwk()] }).to_string()
     }
 
     /// The public keys as a JWK set.
@@ -48,7 +52,7 @@ impl Mint {
 
     /// Signs any text with the origin's key of the algorithm.
     pub fn sign(&self, alg: TokenAlg, text: &[u8]) -> Vec<u8> {
-        let audience_key = self.keys.audience_key(&self.audience);
+        let audience_key = self.audience_key();
         let key: &PrivateKey = match alg {
             TokenAlg::Hs256 => audience_key.key(),
             _ => self.keys.signing_key(alg).expect("the origin has a key of each algorithm").1,

@@ -1,6 +1,7 @@
 //! `tollgate serve` as a program of its own, that can be killed at any moment and started again on the same database.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
@@ -30,6 +31,26 @@ impl Database {
         server().await?.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
         Ok(Self::Postgres(name))
     }
+
+    /// Where it is. `folder`: the test's own.
+    pub fn url(&self, folder: &Path) -> Result<String> {
+        match self {
+            Self::Sqlite => Ok(format!("sqlite://{}", folder.join("origin.db").display())),
+            Self::Postgres(name) => {
+                let server = given("TOLLGATE_TEST_POSTGRES_URL");
+                let (server, _) = server.rsplit_once('/').context("a database's name at the end of the URL")?;
+                Ok(format!("{server}/{name}"))
+            }
+        }
+    }
+
+    /// Deletes it, whoever is still connected.
+    pub async fn end(&self) -> Result<()> {
+        if let Self::Postgres(name) = self {
+            server().await?.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
+        }
+        Ok(())
+    }
 }
 
 async fn server() -> Result<PgConnection> {
@@ -52,14 +73,7 @@ impl Served {
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let url = format!("http://127.0.0.1:{port}");
-        let database_url = match &database {
-            Database::Sqlite => format!("sqlite://{}", folder.path().join("origin.db").display()),
-            Database::Postgres(name) => {
-                let server = given("TOLLGATE_TEST_POSTGRES_URL");
-                let (server, _) = server.rsplit_once('/').context("a database's name at the end of the URL")?;
-                format!("{server}/{name}")
-            }
-        };
+        let database_url = database.url(folder.path())?;
         let settings = vec![
             ("TOLLGATE_LISTEN", format!("127.0.0.1:{port}")),
             ("TOLLGATE_PUBLIC_URL", url.clone()),
@@ -110,10 +124,7 @@ impl Served {
     /// Ends it, and its database with it.
     pub async fn end(mut self) -> Result<()> {
         self.kill();
-        if let Database::Postgres(name) = &self.database {
-            server().await?.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
-        }
-        Ok(())
+        self.database.end().await
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

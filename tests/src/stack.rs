@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
 use tempfile::TempDir;
 use tollgate::Server;
 use tollgate::domain::Audience;
@@ -53,27 +54,58 @@ pub struct Origin {
 impl Origin {
     /// Starts an origin without clients, routes or revocations.
     pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts an origin that is set up further by these settings.
+    pub async fn start_with(more: &[(&'static str, &str)]) -> Result<Self> {
+        install_tls();
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
-        let settings = vec![
+        let mut settings = vec![
             ("TOLLGATE_LISTEN", format!("127.0.0.1:{port}")),
             ("TOLLGATE_PUBLIC_URL", format!("http://127.0.0.1:{port}")),
             ("TOLLGATE_DATABASE_URL", format!("sqlite://{}", folder.path().join("origin.db").display())),
             ("TOLLGATE_MASTER_KEY_FILE", folder.path().join("master.key").display().to_string()),
             ("TOLLGATE_AUDIENCE", AUDIENCE.to_owned()),
         ];
+        settings.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
+        settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let server = Server::start(tollgate::Settings::from_pairs(settings.clone())?).await?;
         Ok(Self { server, settings, folder })
     }
 
     /// Runs a verb of the `tollgate` command line on this origin's database; what it printed.
     pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        self.cli_with(arguments, "")
+    }
+
+    /// The same, with this on its standard input.
+    pub fn cli_with(&self, arguments: &[&str], input: &str) -> Result<String> {
         let mut command = Command::new(bin().join("tollgate"));
-        let output = command.args(arguments).envs(self.settings.clone()).current_dir(self.folder.path()).output()?;
+        command.args(arguments).envs(self.settings.clone()).current_dir(self.folder.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        // A verb that reads nothing may have ended already.
+        let _ = child.stdin.take().context("standard input")?.write_all(input.as_bytes());
+        let output = child.wait_with_output()?;
         if !output.status.success() {
             bail!("tollgate {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Registers a client of this id with RFC 7591 metadata; its secret, if it has one.
+    pub fn client(&self, id: &str, metadata: &Value) -> Result<Option<String>> {
+        let created =
+            self.cli(&["client", "create", "--json", "--id", id, "--name", id, "--metadata", &metadata.to_string()])?;
+        let created: Value = serde_json::from_str(&created)?;
+        Ok(created["client_secret"].as_str().map(str::to_owned))
+    }
+
+    /// Makes a user who can sign in. `claims`: such as `name` and `email`.
+    pub fn user(&self, name: &str, password: &str, claims: &Value) -> Result<()> {
+        let claims = claims.to_string();
+        self.cli_with(&["user", "create", name, "--password-stdin", "--claims", &claims], password).map(drop)
     }
 
     /// A mint with this origin's own keys.

@@ -43,6 +43,8 @@ async fn issued(origin: &Origin, client: &Client, random: u8) -> Result<AccessTo
         client: client.id.parse()?,
         subject: "ann".to_owned(),
         session: Some("s1".to_owned()),
+        details: tollgate::domain::TokenDetails::default(),
+        opaque: None,
         key_id: "k1".to_owned(),
         scope: tollgate::domain::Scope::parse("")?,
         audience: AUDIENCE.parse()?,

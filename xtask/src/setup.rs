@@ -43,6 +43,7 @@ pub(crate) fn for_test(workspace: &Workspace) -> Result<()> {
     if find_in_path("cargo-nextest").is_none() {
         cargo_tool(workspace, "cargo-nextest", NEXTEST, "cargo-nextest")?;
     }
+    python_tools(workspace)?;
     postgres(workspace)
 }
 
@@ -135,7 +136,7 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
     // No package's install script is needed: each only saves a millisecond by a link, or would download.
     install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
     progress::run(
-        "installing Node 22, wrangler, esbuild, wasm-opt, jose and fast-jwt",
+        "installing Node 22, wrangler, esbuild, wasm-opt, JOSE libraries and OAuth clients",
         &logs(workspace),
         "npm",
         &mut install,
@@ -150,25 +151,63 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+/// Installs `xtask/tools/requirements.txt`, the pins with their hashes, when the cache holds anything else.
+fn python_tools(workspace: &Workspace) -> Result<()> {
+    let (pins, folder) = (workspace.root.join("xtask/tools/requirements.txt"), workspace.tools().join("python"));
+    let (wanted, stamp) = (fs::read(&pins)?, folder.join("installed.txt"));
+    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    if !has_venv() {
+        apt_get(workspace, "python3-venv", "Python 3.10 or newer with venv and pip")?;
+    }
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    let mut venv = command("python3");
+    progress::run("making a Python environment", &logs(workspace), "venv", venv.args(["-m", "venv"]).arg(&folder))?;
+    let mut install = command(workspace.python());
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    install.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&pins);
+    progress::run("installing Authlib, requests-oauthlib and schemathesis", &logs(workspace), "pip", &mut install)?;
+    fs::write(stamp, wanted)?; // last: an interrupted install has none
+    Ok(())
+}
+
+/// Debian's Python can make no environment until another package is there.
+fn has_venv() -> bool {
+    let import = command("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
+    import.is_ok_and(|status| status.success())
+}
+
 fn postgres(workspace: &Workspace) -> Result<()> {
     if crate::postgres::programs().is_some() {
         return Ok(());
     }
-    let by_hand = "PostgreSQL's server is missing and cannot be installed from here; as root run:\n    apt-get update && apt-get install postgresql";
-    if !rustix::process::geteuid().is_root() || find_in_path("apt-get").is_none() {
-        bail!(by_hand);
-    }
-    for (log, arguments) in
-        [("apt-update", &["update"][..]), ("apt-install", &["install", "-y", "--no-install-recommends", "postgresql"])]
-    {
-        let mut apt = command("apt-get");
-        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(arguments);
-        progress::run(&format!("apt-get {}", arguments.join(" ")), &logs(workspace), log, &mut apt).context(by_hand)?;
-    }
+    apt_get(workspace, "postgresql", "PostgreSQL's server")?;
     match crate::postgres::programs() {
         Some(_) => Ok(()),
         None => bail!("apt-get installed PostgreSQL, but no initdb is in PATH or /usr/lib/postgresql/*/bin"),
     }
+}
+
+/// Installs a Debian package, or says how a person does.
+fn apt_get(workspace: &Workspace, package: &str, what: &str) -> Result<()> {
+    let by_hand = format!(
+        "{what} is missing and cannot be installed from here; as root run:\n    apt-get update && apt-get install {package}"
+    );
+    if !rustix::process::geteuid().is_root() || find_in_path("apt-get").is_none() {
+        bail!(by_hand);
+    }
+    for (log, arguments) in
+        [("apt-update", &["update"][..]), ("apt-install", &["install", "-y", "--no-install-recommends", package])]
+    {
+        let mut apt = command("apt-get");
+        apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-q").args(arguments);
+        let what = format!("apt-get {}", arguments.join(" "));
+        progress::run(&what, &logs(workspace), log, &mut apt).with_context(|| by_hand.clone())?;
+    }
+    Ok(())
 }
 
 /// Lets a command find our tools first: wrangler and Node 22, wasm-bindgen, worker-build; and has worker-build take its

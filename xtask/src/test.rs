@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
-    build::{self, COMPONENTS, NATIVE, Part, packages},
+    build::{self, COMPONENTS, NATIVE, PUBLIC_CLIENTS, Part, packages},
     postgres::Postgres,
     progress, setup,
     workspace::{Workspace, cargo},
@@ -15,6 +15,7 @@ use crate::{
 pub(crate) fn test(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     setup::all(workspace)?;
     build::build(workspace, Part::All)?;
+    build::public_clients(workspace)?;
     lint(workspace)?;
     no_std(workspace)?;
     let postgres = Postgres::start()?;
@@ -36,6 +37,7 @@ pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
         progress::show(what, clippy.current_dir(&workspace.root))
     };
     clippy("clippy", &["--all-targets"], &NATIVE)?;
+    clippy("clippy on the public clients", &["--all-targets"], &[PUBLIC_CLIENTS])?;
     clippy("clippy on the components", &["--target", "wasm32-wasip2"], &COMPONENTS)?;
     clippy("clippy on the Worker", &["--target", "wasm32-unknown-unknown"], &["tollgate-worker"])
 }
@@ -57,7 +59,9 @@ pub(crate) fn real_parts<'a>(workspace: &Workspace, command: &'a mut Command) ->
     let npm = workspace.npm_bin();
     Ok(setup::with_tools(workspace, command)?
         .env("TOLLGATE_TEST_NODE", npm.join("node"))
-        .env("TOLLGATE_TEST_WRANGLER", workspace.tools().join("npm/node_modules/wrangler/bin/wrangler.js"))
+        .env("TOLLGATE_TEST_NODE_MODULES", workspace.npm_modules())
+        .env("TOLLGATE_TEST_PYTHON", workspace.python())
+        .env("TOLLGATE_TEST_WRANGLER", workspace.npm_modules().join("wrangler/bin/wrangler.js"))
         .env("TOLLGATE_TEST_WASM_DIR", workspace.wasm())
         .env("TOLLGATE_TEST_JUDGE_DIR", workspace.judge())
         .env("TOLLGATE_TEST_BIN_DIR", workspace.bin())

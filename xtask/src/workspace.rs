@@ -47,9 +47,19 @@ impl Workspace {
         self.tools().join("cargo/bin")
     }
 
+    /// Packages from npm.
+    pub(crate) fn npm_modules(&self) -> PathBuf {
+        self.tools().join("npm/node_modules")
+    }
+
     /// Executables from npm: Node 22, wrangler, esbuild, wasm-opt.
     pub(crate) fn npm_bin(&self) -> PathBuf {
-        self.tools().join("npm/node_modules/.bin")
+        self.npm_modules().join(".bin")
+    }
+
+    /// The Python that has the packages of `xtask/tools/requirements.txt`.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.tools().join("python/bin/python")
     }
 
     /// Native programs.

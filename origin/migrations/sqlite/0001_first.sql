@@ -3,13 +3,21 @@
 
 CREATE TABLE clients (
     id TEXT PRIMARY KEY,
-    name TEXT NOT NULL,
-    secret_hash BLOB NOT NULL CHECK (length(secret_hash) = 32),
-    scope TEXT NOT NULL,
-    audiences TEXT NOT NULL,
-    token_alg TEXT NOT NULL,
+    -- What was registered, as JSON with the members of RFC 7591.
+    metadata TEXT NOT NULL,
+    -- The hash of the token that manages the registration (RFC 7592).
+    registration BLOB UNIQUE CHECK (length(registration) = 32),
     created_at INTEGER NOT NULL,
     disabled_at INTEGER
+) STRICT;
+
+-- A client's secrets: two while it changes from one to the next.
+CREATE TABLE client_secrets (
+    client_id TEXT NOT NULL REFERENCES clients (id) ON DELETE CASCADE,
+    hash BLOB NOT NULL CHECK (length(hash) = 32),
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (client_id, hash)
 ) STRICT;
 
 -- The epoch in which tokens are issued, one row. Issuing reads it under a shared lock and records the token in the same
@@ -32,6 +40,10 @@ CREATE TABLE tokens (
     key_id TEXT NOT NULL,
     scope TEXT NOT NULL,
     audience TEXT NOT NULL,
+    -- What else it says, as JSON; nothing for most.
+    details TEXT,
+    -- The hash of its text, if it is one that says nothing by itself.
+    opaque BLOB UNIQUE CHECK (length(opaque) = 32),
     issued_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL
 ) STRICT;

@@ -1,39 +1,38 @@
-//! `tollgate client create|list|disable`
+//! `tollgate client create|list|show|rotate-secret|disable`
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
 
 use super::Session;
 use super::output::table;
 use crate::ambient;
 use crate::domain::client::checked_name;
-use crate::domain::{Audience, Client, ClientId, ClientSecret, ClientStatus, Scope, TokenAlg};
+use crate::domain::{
+    Audience, AuthMethod, Client, ClientId, ClientMetadata, ClientView, GrantType, Scope, Secret, SecretKind,
+    StoredSecret, TokenAlg, TokenFormat,
+};
+
+/// How long the secret that is replaced stays good, in seconds, unless something else is said: a day.
+const OVERLAP: u64 = 24 * 60 * 60;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ClientCommand {
     /// Register a client and print its secret, this once
-    Create {
-        /// What people call it
-        #[arg(long)]
-        name: String,
-        /// A scope value that its tokens may have; repeat it or separate values by spaces
-        #[arg(long)]
-        scope: Vec<String>,
-        /// An audience that its tokens may name; repeatable [default: the server's default audience]
-        #[arg(long)]
-        audience: Vec<Audience>,
-        /// How its tokens are signed: EdDSA, ES256, RS256 or HS256
-        #[arg(long, default_value = "EdDSA")]
-        alg: TokenAlg,
-        /// Let it have the scope tollgate:admin, with which the admin API is used; it needs the issuer as an audience too
-        #[arg(long)]
-        admin: bool,
-        /// Its client_id [default: a random one]
-        #[arg(long)]
-        id: Option<ClientId>,
-    },
+    Create(Box<CreateFlags>),
     /// List the clients
     List,
+    /// Show all that is registered of a client
+    Show {
+        /// Its client_id
+        id: ClientId,
+    },
+    /// Give a client another secret and print it, this once; the one it has stays good for a while
+    RotateSecret {
+        /// Its client_id
+        id: ClientId,
+        /// How many seconds the secret it has stays good [default: 86400]
+        #[arg(long, value_name = "SECONDS")]
+        overlap: Option<u64>,
+    },
     /// Refuse a client from now on; tokens it holds stay good until they expire or are revoked
     Disable {
         /// Its client_id
@@ -41,73 +40,111 @@ pub(super) enum ClientCommand {
     },
 }
 
-#[derive(Serialize)]
-struct ClientView {
-    client_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<String>,
+#[derive(Debug, clap::Args)]
+pub(super) struct CreateFlags {
+    /// What people call it
+    #[arg(long)]
     name: String,
-    scope: String,
-    audiences: Vec<String>,
-    alg: &'static str,
-    created_at: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disabled_at: Option<u64>,
+    /// Who answers for it
+    #[arg(long)]
+    owner: Option<String>,
+    /// A scope value that its tokens may have; repeat it or separate values by spaces
+    #[arg(long)]
+    scope: Vec<String>,
+    /// An audience that its tokens may name; repeatable [default: the server's default audience]
+    #[arg(long)]
+    audience: Vec<Audience>,
+    /// How its access tokens are signed: EdDSA, ES256, RS256 or HS256
+    #[arg(long, default_value = "EdDSA")]
+    alg: TokenAlg,
+    /// The form of its access tokens: jwt or opaque
+    #[arg(long, value_name = "FORM", default_value = "jwt")]
+    token_format: TokenFormat,
+    /// A grant it may use; repeatable. Short names: authorization_code, client_credentials, refresh_token, device_code,
+    /// token_exchange, jwt_bearer [default: client_credentials; with --redirect-uri: authorization_code, refresh_token]
+    #[arg(long, value_name = "GRANT")]
+    grant: Vec<String>,
+    /// Where authorization answers may be sent; repeatable
+    #[arg(long, value_name = "URI")]
+    redirect_uri: Vec<String>,
+    /// Where users may be sent after a logout; repeatable
+    #[arg(long, value_name = "URI")]
+    post_logout_redirect_uri: Vec<String>,
+    /// It cannot keep a secret: an app on the user's device or in the browser
+    #[arg(long)]
+    public: bool,
+    /// It is the operator's own: users are not asked for consent
+    #[arg(long)]
+    first_party: bool,
+    /// All else, as a JSON object with the members of RFC 7591, e.g. '{"token_endpoint_auth_method":"private_key_jwt","jwks":…}'
+    #[arg(long, value_name = "JSON")]
+    metadata: Option<String>,
+    /// Let it have the scope tollgate:admin, with which the admin API is used; it needs the issuer as an audience too
+    #[arg(long)]
+    admin: bool,
+    /// Its client_id [default: a random one]
+    #[arg(long)]
+    id: Option<ClientId>,
 }
 
-impl From<&Client> for ClientView {
-    fn from(client: &Client) -> ClientView {
-        ClientView {
-            client_id: client.id.to_string(),
-            client_secret: None,
-            name: client.name.clone(),
-            scope: client.scope.to_string(),
-            audiences: client.audiences.iter().map(Audience::to_string).collect(),
-            alg: client.alg.as_str(),
-            created_at: client.created_at,
-            disabled_at: match client.status {
-                ClientStatus::Active => None,
-                ClientStatus::Disabled { at } => Some(at),
-            },
+impl CreateFlags {
+    fn metadata(&self) -> anyhow::Result<ClientMetadata> {
+        let mut metadata: ClientMetadata = match &self.metadata {
+            Some(json) => serde_json::from_str(json).context("--metadata")?,
+            None => ClientMetadata::default(),
+        };
+        metadata.name = checked_name(&self.name)?;
+        metadata.owner = self.owner.clone().or(metadata.owner);
+        metadata.scope = metadata.scope.joined(&Scope::from_arguments(&self.scope)?);
+        metadata.audiences.extend(self.audience.iter().cloned());
+        metadata.alg = self.alg;
+        metadata.access_token_format = self.token_format;
+        metadata.first_party |= self.first_party;
+        for uri in &self.redirect_uri {
+            metadata.redirect_uris.push(uri.parse().with_context(|| uri.clone())?);
         }
+        for uri in &self.post_logout_redirect_uri {
+            metadata.post_logout_redirect_uris.push(uri.parse().with_context(|| uri.clone())?);
+        }
+        if self.public {
+            metadata.auth_method = AuthMethod::None;
+        }
+        for name in &self.grant {
+            metadata.grant_types.push(grant_type(name)?);
+        }
+        if metadata.grant_types.is_empty() {
+            metadata.grant_types = match metadata.redirect_uris.is_empty() {
+                true => vec![GrantType::ClientCredentials],
+                false => vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            };
+        }
+        Ok(metadata.checked()?)
     }
+}
+
+/// A grant by its registered name, or by the end of one that is a URN.
+fn grant_type(name: &str) -> anyhow::Result<GrantType> {
+    let named = |grant: &&GrantType| {
+        let last = grant.as_str().rsplit(':').next().unwrap_or_default().replace('-', "_");
+        grant.as_str() == name || last == name.replace('-', "_")
+    };
+    GrantType::ALL.iter().find(named).copied().with_context(|| format!("there is no grant {name}"))
 }
 
 impl ClientCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
-            ClientCommand::Create { name, scope, audience, alg, admin, id } => {
-                let scope = Scope::from_arguments(&scope)?;
-                if scope.is_admin() && !admin {
-                    bail!("the scope tollgate:admin lets a client revoke anything: give --admin if that is meant");
-                }
-                let secret = ClientSecret::from_random(&ambient::random()?);
-                let client = Client {
-                    id: match id {
-                        Some(id) => id,
-                        None => ClientId::from_random(&ambient::random()?),
-                    },
-                    name: checked_name(&name)?,
-                    secret: secret.hash(),
-                    scope,
-                    audiences: audience,
-                    alg,
-                    status: ClientStatus::Active,
-                    created_at: ambient::now(),
-                };
-                session.store.insert_client(&client).await?;
-                let view = ClientView { client_secret: Some(secret.reveal().to_owned()), ..ClientView::from(&client) };
-                session.output.print(&view, |view| {
-                    let secret = view.client_secret.as_deref().unwrap_or_default();
-                    let note = "The secret is shown this once; only its hash is stored.";
-                    format!("client_id      {}\nclient_secret  {secret}\n{note}", view.client_id)
-                })
-            }
+            ClientCommand::Create(flags) => create(*flags, session).await,
             ClientCommand::List => {
                 let clients = session.store.clients().await?;
                 let views: Vec<ClientView> = clients.iter().map(ClientView::from).collect();
                 session.output.print(&views, |views| table(HEADING, &views.iter().map(row).collect::<Vec<_>>()))
             }
+            ClientCommand::Show { id } => {
+                let view = ClientView::from(&find(session, &id).await?);
+                session.output.print(&view, |view| serde_json::to_string_pretty(view).unwrap_or_default())
+            }
+            ClientCommand::RotateSecret { id, overlap } => rotate(&id, overlap.unwrap_or(OVERLAP), session).await,
             ClientCommand::Disable { id } => {
                 let disabled = session.store.disable_client(&id, ambient::now()).await?;
                 let client = disabled.with_context(|| format!("there is no client {id}"))?;
@@ -117,11 +154,58 @@ impl ClientCommand {
     }
 }
 
-const HEADING: [&str; 6] = ["CLIENT", "NAME", "ALG", "SCOPE", "AUDIENCES", "STATUS"];
+async fn find(session: &Session, id: &ClientId) -> anyhow::Result<Client> {
+    session.store.client(id).await?.with_context(|| format!("there is no client {id}"))
+}
 
-fn row(view: &ClientView) -> [String; 6] {
+async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
+    let metadata = flags.metadata()?;
+    if metadata.scope.is_admin() && !flags.admin {
+        bail!("the scope tollgate:admin lets a client revoke anything: give --admin if that is meant");
+    }
+    let id = match flags.id {
+        Some(id) => id,
+        None => ClientId::from_random(&ambient::random()?),
+    };
+    let now = ambient::now();
+    let client = Client::new(id, metadata, now);
+    let has_secret =
+        matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
+    let secret = Secret::new(SecretKind::Client, &ambient::random()?);
+    let client = if has_secret { client.with_secret(&secret, now) } else { client };
+    session.store.insert_client(&client).await?;
+    let client_secret = has_secret.then(|| secret.reveal().to_owned());
+    session.output.print(&ClientView { client_secret, ..ClientView::from(&client) }, told)
+}
+
+async fn rotate(id: &ClientId, overlap: u64, session: &Session) -> anyhow::Result<()> {
+    let client = find(session, id).await?;
+    if client.secrets.is_empty() {
+        bail!("{id} does not authenticate by a secret");
+    }
+    let (secret, now) = (Secret::new(SecretKind::Client, &ambient::random()?), ambient::now());
+    let stored = StoredSecret { hash: secret.hash(), created_at: now, expires_at: None };
+    session.store.rotate_secret(id, &stored, now.saturating_add(overlap)).await?;
+    let client_secret = Some(secret.reveal().to_owned());
+    session.output.print(&ClientView { client_secret, ..ClientView::from(&find(session, id).await?) }, told)
+}
+
+fn told(view: &ClientView) -> String {
+    let Some(secret) = &view.client_secret else {
+        return format!("client_id      {}", view.client_id);
+    };
+    let note = "The secret is shown this once; only its hash is stored.";
+    format!("client_id      {}\nclient_secret  {secret}\n{note}", view.client_id)
+}
+
+const HEADING: [&str; 7] = ["CLIENT", "NAME", "ALG", "GRANTS", "SCOPE", "AUDIENCES", "STATUS"];
+
+fn row(view: &ClientView) -> [String; 7] {
     let status = if view.disabled_at.is_some() { "disabled" } else { "active" };
-    let audiences = if view.audiences.is_empty() { "(default)".to_owned() } else { view.audiences.join(" ") };
-    let [client, name, scope] = [&view.client_id, &view.name, &view.scope].map(String::clone);
-    [client, name, view.alg.to_owned(), scope, audiences, status.to_owned()]
+    let audiences: Vec<&str> = view.metadata.audiences.iter().map(Audience::as_str).collect();
+    let audiences = if audiences.is_empty() { "(default)".to_owned() } else { audiences.join(" ") };
+    let grants = view.metadata.grant_types.iter().filter_map(|grant| grant.as_str().rsplit(':').next());
+    let grants = grants.collect::<Vec<_>>().join(" ");
+    let [client, name] = [&view.client_id, &view.name].map(String::clone);
+    [client, name, view.alg.to_owned(), grants, view.metadata.scope.to_string(), audiences, status.to_owned()]
 }

@@ -4,8 +4,10 @@
 mod audit;
 mod client;
 mod edge;
+mod issuer;
 mod key;
 mod output;
+mod resource;
 mod revocation;
 mod revoke;
 mod route;
@@ -14,18 +16,20 @@ mod snapshot;
 mod status;
 mod stream;
 mod token;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 use self::output::Output;
 use crate::causes::with_causes;
-use crate::keys::KeyRing;
+use crate::domain::IssuerName;
+use crate::keys::{KeyRing, MasterKey};
 use crate::settings::{LogFormat, Settings, Sources};
 use crate::store::{Store, StoreError};
 
@@ -60,9 +64,18 @@ enum DatabaseCommand {
     /// Register, list and disable clients
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Show keys
+    /// Register, list and disable users
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Register, list and remove resource servers
+    #[command(subcommand)]
+    Resource(resource::ResourceCommand),
+    /// List, rotate and revoke keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Serve other issuers beside the default one
+    #[command(subcommand)]
+    Issuer(issuer::IssuerCommand),
     /// Revoke a token, or the tokens of a session, subject, client, key or time
     Revoke(revoke::RevokeCommand),
     /// Lift revocations
@@ -102,6 +115,10 @@ struct CommonFlags {
     /// The issuer: URL at which clients and edges reach the origin [default: the address listened on]
     #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
     public_url: Option<String>,
+    /// The registered issuer to work on, by name [default: the default issuer]
+    // A text, for `token verify` has an argument of that name, and clap keeps one value for both.
+    #[arg(long, global = true, value_name = "NAME")]
+    issuer: Option<String>,
     /// What to log, e.g. info or tollgate=debug [default: info]
     #[arg(long, global = true, value_name = "FILTER", help_heading = "Settings")]
     log: Option<String>,
@@ -116,11 +133,14 @@ struct CommonFlags {
 pub fn run() -> ExitCode {
     let Cli { common, output, command } = Cli::parse();
     let done = match command {
+        Command::Serve(_) if common.issuer.is_some() => {
+            Err(anyhow::anyhow!("serve serves all issuers: leave --issuer out"))
+        }
         Command::Serve(flags) => start(&common, flags.settings())
             .and_then(|(settings, runtime)| runtime.block_on(Box::pin(serve::run(settings)))),
         Command::Token(command) => return command.run(&output),
         Command::Database(command) => start(&common, Vec::new())
-            .and_then(|(settings, runtime)| runtime.block_on(Box::pin(command.run(settings, output)))),
+            .and_then(|(settings, runtime)| runtime.block_on(Box::pin(command.run(settings, output, common.issuer)))),
     };
     exit_code(done)
 }
@@ -149,12 +169,22 @@ fn start(common: &CommonFlags, flags: Vec<(String, String)>) -> anyhow::Result<(
 }
 
 impl DatabaseCommand {
-    async fn run(self, settings: Settings, output: Output) -> anyhow::Result<()> {
+    async fn run(self, settings: Settings, output: Output, issuer: Option<String>) -> anyhow::Result<()> {
         let store = Store::open(&settings.database_url).await?;
-        let session = Session { settings, store, output };
+        let default = Session { settings, store, output };
+        let session = match (&self, issuer) {
+            (DatabaseCommand::Issuer(_), Some(_)) => {
+                bail!("issuers are registered with the default one: leave --issuer out")
+            }
+            (_, Some(name)) => default.of_issuer(&name.parse().context("--issuer")?).await?,
+            (_, None) => default,
+        };
         let done = match self {
             DatabaseCommand::Client(command) => command.run(&session).await,
+            DatabaseCommand::User(command) => command.run(&session).await,
+            DatabaseCommand::Resource(command) => command.run(&session).await,
             DatabaseCommand::Key(command) => command.run(&session).await,
+            DatabaseCommand::Issuer(command) => command.run(&session).await,
             DatabaseCommand::Revoke(command) => command.run(&session).await,
             DatabaseCommand::Reinstate(command) => command.run(&session).await,
             DatabaseCommand::Revocation(command) => command.run(&session).await,
@@ -212,6 +242,21 @@ impl Session {
             Some(wanted) if *wanted != stored => Err(StoreError::WrongIssuer { stored, wanted: wanted.clone() }.into()),
             _ => Ok(stored),
         }
+    }
+
+    /// The same for a registered issuer, on its database.
+    async fn of_issuer(self, name: &IssuerName) -> anyhow::Result<Session> {
+        let registered = self.store.issuers().await?;
+        let issuer = registered.iter().find(|issuer| issuer.name == *name);
+        let issuer = issuer.with_context(|| format!("there is no issuer {name}: see `tollgate issuer list`"))?;
+        let settings = crate::issuers::settings_of(&self.settings, &self.keys().await?, issuer)?;
+        self.store.close().await;
+        let store = Store::open(&settings.database_url).await?;
+        Ok(Session { settings, store, output: self.output })
+    }
+
+    async fn master_key(&self) -> anyhow::Result<MasterKey> {
+        crate::server::make_first_keys(&self.store, &self.settings).await
     }
 
     async fn keys(&self) -> anyhow::Result<KeyRing> {

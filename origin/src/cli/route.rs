@@ -1,12 +1,11 @@
 //! `tollgate route add|list|remove`
 
 use anyhow::bail;
-use serde::Serialize;
 use serde_json::json;
 
 use super::Session;
 use super::output::table;
-use crate::domain::{OnStale, Route, Scope};
+use crate::domain::{OnStale, Route, RouteView, Scope};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum RouteCommand {
@@ -42,29 +41,6 @@ pub(super) enum RouteCommand {
         #[arg(long, value_name = "METHOD")]
         method: Vec<String>,
     },
-}
-
-#[derive(Serialize)]
-struct RouteView {
-    path: String,
-    methods: Vec<String>,
-    scope: String,
-    public: bool,
-    on_stale: &'static str,
-    on_not_covered: &'static str,
-}
-
-impl From<&Route> for RouteView {
-    fn from(route: &Route) -> RouteView {
-        RouteView {
-            path: route.path().to_owned(),
-            methods: route.methods().iter().cloned().collect(),
-            scope: route.scope.to_string(),
-            public: route.public,
-            on_stale: route.on_stale.as_str(),
-            on_not_covered: route.on_not_covered.as_str(),
-        }
-    }
 }
 
 impl RouteCommand {

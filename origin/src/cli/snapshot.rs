@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -62,12 +61,12 @@ impl SnapshotCommand {
         match self {
             SnapshotCommand::Export { file } => export(session, &file).await,
             SnapshotCommand::Inspect { file, key } => {
-                let pin = match key {
-                    Some(key) => pin(&key)?,
-                    None => session.keys().await?.snapshot_signer().public_key(),
+                let pins = match key {
+                    Some(key) => vec![pin(&key)?],
+                    None => session.keys().await?.snapshot_pins().to_vec(),
                 };
                 let bytes = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-                session.output.print(&look_into(bytes, pin, &file)?, SnapshotView::to_text)
+                session.output.print(&look_into(bytes, &pins, &file)?, SnapshotView::to_text)
             }
         }
     }
@@ -76,14 +75,14 @@ impl SnapshotCommand {
 async fn export(session: &Session, file: &Path) -> anyhow::Result<()> {
     let issuer = session.issuer().await?;
     let audience = crate::server::default_audience(&session.settings, &issuer)?;
-    let keys = Arc::new(session.keys().await?);
-    let publisher = Publisher::new(session.store.clone(), Arc::clone(&keys), issuer, audience);
+    let keys = crate::server::open_shared_keys(&session.store, &session.settings).await?;
+    let publisher = Publisher::new(session.store.clone(), keys.clone(), issuer, audience);
     let snapshot = publisher.export(ambient::now_ms()).await?;
     if file == Path::new("-") {
         return std::io::stdout().lock().write_all(&snapshot).context("standard output");
     }
     std::fs::write(file, &snapshot).with_context(|| format!("{} cannot be written", file.display()))?;
-    let view = look_into(snapshot, keys.snapshot_signer().public_key(), file)?;
+    let view = look_into(snapshot, keys.current().snapshot_pins(), file)?;
     session.output.print(&view, |view| format!("wrote {} bytes to {}", view.bytes, view.file))
 }
 
@@ -113,10 +112,10 @@ impl SnapshotView {
 }
 
 /// What an edge that pins the key `pin` finds in a snapshot.
-fn look_into(bytes: Vec<u8>, pin: [u8; 32], file: &Path) -> anyhow::Result<SnapshotView> {
+fn look_into(bytes: Vec<u8>, pins: &[[u8; 32]], file: &Path) -> anyhow::Result<SnapshotView> {
     let size = bytes.len();
     let snapshot =
-        Snapshot::decode(bytes, &[pin]).map_err(|error| anyhow::anyhow!("an edge would refuse it: {error}"))?;
+        Snapshot::decode(bytes, pins).map_err(|error| anyhow::anyhow!("an edge would refuse it: {error}"))?;
     Ok(SnapshotView {
         file: file.display().to_string(),
         issuer: snapshot.issuer().to_owned(),

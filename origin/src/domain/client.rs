@@ -1,9 +1,9 @@
-//! Clients: the machines that ask for tokens.
+//! Clients: the applications that ask for tokens.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Audience, Malformed, Scope, SecretHash, TokenAlg, identifier};
+use super::{AuthMethod, ClientMetadata, Malformed, Secret, SecretHash, identifier};
 use crate::encoding::base64url;
 
 /// A client's public identifier (RFC 6749 §2.2): 1 to 255 characters of `A-Z a-z 0-9 . _ ~ -`, which need no escaping in
@@ -40,26 +40,38 @@ impl fmt::Display for ClientId {
     }
 }
 
+json_as_text!(ClientId);
+
 /// A registered client.
 #[derive(Debug, Clone)]
 pub struct Client {
     /// Its public identifier; also the `sub` of tokens it gets for itself.
     pub id: ClientId,
-    /// What people call it; never used in decisions.
-    pub name: String,
-    /// The hash its secret must have.
-    pub secret: SecretHash,
-    /// The widest scope its tokens may have.
-    pub scope: Scope,
-    /// The audiences its tokens may name; none listed means the server's default audience alone.
-    pub audiences: Vec<Audience>,
-    /// How its tokens are signed.
-    pub alg: TokenAlg,
+    /// What was registered of it.
+    pub metadata: ClientMetadata,
+    /// The secrets that authenticate it; several while it changes from one to the next, none for clients without.
+    pub secrets: Vec<StoredSecret>,
+    /// The hash of the token that manages its registration (RFC 7592), if it registered itself.
+    pub registration: Option<SecretHash>,
     /// Whether it may authenticate.
     pub status: ClientStatus,
     /// When it was registered, Unix seconds.
     pub created_at: u64,
 }
+
+/// A client's secret, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSecret {
+    /// Its hash.
+    pub hash: SecretHash,
+    /// When it was made, Unix seconds.
+    pub created_at: u64,
+    /// The Unix second from which it opens nothing any more; none means never.
+    pub expires_at: Option<u64>,
+}
+
+/// Secrets of one client that may be valid at once: the one in use and the one that replaces it.
+pub const MAX_SECRETS: usize = 2;
 
 /// Whether a client may authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +83,44 @@ pub enum ClientStatus {
         /// When it was disabled.
         at: u64,
     },
+}
+
+impl Client {
+    /// A new client with what `metadata` says of it, and no secret yet.
+    #[must_use]
+    pub fn new(id: ClientId, metadata: ClientMetadata, now: u64) -> Client {
+        let (secrets, registration, status) = (Vec::new(), None, ClientStatus::Active);
+        Client { id, metadata, secrets, registration, status, created_at: now }
+    }
+
+    /// The client with a secret more.
+    #[must_use]
+    pub fn with_secret(mut self, secret: &Secret, now: u64) -> Client {
+        self.secrets.push(StoredSecret { hash: secret.hash(), created_at: now, expires_at: None });
+        self
+    }
+
+    /// Whether `presented` is the hash of a secret that is valid at the Unix second `now`. Every secret is compared, so that
+    /// the time taken tells nothing.
+    #[must_use]
+    pub fn has_secret(&self, presented: &SecretHash, now: u64) -> bool {
+        let fits = |secret: &StoredSecret| {
+            secret.hash.matches(presented) & secret.expires_at.is_none_or(|expires_at| now < expires_at)
+        };
+        self.secrets.iter().fold(false, |found, secret| found | fits(secret))
+    }
+
+    /// Whether it may authenticate.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.status == ClientStatus::Active
+    }
+
+    /// Whether it has no way to keep a secret (RFC 6749 §2.1).
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.metadata.auth_method == AuthMethod::None
+    }
 }
 
 /// The longest name of a client, in bytes.
@@ -85,4 +135,22 @@ pub fn checked_name(name: &str) -> Result<String, Malformed> {
         return Err(Malformed::new("client name", "must be 1 to 128 bytes without control characters"));
     }
     Ok(name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::SecretKind;
+
+    #[test]
+    fn two_secrets_are_good_until_one_expires() {
+        let (old, new) = (Secret::new(SecretKind::Client, &[1; 32]), Secret::new(SecretKind::Client, &[2; 32]));
+        let id = "reports".parse().expect("an id");
+        let mut client = Client::new(id, ClientMetadata::default(), 0).with_secret(&old, 0).with_secret(&new, 5);
+        assert!(client.has_secret(&old.hash(), 10) && client.has_secret(&new.hash(), 10));
+        client.secrets[0].expires_at = Some(10);
+        assert!(client.has_secret(&old.hash(), 9) && !client.has_secret(&old.hash(), 10));
+        assert!(client.has_secret(&new.hash(), 10));
+        assert!(!client.has_secret(&SecretHash::of("tgs_x"), 0));
+    }
 }

@@ -1,105 +1,321 @@
-//! What a client may have for the asking: the client-credentials grant (RFC 6749 §4.4) with resource indicators
-//! (RFC 8707).
+//! Grants: what a user gave a client, and the one-time codes and rotating refresh tokens by which the client takes it.
+//!
+//! A grant's id is the `sid` of its tokens. So revoking a grant is revoking a session, which edges know within a second; and
+//! what is taken twice (a code, an old refresh token) revokes the grant with everything that came of it.
 
-use super::{Audience, Client, Scope};
+use serde::{Deserialize, Serialize};
 
-/// What a token will say, decided from the client's registration and its request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// The scope of the token.
-    pub scope: Scope,
-    /// The audience of the token.
-    pub audience: Audience,
+use super::{Access, ClientId, CodeChallenge, SecretHash};
+
+made_id! {
+    /// A grant's public identifier, `tgg_…`.
+    GrantId, "tgg_", "grant id"
+}
+made_id! {
+    /// A user's identifier, `tgu_…`: the `sub` of tokens of clients that know users by public identifiers.
+    UserId, "tgu_", "user id"
+}
+made_id! {
+    /// The public identifier of a browser's session, `tgl_…`.
+    LoginId, "tgl_", "session id"
 }
 
-/// Why a client does not get what it asked for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum GrantError {
-    /// It asked for more than its registration allows (`invalid_scope`).
-    #[error("the scope asked for goes beyond what this client may have")]
-    Scope,
-    /// It named an audience its registration does not list (`invalid_target`, RFC 8707 §2).
-    #[error("this client may not have tokens for that resource")]
-    Audience,
-    /// It named none, and several are possible (`invalid_target`).
-    #[error("this client has several audiences: name one with the parameter resource")]
-    AudienceUnclear,
+/// How long an authorization code is good, in seconds. RFC 6749 §4.1.2 recommends ten minutes at most; an honest client
+/// redeems it at once.
+pub const CODE_LIFETIME: u64 = 60;
+
+/// What a user gave a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Its identifier.
+    pub id: GrantId,
+    /// To whom.
+    pub client: ClientId,
+    /// By whom.
+    pub user: UserId,
+    /// As whom the client knows the user: the `sub` of its tokens.
+    pub subject: String,
+    /// The browser's session in which it was given; what ends that with a logout ends this too, unless it was to last offline.
+    pub login: Option<LoginId>,
+    /// What was given, and how the user had signed in.
+    pub terms: Terms,
+    /// When, Unix seconds.
+    pub created_at: u64,
+    /// The Unix second from which no refresh token gives anything any more, however often it was used.
+    pub ends_at: u64,
+    /// When it was ended before its time, if it was.
+    pub ended_at: Option<u64>,
+}
+
+/// What was given, and how the user had signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// What tokens of the grant are good for at most.
+    pub access: Access,
+    /// When the user signed in, Unix seconds.
+    pub auth_time: u64,
+    /// The class of that sign-in (OpenID Connect Core §2).
+    pub acr: String,
+    /// The methods of that sign-in (RFC 8176).
+    pub amr: Vec<String>,
 }
 
 impl Grant {
-    /// Decides a client-credentials request. No scope asked for means all the client may have; no resource means the
-    /// default audience where the client may use it, else its only one.
+    /// Whether it gives anything at the Unix second `now`.
+    #[must_use]
+    pub fn is_good(&self, now: u64) -> bool {
+        self.ended_at.is_none() && now < self.ends_at
+    }
+}
+
+/// An authorization code, as it is kept (RFC 6749 §4.1.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// What is stored of it.
+    pub hash: SecretHash,
+    /// What it gives.
+    pub grant: Grant,
+    /// The redirect URI that the authorization request named; the token request must name it again (RFC 6749 §4.1.3).
+    pub redirect_uri: Option<String>,
+    /// What the verifier must fit.
+    pub challenge: CodeChallenge,
+    /// The `nonce` for the ID token.
+    pub nonce: Option<String>,
+    /// The thumbprint of the key that the token request must prove (RFC 9449 §10).
+    pub jkt: Option<String>,
+    /// The Unix second from which it is bad.
+    pub expires_at: u64,
+    /// When it was redeemed, if it was.
+    pub redeemed_at: Option<u64>,
+}
+
+/// Why a code, a device code or a refresh token gives nothing (`invalid_grant`, RFC 6749 §5.2). A client is told no more than
+/// that: the difference matters to whoever found the code, not to whoever was given it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// There is no such thing, or it is long forgotten.
+    #[error("the grant is unknown or expired")]
+    Unknown,
+    /// It is another client's.
+    #[error("the grant was given to another client")]
+    OtherClient,
+    /// It is past its time.
+    #[error("the grant is expired")]
+    Expired,
+    /// It was taken before: whatever came of it is revoked.
+    #[error("the grant was used before")]
+    Replayed,
+    /// It was revoked.
+    #[error("the grant was revoked")]
+    Ended,
+    /// The redirect URI is not the one of the authorization request (RFC 6749 §4.1.3).
+    #[error("redirect_uri is not the one of the authorization request")]
+    RedirectUri,
+    /// The verifier does not fit the challenge (RFC 7636 §4.6).
+    #[error("code_verifier does not fit the code_challenge")]
+    Verifier,
+    /// The key that was proven is not the one it is bound to (RFC 9449 §10).
+    #[error("the grant is bound to another key")]
+    Key,
+}
+
+/// What a token request presents with a code.
+#[derive(Debug, Clone, Copy)]
+pub struct Redemption<'a> {
+    /// The client that authenticated.
+    pub client: &'a ClientId,
+    /// `redirect_uri`
+    pub redirect_uri: Option<&'a str>,
+    /// `code_verifier`
+    pub verifier: &'a str,
+    /// The thumbprint of the key that the request proves, if it proves one.
+    pub jkt: Option<&'a str>,
+}
+
+impl Code {
+    /// Checks that it may be redeemed now. Whether somebody else redeems it at this moment is decided when it is written.
     ///
     /// # Errors
-    /// When the request goes beyond the client's registration.
-    pub fn client_credentials(
-        client: &Client,
-        scope: Option<Scope>,
-        resource: Option<Audience>,
-        default_audience: &Audience,
-    ) -> Result<Grant, GrantError> {
-        let scope = scope.unwrap_or_else(|| client.scope.clone());
-        if !scope.is_within(&client.scope) {
-            return Err(GrantError::Scope);
+    /// The first rule that is not kept. The client comes first: nobody else can have a used code's grant revoked.
+    pub fn check(&self, request: Redemption<'_>, now: u64) -> Result<(), GrantError> {
+        if self.grant.client != *request.client {
+            return Err(GrantError::OtherClient);
         }
-        let allowed = match client.audiences.as_slice() {
-            [] => std::slice::from_ref(default_audience),
-            listed => listed,
-        };
-        let audience = match (resource, allowed) {
-            (Some(resource), allowed) if allowed.contains(&resource) => resource,
-            (Some(_), _) => return Err(GrantError::Audience),
-            (None, allowed) if allowed.contains(default_audience) => default_audience.clone(),
-            (None, [only]) => only.clone(),
-            (None, _) => return Err(GrantError::AudienceUnclear),
-        };
-        Ok(Grant { scope, audience })
+        if self.redeemed_at.is_some() {
+            return Err(GrantError::Replayed);
+        }
+        if now >= self.expires_at {
+            return Err(GrantError::Expired);
+        }
+        if !self.grant.is_good(now) {
+            return Err(GrantError::Ended);
+        }
+        if self.redirect_uri.is_some() && self.redirect_uri.as_deref() != request.redirect_uri {
+            return Err(GrantError::RedirectUri);
+        }
+        if !self.challenge.is_met_by(request.verifier) {
+            return Err(GrantError::Verifier);
+        }
+        if self.jkt.is_some() && self.jkt.as_deref() != request.jkt {
+            return Err(GrantError::Key);
+        }
+        Ok(())
+    }
+}
+
+/// A refresh token, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// What is stored of it.
+    pub hash: SecretHash,
+    /// What it gives.
+    pub grant: Grant,
+    /// The Unix second from which it is bad, unless it was used by then.
+    pub expires_at: u64,
+    /// When its successor was first given, if it was.
+    pub used_at: Option<u64>,
+    /// The thumbprint of the key that it is bound to: that of a public client which proved one (RFC 9449 §5).
+    pub jkt: Option<String>,
+}
+
+impl RefreshToken {
+    /// Checks that it may be used now; whether it was used before is decided when that is written.
+    ///
+    /// # Errors
+    /// The first rule that is not kept.
+    pub fn check(&self, client: &ClientId, jkt: Option<&str>, now: u64) -> Result<(), GrantError> {
+        if self.grant.client != *client {
+            return Err(GrantError::OtherClient);
+        }
+        if self.grant.ended_at.is_some() {
+            return Err(GrantError::Ended);
+        }
+        if now >= self.grant.ends_at || (self.used_at.is_none() && now >= self.expires_at) {
+            return Err(GrantError::Expired);
+        }
+        if self.jkt.is_some() && self.jkt.as_deref() != jkt {
+            return Err(GrantError::Key);
+        }
+        Ok(())
+    }
+}
+
+/// How long refresh tokens are good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RefreshRules {
+    /// For how long after its first use a refresh token gives the same successor again, in seconds: for an answer that was
+    /// lost, or two tabs of one app. Longer means that a thief has longer to go unnoticed.
+    pub grace: u64,
+    /// How long one may lie unused, in seconds.
+    pub idle: u64,
+    /// How long a grant lasts, however often it is used, in seconds.
+    pub lifetime: u64,
+}
+
+impl RefreshRules {
+    /// When a refresh token that is made now is bad.
+    #[must_use]
+    pub fn expiry(&self, grant_ends_at: u64, now: u64) -> u64 {
+        now.saturating_add(self.idle).min(grant_ends_at)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ClientStatus, SecretHash, TokenAlg};
+    use super::super::{Audience, AuthorizationDetails, Scope};
     use super::*;
 
-    fn client(audiences: &[&str]) -> Client {
-        Client {
-            id: "reports".parse().expect("an id"),
-            name: "Reports".to_owned(),
-            secret: SecretHash::of("secret"),
-            scope: Scope::parse("read write").expect("a scope"),
-            audiences: audiences.iter().map(|audience| aud(audience)).collect(),
-            alg: TokenAlg::EdDsa,
-            status: ClientStatus::Active,
-            created_at: 0,
+    fn grant() -> Grant {
+        let audience: Audience = "api".parse().expect("an audience");
+        Grant {
+            id: GrantId::from_random(&[1; 12]),
+            client: "shop".parse().expect("an id"),
+            user: UserId::from_random(&[2; 12]),
+            subject: "someone".to_owned(),
+            login: None,
+            terms: Terms {
+                access: Access {
+                    scope: Scope::default(),
+                    audience: audience.into(),
+                    details: AuthorizationDetails::default(),
+                },
+                auth_time: 0,
+                acr: "0".to_owned(),
+                amr: vec!["pwd".to_owned()],
+            },
+            created_at: 100,
+            ends_at: 1000,
+            ended_at: None,
         }
     }
 
-    fn aud(text: &str) -> Audience {
-        text.parse().expect("an audience")
+    fn code() -> Code {
+        Code {
+            hash: SecretHash::of("code"),
+            grant: grant(),
+            redirect_uri: Some("https://shop.example/cb".to_owned()),
+            challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge"),
+            nonce: None,
+            jkt: None,
+            expires_at: 160,
+            redeemed_at: None,
+        }
     }
 
-    fn decide(audiences: &[&str], scope: Option<&str>, resource: Option<&str>) -> Result<Grant, GrantError> {
-        let scope = scope.map(|scope| Scope::parse(scope).expect("a scope"));
-        Grant::client_credentials(&client(audiences), scope, resource.map(aud), &aud("default"))
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+
+    fn check(
+        code: &Code,
+        client: &str,
+        uri: Option<&str>,
+        verifier: &str,
+        jkt: Option<&str>,
+        now: u64,
+    ) -> Option<GrantError> {
+        let client = client.parse().expect("an id");
+        code.check(Redemption { client: &client, redirect_uri: uri, verifier, jkt }, now).err()
     }
 
     #[test]
-    fn the_scope_stays_within_the_clients() {
-        assert_eq!(decide(&[], None, None).expect("granted").scope.to_string(), "read write");
-        assert_eq!(decide(&[], Some("read"), None).expect("granted").scope.to_string(), "read");
-        assert_eq!(decide(&[], Some("read admin"), None), Err(GrantError::Scope));
+    fn a_code_is_bound_to_its_request() {
+        let uri = Some("https://shop.example/cb");
+        assert_eq!(check(&code(), "shop", uri, VERIFIER, None, 159), None);
+        assert_eq!(check(&code(), "shop", None, VERIFIER, None, 159), Some(GrantError::RedirectUri));
+        assert_eq!(check(&code(), "other", uri, VERIFIER, None, 159), Some(GrantError::OtherClient));
+        assert_eq!(
+            check(&code(), "shop", Some("https://shop.example/"), VERIFIER, None, 159),
+            Some(GrantError::RedirectUri)
+        );
+        assert_eq!(check(&code(), "shop", uri, "x", None, 159), Some(GrantError::Verifier));
+        assert_eq!(check(&code(), "shop", uri, VERIFIER, None, 160), Some(GrantError::Expired));
+        let used = Code { redeemed_at: Some(120), ..code() };
+        assert_eq!(check(&used, "shop", uri, VERIFIER, None, 500), Some(GrantError::Replayed));
+        assert_eq!(check(&used, "other", uri, VERIFIER, None, 500), Some(GrantError::OtherClient));
+        let bound = Code { jkt: Some("key".to_owned()), ..code() };
+        assert_eq!(check(&bound, "shop", uri, VERIFIER, None, 120), Some(GrantError::Key));
+        assert_eq!(check(&bound, "shop", uri, VERIFIER, Some("key"), 120), None);
+        let ended = Code { grant: Grant { ended_at: Some(110), ..grant() }, ..code() };
+        assert_eq!(check(&ended, "shop", uri, VERIFIER, None, 120), Some(GrantError::Ended));
     }
 
     #[test]
-    fn the_audience_is_one_the_client_may_use() {
-        let audience = |audiences: &[&str], resource| decide(audiences, None, resource).map(|grant| grant.audience);
-        assert_eq!(audience(&[], None), Ok(aud("default")));
-        assert_eq!(audience(&[], Some("a")), Err(GrantError::Audience));
-        assert_eq!(audience(&["a"], None), Ok(aud("a")));
-        assert_eq!(audience(&["a", "default"], None), Ok(aud("default")));
-        assert_eq!(audience(&["a", "b"], None), Err(GrantError::AudienceUnclear));
-        assert_eq!(audience(&["a", "b"], Some("b")), Ok(aud("b")));
-        assert_eq!(audience(&["a", "b"], Some("default")), Err(GrantError::Audience));
+    fn a_refresh_token_has_two_ends() {
+        let token =
+            RefreshToken { hash: SecretHash::of("r"), grant: grant(), expires_at: 300, used_at: None, jkt: None };
+        let client = "shop".parse().expect("an id");
+        assert_eq!(token.check(&client, None, 299), Ok(()));
+        assert_eq!(token.check(&client, None, 300), Err(GrantError::Expired));
+        assert_eq!(
+            RefreshToken { expires_at: 2000, ..token.clone() }.check(&client, None, 1000),
+            Err(GrantError::Expired)
+        );
+        // A used one is judged as reuse even later.
+        assert_eq!(RefreshToken { used_at: Some(200), ..token.clone() }.check(&client, None, 400), Ok(()));
+        assert_eq!(token.check(&"other".parse().expect("an id"), None, 200), Err(GrantError::OtherClient));
+        let bound = RefreshToken { jkt: Some("key".to_owned()), ..token };
+        assert_eq!(bound.check(&client, None, 200), Err(GrantError::Key));
+        assert_eq!(bound.check(&client, Some("key"), 200), Ok(()));
+        let rules = RefreshRules { grace: 10, idle: 50, lifetime: 900 };
+        assert_eq!((rules.expiry(1000, 100), rules.expiry(1000, 990)), (150, 1000));
     }
 }

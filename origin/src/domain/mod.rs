@@ -3,25 +3,52 @@
 //! Nothing here names the web framework or the database, reads a clock or draws random bytes: times and randomness are
 //! arguments. Token times are Unix seconds.
 
+#[macro_use]
+mod text;
+
+pub mod access;
+pub mod authorization;
 pub mod client;
+pub mod device;
 pub mod edge;
 pub mod grant;
+pub mod issuer;
+pub mod metadata;
+mod pkce;
+pub mod redirect;
+pub mod registration;
+mod resource;
 pub mod revocation;
 mod revocation_view;
 pub mod route;
 pub mod scope;
 pub mod secret;
 pub mod token;
+pub mod user;
+mod view;
 
-pub use client::{Client, ClientId, ClientStatus};
+pub use access::{Access, AccessError, Audiences, AuthorizationDetails, Wanted};
+pub use authorization::{AuthorizationError, AuthorizationRequest, Prompt, Step};
+pub use client::{Client, ClientId, ClientStatus, StoredSecret};
+pub use device::{DeviceCode, DeviceStatus, Poll, UserCode};
 pub use edge::{Edge, EdgeName, EdgeUrl};
-pub use grant::{Grant, GrantError};
+pub use grant::{Code, Grant, GrantError, GrantId, LoginId, Redemption, RefreshRules, RefreshToken, Terms, UserId};
+pub use issuer::{Issuer, IssuerName, IssuerUrl};
+pub use metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, SubjectType, TokenFormat, TrustedIssuer};
+pub use pkce::CodeChallenge;
+pub use redirect::{CallUrl, RedirectUri};
+pub use resource::Resource;
 pub use revocation::{Actor, AuditEntry, Lifted, Reason, Reinstate, Revocation, Revoke, Target, Which};
 pub use revocation_view::{AuditView, RevocationView};
 pub use route::{OnStale, Route};
 pub use scope::Scope;
-pub use secret::{ClientSecret, SecretHash};
-pub use token::{AccessToken, Audience, Claims, MAX_TOKEN_LIFETIME, TokenAlg, TokenDraft, TokenId};
+pub use secret::{Secret, SecretHash, SecretKind};
+pub use token::{
+    AccessToken, Acting, Audience, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenAlg, TokenDetails, TokenDraft,
+    TokenId,
+};
+pub use user::{Login, User, UserClaims, UserName};
+pub use view::{ClientView, RouteView, SecretView, UserView};
 
 /// A value that does not have the form its type demands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use super::Malformed;
 
@@ -44,6 +45,24 @@ impl Scope {
         self.0.is_subset(&other.0)
     }
 
+    /// Whether `value` is among them.
+    #[must_use]
+    pub fn has(&self, value: &str) -> bool {
+        self.0.contains(value)
+    }
+
+    /// The values that are in both.
+    #[must_use]
+    pub fn common(&self, other: &Scope) -> Scope {
+        Scope(self.0.intersection(&other.0).cloned().collect())
+    }
+
+    /// The values that are in one or the other. What is granted stays within what a client may have, so it has no more values.
+    #[must_use]
+    pub fn joined(&self, other: &Scope) -> Scope {
+        Scope(self.0.union(&other.0).cloned().collect())
+    }
+
     /// Whether there is no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -73,6 +92,16 @@ impl fmt::Display for Scope {
         Ok(())
     }
 }
+
+impl FromStr for Scope {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Scope, Malformed> {
+        Scope::parse(text)
+    }
+}
+
+json_as_text!(Scope);
 
 /// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`
 fn checked_value(value: &str) -> Result<String, Malformed> {

@@ -1,31 +1,96 @@
-//! Client secrets: generated in plain, shown once, stored as a hash.
+//! Secrets of our making: generated in plain, shown once, stored as a hash.
 //!
-//! A secret is 256 random bits, so a plain SHA-256 is enough to store it: nobody can search that space, and a slow
-//! password hash would only slow down the token endpoint. The `tgs_` prefix and the checksum let secret scanners find
-//! leaked ones with no false alarms.
+//! Each is 256 bits that nobody can search, so a plain SHA-256 is enough to store it; a slow password hash would only slow
+//! down the token endpoint. A prefix says what the secret is for, and with the checksum it lets secret scanners find leaked
+//! ones with no false alarms, and us refuse what was never one before the store is asked.
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use crate::encoding::base64url;
+use crate::encoding::{base64url, from_base64url};
 
-const PREFIX: &str = "tgs_";
 const RANDOM_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 4;
 
-/// A client's secret in plain. Never stored and never logged: `Debug` shows nothing of it.
-pub struct ClientSecret(Zeroizing<String>);
+/// What a secret is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SecretKind {
+    /// Authenticates a client (RFC 6749 §2.3.1).
+    Client,
+    /// An authorization code (RFC 6749 §1.3.1).
+    Code,
+    /// A refresh token (RFC 6749 §1.5).
+    Refresh,
+    /// A device code (RFC 8628 §3.2).
+    Device,
+    /// An access token that says nothing by itself.
+    Access,
+    /// A registration access token (RFC 7592 §1.2).
+    Registration,
+    /// The cookie of a browser's session.
+    Session,
+    /// The handle of an authorization request, pushed (RFC 9126) or in the middle of a sign-in.
+    Request,
+}
 
-impl ClientSecret {
-    /// Makes the secret of these random bytes: `tgs_`, then base64url of the bytes and a four-byte checksum.
+impl SecretKind {
+    /// All of them.
+    pub const ALL: [SecretKind; 8] = [
+        SecretKind::Client,
+        SecretKind::Code,
+        SecretKind::Refresh,
+        SecretKind::Device,
+        SecretKind::Access,
+        SecretKind::Registration,
+        SecretKind::Session,
+        SecretKind::Request,
+    ];
+
+    /// What its secrets begin with.
     #[must_use]
-    pub fn from_random(random: &[u8; RANDOM_BYTES]) -> ClientSecret {
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            SecretKind::Client => "tgs_",
+            SecretKind::Code => "tgz_",
+            SecretKind::Refresh => "tgr_",
+            SecretKind::Device => "tgd_",
+            SecretKind::Access => "tga_",
+            SecretKind::Registration => "tgat_",
+            SecretKind::Session => "tgb_",
+            SecretKind::Request => "tgq_",
+        }
+    }
+
+    /// Whether `presented` has the form of this kind's secrets: prefix, length and checksum. What has not was never one.
+    #[must_use]
+    pub fn made(self, presented: &str) -> bool {
+        let bytes = presented.strip_prefix(self.prefix()).and_then(from_base64url).map(Zeroizing::new);
+        let parts = bytes.as_ref().and_then(|bytes| bytes.split_at_checked(RANDOM_BYTES));
+        parts.is_some_and(|(random, sum)| sum == checksum(self, random))
+    }
+}
+
+/// A secret in plain. Never stored and never logged: `Debug` shows nothing of it.
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// The secret of these random bytes: the prefix, then base64url of the bytes and a four-byte checksum.
+    #[must_use]
+    pub fn new(kind: SecretKind, random: &[u8; RANDOM_BYTES]) -> Secret {
         let mut bytes = Zeroizing::new(random.to_vec());
-        bytes.extend_from_slice(&checksum(random));
-        ClientSecret(Zeroizing::new(format!("{PREFIX}{}", base64url(&bytes))))
+        bytes.extend_from_slice(&checksum(kind, random));
+        Secret(Zeroizing::new(format!("{}{}", kind.prefix(), &*Zeroizing::new(base64url(&bytes)))))
+    }
+
+    /// The refresh token that follows `predecessor`, a function of it and the key alone: so whoever lost the answer can be
+    /// given it again, and nothing of it needs to be kept.
+    #[must_use]
+    pub fn successor(key: &[u8; 32], predecessor: &str) -> Secret {
+        Secret::new(SecretKind::Refresh, &keyed(key, predecessor))
     }
 
     /// The secret itself, for the one moment it is shown.
@@ -41,19 +106,27 @@ impl ClientSecret {
     }
 }
 
-impl fmt::Debug for ClientSecret {
+impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientSecret(…)")
+        f.write_str("Secret(…)")
     }
 }
 
-fn checksum(random: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let digest = Sha256::new().chain_update(PREFIX).chain_update(random).finalize();
+fn checksum(kind: SecretKind, random: &[u8]) -> [u8; CHECKSUM_BYTES] {
+    let digest = Sha256::new().chain_update(kind.prefix()).chain_update(random).finalize();
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-/// The SHA-256 of a client's secret. Compared in constant time only, hence no `PartialEq`.
-#[derive(Debug, Clone)]
+/// HMAC-SHA256 of a text.
+pub(crate) fn keyed(key: &[u8; 32], text: &str) -> [u8; 32] {
+    // HMAC takes keys of any length; were it ever refused, nothing must be computed without it.
+    let mac = Hmac::<Sha256>::new_from_slice(key);
+    assert!(mac.is_ok(), "HMAC takes 32 bytes");
+    mac.map(|mac| mac.chain_update(text).finalize().into_bytes().into()).unwrap_or([0; 32])
+}
+
+/// The SHA-256 of a secret, or another digest that stands for one. Compared in constant time where a secret is checked.
+#[derive(Debug, Clone, Copy)]
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
@@ -61,6 +134,12 @@ impl SecretHash {
     #[must_use]
     pub fn of(presented: &str) -> SecretHash {
         SecretHash(Sha256::digest(presented.as_bytes()).into())
+    }
+
+    /// The hash of a short secret under a key: without the key nobody can search through all there are.
+    #[must_use]
+    pub fn keyed(key: &[u8; 32], presented: &str) -> SecretHash {
+        SecretHash(keyed(key, presented))
     }
 
     /// Takes a stored hash.
@@ -82,27 +161,53 @@ impl SecretHash {
     }
 }
 
+impl PartialEq for SecretHash {
+    fn eq(&self, other: &SecretHash) -> bool {
+        self.matches(other)
+    }
+}
+
+impl Eq for SecretHash {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_secret_has_a_prefix_and_a_checksum() {
-        let secret = ClientSecret::from_random(&[7; 32]);
-        let encoded = secret.reveal().strip_prefix("tgs_").expect("the prefix");
-        let bytes = crate::encoding::from_base64url(encoded).expect("base64url");
-        assert_eq!(bytes, [&[7; 32][..], &checksum(&[7; 32])].concat());
+        for kind in SecretKind::ALL {
+            let secret = Secret::new(kind, &[7; 32]);
+            assert!(kind.made(secret.reveal()), "{kind:?}");
+            let others = SecretKind::ALL.into_iter().filter(|other| *other != kind);
+            assert!(others.into_iter().all(|other| !other.made(secret.reveal())), "{kind:?} passes for another");
+            let mut altered = secret.reveal().to_owned();
+            altered.replace_range(10..11, if &altered[10..11] == "A" { "B" } else { "A" });
+            assert!(!kind.made(&altered), "{kind:?}");
+        }
+        for text in ["", "tgs_", "tgs_AAAA", "tgs_!"] {
+            assert!(!SecretKind::Client.made(text), "{text:?}");
+        }
     }
 
     #[test]
     fn only_the_secret_itself_has_its_hash() {
-        let secret = ClientSecret::from_random(&[7; 32]);
+        let secret = Secret::new(SecretKind::Client, &[7; 32]);
         assert!(SecretHash::of(secret.reveal()).matches(&secret.hash()));
-        assert!(!secret.hash().matches(&ClientSecret::from_random(&[8; 32]).hash()));
+        assert!(!secret.hash().matches(&Secret::new(SecretKind::Client, &[8; 32]).hash()));
+    }
+
+    #[test]
+    fn a_successor_is_the_same_each_time_and_nobody_elses() {
+        let first = Secret::new(SecretKind::Refresh, &[1; 32]);
+        let second = Secret::successor(&[9; 32], first.reveal());
+        assert!(SecretKind::Refresh.made(second.reveal()));
+        assert_eq!(second.hash(), Secret::successor(&[9; 32], first.reveal()).hash());
+        assert_ne!(second.hash(), Secret::successor(&[8; 32], first.reveal()).hash());
+        assert_ne!(second.hash(), Secret::successor(&[9; 32], second.reveal()).hash());
     }
 
     #[test]
     fn debug_shows_nothing() {
-        assert_eq!(format!("{:?}", ClientSecret::from_random(&[7; 32])), "ClientSecret(…)");
+        assert_eq!(format!("{:?}", Secret::new(SecretKind::Client, &[7; 32])), "Secret(…)");
     }
 }

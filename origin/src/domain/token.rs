@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tollgate_core::{IssuedId, RevocationId};
 
-use super::{ClientId, Grant, Malformed, Scope, identifier};
+use super::{Access, Audiences, AuthorizationDetails, ClientId, Malformed, Scope, SecretHash, identifier};
 use crate::status_list::Claim as StatusClaim;
 
 /// The longest a token of any client can live, in seconds: a day. Longer-lived access is what refreshing is for.
@@ -100,9 +100,10 @@ impl fmt::Display for Audience {
 }
 
 /// A signature algorithm of access tokens (RFC 7518 §3.1, RFC 8037). No others exist here, `none` least of all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenAlg {
     /// Ed25519; the default: small, fast to sign and with nothing to get wrong.
+    #[default]
     EdDsa,
     /// ECDSA on P-256 with SHA-256.
     Es256,
@@ -143,6 +144,70 @@ impl fmt::Display for TokenAlg {
     }
 }
 
+json_as_text!(Audience, TokenAlg);
+
+/// The key that a token is bound to (RFC 7800 §3.1): whoever shows the token must prove to have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Confirmation {
+    /// The thumbprint of a key that is proven by DPoP (RFC 9449 §6).
+    #[serde(rename = "jkt")]
+    Key(String),
+    /// The SHA-256 of the certificate of the connection (RFC 8705 §3.1).
+    #[serde(rename = "x5t#S256")]
+    Certificate(String),
+}
+
+/// Who acts for the subject (RFC 8693 §4.1), and for whom that one acts in turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acting {
+    /// Who acts.
+    pub sub: String,
+    /// The client that this is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// Who acted before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Box<Acting>>,
+}
+
+/// How often a token may be handed on: a longer chain of actors is more likely a loop than a wish.
+const MAX_ACTORS: usize = 8;
+
+impl Acting {
+    /// The chain with one more who acts, now the first.
+    ///
+    /// # Errors
+    /// When the chain is too long already.
+    pub fn before(self, earlier: Option<Acting>) -> Result<Acting, Malformed> {
+        let length = std::iter::successors(earlier.as_ref(), |acting| acting.act.as_deref()).count();
+        if length >= MAX_ACTORS {
+            return Err(Malformed::new("subject_token", "was handed on too often"));
+        }
+        Ok(Acting { act: earlier.map(Box::new), ..self })
+    }
+}
+
+/// What a token says beside the claims that every one has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TokenDetails {
+    /// `cnf`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+    /// `act`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<Acting>,
+    /// `authorization_details`
+    #[serde(skip_serializing_if = "AuthorizationDetails::is_empty")]
+    pub authorization_details: AuthorizationDetails,
+    /// `auth_time`: when the user signed in, Unix seconds (RFC 9068 §2.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<u64>,
+    /// `acr`: the class of that sign-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+}
+
 /// A token about to be issued: all of it but what the store gives it in issuing, its epoch and its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenDraft {
@@ -159,7 +224,11 @@ pub struct TokenDraft {
     /// `scope`
     pub scope: Scope,
     /// `aud`
-    pub audience: Audience,
+    pub audience: Audiences,
+    /// What else it says.
+    pub details: TokenDetails,
+    /// The hash of its text, if that says nothing by itself.
+    pub opaque: Option<SecretHash>,
     /// `iat`, Unix seconds.
     pub issued_at: u64,
     /// `exp`, Unix seconds; the token is bad from this second on.
@@ -167,24 +236,27 @@ pub struct TokenDraft {
 }
 
 impl TokenDraft {
-    /// The token that `grant` entitles a client to.
+    /// A token for `client` in its own name, good for `access`.
     #[must_use]
     pub fn for_client(
         random: [u8; IssuedId::RANDOM_BYTES],
         client: &ClientId,
-        grant: Grant,
+        access: Access,
         key_id: String,
         now: u64,
         lifetime: u64,
     ) -> TokenDraft {
+        let details = TokenDetails { authorization_details: access.details, ..TokenDetails::default() };
         TokenDraft {
             random,
             client: client.clone(),
             subject: client.as_str().to_owned(),
             session: None,
             key_id,
-            scope: grant.scope,
-            audience: grant.audience,
+            scope: access.scope,
+            audience: access.audience,
+            details,
+            opaque: None,
             issued_at: now,
             expires_at: now.saturating_add(lifetime.min(MAX_TOKEN_LIFETIME)),
         }
@@ -194,8 +266,22 @@ impl TokenDraft {
     #[must_use]
     pub fn issued(self, epoch: u32, number: u64) -> AccessToken {
         let id = TokenId::new(epoch, self.random);
-        let TokenDraft { random: _, client, subject, session, key_id, scope, audience, issued_at, expires_at } = self;
-        AccessToken { id, number, client, subject, session, key_id, scope, audience, issued_at, expires_at }
+        let TokenDraft { random: _, client, subject, session, key_id, scope, audience, .. } = self;
+        let TokenDraft { details, opaque, issued_at, expires_at, .. } = self;
+        AccessToken {
+            id,
+            number,
+            client,
+            subject,
+            session,
+            key_id,
+            scope,
+            audience,
+            details,
+            opaque,
+            issued_at,
+            expires_at,
+        }
     }
 }
 
@@ -217,7 +303,11 @@ pub struct AccessToken {
     /// `scope`
     pub scope: Scope,
     /// `aud`
-    pub audience: Audience,
+    pub audience: Audiences,
+    /// What else it says.
+    pub details: TokenDetails,
+    /// The hash of its text, if that says nothing by itself.
+    pub opaque: Option<SecretHash>,
     /// `iat`, Unix seconds.
     pub issued_at: u64,
     /// `exp`, Unix seconds; the token is bad from this second on.
@@ -231,13 +321,14 @@ impl AccessToken {
         Claims {
             iss: issuer.to_owned(),
             sub: self.subject.clone(),
-            aud: self.audience.as_str().to_owned(),
+            aud: self.audience.clone(),
             exp: self.expires_at,
             iat: self.issued_at,
             jti: self.id.to_string(),
             client_id: self.client.as_str().to_owned(),
             sid: self.session.clone(),
             scope: (!self.scope.is_empty()).then(|| self.scope.to_string()),
+            details: self.details.clone(),
             status: None,
         }
     }
@@ -249,7 +340,7 @@ impl AccessToken {
 pub struct Claims {
     pub iss: String,
     pub sub: String,
-    pub aud: String,
+    pub aud: Audiences,
     pub exp: u64,
     pub iat: u64,
     pub jti: String,
@@ -258,6 +349,8 @@ pub struct Claims {
     pub sid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    #[serde(flatten)]
+    pub details: TokenDetails,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusClaim>,
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tollgate_core::{Cascade, CascadeBuilder, ConfigDigest, RevocationId, SnapshotParts, build_snapshot};
+use tollgate_core::{Cascade, CascadeBuilder, RevocationId, SnapshotParts, build_snapshot};
 
 use super::FeedError;
-use crate::keys::KeyRing;
+use super::publisher::Configuration;
 use crate::store::{PublishedSnapshot, SnapshotState, Store};
 
 /// From this many revoked tokens on, the covered ones are told by a cascade, in about a byte each. Fewer are listed, 16 bytes
@@ -91,9 +91,8 @@ impl Content {
     /// The signed snapshot with this configuration.
     pub(super) async fn compose(
         &self,
-        keys: &Arc<KeyRing>,
         issuer: &str,
-        config: Vec<u8>,
+        config: &Configuration,
         now_ms: u64,
     ) -> Result<PublishedSnapshot, FeedError> {
         let is_listed = |epoch: &Option<u32>| epoch.is_none_or(|epoch| epoch > self.epoch);
@@ -101,7 +100,8 @@ impl Content {
             self.state.revoked.iter().filter(|(_, epoch)| is_listed(epoch)).map(|(id, _)| *id).collect();
         let (groups, before, cascade) = (self.state.groups.clone(), self.state.before, self.cascade.clone());
         let (sequence, chain, epoch) = (self.state.head.sequence, self.state.chain, self.epoch);
-        let (keys, issuer, digest) = (Arc::clone(keys), issuer.to_owned(), ConfigDigest::of(&config));
+        let (keys, issuer, digest) = (Arc::clone(&config.keys), issuer.to_owned(), config.digest());
+        let config = config.document.clone();
         // Milliseconds for many revocations: not on a thread that serves others meanwhile.
         let built = spawn_blocking(move || {
             let parts = SnapshotParts {

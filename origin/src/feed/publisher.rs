@@ -14,7 +14,7 @@ use super::build::Content;
 use super::{Wake, config};
 use crate::domain::Audience;
 use crate::encoding::base64url;
-use crate::keys::KeyRing;
+use crate::keys::{KeyRing, Keys};
 use crate::store::{FeedPage, PublishedSnapshot, Store, StoreError};
 
 /// How long a snapshot with the newest configuration is waited for. An edge asks because it heard of a change of that, and
@@ -63,10 +63,22 @@ pub enum FeedError {
     Config(#[from] serde_json::Error),
 }
 
+/// What a snapshot says beside revocations, with the keys that are in it and sign it.
+pub(super) struct Configuration {
+    pub(super) document: Vec<u8>,
+    pub(super) keys: Arc<KeyRing>,
+}
+
+impl Configuration {
+    pub(super) fn digest(&self) -> ConfigDigest {
+        ConfigDigest::of(&self.document)
+    }
+}
+
 /// Answers edges; one for the process, shared.
 pub struct Publisher {
     pub(super) store: Store,
-    pub(super) keys: Arc<KeyRing>,
+    pub(super) keys: Keys,
     pub(super) issuer: String,
     audience: Audience,
     /// The newest published snapshot, as far as this origin has read it.
@@ -77,7 +89,7 @@ impl Publisher {
     /// A publisher of this issuer's feed; edges guard `audience` unless told another. It serves snapshots while it
     /// [runs](Publisher::run).
     #[must_use]
-    pub fn new(store: Store, keys: Arc<KeyRing>, issuer: String, audience: Audience) -> Publisher {
+    pub fn new(store: Store, keys: Keys, issuer: String, audience: Audience) -> Publisher {
         Publisher { store, keys, issuer, audience, served: Sender::new(None) }
     }
 
@@ -86,7 +98,7 @@ impl Publisher {
     /// # Errors
     /// When the store fails.
     pub async fn snapshot(&self) -> Result<Arc<SnapshotFile>, FeedError> {
-        let wanted = ConfigDigest::of(&self.config().await?);
+        let wanted = self.config().await?.digest();
         let mut served = self.served.subscribe();
         let has_it = |file: &Option<Arc<SnapshotFile>>| file.as_ref().is_some_and(|file| file.config == wanted);
         if let Ok(Ok(file)) = timeout(CONFIGURATION_WAIT, served.wait_for(has_it)).await
@@ -104,13 +116,15 @@ impl Publisher {
     /// When the store fails or the message cannot be built.
     pub async fn export(&self, now_ms: u64) -> Result<Vec<u8>, FeedError> {
         let content = Content::build(&self.store, now_ms).await?;
-        Ok(content.compose(&self.keys, &self.issuer, self.config().await?, now_ms).await?.message)
+        Ok(content.compose(&self.issuer, &self.config().await?, now_ms).await?.message)
     }
 
-    /// The configuration document as of now.
-    pub(super) async fn config(&self) -> Result<Vec<u8>, FeedError> {
+    /// The configuration as of now.
+    pub(super) async fn config(&self) -> Result<Configuration, FeedError> {
+        let keys = self.keys.fresh().await?;
         let routes = self.store.routes().await?;
-        Ok(config::document(self.audience.as_str(), &self.keys.public_jwks(), &routes)?)
+        let document = config::document(self.audience.as_str(), &keys.public_jwks(), &routes)?;
+        Ok(Configuration { document, keys })
     }
 
     /// Serves a published snapshot from now on.
@@ -135,7 +149,7 @@ impl Publisher {
         // That of the newest published snapshot, so that an edge that asks for a snapshot because of it finds it there.
         let digest = match config {
             Some(digest) => digest,
-            None => ConfigDigest::of(&self.config().await?),
+            None => self.config().await?.digest(),
         };
         let parts = DeltaParts {
             issuer: &self.issuer,
@@ -147,7 +161,7 @@ impl Publisher {
             epoch,
             deltas: &deltas,
         };
-        let bytes = build_deltas(&parts, self.keys.snapshot_signer())?;
+        let bytes = build_deltas(&parts, self.keys.current().snapshot_signer())?;
         let reaches = deltas.last().map_or(after, |delta| delta.sequence);
         Ok(DeltaMessage { bytes, reaches, heartbeat: deltas.is_empty(), digest })
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tollgate_core::ConfigDigest;
+use tollgate_core::{ConfigDigest, Snapshot};
 
 use super::build::Content;
+use super::publisher::Configuration;
 use super::{FeedError, Publisher, Wake};
 use crate::ambient;
 use crate::causes::with_causes;
@@ -37,19 +38,21 @@ struct Newest {
     built_ms: u64,
     revoked: u64,
     config: ConfigDigest,
+    /// Who signed it, if that is the one who signs now.
+    signer: Option<[u8; 32]>,
 }
 
 /// What there is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Due {
     Nothing,
-    /// The configuration changed.
+    /// The configuration or the key that signs changed.
     Configuration,
     /// The revocations have moved on, or there is no snapshot yet.
     Build,
 }
 
-fn due(newest: Option<Newest>, head: u64, config: ConfigDigest, now_ms: u64) -> Due {
+fn due(newest: Option<Newest>, head: u64, config: ConfigDigest, signer: [u8; 32], now_ms: u64) -> Due {
     let Some(newest) = newest else {
         return Due::Build;
     };
@@ -57,7 +60,7 @@ fn due(newest: Option<Newest>, head: u64, config: ConfigDigest, now_ms: u64) -> 
     let age_ms = now_ms.saturating_sub(newest.built_ms);
     let many = deltas > (newest.revoked / DELTAS_FOR_EACH).clamp(FEWEST_DELTAS, MOST_DELTAS);
     let old = deltas > 0 && age_ms > REBUILD_AFTER_MS || age_ms > RENEW_AFTER_MS;
-    match (newest.config != config, many || old) {
+    match (newest.config != config || newest.signer != Some(signer), many || old) {
         (true, _) => Due::Configuration,
         (false, true) => Due::Build,
         (false, false) => Due::Nothing,
@@ -116,11 +119,13 @@ impl Publisher {
     }
 
     async fn keep_publishing(&self, mut wake: Receiver<Wake>) -> Result<std::convert::Infallible, FeedError> {
+        let signer = self.keys.current().snapshot_signer().public_key();
         let mut newest = self.store.published().await?.map(|published| Newest {
             sequence: published.sequence,
             built_ms: published.built_ms,
             revoked: published.revoked,
             config: published.config,
+            signer: Snapshot::decode(published.message, &[signer]).is_ok().then_some(signer),
         });
         // What the newest was made of; after a start that is not known, and a change of the configuration builds anew, once.
         let mut content: Option<Content> = None;
@@ -128,7 +133,8 @@ impl Publisher {
             wake.mark_unchanged();
             let config = self.config().await?;
             let head = self.store.head().await?.sequence;
-            let due = due(newest, head, ConfigDigest::of(&config), ambient::now_ms());
+            let signer = config.keys.snapshot_signer().public_key();
+            let due = due(newest, head, config.digest(), signer, ambient::now_ms());
             match due {
                 Due::Nothing => {
                     // Only an ended watch makes this an error, and then this ends from outside.
@@ -136,10 +142,10 @@ impl Publisher {
                     continue;
                 }
                 Due::Configuration if let Some(content) = &mut content => {
-                    newest = Some(self.reconfigure(content, config).await?);
+                    newest = Some(self.reconfigure(content, &config).await?);
                 }
                 Due::Configuration | Due::Build => {
-                    let (made, built) = self.rebuild(config).await?;
+                    let (made, built) = self.rebuild(&config).await?;
                     newest = Some(made);
                     content = Some(built);
                 }
@@ -148,7 +154,7 @@ impl Publisher {
         }
     }
 
-    async fn rebuild(&self, config: Vec<u8>) -> Result<(Newest, Content), FeedError> {
+    async fn rebuild(&self, config: &Configuration) -> Result<(Newest, Content), FeedError> {
         let now_ms = ambient::now_ms();
         let content = Content::build(&self.store, now_ms).await?;
         let newest = self.publish(&content, config, now_ms).await?;
@@ -163,7 +169,7 @@ impl Publisher {
 
     /// Publishes another configuration, with the same cascade if there is one. An edge takes no snapshot that is older than what
     /// it holds: if the cascade is behind the history, the caller is told that it is so old that it builds anew.
-    async fn reconfigure(&self, content: &mut Content, config: Vec<u8>) -> Result<Newest, FeedError> {
+    async fn reconfigure(&self, content: &mut Content, config: &Configuration) -> Result<Newest, FeedError> {
         let now_ms = ambient::now_ms();
         let up_to_date = content.advance(&self.store, now_ms).await?;
         if !up_to_date && content.is_listed() {
@@ -175,14 +181,15 @@ impl Publisher {
         Ok(Newest { built_ms, ..newest })
     }
 
-    async fn publish(&self, content: &Content, config: Vec<u8>, now_ms: u64) -> Result<Newest, FeedError> {
-        let snapshot = content.compose(&self.keys, &self.issuer, config, now_ms).await?;
-        if self.store.publish(&snapshot).await?.is_none() {
+    async fn publish(&self, content: &Content, config: &Configuration, now_ms: u64) -> Result<Newest, FeedError> {
+        let snapshot = content.compose(&self.issuer, config, now_ms).await?;
+        if self.store.publish(&snapshot, &config.keys.unpublished()).await?.is_none() {
             return Err(FeedError::Overtaken);
         }
+        let signer = Some(config.keys.snapshot_signer().public_key());
         let (sequence, built_ms, revoked, config) =
             (snapshot.sequence, snapshot.built_ms, snapshot.revoked, snapshot.config);
-        Ok(Newest { sequence, built_ms, revoked, config })
+        Ok(Newest { sequence, built_ms, revoked, config, signer })
     }
 }
 
@@ -193,8 +200,9 @@ mod tests {
     #[test]
     fn a_snapshot_is_due_when_much_or_long_ago() {
         let (one, other) = (ConfigDigest::of(b"one"), ConfigDigest::of(b"other"));
-        let of = |revoked| Some(Newest { sequence: 10, built_ms: 1_000_000, revoked, config: one });
-        let at = |newest, head, config, age_ms| due(newest, head, config, 1_000_000 + age_ms);
+        let of =
+            |revoked| Some(Newest { sequence: 10, built_ms: 1_000_000, revoked, config: one, signer: Some([1; 32]) });
+        let at = |newest, head, config, age_ms| due(newest, head, config, [1; 32], 1_000_000 + age_ms);
         assert_eq!(at(None, 0, one, 0), Due::Build);
         assert_eq!(at(of(0), 10, one, REBUILD_AFTER_MS + 1), Due::Nothing);
         assert_eq!(at(of(0), 11, one, REBUILD_AFTER_MS), Due::Nothing);

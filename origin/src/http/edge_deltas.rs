@@ -8,7 +8,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
 
 use super::AppState;
-use super::parameters::Parameters;
+use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use crate::ambient;
 use crate::domain::EdgeName;

@@ -9,12 +9,16 @@ use serde::Serialize;
 use super::AppState;
 use crate::keys::Jwk;
 
+/// Seconds that a copy may be used, at most.
+const MAX_AGE: u64 = 300;
+
 #[derive(Serialize)]
 struct Jwks {
     keys: Vec<Jwk>,
 }
 
 pub(super) async fn get(State(app): State<AppState>) -> impl IntoResponse {
-    // Short: a new key should be known everywhere before it signs.
-    ([(CACHE_CONTROL, "public, max-age=300")], Json(Jwks { keys: app.keys.public_jwks() }))
+    // No copy outlives the time that a new key is known before it signs.
+    let cached = format!("public, max-age={}", MAX_AGE.min(app.key_policy.ahead));
+    ([(CACHE_CONTROL, cached)], Json(Jwks { keys: app.keys.current().public_jwks() }))
 }

@@ -4,38 +4,37 @@
 //! what went wrong inside goes to the log, never to the client.
 
 mod admin;
-mod admin_auth;
-mod client_auth;
+mod admin_keys;
 mod edge_deltas;
 mod edge_snapshot;
 mod health;
-mod introspect;
 mod jwks;
-mod metadata;
 mod metrics;
-mod oauth_error;
-mod parameters;
+mod oauth;
 mod problem;
-mod revoke;
 mod router;
 mod ssf_bearer;
 mod ssf_configuration;
 mod ssf_poll;
 mod ssf_streams;
 mod status_list;
-mod token;
+mod validate;
+mod web;
 
+pub(crate) use problem::Problem;
 pub use router::router;
 
 use std::sync::Arc;
 
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
-use tollgate_core::KeySet;
 
+use crate::client_keys::ClientKeys;
 use crate::domain::Audience;
 use crate::feed::{Contacts, Publisher, Wake};
-use crate::keys::KeyRing;
+use crate::forge::Forge;
+use crate::keys::{KeyPolicy, Keys};
+use crate::settings::GrantSettings;
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
@@ -44,10 +43,18 @@ use crate::store::{Store, Writer};
 pub struct App {
     /// The database.
     pub store: Store,
+    /// Finds clients' own keys.
+    pub(crate) client_keys: ClientKeys,
+    /// Checks passwords.
+    pub forge: Forge,
+    /// How long grants last, who may register, and which proxies are believed.
+    pub grants: GrantSettings,
     /// Issues and revokes, many at a time.
     pub writer: Writer,
     /// Signs and recognises tokens.
-    pub keys: Arc<KeyRing>,
+    pub keys: Keys,
+    /// When keys are replaced.
+    pub key_policy: KeyPolicy,
     /// Answers edges.
     pub publisher: Arc<Publisher>,
     /// Answers verifiers of others.
@@ -58,8 +65,6 @@ pub struct App {
     pub transmitter: Arc<Transmitter>,
     /// The edges heard of lately.
     pub contacts: Arc<Contacts>,
-    /// The keys that sign tokens for the admin API.
-    pub admin_keys: KeySet,
     /// The `iss` of tokens.
     pub issuer: String,
     /// The `aud` of tokens of clients that have none of their own.
@@ -74,3 +79,14 @@ pub struct App {
 
 /// The shared state as axum hands it around.
 pub type AppState = Arc<App>;
+
+impl App {
+    /// A path of this issuer as browsers know it, for links, forms, redirects and cookies: an issuer may itself have a path, which
+    /// requests have lost when they come to its handlers.
+    #[must_use]
+    pub fn at(&self, path: &str) -> String {
+        let after_scheme = self.issuer.split_once("://").map_or(self.issuer.as_str(), |(_, rest)| rest);
+        let base = after_scheme.split_once('/').map_or("", |(_, base)| base);
+        if base.is_empty() { path.to_owned() } else { format!("/{base}{path}") }
+    }
+}

@@ -7,12 +7,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::feed::FeedError;
+use crate::forge::ForgeError;
+use crate::keys::KeysError;
 use crate::status_list::BuildError;
 use crate::store::{StoreError, WriteError};
 
 /// A refused request of an edge, or of nobody in particular.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
     challenge: Option<HeaderValue>,
@@ -26,7 +28,7 @@ struct Body<'a> {
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: &str) -> Problem {
+    pub(crate) fn new(status: StatusCode, detail: &str) -> Problem {
         Problem { status, detail: detail.to_owned(), challenge: None }
     }
 
@@ -71,8 +73,31 @@ impl From<FeedError> for Problem {
     }
 }
 
+impl From<KeysError> for Problem {
+    fn from(error: KeysError) -> Problem {
+        Problem::from(StoreError::from(error))
+    }
+}
+
+impl From<getrandom::Error> for Problem {
+    fn from(error: getrandom::Error) -> Problem {
+        tracing::error!(%error, "the system has no randomness");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the system has no randomness; try again")
+    }
+}
+
+impl From<ForgeError> for Problem {
+    fn from(error: ForgeError) -> Problem {
+        tracing::error!(%error, "a password could not be hashed");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the password cannot be hashed now; try again")
+    }
+}
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
+        if let StoreError::Exists(what) = error {
+            return Problem::new(StatusCode::CONFLICT, &format!("there is a {what} of that name already"));
+        }
         tracing::error!(%error, "the store failed");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again")
     }

@@ -9,7 +9,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::App;
 use super::problem::Problem;
-use crate::ambient;
 use crate::domain::ClientId;
 use crate::ssf::{SCOPE_READ, Stream, StreamName};
 use crate::store::StoreError;
@@ -38,9 +37,9 @@ impl From<StoreError> for BearerError {
 /// The client whose token the request shows.
 pub(super) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, BearerError> {
     let unverified_token = bearer(headers)?;
-    let id = app.keys.recognise(unverified_token, &app.issuer).ok_or(BearerError::Invalid)?;
-    let token = app.store.unrevoked_token(id).await?.ok_or(BearerError::Invalid)?;
-    if ambient::now() >= token.expires_at || token.audience.as_str() != app.issuer {
+    let token = super::oauth::bearer::good(app, unverified_token).await?.ok_or(BearerError::Invalid)?;
+    // One that is bound to a key is no bearer token: shown as one, it was stolen.
+    if !token.audience.has(&app.issuer) || token.details.cnf.is_some() {
         return Err(BearerError::Invalid);
     }
     if !token.scope.values().any(|value| value == SCOPE_READ) {

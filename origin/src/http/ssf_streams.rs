@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::AppState;
-use super::parameters::Parameters;
+use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use super::ssf_bearer::{BearerError, client, stream_of};
 use crate::ssf::{Delivery, EventType, POLL, PUSH, Stream};

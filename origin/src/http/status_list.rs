@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::AppState;
 use super::edge_snapshot::held;
-use super::parameters::Parameters;
+use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use crate::ambient;
 use crate::status_list::{MEDIA_TYPE, TTL};

@@ -2,18 +2,31 @@
 //!
 //! - [`MasterKey`] comes from outside the database and encrypts every private part at rest.
 //! - [`PrivateKey`] is one signing key of one algorithm; it never leaves this module but sealed.
-//! - [`KeyRing`] holds all of them in memory and is what the rest of the origin uses.
+//! - [`KeyRing`] holds all of them in memory as they are at a moment; [`Keys`] has the ring of this moment and is what the rest
+//!   of the origin uses.
+//! - [`schedule`] says which key signs when, and [`keeper`] makes and retires keys by it.
 
+mod audience;
+mod handle;
 mod jwk;
+pub mod keeper;
+mod making;
 mod master;
 mod private;
 mod ring;
+pub mod schedule;
 mod statement;
+mod tokens;
 
+pub use audience::AudienceKey;
+pub use handle::{Keys, KeysError};
 pub use jwk::Jwk;
+pub use making::make;
 pub use master::{MasterKey, MasterKeyError, SealError};
 pub use private::{PrivateKey, PrivateKeyError};
-pub use ring::{AudienceKey, IssueError, KeyRing, KeyRingError, PublicKey};
+pub use ring::{KeyRing, KeyRingError, PublicKey, Unrevocable};
+pub use schedule::{KeyPolicy, KeyState};
+pub use tokens::IssueError;
 
 /// What a stored key is for. The names are in the database and bound into the ciphertext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,6 +35,8 @@ pub enum Purpose {
     Token,
     /// Derives the HS256 keys of audiences; has no public part.
     Derive,
+    /// Encrypts and names what others entrust to this origin; never replaced.
+    Secret,
     /// Signs snapshots and deltas; edges pin its public part.
     Snapshot,
 }
@@ -33,24 +48,35 @@ impl Purpose {
         match self {
             Purpose::Token => "token",
             Purpose::Derive => "derive",
+            Purpose::Secret => "secret",
             Purpose::Snapshot => "snapshot",
         }
     }
 }
 
-/// A key as the database holds it.
-#[derive(Debug, Clone)]
+/// A key as the database holds it. Times are Unix seconds; [`schedule::states`] tells what they amount to.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
     /// Its identifier, the `kid` of tokens it signs.
     pub kid: String,
-    /// `token`, `derive` or `snapshot`.
+    /// `token`, `derive`, `secret` or `snapshot`.
     pub purpose: String,
     /// The algorithm's registered name.
     pub alg: String,
-    /// The private part, encrypted under the master key with kid, purpose and algorithm bound to it.
+    /// The private part, encrypted under the master key with kid, purpose and algorithm bound to it; empty once it is destroyed.
     pub sealed: Vec<u8>,
-    /// When it was made, Unix seconds.
+    /// When it was made.
     pub created_at: u64,
+    /// Seconds between its publication and its first signature.
+    pub ahead: u64,
+    /// When the first snapshot with it was published.
+    pub published_at: Option<u64>,
+    /// From when on it signs, unless a newer one does.
+    pub signs_from: Option<u64>,
+    /// When the last token that it signed expires; known some time after it was replaced.
+    pub retires_at: Option<u64>,
+    /// When its private part was destroyed.
+    pub gone_at: Option<u64>,
 }
 
 impl StoredKey {

@@ -1,51 +1,63 @@
-//! All keys of the origin in memory: issuing tokens, recognising its own, and publishing the public parts.
+//! All keys of the origin in memory, as they are at one moment.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hkdf::Hkdf;
-use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, Header, UntrustedToken};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sha2::Sha256;
-use tollgate_core::SnapshotSigner;
+use tollgate_core::{KeySet, SnapshotSigner};
 use zeroize::Zeroizing;
 
-use super::{Jwk, MasterKey, PrivateKey, PrivateKeyError, Purpose, SealError, StoredKey};
-use crate::ambient;
-use crate::domain::{AccessToken, Audience, Claims, TokenAlg, TokenId};
-use crate::status_list::Claim as StatusClaim;
+use super::audience::DeriveKey;
+use super::schedule::{self, KeyState};
+use super::{Jwk, MasterKey, PrivateKey, SealError, StoredKey};
+use crate::domain::TokenAlg;
 
-/// The header type of access tokens (RFC 9068 §2.1), so that no other kind of JWT passes for one.
-const TOKEN_TYPE: &str = "at+jwt";
-
-/// The keys in use: one signing key an algorithm, the master of the audience keys, and the snapshot key.
+/// The keys in use: for each algorithm the one that signs and those that will or did, the keys behind the audience keys, and the
+/// snapshot keys.
 pub struct KeyRing {
     signing: Vec<SigningKey>,
-    derive: Zeroizing<[u8; 32]>,
+    pub(super) derive: Vec<DeriveKey>,
+    secret: Zeroizing<[u8; 32]>,
     snapshot: SnapshotSigner,
+    pins: Vec<[u8; 32]>,
+    /// The names of revoked keys.
+    pub(super) revoked: BTreeSet<String>,
+    verifying: KeySet,
     listing: Vec<PublicKey>,
+    next_change: Option<u64>,
 }
 
 struct SigningKey {
     kid: String,
-    private: PrivateKey,
+    state: KeyState,
+    published: bool,
+    private: Arc<PrivateKey>,
     jwk: Jwk,
 }
 
-/// What may be told of a key.
+/// What may be told of a key. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PublicKey {
     /// Its identifier.
     pub kid: String,
     /// The algorithm's registered name.
     pub alg: String,
-    /// `token`, `derive` or `snapshot`.
+    /// `token`, `derive`, `secret` or `snapshot`.
     pub purpose: String,
-    /// When it was made, Unix seconds.
+    /// What it is now.
+    pub state: KeyState,
+    /// When it was made.
     pub created_at: u64,
-}
-
-/// The HS256 key of one audience. It signs for that audience only, so whoever holds it forges nothing for another.
-pub struct AudienceKey {
-    kid: String,
-    key: PrivateKey,
+    /// When the first snapshot with it was published.
+    pub published_at: Option<u64>,
+    /// From when on it signs.
+    pub signs_from: Option<u64>,
+    /// When the last token that it signed expires, once that is certain.
+    pub retires_at: Option<u64>,
+    /// When its private part was destroyed.
+    pub gone_at: Option<u64>,
 }
 
 /// The keys of this database cannot be used.
@@ -64,161 +76,121 @@ pub enum KeyRingError {
     Making(String),
 }
 
-/// A token could not be signed.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what each is")]
-pub enum IssueError {
-    #[error("there is no {0} key to sign with")]
-    NoKey(TokenAlg),
-    #[error("the token could not be written: {0}")]
-    Write(#[from] jwt_compact::CreationError),
-    #[error("the signature could not be made")]
-    Sign,
+/// Why revoking a key would strike nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unrevocable {
+    /// There is none of that name, nor could there be.
+    #[error("there is no key of that name")]
+    Unknown,
+    /// It signs no tokens; this is what it is for.
+    #[error("that is a {0} key, which signs no tokens")]
+    SignsNoTokens(String),
 }
 
 impl KeyRing {
-    /// Makes a full set of new keys, sealed for the database. Takes seconds for RSA: not for an async thread.
+    /// Opens the stored keys as they are at the Unix second `now`; `revoked` are the names of revoked keys.
     ///
     /// # Errors
-    /// When the system has no randomness.
-    pub fn generate(master: &MasterKey, now: u64) -> Result<Vec<StoredKey>, KeyRingError> {
-        let wanted = [
-            (Purpose::Token, TokenAlg::EdDsa),
-            (Purpose::Token, TokenAlg::Es256),
-            (Purpose::Token, TokenAlg::Rs256),
-            (Purpose::Derive, TokenAlg::Hs256),
-            (Purpose::Snapshot, TokenAlg::EdDsa),
-        ];
-        wanted.into_iter().map(|(purpose, alg)| make(master, purpose, alg, now)).collect()
-    }
-
-    /// Opens the stored keys.
-    ///
-    /// # Errors
-    /// When the master key is not theirs, one is damaged, or one is missing.
-    pub fn open(master: &MasterKey, stored: &[StoredKey]) -> Result<KeyRing, KeyRingError> {
+    /// When the master key is not theirs, one is damaged, or one without which nothing works is missing.
+    pub fn open(
+        master: &MasterKey,
+        stored: &[StoredKey],
+        revoked: BTreeSet<String>,
+        now: u64,
+    ) -> Result<KeyRing, KeyRingError> {
         let mut signing = Vec::new();
-        let mut derive = None;
+        let mut derive = Vec::new();
+        let mut secret = None;
         let mut snapshot = None;
-        for key in stored {
-            let unusable = |problem: String| KeyRingError::Unusable { kid: key.kid.clone(), problem };
-            let bytes = master.open(&key.sealed, &key.context()).map_err(|error| match error {
-                SealError::WrongKey => KeyRingError::WrongMasterKey { kid: key.kid.clone() },
-                SealError::Refused => unusable(error.to_string()),
-            })?;
-            let seed = || <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| unusable("wrong length".to_owned()));
+        let mut pins = Vec::new();
+        let states = schedule::states(stored, &revoked, now);
+        for &(key, state) in states.iter().filter(|(_, state)| *state < KeyState::Gone) {
+            let bytes = opened(master, key)?;
             match key.purpose.as_str() {
-                "token" => {
-                    let alg: TokenAlg =
-                        key.alg.parse().map_err(|_| unusable(format!("unknown algorithm {}", key.alg)))?;
-                    let private = PrivateKey::from_bytes(alg, &bytes).map_err(|error| unusable(error.to_string()))?;
-                    let jwk = private.to_jwk().describe(&key.kid, alg.as_str());
-                    signing.push(SigningKey { kid: key.kid.clone(), private, jwk });
+                "token" => signing.push(SigningKey::read(key, state, &bytes)?),
+                "derive" if state == KeyState::Revoked => {}
+                "derive" => derive.push(DeriveKey { kid: key.kid.clone(), state, seed: seed(key, &bytes)? }),
+                "secret" => secret = Some(seed(key, &bytes)?),
+                "snapshot" => {
+                    let seed = seed(key, &bytes)?;
+                    let signer = SnapshotSigner::from_seed(&seed);
+                    match state {
+                        KeyState::Active => {
+                            pins.insert(0, signer.public_key());
+                            snapshot = Some(signer);
+                        }
+                        KeyState::Upcoming => pins.push(signer.public_key()),
+                        KeyState::Retiring | KeyState::Revoked | KeyState::Gone => {}
+                    }
                 }
-                "derive" => derive = Some(Zeroizing::new(seed()?)),
-                "snapshot" => snapshot = Some(SnapshotSigner::from_seed(&Zeroizing::new(seed()?))),
-                other => return Err(unusable(format!("unknown purpose {other}"))),
+                other => return Err(unusable(key, format!("unknown purpose {other}"))),
             }
         }
+        let listing = states.iter().map(|&(key, state)| PublicKey::new(key, state)).collect();
         Ok(KeyRing {
+            verifying: verifying(&signing)?,
             signing,
-            derive: derive.ok_or(KeyRingError::Missing("derive"))?,
+            derive,
+            secret: secret.ok_or(KeyRingError::Missing("secret"))?,
             snapshot: snapshot.ok_or(KeyRingError::Missing("snapshot"))?,
-            listing: stored.iter().map(PublicKey::from).collect(),
+            pins,
+            revoked,
+            listing,
+            next_change: schedule::next_change(stored, now),
         })
     }
 
-    /// Signs `token`, giving the compact form (RFC 7515 §7.1).
-    ///
-    /// # Errors
-    /// When there is no key for `alg` or signing fails.
-    pub fn issue(&self, token: &AccessToken, issuer: &str, alg: TokenAlg) -> Result<String, IssueError> {
-        self.sign_claims(token, token.claims(issuer), alg)
-    }
-
-    /// As [`KeyRing::issue`], with a claim that says where the token's status stands.
-    ///
-    /// # Errors
-    /// As [`KeyRing::issue`].
-    pub fn issue_with_status(&self, token: &AccessToken, issuer: &str, alg: TokenAlg) -> Result<String, IssueError> {
-        let status = Some(StatusClaim::of(issuer, token.number));
-        self.sign_claims(token, Claims { status, ..token.claims(issuer) }, alg)
-    }
-
-    fn sign_claims(&self, token: &AccessToken, claims: Claims, alg: TokenAlg) -> Result<String, IssueError> {
-        if alg == TokenAlg::Hs256 {
-            let audience = self.audience_key(&token.audience);
-            return sign(&audience.kid, &audience.key, claims);
-        }
-        let (kid, key) = self.signing_key(alg).ok_or(IssueError::NoKey(alg))?;
-        sign(kid, key, claims)
-    }
-
-    /// The identifier of the key that signs tokens of this algorithm for an audience.
-    ///
-    /// # Errors
-    /// When there is no key for `alg`.
-    pub fn key_id(&self, alg: TokenAlg, audience: &Audience) -> Result<String, IssueError> {
-        if alg == TokenAlg::Hs256 {
-            return Ok(self.audience_key(audience).kid);
-        }
-        self.signing_key(alg).map(|(kid, _)| kid.to_owned()).ok_or(IssueError::NoKey(alg))
-    }
-
-    /// The identifier of a token that this origin signed as `issuer`. Says nothing about expiry or revocation: the caller
-    /// looks into the record.
-    #[must_use]
-    pub fn recognise(&self, token: &str, issuer: &str) -> Option<TokenId> {
-        let unverified_token = UntrustedToken::new(token).ok()?;
-        let header = unverified_token.header();
-        if header.token_type.as_deref() != Some(TOKEN_TYPE) {
-            return None;
-        }
-        let kid = header.key_id.as_deref()?;
-        if let Some(key) = self.signing.iter().find(|key| key.kid == kid) {
-            return validated(&key.private, &unverified_token, issuer);
-        }
-        let unverified_claims: JwtClaims<OwnClaims> = unverified_token.deserialize_claims_unchecked().ok()?;
-        let audience = self.audience_key(&unverified_claims.custom.aud.parse().ok()?);
-        if audience.kid != kid {
-            return None;
-        }
-        validated(&audience.key, &unverified_token, issuer)
-    }
-
-    /// The key that signs tokens of this algorithm, with its identifier. HS256 has none: its keys are its audiences'.
+    /// The key that signs tokens of this algorithm, with its identifier. HS256 has none: its keys are its audiences'. None, too,
+    /// for the moment in which the key is revoked and not yet replaced.
     #[must_use]
     pub fn signing_key(&self, alg: TokenAlg) -> Option<(&str, &PrivateKey)> {
-        self.signing.iter().find(|key| key.private.alg() == alg).map(|key| (key.kid.as_str(), &key.private))
+        let mut active = self.signing.iter().filter(|key| key.state == KeyState::Active);
+        active.find(|key| key.private.alg() == alg).map(|key| (key.kid.as_str(), &*key.private))
     }
 
-    /// The public signing keys, in the order they were made.
+    /// The token key of this name.
+    pub(super) fn token_key(&self, kid: &str) -> Option<&PrivateKey> {
+        self.signing.iter().find(|key| key.kid == kid && key.state != KeyState::Revoked).map(|key| &*key.private)
+    }
+
+    /// The token key of this name, though it was just revoked.
+    pub(super) fn recorded_key(&self, kid: &str) -> Option<&PrivateKey> {
+        self.signing.iter().find(|key| key.kid == kid).map(|key| &*key.private)
+    }
+
+    /// The public keys that verifiers need: those that sign, will sign, or signed what has not expired. In the order in which
+    /// they were made.
     #[must_use]
     pub fn public_jwks(&self) -> Vec<Jwk> {
-        self.signing.iter().map(|key| key.jwk.clone()).collect()
+        let known = self.signing.iter().filter(|key| key.state != KeyState::Revoked);
+        known.map(|key| key.jwk.clone()).collect()
     }
 
-    /// The HS256 key of `audience`: HKDF-SHA256 over the derive key, with the audience as the only input that differs.
+    /// Of the keys in [`KeyRing::public_jwks`] those that no snapshot had yet, by name.
     #[must_use]
-    pub fn audience_key(&self, audience: &Audience) -> AudienceKey {
-        let mut okm = Zeroizing::new([0; 48]);
-        let info = [b"tollgate audience key v1|", audience.as_str().as_bytes()].concat();
-        // 48 bytes are far below HKDF's limit of 255 hashes; were it ever refused, the zeroes must not become a key.
-        let expanded = Hkdf::<Sha256>::new(None, self.derive.as_slice()).expand(&info, okm.as_mut());
-        assert!(expanded.is_ok(), "HKDF gives 48 bytes");
-        let (secret, kid) = okm.split_at(32);
-        let mut key = Zeroizing::new([0; 32]);
-        key.copy_from_slice(secret);
-        AudienceKey { kid: crate::encoding::base64url(kid), key: PrivateKey::Hs256(key) }
+    pub fn unpublished(&self) -> Vec<String> {
+        self.signing
+            .iter()
+            .filter(|key| !key.published && key.state != KeyState::Revoked)
+            .map(|key| key.kid.clone())
+            .collect()
     }
 
-    /// Encrypts secrets of others in the database: HKDF-SHA256 over the derive key.
-    pub(super) fn secrets_key(&self) -> MasterKey {
+    /// The public keys, to check tokens with. An audience's HS256 key is not among them: it is in the hands of that audience's
+    /// edges, and none of those may make a token for the issuer itself.
+    #[must_use]
+    pub fn verifying(&self) -> &KeySet {
+        &self.verifying
+    }
+
+    /// A key for one purpose that never leaves this origin and is never replaced: for what is encrypted, hashed or derived at
+    /// rest and must be found again after every rotation. Equal purposes have equal keys.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         let mut okm = Zeroizing::new([0; 32]);
-        let hkdf = Hkdf::<Sha256>::new(None, self.derive.as_slice());
-        let expanded = hkdf.expand(b"tollgate secrets key v1", okm.as_mut());
+        let expanded = Hkdf::<Sha256>::new(None, self.secret.as_slice()).expand(purpose.as_bytes(), okm.as_mut());
         assert!(expanded.is_ok(), "HKDF gives 32 bytes");
-        MasterKey::from_random(*okm)
+        okm
     }
 
     /// Signs snapshots and deltas.
@@ -227,84 +199,84 @@ impl KeyRing {
         &self.snapshot
     }
 
-    /// What may be told of every key.
+    /// The public snapshot keys that an edge is to pin: the one that signs and, if there is one, the next.
+    #[must_use]
+    pub fn snapshot_pins(&self) -> &[[u8; 32]] {
+        &self.pins
+    }
+
+    /// Whether a revocation of this name would strike anything: a slip in the name of a stolen key must not go unnoticed.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_revocable(&self, kid: &str) -> Result<(), Unrevocable> {
+        match self.listing.iter().find(|key| key.kid == kid) {
+            Some(key) if key.purpose == "token" => Ok(()),
+            Some(key) => Err(Unrevocable::SignsNoTokens(key.purpose.clone())),
+            None if self.may_have_derived(kid) => Ok(()),
+            None => Err(Unrevocable::Unknown),
+        }
+    }
+
+    /// What may be told of every key there is or was.
     #[must_use]
     pub fn listing(&self) -> &[PublicKey] {
         &self.listing
     }
-}
 
-impl AudienceKey {
-    /// The key's identifier.
+    /// The Unix second at which another key begins to sign.
     #[must_use]
-    pub fn kid(&self) -> &str {
-        &self.kid
-    }
-
-    /// The key itself.
-    #[must_use]
-    pub fn key(&self) -> &PrivateKey {
-        &self.key
-    }
-
-    /// The key as a JWK of type `oct`. It holds the secret: for the eyes of the audience's edges only.
-    #[must_use]
-    pub fn to_secret_jwk(&self) -> Jwk {
-        self.key.to_jwk().describe(&self.kid, TokenAlg::Hs256.as_str())
+    pub fn next_change(&self) -> Option<u64> {
+        self.next_change
     }
 }
 
-impl From<&StoredKey> for PublicKey {
-    fn from(key: &StoredKey) -> PublicKey {
+impl SigningKey {
+    fn read(key: &StoredKey, state: KeyState, bytes: &[u8]) -> Result<SigningKey, KeyRingError> {
+        let alg: TokenAlg = key.alg.parse().map_err(|_| unusable(key, format!("unknown algorithm {}", key.alg)))?;
+        let private = PrivateKey::from_bytes(alg, bytes).map_err(|error| unusable(key, error.to_string()))?;
+        let jwk = private.to_jwk().describe(&key.kid, alg.as_str());
+        let published = key.published_at.is_some();
+        Ok(SigningKey { kid: key.kid.clone(), state, published, private: Arc::new(private), jwk })
+    }
+}
+
+impl PublicKey {
+    fn new(key: &StoredKey, state: KeyState) -> PublicKey {
         PublicKey {
             kid: key.kid.clone(),
             alg: key.alg.clone(),
             purpose: key.purpose.clone(),
+            state,
             created_at: key.created_at,
+            published_at: key.published_at,
+            signs_from: key.signs_from,
+            retires_at: key.retires_at,
+            gone_at: key.gone_at,
         }
     }
 }
 
-fn make(master: &MasterKey, purpose: Purpose, alg: TokenAlg, now: u64) -> Result<StoredKey, KeyRingError> {
-    let making = |error: &dyn std::fmt::Display| KeyRingError::Making(error.to_string());
-    let private = PrivateKey::generate(alg).map_err(|error: PrivateKeyError| making(&error))?;
-    let kid = match purpose {
-        // The thumbprint of a secret would be a hash of the secret: the derive key gets a random name.
-        Purpose::Derive => crate::encoding::base64url(&ambient::random::<16>().map_err(|error| making(&error))?),
-        Purpose::Token | Purpose::Snapshot => private.to_jwk().thumbprint().map_err(|error| making(&error))?,
-    };
-    let mut key = StoredKey {
-        kid,
-        purpose: purpose.as_str().to_owned(),
-        alg: alg.as_str().to_owned(),
-        sealed: Vec::new(),
-        created_at: now,
-    };
-    let bytes = private.to_bytes().map_err(|error| making(&error))?;
-    let nonce = ambient::random().map_err(|error| making(&error))?;
-    key.sealed = master.seal(&bytes, &key.context(), nonce).map_err(|error| making(&error))?;
-    Ok(key)
+fn opened(master: &MasterKey, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {
+    master.open(&key.sealed, &key.context()).map_err(|error| match error {
+        SealError::WrongKey => KeyRingError::WrongMasterKey { kid: key.kid.clone() },
+        SealError::Refused => unusable(key, error.to_string()),
+    })
 }
 
-fn sign(kid: &str, key: &PrivateKey, claims: Claims) -> Result<String, IssueError> {
-    let header = Header::empty().with_token_type(TOKEN_TYPE).with_key_id(kid);
-    let token = key.alg().token(&header, &JwtClaims::new(claims), key)?;
-    if token.ends_with('.') {
-        return Err(IssueError::Sign);
-    }
-    Ok(token)
+fn seed(key: &StoredKey, bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>, KeyRingError> {
+    <[u8; 32]>::try_from(bytes).map(Zeroizing::new).map_err(|_| unusable(key, "wrong length".to_owned()))
 }
 
-/// What is read back of a token of our own; everything else stands in the record.
-#[derive(Deserialize)]
-struct OwnClaims {
-    iss: String,
-    aud: String,
-    jti: String,
+fn unusable(key: &StoredKey, problem: String) -> KeyRingError {
+    KeyRingError::Unusable { kid: key.kid.clone(), problem }
 }
 
-fn validated(key: &PrivateKey, unverified_token: &UntrustedToken<'_>, issuer: &str) -> Option<TokenId> {
-    let token = key.alg().validator::<OwnClaims>(key).validate(unverified_token).ok()?;
-    let claims = &token.claims().custom;
-    (claims.iss == issuer).then(|| claims.jti.parse().ok()).flatten()
+fn verifying(signing: &[SigningKey]) -> Result<KeySet, KeyRingError> {
+    let known = signing.iter().filter(|key| key.state != KeyState::Revoked);
+    let jwks = serde_json::json!({ "keys": known.map(|key| &key.jwk).collect::<Vec<_>>() }).to_string();
+    KeySet::from_jwks(jwks.as_bytes()).map_err(|error| KeyRingError::Unusable {
+        kid: signing.first().map(|key| key.kid.clone()).unwrap_or_default(),
+        problem: format!("the keys do not make a set: {error}"),
+    })
 }

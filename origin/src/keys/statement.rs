@@ -5,7 +5,7 @@ use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, Header};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{IssueError, KeyRing, SealError};
+use super::{IssueError, KeyRing, MasterKey, SealError};
 use crate::ambient;
 use crate::domain::TokenAlg;
 
@@ -21,9 +21,22 @@ impl KeyRing {
     /// # Errors
     /// When there is no such key or signing fails.
     pub fn sign_statement(&self, token_type: &str, claims: &impl Serialize) -> Result<String, IssueError> {
-        let (kid, key) = self.signing_key(ALG).ok_or(IssueError::NoKey(ALG))?;
+        self.sign_statement_with(ALG, token_type, claims)
+    }
+
+    /// As [`KeyRing::sign_statement`], under the key of another algorithm.
+    ///
+    /// # Errors
+    /// When there is no such key or signing fails.
+    pub fn sign_statement_with(
+        &self,
+        alg: TokenAlg,
+        token_type: &str,
+        claims: &impl Serialize,
+    ) -> Result<String, IssueError> {
+        let (kid, key) = self.signing_key(alg).ok_or(IssueError::NoKey(alg))?;
         let header = Header::empty().with_token_type(token_type).with_key_id(kid);
-        let token = ALG.token(&header, &JwtClaims::new(claims), key)?;
+        let token = alg.token(&header, &JwtClaims::new(claims), key)?;
         if token.ends_with('.') {
             return Err(IssueError::Sign);
         }
@@ -36,7 +49,7 @@ impl KeyRing {
     /// When the system has no randomness, or the secret is far too long.
     pub fn seal_secret(&self, secret: &str, context: &str) -> Result<Vec<u8>, SealError> {
         let nonce = ambient::random().map_err(|_| SealError::Refused)?;
-        self.secrets_key().seal(secret.as_bytes(), context.as_bytes(), nonce)
+        self.sealing_key().seal(secret.as_bytes(), context.as_bytes(), nonce)
     }
 
     /// Decrypts what [`KeyRing::seal_secret`] made with the same context.
@@ -44,8 +57,12 @@ impl KeyRing {
     /// # Errors
     /// When another origin's keys sealed it, or the row was altered.
     pub fn open_secret(&self, sealed: &[u8], context: &str) -> Result<Zeroizing<String>, SealError> {
-        let bytes = self.secrets_key().open(sealed, context.as_bytes())?;
+        let bytes = self.sealing_key().open(sealed, context.as_bytes())?;
         let text = str::from_utf8(&bytes).map_err(|_| SealError::WrongKey)?;
         Ok(Zeroizing::new(text.to_owned()))
+    }
+
+    fn sealing_key(&self) -> MasterKey {
+        MasterKey::from_random(*self.derived("tollgate secrets key v1"))
     }
 }

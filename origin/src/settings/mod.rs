@@ -3,16 +3,20 @@
 //! Every setting has one name, `TOLLGATE_…`; a flag and a key of the file are the same name without the prefix, in small
 //! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands.
 
+mod grants;
+mod keys;
 mod master_key;
 mod sources;
 
+pub use grants::{GrantSettings, Network, Registration};
 pub use master_key::MasterKeySource;
 pub use sources::{Source, Sources, Value};
 
 use std::fmt;
 use std::net::SocketAddr;
 
-use crate::domain::{Audience, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME};
+use crate::domain::{Audience, IssuerUrl, MAX_TOKEN_LIFETIME, Malformed};
+use crate::keys::KeyPolicy;
 
 /// `TOLLGATE_TOKEN_LIFETIME` at least: shorter ones expire before a slow client has used them.
 pub const MIN_TOKEN_LIFETIME: u64 = 10;
@@ -21,7 +25,7 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
 /// The names of all settings.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 19] = [
     "TOLLGATE_LISTEN",
     "TOLLGATE_PUBLIC_URL",
     "TOLLGATE_DATABASE_URL",
@@ -30,6 +34,15 @@ pub const NAMES: [&str; 10] = [
     "TOLLGATE_AUDIENCE",
     "TOLLGATE_TOKEN_LIFETIME",
     "TOLLGATE_STATUS_LIST",
+    "TOLLGATE_KEY_ROTATION",
+    "TOLLGATE_KEY_PUBLISH_AHEAD",
+    "TOLLGATE_REFRESH_GRACE",
+    "TOLLGATE_REFRESH_IDLE",
+    "TOLLGATE_REFRESH_LIFETIME",
+    "TOLLGATE_DPOP_NONCE",
+    "TOLLGATE_REGISTRATION",
+    "TOLLGATE_TRUSTED_PROXIES",
+    "TOLLGATE_CLIENT_CERTIFICATE_HEADER",
     "TOLLGATE_LOG",
     "TOLLGATE_LOG_FORMAT",
 ];
@@ -39,7 +52,7 @@ pub const NAMES: [&str; 10] = [
 pub struct Settings {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The issuer, if it was set: scheme, host and port, without a trailing slash. Unset, it is the address listened on.
+    /// The default issuer, if it was set, without a trailing slash. Unset, it is the address listened on.
     pub public_url: Option<String>,
     /// `sqlite://FILE` or `postgres://…`.
     pub database_url: String,
@@ -51,6 +64,10 @@ pub struct Settings {
     pub token_lifetime: u64,
     /// Whether access tokens say in which status list they stand.
     pub status_list: bool,
+    /// When keys are replaced.
+    pub keys: KeyPolicy,
+    /// How long grants last, who may register, and which proxies are believed.
+    pub grants: GrantSettings,
     /// What to log, in the syntax of tracing's `EnvFilter`.
     pub log: String,
     /// How to log.
@@ -95,6 +112,7 @@ impl Settings {
     /// The first one that cannot be used.
     pub fn from_sources(sources: &Sources) -> Result<Settings, SettingError> {
         let database_url = sources.parse("TOLLGATE_DATABASE_URL", checked_database_url)?;
+        let token_lifetime = sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600);
         Ok(Settings {
             listen: sources
                 .parse("TOLLGATE_LISTEN", |text| {
@@ -105,8 +123,10 @@ impl Settings {
             database_url: database_url.unwrap_or_else(|| "sqlite://tollgate.db".to_owned()),
             master_key: MasterKeySource::from_sources(sources)?,
             audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
-            token_lifetime: sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600),
+            token_lifetime,
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
+            keys: keys::policy(sources, token_lifetime)?,
+            grants: GrantSettings::from_sources(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })
@@ -131,17 +151,11 @@ impl Settings {
     }
 }
 
-/// Scheme, host and port: tokens carry it as `iss`, and the well-known paths (RFC 8414 §3) stand at its root.
-fn checked_public_url(text: &str) -> Result<String, &'static str> {
-    let wrong =
-        "must be http:// or https:// with a host and perhaps a port, and nothing after it; at most 255 characters";
-    let url = reqwest::Url::parse(text).map_err(|_| wrong)?;
-    let origin = url.origin().ascii_serialization();
-    let only_origin = matches!(url.scheme(), "http" | "https") && text.trim_end_matches('/') == origin;
-    if only_origin && origin.len() <= MAX_IDENTIFIER_BYTES { Ok(origin) } else { Err(wrong) }
+fn checked_public_url(text: &str) -> Result<String, Malformed> {
+    text.parse::<IssuerUrl>().map(|url| url.to_string())
 }
 
-fn checked_database_url(text: &str) -> Result<String, &'static str> {
+pub(crate) fn checked_database_url(text: &str) -> Result<String, &'static str> {
     if text.contains(":memory:") || text.contains("mode=memory") {
         return Err("cannot be a database in memory: revocations must outlive the process");
     }
@@ -192,12 +206,15 @@ mod tests {
     fn bad_values_are_named_in_one_line() {
         for (name, value) in [
             ("TOLLGATE_LISTEN", "8080"),
-            ("TOLLGATE_PUBLIC_URL", "https://auth.example/path"),
+            ("TOLLGATE_PUBLIC_URL", "https://auth.example/oauth"),
             ("TOLLGATE_PUBLIC_URL", "ftp://auth.example"),
             ("TOLLGATE_DATABASE_URL", "mysql://db"),
             ("TOLLGATE_DATABASE_URL", "sqlite::memory:"),
             ("TOLLGATE_TOKEN_LIFETIME", "0"),
             ("TOLLGATE_TOKEN_LIFETIME", "86401"),
+            ("TOLLGATE_KEY_ROTATION", "1"),
+            ("TOLLGATE_KEY_ROTATION", "90 days"),
+            ("TOLLGATE_KEY_PUBLISH_AHEAD", "0"),
             ("TOLLGATE_AUDIENCE", "two words"),
             ("TOLLGATE_MASTER_KEY", "short"),
             ("TOLLGATE_LOG_FORMAT", "xml"),

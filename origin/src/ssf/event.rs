@@ -24,7 +24,7 @@ use tollgate_core::{Kind, Mark};
 use super::Stream;
 use crate::domain::{Audience, Malformed};
 use crate::encoding::base64url;
-use crate::keys::{IssueError, KeyRing};
+use crate::keys::{IssueError, KeyRing, Keys};
 use crate::store::Signal;
 
 /// The header type of security event tokens (RFC 8417 section 2.3), which SSF demands.
@@ -100,14 +100,14 @@ struct Claims<'a> {
 
 /// Makes this issuer's security event tokens.
 pub struct Transmitter {
-    keys: Arc<KeyRing>,
+    keys: Keys,
     issuer: String,
 }
 
 impl Transmitter {
     /// The transmitter of this issuer.
     #[must_use]
-    pub fn new(keys: Arc<KeyRing>, issuer: String) -> Transmitter {
+    pub fn new(keys: Keys, issuer: String) -> Transmitter {
         Transmitter { keys, issuer }
     }
 
@@ -119,8 +119,8 @@ impl Transmitter {
 
     /// What opens the receivers' credentials.
     #[must_use]
-    pub fn keys(&self) -> &KeyRing {
-        &self.keys
+    pub fn keys(&self) -> Arc<KeyRing> {
+        self.keys.current()
     }
 
     /// The token that tells a stream of a signal. `iat` is the signal's time, so that the same signal makes the same token.
@@ -128,7 +128,8 @@ impl Transmitter {
     /// # Errors
     /// When it cannot be signed.
     pub fn token(&self, stream: &Stream, signal: &Signal) -> Result<String, IssueError> {
-        self.keys.sign_statement(TOKEN_TYPE, &claims(&self.issuer, &stream.audience, self.jti(stream, signal), signal))
+        let claims = claims(&self.issuer, &stream.audience, self.jti(stream, signal), signal);
+        self.keys.current().sign_statement(TOKEN_TYPE, &claims)
     }
 
     /// The `jti` of that token: a function of issuer, stream and signal.

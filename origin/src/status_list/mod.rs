@@ -12,7 +12,7 @@ mod publisher;
 mod token;
 
 pub use list::{MAX_LIST_BYTES, StatusList, StatusListError};
-pub use publisher::{BuildError, SignedList, StatusLists, TTL};
+pub use publisher::{BuildError, LASTS, SignedList, StatusLists, TTL};
 pub use token::{MAX_TOKEN_BYTES, MEDIA_TYPE, StatusListToken, TOKEN_TYPE};
 
 use serde::{Deserialize, Serialize};

@@ -10,7 +10,7 @@ use super::list::StatusList;
 use super::token::{Claims, ListMembers};
 use super::{PATH, TOKEN_TYPE, TOKENS_PER_LIST, uri};
 use crate::encoding::base64url;
-use crate::keys::{IssueError, KeyRing};
+use crate::keys::{IssueError, Keys};
 use crate::store::{Store, StoreError};
 
 /// `ttl` in seconds: how long others may keep a copy, and so how late they may learn of a revocation. Tollgate's own edges
@@ -18,7 +18,7 @@ use crate::store::{Store, StoreError};
 pub const TTL: u64 = 30;
 /// `exp` after `iat`, in seconds. Long enough that verifiers survive a restart of the origin, short enough that somebody who
 /// shows them an old copy does not gain much by it.
-const LASTS: u64 = 300;
+pub const LASTS: u64 = 300;
 /// How many lists are kept signed. A hundred million live tokens have 763.
 const KEPT: usize = 1024;
 
@@ -53,7 +53,7 @@ type Slot = Arc<Mutex<Option<Arc<SignedList>>>>;
 /// Builds lists; one for the process, shared.
 pub struct StatusLists {
     store: Store,
-    keys: Arc<KeyRing>,
+    keys: Keys,
     issuer: String,
     slots: Mutex<BTreeMap<u64, Slot>>,
 }
@@ -61,7 +61,7 @@ pub struct StatusLists {
 impl StatusLists {
     /// The lists of this issuer's tokens.
     #[must_use]
-    pub fn new(store: Store, keys: Arc<KeyRing>, issuer: String) -> StatusLists {
+    pub fn new(store: Store, keys: Keys, issuer: String) -> StatusLists {
         StatusLists { store, keys, issuer, slots: Mutex::default() }
     }
 
@@ -106,7 +106,7 @@ impl StatusLists {
     async fn build(&self, list: u64, now: u64) -> Result<SignedList, BuildError> {
         let first = list.saturating_mul(TOKENS_PER_LIST);
         let input = self.store.revoked_numbers(&self.issuer, first..first.saturating_add(TOKENS_PER_LIST)).await?;
-        let (keys, issuer) = (Arc::clone(&self.keys), self.issuer.clone());
+        let (keys, issuer) = (self.keys.current(), self.issuer.clone());
         // Milliseconds of compression: not on a thread that serves others meanwhile.
         let built = tokio::task::spawn_blocking(move || {
             let mut statuses = StatusList::all_valid(TOKENS_PER_LIST);

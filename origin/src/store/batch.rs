@@ -1,31 +1,42 @@
 //! What one transaction writes: tokens to be issued, revocations to be made and to be lifted, as many as came together.
 //!
-//! The order of locks is the same everywhere, issuing before feed, so that no two transactions wait for each other.
+//! The order of locks is the same everywhere, issuing before grants before feed, so that no two transactions wait for each other.
+
+use std::collections::HashSet;
 
 use super::ledger::Ledger;
-use super::{Store, StoreError};
-use crate::domain::{AccessToken, Reinstate, Revocation, Revoke, TokenDraft};
+use super::redeem::Verdict;
+use super::{Redeem, Redeemed, Sight, Store, StoreError, Tx};
+use crate::domain::{AccessToken, Actor, Reinstate, Revocation, Revoke, Target, TokenDraft};
 
 /// What is to be written together.
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
+    /// Tokens to issue for what may be taken once, before all else.
+    pub redeems: Vec<Redeem>,
     /// Tokens to issue.
     pub issues: Vec<TokenDraft>,
     /// Revocations to make.
     pub revokes: Vec<Revoke>,
     /// Revocations to lift, after those were made.
     pub reinstates: Vec<Reinstate>,
+    /// What may be shown once.
+    pub sights: Vec<Sight>,
 }
 
 /// What became of a batch, each list in its order.
 #[derive(Debug, Default)]
 pub struct Outcome {
+    /// What became of what may be taken once; refused are tokens whose key is revoked.
+    pub redeemed: Vec<Result<Redeemed, StoreError>>,
     /// The tokens as they were issued; refused are those whose key is revoked.
     pub issued: Vec<Result<AccessToken, StoreError>>,
     /// The revocations as they are on record.
     pub revoked: Vec<Revoked>,
     /// What was lifted.
     pub reinstated: Vec<Reinstated>,
+    /// Whether each was shown for the first time.
+    pub seen: Vec<bool>,
 }
 
 /// A revocation that was asked for.
@@ -50,7 +61,7 @@ impl Batch {
     /// How many things are to be written.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.issues.len() + self.revokes.len() + self.reinstates.len()
+        self.redeems.len() + self.issues.len() + self.revokes.len() + self.reinstates.len() + self.sights.len()
     }
 
     /// Whether there is nothing to write.
@@ -60,41 +71,88 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// All tokens that it may issue.
+    fn drafts(&self) -> impl Iterator<Item = &TokenDraft> {
+        self.redeems.iter().map(|redeem| &redeem.draft).chain(&self.issues)
+    }
+}
+
 impl Store {
     /// Writes all of a batch in one transaction. It is on the disk when this returns.
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet; nothing is written then.
     pub async fn apply(&self, batch: &Batch) -> Result<Outcome, StoreError> {
+        let closes_epoch = batch.revokes.iter().any(|revoke| revoke.target.closes_epoch());
+        match self.attempt_batch(batch, closes_epoch).await? {
+            Some(outcome) => Ok(outcome),
+            // Something was taken twice, so its grant is to be revoked, and that ends the epoch. The end must be taken before
+            // anything else: two transactions that hold the epoch and both want to end it would wait for each other.
+            None => self.attempt_batch(batch, true).await?.ok_or(StoreError::NoEpoch),
+        }
+    }
+
+    /// Writes all of a batch, or nothing when it turns out that the epoch must end and it was not ended.
+    async fn attempt_batch(&self, batch: &Batch, closes_epoch: bool) -> Result<Option<Outcome>, StoreError> {
         let mut tx = self.begin_write().await?;
-        // One end of an epoch serves all revocations that need it: what this batch issues is issued after it.
-        let closed = match batch.revokes.iter().any(|revoke| revoke.target.closes_epoch()) {
-            true => Some(tx.close_epoch().await?),
-            false => None,
+        let mut outcome = Outcome { seen: tx.see(&batch.sights).await?, ..Outcome::default() };
+        // One end of an epoch serves all revocations that need it.
+        let closed = if closes_epoch { Some(tx.close_epoch().await?) } else { None };
+        let epoch = match closed {
+            Some(closed) => closed,
+            None if batch.redeems.is_empty() && batch.issues.is_empty() => 0,
+            None => tx.hold_epoch().await?,
         };
-        let mut outcome = Outcome::default();
+        let revoked = tx.revoked_key_ids(batch.drafts()).await?;
+        let verdicts = tx.claim(&batch.redeems, &revoked).await?;
+        let reused = reuse(&batch.redeems, &verdicts)?;
+        if !reused.is_empty() && closed.is_none() {
+            return Ok(None);
+        }
+        // In the epoch that ends, if one does: a revocation of this transaction strikes what is taken in it.
+        outcome.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, epoch, &revoked).await?;
         if !batch.issues.is_empty() {
+            // What this batch issues is issued after what it revokes.
             let epoch = match closed {
                 Some(closed) => closed.checked_add(1).ok_or(StoreError::NoEpoch)?,
-                None => tx.hold_epoch().await?,
+                None => epoch,
             };
-            outcome.issued = tx.issue(&batch.issues, epoch).await?;
+            outcome.issued = tx.issue(&batch.issues, epoch, &revoked).await?;
         }
-        let changes_marks = !batch.revokes.is_empty() || !batch.reinstates.is_empty();
-        if changes_marks {
-            let mut ledger = Ledger::open(&mut tx).await?;
-            outcome.revoked = ledger.revoke(&mut tx, &batch.revokes, closed.unwrap_or(0)).await?;
-            for reinstate in &batch.reinstates {
-                outcome.reinstated.push(ledger.reinstate(&mut tx, reinstate).await?);
-            }
-            ledger.close(&mut tx).await?;
+        let revokes = [batch.revokes.as_slice(), &reused].concat();
+        if revokes.is_empty() && batch.reinstates.is_empty() {
+            tx.commit().await?;
+            return Ok(Some(outcome));
         }
-        if changes_marks {
-            self.commit_news(tx).await?
-        } else {
-            tx.commit().await?
+        tx.end_grants(&revokes).await?;
+        let mut ledger = Ledger::open(&mut tx).await?;
+        outcome.revoked = ledger.revoke(&mut tx, &revokes, closed.unwrap_or(0)).await?;
+        outcome.revoked.truncate(batch.revokes.len());
+        for reinstate in &batch.reinstates {
+            outcome.reinstated.push(ledger.reinstate(&mut tx, reinstate).await?);
         }
-        Ok(outcome)
+        ledger.close(&mut tx).await?;
+        self.commit_news(tx).await?;
+        Ok(Some(outcome))
+    }
+
+    /// Issues one token for what may be taken once.
+    ///
+    /// # Errors
+    /// When the database fails or the key is revoked.
+    pub async fn redeem(&self, redeem: Redeem) -> Result<Redeemed, StoreError> {
+        let outcome = self.apply(&Batch { redeems: vec![redeem], ..Batch::default() }).await?;
+        outcome.redeemed.into_iter().next().unwrap_or(Err(StoreError::Exists("token")))
+    }
+
+    /// Remembers what may be shown once; whether it was not shown before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn see(&self, sight: Sight) -> Result<bool, StoreError> {
+        let outcome = self.apply(&Batch { sights: vec![sight], ..Batch::default() }).await?;
+        Ok(outcome.seen.first().copied().unwrap_or(false))
     }
 
     /// Issues one token. It may be signed and handed out only after this has returned.
@@ -123,4 +181,46 @@ impl Store {
         let outcome = self.apply(&Batch { reinstates: vec![reinstate], ..Batch::default() }).await?;
         outcome.reinstated.into_iter().next().ok_or(StoreError::NoIssuer)
     }
+}
+
+impl Tx {
+    /// Issues the tokens of what was rightly taken, and answers for each.
+    async fn issue_redeemed(
+        &mut self,
+        redeems: &[Redeem],
+        verdicts: &[Verdict],
+        epoch: u32,
+        revoked: &HashSet<String>,
+    ) -> Result<Vec<Result<Redeemed, StoreError>>, StoreError> {
+        let good = redeems.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Good);
+        let drafts: Vec<TokenDraft> = good.map(|(redeem, _)| redeem.draft.clone()).collect();
+        let mut issued = match drafts.as_slice() {
+            [] => Vec::new().into_iter(),
+            drafts => self.issue(drafts, epoch, revoked).await?.into_iter(),
+        };
+        let answer = |(redeem, verdict): (&Redeem, &Verdict)| match verdict {
+            Verdict::Good => {
+                issued.next().unwrap_or(Err(StoreError::Exists("token"))).map(|token| Redeemed::Issued(Box::new(token)))
+            }
+            Verdict::Replayed => Ok(Redeemed::Replayed),
+            Verdict::Ended => Ok(Redeemed::Ended),
+            Verdict::KeyRevoked => Err(StoreError::KeyRevoked(redeem.draft.key_id.clone())),
+        };
+        Ok(redeems.iter().zip(verdicts).map(answer).collect())
+    }
+}
+
+/// The revocations of grants of which something was taken twice, each once.
+fn reuse(redeems: &[Redeem], verdicts: &[Verdict]) -> Result<Vec<Revoke>, StoreError> {
+    let mut revokes: Vec<Revoke> = Vec::new();
+    for (redeem, _) in redeems.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Replayed) {
+        let target = Target::Session(redeem.grant.to_string());
+        if revokes.iter().any(|revoke| revoke.target == target) {
+            continue;
+        }
+        let reason = redeem.claim.reuse().parse().map_err(StoreError::corrupt("grants"))?;
+        let by = Actor::client(&redeem.draft.client);
+        revokes.push(Revoke::any(target, by, Some(reason), redeem.at).map_err(StoreError::corrupt("grants"))?);
+    }
+    Ok(revokes)
 }

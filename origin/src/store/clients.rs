@@ -1,8 +1,23 @@
-//! Clients.
+//! Clients and their secrets.
 
-use super::rows::ClientRow;
-use super::{Store, StoreError, to_sql};
-use crate::domain::{Client, ClientId, ClientStatus};
+use std::collections::BTreeMap;
+
+use super::rows::{ClientRow, SecretRow};
+use super::{Store, StoreError, Tx, to_sql};
+use crate::domain::client::MAX_SECRETS;
+use crate::domain::{Client, ClientId, ClientMetadata, ClientStatus, SecretHash, StoredSecret};
+
+/// Each client as often as it has secrets, and once if it has none.
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT c.id, c.metadata, c.registration, c.created_at, c.disabled_at, s.hash AS secret,
+             s.created_at AS secret_created_at, s.expires_at AS secret_expires_at
+             FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.id ",
+            $tail
+        )
+    };
+}
 
 impl Store {
     /// Registers `client`.
@@ -10,7 +25,6 @@ impl Store {
     /// # Errors
     /// [`StoreError::Exists`] when its id is taken.
     pub async fn insert_client(&self, client: &Client) -> Result<(), StoreError> {
-        let audiences: Vec<&str> = client.audiences.iter().map(|audience| audience.as_str()).collect();
         let disabled_at = match client.status {
             ClientStatus::Active => None,
             ClientStatus::Disabled { at } => Some(to_sql(at)),
@@ -18,15 +32,12 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let inserted = each!(&mut tx, connection => {
             sqlx::query(
-                "INSERT INTO clients (id, name, secret_hash, scope, audiences, token_alg, created_at, disabled_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO clients (id, metadata, registration, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (id) DO NOTHING",
             )
             .bind(client.id.as_str())
-            .bind(&client.name)
-            .bind(client.secret.as_bytes().as_slice())
-            .bind(client.scope.to_string())
-            .bind(audiences.join(" "))
-            .bind(client.alg.as_str())
+            .bind(json(&client.metadata)?)
+            .bind(client.registration.map(|hash| hash.as_bytes().to_vec()))
             .bind(to_sql(client.created_at))
             .bind(disabled_at)
             .execute(connection)
@@ -36,6 +47,9 @@ impl Store {
         if inserted == 0 {
             return Err(StoreError::Exists("client"));
         }
+        for secret in &client.secrets {
+            tx.insert_secret(&client.id, secret).await?;
+        }
         tx.commit().await
     }
 
@@ -44,13 +58,30 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
-        let row = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, ClientRow>("SELECT * FROM clients WHERE id = $1")
+        let rows = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 ORDER BY s.created_at"))
                 .bind(id.as_str())
+                .fetch_all(connection)
+                .await?
+        });
+        Ok(clients(rows)?.pop())
+    }
+
+    /// The client whose registration this token manages (RFC 7592).
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn client_by_registration(&self, token: &SecretHash) -> Result<Option<Client>, StoreError> {
+        let id = each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, String>("SELECT id FROM clients WHERE registration = $1")
+                .bind(token.as_bytes().as_slice())
                 .fetch_optional(connection)
                 .await?
         });
-        row.map(Client::try_from).transpose()
+        match id {
+            Some(id) => self.client(&id.parse().map_err(StoreError::corrupt("clients"))?).await,
+            None => Ok(None),
+        }
     }
 
     /// All clients, oldest first.
@@ -59,9 +90,62 @@ impl Store {
     /// When the database fails.
     pub async fn clients(&self) -> Result<Vec<Client>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, ClientRow>("SELECT * FROM clients ORDER BY created_at, id").fetch_all(connection).await?
+            sqlx::query_as::<_, ClientRow>(select!("ORDER BY c.created_at, c.id, s.created_at"))
+                .fetch_all(connection)
+                .await?
         });
-        rows.into_iter().map(Client::try_from).collect()
+        clients(rows)
+    }
+
+    /// Replaces what is registered of a client. False when there is none of that id.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_client(&self, id: &ClientId, metadata: &ClientMetadata) -> Result<bool, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let updated = each!(&mut tx, connection => {
+            sqlx::query("UPDATE clients SET metadata = $2 WHERE id = $1")
+                .bind(id.as_str())
+                .bind(json(metadata)?)
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        tx.commit().await?;
+        Ok(updated > 0)
+    }
+
+    /// Gives a client another secret. The newest of those it has stays good until `old_until`, older ones end at once.
+    ///
+    /// # Errors
+    /// When there is no such client, or the database fails.
+    pub async fn rotate_secret(&self, id: &ClientId, new: &StoredSecret, old_until: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        let held = each!(&mut tx, connection => {
+            sqlx::query_as::<_, SecretRow>(
+                "SELECT hash, created_at, expires_at FROM client_secrets WHERE client_id = $1 ORDER BY created_at DESC, hash",
+            )
+            .bind(id.as_str())
+            .fetch_all(connection)
+            .await?
+        });
+        for (index, secret) in held.into_iter().enumerate() {
+            let secret = StoredSecret::try_from(secret)?;
+            let until = if index + 1 < MAX_SECRETS { old_until } else { 0 };
+            each!(&mut tx, connection => {
+                sqlx::query(
+                    "UPDATE client_secrets SET expires_at = $3 WHERE client_id = $1 AND hash = $2
+                     AND (expires_at IS NULL OR expires_at > $3)",
+                )
+                .bind(id.as_str())
+                .bind(secret.hash.as_bytes().as_slice())
+                .bind(to_sql(until))
+                .execute(connection)
+                .await?;
+            });
+        }
+        tx.insert_secret(id, new).await?;
+        tx.commit().await
     }
 
     /// Disables a client and gives it as it is then; none when there is none of that id. One that is disabled already stays so
@@ -71,17 +155,57 @@ impl Store {
     /// When the database fails.
     pub async fn disable_client(&self, id: &ClientId, now: u64) -> Result<Option<Client>, StoreError> {
         let mut tx = self.begin_write().await?;
-        let row = each!(&mut tx, connection => {
-            sqlx::query_as::<_, ClientRow>(
-                "UPDATE clients SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1 RETURNING *",
-            )
-            .bind(id.as_str())
-            .bind(to_sql(now))
-            .fetch_optional(connection)
-            .await?
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE clients SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1")
+                .bind(id.as_str())
+                .bind(to_sql(now))
+                .execute(connection)
+                .await?;
         });
-        let client = row.map(Client::try_from).transpose()?;
         tx.commit().await?;
-        Ok(client)
+        self.client(id).await
     }
+}
+
+impl Tx {
+    async fn insert_secret(&mut self, client: &ClientId, secret: &StoredSecret) -> Result<(), StoreError> {
+        each!(&mut *self, connection => {
+            sqlx::query("INSERT INTO client_secrets (client_id, hash, created_at, expires_at) VALUES ($1, $2, $3, $4)")
+                .bind(client.as_str())
+                .bind(secret.hash.as_bytes().as_slice())
+                .bind(to_sql(secret.created_at))
+                .bind(secret.expires_at.map(to_sql))
+                .execute(connection)
+                .await?;
+        });
+        Ok(())
+    }
+}
+
+/// Rows of `select!` as clients, in the order in which each first comes.
+fn clients(rows: Vec<ClientRow>) -> Result<Vec<Client>, StoreError> {
+    let mut clients: Vec<Client> = Vec::new();
+    let mut places: BTreeMap<ClientId, usize> = BTreeMap::new();
+    for row in rows {
+        let (client, secret) = row.parts()?;
+        let place = *places.entry(client.id.clone()).or_insert_with(|| {
+            clients.push(client);
+            clients.len() - 1
+        });
+        if let Some(client) = clients.get_mut(place) {
+            client.secrets.extend(secret);
+        }
+    }
+    Ok(clients)
+}
+
+/// A value as the JSON that a column holds.
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value)
+        .map_err(|error| StoreError::Corrupt { table: "a value for the database", problem: error.to_string() })
+}
+
+/// What a column's JSON says.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str, table: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt { table, problem: error.to_string() })
 }

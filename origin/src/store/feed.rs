@@ -47,6 +47,8 @@ pub struct Swept {
     pub revocations: u64,
     /// Deltas beyond what is kept.
     pub deltas: u64,
+    /// Grants, sign-ins and all else that has an end of its own.
+    pub others: u64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -145,12 +147,31 @@ impl Store {
                  AND sequence <= (SELECT sequence FROM snapshots)",
             )
             .bind(to_sql(KEPT_DELTAS))
-            .execute(connection)
+            .execute(&mut *connection)
             .await?;
+            // With a grant go its codes, its refresh tokens and the device code it was given by.
+            let expired = [
+                "DELETE FROM grants WHERE id IN
+                 (SELECT grant_id FROM codes WHERE redeemed_at IS NULL AND expires_at < $1)",
+                "DELETE FROM grants WHERE id IN
+                 (SELECT grant_id FROM device_codes WHERE redeemed_at IS NULL AND expires_at < $1)",
+                "DELETE FROM grants WHERE ends_at < $1",
+                "DELETE FROM device_codes WHERE expires_at < $1",
+                "DELETE FROM authorization_requests WHERE expires_at < $1",
+                "DELETE FROM logins WHERE expires_at < $1",
+                "DELETE FROM seen WHERE expires_at < $1",
+                "DELETE FROM client_secrets WHERE expires_at < $1",
+                "DELETE FROM attempts WHERE began_at < $1 - 86400",
+            ];
+            let mut others = 0;
+            for sql in expired {
+                others += sqlx::query(sql).bind(to_sql(now)).execute(&mut *connection).await?.rows_affected();
+            }
             Swept {
                 tokens: tokens.rows_affected(),
                 revocations: revocations.rows_affected(),
                 deltas: deltas.rows_affected(),
+                others,
             }
         });
         tx.commit().await?;

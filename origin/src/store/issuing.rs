@@ -9,9 +9,10 @@ use std::collections::{HashMap, HashSet};
 use sqlx::Row as _;
 use tollgate_core::{Kind, RevocationId};
 
+use super::clients::json;
 use super::rows::fixed;
 use super::{Either, Store, StoreError, Tx, from_sql, portions, to_sql};
-use crate::domain::{AccessToken, TokenDraft};
+use crate::domain::{AccessToken, TokenDetails, TokenDraft};
 
 impl Store {
     /// Ends the epoch in which tokens are issued, and gives it: it and all before it are closed from now on.
@@ -59,13 +60,13 @@ impl Tx {
         u32::try_from(epoch).map_err(|_| StoreError::NoEpoch)
     }
 
-    /// Records tokens, in an epoch that this transaction holds or has just begun.
+    /// Records tokens, in an epoch that this transaction holds or has just begun, but those of `revoked` keys.
     pub(super) async fn issue(
         &mut self,
         drafts: &[TokenDraft],
         epoch: u32,
+        revoked: &HashSet<String>,
     ) -> Result<Vec<Result<AccessToken, StoreError>>, StoreError> {
-        let revoked = self.revoked_key_ids(drafts).await?;
         let mut good: Vec<AccessToken> = Vec::new();
         for draft in drafts.iter().filter(|draft| !revoked.contains(&draft.key_id)) {
             good.push(draft.clone().issued(epoch, 0));
@@ -87,19 +88,22 @@ impl Tx {
     async fn insert_tokens(&mut self, tokens: &[AccessToken]) -> Result<HashMap<Vec<u8>, u64>, StoreError> {
         let mut numbers = HashMap::with_capacity(tokens.len());
         for tokens in portions(tokens) {
+            let details = tokens.iter().map(details_column).collect::<Result<Vec<_>, _>>()?;
             each!(&mut *self, connection => {
                 let mut query = sqlx::QueryBuilder::new(
                     "INSERT INTO tokens
-                     (id, client_id, subject, session, key_id, scope, audience, issued_at, expires_at) ",
+                     (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at) ",
                 );
-                query.push_values(tokens, |mut row, token| {
+                query.push_values(tokens.iter().zip(details), |mut row, (token, details)| {
                     row.push_bind(token.id.to_bytes())
                         .push_bind(token.client.as_str())
                         .push_bind(&token.subject)
                         .push_bind(&token.session)
                         .push_bind(&token.key_id)
                         .push_bind(token.scope.to_string())
-                        .push_bind(token.audience.as_str())
+                        .push_bind(token.audience.to_string())
+                        .push_bind(details)
+                        .push_bind(token.opaque.map(|hash| hash.as_bytes().to_vec()))
                         .push_bind(to_sql(token.issued_at))
                         .push_bind(to_sql(token.expires_at));
                 });
@@ -112,7 +116,14 @@ impl Tx {
     }
 
     /// Which of the keys that are to sign these tokens are revoked; hardly ever is any.
-    async fn revoked_key_ids(&mut self, drafts: &[TokenDraft]) -> Result<HashSet<String>, StoreError> {
+    pub(super) async fn revoked_key_ids(
+        &mut self,
+        drafts: impl Iterator<Item = &TokenDraft>,
+    ) -> Result<HashSet<String>, StoreError> {
+        let mut drafts = drafts.peekable();
+        if drafts.peek().is_none() {
+            return Ok(HashSet::new());
+        }
         let marks = each!(&mut *self, connection => {
             sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM marks WHERE kind = $1")
                 .bind(i64::from(Kind::Key.to_byte()))
@@ -125,7 +136,15 @@ impl Tx {
         let issuer = self.feed().await?.issuer;
         let ids = marks.iter().map(|id| Ok(RevocationId::from_bytes(fixed(id, "marks")?)));
         let ids = ids.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
-        let revoked = drafts.iter().filter(|draft| ids.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
+        let revoked = drafts.filter(|draft| ids.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
         Ok(revoked.map(|draft| draft.key_id.clone()).collect())
+    }
+}
+
+/// What a token says beside what every one does, for its column; hardly any says such a thing.
+fn details_column(token: &AccessToken) -> Result<Option<String>, StoreError> {
+    match token.details == TokenDetails::default() {
+        true => Ok(None),
+        false => json(&token.details).map(Some),
     }
 }

@@ -1,8 +1,23 @@
 //! Stored keys.
 
+use std::collections::BTreeSet;
+
+use tollgate_core::Kind;
+
 use super::rows::KeyRow;
-use super::{Either, Store, StoreError, to_sql};
+use super::{Either, Store, StoreError, Tx, from_sql, to_sql};
 use crate::keys::StoredKey;
+
+/// All keys of a database, read in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRows {
+    /// Counts the changes of what edges depend on; while it stands still, the keys do.
+    pub version: u64,
+    /// All keys that there are or were, oldest first.
+    pub keys: Vec<StoredKey>,
+    /// The names of revoked keys, those of audiences included.
+    pub revoked: BTreeSet<String>,
+}
 
 impl Store {
     /// All keys, oldest first.
@@ -10,10 +25,21 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        let rows = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, KeyRow>("SELECT * FROM keys ORDER BY created_at, kid").fetch_all(connection).await?
+        self.begin_read().await?.keys().await
+    }
+
+    /// All keys, and which of them are revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn key_rows(&self) -> Result<KeyRows, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let version = each!(&mut tx, connection => {
+            sqlx::query_scalar::<_, i64>("SELECT version FROM feed").fetch_optional(connection).await?
         });
-        Ok(rows.into_iter().map(StoredKey::from).collect())
+        let keys = tx.keys().await?;
+        let revoked = tx.revoked_key_names().await?;
+        Ok(KeyRows { version: version.map_or(0, from_sql), keys, revoked })
     }
 
     /// Stores the first set of keys. False, and nothing stored, when there are keys already: another process that starts on
@@ -22,31 +48,117 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn insert_first_keys(&self, keys: &[StoredKey]) -> Result<bool, StoreError> {
+        let change = |stored: &[StoredKey], _: &BTreeSet<String>| match stored {
+            [] => keys.to_vec(),
+            _ => Vec::new(),
+        };
+        Ok(!self.change_keys(change).await?.is_empty())
+    }
+
+    /// Adds keys and changes their dates: what `change` makes of the stored keys and of the names of revoked ones is written over
+    /// them, and nobody else changes keys meanwhile. Gives what was written.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn change_keys(
+        &self,
+        change: impl FnOnce(&[StoredKey], &BTreeSet<String>) -> Vec<StoredKey>,
+    ) -> Result<Vec<StoredKey>, StoreError> {
         let mut tx = self.begin_write().await?;
-        // On SQLite the transaction holds the write lock already.
-        if let Either::Postgres(transaction) = &mut tx {
+        // The feed's row before the keys, as in every transaction that takes both.
+        tx.bump_version().await?;
+        tx.lock_keys().await?;
+        let changed = change(&tx.keys().await?, &tx.revoked_key_names().await?);
+        if changed.is_empty() {
+            return Ok(changed);
+        }
+        tx.write_keys(&changed).await?;
+        self.commit_news(tx).await?;
+        Ok(changed)
+    }
+
+    /// When the last token on record that this key signed expires, Unix seconds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_expiry(&self, kid: &str) -> Result<Option<u64>, StoreError> {
+        let last = each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, Option<i64>>("SELECT max(expires_at) FROM tokens WHERE key_id = $1")
+                .bind(kid)
+                .fetch_one(connection)
+                .await?
+        });
+        Ok(last.map(from_sql))
+    }
+
+    /// As [`Store::last_expiry`], of all keys whose names begin like this.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn last_expiry_of_prefix(&self, prefix: &str) -> Result<Option<u64>, StoreError> {
+        let last = each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, Option<i64>>("SELECT max(expires_at) FROM tokens WHERE substr(key_id, 1, $2) = $1")
+                .bind(prefix)
+                .bind(i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX))
+                .fetch_one(connection)
+                .await?
+        });
+        Ok(last.map(from_sql))
+    }
+}
+
+impl Tx {
+    pub(super) async fn keys(&mut self) -> Result<Vec<StoredKey>, StoreError> {
+        let rows = each!(&mut *self, connection => {
+            sqlx::query_as::<_, KeyRow>("SELECT * FROM keys ORDER BY created_at, kid").fetch_all(connection).await?
+        });
+        Ok(rows.into_iter().map(StoredKey::from).collect())
+    }
+
+    /// Keeps others from changing keys. On SQLite the transaction holds the write lock already.
+    pub(super) async fn lock_keys(&mut self) -> Result<(), StoreError> {
+        if let Either::Postgres(transaction) = self {
             sqlx::query("LOCK TABLE keys IN EXCLUSIVE MODE").execute(&mut **transaction).await?;
         }
-        let present = each!(&mut tx, connection => {
-            sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM keys").fetch_one(connection).await?
+        Ok(())
+    }
+
+    async fn revoked_key_names(&mut self) -> Result<BTreeSet<String>, StoreError> {
+        let names = each!(&mut *self, connection => {
+            sqlx::query_scalar::<_, String>("SELECT name FROM revocations WHERE kind = $1 AND lifted_at IS NULL")
+                .bind(i64::from(Kind::Key.to_byte()))
+                .fetch_all(connection)
+                .await?
         });
-        if present > 0 {
-            return Ok(false);
-        }
+        Ok(names.into_iter().collect())
+    }
+
+    /// Writes keys, over those of the same names.
+    pub(super) async fn write_keys(&mut self, keys: &[StoredKey]) -> Result<(), StoreError> {
         for key in keys {
-            each!(&mut tx, connection => {
-                sqlx::query("INSERT INTO keys (kid, purpose, alg, sealed, created_at) VALUES ($1, $2, $3, $4, $5)")
-                    .bind(&key.kid)
-                    .bind(&key.purpose)
-                    .bind(&key.alg)
-                    .bind(&key.sealed)
-                    .bind(to_sql(key.created_at))
-                    .execute(connection)
-                    .await?;
+            each!(&mut *self, connection => {
+                sqlx::query(
+                    "INSERT INTO keys
+                     (kid, purpose, alg, sealed, created_at, ahead, published_at, signs_from, retires_at, gone_at)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                     ON CONFLICT (kid) DO UPDATE SET sealed = excluded.sealed, ahead = excluded.ahead,
+                         published_at = excluded.published_at, signs_from = excluded.signs_from,
+                         retires_at = excluded.retires_at, gone_at = excluded.gone_at",
+                )
+                .bind(&key.kid)
+                .bind(&key.purpose)
+                .bind(&key.alg)
+                .bind(&key.sealed)
+                .bind(to_sql(key.created_at))
+                .bind(to_sql(key.ahead))
+                .bind(key.published_at.map(to_sql))
+                .bind(key.signs_from.map(to_sql))
+                .bind(key.retires_at.map(to_sql))
+                .bind(key.gone_at.map(to_sql))
+                .execute(connection)
+                .await?;
             });
         }
-        tx.bump_version().await?;
-        self.commit_news(tx).await?;
-        Ok(true)
+        Ok(())
     }
 }

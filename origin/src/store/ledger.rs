@@ -272,11 +272,14 @@ impl Ledger {
                 .push_bind(line.name.as_str())
                 .push_bind(line.reason.as_deref())
         });
+        // A revoked key leaves the key sets, and one that is reinstated comes back: whoever has them reads them anew.
+        let changes_keys = self.lines.iter().any(|line| line.kind == Kind::Key);
         each!(&mut *tx, connection => {
-            sqlx::query("UPDATE feed SET sequence = $1, chain = $2, revocation = $3")
+            sqlx::query("UPDATE feed SET sequence = $1, chain = $2, revocation = $3, version = version + $4")
                 .bind(to_sql(self.sequence))
                 .bind(self.chain.as_bytes().as_slice())
                 .bind(to_sql(self.number))
+                .bind(i64::from(changes_keys))
                 .execute(connection)
                 .await?;
         });

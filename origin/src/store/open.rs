@@ -3,6 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -62,10 +63,28 @@ fn make_private(options: &SqliteConnectOptions) -> Result<(), StoreError> {
     }
 }
 
+/// Makes the schema that the URL names (`?options[search_path]=NAME`) if it is not there: each issuer has one of its own.
+async fn make_schema(pool: &PgPool) -> Result<(), StoreError> {
+    let (present, path): (Option<String>, String) =
+        sqlx::query_as("SELECT current_schema()::text, current_setting('search_path')").fetch_one(pool).await?;
+    let is_plain = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if present.is_none() && is_plain {
+        // Two that start at once may both try; then one fails on the name that the other made, and finds it there.
+        let made = sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {path}"))).execute(pool).await;
+        if let Err(error) = made
+            && !error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+        {
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
 async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
     let options = PgConnectOptions::from_str(url)?.application_name("tollgate");
     let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(PATIENCE);
     let pool = pool.connect_with(options).await?;
+    make_schema(&pool).await?;
     POSTGRES.run(&pool).await?;
     Ok(Pools::Postgres(pool))
 }

@@ -117,7 +117,8 @@ impl Tx {
     /// Wakes the publishers of all origins at the commit. On SQLite they notice by themselves.
     pub(super) async fn notify(&mut self) -> Result<(), StoreError> {
         if let Either::Postgres(transaction) = self {
-            sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&mut **transaction).await?;
+            let notify = sqlx::AssertSqlSafe(format!("SELECT pg_notify({CHANNEL}, '')"));
+            sqlx::query(notify).execute(&mut **transaction).await?;
         }
         Ok(())
     }

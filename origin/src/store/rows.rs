@@ -1,46 +1,64 @@
 //! Rows as the databases give them, and how they become domain values.
 
-use std::str::FromStr;
-
 use sqlx::FromRow;
 use tollgate_core::{Delta, Kind, RevocationId};
 
+use super::clients::from_json;
 use super::{StoreError, from_sql, mark_from_sql};
 use crate::domain::{
-    AccessToken, Actor, Audience, AuditEntry, Client, ClientStatus, Edge, Lifted, Malformed, Revocation, Route, Scope,
-    SecretHash, Target, TokenId,
+    AccessToken, Actor, AuditEntry, Client, ClientStatus, Edge, Lifted, Malformed, Revocation, Route, Scope,
+    SecretHash, StoredSecret, Target, TokenId,
 };
 use crate::keys::StoredKey;
 
 #[derive(FromRow)]
 pub(super) struct ClientRow {
     id: String,
-    name: String,
-    secret_hash: Vec<u8>,
-    scope: String,
-    audiences: String,
-    token_alg: String,
+    metadata: String,
+    registration: Option<Vec<u8>>,
     created_at: i64,
     disabled_at: Option<i64>,
+    secret: Option<Vec<u8>>,
+    secret_created_at: Option<i64>,
+    secret_expires_at: Option<i64>,
 }
 
-impl TryFrom<ClientRow> for Client {
-    type Error = StoreError;
-
-    fn try_from(row: ClientRow) -> Result<Client, StoreError> {
-        let corrupt = StoreError::corrupt("clients");
-        Ok(Client {
-            id: row.id.parse().map_err(&corrupt)?,
-            name: row.name,
-            secret: SecretHash::from_bytes(fixed(&row.secret_hash, "clients")?),
-            scope: Scope::parse(&row.scope).map_err(&corrupt)?,
-            audiences: listed::<Audience>(&row.audiences).map_err(&corrupt)?,
-            alg: row.token_alg.parse().map_err(&corrupt)?,
-            status: match row.disabled_at {
+impl ClientRow {
+    /// The client without its secrets, and one of them.
+    pub(super) fn parts(self) -> Result<(Client, Option<StoredSecret>), StoreError> {
+        let client = Client {
+            id: self.id.parse().map_err(StoreError::corrupt("clients"))?,
+            metadata: from_json(&self.metadata, "clients")?,
+            secrets: Vec::new(),
+            registration: self.registration.map(|hash| hashed(&hash, "clients")).transpose()?,
+            status: match self.disabled_at {
                 None => ClientStatus::Active,
                 Some(at) => ClientStatus::Disabled { at: from_sql(at) },
             },
+            created_at: from_sql(self.created_at),
+        };
+        let secret = self.secret.zip(self.secret_created_at).map(|(hash, created_at)| {
+            StoredSecret::try_from(SecretRow { hash, created_at, expires_at: self.secret_expires_at })
+        });
+        Ok((client, secret.transpose()?))
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct SecretRow {
+    hash: Vec<u8>,
+    created_at: i64,
+    expires_at: Option<i64>,
+}
+
+impl TryFrom<SecretRow> for StoredSecret {
+    type Error = StoreError;
+
+    fn try_from(row: SecretRow) -> Result<StoredSecret, StoreError> {
+        Ok(StoredSecret {
+            hash: hashed(&row.hash, "client_secrets")?,
             created_at: from_sql(row.created_at),
+            expires_at: row.expires_at.map(from_sql),
         })
     }
 }
@@ -55,6 +73,8 @@ pub(super) struct TokenRow {
     key_id: String,
     scope: String,
     audience: String,
+    details: Option<String>,
+    opaque: Option<Vec<u8>>,
     issued_at: i64,
     expires_at: i64,
 }
@@ -73,6 +93,8 @@ impl TryFrom<TokenRow> for AccessToken {
             key_id: row.key_id,
             scope: Scope::parse(&row.scope).map_err(&corrupt)?,
             audience: row.audience.parse().map_err(&corrupt)?,
+            details: row.details.map(|details| from_json(&details, "tokens")).transpose()?.unwrap_or_default(),
+            opaque: row.opaque.map(|hash| hashed(&hash, "tokens")).transpose()?,
             issued_at: from_sql(row.issued_at),
             expires_at: from_sql(row.expires_at),
         })
@@ -109,12 +131,27 @@ pub(super) struct KeyRow {
     alg: String,
     sealed: Vec<u8>,
     created_at: i64,
+    ahead: i64,
+    published_at: Option<i64>,
+    signs_from: Option<i64>,
+    retires_at: Option<i64>,
+    gone_at: Option<i64>,
 }
 
 impl From<KeyRow> for StoredKey {
     fn from(row: KeyRow) -> StoredKey {
-        let KeyRow { kid, purpose, alg, sealed, created_at } = row;
-        StoredKey { kid, purpose, alg, sealed, created_at: from_sql(created_at) }
+        StoredKey {
+            kid: row.kid,
+            purpose: row.purpose,
+            alg: row.alg,
+            sealed: row.sealed,
+            created_at: from_sql(row.created_at),
+            ahead: from_sql(row.ahead),
+            published_at: row.published_at.map(from_sql),
+            signs_from: row.signs_from.map(from_sql),
+            retires_at: row.retires_at.map(from_sql),
+            gone_at: row.gone_at.map(from_sql),
+        }
     }
 }
 
@@ -236,6 +273,7 @@ pub(super) fn fixed<const N: usize>(bytes: &[u8], table: &'static str) -> Result
     bytes.try_into().map_err(|_| StoreError::corrupt(table)(Malformed::new("binary column", "has the wrong length")))
 }
 
-fn listed<T: FromStr>(text: &str) -> Result<Vec<T>, T::Err> {
-    text.split_whitespace().map(str::parse).collect()
+/// A column that holds a hash.
+pub(super) fn hashed(bytes: &[u8], table: &'static str) -> Result<SecretHash, StoreError> {
+    Ok(SecretHash::from_bytes(fixed(bytes, table)?))
 }

@@ -34,7 +34,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The advisory lock's number: in ASCII a word that no other program on the database is likely to use.
+    /// What the advisory lock's number is made of, beside the schema.
     fn lock(self) -> i64 {
         i64::from_be_bytes(match self {
             Role::Courier => *b"tollgate",
@@ -58,7 +58,9 @@ impl Store {
         };
         let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
         in_time(query(KEEPALIVES).execute(&mut connection)).await?;
-        let ask = || query_scalar("SELECT pg_try_advisory_lock($1)").bind(role.lock());
+        // Locks are the whole database's, and each of its schemas may be an issuer's.
+        let sql = "SELECT pg_try_advisory_lock(hashtextextended(current_schema(), $1))";
+        let ask = || query_scalar(sql).bind(role.lock());
         while !in_time(ask().fetch_one(&mut connection)).await? {
             sleep(INTERVAL).await;
         }

@@ -7,6 +7,7 @@ use super::rows::{fixed, kind};
 use super::{Store, StoreError, Tx, from_sql, mark_from_sql, to_sql};
 use crate::domain::Route;
 use crate::domain::revocation::KEEP_AFTER_EXPIRY;
+use crate::keys::schedule;
 
 /// Ids of recorded tokens read at a time.
 const IDS: u64 = 16 * 1024;
@@ -90,11 +91,12 @@ impl Store {
     }
 
     /// Publishes a snapshot: all origins serve it from now on. Gives its number; none, and nothing is published, if what is
-    /// published by now is of a later sequence or a later moment.
+    /// published by now is of a later sequence or a later moment. `new_keys` are the names of keys that no snapshot had before:
+    /// from now on their time ahead runs.
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn publish(&self, snapshot: &PublishedSnapshot) -> Result<Option<u64>, StoreError> {
+    pub async fn publish(&self, snapshot: &PublishedSnapshot, new_keys: &[String]) -> Result<Option<u64>, StoreError> {
         let mut tx = self.begin_write().await?;
         let number = each!(&mut tx, connection => {
             sqlx::query_scalar::<_, i64>("UPDATE feed SET snapshot = snapshot + 1 RETURNING snapshot")
@@ -126,7 +128,14 @@ impl Store {
         if written == 0 {
             return Ok(None);
         }
-        tx.notify().await?;
+        if new_keys.is_empty() {
+            tx.notify().await?;
+        } else {
+            tx.bump_version().await?;
+            tx.lock_keys().await?;
+            let published = schedule::published(&tx.keys().await?, new_keys, snapshot.as_of_ms / 1000);
+            tx.write_keys(&published).await?;
+        }
         self.commit_news(tx).await?;
         Ok(Some(from_sql(number)))
     }

@@ -1,8 +1,8 @@
 //! The record of issued tokens. They are issued by way of a [`Batch`](super::Batch).
 
-use super::rows::TokenRow;
+use super::rows::{TokenRow, fixed};
 use super::{Store, StoreError, Tx};
-use crate::domain::{AccessToken, TokenId};
+use crate::domain::{AccessToken, SecretHash, TokenId};
 
 impl Store {
     /// The record of a token, if it was issued here and is not long expired.
@@ -11,6 +11,20 @@ impl Store {
     /// When the database fails.
     pub async fn token(&self, id: TokenId) -> Result<Option<AccessToken>, StoreError> {
         self.begin_read().await?.token(id).await
+    }
+
+    /// The id of the opaque token with this hash, if it was issued here and is not long expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn opaque_token(&self, hash: &SecretHash) -> Result<Option<TokenId>, StoreError> {
+        let id = each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM tokens WHERE opaque = $1")
+                .bind(hash.as_bytes().as_slice())
+                .fetch_optional(connection)
+                .await?
+        });
+        id.map(|id| Ok(TokenId::from_bytes(fixed(&id, "tokens")?))).transpose()
     }
 
     /// The record of a token that is not struck by any revocation, both as of one moment.

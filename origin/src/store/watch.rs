@@ -6,16 +6,16 @@
 
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::postgres::PgListener;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout};
 
 use super::{Pools, Store, StoreError};
 
-/// The channel that PostgreSQL notifies.
-pub(super) const CHANNEL: &str = "tollgate_feed";
+/// The channel that PostgreSQL notifies, as SQL. Channels are the whole database's, and each of its schemas may be an issuer's.
+pub(super) const CHANNEL: &str = "'tollgate_' || md5(current_schema())";
 
 /// Often enough that a revocation made by another process reaches edges at once, seldom enough to cost nothing.
 const SQLITE_INTERVAL: Duration = Duration::from_millis(10);
@@ -50,7 +50,9 @@ impl Store {
             }
             Pools::Postgres(pool) => {
                 let mut listener = PgListener::connect_with(pool).await?;
-                listener.listen(CHANNEL).await?;
+                let channel: String =
+                    sqlx::query_scalar(AssertSqlSafe(format!("SELECT {CHANNEL}"))).fetch_one(pool).await?;
+                listener.listen(&channel).await?;
                 Source::Postgres(listener)
             }
         };

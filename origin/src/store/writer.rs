@@ -6,7 +6,7 @@
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Batch, Outcome, Reinstated, Revoked, Store, StoreError};
+use super::{Batch, Outcome, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
 use crate::domain::{AccessToken, Reinstate, Revoke, TokenDraft};
 
 /// Callers that wait at most; one more is told to come back.
@@ -38,7 +38,9 @@ pub enum WriteError {
 type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
 
 enum Wish {
-    Issue(TokenDraft, Answer<AccessToken>),
+    Redeem(Box<Redeem>, Answer<Redeemed>),
+    See(Sight, Answer<bool>),
+    Issue(Box<TokenDraft>, Answer<AccessToken>),
     Revoke(Revoke, Answer<Revoked>),
     Reinstate(Reinstate, Answer<Reinstated>),
 }
@@ -47,6 +49,8 @@ enum Wish {
 #[derive(Default)]
 struct Wishes {
     batch: Batch,
+    redeems: Vec<Answer<Redeemed>>,
+    sights: Vec<Answer<bool>>,
     issues: Vec<Answer<AccessToken>>,
     revokes: Vec<Answer<Revoked>>,
     reinstates: Vec<Answer<Reinstated>>,
@@ -70,7 +74,23 @@ impl Writer {
     /// # Errors
     /// When the queue is full, the key is revoked, or the database fails.
     pub async fn issue(&self, draft: TokenDraft) -> Result<AccessToken, WriteError> {
-        self.ask(|answer| Wish::Issue(draft, answer)).await
+        self.ask(|answer| Wish::Issue(Box::new(draft), answer)).await
+    }
+
+    /// Issues a token for what may be taken once, if nobody took it before.
+    ///
+    /// # Errors
+    /// As [`Writer::issue`].
+    pub async fn redeem(&self, redeem: Redeem) -> Result<Redeemed, WriteError> {
+        self.ask(|answer| Wish::Redeem(Box::new(redeem), answer)).await
+    }
+
+    /// Remembers what may be shown once; whether it was not shown before.
+    ///
+    /// # Errors
+    /// When the queue is full or the database fails.
+    pub async fn see(&self, sight: Sight) -> Result<bool, WriteError> {
+        self.ask(|answer| Wish::See(sight, answer)).await
     }
 
     /// Makes a revocation.
@@ -104,8 +124,16 @@ impl Wishes {
         let mut wishes = Wishes::default();
         for wish in all {
             match wish {
+                Wish::Redeem(redeem, answer) => {
+                    wishes.batch.redeems.push(*redeem);
+                    wishes.redeems.push(answer);
+                }
+                Wish::See(sight, answer) => {
+                    wishes.batch.sights.push(sight);
+                    wishes.sights.push(answer);
+                }
                 Wish::Issue(draft, answer) => {
-                    wishes.batch.issues.push(draft);
+                    wishes.batch.issues.push(*draft);
                     wishes.issues.push(answer);
                 }
                 Wish::Revoke(revoke, answer) => {
@@ -128,28 +156,46 @@ impl Wishes {
             Ok(outcome) => self.answer(outcome),
             Err(error) if is_of_one(&error) => {
                 tracing::warn!(%error, wishes = self.batch.len(), "a transaction was refused; trying its parts one by one");
-                let Wishes { batch, issues, revokes, reinstates } = self;
-                for (draft, answer) in batch.issues.into_iter().zip(issues) {
-                    give(answer, store.issue(draft).await);
-                }
-                for (revoke, answer) in batch.revokes.into_iter().zip(revokes) {
-                    give(answer, store.revoke(revoke).await);
-                }
-                for (reinstate, answer) in batch.reinstates.into_iter().zip(reinstates) {
-                    give(answer, store.reinstate(reinstate).await);
-                }
+                self.grant_each(store).await;
             }
             Err(error) => {
                 tracing::error!(%error, wishes = self.batch.len(), "nothing could be written");
-                let Wishes { batch: _, issues, revokes, reinstates } = self;
-                issues.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-                revokes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-                reinstates.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+                self.refuse();
             }
         }
     }
 
+    async fn grant_each(self, store: &Store) {
+        let Wishes { batch, redeems, sights, issues, revokes, reinstates } = self;
+        for (redeem, answer) in batch.redeems.into_iter().zip(redeems) {
+            give(answer, store.redeem(redeem).await);
+        }
+        for (draft, answer) in batch.issues.into_iter().zip(issues) {
+            give(answer, store.issue(draft).await);
+        }
+        for (revoke, answer) in batch.revokes.into_iter().zip(revokes) {
+            give(answer, store.revoke(revoke).await);
+        }
+        for (reinstate, answer) in batch.reinstates.into_iter().zip(reinstates) {
+            give(answer, store.reinstate(reinstate).await);
+        }
+        for (sight, answer) in batch.sights.into_iter().zip(sights) {
+            give(answer, store.see(sight).await);
+        }
+    }
+
+    fn refuse(self) {
+        let Wishes { batch: _, redeems, sights, issues, revokes, reinstates } = self;
+        redeems.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        sights.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        issues.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        revokes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        reinstates.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+    }
+
     fn answer(self, outcome: Outcome) {
+        self.redeems.into_iter().zip(outcome.redeemed).for_each(|(answer, redeemed)| give(answer, redeemed));
+        self.sights.into_iter().zip(outcome.seen).for_each(|(answer, new)| give(answer, Ok(new)));
         self.issues.into_iter().zip(outcome.issued).for_each(|(answer, issued)| give(answer, issued));
         self.revokes.into_iter().zip(outcome.revoked).for_each(|(answer, revoked)| give(answer, Ok(revoked)));
         self.reinstates.into_iter().zip(outcome.reinstated).for_each(|(answer, lifted)| give(answer, Ok(lifted)));

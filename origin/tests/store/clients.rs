@@ -1,16 +1,17 @@
 //! Clients.
 
-use tollgate::domain::{ClientSecret, ClientStatus};
+use tollgate::domain::{ClientStatus, Secret, SecretKind, StoredSecret};
 use tollgate::store::StoreError;
 
 use crate::database::Database;
-use crate::samples::{NOW, client};
+use crate::samples::{NOW, client, secret};
 
 on_both_databases!(
     migrating_twice_changes_nothing,
     a_client_comes_back_as_it_was,
     a_taken_client_id_is_refused,
     a_disabled_client_stays_disabled_since_then,
+    two_secrets_are_valid_while_one_replaces_the_other,
 );
 
 async fn migrating_twice_changes_nothing(database: &Database) {
@@ -26,8 +27,8 @@ async fn a_client_comes_back_as_it_was(database: &Database) {
     database.store.insert_client(&client).await.expect("registered");
     let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
     assert_eq!(format!("{found:?}"), format!("{client:?}"));
-    assert!(found.secret.matches(&secret.hash()));
-    assert!(!found.secret.matches(&ClientSecret::from_random(&[0; 32]).hash()));
+    assert!(found.has_secret(&secret.hash(), NOW));
+    assert!(!found.has_secret(&Secret::new(SecretKind::Client, &[0; 32]).hash(), NOW));
     assert!(database.store.client(&"nobody".parse().expect("an id")).await.expect("looked up").is_none());
 }
 
@@ -37,7 +38,7 @@ async fn a_taken_client_id_is_refused(database: &Database) {
     let refused = database.store.insert_client(&client("reports").0).await;
     assert!(matches!(refused, Err(StoreError::Exists("client"))), "{refused:?}");
     let found = database.store.client(&first.id).await.expect("looked up").expect("it is there");
-    assert!(found.secret.matches(&secret.hash()), "the first one's secret stays");
+    assert!(found.has_secret(&secret.hash(), NOW), "the first one's secret stays");
 }
 
 async fn a_disabled_client_stays_disabled_since_then(database: &Database) {
@@ -50,4 +51,24 @@ async fn a_disabled_client_stays_disabled_since_then(database: &Database) {
     let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
     assert_eq!(found.status, ClientStatus::Disabled { at: NOW + 1 });
     assert!(database.store.disable_client(&"nobody".parse().expect("an id"), NOW).await.expect("asked").is_none());
+}
+
+async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database) {
+    let (client, first) = client("reports");
+    database.store.insert_client(&client).await.expect("registered");
+    let [second, third] = [1, 2].map(|_| secret(SecretKind::Client));
+    let good = async |secret: &Secret, now| {
+        let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
+        found.has_secret(&secret.hash(), now)
+    };
+    let stored = |secret: &Secret, created_at| StoredSecret { hash: secret.hash(), created_at, expires_at: None };
+    database.store.rotate_secret(&client.id, &stored(&second, NOW + 1), NOW + 100).await.expect("rotated");
+    assert!(good(&first, NOW + 99).await && good(&second, NOW + 99).await);
+    assert!(!good(&first, NOW + 100).await && good(&second, NOW + 100).await);
+    // A third one: the second lasts a while, the first ends at once.
+    database.store.rotate_secret(&client.id, &stored(&third, NOW + 2), NOW + 100).await.expect("rotated");
+    assert!(!good(&first, NOW + 3).await && good(&second, NOW + 3).await && good(&third, NOW + 3).await);
+    database.store.sweep(NOW + 101).await.expect("swept");
+    let left = database.store.client(&client.id).await.expect("looked up").expect("it is there").secrets;
+    assert_eq!(left, [stored(&third, NOW + 2)]);
 }

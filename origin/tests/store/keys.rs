@@ -1,6 +1,8 @@
 //! Keys at rest, and the tokens they sign.
 
-use tollgate::domain::{ClientId, MAX_IDENTIFIER_BYTES, TokenAlg};
+use std::collections::BTreeSet;
+
+use tollgate::domain::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, TokenAlg};
 use tollgate::keys::{KeyRing, KeyRingError, MasterKey, StoredKey};
 use tollgate_core::{AskedElsewhere, Expected, KeySet, Unknown, verify};
 
@@ -18,19 +20,19 @@ async fn keys_open_under_their_master_key_alone(database: &Database) {
     let made = made_keys(&master);
     assert!(database.store.insert_first_keys(&made).await.expect("stored"));
     let stored = database.store.keys().await.expect("read");
-    let ring = KeyRing::open(&master, &stored).expect("they open");
+    let ring = open(&master, &stored).expect("they open");
     assert_eq!(ring.public_jwks().len(), 3);
 
-    let wrong = KeyRing::open(&MasterKey::from_random([2; 32]), &stored).err();
+    let wrong = open(&MasterKey::from_random([2; 32]), &stored).err();
     assert!(matches!(wrong, Some(KeyRingError::WrongMasterKey { .. })), "{wrong:?}");
     let mut swapped = stored.clone();
     let (first, last) = (swapped[0].sealed.clone(), swapped.len() - 1);
     swapped[0].sealed = std::mem::replace(&mut swapped[last].sealed, first);
-    assert!(KeyRing::open(&master, &swapped).is_err(), "a private part opens in its own row only");
+    assert!(open(&master, &swapped).is_err(), "a private part opens in its own row only");
 
     for alg in TokenAlg::ALL {
-        let token = token(1, NOW + 3600);
-        let text = ring.issue(&token, ISSUER, alg).expect("signed");
+        let token = signed_by(&ring, alg, token(1, NOW + 3600));
+        let text = ring.issue(&token, ISSUER).expect("signed");
         assert_eq!(ring.recognise(&text, ISSUER), Some(token.id), "{alg}");
         assert_eq!(ring.recognise(&text, "https://other.example"), None, "{alg}");
         let tampered = format!("{}A{}", &text[..text.len() - 8], &text[text.len() - 7..]);
@@ -41,7 +43,7 @@ async fn keys_open_under_their_master_key_alone(database: &Database) {
 async fn an_edge_takes_the_longest_identifiers(database: &Database) {
     let master = MasterKey::from_random([1; 32]);
     assert!(database.store.insert_first_keys(&made_keys(&master)).await.expect("stored"));
-    let ring = KeyRing::open(&master, &database.store.keys().await.expect("read")).expect("they open");
+    let ring = open(&master, &database.store.keys().await.expect("read")).expect("they open");
     let keys = KeySet::from_jwks(serde_json::json!({ "keys": ring.public_jwks() }).to_string().as_bytes());
     let longest = "a".repeat(MAX_IDENTIFIER_BYTES);
     assert!(format!("{longest}a").parse::<ClientId>().is_err());
@@ -50,7 +52,8 @@ async fn an_edge_takes_the_longest_identifiers(database: &Database) {
     token.client = longest.parse().expect("a client id");
     token.subject.clone_from(&longest);
     token.audience = longest.parse().expect("an audience");
-    let text = ring.issue(&token, &longest, TokenAlg::EdDsa).expect("signed");
+    let token = signed_by(&ring, TokenAlg::EdDsa, token);
+    let text = ring.issue(&token, &longest).expect("signed");
     let expected = Expected {
         issuer: &longest,
         audience: &longest,
@@ -72,6 +75,14 @@ async fn first_keys_are_stored_once(database: &Database) {
     assert!(first.expect("stored") != late.expect("asked"), "one of two that start together makes the keys");
     assert_eq!(database.store.keys().await.expect("read").len(), one.len());
     second.close().await;
+}
+
+fn open(master: &MasterKey, stored: &[StoredKey]) -> Result<KeyRing, KeyRingError> {
+    KeyRing::open(master, stored, BTreeSet::new(), NOW)
+}
+
+fn signed_by(ring: &KeyRing, alg: TokenAlg, token: AccessToken) -> AccessToken {
+    AccessToken { key_id: ring.key_id(alg, &token.audience).expect("a key"), ..token }
 }
 
 fn made_keys(master: &MasterKey) -> Vec<StoredKey> {

@@ -1,4 +1,4 @@
-//! What the store promises, told of both databases: each story runs on SQLite and on a real PostgreSQL, whose URL stands in
+//! What the store promises, and what origins that serve from it do with keys and issuers, told of both databases: each story runs on SQLite and on a real PostgreSQL, whose URL stands in
 //! `TOLLGATE_TEST_POSTGRES_URL` (a role that may create databases). Without it the PostgreSQL half fails; it is never skipped.
 
 /// Makes two tests of each story, one a database.
@@ -27,9 +27,15 @@ mod clients;
 mod database;
 mod edges;
 mod feed;
+mod grants;
 mod keys;
+mod requests;
 mod revocations;
+mod rotation;
 mod samples;
+mod served;
+mod served_issuers;
+mod served_keys;
 mod signals;
 mod snapshots;
 mod writer;

@@ -1,8 +1,8 @@
 //! Clients, tokens and revocations to tell stories with.
 
 use tollgate::domain::{
-    AccessToken, Actor, Client, ClientSecret, ClientStatus, Reinstate, Revoke, Scope, Target, TokenAlg, TokenDraft,
-    Which,
+    AccessToken, Actor, Client, ClientMetadata, GrantType, Reinstate, Revoke, Scope, Secret, SecretKind, Target,
+    TokenAlg, TokenDetails, TokenDraft, Which,
 };
 use tollgate::store::Store;
 use tollgate_core::{Chain, Delta};
@@ -10,19 +10,21 @@ use tollgate_core::{Chain, Delta};
 pub(crate) const ISSUER: &str = "https://auth.example";
 pub(crate) const NOW: u64 = 1_800_000_000;
 
-pub(crate) fn client(id: &str) -> (Client, ClientSecret) {
-    let secret = ClientSecret::from_random(&tollgate::ambient::random().expect("randomness"));
-    let client = Client {
-        id: id.parse().expect("a client id"),
+pub(crate) fn secret(kind: SecretKind) -> Secret {
+    Secret::new(kind, &tollgate::ambient::random().expect("randomness"))
+}
+
+pub(crate) fn client(id: &str) -> (Client, Secret) {
+    let secret = secret(SecretKind::Client);
+    let metadata = ClientMetadata {
         name: "Reports, nightly".to_owned(),
-        secret: secret.hash(),
+        grant_types: vec![GrantType::ClientCredentials, GrantType::RefreshToken],
         scope: Scope::parse("reports:read reports:write").expect("a scope"),
         audiences: ["https://api.example", "other"].map(|audience| audience.parse().expect("an audience")).into(),
         alg: TokenAlg::Es256,
-        status: ClientStatus::Active,
-        created_at: NOW,
+        ..ClientMetadata::default()
     };
-    (client, secret)
+    (Client::new(id.parse().expect("a client id"), metadata, NOW).with_secret(&secret, NOW), secret)
 }
 
 /// The random part of a token's id.
@@ -43,6 +45,8 @@ pub(crate) fn draft(number: u32, expires_at: u64) -> TokenDraft {
         key_id: "key-1".to_owned(),
         scope: Scope::parse("reports:read").expect("a scope"),
         audience: "https://api.example".parse().expect("an audience"),
+        details: TokenDetails::default(),
+        opaque: None,
         issued_at: NOW,
         expires_at,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tollgate::domain::{AccessToken, Actor, Reinstate, Revoke, Scope, Target, TokenDraft, Which};
+use tollgate::domain::{AccessToken, Actor, Reinstate, Revoke, Scope, Target, TokenDetails, TokenDraft, Which};
 use tollgate::ssf::{Delivery, EventType, Stream};
 use tollgate::store::{Signal, Store, StoreError};
 use tollgate_core::{Kind, Mark};
@@ -31,6 +31,8 @@ async fn issued(store: &Store, random: u8) -> AccessToken {
         key_id: "k1".to_owned(),
         scope: Scope::parse("reports:read").expect("a scope"),
         audience: "https://api.example".parse().expect("an audience"),
+        details: TokenDetails::default(),
+        opaque: None,
         issued_at: NOW,
         expires_at: NOW + 3600,
     };

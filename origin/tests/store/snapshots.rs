@@ -102,12 +102,12 @@ async fn the_newest_published_snapshot_stays(database: &Database) {
         config: ConfigDigest::of(b"config"),
         message: vec![7; 100],
     };
-    let first = store.publish(&snapshot(5, 100)).await.expect("published").expect("it is the first");
-    assert_eq!(store.publish(&snapshot(4, 200)).await.expect("asked"), None, "of an older state");
-    assert_eq!(store.publish(&snapshot(6, 99)).await.expect("asked"), None, "of an older moment");
+    let first = store.publish(&snapshot(5, 100), &[]).await.expect("published").expect("it is the first");
+    assert_eq!(store.publish(&snapshot(4, 200), &[]).await.expect("asked"), None, "of an older state");
+    assert_eq!(store.publish(&snapshot(6, 99), &[]).await.expect("asked"), None, "of an older moment");
     assert_eq!(store.published().await.expect("read"), Some(PublishedSnapshot { number: first, ..snapshot(5, 100) }));
     assert_eq!(store.head().await.expect("a head").snapshot, first);
-    let second = store.publish(&snapshot(5, 200)).await.expect("published").expect("it is newer");
+    let second = store.publish(&snapshot(5, 200), &[]).await.expect("published").expect("it is newer");
     assert!(second > first);
     let page = store.feed_page(0).await.expect("a page");
     assert_eq!((page.config, page.epoch), (Some(ConfigDigest::of(b"config")), 1));

@@ -1,0 +1,152 @@
+//! `tollgate user create|list|password|disable`
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::Session;
+use super::output::table;
+use crate::ambient;
+use crate::domain::user::checked_password;
+use crate::domain::{Actor, User, UserClaims, UserId, UserName, UserView};
+use crate::encoding::base64url;
+use crate::forge::hash_now;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum UserCommand {
+    /// Register a user
+    Create {
+        /// What they sign in with, e.g. their address
+        name: String,
+        #[command(flatten)]
+        password: PasswordFlags,
+        /// Their full name, for the scope profile
+        #[arg(long, value_name = "NAME")]
+        full_name: Option<String>,
+        /// Their address, for the scope email
+        #[arg(long)]
+        email: Option<String>,
+        /// More claims, as a JSON object, e.g. '{"locale":"de"}'
+        #[arg(long, value_name = "JSON")]
+        claims: Option<String>,
+        /// Who they are to whoever provisioned them
+        #[arg(long, value_name = "ID")]
+        external_id: Option<String>,
+    },
+    /// List the users
+    List,
+    /// Give a user another password, and sign out every browser of theirs
+    Password {
+        /// What they sign in with
+        name: String,
+        #[command(flatten)]
+        password: PasswordFlags,
+    },
+    /// Let a user sign in no more, and revoke what they gave to clients
+    Disable {
+        /// What they sign in with
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PasswordFlags {
+    /// Read the password from standard input, one line [default: a random one is made and printed, this once]
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+/// A password, and whether it was made here and must be shown.
+struct Chosen {
+    password: Zeroizing<String>,
+    made: bool,
+}
+
+impl PasswordFlags {
+    fn choose(&self) -> anyhow::Result<Chosen> {
+        if !self.password_stdin {
+            let password = Zeroizing::new(base64url(&ambient::random::<15>()?));
+            return Ok(Chosen { password, made: true });
+        }
+        let stdin = std::io::stdin();
+        if stdin.is_terminal() {
+            bail!("standard input is a terminal: the password would be seen; pipe it in");
+        }
+        let mut line = Zeroizing::new(String::new());
+        stdin.lock().read_line(&mut line).context("the password could not be read")?;
+        let password = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
+        checked_password(&password)?;
+        Ok(Chosen { password, made: false })
+    }
+}
+
+impl UserCommand {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        match self {
+            UserCommand::Create { name, password, full_name, email, claims, external_id } => {
+                let mut claims = UserClaims::parse(claims.as_deref().unwrap_or("{}"))?;
+                if let Some(full_name) = full_name {
+                    claims.set("name", Value::String(full_name));
+                }
+                if let Some(email) = email {
+                    claims.set("email", Value::String(email));
+                }
+                let chosen = password.choose()?;
+                let user = User {
+                    id: UserId::from_random(&ambient::random()?),
+                    name: name.parse()?,
+                    password_hash: Some(hash_now(&chosen.password)?),
+                    claims,
+                    external_id,
+                    created_at: ambient::now(),
+                    disabled_at: None,
+                };
+                session.store.insert_user(&user).await?;
+                session.output.print(&with_password(&user, &chosen), told)
+            }
+            UserCommand::List => {
+                let users = session.store.users().await?;
+                let views: Vec<UserView> = users.iter().map(UserView::from).collect();
+                session.output.print(&views, |views| {
+                    let row = |view: &UserView| {
+                        let status = if view.disabled_at.is_some() { "disabled" } else { "active" };
+                        [view.id.clone(), view.name.clone(), status.to_owned()]
+                    };
+                    table(["USER", "NAME", "STATUS"], &views.iter().map(row).collect::<Vec<_>>())
+                })
+            }
+            UserCommand::Password { name, password } => {
+                let (user, chosen) = (find(session, &name).await?, password.choose()?);
+                session.store.set_password(&user.id, &hash_now(&chosen.password)?).await?;
+                session.output.print(&with_password(&user, &chosen), told)
+            }
+            UserCommand::Disable { name } => {
+                let (user, now) = (find(session, &name).await?, ambient::now());
+                let by = Actor::command_line(ambient::user().as_deref());
+                session.store.disable_user(&user.id, &by, now).await?;
+                let disabled_at = user.disabled_at.unwrap_or(now);
+                let view = json!({ "id": user.id, "name": user.name, "disabled_at": disabled_at });
+                session.output.print(&view, |_| format!("disabled {}", user.name))
+            }
+        }
+    }
+}
+
+async fn find(session: &Session, name: &str) -> anyhow::Result<User> {
+    let name: UserName = name.parse()?;
+    session.store.user_by_name(&name).await?.with_context(|| format!("there is no user {name}"))
+}
+
+fn with_password(user: &User, chosen: &Chosen) -> UserView {
+    UserView { password: chosen.made.then(|| chosen.password.to_string()), ..UserView::from(user) }
+}
+
+fn told(view: &UserView) -> String {
+    let Some(password) = &view.password else {
+        return format!("id    {}\nname  {}", view.id, view.name);
+    };
+    let note = "The password is shown this once; only its hash is stored.";
+    format!("id        {}\nname      {}\npassword  {password}\n{note}", view.id, view.name)
+}

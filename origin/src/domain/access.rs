@@ -1,0 +1,366 @@
+//! What a token says it is good for: its scope, its audiences (RFC 8707) and its authorization details (RFC 9396). Decided from
+//! what the client may have and what was granted; a request only ever narrows it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Audience, Client, Malformed, Scope};
+
+/// Audiences of one token at most; edges take four times as many.
+const MAX_AUDIENCES: usize = 8;
+/// Bytes of authorization details at most: they travel in the token.
+const MAX_DETAILS_BYTES: usize = 4096;
+/// Authorization details of one request at most.
+const MAX_DETAILS: usize = 8;
+
+/// One or more audiences, each once. As text they are separated by single spaces; in JSON a single one is a string, several are
+/// an array (RFC 7519 §4.1.3).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Audiences(Vec<Audience>);
+
+impl Audiences {
+    /// These audiences, if there is at least one and there are not too many.
+    ///
+    /// # Errors
+    /// When there is none, or more than 8.
+    pub fn new(audiences: impl IntoIterator<Item = Audience>) -> Result<Audiences, Malformed> {
+        let mut distinct: Vec<Audience> = Vec::new();
+        for audience in audiences {
+            if !distinct.contains(&audience) {
+                distinct.push(audience);
+            }
+        }
+        match distinct.len() {
+            1..=MAX_AUDIENCES => Ok(Audiences(distinct)),
+            _ => Err(Malformed::new("audience", "must be one, or up to 8")),
+        }
+    }
+
+    /// The audience, if it is one alone.
+    #[must_use]
+    pub fn single(&self) -> Option<&Audience> {
+        match self.0.as_slice() {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Whether `audience` is among them.
+    #[must_use]
+    pub fn has(&self, audience: &str) -> bool {
+        self.0.iter().any(|own| own.as_str() == audience)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Audience> {
+        self.0.iter()
+    }
+}
+
+impl From<Audience> for Audiences {
+    fn from(audience: Audience) -> Audiences {
+        Audiences(vec![audience])
+    }
+}
+
+impl FromStr for Audiences {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<Audiences, Malformed> {
+        Audiences::new(text.split(' ').map(str::parse).collect::<Result<Vec<_>, _>>()?)
+    }
+}
+
+impl fmt::Display for Audiences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let texts: Vec<&str> = self.0.iter().map(Audience::as_str).collect();
+        f.write_str(&texts.join(" "))
+    }
+}
+
+impl Serialize for Audiences {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.single() {
+            Some(only) => only.serialize(serializer),
+            None => self.0.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Audiences {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Audiences, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            One(Audience),
+            Several(Vec<Audience>),
+        }
+        let audiences = match Form::deserialize(deserializer)? {
+            Form::One(only) => vec![only],
+            Form::Several(several) => several,
+        };
+        Audiences::new(audiences).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Authorization details (RFC 9396 §2): JSON objects, each with a `type`. What else they say is between the client and the API.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct AuthorizationDetails(Vec<Value>);
+
+impl AuthorizationDetails {
+    /// Reads the parameter `authorization_details`.
+    ///
+    /// # Errors
+    /// When it is no array of objects with a `type`, or there is too much of it.
+    pub fn parse(text: &str) -> Result<AuthorizationDetails, Malformed> {
+        let wrong = |problem| Malformed::new("authorization_details", problem);
+        if text.len() > MAX_DETAILS_BYTES {
+            return Err(wrong("is larger than 4 KiB"));
+        }
+        let details: Vec<Value> = serde_json::from_str(text).map_err(|_| wrong("is not a JSON array"))?;
+        if details.len() > MAX_DETAILS {
+            return Err(wrong("has more than 8 elements"));
+        }
+        if !details.iter().all(|detail| detail.get("type").is_some_and(Value::is_string)) {
+            return Err(wrong("has an element that is no object with a type"));
+        }
+        Ok(AuthorizationDetails(details))
+    }
+
+    /// The type of each.
+    pub fn types(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|detail| detail.get("type").and_then(Value::as_str))
+    }
+
+    /// Whether every one of them stands in `other` as it is. Details are not compared by meaning: only their API knows that.
+    #[must_use]
+    pub fn is_within(&self, other: &AuthorizationDetails) -> bool {
+        self.0.iter().all(|detail| other.0.contains(detail))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each as JSON, for people to read.
+    pub fn iter(&self) -> impl Iterator<Item = &Value> {
+        self.0.iter()
+    }
+}
+
+/// What a request asks for. Nothing said means all there is to have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// `scope`
+    pub scope: Option<Scope>,
+    /// `resource`, as often as it comes (RFC 8707 §2).
+    pub resources: Vec<Audience>,
+    /// `authorization_details`
+    pub details: Option<AuthorizationDetails>,
+}
+
+/// What a token will be good for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// `scope`
+    pub scope: Scope,
+    /// `aud`
+    pub audience: Audiences,
+    /// `authorization_details`
+    #[serde(default, skip_serializing_if = "AuthorizationDetails::is_empty")]
+    pub details: AuthorizationDetails,
+}
+
+/// Why a client does not get what it asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// It asked for more than it may have (`invalid_scope`).
+    #[error("the scope asked for goes beyond what this client may have")]
+    Scope,
+    /// It named a resource it may not have tokens for (`invalid_target`, RFC 8707 §2).
+    #[error("this client may not have tokens for that resource")]
+    Audience,
+    /// It named none, and several are possible (`invalid_target`).
+    #[error("this client has several audiences: name one with the parameter resource")]
+    AudienceUnclear,
+    /// It named too many (`invalid_target`).
+    #[error("too many resources are named")]
+    TooMany,
+    /// It asked for details of a type it may not have, or for more than was granted (`invalid_authorization_details`).
+    #[error("the authorization details go beyond what this client may have")]
+    Details,
+}
+
+impl Access {
+    /// Decides what a client asks for on its own or a user's behalf. No scope means all the client may have; no resource means
+    /// the default audience where the client may use it, else its only one.
+    ///
+    /// # Errors
+    /// When the request goes beyond the client's registration.
+    pub fn of_client(client: &Client, wanted: Wanted, default_audience: &Audience) -> Result<Access, AccessError> {
+        let metadata = &client.metadata;
+        let scope = wanted.scope.unwrap_or_else(|| metadata.scope.clone());
+        if !scope.is_within(&metadata.scope) {
+            return Err(AccessError::Scope);
+        }
+        let allowed = match metadata.audiences.as_slice() {
+            [] => std::slice::from_ref(default_audience),
+            listed => listed,
+        };
+        let audience = if !wanted.resources.is_empty() {
+            if !wanted.resources.iter().all(|resource| allowed.contains(resource)) {
+                return Err(AccessError::Audience);
+            }
+            Audiences::new(wanted.resources).map_err(|_| AccessError::TooMany)?
+        } else if allowed.contains(default_audience) {
+            default_audience.clone().into()
+        } else if let [only] = allowed {
+            only.clone().into()
+        } else {
+            return Err(AccessError::AudienceUnclear);
+        };
+        let details = wanted.details.unwrap_or_default();
+        if !details.types().all(|kind| metadata.authorization_details_types.iter().any(|own| own == kind)) {
+            return Err(AccessError::Details);
+        }
+        Ok(Access { scope, audience, details })
+    }
+
+    /// Whether `other` is no more than this.
+    #[must_use]
+    pub fn covers(&self, other: &Access) -> bool {
+        let audiences = other.audience.iter().all(|audience| self.audience.has(audience.as_str()));
+        other.scope.is_within(&self.scope) && audiences && other.details.is_within(&self.details)
+    }
+
+    /// What a user has agreed to who agreed to both. Where that is too much to keep, to `other` alone.
+    #[must_use]
+    pub fn joined(&self, other: &Access) -> Access {
+        let audience = Audiences::new(self.audience.iter().chain(other.audience.iter()).cloned());
+        let Ok(audience) = audience else {
+            return other.clone();
+        };
+        Access { scope: self.scope.joined(&other.scope), audience, details: other.details.clone() }
+    }
+
+    /// Decides what a client asks for of what it was granted before: at most that, never more.
+    ///
+    /// # Errors
+    /// When the request goes beyond the grant.
+    pub fn narrowed(&self, wanted: Wanted) -> Result<Access, AccessError> {
+        let scope = wanted.scope.unwrap_or_else(|| self.scope.clone());
+        if !scope.is_within(&self.scope) {
+            return Err(AccessError::Scope);
+        }
+        let audience = match wanted.resources.as_slice() {
+            [] => self.audience.clone(),
+            resources if resources.iter().all(|resource| self.audience.has(resource.as_str())) => {
+                Audiences::new(wanted.resources).map_err(|_| AccessError::TooMany)?
+            }
+            _ => return Err(AccessError::Audience),
+        };
+        let details = wanted.details.unwrap_or_else(|| self.details.clone());
+        if !details.is_within(&self.details) {
+            return Err(AccessError::Details);
+        }
+        Ok(Access { scope, audience, details })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ClientMetadata;
+    use super::*;
+
+    fn client(audiences: &[&str]) -> Client {
+        let metadata = ClientMetadata {
+            name: "Reports".to_owned(),
+            scope: Scope::parse("read write").expect("a scope"),
+            audiences: audiences.iter().map(|audience| aud(audience)).collect(),
+            authorization_details_types: vec!["payment".to_owned()],
+            ..ClientMetadata::default()
+        };
+        Client::new("reports".parse().expect("an id"), metadata, 0)
+    }
+
+    fn aud(text: &str) -> Audience {
+        text.parse().expect("an audience")
+    }
+
+    fn wanted(scope: Option<&str>, resources: &[&str], details: Option<&str>) -> Wanted {
+        Wanted {
+            scope: scope.map(|scope| Scope::parse(scope).expect("a scope")),
+            resources: resources.iter().map(|resource| aud(resource)).collect(),
+            details: details.map(|details| AuthorizationDetails::parse(details).expect("details")),
+        }
+    }
+
+    fn decide(audiences: &[&str], scope: Option<&str>, resources: &[&str]) -> Result<Access, AccessError> {
+        Access::of_client(&client(audiences), wanted(scope, resources, None), &aud("default"))
+    }
+
+    #[test]
+    fn the_scope_stays_within_the_clients() {
+        assert_eq!(decide(&[], None, &[]).expect("granted").scope.to_string(), "read write");
+        assert_eq!(decide(&[], Some("read"), &[]).expect("granted").scope.to_string(), "read");
+        assert_eq!(decide(&[], Some("read admin"), &[]), Err(AccessError::Scope));
+    }
+
+    #[test]
+    fn the_audience_is_one_the_client_may_use() {
+        let audience = |audiences: &[&str], resources: &[&str]| {
+            decide(audiences, None, resources).map(|access| access.audience.to_string())
+        };
+        assert_eq!(audience(&[], &[]).as_deref(), Ok("default"));
+        assert_eq!(audience(&[], &["a"]), Err(AccessError::Audience));
+        assert_eq!(audience(&["a"], &[]).as_deref(), Ok("a"));
+        assert_eq!(audience(&["a", "default"], &[]).as_deref(), Ok("default"));
+        assert_eq!(audience(&["a", "b"], &[]), Err(AccessError::AudienceUnclear));
+        assert_eq!(audience(&["a", "b"], &["b"]).as_deref(), Ok("b"));
+        assert_eq!(audience(&["a", "b"], &["b", "a", "b"]).as_deref(), Ok("b a"));
+        assert_eq!(audience(&["a", "b"], &["default"]), Err(AccessError::Audience));
+    }
+
+    #[test]
+    fn what_was_granted_is_never_widened() {
+        let payment = r#"[{"type":"payment","amount":1}]"#;
+        let granted =
+            Access::of_client(&client(&["a", "b"]), wanted(None, &["a", "b"], Some(payment)), &aud("x")).expect("fits");
+        let narrower = granted.narrowed(wanted(Some("read"), &["a"], Some("[]"))).expect("narrower");
+        assert_eq!((narrower.scope.to_string(), narrower.audience.to_string()), ("read".to_owned(), "a".to_owned()));
+        assert!(narrower.details.is_empty());
+        assert_eq!(granted.narrowed(Wanted::default()), Ok(granted.clone()));
+        assert_eq!(narrower.narrowed(wanted(Some("read write"), &[], None)), Err(AccessError::Scope));
+        assert_eq!(narrower.narrowed(wanted(None, &["b"], None)), Err(AccessError::Audience));
+        assert_eq!(narrower.narrowed(wanted(None, &[], Some(payment))), Err(AccessError::Details));
+        let dearer = r#"[{"type":"payment","amount":2}]"#;
+        assert_eq!(granted.narrowed(wanted(None, &[], Some(dearer))), Err(AccessError::Details));
+    }
+
+    #[test]
+    fn details_are_objects_of_a_type_the_client_may_use() {
+        for text in ["", "{}", "[1]", "[{}]", r#"[{"type":1}]"#] {
+            assert!(AuthorizationDetails::parse(text).is_err(), "{text:?}");
+        }
+        let other = wanted(None, &[], Some(r#"[{"type":"other"}]"#));
+        assert_eq!(Access::of_client(&client(&[]), other, &aud("x")), Err(AccessError::Details));
+    }
+
+    #[test]
+    fn one_audience_is_a_string_and_several_are_an_array() {
+        let json = |text: &str| serde_json::to_string(&text.parse::<Audiences>().expect("audiences")).expect("JSON");
+        assert_eq!(json("a"), "\"a\"");
+        assert_eq!(json("a b"), "[\"a\",\"b\"]");
+        for text in ["\"a\"", "[\"a\",\"b\"]"] {
+            let audiences: Audiences = serde_json::from_str(text).expect("audiences");
+            assert_eq!(serde_json::to_string(&audiences).expect("JSON"), text);
+        }
+        assert!("".parse::<Audiences>().is_err() && "a b c d e f g h i".parse::<Audiences>().is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Proof Key for Code Exchange (RFC 7636), with S256 alone: `plain` protects from nothing that reads the request.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::Malformed;
+use crate::encoding::{base64url, from_base64url};
+
+/// A `code_challenge` of the method S256: the SHA-256 of the verifier in base64url, 43 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeChallenge(String);
+
+impl CodeChallenge {
+    /// Whether `verifier` is what the challenge was made of. One that is shorter or longer than RFC 7636 §4.1 allows, or has
+    /// other characters, is not.
+    #[must_use]
+    pub fn is_met_by(&self, verifier: &str) -> bool {
+        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let well_formed = (43..=128).contains(&verifier.len()) && verifier.bytes().all(unreserved);
+        let hashed = base64url(&Sha256::digest(verifier.as_bytes()));
+        well_formed && bool::from(hashed.as_bytes().ct_eq(self.0.as_bytes()))
+    }
+}
+
+impl FromStr for CodeChallenge {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<CodeChallenge, Malformed> {
+        match from_base64url(text) {
+            Some(bytes) if bytes.len() == 32 => Ok(CodeChallenge(text.to_owned())),
+            _ => Err(Malformed::new("code_challenge", "must be a SHA-256 in base64url, 43 characters")),
+        }
+    }
+}
+
+impl fmt::Display for CodeChallenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+json_as_text!(CodeChallenge);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7636, appendix B.
+    #[test]
+    fn the_rfcs_example_is_met() {
+        let challenge: CodeChallenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge");
+        assert!(challenge.is_met_by("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
+        for verifier in
+            ["", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXl", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"]
+        {
+            assert!(!challenge.is_met_by(verifier), "{verifier}");
+        }
+        assert!("plain".parse::<CodeChallenge>().is_err());
+    }
+
+    #[test]
+    fn short_and_long_verifiers_are_refused() {
+        for length in [42, 129] {
+            let verifier = "a".repeat(length);
+            let challenge: CodeChallenge =
+                base64url(&Sha256::digest(verifier.as_bytes())).parse().expect("a challenge");
+            assert!(!challenge.is_met_by(&verifier), "{length}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Where an authorization answer may be sent (RFC 6749 §3.1.2, RFC 8252 §7, RFC 9700 §2.1).
+//!
+//! What is registered must be met character for character; the one exception is the port of a loopback address, which a native
+//! app takes as it finds it. Anything looser has been turned into an open redirector somewhere.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Malformed;
+
+/// Bytes of a redirect URI at most: it travels in a `Location` header.
+const MAX_BYTES: usize = 1024;
+
+/// A registered redirect URI: `https`, `http` to a loopback address, or an app's own scheme with a dot in it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RedirectUri(String);
+
+impl RedirectUri {
+    /// The URI as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `presented` is this URI: the same text, but for the port of a loopback address (RFC 8252 §7.3).
+    #[must_use]
+    pub fn is_met_by(&self, presented: &str) -> bool {
+        if self.0 == presented {
+            return true;
+        }
+        match (loopback(&self.0), loopback(presented)) {
+            (Some(own), Some(other)) => own == other && presented.parse::<RedirectUri>().is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Its host, for those that have one: `https` and `http`.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        url::Url::parse(&self.0).ok()?.host_str().map(str::to_owned)
+    }
+
+    /// Whether it leads to the user's own machine: an app there, of which no other can be told apart (RFC 8252 §8.6).
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        !self.0.starts_with("https://")
+    }
+}
+
+/// The host and what follows the port of a loopback `http` URI.
+fn loopback(text: &str) -> Option<(&str, &str)> {
+    let rest = text.strip_prefix("http://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = ["127.0.0.1", "[::1]", "localhost"].into_iter().find(|host| {
+        let port = authority.strip_prefix(host);
+        port.is_some_and(|port| port.is_empty() || is_port(port))
+    })?;
+    Some((host, path))
+}
+
+/// `:` and a number from 1 to 65535.
+fn is_port(text: &str) -> bool {
+    let digits = text.strip_prefix(':').filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse::<u16>().ok()).is_some_and(|port| port > 0)
+}
+
+impl FromStr for RedirectUri {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<RedirectUri, Malformed> {
+        let wrong = |problem| Malformed::new("redirect URI", problem);
+        let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
+        if text.len() > MAX_BYTES || !text.bytes().all(plain) {
+            return Err(wrong("must be at most 1024 characters of those that RFC 3986 allows"));
+        }
+        if text.contains('#') {
+            return Err(wrong("must have no fragment (RFC 6749 section 3.1.2)"));
+        }
+        let url = url::Url::parse(text).map_err(|_| wrong("must be an absolute URI"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(wrong("must have no user name or password"));
+        }
+        match url.scheme() {
+            "https" if text.starts_with("https://") && url.host_str().is_some_and(|host| !host.contains('*')) => {}
+            "http" if loopback(text).is_some() => {}
+            "http" => return Err(wrong("may be plain http only to a loopback address (RFC 8252 section 7.3)")),
+            // A scheme of an app's own has its reversed domain in it, so that `javascript`, `data` and their like never pass.
+            scheme if scheme.contains('.') && text.starts_with(scheme) => {}
+            _ => return Err(wrong("must be https, http to a loopback address, or a scheme like com.example.app")),
+        }
+        Ok(RedirectUri(text.to_owned()))
+    }
+}
+
+impl fmt::Display for RedirectUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A URL that this origin itself asks: a client's keys, or where it hears of logouts. `https`, or `http` to a loopback address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CallUrl(String);
+
+impl CallUrl {
+    /// The URL as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CallUrl {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<CallUrl, Malformed> {
+        let uri: RedirectUri = text.parse().map_err(|error: Malformed| Malformed::new("URL", error.problem))?;
+        match text.starts_with("https://") || text.starts_with("http://") {
+            true => Ok(CallUrl(uri.0)),
+            false => Err(Malformed::new("URL", "must be https, or http to a loopback address")),
+        }
+    }
+}
+
+impl fmt::Display for CallUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+json_as_text!(RedirectUri, CallUrl);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> RedirectUri {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn only_schemes_that_lead_to_the_client_are_taken() {
+        for text in [
+            "https://app.example/cb",
+            "https://app.example/cb?a=b",
+            "https://app.example:8443/cb",
+            "http://127.0.0.1/cb",
+            "http://127.0.0.1:5000/cb",
+            "http://[::1]:5000/cb",
+            "http://localhost:3000/",
+            "com.example.app:/cb",
+        ] {
+            uri(text);
+        }
+        for text in [
+            "",
+            "/cb",
+            "http://app.example/cb",
+            "http://127.0.0.1.evil.example/cb",
+            "http://127.0.0.1@evil.example/cb",
+            "http://127.0.0.1:0/cb",
+            "http://localhost:99999/cb",
+            "https://app.example/cb#x",
+            "https://*.example/cb",
+            "https://user@app.example/cb",
+            "https:app.example",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "app:/cb",
+            "https://app.example/ä",
+            "https://app.example/a b",
+        ] {
+            assert!(text.parse::<RedirectUri>().is_err(), "{text:?} passed");
+        }
+    }
+
+    #[test]
+    fn a_match_is_exact_but_for_loopback_ports() {
+        let registered = uri("https://app.example/cb");
+        assert!(registered.is_met_by("https://app.example/cb"));
+        for text in [
+            "https://app.example/cb/",
+            "https://app.example/cb?a",
+            "https://APP.example/cb",
+            "https://app.example:443/cb",
+            "https://app.example/x/../cb",
+            "http://app.example/cb",
+        ] {
+            assert!(!registered.is_met_by(text), "{text}");
+        }
+        let native = uri("http://127.0.0.1/cb");
+        assert!(native.is_met_by("http://127.0.0.1:61023/cb"));
+        assert!(uri("http://127.0.0.1:1/cb").is_met_by("http://127.0.0.1:2/cb"));
+        for text in [
+            "http://127.0.0.1:61023/other",
+            "http://localhost:61023/cb",
+            "http://127.0.0.1:x/cb",
+            "http://127.0.0.1:1/cb#f",
+            "http://127.0.0.1:1@evil.example/cb",
+            "http://127.0.0.1:/cb",
+        ] {
+            assert!(!native.is_met_by(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Resource servers: the APIs that tokens are for, what their scope values mean to people, and who may ask about their tokens.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Audience, ClientId, Malformed, Scope};
+
+/// Scope values with words of their own at most, as many as a scope may have.
+const MAX_SCOPES: usize = 64;
+/// Bytes of such words at most.
+const MAX_WORDS: usize = 256;
+
+/// A registered resource server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resource {
+    /// What its tokens name as `aud`.
+    pub audience: Audience,
+    /// What people call it.
+    pub name: String,
+    /// Its scope values, and what each means in words that users read when they are asked for consent.
+    #[serde(default)]
+    pub scopes: BTreeMap<String, String>,
+    /// The client as which it introspects its tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspected_by: Option<ClientId>,
+}
+
+impl Resource {
+    /// The resource server, if its words can be shown.
+    ///
+    /// # Errors
+    /// When a scope value or its words are malformed, or there are too many.
+    pub fn checked(self) -> Result<Resource, Malformed> {
+        super::client::checked_name(&self.name).map_err(|error| Malformed::new("resource name", error.problem))?;
+        if self.scopes.len() > MAX_SCOPES {
+            return Err(Malformed::new("scopes", "are more than 64"));
+        }
+        for (value, words) in &self.scopes {
+            if value.is_empty() || Scope::parse(value)?.values().count() != 1 {
+                return Err(Malformed::new("scope", "must be one value"));
+            }
+            if words.len() > MAX_WORDS || words.chars().any(char::is_control) {
+                return Err(Malformed::new("scope's words", "must be at most 256 bytes without control characters"));
+            }
+        }
+        Ok(self)
+    }
+}

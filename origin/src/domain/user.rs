@@ -1,0 +1,234 @@
+//! Users: the people who sign in and give clients what is theirs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use super::{ClientMetadata, LoginId, Malformed, Scope, SecretHash, SubjectType, UserId};
+use crate::encoding::base64url;
+
+/// How long a browser's session lasts, in seconds: seven days.
+pub const LOGIN_LIFETIME: u64 = 7 * 24 * 60 * 60;
+/// Characters of a password: RFC 9700 says nothing, NIST SP 800-63B asks for eight at least, and no upper limit below 64.
+const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=256;
+/// Bytes of a user's claims at most: they travel in ID tokens.
+const MAX_CLAIMS_BYTES: usize = 8 * 1024;
+
+/// What a user signs in with: 1 to 255 bytes without control characters or spaces at the ends, in small letters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserName(String);
+
+impl UserName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for UserName {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<UserName, Malformed> {
+        let name = text.trim().to_lowercase();
+        if name.is_empty() || name.len() > super::MAX_IDENTIFIER_BYTES || name.chars().any(char::is_control) {
+            return Err(Malformed::new("user name", "must be 1 to 255 bytes without control characters"));
+        }
+        Ok(UserName(name))
+    }
+}
+
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+json_as_text!(UserName);
+
+/// Checks a password that is to be set.
+///
+/// # Errors
+/// When it is too short to be one, or so long that hashing it would be an attack.
+pub fn checked_password(password: &str) -> Result<&str, Malformed> {
+    match PASSWORD_LENGTH.contains(&password.chars().count()) {
+        true => Ok(password),
+        false => Err(Malformed::new("password", "must have 8 to 256 characters")),
+    }
+}
+
+/// A person who signs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The identifier, which never changes.
+    pub id: UserId,
+    /// What they sign in with.
+    pub name: UserName,
+    /// The hash of their password (Argon2id, PHC string); none for those who sign in elsewhere.
+    pub password_hash: Option<String>,
+    /// What clients may be told (OpenID Connect Core §5.1).
+    pub claims: UserClaims,
+    /// Who they are to whoever provisioned them.
+    pub external_id: Option<String>,
+    /// When they were registered, Unix seconds.
+    pub created_at: u64,
+    /// Since when they may not sign in, if so.
+    pub disabled_at: Option<u64>,
+}
+
+/// A user's claims by their registered names, such as `email` and `given_name`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UserClaims(Map<String, Value>);
+
+/// The claims of each scope value (OpenID Connect Core §5.4).
+const CLAIMS_OF_SCOPE: [(&str, &[&str]); 4] = [
+    (
+        "profile",
+        &[
+            "name",
+            "family_name",
+            "given_name",
+            "middle_name",
+            "nickname",
+            "preferred_username",
+            "profile",
+            "picture",
+            "website",
+            "gender",
+            "birthdate",
+            "zoneinfo",
+            "locale",
+            "updated_at",
+        ],
+    ),
+    ("email", &["email", "email_verified"]),
+    ("address", &["address"]),
+    ("phone", &["phone_number", "phone_number_verified"]),
+];
+
+impl UserClaims {
+    /// The names of all claims that clients can be told.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        CLAIMS_OF_SCOPE.iter().flat_map(|(_, names)| names.iter().copied())
+    }
+
+    /// Reads a JSON object.
+    ///
+    /// # Errors
+    /// When it is none, has a claim that is no user's, or is too large.
+    pub fn parse(text: &str) -> Result<UserClaims, Malformed> {
+        let wrong = |problem| Malformed::new("claims", problem);
+        if text.len() > MAX_CLAIMS_BYTES {
+            return Err(wrong("are larger than 8 KiB"));
+        }
+        let claims: UserClaims = serde_json::from_str(text).map_err(|_| wrong("must be a JSON object"))?;
+        match claims.0.keys().all(|name| UserClaims::names().any(|known| known == name)) {
+            true => Ok(claims),
+            false => Err(wrong("have a name that OpenID Connect Core section 5.1 does not")),
+        }
+    }
+
+    /// Sets one.
+    pub fn set(&mut self, name: &str, value: Value) {
+        self.0.insert(name.to_owned(), value);
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// Those that a scope opens.
+    #[must_use]
+    pub fn in_scope(&self, scope: &Scope) -> Map<String, Value> {
+        let opened = CLAIMS_OF_SCOPE.iter().filter(|(value, _)| scope.has(value)).flat_map(|(_, names)| names.iter());
+        opened.filter_map(|name| Some(((*name).to_owned(), self.0.get(*name)?.clone()))).collect()
+    }
+}
+
+impl User {
+    /// Whether they may sign in.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.disabled_at.is_none()
+    }
+
+    /// As whom a client knows them (OpenID Connect Core §8): by their identifier, or by one that only the client's sector has.
+    /// The key keeps it from being computed by others: without it, whoever knows all user ids could tell who is who.
+    #[must_use]
+    pub fn subject_for(&self, metadata: &ClientMetadata, pairwise_key: &[u8; 32]) -> String {
+        match (metadata.subject_type, metadata.sector()) {
+            (SubjectType::Pairwise, Some(sector)) => {
+                let salted = super::secret::keyed(pairwise_key, &format!("{sector}|{}", self.id));
+                base64url(&Sha256::digest(salted))
+            }
+            (SubjectType::Public | SubjectType::Pairwise, _) => self.id.to_string(),
+        }
+    }
+}
+
+/// A browser's session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// Its public identifier.
+    pub id: LoginId,
+    /// The hash of the cookie.
+    pub hash: SecretHash,
+    /// Who signed in.
+    pub user: UserId,
+    /// When, Unix seconds.
+    pub auth_time: u64,
+    /// The Unix second from which it is over.
+    pub expires_at: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user() -> User {
+        User {
+            id: UserId::from_random(&[1; 12]),
+            name: " Ada@Example.org ".parse().expect("a name"),
+            password_hash: None,
+            claims: UserClaims::parse(r#"{"email":"ada@example.org","name":"Ada"}"#).expect("claims"),
+            external_id: None,
+            created_at: 0,
+            disabled_at: None,
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_however_they_are_typed() {
+        assert_eq!(user().name.as_str(), "ada@example.org");
+        assert!("a\nb".parse::<UserName>().is_err() && " ".parse::<UserName>().is_err());
+    }
+
+    #[test]
+    fn a_scope_opens_its_claims_alone() {
+        let opened = |scope: &str| user().claims.in_scope(&Scope::parse(scope).expect("a scope"));
+        assert!(opened("openid").is_empty());
+        assert_eq!(opened("openid email").keys().collect::<Vec<_>>(), ["email"]);
+        assert_eq!(opened("profile email").len(), 2);
+        for text in ["[]", r#"{"sub":"x"}"#, r#"{"iss":"x"}"#] {
+            assert!(UserClaims::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sectors_do_not_know_each_others_users() {
+        let of = |host: &str, subject_type| {
+            let redirect_uris = vec![format!("https://{host}/cb").parse().expect("a URI")];
+            let metadata = ClientMetadata { subject_type, redirect_uris, ..ClientMetadata::default() };
+            user().subject_for(&metadata, &[7; 32])
+        };
+        assert_eq!(of("a.example", SubjectType::Public), user().id.to_string());
+        assert_ne!(of("a.example", SubjectType::Pairwise), of("b.example", SubjectType::Pairwise));
+        assert_eq!(of("a.example", SubjectType::Pairwise), of("a.example", SubjectType::Pairwise));
+    }
+}

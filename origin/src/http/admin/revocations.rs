@@ -1,0 +1,161 @@
+//! `/admin/api/revocations`: making, listing and lifting revocations. Answers come after the commit.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tollgate_core::Kind;
+
+use super::auth::authenticate;
+use crate::ambient;
+use crate::domain::{Actor, Reason, Reinstate, Revocation, RevocationView, Revoke, Target, TokenId, Which};
+use crate::http::oauth::parameters::Parameters;
+use crate::http::problem::Problem;
+use crate::http::{App, AppState};
+use crate::store::{Listing, MAX_REVOCATIONS_PAGE};
+
+/// Records of a page unless another number is asked for.
+const PAGE: u64 = 100;
+
+/// What is to be revoked: a kind with a name, a token itself, or everything before a time.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    kind: Option<String>,
+    name: Option<String>,
+    token: Option<String>,
+    before: Option<u64>,
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(in crate::http) struct Page {
+    revocations: Vec<RevocationView>,
+    /// What to give as `below` for the next page; none when this is the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+}
+
+pub(in crate::http) async fn create(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let wanted: Wanted = serde_json::from_slice(&body)
+        .map_err(|error| Problem::bad_request(&format!("the body is not what is to be revoked: {error}")))?;
+    let revoke = wanted.into_revoke(&app, by, ambient::now()).await?;
+    let revoked = app.writer.revoke(revoke).await?;
+    let revocation = &revoked.revocation;
+    tracing::info!(number = revocation.number, by = revocation.by.as_str(), target = %revocation.target, "revoked");
+    let location = app.at(&format!("/admin/api/revocations/{}", revocation.number));
+    let status = if revoked.is_news { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, Json(RevocationView::new(revocation, ambient::now()))).into_response();
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+impl Wanted {
+    async fn into_revoke(self, app: &App, by: Actor, now: u64) -> Result<Revoke, Problem> {
+        let unusable = |error: crate::domain::Malformed| Problem::bad_request(&error.to_string());
+        let reason = self.reason.map(|reason| reason.parse::<Reason>()).transpose().map_err(unusable)?;
+        let target = match (self.kind.as_deref(), self.name, self.token, self.before) {
+            (None | Some("token"), None, Some(token), None) => {
+                let id = app.keys.recognise(&token, &app.issuer).await?;
+                Target::Token(id.ok_or_else(|| Problem::bad_request("token is not one of this origin's"))?.to_string())
+            }
+            (None | Some("everything"), None, None, Some(time)) => Target::Before(time),
+            (Some(kind), Some(name), None, None) if kind != "everything" => {
+                let kind = Kind::from_name(kind).ok_or_else(|| Problem::bad_request(KINDS))?;
+                Target::new(kind, &name).map_err(unusable)?
+            }
+            _ => return Err(Problem::bad_request("give kind and name, or token, or before, and one of these alone")),
+        };
+        let Target::Token(jti) = &target else {
+            return Revoke::any(target, by, reason, now).map_err(unusable);
+        };
+        // A name that nobody has is more likely a slip than a wish.
+        let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no token with that jti, or it expired");
+        let id: TokenId = jti.parse().map_err(|_| unknown())?;
+        let token = app.store.token(id).await?.ok_or_else(unknown)?;
+        Revoke::token(&token, by, reason, now).ok_or_else(unknown)
+    }
+}
+
+const KINDS: &str = "kind must be token, session, subject, client or key; for everything give before";
+
+pub(in crate::http) async fn list(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page>, Problem> {
+    authenticate(&app, &headers).await?;
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let number = |name: &str| {
+        let number = query.get(name).map(str::parse::<u64>).transpose();
+        number.map_err(|_| Problem::bad_request(&format!("{name} must be a whole number")))
+    };
+    let kind = match query.get("kind") {
+        Some(name) => Some(Kind::from_name(name).ok_or_else(|| Problem::bad_request("kind is unknown"))?),
+        None => None,
+    };
+    let limit = number("limit")?.unwrap_or(PAGE);
+    if !(1..=MAX_REVOCATIONS_PAGE).contains(&limit) {
+        return Err(Problem::bad_request("limit must be 1 to 1000"));
+    }
+    let all = match query.get("all") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::bad_request("all must be true or false")),
+    };
+    let name = query.get("name").map(str::to_owned);
+    let (below, now) = (number("below")?, ambient::now());
+    let found = app.store.revocations(&Listing { kind, name, all, below, limit }, now).await?;
+    let next = found.last().filter(|_| found.len() as u64 == limit).map(|revocation| revocation.number);
+    let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();
+    Ok(Json(Page { revocations, next }))
+}
+
+pub(in crate::http) async fn show(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(number): Path<String>,
+) -> Result<Json<RevocationView>, Problem> {
+    authenticate(&app, &headers).await?;
+    Ok(Json(RevocationView::new(&find(&app, &number).await?, ambient::now())))
+}
+
+/// Lifts one revocation, and answers with its record. One that is lifted already stays as it is.
+pub(in crate::http) async fn reinstate(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(number): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<RevocationView>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let reason = query.get("reason").map(str::parse::<Reason>).transpose();
+    let reason = reason.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let (revocation, at) = (find(&app, &number).await?, ambient::now());
+    let which = Which::Number(revocation.number);
+    let lifted = app.writer.reinstate(Reinstate { which, by: by.clone(), reason, at }).await?.lifted;
+    tracing::info!(number = revocation.number, by = by.as_str(), lifted = !lifted.is_empty(), "reinstated");
+    let revocation = match lifted.into_iter().next() {
+        Some(revocation) => revocation,
+        None => find(&app, &number).await?,
+    };
+    Ok(Json(RevocationView::new(&revocation, at)))
+}
+
+async fn find(app: &App, number: &str) -> Result<Revocation, Problem> {
+    let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no revocation with that number");
+    let number = number.parse().map_err(|_| unknown())?;
+    app.store.revocation(number).await?.ok_or_else(unknown)
+}

@@ -1,0 +1,76 @@
+//! `/admin/api/routes`: the rules that edges follow, by path and method.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use super::auth::authenticate;
+use crate::domain::{Malformed, OnStale, Route, RouteView, Scope};
+use crate::http::AppState;
+use crate::http::problem::Problem;
+use crate::store::AddRouteError;
+
+/// A rule, or the path and the methods of one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    path: String,
+    #[serde(default)]
+    methods: Vec<String>,
+    #[serde(default)]
+    scope: Scope,
+    #[serde(default)]
+    public: bool,
+    on_stale: Option<String>,
+    on_not_covered: Option<String>,
+}
+
+pub(in crate::http) async fn list(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<RouteView>>, Problem> {
+    authenticate(&app, &headers).await?;
+    Ok(Json(app.store.routes().await?.iter().map(RouteView::from).collect()))
+}
+
+pub(in crate::http) async fn create(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<RouteView>), Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let route = read(&body)?;
+    app.store.insert_route(&route).await.map_err(|error| match error {
+        AddRouteError::Store(error) => Problem::from(error),
+        refused => Problem::new(StatusCode::CONFLICT, &refused.to_string()),
+    })?;
+    tracing::info!(%route, by = by.as_str(), "added a rule");
+    Ok((StatusCode::CREATED, Json(RouteView::from(&route))))
+}
+
+/// Removes the rule with this path and these methods.
+pub(in crate::http) async fn delete(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let route = read(&body)?;
+    if !app.store.delete_route(&route).await? {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such rule"));
+    }
+    tracing::info!(%route, by = by.as_str(), "removed a rule");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn read(body: &[u8]) -> Result<Route, Problem> {
+    let wanted: Wanted = serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request(&format!("the body is not a rule: {error}")))?;
+    let unusable = |error: Malformed| Problem::bad_request(&error.to_string());
+    let answer = |text: Option<String>| text.map_or(Ok(OnStale::Deny), |text| text.parse()).map_err(unusable);
+    let on_stale = answer(wanted.on_stale)?;
+    let route = Route::new(&wanted.path, &wanted.methods, wanted.scope, wanted.public, on_stale).map_err(unusable)?;
+    Ok(route.on_not_covered(answer(wanted.on_not_covered)?))
+}

@@ -1,0 +1,123 @@
+//! `/admin/api/users`: registering, showing and disabling users, and their passwords.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::auth::authenticate;
+use crate::ambient;
+use crate::domain::user::checked_password;
+use crate::domain::{Malformed, User, UserClaims, UserId, UserName, UserView};
+use crate::http::problem::Problem;
+use crate::http::{App, AppState};
+
+/// A user to be registered. Without a password they sign in nowhere yet.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewUser {
+    name: UserName,
+    password: Option<String>,
+    #[serde(default)]
+    claims: Option<Value>,
+    external_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPassword {
+    password: String,
+}
+
+pub(in crate::http) async fn list(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<UserView>>, Problem> {
+    authenticate(&app, &headers).await?;
+    Ok(Json(app.store.users().await?.iter().map(UserView::from).collect()))
+}
+
+pub(in crate::http) async fn create(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<UserView>), Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let new: NewUser = read(&body)?;
+    let claims = UserClaims::parse(&new.claims.map_or_else(|| "{}".to_owned(), |claims| claims.to_string()));
+    let password_hash = match new.password {
+        Some(password) => Some(hashed(&app, password).await?),
+        None => None,
+    };
+    let user = User {
+        id: UserId::from_random(&ambient::random()?),
+        name: new.name,
+        password_hash,
+        claims: claims.map_err(|error| unusable(&error))?,
+        external_id: new.external_id,
+        created_at: ambient::now(),
+        disabled_at: None,
+    };
+    app.store.insert_user(&user).await?;
+    tracing::info!(user = %user.id, by = by.as_str(), "registered a user");
+    Ok((StatusCode::CREATED, Json(UserView::from(&user))))
+}
+
+pub(in crate::http) async fn show(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<UserView>, Problem> {
+    authenticate(&app, &headers).await?;
+    Ok(Json(UserView::from(&find(&app, &id).await?)))
+}
+
+/// Sets a password, and signs out every browser of the user.
+pub(in crate::http) async fn password(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let user = find(&app, &id).await?;
+    let new: NewPassword = read(&body)?;
+    app.store.set_password(&user.id, &hashed(&app, new.password).await?).await?;
+    tracing::info!(user = %user.id, by = by.as_str(), "set a password");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(in crate::http) async fn disable(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<UserView>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let user = find(&app, &id).await?;
+    app.store.disable_user(&user.id, &by, ambient::now()).await?;
+    tracing::info!(user = %user.id, by = by.as_str(), "disabled a user");
+    Ok(Json(UserView::from(&find(&app, &id).await?)))
+}
+
+async fn hashed(app: &App, password: String) -> Result<String, Problem> {
+    let password = Zeroizing::new(password);
+    checked_password(&password).map_err(|error| unusable(&error))?;
+    Ok(app.forge.hash(password).await?)
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::bad_request(&format!("the body cannot be read: {error}")))
+}
+
+fn unusable(error: &Malformed) -> Problem {
+    Problem::bad_request(&error.to_string())
+}
+
+async fn find(app: &App, id: &str) -> Result<User, Problem> {
+    let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no user with that id");
+    let id: UserId = id.parse().map_err(|_| unknown())?;
+    app.store.user(&id).await?.ok_or_else(unknown)
+}

@@ -1,0 +1,172 @@
+//! `/oauth/authorize` (RFC 6749 §3.1): a browser brings a client's request, and goes on to sign in, to agree, or straight back.
+
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use super::authorization::{REQUEST_URI, Refused, ReturnTo, read, see_other};
+use super::parameters::{FormOnly, Parameters};
+use crate::ambient;
+use crate::domain::authorization::REQUEST_LIFETIME;
+use crate::domain::grant::CODE_LIFETIME;
+use crate::domain::{
+    Access, AuthorizationRequest, Client, ClientId, Code, Grant, GrantId, GrantType, Login, MAX_TOKEN_LIFETIME, Secret,
+    SecretHash, SecretKind, Step, Terms, User,
+};
+use crate::http::web::browser::Browser;
+use crate::http::web::page::WebError;
+use crate::http::{App, AppState};
+
+/// The class of a sign-in by password, and its method (RFC 8176).
+pub(in crate::http) const ACR: &str = "urn:tollgate:acr:password";
+const AMR: &str = "pwd";
+
+pub(in crate::http) async fn get(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, WebError> {
+    let asked = Parameters::from_form(query.as_deref().unwrap_or_default());
+    authorize(&app, &headers, &asked.map_err(|_| WebError::bad("The link is not well-formed."))?).await
+}
+
+pub(in crate::http) async fn post(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    form: Result<FormOnly, super::error::OAuthError>,
+) -> Result<Response, WebError> {
+    let FormOnly(asked) = form.map_err(|_| WebError::bad("The request is not well-formed."))?;
+    authorize(&app, &headers, &asked).await
+}
+
+async fn authorize(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result<Response, WebError> {
+    let client = client(app, asked).await?;
+    let pushed = asked.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI));
+    let request = match pushed {
+        Some(handle) => taken(app, &client, handle).await?,
+        None => match read(app, &client, asked, false).await {
+            Ok(request) => request,
+            Err(Refused { return_to: Some(to), error }) => return Ok(to.error(app, &error)),
+            Err(Refused { return_to: None, error }) => return Err(WebError::bad(&error.to_string())),
+        },
+    };
+    let browser = Browser::of(app, headers).await?;
+    go_on(app, &client, request, &browser).await
+}
+
+async fn client(app: &App, asked: &Parameters) -> Result<Client, WebError> {
+    let unknown = || WebError::bad("client_id is not that of an application that is known here.");
+    let id: ClientId = asked.get("client_id").ok_or_else(unknown)?.parse().map_err(|_| unknown())?;
+    let client = app.store.client(&id).await?;
+    client.filter(Client::is_active).ok_or_else(unknown)
+}
+
+/// The pushed request of this handle, which is good once and for its own client.
+async fn taken(app: &App, client: &Client, handle: &str) -> Result<AuthorizationRequest, WebError> {
+    let gone =
+        || WebError::bad("request_uri is expired or was used before. Please go back to the application and try again.");
+    if !SecretKind::Request.made(handle) {
+        return Err(gone());
+    }
+    let request = app.store.take_request(&SecretHash::of(handle), true, ambient::now()).await?;
+    request.filter(|request| request.client == client.id).ok_or_else(gone)
+}
+
+/// Takes a request one step further: to the sign-in, to the consent, or back to the client.
+pub(in crate::http) async fn go_on(
+    app: &App,
+    client: &Client,
+    request: AuthorizationRequest,
+    browser: &Browser,
+) -> Result<Response, WebError> {
+    let (now, login) = (ambient::now(), browser.login.as_ref());
+    let agreed = match login {
+        Some(login) => has_agreed(app, client, &request, login).await?,
+        None => false,
+    };
+    let page = match request.step(login, agreed, now) {
+        Err(error) => return Ok(ReturnTo::of(&request).error(app, &error)),
+        Ok(Step::Issue) => {
+            let login = login.ok_or_else(WebError::gone)?;
+            return issue_code(app, client, &request, login, None).await;
+        }
+        Ok(Step::SignIn) => "login",
+        Ok(Step::Consent) => "consent",
+    };
+    let handle = Secret::new(SecretKind::Request, &ambient::random()?);
+    app.store.keep_request(&handle.hash(), &request, false, now.saturating_add(REQUEST_LIFETIME)).await?;
+    Ok(see_other(&format!("{}/{page}?request={}", app.issuer, handle.reveal())))
+}
+
+/// Whether the user has agreed to all of this before. What leads to an app on the user's own machine is asked each time: any app
+/// there can claim to be that client (RFC 8252 §8.6).
+async fn has_agreed(
+    app: &App,
+    client: &Client,
+    request: &AuthorizationRequest,
+    login: &Login,
+) -> Result<bool, WebError> {
+    if client.metadata.first_party {
+        return Ok(true);
+    }
+    if client.is_public() && !request.redirect_uri.starts_with("https://") {
+        return Ok(false);
+    }
+    let consent = app.store.consent(&login.user, &client.id).await?;
+    Ok(consent.is_some_and(|consent| consent.covers(&request.access)))
+}
+
+/// Records what was given, and sends the client its code.
+pub(in crate::http) async fn issue_code(
+    app: &App,
+    client: &Client,
+    request: &AuthorizationRequest,
+    login: &Login,
+    agreed: Option<&Access>,
+) -> Result<Response, WebError> {
+    let user = app.store.user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::gone)?;
+    let secret = Secret::new(SecretKind::Code, &ambient::random()?);
+    let grant = grant_of(app, client, &user, login, request.access.clone())?;
+    let code = Code {
+        hash: secret.hash(),
+        redirect_uri: request.redirect_uri_named.then(|| request.redirect_uri.clone()),
+        challenge: request.challenge.clone(),
+        nonce: request.nonce.clone(),
+        jkt: request.jkt.clone(),
+        expires_at: grant.created_at.saturating_add(CODE_LIFETIME),
+        redeemed_at: None,
+        grant,
+    };
+    if !app.store.insert_code(&code, agreed).await? {
+        return Err(WebError::gone());
+    }
+    tracing::info!(client = %client.id, grant = %code.grant.id, "granted");
+    Ok(ReturnTo::of(request).code(app, secret.reveal()))
+}
+
+/// What a user gives a client now. Without refresh tokens it ends with the longest-lived access token.
+pub(in crate::http) fn grant_of(
+    app: &App,
+    client: &Client,
+    user: &User,
+    login: &Login,
+    access: Access,
+) -> Result<Grant, WebError> {
+    let now = ambient::now();
+    let lifetime = match client.metadata.allows(GrantType::RefreshToken) {
+        true => app.grants.refresh.lifetime,
+        false => MAX_TOKEN_LIFETIME,
+    };
+    let (acr, amr) = (ACR.to_owned(), vec![AMR.to_owned()]);
+    Ok(Grant {
+        id: GrantId::from_random(&ambient::random()?),
+        client: client.id.clone(),
+        user: user.id.clone(),
+        subject: user.subject_for(&client.metadata, &app.keys.current().derived("tollgate pairwise subjects v1")),
+        login: Some(login.id.clone()),
+        terms: Terms { access, auth_time: login.auth_time, acr, amr },
+        created_at: now,
+        ends_at: now.saturating_add(lifetime),
+        ended_at: None,
+    })
+}

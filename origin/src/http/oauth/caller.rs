@@ -1,0 +1,23 @@
+//! Who sends a request, as far as the connection and the headers tell.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+
+/// A request's headers and the address it came from: both may be a proxy's.
+pub(in crate::http) struct Caller {
+    pub(in crate::http) headers: HeaderMap,
+    pub(in crate::http) peer: Option<IpAddr>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        Ok(Caller { headers: parts.headers.clone(), peer })
+    }
+}

@@ -1,0 +1,177 @@
+//! Client authentication (RFC 6749 §2.3): by a secret, an assertion, a certificate, or not at all for a public client; in
+//! exactly one way a request.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use super::assertion;
+use super::caller::Caller;
+use super::certificate::Certificate;
+use super::error::OAuthError;
+use super::parameters::{Parameters, decode};
+use crate::ambient;
+use crate::domain::{AuthMethod, Client, ClientId, SecretHash};
+use crate::http::App;
+
+/// `client_assertion_type` (RFC 7523 §2.2)
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The client that a request proves to come from; for a public one, the client that it says it comes from.
+pub(in crate::http) struct AuthenticatedClient {
+    pub(in crate::http) client: Client,
+    /// The certificate of the connection, if there is one.
+    pub(in crate::http) certificate: Option<Certificate>,
+}
+
+impl AuthenticatedClient {
+    /// The client, if it is one that authenticated.
+    pub(in crate::http) fn confidential(self) -> Result<Client, OAuthError> {
+        if self.client.is_public() { Err(OAuthError::InvalidClient) } else { Ok(self.client) }
+    }
+}
+
+/// What a client presented, not believed yet.
+enum Presented<'a> {
+    Secret {
+        unverified_id: String,
+        secret: Zeroizing<String>,
+    },
+    Assertion {
+        text: &'a str,
+        unverified_id: Option<&'a str>,
+    },
+    /// Nothing in the request; there may be a certificate.
+    Id(&'a str),
+}
+
+/// The client that the request proves to come from. `path` is the endpoint's, which an assertion may name.
+pub(in crate::http) async fn authenticate(
+    app: &App,
+    caller: &Caller,
+    form: &Parameters,
+    path: &str,
+) -> Result<AuthenticatedClient, OAuthError> {
+    let presented = presented(&caller.headers, form)?;
+    let certificate = Certificate::of(caller, &app.grants)?;
+    let client = match presented {
+        Presented::Secret { unverified_id, secret } => by_secret(app, &unverified_id, &secret).await?,
+        Presented::Assertion { text, unverified_id } => assertion::client(app, text, unverified_id, path).await?,
+        Presented::Id(unverified_id) => by_certificate_or_nothing(app, unverified_id, certificate.as_ref()).await?,
+    };
+    if !client.is_active() {
+        return Err(OAuthError::InvalidClient);
+    }
+    Ok(AuthenticatedClient { client, certificate })
+}
+
+async fn by_secret(app: &App, unverified_id: &str, secret: &str) -> Result<Client, OAuthError> {
+    let client = find(app, unverified_id).await?;
+    // An unknown client costs the same as a wrong secret: its secret is hashed and compared all the same.
+    let presented = SecretHash::of(secret);
+    let Some(client) = client else {
+        let _ = SecretHash::from_bytes([0; 32]).matches(&presented);
+        return Err(OAuthError::InvalidClient);
+    };
+    // Who has the secret may send it in the header or the body; what matters is that a client that registered another way cannot
+    // fall back to this one.
+    let by_secret = matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
+    if client.has_secret(&presented, ambient::now()) && by_secret { Ok(client) } else { Err(OAuthError::InvalidClient) }
+}
+
+async fn by_certificate_or_nothing(
+    app: &App,
+    unverified_id: &str,
+    certificate: Option<&Certificate>,
+) -> Result<Client, OAuthError> {
+    let client = find(app, unverified_id).await?.ok_or(OAuthError::InvalidClient)?;
+    let authentic = match (client.metadata.auth_method, certificate) {
+        (AuthMethod::None, _) => true,
+        (AuthMethod::TlsClientAuth, Some(certificate)) => certificate.has_names_of(&client.metadata),
+        (AuthMethod::SelfSignedTlsClientAuth, Some(certificate)) => certificate.is_registered(&client.metadata),
+        _ => false,
+    };
+    if authentic { Ok(client) } else { Err(OAuthError::InvalidClient) }
+}
+
+pub(super) async fn find(app: &App, unverified_id: &str) -> Result<Option<Client>, OAuthError> {
+    let id: ClientId = unverified_id.parse().map_err(|_| OAuthError::InvalidClient)?;
+    Ok(app.store.client(&id).await?)
+}
+
+fn presented<'a>(headers: &HeaderMap, form: &'a Parameters) -> Result<Presented<'a>, OAuthError> {
+    let (id, secret, assertion) = (form.get("client_id"), form.get("client_secret"), form.get("client_assertion"));
+    let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+    match (authorizations.next(), authorizations.next(), secret, assertion) {
+        (_, Some(_), _, _) => Err(OAuthError::InvalidRequest("there are two Authorization headers")),
+        (Some(value), None, None, None) => {
+            let (unverified_id, secret) = basic(value.as_bytes()).ok_or(OAuthError::InvalidClient)?;
+            if id.is_some_and(|id| id != unverified_id) {
+                return Err(OAuthError::InvalidRequest("client_id is not the client that authenticates"));
+            }
+            Ok(Presented::Secret { unverified_id, secret })
+        }
+        (None, None, Some(secret), None) => {
+            let id = id.ok_or(OAuthError::InvalidRequest("client_id is missing"))?;
+            Ok(Presented::Secret { unverified_id: id.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
+        }
+        (None, None, None, Some(text)) if form.get("client_assertion_type") == Some(ASSERTION_TYPE) => {
+            Ok(Presented::Assertion { text, unverified_id: id })
+        }
+        (None, None, None, Some(_)) => {
+            Err(OAuthError::InvalidRequest("client_assertion_type is not one that is known here"))
+        }
+        (None, None, None, None) => id.map(Presented::Id).ok_or(OAuthError::InvalidClient),
+        _ => Err(OAuthError::InvalidRequest("the client authenticates in two ways: use one")),
+    }
+}
+
+/// `Basic` credentials; id and secret are each form-encoded inside (RFC 6749 §2.3.1), which plain HTTP Basic has not.
+fn basic(header: &[u8]) -> Option<(String, Zeroizing<String>)> {
+    let (scheme, encoded) = header.split_at_checked("Basic ".len())?;
+    if !scheme.eq_ignore_ascii_case(b"Basic ") {
+        return None;
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(encoded.trim_ascii()).ok()?);
+    let (id, secret) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((decode(id).ok()?, Zeroizing::new(decode(secret).ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_are_form_decoded() {
+        let header = format!("basic {}", STANDARD.encode("my%2Did:s%3Acret+1"));
+        let (id, secret) = basic(header.as_bytes()).expect("well-formed");
+        assert_eq!((id.as_str(), secret.as_str()), ("my-id", "s:cret 1"));
+        for header in ["", "Basic", "Basic !!", "Bearer YTpi", "Basic YQ==", "Basic JTp4"] {
+            assert!(basic(header.as_bytes()).is_none(), "{header:?} passed");
+        }
+    }
+
+    #[test]
+    fn exactly_one_way_is_used() {
+        let form = |text: &str| Parameters::from_form(text).map_err(|error| error.to_string()).expect("a form");
+        let mut headers = HeaderMap::new();
+        let assertion = format!("client_assertion=x&client_assertion_type={ASSERTION_TYPE}");
+        let ways = ["client_id=a&client_secret=b", assertion.as_str(), "client_id=a"];
+        for way in ways {
+            assert!(presented(&headers, &form(way)).is_ok(), "{way}");
+        }
+        assert!(matches!(presented(&headers, &form("")), Err(OAuthError::InvalidClient)));
+        let both = form(&format!("client_id=a&client_secret=b&{assertion}"));
+        assert!(matches!(presented(&headers, &both), Err(OAuthError::InvalidRequest(_))));
+        assert!(matches!(presented(&headers, &form("client_assertion=x")), Err(OAuthError::InvalidRequest(_))));
+        headers.insert(AUTHORIZATION, "Basic YTpi".parse().expect("a header"));
+        assert!(presented(&headers, &form("")).is_ok() && presented(&headers, &form("client_id=a")).is_ok());
+        for way in ["client_id=a&client_secret=b", assertion.as_str(), "client_id=c"] {
+            assert!(matches!(presented(&headers, &form(way)), Err(OAuthError::InvalidRequest(_))), "{way}");
+        }
+        headers.append(AUTHORIZATION, "Basic YTpi".parse().expect("a header"));
+        assert!(matches!(presented(&headers, &form("")), Err(OAuthError::InvalidRequest(_))));
+    }
+}

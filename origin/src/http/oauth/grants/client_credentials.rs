@@ -1,0 +1,15 @@
+//! The client-credentials grant (RFC 6749 §4.4): a client in its own name.
+
+use crate::domain::Access;
+use crate::domain::authorization::wanted;
+use crate::http::oauth::error::OAuthError;
+use crate::http::oauth::issue::{About, TokenAnswer, confirmation, draft, issue};
+use crate::http::oauth::token::TokenRequest;
+
+pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
+    let TokenRequest { app, caller, form, jkt } = request;
+    let client = &caller.client;
+    let access = Access::of_client(client, wanted(form)?, &app.default_audience)?;
+    let drafted = draft(app, client, About::client(&client.id), access, confirmation(caller, jkt)?).await?;
+    issue(app, client, drafted).await
+}

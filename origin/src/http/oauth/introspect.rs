@@ -1,0 +1,99 @@
+//! `POST /oauth/introspect` (RFC 7662): what the store knows of a token, this moment.
+//!
+//! A client is told of tokens that were issued to it, and of those for an API that it introspects for. Of all others it is told
+//! what is told of tokens that never were (RFC 7662 §4): exactly `{"active":false}`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use super::bearer;
+use super::caller::Caller;
+use super::client_auth::authenticate;
+use super::error::OAuthError;
+use super::parameters::FormOnly;
+use crate::ambient;
+use crate::domain::{AccessToken, Claims, Client, Confirmation, SecretHash, SecretKind, TokenAlg};
+use crate::http::{App, AppState};
+
+/// RFC 9701 §5
+const SIGNED: &str = "application/token-introspection+jwt";
+
+/// RFC 7662 §2.2. An inactive token's answer has nothing but `active`.
+#[derive(Serialize, Default)]
+struct Introspection {
+    active: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
+    #[serde(flatten)]
+    claims: Option<Claims>,
+}
+
+pub(in crate::http) async fn post(
+    State(app): State<AppState>,
+    caller: Caller,
+    FormOnly(form): FormOnly,
+) -> Result<Response, OAuthError> {
+    let client = authenticate(&app, &caller, &form, "/oauth/introspect").await?.confidential()?;
+    let unverified_token = form.required("token", "token is missing")?;
+    let found = introspect(&app, &client, unverified_token).await?;
+    if !wants_signed(&caller.headers) {
+        return Ok(Json(found).into_response());
+    }
+    let claims = json!({ "iss": app.issuer, "aud": client.id, "iat": ambient::now(), "token_introspection": found });
+    let alg = client.metadata.introspection_signed_response_alg.unwrap_or(TokenAlg::Rs256);
+    let signed = app.keys.to_sign(alg).await.sign_statement_with(alg, "token-introspection+jwt", &claims)?;
+    Ok(([(CONTENT_TYPE, SIGNED)], signed).into_response())
+}
+
+/// Whether the answer is to be a signed JWT (RFC 9701 §4).
+fn wants_signed(headers: &HeaderMap) -> bool {
+    let ranges =
+        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
+    ranges.into_iter().any(|range| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(SIGNED))
+}
+
+async fn introspect(app: &App, client: &Client, unverified_token: &str) -> Result<Introspection, OAuthError> {
+    if SecretKind::Refresh.made(unverified_token) {
+        return refresh_token(app, client, unverified_token).await;
+    }
+    let Some(token) = bearer::good(app, unverified_token).await? else {
+        return Ok(Introspection::default());
+    };
+    if !may_know(app, client, &token).await? {
+        return Ok(Introspection::default());
+    }
+    let by_key = matches!(token.details.cnf, Some(Confirmation::Key(_)));
+    let token_type = Some(if by_key { "DPoP" } else { "Bearer" });
+    Ok(Introspection { active: true, token_type, username: None, claims: Some(token.claims(&app.issuer)) })
+}
+
+/// Whether a token was issued to this client, or is for an API that it introspects for.
+async fn may_know(app: &App, client: &Client, token: &AccessToken) -> Result<bool, OAuthError> {
+    if token.client == client.id {
+        return Ok(true);
+    }
+    for audience in token.audience.iter() {
+        let resource = app.store.resource(audience).await?;
+        if resource.is_some_and(|resource| resource.introspected_by.as_ref() == Some(&client.id)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A refresh token is told of to its own client alone, and of it nothing but whether it is good.
+async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Result<Introspection, OAuthError> {
+    let token = app.store.refresh_token(&SecretHash::of(unverified_token)).await?;
+    let jkt = token.as_ref().and_then(|token| token.jkt.clone());
+    let good = |token: &crate::domain::RefreshToken| {
+        token.used_at.is_none() && token.check(&client.id, jkt.as_deref(), ambient::now()).is_ok()
+    };
+    Ok(Introspection { active: token.as_ref().is_some_and(good), ..Introspection::default() })
+}

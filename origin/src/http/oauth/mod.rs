@@ -1,0 +1,22 @@
+//! The OAuth 2.0 endpoints. One file an endpoint, and below `grants` one a grant.
+
+pub(super) mod assertion;
+pub(super) mod authorization;
+pub(super) mod authorize;
+pub(super) mod bearer;
+pub(super) mod caller;
+pub(super) mod certificate;
+pub(super) mod client_auth;
+pub(super) mod device;
+pub(super) mod dpop;
+pub(super) mod error;
+pub(super) mod grants;
+pub(super) mod introspect;
+pub(super) mod issue;
+pub(super) mod metadata;
+pub(super) mod par;
+pub(super) mod parameters;
+pub(super) mod register;
+pub(super) mod revoke;
+pub(super) mod token;
+pub(super) mod userinfo;

@@ -1,0 +1,52 @@
+//! `POST /oauth/par` (RFC 9126): a client sends its authorization request itself, and the browser carries nothing but a handle.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::authorization::{REQUEST_URI, read};
+use super::caller::Caller;
+use super::client_auth::authenticate;
+use super::dpop;
+use super::error::OAuthError;
+use super::parameters::FormOnly;
+use crate::ambient;
+use crate::domain::authorization::PUSHED_LIFETIME;
+use crate::domain::{Secret, SecretKind};
+use crate::http::AppState;
+
+/// RFC 9126 §2.2
+#[derive(Serialize)]
+pub(in crate::http) struct Pushed {
+    request_uri: String,
+    expires_in: u64,
+}
+
+pub(in crate::http) async fn post(
+    State(app): State<AppState>,
+    caller: Caller,
+    FormOnly(form): FormOnly,
+) -> Result<(StatusCode, Json<Pushed>), OAuthError> {
+    const PATH: &str = "/oauth/par";
+    let client = authenticate(&app, &caller, &form, PATH).await?.client;
+    if form.get("request_uri").is_some() {
+        return Err(OAuthError::InvalidRequest("a pushed request must not have a request_uri"));
+    }
+    let mut request = read(&app, &client, &form, true).await.map_err(|refused| refused.error)?;
+    // RFC 9449 §10.1: a proof with the request says the same as dpop_jkt.
+    let proven =
+        dpop::proven(&app, &caller.headers, &dpop::Request { method: "POST", path: PATH, token: None }).await?;
+    match (&request.jkt, proven) {
+        (Some(named), Some(proven)) if *named != proven => {
+            return Err(OAuthError::InvalidDpopProof("the proof's key is not that of dpop_jkt"));
+        }
+        (None, Some(proven)) => request.jkt = Some(proven),
+        _ => {}
+    }
+    let handle = Secret::new(SecretKind::Request, &ambient::random()?);
+    let expires_at = ambient::now().saturating_add(PUSHED_LIFETIME);
+    app.store.keep_request(&handle.hash(), &request, true, expires_at).await?;
+    let request_uri = format!("{REQUEST_URI}{}", handle.reveal());
+    Ok((StatusCode::CREATED, Json(Pushed { request_uri, expires_in: PUSHED_LIFETIME })))
+}

@@ -1,0 +1,225 @@
+//! Request parameters: a form (`application/x-www-form-urlencoded`) read strictly, or for the short endpoints JSON.
+//!
+//! No parameter may come twice (RFC 6749 §3.2), for two readers would pick different ones, but for those that are lists; an empty
+//! one counts as left out; unknown ones are ignored. Percent-encoding must be whole and give UTF-8.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+use super::error::OAuthError;
+use crate::domain::authorization::Asked;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+
+/// The parameters that are lists: RFC 8707 §2, RFC 8693 §2.1.
+const LISTS: [&str; 2] = ["resource", "audience"];
+
+/// Parameters by name. No `Debug`: there are secrets among them.
+#[derive(Default, Clone)]
+pub(in crate::http) struct Parameters(BTreeMap<String, Vec<String>>);
+
+/// What is wrong with a request's parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(in crate::http) enum ParameterError {
+    #[error("a parameter comes twice")]
+    Repeated,
+    #[error("the parameters are not well-formed")]
+    Malformed,
+}
+
+impl Parameters {
+    pub(in crate::http) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.first().map(String::as_str)
+    }
+
+    /// The value of a parameter that a request must have.
+    pub(in crate::http) fn required(&self, name: &str, missing: &'static str) -> Result<&str, OAuthError> {
+        self.get(name).ok_or(OAuthError::InvalidRequest(missing))
+    }
+
+    /// Takes the parameters of a signed request: those that stand outside count for nothing (RFC 9101 §6.3).
+    pub(in crate::http) fn from_pairs(
+        pairs: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Parameters, ParameterError> {
+        let mut parameters = Parameters::default();
+        for (name, value) in pairs {
+            parameters.insert(name, value)?;
+        }
+        Ok(parameters.without_empty())
+    }
+
+    /// Reads `a=b&c=d`.
+    pub(in crate::http) fn from_form(form: &str) -> Result<Parameters, ParameterError> {
+        let mut parameters = Parameters::default();
+        for pair in form.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            parameters.insert(decode(name)?, decode(value)?)?;
+        }
+        Ok(parameters.without_empty())
+    }
+
+    fn from_json(json: &[u8]) -> Result<Parameters, ParameterError> {
+        let parameters: Parameters = serde_json::from_slice(json).map_err(|error| {
+            let repeated = error.to_string().starts_with(&ParameterError::Repeated.to_string());
+            if repeated { ParameterError::Repeated } else { ParameterError::Malformed }
+        })?;
+        Ok(parameters.without_empty())
+    }
+
+    fn insert(&mut self, name: String, value: String) -> Result<(), ParameterError> {
+        let is_list = LISTS.contains(&name.as_str());
+        let values = self.0.entry(name).or_default();
+        values.push(value);
+        if values.len() == 1 || is_list { Ok(()) } else { Err(ParameterError::Repeated) }
+    }
+
+    fn without_empty(mut self) -> Parameters {
+        self.0.values_mut().for_each(|values| values.retain(|value| !value.is_empty()));
+        self.0.retain(|_, values| !values.is_empty());
+        self
+    }
+}
+
+impl Asked for Parameters {
+    fn get(&self, name: &str) -> Option<&str> {
+        Parameters::get(self, name)
+    }
+
+    fn all(&self, name: &str) -> Vec<&str> {
+        self.0.get(name).map(|values| values.iter().map(String::as_str).collect()).unwrap_or_default()
+    }
+}
+
+/// Decodes a form's `+` and `%XX` (WHATWG URL, application/x-www-form-urlencoded), but refuses what is not whole.
+pub(in crate::http) fn decode(text: &str) -> Result<String, ParameterError> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
+                let (high, low) = (digit(), digit());
+                let value = high.zip(low).map(|(high, low)| high * 16 + low);
+                value.and_then(|value| u8::try_from(value).ok()).ok_or(ParameterError::Malformed)?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(decoded).map_err(|_| ParameterError::Malformed)
+}
+
+impl<'de> Deserialize<'de> for Parameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Parameters, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Parameters;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
+                let mut parameters = Parameters::default();
+                while let Some((name, value)) = map.next_entry()? {
+                    parameters.insert(name, value).map_err(A::Error::custom)?;
+                }
+                Ok(parameters)
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The parameters of an OAuth endpoint: a form and nothing else.
+pub(in crate::http) struct FormOnly(pub(in crate::http) Parameters);
+
+/// The parameters of a short endpoint: a form or JSON.
+pub(in crate::http) struct FormOrJson(pub(in crate::http) Parameters);
+
+impl<S: Send + Sync> FromRequest<S> for FormOnly {
+    type Rejection = OAuthError;
+
+    async fn from_request(request: Request, state: &S) -> Result<FormOnly, OAuthError> {
+        if media_type(request.headers()) != Some(FORM) {
+            return Err(OAuthError::InvalidRequest("the body must be application/x-www-form-urlencoded"));
+        }
+        read_form(request, state).await.map(FormOnly)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for FormOrJson {
+    type Rejection = OAuthError;
+
+    async fn from_request(request: Request, state: &S) -> Result<FormOrJson, OAuthError> {
+        match media_type(request.headers()) {
+            Some(FORM) => read_form(request, state).await.map(FormOrJson),
+            Some(JSON) => Ok(FormOrJson(Parameters::from_json(&read_body(request, state).await?)?)),
+            _ => Err(OAuthError::InvalidRequest(
+                "the body must be application/x-www-form-urlencoded or application/json",
+            )),
+        }
+    }
+}
+
+async fn read_form<S: Send + Sync>(request: Request, state: &S) -> Result<Parameters, OAuthError> {
+    let body = read_body(request, state).await?;
+    let form = str::from_utf8(&body).map_err(|_| ParameterError::Malformed)?;
+    Ok(Parameters::from_form(form)?)
+}
+
+async fn read_body<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, OAuthError> {
+    let body = Bytes::from_request(request, state).await;
+    body.map_err(|_| OAuthError::InvalidRequest("the body could not be read or is too large"))
+}
+
+/// The media type without its parameters, if it is one of those known here and stands there once.
+fn media_type(headers: &HeaderMap) -> Option<&'static str> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (value, None) = (values.next()?.to_str().ok()?, values.next()) else {
+        return None;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    [FORM, JSON].into_iter().find(|known| known.eq_ignore_ascii_case(essence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_decoded_strictly() {
+        let parameters = Parameters::from_form("a=1+2%2B3&empty=&b=%C3%A4&&flag").map_err(|error| error.to_string());
+        let parameters = parameters.expect("well-formed");
+        assert_eq!(parameters.get("a"), Some("1 2+3"));
+        assert_eq!(parameters.get("b"), Some("ä"));
+        assert_eq!(parameters.get("empty"), None);
+        let list = Parameters::from_form("resource=a&resource=b&audience=").map_err(|error| error.to_string());
+        let list = list.expect("lists");
+        assert_eq!((list.all("resource"), list.all("audience")), (vec!["a", "b"], vec![]));
+        for form in ["a=1&a=1", "a=&a=1", "a=1&%61=1", "scope=a&scope=b"] {
+            assert_eq!(Parameters::from_form(form).err(), Some(ParameterError::Repeated), "{form}");
+        }
+        for form in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=%+1"] {
+            assert_eq!(Parameters::from_form(form).err(), Some(ParameterError::Malformed), "{form}");
+        }
+    }
+
+    #[test]
+    fn json_is_as_strict() {
+        let parameters = Parameters::from_json(br#"{"a":"1","b":""}"#).map_err(|error| error.to_string());
+        assert_eq!(parameters.expect("well-formed").get("a"), Some("1"));
+        assert_eq!(Parameters::from_json(br#"{"a":"1","a":"2"}"#).err(), Some(ParameterError::Repeated));
+        for json in [&b"[]"[..], br#"{"a":1}"#, br#"{"a":["1"]}"#, b"", br#"{"a":"1"} x"#] {
+            assert_eq!(Parameters::from_json(json).err(), Some(ParameterError::Malformed));
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! `/oauth/register` (RFC 7591) and `/oauth/register/{client}` (RFC 7592): clients that register themselves, where the operator
+//! lets them, and look after their registration.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::bearer::{BearerRefusal, shown};
+use super::caller::Caller;
+use super::error::OAuthError;
+use crate::ambient;
+use crate::domain::registration::{MAX_REGISTRATION_BYTES, registered};
+use crate::domain::{AuthMethod, Client, ClientId, Secret, SecretHash, SecretKind, StoredSecret};
+use crate::http::problem::Problem;
+use crate::http::{App, AppState};
+use crate::settings::Registration;
+
+/// The scope value of those who may register clients.
+const REGISTER: &str = "tollgate:register";
+const PATH: &str = "/oauth/register";
+
+pub(in crate::http) async fn post(
+    State(app): State<AppState>,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, Response> {
+    may_register(&app, &caller).await?;
+    create(&app, &body).await.map_err(IntoResponse::into_response)
+}
+
+async fn may_register(app: &App, caller: &Caller) -> Result<(), Response> {
+    match app.grants.registration {
+        Registration::Off => Err(Problem::not_found().into_response()),
+        Registration::Open => Ok(()),
+        Registration::Token => {
+            let token = shown(app, caller, "POST", PATH).await.map_err(IntoResponse::into_response)?;
+            if !token.audience.has(&app.issuer) {
+                return Err(BearerRefusal::Invalid.into_response());
+            }
+            if !token.scope.has(REGISTER) {
+                return Err(BearerRefusal::Scope(REGISTER.to_owned()).into_response());
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
+    if body.len() > MAX_REGISTRATION_BYTES {
+        return Err(OAuthError::InvalidRequest("the body is too large"));
+    }
+    let metadata = registered(body, &app.store.resources().await?)?;
+    let now = ambient::now();
+    let mut client = Client::new(ClientId::from_random(&ambient::random()?), metadata, now);
+    let secret = match has_secret(&client) {
+        true => Some(Secret::new(SecretKind::Client, &ambient::random()?)),
+        false => None,
+    };
+    if let Some(secret) = &secret {
+        client = client.with_secret(secret, now);
+    }
+    let token = Secret::new(SecretKind::Registration, &ambient::random()?);
+    client.registration = Some(token.hash());
+    app.store.insert_client(&client).await?;
+    tracing::info!(client = %client.id, "a client registered itself");
+    let answer = view(app, &client, secret.as_ref(), Some(&token));
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// `GET`: what is registered (RFC 7592 §2.1).
+pub(in crate::http) async fn show(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Response> {
+    let client = managed(&app, &id, &headers).await?;
+    Ok(Json(view(&app, &client, None, None)))
+}
+
+/// `PUT`: what is to be registered instead, all of it (RFC 7592 §2.2).
+pub(in crate::http) async fn update(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, Response> {
+    let client = managed(&app, &id, &headers).await?;
+    replace(&app, client, &body).await.map(Json).map_err(IntoResponse::into_response)
+}
+
+async fn replace(app: &App, client: Client, body: &[u8]) -> Result<Value, OAuthError> {
+    let named: Value = serde_json::from_slice(body).map_err(|_| OAuthError::InvalidRequest("the body is not JSON"))?;
+    if named.get("client_id").and_then(Value::as_str) != Some(client.id.as_str()) {
+        return Err(OAuthError::InvalidRequest("client_id must be there and be this client's"));
+    }
+    let metadata = registered(body, &app.store.resources().await?)?;
+    app.store.update_client(&client.id, &metadata).await?;
+    let mut client = Client { metadata, ..client };
+    let mut secret = None;
+    if has_secret(&client) && client.secrets.is_empty() {
+        // It authenticated in another way before, and needs a secret from now on.
+        let new = Secret::new(SecretKind::Client, &ambient::random()?);
+        let stored = StoredSecret { hash: new.hash(), created_at: ambient::now(), expires_at: None };
+        app.store.rotate_secret(&client.id, &stored, 0).await?;
+        client.secrets.push(stored);
+        secret = Some(new);
+    }
+    Ok(view(app, &client, secret.as_ref(), None))
+}
+
+/// `DELETE`: the client is no more (RFC 7592 §2.3). Its id is never given again.
+pub(in crate::http) async fn remove(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Response> {
+    let client = managed(&app, &id, &headers).await?;
+    let disabled = app.store.disable_client(&client.id, ambient::now()).await;
+    disabled.map_err(|error| OAuthError::from(error).into_response())?;
+    tracing::info!(client = %client.id, "a client removed its registration");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The client of this id whose registration the token manages. A token of another's tells nothing of it (RFC 7592 §2.1).
+async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Response> {
+    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token =
+        value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = token.map(|(_, token)| token.trim()).ok_or_else(|| BearerRefusal::Missing.into_response())?;
+    if !SecretKind::Registration.made(token) {
+        return Err(BearerRefusal::Invalid.into_response());
+    }
+    let client = app.store.client_by_registration(&SecretHash::of(token)).await;
+    let client = client.map_err(|error| BearerRefusal::from(error).into_response())?;
+    let own = client.filter(|client| client.is_active() && client.id.as_str() == id);
+    own.ok_or_else(|| BearerRefusal::Invalid.into_response())
+}
+
+fn has_secret(client: &Client) -> bool {
+    matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
+}
+
+/// RFC 7591 §3.2.1 and RFC 7592 §3. Secrets are shown when they are made, and never again: only their hashes are kept.
+fn view(app: &App, client: &Client, secret: Option<&Secret>, token: Option<&Secret>) -> Value {
+    let mut view = json!(client.metadata);
+    view["client_id"] = json!(client.id);
+    view["client_id_issued_at"] = json!(client.created_at);
+    view["response_types"] = json!(["code"]);
+    view["registration_client_uri"] = json!(format!("{}{PATH}/{}", app.issuer, client.id));
+    if let Some(secret) = secret {
+        view["client_secret"] = json!(secret.reveal());
+        view["client_secret_expires_at"] = json!(0);
+    }
+    if let Some(token) = token {
+        view["registration_access_token"] = json!(token.reveal());
+    }
+    view
+}

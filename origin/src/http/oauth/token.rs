@@ -1,0 +1,82 @@
+//! `POST /oauth/token`, and `/token` for those who prefer JSON (RFC 6749 §3.2): authenticates the client and hands the request
+//! to its grant.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+
+use super::caller::Caller;
+use super::client_auth::{AuthenticatedClient, authenticate};
+use super::dpop;
+use super::error::OAuthError;
+use super::grants;
+use super::issue::TokenAnswer;
+use super::parameters::{FormOnly, FormOrJson, Parameters};
+use crate::ambient;
+use crate::domain::GrantType;
+use crate::http::{App, AppState};
+use crate::store::{StoreError, WriteError};
+
+/// What a grant decides on.
+#[derive(Clone)]
+pub(super) struct TokenRequest<'a> {
+    pub(super) app: &'a App,
+    pub(super) caller: &'a AuthenticatedClient,
+    pub(super) form: &'a Parameters,
+    /// The thumbprint of the key that the request proves to have (RFC 9449).
+    pub(super) jkt: Option<String>,
+}
+
+pub(in crate::http) async fn post_form(
+    State(app): State<AppState>,
+    caller: Caller,
+    FormOnly(form): FormOnly,
+) -> Result<Response, OAuthError> {
+    token(&app, &caller, &form, "/oauth/token").await
+}
+
+pub(in crate::http) async fn post_form_or_json(
+    State(app): State<AppState>,
+    caller: Caller,
+    FormOrJson(form): FormOrJson,
+) -> Result<Response, OAuthError> {
+    token(&app, &caller, &form, "/token").await
+}
+
+async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str) -> Result<Response, OAuthError> {
+    let authenticated = authenticate(app, caller, form, path).await?;
+    let grant_type = form.required("grant_type", "grant_type is missing")?;
+    let grant_type: GrantType = grant_type.parse().map_err(|_| OAuthError::UnsupportedGrantType)?;
+    if !authenticated.client.metadata.allows(grant_type) {
+        return Err(OAuthError::UnauthorizedClient("this client is not registered for that grant_type"));
+    }
+    let jkt = dpop::proven(app, &caller.headers, &dpop::Request { method: "POST", path, token: None }).await?;
+    let has_proof = jkt.is_some();
+    let request = TokenRequest { app, caller: &authenticated, form, jkt };
+    let mut answer = grant(grant_type, request.clone()).await;
+    if matches!(answer, Err(OAuthError::Write(WriteError::Store(StoreError::KeyRevoked(_))))) {
+        // Revoked while this was under way, and nothing was taken: there is another key, or will be in a moment.
+        app.keys.fresh().await?;
+        answer = grant(grant_type, request).await;
+    }
+    let answer = answer?;
+    let mut response = Json(answer).into_response();
+    if has_proof {
+        // RFC 9449 §8.2: the next nonce comes before the old one ends.
+        let nonce: HeaderValue = dpop::nonce(app, ambient::now());
+        response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);
+    }
+    Ok(response)
+}
+
+async fn grant(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
+    match grant_type {
+        GrantType::ClientCredentials => grants::client_credentials::grant(request).await,
+        GrantType::AuthorizationCode => grants::authorization_code::grant(request).await,
+        GrantType::RefreshToken => grants::refresh_token::grant(request).await,
+        GrantType::DeviceCode => grants::device_code::grant(request).await,
+        GrantType::TokenExchange => grants::token_exchange::grant(request).await,
+        GrantType::JwtBearer => grants::jwt_bearer::grant(request).await,
+    }
+}

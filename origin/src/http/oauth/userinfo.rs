@@ -1,0 +1,50 @@
+//! `/oauth/userinfo` (OpenID Connect Core §5.3): what a client may know of the user who gave it an access token; and
+//! `/oauth/tokeninfo`: what the bearer of an access token may know of it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use super::bearer::{BearerRefusal, shown};
+use super::caller::Caller;
+use crate::ambient;
+use crate::domain::{Client, GrantId, User};
+use crate::http::AppState;
+
+pub(in crate::http) async fn any(
+    State(app): State<AppState>,
+    method: Method,
+    caller: Caller,
+) -> Result<Response, BearerRefusal> {
+    let token = shown(&app, &caller, method.as_str(), "/oauth/userinfo").await?;
+    if !token.scope.has("openid") {
+        return Err(BearerRefusal::Scope("openid".to_owned()));
+    }
+    let grant: GrantId = token.session.as_deref().and_then(|id| id.parse().ok()).ok_or(BearerRefusal::Invalid)?;
+    let grant = app.store.grant(&grant).await?.ok_or(BearerRefusal::Invalid)?;
+    let user = app.store.user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
+    let client = app.store.client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
+    let mut claims: Map<String, Value> = user.claims.in_scope(&token.scope);
+    claims.insert("sub".to_owned(), Value::from(token.subject));
+    let Some(alg) = client.metadata.userinfo_signed_response_alg else {
+        return Ok(Json(claims).into_response());
+    };
+    claims.insert("iss".to_owned(), Value::from(app.issuer.as_str()));
+    claims.insert("aud".to_owned(), Value::from(client.id.as_str()));
+    let signed = app.keys.to_sign(alg).await.sign_statement_with(alg, "JWT", &claims)?;
+    Ok(([(CONTENT_TYPE, "application/jwt")], signed).into_response())
+}
+
+pub(in crate::http) async fn tokeninfo(
+    State(app): State<AppState>,
+    method: Method,
+    caller: Caller,
+) -> Result<Json<Value>, BearerRefusal> {
+    let token = shown(&app, &caller, method.as_str(), "/oauth/tokeninfo").await?;
+    let mut info = json!(token.claims(&app.issuer));
+    info["expires_in"] = Value::from(token.expires_at.saturating_sub(ambient::now()));
+    Ok(Json(info))
+}

@@ -1,0 +1,113 @@
+//! A browser, as its cookie tells: who is signed in there, and what its forms must carry.
+
+use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::page::WebError;
+use crate::ambient;
+use crate::domain::secret::keyed;
+use crate::domain::user::LOGIN_LIFETIME;
+use crate::domain::{Login, LoginId, Secret, SecretHash, SecretKind, UserId};
+use crate::encoding::base64url;
+use crate::http::App;
+use crate::http::oauth::parameters::Parameters;
+
+/// A browser.
+pub(in crate::http) struct Browser {
+    cookie: Zeroizing<String>,
+    /// Whether the cookie is one that the browser has yet to be given.
+    is_new: bool,
+    /// Who is signed in.
+    pub(in crate::http) login: Option<Login>,
+}
+
+/// With https the cookie is bound to this host, whatever subdomains do (RFC 6265bis §4.1.3.2); a browser takes that name over
+/// https alone.
+fn cookie_name(app: &App) -> String {
+    let prefix = if app.issuer.starts_with("https://") { "__Host-tollgate" } else { "tollgate" };
+    // Issuers on one host, told apart by their paths, must not sign each other's users out.
+    match app.at("").as_str() {
+        "" => prefix.to_owned(),
+        path => format!("{prefix}-{}", base64url(&SecretHash::of(path).as_bytes()[..6])),
+    }
+}
+
+impl Browser {
+    /// The browser that sends this.
+    pub(in crate::http) async fn of(app: &App, headers: &HeaderMap) -> Result<Browser, WebError> {
+        let name = cookie_name(app);
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let sent = pairs
+            .filter(|(own, _)| **own == *name)
+            .map(|(_, value)| value)
+            .find(|value| SecretKind::Session.made(value));
+        let Some(cookie) = sent else {
+            let cookie = Secret::new(SecretKind::Session, &ambient::random()?);
+            return Ok(Browser { cookie: Zeroizing::new(cookie.reveal().to_owned()), is_new: true, login: None });
+        };
+        let login = app.store.login(&SecretHash::of(cookie), ambient::now()).await?;
+        Ok(Browser { cookie: Zeroizing::new(cookie.to_owned()), is_new: false, login })
+    }
+
+    /// What its forms must carry. A function of its cookie, which no other site can read, and of a key, without which nobody who
+    /// could set the cookie could make it.
+    pub(super) fn csrf(&self, app: &App) -> String {
+        base64url(&keyed(&app.keys.current().derived("tollgate form tokens v1"), &self.cookie))
+    }
+
+    /// Refuses a form that this browser was not given.
+    pub(super) fn check(&self, app: &App, form: &Parameters) -> Result<(), WebError> {
+        let given = form.get("csrf").unwrap_or_default();
+        match bool::from(given.as_bytes().ct_eq(self.csrf(app).as_bytes())) && !self.is_new {
+            true => Ok(()),
+            false => Err(WebError::bad("The form is too old, or was not made for this browser. Please try again.")),
+        }
+    }
+
+    /// The answer, with the cookie if the browser has yet to be given it.
+    pub(super) fn remember(&self, app: &App, mut response: Response) -> Response {
+        if self.is_new {
+            set_cookie(app, &self.cookie, &mut response);
+        }
+        response
+    }
+
+    /// Signs a user in: under a new cookie, so that whoever knew the old one knows nothing.
+    pub(super) async fn sign_in(&mut self, app: &App, user: &UserId) -> Result<Login, WebError> {
+        let (cookie, now) = (Secret::new(SecretKind::Session, &ambient::random()?), ambient::now());
+        let login = Login {
+            id: LoginId::from_random(&ambient::random()?),
+            hash: cookie.hash(),
+            user: user.clone(),
+            auth_time: now,
+            expires_at: now.saturating_add(LOGIN_LIFETIME),
+        };
+        app.store.insert_login(&login, self.login.as_ref().map(|login| &login.id)).await?;
+        self.cookie = Zeroizing::new(cookie.reveal().to_owned());
+        self.is_new = true;
+        self.login = Some(login.clone());
+        Ok(login)
+    }
+}
+
+/// `SameSite=Lax`: a client sends the browser here from its own site, and the sign-in must be known then.
+fn set_cookie(app: &App, cookie: &str, response: &mut Response) {
+    let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
+    let name = cookie_name(app);
+    let text = format!("{name}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={LOGIN_LIFETIME}{secure}");
+    if let Ok(mut value) = HeaderValue::try_from(text) {
+        value.set_sensitive(true);
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+/// A cookie that removes the cookie.
+pub(super) fn forget(app: &App) -> Option<HeaderValue> {
+    let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
+    let text = format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}", cookie_name(app));
+    HeaderValue::try_from(text).ok()
+}

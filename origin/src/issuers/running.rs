@@ -1,0 +1,120 @@
+//! One issuer, running: its database, its keys, its tasks, and the router that answers for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ambient;
+use crate::client_keys::ClientKeys;
+use crate::feed::courier::Courier;
+use crate::feed::{self, Contacts, Publisher, Wake};
+use crate::forge::Forge;
+use crate::http::{self, App};
+use crate::keys::{Keys, keeper};
+use crate::server::{default_audience, open_shared_keys};
+use crate::settings::Settings;
+use crate::ssf::{self, Transmitter};
+use crate::status_list::StatusLists;
+use crate::store::{Store, Writer};
+
+/// How often expired records are deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A running issuer.
+pub(crate) struct Running {
+    pub(crate) store: Store,
+    pub(crate) keys: Keys,
+    pub(crate) wake: Receiver<Wake>,
+    pub(crate) router: Router,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Running {
+    /// Makes the database the issuer's, opens its keys, and starts what runs in the background, until `stop`.
+    pub(crate) async fn start(
+        settings: &Settings,
+        issuer: String,
+        store: Store,
+        forge: Forge,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Running> {
+        store.adopt_issuer(&issuer).await?;
+        let keys = open_shared_keys(&store, settings).await?;
+        let default_audience = default_audience(settings, &issuer)?;
+        let tasks = TaskTracker::new();
+        let (wake, watching) = feed::watch(store.clone(), stop.clone()).await?;
+        tasks.spawn(watching);
+        tasks.spawn(keeper::run(keys.clone(), settings.keys, wake.clone(), stop.clone()));
+        let publisher = Arc::new(Publisher::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
+        tasks.spawn(Arc::clone(&publisher).run(wake.clone(), stop.clone()));
+        let (writer, writing) = Writer::new(store.clone());
+        tasks.spawn(writing);
+        let contacts = Arc::new(Contacts::default());
+        tasks.spawn({
+            let (contacts, store, stop) = (Arc::clone(&contacts), store.clone(), stop.clone());
+            async move { contacts.run(store, stop).await }
+        });
+        let courier = Courier::new(store.clone(), Arc::clone(&publisher))?;
+        tasks.spawn(courier.run(wake.clone(), stop.clone()));
+        tasks.spawn(sweep(store.clone(), stop.clone()));
+        let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
+        let events = ssf::Courier::new(store.clone(), Arc::clone(&transmitter))?;
+        tasks.spawn(events.run(wake.clone(), stop.clone()));
+        let app = Arc::new(App {
+            store: store.clone(),
+            writer,
+            client_keys: ClientKeys::new()?,
+            forge,
+            grants: settings.grants.clone(),
+            contacts,
+            publisher,
+            status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),
+            status_claim: settings.status_list,
+            transmitter,
+            keys: keys.clone(),
+            key_policy: settings.keys,
+            issuer,
+            default_audience,
+            token_lifetime: settings.token_lifetime,
+            wake: wake.clone(),
+            stop: stop.clone(),
+        });
+        Ok(Running { store, keys, wake, router: http::router(app), stop, tasks })
+    }
+
+    /// Stops what runs, and returns when it has ended: the writer's task ends with the last request.
+    pub(crate) async fn stop(self) {
+        let Running { store, router, stop, tasks, .. } = self;
+        stop.cancel();
+        drop(router);
+        tasks.close();
+        tasks.wait().await;
+        store.close().await;
+    }
+}
+
+async fn sweep(store: Store, stop: CancellationToken) {
+    // What expired can wait a minute more; a start has better things to do than to hold the database's write lock.
+    let mut ticks = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        match store.sweep(ambient::now()).await {
+            Ok(swept) => tracing::debug!(?swept, "forgot what expired"),
+            Err(error) => tracing::error!(%error, "expired records could not be deleted"),
+        }
+        match store.sweep_signals(ambient::now()).await {
+            Ok(swept) => tracing::debug!(swept, "forgot security events that all have"),
+            Err(error) => tracing::error!(%error, "old security events could not be deleted"),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The ring of this moment, for everything that runs: keys change under way, requests do not notice.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jwt_compact::UntrustedToken;
+use tokio::sync::Mutex;
+use tokio::sync::watch::Sender;
+use tokio::time::timeout;
+
+use super::keeper::{self, Rotated};
+use super::schedule::Wanted;
+use super::{KeyRing, KeyRingError, MasterKey, tokens};
+use crate::ambient;
+use crate::domain::{TokenAlg, TokenId};
+use crate::store::{KeyRows, Store, StoreError};
+
+/// How long a request waits for a key to sign with, when one was revoked and the next is being published.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The keys of an issuer, shared by all that sign and check. Clones are the same.
+#[derive(Clone)]
+pub struct Keys(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    master: MasterKey,
+    ring: Sender<Arc<KeyRing>>,
+    /// What the ring was made of; held while it is made anew.
+    source: Mutex<Source>,
+    /// Counts the readings of the database that began.
+    readings: AtomicU64,
+}
+
+/// What a ring is made of.
+struct Source {
+    rows: KeyRows,
+    /// Which reading it came from.
+    reading: u64,
+}
+
+/// The keys cannot be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is in it cannot be used.
+    #[error(transparent)]
+    Ring(#[from] KeyRingError),
+    /// The process stops.
+    #[error("opening the keys was interrupted")]
+    Interrupted,
+}
+
+impl Keys {
+    /// Reads and opens the keys of a database that has some.
+    ///
+    /// # Errors
+    /// When the database fails or its keys cannot be opened.
+    pub async fn open(store: Store, master: MasterKey) -> Result<Keys, KeysError> {
+        let rows = store.key_rows().await?;
+        let ring = Sender::new(opened(&master, &rows).await?);
+        let source = Mutex::new(Source { rows, reading: 0 });
+        Ok(Keys(Arc::new(Inner { store, master, ring, source, readings: AtomicU64::new(0) })))
+    }
+
+    /// The keys as they are now. Whoever signs holds on to one ring from choosing the key to signing with it.
+    #[must_use]
+    pub fn current(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.0.ring.borrow())
+    }
+
+    /// As [`Keys::current`], but waits while there is no key that signs for `alg`: for the moment between the revocation of
+    /// one and the publication of the next, and for seconds at most.
+    pub async fn to_sign(&self, alg: TokenAlg) -> Arc<KeyRing> {
+        let can_sign = |ring: &Arc<KeyRing>| match alg {
+            TokenAlg::Hs256 => ring.derives(),
+            _ => ring.signing_key(alg).is_some(),
+        };
+        let current = self.current();
+        if can_sign(&current) {
+            return current;
+        }
+        let mut ring = self.0.ring.subscribe();
+        // What is waited for in vain is told by whoever asks the ring for the key.
+        let _ = timeout(PATIENCE, ring.wait_for(can_sign)).await;
+        self.current()
+    }
+
+    /// The keys as the database has them now: for those who must not be behind another origin.
+    ///
+    /// # Errors
+    /// When the database fails or its keys cannot be opened.
+    pub async fn fresh(&self) -> Result<Arc<KeyRing>, StoreError> {
+        let begun = self.0.readings.load(Ordering::SeqCst);
+        let mut source = self.0.source.lock().await;
+        // Whoever waited here while somebody else read from beginning to end has what that one read.
+        if source.reading > begun {
+            return Ok(self.current());
+        }
+        let reading = self.0.readings.fetch_add(1, Ordering::SeqCst) + 1;
+        let rows = self.0.store.key_rows().await?;
+        let now = ambient::now();
+        let same = source.rows.keys == rows.keys && source.rows.revoked == rows.revoked;
+        let stands = self.current().next_change().is_none_or(|change| now < change);
+        if !(same && stands) {
+            self.0.ring.send_replace(opened(&self.0.master, &rows).await?);
+        }
+        *source = Source { rows, reading };
+        Ok(self.current())
+    }
+
+    /// The identifier of a token that this issuer signed. A key of an unknown name may be one that another origin on the database
+    /// has learnt of a moment earlier: then the database is asked.
+    ///
+    /// # Errors
+    /// When the database fails or its keys cannot be opened.
+    pub async fn recognise(&self, token: &str, issuer: &str) -> Result<Option<TokenId>, StoreError> {
+        Ok(self.knowing(token).await?.recognise(token, issuer))
+    }
+
+    /// The keys, with that of an access token among them if it is one of this issuer's: see [`Keys::recognise`].
+    ///
+    /// # Errors
+    /// When the database fails or its keys cannot be opened.
+    pub async fn knowing(&self, token: &str) -> Result<Arc<KeyRing>, StoreError> {
+        let ring = self.current();
+        let unknown = UntrustedToken::new(token).is_ok_and(|unverified_token| {
+            tokens::unverified_kid(&unverified_token).is_some_and(|kid| !ring.has_key_for(&unverified_token, kid))
+        });
+        if unknown { self.fresh().await } else { Ok(ring) }
+    }
+
+    /// Makes the next key, see [`keeper::rotate`].
+    ///
+    /// # Errors
+    /// When the database fails or the key cannot be made.
+    pub async fn rotate(&self, wanted: Wanted) -> Result<Rotated, KeysError> {
+        keeper::rotate(&self.0.store, &self.0.master, wanted, ambient::now()).await
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    pub(super) fn master(&self) -> &MasterKey {
+        &self.0.master
+    }
+}
+
+impl From<KeysError> for StoreError {
+    fn from(error: KeysError) -> StoreError {
+        match error {
+            KeysError::Store(error) => error,
+            KeysError::Ring(_) | KeysError::Interrupted => {
+                StoreError::Corrupt { table: "keys", problem: error.to_string() }
+            }
+        }
+    }
+}
+
+async fn opened(master: &MasterKey, rows: &KeyRows) -> Result<Arc<KeyRing>, KeysError> {
+    let (master, rows) = (master.clone(), rows.clone());
+    // RSA keys are checked when they are read, which takes milliseconds.
+    let opening = tokio::task::spawn_blocking(move || KeyRing::open(&master, &rows.keys, rows.revoked, ambient::now()));
+    Ok(Arc::new(opening.await.map_err(|_| KeysError::Interrupted)??))
+}

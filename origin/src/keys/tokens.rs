@@ -1,0 +1,125 @@
+//! Signing access tokens, and recognising the ones that this origin signed.
+
+use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, Header, UntrustedToken};
+use serde::Deserialize;
+
+use super::{AudienceKey, KeyRing, PrivateKey};
+use crate::domain::{AccessToken, Audiences, Claims, TokenAlg, TokenId};
+use crate::status_list::Claim as StatusClaim;
+
+/// The header type of access tokens (RFC 9068 §2.1), so that no other kind of JWT passes for one.
+const TOKEN_TYPE: &str = "at+jwt";
+
+/// A token could not be signed.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what each is")]
+pub enum IssueError {
+    #[error("there is no {0} key to sign with")]
+    NoKey(TokenAlg),
+    #[error("an HS256 token has one audience: its key is that audience's")]
+    SeveralAudiences,
+    #[error("the key {0} of a token is not known any more")]
+    UnknownKey(String),
+    #[error("the token could not be written: {0}")]
+    Write(#[from] jwt_compact::CreationError),
+    #[error("the signature could not be made")]
+    Sign,
+}
+
+impl KeyRing {
+    /// The identifier of the key that signs tokens of this algorithm for an audience.
+    ///
+    /// # Errors
+    /// When there is no key for `alg`.
+    pub fn key_id(&self, alg: TokenAlg, audience: &Audiences) -> Result<String, IssueError> {
+        let kid = match alg {
+            TokenAlg::Hs256 => {
+                let audience = audience.single().ok_or(IssueError::SeveralAudiences)?;
+                self.audience_key(audience).map(|key| key.kid().to_owned())
+            }
+            _ => self.signing_key(alg).map(|(kid, _)| kid.to_owned()),
+        };
+        kid.ok_or(IssueError::NoKey(alg))
+    }
+
+    /// Signs `token` with the key that its record names, giving the compact form (RFC 7515 §7.1). That may have been replaced or
+    /// revoked since it was chosen: the token is good or not as its record says, and the request that it is for is answered.
+    ///
+    /// # Errors
+    /// When the key is none of this ring's or signing fails.
+    pub fn issue(&self, token: &AccessToken, issuer: &str) -> Result<String, IssueError> {
+        self.sign_claims(token, token.claims(issuer))
+    }
+
+    /// As [`KeyRing::issue`], with a claim that says where the token's status stands.
+    ///
+    /// # Errors
+    /// As [`KeyRing::issue`].
+    pub fn issue_with_status(&self, token: &AccessToken, issuer: &str) -> Result<String, IssueError> {
+        let status = Some(StatusClaim::of(issuer, token.number));
+        self.sign_claims(token, Claims { status, ..token.claims(issuer) })
+    }
+
+    fn sign_claims(&self, token: &AccessToken, claims: Claims) -> Result<String, IssueError> {
+        if let Some(key) = self.recorded_key(&token.key_id) {
+            return sign(&token.key_id, key, claims);
+        }
+        let audience = token.audience.single().ok_or(IssueError::SeveralAudiences)?;
+        let audience = self.recorded_audience_key(audience, &token.key_id);
+        let audience = audience.ok_or_else(|| IssueError::UnknownKey(token.key_id.clone()))?;
+        sign(audience.kid(), audience.key(), claims)
+    }
+
+    /// The identifier of a token that this origin signed as `issuer`. Says nothing about expiry or revocation: the caller
+    /// looks into the record.
+    #[must_use]
+    pub fn recognise(&self, token: &str, issuer: &str) -> Option<TokenId> {
+        let unverified_token = UntrustedToken::new(token).ok()?;
+        let kid = unverified_kid(&unverified_token)?;
+        if let Some(key) = self.token_key(kid) {
+            return validated(key, &unverified_token, issuer);
+        }
+        let audience = self.audience_key_of(&unverified_token, kid)?;
+        validated(audience.key(), &unverified_token, issuer)
+    }
+
+    /// Whether the token says that a key of this ring signed it.
+    pub(super) fn has_key_for(&self, unverified_token: &UntrustedToken<'_>, kid: &str) -> bool {
+        self.token_key(kid).is_some() || self.audience_key_of(unverified_token, kid).is_some()
+    }
+
+    fn audience_key_of(&self, unverified_token: &UntrustedToken<'_>, kid: &str) -> Option<AudienceKey> {
+        let unverified_claims: JwtClaims<OwnClaims> = unverified_token.deserialize_claims_unchecked().ok()?;
+        self.audience_key_named(unverified_claims.custom.aud.single()?, kid)
+    }
+}
+
+/// The name of the key that signed a token, if it has the form of an access token at all.
+pub(super) fn unverified_kid<'a>(unverified_token: &'a UntrustedToken<'_>) -> Option<&'a str> {
+    let header = unverified_token.header();
+    let is_access_token = header.token_type.as_deref() == Some(TOKEN_TYPE);
+    header.key_id.as_deref().filter(|_| is_access_token)
+}
+
+fn sign(kid: &str, key: &PrivateKey, claims: Claims) -> Result<String, IssueError> {
+    let header = Header::empty().with_token_type(TOKEN_TYPE).with_key_id(kid);
+    let token = key.alg().token(&header, &JwtClaims::new(claims), key)?;
+    if token.ends_with('.') {
+        return Err(IssueError::Sign);
+    }
+    Ok(token)
+}
+
+/// What is read back of a token of our own; everything else stands in the record.
+#[derive(Deserialize)]
+struct OwnClaims {
+    iss: String,
+    aud: Audiences,
+    jti: String,
+}
+
+fn validated(key: &PrivateKey, unverified_token: &UntrustedToken<'_>, issuer: &str) -> Option<TokenId> {
+    let token = key.alg().validator::<OwnClaims>(key).validate(unverified_token).ok()?;
+    let claims = &token.claims().custom;
+    (claims.iss == issuer).then(|| claims.jti.parse().ok()).flatten()
+}

@@ -1,0 +1,248 @@
+//! Users and their browsers' sessions.
+
+use sqlx::FromRow;
+
+use super::clients::{from_json, json};
+use super::rows::hashed;
+use super::{Batch, Store, StoreError, from_sql, to_sql};
+use crate::domain::{Actor, Login, LoginId, Revoke, SecretHash, Target, User, UserId, UserName};
+
+#[derive(FromRow)]
+struct UserRow {
+    id: String,
+    name: String,
+    password_hash: Option<String>,
+    claims: String,
+    external_id: Option<String>,
+    created_at: i64,
+    disabled_at: Option<i64>,
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = StoreError;
+
+    fn try_from(row: UserRow) -> Result<User, StoreError> {
+        let corrupt = StoreError::corrupt("users");
+        Ok(User {
+            id: row.id.parse().map_err(&corrupt)?,
+            name: row.name.parse().map_err(&corrupt)?,
+            password_hash: row.password_hash,
+            claims: from_json(&row.claims, "users")?,
+            external_id: row.external_id,
+            created_at: from_sql(row.created_at),
+            disabled_at: row.disabled_at.map(from_sql),
+        })
+    }
+}
+
+#[derive(FromRow)]
+struct LoginRow {
+    id: String,
+    hash: Vec<u8>,
+    user_id: String,
+    auth_time: i64,
+    expires_at: i64,
+}
+
+impl TryFrom<LoginRow> for Login {
+    type Error = StoreError;
+
+    fn try_from(row: LoginRow) -> Result<Login, StoreError> {
+        let corrupt = StoreError::corrupt("logins");
+        Ok(Login {
+            id: row.id.parse().map_err(&corrupt)?,
+            hash: hashed(&row.hash, "logins")?,
+            user: row.user_id.parse().map_err(&corrupt)?,
+            auth_time: from_sql(row.auth_time),
+            expires_at: from_sql(row.expires_at),
+        })
+    }
+}
+
+impl Store {
+    /// Registers a user.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when the name or the external id is taken.
+    pub async fn insert_user(&self, user: &User) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        let inserted = each!(&mut tx, connection => {
+            sqlx::query(
+                "INSERT INTO users (id, name, password_hash, claims, external_id, created_at, disabled_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            )
+            .bind(user.id.as_str())
+            .bind(user.name.as_str())
+            .bind(&user.password_hash)
+            .bind(json(&user.claims)?)
+            .bind(&user.external_id)
+            .bind(to_sql(user.created_at))
+            .bind(user.disabled_at.map(to_sql))
+            .execute(connection)
+            .await?
+            .rows_affected()
+        });
+        if inserted == 0 {
+            return Err(StoreError::Exists("user"));
+        }
+        tx.commit().await
+    }
+
+    /// The user with this id, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let row = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE id = $1")
+                .bind(id.as_str())
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(User::try_from).transpose()
+    }
+
+    /// The user with this name, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn user_by_name(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        let row = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE name = $1")
+                .bind(name.as_str())
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(User::try_from).transpose()
+    }
+
+    /// The user whom somebody else provisioned under this id, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn user_by_external_id(&self, id: &str) -> Result<Option<User>, StoreError> {
+        let row = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE external_id = $1")
+                .bind(id)
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(User::try_from).transpose()
+    }
+
+    /// All users, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn users(&self) -> Result<Vec<User>, StoreError> {
+        let rows = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users ORDER BY created_at, id").fetch_all(connection).await?
+        });
+        rows.into_iter().map(User::try_from).collect()
+    }
+
+    /// Gives a user another password. It signs out every browser: whoever had the old one is out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_password(&self, id: &UserId, hash: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
+                .bind(id.as_str())
+                .bind(hash)
+                .execute(&mut *connection)
+                .await?;
+            sqlx::query("DELETE FROM logins WHERE user_id = $1").bind(id.as_str()).execute(connection).await?;
+        });
+        tx.commit().await
+    }
+
+    /// Lets a user sign in no more, signs out every browser, and revokes what they gave to clients: its tokens are refused at the
+    /// edges as any that is revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn disable_user(&self, id: &UserId, by: &Actor, now: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1")
+                .bind(id.as_str())
+                .bind(to_sql(now))
+                .execute(&mut *connection)
+                .await?;
+            sqlx::query("DELETE FROM logins WHERE user_id = $1").bind(id.as_str()).execute(connection).await?;
+        });
+        tx.commit().await?;
+        // Nothing can be given from here on: what is found is all there will be.
+        let grants = self.open_grants(id).await?;
+        let revoke = |grant: String| {
+            let reason = "the user was disabled".parse().map_err(StoreError::corrupt("grants"))?;
+            Revoke::any(Target::Session(grant), by.clone(), Some(reason), now).map_err(StoreError::corrupt("grants"))
+        };
+        let revokes = grants.into_iter().map(revoke).collect::<Result<Vec<_>, _>>()?;
+        if !revokes.is_empty() {
+            self.apply(&Batch { revokes, ..Batch::default() }).await?;
+        }
+        Ok(())
+    }
+
+    /// The ids of the grants of a user that are not ended.
+    async fn open_grants(&self, id: &UserId) -> Result<Vec<String>, StoreError> {
+        Ok(each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar("SELECT id FROM grants WHERE user_id = $1 AND ended_at IS NULL ORDER BY id")
+                .bind(id.as_str())
+                .fetch_all(connection)
+                .await?
+        }))
+    }
+
+    /// Begins a browser's session, in place of the one it had.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn insert_login(&self, login: &Login, instead_of: Option<&LoginId>) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("INSERT INTO logins (id, hash, user_id, auth_time, expires_at) VALUES ($1, $2, $3, $4, $5)")
+                .bind(login.id.as_str())
+                .bind(login.hash.as_bytes().as_slice())
+                .bind(login.user.as_str())
+                .bind(to_sql(login.auth_time))
+                .bind(to_sql(login.expires_at))
+                .execute(&mut *connection)
+                .await?;
+            if let Some(old) = instead_of {
+                sqlx::query("DELETE FROM logins WHERE id = $1").bind(old.as_str()).execute(connection).await?;
+            }
+        });
+        tx.commit().await
+    }
+
+    /// The session of a cookie, if it is one that is not over at the Unix second `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn login(&self, cookie: &SecretHash, now: u64) -> Result<Option<Login>, StoreError> {
+        let row = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, LoginRow>("SELECT * FROM logins WHERE hash = $1 AND expires_at > $2")
+                .bind(cookie.as_bytes().as_slice())
+                .bind(to_sql(now))
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(Login::try_from).transpose()
+    }
+
+    /// Ends a browser's session.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_login(&self, id: &LoginId) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("DELETE FROM logins WHERE id = $1").bind(id.as_str()).execute(connection).await?;
+        });
+        tx.commit().await
+    }
+}

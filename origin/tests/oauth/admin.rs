@@ -1,0 +1,94 @@
+//! The admin API for clients, users, resource servers and routes.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Origin, answer};
+
+struct Admin {
+    origin: Origin,
+    token: String,
+}
+
+impl Admin {
+    async fn start() -> Admin {
+        let origin = Origin::start().await;
+        let mut metadata = Origin::service("tollgate:admin");
+        metadata.audiences = vec![origin.server.issuer().parse().expect("an audience")];
+        origin.client("admin", metadata).await;
+        let tokens = origin.token("admin", &[("grant_type", "client_credentials")]).await;
+        let token = tokens["access_token"].as_str().expect("a token").to_owned();
+        Admin { origin, token }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        let request = self.origin.http.request(method, self.origin.url(&format!("/admin/api{path}")));
+        let request = if body.is_null() { request } else { request.json(&body) };
+        let (status, body) = answer(request.bearer_auth(&self.token)).await;
+        (status.as_u16(), body)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_are_registered_changed_and_disabled() {
+    let admin = Admin::start().await;
+    let shop = json!({
+        "client_id": "shop",
+        "client_name": "A shop",
+        "grant_types": ["authorization_code"],
+        "redirect_uris": ["https://shop.example/cb"],
+    });
+    let (status, made) = admin.ask(Method::POST, "/clients", shop.clone()).await;
+    assert_eq!((status, &made["client_id"]), (201, &json!("shop")), "{made}");
+    assert!(made["client_secret"].as_str().is_some_and(|secret| secret.starts_with("tgs_")));
+    assert_eq!(admin.ask(Method::POST, "/clients", shop.clone()).await.0, 409);
+    for body in [json!({}), json!({ "client_name": "x", "grant_types": ["password"] }), json!([])] {
+        assert_eq!(admin.ask(Method::POST, "/clients", body.clone()).await.0, 400, "{body}");
+    }
+    assert!(admin.ask(Method::GET, "/clients/shop", Value::Null).await.1.get("client_secret").is_none());
+    let mut changed = shop;
+    changed["client_name"] = json!("A better shop");
+    assert_eq!(admin.ask(Method::PUT, "/clients/shop", changed).await.1["name"], "A better shop");
+    let (_, rotated) = admin.ask(Method::POST, "/clients/shop/secret", Value::Null).await;
+    assert_ne!(rotated["client_secret"], made["client_secret"]);
+    assert_eq!(rotated["secrets"].as_array().map(Vec::len), Some(2));
+    assert!(admin.ask(Method::DELETE, "/clients/shop", Value::Null).await.1["disabled_at"].is_u64());
+    assert_eq!(admin.ask(Method::GET, "/clients/nobody", Value::Null).await.0, 404);
+    assert_eq!(admin.ask(Method::GET, "/clients", Value::Null).await.1.as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_resources_and_routes_are_data() {
+    let admin = Admin::start().await;
+    let ada = json!({ "name": "Ada", "password": "correct horse", "claims": { "email": "ada@example.org" } });
+    let (status, made) = admin.ask(Method::POST, "/users", ada.clone()).await;
+    assert_eq!((status, &made["name"]), (201, &json!("ada")), "{made}");
+    assert_eq!(admin.ask(Method::POST, "/users", ada).await.0, 409);
+    for body in [json!({ "name": "b", "password": "short" }), json!({ "name": "b", "claims": { "sub": "x" } })] {
+        assert_eq!(admin.ask(Method::POST, "/users", body.clone()).await.0, 400, "{body}");
+    }
+    let path = format!("/users/{}", made["id"].as_str().expect("an id"));
+    let password = json!({ "password": "another horse" });
+    assert_eq!(admin.ask(Method::PUT, &format!("{path}/password"), password).await.0, 204);
+    assert!(admin.ask(Method::DELETE, &path, Value::Null).await.1["disabled_at"].is_u64());
+
+    let resource =
+        json!({ "audience": "https://api.example", "name": "Orders", "scopes": { "orders": "See your orders" } });
+    assert_eq!(admin.ask(Method::PUT, "/resources", resource.clone()).await, (200, resource.clone()));
+    assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([resource]));
+    let gone = "/resources?audience=https%3A%2F%2Fapi.example";
+    assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 204);
+    assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 404);
+
+    let route = json!({ "path": "/orders/*", "methods": ["GET"], "scope": "orders" });
+    assert_eq!(admin.ask(Method::POST, "/routes", route.clone()).await.0, 201);
+    assert_eq!(admin.ask(Method::POST, "/routes", route.clone()).await.0, 409);
+    assert_eq!(admin.ask(Method::GET, "/routes", Value::Null).await.1[0]["path"], "/orders/*");
+    assert_eq!(admin.ask(Method::DELETE, "/routes", route).await.0, 204);
+    assert!(admin.ask(Method::GET, "/audit", Value::Null).await.1["entries"].is_array());
+    for path in ["/clients", "/users", "/resources", "/routes", "/audit"] {
+        let bare =
+            admin.origin.http.get(admin.origin.url(&format!("/admin/api{path}"))).send().await.expect("answered");
+        assert_eq!(bare.status(), 401, "{path}");
+    }
+}

@@ -1,0 +1,126 @@
+//! Clients that sign: `private_key_jwt`, the JWT bearer grant; and clients whose certificate a proxy tells of.
+
+use serde_json::{Value, json};
+use tollgate::ambient::now;
+use tollgate::domain::{AuthMethod, ClientMetadata, GrantType, TrustedIssuer};
+
+use crate::harness::{Key, Origin, answer, claims, unique};
+
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_signs_who_it_is_and_each_assertion_is_good_once() {
+    let (origin, key) = (Origin::start().await, Key::new());
+    let metadata =
+        ClientMetadata { auth_method: AuthMethod::PrivateKeyJwt, jwks: Some(key.jwks()), ..Origin::service("orders") };
+    origin.client("signer", metadata).await;
+    let good = || json!({ "iss": "signer", "sub": "signer", "aud": origin.server.issuer(), "exp": now() + 60, "jti": unique() });
+    let ask = async |assertion: &str| {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", ASSERTION),
+            ("client_assertion", assertion),
+        ];
+        answer(origin.http.post(origin.url("/oauth/token")).form(&form)).await
+    };
+    let assertion = key.sign(&json!({}), &good());
+    let (status, tokens) = ask(&assertion).await;
+    assert_eq!(status, 200, "{tokens}");
+    assert_eq!(claims(tokens["access_token"].as_str().expect("a token"))["sub"], "signer");
+    assert_eq!(ask(&assertion).await.0, 401, "the same again");
+    let changes: [fn(&mut Value); 7] = [
+        |claims| claims["aud"] = json!("https://elsewhere.example"),
+        |claims| claims["exp"] = json!(now() - 61),
+        |claims| claims["exp"] = json!(now() + 86_400),
+        |claims| claims["iss"] = json!("other"),
+        |claims| claims["sub"] = json!("other"),
+        |claims| drop(claims.as_object_mut().expect("an object").remove("jti")),
+        |claims| claims["nbf"] = json!(now() + 120),
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        let mut claims = good();
+        change(&mut claims);
+        assert_eq!(ask(&key.sign(&json!({}), &claims)).await.0, 401, "change {index}");
+    }
+    assert_eq!(ask(&Key::new().sign(&json!({}), &good())).await.0, 401, "another key");
+    let mut endpoint = good();
+    endpoint["aud"] = json!([format!("{}/oauth/token", origin.server.issuer())]);
+    assert_eq!(ask(&key.sign(&json!({}), &endpoint)).await.0, 200);
+    // It cannot fall back to its id alone.
+    assert_eq!(origin.post("/oauth/token", "signer", &[("grant_type", "client_credentials")]).await.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trusted_issuer_vouches_for_users_and_nobody_else_does() {
+    let (origin, key, partner) = (Origin::start().await, Key::new(), Key::new());
+    let user = origin.user("ada").await;
+    let trusted =
+        TrustedIssuer { issuer: "https://partner.example".to_owned(), jwks: Some(partner.jwks()), jwks_uri: None };
+    let metadata = ClientMetadata {
+        grant_types: vec![GrantType::JwtBearer],
+        jwks: Some(key.jwks()),
+        trusted_issuers: vec![trusted],
+        ..Origin::service("orders")
+    };
+    origin.client("robot", metadata).await;
+    let assertion = |issuer: &str, subject: &str| json!({ "iss": issuer, "sub": subject, "aud": origin.server.issuer(), "exp": now() + 60, "jti": unique() });
+    let ask =
+        async |jwt: String| origin.post("/oauth/token", "robot", &[("grant_type", BEARER), ("assertion", &jwt)]).await;
+    let own = ask(key.sign(&json!({}), &assertion("robot", "robot"))).await;
+    assert_eq!(claims(own.1["access_token"].as_str().expect("a token"))["sub"], "robot");
+    let jwt = partner.sign(&json!({}), &assertion("https://partner.example", "ada"));
+    let (_, tokens) = ask(jwt.clone()).await;
+    assert_eq!(claims(tokens["access_token"].as_str().expect("a token"))["sub"], user.as_str());
+    for jwt in [
+        jwt,
+        partner.sign(&json!({}), &assertion("https://partner.example", "nobody")),
+        partner.sign(&json!({}), &assertion("https://other.example", "ada")),
+        key.sign(&json!({}), &assertion("https://partner.example", "ada")),
+        key.sign(&json!({}), &assertion("robot", "ada")),
+        "x".to_owned(),
+    ] {
+        let (status, error) = ask(jwt.clone()).await;
+        assert_eq!((status.as_u16(), &error["error"]), (400, &json!("invalid_grant")), "{jwt}");
+    }
+}
+
+/// A self-signed P-256 certificate with the subject `CN=robot`, in DER and base64.
+const CERTIFICATE: &str = include_str!("certificate.b64");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_is_believed_of_a_trusted_proxy() {
+    let settings = [("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1"), ("TOLLGATE_CLIENT_CERTIFICATE_HEADER", "Client-Cert")];
+    let origin = Origin::with(&settings).await;
+    let by_name = ClientMetadata {
+        auth_method: AuthMethod::TlsClientAuth,
+        tls_client_auth_subject_dn: Some("CN=robot".to_owned()),
+        tls_client_certificate_bound_access_tokens: true,
+        ..Origin::service("orders")
+    };
+    origin.client("robot", by_name.clone()).await;
+    origin.client("other", ClientMetadata { tls_client_auth_subject_dn: Some("CN=other".to_owned()), ..by_name }).await;
+    let form = [("grant_type", "client_credentials")];
+    let certificate = CERTIFICATE.split_whitespace().collect::<String>();
+    let ask = async |client: &str, value: &str| {
+        answer(origin.form("/oauth/token", client, &form).header("client-cert", value)).await
+    };
+    let pem = format!("-----BEGIN CERTIFICATE-----%0A{certificate}%0A-----END CERTIFICATE-----%0A");
+    for value in [format!(":{certificate}:"), certificate.clone(), pem] {
+        let (status, tokens) = ask("robot", &value).await;
+        assert_eq!(status, 200, "{tokens}");
+        assert!(claims(tokens["access_token"].as_str().expect("a token"))["cnf"]["x5t#S256"].is_string());
+    }
+    assert_eq!(ask("other", &certificate).await.0, 401, "another name");
+    assert_eq!(ask("robot", "AAAA").await.0, 400, "no certificate");
+    assert_eq!(origin.post("/oauth/token", "robot", &form).await.0, 401, "none at all");
+    let distrustful = Origin::start().await;
+    let by_name = ClientMetadata {
+        auth_method: AuthMethod::TlsClientAuth,
+        tls_client_auth_subject_dn: Some("CN=robot".to_owned()),
+        ..Origin::service("orders")
+    };
+    distrustful.client("robot", by_name).await;
+    let request = distrustful.form("/oauth/token", "robot", &form).header("client-cert", &certificate);
+    assert_eq!(answer(request).await.0, 401, "anybody can send a header");
+}

@@ -1,0 +1,13 @@
+//! The OAuth and OpenID Connect endpoints of a running origin, as clients and browsers meet them.
+
+mod admin;
+mod assertions;
+mod code;
+mod device;
+mod exchange;
+mod harness;
+mod openid;
+mod proofs;
+mod refresh;
+mod registration;
+mod tokens;

@@ -1,0 +1,72 @@
+//! Clients that register themselves.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::harness::{Origin, answer};
+
+async fn register(origin: &Origin, body: Value) -> (u16, Value) {
+    let (status, answer) = answer(origin.http.post(origin.url("/oauth/register")).json(&body)).await;
+    (status.as_u16(), answer)
+}
+
+fn shop() -> Value {
+    json!({ "client_name": "A shop", "redirect_uris": ["https://shop.example/cb"], "unknown": 1 })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_registers_where_it_is_off_or_without_a_token() {
+    assert_eq!(register(&Origin::start().await, shop()).await.0, 404);
+    let origin = Origin::with(&[("TOLLGATE_REGISTRATION", "token")]).await;
+    assert_eq!(register(&origin, shop()).await.0, 401);
+    let mut metadata = Origin::service("tollgate:register orders");
+    metadata.audiences = vec![origin.server.issuer().parse().expect("an audience")];
+    origin.client("registrar", metadata).await;
+    for (scope, status) in [("orders", 403), ("tollgate:register", 201)] {
+        let tokens = origin.token("registrar", &[("grant_type", "client_credentials"), ("scope", scope)]).await;
+        let request = origin.http.post(origin.url("/oauth/register")).json(&shop());
+        let request = request.bearer_auth(tokens["access_token"].as_str().expect("a token"));
+        assert_eq!(answer(request).await.0.as_u16(), status, "{scope}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_registers_and_looks_after_itself() {
+    let origin = Origin::with(&[("TOLLGATE_REGISTRATION", "open")]).await;
+    let (status, made) = register(&origin, shop()).await;
+    assert_eq!(status, 201, "{made}");
+    assert!(made["client_secret"].as_str().is_some_and(|secret| secret.starts_with("tgs_")));
+    assert_eq!((&made["client_secret_expires_at"], &made["client_name"]), (&json!(0), &json!("A shop")));
+    let (_, other) = register(&origin, shop()).await;
+    for (body, error) in [
+        (json!({}), "invalid_redirect_uri"),
+        (json!({ "redirect_uris": ["http://shop.example/cb"] }), "invalid_redirect_uri"),
+        (json!({ "redirect_uris": ["https://a.example"], "grant_types": ["password"] }), "invalid_client_metadata"),
+        (json!([]), "invalid_client_metadata"),
+    ] {
+        let (status, answer) = register(&origin, body.clone()).await;
+        assert_eq!((status, &answer["error"]), (400, &json!(error)), "{body}");
+    }
+    let uri = made["registration_client_uri"].as_str().expect("a URI");
+    let manage = async |method: Method, token: &Value, body: Value| {
+        let request = origin.http.request(method, uri).bearer_auth(token.as_str().expect("a token"));
+        answer(if body.is_null() { request } else { request.json(&body) }).await
+    };
+    let token = &made["registration_access_token"];
+    let (status, read) = manage(Method::GET, token, Value::Null).await;
+    assert_eq!((status.as_u16(), &read["client_id"]), (200, &made["client_id"]));
+    assert!(read.get("client_secret").is_none() && read.get("registration_access_token").is_none());
+    assert_eq!(manage(Method::GET, &other["registration_access_token"], Value::Null).await.0, 401, "another client's");
+    let change = json!({
+        "client_id": made["client_id"],
+        "client_name": "A better shop",
+        "redirect_uris": ["https://shop.example/new"],
+    });
+    let (status, changed) = manage(Method::PUT, token, change.clone()).await;
+    assert_eq!((status.as_u16(), &changed["client_name"]), (200, &json!("A better shop")));
+    let mut foreign = change;
+    foreign["client_id"] = other["client_id"].clone();
+    assert_eq!(manage(Method::PUT, token, foreign).await.0, 400);
+    assert_eq!(manage(Method::DELETE, token, Value::Null).await.0, 204);
+    assert_eq!(manage(Method::GET, token, Value::Null).await.0, 401);
+}

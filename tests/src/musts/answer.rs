@@ -1,0 +1,79 @@
+//! An answer, and how rows name a part of it.
+
+use anyhow::{Result, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::browser::Page;
+
+/// What a request was answered.
+#[derive(Debug, Clone)]
+pub struct Answer(pub Page);
+
+impl Answer {
+    /// The part that `path` names:
+    ///
+    /// - `a.b.0` a member of the JSON body, and nothing the whole of it
+    /// - `?name` a parameter of the redirect
+    /// - `:name` a header
+    /// - `~` the body as text
+    /// - any of these and `@a.b` a claim of the JWT there, `#alg` a member of its header
+    pub fn find(&self, path: &str) -> Option<Value> {
+        if let Some((token, claim)) = path.split_once('@') {
+            return walk(self.jwt_part(token, 1)?, claim);
+        }
+        if let Some((token, member)) = path.split_once('#') {
+            return walk(self.jwt_part(token, 0)?, member);
+        }
+        match path.chars().next() {
+            Some('?') => self.0.parameter(&path[1..]).map(Value::String),
+            Some(':') => self.header(&path[1..]).map(Value::String),
+            Some('~') => Some(Value::String(self.0.body.clone())),
+            _ => walk(serde_json::from_str(&self.0.body).ok()?, path),
+        }
+    }
+
+    /// A header's values, joined.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let values: Vec<&str> = self.0.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+
+    /// The text at `path`, to be put into another request.
+    pub fn text(&self, path: &str) -> Result<String> {
+        match self.find(path) {
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Ok(other.to_string()),
+            None => Err(anyhow!("there is no {path} in {}", self.summary())),
+        }
+    }
+
+    /// The answer on one line.
+    pub fn summary(&self) -> String {
+        let location = self.0.location().map(|url| format!(" → {url}")).unwrap_or_default();
+        let body: String = self.0.body.split_whitespace().collect::<Vec<_>>().join(" ");
+        let body: String = body.chars().take(300).collect();
+        format!("{} {}{location} {body}", self.0.status, self.0.url.path())
+    }
+
+    fn jwt_part(&self, token: &str, part: usize) -> Option<Value> {
+        let text = match token {
+            "" => self.0.body.clone(),
+            path => self.find(path)?.as_str()?.to_owned(),
+        };
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text.split('.').nth(part)?).ok()?).ok()
+    }
+}
+
+fn walk(value: Value, path: &str) -> Option<Value> {
+    if path.is_empty() {
+        return Some(value);
+    }
+    // A claim's name may hold dots and slashes of a URL; ours hold none, except in a quoted whole.
+    path.split('.').try_fold(value, |value, name| match value {
+        Value::Array(mut items) => name.parse::<usize>().ok().filter(|at| *at < items.len()).map(|at| items.remove(at)),
+        Value::Object(mut members) => members.remove(name),
+        _ => None,
+    })
+}

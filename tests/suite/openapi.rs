@@ -1,0 +1,51 @@
+//! What `/openapi.json` says is what the origin does: schemathesis, unmodified, makes requests from the document, good ones and
+//! bad ones, and finds no answer of 5xx and none that the document does not describe.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+use tokio::process::Command;
+use tollgate_tests::client::Client;
+use tollgate_tests::stack::{Origin, given};
+
+/// No 5xx, and nothing that the document does not say.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance";
+/// Requests for each operation at most, besides those that cover each parameter's limits.
+const EXAMPLES: &str = "20";
+/// The paths that need an administrator's token.
+const ADMIN: &str = "^/admin/";
+/// Paths for others, and those that wait for news: no tool should ask them a thousand times.
+const NOT_ADMIN: &str = "^/(admin/|edge/v1/deltas|ssf/poll)";
+
+/// Has the tool ask these operations, the same requests each time: a test that fails once fails every time.
+async fn conforms(document: &str, arguments: &[&str]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut tool = Command::new(Path::new(&given("TOLLGATE_TEST_PYTHON")).with_file_name("schemathesis"));
+    tool.args(["run", document, "--no-color", "--generation-deterministic", "--continue-on-failure"]);
+    tool.args(["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--checks", CHECKS]);
+    tool.args(["--suppress-health-check", "all"]).args(arguments);
+    let output = tool.current_dir(folder.path()).output().await?;
+    println!("{}", String::from_utf8_lossy(&output.stdout));
+    ensure!(output.status.success(), "schemathesis: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_is_outside_the_document() -> Result<()> {
+    let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    let client = Client::register(&origin, "schemathesis", &["--scope", "read"])?;
+    let document = format!("{}/openapi.json", origin.server.url());
+    let described: Value = reqwest::get(&document).await?.json().await?;
+    ensure!(described["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "OpenAPI 3.1");
+    let paths = described["paths"].as_object().map_or(0, serde_json::Map::len);
+    ensure!(paths >= 15, "the document describes {paths} paths");
+
+    let basic = format!("{}:{}", client.id, client.secret);
+    conforms(&document, &["--exclude-path-regex", NOT_ADMIN, "--auth", &basic]).await?;
+    let issuer = origin.server.issuer();
+    let scope = ["--scope", "tollgate:admin", "--admin", "--audience", issuer];
+    let bearer = Client::register(&origin, "administrator", &scope)?.token("tollgate:admin").await?;
+    let bearer = format!("Authorization: Bearer {bearer}");
+    conforms(&document, &["--include-path-regex", ADMIN, "--header", &bearer]).await
+}
