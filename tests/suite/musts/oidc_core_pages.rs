@@ -200,6 +200,16 @@ fn id_token_hints() -> Vec<Must> {
             sent("login_required"),
         ),
         row(
+            "3.1.2.1",
+            "with the hint of somebody else than who is signed in: login_required",
+            [
+                authorize().of("pair1"),
+                redeem("{1?code}").of("pair1"),
+                looks(authorize().set("prompt", "none").set("id_token_hint", "{2.id_token}")),
+            ],
+            sent("login_required"),
+        ),
+        row(
             "3.1.2.2",
             "an id_token_hint that is not ours is not believed",
             [looks(authorize().set("prompt", "none").set("id_token_hint", "a.b.c"))],
