@@ -163,6 +163,7 @@ impl Replica {
     }
 
     /// Whether the token is known to be revoked, by its own name or with a group it belongs to.
+    #[inline(never)]
     pub fn is_revoked(&self, token: &Particulars<'_>) -> bool {
         let issued = IssuedId::parse(token.token_id);
         self.is_token_revoked(token, issued)

@@ -57,7 +57,9 @@ pub(crate) struct Authentic {
     pub(crate) key: usize,
 }
 
-/// The first half: what stays true of a token as long as the keys are the same.
+/// The first half: what stays true of a token as long as the keys are the same. Not copied into each of its callers: a component
+/// has all of them.
+#[inline(never)]
 pub(crate) fn authenticate(token: &[u8], keys: &KeySet, plain_jwt: bool) -> Result<Authentic, Refusal> {
     let unverified = Unverified::split(token)?;
     let (place, key) = keys.called_for_by(unverified.header, plain_jwt)?;

@@ -8,6 +8,7 @@ mod families;
 mod house;
 mod kill;
 mod kinds;
+mod musts;
 mod oauth;
 mod public_clients;
 mod races;

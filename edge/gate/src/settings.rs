@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use tollgate_core::{KeySet, MAX_LEEWAY, TableSize};
 
 /// What an edge must be told.
@@ -132,7 +131,7 @@ fn snapshot_keys(value: &str) -> Result<Vec<[u8; 32]>, SettingError> {
     let name = "TOLLGATE_EDGE_SNAPSHOT_KEY";
     let problem = "must be one or two base64url Ed25519 public keys, comma separated (see `tollgate key snapshot`)";
     let keys: Option<Vec<[u8; 32]>> =
-        value.split(',').map(|key| URL_SAFE_NO_PAD.decode(key.trim()).ok()?.try_into().ok()).collect();
+        value.split(',').map(|key| URL_SAFE_NO_PAD.decode_to_vec(key.trim()).ok()?.try_into().ok()).collect();
     keys.filter(|keys| keys.len() <= 2).ok_or(SettingError { name, problem: problem.into() })
 }
 

@@ -60,6 +60,9 @@ pub struct AuthorizationRequest {
     pub created_at: u64,
     /// The session in which the user signed in for this request.
     pub signed_in: Option<LoginId>,
+    /// Whom the client believes to be there: the subject of the ID token in `id_token_hint`.
+    #[serde(default)]
+    pub hinted: Option<String>,
 }
 
 /// Why a request is refused. Each has its code on the wire; the words are for developers.
@@ -211,13 +214,14 @@ impl AuthorizationRequest {
             state: echoed(asked, "state")?,
             access,
             challenge: challenge.parse().map_err(Bad)?,
-            nonce: echoed(asked, "nonce")?,
+            nonce: nonce(asked)?,
             prompt: prompt(asked.get("prompt"))?,
             max_age: max_age(asked.get("max_age"))?.or(client.metadata.default_max_age),
             login_hint: asked.get("login_hint").map(|hint| hint.chars().take(255).collect()),
             jkt: asked.get("dpop_jkt").map(thumbprint).transpose()?,
             created_at: now,
             signed_in: None,
+            hinted: None,
         })
     }
 
@@ -262,6 +266,15 @@ fn echoed(asked: &impl Asked, name: &str) -> Result<Option<String>, Authorizatio
             Err(AuthorizationError::Invalid("state and nonce have at most 1024 bytes"))
         }
         text => Ok(text.map(str::to_owned)),
+    }
+}
+
+/// A nonce is kept as text, which not every database does with control characters; RFC 6749 appendix A has none either.
+fn nonce(asked: &impl Asked) -> Result<Option<String>, AuthorizationError> {
+    let nonce = echoed(asked, "nonce")?;
+    match nonce.as_deref().is_some_and(|nonce| nonce.chars().any(char::is_control)) {
+        true => Err(AuthorizationError::Invalid("nonce has control characters")),
+        false => Ok(nonce),
     }
 }
 

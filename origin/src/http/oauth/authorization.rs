@@ -7,6 +7,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::assertion;
+use super::id_token_hint;
 use super::parameters::Parameters;
 use crate::ambient;
 use crate::domain::{AuthorizationError, AuthorizationRequest, Client};
@@ -50,7 +51,15 @@ pub(in crate::http) async fn read(
         return Err(refused(AuthorizationError::Invalid("this client's requests must be pushed (RFC 9126)")));
     }
     let now = ambient::now();
-    AuthorizationRequest::read(client, &to.redirect_uri, &asked, &app.default_audience, now).map_err(refused)
+    let request = AuthorizationRequest::read(client, &to.redirect_uri, &asked, &app.default_audience, now);
+    let mut request = request.map_err(refused)?;
+    if let Some(hint) = asked.get("id_token_hint") {
+        // OpenID Connect Core §3.1.2.2: it must be ours.
+        let subject = id_token_hint::claims(app, hint).and_then(|claims| Some(claims.get("sub")?.as_str()?.to_owned()));
+        let not_ours = AuthorizationError::Invalid("id_token_hint is not an ID token of this server");
+        request.hinted = Some(subject.ok_or_else(|| refused(not_ours))?);
+    }
+    Ok(request)
 }
 
 /// The redirect URI that a request means: a registered one, or the only one there is.

@@ -10,8 +10,8 @@ use crate::ambient;
 use crate::domain::authorization::REQUEST_LIFETIME;
 use crate::domain::grant::CODE_LIFETIME;
 use crate::domain::{
-    Access, AuthorizationRequest, Client, ClientId, Code, Grant, GrantId, GrantType, Login, MAX_TOKEN_LIFETIME, Secret,
-    SecretHash, SecretKind, Step, Terms, User,
+    Access, AuthorizationError, AuthorizationRequest, Client, ClientId, Code, Grant, GrantId, GrantType, Login,
+    MAX_TOKEN_LIFETIME, Secret, SecretHash, SecretKind, Step, Terms, User,
 };
 use crate::http::web::browser::Browser;
 use crate::http::web::page::WebError;
@@ -79,7 +79,16 @@ pub(in crate::http) async fn go_on(
     request: AuthorizationRequest,
     browser: &Browser,
 ) -> Result<Response, WebError> {
-    let (now, login) = (ambient::now(), browser.login.as_ref());
+    let (now, mut login) = (ambient::now(), browser.login.as_ref());
+    if let Some(other) = login
+        && !is_hinted(app, client, &request, other).await?
+    {
+        if request.signed_in.as_ref() == Some(&other.id) {
+            // They were asked, and are somebody else (OpenID Connect Core §3.1.2.1).
+            return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::LoginRequired));
+        }
+        login = None;
+    }
     let agreed = match login {
         Some(login) => has_agreed(app, client, &request, login).await?,
         None => false,
@@ -96,6 +105,19 @@ pub(in crate::http) async fn go_on(
     let handle = Secret::new(SecretKind::Request, &ambient::random()?);
     app.store.keep_request(&handle.hash(), &request, false, now.saturating_add(REQUEST_LIFETIME)).await?;
     Ok(see_other(&format!("{}/{page}?request={}", app.issuer, handle.reveal())))
+}
+
+/// Whether the user is the one whom the client believes to be there, if it said so.
+async fn is_hinted(
+    app: &App,
+    client: &Client,
+    request: &AuthorizationRequest,
+    login: &Login,
+) -> Result<bool, WebError> {
+    let Some(hinted) = &request.hinted else { return Ok(true) };
+    let user = app.store.user(&login.user).await?;
+    let key = app.keys.current().derived("tollgate pairwise subjects v1");
+    Ok(user.is_some_and(|user| user.subject_for(&client.metadata, &key) == *hinted))
 }
 
 /// Whether the user has agreed to all of this before. What leads to an app on the user's own machine is asked each time: any app

@@ -15,6 +15,9 @@ use crate::http::App;
 use crate::keys::IssueError;
 use crate::store::{StoreError, WriteError};
 
+/// The challenge to those who must prove that they have a key (RFC 9449 §7.1).
+const DPOP: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA ES256 RS256\"";
+
 /// The id of an access token of this origin, signed or opaque. It says nothing about expiry or revocation.
 pub(in crate::http) async fn recognise(app: &App, unverified_token: &str) -> Result<Option<TokenId>, StoreError> {
     if SecretKind::Access.made(unverified_token) {
@@ -41,6 +44,8 @@ pub(in crate::http) enum BearerRefusal {
     Malformed,
     /// It is not good, or shown by somebody who does not have its key.
     Invalid,
+    /// The same of one that came as one that a proof goes with, or needs one (RFC 9449 §7.1).
+    Unproven,
     /// It lacks this scope value.
     Scope(String),
     /// The proof that comes with it is not good.
@@ -87,16 +92,17 @@ pub(in crate::http) async fn shown(
     path: &str,
 ) -> Result<AccessToken, BearerRefusal> {
     let (by_proof, unverified_token) = presented(caller)?;
-    let token = good(app, unverified_token).await?.ok_or(BearerRefusal::Invalid)?;
+    let invalid = || if by_proof { BearerRefusal::Unproven } else { BearerRefusal::Invalid };
+    let token = good(app, unverified_token).await?.ok_or_else(invalid)?;
     match &token.details.cnf {
-        None if by_proof => return Err(BearerRefusal::Invalid),
+        None if by_proof => return Err(BearerRefusal::Unproven),
         None => {}
         Some(Confirmation::Key(jkt)) => {
             let request = dpop::Request { method, path, token: Some(unverified_token) };
             let proven = dpop::proven(app, &caller.headers, &request).await?;
             // RFC 9449 §7.1: a bound token that is shown as Bearer is refused, too.
             if !by_proof || proven.as_ref() != Some(jkt) {
-                return Err(BearerRefusal::Invalid);
+                return Err(BearerRefusal::Unproven);
             }
         }
         Some(Confirmation::Certificate(thumbprint)) => {
@@ -135,15 +141,12 @@ impl IntoResponse for BearerRefusal {
             BearerRefusal::Invalid => {
                 (StatusCode::UNAUTHORIZED, "invalid_token", "Bearer realm=\"tollgate\"".to_owned())
             }
+            BearerRefusal::Unproven => (StatusCode::UNAUTHORIZED, "invalid_token", DPOP.to_owned()),
             BearerRefusal::Scope(scope) => {
                 (StatusCode::FORBIDDEN, "insufficient_scope", format!("Bearer realm=\"tollgate\", scope=\"{scope}\""))
             }
-            BearerRefusal::Proof(_) => {
-                (StatusCode::UNAUTHORIZED, "invalid_dpop_proof", "DPoP algs=\"EdDSA ES256 RS256\"".to_owned())
-            }
-            BearerRefusal::UseNonce(_) => {
-                (StatusCode::UNAUTHORIZED, "use_dpop_nonce", "DPoP algs=\"EdDSA ES256 RS256\"".to_owned())
-            }
+            BearerRefusal::Proof(_) => (StatusCode::UNAUTHORIZED, "invalid_dpop_proof", DPOP.to_owned()),
+            BearerRefusal::UseNonce(_) => (StatusCode::UNAUTHORIZED, "use_dpop_nonce", DPOP.to_owned()),
             BearerRefusal::Ours => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", String::new()),
         };
         if let BearerRefusal::Proof(problem) = &self {

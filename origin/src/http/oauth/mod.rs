@@ -11,6 +11,7 @@ pub(super) mod device;
 pub(super) mod dpop;
 pub(super) mod error;
 pub(super) mod grants;
+pub(super) mod id_token_hint;
 pub(super) mod introspect;
 pub(super) mod issue;
 pub(super) mod metadata;

@@ -7,7 +7,6 @@ use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value};
-use tollgate_core::KeySet;
 
 use super::backchannel;
 use super::browser::Browser;
@@ -16,9 +15,9 @@ use super::page::{Form, Message, WebError, form, page, query};
 use crate::ambient;
 use crate::domain::{Actor, Client, ClientId, Login, Revoke, Target};
 use crate::http::oauth::authorization::see_other;
+use crate::http::oauth::id_token_hint;
 use crate::http::oauth::parameters::Parameters;
 use crate::http::{App, AppState};
-use crate::jose::{self, Jws};
 
 #[derive(Template)]
 #[template(path = "logout.html")]
@@ -98,15 +97,7 @@ async fn asked(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result<Res
 
 /// The claims of an ID token of ours, however old (RP-Initiated Logout §2).
 fn hinted(app: &App, hint: &str) -> Result<Map<String, Value>, WebError> {
-    let wrong = || WebError::bad("id_token_hint is not an ID token of this server.");
-    let jwks = serde_json::json!({ "keys": app.keys.current().public_jwks() }).to_string();
-    let keys = KeySet::from_jwks(jwks.as_bytes()).map_err(|_| wrong())?;
-    let jws = Jws::read(hint).map_err(|_| wrong())?;
-    if jws.token_type.as_deref() != Some("JWT") {
-        return Err(wrong());
-    }
-    let claims = jws.verify(&keys).map_err(|_| wrong())?;
-    if jose::text(&claims, "iss").map_err(|_| wrong())? == app.issuer { Ok(claims) } else { Err(wrong()) }
+    id_token_hint::claims(app, hint).ok_or_else(|| WebError::bad("id_token_hint is not an ID token of this server."))
 }
 
 /// The client that asks: that of the ID token, or the one named.
