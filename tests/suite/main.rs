@@ -9,6 +9,7 @@ mod house;
 mod kill;
 mod kinds;
 mod oauth;
+mod openapi;
 mod public_clients;
 mod races;
 mod road;

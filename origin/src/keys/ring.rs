@@ -38,7 +38,7 @@ struct SigningKey {
 }
 
 /// What may be told of a key. Times are Unix seconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PublicKey {
     /// Its identifier.
     pub kid: String,
@@ -47,6 +47,7 @@ pub struct PublicKey {
     /// `token`, `derive`, `secret` or `snapshot`.
     pub purpose: String,
     /// What it is now.
+    #[schema(value_type = String)]
     pub state: KeyState,
     /// When it was made.
     pub created_at: u64,

@@ -18,23 +18,40 @@ use super::error::OAuthError;
 use super::parameters::FormOnly;
 use crate::ambient;
 use crate::domain::{AccessToken, Claims, Client, Confirmation, SecretHash, SecretKind, TokenAlg};
+use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 
 /// RFC 9701 §5
 const SIGNED: &str = "application/token-introspection+jwt";
 
 /// RFC 7662 §2.2. An inactive token's answer has nothing but `active`.
-#[derive(Serialize, Default)]
+#[derive(Serialize, Default, utoipa::ToSchema)]
 struct Introspection {
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     token_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
     #[serde(flatten)]
+    #[schema(value_type = Object)]
     claims: Option<Claims>,
 }
 
+/// Tells what a token is worth this moment (RFC 7662).
+#[utoipa::path(
+    post, path = "/oauth/introspect",
+    request_body(content = forms::OneTokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (
+            status = 200,
+            description = "What is known; signed if Accept asks for it (RFC 9701)",
+            content((Introspection = "application/json"), (String = "application/token-introspection+jwt")),
+        ),
+        OAuthError,
+    ),
+    security(("client" = []), ("certificate" = []), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     caller: Caller,
