@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bearer;
 use super::caller::Caller;
@@ -17,7 +17,7 @@ use super::client_auth::authenticate;
 use super::error::OAuthError;
 use super::parameters::FormOnly;
 use crate::ambient;
-use crate::domain::{AccessToken, Claims, Client, Confirmation, SecretHash, SecretKind, TokenAlg};
+use crate::domain::{AccessToken, Client, Confirmation, SecretHash, SecretKind, TokenAlg};
 use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 
@@ -35,7 +35,7 @@ struct Introspection {
     username: Option<String>,
     #[serde(flatten)]
     #[schema(value_type = Object)]
-    claims: Option<Claims>,
+    claims: Option<Value>,
 }
 
 /// Tells what a token is worth this moment (RFC 7662).
@@ -88,7 +88,7 @@ async fn introspect(app: &App, client: &Client, unverified_token: &str) -> Resul
     }
     let by_key = matches!(token.details.cnf, Some(Confirmation::Key(_)));
     let token_type = Some(if by_key { "DPoP" } else { "Bearer" });
-    Ok(Introspection { active: true, token_type, username: None, claims: Some(token.claims(&app.issuer)) })
+    Ok(Introspection { active: true, token_type, username: None, claims: Some(json!(token.claims(&app.issuer))) })
 }
 
 /// Whether a token was issued to this client, or is for an API that it introspects for.

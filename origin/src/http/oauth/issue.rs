@@ -113,7 +113,7 @@ pub(super) async fn draft(
         acr: about.acr,
     };
     let draft = TokenDraft {
-        random: ambient::random()?,
+        random: ambient::random_id()?,
         client: client.id.clone(),
         subject: about.subject,
         session: about.session,
