@@ -42,7 +42,7 @@ struct SigningKey {
 }
 
 /// What may be told of a key. Times are Unix seconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PublicKey {
     /// Its identifier.
     pub kid: String,
@@ -51,6 +51,7 @@ pub struct PublicKey {
     /// `token`, `derive`, `secret` or `snapshot`.
     pub purpose: String,
     /// What it is now.
+    #[schema(value_type = String)]
     pub state: KeyState,
     /// When it was made.
     pub created_at: u64,
