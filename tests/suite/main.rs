@@ -10,6 +10,7 @@ mod kill;
 mod kinds;
 mod musts;
 mod oauth;
+mod openapi;
 mod public_clients;
 mod races;
 mod road;

@@ -10,11 +10,19 @@ use tollgate_tests::client::Client;
 use tollgate_tests::stack::{Origin, given};
 
 /// No 5xx, and nothing that the document does not say.
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance";
+const CHECKS: &str = "\
+    not_a_server_error,status_code_conformance,content_type_conformance,\
+    response_schema_conformance,response_headers_conformance";
 /// Requests for each operation at most, besides those that cover each parameter's limits.
-const EXAMPLES: &str = "20";
+const EXAMPLES: &str = "10";
 /// The paths that need an administrator's token.
 const ADMIN: &str = "^/admin/";
+/// Those of them that may end that very token: asked last.
+const ENDS_TOKENS: &str = "^/admin/api/(revocations|keys)";
+/// Those for the bearers of tokens of any kind.
+const BEARERS: &str = "^/(oauth/(token|user)info|validate|ssf/)";
+/// What the client is registered for.
+const GRANTS: [&str; 3] = ["client_credentials", "authorization_code", "urn:ietf:params:oauth:grant-type:device_code"];
 /// Paths for others, and those that wait for news: no tool should ask them a thousand times.
 const NOT_ADMIN: &str = "^/(admin/|edge/v1/deltas|ssf/poll)";
 
@@ -34,7 +42,9 @@ async fn conforms(document: &str, arguments: &[&str]) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_is_outside_the_document() -> Result<()> {
     let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await?;
-    let client = Client::register(&origin, "schemathesis", &["--scope", "read"])?;
+    let mut options = vec!["--scope", "read", "--redirect-uri", "https://client.example/back"];
+    options.extend(GRANTS.iter().flat_map(|grant| ["--grant", *grant]));
+    let client = Client::register(&origin, "schemathesis", &options)?;
     let document = format!("{}/openapi.json", origin.server.url());
     let described: Value = reqwest::get(&document).await?.json().await?;
     ensure!(described["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "OpenAPI 3.1");
@@ -47,5 +57,8 @@ async fn no_answer_is_outside_the_document() -> Result<()> {
     let scope = ["--scope", "tollgate:admin", "--admin", "--audience", issuer];
     let bearer = Client::register(&origin, "administrator", &scope)?.token("tollgate:admin").await?;
     let bearer = format!("Authorization: Bearer {bearer}");
-    conforms(&document, &["--include-path-regex", ADMIN, "--header", &bearer]).await
+    conforms(&document, &["--include-path-regex", BEARERS, "--header", &bearer]).await?;
+    let admin = ["--include-path-regex", ADMIN, "--exclude-path-regex", ENDS_TOKENS, "--header", &bearer];
+    conforms(&document, &admin).await?;
+    conforms(&document, &["--include-path-regex", ENDS_TOKENS, "--header", &bearer]).await
 }

@@ -84,7 +84,7 @@ impl fmt::Display for Audiences {
 impl Serialize for Audiences {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.single() {
-            Some(only) => only.serialize(serializer),
+            Some(only) => serializer.serialize_str(only.as_str()),
             None => self.0.serialize(serializer),
         }
     }

@@ -120,7 +120,7 @@ words! {
 }
 
 /// What is registered of a client. The names in JSON are those of RFC 7591 and its extensions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, utoipa::ToSchema)]
 #[serde(default)]
 pub struct ClientMetadata {
     /// What people call it; never used in decisions.
@@ -131,54 +131,71 @@ pub struct ClientMetadata {
     pub owner: Option<String>,
     /// How it authenticates.
     #[serde(rename = "token_endpoint_auth_method")]
+    #[schema(value_type = String)]
     pub auth_method: AuthMethod,
     /// The grants it may use.
+    #[schema(value_type = Vec<String>)]
     pub grant_types: Vec<GrantType>,
     /// Where authorization answers may be sent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub redirect_uris: Vec<RedirectUri>,
     /// Where users may be sent after a logout.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub post_logout_redirect_uris: Vec<RedirectUri>,
     /// The widest scope its tokens may have.
+    #[schema(value_type = String)]
     pub scope: Scope,
     /// The audiences its tokens may name; none listed means the server's default audience alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
     pub audiences: Vec<Audience>,
     /// The form of its access tokens.
+    #[schema(value_type = String)]
     pub access_token_format: TokenFormat,
     /// How its access tokens are signed.
     #[serde(rename = "access_token_signed_response_alg")]
+    #[schema(value_type = String)]
     pub alg: TokenAlg,
     /// How its ID tokens are signed; RS256 if nothing is said (OpenID Connect Registration §2).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub id_token_signed_response_alg: Option<TokenAlg>,
     /// How userinfo is signed for it; none means plain JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub userinfo_signed_response_alg: Option<TokenAlg>,
     /// How introspection is signed for it when it asks for a JWT (RFC 9701 §6).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub introspection_signed_response_alg: Option<TokenAlg>,
     /// Its own public keys.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     pub jwks: Option<Value>,
     /// Where its own public keys are.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub jwks_uri: Option<CallUrl>,
     /// How it must sign request objects; one registered here may send no other (RFC 9101 §10.5).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub request_object_signing_alg: Option<TokenAlg>,
     /// Whether its authorization requests must be signed (RFC 9101 §10.5).
     pub require_signed_request_object: bool,
     /// Whether its authorization requests must be pushed (RFC 9126 §6).
     pub require_pushed_authorization_requests: bool,
     /// How it knows its users.
+    #[schema(value_type = String)]
     pub subject_type: SubjectType,
     /// The sector whose clients know users by the same pairwise identifiers.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub sector_identifier_uri: Option<CallUrl>,
     /// Where it hears that a user signed out (OpenID Connect Back-Channel Logout §2.2).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub backchannel_logout_uri: Option<CallUrl>,
     /// The longest time since a sign-in, in seconds, unless a request says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -198,6 +215,7 @@ pub struct ClientMetadata {
     pub authorization_details_types: Vec<String>,
     /// Who may vouch for users before it (RFC 7523 §2.1). Never taken from a registration request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Whether it is the operator's own: its users are not asked for consent. Never taken from a registration request.
     pub first_party: bool,

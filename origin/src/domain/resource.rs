@@ -12,9 +12,10 @@ const MAX_SCOPES: usize = 64;
 const MAX_WORDS: usize = 256;
 
 /// A registered resource server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Resource {
     /// What its tokens name as `aud`.
+    #[schema(value_type = String)]
     pub audience: Audience,
     /// What people call it.
     pub name: String,
@@ -23,6 +24,7 @@ pub struct Resource {
     pub scopes: BTreeMap<String, String>,
     /// The client as which it introspects its tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub introspected_by: Option<ClientId>,
 }
 

@@ -211,10 +211,14 @@ impl Revoke {
     /// The revocation of anything, kept for as long as the longest-lived token of now can be accepted, and a key's for ever.
     ///
     /// # Errors
-    /// When it would strike tokens that are yet to be issued without end: everything before a time in the future.
+    /// When it would strike tokens that are yet to be issued without end, everything before a time in the future, or nothing at
+    /// all, everything before the Unix second 0.
     pub fn any(target: Target, by: Actor, reason: Option<Reason>, at: u64) -> Result<Revoke, Malformed> {
         if matches!(target, Target::Before(time) if time > at) {
             return Err(Malformed::new("time", "is in the future: tokens yet to be issued would be revoked"));
+        }
+        if matches!(target, Target::Before(0)) {
+            return Err(Malformed::new("time", "is 0: nothing was issued before"));
         }
         let void_after = match target {
             Target::Key(_) => NEVER,
@@ -313,6 +317,7 @@ mod tests {
     fn the_future_is_not_revoked() {
         let by = || Actor::command_line(None);
         assert!(Revoke::any(Target::Before(101), by(), None, 100).is_err());
+        assert!(Revoke::any(Target::Before(0), by(), None, 100).is_err());
         let everything = Revoke::any(Target::Before(100), by(), None, 100).expect("the past");
         assert_eq!(everything.void_after, 100 + MAX_TOKEN_LIFETIME + KEEP_AFTER_EXPIRY);
         let key = Revoke::any(Target::Key("k".to_owned()), by(), None, 100).expect("a key");

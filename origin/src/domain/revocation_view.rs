@@ -5,11 +5,12 @@ use serde::Serialize;
 use super::{AuditEntry, Revocation, Target};
 
 /// A revocation as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RevocationView {
     /// Its number.
     pub id: u64,
     /// `token`, `session`, `subject`, `client`, `key` or `everything`.
+    #[schema(value_type = String)]
     pub kind: &'static str,
     /// What it strikes; not there for `everything`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,7 +61,7 @@ impl RevocationView {
 }
 
 /// A line of the audit log as JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct AuditView {
     /// Its number.
     pub id: u64,
@@ -71,6 +72,7 @@ pub struct AuditView {
     /// `revoke` or `reinstate`.
     pub action: String,
     /// As of a [`RevocationView`].
+    #[schema(value_type = String)]
     pub kind: &'static str,
     /// As of a [`RevocationView`].
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -13,9 +13,9 @@ const MAX_VALUES: usize = 64;
 /// Longer than any sensible value; bounds a token's size.
 const MAX_VALUE_LENGTH: usize = 128;
 
-/// A set of scope values, possibly empty.
+/// A set of scope values, possibly empty; kept as the wire has it: in order, each once, separated by single spaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Scope(BTreeSet<String>);
+pub struct Scope(String);
 
 impl Scope {
     /// Reads the wire form: values separated by single spaces, repeated values counted once. The empty string is the
@@ -42,25 +42,25 @@ impl Scope {
     /// Whether every value of `self` is in `other` too.
     #[must_use]
     pub fn is_within(&self, other: &Scope) -> bool {
-        self.0.is_subset(&other.0)
+        self.values().all(|value| other.has(value))
     }
 
     /// Whether `value` is among them.
     #[must_use]
     pub fn has(&self, value: &str) -> bool {
-        self.0.contains(value)
+        self.values().any(|own| own == value)
     }
 
     /// The values that are in both.
     #[must_use]
     pub fn common(&self, other: &Scope) -> Scope {
-        Scope(self.0.intersection(&other.0).cloned().collect())
+        Scope::of(self.values().filter(|value| other.has(value)).collect())
     }
 
     /// The values that are in one or the other. What is granted stays within what a client may have, so it has no more values.
     #[must_use]
     pub fn joined(&self, other: &Scope) -> Scope {
-        Scope(self.0.union(&other.0).cloned().collect())
+        Scope::of(self.values().chain(other.values()).collect())
     }
 
     /// Whether there is no value.
@@ -72,24 +72,28 @@ impl Scope {
     /// Whether the admin API would let a token with this scope in.
     #[must_use]
     pub fn is_admin(&self) -> bool {
-        self.0.contains(ADMIN)
+        self.has(ADMIN)
     }
 
     /// The values in order.
     pub fn values(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+        self.0.split(' ').filter(|value| !value.is_empty())
+    }
+
+    /// The values in order, separated by single spaces.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn of(values: BTreeSet<&str>) -> Scope {
+        Scope(Vec::from_iter(values).join(" "))
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, value) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str(" ")?;
-            }
-            f.write_str(value)?;
-        }
-        Ok(())
+        f.write_str(&self.0)
     }
 }
 
@@ -104,7 +108,7 @@ impl FromStr for Scope {
 json_as_text!(Scope);
 
 /// `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`
-fn checked_value(value: &str) -> Result<String, Malformed> {
+fn checked_value(value: &str) -> Result<&str, Malformed> {
     let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E);
     if value.is_empty() {
         return Err(Malformed::new("scope", "has an empty value: values are separated by single spaces"));
@@ -115,14 +119,14 @@ fn checked_value(value: &str) -> Result<String, Malformed> {
     if !value.bytes().all(allowed) {
         return Err(Malformed::new("scope", "has a character that RFC 6749 does not allow"));
     }
-    Ok(value.to_owned())
+    Ok(value)
 }
 
-fn bounded(values: BTreeSet<String>) -> Result<Scope, Malformed> {
+fn bounded(values: BTreeSet<&str>) -> Result<Scope, Malformed> {
     if values.len() > MAX_VALUES {
         return Err(Malformed::new("scope", "has more than 64 values"));
     }
-    Ok(Scope(values))
+    Ok(Scope::of(values))
 }
 
 #[cfg(test)]

@@ -71,6 +71,12 @@ impl fmt::Display for TokenId {
     }
 }
 
+impl Serialize for TokenId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// The API a token is for (`aud`), usually its URL: 1 to 255 visible ASCII characters without `"` and `\`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Audience(String);
@@ -317,40 +323,40 @@ pub struct AccessToken {
 impl AccessToken {
     /// The claims set to sign.
     #[must_use]
-    pub fn claims(&self, issuer: &str) -> Claims {
+    pub fn claims<'a>(&'a self, issuer: &'a str) -> Claims<'a> {
         Claims {
-            iss: issuer.to_owned(),
-            sub: self.subject.clone(),
-            aud: self.audience.clone(),
+            iss: issuer,
+            sub: &self.subject,
+            aud: &self.audience,
             exp: self.expires_at,
             iat: self.issued_at,
-            jti: self.id.to_string(),
-            client_id: self.client.as_str().to_owned(),
-            sid: self.session.clone(),
-            scope: (!self.scope.is_empty()).then(|| self.scope.to_string()),
-            details: self.details.clone(),
+            jti: self.id,
+            client_id: self.client.as_str(),
+            sid: self.session.as_deref(),
+            scope: (!self.scope.is_empty()).then(|| self.scope.as_str()),
+            details: &self.details,
             status: None,
         }
     }
 }
 
-/// The claims of an access token on the wire (RFC 9068 §2.2).
+/// The claims of an access token on the wire (RFC 9068 §2.2), in the order in which they are written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the names are the RFC's")]
-pub struct Claims {
-    pub iss: String,
-    pub sub: String,
-    pub aud: Audiences,
+pub struct Claims<'a> {
+    pub iss: &'a str,
+    pub sub: &'a str,
+    pub aud: &'a Audiences,
     pub exp: u64,
     pub iat: u64,
-    pub jti: String,
-    pub client_id: String,
+    pub jti: TokenId,
+    pub client_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub sid: Option<String>,
+    pub sid: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub scope: Option<String>,
+    pub scope: Option<&'a str>,
     #[serde(flatten)]
-    pub details: TokenDetails,
+    pub details: &'a TokenDetails,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusClaim>,
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Client, ClientMetadata, ClientStatus, Route, StoredSecret, User, UserClaims};
 
 /// A client.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ClientView {
     /// Its public identifier.
     pub client_id: String,
@@ -15,6 +15,7 @@ pub struct ClientView {
     /// What people call it.
     pub name: String,
     /// How its access tokens are signed.
+    #[schema(value_type = String)]
     pub alg: &'static str,
     /// All that is registered of it.
     #[serde(flatten)]
@@ -29,7 +30,7 @@ pub struct ClientView {
 }
 
 /// A client's secret, of which nothing is told but its dates.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct SecretView {
     /// When it was made, Unix seconds.
     pub created_at: u64,
@@ -59,7 +60,7 @@ impl From<&Client> for ClientView {
 }
 
 /// A user.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct UserView {
     /// The identifier.
     pub id: String,
@@ -69,6 +70,7 @@ pub struct UserView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
     /// What clients may be told.
+    #[schema(value_type = Object)]
     pub claims: UserClaims,
     /// Who they are to whoever provisioned them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +97,7 @@ impl From<&User> for UserView {
 }
 
 /// A rule that edges follow.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct RouteView {
     /// The path, ending in `/*` for a prefix.
     pub path: String,
@@ -106,8 +108,10 @@ pub struct RouteView {
     /// Whether requests pass without a token.
     pub public: bool,
     /// What edges do on stale knowledge.
+    #[schema(value_type = String)]
     pub on_stale: &'static str,
     /// What they do with a token that is younger than all knowledge.
+    #[schema(value_type = String)]
     pub on_not_covered: &'static str,
 }
 

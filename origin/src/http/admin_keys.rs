@@ -13,17 +13,19 @@ use super::problem::Problem;
 use super::{App, AppState};
 use crate::ambient;
 use crate::domain::{Reason, Revoke, Target, TokenAlg};
+use crate::http::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
 use crate::keys::keeper::Rotated;
 use crate::keys::schedule::Wanted;
 use crate::keys::{KeyState, PublicKey, Purpose, Unrevocable};
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = PublicKeys)]
 pub(super) struct Page {
     keys: Vec<PublicKey>,
 }
 
 /// Which keys are to be replaced, and when.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rotation {
     /// EdDSA, ES256 and RS256 without it.
@@ -33,12 +35,19 @@ struct Rotation {
     now: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct RevokedKey {
     kid: String,
     already: bool,
 }
 
+/// The keys.
+#[utoipa::path(
+    get, path = "/admin/api/keys",
+    params(("all" = Option<bool>, Query, description = "Those that are gone, too")),
+    responses((status = 200, description = "Keys", body = Page), BadRequest, NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(super) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -56,6 +65,12 @@ pub(super) async fn list(
 }
 
 /// Makes the next keys, and answers with those that are on their way.
+#[utoipa::path(
+    post, path = "/admin/api/keys",
+    request_body(content = Rotation, content_type = "application/json"),
+    responses((status = 201, description = "The next keys", body = Page), BadBody, NotAdmin, Conflict),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(super) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
     let by = authenticate(&app, &headers).await?;
     let rotation: Rotation = serde_json::from_slice(&body)
@@ -82,6 +97,18 @@ pub(super) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body
 }
 
 /// Revokes a key: nothing that it signed is good any more. The next one is made by itself.
+#[utoipa::path(
+    delete, path = "/admin/api/keys/{kid}",
+    params(
+        ("kid" = String, Path, description = "The key's identifier"),
+        ("reason" = Option<String>, Query, description = "Why"),
+    ),
+    responses(
+        (status = 200, description = "It is revoked", body = RevokedKey),
+        BadRequest, NotAdmin, NotFound, Conflict,
+    ),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(super) async fn revoke(
     State(app): State<AppState>,
     headers: HeaderMap,

@@ -12,10 +12,37 @@ use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use crate::ambient;
 use crate::domain::EdgeName;
+use crate::http::openapi::refusals::{BadRequest, Conflict, Unavailable};
+use crate::http::problem;
 
 /// The longest wait, in seconds: below the idle limits of common proxies.
 const LONGEST_WAIT: f64 = 30.0;
 
+/// What follows a sequence, signed, as soon as there is something.
+#[utoipa::path(
+    get, path = "/edge/v1/deltas",
+    params(
+        ("after" = u64, Query, description = "The sequence"),
+        ("wait" = Option<f64>, Query, description = "Seconds, 0 to 30"),
+        ("edge" = Option<String>, Query, description = "The name of the edge, if it is registered"),
+    ),
+    responses(
+        (status = 200, description = "Changes, signed", body = Vec<u8>, content_type = "application/octet-stream"),
+        BadRequest, Conflict, Unavailable,
+        (
+            status = 410,
+            description = "Too old: take the snapshot",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
+        (
+            status = 500,
+            description = "What is there cannot be read",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
+    ),
+)]
 pub(super) async fn get(State(app): State<AppState>, RawQuery(query): RawQuery) -> Result<impl IntoResponse, Problem> {
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;

@@ -11,7 +11,24 @@ use axum::response::{IntoResponse, Response};
 
 use super::AppState;
 use super::problem::Problem;
+use crate::http::openapi::refusals::Unavailable;
+use crate::http::problem;
 
+/// Everything that an edge needs, signed.
+#[utoipa::path(
+    get, path = "/edge/v1/snapshot",
+    responses(
+        (status = 200, description = "The snapshot", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 304, description = "It is the one held"),
+        Unavailable,
+        (
+            status = 500,
+            description = "What is there cannot be read",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
+    ),
+)]
 pub(super) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
     let snapshot = app.publisher.snapshot().await?;
     let common = [(CACHE_CONTROL, "no-cache"), (VARY, ACCEPT_ENCODING.as_str())];

@@ -8,16 +8,20 @@ use serde::Serialize;
 
 use super::AppState;
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Health {
+    #[schema(value_type = String)]
     status: &'static str,
+    #[schema(value_type = String)]
     version: &'static str,
+    #[schema(value_type = String)]
     database: &'static str,
     feed: Feed,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Feed {
+    #[schema(value_type = String)]
     status: &'static str,
     /// The newest sequence in the database, if it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,6 +29,13 @@ struct Feed {
 }
 
 /// 200 while the database answers and changes in it are noticed, else 503.
+#[utoipa::path(
+    get, path = "/health",
+    responses(
+        (status = 200, description = "It can", body = Health),
+        (status = 503, description = "It cannot", body = Health),
+    ),
+)]
 pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
     let head = app.store.head().await;
     if let Err(error) = &head {
@@ -43,6 +54,8 @@ pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
     (status, Json(health))
 }
 
+/// Tells that the process answers.
+#[utoipa::path(get, path = "/health/live", responses((status = 200, description = "It does", body = Object)))]
 pub(super) async fn live() -> impl IntoResponse {
     Json(serde_json::json!({ "status": "ok" }))
 }

@@ -27,6 +27,18 @@ const EDGE_GAUGES: [Gauge; 3] = [
 ];
 
 /// 200 with the figures as they are now; 503 while the database cannot be read.
+#[utoipa::path(
+    get, path = "/metrics",
+    responses(
+        (
+            status = 200,
+            description = "Prometheus's text format",
+            body = String,
+            content_type = "text/plain; version=0.0.4; charset=utf-8",
+        ),
+        (status = 503, description = "The database does not answer"),
+    ),
+)]
 pub(super) async fn get(State(app): State<AppState>) -> Response {
     let (head, edges) = match (app.store.head().await, app.store.edges().await) {
         (Ok(head), Ok(edges)) => (head, edges),

@@ -11,6 +11,7 @@ mod health;
 mod jwks;
 mod metrics;
 mod oauth;
+mod openapi;
 mod problem;
 mod router;
 mod ssf_bearer;

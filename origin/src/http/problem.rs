@@ -20,11 +20,14 @@ pub(crate) struct Problem {
     challenge: Option<HeaderValue>,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// RFC 9457
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(in crate::http) struct Body {
     status: u16,
-    title: &'a str,
-    detail: &'a str,
+    #[schema(value_type = String)]
+    title: &'static str,
+    detail: String,
 }
 
 impl Problem {
@@ -118,7 +121,7 @@ impl From<BuildError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or("Error");
-        let body = Body { status: self.status.as_u16(), title, detail: &self.detail };
+        let body = Body { status: self.status.as_u16(), title, detail: self.detail };
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(challenge) = self.challenge {

@@ -10,6 +10,11 @@ use serde_json::json;
 use super::AppState;
 use crate::ssf::{POLL, PUSH};
 
+/// What this transmitter of security events can do (SSF §7.1).
+#[utoipa::path(
+    get, path = "/.well-known/ssf-configuration",
+    responses((status = 200, description = "Its configuration", body = Object)),
+)]
 pub(super) async fn get(State(app): State<AppState>) -> impl IntoResponse {
     let at = |path: &str| format!("{}{path}", app.issuer);
     let configuration = json!({

@@ -10,8 +10,27 @@ use axum::response::{IntoResponse, Response};
 use super::AppState;
 use super::problem::Problem;
 use super::ssf_bearer::{BearerError, client, stream_of};
-use crate::ssf::{Delivery, Poll, PollRequest};
+use crate::http::openapi::refusals::BadBody;
+use crate::http::problem;
+use crate::ssf::{Delivery, Poll, PollAnswer, PollRequest};
 
+/// Acknowledges security events and asks for more (RFC 8936).
+#[utoipa::path(
+    post, path = "/ssf/poll/{stream}",
+    params(("stream" = String, Path, description = "The stream's name")),
+    request_body = PollRequest,
+    responses(
+        (status = 200, description = "Events", body = PollAnswer),
+        BadBody, BearerError,
+        (
+            status = 415,
+            description = "The body is not JSON",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
+    ),
+    security(("bearer" = ["ssf.read"])),
+)]
 pub(super) async fn post(
     State(app): State<AppState>,
     Path(name): Path<String>,

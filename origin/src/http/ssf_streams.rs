@@ -12,11 +12,22 @@ use super::AppState;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use super::ssf_bearer::{BearerError, client, stream_of};
+use crate::http::openapi::refusals::BadRequest;
 use crate::ssf::{Delivery, EventType, POLL, PUSH, Stream};
 
 /// RFC 9111 section 3.5: what is answered to one client is nobody else's.
 const NEVER_CACHED: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
 
+/// The streams of the client, or one of them (SSF §8.1.1.2).
+#[utoipa::path(
+    get, path = "/ssf/streams",
+    params(("stream_id" = Option<String>, Query, description = "A stream's name")),
+    responses(
+        (status = 200, description = "A configuration, or an array of them", body = Value),
+        BadRequest, BearerError,
+    ),
+    security(("bearer" = ["ssf.read"])),
+)]
 pub(super) async fn get(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,
@@ -37,6 +48,13 @@ pub(super) async fn get(
     Ok((NEVER_CACHED, Json(answer)).into_response())
 }
 
+/// The status of a stream (SSF §8.1.2.1).
+#[utoipa::path(
+    get, path = "/ssf/status",
+    params(("stream_id" = String, Query, description = "A stream's name")),
+    responses((status = 200, description = "The status", body = Object), BadRequest, BearerError),
+    security(("bearer" = ["ssf.read"])),
+)]
 pub(super) async fn status(
     State(app): State<AppState>,
     RawQuery(query): RawQuery,

@@ -14,14 +14,44 @@ use super::edge_snapshot::held;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use crate::ambient;
+use crate::http::openapi::refusals::{BadRequest, NotFound, Unavailable};
+use crate::http::problem;
 use crate::status_list::{MEDIA_TYPE, TTL};
 
 /// Section 9.3.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Aggregation {
     status_lists: Vec<String>,
 }
 
+/// The status of tokens (draft-ietf-oauth-status-list).
+#[utoipa::path(
+    get, path = "/oauth/status/{list}",
+    params(("list" = String, Path, description = "The list's number")),
+    responses(
+        (status = 200, description = "The list, signed", body = String, content_type = "application/statuslist+jwt"),
+        (status = 304, description = "It is the one held"),
+        BadRequest, NotFound, Unavailable,
+        (
+            status = 406,
+            description = "It is wanted in another form",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
+        (
+            status = 501,
+            description = "A list of the past (`time`) is wanted",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
+        (
+            status = 500,
+            description = "What is there cannot be read",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
+    ),
+)]
 pub(super) async fn get(
     State(app): State<AppState>,
     Path(list): Path<String>,
@@ -52,6 +82,20 @@ pub(super) async fn get(
     Ok((common, [(CONTENT_TYPE, MEDIA_TYPE)], [(ETAG, signed.etag.clone())], signed.token.clone()).into_response())
 }
 
+/// The status lists there are.
+#[utoipa::path(
+    get, path = "/oauth/status",
+    responses(
+        (status = 200, description = "Their addresses", body = Aggregation),
+        Unavailable,
+        (
+            status = 500,
+            description = "What is there cannot be read",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
+    ),
+)]
 pub(super) async fn all(State(app): State<AppState>) -> Result<impl IntoResponse, Problem> {
     let status_lists = app.status_lists.all().await?;
     let headers = [(CACHE_CONTROL, format!("public, max-age={TTL}")), (ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned())];

@@ -11,12 +11,45 @@ use super::oauth::bearer::{BearerRefusal, shown};
 use super::oauth::caller::Caller;
 use super::problem::Problem;
 use crate::feed;
+use crate::http::oauth::bearer::Refused;
+use crate::http::problem;
 
 /// The headers in which a request's address may stand. In `X-Forwarded-For` too, as a whole URL: the addresses of machines that
 /// proxies put there are passed over.
 const ADDRESSES: [&str; 3] = ["x-original-uri", "x-forwarded-uri", "x-forwarded-for"];
 const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
 
+/// Tells whether a request may pass, by the rules that edges follow.
+#[utoipa::path(
+    post, path = "/validate",
+    params(
+        (
+            "X-Original-URI" = Option<String>,
+            Header,
+            description = "The address of the request that is asked about: a path or a URL",
+        ),
+        ("X-Forwarded-Uri" = Option<String>, Header, description = "The same, as other proxies name it"),
+        ("X-Forwarded-For" = Option<String>, Header, description = "The same, if it is a URL"),
+        ("X-Original-Method" = Option<String>, Header, description = "Its method"),
+        ("X-Forwarded-Method" = Option<String>, Header, description = "The same, as other proxies name it"),
+    ),
+    responses(
+        (status = 200, description = "It may pass"),
+        (
+            status = 400,
+            description = "The address or the token cannot be read",
+            content((problem::Body = "application/problem+json"), (Refused = "application/json")),
+        ),
+        (status = 401, description = "It has no good token", body = Refused),
+        (status = 403, description = "The token lacks the scope", body = Refused),
+        (
+            status = 503,
+            description = "Trouble of the server's own",
+            content((problem::Body = "application/problem+json"), (Refused = "application/json")),
+        ),
+    ),
+    security(("bearer" = []), ("bearer" = [], "dpop" = []), ()),
+)]
 pub(super) async fn post(State(app): State<AppState>, caller: Caller) -> Result<StatusCode, Response> {
     let path = address(&caller.headers).map_err(|problem| Problem::bad_request(problem).into_response())?;
     let method = one(&caller.headers, &METHODS).map_err(|problem| Problem::bad_request(problem).into_response())?;

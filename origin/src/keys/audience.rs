@@ -4,22 +4,42 @@
 //! begins at 0: when the key of a generation is revoked, the next one signs. A replaced derive key replaces those of all
 //! audiences. A `kid` begins with the first characters of its derive key's, so that it says which of them it came from.
 
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Jwk, KeyRing, KeyState, PrivateKey};
+use super::tokens::TOKEN_TYPE;
+use super::{Jwk, KeyRing, KeyState, PrivateKey, compact};
 use crate::domain::{Audience, TokenAlg};
 use crate::encoding::base64url;
 
 /// Characters of the derive key's name at the beginning of its audience keys' names.
 pub(crate) const DERIVED_PREFIX: usize = 8;
 
-/// The HS256 key of one audience. It signs for that audience only, so whoever holds it forges nothing for another.
-pub struct AudienceKey {
+/// Audiences whose keys a ring keeps at most; more than that, and it forgets all and begins anew.
+const MOST_KNOWN: usize = 1024;
+
+/// The HS256 key of one audience. It signs for that audience only, so whoever holds it forges nothing for another. Clones are
+/// the same.
+#[derive(Clone)]
+pub struct AudienceKey(Arc<Derived>);
+
+struct Derived {
     kid: String,
+    /// The header of the access tokens that it signs.
+    header: String,
     key: PrivateKey,
 }
+
+/// The keys of one audience: for each derive key of the ring those of its generations, up to the first that is not revoked.
+type Generations = Arc<[Vec<AudienceKey>]>;
+
+/// The audiences that a ring derived keys for. They never change while the ring stands: all that they follow from is in it.
+#[derive(Default)]
+pub(super) struct KnownAudiences(RwLock<HashMap<Audience, Generations>>);
 
 /// A stored key from which audience keys are derived.
 pub(super) struct DeriveKey {
@@ -32,8 +52,8 @@ impl KeyRing {
     /// The HS256 key that signs for `audience`. None for the moment in which the key behind it is revoked and not yet replaced.
     #[must_use]
     pub fn audience_key(&self, audience: &Audience) -> Option<AudienceKey> {
-        let derive = self.derive.iter().find(|derive| derive.state == KeyState::Active)?;
-        self.derived_for(derive, audience)
+        let active = self.derive.iter().position(|derive| derive.state == KeyState::Active)?;
+        self.known(audience).get(active)?.last().cloned()
     }
 
     /// Whether HS256 keys can be had.
@@ -44,7 +64,7 @@ impl KeyRing {
     /// All HS256 keys that verifiers for `audience` need: the one that signs, one that will, those whose tokens have not expired.
     #[must_use]
     pub fn audience_keys(&self, audience: &Audience) -> Vec<AudienceKey> {
-        self.derive.iter().filter_map(|derive| self.derived_for(derive, audience)).collect()
+        self.known(audience).iter().filter_map(|generations| generations.last()).cloned().collect()
     }
 
     /// Whether this is the form of the name of an HS256 key that was derived from a key of this ring.
@@ -56,17 +76,28 @@ impl KeyRing {
         })
     }
 
-    /// The HS256 key of this name, if it is the audience's and not revoked.
+    /// The HS256 key of this name, if it is the audience's and not revoked. Name and audience may be anybody's invention, so
+    /// nothing is kept of what was derived for them.
     pub(super) fn audience_key_named(&self, audience: &Audience, kid: &str) -> Option<AudienceKey> {
-        let (prefix, _) = kid.split_at_checked(DERIVED_PREFIX)?;
-        let derived = self.derive.iter().filter(|derive| derive.kid.starts_with(prefix));
-        derived.filter_map(|derive| self.derived_for(derive, audience)).find(|key| key.kid == kid)
+        if !self.may_have_derived(kid) {
+            return None;
+        }
+        let keys = self.audiences.get(audience).unwrap_or_else(|| self.all_generations(audience));
+        keys.iter().filter_map(|generations| generations.last()).find(|key| key.kid() == kid).cloned()
     }
 
     /// The HS256 key of this name, if it is the audience's, and though it was just revoked.
     pub(super) fn recorded_audience_key(&self, audience: &Audience, kid: &str) -> Option<AudienceKey> {
-        let generations = |derive| self.generations(derive, audience);
-        self.derive.iter().flat_map(generations).find(|key| key.kid == kid)
+        self.known(audience).iter().flatten().find(|key| key.kid() == kid).cloned()
+    }
+
+    /// The keys of an audience that tokens are issued for.
+    fn known(&self, audience: &Audience) -> Generations {
+        self.audiences.get(audience).unwrap_or_else(|| self.audiences.keep(audience, self.all_generations(audience)))
+    }
+
+    fn all_generations(&self, audience: &Audience) -> Generations {
+        self.derive.iter().map(|derive| self.generations(derive, audience)).collect()
     }
 
     /// The keys of an audience up to the first that is not revoked.
@@ -74,7 +105,7 @@ impl KeyRing {
         let mut keys = Vec::new();
         for generation in 0..u32::MAX {
             let key = AudienceKey::derive(derive, generation, audience);
-            let is_good = !self.revoked.contains(&key.kid);
+            let is_good = !self.revoked.contains(key.kid());
             keys.push(key);
             if is_good {
                 break;
@@ -82,10 +113,20 @@ impl KeyRing {
         }
         keys
     }
+}
 
-    /// The key of the first generation that is not revoked.
-    fn derived_for(&self, derive: &DeriveKey, audience: &Audience) -> Option<AudienceKey> {
-        self.generations(derive, audience).pop()
+impl KnownAudiences {
+    fn get(&self, audience: &Audience) -> Option<Generations> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(audience).cloned()
+    }
+
+    fn keep(&self, audience: &Audience, keys: Generations) -> Generations {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(audience.clone(), Arc::clone(&keys));
+        keys
     }
 }
 
@@ -101,24 +142,80 @@ impl AudienceKey {
         let mut key = Zeroizing::new([0; 32]);
         key.copy_from_slice(secret);
         let prefix: String = derive.kid.chars().take(DERIVED_PREFIX).collect();
-        AudienceKey { kid: format!("{prefix}.{}", base64url(kid)), key: PrivateKey::Hs256(key) }
+        let kid = format!("{prefix}.{}", base64url(kid));
+        let header = compact::header(TokenAlg::Hs256, &kid, TOKEN_TYPE);
+        AudienceKey(Arc::new(Derived { kid, header, key: PrivateKey::shared(key) }))
     }
 
     /// The key's identifier.
     #[must_use]
     pub fn kid(&self) -> &str {
-        &self.kid
+        &self.0.kid
+    }
+
+    /// The header of the access tokens that it signs, in base64url.
+    pub(super) fn header(&self) -> &str {
+        &self.0.header
     }
 
     /// The key itself.
     #[must_use]
     pub fn key(&self) -> &PrivateKey {
-        &self.key
+        &self.0.key
     }
 
     /// The key as a JWK of type `oct`. It holds the secret: for the eyes of the audience's edges only.
     #[must_use]
     pub fn to_secret_jwk(&self) -> Jwk {
-        self.key.to_jwk().describe(&self.kid, TokenAlg::Hs256.as_str())
+        self.0.key.to_jwk().describe(&self.0.kid, TokenAlg::Hs256.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::keys::{MasterKey, Purpose, StoredKey, make, schedule::Wanted};
+
+    fn known(ring: &KeyRing) -> usize {
+        ring.audiences.0.read().expect("nobody panicked").len()
+    }
+
+    fn audience(number: usize) -> Audience {
+        format!("https://api.example.com/{number}").parse().expect("an audience")
+    }
+
+    #[test]
+    fn keys_are_the_same_kept_or_not_and_few_are_kept() {
+        let master = MasterKey::from_random([1; 32]);
+        let keys = keys(&master);
+        let open = || KeyRing::open(&master, &keys, BTreeSet::new(), 1_000).expect("they open");
+        let (ring, other) = (open(), open());
+        let kid = |ring: &KeyRing, number| ring.audience_key(&audience(number)).expect("a key").kid().to_owned();
+        let first = kid(&ring, 0);
+        assert_eq!((known(&ring), kid(&ring, 0) == first, kid(&other, 0) == first), (1, true, true));
+
+        let named = other.audience_key_named(&audience(1), &kid(&ring, 1)).expect("it is that audience's");
+        assert_eq!((named.kid(), known(&other)), (kid(&ring, 1).as_str(), 1), "nothing is kept of what anybody asks");
+        assert!(other.audience_key_named(&audience(2), &first).is_none());
+
+        for number in 2..MOST_KNOWN + 2 {
+            kid(&ring, number);
+            assert!(known(&ring) <= MOST_KNOWN);
+        }
+        assert_eq!(kid(&ring, 0), first);
+    }
+
+    /// Keys that a ring opens with, made without the slow one.
+    fn keys(master: &MasterKey) -> Vec<StoredKey> {
+        let wanted = [
+            (Purpose::Token, TokenAlg::EdDsa),
+            (Purpose::Derive, TokenAlg::Hs256),
+            (Purpose::Secret, TokenAlg::Hs256),
+            (Purpose::Snapshot, TokenAlg::EdDsa),
+        ];
+        let made = wanted.map(|(purpose, alg)| make(master, Wanted { purpose, alg, ahead: 0 }, 1_000).expect("made"));
+        made.map(|key| StoredKey { published_at: Some(1_000), signs_from: Some(1_000), ..key }).into()
     }
 }

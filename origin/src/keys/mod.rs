@@ -7,6 +7,7 @@
 //! - [`schedule`] says which key signs when, and [`keeper`] makes and retires keys by it.
 
 mod audience;
+mod compact;
 mod handle;
 mod jwk;
 pub mod keeper;
@@ -23,7 +24,7 @@ pub use handle::{Keys, KeysError};
 pub use jwk::Jwk;
 pub use making::make;
 pub use master::{MasterKey, MasterKeyError, SealError};
-pub use private::{PrivateKey, PrivateKeyError};
+pub use private::{HmacKey, PrivateKey, PrivateKeyError};
 pub use ring::{KeyRing, KeyRingError, PublicKey, Unrevocable};
 pub use schedule::{KeyPolicy, KeyState};
 pub use tokens::IssueError;

@@ -1,7 +1,7 @@
-//! One private key of one algorithm, and how jwt-compact signs with it.
+//! One private key of one algorithm, and how jwt-compact checks with it.
 //!
 //! jwt-compact brings algorithms of its own, over an older generation of the same cryptography; implementing its
-//! `Algorithm` here keeps one generation in the build, and one place where a token is signed.
+//! `Algorithm` here keeps one generation in the build, and one place where a signature is made.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,13 @@ pub enum PrivateKey {
     /// RSA, 2048 bits
     Rs256(Box<rsa::pkcs1v15::SigningKey<Sha256>>),
     /// A key shared with the edges of one audience
-    Hs256(Zeroizing<[u8; 32]>),
+    Hs256(Box<HmacKey>),
+}
+
+/// A secret, and the hash states that every code under it begins with. Dropping it wipes both.
+pub struct HmacKey {
+    secret: Zeroizing<[u8; 32]>,
+    begun: Hmac<Sha256>,
 }
 
 /// A stored private key cannot be read, or a new one not be made.
@@ -61,6 +67,11 @@ impl PrivateKey {
         }
     }
 
+    /// The HS256 key of this secret.
+    pub(super) fn shared(secret: Zeroizing<[u8; 32]>) -> PrivateKey {
+        PrivateKey::Hs256(Box::new(HmacKey::new(secret)))
+    }
+
     /// Reads the stored form.
     pub(super) fn from_bytes(alg: TokenAlg, bytes: &[u8]) -> Result<PrivateKey, PrivateKeyError> {
         let failed = || PrivateKeyError { alg, what: "read" };
@@ -75,7 +86,7 @@ impl PrivateKey {
                 let key = rsa::RsaPrivateKey::from_pkcs1_der(bytes).map_err(|_| failed())?;
                 Ok(PrivateKey::Rs256(Box::new(rsa::pkcs1v15::SigningKey::new(key))))
             }
-            TokenAlg::Hs256 => Ok(PrivateKey::Hs256(exactly_32()?)),
+            TokenAlg::Hs256 => Ok(PrivateKey::shared(exactly_32()?)),
         }
     }
 
@@ -88,7 +99,7 @@ impl PrivateKey {
                 let der = AsRef::<rsa::RsaPrivateKey>::as_ref(&**key).to_pkcs1_der();
                 der.map_err(|_| PrivateKeyError { alg: TokenAlg::Rs256, what: "written" })?.as_bytes().to_vec()
             }
-            PrivateKey::Hs256(secret) => secret.to_vec(),
+            PrivateKey::Hs256(key) => key.secret.to_vec(),
         }))
     }
 
@@ -117,12 +128,12 @@ impl PrivateKey {
                 let public = AsRef::<rsa::RsaPrivateKey>::as_ref(&**key);
                 Jwk::new("RSA", &[], &[("n", &public.n_bytes()), ("e", &public.e_bytes())])
             }
-            PrivateKey::Hs256(secret) => Jwk::new("oct", &[], &[("k", secret.as_slice())]),
+            PrivateKey::Hs256(key) => Jwk::new("oct", &[], &[("k", key.secret.as_slice())]),
         }
     }
 
     /// Signs `message`. Nothing comes back when the signature could not be made.
-    fn try_sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn try_sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         match self {
             PrivateKey::EdDsa(key) => Some(key.try_sign(message).ok()?.to_bytes().to_vec()),
             PrivateKey::Es256(key) => {
@@ -131,7 +142,7 @@ impl PrivateKey {
             }
             // With randomness, so that the private operation is blinded: its time says nothing about the key.
             PrivateKey::Rs256(key) => Some(key.try_sign_with_rng(&mut UnwrapErr(SysRng), message).ok()?.to_vec()),
-            PrivateKey::Hs256(secret) => Some(hmac_of(secret, message)?.finalize().into_bytes().to_vec()),
+            PrivateKey::Hs256(key) => Some(key.code(message).finalize().into_bytes().to_vec()),
         }
     }
 
@@ -149,16 +160,25 @@ impl PrivateKey {
                 let signature = rsa::pkcs1v15::Signature::try_from(signature).ok()?;
                 key.verifying_key().verify(message, &signature).is_ok()
             }
-            PrivateKey::Hs256(secret) => hmac_of(secret, message)?.verify_slice(signature).is_ok(),
+            PrivateKey::Hs256(key) => key.code(message).verify_slice(signature).is_ok(),
         })
     }
 }
 
-fn hmac_of(secret: &[u8; 32], message: &[u8]) -> Option<Hmac<Sha256>> {
-    Some(Hmac::<Sha256>::new_from_slice(secret).ok()?.chain_update(message))
+impl HmacKey {
+    fn new(secret: Zeroizing<[u8; 32]>) -> HmacKey {
+        // RFC 2104 §2: a key is made as long as a block with zeros.
+        let mut block = Zeroizing::new([0; 64]);
+        block[..secret.len()].copy_from_slice(secret.as_slice());
+        HmacKey { begun: Hmac::new((&*block).into()), secret }
+    }
+
+    fn code(&self, message: &[u8]) -> Hmac<Sha256> {
+        self.begun.clone().chain_update(message)
+    }
 }
 
-/// A signature; empty when none could be made, which [`super::KeyRing::issue`] refuses to hand out.
+/// A signature; empty when none could be made, which no key verifies.
 pub struct TokenSignature(Vec<u8>);
 
 impl AlgorithmSignature for TokenSignature {

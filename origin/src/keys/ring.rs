@@ -9,9 +9,10 @@ use sha2::Sha256;
 use tollgate_core::{KeySet, SnapshotSigner};
 use zeroize::Zeroizing;
 
-use super::audience::DeriveKey;
+use super::audience::{DeriveKey, KnownAudiences};
 use super::schedule::{self, KeyState};
-use super::{Jwk, MasterKey, PrivateKey, SealError, StoredKey};
+use super::tokens::TOKEN_TYPE;
+use super::{Jwk, MasterKey, PrivateKey, SealError, StoredKey, compact};
 use crate::domain::TokenAlg;
 
 /// The keys in use: for each algorithm the one that signs and those that will or did, the keys behind the audience keys, and the
@@ -19,6 +20,7 @@ use crate::domain::TokenAlg;
 pub struct KeyRing {
     signing: Vec<SigningKey>,
     pub(super) derive: Vec<DeriveKey>,
+    pub(super) audiences: KnownAudiences,
     secret: Zeroizing<[u8; 32]>,
     snapshot: SnapshotSigner,
     pins: Vec<[u8; 32]>,
@@ -35,10 +37,12 @@ struct SigningKey {
     published: bool,
     private: Arc<PrivateKey>,
     jwk: Jwk,
+    /// The header of the access tokens that it signs.
+    header: String,
 }
 
 /// What may be told of a key. Times are Unix seconds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PublicKey {
     /// Its identifier.
     pub kid: String,
@@ -47,6 +51,7 @@ pub struct PublicKey {
     /// `token`, `derive`, `secret` or `snapshot`.
     pub purpose: String,
     /// What it is now.
+    #[schema(value_type = String)]
     pub state: KeyState,
     /// When it was made.
     pub created_at: u64,
@@ -131,6 +136,7 @@ impl KeyRing {
             verifying: verifying(&signing)?,
             signing,
             derive,
+            audiences: KnownAudiences::default(),
             secret: secret.ok_or(KeyRingError::Missing("secret"))?,
             snapshot: snapshot.ok_or(KeyRingError::Missing("snapshot"))?,
             pins,
@@ -153,9 +159,9 @@ impl KeyRing {
         self.signing.iter().find(|key| key.kid == kid && key.state != KeyState::Revoked).map(|key| &*key.private)
     }
 
-    /// The token key of this name, though it was just revoked.
-    pub(super) fn recorded_key(&self, kid: &str) -> Option<&PrivateKey> {
-        self.signing.iter().find(|key| key.kid == kid).map(|key| &*key.private)
+    /// The token key of this name, though it was just revoked, behind the header of its tokens.
+    pub(super) fn recorded_key(&self, kid: &str) -> Option<(&str, &PrivateKey)> {
+        self.signing.iter().find(|key| key.kid == kid).map(|key| (key.header.as_str(), &*key.private))
     }
 
     /// The public keys that verifiers need: those that sign, will sign, or signed what has not expired. In the order in which
@@ -237,7 +243,8 @@ impl SigningKey {
         let private = PrivateKey::from_bytes(alg, bytes).map_err(|error| unusable(key, error.to_string()))?;
         let jwk = private.to_jwk().describe(&key.kid, alg.as_str());
         let published = key.published_at.is_some();
-        Ok(SigningKey { kid: key.kid.clone(), state, published, private: Arc::new(private), jwk })
+        let header = compact::header(alg, &key.kid, TOKEN_TYPE);
+        Ok(SigningKey { kid: key.kid.clone(), state, published, private: Arc::new(private), jwk, header })
     }
 }
 

@@ -1,11 +1,10 @@
 //! What the origin signs beside access tokens, and secrets of others that it keeps: status lists, security events, and the
 //! credentials that receivers of events expect.
 
-use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, Header};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use super::{IssueError, KeyRing, MasterKey, SealError};
+use super::{IssueError, KeyRing, MasterKey, SealError, compact};
 use crate::ambient;
 use crate::domain::TokenAlg;
 
@@ -35,12 +34,7 @@ impl KeyRing {
         claims: &impl Serialize,
     ) -> Result<String, IssueError> {
         let (kid, key) = self.signing_key(alg).ok_or(IssueError::NoKey(alg))?;
-        let header = Header::empty().with_token_type(token_type).with_key_id(kid);
-        let token = alg.token(&header, &JwtClaims::new(claims), key)?;
-        if token.ends_with('.') {
-            return Err(IssueError::Sign);
-        }
-        Ok(token)
+        compact::write(&compact::header(alg, kid, token_type), claims, key)
     }
 
     /// Encrypts a secret for the database, bound to `context`: what opens one row does not open another.

@@ -1,14 +1,14 @@
 //! Signing access tokens, and recognising the ones that this origin signed.
 
-use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, Header, UntrustedToken};
+use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, UntrustedToken};
 use serde::Deserialize;
 
-use super::{AudienceKey, KeyRing, PrivateKey};
+use super::{AudienceKey, KeyRing, PrivateKey, compact};
 use crate::domain::{AccessToken, Audiences, Claims, TokenAlg, TokenId};
 use crate::status_list::Claim as StatusClaim;
 
 /// The header type of access tokens (RFC 9068 §2.1), so that no other kind of JWT passes for one.
-const TOKEN_TYPE: &str = "at+jwt";
+pub(super) const TOKEN_TYPE: &str = "at+jwt";
 
 /// A token could not be signed.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum IssueError {
     #[error("the key {0} of a token is not known any more")]
     UnknownKey(String),
     #[error("the token could not be written: {0}")]
-    Write(#[from] jwt_compact::CreationError),
+    Write(#[from] serde_json::Error),
     #[error("the signature could not be made")]
     Sign,
 }
@@ -48,7 +48,7 @@ impl KeyRing {
     /// # Errors
     /// When the key is none of this ring's or signing fails.
     pub fn issue(&self, token: &AccessToken, issuer: &str) -> Result<String, IssueError> {
-        self.sign_claims(token, token.claims(issuer))
+        self.sign_claims(token, &token.claims(issuer))
     }
 
     /// As [`KeyRing::issue`], with a claim that says where the token's status stands.
@@ -57,17 +57,17 @@ impl KeyRing {
     /// As [`KeyRing::issue`].
     pub fn issue_with_status(&self, token: &AccessToken, issuer: &str) -> Result<String, IssueError> {
         let status = Some(StatusClaim::of(issuer, token.number));
-        self.sign_claims(token, Claims { status, ..token.claims(issuer) })
+        self.sign_claims(token, &Claims { status, ..token.claims(issuer) })
     }
 
-    fn sign_claims(&self, token: &AccessToken, claims: Claims) -> Result<String, IssueError> {
-        if let Some(key) = self.recorded_key(&token.key_id) {
-            return sign(&token.key_id, key, claims);
+    fn sign_claims(&self, token: &AccessToken, claims: &Claims<'_>) -> Result<String, IssueError> {
+        if let Some((header, key)) = self.recorded_key(&token.key_id) {
+            return compact::write(header, claims, key);
         }
         let audience = token.audience.single().ok_or(IssueError::SeveralAudiences)?;
         let audience = self.recorded_audience_key(audience, &token.key_id);
         let audience = audience.ok_or_else(|| IssueError::UnknownKey(token.key_id.clone()))?;
-        sign(audience.kid(), audience.key(), claims)
+        compact::write(audience.header(), claims, audience.key())
     }
 
     /// The identifier of a token that this origin signed as `issuer`. Says nothing about expiry or revocation: the caller
@@ -99,15 +99,6 @@ pub(super) fn unverified_kid<'a>(unverified_token: &'a UntrustedToken<'_>) -> Op
     let header = unverified_token.header();
     let is_access_token = header.token_type.as_deref() == Some(TOKEN_TYPE);
     header.key_id.as_deref().filter(|_| is_access_token)
-}
-
-fn sign(kid: &str, key: &PrivateKey, claims: Claims) -> Result<String, IssueError> {
-    let header = Header::empty().with_token_type(TOKEN_TYPE).with_key_id(kid);
-    let token = key.alg().token(&header, &JwtClaims::new(claims), key)?;
-    if token.ends_with('.') {
-        return Err(IssueError::Sign);
-    }
-    Ok(token)
 }
 
 /// What is read back of a token of our own; everything else stands in the record.

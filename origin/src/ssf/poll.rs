@@ -23,7 +23,7 @@ const WINDOW: u64 = 1000;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// A poll request's body (RFC 8936 section 2.2). Members that are not known are ignored.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PollRequest {
     /// Tokens wanted at most; 0 to acknowledge only.
@@ -40,7 +40,8 @@ pub struct PollRequest {
 }
 
 /// Why a receiver cannot use a token (RFC 8936 section 2.6), and the body of a refused push (RFC 8935 section 2.3).
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[schema(as = SecurityEventError)]
 pub struct SetError {
     /// A code of the registry "Security Event Token Error Codes".
     pub err: String,
@@ -50,7 +51,7 @@ pub struct SetError {
 }
 
 /// A poll's answer (RFC 8936 section 2.3).
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PollAnswer {
     /// The tokens by `jti`.

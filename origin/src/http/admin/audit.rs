@@ -9,10 +9,11 @@ use super::auth::authenticate;
 use crate::domain::AuditView;
 use crate::http::AppState;
 use crate::http::oauth::parameters::Parameters;
+use crate::http::openapi::refusals::{BadRequest, NotAdmin};
 use crate::http::problem::Problem;
 use crate::store::MAX_AUDIT_PAGE;
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct AuditPage {
     entries: Vec<AuditView>,
     /// What to give as `after` for the next page; none when this is the last.
@@ -21,6 +22,15 @@ pub(in crate::http) struct AuditPage {
 }
 
 /// The lines after the one with the number `after`, of the Unix second `since` or later.
+#[utoipa::path(
+    get, path = "/admin/api/audit",
+    params(
+        ("after" = Option<u64>, Query, description = "Those after this number"),
+        ("since" = Option<u64>, Query, description = "Those of this Unix second or later"),
+    ),
+    responses((status = 200, description = "A page", body = AuditPage), BadRequest, NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn audit(
     State(app): State<AppState>,
     headers: HeaderMap,

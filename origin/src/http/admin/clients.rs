@@ -9,12 +9,19 @@ use serde_json::Value;
 use super::auth::authenticate;
 use crate::ambient;
 use crate::domain::{AuthMethod, Client, ClientId, ClientMetadata, ClientView, Secret, SecretKind, StoredSecret};
+use crate::http::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
 use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 
 /// How long the secret that is replaced stays good, in seconds: a day.
 const OVERLAP: u64 = 24 * 60 * 60;
 
+/// All clients.
+#[utoipa::path(
+    get, path = "/admin/api/clients",
+    responses((status = 200, description = "Clients", body = Vec<ClientView>), NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -24,6 +31,16 @@ pub(in crate::http) async fn list(
 }
 
 /// The body is the metadata of RFC 7591, with a `client_id` if one is wanted.
+/// Registers a client.
+#[utoipa::path(
+    post, path = "/admin/api/clients",
+    request_body(content = ClientMetadata, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The client, with its secret", body = ClientView),
+        BadBody, NotAdmin, Conflict,
+    ),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn create(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -44,6 +61,13 @@ pub(in crate::http) async fn create(
     Ok((StatusCode::CREATED, Json(ClientView { client_secret, ..ClientView::from(&client) })))
 }
 
+/// One client.
+#[utoipa::path(
+    get, path = "/admin/api/clients/{id}",
+    params(("id" = String, Path, description = "The client's id")),
+    responses((status = 200, description = "The client", body = ClientView), NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn show(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -54,6 +78,13 @@ pub(in crate::http) async fn show(
 }
 
 /// Replaces all of the metadata.
+#[utoipa::path(
+    put, path = "/admin/api/clients/{id}",
+    params(("id" = String, Path, description = "The client's id")),
+    request_body(content = ClientMetadata, content_type = "application/json"),
+    responses((status = 200, description = "The client", body = ClientView), BadBody, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn update(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -71,6 +102,13 @@ pub(in crate::http) async fn update(
     Ok(Json(ClientView::from(&find(&app, &id).await?)))
 }
 
+/// Disables a client.
+#[utoipa::path(
+    delete, path = "/admin/api/clients/{id}",
+    params(("id" = String, Path, description = "The client's id")),
+    responses((status = 200, description = "The client", body = ClientView), NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn disable(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -84,6 +122,15 @@ pub(in crate::http) async fn disable(
 }
 
 /// Gives a client another secret; the one it has stays good for a day.
+#[utoipa::path(
+    post, path = "/admin/api/clients/{id}/secret",
+    params(("id" = String, Path, description = "The client's id")),
+    responses(
+        (status = 200, description = "The client, with its new secret", body = ClientView),
+        NotAdmin, NotFound, Conflict,
+    ),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn rotate_secret(
     State(app): State<AppState>,
     headers: HeaderMap,

@@ -9,8 +9,15 @@ use super::auth::authenticate;
 use crate::domain::{Audience, Resource};
 use crate::http::AppState;
 use crate::http::oauth::parameters::Parameters;
+use crate::http::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
 use crate::http::problem::Problem;
 
+/// All resource servers.
+#[utoipa::path(
+    get, path = "/admin/api/resources",
+    responses((status = 200, description = "Resource servers", body = Vec<Resource>), NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -20,6 +27,12 @@ pub(in crate::http) async fn list(
 }
 
 /// Registers a resource server, or replaces the one of that audience.
+#[utoipa::path(
+    put, path = "/admin/api/resources",
+    request_body(content = Resource, content_type = "application/json"),
+    responses((status = 200, description = "The resource server", body = Resource), BadBody, NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn put(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -39,7 +52,13 @@ pub(in crate::http) async fn put(
     Ok(Json(resource))
 }
 
-/// `DELETE /admin/api/resources?audience=…`
+/// Removes a resource server.
+#[utoipa::path(
+    delete, path = "/admin/api/resources",
+    params(("audience" = String, Query, description = "Its audience")),
+    responses((status = 204, description = "It is gone"), BadRequest, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn delete(
     State(app): State<AppState>,
     headers: HeaderMap,

@@ -13,6 +13,7 @@ use super::auth::authenticate;
 use crate::ambient;
 use crate::domain::{Actor, Reason, Reinstate, Revocation, RevocationView, Revoke, Target, TokenId, Which};
 use crate::http::oauth::parameters::Parameters;
+use crate::http::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
 use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 use crate::store::{Listing, MAX_REVOCATIONS_PAGE};
@@ -21,7 +22,8 @@ use crate::store::{Listing, MAX_REVOCATIONS_PAGE};
 const PAGE: u64 = 100;
 
 /// What is to be revoked: a kind with a name, a token itself, or everything before a time.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = WantedRevocation)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     kind: Option<String>,
@@ -31,7 +33,8 @@ struct Wanted {
     reason: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Revocations)]
 pub(in crate::http) struct Page {
     revocations: Vec<RevocationView>,
     /// What to give as `below` for the next page; none when this is the last.
@@ -39,6 +42,17 @@ pub(in crate::http) struct Page {
     next: Option<u64>,
 }
 
+/// Revokes.
+#[utoipa::path(
+    post, path = "/admin/api/revocations",
+    request_body(content = Wanted, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It was revoked before", body = RevocationView),
+        (status = 201, description = "It is revoked", body = RevocationView, headers(("Location" = String))),
+        BadBody, NotAdmin, NotFound,
+    ),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn create(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -89,6 +103,19 @@ impl Wanted {
 
 const KINDS: &str = "kind must be token, session, subject, client or key; for everything give before";
 
+/// Revocations, the newest first.
+#[utoipa::path(
+    get, path = "/admin/api/revocations",
+    params(
+        ("kind" = Option<String>, Query, description = "token, session, subject, client, key or everything"),
+        ("name" = Option<String>, Query, description = "What they strike"),
+        ("all" = Option<bool>, Query, description = "Past ones, too"),
+        ("below" = Option<u64>, Query, description = "Those with a lower number"),
+        ("limit" = Option<u64>, Query, description = "1 to 1000"),
+    ),
+    responses((status = 200, description = "A page", body = Page), BadRequest, NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -122,6 +149,13 @@ pub(in crate::http) async fn list(
     Ok(Json(Page { revocations, next }))
 }
 
+/// One revocation.
+#[utoipa::path(
+    get, path = "/admin/api/revocations/{number}",
+    params(("number" = String, Path, description = "The revocation's number")),
+    responses((status = 200, description = "The revocation", body = RevocationView), NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn show(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -132,6 +166,15 @@ pub(in crate::http) async fn show(
 }
 
 /// Lifts one revocation, and answers with its record. One that is lifted already stays as it is.
+#[utoipa::path(
+    delete, path = "/admin/api/revocations/{number}",
+    params(
+        ("number" = String, Path, description = "The revocation's number"),
+        ("reason" = Option<String>, Query, description = "Why"),
+    ),
+    responses((status = 200, description = "The revocation", body = RevocationView), BadRequest, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn reinstate(
     State(app): State<AppState>,
     headers: HeaderMap,

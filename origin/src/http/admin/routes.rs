@@ -9,17 +9,20 @@ use serde::Deserialize;
 use super::auth::authenticate;
 use crate::domain::{Malformed, OnStale, Route, RouteView, Scope};
 use crate::http::AppState;
+use crate::http::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
 use crate::http::problem::Problem;
 use crate::store::AddRouteError;
 
 /// A rule, or the path and the methods of one.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = WantedRule)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     path: String,
     #[serde(default)]
     methods: Vec<String>,
     #[serde(default)]
+    #[schema(value_type = String)]
     scope: Scope,
     #[serde(default)]
     public: bool,
@@ -27,6 +30,12 @@ struct Wanted {
     on_not_covered: Option<String>,
 }
 
+/// All rules.
+#[utoipa::path(
+    get, path = "/admin/api/routes",
+    responses((status = 200, description = "Rules", body = Vec<RouteView>), NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -35,6 +44,13 @@ pub(in crate::http) async fn list(
     Ok(Json(app.store.routes().await?.iter().map(RouteView::from).collect()))
 }
 
+/// Adds a rule.
+#[utoipa::path(
+    post, path = "/admin/api/routes",
+    request_body(content = Wanted, content_type = "application/json"),
+    responses((status = 201, description = "The rule", body = RouteView), BadBody, NotAdmin, Conflict),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn create(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -51,6 +67,12 @@ pub(in crate::http) async fn create(
 }
 
 /// Removes the rule with this path and these methods.
+#[utoipa::path(
+    delete, path = "/admin/api/routes",
+    request_body(content = Wanted, content_type = "application/json"),
+    responses((status = 204, description = "It is gone"), BadBody, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn delete(
     State(app): State<AppState>,
     headers: HeaderMap,

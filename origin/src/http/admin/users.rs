@@ -12,26 +12,35 @@ use super::auth::authenticate;
 use crate::ambient;
 use crate::domain::user::checked_password;
 use crate::domain::{Malformed, User, UserClaims, UserId, UserName, UserView};
+use crate::http::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
 use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 
 /// A user to be registered. Without a password they sign in nowhere yet.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewUser {
+    #[schema(value_type = String)]
     name: UserName,
     password: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<Object>)]
     claims: Option<Value>,
     external_id: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewPassword {
     password: String,
 }
 
+/// All users.
+#[utoipa::path(
+    get, path = "/admin/api/users",
+    responses((status = 200, description = "Users", body = Vec<UserView>), NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -40,6 +49,13 @@ pub(in crate::http) async fn list(
     Ok(Json(app.store.users().await?.iter().map(UserView::from).collect()))
 }
 
+/// Registers a user.
+#[utoipa::path(
+    post, path = "/admin/api/users",
+    request_body(content = NewUser, content_type = "application/json"),
+    responses((status = 201, description = "The user", body = UserView), BadBody, NotAdmin, Conflict),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn create(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -66,6 +82,13 @@ pub(in crate::http) async fn create(
     Ok((StatusCode::CREATED, Json(UserView::from(&user))))
 }
 
+/// One user.
+#[utoipa::path(
+    get, path = "/admin/api/users/{id}",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn show(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -76,6 +99,13 @@ pub(in crate::http) async fn show(
 }
 
 /// Sets a password, and signs out every browser of the user.
+#[utoipa::path(
+    put, path = "/admin/api/users/{id}/password",
+    params(("id" = String, Path, description = "The user's id")),
+    request_body(content = NewPassword, content_type = "application/json"),
+    responses((status = 204, description = "It is set"), BadBody, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn password(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -90,6 +120,13 @@ pub(in crate::http) async fn password(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Disables a user, and revokes what they gave.
+#[utoipa::path(
+    delete, path = "/admin/api/users/{id}",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
 pub(in crate::http) async fn disable(
     State(app): State<AppState>,
     headers: HeaderMap,

@@ -13,6 +13,7 @@ use crate::domain::{
     Access, AuthorizationError, AuthorizationRequest, Client, ClientId, Code, Grant, GrantId, GrantType, Login,
     MAX_TOKEN_LIFETIME, Secret, SecretHash, SecretKind, Step, Terms, User,
 };
+use crate::http::openapi::forms;
 use crate::http::web::browser::Browser;
 use crate::http::web::page::WebError;
 use crate::http::{App, AppState};
@@ -21,6 +22,13 @@ use crate::http::{App, AppState};
 pub(in crate::http) const ACR: &str = "urn:tollgate:acr:password";
 const AMR: &str = "pwd";
 
+/// Takes an authorization request from a browser (RFC 6749 §3.1).
+#[utoipa::path(
+    get, path = "/oauth/authorize",
+    params(forms::AuthorizationForm),
+    responses((status = 303, description = "On to the next page, or back to the client"), WebError),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn get(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -30,6 +38,13 @@ pub(in crate::http) async fn get(
     authorize(&app, &headers, &asked.map_err(|_| WebError::bad("The link is not well-formed."))?).await
 }
 
+/// Takes an authorization request from a browser, as a form.
+#[utoipa::path(
+    post, path = "/oauth/authorize",
+    request_body(content = forms::AuthorizationForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "On to the next page, or back to the client"), WebError),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     headers: HeaderMap,

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
 
 use super::caller::Caller;
 use super::certificate::Certificate;
@@ -33,6 +33,14 @@ pub(in crate::http) async fn good(app: &App, unverified_token: &str) -> Result<O
     };
     let token = app.store.unrevoked_token(id).await?;
     Ok(token.filter(|token| ambient::now() < token.expires_at))
+}
+
+/// What the bearer of a token is told, beside the challenge.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct Refused {
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
 }
 
 /// Why the bearer of a token is refused.
@@ -152,10 +160,8 @@ impl IntoResponse for BearerRefusal {
         if let BearerRefusal::Proof(problem) = &self {
             tracing::debug!(problem, "a DPoP proof is not good");
         }
-        let mut response = match error {
-            "" => status.into_response(),
-            error => (status, Json(json!({ "error": error }))).into_response(),
-        };
+        let refused = Refused { error: Some(error).filter(|error| !error.is_empty()) };
+        let mut response = (status, Json(refused)).into_response();
         let headers = response.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -12,6 +12,7 @@ use crate::ambient;
 use crate::domain::authorization::wanted;
 use crate::domain::device::{DEVICE_CODE_LIFETIME, POLL_INTERVAL};
 use crate::domain::{Access, DeviceCode, DeviceStatus, GrantType, Secret, SecretHash, SecretKind, UserCode};
+use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 use crate::store::StoreError;
 
@@ -19,7 +20,7 @@ use crate::store::StoreError;
 const DRAWS: usize = 8;
 
 /// RFC 8628 §3.2
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct DeviceAnswer {
     device_code: String,
     user_code: String,
@@ -29,6 +30,13 @@ pub(in crate::http) struct DeviceAnswer {
     interval: u64,
 }
 
+/// Gives a device its codes (RFC 8628 §3.1).
+#[utoipa::path(
+    post, path = "/oauth/device/code",
+    request_body(content = forms::DeviceForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The codes", body = DeviceAnswer), OAuthError),
+    security(("client" = []), ("certificate" = []), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     caller: Caller,

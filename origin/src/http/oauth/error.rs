@@ -69,8 +69,11 @@ impl From<IssueError> for OAuthError {
     }
 }
 
-#[derive(Serialize)]
-struct Body {
+/// RFC 6749 §5.2
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = OAuthError)]
+pub(in crate::http) struct Body {
+    #[schema(value_type = String)]
     error: &'static str,
     error_description: String,
 }

@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bearer;
 use super::caller::Caller;
@@ -17,24 +17,41 @@ use super::client_auth::authenticate;
 use super::error::OAuthError;
 use super::parameters::FormOnly;
 use crate::ambient;
-use crate::domain::{AccessToken, Claims, Client, Confirmation, SecretHash, SecretKind, TokenAlg};
+use crate::domain::{AccessToken, Client, Confirmation, SecretHash, SecretKind, TokenAlg};
+use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 
 /// RFC 9701 §5
 const SIGNED: &str = "application/token-introspection+jwt";
 
 /// RFC 7662 §2.2. An inactive token's answer has nothing but `active`.
-#[derive(Serialize, Default)]
+#[derive(Serialize, Default, utoipa::ToSchema)]
 struct Introspection {
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     token_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     username: Option<String>,
     #[serde(flatten)]
-    claims: Option<Claims>,
+    #[schema(value_type = Object)]
+    claims: Option<Value>,
 }
 
+/// Tells what a token is worth this moment (RFC 7662).
+#[utoipa::path(
+    post, path = "/oauth/introspect",
+    request_body(content = forms::OneTokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (
+            status = 200,
+            description = "What is known; signed if Accept asks for it (RFC 9701)",
+            content((Introspection = "application/json"), (String = "application/token-introspection+jwt")),
+        ),
+        OAuthError,
+    ),
+    security(("client" = []), ("certificate" = []), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     caller: Caller,
@@ -71,7 +88,7 @@ async fn introspect(app: &App, client: &Client, unverified_token: &str) -> Resul
     }
     let by_key = matches!(token.details.cnf, Some(Confirmation::Key(_)));
     let token_type = Some(if by_key { "DPoP" } else { "Bearer" });
-    Ok(Introspection { active: true, token_type, username: None, claims: Some(token.claims(&app.issuer)) })
+    Ok(Introspection { active: true, token_type, username: None, claims: Some(json!(token.claims(&app.issuer))) })
 }
 
 /// Whether a token was issued to this client, or is for an API that it introspects for.

@@ -15,9 +15,10 @@ use crate::encoding::base64url;
 use crate::http::App;
 
 /// RFC 6749 §5.1, with RFC 8693 §2.2.1, RFC 9396 §7 and OpenID Connect Core §3.1.3.3
-#[derive(Serialize, Default)]
+#[derive(Serialize, Default, utoipa::ToSchema)]
 pub(in crate::http) struct TokenAnswer {
     pub(super) access_token: String,
+    #[schema(value_type = String)]
     pub(super) token_type: &'static str,
     pub(super) expires_in: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,8 +28,10 @@ pub(in crate::http) struct TokenAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub(super) issued_token_type: Option<&'static str>,
     #[serde(skip_serializing_if = "AuthorizationDetails::is_empty")]
+    #[schema(value_type = Vec<Object>)]
     pub(super) authorization_details: AuthorizationDetails,
 }
 
@@ -110,7 +113,7 @@ pub(super) async fn draft(
         acr: about.acr,
     };
     let draft = TokenDraft {
-        random: ambient::random()?,
+        random: ambient::random_id()?,
         client: client.id.clone(),
         subject: about.subject,
         session: about.session,

@@ -13,6 +13,11 @@ use crate::http::{App, AppState};
 use crate::jose::ALGORITHMS;
 use crate::settings::Registration;
 
+/// Tells what this server can do (RFC 8414).
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server",
+    responses((status = 200, description = "Metadata", body = Object)),
+)]
 pub(in crate::http) async fn get(State(app): State<AppState>) -> Response {
     let mut metadata = endpoints(&app);
     if let (Some(members), Value::Object(abilities)) = (metadata.as_object_mut(), abilities(&app)) {
@@ -21,6 +26,15 @@ pub(in crate::http) async fn get(State(app): State<AppState>) -> Response {
     // Clients in browsers read it from other origins; there is nothing secret in it.
     let headers = [(CACHE_CONTROL, "public, max-age=300"), (ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
     (headers, Json(metadata)).into_response()
+}
+
+/// Tells what this server can do (OpenID Connect Discovery).
+#[utoipa::path(
+    get, path = "/.well-known/openid-configuration",
+    responses((status = 200, description = "Metadata", body = Object)),
+)]
+pub(in crate::http) async fn openid(app: State<AppState>) -> Response {
+    get(app).await
 }
 
 fn endpoints(app: &App) -> Value {

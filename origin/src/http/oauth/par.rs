@@ -15,14 +15,22 @@ use crate::ambient;
 use crate::domain::authorization::PUSHED_LIFETIME;
 use crate::domain::{Secret, SecretKind};
 use crate::http::AppState;
+use crate::http::openapi::forms;
 
 /// RFC 9126 §2.2
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct Pushed {
     request_uri: String,
     expires_in: u64,
 }
 
+/// Takes an authorization request from the client itself (RFC 9126).
+#[utoipa::path(
+    post, path = "/oauth/par",
+    request_body(content = forms::PushedForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 201, description = "It is kept under a handle", body = Pushed), OAuthError),
+    security(("client" = []), ("certificate" = []), ("client" = [], "dpop" = []), ("dpop" = []), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     caller: Caller,

@@ -7,14 +7,16 @@ use axum::extract::{Path, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::bearer::{BearerRefusal, shown};
 use super::caller::Caller;
 use super::error::OAuthError;
 use crate::ambient;
 use crate::domain::registration::{MAX_REGISTRATION_BYTES, registered};
-use crate::domain::{AuthMethod, Client, ClientId, Secret, SecretHash, SecretKind, StoredSecret};
+use crate::domain::{AuthMethod, Client, ClientId, ClientMetadata, Secret, SecretHash, SecretKind, StoredSecret};
+use crate::http::openapi::refusals::{NotFound, TooLarge};
 use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 use crate::settings::Registration;
@@ -23,6 +25,16 @@ use crate::settings::Registration;
 const REGISTER: &str = "tollgate:register";
 const PATH: &str = "/oauth/register";
 
+/// Registers a client (RFC 7591 §3), where the operator lets clients do so.
+#[utoipa::path(
+    post, path = "/oauth/register",
+    request_body(content = ClientMetadata, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The client, with its secrets", body = RegisteredClient),
+        BearerRefusal, TooLarge, NotFound,
+    ),
+    security(("bearer" = ["tollgate:register"]), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     caller: Caller,
@@ -72,27 +84,43 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
 }
 
 /// `GET`: what is registered (RFC 7592 §2.1).
+#[utoipa::path(
+    get, path = "/oauth/register/{client}",
+    params(("client" = String, Path, description = "The client's id")),
+    responses((status = 200, description = "The client", body = RegisteredClient), BearerRefusal),
+    security(("bearer" = [])),
+)]
 pub(in crate::http) async fn show(
     State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<Value>, Response> {
+) -> Result<Json<RegisteredClient>, Response> {
     let client = managed(&app, &id, &headers).await?;
     Ok(Json(view(&app, &client, None, None)))
 }
 
 /// `PUT`: what is to be registered instead, all of it (RFC 7592 §2.2).
+#[utoipa::path(
+    put, path = "/oauth/register/{client}",
+    params(("client" = String, Path, description = "The client's id")),
+    request_body(content = ClientMetadata, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The client as it is now", body = RegisteredClient),
+        BearerRefusal, TooLarge,
+    ),
+    security(("bearer" = [])),
+)]
 pub(in crate::http) async fn update(
     State(app): State<AppState>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Value>, Response> {
+) -> Result<Json<RegisteredClient>, Response> {
     let client = managed(&app, &id, &headers).await?;
     replace(&app, client, &body).await.map(Json).map_err(IntoResponse::into_response)
 }
 
-async fn replace(app: &App, client: Client, body: &[u8]) -> Result<Value, OAuthError> {
+async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredClient, OAuthError> {
     let named: Value = serde_json::from_slice(body).map_err(|_| OAuthError::InvalidRequest("the body is not JSON"))?;
     if named.get("client_id").and_then(Value::as_str) != Some(client.id.as_str()) {
         return Err(OAuthError::InvalidRequest("client_id must be there and be this client's"));
@@ -113,6 +141,12 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<Value, OAuthE
 }
 
 /// `DELETE`: the client is no more (RFC 7592 §2.3). Its id is never given again.
+#[utoipa::path(
+    delete, path = "/oauth/register/{client}",
+    params(("client" = String, Path, description = "The client's id")),
+    responses((status = 204, description = "It is gone"), BearerRefusal),
+    security(("bearer" = [])),
+)]
 pub(in crate::http) async fn remove(
     State(app): State<AppState>,
     Path(id): Path<String>,
@@ -140,23 +174,38 @@ async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Res
     own.ok_or_else(|| BearerRefusal::Invalid.into_response())
 }
 
+/// What a client is told of its registration.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(in crate::http) struct RegisteredClient {
+    client_id: String,
+    client_id_issued_at: u64,
+    #[schema(value_type = Vec<String>)]
+    response_types: [&'static str; 1],
+    registration_client_uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret_expires_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_access_token: Option<String>,
+    #[serde(flatten)]
+    metadata: ClientMetadata,
+}
+
 fn has_secret(client: &Client) -> bool {
     matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
 }
 
 /// RFC 7591 §3.2.1 and RFC 7592 §3. Secrets are shown when they are made, and never again: only their hashes are kept.
-fn view(app: &App, client: &Client, secret: Option<&Secret>, token: Option<&Secret>) -> Value {
-    let mut view = json!(client.metadata);
-    view["client_id"] = json!(client.id);
-    view["client_id_issued_at"] = json!(client.created_at);
-    view["response_types"] = json!(["code"]);
-    view["registration_client_uri"] = json!(format!("{}{PATH}/{}", app.issuer, client.id));
-    if let Some(secret) = secret {
-        view["client_secret"] = json!(secret.reveal());
-        view["client_secret_expires_at"] = json!(0);
+fn view(app: &App, client: &Client, secret: Option<&Secret>, token: Option<&Secret>) -> RegisteredClient {
+    RegisteredClient {
+        client_id: client.id.to_string(),
+        client_id_issued_at: client.created_at,
+        response_types: ["code"],
+        registration_client_uri: format!("{}{PATH}/{}", app.issuer, client.id),
+        client_secret: secret.map(|secret| secret.reveal().to_owned()),
+        client_secret_expires_at: secret.map(|_| 0),
+        registration_access_token: token.map(|token| token.reveal().to_owned()),
+        metadata: client.metadata.clone(),
     }
-    if let Some(token) = token {
-        view["registration_access_token"] = json!(token.reveal());
-    }
-    view
 }

@@ -11,8 +11,16 @@ use super::error::OAuthError;
 use super::parameters::{FormOnly, FormOrJson, Parameters};
 use crate::ambient;
 use crate::domain::{Actor, Client, GrantError, Revoke, SecretHash, SecretKind, Target};
+use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 
+/// Revokes a token (RFC 7009).
+#[utoipa::path(
+    post, path = "/oauth/revoke",
+    request_body(content = forms::OneTokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "It is revoked, or never was there"), OAuthError),
+    security(("client" = []), ("certificate" = []), ()),
+)]
 pub(in crate::http) async fn post_form(
     State(app): State<AppState>,
     caller: Caller,
@@ -21,6 +29,15 @@ pub(in crate::http) async fn post_form(
     revoke(&app, &caller, &form, "/oauth/revoke").await
 }
 
+/// Revokes a token: the short name.
+#[utoipa::path(
+    post, path = "/revoke",
+    request_body(
+        content((forms::OneTokenForm = "application/x-www-form-urlencoded"), (forms::OneTokenForm = "application/json")),
+    ),
+    responses((status = 200, description = "It is revoked, or never was there"), OAuthError),
+    security(("client" = []), ("certificate" = []), ()),
+)]
 pub(in crate::http) async fn post_form_or_json(
     State(app): State<AppState>,
     caller: Caller,

@@ -15,6 +15,7 @@ use super::issue::TokenAnswer;
 use super::parameters::{FormOnly, FormOrJson, Parameters};
 use crate::ambient;
 use crate::domain::GrantType;
+use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 use crate::store::{StoreError, WriteError};
 
@@ -28,6 +29,13 @@ pub(super) struct TokenRequest<'a> {
     pub(super) jkt: Option<String>,
 }
 
+/// Gives tokens (RFC 6749 §3.2).
+#[utoipa::path(
+    post, path = "/oauth/token",
+    request_body(content = forms::TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "Tokens", body = TokenAnswer), OAuthError),
+    security(("client" = []), ("certificate" = []), ("client" = [], "dpop" = []), ("dpop" = []), ()),
+)]
 pub(in crate::http) async fn post_form(
     State(app): State<AppState>,
     caller: Caller,
@@ -36,6 +44,15 @@ pub(in crate::http) async fn post_form(
     token(&app, &caller, &form, "/oauth/token").await
 }
 
+/// Gives tokens: the short name.
+#[utoipa::path(
+    post, path = "/token",
+    request_body(
+        content((forms::TokenForm = "application/x-www-form-urlencoded"), (forms::TokenForm = "application/json")),
+    ),
+    responses((status = 200, description = "Tokens", body = TokenAnswer), OAuthError),
+    security(("client" = []), ("certificate" = []), ("client" = [], "dpop" = []), ("dpop" = []), ()),
+)]
 pub(in crate::http) async fn post_form_or_json(
     State(app): State<AppState>,
     caller: Caller,

@@ -14,6 +14,19 @@ use crate::ambient;
 use crate::domain::{Client, GrantId, User};
 use crate::http::AppState;
 
+/// Tells what the client may know of the user (OpenID Connect Core §5.3).
+#[utoipa::path(
+    method(get, post), path = "/oauth/userinfo",
+    responses(
+        (
+            status = 200,
+            description = "Claims; signed if the client is registered for that",
+            content((Object = "application/json"), (String = "application/jwt")),
+        ),
+        BearerRefusal,
+    ),
+    security(("bearer" = []), ("bearer" = [], "dpop" = [])),
+)]
 pub(in crate::http) async fn any(
     State(app): State<AppState>,
     method: Method,
@@ -38,6 +51,12 @@ pub(in crate::http) async fn any(
     Ok(([(CONTENT_TYPE, "application/jwt")], signed).into_response())
 }
 
+/// Tells the bearer of an access token what it says.
+#[utoipa::path(
+    method(get, post), path = "/oauth/tokeninfo",
+    responses((status = 200, description = "Its claims, and `expires_in` seconds", body = Object), BearerRefusal),
+    security(("bearer" = []), ("bearer" = [], "dpop" = [])),
+)]
 pub(in crate::http) async fn tokeninfo(
     State(app): State<AppState>,
     method: Method,

@@ -14,6 +14,7 @@ use crate::ambient;
 use crate::domain::{Access, AuthorizationError, AuthorizationRequest, Client, SecretHash, Step, User};
 use crate::http::oauth::authorization::ReturnTo;
 use crate::http::oauth::authorize::{go_on, issue_code};
+use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 
 #[derive(Template)]
@@ -27,6 +28,17 @@ struct ConsentPage<'a> {
     details: &'a [String],
 }
 
+/// The page to agree.
+#[utoipa::path(
+    get, path = "/consent",
+    params(("request" = String, Query, description = "The authorization request that waits")),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 303, description = "On to the next page, or back to the client"),
+        WebError,
+    ),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn get(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -54,6 +66,13 @@ pub(in crate::http) async fn get(
     Ok(browser.remember(&app, page(StatusCode::OK, &template, Some(&request.redirect_uri))))
 }
 
+/// Agrees, or does not.
+#[utoipa::path(
+    post, path = "/consent",
+    request_body(content = forms::ConsentForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 303, description = "On to the next page, or back to the client"), WebError),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     headers: HeaderMap,

@@ -13,6 +13,7 @@ use crate::ambient;
 use crate::domain::{Client, DeviceCode, DeviceStatus, Login, SecretHash, User, UserCode};
 use crate::http::oauth::authorization::see_other;
 use crate::http::oauth::authorize::grant_of;
+use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 
 /// Wrong codes that a user may type in [`WINDOW`] seconds. There are 20^8 codes, and each is good for ten minutes: of a thousand
@@ -37,6 +38,24 @@ struct ConfirmPage<'a> {
     wishes: &'a [String],
 }
 
+/// The page to connect a device (RFC 8628 §3.3).
+#[utoipa::path(
+    get, path = "/device",
+    params(("user_code" = Option<String>, Query, description = "The code that the device shows")),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 303, description = "On to the next page, or back to the client"),
+        WebError,
+        (
+            status = 404,
+            description = "No device has this code",
+            body = String,
+            content_type = "text/html; charset=utf-8",
+        ),
+        (status = 429, description = "Too many wrong codes", body = String, content_type = "text/html; charset=utf-8"),
+    ),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn get(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -58,6 +77,24 @@ pub(in crate::http) async fn get(
     }
 }
 
+/// Connects a device, or refuses it.
+#[utoipa::path(
+    post, path = "/device",
+    request_body(content = forms::UserCodeForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 303, description = "On to the next page, or back to the client"),
+        WebError,
+        (
+            status = 404,
+            description = "No device has this code",
+            body = String,
+            content_type = "text/html; charset=utf-8",
+        ),
+        (status = 429, description = "Too many wrong codes", body = String, content_type = "text/html; charset=utf-8"),
+    ),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     headers: HeaderMap,

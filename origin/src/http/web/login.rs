@@ -13,6 +13,7 @@ use crate::domain::{AuthorizationRequest, SecretHash, SecretKind, User, UserName
 use crate::http::oauth::authorization::see_other;
 use crate::http::oauth::authorize::go_on;
 use crate::http::oauth::parameters::Parameters;
+use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 
 #[derive(Template)]
@@ -27,6 +28,19 @@ struct LoginPage<'a> {
     problem: &'a str,
 }
 
+/// The page to sign in.
+#[utoipa::path(
+    get, path = "/login",
+    params(
+        ("request" = Option<String>, Query, description = "The authorization request that waits"),
+        ("user_code" = Option<String>, Query, description = "The device that does"),
+    ),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
+        WebError,
+    ),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn get(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -39,6 +53,23 @@ pub(in crate::http) async fn get(
     Ok(show(&app, &browser, &query, request.as_ref(), &hint, ""))
 }
 
+/// Signs in.
+#[utoipa::path(
+    post, path = "/login",
+    request_body(content = forms::LoginForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 303, description = "On to the next page, or back to the client"),
+        WebError,
+        (
+            status = 403,
+            description = "The name or the password is wrong",
+            body = String,
+            content_type = "text/html; charset=utf-8",
+        ),
+    ),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     headers: HeaderMap,

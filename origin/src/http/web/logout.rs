@@ -17,6 +17,7 @@ use crate::domain::{Actor, Client, ClientId, Login, Revoke, Target};
 use crate::http::oauth::authorization::see_other;
 use crate::http::oauth::id_token_hint;
 use crate::http::oauth::parameters::Parameters;
+use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 
 #[derive(Template)]
@@ -30,7 +31,17 @@ struct LogoutPage<'a> {
     state: &'a str,
 }
 
-/// `GET /oauth/logout`
+/// A client leads the browser here to sign out.
+#[utoipa::path(
+    get, path = "/oauth/logout",
+    params(forms::LogoutForm),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 303, description = "On to the next page, or back to the client"),
+        WebError,
+    ),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn get(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -39,7 +50,36 @@ pub(in crate::http) async fn get(
     asked(&app, &headers, &query(text.as_deref())?).await
 }
 
-/// `POST /oauth/logout`
+/// The page to sign out.
+#[utoipa::path(
+    get, path = "/logout",
+    params(forms::LogoutForm),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 303, description = "On to the next page, or back to the client"),
+        WebError,
+    ),
+    security(("session" = []), ()),
+)]
+pub(in crate::http) async fn own(
+    app: State<AppState>,
+    headers: HeaderMap,
+    query: RawQuery,
+) -> Result<Response, WebError> {
+    get(app, headers, query).await
+}
+
+/// The same, as a form.
+#[utoipa::path(
+    post, path = "/oauth/logout",
+    request_body(content = forms::LogoutForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 303, description = "On to the next page, or back to the client"),
+        WebError,
+    ),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
     headers: HeaderMap,
@@ -48,7 +88,17 @@ pub(in crate::http) async fn post(
     asked(&app, &headers, &form(posted)?).await
 }
 
-/// `POST /logout`: the user agreed.
+/// The user agreed to sign out.
+#[utoipa::path(
+    post, path = "/logout",
+    request_body(content = forms::ConfirmedLogoutForm, content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 303, description = "On to the next page, or back to the client"),
+        WebError,
+    ),
+    security(("session" = []), ()),
+)]
 pub(in crate::http) async fn confirmed(
     State(app): State<AppState>,
     headers: HeaderMap,

@@ -12,9 +12,22 @@ use crate::store::{StoreError, WriteError};
 
 const STYLE: &str = include_str!("../../../templates/tollgate.css");
 
-/// `GET /assets/tollgate.css`
+/// The style of all pages.
+#[utoipa::path(
+    get, path = "/assets/tollgate.css",
+    responses((status = 200, description = "The style", body = String, content_type = "text/css; charset=utf-8")),
+)]
 pub(in crate::http) async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "public, max-age=3600")], STYLE)
+}
+
+/// The style, for pages below `/oauth`.
+#[utoipa::path(
+    get, path = "/oauth/assets/tollgate.css",
+    responses((status = 200, description = "The style", body = String, content_type = "text/css; charset=utf-8")),
+)]
+pub(in crate::http) async fn style_below() -> impl IntoResponse {
+    style().await
 }
 
 /// A page with a message and nothing to do.
