@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tollgate::domain::{AccessToken, Actor, Audience, ClientId, Revoke, Scope, Target, TokenDraft};
+use tollgate::domain::{
+    Access, AccessToken, Actor, Audience, AuthorizationDetails, ClientId, Revoke, Scope, Target, TokenDraft,
+};
 use tollgate::store::{Batch, Store, Writer};
 use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::measure::{percentile, seconds, sorted};
@@ -102,20 +104,13 @@ fn draw(plots: &Path, committed: &Course, seen: &Course) -> Result<()> {
 /// Records so many tokens.
 async fn issue(store: &Store, client: &Client, count: usize) -> Result<Vec<AccessToken>> {
     let (id, audience): (ClientId, Audience) = (client.id.parse()?, AUDIENCE.parse()?);
+    let access =
+        Access { scope: Scope::default(), audience: audience.into(), details: AuthorizationDetails::default() };
     let at = now();
     let draft = |nth: u64| -> Result<TokenDraft> {
         let name = Population::token(nth).revocation_id();
-        Ok(TokenDraft {
-            random: *name.as_bytes().last_chunk().context("an identifier is longer")?,
-            client: id.clone(),
-            subject: client.id.clone(),
-            session: None,
-            key_id: "bench".to_owned(),
-            scope: Scope::default(),
-            audience: audience.clone(),
-            issued_at: at,
-            expires_at: at + 3600,
-        })
+        let random = *name.as_bytes().last_chunk().context("an identifier is longer")?;
+        Ok(TokenDraft::for_client(random, &id, access.clone(), "bench".to_owned(), at, 3600))
     };
     let drafts = (0..count as u64).map(draft).collect::<Result<Vec<TokenDraft>>>()?;
     let mut tokens = Vec::with_capacity(count);
