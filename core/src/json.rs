@@ -29,7 +29,7 @@ pub(crate) const MAX_DATE: u64 = 253_402_300_799;
 pub enum JsonFault {
     /// Not JSON (RFC 8259), or not UTF-8, or something stands after the value.
     Syntax,
-    /// Two members of one object have the same name (RFC 7519 section 4 lets a reader refuse it; RFC 8725 section 2.7 says why).
+    /// Two members of one object have the same name (RFC 7519 section 4 lets a reader refuse it; RFC 7515 section 10.12 says why).
     DuplicateName,
     /// Nested more than 16 levels deep.
     TooDeep,
