@@ -14,20 +14,20 @@ const MAX_AUDIENCES: usize = 32;
 
 /// The claims in the order in which our origin writes them. Others may order them as they like, and take a little longer.
 const USUAL: [UsualName<Claim>; 9] = [
-    UsualName::new("iss", Claim::Iss),
-    UsualName::new("sub", Claim::Sub),
-    UsualName::new("aud", Claim::Aud),
-    UsualName::new("exp", Claim::Exp),
-    UsualName::new("iat", Claim::Iat),
-    UsualName::new("jti", Claim::Jti),
-    UsualName::new("client_id", Claim::ClientId),
-    UsualName::new("sid", Claim::Sid),
-    UsualName::new("scope", Claim::Scope),
+    Claim::Iss.usual(),
+    Claim::Sub.usual(),
+    Claim::Aud.usual(),
+    Claim::Exp.usual(),
+    Claim::Iat.usual(),
+    Claim::Jti.usual(),
+    Claim::ClientId.usual(),
+    Claim::Sid.usual(),
+    Claim::Scope.usual(),
 ];
 /// The claims that every access token has (RFC 9068 section 2.2).
 const REQUIRED: [Claim; 7] = [Claim::Iss, Claim::Sub, Claim::Aud, Claim::Exp, Claim::Iat, Claim::Jti, Claim::ClientId];
 
-/// A claim that a verdict needs.
+/// A claim that a verdict needs. Texts come first, then dates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
     Iss,
@@ -42,29 +42,43 @@ enum Claim {
     Nbf,
 }
 
-/// How many of them are texts, and come first.
 const TEXTS: usize = 7;
-const NAMES: [&str; 10] = ["iss", "sub", "aud", "jti", "client_id", "sid", "scope", "exp", "iat", "nbf"];
-const CLAIMS: [Claim; 10] = [
-    Claim::Iss,
-    Claim::Sub,
-    Claim::Aud,
-    Claim::Jti,
-    Claim::ClientId,
-    Claim::Sid,
-    Claim::Scope,
-    Claim::Exp,
-    Claim::Iat,
-    Claim::Nbf,
-];
+const DATES: usize = 3;
 
 impl Claim {
     fn named(name: &str) -> Option<Self> {
-        NAMES.iter().zip(CLAIMS).find(|(known, _)| **known == name).map(|(_, claim)| claim)
+        Some(match name {
+            "iss" => Self::Iss,
+            "sub" => Self::Sub,
+            "aud" => Self::Aud,
+            "jti" => Self::Jti,
+            "client_id" => Self::ClientId,
+            "sid" => Self::Sid,
+            "scope" => Self::Scope,
+            "exp" => Self::Exp,
+            "iat" => Self::Iat,
+            "nbf" => Self::Nbf,
+            _ => return None,
+        })
     }
 
-    fn name(self) -> &'static str {
-        NAMES[self as usize]
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Iss => "iss",
+            Self::Sub => "sub",
+            Self::Aud => "aud",
+            Self::Jti => "jti",
+            Self::ClientId => "client_id",
+            Self::Sid => "sid",
+            Self::Scope => "scope",
+            Self::Exp => "exp",
+            Self::Iat => "iat",
+            Self::Nbf => "nbf",
+        }
+    }
+
+    const fn usual(self) -> UsualName<Self> {
+        UsualName::new(self.name(), self)
     }
 
     fn bit(self) -> u16 {
@@ -82,9 +96,11 @@ pub(crate) struct Claims {
     /// Where the texts stand; of the audiences, the first.
     texts: [Span; TEXTS],
     more_audiences: Vec<Span>,
-    dates: [u64; NAMES.len() - TEXTS],
+    dates: [u64; DATES],
     /// A bit for each claim that is there.
     present: u16,
+    /// Whether there is a `cnf`.
+    bound: bool,
 }
 
 /// A place in the text of [`Claims`], which is no longer than two tokens.
@@ -103,11 +119,11 @@ impl Claims {
         let mut draft = Draft { text: &text, ..Draft::default() };
         json::object_in(&text, MAX_MEMBERS, &USUAL, |name, reader| draft.member(name, reader))
             .map_err(|fault| draft.refusal(fault))?;
-        let Draft { unescaped, texts, more_audiences, dates, present, .. } = draft;
+        let Draft { unescaped, texts, more_audiences, dates, present, bound, .. } = draft;
         if let Some(missing) = REQUIRED.into_iter().find(|claim| present & claim.bit() == 0) {
             return Err(Refusal::MissingClaim { name: missing.name() });
         }
-        Ok(Self { text: text + &unescaped, texts, more_audiences, dates, present })
+        Ok(Self { text: text + &unescaped, texts, more_audiences, dates, present, bound })
     }
 
     pub(crate) fn issuer(&self) -> &str {
@@ -151,6 +167,11 @@ impl Claims {
         self.has(Claim::Nbf).then(|| self.dates[Claim::Nbf as usize - TEXTS])
     }
 
+    /// Whether there is a `cnf` (RFC 7800 section 3), whatever it says.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound
+    }
+
     fn has(&self, claim: Claim) -> bool {
         self.present & claim.bit() != 0
     }
@@ -168,8 +189,9 @@ struct Draft<'a> {
     unescaped: String,
     texts: [Span; TEXTS],
     more_audiences: Vec<Span>,
-    dates: [u64; NAMES.len() - TEXTS],
+    dates: [u64; DATES],
     present: u16,
+    bound: bool,
     /// The claim being read, so that a fault can be laid at its door.
     reading: Option<Claim>,
 }
@@ -180,7 +202,10 @@ impl Draft<'_> {
             Name::Usual(claim) => claim,
             Name::Other(name) => match Claim::named(name) {
                 Some(claim) => claim,
-                None => return reader.skip(),
+                None => {
+                    self.bound |= name == "cnf";
+                    return reader.skip();
+                }
             },
         };
         self.reading = Some(claim);

@@ -101,6 +101,9 @@ pub enum Refusal {
     WrongIssuer,
     /// `aud` does not name this resource (RFC 9068 section 4).
     WrongAudience,
+    /// The token is bound to a key (`cnf`), of which no proof is checked here: shown like this it may be stolen (RFC 9449
+    /// section 7.2, RFC 8705 section 3).
+    BoundToKey,
     /// The token was revoked at its issuer (RFC 7009).
     Revoked,
     /// The token is newer than the newest word from the issuer, which is older than promised.
@@ -136,6 +139,7 @@ impl Refusal {
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongAudience => "wrong_audience",
+            Self::BoundToKey => "bound_to_key",
             Self::Revoked => "revoked",
             Self::NotCovered => "not_covered",
             Self::Stale => "stale",
@@ -159,6 +163,7 @@ impl Refusal {
             Self::BadClaim { .. } => "RFC 7519 section 4.1",
             Self::Expired { .. } => "RFC 7519 section 4.1.4",
             Self::NotYetValid { .. } => "RFC 7519 section 4.1.5",
+            Self::BoundToKey => "RFC 9449 section 7.2",
             Self::Revoked | Self::NotCovered | Self::Stale => "RFC 7009",
             Self::InsufficientScope { .. } => "RFC 6750 section 3.1",
         }
@@ -188,6 +193,7 @@ impl fmt::Display for Refusal {
             Self::NotYetValid { .. } => f.write_str("the token is not valid yet"),
             Self::WrongIssuer => f.write_str("the token is from another issuer"),
             Self::WrongAudience => f.write_str("the token is for another audience"),
+            Self::BoundToKey => f.write_str("the token is bound to a key, and was shown without a proof of it"),
             Self::Revoked => f.write_str("the token was revoked"),
             Self::NotCovered | Self::Stale => f.write_str("whether the token was revoked cannot be told now"),
             Self::InsufficientScope { required } => write!(f, "the scope {required} is needed"),

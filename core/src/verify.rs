@@ -82,6 +82,9 @@ pub(crate) fn judge(
     if !claims.audience().any(|audience| audience == expected.audience) {
         return Err(Refusal::WrongAudience);
     }
+    if claims.is_bound() {
+        return Err(Refusal::BoundToKey);
+    }
     match standing(&particulars(claims, key_id)) {
         Standing::Clear => {}
         Standing::Revoked => return Err(Refusal::Revoked),

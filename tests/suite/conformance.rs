@@ -62,6 +62,34 @@ async fn in_the_wit_component() -> Result<()> {
     conforms(Adapter::component(&program, &settings).await?, &origin).await
 }
 
+/// What `verify-all` says of the table's tokens is what `verify` says of each.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_in_the_wit_component() -> Result<()> {
+    let (origin, _upstream, mut settings) = prepare().await?;
+    settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
+    let program = Program::load(&PathBuf::from(given("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
+    let Adapter::Component(mut validator) = Adapter::component(&program, &settings).await? else {
+        anyhow::bail!("another adapter");
+    };
+    let table = cases(&origin.mint().await?, now());
+    let credentials = table.iter().flat_map(|case| &case.headers).map(|(_, value)| value.as_slice());
+    let tokens: Vec<Vec<u8>> =
+        credentials.filter_map(|value| value.strip_prefix(b"Bearer ")).map(<[u8]>::to_vec).collect();
+    let trapped = |error| anyhow::anyhow!("the component trapped: {error:#}");
+    let (at, scope) = (now(), ["reports:read".to_owned()]);
+    let verdicts = validator.verify_all(&tokens, &scope, at).map_err(trapped)?;
+    assert_eq!(verdicts.len(), tokens.len());
+    let mut allowed = 0;
+    for (token, verdict) in tokens.iter().zip(verdicts) {
+        let alone = validator.verify(token, &scope, at).map_err(trapped)?;
+        assert_eq!((verdict.allowed, &verdict.reason), (alone.allowed, &alone.reason));
+        allowed += usize::from(verdict.allowed);
+    }
+    println!("{} tokens at once, {allowed} allowed", tokens.len());
+    assert!(allowed > 20 && tokens.len() - allowed > 500, "both answers are given");
+    Ok(())
+}
+
 async fn over_http(kind: Kind) -> Result<()> {
     let (origin, _upstream, settings) = prepare().await?;
     conforms(Adapter::http(TestEdge::start(kind, &settings).await?)?, &origin).await

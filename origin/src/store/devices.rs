@@ -144,21 +144,6 @@ impl Store {
         Ok(updated > 0)
     }
 
-    /// Makes all polls so many milliseconds older: for tests, which do not wait.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn shift_polls(&self, milliseconds: u64) -> Result<(), StoreError> {
-        let mut tx = self.begin_write().await?;
-        each!(&mut tx, connection => {
-            sqlx::query("UPDATE device_codes SET polled_at_ms = polled_at_ms - $1")
-                .bind(to_sql(milliseconds))
-                .execute(connection)
-                .await?;
-        });
-        tx.commit().await
-    }
-
     /// Records that a user agreed to a device's request. False when it was decided before or is over, or the user was disabled.
     ///
     /// # Errors

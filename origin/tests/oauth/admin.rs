@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Origin, answer};
+use crate::harness::{Key, Origin, answer};
 
 struct Admin {
     origin: Origin,
@@ -55,6 +55,18 @@ async fn clients_are_registered_changed_and_disabled() {
     assert!(admin.ask(Method::DELETE, "/clients/shop", Value::Null).await.1["disabled_at"].is_u64());
     assert_eq!(admin.ask(Method::GET, "/clients/nobody", Value::Null).await.0, 404);
     assert_eq!(admin.ask(Method::GET, "/clients", Value::Null).await.1.as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_bound_to_a_key_opens_nothing_without_it() {
+    let mut admin = Admin::start().await;
+    assert_eq!(admin.ask(Method::GET, "/clients", Value::Null).await.0, 200);
+    let proof = Key::new().proof("POST", &format!("{}/oauth/token", admin.origin.server.issuer()), json!({}));
+    let form = [("grant_type", "client_credentials")];
+    let (_, tokens) = answer(admin.origin.form("/oauth/token", "admin", &form).header("dpop", proof)).await;
+    assert_eq!(tokens["token_type"], "DPoP");
+    admin.token = tokens["access_token"].as_str().expect("a token").to_owned();
+    assert_eq!(admin.ask(Method::GET, "/clients", Value::Null).await.0, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use sqlx::Connection as _;
 use tollgate::domain::{
     AuthMethod, Client, ClientMetadata, GrantType, Scope, Secret, SecretKind, User, UserClaims, UserId,
 };
@@ -24,7 +25,7 @@ pub(crate) struct Origin {
     pub(crate) server: Server,
     pub(crate) http: reqwest::Client,
     secrets: Mutex<HashMap<String, String>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Origin {
@@ -44,11 +45,19 @@ impl Origin {
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let server = Server::start(Settings::from_pairs(all).expect("good settings")).await.expect("started");
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
-        Origin { server, http, secrets: Mutex::default(), _folder: folder }
+        Origin { server, http, secrets: Mutex::default(), folder }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.server.url())
+    }
+
+    /// Moves the time of the devices' last polls back by so many milliseconds, in the database itself.
+    pub(crate) async fn age_polls(&self, milliseconds: i64) {
+        let database = format!("sqlite://{}", self.folder.path().join("origin.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&database).await.expect("the origin's database");
+        let update = sqlx::query("UPDATE device_codes SET polled_at_ms = polled_at_ms - $1").bind(milliseconds);
+        update.execute(&mut connection).await.expect("updated");
     }
 
     /// A web application of another company, with a secret.

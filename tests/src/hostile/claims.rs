@@ -15,6 +15,7 @@ impl List<'_> {
         self.audience();
         self.identifiers();
         self.comparison();
+        self.bound();
     }
 
     fn required(&mut self) {
@@ -123,6 +124,26 @@ impl List<'_> {
             let token = self.eddsa().claim(name, "a".repeat(256)).sign();
             self.fails(Line::Identifiers, format!("{name}, 256 bytes"), token, malformed(name));
         }
+    }
+
+    /// Whoever shows a bound token without the key's proof may have stolen it (RFC 9449 section 7.2).
+    fn bound(&mut self) {
+        let why = "the token is bound to a key, and was shown without a proof of it";
+        for (what, cnf) in [
+            ("to a DPoP key", json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" })),
+            ("to a certificate", json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" })),
+            ("in a way nobody knows", json!({ "x": 1 })),
+            ("to nothing", json!({})),
+            ("to no object", json!(true)),
+        ] {
+            self.fails(Line::Bound, format!("bound {what}"), self.eddsa().claim("cnf", cnf).sign(), why);
+        }
+        let token = raw_claim(&self.eddsa(), "cnf", "null").sign();
+        self.fails(Line::Bound, "bound to null", token, why);
+        let token = raw_claim(&self.eddsa(), "\\u0063nf", "{}").sign();
+        self.fails(Line::Bound, "bound, in escapes", token, why);
+        let token = self.eddsa().claim("act", json!({ "cnf": {} })).sign();
+        self.passes(Line::Bound, "another claim that has a cnf inside", token);
     }
 
     fn comparison(&mut self) {

@@ -62,11 +62,13 @@ pub enum Line {
     Identifiers,
     /// How values are compared.
     Comparison,
+    /// `cnf`.
+    Bound,
 }
 
 impl Line {
     /// All of them, in the order of the profile.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Size,
         Self::Parts,
         Self::Json,
@@ -88,6 +90,7 @@ impl Line {
         Self::Audience,
         Self::Identifiers,
         Self::Comparison,
+        Self::Bound,
     ];
 
     /// The line as `docs/verification.md` has it.
@@ -120,6 +123,7 @@ impl Line {
             Self::Audience => "`aud` a string or an array of strings",
             Self::Identifiers => "identifiers 1 to 255 bytes, no control characters",
             Self::Comparison => "comparison byte for byte",
+            Self::Bound => "a token that is bound to a key (`cnf`) is no bearer token",
         }
     }
 }

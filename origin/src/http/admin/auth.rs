@@ -40,10 +40,6 @@ pub(in crate::http) async fn authenticate(app: &App, headers: &HeaderMap) -> Res
         // What a user gives a client is the user's own. Administrators are clients in their own name.
         return Err(invalid_token());
     }
-    if token.details.cnf.is_some() {
-        // One that is bound to a key is no bearer token: shown as one, it was stolen.
-        return Err(invalid_token());
-    }
     match app.store.client(&token.client).await? {
         Some(client) if client.status == ClientStatus::Active => Ok(Actor::client(&client.id)),
         _ => Err(invalid_token()),
