@@ -26,6 +26,8 @@ struct NewUser {
     #[schema(value_type = Option<Object>)]
     claims: Option<Value>,
     external_id: Option<String>,
+    #[serde(default)]
+    is_admin: bool,
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -68,6 +70,7 @@ pub(in crate::http) async fn create(
         password: new.password.map(Zeroizing::new),
         claims: claims.map_err(|error| Problem::bad_request(&error.to_string()))?,
         external_id: new.external_id,
+        is_admin: new.is_admin,
     };
     let user = acts::register(&app, &by, user).await?;
     Ok((StatusCode::CREATED, Json(UserView::from(&user))))

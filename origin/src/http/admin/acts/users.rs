@@ -16,6 +16,8 @@ pub(in crate::http) struct NewUser {
     pub(in crate::http) password: Option<Zeroizing<String>>,
     pub(in crate::http) claims: UserClaims,
     pub(in crate::http) external_id: Option<String>,
+    /// Whether they may use the console.
+    pub(in crate::http) is_admin: bool,
 }
 
 /// Registers a user.
@@ -25,13 +27,11 @@ pub(in crate::http) async fn register(app: &App, by: &Actor, new: NewUser) -> Re
         None => None,
     };
     let user = User {
-        id: UserId::from_random(&ambient::random()?),
-        name: new.name,
         password_hash,
         claims: new.claims,
         external_id: new.external_id,
-        created_at: ambient::now(),
-        disabled_at: None,
+        is_admin: new.is_admin,
+        ..User::new(UserId::from_random(&ambient::random()?), new.name, ambient::now())
     };
     app.store.insert_user(&user).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "registered a user");
