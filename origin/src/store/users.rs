@@ -8,7 +8,7 @@ use super::{Batch, Store, StoreError, from_sql, to_sql};
 use crate::domain::{Actor, Login, LoginId, Revoke, SecretHash, Target, User, UserId, UserName};
 
 #[derive(FromRow)]
-struct UserRow {
+pub(super) struct UserRow {
     id: String,
     name: String,
     password_hash: Option<String>,
@@ -208,6 +208,34 @@ impl Store {
             self.apply(&Batch { revokes, ..Batch::default() }).await?;
         }
         Ok(())
+    }
+
+    /// Lets a user who was disabled sign in again. What they had given to clients stays revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn enable_user(&self, id: &UserId) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET disabled_at = NULL WHERE id = $1").bind(id.as_str()).execute(connection).await?;
+        });
+        tx.commit().await
+    }
+
+    /// Lets a user use the console, or no longer.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_admin(&self, id: &UserId, is_admin: bool) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET is_admin = $2 WHERE id = $1")
+                .bind(id.as_str())
+                .bind(i64::from(is_admin))
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
     }
 
     /// The ids of the grants of a user that are not ended.

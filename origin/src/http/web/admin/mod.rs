@@ -1,0 +1,34 @@
+//! `/admin`: the console, in which administrators see how the origin does and run it. Its pages are another face of what the admin
+//! API does: they call the same [acts](crate::http::admin::acts), so that both leave the same state.
+//!
+//! Every page asks who is there first, every form carries the token of its browser, what is dangerous is asked once more on a page
+//! of its own, and an act is followed by a redirect to a page that tells of it once.
+
+mod client_form;
+mod confirm;
+mod operator;
+mod search;
+mod told;
+
+pub(in crate::http) mod clients;
+
+use axum::http::StatusCode;
+
+use super::page::WebError;
+use crate::http::problem::Problem;
+
+/// Why a form is shown again, with the status of the answer; trouble of our own is an error page.
+fn refused(problem: Problem) -> Result<(StatusCode, String), WebError> {
+    match problem.status().is_client_error() {
+        true => Ok((problem.status(), sentence(problem.detail()))),
+        false => Err(problem.into()),
+    }
+}
+
+/// An API's words as a sentence.
+fn sentence(detail: &str) -> String {
+    let mut letters = detail.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let end = if detail.ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
