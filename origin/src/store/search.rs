@@ -82,7 +82,8 @@ impl Store {
     /// When the database fails.
     pub async fn find_clients(&self, search: &Search) -> Result<Vec<Client>, StoreError> {
         let Dialect { like, json } = self.dialect();
-        let columns = ["id".to_owned(), format!("metadata{json} ->> 'client_name'"), format!("metadata{json} ->> 'owner'")];
+        let columns =
+            ["id".to_owned(), format!("metadata{json} ->> 'client_name'"), format!("metadata{json} ->> 'owner'")];
         let (_, order) = search.order();
         let rows = each!(&mut self.reader().await?, connection => {
             let mut query = QueryBuilder::new(client_select!("WHERE c.id IN "));

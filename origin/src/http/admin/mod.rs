@@ -5,6 +5,7 @@ pub(super) mod acts;
 pub(super) mod audit;
 pub(super) mod auth;
 pub(super) mod clients;
+pub(super) mod edges;
 pub(super) mod keys;
 pub(super) mod resources;
 pub(super) mod revocations;

@@ -101,7 +101,7 @@ pub(in crate::http) async fn new(operator: Operator) -> Result<Response, WebErro
 /// Registers a client.
 #[utoipa::path(
     post, path = "/admin/new/client",
-    request_body(content = console::NewClientForm, content_type = "application/x-www-form-urlencoded"),
+    request_body(content = console::ClientForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
 )]
 pub(in crate::http) async fn create(Order(operator): Order) -> Result<Response, WebError> {
@@ -172,10 +172,7 @@ pub(in crate::http) async fn edit(Path(id): Path<String>, operator: Operator) ->
     request_body(content = console::ClientForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(in crate::http) async fn update(
-    Path(id): Path<String>,
-    Order(operator): Order,
-) -> Result<Response, WebError> {
+pub(in crate::http) async fn update(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
     let client = acts::find(operator.app(), &id).await?;
     let form = ClientForm::of(&operator);
     let path = format!("/admin/clients/{}", client.id);
@@ -257,22 +254,14 @@ pub(in crate::http) async fn ask_disable(Path(id): Path<String>, operator: Opera
     request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(in crate::http) async fn disable(
-    Path(id): Path<String>,
-    Order(operator): Order,
-) -> Result<Response, WebError> {
+pub(in crate::http) async fn disable(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
     let client = acts::find(operator.app(), &id).await?;
     let client = acts::disable(operator.app(), &operator.actor(), &client).await?;
     let told = Told::done(&format!("The client {} is disabled.", client.metadata.name));
     Ok(operator.done(&format!("/admin/clients/{}", client.id), &told))
 }
 
-fn show_form(
-    operator: &Operator,
-    form: &ClientForm,
-    changes: &str,
-    refused: Option<(StatusCode, String)>,
-) -> Response {
+fn show_form(operator: &Operator, form: &ClientForm, changes: &str, refused: Option<(StatusCode, String)>) -> Response {
     let (status, problem) = refused.unwrap_or_default();
     let page = FormPage { frame: operator.frame("clients"), form, changes, problem: &problem };
     operator.show_with(status, &page)
@@ -325,7 +314,10 @@ fn facts(client: &Client, default_audience: &str) -> Vec<(String, Vec<String>)> 
     };
     let own: [(&str, Vec<String>); 9] = [
         ("Owner", metadata.owner.iter().cloned().collect()),
-        ("First party", vec![if metadata.first_party { "yes: its users are not asked for consent" } else { "no" }.to_owned()]),
+        (
+            "First party",
+            vec![if metadata.first_party { "yes: its users are not asked for consent" } else { "no" }.to_owned()],
+        ),
         ("Authenticates by", vec![metadata.auth_method.to_string()]),
         ("Grants", metadata.grant_types.iter().map(|grant| short(*grant).to_owned()).collect()),
         ("Redirect URIs", uris(&metadata.redirect_uris)),

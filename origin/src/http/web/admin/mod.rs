@@ -6,15 +6,22 @@
 
 mod client_form;
 mod confirm;
+mod moment;
 mod operator;
 mod search;
 mod told;
 
 pub(in crate::http) mod clients;
+pub(in crate::http) mod edges;
+pub(in crate::http) mod keys;
+pub(in crate::http) mod resources;
+pub(in crate::http) mod revocations;
+pub(in crate::http) mod routes;
+pub(in crate::http) mod users;
 
 use axum::http::StatusCode;
 
-use super::page::WebError;
+use super::page::{WebError, sentence};
 use crate::http::problem::Problem;
 
 /// Why a form is shown again, with the status of the answer; trouble of our own is an error page.
@@ -25,10 +32,7 @@ fn refused(problem: Problem) -> Result<(StatusCode, String), WebError> {
     }
 }
 
-/// An API's words as a sentence.
-fn sentence(detail: &str) -> String {
-    let mut letters = detail.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    let end = if detail.ends_with('.') { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
+/// A name as one segment of a path.
+fn in_path(name: &str) -> String {
+    url::form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>().replace('+', "%20")
 }

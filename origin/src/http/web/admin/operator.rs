@@ -1,7 +1,8 @@
 //! Who may use the console: a user who is signed in and an administrator. Whoever is not signed in is sent to do so, and comes back.
 
+use askama::Template;
 use axum::extract::{FromRequest, Request};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::told::{self, Told};
@@ -55,7 +56,9 @@ impl FromRequest<AppState> for Operator {
             return Err(Turned::SignIn(format!("{}{}", app.issuer, and_back_to(&back))));
         };
         if !user.is_admin {
-            return Err(WebError::forbidden("The console is for administrators. You are signed in as somebody else.").into());
+            return Err(
+                WebError::forbidden("The console is for administrators. You are signed in as somebody else.").into()
+            );
         }
         Ok(Operator { visit, user, login: login.id })
     }
@@ -66,7 +69,7 @@ impl FromRequest<AppState> for Order {
 
     async fn from_request(request: Request, app: &AppState) -> Result<Order, Turned> {
         let operator = Operator::from_request(request, app).await?;
-        operator.visit.check()?;
+        operator.visit.browser.check(app, &operator.visit.said)?;
         Ok(Order(operator))
     }
 }
@@ -116,8 +119,13 @@ impl Operator {
     }
 
     /// A page.
-    pub(in crate::http) fn show(&self, template: &impl askama::Template) -> Response {
-        let mut response = self.visit.page(template);
+    pub(in crate::http) fn show(&self, template: &impl Template) -> Response {
+        self.show_with(StatusCode::OK, template)
+    }
+
+    /// As [`Operator::show`], with the status of a form that is shown again.
+    pub(in crate::http) fn show_with(&self, status: StatusCode, template: &impl Template) -> Response {
+        let mut response = self.visit.page_with(status, template, None);
         told::forget(self.app(), &self.visit.caller.headers, &mut response);
         response
     }
