@@ -12,7 +12,6 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::app::DEVICE;
 use crate::script::copied;
 use crate::stack::{Kind, Origin, Program, TestEdge, Upstream, bin, free_port, given};
 
@@ -46,9 +45,7 @@ impl Stage {
         let edge = TestEdge::start(Kind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
         let web = web_client(&origin, &edge)?;
         let single_page = single_page(&origin).await?;
-        let device =
-            json!({ "token_endpoint_auth_method": "none", "grant_types": [DEVICE], "scope": "openid profile" });
-        origin.client("device", &device)?;
+        create(&origin, "device", &["--public", "--grant", "device_code", "--scope", "openid profile"])?;
         let issuer = origin.server.issuer().to_owned();
         let example = examples().join("device-login.py");
         let settings = json!({
@@ -80,23 +77,26 @@ impl Stage {
     }
 }
 
+/// Registers a client as docs/examples.md says it. A loopback address is meant at any port (RFC 8252 §7.3).
+fn create(origin: &Origin, id: &str, options: &[&str]) -> Result<Value> {
+    let created = origin.cli(&[&["client", "create", "--json", "--id", id, "--name", id], options].concat())?;
+    Ok(serde_json::from_str(&created)?)
+}
+
 /// The server-side client, registered and serving.
 fn web_client(origin: &Origin, edge: &TestEdge) -> Result<Example> {
     let port = free_port()?;
     let home = format!("http://127.0.0.1:{port}");
     let scope = "openid profile email reports:read";
-    let metadata = json!({
-        "redirect_uris": [format!("{home}/callback")],
-        "post_logout_redirect_uris": [format!("{home}/")],
-        "grant_types": ["authorization_code"],
-        "scope": scope,
-    });
-    let secret = origin.client("web", &metadata)?.context("a secret")?;
+    let redirect = ["--redirect-uri", "http://127.0.0.1:3000/callback"];
+    let after = ["--post-logout-redirect-uri", "http://127.0.0.1:3000/"];
+    let created = create(origin, "web", &[&redirect[..], &after, &["--scope", scope]].concat())?;
+    let secret = created["client_secret"].as_str().context("a secret")?;
     let folder = copied(&examples().join("web-client"))?;
     let mut node = Command::new(given("TOLLGATE_TEST_NODE"));
     node.arg("server.mjs").current_dir(folder.path()).envs([
         ("CLIENT_ID", "web"),
-        ("CLIENT_SECRET", &secret),
+        ("CLIENT_SECRET", secret),
         ("ISSUER", origin.server.issuer()),
         ("PORT", &port.to_string()),
         ("SCOPE", scope),
@@ -114,14 +114,9 @@ async fn single_page(origin: &Origin) -> Result<Example> {
     let port = free_port()?;
     let home = format!("http://127.0.0.1:{port}");
     let scope = "openid profile email";
-    let metadata = json!({
-        "token_endpoint_auth_method": "none",
-        "redirect_uris": [format!("{home}/")],
-        "post_logout_redirect_uris": [format!("{home}/")],
-        "grant_types": ["authorization_code"],
-        "scope": scope,
-    });
-    origin.client("single-page", &metadata)?;
+    let redirect = ["--redirect-uri", "http://127.0.0.1:3001/"];
+    let after = ["--post-logout-redirect-uri", "http://127.0.0.1:3001/"];
+    create(origin, "single-page", &[&redirect[..], &after, &["--public", "--scope", scope]].concat())?;
     let folder = copied(&examples().join("single-page"))?;
     let config = json!({ "issuer": origin.server.issuer(), "client_id": "single-page", "scope": scope });
     std::fs::write(folder.path().join("config.json"), config.to_string())?;
