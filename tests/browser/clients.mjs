@@ -33,7 +33,7 @@ export async function web_client_denied(window, person) {
 }
 
 /** The one without a server. */
-export async function single_page(window, person) {
+async function single_page(window, person) {
   const { page } = window
   await page.goto(settings.singlePage)
   const signIn = page.getByRole('button', { name: 'Sign in' })
