@@ -245,6 +245,7 @@ mod tests {
                 auth_time: 0,
                 acr: "0".to_owned(),
                 amr: vec!["pwd".to_owned()],
+                device: None,
             },
             created_at: 100,
             ends_at: 1000,
