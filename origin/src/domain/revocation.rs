@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use tollgate_core::{IssuedId, Kind, Mark, RevocationId};
 
-use super::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME, Malformed};
+use super::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME, Malformed, UserId};
 
 /// How long after a token's `exp` its revocation is kept, in seconds.
 ///
@@ -132,7 +132,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// Who revokes: `client:ID` over the network, `cli` or `cli:USER` on the command line.
+/// Who does something: `client:ID` over the network, `user:ID` by the pages, `cli` or `cli:USER` on the command line, `origin` by
+/// itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(String);
 
@@ -148,6 +149,18 @@ impl Actor {
     pub fn command_line(user: Option<&str>) -> Actor {
         let plain: String = user.unwrap_or_default().chars().filter(|char| !char.is_control()).take(64).collect();
         Actor(if plain.is_empty() { "cli".to_owned() } else { format!("cli:{plain}") })
+    }
+
+    /// A user who is signed in.
+    #[must_use]
+    pub fn user(id: &UserId) -> Actor {
+        Actor(format!("user:{id}"))
+    }
+
+    /// The origin by itself, as when it replaces a key in time.
+    #[must_use]
+    pub fn origin() -> Actor {
+        Actor("origin".to_owned())
     }
 
     /// As it is recorded.
@@ -278,23 +291,6 @@ pub struct Reinstate {
     pub reason: Option<Reason>,
     /// When, Unix seconds.
     pub at: u64,
-}
-
-/// A line of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// Its number; later lines have higher ones.
-    pub number: u64,
-    /// When, Unix seconds.
-    pub at: u64,
-    /// Who.
-    pub actor: String,
-    /// What was done: `revoke` or `reinstate`.
-    pub action: String,
-    /// To what: its kind and name, and for everything the time.
-    pub target: Target,
-    /// Why.
-    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(in crate::http) async fn create(
     let (client, now) = (Client::new(id, metadata, ambient::now()), ambient::now());
     let secret = Secret::new(SecretKind::Client, &ambient::random()?);
     let client = if has_secret(&client) { client.with_secret(&secret, now) } else { client };
-    app.store.insert_client(&client).await?;
+    app.store.by(&by).insert_client(&client).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "registered a client");
     let client_secret = has_secret(&client).then(|| secret.reveal().to_owned());
     Ok((StatusCode::CREATED, Json(ClientView { client_secret, ..ClientView::from(&client) })))
@@ -97,7 +97,7 @@ pub(in crate::http) async fn update(
     if named.is_some_and(|named| named != client.id) {
         return Err(Problem::bad_request("client_id is not the one of the path"));
     }
-    app.store.update_client(&client.id, &metadata).await?;
+    app.store.by(&by).update_client(&client.id, &metadata).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
     Ok(Json(ClientView::from(&find(&app, &id).await?)))
 }
@@ -116,7 +116,7 @@ pub(in crate::http) async fn disable(
 ) -> Result<Json<ClientView>, Problem> {
     let by = authenticate(&app, &headers).await?;
     let client = find(&app, &id).await?;
-    let disabled = app.store.disable_client(&client.id, ambient::now()).await?;
+    let disabled = app.store.by(&by).disable_client(&client.id, ambient::now()).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "disabled a client");
     disabled.map(|client| Json(ClientView::from(&client))).ok_or_else(Problem::not_found)
 }
@@ -143,7 +143,7 @@ pub(in crate::http) async fn rotate_secret(
     }
     let (secret, now) = (Secret::new(SecretKind::Client, &ambient::random()?), ambient::now());
     let stored = StoredSecret { hash: secret.hash(), created_at: now, expires_at: None };
-    app.store.rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
+    app.store.by(&by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "gave a client another secret");
     let client_secret = Some(secret.reveal().to_owned());
     Ok(Json(ClientView { client_secret, ..ClientView::from(&find(&app, &id).await?) }))

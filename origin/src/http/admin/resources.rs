@@ -47,7 +47,7 @@ pub(in crate::http) async fn put(
     {
         return Err(Problem::bad_request("introspected_by is not a client that is known here"));
     }
-    app.store.put_resource(&resource).await?;
+    app.store.by(&by).put_resource(&resource).await?;
     tracing::info!(audience = %resource.audience, by = by.as_str(), "registered a resource server");
     Ok(Json(resource))
 }
@@ -70,7 +70,7 @@ pub(in crate::http) async fn delete(
     let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no resource server of that audience");
     let audience: Audience = audience.parse().map_err(|_| unknown())?;
-    if !app.store.delete_resource(&audience).await? {
+    if !app.store.by(&by).delete_resource(&audience).await? {
         return Err(unknown());
     }
     tracing::info!(%audience, by = by.as_str(), "removed a resource server");

@@ -58,7 +58,7 @@ pub(in crate::http) async fn create(
 ) -> Result<(StatusCode, Json<RouteView>), Problem> {
     let by = authenticate(&app, &headers).await?;
     let route = read(&body)?;
-    app.store.insert_route(&route).await.map_err(|error| match error {
+    app.store.by(&by).insert_route(&route).await.map_err(|error| match error {
         AddRouteError::Store(error) => Problem::from(error),
         refused => Problem::new(StatusCode::CONFLICT, &refused.to_string()),
     })?;
@@ -80,7 +80,7 @@ pub(in crate::http) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let by = authenticate(&app, &headers).await?;
     let route = read(&body)?;
-    if !app.store.delete_route(&route).await? {
+    if !app.store.by(&by).delete_route(&route).await? {
         return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such rule"));
     }
     tracing::info!(%route, by = by.as_str(), "removed a rule");

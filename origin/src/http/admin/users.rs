@@ -77,7 +77,7 @@ pub(in crate::http) async fn create(
         created_at: ambient::now(),
         disabled_at: None,
     };
-    app.store.insert_user(&user).await?;
+    app.store.by(&by).insert_user(&user).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "registered a user");
     Ok((StatusCode::CREATED, Json(UserView::from(&user))))
 }
@@ -115,7 +115,7 @@ pub(in crate::http) async fn password(
     let by = authenticate(&app, &headers).await?;
     let user = find(&app, &id).await?;
     let new: NewPassword = read(&body)?;
-    app.store.set_password(&user.id, &hashed(&app, new.password).await?).await?;
+    app.store.by(&by).set_password(&user.id, &hashed(&app, new.password).await?).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "set a password");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -134,7 +134,7 @@ pub(in crate::http) async fn disable(
 ) -> Result<Json<UserView>, Problem> {
     let by = authenticate(&app, &headers).await?;
     let user = find(&app, &id).await?;
-    app.store.disable_user(&user.id, &by, ambient::now()).await?;
+    app.store.by(&by).disable_user(&user.id, &by, ambient::now()).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "disabled a user");
     Ok(Json(UserView::from(&find(&app, &id).await?)))
 }
