@@ -4,7 +4,6 @@
 //! what went wrong inside goes to the log, never to the client.
 
 mod admin;
-mod admin_keys;
 mod edge_deltas;
 mod edge_snapshot;
 mod health;

@@ -20,8 +20,8 @@ use super::observe::observe;
 use super::openapi::refusals;
 use super::problem::Problem;
 use super::{
-    AppState, admin, admin_keys, edge_deltas, edge_snapshot, health, jwks, metrics, openapi, ssf_configuration,
-    ssf_poll, ssf_streams, status_list, validate, web,
+    AppState, admin, edge_deltas, edge_snapshot, health, jwks, metrics, openapi, ssf_configuration, ssf_poll,
+    ssf_streams, status_list, validate, web,
 };
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
@@ -123,7 +123,7 @@ fn pages() -> OpenApiRouter<AppState> {
 
 /// The admin API.
 fn admin_api() -> OpenApiRouter<AppState> {
-    use admin::{audit, clients, resources, revocations, routes as rules, users};
+    use admin::{audit, clients, keys, resources, revocations, routes as rules, users};
     OpenApiRouter::new()
         .routes(routes!(revocations::list, revocations::create))
         .routes(routes!(revocations::show, revocations::reinstate))
@@ -135,7 +135,7 @@ fn admin_api() -> OpenApiRouter<AppState> {
         .routes(routes!(users::password))
         .routes(routes!(resources::list, resources::put, resources::delete))
         .routes(routes!(rules::list, rules::create, rules::delete))
-        .routes(routes!(admin_keys::list, admin_keys::rotate))
-        .routes(routes!(admin_keys::revoke))
+        .routes(routes!(keys::list, keys::rotate))
+        .routes(routes!(keys::revoke))
         .routes(routes!(audit::audit))
 }

@@ -95,6 +95,8 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
         user: code.grant.user.clone(),
         auth_time: NOW,
         expires_at: NOW + 100,
+        seen_at: NOW,
+        sender: Default::default(),
     };
     store.insert_login(&login, None).await.expect("signed in");
     let (writer, task) = Writer::new(store.clone());
