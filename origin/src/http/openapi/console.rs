@@ -173,3 +173,21 @@ pub(in crate::http) struct RouteNameForm {
     path: String,
     methods: Option<String>,
 }
+
+/// Which lines of the audit log are shown.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::http) struct AuditQuery {
+    /// About this kind alone, such as `client` or `user`.
+    kind: Option<String>,
+    /// Of this action alone, such as `create` or `revoke`.
+    action: Option<String>,
+    /// By this actor alone.
+    actor: Option<String>,
+    /// About what has this name alone.
+    target: Option<String>,
+    /// From this date and time on, in UTC, as `2026-11-22T08:15`.
+    since: Option<String>,
+    /// Up to this date and time.
+    until: Option<String>,
+}

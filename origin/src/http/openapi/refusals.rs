@@ -111,6 +111,18 @@ impl IntoResponses for Gone {
     }
 }
 
+/// The audit log as a file.
+pub(in crate::http) struct AuditFile;
+
+impl IntoResponses for AuditFile {
+    fn responses() -> Answers {
+        let text = || Content::new(Some(String::schema()));
+        let response = ResponseBuilder::new().description("The lines, as a file");
+        let response = response.content("application/jsonl", text()).content("text/csv; charset=utf-8", text());
+        Answers::from([("200".to_owned(), RefOr::T(response.build()))])
+    }
+}
+
 /// Defines a group of refusals as `application/problem+json`.
 macro_rules! problems {
     ($($(#[$doc:meta])* $name:ident: $($status:ident),+;)+) => { $(

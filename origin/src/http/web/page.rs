@@ -15,7 +15,8 @@ use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 use crate::store::{StoreError, WriteError};
 
-const STYLE: &str = include_str!("../../../templates/tollgate.css");
+const STYLE: &str =
+    concat!(include_str!("../../../templates/tollgate.css"), include_str!("../../../templates/admin.css"));
 const ICON: &str = include_str!("../../../templates/tollgate.svg");
 
 /// The style of all pages.

@@ -39,7 +39,7 @@ pub(in crate::http) async fn register(app: &App, by: &Actor, new: NewUser) -> Re
         is_admin: new.is_admin,
         ..User::new(UserId::from_random(&ambient::random()?), new.name, ambient::now())
     };
-    app.store.insert_user(&user).await?;
+    app.store.by(by).insert_user(&user).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "registered a user");
     Ok(user)
 }
@@ -58,7 +58,7 @@ pub(in crate::http) async fn set_password(
     user: &User,
     password: Zeroizing<String>,
 ) -> Result<(), Problem> {
-    app.store.set_password(&user.id, &hashed(app, password).await?).await?;
+    app.store.by(by).set_password(&user.id, &hashed(app, password).await?).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "set a password");
     Ok(())
 }
@@ -66,14 +66,14 @@ pub(in crate::http) async fn set_password(
 /// Disables a user, and revokes what they gave. Nobody does that to themselves: so one administrator at least is always left.
 pub(in crate::http) async fn disable(app: &App, by: &Actor, user: &User) -> Result<User, Problem> {
     not_oneself(by, user)?;
-    app.store.disable_user(&user.id, by, ambient::now()).await?;
+    app.store.by(by).disable_user(&user.id, by, ambient::now()).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "disabled a user");
     find(app, user.id.as_str()).await
 }
 
 /// Lets a user who was disabled sign in again. What they had given stays revoked.
 pub(in crate::http) async fn enable(app: &App, by: &Actor, user: &User) -> Result<User, Problem> {
-    app.store.enable_user(&user.id).await?;
+    app.store.by(by).enable_user(&user.id).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "enabled a user");
     find(app, user.id.as_str()).await
 }
@@ -83,7 +83,7 @@ pub(in crate::http) async fn set_admin(app: &App, by: &Actor, user: &User, is_ad
     if !is_admin {
         not_oneself(by, user)?;
     }
-    app.store.set_admin(&user.id, is_admin).await?;
+    app.store.by(by).set_admin(&user.id, is_admin).await?;
     tracing::info!(user = %user.id, by = by.as_str(), is_admin, "said whether a user is an administrator");
     find(app, user.id.as_str()).await
 }

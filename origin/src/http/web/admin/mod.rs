@@ -4,6 +4,7 @@
 //! Every page asks who is there first, every form carries the token of its browser, what is dangerous is asked once more on a page
 //! of its own, and an act is followed by a redirect to a page that tells of it once.
 
+mod chart;
 mod client_form;
 mod confirm;
 mod moment;
@@ -11,9 +12,11 @@ mod operator;
 mod search;
 mod told;
 
+pub(in crate::http) mod audit;
 pub(in crate::http) mod clients;
 pub(in crate::http) mod edges;
 pub(in crate::http) mod keys;
+pub(in crate::http) mod overview;
 pub(in crate::http) mod resources;
 pub(in crate::http) mod revocations;
 pub(in crate::http) mod routes;
