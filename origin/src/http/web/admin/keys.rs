@@ -62,7 +62,7 @@ struct RotatePage<'a> {
 pub(in crate::http) async fn list(operator: Operator) -> Result<Response, WebError> {
     let (all, now) = (operator.ticked("all"), ambient::now());
     let mut keys = acts::listed(operator.app(), |key| all || key.state != KeyState::Gone).await?;
-    keys.sort_by(|a, b| (rank(a.state), &a.purpose, &a.alg).cmp(&(rank(b.state), &b.purpose, &b.alg)));
+    keys.sort_by_key(|key| (rank(key), key.alg.clone()));
     Ok(operator.show(&KeysPage {
         frame: operator.frame("keys"),
         told: operator.told(),
@@ -144,15 +144,21 @@ fn rotate_page<'a>(operator: &'a Operator, problem: &'a str) -> RotatePage<'a> {
     }
 }
 
-/// The order of the list: what signs, what will, what did, what is gone.
-fn rank(state: KeyState) -> u8 {
-    match state {
+/// The order of the list: what signs tokens before what is for something else, and what signs now before what will and what did.
+fn rank(key: &PublicKey) -> (u8, u8) {
+    let purpose = match key.purpose.as_str() {
+        "token" => 0,
+        "snapshot" => 1,
+        _ => 2,
+    };
+    let state = match key.state {
         KeyState::Active => 0,
         KeyState::Upcoming => 1,
         KeyState::Retiring => 2,
         KeyState::Revoked => 3,
         KeyState::Gone => 4,
-    }
+    };
+    (purpose, state)
 }
 
 fn row(key: &PublicKey, now: u64) -> Row {
