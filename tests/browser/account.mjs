@@ -28,3 +28,19 @@ export async function sign_out(window, person) {
   await page.goto(at('/device'))
   must(page.url().includes('/login'), 'nobody is signed in any more')
 }
+
+/** One browser signs the others out. */
+export async function other_browsers(window, person, another) {
+  const other = await another()
+  for (const one of [window, other]) {
+    await one.page.goto(at('/login'))
+    await one.signIn(person)
+  }
+  await window.page.goto(at('/account/sessions'))
+  await window.press(window.page.getByRole('button', { name: 'Sign out all others' }))
+  await window.look('sessions, others ended')
+  must(new URL(window.page.url()).pathname === '/account/sessions', 'still signed in here')
+  await other.page.goto(at('/account/sessions'))
+  must(other.page.url().includes('/login'), 'signed out there')
+  await other.close()
+}

@@ -66,7 +66,7 @@ export class Window {
     })
     this.context.on('weberror', (error) => this.#fault(`script: ${error.error()}`))
     this.context.on('response', (answer) => {
-      const { status } = { status: answer.status() }
+      const status = answer.status()
       if (status >= 500 || (status === 404 && answer.request().resourceType() !== 'document')) this.#fault(`${status} ${answer.url()}`)
     })
     if (!this.scripts) return
@@ -101,6 +101,8 @@ export class Window {
 
   async #inspect(name) {
     const { faults, wide } = await this.page.evaluate(async () => {
+      // Colours fade from one theme into the other.
+      await Promise.allSettled(document.getAnimations().map(({ finished }) => finished))
       const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] })
       const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
       const words = ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join('; ')}`
