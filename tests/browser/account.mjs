@@ -1,5 +1,5 @@
 // Signing in and out, and what a person does with their account.
-import { at, must } from './kit.mjs'
+import { at, must, until } from './kit.mjs'
 
 export async function sign_in(window, person) {
   const { page } = window
@@ -11,9 +11,26 @@ export async function sign_in(window, person) {
   const cookies = await window.context.cookies()
   await window.signIn(person)
   await window.look('signed in')
-  const [before, after] = [cookies, await window.context.cookies()].map((all) => all.find(({ name }) => name.includes('tollgate')))
+  const [before, after] = [cookies, await window.context.cookies()].map((all) => all.find(({ name }) => /tollgate(-\w+)?$/.test(name) && !name.includes('device')))
   must(after.httpOnly && after.sameSite === 'Lax', 'the cookie is not for scripts, nor for other sites')
   must(before.value !== after.value, 'the cookie is another one after the sign-in')
+}
+
+/** Who guesses must wait, and who knows the password gets in after the wait. */
+export async function limited(window, person) {
+  const { page } = window
+  const wrong = { ...person, password: 'not it' }
+  await page.goto(at('/login'))
+  await until('a limit', async () => {
+    const status = await window.signIn(wrong)
+    must(status === 403 || status === 429, `a wrong password gets ${status}`)
+    return status === 429
+  })
+  await window.look('sign-in limited')
+  await until('an end of the wait', async () => {
+    await page.goto(at('/login'))
+    return (await window.signIn(person)) === 200
+  })
 }
 
 export async function sign_out(window, person) {

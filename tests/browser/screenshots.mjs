@@ -1,10 +1,12 @@
 // Pictures of the pages for the README: people and clients act at a running origin, then the most telling pages are photographed
 // in both themes.
 import { createHash, randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { indexed } from './palette.mjs'
 import { at, launch, must, settings } from './kit.mjs'
 
 const FOLDER = process.env.TOLLGATE_TEST_PICTURES
-const SMALL = { width: 480, height: 680 }
+const SMALL = { width: 480, height: 690 }
 const WIDE = { width: 1120, height: 760 }
 const SCOPE = 'openid profile email reports:read reports:write'
 const REDIRECT = { 'field-notes': 'https://notes.example/callback', 'tide-tables': 'https://tides.example/callback' }
@@ -16,18 +18,20 @@ const BROWSERS = {
 
 const browser = await launch()
 const { people } = settings
+/** A page under no policy of its own. */
+const studio = await browser.newPage()
 
 async function open(userAgent, viewport = WIDE) {
-  const context = await browser.newContext({ viewport, userAgent, deviceScaleFactor: 1.5 })
-  // The clients' own sites are not there.
-  await context.route(/^https:\/\/\w+\.example\//, (route) => route.fulfill({ body: 'back at the client' }))
+  const context = await browser.newContext({ viewport, userAgent })
   return context.newPage()
 }
 
 async function photograph(page, name) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme })
-    await page.screenshot({ path: `${FOLDER}/${name}-${colorScheme}.png` })
+    // Without colours on their way from one theme to the other.
+    const picture = await page.screenshot({ animations: 'disabled', caret: 'hide' })
+    await writeFile(`${FOLDER}/${name}-${colorScheme}.png`, await indexed(studio, picture))
   }
 }
 
@@ -61,9 +65,12 @@ async function post(path, client, form) {
 
 /** Lets a client in, from the sign-in or the consent page where the browser is, and takes its tokens. */
 async function allow(page, client, verifier) {
-  await Promise.all([page.waitForURL(/^https:/), page.click('[value=allow]')])
-  const code = new URL(page.url()).searchParams.get('code')
   const redirect_uri = REDIRECT[client]
+  // The client's own site is not there: the browser ends at a page of its own that says so.
+  const lost = page.waitForEvent('framenavigated', { predicate: (frame) => frame.url().startsWith('chrome-error:') })
+  const sent = page.waitForRequest((request) => request.url().startsWith(redirect_uri))
+  const [back] = await Promise.all([sent, lost, page.click('[value=allow]')])
+  const code = new URL(back.url()).searchParams.get('code')
   const answer = await post('/oauth/token', client, { grant_type: 'authorization_code', code, redirect_uri, code_verifier: verifier })
   must(answer.ok, `no token for ${client}: ${answer.status}`)
   return answer.json()
@@ -91,6 +98,7 @@ async function mara() {
   const page = await open(BROWSERS.laptop, SMALL)
   const { url, verifier } = request('field-notes')
   await page.goto(url)
+  await page.fill('[name=username]', 'mara')
   await photograph(page, 'sign-in')
   await signIn(page, people.mara)
   await photograph(page, 'consent')

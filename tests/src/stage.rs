@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::script::copied;
-use crate::stack::{Kind, Origin, Program, TestEdge, Upstream, bin, free_port, given};
+use crate::stack::{AUDIENCE, Kind, Origin, Program, TestEdge, Upstream, bin, free_port, given};
 
 /// How long an example may take to come up on a busy machine before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,6 +42,8 @@ impl Stage {
         let origin = Origin::start().await?;
         let upstream = Upstream::start()?;
         origin.cli(&["route", "add", "--path", "/reports/*", "--scope", "reports:read"])?;
+        let words = "reports:read=Read your reports";
+        origin.cli(&["resource", "create", AUDIENCE, "--name", "Harbour reports", "--scope", words])?;
         let edge = TestEdge::start(Kind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
         let web = web_client(&origin, &edge)?;
         let single_page = single_page(&origin).await?;

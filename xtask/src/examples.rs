@@ -116,6 +116,8 @@ fn register(stack: &Stack<'_>) -> Result<String> {
     let create = |id: &str, name: &str, rest: &[&str]| {
         stack.tollgate(&[&["client", "create", "--json", "--id", id, "--name", name], rest].concat())
     };
+    let words = format!("{}=Read your reports", road::SCOPE);
+    stack.tollgate(&["resource", "create", &stack.road.origin, "--name", "Reports", "--scope", &words])?;
     create("single-page", "Single page", &[&page[..], &["--public", "--scope", own]].concat())?;
     create("device", "A terminal", &["--public", "--grant", "device_code", "--scope", "openid profile"])?;
     let web: Value = serde_json::from_str(&create("web", "Reports", &[&web[..], &["--scope", &report]].concat())?)?;
