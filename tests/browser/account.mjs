@@ -1,5 +1,5 @@
 // Signing in and out, and what a person does with their account.
-import { at, must, until } from './kit.mjs'
+import { at, must } from './kit.mjs'
 
 export async function sign_in(window, person) {
   const { page } = window
@@ -16,21 +16,29 @@ export async function sign_in(window, person) {
   must(before.value !== after.value, 'the cookie is another one after the sign-in')
 }
 
-/** Who guesses must wait, and who knows the password gets in after the wait. */
-export async function limited(window, person) {
+/** Who comes back to what is over is told so, and how to go on. */
+export async function lost(window) {
   const { page } = window
-  const wrong = { ...person, password: 'not it' }
+  const answer = await page.goto(at('/consent?request=forgotten'))
+  must(answer.status() === 400, `what is over gets ${answer.status()}`)
+  await window.says('over')
+  await window.look('over')
+}
+
+/** Nothing needs a mouse: the first field has the focus, Enter sends, and the first stop on a page skips its head. */
+export async function by_keyboard(window, person) {
+  const { page } = window
   await page.goto(at('/login'))
-  await until('a limit', async () => {
-    const status = await window.signIn(wrong)
-    must(status === 403 || status === 429, `a wrong password gets ${status}`)
-    return status === 429
-  })
-  await window.look('sign-in limited')
-  await until('an end of the wait', async () => {
-    await page.goto(at('/login'))
-    return (await window.signIn(person)) === 200
-  })
+  await page.keyboard.type(person.username)
+  await page.keyboard.press('Tab')
+  await page.keyboard.type(person.password)
+  const here = page.waitForURL(at('/account/sessions'))
+  await page.keyboard.press('Enter')
+  await here
+  await page.keyboard.press('Tab')
+  const focus = page.locator(':focus')
+  must((await focus.textContent()) === 'Skip to the content', 'the first stop is the way past the head')
+  must(await focus.evaluate((link) => link.getBoundingClientRect().top >= 0), 'it is seen while it has the focus')
 }
 
 export async function sign_out(window, person) {

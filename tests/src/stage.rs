@@ -37,7 +37,7 @@ struct Example {
 }
 
 impl Stage {
-    /// Starts all of it. Each of `people` can sign in.
+    /// Starts all of it. Each of `people` can sign in, and those named for the console are administrators.
     pub async fn start(people: &[String]) -> Result<Self> {
         let origin = Origin::start().await?;
         let upstream = Upstream::start()?;
@@ -137,7 +137,11 @@ async fn single_page(origin: &Origin) -> Result<Example> {
 
 /// Makes the people, and says how each signs in.
 fn register(origin: &Origin, people: &[String]) -> Result<BTreeMap<String, Value>> {
-    let register = |name: &String| origin.user(name, PASSWORD, &json!({ "name": name }));
+    let register = |name: &String| {
+        let mut create = vec!["user", "create", name, "--password-stdin", "--full-name", name];
+        create.extend(name.starts_with("console").then_some("--admin"));
+        origin.cli_with(&create, PASSWORD).map(drop)
+    };
     for some in people.chunks(AT_ONCE) {
         thread::scope(|scope| {
             let making: Vec<_> = some.iter().map(|name| scope.spawn(move || register(name))).collect();

@@ -4,8 +4,10 @@ use anyhow::Result;
 use tollgate_tests::stage::Stage;
 
 /// Each works in a window whose pages may run scripts, and in one whose pages may not.
-const FLOWS: [&str; 9] = [
+const FLOWS: [&str; 11] = [
     "sign_in",
+    "by_keyboard",
+    "lost",
     "sign_out",
     "other_browsers",
     "web_client",
