@@ -7,6 +7,7 @@ pub(super) mod auth;
 pub(super) mod clients;
 pub(super) mod edges;
 pub(super) mod keys;
+mod lists;
 pub(super) mod overview;
 pub(super) mod resources;
 pub(super) mod revocations;
