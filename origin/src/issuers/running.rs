@@ -21,6 +21,7 @@ use crate::settings::Settings;
 use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
+use crate::users_api::UsersApi;
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -72,6 +73,8 @@ impl Running {
             client_keys: ClientKeys::new()?,
             forge,
             grants: settings.grants.clone(),
+            people: settings.people.clone(),
+            users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,
             contacts,
             publisher,
             status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),
