@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::page::WebError;
 use crate::ambient;
-use crate::domain::{AuthSource, User, UserId, UserName};
+use crate::domain::{AuthSource, User, UserClaims, UserId, UserName};
 use crate::http::App;
 use crate::store::StoreError;
 use crate::users_api::{ExternalUser, UsersApi};
@@ -38,16 +38,12 @@ async fn of_api(app: &App, api: &UsersApi, name: UserName, password: &str) -> Re
     let Some(ExternalUser { id, claims }) = answer else {
         return Ok(None);
     };
-    if let Some(user) = app.store.user_by_external_id(&id).await? {
-        if user.auth_source != AuthSource::HttpApi {
-            return Err(conflict(&name, "the identity that the API gives is that of a local user"));
-        }
-        app.store.set_claims(&user.id, &claims).await?;
-        return Ok(Some(User { claims, ..user }).filter(User::is_active));
+    if let Some(user) = known(app, &id, &name, &claims).await? {
+        return Ok(Some(user).filter(User::is_active));
     }
     let user = User {
-        claims,
-        external_id: Some(id),
+        claims: claims.clone(),
+        external_id: Some(id.clone()),
         auth_source: AuthSource::HttpApi,
         ..User::new(UserId::from_random(&ambient::random()?), name, ambient::now())
     };
@@ -56,9 +52,27 @@ async fn of_api(app: &App, api: &UsersApi, name: UserName, password: &str) -> Re
             tracing::info!(user = %user.id, "a user of the API is known from now on");
             Ok(Some(user))
         }
-        Err(StoreError::Exists(_)) => Err(conflict(&user.name, "another user has the name")),
+        // Another sign-in of theirs may have been first; else somebody else has the name.
+        Err(StoreError::Exists(_)) => match known(app, &id, &user.name, &claims).await? {
+            Some(user) => Ok(Some(user).filter(User::is_active)),
+            None => Err(conflict(&user.name, "another user has the name")),
+        },
         Err(error) => Err(error.into()),
     }
+}
+
+/// The user whom the API knows by this identifier, with these claims from now on, if they were here before.
+async fn known(app: &App, id: &str, name: &UserName, claims: &UserClaims) -> Result<Option<User>, WebError> {
+    let Some(user) = app.store.user_by_external_id(id).await? else {
+        return Ok(None);
+    };
+    if user.auth_source != AuthSource::HttpApi {
+        return Err(conflict(name, "the identity that the API gives is that of a local user"));
+    }
+    if user.claims != *claims {
+        app.store.set_claims(&user.id, claims).await?;
+    }
+    Ok(Some(User { claims: claims.clone(), ..user }))
 }
 
 /// Told only to whoever has shown the API's password for the name: it tells nobody else who exists.
