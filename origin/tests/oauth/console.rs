@@ -49,9 +49,8 @@ impl House {
     async fn acts_of(&self, user: &str) -> Vec<String> {
         let log = self.read(&format!("/audit?actor=user:{user}")).await;
         let entries = log["entries"].as_array().expect("entries").iter();
-        entries
-            .map(|entry| format!("{} {}", entry["action"].as_str().unwrap(), entry["kind"].as_str().unwrap()))
-            .collect()
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        entries.map(|entry| format!("{} {}", text(&entry["action"]), text(&entry["kind"]))).collect()
     }
 }
 
