@@ -19,12 +19,30 @@ pub(in crate::http) struct Overview {
     /// Refusals of the last hour by reason.
     #[schema(value_type = std::collections::HashMap<String, u64>)]
     pub(in crate::http) refused_by_reason: BTreeMap<&'static str, u64>,
+    /// The threads that hash passwords.
+    pub(in crate::http) hashing: HashingView,
     /// The newest sequence of the history of revocations.
     pub(in crate::http) newest_sequence: u64,
     /// The edges that are pushed to, by name.
     pub(in crate::http) edges: Vec<EdgeView>,
     /// The keys that sign now.
     pub(in crate::http) keys: Vec<PublicKey>,
+}
+
+/// How busy the threads are that hash passwords.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(as = Hashing)]
+pub(in crate::http) struct HashingView {
+    /// Hashes that wait for a thread.
+    pub(in crate::http) queued: usize,
+    /// How many may; past that they are refused at once.
+    pub(in crate::http) capacity: usize,
+    /// The threads.
+    pub(in crate::http) workers: usize,
+    /// Threads that are hashing.
+    pub(in crate::http) working: usize,
+    /// Hashes that were refused since the start, for the queue was full.
+    pub(in crate::http) refused: u64,
 }
 
 /// What happened in a minute.
@@ -56,6 +74,15 @@ pub(in crate::http) async fn read(app: &App) -> Result<Overview, Problem> {
     };
     let (newest_sequence, edges) = edges::list(app).await?;
     let signs = |key: &PublicKey| key.state == KeyState::Active && matches!(key.purpose.as_str(), "token" | "snapshot");
+    let load = app.forge.load();
+    let hashing = HashingView {
+        queued: load.queued,
+        capacity: load.capacity,
+        workers: load.workers,
+        working: load.working,
+        refused: load.refused,
+    };
     let minutes = hour.iter().map(minute).collect();
-    Ok(Overview { minutes, refused_by_reason, newest_sequence, edges, keys: keys::listed(app, signs).await? })
+    let keys = keys::listed(app, signs).await?;
+    Ok(Overview { minutes, refused_by_reason, hashing, newest_sequence, edges, keys })
 }

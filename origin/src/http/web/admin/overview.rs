@@ -7,7 +7,7 @@ use super::chart::Chart;
 use super::edges;
 use super::operator::Operator;
 use crate::ambient;
-use crate::http::admin::acts::overview::{self as acts, MinuteView};
+use crate::http::admin::acts::overview::{self as acts, HashingView, MinuteView};
 use crate::http::openapi::refusals::{ConsolePage, Shown};
 use crate::http::web::page::{Frame, WebError};
 use crate::http::web::when::{When, when};
@@ -18,6 +18,9 @@ use crate::keys::PublicKey;
 struct OverviewPage {
     frame: Frame,
     counts: Vec<Count>,
+    hashing: HashingView,
+    /// How full the queue of passwords is, in percent.
+    queue: usize,
     /// Refusals of the last hour by reason, the most frequent first.
     reasons: Vec<Reason>,
     edges: Vec<edges::Row>,
@@ -76,6 +79,8 @@ pub(in crate::http) async fn show(operator: Operator) -> Result<Response, WebErr
     Ok(operator.show(&OverviewPage {
         frame: operator.frame("overview"),
         counts,
+        queue: overview.hashing.queued.saturating_mul(100) / overview.hashing.capacity.max(1),
+        hashing: overview.hashing,
         reasons,
         edges: overview.edges.iter().map(|edge| edges::row(edge, now_ms)).collect(),
         keys: overview.keys.iter().map(|key| key_row(key, now)).collect(),
