@@ -48,7 +48,7 @@ impl Server {
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
         // One for all issuers: they share the processors.
-        let forge = Forge::new()?;
+        let forge = Forge::new(&settings.hashing)?;
         let default = Running::start(&settings, issuer.clone(), store.clone(), forge.clone(), stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, forge, stop.clone());
         supervisor.follow().await?;

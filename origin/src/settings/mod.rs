@@ -4,11 +4,13 @@
 //! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands.
 
 mod grants;
+mod hashing;
 mod keys;
 mod master_key;
 mod sources;
 
 pub use grants::{GrantSettings, Network, Registration};
+pub use hashing::HashSettings;
 pub use master_key::MasterKeySource;
 pub use sources::{Source, Sources, Value};
 
@@ -25,7 +27,7 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
 /// The names of all settings.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 23] = [
     "TOLLGATE_LISTEN",
     "TOLLGATE_PUBLIC_URL",
     "TOLLGATE_DATABASE_URL",
@@ -43,6 +45,10 @@ pub const NAMES: [&str; 19] = [
     "TOLLGATE_REGISTRATION",
     "TOLLGATE_TRUSTED_PROXIES",
     "TOLLGATE_CLIENT_CERTIFICATE_HEADER",
+    "TOLLGATE_HASH_MEMORY",
+    "TOLLGATE_HASH_PASSES",
+    "TOLLGATE_HASH_WORKERS",
+    "TOLLGATE_HASH_QUEUE",
     "TOLLGATE_LOG",
     "TOLLGATE_LOG_FORMAT",
 ];
@@ -68,6 +74,8 @@ pub struct Settings {
     pub keys: KeyPolicy,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
+    /// What a password's hash costs, and how many are made at once.
+    pub hashing: HashSettings,
     /// What to log, in the syntax of tracing's `EnvFilter`.
     pub log: String,
     /// How to log.
@@ -127,6 +135,7 @@ impl Settings {
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
             keys: keys::policy(sources, token_lifetime)?,
             grants: GrantSettings::from_sources(sources)?,
+            hashing: HashSettings::from_sources(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })
