@@ -1,7 +1,8 @@
 //! What the command line tells programs: with `--json`, every verb that changes something prints one JSON object of it.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tollgate::domain::{TokenDetails, TokenDraft};
@@ -273,4 +274,45 @@ async fn clients_users_and_resources_are_kept_by_command() {
     assert!(!run(folder.path(), &[&resource[..], &["--introspected-by", "nobody"]].concat()).1);
     assert_eq!(json(&["resource", "remove", "https://api.example"])["removed"], true);
     store.close().await;
+}
+
+/// Runs `tollgate serve` in `folder` until it serves and has told of a first user, if it had none; what it wrote to standard error.
+fn serve(folder: &Path, had_users: bool) -> String {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOLLGATE_")) {
+        program.env_remove(name);
+    }
+    program.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder).stderr(Stdio::piped());
+    let mut serving = program.spawn().expect("it runs");
+    let mut lines = BufReader::new(serving.stderr.take().expect("standard error")).lines();
+    let mut written = String::new();
+    for line in lines.by_ref() {
+        let line = line.expect("text");
+        written.push_str(&line);
+        written.push('\n');
+        // What comes last.
+        if line.contains("Sign in at") || (line.contains(" serving ") && had_users) {
+            break;
+        }
+    }
+    serving.kill().expect("it runs");
+    serving.wait().expect("it ended");
+    written
+}
+
+#[test]
+fn the_first_start_makes_an_administrator_and_no_other_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = serve(folder.path(), false);
+    let password = first.lines().find_map(|line| line.trim().strip_prefix("password  ")).expect("it is shown");
+    assert_eq!(password.len(), 20, "{first}");
+    assert!(
+        first.lines().all(|line| !line.contains(password) || line.trim().starts_with("password  ")),
+        "never logged"
+    );
+    let users: Value = serde_json::from_str(&run(folder.path(), &["user", "list", "--json"]).0).expect("JSON");
+    assert_eq!((&users[0]["name"], &users[0]["is_admin"], &users[1]), (&json!("admin"), &json!(true), &Value::Null));
+    assert!(!serve(folder.path(), true).contains("password  "));
+    let again: Value = serde_json::from_str(&run(folder.path(), &["user", "list", "--json"]).0).expect("JSON");
+    assert_eq!(users, again);
 }

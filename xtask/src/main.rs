@@ -32,7 +32,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what is missing: WASM targets, wasm-bindgen, worker-build, Node 22, wrangler, PostgreSQL, Python packages …
+    /// Install what is missing: WASM targets, wasm-bindgen, worker-build, Node 22, wrangler, PostgreSQL, Chromium, Python packages …
     Setup,
     /// Build the programs, the two components and the Worker
     Build {

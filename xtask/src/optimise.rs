@@ -17,6 +17,17 @@ use crate::{
 
 /// `-Oz` would save one kilobyte in 250.
 const OPTIONS: [&str; 4] = ["-O3", "--strip-debug", "--strip-producers", "--strip-target-features"];
+/// What rustc and its C library use of WebAssembly. Modules say so themselves, except some of those that others put into a component,
+/// and those that wasm-bindgen went over.
+pub(crate) const FEATURES: [&str; 7] = [
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-multivalue",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+    "--enable-simd",
+];
 const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 const CUSTOM: u8 = 0;
 const CORE_MODULE: u8 = 1;
@@ -69,7 +80,7 @@ fn module(workspace: &Workspace, scratch: &Scratch, module: &[u8]) -> Result<Vec
     let (before, after) = (scratch.0.join("before.wasm"), scratch.0.join("after.wasm"));
     fs::write(&before, module)?;
     let mut optimiser = command(workspace.npm_bin().join("wasm-opt"));
-    optimiser.args(OPTIONS).arg(&before).arg("-o").arg(&after);
+    optimiser.args(OPTIONS).args(FEATURES).arg(&before).arg("-o").arg(&after);
     progress::run("optimising a module", &workspace.cache.join("logs"), "wasm-opt", &mut optimiser)?;
     Ok(fs::read(after)?)
 }

@@ -44,6 +44,7 @@ pub(crate) fn for_test(workspace: &Workspace) -> Result<()> {
         cargo_tool(workspace, "cargo-nextest", NEXTEST, "cargo-nextest")?;
     }
     python_tools(workspace)?;
+    chromium(workspace)?;
     postgres(workspace)
 }
 
@@ -136,7 +137,7 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
     // No package's install script is needed: each only saves a millisecond by a link, or would download.
     install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
     progress::run(
-        "installing Node 22, wrangler, esbuild, wasm-opt, JOSE libraries and OAuth clients",
+        "installing Node 22, wrangler, esbuild, wasm-opt, JOSE libraries, OAuth clients, Playwright and axe",
         &logs(workspace),
         "npm",
         &mut install,
@@ -189,6 +190,20 @@ fn postgres(workspace: &Workspace) -> Result<()> {
         Some(_) => Ok(()),
         None => bail!("apt-get installed PostgreSQL, but no initdb is in PATH or /usr/lib/postgresql/*/bin"),
     }
+}
+
+/// The browser that the tests and the screenshots drive. Debian's, for Playwright's own is a download from elsewhere.
+fn chromium(workspace: &Workspace) -> Result<()> {
+    if find_chromium().is_some() {
+        return Ok(());
+    }
+    apt_get(workspace, "chromium", "Chromium")?;
+    find_chromium().map(drop).context("apt-get installed Chromium, but no chromium is in PATH")
+}
+
+/// Chromium or a browser made of it.
+pub(crate) fn find_chromium() -> Option<PathBuf> {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(find_in_path)
 }
 
 /// Installs a Debian package, or says how a person does.

@@ -57,10 +57,12 @@ fn environment<'a>(workspace: &Workspace, command: &'a mut Command, postgres: &P
 /// Tells whoever starts a stack where what we built is; PostgreSQL apart.
 pub(crate) fn real_parts<'a>(workspace: &Workspace, command: &'a mut Command) -> Result<&'a mut Command> {
     let npm = workspace.npm_bin();
+    let chromium = setup::find_chromium().unwrap_or_else(|| "chromium".into());
     Ok(setup::with_tools(workspace, command)?
         .env("TOLLGATE_TEST_NODE", npm.join("node"))
         .env("TOLLGATE_TEST_NODE_MODULES", workspace.npm_modules())
         .env("TOLLGATE_TEST_PYTHON", workspace.python())
+        .env("TOLLGATE_TEST_CHROMIUM", chromium)
         .env("TOLLGATE_TEST_WRANGLER", workspace.npm_modules().join("wrangler/bin/wrangler.js"))
         .env("TOLLGATE_TEST_WASM_DIR", workspace.wasm())
         .env("TOLLGATE_TEST_JUDGE_DIR", workspace.judge())

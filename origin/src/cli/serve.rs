@@ -1,8 +1,11 @@
 //! `tollgate serve`
 
+use std::io::Write as _;
+
 use tokio::signal;
 
 use super::given;
+use super::user::first_admin;
 use crate::server::Server;
 use crate::settings::Settings;
 
@@ -32,10 +35,24 @@ impl ServeFlags {
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     let server = Server::start(settings).await?;
+    if let Some(password) = first_admin(server.store()).await? {
+        show_first_admin(server.issuer(), &password);
+    }
     asked_to_stop().await?;
     tracing::info!("stopping");
     server.shutdown().await;
     Ok(())
+}
+
+/// To whoever watches the start, and not to the log: logs are kept, and read by others.
+fn show_first_admin(issuer: &str, password: &str) {
+    let mut stderr = std::io::stderr().lock();
+    // A closed standard error is no reason not to serve: `tollgate user password admin` makes another.
+    let _ = writeln!(
+        stderr,
+        "\nThere were no users yet. The first one may use the console:\n\n    name      admin\n    password  {password}\n\n\
+         It is shown this once; only its hash is stored. Sign in at {issuer}/login\n"
+    );
 }
 
 /// Returns on Ctrl-C and, where there is such a thing, SIGTERM.

@@ -13,6 +13,7 @@ use crate::domain::user::checked_password;
 use crate::domain::{Actor, User, UserClaims, UserId, UserName, UserView};
 use crate::encoding::base64url;
 use crate::forge::hash_now;
+use crate::store::{Store, StoreError};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum UserCommand {
@@ -34,6 +35,9 @@ pub(super) enum UserCommand {
         /// Who they are to whoever provisioned them
         #[arg(long, value_name = "ID")]
         external_id: Option<String>,
+        /// Let them use the console, /admin
+        #[arg(long)]
+        admin: bool,
     },
     /// List the users
     List,
@@ -67,8 +71,7 @@ struct Chosen {
 impl PasswordFlags {
     fn choose(&self) -> anyhow::Result<Chosen> {
         if !self.password_stdin {
-            let password = Zeroizing::new(base64url(&ambient::random::<15>()?));
-            return Ok(Chosen { password, made: true });
+            return Ok(Chosen { password: random_password()?, made: true });
         }
         let stdin = std::io::stdin();
         if stdin.is_terminal() {
@@ -82,10 +85,33 @@ impl PasswordFlags {
     }
 }
 
+/// A password of 120 random bits.
+fn random_password() -> anyhow::Result<Zeroizing<String>> {
+    Ok(Zeroizing::new(base64url(&ambient::random::<15>()?)))
+}
+
+/// The first user of a database that has none: `admin`, an administrator, with a random password. None when there are users, and
+/// for all but one of several processes that start at once.
+pub(super) async fn first_admin(store: &Store) -> anyhow::Result<Option<Zeroizing<String>>> {
+    if store.has_users().await? {
+        return Ok(None);
+    }
+    let password = random_password()?;
+    let hashing = password.clone();
+    let hash = tokio::task::spawn_blocking(move || hash_now(&hashing)).await??;
+    let id = UserId::from_random(&ambient::random()?);
+    let admin = User { password_hash: Some(hash), is_admin: true, ..User::new(id, "admin".parse()?, ambient::now()) };
+    match store.insert_user(&admin).await {
+        Ok(()) => Ok(Some(password)),
+        Err(StoreError::Exists(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl UserCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
-            UserCommand::Create { name, password, full_name, email, claims, external_id } => {
+            UserCommand::Create { name, password, full_name, email, claims, external_id, admin } => {
                 let mut claims = UserClaims::parse(claims.as_deref().unwrap_or("{}"))?;
                 if let Some(full_name) = full_name {
                     claims.set("name", Value::String(full_name));
@@ -95,13 +121,11 @@ impl UserCommand {
                 }
                 let chosen = password.choose()?;
                 let user = User {
-                    id: UserId::from_random(&ambient::random()?),
-                    name: name.parse()?,
                     password_hash: Some(hash_now(&chosen.password)?),
                     claims,
                     external_id,
-                    created_at: ambient::now(),
-                    disabled_at: None,
+                    is_admin: admin,
+                    ..User::new(UserId::from_random(&ambient::random()?), name.parse()?, ambient::now())
                 };
                 session.store.insert_user(&user).await?;
                 session.output.print(&with_password(&user, &chosen), told)
@@ -112,9 +136,10 @@ impl UserCommand {
                 session.output.print(&views, |views| {
                     let row = |view: &UserView| {
                         let status = if view.disabled_at.is_some() { "disabled" } else { "active" };
-                        [view.id.clone(), view.name.clone(), status.to_owned()]
+                        let role = if view.is_admin { "admin" } else { "-" };
+                        [view.id.clone(), view.name.clone(), role.to_owned(), status.to_owned()]
                     };
-                    table(["USER", "NAME", "STATUS"], &views.iter().map(row).collect::<Vec<_>>())
+                    table(["USER", "NAME", "ROLE", "STATUS"], &views.iter().map(row).collect::<Vec<_>>())
                 })
             }
             UserCommand::Password { name, password } => {

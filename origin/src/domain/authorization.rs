@@ -311,7 +311,7 @@ fn thumbprint(text: &str) -> Result<String, AuthorizationError> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::{ClientMetadata, SecretHash, UserId};
+    use super::super::{ClientMetadata, SecretHash, Sender, UserId};
     use super::*;
 
     impl Asked for BTreeMap<&'static str, &'static str> {
@@ -376,7 +376,8 @@ mod tests {
 
     fn login(auth_time: u64) -> Login {
         let (id, user) = (LoginId::from_random(&[1; 12]), UserId::from_random(&[2; 12]));
-        Login { id, hash: SecretHash::of("cookie"), user, auth_time, expires_at: 5000 }
+        let sender = Sender::default();
+        Login { id, hash: SecretHash::of("cookie"), user, auth_time, seen_at: auth_time, sender, expires_at: 5000 }
     }
 
     #[test]

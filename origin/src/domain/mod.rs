@@ -23,6 +23,7 @@ mod revocation_view;
 pub mod route;
 pub mod scope;
 pub mod secret;
+mod sender;
 pub mod token;
 pub mod user;
 mod view;
@@ -43,11 +44,12 @@ pub use revocation_view::{AuditView, RevocationView};
 pub use route::{OnStale, Route};
 pub use scope::Scope;
 pub use secret::{Secret, SecretHash, SecretKind};
+pub use sender::Sender;
 pub use token::{
     AccessToken, Acting, Audience, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenAlg, TokenDetails, TokenDraft,
     TokenId,
 };
-pub use user::{Login, User, UserClaims, UserName};
+pub use user::{AuthSource, Login, User, UserClaims, UserName};
 pub use view::{ClientView, RouteView, SecretView, UserView};
 
 /// A value that does not have the form its type demands.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{ClientMetadata, LoginId, Malformed, Scope, SecretHash, SubjectType, UserId};
+use super::{ClientMetadata, LoginId, Malformed, Scope, SecretHash, Sender, SubjectType, UserId};
 use crate::encoding::base64url;
 
 /// How long a browser's session lasts, in seconds: seven days.
@@ -73,10 +73,47 @@ pub struct User {
     pub claims: UserClaims,
     /// Who they are to whoever provisioned them.
     pub external_id: Option<String>,
+    /// Who checks their password.
+    pub auth_source: AuthSource,
+    /// Whether they may use the console.
+    pub is_admin: bool,
     /// When they were registered, Unix seconds.
     pub created_at: u64,
     /// Since when they may not sign in, if so.
     pub disabled_at: Option<u64>,
+}
+
+/// Who checks a user's password.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AuthSource {
+    /// This origin, by the hash it keeps.
+    #[default]
+    Local,
+    /// An HTTP API of somebody else.
+    HttpApi,
+}
+
+impl AuthSource {
+    /// The name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            AuthSource::Local => "local",
+            AuthSource::HttpApi => "http_api",
+        }
+    }
+}
+
+impl FromStr for AuthSource {
+    type Err = Malformed;
+
+    fn from_str(text: &str) -> Result<AuthSource, Malformed> {
+        match text {
+            "local" => Ok(AuthSource::Local),
+            "http_api" => Ok(AuthSource::HttpApi),
+            _ => Err(Malformed::new("auth_source", "must be local or http_api")),
+        }
+    }
 }
 
 /// A user's claims by their registered names, such as `email` and `given_name`.
@@ -152,6 +189,22 @@ impl UserClaims {
 }
 
 impl User {
+    /// A new user of this name, without a password yet.
+    #[must_use]
+    pub fn new(id: UserId, name: UserName, now: u64) -> User {
+        User {
+            id,
+            name,
+            password_hash: None,
+            claims: UserClaims::default(),
+            external_id: None,
+            auth_source: AuthSource::Local,
+            is_admin: false,
+            created_at: now,
+            disabled_at: None,
+        }
+    }
+
     /// Whether they may sign in.
     #[must_use]
     pub fn is_active(&self) -> bool {
@@ -183,6 +236,10 @@ pub struct Login {
     pub user: UserId,
     /// When, Unix seconds.
     pub auth_time: u64,
+    /// When the browser was last heard of, Unix seconds, within minutes.
+    pub seen_at: u64,
+    /// Where they signed in.
+    pub sender: Sender,
     /// The Unix second from which it is over.
     pub expires_at: u64,
 }
@@ -192,15 +249,9 @@ mod tests {
     use super::*;
 
     fn user() -> User {
-        User {
-            id: UserId::from_random(&[1; 12]),
-            name: " Ada@Example.org ".parse().expect("a name"),
-            password_hash: None,
-            claims: UserClaims::parse(r#"{"email":"ada@example.org","name":"Ada"}"#).expect("claims"),
-            external_id: None,
-            created_at: 0,
-            disabled_at: None,
-        }
+        let claims = UserClaims::parse(r#"{"email":"ada@example.org","name":"Ada"}"#).expect("claims");
+        let name = " Ada@Example.org ".parse().expect("a name");
+        User { claims, ..User::new(UserId::from_random(&[1; 12]), name, 0) }
     }
 
     #[test]

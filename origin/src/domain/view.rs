@@ -75,6 +75,10 @@ pub struct UserView {
     /// Who they are to whoever provisioned them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
+    /// Who checks their password: `local` or `http_api`.
+    pub auth_source: &'static str,
+    /// Whether they may use the console.
+    pub is_admin: bool,
     /// When they were registered, Unix seconds.
     pub created_at: u64,
     /// When they were disabled, if they were.
@@ -90,6 +94,8 @@ impl From<&User> for UserView {
             password: None,
             claims: user.claims.clone(),
             external_id: user.external_id.clone(),
+            auth_source: user.auth_source.as_str(),
+            is_admin: user.is_admin,
             created_at: user.created_at,
             disabled_at: user.disabled_at,
         }

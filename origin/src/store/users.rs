@@ -14,6 +14,8 @@ struct UserRow {
     password_hash: Option<String>,
     claims: String,
     external_id: Option<String>,
+    auth_source: String,
+    is_admin: bool,
     created_at: i64,
     disabled_at: Option<i64>,
 }
@@ -29,6 +31,8 @@ impl TryFrom<UserRow> for User {
             password_hash: row.password_hash,
             claims: from_json(&row.claims, "users")?,
             external_id: row.external_id,
+            auth_source: row.auth_source.parse().map_err(&corrupt)?,
+            is_admin: row.is_admin,
             created_at: from_sql(row.created_at),
             disabled_at: row.disabled_at.map(from_sql),
         })
@@ -41,6 +45,8 @@ struct LoginRow {
     hash: Vec<u8>,
     user_id: String,
     auth_time: i64,
+    seen_at: i64,
+    sender: String,
     expires_at: i64,
 }
 
@@ -54,6 +60,9 @@ impl TryFrom<LoginRow> for Login {
             hash: hashed(&row.hash, "logins")?,
             user: row.user_id.parse().map_err(&corrupt)?,
             auth_time: from_sql(row.auth_time),
+            // A session that is older than the column was seen when it began.
+            seen_at: from_sql(row.seen_at.max(row.auth_time)),
+            sender: from_json(&row.sender, "logins")?,
             expires_at: from_sql(row.expires_at),
         })
     }
@@ -68,14 +77,17 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let inserted = each!(&mut tx, connection => {
             sqlx::query(
-                "INSERT INTO users (id, name, password_hash, claims, external_id, created_at, disabled_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+                "INSERT INTO users
+                 (id, name, password_hash, claims, external_id, auth_source, is_admin, created_at, disabled_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
             )
             .bind(user.id.as_str())
             .bind(user.name.as_str())
             .bind(&user.password_hash)
             .bind(json(&user.claims)?)
             .bind(&user.external_id)
+            .bind(user.auth_source.as_str())
+            .bind(user.is_admin)
             .bind(to_sql(user.created_at))
             .bind(user.disabled_at.map(to_sql))
             .execute(connection)
@@ -141,6 +153,17 @@ impl Store {
         rows.into_iter().map(User::try_from).collect()
     }
 
+    /// Whether there is any user.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_users(&self) -> Result<bool, StoreError> {
+        let one = each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, String>("SELECT id FROM users LIMIT 1").fetch_optional(connection).await?
+        });
+        Ok(one.is_some())
+    }
+
     /// Gives a user another password. It signs out every browser: whoever had the old one is out.
     ///
     /// # Errors
@@ -204,14 +227,19 @@ impl Store {
     pub async fn insert_login(&self, login: &Login, instead_of: Option<&LoginId>) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
-            sqlx::query("INSERT INTO logins (id, hash, user_id, auth_time, expires_at) VALUES ($1, $2, $3, $4, $5)")
-                .bind(login.id.as_str())
-                .bind(login.hash.as_bytes().as_slice())
-                .bind(login.user.as_str())
-                .bind(to_sql(login.auth_time))
-                .bind(to_sql(login.expires_at))
-                .execute(&mut *connection)
-                .await?;
+            sqlx::query(
+                "INSERT INTO logins (id, hash, user_id, auth_time, seen_at, sender, expires_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            )
+            .bind(login.id.as_str())
+            .bind(login.hash.as_bytes().as_slice())
+            .bind(login.user.as_str())
+            .bind(to_sql(login.auth_time))
+            .bind(to_sql(login.seen_at))
+            .bind(json(&login.sender)?)
+            .bind(to_sql(login.expires_at))
+            .execute(&mut *connection)
+            .await?;
             if let Some(old) = instead_of {
                 sqlx::query("DELETE FROM logins WHERE id = $1").bind(old.as_str()).execute(connection).await?;
             }

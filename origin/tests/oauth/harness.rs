@@ -96,14 +96,12 @@ impl Origin {
         let password = zeroize::Zeroizing::new(PASSWORD.to_owned());
         let hash = tokio::task::block_in_place(|| tollgate::forge::hash_now(&password)).expect("hashed");
         let claims = json!({ "email": format!("{name}@example.org"), "name": "Ada Lovelace" }).to_string();
+        let id = UserId::from_random(&ambient::random().expect("randomness"));
         let user = User {
-            id: UserId::from_random(&ambient::random().expect("randomness")),
-            name: name.parse().expect("a name"),
             password_hash: Some(hash),
             claims: UserClaims::parse(&claims).expect("claims"),
             external_id: Some(format!("https://partner.example|{name}")),
-            created_at: 0,
-            disabled_at: None,
+            ..User::new(id, name.parse().expect("a name"), 0)
         };
         self.server.store().insert_user(&user).await.expect("registered");
         user.id

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tollgate::domain::{Access, Code, Grant, GrantId, SecretHash, SecretKind, Target, Terms, User, UserClaims, UserId};
+use tollgate::domain::{Access, Code, Grant, GrantId, SecretHash, SecretKind, Target, Terms, User, UserId};
 use tollgate::store::{Claim, NewRefresh, Redeem, Redeemed, Store, Writer};
 
 use crate::database::Database;
@@ -27,15 +27,8 @@ fn random() -> [u8; 12] {
 }
 
 async fn user(store: &Store) -> User {
-    let user = User {
-        id: UserId::from_random(&random()),
-        name: GrantId::from_random(&random()).as_str().parse().expect("a name"),
-        password_hash: None,
-        claims: UserClaims::default(),
-        external_id: None,
-        created_at: NOW,
-        disabled_at: None,
-    };
+    let name = GrantId::from_random(&random()).as_str().parse().expect("a name");
+    let user = User::new(UserId::from_random(&random()), name, NOW);
     store.insert_user(&user).await.expect("registered");
     user
 }

@@ -1,7 +1,7 @@
 //! What waits for a user or is shown once: requests, device codes, sign-ins, ids of proofs, attempts.
 
 use tollgate::domain::{
-    Access, DeviceCode, DeviceStatus, Login, LoginId, Poll, Resource, SecretHash, SecretKind, UserId,
+    Access, DeviceCode, DeviceStatus, Login, LoginId, Poll, Resource, SecretHash, SecretKind, Sender, UserId,
 };
 use tollgate::store::{Sight, Store, StoreError};
 
@@ -93,6 +93,8 @@ async fn sessions_end_with_the_password(database: &Database) {
         hash: SecretHash::of(&number.to_string()),
         user: user.clone(),
         auth_time: NOW,
+        seen_at: NOW,
+        sender: Sender::new(Some([192, 0, 2, 1].into()), Some("A browser"), None),
         expires_at: NOW + 100,
     };
     store.insert_login(&login(1), None).await.expect("signed in");

@@ -57,20 +57,9 @@ fn module(workspace: &Workspace, name: &str, built: &Path) -> Result<()> {
     run(workspace, &format!("binding {name}"), bindgen.arg(built.join(format!("{name}.wasm"))))?;
     let file = modules(workspace).join(format!("{name}_bg.wasm"));
     let mut optimiser = command(workspace.npm_bin().join("wasm-opt"));
-    optimiser.args(["-O3", "--strip-debug"]).args(FEATURES).arg(&file).arg("-o").arg(&file);
+    optimiser.args(["-O3", "--strip-debug"]).args(optimise::FEATURES).arg(&file).arg("-o").arg(&file);
     run(workspace, &format!("optimising {name}"), setup::with_tools(workspace, &mut optimiser)?)
 }
-
-/// What rustc uses of WebAssembly; wasm-bindgen leaves no word of it in the module.
-const FEATURES: [&str; 7] = [
-    "--enable-bulk-memory",
-    "--enable-bulk-memory-opt",
-    "--enable-multivalue",
-    "--enable-nontrapping-float-to-int",
-    "--enable-reference-types",
-    "--enable-sign-ext",
-    "--enable-simd",
-];
 
 /// fast-jwt is CommonJS.
 const NODE_REQUIRE: &str =

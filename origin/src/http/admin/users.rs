@@ -27,6 +27,8 @@ struct NewUser {
     #[schema(value_type = Option<Object>)]
     claims: Option<Value>,
     external_id: Option<String>,
+    #[serde(default)]
+    is_admin: bool,
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -69,13 +71,11 @@ pub(in crate::http) async fn create(
         None => None,
     };
     let user = User {
-        id: UserId::from_random(&ambient::random()?),
-        name: new.name,
         password_hash,
         claims: claims.map_err(|error| unusable(&error))?,
         external_id: new.external_id,
-        created_at: ambient::now(),
-        disabled_at: None,
+        is_admin: new.is_admin,
+        ..User::new(UserId::from_random(&ambient::random()?), new.name, ambient::now())
     };
     app.store.insert_user(&user).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "registered a user");

@@ -10,7 +10,7 @@ use super::page::WebError;
 use crate::ambient;
 use crate::domain::secret::keyed;
 use crate::domain::user::LOGIN_LIFETIME;
-use crate::domain::{Login, LoginId, Secret, SecretHash, SecretKind, UserId};
+use crate::domain::{Login, LoginId, Secret, SecretHash, SecretKind, Sender, UserId};
 use crate::encoding::base64url;
 use crate::http::App;
 use crate::http::oauth::parameters::Parameters;
@@ -84,6 +84,8 @@ impl Browser {
             hash: cookie.hash(),
             user: user.clone(),
             auth_time: now,
+            seen_at: now,
+            sender: Sender::default(),
             expires_at: now.saturating_add(LOGIN_LIFETIME),
         };
         app.store.insert_login(&login, self.login.as_ref().map(|login| &login.id)).await?;
