@@ -174,7 +174,9 @@ mod tests {
     #[test]
     fn what_a_stored_hash_may_ask_for_has_an_end() {
         let mut memory = Memory::default();
-        for hash in ["$argon2id$v=19$m=2097152,t=1,p=1$c29tZXNhbHQ$c29tZWhhc2hzb21laGFzaA", "$argon2id$v=19$m=8,t=1,p=1", "x"] {
+        for hash in
+            ["$argon2id$v=19$m=2097152,t=1,p=1$c29tZXNhbHQ$c29tZWhhc2hzb21laGFzaA", "$argon2id$v=19$m=8,t=1,p=1", "x"]
+        {
             assert!(verify(b"x", hash, Cost::default(), &mut memory).is_err(), "{hash}");
         }
         assert!(Cost::new(7, 1).is_err() && Cost::new(8, 0).is_err() && Cost::new(8, 65).is_err());

@@ -135,7 +135,8 @@ mod tests {
 
     #[tokio::test]
     async fn hashes_of_smaller_settings_are_outgrown() {
-        let (small, large) = (settings(1, 8), HashSettings { cost: Cost::new(16, 1).expect("a cost"), ..settings(1, 8) });
+        let (small, large) =
+            (settings(1, 8), HashSettings { cost: Cost::new(16, 1).expect("a cost"), ..settings(1, 8) });
         let (small, large) = (Forge::new(&small).expect("a forge"), Forge::new(&large).expect("a forge"));
         let hash = small.hash(password("correct horse")).await.expect("hashed");
         assert!(large.has_outgrown(&hash) && !small.has_outgrown(&hash));

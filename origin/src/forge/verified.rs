@@ -59,7 +59,8 @@ impl Verified {
         // Neither an id nor a PHC string has a line break, so no two triples make one text.
         let name = keyed(&self.key, &Zeroizing::new(format!("{client}\n{hash}\n{secret}")));
         let cell = self.cell(name, Instant::now());
-        let fits = cell.get_or_try_init(|| forge.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned()))).await;
+        let fits =
+            cell.get_or_try_init(|| forge.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned()))).await;
         if !matches!(fits, Ok(true)) {
             self.forget(&name, &cell);
         }

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client_keys::ClientKeys;
 use crate::domain::Audience;
 use crate::feed::{Contacts, Publisher, Wake};
-use crate::forge::Forge;
+use crate::forge::{Forge, Verified};
 use crate::keys::{KeyPolicy, Keys};
 use crate::settings::GrantSettings;
 use crate::ssf::Transmitter;
@@ -48,6 +48,8 @@ pub struct App {
     pub(crate) client_keys: ClientKeys,
     /// Checks passwords.
     pub forge: Forge,
+    /// Clients' secrets that it found right lately.
+    pub(crate) verified: Verified,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
     /// Issues and revokes, many at a time.

@@ -91,7 +91,9 @@ impl From<getrandom::Error> for Problem {
 
 impl From<ForgeError> for Problem {
     fn from(error: ForgeError) -> Problem {
-        tracing::error!(%error, "a password could not be hashed");
+        if !matches!(error, ForgeError::Busy) {
+            tracing::error!(%error, "a password could not be hashed");
+        }
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the password cannot be hashed now; try again")
     }
 }

@@ -13,7 +13,7 @@ use crate::ambient;
 use crate::client_keys::ClientKeys;
 use crate::feed::courier::Courier;
 use crate::feed::{self, Contacts, Publisher, Wake};
-use crate::forge::Forge;
+use crate::forge::{Forge, Verified};
 use crate::http::{self, App};
 use crate::keys::{Keys, keeper};
 use crate::server::{default_audience, open_shared_keys};
@@ -71,6 +71,7 @@ impl Running {
             writer,
             client_keys: ClientKeys::new()?,
             forge,
+            verified: Verified::new()?,
             grants: settings.grants.clone(),
             contacts,
             publisher,

@@ -142,7 +142,7 @@ pub(in crate::http) async fn rotate_secret(
         return Err(Problem::new(StatusCode::CONFLICT, "the client does not authenticate by a secret"));
     }
     let (secret, now) = (Secret::new(SecretKind::Client, &ambient::random()?), ambient::now());
-    let stored = StoredSecret { hash: secret.hash(), created_at: now, expires_at: None };
+    let stored = StoredSecret::made(&secret, now);
     app.store.rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "gave a client another secret");
     let client_secret = Some(secret.reveal().to_owned());

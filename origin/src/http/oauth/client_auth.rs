@@ -78,7 +78,34 @@ async fn by_secret(app: &App, unverified_id: &str, secret: &str) -> Result<Clien
     // Who has the secret may send it in the header or the body; what matters is that a client that registered another way cannot
     // fall back to this one.
     let by_secret = matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
-    if client.has_secret(&presented, ambient::now()) && by_secret { Ok(client) } else { Err(OAuthError::InvalidClient) }
+    let fits =
+        by_secret && (client.has_secret(&presented, ambient::now()) || has_chosen_secret(app, &client, secret).await?);
+    if fits { Ok(client) } else { Err(OAuthError::InvalidClient) }
+}
+
+/// Whether this is a secret that a person chose for the client. Only clients that have such a one are worth the slow hash: it is
+/// no secret which clients there are, for their ids stand in every authorization request (RFC 6749 §2.2).
+async fn has_chosen_secret(app: &App, client: &Client, secret: &str) -> Result<bool, OAuthError> {
+    for hash in client.chosen_secrets(ambient::now()) {
+        if app.verified.verify(&app.forge, &client.id, secret, hash).await? {
+            rehash(app, client, secret, hash).await;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Hashes a secret anew if a hash costs more today. What goes wrong can wait for the next time.
+async fn rehash(app: &App, client: &Client, secret: &str, old: &str) {
+    if !app.forge.has_outgrown(old) {
+        return;
+    }
+    let Ok(new) = app.forge.hash(Zeroizing::new(secret.to_owned())).await else {
+        return;
+    };
+    if let Err(error) = app.store.rehash_secret(&client.id, old, &new).await {
+        tracing::warn!(%error, client = %client.id, "a secret could not be hashed anew");
+    }
 }
 
 async fn by_certificate_or_nothing(

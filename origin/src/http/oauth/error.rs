@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::parameters::ParameterError;
 use crate::domain::{AccessError, AuthorizationError, GrantError, MetadataError};
+use crate::forge::ForgeError;
 use crate::keys::IssueError;
 use crate::store::{StoreError, WriteError};
 
@@ -53,6 +54,8 @@ pub(in crate::http) enum OAuthError {
     Store(#[from] StoreError),
     #[error("the store does not answer; try again")]
     Write(#[from] WriteError),
+    #[error("the secret cannot be checked now; try again")]
+    Forge(#[from] ForgeError),
     #[error("the token could not be made; try again")]
     Issue(IssueError),
     #[error("the token could not be made; try again")]
@@ -101,9 +104,11 @@ impl OAuthError {
             OAuthError::Metadata(MetadataError::RedirectUri(_)) => (bad, "invalid_redirect_uri"),
             OAuthError::Metadata(_) => (bad, "invalid_client_metadata"),
             // RFC 7009 §2.2.1 asks for 503 and Retry-After; the code is RFC 6749 §4.1.2.1's.
-            OAuthError::Store(_) | OAuthError::Write(_) | OAuthError::Issue(_) | OAuthError::Randomness(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
-            }
+            OAuthError::Store(_)
+            | OAuthError::Write(_)
+            | OAuthError::Forge(_)
+            | OAuthError::Issue(_)
+            | OAuthError::Randomness(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         }
     }
 
@@ -111,8 +116,9 @@ impl OAuthError {
         match self {
             OAuthError::Store(error) => tracing::error!(%error, "the store failed"),
             // When there is too much to do, a line for each is too much too.
-            OAuthError::Write(WriteError::Busy) => tracing::debug!("too busy"),
+            OAuthError::Write(WriteError::Busy) | OAuthError::Forge(ForgeError::Busy) => tracing::debug!("too busy"),
             OAuthError::Write(error) => tracing::error!(%error, "the store failed"),
+            OAuthError::Forge(error) => tracing::error!(%error, "a secret could not be checked"),
             OAuthError::Issue(error) => tracing::error!(%error, "a token could not be signed"),
             OAuthError::Randomness(error) => tracing::error!(%error, "the system has no randomness"),
             refused => tracing::debug!(reason = %refused, "refused"),

@@ -108,8 +108,26 @@ async fn signed_in(app: &App, username: &str, password: &str) -> Result<Option<U
         Err(_) => None,
     };
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    let fits = app.forge.verify(Zeroizing::new(password.chars().take(256).collect()), hash).await?;
-    Ok(user.filter(|user| fits && user.is_active()))
+    let password: Zeroizing<String> = Zeroizing::new(password.chars().take(256).collect());
+    let fits = app.forge.verify(password.clone(), hash).await?;
+    let user = user.filter(|user| fits && user.is_active());
+    if let Some(user) = &user {
+        rehash(app, user, password).await;
+    }
+    Ok(user)
+}
+
+/// Hashes a password anew if a hash costs more today. What goes wrong can wait for the next time.
+async fn rehash(app: &App, user: &User, password: Zeroizing<String>) {
+    let Some(old) = user.password_hash.as_deref().filter(|old| app.forge.has_outgrown(old)) else {
+        return;
+    };
+    let Ok(new) = app.forge.hash(password).await else {
+        return;
+    };
+    if let Err(error) = app.store.rehash_password(&user.id, old, &new).await {
+        tracing::warn!(%error, user = %user.id, "a password could not be hashed anew");
+    }
 }
 
 /// The request that waits for the sign-in, if the form or the address names one.

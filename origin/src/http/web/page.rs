@@ -113,7 +113,14 @@ impl From<WriteError> for WebError {
 
 impl From<ForgeError> for WebError {
     fn from(error: ForgeError) -> WebError {
-        WebError::ours(&error)
+        match error {
+            // A line for each would be too much when there is too much to do.
+            ForgeError::Busy => WebError {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                message: "Too many people are signing in at this moment. Please try again in a second.".to_owned(),
+            },
+            error => WebError::ours(&error),
+        }
     }
 }
 
