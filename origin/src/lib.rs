@@ -15,6 +15,7 @@ pub mod domain;
 mod encoding;
 pub mod feed;
 pub mod forge;
+pub mod guard;
 pub mod http;
 pub mod issuers;
 mod jose;
