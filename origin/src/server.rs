@@ -1,6 +1,7 @@
 //! The running origin: everything `tollgate serve` starts, as a value that can be started and stopped.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,7 +14,8 @@ use tokio_util::task::TaskTracker;
 use crate::ambient;
 use crate::domain::Audience;
 use crate::forge::Forge;
-use crate::issuers::{Running, Supervisor};
+use crate::guard::Limiter;
+use crate::issuers::{Running, Shared, Supervisor};
 use crate::keys::{KeyRing, Keys, MasterKey};
 use crate::settings::Settings;
 use crate::store::Store;
@@ -47,10 +49,11 @@ impl Server {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
-        // One for all issuers: they share the processors.
-        let forge = Forge::new(&settings.hashing)?;
-        let default = Running::start(&settings, issuer.clone(), store.clone(), forge.clone(), stop.clone()).await?;
-        let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, forge, stop.clone());
+        let limiter = Limiter::new(settings.redis_url.as_deref())?;
+        tasks.spawn(Arc::clone(&limiter).run(stop.clone()));
+        let shared = Shared { forge: Forge::new(&settings.hashing)?, limiter };
+        let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
+        let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
         supervisor.follow().await?;
         let answered = CancellationToken::new();
         tasks.spawn(supervisor.run(answered.clone()));

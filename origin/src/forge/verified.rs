@@ -56,8 +56,7 @@ impl Verified {
         secret: &str,
         hash: &str,
     ) -> Result<bool, ForgeError> {
-        // Neither an id nor a PHC string has a line break, so no two triples make one text.
-        let name = keyed(&self.key, &Zeroizing::new(format!("{client}\n{hash}\n{secret}")));
+        let name = self.name(client, secret, hash);
         let cell = self.cell(name, Instant::now());
         let fits =
             cell.get_or_try_init(|| forge.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned()))).await;
@@ -65,6 +64,18 @@ impl Verified {
             self.forget(&name, &cell);
         }
         fits.copied()
+    }
+
+    /// Whether `secret` was found to be the one of this PHC string lately.
+    pub(crate) fn knows(&self, client: &ClientId, secret: &str, hash: &str) -> bool {
+        let name = self.name(client, secret, hash);
+        let fits = |entry: &Entry| entry.since.elapsed() < LIFETIME && entry.fits.get() == Some(&true);
+        self.lock().get(&name).is_some_and(fits)
+    }
+
+    /// Neither an id nor a PHC string has a line break, so no two triples make one text.
+    fn name(&self, client: &ClientId, secret: &str, hash: &str) -> [u8; 32] {
+        keyed(&self.key, &Zeroizing::new(format!("{client}\n{hash}\n{secret}")))
     }
 
     /// The entry of this name, made if there is none.
@@ -122,6 +133,8 @@ mod tests {
             assert!(verified.verify(&forge, &client, "chosen by a person", &hash).await.expect("checked"));
         }
         assert_eq!(forge.load().done, before + 1);
+        assert!(verified.knows(&client, "chosen by a person", &hash));
+        assert!(!verified.knows(&client, "chosen by another", &hash));
         for _ in 0..3 {
             assert!(!verified.verify(&forge, &client, "chosen by another", &hash).await.expect("checked"));
         }

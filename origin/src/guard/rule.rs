@@ -315,7 +315,9 @@ mod tests {
                 assert_eq!(rule.take(&mut state, now).wait, None, "{rule:?}");
                 rule.give_back(&mut state, now);
             }
-            assert!((0..3).all(|_| rule.take(&mut state, now).wait.is_none()) && rule.take(&mut state, now).wait.is_some());
+            assert!(
+                (0..3).all(|_| rule.take(&mut state, now).wait.is_none()) && rule.take(&mut state, now).wait.is_some()
+            );
         }
         let (mut state, now) = (State::default(), 5000 * SECOND);
         for _ in 0..50 {

@@ -43,10 +43,7 @@ impl Guard {
 
     fn secret_checks(&self, client: &str, address: Option<IpAddr>) -> Vec<Check> {
         let network = address.map_or_else(|| "unknown".to_owned(), network);
-        let checks = [
-            self.check(Limit::Secrets, &[&network]),
-            self.check(Limit::ClientSecrets, &[&network, client]),
-        ];
+        let checks = [self.check(Limit::Secrets, &[&network]), self.check(Limit::ClientSecrets, &[&network, client])];
         checks.into_iter().flatten().collect()
     }
 

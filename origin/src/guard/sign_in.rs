@@ -142,7 +142,11 @@ mod tests {
         let guard = guard();
         assert_eq!(guess(&guard, "ada", address(1), None).await, (5, Limit::Guesses));
         guard.sign_in("ada", address(1), Some("a device")).await.expect("passes").succeeded().await;
-        assert_eq!(guess(&guard, "ada", address(1), Some("a device")).await, (5, Limit::Guesses), "it has no more tries");
+        assert_eq!(
+            guess(&guard, "ada", address(1), Some("a device")).await,
+            (5, Limit::Guesses),
+            "it has no more tries"
+        );
     }
 
     #[tokio::test]

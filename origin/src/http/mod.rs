@@ -4,11 +4,11 @@
 //! what went wrong inside goes to the log, never to the client.
 
 mod admin;
-mod admin_keys;
 mod edge_deltas;
 mod edge_snapshot;
 mod health;
 mod jwks;
+mod limits;
 mod metrics;
 mod oauth;
 mod openapi;
@@ -34,6 +34,7 @@ use crate::client_keys::ClientKeys;
 use crate::domain::Audience;
 use crate::feed::{Contacts, Publisher, Wake};
 use crate::forge::{Forge, Verified};
+use crate::guard::Guard;
 use crate::keys::{KeyPolicy, Keys};
 use crate::settings::GrantSettings;
 use crate::ssf::Transmitter;
@@ -50,6 +51,8 @@ pub struct App {
     pub forge: Forge,
     /// Clients' secrets that it found right lately.
     pub(crate) verified: Verified,
+    /// How often what may be asked for.
+    pub(crate) guard: Guard,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
     /// Issues and revokes, many at a time.

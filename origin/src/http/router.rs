@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -22,8 +22,8 @@ use super::oauth::{authorize, device, introspect, metadata, par, register, revok
 use super::openapi::refusals;
 use super::problem::Problem;
 use super::{
-    AppState, admin, admin_keys, edge_deltas, edge_snapshot, health, jwks, metrics, openapi, ssf_configuration,
-    ssf_poll, ssf_streams, status_list, validate, web,
+    AppState, admin, edge_deltas, edge_snapshot, health, jwks, limits, metrics, openapi, ssf_configuration, ssf_poll,
+    ssf_streams, status_list, validate, web,
 };
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
@@ -39,6 +39,7 @@ pub fn router(app: AppState) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn_with_state(app.clone(), limits::limit))
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(log_answer).on_failure(()))
         .with_state(app)
 }
@@ -125,20 +126,20 @@ fn pages() -> OpenApiRouter<AppState> {
 
 /// The admin API.
 fn admin_api() -> OpenApiRouter<AppState> {
-    use admin::{audit, clients, resources, revocations, routes as rules, users};
+    use admin::{audit, clients, keys, resources, revocations, routes as rules, users};
     OpenApiRouter::new()
         .routes(routes!(revocations::list, revocations::create))
         .routes(routes!(revocations::show, revocations::reinstate))
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::show, clients::update, clients::disable))
-        .routes(routes!(clients::rotate_secret))
+        .routes(routes!(clients::rotate_secret, clients::choose_secret))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::show, users::disable))
         .routes(routes!(users::password))
         .routes(routes!(resources::list, resources::put, resources::delete))
         .routes(routes!(rules::list, rules::create, rules::delete))
-        .routes(routes!(admin_keys::list, admin_keys::rotate))
-        .routes(routes!(admin_keys::revoke))
+        .routes(routes!(keys::list, keys::rotate))
+        .routes(routes!(keys::revoke))
         .routes(routes!(audit::audit))
 }
 

@@ -14,6 +14,7 @@ use crate::client_keys::ClientKeys;
 use crate::feed::courier::Courier;
 use crate::feed::{self, Contacts, Publisher, Wake};
 use crate::forge::{Forge, Verified};
+use crate::guard::{Guard, Limiter};
 use crate::http::{self, App};
 use crate::keys::{Keys, keeper};
 use crate::server::{default_audience, open_shared_keys};
@@ -24,6 +25,13 @@ use crate::store::{Store, Writer};
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What all issuers of a process share, for they share its processors and its memory.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) forge: Forge,
+    pub(crate) limiter: Arc<Limiter>,
+}
 
 /// A running issuer.
 pub(crate) struct Running {
@@ -41,7 +49,7 @@ impl Running {
         settings: &Settings,
         issuer: String,
         store: Store,
-        forge: Forge,
+        shared: &Shared,
         stop: CancellationToken,
     ) -> anyhow::Result<Running> {
         store.adopt_issuer(&issuer).await?;
@@ -70,7 +78,12 @@ impl Running {
             store: store.clone(),
             writer,
             client_keys: ClientKeys::new()?,
-            forge,
+            forge: shared.forge.clone(),
+            guard: Guard::new(
+                settings.limits.clone(),
+                keys.current().derived("tollgate limits v1"),
+                Arc::clone(&shared.limiter),
+            ),
             verified: Verified::new()?,
             grants: settings.grants.clone(),
             contacts,

@@ -1,9 +1,11 @@
-//! The admin API, `/admin/api`: what the command line can do, over the network. Each handler authenticates an administrator first;
-//! errors are `application/problem+json`.
+//! The admin API, `/admin/api`: what the command line can do, over the network. Each handler authenticates an administrator first
+//! and leaves the act itself to [`acts`], which the operators' pages use, too; errors are `application/problem+json`.
 
+pub(super) mod acts;
 pub(super) mod audit;
 pub(super) mod auth;
 pub(super) mod clients;
+pub(super) mod keys;
 pub(super) mod resources;
 pub(super) mod revocations;
 pub(super) mod routes;

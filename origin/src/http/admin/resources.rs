@@ -5,8 +5,9 @@ use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 
+use super::acts::resources as acts;
 use super::auth::authenticate;
-use crate::domain::{Audience, Resource};
+use crate::domain::Resource;
 use crate::http::AppState;
 use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
@@ -41,15 +42,7 @@ pub(in crate::http) async fn put(
     let by = authenticate(&app, &headers).await?;
     let resource: Resource = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a resource server: {error}")))?;
-    let resource = resource.checked().map_err(|error| Problem::bad_request(&error.to_string()))?;
-    if let Some(client) = &resource.introspected_by
-        && app.store.client(client).await?.is_none()
-    {
-        return Err(Problem::bad_request("introspected_by is not a client that is known here"));
-    }
-    app.store.put_resource(&resource).await?;
-    tracing::info!(audience = %resource.audience, by = by.as_str(), "registered a resource server");
-    Ok(Json(resource))
+    Ok(Json(acts::put(&app, &by, resource).await?))
 }
 
 /// Removes a resource server.
@@ -68,11 +61,6 @@ pub(in crate::http) async fn delete(
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
-    let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no resource server of that audience");
-    let audience: Audience = audience.parse().map_err(|_| unknown())?;
-    if !app.store.delete_resource(&audience).await? {
-        return Err(unknown());
-    }
-    tracing::info!(%audience, by = by.as_str(), "removed a resource server");
+    acts::delete(&app, &by, audience).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,14 +9,15 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tollgate_core::Kind;
 
+use super::acts::revocations as acts;
 use super::auth::authenticate;
 use crate::ambient;
-use crate::domain::{Actor, Reason, Reinstate, Revocation, RevocationView, Revoke, Target, TokenId, Which};
+use crate::domain::RevocationView;
+use crate::http::AppState;
 use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
 use crate::http::problem::Problem;
-use crate::http::{App, AppState};
-use crate::store::{Listing, MAX_REVOCATIONS_PAGE};
+use crate::store::Listing;
 
 /// Records of a page unless another number is asked for.
 const PAGE: u64 = 100;
@@ -61,10 +62,11 @@ pub(in crate::http) async fn create(
     let by = authenticate(&app, &headers).await?;
     let wanted: Wanted = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not what is to be revoked: {error}")))?;
-    let revoke = wanted.into_revoke(&app, by, ambient::now()).await?;
-    let revoked = app.writer.revoke(revoke).await?;
+    let Wanted { kind, name, token, before, reason } = wanted;
+    let reason = acts::reason(reason.as_deref())?;
+    let target = acts::target(&app, acts::Wish { kind, name, token, before }).await?;
+    let revoked = acts::revoke(&app, acts::prepare(&app, &by, target, reason).await?).await?;
     let revocation = &revoked.revocation;
-    tracing::info!(number = revocation.number, by = revocation.by.as_str(), target = %revocation.target, "revoked");
     let location = app.at(&format!("/admin/api/revocations/{}", revocation.number));
     let status = if revoked.is_news { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = (status, Json(RevocationView::new(revocation, ambient::now()))).into_response();
@@ -73,35 +75,6 @@ pub(in crate::http) async fn create(
     }
     Ok(response)
 }
-
-impl Wanted {
-    async fn into_revoke(self, app: &App, by: Actor, now: u64) -> Result<Revoke, Problem> {
-        let unusable = |error: crate::domain::Malformed| Problem::bad_request(&error.to_string());
-        let reason = self.reason.map(|reason| reason.parse::<Reason>()).transpose().map_err(unusable)?;
-        let target = match (self.kind.as_deref(), self.name, self.token, self.before) {
-            (None | Some("token"), None, Some(token), None) => {
-                let id = app.keys.recognise(&token, &app.issuer).await?;
-                Target::Token(id.ok_or_else(|| Problem::bad_request("token is not one of this origin's"))?.to_string())
-            }
-            (None | Some("everything"), None, None, Some(time)) => Target::Before(time),
-            (Some(kind), Some(name), None, None) if kind != "everything" => {
-                let kind = Kind::from_name(kind).ok_or_else(|| Problem::bad_request(KINDS))?;
-                Target::new(kind, &name).map_err(unusable)?
-            }
-            _ => return Err(Problem::bad_request("give kind and name, or token, or before, and one of these alone")),
-        };
-        let Target::Token(jti) = &target else {
-            return Revoke::any(target, by, reason, now).map_err(unusable);
-        };
-        // A name that nobody has is more likely a slip than a wish.
-        let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no token with that jti, or it expired");
-        let id: TokenId = jti.parse().map_err(|_| unknown())?;
-        let token = app.store.token(id).await?.ok_or_else(unknown)?;
-        Revoke::token(&token, by, reason, now).ok_or_else(unknown)
-    }
-}
-
-const KINDS: &str = "kind must be token, session, subject, client or key; for everything give before";
 
 /// Revocations, the newest first.
 #[utoipa::path(
@@ -132,19 +105,15 @@ pub(in crate::http) async fn list(
         Some(name) => Some(Kind::from_name(name).ok_or_else(|| Problem::bad_request("kind is unknown"))?),
         None => None,
     };
-    let limit = number("limit")?.unwrap_or(PAGE);
-    if !(1..=MAX_REVOCATIONS_PAGE).contains(&limit) {
-        return Err(Problem::bad_request("limit must be 1 to 1000"));
-    }
     let all = match query.get("all") {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("all must be true or false")),
     };
     let name = query.get("name").map(str::to_owned);
-    let (below, now) = (number("below")?, ambient::now());
-    let found = app.store.revocations(&Listing { kind, name, all, below, limit }, now).await?;
-    let next = found.last().filter(|_| found.len() as u64 == limit).map(|revocation| revocation.number);
+    let listing = Listing { kind, name, all, below: number("below")?, limit: number("limit")?.unwrap_or(PAGE) };
+    let (found, next) = acts::page(&app, &listing).await?;
+    let now = ambient::now();
     let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();
     Ok(Json(Page { revocations, next }))
 }
@@ -162,7 +131,7 @@ pub(in crate::http) async fn show(
     Path(number): Path<String>,
 ) -> Result<Json<RevocationView>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(RevocationView::new(&find(&app, &number).await?, ambient::now())))
+    Ok(Json(RevocationView::new(&acts::find(&app, &number).await?, ambient::now())))
 }
 
 /// Lifts one revocation, and answers with its record. One that is lifted already stays as it is.
@@ -184,21 +153,8 @@ pub(in crate::http) async fn reinstate(
     let by = authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let reason = query.get("reason").map(str::parse::<Reason>).transpose();
-    let reason = reason.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let (revocation, at) = (find(&app, &number).await?, ambient::now());
-    let which = Which::Number(revocation.number);
-    let lifted = app.writer.reinstate(Reinstate { which, by: by.clone(), reason, at }).await?.lifted;
-    tracing::info!(number = revocation.number, by = by.as_str(), lifted = !lifted.is_empty(), "reinstated");
-    let revocation = match lifted.into_iter().next() {
-        Some(revocation) => revocation,
-        None => find(&app, &number).await?,
-    };
-    Ok(Json(RevocationView::new(&revocation, at)))
-}
-
-async fn find(app: &App, number: &str) -> Result<Revocation, Problem> {
-    let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no revocation with that number");
-    let number = number.parse().map_err(|_| unknown())?;
-    app.store.revocation(number).await?.ok_or_else(unknown)
+    let reason = acts::reason(query.get("reason"))?;
+    let revocation = acts::find(&app, &number).await?;
+    let revocation = acts::reinstate(&app, &by, &revocation, reason).await?;
+    Ok(Json(RevocationView::new(&revocation, ambient::now())))
 }

@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
+use super::acts::routes as acts;
 use super::auth::authenticate;
 use crate::domain::{Malformed, OnStale, Route, RouteView, Scope};
 use crate::http::AppState;
 use crate::http::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
 use crate::http::problem::Problem;
-use crate::store::AddRouteError;
 
 /// A rule, or the path and the methods of one.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -58,11 +58,7 @@ pub(in crate::http) async fn create(
 ) -> Result<(StatusCode, Json<RouteView>), Problem> {
     let by = authenticate(&app, &headers).await?;
     let route = read(&body)?;
-    app.store.insert_route(&route).await.map_err(|error| match error {
-        AddRouteError::Store(error) => Problem::from(error),
-        refused => Problem::new(StatusCode::CONFLICT, &refused.to_string()),
-    })?;
-    tracing::info!(%route, by = by.as_str(), "added a rule");
+    acts::add(&app, &by, &route).await?;
     Ok((StatusCode::CREATED, Json(RouteView::from(&route))))
 }
 
@@ -79,11 +75,7 @@ pub(in crate::http) async fn delete(
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let route = read(&body)?;
-    if !app.store.delete_route(&route).await? {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such rule"));
-    }
-    tracing::info!(%route, by = by.as_str(), "removed a rule");
+    acts::delete(&app, &by, &read(&body)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

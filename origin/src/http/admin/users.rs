@@ -8,13 +8,12 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::acts::users as acts;
 use super::auth::authenticate;
-use crate::ambient;
-use crate::domain::user::checked_password;
-use crate::domain::{Malformed, User, UserClaims, UserId, UserName, UserView};
+use crate::domain::{UserClaims, UserName, UserView};
+use crate::http::AppState;
 use crate::http::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
 use crate::http::problem::Problem;
-use crate::http::{App, AppState};
 
 /// A user to be registered. Without a password they sign in nowhere yet.
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -66,19 +65,14 @@ pub(in crate::http) async fn create(
     let by = authenticate(&app, &headers).await?;
     let new: NewUser = read(&body)?;
     let claims = UserClaims::parse(&new.claims.map_or_else(|| "{}".to_owned(), |claims| claims.to_string()));
-    let password_hash = match new.password {
-        Some(password) => Some(hashed(&app, password).await?),
-        None => None,
-    };
-    let user = User {
-        password_hash,
-        claims: claims.map_err(|error| unusable(&error))?,
+    let user = acts::NewUser {
+        name: new.name,
+        password: new.password.map(Zeroizing::new),
+        claims: claims.map_err(|error| Problem::bad_request(&error.to_string()))?,
         external_id: new.external_id,
         is_admin: new.is_admin,
-        ..User::new(UserId::from_random(&ambient::random()?), new.name, ambient::now())
     };
-    app.store.insert_user(&user).await?;
-    tracing::info!(user = %user.id, by = by.as_str(), "registered a user");
+    let user = acts::register(&app, &by, user).await?;
     Ok((StatusCode::CREATED, Json(UserView::from(&user))))
 }
 
@@ -95,7 +89,7 @@ pub(in crate::http) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<UserView>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(UserView::from(&find(&app, &id).await?)))
+    Ok(Json(UserView::from(&acts::find(&app, &id).await?)))
 }
 
 /// Sets a password, and signs out every browser of the user.
@@ -113,10 +107,9 @@ pub(in crate::http) async fn password(
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let user = find(&app, &id).await?;
+    let user = acts::find(&app, &id).await?;
     let new: NewPassword = read(&body)?;
-    app.store.set_password(&user.id, &hashed(&app, new.password).await?).await?;
-    tracing::info!(user = %user.id, by = by.as_str(), "set a password");
+    acts::set_password(&app, &by, &user, Zeroizing::new(new.password)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -133,28 +126,10 @@ pub(in crate::http) async fn disable(
     Path(id): Path<String>,
 ) -> Result<Json<UserView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let user = find(&app, &id).await?;
-    app.store.disable_user(&user.id, &by, ambient::now()).await?;
-    tracing::info!(user = %user.id, by = by.as_str(), "disabled a user");
-    Ok(Json(UserView::from(&find(&app, &id).await?)))
-}
-
-async fn hashed(app: &App, password: String) -> Result<String, Problem> {
-    let password = Zeroizing::new(password);
-    checked_password(&password).map_err(|error| unusable(&error))?;
-    Ok(app.forge.hash(password).await?)
+    let user = acts::find(&app, &id).await?;
+    Ok(Json(UserView::from(&acts::disable(&app, &by, &user).await?)))
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| Problem::bad_request(&format!("the body cannot be read: {error}")))
-}
-
-fn unusable(error: &Malformed) -> Problem {
-    Problem::bad_request(&error.to_string())
-}
-
-async fn find(app: &App, id: &str) -> Result<User, Problem> {
-    let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no user with that id");
-    let id: UserId = id.parse().map_err(|_| unknown())?;
-    app.store.user(&id).await?.ok_or_else(unknown)
 }

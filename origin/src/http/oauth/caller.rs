@@ -7,10 +7,20 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
+use crate::http::limits::sender;
+use crate::settings::Network;
+
 /// A request's headers and the address it came from: both may be a proxy's.
 pub(in crate::http) struct Caller {
     pub(in crate::http) headers: HeaderMap,
     pub(in crate::http) peer: Option<IpAddr>,
+}
+
+impl Caller {
+    /// The address of whoever sent the request, as far as the settings let proxies be believed.
+    pub(in crate::http) fn address(&self, proxies: &[Network]) -> Option<IpAddr> {
+        sender(&self.headers, self.peer?, proxies)
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

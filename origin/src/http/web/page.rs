@@ -8,6 +8,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::forge::ForgeError;
+use crate::guard::Refusal;
+use crate::http::limits;
 use crate::store::{StoreError, WriteError};
 
 const STYLE: &str = include_str!("../../../templates/tollgate.css");
@@ -73,12 +75,14 @@ fn source(uri: &str) -> Option<String> {
 pub(in crate::http) struct WebError {
     status: StatusCode,
     message: String,
+    /// The limit that was not passed, if that is why.
+    refusal: Option<Refusal>,
 }
 
 impl WebError {
     /// Something is wrong with what the browser sent.
     pub(in crate::http) fn bad(message: &str) -> WebError {
-        WebError { status: StatusCode::BAD_REQUEST, message: message.to_owned() }
+        WebError { status: StatusCode::BAD_REQUEST, message: message.to_owned(), refusal: None }
     }
 
     /// What the browser came back to is over.
@@ -89,13 +93,25 @@ impl WebError {
     /// Too often.
     pub(in crate::http) fn too_often() -> WebError {
         let message = "That was tried too often. Please wait a few minutes.".to_owned();
-        WebError { status: StatusCode::TOO_MANY_REQUESTS, message }
+        WebError { status: StatusCode::TOO_MANY_REQUESTS, message, refusal: None }
     }
 
     fn ours(error: &dyn std::fmt::Display) -> WebError {
         tracing::error!(%error, "a page could not be made");
         let message = "Something went wrong here. Please try again in a moment.".to_owned();
-        WebError { status: StatusCode::SERVICE_UNAVAILABLE, message }
+        WebError { status: StatusCode::SERVICE_UNAVAILABLE, message, refusal: None }
+    }
+}
+
+impl From<Refusal> for WebError {
+    fn from(refusal: Refusal) -> WebError {
+        let wait = match refusal.seconds() {
+            1 => "a second".to_owned(),
+            seconds @ 2..=90 => format!("{seconds} seconds"),
+            seconds => format!("{} minutes", seconds.div_ceil(60)),
+        };
+        let message = format!("That was tried too often. Please wait {wait}, then try again.");
+        WebError { status: limits::TOO_MANY, message, refusal: Some(refusal) }
     }
 }
 
@@ -118,6 +134,7 @@ impl From<ForgeError> for WebError {
             ForgeError::Busy => WebError {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 message: "Too many people are signing in at this moment. Please try again in a second.".to_owned(),
+                refusal: None,
             },
             error => WebError::ours(&error),
         }
@@ -137,6 +154,9 @@ impl IntoResponse for WebError {
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             let seconds = if self.status == StatusCode::SERVICE_UNAVAILABLE { "1" } else { "600" };
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if let Some(refusal) = &self.refusal {
+            limits::tell_refusal(refusal, response.headers_mut());
         }
         response
     }

@@ -7,20 +7,19 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
-use super::admin::auth::authenticate;
-use super::oauth::parameters::Parameters;
-use super::problem::Problem;
-use super::{App, AppState};
-use crate::ambient;
-use crate::domain::{Reason, Revoke, Target, TokenAlg};
+use super::acts::keys as acts;
+use super::acts::revocations::reason;
+use super::auth::authenticate;
+use crate::domain::TokenAlg;
+use crate::http::AppState;
+use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
-use crate::keys::keeper::Rotated;
-use crate::keys::schedule::Wanted;
-use crate::keys::{KeyState, PublicKey, Purpose, Unrevocable};
+use crate::http::problem::Problem;
+use crate::keys::{KeyState, PublicKey};
 
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = PublicKeys)]
-pub(super) struct Page {
+pub(in crate::http) struct Page {
     keys: Vec<PublicKey>,
 }
 
@@ -36,7 +35,7 @@ struct Rotation {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
-pub(super) struct RevokedKey {
+pub(in crate::http) struct RevokedKey {
     kid: String,
     already: bool,
 }
@@ -48,7 +47,7 @@ pub(super) struct RevokedKey {
     responses((status = 200, description = "Keys", body = Page), BadRequest, NotAdmin),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
@@ -61,7 +60,7 @@ pub(super) async fn list(
         Some("true") => true,
         Some(_) => return Err(Problem::bad_request("all must be true or false")),
     };
-    Ok(Json(listed(&app, |key| all || key.state != KeyState::Gone).await?))
+    Ok(Json(Page { keys: acts::listed(&app, |key| all || key.state != KeyState::Gone).await? }))
 }
 
 /// Makes the next keys, and answers with those that are on their way.
@@ -71,29 +70,18 @@ pub(super) async fn list(
     responses((status = 201, description = "The next keys", body = Page), BadBody, NotAdmin, Conflict),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(super) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+pub(in crate::http) async fn rotate(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let by = authenticate(&app, &headers).await?;
     let rotation: Rotation = serde_json::from_slice(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not what is to be rotated: {error}")))?;
     let alg = rotation.alg.map(|alg| alg.parse::<TokenAlg>()).transpose();
-    let wanted = match alg.map_err(|error| Problem::bad_request(&error.to_string()))? {
-        Some(TokenAlg::Hs256) => vec![(Purpose::Derive, TokenAlg::Hs256)],
-        Some(alg) => vec![(Purpose::Token, alg)],
-        None => [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (Purpose::Token, alg)).to_vec(),
-    };
-    let ahead = if rotation.now { 0 } else { app.key_policy.ahead };
-    let mut kids = Vec::new();
-    for (purpose, alg) in wanted {
-        match app.keys.rotate(Wanted { purpose, alg, ahead }).await? {
-            Rotated::Changed(key) | Rotated::UnderWay(key) => kids.push(key.kid),
-            Rotated::TooMany | Rotated::NotPinned => {
-                let detail = format!("too many keys for {alg} wait for their last tokens to expire");
-                return Err(Problem::new(StatusCode::CONFLICT, &detail));
-            }
-        }
-    }
-    tracing::info!(by = by.as_str(), ?kids, "rotated keys");
-    Ok((StatusCode::CREATED, Json(listed(&app, |key| kids.contains(&key.kid)).await?)).into_response())
+    let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let keys = acts::rotate(&app, &by, alg, rotation.now).await?;
+    Ok((StatusCode::CREATED, Json(Page { keys })).into_response())
 }
 
 /// Revokes a key: nothing that it signed is good any more. The next one is made by itself.
@@ -109,7 +97,7 @@ pub(super) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body
     ),
     security(("bearer" = ["tollgate:admin"])),
 )]
-pub(super) async fn revoke(
+pub(in crate::http) async fn revoke(
     State(app): State<AppState>,
     headers: HeaderMap,
     Path(kid): Path<String>,
@@ -118,20 +106,6 @@ pub(super) async fn revoke(
     let by = authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let reason = query.get("reason").map(str::parse::<Reason>).transpose();
-    let reason = reason.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    app.keys.fresh().await?.check_revocable(&kid).map_err(|error| {
-        let status = if error == Unrevocable::Unknown { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
-        Problem::new(status, &error.to_string())
-    })?;
-    let revoke = Revoke::any(Target::Key(kid.clone()), by.clone(), reason, ambient::now());
-    let revoke = revoke.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let already = !app.writer.revoke(revoke).await?.is_news;
-    tracing::info!(kid, by = by.as_str(), already, "revoked a key");
+    let already = acts::revoke(&app, &by, &kid, reason(query.get("reason"))?).await?;
     Ok(Json(RevokedKey { kid, already }))
-}
-
-async fn listed(app: &App, wanted: impl Fn(&PublicKey) -> bool) -> Result<Page, Problem> {
-    let keys = app.keys.fresh().await?;
-    Ok(Page { keys: keys.listing().iter().filter(|key| wanted(key)).cloned().collect() })
 }
