@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use tollgate_core::{IssuedId, Kind, Mark, RevocationId};
 
-use super::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME, Malformed};
+use super::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME, Malformed, UserId};
 
 /// How long after a token's `exp` its revocation is kept, in seconds.
 ///
@@ -132,7 +132,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Who revokes: `client:ID` over the network, `cli` or `cli:USER` on the command line.
+/// Who revokes: `client:ID` or `user:ID` over the network, `cli` or `cli:USER` on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(String);
 
@@ -141,6 +141,12 @@ impl Actor {
     #[must_use]
     pub fn client(id: &ClientId) -> Actor {
         Actor(format!("client:{id}"))
+    }
+
+    /// A user who is signed in.
+    #[must_use]
+    pub fn user(id: &UserId) -> Actor {
+        Actor(format!("user:{id}"))
     }
 
     /// A person at the command line, by the name of their account, if that is known.

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
 use axum::response::Response;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -37,9 +37,10 @@ pub fn router(app: AppState) -> Router {
     router
         .fallback(async || Problem::not_found())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(AppState::clone(&app), limits::limit))
+        .layer(map_response_with_state(AppState::clone(&app), web::page::show_error))
         .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
         .layer(CatchPanicLayer::new())
-        .layer(from_fn_with_state(app.clone(), limits::limit))
         .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(log_answer).on_failure(()))
         .with_state(app)
 }
@@ -112,16 +113,17 @@ fn oauth() -> OpenApiRouter<AppState> {
 
 /// What people see.
 fn pages() -> OpenApiRouter<AppState> {
-    use web::{consent, device, login, logout, page};
+    use web::{consent, device, login, logout, page, sessions};
     OpenApiRouter::new()
         .routes(routes!(login::get, login::post))
         .routes(routes!(consent::get, consent::post))
         .routes(routes!(device::get, device::post))
         .routes(routes!(logout::own, logout::confirmed))
         .routes(routes!(logout::get, logout::post))
+        .routes(routes!(sessions::account))
+        .routes(routes!(sessions::get, sessions::post))
         .routes(routes!(page::style))
-        // Pages below /oauth find it beside them, too: where this origin is one of several, only relative addresses hold.
-        .routes(routes!(page::style_below))
+        .routes(routes!(page::icon))
 }
 
 /// The admin API.
