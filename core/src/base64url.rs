@@ -34,6 +34,13 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
+/// Writes the text of `bytes`, which must be as long as `text` or shorter.
+pub(crate) fn encode_slice(bytes: &[u8], text: &mut [u8]) {
+    if URL_SAFE_NO_PAD.encoded_length(bytes.len()) <= text.len() {
+        let _ = URL_SAFE_NO_PAD.encode(bytes, text.as_out());
+    }
+}
+
 /// Bytes that so many characters stand for.
 pub(crate) const fn decoded_len(characters: usize) -> usize {
     characters / 4 * 3 + characters % 4 * 3 / 4

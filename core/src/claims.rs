@@ -1,10 +1,14 @@
 //! An access token's claims (RFC 9068 section 2.2), decoded strictly; what they mean is judged elsewhere.
 
+#[cfg(test)]
+mod tests;
+mod usual;
+
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::base64url;
-use crate::json::{self, JsonFault, Literal, MAX_MEMBERS, Name, Reader, UsualName};
+use crate::json::{self, JsonFault, Literal, Reader};
 use crate::refusal::{Part, Refusal};
 
 /// Bytes of an identifier (`iss`, `sub`, `aud`, `jti`, `client_id`) at most.
@@ -12,18 +16,6 @@ const MAX_IDENTIFIER_BYTES: usize = 255;
 /// Audiences of one token at most.
 const MAX_AUDIENCES: usize = 32;
 
-/// The claims in the order in which our origin writes them. Others may order them as they like, and take a little longer.
-const USUAL: [UsualName<Claim>; 9] = [
-    Claim::Iss.usual(),
-    Claim::Sub.usual(),
-    Claim::Aud.usual(),
-    Claim::Exp.usual(),
-    Claim::Iat.usual(),
-    Claim::Jti.usual(),
-    Claim::ClientId.usual(),
-    Claim::Sid.usual(),
-    Claim::Scope.usual(),
-];
 /// The claims that every access token has (RFC 9068 section 2.2).
 const REQUIRED: [Claim; 7] = [Claim::Iss, Claim::Sub, Claim::Aud, Claim::Exp, Claim::Iat, Claim::Jti, Claim::ClientId];
 
@@ -77,8 +69,8 @@ impl Claim {
         }
     }
 
-    const fn usual(self) -> UsualName<Self> {
-        UsualName::new(self.name(), self)
+    const fn is_date(self) -> bool {
+        matches!(self, Self::Exp | Self::Iat | Self::Nbf)
     }
 
     fn bit(self) -> u16 {
@@ -117,8 +109,11 @@ impl Claims {
         let text = String::from_utf8(payload)
             .map_err(|_| Refusal::BadJson { part: Part::Claims, fault: JsonFault::Syntax })?;
         let mut draft = Draft { text: &text, ..Draft::default() };
-        json::object_in(&text, MAX_MEMBERS, &USUAL, |name, reader| draft.member(name, reader))
-            .map_err(|fault| draft.refusal(fault))?;
+        let read = match draft.usual() {
+            0 => json::object(text.as_bytes(), |name, reader| draft.member(name, reader)),
+            at => json::rest_of_object(&text, at, draft.read_so_far(), |name, reader| draft.member(name, reader)),
+        };
+        read.map_err(|fault| draft.refusal(fault))?;
         let Draft { unescaped, texts, more_audiences, dates, present, bound, .. } = draft;
         if let Some(missing) = REQUIRED.into_iter().find(|claim| present & claim.bit() == 0) {
             return Err(Refusal::MissingClaim { name: missing.name() });
@@ -197,20 +192,18 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn member(&mut self, name: Name<'_, Claim>, reader: &mut Reader<'_>) -> Result<(), JsonFault> {
-        let claim = match name {
-            Name::Usual(claim) => claim,
-            Name::Other(name) => match Claim::named(name) {
-                Some(claim) => claim,
-                None => {
-                    self.bound |= name == "cnf";
-                    return reader.skip();
-                }
-            },
+    fn member(&mut self, name: &str, reader: &mut Reader<'_>) -> Result<(), JsonFault> {
+        let Some(claim) = Claim::named(name) else {
+            self.bound |= name == "cnf";
+            return reader.skip();
         };
+        // The reader knows the names it came by; those at the beginning it may not have.
+        if self.present & claim.bit() != 0 {
+            return Err(JsonFault::DuplicateName);
+        }
         self.reading = Some(claim);
         match claim {
-            Claim::Exp | Claim::Iat | Claim::Nbf => self.dates[claim as usize - TEXTS] = reader.date()?,
+            _ if claim.is_date() => self.dates[claim as usize - TEXTS] = reader.date()?,
             Claim::Scope => self.texts[claim as usize] = self.scope(reader)?,
             Claim::Aud if !reader.is_string() => self.audiences(reader)?,
             _ => self.texts[claim as usize] = self.identifier(reader)?,
@@ -220,8 +213,12 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// Members that are among the claims already.
+    fn read_so_far(&self) -> usize {
+        self.present.count_ones() as usize
+    }
+
     /// 1 to 255 bytes without control characters, so that a log line or a header can carry it.
-    #[inline]
     fn identifier(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonFault> {
         let literal = reader.literal_string()?;
         if is_plain(literal) && (1..=MAX_IDENTIFIER_BYTES).contains(&(literal.end - literal.start)) {

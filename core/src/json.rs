@@ -12,9 +12,8 @@ use alloc::borrow::Cow;
 use core::fmt;
 
 use self::names::Names;
-pub(crate) use self::names::UsualName;
-pub(crate) use self::scan::unescape;
-use self::scan::{eight_digits, special_bytes, unprintable_bytes, whole};
+pub(crate) use self::scan::{eight_digits, plain_bytes, unescape};
+use self::scan::{special_bytes, unprintable_bytes, whole};
 
 /// Levels of arrays and objects a document may nest. RFC 8259 section 9 lets a reader set its limits; claims need three.
 pub(crate) const MAX_DEPTH: usize = 16;
@@ -70,29 +69,22 @@ pub(crate) fn object_bounded<'a>(
     member: impl FnMut(&str, &mut Reader<'a>) -> Result<()>,
 ) -> Result<()> {
     let text = core::str::from_utf8(text).map_err(|_| JsonFault::Syntax)?;
-    object_in::<()>(text, max_members, &[], by_name(member))
-}
-
-/// As [`object`], of a text that is known to be UTF-8, and mostly has these names in this order, some of them left out.
-pub(crate) fn object_in<'a, T: Copy>(
-    text: &'a str,
-    max_members: usize,
-    usual: &[UsualName<T>],
-    member: impl FnMut(Name<'_, T>, &mut Reader<'a>) -> Result<()>,
-) -> Result<()> {
     let mut reader = Reader { text, at: 0, depth: 0, members_left: max_members };
     reader.skip_space();
-    reader.members(usual, member)?;
-    reader.skip_space();
-    if reader.at == text.len() { Ok(()) } else { Err(JsonFault::Syntax) }
+    reader.object(member)?;
+    reader.end()
 }
 
-/// A member's name.
-pub(crate) enum Name<'a, T> {
-    /// One of the usual ones, written as usual: what it means.
-    Usual(T),
-    /// Any, the usual ones among them.
-    Other(&'a str),
+/// As [`object`], from behind the value that ends at `at`: so many members were read already, and are no longer looked for.
+pub(crate) fn rest_of_object<'a>(
+    text: &'a str,
+    at: usize,
+    members_read: usize,
+    member: impl FnMut(&str, &mut Reader<'a>) -> Result<()>,
+) -> Result<()> {
+    let mut reader = Reader { text, at, depth: 1, members_left: MAX_MEMBERS.saturating_sub(members_read) };
+    reader.members(false, member)?;
+    reader.end()
 }
 
 /// A position in a JSON text. Every method stands on the first byte of a value and leaves behind its last.
@@ -106,37 +98,30 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// An object; `member` is called with each name and must consume the value.
     pub(crate) fn object(&mut self, member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
-        self.members::<()>(&[], by_name(member))
+        self.enter(b'{')?;
+        self.members(true, member)
     }
 
-    fn members<T: Copy>(
-        &mut self,
-        usual: &[UsualName<T>],
-        mut member: impl FnMut(Name<'_, T>, &mut Self) -> Result<()>,
-    ) -> Result<()> {
-        self.enter(b'{')?;
-        let mut names = Names::new(usual);
-        let mut first = true;
+    /// The members from here to the closing brace; whether the next one is the `first`.
+    fn members(&mut self, mut first: bool, mut member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
+        let mut names = Names::default();
         while self.more(b'}', &mut first)? {
             self.members_left = self.members_left.checked_sub(1).ok_or(JsonFault::TooMany)?;
-            if let Some(found) = names.next_usual(self.text.as_bytes().get(self.at..).unwrap_or_default()) {
-                if names.are_others(found.name()) {
-                    return Err(JsonFault::DuplicateName);
-                }
-                self.at += found.len();
-                self.skip_space();
-                member(Name::Usual(found.meaning()), self)?;
-                continue;
-            }
             let name = self.name()?;
-            if names.were_usual(&name) || names.are_others(&name) {
+            if names.has(&name) {
                 return Err(JsonFault::DuplicateName);
             }
             self.skip_space();
-            member(Name::Other(&name), self)?;
+            member(&name, self)?;
             names.take(name);
         }
         Ok(())
+    }
+
+    /// Nothing but white space is left.
+    fn end(&mut self) -> Result<()> {
+        self.skip_space();
+        if self.at == self.text.len() { Ok(()) } else { Err(JsonFault::Syntax) }
     }
 
     /// A member's name and the colon behind it.
@@ -165,7 +150,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Where a string stands in the text. Its escapes are not looked at: [`unescape`] does. Eight bytes at a time.
-    #[inline]
     pub(crate) fn literal_string(&mut self) -> Result<Literal> {
         if self.peek() != Some(b'"') {
             return Err(self.wrong_type());
@@ -179,7 +163,6 @@ impl<'a> Reader<'a> {
             let bytes = u64::from_le_bytes(*bytes);
             let special = special_bytes(bytes);
             if special == 0 {
-                // A branch, and not an addition of what `trailing_zeros` gives, lets the processor look ahead.
                 literal.printable &= unprintable_bytes(bytes) == 0;
                 self.at += 8;
                 continue;
@@ -194,7 +177,6 @@ impl<'a> Reader<'a> {
     }
 
     /// As [`literal_string`](Self::literal_string), where fewer than eight bytes are left.
-    #[cold]
     fn end_of_string(&mut self, mut literal: Literal) -> Result<Literal> {
         loop {
             match self.peek().ok_or(JsonFault::Syntax)? {
@@ -212,7 +194,6 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes a byte of a string that does not stand for itself; whether it is the end.
-    #[inline]
     fn is_ended(&mut self, literal: &mut Literal) -> Result<bool> {
         literal.end = self.at;
         match self.next()? {
@@ -260,12 +241,6 @@ impl<'a> Reader<'a> {
     fn plain_seconds(&mut self) -> Option<u64> {
         let start = self.at;
         let mut seconds = 0_u64;
-        if let Some(eight) = self.text.as_bytes().get(start..).and_then(|rest| rest.first_chunk())
-            && let Some(number) = eight_digits(u64::from_le_bytes(*eight))
-        {
-            seconds = number;
-            self.at += 8;
-        }
         while let Some(digit @ b'0'..=b'9') = self.peek() {
             seconds = seconds.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
             self.at += 1;
@@ -401,14 +376,4 @@ pub(crate) struct Literal {
     pub(crate) escaped: bool,
     /// Whether all that stands there is printable ASCII.
     pub(crate) printable: bool,
-}
-
-/// A member that only asks for the name.
-fn by_name<'a>(
-    mut member: impl FnMut(&str, &mut Reader<'a>) -> Result<()>,
-) -> impl FnMut(Name<'_, ()>, &mut Reader<'a>) -> Result<()> {
-    move |name, reader| match name {
-        Name::Usual(()) => Err(JsonFault::Syntax), // there are none
-        Name::Other(name) => member(name, reader),
-    }
 }

@@ -159,6 +159,8 @@ impl IssuedId {
     pub const RANDOM_BYTES: usize = 14;
     /// What tells it from the ids that other issuers make.
     const PREFIX: &str = "tg_";
+    /// Bytes of the text.
+    pub const TEXT_BYTES: usize = 27;
 
     /// The id of these random bytes, issued in `epoch`.
     pub fn new(epoch: u32, random: [u8; Self::RANDOM_BYTES]) -> Self {
@@ -175,6 +177,14 @@ impl IssuedId {
         base64url::decode_array(text.as_bytes()).map(Self).filter(|id| id.epoch() > 0)
     }
 
+    /// The `jti`, written into `text`.
+    pub fn write<'t>(&self, text: &'t mut [u8; Self::TEXT_BYTES]) -> &'t str {
+        let (prefix, rest) = text.split_at_mut(Self::PREFIX.len());
+        prefix.copy_from_slice(Self::PREFIX.as_bytes());
+        base64url::encode_slice(&self.0, rest);
+        core::str::from_utf8(text).unwrap_or_default()
+    }
+
     /// The epoch in which the token was issued.
     pub fn epoch(&self) -> u32 {
         u32::from_be_bytes(*self.0.first_chunk().unwrap_or(&[0; 4]))
@@ -188,8 +198,7 @@ impl IssuedId {
 
 impl core::fmt::Display for IssuedId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(Self::PREFIX)?;
-        f.write_str(&base64url::encode(&self.0))
+        f.write_str(self.write(&mut [0; Self::TEXT_BYTES]))
     }
 }
 

@@ -17,3 +17,4 @@ pub mod served;
 #[path = "../../core/tests/vectors/signed/mod.rs"]
 pub mod signed;
 pub mod stack;
+pub mod stage;

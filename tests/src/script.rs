@@ -60,19 +60,9 @@ async fn answer(what: &str, value: &str, browser: &mut Browser, person: &Person)
 
 /// The script with what it needs to find its library. The folder holds copies, and goes when it is dropped.
 fn command(script: &str) -> Result<(Command, TempDir)> {
-    let folder = tempfile::tempdir()?;
-    for entry in sources().read_dir()? {
-        let file = entry?.path();
-        if let Some(name) = file.file_name().filter(|_| file.is_file()) {
-            std::fs::copy(&file, folder.path().join(name))?;
-        }
-    }
+    let folder = copied(&sources())?;
     let mut command = match Path::new(script).extension().and_then(|ending| ending.to_str()) {
-        Some("mjs") => {
-            // Node looks for modules beside the script alone.
-            std::os::unix::fs::symlink(given("TOLLGATE_TEST_NODE_MODULES"), folder.path().join("node_modules"))?;
-            Command::new(given("TOLLGATE_TEST_NODE"))
-        }
+        Some("mjs") => Command::new(given("TOLLGATE_TEST_NODE")),
         Some("py") => Command::new(given("TOLLGATE_TEST_PYTHON")),
         // A crate: a program of tests/clients/rust.
         _ => Command::new(bin().join("public-clients")),
@@ -83,6 +73,19 @@ fn command(script: &str) -> Result<(Command, TempDir)> {
         .current_dir(folder.path())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     Ok((command, folder))
+}
+
+/// A copy of a folder's files, with the packages from npm beside them: Node looks for those beside a script alone.
+pub(crate) fn copied(sources: &Path) -> Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    for entry in sources.read_dir()? {
+        let file = entry?.path();
+        if let Some(name) = file.file_name().filter(|_| file.is_file()) {
+            std::fs::copy(&file, folder.path().join(name))?;
+        }
+    }
+    std::os::unix::fs::symlink(given("TOLLGATE_TEST_NODE_MODULES"), folder.path().join("node_modules"))?;
+    Ok(folder)
 }
 
 fn sources() -> PathBuf {

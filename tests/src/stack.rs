@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
@@ -137,6 +137,11 @@ impl Program {
         let child = command.process_group(0).stdin(Stdio::null()).spawn();
         Ok(Self(child.with_context(|| format!("cannot start {}", command.get_program().display()))?))
     }
+
+    /// What it says, if that was piped and nobody took it yet.
+    pub(crate) fn output(&mut self) -> Result<ChildStdout> {
+        self.0.stdout.take().context("its output is piped")
+    }
 }
 
 impl Drop for Program {
@@ -161,9 +166,8 @@ impl Upstream {
     pub fn start() -> Result<Self> {
         let mut command = Command::new(bin().join("examples/protected-api"));
         let mut program = Program::start(command.arg("127.0.0.1:0").stdout(Stdio::piped()))?;
-        let output = program.0.stdout.take().context("its output is piped")?;
         let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
+        BufReader::new(program.output()?).read_line(&mut line)?;
         let url = line.trim().rsplit(' ').next().filter(|url| url.starts_with("http://"));
         Ok(Self { url: url.with_context(|| format!("the upstream said {line:?}"))?.to_owned(), _program: program })
     }

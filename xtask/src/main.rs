@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod demo;
 mod dev;
+mod examples;
 mod optimise;
 mod postgres;
 mod process;
@@ -49,6 +50,8 @@ enum Task {
         #[arg(long)]
         fresh: bool,
     },
+    /// Run origin, API, edge and the example clients (3000, 3001) until Ctrl-C, with a user to sign in as
+    Examples,
     /// Walk the whole road without a person: token, 200, revoke, 401; fails if any step is wrong
     Demo {
         /// Only at this edge; may be repeated
@@ -97,6 +100,7 @@ fn run(task: Task) -> Result<()> {
             build::build(&workspace, part)
         }
         Task::Dev { edge, fresh } => dev::dev(&workspace, edge, fresh),
+        Task::Examples => examples::examples(&workspace),
         Task::Demo { edge } => demo::demo(&workspace, if edge.is_empty() { &Edge::ALL } else { &edge }),
         Task::Lint => {
             setup::all(&workspace)?;

@@ -122,6 +122,11 @@ impl<'a> Stack<'a> {
         Ok(url)
     }
 
+    /// Runs a command of the CLI on the origin's database; what it printed.
+    pub(crate) fn tollgate(&self, arguments: &[&str]) -> Result<String> {
+        Tollgate { workspace: self.workspace, state: &self.state, port: 0, url: &self.road.origin }.run(arguments)
+    }
+
     /// An error that names the part if one has ended by itself.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         [&mut self.origin, &mut self.upstream].into_iter().chain(&mut self.edges).try_for_each(Process::check_alive)

@@ -1,13 +1,25 @@
-//! What of a JSON text is looked at eight bytes at a time, the inside of strings and digits; and what escapes and exponents
-//! mean.
+//! What of a JSON text is looked at eight or sixteen bytes at a time, the inside of strings and digits; and what escapes and
+//! exponents mean.
 
 use alloc::string::String;
+
+use wide::i8x16;
 
 use super::{JsonFault, Result};
 
 /// The lowest and the highest bit of each of eight bytes.
 const ONES: u64 = u64::MAX / 0xff;
 const TOPS: u64 = ONES << 7;
+
+/// How many of sixteen bytes, from the first, are printable ASCII that stands for itself in a string.
+#[inline]
+pub(crate) fn plain_bytes(bytes: [u8; 16]) -> usize {
+    let bytes = i8x16::new(bytes.map(u8::cast_signed));
+    let is = |byte: u8| bytes.simd_eq(i8x16::splat(byte.cast_signed()));
+    // As signed numbers, the bytes beyond ASCII are below the control characters.
+    let others = is(b'"') | is(b'\\') | is(0x7f) | bytes.simd_lt(i8x16::splat(0x20));
+    others.to_bitmask().trailing_zeros().min(16) as usize
+}
 
 /// Which of eight bytes are DEL or beyond ASCII: their top bits. The lowest of the marks is exact.
 pub(super) fn unprintable_bytes(bytes: u64) -> u64 {
@@ -23,7 +35,7 @@ pub(super) fn special_bytes(bytes: u64) -> u64 {
 }
 
 /// The number of eight decimal digits, the first one lowest; nothing if one of the bytes is no digit.
-pub(super) fn eight_digits(bytes: u64) -> Option<u64> {
+pub(crate) fn eight_digits(bytes: u64) -> Option<u64> {
     let digits = bytes ^ (ONES * b'0' as u64);
     if (digits | digits.wrapping_add(ONES * (0x7f - 9))) & TOPS != 0 {
         return None;

@@ -73,7 +73,7 @@ impl fmt::Display for TokenId {
 
 impl Serialize for TokenId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(self.0.write(&mut [0; IssuedId::TEXT_BYTES]))
     }
 }
 

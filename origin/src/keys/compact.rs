@@ -1,8 +1,7 @@
 //! Writing a signed JWT in the compact form (RFC 7515 §7.1): header, claims and signature in base64url, each straight into place.
 //! Reading one is another module's; the general library stays the judge of what is written here, in the tests.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64_simd::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde_json::json;
 
@@ -31,10 +30,10 @@ pub(super) fn write(header: &str, claims: &impl Serialize, key: &PrivateKey) -> 
     let mut token = String::with_capacity(header.len() + payload.len().div_ceil(3) * 4 + signature + 2);
     token.push_str(header);
     token.push('.');
-    URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
+    URL_SAFE_NO_PAD.encode_append(&payload, &mut token);
     let signature = key.try_sign(token.as_bytes()).ok_or(IssueError::Sign)?;
     token.push('.');
-    URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
+    URL_SAFE_NO_PAD.encode_append(&signature, &mut token);
     Ok(token)
 }
 

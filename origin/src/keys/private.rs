@@ -15,6 +15,7 @@ use rsa::pkcs1::{DecodeRsaPrivateKey as _, EncodeRsaPrivateKey as _};
 use rsa::signature::{Keypair as _, RandomizedSigner as _, SignatureEncoding as _};
 use rsa::traits::PublicKeyParts as _;
 use sha2::Sha256;
+use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
 use super::Jwk;
@@ -133,16 +134,18 @@ impl PrivateKey {
     }
 
     /// Signs `message`. Nothing comes back when the signature could not be made.
-    pub(super) fn try_sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn try_sign(&self, message: &[u8]) -> Option<SmallVec<[u8; 64]>> {
         match self {
-            PrivateKey::EdDsa(key) => Some(key.try_sign(message).ok()?.to_bytes().to_vec()),
+            PrivateKey::EdDsa(key) => Some(key.try_sign(message).ok()?.to_bytes().into()),
             PrivateKey::Es256(key) => {
                 let signature: p256::ecdsa::Signature = key.try_sign(message).ok()?;
-                Some(signature.to_bytes().to_vec())
+                Some(SmallVec::from_slice(&signature.to_bytes()))
             }
             // With randomness, so that the private operation is blinded: its time says nothing about the key.
-            PrivateKey::Rs256(key) => Some(key.try_sign_with_rng(&mut UnwrapErr(SysRng), message).ok()?.to_vec()),
-            PrivateKey::Hs256(key) => Some(key.code(message).finalize().into_bytes().to_vec()),
+            PrivateKey::Rs256(key) => {
+                Some(key.try_sign_with_rng(&mut UnwrapErr(SysRng), message).ok()?.to_vec().into())
+            }
+            PrivateKey::Hs256(key) => Some(SmallVec::from_slice(&key.code(message).finalize().into_bytes())),
         }
     }
 
@@ -179,11 +182,11 @@ impl HmacKey {
 }
 
 /// A signature; empty when none could be made, which no key verifies.
-pub struct TokenSignature(Vec<u8>);
+pub struct TokenSignature(SmallVec<[u8; 64]>);
 
 impl AlgorithmSignature for TokenSignature {
     fn try_from_slice(slice: &[u8]) -> anyhow::Result<TokenSignature> {
-        Ok(TokenSignature(slice.to_vec()))
+        Ok(TokenSignature(SmallVec::from_slice(slice)))
     }
 
     fn as_bytes(&self) -> Cow<'_, [u8]> {

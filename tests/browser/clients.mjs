@@ -1,0 +1,52 @@
+// The example clients: consent, the code flow, calls, sign-out.
+import { must, settings, until } from './kit.mjs'
+
+/** The server-side one. */
+export async function web_client(window, person) {
+  const { page } = window
+  await page.goto(settings.web)
+  await window.look('web client')
+  await window.press(page.getByRole('link', { name: 'Sign in' }))
+  await window.signIn(person)
+  await window.says(person.username)
+  await window.look('consent')
+  await window.press(window.field('decision', 'allow'))
+  must(page.url() === `${settings.web}/`, `back at the client, not at ${page.url()}`)
+  await window.says(`Signed in as ${person.username}`)
+  await window.look('web client signed in')
+  await window.press(page.getByRole('link', { name: 'Read the report' }))
+  await window.says('The API answered 200')
+  await window.press(page.getByRole('link', { name: 'Back' }))
+  await window.press(page.getByRole('button', { name: 'Sign out' }))
+  await window.says('Nobody is signed in')
+}
+
+/** Somebody who thinks better of it. */
+export async function web_client_denied(window, person) {
+  const { page } = window
+  await page.goto(settings.web)
+  await window.press(page.getByRole('link', { name: 'Sign in' }))
+  await window.signIn(person)
+  await window.press(window.field('decision', 'deny'))
+  await window.says('You did not allow it')
+  await window.look('web client denied')
+}
+
+/** The one without a server. */
+async function single_page(window, person) {
+  const { page } = window
+  await page.goto(settings.singlePage)
+  const signIn = page.getByRole('button', { name: 'Sign in' })
+  await signIn.waitFor()
+  await window.look('single page')
+  await window.press(signIn)
+  await window.signIn(person)
+  await window.press(window.field('decision', 'allow'))
+  await page.getByText(`Signed in as ${person.username}.`).waitFor()
+  await page.getByRole('button', { name: 'Ask who I am' }).click()
+  await until('the answer', async () => (await page.locator('#answer').textContent()).includes(`"${person.username}"`))
+  await window.look('single page signed in')
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByText('Nobody is signed in.').waitFor()
+}
+single_page.scripts = [true]

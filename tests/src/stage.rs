@@ -1,0 +1,151 @@
+//! The stage for people with a real browser: an origin, an API behind an edge, the example clients, and people. The flows
+//! themselves stand in tests/browser.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::script::copied;
+use crate::stack::{Kind, Origin, Program, TestEdge, Upstream, bin, free_port, given};
+
+/// How long an example may take to come up on a busy machine before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+const PASSWORD: &str = "correct horse battery staple";
+/// Each command waits more for the disk than it works.
+const AT_ONCE: usize = 4;
+
+/// Everything that the flows need.
+pub struct Stage {
+    /// The origin.
+    pub origin: Origin,
+    settings: Value,
+    _parts: (Upstream, TestEdge, Example, Example),
+}
+
+/// A program of origin/examples that serves.
+struct Example {
+    url: String,
+    _program: Program,
+    _folder: TempDir,
+}
+
+impl Stage {
+    /// Starts all of it. Each of `people` can sign in.
+    pub async fn start(people: &[String]) -> Result<Self> {
+        let origin = Origin::start().await?;
+        let upstream = Upstream::start()?;
+        origin.cli(&["route", "add", "--path", "/reports/*", "--scope", "reports:read"])?;
+        let edge = TestEdge::start(Kind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
+        let web = web_client(&origin, &edge)?;
+        let single_page = single_page(&origin).await?;
+        create(&origin, "device", &["--public", "--grant", "device_code", "--scope", "openid profile"])?;
+        let issuer = origin.server.issuer().to_owned();
+        let example = examples().join("device-login.py");
+        let settings = json!({
+            "issuer": issuer,
+            "web": web.url,
+            "singlePage": single_page.url,
+            "deviceExample": [given("TOLLGATE_TEST_PYTHON"), example, "device", issuer],
+            "tollgate": bin().join("tollgate"),
+            "people": register(&origin, people)?,
+        });
+        Ok(Self { origin, settings, _parts: (upstream, edge, web, single_page) })
+    }
+
+    /// Runs the flows of tests/browser to their end; the steps that worked.
+    pub fn play(&self) -> Result<Vec<String>> {
+        let folder = copied(&Path::new(env!("CARGO_MANIFEST_DIR")).join("browser"))?;
+        let mut node = Command::new(given("TOLLGATE_TEST_NODE"));
+        node.arg(folder.path().join("flows.mjs")).env("TOLLGATE_TEST_STAGE", self.settings.to_string());
+        node.env("HOME", folder.path()).current_dir(folder.path()).envs(self.origin.settings.clone());
+        let output = node.stdin(Stdio::null()).output()?;
+        let mut steps = Vec::new();
+        for line in String::from_utf8(output.stdout)?.lines() {
+            let said: Value = serde_json::from_str(line).with_context(|| format!("a flow said {line:?}"))?;
+            steps.push(said["step"].as_str().with_context(|| line.to_owned())?.to_owned());
+        }
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{} flows worked, others did not:\n{complaints}", steps.len());
+        Ok(steps)
+    }
+}
+
+/// Registers a client as docs/examples.md says it. A loopback address is meant at any port (RFC 8252 §7.3).
+fn create(origin: &Origin, id: &str, options: &[&str]) -> Result<Value> {
+    let created = origin.cli(&[&["client", "create", "--json", "--id", id, "--name", id], options].concat())?;
+    Ok(serde_json::from_str(&created)?)
+}
+
+/// The server-side client, registered and serving.
+fn web_client(origin: &Origin, edge: &TestEdge) -> Result<Example> {
+    let port = free_port()?;
+    let home = format!("http://127.0.0.1:{port}");
+    let scope = "openid profile email reports:read";
+    let redirect = ["--redirect-uri", "http://127.0.0.1:3000/callback"];
+    let after = ["--post-logout-redirect-uri", "http://127.0.0.1:3000/"];
+    let created = create(origin, "web", &[&redirect[..], &after, &["--scope", scope]].concat())?;
+    let secret = created["client_secret"].as_str().context("a secret")?;
+    let folder = copied(&examples().join("web-client"))?;
+    let mut node = Command::new(given("TOLLGATE_TEST_NODE"));
+    node.arg("server.mjs").current_dir(folder.path()).envs([
+        ("CLIENT_ID", "web"),
+        ("CLIENT_SECRET", secret),
+        ("ISSUER", origin.server.issuer()),
+        ("PORT", &port.to_string()),
+        ("SCOPE", scope),
+        ("API", &format!("{}/reports/1", edge.url)),
+    ]);
+    let mut program = Program::start(node.stdout(Stdio::piped()))?;
+    let mut line = String::new();
+    BufReader::new(program.output()?).read_line(&mut line)?;
+    ensure!(line.contains(&home), "the web client said {line:?}");
+    Ok(Example { url: home, _program: program, _folder: folder })
+}
+
+/// The client without a server, registered, and its files served.
+async fn single_page(origin: &Origin) -> Result<Example> {
+    let port = free_port()?;
+    let home = format!("http://127.0.0.1:{port}");
+    let scope = "openid profile email";
+    let redirect = ["--redirect-uri", "http://127.0.0.1:3001/"];
+    let after = ["--post-logout-redirect-uri", "http://127.0.0.1:3001/"];
+    create(origin, "single-page", &[&redirect[..], &after, &["--public", "--scope", scope]].concat())?;
+    let folder = copied(&examples().join("single-page"))?;
+    let config = json!({ "issuer": origin.server.issuer(), "client_id": "single-page", "scope": scope });
+    std::fs::write(folder.path().join("config.json"), config.to_string())?;
+    let mut python = Command::new(given("TOLLGATE_TEST_PYTHON"));
+    python.args(["-m", "http.server", &port.to_string(), "--bind", "127.0.0.1", "--directory"]).arg(folder.path());
+    let program = Program::start(python.stdout(Stdio::null()).stderr(Stdio::null()))?;
+    let started = Instant::now();
+    while !reqwest::get(&home).await.is_ok_and(|answer| answer.status() == 200) {
+        if started.elapsed() > PATIENCE {
+            bail!("nobody serves the single page after {PATIENCE:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(Example { url: home, _program: program, _folder: folder })
+}
+
+/// Makes the people, and says how each signs in.
+fn register(origin: &Origin, people: &[String]) -> Result<BTreeMap<String, Value>> {
+    let register = |name: &String| origin.user(name, PASSWORD, &json!({ "name": name }));
+    for some in people.chunks(AT_ONCE) {
+        thread::scope(|scope| {
+            let making: Vec<_> = some.iter().map(|name| scope.spawn(move || register(name))).collect();
+            making.into_iter().try_for_each(|made| made.join().expect("a thread that makes a user"))
+        })?;
+    }
+    let sign_in = |name: &String| (name.clone(), json!({ "username": name, "password": PASSWORD }));
+    Ok(people.iter().map(sign_in).collect())
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../origin/examples")
+}

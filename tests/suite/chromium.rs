@@ -1,0 +1,23 @@
+//! People with a real Chromium. What they do stands in tests/browser; that they did all of it, here.
+
+use anyhow::Result;
+use tollgate_tests::stage::Stage;
+
+/// Each works in a window whose pages may run scripts, and in one whose pages may not.
+const FLOWS: [&str; 6] = ["sign_in", "sign_out", "web_client", "web_client_denied", "device_example", "device_denied"];
+/// Clients that are themselves scripts.
+const SCRIPTS: [&str; 0] = [];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_do_in_a_browser_what_they_came_for() -> Result<()> {
+    let plain: Vec<String> = FLOWS.iter().map(|flow| format!("{flow}_plain")).collect();
+    let people: Vec<String> = FLOWS.iter().chain(&SCRIPTS).map(ToString::to_string).chain(plain).collect();
+    let stage = Stage::start(&people).await?;
+    let mut done = tokio::task::block_in_place(|| stage.play())?;
+    let mut wanted: Vec<String> = FLOWS.iter().chain(&SCRIPTS).map(ToString::to_string).collect();
+    wanted.extend(FLOWS.iter().map(|flow| format!("{flow} without scripts")));
+    done.sort();
+    wanted.sort();
+    assert_eq!(done, wanted, "every flow, with scripts and without");
+    Ok(())
+}
