@@ -20,6 +20,7 @@ pub mod http;
 pub mod issuers;
 mod jose;
 pub mod keys;
+mod listen;
 mod server;
 pub mod settings;
 pub mod ssf;

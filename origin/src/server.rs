@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::ServiceExt as _;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +16,7 @@ use crate::forge::Forge;
 use crate::guard::Limiter;
 use crate::issuers::{Running, Shared, Supervisor};
 use crate::keys::{KeyRing, Keys, MasterKey};
+use crate::listen;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -28,6 +28,7 @@ pub struct Server {
     bound: SocketAddr,
     issuer: String,
     store: Store,
+    forge: Forge,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -49,27 +50,26 @@ impl Server {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
+        let max_connections = settings.max_connections;
         let limiter = Limiter::new(settings.redis_url.as_deref())?;
         tasks.spawn(Arc::clone(&limiter).run(stop.clone()));
-        let shared = Shared { forge: Forge::new(&settings.hashing)?, limiter };
+        let forge = Forge::new(&settings.hashing)?;
+        let shared = Shared { forge: forge.clone(), limiter };
         let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
         supervisor.follow().await?;
         let answered = CancellationToken::new();
         tasks.spawn(supervisor.run(answered.clone()));
-        let service = dispatcher.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = listen::serve(listener, dispatcher, max_connections, stop.clone());
         tasks.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "serving ended");
-            }
+            serving.await;
             answered.cancel();
             default.stop().await;
         });
         tasks.close();
         failing.disarm();
         tracing::info!(listen = %bound, %issuer, "serving");
-        Ok(Server { bound, issuer, store, stop, tasks })
+        Ok(Server { bound, issuer, store, forge, stop, tasks })
     }
 
     /// Where it answers, e.g. `http://127.0.0.1:8080`.
@@ -88,6 +88,12 @@ impl Server {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What hashes passwords, for tests and embedders.
+    #[must_use]
+    pub fn forge(&self) -> &Forge {
+        &self.forge
     }
 
     /// Stops: no new requests, long polls end at once, running requests get ten seconds.
