@@ -4,6 +4,7 @@
 //! what went wrong inside goes to the log, never to the client.
 
 mod admin;
+mod cors;
 mod edge_deltas;
 mod edge_snapshot;
 mod health;
@@ -22,6 +23,7 @@ mod status_list;
 mod validate;
 mod web;
 
+pub(crate) use cors::Apps;
 pub(crate) use problem::Problem;
 pub use router::router;
 
@@ -51,6 +53,8 @@ pub struct App {
     pub forge: Forge,
     /// Clients' secrets that it found right lately.
     pub(crate) verified: Verified,
+    /// Where apps in browsers are.
+    pub(crate) apps: Apps,
     /// How often what may be asked for.
     pub(crate) guard: Guard,
     /// How long grants last, who may register, and which proxies are believed.

@@ -22,8 +22,8 @@ use super::oauth::{authorize, device, introspect, metadata, par, register, revok
 use super::openapi::refusals;
 use super::problem::Problem;
 use super::{
-    AppState, admin, edge_deltas, edge_snapshot, health, jwks, limits, metrics, openapi, ssf_configuration, ssf_poll,
-    ssf_streams, status_list, validate, web,
+    AppState, admin, cors, edge_deltas, edge_snapshot, health, jwks, limits, metrics, openapi, ssf_configuration,
+    ssf_poll, ssf_streams, status_list, validate, web,
 };
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
@@ -38,6 +38,7 @@ pub fn router(app: AppState) -> Router {
         .fallback(async || Problem::not_found())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(from_fn_with_state(AppState::clone(&app), limits::limit))
+        .layer(from_fn_with_state(AppState::clone(&app), cors::allow))
         .layer(map_response_with_state(AppState::clone(&app), web::page::show_error))
         .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
         .layer(CatchPanicLayer::new())

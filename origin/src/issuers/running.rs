@@ -78,6 +78,7 @@ impl Running {
             store: store.clone(),
             writer,
             client_keys: ClientKeys::new()?,
+            apps: http::Apps::default(),
             forge: shared.forge.clone(),
             guard: Guard::new(
                 settings.limits.clone(),
