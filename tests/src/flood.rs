@@ -49,8 +49,8 @@ pub struct Flood {
 
 /// Floods a new origin for so long. The limits are off: it is the hashing pool that is meant.
 pub async fn run(lasted: Duration) -> Result<Flood> {
-    let http = reqwest::Client::new();
     let mut served = Served::new(Database::Sqlite)?;
+    let http = reqwest::Client::new();
     served.set("TOLLGATE_LIMITS", "off");
     served.set("TOLLGATE_HASH_WORKERS", &WORKERS.to_string());
     served.set("TOLLGATE_HASH_QUEUE", &QUEUE.to_string());

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
 
-use crate::stack::{AUDIENCE, Program, bin, free_port, given};
+use crate::stack::{AUDIENCE, Program, bin, free_port, given, install_tls};
 
 /// How long a start may take on a busy machine before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,6 +74,7 @@ pub struct Served {
 impl Served {
     /// An origin that does not run yet.
     pub fn new(database: Database) -> Result<Self> {
+        install_tls();
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let url = format!("http://127.0.0.1:{port}");

@@ -251,8 +251,8 @@ async fn until(what: &str, so: impl Fn() -> Result<bool>) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn origins_share_limits_and_go_by_their_own_while_redis_is_away() -> Result<()> {
-    let (mut redis, http) = (Redis::start()?, reqwest::Client::new());
-    let mut one = Served::new(Database::postgres("limits").await?)?;
+    let (mut redis, mut one) = (Redis::start()?, Served::new(Database::postgres("limits").await?)?);
+    let http = reqwest::Client::new();
     one.set("TOLLGATE_REDIS_URL", &redis.url());
     one.set("TOLLGATE_LIMIT_REQUESTS", "20/1h");
     one.start(&http).await?;

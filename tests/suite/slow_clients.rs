@@ -38,8 +38,8 @@ async fn a_thousand_half_sent_bodies_are_cut_while_others_are_served() -> Result
 /// Has so many clients send this and wait; what each was answered until it was cut.
 async fn slow(half: &'static str) -> Result<Vec<String>> {
     open_more_files()?;
-    let http = reqwest::Client::new();
     let mut served = Served::new(Database::Sqlite)?;
+    let http = reqwest::Client::new();
     served.start(&http).await?;
     let client = Client::created(&served.url, &served.cli(&["client", "create", "--json", "--name", "fast"])?)?;
     let address = served.url.trim_start_matches("http://").to_owned();
