@@ -84,6 +84,14 @@ impl Forge {
         Cost::of(hash).is_none_or(|cost| cost.work() < self.cost.work())
     }
 
+    /// Refuses at once what would be refused later, when more was done for it: to be asked before anything is looked up.
+    ///
+    /// # Errors
+    /// [`ForgeError::Busy`] when too many wait.
+    pub fn has_room(&self) -> Result<(), ForgeError> {
+        if self.pool.is_full() { Err(self.pool.refuse()) } else { Ok(()) }
+    }
+
     /// How busy it is.
     #[must_use]
     pub fn load(&self) -> Load {
@@ -174,11 +182,13 @@ mod tests {
             assert!(futures::poll!(one.as_mut()).is_pending());
         }
         assert!(matches!(forge.hash(password("one too many")).await, Err(ForgeError::Busy)));
+        assert!(matches!(forge.has_room(), Err(ForgeError::Busy)));
         let load = forge.load();
-        assert_eq!((load.queued, load.capacity, load.workers, load.refused), (2, 2, 1, 1));
+        assert_eq!((load.queued, load.capacity, load.workers, load.refused), (2, 2, 1, 2));
 
         // One leaves: its place is free, and it is never hashed.
         drop(waiting.pop());
+        assert!(forge.has_room().is_ok());
         let mut third = Box::pin(forge.hash(password("third")));
         assert!(futures::poll!(third.as_mut()).is_pending());
         release.send(()).expect("it waits");

@@ -100,6 +100,21 @@ impl Pool {
         }
     }
 
+    /// Whether one more would be refused now.
+    pub(super) fn is_full(&self) -> bool {
+        let mut queue = self.shared.lock();
+        if queue.jobs.len() >= self.capacity {
+            self.shared.forget_abandoned(&mut queue);
+        }
+        queue.jobs.len() >= self.capacity
+    }
+
+    /// Counts a refusal.
+    pub(super) fn refuse(&self) -> ForgeError {
+        self.shared.refused.fetch_add(1, Ordering::Relaxed);
+        ForgeError::Busy
+    }
+
     fn push(&self, job: Job) -> Result<(), ForgeError> {
         let mut queue = self.shared.lock();
         if queue.jobs.len() >= self.capacity {
@@ -107,8 +122,7 @@ impl Pool {
             self.shared.forget_abandoned(&mut queue);
         }
         if queue.jobs.len() >= self.capacity {
-            self.shared.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(ForgeError::Busy);
+            return Err(self.refuse());
         }
         queue.jobs.push_back(job);
         drop(queue);

@@ -140,14 +140,25 @@ pub(crate) type Passed = Vec<(Check, Verdict)>;
 pub(crate) struct Refusal {
     pub(crate) limit: Limit,
     pub(crate) rule: Rule,
-    pub(crate) verdict: Verdict,
+    seconds: u32,
 }
 
 impl Refusal {
+    /// The refusal of one that has to wait for so long.
+    pub(crate) fn new(limit: Limit, rule: Rule, wait: Duration) -> Refusal {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Refusal { limit, rule, seconds: u32::try_from(seconds).unwrap_or(u32::MAX) }
+    }
+
     /// Whole seconds to wait, for `Retry-After`.
-    pub(crate) fn seconds(&self) -> u64 {
-        let wait = self.verdict.wait.unwrap_or_default();
-        wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+    pub(crate) fn seconds(&self) -> u32 {
+        self.seconds
+    }
+
+    /// What its rule says of it.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let wait = Duration::from_secs(u64::from(self.seconds));
+        Verdict { remaining: 0, reset: wait, wait: Some(wait) }
     }
 }
 
@@ -271,7 +282,7 @@ impl Limiter {
                 let check = checks.get(nth).unwrap_or(&checks[0]);
                 self.refused[check.limit as usize].fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(limit = check.limit.as_str(), "refused");
-                Err(Refusal { limit: check.limit, rule: check.rule, verdict })
+                Err(Refusal::new(check.limit, check.rule, verdict.wait.unwrap_or_default()))
             }
         }
     }

@@ -54,8 +54,9 @@ impl Redis {
                 Ok(connection) => {
                     *self.lock() = Some(connection);
                     tracing::info!("limits are shared in Redis");
-                    told = false;
                     self.lost.notified().await;
+                    // Whoever lost it said so.
+                    told = true;
                 }
                 Err(error) => {
                     if !told {

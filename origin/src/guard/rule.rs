@@ -11,7 +11,7 @@ const MICROS: u64 = 1_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     count: u32,
-    period: Duration,
+    seconds: u32,
 }
 
 /// When something may happen.
@@ -62,8 +62,9 @@ impl Rate {
     /// A rate; none when it lets nothing pass, or is finer than a microsecond.
     #[must_use]
     pub fn new(count: u32, period: Duration) -> Option<Rate> {
-        let rate = Rate { count, period };
-        (count > 0 && (1..=366 * 86400).contains(&period.as_secs()) && rate.spacing() > 0).then_some(rate)
+        let seconds = u32::try_from(period.as_secs()).ok().filter(|seconds| (1..=366 * 86400).contains(seconds))?;
+        let rate = Rate { count, seconds };
+        (count > 0 && rate.spacing() > 0).then_some(rate)
     }
 
     /// How many.
@@ -75,11 +76,11 @@ impl Rate {
     /// In what time.
     #[must_use]
     pub fn period(self) -> Duration {
-        self.period
+        Duration::from_secs(u64::from(self.seconds))
     }
 
     fn micros(self) -> u64 {
-        self.period.as_secs() * MICROS
+        u64::from(self.seconds) * MICROS
     }
 
     /// Microseconds between two at a steady pace.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Check, Guard, Limit, Rate, Refusal, Rule, Verdict, network};
+use super::{Check, Guard, Limit, Rate, Refusal, Rule, network};
 
 impl Guard {
     /// Counts a wrong secret that an address sent for a client, which need not exist.
@@ -17,7 +17,7 @@ impl Guard {
             Err(refusal) => refusal,
         };
         let refused = checks.iter().find(|check| check.limit == refusal.limit);
-        let rule = refusal.verdict.wait.and_then(whole_seconds).and_then(|wait| Rate::new(1, wait)).map(Rule::Bucket);
+        let rule = Rate::new(1, Duration::from_secs(u64::from(refusal.seconds()))).map(Rule::Bucket);
         if let (Some(check), Some(rule)) = (refused, rule) {
             // It may be there already; then that one stands.
             let _ = self.limiter.local.take(&[Check { rule, ..self.shut(check) }], self.limiter.now());
@@ -34,8 +34,7 @@ impl Guard {
         let now = self.limiter.now();
         for check in self.secret_checks(client, address) {
             if let Some(wait) = self.limiter.local.remaining(&self.shut(&check), now) {
-                let verdict = Verdict { remaining: 0, reset: wait, wait: Some(wait) };
-                return Err(Refusal { limit: check.limit, rule: check.rule, verdict });
+                return Err(Refusal::new(check.limit, check.rule, wait));
             }
         }
         Ok(())
@@ -53,10 +52,6 @@ impl Guard {
         name[15] ^= 0xff;
         Check { name, ..*check }
     }
-}
-
-fn whole_seconds(wait: Duration) -> Option<Duration> {
-    Some(Duration::from_secs(wait.as_secs().checked_add(1)?))
 }
 
 #[cfg(test)]

@@ -98,7 +98,7 @@ fn refuse(route: &str, refusal: Refusal) -> Response {
 /// Adds to an answer of 429 when to come again.
 pub(in crate::http) fn tell_refusal(refusal: &Refusal, headers: &mut HeaderMap) {
     headers.insert(RETRY_AFTER, HeaderValue::from(refusal.seconds()));
-    set(&[(refusal.limit, refusal.rule, refusal.verdict)], headers);
+    set(&[(refusal.limit, refusal.rule, refusal.verdict())], headers);
 }
 
 /// The status of a refusal.
@@ -166,8 +166,7 @@ mod tests {
     #[test]
     fn a_refusal_says_when_to_come_again() {
         let rule = Rule::Window(Rate::new(60, Duration::from_secs(60)).expect("a rate"));
-        let verdict = Verdict { remaining: 0, reset: Duration::from_secs(90), wait: Some(Duration::from_millis(1500)) };
-        let refusal = Refusal { limit: Limit::Secrets, rule, verdict };
+        let refusal = Refusal::new(Limit::Secrets, rule, Duration::from_millis(1500));
         for route in ["/oauth/token", "/oauth/authorize", "/login", "/admin/api/clients"] {
             let response = refuse(route, refusal);
             let header = |name: &str| response.headers()[name].to_str().expect("text").to_owned();

@@ -28,6 +28,7 @@ const DEVICE_BYTES: usize = 12;
 /// Counts a try at the password of the account of this name, which need not exist. To be called before the password is looked at,
 /// and to be told how it went.
 pub(in crate::http) async fn begin<'a>(app: &'a AppState, visit: &Visit, name: &str) -> Result<Attempt<'a>, WebError> {
+    app.forge.has_room()?;
     let (account, address) = (account(name), visit.caller.address(&app.grants.trusted_proxies));
     let device = Device::of(app, visit).filter(|device| device.is_known_for(app, &account));
     Ok(app.guard.sign_in(&account, address, device.map(|device| device.id).as_deref()).await?)
