@@ -21,6 +21,7 @@ pub mod issuers;
 mod jose;
 pub mod keys;
 mod listen;
+mod outbound;
 mod server;
 pub mod settings;
 pub mod ssf;
