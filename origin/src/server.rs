@@ -1,10 +1,10 @@
 //! The running origin: everything `tollgate serve` starts, as a value that can be started and stopped.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::ServiceExt as _;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +13,10 @@ use tokio_util::task::TaskTracker;
 use crate::ambient;
 use crate::domain::Audience;
 use crate::forge::Forge;
-use crate::issuers::{Running, Supervisor};
+use crate::guard::Limiter;
+use crate::issuers::{Running, Shared, Supervisor};
 use crate::keys::{KeyRing, Keys, MasterKey};
+use crate::listen;
 use crate::settings::Settings;
 use crate::store::Store;
 
@@ -26,6 +28,7 @@ pub struct Server {
     bound: SocketAddr,
     issuer: String,
     store: Store,
+    forge: Forge,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -47,26 +50,26 @@ impl Server {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
-        // One for all issuers: they share the processors.
-        let forge = Forge::new()?;
-        let default = Running::start(&settings, issuer.clone(), store.clone(), forge.clone(), stop.clone()).await?;
-        let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, forge, stop.clone());
+        let max_connections = settings.max_connections;
+        let limiter = Limiter::new(settings.redis_url.as_deref())?;
+        tasks.spawn(Arc::clone(&limiter).run(stop.clone()));
+        let forge = Forge::new(&settings.hashing)?;
+        let shared = Shared { forge: forge.clone(), limiter };
+        let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
+        let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
         supervisor.follow().await?;
         let answered = CancellationToken::new();
         tasks.spawn(supervisor.run(answered.clone()));
-        let service = dispatcher.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let serving = listen::serve(listener, dispatcher, max_connections, stop.clone());
         tasks.spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "serving ended");
-            }
+            serving.await;
             answered.cancel();
             default.stop().await;
         });
         tasks.close();
         failing.disarm();
         tracing::info!(listen = %bound, %issuer, "serving");
-        Ok(Server { bound, issuer, store, stop, tasks })
+        Ok(Server { bound, issuer, store, forge, stop, tasks })
     }
 
     /// Where it answers, e.g. `http://127.0.0.1:8080`.
@@ -85,6 +88,12 @@ impl Server {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What hashes passwords, for tests and embedders.
+    #[must_use]
+    pub fn forge(&self) -> &Forge {
+        &self.forge
     }
 
     /// Stops: no new requests, long polls end at once, running requests get ten seconds.

@@ -4,6 +4,7 @@
 mod audit;
 mod client;
 mod edge;
+mod input;
 mod issuer;
 mod key;
 mod login;

@@ -4,10 +4,12 @@
 //! what went wrong inside goes to the log, never to the client.
 
 mod admin;
+mod cors;
 mod edge_deltas;
 mod edge_snapshot;
 mod health;
 mod jwks;
+mod limits;
 mod metrics;
 mod oauth;
 mod openapi;
@@ -21,6 +23,7 @@ mod status_list;
 mod validate;
 mod web;
 
+pub(crate) use cors::Apps;
 pub(crate) use problem::Problem;
 pub use router::router;
 
@@ -32,7 +35,8 @@ use tokio_util::sync::CancellationToken;
 use crate::client_keys::ClientKeys;
 use crate::domain::Audience;
 use crate::feed::{Contacts, Publisher, Wake};
-use crate::forge::Forge;
+use crate::forge::{Forge, Verified};
+use crate::guard::Guard;
 use crate::keys::{KeyPolicy, Keys};
 use crate::outbound::Outbound;
 use crate::settings::{GrantSettings, PeopleSettings};
@@ -51,6 +55,12 @@ pub struct App {
     pub(crate) client_keys: ClientKeys,
     /// Checks passwords.
     pub forge: Forge,
+    /// Clients' secrets that it found right lately.
+    pub(crate) verified: Verified,
+    /// Where apps in browsers are.
+    pub(crate) apps: Apps,
+    /// How often what may be asked for.
+    pub(crate) guard: Guard,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
     /// Whether people may make accounts, and who else may vouch for them.

@@ -13,7 +13,8 @@ use crate::ambient;
 use crate::client_keys::ClientKeys;
 use crate::feed::courier::Courier;
 use crate::feed::{self, Contacts, Publisher, Wake};
-use crate::forge::Forge;
+use crate::forge::{Forge, Verified};
+use crate::guard::{Guard, Limiter};
 use crate::http::{self, App};
 use crate::keys::{Keys, keeper};
 use crate::outbound::Outbound;
@@ -26,6 +27,13 @@ use crate::users_api::UsersApi;
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What all issuers of a process share, for they share its processors and its memory.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) forge: Forge,
+    pub(crate) limiter: Arc<Limiter>,
+}
 
 /// A running issuer.
 pub(crate) struct Running {
@@ -43,7 +51,7 @@ impl Running {
         settings: &Settings,
         issuer: String,
         store: Store,
-        forge: Forge,
+        shared: &Shared,
         stop: CancellationToken,
     ) -> anyhow::Result<Running> {
         store.adopt_issuer(&issuer).await?;
@@ -74,7 +82,14 @@ impl Running {
             writer,
             client_keys: ClientKeys::new(outbound.clone()),
             outbound,
-            forge,
+            apps: http::Apps::default(),
+            forge: shared.forge.clone(),
+            guard: Guard::new(
+                settings.limits.clone(),
+                keys.current().derived("tollgate limits v1"),
+                Arc::clone(&shared.limiter),
+            ),
+            verified: Verified::new()?,
             grants: settings.grants.clone(),
             people: settings.people.clone(),
             users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,

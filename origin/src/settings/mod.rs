@@ -4,12 +4,16 @@
 //! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands.
 
 mod grants;
+mod hashing;
 mod keys;
+mod limits;
 mod master_key;
 mod people;
 mod sources;
 
 pub use grants::{GrantSettings, Network, Registration};
+pub use hashing::HashSettings;
+pub use limits::LimitSettings;
 pub use master_key::MasterKeySource;
 pub use people::{PeopleSettings, UsersApiSettings};
 pub use sources::{Source, Sources, Value};
@@ -27,7 +31,7 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
 /// The names of all settings.
-pub const NAMES: [&str; 23] = [
+pub const NAMES: [&str; 39] = [
     "TOLLGATE_LISTEN",
     "TOLLGATE_PUBLIC_URL",
     "TOLLGATE_DATABASE_URL",
@@ -45,6 +49,22 @@ pub const NAMES: [&str; 23] = [
     "TOLLGATE_REGISTRATION",
     "TOLLGATE_TRUSTED_PROXIES",
     "TOLLGATE_CLIENT_CERTIFICATE_HEADER",
+    "TOLLGATE_HASH_MEMORY",
+    "TOLLGATE_HASH_PASSES",
+    "TOLLGATE_HASH_WORKERS",
+    "TOLLGATE_HASH_QUEUE",
+    "TOLLGATE_LIMITS",
+    "TOLLGATE_LIMIT_REQUESTS",
+    "TOLLGATE_LIMIT_STARTS",
+    "TOLLGATE_LIMIT_REGISTRATIONS",
+    "TOLLGATE_LIMIT_CLIENT",
+    "TOLLGATE_LIMIT_SECRETS",
+    "TOLLGATE_LIMIT_CLIENT_SECRETS",
+    "TOLLGATE_LIMIT_SIGN_INS",
+    "TOLLGATE_LIMIT_WRONG_PASSWORDS",
+    "TOLLGATE_LIMIT_ACCOUNT",
+    "TOLLGATE_REDIS_URL",
+    "TOLLGATE_MAX_CONNECTIONS",
     "TOLLGATE_SIGN_UP",
     "TOLLGATE_USERS_API_URL",
     "TOLLGATE_USERS_API_TIMEOUT",
@@ -74,6 +94,14 @@ pub struct Settings {
     pub keys: KeyPolicy,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
+    /// What a password's hash costs, and how many are made at once.
+    pub hashing: HashSettings,
+    /// How often what may be asked for.
+    pub limits: LimitSettings,
+    /// The Redis server in which origins share their limits: `redis://…` or `rediss://…`.
+    pub redis_url: Option<String>,
+    /// How many may be connected at once.
+    pub max_connections: usize,
     /// Whether people may make accounts, and who else may vouch for them.
     pub people: PeopleSettings,
     /// What to log, in the syntax of tracing's `EnvFilter`.
@@ -135,6 +163,10 @@ impl Settings {
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
             keys: keys::policy(sources, token_lifetime)?,
             grants: GrantSettings::from_sources(sources)?,
+            hashing: HashSettings::from_sources(sources)?,
+            limits: LimitSettings::from_sources(sources)?,
+            redis_url: sources.parse("TOLLGATE_REDIS_URL", limits::redis_url)?,
+            max_connections: sources.parse("TOLLGATE_MAX_CONNECTIONS", limits::connections)?.unwrap_or(10_000),
             people: PeopleSettings::from_sources(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),

@@ -206,7 +206,10 @@ impl<'a> Browser<'a> {
         for set in answer.headers().get_all(SET_COOKIE) {
             let set = set.to_str().expect("text");
             assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax") && set.contains("Path=/"), "{set}");
-            *self.cookie.lock().expect("whole") = set.split(';').next().map(str::to_owned);
+            // The other cookie, of the device, is for who guesses.
+            if !set.starts_with("tollgate-device=") {
+                *self.cookie.lock().expect("whole") = set.split(';').next().map(str::to_owned);
+            }
         }
         let location = answer.headers().get(LOCATION).map(|value| value.to_str().expect("text").to_owned());
         let (status, headers) = (answer.status(), answer.headers().clone());

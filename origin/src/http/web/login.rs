@@ -4,6 +4,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 
+use super::known_device;
 use super::page::{Frame, WebError};
 use super::sign_in::signed_in;
 use super::visit::{Posted, Visit};
@@ -88,11 +89,28 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
 )]
 pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response, WebError> {
     let request = waiting(&visit.app, &visit.said).await?;
-    let (username, password) = (visit.text("username"), visit.text("password"));
-    let Some(user) = signed_in(&visit.app, username, password).await? else {
-        return show(&visit, request.as_ref(), username, "The name or the password is wrong.").await;
+    let (app, username) = (visit.app.clone(), visit.text("username").to_owned());
+    let attempt = known_device::begin(&app, &visit, &username).await?;
+    let user = match signed_in(&app, &username, visit.text("password")).await {
+        Ok(Some(user)) => user,
+        Ok(None) => {
+            attempt.failed();
+            return show(&visit, request.as_ref(), &username, "The name or the password is wrong.").await;
+        }
+        Err(error) if error.is_busy() => {
+            attempt.undone().await;
+            return Err(error);
+        }
+        // Whatever else went wrong, a password was looked at: it counts as the wrong one that it may have been.
+        Err(error) => {
+            attempt.failed();
+            return Err(error);
+        }
     };
-    arrive(&mut visit, &user).await
+    attempt.succeeded().await;
+    let mut response = arrive(&mut visit, &user).await?;
+    known_device::remember(&visit, &username, &mut response)?;
+    Ok(response)
 }
 
 /// Signs somebody in who showed who they are, and sends the browser on to what it came for.

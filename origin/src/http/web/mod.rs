@@ -6,6 +6,7 @@ pub(super) mod backchannel;
 pub(super) mod browser;
 pub(super) mod consent;
 pub(super) mod device;
+mod known_device;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod page;
