@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Access, ClientId, CodeChallenge, SecretHash};
+use super::{Access, ClientId, CodeChallenge, SecretHash, Sender};
 
 made_id! {
     /// A grant's public identifier, `tgg_…`.
@@ -58,6 +58,9 @@ pub struct Terms {
     pub acr: String,
     /// The methods of that sign-in (RFC 8176).
     pub amr: Vec<String>,
+    /// The device that it was given to, if it was one (RFC 8628).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Sender>,
 }
 
 impl Grant {
@@ -242,6 +245,7 @@ mod tests {
                 auth_time: 0,
                 acr: "0".to_owned(),
                 amr: vec!["pwd".to_owned()],
+                device: None,
             },
             created_at: 100,
             ends_at: 1000,

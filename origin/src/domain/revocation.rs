@@ -144,17 +144,17 @@ impl Actor {
         Actor(format!("client:{id}"))
     }
 
+    /// A user who is signed in.
+    #[must_use]
+    pub fn user(id: &UserId) -> Actor {
+        Actor(format!("user:{id}"))
+    }
+
     /// A person at the command line, by the name of their account, if that is known.
     #[must_use]
     pub fn command_line(user: Option<&str>) -> Actor {
         let plain: String = user.unwrap_or_default().chars().filter(|char| !char.is_control()).take(64).collect();
         Actor(if plain.is_empty() { "cli".to_owned() } else { format!("cli:{plain}") })
-    }
-
-    /// A user who is signed in.
-    #[must_use]
-    pub fn user(id: &UserId) -> Actor {
-        Actor(format!("user:{id}"))
     }
 
     /// The origin by itself, as when it replaces a key in time.

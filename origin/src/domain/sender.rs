@@ -31,6 +31,49 @@ impl Sender {
     }
 }
 
+/// Browsers by what is only in their own `User-Agent`, the one that imitates no other last.
+const BROWSERS: [(&str, &str); 7] = [
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+];
+/// Systems, likewise.
+const SYSTEMS: [(&str, &str); 7] = [
+    ("Windows", "Windows"),
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("CrOS", "ChromeOS"),
+    ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+];
+
+impl Sender {
+    /// What people may know it by: what the device calls itself, the browser and its system, or the first word of what another
+    /// program says.
+    #[must_use]
+    pub fn name(&self) -> String {
+        if let Some(device) = &self.device {
+            return device.clone();
+        }
+        let agent = self.agent.as_deref().unwrap_or_default();
+        let known =
+            |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
+        match (known(&BROWSERS), known(&SYSTEMS)) {
+            (Some(browser), Some(system)) => format!("{browser} on {system}"),
+            (Some(browser), None) => browser.to_owned(),
+            (None, _) => {
+                let word = agent.split([' ', '/']).next().unwrap_or_default();
+                if word.is_empty() { "An unknown program".to_owned() } else { word.to_owned() }
+            }
+        }
+    }
+}
+
 /// Directional marks are left out with the controls: they would let a name be read as another.
 fn shown(said: &str) -> Option<String> {
     let hidden = |char: char| {
@@ -50,5 +93,21 @@ mod tests {
         assert_eq!(sender.agent.as_deref(), Some("Mozilla/5.0"));
         assert_eq!(sender.device.map(|device| device.len()), Some(200));
         assert_eq!(Sender::new(None, Some("\n"), Some("")), Sender::default());
+    }
+
+    #[test]
+    fn senders_have_names() {
+        let name = |agent: &str| Sender::new(None, Some(agent), None).name();
+        let mozilla =
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36";
+        assert_eq!(name(mozilla), "Chrome on Linux");
+        assert_eq!(name(&format!("{mozilla} Edg/142.0")), "Edge on Linux");
+        assert_eq!(
+            name("Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) Version/19.0 Safari/604.1"),
+            "Safari on iPhone"
+        );
+        assert_eq!(name("Mozilla/5.0 (Windows NT 10.0; rv:145.0) Gecko/20100101 Firefox/145.0"), "Firefox on Windows");
+        assert_eq!((name("curl/8.1"), name("")), ("curl".to_owned(), "An unknown program".to_owned()));
+        assert_eq!(Sender::new(None, Some("curl/8.1"), Some("Ada's TV")).name(), "Ada's TV");
     }
 }

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -35,6 +35,7 @@ pub fn router(app: AppState) -> Router {
     router
         .fallback(async || Problem::not_found())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(map_response_with_state(AppState::clone(&app), web::page::show_error))
         .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
         .layer(CatchPanicLayer::new())
         .layer(from_fn_with_state(app.clone(), observe))
@@ -109,16 +110,17 @@ fn oauth() -> OpenApiRouter<AppState> {
 
 /// What people see.
 fn pages() -> OpenApiRouter<AppState> {
-    use web::{consent, device, login, logout, page};
+    use web::{consent, device, login, logout, page, sessions};
     OpenApiRouter::new()
         .routes(routes!(login::get, login::post))
         .routes(routes!(consent::get, consent::post))
         .routes(routes!(device::get, device::post))
         .routes(routes!(logout::own, logout::confirmed))
         .routes(routes!(logout::get, logout::post))
+        .routes(routes!(sessions::account))
+        .routes(routes!(sessions::get, sessions::post))
         .routes(routes!(page::style))
-        // Pages below /oauth find it beside them, too: where this origin is one of several, only relative addresses hold.
-        .routes(routes!(page::style_below))
+        .routes(routes!(page::icon))
 }
 
 /// The admin API.

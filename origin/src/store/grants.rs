@@ -11,6 +11,9 @@ use crate::domain::{
     SecretHash, Target, UserId,
 };
 
+/// For how long a user sees what was ended, in seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 #[derive(FromRow)]
 pub(super) struct GrantRow {
     grant_id: String,
@@ -49,6 +52,33 @@ impl TryFrom<GrantRow> for Grant {
             ends_at: from_sql(row.ends_at),
             ended_at: row.ended_at.map(from_sql),
         })
+    }
+}
+
+/// What a user gave, and when it was last made use of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// What was given.
+    pub grant: Grant,
+    /// When the client last took tokens of it, Unix seconds; when it was given, if it has taken none.
+    pub used_at: u64,
+}
+
+#[derive(FromRow)]
+struct GivenRow {
+    #[sqlx(flatten)]
+    grant: GrantRow,
+    refreshed_at: Option<i64>,
+    redeemed_at: Option<i64>,
+}
+
+impl TryFrom<GivenRow> for Given {
+    type Error = StoreError;
+
+    fn try_from(row: GivenRow) -> Result<Given, StoreError> {
+        let grant = Grant::try_from(row.grant)?;
+        let used_at = row.refreshed_at.max(row.redeemed_at).map_or(grant.created_at, from_sql);
+        Ok(Given { grant, used_at })
     }
 }
 
@@ -204,6 +234,46 @@ impl Store {
             .await?
         });
         rows.into_iter().map(Grant::try_from).collect()
+    }
+
+    /// What a user gave to clients and devices, newest first, 200 at most: what is good at the Unix second `now`, and what was ended
+    /// in the day before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn given_by(&self, user: &UserId, now: u64) -> Result<Vec<Given>, StoreError> {
+        let rows = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, GivenRow>(concat!(
+                "SELECT ",
+                grant_columns!(),
+                ", (SELECT MAX(r.used_at) FROM refresh_tokens r WHERE r.grant_id = g.id) AS refreshed_at,
+                 (SELECT MAX(c.redeemed_at) FROM codes c WHERE c.grant_id = g.id) AS redeemed_at
+                 FROM grants g WHERE g.user_id = $1 AND (g.ended_at > $2 OR g.ended_at IS NULL AND g.ends_at > $3)
+                 ORDER BY g.created_at DESC, g.id LIMIT 200"
+            ))
+            .bind(user.as_str())
+            .bind(to_sql(now.saturating_sub(DAY)))
+            .bind(to_sql(now))
+            .fetch_all(connection)
+            .await?
+        });
+        rows.into_iter().map(Given::try_from).collect()
+    }
+
+    /// Forgets what a user agreed to, for one client or for all: they are asked anew.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_consents(&self, user: &UserId, client: Option<&ClientId>) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("DELETE FROM consents WHERE user_id = $1 AND client_id = COALESCE($2, client_id)")
+                .bind(user.as_str())
+                .bind(client.map(ClientId::as_str))
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
     }
 
     /// What a user agreed that a client may have without asking again.

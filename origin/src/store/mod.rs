@@ -64,6 +64,7 @@ mod writer;
 pub use audit::MAX_AUDIT_PAGE;
 pub use batch::{Batch, Outcome, Reinstated, Revoked};
 pub use feed::{FeedPage, Head, Swept};
+pub use grants::Given;
 pub use keys::KeyRows;
 pub use redeem::{Claim, NewRefresh, Redeem, Redeemed, Sight};
 pub use revocations::{Listing, MAX_REVOCATIONS_PAGE};

@@ -275,6 +275,39 @@ impl Store {
         row.map(Login::try_from).transpose()
     }
 
+    /// The sessions of a user that are not over at the Unix second `now`, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn logins_of(&self, user: &UserId, now: u64) -> Result<Vec<Login>, StoreError> {
+        let rows = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, LoginRow>(
+                "SELECT * FROM logins WHERE user_id = $1 AND expires_at > $2 ORDER BY auth_time DESC, id",
+            )
+            .bind(user.as_str())
+            .bind(to_sql(now))
+            .fetch_all(connection)
+            .await?
+        });
+        rows.into_iter().map(Login::try_from).collect()
+    }
+
+    /// Records that a browser was heard of.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn saw_login(&self, id: &LoginId, now: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE logins SET seen_at = $2 WHERE id = $1")
+                .bind(id.as_str())
+                .bind(to_sql(now))
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
     /// Ends a browser's session.
     ///
     /// # Errors

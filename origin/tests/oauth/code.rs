@@ -166,7 +166,7 @@ async fn forms_are_good_in_the_browser_they_were_made_for() {
     let (wrong, unknown) = (browser.post("/login", &wrong).await, browser.post("/login", &unknown).await);
     assert_eq!((wrong.status.as_u16(), unknown.status.as_u16()), (403, 403));
     assert_eq!(wrong.body.replace("ada", "bob"), unknown.body, "nobody learns who exists");
-    assert_eq!(browser.post("/login", &form).await.status, 200);
+    assert_eq!(browser.post("/login", &form).await.status, 303);
     assert_ne!(browser.cookie(), anonymous, "a sign-in has a cookie of its own");
 }
 

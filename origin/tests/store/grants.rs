@@ -43,7 +43,7 @@ pub(crate) async fn given(store: &Store) -> Code {
         audience: "https://api.example other".parse().expect("audiences"),
         details: Default::default(),
     };
-    let terms = Terms { access, auth_time: NOW - 5, acr: "0".to_owned(), amr: vec!["pwd".to_owned()] };
+    let terms = Terms { access, auth_time: NOW - 5, acr: "0".to_owned(), amr: vec!["pwd".to_owned()], device: None };
     let grant = Grant {
         id: GrantId::from_random(&random()),
         client: "reports".parse().expect("an id"),

@@ -201,7 +201,7 @@ pub(in crate::http) fn grant_of(
         user: user.id.clone(),
         subject: user.subject_for(&client.metadata, &app.keys.current().derived("tollgate pairwise subjects v1")),
         login: Some(login.id.clone()),
-        terms: Terms { access, auth_time: login.auth_time, acr, amr },
+        terms: Terms { access, auth_time: login.auth_time, acr, amr, device: None },
         created_at: now,
         ends_at: now.saturating_add(lifetime),
         ended_at: None,

@@ -125,6 +125,16 @@ pub(in crate::http) struct LoginForm {
     request: Option<String>,
     /// The device that does.
     user_code: Option<String>,
+    /// The page of this origin to go back to.
+    next: Option<String>,
+}
+
+/// Of the page of sessions.
+#[derive(ToSchema)]
+pub(in crate::http) struct EndForm {
+    csrf: String,
+    /// The id of a session `tgl_…` or of a grant `tgg_…`; `others` for all other browsers, `all` for all grants.
+    end: String,
 }
 
 /// Of the page to agree.

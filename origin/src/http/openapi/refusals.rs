@@ -1,4 +1,4 @@
-//! What endpoints answer when they refuse, for their descriptions. Which of these an endpoint can give stands beside its handler.
+//! What pages answer, and endpoints when they refuse, for their descriptions. Which of these an endpoint can give stands beside its handler.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +59,25 @@ impl IntoResponses for BearerError {
 impl IntoResponses for WebError {
     fn responses() -> Answers {
         answers::<String>(HTML, &[BAD_REQUEST, UNAVAILABLE])
+    }
+}
+
+/// A page is shown.
+pub(in crate::http) struct Shown;
+
+/// The browser is sent on.
+pub(in crate::http) struct SentOn;
+
+impl IntoResponses for Shown {
+    fn responses() -> Answers {
+        answers::<String>(HTML, &[(200, "The page")])
+    }
+}
+
+impl IntoResponses for SentOn {
+    fn responses() -> Answers {
+        let answer = ResponseBuilder::new().description("On to the next page, or back to the client").build();
+        Answers::from([("303".to_owned(), RefOr::T(answer))])
     }
 }
 

@@ -10,7 +10,7 @@ use super::page::WebError;
 use crate::ambient;
 use crate::domain::secret::keyed;
 use crate::domain::user::LOGIN_LIFETIME;
-use crate::domain::{Login, LoginId, Secret, SecretHash, SecretKind, Sender, UserId};
+use crate::domain::{Login, LoginId, Secret, SecretHash, SecretKind, Sender, User, UserId};
 use crate::encoding::base64url;
 use crate::http::App;
 use crate::http::oauth::parameters::Parameters;
@@ -23,6 +23,9 @@ pub(in crate::http) struct Browser {
     /// Who is signed in.
     pub(in crate::http) login: Option<Login>,
 }
+
+/// Seconds between two records of when a browser was seen: a page that is looked at must not cost a write.
+const SEEN_EVERY: u64 = 300;
 
 /// With https the cookie is bound to this host, whatever subdomains do (RFC 6265bis §4.1.3.2); a browser takes that name over
 /// https alone.
@@ -49,13 +52,28 @@ impl Browser {
             let cookie = Secret::new(SecretKind::Session, &ambient::random()?);
             return Ok(Browser { cookie: Zeroizing::new(cookie.reveal().to_owned()), is_new: true, login: None });
         };
-        let login = app.store.login(&SecretHash::of(cookie), ambient::now()).await?;
+        let now = ambient::now();
+        let login = app.store.login(&SecretHash::of(cookie), now).await?;
+        if let Some(login) = &login
+            && now.saturating_sub(login.seen_at) >= SEEN_EVERY
+        {
+            app.store.saw_login(&login.id, now).await?;
+        }
         Ok(Browser { cookie: Zeroizing::new(cookie.to_owned()), is_new: false, login })
+    }
+
+    /// Who is signed in, with the session.
+    pub(in crate::http) async fn user(&self, app: &App) -> Result<Option<(Login, User)>, WebError> {
+        let Some(login) = &self.login else {
+            return Ok(None);
+        };
+        let user = app.store.user(&login.user).await?.filter(User::is_active);
+        Ok(user.map(|user| (login.clone(), user)))
     }
 
     /// What its forms must carry. A function of its cookie, which no other site can read, and of a key, without which nobody who
     /// could set the cookie could make it.
-    pub(super) fn csrf(&self, app: &App) -> String {
+    pub(in crate::http) fn csrf(&self, app: &App) -> String {
         base64url(&keyed(&app.keys.current().derived("tollgate form tokens v1"), &self.cookie))
     }
 
@@ -77,7 +95,7 @@ impl Browser {
     }
 
     /// Signs a user in: under a new cookie, so that whoever knew the old one knows nothing.
-    pub(super) async fn sign_in(&mut self, app: &App, user: &UserId) -> Result<Login, WebError> {
+    pub(super) async fn sign_in(&mut self, app: &App, user: &UserId, sender: Sender) -> Result<Login, WebError> {
         let (cookie, now) = (Secret::new(SecretKind::Session, &ambient::random()?), ambient::now());
         let login = Login {
             id: LoginId::from_random(&ambient::random()?),
@@ -85,7 +103,7 @@ impl Browser {
             user: user.clone(),
             auth_time: now,
             seen_at: now,
-            sender: Sender::default(),
+            sender,
             expires_at: now.saturating_add(LOGIN_LIFETIME),
         };
         app.store.insert_login(&login, self.login.as_ref().map(|login| &login.id)).await?;
@@ -107,9 +125,11 @@ fn set_cookie(app: &App, cookie: &str, response: &mut Response) {
     }
 }
 
-/// A cookie that removes the cookie.
-pub(super) fn forget(app: &App) -> Option<HeaderValue> {
+/// Has the browser forget its cookie, whatever else the answer would have it keep.
+pub(super) fn forget(app: &App, response: &mut Response) {
     let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
     let text = format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}", cookie_name(app));
-    HeaderValue::try_from(text).ok()
+    if let Ok(value) = HeaderValue::try_from(text) {
+        response.headers_mut().insert(SET_COOKIE, value);
+    }
 }

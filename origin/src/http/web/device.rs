@@ -1,41 +1,42 @@
 //! `/device` (RFC 8628 §3.3): a signed-in user types the code that a device shows, sees who asks for what, and decides.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::browser::Browser;
-use super::consent::{user, wishes};
+use super::consent::{Wish, wishes};
 use super::login::encoded;
-use super::page::{Form, Message, WebError, form, page, query};
+use super::page::{Frame, Message, WebError};
+use super::visit::{Posted, Visit};
 use crate::ambient;
 use crate::domain::{Client, DeviceCode, DeviceStatus, Login, SecretHash, User, UserCode};
-use crate::http::oauth::authorization::see_other;
+use crate::http::App;
 use crate::http::oauth::authorize::grant_of;
 use crate::http::openapi::forms;
-use crate::http::{App, AppState};
+use crate::http::openapi::refusals::{SentOn, Shown};
 
 /// Wrong codes that a user may type in [`WINDOW`] seconds. There are 20^8 codes, and each is good for ten minutes: of a thousand
 /// that wait, a guesser meets one in 2.5 million windows.
 const MAX_WRONG: u64 = 10;
 const WINDOW: u64 = 600;
+/// What is said of a code that leads nowhere.
+const OVER: &str = "There is no device with that code, or it waits no longer.";
 
 #[derive(Template)]
 #[template(path = "device.html")]
 struct CodePage<'a> {
-    csrf: &'a str,
+    frame: Frame,
+    user_code: &'a str,
     problem: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "device_confirm.html")]
 struct ConfirmPage<'a> {
-    csrf: &'a str,
+    frame: Frame,
     client: &'a str,
-    username: &'a str,
     user_code: &'a str,
-    wishes: &'a [String],
+    wishes: &'a [Wish],
 }
 
 /// The page to connect a device (RFC 8628 §3.3).
@@ -43,8 +44,8 @@ struct ConfirmPage<'a> {
     get, path = "/device",
     params(("user_code" = Option<String>, Query, description = "The code that the device shows")),
     responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
-        (status = 303, description = "On to the next page, or back to the client"),
+        Shown,
+        SentOn,
         WebError,
         (
             status = 404,
@@ -56,24 +57,14 @@ struct ConfirmPage<'a> {
     ),
     security(("session" = []), ()),
 )]
-pub(in crate::http) async fn get(
-    State(app): State<AppState>,
-    headers: HeaderMap,
-    RawQuery(text): RawQuery,
-) -> Result<Response, WebError> {
-    let query = query(text.as_deref())?;
-    let browser = Browser::of(&app, &headers).await?;
-    let Some((_, user)) = user(&app, &browser).await? else {
-        let code = query.get("user_code").unwrap_or_default();
-        return Ok(see_other(&format!(
-            "{}/login?{}",
-            app.issuer,
-            encoded("user_code", if code.is_empty() { "-" } else { code })
-        )));
+pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
+    let typed = visit.said.get("user_code").filter(|code| *code != "-");
+    let Some((_, user)) = visit.user().await? else {
+        return Ok(visit.go(&format!("/login?{}", encoded("user_code", typed.unwrap_or("-")))));
     };
-    match query.get("user_code") {
-        None | Some("-") => Ok(show(&app, &browser, "")),
-        Some(typed) => confirm(&app, &browser, &user, typed).await,
+    match typed {
+        None => Ok(show(&visit, &user, "", "")),
+        Some(typed) => confirm(&visit, &user, typed).await,
     }
 }
 
@@ -82,8 +73,8 @@ pub(in crate::http) async fn get(
     post, path = "/device",
     request_body(content = forms::UserCodeForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
-        (status = 303, description = "On to the next page, or back to the client"),
+        Shown,
+        SentOn,
         WebError,
         (
             status = 404,
@@ -95,53 +86,36 @@ pub(in crate::http) async fn get(
     ),
     security(("session" = []), ()),
 )]
-pub(in crate::http) async fn post(
-    State(app): State<AppState>,
-    headers: HeaderMap,
-    posted: Form,
-) -> Result<Response, WebError> {
-    let form = form(posted)?;
-    let browser = Browser::of(&app, &headers).await?;
-    browser.check(&app, &form)?;
-    let typed = form.get("user_code").unwrap_or_default();
-    let Some((login, user)) = user(&app, &browser).await? else {
-        return Ok(see_other(&format!("{}/login?{}", app.issuer, encoded("user_code", typed))));
+pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, WebError> {
+    let typed = visit.text("user_code");
+    let Some((login, user)) = visit.user().await? else {
+        return Ok(visit.go(&format!("/login?{}", encoded("user_code", typed))));
     };
-    match form.get("decision") {
-        None => confirm(&app, &browser, &user, typed).await,
-        Some("allow") => decide(&app, &browser, &login, &user, typed, true).await,
-        Some("deny") => decide(&app, &browser, &login, &user, typed, false).await,
-        Some(_) => Err(WebError::bad("Please choose one of the two.")),
+    match visit.decision()? {
+        None => confirm(&visit, &user, typed).await,
+        Some(allowed) => decide(&visit, &login, &user, typed, allowed).await,
     }
 }
 
 /// Shows who asks for what, with the code to compare (RFC 8628 §5.4): whoever was sent here by a link must notice that the device
 /// is not theirs.
-async fn confirm(app: &App, browser: &Browser, user: &User, typed: &str) -> Result<Response, WebError> {
-    let Some((code, client, user_code)) = find(app, user, typed).await? else {
-        return Ok(show(app, browser, "There is no device with that code, or it waits no longer."));
+async fn confirm(visit: &Visit, user: &User, typed: &str) -> Result<Response, WebError> {
+    let Some((code, client, user_code)) = find(&visit.app, user, typed).await? else {
+        return Ok(show(visit, user, typed, OVER));
     };
     let template = ConfirmPage {
-        csrf: &browser.csrf(app),
+        frame: visit.frame().with(user, "device"),
         client: &client.metadata.name,
-        username: user.name.as_str(),
         user_code: &user_code.to_string(),
-        wishes: &wishes(app, &code.access).await?,
+        wishes: &wishes(&visit.app, &code.access).await?,
     };
-    Ok(browser.remember(app, page(StatusCode::OK, &template, None)))
+    Ok(visit.page(&template))
 }
 
-async fn decide(
-    app: &App,
-    browser: &Browser,
-    login: &Login,
-    user: &User,
-    typed: &str,
-    allowed: bool,
-) -> Result<Response, WebError> {
-    let over = "There is no device with that code, or it waits no longer.";
+async fn decide(visit: &Visit, login: &Login, user: &User, typed: &str, allowed: bool) -> Result<Response, WebError> {
+    let app = &visit.app;
     let Some((code, client, _)) = find(app, user, typed).await? else {
-        return Ok(show(app, browser, over));
+        return Ok(show(visit, user, typed, OVER));
     };
     let decided = match allowed {
         true => {
@@ -153,13 +127,14 @@ async fn decide(
         false => app.store.deny_device(&code.hash, ambient::now()).await?,
     };
     if !decided {
-        return Ok(show(app, browser, over));
+        return Ok(show(visit, user, typed, OVER));
     }
     let (title, message) = match allowed {
         true => ("The device is connected", "You can close this page and go on there."),
         false => ("The device was refused", "It gets nothing. You can close this page."),
     };
-    Ok(page(StatusCode::OK, &Message { title, message }, None))
+    let frame = visit.frame().with(user, "device");
+    Ok(visit.page(&Message { frame, title, message, next: Some(("/device", "Connect another device")) }))
 }
 
 /// The device that waits under a code. A wrong code counts against the user who typed it.
@@ -183,7 +158,7 @@ async fn find(app: &App, user: &User, typed: &str) -> Result<Option<(DeviceCode,
     Ok(None)
 }
 
-fn show(app: &App, browser: &Browser, problem: &str) -> Response {
+fn show(visit: &Visit, user: &User, user_code: &str, problem: &str) -> Response {
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::NOT_FOUND };
-    browser.remember(app, page(status, &CodePage { csrf: &browser.csrf(app), problem }, None))
+    visit.page_with(status, &CodePage { frame: visit.frame().with(user, "device"), user_code, problem }, None)
 }

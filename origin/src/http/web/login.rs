@@ -1,29 +1,37 @@
 //! `/login`: a name and a password, in the middle of an authorization request, before a device's code, or on its own.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use zeroize::Zeroizing;
 
-use super::browser::Browser;
-use super::page::{Form, Message, WebError, form, page, query};
+use super::page::{Frame, WebError};
+use super::visit::{Posted, Visit};
 use crate::ambient;
 use crate::domain::{AuthorizationRequest, SecretHash, SecretKind, User, UserName};
-use crate::http::oauth::authorization::see_other;
+use crate::http::App;
 use crate::http::oauth::authorize::go_on;
 use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::forms;
-use crate::http::{App, AppState};
+use crate::http::openapi::refusals::{SentOn, Shown};
+
+/// Where somebody goes who signed in and came for nothing else.
+const HOME: &str = "/account/sessions";
+/// The longest way back, in bytes.
+const MAX_NEXT: usize = 512;
 
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage<'a> {
-    csrf: &'a str,
-    /// The handle of the request that waits for the sign-in.
+    frame: Frame,
+    /// The name of the client whose request waits for the sign-in; empty for none.
+    client: &'a str,
+    /// The handle of that request.
     request: &'a str,
-    /// The code of the device that does.
+    /// The code of the device that waits.
     user_code: &'a str,
+    /// The page of this origin to go back to.
+    next: &'a str,
     username: &'a str,
     problem: &'a str,
 }
@@ -34,23 +42,22 @@ struct LoginPage<'a> {
     params(
         ("request" = Option<String>, Query, description = "The authorization request that waits"),
         ("user_code" = Option<String>, Query, description = "The device that does"),
+        ("next" = Option<String>, Query, description = "The page of this origin to go back to"),
     ),
-    responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
-        WebError,
-    ),
+    responses(Shown, SentOn, WebError),
     security(("session" = []), ()),
 )]
-pub(in crate::http) async fn get(
-    State(app): State<AppState>,
-    headers: HeaderMap,
-    RawQuery(text): RawQuery,
-) -> Result<Response, WebError> {
-    let query = query(text.as_deref())?;
-    let browser = Browser::of(&app, &headers).await?;
-    let request = waiting(&app, &query).await?;
-    let hint = request.as_ref().and_then(|request| request.login_hint.clone()).unwrap_or_default();
-    Ok(show(&app, &browser, &query, request.as_ref(), &hint, ""))
+pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
+    let user = visit.user().await?;
+    let Some(request) = waiting(&visit.app, &visit.said).await? else {
+        return match user {
+            Some(_) => Ok(visit.go(&way_back(&visit.said))),
+            None => show(&visit, None, "", "").await,
+        };
+    };
+    let name = user.map(|(_, user)| user.name.to_string());
+    let username = request.login_hint.clone().or(name).unwrap_or_default();
+    show(&visit, Some(&request), &username, "").await
 }
 
 /// Signs in.
@@ -58,8 +65,7 @@ pub(in crate::http) async fn get(
     post, path = "/login",
     request_body(content = forms::LoginForm, content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
-        (status = 303, description = "On to the next page, or back to the client"),
+        SentOn,
         WebError,
         (
             status = 403,
@@ -70,34 +76,23 @@ pub(in crate::http) async fn get(
     ),
     security(("session" = []), ()),
 )]
-pub(in crate::http) async fn post(
-    State(app): State<AppState>,
-    headers: HeaderMap,
-    posted: Form,
-) -> Result<Response, WebError> {
-    let form = form(posted)?;
-    let mut browser = Browser::of(&app, &headers).await?;
-    browser.check(&app, &form)?;
-    let request = waiting(&app, &form).await?;
-    let (username, password) = (form.get("username").unwrap_or_default(), form.get("password").unwrap_or_default());
-    let Some(user) = signed_in(&app, username, password).await? else {
-        let problem = "The name or the password is wrong.";
-        return Ok(show(&app, &browser, &form, request.as_ref(), username, problem));
+pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response, WebError> {
+    let request = waiting(&visit.app, &visit.said).await?;
+    let (username, password) = (visit.text("username"), visit.text("password"));
+    let Some(user) = signed_in(&visit.app, username, password).await? else {
+        return show(&visit, request.as_ref(), username, "The name or the password is wrong.").await;
     };
-    let login = browser.sign_in(&app, &user.id).await?;
+    let sender = visit.sender();
+    let login = visit.browser.sign_in(&visit.app, &user.id, sender).await?;
     tracing::info!(user = %user.id, login = %login.id, "signed in");
     let Some(mut request) = request else {
-        let next = match form.get("user_code") {
-            Some(code) => see_other(&format!("{}/device?{}", app.issuer, encoded("user_code", code))),
-            None => page(StatusCode::OK, &Message { title: "Signed in", message: "You are signed in." }, None),
-        };
-        return Ok(browser.remember(&app, next));
+        return Ok(visit.go(&way_back(&visit.said)));
     };
     request.signed_in = Some(login.id);
-    take(&app, &form).await?;
-    let client = app.store.client(&request.client).await?.ok_or_else(WebError::gone)?;
-    let response = go_on(&app, &client, request, &browser).await?;
-    Ok(browser.remember(&app, response))
+    take(&visit.app, &visit.said).await?;
+    let client = visit.app.store.client(&request.client).await?.ok_or_else(WebError::gone)?;
+    let response = go_on(&visit.app, &client, request, &visit.browser).await?;
+    Ok(visit.browser.remember(&visit.app, response))
 }
 
 /// The user who has this name and this password. Whether there is no such user, or the password is wrong, or they may not sign in:
@@ -135,26 +130,86 @@ async fn take(app: &App, form: &Parameters) -> Result<(), WebError> {
     taken.map(drop).ok_or_else(WebError::gone)
 }
 
-fn show(
-    app: &App,
-    browser: &Browser,
-    named: &Parameters,
+async fn show(
+    visit: &Visit,
     request: Option<&AuthorizationRequest>,
     username: &str,
     problem: &str,
-) -> Response {
+) -> Result<Response, WebError> {
+    let client = match request {
+        Some(request) => visit.app.store.client(&request.client).await?,
+        None => None,
+    };
     let template = LoginPage {
-        csrf: &browser.csrf(app),
-        request: named.get("request").unwrap_or_default(),
-        user_code: named.get("user_code").unwrap_or_default(),
+        frame: visit.frame(),
+        client: client.as_ref().map_or("", |client| &client.metadata.name),
+        request: visit.text("request"),
+        user_code: visit.text("user_code"),
+        next: visit.said.get("next").and_then(own_page).unwrap_or_default(),
         username,
         problem,
     };
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN };
-    browser.remember(app, page(status, &template, request.map(|request| request.redirect_uri.as_str())))
+    Ok(visit.page_with(status, &template, request.map(|request| request.redirect_uri.as_str())))
+}
+
+/// Where a browser goes that came here for no client: to the device's page, to where it wanted to go, or home.
+fn way_back(said: &Parameters) -> String {
+    match (said.get("user_code"), said.get("next").and_then(own_page)) {
+        (Some(code), _) => format!("/device?{}", encoded("user_code", code)),
+        (None, Some(next)) => next.to_owned(),
+        (None, None) => HOME.to_owned(),
+    }
+}
+
+/// A page of this origin that a sign-in may lead back to. Whoever made the link is not known: so it is a path below one of two,
+/// without anything that a browser or a proxy could read as another host or another path.
+fn own_page(next: &str) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~?&=%+:".contains(&byte);
+    let below =
+        |root: &str| next.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    let is_own = (below("/account") || below("/admin")) && next.len() <= MAX_NEXT && next.bytes().all(plain);
+    (is_own && !next.contains("//") && !next.contains("..")).then_some(next)
+}
+
+/// The address of the page to sign in, from which the browser comes back to `next`.
+pub(in crate::http) fn and_back_to(next: &str) -> String {
+    format!("/login?{}", encoded("next", next))
 }
 
 /// One parameter of an address.
 pub(super) fn encoded(name: &str, value: &str) -> String {
     url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_leads_back_to_our_own_pages_alone() {
+        for own in ["/account", "/account/sessions", "/admin", "/admin/audit?kind=token&after=12", "/admin?a=%2F"] {
+            assert_eq!(own_page(own), Some(own));
+        }
+        let hostile = [
+            "https://evil.example/account",
+            "//evil.example",
+            "/\\evil.example",
+            "/account//evil.example",
+            "/account\\@evil.example",
+            "/account@evil.example",
+            "/accounts.evil",
+            "/account/../oauth/logout",
+            "/account/\u{9}/evil",
+            "/account/\r\nLocation: x",
+            "account",
+            "javascript:alert(1)",
+            "/oauth/logout",
+            "",
+        ];
+        for next in hostile {
+            assert_eq!(own_page(next), None, "{next:?}");
+        }
+        assert_eq!(own_page(&format!("/account/{}", "x".repeat(600))), None);
+    }
 }

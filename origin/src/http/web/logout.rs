@@ -2,30 +2,25 @@
 //! last offline, and tells the clients that want to hear of it.
 
 use askama::Template;
-use axum::extract::{RawQuery, State};
-use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value};
 
-use super::backchannel;
-use super::browser::Browser;
-use super::consent::user;
-use super::page::{Form, Message, WebError, form, page, query};
-use crate::ambient;
-use crate::domain::{Actor, Client, ClientId, Login, Revoke, Target};
+use super::page::{Frame, Message, WebError, page};
+use super::sessions::end_login;
+use super::visit::{Posted, Visit};
+use crate::domain::{Client, ClientId};
+use crate::http::App;
 use crate::http::oauth::authorization::see_other;
 use crate::http::oauth::id_token_hint;
 use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::forms;
-use crate::http::{App, AppState};
+use crate::http::openapi::refusals::{SentOn, Shown};
 
 #[derive(Template)]
 #[template(path = "logout.html")]
 struct LogoutPage<'a> {
-    action: &'a str,
-    csrf: &'a str,
-    username: &'a str,
+    frame: Frame,
     client_id: &'a str,
     redirect_uri: &'a str,
     state: &'a str,
@@ -35,95 +30,60 @@ struct LogoutPage<'a> {
 #[utoipa::path(
     get, path = "/oauth/logout",
     params(forms::LogoutForm),
-    responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
-        (status = 303, description = "On to the next page, or back to the client"),
-        WebError,
-    ),
+    responses(Shown, SentOn, WebError),
     security(("session" = []), ()),
 )]
-pub(in crate::http) async fn get(
-    State(app): State<AppState>,
-    headers: HeaderMap,
-    RawQuery(text): RawQuery,
-) -> Result<Response, WebError> {
-    asked(&app, &headers, &query(text.as_deref())?).await
+pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
+    asked(&visit).await
 }
 
 /// The page to sign out.
 #[utoipa::path(
     get, path = "/logout",
     params(forms::LogoutForm),
-    responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
-        (status = 303, description = "On to the next page, or back to the client"),
-        WebError,
-    ),
+    responses(Shown, SentOn, WebError),
     security(("session" = []), ()),
 )]
-pub(in crate::http) async fn own(
-    app: State<AppState>,
-    headers: HeaderMap,
-    query: RawQuery,
-) -> Result<Response, WebError> {
-    get(app, headers, query).await
+pub(in crate::http) async fn own(visit: Visit) -> Result<Response, WebError> {
+    asked(&visit).await
 }
 
 /// The same, as a form.
 #[utoipa::path(
     post, path = "/oauth/logout",
     request_body(content = forms::LogoutForm, content_type = "application/x-www-form-urlencoded"),
-    responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
-        (status = 303, description = "On to the next page, or back to the client"),
-        WebError,
-    ),
+    responses(Shown, SentOn, WebError),
     security(("session" = []), ()),
 )]
-pub(in crate::http) async fn post(
-    State(app): State<AppState>,
-    headers: HeaderMap,
-    posted: Form,
-) -> Result<Response, WebError> {
-    asked(&app, &headers, &form(posted)?).await
+pub(in crate::http) async fn post(visit: Visit) -> Result<Response, WebError> {
+    asked(&visit).await
 }
 
 /// The user agreed to sign out.
 #[utoipa::path(
     post, path = "/logout",
     request_body(content = forms::ConfirmedLogoutForm, content_type = "application/x-www-form-urlencoded"),
-    responses(
-        (status = 200, description = "The page", body = String, content_type = "text/html; charset=utf-8"),
-        (status = 303, description = "On to the next page, or back to the client"),
-        WebError,
-    ),
+    responses(Shown, SentOn, WebError),
     security(("session" = []), ()),
 )]
-pub(in crate::http) async fn confirmed(
-    State(app): State<AppState>,
-    headers: HeaderMap,
-    posted: Form,
-) -> Result<Response, WebError> {
-    let form = form(posted)?;
-    let browser = Browser::of(&app, &headers).await?;
-    browser.check(&app, &form)?;
-    let client = client(&app, &form, None).await?;
-    let next = next(client.as_ref(), &form)?;
-    if let Some(login) = &browser.login {
-        end(&app, login).await?;
+pub(in crate::http) async fn confirmed(Posted(visit): Posted) -> Result<Response, WebError> {
+    let client = client(&visit.app, &visit.said, None).await?;
+    let next = next(client.as_ref(), &visit.said)?;
+    if let Some(login) = &visit.browser.login {
+        end_login(&visit.app, login).await?;
     }
-    Ok(signed_out(&app, next))
+    Ok(signed_out(&visit, next))
 }
 
 /// A client sends the browser here. With an ID token that this very session gave, the wish is the user's own; else they are asked:
 /// any site can lead a browser here.
-async fn asked(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result<Response, WebError> {
+async fn asked(visit: &Visit) -> Result<Response, WebError> {
+    let (app, asked) = (&visit.app, &visit.said);
     let hint = asked.get("id_token_hint").map(|hint| hinted(app, hint)).transpose()?;
     let client = client(app, asked, hint.as_ref()).await?;
     let next = next(client.as_ref(), asked)?;
-    let browser = Browser::of(app, headers).await?;
-    let Some((login, user)) = user(app, &browser).await? else {
-        return Ok(signed_out(app, next));
+    let Some((login, user)) = visit.user().await? else {
+        return Ok(signed_out(visit, next));
     };
     let grant = hint.as_ref().and_then(|claims| claims.get("sid")?.as_str()?.parse().ok());
     let of_this_session = match grant {
@@ -131,18 +91,16 @@ async fn asked(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result<Res
         None => false,
     };
     if of_this_session {
-        end(app, &login).await?;
-        return Ok(signed_out(app, next));
+        end_login(app, &login).await?;
+        return Ok(signed_out(visit, next));
     }
     let template = LogoutPage {
-        action: &format!("{}/logout", app.issuer),
-        csrf: &browser.csrf(app),
-        username: user.name.as_str(),
+        frame: visit.frame().with(&user, ""),
         client_id: client.as_ref().map(|client| client.id.as_str()).unwrap_or_default(),
-        redirect_uri: asked.get("post_logout_redirect_uri").unwrap_or_default(),
-        state: asked.get("state").unwrap_or_default(),
+        redirect_uri: visit.text("post_logout_redirect_uri"),
+        state: visit.text("state"),
     };
-    Ok(browser.remember(app, page(StatusCode::OK, &template, asked.get("post_logout_redirect_uri"))))
+    Ok(visit.page_with(StatusCode::OK, &template, asked.get("post_logout_redirect_uri")))
 }
 
 /// The claims of an ID token of ours, however old (RP-Initiated Logout §2).
@@ -183,29 +141,14 @@ fn next(client: Option<&Client>, asked: &Parameters) -> Result<Option<String>, W
     }))
 }
 
-/// Ends a session and what was given in it.
-async fn end(app: &App, login: &Login) -> Result<(), WebError> {
-    let grants = app.store.grants_of_login(&login.id).await?;
-    for grant in &grants {
-        if grant.terms.access.scope.has("offline_access") {
-            continue;
-        }
-        let reason = "the user signed out".parse().ok();
-        let target = Target::Session(grant.id.to_string());
-        let revoke = Revoke::any(target, Actor::client(&grant.client), reason, ambient::now());
-        app.writer.revoke(revoke.map_err(|_| WebError::gone())?).await?;
-    }
-    app.store.delete_login(&login.id).await?;
-    tracing::info!(login = %login.id, "signed out");
-    backchannel::tell(app, grants).await?;
-    Ok(())
-}
-
-fn signed_out(app: &App, next: Option<String>) -> Response {
+fn signed_out(visit: &Visit, next: Option<String>) -> Response {
+    let again = Some(("/login", "Sign in again"));
+    let frame = visit.frame();
+    let message = Message { frame, title: "Signed out", message: "You are signed out of this browser.", next: again };
     let mut response = match next {
         Some(uri) => see_other(&uri),
-        None => page(StatusCode::OK, &Message { title: "Signed out", message: "You are signed out." }, None),
+        None => page(StatusCode::OK, &message, None),
     };
-    response.headers_mut().extend(super::browser::forget(app).map(|cookie| (SET_COOKIE, cookie)));
+    super::browser::forget(&visit.app, &mut response);
     response
 }

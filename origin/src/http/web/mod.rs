@@ -8,3 +8,6 @@ pub(super) mod device;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod page;
+pub(super) mod sessions;
+pub(super) mod visit;
+pub(super) mod when;

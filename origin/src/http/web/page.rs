@@ -1,16 +1,21 @@
 //! What all pages have in common: the layout, the policy they stand under, and the page that says what went wrong.
 
 use askama::Template;
+use axum::extract::State;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+use super::browser::Browser;
+use crate::domain::User;
 use crate::forge::ForgeError;
+use crate::http::{App, AppState};
 use crate::store::{StoreError, WriteError};
 
 const STYLE: &str = include_str!("../../../templates/tollgate.css");
+const ICON: &str = include_str!("../../../templates/tollgate.svg");
 
 /// The style of all pages.
 #[utoipa::path(
@@ -21,25 +26,58 @@ pub(in crate::http) async fn style() -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "public, max-age=3600")], STYLE)
 }
 
-/// The style, for pages below `/oauth`.
+/// The icon of all pages.
 #[utoipa::path(
-    get, path = "/oauth/assets/tollgate.css",
-    responses((status = 200, description = "The style", body = String, content_type = "text/css; charset=utf-8")),
+    get, path = "/assets/tollgate.svg",
+    responses((status = 200, description = "The icon", body = String, content_type = "image/svg+xml")),
 )]
-pub(in crate::http) async fn style_below() -> impl IntoResponse {
-    style().await
+pub(in crate::http) async fn icon() -> impl IntoResponse {
+    ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "public, max-age=86400")], ICON)
 }
 
-/// A page with a message and nothing to do.
+/// What the layout of a page needs.
+pub(in crate::http) struct Frame {
+    /// What stands before the paths of this issuer, as browsers know them; often nothing.
+    pub(in crate::http) root: String,
+    /// What a form must carry.
+    pub(in crate::http) csrf: String,
+    /// Who is signed in; empty for nobody.
+    pub(in crate::http) username: String,
+    /// Whether they may use the console.
+    pub(in crate::http) is_admin: bool,
+    /// Which of the pages in the navigation this is.
+    pub(in crate::http) here: &'static str,
+}
+
+impl Frame {
+    /// The frame of a page for this browser, with nobody signed in yet.
+    pub(in crate::http) fn of(app: &App, browser: &Browser) -> Frame {
+        Frame { csrf: browser.csrf(app), ..Frame::plain(app) }
+    }
+
+    /// The frame with who is signed in.
+    pub(in crate::http) fn with(self, user: &User, here: &'static str) -> Frame {
+        Frame { username: user.name.to_string(), is_admin: user.is_admin, here, ..self }
+    }
+
+    fn plain(app: &App) -> Frame {
+        Frame { root: app.at(""), csrf: String::new(), username: String::new(), is_admin: false, here: "" }
+    }
+}
+
+/// A page with a message and nothing to do but perhaps to go on somewhere.
 #[derive(Template)]
 #[template(path = "message.html")]
 pub(in crate::http) struct Message<'a> {
+    pub(in crate::http) frame: Frame,
     pub(in crate::http) title: &'a str,
     pub(in crate::http) message: &'a str,
+    /// A path of this issuer and the words of the link to it.
+    pub(in crate::http) next: Option<(&'a str, &'a str)>,
 }
 
 /// A page. `form_goes_to`: where its form may lead beside this origin, in the end; browsers hold redirects against the policy too.
-pub(super) fn page(status: StatusCode, template: &impl Template, form_goes_to: Option<&str>) -> Response {
+pub(in crate::http) fn page(status: StatusCode, template: &impl Template, form_goes_to: Option<&str>) -> Response {
     let Ok(html) = template.render() else {
         tracing::error!("a page could not be rendered");
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -69,16 +107,19 @@ fn source(uri: &str) -> Option<String> {
 }
 
 /// Why a person is shown an error, and not what they came for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::http) struct WebError {
     status: StatusCode,
+    title: &'static str,
     message: String,
 }
+
+const TITLE: &str = "That did not work";
 
 impl WebError {
     /// Something is wrong with what the browser sent.
     pub(in crate::http) fn bad(message: &str) -> WebError {
-        WebError { status: StatusCode::BAD_REQUEST, message: message.to_owned() }
+        WebError { status: StatusCode::BAD_REQUEST, title: TITLE, message: message.to_owned() }
     }
 
     /// What the browser came back to is over.
@@ -86,16 +127,21 @@ impl WebError {
         WebError::bad("This sign-in is over. Please go back to the application and try again.")
     }
 
+    /// A choice was to be made, and was not.
+    pub(in crate::http) fn undecided() -> WebError {
+        WebError::bad("Please choose one of the two.")
+    }
+
     /// Too often.
     pub(in crate::http) fn too_often() -> WebError {
         let message = "That was tried too often. Please wait a few minutes.".to_owned();
-        WebError { status: StatusCode::TOO_MANY_REQUESTS, message }
+        WebError { status: StatusCode::TOO_MANY_REQUESTS, title: "Too many tries", message }
     }
 
     fn ours(error: &dyn std::fmt::Display) -> WebError {
         tracing::error!(%error, "a page could not be made");
         let message = "Something went wrong here. Please try again in a moment.".to_owned();
-        WebError { status: StatusCode::SERVICE_UNAVAILABLE, message }
+        WebError { status: StatusCode::SERVICE_UNAVAILABLE, title: TITLE, message }
     }
 }
 
@@ -125,26 +171,23 @@ impl From<getrandom::Error> for WebError {
 
 impl IntoResponse for WebError {
     fn into_response(self) -> Response {
-        let template = Message { title: "That did not work", message: &self.message };
-        let mut response = page(self.status, &template, None);
+        let mut response = self.status.into_response();
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             let seconds = if self.status == StatusCode::SERVICE_UNAVAILABLE { "1" } else { "600" };
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
+        response.extensions_mut().insert(self);
         response
     }
 }
 
-/// The form of a page, or the error page.
-pub(super) type Form = Result<crate::http::oauth::parameters::FormOnly, crate::http::oauth::error::OAuthError>;
-
-/// The parameters of a form.
-pub(super) fn form(form: Form) -> Result<crate::http::oauth::parameters::Parameters, WebError> {
-    form.map(|form| form.0).map_err(|_| WebError::bad("The form is not well-formed. Please try again."))
-}
-
-/// The parameters of a page's address.
-pub(super) fn query(query: Option<&str>) -> Result<crate::http::oauth::parameters::Parameters, WebError> {
-    let parameters = crate::http::oauth::parameters::Parameters::from_form(query.unwrap_or_default());
-    parameters.map_err(|_| WebError::bad("The address is not well-formed."))
+/// Makes the page of a [`WebError`], for which it must be known where this issuer's style is; leaves all other answers as they are.
+pub(in crate::http) async fn show_error(State(app): State<AppState>, mut response: Response) -> Response {
+    let Some(error) = response.extensions_mut().remove::<WebError>() else {
+        return response;
+    };
+    let template = Message { frame: Frame::plain(&app), title: error.title, message: &error.message, next: None };
+    let mut shown = page(error.status, &template, None);
+    shown.headers_mut().extend(response.headers().get(RETRY_AFTER).map(|seconds| (RETRY_AFTER, seconds.clone())));
+    shown
 }

@@ -1,0 +1,211 @@
+//! `/account/sessions`: where a user is signed in, and what they gave to which clients and devices. Each can be ended, and all at
+//! once; what is ended is refused at the edges as anything that is revoked.
+
+use askama::Template;
+use axum::response::Response;
+
+use super::consent::{Wish, wishes};
+use super::login::and_back_to;
+use super::page::{Frame, WebError};
+use super::visit::{Posted, Visit};
+use super::when::{When, when};
+use super::{backchannel, browser};
+use crate::ambient;
+use crate::domain::{Actor, Grant, GrantId, Login, LoginId, Revoke, Target, User};
+use crate::http::App;
+use crate::http::openapi::forms;
+use crate::http::openapi::refusals::{SentOn, Shown};
+use crate::store::Given;
+
+const PATH: &str = "/account/sessions";
+
+#[derive(Template)]
+#[template(path = "sessions.html")]
+struct SessionsPage {
+    frame: Frame,
+    /// What was done a moment ago; empty for nothing.
+    done: &'static str,
+    browsers: Vec<BrowserRow>,
+    clients: Vec<ClientRow>,
+}
+
+/// A browser in which the user is signed in.
+struct BrowserRow {
+    id: String,
+    name: String,
+    address: String,
+    is_this: bool,
+    since: When,
+    seen: When,
+    until: When,
+}
+
+/// What the user gave a client.
+struct ClientRow {
+    id: String,
+    client: String,
+    owner: String,
+    /// The device that it was given to, in words; empty where it was given in a browser.
+    device: String,
+    wishes: Vec<Wish>,
+    since: When,
+    used: When,
+    until: When,
+    is_good: bool,
+}
+
+/// The user's account: for now its sessions.
+#[utoipa::path(get, path = "/account", responses(SentOn, WebError), security(("session" = []), ()))]
+pub(in crate::http) async fn account(visit: Visit) -> Response {
+    visit.go(PATH)
+}
+
+/// Where the user is signed in, and what they gave to clients.
+#[utoipa::path(
+    get, path = "/account/sessions",
+    responses(Shown, SentOn, WebError),
+    security(("session" = []), ()),
+)]
+pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
+    let Some((login, user)) = visit.user().await? else {
+        return Ok(visit.go(&and_back_to(PATH)));
+    };
+    let done = match visit.text("done") {
+        "one" => "It is ended. What it had is refused from now on.",
+        "others" => "All other browsers are signed out.",
+        "all" => "No application and no device has access any more.",
+        _ => "",
+    };
+    let now = ambient::now();
+    let logins = visit.app.store.logins_of(&user.id, now).await?;
+    let mut clients = Vec::new();
+    for given in visit.app.store.given_by(&user.id, now).await? {
+        clients.push(client_row(&visit.app, given, now).await?);
+    }
+    Ok(visit.page(&SessionsPage {
+        frame: visit.frame().with(&user, "sessions"),
+        done,
+        browsers: logins.iter().map(|one| browser_row(one, one.id == login.id, now)).collect(),
+        clients,
+    }))
+}
+
+/// Ends one session or all of a kind.
+#[utoipa::path(
+    post, path = "/account/sessions",
+    request_body(content = forms::EndForm, content_type = "application/x-www-form-urlencoded"),
+    responses(SentOn, WebError),
+    security(("session" = []), ()),
+)]
+pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, WebError> {
+    let Some((login, user)) = visit.user().await? else {
+        return Ok(visit.go(&and_back_to(PATH)));
+    };
+    let (app, what) = (&visit.app, visit.text("end"));
+    let done = match what {
+        "others" => {
+            end_others(app, &user, &login.id).await?;
+            "others"
+        }
+        "all" => {
+            for given in app.store.given_by(&user.id, ambient::now()).await? {
+                revoke(app, &user, &given.grant).await?;
+            }
+            app.store.forget_consents(&user.id, None).await?;
+            "all"
+        }
+        one => {
+            end_one(app, &user, one).await?;
+            "one"
+        }
+    };
+    let mut answer = visit.go(&format!("{PATH}?done={done}"));
+    if what == login.id.as_str() {
+        answer = visit.go("/login");
+        browser::forget(app, &mut answer);
+    }
+    Ok(answer)
+}
+
+/// Ends one browser's session or one client's grant. Others' and those that are ended already are left as they are.
+async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
+    if let Ok(id) = id.parse::<LoginId>() {
+        let logins = app.store.logins_of(&user.id, ambient::now()).await?;
+        if let Some(login) = logins.iter().find(|login| login.id == id) {
+            end_login(app, login).await?;
+        }
+        return Ok(());
+    }
+    let id: GrantId = id.parse().map_err(|_| WebError::bad("There is no such session."))?;
+    let grant = app.store.grant(&id).await?.filter(|grant| grant.user == user.id);
+    if let Some(grant) = grant {
+        revoke(app, user, &grant).await?;
+        app.store.forget_consents(&user.id, Some(&grant.client)).await?;
+    }
+    Ok(())
+}
+
+/// Signs a user out of every browser but one.
+pub(super) async fn end_others(app: &App, user: &User, kept: &LoginId) -> Result<(), WebError> {
+    for login in app.store.logins_of(&user.id, ambient::now()).await? {
+        if login.id != *kept {
+            end_login(app, &login).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends a browser's session and what was given in it, but for what was to last offline; tells the clients that want to hear of it.
+pub(super) async fn end_login(app: &App, login: &Login) -> Result<(), WebError> {
+    let grants = app.store.grants_of_login(&login.id).await?;
+    for grant in grants.iter().filter(|grant| !grant.terms.access.scope.has("offline_access")) {
+        strike(app, grant, Actor::user(&login.user), "the user signed out").await?;
+    }
+    app.store.delete_login(&login.id).await?;
+    tracing::info!(login = %login.id, "signed out");
+    backchannel::tell(app, grants).await
+}
+
+async fn revoke(app: &App, user: &User, grant: &Grant) -> Result<(), WebError> {
+    if grant.ended_at.is_none() {
+        strike(app, grant, Actor::user(&user.id), "the user took it back").await?;
+        tracing::info!(user = %user.id, grant = %grant.id, "took a grant back");
+    }
+    Ok(())
+}
+
+async fn strike(app: &App, grant: &Grant, by: Actor, reason: &str) -> Result<(), WebError> {
+    let target = Target::Session(grant.id.to_string());
+    let revoke = Revoke::any(target, by, reason.parse().ok(), ambient::now()).map_err(|_| WebError::gone())?;
+    app.writer.revoke(revoke).await?;
+    Ok(())
+}
+
+fn browser_row(login: &Login, is_this: bool, now: u64) -> BrowserRow {
+    BrowserRow {
+        id: login.id.to_string(),
+        name: login.sender.name(),
+        address: login.sender.address.map(|address| address.to_string()).unwrap_or_default(),
+        is_this,
+        since: when(login.auth_time, now),
+        seen: when(if is_this { now } else { login.seen_at }, now),
+        until: when(login.expires_at, now),
+    }
+}
+
+async fn client_row(app: &App, given: Given, now: u64) -> Result<ClientRow, WebError> {
+    let Given { grant, used_at } = given;
+    let client = app.store.client(&grant.client).await?;
+    let metadata = client.map(|client| client.metadata).unwrap_or_default();
+    Ok(ClientRow {
+        client: if metadata.name.is_empty() { grant.client.to_string() } else { metadata.name },
+        owner: metadata.owner.unwrap_or_default(),
+        device: grant.terms.device.as_ref().map(|device| device.name()).unwrap_or_default(),
+        wishes: wishes(app, &grant.terms.access).await?,
+        since: when(grant.created_at, now),
+        used: when(used_at, now),
+        until: when(grant.ended_at.unwrap_or(grant.ends_at), now),
+        is_good: grant.is_good(now),
+        id: grant.id.to_string(),
+    })
+}
