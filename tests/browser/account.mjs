@@ -11,9 +11,34 @@ export async function sign_in(window, person) {
   const cookies = await window.context.cookies()
   await window.signIn(person)
   await window.look('signed in')
-  const [before, after] = [cookies, await window.context.cookies()].map((all) => all.find(({ name }) => name.includes('tollgate')))
+  const [before, after] = [cookies, await window.context.cookies()].map((all) => all.find(({ name }) => /tollgate(-\w+)?$/.test(name) && !name.includes('device')))
   must(after.httpOnly && after.sameSite === 'Lax', 'the cookie is not for scripts, nor for other sites')
   must(before.value !== after.value, 'the cookie is another one after the sign-in')
+}
+
+/** Who comes back to what is over is told so, and how to go on. */
+export async function lost(window) {
+  const { page } = window
+  const answer = await page.goto(at('/consent?request=forgotten'))
+  must(answer.status() === 400, `what is over gets ${answer.status()}`)
+  await window.says('over')
+  await window.look('over')
+}
+
+/** Nothing needs a mouse: the first field has the focus, Enter sends, and the first stop on a page skips its head. */
+export async function by_keyboard(window, person) {
+  const { page } = window
+  await page.goto(at('/login'))
+  await page.keyboard.type(person.username)
+  await page.keyboard.press('Tab')
+  await page.keyboard.type(person.password)
+  const here = page.waitForURL(at('/account/sessions'))
+  await page.keyboard.press('Enter')
+  await here
+  await page.keyboard.press('Tab')
+  const focus = page.locator(':focus')
+  must((await focus.textContent()) === 'Skip to the content', 'the first stop is the way past the head')
+  must(await focus.evaluate((link) => link.getBoundingClientRect().top >= 0), 'it is seen while it has the focus')
 }
 
 export async function sign_out(window, person) {
@@ -27,4 +52,20 @@ export async function sign_out(window, person) {
   await window.look('signed out')
   await page.goto(at('/device'))
   must(page.url().includes('/login'), 'nobody is signed in any more')
+}
+
+/** One browser signs the others out. */
+export async function other_browsers(window, person, another) {
+  const other = await another()
+  for (const one of [window, other]) {
+    await one.page.goto(at('/login'))
+    await one.signIn(person)
+  }
+  await window.page.goto(at('/account/sessions'))
+  await window.press(window.page.getByRole('button', { name: 'Sign out all others' }))
+  await window.look('sessions, others ended')
+  must(new URL(window.page.url()).pathname === '/account/sessions', 'still signed in here')
+  await other.page.goto(at('/account/sessions'))
+  must(other.page.url().includes('/login'), 'signed out there')
+  await other.close()
 }

@@ -1,5 +1,5 @@
-// The example clients: consent, the code flow, calls, sign-out.
-import { must, settings, until } from './kit.mjs'
+// The example clients: consent, the code flow, calls, sign-out, and access that is taken back.
+import { at, must, settings, until } from './kit.mjs'
 
 /** The server-side one. */
 export async function web_client(window, person) {
@@ -19,6 +19,44 @@ export async function web_client(window, person) {
   await window.press(page.getByRole('link', { name: 'Back' }))
   await window.press(page.getByRole('button', { name: 'Sign out' }))
   await window.says('Nobody is signed in')
+}
+
+/** Access that its owner takes back ends at the edge, too. */
+export async function revoked(window, person) {
+  const { page } = window
+  await page.goto(`${settings.web}/sign-in`)
+  await window.signIn(person)
+  await window.press(window.field('decision', 'allow'))
+  await page.goto(`${settings.web}/report`)
+  await window.says('The API answered 200')
+  await page.goto(at('/account/sessions'))
+  await window.says('Reports')
+  await window.look('sessions')
+  await window.press(page.getByRole('button', { name: /^Revoke Reports/ }))
+  await window.says(/ended/i)
+  await window.look('sessions, one ended')
+  await until('the edge refuses', async () => {
+    await page.goto(`${settings.web}/report`)
+    return (await window.text()).includes('The API answered 401')
+  })
+  await window.says('invalid_token')
+}
+
+/** What was allowed once is not asked again, unless it is taken back. */
+export async function remembered(window, person) {
+  const { page } = window
+  const signOut = () => window.press(page.getByRole('button', { name: 'Sign out' }))
+  await page.goto(`${settings.web}/sign-in`)
+  await window.signIn(person)
+  await window.press(window.field('decision', 'allow'))
+  await signOut()
+  await page.goto(`${settings.web}/sign-in`)
+  await window.signIn(person)
+  await window.says(`Signed in as ${person.username}`)
+  await page.goto(at('/account/sessions'))
+  await window.press(page.getByRole('button', { name: /^Revoke Reports/ }).first())
+  await page.goto(`${settings.web}/sign-in`)
+  await window.field('decision', 'deny').waitFor()
 }
 
 /** Somebody who thinks better of it. */

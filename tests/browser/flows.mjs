@@ -17,7 +17,7 @@ async function play([name, flow, scripts]) {
   const label = scripts ? name : `${name} without scripts`
   const window = await Window.open(browser, { scripts })
   try {
-    await flow(window, settings.people[scripts ? name : `${name}_plain`])
+    await flow(window, settings.people[scripts ? name : `${name}_plain`], () => Window.open(browser, { scripts }))
     await window.close()
     step(label)
   } catch (error) {

@@ -66,7 +66,7 @@ export class Window {
     })
     this.context.on('weberror', (error) => this.#fault(`script: ${error.error()}`))
     this.context.on('response', (answer) => {
-      const { status } = { status: answer.status() }
+      const status = answer.status()
       if (status >= 500 || (status === 404 && answer.request().resourceType() !== 'document')) this.#fault(`${status} ${answer.url()}`)
     })
     if (!this.scripts) return
@@ -101,6 +101,8 @@ export class Window {
 
   async #inspect(name) {
     const { faults, wide } = await this.page.evaluate(async () => {
+      // Colours fade from one theme into the other.
+      await Promise.allSettled(document.getAnimations().map(({ finished }) => finished))
       const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] })
       const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
       const words = ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join('; ')}`
@@ -122,11 +124,13 @@ export class Window {
     return this.page.locator(wanted)
   }
 
-  /** Presses what leads to another page, and waits until that has come. */
+  /** Presses what leads to another page, and waits until that has come; the status of its answer. */
   async press(target) {
-    const left = this.page.waitForEvent('framenavigated', { predicate: (frame) => frame === this.page.mainFrame() })
-    await Promise.all([left, target.click()])
-    await this.page.waitForLoadState('load')
+    const here = (answer) => answer.request().isNavigationRequest() && answer.frame() === this.page.mainFrame()
+    const came = this.page.waitForEvent('response', { predicate: (answer) => here(answer) && !isRedirect(answer.status()) })
+    const loaded = this.page.waitForEvent('load')
+    const [answer] = await Promise.all([came, loaded, target.click()])
+    return answer.status()
   }
 
   /** What the page says, as a person reads it. */
@@ -139,11 +143,11 @@ export class Window {
     must(words instanceof RegExp ? words.test(text) : text.includes(words), `${this.page.url()} does not say ${words}: ${text}`)
   }
 
-  /** Fills in `/login` and goes on. */
+  /** Fills in `/login` and goes on; the status of what comes. */
   async signIn({ username, password }) {
     await this.field('username').fill(username)
     await this.field('password').fill(password)
-    await this.press(this.page.locator('form:has([name="password"]) button'))
+    return this.press(this.page.locator('form:has([name="password"]) button'))
   }
 
   async close() {
@@ -151,6 +155,8 @@ export class Window {
     must(this.faults.length === 0, `faults of pages:\n${[...new Set(this.faults)].join('\n')}`)
   }
 }
+
+const isRedirect = (status) => status >= 300 && status < 400
 
 /** A page of the origin. */
 export const at = (path) => settings.issuer + path

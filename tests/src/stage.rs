@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::script::copied;
-use crate::stack::{Kind, Origin, Program, TestEdge, Upstream, bin, free_port, given};
+use crate::stack::{AUDIENCE, Kind, Origin, Program, TestEdge, Upstream, bin, free_port, given};
 
 /// How long an example may take to come up on a busy machine before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,15 +37,17 @@ struct Example {
 }
 
 impl Stage {
-    /// Starts all of it. Each of `people` can sign in.
+    /// Starts all of it. Each of `people` can sign in, and those named for the console are administrators.
     pub async fn start(people: &[String]) -> Result<Self> {
         let origin = Origin::start().await?;
         let upstream = Upstream::start()?;
         origin.cli(&["route", "add", "--path", "/reports/*", "--scope", "reports:read"])?;
+        let words = "reports:read=Read your reports";
+        origin.cli(&["resource", "create", AUDIENCE, "--name", "Harbour reports", "--scope", words])?;
         let edge = TestEdge::start(Kind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
         let web = web_client(&origin, &edge)?;
         let single_page = single_page(&origin).await?;
-        create(&origin, "device", &["--public", "--grant", "device_code", "--scope", "openid profile"])?;
+        create(&origin, "device", "A terminal", &["--public", "--grant", "device_code", "--scope", "openid profile"])?;
         let issuer = origin.server.issuer().to_owned();
         let example = examples().join("device-login.py");
         let settings = json!({
@@ -78,8 +80,8 @@ impl Stage {
 }
 
 /// Registers a client as docs/examples.md says it. A loopback address is meant at any port (RFC 8252 §7.3).
-fn create(origin: &Origin, id: &str, options: &[&str]) -> Result<Value> {
-    let created = origin.cli(&[&["client", "create", "--json", "--id", id, "--name", id], options].concat())?;
+fn create(origin: &Origin, id: &str, name: &str, options: &[&str]) -> Result<Value> {
+    let created = origin.cli(&[&["client", "create", "--json", "--id", id, "--name", name], options].concat())?;
     Ok(serde_json::from_str(&created)?)
 }
 
@@ -90,7 +92,7 @@ fn web_client(origin: &Origin, edge: &TestEdge) -> Result<Example> {
     let scope = "openid profile email reports:read";
     let redirect = ["--redirect-uri", "http://127.0.0.1:3000/callback"];
     let after = ["--post-logout-redirect-uri", "http://127.0.0.1:3000/"];
-    let created = create(origin, "web", &[&redirect[..], &after, &["--scope", scope]].concat())?;
+    let created = create(origin, "web", "Reports", &[&redirect[..], &after, &["--scope", scope]].concat())?;
     let secret = created["client_secret"].as_str().context("a secret")?;
     let folder = copied(&examples().join("web-client"))?;
     let mut node = Command::new(given("TOLLGATE_TEST_NODE"));
@@ -116,7 +118,7 @@ async fn single_page(origin: &Origin) -> Result<Example> {
     let scope = "openid profile email";
     let redirect = ["--redirect-uri", "http://127.0.0.1:3001/"];
     let after = ["--post-logout-redirect-uri", "http://127.0.0.1:3001/"];
-    create(origin, "single-page", &[&redirect[..], &after, &["--public", "--scope", scope]].concat())?;
+    create(origin, "single-page", "Single page", &[&redirect[..], &after, &["--public", "--scope", scope]].concat())?;
     let folder = copied(&examples().join("single-page"))?;
     let config = json!({ "issuer": origin.server.issuer(), "client_id": "single-page", "scope": scope });
     std::fs::write(folder.path().join("config.json"), config.to_string())?;
@@ -135,7 +137,11 @@ async fn single_page(origin: &Origin) -> Result<Example> {
 
 /// Makes the people, and says how each signs in.
 fn register(origin: &Origin, people: &[String]) -> Result<BTreeMap<String, Value>> {
-    let register = |name: &String| origin.user(name, PASSWORD, &json!({ "name": name }));
+    let register = |name: &String| {
+        let mut create = vec!["user", "create", name, "--password-stdin", "--full-name", name];
+        create.extend(name.starts_with("console").then_some("--admin"));
+        origin.cli_with(&create, PASSWORD).map(drop)
+    };
     for some in people.chunks(AT_ONCE) {
         thread::scope(|scope| {
             let making: Vec<_> = some.iter().map(|name| scope.spawn(move || register(name))).collect();

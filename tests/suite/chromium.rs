@@ -4,7 +4,19 @@ use anyhow::Result;
 use tollgate_tests::stage::Stage;
 
 /// Each works in a window whose pages may run scripts, and in one whose pages may not.
-const FLOWS: [&str; 6] = ["sign_in", "sign_out", "web_client", "web_client_denied", "device_example", "device_denied"];
+const FLOWS: [&str; 11] = [
+    "sign_in",
+    "by_keyboard",
+    "lost",
+    "sign_out",
+    "other_browsers",
+    "web_client",
+    "web_client_denied",
+    "revoked",
+    "remembered",
+    "device_example",
+    "device_denied",
+];
 /// Clients that are themselves scripts.
 const SCRIPTS: [&str; 0] = [];
 

@@ -167,7 +167,10 @@ fn every_path_that_the_documentation_names_exists() -> Result<()> {
     let mut checked = 0;
     for (name, text) in files(".md")? {
         let folder = Path::new(&name).parent().context("a folder")?.to_owned();
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        let pictures = ["src=\"", "srcset=\""].into_iter().flat_map(|start| text.split(start).skip(1));
+        let pictures = pictures.filter_map(|rest| rest.split('"').next());
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.chain(pictures) {
             let target = link.split('#').next().unwrap_or_default();
             if !target.is_empty() && !target.contains("://") {
                 assert!(root().join(&folder).join(target).exists(), "{name} names {target}, which is not there");

@@ -66,21 +66,21 @@ pub(crate) fn examples(workspace: &Workspace) -> Result<()> {
 }
 
 /// The example clients that serve pages of their own.
-pub(crate) struct Clients {
+struct Clients {
     /// Where the server-side one answers.
-    pub(crate) web: String,
+    web: String,
     /// Where the single page is.
-    pub(crate) page: String,
+    page: String,
     running: [Process; 2],
 }
 
 impl Clients {
     /// Registers all example clients and starts those that serve.
-    pub(crate) fn start(workspace: &Workspace, stack: &Stack<'_>, state: &Path, edge: &str) -> Result<Self> {
+    fn start(workspace: &Workspace, stack: &Stack<'_>, state: &Path, edge: &str) -> Result<Self> {
         let (web, page) = (stack::local(WEB_PORT)?, stack::local(PAGE_PORT)?);
         let secret = register(stack)?;
 
-        let folder = copied(workspace, "web-client", state)?;
+        let folder = copied(workspace, "origin/examples/web-client", state)?;
         let mut node = command(workspace.npm_bin().join("node"));
         node.arg("server.mjs").current_dir(folder).envs([
             ("CLIENT_ID", "web"),
@@ -91,7 +91,7 @@ impl Clients {
         ]);
         let server = serving("the server-side client", &mut node, state, &web)?;
 
-        let folder = copied(workspace, "single-page", state)?;
+        let folder = copied(workspace, "origin/examples/single-page", state)?;
         let config =
             json!({ "issuer": stack.road.origin, "client_id": "single-page", "scope": "openid profile email" });
         fs::write(folder.join("config.json"), config.to_string())?;
@@ -108,7 +108,7 @@ impl Clients {
 }
 
 /// Registers the three clients; the secret of the one that has one. A loopback address is meant at any port (RFC 8252 §7.3).
-pub(crate) fn register(stack: &Stack<'_>) -> Result<String> {
+fn register(stack: &Stack<'_>) -> Result<String> {
     let web =
         ["--redirect-uri", "http://127.0.0.1:3000/callback", "--post-logout-redirect-uri", "http://127.0.0.1:3000/"];
     let page = ["--redirect-uri", "http://127.0.0.1:3001/", "--post-logout-redirect-uri", "http://127.0.0.1:3001/"];
@@ -116,15 +116,17 @@ pub(crate) fn register(stack: &Stack<'_>) -> Result<String> {
     let create = |id: &str, name: &str, rest: &[&str]| {
         stack.tollgate(&[&["client", "create", "--json", "--id", id, "--name", name], rest].concat())
     };
+    let words = format!("{}=Read your reports", road::SCOPE);
+    stack.tollgate(&["resource", "create", &stack.road.origin, "--name", "Reports", "--scope", &words])?;
     create("single-page", "Single page", &[&page[..], &["--public", "--scope", own]].concat())?;
     create("device", "A terminal", &["--public", "--grant", "device_code", "--scope", "openid profile"])?;
     let web: Value = serde_json::from_str(&create("web", "Reports", &[&web[..], &["--scope", &report]].concat())?)?;
     web["client_secret"].as_str().map(str::to_owned).context("the new client has no secret")
 }
 
-/// A copy of an example with the packages from npm beside it: the checkout stays as it is.
-fn copied(workspace: &Workspace, name: &str, state: &Path) -> Result<PathBuf> {
-    let (from, to) = (workspace.root.join("origin/examples").join(name), state.join(name));
+/// A copy of a folder's files with the packages from npm beside it: the checkout stays as it is.
+pub(crate) fn copied(workspace: &Workspace, folder: &str, state: &Path) -> Result<PathBuf> {
+    let (from, to) = (workspace.root.join(folder), state.join(folder));
     fs::create_dir_all(&to)?;
     for entry in fs::read_dir(&from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;

@@ -11,6 +11,7 @@ mod postgres;
 mod process;
 mod progress;
 mod road;
+mod screenshots;
 mod setup;
 mod stack;
 mod test;
@@ -58,6 +59,8 @@ enum Task {
         #[arg(long, value_enum)]
         edge: Vec<Edge>,
     },
+    /// Take the README's pictures of the pages anew; writes docs/images
+    Screenshots,
     /// Check formatting and lints
     Lint,
     /// Run every check and test, those on real workerd, wasmtime and PostgreSQL included
@@ -102,6 +105,7 @@ fn run(task: Task) -> Result<()> {
         Task::Dev { edge, fresh } => dev::dev(&workspace, edge, fresh),
         Task::Examples => examples::examples(&workspace),
         Task::Demo { edge } => demo::demo(&workspace, if edge.is_empty() { &Edge::ALL } else { &edge }),
+        Task::Screenshots => screenshots::screenshots(&workspace),
         Task::Lint => {
             setup::all(&workspace)?;
             test::lint(&workspace)

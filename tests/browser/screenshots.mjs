@@ -1,0 +1,140 @@
+// Pictures of the pages for the README: people and clients act at a running origin, then the most telling pages are photographed
+// in both themes.
+import { createHash, randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
+import { indexed } from './palette.mjs'
+import { at, launch, must, settings } from './kit.mjs'
+
+const FOLDER = process.env.TOLLGATE_TEST_PICTURES
+const SMALL = { width: 480, height: 690 }
+const WIDE = { width: 1120, height: 760 }
+const SCOPE = 'openid profile email reports:read reports:write'
+const REDIRECT = { 'field-notes': 'https://notes.example/callback', 'tide-tables': 'https://tides.example/callback' }
+/** As whom a browser introduces itself. */
+const BROWSERS = {
+  laptop: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
+  phone: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1',
+}
+
+const browser = await launch()
+const { people } = settings
+/** A page under no policy of its own. */
+const studio = await browser.newPage()
+
+async function open(userAgent, viewport = WIDE) {
+  const context = await browser.newContext({ viewport, userAgent })
+  return context.newPage()
+}
+
+async function photograph(page, name) {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme })
+    // Without colours on their way from one theme to the other.
+    const picture = await page.screenshot({ animations: 'disabled', caret: 'hide' })
+    await writeFile(`${FOLDER}/${name}-${colorScheme}.png`, await indexed(studio, picture))
+  }
+}
+
+async function signIn(page, { username, password }) {
+  await page.fill('[name=username]', username)
+  await page.fill('[name=password]', password)
+  await Promise.all([page.waitForEvent('load'), page.click('form:has([name=password]) button')])
+}
+
+/** A request to a client's redirect URI, and its verifier. */
+function request(client, scope = SCOPE) {
+  const verifier = randomBytes(32).toString('base64url')
+  const url = new URL(at('/oauth/authorize'))
+  url.search = new URLSearchParams({
+    response_type: 'code',
+    client_id: client,
+    redirect_uri: REDIRECT[client],
+    scope,
+    code_challenge: createHash('sha256').update(verifier).digest('base64url'),
+    code_challenge_method: 'S256',
+  })
+  return { url: url.href, verifier }
+}
+
+async function post(path, client, form) {
+  const secret = settings.clients[client]
+  const headers = secret ? { authorization: `Basic ${btoa(`${client}:${secret}`)}` } : {}
+  const body = new URLSearchParams(secret ? form : { client_id: client, ...form })
+  return fetch(at(path), { method: 'POST', headers, body })
+}
+
+/** Lets a client in, from the sign-in or the consent page where the browser is, and takes its tokens. */
+async function allow(page, client, verifier) {
+  const redirect_uri = REDIRECT[client]
+  // The client's own site is not there: the browser ends at a page of its own that says so.
+  const lost = page.waitForEvent('framenavigated', { predicate: (frame) => frame.url().startsWith('chrome-error:') })
+  const sent = page.waitForRequest((request) => request.url().startsWith(redirect_uri))
+  const [back] = await Promise.all([sent, lost, page.click('[value=allow]')])
+  const code = new URL(back.url()).searchParams.get('code')
+  const answer = await post('/oauth/token', client, { grant_type: 'authorization_code', code, redirect_uri, code_verifier: verifier })
+  must(answer.ok, `no token for ${client}: ${answer.status}`)
+  return answer.json()
+}
+
+/** A device that asks; what it is told. */
+async function device() {
+  return (await post('/oauth/device/code', 'quay-display', { scope: 'openid profile reports:read' })).json()
+}
+
+/** What services do all day: most get what they ask for. */
+async function traffic() {
+  const call = (token, edge) => fetch(`${edge}/reports/7`, { headers: { authorization: `Bearer ${token}` } })
+  for (let turn = 0; turn < 60; turn += 1) {
+    const client = ['billing', 'archive', 'archive'][turn % 3]
+    const { access_token: token } = await (await post('/oauth/token', client, { grant_type: 'client_credentials' })).json()
+    for (const edge of settings.edges) await call(token, edge)
+    if (turn % 12 === 0) await post('/oauth/revoke', client, { token })
+    if (turn % 9 === 0) await post('/oauth/token', client, { grant_type: 'client_credentials', scope: 'reports:delete' })
+    if (turn % 20 === 0) await post('/oauth/token', client, { grant_type: 'refresh_token', refresh_token: 'forgotten' })
+  }
+}
+
+async function mara() {
+  const page = await open(BROWSERS.laptop, SMALL)
+  const { url, verifier } = request('field-notes')
+  await page.goto(url)
+  await page.fill('[name=username]', 'mara')
+  await photograph(page, 'sign-in')
+  await signIn(page, people.mara)
+  await photograph(page, 'consent')
+  await allow(page, 'field-notes', verifier)
+  const display = await device()
+  await page.goto(display.verification_uri_complete)
+  await photograph(page, 'device')
+  await Promise.all([page.waitForEvent('load'), page.click('[value=allow]')])
+
+  const phone = await open(BROWSERS.phone, SMALL)
+  const tides = request('tide-tables', 'openid reports:read')
+  await phone.goto(tides.url)
+  await signIn(phone, people.mara)
+  await allow(phone, 'tide-tables', tides.verifier)
+  await page.setViewportSize(WIDE)
+  await page.goto(at('/account/sessions'))
+  await photograph(page, 'sessions')
+  return page
+}
+
+async function others() {
+  for (const name of ['jonas', 'aiko', 'tomas', 'priya']) {
+    const page = await open(BROWSERS.laptop)
+    const { url, verifier } = request('field-notes')
+    await page.goto(url)
+    if (name === 'tomas') await signIn(page, { ...people.tomas, password: 'not it' })
+    await signIn(page, people[name])
+    await allow(page, 'field-notes', verifier)
+    await page.context().close()
+  }
+}
+
+await Promise.all([traffic(), others()])
+const page = await mara()
+for (const name of ['', 'clients', 'audit']) {
+  await page.goto(at(`/admin${name && '/'}${name}`))
+  await photograph(page, `admin-${name || 'overview'}`)
+}
+await browser.close()
