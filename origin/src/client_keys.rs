@@ -9,6 +9,7 @@ use tollgate_core::KeySet;
 
 use crate::causes::with_causes;
 use crate::domain::{CallUrl, ClientMetadata};
+use crate::watch::traced;
 
 /// How long fetched keys are believed without asking again.
 const KEPT: Duration = Duration::from_secs(300);
@@ -79,7 +80,7 @@ impl ClientKeys {
         let told = |error: &dyn std::error::Error| {
             tracing::warn!(url = url.as_str(), error = with_causes(error), "a client's keys could not be fetched");
         };
-        let mut answer = self.http.get(url.as_str()).send().await.and_then(reqwest::Response::error_for_status);
+        let mut answer = traced(self.http.get(url.as_str())).send().await.and_then(reqwest::Response::error_for_status);
         let mut body = Vec::new();
         loop {
             match answer.as_mut().map_err(|error| told(error)).ok()?.chunk().await.map_err(|error| told(&error)).ok()? {

@@ -6,17 +6,19 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::ServiceExt as _;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ambient;
 use crate::domain::Audience;
 use crate::forge::Forge;
-use crate::issuers::{Running, Supervisor};
+use crate::http;
+use crate::issuers::{Running, Shared, Supervisor};
 use crate::keys::{KeyRing, Keys, MasterKey};
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::watch::Spans;
 
 /// How long running requests may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -26,6 +28,9 @@ pub struct Server {
     bound: SocketAddr,
     issuer: String,
     store: Store,
+    metrics_bound: Option<SocketAddr>,
+    draining: CancellationToken,
+    drain: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -41,19 +46,44 @@ impl Server {
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("TOLLGATE_LISTEN: cannot listen on {}", settings.listen))?;
         let bound = listener.local_addr()?;
+        let metrics = match settings.watch.metrics_listen {
+            Some(address) => {
+                let metrics = TcpListener::bind(address).await;
+                Some(metrics.with_context(|| format!("TOLLGATE_METRICS_LISTEN: cannot listen on {address}"))?)
+            }
+            None => None,
+        };
         let issuer = settings.issuer(bound);
         let url = issuer.parse().context("TOLLGATE_PUBLIC_URL")?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (draining, drain) = (CancellationToken::new(), settings.watch.drain);
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
-        // One for all issuers: they share the processors.
-        let forge = Forge::new()?;
-        let default = Running::start(&settings, issuer.clone(), store.clone(), forge.clone(), stop.clone()).await?;
-        let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, forge, stop.clone());
+        let spans = match &settings.watch.otlp_endpoint {
+            Some(endpoint) => {
+                let (spans, telling) = Spans::new(endpoint, stop.clone())?;
+                tasks.spawn(telling);
+                spans
+            }
+            None => Spans::default(),
+        };
+        let shared = Shared { forge: Forge::new()?, draining: draining.clone(), spans };
+        let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
+        let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
         supervisor.follow().await?;
         let answered = CancellationToken::new();
         tasks.spawn(supervisor.run(answered.clone()));
+        let metrics_bound = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
+        if let Some(metrics) = metrics {
+            let router = http::metrics_listener(dispatcher.clone());
+            let serving = axum::serve(metrics, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+            tasks.spawn(async move {
+                if let Err(error) = serving.await {
+                    tracing::error!(%error, "serving metrics ended");
+                }
+            });
+        }
         let service = dispatcher.into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         tasks.spawn(async move {
@@ -66,13 +96,19 @@ impl Server {
         tasks.close();
         failing.disarm();
         tracing::info!(listen = %bound, %issuer, "serving");
-        Ok(Server { bound, issuer, store, stop, tasks })
+        Ok(Server { bound, metrics_bound, issuer, store, draining, drain, stop, tasks })
     }
 
     /// Where it answers, e.g. `http://127.0.0.1:8080`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.bound)
+    }
+
+    /// Where it answers `/metrics`, if on a listener of its own.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_bound
     }
 
     /// The `iss` of the default issuer's tokens.
@@ -87,8 +123,11 @@ impl Server {
         &self.store
     }
 
-    /// Stops: no new requests, long polls end at once, running requests get ten seconds.
+    /// Stops: `/health/ready` says so for as long as the settings have it; then no new connections, long polls end at once, and
+    /// running requests get ten seconds.
     pub async fn shutdown(self) {
+        self.draining.cancel();
+        sleep(self.drain).await;
         self.stop.cancel();
         if timeout(DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests did not end in time");

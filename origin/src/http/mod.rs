@@ -22,6 +22,7 @@ mod status_list;
 mod validate;
 mod web;
 
+pub(crate) use metrics::listener as metrics_listener;
 pub(crate) use observe::Refusal;
 pub(crate) use problem::Problem;
 pub use router::router;
@@ -40,7 +41,7 @@ use crate::settings::GrantSettings;
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
-use crate::watch::Meters;
+use crate::watch::{Meters, Spans};
 
 /// What handlers share.
 pub struct App {
@@ -78,6 +79,12 @@ pub struct App {
     pub wake: Receiver<Wake>,
     /// What it counts of itself.
     pub meters: Arc<Meters>,
+    /// Where answered requests are told of.
+    pub spans: Spans,
+    /// Whether `/metrics` is answered on a listener of its own alone.
+    pub own_metrics_listener: bool,
+    /// Cancelled when no more requests should be sent here: the origin is about to end.
+    pub draining: CancellationToken,
     /// Ends long polls at shutdown.
     pub stop: CancellationToken,
 }

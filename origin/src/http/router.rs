@@ -51,7 +51,8 @@ pub(super) fn interface() -> OpenApiRouter<AppState> {
         .routes(routes!(openapi::get))
         .routes(routes!(metrics::get))
         .routes(routes!(health::deep))
-        .routes(routes!(health::live));
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready));
     let snapshot = OpenApiRouter::new()
         .routes(routes!(edge_snapshot::get))
         .layer(CompressionLayer::new())

@@ -21,10 +21,19 @@ use crate::settings::Settings;
 use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
-use crate::watch::Meters;
+use crate::watch::{Meters, Spans};
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What all issuers of a process share, for they share its processors and its memory.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) forge: Forge,
+    /// Cancelled when the process is about to end.
+    pub(crate) draining: CancellationToken,
+    pub(crate) spans: Spans,
+}
 
 /// A running issuer.
 pub(crate) struct Running {
@@ -42,7 +51,7 @@ impl Running {
         settings: &Settings,
         issuer: String,
         store: Store,
-        forge: Forge,
+        shared: &Shared,
         stop: CancellationToken,
     ) -> anyhow::Result<Running> {
         store.adopt_issuer(&issuer).await?;
@@ -76,7 +85,7 @@ impl Running {
             store: store.clone(),
             writer,
             client_keys: ClientKeys::new()?,
-            forge,
+            forge: shared.forge.clone(),
             grants: settings.grants.clone(),
             contacts,
             publisher,
@@ -90,6 +99,9 @@ impl Running {
             token_lifetime: settings.token_lifetime,
             wake: wake.clone(),
             meters,
+            spans: shared.spans.clone(),
+            own_metrics_listener: settings.watch.metrics_listen.is_some(),
+            draining: shared.draining.clone(),
             stop: stop.clone(),
         });
         Ok(Running { store, keys, wake, router: http::router(app), stop, tasks })

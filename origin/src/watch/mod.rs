@@ -5,9 +5,14 @@
 
 mod family;
 mod minutes;
+mod otlp;
+mod trace;
 
 pub use family::{Family, Histogram, SECONDS};
 pub use minutes::Minute;
+pub use otlp::{Span, Spans};
+pub use trace::TraceContext;
+pub(crate) use trace::{hex, traced};
 
 use std::time::Duration;
 

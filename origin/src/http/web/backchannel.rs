@@ -11,6 +11,7 @@ use crate::causes::with_causes;
 use crate::domain::{Client, Grant};
 use crate::encoding::base64url;
 use crate::http::App;
+use crate::watch::{TraceContext, traced};
 
 /// How long a logout token is good, in seconds (§2.4 recommends two minutes at most).
 const LIFETIME: u64 = 120;
@@ -45,10 +46,11 @@ pub(super) async fn tell(app: &App, grants: Vec<Grant>) -> Result<(), WebError> 
             continue;
         };
         let (http, stop) = (app.client_keys.http(), app.stop.clone());
-        tokio::spawn(async move {
+        // It is part of the request that signed out.
+        tokio::spawn(TraceContext::current().scope(async move {
             let told = async {
                 for _ in 0..TRIES {
-                    let sent = http.post(url.as_str()).form(&[("logout_token", &token)]).send().await;
+                    let sent = traced(http.post(url.as_str())).form(&[("logout_token", &token)]).send().await;
                     match sent.and_then(reqwest::Response::error_for_status) {
                         Ok(_) => return,
                         Err(error) => {
@@ -63,7 +65,7 @@ pub(super) async fn tell(app: &App, grants: Vec<Grant>) -> Result<(), WebError> 
                 () = told => {}
                 () = stop.cancelled() => {}
             }
-        });
+        }));
     }
     Ok(())
 }
