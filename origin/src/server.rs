@@ -14,7 +14,7 @@ use crate::ambient;
 use crate::domain::Audience;
 use crate::forge::Forge;
 use crate::http;
-use crate::issuers::{Running, Shared, Supervisor};
+use crate::issuers::{Dispatcher, Running, Shared, Supervisor};
 use crate::keys::{KeyRing, Keys, MasterKey};
 use crate::settings::Settings;
 use crate::store::Store;
@@ -46,13 +46,7 @@ impl Server {
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("TOLLGATE_LISTEN: cannot listen on {}", settings.listen))?;
         let bound = listener.local_addr()?;
-        let metrics = match settings.watch.metrics_listen {
-            Some(address) => {
-                let metrics = TcpListener::bind(address).await;
-                Some(metrics.with_context(|| format!("TOLLGATE_METRICS_LISTEN: cannot listen on {address}"))?)
-            }
-            None => None,
-        };
+        let metrics = listen_for_metrics(&settings).await?;
         let issuer = settings.issuer(bound);
         let url = issuer.parse().context("TOLLGATE_PUBLIC_URL")?;
 
@@ -60,14 +54,7 @@ impl Server {
         let (draining, drain) = (CancellationToken::new(), settings.watch.drain);
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
-        let spans = match &settings.watch.otlp_endpoint {
-            Some(endpoint) => {
-                let (spans, telling) = Spans::new(endpoint, stop.clone())?;
-                tasks.spawn(telling);
-                spans
-            }
-            None => Spans::default(),
-        };
+        let spans = spans(&settings, &tasks, &stop)?;
         let shared = Shared { forge: Forge::new()?, draining: draining.clone(), spans };
         let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
@@ -76,13 +63,7 @@ impl Server {
         tasks.spawn(supervisor.run(answered.clone()));
         let metrics_bound = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
         if let Some(metrics) = metrics {
-            let router = http::metrics_listener(dispatcher.clone());
-            let serving = axum::serve(metrics, router).with_graceful_shutdown(stop.clone().cancelled_owned());
-            tasks.spawn(async move {
-                if let Err(error) = serving.await {
-                    tracing::error!(%error, "serving metrics ended");
-                }
-            });
+            tasks.spawn(serve_metrics(metrics, dispatcher.clone(), stop.clone()));
         }
         let service = dispatcher.into_make_service_with_connect_info::<SocketAddr>();
         let serving = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -134,6 +115,27 @@ impl Server {
         }
         self.store.close().await;
     }
+}
+
+async fn listen_for_metrics(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = settings.watch.metrics_listen else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).with_context(|| format!("TOLLGATE_METRICS_LISTEN: cannot listen on {address}"))
+}
+
+async fn serve_metrics(listener: TcpListener, issuers: Dispatcher, stop: CancellationToken) {
+    let serving = axum::serve(listener, http::metrics_listener(issuers)).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "serving metrics ended");
+    }
+}
+
+/// Where answered requests are told of, with the task that tells.
+fn spans(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<Spans> {
+    let Some(endpoint) = &settings.watch.otlp_endpoint else { return Ok(Spans::default()) };
+    let (spans, telling) = Spans::new(endpoint, stop.clone()).context("TOLLGATE_OTLP_ENDPOINT")?;
+    tasks.spawn(telling);
+    Ok(spans)
 }
 
 /// The keys of this database as they are now, made now if it has none.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
@@ -26,11 +26,11 @@ pub(crate) struct Refusal(pub(crate) &'static str);
 pub(super) async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unknown", MatchedPath::as_str);
-    let method = request.method().clone();
+    let method = method(request.method());
     let id = request_id(&app, &request);
     let traceparent = one(request.headers(), "traceparent");
     let trace = TraceContext::continued(traceparent);
-    let span = tracing::info_span!("request", %method, route, request_id = id, trace_id = hex(&trace.trace));
+    let span = tracing::info_span!("request", method, route, request_id = id, trace_id = hex(&trace.trace));
     let (began_at_ms, started) = (ambient::now_ms(), Instant::now());
     let mut response = trace.scope(next.run(request).instrument(span.clone())).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
@@ -38,7 +38,7 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
     if let Some(Refusal(reason)) = response.extensions().get() {
         app.meters.refused(route, reason);
     }
-    app.spans.offer(|| Span { trace, method: method.to_string(), route: route.to_owned(), status, began_at_ms, took });
+    app.spans.offer(|| Span { trace, method, route: route.to_owned(), status, began_at_ms, took });
     let took_ms = took.as_secs_f64() * 1000.0;
     span.in_scope(|| {
         if response.status().is_server_error() {
@@ -51,6 +51,20 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// The method, if it is one that is known: strangers may send any word.
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "_OTHER",
+    }
 }
 
 /// The name that a trusted proxy gave the request, if it is fit for the log, else a new one.

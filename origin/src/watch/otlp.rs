@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Span {
     /// Which part of which trace it is.
     pub trace: TraceContext,
-    /// Its method.
-    pub method: String,
+    /// Its method, `_OTHER` if it is none that is known.
+    pub method: &'static str,
     /// Its route, `unknown` if it has none of its own.
     pub route: String,
     /// The status of the answer.
@@ -255,7 +255,7 @@ mod wire {
             start_time_unix_nano: start,
             end_time_unix_nano: start.saturating_add(took),
             attributes: vec![
-                attribute("http.request.method", Value::Text(done.method.clone())),
+                attribute("http.request.method", Value::Text(done.method.to_owned())),
                 attribute("http.route", Value::Text(done.route.clone())),
                 attribute("http.response.status_code", Value::Number(done.status.into())),
             ],

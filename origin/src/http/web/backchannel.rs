@@ -7,11 +7,10 @@ use serde_json::json;
 
 use super::page::WebError;
 use crate::ambient;
-use crate::causes::with_causes;
 use crate::domain::{Client, Grant};
 use crate::encoding::base64url;
 use crate::http::App;
-use crate::watch::{TraceContext, traced};
+use crate::watch::TraceContext;
 
 /// How long a logout token is good, in seconds (§2.4 recommends two minutes at most).
 const LIFETIME: u64 = 120;
@@ -45,17 +44,15 @@ pub(super) async fn tell(app: &App, grants: Vec<Grant>) -> Result<(), WebError> 
             tracing::error!(client = %client.id, "a logout token could not be signed");
             continue;
         };
-        let (http, stop) = (app.client_keys.http(), app.stop.clone());
+        let (outbound, stop) = (app.outbound.clone(), app.stop.clone());
         // It is part of the request that signed out.
         tokio::spawn(TraceContext::current().scope(async move {
             let told = async {
                 for _ in 0..TRIES {
-                    let sent = traced(http.post(url.as_str())).form(&[("logout_token", &token)]).send().await;
-                    match sent.and_then(reqwest::Response::error_for_status) {
-                        Ok(_) => return,
+                    match outbound.post(&url, &[("logout_token", &token)]).await {
+                        Ok(()) => return,
                         Err(error) => {
-                            let error = with_causes(&error);
-                            tracing::warn!(client = %client.id, error, "a client could not be told of a logout");
+                            tracing::warn!(client = %client.id, %error, "a client could not be told of a logout")
                         }
                     }
                     tokio::time::sleep(PAUSE).await;
