@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -127,139 +126,104 @@ async fn gather(batch: &mut Vec<Span>, receiver: &mut mpsc::Receiver<Span>, stop
 
 async fn send(http: &reqwest::Client, url: &str, spans: &[Span]) -> Result<(), reqwest::Error> {
     let request = http.post(url).header("content-type", "application/x-protobuf");
-    request.body(wire::Request::of(spans).encode_to_vec()).send().await?.error_for_status().map(drop)
+    request.body(message(spans)).send().await?.error_for_status().map(drop)
 }
 
-/// The messages of OTLP, with the fields that are set here: `opentelemetry/proto/{trace,common,resource}/v1` and the request of
-/// `collector/trace/v1`.
-mod wire {
-    use super::Span as Done;
+/// The message about these requests: an `ExportTraceServiceRequest` of `opentelemetry/proto/collector/trace/v1`. Each number below is
+/// that of the field in those definitions; the names and words are those of OpenTelemetry's conventions for HTTP servers.
+fn message(spans: &[Span]) -> Vec<u8> {
+    let version = env!("CARGO_PKG_VERSION");
+    let text = |key: &str, value: &str| attribute(key, Message::default().text(1, value));
+    let resource =
+        Message::default().part(1, text("service.name", "tollgate")).part(1, text("service.version", version));
+    let scope = Message::default().text(1, "tollgate").text(2, version);
+    let scope_spans = spans.iter().fold(Message::default().part(1, scope), |all, done| all.part(2, span(done)));
+    Message::default().part(1, Message::default().part(1, resource).part(2, scope_spans)).0
+}
 
-    #[derive(Clone, PartialEq, prost::Message)]
-    pub(super) struct Request {
-        #[prost(message, repeated, tag = "1")]
-        resource_spans: Vec<ResourceSpans>,
+fn span(done: &Span) -> Message {
+    /// `SPAN_KIND_SERVER`
+    const SERVER: u64 = 2;
+    /// `STATUS_CODE_ERROR`
+    const ERROR: u64 = 2;
+    let start = done.began_at_ms.saturating_mul(1_000_000);
+    let end = start.saturating_add(u64::try_from(done.took.as_nanos()).unwrap_or(u64::MAX));
+    let text = |key: &str, value: &str| attribute(key, Message::default().text(1, value));
+    let status = Message::default().number(3, done.status.into());
+    let span = Message::default()
+        .bytes(1, &done.trace.trace)
+        .bytes(2, &done.trace.span)
+        .bytes(4, done.trace.parent.as_ref().map_or(&[], |parent| parent.as_slice()))
+        .text(5, &format!("{} {}", done.method, done.route))
+        .number(6, SERVER)
+        .fixed(7, start)
+        .fixed(8, end)
+        .part(9, text("http.request.method", done.method))
+        .part(9, text("http.route", &done.route))
+        .part(9, attribute("http.response.status_code", status));
+    if done.status >= 500 { span.part(15, Message::default().number(3, ERROR)) } else { span }
+}
+
+/// A `KeyValue` of an `AnyValue`.
+fn attribute(key: &str, value: Message) -> Message {
+    Message::default().text(1, key).part(2, value)
+}
+
+/// A message of Protocol Buffers: fields, each a key (the field's number and how its value is written) and the value.
+#[derive(Default)]
+struct Message(Vec<u8>);
+
+impl Message {
+    fn number(self, field: u64, value: u64) -> Message {
+        self.varint(field << 3).varint(value)
     }
 
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct ResourceSpans {
-        #[prost(message, optional, tag = "1")]
-        resource: Option<Resource>,
-        #[prost(message, repeated, tag = "2")]
-        scope_spans: Vec<ScopeSpans>,
+    fn fixed(self, field: u64, value: u64) -> Message {
+        let mut message = self.varint(field << 3 | 1);
+        message.0.extend_from_slice(&value.to_le_bytes());
+        message
     }
 
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct Resource {
-        #[prost(message, repeated, tag = "1")]
-        attributes: Vec<KeyValue>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct ScopeSpans {
-        #[prost(message, optional, tag = "1")]
-        scope: Option<Scope>,
-        #[prost(message, repeated, tag = "2")]
-        spans: Vec<Span>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct Scope {
-        #[prost(string, tag = "1")]
-        name: String,
-        #[prost(string, tag = "2")]
-        version: String,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct Span {
-        #[prost(bytes = "vec", tag = "1")]
-        trace_id: Vec<u8>,
-        #[prost(bytes = "vec", tag = "2")]
-        span_id: Vec<u8>,
-        #[prost(bytes = "vec", tag = "4")]
-        parent_span_id: Vec<u8>,
-        #[prost(string, tag = "5")]
-        name: String,
-        #[prost(int32, tag = "6")]
-        kind: i32,
-        #[prost(fixed64, tag = "7")]
-        start_time_unix_nano: u64,
-        #[prost(fixed64, tag = "8")]
-        end_time_unix_nano: u64,
-        #[prost(message, repeated, tag = "9")]
-        attributes: Vec<KeyValue>,
-        #[prost(message, optional, tag = "15")]
-        status: Option<Status>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct Status {
-        #[prost(int32, tag = "3")]
-        code: i32,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct KeyValue {
-        #[prost(string, tag = "1")]
-        key: String,
-        #[prost(message, optional, tag = "2")]
-        value: Option<AnyValue>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct AnyValue {
-        #[prost(oneof = "Value", tags = "1, 3")]
-        value: Option<Value>,
-    }
-
-    #[derive(Clone, PartialEq, prost::Oneof)]
-    enum Value {
-        #[prost(string, tag = "1")]
-        Text(String),
-        #[prost(int64, tag = "3")]
-        Number(i64),
-    }
-
-    /// A request that this process answered.
-    const SERVER: i32 = 2;
-    const ERROR: i32 = 2;
-
-    impl Request {
-        /// The message about these requests.
-        pub(super) fn of(done: &[Done]) -> Request {
-            let version = env!("CARGO_PKG_VERSION");
-            let text = |key: &str, value: &str| attribute(key, Value::Text(value.to_owned()));
-            let attributes = vec![text("service.name", "tollgate"), text("service.version", version)];
-            let scope = Scope { name: "tollgate".to_owned(), version: version.to_owned() };
-            let scope_spans = ScopeSpans { scope: Some(scope), spans: done.iter().map(span).collect() };
-            let resource = Some(Resource { attributes });
-            Request { resource_spans: vec![ResourceSpans { resource, scope_spans: vec![scope_spans] }] }
+    /// Empty is what a field is that is not there.
+    fn bytes(self, field: u64, value: &[u8]) -> Message {
+        if value.is_empty() {
+            return self;
         }
+        let mut message = self.varint(field << 3 | 2).varint(value.len() as u64);
+        message.0.extend_from_slice(value);
+        message
     }
 
-    fn attribute(key: &str, value: Value) -> KeyValue {
-        KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }) }
+    fn text(self, field: u64, value: &str) -> Message {
+        self.bytes(field, value.as_bytes())
     }
 
-    /// Named and described as OpenTelemetry's conventions for HTTP servers have it.
-    fn span(done: &Done) -> Span {
-        let start = done.began_at_ms.saturating_mul(1_000_000);
-        let took = u64::try_from(done.took.as_nanos()).unwrap_or(u64::MAX);
-        Span {
-            trace_id: done.trace.trace.to_vec(),
-            span_id: done.trace.span.to_vec(),
-            parent_span_id: done.trace.parent.map(|parent| parent.to_vec()).unwrap_or_default(),
-            name: format!("{} {}", done.method, done.route),
-            kind: SERVER,
-            start_time_unix_nano: start,
-            end_time_unix_nano: start.saturating_add(took),
-            attributes: vec![
-                attribute("http.request.method", Value::Text(done.method.to_owned())),
-                attribute("http.route", Value::Text(done.route.clone())),
-                attribute("http.response.status_code", Value::Number(done.status.into())),
-            ],
-            status: (done.status >= 500).then_some(Status { code: ERROR }),
+    fn part(self, field: u64, part: Message) -> Message {
+        self.bytes(field, &part.0)
+    }
+
+    /// Seven bits a byte, the lowest first; the eighth says that more follow.
+    fn varint(mut self, mut value: u64) -> Message {
+        while value >= 0x80 {
+            self.0.push((value as u8) | 0x80);
+            value >>= 7;
         }
+        self.0.push(value as u8);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_written_as_protocol_buffers() {
+        // The examples of the encoding's specification.
+        assert_eq!(Message::default().number(1, 150).0, [0x08, 0x96, 0x01]);
+        assert_eq!(Message::default().text(2, "testing").0, b"\x12\x07testing");
+        assert_eq!(Message::default().part(3, Message::default().number(1, 150)).0, [0x1a, 0x03, 0x08, 0x96, 0x01]);
+        assert_eq!(Message::default().fixed(7, 1).0, [0x39, 1, 0, 0, 0, 0, 0, 0, 0]);
+        assert!(Message::default().bytes(4, &[]).0.is_empty());
     }
 }
