@@ -13,7 +13,7 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Whether JSON was asked for.
+    /// Whether programs read what is printed.
     pub(super) fn is_json(&self) -> bool {
         self.json
     }
@@ -28,6 +28,11 @@ impl Output {
         let text = if self.json { serde_json::to_string_pretty(value)? } else { text(value) };
         line(&text)
     }
+}
+
+/// Prints a text that is the whole answer, whatever the form: for what is put into another command.
+pub(super) fn plain(text: &str) -> anyhow::Result<()> {
+    line(text)
 }
 
 /// Prints a line to standard output. A reader that went away, like `head`, is no error.

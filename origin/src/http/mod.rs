@@ -38,10 +38,11 @@ use crate::feed::{Contacts, Publisher, Wake};
 use crate::forge::Forge;
 use crate::keys::{KeyPolicy, Keys};
 use crate::outbound::Outbound;
-use crate::settings::GrantSettings;
+use crate::settings::{GrantSettings, PeopleSettings};
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
+use crate::users_api::UsersApi;
 use crate::watch::{Meters, Spans};
 
 /// What handlers share.
@@ -56,6 +57,10 @@ pub struct App {
     pub forge: Forge,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
+    /// Whether people may make accounts, and who else may vouch for them.
+    pub people: PeopleSettings,
+    /// Who else knows users.
+    pub(crate) users_api: Option<UsersApi>,
     /// Issues and revokes, many at a time.
     pub writer: Writer,
     /// Signs and recognises tokens.

@@ -22,6 +22,7 @@ use crate::settings::{Registration, Settings};
 use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
+use crate::users_api::UsersApi;
 use crate::watch::{Meters, Spans};
 
 /// How often expired records are deleted.
@@ -90,6 +91,8 @@ impl Running {
             outbound,
             forge: shared.forge.clone(),
             grants: settings.grants.clone(),
+            people: settings.people.clone(),
+            users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,
             contacts,
             publisher,
             status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),

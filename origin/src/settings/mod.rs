@@ -7,12 +7,14 @@
 mod grants;
 mod keys;
 mod master_key;
+mod people;
 mod sources;
 mod table;
 mod watch;
 
 pub use grants::{GrantSettings, Network, Registration};
 pub use master_key::MasterKeySource;
+pub use people::{PeopleSettings, UsersApiSettings};
 pub use sources::{Source, Sources, Value};
 pub use table::{Default, GROUPS, Group, Secrecy, Setting, all, find, sample};
 pub use watch::WatchSettings;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub keys: KeyPolicy,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
+    /// Whether people may make accounts, and who else may vouch for them.
+    pub people: PeopleSettings,
     /// Where figures and traces go, and how it ends.
     pub watch: WatchSettings,
     /// What to log, in the syntax of tracing's `EnvFilter`.
@@ -109,6 +113,7 @@ impl Settings {
             status_list: sources.parse("TOLLGATE_STATUS_LIST", checked_flag)?.unwrap_or(true),
             keys: keys::policy(sources, token_lifetime)?,
             grants: GrantSettings::from_sources(sources)?,
+            people: PeopleSettings::from_sources(sources)?,
             watch: WatchSettings::from_sources(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),

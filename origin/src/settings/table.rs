@@ -1,7 +1,7 @@
 //! Every setting, explained once: what `--help`, the sample file and `tollgate config show` say is made of this, the settings file
 //! and the environment are checked against it, and a test holds the documentation to it.
 
-use super::{grants, keys, watch};
+use super::{grants, keys, people, watch};
 
 /// A setting as people are told of it.
 #[derive(Debug, Clone, Copy)]
@@ -115,9 +115,10 @@ pub struct Group {
 }
 
 /// All settings.
-pub const GROUPS: [Group; 5] = [
+pub const GROUPS: [Group; 6] = [
     Group { heading: "Server", settings: &SERVER },
     Group { heading: "Tokens and grants", settings: &grants::EXPLAINED },
+    Group { heading: "People", settings: &people::EXPLAINED },
     Group { heading: "Keys", settings: &keys::EXPLAINED },
     Group { heading: "Running it", settings: &watch::EXPLAINED },
     Group { heading: "Logs", settings: &LOGS },

@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
+use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 
+use crate::domain::Sender;
 use crate::settings::Network;
 
 /// A request's headers and the address it came from: both may be a proxy's.
@@ -32,6 +34,12 @@ impl Caller {
             Some(Err(_)) => None,
             None => Some(peer.to_canonical()),
         }
+    }
+
+    /// Where the request comes from, for people; with what the device calls itself, if it says so.
+    pub(in crate::http) fn sender(&self, proxies: &[Network], device: Option<&str>) -> Sender {
+        let agent = self.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Sender::new(self.address(proxies), agent, device)
     }
 }
 

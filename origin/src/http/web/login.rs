@@ -3,12 +3,14 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use zeroize::Zeroizing;
 
 use super::page::{Frame, WebError};
+use super::sign_in::signed_in;
 use super::visit::{Posted, Visit};
 use crate::ambient;
-use crate::domain::{AuthorizationRequest, SecretHash, SecretKind, User, UserName};
+use crate::domain::{
+    Actor, AuditAction, AuditKind, AuditNote, AuthorizationRequest, SecretHash, SecretKind, User, UserName,
+};
 use crate::http::App;
 use crate::http::oauth::authorize::go_on;
 use crate::http::oauth::parameters::Parameters;
@@ -34,6 +36,10 @@ struct LoginPage<'a> {
     next: &'a str,
     username: &'a str,
     problem: &'a str,
+    /// Whether people may make accounts.
+    sign_up: bool,
+    /// What the address of the page to make one must carry on.
+    query: &'a str,
 }
 
 /// The page to sign in.
@@ -73,6 +79,12 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
             body = String,
             content_type = "text/html; charset=utf-8",
         ),
+        (
+            status = 409,
+            description = "A user of the users' API has the name of another user",
+            body = String,
+            content_type = "text/html; charset=utf-8",
+        ),
     ),
     security(("session" = []), ()),
 )]
@@ -80,8 +92,32 @@ pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response,
     let request = waiting(&visit.app, &visit.said).await?;
     let (username, password) = (visit.text("username"), visit.text("password"));
     let Some(user) = signed_in(&visit.app, username, password).await? else {
+        refused(&visit.app, username).await?;
         return show(&visit, request.as_ref(), username, "The name or the password is wrong.").await;
     };
+    arrive(&mut visit, &user).await
+}
+
+/// Counts and notes that somebody could not sign in. What was typed is noted nowhere: it may be a password. Nor does a flood of tries
+/// fill the audit log: of most in a minute it has the number alone.
+async fn refused(app: &App, username: &str) -> Result<(), WebError> {
+    app.meters.refused("/login", "wrong_password");
+    let user = match username.parse::<UserName>() {
+        Ok(name) => app.store.user_by_name(&name).await?,
+        Err(_) => None,
+    };
+    let now = ambient::now();
+    let Some(left_out) = app.meters.may_note(now) else { return Ok(()) };
+    let name = user.as_ref().map_or("unknown", |user| user.id.as_str());
+    let note = AuditNote::new(now, Actor::origin(), AuditAction::RefuseSignIn, AuditKind::User, name);
+    let more = if left_out > 0 { format!("{left_out} more before this are not noted") } else { String::new() };
+    app.writer.note(note.with(&more)).await?;
+    Ok(())
+}
+
+/// Signs somebody in who showed who they are, and sends the browser on to what it came for.
+pub(super) async fn arrive(visit: &mut Visit, user: &User) -> Result<Response, WebError> {
+    let request = waiting(&visit.app, &visit.said).await?;
     let sender = visit.sender();
     let login = visit.browser.sign_in(&visit.app, &user.id, sender).await?;
     tracing::info!(user = %user.id, login = %login.id, "signed in");
@@ -95,20 +131,8 @@ pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response,
     Ok(visit.browser.remember(&visit.app, response))
 }
 
-/// The user who has this name and this password. Whether there is no such user, or the password is wrong, or they may not sign in:
-/// nobody learns which, not even by the time it takes.
-async fn signed_in(app: &App, username: &str, password: &str) -> Result<Option<User>, WebError> {
-    let user = match username.parse::<UserName>() {
-        Ok(name) => app.store.user_by_name(&name).await?,
-        Err(_) => None,
-    };
-    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    let fits = app.forge.verify(Zeroizing::new(password.chars().take(256).collect()), hash).await?;
-    Ok(user.filter(|user| fits && user.is_active()))
-}
-
 /// The request that waits for the sign-in, if the form or the address names one.
-async fn waiting(app: &App, named: &Parameters) -> Result<Option<AuthorizationRequest>, WebError> {
+pub(super) async fn waiting(app: &App, named: &Parameters) -> Result<Option<AuthorizationRequest>, WebError> {
     let Some(handle) = named.get("request") else {
         return Ok(None);
     };
@@ -148,9 +172,20 @@ async fn show(
         next: visit.said.get("next").and_then(own_page).unwrap_or_default(),
         username,
         problem,
+        sign_up: visit.app.people.sign_up,
+        query: &along(&visit.said),
     };
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN };
     Ok(visit.page_with(status, &template, request.map(|request| request.redirect_uri.as_str())))
+}
+
+/// What waits for the sign-in, as the query of another page that ends in one; empty for nothing.
+pub(super) fn along(said: &Parameters) -> String {
+    let waits = ["request", "user_code"].map(|name| (name, said.get(name)));
+    let all = waits.into_iter().chain([("next", said.get("next").and_then(own_page))]);
+    let pairs = all.filter_map(|(name, value)| Some((name, value?)));
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    if query.is_empty() { query } else { format!("?{query}") }
 }
 
 /// Where a browser goes that came here for no client: to the device's page, to where it wanted to go, or home.
@@ -164,7 +199,7 @@ fn way_back(said: &Parameters) -> String {
 
 /// A page of this origin that a sign-in may lead back to. Whoever made the link is not known: so it is a path below one of two,
 /// without anything that a browser or a proxy could read as another host or another path.
-fn own_page(next: &str) -> Option<&str> {
+pub(super) fn own_page(next: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~?&=%+:".contains(&byte);
     let below =
         |root: &str| next.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));

@@ -72,6 +72,8 @@ pub(in crate::http) struct Message<'a> {
     pub(in crate::http) frame: Frame,
     pub(in crate::http) title: &'a str,
     pub(in crate::http) message: &'a str,
+    /// Whether it tells of something that was to be done.
+    pub(in crate::http) went_well: bool,
     /// A path of this issuer and the words of the link to it.
     pub(in crate::http) next: Option<(&'a str, &'a str)>,
 }
@@ -132,6 +134,21 @@ impl WebError {
         WebError::bad("Please choose one of the two.")
     }
 
+    /// There is no such page here.
+    pub(in crate::http) fn not_here(message: &str) -> WebError {
+        WebError { status: StatusCode::NOT_FOUND, title: "Not here", message: message.to_owned() }
+    }
+
+    /// It contradicts what is there.
+    pub(in crate::http) fn conflict(message: &str) -> WebError {
+        WebError { status: StatusCode::CONFLICT, title: TITLE, message: message.to_owned() }
+    }
+
+    /// Somebody who is needed does not answer.
+    pub(in crate::http) fn away(message: &str) -> WebError {
+        WebError { status: StatusCode::SERVICE_UNAVAILABLE, title: "Not now", message: message.to_owned() }
+    }
+
     /// Too often.
     pub(in crate::http) fn too_often() -> WebError {
         let message = "That was tried too often. Please wait a few minutes.".to_owned();
@@ -186,7 +203,8 @@ pub(in crate::http) async fn show_error(State(app): State<AppState>, mut respons
     let Some(error) = response.extensions_mut().remove::<WebError>() else {
         return response;
     };
-    let template = Message { frame: Frame::plain(&app), title: error.title, message: &error.message, next: None };
+    let (frame, next) = (Frame::plain(&app), Some(("/account/sessions", "To your account")));
+    let template = Message { frame, title: error.title, message: &error.message, went_well: false, next };
     let mut shown = page(error.status, &template, None);
     shown.headers_mut().extend(response.headers().get(RETRY_AFTER).map(|seconds| (RETRY_AFTER, seconds.clone())));
     shown
