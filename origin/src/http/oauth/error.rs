@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::parameters::ParameterError;
 use crate::domain::{AccessError, AuthorizationError, GrantError, MetadataError};
 use crate::forge::ForgeError;
-use crate::guard::Refusal;
+use crate::guard::Refusal as Limited;
+use crate::http::Refusal;
 use crate::http::limits;
 use crate::keys::IssueError;
 use crate::store::{StoreError, WriteError};
@@ -58,7 +59,7 @@ pub(in crate::http) enum OAuthError {
     Write(#[from] WriteError),
     /// A limit was not passed.
     #[error(transparent)]
-    Limited(#[from] Refusal),
+    Limited(#[from] Limited),
     #[error("the secret cannot be checked now; try again")]
     Forge(#[from] ForgeError),
     #[error("the token could not be made; try again")]
@@ -138,6 +139,7 @@ impl IntoResponse for OAuthError {
         self.log();
         let (status, error) = self.wire();
         let mut response = (status, Json(Body { error, error_description: self.to_string() })).into_response();
+        response.extensions_mut().insert(Refusal(error));
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110 §11.6.1: a 401 always carries a challenge, whichever way the client tried.
             let challenge = HeaderValue::from_static("Basic realm=\"tollgate\", charset=\"UTF-8\"");
