@@ -77,7 +77,7 @@ async fn export(session: &Session, filter: AuditFilter, csv: bool) -> anyhow::Re
         bail!("--csv and --json exclude each other");
     }
     if csv {
-        line("id,at,actor,action,kind,name,before,reason")?;
+        line(AuditView::CSV_HEADING)?;
     }
     let mut filter = AuditFilter { after: Some(0), ..filter };
     loop {
@@ -86,7 +86,7 @@ async fn export(session: &Session, filter: AuditFilter, csv: bool) -> anyhow::Re
         filter.after = Some(newest.number);
         for view in page.into_iter().map(AuditView::from) {
             match csv {
-                true => line(&row(&view))?,
+                true => line(&view.to_csv())?,
                 false => session.output.print_line(&view, text)?,
             }
         }
@@ -97,35 +97,4 @@ fn text(view: &AuditView) -> String {
     let name = view.name.clone().or(view.before.map(|time| format!("before {time}"))).unwrap_or_default();
     let reason = view.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     format!("{}  {}  {} {} {name}{reason}", view.at, view.actor, view.action, view.kind)
-}
-
-/// A line of CSV (RFC 4180 §2). No field has a line break, see [`AuditNote`](crate::domain::AuditNote).
-fn row(view: &AuditView) -> String {
-    let optional = |text: &Option<String>| text.clone().unwrap_or_default();
-    let before = view.before.map(|time| time.to_string()).unwrap_or_default();
-    let (id, at) = (view.id.to_string(), view.at.to_string());
-    let (actor, action, kind) = (view.actor.clone(), view.action.clone(), view.kind.to_owned());
-    let fields = [id, at, actor, action, kind, optional(&view.name), before, optional(&view.reason)];
-    fields.map(|field| quoted(&field)).join(",")
-}
-
-/// A field, quoted if it must be. One that a spreadsheet would take for a formula is made a text by an apostrophe.
-fn quoted(field: &str) -> String {
-    let field = if field.starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field.to_owned() };
-    match field.contains([',', '"', '\r', '\n']) {
-        true => format!("\"{}\"", field.replace('"', "\"\"")),
-        false => field,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_of_csv_are_told_apart() {
-        for (field, written) in [("a", "a"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\""), ("=1+1", "'=1+1"), ("", "")] {
-            assert_eq!(quoted(field), written);
-        }
-    }
 }

@@ -52,7 +52,7 @@ pub use token::{
     TokenId,
 };
 pub use user::{AuthSource, Login, User, UserClaims, UserName};
-pub use view::{ClientView, RouteView, SecretView, UserView};
+pub use view::{ClientView, EdgeView, RouteView, SecretView, UserView};
 
 /// A value that does not have the form its type demands.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

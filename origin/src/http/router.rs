@@ -77,6 +77,7 @@ pub(super) fn interface() -> OpenApiRouter<AppState> {
     public
         .merge(oauth())
         .merge(pages())
+        .merge(console())
         .merge(snapshot)
         .merge(status_lists)
         .merge(signals)
@@ -129,9 +130,45 @@ fn pages() -> OpenApiRouter<AppState> {
         .routes(routes!(page::icon))
 }
 
+/// The operators' pages.
+fn console() -> OpenApiRouter<AppState> {
+    use web::admin::{audit, clients, edges, keys, overview, resources, revocations, routes as rules, users};
+    OpenApiRouter::new()
+        .routes(routes!(overview::show))
+        .routes(routes!(clients::list))
+        .routes(routes!(clients::new, clients::create))
+        .routes(routes!(clients::show))
+        .routes(routes!(clients::edit, clients::update))
+        .routes(routes!(clients::ask_secret, clients::rotate_secret))
+        .routes(routes!(clients::ask_disable, clients::disable))
+        .routes(routes!(users::list))
+        .routes(routes!(users::new, users::create))
+        .routes(routes!(users::show))
+        .routes(routes!(users::ask_password, users::password))
+        .routes(routes!(users::ask_disable, users::disable))
+        .routes(routes!(users::ask_enable, users::enable))
+        .routes(routes!(users::ask_admin, users::set_admin))
+        .routes(routes!(keys::list))
+        .routes(routes!(keys::ask_rotate, keys::rotate))
+        .routes(routes!(keys::ask_revoke, keys::revoke))
+        .routes(routes!(revocations::list))
+        .routes(routes!(revocations::new, revocations::create))
+        .routes(routes!(revocations::ask_reinstate, revocations::reinstate))
+        .routes(routes!(resources::list))
+        .routes(routes!(resources::new, resources::create))
+        .routes(routes!(resources::edit, resources::update))
+        .routes(routes!(resources::ask_remove, resources::remove))
+        .routes(routes!(rules::list))
+        .routes(routes!(rules::new, rules::create))
+        .routes(routes!(rules::ask_remove, rules::remove))
+        .routes(routes!(edges::list))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+}
+
 /// The admin API.
 fn admin_api() -> OpenApiRouter<AppState> {
-    use admin::{audit, clients, keys, resources, revocations, routes as rules, users};
+    use admin::{audit, clients, edges, keys, overview, resources, revocations, routes as rules, users};
     OpenApiRouter::new()
         .routes(routes!(revocations::list, revocations::create))
         .routes(routes!(revocations::show, revocations::reinstate))
@@ -141,9 +178,14 @@ fn admin_api() -> OpenApiRouter<AppState> {
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::show, users::disable))
         .routes(routes!(users::password))
+        .routes(routes!(users::enable))
+        .routes(routes!(users::set_admin))
         .routes(routes!(resources::list, resources::put, resources::delete))
         .routes(routes!(rules::list, rules::create, rules::delete))
         .routes(routes!(keys::list, keys::rotate))
         .routes(routes!(keys::revoke))
+        .routes(routes!(edges::list))
+        .routes(routes!(overview::get))
         .routes(routes!(audit::audit))
+        .routes(routes!(audit::export))
 }

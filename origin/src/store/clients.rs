@@ -18,6 +18,7 @@ macro_rules! select {
         )
     };
 }
+pub(super) use select as client_select;
 
 impl Store {
     /// Registers `client`.
@@ -212,7 +213,7 @@ impl Tx {
 }
 
 /// Rows of `select!` as clients, in the order in which each first comes.
-fn clients(rows: Vec<ClientRow>) -> Result<Vec<Client>, StoreError> {
+pub(super) fn clients(rows: Vec<ClientRow>) -> Result<Vec<Client>, StoreError> {
     let mut clients: Vec<Client> = Vec::new();
     let mut places: BTreeMap<ClientId, usize> = BTreeMap::new();
     for row in rows {

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 #[derive(FromRow)]
-struct UserRow {
+pub(super) struct UserRow {
     id: String,
     name: String,
     password_hash: Option<String>,
@@ -212,6 +212,7 @@ impl Store {
                 .execute(connection)
                 .await?;
         });
+        tx.note(&[self.line(AuditAction::Update, AuditKind::User, id.as_str()).with("claims")]).await?;
         tx.commit().await
     }
 
@@ -265,6 +266,47 @@ impl Store {
             self.apply(&Batch { revokes, ..Batch::default() }).await?;
         }
         Ok(())
+    }
+
+    /// Lets a user who was disabled sign in again. What they had given to clients stays revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn enable_user(&self, id: &UserId) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        let enabled = each!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL")
+                .bind(id.as_str())
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if enabled > 0 {
+            tx.note(&[self.line(AuditAction::Enable, AuditKind::User, id.as_str())]).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Lets a user use the console, or no longer.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_admin(&self, id: &UserId, is_admin: bool) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        let changed = each!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET is_admin = $2 WHERE id = $1 AND is_admin <> $2")
+                .bind(id.as_str())
+                .bind(is_admin)
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if changed > 0 {
+            let line = self.line(AuditAction::Update, AuditKind::User, id.as_str());
+            let what = if is_admin { "made an administrator" } else { "no administrator any more" };
+            tx.note(&[line.with(what)]).await?;
+        }
+        tx.commit().await
     }
 
     /// The ids of the grants of a user that are not ended.

@@ -1,6 +1,6 @@
 //! An origin with clients and users, a browser that fills in its forms, and keys to sign with.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use base64::Engine as _;
@@ -160,10 +160,10 @@ pub(crate) async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
     (status, answer.json().await.unwrap_or(Value::Null))
 }
 
-/// A person's browser: it keeps its cookie, follows redirects within the origin, and fills in forms.
+/// A person's browser: it keeps its cookies, follows redirects within the origin, and fills in forms.
 pub(crate) struct Browser<'a> {
     origin: &'a Origin,
-    cookie: Mutex<Option<String>>,
+    cookies: Mutex<BTreeMap<String, String>>,
     user: String,
 }
 
@@ -184,7 +184,7 @@ impl Page {
 
 impl<'a> Browser<'a> {
     pub(crate) fn of(origin: &'a Origin, user: &str) -> Browser<'a> {
-        Browser { origin, cookie: Mutex::default(), user: user.to_owned() }
+        Browser { origin, cookies: Mutex::default(), user: user.to_owned() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Page {
@@ -197,8 +197,7 @@ impl<'a> Browser<'a> {
     }
 
     async fn send(&self, request: RequestBuilder) -> Page {
-        let cookie = self.cookie.lock().expect("whole").clone();
-        let request = match cookie {
+        let request = match self.cookie() {
             Some(cookie) => request.header(COOKIE, cookie),
             None => request,
         };
@@ -206,9 +205,12 @@ impl<'a> Browser<'a> {
         for set in answer.headers().get_all(SET_COOKIE) {
             let set = set.to_str().expect("text");
             assert!(set.contains("HttpOnly") && set.contains("SameSite=Lax") && set.contains("Path=/"), "{set}");
-            // The other cookie, of the device, is for who guesses.
-            if !set.starts_with("tollgate-device=") {
-                *self.cookie.lock().expect("whole") = set.split(';').next().map(str::to_owned);
+            let (name, value) = set.split(';').next().and_then(|pair| pair.split_once('=')).expect("a cookie");
+            let mut cookies = self.cookies.lock().expect("whole");
+            if set.contains("Max-Age=0") {
+                cookies.remove(name);
+            } else {
+                cookies.insert(name.to_owned(), value.to_owned());
             }
         }
         let location = answer.headers().get(LOCATION).map(|value| value.to_str().expect("text").to_owned());
@@ -217,7 +219,9 @@ impl<'a> Browser<'a> {
     }
 
     pub(crate) fn cookie(&self) -> Option<String> {
-        self.cookie.lock().expect("whole").clone()
+        let cookies = self.cookies.lock().expect("whole");
+        let pairs: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
     /// The page of a code request, as it first answers.

@@ -3,6 +3,7 @@
 mod admin;
 mod assertions;
 mod code;
+mod console;
 mod device;
 mod exchange;
 mod harness;

@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Serialize;
 
+use super::acts::audit as acts;
 use super::auth::authenticate;
 use crate::domain::{AuditFilter, AuditView, Malformed};
 use crate::http::oauth::parameters::Parameters;
-use crate::http::openapi::refusals::{BadRequest, NotAdmin};
+use crate::http::openapi::refusals::{AuditFile, BadRequest, NotAdmin};
 use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 use crate::store::MAX_AUDIT_PAGE;
@@ -49,6 +51,35 @@ pub(in crate::http) async fn audit(
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     Ok(Json(page(&app, &filter(&query)?).await?))
+}
+
+/// All lines that the query lets through, the oldest first, as a file.
+#[utoipa::path(
+    get, path = "/admin/api/audit/export",
+    params(
+        ("format" = String, Query, description = "jsonl or csv"),
+        ("kind" = Option<String>, Query, description = "About this kind alone, such as client or user"),
+        ("action" = Option<String>, Query, description = "Of this action alone, such as create or revoke"),
+        ("actor" = Option<String>, Query, description = "By this actor alone, such as cli:alice"),
+        ("target" = Option<String>, Query, description = "About what has this name alone"),
+        ("since" = Option<u64>, Query, description = "Of this Unix second or later"),
+        ("until" = Option<u64>, Query, description = "Of this Unix second or earlier"),
+    ),
+    responses(AuditFile, BadRequest, NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(in crate::http) async fn export(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    authenticate(&app, &headers).await?;
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let format = query.get("format").unwrap_or_default().parse::<acts::Format>();
+    let format = format.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let filter = filter(&query)?;
+    acts::export(app, filter, format).await
 }
 
 /// The page that a filter asks for.

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,9 +10,10 @@ use zeroize::Zeroizing;
 
 use super::acts::clients as acts;
 use super::auth::authenticate;
+use super::lists;
 use crate::domain::{Client, ClientId, ClientMetadata, ClientView, Secret};
 use crate::http::AppState;
-use crate::http::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
+use crate::http::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
 use crate::http::problem::Problem;
 
 /// A secret that somebody chose.
@@ -22,18 +23,31 @@ struct ChosenSecret {
     client_secret: String,
 }
 
-/// All clients.
+/// The clients, the oldest first. `Link` leads to the next page, if there may be one.
 #[utoipa::path(
     get, path = "/admin/api/clients",
-    responses((status = 200, description = "Clients", body = Vec<ClientView>), NotAdmin),
+    params(
+        ("search" = Option<String>, Query, description = "Part of a name or an id"),
+        ("after" = Option<String>, Query, description = "Those after the one with this id"),
+        ("limit" = Option<u64>, Query, description = "1 to 1000"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Vec<ClientView>, headers(("Link" = String))),
+        BadRequest, NotAdmin,
+    ),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
-) -> Result<Json<Vec<ClientView>>, Problem> {
+    RawQuery(query): RawQuery,
+) -> Result<(HeaderMap, Json<Vec<ClientView>>), Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(app.store.clients().await?.iter().map(ClientView::from).collect()))
+    let search = lists::asked(query.as_deref())?;
+    let found = acts::page(&app, &search).await?;
+    let last = found.last().map(|client| client.id.as_str());
+    let next = lists::next(&app, "/admin/api/clients", &search, found.len(), last);
+    Ok((next, Json(found.iter().map(ClientView::from).collect())))
 }
 
 /// The body is the metadata of RFC 7591, with a `client_id` if one is wanted.

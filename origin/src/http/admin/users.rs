@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,9 +10,10 @@ use zeroize::Zeroizing;
 
 use super::acts::users as acts;
 use super::auth::authenticate;
+use super::lists;
 use crate::domain::{UserClaims, UserName, UserView};
 use crate::http::AppState;
-use crate::http::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
+use crate::http::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
 use crate::http::problem::Problem;
 
 /// A user to be registered. Without a password they sign in nowhere yet.
@@ -36,18 +37,37 @@ struct NewPassword {
     password: String,
 }
 
-/// All users.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Administrator {
+    is_admin: bool,
+}
+
+/// The users, the oldest first. `Link` leads to the next page, if there may be one.
 #[utoipa::path(
     get, path = "/admin/api/users",
-    responses((status = 200, description = "Users", body = Vec<UserView>), NotAdmin),
+    params(
+        ("search" = Option<String>, Query, description = "Part of a name or an id"),
+        ("after" = Option<String>, Query, description = "Those after the one with this id"),
+        ("limit" = Option<u64>, Query, description = "1 to 1000"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = Vec<UserView>, headers(("Link" = String))),
+        BadRequest, NotAdmin,
+    ),
     security(("bearer" = ["tollgate:admin"])),
 )]
 pub(in crate::http) async fn list(
     State(app): State<AppState>,
     headers: HeaderMap,
-) -> Result<Json<Vec<UserView>>, Problem> {
+    RawQuery(query): RawQuery,
+) -> Result<(HeaderMap, Json<Vec<UserView>>), Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(app.store.users().await?.iter().map(UserView::from).collect()))
+    let search = lists::asked(query.as_deref())?;
+    let found = acts::page(&app, &search).await?;
+    let last = found.last().map(|user| user.id.as_str());
+    let next = lists::next(&app, "/admin/api/users", &search, found.len(), last);
+    Ok((next, Json(found.iter().map(UserView::from).collect())))
 }
 
 /// Registers a user.
@@ -128,6 +148,43 @@ pub(in crate::http) async fn disable(
     let by = authenticate(&app, &headers).await?;
     let user = acts::find(&app, &id).await?;
     Ok(Json(UserView::from(&acts::disable(&app, &by, &user).await?)))
+}
+
+/// Lets a user who was disabled sign in again.
+#[utoipa::path(
+    post, path = "/admin/api/users/{id}/enable",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(in crate::http) async fn enable(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<UserView>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let user = acts::find(&app, &id).await?;
+    Ok(Json(UserView::from(&acts::enable(&app, &by, &user).await?)))
+}
+
+/// Says whether a user is an administrator, who may use the console.
+#[utoipa::path(
+    put, path = "/admin/api/users/{id}/admin",
+    params(("id" = String, Path, description = "The user's id")),
+    request_body(content = Administrator, content_type = "application/json"),
+    responses((status = 200, description = "The user", body = UserView), BadBody, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(in crate::http) async fn set_admin(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<UserView>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let user = acts::find(&app, &id).await?;
+    let wanted: Administrator = read(&body)?;
+    Ok(Json(UserView::from(&acts::set_admin(&app, &by, &user, wanted.is_admin).await?)))
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {

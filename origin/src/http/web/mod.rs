@@ -2,6 +2,7 @@
 //! Plain HTML, without scripts, under a policy that allows none; every form carries a token that only the browser's own session has.
 //! A page is a straight line: a [`visit`] or a form [`visit::Posted`] with its token checked, the store, an answer.
 
+pub(super) mod admin;
 pub(super) mod backchannel;
 pub(super) mod browser;
 pub(super) mod consent;

@@ -13,10 +13,12 @@ use crate::domain::User;
 use crate::forge::ForgeError;
 use crate::guard::Refusal;
 use crate::http::limits;
+use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 use crate::store::{StoreError, WriteError};
 
-const STYLE: &str = include_str!("../../../templates/tollgate.css");
+const STYLE: &str =
+    concat!(include_str!("../../../templates/tollgate.css"), include_str!("../../../templates/admin.css"));
 const ICON: &str = include_str!("../../../templates/tollgate.svg");
 
 /// The style of all pages.
@@ -140,6 +142,11 @@ impl WebError {
         WebError::bad("Please choose one of the two.")
     }
 
+    /// They may not see that.
+    pub(in crate::http) fn forbidden(message: &str) -> WebError {
+        WebError { status: StatusCode::FORBIDDEN, title: "Not for you", message: message.to_owned(), refusal: None }
+    }
+
     /// There is no such page here.
     pub(in crate::http) fn not_here(message: &str) -> WebError {
         WebError { status: StatusCode::NOT_FOUND, title: "Not here", message: message.to_owned(), refusal: None }
@@ -188,6 +195,23 @@ impl From<Refusal> for WebError {
         let message = format!("That was tried too often. Please wait {wait}, then try again.");
         WebError { status: limits::TOO_MANY, title: OFTEN, message, refusal: Some(refusal) }
     }
+}
+
+/// What an act of an administrator was refused for, on a page of its own.
+impl From<Problem> for WebError {
+    fn from(problem: Problem) -> WebError {
+        let (status, message) = (problem.status(), sentence(problem.detail()));
+        let title = if status == StatusCode::NOT_FOUND { "Not there" } else { TITLE };
+        WebError { status, title, message }
+    }
+}
+
+/// An API's words as a sentence.
+pub(super) fn sentence(detail: &str) -> String {
+    let mut letters = detail.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let end = if detail.ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
 }
 
 impl From<StoreError> for WebError {

@@ -36,7 +36,7 @@ pub(in crate::http) fn when(at: u64, now: u64) -> When {
 }
 
 /// A length of time in its largest unit.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let unit = unit(seconds);
     let name = match unit {
         60 => "minute",

@@ -9,9 +9,15 @@ use crate::domain::client::checked_secret;
 use crate::domain::{Actor, AuthMethod, Client, ClientId, ClientMetadata, Secret, SecretKind, StoredSecret};
 use crate::http::App;
 use crate::http::problem::Problem;
+use crate::store::Search;
 
 /// How long the secret that is replaced stays good, in seconds: a day.
 pub(in crate::http) const OVERLAP: u64 = 24 * 60 * 60;
+
+/// A page of clients.
+pub(in crate::http) async fn page(app: &App, search: &Search) -> Result<Vec<Client>, Problem> {
+    Ok(app.store.find_clients(search).await?)
+}
 
 /// Reads what is to be registered of a client: the members of RFC 7591.
 pub(in crate::http) fn metadata(members: Value) -> Result<ClientMetadata, Problem> {

@@ -19,6 +19,12 @@ pub(in crate::http) async fn put(app: &App, by: &Actor, resource: Resource) -> R
     Ok(resource)
 }
 
+/// The resource server of this audience.
+pub(in crate::http) async fn find(app: &App, audience: &str) -> Result<Resource, Problem> {
+    let audience: Audience = audience.parse().map_err(|_| unknown())?;
+    app.store.resource(&audience).await?.ok_or_else(unknown)
+}
+
 /// Removes a resource server.
 pub(in crate::http) async fn delete(app: &App, by: &Actor, audience: &str) -> Result<(), Problem> {
     let audience: Audience = audience.parse().map_err(|_| unknown())?;
