@@ -1,13 +1,12 @@
 //! `tollgate edge add|list|remove`
 
 use anyhow::bail;
-use serde::Serialize;
 use serde_json::json;
 
 use super::Session;
 use super::output::table;
 use crate::ambient;
-use crate::domain::{Edge, EdgeName, EdgeUrl};
+use crate::domain::{Edge, EdgeName, EdgeUrl, EdgeView};
 use crate::store::StoreError;
 
 #[derive(Debug, clap::Subcommand)]
@@ -27,35 +26,6 @@ pub(super) enum EdgeCommand {
         /// Its name
         name: EdgeName,
     },
-}
-
-#[derive(Serialize)]
-struct EdgeView {
-    name: String,
-    url: String,
-    /// The highest sequence it ever acknowledged.
-    acknowledged_sequence: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acknowledged_at_ms: Option<u64>,
-    /// When it was last heard of, Unix milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_contact_ms: Option<u64>,
-    /// How many changes it has not acknowledged. Unknown while nobody served from the database.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lag: Option<u64>,
-}
-
-impl EdgeView {
-    fn new(edge: &Edge, newest: Option<u64>) -> EdgeView {
-        EdgeView {
-            name: edge.name.to_string(),
-            url: edge.url.to_string(),
-            acknowledged_sequence: edge.acknowledged,
-            acknowledged_at_ms: edge.acknowledged_at_ms,
-            last_contact_ms: edge.contacted_at_ms,
-            lag: newest.map(|newest| newest.saturating_sub(edge.acknowledged)),
-        }
-    }
 }
 
 /// The newest sequence, if anybody served from the database yet.

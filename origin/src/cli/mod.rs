@@ -27,8 +27,9 @@ use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
 use self::output::Output;
+use crate::ambient;
 use crate::causes::with_causes;
-use crate::domain::IssuerName;
+use crate::domain::{Actor, IssuerName};
 use crate::keys::{KeyRing, MasterKey};
 use crate::settings::{LogFormat, Settings, Sources};
 use crate::store::{Store, StoreError};
@@ -83,7 +84,7 @@ enum DatabaseCommand {
     /// List revocations
     #[command(subcommand)]
     Revocation(revocation::RevocationCommand),
-    /// Export the audit log
+    /// Show and export the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Register, list and remove the edges that are pushed to
@@ -170,7 +171,7 @@ fn start(common: &CommonFlags, flags: Vec<(String, String)>) -> anyhow::Result<(
 
 impl DatabaseCommand {
     async fn run(self, settings: Settings, output: Output, issuer: Option<String>) -> anyhow::Result<()> {
-        let store = Store::open(&settings.database_url).await?;
+        let store = open(&settings).await?;
         let default = Session { settings, store, output };
         let session = match (&self, issuer) {
             (DatabaseCommand::Issuer(_), Some(_)) => {
@@ -209,6 +210,12 @@ impl CommonFlags {
             ("TOLLGATE_LOG_FORMAT", &self.log_format),
         ])
     }
+}
+
+/// The database, in the hands of whoever typed the command.
+async fn open(settings: &Settings) -> anyhow::Result<Store> {
+    let by = Actor::command_line(ambient::user().as_deref());
+    Ok(Store::open(&settings.database_url).await?.by(&by))
 }
 
 /// The flags that were given, under the names of their settings.
@@ -251,7 +258,7 @@ impl Session {
         let issuer = issuer.with_context(|| format!("there is no issuer {name}: see `tollgate issuer list`"))?;
         let settings = crate::issuers::settings_of(&self.settings, &self.keys().await?, issuer)?;
         self.store.close().await;
-        let store = Store::open(&settings.database_url).await?;
+        let store = open(&settings).await?;
         Ok(Session { settings, store, output: self.output })
     }
 

@@ -13,6 +13,11 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Whether JSON was asked for.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints `value` on a line of its own, as JSON or as `text`: for what may be too much to hold.
     pub(super) fn print_line<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         line(&if self.json { serde_json::to_string(value)? } else { text(value) })
@@ -26,7 +31,7 @@ impl Output {
 }
 
 /// Prints a line to standard output. A reader that went away, like `head`, is no error.
-fn line(text: &str) -> anyhow::Result<()> {
+pub(super) fn line(text: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

@@ -1,4 +1,4 @@
-//! `tollgate user create|list|password|disable`
+//! `tollgate user create|list|password|disable|enable|make-admin|unmake-admin`
 
 use std::io::{BufRead as _, IsTerminal as _};
 
@@ -50,6 +50,21 @@ pub(super) enum UserCommand {
     },
     /// Let a user sign in no more, and revoke what they gave to clients
     Disable {
+        /// What they sign in with
+        name: String,
+    },
+    /// Let a user who was disabled sign in again; what they had given to clients stays revoked
+    Enable {
+        /// What they sign in with
+        name: String,
+    },
+    /// Let a user use the console at /admin
+    MakeAdmin {
+        /// What they sign in with
+        name: String,
+    },
+    /// Let a user use the console no longer
+    UnmakeAdmin {
         /// What they sign in with
         name: String,
     },
@@ -155,8 +170,24 @@ impl UserCommand {
                 let view = json!({ "id": user.id, "name": user.name, "disabled_at": disabled_at });
                 session.output.print(&view, |_| format!("disabled {}", user.name))
             }
+            UserCommand::Enable { name } => {
+                let user = find(session, &name).await?;
+                session.store.enable_user(&user.id).await?;
+                let view = UserView::from(&find(session, &name).await?);
+                session.output.print(&view, |view| format!("enabled {}", view.name))
+            }
+            UserCommand::MakeAdmin { name } => set_admin(session, &name, true).await,
+            UserCommand::UnmakeAdmin { name } => set_admin(session, &name, false).await,
         }
     }
+}
+
+async fn set_admin(session: &Session, name: &str, is_admin: bool) -> anyhow::Result<()> {
+    let user = find(session, name).await?;
+    session.store.set_admin(&user.id, is_admin).await?;
+    let what = if is_admin { "is an administrator" } else { "is no administrator any more" };
+    let view = UserView::from(&find(session, name).await?);
+    session.output.print(&view, |view| format!("{} {what}", view.name))
 }
 
 async fn find(session: &Session, name: &str) -> anyhow::Result<User> {

@@ -1,8 +1,9 @@
 //! Revocations and the audit log as programs get them, from the admin API and the command line alike.
 
 use serde::Serialize;
+use tollgate_core::Kind;
 
-use super::{AuditEntry, Revocation, Target};
+use super::{AuditEntry, AuditKind, Revocation, Target};
 
 /// A revocation as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -69,27 +70,55 @@ pub struct AuditView {
     pub at: u64,
     /// Who.
     pub actor: String,
-    /// `revoke` or `reinstate`.
+    /// What happened, such as `revoke`, `create` or `sign_in`.
     pub action: String,
-    /// As of a [`RevocationView`].
+    /// What it happened to, such as `token`, `client` or `user`.
     #[schema(value_type = String)]
     pub kind: &'static str,
-    /// As of a [`RevocationView`].
+    /// Which one of that kind; not there for `everything`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// As of a [`RevocationView`].
+    /// For `everything`: tokens issued before this Unix second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
-    /// Why.
+    /// Why, or what more there is to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
+impl AuditView {
+    /// The heading of an export as CSV.
+    pub const CSV_HEADING: &str = "id,at,actor,action,kind,name,before,reason";
+
+    /// A line of CSV (RFC 4180 §2), without its end. No field has a line break, see [`AuditNote`](super::AuditNote).
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+        let before = self.before.map(|time| time.to_string()).unwrap_or_default();
+        let (id, at) = (self.id.to_string(), self.at.to_string());
+        let (actor, action, kind) = (self.actor.clone(), self.action.clone(), self.kind.to_owned());
+        let fields = [id, at, actor, action, kind, optional(&self.name), before, optional(&self.reason)];
+        fields.map(|field| quoted(&field)).join(",")
+    }
+}
+
+/// A field, quoted if it must be. One that a spreadsheet would take for a formula is made a text by an apostrophe.
+fn quoted(field: &str) -> String {
+    let field = if field.starts_with(['=', '+', '-', '@']) { format!("'{field}") } else { field.to_owned() };
+    match field.contains([',', '"', '\r', '\n']) {
+        true => format!("\"{}\"", field.replace('"', "\"\"")),
+        false => field,
+    }
+}
+
 impl From<AuditEntry> for AuditView {
     fn from(entry: AuditEntry) -> AuditView {
-        let (name, before) = name_or_time(&entry.target);
-        let AuditEntry { number, at, actor, action, target, reason } = entry;
-        AuditView { id: number, at, actor, action, kind: target.kind().name(), name, before, reason }
+        let AuditEntry { number, at, actor, action, kind, name, reason } = entry;
+        let (name, before) = match kind {
+            AuditKind::Revocable(Kind::Everything) => (None, name.parse().ok()),
+            _ => (Some(name), None),
+        };
+        AuditView { id: number, at, actor, action, kind: kind.name(), name, before, reason }
     }
 }
 
@@ -97,5 +126,17 @@ fn name_or_time(target: &Target) -> (Option<String>, Option<u64>) {
     match target {
         Target::Before(time) => (None, Some(*time)),
         target => (Some(target.name().to_owned()), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_csv_are_told_apart() {
+        for (field, written) in [("a", "a"), ("a,b", "\"a,b\""), ("a\"b", "\"a\"\"b\""), ("=1+1", "'=1+1"), ("", "")] {
+            assert_eq!(quoted(field), written);
+        }
     }
 }

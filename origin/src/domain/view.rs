@@ -1,8 +1,8 @@
-//! Clients, users and routes as the command line and the admin API tell of them.
+//! Clients, users, routes and edges as the command line and the admin API tell of them.
 
 use serde::Serialize;
 
-use super::{Client, ClientMetadata, ClientStatus, Route, StoredSecret, User, UserClaims};
+use super::{Client, ClientMetadata, ClientStatus, Edge, Route, StoredSecret, User, UserClaims};
 
 /// A client.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -130,6 +130,41 @@ impl From<&Route> for RouteView {
             public: route.public,
             on_stale: route.on_stale.as_str(),
             on_not_covered: route.on_not_covered.as_str(),
+        }
+    }
+}
+
+/// An edge that is pushed to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct EdgeView {
+    /// What it is called.
+    pub name: String,
+    /// Where it answers.
+    pub url: String,
+    /// The highest sequence it ever acknowledged.
+    pub acknowledged_sequence: u64,
+    /// When it last acknowledged anything, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at_ms: Option<u64>,
+    /// When it was last heard of, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_contact_ms: Option<u64>,
+    /// How many changes it has not acknowledged. Unknown while nobody served from the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
+}
+
+impl EdgeView {
+    /// An edge beside the newest sequence of the history.
+    #[must_use]
+    pub fn new(edge: &Edge, newest: Option<u64>) -> EdgeView {
+        EdgeView {
+            name: edge.name.to_string(),
+            url: edge.url.to_string(),
+            acknowledged_sequence: edge.acknowledged,
+            acknowledged_at_ms: edge.acknowledged_at_ms,
+            last_contact_ms: edge.contacted_at_ms,
+            lag: newest.map(|newest| newest.saturating_sub(edge.acknowledged)),
         }
     }
 }

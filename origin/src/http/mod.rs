@@ -10,6 +10,7 @@ mod health;
 mod jwks;
 mod metrics;
 mod oauth;
+mod observe;
 mod openapi;
 mod problem;
 mod router;
@@ -21,6 +22,7 @@ mod status_list;
 mod validate;
 mod web;
 
+pub(crate) use observe::Refusal;
 pub(crate) use problem::Problem;
 pub use router::router;
 
@@ -38,6 +40,7 @@ use crate::settings::GrantSettings;
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
+use crate::watch::Meters;
 
 /// What handlers share.
 pub struct App {
@@ -73,6 +76,8 @@ pub struct App {
     pub token_lifetime: u64,
     /// Tells that the feed moved.
     pub wake: Receiver<Wake>,
+    /// What it counts of itself.
+    pub meters: Arc<Meters>,
     /// Ends long polls at shutdown.
     pub stop: CancellationToken,
 }

@@ -40,6 +40,16 @@ impl Problem {
         Problem { challenge: Some(challenge), ..self }
     }
 
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, in words.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     pub(super) fn bad_request(detail: &str) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, detail)
     }

@@ -3,22 +3,20 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{map_response, map_response_with_state};
-use axum::response::Response;
+use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
-use tracing::Span;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::oauth::{authorize, device, introspect, metadata, par, register, revoke, token, userinfo};
+use super::observe::observe;
 use super::openapi::refusals;
 use super::problem::Problem;
 use super::{
@@ -40,7 +38,7 @@ pub fn router(app: AppState) -> Router {
         .layer(map_response_with_state(AppState::clone(&app), web::page::show_error))
         .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
         .layer(CatchPanicLayer::new())
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(log_answer).on_failure(()))
+        .layer(from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
 
@@ -75,6 +73,7 @@ pub(super) fn interface() -> OpenApiRouter<AppState> {
     public
         .merge(oauth())
         .merge(pages())
+        .merge(console())
         .merge(snapshot)
         .merge(status_lists)
         .merge(signals)
@@ -125,9 +124,45 @@ fn pages() -> OpenApiRouter<AppState> {
         .routes(routes!(page::icon))
 }
 
+/// The operators' pages.
+fn console() -> OpenApiRouter<AppState> {
+    use web::admin::{audit, clients, edges, keys, overview, resources, revocations, routes as rules, users};
+    OpenApiRouter::new()
+        .routes(routes!(overview::show))
+        .routes(routes!(clients::list))
+        .routes(routes!(clients::new, clients::create))
+        .routes(routes!(clients::show))
+        .routes(routes!(clients::edit, clients::update))
+        .routes(routes!(clients::ask_secret, clients::rotate_secret))
+        .routes(routes!(clients::ask_disable, clients::disable))
+        .routes(routes!(users::list))
+        .routes(routes!(users::new, users::create))
+        .routes(routes!(users::show))
+        .routes(routes!(users::ask_password, users::password))
+        .routes(routes!(users::ask_disable, users::disable))
+        .routes(routes!(users::ask_enable, users::enable))
+        .routes(routes!(users::ask_admin, users::set_admin))
+        .routes(routes!(keys::list))
+        .routes(routes!(keys::ask_rotate, keys::rotate))
+        .routes(routes!(keys::ask_revoke, keys::revoke))
+        .routes(routes!(revocations::list))
+        .routes(routes!(revocations::new, revocations::create))
+        .routes(routes!(revocations::ask_reinstate, revocations::reinstate))
+        .routes(routes!(resources::list))
+        .routes(routes!(resources::new, resources::create))
+        .routes(routes!(resources::edit, resources::update))
+        .routes(routes!(resources::ask_remove, resources::remove))
+        .routes(routes!(rules::list))
+        .routes(routes!(rules::new, rules::create))
+        .routes(routes!(rules::ask_remove, rules::remove))
+        .routes(routes!(edges::list))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+}
+
 /// The admin API.
 fn admin_api() -> OpenApiRouter<AppState> {
-    use admin::{audit, clients, keys, resources, revocations, routes as rules, users};
+    use admin::{audit, clients, edges, keys, overview, resources, revocations, routes as rules, users};
     OpenApiRouter::new()
         .routes(routes!(revocations::list, revocations::create))
         .routes(routes!(revocations::show, revocations::reinstate))
@@ -137,24 +172,14 @@ fn admin_api() -> OpenApiRouter<AppState> {
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::show, users::disable))
         .routes(routes!(users::password))
+        .routes(routes!(users::enable))
+        .routes(routes!(users::set_admin))
         .routes(routes!(resources::list, resources::put, resources::delete))
         .routes(routes!(rules::list, rules::create, rules::delete))
         .routes(routes!(keys::list, keys::rotate))
         .routes(routes!(keys::revoke))
+        .routes(routes!(edges::list))
+        .routes(routes!(overview::get))
         .routes(routes!(audit::audit))
-}
-
-/// The log names the route, never the path or the query as sent, and no headers: any of them may carry a secret.
-fn span(request: &Request) -> Span {
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
-    tracing::info_span!("request", method = %request.method(), route)
-}
-
-fn log_answer(response: &Response, took: Duration, _: &Span) {
-    let (status, took_ms) = (response.status().as_u16(), took.as_secs_f64() * 1000.0);
-    if response.status().is_server_error() {
-        tracing::warn!(status, took_ms, "answered");
-    } else {
-        tracing::debug!(status, took_ms, "answered");
-    }
+        .routes(routes!(audit::export))
 }

@@ -21,6 +21,7 @@ use crate::settings::Settings;
 use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
+use crate::watch::Meters;
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -66,6 +67,11 @@ impl Running {
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
         let events = ssf::Courier::new(store.clone(), Arc::clone(&transmitter))?;
         tasks.spawn(events.run(wake.clone(), stop.clone()));
+        let meters = Arc::new(Meters::default());
+        tasks.spawn({
+            let (meters, store, wake, stop) = (Arc::clone(&meters), store.clone(), wake.clone(), stop.clone());
+            async move { meters.follow(store, wake, stop).await }
+        });
         let app = Arc::new(App {
             store: store.clone(),
             writer,
@@ -83,6 +89,7 @@ impl Running {
             default_audience,
             token_lifetime: settings.token_lifetime,
             wake: wake.clone(),
+            meters,
             stop: stop.clone(),
         });
         Ok(Running { store, keys, wake, router: http::router(app), stop, tasks })

@@ -52,6 +52,7 @@ mod resources;
 mod revocations;
 mod routes;
 mod rows;
+mod search;
 mod seat;
 mod snapshots;
 mod ssf;
@@ -69,6 +70,7 @@ pub use keys::KeyRows;
 pub use redeem::{Claim, NewRefresh, Redeem, Redeemed, Sight};
 pub use revocations::{Listing, MAX_REVOCATIONS_PAGE};
 pub use routes::AddRouteError;
+pub use search::{MAX_SEARCH_PAGE, Search};
 pub use seat::{Role, Seat};
 pub use snapshots::{PublishedSnapshot, SnapshotReader, SnapshotState};
 pub use ssf::Signal;
@@ -81,7 +83,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch::Sender;
 use tollgate_core::Mark;
 
-use crate::domain::Malformed;
+use crate::domain::{Actor, Malformed};
 
 /// A handle to the database; clones share its connections.
 #[derive(Clone)]
@@ -89,6 +91,8 @@ pub struct Store {
     pools: Pools,
     /// Counts the commits of this process that edges or publishers must hear of: they need not wait to notice them.
     committed: Sender<u64>,
+    /// Who acts through this handle, for the audit log.
+    actor: Option<Actor>,
 }
 
 #[derive(Clone)]

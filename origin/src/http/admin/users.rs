@@ -36,6 +36,12 @@ struct NewPassword {
     password: String,
 }
 
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Administrator {
+    is_admin: bool,
+}
+
 /// All users.
 #[utoipa::path(
     get, path = "/admin/api/users",
@@ -128,6 +134,43 @@ pub(in crate::http) async fn disable(
     let by = authenticate(&app, &headers).await?;
     let user = acts::find(&app, &id).await?;
     Ok(Json(UserView::from(&acts::disable(&app, &by, &user).await?)))
+}
+
+/// Lets a user who was disabled sign in again.
+#[utoipa::path(
+    post, path = "/admin/api/users/{id}/enable",
+    params(("id" = String, Path, description = "The user's id")),
+    responses((status = 200, description = "The user", body = UserView), NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(in crate::http) async fn enable(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<UserView>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let user = acts::find(&app, &id).await?;
+    Ok(Json(UserView::from(&acts::enable(&app, &by, &user).await?)))
+}
+
+/// Says whether a user is an administrator, who may use the console.
+#[utoipa::path(
+    put, path = "/admin/api/users/{id}/admin",
+    params(("id" = String, Path, description = "The user's id")),
+    request_body(content = Administrator, content_type = "application/json"),
+    responses((status = 200, description = "The user", body = UserView), BadBody, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(in crate::http) async fn set_admin(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<UserView>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let user = acts::find(&app, &id).await?;
+    let wanted: Administrator = read(&body)?;
+    Ok(Json(UserView::from(&acts::set_admin(&app, &by, &user, wanted.is_admin).await?)))
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::parameters::ParameterError;
 use crate::domain::{AccessError, AuthorizationError, GrantError, MetadataError};
+use crate::http::Refusal;
 use crate::keys::IssueError;
 use crate::store::{StoreError, WriteError};
 
@@ -125,6 +126,7 @@ impl IntoResponse for OAuthError {
         self.log();
         let (status, error) = self.wire();
         let mut response = (status, Json(Body { error, error_description: self.to_string() })).into_response();
+        response.extensions_mut().insert(Refusal(error));
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110 §11.6.1: a 401 always carries a challenge, whichever way the client tried.
             let challenge = HeaderValue::from_static("Basic realm=\"tollgate\", charset=\"UTF-8\"");

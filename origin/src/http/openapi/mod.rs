@@ -2,6 +2,7 @@
 //!
 //! The router is built of the same annotations: a path cannot be served and not be described, and what is described is served.
 
+pub(super) mod console;
 pub(super) mod forms;
 pub(super) mod refusals;
 

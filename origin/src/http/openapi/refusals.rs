@@ -81,6 +81,48 @@ impl IntoResponses for SentOn {
     }
 }
 
+/// The console lets in administrators alone: it sends others to sign in, or away.
+pub(in crate::http) struct ConsolePage;
+
+/// The form is shown again, and says what is wrong.
+pub(in crate::http) struct FormAgain;
+
+/// What the page is about is not there.
+pub(in crate::http) struct Gone;
+
+impl IntoResponses for ConsolePage {
+    fn responses() -> Answers {
+        let away = (403, "The user is not an administrator");
+        let mut all = answers::<String>(HTML, &[BAD_REQUEST, away, UNAVAILABLE]);
+        all.extend(SentOn::responses());
+        all
+    }
+}
+
+impl IntoResponses for FormAgain {
+    fn responses() -> Answers {
+        answers::<String>(HTML, &[(200, "It is asked once more"), (400, "The form again"), NOT_FOUND, CONFLICT])
+    }
+}
+
+impl IntoResponses for Gone {
+    fn responses() -> Answers {
+        answers::<String>(HTML, &[NOT_FOUND])
+    }
+}
+
+/// The audit log as a file.
+pub(in crate::http) struct AuditFile;
+
+impl IntoResponses for AuditFile {
+    fn responses() -> Answers {
+        let text = || Content::new(Some(String::schema()));
+        let response = ResponseBuilder::new().description("The lines, as a file");
+        let response = response.content("application/jsonl", text()).content("text/csv; charset=utf-8", text());
+        Answers::from([("200".to_owned(), RefOr::T(response.build()))])
+    }
+}
+
 /// Defines a group of refusals as `application/problem+json`.
 macro_rules! problems {
     ($($(#[$doc:meta])* $name:ident: $($status:ident),+;)+) => { $(

@@ -11,10 +11,12 @@ use axum::response::{IntoResponse, Response};
 use super::browser::Browser;
 use crate::domain::User;
 use crate::forge::ForgeError;
+use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 use crate::store::{StoreError, WriteError};
 
-const STYLE: &str = include_str!("../../../templates/tollgate.css");
+const STYLE: &str =
+    concat!(include_str!("../../../templates/tollgate.css"), include_str!("../../../templates/admin.css"));
 const ICON: &str = include_str!("../../../templates/tollgate.svg");
 
 /// The style of all pages.
@@ -132,6 +134,11 @@ impl WebError {
         WebError::bad("Please choose one of the two.")
     }
 
+    /// They may not see that.
+    pub(in crate::http) fn forbidden(message: &str) -> WebError {
+        WebError { status: StatusCode::FORBIDDEN, title: "Not for you", message: message.to_owned() }
+    }
+
     /// Too often.
     pub(in crate::http) fn too_often() -> WebError {
         let message = "That was tried too often. Please wait a few minutes.".to_owned();
@@ -143,6 +150,23 @@ impl WebError {
         let message = "Something went wrong here. Please try again in a moment.".to_owned();
         WebError { status: StatusCode::SERVICE_UNAVAILABLE, title: TITLE, message }
     }
+}
+
+/// What an act of an administrator was refused for, on a page of its own.
+impl From<Problem> for WebError {
+    fn from(problem: Problem) -> WebError {
+        let (status, message) = (problem.status(), sentence(problem.detail()));
+        let title = if status == StatusCode::NOT_FOUND { "Not there" } else { TITLE };
+        WebError { status, title, message }
+    }
+}
+
+/// An API's words as a sentence.
+pub(super) fn sentence(detail: &str) -> String {
+    let mut letters = detail.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let end = if detail.ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
 }
 
 impl From<StoreError> for WebError {

@@ -35,7 +35,7 @@ pub(in crate::http) fn when(at: u64, now: u64) -> When {
 }
 
 /// A length of time in its largest unit.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let (count, unit) = match seconds {
         0..3600 => (seconds / 60, "minute"),
         3600..DAY => (seconds / 3600, "hour"),

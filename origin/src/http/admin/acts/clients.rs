@@ -7,9 +7,15 @@ use crate::ambient;
 use crate::domain::{Actor, AuthMethod, Client, ClientId, ClientMetadata, Secret, SecretKind, StoredSecret};
 use crate::http::App;
 use crate::http::problem::Problem;
+use crate::store::Search;
 
 /// How long the secret that is replaced stays good, in seconds: a day.
 pub(in crate::http) const OVERLAP: u64 = 24 * 60 * 60;
+
+/// A page of clients.
+pub(in crate::http) async fn page(app: &App, search: &Search) -> Result<Vec<Client>, Problem> {
+    Ok(app.store.find_clients(search).await?)
+}
 
 /// Reads what is to be registered of a client: the members of RFC 7591.
 pub(in crate::http) fn metadata(members: Value) -> Result<ClientMetadata, Problem> {
@@ -43,7 +49,7 @@ pub(in crate::http) async fn register(
         Some(secret) => client.with_secret(secret, now),
         None => client,
     };
-    app.store.insert_client(&client).await?;
+    app.store.by(by).insert_client(&client).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "registered a client");
     Ok((client, secret))
 }
@@ -62,14 +68,14 @@ pub(in crate::http) async fn update(
     client: &Client,
     metadata: &ClientMetadata,
 ) -> Result<Client, Problem> {
-    app.store.update_client(&client.id, metadata).await?;
+    app.store.by(by).update_client(&client.id, metadata).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
     find(app, client.id.as_str()).await
 }
 
 /// Disables a client.
 pub(in crate::http) async fn disable(app: &App, by: &Actor, client: &Client) -> Result<Client, Problem> {
-    let disabled = app.store.disable_client(&client.id, ambient::now()).await?;
+    let disabled = app.store.by(by).disable_client(&client.id, ambient::now()).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "disabled a client");
     disabled.ok_or_else(Problem::not_found)
 }
@@ -85,7 +91,7 @@ pub(in crate::http) async fn rotate_secret(
     }
     let (secret, now) = (Secret::new(SecretKind::Client, &ambient::random()?), ambient::now());
     let stored = StoredSecret { hash: secret.hash(), created_at: now, expires_at: None };
-    app.store.rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
+    app.store.by(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "gave a client another secret");
     Ok((find(app, client.id.as_str()).await?, secret))
 }

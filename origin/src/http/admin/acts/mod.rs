@@ -3,8 +3,11 @@
 //!
 //! None of them asks whether somebody may: the caller has proved that an administrator did, and says which as `by`.
 
+pub(in crate::http) mod audit;
 pub(in crate::http) mod clients;
+pub(in crate::http) mod edges;
 pub(in crate::http) mod keys;
+pub(in crate::http) mod overview;
 pub(in crate::http) mod resources;
 pub(in crate::http) mod revocations;
 pub(in crate::http) mod routes;

@@ -1,4 +1,4 @@
-//! Registering and disabling users, and their passwords.
+//! Registering users, their passwords, who of them may use the console, and refusing them from now on.
 
 use axum::http::StatusCode;
 use zeroize::Zeroizing;
@@ -8,6 +8,7 @@ use crate::domain::user::checked_password;
 use crate::domain::{Actor, User, UserClaims, UserId, UserName};
 use crate::http::App;
 use crate::http::problem::Problem;
+use crate::store::Search;
 
 /// A user to be registered.
 pub(in crate::http) struct NewUser {
@@ -18,6 +19,11 @@ pub(in crate::http) struct NewUser {
     pub(in crate::http) external_id: Option<String>,
     /// Whether they may use the console.
     pub(in crate::http) is_admin: bool,
+}
+
+/// A page of users.
+pub(in crate::http) async fn page(app: &App, search: &Search) -> Result<Vec<User>, Problem> {
+    Ok(app.store.find_users(search).await?)
 }
 
 /// Registers a user.
@@ -33,7 +39,7 @@ pub(in crate::http) async fn register(app: &App, by: &Actor, new: NewUser) -> Re
         is_admin: new.is_admin,
         ..User::new(UserId::from_random(&ambient::random()?), new.name, ambient::now())
     };
-    app.store.insert_user(&user).await?;
+    app.store.by(by).insert_user(&user).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "registered a user");
     Ok(user)
 }
@@ -52,16 +58,41 @@ pub(in crate::http) async fn set_password(
     user: &User,
     password: Zeroizing<String>,
 ) -> Result<(), Problem> {
-    app.store.set_password(&user.id, &hashed(app, password).await?).await?;
+    app.store.by(by).set_password(&user.id, &hashed(app, password).await?).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "set a password");
     Ok(())
 }
 
-/// Disables a user, and revokes what they gave.
+/// Disables a user, and revokes what they gave. Nobody does that to themselves: so one administrator at least is always left.
 pub(in crate::http) async fn disable(app: &App, by: &Actor, user: &User) -> Result<User, Problem> {
-    app.store.disable_user(&user.id, by, ambient::now()).await?;
+    not_oneself(by, user)?;
+    app.store.by(by).disable_user(&user.id, by, ambient::now()).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "disabled a user");
     find(app, user.id.as_str()).await
+}
+
+/// Lets a user who was disabled sign in again. What they had given stays revoked.
+pub(in crate::http) async fn enable(app: &App, by: &Actor, user: &User) -> Result<User, Problem> {
+    app.store.by(by).enable_user(&user.id).await?;
+    tracing::info!(user = %user.id, by = by.as_str(), "enabled a user");
+    find(app, user.id.as_str()).await
+}
+
+/// Lets a user use the console, or no longer. Nobody takes it from themselves.
+pub(in crate::http) async fn set_admin(app: &App, by: &Actor, user: &User, is_admin: bool) -> Result<User, Problem> {
+    if !is_admin {
+        not_oneself(by, user)?;
+    }
+    app.store.by(by).set_admin(&user.id, is_admin).await?;
+    tracing::info!(user = %user.id, by = by.as_str(), is_admin, "said whether a user is an administrator");
+    find(app, user.id.as_str()).await
+}
+
+fn not_oneself(by: &Actor, user: &User) -> Result<(), Problem> {
+    match *by == Actor::user(&user.id) {
+        false => Ok(()),
+        true => Err(Problem::new(StatusCode::CONFLICT, "nobody does that to themselves: another administrator can")),
+    }
 }
 
 async fn hashed(app: &App, password: Zeroizing<String>) -> Result<String, Problem> {

@@ -1,0 +1,26 @@
+//! `/admin/api/edges`: how far the registered edges have come.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+
+use super::acts::edges as acts;
+use super::auth::authenticate;
+use crate::domain::EdgeView;
+use crate::http::AppState;
+use crate::http::openapi::refusals::NotAdmin;
+use crate::http::problem::Problem;
+
+/// The edges that are pushed to, by name.
+#[utoipa::path(
+    get, path = "/admin/api/edges",
+    responses((status = 200, description = "Edges", body = Vec<EdgeView>), NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(in crate::http) async fn list(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<EdgeView>>, Problem> {
+    authenticate(&app, &headers).await?;
+    Ok(Json(acts::list(&app).await?.1))
+}
