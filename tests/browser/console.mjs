@@ -1,5 +1,5 @@
 // Administrators at the console: every page of it, and the acts that change something.
-import { at, must, settings, until } from './kit.mjs'
+import { at, must, throughEdge, until } from './kit.mjs'
 
 /** What the console lists, each thing with pages of its own. */
 const LISTS = ['clients', 'users', 'keys', 'revocations', 'routes', 'edges']
@@ -115,9 +115,4 @@ async function tokenFor(id, secret) {
   const authorization = `Basic ${btoa(`${id}:${secret}`)}`
   const answer = await fetch(at('/oauth/token'), { method: 'POST', body, headers: { authorization } })
   return (await answer.json()).access_token
-}
-
-/** The status that the edge answers with. */
-async function throughEdge(token) {
-  return (await fetch(`${settings.edge}/reports/1`, { headers: { authorization: `Bearer ${token}` } })).status
 }

@@ -136,7 +136,8 @@ async function others() {
   }
 }
 
-const [page] = await Promise.all([mara(), others(), traffic()])
+const [page] = await Promise.all([mara(), traffic()])
+await others()
 for (const name of ['overview', 'clients', 'audit']) {
   await page.goto(at(name === 'overview' ? '/admin' : `/admin/${name}`))
   await photograph(page, `admin-${name}`, { fullPage: name === 'overview' })
