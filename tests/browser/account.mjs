@@ -29,6 +29,7 @@ export async function lost(window) {
 export async function by_keyboard(window, person) {
   const { page } = window
   await page.goto(at('/login'))
+  await page.locator('[name="username"]:focus').waitFor()
   await page.keyboard.type(person.username)
   await page.keyboard.press('Tab')
   await page.keyboard.type(person.password)

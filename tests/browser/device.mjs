@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { at, must, settings, until } from './kit.mjs'
 
 /** A program that waits for its person; what it says so far, and how it ended. */
-function start([command, ...args]) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+function start([command, ...args], env = {}) {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
   const program = { out: '', said: '', ended: undefined }
   child.stdout.on('data', (data) => (program.out += data))
   child.stderr.on('data', (data) => (program.said += data))

@@ -3,6 +3,7 @@
 import { launch, settings, step, Window } from './kit.mjs'
 import * as account from './account.mjs'
 import * as clients from './clients.mjs'
+import * as administration from './console.mjs'
 import * as device from './device.mjs'
 
 /** Most of a flow's time is waiting, for a password to be hashed or a device to ask again. */
@@ -26,7 +27,7 @@ async function play([name, flow, scripts]) {
   }
 }
 
-const flows = Object.entries({ ...device, ...clients, ...account })
+const flows = Object.entries({ ...device, ...clients, ...account, ...administration })
 const runs = flows.flatMap(([name, flow]) => (flow.scripts ?? [true, false]).map((scripts) => [name, flow, scripts]))
 const waiting = runs.filter(([name]) => name.includes(ONLY)).values()
 await Promise.all(Array.from({ length: AT_ONCE }, async () => {

@@ -7,11 +7,13 @@ pub mod app;
 pub mod browser;
 pub mod client;
 pub mod conformance;
+pub mod flood;
 pub mod forge;
 pub mod hostile;
 pub mod judges;
 pub mod mint;
 pub mod musts;
+pub mod redis;
 pub mod script;
 pub mod served;
 #[path = "../../core/tests/vectors/signed/mod.rs"]

@@ -1,6 +1,7 @@
 //! `tollgate serve` as a program of its own, that can be killed at any moment and started again on the same database.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::str::FromStr as _;
@@ -11,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
 
-use crate::stack::{AUDIENCE, Program, bin, free_port, given};
+use crate::stack::{AUDIENCE, Program, bin, free_port, given, install_tls};
 
 /// How long a start may take on a busy machine before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,6 +23,8 @@ pub enum Database {
     Sqlite,
     /// A database of this name, deleted by [`Served::end`].
     Postgres(String),
+    /// The one at this URL, of another origin that ends it.
+    Shared(String),
 }
 
 impl Database {
@@ -41,6 +44,7 @@ impl Database {
                 let (server, _) = server.rsplit_once('/').context("a database's name at the end of the URL")?;
                 Ok(format!("{server}/{name}"))
             }
+            Self::Shared(url) => Ok(url.clone()),
         }
     }
 
@@ -70,6 +74,7 @@ pub struct Served {
 impl Served {
     /// An origin that does not run yet.
     pub fn new(database: Database) -> Result<Self> {
+        install_tls();
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let url = format!("http://127.0.0.1:{port}");
@@ -82,6 +87,22 @@ impl Served {
             ("TOLLGATE_AUDIENCE", AUDIENCE.to_owned()),
         ];
         Ok(Self { url, settings, database, folder, program: None })
+    }
+
+    /// Another origin of the same issuer, on the same database with the same keys, at an address of its own. It does not run yet.
+    pub fn beside(&self) -> Result<Self> {
+        let (folder, port) = (tempfile::tempdir()?, free_port()?);
+        let mut settings = self.settings.clone();
+        settings.retain(|(name, _)| *name != "TOLLGATE_LISTEN");
+        settings.push(("TOLLGATE_LISTEN", format!("127.0.0.1:{port}")));
+        let database = Database::Shared(self.database.url(self.folder.path())?);
+        Ok(Self { url: format!("http://127.0.0.1:{port}"), settings, database, folder, program: None })
+    }
+
+    /// Sets a setting, from the next start on.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.settings.retain(|(other, _)| *other != name);
+        self.settings.push((name, value.to_owned()));
     }
 
     /// Starts it; how long it took until it answered.
@@ -107,16 +128,38 @@ impl Served {
 
     /// Runs a verb of the command line on its database; what it printed.
     pub fn cli(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.command(arguments).output()?;
+        self.cli_with(arguments, "")
+    }
+
+    /// The same, with this on its standard input.
+    pub fn cli_with(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut command = self.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        // A verb that reads nothing may have ended already.
+        let _ = child.stdin.take().context("standard input")?.write_all(input.as_bytes());
+        let output = child.wait_with_output()?;
         if !output.status.success() {
             bail!("tollgate {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// What is resident of its memory, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        let program = self.program.as_ref().context("it does not run")?;
+        let status = fs::read_to_string(format!("/proc/{}/status", program.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc tells no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
+    /// All that it logged.
+    pub fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.path().join("origin.log"))?)
+    }
+
     /// The end of what it logged.
     pub fn last_words(&self) -> String {
-        let log = fs::read_to_string(self.folder.path().join("origin.log")).unwrap_or_default();
+        let log = self.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }

@@ -138,6 +138,11 @@ impl Program {
         Ok(Self(child.with_context(|| format!("cannot start {}", command.get_program().display()))?))
     }
 
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// What it says, if that was piped and nobody took it yet.
     pub(crate) fn output(&mut self) -> Result<ChildStdout> {
         self.0.stdout.take().context("its output is piped")

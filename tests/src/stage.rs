@@ -45,6 +45,7 @@ impl Stage {
         let words = "reports:read=Read your reports";
         origin.cli(&["resource", "create", AUDIENCE, "--name", "Harbour reports", "--scope", words])?;
         let edge = TestEdge::start(Kind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
+        origin.cli(&["edge", "add", "harbour", "--url", &edge.url])?;
         let web = web_client(&origin, &edge)?;
         let single_page = single_page(&origin).await?;
         create(&origin, "device", "A terminal", &["--public", "--grant", "device_code", "--scope", "openid profile"])?;
@@ -52,6 +53,7 @@ impl Stage {
         let example = examples().join("device-login.py");
         let settings = json!({
             "issuer": issuer,
+            "edge": edge.url,
             "web": web.url,
             "singlePage": single_page.url,
             "deviceExample": [given("TOLLGATE_TEST_PYTHON"), example, "device", issuer],

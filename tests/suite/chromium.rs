@@ -4,7 +4,7 @@ use anyhow::Result;
 use tollgate_tests::stage::Stage;
 
 /// Each works in a window whose pages may run scripts, and in one whose pages may not.
-const FLOWS: [&str; 11] = [
+const FLOWS: [&str; 15] = [
     "sign_in",
     "by_keyboard",
     "lost",
@@ -16,6 +16,10 @@ const FLOWS: [&str; 11] = [
     "remembered",
     "device_example",
     "device_denied",
+    "console_pages",
+    "console_client",
+    "console_user",
+    "refused_at_the_console",
 ];
 /// Clients that are themselves scripts.
 const SCRIPTS: [&str; 0] = [];

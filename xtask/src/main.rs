@@ -34,7 +34,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what is missing: WASM targets, wasm-bindgen, worker-build, Node 22, wrangler, PostgreSQL, Chromium, Python packages …
+    /// Install what is missing: WASM targets, wasm-bindgen, worker-build, Node 22, wrangler, PostgreSQL, Redis, Chromium, Python packages …
     Setup,
     /// Build the programs, the two components and the Worker
     Build {
@@ -63,7 +63,7 @@ enum Task {
     Screenshots,
     /// Check formatting and lints
     Lint,
-    /// Run every check and test, those on real workerd, wasmtime and PostgreSQL included
+    /// Run every check and test, those on real workerd, wasmtime, PostgreSQL and Redis included
     Test {
         /// Passed on to `cargo nextest run`, e.g. a part of a test's name
         #[arg(last = true, value_name = "NEXTEST")]

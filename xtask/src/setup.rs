@@ -19,6 +19,8 @@ const WASM_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
 pub(crate) const BARE_TARGET: &str = "x86_64-unknown-none";
 /// Reads the worker crate's build: the same version as `worker` in the top Cargo.toml.
 pub(crate) const WORKER_BUILD: &str = "0.8.7";
+/// Redis's server: the program, and Debian's package.
+pub(crate) const REDIS: &str = "redis-server";
 const NEXTEST: &str = "0.9.151";
 
 /// Everything that `build`, `dev`, `demo` and `test` need.
@@ -45,6 +47,7 @@ pub(crate) fn for_test(workspace: &Workspace) -> Result<()> {
     }
     python_tools(workspace)?;
     chromium(workspace)?;
+    redis(workspace)?;
     postgres(workspace)
 }
 
@@ -179,6 +182,14 @@ fn python_tools(workspace: &Workspace) -> Result<()> {
 fn has_venv() -> bool {
     let import = command("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
     import.is_ok_and(|status| status.success())
+}
+
+fn redis(workspace: &Workspace) -> Result<()> {
+    if find_in_path(REDIS).is_some() {
+        return Ok(());
+    }
+    apt_get(workspace, REDIS, "Redis's server")?;
+    find_in_path(REDIS).map(drop).context("apt-get installed Redis, but no redis-server is in PATH")
 }
 
 fn postgres(workspace: &Workspace) -> Result<()> {

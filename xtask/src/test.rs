@@ -1,14 +1,14 @@
-//! Every check and every test, on the real parts: workerd, wasmtime, PostgreSQL. Builds once, then proves.
+//! Every check and every test, on the real parts: workerd, wasmtime, PostgreSQL, Redis. Builds once, then proves.
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{
     build::{self, COMPONENTS, NATIVE, PUBLIC_CLIENTS, Part, packages},
     postgres::Postgres,
     progress, setup,
-    workspace::{Workspace, cargo},
+    workspace::{Workspace, cargo, find_in_path},
 };
 
 /// Everything, in the order in which a mistake shows soonest. `arguments` go to nextest.
@@ -51,7 +51,10 @@ fn no_std(workspace: &Workspace) -> Result<()> {
 
 /// Tells the tests where the real parts are.
 fn environment<'a>(workspace: &Workspace, command: &'a mut Command, postgres: &Postgres) -> Result<&'a mut Command> {
-    Ok(real_parts(workspace, command)?.env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url))
+    let redis = find_in_path(setup::REDIS).context("no Redis server: run `cargo xtask setup`")?;
+    Ok(real_parts(workspace, command)?
+        .env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url)
+        .env("TOLLGATE_TEST_REDIS", redis))
 }
 
 /// Tells whoever starts a stack where what we built is; PostgreSQL apart.

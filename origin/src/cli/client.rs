@@ -2,14 +2,15 @@
 
 use anyhow::{Context as _, bail};
 
-use super::Session;
 use super::output::table;
+use super::{Session, input};
 use crate::ambient;
-use crate::domain::client::checked_name;
+use crate::domain::client::{checked_name, checked_secret};
 use crate::domain::{
     Audience, AuthMethod, Client, ClientId, ClientMetadata, ClientView, GrantType, Scope, Secret, SecretKind,
     StoredSecret, TokenAlg, TokenFormat,
 };
+use crate::forge::hash_now;
 
 /// How long the secret that is replaced stays good, in seconds, unless something else is said: a day.
 const OVERLAP: u64 = 24 * 60 * 60;
@@ -32,6 +33,8 @@ pub(super) enum ClientCommand {
         /// How many seconds the secret it has stays good [default: 86400]
         #[arg(long, value_name = "SECONDS")]
         overlap: Option<u64>,
+        #[command(flatten)]
+        secret: SecretFlags,
     },
     /// Refuse a client from now on; tokens it holds stay good until they expire or are revoked
     Disable {
@@ -85,6 +88,28 @@ pub(super) struct CreateFlags {
     /// Its client_id [default: a random one]
     #[arg(long)]
     id: Option<ClientId>,
+    #[command(flatten)]
+    secret: SecretFlags,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SecretFlags {
+    /// Read the secret from standard input, one line of 16 to 256 characters [default: a random one is made and printed, this once]
+    #[arg(long)]
+    secret_stdin: bool,
+}
+
+impl SecretFlags {
+    /// The secret as it is stored, and in plain if it was made here and must be shown.
+    fn choose(&self, now: u64) -> anyhow::Result<(StoredSecret, Option<Secret>)> {
+        if !self.secret_stdin {
+            let secret = Secret::new(SecretKind::Client, &ambient::random()?);
+            return Ok((StoredSecret::made(&secret, now), Some(secret)));
+        }
+        let secret = input::line("secret")?;
+        checked_secret(&secret)?;
+        Ok((StoredSecret::chosen(hash_now(&secret)?, ambient::random()?, now), None))
+    }
 }
 
 impl CreateFlags {
@@ -144,7 +169,9 @@ impl ClientCommand {
                 let view = ClientView::from(&find(session, &id).await?);
                 session.output.print(&view, |view| serde_json::to_string_pretty(view).unwrap_or_default())
             }
-            ClientCommand::RotateSecret { id, overlap } => rotate(&id, overlap.unwrap_or(OVERLAP), session).await,
+            ClientCommand::RotateSecret { id, overlap, secret } => {
+                rotate(&id, overlap.unwrap_or(OVERLAP), &secret, session).await
+            }
             ClientCommand::Disable { id } => {
                 let disabled = session.store.disable_client(&id, ambient::now()).await?;
                 let client = disabled.with_context(|| format!("there is no client {id}"))?;
@@ -168,25 +195,31 @@ async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
         None => ClientId::from_random(&ambient::random()?),
     };
     let now = ambient::now();
-    let client = Client::new(id, metadata, now);
+    let mut client = Client::new(id, metadata, now);
     let has_secret =
         matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
-    let secret = Secret::new(SecretKind::Client, &ambient::random()?);
-    let client = if has_secret { client.with_secret(&secret, now) } else { client };
+    if flags.secret.secret_stdin && !has_secret {
+        bail!("this client does not authenticate by a secret: leave --secret-stdin out");
+    }
+    let mut client_secret = None;
+    if has_secret {
+        let (stored, shown) = flags.secret.choose(now)?;
+        client.secrets.push(stored);
+        client_secret = shown.map(|secret| secret.reveal().to_owned());
+    }
     session.store.insert_client(&client).await?;
-    let client_secret = has_secret.then(|| secret.reveal().to_owned());
     session.output.print(&ClientView { client_secret, ..ClientView::from(&client) }, told)
 }
 
-async fn rotate(id: &ClientId, overlap: u64, session: &Session) -> anyhow::Result<()> {
+async fn rotate(id: &ClientId, overlap: u64, secret: &SecretFlags, session: &Session) -> anyhow::Result<()> {
     let client = find(session, id).await?;
     if client.secrets.is_empty() {
         bail!("{id} does not authenticate by a secret");
     }
-    let (secret, now) = (Secret::new(SecretKind::Client, &ambient::random()?), ambient::now());
-    let stored = StoredSecret { hash: secret.hash(), created_at: now, expires_at: None };
+    let now = ambient::now();
+    let (stored, shown) = secret.choose(now)?;
     session.store.rotate_secret(id, &stored, now.saturating_add(overlap)).await?;
-    let client_secret = Some(secret.reveal().to_owned());
+    let client_secret = shown.map(|secret| secret.reveal().to_owned());
     session.output.print(&ClientView { client_secret, ..ClientView::from(&find(session, id).await?) }, told)
 }
 

@@ -62,12 +62,34 @@ pub struct Client {
 /// A client's secret, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSecret {
-    /// Its hash.
+    /// Its hash; of one that a person chose, a random name.
     pub hash: SecretHash,
+    /// The slow hash (Argon2id, PHC string) of one that a person chose; none for one of our making.
+    pub chosen: Option<String>,
     /// When it was made, Unix seconds.
     pub created_at: u64,
     /// The Unix second from which it opens nothing any more; none means never.
     pub expires_at: Option<u64>,
+}
+
+impl StoredSecret {
+    /// A secret of our making.
+    #[must_use]
+    pub fn made(secret: &Secret, now: u64) -> StoredSecret {
+        StoredSecret { hash: secret.hash(), chosen: None, created_at: now, expires_at: None }
+    }
+
+    /// A secret that a person chose, with its PHC string. `name`: random bytes, of which nothing is the hash.
+    #[must_use]
+    pub fn chosen(phc: String, name: [u8; 32], now: u64) -> StoredSecret {
+        StoredSecret { hash: SecretHash::from_bytes(name), chosen: Some(phc), created_at: now, expires_at: None }
+    }
+
+    /// Whether it opens anything at the Unix second `now`.
+    #[must_use]
+    pub fn is_valid(&self, now: u64) -> bool {
+        self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
 }
 
 /// Secrets of one client that may be valid at once: the one in use and the one that replaces it.
@@ -96,17 +118,20 @@ impl Client {
     /// The client with a secret more.
     #[must_use]
     pub fn with_secret(mut self, secret: &Secret, now: u64) -> Client {
-        self.secrets.push(StoredSecret { hash: secret.hash(), created_at: now, expires_at: None });
+        self.secrets.push(StoredSecret::made(secret, now));
         self
     }
 
-    /// Whether `presented` is the hash of a secret that is valid at the Unix second `now`. Every secret is compared, so that
-    /// the time taken tells nothing.
+    /// The PHC strings of the secrets that people chose for it and that are valid at the Unix second `now`.
+    pub fn chosen_secrets(&self, now: u64) -> impl Iterator<Item = &str> {
+        self.secrets.iter().filter(move |secret| secret.is_valid(now)).filter_map(|secret| secret.chosen.as_deref())
+    }
+
+    /// Whether `presented` is the hash of a secret of our making that is valid at the Unix second `now`. Every secret is compared,
+    /// so that the time taken tells nothing.
     #[must_use]
     pub fn has_secret(&self, presented: &SecretHash, now: u64) -> bool {
-        let fits = |secret: &StoredSecret| {
-            secret.hash.matches(presented) & secret.expires_at.is_none_or(|expires_at| now < expires_at)
-        };
+        let fits = |secret: &StoredSecret| secret.hash.matches(presented) & secret.is_valid(now);
         self.secrets.iter().fold(false, |found, secret| found | fits(secret))
     }
 
@@ -120,6 +145,21 @@ impl Client {
     #[must_use]
     pub fn is_public(&self) -> bool {
         self.metadata.auth_method == AuthMethod::None
+    }
+}
+
+/// Characters of a secret that a person chooses. Nobody types it, so it need not be short; nobody but a limit stands between it
+/// and a guesser, so it must not be.
+const CHOSEN_SECRET_LENGTH: std::ops::RangeInclusive<usize> = 16..=256;
+
+/// Checks a secret that a person chose for a client.
+///
+/// # Errors
+/// When it has fewer than 16 characters or more than 256, or one that is not printable ASCII (RFC 6749 appendix A.2).
+pub fn checked_secret(secret: &str) -> Result<&str, Malformed> {
+    match CHOSEN_SECRET_LENGTH.contains(&secret.len()) && secret.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+        true => Ok(secret),
+        false => Err(Malformed::new("client secret", "must be 16 to 256 printable ASCII characters")),
     }
 }
 
@@ -152,5 +192,10 @@ mod tests {
         assert!(client.has_secret(&old.hash(), 9) && !client.has_secret(&old.hash(), 10));
         assert!(client.has_secret(&new.hash(), 10));
         assert!(!client.has_secret(&SecretHash::of("tgs_x"), 0));
+        client.secrets.push(StoredSecret::chosen("$argon2id$…".to_owned(), [7; 32], 0));
+        client.secrets[2].expires_at = Some(10);
+        assert_eq!(client.chosen_secrets(9).collect::<Vec<_>>(), ["$argon2id$…"]);
+        assert_eq!(client.chosen_secrets(10).count(), 0);
+        assert!(!client.has_secret(&SecretHash::of("$argon2id$…"), 9), "what is stored opens nothing");
     }
 }

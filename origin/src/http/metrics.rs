@@ -1,12 +1,17 @@
 //! `GET /metrics`: what the issuer counts, in Prometheus's text format.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 
-use axum::extract::State;
+use axum::Router;
+use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
+use tower::{Service, ServiceExt as _};
+
+use super::problem::{self, Problem};
 use super::{App, AppState};
 use crate::ambient;
 use crate::domain::Edge;
@@ -28,6 +33,28 @@ const EDGE_GAUGES: [EdgeGauge; 3] = [
     }),
 ];
 
+/// Marks requests that came by the listener for metrics.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OnOwnListener;
+
+/// What answers at the listener for metrics: `/metrics` of each issuer, below its path, and nothing else. `issuers` hands requests to
+/// them.
+pub(crate) fn listener<S>(issuers: S) -> Router
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+{
+    Router::new().fallback(async move |mut request: Request| {
+        if !request.uri().path().ends_with("/metrics") {
+            return Problem::not_found().into_response();
+        }
+        request.extensions_mut().insert(OnOwnListener);
+        match issuers.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(impossible) => match impossible {},
+        }
+    })
+}
+
 /// 200 with the figures as they are now; 503 while the database cannot be read.
 #[utoipa::path(
     get, path = "/metrics",
@@ -38,10 +65,14 @@ const EDGE_GAUGES: [EdgeGauge; 3] = [
             body = String,
             content_type = "text/plain; version=0.0.4; charset=utf-8",
         ),
+        (status = 404, description = "They are told on a listener of their own", body = problem::Body, content_type = "application/problem+json"),
         (status = 503, description = "The database does not answer"),
     ),
 )]
-pub(super) async fn get(State(app): State<AppState>) -> Response {
+pub(super) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwnListener>>) -> Response {
+    if app.own_metrics_listener && own.is_none() {
+        return Problem::not_found().into_response();
+    }
     match exposition(&app).await {
         Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => {

@@ -4,10 +4,12 @@
 //! what went wrong inside goes to the log, never to the client.
 
 mod admin;
+mod cors;
 mod edge_deltas;
 mod edge_snapshot;
 mod health;
 mod jwks;
+mod limits;
 mod metrics;
 mod oauth;
 mod observe;
@@ -22,6 +24,8 @@ mod status_list;
 mod validate;
 mod web;
 
+pub(crate) use cors::Apps;
+pub(crate) use metrics::listener as metrics_listener;
 pub(crate) use observe::Refusal;
 pub(crate) use problem::Problem;
 pub use router::router;
@@ -34,7 +38,8 @@ use tokio_util::sync::CancellationToken;
 use crate::client_keys::ClientKeys;
 use crate::domain::Audience;
 use crate::feed::{Contacts, Publisher, Wake};
-use crate::forge::Forge;
+use crate::forge::{Forge, Verified};
+use crate::guard::Guard;
 use crate::keys::{KeyPolicy, Keys};
 use crate::outbound::Outbound;
 use crate::settings::{GrantSettings, PeopleSettings};
@@ -42,7 +47,7 @@ use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
 use crate::users_api::UsersApi;
-use crate::watch::Meters;
+use crate::watch::{Meters, Spans};
 
 /// What handlers share.
 pub struct App {
@@ -54,6 +59,12 @@ pub struct App {
     pub(crate) client_keys: ClientKeys,
     /// Checks passwords.
     pub forge: Forge,
+    /// Clients' secrets that it found right lately.
+    pub(crate) verified: Verified,
+    /// Where apps in browsers are.
+    pub(crate) apps: Apps,
+    /// How often what may be asked for.
+    pub(crate) guard: Guard,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
     /// Whether people may make accounts, and who else may vouch for them.
@@ -86,6 +97,12 @@ pub struct App {
     pub wake: Receiver<Wake>,
     /// What it counts of itself.
     pub meters: Arc<Meters>,
+    /// Where answered requests are told of.
+    pub spans: Spans,
+    /// Whether `/metrics` is answered on a listener of its own alone.
+    pub own_metrics_listener: bool,
+    /// Cancelled when no more requests should be sent here: the origin is about to end.
+    pub draining: CancellationToken,
     /// Ends long polls at shutdown.
     pub stop: CancellationToken,
 }

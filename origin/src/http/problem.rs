@@ -8,6 +8,8 @@ use serde::Serialize;
 
 use crate::feed::FeedError;
 use crate::forge::ForgeError;
+use crate::guard::Refusal;
+use crate::http::limits;
 use crate::keys::KeysError;
 use crate::status_list::BuildError;
 use crate::store::{StoreError, WriteError};
@@ -18,6 +20,7 @@ pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
     challenge: Option<HeaderValue>,
+    refusal: Option<Refusal>,
 }
 
 /// RFC 9457
@@ -32,7 +35,7 @@ pub(in crate::http) struct Body {
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: &str) -> Problem {
-        Problem { status, detail: detail.to_owned(), challenge: None }
+        Problem { status, detail: detail.to_owned(), challenge: None, refusal: None }
     }
 
     /// The problem with a way to authenticate (RFC 9110 section 11.6.1).
@@ -56,6 +59,12 @@ impl Problem {
 
     pub(super) fn not_found() -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        Problem { refusal: Some(refusal), ..Problem::new(limits::TOO_MANY, &refusal.to_string()) }
     }
 }
 
@@ -101,7 +110,9 @@ impl From<getrandom::Error> for Problem {
 
 impl From<ForgeError> for Problem {
     fn from(error: ForgeError) -> Problem {
-        tracing::error!(%error, "a password could not be hashed");
+        if !matches!(error, ForgeError::Busy) {
+            tracing::error!(%error, "a password could not be hashed");
+        }
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the password cannot be hashed now; try again")
     }
 }
@@ -136,6 +147,9 @@ impl IntoResponse for Problem {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(refusal) = self.refusal {
+            limits::tell_refusal(&refusal, response.headers_mut());
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

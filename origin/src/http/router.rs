@@ -7,6 +7,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
+use axum::response::Response;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -20,8 +21,8 @@ use super::observe::observe;
 use super::openapi::refusals;
 use super::problem::Problem;
 use super::{
-    AppState, admin, edge_deltas, edge_snapshot, health, jwks, metrics, openapi, ssf_configuration, ssf_poll,
-    ssf_streams, status_list, validate, web,
+    AppState, admin, cors, edge_deltas, edge_snapshot, health, jwks, limits, metrics, openapi, ssf_configuration,
+    ssf_poll, ssf_streams, status_list, validate, web,
 };
 
 /// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
@@ -35,6 +36,8 @@ pub fn router(app: AppState) -> Router {
     router
         .fallback(async || Problem::not_found())
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(from_fn_with_state(AppState::clone(&app), limits::limit))
+        .layer(from_fn_with_state(AppState::clone(&app), cors::allow))
         .layer(map_response_with_state(AppState::clone(&app), web::page::show_error))
         .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
         .layer(CatchPanicLayer::new())
@@ -51,7 +54,8 @@ pub(super) fn interface() -> OpenApiRouter<AppState> {
         .routes(routes!(openapi::get))
         .routes(routes!(metrics::get))
         .routes(routes!(health::deep))
-        .routes(routes!(health::live));
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready));
     let snapshot = OpenApiRouter::new()
         .routes(routes!(edge_snapshot::get))
         .layer(CompressionLayer::new())
@@ -170,7 +174,7 @@ fn admin_api() -> OpenApiRouter<AppState> {
         .routes(routes!(revocations::show, revocations::reinstate))
         .routes(routes!(clients::list, clients::create))
         .routes(routes!(clients::show, clients::update, clients::disable))
-        .routes(routes!(clients::rotate_secret))
+        .routes(routes!(clients::rotate_secret, clients::choose_secret))
         .routes(routes!(users::list, users::create))
         .routes(routes!(users::show, users::disable))
         .routes(routes!(users::password))

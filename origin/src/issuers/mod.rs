@@ -11,5 +11,5 @@ mod supervisor;
 
 pub use database::{check_new, settings_of};
 pub(crate) use dispatch::Dispatcher;
-pub(crate) use running::Running;
+pub(crate) use running::{Running, Shared};
 pub(crate) use supervisor::Supervisor;

@@ -13,7 +13,8 @@ use crate::ambient;
 use crate::client_keys::ClientKeys;
 use crate::feed::courier::Courier;
 use crate::feed::{self, Contacts, Publisher, Wake};
-use crate::forge::Forge;
+use crate::forge::{Forge, Verified};
+use crate::guard::{Guard, Limiter};
 use crate::http::{self, App};
 use crate::keys::{Keys, keeper};
 use crate::outbound::Outbound;
@@ -23,10 +24,20 @@ use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
 use crate::users_api::UsersApi;
-use crate::watch::Meters;
+use crate::watch::{Meters, Spans};
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What all issuers of a process share, for they share its processors and its memory.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) forge: Forge,
+    pub(crate) limiter: Arc<Limiter>,
+    /// Cancelled when the process is about to end.
+    pub(crate) draining: CancellationToken,
+    pub(crate) spans: Spans,
+}
 
 /// A running issuer.
 pub(crate) struct Running {
@@ -44,7 +55,7 @@ impl Running {
         settings: &Settings,
         issuer: String,
         store: Store,
-        forge: Forge,
+        shared: &Shared,
         stop: CancellationToken,
     ) -> anyhow::Result<Running> {
         store.adopt_issuer(&issuer).await?;
@@ -80,7 +91,14 @@ impl Running {
             writer,
             client_keys: ClientKeys::new(outbound.clone()),
             outbound,
-            forge,
+            apps: http::Apps::default(),
+            forge: shared.forge.clone(),
+            guard: Guard::new(
+                settings.limits.clone(),
+                keys.current().derived("tollgate limits v1"),
+                Arc::clone(&shared.limiter),
+            ),
+            verified: Verified::new()?,
             grants: settings.grants.clone(),
             people: settings.people.clone(),
             users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,
@@ -96,6 +114,9 @@ impl Running {
             token_lifetime: settings.token_lifetime,
             wake: wake.clone(),
             meters,
+            spans: shared.spans.clone(),
+            own_metrics_listener: settings.watch.metrics_listen.is_some(),
+            draining: shared.draining.clone(),
             stop: stop.clone(),
         });
         Ok(Running { store, keys, wake, router: http::router(app), stop, tasks })

@@ -11,10 +11,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{Place, Table};
-use super::{Dispatcher, Running, settings_of};
+use super::{Dispatcher, Running, Shared, settings_of};
 use crate::domain::{Issuer, IssuerName, IssuerUrl};
 use crate::feed::Wake;
-use crate::forge::Forge;
 use crate::keys::Keys;
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -28,7 +27,7 @@ pub(crate) struct Supervisor {
     settings: Settings,
     store: Store,
     keys: Keys,
-    forge: Forge,
+    shared: Shared,
     wake: Receiver<Wake>,
     default: Place,
     table: Sender<Arc<Table>>,
@@ -42,7 +41,7 @@ impl Supervisor {
         settings: Settings,
         url: IssuerUrl,
         default: &Running,
-        forge: Forge,
+        shared: Shared,
         stop: CancellationToken,
     ) -> (Supervisor, Dispatcher) {
         let place = Place { url, router: Some(default.router.clone()) };
@@ -51,7 +50,7 @@ impl Supervisor {
             settings,
             store: default.store.clone(),
             keys: default.keys.clone(),
-            forge,
+            shared,
             wake: default.wake.clone(),
             default: place,
             table,
@@ -130,7 +129,7 @@ impl Supervisor {
         let starting = async {
             let settings = settings_of(&self.settings, &self.keys.current(), issuer)?;
             let store = Store::open(&settings.database_url).await?;
-            Running::start(&settings, issuer.url.to_string(), store, self.forge.clone(), stop.clone()).await
+            Running::start(&settings, issuer.url.to_string(), store, &self.shared, stop.clone()).await
         };
         match starting.await {
             Ok(running) => {

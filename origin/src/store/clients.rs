@@ -12,7 +12,7 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT c.id, c.metadata, c.registration, c.created_at, c.disabled_at, s.hash AS secret,
-             s.created_at AS secret_created_at, s.expires_at AS secret_expires_at
+             s.chosen AS secret_chosen, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at
              FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.id ",
             $tail
         )
@@ -128,7 +128,7 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let held = each!(&mut tx, connection => {
             sqlx::query_as::<_, SecretRow>(
-                "SELECT hash, created_at, expires_at FROM client_secrets WHERE client_id = $1 ORDER BY created_at DESC, hash",
+                "SELECT hash, chosen, created_at, expires_at FROM client_secrets WHERE client_id = $1 ORDER BY created_at DESC, hash",
             )
             .bind(id.as_str())
             .fetch_all(connection)
@@ -151,6 +151,23 @@ impl Store {
         }
         tx.insert_secret(id, new).await?;
         tx.note(&[self.line(AuditAction::RotateSecret, AuditKind::CLIENT, id.as_str())]).await?;
+        tx.commit().await
+    }
+
+    /// Replaces the slow hash of a secret by another of the same secret, if it still is the one that is stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rehash_secret(&self, id: &ClientId, old: &str, new: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE client_secrets SET chosen = $3 WHERE client_id = $1 AND chosen = $2")
+                .bind(id.as_str())
+                .bind(old)
+                .bind(new)
+                .execute(connection)
+                .await?;
+        });
         tx.commit().await
     }
 
@@ -180,13 +197,16 @@ impl Store {
 impl Tx {
     async fn insert_secret(&mut self, client: &ClientId, secret: &StoredSecret) -> Result<(), StoreError> {
         each!(&mut *self, connection => {
-            sqlx::query("INSERT INTO client_secrets (client_id, hash, created_at, expires_at) VALUES ($1, $2, $3, $4)")
-                .bind(client.as_str())
-                .bind(secret.hash.as_bytes().as_slice())
-                .bind(to_sql(secret.created_at))
-                .bind(secret.expires_at.map(to_sql))
-                .execute(connection)
-                .await?;
+            sqlx::query(
+                "INSERT INTO client_secrets (client_id, hash, created_at, expires_at, chosen) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(client.as_str())
+            .bind(secret.hash.as_bytes().as_slice())
+            .bind(to_sql(secret.created_at))
+            .bind(secret.expires_at.map(to_sql))
+            .bind(secret.chosen.as_deref())
+            .execute(connection)
+            .await?;
         });
         Ok(())
     }

@@ -19,6 +19,7 @@ pub(super) struct ClientRow {
     created_at: i64,
     disabled_at: Option<i64>,
     secret: Option<Vec<u8>>,
+    secret_chosen: Option<String>,
     secret_created_at: Option<i64>,
     secret_expires_at: Option<i64>,
 }
@@ -38,7 +39,8 @@ impl ClientRow {
             created_at: from_sql(self.created_at),
         };
         let secret = self.secret.zip(self.secret_created_at).map(|(hash, created_at)| {
-            StoredSecret::try_from(SecretRow { hash, created_at, expires_at: self.secret_expires_at })
+            let (chosen, expires_at) = (self.secret_chosen, self.secret_expires_at);
+            StoredSecret::try_from(SecretRow { hash, chosen, created_at, expires_at })
         });
         Ok((client, secret.transpose()?))
     }
@@ -47,6 +49,7 @@ impl ClientRow {
 #[derive(FromRow)]
 pub(super) struct SecretRow {
     hash: Vec<u8>,
+    chosen: Option<String>,
     created_at: i64,
     expires_at: Option<i64>,
 }
@@ -57,6 +60,7 @@ impl TryFrom<SecretRow> for StoredSecret {
     fn try_from(row: SecretRow) -> Result<StoredSecret, StoreError> {
         Ok(StoredSecret {
             hash: hashed(&row.hash, "client_secrets")?,
+            chosen: row.chosen,
             created_at: from_sql(row.created_at),
             expires_at: row.expires_at.map(from_sql),
         })

@@ -216,6 +216,23 @@ impl Store {
         tx.commit().await
     }
 
+    /// Replaces the hash of a password by another of the same password, if it still is the one that is stored. Nobody is signed out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rehash_password(&self, id: &UserId, old: &str, new: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+                .bind(id.as_str())
+                .bind(old)
+                .bind(new)
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
     /// Lets a user sign in no more, signs out every browser, and revokes what they gave to clients: its tokens are refused at the
     /// edges as any that is revoked.
     ///

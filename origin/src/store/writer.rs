@@ -119,6 +119,12 @@ impl Writer {
         self.ask(|answer| Wish::Note(Box::new(note), answer)).await
     }
 
+    /// How many callers can wait.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.0.max_capacity() as u64
+    }
+
     /// How many callers wait to have something written.
     #[must_use]
     pub fn queued(&self) -> u64 {

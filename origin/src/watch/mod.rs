@@ -5,10 +5,16 @@
 
 mod family;
 mod minutes;
+mod otlp;
+mod trace;
 
 pub use family::{Family, Histogram, SECONDS};
 pub use minutes::Minute;
+pub use otlp::{Span, Spans};
+pub use trace::TraceContext;
+pub(crate) use trace::{hex, traced};
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
@@ -24,6 +30,9 @@ use crate::store::{Store, StoreError};
 const MAX_ROUTES: usize = 256;
 /// Combinations of labels of any other family.
 const MAX_SERIES: usize = 512;
+
+/// Refused sign-ins that the audit log has a line for each, in a minute.
+const MAX_NOTES: u64 = 60;
 
 /// What one issuer counts.
 #[derive(Debug)]
@@ -43,6 +52,15 @@ pub struct Meters {
     /// Requests that a limit refused, by limit.
     pub limited: Family<1>,
     minutes: Minutes,
+    notes: Mutex<Notes>,
+}
+
+/// How many refused sign-ins were noted in the minute with this number, and how many since the last note were not.
+#[derive(Debug, Default)]
+struct Notes {
+    minute: u64,
+    noted: u64,
+    left_out: u64,
 }
 
 impl Default for Meters {
@@ -56,6 +74,7 @@ impl Default for Meters {
             revoked: Family::new(MAX_SERIES),
             limited: Family::new(MAX_SERIES),
             minutes: Minutes::default(),
+            notes: Mutex::default(),
         }
     }
 }
@@ -87,6 +106,21 @@ impl Meters {
     /// Counts a request that this limit refused.
     pub fn limited(&self, limit: &'static str) {
         self.limited.add([limit]);
+    }
+
+    /// Whether a sign-in that is refused at the Unix second `now` may be noted in the audit log, where there is room for so many in a
+    /// minute; then, how many before it were not.
+    pub fn may_note(&self, now: u64) -> Option<u64> {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.minute != now / 60 {
+            (notes.minute, notes.noted) = (now / 60, 0);
+        }
+        if notes.noted >= MAX_NOTES {
+            notes.left_out += 1;
+            return None;
+        }
+        notes.noted += 1;
+        Some(std::mem::take(&mut notes.left_out))
     }
 
     /// Counts a revocation of this kind.
@@ -145,6 +179,16 @@ fn class(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_leaves_few_lines() {
+        let meters = Meters::default();
+        let noted = (0..100).filter(|_| meters.may_note(600).is_some()).count();
+        assert_eq!(
+            (noted, meters.may_note(659), meters.may_note(660), meters.may_note(660)),
+            (60, None, Some(41), Some(0))
+        );
+    }
 
     #[test]
     fn what_is_counted_can_be_read() {

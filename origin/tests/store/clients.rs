@@ -61,7 +61,7 @@ async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database)
         let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
         found.has_secret(&secret.hash(), now)
     };
-    let stored = |secret: &Secret, created_at| StoredSecret { hash: secret.hash(), created_at, expires_at: None };
+    let stored = StoredSecret::made;
     database.store.rotate_secret(&client.id, &stored(&second, NOW + 1), NOW + 100).await.expect("rotated");
     assert!(good(&first, NOW + 99).await && good(&second, NOW + 99).await);
     assert!(!good(&first, NOW + 100).await && good(&second, NOW + 100).await);

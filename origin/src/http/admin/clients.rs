@@ -4,7 +4,9 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::acts::clients as acts;
 use super::auth::authenticate;
@@ -13,6 +15,13 @@ use crate::domain::{Client, ClientId, ClientMetadata, ClientView, Secret};
 use crate::http::AppState;
 use crate::http::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
 use crate::http::problem::Problem;
+
+/// A secret that somebody chose.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChosenSecret {
+    client_secret: String,
+}
 
 /// The clients, the oldest first. `Link` leads to the next page, if there may be one.
 #[utoipa::path(
@@ -138,6 +147,27 @@ pub(in crate::http) async fn rotate_secret(
     let client = acts::find(&app, &id).await?;
     let (client, secret) = acts::rotate_secret(&app, &by, &client).await?;
     Ok(Json(view(&client, Some(&secret))))
+}
+
+/// Gives a client a secret that somebody chose, 16 to 256 printable ASCII characters; the one it has stays good for a day.
+#[utoipa::path(
+    put, path = "/admin/api/clients/{id}/secret",
+    params(("id" = String, Path, description = "The client's id")),
+    request_body(content = ChosenSecret, content_type = "application/json"),
+    responses((status = 200, description = "The client", body = ClientView), BadBody, NotAdmin, NotFound, Conflict),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(in crate::http) async fn choose_secret(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Json<ClientView>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let client = acts::find(&app, &id).await?;
+    let chosen: ChosenSecret = serde_json::from_slice(&body).map_err(|error| acts::unusable(&error))?;
+    let chosen = Zeroizing::new(chosen.client_secret);
+    Ok(Json(ClientView::from(&acts::choose_secret(&app, &by, &client, chosen).await?)))
 }
 
 /// A client with its secret, the one time it is shown.

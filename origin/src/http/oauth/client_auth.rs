@@ -1,6 +1,8 @@
 //! Client authentication (RFC 6749 §2.3): by a secret, an assertion, a certificate, or not at all for a public client; in
 //! exactly one way a request.
 
+use std::net::IpAddr;
+
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
@@ -57,17 +59,34 @@ pub(in crate::http) async fn authenticate(
     let presented = presented(&caller.headers, form)?;
     let certificate = Certificate::of(caller, &app.grants)?;
     let client = match presented {
-        Presented::Secret { unverified_id, secret } => by_secret(app, &unverified_id, &secret).await?,
+        Presented::Secret { unverified_id, secret } => {
+            let address = caller.address(&app.grants.trusted_proxies);
+            match by_secret(app, &unverified_id, &secret, address).await {
+                Err(OAuthError::InvalidClient) => {
+                    app.guard.wrong_secret(&unverified_id, address).await?;
+                    return Err(OAuthError::InvalidClient);
+                }
+                known => known?,
+            }
+        }
         Presented::Assertion { text, unverified_id } => assertion::client(app, text, unverified_id, path).await?,
         Presented::Id(unverified_id) => by_certificate_or_nothing(app, unverified_id, certificate.as_ref()).await?,
     };
     if !client.is_active() {
         return Err(OAuthError::InvalidClient);
     }
+    if !client.is_public() {
+        app.guard.client(&client.id).await?;
+    }
     Ok(AuthenticatedClient { client, certificate })
 }
 
-async fn by_secret(app: &App, unverified_id: &str, secret: &str) -> Result<Client, OAuthError> {
+async fn by_secret(
+    app: &App,
+    unverified_id: &str,
+    secret: &str,
+    address: Option<IpAddr>,
+) -> Result<Client, OAuthError> {
     let client = find(app, unverified_id).await?;
     // An unknown client costs the same as a wrong secret: its secret is hashed and compared all the same.
     let presented = SecretHash::of(secret);
@@ -78,7 +97,43 @@ async fn by_secret(app: &App, unverified_id: &str, secret: &str) -> Result<Clien
     // Who has the secret may send it in the header or the body; what matters is that a client that registered another way cannot
     // fall back to this one.
     let by_secret = matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
-    if client.has_secret(&presented, ambient::now()) && by_secret { Ok(client) } else { Err(OAuthError::InvalidClient) }
+    let fits = by_secret
+        && (client.has_secret(&presented, ambient::now()) || has_chosen_secret(app, &client, secret, address).await?);
+    if fits { Ok(client) } else { Err(OAuthError::InvalidClient) }
+}
+
+/// Whether this is a secret that a person chose for the client. Only clients that have such a one are worth the slow hash: it is
+/// no secret which clients there are, for their ids stand in every authorization request (RFC 6749 §2.2).
+async fn has_chosen_secret(
+    app: &App,
+    client: &Client,
+    secret: &str,
+    address: Option<IpAddr>,
+) -> Result<bool, OAuthError> {
+    for hash in client.chosen_secrets(ambient::now()) {
+        if app.verified.knows(&client.id, secret, hash) {
+            return Ok(true);
+        }
+        app.guard.may_guess_secret(client.id.as_str(), address)?;
+        if app.verified.verify(&app.forge, &client.id, secret, hash).await? {
+            rehash(app, client, secret, hash).await;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Hashes a secret anew if a hash costs more today. What goes wrong can wait for the next time.
+async fn rehash(app: &App, client: &Client, secret: &str, old: &str) {
+    if !app.forge.has_outgrown(old) {
+        return;
+    }
+    let Ok(new) = app.forge.hash(Zeroizing::new(secret.to_owned())).await else {
+        return;
+    };
+    if let Err(error) = app.store.rehash_secret(&client.id, old, &new).await {
+        tracing::warn!(%error, client = %client.id, "a secret could not be hashed anew");
+    }
 }
 
 async fn by_certificate_or_nothing(

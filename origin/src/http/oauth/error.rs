@@ -8,7 +8,10 @@ use serde::Serialize;
 
 use super::parameters::ParameterError;
 use crate::domain::{AccessError, AuthorizationError, GrantError, MetadataError};
+use crate::forge::ForgeError;
+use crate::guard::Refusal as Limited;
 use crate::http::Refusal;
+use crate::http::limits;
 use crate::keys::IssueError;
 use crate::store::{StoreError, WriteError};
 
@@ -54,6 +57,11 @@ pub(in crate::http) enum OAuthError {
     Store(#[from] StoreError),
     #[error("the store does not answer; try again")]
     Write(#[from] WriteError),
+    /// A limit was not passed.
+    #[error(transparent)]
+    Limited(#[from] Limited),
+    #[error("the secret cannot be checked now; try again")]
+    Forge(#[from] ForgeError),
     #[error("the token could not be made; try again")]
     Issue(IssueError),
     #[error("the token could not be made; try again")]
@@ -101,10 +109,14 @@ impl OAuthError {
             // RFC 7591 §3.2.2
             OAuthError::Metadata(MetadataError::RedirectUri(_)) => (bad, "invalid_redirect_uri"),
             OAuthError::Metadata(_) => (bad, "invalid_client_metadata"),
+            // RFC 6585 §4; no OAuth error code says it better.
+            OAuthError::Limited(_) => (limits::TOO_MANY, "temporarily_unavailable"),
             // RFC 7009 §2.2.1 asks for 503 and Retry-After; the code is RFC 6749 §4.1.2.1's.
-            OAuthError::Store(_) | OAuthError::Write(_) | OAuthError::Issue(_) | OAuthError::Randomness(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
-            }
+            OAuthError::Store(_)
+            | OAuthError::Write(_)
+            | OAuthError::Forge(_)
+            | OAuthError::Issue(_)
+            | OAuthError::Randomness(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         }
     }
 
@@ -112,8 +124,9 @@ impl OAuthError {
         match self {
             OAuthError::Store(error) => tracing::error!(%error, "the store failed"),
             // When there is too much to do, a line for each is too much too.
-            OAuthError::Write(WriteError::Busy) => tracing::debug!("too busy"),
+            OAuthError::Write(WriteError::Busy) | OAuthError::Forge(ForgeError::Busy) => tracing::debug!("too busy"),
             OAuthError::Write(error) => tracing::error!(%error, "the store failed"),
+            OAuthError::Forge(error) => tracing::error!(%error, "a secret could not be checked"),
             OAuthError::Issue(error) => tracing::error!(%error, "a token could not be signed"),
             OAuthError::Randomness(error) => tracing::error!(%error, "the system has no randomness"),
             refused => tracing::debug!(reason = %refused, "refused"),
@@ -134,6 +147,9 @@ impl IntoResponse for OAuthError {
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let OAuthError::Limited(refusal) = &self {
+            limits::tell_refusal(refusal, response.headers_mut());
         }
         if let OAuthError::UseDpopNonce(nonce) = self {
             response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);

@@ -149,7 +149,7 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     if has_secret(&client) && client.secrets.is_empty() {
         // It authenticated in another way before, and needs a secret from now on.
         let new = Secret::new(SecretKind::Client, &ambient::random()?);
-        let stored = StoredSecret { hash: new.hash(), created_at: ambient::now(), expires_at: None };
+        let stored = StoredSecret::made(&new, ambient::now());
         store.rotate_secret(&client.id, &stored, 0).await?;
         client.secrets.push(stored);
         secret = Some(new);

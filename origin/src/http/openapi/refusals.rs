@@ -24,6 +24,7 @@ const FORBIDDEN: (u16, &str) = (403, "The token lacks the scope");
 const NOT_FOUND: (u16, &str) = (404, "There is no such thing");
 const CONFLICT: (u16, &str) = (409, "It contradicts what is there");
 const TOO_LARGE: (u16, &str) = (413, "The body is too large");
+const TOO_MANY: (u16, &str) = (429, "Too many requests; Retry-After says when to try again");
 const UNAVAILABLE: (u16, &str) = (503, "Trouble of the server's own; Retry-After says when to try again");
 
 /// Answers with a body of one schema.
@@ -40,13 +41,15 @@ fn answers<T: ToSchema>(media_type: &str, statuses: &[(u16, &str)]) -> Answers {
 
 impl IntoResponses for OAuthError {
     fn responses() -> Answers {
-        answers::<error::Body>(JSON, &[BAD_REQUEST, UNAUTHORIZED, UNAVAILABLE])
+        answers::<error::Body>(JSON, &[BAD_REQUEST, UNAUTHORIZED, TOO_MANY, UNAVAILABLE])
     }
 }
 
 impl IntoResponses for BearerRefusal {
     fn responses() -> Answers {
-        answers::<Refused>(JSON, &[BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, UNAVAILABLE])
+        let mut refused = answers::<Refused>(JSON, &[BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, UNAVAILABLE]);
+        refused.extend(answers::<error::Body>(JSON, &[TOO_MANY]));
+        refused
     }
 }
 
@@ -58,7 +61,7 @@ impl IntoResponses for BearerError {
 
 impl IntoResponses for WebError {
     fn responses() -> Answers {
-        answers::<String>(HTML, &[BAD_REQUEST, UNAVAILABLE])
+        answers::<String>(HTML, &[BAD_REQUEST, TOO_MANY, UNAVAILABLE])
     }
 }
 
@@ -149,7 +152,7 @@ problems! {
     /// What is wanted cannot be beside what is there.
     Conflict: CONFLICT;
     /// Nobody is who may use the admin API, or the store does not answer.
-    NotAdmin: UNAUTHORIZED, FORBIDDEN, UNAVAILABLE;
+    NotAdmin: UNAUTHORIZED, FORBIDDEN, TOO_MANY, UNAVAILABLE;
     /// The store does not answer.
     Unavailable: UNAVAILABLE;
 }

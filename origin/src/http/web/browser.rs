@@ -30,10 +30,15 @@ const SEEN_EVERY: u64 = 300;
 /// With https the cookie is bound to this host, whatever subdomains do (RFC 6265bis §4.1.3.2); a browser takes that name over
 /// https alone.
 fn cookie_name(app: &App) -> String {
-    let prefix = if app.issuer.starts_with("https://") { "__Host-tollgate" } else { "tollgate" };
+    cookie_named(app, "tollgate")
+}
+
+/// The name of a cookie of this issuer.
+pub(super) fn cookie_named(app: &App, name: &str) -> String {
+    let prefix = if app.issuer.starts_with("https://") { format!("__Host-{name}") } else { name.to_owned() };
     // Issuers on one host, told apart by their paths, must not sign each other's users out.
     match app.at("").as_str() {
-        "" => prefix.to_owned(),
+        "" => prefix,
         path => format!("{prefix}-{}", base64url(&SecretHash::of(path).as_bytes()[..6])),
     }
 }

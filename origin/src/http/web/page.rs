@@ -11,6 +11,8 @@ use axum::response::{IntoResponse, Response};
 use super::browser::Browser;
 use crate::domain::User;
 use crate::forge::ForgeError;
+use crate::guard::Refusal;
+use crate::http::limits;
 use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 use crate::store::{StoreError, WriteError};
@@ -116,14 +118,18 @@ pub(in crate::http) struct WebError {
     status: StatusCode,
     title: &'static str,
     message: String,
+    /// The limit that was not passed, if that is why.
+    refusal: Option<Refusal>,
 }
 
 const TITLE: &str = "That did not work";
+const OFTEN: &str = "Too many tries";
+const BUSY: &str = "Too many people are signing in at this moment. Please try again in a second.";
 
 impl WebError {
     /// Something is wrong with what the browser sent.
     pub(in crate::http) fn bad(message: &str) -> WebError {
-        WebError { status: StatusCode::BAD_REQUEST, title: TITLE, message: message.to_owned() }
+        WebError { status: StatusCode::BAD_REQUEST, title: TITLE, message: message.to_owned(), refusal: None }
     }
 
     /// What the browser came back to is over.
@@ -138,34 +144,56 @@ impl WebError {
 
     /// They may not see that.
     pub(in crate::http) fn forbidden(message: &str) -> WebError {
-        WebError { status: StatusCode::FORBIDDEN, title: "Not for you", message: message.to_owned() }
+        WebError { status: StatusCode::FORBIDDEN, title: "Not for you", message: message.to_owned(), refusal: None }
     }
 
     /// There is no such page here.
     pub(in crate::http) fn not_here(message: &str) -> WebError {
-        WebError { status: StatusCode::NOT_FOUND, title: "Not here", message: message.to_owned() }
+        WebError { status: StatusCode::NOT_FOUND, title: "Not here", message: message.to_owned(), refusal: None }
     }
 
     /// It contradicts what is there.
     pub(in crate::http) fn conflict(message: &str) -> WebError {
-        WebError { status: StatusCode::CONFLICT, title: TITLE, message: message.to_owned() }
+        WebError { status: StatusCode::CONFLICT, title: TITLE, message: message.to_owned(), refusal: None }
     }
 
     /// Somebody who is needed does not answer.
     pub(in crate::http) fn away(message: &str) -> WebError {
-        WebError { status: StatusCode::SERVICE_UNAVAILABLE, title: "Not now", message: message.to_owned() }
+        WebError {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            title: "Not now",
+            message: message.to_owned(),
+            refusal: None,
+        }
     }
 
     /// Too often.
     pub(in crate::http) fn too_often() -> WebError {
         let message = "That was tried too often. Please wait a few minutes.".to_owned();
-        WebError { status: StatusCode::TOO_MANY_REQUESTS, title: "Too many tries", message }
+        WebError { status: StatusCode::TOO_MANY_REQUESTS, title: OFTEN, message, refusal: None }
+    }
+
+    /// Whether nothing was looked at, for there was too much to do.
+    pub(in crate::http) fn is_busy(&self) -> bool {
+        self.message == BUSY
     }
 
     fn ours(error: &dyn std::fmt::Display) -> WebError {
         tracing::error!(%error, "a page could not be made");
         let message = "Something went wrong here. Please try again in a moment.".to_owned();
-        WebError { status: StatusCode::SERVICE_UNAVAILABLE, title: TITLE, message }
+        WebError { status: StatusCode::SERVICE_UNAVAILABLE, title: TITLE, message, refusal: None }
+    }
+}
+
+impl From<Refusal> for WebError {
+    fn from(refusal: Refusal) -> WebError {
+        let wait = match refusal.seconds() {
+            1 => "a second".to_owned(),
+            seconds @ 2..=90 => format!("{seconds} seconds"),
+            seconds => format!("{} minutes", seconds.div_ceil(60)),
+        };
+        let message = format!("That was tried too often. Please wait {wait}, then try again.");
+        WebError { status: limits::TOO_MANY, title: OFTEN, message, refusal: Some(refusal) }
     }
 }
 
@@ -200,7 +228,16 @@ impl From<WriteError> for WebError {
 
 impl From<ForgeError> for WebError {
     fn from(error: ForgeError) -> WebError {
-        WebError::ours(&error)
+        match error {
+            // A line for each would be too much when there is too much to do.
+            ForgeError::Busy => WebError {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                title: TITLE,
+                message: BUSY.to_owned(),
+                refusal: None,
+            },
+            error => WebError::ours(&error),
+        }
     }
 }
 
@@ -217,6 +254,9 @@ impl IntoResponse for WebError {
             let seconds = if self.status == StatusCode::SERVICE_UNAVAILABLE { "1" } else { "600" };
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
+        if let Some(refusal) = &self.refusal {
+            limits::tell_refusal(refusal, response.headers_mut());
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -230,6 +270,8 @@ pub(in crate::http) async fn show_error(State(app): State<AppState>, mut respons
     let (frame, next) = (Frame::plain(&app), Some(("/account/sessions", "To your account")));
     let template = Message { frame, title: error.title, message: &error.message, went_well: false, next };
     let mut shown = page(error.status, &template, None);
-    shown.headers_mut().extend(response.headers().get(RETRY_AFTER).map(|seconds| (RETRY_AFTER, seconds.clone())));
+    let fields = [RETRY_AFTER, limits::POLICY, limits::STATE];
+    let kept = fields.into_iter().filter_map(|name| Some((name.clone(), response.headers().get(name)?.clone())));
+    shown.headers_mut().extend(kept);
     shown
 }

@@ -21,11 +21,28 @@ pub(super) async fn signed_in(app: &App, username: &str, password: &str) -> Resu
     };
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
     if app.forge.verify(password.clone(), hash).await? {
-        return Ok(user.filter(User::is_active));
+        let user = user.filter(User::is_active);
+        if let Some(user) = &user {
+            rehash(app, user, password).await;
+        }
+        return Ok(user);
     }
     match (&app.users_api, name) {
         (Some(api), Some(name)) => of_api(app, api, name, &password).await,
         _ => Ok(None),
+    }
+}
+
+/// Hashes a password anew if a hash costs more today. What goes wrong can wait for the next time.
+async fn rehash(app: &App, user: &User, password: Zeroizing<String>) {
+    let Some(old) = user.password_hash.as_deref().filter(|old| app.forge.has_outgrown(old)) else {
+        return;
+    };
+    let Ok(new) = app.forge.hash(password).await else {
+        return;
+    };
+    if let Err(error) = app.store.rehash_password(&user.id, old, &new).await {
+        tracing::warn!(%error, user = %user.id, "a password could not be hashed anew");
     }
 }
 

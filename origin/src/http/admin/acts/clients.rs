@@ -2,8 +2,10 @@
 
 use axum::http::StatusCode;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::ambient;
+use crate::domain::client::checked_secret;
 use crate::domain::{Actor, AuthMethod, Client, ClientId, ClientMetadata, Secret, SecretKind, StoredSecret};
 use crate::http::App;
 use crate::http::problem::Problem;
@@ -90,10 +92,28 @@ pub(in crate::http) async fn rotate_secret(
         return Err(Problem::new(StatusCode::CONFLICT, "the client does not authenticate by a secret"));
     }
     let (secret, now) = (Secret::new(SecretKind::Client, &ambient::random()?), ambient::now());
-    let stored = StoredSecret { hash: secret.hash(), created_at: now, expires_at: None };
+    let stored = StoredSecret::made(&secret, now);
     app.store.by(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "gave a client another secret");
     Ok((find(app, client.id.as_str()).await?, secret))
+}
+
+/// Gives a client a secret that a person chose; the one it has stays good for [`OVERLAP`].
+pub(in crate::http) async fn choose_secret(
+    app: &App,
+    by: &Actor,
+    client: &Client,
+    secret: Zeroizing<String>,
+) -> Result<Client, Problem> {
+    if !has_secret(client) {
+        return Err(Problem::new(StatusCode::CONFLICT, "the client does not authenticate by a secret"));
+    }
+    checked_secret(&secret).map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let now = ambient::now();
+    let stored = StoredSecret::chosen(app.forge.hash(secret).await?, ambient::random()?, now);
+    app.store.rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
+    tracing::info!(client = %client.id, by = by.as_str(), "set a client's secret");
+    find(app, client.id.as_str()).await
 }
 
 /// Whether a client authenticates by a secret of ours.

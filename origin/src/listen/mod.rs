@@ -1,0 +1,142 @@
+//! Connections: taken one by one up to a number, served, and cut when the other end takes too long.
+//!
+//! What a request is and who answers it is no matter here. What never happens: a connection waits for ever for bytes that do not
+//! come, or holds memory for what nobody takes.
+
+mod patience;
+mod requests;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::issuers::Dispatcher;
+use patience::{Activity, Patience, Patient};
+use requests::Requests;
+
+/// Header fields of a request. Browsers and proxies together send a few dozen.
+const MAX_HEADERS: usize = 100;
+/// Bytes of a request's line and header fields: a token of 16 KiB, a proof, a certificate, and as much again.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Requests at once in one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+/// How often the other end of an HTTP/2 connection is asked whether it is there, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait when the system can open no more files: others may close theirs.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Files that a process needs beside its connections: databases, logs, what it asks of others.
+const OTHER_FILES: u64 = 256;
+
+/// Serves until `stop`; returns when what was being answered then is answered.
+pub(crate) async fn serve(listener: TcpListener, dispatcher: Dispatcher, max: usize, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(max.min(openable())));
+    let (connections, builder) = (TaskTracker::new(), builder());
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        let Some((slot, stream, peer)) = accepted else { continue };
+        let (dispatcher, builder, stop) = (dispatcher.clone(), builder.clone(), stop.clone());
+        connections.spawn(async move {
+            // Small answers go out at once.
+            let _ = stream.set_nodelay(true);
+            connection(stream, peer, dispatcher, &builder, stop).await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// The next connection, when there is room for one.
+async fn accept(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> Option<(tokio::sync::OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((slot, stream, peer)),
+        Err(error) if is_of_one_connection(&error) => None,
+        Err(error) => {
+            tracing::error!(%error, "no connection can be taken");
+            sleep(PAUSE).await;
+            None
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Serves one connection to its end.
+async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: T,
+    peer: SocketAddr,
+    dispatcher: Dispatcher,
+    builder: &Builder<TokioExecutor>,
+    stop: CancellationToken,
+) {
+    let activity = Activity::new(Patience::USUAL);
+    let io = TokioIo::new(Patient::new(stream, Arc::clone(&activity)));
+    let serving = builder.serve_connection(io, Requests { dispatcher, peer, activity });
+    tokio::pin!(serving);
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            served = serving.as_mut() => {
+                if let Err(error) = served {
+                    tracing::debug!(error, "a connection ended");
+                }
+                return;
+            }
+            () = stop.cancelled(), if !stopping => {
+                serving.as_mut().graceful_shutdown();
+                stopping = true;
+            }
+        }
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // `Patient` knows better than a timer for heads alone what a connection waits for.
+    let mut http1 = builder.http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(None).max_headers(MAX_HEADERS).max_buf_size(MAX_HEADER_BYTES);
+    let mut http2 = builder.http2();
+    http2.timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
+    http2.max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX));
+    http2.keep_alive_interval(PING_INTERVAL).keep_alive_timeout(PING_PATIENCE);
+    builder
+}
+
+/// Connections that this process can have open, once it may open as many files as the system lets it.
+#[cfg(unix)]
+fn openable() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { mut current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
+        current = maximum;
+    }
+    let files = current.unwrap_or(u64::MAX);
+    usize::try_from(files.saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX).clamp(16, Semaphore::MAX_PERMITS)
+}
+
+#[cfg(not(unix))]
+fn openable() -> usize {
+    Semaphore::MAX_PERMITS
+}

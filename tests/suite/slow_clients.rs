@@ -1,0 +1,92 @@
+//! Slow clients: a thousand that send half a request are cut off, and others are served meanwhile.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tollgate_tests::client::Client;
+use tollgate_tests::served::{Database, Served};
+
+const CLIENTS: usize = 1000;
+/// What is promised is 15 seconds; a busy machine may take longer to notice, and a test must not fail for that.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Both halves of a request that each stop in the middle.
+const HALF_HEAD: &str = "POST /oauth/token HTTP/1.1\r\nHost: origin.example\r\nContent-Type: applica";
+const HALF_BODY: &str = "POST /oauth/token HTTP/1.1\r\nHost: origin.example\r\n\
+                         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ngrant_type=client";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_half_sent_heads_are_cut_while_others_are_served() -> Result<()> {
+    let answers = slow(HALF_HEAD).await?;
+    assert!(answers.iter().all(String::is_empty), "there was no request to answer");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_half_sent_bodies_are_cut_while_others_are_served() -> Result<()> {
+    let answers = slow(HALF_BODY).await?;
+    assert!(answers.iter().all(|answer| answer.starts_with("HTTP/1.1 408 ")), "{:?}", answers.first());
+    assert!(answers.iter().all(|answer| answer.contains("application/problem+json")), "{:?}", answers.first());
+    Ok(())
+}
+
+/// Has so many clients send this and wait; what each was answered until it was cut.
+async fn slow(half: &'static str) -> Result<Vec<String>> {
+    open_more_files()?;
+    let mut served = Served::new(Database::Sqlite)?;
+    let http = reqwest::Client::new();
+    served.start(&http).await?;
+    let client = Client::created(&served.url, &served.cli(&["client", "create", "--json", "--name", "fast"])?)?;
+    let address = served.url.trim_start_matches("http://").to_owned();
+
+    let mut slow = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let mut stream = TcpStream::connect(&address).await?;
+        stream.write_all(half.as_bytes()).await?;
+        let began = Instant::now();
+        slow.spawn(async move {
+            let mut answer = Vec::new();
+            // A reset says as much as an end does.
+            let _ = stream.read_to_end(&mut answer).await;
+            (String::from_utf8_lossy(&answer).into_owned(), began.elapsed())
+        });
+    }
+    let (mut answers, mut cut, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+    let began = Instant::now();
+    while !slow.is_empty() {
+        ensure!(began.elapsed() < PATIENCE, "{} of {CLIENTS} are still connected", slow.len());
+        let asked = Instant::now();
+        let token = client.token("").await?;
+        let found: Value = client.introspect(&token).await?;
+        ensure!(found["active"] == true, "{found}");
+        waits.push(asked.elapsed());
+        while let Some(ended) = slow.try_join_next() {
+            let (answer, after) = ended?;
+            answers.push(answer);
+            cut.push(after);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    waits.sort();
+    let (first, last) = (cut.iter().min().context("some")?, cut.iter().max().context("some")?);
+    println!(
+        "{CLIENTS} slow clients: cut after {first:.1?} to {last:.1?}; meanwhile {} others got a token and asked about it, in {:.1?} at the median, {:.1?} at most",
+        waits.len(),
+        waits[waits.len() / 2],
+        waits[waits.len() - 1]
+    );
+    assert_eq!(answers.len(), CLIENTS);
+    served.end().await?;
+    Ok(answers)
+}
+
+/// A shell often lets a process open 1,024 files at first.
+fn open_more_files() -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+}
