@@ -202,7 +202,7 @@ impl From<Problem> for WebError {
     fn from(problem: Problem) -> WebError {
         let (status, message) = (problem.status(), sentence(problem.detail()));
         let title = if status == StatusCode::NOT_FOUND { "Not there" } else { TITLE };
-        WebError { status, title, message }
+        WebError { status, title, message, refusal: None }
     }
 }
 
