@@ -23,6 +23,8 @@ pub(crate) enum Subject {
     Token,
     /// Exact revocation: size, build, questions, delivery, revocations a second
     Revocation,
+    /// Hashes a second beside the bare argon2 crate, and a flood of sign-ins
+    Accounts,
 }
 
 impl Subject {
@@ -32,6 +34,7 @@ impl Subject {
             Self::All => "all",
             Self::Token => "token",
             Self::Revocation => "revocation",
+            Self::Accounts => "accounts",
         }
     }
 }
@@ -41,7 +44,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
     setup::for_dev(workspace)?;
     build(workspace, subject)?;
     let subjects = match subject {
-        Subject::All => vec![Subject::Token, Subject::Revocation],
+        Subject::All => vec![Subject::Token, Subject::Revocation, Subject::Accounts],
         one => vec![one],
     };
     for &one in &subjects {
@@ -53,6 +56,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
         fs::create_dir_all(&parts)?;
         match one {
             Subject::Token => token(workspace, quick)?,
+            Subject::Accounts => accounts(workspace, quick)?,
             _ => revocation(workspace, quick)?,
         }
         report(workspace, one, quick)?;
@@ -68,12 +72,18 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
 
 /// Everything in release builds; the lanes' own things are built with them.
 fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
-    let edges = if subject == Subject::Token { Part::Components } else { Part::All };
-    build::build(workspace, edges)?;
+    match subject {
+        Subject::Token => build::build(workspace, Part::Components)?,
+        Subject::Revocation | Subject::All => build::build(workspace, Part::All)?,
+        Subject::Accounts => {}
+    }
     let programs: &[&str] = match subject {
         Subject::Token => &["tollgate-bench-wasm", "tollgate-bench-issue"],
         Subject::Revocation => &["tollgate-bench-wasm", "tollgate-bench-stack"],
-        Subject::All => &["tollgate-bench-wasm", "tollgate-bench-issue", "tollgate-bench-stack"],
+        Subject::Accounts => &["tollgate-bench-accounts"],
+        Subject::All => {
+            &["tollgate-bench-wasm", "tollgate-bench-issue", "tollgate-bench-stack", "tollgate-bench-accounts"]
+        }
     };
     // The same features for each choice, so that nothing is built twice.
     let mut arguments = vec!["--package", "tollgate-bench", "--features", "stack"];
@@ -81,10 +91,14 @@ fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
     release(workspace, "building origin and edges for the bench (some minutes)", &arguments)?;
     let core = ["--package", "tollgate-bench", "--bin", "tollgate-bench"];
     release(workspace, "building the bench", &core)?;
-    if subject != Subject::Revocation {
+    if matches!(subject, Subject::All | Subject::Accounts) {
+        // The flood meets it in a process of its own.
+        release(workspace, "building the origin", &["--package", "tollgate", "--bin", "tollgate"])?;
+    }
+    if matches!(subject, Subject::All | Subject::Token) {
         lanes::build(workspace)?;
     }
-    if subject != Subject::Token {
+    if matches!(subject, Subject::All | Subject::Revocation) {
         let guest = [&core[..], &["--target", "wasm32-wasip2"]].concat();
         release(workspace, "building the bench for WebAssembly", &guest)?;
     }
@@ -110,6 +124,13 @@ fn revocation(workspace: &Workspace, quick: bool) -> Result<()> {
     let mut stack = program(workspace, "tollgate-bench-stack");
     stack.arg(&parts).arg(&plots).args(quick);
     progress::show("delivery and throughput", test::real_parts(workspace, &mut stack)?)
+}
+
+fn accounts(workspace: &Workspace, quick: bool) -> Result<()> {
+    let mut accounts = program(workspace, "tollgate-bench-accounts");
+    accounts.arg(parts(workspace, Subject::Accounts)).args(quick.then_some("--quick"));
+    let accounts = test::real_parts(workspace, &mut accounts)?;
+    progress::show("hashes and a flood", accounts.env("TOLLGATE_TEST_BIN_DIR", release_folder(workspace)))
 }
 
 /// Puts what was measured into its place in the page; what else stands there stays.
