@@ -27,6 +27,7 @@ pub mod settings;
 pub mod ssf;
 pub mod status_list;
 pub mod store;
+mod users_api;
 
 pub use server::{Server, default_audience, open_keys, open_shared_keys};
 pub use settings::Settings;

@@ -151,7 +151,7 @@ pub fn default_audience(settings: &Settings, issuer: &str) -> anyhow::Result<Aud
 }
 
 /// Chooses ring for TLS, unless the process that embeds this chose already.
-fn install_tls() {
+pub(crate) fn install_tls() {
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed already");
     }

@@ -17,12 +17,14 @@ use crate::{
 /// What can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Subject {
-    /// Token checks, then exact revocation
+    /// All of these
     All,
     /// What a token check costs, natively, in wasmtime, in Node and in workerd, beside other libraries
     Token,
     /// Exact revocation: size, build, questions, delivery, revocations a second
     Revocation,
+    /// Tokens that an origin gives a second, on SQLite and PostgreSQL
+    Issuing,
     /// Hashes a second beside the bare argon2 crate, and a flood of sign-ins
     Accounts,
 }
@@ -34,6 +36,7 @@ impl Subject {
             Self::All => "all",
             Self::Token => "token",
             Self::Revocation => "revocation",
+            Self::Issuing => "issuing",
             Self::Accounts => "accounts",
         }
     }
@@ -44,7 +47,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
     setup::for_dev(workspace)?;
     build(workspace, subject)?;
     let subjects = match subject {
-        Subject::All => vec![Subject::Token, Subject::Revocation, Subject::Accounts],
+        Subject::All => vec![Subject::Token, Subject::Revocation, Subject::Issuing, Subject::Accounts],
         one => vec![one],
     };
     for &one in &subjects {
@@ -57,7 +60,8 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
         match one {
             Subject::Token => token(workspace, quick)?,
             Subject::Accounts => accounts(workspace, quick)?,
-            _ => revocation(workspace, quick)?,
+            Subject::Issuing => issuing(workspace, quick)?,
+            Subject::Revocation | Subject::All => revocation(workspace, quick)?,
         }
         report(workspace, one, quick)?;
     }
@@ -74,12 +78,13 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
 fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
     match subject {
         Subject::Token => build::build(workspace, Part::Components)?,
-        Subject::Revocation | Subject::All => build::build(workspace, Part::All)?,
+        Subject::Revocation | Subject::Issuing | Subject::All => build::build(workspace, Part::All)?,
         Subject::Accounts => {}
     }
     let programs: &[&str] = match subject {
         Subject::Token => &["tollgate-bench-wasm", "tollgate-bench-issue"],
         Subject::Revocation => &["tollgate-bench-wasm", "tollgate-bench-stack"],
+        Subject::Issuing => &["tollgate-bench-stack"],
         Subject::Accounts => &["tollgate-bench-accounts"],
         Subject::All => {
             &["tollgate-bench-wasm", "tollgate-bench-issue", "tollgate-bench-stack", "tollgate-bench-accounts"]
@@ -122,8 +127,14 @@ fn revocation(workspace: &Workspace, quick: bool) -> Result<()> {
     let mut wasm = program(workspace, "tollgate-bench-wasm");
     progress::show("questions in WebAssembly", wasm.arg(&parts).arg(workspace.wasm()).args(quick))?;
     let mut stack = program(workspace, "tollgate-bench-stack");
-    stack.arg(&parts).arg(&plots).args(quick);
+    stack.arg("revocation").arg(&parts).arg(&plots).args(quick);
     progress::show("delivery and throughput", test::real_parts(workspace, &mut stack)?)
+}
+
+fn issuing(workspace: &Workspace, quick: bool) -> Result<()> {
+    let mut stack = program(workspace, "tollgate-bench-stack");
+    stack.arg("issuing").arg(parts(workspace, Subject::Issuing)).arg(plots(workspace)).args(quick.then_some("--quick"));
+    progress::show("tokens a second", test::real_parts(workspace, &mut stack)?)
 }
 
 fn accounts(workspace: &Workspace, quick: bool) -> Result<()> {

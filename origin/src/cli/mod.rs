@@ -1,4 +1,4 @@
-//! The command line: one file a noun. Every verb but `serve` and those of `token` works on the database directly, with the
+//! The command line: one file a noun. Every verb but `serve`, `login`, `logout` and those of `token` works on the database directly, with the
 //! same functions the server uses; a running server notices.
 
 mod audit;
@@ -7,6 +7,7 @@ mod edge;
 mod input;
 mod issuer;
 mod key;
+mod login;
 mod output;
 mod resource;
 mod revocation;
@@ -55,6 +56,10 @@ enum Command {
     /// Look at tokens and check them
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Get tokens for yourself, by a browser on this or another machine
+    Login(login::LoginFlags),
+    /// Revoke the tokens of a login and forget them
+    Logout(login::LogoutFlags),
     #[command(flatten)]
     Database(DatabaseCommand),
 }
@@ -140,6 +145,8 @@ pub fn run() -> ExitCode {
         Command::Serve(flags) => start(&common, flags.settings())
             .and_then(|(settings, runtime)| runtime.block_on(Box::pin(serve::run(settings)))),
         Command::Token(command) => return command.run(&output),
+        Command::Login(flags) => return flags.run(&output),
+        Command::Logout(flags) => return flags.run(&output),
         Command::Database(command) => start(&common, Vec::new())
             .and_then(|(settings, runtime)| runtime.block_on(Box::pin(command.run(settings, output, common.issuer)))),
     };

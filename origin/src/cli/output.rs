@@ -13,6 +13,11 @@ pub(super) struct Output {
 }
 
 impl Output {
+    /// Whether programs read what is printed.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints `value` on a line of its own, as JSON or as `text`: for what may be too much to hold.
     pub(super) fn print_line<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
         line(&if self.json { serde_json::to_string(value)? } else { text(value) })
@@ -23,6 +28,11 @@ impl Output {
         let text = if self.json { serde_json::to_string_pretty(value)? } else { text(value) };
         line(&text)
     }
+}
+
+/// Prints a text that is the whole answer, whatever the form: for what is put into another command.
+pub(super) fn plain(text: &str) -> anyhow::Result<()> {
+    line(text)
 }
 
 /// Prints a line to standard output. A reader that went away, like `head`, is no error.

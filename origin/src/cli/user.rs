@@ -10,7 +10,7 @@ use super::Session;
 use super::output::table;
 use crate::ambient;
 use crate::domain::user::checked_password;
-use crate::domain::{Actor, User, UserClaims, UserId, UserName, UserView};
+use crate::domain::{Actor, AuthSource, User, UserClaims, UserId, UserName, UserView};
 use crate::encoding::base64url;
 use crate::forge::hash_now;
 use crate::store::{Store, StoreError};
@@ -144,6 +144,9 @@ impl UserCommand {
             }
             UserCommand::Password { name, password } => {
                 let (user, chosen) = (find(session, &name).await?, password.choose()?);
+                if user.auth_source != AuthSource::Local {
+                    bail!("the password of {name} is kept by the users' API: it is changed there");
+                }
                 session.store.set_password(&user.id, &hash_now(&chosen.password)?).await?;
                 session.output.print(&with_password(&user, &chosen), told)
             }

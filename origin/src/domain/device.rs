@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Access, ClientId, Grant, GrantError, Malformed, SecretHash};
+use super::{Access, ClientId, Grant, GrantError, Malformed, SecretHash, Sender};
 
 /// How long a device code is good, in seconds.
 pub const DEVICE_CODE_LIFETIME: u64 = 600;
@@ -70,6 +70,10 @@ pub struct DeviceCode {
     pub client: ClientId,
     /// For what.
     pub access: Access,
+    /// From where, as far as the device tells.
+    pub sender: Sender,
+    /// When, Unix seconds; 0 if that is not on record.
+    pub asked_at: u64,
     /// What became of it.
     pub status: DeviceStatus,
     /// The Unix second from which it is bad.
@@ -169,6 +173,8 @@ mod tests {
             user_code: SecretHash::of("u"),
             client: client.clone(),
             access: Access { scope: Scope::default(), audience: audience.into(), details },
+            sender: Sender::default(),
+            asked_at: 100,
             status: DeviceStatus::Pending,
             expires_at: 700,
             interval: 5,

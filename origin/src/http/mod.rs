@@ -39,10 +39,11 @@ use crate::forge::{Forge, Verified};
 use crate::guard::Guard;
 use crate::keys::{KeyPolicy, Keys};
 use crate::outbound::Outbound;
-use crate::settings::GrantSettings;
+use crate::settings::{GrantSettings, PeopleSettings};
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
+use crate::users_api::UsersApi;
 
 /// What handlers share.
 pub struct App {
@@ -62,6 +63,10 @@ pub struct App {
     pub(crate) guard: Guard,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
+    /// Whether people may make accounts, and who else may vouch for them.
+    pub people: PeopleSettings,
+    /// Who else knows users.
+    pub(crate) users_api: Option<UsersApi>,
     /// Issues and revokes, many at a time.
     pub writer: Writer,
     /// Signs and recognises tokens.

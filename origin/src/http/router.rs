@@ -114,7 +114,7 @@ fn oauth() -> OpenApiRouter<AppState> {
 
 /// What people see.
 fn pages() -> OpenApiRouter<AppState> {
-    use web::{consent, device, login, logout, page, sessions};
+    use web::{consent, device, login, logout, page, password, register, sessions};
     OpenApiRouter::new()
         .routes(routes!(login::get, login::post))
         .routes(routes!(consent::get, consent::post))
@@ -123,6 +123,8 @@ fn pages() -> OpenApiRouter<AppState> {
         .routes(routes!(logout::get, logout::post))
         .routes(routes!(sessions::account))
         .routes(routes!(sessions::get, sessions::post))
+        .routes(routes!(password::get, password::post))
+        .routes(routes!(register::get, register::post))
         .routes(routes!(page::style))
         .routes(routes!(page::icon))
 }

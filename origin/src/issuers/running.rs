@@ -23,6 +23,7 @@ use crate::settings::{Registration, Settings};
 use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
+use crate::users_api::UsersApi;
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -90,6 +91,8 @@ impl Running {
             ),
             verified: Verified::new()?,
             grants: settings.grants.clone(),
+            people: settings.people.clone(),
+            users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,
             contacts,
             publisher,
             status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),

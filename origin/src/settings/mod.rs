@@ -8,12 +8,14 @@ mod hashing;
 mod keys;
 mod limits;
 mod master_key;
+mod people;
 mod sources;
 
 pub use grants::{GrantSettings, Network, Registration};
 pub use hashing::HashSettings;
 pub use limits::LimitSettings;
 pub use master_key::MasterKeySource;
+pub use people::{PeopleSettings, UsersApiSettings};
 pub use sources::{Source, Sources, Value};
 
 use std::fmt;
@@ -29,7 +31,7 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
 /// The names of all settings.
-pub const NAMES: [&str; 35] = [
+pub const NAMES: [&str; 39] = [
     "TOLLGATE_LISTEN",
     "TOLLGATE_PUBLIC_URL",
     "TOLLGATE_DATABASE_URL",
@@ -63,6 +65,10 @@ pub const NAMES: [&str; 35] = [
     "TOLLGATE_LIMIT_ACCOUNT",
     "TOLLGATE_REDIS_URL",
     "TOLLGATE_MAX_CONNECTIONS",
+    "TOLLGATE_SIGN_UP",
+    "TOLLGATE_USERS_API_URL",
+    "TOLLGATE_USERS_API_TIMEOUT",
+    "TOLLGATE_USERS_API_SECRET",
     "TOLLGATE_LOG",
     "TOLLGATE_LOG_FORMAT",
 ];
@@ -96,6 +102,8 @@ pub struct Settings {
     pub redis_url: Option<String>,
     /// How many may be connected at once.
     pub max_connections: usize,
+    /// Whether people may make accounts, and who else may vouch for them.
+    pub people: PeopleSettings,
     /// What to log, in the syntax of tracing's `EnvFilter`.
     pub log: String,
     /// How to log.
@@ -159,6 +167,7 @@ impl Settings {
             limits: LimitSettings::from_sources(sources)?,
             redis_url: sources.parse("TOLLGATE_REDIS_URL", limits::redis_url)?,
             max_connections: sources.parse("TOLLGATE_MAX_CONNECTIONS", limits::connections)?.unwrap_or(10_000),
+            people: PeopleSettings::from_sources(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })

@@ -14,6 +14,8 @@ struct DeviceRow {
     user_code: Vec<u8>,
     client_id: String,
     access: String,
+    sender: String,
+    asked_at: i64,
     granted: Option<String>,
     denied_at: Option<i64>,
     redeemed_at: Option<i64>,
@@ -35,6 +37,8 @@ impl DeviceRow {
             user_code: hashed(&self.user_code, "device_codes")?,
             client: self.client_id.parse().map_err(StoreError::corrupt("device_codes"))?,
             access: from_json(&self.access, "device_codes")?,
+            sender: from_json(&self.sender, "device_codes")?,
+            asked_at: from_sql(self.asked_at),
             status,
             expires_at: from_sql(self.expires_at),
             interval: from_sql(self.interval),
@@ -46,7 +50,7 @@ impl DeviceRow {
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT hash, user_code, client_id, access, grant_id AS granted, denied_at, redeemed_at, expires_at,
+            "SELECT hash, user_code, client_id, access, sender, asked_at, grant_id AS granted, denied_at, redeemed_at, expires_at,
              \"interval\", polled_at_ms FROM device_codes ",
             $tail
         )
@@ -62,13 +66,16 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let inserted = each!(&mut tx, connection => {
             sqlx::query(
-                "INSERT INTO device_codes (hash, user_code, client_id, access, expires_at, \"interval\", polled_at_ms)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+                "INSERT INTO device_codes
+                 (hash, user_code, client_id, access, sender, asked_at, expires_at, \"interval\", polled_at_ms)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
             )
             .bind(code.hash.as_bytes().as_slice())
             .bind(code.user_code.as_bytes().as_slice())
             .bind(code.client.as_str())
             .bind(json(&code.access)?)
+            .bind(json(&code.sender)?)
+            .bind(to_sql(code.asked_at))
             .bind(to_sql(code.expires_at))
             .bind(to_sql(code.interval))
             .bind(to_sql(code.polled_at_ms))

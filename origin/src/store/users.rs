@@ -5,7 +5,7 @@ use sqlx::FromRow;
 use super::clients::{from_json, json};
 use super::rows::hashed;
 use super::{Batch, Store, StoreError, from_sql, to_sql};
-use crate::domain::{Actor, Login, LoginId, Revoke, SecretHash, Target, User, UserId, UserName};
+use crate::domain::{Actor, Login, LoginId, Revoke, SecretHash, Target, User, UserClaims, UserId, UserName};
 
 #[derive(FromRow)]
 struct UserRow {
@@ -169,6 +169,14 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn set_password(&self, id: &UserId, hash: &str) -> Result<(), StoreError> {
+        self.change_password(id, hash, None).await
+    }
+
+    /// As [`Store::set_password`], but for one session: that in which they change it themselves.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn change_password(&self, id: &UserId, hash: &str, kept: Option<&LoginId>) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
@@ -176,7 +184,27 @@ impl Store {
                 .bind(hash)
                 .execute(&mut *connection)
                 .await?;
-            sqlx::query("DELETE FROM logins WHERE user_id = $1").bind(id.as_str()).execute(connection).await?;
+            sqlx::query("DELETE FROM logins WHERE user_id = $1 AND id <> $2")
+                .bind(id.as_str())
+                .bind(kept.map_or("", LoginId::as_str))
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
+    /// Takes over what clients may be told of a user.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn set_claims(&self, id: &UserId, claims: &UserClaims) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET claims = $2 WHERE id = $1")
+                .bind(id.as_str())
+                .bind(json(claims)?)
+                .execute(connection)
+                .await?;
         });
         tx.commit().await
     }

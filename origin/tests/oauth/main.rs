@@ -10,4 +10,7 @@ mod openid;
 mod proofs;
 mod refresh;
 mod registration;
+mod sessions;
+mod terminal;
 mod tokens;
+mod users_api;

@@ -29,6 +29,7 @@ mod edges;
 mod feed;
 mod grants;
 mod keys;
+mod people;
 mod requests;
 mod revocations;
 mod rotation;

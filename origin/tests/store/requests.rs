@@ -43,6 +43,8 @@ async fn device_code(store: &Store, user_code: &str) -> DeviceCode {
         user_code: SecretHash::of(user_code),
         client: "reports".parse().expect("an id"),
         access,
+        sender: Sender::new(None, None, Some("A TV")),
+        asked_at: NOW,
         status: DeviceStatus::Pending,
         expires_at: NOW + 600,
         interval: 5,

@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
+use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 
+use crate::domain::Sender;
 use crate::http::limits::sender;
 use crate::settings::Network;
 
@@ -20,6 +22,12 @@ impl Caller {
     /// The address of whoever sent the request, as far as the settings let proxies be believed.
     pub(in crate::http) fn address(&self, proxies: &[Network]) -> Option<IpAddr> {
         sender(&self.headers, self.peer?, proxies)
+    }
+
+    /// Where the request comes from, for people; with what the device calls itself, if it says so.
+    pub(in crate::http) fn sender(&self, proxies: &[Network], device: Option<&str>) -> Sender {
+        let agent = self.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Sender::new(self.address(proxies), agent, device)
     }
 }
 

@@ -47,14 +47,16 @@ pub(in crate::http) async fn post(
         return Err(OAuthError::UnauthorizedClient("this client is not registered for the device grant"));
     }
     let access = Access::of_client(&client, wanted(&form)?, &app.default_audience)?;
-    let secret = Secret::new(SecretKind::Device, &ambient::random()?);
+    let (secret, now) = (Secret::new(SecretKind::Device, &ambient::random()?), ambient::now());
     let code = DeviceCode {
         hash: secret.hash(),
         user_code: SecretHash::from_bytes([0; 32]),
         client: client.id,
         access,
+        sender: caller.sender(&app.grants.trusted_proxies, form.get("device_name")),
+        asked_at: now,
         status: DeviceStatus::Pending,
-        expires_at: ambient::now().saturating_add(DEVICE_CODE_LIFETIME),
+        expires_at: now.saturating_add(DEVICE_CODE_LIFETIME),
         interval: POLL_INTERVAL,
         polled_at_ms: 0,
     };

@@ -69,6 +69,8 @@ pub(in crate::http) struct OneTokenForm {
 #[derive(Deserialize, ToSchema)]
 pub(in crate::http) struct DeviceForm {
     scope: Option<String>,
+    /// What the device calls itself, for the user to know it by; our own.
+    device_name: Option<String>,
     /// RFC 8707 §2; may repeat.
     resource: Option<String>,
     #[serde(flatten)]
@@ -127,6 +129,32 @@ pub(in crate::http) struct LoginForm {
     user_code: Option<String>,
     /// The page of this origin to go back to.
     next: Option<String>,
+}
+
+/// Of the page to make an account.
+#[derive(ToSchema)]
+pub(in crate::http) struct RegisterForm {
+    csrf: String,
+    username: String,
+    password: String,
+    /// The same password.
+    again: String,
+    /// As at the sign-in.
+    request: Option<String>,
+    /// As at the sign-in.
+    user_code: Option<String>,
+    /// As at the sign-in.
+    next: Option<String>,
+}
+
+/// Of the page to change the password.
+#[derive(ToSchema)]
+pub(in crate::http) struct PasswordForm {
+    csrf: String,
+    old: String,
+    new: String,
+    /// The same new one.
+    again: String,
 }
 
 /// Of the page of sessions.

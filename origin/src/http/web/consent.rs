@@ -109,28 +109,39 @@ pub(super) struct Wish {
     pub(super) place: String,
 }
 
-/// What a client asks for, in words: those of its resource servers, else ours, else the scope values as they are.
+/// What a client asks for, in words: first what it learns of the user, then what it may do at its resource servers, in their words or
+/// else as the scope says it, and last how long.
 pub(super) async fn wishes(app: &App, access: &Access) -> Result<Vec<Wish>, WebError> {
-    let mut words: BTreeMap<String, Wish> = BTreeMap::new();
-    for (value, text) in WORDS {
-        words.insert(value.to_owned(), Wish { words: text.to_owned(), place: String::new() });
-    }
+    let mut elsewhere: BTreeMap<String, Wish> = BTreeMap::new();
     for audience in access.audience.iter() {
         if let Some(resource) = app.store.resource(audience).await? {
             let own = |(value, words): (String, String)| (value, Wish { words, place: resource.name.clone() });
-            words.extend(resource.scopes.into_iter().map(own));
+            elsewhere.extend(resource.scopes.into_iter().map(own));
         }
     }
-    let unnamed = |value: &str| Wish { words: value.to_owned(), place: String::new() };
-    Ok(access.scope.values().map(|value| words.remove(value).unwrap_or_else(|| unnamed(value))).collect())
+    let here = |value: &str| Wish { words: value.to_owned(), place: String::new() };
+    let mut wishes: Vec<(usize, Wish)> = Vec::new();
+    for value in access.scope.values().filter(|value| *value != "offline_access") {
+        let ours = WORDS.iter().position(|(known, _)| *known == value);
+        wishes.push(match (elsewhere.remove(value), ours) {
+            (Some(wish), _) => (WORDS.len(), wish),
+            (None, Some(place)) => (place, here(WORDS[place].1)),
+            (None, None) => (WORDS.len(), here(value)),
+        });
+    }
+    if access.scope.has("offline_access") {
+        wishes.push((usize::MAX, here("Go on doing so when you are away")));
+    }
+    // Those of one place stay in their order.
+    wishes.sort_by_key(|(place, _)| *place);
+    Ok(wishes.into_iter().map(|(_, wish)| wish).collect())
 }
 
-/// Scope values of this origin's own (OpenID Connect Core §5.4 and §11).
-const WORDS: [(&str, &str); 6] = [
+/// Scope values of this origin's own, in the order in which they are told (OpenID Connect Core §5.4).
+const WORDS: [(&str, &str); 5] = [
     ("openid", "Know who you are"),
     ("profile", "See your name and profile"),
-    ("email", "See your e-mail address"),
+    ("email", "See your email address"),
     ("address", "See your postal address"),
     ("phone", "See your telephone number"),
-    ("offline_access", "Go on doing so when you are away"),
 ];

@@ -7,7 +7,9 @@ use axum::response::Response;
 use super::consent::{Wish, wishes};
 use super::login::encoded;
 use super::page::{Frame, Message, WebError};
+use super::tries::Tries;
 use super::visit::{Posted, Visit};
+use super::when::{When, when};
 use crate::ambient;
 use crate::domain::{Client, DeviceCode, DeviceStatus, Login, SecretHash, User, UserCode};
 use crate::http::App;
@@ -15,10 +17,6 @@ use crate::http::oauth::authorize::grant_of;
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
 
-/// Wrong codes that a user may type in [`WINDOW`] seconds. There are 20^8 codes, and each is good for ten minutes: of a thousand
-/// that wait, a guesser meets one in 2.5 million windows.
-const MAX_WRONG: u64 = 10;
-const WINDOW: u64 = 600;
 /// What is said of a code that leads nowhere.
 const OVER: &str = "There is no device with that code, or it waits no longer.";
 
@@ -35,7 +33,14 @@ struct CodePage<'a> {
 struct ConfirmPage<'a> {
     frame: Frame,
     client: &'a str,
+    /// Who answers for the client; empty where nobody is named.
+    owner: &'a str,
     user_code: &'a str,
+    /// What the device calls itself, or what its program does.
+    device: &'a str,
+    /// Where it asks from; empty where that is not known.
+    address: &'a str,
+    asked: When,
     wishes: &'a [Wish],
 }
 
@@ -106,7 +111,11 @@ async fn confirm(visit: &Visit, user: &User, typed: &str) -> Result<Response, We
     let template = ConfirmPage {
         frame: visit.frame().with(user, "device"),
         client: &client.metadata.name,
+        owner: client.metadata.owner.as_deref().unwrap_or_default(),
         user_code: &user_code.to_string(),
+        device: &code.sender.name(),
+        address: &code.sender.address.map(|address| address.to_string()).unwrap_or_default(),
+        asked: when(code.asked_at, ambient::now()),
         wishes: &wishes(&visit.app, &code.access).await?,
     };
     Ok(visit.page(&template))
@@ -122,6 +131,7 @@ async fn decide(visit: &Visit, login: &Login, user: &User, typed: &str, allowed:
             let mut grant = grant_of(app, &client, user, login, code.access.clone())?;
             // It is the device's from now on, and outlives the browser's session.
             grant.login = None;
+            grant.terms.device = Some(code.sender.clone());
             app.store.allow_device(&code.hash, &grant).await?
         }
         false => app.store.deny_device(&code.hash, ambient::now()).await?,
@@ -134,27 +144,24 @@ async fn decide(visit: &Visit, login: &Login, user: &User, typed: &str, allowed:
         false => ("The device was refused", "It gets nothing. You can close this page."),
     };
     let frame = visit.frame().with(user, "device");
-    Ok(visit.page(&Message { frame, title, message, next: Some(("/device", "Connect another device")) }))
+    let next = Some(("/device", "Authorize another device"));
+    Ok(visit.page(&Message { frame, title, message, went_well: allowed, next }))
 }
 
 /// The device that waits under a code. A wrong code counts against the user who typed it.
 async fn find(app: &App, user: &User, typed: &str) -> Result<Option<(DeviceCode, Client, UserCode)>, WebError> {
-    let name = format!("user code by {}", user.id);
-    let now = ambient::now();
-    if app.store.attempts(&name, WINDOW, now).await? >= MAX_WRONG {
-        return Err(WebError::too_often());
-    }
+    let tries = Tries::of(app, format!("user code by {}", user.id)).await?;
     if let Ok(user_code) = typed.parse::<UserCode>() {
         let hash = SecretHash::keyed(&app.keys.current().derived("tollgate user codes v1"), user_code.letters());
         let code = app.store.device_code_of_user(&hash).await?;
-        let waits = |code: &DeviceCode| code.status == DeviceStatus::Pending && now < code.expires_at;
+        let waits = |code: &DeviceCode| code.status == DeviceStatus::Pending && ambient::now() < code.expires_at;
         if let Some(code) = code.filter(waits)
             && let Some(client) = app.store.client(&code.client).await?.filter(Client::is_active)
         {
             return Ok(Some((code, client, user_code)));
         }
     }
-    app.store.attempt(&name, WINDOW, now).await?;
+    tries.failed().await?;
     Ok(None)
 }
 

@@ -3,13 +3,13 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use zeroize::Zeroizing;
 
+use super::known_device;
 use super::page::{Frame, WebError};
-use super::tries;
+use super::sign_in::signed_in;
 use super::visit::{Posted, Visit};
 use crate::ambient;
-use crate::domain::{AuthorizationRequest, SecretHash, SecretKind, User, UserName};
+use crate::domain::{AuthorizationRequest, SecretHash, SecretKind, User};
 use crate::http::App;
 use crate::http::oauth::authorize::go_on;
 use crate::http::oauth::parameters::Parameters;
@@ -35,6 +35,10 @@ struct LoginPage<'a> {
     next: &'a str,
     username: &'a str,
     problem: &'a str,
+    /// Whether people may make accounts.
+    sign_up: bool,
+    /// What the address of the page to make one must carry on.
+    query: &'a str,
 }
 
 /// The page to sign in.
@@ -74,73 +78,59 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
             body = String,
             content_type = "text/html; charset=utf-8",
         ),
+        (
+            status = 409,
+            description = "A user of the users' API has the name of another user",
+            body = String,
+            content_type = "text/html; charset=utf-8",
+        ),
     ),
     security(("session" = []), ()),
 )]
 pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response, WebError> {
     let request = waiting(&visit.app, &visit.said).await?;
     let (app, username) = (visit.app.clone(), visit.text("username").to_owned());
-    let attempt = tries::begin(&app, &visit, &username).await?;
+    let attempt = known_device::begin(&app, &visit, &username).await?;
     let user = match signed_in(&app, &username, visit.text("password")).await {
         Ok(Some(user)) => user,
         Ok(None) => {
             attempt.failed();
             return show(&visit, request.as_ref(), &username, "The name or the password is wrong.").await;
         }
-        Err(error) => {
+        Err(error) if error.is_busy() => {
             attempt.undone().await;
+            return Err(error);
+        }
+        // Whatever else went wrong, a password was looked at: it counts as the wrong one that it may have been.
+        Err(error) => {
+            attempt.failed();
             return Err(error);
         }
     };
     attempt.succeeded().await;
-    let sender = visit.sender();
-    let login = visit.browser.sign_in(&visit.app, &user.id, sender).await?;
-    tracing::info!(user = %user.id, login = %login.id, "signed in");
-    let mut response = match request {
-        Some(mut request) => {
-            request.signed_in = Some(login.id);
-            take(&app, &visit.said).await?;
-            let client = app.store.client(&request.client).await?.ok_or_else(WebError::gone)?;
-            visit.browser.remember(&app, go_on(&app, &client, request, &visit.browser).await?)
-        }
-        None => visit.go(&way_back(&visit.said)),
-    };
-    tries::remember(&visit, &username, &mut response)?;
+    let mut response = arrive(&mut visit, &user).await?;
+    known_device::remember(&visit, &username, &mut response)?;
     Ok(response)
 }
 
-/// The user who has this name and this password. Whether there is no such user, or the password is wrong, or they may not sign in:
-/// nobody learns which, not even by the time it takes.
-async fn signed_in(app: &App, username: &str, password: &str) -> Result<Option<User>, WebError> {
-    let user = match username.parse::<UserName>() {
-        Ok(name) => app.store.user_by_name(&name).await?,
-        Err(_) => None,
+/// Signs somebody in who showed who they are, and sends the browser on to what it came for.
+pub(super) async fn arrive(visit: &mut Visit, user: &User) -> Result<Response, WebError> {
+    let request = waiting(&visit.app, &visit.said).await?;
+    let sender = visit.sender();
+    let login = visit.browser.sign_in(&visit.app, &user.id, sender).await?;
+    tracing::info!(user = %user.id, login = %login.id, "signed in");
+    let Some(mut request) = request else {
+        return Ok(visit.go(&way_back(&visit.said)));
     };
-    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    let password: Zeroizing<String> = Zeroizing::new(password.chars().take(256).collect());
-    let fits = app.forge.verify(password.clone(), hash).await?;
-    let user = user.filter(|user| fits && user.is_active());
-    if let Some(user) = &user {
-        rehash(app, user, password).await;
-    }
-    Ok(user)
-}
-
-/// Hashes a password anew if a hash costs more today. What goes wrong can wait for the next time.
-async fn rehash(app: &App, user: &User, password: Zeroizing<String>) {
-    let Some(old) = user.password_hash.as_deref().filter(|old| app.forge.has_outgrown(old)) else {
-        return;
-    };
-    let Ok(new) = app.forge.hash(password).await else {
-        return;
-    };
-    if let Err(error) = app.store.rehash_password(&user.id, old, &new).await {
-        tracing::warn!(%error, user = %user.id, "a password could not be hashed anew");
-    }
+    request.signed_in = Some(login.id);
+    take(&visit.app, &visit.said).await?;
+    let client = visit.app.store.client(&request.client).await?.ok_or_else(WebError::gone)?;
+    let response = go_on(&visit.app, &client, request, &visit.browser).await?;
+    Ok(visit.browser.remember(&visit.app, response))
 }
 
 /// The request that waits for the sign-in, if the form or the address names one.
-async fn waiting(app: &App, named: &Parameters) -> Result<Option<AuthorizationRequest>, WebError> {
+pub(super) async fn waiting(app: &App, named: &Parameters) -> Result<Option<AuthorizationRequest>, WebError> {
     let Some(handle) = named.get("request") else {
         return Ok(None);
     };
@@ -180,9 +170,20 @@ async fn show(
         next: visit.said.get("next").and_then(own_page).unwrap_or_default(),
         username,
         problem,
+        sign_up: visit.app.people.sign_up,
+        query: &along(&visit.said),
     };
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN };
     Ok(visit.page_with(status, &template, request.map(|request| request.redirect_uri.as_str())))
+}
+
+/// What waits for the sign-in, as the query of another page that ends in one; empty for nothing.
+pub(super) fn along(said: &Parameters) -> String {
+    let waits = ["request", "user_code"].map(|name| (name, said.get(name)));
+    let all = waits.into_iter().chain([("next", said.get("next").and_then(own_page))]);
+    let pairs = all.filter_map(|(name, value)| Some((name, value?)));
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    if query.is_empty() { query } else { format!("?{query}") }
 }
 
 /// Where a browser goes that came here for no client: to the device's page, to where it wanted to go, or home.
@@ -196,7 +197,7 @@ fn way_back(said: &Parameters) -> String {
 
 /// A page of this origin that a sign-in may lead back to. Whoever made the link is not known: so it is a path below one of two,
 /// without anything that a browser or a proxy could read as another host or another path.
-fn own_page(next: &str) -> Option<&str> {
+pub(super) fn own_page(next: &str) -> Option<&str> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~?&=%+:".contains(&byte);
     let below =
         |root: &str| next.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));

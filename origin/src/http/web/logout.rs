@@ -144,7 +144,8 @@ fn next(client: Option<&Client>, asked: &Parameters) -> Result<Option<String>, W
 fn signed_out(visit: &Visit, next: Option<String>) -> Response {
     let again = Some(("/login", "Sign in again"));
     let frame = visit.frame();
-    let message = Message { frame, title: "Signed out", message: "You are signed out of this browser.", next: again };
+    let message = "You are signed out of this browser.";
+    let message = Message { frame, title: "Signed out", message, went_well: true, next: again };
     let mut response = match next {
         Some(uri) => see_other(&uri),
         None => page(StatusCode::OK, &message, None),

@@ -74,6 +74,8 @@ pub(in crate::http) struct Message<'a> {
     pub(in crate::http) frame: Frame,
     pub(in crate::http) title: &'a str,
     pub(in crate::http) message: &'a str,
+    /// Whether it tells of something that was to be done.
+    pub(in crate::http) went_well: bool,
     /// A path of this issuer and the words of the link to it.
     pub(in crate::http) next: Option<(&'a str, &'a str)>,
 }
@@ -120,6 +122,7 @@ pub(in crate::http) struct WebError {
 
 const TITLE: &str = "That did not work";
 const OFTEN: &str = "Too many tries";
+const BUSY: &str = "Too many people are signing in at this moment. Please try again in a second.";
 
 impl WebError {
     /// Something is wrong with what the browser sent.
@@ -137,10 +140,35 @@ impl WebError {
         WebError::bad("Please choose one of the two.")
     }
 
+    /// There is no such page here.
+    pub(in crate::http) fn not_here(message: &str) -> WebError {
+        WebError { status: StatusCode::NOT_FOUND, title: "Not here", message: message.to_owned(), refusal: None }
+    }
+
+    /// It contradicts what is there.
+    pub(in crate::http) fn conflict(message: &str) -> WebError {
+        WebError { status: StatusCode::CONFLICT, title: TITLE, message: message.to_owned(), refusal: None }
+    }
+
+    /// Somebody who is needed does not answer.
+    pub(in crate::http) fn away(message: &str) -> WebError {
+        WebError {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            title: "Not now",
+            message: message.to_owned(),
+            refusal: None,
+        }
+    }
+
     /// Too often.
     pub(in crate::http) fn too_often() -> WebError {
         let message = "That was tried too often. Please wait a few minutes.".to_owned();
         WebError { status: StatusCode::TOO_MANY_REQUESTS, title: OFTEN, message, refusal: None }
+    }
+
+    /// Whether nothing was looked at, for there was too much to do.
+    pub(in crate::http) fn is_busy(&self) -> bool {
+        self.message == BUSY
     }
 
     fn ours(error: &dyn std::fmt::Display) -> WebError {
@@ -181,7 +209,7 @@ impl From<ForgeError> for WebError {
             ForgeError::Busy => WebError {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 title: TITLE,
-                message: "Too many people are signing in at this moment. Please try again in a second.".to_owned(),
+                message: BUSY.to_owned(),
                 refusal: None,
             },
             error => WebError::ours(&error),
@@ -215,7 +243,8 @@ pub(in crate::http) async fn show_error(State(app): State<AppState>, mut respons
     let Some(error) = response.extensions_mut().remove::<WebError>() else {
         return response;
     };
-    let template = Message { frame: Frame::plain(&app), title: error.title, message: &error.message, next: None };
+    let (frame, next) = (Frame::plain(&app), Some(("/account/sessions", "To your account")));
+    let template = Message { frame, title: error.title, message: &error.message, went_well: false, next };
     let mut shown = page(error.status, &template, None);
     let fields = [RETRY_AFTER, limits::POLICY, limits::STATE];
     let kept = fields.into_iter().filter_map(|name| Some((name.clone(), response.headers().get(name)?.clone())));

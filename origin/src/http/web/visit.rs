@@ -2,7 +2,6 @@
 
 use askama::Template;
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
-use axum::http::header::USER_AGENT;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 
@@ -103,7 +102,6 @@ impl Visit {
 
     /// Where the request comes from, for people.
     pub(in crate::http) fn sender(&self) -> Sender {
-        let agent = self.caller.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        Sender::new(self.caller.address(&self.app.grants.trusted_proxies), agent, None)
+        self.caller.sender(&self.app.grants.trusted_proxies, None)
     }
 }

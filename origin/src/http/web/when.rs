@@ -29,19 +29,31 @@ pub(in crate::http) fn when(at: u64, now: u64) -> When {
         words: match at.abs_diff(now) {
             0..60 => "now".to_owned(),
             apart if at < now => format!("{} ago", span(apart)),
-            apart => format!("in {}", span(apart)),
+            // To the nearest: seven days are so many a second after they began.
+            apart => format!("in {}", span(apart + unit(apart) / 2)),
         },
     }
 }
 
 /// A length of time in its largest unit.
 fn span(seconds: u64) -> String {
-    let (count, unit) = match seconds {
-        0..3600 => (seconds / 60, "minute"),
-        3600..DAY => (seconds / 3600, "hour"),
-        _ => (seconds / DAY, "day"),
+    let unit = unit(seconds);
+    let name = match unit {
+        60 => "minute",
+        3600 => "hour",
+        _ => "day",
     };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    let count = seconds / unit;
+    format!("{count} {name}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The largest of minutes, hours and days that a length of time has.
+fn unit(seconds: u64) -> u64 {
+    match seconds {
+        0..3600 => 60,
+        3600..DAY => 3600,
+        _ => DAY,
+    }
 }
 
 /// Year, month and day of a day since 1970 in the Gregorian calendar: eras of 400 years, each of whose years begins in March, so that
@@ -78,6 +90,10 @@ mod tests {
         let words = |at: u64| when(at, 1_000_000).words;
         assert_eq!((words(1_000_000), words(999_941)), ("now".to_owned(), "now".to_owned()));
         assert_eq!((words(999_940), words(1_007_200)), ("1 minute ago".to_owned(), "in 2 hours".to_owned()));
-        assert_eq!(words(1_000_000 - 3 * DAY), "3 days ago");
+        assert_eq!(
+            (words(1_000_000 - 3 * DAY), words(999_999 + 7 * DAY)),
+            ("3 days ago".to_owned(), "in 7 days".to_owned())
+        );
+        assert_eq!(words(1_000_000 + 3599), "in 1 hour");
     }
 }

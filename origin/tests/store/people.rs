@@ -1,0 +1,98 @@
+//! What users see and end of their own: sessions, grants, consents, passwords.
+
+use tollgate::domain::{Access, AuthSource, Login, LoginId, SecretHash, Sender, Target, User, UserClaims, UserId};
+use tollgate::store::StoreError;
+
+use crate::database::Database;
+use crate::grants::given;
+use crate::samples::{NOW, revoke_any};
+
+on_both_databases!(
+    a_user_comes_back_as_they_were,
+    a_user_has_their_own_sessions,
+    a_user_sees_what_they_gave,
+    consents_are_forgotten_one_by_one_or_all,
+);
+
+fn login(user: &UserId, number: u8) -> Login {
+    Login {
+        id: LoginId::from_random(&[number; 12]),
+        hash: SecretHash::of(&number.to_string()),
+        user: user.clone(),
+        auth_time: NOW + u64::from(number),
+        seen_at: NOW + u64::from(number),
+        sender: Sender::new(Some([192, 0, 2, number].into()), Some("A browser"), None),
+        expires_at: NOW + 1000,
+    }
+}
+
+async fn a_user_comes_back_as_they_were(database: &Database) {
+    let store = &database.store;
+    assert!(!store.has_users().await.expect("read"));
+    let named =
+        |name: &str, number: u8| User::new(UserId::from_random(&[number; 12]), name.parse().expect("a name"), NOW);
+    let grace = User {
+        external_id: Some("u-42".to_owned()),
+        auth_source: AuthSource::HttpApi,
+        is_admin: true,
+        ..named("grace", 1)
+    };
+    store.insert_user(&grace).await.expect("registered");
+    assert!(store.has_users().await.expect("read"));
+    assert_eq!(store.user_by_external_id("u-42").await.expect("read").as_ref(), Some(&grace));
+    for taken in [named("grace", 2), User { external_id: grace.external_id.clone(), ..named("other", 2) }] {
+        assert!(matches!(store.insert_user(&taken).await, Err(StoreError::Exists(_))));
+    }
+    let claims = UserClaims::parse(r#"{"name":"Grace"}"#).expect("claims");
+    store.set_claims(&grace.id, &claims).await.expect("set");
+    assert_eq!(store.user(&grace.id).await.expect("read"), Some(User { claims, ..grace }));
+}
+
+async fn a_user_has_their_own_sessions(database: &Database) {
+    let store = &database.store;
+    let (ada, bob) = (given(store).await.grant.user, given(store).await.grant.user);
+    for login in [login(&ada, 1), login(&ada, 2), login(&bob, 3)] {
+        store.insert_login(&login, None).await.expect("signed in");
+    }
+    assert_eq!(store.logins_of(&ada, NOW).await.expect("read"), [login(&ada, 2), login(&ada, 1)], "the newest first");
+    assert_eq!(store.logins_of(&ada, NOW + 1000).await.expect("read"), [], "over");
+    store.saw_login(&login(&ada, 1).id, NOW + 500).await.expect("recorded");
+    let seen = store.login(&login(&ada, 1).hash, NOW).await.expect("read").expect("there");
+    assert_eq!(seen, Login { seen_at: NOW + 500, ..login(&ada, 1) });
+    store.change_password(&ada, "$argon2id$", Some(&login(&ada, 1).id)).await.expect("changed");
+    assert_eq!(store.logins_of(&ada, NOW).await.expect("read").len(), 1, "the one in which they changed it");
+    assert_eq!(store.logins_of(&bob, NOW).await.expect("read").len(), 1);
+}
+
+async fn a_user_sees_what_they_gave(database: &Database) {
+    let store = &database.store;
+    let (one, other) = (given(store).await.grant, given(store).await.grant);
+    let seen = store.given_by(&one.user, NOW + 1).await.expect("read");
+    assert_eq!((seen.len(), &seen[0].grant, seen[0].used_at), (1, &one, one.created_at));
+    store.revoke(revoke_any(Target::Session(one.id.to_string()), NOW)).await.expect("revoked");
+    let ended = store.given_by(&one.user, NOW + 1).await.expect("read");
+    assert!(ended[0].grant.ended_at.is_some(), "what was just ended is still seen");
+    assert!(store.given_by(&one.user, NOW + 2 * 86_400).await.expect("read").is_empty(), "but not for long");
+    assert!(store.given_by(&other.user, other.ends_at).await.expect("read").is_empty(), "nor what is over by itself");
+}
+
+async fn consents_are_forgotten_one_by_one_or_all(database: &Database) {
+    let store = &database.store;
+    let code = given(store).await;
+    let (user, client) = (code.grant.user.clone(), code.grant.client.clone());
+    let agree = async |number: u8| {
+        let mut again = code.clone();
+        again.hash = SecretHash::of(&number.to_string());
+        again.grant.id = tollgate::domain::GrantId::from_random(&[number; 12]);
+        let agreed: Access = code.grant.terms.access.clone();
+        assert!(store.insert_code(&again, Some(&agreed)).await.expect("recorded"));
+    };
+    agree(1).await;
+    store.forget_consents(&user, Some(&"another".parse().expect("an id"))).await.expect("forgotten");
+    assert!(store.consent(&user, &client).await.expect("read").is_some());
+    store.forget_consents(&user, Some(&client)).await.expect("forgotten");
+    assert!(store.consent(&user, &client).await.expect("read").is_none());
+    agree(2).await;
+    store.forget_consents(&user, None).await.expect("forgotten");
+    assert!(store.consent(&user, &client).await.expect("read").is_none());
+}
