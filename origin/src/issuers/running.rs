@@ -35,6 +35,14 @@ pub(crate) struct Shared {
     pub(crate) limiter: Arc<Limiter>,
 }
 
+impl Shared {
+    /// The limits of the issuer that has these keys.
+    fn guard(&self, settings: &Settings, keys: &Keys) -> Guard {
+        let key = keys.current().derived("tollgate limits v1");
+        Guard::new(settings.limits.clone(), key, Arc::clone(&self.limiter))
+    }
+}
+
 /// A running issuer.
 pub(crate) struct Running {
     pub(crate) store: Store,
@@ -84,11 +92,7 @@ impl Running {
             outbound,
             apps: http::Apps::default(),
             forge: shared.forge.clone(),
-            guard: Guard::new(
-                settings.limits.clone(),
-                keys.current().derived("tollgate limits v1"),
-                Arc::clone(&shared.limiter),
-            ),
+            guard: shared.guard(settings, &keys),
             verified: Verified::new()?,
             grants: settings.grants.clone(),
             people: settings.people.clone(),
