@@ -3,6 +3,7 @@
 mod admin;
 mod assertions;
 mod code;
+mod cross_origin;
 mod device;
 mod exchange;
 mod harness;
