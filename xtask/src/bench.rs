@@ -25,6 +25,8 @@ pub(crate) enum Subject {
     Revocation,
     /// Tokens that an origin gives a second, on SQLite and PostgreSQL
     Issuing,
+    /// Hashes a second beside the bare argon2 crate, and a flood of sign-ins
+    Accounts,
 }
 
 impl Subject {
@@ -35,6 +37,7 @@ impl Subject {
             Self::Token => "token",
             Self::Revocation => "revocation",
             Self::Issuing => "issuing",
+            Self::Accounts => "accounts",
         }
     }
 }
@@ -44,7 +47,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
     setup::for_dev(workspace)?;
     build(workspace, subject)?;
     let subjects = match subject {
-        Subject::All => vec![Subject::Token, Subject::Revocation, Subject::Issuing],
+        Subject::All => vec![Subject::Token, Subject::Revocation, Subject::Issuing, Subject::Accounts],
         one => vec![one],
     };
     for &one in &subjects {
@@ -56,6 +59,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
         fs::create_dir_all(&parts)?;
         match one {
             Subject::Token => token(workspace, quick)?,
+            Subject::Accounts => accounts(workspace, quick)?,
             Subject::Issuing => issuing(workspace, quick)?,
             Subject::Revocation | Subject::All => revocation(workspace, quick)?,
         }
@@ -72,13 +76,19 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
 
 /// Everything in release builds; the lanes' own things are built with them.
 fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
-    let edges = if subject == Subject::Token { Part::Components } else { Part::All };
-    build::build(workspace, edges)?;
+    match subject {
+        Subject::Token => build::build(workspace, Part::Components)?,
+        Subject::Revocation | Subject::Issuing | Subject::All => build::build(workspace, Part::All)?,
+        Subject::Accounts => {}
+    }
     let programs: &[&str] = match subject {
         Subject::Token => &["tollgate-bench-wasm", "tollgate-bench-issue"],
         Subject::Revocation => &["tollgate-bench-wasm", "tollgate-bench-stack"],
         Subject::Issuing => &["tollgate-bench-stack"],
-        Subject::All => &["tollgate-bench-wasm", "tollgate-bench-issue", "tollgate-bench-stack"],
+        Subject::Accounts => &["tollgate-bench-accounts"],
+        Subject::All => {
+            &["tollgate-bench-wasm", "tollgate-bench-issue", "tollgate-bench-stack", "tollgate-bench-accounts"]
+        }
     };
     // The same features for each choice, so that nothing is built twice.
     let mut arguments = vec!["--package", "tollgate-bench", "--features", "stack"];
@@ -86,6 +96,10 @@ fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
     release(workspace, "building origin and edges for the bench (some minutes)", &arguments)?;
     let core = ["--package", "tollgate-bench", "--bin", "tollgate-bench"];
     release(workspace, "building the bench", &core)?;
+    if matches!(subject, Subject::All | Subject::Accounts) {
+        // The flood meets it in a process of its own.
+        release(workspace, "building the origin", &["--package", "tollgate", "--bin", "tollgate"])?;
+    }
     if matches!(subject, Subject::All | Subject::Token) {
         lanes::build(workspace)?;
     }
@@ -121,6 +135,13 @@ fn issuing(workspace: &Workspace, quick: bool) -> Result<()> {
     let mut stack = program(workspace, "tollgate-bench-stack");
     stack.arg("issuing").arg(parts(workspace, Subject::Issuing)).arg(plots(workspace)).args(quick.then_some("--quick"));
     progress::show("tokens a second", test::real_parts(workspace, &mut stack)?)
+}
+
+fn accounts(workspace: &Workspace, quick: bool) -> Result<()> {
+    let mut accounts = program(workspace, "tollgate-bench-accounts");
+    accounts.arg(parts(workspace, Subject::Accounts)).args(quick.then_some("--quick"));
+    let accounts = test::real_parts(workspace, &mut accounts)?;
+    progress::show("hashes and a flood", accounts.env("TOLLGATE_TEST_BIN_DIR", release_folder(workspace)))
 }
 
 /// Puts what was measured into its place in the page; what else stands there stays.

@@ -39,6 +39,14 @@ pub(crate) struct Shared {
     pub(crate) spans: Spans,
 }
 
+impl Shared {
+    /// The limits of the issuer that has these keys.
+    fn guard(&self, settings: &Settings, keys: &Keys) -> Guard {
+        let key = keys.current().derived("tollgate limits v1");
+        Guard::new(settings.limits.clone(), key, Arc::clone(&self.limiter))
+    }
+}
+
 /// A running issuer.
 pub(crate) struct Running {
     pub(crate) store: Store,
@@ -93,11 +101,7 @@ impl Running {
             outbound,
             apps: http::Apps::default(),
             forge: shared.forge.clone(),
-            guard: Guard::new(
-                settings.limits.clone(),
-                keys.current().derived("tollgate limits v1"),
-                Arc::clone(&shared.limiter),
-            ),
+            guard: shared.guard(settings, &keys),
             verified: Verified::new()?,
             grants: settings.grants.clone(),
             people: settings.people.clone(),
