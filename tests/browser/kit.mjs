@@ -160,3 +160,8 @@ const isRedirect = (status) => status >= 300 && status < 400
 
 /** A page of the origin. */
 export const at = (path) => settings.issuer + path
+
+/** The status of a request with this token through the edge. */
+export async function throughEdge(token) {
+  return (await fetch(`${settings.edge}/reports/1`, { headers: { authorization: `Bearer ${token}` } })).status
+}

@@ -10,6 +10,8 @@ const SMALL = { width: 480, height: 690 }
 const WIDE = { width: 1120, height: 760 }
 const SCOPE = 'openid profile email reports:read reports:write'
 const REDIRECT = { 'field-notes': 'https://notes.example/callback', 'tide-tables': 'https://tides.example/callback' }
+/** How long there is traffic before the console is photographed: its charts have a bar a minute. */
+const MINUTES = 6
 /** As whom a browser introduces itself. */
 const BROWSERS = {
   laptop: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
@@ -26,11 +28,11 @@ async function open(userAgent, viewport = WIDE) {
   return context.newPage()
 }
 
-async function photograph(page, name) {
+async function photograph(page, name, options = {}) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme })
     // Without colours on their way from one theme to the other.
-    const picture = await page.screenshot({ animations: 'disabled', caret: 'hide' })
+    const picture = await page.screenshot({ animations: 'disabled', caret: 'hide', ...options })
     await writeFile(`${FOLDER}/${name}-${colorScheme}.png`, await indexed(studio, picture))
   }
 }
@@ -81,16 +83,19 @@ async function device() {
   return (await post('/oauth/device/code', 'quay-display', { scope: 'openid profile reports:read' })).json()
 }
 
-/** What services do all day: most get what they ask for. */
+/** What services do all day, here for a few minutes, some busier than others: most get what they ask for. */
 async function traffic() {
   const call = (token, edge) => fetch(`${edge}/reports/7`, { headers: { authorization: `Bearer ${token}` } })
-  for (let turn = 0; turn < 60; turn += 1) {
+  const ends = Date.now() + MINUTES * 60_000
+  for (let turn = 0; Date.now() < ends; turn += 1) {
     const client = ['billing', 'archive', 'archive'][turn % 3]
     const { access_token: token } = await (await post('/oauth/token', client, { grant_type: 'client_credentials' })).json()
     for (const edge of settings.edges) await call(token, edge)
-    if (turn % 12 === 0) await post('/oauth/revoke', client, { token })
-    if (turn % 9 === 0) await post('/oauth/token', client, { grant_type: 'client_credentials', scope: 'reports:delete' })
-    if (turn % 20 === 0) await post('/oauth/token', client, { grant_type: 'refresh_token', refresh_token: 'forgotten' })
+    if (turn % 31 === 0) await post('/oauth/revoke', client, { token })
+    if (turn % 17 === 0) await post('/oauth/token', client, { grant_type: 'client_credentials', scope: 'reports:delete' })
+    if (turn % 29 === 0) await post('/oauth/token', client, { grant_type: 'refresh_token', refresh_token: 'forgotten' })
+    const busy = 1.5 + Math.sin(Date.now() / 40_000)
+    await new Promise((resolve) => setTimeout(resolve, 250 / busy))
   }
 }
 
@@ -131,10 +136,10 @@ async function others() {
   }
 }
 
-await Promise.all([traffic(), others()])
-const page = await mara()
-for (const name of ['', 'clients', 'audit']) {
-  await page.goto(at(`/admin${name && '/'}${name}`))
-  await photograph(page, `admin-${name || 'overview'}`)
+const [page] = await Promise.all([mara(), traffic()])
+await others()
+for (const name of ['overview', 'clients', 'audit']) {
+  await page.goto(at(name === 'overview' ? '/admin' : `/admin/${name}`))
+  await photograph(page, `admin-${name}`, { fullPage: name === 'overview' })
 }
 await browser.close()

@@ -39,19 +39,23 @@ struct Example {
 impl Stage {
     /// Starts all of it. Each of `people` can sign in, and those named for the console are administrators.
     pub async fn start(people: &[String]) -> Result<Self> {
-        let origin = Origin::start().await?;
+        let origin = Origin::start_with(&[("TOLLGATE_SIGN_UP", "true")]).await?;
         let upstream = Upstream::start()?;
         origin.cli(&["route", "add", "--path", "/reports/*", "--scope", "reports:read"])?;
         let words = "reports:read=Read your reports";
         origin.cli(&["resource", "create", AUDIENCE, "--name", "Harbour reports", "--scope", words])?;
         let edge = TestEdge::start(Kind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
+        origin.cli(&["edge", "add", "harbour", "--url", &edge.url])?;
         let web = web_client(&origin, &edge)?;
         let single_page = single_page(&origin).await?;
         create(&origin, "device", "A terminal", &["--public", "--grant", "device_code", "--scope", "openid profile"])?;
+        let cli = ["--public", "--grant", "device_code", "--grant", "refresh_token", "--scope", "openid reports:read"];
+        create(&origin, "tollgate-cli", "tollgate", &cli)?;
         let issuer = origin.server.issuer().to_owned();
         let example = examples().join("device-login.py");
         let settings = json!({
             "issuer": issuer,
+            "edge": edge.url,
             "web": web.url,
             "singlePage": single_page.url,
             "deviceExample": [given("TOLLGATE_TEST_PYTHON"), example, "device", issuer],

@@ -4,18 +4,21 @@ use anyhow::Result;
 use tollgate_tests::stage::Stage;
 
 /// Each works in a window whose pages may run scripts, and in one whose pages may not.
-const FLOWS: [&str; 11] = [
+const FLOWS: [&str; 14] = [
     "sign_in",
     "by_keyboard",
     "lost",
     "sign_out",
     "other_browsers",
+    "register",
+    "change_password",
     "web_client",
     "web_client_denied",
     "revoked",
     "remembered",
     "device_example",
     "device_denied",
+    "tollgate_login",
 ];
 /// Clients that are themselves scripts.
 const SCRIPTS: [&str; 0] = [];

@@ -46,6 +46,9 @@ pub(crate) fn screenshots(workspace: &Workspace) -> Result<()> {
         "clients": clients(&stack)?,
     });
 
+    stack.tollgate(&["client", "disable", "old-sync"])?;
+    stack.tollgate(&["revoke", "subject", "old-sync", "--reason", "the contract with Northsea ended"])?;
+
     let pictures = workspace.root.join("docs/images");
     fs::create_dir_all(&pictures)?;
     let mut node = command(workspace.npm_bin().join("node"));
@@ -53,7 +56,7 @@ pub(crate) fn screenshots(workspace: &Workspace) -> Result<()> {
     node.arg(script.join("screenshots.mjs")).current_dir(script);
     test::real_parts(workspace, &mut node)?;
     node.env("TOLLGATE_TEST_STAGE", told.to_string()).env("TOLLGATE_TEST_PICTURES", &pictures).env("HOME", &state.0);
-    progress::show("taking pictures", &mut node)?;
+    progress::show("taking pictures (some minutes, in which there is traffic)", &mut node)?;
     println!("{} written after {}", pictures.display(), progress::seconds(start));
     Ok(())
 }
