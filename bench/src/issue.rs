@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
-use std::io::{self, BufRead as _, Write as _};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use tollgate::ambient;
 use tollgate::domain::{Access, Audience, AuthorizationDetails, ClientId, Scope, TokenAlg, TokenDraft};
 use tollgate::keys::{KeyRing, MasterKey};
+use tollgate_bench::lanes;
 use tollgate_bench::tokens::{AUDIENCE, ISSUER};
 
 /// Seconds that the tokens are good for.
@@ -23,20 +23,16 @@ fn main() -> Result<()> {
     let scope = Scope::parse("reports:read reports:write orders:read orders:write users:write")?;
     let audience: Audience = AUDIENCE.parse()?;
     let access = Access { scope, audience: audience.into(), details: AuthorizationDetails::default() };
-    for line in io::stdin().lock().lines() {
-        let line = line?;
-        let (name, count) = line.split_once(' ').context("a line is CHECK COUNT")?;
+    lanes::serve(|name, count| {
         let algorithm: TokenAlg = name.strip_prefix("issue/").context("tokens are issued here")?.parse()?;
         // What is granted is a request's own; deciding it is no part of making the token.
-        let all = vec![access.clone(); count.parse()?];
+        let all: Vec<Access> = (0..count).map(|_| access.clone()).collect();
         let started = Instant::now();
         for access in all {
             black_box(issue(&keys, &client, access, algorithm)?);
         }
-        println!("{}", started.elapsed().as_nanos());
-        io::stdout().flush()?;
-    }
-    Ok(())
+        Ok(started.elapsed())
+    })
 }
 
 /// What the token endpoint does between the decision and the answer, but for the commit: the key's name, a random id, the

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::{fs, io, thread};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,20 @@ pub type Starts = BTreeMap<String, Start>;
 pub fn read(file: &Path) -> Result<Starts> {
     let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(serde_json::from_slice(&text)?)
+}
+
+/// Is a lane: runs what standard input asks for, and says how long it took.
+///
+/// # Errors
+/// When a line is none of a lane's, or a check fails.
+pub fn serve(mut run: impl FnMut(&str, u32) -> Result<Duration>) -> Result<()> {
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let (check, count) = line.split_once(' ').context("a line is CHECK COUNT")?;
+        println!("{}", run(check, count.parse()?)?.as_nanos());
+        io::stdout().flush()?;
+    }
+    Ok(())
 }
 
 /// A program that runs checks. Dropped, it is ended.

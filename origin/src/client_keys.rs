@@ -7,39 +7,27 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tollgate_core::KeySet;
 
-use crate::causes::with_causes;
 use crate::domain::{CallUrl, ClientMetadata};
+use crate::outbound::Outbound;
 
 /// How long fetched keys are believed without asking again.
 const KEPT: Duration = Duration::from_secs(300);
 /// How soon they are asked for again when a signature does not fit: a client may just have changed its keys, and a stranger may
 /// send anything.
 const ASKED_AGAIN: Duration = Duration::from_secs(10);
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of a key set at most.
-const MAX_BYTES: usize = 64 * 1024;
 /// Key sets kept at most; beyond that all are forgotten and fetched anew.
 const MAX_KEPT: usize = 4096;
 
 /// Finds clients' keys.
 pub(crate) struct ClientKeys {
-    http: reqwest::Client,
+    outbound: Outbound,
     kept: Mutex<HashMap<CallUrl, (Instant, KeySet)>>,
 }
 
 impl ClientKeys {
-    /// Keys are fetched by this; it must follow no redirects, which could lead into the network that this origin stands in.
-    ///
-    /// # Errors
-    /// When TLS cannot be used.
-    pub(crate) fn new() -> Result<ClientKeys, reqwest::Error> {
-        let http = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build()?;
-        Ok(ClientKeys { http, kept: Mutex::default() })
-    }
-
-    /// What asks clients' servers, for others who must.
-    pub(crate) fn http(&self) -> reqwest::Client {
-        self.http.clone()
+    /// Keys are fetched by this.
+    pub(crate) fn new(outbound: Outbound) -> ClientKeys {
+        ClientKeys { outbound, kept: Mutex::default() }
     }
 
     /// A client's keys; none when it has none, or they cannot be had.
@@ -77,20 +65,10 @@ impl ClientKeys {
 
     async fn fetch(&self, url: &CallUrl) -> Option<KeySet> {
         let told = |error: &dyn std::error::Error| {
-            tracing::warn!(url = url.as_str(), error = with_causes(error), "a client's keys could not be fetched");
+            tracing::warn!(url = url.as_str(), %error, "a client's keys cannot be had");
         };
-        let mut answer = self.http.get(url.as_str()).send().await.and_then(reqwest::Response::error_for_status);
-        let mut body = Vec::new();
-        loop {
-            match answer.as_mut().map_err(|error| told(error)).ok()?.chunk().await.map_err(|error| told(&error)).ok()? {
-                Some(chunk) if body.len() + chunk.len() <= MAX_BYTES => body.extend_from_slice(&chunk),
-                Some(_) => return None,
-                None => break,
-            }
-        }
-        KeySet::from_jwks(&body)
-            .map_err(|error| tracing::warn!(url = url.as_str(), %error, "a client's keys are not good"))
-            .ok()
+        let body = self.outbound.get(url).await.map_err(|error| told(&error)).ok()?;
+        KeySet::from_jwks(&body).map_err(|error| told(&error)).ok()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CallUrl, (Instant, KeySet)>> {

@@ -19,6 +19,7 @@ pub mod http;
 pub mod issuers;
 mod jose;
 pub mod keys;
+mod outbound;
 mod server;
 pub mod settings;
 pub mod ssf;

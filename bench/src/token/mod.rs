@@ -58,23 +58,25 @@ fn wanted<'a>(kit: &Kit, starts: &'a Starts) -> Vec<(&'a str, String)> {
 fn checks(lane: &str, kit: &Kit) -> Vec<String> {
     let each = |library: &str| ALGORITHMS.map(|algorithm| format!("{library}/{algorithm}")).to_vec();
     let own = || [each("check"), each("bare"), TABLES.map(str::to_owned).to_vec()].concat();
-    let batch = || ["batch/HS256", "singles/HS256", "cache/HS256"].map(str::to_owned).to_vec();
+    let batch = || ["batch/HS256", "singles/HS256"].map(str::to_owned).to_vec();
+    let cache = || vec!["cache/HS256".to_owned()];
     match lane {
         "native" => {
             let sizes = kit.sized.iter().map(|text| format!("size/{}", text.len())).collect();
             let keys = vec!["clock".to_owned(), "keys/1".to_owned(), "keys/64".to_owned()];
             let hostile = (0..kit.hostile.len()).map(|nth| format!("reject/{nth}")).collect();
-            [own(), batch(), keys, sizes, hostile].concat()
+            [own(), cache(), batch(), keys, sizes, hostile].concat()
         }
-        "wasmtime" => [own(), batch()].concat(),
+        "wasmtime" => [own(), cache()].concat(),
+        "component" => batch(),
         "native-peers" | "wasmtime-peers" => ["jsonwebtoken", "jwt-compact", "jwt-simple"].map(each).concat(),
         "native-aws-lc" => each("jsonwebtoken"),
         "node" => {
             let others = ["jsonwebtoken", "jose", "fast-jwt", "fast-jwt-cache", "webcrypto"].map(each).concat();
-            [own(), batch(), others].concat()
+            [own(), cache(), others].concat()
         }
         "workerd" => {
-            [each("check"), TABLES.map(str::to_owned).to_vec(), batch(), each("jose"), each("webcrypto")].concat()
+            [each("check"), TABLES.map(str::to_owned).to_vec(), cache(), each("jose"), each("webcrypto")].concat()
         }
         "origin" => vec!["issue/HS256".to_owned()],
         _ => Vec::new(),

@@ -322,6 +322,20 @@ impl ClientMetadata {
         self.redirect_uris.iter().find(|registered| registered.is_met_by(presented))
     }
 
+    /// Checks that a sector, by what its `sector_identifier_uri` gives, has all of the redirect URIs.
+    ///
+    /// # Errors
+    /// When that is no JSON array of strings, or lacks one of them.
+    pub fn check_sector(&self, listed: &[u8]) -> Result<(), MetadataError> {
+        let listed: Vec<String> = serde_json::from_slice(listed).map_err(|_| {
+            MetadataError::Metadata("sector_identifier_uri does not give a JSON array of redirect URIs")
+        })?;
+        match self.redirect_uris.iter().all(|uri| listed.iter().any(|listed| listed == uri.as_str())) {
+            true => Ok(()),
+            false => Err(MetadataError::Metadata("sector_identifier_uri does not list all of the redirect URIs")),
+        }
+    }
+
     /// The sector whose clients know users by the same pairwise identifiers (OpenID Connect Core §8.1).
     #[must_use]
     pub fn sector(&self) -> Option<String> {
@@ -409,5 +423,11 @@ mod tests {
         assert_eq!(two.sector(), None);
         two.sector_identifier_uri = Some("https://sector.example/uris".parse().expect("a URL"));
         assert_eq!(two.sector().as_deref(), Some("sector.example"));
+        // Where it says itself which redirect URIs are its own, it must know both.
+        let all = br#"["https://other.example/cb", "https://shop.example/cb", "https://third.example/cb"]"#;
+        assert_eq!(two.check_sector(all), Ok(()));
+        for listed in [&br#"["https://shop.example/cb"]"#[..], b"[]", b"{}", b"[1]", b"<html>"] {
+            assert!(two.check_sector(listed).is_err());
+        }
     }
 }

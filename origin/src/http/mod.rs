@@ -34,6 +34,7 @@ use crate::domain::Audience;
 use crate::feed::{Contacts, Publisher, Wake};
 use crate::forge::Forge;
 use crate::keys::{KeyPolicy, Keys};
+use crate::outbound::Outbound;
 use crate::settings::{GrantSettings, PeopleSettings};
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
@@ -44,6 +45,8 @@ use crate::users_api::UsersApi;
 pub struct App {
     /// The database.
     pub store: Store,
+    /// Asks addresses that clients registered.
+    pub(crate) outbound: Outbound,
     /// Finds clients' own keys.
     pub(crate) client_keys: ClientKeys,
     /// Checks passwords.

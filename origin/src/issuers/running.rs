@@ -16,8 +16,9 @@ use crate::feed::{self, Contacts, Publisher, Wake};
 use crate::forge::Forge;
 use crate::http::{self, App};
 use crate::keys::{Keys, keeper};
+use crate::outbound::Outbound;
 use crate::server::{default_audience, open_shared_keys};
-use crate::settings::Settings;
+use crate::settings::{Registration, Settings};
 use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
@@ -67,10 +68,12 @@ impl Running {
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
         let events = ssf::Courier::new(store.clone(), Arc::clone(&transmitter))?;
         tasks.spawn(events.run(wake.clone(), stop.clone()));
+        let outbound = Outbound::new(settings.grants.registration == Registration::Open)?;
         let app = Arc::new(App {
             store: store.clone(),
             writer,
-            client_keys: ClientKeys::new()?,
+            client_keys: ClientKeys::new(outbound.clone()),
+            outbound,
             forge,
             grants: settings.grants.clone(),
             people: settings.people.clone(),

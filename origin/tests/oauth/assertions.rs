@@ -1,10 +1,16 @@
 //! Clients that sign: `private_key_jwt`, the JWT bearer grant; and clients whose certificate a proxy tells of.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tollgate::ambient::now;
 use tollgate::domain::{AuthMethod, ClientMetadata, GrantType, TrustedIssuer};
 
-use crate::harness::{Key, Origin, answer, claims, unique};
+use crate::harness::{Key, Origin, answer, base64url, claims, unique};
 
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -86,7 +92,7 @@ async fn a_trusted_issuer_vouches_for_users_and_nobody_else_does() {
 }
 
 /// A self-signed P-256 certificate with the subject `CN=robot`, in DER and base64.
-const CERTIFICATE: &str = include_str!("certificate.b64");
+pub(crate) const CERTIFICATE: &str = include_str!("certificate.b64");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_is_believed_of_a_trusted_proxy() {
@@ -123,4 +129,83 @@ async fn a_certificate_is_believed_of_a_trusted_proxy() {
     distrustful.client("robot", by_name).await;
     let request = distrustful.form("/oauth/token", "robot", &form).header("client-cert", &certificate);
     assert_eq!(answer(request).await.0, 401, "anybody can send a header");
+}
+
+/// A client whose certificate nobody else vouches for, behind a proxy that passes it on (RFC 8705 §2.2).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_ones_own_making_is_known_by_its_thumbprint_or_whole() {
+    let settings = [("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1"), ("TOLLGATE_CLIENT_CERTIFICATE_HEADER", "Client-Cert")];
+    let origin = Origin::with(&settings).await;
+    let certificate = CERTIFICATE.split_whitespace().collect::<String>();
+    let thumbprint = base64url(&Sha256::digest(STANDARD.decode(&certificate).expect("base64")));
+    let jwk = Key::new().jwk();
+    for (client, member, registered, status) in [
+        ("by-thumbprint", "x5t#S256", json!(thumbprint), 200),
+        ("whole", "x5c", json!([certificate]), 200),
+        ("another", "x5t#S256", json!(base64url(&[7; 32])), 401),
+    ] {
+        let mut jwk = jwk.clone();
+        jwk[member] = registered;
+        let metadata = ClientMetadata {
+            auth_method: AuthMethod::SelfSignedTlsClientAuth,
+            jwks: Some(json!({ "keys": [jwk] })),
+            ..Origin::service("orders")
+        };
+        origin.client(client, metadata).await;
+        let form = [("grant_type", "client_credentials")];
+        let request = origin.form("/oauth/token", client, &form);
+        let (answered, tokens) = answer(request.header("client-cert", format!(":{certificate}:"))).await;
+        assert_eq!(answered, status, "{client}: {tokens}");
+        assert_eq!(origin.post("/oauth/token", client, &form).await.0, 401, "{client} without it");
+    }
+}
+
+/// Keys that a client publishes are fetched from it, and again when it signs with one that was not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn published_keys_are_fetched_and_found_again_after_a_rotation() {
+    let origin = Origin::start().await;
+    let (old, new) = (("old", Key::new()), ("new", Key::new()));
+    let jwk = |(kid, key): &(&str, Key)| {
+        let mut jwk = key.jwk();
+        jwk["kid"] = json!(kid);
+        jwk
+    };
+    let published = Arc::new(Mutex::new(json!({ "keys": [jwk(&old)] })));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}/jwks", listener.local_addr().expect("its address"));
+    let served = Arc::clone(&published);
+    let keys =
+        axum::Router::new().route("/jwks", axum::routing::get(async move || served.lock().expect("whole").to_string()));
+    tokio::spawn(async move { axum::serve(listener, keys).await });
+    let metadata = ClientMetadata {
+        auth_method: AuthMethod::PrivateKeyJwt,
+        jwks_uri: Some(url.parse().expect("a URL")),
+        ..Origin::service("orders")
+    };
+    origin.client("publisher", metadata).await;
+    let ask = async |(kid, key): &(&str, Key)| {
+        let issuer = origin.server.issuer();
+        let claims =
+            json!({ "iss": "publisher", "sub": "publisher", "aud": issuer, "exp": now() + 60, "jti": unique() });
+        let assertion = key.sign(&json!({ "kid": kid }), &claims);
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", ASSERTION),
+            ("client_assertion", &assertion),
+        ];
+        answer(origin.http.post(origin.url("/oauth/token")).form(&form)).await.0.as_u16()
+    };
+    assert_eq!(ask(&old).await, 200);
+    assert_eq!(ask(&new).await, 401, "it is not published");
+    *published.lock().expect("whole") = json!({ "keys": [jwk(&old), jwk(&new)] });
+    // Who does not fit is not asked for at once again: a stranger may send anything.
+    let mut status = ask(&new).await;
+    for _ in 0..30 {
+        if status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        status = ask(&new).await;
+    }
+    assert_eq!((status, ask(&old).await), (200, 200));
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use tollgate::domain::{ClientMetadata, GrantType, Resource};
 
-use crate::harness::{Browser, Origin, claims};
+use crate::assertions::CERTIFICATE;
+use crate::harness::{Browser, Origin, answer, claims};
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -82,4 +83,29 @@ async fn what_is_not_ones_own_is_not_exchanged_and_nothing_grows() {
     let actor = actor["access_token"].as_str().expect("a token");
     let exchanged = origin.token("api", &form(token, &[("actor_token", actor), ("actor_token_type", TYPE)])).await;
     assert_eq!(claims(exchanged["access_token"].as_str().expect("a token"))["act"]["client_id"], "api");
+}
+
+/// Whoever stole a token that is bound to a certificate must not be rid of the binding by an exchange.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_token_is_exchanged_with_its_certificate_alone() {
+    let settings = [("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1"), ("TOLLGATE_CLIENT_CERTIFICATE_HEADER", "Client-Cert")];
+    let origin = Origin::with(&settings).await;
+    let metadata = ClientMetadata {
+        grant_types: vec![GrantType::ClientCredentials, GrantType::TokenExchange],
+        tls_client_certificate_bound_access_tokens: true,
+        ..Origin::service("orders")
+    };
+    origin.client("robot", metadata.clone()).await;
+    let certificate = CERTIFICATE.split_whitespace().collect::<String>();
+    let request = origin.form("/oauth/token", "robot", &[("grant_type", "client_credentials")]);
+    let (status, tokens) = answer(request.header("client-cert", &certificate)).await;
+    assert_eq!(status, 200, "{tokens}");
+    let bound = form(tokens["access_token"].as_str().expect("a token"), &[]);
+    // As the thief would have it: the same client, whose tokens need no certificate.
+    let unbound = ClientMetadata { tls_client_certificate_bound_access_tokens: false, ..metadata };
+    let id = "robot".parse().expect("an id");
+    origin.server.store().update_client(&id, &unbound).await.expect("changed");
+    assert_eq!(origin.refused("robot", &bound).await, "invalid_request");
+    let with = origin.form("/oauth/token", "robot", &bound).header("client-cert", &certificate);
+    assert_eq!(answer(with).await.0, 200);
 }

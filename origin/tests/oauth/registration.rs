@@ -70,3 +70,17 @@ async fn a_client_registers_and_looks_after_itself() {
     assert_eq!(manage(Method::DELETE, token, Value::Null).await.0, 204);
     assert_eq!(manage(Method::GET, token, Value::Null).await.0, 401);
 }
+
+/// Anybody may register here: so nothing that is not on the public Internet is asked for a client's sake, and nobody joins a
+/// sector that does not know them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_sends_this_origin_nowhere() {
+    let origin = Origin::with(&[("TOLLGATE_REGISTRATION", "open")]).await;
+    for sector in
+        ["https://127.0.0.1:9/sector", "https://localhost:9/sector", "https://169.254.169.254/latest/meta-data"]
+    {
+        let body = json!({ "redirect_uris": ["https://shop.example/cb"], "sector_identifier_uri": sector });
+        let (status, answer) = register(&origin, body).await;
+        assert_eq!((status, &answer["error"]), (400, &json!("invalid_client_metadata")), "{sector}");
+    }
+}

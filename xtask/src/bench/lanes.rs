@@ -101,6 +101,10 @@ pub(super) fn start(workspace: &Workspace, parts: &Path) -> Result<()> {
         let mut host = program(workspace, "tollgate-bench-wasm");
         lane(host.arg("lane").arg(guest).arg(parts).args(arguments), 2.0, 20)
     };
+    let component = || {
+        let mut host = program(workspace, "tollgate-bench-wasm");
+        lane(host.arg("component").arg(workspace.wasm().join("tollgate_component.wasm")).arg(parts), 2.0, 20)
+    };
     let node = |script: &Path, arguments: &[&Path]| {
         let mut node = command(workspace.npm_bin().join("node"));
         node.arg(script).args(arguments);
@@ -114,6 +118,7 @@ pub(super) fn start(workspace: &Workspace, parts: &Path) -> Result<()> {
         "origin": native("tollgate-bench-issue", &[]),
         "wasmtime": hosted(&workspace.wasm().join(format!("{LANE}.wasm")), &mounted),
         "wasmtime-peers": hosted(&peers_component, &[mounted[0], Path::new("rust_crypto")]),
+        "component": component(),
         "node": lane(&node(&modules.join("node.mjs"), &[&kit, &snapshot, &modules]), 2.0, 300),
         "workerd": lane(&node(&scripts(workspace).join("workerd.mjs"), &[&npm(workspace), &modules.join("workerd.capnp")]), 6.0, 400),
     });

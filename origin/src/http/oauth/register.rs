@@ -15,7 +15,9 @@ use super::caller::Caller;
 use super::error::OAuthError;
 use crate::ambient;
 use crate::domain::registration::{MAX_REGISTRATION_BYTES, registered};
-use crate::domain::{AuthMethod, Client, ClientId, ClientMetadata, Secret, SecretHash, SecretKind, StoredSecret};
+use crate::domain::{
+    AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Secret, SecretHash, SecretKind, StoredSecret,
+};
 use crate::http::openapi::refusals::{NotFound, TooLarge};
 use crate::http::problem::Problem;
 use crate::http::{App, AppState};
@@ -65,7 +67,7 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
     if body.len() > MAX_REGISTRATION_BYTES {
         return Err(OAuthError::InvalidRequest("the body is too large"));
     }
-    let metadata = registered(body, &app.store.resources().await?)?;
+    let metadata = wanted(app, body).await?;
     let now = ambient::now();
     let mut client = Client::new(ClientId::from_random(&ambient::random()?), metadata, now);
     let secret = match has_secret(&client) {
@@ -81,6 +83,20 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
     tracing::info!(client = %client.id, "a client registered itself");
     let answer = view(app, &client, secret.as_ref(), Some(&token));
     Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// What a client asks to be. A sector is one's own only if it says so itself: else anybody could join another's, and know its users
+/// (OpenID Connect Dynamic Client Registration §5).
+async fn wanted(app: &App, body: &[u8]) -> Result<ClientMetadata, OAuthError> {
+    let metadata = registered(body, &app.store.resources().await?)?;
+    if let Some(sector) = &metadata.sector_identifier_uri {
+        let listed = app.outbound.get(sector).await.map_err(|error| {
+            tracing::warn!(url = sector.as_str(), %error, "a sector's redirect URIs cannot be had");
+            MetadataError::Metadata("sector_identifier_uri cannot be read")
+        })?;
+        metadata.check_sector(&listed)?;
+    }
+    Ok(metadata)
 }
 
 /// `GET`: what is registered (RFC 7592 §2.1).
@@ -125,7 +141,7 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     if named.get("client_id").and_then(Value::as_str) != Some(client.id.as_str()) {
         return Err(OAuthError::InvalidRequest("client_id must be there and be this client's"));
     }
-    let metadata = registered(body, &app.store.resources().await?)?;
+    let metadata = wanted(app, body).await?;
     app.store.update_client(&client.id, &metadata).await?;
     let mut client = Client { metadata, ..client };
     let mut secret = None;

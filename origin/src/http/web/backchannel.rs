@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::page::WebError;
 use crate::ambient;
-use crate::causes::with_causes;
 use crate::domain::{Client, Grant};
 use crate::encoding::base64url;
 use crate::http::App;
@@ -44,16 +43,14 @@ pub(super) async fn tell(app: &App, grants: Vec<Grant>) -> Result<(), WebError> 
             tracing::error!(client = %client.id, "a logout token could not be signed");
             continue;
         };
-        let (http, stop) = (app.client_keys.http(), app.stop.clone());
+        let (outbound, stop) = (app.outbound.clone(), app.stop.clone());
         tokio::spawn(async move {
             let told = async {
                 for _ in 0..TRIES {
-                    let sent = http.post(url.as_str()).form(&[("logout_token", &token)]).send().await;
-                    match sent.and_then(reqwest::Response::error_for_status) {
-                        Ok(_) => return,
+                    match outbound.post(&url, &[("logout_token", &token)]).await {
+                        Ok(()) => return,
                         Err(error) => {
-                            let error = with_causes(&error);
-                            tracing::warn!(client = %client.id, error, "a client could not be told of a logout");
+                            tracing::warn!(client = %client.id, %error, "a client could not be told of a logout")
                         }
                     }
                     tokio::time::sleep(PAUSE).await;

@@ -8,6 +8,8 @@ use crate::domain::authorization::{Asked as _, wanted};
 use crate::domain::{Access, AccessError, AccessToken, Acting, Audience, Audiences, Client, Confirmation, GrantError};
 use crate::http::App;
 use crate::http::oauth::bearer;
+use crate::http::oauth::certificate::Certificate;
+use crate::http::oauth::client_auth::AuthenticatedClient;
 use crate::http::oauth::error::OAuthError;
 use crate::http::oauth::issue::{About, TokenAnswer, answer, confirmation, draft, issue};
 use crate::http::oauth::parameters::Parameters;
@@ -29,10 +31,13 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
     }
     let subject = presented(app, form, "subject_token", "subject_token_type").await?;
     let subject = subject.ok_or(OAuthError::InvalidRequest("subject_token is missing"))?;
-    check_holder(app, client, &subject, jkt.as_deref()).await?;
+    check_holder(app, caller, &subject, jkt.as_deref()).await?;
     let actor = presented(app, form, "actor_token", "actor_token_type").await?;
-    if actor.as_ref().is_some_and(|actor| actor.client != client.id) {
-        return Err(OAuthError::InvalidRequest("actor_token was not issued to this client"));
+    if let Some(actor) = &actor {
+        if actor.client != client.id {
+            return Err(OAuthError::InvalidRequest("actor_token was not issued to this client"));
+        }
+        check_binding(caller, actor, jkt.as_deref())?;
     }
     let access = narrowed(app, client, &subject, form)?;
     let about = About {
@@ -83,14 +88,15 @@ async fn presented(
 
 /// A client may exchange what was issued to it, and what it was shown as the API that the token is for. One that is bound to a key
 /// is exchanged by its own client with that key alone: else whoever stole it could be rid of the binding.
-async fn check_holder(app: &App, client: &Client, subject: &AccessToken, jkt: Option<&str>) -> Result<(), OAuthError> {
+async fn check_holder(
+    app: &App,
+    caller: &AuthenticatedClient,
+    subject: &AccessToken,
+    jkt: Option<&str>,
+) -> Result<(), OAuthError> {
+    let client = &caller.client;
     if subject.client == client.id {
-        return match &subject.details.cnf {
-            Some(Confirmation::Key(key)) if Some(key.as_str()) != jkt => {
-                Err(OAuthError::InvalidDpopProof("the subject_token is bound to another key"))
-            }
-            _ => Ok(()),
-        };
+        return check_binding(caller, subject, jkt);
     }
     let resources = app.store.resources().await?;
     let mut own = resources.iter().filter(|resource| resource.introspected_by.as_ref() == Some(&client.id));
@@ -99,6 +105,21 @@ async fn check_holder(app: &App, client: &Client, subject: &AccessToken, jkt: Op
         false => {
             Err(OAuthError::InvalidRequest("subject_token was neither issued to this client nor is it for its API"))
         }
+    }
+}
+
+/// A token that is bound to a key or a certificate comes with the proof of it.
+fn check_binding(caller: &AuthenticatedClient, token: &AccessToken, jkt: Option<&str>) -> Result<(), OAuthError> {
+    match &token.details.cnf {
+        Some(Confirmation::Key(key)) if Some(key.as_str()) != jkt => {
+            Err(OAuthError::InvalidDpopProof("a token that was presented is bound to another key"))
+        }
+        Some(Confirmation::Certificate(thumbprint))
+            if caller.certificate.as_ref().map(Certificate::thumbprint).as_ref() != Some(thumbprint) =>
+        {
+            Err(OAuthError::InvalidRequest("a token that was presented is bound to another certificate"))
+        }
+        _ => Ok(()),
     }
 }
 
