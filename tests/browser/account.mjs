@@ -93,7 +93,9 @@ export async function register(window, person) {
   await window.field('again').fill('a few words in a row')
   await send()
   await window.press(window.field('decision', 'allow'))
-  await window.says(`Signed in as ${username}`)
+  await window.says('Signed in as')
+  await page.goto(at('/account/sessions'))
+  must((await page.locator('header').innerText()).includes(username), `it is ${username} who is signed in`)
 }
 
 /** Another password: other browsers are signed out, and the old one opens nothing. */
@@ -113,7 +115,7 @@ export async function change_password(window, person, another) {
   }
   await page.goto(at('/account/password'))
   await window.look('password')
-  must((await change('not it')) === 403, 'a wrong old password is refused')
+  must((await change('not it')) === 422, 'a wrong old password is refused')
   await window.look('password refused')
   await change(person.password)
   await window.says('Your password is changed')
