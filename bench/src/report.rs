@@ -38,7 +38,8 @@ const PREFACE: &str = "# What Tollgate costs\n\nFigures belong to the machine th
     the ratios. A figure is the median of many short batches, what is compared was measured in turn. Each section says which \
     command made it, and when.\n";
 /// The sections by name, with their headings, in the order in which they stand.
-const SECTIONS: [(&str, &str); 2] = [("token", "Checking a token"), ("revocation", "Exact revocation")];
+const SECTIONS: [(&str, &str); 3] =
+    [("token", "Checking a token"), ("revocation", "Exact revocation"), ("issuing", "Issuing tokens")];
 
 /// The page with the section of that name as it was measured now, by `command` on `date`; the others stay as `page` has them.
 ///

@@ -17,12 +17,14 @@ use crate::{
 /// What can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Subject {
-    /// Token checks, then exact revocation
+    /// All of these
     All,
     /// What a token check costs, natively, in wasmtime, in Node and in workerd, beside other libraries
     Token,
     /// Exact revocation: size, build, questions, delivery, revocations a second
     Revocation,
+    /// Tokens that an origin gives a second, on SQLite and PostgreSQL
+    Issuing,
 }
 
 impl Subject {
@@ -32,6 +34,7 @@ impl Subject {
             Self::All => "all",
             Self::Token => "token",
             Self::Revocation => "revocation",
+            Self::Issuing => "issuing",
         }
     }
 }
@@ -41,7 +44,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
     setup::for_dev(workspace)?;
     build(workspace, subject)?;
     let subjects = match subject {
-        Subject::All => vec![Subject::Token, Subject::Revocation],
+        Subject::All => vec![Subject::Token, Subject::Revocation, Subject::Issuing],
         one => vec![one],
     };
     for &one in &subjects {
@@ -53,7 +56,8 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
         fs::create_dir_all(&parts)?;
         match one {
             Subject::Token => token(workspace, quick)?,
-            _ => revocation(workspace, quick)?,
+            Subject::Issuing => issuing(workspace, quick)?,
+            Subject::Revocation | Subject::All => revocation(workspace, quick)?,
         }
         report(workspace, one, quick)?;
     }
@@ -73,6 +77,7 @@ fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
     let programs: &[&str] = match subject {
         Subject::Token => &["tollgate-bench-wasm", "tollgate-bench-issue"],
         Subject::Revocation => &["tollgate-bench-wasm", "tollgate-bench-stack"],
+        Subject::Issuing => &["tollgate-bench-stack"],
         Subject::All => &["tollgate-bench-wasm", "tollgate-bench-issue", "tollgate-bench-stack"],
     };
     // The same features for each choice, so that nothing is built twice.
@@ -81,10 +86,10 @@ fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
     release(workspace, "building origin and edges for the bench (some minutes)", &arguments)?;
     let core = ["--package", "tollgate-bench", "--bin", "tollgate-bench"];
     release(workspace, "building the bench", &core)?;
-    if subject != Subject::Revocation {
+    if matches!(subject, Subject::All | Subject::Token) {
         lanes::build(workspace)?;
     }
-    if subject != Subject::Token {
+    if matches!(subject, Subject::All | Subject::Revocation) {
         let guest = [&core[..], &["--target", "wasm32-wasip2"]].concat();
         release(workspace, "building the bench for WebAssembly", &guest)?;
     }
@@ -108,8 +113,14 @@ fn revocation(workspace: &Workspace, quick: bool) -> Result<()> {
     let mut wasm = program(workspace, "tollgate-bench-wasm");
     progress::show("questions in WebAssembly", wasm.arg(&parts).arg(workspace.wasm()).args(quick))?;
     let mut stack = program(workspace, "tollgate-bench-stack");
-    stack.arg(&parts).arg(&plots).args(quick);
+    stack.arg("revocation").arg(&parts).arg(&plots).args(quick);
     progress::show("delivery and throughput", test::real_parts(workspace, &mut stack)?)
+}
+
+fn issuing(workspace: &Workspace, quick: bool) -> Result<()> {
+    let mut stack = program(workspace, "tollgate-bench-stack");
+    stack.arg("issuing").arg(parts(workspace, Subject::Issuing)).arg(plots(workspace)).args(quick.then_some("--quick"));
+    progress::show("tokens a second", test::real_parts(workspace, &mut stack)?)
 }
 
 /// Puts what was measured into its place in the page; what else stands there stays.

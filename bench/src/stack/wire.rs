@@ -1,0 +1,69 @@
+//! The least that a caller over HTTP/1.1 can do: prepared bytes go out on a connection that is kept, an answer is read by its length.
+//! Callers and server share the processors, so what a caller does not spend is the server's.
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+/// Bytes of an answer at most.
+const MAX_BODY: usize = 1 << 20;
+
+/// One connection.
+pub(crate) struct Wire {
+    stream: BufReader<TcpStream>,
+    line: String,
+    body: Vec<u8>,
+}
+
+impl Wire {
+    /// Connects to `address`, e.g. `127.0.0.1:8080`.
+    pub(crate) async fn connect(address: &str) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream), line: String::new(), body: Vec::new() })
+    }
+
+    /// Sends a request; the body of the answer, which must be 200.
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
+        self.stream.get_mut().write_all(request).await?;
+        self.line().await?;
+        let status = self.line.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut length = 0;
+        while self.line().await? > 2 {
+            let (name, value) = self.line.split_once(':').context("a header has a colon")?;
+            if name.eq_ignore_ascii_case("content-length") {
+                length = value.trim().parse()?;
+            }
+        }
+        ensure!(length <= MAX_BODY, "an answer of {length} bytes");
+        self.body.resize(length, 0);
+        self.stream.read_exact(&mut self.body).await?;
+        ensure!(status == "200", "answered {status}: {}", String::from_utf8_lossy(&self.body));
+        Ok(&self.body)
+    }
+
+    async fn line(&mut self) -> Result<usize> {
+        self.line.clear();
+        let read = self.stream.read_line(&mut self.line).await?;
+        ensure!(read > 0, "the connection was closed");
+        Ok(read)
+    }
+}
+
+/// A request without a body.
+pub(crate) fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
+}
+
+/// A form, with the client's credentials in the header.
+pub(crate) fn post(path: &str, client: &str, secret: &str, form: &str) -> Vec<u8> {
+    let credentials = STANDARD.encode(format!("{client}:{secret}"));
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic {credentials}\r\ncontent-type: \
+         application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
+        form.len()
+    )
+    .into_bytes()
+}
