@@ -71,7 +71,7 @@ export async function web_client_denied(window, person) {
 }
 
 /** The one without a server. */
-async function single_page(window, person) {
+export async function single_page(window, person) {
   const { page } = window
   await page.goto(settings.singlePage)
   const signIn = page.getByRole('button', { name: 'Sign in' })

@@ -1,6 +1,9 @@
 // Devices without a browser: a person connects them at `/device`.
 import { spawn } from 'node:child_process'
-import { at, must, settings, until } from './kit.mjs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { at, must, settings, throughEdge, until } from './kit.mjs'
 
 /** A program that waits for its person; what it says so far, and how it ended. */
 function start([command, ...args], env = {}) {
@@ -48,4 +51,30 @@ export async function device_denied(window, person) {
   await window.look('device refused')
   await program.end
   must(program.ended.code === 1 && program.out === '', 'nothing was given')
+}
+
+/** `tollgate login` waits in a terminal; what it was given is taken back among the sessions, and the edge refuses it. */
+export async function tollgate_login(window, person) {
+  const { page } = window
+  const home = await mkdtemp(join(tmpdir(), 'tollgate-login-'))
+  const run = (...args) => start([settings.tollgate, 'login', ...args], { HOME: home })
+  const terminal = run(settings.issuer, '--scope', 'openid reports:read')
+  const typed = await code(terminal)
+  must(/[▀▄█]/.test(terminal.out), 'it draws a QR code')
+  await page.goto(at('/device'))
+  await window.signIn(person)
+  await window.field('user_code').fill(typed)
+  await window.press(page.locator('form:has([name="user_code"]) button').first())
+  await window.look('device asks: a command line')
+  await window.press(window.field('decision', 'allow'))
+  await terminal.end
+  must(terminal.ended.code === 0, `it ends well: ${terminal.said}`)
+  const printed = run('--print-token')
+  await printed.end
+  const token = printed.out.trim()
+  must((await throughEdge(token)) === 200, 'the edge lets its token pass')
+  await page.goto(at('/account/sessions'))
+  await window.press(page.getByRole('button', { name: /^Revoke tollgate/ }))
+  await until('the edge refuses', async () => (await throughEdge(token)) === 401)
+  await rm(home, { recursive: true })
 }

@@ -39,7 +39,7 @@ struct Example {
 impl Stage {
     /// Starts all of it. Each of `people` can sign in, and those named for the console are administrators.
     pub async fn start(people: &[String]) -> Result<Self> {
-        let origin = Origin::start().await?;
+        let origin = Origin::start_with(&[("TOLLGATE_SIGN_UP", "true")]).await?;
         let upstream = Upstream::start()?;
         origin.cli(&["route", "add", "--path", "/reports/*", "--scope", "reports:read"])?;
         let words = "reports:read=Read your reports";
@@ -49,6 +49,8 @@ impl Stage {
         let web = web_client(&origin, &edge)?;
         let single_page = single_page(&origin).await?;
         create(&origin, "device", "A terminal", &["--public", "--grant", "device_code", "--scope", "openid profile"])?;
+        let cli = ["--public", "--grant", "device_code", "--grant", "refresh_token", "--scope", "openid reports:read"];
+        create(&origin, "tollgate-cli", "tollgate", &cli)?;
         let issuer = origin.server.issuer().to_owned();
         let example = examples().join("device-login.py");
         let settings = json!({
@@ -118,8 +120,10 @@ async fn single_page(origin: &Origin) -> Result<Example> {
     let port = free_port()?;
     let home = format!("http://127.0.0.1:{port}");
     let scope = "openid profile email";
-    let redirect = ["--redirect-uri", "http://127.0.0.1:3001/"];
-    let after = ["--post-logout-redirect-uri", "http://127.0.0.1:3001/"];
+    // Its very address: pages of no other may read what the origin answers.
+    let own = format!("{home}/");
+    let redirect = ["--redirect-uri", &own];
+    let after = ["--post-logout-redirect-uri", &own];
     create(origin, "single-page", "Single page", &[&redirect[..], &after, &["--public", "--scope", scope]].concat())?;
     let folder = copied(&examples().join("single-page"))?;
     let config = json!({ "issuer": origin.server.issuer(), "client_id": "single-page", "scope": scope });

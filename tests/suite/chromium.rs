@@ -4,25 +4,29 @@ use anyhow::Result;
 use tollgate_tests::stage::Stage;
 
 /// Each works in a window whose pages may run scripts, and in one whose pages may not.
-const FLOWS: [&str; 15] = [
+const FLOWS: [&str; 19] = [
     "sign_in",
+    "limited",
     "by_keyboard",
     "lost",
     "sign_out",
     "other_browsers",
+    "register",
+    "change_password",
     "web_client",
     "web_client_denied",
     "revoked",
     "remembered",
     "device_example",
     "device_denied",
+    "tollgate_login",
     "console_pages",
     "console_client",
     "console_user",
     "refused_at_the_console",
 ];
 /// Clients that are themselves scripts.
-const SCRIPTS: [&str; 0] = [];
+const SCRIPTS: [&str; 1] = ["single_page"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn people_do_in_a_browser_what_they_came_for() -> Result<()> {
