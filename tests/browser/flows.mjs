@@ -27,7 +27,8 @@ async function play([name, flow, scripts]) {
   }
 }
 
-const flows = Object.entries({ ...device, ...clients, ...account, ...administration })
+// The longest first.
+const flows = Object.entries({ ...administration, ...device, ...clients, ...account })
 const runs = flows.flatMap(([name, flow]) => (flow.scripts ?? [true, false]).map((scripts) => [name, flow, scripts]))
 const waiting = runs.filter(([name]) => name.includes(ONLY)).values()
 await Promise.all(Array.from({ length: AT_ONCE }, async () => {

@@ -93,22 +93,25 @@ export class Window {
       await this.page.setViewportSize(viewport)
       for (const colorScheme of THEMES) {
         await this.page.emulateMedia({ colorScheme })
-        await this.#inspect(`${name} (${size}, ${colorScheme})`)
+        await this.#inspect(`${name} (${size}, ${colorScheme})`, colorScheme)
         if (PICTURES) await this.#picture(`${name.replaceAll(/\W+/g, '-')}-${size}-${colorScheme}`)
       }
     }
   }
 
-  async #inspect(name) {
-    const { faults, wide } = await this.page.evaluate(async () => {
+  async #inspect(name, colorScheme) {
+    // Another theme changes colours and nothing else.
+    const colours = { type: 'rule', values: ['color-contrast', 'link-in-text-block'] }
+    const rules = colorScheme === THEMES[0] ? undefined : colours
+    const { faults, wide } = await this.page.evaluate(async (runOnly) => {
       // Colours fade from one theme into the other.
       await Promise.allSettled(document.getAnimations().map(({ finished }) => finished))
-      const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] })
+      const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'], ...(runOnly && { runOnly }) })
       const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
       const words = ({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => `${node.html} ${node.failureSummary}`).join('; ')}`
       const root = document.documentElement
       return { faults: serious.map(words), wide: root.scrollWidth - root.clientWidth }
-    })
+    }, rules)
     for (const fault of faults) this.faults.push(`${name}: ${fault}`)
     if (wide > 0) this.faults.push(`${name}: ${wide} px wider than the window`)
   }

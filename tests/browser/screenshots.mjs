@@ -60,7 +60,8 @@ function request(client, scope = SCOPE) {
 
 async function post(path, client, form) {
   const secret = settings.clients[client]
-  const headers = secret ? { authorization: `Basic ${btoa(`${client}:${secret}`)}` } : {}
+  const own = { 'user-agent': `${client}/2.1` }
+  const headers = secret ? { ...own, authorization: `Basic ${btoa(`${client}:${secret}`)}` } : own
   const body = new URLSearchParams(secret ? form : { client_id: client, ...form })
   return fetch(at(path), { method: 'POST', headers, body })
 }
@@ -110,7 +111,7 @@ async function mara() {
   await allow(page, 'field-notes', verifier)
   const display = await device()
   await page.goto(display.verification_uri_complete)
-  await photograph(page, 'device')
+  await photograph(page, 'device', { fullPage: true })
   await Promise.all([page.waitForEvent('load'), page.click('[value=allow]')])
 
   const phone = await open(BROWSERS.phone, SMALL)
