@@ -1,7 +1,7 @@
 //! The Tollgate origin: issues OAuth 2.0 access tokens, remembers which are revoked, and tells the edges.
 //!
 //! From the outside in: [`cli`] and [`http`] take requests, [`domain`] decides, [`store`] remembers, [`feed`] tells the
-//! edges, [`status_list`] and [`ssf`] tell verifiers and receivers of others, [`keys`] signs. [`settings`] says how, [`ambient`]
+//! edges, [`status_list`] and [`ssf`] tell verifiers and receivers of others, [`keys`] signs, [`watch`] counts. [`settings`] says how, [`ambient`]
 //! is the clock and the random source, [`issuers`] runs all of it for each issuer, and [`Server`] is the process.
 //!
 //! What never happens: a handler talks SQL; the domain names axum or sqlx; a token or a revocation is acknowledged before
@@ -28,6 +28,7 @@ pub mod ssf;
 pub mod status_list;
 pub mod store;
 mod users_api;
+pub mod watch;
 
 pub use server::{Server, default_audience, open_keys, open_shared_keys};
 pub use settings::Settings;

@@ -14,6 +14,7 @@ use url::{Host, Url};
 
 use crate::causes::with_causes;
 use crate::domain::CallUrl;
+use crate::watch::traced;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer at most.
@@ -51,7 +52,7 @@ impl Outbound {
     /// The body behind an address.
     pub(crate) async fn get(&self, url: &CallUrl) -> Result<Vec<u8>, OutboundError> {
         self.check(url)?;
-        let mut answer = self.http.get(url.as_str()).send().await?.error_for_status()?;
+        let mut answer = traced(self.http.get(url.as_str())).send().await?.error_for_status()?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
             if body.len() + chunk.len() > MAX_BYTES {
@@ -65,7 +66,7 @@ impl Outbound {
     /// Posts a form, and waits for a good status.
     pub(crate) async fn post(&self, url: &CallUrl, form: &[(&str, &str)]) -> Result<(), OutboundError> {
         self.check(url)?;
-        self.http.post(url.as_str()).form(form).send().await?.error_for_status()?;
+        traced(self.http.post(url.as_str())).form(form).send().await?.error_for_status()?;
         Ok(())
     }
 

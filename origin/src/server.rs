@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,11 +14,13 @@ use crate::ambient;
 use crate::domain::Audience;
 use crate::forge::Forge;
 use crate::guard::Limiter;
-use crate::issuers::{Running, Shared, Supervisor};
+use crate::http;
+use crate::issuers::{Dispatcher, Running, Shared, Supervisor};
 use crate::keys::{KeyRing, Keys, MasterKey};
 use crate::listen;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::watch::Spans;
 
 /// How long running requests may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -29,6 +31,9 @@ pub struct Server {
     issuer: String,
     store: Store,
     forge: Forge,
+    metrics_bound: Option<SocketAddr>,
+    draining: CancellationToken,
+    drain: Duration,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -44,22 +49,29 @@ impl Server {
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("TOLLGATE_LISTEN: cannot listen on {}", settings.listen))?;
         let bound = listener.local_addr()?;
+        let metrics = listen_for_metrics(&settings).await?;
         let issuer = settings.issuer(bound);
         let url = issuer.parse().context("TOLLGATE_PUBLIC_URL")?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let (draining, drain) = (CancellationToken::new(), settings.watch.drain);
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
         let max_connections = settings.max_connections;
         let limiter = Limiter::new(settings.redis_url.as_deref())?;
         tasks.spawn(Arc::clone(&limiter).run(stop.clone()));
         let forge = Forge::new(&settings.hashing)?;
-        let shared = Shared { forge: forge.clone(), limiter };
+        let spans = spans(&settings, &tasks, &stop)?;
+        let shared = Shared { forge: forge.clone(), limiter, draining: draining.clone(), spans };
         let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
         supervisor.follow().await?;
         let answered = CancellationToken::new();
         tasks.spawn(supervisor.run(answered.clone()));
+        let metrics_bound = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
+        if let Some(metrics) = metrics {
+            tasks.spawn(serve_metrics(metrics, dispatcher.clone(), stop.clone()));
+        }
         let serving = listen::serve(listener, dispatcher, max_connections, stop.clone());
         tasks.spawn(async move {
             serving.await;
@@ -69,13 +81,19 @@ impl Server {
         tasks.close();
         failing.disarm();
         tracing::info!(listen = %bound, %issuer, "serving");
-        Ok(Server { bound, issuer, store, forge, stop, tasks })
+        Ok(Server { bound, metrics_bound, issuer, store, forge, draining, drain, stop, tasks })
     }
 
     /// Where it answers, e.g. `http://127.0.0.1:8080`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.bound)
+    }
+
+    /// Where it answers `/metrics`, if on a listener of its own.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_bound
     }
 
     /// The `iss` of the default issuer's tokens.
@@ -96,14 +114,38 @@ impl Server {
         &self.forge
     }
 
-    /// Stops: no new requests, long polls end at once, running requests get ten seconds.
+    /// Stops: `/health/ready` says so for as long as the settings have it; then no new connections, long polls end at once, and
+    /// running requests get ten seconds.
     pub async fn shutdown(self) {
+        self.draining.cancel();
+        sleep(self.drain).await;
         self.stop.cancel();
         if timeout(DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests did not end in time");
         }
         self.store.close().await;
     }
+}
+
+async fn listen_for_metrics(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
+    let Some(address) = settings.watch.metrics_listen else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).with_context(|| format!("TOLLGATE_METRICS_LISTEN: cannot listen on {address}"))
+}
+
+async fn serve_metrics(listener: TcpListener, issuers: Dispatcher, stop: CancellationToken) {
+    let serving = axum::serve(listener, http::metrics_listener(issuers)).with_graceful_shutdown(stop.cancelled_owned());
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "serving metrics ended");
+    }
+}
+
+/// Where answered requests are told of, with the task that tells.
+fn spans(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<Spans> {
+    let Some(endpoint) = &settings.watch.otlp_endpoint else { return Ok(Spans::default()) };
+    let (spans, telling) = Spans::new(endpoint, stop.clone()).context("TOLLGATE_OTLP_ENDPOINT")?;
+    tasks.spawn(telling);
+    Ok(spans)
 }
 
 /// The keys of this database as they are now, made now if it has none.

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::causes::with_causes;
 use crate::domain::{MAX_IDENTIFIER_BYTES, UserClaims, UserName};
 use crate::settings::UsersApiSettings;
+use crate::watch::traced;
 
 /// Bytes of an answer at most.
 const MAX_BYTES: usize = 32 * 1024;
@@ -72,7 +73,7 @@ impl UsersApi {
         if let Some(secret) = &self.settings.secret {
             request = request.bearer_auth(secret.as_str());
         }
-        let sent = request.header("content-type", "application/json").body(body.to_string()).send().await;
+        let sent = traced(request).header("content-type", "application/json").body(body.to_string()).send().await;
         let mut answer = sent.map_err(away)?;
         match answer.status().as_u16() {
             200 => {}

@@ -105,9 +105,21 @@ async fn every_kind_is_revoked_listed_and_reinstated() {
     assert_eq!(json(&["revocation", "list"]), json!([]));
     let (log, _) = run(folder.path(), &["audit", "export", "--json"]);
     let log: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
-    assert_eq!(log.len(), 12);
-    assert_eq!((&log[0]["action"], &log[0]["reason"]), (&json!("revoke"), &json!("stolen")));
-    let later = (log[11]["at"].as_u64().expect("a time") + 1).to_string();
+    assert_eq!(log.len(), 13);
+    assert_eq!(
+        (&log[0]["action"], &log[0]["kind"], &log[0]["name"]),
+        (&json!("create"), &json!("client"), &json!("reports"))
+    );
+    assert!(log[0]["actor"].as_str().is_some_and(|actor| actor.starts_with("cli")), "{}", log[0]);
+    assert_eq!((&log[1]["action"], &log[1]["reason"]), (&json!("revoke"), &json!("stolen")));
+    assert_eq!(json(&["audit", "list", "--kind", "client", "--limit", "1"])[0]["action"], json!("reinstate"));
+    let (csv, _) = run(folder.path(), &["audit", "export", "--csv", "--target", "reports"]);
+    let csv: Vec<&str> = csv.lines().collect();
+    assert_eq!((csv.len(), csv[0]), (4, "id,at,actor,action,kind,name,before,reason"));
+    assert!(csv[1].ends_with(",create,client,reports,,"), "{}", csv[1]);
+    assert!(!run(folder.path(), &["audit", "export", "--csv", "--json"]).1);
+    assert!(!run(folder.path(), &["audit", "list", "--kind", "nothing"]).1);
+    let later = (log[12]["at"].as_u64().expect("a time") + 1).to_string();
     assert_eq!(run(folder.path(), &["audit", "export", "--since", &later]), (String::new(), true));
 
     let admin = ["client", "create", "--name", "Admin", "--scope", "tollgate:admin", "--audience", ISSUER];

@@ -188,8 +188,13 @@ fn every_setting_of_an_edge_is_documented() -> Result<()> {
     for (name, _) in tollgate_gate::SETTINGS {
         assert!(readme.contains(name), "docs/settings.md does not explain {name}");
     }
-    for name in tollgate::settings::NAMES {
-        assert!(readme.contains(name), "docs/settings.md does not explain {name}");
+    for setting in tollgate::settings::all() {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{}` |", setting.name)));
+        let row = row.with_context(|| format!("docs/settings.md does not explain {}", setting.name))?;
+        if let tollgate::settings::Default::Value(value) = setting.default {
+            let usual = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
+            assert!(usual.contains(value), "docs/settings.md has another default for {}: {usual}", setting.name);
+        }
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 
 mod audit;
 mod client;
+mod config;
 mod edge;
+mod flags;
 mod input;
 mod issuer;
 mod key;
@@ -28,9 +30,11 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
+use self::flags::SettingFlags;
 use self::output::Output;
+use crate::ambient;
 use crate::causes::with_causes;
-use crate::domain::IssuerName;
+use crate::domain::{Actor, IssuerName};
 use crate::keys::{KeyRing, MasterKey};
 use crate::settings::{LogFormat, Settings, Sources};
 use crate::store::{Store, StoreError};
@@ -52,7 +56,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the origin
-    Serve(serve::ServeFlags),
+    Serve(SettingFlags<false>),
+    /// Show settings, and explain them in a settings file
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Look at tokens and check them
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -89,7 +96,7 @@ enum DatabaseCommand {
     /// List revocations
     #[command(subcommand)]
     Revocation(revocation::RevocationCommand),
-    /// Export the audit log
+    /// Show and export the audit log
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Register, list and remove the edges that are pushed to
@@ -112,25 +119,12 @@ struct CommonFlags {
     /// TOML file with settings [default: tollgate.toml, if there is one]
     #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
     config: Option<PathBuf>,
-    /// Database, sqlite://FILE or postgres://… [default: sqlite://tollgate.db]
-    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
-    database_url: Option<String>,
-    /// File with the master key [default: tollgate.key, made at first start]
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
-    master_key_file: Option<String>,
-    /// The issuer: URL at which clients and edges reach the origin [default: the address listened on]
-    #[arg(long, global = true, value_name = "URL", help_heading = "Settings")]
-    public_url: Option<String>,
     /// The registered issuer to work on, by name [default: the default issuer]
     // A text, for `token verify` has an argument of that name, and clap keeps one value for both.
     #[arg(long, global = true, value_name = "NAME")]
     issuer: Option<String>,
-    /// What to log, e.g. info or tollgate=debug [default: info]
-    #[arg(long, global = true, value_name = "FILTER", help_heading = "Settings")]
-    log: Option<String>,
-    /// How to log, pretty or json [default: pretty]
-    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Settings")]
-    log_format: Option<String>,
+    #[command(flatten)]
+    settings: SettingFlags<true>,
 }
 
 /// Parses the command line, runs the command and gives the exit code: 0, 1 for a failure, 2 for arguments that cannot be
@@ -145,6 +139,7 @@ pub fn run() -> ExitCode {
         Command::Serve(flags) => start(&common, flags.settings())
             .and_then(|(settings, runtime)| runtime.block_on(Box::pin(serve::run(settings)))),
         Command::Token(command) => return command.run(&output),
+        Command::Config(command) => command.run(&common, &output),
         Command::Login(flags) => return flags.run(&output),
         Command::Logout(flags) => return flags.run(&output),
         Command::Database(command) => start(&common, Vec::new())
@@ -166,7 +161,7 @@ fn exit_code(done: anyhow::Result<()>) -> ExitCode {
 
 /// The settings, these flags over those of [`CommonFlags`], with the log and the runtime that they make possible.
 fn start(common: &CommonFlags, flags: Vec<(String, String)>) -> anyhow::Result<(Settings, Runtime)> {
-    let flags = [common.settings(), flags].concat();
+    let flags = [common.settings.settings(), flags].concat();
     let sources = Sources::read(flags, common.config.as_deref())?;
     let settings = Settings::from_sources(&sources)?;
     start_log(&settings)?;
@@ -178,7 +173,7 @@ fn start(common: &CommonFlags, flags: Vec<(String, String)>) -> anyhow::Result<(
 
 impl DatabaseCommand {
     async fn run(self, settings: Settings, output: Output, issuer: Option<String>) -> anyhow::Result<()> {
-        let store = Store::open(&settings.database_url).await?;
+        let store = open(&settings).await?;
         let default = Session { settings, store, output };
         let session = match (&self, issuer) {
             (DatabaseCommand::Issuer(_), Some(_)) => {
@@ -207,21 +202,10 @@ impl DatabaseCommand {
     }
 }
 
-impl CommonFlags {
-    fn settings(&self) -> Vec<(String, String)> {
-        given([
-            ("TOLLGATE_DATABASE_URL", &self.database_url),
-            ("TOLLGATE_MASTER_KEY_FILE", &self.master_key_file),
-            ("TOLLGATE_PUBLIC_URL", &self.public_url),
-            ("TOLLGATE_LOG", &self.log),
-            ("TOLLGATE_LOG_FORMAT", &self.log_format),
-        ])
-    }
-}
-
-/// The flags that were given, under the names of their settings.
-fn given<const N: usize>(flags: [(&str, &Option<String>); N]) -> Vec<(String, String)> {
-    flags.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+/// The database, in the hands of whoever typed the command.
+async fn open(settings: &Settings) -> anyhow::Result<Store> {
+    let by = Actor::command_line(ambient::user().as_deref());
+    Ok(Store::open(&settings.database_url).await?.by(&by))
 }
 
 /// Logs go to standard error: standard output is for what a command was asked for.
@@ -259,7 +243,7 @@ impl Session {
         let issuer = issuer.with_context(|| format!("there is no issuer {name}: see `tollgate issuer list`"))?;
         let settings = crate::issuers::settings_of(&self.settings, &self.keys().await?, issuer)?;
         self.store.close().await;
-        let store = Store::open(&settings.database_url).await?;
+        let store = open(&settings).await?;
         Ok(Session { settings, store, output: self.output })
     }
 

@@ -36,7 +36,7 @@ pub(super) fn plain(text: &str) -> anyhow::Result<()> {
 }
 
 /// Prints a line to standard output. A reader that went away, like `head`, is no error.
-fn line(text: &str) -> anyhow::Result<()> {
+pub(super) fn line(text: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),

@@ -4,34 +4,9 @@ use std::io::Write as _;
 
 use tokio::signal;
 
-use super::given;
 use super::user::first_admin;
 use crate::server::Server;
 use crate::settings::Settings;
-
-/// Settings that only serving needs.
-#[derive(Debug, clap::Args)]
-pub(super) struct ServeFlags {
-    /// Address and port to listen on [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Settings")]
-    listen: Option<String>,
-    /// Audience of tokens of clients that have none of their own [default: the public URL]
-    #[arg(long, help_heading = "Settings")]
-    audience: Option<String>,
-    /// How long tokens live, in seconds [default: 3600]
-    #[arg(long, value_name = "SECONDS", help_heading = "Settings")]
-    token_lifetime: Option<String>,
-}
-
-impl ServeFlags {
-    pub(super) fn settings(&self) -> Vec<(String, String)> {
-        given([
-            ("TOLLGATE_LISTEN", &self.listen),
-            ("TOLLGATE_AUDIENCE", &self.audience),
-            ("TOLLGATE_TOKEN_LIFETIME", &self.token_lifetime),
-        ])
-    }
-}
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
     let server = Server::start(settings).await?;

@@ -7,6 +7,7 @@
 mod text;
 
 pub mod access;
+pub mod audit;
 pub mod authorization;
 pub mod client;
 pub mod device;
@@ -29,6 +30,7 @@ pub mod user;
 mod view;
 
 pub use access::{Access, AccessError, Audiences, AuthorizationDetails, Wanted};
+pub use audit::{AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote};
 pub use authorization::{AuthorizationError, AuthorizationRequest, Prompt, Step};
 pub use client::{Client, ClientId, ClientStatus, StoredSecret};
 pub use device::{DeviceCode, DeviceStatus, Poll, UserCode};
@@ -39,7 +41,7 @@ pub use metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, Subject
 pub use pkce::CodeChallenge;
 pub use redirect::{CallUrl, RedirectUri};
 pub use resource::Resource;
-pub use revocation::{Actor, AuditEntry, Lifted, Reason, Reinstate, Revocation, Revoke, Target, Which};
+pub use revocation::{Actor, Lifted, Reason, Reinstate, Revocation, Revoke, Target, Which};
 pub use revocation_view::{AuditView, RevocationView};
 pub use route::{OnStale, Route};
 pub use scope::Scope;

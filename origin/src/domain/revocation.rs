@@ -132,7 +132,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// Who revokes: `client:ID` or `user:ID` over the network, `cli` or `cli:USER` on the command line.
+/// Who does something: `client:ID` over the network, `user:ID` by the pages, `cli` or `cli:USER` on the command line, `origin` by
+/// itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(String);
 
@@ -154,6 +155,12 @@ impl Actor {
     pub fn command_line(user: Option<&str>) -> Actor {
         let plain: String = user.unwrap_or_default().chars().filter(|char| !char.is_control()).take(64).collect();
         Actor(if plain.is_empty() { "cli".to_owned() } else { format!("cli:{plain}") })
+    }
+
+    /// The origin by itself, as when it replaces a key in time.
+    #[must_use]
+    pub fn origin() -> Actor {
+        Actor("origin".to_owned())
     }
 
     /// As it is recorded.
@@ -284,23 +291,6 @@ pub struct Reinstate {
     pub reason: Option<Reason>,
     /// When, Unix seconds.
     pub at: u64,
-}
-
-/// A line of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditEntry {
-    /// Its number; later lines have higher ones.
-    pub number: u64,
-    /// When, Unix seconds.
-    pub at: u64,
-    /// Who.
-    pub actor: String,
-    /// What was done: `revoke` or `reinstate`.
-    pub action: String,
-    /// To what: its kind and name, and for everything the time.
-    pub target: Target,
-    /// Why.
-    pub reason: Option<String>,
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Revocations and the audit log as programs get them, from the admin API and the command line alike.
 
 use serde::Serialize;
+use tollgate_core::Kind;
 
-use super::{AuditEntry, Revocation, Target};
+use super::{AuditEntry, AuditKind, Revocation, Target};
 
 /// A revocation as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -69,27 +70,30 @@ pub struct AuditView {
     pub at: u64,
     /// Who.
     pub actor: String,
-    /// `revoke` or `reinstate`.
+    /// What happened, such as `revoke`, `create` or `sign_in`.
     pub action: String,
-    /// As of a [`RevocationView`].
+    /// What it happened to, such as `token`, `client` or `user`.
     #[schema(value_type = String)]
     pub kind: &'static str,
-    /// As of a [`RevocationView`].
+    /// Which one of that kind; not there for `everything`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// As of a [`RevocationView`].
+    /// For `everything`: tokens issued before this Unix second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
-    /// Why.
+    /// Why, or what more there is to know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 impl From<AuditEntry> for AuditView {
     fn from(entry: AuditEntry) -> AuditView {
-        let (name, before) = name_or_time(&entry.target);
-        let AuditEntry { number, at, actor, action, target, reason } = entry;
-        AuditView { id: number, at, actor, action, kind: target.kind().name(), name, before, reason }
+        let AuditEntry { number, at, actor, action, kind, name, reason } = entry;
+        let (name, before) = match kind {
+            AuditKind::Revocable(Kind::Everything) => (None, name.parse().ok()),
+            _ => (Some(name), None),
+        };
+        AuditView { id: number, at, actor, action, kind: kind.name(), name, before, reason }
     }
 }
 

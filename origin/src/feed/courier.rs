@@ -19,6 +19,7 @@ use crate::ambient;
 use crate::causes::with_causes;
 use crate::domain::{Edge, EdgeName};
 use crate::store::{Role, Store, StoreError};
+use crate::watch::traced;
 
 /// Longer than any healthy edge takes, short enough not to hold up the next try.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -200,7 +201,7 @@ impl Courier {
 
     async fn push(&self, edge: &Edge, message: Vec<u8>) -> Result<Pushed, PushError> {
         let request = self.http.post(edge.url.push()).header("content-type", "application/octet-stream").body(message);
-        let mut answer = request.send().await?;
+        let mut answer = traced(request).send().await?;
         let status = answer.status();
         if status != reqwest::StatusCode::OK && status != reqwest::StatusCode::CONFLICT {
             return Err(PushError::Status(status));

@@ -1,4 +1,7 @@
-//! `GET /health`: whether this origin can do its work, looked at now. `GET /health/live`: whether the process answers.
+//! How this origin is: `GET /health`, each part of it looked at now; `GET /health/ready`, whether to send it requests; and
+//! `GET /health/live`, whether the process answers at all.
+
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -6,21 +9,37 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Serialize;
 
-use super::AppState;
+use super::{App, AppState};
+use crate::keys::KeyState;
+use crate::store::Head;
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct Health {
+    /// `ok`, `failing`, or `draining` when it is about to end.
     #[schema(value_type = String)]
     status: &'static str,
     #[schema(value_type = String)]
     version: &'static str,
-    #[schema(value_type = String)]
-    database: &'static str,
+    database: Database,
     feed: Feed,
+    keys: SigningKeys,
+    writer: Queue,
+    hashing: Queue,
 }
 
+/// The database.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Database {
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// How long it took to answer.
+    latency_ms: f64,
+}
+
+/// The history of revocations.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Feed {
+    /// `failing` while changes in the database are not noticed.
     #[schema(value_type = String)]
     status: &'static str,
     /// The newest sequence in the database, if it can be read.
@@ -28,34 +47,90 @@ struct Feed {
     sequence: Option<u64>,
 }
 
-/// 200 while the database answers and changes in it are noticed, else 503.
+/// The keys that sign tokens.
+#[derive(Serialize, utoipa::ToSchema)]
+struct SigningKeys {
+    /// `failing` when none can sign.
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// How many sign now.
+    signing: usize,
+}
+
+/// What waits to be written, or to be hashed.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Queue {
+    /// `busy` when requests are being told to come back.
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// How many requests wait.
+    queued: u64,
+    /// How many can.
+    capacity: u64,
+}
+
+fn word(good: bool) -> &'static str {
+    if good { "ok" } else { "failing" }
+}
+
+fn queue(queued: u64, capacity: u64) -> Queue {
+    Queue { status: if queued < capacity { "ok" } else { "busy" }, queued, capacity }
+}
+
+/// 200 while the database answers, changes in it are noticed and there are keys that sign; else 503.
 #[utoipa::path(
     get, path = "/health",
     responses(
-        (status = 200, description = "It can", body = Health),
+        (status = 200, description = "It can do its work", body = Health),
         (status = 503, description = "It cannot", body = Health),
     ),
 )]
 pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
-    let head = app.store.head().await;
-    if let Err(error) = &head {
-        tracing::error!(%error, "the health check cannot read the database");
-    }
+    let started = Instant::now();
+    let head = head(&app).await;
+    let latency_ms = started.elapsed().as_secs_f64() * 1000.0;
     let watching = app.wake.borrow().watching;
-    let word = |good: bool| if good { "ok" } else { "failing" };
-    let good = head.is_ok() && watching;
+    let signing = app.keys.current().listing().iter().filter(|key| key.state == KeyState::Active).count();
+    let hashing = app.forge.load();
+    let good = head.is_some() && watching && signing > 0;
     let health = Health {
-        status: word(good),
+        status: if good && app.draining.is_cancelled() { "draining" } else { word(good) },
         version: env!("CARGO_PKG_VERSION"),
-        database: word(head.is_ok()),
-        feed: Feed { status: word(watching), sequence: head.ok().map(|head| head.sequence) },
+        database: Database { status: word(head.is_some()), latency_ms },
+        feed: Feed { status: word(watching), sequence: head.map(|head| head.sequence) },
+        keys: SigningKeys { status: word(signing > 0), signing },
+        writer: queue(app.writer.queued(), app.writer.capacity()),
+        hashing: queue(hashing.queued as u64, hashing.capacity as u64),
     };
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
+}
+
+/// Where the history stands, if the database answers.
+async fn head(app: &App) -> Option<Head> {
+    let head = app.store.head().await;
+    head.inspect_err(|error| tracing::error!(%error, "the health check cannot read the database")).ok()
 }
 
 /// Tells that the process answers.
 #[utoipa::path(get, path = "/health/live", responses((status = 200, description = "It does", body = Object)))]
 pub(super) async fn live() -> impl IntoResponse {
     Json(serde_json::json!({ "status": "ok" }))
+}
+
+/// Whether a balancer should send requests here: not before it can answer them, nor once it is about to end.
+#[utoipa::path(
+    get, path = "/health/ready",
+    responses(
+        (status = 200, description = "It should", body = Object),
+        (status = 503, description = "It should not: the origin is about to end, or cannot do its work", body = Object),
+    ),
+)]
+pub(super) async fn ready(State(app): State<AppState>) -> impl IntoResponse {
+    let status = match app.draining.is_cancelled() {
+        true => "draining",
+        false => word(head(&app).await.is_some() && app.wake.borrow().watching),
+    };
+    let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(serde_json::json!({ "status": status })))
 }

@@ -1,20 +1,28 @@
-//! `GET /metrics`: how far each registered edge has come, in Prometheus's text format.
+//! `GET /metrics`: what the issuer counts, in Prometheus's text format.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 
-use axum::extract::State;
+use axum::Router;
+use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
-use super::AppState;
+use tower::{Service, ServiceExt as _};
+
+use super::problem::{self, Problem};
+use super::{App, AppState};
 use crate::ambient;
 use crate::domain::Edge;
+use crate::forge::Load;
+use crate::keys::{KeyState, PublicKey};
+use crate::watch::{Family, Histogram, Meters, SECONDS};
 
 /// What is told of an edge: the metric's name, what it means, and its value if there is one.
-type Gauge = (&'static str, &'static str, fn(&Edge, u64, u64) -> Option<u64>);
+type EdgeGauge = (&'static str, &'static str, fn(&Edge, u64, u64) -> Option<u64>);
 
-const EDGE_GAUGES: [Gauge; 3] = [
+const EDGE_GAUGES: [EdgeGauge; 3] = [
     ("tollgate_edge_acknowledged_sequence", "The highest sequence that the edge acknowledged.", |edge, _, _| {
         Some(edge.acknowledged)
     }),
@@ -26,6 +34,28 @@ const EDGE_GAUGES: [Gauge; 3] = [
     }),
 ];
 
+/// Marks requests that came by the listener for metrics.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OnOwnListener;
+
+/// What answers at the listener for metrics: `/metrics` of each issuer, below its path, and nothing else. `issuers` hands requests to
+/// them.
+pub(crate) fn listener<S>(issuers: S) -> Router
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+{
+    Router::new().fallback(async move |mut request: Request| {
+        if !request.uri().path().ends_with("/metrics") {
+            return Problem::not_found().into_response();
+        }
+        request.extensions_mut().insert(OnOwnListener);
+        match issuers.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(impossible) => match impossible {},
+        }
+    })
+}
+
 /// 200 with the figures as they are now; 503 while the database cannot be read.
 #[utoipa::path(
     get, path = "/metrics",
@@ -36,32 +66,163 @@ const EDGE_GAUGES: [Gauge; 3] = [
             body = String,
             content_type = "text/plain; version=0.0.4; charset=utf-8",
         ),
+        (status = 404, description = "They are told on a listener of their own", body = problem::Body, content_type = "application/problem+json"),
         (status = 503, description = "The database does not answer"),
     ),
 )]
-pub(super) async fn get(State(app): State<AppState>) -> Response {
-    let (head, edges) = match (app.store.head().await, app.store.edges().await) {
-        (Ok(head), Ok(edges)) => (head, edges),
-        (Err(error), _) | (_, Err(error)) => {
+pub(super) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwnListener>>) -> Response {
+    if app.own_metrics_listener && own.is_none() {
+        return Problem::not_found().into_response();
+    }
+    match exposition(&app).await {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => {
             tracing::error!(%error, "the metrics cannot be read");
-            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
         }
-    };
-    let text = exposition(head.sequence, &edges, ambient::now_ms());
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    }
 }
 
-fn exposition(newest: u64, edges: &[Edge], now_ms: u64) -> String {
-    let mut text = String::from("# HELP tollgate_feed_sequence The newest sequence of the history of revocations.\n");
-    let _ = writeln!(text, "# TYPE tollgate_feed_sequence counter\ntollgate_feed_sequence {newest}");
-    for (name, help, value) in EDGE_GAUGES {
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} gauge");
-        for edge in edges {
-            if let Some(value) = value(edge, newest, now_ms) {
-                // The characters of an edge's name need no escape.
-                let _ = writeln!(text, "{name}{{edge=\"{}\"}} {value}", edge.name.as_str());
+async fn exposition(app: &App) -> Result<String, crate::store::StoreError> {
+    let (head, edges) = (app.store.head().await?, app.store.edges().await?);
+    let mut text = Text::default();
+    text.counters(&app.meters);
+    text.one("tollgate_feed_sequence", "The newest sequence of the history of revocations.", "counter", head.sequence);
+    text.one("tollgate_writer_queue", "Requests that wait to be written.", "gauge", app.writer.queued());
+    text.hashing(&app.forge.load());
+    text.keys(app.keys.current().listing(), ambient::now());
+    text.edges(&edges, head.sequence, ambient::now_ms());
+    Ok(text.0)
+}
+
+/// The text, as it is written. Label values are escaped; names and explanations are ours and need it not.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn counters(&mut self, meters: &Meters) {
+        let Meters { requests, durations, issued, refused, introspected, revoked, limited, .. } = meters;
+        let name = "tollgate_http_requests_total";
+        self.family(name, "Answers, by route and class of status.", ["route", "status"], requests);
+        self.histogram("tollgate_http_request_duration_seconds", "How long answers took, by route.", durations);
+        self.family("tollgate_tokens_issued_total", "Access tokens issued, by grant type.", ["grant_type"], issued);
+        self.family("tollgate_refusals_total", "Refusals, by route and reason.", ["route", "reason"], refused);
+        let name = "tollgate_introspections_total";
+        self.family(name, "Answers about tokens, by whether the token was active.", ["active"], introspected);
+        self.family("tollgate_revocations_total", "Revocations heard of, by kind.", ["kind"], revoked);
+        self.family("tollgate_rate_limited_total", "Requests that a limit refused, by limit.", ["limit"], limited);
+    }
+
+    fn hashing(&mut self, load: &Load) {
+        let figures = [
+            ("tollgate_hashing_queue", "Hashes that wait for a thread.", "gauge", load.queued as u64),
+            ("tollgate_hashing_queue_capacity", "How many may.", "gauge", load.capacity as u64),
+            ("tollgate_hashing_threads", "Threads that hash.", "gauge", load.workers as u64),
+            ("tollgate_hashing_threads_busy", "Those that are at a hash.", "gauge", load.working as u64),
+            ("tollgate_hashes_total", "Hashes begun.", "counter", load.done),
+            ("tollgate_hashes_refused_total", "Hashes refused, for the queue was full.", "counter", load.refused),
+            ("tollgate_hashes_abandoned_total", "Hashes whose client left before.", "counter", load.abandoned),
+        ];
+        for (name, help, kind, value) in figures {
+            self.one(name, help, kind, value);
+        }
+    }
+
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let labels: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn one(&mut self, name: &str, help: &str, kind: &str, value: u64) {
+        self.head(name, help, kind);
+        self.sample(name, &[], value);
+    }
+
+    fn family<const N: usize>(&mut self, name: &str, help: &str, labels: [&str; N], family: &Family<N>) {
+        self.head(name, help, "counter");
+        for (values, count) in family.read() {
+            let pairs: Vec<_> = labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+            self.sample(name, &pairs, count);
+        }
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.head(name, help, "histogram");
+        for ([route], durations) in histogram.read() {
+            let mut so_far = 0;
+            for (class, count) in durations.counts.iter().enumerate() {
+                so_far += count;
+                let bound = SECONDS.get(class).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+                self.sample(&format!("{name}_bucket"), &[("route", &route), ("le", &bound)], so_far);
+            }
+            self.sample(&format!("{name}_sum"), &[("route", &route)], durations.sum.as_secs_f64());
+            self.sample(&format!("{name}_count"), &[("route", &route)], so_far);
+        }
+    }
+
+    /// Of the keys that sign, how long they have.
+    fn keys(&mut self, keys: &[PublicKey], now: u64) {
+        let name = "tollgate_signing_key_age_seconds";
+        self.head(name, "Seconds since the key began to sign, of keys that sign now.", "gauge");
+        for key in keys.iter().filter(|key| key.state == KeyState::Active) {
+            let began = key.signs_from.unwrap_or(key.created_at);
+            let labels = [("purpose", key.purpose.as_str()), ("alg", &key.alg), ("kid", &key.kid)];
+            self.sample(name, &labels, now.saturating_sub(began));
+        }
+    }
+
+    fn edges(&mut self, edges: &[Edge], newest: u64, now_ms: u64) {
+        for (name, help, value) in EDGE_GAUGES {
+            self.head(name, help, "gauge");
+            for edge in edges {
+                if let Some(value) = value(edge, newest, now_ms) {
+                    self.sample(name, &[("edge", edge.name.as_str())], value);
+                }
             }
         }
     }
-    text
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_told() {
+        let meters = Meters::default();
+        meters.answered("/oauth/token", 200, Duration::from_micros(900));
+        meters.refused("/oauth/token", "invalid_client");
+        let mut text = Text::default();
+        text.counters(&meters);
+        for line in [
+            "# TYPE tollgate_http_requests_total counter",
+            "tollgate_http_requests_total{route=\"/oauth/token\",status=\"2xx\"} 1",
+            "tollgate_http_request_duration_seconds_bucket{route=\"/oauth/token\",le=\"0.0005\"} 0",
+            "tollgate_http_request_duration_seconds_bucket{route=\"/oauth/token\",le=\"0.001\"} 1",
+            "tollgate_http_request_duration_seconds_bucket{route=\"/oauth/token\",le=\"+Inf\"} 1",
+            "tollgate_http_request_duration_seconds_sum{route=\"/oauth/token\"} 0.0009",
+            "tollgate_refusals_total{route=\"/oauth/token\",reason=\"invalid_client\"} 1",
+        ] {
+            assert!(text.0.lines().any(|other| other == line), "{line} in\n{}", text.0);
+        }
+    }
+
+    #[test]
+    fn a_label_cannot_end_itself() {
+        let mut text = Text::default();
+        text.sample("m", &[("l", "a\"b\\c\nd")], 1);
+        assert_eq!(text.0, "m{l=\"a\\\"b\\\\c\\nd\"} 1\n");
+    }
 }

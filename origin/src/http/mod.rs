@@ -12,6 +12,7 @@ mod jwks;
 mod limits;
 mod metrics;
 mod oauth;
+mod observe;
 mod openapi;
 mod problem;
 mod router;
@@ -24,6 +25,8 @@ mod validate;
 mod web;
 
 pub(crate) use cors::Apps;
+pub(crate) use metrics::listener as metrics_listener;
+pub(crate) use observe::Refusal;
 pub(crate) use problem::Problem;
 pub use router::router;
 
@@ -44,6 +47,7 @@ use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
 use crate::users_api::UsersApi;
+use crate::watch::{Meters, Spans};
 
 /// What handlers share.
 pub struct App {
@@ -91,6 +95,14 @@ pub struct App {
     pub token_lifetime: u64,
     /// Tells that the feed moved.
     pub wake: Receiver<Wake>,
+    /// What it counts of itself.
+    pub meters: Arc<Meters>,
+    /// Where answered requests are told of.
+    pub spans: Spans,
+    /// Whether `/metrics` is answered on a listener of its own alone.
+    pub own_metrics_listener: bool,
+    /// Cancelled when no more requests should be sent here: the origin is about to end.
+    pub draining: CancellationToken,
     /// Ends long polls at shutdown.
     pub stop: CancellationToken,
 }

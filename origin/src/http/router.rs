@@ -3,22 +3,20 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
-use axum::response::Response;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
-use tower_http::trace::TraceLayer;
-use tracing::Span;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::oauth::{authorize, device, introspect, metadata, par, register, revoke, token, userinfo};
+use super::observe::observe;
 use super::openapi::refusals;
 use super::problem::Problem;
 use super::{
@@ -42,7 +40,7 @@ pub fn router(app: AppState) -> Router {
         .layer(map_response_with_state(AppState::clone(&app), web::page::show_error))
         .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
         .layer(CatchPanicLayer::new())
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_request(()).on_response(log_answer).on_failure(()))
+        .layer(from_fn_with_state(app.clone(), observe))
         .with_state(app)
 }
 
@@ -55,7 +53,8 @@ pub(super) fn interface() -> OpenApiRouter<AppState> {
         .routes(routes!(openapi::get))
         .routes(routes!(metrics::get))
         .routes(routes!(health::deep))
-        .routes(routes!(health::live));
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready));
     let snapshot = OpenApiRouter::new()
         .routes(routes!(edge_snapshot::get))
         .layer(CompressionLayer::new())
@@ -146,19 +145,4 @@ fn admin_api() -> OpenApiRouter<AppState> {
         .routes(routes!(keys::list, keys::rotate))
         .routes(routes!(keys::revoke))
         .routes(routes!(audit::audit))
-}
-
-/// The log names the route, never the path or the query as sent, and no headers: any of them may carry a secret.
-fn span(request: &Request) -> Span {
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
-    tracing::info_span!("request", method = %request.method(), route)
-}
-
-fn log_answer(response: &Response, took: Duration, _: &Span) {
-    let (status, took_ms) = (response.status().as_u16(), took.as_secs_f64() * 1000.0);
-    if response.status().is_server_error() {
-        tracing::warn!(status, took_ms, "answered");
-    } else {
-        tracing::debug!(status, took_ms, "answered");
-    }
 }

@@ -24,6 +24,7 @@ use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
 use crate::users_api::UsersApi;
+use crate::watch::{Meters, Spans};
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -33,6 +34,9 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Shared {
     pub(crate) forge: Forge,
     pub(crate) limiter: Arc<Limiter>,
+    /// Cancelled when the process is about to end.
+    pub(crate) draining: CancellationToken,
+    pub(crate) spans: Spans,
 }
 
 impl Shared {
@@ -84,6 +88,11 @@ impl Running {
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
         let events = ssf::Courier::new(store.clone(), Arc::clone(&transmitter))?;
         tasks.spawn(events.run(wake.clone(), stop.clone()));
+        let meters = Arc::new(Meters::default());
+        tasks.spawn({
+            let (meters, store, wake, stop) = (Arc::clone(&meters), store.clone(), wake.clone(), stop.clone());
+            async move { meters.follow(store, wake, stop).await }
+        });
         let outbound = Outbound::new(settings.grants.registration == Registration::Open)?;
         let app = Arc::new(App {
             store: store.clone(),
@@ -108,6 +117,10 @@ impl Running {
             default_audience,
             token_lifetime: settings.token_lifetime,
             wake: wake.clone(),
+            meters,
+            spans: shared.spans.clone(),
+            own_metrics_listener: settings.watch.metrics_listen.is_some(),
+            draining: shared.draining.clone(),
             stop: stop.clone(),
         });
         Ok(Running { store, keys, wake, router: http::router(app), stop, tasks })

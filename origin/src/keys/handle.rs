@@ -13,7 +13,7 @@ use super::keeper::{self, Rotated};
 use super::schedule::Wanted;
 use super::{KeyRing, KeyRingError, MasterKey, tokens};
 use crate::ambient;
-use crate::domain::{TokenAlg, TokenId};
+use crate::domain::{Actor, TokenAlg, TokenId};
 use crate::store::{KeyRows, Store, StoreError};
 
 /// How long a request waits for a key to sign with, when one was revoked and the next is being published.
@@ -133,12 +133,12 @@ impl Keys {
         if unknown { self.fresh().await } else { Ok(ring) }
     }
 
-    /// Makes the next key, see [`keeper::rotate`].
+    /// Makes the next key in the name of `by`, see [`keeper::rotate`].
     ///
     /// # Errors
     /// When the database fails or the key cannot be made.
-    pub async fn rotate(&self, wanted: Wanted) -> Result<Rotated, KeysError> {
-        keeper::rotate(&self.0.store, &self.0.master, wanted, ambient::now()).await
+    pub async fn rotate(&self, wanted: Wanted, by: &Actor) -> Result<Rotated, KeysError> {
+        keeper::rotate(&self.0.store.by(by), &self.0.master, wanted, ambient::now()).await
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use super::table::Setting;
 use super::{SettingError, Sources, checked_flag};
 use crate::domain::{Malformed, RefreshRules};
 
@@ -12,6 +13,53 @@ const DAY: u64 = 24 * 60 * 60;
 const MAX_GRACE: u64 = 60;
 /// A grant's life at most.
 const MAX_LIFETIME: u64 = 366 * DAY;
+
+pub(super) const EXPLAINED: [Setting; 10] = [
+    Setting::new("TOLLGATE_AUDIENCE", "audience", "The audience of tokens of clients that have none of their own")
+        .of("1 to 255 characters without spaces", "https://api.example")
+        .otherwise("the public URL"),
+    Setting::new("TOLLGATE_TOKEN_LIFETIME", "token-lifetime", "How long access tokens live")
+        .of("seconds, 10 to 86400", "600")
+        .or("3600"),
+    Setting::new("TOLLGATE_STATUS_LIST", "status-list", "Whether access tokens say where their status stands")
+        .of("true or false", "false")
+        .or("true"),
+    Setting::new(
+        "TOLLGATE_REFRESH_GRACE",
+        "refresh-grace",
+        "For how long a used refresh token gives the same successor again",
+    )
+    .of("seconds, 0 to 60", "5")
+    .or("10"),
+    Setting::new("TOLLGATE_REFRESH_IDLE", "refresh-idle", "How long a refresh token may lie unused")
+        .of("seconds, 60 to a year", "86400")
+        .or("1209600"),
+    Setting::new(
+        "TOLLGATE_REFRESH_LIFETIME",
+        "refresh-lifetime",
+        "How long until a user is asked anew, however often a client refreshed",
+    )
+    .of("seconds, 60 to a year", "2592000")
+    .or("7776000"),
+    Setting::new("TOLLGATE_DPOP_NONCE", "dpop-nonce", "Whether DPoP proofs must carry a nonce of the origin")
+        .of("true or false", "true")
+        .or("false"),
+    Setting::new("TOLLGATE_REGISTRATION", "registration", "Who may register clients over the network")
+        .of("off, open, or token for bearers of the scope tollgate:register", "token")
+        .or("off"),
+    Setting::new(
+        "TOLLGATE_TRUSTED_PROXIES",
+        "trusted-proxies",
+        "The proxies that are believed when they tell of clients, their certificates and their requests",
+    )
+    .of("addresses or ranges, comma separated", "10.0.0.0/8, ::1"),
+    Setting::new(
+        "TOLLGATE_CLIENT_CERTIFICATE_HEADER",
+        "client-certificate-header",
+        "The header in which they tell of certificates; they must remove it from what they are sent",
+    )
+    .of("the name of a header", "client-cert"),
+];
 
 /// The settings of grants, checked.
 #[derive(Debug, Clone)]

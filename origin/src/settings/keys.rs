@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::table::{Secrecy, Setting};
 use super::{SettingError, Sources};
 use crate::keys::KeyPolicy;
 
@@ -13,6 +14,27 @@ const MAX_KEY_ROTATION: u64 = 3660 * DAY;
 const STATUS_LISTS_LAST: u64 = crate::status_list::LASTS;
 /// `TOLLGATE_KEY_PUBLISH_AHEAD` at most.
 const MAX_PUBLISH_AHEAD: u64 = 30 * DAY;
+
+pub(super) const EXPLAINED: [Setting; 4] = [
+    Setting::new("TOLLGATE_MASTER_KEY", "master-key", "The key that encrypts the private keys in the database")
+        .of("32 bytes in base64url", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")
+        .otherwise("the one in the file")
+        .secrecy(Secrecy::Secret),
+    Setting::new("TOLLGATE_MASTER_KEY_FILE", "master-key-file", "Where that key is, made at the first start")
+        .of("file", "/run/secrets/tollgate.key")
+        .or("tollgate.key")
+        .common(),
+    Setting::new("TOLLGATE_KEY_ROTATION", "key-rotation", "How long a key signs before the next one does")
+        .of("seconds, or a number with m, h or d, at least an hour; off for never by itself", "30d")
+        .or("90d"),
+    Setting::new(
+        "TOLLGATE_KEY_PUBLISH_AHEAD",
+        "key-publish-ahead",
+        "How long edges and clients know a key before it signs; longer than any cache of the JWKS",
+    )
+    .of("seconds, or a number with m, h or d", "2h")
+    .or("1h"),
+];
 
 pub(super) fn policy(sources: &Sources, token_lifetime: u64) -> Result<KeyPolicy, SettingError> {
     let rotation = sources.parse("TOLLGATE_KEY_ROTATION", |text| match text {

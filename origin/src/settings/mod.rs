@@ -1,7 +1,8 @@
 //! What the process was told: flags, over environment variables, over `.env`, over `tollgate.toml`, over defaults.
 //!
 //! Every setting has one name, `TOLLGATE_…`; a flag and a key of the file are the same name without the prefix, in small
-//! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands.
+//! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands. Each is
+//! explained once, in the table that `--help` and all else is made of.
 
 mod grants;
 mod hashing;
@@ -10,6 +11,8 @@ mod limits;
 mod master_key;
 mod people;
 mod sources;
+mod table;
+mod watch;
 
 pub use grants::{GrantSettings, Network, Registration};
 pub use hashing::HashSettings;
@@ -17,6 +20,8 @@ pub use limits::LimitSettings;
 pub use master_key::MasterKeySource;
 pub use people::{PeopleSettings, UsersApiSettings};
 pub use sources::{Source, Sources, Value};
+pub use table::{Default, GROUPS, Group, Secrecy, Setting, all, find, sample};
+pub use watch::WatchSettings;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -29,49 +34,6 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 
 /// `TOLLGATE_LOG` by default; sqlx tells of every notice of PostgreSQL at `info`.
 const DEFAULT_LOG: &str = "info,sqlx=warn";
-
-/// The names of all settings.
-pub const NAMES: [&str; 39] = [
-    "TOLLGATE_LISTEN",
-    "TOLLGATE_PUBLIC_URL",
-    "TOLLGATE_DATABASE_URL",
-    "TOLLGATE_MASTER_KEY",
-    "TOLLGATE_MASTER_KEY_FILE",
-    "TOLLGATE_AUDIENCE",
-    "TOLLGATE_TOKEN_LIFETIME",
-    "TOLLGATE_STATUS_LIST",
-    "TOLLGATE_KEY_ROTATION",
-    "TOLLGATE_KEY_PUBLISH_AHEAD",
-    "TOLLGATE_REFRESH_GRACE",
-    "TOLLGATE_REFRESH_IDLE",
-    "TOLLGATE_REFRESH_LIFETIME",
-    "TOLLGATE_DPOP_NONCE",
-    "TOLLGATE_REGISTRATION",
-    "TOLLGATE_TRUSTED_PROXIES",
-    "TOLLGATE_CLIENT_CERTIFICATE_HEADER",
-    "TOLLGATE_HASH_MEMORY",
-    "TOLLGATE_HASH_PASSES",
-    "TOLLGATE_HASH_WORKERS",
-    "TOLLGATE_HASH_QUEUE",
-    "TOLLGATE_LIMITS",
-    "TOLLGATE_LIMIT_REQUESTS",
-    "TOLLGATE_LIMIT_STARTS",
-    "TOLLGATE_LIMIT_REGISTRATIONS",
-    "TOLLGATE_LIMIT_CLIENT",
-    "TOLLGATE_LIMIT_SECRETS",
-    "TOLLGATE_LIMIT_CLIENT_SECRETS",
-    "TOLLGATE_LIMIT_SIGN_INS",
-    "TOLLGATE_LIMIT_WRONG_PASSWORDS",
-    "TOLLGATE_LIMIT_ACCOUNT",
-    "TOLLGATE_REDIS_URL",
-    "TOLLGATE_MAX_CONNECTIONS",
-    "TOLLGATE_SIGN_UP",
-    "TOLLGATE_USERS_API_URL",
-    "TOLLGATE_USERS_API_TIMEOUT",
-    "TOLLGATE_USERS_API_SECRET",
-    "TOLLGATE_LOG",
-    "TOLLGATE_LOG_FORMAT",
-];
 
 /// The settings, checked.
 #[derive(Debug, Clone)]
@@ -104,6 +66,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Whether people may make accounts, and who else may vouch for them.
     pub people: PeopleSettings,
+    /// Where figures and traces go, and how it ends.
+    pub watch: WatchSettings,
     /// What to log, in the syntax of tracing's `EnvFilter`.
     pub log: String,
     /// How to log.
@@ -151,9 +115,7 @@ impl Settings {
         let token_lifetime = sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600);
         Ok(Settings {
             listen: sources
-                .parse("TOLLGATE_LISTEN", |text| {
-                    text.parse().map_err(|_| "must be an address and a port, e.g. 127.0.0.1:8080")
-                })?
+                .parse("TOLLGATE_LISTEN", checked_address)?
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             public_url: sources.parse("TOLLGATE_PUBLIC_URL", checked_public_url)?,
             database_url: database_url.unwrap_or_else(|| "sqlite://tollgate.db".to_owned()),
@@ -168,6 +130,7 @@ impl Settings {
             redis_url: sources.parse("TOLLGATE_REDIS_URL", limits::redis_url)?,
             max_connections: sources.parse("TOLLGATE_MAX_CONNECTIONS", limits::connections)?.unwrap_or(10_000),
             people: PeopleSettings::from_sources(sources)?,
+            watch: WatchSettings::from_sources(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })
@@ -190,6 +153,10 @@ impl Settings {
     pub fn issuer(&self, bound: SocketAddr) -> String {
         self.public_url.clone().unwrap_or_else(|| format!("http://{bound}"))
     }
+}
+
+fn checked_address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "must be an address and a port, e.g. 127.0.0.1:8080")
 }
 
 fn checked_public_url(text: &str) -> Result<String, Malformed> {

@@ -5,11 +5,31 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::table::{Secrecy, Setting};
 use super::{SettingError, Sources, checked_flag};
 use crate::domain::CallUrl;
 
 /// Seconds that an API of users has at most: the person waits so long.
 const MAX_PATIENCE: u64 = 10;
+
+pub(super) const EXPLAINED: [Setting; 4] = [
+    Setting::new("TOLLGATE_SIGN_UP", "sign-up", "Whether people may make accounts at /register")
+        .of("true or false", "true")
+        .or("false"),
+    Setting::new(
+        "TOLLGATE_USERS_API_URL",
+        "users-api-url",
+        "Where names and passwords are posted that no local user has",
+    )
+    .of("URL, https unless on a loopback address", "https://users.example/check")
+    .secrecy(Secrecy::Url),
+    Setting::new("TOLLGATE_USERS_API_TIMEOUT", "users-api-timeout", "How long it has to answer")
+        .of("seconds, 1 to 10", "3")
+        .or("5"),
+    Setting::new("TOLLGATE_USERS_API_SECRET", "users-api-secret", "What the origin shows it as a bearer token")
+        .of("ASCII characters without spaces", "0f3a9c41d7")
+        .secrecy(Secrecy::Secret),
+];
 
 /// The settings of people, checked.
 #[derive(Debug, Clone)]

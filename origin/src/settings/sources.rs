@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use super::{NAMES, SettingError};
+use super::{SettingError, table};
 
 const PREFIX: &str = "TOLLGATE_";
 
@@ -80,6 +80,15 @@ impl Sources {
         sources
     }
 
+    /// What this text of a settings file says, and nothing else.
+    #[cfg(test)]
+    pub(super) fn from_file(text: &str) -> Result<Sources, SettingError> {
+        let (mut sources, file) = (Sources::default(), Source::File("tollgate.toml".to_owned()));
+        sources.add(file.clone(), read_toml(text, &file)?);
+        sources.refuse_unknown_in_file()?;
+        Ok(sources)
+    }
+
     /// The value of a setting; an empty one counts as unset, so that a variable can be cleared.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
@@ -114,7 +123,7 @@ impl Sources {
     /// Names that look like settings and are none, probably misspelt. Worth a warning and no more: the environment and
     /// `.env` are shared with other programs, some of which make such names up (Kubernetes does for a service `tollgate`).
     pub fn unknown(&self) -> impl Iterator<Item = (&str, &Source)> {
-        let unknown = self.values.iter().filter(|(name, _)| !NAMES.contains(&name.as_str()));
+        let unknown = self.values.iter().filter(|(name, _)| table::find(name).is_none());
         unknown.map(|(name, value)| (name.as_str(), &value.source))
     }
 
@@ -155,8 +164,9 @@ fn read_toml(text: &str, source: &Source) -> Result<Vec<(String, String)>, Setti
         let text = match value {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(flag) => flag.to_string(),
             _ => {
-                let problem = format!("{key} must be a string or a whole number");
+                let problem = format!("{key} must be a string, a whole number, true or false");
                 return Err(SettingError { name, source: Some(source.clone()), problem });
             }
         };

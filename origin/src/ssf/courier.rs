@@ -22,6 +22,7 @@ use crate::feed::Wake;
 use crate::feed::courier::pause;
 use crate::keys::{IssueError, SealError};
 use crate::store::{Role, Signal, Store, StoreError};
+use crate::watch::traced;
 
 /// Receivers check a signature and perhaps write to a database.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(10);
@@ -215,7 +216,7 @@ impl Courier {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let mut answer = request.send().await?;
+        let mut answer = traced(request).send().await?;
         let status = answer.status();
         // RFC 8935 section 2.2 has 202; receivers that say 200 or 204 mean the same.
         if matches!(status, StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NO_CONTENT) {

@@ -6,8 +6,10 @@ use std::collections::HashSet;
 
 use super::ledger::Ledger;
 use super::redeem::Verdict;
-use super::{Redeem, Redeemed, Sight, Store, StoreError, Tx};
-use crate::domain::{AccessToken, Actor, Reinstate, Revocation, Revoke, Target, TokenDraft};
+use super::{Claim, Redeem, Redeemed, Sight, Store, StoreError, Tx};
+use crate::domain::{
+    AccessToken, Actor, AuditAction, AuditKind, AuditNote, Reinstate, Revocation, Revoke, Target, TokenDraft,
+};
 
 /// What is to be written together.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +24,8 @@ pub struct Batch {
     pub reinstates: Vec<Reinstate>,
     /// What may be shown once.
     pub sights: Vec<Sight>,
+    /// Lines of the audit log that tell of nothing else here.
+    pub notes: Vec<AuditNote>,
 }
 
 /// What became of a batch, each list in its order.
@@ -61,7 +65,8 @@ impl Batch {
     /// How many things are to be written.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.redeems.len() + self.issues.len() + self.revokes.len() + self.reinstates.len() + self.sights.len()
+        let issues = self.redeems.len() + self.issues.len();
+        issues + self.revokes.len() + self.reinstates.len() + self.sights.len() + self.notes.len()
     }
 
     /// Whether there is nothing to write.
@@ -97,6 +102,7 @@ impl Store {
     async fn attempt_batch(&self, batch: &Batch, closes_epoch: bool) -> Result<Option<Outcome>, StoreError> {
         let mut tx = self.begin_write().await?;
         let mut outcome = Outcome { seen: tx.see(&batch.sights).await?, ..Outcome::default() };
+        tx.note(&batch.notes).await?;
         // One end of an epoch serves all revocations that need it.
         let closed = if closes_epoch { Some(tx.close_epoch().await?) } else { None };
         let epoch = match closed {
@@ -198,6 +204,14 @@ impl Tx {
             [] => Vec::new().into_iter(),
             drafts => self.issue(drafts, epoch, revoked).await?.into_iter(),
         };
+        let taken = redeems.iter().zip(verdicts).filter(|(redeem, verdict)| {
+            **verdict == Verdict::Good && matches!(redeem.claim, Claim::Code { .. } | Claim::Device { .. })
+        });
+        let note = |(redeem, _): (&Redeem, &Verdict)| {
+            let by = Actor::client(&redeem.draft.client);
+            AuditNote::new(redeem.at, by, AuditAction::Redeem, AuditKind::SESSION, redeem.grant.as_str())
+        };
+        self.note(&taken.map(note).collect::<Vec<_>>()).await?;
         let answer = |(redeem, verdict): (&Redeem, &Verdict)| match verdict {
             Verdict::Good => {
                 issued.next().unwrap_or(Err(StoreError::Exists("token"))).map(|token| Redeemed::Issued(Box::new(token)))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::rows::{ClientRow, SecretRow};
 use super::{Store, StoreError, Tx, to_sql};
 use crate::domain::client::MAX_SECRETS;
-use crate::domain::{Client, ClientId, ClientMetadata, ClientStatus, SecretHash, StoredSecret};
+use crate::domain::{AuditAction, AuditKind, Client, ClientId, ClientMetadata, ClientStatus, SecretHash, StoredSecret};
 
 /// Each client as often as it has secrets, and once if it has none.
 macro_rules! select {
@@ -50,6 +50,7 @@ impl Store {
         for secret in &client.secrets {
             tx.insert_secret(&client.id, secret).await?;
         }
+        tx.note(&[self.line(AuditAction::Create, AuditKind::CLIENT, client.id.as_str())]).await?;
         tx.commit().await
     }
 
@@ -111,6 +112,9 @@ impl Store {
                 .await?
                 .rows_affected()
         });
+        if updated > 0 {
+            tx.note(&[self.line(AuditAction::Update, AuditKind::CLIENT, id.as_str())]).await?;
+        }
         tx.commit().await?;
         Ok(updated > 0)
     }
@@ -145,6 +149,7 @@ impl Store {
             });
         }
         tx.insert_secret(id, new).await?;
+        tx.note(&[self.line(AuditAction::RotateSecret, AuditKind::CLIENT, id.as_str())]).await?;
         tx.commit().await
     }
 
@@ -172,13 +177,17 @@ impl Store {
     /// When the database fails.
     pub async fn disable_client(&self, id: &ClientId, now: u64) -> Result<Option<Client>, StoreError> {
         let mut tx = self.begin_write().await?;
-        each!(&mut tx, connection => {
-            sqlx::query("UPDATE clients SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1")
+        let disabled = each!(&mut tx, connection => {
+            sqlx::query("UPDATE clients SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL")
                 .bind(id.as_str())
                 .bind(to_sql(now))
                 .execute(connection)
-                .await?;
+                .await?
+                .rows_affected()
         });
+        if disabled > 0 {
+            tx.note(&[self.line(AuditAction::Disable, AuditKind::CLIENT, id.as_str())]).await?;
+        }
         tx.commit().await?;
         self.client(id).await
     }

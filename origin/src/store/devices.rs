@@ -6,7 +6,7 @@ use super::clients::{from_json, json};
 use super::grants::{GrantRow, grant_columns};
 use super::rows::hashed;
 use super::{Store, StoreError, from_sql, to_sql};
-use crate::domain::{DeviceCode, DeviceStatus, Grant, SecretHash};
+use crate::domain::{AuditAction, AuditKind, DeviceCode, DeviceStatus, Grant, SecretHash};
 
 #[derive(FromRow)]
 struct DeviceRow {
@@ -177,6 +177,7 @@ impl Store {
         if updated == 0 {
             return Ok(false);
         }
+        tx.note(&[self.line_of_grant(AuditAction::ApproveDevice, grant)]).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -187,18 +188,20 @@ impl Store {
     /// When the database fails.
     pub async fn deny_device(&self, hash: &SecretHash, now: u64) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
-        let updated = each!(&mut tx, connection => {
-            sqlx::query(
+        let client = each!(&mut tx, connection => {
+            sqlx::query_scalar::<_, String>(
                 "UPDATE device_codes SET denied_at = $2
-                 WHERE hash = $1 AND grant_id IS NULL AND denied_at IS NULL AND expires_at > $2",
+                 WHERE hash = $1 AND grant_id IS NULL AND denied_at IS NULL AND expires_at > $2 RETURNING client_id",
             )
             .bind(hash.as_bytes().as_slice())
             .bind(to_sql(now))
-            .execute(connection)
+            .fetch_optional(connection)
             .await?
-            .rows_affected()
         });
+        if let Some(client) = &client {
+            tx.note(&[self.line(AuditAction::Deny, AuditKind::CLIENT, client)]).await?;
+        }
         tx.commit().await?;
-        Ok(updated > 0)
+        Ok(client.is_some())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::rows::EdgeRow;
 use super::{Store, StoreError, Tx, to_sql};
-use crate::domain::{Edge, EdgeName};
+use crate::domain::{AuditAction, AuditKind, Edge, EdgeName};
 
 impl Store {
     /// Registers an edge.
@@ -23,6 +23,7 @@ impl Store {
         if inserted == 0 {
             return Err(StoreError::Exists("edge"));
         }
+        tx.note(&[self.line(AuditAction::Create, AuditKind::Edge, edge.name.as_str())]).await?;
         tx.bump_version().await?;
         self.commit_news(tx).await
     }
@@ -48,6 +49,7 @@ impl Store {
             sqlx::query("DELETE FROM edges WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
         });
         if deleted > 0 {
+            tx.note(&[self.line(AuditAction::Remove, AuditKind::Edge, name.as_str())]).await?;
             tx.bump_version().await?;
         }
         self.commit_news(tx).await?;

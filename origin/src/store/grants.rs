@@ -7,7 +7,8 @@ use super::clients::{from_json, json};
 use super::rows::hashed;
 use super::{Either, Store, StoreError, Tx, from_sql, to_sql};
 use crate::domain::{
-    Access, ClientId, Code, Grant, GrantId, LoginId, RefreshToken, Revoke, SecretHash, Target, UserId,
+    Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LoginId, RefreshToken, Revoke,
+    SecretHash, Target, UserId,
 };
 
 /// For how long a user sees what was ended, in seconds.
@@ -135,8 +136,15 @@ impl Store {
         if let Some(access) = agreed {
             tx.insert_consent(&code.grant, access).await?;
         }
+        tx.note(&[self.line_of_grant(AuditAction::Grant, &code.grant)]).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// The line that tells of a grant.
+    pub(super) fn line_of_grant(&self, action: AuditAction, grant: &Grant) -> AuditNote {
+        let line = self.line_by(Actor::user(&grant.user), action, AuditKind::SESSION, grant.id.as_str());
+        line.with(&format!("{}: {}", grant.client, grant.terms.access.scope))
     }
 
     /// The code with this hash, redeemed or not, if it is not long forgotten.

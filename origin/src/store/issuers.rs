@@ -1,7 +1,7 @@
 //! The registry of the issuers that are served beside the one of this database.
 
 use super::{Store, StoreError, from_sql, to_sql};
-use crate::domain::{Issuer, IssuerName};
+use crate::domain::{AuditAction, AuditKind, Issuer, IssuerName};
 
 #[derive(sqlx::FromRow)]
 struct IssuerRow {
@@ -34,6 +34,8 @@ impl Store {
         if written == 0 {
             return Err(StoreError::Exists("issuer"));
         }
+        let line = self.line(AuditAction::Create, AuditKind::Issuer, issuer.name.as_str());
+        tx.note(&[line.with(issuer.url.as_str())]).await?;
         self.commit_news(tx).await
     }
 
@@ -58,6 +60,9 @@ impl Store {
         let deleted = each!(&mut tx, connection => {
             sqlx::query("DELETE FROM issuers WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
         });
+        if deleted > 0 {
+            tx.note(&[self.line(AuditAction::Remove, AuditKind::Issuer, name.as_str())]).await?;
+        }
         self.commit_news(tx).await?;
         Ok(deleted > 0)
     }

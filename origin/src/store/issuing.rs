@@ -12,7 +12,7 @@ use tollgate_core::{Kind, RevocationId};
 use super::clients::json;
 use super::rows::fixed;
 use super::{Either, Store, StoreError, Tx, from_sql, portions, to_sql};
-use crate::domain::{AccessToken, TokenDetails, TokenDraft};
+use crate::domain::{AccessToken, Actor, AuditAction, AuditKind, AuditNote, TokenDetails, TokenDraft};
 
 impl Store {
     /// Ends the epoch in which tokens are issued, and gives it: it and all before it are closed from now on.
@@ -72,6 +72,7 @@ impl Tx {
             good.push(draft.clone().issued(epoch, 0));
         }
         let numbers = self.insert_tokens(&good).await?;
+        self.note(&good.iter().filter_map(exchanged).collect::<Vec<_>>()).await?;
         let mut issued = good.into_iter();
         let answers = drafts.iter().map(|draft| {
             if revoked.contains(&draft.key_id) {
@@ -139,6 +140,14 @@ impl Tx {
         let revoked = drafts.filter(|draft| ids.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
         Ok(revoked.map(|draft| draft.key_id.clone()).collect())
     }
+}
+
+/// The line that tells of a token that was handed on: who acts, and for whom, is to be known when the token's record is gone.
+fn exchanged(token: &AccessToken) -> Option<AuditNote> {
+    let acting = token.details.act.as_ref()?;
+    let (by, id) = (Actor::client(&token.client), token.id.to_string());
+    let note = AuditNote::new(token.issued_at, by, AuditAction::Exchange, AuditKind::TOKEN, &id);
+    Some(note.with(&format!("{} acts for {}", acting.sub, token.subject)))
 }
 
 /// What a token says beside what every one does, for its column; hardly any says such a thing.

@@ -6,6 +6,7 @@ use tollgate_core::Kind;
 
 use super::rows::KeyRow;
 use super::{Either, Store, StoreError, Tx, from_sql, to_sql};
+use crate::domain::{AuditAction, AuditKind, AuditNote};
 use crate::keys::StoredKey;
 
 /// All keys of a database, read in one state.
@@ -68,13 +69,26 @@ impl Store {
         // The feed's row before the keys, as in every transaction that takes both.
         tx.bump_version().await?;
         tx.lock_keys().await?;
-        let changed = change(&tx.keys().await?, &tx.revoked_key_names().await?);
+        let stored = tx.keys().await?;
+        let changed = change(&stored, &tx.revoked_key_names().await?);
         if changed.is_empty() {
             return Ok(changed);
         }
+        let notes: Vec<AuditNote> = changed.iter().map(|key| self.line_of_key(key, &stored)).collect();
         tx.write_keys(&changed).await?;
+        tx.note(&notes).await?;
         self.commit_news(tx).await?;
         Ok(changed)
+    }
+
+    /// The line that tells of a change of a key: it is new, was destroyed, or its dates moved.
+    fn line_of_key(&self, key: &StoredKey, stored: &[StoredKey]) -> AuditNote {
+        let action = match (stored.iter().any(|other| other.kid == key.kid), key.gone_at) {
+            (false, _) => AuditAction::Create,
+            (true, Some(_)) => AuditAction::Remove,
+            (true, None) => AuditAction::Update,
+        };
+        self.line(action, AuditKind::KEY, &key.kid).with(&format!("{} {}", key.purpose, key.alg))
     }
 
     /// When the last token on record that this key signed expires, Unix seconds.

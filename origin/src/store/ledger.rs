@@ -12,7 +12,7 @@ use super::batch::{Reinstated, Revoked};
 use super::rows::{RevocationRow, fixed};
 use super::ssf::Signal;
 use super::{StoreError, Tx, from_sql, mark_from_sql, portions, to_sql};
-use crate::domain::{Reinstate, Revocation, Revoke, Target, Which};
+use crate::domain::{Actor, AuditAction, AuditKind, AuditNote, Reinstate, Revocation, Revoke, Target, Which};
 
 /// A name's mark, while it is being changed.
 #[derive(Clone, Copy)]
@@ -26,15 +26,6 @@ struct Entry {
     delta: Delta,
     epoch: Option<u32>,
     chain: Chain,
-}
-
-struct Line {
-    at: u64,
-    actor: String,
-    action: &'static str,
-    kind: Kind,
-    name: String,
-    reason: Option<String>,
 }
 
 /// Kind, id, mark, end and epoch.
@@ -53,7 +44,7 @@ pub(super) struct Ledger {
     entries: Vec<Entry>,
     /// The entries in words, for receivers of security events.
     signals: Vec<Signal>,
-    lines: Vec<Line>,
+    lines: Vec<AuditNote>,
 }
 
 impl Ledger {
@@ -115,7 +106,7 @@ impl Ledger {
         self.number += 1;
         let Revoke { target, by, reason, at, void_after } = revoke.clone();
         let reason = reason.map(|reason| reason.as_str().to_owned());
-        self.line("revoke", by.as_str(), &target, reason.clone(), at);
+        self.line(AuditAction::Revoke, &by, &target, reason.clone(), at);
         Revocation { number: self.number, target, mark, by, reason, at, void_after, lifted: None }
     }
 
@@ -144,7 +135,7 @@ impl Ledger {
             return Ok(Reinstated { lifted, is_news: false });
         };
         let reason = reinstate.reason.as_ref().map(|reason| reason.as_str().to_owned());
-        self.line("reinstate", reinstate.by.as_str(), &target, reason, reinstate.at);
+        self.line(AuditAction::Reinstate, &reinstate.by, &target, reason, reinstate.at);
 
         let name = (target.kind(), target.id(&self.issuer));
         self.load_marks(tx, &[name]).await?;
@@ -167,9 +158,9 @@ impl Ledger {
         self.chain = self.chain.next(&delta);
         self.entries.push(Entry { delta, epoch, chain: self.chain });
         // The line that was just written is about what made this delta.
-        if let Some(Line { at, actor, action, name, reason, .. }) = self.lines.last() {
-            let (name, by, reason) = (name.clone(), actor.clone(), reason.clone());
-            let lifting = *action == "reinstate";
+        if let Some(AuditNote { at, by, action, name, detail, .. }) = self.lines.last() {
+            let (name, by, reason) = (name.clone(), by.as_str().to_owned(), detail.clone());
+            let lifting = *action == AuditAction::Reinstate;
             self.signals.push(Signal {
                 sequence: self.sequence,
                 kind,
@@ -184,12 +175,13 @@ impl Ledger {
         }
     }
 
-    fn line(&mut self, action: &'static str, actor: &str, target: &Target, reason: Option<String>, at: u64) {
+    fn line(&mut self, action: AuditAction, by: &Actor, target: &Target, detail: Option<String>, at: u64) {
         let name = match target {
             Target::Before(time) => time.to_string(),
             _ => target.name().to_owned(),
         };
-        self.lines.push(Line { at, actor: actor.to_owned(), action, kind: target.kind(), name, reason });
+        let kind = AuditKind::Revocable(target.kind());
+        self.lines.push(AuditNote { at, by: by.clone(), action, kind, name, detail });
     }
 
     /// Reads the marks of names that are not held yet.
@@ -264,16 +256,9 @@ impl Ledger {
                 .push_bind(entry.chain.as_bytes().as_slice())
         );
         tx.insert_signals(&self.signals).await?;
-        insert_rows!(tx, "INSERT INTO audit (at, actor, action, kind, name, reason) ", "", &self.lines, |row, line| {
-            row.push_bind(to_sql(line.at))
-                .push_bind(line.actor.as_str())
-                .push_bind(line.action)
-                .push_bind(i64::from(line.kind.to_byte()))
-                .push_bind(line.name.as_str())
-                .push_bind(line.reason.as_deref())
-        });
+        tx.note(&self.lines).await?;
         // A revoked key leaves the key sets, and one that is reinstated comes back: whoever has them reads them anew.
-        let changes_keys = self.lines.iter().any(|line| line.kind == Kind::Key);
+        let changes_keys = self.lines.iter().any(|line| line.kind == AuditKind::KEY);
         each!(&mut *tx, connection => {
             sqlx::query("UPDATE feed SET sequence = $1, chain = $2, revocation = $3, version = version + $4")
                 .bind(to_sql(self.sequence))

@@ -81,7 +81,7 @@ use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch::Sender;
 use tollgate_core::Mark;
 
-use crate::domain::Malformed;
+use crate::domain::{Actor, Malformed};
 
 /// A handle to the database; clones share its connections.
 #[derive(Clone)]
@@ -89,6 +89,8 @@ pub struct Store {
     pools: Pools,
     /// Counts the commits of this process that edges or publishers must hear of: they need not wait to notice them.
     committed: Sender<u64>,
+    /// Who acts through this handle, for the audit log.
+    actor: Option<Actor>,
 }
 
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use super::clients::{from_json, json};
 use super::{Store, StoreError};
-use crate::domain::{Audience, Resource};
+use crate::domain::{Audience, AuditAction, AuditKind, Resource};
 
 impl Store {
     /// Registers a resource server, or replaces the one of that audience.
@@ -21,6 +21,7 @@ impl Store {
             .execute(connection)
             .await?;
         });
+        tx.note(&[self.line(AuditAction::Update, AuditKind::Resource, resource.audience.as_str())]).await?;
         tx.commit().await
     }
 
@@ -64,6 +65,9 @@ impl Store {
                 .await?
                 .rows_affected()
         });
+        if removed > 0 {
+            tx.note(&[self.line(AuditAction::Remove, AuditKind::Resource, audience.as_str())]).await?;
+        }
         tx.commit().await?;
         Ok(removed > 0)
     }

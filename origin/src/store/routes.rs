@@ -2,7 +2,7 @@
 
 use super::rows::RouteRow;
 use super::{Store, StoreError};
-use crate::domain::Route;
+use crate::domain::{AuditAction, AuditKind, Route};
 
 /// A route rule was not added.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,7 @@ impl Store {
                 .await
                 .map_err(StoreError::from)?;
         });
+        tx.note(&[self.line(AuditAction::Create, AuditKind::Route, &name(route))]).await?;
         Ok(self.commit_news(tx).await?)
     }
 
@@ -77,6 +78,7 @@ impl Store {
                 .rows_affected()
         });
         if deleted > 0 {
+            tx.note(&[self.line(AuditAction::Remove, AuditKind::Route, &name(route))]).await?;
             tx.bump_version().await?;
         }
         self.commit_news(tx).await?;
@@ -87,4 +89,9 @@ impl Store {
 fn methods(route: &Route) -> String {
     let methods: Vec<&str> = route.methods().iter().map(String::as_str).collect();
     methods.join(" ")
+}
+
+/// What a rule is called in the audit log: its methods, if it names any, and its path.
+fn name(route: &Route) -> String {
+    format!("{} {}", methods(route), route.path()).trim_start().to_owned()
 }

@@ -6,7 +6,7 @@ use tollgate_core::{Delta, Kind, RevocationId};
 use super::clients::from_json;
 use super::{StoreError, from_sql, mark_from_sql};
 use crate::domain::{
-    AccessToken, Actor, AuditEntry, Client, ClientStatus, Edge, Lifted, Malformed, Revocation, Route, Scope,
+    AccessToken, Actor, AuditEntry, AuditKind, Client, ClientStatus, Edge, Lifted, Malformed, Revocation, Route, Scope,
     SecretHash, StoredSecret, Target, TokenId,
 };
 use crate::keys::StoredKey;
@@ -260,9 +260,10 @@ impl TryFrom<AuditRow> for AuditEntry {
     type Error = StoreError;
 
     fn try_from(row: AuditRow) -> Result<AuditEntry, StoreError> {
-        let AuditRow { number, at, actor, action, kind: byte, name, reason } = row;
-        let target = Target::new(kind(byte, "audit")?, &name).map_err(StoreError::corrupt("audit"))?;
-        Ok(AuditEntry { number: from_sql(number), at: from_sql(at), actor, action, target, reason })
+        let AuditRow { number, at, actor, action, kind, name, reason } = row;
+        let kind = u8::try_from(kind).ok().and_then(AuditKind::from_byte);
+        let kind = kind.ok_or_else(|| StoreError::corrupt("audit")(Malformed::new("kind", "is unknown")))?;
+        Ok(AuditEntry { number: from_sql(number), at: from_sql(at), actor, action, kind, name, reason })
     }
 }
 

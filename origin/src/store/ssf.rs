@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tollgate_core::{Kind, Mark};
 
 use super::{Store, StoreError, Tx, from_sql, mark_from_sql, portions, to_sql};
-use crate::domain::Malformed;
+use crate::domain::{AuditAction, AuditKind, Malformed};
 use crate::ssf::{Delivery, Stream, StreamName};
 
 /// A delta in words: what changed, when, by whom and why.
@@ -151,6 +151,7 @@ impl Store {
             .await?
         });
         let registered = Stream::try_from(row.ok_or(StoreError::Exists("stream"))?)?;
+        tx.note(&[self.line(AuditAction::Create, AuditKind::Stream, stream.name.as_str())]).await?;
         self.commit_news(tx).await?;
         Ok(registered)
     }
@@ -191,6 +192,9 @@ impl Store {
         let deleted = each!(&mut tx, connection => {
             sqlx::query("DELETE FROM streams WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
         });
+        if deleted > 0 {
+            tx.note(&[self.line(AuditAction::Remove, AuditKind::Stream, name.as_str())]).await?;
+        }
         self.commit_news(tx).await?;
         Ok(deleted > 0)
     }

@@ -5,7 +5,10 @@ use sqlx::FromRow;
 use super::clients::{from_json, json};
 use super::rows::hashed;
 use super::{Batch, Store, StoreError, from_sql, to_sql};
-use crate::domain::{Actor, Login, LoginId, Revoke, SecretHash, Target, User, UserClaims, UserId, UserName};
+use crate::domain::{
+    Actor, AuditAction, AuditKind, AuditNote, Login, LoginId, Revoke, SecretHash, Target, User, UserClaims, UserId,
+    UserName,
+};
 
 #[derive(FromRow)]
 struct UserRow {
@@ -97,6 +100,8 @@ impl Store {
         if inserted == 0 {
             return Err(StoreError::Exists("user"));
         }
+        let line = self.line(AuditAction::Create, AuditKind::User, user.id.as_str());
+        tx.note(&[line.with(user.name.as_str())]).await?;
         tx.commit().await
     }
 
@@ -190,6 +195,7 @@ impl Store {
                 .execute(connection)
                 .await?;
         });
+        tx.note(&[self.line(AuditAction::SetPassword, AuditKind::User, id.as_str())]).await?;
         tx.commit().await
     }
 
@@ -233,14 +239,20 @@ impl Store {
     /// When the database fails.
     pub async fn disable_user(&self, id: &UserId, by: &Actor, now: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        each!(&mut tx, connection => {
-            sqlx::query("UPDATE users SET disabled_at = COALESCE(disabled_at, $2) WHERE id = $1")
+        let disabled = each!(&mut tx, connection => {
+            let disabled = sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL")
                 .bind(id.as_str())
                 .bind(to_sql(now))
                 .execute(&mut *connection)
-                .await?;
+                .await?
+                .rows_affected();
             sqlx::query("DELETE FROM logins WHERE user_id = $1").bind(id.as_str()).execute(connection).await?;
+            disabled
         });
+        if disabled > 0 {
+            let (action, kind) = (AuditAction::Disable, AuditKind::User);
+            tx.note(&[AuditNote::new(now, by.clone(), action, kind, id.as_str())]).await?;
+        }
         tx.commit().await?;
         // Nothing can be given from here on: what is found is all there will be.
         let grants = self.open_grants(id).await?;
@@ -289,6 +301,8 @@ impl Store {
                 sqlx::query("DELETE FROM logins WHERE id = $1").bind(old.as_str()).execute(connection).await?;
             }
         });
+        let user = Actor::user(&login.user);
+        tx.note(&[self.line_by(user, AuditAction::SignIn, AuditKind::Login, login.id.as_str())]).await?;
         tx.commit().await
     }
 
@@ -346,9 +360,16 @@ impl Store {
     /// When the database fails.
     pub async fn delete_login(&self, id: &LoginId) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        each!(&mut tx, connection => {
-            sqlx::query("DELETE FROM logins WHERE id = $1").bind(id.as_str()).execute(connection).await?;
+        let user = each!(&mut tx, connection => {
+            sqlx::query_scalar::<_, String>("DELETE FROM logins WHERE id = $1 RETURNING user_id")
+                .bind(id.as_str())
+                .fetch_optional(connection)
+                .await?
         });
+        if let Some(user) = user {
+            let user = Actor::user(&user.parse().map_err(StoreError::corrupt("logins"))?);
+            tx.note(&[self.line_by(user, AuditAction::SignOut, AuditKind::Login, id.as_str())]).await?;
+        }
         tx.commit().await
     }
 }

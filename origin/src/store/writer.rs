@@ -7,7 +7,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Batch, Outcome, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
-use crate::domain::{AccessToken, Reinstate, Revoke, TokenDraft};
+use crate::domain::{AccessToken, AuditNote, Reinstate, Revoke, TokenDraft};
 
 /// Callers that wait at most; one more is told to come back.
 const QUEUE: usize = 16 * 1024;
@@ -43,6 +43,7 @@ enum Wish {
     Issue(Box<TokenDraft>, Answer<AccessToken>),
     Revoke(Revoke, Answer<Revoked>),
     Reinstate(Reinstate, Answer<Reinstated>),
+    Note(Box<AuditNote>, Answer<()>),
 }
 
 /// Wishes that are to be granted together, sorted as in a [`Batch`].
@@ -54,6 +55,7 @@ struct Wishes {
     issues: Vec<Answer<AccessToken>>,
     revokes: Vec<Answer<Revoked>>,
     reinstates: Vec<Answer<Reinstated>>,
+    notes: Vec<Answer<()>>,
 }
 
 impl Writer {
@@ -109,6 +111,26 @@ impl Writer {
         self.ask(|answer| Wish::Reinstate(reinstate, answer)).await
     }
 
+    /// Adds a line to the audit log that tells of nothing that is written otherwise, such as a sign-in that was refused.
+    ///
+    /// # Errors
+    /// When the queue is full or the database fails.
+    pub async fn note(&self, note: AuditNote) -> Result<(), WriteError> {
+        self.ask(|answer| Wish::Note(Box::new(note), answer)).await
+    }
+
+    /// How many callers can wait.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.0.max_capacity() as u64
+    }
+
+    /// How many callers wait to have something written.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.0.max_capacity().saturating_sub(self.0.capacity()) as u64
+    }
+
     async fn ask<T>(&self, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, WriteError> {
         let (answer, answered) = oneshot::channel();
         self.0.try_send(wish(answer)).map_err(|error| match error {
@@ -144,6 +166,10 @@ impl Wishes {
                     wishes.batch.reinstates.push(reinstate);
                     wishes.reinstates.push(answer);
                 }
+                Wish::Note(note, answer) => {
+                    wishes.batch.notes.push(*note);
+                    wishes.notes.push(answer);
+                }
             }
         }
         wishes
@@ -166,7 +192,7 @@ impl Wishes {
     }
 
     async fn grant_each(self, store: &Store) {
-        let Wishes { batch, redeems, sights, issues, revokes, reinstates } = self;
+        let Wishes { batch, redeems, sights, issues, revokes, reinstates, notes } = self;
         for (redeem, answer) in batch.redeems.into_iter().zip(redeems) {
             give(answer, store.redeem(redeem).await);
         }
@@ -182,15 +208,19 @@ impl Wishes {
         for (sight, answer) in batch.sights.into_iter().zip(sights) {
             give(answer, store.see(sight).await);
         }
+        for (note, answer) in batch.notes.into_iter().zip(notes) {
+            give(answer, store.apply(&Batch { notes: vec![note], ..Batch::default() }).await.map(drop));
+        }
     }
 
     fn refuse(self) {
-        let Wishes { batch: _, redeems, sights, issues, revokes, reinstates } = self;
+        let Wishes { batch: _, redeems, sights, issues, revokes, reinstates, notes } = self;
         redeems.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
         sights.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
         issues.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
         revokes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
         reinstates.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        notes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
     }
 
     fn answer(self, outcome: Outcome) {
@@ -199,6 +229,7 @@ impl Wishes {
         self.issues.into_iter().zip(outcome.issued).for_each(|(answer, issued)| give(answer, issued));
         self.revokes.into_iter().zip(outcome.revoked).for_each(|(answer, revoked)| give(answer, Ok(revoked)));
         self.reinstates.into_iter().zip(outcome.reinstated).for_each(|(answer, lifted)| give(answer, Ok(lifted)));
+        self.notes.into_iter().for_each(|answer| give(answer, Ok(())));
     }
 }
 

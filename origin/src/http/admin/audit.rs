@@ -6,27 +6,36 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 
 use super::auth::authenticate;
-use crate::domain::AuditView;
-use crate::http::AppState;
+use crate::domain::{AuditFilter, AuditView, Malformed};
 use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::refusals::{BadRequest, NotAdmin};
 use crate::http::problem::Problem;
+use crate::http::{App, AppState};
 use crate::store::MAX_AUDIT_PAGE;
 
+/// A page of the audit log.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(in crate::http) struct AuditPage {
-    entries: Vec<AuditView>,
-    /// What to give as `after` for the next page; none when this is the last.
+    pub(in crate::http) entries: Vec<AuditView>,
+    /// What to give as `after` for the next page, or as `below` with the newest first; none when this is the last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<u64>,
+    pub(in crate::http) next: Option<u64>,
 }
 
-/// The lines after the one with the number `after`, of the Unix second `since` or later.
+/// The lines of the audit log that the query lets through.
 #[utoipa::path(
     get, path = "/admin/api/audit",
     params(
+        ("kind" = Option<String>, Query, description = "About this kind alone, such as client or user"),
+        ("action" = Option<String>, Query, description = "Of this action alone, such as create or revoke"),
+        ("actor" = Option<String>, Query, description = "By this actor alone, such as cli:alice"),
+        ("target" = Option<String>, Query, description = "About what has this name alone"),
+        ("since" = Option<u64>, Query, description = "Of this Unix second or later"),
+        ("until" = Option<u64>, Query, description = "Of this Unix second or earlier"),
         ("after" = Option<u64>, Query, description = "Those after this number"),
-        ("since" = Option<u64>, Query, description = "Those of this Unix second or later"),
+        ("below" = Option<u64>, Query, description = "Those before this number"),
+        ("newest_first" = Option<bool>, Query, description = "The newest first"),
+        ("limit" = Option<u64>, Query, description = "So many at most, up to 1000"),
     ),
     responses((status = 200, description = "A page", body = AuditPage), BadRequest, NotAdmin),
     security(("bearer" = ["tollgate:admin"])),
@@ -39,12 +48,42 @@ pub(in crate::http) async fn audit(
     authenticate(&app, &headers).await?;
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    Ok(Json(page(&app, &filter(&query)?).await?))
+}
+
+/// The page that a filter asks for.
+pub(in crate::http) async fn page(app: &App, filter: &AuditFilter) -> Result<AuditPage, Problem> {
+    let found = app.store.audit(filter).await?;
+    let full = filter.limit.unwrap_or(MAX_AUDIT_PAGE).min(MAX_AUDIT_PAGE);
+    let next = found.last().filter(|_| found.len() as u64 == full).map(|entry| entry.number);
+    Ok(AuditPage { entries: found.into_iter().map(AuditView::from).collect(), next })
+}
+
+/// The filter that a query describes. An empty value, as forms send it, is none.
+pub(in crate::http) fn filter(query: &Parameters) -> Result<AuditFilter, Problem> {
+    let given = |name: &str| query.get(name).filter(|value| !value.is_empty());
     let number = |name: &str| {
-        let number = query.get(name).map(str::parse::<u64>).transpose();
-        let number = number.map_err(|_| Problem::bad_request(&format!("{name} must be a whole number")));
-        number.map(Option::unwrap_or_default)
+        let number = given(name).map(str::parse::<u64>).transpose();
+        number.map_err(|_| Problem::bad_request(&format!("{name} must be a whole number")))
     };
-    let found = app.store.audit(number("after")?, number("since")?).await?;
-    let next = found.last().filter(|_| found.len() as u64 == MAX_AUDIT_PAGE).map(|entry| entry.number);
-    Ok(Json(AuditPage { entries: found.into_iter().map(AuditView::from).collect(), next }))
+    let unknown = |error: Malformed| Problem::bad_request(&error.to_string());
+    Ok(AuditFilter {
+        kind: given("kind").map(str::parse).transpose().map_err(unknown)?,
+        action: given("action").map(str::parse).transpose().map_err(unknown)?,
+        actor: given("actor").map(str::to_owned),
+        target: given("target").map(str::to_owned),
+        since: number("since")?,
+        until: number("until")?,
+        after: number("after")?,
+        below: number("below")?,
+        newest_first: match given("newest_first") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Problem::bad_request("newest_first must be true or false")),
+        },
+        limit: match number("limit")? {
+            Some(0) => return Err(Problem::bad_request("limit must be at least 1")),
+            limit => limit,
+        },
+    })
 }

@@ -11,7 +11,7 @@ use super::certificate::Certificate;
 use super::dpop::{self, ProofError};
 use crate::ambient;
 use crate::domain::{AccessToken, Confirmation, SecretHash, SecretKind, TokenId};
-use crate::http::App;
+use crate::http::{App, Refusal};
 use crate::keys::IssueError;
 use crate::store::{StoreError, WriteError};
 
@@ -162,6 +162,7 @@ impl IntoResponse for BearerRefusal {
         }
         let refused = Refused { error: Some(error).filter(|error| !error.is_empty()) };
         let mut response = (status, Json(refused)).into_response();
+        response.extensions_mut().insert(Refusal(if error.is_empty() { "no_token" } else { error }));
         let headers = response.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

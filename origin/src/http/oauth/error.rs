@@ -9,8 +9,7 @@ use serde::Serialize;
 use super::parameters::ParameterError;
 use crate::domain::{AccessError, AuthorizationError, GrantError, MetadataError};
 use crate::forge::ForgeError;
-use crate::guard::Refusal;
-use crate::http::limits;
+use crate::http::{Refusal, limits};
 use crate::keys::IssueError;
 use crate::store::{StoreError, WriteError};
 
@@ -58,7 +57,7 @@ pub(in crate::http) enum OAuthError {
     Write(#[from] WriteError),
     /// A limit was not passed.
     #[error(transparent)]
-    Limited(#[from] Refusal),
+    Limited(#[from] crate::guard::Refusal),
     #[error("the secret cannot be checked now; try again")]
     Forge(#[from] ForgeError),
     #[error("the token could not be made; try again")]
@@ -138,6 +137,7 @@ impl IntoResponse for OAuthError {
         self.log();
         let (status, error) = self.wire();
         let mut response = (status, Json(Body { error, error_description: self.to_string() })).into_response();
+        response.extensions_mut().insert(Refusal(error));
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110 §11.6.1: a 401 always carries a challenge, whichever way the client tried.
             let challenge = HeaderValue::from_static("Basic realm=\"tollgate\", charset=\"UTF-8\"");
@@ -147,7 +147,7 @@ impl IntoResponse for OAuthError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let OAuthError::Limited(refusal) = &self {
-            limits::tell_refusal(refusal, response.headers_mut());
+            limits::tell_refusal(refusal, &mut response);
         }
         if let OAuthError::UseDpopNonce(nonce) = self {
             response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);

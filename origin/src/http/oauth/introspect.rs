@@ -60,6 +60,7 @@ pub(in crate::http) async fn post(
     let client = authenticate(&app, &caller, &form, "/oauth/introspect").await?.confidential()?;
     let unverified_token = form.required("token", "token is missing")?;
     let found = introspect(&app, &client, unverified_token).await?;
+    app.meters.introspected(found.active);
     if !wants_signed(&caller.headers) {
         return Ok(Json(found).into_response());
     }

@@ -16,7 +16,7 @@ use super::error::OAuthError;
 use crate::ambient;
 use crate::domain::registration::{MAX_REGISTRATION_BYTES, registered};
 use crate::domain::{
-    AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Secret, SecretHash, SecretKind, StoredSecret,
+    Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Secret, SecretHash, SecretKind, StoredSecret,
 };
 use crate::http::openapi::refusals::{NotFound, TooLarge};
 use crate::http::problem::Problem;
@@ -79,7 +79,7 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
     }
     let token = Secret::new(SecretKind::Registration, &ambient::random()?);
     client.registration = Some(token.hash());
-    app.store.insert_client(&client).await?;
+    app.store.by(&Actor::client(&client.id)).insert_client(&client).await?;
     tracing::info!(client = %client.id, "a client registered itself");
     let answer = view(app, &client, secret.as_ref(), Some(&token));
     Ok((StatusCode::CREATED, Json(answer)).into_response())
@@ -142,14 +142,15 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
         return Err(OAuthError::InvalidRequest("client_id must be there and be this client's"));
     }
     let metadata = wanted(app, body).await?;
-    app.store.update_client(&client.id, &metadata).await?;
+    let store = app.store.by(&Actor::client(&client.id));
+    store.update_client(&client.id, &metadata).await?;
     let mut client = Client { metadata, ..client };
     let mut secret = None;
     if has_secret(&client) && client.secrets.is_empty() {
         // It authenticated in another way before, and needs a secret from now on.
         let new = Secret::new(SecretKind::Client, &ambient::random()?);
         let stored = StoredSecret::made(&new, ambient::now());
-        app.store.rotate_secret(&client.id, &stored, 0).await?;
+        store.rotate_secret(&client.id, &stored, 0).await?;
         client.secrets.push(stored);
         secret = Some(new);
     }
@@ -169,7 +170,8 @@ pub(in crate::http) async fn remove(
     headers: HeaderMap,
 ) -> Result<StatusCode, Response> {
     let client = managed(&app, &id, &headers).await?;
-    let disabled = app.store.disable_client(&client.id, ambient::now()).await;
+    let by = Actor::client(&client.id);
+    let disabled = app.store.by(&by).disable_client(&client.id, ambient::now()).await;
     disabled.map_err(|error| OAuthError::from(error).into_response())?;
     tracing::info!(client = %client.id, "a client removed its registration");
     Ok(StatusCode::NO_CONTENT)

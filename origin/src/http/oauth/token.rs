@@ -78,6 +78,7 @@ async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str
         answer = grant(grant_type, request).await;
     }
     let answer = answer?;
+    app.meters.issued(grant_type.as_str());
     let mut response = Json(answer).into_response();
     if has_proof {
         // RFC 9449 §8.2: the next nonce comes before the old one ends.

@@ -10,6 +10,7 @@ use crate::ambient;
 use crate::domain::{Client, Grant};
 use crate::encoding::base64url;
 use crate::http::App;
+use crate::watch::TraceContext;
 
 /// How long a logout token is good, in seconds (§2.4 recommends two minutes at most).
 const LIFETIME: u64 = 120;
@@ -44,7 +45,8 @@ pub(super) async fn tell(app: &App, grants: Vec<Grant>) -> Result<(), WebError> 
             continue;
         };
         let (outbound, stop) = (app.outbound.clone(), app.stop.clone());
-        tokio::spawn(async move {
+        // It is part of the request that signed out.
+        tokio::spawn(TraceContext::current().scope(async move {
             let told = async {
                 for _ in 0..TRIES {
                     match outbound.post(&url, &[("logout_token", &token)]).await {
@@ -60,7 +62,7 @@ pub(super) async fn tell(app: &App, grants: Vec<Grant>) -> Result<(), WebError> 
                 () = told => {}
                 () = stop.cancelled() => {}
             }
-        });
+        }));
     }
     Ok(())
 }

@@ -10,7 +10,10 @@ use super::login::find;
 use super::page::{Frame, WebError};
 use super::visit::{Posted, Visit};
 use crate::ambient;
-use crate::domain::{Access, AuthorizationError, AuthorizationRequest, Client, SecretHash, Step};
+use crate::domain::{
+    Access, Actor, AuditAction, AuditKind, AuditNote, AuthorizationError, AuthorizationRequest, Client, SecretHash,
+    Step,
+};
 use crate::http::App;
 use crate::http::oauth::authorization::ReturnTo;
 use crate::http::oauth::authorize::{go_on, issue_code};
@@ -83,6 +86,9 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
     let taken = app.store.take_request(&SecretHash::of(handle), false, ambient::now()).await?;
     let request = taken.ok_or_else(WebError::gone)?;
     if !allowed {
+        let (action, kind) = (AuditAction::Deny, AuditKind::CLIENT);
+        let by = Actor::user(&user.id);
+        app.writer.note(AuditNote::new(ambient::now(), by, action, kind, client.id.as_str())).await?;
         return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::Denied));
     }
     let earlier = app.store.consent(&user.id, &client.id).await?;

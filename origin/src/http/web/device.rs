@@ -11,7 +11,7 @@ use super::tries::Tries;
 use super::visit::{Posted, Visit};
 use super::when::{When, when};
 use crate::ambient;
-use crate::domain::{Client, DeviceCode, DeviceStatus, Login, SecretHash, User, UserCode};
+use crate::domain::{Actor, Client, DeviceCode, DeviceStatus, Login, SecretHash, User, UserCode};
 use crate::http::App;
 use crate::http::oauth::authorize::grant_of;
 use crate::http::openapi::forms;
@@ -134,7 +134,7 @@ async fn decide(visit: &Visit, login: &Login, user: &User, typed: &str, allowed:
             grant.terms.device = Some(code.sender.clone());
             app.store.allow_device(&code.hash, &grant).await?
         }
-        false => app.store.deny_device(&code.hash, ambient::now()).await?,
+        false => app.store.by(&Actor::user(&user.id)).deny_device(&code.hash, ambient::now()).await?,
     };
     if !decided {
         return Ok(show(visit, user, typed, OVER));

@@ -9,7 +9,9 @@ use super::page::{Frame, WebError};
 use super::sign_in::signed_in;
 use super::visit::{Posted, Visit};
 use crate::ambient;
-use crate::domain::{AuthorizationRequest, SecretHash, SecretKind, User};
+use crate::domain::{
+    Actor, AuditAction, AuditKind, AuditNote, AuthorizationRequest, SecretHash, SecretKind, User, UserName,
+};
 use crate::http::App;
 use crate::http::oauth::authorize::go_on;
 use crate::http::oauth::parameters::Parameters;
@@ -95,6 +97,7 @@ pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response,
         Ok(Some(user)) => user,
         Ok(None) => {
             attempt.failed();
+            refused(&app, &username).await?;
             return show(&visit, request.as_ref(), &username, "The name or the password is wrong.").await;
         }
         Err(error) if error.is_busy() => {
@@ -111,6 +114,23 @@ pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response,
     let mut response = arrive(&mut visit, &user).await?;
     known_device::remember(&visit, &username, &mut response)?;
     Ok(response)
+}
+
+/// Counts and notes that somebody could not sign in. What was typed is noted nowhere: it may be a password. Nor does a flood of tries
+/// fill the audit log: of most in a minute it has the number alone.
+async fn refused(app: &App, username: &str) -> Result<(), WebError> {
+    app.meters.refused("/login", "wrong_password");
+    let user = match username.parse::<UserName>() {
+        Ok(name) => app.store.user_by_name(&name).await?,
+        Err(_) => None,
+    };
+    let now = ambient::now();
+    let Some(left_out) = app.meters.may_note(now) else { return Ok(()) };
+    let name = user.as_ref().map_or("unknown", |user| user.id.as_str());
+    let note = AuditNote::new(now, Actor::origin(), AuditAction::RefuseSignIn, AuditKind::User, name);
+    let more = if left_out > 0 { format!("{left_out} more before this are not noted") } else { String::new() };
+    app.writer.note(note.with(&more)).await?;
+    Ok(())
 }
 
 /// Signs somebody in who showed who they are, and sends the browser on to what it came for.

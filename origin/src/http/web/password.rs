@@ -12,7 +12,7 @@ use super::sessions::end_others;
 use super::tries::Tries;
 use super::visit::{Posted, Visit};
 use crate::domain::user::checked_password;
-use crate::domain::{AuthSource, User};
+use crate::domain::{Actor, AuthSource, User};
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
 
@@ -84,7 +84,7 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
     }
     let hash = app.forge.hash(Zeroizing::new(new.to_owned())).await?;
     end_others(app, &user, &login.id).await?;
-    app.store.change_password(&user.id, &hash, Some(&login.id)).await?;
+    app.store.by(&Actor::user(&user.id)).change_password(&user.id, &hash, Some(&login.id)).await?;
     tracing::info!(user = %user.id, "changed their password");
     Ok(visit.go("/account/password?done=1"))
 }

@@ -10,7 +10,7 @@ use super::page::{Frame, WebError};
 use super::visit::{Posted, Visit};
 use crate::ambient;
 use crate::domain::user::checked_password;
-use crate::domain::{User, UserId, UserName};
+use crate::domain::{Actor, User, UserId, UserName};
 use crate::http::App;
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
@@ -84,7 +84,7 @@ pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response,
     let hash = visit.app.forge.hash(password).await?;
     let id = UserId::from_random(&ambient::random()?);
     let user = User { password_hash: Some(hash), ..User::new(id, name, ambient::now()) };
-    match visit.app.store.insert_user(&user).await {
+    match visit.app.store.by(&Actor::user(&user.id)).insert_user(&user).await {
         Ok(()) => {}
         // That somebody has a name cannot be hidden from whoever wants it.
         Err(StoreError::Exists(_)) => {

@@ -45,7 +45,7 @@ pub(in crate::http) async fn register(
         Some(secret) => client.with_secret(secret, now),
         None => client,
     };
-    app.store.insert_client(&client).await?;
+    app.store.by(by).insert_client(&client).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "registered a client");
     Ok((client, secret))
 }
@@ -64,14 +64,14 @@ pub(in crate::http) async fn update(
     client: &Client,
     metadata: &ClientMetadata,
 ) -> Result<Client, Problem> {
-    app.store.update_client(&client.id, metadata).await?;
+    app.store.by(by).update_client(&client.id, metadata).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
     find(app, client.id.as_str()).await
 }
 
 /// Disables a client.
 pub(in crate::http) async fn disable(app: &App, by: &Actor, client: &Client) -> Result<Client, Problem> {
-    let disabled = app.store.disable_client(&client.id, ambient::now()).await?;
+    let disabled = app.store.by(by).disable_client(&client.id, ambient::now()).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "disabled a client");
     disabled.ok_or_else(Problem::not_found)
 }
@@ -87,7 +87,7 @@ pub(in crate::http) async fn rotate_secret(
     }
     let (secret, now) = (Secret::new(SecretKind::Client, &ambient::random()?), ambient::now());
     let stored = StoredSecret::made(&secret, now);
-    app.store.rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
+    app.store.by(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "gave a client another secret");
     Ok((find(app, client.id.as_str()).await?, secret))
 }
@@ -105,7 +105,7 @@ pub(in crate::http) async fn choose_secret(
     checked_secret(&secret).map_err(|error| Problem::bad_request(&error.to_string()))?;
     let now = ambient::now();
     let stored = StoredSecret::chosen(app.forge.hash(secret).await?, ambient::random()?, now);
-    app.store.rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
+    app.store.by(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "set a client's secret");
     find(app, client.id.as_str()).await
 }

@@ -32,7 +32,7 @@ pub(in crate::http) async fn rotate(
     let ahead = if at_once { 0 } else { app.key_policy.ahead };
     let mut kids = Vec::new();
     for (purpose, alg) in wanted {
-        match app.keys.rotate(Wanted { purpose, alg, ahead }).await? {
+        match app.keys.rotate(Wanted { purpose, alg, ahead }, by).await? {
             Rotated::Changed(key) | Rotated::UnderWay(key) => kids.push(key.kid),
             Rotated::TooMany | Rotated::NotPinned => {
                 let detail = format!("too many keys for {alg} wait for their last tokens to expire");

@@ -14,7 +14,7 @@ pub(in crate::http) async fn put(app: &App, by: &Actor, resource: Resource) -> R
     {
         return Err(Problem::bad_request("introspected_by is not a client that is known here"));
     }
-    app.store.put_resource(&resource).await?;
+    app.store.by(by).put_resource(&resource).await?;
     tracing::info!(audience = %resource.audience, by = by.as_str(), "registered a resource server");
     Ok(resource)
 }
@@ -22,7 +22,7 @@ pub(in crate::http) async fn put(app: &App, by: &Actor, resource: Resource) -> R
 /// Removes a resource server.
 pub(in crate::http) async fn delete(app: &App, by: &Actor, audience: &str) -> Result<(), Problem> {
     let audience: Audience = audience.parse().map_err(|_| unknown())?;
-    if !app.store.delete_resource(&audience).await? {
+    if !app.store.by(by).delete_resource(&audience).await? {
         return Err(unknown());
     }
     tracing::info!(%audience, by = by.as_str(), "removed a resource server");

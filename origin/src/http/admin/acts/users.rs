@@ -33,7 +33,7 @@ pub(in crate::http) async fn register(app: &App, by: &Actor, new: NewUser) -> Re
         is_admin: new.is_admin,
         ..User::new(UserId::from_random(&ambient::random()?), new.name, ambient::now())
     };
-    app.store.insert_user(&user).await?;
+    app.store.by(by).insert_user(&user).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "registered a user");
     Ok(user)
 }
@@ -52,14 +52,14 @@ pub(in crate::http) async fn set_password(
     user: &User,
     password: Zeroizing<String>,
 ) -> Result<(), Problem> {
-    app.store.set_password(&user.id, &hashed(app, password).await?).await?;
+    app.store.by(by).set_password(&user.id, &hashed(app, password).await?).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "set a password");
     Ok(())
 }
 
 /// Disables a user, and revokes what they gave.
 pub(in crate::http) async fn disable(app: &App, by: &Actor, user: &User) -> Result<User, Problem> {
-    app.store.disable_user(&user.id, by, ambient::now()).await?;
+    app.store.by(by).disable_user(&user.id, by, ambient::now()).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "disabled a user");
     find(app, user.id.as_str()).await
 }
