@@ -89,10 +89,7 @@ impl Running {
         let events = ssf::Courier::new(store.clone(), Arc::clone(&transmitter))?;
         tasks.spawn(events.run(wake.clone(), stop.clone()));
         let meters = Arc::new(Meters::default());
-        tasks.spawn({
-            let (meters, store, wake, stop) = (Arc::clone(&meters), store.clone(), wake.clone(), stop.clone());
-            async move { meters.follow(store, wake, stop).await }
-        });
+        tasks.spawn(Arc::clone(&meters).follow(store.clone(), wake.clone(), stop.clone()));
         let outbound = Outbound::new(settings.grants.registration == Registration::Open)?;
         let app = Arc::new(App {
             store: store.clone(),

@@ -14,7 +14,7 @@ pub use otlp::{Span, Spans};
 pub use trace::TraceContext;
 pub(crate) use trace::{hex, traced};
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
@@ -137,7 +137,7 @@ impl Meters {
 
     /// Counts the revocations that the history tells of from now on, until `stop`: those of this process, of other origins on the
     /// database, and of the command line alike.
-    pub async fn follow(&self, store: Store, mut wake: Receiver<Wake>, stop: CancellationToken) {
+    pub async fn follow(self: Arc<Self>, store: Store, mut wake: Receiver<Wake>, stop: CancellationToken) {
         let mut seen = wake.borrow_and_update().head.sequence;
         loop {
             tokio::select! {
