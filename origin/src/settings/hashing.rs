@@ -4,6 +4,19 @@ use super::table::Setting;
 use super::{SettingError, Sources};
 use crate::forge::Cost;
 
+pub(super) const EXPLAINED: [Setting; 4] = [
+    Setting::new("TOLLGATE_HASH_MEMORY", "hash-memory", "Memory that the hash of a password takes (Argon2id)")
+        .of("KiB, 7168 to 1048576", "65536")
+        .or("19456"),
+    Setting::new("TOLLGATE_HASH_PASSES", "hash-passes", "How often the hash goes over it").of("1 to 64", "3").or("2"),
+    Setting::new("TOLLGATE_HASH_WORKERS", "hash-workers", "Threads that hash; each keeps the memory of one hash")
+        .of("1 to 256", "4")
+        .otherwise("one for each core"),
+    Setting::new("TOLLGATE_HASH_QUEUE", "hash-queue", "Hashes that may wait for them; one more gets 503 at once")
+        .of("1 to 100000", "200")
+        .otherwise("32 for each thread"),
+];
+
 /// KiB of memory at least: less than OWASP asks for with any number of passes is no protection.
 const MIN_MEMORY: u32 = 7 * 1024;
 const MAX_WORKERS: usize = 256;
