@@ -49,7 +49,6 @@ pub(crate) use sign_in::Attempt;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -175,12 +174,6 @@ impl Guard {
         Guard { settings, key, limiter }
     }
 
-    /// How often each limit was not passed since the start, by all issuers of the process.
-    #[expect(dead_code, reason = "the metrics will tell of it")]
-    pub(crate) fn refused(&self) -> impl Iterator<Item = (Limit, u64)> {
-        Limit::ALL.into_iter().map(|limit| (limit, self.limiter.refused[limit as usize].load(Ordering::Relaxed)))
-    }
-
     /// Takes a request of an address; `of`: what it is beside a request.
     pub(crate) async fn request(&self, address: IpAddr, of: Option<Limit>) -> Result<Passed, Refusal> {
         let network = network(address);
@@ -229,7 +222,6 @@ pub(crate) struct Limiter {
     local: Local,
     redis: Option<Redis>,
     began: Instant,
-    refused: [AtomicU64; Limit::ALL.len()],
 }
 
 impl Limiter {
@@ -239,7 +231,7 @@ impl Limiter {
     /// When the address of Redis is none.
     pub(crate) fn new(redis: Option<&str>) -> anyhow::Result<Arc<Limiter>> {
         let redis = redis.map(Redis::new).transpose()?;
-        Ok(Arc::new(Limiter { local: Local::default(), redis, began: Instant::now(), refused: Default::default() }))
+        Ok(Arc::new(Limiter { local: Local::default(), redis, began: Instant::now() }))
     }
 
     /// Sweeps, and keeps the connection to Redis, until `stop`.
@@ -280,7 +272,6 @@ impl Limiter {
             Err((nth, verdict)) => {
                 // There is a check of that number: both count the same list.
                 let check = checks.get(nth).unwrap_or(&checks[0]);
-                self.refused[check.limit as usize].fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(limit = check.limit.as_str(), "refused");
                 Err(Refusal::new(check.limit, check.rule, verdict.wait.unwrap_or_default()))
             }

@@ -24,6 +24,7 @@ struct Health {
     feed: Feed,
     keys: SigningKeys,
     writer: Queue,
+    hashing: Queue,
 }
 
 /// The database.
@@ -56,7 +57,7 @@ struct SigningKeys {
     signing: usize,
 }
 
-/// What waits to be written.
+/// What waits to be written, or to be hashed.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Queue {
     /// `busy` when requests are being told to come back.
@@ -70,6 +71,10 @@ struct Queue {
 
 fn word(good: bool) -> &'static str {
     if good { "ok" } else { "failing" }
+}
+
+fn queue(queued: u64, capacity: u64) -> Queue {
+    Queue { status: if queued < capacity { "ok" } else { "busy" }, queued, capacity }
 }
 
 /// 200 while the database answers, changes in it are noticed and there are keys that sign; else 503.
@@ -86,7 +91,7 @@ pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
     let latency_ms = started.elapsed().as_secs_f64() * 1000.0;
     let watching = app.wake.borrow().watching;
     let signing = app.keys.current().listing().iter().filter(|key| key.state == KeyState::Active).count();
-    let (queued, capacity) = (app.writer.queued(), app.writer.capacity());
+    let hashing = app.forge.load();
     let good = head.is_some() && watching && signing > 0;
     let health = Health {
         status: if good && app.draining.is_cancelled() { "draining" } else { word(good) },
@@ -94,7 +99,8 @@ pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
         database: Database { status: word(head.is_some()), latency_ms },
         feed: Feed { status: word(watching), sequence: head.map(|head| head.sequence) },
         keys: SigningKeys { status: word(signing > 0), signing },
-        writer: Queue { status: if queued < capacity { "ok" } else { "busy" }, queued, capacity },
+        writer: queue(app.writer.queued(), app.writer.capacity()),
+        hashing: queue(hashing.queued as u64, hashing.capacity as u64),
     };
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))

@@ -15,6 +15,7 @@ use super::problem::{self, Problem};
 use super::{App, AppState};
 use crate::ambient;
 use crate::domain::Edge;
+use crate::forge::Load;
 use crate::keys::{KeyState, PublicKey};
 use crate::watch::{Family, Histogram, Meters, SECONDS};
 
@@ -88,6 +89,7 @@ async fn exposition(app: &App) -> Result<String, crate::store::StoreError> {
     text.counters(&app.meters);
     text.one("tollgate_feed_sequence", "The newest sequence of the history of revocations.", "counter", head.sequence);
     text.one("tollgate_writer_queue", "Requests that wait to be written.", "gauge", app.writer.queued());
+    text.hashing(&app.forge.load());
     text.keys(app.keys.current().listing(), ambient::now());
     text.edges(&edges, head.sequence, ambient::now_ms());
     Ok(text.0)
@@ -109,6 +111,21 @@ impl Text {
         self.family(name, "Answers about tokens, by whether the token was active.", ["active"], introspected);
         self.family("tollgate_revocations_total", "Revocations heard of, by kind.", ["kind"], revoked);
         self.family("tollgate_rate_limited_total", "Requests that a limit refused, by limit.", ["limit"], limited);
+    }
+
+    fn hashing(&mut self, load: &Load) {
+        let figures = [
+            ("tollgate_hashing_queue", "Hashes that wait for a thread.", "gauge", load.queued as u64),
+            ("tollgate_hashing_queue_capacity", "How many may.", "gauge", load.capacity as u64),
+            ("tollgate_hashing_threads", "Threads that hash.", "gauge", load.workers as u64),
+            ("tollgate_hashing_threads_busy", "Those that are at a hash.", "gauge", load.working as u64),
+            ("tollgate_hashes_total", "Hashes begun.", "counter", load.done),
+            ("tollgate_hashes_refused_total", "Hashes refused, for the queue was full.", "counter", load.refused),
+            ("tollgate_hashes_abandoned_total", "Hashes whose client left before.", "counter", load.abandoned),
+        ];
+        for (name, help, kind, value) in figures {
+            self.one(name, help, kind, value);
+        }
     }
 
     fn head(&mut self, name: &str, help: &str, kind: &str) {

@@ -149,7 +149,7 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         if let Some(refusal) = self.refusal {
-            limits::tell_refusal(&refusal, response.headers_mut());
+            limits::tell_refusal(&refusal, &mut response);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -82,12 +82,9 @@ impl Running {
             let (contacts, store, stop) = (Arc::clone(&contacts), store.clone(), stop.clone());
             async move { contacts.run(store, stop).await }
         });
-        let courier = Courier::new(store.clone(), Arc::clone(&publisher))?;
-        tasks.spawn(courier.run(wake.clone(), stop.clone()));
         tasks.spawn(sweep(store.clone(), stop.clone()));
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
-        let events = ssf::Courier::new(store.clone(), Arc::clone(&transmitter))?;
-        tasks.spawn(events.run(wake.clone(), stop.clone()));
+        start_couriers(&tasks, &store, &publisher, &transmitter, &wake, &stop)?;
         let meters = Arc::new(Meters::default());
         tasks.spawn(Arc::clone(&meters).follow(store.clone(), wake.clone(), stop.clone()));
         let outbound = Outbound::new(settings.grants.registration == Registration::Open)?;
@@ -132,6 +129,22 @@ impl Running {
         tasks.wait().await;
         store.close().await;
     }
+}
+
+/// Starts those who tell edges and receivers of security events what happened.
+fn start_couriers(
+    tasks: &TaskTracker,
+    store: &Store,
+    publisher: &Arc<Publisher>,
+    transmitter: &Arc<Transmitter>,
+    wake: &Receiver<Wake>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let courier = Courier::new(store.clone(), Arc::clone(publisher))?;
+    tasks.spawn(courier.run(wake.clone(), stop.clone()));
+    let events = ssf::Courier::new(store.clone(), Arc::clone(transmitter))?;
+    tasks.spawn(events.run(wake.clone(), stop.clone()));
+    Ok(())
 }
 
 async fn sweep(store: Store, stop: CancellationToken) {

@@ -4,36 +4,25 @@ use super::table::Setting;
 use super::{SettingError, Sources};
 use crate::forge::Cost;
 
+pub(super) const EXPLAINED: [Setting; 4] = [
+    Setting::new("TOLLGATE_HASH_MEMORY", "hash-memory", "Memory that the hash of a password takes (Argon2id)")
+        .of("KiB, 7168 to 1048576", "65536")
+        .or("19456"),
+    Setting::new("TOLLGATE_HASH_PASSES", "hash-passes", "How often the hash goes over it").of("1 to 64", "3").or("2"),
+    Setting::new("TOLLGATE_HASH_WORKERS", "hash-workers", "Threads that hash; each keeps the memory of one hash")
+        .of("1 to 256", "4")
+        .otherwise("one for each core"),
+    Setting::new("TOLLGATE_HASH_QUEUE", "hash-queue", "Hashes that may wait for them; one more gets 503 at once")
+        .of("1 to 100000", "200")
+        .otherwise("32 for each thread"),
+];
+
 /// KiB of memory at least: less than OWASP asks for with any number of passes is no protection.
 const MIN_MEMORY: u32 = 7 * 1024;
 const MAX_WORKERS: usize = 256;
 const MAX_QUEUE: usize = 100_000;
 /// Hashes that wait for each thread, by default: about a second of work.
 const QUEUE_PER_WORKER: usize = 32;
-
-/// What people are told of these.
-pub(super) const EXPLAINED: [Setting; 4] = [
-    Setting::new(
-        "TOLLGATE_HASH_MEMORY",
-        "hash-memory",
-        "KiB that the hash of a password takes (Argon2id); who signs in after it grew is hashed anew",
-    )
-    .of("KiB, 7168 to 1048576", "65536")
-    .or("19456"),
-    Setting::new("TOLLGATE_HASH_PASSES", "hash-passes", "How often a hash goes over its memory")
-        .of("a number, 1 to 64", "3")
-        .or("2"),
-    Setting::new("TOLLGATE_HASH_WORKERS", "hash-workers", "Threads that hash; each keeps the memory of one hash")
-        .of("a number, 1 to 256", "4")
-        .otherwise("one for each core"),
-    Setting::new(
-        "TOLLGATE_HASH_QUEUE",
-        "hash-queue",
-        "Hashes that may wait for a thread; who finds the queue full gets 503 at once",
-    )
-    .of("a number, 1 to 100000", "200")
-    .otherwise("32 for each thread"),
-];
 
 /// What a hash costs, and how many are made and wait at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

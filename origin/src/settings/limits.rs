@@ -6,6 +6,55 @@ use super::table::{Secrecy, Setting};
 use super::{SettingError, Sources};
 use crate::guard::{Limit, Rate, Rule};
 
+pub(super) const EXPLAINED: [Setting; 12] = [
+    Setting::new("TOLLGATE_LIMITS", "limits", "Whether there are any limits").of("on or off", "off").or("on"),
+    Setting::new("TOLLGATE_LIMIT_REQUESTS", "limit-requests", "Requests of an address")
+        .of(RATE, "600/1m")
+        .or("120000/1m"),
+    Setting::new(
+        "TOLLGATE_LIMIT_STARTS",
+        "limit-starts",
+        "Authorization requests, pushed ones and device codes of an address",
+    )
+    .of(RATE, "60/1m")
+    .or("6000/1m"),
+    Setting::new(
+        "TOLLGATE_LIMIT_REGISTRATIONS",
+        "limit-registrations",
+        "Registrations of clients and users by an address",
+    )
+    .of(RATE, "20/1d")
+    .or("300/1h"),
+    Setting::new("TOLLGATE_LIMIT_CLIENT", "limit-client", "Requests of a client that authenticated")
+        .of(RATE, "100/1s")
+        .or("120000/1m"),
+    Setting::new("TOLLGATE_LIMIT_SECRETS", "limit-secrets", "Wrong client secrets of an address")
+        .of(RATE, "off")
+        .or("600/1m"),
+    Setting::new("TOLLGATE_LIMIT_CLIENT_SECRETS", "limit-client-secrets", "Wrong secrets of one client by an address")
+        .of(RATE, "10/10m")
+        .or("60/1m"),
+    Setting::new("TOLLGATE_LIMIT_SIGN_INS", "limit-sign-ins", "Sign-ins by an address, right or wrong")
+        .of(RATE, "100/10m")
+        .or("1000/10m"),
+    Setting::new("TOLLGATE_LIMIT_WRONG_PASSWORDS", "limit-wrong-passwords", "Wrong passwords of an address")
+        .of(RATE, "50/10m")
+        .or("300/10m"),
+    Setting::new("TOLLGATE_LIMIT_ACCOUNT", "limit-account", "Wrong passwords for an account by strangers")
+        .of(RATE, "20/1h")
+        .or("100/1h"),
+    Setting::new("TOLLGATE_REDIS_URL", "redis-url", "Where several origins share their limits")
+        .of("redis://… or rediss://…", "redis://redis:6379")
+        .otherwise("none: each has its own")
+        .secrecy(Secrecy::Url),
+    Setting::new("TOLLGATE_MAX_CONNECTIONS", "max-connections", "Connections at once; further ones wait")
+        .of("16 to 1000000", "2000")
+        .or("10000"),
+];
+
+/// How a limit is written.
+const RATE: &str = "COUNT/TIME or off";
+
 /// How often what may be asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LimitSettings {
@@ -23,55 +72,6 @@ const RATES: [(Limit, &str, u32, u64); 9] = [
     (Limit::SignIns, "TOLLGATE_LIMIT_SIGN_INS", 1000, 600),
     (Limit::WrongPasswords, "TOLLGATE_LIMIT_WRONG_PASSWORDS", 300, 600),
     (Limit::Account, "TOLLGATE_LIMIT_ACCOUNT", 100, 3600),
-];
-
-/// What people are told of these.
-pub(super) const EXPLAINED: [Setting; 12] = [
-    Setting::new("TOLLGATE_LIMITS", "limits", "Whether there are limits; off is for tests and measurements")
-        .of("on or off", "off")
-        .or("on"),
-    Setting::new("TOLLGATE_LIMIT_REQUESTS", "limit-requests", "Requests of an address")
-        .of("a number/time, or off", "6000/1m")
-        .or("120000/1m"),
-    Setting::new(
-        "TOLLGATE_LIMIT_STARTS",
-        "limit-starts",
-        "Authorization requests, pushed ones and device codes of an address",
-    )
-    .of("a number/time, or off", "600/1m")
-    .or("6000/1m"),
-    Setting::new(
-        "TOLLGATE_LIMIT_REGISTRATIONS",
-        "limit-registrations",
-        "Registrations of clients and users by an address",
-    )
-    .of("a number/time, or off", "30/1h")
-    .or("300/1h"),
-    Setting::new("TOLLGATE_LIMIT_CLIENT", "limit-client", "Requests of a client that authenticated")
-        .of("a number/time, or off", "6000/1m")
-        .or("120000/1m"),
-    Setting::new("TOLLGATE_LIMIT_SECRETS", "limit-secrets", "Wrong client secrets of an address")
-        .of("a number/time, or off", "60/1m")
-        .or("600/1m"),
-    Setting::new("TOLLGATE_LIMIT_CLIENT_SECRETS", "limit-client-secrets", "Wrong secrets of one client by an address")
-        .of("a number/time, or off", "10/1m")
-        .or("60/1m"),
-    Setting::new("TOLLGATE_LIMIT_SIGN_INS", "limit-sign-ins", "Sign-ins by an address, right or wrong")
-        .of("a number/time, or off", "200/10m")
-        .or("1000/10m"),
-    Setting::new("TOLLGATE_LIMIT_WRONG_PASSWORDS", "limit-wrong-passwords", "Wrong passwords of an address")
-        .of("a number/time, or off", "60/10m")
-        .or("300/10m"),
-    Setting::new("TOLLGATE_LIMIT_ACCOUNT", "limit-account", "Wrong passwords for an account by strangers")
-        .of("a number/time, or off", "50/1h")
-        .or("100/1h"),
-    Setting::new("TOLLGATE_REDIS_URL", "redis-url", "Where several origins share their limits")
-        .of("redis://… or rediss://…", "redis://cache:6379")
-        .otherwise("none: each has its own")
-        .secrecy(Secrecy::Url),
-    Setting::new("TOLLGATE_MAX_CONNECTIONS", "max-connections", "Connections at once; further ones wait")
-        .of("a number, 16 to 1000000", "50000")
-        .otherwise("10000, or what the system lets a process open"),
 ];
 
 /// Whether a limit is on what should not happen; such a one slides, and the others are buckets.

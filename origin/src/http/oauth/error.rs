@@ -149,7 +149,7 @@ impl IntoResponse for OAuthError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let OAuthError::Limited(refusal) = &self {
-            limits::tell_refusal(refusal, response.headers_mut());
+            limits::tell_refusal(refusal, &mut response);
         }
         if let OAuthError::UseDpopNonce(nonce) = self {
             response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);

@@ -255,7 +255,7 @@ impl IntoResponse for WebError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         if let Some(refusal) = &self.refusal {
-            limits::tell_refusal(refusal, response.headers_mut());
+            limits::tell_refusal(refusal, &mut response);
         }
         response.extensions_mut().insert(self);
         response

@@ -111,7 +111,7 @@ pub(in crate::http) async fn choose_secret(
     checked_secret(&secret).map_err(|error| Problem::bad_request(&error.to_string()))?;
     let now = ambient::now();
     let stored = StoredSecret::chosen(app.forge.hash(secret).await?, ambient::random()?, now);
-    app.store.rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
+    app.store.by(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "set a client's secret");
     find(app, client.id.as_str()).await
 }
