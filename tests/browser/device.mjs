@@ -57,8 +57,9 @@ export async function device_denied(window, person) {
 export async function tollgate_login(window, person) {
   const { page } = window
   const home = await mkdtemp(join(tmpdir(), 'tollgate-login-'))
-  const run = (...args) => start([settings.tollgate, 'login', ...args], { HOME: home })
-  const terminal = run(settings.issuer, '--scope', 'openid reports:read')
+  // `script` gives it a terminal of its own.
+  const login = `'${settings.tollgate}' login ${settings.issuer} --scope 'openid reports:read'`
+  const terminal = start(['script', '--quiet', '--return', '--command', login, '/dev/null'], { HOME: home })
   const typed = await code(terminal)
   must(/[▀▄█]/.test(terminal.out), 'it draws a QR code')
   await page.goto(at('/device'))
@@ -68,8 +69,8 @@ export async function tollgate_login(window, person) {
   await window.look('device asks: a command line')
   await window.press(window.field('decision', 'allow'))
   await terminal.end
-  must(terminal.ended.code === 0, `it ends well: ${terminal.said}`)
-  const printed = run('--print-token')
+  must(terminal.ended.code === 0, `it ends well: ${terminal.out}`)
+  const printed = start([settings.tollgate, 'login', '--print-token'], { HOME: home })
   await printed.end
   const token = printed.out.trim()
   must((await throughEdge(token)) === 200, 'the edge lets its token pass')
