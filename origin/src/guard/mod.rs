@@ -176,9 +176,13 @@ impl Guard {
     }
 
     /// How often each limit was not passed since the start, by all issuers of the process.
-    #[expect(dead_code, reason = "the metrics will tell of it")]
     pub(crate) fn refused(&self) -> impl Iterator<Item = (Limit, u64)> {
         Limit::ALL.into_iter().map(|limit| (limit, self.limiter.refused[limit as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Whether limits are shared with other origins now; none if they are not to be.
+    pub(crate) fn shares(&self) -> Option<bool> {
+        self.limiter.redis.as_ref().map(Redis::is_there)
     }
 
     /// Takes a request of an address; `of`: what it is beside a request.

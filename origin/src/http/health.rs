@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::{App, AppState};
+use crate::forge::Load;
 use crate::keys::KeyState;
 use crate::store::Head;
 
@@ -24,6 +25,10 @@ struct Health {
     feed: Feed,
     keys: SigningKeys,
     writer: Queue,
+    hashing: Hashing,
+    /// Not there unless limits are to be shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<Redis>,
 }
 
 /// The database.
@@ -68,8 +73,36 @@ struct Queue {
     capacity: u64,
 }
 
+/// The threads that hash passwords.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Hashing {
+    /// `busy` when sign-ins are being told to come back.
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// How many hashes wait.
+    queued: usize,
+    /// How many can.
+    capacity: usize,
+    /// How many threads there are.
+    workers: usize,
+    /// How many of them are hashing.
+    working: usize,
+}
+
+/// Where origins share their limits.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Redis {
+    /// `away` while this origin goes by limits of its own.
+    #[schema(value_type = String)]
+    status: &'static str,
+}
+
 fn word(good: bool) -> &'static str {
     if good { "ok" } else { "failing" }
+}
+
+fn busy(busy: bool) -> &'static str {
+    if busy { "busy" } else { "ok" }
 }
 
 /// 200 while the database answers, changes in it are noticed and there are keys that sign; else 503.
@@ -94,10 +127,17 @@ pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
         database: Database { status: word(head.is_some()), latency_ms },
         feed: Feed { status: word(watching), sequence: head.map(|head| head.sequence) },
         keys: SigningKeys { status: word(signing > 0), signing },
-        writer: Queue { status: if queued < capacity { "ok" } else { "busy" }, queued, capacity },
+        writer: Queue { status: busy(queued >= capacity), queued, capacity },
+        hashing: hashing(&app),
+        redis: app.guard.shares().map(|shares| Redis { status: if shares { "ok" } else { "away" } }),
     };
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
+}
+
+fn hashing(app: &App) -> Hashing {
+    let Load { queued, capacity, workers, working, .. } = app.forge.load();
+    Hashing { status: busy(queued >= capacity), queued, capacity, workers, working }
 }
 
 /// Where the history stands, if the database answers.
