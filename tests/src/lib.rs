@@ -11,6 +11,7 @@ pub mod flood;
 pub mod forge;
 pub mod hostile;
 pub mod judges;
+pub mod leaks;
 pub mod mint;
 pub mod musts;
 pub mod redis;

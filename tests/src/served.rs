@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
 
+use crate::leaks;
 use crate::stack::{AUDIENCE, Program, bin, free_port, given, install_tls};
 
 /// How long a start may take on a busy machine before the test gives up.
@@ -126,6 +127,25 @@ impl Served {
         self.program = None;
     }
 
+    /// SIGTERM: asks it to end by itself.
+    pub fn terminate(&self) -> Result<()> {
+        self.program.as_ref().context("it does not run")?.terminate()
+    }
+
+    /// Waits until it ended by itself; its exit code.
+    pub async fn ended(&mut self) -> Result<Option<i32>> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.program.as_mut().context("it does not run")?.ended()? {
+                return Ok(status.code());
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("it does not end: {}", self.last_words());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Runs a verb of the command line on its database; what it printed.
     pub fn cli(&self, arguments: &[&str]) -> Result<String> {
         self.cli_with(arguments, "")
@@ -152,6 +172,16 @@ impl Served {
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
+    /// The file with its master key.
+    pub fn master_key(&self) -> PathBuf {
+        self.folder.path().join("master.key")
+    }
+
+    /// Writes a file into its working folder.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        Ok(fs::write(self.folder.path().join(name), text)?)
+    }
+
     /// All that it logged.
     pub fn log(&self) -> Result<String> {
         Ok(fs::read_to_string(self.folder.path().join("origin.log"))?)
@@ -174,5 +204,15 @@ impl Served {
         let mut command = Command::new(bin().join("tollgate"));
         command.args(arguments).envs(self.settings.clone()).current_dir(self.folder.path()).stdin(Stdio::null());
         command
+    }
+}
+
+impl Drop for Served {
+    /// Whatever the test was about: no server of the suite writes a secret.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let log = self.log().unwrap_or_default();
+            assert_eq!(leaks::found(&log, &[]), [], "secrets in the log");
+        }
     }
 }

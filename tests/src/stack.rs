@@ -6,19 +6,20 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 use tollgate::Server;
 use tollgate::domain::Audience;
 use tollgate_edge::{Edge, GateKind};
 
+use crate::leaks::Watch;
 use crate::mint::Mint;
 
 /// How long a part may take to come up on a busy machine before the test gives up.
@@ -49,6 +50,7 @@ pub struct Origin {
     /// The settings by name, for the command line on the same database.
     pub settings: Vec<(&'static str, String)>,
     folder: TempDir,
+    _watch: Watch,
 }
 
 impl Origin {
@@ -60,6 +62,7 @@ impl Origin {
     /// Starts an origin that is set up further by these settings.
     pub async fn start_with(more: &[(&'static str, &str)]) -> Result<Self> {
         install_tls();
+        let watch = Watch::begin();
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
         let mut settings = vec![
@@ -72,7 +75,7 @@ impl Origin {
         settings.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
         settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let server = Server::start(tollgate::Settings::from_pairs(settings.clone())?).await?;
-        Ok(Self { server, settings, folder })
+        Ok(Self { server, settings, folder, _watch: watch })
     }
 
     /// Runs a verb of the `tollgate` command line on this origin's database; what it printed.
@@ -136,6 +139,17 @@ impl Program {
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let child = command.process_group(0).stdin(Stdio::null()).spawn();
         Ok(Self(child.with_context(|| format!("cannot start {}", command.get_program().display()))?))
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?)
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) -> Result<()> {
+        let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+        Ok(kill_process(pid, Signal::TERM)?)
     }
 
     /// The process's id.

@@ -17,6 +17,7 @@ mod openapi;
 mod public_clients;
 mod races;
 mod road;
+mod running;
 mod signals;
 mod slow_clients;
 mod vectors;

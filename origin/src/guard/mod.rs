@@ -49,6 +49,7 @@ pub(crate) use sign_in::Attempt;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -174,6 +175,16 @@ impl Guard {
         Guard { settings, key, limiter }
     }
 
+    /// How often each limit was not passed since the start, by all issuers of the process.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (Limit, u64)> {
+        Limit::ALL.into_iter().map(|limit| (limit, self.limiter.refused[limit as usize].load(Ordering::Relaxed)))
+    }
+
+    /// Whether limits are shared with other origins now; none if they are not to be.
+    pub(crate) fn shares(&self) -> Option<bool> {
+        self.limiter.redis.as_ref().map(Redis::is_there)
+    }
+
     /// Takes a request of an address; `of`: what it is beside a request.
     pub(crate) async fn request(&self, address: IpAddr, of: Option<Limit>) -> Result<Passed, Refusal> {
         let network = network(address);
@@ -222,6 +233,7 @@ pub(crate) struct Limiter {
     local: Local,
     redis: Option<Redis>,
     began: Instant,
+    refused: [AtomicU64; Limit::ALL.len()],
 }
 
 impl Limiter {
@@ -231,7 +243,7 @@ impl Limiter {
     /// When the address of Redis is none.
     pub(crate) fn new(redis: Option<&str>) -> anyhow::Result<Arc<Limiter>> {
         let redis = redis.map(Redis::new).transpose()?;
-        Ok(Arc::new(Limiter { local: Local::default(), redis, began: Instant::now() }))
+        Ok(Arc::new(Limiter { local: Local::default(), redis, began: Instant::now(), refused: Default::default() }))
     }
 
     /// Sweeps, and keeps the connection to Redis, until `stop`.
@@ -272,6 +284,7 @@ impl Limiter {
             Err((nth, verdict)) => {
                 // There is a check of that number: both count the same list.
                 let check = checks.get(nth).unwrap_or(&checks[0]);
+                self.refused[check.limit as usize].fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(limit = check.limit.as_str(), "refused");
                 Err(Refusal::new(check.limit, check.rule, verdict.wait.unwrap_or_default()))
             }

@@ -70,6 +70,11 @@ impl Redis {
         }
     }
 
+    /// Whether it answered when it was asked last.
+    pub(super) fn is_there(&self) -> bool {
+        self.lock().is_some()
+    }
+
     /// What [`super::local::Local::take`] gives; none while Redis is away.
     pub(super) async fn take(&self, checks: &[Check]) -> Option<Answer> {
         let answer: Vec<u64> = self.invoke(&self.limits, checks).await?;

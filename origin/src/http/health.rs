@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::{App, AppState};
+use crate::forge::Load;
 use crate::keys::KeyState;
 use crate::store::Head;
 
@@ -24,7 +25,10 @@ struct Health {
     feed: Feed,
     keys: SigningKeys,
     writer: Queue,
-    hashing: Queue,
+    hashing: Hashing,
+    /// Not there unless limits are to be shared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redis: Option<Redis>,
 }
 
 /// The database.
@@ -57,7 +61,7 @@ struct SigningKeys {
     signing: usize,
 }
 
-/// What waits to be written, or to be hashed.
+/// What waits to be written.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Queue {
     /// `busy` when requests are being told to come back.
@@ -69,12 +73,36 @@ struct Queue {
     capacity: u64,
 }
 
+/// The threads that hash passwords.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Hashing {
+    /// `busy` when sign-ins are being told to come back.
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// How many hashes wait.
+    queued: usize,
+    /// How many can.
+    capacity: usize,
+    /// How many threads there are.
+    workers: usize,
+    /// How many of them are hashing.
+    working: usize,
+}
+
+/// Where origins share their limits.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Redis {
+    /// `away` while this origin goes by limits of its own.
+    #[schema(value_type = String)]
+    status: &'static str,
+}
+
 fn word(good: bool) -> &'static str {
     if good { "ok" } else { "failing" }
 }
 
-fn queue(queued: u64, capacity: u64) -> Queue {
-    Queue { status: if queued < capacity { "ok" } else { "busy" }, queued, capacity }
+fn busy(busy: bool) -> &'static str {
+    if busy { "busy" } else { "ok" }
 }
 
 /// 200 while the database answers, changes in it are noticed and there are keys that sign; else 503.
@@ -91,7 +119,7 @@ pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
     let latency_ms = started.elapsed().as_secs_f64() * 1000.0;
     let watching = app.wake.borrow().watching;
     let signing = app.keys.current().listing().iter().filter(|key| key.state == KeyState::Active).count();
-    let hashing = app.forge.load();
+    let (queued, capacity) = (app.writer.queued(), app.writer.capacity());
     let good = head.is_some() && watching && signing > 0;
     let health = Health {
         status: if good && app.draining.is_cancelled() { "draining" } else { word(good) },
@@ -99,11 +127,17 @@ pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
         database: Database { status: word(head.is_some()), latency_ms },
         feed: Feed { status: word(watching), sequence: head.map(|head| head.sequence) },
         keys: SigningKeys { status: word(signing > 0), signing },
-        writer: queue(app.writer.queued(), app.writer.capacity()),
-        hashing: queue(hashing.queued as u64, hashing.capacity as u64),
+        writer: Queue { status: busy(queued >= capacity), queued, capacity },
+        hashing: hashing(&app),
+        redis: app.guard.shares().map(|shares| Redis { status: if shares { "ok" } else { "away" } }),
     };
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
+}
+
+fn hashing(app: &App) -> Hashing {
+    let Load { queued, capacity, workers, working, .. } = app.forge.load();
+    Hashing { status: busy(queued >= capacity), queued, capacity, workers, working }
 }
 
 /// Where the history stands, if the database answers.

@@ -42,18 +42,14 @@ pub(super) async fn limit(
         return next.run(request).await;
     };
     let address = sender(request.headers(), peer, &app.grants.trusted_proxies).unwrap_or(peer);
-    let response = match app.guard.request(address, beside(route, request.method())).await {
+    match app.guard.request(address, beside(route, request.method())).await {
         Ok(passed) => {
             let mut response = next.run(request).await;
             tell(&passed, response.headers_mut());
             response
         }
         Err(refusal) => refuse(route, refusal),
-    };
-    if let Some(limit) = response.extensions().get::<Limit>() {
-        app.meters.limited(limit.as_str());
     }
-    response
 }
 
 /// The address of whoever sent a request: the other end of the connection, or, if that is a proxy that the settings name, the last
@@ -101,7 +97,6 @@ fn refuse(route: &str, refusal: Refusal) -> Response {
 
 /// Adds to an answer of 429 when to come again, and for whoever counts, which limit it was.
 pub(in crate::http) fn tell_refusal(refusal: &Refusal, response: &mut Response) {
-    response.extensions_mut().insert(refusal.limit);
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(refusal.seconds()));
     set(&[(refusal.limit, refusal.rule, refusal.verdict())], headers);

@@ -16,6 +16,7 @@ use super::{App, AppState};
 use crate::ambient;
 use crate::domain::Edge;
 use crate::forge::Load;
+use crate::guard::Guard;
 use crate::keys::{KeyState, PublicKey};
 use crate::watch::{Family, Histogram, Meters, SECONDS};
 
@@ -89,6 +90,7 @@ async fn exposition(app: &App) -> Result<String, crate::store::StoreError> {
     text.counters(&app.meters);
     text.one("tollgate_feed_sequence", "The newest sequence of the history of revocations.", "counter", head.sequence);
     text.one("tollgate_writer_queue", "Requests that wait to be written.", "gauge", app.writer.queued());
+    text.limits(&app.guard);
     text.hashing(&app.forge.load());
     text.keys(app.keys.current().listing(), ambient::now());
     text.edges(&edges, head.sequence, ambient::now_ms());
@@ -101,7 +103,7 @@ struct Text(String);
 
 impl Text {
     fn counters(&mut self, meters: &Meters) {
-        let Meters { requests, durations, issued, refused, introspected, revoked, limited, .. } = meters;
+        let Meters { requests, durations, issued, refused, introspected, revoked, .. } = meters;
         let name = "tollgate_http_requests_total";
         self.family(name, "Answers, by route and class of status.", ["route", "status"], requests);
         self.histogram("tollgate_http_request_duration_seconds", "How long answers took, by route.", durations);
@@ -110,22 +112,6 @@ impl Text {
         let name = "tollgate_introspections_total";
         self.family(name, "Answers about tokens, by whether the token was active.", ["active"], introspected);
         self.family("tollgate_revocations_total", "Revocations heard of, by kind.", ["kind"], revoked);
-        self.family("tollgate_rate_limited_total", "Requests that a limit refused, by limit.", ["limit"], limited);
-    }
-
-    fn hashing(&mut self, load: &Load) {
-        let figures = [
-            ("tollgate_hashing_queue", "Hashes that wait for a thread.", "gauge", load.queued as u64),
-            ("tollgate_hashing_queue_capacity", "How many may.", "gauge", load.capacity as u64),
-            ("tollgate_hashing_threads", "Threads that hash.", "gauge", load.workers as u64),
-            ("tollgate_hashing_threads_busy", "Those that are at a hash.", "gauge", load.working as u64),
-            ("tollgate_hashes_total", "Hashes begun.", "counter", load.done),
-            ("tollgate_hashes_refused_total", "Hashes refused, for the queue was full.", "counter", load.refused),
-            ("tollgate_hashes_abandoned_total", "Hashes whose client left before.", "counter", load.abandoned),
-        ];
-        for (name, help, kind, value) in figures {
-            self.one(name, help, kind, value);
-        }
     }
 
     fn head(&mut self, name: &str, help: &str, kind: &str) {
@@ -163,6 +149,29 @@ impl Text {
             }
             self.sample(&format!("{name}_sum"), &[("route", &route)], durations.sum.as_secs_f64());
             self.sample(&format!("{name}_count"), &[("route", &route)], so_far);
+        }
+    }
+
+    fn limits(&mut self, guard: &Guard) {
+        let name = "tollgate_rate_limited_total";
+        self.head(name, "Requests that a limit refused, by limit.", "counter");
+        for (limit, refused) in guard.refused() {
+            self.sample(name, &[("limit", limit.as_str())], refused);
+        }
+    }
+
+    fn hashing(&mut self, load: &Load) {
+        let Load { queued, capacity, workers, working, done, refused, abandoned } = *load;
+        for (name, help, kind, value) in [
+            ("tollgate_hashing_queue", "Passwords that wait to be hashed.", "gauge", queued as u64),
+            ("tollgate_hashing_queue_capacity", "How many may wait.", "gauge", capacity as u64),
+            ("tollgate_hashing_workers", "Threads that hash.", "gauge", workers as u64),
+            ("tollgate_hashing_workers_busy", "Threads that are hashing.", "gauge", working as u64),
+            ("tollgate_hashes_total", "Hashes made.", "counter", done),
+            ("tollgate_hashes_refused_total", "Hashes refused, for the queue was full.", "counter", refused),
+            ("tollgate_hashes_abandoned_total", "Hashes not made, for nobody waited any more.", "counter", abandoned),
+        ] {
+            self.one(name, help, kind, value);
         }
     }
 

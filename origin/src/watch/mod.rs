@@ -49,8 +49,6 @@ pub struct Meters {
     pub introspected: Family<1>,
     /// Revocations that this origin heard of, whoever made them, by kind.
     pub revoked: Family<1>,
-    /// Requests that a limit refused, by limit.
-    pub limited: Family<1>,
     minutes: Minutes,
     notes: Mutex<Notes>,
 }
@@ -72,7 +70,6 @@ impl Default for Meters {
             refused: Family::new(MAX_SERIES),
             introspected: Family::new(MAX_SERIES),
             revoked: Family::new(MAX_SERIES),
-            limited: Family::new(MAX_SERIES),
             minutes: Minutes::default(),
             notes: Mutex::default(),
         }
@@ -101,11 +98,6 @@ impl Meters {
     /// Counts an answer of the introspection endpoint.
     pub fn introspected(&self, active: bool) {
         self.introspected.add([if active { "true" } else { "false" }]);
-    }
-
-    /// Counts a request that this limit refused.
-    pub fn limited(&self, limit: &'static str) {
-        self.limited.add([limit]);
     }
 
     /// Whether a sign-in that is refused at the Unix second `now` may be noted in the audit log, where there is room for so many in a
