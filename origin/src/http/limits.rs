@@ -95,7 +95,7 @@ fn refuse(route: &str, refusal: Refusal) -> Response {
     }
 }
 
-/// Adds to an answer of 429 when to come again, and for whoever counts, which limit it was.
+/// Adds to an answer of 429 when to come again, and which limit it was.
 pub(in crate::http) fn tell_refusal(refusal: &Refusal, response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(refusal.seconds()));
