@@ -4,6 +4,7 @@ mod admin;
 mod assertions;
 mod code;
 mod console;
+mod console_lists;
 mod cross_origin;
 mod device;
 mod exchange;
