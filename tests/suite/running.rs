@@ -119,6 +119,25 @@ async fn live(http: &Client, origin: &Served, secret: &str) -> Result<(Browser, 
     Ok((browser, secrets))
 }
 
+/// Sends the secrets to every operation of the origin; how many there are.
+async fn ask_all(http: &Client, origin: &Served, browser: &mut Browser, secrets: &[String]) -> Result<usize> {
+    let document: Value = http.get(format!("{}/openapi.json", origin.url)).send().await?.json().await?;
+    let mut asked = 0;
+    for (path, operations) in document["paths"].as_object().context("paths")? {
+        let mut parts = path.split('{');
+        let filled: String = parts.next().unwrap_or_default().to_owned()
+            + &parts
+                .map(|part| part.split_once('}').map_or_else(String::new, |(_, rest)| format!("SECRET{rest}")))
+                .collect::<String>();
+        for method in operations.as_object().context("operations")?.keys() {
+            let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
+            send_everywhere(browser, &format!("{}{filled}", origin.url), &method, secrets).await?;
+            asked += 1;
+        }
+    }
+    Ok(asked)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_stands_in_a_log() -> Result<()> {
     for format in ["json", "pretty"] {
@@ -149,20 +168,7 @@ async fn no_secret_stands_in_a_log() -> Result<()> {
         origin.cli(&["client", "create", "--id", "app", "--name", "App", "--metadata", &app.to_string()])?;
         origin.start(&http).await?;
         let (mut browser, mut secrets) = live(&http, &origin, &secret).await?;
-        let document: Value = http.get(format!("{}/openapi.json", origin.url)).send().await?.json().await?;
-        let mut asked = 0;
-        for (path, operations) in document["paths"].as_object().context("paths")? {
-            let mut parts = path.split('{');
-            let filled: String = parts.next().unwrap_or_default().to_owned()
-                + &parts
-                    .map(|part| part.split_once('}').map_or_else(String::new, |(_, rest)| format!("SECRET{rest}")))
-                    .collect::<String>();
-            for method in operations.as_object().context("operations")?.keys() {
-                let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
-                send_everywhere(&mut browser, &format!("{}{filled}", origin.url), &method, &secrets).await?;
-                asked += 1;
-            }
-        }
+        let asked = ask_all(&http, &origin, &mut browser, &secrets).await?;
         ensure!(asked > 60, "only {asked} operations were found");
         secrets.push(api_secret.to_owned());
         secrets.push(std::fs::read_to_string(origin.master_key())?.trim().to_owned());
