@@ -10,6 +10,7 @@ use clap::ValueEnum;
 
 use crate::{
     build::{self, Part},
+    postgres::Postgres,
     progress, setup, test,
     workspace::{Workspace, cargo, command},
 };
@@ -134,7 +135,8 @@ fn revocation(workspace: &Workspace, quick: bool) -> Result<()> {
 fn issuing(workspace: &Workspace, quick: bool) -> Result<()> {
     let mut stack = program(workspace, "tollgate-bench-stack");
     stack.arg("issuing").arg(parts(workspace, Subject::Issuing)).arg(plots(workspace)).args(quick.then_some("--quick"));
-    progress::show("tokens a second", test::real_parts(workspace, &mut stack)?)
+    let postgres = Postgres::start()?;
+    progress::show("tokens a second", test::environment(workspace, &mut stack, &postgres)?)
 }
 
 fn accounts(workspace: &Workspace, quick: bool) -> Result<()> {

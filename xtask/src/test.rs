@@ -50,7 +50,11 @@ fn no_std(workspace: &Workspace) -> Result<()> {
 }
 
 /// Tells the tests where the real parts are.
-fn environment<'a>(workspace: &Workspace, command: &'a mut Command, postgres: &Postgres) -> Result<&'a mut Command> {
+pub(crate) fn environment<'a>(
+    workspace: &Workspace,
+    command: &'a mut Command,
+    postgres: &Postgres,
+) -> Result<&'a mut Command> {
     let redis = find_in_path(setup::REDIS).context("no Redis server: run `cargo xtask setup`")?;
     Ok(real_parts(workspace, command)?
         .env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url)

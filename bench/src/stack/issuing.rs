@@ -108,7 +108,8 @@ impl Rates {
 
 async fn over_http(database: &Database, rounds: usize, length: Duration) -> Result<Rates> {
     let folder = tempfile::tempdir()?;
-    let origin = Origin::start_with(&[("TOLLGATE_DATABASE_URL", &database.url(folder.path())?)]).await?;
+    let url = database.url(folder.path())?;
+    let origin = Origin::start_with(&[("TOLLGATE_DATABASE_URL", &url), ("TOLLGATE_LIMITS", "off")]).await?;
     let grants = ["client_credentials", "authorization_code", "refresh_token"];
     let metadata = json!({ "grant_types": grants, "redirect_uris": [REDIRECT], "scope": "read" });
     let secret = origin.client("bench", &metadata)?.context("a client secret")?;
