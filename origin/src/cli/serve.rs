@@ -9,11 +9,13 @@ use crate::server::Server;
 use crate::settings::Settings;
 
 pub(super) async fn run(settings: Settings) -> anyhow::Result<()> {
+    // Heard from here on: whoever stops a start that is not through yet must not cut off what it answers already.
+    let asked_to_stop = asked_to_stop()?;
     let server = Server::start(settings).await?;
     if let Some(password) = first_admin(server.store()).await? {
         show_first_admin(server.issuer(), &password);
     }
-    asked_to_stop().await?;
+    asked_to_stop.await?;
     tracing::info!("stopping");
     server.shutdown().await;
     Ok(())
@@ -30,16 +32,21 @@ fn show_first_admin(issuer: &str, password: &str) {
     );
 }
 
-/// Returns on Ctrl-C and, where there is such a thing, SIGTERM.
-async fn asked_to_stop() -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+/// Listens for Ctrl-C and, where there is such a thing, SIGTERM; waits for the first of them since.
+#[cfg(unix)]
+fn asked_to_stop() -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
+    let mut interrupt = signal::unix::signal(signal::unix::SignalKind::interrupt())?;
+    let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+    Ok(async move {
         tokio::select! {
-            pressed = signal::ctrl_c() => pressed,
+            _ = interrupt.recv() => Ok(()),
             _ = terminate.recv() => Ok(()),
         }
-    }
-    #[cfg(not(unix))]
-    signal::ctrl_c().await
+    })
+}
+
+/// Waits for Ctrl-C.
+#[cfg(not(unix))]
+fn asked_to_stop() -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
+    Ok(signal::ctrl_c())
 }

@@ -25,7 +25,7 @@ struct Health {
     feed: Feed,
     keys: SigningKeys,
     writer: Queue,
-    hashing: Hashing,
+    hashing: HashingThreads,
     /// Not there unless limits are to be shared.
     #[serde(skip_serializing_if = "Option::is_none")]
     redis: Option<Redis>,
@@ -75,7 +75,7 @@ struct Queue {
 
 /// The threads that hash passwords.
 #[derive(Serialize, utoipa::ToSchema)]
-struct Hashing {
+struct HashingThreads {
     /// `busy` when sign-ins are being told to come back.
     #[schema(value_type = String)]
     status: &'static str,
@@ -135,9 +135,9 @@ pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
     (status, Json(health))
 }
 
-fn hashing(app: &App) -> Hashing {
+fn hashing(app: &App) -> HashingThreads {
     let Load { queued, capacity, workers, working, .. } = app.forge.load();
-    Hashing { status: busy(queued >= capacity), queued, capacity, workers, working }
+    HashingThreads { status: busy(queued >= capacity), queued, capacity, workers, working }
 }
 
 /// Where the history stands, if the database answers.

@@ -78,8 +78,10 @@ fn request_id(app: &App, request: &Request) -> String {
     }
 }
 
+/// Hexadecimal digits, with hyphens as in a UUID: what proxies make. Anything wider could hold a token or a password, and it goes to
+/// the log.
 fn is_fit(id: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
     (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(plain)
 }
 
@@ -98,11 +100,10 @@ mod tests {
 
     #[test]
     fn a_name_from_elsewhere_is_fit_for_the_log() {
-        for id in ["a", "0af7651916cd43dd8448eb211c80319c", "Root=1-67891233-abcdef012345678912345678", "f058ebd6-02f7"]
-        {
+        for id in ["7b0d9a7e-4b1c-4f3e-9d55-1f2a3b4c5d6e", "0af7651916cd43dd8448eb211c80319c", "1"] {
             assert!(is_fit(id), "{id}");
         }
-        for id in ["", "a b", "a\"b", "a\n", "ü", &"a".repeat(129)] {
+        for id in ["", "a b", "tgs_EO_lqqc1aKPrhaxQ", "a\"b", "name", &"a".repeat(129)] {
             assert!(!is_fit(id), "{id}");
         }
     }
