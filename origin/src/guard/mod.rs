@@ -319,7 +319,8 @@ impl Limiter {
         shared.unwrap_or_else(|| self.local.holds(check, self.now()))
     }
 
-    /// Microseconds of a clock that does not go back, with an hour behind its start: so that no state is older than time.
+    /// Microseconds of a clock that does not go back, and began longer before this process than any limit lasts: so that no state is
+    /// older than time.
     fn now(&self) -> u64 {
         let since = self.began.elapsed() + Duration::from_secs(400 * 86400);
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
