@@ -70,13 +70,8 @@ async fn a_watch_notices_another_process(database: &Database) {
     // What opening did is seen first; then nothing more is.
     while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}
     let noticed = tokio::spawn(async move { watch.changed().await });
-    let begun = std::time::Instant::now();
     other.revoke(revoke(1)).await.expect("revoked");
-    tokio::time::timeout(Duration::from_secs(2), noticed)
-        .await
-        .expect("noticed in time")
-        .expect("ran")
-        .expect("no error");
-    assert!(begun.elapsed() < Duration::from_millis(900), "it took {:?}", begun.elapsed());
+    // A bound for what hangs; how fast it is, `cargo xtask bench delivery` says.
+    tokio::time::timeout(Duration::from_secs(60), noticed).await.expect("noticed").expect("ran").expect("no error");
     other.close().await;
 }

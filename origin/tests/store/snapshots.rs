@@ -135,7 +135,8 @@ async fn every_token_of_a_closed_epoch_is_seen(database: &Database) {
     };
     let read = async {
         let mut seen = Vec::new();
-        for _ in 0..40 {
+        // Until enough has happened on both sides, however slow the disk is.
+        while seen.len() < 40 || number.load(Ordering::Relaxed) < 100 {
             let closed = publisher.close_epoch().await.expect("closed");
             seen.push((closed, covered(&publisher, closed, NOW).await));
         }
@@ -148,7 +149,7 @@ async fn every_token_of_a_closed_epoch_is_seen(database: &Database) {
     assert!(tokens.len() > 80, "{} tokens were issued meanwhile", tokens.len());
     let numbers: BTreeSet<u64> = tokens.iter().map(|token| token.number).collect();
     assert_eq!(numbers.len(), tokens.len(), "no number twice");
-    let mut checked = 0;
+    let (epochs, mut checked) = (seen.len(), 0);
     for (closed, seen) in seen {
         let seen: BTreeSet<RevocationId> = seen.into_iter().collect();
         let expected: BTreeSet<RevocationId> =
@@ -156,7 +157,7 @@ async fn every_token_of_a_closed_epoch_is_seen(database: &Database) {
         assert_eq!(seen, expected, "of epoch {closed} and before");
         checked += seen.len();
     }
-    println!("{} tokens in 40 epochs, {checked} sightings", tokens.len());
+    println!("{} tokens in {epochs} epochs, {checked} sightings", tokens.len());
     followed(&database.store).await;
     other.close().await;
     publisher.close().await;
