@@ -27,7 +27,7 @@ pub(crate) fn lane(program: &Path, folder: &Path) -> Result<()> {
     let snapshot = fs::read(folder.join("kit.snapshot"))?;
     let settings = settings(&kit.issuer, &kit.audience, &kit.token("HS256")?.jwk);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-    let heartbeat = heartbeat(&kit.issuer, &snapshot)?;
+    let heartbeat = heartbeat(&kit.issuer, &snapshot, now)?;
     let mut validator = ready(&Program::load(program)?, &settings, &snapshot, &heartbeat, now)?;
     let tokens: Vec<Vec<u8>> = kit.batch.iter().map(|token| token.clone().into_bytes()).collect();
     lanes::serve(|check, count| {
@@ -56,7 +56,7 @@ pub(crate) fn fresh(file: &Path, snapshot: &[u8]) -> Result<f64> {
     let signing = Signer::hs256(&SECRET)?;
     let settings = settings(ISSUER, AUDIENCE, &signing.jwk);
     let token = signing.token(&Population::token(1).to_string(), NOW);
-    let heartbeat = heartbeat(ISSUER, snapshot)?;
+    let heartbeat = heartbeat(ISSUER, snapshot, NOW)?;
     let mut times = Vec::with_capacity(FRESH);
     for _ in 0..FRESH {
         let (verdict, took) = seconds(|| first_verdict(&program, &settings, snapshot, &heartbeat, &token));
@@ -67,14 +67,14 @@ pub(crate) fn fresh(file: &Path, snapshot: &[u8]) -> Result<f64> {
     Ok(percentile(&sorted(times), 50.0))
 }
 
-/// A signed word that nothing changed since the snapshot: without it no verdict is fresh.
-fn heartbeat(issuer: &str, snapshot: &[u8]) -> Result<Vec<u8>> {
+/// A signed word that nothing changed from the snapshot until the Unix second `now`: without it no verdict is fresh.
+fn heartbeat(issuer: &str, snapshot: &[u8], now: u64) -> Result<Vec<u8>> {
     let snapshot = Snapshot::decode(snapshot.to_vec(), &[signer().public_key()])?;
     let parts = DeltaParts {
         issuer,
         after: snapshot.sequence(),
         head: snapshot.sequence(),
-        as_of_ms: NOW * 1000,
+        as_of_ms: now * 1000,
         chain: snapshot.chain(),
         config: snapshot.config_digest(),
         epoch: snapshot.epoch() + 1,

@@ -71,7 +71,7 @@ async fn a_watch_notices_another_process(database: &Database) {
     while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}
     let noticed = tokio::spawn(async move { watch.changed().await });
     other.revoke(revoke(1)).await.expect("revoked");
-    // A bound for what hangs; how fast it is, `cargo xtask bench delivery` says.
+    // A bound for what hangs; how fast it is, `cargo xtask bench revocation` says.
     tokio::time::timeout(Duration::from_secs(60), noticed).await.expect("noticed").expect("ran").expect("no error");
     other.close().await;
 }
