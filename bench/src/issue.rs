@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use tollgate::ambient;
-use tollgate::domain::{Access, Audience, AuthorizationDetails, ClientId, Scope, TokenAlg, TokenDraft};
+use tollgate::domain::{Access, Audience, AuthorizationDetails, ClientId, Scope, TokenAlg, TokenDraft, TokenId};
 use tollgate::keys::{KeyRing, MasterKey};
 use tollgate_bench::lanes;
 use tollgate_bench::tokens::{AUDIENCE, ISSUER};
@@ -39,7 +39,8 @@ fn main() -> Result<()> {
 /// clock, the token, its text.
 fn issue(keys: &KeyRing, client: &ClientId, access: Access, algorithm: TokenAlg) -> Result<String> {
     let key_id = keys.key_id(algorithm, &access.audience)?;
-    let (random, now) = (ambient::random_id()?, ambient::now());
-    let token = TokenDraft::for_client(random, client, access, key_id, now, LIFETIME).issued(1, 1);
+    let now_ms = ambient::now_ms();
+    let unique = TokenId::unique(now_ms, ambient::random_id()?);
+    let token = TokenDraft::for_client(unique, client, access, key_id, now_ms / 1000, LIFETIME).issued(1, 1);
     Ok(keys.issue(&token, ISSUER)?)
 }

@@ -28,7 +28,7 @@ impl Population {
 
     /// The nth token. SplitMix64 twice, on different streams: as good as random, and the same at every run.
     pub fn token(nth: u64) -> IssuedId {
-        let mut random = [0; IssuedId::RANDOM_BYTES];
+        let mut random = [0; IssuedId::UNIQUE_BYTES];
         let (high, low) = random.split_at_mut(8);
         high.copy_from_slice(&mix(nth).to_be_bytes());
         low.copy_from_slice(&mix(nth ^ 0xd134_2543_de82_ef95).to_be_bytes()[..6]);

@@ -66,7 +66,7 @@ fn log2_milli(number: u32) -> u64 {
 }
 
 /// An id's hash for one attempt, and the fingerprint that goes with it. Each depends on the whole id: ids of one issuing epoch
-/// have but 48 random bits in their higher half, and two that agreed there could not be told apart by any attempt. The
+/// have but 8 random bits and the time in their higher half, and two that agreed there could not be told apart by any attempt. The
 /// finalizer of MurmurHash3 spreads what the seed changed over all bits.
 fn hashes(id: RevocationId, seed: u8) -> (u64, u64) {
     let (high, low) = id.halves();

@@ -147,7 +147,7 @@ impl Mark {
     }
 }
 
-/// A `jti` as Tollgate's origin makes it: `tg_`, then the issuing epoch and 112 random bits in base64url.
+/// A `jti` as Tollgate's origin makes it: `tg_`, then the issuing epoch, 40 bits of the time and 72 random ones, in base64url.
 ///
 /// The epoch tells whether a snapshot covers the token: the origin closes an epoch before it builds a snapshot, and no token
 /// of a closed epoch can appear any more. It counts up from 1.
@@ -155,19 +155,19 @@ impl Mark {
 pub struct IssuedId([u8; 18]);
 
 impl IssuedId {
-    /// Random bytes of an id.
-    pub const RANDOM_BYTES: usize = 14;
+    /// Bytes that tell the ids of one epoch apart.
+    pub const UNIQUE_BYTES: usize = 14;
     /// What tells it from the ids that other issuers make.
     const PREFIX: &str = "tg_";
     /// Bytes of the text.
     pub const TEXT_BYTES: usize = 27;
 
-    /// The id of these random bytes, issued in `epoch`.
-    pub fn new(epoch: u32, random: [u8; Self::RANDOM_BYTES]) -> Self {
+    /// The id of these bytes, issued in `epoch`.
+    pub fn new(epoch: u32, unique: [u8; Self::UNIQUE_BYTES]) -> Self {
         let mut bytes = [0; 18];
         let (high, low) = bytes.split_at_mut(4);
         high.copy_from_slice(&epoch.to_be_bytes());
-        low.copy_from_slice(&random);
+        low.copy_from_slice(&unique);
         Self(bytes)
     }
 
@@ -204,9 +204,9 @@ impl core::fmt::Display for IssuedId {
 
 /// The name under which a revocation is kept: 128 bits.
 ///
-/// For a token of our origin they are bits of its `jti`, 112 of them random; for anything else, of a hash over kind, issuer and
-/// identifier. Nobody but the issuer chooses a `jti`, so nobody can look for two with the same name; at a billion revocations
-/// two honest ones meet with a probability of 2⁻⁵³. A name never depends on a token's text: a second encoding of the same
+/// For a token of our origin they are bits of its `jti`: 16 of the epoch, 40 of the time, 72 random ones; for anything else, of a hash
+/// over kind, issuer and identifier. Nobody but the issuer chooses a `jti`, so nobody can look for two with the same name, and of two
+/// honest ones that met, the origin's record would refuse the second. A name never depends on a token's text: a second encoding of the same
 /// token has the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevocationId([u8; 16]);

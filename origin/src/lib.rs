@@ -20,6 +20,7 @@ pub mod http;
 pub mod issuers;
 mod jose;
 pub mod keys;
+mod known;
 mod listen;
 mod outbound;
 mod server;

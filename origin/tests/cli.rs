@@ -132,7 +132,7 @@ async fn every_kind_is_revoked_listed_and_reinstated() {
 async fn token(store: &Store) -> String {
     let now = tollgate::ambient::now();
     let draft = TokenDraft {
-        random: [1; 14],
+        unique: [1; 14],
         client: "reports".parse().expect("a client id"),
         subject: "reports".to_owned(),
         session: None,
@@ -263,6 +263,11 @@ async fn clients_users_and_resources_are_kept_by_command() {
     let tv = json(&public);
     assert!(tv.get("client_secret").is_none());
     assert_eq!(tv["grant_types"][0], "urn:ietf:params:oauth:grant-type:device_code");
+    let said = r#"{"access_token_signed_response_alg":"ES256","access_token_format":"opaque"}"#;
+    let as_said = |flags: &[&str]| json(&[&["client", "create", "--name", "x", "--metadata", said], flags].concat());
+    let (asked, changed) = (as_said(&[]), as_said(&["--alg", "HS256"]));
+    assert_eq!((&asked["alg"], &asked["access_token_format"]), (&json!("ES256"), &json!("opaque")));
+    assert_eq!((&changed["alg"], &changed["access_token_format"]), (&json!("HS256"), &json!("opaque")), "flags win");
     for wrong in [
         ["client", "create", "--name", "x", "--grant", "password"],
         ["client", "create", "--name", "x", "--redirect-uri", "http://shop.example/cb"],

@@ -140,7 +140,7 @@ async fn administrators_revoke_and_reinstate() {
 async fn issue(store: &Store, count: usize) -> Vec<AccessToken> {
     let now = ambient::now();
     let draft = || TokenDraft {
-        random: ambient::random().expect("randomness"),
+        unique: ambient::random().expect("randomness"),
         client: "reports".parse().expect("an id"),
         subject: "someone".to_owned(),
         session: None,

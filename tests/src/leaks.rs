@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 /// Characters after a prefix that make it a secret and not the word.
 const LEAST: usize = 16;
+const JWT: &str = "eyJ";
 
 /// The lines of `text` in which something secret stands, with what it is: one of the secrets of the origin's making, by its prefix; a
 /// JWT; the hash of a password; or one of `known`.
@@ -19,12 +20,14 @@ fn secret_in(line: &str, known: &[String]) -> Option<String> {
     if let Some(known) = known.iter().find(|known| !known.is_empty() && line.contains(known.as_str())) {
         return Some(format!("the secret {known}"));
     }
-    // A JWT begins with a JSON object in base64url.
-    let prefixes = SecretKind::ALL.map(SecretKind::prefix).into_iter().chain(["eyJ"]);
+    // A JWT begins with a JSON object in base64url and has a second part; the random id of a token may have such letters, too.
+    let prefixes = SecretKind::ALL.map(SecretKind::prefix).into_iter().chain([JWT]);
     let made = |prefix: &str| {
         line.match_indices(prefix).any(|(at, _)| {
             let rest = &line[at + prefix.len()..];
-            rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte)).count() >= LEAST
+            let ends = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && !"-_.".contains(letter));
+            let run = &rest[..ends.unwrap_or(rest.len())];
+            run.len() >= LEAST && (prefix != JWT || run.contains('.'))
         })
     };
     let mut prefixes =

@@ -39,7 +39,7 @@ async fn reinstate(origin: &Origin, target: Target) -> Result<()> {
 /// A token on record that every kind of revocation can strike.
 async fn issued(origin: &Origin, client: &Client, random: u8) -> Result<AccessToken> {
     let draft = TokenDraft {
-        random: [random; 14],
+        unique: [random; 14],
         client: client.id.parse()?,
         subject: "ann".to_owned(),
         session: Some("s1".to_owned()),

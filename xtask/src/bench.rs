@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::{
     build::{self, Part},
-    postgres::Postgres,
+    postgres::{Disk, Postgres},
     progress, setup, test,
     workspace::{Workspace, cargo, command},
 };
@@ -135,7 +135,7 @@ fn revocation(workspace: &Workspace, quick: bool) -> Result<()> {
 fn issuing(workspace: &Workspace, quick: bool) -> Result<()> {
     let mut stack = program(workspace, "tollgate-bench-stack");
     stack.arg("issuing").arg(parts(workspace, Subject::Issuing)).arg(plots(workspace)).args(quick.then_some("--quick"));
-    let postgres = Postgres::start()?;
+    let postgres = Postgres::start(Disk::Awaited)?;
     progress::show("tokens a second", test::environment(workspace, &mut stack, &postgres)?)
 }
 

@@ -37,8 +37,17 @@ pub(crate) fn programs() -> Option<PathBuf> {
     newest.map(|(_, bin)| bin).or_else(|| Some(find_in_path("initdb")?.parent()?.to_owned()))
 }
 
+/// Whether commits wait for the disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Disk {
+    /// As PostgreSQL does unless told otherwise: what is measured is what an operator gets.
+    Awaited,
+    /// The data dies with the run: waiting would test nothing.
+    Ignored,
+}
+
 impl Postgres {
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn start(disk: Disk) -> Result<Self> {
         let start = Instant::now();
         let bin = programs().context("no PostgreSQL server: run `cargo xtask setup`")?;
         let folder = Scratch::new("postgres")?;
@@ -50,9 +59,11 @@ impl Postgres {
         let port = free_port()?;
         let mut server = user.command(&bin.join("postgres"));
         server.arg("-D").arg(&data).arg("-k").arg(&folder.0).args(["-p", &port.to_string()]);
-        // The data dies with the run: waiting for the disk would test nothing.
-        for setting in ["listen_addresses=127.0.0.1", "max_connections=300", "fsync=off", "full_page_writes=off"] {
+        for setting in ["listen_addresses=127.0.0.1", "max_connections=300"] {
             server.args(["-c", setting]);
+        }
+        if disk == Disk::Ignored {
+            server.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
         }
         let mut server = Process::logged("PostgreSQL", server.current_dir(&folder.0), &folder.0.join("server.log"))?;
         wait_ready(&bin, port, &mut server)?;
@@ -147,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_server_starts_and_leaves_nothing_behind() -> Result<()> {
-        let server = Postgres::start()?;
+        let server = Postgres::start(Disk::Ignored)?;
         let (address, folder) =
             (server.url.split(['@', '/']).nth(3).context("no address")?.to_owned(), server._folder.0.clone());
         TcpStream::connect(&address)?;

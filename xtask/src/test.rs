@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     build::{self, COMPONENTS, NATIVE, PUBLIC_CLIENTS, Part, packages},
-    postgres::Postgres,
+    postgres::{Disk, Postgres},
     progress, setup,
     workspace::{Workspace, cargo, find_in_path},
 };
@@ -18,7 +18,7 @@ pub(crate) fn test(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     build::public_clients(workspace)?;
     lint(workspace)?;
     no_std(workspace)?;
-    let postgres = Postgres::start()?;
+    let postgres = Postgres::start(Disk::Ignored)?;
     let mut nextest = cargo();
     nextest.args(["nextest", "run", "--no-fail-fast"]).args(packages(&NATIVE)).args(arguments);
     progress::show("tests", environment(workspace, nextest.current_dir(&workspace.root), &postgres)?)?;

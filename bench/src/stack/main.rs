@@ -10,6 +10,14 @@ use std::env;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use mimalloc::MiMalloc;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// As in the command `tollgate`.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -17,6 +25,8 @@ fn main() -> Result<()> {
         bail!("it is used so: tollgate-bench-stack revocation|issuing FOLDER PLOTS [--quick], by `cargo xtask bench`");
     };
     let (folder, plots, quick) = (Path::new(folder), Path::new(plots), quick == ["--quick"]);
+    // Else the servers would be read along for secrets, as in the tests.
+    tracing_subscriber::registry().with(LevelFilter::OFF).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         if subject == "issuing" {

@@ -179,10 +179,10 @@ impl World {
 
     fn issue(&mut self, origin: u8, owner: u8, lifetime: u16) {
         self.issued += 1;
-        let mut random = [0; IssuedId::RANDOM_BYTES];
+        let mut random = [0; IssuedId::UNIQUE_BYTES];
         // Spread as real ones are, and different from each other.
         let spread = RevocationId::token("random", &self.issued.to_string());
-        random.copy_from_slice(&spread.as_bytes()[..IssuedId::RANDOM_BYTES]);
+        random.copy_from_slice(&spread.as_bytes()[..IssuedId::UNIQUE_BYTES]);
         let issued = IssuedId::new(self.epoch, random);
         let issued_at = self.now + u64::from(origin) * SKEW;
         let expires_at = issued_at + u64::from(lifetime).min(LONGEST_LIFE);

@@ -57,12 +57,12 @@ pub(super) struct CreateFlags {
     /// An audience that its tokens may name; repeatable [default: the server's default audience]
     #[arg(long)]
     audience: Vec<Audience>,
-    /// How its access tokens are signed: EdDSA, ES256, RS256 or HS256
-    #[arg(long, default_value = "EdDSA")]
-    alg: TokenAlg,
-    /// The form of its access tokens: jwt or opaque
-    #[arg(long, value_name = "FORM", default_value = "jwt")]
-    token_format: TokenFormat,
+    /// How its access tokens are signed: EdDSA, ES256, RS256 or HS256 [default: EdDSA]
+    #[arg(long)]
+    alg: Option<TokenAlg>,
+    /// The form of its access tokens: jwt or opaque [default: jwt]
+    #[arg(long, value_name = "FORM")]
+    token_format: Option<TokenFormat>,
     /// A grant it may use; repeatable. Short names: authorization_code, client_credentials, refresh_token, device_code,
     /// token_exchange, jwt_bearer [default: client_credentials; with --redirect-uri: authorization_code, refresh_token]
     #[arg(long, value_name = "GRANT")]
@@ -122,8 +122,8 @@ impl CreateFlags {
         metadata.owner = self.owner.clone().or(metadata.owner);
         metadata.scope = metadata.scope.joined(&Scope::from_arguments(&self.scope)?);
         metadata.audiences.extend(self.audience.iter().cloned());
-        metadata.alg = self.alg;
-        metadata.access_token_format = self.token_format;
+        metadata.alg = self.alg.unwrap_or(metadata.alg);
+        metadata.access_token_format = self.token_format.unwrap_or(metadata.access_token_format);
         metadata.first_party |= self.first_party;
         for uri in &self.redirect_uri {
             metadata.redirect_uris.push(uri.parse().with_context(|| uri.clone())?);

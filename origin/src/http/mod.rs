@@ -41,6 +41,7 @@ use crate::feed::{Contacts, Publisher, Wake};
 use crate::forge::{Forge, Verified};
 use crate::guard::Guard;
 use crate::keys::{KeyPolicy, Keys};
+use crate::known::Known;
 use crate::outbound::Outbound;
 use crate::settings::{GrantSettings, PeopleSettings};
 use crate::ssf::Transmitter;
@@ -53,6 +54,8 @@ use crate::watch::{Meters, Spans};
 pub struct App {
     /// The database.
     pub store: Store,
+    /// What of it is in memory.
+    pub(crate) known: Known,
     /// Asks addresses that clients registered.
     pub(crate) outbound: Outbound,
     /// Finds clients' own keys.

@@ -7,6 +7,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
+use axum::response::Response;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -107,9 +108,15 @@ fn oauth() -> OpenApiRouter<AppState> {
         .routes(routes!(userinfo::tokeninfo))
         .routes(routes!(authorize::get, authorize::post))
         .routes(routes!(validate::post))
-        // RFC 6749 §5.1 asks for both; errors get them too.
-        .layer(always(CACHE_CONTROL, "no-store"))
-        .layer(always(PRAGMA, "no-cache"))
+        .layer(map_response(not_kept))
+}
+
+/// RFC 6749 §5.1 asks for both headers; errors get them too.
+async fn not_kept(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
 }
 
 /// What people see.

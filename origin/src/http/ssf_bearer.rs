@@ -45,7 +45,7 @@ pub(super) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, B
     if !token.scope.values().any(|value| value == SCOPE_READ) {
         return Err(BearerError::Scope);
     }
-    Ok(token.client)
+    Ok(token.client.clone())
 }
 
 /// The stream of this name, if it is the client's. Another's does not exist, as far as this client can tell.

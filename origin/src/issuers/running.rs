@@ -17,6 +17,7 @@ use crate::forge::{Forge, Verified};
 use crate::guard::{Guard, Limiter};
 use crate::http::{self, App};
 use crate::keys::{Keys, keeper};
+use crate::known::Known;
 use crate::outbound::Outbound;
 use crate::server::{default_audience, open_shared_keys};
 use crate::settings::{Registration, Settings};
@@ -77,6 +78,8 @@ impl Running {
         tasks.spawn(Arc::clone(&publisher).run(wake.clone(), stop.clone()));
         let (writer, writing) = Writer::new(store.clone());
         tasks.spawn(writing);
+        let (known, asking) = Known::new(store.clone());
+        tasks.spawn(asking);
         let contacts = Arc::new(Contacts::default());
         tasks.spawn({
             let (contacts, store, stop) = (Arc::clone(&contacts), store.clone(), stop.clone());
@@ -91,6 +94,7 @@ impl Running {
         let app = Arc::new(App {
             store: store.clone(),
             writer,
+            known,
             client_keys: ClientKeys::new(outbound.clone()),
             outbound,
             apps: http::Apps::default(),

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use super::clients::{from_json, json};
 use super::rows::hashed;
-use super::{Either, Store, StoreError, Tx, from_sql, to_sql};
+use super::{Either, Store, StoreError, Tx, from_sql, portions, to_sql};
 use crate::domain::{
     Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LoginId, RefreshToken, Revoke,
     SecretHash, Target, UserId,
@@ -182,26 +182,40 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn refresh_token(&self, hash: &SecretHash) -> Result<Option<RefreshToken>, StoreError> {
-        let row = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, RefreshRow>(concat!(
-                "SELECT r.hash, r.expires_at, r.used_at, r.jkt, ",
-                grant_columns!(),
-                "FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash = $1"
-            ))
-            .bind(hash.as_bytes().as_slice())
-            .fetch_optional(connection)
-            .await?
-        });
-        let read = |row: RefreshRow| {
-            Ok(RefreshToken {
-                hash: hashed(&row.hash, "refresh_tokens")?,
-                grant: row.grant.try_into()?,
-                expires_at: from_sql(row.expires_at),
-                used_at: row.used_at.map(from_sql),
-                jkt: row.jkt,
-            })
-        };
-        row.map(read).transpose()
+        Ok(self.refresh_tokens(std::slice::from_ref(hash)).await?.pop())
+    }
+
+    /// Those of these refresh tokens that there are, in no order, as [`Store::refresh_token`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn refresh_tokens(&self, hashes: &[SecretHash]) -> Result<Vec<RefreshToken>, StoreError> {
+        let mut tokens = Vec::with_capacity(hashes.len());
+        let mut connection = self.reader().await?;
+        for hashes in portions(hashes) {
+            let rows: Vec<RefreshRow> = each!(&mut connection, connection => {
+                let mut query = sqlx::QueryBuilder::new(concat!(
+                    "SELECT r.hash, r.expires_at, r.used_at, r.jkt, ",
+                    grant_columns!(),
+                    "FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash IN ("
+                ));
+                let mut list = query.separated(", ");
+                for hash in hashes {
+                    list.push_bind(hash.as_bytes().as_slice());
+                }
+                query.push(")").build_query_as().fetch_all(connection).await?
+            });
+            for row in rows {
+                tokens.push(RefreshToken {
+                    hash: hashed(&row.hash, "refresh_tokens")?,
+                    grant: row.grant.try_into()?,
+                    expires_at: from_sql(row.expires_at),
+                    used_at: row.used_at.map(from_sql),
+                    jkt: row.jkt,
+                });
+            }
+        }
+        Ok(tokens)
     }
 
     /// The grant with this id, ended or not.

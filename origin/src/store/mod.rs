@@ -75,7 +75,7 @@ pub use seat::{Role, Seat};
 pub use snapshots::{PublishedSnapshot, SnapshotReader, SnapshotState};
 pub use ssf::Signal;
 pub use status_list::RevokedNumbers;
-pub use watch::HeadWatch;
+pub use watch::{HeadWatch, Versions};
 pub use writer::{WriteError, Writer};
 
 use sqlx::pool::PoolConnection;
@@ -242,10 +242,10 @@ fn from_sql(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// Cuts rows into portions of few different sizes.
+/// Cuts rows into few portions of few different sizes: of powers of two, so that their statements stay prepared.
 fn portions<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
     std::iter::from_fn(move || {
-        let size = [128, 32, 8, 1].into_iter().find(|size| *size <= rows.len())?;
+        let size = [128, 64, 32, 16, 8, 4, 2, 1].into_iter().find(|size| *size <= rows.len())?;
         let (portion, rest) = rows.split_at_checked(size)?;
         rows = rest;
         Some(portion)

@@ -3,6 +3,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -17,8 +18,14 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// How long a statement waits for a connection or for another process's write before it fails.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may lie idle before it is asked whether it is still there.
+const UNTESTED: Duration = Duration::from_secs(1);
 /// Beside the one that writes. Reads are short; more connections only cost memory.
 const SQLITE_READERS: u32 = 4;
+/// Of the connection that writes, as SQLite puts it: 64 MiB. What is written lies in the newest part of each index, and stays in memory.
+const SQLITE_CACHE: &str = "-65536";
+/// Pages of the log until it is written into the database, 16 MiB: a page that many commits change is written there once.
+const SQLITE_CHECKPOINT: &str = "4000";
 const POSTGRES_CONNECTIONS: u32 = 16;
 
 impl Store {
@@ -42,8 +49,11 @@ async fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
         .busy_timeout(PATIENCE)
         .foreign_keys(true);
     make_private(&options)?;
-    let pool = |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
-    let write = pool(1).connect_with(options.clone()).await?;
+    // A file does not hang up: there is nothing to test.
+    let pool =
+        |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE).test_before_acquire(false);
+    let writing = options.clone().pragma("cache_size", SQLITE_CACHE).pragma("wal_autocheckpoint", SQLITE_CHECKPOINT);
+    let write = pool(1).connect_with(writing).await?;
     SQLITE.run(&write).await?;
     let read = pool(SQLITE_READERS).connect_with(options.read_only(true)).await?;
     Ok(Pools::Sqlite { read, write })
@@ -83,6 +93,15 @@ async fn make_schema(pool: &PgPool) -> Result<(), StoreError> {
 async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
     let options = PgConnectOptions::from_str(url)?.application_name("tollgate");
     let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(PATIENCE);
+    // A connection is tested when it comes back; once more only if that was a while ago.
+    let pool = pool.test_before_acquire(false).before_acquire(|connection, state| {
+        Box::pin(async move {
+            if state.idle_for >= UNTESTED {
+                connection.ping().await?;
+            }
+            Ok(true)
+        })
+    });
     let pool = pool.connect_with(options).await?;
     make_schema(&pool).await?;
     POSTGRES.run(&pool).await?;

@@ -1,4 +1,4 @@
-//! Noticing that the history moved, whichever process moved it. What this process moved is known at once.
+//! Noticing that something changed, whichever process changed it. What this process moved in the history is known at once.
 //!
 //! On PostgreSQL every change notifies a channel at its commit. SQLite has nothing of the kind between processes, but
 //! `PRAGMA data_version` changes whenever another connection has committed, and costs microseconds: a connection of our own
@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout};
 
-use super::{Pools, Store, StoreError};
+use super::{Pools, Store, StoreError, from_sql};
 
 /// The channel that PostgreSQL notifies, as SQL. Channels are the whole database's, and each of its schemas may be an issuer's.
 pub(super) const CHANNEL: &str = "'tollgate_' || md5(current_schema())";
@@ -34,7 +34,29 @@ enum Source {
     Postgres(PgListener),
 }
 
+/// How often things have changed. What was read when a count stood here, or later, holds as long as it stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// Of clients, their secrets and resource servers.
+    pub registrations: u64,
+    /// Of what is revoked: the number of the last delta.
+    pub sequence: u64,
+}
+
 impl Store {
+    /// How often things have changed by now.
+    ///
+    /// # Errors
+    /// When the database fails, or nobody served from it yet.
+    pub async fn versions(&self) -> Result<Versions, StoreError> {
+        let row = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, (i64, i64)>("SELECT version, (SELECT sequence FROM feed) FROM registrations")
+                .fetch_one(connection)
+                .await?
+        });
+        Ok(Versions { registrations: from_sql(row.0), sequence: from_sql(row.1) })
+    }
+
     /// Begins to watch, on a connection of its own.
     ///
     /// # Errors

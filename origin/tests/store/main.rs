@@ -30,6 +30,7 @@ mod edges;
 mod feed;
 mod grants;
 mod keys;
+mod known;
 mod people;
 mod requests;
 mod revocations;

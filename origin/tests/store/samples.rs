@@ -27,8 +27,8 @@ pub(crate) fn client(id: &str) -> (Client, Secret) {
     (Client::new(id.parse().expect("a client id"), metadata, NOW).with_secret(&secret, NOW), secret)
 }
 
-/// The random part of a token's id.
-fn random(number: u32) -> [u8; 14] {
+/// What tells a token from others.
+fn unique(number: u32) -> [u8; 14] {
     let mut bytes = [0; 14];
     bytes[10..].copy_from_slice(&number.to_be_bytes());
     // Its first half chooses places in filters.
@@ -38,7 +38,7 @@ fn random(number: u32) -> [u8; 14] {
 
 pub(crate) fn draft(number: u32, expires_at: u64) -> TokenDraft {
     TokenDraft {
-        random: random(number),
+        unique: unique(number),
         client: "reports".parse().expect("a client id"),
         subject: format!("subject-{}", number % 3),
         session: (number % 2 == 1).then(|| format!("session-{}", number % 5)),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use serde_json::Value;
-use tollgate::domain::TokenAlg;
+use tollgate::domain::{Secret, TokenAlg};
 use tollgate::keys::{KeyRing, MasterKey};
 use tollgate::store::Store;
 use tollgate::{Server, Settings, ambient};
@@ -55,6 +55,11 @@ impl Asker {
         client.metadata.alg = alg;
         store.insert_client(&client).await.expect("registered");
         Asker { http: reqwest::Client::new(), id: id.to_owned(), secret: secret.reveal().to_owned(), host: None }
+    }
+
+    /// The same, with another secret.
+    pub(crate) fn with_secret(self, secret: &Secret) -> Asker {
+        Asker { secret: secret.reveal().to_owned(), ..self }
     }
 
     /// The same, who names this host.

@@ -24,7 +24,7 @@ const WINDOW: u64 = 1000;
 
 async fn issued(store: &Store, random: u8) -> AccessToken {
     let draft = TokenDraft {
-        random: [random; 14],
+        unique: [random; 14],
         client: "reports".parse().expect("a client id"),
         subject: "ann".to_owned(),
         session: Some("s1".to_owned()),

@@ -1,6 +1,8 @@
 //! Clients that authenticate by a JWT they signed (`private_key_jwt`: RFC 7523 §2.2 and §3, OpenID Connect Core §9), and
 //! whatever else a client signs with its registered keys.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::client_auth::find;
@@ -9,7 +11,7 @@ use crate::ambient;
 use crate::domain::{AuthMethod, Client, SecretHash};
 use crate::http::App;
 use crate::jose::{self, JoseError, Jws};
-use crate::store::Sight;
+use crate::store::{Sight, Versions};
 
 /// The longest an assertion may be good, in seconds: its id is remembered until then.
 const LONGEST: u64 = 3600;
@@ -20,13 +22,14 @@ pub(super) async fn client(
     assertion: &str,
     unverified_id: Option<&str>,
     path: &str,
-) -> Result<Client, OAuthError> {
+    now: Versions,
+) -> Result<Arc<Client>, OAuthError> {
     let jws = Jws::read(assertion).map_err(refused)?;
     let unverified_subject = jose::text(&jws.unverified_claims, "sub").map_err(refused)?.to_owned();
     if unverified_id.is_some_and(|id| id != unverified_subject) {
         return Err(OAuthError::InvalidClient);
     }
-    let client = find(app, &unverified_subject).await?.ok_or(OAuthError::InvalidClient)?;
+    let client = find(app, &unverified_subject, now).await?.ok_or(OAuthError::InvalidClient)?;
     if client.metadata.auth_method != AuthMethod::PrivateKeyJwt {
         return Err(OAuthError::InvalidClient);
     }

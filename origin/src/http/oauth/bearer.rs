@@ -1,5 +1,7 @@
 //! Access tokens that are shown to this origin itself (RFC 6750, RFC 9449 §7), and tokens that are shown to it to be judged.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -13,7 +15,7 @@ use crate::ambient;
 use crate::domain::{AccessToken, Confirmation, SecretHash, SecretKind, TokenId};
 use crate::http::{App, Refusal};
 use crate::keys::IssueError;
-use crate::store::{StoreError, WriteError};
+use crate::store::{StoreError, Versions, WriteError};
 
 /// The challenge to those who must prove that they have a key (RFC 9449 §7.1).
 const DPOP: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA ES256 RS256\"";
@@ -27,12 +29,30 @@ pub(in crate::http) async fn recognise(app: &App, unverified_token: &str) -> Res
 }
 
 /// The record of an access token that is good this moment: of this origin, not expired, not revoked.
-pub(in crate::http) async fn good(app: &App, unverified_token: &str) -> Result<Option<AccessToken>, StoreError> {
-    let Some(id) = recognise(app, unverified_token).await? else {
-        return Ok(None);
+pub(in crate::http) async fn good(app: &App, unverified_token: &str) -> Result<Option<Arc<AccessToken>>, StoreError> {
+    good_as_of(app, unverified_token, app.known.versions().await?).await
+}
+
+/// As [`good`], for a request that was judged by the state `now` already.
+pub(in crate::http) async fn good_as_of(
+    app: &App,
+    unverified_token: &str,
+    now: Versions,
+) -> Result<Option<Arc<AccessToken>>, StoreError> {
+    let token = match app.known.token(unverified_token, now) {
+        Some(token) => token,
+        None => {
+            let Some(id) = recognise(app, unverified_token).await? else {
+                return Ok(None);
+            };
+            let Some(token) = app.store.unrevoked_token(id).await?.map(Arc::new) else {
+                return Ok(None);
+            };
+            app.known.found_good(unverified_token, now, Arc::clone(&token));
+            token
+        }
     };
-    let token = app.store.unrevoked_token(id).await?;
-    Ok(token.filter(|token| ambient::now() < token.expires_at))
+    Ok((ambient::now() < token.expires_at).then_some(token))
 }
 
 /// What the bearer of a token is told, beside the challenge.
@@ -98,7 +118,7 @@ pub(in crate::http) async fn shown(
     caller: &Caller,
     method: &str,
     path: &str,
-) -> Result<AccessToken, BearerRefusal> {
+) -> Result<Arc<AccessToken>, BearerRefusal> {
     let (by_proof, unverified_token) = presented(caller)?;
     let invalid = || if by_proof { BearerRefusal::Unproven } else { BearerRefusal::Invalid };
     let token = good(app, unverified_token).await?.ok_or_else(invalid)?;

@@ -2,6 +2,7 @@
 //! exactly one way a request.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -17,21 +18,24 @@ use super::parameters::{Parameters, decode};
 use crate::ambient;
 use crate::domain::{AuthMethod, Client, ClientId, SecretHash};
 use crate::http::App;
+use crate::store::Versions;
 
 /// `client_assertion_type` (RFC 7523 §2.2)
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// The client that a request proves to come from; for a public one, the client that it says it comes from.
 pub(in crate::http) struct AuthenticatedClient {
-    pub(in crate::http) client: Client,
+    pub(in crate::http) client: Arc<Client>,
     /// The certificate of the connection, if there is one.
     pub(in crate::http) certificate: Option<Certificate>,
+    /// The state of things that the request was judged by: not older than itself.
+    pub(in crate::http) now: Versions,
 }
 
 impl AuthenticatedClient {
     /// The client, if it is one that authenticated.
-    pub(in crate::http) fn confidential(self) -> Result<Client, OAuthError> {
-        if self.client.is_public() { Err(OAuthError::InvalidClient) } else { Ok(self.client) }
+    pub(in crate::http) fn confidential(&self) -> Result<&Client, OAuthError> {
+        if self.client.is_public() { Err(OAuthError::InvalidClient) } else { Ok(&self.client) }
     }
 }
 
@@ -58,10 +62,11 @@ pub(in crate::http) async fn authenticate(
 ) -> Result<AuthenticatedClient, OAuthError> {
     let presented = presented(&caller.headers, form)?;
     let certificate = Certificate::of(caller, &app.grants)?;
+    let now = app.known.versions().await?;
     let client = match presented {
         Presented::Secret { unverified_id, secret } => {
             let address = caller.address(&app.grants.trusted_proxies);
-            match by_secret(app, &unverified_id, &secret, address).await {
+            match by_secret(app, &unverified_id, &secret, address, now).await {
                 Err(OAuthError::InvalidClient) => {
                     app.guard.wrong_secret(&unverified_id, address).await?;
                     return Err(OAuthError::InvalidClient);
@@ -69,8 +74,10 @@ pub(in crate::http) async fn authenticate(
                 known => known?,
             }
         }
-        Presented::Assertion { text, unverified_id } => assertion::client(app, text, unverified_id, path).await?,
-        Presented::Id(unverified_id) => by_certificate_or_nothing(app, unverified_id, certificate.as_ref()).await?,
+        Presented::Assertion { text, unverified_id } => assertion::client(app, text, unverified_id, path, now).await?,
+        Presented::Id(unverified_id) => {
+            by_certificate_or_nothing(app, unverified_id, certificate.as_ref(), now).await?
+        }
     };
     if !client.is_active() {
         return Err(OAuthError::InvalidClient);
@@ -78,7 +85,7 @@ pub(in crate::http) async fn authenticate(
     if !client.is_public() {
         app.guard.client(&client.id).await?;
     }
-    Ok(AuthenticatedClient { client, certificate })
+    Ok(AuthenticatedClient { client, certificate, now })
 }
 
 async fn by_secret(
@@ -86,8 +93,9 @@ async fn by_secret(
     unverified_id: &str,
     secret: &str,
     address: Option<IpAddr>,
-) -> Result<Client, OAuthError> {
-    let client = find(app, unverified_id).await?;
+    now: Versions,
+) -> Result<Arc<Client>, OAuthError> {
+    let client = find(app, unverified_id, now).await?;
     // An unknown client costs the same as a wrong secret: its secret is hashed and compared all the same.
     let presented = SecretHash::of(secret);
     let Some(client) = client else {
@@ -140,8 +148,9 @@ async fn by_certificate_or_nothing(
     app: &App,
     unverified_id: &str,
     certificate: Option<&Certificate>,
-) -> Result<Client, OAuthError> {
-    let client = find(app, unverified_id).await?.ok_or(OAuthError::InvalidClient)?;
+    now: Versions,
+) -> Result<Arc<Client>, OAuthError> {
+    let client = find(app, unverified_id, now).await?.ok_or(OAuthError::InvalidClient)?;
     let authentic = match (client.metadata.auth_method, certificate) {
         (AuthMethod::None, _) => true,
         (AuthMethod::TlsClientAuth, Some(certificate)) => certificate.has_names_of(&client.metadata),
@@ -151,9 +160,9 @@ async fn by_certificate_or_nothing(
     if authentic { Ok(client) } else { Err(OAuthError::InvalidClient) }
 }
 
-pub(super) async fn find(app: &App, unverified_id: &str) -> Result<Option<Client>, OAuthError> {
+pub(super) async fn find(app: &App, unverified_id: &str, now: Versions) -> Result<Option<Arc<Client>>, OAuthError> {
     let id: ClientId = unverified_id.parse().map_err(|_| OAuthError::InvalidClient)?;
-    Ok(app.store.client(&id).await?)
+    Ok(app.known.client(&id, now).await?)
 }
 
 fn presented<'a>(headers: &HeaderMap, form: &'a Parameters) -> Result<Presented<'a>, OAuthError> {

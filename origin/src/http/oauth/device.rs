@@ -51,7 +51,7 @@ pub(in crate::http) async fn post(
     let code = DeviceCode {
         hash: secret.hash(),
         user_code: SecretHash::from_bytes([0; 32]),
-        client: client.id,
+        client: client.id.clone(),
         access,
         sender: caller.sender(&app.grants.trusted_proxies, form.get("device_name")),
         asked_at: now,

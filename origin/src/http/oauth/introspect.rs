@@ -3,13 +3,15 @@
 //! A client is told of tokens that were issued to it, and of those for an API that it introspects for. Of all others it is told
 //! what is told of tokens that never were (RFC 7662 §4): exactly `{"active":false}`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::bearer;
 use super::caller::Caller;
@@ -17,25 +19,48 @@ use super::client_auth::authenticate;
 use super::error::OAuthError;
 use super::parameters::FormOnly;
 use crate::ambient;
-use crate::domain::{AccessToken, Client, Confirmation, SecretHash, SecretKind, TokenAlg};
+use crate::domain::{AccessToken, Claims, Client, Confirmation, SecretHash, SecretKind, TokenAlg};
 use crate::http::openapi::forms;
 use crate::http::{App, AppState};
+use crate::store::Versions;
 
 /// RFC 9701 §5
 const SIGNED: &str = "application/token-introspection+jwt";
 
 /// RFC 7662 §2.2. An inactive token's answer has nothing but `active`.
 #[derive(Serialize, Default, utoipa::ToSchema)]
-struct Introspection {
+struct Introspection<'a> {
     active: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     token_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    username: Option<String>,
     #[serde(flatten)]
     #[schema(value_type = Object)]
-    claims: Option<Value>,
+    claims: Option<Claims<'a>>,
+}
+
+/// What there is to tell.
+enum Finding {
+    /// That the token is good for nothing, or none of the client's business.
+    Inactive,
+    /// That a refresh token is good.
+    Refresh,
+    /// What an access token says.
+    Access(Arc<AccessToken>),
+}
+
+impl Finding {
+    fn told<'a>(&'a self, issuer: &'a str) -> Introspection<'a> {
+        match self {
+            Finding::Inactive => Introspection::default(),
+            Finding::Refresh => Introspection { active: true, ..Introspection::default() },
+            Finding::Access(token) => {
+                let by_key = matches!(token.details.cnf, Some(Confirmation::Key(_)));
+                let token_type = Some(if by_key { "DPoP" } else { "Bearer" });
+                Introspection { active: true, token_type, claims: Some(token.claims(issuer)) }
+            }
+        }
+    }
 }
 
 /// Tells what a token is worth this moment (RFC 7662).
@@ -57,9 +82,11 @@ pub(in crate::http) async fn post(
     caller: Caller,
     FormOnly(form): FormOnly,
 ) -> Result<Response, OAuthError> {
-    let client = authenticate(&app, &caller, &form, "/oauth/introspect").await?.confidential()?;
+    let authenticated = authenticate(&app, &caller, &form, "/oauth/introspect").await?;
+    let client = authenticated.confidential()?;
     let unverified_token = form.required("token", "token is missing")?;
-    let found = introspect(&app, &client, unverified_token).await?;
+    let finding = introspect(&app, client, unverified_token, authenticated.now).await?;
+    let found = finding.told(&app.issuer);
     app.meters.introspected(found.active);
     if !wants_signed(&caller.headers) {
         return Ok(Json(found).into_response());
@@ -77,29 +104,24 @@ fn wants_signed(headers: &HeaderMap) -> bool {
     ranges.into_iter().any(|range| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(SIGNED))
 }
 
-async fn introspect(app: &App, client: &Client, unverified_token: &str) -> Result<Introspection, OAuthError> {
+async fn introspect(app: &App, client: &Client, unverified_token: &str, now: Versions) -> Result<Finding, OAuthError> {
     if SecretKind::Refresh.made(unverified_token) {
         return refresh_token(app, client, unverified_token).await;
     }
-    let Some(token) = bearer::good(app, unverified_token).await? else {
-        return Ok(Introspection::default());
+    let Some(token) = bearer::good_as_of(app, unverified_token, now).await? else {
+        return Ok(Finding::Inactive);
     };
-    if !may_know(app, client, &token).await? {
-        return Ok(Introspection::default());
-    }
-    let by_key = matches!(token.details.cnf, Some(Confirmation::Key(_)));
-    let token_type = Some(if by_key { "DPoP" } else { "Bearer" });
-    Ok(Introspection { active: true, token_type, username: None, claims: Some(json!(token.claims(&app.issuer))) })
+    Ok(if may_know(app, client, &token, now).await? { Finding::Access(token) } else { Finding::Inactive })
 }
 
 /// Whether a token was issued to this client, or is for an API that it introspects for.
-async fn may_know(app: &App, client: &Client, token: &AccessToken) -> Result<bool, OAuthError> {
+async fn may_know(app: &App, client: &Client, token: &AccessToken, now: Versions) -> Result<bool, OAuthError> {
     if token.client == client.id {
         return Ok(true);
     }
     for audience in token.audience.iter() {
-        let resource = app.store.resource(audience).await?;
-        if resource.is_some_and(|resource| resource.introspected_by.as_ref() == Some(&client.id)) {
+        let resource = app.known.resource(audience, now).await?;
+        if resource.as_ref().as_ref().is_some_and(|resource| resource.introspected_by.as_ref() == Some(&client.id)) {
             return Ok(true);
         }
     }
@@ -107,11 +129,11 @@ async fn may_know(app: &App, client: &Client, token: &AccessToken) -> Result<boo
 }
 
 /// A refresh token is told of to its own client alone, and of it nothing but whether it is good.
-async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Result<Introspection, OAuthError> {
-    let token = app.store.refresh_token(&SecretHash::of(unverified_token)).await?;
+async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Result<Finding, OAuthError> {
+    let token = app.known.refresh_token(&SecretHash::of(unverified_token)).await?;
     let jkt = token.as_ref().and_then(|token| token.jkt.clone());
     let good = |token: &crate::domain::RefreshToken| {
         token.used_at.is_none() && token.check(&client.id, jkt.as_deref(), ambient::now()).is_ok()
     };
-    Ok(Introspection { active: token.as_ref().is_some_and(good), ..Introspection::default() })
+    Ok(if token.as_ref().is_some_and(good) { Finding::Refresh } else { Finding::Inactive })
 }

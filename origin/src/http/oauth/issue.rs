@@ -9,7 +9,7 @@ use super::error::OAuthError;
 use crate::ambient;
 use crate::domain::{
     Access, AccessToken, Acting, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Secret, SecretKind,
-    TokenAlg, TokenDetails, TokenDraft, TokenFormat, User,
+    TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User,
 };
 use crate::encoding::base64url;
 use crate::http::App;
@@ -102,7 +102,8 @@ pub(super) async fn draft(
     cnf: Option<Confirmation>,
 ) -> Result<Drafted, OAuthError> {
     let keys = app.keys.to_sign(client.metadata.alg).await;
-    let now = ambient::now();
+    let now_ms = ambient::now_ms();
+    let now = now_ms / 1000;
     let is_opaque = client.metadata.access_token_format == TokenFormat::Opaque;
     let opaque = if is_opaque { Some(Secret::new(SecretKind::Access, &ambient::random()?)) } else { None };
     let details = TokenDetails {
@@ -113,7 +114,7 @@ pub(super) async fn draft(
         acr: about.acr,
     };
     let draft = TokenDraft {
-        random: ambient::random_id()?,
+        unique: TokenId::unique(now_ms, ambient::random_id()?),
         client: client.id.clone(),
         subject: about.subject,
         session: about.session,

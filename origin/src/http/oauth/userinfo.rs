@@ -41,7 +41,7 @@ pub(in crate::http) async fn any(
     let user = app.store.user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
     let client = app.store.client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
     let mut claims: Map<String, Value> = user.claims.in_scope(&token.scope);
-    claims.insert("sub".to_owned(), Value::from(token.subject));
+    claims.insert("sub".to_owned(), Value::from(token.subject.as_str()));
     let Some(alg) = client.metadata.userinfo_signed_response_alg else {
         return Ok(Json(claims).into_response());
     };

@@ -15,7 +15,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
     if !SecretKind::Refresh.made(presented) {
         return Err(GrantError::Unknown.into());
     }
-    let token = app.store.refresh_token(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
+    let token = app.known.refresh_token(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
     let now = ambient::now();
     token.check(&client.id, request.jkt.as_deref(), now)?;
     let access = token.grant.terms.access.narrowed(wanted(form)?)?;

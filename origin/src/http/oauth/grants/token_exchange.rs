@@ -3,6 +3,8 @@
 //! What comes out is never good for more or for longer than what went in, and ends with the same grant. Who hands a token on
 //! stands in its `act`: there is no impersonation here that leaves no trace.
 
+use std::sync::Arc;
+
 use crate::ambient;
 use crate::domain::authorization::{Asked as _, wanted};
 use crate::domain::{Access, AccessError, AccessToken, Acting, Audience, Audiences, Client, Confirmation, GrantError};
@@ -45,7 +47,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
         session: subject.session.clone(),
         auth_time: subject.details.auth_time,
         acr: subject.details.acr.clone(),
-        act: acting(client, &subject, actor)?,
+        act: acting(client, &subject, actor.as_deref())?,
         ends_at: subject.expires_at,
     };
     let drafted = draft(app, client, about, access, confirmation(caller, jkt)?).await?;
@@ -71,7 +73,7 @@ async fn presented(
     form: &Parameters,
     name: &'static str,
     type_name: &'static str,
-) -> Result<Option<AccessToken>, OAuthError> {
+) -> Result<Option<Arc<AccessToken>>, OAuthError> {
     let Some(unverified_token) = form.get(name) else {
         // RFC 8693 §2.1: a type without a token must not be.
         return match form.get(type_name) {
@@ -151,10 +153,10 @@ fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters
 }
 
 /// Who acts: the bearer of the actor token, else the client, unless the token was its own to begin with.
-fn acting(client: &Client, subject: &AccessToken, actor: Option<AccessToken>) -> Result<Option<Acting>, OAuthError> {
+fn acting(client: &Client, subject: &AccessToken, actor: Option<&AccessToken>) -> Result<Option<Acting>, OAuthError> {
     let earlier = subject.details.act.clone();
     let acting = match actor {
-        Some(actor) => Acting { sub: actor.subject, client_id: Some(actor.client.to_string()), act: None },
+        Some(actor) => Acting { sub: actor.subject.clone(), client_id: Some(actor.client.to_string()), act: None },
         None if subject.client == client.id => return Ok(earlier),
         None => Acting { sub: client.id.to_string(), client_id: Some(client.id.to_string()), act: None },
     };

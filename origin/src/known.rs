@@ -1,0 +1,192 @@
+//! What requests ask of the database: what they ask for again and again is kept in memory (clients, resource servers, and tokens that
+//! were found good), what each asks for once (refresh tokens) is asked for together.
+//!
+//! Nothing of what is kept is used on trust. A request first asks the database how often things have changed, and uses what is kept only if
+//! that is from the same count: so it knows all that was committed before it came, by whichever process. That question is one small
+//! row, and it is asked once for all requests that wait at one moment.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::yield_now;
+
+use crate::domain::{AccessToken, Audience, Client, ClientId, RefreshToken, Resource, SecretHash};
+use crate::store::{Store, StoreError, Versions};
+
+/// Things of a kind that are kept at most, of about a kilobyte each. When there are more, it begins anew.
+const CAPACITY: usize = 16 * 1024;
+/// Questions that wait, and that are asked together, at most.
+const MOST_WAITING: usize = 1024;
+const MOST_AT_ONCE: usize = 128;
+
+/// What is known, and how to know whether it still holds. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Known {
+    store: Store,
+    asking: Arc<Asking>,
+    answers: watch::Receiver<Answer>,
+    clients: Arc<Kept<ClientId, Client>>,
+    resources: Arc<Kept<Audience, Option<Resource>>>,
+    tokens: Arc<Kept<[u8; 32], AccessToken>>,
+    looking_up: mpsc::Sender<Question>,
+}
+
+/// A refresh token that somebody asks for, by its hash.
+type Question = (SecretHash, oneshot::Sender<Option<RefreshToken>>);
+
+/// What those who wait and the task that asks for them share.
+#[derive(Default)]
+struct Asking {
+    somebody_waits: Notify,
+    /// How many questions were begun.
+    begun: AtomicU64,
+}
+
+/// What came of a question; no versions if the database failed.
+#[derive(Clone, Copy)]
+struct Answer {
+    /// Its number, in the order in which they were begun.
+    question: u64,
+    versions: Option<Versions>,
+}
+
+impl Known {
+    /// Knows nothing yet; and the task that asks the database for all who wait. It ends with the last clone.
+    pub(crate) fn new(store: Store) -> (Known, impl Future<Output = ()> + Send + 'static) {
+        let asking = Arc::new(Asking::default());
+        let (answer, answers) = watch::channel(Answer { question: 0, versions: None });
+        let (looking_up, questions) = mpsc::channel(MOST_WAITING);
+        let (one, other) = (ask(store.clone(), Arc::clone(&asking), answer), look_up(store.clone(), questions));
+        let task = async move {
+            tokio::join!(one, other);
+        };
+        let (clients, resources, tokens) = (Arc::default(), Arc::default(), Arc::default());
+        (Known { store, asking, answers, clients, resources, tokens, looking_up }, task)
+    }
+
+    /// How often things had changed at a moment after this was called.
+    pub(crate) async fn versions(&self) -> Result<Versions, StoreError> {
+        let mut answers = self.answers.clone();
+        // One that was under way already may have missed what was committed just now.
+        let begun = self.asking.begun.load(Ordering::SeqCst);
+        self.asking.somebody_waits.notify_one();
+        match answers.wait_for(|answer| answer.question > begun).await.map(|answer| answer.versions) {
+            Ok(Some(versions)) => Ok(versions),
+            // Whoever asks for itself is told what is wrong.
+            Ok(None) | Err(_) => self.store.versions().await,
+        }
+    }
+
+    /// The client with this id, if there is one, as of `now` or later.
+    pub(crate) async fn client(&self, id: &ClientId, now: Versions) -> Result<Option<Arc<Client>>, StoreError> {
+        if let Some(client) = self.clients.get(id, now.registrations) {
+            return Ok(Some(client));
+        }
+        let client = self.store.client(id).await?.map(Arc::new);
+        // Not of those that are none: strangers can think of as many ids as they like.
+        if let Some(client) = &client {
+            self.clients.keep(id.clone(), now.registrations, Arc::clone(client));
+        }
+        Ok(client)
+    }
+
+    /// The resource server of this audience, if one is registered, as of `now` or later. Only tokens of this origin name audiences
+    /// here, so those that are none are known as well.
+    pub(crate) async fn resource(
+        &self,
+        audience: &Audience,
+        now: Versions,
+    ) -> Result<Arc<Option<Resource>>, StoreError> {
+        if let Some(resource) = self.resources.get(audience, now.registrations) {
+            return Ok(resource);
+        }
+        let resource = Arc::new(self.store.resource(audience).await?);
+        self.resources.keep(audience.clone(), now.registrations, Arc::clone(&resource));
+        Ok(resource)
+    }
+
+    /// The refresh token with this hash, as [`Store::refresh_token`].
+    pub(crate) async fn refresh_token(&self, hash: &SecretHash) -> Result<Option<RefreshToken>, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        if self.looking_up.send((*hash, answer)).await.is_ok()
+            && let Ok(token) = answered.await
+        {
+            return Ok(token);
+        }
+        // Whoever asks for itself is told what is wrong.
+        self.store.refresh_token(hash).await
+    }
+
+    /// The record of a token of this text that was found good, if nothing was revoked since. It may have expired.
+    pub(crate) fn token(&self, unverified_token: &str, now: Versions) -> Option<Arc<AccessToken>> {
+        self.tokens.get(&name(unverified_token), now.sequence)
+    }
+
+    /// Remembers that the token of this text was found good as of `now` or later.
+    pub(crate) fn found_good(&self, text: &str, now: Versions, token: Arc<AccessToken>) {
+        self.tokens.keep(name(text), now.sequence, token);
+    }
+}
+
+/// A token in memory is no token that somebody could take from there.
+fn name(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
+
+async fn ask(store: Store, asking: Arc<Asking>, answer: watch::Sender<Answer>) {
+    loop {
+        tokio::select! {
+            () = asking.somebody_waits.notified() => {}
+            () = answer.closed() => return,
+        }
+        // Whoever else is about to ask does so first: one question more costs more than a moment.
+        yield_now().await;
+        let question = asking.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let versions =
+            store.versions().await.inspect_err(|error| tracing::error!(%error, "the versions are not known"));
+        answer.send_replace(Answer { question, versions: versions.ok() });
+    }
+}
+
+/// Answers all questions that came together by one statement or few; if the database fails, none.
+async fn look_up(store: Store, mut questions: mpsc::Receiver<Question>) {
+    let mut asked = Vec::with_capacity(MOST_AT_ONCE);
+    while questions.recv_many(&mut asked, MOST_AT_ONCE).await > 0 {
+        let hashes: Vec<SecretHash> = asked.iter().map(|(hash, _)| *hash).collect();
+        let found = store.refresh_tokens(&hashes).await.inspect_err(|error| tracing::error!(%error, "no answers"));
+        for (hash, answer) in asked.drain(..) {
+            if let Ok(found) = &found {
+                // Whoever asked may be gone.
+                let _ = answer.send(found.iter().find(|token| token.hash == hash).cloned());
+            }
+        }
+    }
+}
+
+/// Things by name, each with the version that it is of.
+struct Kept<K, V>(Mutex<HashMap<K, (u64, Arc<V>)>>);
+
+impl<K, V> Default for Kept<K, V> {
+    fn default() -> Kept<K, V> {
+        Kept(Mutex::default())
+    }
+}
+
+impl<K: Eq + Hash, V> Kept<K, V> {
+    fn get(&self, name: &K, version: u64) -> Option<Arc<V>> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(name).filter(|(of, _)| *of == version).map(|(_, value)| Arc::clone(value))
+    }
+
+    fn keep(&self, name: K, version: u64, value: Arc<V>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= CAPACITY {
+            kept.clear();
+        }
+        kept.insert(name, (version, value));
+    }
+}

@@ -1,0 +1,111 @@
+//! What an origin keeps in memory, it never answers from when another process has changed it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reqwest::StatusCode;
+use tokio::task::JoinSet;
+use tollgate::ambient;
+use tollgate::domain::{Resource, Secret, SecretKind, StoredSecret, Target, TokenAlg};
+
+use crate::database::Database;
+use crate::samples::{reinstate, revoke_any};
+use crate::served::{Asker, origin};
+
+on_both_databases!(
+    another_process_is_obeyed_at_the_next_request,
+    no_request_is_answered_from_before_it_came,
+    what_strangers_ask_for_is_not_kept,
+);
+
+/// What revokes a token, by its `jti`.
+fn target(token: &str) -> Target {
+    use base64::Engine as _;
+    let claims = token.split('.').nth(1).expect("claims");
+    let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims).expect("base64url");
+    let claims: serde_json::Value = serde_json::from_slice(&claims).expect("JSON");
+    Target::Token(claims["jti"].as_str().expect("a jti").to_owned())
+}
+
+async fn another_process_is_obeyed_at_the_next_request(database: &Database) {
+    let server = origin(database).await;
+    let url = server.url();
+    let elsewhere = database.again().await;
+    let service = Asker::register(&database.store, "service", "read", TokenAlg::EdDsa).await;
+    let api = Asker::register(&database.store, "api", "read", TokenAlg::Hs256).await;
+    let token = service.token(&url).await;
+    for _ in 0..10 {
+        assert!(service.is_active(&url, &token).await && service.is_active(&url, &token).await);
+        elsewhere.revoke(revoke_any(target(&token), ambient::now())).await.expect("revoked");
+        assert!(!service.is_active(&url, &token).await);
+        elsewhere.reinstate(reinstate(target(&token), ambient::now())).await.expect("lifted");
+    }
+
+    assert!(!api.is_active(&url, &token).await, "it is none of its business");
+    let audience = database.store.issuer().await.expect("an issuer").parse().expect("an audience");
+    let introspected_by = Some("api".parse().expect("an id"));
+    let resource = Resource { audience, name: "The API".to_owned(), scopes: Default::default(), introspected_by };
+    elsewhere.put_resource(&resource).await.expect("registered");
+    assert!(api.is_active(&url, &token).await, "now it is");
+    elsewhere.delete_resource(&resource.audience).await.expect("removed");
+    assert!(!api.is_active(&url, &token).await);
+
+    let (id, now) = ("service".parse().expect("an id"), ambient::now());
+    let other = Secret::new(SecretKind::Client, &ambient::random().expect("randomness"));
+    elsewhere.rotate_secret(&id, &StoredSecret::made(&other, now), 0).await.expect("rotated");
+    let introspection = format!("{url}/oauth/introspect");
+    let status = async |asker: &Asker| asker.post(&introspection, &[("token", &token)]).await.0;
+    assert_eq!(status(&service).await, StatusCode::UNAUTHORIZED, "its secret has ended");
+    let service = service.with_secret(&other);
+    assert_eq!(status(&service).await, StatusCode::OK);
+    elsewhere.disable_client(&id, now).await.expect("disabled");
+    assert_eq!(status(&service).await, StatusCode::UNAUTHORIZED);
+    elsewhere.close().await;
+    server.shutdown().await;
+}
+
+/// Many ask without pause, so that they share questions to the database; whoever asks after a revocation was committed hears of it.
+async fn no_request_is_answered_from_before_it_came(database: &Database) {
+    let server = origin(database).await;
+    let url = server.url();
+    let elsewhere = database.again().await;
+    let service = Asker::register(&database.store, "service", "read", TokenAlg::EdDsa).await;
+    let token = service.token(&url).await;
+    // Set once the revocation is committed.
+    let revoked = Arc::new(AtomicBool::new(false));
+    let mut callers = JoinSet::new();
+    for _ in 0..32 {
+        let (service, url, token, revoked) = (service.clone(), url.clone(), token.clone(), Arc::clone(&revoked));
+        callers.spawn(async move {
+            let (mut asked, mut after) = (0, 0);
+            while asked < 60 || after < 5 {
+                let known_revoked = revoked.load(Ordering::SeqCst);
+                let is_active = service.is_active(&url, &token).await;
+                asked += 1;
+                assert!(!(known_revoked && is_active), "it was revoked before the request was sent");
+                after += usize::from(known_revoked);
+            }
+            asked
+        });
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    elsewhere.revoke(revoke_any(target(&token), ambient::now())).await.expect("revoked");
+    revoked.store(true, Ordering::SeqCst);
+    let asked: usize = callers.join_all().await.into_iter().sum();
+    println!("{asked} answers");
+    elsewhere.close().await;
+    server.shutdown().await;
+}
+
+async fn what_strangers_ask_for_is_not_kept(database: &Database) {
+    let server = origin(database).await;
+    let url = server.url();
+    let elsewhere = database.again().await;
+    let stranger = reqwest::Client::new().post(format!("{url}/oauth/introspect")).basic_auth("late", Some("x"));
+    let refused = stranger.form(&[("token", "x")]).send().await.expect("answered");
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "there is none yet");
+    let late = Asker::register(&elsewhere, "late", "read", TokenAlg::EdDsa).await;
+    assert!(!late.is_active(&url, "x").await, "it is known from its first request on");
+    elsewhere.close().await;
+    server.shutdown().await;
+}
