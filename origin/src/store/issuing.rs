@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::Row as _;
+use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
 use tollgate_core::{Kind, RevocationId};
 
 use super::clients::json;
@@ -73,21 +73,20 @@ impl Tx {
         }
         let numbers = self.insert_tokens(&good).await?;
         self.note(&good.iter().filter_map(exchanged).collect::<Vec<_>>()).await?;
-        let mut issued = good.into_iter();
+        let mut issued = good.into_iter().zip(numbers);
         let answers = drafts.iter().map(|draft| {
             if revoked.contains(&draft.key_id) {
                 return Err(StoreError::KeyRevoked(draft.key_id.clone()));
             }
-            let token = issued.next().and_then(|token| Some((numbers.get(&token.id.to_bytes())?, token)));
-            let (number, token) = token.ok_or(StoreError::Exists("token"))?;
-            Ok(AccessToken { number: *number, ..token })
+            let (token, number) = issued.next().ok_or(StoreError::Exists("token"))?;
+            Ok(AccessToken { number, ..token })
         });
         Ok(answers.collect())
     }
 
-    /// Records tokens; their numbers by their ids, for no database promises to give them in the order of the rows.
-    async fn insert_tokens(&mut self, tokens: &[AccessToken]) -> Result<HashMap<Vec<u8>, u64>, StoreError> {
-        let mut numbers = HashMap::with_capacity(tokens.len());
+    /// Records tokens; their numbers, in their order.
+    async fn insert_tokens(&mut self, tokens: &[AccessToken]) -> Result<Vec<u64>, StoreError> {
+        let mut numbers = Vec::with_capacity(tokens.len());
         for tokens in portions(tokens) {
             let details = tokens.iter().map(details_column).collect::<Result<Vec<_>, _>>()?;
             each!(&mut *self, connection => {
@@ -108,9 +107,7 @@ impl Tx {
                         .push_bind(to_sql(token.issued_at))
                         .push_bind(to_sql(token.expires_at));
                 });
-                for row in query.push(" RETURNING id, number").build().fetch_all(connection).await? {
-                    numbers.insert(row.try_get(0)?, from_sql(row.try_get(1)?));
-                }
+                numbers.extend(connection.number(query, tokens).await?);
             });
         }
         Ok(numbers)
@@ -139,6 +136,50 @@ impl Tx {
         let ids = ids.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
         let revoked = drafts.filter(|draft| ids.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
         Ok(revoked.map(|draft| draft.key_id.clone()).collect())
+    }
+}
+
+/// Inserts rows of tokens and learns the numbers that they were given, in the order of the rows.
+trait Number {
+    type Database: sqlx::Database;
+
+    async fn number(
+        &mut self,
+        insertion: QueryBuilder<Self::Database>,
+        tokens: &[AccessToken],
+    ) -> Result<Vec<u64>, StoreError>;
+}
+
+impl Number for SqliteConnection {
+    type Database = Sqlite;
+
+    /// Nobody else writes meanwhile, and AUTOINCREMENT gives each row the number after the highest ever given: those of one statement
+    /// follow each other, and to hear of the last one is enough.
+    async fn number(
+        &mut self,
+        mut insertion: QueryBuilder<Sqlite>,
+        tokens: &[AccessToken],
+    ) -> Result<Vec<u64>, StoreError> {
+        let last = from_sql(insertion.build().execute(self).await?.last_insert_rowid());
+        let count = tokens.len() as u64;
+        Ok((1..=count).map(|nth| (last + nth).saturating_sub(count)).collect())
+    }
+}
+
+impl Number for PgConnection {
+    type Database = Postgres;
+
+    /// PostgreSQL does not promise to give numbers in the order of the rows.
+    async fn number(
+        &mut self,
+        mut insertion: QueryBuilder<Postgres>,
+        tokens: &[AccessToken],
+    ) -> Result<Vec<u64>, StoreError> {
+        let rows: Vec<(Vec<u8>, i64)> =
+            insertion.push(" RETURNING id, number").build_query_as().fetch_all(self).await?;
+        let numbers: HashMap<Vec<u8>, i64> = rows.into_iter().collect();
+        let number = |token: &AccessToken| numbers.get(&token.id.to_bytes()).copied().map(from_sql);
+        tokens.iter().map(|token| number(token).ok_or(StoreError::Exists("token"))).collect()
     }
 }
 
