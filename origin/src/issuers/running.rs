@@ -76,16 +76,7 @@ impl Running {
         tasks.spawn(keeper::run(keys.clone(), settings.keys, wake.clone(), stop.clone()));
         let publisher = Arc::new(Publisher::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
         tasks.spawn(Arc::clone(&publisher).run(wake.clone(), stop.clone()));
-        let (writer, writing) = Writer::new(store.clone());
-        tasks.spawn(writing);
-        let (known, asking) = Known::new(store.clone());
-        tasks.spawn(asking);
-        let contacts = Arc::new(Contacts::default());
-        tasks.spawn({
-            let (contacts, store, stop) = (Arc::clone(&contacts), store.clone(), stop.clone());
-            async move { contacts.run(store, stop).await }
-        });
-        tasks.spawn(sweep(store.clone(), stop.clone()));
+        let (writer, known, contacts) = start_keeping(&tasks, &store, &stop);
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
         start_couriers(&tasks, &store, &publisher, &transmitter, &wake, &stop)?;
         let meters = Arc::new(Meters::default());
@@ -133,6 +124,21 @@ impl Running {
         tasks.wait().await;
         store.close().await;
     }
+}
+
+/// Starts those who read, write and tidy up for all requests.
+fn start_keeping(tasks: &TaskTracker, store: &Store, stop: &CancellationToken) -> (Writer, Known, Arc<Contacts>) {
+    let (writer, writing) = Writer::new(store.clone());
+    tasks.spawn(writing);
+    let (known, asking) = Known::new(store.clone());
+    tasks.spawn(asking);
+    let contacts = Arc::new(Contacts::default());
+    tasks.spawn({
+        let (contacts, store, stop) = (Arc::clone(&contacts), store.clone(), stop.clone());
+        async move { contacts.run(store, stop).await }
+    });
+    tasks.spawn(sweep(store.clone(), stop.clone()));
+    (writer, known, contacts)
 }
 
 /// Starts those who tell edges and receivers of security events what happened.

@@ -19,6 +19,9 @@ use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 use crate::store::{StoreError, WriteError};
 
+/// Keys that may be revoked under the hands of one request before it is told to try again.
+const KEYS_TRIED: usize = 4;
+
 /// What a grant decides on.
 #[derive(Clone)]
 pub(super) struct TokenRequest<'a> {
@@ -71,13 +74,7 @@ async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str
     let jkt = dpop::proven(app, &caller.headers, &dpop::Request { method: "POST", path, token: None }).await?;
     let has_proof = jkt.is_some();
     let request = TokenRequest { app, caller: &authenticated, form, jkt };
-    let mut answer = grant(grant_type, request.clone()).await;
-    if matches!(answer, Err(OAuthError::Write(WriteError::Store(StoreError::KeyRevoked(_))))) {
-        // Revoked while this was under way, and nothing was taken: there is another key, or will be in a moment.
-        app.keys.fresh().await?;
-        answer = grant(grant_type, request).await;
-    }
-    let answer = answer?;
+    let answer = grant_by_a_good_key(grant_type, request).await?;
     app.meters.issued(grant_type.as_str());
     let mut response = Json(answer).into_response();
     if has_proof {
@@ -86,6 +83,18 @@ async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str
         response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);
     }
     Ok(response)
+}
+
+/// Grants again when the key that was to sign is revoked while the request is under way. Nothing was taken then, and there is another
+/// key, or will be in a moment; that one may be revoked, too, by an operator who goes through them all.
+async fn grant_by_a_good_key(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
+    for _ in 0..KEYS_TRIED {
+        match grant(grant_type, request.clone()).await {
+            Err(OAuthError::Write(WriteError::Store(StoreError::KeyRevoked(_)))) => request.app.keys.fresh().await?,
+            answer => return answer,
+        };
+    }
+    grant(grant_type, request).await
 }
 
 async fn grant(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
