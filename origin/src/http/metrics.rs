@@ -8,7 +8,6 @@ use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-
 use tower::{Service, ServiceExt as _};
 
 use super::problem::{self, Problem};

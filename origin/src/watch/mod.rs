@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tollgate_core::Mark;
 
@@ -141,7 +142,9 @@ impl Meters {
                 Err(error) => {
                     tracing::debug!(%error, "the revocations cannot be counted");
                     // What cannot be read now will be with the next.
-                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    if stop.run_until_cancelled(sleep(Duration::from_secs(1))).await.is_none() {
+                        return;
+                    }
                 }
             }
         }

@@ -36,6 +36,7 @@ mod requests;
 mod revocations;
 mod rotation;
 mod samples;
+mod search;
 mod served;
 mod served_issuers;
 mod served_keys;
