@@ -10,9 +10,7 @@ use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 
 /// Decodes `text`; `None` for padding, white space, another alphabet, an impossible length or non-zero spare bits.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = alloc::vec![0; decoded_len(text.len())];
-    decode_slice(text, &mut bytes)?;
-    Some(bytes)
+    URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
 /// Decodes `text` of exactly `N` bytes.

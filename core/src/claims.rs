@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use crate::base64url;
 use crate::json::{self, JsonFault, Literal, Reader};
 use crate::refusal::{Part, Refusal};
+use crate::token::MAX_TOKEN_BYTES;
 
 /// Bytes of an identifier (`iss`, `sub`, `aud`, `jti`, `client_id`) at most.
 const MAX_IDENTIFIER_BYTES: usize = 255;
@@ -95,12 +96,14 @@ pub(crate) struct Claims {
     bound: bool,
 }
 
-/// A place in the text of [`Claims`], which is no longer than two tokens.
+/// A place in the text of [`Claims`], which is no longer than two payloads of the longest token. Two bytes each: claims are moved about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Span {
-    start: u32,
-    end: u32,
+    start: u16,
+    end: u16,
 }
+
+const _: () = assert!(2 * base64url::decoded_len(MAX_TOKEN_BYTES) <= u16::MAX as usize);
 
 impl Claims {
     /// Reads the claims set of a token. Claims it does not know are checked as JSON and passed over.
@@ -284,11 +287,11 @@ impl Draft<'_> {
 
 impl Span {
     fn new(start: usize, end: usize) -> Self {
-        Self { start: start as u32, end: end as u32 }
+        Self { start: start as u16, end: end as u16 }
     }
 
     fn of(self, text: &str) -> &str {
-        text.get(self.start as usize..self.end as usize).unwrap_or_default()
+        text.get(self.start.into()..self.end.into()).unwrap_or_default()
     }
 }
 

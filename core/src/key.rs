@@ -11,6 +11,7 @@ use core::fmt;
 use smallvec::SmallVec;
 
 use crate::base64url;
+use crate::bytes::is_same;
 use crate::comb::{Ed25519Key, P256Key};
 use crate::header::{Header, usual_header};
 use crate::json::{self, JsonFault, Reader};
@@ -159,7 +160,7 @@ impl KeySet {
         let fingerprint = fingerprint(header);
         let place = self.fingerprints.iter().position(|known| *known == fingerprint)?;
         let key = self.keys.get(place)?;
-        (key.usual_header.as_deref()?.as_bytes() == header).then_some((place, key))
+        is_same(key.usual_header.as_deref()?.as_bytes(), header).then_some((place, key))
     }
 
     /// The one key for a token that names this key and this algorithm, and its place.

@@ -34,6 +34,7 @@ mod base64url;
 mod batch;
 #[cfg(feature = "build")]
 mod build;
+mod bytes;
 mod claims;
 mod comb;
 mod deltas;

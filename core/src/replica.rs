@@ -6,6 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::bytes::is_same;
 use crate::deltas::Deltas;
 use crate::revocation::{
     Chain, ConfigDigest, IssuedId, Kind, Mark, Particulars, RevocationId, RevocationStatus, Standing,
@@ -228,7 +229,7 @@ pub struct ReplicaView<'a> {
 
 impl RevocationStatus for ReplicaView<'_> {
     fn standing(&self, token: &Particulars<'_>) -> Standing {
-        if token.issuer != self.replica.snapshot.issuer() {
+        if !is_same(token.issuer.as_bytes(), self.replica.snapshot.issuer().as_bytes()) {
             return Standing::NotCovered; // nothing is known of another issuer's tokens
         }
         match (self.replica.is_revoked(token), self.fresh) {

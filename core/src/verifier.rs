@@ -10,6 +10,7 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::bytes::is_same;
 use crate::comb::TableSize;
 use crate::key::KeySet;
 use crate::refusal::Refusal;
@@ -183,17 +184,4 @@ impl Cache {
 /// The last bytes of a token: of its signature, which nobody else's token shares but by chance.
 fn tail(token: &[u8]) -> u64 {
     token.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
-/// Whether both are the same, in time that does not tell where they differ, and by words: bytes cost WebAssembly twenty times
-/// as much.
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let (words, rest) = one.as_chunks();
-    let (other_words, other_rest) = other.as_chunks();
-    let differ = words
-        .iter()
-        .zip(other_words)
-        .fold(0, |differ, (word, other)| differ | (u64::from_ne_bytes(*word) ^ u64::from_ne_bytes(*other)));
-    let rest_differs = rest.iter().zip(other_rest).fold(0, |differ, (byte, other)| differ | (byte ^ other));
-    one.len() == other.len() && differ == 0 && rest_differs == 0
 }

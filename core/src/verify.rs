@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use crate::bytes::is_same;
 use crate::claims::Claims;
 use crate::key::KeySet;
 use crate::policy::Unknown;
@@ -76,10 +77,10 @@ pub(crate) fn judge(
     standing: impl FnOnce(&Particulars<'_>) -> Standing,
 ) -> Result<(), Refusal> {
     check_dates(claims, expected.leeway.min(MAX_LEEWAY), now)?;
-    if claims.issuer() != expected.issuer {
+    if !is_same(claims.issuer().as_bytes(), expected.issuer.as_bytes()) {
         return Err(Refusal::WrongIssuer);
     }
-    if !claims.audience().any(|audience| audience == expected.audience) {
+    if !claims.audience().any(|audience| is_same(audience.as_bytes(), expected.audience.as_bytes())) {
         return Err(Refusal::WrongAudience);
     }
     if claims.is_bound() {
