@@ -187,6 +187,7 @@ fn admin_api() -> OpenApiRouter<AppState> {
         .routes(routes!(users::enable))
         .routes(routes!(users::set_admin))
         .routes(routes!(resources::list, resources::put, resources::delete))
+        .routes(routes!(resources::set_scope, resources::remove_scope))
         .routes(routes!(rules::list, rules::create, rules::delete))
         .routes(routes!(keys::list, keys::rotate))
         .routes(routes!(keys::revoke))

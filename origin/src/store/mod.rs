@@ -68,6 +68,7 @@ pub use feed::{FeedPage, Head, Swept};
 pub use grants::Given;
 pub use keys::KeyRows;
 pub use redeem::{Claim, NewRefresh, Redeem, Redeemed, Sight};
+pub use resources::ScopeError;
 pub use revocations::{Listing, MAX_REVOCATIONS_PAGE};
 pub use routes::AddRouteError;
 pub use search::{MAX_SEARCH_PAGE, Search};

@@ -88,6 +88,22 @@ async fn users_resources_and_routes_are_data() {
         json!({ "audience": "https://api.example", "name": "Orders", "scopes": { "orders": "See your orders" } });
     assert_eq!(admin.ask(Method::PUT, "/resources", resource.clone()).await, (200, resource.clone()));
     assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([resource]));
+    let pay = json!({ "audience": "https://api.example", "value": "pay", "words": "Pay your orders" });
+    let (status, more) = admin.ask(Method::PUT, "/resources/scopes", pay.clone()).await;
+    assert_eq!((status, &more["scopes"]), (200, &json!({ "orders": "See your orders", "pay": "Pay your orders" })));
+    for (member, wrong, status) in
+        [("audience", "https://nowhere.example", 404), ("value", "a b", 400), ("value", "", 400)]
+    {
+        let mut body = pay.clone();
+        body[member] = json!(wrong);
+        assert_eq!(admin.ask(Method::PUT, "/resources/scopes", body).await.0, status, "{member} {wrong}");
+    }
+    let pay = "/resources/scopes?audience=https%3A%2F%2Fapi.example&value=pay";
+    for status in [204, 404] {
+        assert_eq!(admin.ask(Method::DELETE, pay, Value::Null).await.0, status);
+    }
+    assert_eq!(admin.ask(Method::DELETE, "/resources/scopes?value=pay", Value::Null).await.0, 400);
+    assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([resource]), "all else stays");
     let gone = "/resources?audience=https%3A%2F%2Fapi.example";
     assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 204);
     assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 404);

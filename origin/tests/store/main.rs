@@ -33,6 +33,7 @@ mod keys;
 mod known;
 mod people;
 mod requests;
+mod resources;
 mod revocations;
 mod rotation;
 mod samples;
