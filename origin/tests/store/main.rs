@@ -31,6 +31,7 @@ mod feed;
 mod grants;
 mod keys;
 mod known;
+mod logouts;
 mod people;
 mod requests;
 mod resources;
