@@ -157,7 +157,8 @@ async fn look_up(store: Store, mut questions: mpsc::Receiver<Question>) {
     let mut asked = Vec::with_capacity(MOST_AT_ONCE);
     while questions.recv_many(&mut asked, MOST_AT_ONCE).await > 0 {
         let hashes: Vec<SecretHash> = asked.iter().map(|(hash, _)| *hash).collect();
-        let found = store.refresh_tokens(&hashes).await.inspect_err(|error| tracing::error!(%error, "no answers"));
+        let found = store.refresh_tokens(&hashes).await;
+        let found = found.inspect_err(|error| tracing::error!(%error, "refresh tokens could not be looked up"));
         for (hash, answer) in asked.drain(..) {
             if let Ok(found) = &found {
                 // Whoever asked may be gone.
@@ -188,5 +189,53 @@ impl<K: Eq + Hash, V> Kept<K, V> {
             kept.clear();
         }
         kept.insert(name, (version, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("whole").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Log;
+
+        fn make_writer(&self) -> Log {
+            self.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_log_says_what_could_not_be_looked_up() {
+        let log = Log::default();
+        let _logging = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(log.clone()).finish());
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("known.db").display());
+        let store = Store::open(&url).await.expect("opened");
+        let (known, asking) = Known::new(store.clone());
+        store.close().await;
+        let asked = async { known.refresh_token(&SecretHash::of("r")).await };
+        tokio::select! {
+            answer = asked => assert!(answer.is_err(), "the database is closed"),
+            () = asking => panic!("somebody asks still"),
+        }
+        let log = String::from_utf8(log.0.lock().expect("whole").clone()).expect("text");
+        assert!(log.contains("refresh tokens could not be looked up"), "{log}");
     }
 }
