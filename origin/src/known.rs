@@ -1,5 +1,5 @@
-//! What requests ask of the database: what they ask for again and again is kept in memory (clients, resource servers, and tokens that
-//! were found good), what each asks for once (refresh tokens) is asked for together.
+//! What requests ask of the database: what they ask for again and again is kept in memory (clients, resource servers, the rules that edges
+//! follow, and tokens that were found good), what each asks for once (refresh tokens) is asked for together.
 //!
 //! Nothing of what is kept is used on trust. A request first asks the database how often things have changed, and uses what is kept only if
 //! that is from the same count: so it knows all that was committed before it came, by whichever process. That question is one small
@@ -13,8 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::yield_now;
+use tollgate_core::Config;
 
 use crate::domain::{AccessToken, Audience, Client, ClientId, RefreshToken, Resource, SecretHash};
+use crate::feed;
+use crate::keys::Jwk;
 use crate::store::{Store, StoreError, Versions};
 
 /// Things of a kind that are kept at most, of about a kilobyte each. When there are more, it begins anew.
@@ -32,6 +35,7 @@ pub(crate) struct Known {
     clients: Arc<Kept<ClientId, Client>>,
     resources: Arc<Kept<Audience, Option<Resource>>>,
     tokens: Arc<Kept<[u8; 32], AccessToken>>,
+    rules: Arc<Kept<(), Config>>,
     looking_up: mpsc::Sender<Question>,
 }
 
@@ -64,8 +68,8 @@ impl Known {
         let task = async move {
             tokio::join!(one, other);
         };
-        let (clients, resources, tokens) = (Arc::default(), Arc::default(), Arc::default());
-        (Known { store, asking, answers, clients, resources, tokens, looking_up }, task)
+        let (clients, resources, tokens, rules) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        (Known { store, asking, answers, clients, resources, tokens, rules, looking_up }, task)
     }
 
     /// How often things had changed at a moment after this was called.
@@ -107,6 +111,24 @@ impl Known {
         let resource = Arc::new(self.store.resource(audience).await?);
         self.resources.keep(audience.clone(), now.registrations, Arc::clone(&resource));
         Ok(resource)
+    }
+
+    /// The rules that edges follow, as of `now` or later, for this audience and these keys; none if edges could not read them.
+    pub(crate) async fn rules(
+        &self,
+        audience: &Audience,
+        keys: &[Jwk],
+        now: Versions,
+    ) -> Result<Option<Arc<Config>>, StoreError> {
+        if let Some(rules) = self.rules.get(&(), now.config) {
+            return Ok(Some(rules));
+        }
+        let document = feed::config::document(audience.as_str(), keys, &self.store.routes().await?).ok();
+        let rules = document.and_then(|document| Config::read(&document).ok()).map(Arc::new);
+        if let Some(rules) = &rules {
+            self.rules.keep((), now.config, Arc::clone(rules));
+        }
+        Ok(rules)
     }
 
     /// The refresh token with this hash, as [`Store::refresh_token`].
