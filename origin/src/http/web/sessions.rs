@@ -28,6 +28,8 @@ struct SessionsPage {
     done: &'static str,
     browsers: Vec<BrowserRow>,
     clients: Vec<ClientRow>,
+    /// Whether any of what was given to them is good still.
+    has_good: bool,
 }
 
 /// A browser in which the user is signed in.
@@ -87,6 +89,7 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
         frame: visit.frame().with(&user, "sessions"),
         done,
         browsers: logins.iter().map(|one| browser_row(one, one.id == login.id, now)).collect(),
+        has_good: clients.iter().any(|client| client.is_good),
         clients,
     }))
 }
