@@ -37,6 +37,9 @@ async fn every_verb_tells_what_it_did() {
     assert_eq!((&created["client_id"], &created["scope"]), (&json!("reports"), &json!("a b")));
     assert!(created["client_secret"].as_str().is_some_and(|secret| secret.starts_with("tgs_")));
     assert!(json(&["client", "disable", "reports"])["disabled_at"].is_u64());
+    assert!(json(&["client", "enable", "reports"]).get("disabled_at").is_none());
+    assert!(!run(folder.path(), &["client", "enable", "nobody"]).1, "a slip is told");
+    assert_eq!(run(folder.path(), &["client", "enable", "reports"]), ("enabled reports\n".to_owned(), true));
 
     let route = json(&["route", "add", "--path", "/a/*", "--method", "GET", "--scope", "a"]);
     let expected = json!({ "path": "/a/*", "methods": ["GET"], "scope": "a", "public": false, "on_stale": "deny", "on_not_covered": "deny" });

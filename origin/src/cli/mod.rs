@@ -75,10 +75,10 @@ enum Command {
 /// The commands that work on the database.
 #[derive(Debug, Subcommand)]
 enum DatabaseCommand {
-    /// Register, list and disable clients
+    /// Register, list, disable and enable clients
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Register, list and disable users
+    /// Register, list, disable and enable users
     #[command(subcommand)]
     User(user::UserCommand),
     /// Register, list and remove resource servers
