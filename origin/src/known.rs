@@ -1,5 +1,5 @@
-//! What requests ask of the database: what they ask for again and again is kept in memory (clients, resource servers, and tokens that
-//! were found good), what each asks for once (refresh tokens) is asked for together.
+//! What requests ask of the database: what they ask for again and again is kept in memory (clients, resource servers, the rules that edges
+//! follow, and tokens that were found good), what each asks for once (refresh tokens) is asked for together.
 //!
 //! Nothing of what is kept is used on trust. A request first asks the database how often things have changed, and uses what is kept only if
 //! that is from the same count: so it knows all that was committed before it came, by whichever process. That question is one small
@@ -13,8 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::yield_now;
+use tollgate_core::Config;
 
 use crate::domain::{AccessToken, Audience, Client, ClientId, RefreshToken, Resource, SecretHash};
+use crate::feed;
+use crate::keys::Jwk;
 use crate::store::{Store, StoreError, Versions};
 
 /// Things of a kind that are kept at most, of about a kilobyte each. When there are more, it begins anew.
@@ -32,6 +35,7 @@ pub(crate) struct Known {
     clients: Arc<Kept<ClientId, Client>>,
     resources: Arc<Kept<Audience, Option<Resource>>>,
     tokens: Arc<Kept<[u8; 32], AccessToken>>,
+    rules: Arc<Kept<(), Config>>,
     looking_up: mpsc::Sender<Question>,
 }
 
@@ -64,8 +68,8 @@ impl Known {
         let task = async move {
             tokio::join!(one, other);
         };
-        let (clients, resources, tokens) = (Arc::default(), Arc::default(), Arc::default());
-        (Known { store, asking, answers, clients, resources, tokens, looking_up }, task)
+        let (clients, resources, tokens, rules) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
+        (Known { store, asking, answers, clients, resources, tokens, rules, looking_up }, task)
     }
 
     /// How often things had changed at a moment after this was called.
@@ -107,6 +111,24 @@ impl Known {
         let resource = Arc::new(self.store.resource(audience).await?);
         self.resources.keep(audience.clone(), now.registrations, Arc::clone(&resource));
         Ok(resource)
+    }
+
+    /// The rules that edges follow, as of `now` or later, for this audience and these keys; none if edges could not read them.
+    pub(crate) async fn rules(
+        &self,
+        audience: &Audience,
+        keys: &[Jwk],
+        now: Versions,
+    ) -> Result<Option<Arc<Config>>, StoreError> {
+        if let Some(rules) = self.rules.get(&(), now.config) {
+            return Ok(Some(rules));
+        }
+        let document = feed::config::document(audience.as_str(), keys, &self.store.routes().await?).ok();
+        let rules = document.and_then(|document| Config::read(&document).ok()).map(Arc::new);
+        if let Some(rules) = &rules {
+            self.rules.keep((), now.config, Arc::clone(rules));
+        }
+        Ok(rules)
     }
 
     /// The refresh token with this hash, as [`Store::refresh_token`].
@@ -157,7 +179,8 @@ async fn look_up(store: Store, mut questions: mpsc::Receiver<Question>) {
     let mut asked = Vec::with_capacity(MOST_AT_ONCE);
     while questions.recv_many(&mut asked, MOST_AT_ONCE).await > 0 {
         let hashes: Vec<SecretHash> = asked.iter().map(|(hash, _)| *hash).collect();
-        let found = store.refresh_tokens(&hashes).await.inspect_err(|error| tracing::error!(%error, "no answers"));
+        let found = store.refresh_tokens(&hashes).await;
+        let found = found.inspect_err(|error| tracing::error!(%error, "refresh tokens could not be looked up"));
         for (hash, answer) in asked.drain(..) {
             if let Ok(found) = &found {
                 // Whoever asked may be gone.
@@ -188,5 +211,53 @@ impl<K: Eq + Hash, V> Kept<K, V> {
             kept.clear();
         }
         kept.insert(name, (version, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("whole").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Log;
+
+        fn make_writer(&self) -> Log {
+            self.clone()
+        }
+    }
+
+    #[tokio::test]
+    async fn the_log_says_what_could_not_be_looked_up() {
+        let log = Log::default();
+        let _logging = tracing::subscriber::set_default(tracing_subscriber::fmt().with_writer(log.clone()).finish());
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("known.db").display());
+        let store = Store::open(&url).await.expect("opened");
+        let (known, asking) = Known::new(store.clone());
+        store.close().await;
+        let asked = async { known.refresh_token(&SecretHash::of("r")).await };
+        tokio::select! {
+            answer = asked => assert!(answer.is_err(), "the database is closed"),
+            () = asking => panic!("somebody asks still"),
+        }
+        let log = String::from_utf8(log.0.lock().expect("whole").clone()).expect("text");
+        assert!(log.contains("refresh tokens could not be looked up"), "{log}");
     }
 }

@@ -1,7 +1,7 @@
 //! The Tollgate origin: issues OAuth 2.0 access tokens, remembers which are revoked, and tells the edges.
 //!
 //! From the outside in: [`cli`] and [`http`] take requests, [`domain`] decides, [`store`] remembers, [`feed`] tells the
-//! edges, [`status_list`] and [`ssf`] tell verifiers and receivers of others, [`keys`] signs, [`watch`] counts. [`settings`] says how, [`ambient`]
+//! edges, [`status_list`] and [`ssf`] tell verifiers and receivers of others, `logouts` tells clients, [`keys`] signs, [`watch`] counts. [`settings`] says how, [`ambient`]
 //! is the clock and the random source, [`issuers`] runs all of it for each issuer, and [`Server`] is the process.
 //!
 //! What never happens: a handler talks SQL; the domain names axum or sqlx; a token or a revocation is acknowledged before
@@ -22,6 +22,7 @@ mod jose;
 pub mod keys;
 mod known;
 mod listen;
+mod logouts;
 mod outbound;
 mod server;
 pub mod settings;

@@ -8,6 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use url::{Host, Url};
@@ -63,11 +64,10 @@ impl Outbound {
         Ok(body)
     }
 
-    /// Posts a form, and waits for a good status.
-    pub(crate) async fn post(&self, url: &CallUrl, form: &[(&str, &str)]) -> Result<(), OutboundError> {
+    /// Posts a form; gives the answer's status, and reads no more of it.
+    pub(crate) async fn post(&self, url: &CallUrl, form: &[(&str, &str)]) -> Result<StatusCode, OutboundError> {
         self.check(url)?;
-        traced(self.http.post(url.as_str())).form(form).send().await?.error_for_status()?;
-        Ok(())
+        Ok(traced(self.http.post(url.as_str())).form(form).send().await?.status())
     }
 
     /// An address that is written as such is not resolved, so it is looked at here.

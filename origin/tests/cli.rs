@@ -37,6 +37,9 @@ async fn every_verb_tells_what_it_did() {
     assert_eq!((&created["client_id"], &created["scope"]), (&json!("reports"), &json!("a b")));
     assert!(created["client_secret"].as_str().is_some_and(|secret| secret.starts_with("tgs_")));
     assert!(json(&["client", "disable", "reports"])["disabled_at"].is_u64());
+    assert!(json(&["client", "enable", "reports"]).get("disabled_at").is_none());
+    assert!(!run(folder.path(), &["client", "enable", "nobody"]).1, "a slip is told");
+    assert_eq!(run(folder.path(), &["client", "enable", "reports"]), ("enabled reports\n".to_owned(), true));
 
     let route = json(&["route", "add", "--path", "/a/*", "--method", "GET", "--scope", "a"]);
     let expected = json!({ "path": "/a/*", "methods": ["GET"], "scope": "a", "public": false, "on_stale": "deny", "on_not_covered": "deny" });
@@ -291,6 +294,51 @@ async fn clients_users_and_resources_are_kept_by_command() {
     assert!(!run(folder.path(), &[&resource[..], &["--introspected-by", "nobody"]].concat()).1);
     assert_eq!(json(&["resource", "remove", "https://api.example"])["removed"], true);
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scope_values_are_kept_by_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let json = |arguments: &[&str]| -> Value {
+        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
+        assert!(succeeded, "{arguments:?}");
+        serde_json::from_str(&printed).expect("JSON")
+    };
+    let api = ["--audience", "https://api.example"];
+    let set = |value: &str, words: &str| json(&[&["scope", "set", value, "--words", words], &api[..]].concat());
+    assert_eq!(json(&["scope", "list"]), json!([]));
+    let whole = ["resource", "create", "https://api.example", "--name", "Reports", "--scope", "read=Read your reports"];
+    json(&whole);
+    json(&["resource", "create", "https://other.example", "--name", "Other", "--scope", "all=Everything"]);
+    let write = json!({ "value": "write", "audience": "https://api.example", "words": "Change your reports" });
+    assert_eq!(set("write", "Change your reports"), write);
+    set("read", "See your reports");
+    let read = json!({ "value": "read", "audience": "https://api.example", "words": "See your reports" });
+    assert_eq!(json(&[&["scope", "list"], &api[..]].concat()), json!([read, write]));
+    assert_eq!(json(&["scope", "list"]).as_array().map(Vec::len), Some(3));
+    let table = "VALUE  AUDIENCE             MEANING\n\
+                 read   https://api.example  See your reports\n\
+                 write  https://api.example  Change your reports\n";
+    assert_eq!(run(folder.path(), &[&["scope", "list"], &api[..]].concat()), (table.to_owned(), true));
+    let removed = json!({ "value": "read", "audience": "https://api.example", "removed": true });
+    assert_eq!(json(&[&["scope", "remove", "read"], &api[..]].concat()), removed);
+    assert_eq!(json(&["resource", "list"])[0]["scopes"], json!({ "write": "Change your reports" }));
+
+    let nowhere = ["--audience", "https://nowhere.example"];
+    for wrong in [
+        [&["scope", "remove", "read"], &api[..]].concat(),
+        [&["scope", "remove", "write"], &nowhere[..]].concat(),
+        [&["scope", "set", "write", "--words", "x"], &nowhere[..]].concat(),
+        [&["scope", "list"], &nowhere[..]].concat(),
+        [&["scope", "set", "two values", "--words", "x"], &api[..]].concat(),
+        [&["scope", "set", "write", "--words", "two\nlines"], &api[..]].concat(),
+    ] {
+        assert!(!run(folder.path(), &wrong).1, "{wrong:?}");
+    }
+    let lines = json(&["audit", "list", "--kind", "resource", "--action", "update"]);
+    let reasons: Vec<&str> =
+        lines.as_array().expect("a list").iter().filter_map(|line| line["reason"].as_str()).collect();
+    assert_eq!(reasons, ["scope value read removed", "scope value read set", "scope value write set"]);
 }
 
 /// Runs `tollgate serve` in `folder` until it serves and has told of a first user, if it had none; what it wrote to standard error.

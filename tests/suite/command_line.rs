@@ -135,7 +135,8 @@ async fn every_listing_has_a_form_for_programs() -> Result<()> {
     origin.cli(&["edge", "add", "near", "--url", "http://127.0.0.1:1"])?;
     origin.cli(&["user", "create", "alice"])?;
     origin.cli(&["resource", "create", "https://a.example", "--name", "A"])?;
-    for noun in ["client", "route", "edge", "key", "user", "resource"] {
+    origin.cli(&["scope", "set", "a", "--audience", "https://a.example", "--words", "See all"])?;
+    for noun in ["client", "route", "edge", "key", "user", "resource", "scope"] {
         let listing: Value = serde_json::from_str(&origin.cli(&[noun, "list", "--json"])?)?;
         assert!(!listing.as_array().context("an array")?.is_empty(), "{noun}: {listing}");
         let secret = listing.to_string();

@@ -1,4 +1,4 @@
-//! `tollgate client create|list|show|rotate-secret|disable`
+//! `tollgate client create|list|show|rotate-secret|disable|enable`
 
 use anyhow::{Context as _, bail};
 
@@ -38,6 +38,11 @@ pub(super) enum ClientCommand {
     },
     /// Refuse a client from now on; tokens it holds stay good until they expire or are revoked
     Disable {
+        /// Its client_id
+        id: ClientId,
+    },
+    /// Let a client that was disabled authenticate again; what was revoked stays revoked
+    Enable {
         /// Its client_id
         id: ClientId,
     },
@@ -176,6 +181,11 @@ impl ClientCommand {
                 let disabled = session.store.disable_client(&id, ambient::now()).await?;
                 let client = disabled.with_context(|| format!("there is no client {id}"))?;
                 session.output.print(&ClientView::from(&client), |view| format!("disabled {}", view.client_id))
+            }
+            ClientCommand::Enable { id } => {
+                let enabled = session.store.enable_client(&id).await?;
+                let client = enabled.with_context(|| format!("there is no client {id}"))?;
+                session.output.print(&ClientView::from(&client), |view| format!("enabled {}", view.client_id))
             }
         }
     }

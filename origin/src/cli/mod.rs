@@ -15,6 +15,7 @@ mod resource;
 mod revocation;
 mod revoke;
 mod route;
+mod scope;
 mod serve;
 mod snapshot;
 mod status;
@@ -74,15 +75,18 @@ enum Command {
 /// The commands that work on the database.
 #[derive(Debug, Subcommand)]
 enum DatabaseCommand {
-    /// Register, list and disable clients
+    /// Register, list, disable and enable clients
     #[command(subcommand)]
     Client(client::ClientCommand),
-    /// Register, list and disable users
+    /// Register, list, disable and enable users
     #[command(subcommand)]
     User(user::UserCommand),
     /// Register, list and remove resource servers
     #[command(subcommand)]
     Resource(resource::ResourceCommand),
+    /// List, set and remove what scope values of resource servers mean in words
+    #[command(subcommand)]
+    Scope(scope::ScopeCommand),
     /// List, rotate and revoke keys
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -186,6 +190,7 @@ impl DatabaseCommand {
             DatabaseCommand::Client(command) => command.run(&session).await,
             DatabaseCommand::User(command) => command.run(&session).await,
             DatabaseCommand::Resource(command) => command.run(&session).await,
+            DatabaseCommand::Scope(command) => command.run(&session).await,
             DatabaseCommand::Key(command) => command.run(&session).await,
             DatabaseCommand::Issuer(command) => command.run(&session).await,
             DatabaseCommand::Revoke(command) => command.run(&session).await,

@@ -48,4 +48,20 @@ impl Resource {
         }
         Ok(self)
     }
+
+    /// The resource server with these words for a scope value, in place of those that it has for it.
+    ///
+    /// # Errors
+    /// As [`Resource::checked`].
+    pub fn with_scope(mut self, value: &str, words: &str) -> Result<Resource, Malformed> {
+        self.scopes.insert(value.to_owned(), words.to_owned());
+        self.checked()
+    }
+
+    /// The resource server without words for a scope value; none if it has none for it.
+    #[must_use]
+    pub fn without_scope(mut self, value: &str) -> Option<Resource> {
+        self.scopes.remove(value)?;
+        Some(self)
+    }
 }

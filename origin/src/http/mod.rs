@@ -32,6 +32,7 @@ pub use router::router;
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -86,6 +87,8 @@ pub struct App {
     pub status_lists: StatusLists,
     /// Whether access tokens say where their status stands.
     pub status_claim: bool,
+    /// Wakes whoever tells clients that a session ended.
+    pub(crate) signed_out: Arc<Notify>,
     /// Makes security event tokens.
     pub transmitter: Arc<Transmitter>,
     /// The edges heard of lately.

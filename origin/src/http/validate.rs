@@ -1,18 +1,20 @@
 //! `POST /validate`: whether a request may pass, for proxies and services that ask the origin itself. It follows the rules that
 //! edges follow, on what the store knows this moment.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tollgate_core::Config;
 
-use super::AppState;
 use super::oauth::bearer::{BearerRefusal, shown};
 use super::oauth::caller::Caller;
 use super::problem::Problem;
-use crate::feed;
+use super::{App, AppState};
 use crate::http::oauth::bearer::Refused;
 use crate::http::problem;
+use crate::store::StoreError;
 
 /// The headers in which a request's address may stand. In `X-Forwarded-For` too, as a whole URL: the addresses of machines that
 /// proxies put there are passed over.
@@ -53,9 +55,7 @@ const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
 pub(super) async fn post(State(app): State<AppState>, caller: Caller) -> Result<StatusCode, Response> {
     let path = address(&caller.headers).map_err(|problem| Problem::bad_request(problem).into_response())?;
     let method = one(&caller.headers, &METHODS).map_err(|problem| Problem::bad_request(problem).into_response())?;
-    let routes = app.store.routes().await.map_err(|error| Problem::from(error).into_response())?;
-    let config = feed::config::document(app.default_audience.as_str(), &app.keys.current().public_jwks(), &routes);
-    let config = config.ok().and_then(|document| Config::read(&document).ok());
+    let config = rules(&app).await.map_err(|error| Problem::from(error).into_response())?;
     let Some(config) = config else {
         tracing::error!("the rules cannot be read");
         return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
@@ -77,6 +77,12 @@ pub(super) async fn post(State(app): State<AppState>, caller: Caller) -> Result<
         true => Ok(StatusCode::OK),
         false => Err(BearerRefusal::Scope(route.scope().join(" ")).into_response()),
     }
+}
+
+/// The rules as they are now, whichever process changed them last.
+async fn rules(app: &App) -> Result<Option<Arc<Config>>, StoreError> {
+    let now = app.known.versions().await?;
+    app.known.rules(&app.default_audience, &app.keys.current().public_jwks(), now).await
 }
 
 /// The path of the request that is asked about, as rules have it.

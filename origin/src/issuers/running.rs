@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::guard::{Guard, Limiter};
 use crate::http::{self, App};
 use crate::keys::{Keys, keeper};
 use crate::known::Known;
+use crate::logouts;
 use crate::outbound::Outbound;
 use crate::server::{default_audience, open_shared_keys};
 use crate::settings::{Registration, Settings};
@@ -82,6 +84,9 @@ impl Running {
         let meters = Arc::new(Meters::default());
         tasks.spawn(Arc::clone(&meters).follow(store.clone(), wake.clone(), stop.clone()));
         let outbound = Outbound::new(settings.grants.registration == Registration::Open)?;
+        let signed_out = Arc::new(Notify::new());
+        let logouts = logouts::Courier::new(store.clone(), keys.clone(), issuer.clone(), outbound.clone());
+        tasks.spawn(logouts.run(Arc::clone(&signed_out), stop.clone()));
         let app = Arc::new(App {
             store: store.clone(),
             writer,
@@ -96,6 +101,7 @@ impl Running {
             people: settings.people.clone(),
             users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,
             contacts,
+            signed_out,
             publisher,
             status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),
             status_claim: settings.status_list,

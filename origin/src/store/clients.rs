@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::rows::{ClientRow, SecretRow};
-use super::{Store, StoreError, Tx, to_sql};
+use super::{Either, Store, StoreError, Tx, to_sql};
 use crate::domain::client::MAX_SECRETS;
 use crate::domain::{AuditAction, AuditKind, Client, ClientId, ClientMetadata, ClientStatus, SecretHash, StoredSecret};
 
@@ -120,15 +120,19 @@ impl Store {
         Ok(updated > 0)
     }
 
-    /// Gives a client another secret. The newest of those it has stays good until `old_until`, older ones end at once.
+    /// Gives a client another secret. The newest of those it has stays good until `old_until`, older ones end at once. Of several that
+    /// are given at one moment each sees the one before.
     ///
     /// # Errors
     /// When there is no such client, or the database fails.
     pub async fn rotate_secret(&self, id: &ClientId, new: &StoredSecret, old_until: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
+        tx.hold_client(id).await?;
+        // The newest is the one without an end: times are seconds, and several may be of one.
         let held = each!(&mut tx, connection => {
             sqlx::query_as::<_, SecretRow>(
-                "SELECT hash, chosen, created_at, expires_at FROM client_secrets WHERE client_id = $1 ORDER BY created_at DESC, hash",
+                "SELECT hash, chosen, created_at, expires_at FROM client_secrets WHERE client_id = $1
+                 ORDER BY expires_at IS NOT NULL, created_at DESC, hash",
             )
             .bind(id.as_str())
             .fetch_all(connection)
@@ -192,9 +196,41 @@ impl Store {
         tx.commit().await?;
         self.client(id).await
     }
+
+    /// Lets a client that was disabled authenticate again and gives it as it is then; none when there is none of that id. What was
+    /// revoked stays revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn enable_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let enabled = each!(&mut tx, connection => {
+            sqlx::query("UPDATE clients SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL")
+                .bind(id.as_str())
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if enabled > 0 {
+            tx.note(&[self.line(AuditAction::Enable, AuditKind::CLIENT, id.as_str())]).await?;
+        }
+        tx.commit().await?;
+        self.client(id).await
+    }
 }
 
 impl Tx {
+    /// Has others who change the client wait until the commit. On SQLite they wait anyway.
+    async fn hold_client(&mut self, id: &ClientId) -> Result<(), StoreError> {
+        if let Either::Postgres(transaction) = self {
+            sqlx::query("SELECT id FROM clients WHERE id = $1 FOR NO KEY UPDATE")
+                .bind(id.as_str())
+                .execute(&mut **transaction)
+                .await?;
+        }
+        Ok(())
+    }
+
     async fn insert_secret(&mut self, client: &ClientId, secret: &StoredSecret) -> Result<(), StoreError> {
         each!(&mut *self, connection => {
             sqlx::query(

@@ -232,24 +232,6 @@ impl Store {
         row.map(Grant::try_from).transpose()
     }
 
-    /// The grants that were given in a browser's session and are not ended.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn grants_of_login(&self, login: &LoginId) -> Result<Vec<Grant>, StoreError> {
-        let rows = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, GrantRow>(concat!(
-                "SELECT ",
-                grant_columns!(),
-                "FROM grants g WHERE g.login_id = $1 AND g.ended_at IS NULL ORDER BY g.id"
-            ))
-            .bind(login.as_str())
-            .fetch_all(connection)
-            .await?
-        });
-        rows.into_iter().map(Grant::try_from).collect()
-    }
-
     /// What a user gave to clients and devices, newest first, 200 at most: what is good at the Unix second `now`, and what was ended
     /// in the day before.
     ///

@@ -1,8 +1,30 @@
 //! Resource servers.
 
 use super::clients::{from_json, json};
-use super::{Store, StoreError};
-use crate::domain::{Audience, AuditAction, AuditKind, Resource};
+use super::{Either, Store, StoreError, Tx};
+use crate::domain::{Audience, AuditAction, AuditKind, Malformed, Resource};
+
+/// The words of a scope value were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScopeError {
+    /// It is nobody's.
+    #[error("there is no resource server {0}")]
+    NoResource(Audience),
+    /// There are no words to remove.
+    #[error("the resource server {audience} has no scope value {value}")]
+    NoValue {
+        /// The resource server.
+        audience: Audience,
+        /// What was to be removed.
+        value: String,
+    },
+    /// The resource server cannot be as it would be then.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 impl Store {
     /// Registers a resource server, or replaces the one of that audience.
@@ -11,16 +33,7 @@ impl Store {
     /// When the database fails.
     pub async fn put_resource(&self, resource: &Resource) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        each!(&mut tx, connection => {
-            sqlx::query(
-                "INSERT INTO resources (audience, resource) VALUES ($1, $2)
-                 ON CONFLICT (audience) DO UPDATE SET resource = excluded.resource",
-            )
-            .bind(resource.audience.as_str())
-            .bind(json(resource)?)
-            .execute(connection)
-            .await?;
-        });
+        tx.write_resource(resource).await?;
         tx.note(&[self.line(AuditAction::Update, AuditKind::Resource, resource.audience.as_str())]).await?;
         tx.commit().await
     }
@@ -70,5 +83,66 @@ impl Store {
         }
         tx.commit().await?;
         Ok(removed > 0)
+    }
+    /// Says what a scope value of a resource server means, in place of what was said of it; all else stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such resource server, it cannot have the value or the words, or the database fails.
+    pub async fn set_scope(&self, audience: &Audience, value: &str, words: &str) -> Result<Resource, ScopeError> {
+        self.change_scope(audience, value, Some(words)).await
+    }
+
+    /// Forgets what a scope value of a resource server means; all else stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such resource server, it says nothing of the value, or the database fails.
+    pub async fn remove_scope(&self, audience: &Audience, value: &str) -> Result<Resource, ScopeError> {
+        self.change_scope(audience, value, None).await
+    }
+
+    async fn change_scope(
+        &self,
+        audience: &Audience,
+        value: &str,
+        words: Option<&str>,
+    ) -> Result<Resource, ScopeError> {
+        let mut tx = self.begin_write().await?;
+        let resource = tx.hold_resource(audience).await?.ok_or_else(|| ScopeError::NoResource(audience.clone()))?;
+        let no_value = || ScopeError::NoValue { audience: audience.clone(), value: value.to_owned() };
+        let (resource, done) = match words {
+            Some(words) => (resource.with_scope(value, words)?, "set"),
+            None => (resource.without_scope(value).ok_or_else(no_value)?, "removed"),
+        };
+        tx.write_resource(&resource).await?;
+        let line = self.line(AuditAction::Update, AuditKind::Resource, audience.as_str());
+        tx.note(&[line.with(&format!("scope value {value} {done}"))]).await?;
+        tx.commit().await?;
+        Ok(resource)
+    }
+}
+
+impl Tx {
+    /// The resource server of this audience, which nobody else changes before the commit.
+    async fn hold_resource(&mut self, audience: &Audience) -> Result<Option<Resource>, StoreError> {
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR UPDATE" } else { "" };
+        let row: Option<String> = each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT resource FROM resources WHERE audience = ");
+            query.push_bind(audience.as_str()).push(lock).build_query_scalar().fetch_optional(connection).await?
+        });
+        row.map(|row| from_json(&row, "resources")).transpose()
+    }
+
+    async fn write_resource(&mut self, resource: &Resource) -> Result<(), StoreError> {
+        each!(&mut *self, connection => {
+            sqlx::query(
+                "INSERT INTO resources (audience, resource) VALUES ($1, $2)
+                 ON CONFLICT (audience) DO UPDATE SET resource = excluded.resource",
+            )
+            .bind(resource.audience.as_str())
+            .bind(json(resource)?)
+            .execute(connection)
+            .await?;
+        });
+        Ok(())
     }
 }

@@ -395,23 +395,4 @@ impl Store {
         });
         tx.commit().await
     }
-
-    /// Ends a browser's session.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn delete_login(&self, id: &LoginId) -> Result<(), StoreError> {
-        let mut tx = self.begin_write().await?;
-        let user = each!(&mut tx, connection => {
-            sqlx::query_scalar::<_, String>("DELETE FROM logins WHERE id = $1 RETURNING user_id")
-                .bind(id.as_str())
-                .fetch_optional(connection)
-                .await?
-        });
-        if let Some(user) = user {
-            let user = Actor::user(&user.parse().map_err(StoreError::corrupt("logins"))?);
-            tx.note(&[self.line_by(user, AuditAction::SignOut, AuditKind::Login, id.as_str())]).await?;
-        }
-        tx.commit().await
-    }
 }

@@ -41,6 +41,8 @@ pub struct Versions {
     pub registrations: u64,
     /// Of what is revoked: the number of the last delta.
     pub sequence: u64,
+    /// Of what else edges depend on: route rules, keys, the list of edges.
+    pub config: u64,
 }
 
 impl Store {
@@ -50,11 +52,15 @@ impl Store {
     /// When the database fails, or nobody served from it yet.
     pub async fn versions(&self) -> Result<Versions, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, (i64, i64)>("SELECT version, (SELECT sequence FROM feed) FROM registrations")
-                .fetch_one(connection)
-                .await?
+            sqlx::query_as::<_, (i64, i64, i64)>(
+                "SELECT registrations.version, feed.sequence, feed.version FROM registrations, feed",
+            )
+            .fetch_one(connection)
+            .await?
         });
-        Ok(Versions { registrations: from_sql(row.0), sequence: from_sql(row.1) })
+        let (registrations, sequence, config) = row;
+        let [registrations, sequence, config] = [registrations, sequence, config].map(from_sql);
+        Ok(Versions { registrations, sequence, config })
     }
 
     /// Begins to watch, on a connection of its own.

@@ -58,6 +58,33 @@ async fn clients_are_registered_changed_and_disabled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_enabled_again_has_what_it_had_but_what_was_revoked() {
+    let admin = Admin::start().await;
+    admin.origin.client("service", Origin::service("orders")).await;
+    let form = [("grant_type", "client_credentials")];
+    let text = |tokens: Value| tokens["access_token"].as_str().expect("a token").to_owned();
+    let [revoked, kept] =
+        [text(admin.origin.token("service", &form).await), text(admin.origin.token("service", &form).await)];
+    assert!(admin.ask(Method::DELETE, "/clients/service", Value::Null).await.1["disabled_at"].is_u64());
+    let revocation = json!({ "kind": "token", "name": crate::harness::claims(&revoked)["jti"] });
+    let (status, answer) = admin.ask(Method::POST, "/revocations", revocation).await;
+    assert!((200..300).contains(&status), "{answer}");
+    assert_eq!(admin.origin.post("/oauth/token", "service", &form).await.0, 401);
+
+    for _ in 0..2 {
+        let (status, enabled) = admin.ask(Method::POST, "/clients/service/enable", Value::Null).await;
+        assert_eq!((status, enabled.get("disabled_at")), (200, None));
+    }
+    assert_eq!(admin.origin.introspect("service", &revoked).await, json!({ "active": false }));
+    assert_eq!(admin.origin.introspect("service", &kept).await["active"], true);
+    let fresh = text(admin.origin.token("service", &form).await);
+    assert_eq!(admin.origin.introspect("service", &fresh).await["active"], true);
+    assert_eq!(admin.ask(Method::POST, "/clients/nobody/enable", Value::Null).await.0, 404);
+    let (_, log) = admin.ask(Method::GET, "/audit?kind=client&action=enable", Value::Null).await;
+    assert_eq!(log["entries"].as_array().map(Vec::len), Some(1), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_bound_to_a_key_opens_nothing_without_it() {
     let mut admin = Admin::start().await;
     assert_eq!(admin.ask(Method::GET, "/clients", Value::Null).await.0, 200);
@@ -88,6 +115,22 @@ async fn users_resources_and_routes_are_data() {
         json!({ "audience": "https://api.example", "name": "Orders", "scopes": { "orders": "See your orders" } });
     assert_eq!(admin.ask(Method::PUT, "/resources", resource.clone()).await, (200, resource.clone()));
     assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([resource]));
+    let pay = json!({ "audience": "https://api.example", "value": "pay", "words": "Pay your orders" });
+    let (status, more) = admin.ask(Method::PUT, "/resources/scopes", pay.clone()).await;
+    assert_eq!((status, &more["scopes"]), (200, &json!({ "orders": "See your orders", "pay": "Pay your orders" })));
+    for (member, wrong, status) in
+        [("audience", "https://nowhere.example", 404), ("value", "a b", 400), ("value", "", 400)]
+    {
+        let mut body = pay.clone();
+        body[member] = json!(wrong);
+        assert_eq!(admin.ask(Method::PUT, "/resources/scopes", body).await.0, status, "{member} {wrong}");
+    }
+    let pay = "/resources/scopes?audience=https%3A%2F%2Fapi.example&value=pay";
+    for status in [204, 404] {
+        assert_eq!(admin.ask(Method::DELETE, pay, Value::Null).await.0, status);
+    }
+    assert_eq!(admin.ask(Method::DELETE, "/resources/scopes?value=pay", Value::Null).await.0, 400);
+    assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([resource]), "all else stays");
     let gone = "/resources?audience=https%3A%2F%2Fapi.example";
     assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 204);
     assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 404);

@@ -187,11 +187,14 @@ async fn a_client_made_on_a_page_is_the_one_made_over_the_api() {
     assert_eq!(house.read("/clients/paper").await["secrets"].as_array().map(Vec::len), Some(2));
     assert!(act(&root, "/admin/clients/paper/disable", &[]).await.body.contains("is disabled"));
     assert!(house.read("/clients/paper").await["disabled_at"].is_u64());
+    assert!(act(&root, "/admin/clients/paper/enable", &[]).await.body.contains("may authenticate again"));
+    assert!(house.read("/clients/paper").await.get("disabled_at").is_none());
     let root_id = house.read("/users").await[0]["id"].as_str().expect("an id").to_owned();
     let acts = house.acts_of(&root_id).await;
     assert!(
         acts.ends_with(
-            &["create client", "update client", "rotate_secret client", "disable client"].map(str::to_owned)
+            &["create client", "update client", "rotate_secret client", "disable client", "enable client"]
+                .map(str::to_owned)
         ),
         "{acts:?}"
     );

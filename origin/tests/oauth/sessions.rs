@@ -106,11 +106,14 @@ async fn a_user_takes_back_what_they_gave() {
     assert_eq!(origin.introspect("shop", &text(&two, "access_token")).await["active"], true, "the other is as it was");
     let after = browser.get(SESSIONS).await;
     assert!(after.body.contains("ended") && ids(&after, "tgg_").len() == 1, "{}", after.body);
+    assert!(after.body.contains("Revoke all"));
     assert!(browser.ask("shop", &[]).await.location.expect("a redirect").contains("/consent"), "asked anew");
 
     end(&browser, "all").await;
     assert_eq!(origin.introspect("shop", &text(&two, "access_token")).await["active"], false);
-    assert!(ids(&browser.get(SESSIONS).await, "tgg_").is_empty());
+    let page = browser.get(SESSIONS).await;
+    assert!(ids(&page, "tgg_").is_empty());
+    assert!(page.body.contains("ended") && !page.body.contains("Revoke all"), "there is nothing left to revoke");
     assert_eq!(end(&browser, "nonsense").await.status, 400);
     let (_, audit) = answer(origin.http.get(origin.url("/admin/api/audit"))).await;
     assert_ne!(audit["status"], 200, "and nobody else reads who did what");

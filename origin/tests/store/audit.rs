@@ -115,7 +115,7 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
     writer.issue(draft(4, NOW + 60)).await.expect("issued");
     let refused = AuditNote::new(NOW, Actor::origin(), AuditAction::RefuseSignIn, AuditKind::User, "unknown");
     writer.note(refused).await.expect("noted");
-    store.delete_login(&login.id).await.expect("signed out");
+    store.end_login(&login, "", NOW).await.expect("signed out");
     drop(writer);
     task.await.expect("ended");
 

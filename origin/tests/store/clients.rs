@@ -1,6 +1,7 @@
 //! Clients.
 
-use tollgate::domain::{ClientStatus, Secret, SecretKind, StoredSecret};
+use tokio::task::JoinSet;
+use tollgate::domain::{AuditAction, AuditFilter, ClientStatus, Secret, SecretKind, StoredSecret};
 use tollgate::store::StoreError;
 
 use crate::database::Database;
@@ -11,7 +12,10 @@ on_both_databases!(
     a_client_comes_back_as_it_was,
     a_taken_client_id_is_refused,
     a_disabled_client_stays_disabled_since_then,
+    a_client_is_enabled_again,
     two_secrets_are_valid_while_one_replaces_the_other,
+    secrets_that_follow_within_a_second_follow_in_order,
+    of_secrets_that_are_made_at_one_moment_two_are_valid,
 );
 
 async fn migrating_twice_changes_nothing(database: &Database) {
@@ -53,6 +57,20 @@ async fn a_disabled_client_stays_disabled_since_then(database: &Database) {
     assert!(database.store.disable_client(&"nobody".parse().expect("an id"), NOW).await.expect("asked").is_none());
 }
 
+async fn a_client_is_enabled_again(database: &Database) {
+    let (client, secret) = client("reports");
+    database.store.insert_client(&client).await.expect("registered");
+    database.store.disable_client(&client.id, NOW + 1).await.expect("disabled").expect("it is there");
+    for _ in 0..2 {
+        let enabled = database.store.enable_client(&client.id).await.expect("enabled").expect("it is there");
+        assert!(enabled.is_active() && enabled.has_secret(&secret.hash(), NOW + 2));
+    }
+    let filter = AuditFilter { action: Some(AuditAction::Enable), ..AuditFilter::default() };
+    let lines = database.store.audit(&filter).await.expect("read");
+    assert_eq!((lines.len(), lines[0].name.as_str()), (1, "reports"), "what changes nothing leaves no line");
+    assert!(database.store.enable_client(&"nobody".parse().expect("an id")).await.expect("asked").is_none());
+}
+
 async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database) {
     let (client, first) = client("reports");
     database.store.insert_client(&client).await.expect("registered");
@@ -71,4 +89,37 @@ async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database)
     database.store.sweep(NOW + 101).await.expect("swept");
     let left = database.store.client(&client.id).await.expect("looked up").expect("it is there").secrets;
     assert_eq!(left, [stored(&third, NOW + 2)]);
+}
+
+async fn secrets_that_follow_within_a_second_follow_in_order(database: &Database) {
+    let (client, mut before) = client("reports");
+    database.store.insert_client(&client).await.expect("registered");
+    for number in 0..8 {
+        let next = secret(SecretKind::Client);
+        database.store.rotate_secret(&client.id, &StoredSecret::made(&next, NOW), NOW + 100).await.expect("rotated");
+        let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
+        assert!(found.has_secret(&next.hash(), NOW) && found.has_secret(&before.hash(), NOW), "{number}");
+        assert_eq!(found.secrets.iter().filter(|secret| secret.is_valid(NOW)).count(), 2, "{number}");
+        before = next;
+    }
+}
+
+async fn of_secrets_that_are_made_at_one_moment_two_are_valid(database: &Database) {
+    let (client, _) = client("reports");
+    database.store.insert_client(&client).await.expect("registered");
+    let elsewhere = database.again().await;
+    let mut rotations = JoinSet::new();
+    for store in [&database.store, &elsewhere].into_iter().cycle().take(16) {
+        let (store, id, new) = (store.clone(), client.id.clone(), secret(SecretKind::Client));
+        rotations.spawn(async move { store.rotate_secret(&id, &StoredSecret::made(&new, NOW), NOW + 100).await });
+    }
+    while let Some(rotation) = rotations.join_next().await {
+        rotation.expect("it ended").expect("rotated");
+    }
+    let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
+    let valid = found.secrets.iter().filter(|secret| secret.is_valid(NOW));
+    let mut ends: Vec<_> = valid.map(|secret| secret.expires_at).collect();
+    ends.sort();
+    assert_eq!(ends, [None, Some(NOW + 100)], "the newest, and the one before for a while");
+    elsewhere.close().await;
 }

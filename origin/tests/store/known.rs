@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reqwest::StatusCode;
 use tokio::task::JoinSet;
 use tollgate::ambient;
-use tollgate::domain::{Resource, Secret, SecretKind, StoredSecret, Target, TokenAlg};
+use tollgate::domain::{OnStale, Resource, Route, Scope, Secret, SecretKind, StoredSecret, Target, TokenAlg};
 
 use crate::database::Database;
 use crate::samples::{reinstate, revoke_any};
@@ -16,6 +16,7 @@ on_both_databases!(
     another_process_is_obeyed_at_the_next_request,
     no_request_is_answered_from_before_it_came,
     what_strangers_ask_for_is_not_kept,
+    a_rule_that_another_process_changes_holds_at_the_next_request,
 );
 
 /// What revokes a token, by its `jti`.
@@ -106,6 +107,41 @@ async fn what_strangers_ask_for_is_not_kept(database: &Database) {
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "there is none yet");
     let late = Asker::register(&elsewhere, "late", "read", TokenAlg::EdDsa).await;
     assert!(!late.is_active(&url, "x").await, "it is known from its first request on");
+    elsewhere.close().await;
+    server.shutdown().await;
+}
+
+async fn a_rule_that_another_process_changes_holds_at_the_next_request(database: &Database) {
+    let server = origin(database).await;
+    let url = server.url();
+    let elsewhere = database.again().await;
+    let service = Asker::register(&database.store, "service", "read", TokenAlg::EdDsa).await;
+    let token = service.token(&url).await;
+    let http = reqwest::Client::new();
+    let validate = async |token: Option<&str>| {
+        let request = http.post(format!("{url}/validate")).header("x-original-uri", "/reports/1");
+        let request = token.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth);
+        request.send().await.expect("answered").status()
+    };
+    let rule = |path: &str, scope: &str, public| {
+        let scope = Scope::parse(scope).expect("a scope");
+        Route::new(path, &[], scope, public, OnStale::Deny).expect("a rule")
+    };
+    let (open, narrow, narrower) =
+        (rule("/reports/*", "", true), rule("/reports/1", "read", false), rule("/reports/1", "write", false));
+    for _ in 0..5 {
+        assert_eq!(validate(None).await, StatusCode::UNAUTHORIZED);
+        elsewhere.insert_route(&open).await.expect("added");
+        assert_eq!((validate(None).await, validate(None).await), (StatusCode::OK, StatusCode::OK));
+        elsewhere.insert_route(&narrow).await.expect("added");
+        assert_eq!((validate(None).await, validate(Some(&token)).await), (StatusCode::UNAUTHORIZED, StatusCode::OK));
+        elsewhere.delete_route(&narrow).await.expect("removed");
+        elsewhere.insert_route(&narrower).await.expect("added");
+        assert_eq!(validate(Some(&token)).await, StatusCode::FORBIDDEN);
+        elsewhere.delete_route(&narrower).await.expect("removed");
+        assert_eq!(validate(None).await, StatusCode::OK);
+        elsewhere.delete_route(&open).await.expect("removed");
+    }
     elsewhere.close().await;
     server.shutdown().await;
 }

@@ -1,4 +1,4 @@
-//! `/admin/api/clients`: registering, showing, changing and disabling clients, and their secrets.
+//! `/admin/api/clients`: registering, showing, changing, disabling and enabling clients, and their secrets.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -126,6 +126,23 @@ pub(in crate::http) async fn disable(
     let by = authenticate(&app, &headers).await?;
     let client = acts::find(&app, &id).await?;
     Ok(Json(ClientView::from(&acts::disable(&app, &by, &client).await?)))
+}
+
+/// Lets a client that was disabled authenticate again. What was revoked stays revoked.
+#[utoipa::path(
+    post, path = "/admin/api/clients/{id}/enable",
+    params(("id" = String, Path, description = "The client's id")),
+    responses((status = 200, description = "The client", body = ClientView), NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(in crate::http) async fn enable(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Json<ClientView>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let client = acts::find(&app, &id).await?;
+    Ok(Json(ClientView::from(&acts::enable(&app, &by, &client).await?)))
 }
 
 /// Gives a client another secret; the one it has stays good for a day.

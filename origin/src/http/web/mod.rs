@@ -3,7 +3,6 @@
 //! A page is a straight line: a [`visit`] or a form [`visit::Posted`] with its token checked, the store, an answer.
 
 pub(super) mod admin;
-pub(super) mod backchannel;
 pub(super) mod browser;
 pub(super) mod consent;
 pub(super) mod device;

@@ -4,18 +4,19 @@
 use askama::Template;
 use axum::response::Response;
 
+use super::browser;
 use super::consent::{Wish, wishes};
 use super::login::and_back_to;
 use super::page::{Frame, WebError};
 use super::visit::{Posted, Visit};
 use super::when::{When, when};
-use super::{backchannel, browser};
 use crate::ambient;
 use crate::domain::{Actor, Grant, GrantId, Login, LoginId, Revoke, Target, User};
 use crate::http::App;
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
 use crate::store::Given;
+use crate::watch::TraceContext;
 
 const PATH: &str = "/account/sessions";
 
@@ -27,6 +28,8 @@ struct SessionsPage {
     done: &'static str,
     browsers: Vec<BrowserRow>,
     clients: Vec<ClientRow>,
+    /// Whether any of what was given to them is good still.
+    has_good: bool,
 }
 
 /// A browser in which the user is signed in.
@@ -86,6 +89,7 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
         frame: visit.frame().with(&user, "sessions"),
         done,
         browsers: logins.iter().map(|one| browser_row(one, one.id == login.id, now)).collect(),
+        has_good: clients.iter().any(|client| client.is_good),
         clients,
     }))
 }
@@ -155,29 +159,23 @@ pub(super) async fn end_others(app: &App, user: &User, kept: &LoginId) -> Result
     Ok(())
 }
 
-/// Ends a browser's session and what was given in it, but for what was to last offline; tells the clients that want to hear of it.
+/// Ends a browser's session and what was given in it, but for what was to last offline. The clients that want to hear of it are told in
+/// the background: the user does not wait for them.
 pub(super) async fn end_login(app: &App, login: &Login) -> Result<(), WebError> {
-    let grants = app.store.grants_of_login(&login.id).await?;
-    for grant in grants.iter().filter(|grant| !grant.terms.access.scope.has("offline_access")) {
-        strike(app, grant, Actor::user(&login.user), "the user signed out").await?;
-    }
-    app.store.delete_login(&login.id).await?;
+    app.store.end_login(login, &TraceContext::current().traceparent(), ambient::now()).await?;
     tracing::info!(login = %login.id, "signed out");
-    backchannel::tell(app, grants).await
+    app.signed_out.notify_one();
+    Ok(())
 }
 
 async fn revoke(app: &App, user: &User, grant: &Grant) -> Result<(), WebError> {
     if grant.ended_at.is_none() {
-        strike(app, grant, Actor::user(&user.id), "the user took it back").await?;
+        let (target, by) = (Target::Session(grant.id.to_string()), Actor::user(&user.id));
+        let reason = "the user took it back".parse().ok();
+        let revoke = Revoke::any(target, by, reason, ambient::now()).map_err(|_| WebError::gone())?;
+        app.writer.revoke(revoke).await?;
         tracing::info!(user = %user.id, grant = %grant.id, "took a grant back");
     }
-    Ok(())
-}
-
-async fn strike(app: &App, grant: &Grant, by: Actor, reason: &str) -> Result<(), WebError> {
-    let target = Target::Session(grant.id.to_string());
-    let revoke = Revoke::any(target, by, reason.parse().ok(), ambient::now()).map_err(|_| WebError::gone())?;
-    app.writer.revoke(revoke).await?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Registering, changing and disabling clients, and their secrets.
+//! Registering, changing, disabling and enabling clients, and their secrets.
 
 use axum::http::StatusCode;
 use serde_json::Value;
@@ -80,6 +80,13 @@ pub(in crate::http) async fn disable(app: &App, by: &Actor, client: &Client) -> 
     let disabled = app.store.by(by).disable_client(&client.id, ambient::now()).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "disabled a client");
     disabled.ok_or_else(Problem::not_found)
+}
+
+/// Lets a client that was disabled authenticate again. What was revoked stays revoked.
+pub(in crate::http) async fn enable(app: &App, by: &Actor, client: &Client) -> Result<Client, Problem> {
+    let enabled = app.store.by(by).enable_client(&client.id).await?;
+    tracing::info!(client = %client.id, by = by.as_str(), "enabled a client");
+    enabled.ok_or_else(Problem::not_found)
 }
 
 /// Gives a client another secret; the one it has stays good for [`OVERLAP`].

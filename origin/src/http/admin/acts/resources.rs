@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use crate::domain::{Actor, Audience, Resource};
 use crate::http::App;
 use crate::http::problem::Problem;
+use crate::store::ScopeError;
 
 /// Registers a resource server, or replaces the one of that audience.
 pub(in crate::http) async fn put(app: &App, by: &Actor, resource: Resource) -> Result<Resource, Problem> {
@@ -33,6 +34,43 @@ pub(in crate::http) async fn delete(app: &App, by: &Actor, audience: &str) -> Re
     }
     tracing::info!(%audience, by = by.as_str(), "removed a resource server");
     Ok(())
+}
+
+/// Says what a scope value of a resource server means; all else stays as it is, whoever changes it meanwhile.
+pub(in crate::http) async fn set_scope(
+    app: &App,
+    by: &Actor,
+    audience: &Audience,
+    value: &str,
+    words: &str,
+) -> Result<Resource, Problem> {
+    let resource = app.store.by(by).set_scope(audience, value, words).await.map_err(not_changed)?;
+    tracing::info!(%audience, value, by = by.as_str(), "said what a scope value means");
+    Ok(resource)
+}
+
+/// Forgets what a scope value of a resource server means.
+pub(in crate::http) async fn remove_scope(
+    app: &App,
+    by: &Actor,
+    audience: &str,
+    value: &str,
+) -> Result<Resource, Problem> {
+    let audience: Audience = audience.parse().map_err(|_| unknown())?;
+    let resource = app.store.by(by).remove_scope(&audience, value).await.map_err(not_changed)?;
+    tracing::info!(%audience, value, by = by.as_str(), "forgot what a scope value means");
+    Ok(resource)
+}
+
+fn not_changed(error: ScopeError) -> Problem {
+    match error {
+        ScopeError::NoResource(_) => unknown(),
+        ScopeError::NoValue { .. } => {
+            Problem::new(StatusCode::NOT_FOUND, "that resource server has no such scope value")
+        }
+        ScopeError::Malformed(error) => Problem::bad_request(&error.to_string()),
+        ScopeError::Store(error) => error.into(),
+    }
 }
 
 fn unknown() -> Problem {

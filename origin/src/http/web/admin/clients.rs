@@ -261,6 +261,37 @@ pub(in crate::http) async fn disable(Path(id): Path<String>, Order(operator): Or
     Ok(operator.done(&format!("/admin/clients/{}", client.id), &told))
 }
 
+/// Asks whether a client may authenticate again.
+#[utoipa::path(
+    get, path = "/admin/clients/{id}/enable",
+    params(("id" = String, Path, description = "The client's id")),
+    responses(Shown, Gone, ConsolePage), security(("session" = [])),
+)]
+pub(in crate::http) async fn ask_enable(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
+    let client = acts::find(operator.app(), &id).await?;
+    let path = format!("/admin/clients/{}", client.id);
+    let confirm = Confirm::new(&operator, "clients", "Enable the client?", "Enable the client")
+        .about("Client", &client.metadata.name)
+        .about("Client id", client.id.as_str())
+        .says("It may get tokens again, with the secrets and keys that it has. What was revoked stays revoked.")
+        .posts(&format!("{path}/enable"), &path);
+    Ok(operator.show(&confirm))
+}
+
+/// Lets a client that was disabled authenticate again.
+#[utoipa::path(
+    post, path = "/admin/clients/{id}/enable",
+    params(("id" = String, Path, description = "The client's id")),
+    request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
+    responses(SentOn, Gone, ConsolePage), security(("session" = [])),
+)]
+pub(in crate::http) async fn enable(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
+    let client = acts::find(operator.app(), &id).await?;
+    let client = acts::enable(operator.app(), &operator.actor(), &client).await?;
+    let told = Told::done(&format!("The client {} may authenticate again.", client.metadata.name));
+    Ok(operator.done(&format!("/admin/clients/{}", client.id), &told))
+}
+
 fn show_form(operator: &Operator, form: &ClientForm, changes: &str, refused: Option<(StatusCode, String)>) -> Response {
     let (status, problem) = refused.unwrap_or_default();
     let page = FormPage { frame: operator.frame("clients"), form, changes, problem: &problem };
