@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,7 @@ use crate::guard::Limiter;
 use crate::http;
 use crate::issuers::{Dispatcher, Running, Shared, Supervisor};
 use crate::keys::{KeyRing, Keys, MasterKey};
-use crate::listen;
+use crate::listen::{self, TlsFiles};
 use crate::settings::Settings;
 use crate::store::Store;
 use crate::watch::Spans;
@@ -27,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// A running origin.
 pub struct Server {
-    bound: SocketAddr,
+    url: String,
     issuer: String,
     store: Store,
     forge: Forge,
@@ -45,12 +46,13 @@ impl Server {
     /// When the database, the keys or the address cannot be used; the message is for the person who starts it.
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
         install_tls();
+        let tls = settings.tls.clone().map(TlsFiles::open).transpose()?;
         let store = Store::open(&settings.database_url).await?;
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("TOLLGATE_LISTEN: cannot listen on {}", settings.listen))?;
         let bound = listener.local_addr()?;
         let metrics = listen_for_metrics(&settings).await?;
-        let issuer = settings.issuer(bound);
+        let (own_url, issuer) = (settings.url(bound), settings.issuer(bound));
         let url = issuer.parse().context("TOLLGATE_PUBLIC_URL")?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -72,7 +74,12 @@ impl Server {
         if let Some(metrics) = metrics {
             tasks.spawn(serve_metrics(metrics, dispatcher.clone(), stop.clone()));
         }
-        let serving = listen::serve(listener, dispatcher, max_connections, stop.clone());
+        let tls = tls.map(|(files, tls)| {
+            let (sender, receiver) = watch::channel(tls);
+            tasks.spawn(files.follow(sender, stop.clone()));
+            receiver
+        });
+        let serving = listen::serve(listener, tls, dispatcher, max_connections, stop.clone());
         tasks.spawn(async move {
             serving.await;
             answered.cancel();
@@ -80,14 +87,14 @@ impl Server {
         });
         tasks.close();
         failing.disarm();
-        tracing::info!(listen = %bound, %issuer, "serving");
-        Ok(Server { bound, metrics_bound, issuer, store, forge, draining, drain, stop, tasks })
+        tracing::info!(url = %own_url, %issuer, "serving");
+        Ok(Server { url: own_url, metrics_bound, issuer, store, forge, draining, drain, stop, tasks })
     }
 
     /// Where it answers, e.g. `http://127.0.0.1:8080`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.bound)
+        self.url.clone()
     }
 
     /// Where it answers `/metrics`, if on a listener of its own.

@@ -26,6 +26,7 @@ mod web;
 
 pub(crate) use cors::Apps;
 pub(crate) use metrics::listener as metrics_listener;
+pub(crate) use oauth::certificate::Certificate;
 pub(crate) use observe::Refusal;
 pub(crate) use problem::Problem;
 pub use router::router;
@@ -44,7 +45,7 @@ use crate::guard::Guard;
 use crate::keys::{KeyPolicy, Keys};
 use crate::known::Known;
 use crate::outbound::Outbound;
-use crate::settings::{GrantSettings, PeopleSettings};
+use crate::settings::{GrantSettings, PeopleSettings, TlsSettings};
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
@@ -71,6 +72,8 @@ pub struct App {
     pub(crate) guard: Guard,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
+    /// How HTTPS is answered, if it is: which clients' certificates may come that way.
+    pub tls: Option<TlsSettings>,
     /// Whether people may make accounts, and who else may vouch for them.
     pub people: PeopleSettings,
     /// Who else knows users.

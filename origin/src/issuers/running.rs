@@ -98,6 +98,7 @@ impl Running {
             guard: shared.guard(settings, &keys),
             verified: Verified::new()?,
             grants: settings.grants.clone(),
+            tls: settings.tls.clone(),
             people: settings.people.clone(),
             users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,
             contacts,

@@ -1,10 +1,15 @@
-//! Connections: taken one by one up to a number, served, and cut when the other end takes too long.
+//! Connections: taken one by one up to a number, served, over TLS if so set, and cut when the other end takes too long.
 //!
 //! What a request is and who answers it is no matter here. What never happens: a connection waits for ever for bytes that do not
 //! come, or holds memory for what nobody takes.
 
 mod patience;
 mod requests;
+mod tls;
+mod tls_files;
+
+pub(crate) use tls::Tls;
+pub(crate) use tls_files::TlsFiles;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,7 +21,8 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::sync::watch::Receiver;
+use tokio::time::{sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,8 +44,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Files that a process needs beside its connections: databases, logs, what it asks of others.
 const OTHER_FILES: u64 = 256;
 
-/// Serves until `stop`; returns when what was being answered then is answered.
-pub(crate) async fn serve(listener: TcpListener, dispatcher: Dispatcher, max: usize, stop: CancellationToken) {
+/// Serves until `stop`, over TLS if there is such a thing; returns when what was being answered then is answered.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<Receiver<Arc<Tls>>>,
+    dispatcher: Dispatcher,
+    max: usize,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(max.min(openable())));
     let (connections, builder) = (TaskTracker::new(), builder());
     loop {
@@ -48,11 +60,16 @@ pub(crate) async fn serve(listener: TcpListener, dispatcher: Dispatcher, max: us
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((slot, stream, peer)) = accepted else { continue };
+        let tls = tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
         let (dispatcher, builder, stop) = (dispatcher.clone(), builder.clone(), stop.clone());
         connections.spawn(async move {
             // Small answers go out at once.
             let _ = stream.set_nodelay(true);
-            connection(stream, peer, dispatcher, &builder, stop).await;
+            let requests = Requests { dispatcher, peer, certificate: None, activity: Activity::new(Patience::USUAL) };
+            match tls {
+                Some(tls) => secured(stream, &tls, requests, &builder, stop).await,
+                None => connection(stream, requests, &builder, stop).await,
+            }
             drop(slot);
         });
     }
@@ -83,17 +100,35 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Serves one connection to its end.
-async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: T,
-    peer: SocketAddr,
-    dispatcher: Dispatcher,
+/// Shakes hands, in the time that the first request has, and serves the connection to its end.
+async fn secured(
+    stream: TcpStream,
+    tls: &Tls,
+    requests: Requests,
     builder: &Builder<TokioExecutor>,
     stop: CancellationToken,
 ) {
-    let activity = Activity::new(Patience::USUAL);
-    let io = TokioIo::new(Patient::new(stream, Arc::clone(&activity)));
-    let serving = builder.serve_connection(io, Requests { dispatcher, peer, activity });
+    let handshake = timeout_at(requests.activity.first_by(), Box::pin(tls.accept(stream)));
+    let met = tokio::select! {
+        () = stop.cancelled() => return,
+        met = handshake => met,
+    };
+    match met {
+        Ok(Ok((stream, certificate))) => connection(stream, Requests { certificate, ..requests }, builder, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+        Err(_) => tracing::debug!("a handshake took too long"),
+    }
+}
+
+/// Serves one connection to its end.
+async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: T,
+    requests: Requests,
+    builder: &Builder<TokioExecutor>,
+    stop: CancellationToken,
+) {
+    let io = TokioIo::new(Patient::new(stream, Arc::clone(&requests.activity)));
+    let serving = builder.serve_connection(io, requests);
     tokio::pin!(serving);
     let mut stopping = false;
     loop {

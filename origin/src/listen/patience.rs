@@ -14,7 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// How long a connection waits for what.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
-    /// From the first byte of a request to the end of its head; of a new connection, from its beginning.
+    /// From the first byte of a request to the end of its head; of a new connection, from its beginning, the TLS handshake
+    /// included.
     head: Duration,
     /// Between an answer and the first byte of the next request.
     idle: Duration,
@@ -56,6 +57,11 @@ impl Activity {
         let now = Instant::now();
         let state = State { running: 0, begun: false, idle_since: now, head_since: None, is_http2: false };
         Arc::new(Activity { patience, state: Mutex::new(state) })
+    }
+
+    /// When the first request's head must be there.
+    pub(super) fn first_by(&self) -> Instant {
+        self.lock().idle_since + self.patience.head
     }
 
     /// A request's head is there.

@@ -1,5 +1,5 @@
 //! The requests of a connection: each with a limit on its address and on the time that its body may take, and with the address
-//! that it came from.
+//! and the certificate that it came from.
 
 use std::convert::Infallible;
 use std::future::Future as _;
@@ -21,7 +21,7 @@ use hyper::service::Service;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::patience::{Activity, Running};
-use crate::http::Problem;
+use crate::http::{Certificate, Problem};
 use crate::issuers::Dispatcher;
 
 /// From the end of a request's head to the end of its body. The largest is 64 KiB.
@@ -33,6 +33,8 @@ const MAX_URI_BYTES: usize = 16 * 1024;
 pub(super) struct Requests {
     pub(super) dispatcher: Dispatcher,
     pub(super) peer: SocketAddr,
+    /// What the peer showed in the TLS handshake.
+    pub(super) certificate: Option<Certificate>,
     pub(super) activity: Arc<Activity>,
 }
 
@@ -56,6 +58,9 @@ impl Service<Request<Incoming>> for Requests {
             false => Body::new(Timely::new(body, BODY_PATIENCE, Arc::clone(&late))),
         });
         request.extensions_mut().insert(ConnectInfo(self.peer));
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         let answering = tower::Service::call(&mut self.dispatcher.clone(), request);
         Box::pin(async move {
             let Ok(mut response) = answering.await;

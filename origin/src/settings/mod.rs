@@ -12,6 +12,7 @@ mod master_key;
 mod people;
 mod sources;
 mod table;
+mod tls;
 mod watch;
 
 pub use grants::{GrantSettings, Network, Registration};
@@ -21,6 +22,7 @@ pub use master_key::MasterKeySource;
 pub use people::{PeopleSettings, UsersApiSettings};
 pub use sources::{Source, Sources, Value};
 pub use table::{Default, GROUPS, Group, Secrecy, Setting, all, find, sample};
+pub use tls::{Asks, NamedFile, TlsSettings};
 pub use watch::WatchSettings;
 
 use std::fmt;
@@ -40,6 +42,8 @@ const DEFAULT_LOG: &str = "info,sqlx=warn";
 pub struct Settings {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The certificates with which HTTPS is answered there; HTTP without.
+    pub tls: Option<TlsSettings>,
     /// The default issuer, if it was set, without a trailing slash. Unset, it is the address listened on.
     pub public_url: Option<String>,
     /// `sqlite://FILE` or `postgres://…`.
@@ -113,11 +117,17 @@ impl Settings {
     pub fn from_sources(sources: &Sources) -> Result<Settings, SettingError> {
         let database_url = sources.parse("TOLLGATE_DATABASE_URL", checked_database_url)?;
         let token_lifetime = sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600);
+        let public_url = sources.parse("TOLLGATE_PUBLIC_URL", checked_public_url)?;
+        let tls = TlsSettings::from_sources(sources)?;
+        if tls.is_some() {
+            TlsSettings::check_issuer(public_url.as_deref(), sources)?;
+        }
         Ok(Settings {
             listen: sources
                 .parse("TOLLGATE_LISTEN", checked_address)?
                 .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
-            public_url: sources.parse("TOLLGATE_PUBLIC_URL", checked_public_url)?,
+            tls,
+            public_url,
             database_url: database_url.unwrap_or_else(|| "sqlite://tollgate.db".to_owned()),
             master_key: MasterKeySource::from_sources(sources)?,
             audience: sources.parse("TOLLGATE_AUDIENCE", |text| text.parse::<Audience>())?,
@@ -151,7 +161,14 @@ impl Settings {
     /// The issuer when listening on `bound`.
     #[must_use]
     pub fn issuer(&self, bound: SocketAddr) -> String {
-        self.public_url.clone().unwrap_or_else(|| format!("http://{bound}"))
+        self.public_url.clone().unwrap_or_else(|| self.url(bound))
+    }
+
+    /// Where it answers when listening on `bound`.
+    #[must_use]
+    pub fn url(&self, bound: SocketAddr) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{bound}")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every setting, explained once: what `--help`, the sample file and `tollgate config show` say is made of this, the settings file
 //! and the environment are checked against it, and a test holds the documentation to it.
 
-use super::{grants, hashing, keys, limits, people, watch};
+use super::{grants, hashing, keys, limits, people, tls, watch};
 
 /// A setting as people are told of it.
 #[derive(Debug, Clone, Copy)]
@@ -115,8 +115,9 @@ pub struct Group {
 }
 
 /// All settings.
-pub const GROUPS: [Group; 8] = [
+pub const GROUPS: [Group; 9] = [
     Group { heading: "Server", settings: &SERVER },
+    Group { heading: "HTTPS", settings: &tls::EXPLAINED },
     Group { heading: "Tokens and grants", settings: &grants::EXPLAINED },
     Group { heading: "People", settings: &people::EXPLAINED },
     Group { heading: "Passwords", settings: &hashing::EXPLAINED },
@@ -132,7 +133,7 @@ const SERVER: [Setting; 3] = [
         .or("127.0.0.1:8080"),
     Setting::new("TOLLGATE_PUBLIC_URL", "public-url", "The issuer: what clients and edges call the origin by")
         .of("URL", "https://auth.example")
-        .otherwise("http:// and the address listened on")
+        .otherwise("the address listened on")
         .common(),
     Setting::new("TOLLGATE_DATABASE_URL", "database-url", "The database: SQLite in a file, or PostgreSQL")
         .of("sqlite://FILE or postgres://…", "postgres://tollgate@db/tollgate?sslmode=verify-full")
@@ -227,7 +228,8 @@ mod tests {
     fn examples_are_good() {
         for setting in all() {
             let settings = Settings::from_pairs([(setting.name, setting.example)]);
-            let needs_another = setting.name == "TOLLGATE_CLIENT_CERTIFICATE_HEADER";
+            let needs_another =
+                setting.name == "TOLLGATE_CLIENT_CERTIFICATE_HEADER" || setting.name.starts_with("TOLLGATE_TLS_");
             assert_eq!(settings.err().map(|error| error.to_string()).is_some(), needs_another, "{}", setting.name);
         }
     }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod assertions;
+mod certificates;
 mod code;
 mod console;
 mod console_lists;
@@ -9,7 +10,9 @@ mod cross_origin;
 mod device;
 mod exchange;
 mod harness;
+mod https;
 mod openid;
+mod pki;
 mod proofs;
 mod refresh;
 mod registration;

@@ -8,14 +8,17 @@ use axum::http::HeaderMap;
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 
+use super::certificate::Certificate;
 use crate::domain::Sender;
 use crate::http::limits::sender;
 use crate::settings::Network;
 
-/// A request's headers and the address it came from: both may be a proxy's.
+/// A request's headers, and the address and the certificate that it came with: all of them may be a proxy's.
 pub(in crate::http) struct Caller {
     pub(in crate::http) headers: HeaderMap,
     pub(in crate::http) peer: Option<IpAddr>,
+    /// What the peer proved by TLS to have.
+    pub(in crate::http) certificate: Option<Certificate>,
 }
 
 impl Caller {
@@ -36,6 +39,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Infallible> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        Ok(Caller { headers: parts.headers.clone(), peer })
+        let certificate = parts.extensions.get::<Certificate>().cloned();
+        Ok(Caller { headers: parts.headers.clone(), peer, certificate })
     }
 }

@@ -11,7 +11,7 @@ use super::authorize::ACR;
 use crate::domain::{AuthMethod, GrantType, UserClaims};
 use crate::http::{App, AppState};
 use crate::jose::ALGORITHMS;
-use crate::settings::Registration;
+use crate::settings::{Registration, TlsSettings};
 
 /// Tells what this server can do (RFC 8414).
 #[utoipa::path(
@@ -63,12 +63,16 @@ fn endpoints(app: &App) -> Value {
 
 fn abilities(app: &App) -> Value {
     let grants: Vec<&str> = GrantType::ALL.iter().map(|grant| grant.as_str()).collect();
-    // Certificates are told of by proxies alone, so without one nobody can authenticate by them.
-    let has_certificates = app.grants.certificate_header.is_some();
-    let by_certificate = |method: &AuthMethod| {
-        matches!(method, AuthMethod::TlsClientAuth | AuthMethod::SelfSignedTlsClientAuth) && !has_certificates
+    // Certificates come of proxies or of TLS that ends here, where it asks for them; otherwise nobody can authenticate by one.
+    let by_proxy = app.grants.certificate_header.is_some();
+    let has_certificates = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::asks);
+    let has_authorities = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::vouches);
+    let is_possible = |method: &&AuthMethod| match method {
+        AuthMethod::TlsClientAuth => has_authorities,
+        AuthMethod::SelfSignedTlsClientAuth => has_certificates,
+        _ => true,
     };
-    let methods: Vec<&AuthMethod> = AuthMethod::ALL.iter().filter(|method| !by_certificate(method)).collect();
+    let methods: Vec<&AuthMethod> = AuthMethod::ALL.iter().filter(is_possible).collect();
     let confidential: Vec<&&AuthMethod> = methods.iter().filter(|method| ***method != AuthMethod::None).collect();
     let claims = ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid"];
     let claims: Vec<&str> = claims.into_iter().chain(UserClaims::names()).collect();
