@@ -65,7 +65,7 @@ impl Store {
 impl Tx {
     /// Adds lines to the audit log.
     pub(super) async fn note(&mut self, notes: &[AuditNote]) -> Result<(), StoreError> {
-        insert_rows!(self, "INSERT INTO audit (at, actor, action, kind, name, reason) ", "", notes, |row, note| {
+        insert_rows!(self, "INSERT INTO audit (at, actor, action, kind, name, reason)", "", notes, |row, note| {
             row.push_bind(to_sql(note.at))
                 .push_bind(note.by.as_str())
                 .push_bind(note.action.name())

@@ -5,7 +5,7 @@ use sqlx::FromRow;
 
 use super::clients::{from_json, json};
 use super::rows::hashed;
-use super::{Either, Store, StoreError, Tx, from_sql, portions, to_sql};
+use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
 use crate::domain::{
     Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LoginId, RefreshToken, Revoke,
     SecretHash, Target, UserId,
@@ -200,7 +200,7 @@ impl Store {
                     "FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash IN ("
                 ));
                 let mut list = query.separated(", ");
-                for hash in hashes {
+                for hash in repeated(hashes) {
                     list.push_bind(hash.as_bytes().as_slice());
                 }
                 query.push(")").build_query_as().fetch_all(connection).await?

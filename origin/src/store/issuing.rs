@@ -88,14 +88,15 @@ impl Tx {
     async fn insert_tokens(&mut self, tokens: &[AccessToken]) -> Result<Vec<u64>, StoreError> {
         let mut numbers = Vec::with_capacity(tokens.len());
         for tokens in portions(tokens) {
-            let details = tokens.iter().map(details_column).collect::<Result<Vec<_>, _>>()?;
+            let rows = tokens.iter().map(|token| Ok((token, details_column(token)?)));
+            let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
             each!(&mut *self, connection => {
-                let mut query = sqlx::QueryBuilder::new(
+                let insertion = insertion!(
                     "INSERT INTO tokens
-                     (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at) ",
-                );
-                query.push_values(tokens.iter().zip(details), |mut row, (token, details)| {
-                    row.push_bind(token.id.to_bytes())
+                     (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at)",
+                    &rows,
+                    |row, (token, details)| row
+                        .push_bind(token.id.to_bytes())
                         .push_bind(token.client.as_str())
                         .push_bind(&token.subject)
                         .push_bind(&token.session)
@@ -105,9 +106,9 @@ impl Tx {
                         .push_bind(details)
                         .push_bind(token.opaque.map(|hash| hash.as_bytes().to_vec()))
                         .push_bind(to_sql(token.issued_at))
-                        .push_bind(to_sql(token.expires_at));
-                });
-                numbers.extend(connection.number(query, tokens).await?);
+                        .push_bind(to_sql(token.expires_at))
+                );
+                numbers.extend(connection.number(insertion, tokens).await?);
             });
         }
         Ok(numbers)

@@ -11,7 +11,7 @@ use tollgate_core::{Chain, Delta, Kind, Mark, RevocationId};
 use super::batch::{Reinstated, Revoked};
 use super::rows::{RevocationRow, fixed};
 use super::ssf::Signal;
-use super::{StoreError, Tx, from_sql, mark_from_sql, portions, to_sql};
+use super::{StoreError, Tx, from_sql, mark_from_sql, portions, repeated, to_sql};
 use crate::domain::{Actor, AuditAction, AuditKind, AuditNote, Reinstate, Revocation, Revoke, Target, Which};
 
 /// A name's mark, while it is being changed.
@@ -191,7 +191,7 @@ impl Ledger {
             let rows: Vec<MarkRow> = each!(&mut *tx, connection => {
                 let sql = "SELECT kind, id, mark, void_after, epoch FROM marks WHERE (kind, id) IN (";
                 let mut query = sqlx::QueryBuilder::new(sql);
-                query.push_values(names, |mut row, (kind, id)| {
+                query.push_values(repeated(names), |mut row, (kind, id)| {
                     row.push_bind(i64::from(kind.to_byte())).push_bind(id.as_bytes().as_slice());
                 });
                 query.push(")").build_query_as().fetch_all(connection).await?
@@ -218,7 +218,7 @@ impl Ledger {
             self.changed.iter().filter_map(held).partition(|(_, held)| held.mark == Mark::LIFTED);
         insert_rows!(
             tx,
-            "INSERT INTO marks (kind, id, mark, void_after, epoch) ",
+            "INSERT INTO marks (kind, id, mark, void_after, epoch)",
             " ON CONFLICT (kind, id) DO UPDATE SET mark = excluded.mark, void_after = excluded.void_after",
             &marks,
             |row, mark| row
@@ -243,7 +243,7 @@ impl Ledger {
     async fn write_history(self, tx: &mut Tx) -> Result<(), StoreError> {
         insert_rows!(
             tx,
-            "INSERT INTO deltas (sequence, kind, id, mark, void_after, epoch, chain) ",
+            "INSERT INTO deltas (sequence, kind, id, mark, void_after, epoch, chain)",
             "",
             &self.entries,
             |row, entry| row
@@ -302,7 +302,7 @@ async fn on_record(
 async fn insert_records(tx: &mut Tx, records: &[Revocation]) -> Result<(), StoreError> {
     insert_rows!(
         tx,
-        "INSERT INTO revocations (number, kind, name, mark, reason, revoked_by, revoked_at, void_after) ",
+        "INSERT INTO revocations (number, kind, name, mark, reason, revoked_by, revoked_at, void_after)",
         "",
         records,
         |row, record| row

@@ -10,7 +10,7 @@ use sqlx::FromRow;
 use super::clients::from_json;
 use super::grants::{GrantRow, grant_columns};
 use super::ledger::Ledger;
-use super::{Either, Store, StoreError, Tx, from_sql, portions, to_sql};
+use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
 use crate::domain::{
     Actor, AuditAction, AuditKind, ClientId, ClientMetadata, Grant, Login, LoginId, Logout, Revoke, Target,
 };
@@ -128,7 +128,7 @@ impl Store {
                 let mut query = sqlx::QueryBuilder::new("UPDATE logouts SET tries = tries + 1, due_at = ");
                 query.push_bind(to_sql(until)).push(" WHERE number IN (");
                 let mut list = query.separated(", ");
-                for number in numbers {
+                for number in repeated(numbers) {
                     list.push_bind(number);
                 }
                 query.push(") RETURNING number, client_id, subject, session, ended_at, trace, tries");
@@ -210,21 +210,19 @@ impl Tx {
         }
         let told = grants.iter().filter(|grant| listening.get(&grant.client).copied().unwrap_or(false));
         let told: Vec<&Grant> = told.collect();
-        let sql = "INSERT INTO logouts (client_id, subject, session, ended_at, trace, due_at) ";
-        for grants in portions(&told) {
-            each!(&mut *self, connection => {
-                let mut query = sqlx::QueryBuilder::new(sql);
-                query.push_values(grants, |mut row, grant| {
-                    row.push_bind(grant.client.as_str())
-                        .push_bind(grant.subject.as_str())
-                        .push_bind(grant.id.as_str())
-                        .push_bind(to_sql(now))
-                        .push_bind(trace)
-                        .push_bind(to_sql(now));
-                });
-                query.build().execute(connection).await?;
-            });
-        }
+        insert_rows!(
+            self,
+            "INSERT INTO logouts (client_id, subject, session, ended_at, trace, due_at)",
+            "",
+            &told,
+            |row, grant| row
+                .push_bind(grant.client.as_str())
+                .push_bind(grant.subject.as_str())
+                .push_bind(grant.id.as_str())
+                .push_bind(to_sql(now))
+                .push_bind(trace)
+                .push_bind(to_sql(now))
+        );
         Ok(())
     }
 

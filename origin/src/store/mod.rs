@@ -19,16 +19,33 @@ macro_rules! each {
     };
 }
 
-/// Inserts rows, many in a statement: `$sql VALUES (…), (…) $tail`. The sizes are few, so that their statements stay prepared.
+/// A statement that inserts rows: `INSERT INTO table (columns)`, of whose columns the first is never null. More may be added to it.
+///
+/// The rows are a table of their own there, filled up to one of few sizes with rows that are passed over: one round to the database
+/// however many there are, and few statements to keep prepared.
+macro_rules! insertion {
+    ($sql:literal, $rows:expr, |$binder:ident, $row:pat_param| $bind:expr) => {{
+        let columns = $sql.split(',').count();
+        let mut query = sqlx::QueryBuilder::new(concat!($sql, " SELECT * FROM ("));
+        query.push_values($crate::store::filled_up($rows), |mut $binder, row| match row {
+            Some($row) => {
+                $bind;
+            }
+            None => (0..columns).for_each(|_| {
+                $binder.push("NULL");
+            }),
+        });
+        query.push(") AS given WHERE column1 IS NOT NULL");
+        query
+    }};
+}
+
+/// Inserts rows, many in a statement: `$sql`, the rows, `$tail`.
 macro_rules! insert_rows {
-    ($tx:expr, $sql:literal, $tail:literal, $rows:expr, |$binder:ident, $row:ident| $bind:expr) => {
+    ($tx:expr, $sql:literal, $tail:literal, $rows:expr, |$binder:ident, $row:pat_param| $bind:expr) => {
         for rows in $crate::store::portions($rows) {
             each!(&mut *$tx, connection => {
-                let mut query = sqlx::QueryBuilder::new($sql);
-                query.push_values(rows, |mut $binder, $row| {
-                    $bind;
-                });
-                query.push($tail).build().execute(connection).await?;
+                insertion!($sql, rows, |$binder, $row| $bind).push($tail).build().execute(connection).await?;
             });
         }
     };
@@ -80,6 +97,8 @@ pub use ssf::Signal;
 pub use status_list::RevokedNumbers;
 pub use watch::{HeadWatch, Versions};
 pub use writer::{WriteError, Writer};
+
+use std::iter;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
@@ -245,12 +264,20 @@ fn from_sql(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// Cuts rows into few portions of few different sizes: of powers of two, so that their statements stay prepared.
-fn portions<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
-    std::iter::from_fn(move || {
-        let size = [128, 64, 32, 16, 8, 4, 2, 1].into_iter().find(|size| *size <= rows.len())?;
-        let (portion, rest) = rows.split_at_checked(size)?;
-        rows = rest;
-        Some(portion)
-    })
+/// Rows of one statement at most.
+const MOST_ROWS: usize = 128;
+
+/// Cuts rows into portions for a statement each.
+fn portions<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
+    rows.chunks(MOST_ROWS)
+}
+
+/// The rows, and nothing behind them, up to a power of two: statements of few sizes stay prepared.
+fn filled_up<T>(rows: &[T]) -> impl Iterator<Item = Option<&T>> {
+    rows.iter().map(Some).chain(iter::repeat(None)).take(rows.len().next_power_of_two())
+}
+
+/// As [`filled_up`], for a list of which it does not matter how often it has something: with the last again and again.
+fn repeated<T>(rows: &[T]) -> impl Iterator<Item = &T> {
+    filled_up(rows).filter_map(|row| row.or(rows.last()))
 }

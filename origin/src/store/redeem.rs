@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Either, StoreError, Tx, from_sql, portions, to_sql};
+use super::{Either, StoreError, Tx, from_sql, portions, repeated, to_sql};
 use crate::domain::{AccessToken, GrantId, SecretHash, TokenDraft};
 
 /// A token to be issued for something that may be taken once. What its request had to fit is checked before.
@@ -162,7 +162,7 @@ impl Tx {
                 let mut query = sqlx::QueryBuilder::new("SELECT id FROM grants WHERE ended_at IS NULL AND ends_at > ");
                 query.push_bind(to_sql(at)).push(" AND id IN (");
                 let mut list = query.separated(", ");
-                for id in ids {
+                for id in repeated(ids) {
                     list.push_bind(*id);
                 }
                 good.extend(query.push(")").push(lock).build_query_scalar::<String>().fetch_all(connection).await?);
@@ -186,7 +186,7 @@ impl Tx {
                 query.push(table_and_column).push(" = ").push_bind(to_sql(at)).push(" WHERE ").push(column);
                 query.push(" IS NULL AND hash IN (");
                 let mut list = query.separated(", ");
-                for hash in hashes {
+                for hash in repeated(hashes) {
                     list.push_bind(hash.as_bytes().to_vec());
                 }
                 query.push(") RETURNING hash").build_query_scalar().fetch_all(connection).await?
@@ -199,7 +199,7 @@ impl Tx {
     }
 
     async fn insert_refresh_tokens(&mut self, new: &[(GrantId, NewRefresh)]) -> Result<(), StoreError> {
-        insert_rows!(self, "INSERT INTO refresh_tokens (hash, grant_id, expires_at, jkt) ", "", new, |binder, row| {
+        insert_rows!(self, "INSERT INTO refresh_tokens (hash, grant_id, expires_at, jkt)", "", new, |binder, row| {
             let (grant, refresh) = row;
             binder
                 .push_bind(refresh.hash.as_bytes().to_vec())
@@ -236,7 +236,7 @@ impl Tx {
             let rows: Vec<(Vec<u8>, Option<i64>)> = each!(&mut *self, connection => {
                 let mut query = sqlx::QueryBuilder::new("SELECT hash, used_at FROM refresh_tokens WHERE hash IN (");
                 let mut list = query.separated(", ");
-                for hash in hashes {
+                for hash in repeated(hashes) {
                     list.push_bind(hash.as_bytes().to_vec());
                 }
                 query.push(")").build_query_as().fetch_all(connection).await?
@@ -253,10 +253,9 @@ impl Tx {
         let mut news: HashSet<Vec<u8>> = HashSet::new();
         for sights in portions(sights) {
             each!(&mut *self, connection => {
-                let mut query = sqlx::QueryBuilder::new("INSERT INTO seen (hash, expires_at) ");
-                query.push_values(sights, |mut row, sight| {
-                    row.push_bind(sight.hash.as_bytes().to_vec()).push_bind(to_sql(sight.expires_at));
-                });
+                let mut query = insertion!("INSERT INTO seen (hash, expires_at)", sights, |row, sight| row
+                    .push_bind(sight.hash.as_bytes().to_vec())
+                    .push_bind(to_sql(sight.expires_at)));
                 query.push(" ON CONFLICT DO NOTHING RETURNING hash");
                 news.extend(query.build_query_scalar::<Vec<u8>>().fetch_all(connection).await?);
             });

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tollgate_core::{Kind, Mark};
 
-use super::{Store, StoreError, Tx, from_sql, mark_from_sql, portions, to_sql};
+use super::{Store, StoreError, Tx, from_sql, mark_from_sql, to_sql};
 use crate::domain::{AuditAction, AuditKind, Malformed};
 use crate::ssf::{Delivery, Stream, StreamName};
 
@@ -328,25 +328,22 @@ impl Tx {
         if wanted.is_none() {
             return Ok(());
         }
-        for signals in portions(signals) {
-            each!(&mut *self, connection => {
-                let mut query = sqlx::QueryBuilder::new(
-                    "INSERT INTO signals (sequence, kind, name, mark, lifting, at, actor, reason, void_after) ",
-                );
-                query.push_values(signals, |mut row, signal| {
-                    row.push_bind(to_sql(signal.sequence))
-                        .push_bind(i64::from(signal.kind.to_byte()))
-                        .push_bind(&signal.name)
-                        .push_bind(to_sql(signal.mark.0))
-                        .push_bind(signal.lifting)
-                        .push_bind(to_sql(signal.at))
-                        .push_bind(&signal.by)
-                        .push_bind(&signal.reason)
-                        .push_bind(to_sql(signal.void_after));
-                });
-                query.build().execute(connection).await?;
-            });
-        }
+        insert_rows!(
+            self,
+            "INSERT INTO signals (sequence, kind, name, mark, lifting, at, actor, reason, void_after)",
+            "",
+            signals,
+            |row, signal| row
+                .push_bind(to_sql(signal.sequence))
+                .push_bind(i64::from(signal.kind.to_byte()))
+                .push_bind(&signal.name)
+                .push_bind(to_sql(signal.mark.0))
+                .push_bind(signal.lifting)
+                .push_bind(to_sql(signal.at))
+                .push_bind(&signal.by)
+                .push_bind(&signal.reason)
+                .push_bind(to_sql(signal.void_after))
+        );
         Ok(())
     }
 
