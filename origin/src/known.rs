@@ -3,7 +3,8 @@
 //!
 //! Nothing of what is kept is used on trust. A request first asks the database how often things have changed, and uses what is kept only if
 //! that is from the same count: so it knows all that was committed before it came, by whichever process. That question is one small
-//! row, and it is asked once for all requests that wait at one moment.
+//! row, and it is asked once for all requests that wait at one moment. Where a request ends in a transaction anyway, it may go ahead by
+//! the last answer, and the transaction finds out whether that still holds.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -85,9 +86,20 @@ impl Known {
         }
     }
 
+    /// How often things had changed when that was asked last. What is decided by it must be confirmed by the transaction that it
+    /// leads to, see [`Issue::as_of`](crate::store::Issue::as_of).
+    pub(crate) fn latest_versions(&self) -> Option<Versions> {
+        self.answers.borrow().versions
+    }
+
+    /// The client with this id, if it is in memory as of `then`.
+    pub(crate) fn client_in_memory(&self, id: &ClientId, then: Versions) -> Option<Arc<Client>> {
+        self.clients.get(id, then.registrations)
+    }
+
     /// The client with this id, if there is one, as of `now` or later.
     pub(crate) async fn client(&self, id: &ClientId, now: Versions) -> Result<Option<Arc<Client>>, StoreError> {
-        if let Some(client) = self.clients.get(id, now.registrations) {
+        if let Some(client) = self.client_in_memory(id, now) {
             return Ok(Some(client));
         }
         let client = self.store.client(id).await?.map(Arc::new);

@@ -152,7 +152,7 @@ async fn issue(store: &Store, count: usize) -> Vec<AccessToken> {
         issued_at: now,
         expires_at: now + 3600,
     };
-    let issues = (0..count).map(|_| draft()).collect();
+    let issues = (0..count).map(|_| draft().into()).collect();
     let issued = store.apply(&Batch { issues, ..Batch::default() }).await.expect("written").issued;
     issued.into_iter().map(|token| token.expect("issued")).collect()
 }

@@ -2,8 +2,7 @@
 //!
 //! The order of locks is the same everywhere, issuing before grants before feed, so that no two transactions wait for each other.
 
-use std::collections::HashSet;
-
+use super::issuing::Bars;
 use super::ledger::Ledger;
 use super::redeem::Verdict;
 use super::{Claim, Redeem, Redeemed, Sight, Store, StoreError, Tx};
@@ -17,7 +16,7 @@ pub struct Batch {
     /// Tokens to issue for what may be taken once, before all else.
     pub redeems: Vec<Redeem>,
     /// Tokens to issue.
-    pub issues: Vec<TokenDraft>,
+    pub issues: Vec<Issue>,
     /// Revocations to make.
     pub revokes: Vec<Revoke>,
     /// Revocations to lift, after those were made.
@@ -28,12 +27,29 @@ pub struct Batch {
     pub notes: Vec<AuditNote>,
 }
 
+/// A token to be issued.
+#[derive(Debug, Clone)]
+pub struct Issue {
+    /// The token.
+    pub draft: TokenDraft,
+    /// The state of clients and resource servers by which it was decided on, as [`Versions::registrations`](super::Versions), where
+    /// that was not asked for when the request came: the token is issued only if it is still the same.
+    pub as_of: Option<u64>,
+}
+
+impl From<TokenDraft> for Issue {
+    /// Of a decision that holds.
+    fn from(draft: TokenDraft) -> Issue {
+        Issue { draft, as_of: None }
+    }
+}
+
 /// What became of a batch, each list in its order.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What became of what may be taken once; refused are tokens whose key is revoked.
     pub redeemed: Vec<Result<Redeemed, StoreError>>,
-    /// The tokens as they were issued; refused are those whose key is revoked.
+    /// The tokens as they were issued; refused are those whose key is revoked, or that were decided on by what has changed.
     pub issued: Vec<Result<AccessToken, StoreError>>,
     /// The revocations as they are on record.
     pub revoked: Vec<Revoked>,
@@ -79,7 +95,7 @@ impl Batch {
 impl Batch {
     /// All tokens that it may issue.
     fn drafts(&self) -> impl Iterator<Item = &TokenDraft> {
-        self.redeems.iter().map(|redeem| &redeem.draft).chain(&self.issues)
+        self.redeems.iter().map(|redeem| &redeem.draft).chain(self.issues.iter().map(|issue| &issue.draft))
     }
 }
 
@@ -110,21 +126,21 @@ impl Store {
             None if batch.redeems.is_empty() && batch.issues.is_empty() => 0,
             None => tx.hold_epoch().await?,
         };
-        let revoked = tx.revoked_key_ids(batch.drafts()).await?;
-        let verdicts = tx.claim(&batch.redeems, &revoked).await?;
+        let bars = tx.bars(batch.drafts()).await?;
+        let verdicts = tx.claim(&batch.redeems, &bars.revoked_keys).await?;
         let reused = reuse(&batch.redeems, &verdicts)?;
         if !reused.is_empty() && closed.is_none() {
             return Ok(None);
         }
         // In the epoch that ends, if one does: a revocation of this transaction strikes what is taken in it.
-        outcome.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, epoch, &revoked).await?;
+        outcome.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, epoch, &bars).await?;
         if !batch.issues.is_empty() {
             // What this batch issues is issued after what it revokes.
             let epoch = match closed {
                 Some(closed) => closed.checked_add(1).ok_or(StoreError::NoEpoch)?,
                 None => epoch,
             };
-            outcome.issued = tx.issue(&batch.issues, epoch, &revoked).await?;
+            outcome.issued = tx.issue(&batch.issues, epoch, &bars).await?;
         }
         let revokes = [batch.revokes.as_slice(), &reused].concat();
         if revokes.is_empty() && batch.reinstates.is_empty() {
@@ -164,9 +180,9 @@ impl Store {
     /// Issues one token. It may be signed and handed out only after this has returned.
     ///
     /// # Errors
-    /// When the database fails or the key is revoked.
-    pub async fn issue(&self, draft: TokenDraft) -> Result<AccessToken, StoreError> {
-        let outcome = self.apply(&Batch { issues: vec![draft], ..Batch::default() }).await?;
+    /// When the database fails, the key is revoked, or it was decided on by what has changed.
+    pub async fn issue(&self, issue: impl Into<Issue>) -> Result<AccessToken, StoreError> {
+        let outcome = self.apply(&Batch { issues: vec![issue.into()], ..Batch::default() }).await?;
         outcome.issued.into_iter().next().unwrap_or(Err(StoreError::Exists("token")))
     }
 
@@ -196,13 +212,13 @@ impl Tx {
         redeems: &[Redeem],
         verdicts: &[Verdict],
         epoch: u32,
-        revoked: &HashSet<String>,
+        bars: &Bars,
     ) -> Result<Vec<Result<Redeemed, StoreError>>, StoreError> {
         let good = redeems.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Good);
-        let drafts: Vec<TokenDraft> = good.map(|(redeem, _)| redeem.draft.clone()).collect();
-        let mut issued = match drafts.as_slice() {
+        let issues: Vec<Issue> = good.map(|(redeem, _)| Issue::from(redeem.draft.clone())).collect();
+        let mut issued = match issues.as_slice() {
             [] => Vec::new().into_iter(),
-            drafts => self.issue(drafts, epoch, revoked).await?.into_iter(),
+            issues => self.issue(issues, epoch, bars).await?.into_iter(),
         };
         let taken = redeems.iter().zip(verdicts).filter(|(redeem, verdict)| {
             **verdict == Verdict::Good && matches!(redeem.claim, Claim::Code { .. } | Claim::Device { .. })

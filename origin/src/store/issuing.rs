@@ -11,7 +11,7 @@ use tollgate_core::{Kind, RevocationId};
 
 use super::clients::json;
 use super::rows::fixed;
-use super::{Either, Store, StoreError, Tx, from_sql, portions, to_sql};
+use super::{Either, Issue, Store, StoreError, Tx, from_sql, portions, to_sql};
 use crate::domain::{AccessToken, Actor, AuditAction, AuditKind, AuditNote, TokenDetails, TokenDraft};
 
 impl Store {
@@ -60,24 +60,20 @@ impl Tx {
         u32::try_from(epoch).map_err(|_| StoreError::NoEpoch)
     }
 
-    /// Records tokens, in an epoch that this transaction holds or has just begun, but those of `revoked` keys.
+    /// Records tokens, in an epoch that this transaction holds or has just begun, but those that something bars.
     pub(super) async fn issue(
         &mut self,
-        drafts: &[TokenDraft],
+        issues: &[Issue],
         epoch: u32,
-        revoked: &HashSet<String>,
+        bars: &Bars,
     ) -> Result<Vec<Result<AccessToken, StoreError>>, StoreError> {
-        let mut good: Vec<AccessToken> = Vec::new();
-        for draft in drafts.iter().filter(|draft| !revoked.contains(&draft.key_id)) {
-            good.push(draft.clone().issued(epoch, 0));
-        }
+        let good = issues.iter().filter(|issue| bars.check(issue).is_ok());
+        let good: Vec<AccessToken> = good.map(|issue| issue.draft.clone().issued(epoch, 0)).collect();
         let numbers = self.insert_tokens(&good).await?;
         self.note(&good.iter().filter_map(exchanged).collect::<Vec<_>>()).await?;
         let mut issued = good.into_iter().zip(numbers);
-        let answers = drafts.iter().map(|draft| {
-            if revoked.contains(&draft.key_id) {
-                return Err(StoreError::KeyRevoked(draft.key_id.clone()));
-            }
+        let answers = issues.iter().map(|issue| {
+            bars.check(issue)?;
             let (token, number) = issued.next().ok_or(StoreError::Exists("token"))?;
             Ok(AccessToken { number, ..token })
         });
@@ -114,29 +110,51 @@ impl Tx {
         Ok(numbers)
     }
 
-    /// Which of the keys that are to sign these tokens are revoked; hardly ever is any.
-    pub(super) async fn revoked_key_ids(
-        &mut self,
-        drafts: impl Iterator<Item = &TokenDraft>,
-    ) -> Result<HashSet<String>, StoreError> {
+    /// What bars tokens from being issued, as of this transaction.
+    pub(super) async fn bars(&mut self, drafts: impl Iterator<Item = &TokenDraft>) -> Result<Bars, StoreError> {
         let mut drafts = drafts.peekable();
         if drafts.peek().is_none() {
-            return Ok(HashSet::new());
+            return Ok(Bars::default());
         }
-        let marks = each!(&mut *self, connection => {
-            sqlx::query_scalar::<_, Vec<u8>>("SELECT id FROM marks WHERE kind = $1")
-                .bind(i64::from(Kind::Key.to_byte()))
-                .fetch_all(connection)
-                .await?
+        let rows: Vec<(i64, Option<Vec<u8>>)> = each!(&mut *self, connection => {
+            sqlx::query_as(
+                "SELECT registrations.version, marks.id FROM registrations LEFT JOIN marks ON marks.kind = $1",
+            )
+            .bind(i64::from(Kind::Key.to_byte()))
+            .fetch_all(connection)
+            .await?
         });
+        let registrations = rows.first().map_or(0, |(version, _)| from_sql(*version));
+        let marks = rows.iter().filter_map(|(_, mark)| mark.as_ref());
+        let marks = marks.map(|id| Ok(RevocationId::from_bytes(fixed(id, "marks")?)));
+        let marks = marks.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
         if marks.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(Bars { revoked_keys: HashSet::new(), registrations });
         }
         let issuer = self.feed().await?.issuer;
-        let ids = marks.iter().map(|id| Ok(RevocationId::from_bytes(fixed(id, "marks")?)));
-        let ids = ids.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
-        let revoked = drafts.filter(|draft| ids.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
-        Ok(revoked.map(|draft| draft.key_id.clone()).collect())
+        let revoked = drafts.filter(|draft| marks.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
+        Ok(Bars { revoked_keys: revoked.map(|draft| draft.key_id.clone()).collect(), registrations })
+    }
+}
+
+/// What may bar a token from being issued.
+#[derive(Default)]
+pub(super) struct Bars {
+    /// Those of the keys that are to sign which are revoked; hardly ever is any.
+    pub(super) revoked_keys: HashSet<String>,
+    /// The state of clients and resource servers.
+    registrations: u64,
+}
+
+impl Bars {
+    fn check(&self, issue: &Issue) -> Result<(), StoreError> {
+        if issue.as_of.is_some_and(|as_of| as_of != self.registrations) {
+            return Err(StoreError::OutOfDate);
+        }
+        if self.revoked_keys.contains(&issue.draft.key_id) {
+            return Err(StoreError::KeyRevoked(issue.draft.key_id.clone()));
+        }
+        Ok(())
     }
 }
 

@@ -81,7 +81,7 @@ mod watch;
 mod writer;
 
 pub use audit::MAX_AUDIT_PAGE;
-pub use batch::{Batch, Outcome, Reinstated, Revoked};
+pub use batch::{Batch, Issue, Outcome, Reinstated, Revoked};
 pub use feed::{FeedPage, Head, Swept};
 pub use grants::Given;
 pub use keys::KeyRows;
@@ -181,6 +181,9 @@ pub enum StoreError {
     /// No token is signed with a key that is revoked: it would be refused everywhere.
     #[error("the signing key {0} is revoked: no token can be issued with it")]
     KeyRevoked(String),
+    /// What the request was judged by is out of date: it is to be judged anew.
+    #[error("what this was decided by has changed meanwhile")]
+    OutOfDate,
     /// Every number that a token's epoch may have is used up.
     #[error("there is no issuing epoch left")]
     NoEpoch,
@@ -218,6 +221,15 @@ impl Store {
             Pools::Sqlite { write, .. } => Either::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
             Pools::Postgres(pool) => Either::Postgres(pool.begin().await?),
         })
+    }
+
+    /// How many transactions that write are worth having under way at once. SQLite has one writer; PostgreSQL prepares one while it
+    /// brings another to the disk.
+    fn transactions_at_once(&self) -> usize {
+        match self.pools {
+            Pools::Sqlite { .. } => 1,
+            Pools::Postgres(_) => 2,
+        }
     }
 
     /// Commits what edges or publishers must hear of, and wakes those of this process at once.

@@ -3,11 +3,12 @@
 //! A commit costs a wait for the disk, whatever is in it. While one is under way others ask; all of them go into the next. Each
 //! caller is answered after the commit that has its part, never before.
 
+use futures::future::join_all;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{Batch, Outcome, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
-use crate::domain::{AccessToken, AuditNote, Reinstate, Revoke, TokenDraft};
+use super::{Batch, Issue, Outcome, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
+use crate::domain::{AccessToken, AuditNote, Reinstate, Revoke};
 
 /// Callers that wait at most; one more is told to come back.
 const QUEUE: usize = 16 * 1024;
@@ -40,7 +41,7 @@ type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
 enum Wish {
     Redeem(Box<Redeem>, Answer<Redeemed>),
     See(Sight, Answer<bool>),
-    Issue(Box<TokenDraft>, Answer<AccessToken>),
+    Issue(Box<Issue>, Answer<AccessToken>),
     Revoke(Revoke, Answer<Revoked>),
     Reinstate(Reinstate, Answer<Reinstated>),
     Note(Box<AuditNote>, Answer<()>),
@@ -59,14 +60,12 @@ struct Wishes {
 }
 
 impl Writer {
-    /// A writer, and the task that does its work, to be spawned.
+    /// A writer, and the task that does its work, to be spawned. What is wished at one moment is in no order.
     pub fn new(store: Store) -> (Writer, impl Future<Output = ()> + Send) {
-        let (sender, mut receiver) = mpsc::channel(QUEUE);
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let receiver = Mutex::new(receiver);
         let task = async move {
-            let mut wishes = Vec::with_capacity(MAX_BATCH);
-            while receiver.recv_many(&mut wishes, MAX_BATCH).await > 0 {
-                Wishes::sorted(wishes.drain(..)).grant(&store).await;
-            }
+            join_all((0..store.transactions_at_once()).map(|_| grant_all(&store, &receiver))).await;
         };
         (Writer(sender), task)
     }
@@ -74,9 +73,10 @@ impl Writer {
     /// Issues a token. It may be signed and handed out only after this has returned.
     ///
     /// # Errors
-    /// When the queue is full, the key is revoked, or the database fails.
-    pub async fn issue(&self, draft: TokenDraft) -> Result<AccessToken, WriteError> {
-        self.ask(|answer| Wish::Issue(Box::new(draft), answer)).await
+    /// When the queue is full, the key is revoked, what it was decided on by has changed, or the database fails.
+    pub async fn issue(&self, issue: impl Into<Issue>) -> Result<AccessToken, WriteError> {
+        let issue = Box::new(issue.into());
+        self.ask(|answer| Wish::Issue(issue, answer)).await
     }
 
     /// Issues a token for what may be taken once, if nobody took it before.
@@ -141,6 +141,18 @@ impl Writer {
     }
 }
 
+/// Grants wishes until there are no more, all that wait at a time together.
+async fn grant_all(store: &Store, receiver: &Mutex<mpsc::Receiver<Wish>>) {
+    let mut wishes = Vec::with_capacity(MAX_BATCH);
+    loop {
+        // Whoever has the queue waits for the next wish; the others have a transaction under way, or wait for the queue.
+        if receiver.lock().await.recv_many(&mut wishes, MAX_BATCH).await == 0 {
+            return;
+        }
+        Wishes::sorted(wishes.drain(..)).grant(store).await;
+    }
+}
+
 impl Wishes {
     fn sorted(all: impl Iterator<Item = Wish>) -> Wishes {
         let mut wishes = Wishes::default();
@@ -154,8 +166,8 @@ impl Wishes {
                     wishes.batch.sights.push(sight);
                     wishes.sights.push(answer);
                 }
-                Wish::Issue(draft, answer) => {
-                    wishes.batch.issues.push(*draft);
+                Wish::Issue(issue, answer) => {
+                    wishes.batch.issues.push(*issue);
                     wishes.issues.push(answer);
                 }
                 Wish::Revoke(revoke, answer) => {
@@ -196,8 +208,8 @@ impl Wishes {
         for (redeem, answer) in batch.redeems.into_iter().zip(redeems) {
             give(answer, store.redeem(redeem).await);
         }
-        for (draft, answer) in batch.issues.into_iter().zip(issues) {
-            give(answer, store.issue(draft).await);
+        for (issue, answer) in batch.issues.into_iter().zip(issues) {
+            give(answer, store.issue(issue).await);
         }
         for (revoke, answer) in batch.revokes.into_iter().zip(revokes) {
             give(answer, store.revoke(revoke).await);

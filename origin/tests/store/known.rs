@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reqwest::StatusCode;
 use tokio::task::JoinSet;
 use tollgate::ambient;
-use tollgate::domain::{OnStale, Resource, Route, Scope, Secret, SecretKind, StoredSecret, Target, TokenAlg};
+use tollgate::domain::{ClientId, OnStale, Resource, Route, Scope, Secret, SecretKind, StoredSecret, Target, TokenAlg};
+
+use tollgate::store::{Batch, Issue, StoreError};
 
 use crate::database::Database;
-use crate::samples::{reinstate, revoke_any};
+use crate::samples::{client, draft, reinstate, revoke_any};
 use crate::served::{Asker, origin};
 
 on_both_databases!(
@@ -17,6 +19,8 @@ on_both_databases!(
     no_request_is_answered_from_before_it_came,
     what_strangers_ask_for_is_not_kept,
     a_rule_that_another_process_changes_holds_at_the_next_request,
+    a_token_is_given_by_what_holds_now,
+    nothing_is_issued_by_what_has_changed,
 );
 
 /// What revokes a token, by its `jti`.
@@ -144,4 +148,53 @@ async fn a_rule_that_another_process_changes_holds_at_the_next_request(database:
     }
     elsewhere.close().await;
     server.shutdown().await;
+}
+
+/// Where the answer is a token, the client is taken from memory before anything is asked.
+async fn a_token_is_given_by_what_holds_now(database: &Database) {
+    let server = origin(database).await;
+    let url = format!("{}/oauth/token", server.url());
+    let elsewhere = database.again().await;
+    let mut service = Asker::register(&database.store, "service", "read", TokenAlg::Hs256).await;
+    let id: ClientId = "service".parse().expect("an id");
+    let ask = async |asker: &Asker, scope: &str| {
+        asker.post(&url, &[("grant_type", "client_credentials"), ("scope", scope)]).await.0
+    };
+    for _ in 0..5 {
+        assert_eq!(
+            (ask(&service, "read").await, ask(&service, "write").await),
+            (StatusCode::OK, StatusCode::BAD_REQUEST)
+        );
+        let mut metadata = elsewhere.client(&id).await.expect("read").expect("a client").metadata;
+        metadata.scope = Scope::parse("read write").expect("a scope");
+        elsewhere.update_client(&id, &metadata).await.expect("changed");
+        assert_eq!(ask(&service, "write").await, StatusCode::OK, "it may have that now");
+        metadata.scope = Scope::parse("read").expect("a scope");
+        elsewhere.update_client(&id, &metadata).await.expect("changed");
+        assert_eq!(ask(&service, "write").await, StatusCode::BAD_REQUEST, "it may not any more");
+
+        assert_eq!(ask(&service, "read").await, StatusCode::OK);
+        let other = Secret::new(SecretKind::Client, &ambient::random().expect("randomness"));
+        elsewhere.rotate_secret(&id, &StoredSecret::made(&other, ambient::now()), 0).await.expect("rotated");
+        assert_eq!(ask(&service, "read").await, StatusCode::UNAUTHORIZED, "its secret has ended");
+        service = service.with_secret(&other);
+    }
+    assert_eq!(ask(&service, "read").await, StatusCode::OK);
+    elsewhere.disable_client(&id, ambient::now()).await.expect("disabled");
+    assert_eq!(ask(&service, "read").await, StatusCode::UNAUTHORIZED, "it is disabled");
+    elsewhere.close().await;
+    server.shutdown().await;
+}
+
+async fn nothing_is_issued_by_what_has_changed(database: &Database) {
+    let store = &database.store;
+    store.insert_client(&client("reports").0).await.expect("registered");
+    let now = store.versions().await.expect("read").registrations;
+    let issue = |number, as_of| Issue { draft: draft(number, ambient::now() + 600), as_of };
+    store.issue(issue(1, Some(now))).await.expect("it holds");
+    store.insert_client(&client("another").0).await.expect("registered");
+    let later = store.versions().await.expect("read").registrations;
+    let issues = vec![issue(2, Some(now)), issue(3, Some(later)), issue(4, None)];
+    let issued = store.apply(&Batch { issues, ..Batch::default() }).await.expect("written").issued;
+    assert!(matches!(issued.as_slice(), [Err(StoreError::OutOfDate), Ok(_), Ok(_)]), "{issued:?}");
 }

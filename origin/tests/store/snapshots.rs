@@ -126,8 +126,11 @@ async fn every_token_of_a_closed_epoch_is_seen(database: &Database) {
                 // Every now and then an end of the epoch in the very transaction that issues.
                 revoke_any(Target::Session(format!("session-{}", token.number)), NOW)
             });
-            let batch =
-                Batch { issues: vec![next(), next()], revokes: revokes.into_iter().collect(), ..Batch::default() };
+            let batch = Batch {
+                issues: vec![next().into(), next().into()],
+                revokes: revokes.into_iter().collect(),
+                ..Batch::default()
+            };
             let outcome = store.apply(&batch).await.expect("written");
             issued.extend(outcome.issued.into_iter().map(|token| token.expect("issued")));
         }

@@ -28,8 +28,10 @@ pub(in crate::http) struct AuthenticatedClient {
     pub(in crate::http) client: Arc<Client>,
     /// The certificate of the connection, if there is one.
     pub(in crate::http) certificate: Option<Certificate>,
-    /// The state of things that the request was judged by: not older than itself.
+    /// The state of things that the request was judged by: not older than itself, but for what is `unconfirmed`.
     pub(in crate::http) now: Versions,
+    /// Whether that state may have been over when the request came: what is done by it must be confirmed.
+    pub(in crate::http) unconfirmed: bool,
 }
 
 impl AuthenticatedClient {
@@ -85,7 +87,24 @@ pub(in crate::http) async fn authenticate(
     if !client.is_public() {
         app.guard.client(&client.id).await?;
     }
-    Ok(AuthenticatedClient { client, certificate, now })
+    Ok(AuthenticatedClient { client, certificate, now, unconfirmed: false })
+}
+
+/// The client, where it authenticates by a secret and all that this takes is in memory. Refuses nobody: whoever is not known here and
+/// now is to be asked for by [`authenticate`].
+pub(in crate::http) async fn from_memory(app: &App, caller: &Caller, form: &Parameters) -> Option<AuthenticatedClient> {
+    let Ok(Presented::Secret { unverified_id, secret }) = presented(&caller.headers, form) else {
+        return None;
+    };
+    let now = app.known.latest_versions()?;
+    let client = app.known.client_in_memory(&unverified_id.parse().ok()?, now)?;
+    let fits = may_use_secrets(&client) && client.has_secret(&SecretHash::of(&secret), ambient::now());
+    if !fits || !client.is_active() {
+        return None;
+    }
+    let certificate = Certificate::of(caller, &app.grants).ok()?;
+    app.guard.client(&client.id).await.ok()?;
+    Some(AuthenticatedClient { client, certificate, now, unconfirmed: true })
 }
 
 async fn by_secret(
@@ -102,12 +121,15 @@ async fn by_secret(
         let _ = SecretHash::from_bytes([0; 32]).matches(&presented);
         return Err(OAuthError::InvalidClient);
     };
-    // Who has the secret may send it in the header or the body; what matters is that a client that registered another way cannot
-    // fall back to this one.
-    let by_secret = matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
-    let fits = by_secret
+    let fits = may_use_secrets(&client)
         && (client.has_secret(&presented, ambient::now()) || has_chosen_secret(app, &client, secret, address).await?);
     if fits { Ok(client) } else { Err(OAuthError::InvalidClient) }
+}
+
+/// Who has the secret may send it in the header or the body; what matters is that a client that registered another way cannot fall
+/// back to this one.
+fn may_use_secrets(client: &Client) -> bool {
+    matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
 }
 
 /// Whether this is a secret that a person chose for the client. Only clients that have such a one are worth the slow hash: it is

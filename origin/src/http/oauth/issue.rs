@@ -13,6 +13,7 @@ use crate::domain::{
 };
 use crate::encoding::base64url;
 use crate::http::App;
+use crate::store::Issue;
 
 /// RFC 6749 §5.1, with RFC 8693 §2.2.1, RFC 9396 §7 and OpenID Connect Core §3.1.3.3
 #[derive(Serialize, Default, utoipa::ToSchema)]
@@ -161,10 +162,15 @@ impl Drafted {
 }
 
 /// Records a token that needs nothing but that, and answers with it.
-pub(super) async fn issue(app: &App, client: &Client, drafted: Drafted) -> Result<TokenAnswer, OAuthError> {
+pub(super) async fn issue(
+    app: &App,
+    caller: &AuthenticatedClient,
+    drafted: Drafted,
+) -> Result<TokenAnswer, OAuthError> {
     let (draft, opaque) = drafted.parts();
-    let token = app.writer.issue(draft).await?;
-    answer(app, client, &token, opaque)
+    let as_of = caller.unconfirmed.then_some(caller.now.registrations);
+    let token = app.writer.issue(Issue { draft, as_of }).await?;
+    answer(app, &caller.client, &token, opaque)
 }
 
 /// What an ID token is about.

@@ -11,5 +11,5 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
     let client = &caller.client;
     let access = Access::of_client(client, wanted(form)?, &app.default_audience)?;
     let drafted = draft(app, client, About::client(&client.id), access, confirmation(caller, jkt)?).await?;
-    issue(app, client, drafted).await
+    issue(app, caller, drafted).await
 }

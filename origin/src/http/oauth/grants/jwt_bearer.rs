@@ -41,7 +41,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
         about_user(app, client, &claims).await?
     };
     let drafted = draft(app, client, about, access, confirmation(caller, jkt)?).await?;
-    issue(app, client, drafted).await
+    issue(app, caller, drafted).await
 }
 
 fn issuer_of(jwt: &str) -> Result<String, OAuthError> {

@@ -53,7 +53,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
     let drafted = draft(app, client, about, access, confirmation(caller, jkt)?).await?;
     let grant = subject.session.as_deref().and_then(|session| session.parse().ok());
     let Some(grant) = grant else {
-        return Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..issue(app, client, drafted).await? });
+        return Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..issue(app, caller, drafted).await? });
     };
     // The grant must still stand in the transaction that records the token: else a revocation at this moment would miss it.
     let (draft, opaque) = drafted.parts();
