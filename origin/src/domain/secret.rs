@@ -136,7 +136,7 @@ fn checksum(kind: SecretKind, random: &[u8]) -> [u8; CHECKSUM_BYTES] {
 }
 
 /// HMAC-SHA256 of a text, or of bytes.
-pub(crate) fn keyed(key: &[u8; 32], text: impl AsRef<[u8]>) -> [u8; 32] {
+pub(crate) fn keyed(key: &[u8; 32], text: &(impl AsRef<[u8]> + ?Sized)) -> [u8; 32] {
     // HMAC takes keys of any length; were it ever refused, nothing must be computed without it.
     let mac = Hmac::<Sha256>::new_from_slice(key);
     assert!(mac.is_ok(), "HMAC takes 32 bytes");
