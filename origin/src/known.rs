@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tollgate_core::Config;
 
-use crate::domain::{AccessToken, Audience, Client, ClientId, RefreshToken, Resource, SecretHash};
+use crate::domain::{AccessToken, Audience, Client, ClientId, PresentedRefresh, RefreshToken, Resource};
 use crate::feed;
 use crate::keys::Jwk;
 use crate::store::{Store, StoreError, Versions};
@@ -40,8 +40,8 @@ pub(crate) struct Known {
     looking_up: mpsc::Sender<Question>,
 }
 
-/// A refresh token that somebody asks for, by its hash.
-type Question = (SecretHash, oneshot::Sender<Option<RefreshToken>>);
+/// A refresh token that somebody asks for.
+type Question = (PresentedRefresh, oneshot::Sender<Option<RefreshToken>>);
 
 /// What those who wait and the task that asks for them share.
 #[derive(Default)]
@@ -143,16 +143,16 @@ impl Known {
         Ok(rules)
     }
 
-    /// The refresh token with this hash, as [`Store::refresh_token`].
-    pub(crate) async fn refresh_token(&self, hash: &SecretHash) -> Result<Option<RefreshToken>, StoreError> {
+    /// What the grant of this refresh token knows of it, as [`Store::refresh_token`].
+    pub(crate) async fn refresh_token(&self, presented: PresentedRefresh) -> Result<Option<RefreshToken>, StoreError> {
         let (answer, answered) = oneshot::channel();
-        if self.looking_up.send((*hash, answer)).await.is_ok()
+        if self.looking_up.send((presented.clone(), answer)).await.is_ok()
             && let Ok(token) = answered.await
         {
             return Ok(token);
         }
         // Whoever asks for itself is told what is wrong.
-        self.store.refresh_token(hash).await
+        self.store.refresh_token(presented).await
     }
 
     /// The record of a token of this text that was found good, if nothing was revoked since. It may have expired.
@@ -190,14 +190,13 @@ async fn ask(store: Store, asking: Arc<Asking>, answer: watch::Sender<Answer>) {
 async fn look_up(store: Store, mut questions: mpsc::Receiver<Question>) {
     let mut asked = Vec::with_capacity(MOST_AT_ONCE);
     while questions.recv_many(&mut asked, MOST_AT_ONCE).await > 0 {
-        let hashes: Vec<SecretHash> = asked.iter().map(|(hash, _)| *hash).collect();
-        let found = store.refresh_tokens(&hashes).await;
+        let (presented, answers): (Vec<_>, Vec<_>) = asked.drain(..).unzip();
+        let found = store.refresh_tokens(&presented).await;
         let found = found.inspect_err(|error| tracing::error!(%error, "refresh tokens could not be looked up"));
-        for (hash, answer) in asked.drain(..) {
-            if let Ok(found) = &found {
-                // Whoever asked may be gone.
-                let _ = answer.send(found.iter().find(|token| token.hash == hash).cloned());
-            }
+        // Nobody is answered then: whoever asked asks for itself.
+        for (answer, token) in answers.into_iter().zip(found.unwrap_or_default()) {
+            // Whoever asked may be gone.
+            let _ = answer.send(token);
         }
     }
 }
@@ -233,6 +232,7 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
+    use crate::domain::{GrantId, SecretHash};
 
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
@@ -264,7 +264,8 @@ mod tests {
         let store = Store::open(&url).await.expect("opened");
         let (known, asking) = Known::new(store.clone());
         store.close().await;
-        let asked = async { known.refresh_token(&SecretHash::of("r")).await };
+        let presented = PresentedRefresh { grant: GrantId::from_random(&[1; 12]), hash: SecretHash::of("r") };
+        let asked = async { known.refresh_token(presented).await };
         tokio::select! {
             answer = asked => assert!(answer.is_err(), "the database is closed"),
             () = asking => panic!("somebody asks still"),

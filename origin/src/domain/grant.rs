@@ -1,4 +1,5 @@
-//! Grants: what a user gave a client, and the one-time codes and rotating refresh tokens by which the client takes it.
+//! Grants: what a user gave a client, and the one-time codes by which the client takes it; it goes on by
+//! [refresh tokens](super::refresh).
 //!
 //! A grant's id is the `sid` of its tokens. So revoking a grant is revoking a session, which edges know within a second; and
 //! what is taken twice (a code, an old refresh token) revokes the grant with everything that came of it.
@@ -166,69 +167,12 @@ impl Code {
     }
 }
 
-/// A refresh token, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefreshToken {
-    /// What is stored of it.
-    pub hash: SecretHash,
-    /// What it gives.
-    pub grant: Grant,
-    /// The Unix second from which it is bad, unless it was used by then.
-    pub expires_at: u64,
-    /// When its successor was first given, if it was.
-    pub used_at: Option<u64>,
-    /// The thumbprint of the key that it is bound to: that of a public client which proved one (RFC 9449 §5).
-    pub jkt: Option<String>,
-}
-
-impl RefreshToken {
-    /// Checks that it may be used now; whether it was used before is decided when that is written.
-    ///
-    /// # Errors
-    /// The first rule that is not kept.
-    pub fn check(&self, client: &ClientId, jkt: Option<&str>, now: u64) -> Result<(), GrantError> {
-        if self.grant.client != *client {
-            return Err(GrantError::OtherClient);
-        }
-        if self.grant.ended_at.is_some() {
-            return Err(GrantError::Ended);
-        }
-        if now >= self.grant.ends_at || (self.used_at.is_none() && now >= self.expires_at) {
-            return Err(GrantError::Expired);
-        }
-        if self.jkt.is_some() && self.jkt.as_deref() != jkt {
-            return Err(GrantError::Key);
-        }
-        Ok(())
-    }
-}
-
-/// How long refresh tokens are good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefreshRules {
-    /// For how long after its first use a refresh token gives the same successor again, in seconds: for an answer that was
-    /// lost, or two tabs of one app. Longer means that a thief has longer to go unnoticed.
-    pub grace: u64,
-    /// How long one may lie unused, in seconds.
-    pub idle: u64,
-    /// How long a grant lasts, however often it is used, in seconds.
-    pub lifetime: u64,
-}
-
-impl RefreshRules {
-    /// When a refresh token that is made now is bad.
-    #[must_use]
-    pub fn expiry(&self, grant_ends_at: u64, now: u64) -> u64 {
-        now.saturating_add(self.idle).min(grant_ends_at)
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{Audience, AuthorizationDetails, Scope};
     use super::*;
 
-    fn grant() -> Grant {
+    pub(in crate::domain) fn grant() -> Grant {
         let audience: Audience = "api".parse().expect("an audience");
         Grant {
             id: GrantId::from_random(&[1; 12]),
@@ -300,26 +244,5 @@ mod tests {
         assert_eq!(check(&bound, "shop", uri, VERIFIER, Some("key"), 120), None);
         let ended = Code { grant: Grant { ended_at: Some(110), ..grant() }, ..code() };
         assert_eq!(check(&ended, "shop", uri, VERIFIER, None, 120), Some(GrantError::Ended));
-    }
-
-    #[test]
-    fn a_refresh_token_has_two_ends() {
-        let token =
-            RefreshToken { hash: SecretHash::of("r"), grant: grant(), expires_at: 300, used_at: None, jkt: None };
-        let client = "shop".parse().expect("an id");
-        assert_eq!(token.check(&client, None, 299), Ok(()));
-        assert_eq!(token.check(&client, None, 300), Err(GrantError::Expired));
-        assert_eq!(
-            RefreshToken { expires_at: 2000, ..token.clone() }.check(&client, None, 1000),
-            Err(GrantError::Expired)
-        );
-        // A used one is judged as reuse even later.
-        assert_eq!(RefreshToken { used_at: Some(200), ..token.clone() }.check(&client, None, 400), Ok(()));
-        assert_eq!(token.check(&"other".parse().expect("an id"), None, 200), Err(GrantError::OtherClient));
-        let bound = RefreshToken { jkt: Some("key".to_owned()), ..token };
-        assert_eq!(bound.check(&client, None, 200), Err(GrantError::Key));
-        assert_eq!(bound.check(&client, Some("key"), 200), Ok(()));
-        let rules = RefreshRules { grace: 10, idle: 50, lifetime: 900 };
-        assert_eq!((rules.expiry(1000, 100), rules.expiry(1000, 990)), (150, 1000));
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::refresh;
 use crate::encoding::{base64url, from_base64url};
 
 const RANDOM_BYTES: usize = 32;
@@ -68,9 +69,26 @@ impl SecretKind {
     /// Whether `presented` has the form of this kind's secrets: prefix, length and checksum. What has not was never one.
     #[must_use]
     pub fn made(self, presented: &str) -> bool {
-        let bytes = presented.strip_prefix(self.prefix()).and_then(from_base64url).map(Zeroizing::new);
-        let parts = bytes.as_ref().and_then(|bytes| bytes.split_at_checked(RANDOM_BYTES));
-        parts.is_some_and(|(random, sum)| sum == checksum(self, random))
+        self.bytes(presented).is_some()
+    }
+
+    /// What stands between prefix and checksum, if `presented` has the form of this kind's secrets.
+    pub(super) fn bytes(self, presented: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(presented.strip_prefix(self.prefix()).and_then(from_base64url)?);
+        let (body, sum) = bytes.split_at_checked(self.length())?;
+        if sum != checksum(self, body) {
+            return None;
+        }
+        bytes.truncate(self.length());
+        Some(bytes)
+    }
+
+    /// How many bytes stand there.
+    const fn length(self) -> usize {
+        match self {
+            SecretKind::Refresh => refresh::TEXT_BYTES,
+            _ => RANDOM_BYTES,
+        }
     }
 }
 
@@ -78,19 +96,19 @@ impl SecretKind {
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// The secret of these random bytes: the prefix, then base64url of the bytes and a four-byte checksum.
+    /// The secret of these random bytes: the prefix, then base64url of the bytes and a four-byte checksum. Refresh tokens say more,
+    /// see [`RefreshKeys`](super::RefreshKeys).
     #[must_use]
     pub fn new(kind: SecretKind, random: &[u8; RANDOM_BYTES]) -> Secret {
-        let mut bytes = Zeroizing::new(random.to_vec());
-        bytes.extend_from_slice(&checksum(kind, random));
-        Secret(Zeroizing::new(format!("{}{}", kind.prefix(), &*Zeroizing::new(base64url(&bytes)))))
+        Secret::of_bytes(kind, random)
     }
 
-    /// The refresh token that follows `predecessor`, a function of it and the key alone: so whoever lost the answer can be
-    /// given it again, and nothing of it needs to be kept.
-    #[must_use]
-    pub fn successor(key: &[u8; 32], predecessor: &str) -> Secret {
-        Secret::new(SecretKind::Refresh, &keyed(key, predecessor))
+    /// The secret that says these bytes.
+    pub(super) fn of_bytes(kind: SecretKind, body: &[u8]) -> Secret {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(body.len() + CHECKSUM_BYTES));
+        bytes.extend_from_slice(body);
+        bytes.extend_from_slice(&checksum(kind, body));
+        Secret(Zeroizing::new(format!("{}{}", kind.prefix(), &*Zeroizing::new(base64url(&bytes)))))
     }
 
     /// The secret itself, for the one moment it is shown.
@@ -117,8 +135,8 @@ fn checksum(kind: SecretKind, random: &[u8]) -> [u8; CHECKSUM_BYTES] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-/// HMAC-SHA256 of a text.
-pub(crate) fn keyed(key: &[u8; 32], text: &str) -> [u8; 32] {
+/// HMAC-SHA256 of a text, or of bytes.
+pub(crate) fn keyed(key: &[u8; 32], text: &(impl AsRef<[u8]> + ?Sized)) -> [u8; 32] {
     // HMAC takes keys of any length; were it ever refused, nothing must be computed without it.
     let mac = Hmac::<Sha256>::new_from_slice(key);
     assert!(mac.is_ok(), "HMAC takes 32 bytes");
@@ -176,7 +194,7 @@ mod tests {
     #[test]
     fn a_secret_has_a_prefix_and_a_checksum() {
         for kind in SecretKind::ALL {
-            let secret = Secret::new(kind, &[7; 32]);
+            let secret = Secret::of_bytes(kind, &[7; 60][..kind.length()]);
             assert!(kind.made(secret.reveal()), "{kind:?}");
             let others = SecretKind::ALL.into_iter().filter(|other| *other != kind);
             assert!(others.into_iter().all(|other| !other.made(secret.reveal())), "{kind:?} passes for another");
@@ -194,16 +212,6 @@ mod tests {
         let secret = Secret::new(SecretKind::Client, &[7; 32]);
         assert!(SecretHash::of(secret.reveal()).matches(&secret.hash()));
         assert!(!secret.hash().matches(&Secret::new(SecretKind::Client, &[8; 32]).hash()));
-    }
-
-    #[test]
-    fn a_successor_is_the_same_each_time_and_nobody_elses() {
-        let first = Secret::new(SecretKind::Refresh, &[1; 32]);
-        let second = Secret::successor(&[9; 32], first.reveal());
-        assert!(SecretKind::Refresh.made(second.reveal()));
-        assert_eq!(second.hash(), Secret::successor(&[9; 32], first.reveal()).hash());
-        assert_ne!(second.hash(), Secret::successor(&[8; 32], first.reveal()).hash());
-        assert_ne!(second.hash(), Secret::successor(&[9; 32], second.reveal()).hash());
     }
 
     #[test]

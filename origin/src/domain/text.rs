@@ -32,6 +32,12 @@ macro_rules! made_id {
                 $name(format!(concat!($prefix, "{}"), $crate::encoding::base64url(random)))
             }
 
+            /// The random bytes that it is of, if it is of our making.
+            #[must_use]
+            pub fn random(&self) -> Option<[u8; 12]> {
+                self.0.strip_prefix($prefix).and_then($crate::encoding::from_base64url)?.try_into().ok()
+            }
+
             /// The identifier as text.
             #[must_use]
             pub fn as_str(&self) -> &str {

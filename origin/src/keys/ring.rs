@@ -13,7 +13,7 @@ use super::audience::{DeriveKey, KnownAudiences};
 use super::schedule::{self, KeyState};
 use super::tokens::TOKEN_TYPE;
 use super::{Jwk, MasterKey, PrivateKey, SealError, StoredKey, compact};
-use crate::domain::TokenAlg;
+use crate::domain::{RefreshKeys, TokenAlg};
 
 /// The keys in use: for each algorithm the one that signs and those that will or did, the keys behind the audience keys, and the
 /// snapshot keys.
@@ -197,6 +197,15 @@ impl KeyRing {
         let expanded = Hkdf::<Sha256>::new(None, self.secret.as_slice()).expand(purpose.as_bytes(), okm.as_mut());
         assert!(expanded.is_ok(), "HKDF gives 32 bytes");
         okm
+    }
+
+    /// The keys of refresh tokens: two, so that no text is a mark and a successor at once.
+    #[must_use]
+    pub fn refresh_keys(&self) -> RefreshKeys {
+        RefreshKeys {
+            mark: self.derived("tollgate refresh token marks v1"),
+            successor: self.derived("tollgate refresh tokens v1"),
+        }
     }
 
     /// Signs snapshots and deltas.

@@ -149,7 +149,7 @@ impl Store {
             .bind(to_sql(KEPT_DELTAS))
             .execute(&mut *connection)
             .await?;
-            // With a grant go its codes, its refresh tokens and the device code it was given by.
+            // With a grant, whose refresh tokens are its own, go its codes and the device code it was given by.
             let expired = [
                 "DELETE FROM grants WHERE id IN
                  (SELECT grant_id FROM codes WHERE redeemed_at IS NULL AND expires_at < $1)",

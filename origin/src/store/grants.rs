@@ -1,5 +1,7 @@
-//! Grants, and what stands for them until a client takes it: codes, refresh tokens, device codes. They are taken by way of a
-//! [`Batch`](super::Batch).
+//! Grants, how far their refresh tokens have come, and what stands for them until a client takes it: codes, device codes. These are
+//! taken by way of a [`Batch`](super::Batch).
+
+use std::collections::HashMap;
 
 use sqlx::FromRow;
 
@@ -7,14 +9,14 @@ use super::clients::{from_json, json};
 use super::rows::hashed;
 use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
 use crate::domain::{
-    Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LoginId, RefreshToken, Revoke,
-    SecretHash, Target, UserId,
+    Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LoginId, PresentedRefresh,
+    RefreshState, RefreshToken, Revoke, SecretHash, Target, UserId,
 };
 
 /// For how long a user sees what was ended, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 pub(super) struct GrantRow {
     grant_id: String,
     grant_client_id: String,
@@ -95,14 +97,41 @@ struct CodeRow {
     redeemed_at: Option<i64>,
 }
 
-#[derive(FromRow)]
+#[derive(Clone, FromRow)]
 struct RefreshRow {
-    hash: Vec<u8>,
     #[sqlx(flatten)]
     grant: GrantRow,
-    expires_at: i64,
-    used_at: Option<i64>,
-    jkt: Option<String>,
+    refresh_hash: Vec<u8>,
+    previous_hash: Option<Vec<u8>>,
+    refresh_expires_at: i64,
+    refresh_jkt: Option<String>,
+}
+
+impl RefreshRow {
+    /// What it says of one of the grant's refresh tokens.
+    fn token(self, hash: SecretHash) -> Result<RefreshToken, StoreError> {
+        let state = refresh_state(&self.refresh_hash, self.previous_hash.as_deref(), None)?;
+        Ok(RefreshToken {
+            hash,
+            grant: self.grant.try_into()?,
+            turn: state.turn(&hash),
+            expires_at: from_sql(self.refresh_expires_at),
+            jkt: self.refresh_jkt,
+        })
+    }
+}
+
+/// How far a grant's refresh tokens have come, of its columns.
+pub(super) fn refresh_state(
+    current: &[u8],
+    previous: Option<&[u8]>,
+    refreshed_at: Option<i64>,
+) -> Result<RefreshState, StoreError> {
+    Ok(RefreshState {
+        current: hashed(current, "grants")?,
+        previous: previous.map(|hash| hashed(hash, "grants")).transpose()?,
+        refreshed_at: refreshed_at.map(from_sql),
+    })
 }
 
 impl Store {
@@ -177,45 +206,43 @@ impl Store {
         row.map(read).transpose()
     }
 
-    /// The refresh token with this hash, used or not, if its grant is not long forgotten.
+    /// What the grant of this refresh token knows of it, used or not, if it has any and is not long forgotten.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn refresh_token(&self, hash: &SecretHash) -> Result<Option<RefreshToken>, StoreError> {
-        Ok(self.refresh_tokens(std::slice::from_ref(hash)).await?.pop())
+    pub async fn refresh_token(&self, presented: PresentedRefresh) -> Result<Option<RefreshToken>, StoreError> {
+        Ok(self.refresh_tokens(&[presented]).await?.pop().flatten())
     }
 
-    /// Those of these refresh tokens that there are, in no order, as [`Store::refresh_token`].
+    /// As [`Store::refresh_token`], of many; in their order.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn refresh_tokens(&self, hashes: &[SecretHash]) -> Result<Vec<RefreshToken>, StoreError> {
-        let mut tokens = Vec::with_capacity(hashes.len());
+    pub async fn refresh_tokens(
+        &self,
+        presented: &[PresentedRefresh],
+    ) -> Result<Vec<Option<RefreshToken>>, StoreError> {
+        let mut found: HashMap<String, RefreshRow> = HashMap::with_capacity(presented.len());
         let mut connection = self.reader().await?;
-        for hashes in portions(hashes) {
+        for presented in portions(presented) {
             let rows: Vec<RefreshRow> = each!(&mut connection, connection => {
                 let mut query = sqlx::QueryBuilder::new(concat!(
-                    "SELECT r.hash, r.expires_at, r.used_at, r.jkt, ",
+                    "SELECT g.refresh_hash, g.previous_hash, g.refresh_expires_at, g.refresh_jkt, ",
                     grant_columns!(),
-                    "FROM refresh_tokens r JOIN grants g ON g.id = r.grant_id WHERE r.hash IN ("
+                    "FROM grants g WHERE g.refresh_hash IS NOT NULL AND g.id IN ("
                 ));
                 let mut list = query.separated(", ");
-                for hash in repeated(hashes) {
-                    list.push_bind(hash.as_bytes().as_slice());
+                for presented in repeated(presented) {
+                    list.push_bind(presented.grant.as_str());
                 }
                 query.push(")").build_query_as().fetch_all(connection).await?
             });
-            for row in rows {
-                tokens.push(RefreshToken {
-                    hash: hashed(&row.hash, "refresh_tokens")?,
-                    grant: row.grant.try_into()?,
-                    expires_at: from_sql(row.expires_at),
-                    used_at: row.used_at.map(from_sql),
-                    jkt: row.jkt,
-                });
-            }
+            found.extend(rows.into_iter().map(|row| (row.grant.grant_id.clone(), row)));
         }
-        Ok(tokens)
+        let token = |presented: &PresentedRefresh| {
+            found.get(presented.grant.as_str()).map(|row| row.clone().token(presented.hash)).transpose()
+        };
+        presented.iter().map(token).collect()
     }
 
     /// The grant with this id, ended or not.
@@ -242,8 +269,7 @@ impl Store {
             sqlx::query_as::<_, GivenRow>(concat!(
                 "SELECT ",
                 grant_columns!(),
-                ", (SELECT MAX(r.used_at) FROM refresh_tokens r WHERE r.grant_id = g.id) AS refreshed_at,
-                 (SELECT MAX(c.redeemed_at) FROM codes c WHERE c.grant_id = g.id) AS redeemed_at
+                ", g.refreshed_at, (SELECT MAX(c.redeemed_at) FROM codes c WHERE c.grant_id = g.id) AS redeemed_at
                  FROM grants g WHERE g.user_id = $1 AND (g.ended_at > $2 OR g.ended_at IS NULL AND g.ends_at > $3)
                  ORDER BY g.created_at DESC, g.id LIMIT 200"
             ))

@@ -19,14 +19,15 @@ macro_rules! each {
     };
 }
 
-/// A statement that inserts rows: `INSERT INTO table (columns)`, of whose columns the first is never null. More may be added to it.
+/// A statement of rows that are given: `$sql FROM (the rows) AS given WHERE $condition`, in which their columns are `column1` and so on.
 ///
-/// The rows are a table of their own there, filled up to one of few sizes with rows that are passed over: one round to the database
-/// however many there are, and few statements to keep prepared.
-macro_rules! insertion {
-    ($sql:literal, $rows:expr, |$binder:ident, $row:pat_param| $bind:expr) => {{
-        let columns = $sql.split(',').count();
-        let mut query = sqlx::QueryBuilder::new(concat!($sql, " SELECT * FROM ("));
+/// The rows are a table of their own there, filled up to one of few sizes with rows of nulls, which the condition must pass over: one
+/// round to the database however many there are, and few statements to keep prepared.
+macro_rules! given {
+    ($sql:expr, $columns:expr, $rows:expr, |$binder:ident, $row:pat_param| $bind:expr, $condition:literal) => {{
+        let columns = $columns;
+        let mut query = sqlx::QueryBuilder::new($sql);
+        query.push(" FROM (");
         query.push_values($crate::store::filled_up($rows), |mut $binder, row| match row {
             Some($row) => {
                 $bind;
@@ -35,9 +36,16 @@ macro_rules! insertion {
                 $binder.push("NULL");
             }),
         });
-        query.push(") AS given WHERE column1 IS NOT NULL");
+        query.push(concat!(") AS given WHERE ", $condition));
         query
     }};
+}
+
+/// A statement that inserts rows: `INSERT INTO table (columns)`, of whose columns the first is never null. More may be added to it.
+macro_rules! insertion {
+    ($sql:literal, $rows:expr, |$binder:ident, $row:pat_param| $bind:expr) => {
+        given!(concat!($sql, " SELECT *"), $sql.split(',').count(), $rows, |$binder, $row| $bind, "column1 IS NOT NULL")
+    };
 }
 
 /// Inserts rows, many in a statement: `$sql`, the rows, `$tail`.

@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Either, StoreError, Tx, from_sql, portions, repeated, to_sql};
-use crate::domain::{AccessToken, GrantId, SecretHash, TokenDraft};
+use super::grants::refresh_state;
+use super::{Either, StoreError, Tx, portions, repeated, to_sql};
+use crate::domain::{AccessToken, GrantId, RefreshState, SecretHash, TokenDraft, Turn};
 
 /// A token to be issued for something that may be taken once. What its request had to fit is checked before.
 #[derive(Debug, Clone)]
@@ -90,6 +91,55 @@ pub struct Sight {
     pub expires_at: u64,
 }
 
+/// A grant that gives something, while a batch takes of it.
+struct GoodGrant<'a> {
+    /// How far its refresh tokens have come, if it has any.
+    state: Option<RefreshState>,
+    /// The refresh token that it comes to here.
+    next: Option<&'a NewRefresh>,
+}
+
+impl<'a> GoodGrant<'a> {
+    /// Gives what is claimed, if that may be. `taken` are the codes that this batch takes.
+    fn give(&mut self, redeem: &'a Redeem, taken: &mut HashSet<[u8; 32]>) -> Verdict {
+        match &redeem.claim {
+            Claim::Standing => Verdict::Good,
+            Claim::Code { hash, refresh } | Claim::Device { hash, refresh } => {
+                if !taken.remove(hash.as_bytes()) {
+                    return Verdict::Replayed;
+                }
+                if let Some(first) = refresh {
+                    self.state = Some(RefreshState { current: first.hash, previous: None, refreshed_at: None });
+                    self.next = Some(first);
+                }
+                Verdict::Good
+            }
+            Claim::Refresh { hash, successor, grace } => self.refresh(hash, successor, *grace, redeem.at),
+        }
+    }
+
+    /// The first of a batch to show the current refresh token ends it. Whoever shows the same after that, here or later, gets what the
+    /// first got, or has the grant revoked.
+    fn refresh(&mut self, hash: &SecretHash, successor: &'a NewRefresh, grace: u64, at: u64) -> Verdict {
+        let Some(state) = self.state else {
+            return Verdict::Ended;
+        };
+        match state.turn(hash) {
+            Turn::Current => {
+                self.state =
+                    Some(RefreshState { current: successor.hash, previous: Some(*hash), refreshed_at: Some(at) });
+                self.next = Some(successor);
+                Verdict::Good
+            }
+            Turn::Previous if state.gives_again(hash, &successor.hash, grace, at) => Verdict::Good,
+            Turn::Previous | Turn::Older => Verdict::Replayed,
+        }
+    }
+}
+
+/// A grant's id, its current and its previous refresh token, and when it was refreshed.
+type StateRow = (String, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>);
+
 impl Tx {
     /// Takes what is claimed; a verdict for each, in order.
     pub(super) async fn claim(
@@ -102,73 +152,91 @@ impl Tx {
         };
         // Wishes of one moment; a second more or less decides nothing.
         let at = first.at;
-        let good = self.good_grants(redeems, at).await?;
-        let (mut codes, mut devices, mut tokens) = (Vec::new(), Vec::new(), Vec::new());
+        let mut good = self.good_grants(redeems, at).await?;
+        let (mut codes, mut devices) = (Vec::new(), Vec::new());
         let has_key = |redeem: &Redeem| !revoked.contains(&redeem.draft.key_id);
-        for redeem in redeems.iter().filter(|redeem| good.contains(redeem.grant.as_str()) && has_key(redeem)) {
+        for redeem in redeems.iter().filter(|redeem| good.contains_key(redeem.grant.as_str()) && has_key(redeem)) {
             match &redeem.claim {
                 Claim::Code { hash, .. } => codes.push(*hash),
                 Claim::Device { hash, .. } => devices.push(*hash),
-                Claim::Refresh { hash, .. } => tokens.push(*hash),
-                Claim::Standing => {}
+                Claim::Refresh { .. } | Claim::Standing => {}
             }
         }
         let mut taken = self.take("codes SET redeemed_at", &codes, at).await?;
         taken.extend(self.take("device_codes SET redeemed_at", &devices, at).await?);
-        taken.extend(self.take("refresh_tokens SET used_at", &tokens, at).await?);
 
         let mut verdicts = Vec::with_capacity(redeems.len());
-        let mut new: Vec<(GrantId, NewRefresh)> = Vec::new();
-        let mut doubtful: Vec<usize> = Vec::new();
-        for (index, redeem) in redeems.iter().enumerate() {
-            if !good.contains(redeem.grant.as_str()) {
-                verdicts.push(Verdict::Ended);
-                continue;
-            }
-            if !has_key(redeem) {
-                verdicts.push(Verdict::KeyRevoked);
-                continue;
-            }
-            let Some((hash, refresh)) = redeem.claim.parts() else {
-                verdicts.push(Verdict::Good);
-                continue;
-            };
-            if taken.remove(hash.as_bytes()) {
-                new.extend(refresh.map(|refresh| (redeem.grant.clone(), refresh)));
-                verdicts.push(Verdict::Good);
-            } else {
-                doubtful.push(index);
-                verdicts.push(Verdict::Replayed);
-            }
+        for redeem in redeems {
+            verdicts.push(match good.get_mut(redeem.grant.as_str()) {
+                None => Verdict::Ended,
+                Some(_) if !has_key(redeem) => Verdict::KeyRevoked,
+                Some(grant) => grant.give(redeem, &mut taken),
+            });
         }
-        self.insert_refresh_tokens(&new).await?;
-        for index in self.in_grace(redeems, &doubtful).await? {
-            if let Some(verdict) = verdicts.get_mut(index) {
-                *verdict = Verdict::Good;
-            }
-        }
+        let gone_on: Vec<_> = good.iter().filter_map(|(id, grant)| Some((id, grant.state?, grant.next?))).collect();
+        self.go_on(&gone_on).await?;
         Ok(verdicts)
     }
 
-    /// Which of the grants still give something. On PostgreSQL they stay so until this transaction ends.
-    async fn good_grants(&mut self, redeems: &[Redeem], at: u64) -> Result<HashSet<String>, StoreError> {
+    /// Those of the grants that still give something. On PostgreSQL they stay so until this transaction ends, and nobody else refreshes
+    /// by them: whoever comes to that takes all locks here, each at once as strong as it needs and all in one order.
+    async fn good_grants<'a>(
+        &mut self,
+        redeems: &'a [Redeem],
+        at: u64,
+    ) -> Result<HashMap<String, GoodGrant<'a>>, StoreError> {
         let mut ids: Vec<&str> = redeems.iter().map(|redeem| redeem.grant.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let lock = if matches!(self, Either::Postgres(_)) { " ORDER BY id FOR SHARE" } else { "" };
-        let mut good = HashSet::new();
+        let only_read = redeems.iter().all(|redeem| matches!(redeem.claim, Claim::Standing));
+        let lock = match self {
+            Either::Sqlite(_) => "",
+            Either::Postgres(_) if only_read => " ORDER BY id COLLATE \"C\" FOR SHARE",
+            Either::Postgres(_) => " ORDER BY id COLLATE \"C\" FOR NO KEY UPDATE",
+        };
+        let mut good = HashMap::with_capacity(ids.len());
         for ids in portions(&ids) {
-            each!(&mut *self, connection => {
-                let mut query = sqlx::QueryBuilder::new("SELECT id FROM grants WHERE ended_at IS NULL AND ends_at > ");
+            let rows: Vec<StateRow> = each!(&mut *self, connection => {
+                let mut query = sqlx::QueryBuilder::new(
+                    "SELECT id, refresh_hash, previous_hash, refreshed_at FROM grants WHERE ended_at IS NULL AND ends_at > ",
+                );
                 query.push_bind(to_sql(at)).push(" AND id IN (");
                 let mut list = query.separated(", ");
                 for id in repeated(ids) {
                     list.push_bind(*id);
                 }
-                good.extend(query.push(")").push(lock).build_query_scalar::<String>().fetch_all(connection).await?);
+                query.push(")").push(lock).build_query_as().fetch_all(connection).await?
             });
+            for (id, current, previous, refreshed_at) in rows {
+                let state = |current: Vec<u8>| refresh_state(&current, previous.as_deref(), refreshed_at);
+                good.insert(id, GoodGrant { state: current.map(state).transpose()?, next: None });
+            }
         }
         Ok(good)
+    }
+
+    /// Writes how far the refresh tokens of grants have come. The grants are this transaction's, see [`Tx::good_grants`].
+    async fn go_on(&mut self, grants: &[(&String, RefreshState, &NewRefresh)]) -> Result<(), StoreError> {
+        for grants in portions(grants) {
+            each!(&mut *self, connection => {
+                let mut update = given!(
+                    "UPDATE grants SET refresh_hash = column2, previous_hash = column3, refreshed_at = column4,
+                     refresh_expires_at = column5, refresh_jkt = column6",
+                    6,
+                    grants,
+                    |row, (id, state, next)| row
+                        .push_bind(id.as_str())
+                        .push_bind(state.current.as_bytes().to_vec())
+                        .push_bind(state.previous.map(|hash| hash.as_bytes().to_vec()))
+                        .push_bind(state.refreshed_at.map(to_sql))
+                        .push_bind(to_sql(next.expires_at))
+                        .push_bind(&next.jkt),
+                    "id = column1"
+                );
+                update.build().execute(connection).await?;
+            });
+        }
+        Ok(())
     }
 
     /// Marks rows as taken that are not yet; the hashes of those that were not.
@@ -198,56 +266,6 @@ impl Tx {
         Ok(taken)
     }
 
-    async fn insert_refresh_tokens(&mut self, new: &[(GrantId, NewRefresh)]) -> Result<(), StoreError> {
-        insert_rows!(self, "INSERT INTO refresh_tokens (hash, grant_id, expires_at, jkt)", "", new, |binder, row| {
-            let (grant, refresh) = row;
-            binder
-                .push_bind(refresh.hash.as_bytes().to_vec())
-                .push_bind(grant.as_str())
-                .push_bind(to_sql(refresh.expires_at))
-                .push_bind(&refresh.jkt);
-        });
-        Ok(())
-    }
-
-    /// Those of the refresh tokens used before that may give their successor again: it is not long ago, and the successor was
-    /// not used itself.
-    async fn in_grace(&mut self, redeems: &[Redeem], doubtful: &[usize]) -> Result<Vec<usize>, StoreError> {
-        let mut asked: Vec<(usize, SecretHash, SecretHash, u64, u64)> = Vec::new();
-        for index in doubtful {
-            if let Some(Redeem { claim: Claim::Refresh { hash, successor, grace }, at, .. }) = redeems.get(*index) {
-                asked.push((*index, *hash, successor.hash, *grace, *at));
-            }
-        }
-        let hashes: Vec<SecretHash> = asked.iter().flat_map(|(_, hash, successor, ..)| [*hash, *successor]).collect();
-        let used = self.used_at(&hashes).await?;
-        let fits = |(index, hash, successor, grace, at): (usize, SecretHash, SecretHash, u64, u64)| {
-            let recently = used.get(hash.as_bytes()).copied().flatten().is_some_and(|used| at <= used + grace);
-            let unused = used.get(successor.as_bytes()).is_some_and(Option::is_none);
-            (recently && unused).then_some(index)
-        };
-        Ok(asked.into_iter().filter_map(fits).collect())
-    }
-
-    /// When each of these refresh tokens was used, if it is on record.
-    async fn used_at(&mut self, hashes: &[SecretHash]) -> Result<HashMap<[u8; 32], Option<u64>>, StoreError> {
-        let mut used = HashMap::new();
-        for hashes in portions(hashes) {
-            let rows: Vec<(Vec<u8>, Option<i64>)> = each!(&mut *self, connection => {
-                let mut query = sqlx::QueryBuilder::new("SELECT hash, used_at FROM refresh_tokens WHERE hash IN (");
-                let mut list = query.separated(", ");
-                for hash in repeated(hashes) {
-                    list.push_bind(hash.as_bytes().to_vec());
-                }
-                query.push(")").build_query_as().fetch_all(connection).await?
-            });
-            for (hash, at) in rows {
-                used.insert(super::rows::fixed(&hash, "refresh_tokens")?, at.map(from_sql));
-            }
-        }
-        Ok(used)
-    }
-
     /// Remembers what is shown; whether each was not shown before.
     pub(super) async fn see(&mut self, sights: &[Sight]) -> Result<Vec<bool>, StoreError> {
         let mut news: HashSet<Vec<u8>> = HashSet::new();
@@ -265,15 +283,6 @@ impl Tx {
 }
 
 impl Claim {
-    /// The hash of what is taken, and the refresh token that comes of it.
-    fn parts(&self) -> Option<(SecretHash, Option<NewRefresh>)> {
-        match self {
-            Claim::Code { hash, refresh } | Claim::Device { hash, refresh } => Some((*hash, refresh.clone())),
-            Claim::Refresh { hash, successor, .. } => Some((*hash, Some(successor.clone()))),
-            Claim::Standing => None,
-        }
-    }
-
     /// What a reuse is recorded as.
     pub(super) const fn reuse(&self) -> &'static str {
         match self {

@@ -1,7 +1,8 @@
 //! Refresh tokens: rotation, grace, reuse, and what they can never do.
 
 use serde_json::{Value, json};
-use tollgate::domain::{AuthMethod, ClientMetadata};
+use tollgate::domain::{AuthMethod, ClientMetadata, RefreshKeys};
+use zeroize::Zeroizing;
 
 use crate::harness::{Browser, Key, Origin, answer, claims, redemption};
 
@@ -103,4 +104,44 @@ async fn those_of_a_public_client_are_bound_to_the_key_it_proved() {
     let (status, next) = answer(origin.form("/oauth/token", "app", &form).header("dpop", proof(&key))).await;
     assert_eq!(status, 200, "{next}");
     assert_eq!(claims(text(&next, "access_token"))["cnf"]["jkt"], json!(key.thumbprint()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_generations_ago_revokes_all_even_at_once() {
+    let (origin, first) = start(&[("TOLLGATE_REFRESH_GRACE", "60")]).await;
+    let form = |token: &str| [("grant_type", "refresh_token".to_owned()), ("refresh_token", token.to_owned())];
+    let mut last = first.clone();
+    for _ in 0..2 {
+        let form = form(text(&last, "refresh_token"));
+        last = origin.token("shop", &form.each_ref().map(|(name, value)| (*name, value.as_str()))).await;
+    }
+    let old = form(text(&first, "refresh_token"));
+    let old = old.each_ref().map(|(name, value)| (*name, value.as_str()));
+    assert_eq!(origin.introspect("shop", old[1].1).await, json!({ "active": false }));
+    assert_eq!(origin.introspect("shop", text(&last, "refresh_token")).await, json!({ "active": true }));
+    assert_eq!(origin.refused("shop", &old).await, "invalid_grant");
+    for name in ["access_token", "refresh_token"] {
+        assert_eq!(origin.introspect("shop", text(&last, name)).await, json!({ "active": false }), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_this_origin_did_not_make_changes_nothing() {
+    let (origin, tokens) = start(&[]).await;
+    let (elsewhere, of_another) = start(&[]).await;
+    // Whoever has an access token knows the grant's id, and how refresh tokens are written is no secret.
+    let sid = claims(text(&tokens, "access_token"))["sid"].as_str().expect("a grant").parse().expect("a grant's id");
+    let keys = RefreshKeys { mark: Zeroizing::new([1; 32]), successor: Zeroizing::new([2; 32]) };
+    let forged = keys.first(&sid, &[3; 32]).expect("the id is of a usual form");
+    for token in [forged.reveal(), text(&of_another, "refresh_token")] {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token)];
+        assert_eq!(origin.refused("shop", &form).await, "invalid_grant");
+        assert_eq!(origin.introspect("shop", token).await, json!({ "active": false }));
+        assert_eq!(origin.post("/oauth/revoke", "shop", &[("token", token)]).await.0, 200);
+    }
+    for (origin, tokens) in [(&origin, &tokens), (&elsewhere, &of_another)] {
+        assert_eq!(origin.introspect("shop", text(tokens, "access_token")).await["active"], true);
+        let form = [("grant_type", "refresh_token"), ("refresh_token", text(tokens, "refresh_token"))];
+        origin.token("shop", &form).await;
+    }
 }

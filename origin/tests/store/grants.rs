@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tollgate::domain::{Access, Code, Grant, GrantId, SecretHash, SecretKind, Target, Terms, User, UserId};
-use tollgate::store::{Claim, NewRefresh, Redeem, Redeemed, Store, Writer};
+use tollgate::domain::{
+    Access, Code, Grant, GrantId, PresentedRefresh, SecretHash, SecretKind, Target, Terms, Turn, User, UserId,
+};
+use tollgate::store::{Batch, Claim, NewRefresh, Redeem, Redeemed, Store, Writer};
 
 use crate::database::Database;
 use crate::samples::{NOW, by, client, draft, reinstate, revoke_any, secret};
@@ -17,6 +19,11 @@ on_both_databases!(
     reuse_after_the_grace_revokes_everything_of_the_grant,
     an_older_refresh_token_is_reuse_even_within_the_grace,
     many_refreshes_at_one_moment_have_one_successor,
+    two_uses_of_a_refresh_token_in_one_batch_have_one_successor,
+    a_batch_takes_each_grant_as_far_as_it_goes,
+    a_grant_without_refresh_tokens_has_none,
+    what_refresh_tokens_keep_is_the_grants,
+    many_origins_refresh_many_grants_and_none_waits_for_ever,
     revocations_end_grants,
     a_disabled_user_gives_nothing,
     expired_grants_are_swept_with_all_that_hangs_on_them,
@@ -87,15 +94,27 @@ fn refresh(grant: &Grant, from: &str, to: &str, number: u32, at: u64) -> Redeem 
 
 /// A grant whose code was redeemed for the refresh token `r0`, which stands for `grant` in its name.
 async fn with_refresh_token(database: &Database, first: &str) -> Grant {
+    with_numbered(database, first, 1).await
+}
+
+async fn with_numbered(database: &Database, first: &str, number: u32) -> Grant {
     let code = given(&database.store).await;
     let claim = Claim::Code { hash: code.hash, refresh: Some(new(first)) };
-    let redeemed = database.store.redeem(redeem(&code.grant, claim, 1, NOW)).await.expect("redeemed");
+    let redeemed = database.store.redeem(redeem(&code.grant, claim, number, NOW)).await.expect("redeemed");
     assert!(matches!(redeemed, Redeemed::Issued(_)));
     code.grant
 }
 
 async fn is_ended(database: &Database, grant: &Grant) -> bool {
     database.store.grant(&grant.id).await.expect("read").expect("there").ended_at.is_some()
+}
+
+/// Which of the grant's refresh tokens these are, as far as it has any.
+async fn turns(store: &Store, grant: &Grant, texts: &[&str]) -> Vec<Turn> {
+    let presented = |text: &&str| PresentedRefresh { grant: grant.id.clone(), hash: SecretHash::of(text) };
+    let found = store.refresh_tokens(&texts.iter().map(presented).collect::<Vec<_>>()).await.expect("read");
+    assert_eq!(found.len(), texts.len(), "an answer for each");
+    found.into_iter().flatten().map(|token| token.turn).collect()
 }
 
 async fn a_code_comes_back_as_it_was(database: &Database) {
@@ -148,8 +167,7 @@ async fn a_refresh_token_gives_its_successor_again_for_a_while(database: &Databa
     let next = store.redeem(refresh(&grant, "r1", "r2", 5, NOW + 20)).await.expect("answered");
     assert!(matches!(next, Redeemed::Issued(_)));
     assert!(!is_ended(database, &grant).await);
-    let kept = store.refresh_token(&SecretHash::of("r1")).await.expect("read").expect("there");
-    assert_eq!((kept.used_at, kept.grant.id), (Some(NOW + 20), grant.id));
+    assert_eq!(turns(store, &grant, &["r2", "r1", "r0"]).await, [Turn::Current, Turn::Previous, Turn::Older]);
 }
 
 async fn reuse_after_the_grace_revokes_everything_of_the_grant(database: &Database) {
@@ -199,6 +217,125 @@ async fn many_refreshes_at_one_moment_have_one_successor(database: &Database) {
     task.await.expect("it ends");
 }
 
+/// What became of redemptions that go to the database together.
+async fn together(store: &Store, redeems: Vec<Redeem>) -> Vec<Redeemed> {
+    let outcome = store.apply(&Batch { redeems, ..Batch::default() }).await.expect("written");
+    outcome.redeemed.into_iter().map(|redeemed| redeemed.expect("its key is good")).collect()
+}
+
+async fn two_uses_of_a_refresh_token_in_one_batch_have_one_successor(database: &Database) {
+    let grant = with_refresh_token(database, "r0").await;
+    let store = &database.store;
+    let both = together(store, [2, 3].map(|number| refresh(&grant, "r0", "r1", number, NOW + 5)).into()).await;
+    assert!(both.iter().all(|one| matches!(one, Redeemed::Issued(_))), "{both:?}");
+    assert_eq!(turns(store, &grant, &["r1", "r0"]).await, [Turn::Current, Turn::Previous]);
+    // With another successor it is none that was given.
+    let both =
+        together(store, vec![refresh(&grant, "r1", "r2", 4, NOW + 6), refresh(&grant, "r1", "other", 5, NOW + 6)])
+            .await;
+    assert!(matches!(both.as_slice(), [Redeemed::Issued(_), Redeemed::Replayed]), "{both:?}");
+    assert!(is_ended(database, &grant).await);
+}
+
+async fn a_batch_takes_each_grant_as_far_as_it_goes(database: &Database) {
+    let store = &database.store;
+    // More than one statement takes, and no power of two.
+    let mut grants = Vec::new();
+    for number in 0..131 {
+        grants.push(with_numbered(database, "r0", number).await);
+    }
+    let replayed = &grants[7];
+    together(store, vec![refresh(replayed, "r0", "r1", 1000, NOW + 1)]).await;
+    let mut redeems: Vec<Redeem> =
+        (2000..).zip(&grants).map(|(n, grant)| refresh(grant, "r0", "r1", n, NOW + 60)).collect();
+    redeems.push(refresh(&grants[0], "r1", "r2", 3000, NOW + 60));
+    let answers = together(store, redeems).await;
+    for (index, (grant, answer)) in grants.iter().zip(&answers).enumerate() {
+        match index {
+            7 => assert_eq!(*answer, Redeemed::Replayed),
+            _ => assert!(matches!(answer, Redeemed::Issued(_)), "{index}: {answer:?}"),
+        }
+        assert_eq!(is_ended(database, grant).await, index == 7);
+        let current = if index == 0 { "r2" } else { "r1" };
+        assert_eq!(turns(store, grant, &[current]).await, [Turn::Current], "{index}");
+    }
+}
+
+async fn a_grant_without_refresh_tokens_has_none(database: &Database) {
+    let code = given(&database.store).await;
+    let store = &database.store;
+    let claim = Claim::Code { hash: code.hash, refresh: None };
+    let redeemed = store.redeem(redeem(&code.grant, claim, 1, NOW)).await.expect("redeemed");
+    assert!(matches!(redeemed, Redeemed::Issued(_)));
+    assert!(turns(store, &code.grant, &["r0"]).await.is_empty());
+    let made_up = store.redeem(refresh(&code.grant, "r0", "r1", 2, NOW)).await.expect("answered");
+    assert_eq!(made_up, Redeemed::Ended);
+    assert!(!is_ended(database, &code.grant).await, "nothing was taken twice");
+}
+
+async fn what_refresh_tokens_keep_is_the_grants(database: &Database) {
+    let code = given(&database.store).await;
+    let store = &database.store;
+    let bound = |text: &str, expires_at| NewRefresh { expires_at, jkt: Some("key".to_owned()), ..new(text) };
+    let claim = Claim::Code { hash: code.hash, refresh: Some(bound("r0", NOW + 50)) };
+    store.redeem(redeem(&code.grant, claim, 1, NOW)).await.expect("redeemed");
+    let seen = async |text: &str| {
+        let presented = PresentedRefresh { grant: code.grant.id.clone(), hash: SecretHash::of(text) };
+        let token = store.refresh_token(presented).await.expect("read").expect("there");
+        assert_eq!((&token.grant, token.hash), (&code.grant, SecretHash::of(text)));
+        (token.turn, token.expires_at, token.jkt)
+    };
+    assert_eq!(seen("r0").await, (Turn::Current, NOW + 50, Some("key".to_owned())));
+    let given = store.given_by(&code.grant.user, NOW).await.expect("read");
+    assert_eq!(given[0].used_at, NOW, "the code was redeemed then");
+    let claim = Claim::Refresh { hash: SecretHash::of("r0"), successor: bound("r1", NOW + 90), grace: 10 };
+    store.redeem(redeem(&code.grant, claim, 2, NOW + 40)).await.expect("redeemed");
+    assert_eq!(seen("r0").await, (Turn::Previous, NOW + 90, Some("key".to_owned())));
+    assert_eq!(seen("r1").await, (Turn::Current, NOW + 90, Some("key".to_owned())));
+    let given = store.given_by(&code.grant.user, NOW + 40).await.expect("read");
+    assert_eq!(given[0].used_at, NOW + 40);
+}
+
+/// Eight batches at once, by way of two handles to the database, that refresh the same grants in opposite orders or only ask whether
+/// they stand.
+async fn many_origins_refresh_many_grants_and_none_waits_for_ever(database: &Database) {
+    let mut grants = Vec::new();
+    for number in 0..20 {
+        grants.push(with_numbered(database, "0", number).await);
+    }
+    let elsewhere = database.again().await;
+    let mut number = 1000;
+    let mut at_once = async |from: &str, to: &str, at: u64| {
+        let mut tasks = JoinSet::new();
+        for task in 0..8 {
+            let mut redeems = Vec::new();
+            for grant in &grants {
+                number += 1;
+                redeems.push(match task {
+                    6 | 7 => redeem(grant, Claim::Standing, number, at),
+                    _ => refresh(grant, from, to, number, at),
+                });
+            }
+            if task / 2 % 2 == 0 {
+                redeems.reverse();
+            }
+            let store = if task % 2 == 0 { database.store.clone() } else { elsewhere.clone() };
+            tasks.spawn(async move { together(&store, redeems).await });
+        }
+        tasks.join_all().await.concat()
+    };
+    for round in 0..10_u32 {
+        let answers = at_once(&round.to_string(), &(round + 1).to_string(), NOW + 5).await;
+        assert!(answers.iter().all(|one| matches!(one, Redeemed::Issued(_))), "{round}: {answers:?}");
+    }
+    let answers = at_once("0", "1", NOW + 5).await;
+    assert!(answers.contains(&Redeemed::Replayed));
+    for grant in &grants {
+        assert!(is_ended(database, grant).await);
+    }
+    elsewhere.close().await;
+}
+
 async fn revocations_end_grants(database: &Database) {
     let store = &database.store;
     let [by_session, by_subject, by_time, by_client] =
@@ -246,8 +383,8 @@ async fn expired_grants_are_swept_with_all_that_hangs_on_them(database: &Databas
     store.sweep(NOW + 61).await.expect("swept");
     assert!(store.code(&unused.hash).await.expect("read").is_none(), "nobody took it in time");
     assert!(store.grant(&unused.grant.id).await.expect("read").is_none());
-    assert!(store.refresh_token(&SecretHash::of("r0")).await.expect("read").is_some());
+    assert_eq!(turns(store, &grant, &["r0"]).await, [Turn::Current]);
     store.sweep(NOW + 100_001).await.expect("swept");
-    assert!(store.refresh_token(&SecretHash::of("r0")).await.expect("read").is_none());
+    assert!(turns(store, &grant, &["r0"]).await.is_empty());
     assert!(store.grant(&grant.id).await.expect("read").is_none());
 }

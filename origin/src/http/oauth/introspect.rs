@@ -19,7 +19,7 @@ use super::client_auth::authenticate;
 use super::error::OAuthError;
 use super::parameters::FormOnly;
 use crate::ambient;
-use crate::domain::{AccessToken, Claims, Client, Confirmation, SecretHash, SecretKind, TokenAlg};
+use crate::domain::{AccessToken, Claims, Client, Confirmation, RefreshToken, SecretKind, TokenAlg, Turn};
 use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 use crate::store::Versions;
@@ -130,10 +130,12 @@ async fn may_know(app: &App, client: &Client, token: &AccessToken, now: Versions
 
 /// A refresh token is told of to its own client alone, and of it nothing but whether it is good.
 async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Result<Finding, OAuthError> {
-    let token = app.known.refresh_token(&SecretHash::of(unverified_token)).await?;
-    let jkt = token.as_ref().and_then(|token| token.jkt.clone());
-    let good = |token: &crate::domain::RefreshToken| {
-        token.used_at.is_none() && token.check(&client.id, jkt.as_deref(), ambient::now()).is_ok()
+    let Some(presented) = app.keys.current().refresh_keys().read(unverified_token) else {
+        return Ok(Finding::Inactive);
+    };
+    let token = app.known.refresh_token(presented).await?;
+    let good = |token: &RefreshToken| {
+        token.turn == Turn::Current && token.check(&client.id, token.jkt.as_deref(), ambient::now()).is_ok()
     };
     Ok(if token.as_ref().is_some_and(good) { Finding::Refresh } else { Finding::Inactive })
 }

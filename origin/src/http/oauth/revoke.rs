@@ -10,7 +10,7 @@ use super::client_auth::authenticate;
 use super::error::OAuthError;
 use super::parameters::{FormOnly, FormOrJson, Parameters};
 use crate::ambient;
-use crate::domain::{Actor, Client, GrantError, Revoke, SecretHash, SecretKind, Target};
+use crate::domain::{Actor, Client, GrantError, Revoke, SecretKind, Target};
 use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 
@@ -75,8 +75,10 @@ async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Res
 
 /// A refresh token goes with its grant and everything that came of it (RFC 7009 §2.1).
 async fn revoke_grant(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
-    let token = app.store.refresh_token(&SecretHash::of(unverified_token)).await?;
-    let Some(grant) = token.map(|token| token.grant).filter(|grant| grant.client == client.id) else {
+    let Some(presented) = app.keys.current().refresh_keys().read(unverified_token) else {
+        return Ok(StatusCode::OK);
+    };
+    let Some(grant) = app.store.grant(&presented.grant).await?.filter(|grant| grant.client == client.id) else {
         return Ok(StatusCode::OK);
     };
     if grant.ended_at.is_none() {

@@ -2,8 +2,8 @@
 
 use super::taken::{Taking, take};
 use crate::ambient;
+use crate::domain::GrantError;
 use crate::domain::authorization::wanted;
-use crate::domain::{GrantError, Secret, SecretHash, SecretKind};
 use crate::http::oauth::error::OAuthError;
 use crate::http::oauth::issue::TokenAnswer;
 use crate::http::oauth::token::TokenRequest;
@@ -12,14 +12,13 @@ use crate::store::{Claim, NewRefresh};
 pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let (app, client, form) = (request.app, &request.caller.client, request.form);
     let presented = form.required("refresh_token", "refresh_token is missing")?;
-    if !SecretKind::Refresh.made(presented) {
-        return Err(GrantError::Unknown.into());
-    }
-    let token = app.known.refresh_token(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
+    let keys = app.keys.current().refresh_keys();
+    let known_as = keys.read(presented).ok_or(GrantError::Unknown)?;
+    let token = app.known.refresh_token(known_as).await?.ok_or(GrantError::Unknown)?;
     let now = ambient::now();
     token.check(&client.id, request.jkt.as_deref(), now)?;
     let access = token.grant.terms.access.narrowed(wanted(form)?)?;
-    let successor = Secret::successor(&app.keys.current().derived("tollgate refresh tokens v1"), presented);
+    let successor = keys.successor(&token.grant.id, presented).ok_or(GrantError::Unknown)?;
     let rules = app.grants.refresh;
     let expires_at = rules.expiry(token.grant.ends_at, now);
     let kept = NewRefresh { hash: successor.hash(), expires_at, jkt: token.jkt.clone() };

@@ -1,7 +1,7 @@
 //! Taking what a user gave: a code, a device code or a refresh token is spent in the transaction that records the token.
 
 use crate::ambient;
-use crate::domain::{Access, Actor, Client, Grant, GrantError, GrantType, Reason, Revoke, Secret, SecretKind, Target};
+use crate::domain::{Access, Actor, Client, Grant, GrantError, GrantType, Reason, Revoke, Secret, Target};
 use crate::http::App;
 use crate::http::oauth::error::OAuthError;
 use crate::http::oauth::issue::{About, IdToken, TokenAnswer, answer, confirmation, draft, id_token};
@@ -52,7 +52,8 @@ pub(super) fn first_refresh(
     if !client.metadata.allows(GrantType::RefreshToken) {
         return Ok((None, None));
     }
-    let secret = Secret::new(SecretKind::Refresh, &ambient::random()?);
+    let first = app.keys.current().refresh_keys().first(&grant.id, &ambient::random()?);
+    let secret = first.ok_or(GrantError::Unknown)?;
     let expires_at = app.grants.refresh.expiry(grant.ends_at, ambient::now());
     // A client that authenticates proves by that who it is; another can prove it by its key alone (RFC 9449 §5).
     let jkt = jkt.filter(|_| client.is_public()).map(str::to_owned);
