@@ -231,15 +231,6 @@ impl Store {
         })
     }
 
-    /// How many transactions that write are worth having under way at once. SQLite has one writer; PostgreSQL prepares one while it
-    /// brings another to the disk.
-    fn transactions_at_once(&self) -> usize {
-        match self.pools {
-            Pools::Sqlite { .. } => 1,
-            Pools::Postgres(_) => 2,
-        }
-    }
-
     /// Commits what edges or publishers must hear of, and wakes those of this process at once.
     async fn commit_news(&self, tx: Tx) -> Result<(), StoreError> {
         tx.commit().await?;

@@ -3,9 +3,8 @@
 //! A commit costs a wait for the disk, whatever is in it. While one is under way others ask; all of them go into the next. Each
 //! caller is answered after the commit that has its part, never before.
 
-use futures::future::join_all;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{Batch, Issue, Outcome, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
 use crate::domain::{AccessToken, AuditNote, Reinstate, Revoke};
@@ -60,12 +59,14 @@ struct Wishes {
 }
 
 impl Writer {
-    /// A writer, and the task that does its work, to be spawned. What is wished at one moment is in no order.
+    /// A writer, and the task that does its work, to be spawned.
     pub fn new(store: Store) -> (Writer, impl Future<Output = ()> + Send) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let receiver = Mutex::new(receiver);
+        let (sender, mut receiver) = mpsc::channel(QUEUE);
         let task = async move {
-            join_all((0..store.transactions_at_once()).map(|_| grant_all(&store, &receiver))).await;
+            let mut wishes = Vec::with_capacity(MAX_BATCH);
+            while receiver.recv_many(&mut wishes, MAX_BATCH).await > 0 {
+                Wishes::sorted(wishes.drain(..)).grant(&store).await;
+            }
         };
         (Writer(sender), task)
     }
@@ -138,18 +139,6 @@ impl Writer {
             TrySendError::Closed(_) => WriteError::Stopped,
         })?;
         answered.await.map_err(|_| WriteError::Stopped)?
-    }
-}
-
-/// Grants wishes until there are no more, all that wait at a time together.
-async fn grant_all(store: &Store, receiver: &Mutex<mpsc::Receiver<Wish>>) {
-    let mut wishes = Vec::with_capacity(MAX_BATCH);
-    loop {
-        // Whoever has the queue waits for the next wish; the others have a transaction under way, or wait for the queue.
-        if receiver.lock().await.recv_many(&mut wishes, MAX_BATCH).await == 0 {
-            return;
-        }
-        Wishes::sorted(wishes.drain(..)).grant(store).await;
     }
 }
 
