@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 use tollgate::domain::{
     AccessToken, Actor, Client, ClientMetadata, GrantType, OnStale, Revoke, Route, Scope, Secret, SecretKind, TokenAlg,
@@ -133,6 +134,21 @@ async fn administrators_revoke_and_reinstate() {
     let (status, _) = origin.admin(Method::POST, "", &admin, json!({ "token": admin })).await;
     assert_eq!(status, StatusCode::CREATED);
     assert_eq!(origin.admin(Method::GET, "", &admin, Value::Null).await.0, StatusCode::UNAUTHORIZED);
+    origin.server.shutdown().await;
+}
+
+/// The bound on header fields is the HTTP library's own: this holds it to that.
+#[tokio::test]
+async fn a_request_has_a_hundred_header_fields_at_most() {
+    let origin = Origin::start().await;
+    let ask = async |fields: usize| {
+        let fields = (0..fields).map(|nth| (format!("x-field-{nth}").parse().expect("a name"), HeaderValue::from(nth)));
+        // The client adds three of its own: host, accept and accept-encoding.
+        let request = origin.http.get(format!("{}/health/live", origin.server.url())).headers(fields.collect());
+        request.send().await.expect("answered").status()
+    };
+    assert_eq!(ask(97).await, StatusCode::OK);
+    assert_eq!(ask(98).await, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     origin.server.shutdown().await;
 }
 
