@@ -16,13 +16,17 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::yield_now;
 use tollgate_core::Config;
 
-use crate::domain::{AccessToken, Audience, Client, ClientId, PresentedRefresh, RefreshToken, Resource};
+use crate::domain::{
+    AccessToken, Audience, Client, ClientId, GrantId, PresentedRefresh, RefreshFamily, RefreshToken, Resource,
+};
 use crate::feed;
 use crate::keys::Jwk;
 use crate::store::{Store, StoreError, Versions};
 
 /// Things of a kind that are kept at most, of about a kilobyte each. When there are more, it begins anew.
 const CAPACITY: usize = 16 * 1024;
+/// The version of what never changes.
+const UNCHANGING: u64 = 0;
 /// Questions that wait, and that are asked together, at most.
 const MOST_WAITING: usize = 1024;
 const MOST_AT_ONCE: usize = 128;
@@ -37,6 +41,7 @@ pub(crate) struct Known {
     resources: Arc<Kept<Audience, Option<Resource>>>,
     tokens: Arc<Kept<[u8; 32], AccessToken>>,
     rules: Arc<Kept<(), Config>>,
+    families: Arc<Kept<GrantId, RefreshFamily>>,
     looking_up: mpsc::Sender<Question>,
 }
 
@@ -69,8 +74,9 @@ impl Known {
         let task = async move {
             tokio::join!(one, other);
         };
-        let (clients, resources, tokens, rules) = (Arc::default(), Arc::default(), Arc::default(), Arc::default());
-        (Known { store, asking, answers, clients, resources, tokens, rules, looking_up }, task)
+        let (clients, resources, tokens) = (Arc::default(), Arc::default(), Arc::default());
+        let (rules, families) = (Arc::default(), Arc::default());
+        (Known { store, asking, answers, clients, resources, tokens, rules, families, looking_up }, task)
     }
 
     /// How often things had changed at a moment after this was called.
@@ -82,7 +88,7 @@ impl Known {
         match answers.wait_for(|answer| answer.question > begun).await.map(|answer| answer.versions) {
             Ok(Some(versions)) => Ok(versions),
             // Whoever asks for itself is told what is wrong.
-            Ok(None) | Err(_) => self.store.versions().await,
+            Ok(None) | Err(_) => Box::pin(self.store.versions()).await,
         }
     }
 
@@ -102,7 +108,7 @@ impl Known {
         if let Some(client) = self.client_in_memory(id, now) {
             return Ok(Some(client));
         }
-        let client = self.store.client(id).await?.map(Arc::new);
+        let client = Box::pin(self.store.client(id)).await?.map(Arc::new);
         // Not of those that are none: strangers can think of as many ids as they like.
         if let Some(client) = &client {
             self.clients.keep(id.clone(), now.registrations, Arc::clone(client));
@@ -120,7 +126,7 @@ impl Known {
         if let Some(resource) = self.resources.get(audience, now.registrations) {
             return Ok(resource);
         }
-        let resource = Arc::new(self.store.resource(audience).await?);
+        let resource = Arc::new(Box::pin(self.store.resource(audience)).await?);
         self.resources.keep(audience.clone(), now.registrations, Arc::clone(&resource));
         Ok(resource)
     }
@@ -141,6 +147,22 @@ impl Known {
             self.rules.keep((), now.config, Arc::clone(rules));
         }
         Ok(rules)
+    }
+
+    /// What the refresh tokens of this one's grant have in common; none if it has none. Whether the grant still stands must be found out
+    /// by the transaction that this leads to.
+    pub(crate) async fn refresh_family(
+        &self,
+        presented: &PresentedRefresh,
+    ) -> Result<Option<Arc<RefreshFamily>>, StoreError> {
+        if let Some(family) = self.families.get(&presented.grant, UNCHANGING) {
+            return Ok(Some(family));
+        }
+        let family = Box::pin(self.refresh_token(presented.clone())).await?.map(|token| token.family);
+        if let Some(family) = &family {
+            self.families.keep(presented.grant.clone(), UNCHANGING, Arc::clone(family));
+        }
+        Ok(family)
     }
 
     /// What the grant of this refresh token knows of it, as [`Store::refresh_token`].

@@ -9,6 +9,8 @@
 //! So a grant need know two of its refresh tokens only: the current one and the one before. Any other text with a good MAC was one of
 //! them once, and that it comes again tells that somebody has a copy. A text with a bad MAC tells nothing: a grant's id is no secret.
 
+use std::sync::Arc;
+
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -88,23 +90,18 @@ pub enum Turn {
     Older,
 }
 
-/// A refresh token that was presented, and what its grant knows of it.
+/// What all refresh tokens of a grant have in common. Nothing of it ever changes but that the grant may end.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RefreshToken {
-    /// Its hash.
-    pub hash: SecretHash,
-    /// What it gives.
+pub struct RefreshFamily {
+    /// What they give.
     pub grant: Grant,
-    /// Which of the grant's it is.
-    pub turn: Turn,
-    /// The Unix second from which the grant's current one is bad.
-    pub expires_at: u64,
-    /// The thumbprint of the key that it is bound to: that of a public client which proved one (RFC 9449 §5).
+    /// The thumbprint of the key that they are bound to: that of a public client which proved one (RFC 9449 §5).
     pub jkt: Option<String>,
 }
 
-impl RefreshToken {
-    /// Checks that it may be used now; whether it was used before is decided when that is written.
+impl RefreshFamily {
+    /// Checks that one of them may be used now, as far as it does not matter which: that, and whether the grant still stands, is
+    /// decided when its use is written.
     ///
     /// # Errors
     /// The first rule that is not kept.
@@ -115,13 +112,33 @@ impl RefreshToken {
         if self.grant.ended_at.is_some() {
             return Err(GrantError::Ended);
         }
-        if now >= self.grant.ends_at || (self.turn == Turn::Current && now >= self.expires_at) {
+        if now >= self.grant.ends_at {
             return Err(GrantError::Expired);
         }
         if self.jkt.is_some() && self.jkt.as_deref() != jkt {
             return Err(GrantError::Key);
         }
         Ok(())
+    }
+}
+
+/// A refresh token that was presented, and what its grant knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefreshToken {
+    /// What it has in common with others.
+    pub family: Arc<RefreshFamily>,
+    /// Which of the grant's it is.
+    pub turn: Turn,
+    /// The Unix second from which the grant's current one is bad.
+    pub expires_at: u64,
+}
+
+impl RefreshToken {
+    /// Whether it would give `client`, which proves what it must, something now.
+    #[must_use]
+    pub fn is_good(&self, client: &ClientId, now: u64) -> bool {
+        let may_be_used = self.family.check(client, self.family.jkt.as_deref(), now).is_ok();
+        may_be_used && self.turn == Turn::Current && now < self.expires_at
     }
 }
 
@@ -244,21 +261,28 @@ mod tests {
     }
 
     #[test]
+    fn a_refresh_token_is_its_clients_and_its_keys() {
+        let (shop, other) = ("shop".parse().expect("an id"), "other".parse().expect("an id"));
+        let family = RefreshFamily { grant: grant(), jkt: None };
+        assert_eq!(family.check(&shop, None, 999), Ok(()));
+        assert_eq!(family.check(&shop, None, 1000), Err(GrantError::Expired));
+        assert_eq!(family.check(&other, None, 200), Err(GrantError::OtherClient));
+        let ended = RefreshFamily { grant: Grant { ended_at: Some(150), ..grant() }, jkt: None };
+        assert_eq!(ended.check(&shop, None, 200), Err(GrantError::Ended));
+        let bound = RefreshFamily { jkt: Some("key".to_owned()), ..family };
+        assert_eq!(bound.check(&shop, None, 200), Err(GrantError::Key));
+        assert_eq!(bound.check(&shop, Some("key"), 200), Ok(()));
+    }
+
+    #[test]
     fn a_refresh_token_has_two_ends() {
-        let token = RefreshToken { hash: hash("r"), grant: grant(), turn: Turn::Current, expires_at: 300, jkt: None };
         let client = "shop".parse().expect("an id");
-        assert_eq!(token.check(&client, None, 299), Ok(()));
-        assert_eq!(token.check(&client, None, 300), Err(GrantError::Expired));
-        assert_eq!(
-            RefreshToken { expires_at: 2000, ..token.clone() }.check(&client, None, 1000),
-            Err(GrantError::Expired)
-        );
-        // A used one is judged as reuse even later.
-        assert_eq!(RefreshToken { turn: Turn::Previous, ..token.clone() }.check(&client, None, 400), Ok(()));
-        assert_eq!(token.check(&"other".parse().expect("an id"), None, 200), Err(GrantError::OtherClient));
-        let bound = RefreshToken { jkt: Some("key".to_owned()), ..token };
-        assert_eq!(bound.check(&client, None, 200), Err(GrantError::Key));
-        assert_eq!(bound.check(&client, Some("key"), 200), Ok(()));
+        let family = Arc::new(RefreshFamily { grant: grant(), jkt: Some("key".to_owned()) });
+        let token = RefreshToken { family, turn: Turn::Current, expires_at: 300 };
+        assert!(token.is_good(&client, 299) && !token.is_good(&client, 300));
+        assert!(!RefreshToken { expires_at: 2000, ..token.clone() }.is_good(&client, 1000), "the grant is over");
+        assert!(!RefreshToken { turn: Turn::Previous, ..token.clone() }.is_good(&client, 299));
+        assert!(!token.is_good(&"other".parse().expect("an id"), 200));
         let rules = RefreshRules { grace: 10, idle: 50, lifetime: 900 };
         assert_eq!((rules.expiry(1000, 100), rules.expiry(1000, 990)), (150, 1000));
     }

@@ -258,7 +258,7 @@ impl Limiter {
         };
         let connect = async {
             match &self.redis {
-                Some(redis) => redis.keep_connected().await,
+                Some(redis) => Box::pin(redis.keep_connected()).await,
                 None => std::future::pending().await,
             }
         };
@@ -275,7 +275,7 @@ impl Limiter {
             return Ok(Passed::new());
         }
         let shared = match &self.redis {
-            Some(redis) => redis.take(checks).await,
+            Some(redis) => Box::pin(redis.take(checks)).await,
             None => None,
         };
         let taken = shared.unwrap_or_else(|| self.local.take(checks, self.now()));

@@ -8,6 +8,7 @@ use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
 use axum::response::Response;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -35,13 +36,17 @@ pub fn router(app: AppState) -> Router {
     let (router, _) = interface().split_for_parts();
     router
         .fallback(async || Problem::not_found())
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(AppState::clone(&app), limits::limit))
-        .layer(from_fn_with_state(AppState::clone(&app), cors::allow))
-        .layer(map_response_with_state(AppState::clone(&app), web::page::show_error))
-        .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
-        .layer(CatchPanicLayer::new())
-        .layer(from_fn_with_state(app.clone(), observe))
+        // One layer, for each costs a request copies and memory of its own. The first is the outermost.
+        .layer(
+            ServiceBuilder::new()
+                .layer(from_fn_with_state(AppState::clone(&app), observe))
+                .layer(CatchPanicLayer::new())
+                .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
+                .layer(map_response_with_state(AppState::clone(&app), web::page::show_error))
+                .layer(from_fn_with_state(AppState::clone(&app), cors::allow))
+                .layer(from_fn_with_state(AppState::clone(&app), limits::limit))
+                .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
+        )
         .with_state(app)
 }
 

@@ -85,7 +85,7 @@ impl Keys {
         }
         let mut ring = self.0.ring.subscribe();
         // What is waited for in vain is told by whoever asks the ring for the key.
-        let _ = timeout(PATIENCE, ring.wait_for(can_sign)).await;
+        let _ = Box::pin(timeout(PATIENCE, ring.wait_for(can_sign))).await;
         self.current()
     }
 

@@ -22,6 +22,7 @@ pub struct KeyRing {
     pub(super) derive: Vec<DeriveKey>,
     pub(super) audiences: KnownAudiences,
     secret: Zeroizing<[u8; 32]>,
+    refresh: RefreshKeys,
     snapshot: SnapshotSigner,
     pins: Vec<[u8; 32]>,
     /// The names of revoked keys.
@@ -132,12 +133,14 @@ impl KeyRing {
             }
         }
         let listing = states.iter().map(|&(key, state)| PublicKey::new(key, state)).collect();
+        let secret = secret.ok_or(KeyRingError::Missing("secret"))?;
         Ok(KeyRing {
             verifying: verifying(&signing)?,
             signing,
             derive,
             audiences: KnownAudiences::default(),
-            secret: secret.ok_or(KeyRingError::Missing("secret"))?,
+            refresh: refresh_keys(&secret),
+            secret,
             snapshot: snapshot.ok_or(KeyRingError::Missing("snapshot"))?,
             pins,
             revoked,
@@ -193,19 +196,13 @@ impl KeyRing {
     /// rest and must be found again after every rotation. Equal purposes have equal keys.
     #[must_use]
     pub fn derived(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        let mut okm = Zeroizing::new([0; 32]);
-        let expanded = Hkdf::<Sha256>::new(None, self.secret.as_slice()).expand(purpose.as_bytes(), okm.as_mut());
-        assert!(expanded.is_ok(), "HKDF gives 32 bytes");
-        okm
+        derived(&self.secret, purpose)
     }
 
-    /// The keys of refresh tokens: two, so that no text is a mark and a successor at once.
+    /// The keys of refresh tokens.
     #[must_use]
-    pub fn refresh_keys(&self) -> RefreshKeys {
-        RefreshKeys {
-            mark: self.derived("tollgate refresh token marks v1"),
-            successor: self.derived("tollgate refresh tokens v1"),
-        }
+    pub fn refresh_keys(&self) -> &RefreshKeys {
+        &self.refresh
     }
 
     /// Signs snapshots and deltas.
@@ -270,6 +267,21 @@ impl PublicKey {
             retires_at: key.retires_at,
             gone_at: key.gone_at,
         }
+    }
+}
+
+fn derived(secret: &[u8; 32], purpose: &str) -> Zeroizing<[u8; 32]> {
+    let mut okm = Zeroizing::new([0; 32]);
+    let expanded = Hkdf::<Sha256>::new(None, secret).expand(purpose.as_bytes(), okm.as_mut());
+    assert!(expanded.is_ok(), "HKDF gives 32 bytes");
+    okm
+}
+
+/// Two, so that no text is a mark and a successor at once.
+fn refresh_keys(secret: &[u8; 32]) -> RefreshKeys {
+    RefreshKeys {
+        mark: derived(secret, "tollgate refresh token marks v1"),
+        successor: derived(secret, "tollgate refresh tokens v1"),
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) async fn serve(
             let _ = stream.set_nodelay(true);
             let requests = Requests { dispatcher, peer, certificate: None, activity: Activity::new(Patience::USUAL) };
             match tls {
-                Some(tls) => secured(stream, &tls, requests, &builder, stop).await,
+                Some(tls) => Box::pin(secured(stream, &tls, requests, &builder, stop)).await,
                 None => connection(stream, requests, &builder, stop).await,
             }
             drop(slot);
@@ -106,7 +106,7 @@ async fn secured(
     builder: &Builder<TokioExecutor>,
     stop: CancellationToken,
 ) {
-    let handshake = timeout_at(requests.activity.first_by(), Box::pin(tls.accept(stream)));
+    let handshake = timeout_at(requests.activity.first_by(), tls.accept(stream));
     let met = tokio::select! {
         () = stop.cancelled() => return,
         met = handshake => met,

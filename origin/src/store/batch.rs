@@ -95,7 +95,8 @@ impl Batch {
 impl Batch {
     /// All tokens that it may issue.
     fn drafts(&self) -> impl Iterator<Item = &TokenDraft> {
-        self.redeems.iter().map(|redeem| &redeem.draft).chain(self.issues.iter().map(|issue| &issue.draft))
+        let issues = self.redeems.iter().map(|redeem| &redeem.issue).chain(&self.issues);
+        issues.map(|issue| &issue.draft)
     }
 }
 
@@ -121,27 +122,19 @@ impl Store {
         tx.note(&batch.notes).await?;
         // One end of an epoch serves all revocations that need it.
         let closed = if closes_epoch { Some(tx.close_epoch().await?) } else { None };
-        let epoch = match closed {
-            Some(closed) => closed,
-            None if batch.redeems.is_empty() && batch.issues.is_empty() => 0,
-            None => tx.hold_epoch().await?,
-        };
+        if closed.is_none() && batch.drafts().next().is_some() {
+            tx.hold_epoch().await?;
+        }
         let bars = tx.bars(batch.drafts()).await?;
-        let verdicts = tx.claim(&batch.redeems, &bars.revoked_keys).await?;
+        let verdicts = tx.claim(&batch.redeems, &bars).await?;
         let reused = reuse(&batch.redeems, &verdicts)?;
         if !reused.is_empty() && closed.is_none() {
             return Ok(None);
         }
         // In the epoch that ends, if one does: a revocation of this transaction strikes what is taken in it.
-        outcome.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, epoch, &bars).await?;
-        if !batch.issues.is_empty() {
-            // What this batch issues is issued after what it revokes.
-            let epoch = match closed {
-                Some(closed) => closed.checked_add(1).ok_or(StoreError::NoEpoch)?,
-                None => epoch,
-            };
-            outcome.issued = tx.issue(&batch.issues, epoch, &bars).await?;
-        }
+        outcome.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, closed.unwrap_or(bars.epoch), &bars).await?;
+        // What this batch issues is issued after what it revokes.
+        outcome.issued = tx.issue(&batch.issues, bars.epoch, &bars).await?;
         let revokes = [batch.revokes.as_slice(), &reused].concat();
         if revokes.is_empty() && batch.reinstates.is_empty() {
             tx.commit().await?;
@@ -215,7 +208,7 @@ impl Tx {
         bars: &Bars,
     ) -> Result<Vec<Result<Redeemed, StoreError>>, StoreError> {
         let good = redeems.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Good);
-        let issues: Vec<Issue> = good.map(|(redeem, _)| Issue::from(redeem.draft.clone())).collect();
+        let issues: Vec<Issue> = good.map(|(redeem, _)| redeem.issue.clone()).collect();
         let mut issued = match issues.as_slice() {
             [] => Vec::new().into_iter(),
             issues => self.issue(issues, epoch, bars).await?.into_iter(),
@@ -224,7 +217,7 @@ impl Tx {
             **verdict == Verdict::Good && matches!(redeem.claim, Claim::Code { .. } | Claim::Device { .. })
         });
         let note = |(redeem, _): (&Redeem, &Verdict)| {
-            let by = Actor::client(&redeem.draft.client);
+            let by = Actor::client(&redeem.issue.draft.client);
             AuditNote::new(redeem.at, by, AuditAction::Redeem, AuditKind::SESSION, redeem.grant.as_str())
         };
         self.note(&taken.map(note).collect::<Vec<_>>()).await?;
@@ -234,7 +227,8 @@ impl Tx {
             }
             Verdict::Replayed => Ok(Redeemed::Replayed),
             Verdict::Ended => Ok(Redeemed::Ended),
-            Verdict::KeyRevoked => Err(StoreError::KeyRevoked(redeem.draft.key_id.clone())),
+            Verdict::Expired => Ok(Redeemed::Expired),
+            Verdict::Barred => bars.check(&redeem.issue).map(|()| Redeemed::Ended),
         };
         Ok(redeems.iter().zip(verdicts).map(answer).collect())
     }
@@ -249,7 +243,7 @@ fn reuse(redeems: &[Redeem], verdicts: &[Verdict]) -> Result<Vec<Revoke>, StoreE
             continue;
         }
         let reason = redeem.claim.reuse().parse().map_err(StoreError::corrupt("grants"))?;
-        let by = Actor::client(&redeem.draft.client);
+        let by = Actor::client(&redeem.issue.draft.client);
         revokes.push(Revoke::any(target, by, Some(reason), redeem.at).map_err(StoreError::corrupt("grants"))?);
     }
     Ok(revokes)

@@ -2,6 +2,7 @@
 //! taken by way of a [`Batch`](super::Batch).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sqlx::FromRow;
 
@@ -10,7 +11,7 @@ use super::rows::hashed;
 use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
 use crate::domain::{
     Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LoginId, PresentedRefresh,
-    RefreshState, RefreshToken, Revoke, SecretHash, Target, UserId,
+    RefreshFamily, RefreshState, RefreshToken, Revoke, SecretHash, Target, UserId,
 };
 
 /// For how long a user sees what was ended, in seconds.
@@ -111,13 +112,8 @@ impl RefreshRow {
     /// What it says of one of the grant's refresh tokens.
     fn token(self, hash: SecretHash) -> Result<RefreshToken, StoreError> {
         let state = refresh_state(&self.refresh_hash, self.previous_hash.as_deref(), None)?;
-        Ok(RefreshToken {
-            hash,
-            grant: self.grant.try_into()?,
-            turn: state.turn(&hash),
-            expires_at: from_sql(self.refresh_expires_at),
-            jkt: self.refresh_jkt,
-        })
+        let family = Arc::new(RefreshFamily { grant: self.grant.try_into()?, jkt: self.refresh_jkt });
+        Ok(RefreshToken { family, turn: state.turn(&hash), expires_at: from_sql(self.refresh_expires_at) })
     }
 }
 

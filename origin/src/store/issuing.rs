@@ -39,17 +39,12 @@ impl Tx {
         u32::try_from(epoch).map(|epoch| epoch - 1).map_err(|_| StoreError::NoEpoch)
     }
 
-    /// The epoch, which cannot end before this transaction does.
-    pub(super) async fn hold_epoch(&mut self) -> Result<u32, StoreError> {
-        let epoch: i64 = match self {
-            Either::Sqlite(transaction) => {
-                sqlx::query_scalar("SELECT epoch FROM issuing").fetch_one(&mut **transaction).await?
-            }
-            Either::Postgres(transaction) => {
-                sqlx::query_scalar("SELECT epoch FROM issuing FOR SHARE").fetch_one(&mut **transaction).await?
-            }
-        };
-        u32::try_from(epoch).map_err(|_| StoreError::NoEpoch)
+    /// Keeps the epoch from ending before this transaction does. Whoever writes to SQLite does so anyway.
+    pub(super) async fn hold_epoch(&mut self) -> Result<(), StoreError> {
+        if let Either::Postgres(transaction) = self {
+            sqlx::query("SELECT epoch FROM issuing FOR SHARE").execute(&mut **transaction).await?;
+        }
+        Ok(())
     }
 
     /// The epoch as of this transaction.
@@ -60,7 +55,7 @@ impl Tx {
         u32::try_from(epoch).map_err(|_| StoreError::NoEpoch)
     }
 
-    /// Records tokens, in an epoch that this transaction holds or has just begun, but those that something bars.
+    /// Records tokens, in an epoch that this transaction holds or has just ended or begun, but those that something bars.
     pub(super) async fn issue(
         &mut self,
         issues: &[Issue],
@@ -110,44 +105,50 @@ impl Tx {
         Ok(numbers)
     }
 
-    /// What bars tokens from being issued, as of this transaction.
+    /// The epoch and what bars tokens from being issued, as of this transaction, which holds the epoch.
     pub(super) async fn bars(&mut self, drafts: impl Iterator<Item = &TokenDraft>) -> Result<Bars, StoreError> {
         let mut drafts = drafts.peekable();
         if drafts.peek().is_none() {
             return Ok(Bars::default());
         }
-        let rows: Vec<(i64, Option<Vec<u8>>)> = each!(&mut *self, connection => {
+        let rows: Vec<(i64, i64, Option<Vec<u8>>)> = each!(&mut *self, connection => {
             sqlx::query_as(
-                "SELECT registrations.version, marks.id FROM registrations LEFT JOIN marks ON marks.kind = $1",
+                "SELECT issuing.epoch, registrations.version, marks.id
+                 FROM issuing CROSS JOIN registrations LEFT JOIN marks ON marks.kind = $1",
             )
             .bind(i64::from(Kind::Key.to_byte()))
             .fetch_all(connection)
             .await?
         });
-        let registrations = rows.first().map_or(0, |(version, _)| from_sql(*version));
-        let marks = rows.iter().filter_map(|(_, mark)| mark.as_ref());
+        let (epoch, registrations, _) = rows.first().ok_or(StoreError::NoIssuer)?;
+        let epoch = u32::try_from(*epoch).map_err(|_| StoreError::NoEpoch)?;
+        let registrations = from_sql(*registrations);
+        let marks = rows.iter().filter_map(|(_, _, mark)| mark.as_ref());
         let marks = marks.map(|id| Ok(RevocationId::from_bytes(fixed(id, "marks")?)));
         let marks = marks.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
         if marks.is_empty() {
-            return Ok(Bars { revoked_keys: HashSet::new(), registrations });
+            return Ok(Bars { epoch, revoked_keys: HashSet::new(), registrations });
         }
         let issuer = self.feed().await?.issuer;
         let revoked = drafts.filter(|draft| marks.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
-        Ok(Bars { revoked_keys: revoked.map(|draft| draft.key_id.clone()).collect(), registrations })
+        Ok(Bars { epoch, revoked_keys: revoked.map(|draft| draft.key_id.clone()).collect(), registrations })
     }
 }
 
 /// What may bar a token from being issued.
 #[derive(Default)]
 pub(super) struct Bars {
+    /// The epoch in which tokens are issued.
+    pub(super) epoch: u32,
     /// Those of the keys that are to sign which are revoked; hardly ever is any.
-    pub(super) revoked_keys: HashSet<String>,
+    revoked_keys: HashSet<String>,
     /// The state of clients and resource servers.
     registrations: u64,
 }
 
 impl Bars {
-    fn check(&self, issue: &Issue) -> Result<(), StoreError> {
+    /// Whether this may be issued.
+    pub(super) fn check(&self, issue: &Issue) -> Result<(), StoreError> {
         if issue.as_of.is_some_and(|as_of| as_of != self.registrations) {
             return Err(StoreError::OutOfDate);
         }

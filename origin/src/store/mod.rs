@@ -203,21 +203,24 @@ impl StoreError {
     }
 }
 
+// Waiting for a connection is boxed: it may have to be made, which takes 4 KiB, and every function of the store, and every request
+// that calls one, would carry room for that.
 impl Store {
     /// A connection for a single reading statement.
     async fn reader(&self) -> Result<Connection, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { read, .. } => Either::Sqlite(read.acquire().await?),
-            Pools::Postgres(pool) => Either::Postgres(pool.acquire().await?),
+            Pools::Sqlite { read, .. } => Either::Sqlite(Box::pin(read.acquire()).await?),
+            Pools::Postgres(pool) => Either::Postgres(Box::pin(pool.acquire()).await?),
         })
     }
 
     /// A transaction in which several statements see one state of the database.
     async fn begin_read(&self) -> Result<Tx, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { read, .. } => Either::Sqlite(read.begin().await?),
+            Pools::Sqlite { read, .. } => Either::Sqlite(Box::pin(read.begin()).await?),
             Pools::Postgres(pool) => {
-                Either::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+                let begin = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+                Either::Postgres(Box::pin(begin).await?)
             }
         })
     }
@@ -226,8 +229,8 @@ impl Store {
     /// may find that it cannot any more.
     async fn begin_write(&self) -> Result<Tx, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { write, .. } => Either::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Pools::Postgres(pool) => Either::Postgres(pool.begin().await?),
+            Pools::Sqlite { write, .. } => Either::Sqlite(Box::pin(write.begin_with("BEGIN IMMEDIATE")).await?),
+            Pools::Postgres(pool) => Either::Postgres(Box::pin(pool.begin()).await?),
         })
     }
 
@@ -276,7 +279,7 @@ fn from_sql(number: i64) -> u64 {
 }
 
 /// Rows of one statement at most.
-const MOST_ROWS: usize = 128;
+const MOST_ROWS: usize = 256;
 
 /// Cuts rows into portions for a statement each.
 fn portions<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {

@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::grants::refresh_state;
-use super::{Either, StoreError, Tx, portions, repeated, to_sql};
-use crate::domain::{AccessToken, GrantId, RefreshState, SecretHash, TokenDraft, Turn};
+use super::issuing::Bars;
+use super::{Either, Issue, StoreError, Tx, from_sql, portions, repeated, to_sql};
+use crate::domain::{AccessToken, GrantId, RefreshState, SecretHash, Turn};
 
 /// A token to be issued for something that may be taken once. What its request had to fit is checked before.
 #[derive(Debug, Clone)]
@@ -15,7 +16,7 @@ pub struct Redeem {
     /// The grant that it stands for.
     pub grant: GrantId,
     /// The token.
-    pub draft: TokenDraft,
+    pub issue: Issue,
     /// When, Unix seconds.
     pub at: u64,
 }
@@ -70,6 +71,8 @@ pub enum Redeemed {
     Replayed,
     /// The grant was revoked or is over.
     Ended,
+    /// The refresh token lay unused for too long.
+    Expired,
 }
 
 /// What a claim came to, before the token is issued.
@@ -78,8 +81,9 @@ pub(super) enum Verdict {
     Good,
     Replayed,
     Ended,
-    /// The key that was to sign is revoked. Nothing was taken: whoever asked may ask again with another key.
-    KeyRevoked,
+    Expired,
+    /// Something bars the token. Nothing was taken: whoever asked may ask again, with another key or by what holds now.
+    Barred,
 }
 
 /// What may be shown once.
@@ -93,8 +97,8 @@ pub struct Sight {
 
 /// A grant that gives something, while a batch takes of it.
 struct GoodGrant<'a> {
-    /// How far its refresh tokens have come, if it has any.
-    state: Option<RefreshState>,
+    /// How far its refresh tokens have come, if it has any, and the Unix second from which the current one is bad.
+    state: Option<(RefreshState, u64)>,
     /// The refresh token that it comes to here.
     next: Option<&'a NewRefresh>,
 }
@@ -109,8 +113,8 @@ impl<'a> GoodGrant<'a> {
                     return Verdict::Replayed;
                 }
                 if let Some(first) = refresh {
-                    self.state = Some(RefreshState { current: first.hash, previous: None, refreshed_at: None });
-                    self.next = Some(first);
+                    let state = RefreshState { current: first.hash, previous: None, refreshed_at: None };
+                    self.go_on(state, first);
                 }
                 Verdict::Good
             }
@@ -121,41 +125,49 @@ impl<'a> GoodGrant<'a> {
     /// The first of a batch to show the current refresh token ends it. Whoever shows the same after that, here or later, gets what the
     /// first got, or has the grant revoked.
     fn refresh(&mut self, hash: &SecretHash, successor: &'a NewRefresh, grace: u64, at: u64) -> Verdict {
-        let Some(state) = self.state else {
+        let Some((state, expires_at)) = self.state else {
             return Verdict::Ended;
         };
         match state.turn(hash) {
+            Turn::Current if at >= expires_at => Verdict::Expired,
             Turn::Current => {
-                self.state =
-                    Some(RefreshState { current: successor.hash, previous: Some(*hash), refreshed_at: Some(at) });
-                self.next = Some(successor);
+                let next = RefreshState { current: successor.hash, previous: Some(*hash), refreshed_at: Some(at) };
+                self.go_on(next, successor);
                 Verdict::Good
             }
             Turn::Previous if state.gives_again(hash, &successor.hash, grace, at) => Verdict::Good,
             Turn::Previous | Turn::Older => Verdict::Replayed,
         }
     }
+
+    fn go_on(&mut self, state: RefreshState, token: &'a NewRefresh) {
+        self.state = Some((state, token.expires_at));
+        self.next = Some(token);
+    }
 }
 
-/// A grant's id, its current and its previous refresh token, and when it was refreshed.
-type StateRow = (String, Option<Vec<u8>>, Option<Vec<u8>>, Option<i64>);
+/// A grant's id, and the refresh token to which it goes on.
+type GoneOn<'a> = (&'a str, RefreshState, &'a NewRefresh);
+
+/// A grant's id, its current refresh token and when that ends, the one before, and when it was refreshed.
+type StateRow = (String, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<i64>);
 
 impl Tx {
     /// Takes what is claimed; a verdict for each, in order.
-    pub(super) async fn claim(
-        &mut self,
-        redeems: &[Redeem],
-        revoked: &HashSet<String>,
-    ) -> Result<Vec<Verdict>, StoreError> {
+    pub(super) async fn claim(&mut self, redeems: &[Redeem], bars: &Bars) -> Result<Vec<Verdict>, StoreError> {
         let Some(first) = redeems.first() else {
             return Ok(Vec::new());
         };
         // Wishes of one moment; a second more or less decides nothing.
         let at = first.at;
+        if let Some(gone_on) = self.all_current(redeems, bars, at).await? {
+            self.go_on(&gone_on).await?;
+            return Ok(vec![Verdict::Good; redeems.len()]);
+        }
         let mut good = self.good_grants(redeems, at).await?;
         let (mut codes, mut devices) = (Vec::new(), Vec::new());
-        let has_key = |redeem: &Redeem| !revoked.contains(&redeem.draft.key_id);
-        for redeem in redeems.iter().filter(|redeem| good.contains_key(redeem.grant.as_str()) && has_key(redeem)) {
+        let may_issue = |redeem: &&Redeem| bars.check(&redeem.issue).is_ok();
+        for redeem in redeems.iter().filter(|redeem| good.contains_key(redeem.grant.as_str())).filter(may_issue) {
             match &redeem.claim {
                 Claim::Code { hash, .. } => codes.push(*hash),
                 Claim::Device { hash, .. } => devices.push(*hash),
@@ -169,13 +181,54 @@ impl Tx {
         for redeem in redeems {
             verdicts.push(match good.get_mut(redeem.grant.as_str()) {
                 None => Verdict::Ended,
-                Some(_) if !has_key(redeem) => Verdict::KeyRevoked,
+                Some(_) if !may_issue(&redeem) => Verdict::Barred,
                 Some(grant) => grant.give(redeem, &mut taken),
             });
         }
-        let gone_on: Vec<_> = good.iter().filter_map(|(id, grant)| Some((id, grant.state?, grant.next?))).collect();
+        let gone_on = good.iter().filter_map(|(id, grant)| Some((id.as_str(), grant.state?.0, grant.next?)));
+        let gone_on: Vec<GoneOn> = gone_on.collect();
         self.go_on(&gone_on).await?;
         Ok(verdicts)
+    }
+
+    /// What all of these come to, if each is a use of its grant's current refresh token, as nearly all are. SQLite hands over a result row by row,
+    /// from one thread to another; here it is one row however many they are.
+    async fn all_current<'a>(
+        &mut self,
+        redeems: &'a [Redeem],
+        bars: &Bars,
+        at: u64,
+    ) -> Result<Option<Vec<GoneOn<'a>>>, StoreError> {
+        let Either::Sqlite(transaction) = self else {
+            return Ok(None);
+        };
+        let gone_on = redeems.iter().map(|redeem| match &redeem.claim {
+            Claim::Refresh { hash, successor, .. } if bars.check(&redeem.issue).is_ok() => {
+                let state =
+                    RefreshState { current: successor.hash, previous: Some(*hash), refreshed_at: Some(redeem.at) };
+                Some((redeem.grant.as_str(), state, successor))
+            }
+            _ => None,
+        });
+        let Some(gone_on) = gone_on.collect::<Option<Vec<GoneOn>>>() else {
+            return Ok(None);
+        };
+        if gone_on.iter().map(|(id, _, _)| *id).collect::<HashSet<_>>().len() < redeems.len() {
+            return Ok(None);
+        }
+        let mut current = 0;
+        for grants in portions(&gone_on) {
+            let mut query = given!(
+                "SELECT COUNT(*)",
+                2,
+                grants,
+                |row, (id, state, _)| row.push_bind(*id).push_bind(state.previous.map(|hash| hash.as_bytes().to_vec())),
+                "EXISTS (SELECT 1 FROM grants WHERE id = column1 AND refresh_hash = column2 AND ended_at IS NULL AND ends_at > "
+            );
+            query.push_bind(to_sql(at)).push(" AND refresh_expires_at > ").push_bind(to_sql(at)).push(")");
+            current += query.build_query_scalar::<i64>().fetch_one(&mut **transaction).await?;
+        }
+        Ok((from_sql(current) == redeems.len() as u64).then_some(gone_on))
     }
 
     /// Those of the grants that still give something. On PostgreSQL they stay so until this transaction ends, and nobody else refreshes
@@ -198,7 +251,8 @@ impl Tx {
         for ids in portions(&ids) {
             let rows: Vec<StateRow> = each!(&mut *self, connection => {
                 let mut query = sqlx::QueryBuilder::new(
-                    "SELECT id, refresh_hash, previous_hash, refreshed_at FROM grants WHERE ended_at IS NULL AND ends_at > ",
+                    "SELECT id, refresh_hash, refresh_expires_at, previous_hash, refreshed_at FROM grants
+                     WHERE ended_at IS NULL AND ends_at > ",
                 );
                 query.push_bind(to_sql(at)).push(" AND id IN (");
                 let mut list = query.separated(", ");
@@ -207,16 +261,19 @@ impl Tx {
                 }
                 query.push(")").push(lock).build_query_as().fetch_all(connection).await?
             });
-            for (id, current, previous, refreshed_at) in rows {
-                let state = |current: Vec<u8>| refresh_state(&current, previous.as_deref(), refreshed_at);
-                good.insert(id, GoodGrant { state: current.map(state).transpose()?, next: None });
+            for (id, current, expires_at, previous, refreshed_at) in rows {
+                let state = |(current, expires_at): (Vec<u8>, i64)| {
+                    let state = refresh_state(&current, previous.as_deref(), refreshed_at)?;
+                    Ok::<_, StoreError>((state, from_sql(expires_at)))
+                };
+                good.insert(id, GoodGrant { state: current.zip(expires_at).map(state).transpose()?, next: None });
             }
         }
         Ok(good)
     }
 
     /// Writes how far the refresh tokens of grants have come. The grants are this transaction's, see [`Tx::good_grants`].
-    async fn go_on(&mut self, grants: &[(&String, RefreshState, &NewRefresh)]) -> Result<(), StoreError> {
+    async fn go_on(&mut self, grants: &[GoneOn<'_>]) -> Result<(), StoreError> {
         for grants in portions(grants) {
             each!(&mut *self, connection => {
                 let mut update = given!(
@@ -225,7 +282,7 @@ impl Tx {
                     6,
                     grants,
                     |row, (id, state, next)| row
-                        .push_bind(id.as_str())
+                        .push_bind(*id)
                         .push_bind(state.current.as_bytes().to_vec())
                         .push_bind(state.previous.map(|hash| hash.as_bytes().to_vec()))
                         .push_bind(state.refreshed_at.map(to_sql))

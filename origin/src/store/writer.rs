@@ -75,49 +75,48 @@ impl Writer {
     ///
     /// # Errors
     /// When the queue is full, the key is revoked, what it was decided on by has changed, or the database fails.
-    pub async fn issue(&self, issue: impl Into<Issue>) -> Result<AccessToken, WriteError> {
-        let issue = Box::new(issue.into());
-        self.ask(|answer| Wish::Issue(issue, answer)).await
+    pub fn issue<I: Into<Issue>>(&self, issue: I) -> impl Future<Output = Result<AccessToken, WriteError>> + use<I> {
+        self.ask(|answer| Wish::Issue(Box::new(issue.into()), answer))
     }
 
     /// Issues a token for what may be taken once, if nobody took it before.
     ///
     /// # Errors
     /// As [`Writer::issue`].
-    pub async fn redeem(&self, redeem: Redeem) -> Result<Redeemed, WriteError> {
-        self.ask(|answer| Wish::Redeem(Box::new(redeem), answer)).await
+    pub fn redeem(&self, redeem: Redeem) -> impl Future<Output = Result<Redeemed, WriteError>> + use<> {
+        self.ask(|answer| Wish::Redeem(Box::new(redeem), answer))
     }
 
     /// Remembers what may be shown once; whether it was not shown before.
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub async fn see(&self, sight: Sight) -> Result<bool, WriteError> {
-        self.ask(|answer| Wish::See(sight, answer)).await
+    pub fn see(&self, sight: Sight) -> impl Future<Output = Result<bool, WriteError>> + use<> {
+        self.ask(move |answer| Wish::See(sight, answer))
     }
 
     /// Makes a revocation.
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub async fn revoke(&self, revoke: Revoke) -> Result<Revoked, WriteError> {
-        self.ask(|answer| Wish::Revoke(revoke, answer)).await
+    pub fn revoke(&self, revoke: Revoke) -> impl Future<Output = Result<Revoked, WriteError>> + use<> {
+        self.ask(|answer| Wish::Revoke(revoke, answer))
     }
 
     /// Lifts revocations.
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub async fn reinstate(&self, reinstate: Reinstate) -> Result<Reinstated, WriteError> {
-        self.ask(|answer| Wish::Reinstate(reinstate, answer)).await
+    pub fn reinstate(&self, reinstate: Reinstate) -> impl Future<Output = Result<Reinstated, WriteError>> + use<> {
+        self.ask(|answer| Wish::Reinstate(reinstate, answer))
     }
 
     /// Adds a line to the audit log that tells of nothing that is written otherwise, such as a sign-in that was refused.
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub async fn note(&self, note: AuditNote) -> Result<(), WriteError> {
-        self.ask(|answer| Wish::Note(Box::new(note), answer)).await
+    pub fn note(&self, note: AuditNote) -> impl Future<Output = Result<(), WriteError>> + use<> {
+        self.ask(|answer| Wish::Note(Box::new(note), answer))
     }
 
     /// How many callers can wait.
@@ -132,13 +131,17 @@ impl Writer {
         self.0.max_capacity().saturating_sub(self.0.capacity()) as u64
     }
 
-    async fn ask<T>(&self, wish: impl FnOnce(Answer<T>) -> Wish) -> Result<T, WriteError> {
+    /// Asks at once; what is given only waits. So a request that waits does not carry what it asked for along.
+    fn ask<T, F: FnOnce(Answer<T>) -> Wish>(&self, wish: F) -> impl Future<Output = Result<T, WriteError>> + use<T, F> {
         let (answer, answered) = oneshot::channel();
-        self.0.try_send(wish(answer)).map_err(|error| match error {
+        let asked = self.0.try_send(wish(answer)).map_err(|error| match error {
             TrySendError::Full(_) => WriteError::Busy,
             TrySendError::Closed(_) => WriteError::Stopped,
-        })?;
-        answered.await.map_err(|_| WriteError::Stopped)?
+        });
+        async move {
+            asked?;
+            answered.await.map_err(|_| WriteError::Stopped)?
+        }
     }
 }
 

@@ -104,7 +104,7 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
     let redeem = |number| Redeem {
         claim: Claim::Code { hash: code.hash, refresh: None },
         grant: code.grant.id.clone(),
-        draft: draft(number, NOW + 60),
+        issue: draft(number, NOW + 60).into(),
         at: NOW,
     };
     assert!(matches!(writer.redeem(redeem(1)).await.expect("asked"), Redeemed::Issued(_)));

@@ -18,6 +18,7 @@ on_both_databases!(
     a_refresh_token_gives_its_successor_again_for_a_while,
     reuse_after_the_grace_revokes_everything_of_the_grant,
     an_older_refresh_token_is_reuse_even_within_the_grace,
+    a_refresh_token_that_lay_unused_gives_nothing,
     many_refreshes_at_one_moment_have_one_successor,
     two_uses_of_a_refresh_token_in_one_batch_have_one_successor,
     a_batch_takes_each_grant_as_far_as_it_goes,
@@ -76,19 +77,19 @@ pub(crate) async fn given(store: &Store) -> Code {
     code
 }
 
-fn redeem(grant: &Grant, claim: Claim, number: u32, at: u64) -> Redeem {
+pub(crate) fn redeem(grant: &Grant, claim: Claim, number: u32, at: u64) -> Redeem {
     let mut draft = draft(number, at + 3600);
     draft.session = Some(grant.id.to_string());
     draft.subject.clone_from(&grant.subject);
-    Redeem { claim, grant: grant.id.clone(), draft, at }
+    Redeem { claim, grant: grant.id.clone(), issue: draft.into(), at }
 }
 
-fn new(text: &str) -> NewRefresh {
+pub(crate) fn new(text: &str) -> NewRefresh {
     NewRefresh { hash: SecretHash::of(text), expires_at: NOW + 10_000, jkt: None }
 }
 
 /// Refreshes by the token `from`, whose successor is `to`.
-fn refresh(grant: &Grant, from: &str, to: &str, number: u32, at: u64) -> Redeem {
+pub(crate) fn refresh(grant: &Grant, from: &str, to: &str, number: u32, at: u64) -> Redeem {
     redeem(grant, Claim::Refresh { hash: SecretHash::of(from), successor: new(to), grace: 10 }, number, at)
 }
 
@@ -97,7 +98,7 @@ async fn with_refresh_token(database: &Database, first: &str) -> Grant {
     with_numbered(database, first, 1).await
 }
 
-async fn with_numbered(database: &Database, first: &str, number: u32) -> Grant {
+pub(crate) async fn with_numbered(database: &Database, first: &str, number: u32) -> Grant {
     let code = given(&database.store).await;
     let claim = Claim::Code { hash: code.hash, refresh: Some(new(first)) };
     let redeemed = database.store.redeem(redeem(&code.grant, claim, number, NOW)).await.expect("redeemed");
@@ -105,7 +106,7 @@ async fn with_numbered(database: &Database, first: &str, number: u32) -> Grant {
     code.grant
 }
 
-async fn is_ended(database: &Database, grant: &Grant) -> bool {
+pub(crate) async fn is_ended(database: &Database, grant: &Grant) -> bool {
     database.store.grant(&grant.id).await.expect("read").expect("there").ended_at.is_some()
 }
 
@@ -199,6 +200,18 @@ async fn an_older_refresh_token_is_reuse_even_within_the_grace(database: &Databa
     assert!(is_ended(database, &grant).await);
 }
 
+async fn a_refresh_token_that_lay_unused_gives_nothing(database: &Database) {
+    let grant = with_refresh_token(database, "r0").await;
+    let store = &database.store;
+    let late = refresh(&grant, "r0", "r1", 2, NOW + 10_000);
+    assert_eq!(store.redeem(late.clone()).await.expect("answered"), Redeemed::Expired);
+    assert!(!is_ended(database, &grant).await, "nobody took anything twice");
+    let in_time = Redeem { at: NOW + 9_999, ..late };
+    assert!(matches!(store.redeem(in_time).await.expect("answered"), Redeemed::Issued(_)));
+    let used = refresh(&grant, "r0", "r1", 3, NOW + 20_000);
+    assert_eq!(store.redeem(used).await.expect("answered"), Redeemed::Replayed, "a used one is reuse even later");
+}
+
 async fn many_refreshes_at_one_moment_have_one_successor(database: &Database) {
     let grant = Arc::new(with_refresh_token(database, "r0").await);
     let (writer, task) = Writer::new(database.store.clone());
@@ -282,8 +295,8 @@ async fn what_refresh_tokens_keep_is_the_grants(database: &Database) {
     let seen = async |text: &str| {
         let presented = PresentedRefresh { grant: code.grant.id.clone(), hash: SecretHash::of(text) };
         let token = store.refresh_token(presented).await.expect("read").expect("there");
-        assert_eq!((&token.grant, token.hash), (&code.grant, SecretHash::of(text)));
-        (token.turn, token.expires_at, token.jkt)
+        assert_eq!(token.family.grant, code.grant);
+        (token.turn, token.expires_at, token.family.jkt.clone())
     };
     assert_eq!(seen("r0").await, (Turn::Current, NOW + 50, Some("key".to_owned())));
     let given = store.given_by(&code.grant.user, NOW).await.expect("read");

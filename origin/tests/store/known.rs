@@ -6,13 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reqwest::StatusCode;
 use tokio::task::JoinSet;
 use tollgate::ambient;
-use tollgate::domain::{ClientId, OnStale, Resource, Route, Scope, Secret, SecretKind, StoredSecret, Target, TokenAlg};
-
-use tollgate::store::{Batch, Issue, StoreError};
+use tollgate::domain::{
+    ClientId, Grant, OnStale, Resource, Route, Scope, Secret, SecretKind, StoredSecret, Target, TokenAlg, TokenDraft,
+    TokenId,
+};
+use tollgate::store::{Batch, Claim, Issue, NewRefresh, Redeem, Redeemed, StoreError};
 
 use crate::database::Database;
-use crate::samples::{client, draft, reinstate, revoke_any};
-use crate::served::{Asker, origin};
+use crate::grants::{given, is_ended, redeem, refresh, with_numbered};
+use crate::samples::{NOW, client, draft, reinstate, revoke_any};
+use crate::served::{Asker, origin, ring};
 
 on_both_databases!(
     another_process_is_obeyed_at_the_next_request,
@@ -20,7 +23,9 @@ on_both_databases!(
     what_strangers_ask_for_is_not_kept,
     a_rule_that_another_process_changes_holds_at_the_next_request,
     a_token_is_given_by_what_holds_now,
+    a_refresh_is_given_by_what_holds_now,
     nothing_is_issued_by_what_has_changed,
+    nothing_is_taken_by_what_has_changed,
 );
 
 /// What revokes a token, by its `jti`.
@@ -186,6 +191,59 @@ async fn a_token_is_given_by_what_holds_now(database: &Database) {
     server.shutdown().await;
 }
 
+/// There the grant is in memory, too: all of it but whether it still stands.
+async fn a_refresh_is_given_by_what_holds_now(database: &Database) {
+    let server = origin(database).await;
+    let url = format!("{}/oauth/token", server.url());
+    let elsewhere = database.again().await;
+    let mut service = Asker::register(&database.store, "reports", "reports:read", TokenAlg::EdDsa).await;
+    let id: ClientId = "reports".parse().expect("an id");
+    let refresh = async |asker: &Asker, token: &str| {
+        asker.post(&url, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
+    };
+    let refreshed = async |asker: &Asker, token: &str| {
+        let (status, answer) = refresh(asker, token).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["refresh_token"].as_str().expect("the next").to_owned()
+    };
+    let (grant, mut token) = with_refresh_token(database).await;
+    for _ in 0..5 {
+        let older = token.clone();
+        token = refreshed(&service, &refreshed(&service, &token).await).await;
+        let other = Secret::new(SecretKind::Client, &ambient::random().expect("randomness"));
+        elsewhere.rotate_secret(&id, &StoredSecret::made(&other, ambient::now()), 0).await.expect("rotated");
+        assert_eq!(refresh(&service, &token).await.0, StatusCode::UNAUTHORIZED, "its secret has ended");
+        assert_eq!(refresh(&service, &older).await.0, StatusCode::UNAUTHORIZED, "whoever shows what was used");
+        service = service.with_secret(&other);
+        token = refreshed(&service, &token).await;
+    }
+    let target = Target::Session(grant.id.to_string());
+    elsewhere.revoke(revoke_any(target, ambient::now())).await.expect("revoked");
+    assert_eq!(refresh(&service, &token).await.0, StatusCode::BAD_REQUEST, "the grant is revoked");
+
+    let (_, token) = with_refresh_token(database).await;
+    let token = refreshed(&service, &refreshed(&service, &token).await).await;
+    elsewhere.disable_client(&id, ambient::now()).await.expect("disabled");
+    assert_eq!(refresh(&service, &token).await.0, StatusCode::UNAUTHORIZED, "the client is disabled");
+    elsewhere.close().await;
+    server.shutdown().await;
+}
+
+/// A grant to the client `reports`, and its first refresh token.
+async fn with_refresh_token(database: &Database) -> (Grant, String) {
+    let code = given(&database.store).await;
+    let random = ambient::random().expect("randomness");
+    let token = ring(&database.store).await.refresh_keys().first(&code.grant.id, &random).expect("an id of ours");
+    let first = NewRefresh { hash: token.hash(), expires_at: code.grant.ends_at, jkt: None };
+    let claim = Claim::Code { hash: code.hash, refresh: Some(first) };
+    let unique = TokenId::unique(ambient::now_ms(), ambient::random_id().expect("randomness"));
+    let redeem = redeem(&code.grant, claim, 0, ambient::now());
+    let issue = TokenDraft { unique, ..redeem.issue.draft.clone() }.into();
+    let redeemed = database.store.redeem(Redeem { issue, ..redeem }).await.expect("redeemed");
+    assert!(matches!(redeemed, Redeemed::Issued(_)));
+    (code.grant, token.reveal().to_owned())
+}
+
 async fn nothing_is_issued_by_what_has_changed(database: &Database) {
     let store = &database.store;
     store.insert_client(&client("reports").0).await.expect("registered");
@@ -197,4 +255,24 @@ async fn nothing_is_issued_by_what_has_changed(database: &Database) {
     let issues = vec![issue(2, Some(now)), issue(3, Some(later)), issue(4, None)];
     let issued = store.apply(&Batch { issues, ..Batch::default() }).await.expect("written").issued;
     assert!(matches!(issued.as_slice(), [Err(StoreError::OutOfDate), Ok(_), Ok(_)]), "{issued:?}");
+}
+
+async fn nothing_is_taken_by_what_has_changed(database: &Database) {
+    let store = &database.store;
+    let grant = with_numbered(database, "r0", 1).await;
+    let then = store.versions().await.expect("read").registrations;
+    let as_of = |redeem: Redeem, as_of| Redeem { issue: Issue { as_of, ..redeem.issue.clone() }, ..redeem };
+    for (from, to, number) in [("r0", "r1", 2), ("r1", "r2", 3)] {
+        let next = as_of(refresh(&grant, from, to, number, NOW + 5), Some(then));
+        assert!(matches!(store.redeem(next).await.expect("it holds"), Redeemed::Issued(_)));
+    }
+    store.insert_client(&client("another").0).await.expect("registered");
+    for (from, to) in [("r2", "r3"), ("r0", "r1")] {
+        let refused = store.redeem(as_of(refresh(&grant, from, to, 4, NOW + 6), Some(then))).await;
+        assert!(matches!(refused, Err(StoreError::OutOfDate)), "{refused:?}");
+    }
+    assert!(!is_ended(database, &grant).await, "it is not known who showed the old one");
+    let now = store.versions().await.expect("read").registrations;
+    let next = as_of(refresh(&grant, "r2", "r3", 5, NOW + 6), Some(now));
+    assert!(matches!(store.redeem(next).await.expect("it holds"), Redeemed::Issued(_)));
 }

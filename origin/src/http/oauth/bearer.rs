@@ -40,19 +40,22 @@ pub(in crate::http) async fn good_as_of(
     now: Versions,
 ) -> Result<Option<Arc<AccessToken>>, StoreError> {
     let token = match app.known.token(unverified_token, now) {
-        Some(token) => token,
-        None => {
-            let Some(id) = recognise(app, unverified_token).await? else {
-                return Ok(None);
-            };
-            let Some(token) = app.store.unrevoked_token(id).await?.map(Arc::new) else {
-                return Ok(None);
-            };
-            app.known.found_good(unverified_token, now, Arc::clone(&token));
-            token
-        }
+        Some(token) => Some(token),
+        None => Box::pin(unrevoked(app, unverified_token, now)).await?,
     };
-    Ok((ambient::now() < token.expires_at).then_some(token))
+    Ok(token.filter(|token| ambient::now() < token.expires_at))
+}
+
+/// The record of an access token that is not revoked, as the database has it as of `now` or later.
+async fn unrevoked(app: &App, unverified_token: &str, now: Versions) -> Result<Option<Arc<AccessToken>>, StoreError> {
+    let Some(id) = recognise(app, unverified_token).await? else {
+        return Ok(None);
+    };
+    let token = app.store.unrevoked_token(id).await?.map(Arc::new);
+    if let Some(token) = &token {
+        app.known.found_good(unverified_token, now, Arc::clone(token));
+    }
+    Ok(token)
 }
 
 /// What the bearer of a token is told, beside the challenge.

@@ -76,7 +76,9 @@ pub(in crate::http) async fn authenticate(
                 known => known?,
             }
         }
-        Presented::Assertion { text, unverified_id } => assertion::client(app, text, unverified_id, path, now).await?,
+        Presented::Assertion { text, unverified_id } => {
+            Box::pin(assertion::client(app, text, unverified_id, path, now)).await?
+        }
         Presented::Id(unverified_id) => {
             by_certificate_or_nothing(app, unverified_id, certificate.as_ref(), now).await?
         }
@@ -122,7 +124,8 @@ async fn by_secret(
         return Err(OAuthError::InvalidClient);
     };
     let fits = may_use_secrets(&client)
-        && (client.has_secret(&presented, ambient::now()) || has_chosen_secret(app, &client, secret, address).await?);
+        && (client.has_secret(&presented, ambient::now())
+            || Box::pin(has_chosen_secret(app, &client, secret, address)).await?);
     if fits { Ok(client) } else { Err(OAuthError::InvalidClient) }
 }
 

@@ -19,7 +19,7 @@ use super::client_auth::authenticate;
 use super::error::OAuthError;
 use super::parameters::FormOnly;
 use crate::ambient;
-use crate::domain::{AccessToken, Claims, Client, Confirmation, RefreshToken, SecretKind, TokenAlg, Turn};
+use crate::domain::{AccessToken, Claims, Client, Confirmation, SecretKind, TokenAlg};
 use crate::http::openapi::forms;
 use crate::http::{App, AppState};
 use crate::store::Versions;
@@ -106,7 +106,7 @@ fn wants_signed(headers: &HeaderMap) -> bool {
 
 async fn introspect(app: &App, client: &Client, unverified_token: &str, now: Versions) -> Result<Finding, OAuthError> {
     if SecretKind::Refresh.made(unverified_token) {
-        return refresh_token(app, client, unverified_token).await;
+        return Box::pin(refresh_token(app, client, unverified_token)).await;
     }
     let Some(token) = bearer::good_as_of(app, unverified_token, now).await? else {
         return Ok(Finding::Inactive);
@@ -134,8 +134,6 @@ async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Re
         return Ok(Finding::Inactive);
     };
     let token = app.known.refresh_token(presented).await?;
-    let good = |token: &RefreshToken| {
-        token.turn == Turn::Current && token.check(&client.id, token.jkt.as_deref(), ambient::now()).is_ok()
-    };
-    Ok(if token.as_ref().is_some_and(good) { Finding::Refresh } else { Finding::Inactive })
+    let is_good = token.is_some_and(|token| token.is_good(&client.id, ambient::now()));
+    Ok(if is_good { Finding::Refresh } else { Finding::Inactive })
 }

@@ -13,6 +13,7 @@ use crate::domain::{
 };
 use crate::encoding::base64url;
 use crate::http::App;
+use crate::keys::KeyRing;
 use crate::store::Issue;
 
 /// RFC 6749 §5.1, with RFC 8693 §2.2.1, RFC 9396 §7 and OpenID Connect Core §3.1.3.3
@@ -94,15 +95,15 @@ pub(super) fn confirmation(
     }
 }
 
-/// Drafts an access token.
-pub(super) async fn draft(
+/// Drafts an access token, to be signed by one of these keys.
+pub(super) fn draft(
     app: &App,
+    keys: &KeyRing,
     client: &Client,
     about: About,
     access: Access,
     cnf: Option<Confirmation>,
 ) -> Result<Drafted, OAuthError> {
-    let keys = app.keys.to_sign(client.metadata.alg).await;
     let now_ms = ambient::now_ms();
     let now = now_ms / 1000;
     let is_opaque = client.metadata.access_token_format == TokenFormat::Opaque;
@@ -155,9 +156,10 @@ pub(super) fn answer(
 }
 
 impl Drafted {
-    /// The draft, and the text to be handed out in place of a signed one.
-    pub(super) fn parts(self) -> (TokenDraft, Option<Secret>) {
-        (self.draft, self.opaque)
+    /// What is to be recorded, as it was decided on for `caller`, and the text to be handed out in place of a signed one.
+    pub(super) fn parts(self, caller: &AuthenticatedClient) -> (Issue, Option<Secret>) {
+        let as_of = caller.unconfirmed.then_some(caller.now.registrations);
+        (Issue { draft: self.draft, as_of }, self.opaque)
     }
 }
 
@@ -167,9 +169,8 @@ pub(super) async fn issue(
     caller: &AuthenticatedClient,
     drafted: Drafted,
 ) -> Result<TokenAnswer, OAuthError> {
-    let (draft, opaque) = drafted.parts();
-    let as_of = caller.unconfirmed.then_some(caller.now.registrations);
-    let token = app.writer.issue(Issue { draft, as_of }).await?;
+    let (issue, opaque) = drafted.parts(caller);
+    let token = app.writer.issue(issue).await?;
     answer(app, &caller.client, &token, opaque)
 }
 

@@ -3,7 +3,6 @@
 //! No parameter may come twice (RFC 6749 §3.2), for two readers would pick different ones, but for those that are lists; an empty
 //! one counts as left out; unknown ones are ignored. Percent-encoding must be whole and give UTF-8.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use axum::body::Bytes;
@@ -11,7 +10,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::error::OAuthError;
 use crate::domain::authorization::Asked;
@@ -22,9 +21,9 @@ const JSON: &str = "application/json";
 /// The parameters that are lists: RFC 8707 §2, RFC 8693 §2.1.
 const LISTS: [&str; 2] = ["resource", "audience"];
 
-/// Parameters by name. No `Debug`: there are secrets among them.
+/// Names and values, sorted by name; those of one name in the order in which they came. No `Debug`: there are secrets among them.
 #[derive(Default, Clone)]
-pub(in crate::http) struct Parameters(BTreeMap<String, Vec<String>>);
+pub(in crate::http) struct Parameters(Vec<(String, String)>);
 
 /// What is wrong with a request's parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +36,14 @@ pub(in crate::http) enum ParameterError {
 
 impl Parameters {
     pub(in crate::http) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.first().map(String::as_str)
+        self.named(name).first().map(|(_, value)| value.as_str())
+    }
+
+    /// All of this name.
+    fn named(&self, name: &str) -> &[(String, String)] {
+        let begin = self.0.partition_point(|(other, _)| other.as_str() < name);
+        let named = self.0.get(begin..).unwrap_or_default();
+        named.split_at(named.partition_point(|(other, _)| other == name)).0
     }
 
     /// The value of a parameter that a request must have.
@@ -49,42 +55,28 @@ impl Parameters {
     pub(in crate::http) fn from_pairs(
         pairs: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Parameters, ParameterError> {
-        let mut parameters = Parameters::default();
-        for (name, value) in pairs {
-            parameters.insert(name, value)?;
+        let mut pairs: Vec<(String, String)> = pairs.into_iter().collect();
+        pairs.sort_by(|(name, _), (other, _)| name.cmp(other));
+        let repeats = |pair: &[(String, String)]| matches!(pair, [(one, _), (other, _)] if one == other && !LISTS.contains(&one.as_str()));
+        if pairs.windows(2).any(repeats) {
+            return Err(ParameterError::Repeated);
         }
-        Ok(parameters.without_empty())
+        pairs.retain(|(_, value)| !value.is_empty());
+        Ok(Parameters(pairs))
     }
 
     /// Reads `a=b&c=d`.
     pub(in crate::http) fn from_form(form: &str) -> Result<Parameters, ParameterError> {
-        let mut parameters = Parameters::default();
-        for pair in form.split('&').filter(|pair| !pair.is_empty()) {
+        let pairs = form.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            parameters.insert(decode(name)?, decode(value)?)?;
-        }
-        Ok(parameters.without_empty())
+            Ok((decode(name)?, decode(value)?))
+        });
+        Parameters::from_pairs(pairs.collect::<Result<Vec<_>, ParameterError>>()?)
     }
 
     fn from_json(json: &[u8]) -> Result<Parameters, ParameterError> {
-        let parameters: Parameters = serde_json::from_slice(json).map_err(|error| {
-            let repeated = error.to_string().starts_with(&ParameterError::Repeated.to_string());
-            if repeated { ParameterError::Repeated } else { ParameterError::Malformed }
-        })?;
-        Ok(parameters.without_empty())
-    }
-
-    fn insert(&mut self, name: String, value: String) -> Result<(), ParameterError> {
-        let is_list = LISTS.contains(&name.as_str());
-        let values = self.0.entry(name).or_default();
-        values.push(value);
-        if values.len() == 1 || is_list { Ok(()) } else { Err(ParameterError::Repeated) }
-    }
-
-    fn without_empty(mut self) -> Parameters {
-        self.0.values_mut().for_each(|values| values.retain(|value| !value.is_empty()));
-        self.0.retain(|_, values| !values.is_empty());
-        self
+        let Members(pairs) = serde_json::from_slice(json).map_err(|_| ParameterError::Malformed)?;
+        Parameters::from_pairs(pairs)
     }
 }
 
@@ -94,12 +86,16 @@ impl Asked for Parameters {
     }
 
     fn all(&self, name: &str) -> Vec<&str> {
-        self.0.get(name).map(|values| values.iter().map(String::as_str).collect()).unwrap_or_default()
+        self.named(name).iter().map(|(_, value)| value.as_str()).collect()
     }
 }
 
 /// Decodes a form's `+` and `%XX` (WHATWG URL, application/x-www-form-urlencoded), but refuses what is not whole.
 pub(in crate::http) fn decode(text: &str) -> Result<String, ParameterError> {
+    // Most texts say what they mean, and this is found out for many bytes at once.
+    if !text.bytes().fold(false, |found, byte| found | matches!(byte, b'+' | b'%')) {
+        return Ok(text.to_owned());
+    }
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {
@@ -117,25 +113,28 @@ pub(in crate::http) fn decode(text: &str) -> Result<String, ParameterError> {
     String::from_utf8(decoded).map_err(|_| ParameterError::Malformed)
 }
 
-impl<'de> Deserialize<'de> for Parameters {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Parameters, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Parameters;
+/// The members of an object, as they come.
+struct Members(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of strings")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
-                let mut parameters = Parameters::default();
-                while let Some((name, value)) = map.next_entry()? {
-                    parameters.insert(name, value).map_err(A::Error::custom)?;
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
                 }
-                Ok(parameters)
+                Ok(Members(members))
             }
         }
-        deserializer.deserialize_map(Members)
+        deserializer.deserialize_map(Collect)
     }
 }
 

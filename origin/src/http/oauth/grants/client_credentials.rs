@@ -10,6 +10,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
     let TokenRequest { app, caller, form, jkt } = request;
     let client = &caller.client;
     let access = Access::of_client(client, wanted(form)?, &app.default_audience)?;
-    let drafted = draft(app, client, About::client(&client.id), access, confirmation(caller, jkt)?).await?;
+    let keys = app.keys.to_sign(client.metadata.alg).await;
+    let drafted = draft(app, &keys, client, About::client(&client.id), access, confirmation(caller, jkt)?)?;
     issue(app, caller, drafted).await
 }

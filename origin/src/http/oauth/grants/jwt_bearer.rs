@@ -40,7 +40,8 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
         check(app, &claims).await?;
         about_user(app, client, &claims).await?
     };
-    let drafted = draft(app, client, about, access, confirmation(caller, jkt)?).await?;
+    let keys = app.keys.to_sign(client.metadata.alg).await;
+    let drafted = draft(app, &keys, client, about, access, confirmation(caller, jkt)?)?;
     issue(app, caller, drafted).await
 }
 

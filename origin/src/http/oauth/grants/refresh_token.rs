@@ -11,18 +11,19 @@ use crate::store::{Claim, NewRefresh};
 
 pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let (app, client, form) = (request.app, &request.caller.client, request.form);
-    let presented = form.required("refresh_token", "refresh_token is missing")?;
-    let keys = app.keys.current().refresh_keys();
-    let known_as = keys.read(presented).ok_or(GrantError::Unknown)?;
-    let token = app.known.refresh_token(known_as).await?.ok_or(GrantError::Unknown)?;
-    let now = ambient::now();
-    token.check(&client.id, request.jkt.as_deref(), now)?;
-    let access = token.grant.terms.access.narrowed(wanted(form)?)?;
-    let successor = keys.successor(&token.grant.id, presented).ok_or(GrantError::Unknown)?;
+    let unverified_token = form.required("refresh_token", "refresh_token is missing")?;
+    let ring = app.keys.current();
+    let keys = ring.refresh_keys();
+    let presented = keys.read(unverified_token).ok_or(GrantError::Unknown)?;
+    let family = app.known.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
+    let (grant, now) = (&family.grant, ambient::now());
+    family.check(&client.id, request.jkt.as_deref(), now)?;
+    let access = grant.terms.access.narrowed(wanted(form)?)?;
+    let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;
     let rules = app.grants.refresh;
-    let expires_at = rules.expiry(token.grant.ends_at, now);
-    let kept = NewRefresh { hash: successor.hash(), expires_at, jkt: token.jkt.clone() };
+    let expires_at = rules.expiry(grant.ends_at, now);
+    let kept = NewRefresh { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
     // Whether it was used before is decided where it is written: two that ask at one moment must not both be the first.
-    let claim = Claim::Refresh { hash: token.hash, successor: kept, grace: rules.grace };
-    take(request, Taking { grant: &token.grant, claim, access, refresh: Some(successor), nonce: None }).await
+    let claim = Claim::Refresh { hash: presented.hash, successor: kept, grace: rules.grace };
+    take(request, Taking { grant, claim, access, refresh: Some(successor), nonce: None }).await
 }

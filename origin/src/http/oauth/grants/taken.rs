@@ -24,22 +24,34 @@ pub(super) struct Taking<'a> {
 pub(super) async fn take(request: TokenRequest<'_>, taking: Taking<'_>) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { app, caller, form: _, jkt } = request;
     let (client, grant) = (&caller.client, taking.grant);
-    let drafted = draft(app, client, About::user(grant), taking.access, confirmation(caller, jkt)?).await?;
-    let (draft, opaque) = drafted.parts();
-    let redeem = Redeem { claim: taking.claim, grant: grant.id.clone(), draft, at: ambient::now() };
+    let keys = app.keys.to_sign(client.metadata.alg).await;
+    let drafted = draft(app, &keys, client, About::user(grant), taking.access, confirmation(caller, jkt)?)?;
+    let (issue, opaque) = drafted.parts(caller);
+    let redeem = Redeem { claim: taking.claim, grant: grant.id.clone(), issue, at: ambient::now() };
     let token = match app.writer.redeem(redeem).await? {
         Redeemed::Issued(token) => token,
         Redeemed::Replayed => return Err(replayed(client, grant)),
         Redeemed::Ended => return Err(GrantError::Ended.into()),
+        Redeemed::Expired => return Err(GrantError::Expired.into()),
     };
     let mut tokens = answer(app, client, &token, opaque)?;
     tokens.refresh_token = taking.refresh.map(|refresh| refresh.reveal().to_owned());
     if grant.terms.access.scope.has("openid") {
-        let user = app.store.user(&grant.user).await?.ok_or(GrantError::Ended)?;
-        let (nonce, access_token) = (taking.nonce, tokens.access_token.as_str());
-        tokens.id_token = Some(id_token(app, &IdToken { client, user: &user, grant, nonce, access_token }).await?);
+        let id_token = about_user(app, client, grant, taking.nonce, &tokens.access_token);
+        tokens.id_token = Some(Box::pin(id_token).await?);
     }
     Ok(tokens)
+}
+
+async fn about_user(
+    app: &App,
+    client: &Client,
+    grant: &Grant,
+    nonce: Option<&str>,
+    access_token: &str,
+) -> Result<String, OAuthError> {
+    let user = app.store.user(&grant.user).await?.ok_or(GrantError::Ended)?;
+    id_token(app, &IdToken { client, user: &user, grant, nonce, access_token }).await
 }
 
 /// The grant's first refresh token, in plain and as it is kept, if the client gets one.

@@ -50,20 +50,21 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
         act: acting(client, &subject, actor.as_deref())?,
         ends_at: subject.expires_at,
     };
-    let drafted = draft(app, client, about, access, confirmation(caller, jkt)?).await?;
+    let keys = app.keys.to_sign(client.metadata.alg).await;
+    let drafted = draft(app, &keys, client, about, access, confirmation(caller, jkt)?)?;
     let grant = subject.session.as_deref().and_then(|session| session.parse().ok());
     let Some(grant) = grant else {
         return Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..issue(app, caller, drafted).await? });
     };
     // The grant must still stand in the transaction that records the token: else a revocation at this moment would miss it.
-    let (draft, opaque) = drafted.parts();
-    let redeem = Redeem { claim: Claim::Standing, grant, draft, at: ambient::now() };
+    let (issue, opaque) = drafted.parts(caller);
+    let redeem = Redeem { claim: Claim::Standing, grant, issue, at: ambient::now() };
     match app.writer.redeem(redeem).await? {
         Redeemed::Issued(token) => {
             let tokens = answer(app, client, &token, opaque)?;
             Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..tokens })
         }
-        Redeemed::Replayed | Redeemed::Ended => Err(GrantError::Ended.into()),
+        Redeemed::Replayed | Redeemed::Ended | Redeemed::Expired => Err(GrantError::Ended.into()),
     }
 }
 
