@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 
-/// A request is some hundred short-lived allocations; glibc's allocator takes several times as long over them.
+/// A request is some hundred allocations, many of them given back by another thread than took them. Each thread keeps what was given back
+/// last at hand, SQLite's memory too: glibc's allocator takes several times as long.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     tollgate::cli::run()

@@ -169,15 +169,15 @@ async fn issue(store: &Store, count: usize) -> Vec<AccessToken> {
         expires_at: now + 3600,
     };
     let issues = (0..count).map(|_| draft().into()).collect();
-    let issued = store.apply(&Batch { issues, ..Batch::default() }).await.expect("written").issued;
-    issued.into_iter().map(|token| token.expect("issued")).collect()
+    let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
+    issued.into_iter().map(|token| *token.expect("issued")).collect()
 }
 
 /// Revokes tokens in one transaction.
 async fn revoke(store: &Store, tokens: &[AccessToken]) {
     let by = || Actor::command_line(None);
     let revokes = tokens.iter().map(|token| Revoke::token(token, by(), None, ambient::now()).expect("it lives"));
-    store.apply(&Batch { revokes: revokes.collect(), ..Batch::default() }).await.expect("revoked");
+    store.apply(Batch { revokes: revokes.collect(), ..Batch::default() }).await.expect("revoked");
 }
 
 fn says_revoked(snapshot: &Snapshot, token: &AccessToken) -> bool {

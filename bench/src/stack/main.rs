@@ -10,14 +10,14 @@ use std::env;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use mimalloc::MiMalloc;
+use tikv_jemallocator::Jemalloc;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// As in the command `tollgate`.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();

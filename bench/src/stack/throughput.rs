@@ -115,10 +115,11 @@ async fn issue(store: &Store, client: &Client, count: usize) -> Result<Vec<Acces
     let drafts = (0..count as u64).map(draft).collect::<Result<Vec<TokenDraft>>>()?;
     let mut tokens = Vec::with_capacity(count);
     for issues in drafts.chunks(BATCH) {
-        let outcome = store
-            .apply(&Batch { issues: issues.iter().cloned().map(Into::into).collect(), ..Batch::default() })
-            .await?;
-        tokens.extend(outcome.issued.into_iter().collect::<Result<Vec<AccessToken>, _>>()?);
+        let outcome =
+            store.apply(Batch { issues: issues.iter().cloned().map(Into::into).collect(), ..Batch::default() }).await?;
+        for token in outcome.issued {
+            tokens.push(*token?);
+        }
     }
     Ok(tokens)
 }

@@ -2,7 +2,7 @@
 //!
 //! The order of locks is the same everywhere, issuing before grants before feed, so that no two transactions wait for each other.
 
-use super::issuing::Bars;
+use super::issuing::{Bars, Place};
 use super::ledger::Ledger;
 use super::redeem::Verdict;
 use super::{Claim, Redeem, Redeemed, Sight, Store, StoreError, Tx};
@@ -50,7 +50,7 @@ pub struct Outcome {
     /// What became of what may be taken once; refused are tokens whose key is revoked.
     pub redeemed: Vec<Result<Redeemed, StoreError>>,
     /// The tokens as they were issued; refused are those whose key is revoked, or that were decided on by what has changed.
-    pub issued: Vec<Result<AccessToken, StoreError>>,
+    pub issued: Vec<Result<Box<AccessToken>, StoreError>>,
     /// The revocations as they are on record.
     pub revoked: Vec<Revoked>,
     /// What was lifted.
@@ -92,6 +92,29 @@ impl Batch {
     }
 }
 
+/// What was written of a batch, each list in its order: an [`Outcome`] but for what the batch itself says.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    redeemed: Vec<Result<Redeemed<Place>, StoreError>>,
+    issued: Vec<Result<Place, StoreError>>,
+    revoked: Vec<Revoked>,
+    reinstated: Vec<Reinstated>,
+    seen: Vec<bool>,
+}
+
+impl Written {
+    /// What became of this batch, of which it was written.
+    pub(super) fn of(self, batch: Batch) -> Outcome {
+        let Written { redeemed, issued, revoked, reinstated, seen } = self;
+        let redeems = redeemed.into_iter().zip(batch.redeems);
+        let redeemed = redeems
+            .map(|(redeemed, redeem)| redeemed.map(|redeemed| redeemed.map(|place| place.of(redeem.issue.draft))));
+        let issues = issued.into_iter().zip(batch.issues);
+        let issued = issues.map(|(place, issue)| place.map(|place| place.of(issue.draft)));
+        Outcome { redeemed: redeemed.collect(), issued: issued.collect(), revoked, reinstated, seen }
+    }
+}
+
 impl Batch {
     /// All tokens that it may issue.
     fn drafts(&self) -> impl Iterator<Item = &TokenDraft> {
@@ -105,10 +128,15 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet; nothing is written then.
-    pub async fn apply(&self, batch: &Batch) -> Result<Outcome, StoreError> {
+    pub async fn apply(&self, batch: Batch) -> Result<Outcome, StoreError> {
+        Ok(self.write(&batch).await?.of(batch))
+    }
+
+    /// As [`Store::apply`], for those who still need the batch if nothing is written.
+    pub(super) async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
         let closes_epoch = batch.revokes.iter().any(|revoke| revoke.target.closes_epoch());
         match self.attempt_batch(batch, closes_epoch).await? {
-            Some(outcome) => Ok(outcome),
+            Some(written) => Ok(written),
             // Something was taken twice, so its grant is to be revoked, and that ends the epoch. The end must be taken before
             // anything else: two transactions that hold the epoch and both want to end it would wait for each other.
             None => self.attempt_batch(batch, true).await?.ok_or(StoreError::NoEpoch),
@@ -116,9 +144,9 @@ impl Store {
     }
 
     /// Writes all of a batch, or nothing when it turns out that the epoch must end and it was not ended.
-    async fn attempt_batch(&self, batch: &Batch, closes_epoch: bool) -> Result<Option<Outcome>, StoreError> {
+    async fn attempt_batch(&self, batch: &Batch, closes_epoch: bool) -> Result<Option<Written>, StoreError> {
         let mut tx = self.begin_write().await?;
-        let mut outcome = Outcome { seen: tx.see(&batch.sights).await?, ..Outcome::default() };
+        let mut written = Written { seen: tx.see(&batch.sights).await?, ..Written::default() };
         tx.note(&batch.notes).await?;
         // One end of an epoch serves all revocations that need it.
         let closed = if closes_epoch { Some(tx.close_epoch().await?) } else { None };
@@ -132,24 +160,25 @@ impl Store {
             return Ok(None);
         }
         // In the epoch that ends, if one does: a revocation of this transaction strikes what is taken in it.
-        outcome.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, closed.unwrap_or(bars.epoch), &bars).await?;
+        written.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, closed.unwrap_or(bars.epoch), &bars).await?;
         // What this batch issues is issued after what it revokes.
-        outcome.issued = tx.issue(&batch.issues, bars.epoch, &bars).await?;
+        let issues: Vec<&Issue> = batch.issues.iter().collect();
+        written.issued = tx.issue(&issues, bars.epoch, &bars).await?;
         let revokes = [batch.revokes.as_slice(), &reused].concat();
         if revokes.is_empty() && batch.reinstates.is_empty() {
             tx.commit().await?;
-            return Ok(Some(outcome));
+            return Ok(Some(written));
         }
         tx.end_grants(&revokes).await?;
         let mut ledger = Ledger::open(&mut tx).await?;
-        outcome.revoked = ledger.revoke(&mut tx, &revokes, closed.unwrap_or(0)).await?;
-        outcome.revoked.truncate(batch.revokes.len());
+        written.revoked = ledger.revoke(&mut tx, &revokes, closed.unwrap_or(0)).await?;
+        written.revoked.truncate(batch.revokes.len());
         for reinstate in &batch.reinstates {
-            outcome.reinstated.push(ledger.reinstate(&mut tx, reinstate).await?);
+            written.reinstated.push(ledger.reinstate(&mut tx, reinstate).await?);
         }
         ledger.close(&mut tx).await?;
         self.commit_news(tx).await?;
-        Ok(Some(outcome))
+        Ok(Some(written))
     }
 
     /// Issues one token for what may be taken once.
@@ -157,7 +186,7 @@ impl Store {
     /// # Errors
     /// When the database fails or the key is revoked.
     pub async fn redeem(&self, redeem: Redeem) -> Result<Redeemed, StoreError> {
-        let outcome = self.apply(&Batch { redeems: vec![redeem], ..Batch::default() }).await?;
+        let outcome = self.apply(Batch { redeems: vec![redeem], ..Batch::default() }).await?;
         outcome.redeemed.into_iter().next().unwrap_or(Err(StoreError::Exists("token")))
     }
 
@@ -166,7 +195,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn see(&self, sight: Sight) -> Result<bool, StoreError> {
-        let outcome = self.apply(&Batch { sights: vec![sight], ..Batch::default() }).await?;
+        let outcome = self.apply(Batch { sights: vec![sight], ..Batch::default() }).await?;
         Ok(outcome.seen.first().copied().unwrap_or(false))
     }
 
@@ -175,8 +204,8 @@ impl Store {
     /// # Errors
     /// When the database fails, the key is revoked, or it was decided on by what has changed.
     pub async fn issue(&self, issue: impl Into<Issue>) -> Result<AccessToken, StoreError> {
-        let outcome = self.apply(&Batch { issues: vec![issue.into()], ..Batch::default() }).await?;
-        outcome.issued.into_iter().next().unwrap_or(Err(StoreError::Exists("token")))
+        let outcome = self.apply(Batch { issues: vec![issue.into()], ..Batch::default() }).await?;
+        outcome.issued.into_iter().next().unwrap_or(Err(StoreError::Exists("token"))).map(|token| *token)
     }
 
     /// Makes one revocation.
@@ -184,7 +213,7 @@ impl Store {
     /// # Errors
     /// When the database fails, or nobody served from it yet.
     pub async fn revoke(&self, revoke: Revoke) -> Result<Revoked, StoreError> {
-        let outcome = self.apply(&Batch { revokes: vec![revoke], ..Batch::default() }).await?;
+        let outcome = self.apply(Batch { revokes: vec![revoke], ..Batch::default() }).await?;
         outcome.revoked.into_iter().next().ok_or(StoreError::NoIssuer)
     }
 
@@ -193,7 +222,7 @@ impl Store {
     /// # Errors
     /// When the database fails, or nobody served from it yet.
     pub async fn reinstate(&self, reinstate: Reinstate) -> Result<Reinstated, StoreError> {
-        let outcome = self.apply(&Batch { reinstates: vec![reinstate], ..Batch::default() }).await?;
+        let outcome = self.apply(Batch { reinstates: vec![reinstate], ..Batch::default() }).await?;
         outcome.reinstated.into_iter().next().ok_or(StoreError::NoIssuer)
     }
 }
@@ -206,13 +235,10 @@ impl Tx {
         verdicts: &[Verdict],
         epoch: u32,
         bars: &Bars,
-    ) -> Result<Vec<Result<Redeemed, StoreError>>, StoreError> {
+    ) -> Result<Vec<Result<Redeemed<Place>, StoreError>>, StoreError> {
         let good = redeems.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Good);
-        let issues: Vec<Issue> = good.map(|(redeem, _)| redeem.issue.clone()).collect();
-        let mut issued = match issues.as_slice() {
-            [] => Vec::new().into_iter(),
-            issues => self.issue(issues, epoch, bars).await?.into_iter(),
-        };
+        let issues: Vec<&Issue> = good.map(|(redeem, _)| &redeem.issue).collect();
+        let mut issued = self.issue(&issues, epoch, bars).await?.into_iter();
         let taken = redeems.iter().zip(verdicts).filter(|(redeem, verdict)| {
             **verdict == Verdict::Good && matches!(redeem.claim, Claim::Code { .. } | Claim::Device { .. })
         });
@@ -222,9 +248,7 @@ impl Tx {
         };
         self.note(&taken.map(note).collect::<Vec<_>>()).await?;
         let answer = |(redeem, verdict): (&Redeem, &Verdict)| match verdict {
-            Verdict::Good => {
-                issued.next().unwrap_or(Err(StoreError::Exists("token"))).map(|token| Redeemed::Issued(Box::new(token)))
-            }
+            Verdict::Good => issued.next().unwrap_or(Err(StoreError::Exists("token"))).map(Redeemed::Issued),
             Verdict::Replayed => Ok(Redeemed::Replayed),
             Verdict::Ended => Ok(Redeemed::Ended),
             Verdict::Expired => Ok(Redeemed::Expired),

@@ -12,7 +12,7 @@ use tollgate_core::{Kind, RevocationId};
 use super::clients::json;
 use super::rows::fixed;
 use super::{Either, Issue, Store, StoreError, Tx, from_sql, portions, to_sql};
-use crate::domain::{AccessToken, Actor, AuditAction, AuditKind, AuditNote, TokenDetails, TokenDraft};
+use crate::domain::{AccessToken, Actor, AuditAction, AuditKind, AuditNote, TokenDetails, TokenDraft, TokenId};
 
 impl Store {
     /// Ends the epoch in which tokens are issued, and gives it: it and all before it are closed from now on.
@@ -58,48 +58,45 @@ impl Tx {
     /// Records tokens, in an epoch that this transaction holds or has just ended or begun, but those that something bars.
     pub(super) async fn issue(
         &mut self,
-        issues: &[Issue],
+        issues: &[&Issue],
         epoch: u32,
         bars: &Bars,
-    ) -> Result<Vec<Result<AccessToken, StoreError>>, StoreError> {
+    ) -> Result<Vec<Result<Place, StoreError>>, StoreError> {
         let good = issues.iter().filter(|issue| bars.check(issue).is_ok());
-        let good: Vec<AccessToken> = good.map(|issue| issue.draft.clone().issued(epoch, 0)).collect();
-        let numbers = self.insert_tokens(&good).await?;
-        self.note(&good.iter().filter_map(exchanged).collect::<Vec<_>>()).await?;
-        let mut issued = good.into_iter().zip(numbers);
+        let good: Vec<Row> = good.map(|issue| Row::new(&issue.draft, epoch)).collect::<Result<_, _>>()?;
+        let mut numbers = self.insert_tokens(&good).await?.into_iter();
+        self.note(&good.iter().filter_map(Row::exchanged).collect::<Vec<_>>()).await?;
         let answers = issues.iter().map(|issue| {
             bars.check(issue)?;
-            let (token, number) = issued.next().ok_or(StoreError::Exists("token"))?;
-            Ok(AccessToken { number, ..token })
+            let number = numbers.next().ok_or(StoreError::Exists("token"))?;
+            Ok(Place { epoch, number })
         });
         Ok(answers.collect())
     }
 
     /// Records tokens; their numbers, in their order.
-    async fn insert_tokens(&mut self, tokens: &[AccessToken]) -> Result<Vec<u64>, StoreError> {
-        let mut numbers = Vec::with_capacity(tokens.len());
-        for tokens in portions(tokens) {
-            let rows = tokens.iter().map(|token| Ok((token, details_column(token)?)));
-            let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
+    async fn insert_tokens(&mut self, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError> {
+        let mut numbers = Vec::with_capacity(rows.len());
+        for rows in portions(rows) {
             each!(&mut *self, connection => {
                 let insertion = insertion!(
                     "INSERT INTO tokens
                      (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at)",
-                    &rows,
-                    |row, (token, details)| row
-                        .push_bind(token.id.to_bytes())
-                        .push_bind(token.client.as_str())
-                        .push_bind(&token.subject)
-                        .push_bind(&token.session)
-                        .push_bind(&token.key_id)
-                        .push_bind(token.scope.to_string())
-                        .push_bind(token.audience.to_string())
+                    rows,
+                    |row, Row { draft, id, details }| row
+                        .push_bind(id.to_bytes())
+                        .push_bind(draft.client.as_str())
+                        .push_bind(&draft.subject)
+                        .push_bind(&draft.session)
+                        .push_bind(&draft.key_id)
+                        .push_bind(draft.scope.as_str())
+                        .push_bind(draft.audience.to_string())
                         .push_bind(details)
-                        .push_bind(token.opaque.map(|hash| hash.as_bytes().to_vec()))
-                        .push_bind(to_sql(token.issued_at))
-                        .push_bind(to_sql(token.expires_at))
+                        .push_bind(draft.opaque.map(|hash| hash.as_bytes().to_vec()))
+                        .push_bind(to_sql(draft.issued_at))
+                        .push_bind(to_sql(draft.expires_at))
                 );
-                numbers.extend(connection.number(insertion, tokens).await?);
+                numbers.extend(connection.number(insertion, rows).await?);
             });
         }
         Ok(numbers)
@@ -135,6 +132,44 @@ impl Tx {
     }
 }
 
+/// What a token is given in issuing, see [`TokenDraft::issued`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    epoch: u32,
+    number: u64,
+}
+
+impl Place {
+    /// The token as it was issued.
+    pub(super) fn of(self, draft: TokenDraft) -> Box<AccessToken> {
+        Box::new(draft.issued(self.epoch, self.number))
+    }
+}
+
+/// A token that is about to be recorded.
+struct Row<'a> {
+    draft: &'a TokenDraft,
+    id: TokenId,
+    /// What it says beside what every one does; hardly any says such a thing.
+    details: Option<String>,
+}
+
+impl Row<'_> {
+    fn new(draft: &TokenDraft, epoch: u32) -> Result<Row<'_>, StoreError> {
+        let says_more = draft.details != TokenDetails::default();
+        let details = if says_more { Some(json(&draft.details)?) } else { None };
+        Ok(Row { draft, id: TokenId::new(epoch, draft.unique), details })
+    }
+
+    /// The line that tells of a token that was handed on: who acts, and for whom, is to be known when the token's record is gone.
+    fn exchanged(&self) -> Option<AuditNote> {
+        let acting = self.draft.details.act.as_ref()?;
+        let (by, id) = (Actor::client(&self.draft.client), self.id.to_string());
+        let note = AuditNote::new(self.draft.issued_at, by, AuditAction::Exchange, AuditKind::TOKEN, &id);
+        Some(note.with(&format!("{} acts for {}", acting.sub, self.draft.subject)))
+    }
+}
+
 /// What may bar a token from being issued.
 #[derive(Default)]
 pub(super) struct Bars {
@@ -166,7 +201,7 @@ trait Number {
     async fn number(
         &mut self,
         insertion: QueryBuilder<Self::Database>,
-        tokens: &[AccessToken],
+        rows: &[Row<'_>],
     ) -> Result<Vec<u64>, StoreError>;
 }
 
@@ -175,13 +210,9 @@ impl Number for SqliteConnection {
 
     /// Nobody else writes meanwhile, and AUTOINCREMENT gives each row the number after the highest ever given: those of one statement
     /// follow each other, and to hear of the last one is enough.
-    async fn number(
-        &mut self,
-        mut insertion: QueryBuilder<Sqlite>,
-        tokens: &[AccessToken],
-    ) -> Result<Vec<u64>, StoreError> {
+    async fn number(&mut self, mut insertion: QueryBuilder<Sqlite>, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError> {
         let last = from_sql(insertion.build().execute(self).await?.last_insert_rowid());
-        let count = tokens.len() as u64;
+        let count = rows.len() as u64;
         Ok((1..=count).map(|nth| (last + nth).saturating_sub(count)).collect())
     }
 }
@@ -193,28 +224,12 @@ impl Number for PgConnection {
     async fn number(
         &mut self,
         mut insertion: QueryBuilder<Postgres>,
-        tokens: &[AccessToken],
+        rows: &[Row<'_>],
     ) -> Result<Vec<u64>, StoreError> {
-        let rows: Vec<(Vec<u8>, i64)> =
+        let given: Vec<(Vec<u8>, i64)> =
             insertion.push(" RETURNING id, number").build_query_as().fetch_all(self).await?;
-        let numbers: HashMap<Vec<u8>, i64> = rows.into_iter().collect();
-        let number = |token: &AccessToken| numbers.get(&token.id.to_bytes()).copied().map(from_sql);
-        tokens.iter().map(|token| number(token).ok_or(StoreError::Exists("token"))).collect()
-    }
-}
-
-/// The line that tells of a token that was handed on: who acts, and for whom, is to be known when the token's record is gone.
-fn exchanged(token: &AccessToken) -> Option<AuditNote> {
-    let acting = token.details.act.as_ref()?;
-    let (by, id) = (Actor::client(&token.client), token.id.to_string());
-    let note = AuditNote::new(token.issued_at, by, AuditAction::Exchange, AuditKind::TOKEN, &id);
-    Some(note.with(&format!("{} acts for {}", acting.sub, token.subject)))
-}
-
-/// What a token says beside what every one does, for its column; hardly any says such a thing.
-fn details_column(token: &AccessToken) -> Result<Option<String>, StoreError> {
-    match token.details == TokenDetails::default() {
-        true => Ok(None),
-        false => json(&token.details).map(Some),
+        let numbers: HashMap<Vec<u8>, i64> = given.into_iter().collect();
+        let number = |row: &Row<'_>| numbers.get(&row.id.to_bytes()).copied().map(from_sql);
+        rows.iter().map(|row| number(row).ok_or(StoreError::Exists("token"))).collect()
     }
 }

@@ -64,15 +64,27 @@ pub struct NewRefresh {
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Redeemed {
+pub enum Redeemed<T = Box<AccessToken>> {
     /// The token is on record, and so is what else was given with it.
-    Issued(Box<AccessToken>),
+    Issued(T),
     /// It was taken before. The grant is revoked now.
     Replayed,
     /// The grant was revoked or is over.
     Ended,
     /// The refresh token lay unused for too long.
     Expired,
+}
+
+impl<T> Redeemed<T> {
+    /// The same, with what becomes of the token.
+    pub(super) fn map<U>(self, issued: impl FnOnce(T) -> U) -> Redeemed<U> {
+        match self {
+            Redeemed::Issued(token) => Redeemed::Issued(issued(token)),
+            Redeemed::Replayed => Redeemed::Replayed,
+            Redeemed::Ended => Redeemed::Ended,
+            Redeemed::Expired => Redeemed::Expired,
+        }
+    }
 }
 
 /// What a claim came to, before the token is issued.

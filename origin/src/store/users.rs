@@ -263,7 +263,7 @@ impl Store {
         };
         let revokes = grants.into_iter().map(revoke).collect::<Result<Vec<_>, _>>()?;
         if !revokes.is_empty() {
-            self.apply(&Batch { revokes, ..Batch::default() }).await?;
+            self.apply(Batch { revokes, ..Batch::default() }).await?;
         }
         Ok(())
     }

@@ -6,7 +6,8 @@
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Batch, Issue, Outcome, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
+use super::batch::Written;
+use super::{Batch, Issue, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
 use crate::domain::{AccessToken, AuditNote, Reinstate, Revoke};
 
 /// Callers that wait at most; one more is told to come back.
@@ -40,7 +41,7 @@ type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
 enum Wish {
     Redeem(Box<Redeem>, Answer<Redeemed>),
     See(Sight, Answer<bool>),
-    Issue(Box<Issue>, Answer<AccessToken>),
+    Issue(Box<Issue>, Answer<Box<AccessToken>>),
     Revoke(Revoke, Answer<Revoked>),
     Reinstate(Reinstate, Answer<Reinstated>),
     Note(Box<AuditNote>, Answer<()>),
@@ -52,7 +53,7 @@ struct Wishes {
     batch: Batch,
     redeems: Vec<Answer<Redeemed>>,
     sights: Vec<Answer<bool>>,
-    issues: Vec<Answer<AccessToken>>,
+    issues: Vec<Answer<Box<AccessToken>>>,
     revokes: Vec<Answer<Revoked>>,
     reinstates: Vec<Answer<Reinstated>>,
     notes: Vec<Answer<()>>,
@@ -75,7 +76,10 @@ impl Writer {
     ///
     /// # Errors
     /// When the queue is full, the key is revoked, what it was decided on by has changed, or the database fails.
-    pub fn issue<I: Into<Issue>>(&self, issue: I) -> impl Future<Output = Result<AccessToken, WriteError>> + use<I> {
+    pub fn issue<I: Into<Issue>>(
+        &self,
+        issue: I,
+    ) -> impl Future<Output = Result<Box<AccessToken>, WriteError>> + use<I> {
         self.ask(|answer| Wish::Issue(Box::new(issue.into()), answer))
     }
 
@@ -182,8 +186,8 @@ impl Wishes {
     /// Writes all in one transaction. If one of them is what fails it, each gets one of its own, so that a bad one spoils nothing
     /// for the others; if it is the database, trying again would only make everybody wait.
     async fn grant(self, store: &Store) {
-        match store.apply(&self.batch).await {
-            Ok(outcome) => self.answer(outcome),
+        match store.write(&self.batch).await {
+            Ok(written) => self.answer(written),
             Err(error) if is_of_one(&error) => {
                 tracing::warn!(%error, wishes = self.batch.len(), "a transaction was refused; trying its parts one by one");
                 self.grant_each(store).await;
@@ -201,7 +205,7 @@ impl Wishes {
             give(answer, store.redeem(redeem).await);
         }
         for (issue, answer) in batch.issues.into_iter().zip(issues) {
-            give(answer, store.issue(issue).await);
+            give(answer, store.issue(issue).await.map(Box::new));
         }
         for (revoke, answer) in batch.revokes.into_iter().zip(revokes) {
             give(answer, store.revoke(revoke).await);
@@ -213,7 +217,7 @@ impl Wishes {
             give(answer, store.see(sight).await);
         }
         for (note, answer) in batch.notes.into_iter().zip(notes) {
-            give(answer, store.apply(&Batch { notes: vec![note], ..Batch::default() }).await.map(drop));
+            give(answer, store.apply(Batch { notes: vec![note], ..Batch::default() }).await.map(drop));
         }
     }
 
@@ -227,7 +231,8 @@ impl Wishes {
         notes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
     }
 
-    fn answer(self, outcome: Outcome) {
+    fn answer(self, written: Written) {
+        let outcome = written.of(self.batch);
         self.redeems.into_iter().zip(outcome.redeemed).for_each(|(answer, redeemed)| give(answer, redeemed));
         self.sights.into_iter().zip(outcome.seen).for_each(|(answer, new)| give(answer, Ok(new)));
         self.issues.into_iter().zip(outcome.issued).for_each(|(answer, issued)| give(answer, issued));

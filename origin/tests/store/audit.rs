@@ -144,7 +144,7 @@ async fn lines_are_found_by_what_they_say(database: &Database) {
     };
     let notes: Vec<AuditNote> = (0..30).map(note).collect();
     let batch = tollgate::store::Batch { notes, ..Default::default() };
-    database.store.apply(&batch).await.expect("written");
+    database.store.apply(batch).await.expect("written");
     let found = async |filter: AuditFilter| {
         let found = audit(&database.store, filter).await;
         found.iter().map(|entry| entry.at - NOW).collect::<Vec<_>>()

@@ -232,7 +232,7 @@ async fn many_refreshes_at_one_moment_have_one_successor(database: &Database) {
 
 /// What became of redemptions that go to the database together.
 async fn together(store: &Store, redeems: Vec<Redeem>) -> Vec<Redeemed> {
-    let outcome = store.apply(&Batch { redeems, ..Batch::default() }).await.expect("written");
+    let outcome = store.apply(Batch { redeems, ..Batch::default() }).await.expect("written");
     outcome.redeemed.into_iter().map(|redeemed| redeemed.expect("its key is good")).collect()
 }
 

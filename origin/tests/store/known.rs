@@ -253,7 +253,7 @@ async fn nothing_is_issued_by_what_has_changed(database: &Database) {
     store.insert_client(&client("another").0).await.expect("registered");
     let later = store.versions().await.expect("read").registrations;
     let issues = vec![issue(2, Some(now)), issue(3, Some(later)), issue(4, None)];
-    let issued = store.apply(&Batch { issues, ..Batch::default() }).await.expect("written").issued;
+    let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
     assert!(matches!(issued.as_slice(), [Err(StoreError::OutOfDate), Ok(_), Ok(_)]), "{issued:?}");
 }
 

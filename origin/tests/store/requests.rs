@@ -24,7 +24,7 @@ async fn what_may_be_shown_once_is_news_once(database: &Database) {
         sights: texts.iter().map(|text| sight(text)).collect(),
         ..Default::default()
     };
-    let seen = async |texts: &[&str]| database.store.apply(&batch(texts)).await.expect("written").seen;
+    let seen = async |texts: &[&str]| database.store.apply(batch(texts)).await.expect("written").seen;
     assert_eq!(seen(&["a", "b", "a"]).await, [true, true, false]);
     assert_eq!(seen(&["c", "b"]).await, [true, false]);
     database.store.sweep(NOW + 61).await.expect("swept");

@@ -131,8 +131,8 @@ async fn every_token_of_a_closed_epoch_is_seen(database: &Database) {
                 revokes: revokes.into_iter().collect(),
                 ..Batch::default()
             };
-            let outcome = store.apply(&batch).await.expect("written");
-            issued.extend(outcome.issued.into_iter().map(|token| token.expect("issued")));
+            let outcome = store.apply(batch).await.expect("written");
+            issued.extend(outcome.issued.into_iter().map(|token| *token.expect("issued")));
         }
         issued
     };
