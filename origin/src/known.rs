@@ -21,7 +21,7 @@ use crate::domain::{
 };
 use crate::feed;
 use crate::keys::Jwk;
-use crate::store::{Store, StoreError, Versions};
+use crate::store::{Store, StoreError, VersionReader, Versions};
 
 /// Things of a kind that are kept at most, of about a kilobyte each. When there are more, it begins anew.
 const CAPACITY: usize = 16 * 1024;
@@ -70,7 +70,8 @@ impl Known {
         let asking = Arc::new(Asking::default());
         let (answer, answers) = watch::channel(Answer { question: 0, versions: None });
         let (looking_up, questions) = mpsc::channel(MOST_WAITING);
-        let (one, other) = (ask(store.clone(), Arc::clone(&asking), answer), look_up(store.clone(), questions));
+        let (one, other) =
+            (ask(store.version_reader(), Arc::clone(&asking), answer), look_up(store.clone(), questions));
         let task = async move {
             tokio::join!(one, other);
         };
@@ -193,7 +194,7 @@ fn name(text: &str) -> [u8; 32] {
     Sha256::digest(text.as_bytes()).into()
 }
 
-async fn ask(store: Store, asking: Arc<Asking>, answer: watch::Sender<Answer>) {
+async fn ask(mut reader: VersionReader, asking: Arc<Asking>, answer: watch::Sender<Answer>) {
     loop {
         tokio::select! {
             () = asking.somebody_waits.notified() => {}
@@ -202,8 +203,7 @@ async fn ask(store: Store, asking: Arc<Asking>, answer: watch::Sender<Answer>) {
         // Whoever else is about to ask does so first: one question more costs more than a moment.
         yield_now().await;
         let question = asking.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let versions =
-            store.versions().await.inspect_err(|error| tracing::error!(%error, "the versions are not known"));
+        let versions = reader.read().await.inspect_err(|error| tracing::error!(%error, "the versions are not known"));
         answer.send_replace(Answer { question, versions: versions.ok() });
     }
 }

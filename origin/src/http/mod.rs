@@ -8,6 +8,7 @@ mod cors;
 mod edge_deltas;
 mod edge_snapshot;
 mod health;
+mod json;
 mod jwks;
 mod limits;
 mod metrics;

@@ -145,14 +145,12 @@ impl Store {
 
     /// Writes all of a batch, or nothing when it turns out that the epoch must end and it was not ended.
     async fn attempt_batch(&self, batch: &Batch, closes_epoch: bool) -> Result<Option<Written>, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let mut written = Written { seen: tx.see(&batch.sights).await?, ..Written::default() };
-        tx.note(&batch.notes).await?;
+        let holds_epoch = !closes_epoch && batch.drafts().next().is_some();
+        let mut tx = if holds_epoch { self.begin_write_in_epoch().await? } else { self.begin_write().await? };
         // One end of an epoch serves all revocations that need it.
         let closed = if closes_epoch { Some(tx.close_epoch().await?) } else { None };
-        if closed.is_none() && batch.drafts().next().is_some() {
-            tx.hold_epoch().await?;
-        }
+        let mut written = Written { seen: tx.see(&batch.sights).await?, ..Written::default() };
+        tx.note(&batch.notes).await?;
         let bars = tx.bars(batch.drafts()).await?;
         let verdicts = tx.claim(&batch.redeems, &bars).await?;
         let reused = reuse(&batch.redeems, &verdicts)?;

@@ -156,9 +156,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn allow_device(&self, hash: &SecretHash, grant: &Grant) -> Result<bool, StoreError> {
-        let mut tx = self.begin_write().await?;
         // As for a token, see `Store::insert_code`.
-        tx.hold_epoch().await?;
+        let mut tx = self.begin_write_in_epoch().await?;
         if !tx.insert_grant(grant).await? {
             return Ok(false);
         }

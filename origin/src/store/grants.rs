@@ -137,9 +137,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn insert_code(&self, code: &Code, agreed: Option<&Access>) -> Result<bool, StoreError> {
-        let mut tx = self.begin_write().await?;
         // As for a token: a revocation of the user or the client that is acknowledged before this commits strikes it.
-        tx.hold_epoch().await?;
+        let mut tx = self.begin_write_in_epoch().await?;
         if !tx.insert_grant(&code.grant).await? {
             return Ok(false);
         }

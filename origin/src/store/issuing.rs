@@ -11,7 +11,7 @@ use tollgate_core::{Kind, RevocationId};
 
 use super::clients::json;
 use super::rows::fixed;
-use super::{Either, Issue, Store, StoreError, Tx, from_sql, portions, to_sql};
+use super::{Issue, Store, StoreError, Tx, from_sql, portions, to_sql};
 use crate::domain::{AccessToken, Actor, AuditAction, AuditKind, AuditNote, TokenDetails, TokenDraft, TokenId};
 
 impl Store {
@@ -37,14 +37,6 @@ impl Tx {
         });
         // The last one may be begun, for tokens, but never closed.
         u32::try_from(epoch).map(|epoch| epoch - 1).map_err(|_| StoreError::NoEpoch)
-    }
-
-    /// Keeps the epoch from ending before this transaction does. Whoever writes to SQLite does so anyway.
-    pub(super) async fn hold_epoch(&mut self) -> Result<(), StoreError> {
-        if let Either::Postgres(transaction) = self {
-            sqlx::query("SELECT epoch FROM issuing FOR SHARE").execute(&mut **transaction).await?;
-        }
-        Ok(())
     }
 
     /// The epoch as of this transaction.

@@ -103,7 +103,7 @@ pub use seat::{Role, Seat};
 pub use snapshots::{PublishedSnapshot, SnapshotReader, SnapshotState};
 pub use ssf::Signal;
 pub use status_list::RevokedNumbers;
-pub use watch::{HeadWatch, Versions};
+pub use watch::{HeadWatch, VersionReader, Versions};
 pub use writer::{WriteError, Writer};
 
 use std::iter;
@@ -232,6 +232,17 @@ impl Store {
             Pools::Sqlite { write, .. } => Either::Sqlite(Box::pin(write.begin_with("BEGIN IMMEDIATE")).await?),
             Pools::Postgres(pool) => Either::Postgres(Box::pin(pool.begin()).await?),
         })
+    }
+
+    /// As [`Store::begin_write`], and the epoch does not end before this transaction does. Whoever writes to SQLite holds it anyway.
+    async fn begin_write_in_epoch(&self) -> Result<Tx, StoreError> {
+        match &self.pools {
+            Pools::Sqlite { .. } => self.begin_write().await,
+            Pools::Postgres(pool) => {
+                let begin = pool.begin_with("BEGIN; SELECT epoch FROM issuing FOR SHARE");
+                Ok(Either::Postgres(Box::pin(begin).await?))
+            }
+        }
     }
 
     /// Commits what edges or publishers must hear of, and wakes those of this process at once.

@@ -20,8 +20,8 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection may lie idle before it is asked whether it is still there.
 const UNTESTED: Duration = Duration::from_secs(1);
-/// Beside the one that writes. Reads are short; more connections only cost memory.
-const SQLITE_READERS: u32 = 4;
+/// Beside the one that writes. Reads are short; more connections only cost memory. One is kept by whoever asks what has changed.
+const SQLITE_READERS: u32 = 5;
 /// Of the connection that writes, as SQLite puts it: 64 MiB. What is written lies in the newest part of each index, and stays in memory.
 const SQLITE_CACHE: &str = "-65536";
 /// Pages of the log until it is written into the database, 16 MiB: a page that many commits change is written there once.

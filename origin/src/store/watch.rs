@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout};
 
-use super::{Pools, Store, StoreError, from_sql};
+use super::{Connection, Pools, Store, StoreError, from_sql};
 
 /// The channel that PostgreSQL notifies, as SQL. Channels are the whole database's, and each of its schemas may be an issuer's.
 pub(super) const CHANNEL: &str = "'tollgate_' || md5(current_schema())";
@@ -45,22 +45,55 @@ pub struct Versions {
     pub config: u64,
 }
 
+/// Asks how often things have changed, again and again, by a connection that it keeps: what a pool does before and after each use costs
+/// more than the question.
+pub struct VersionReader {
+    store: Store,
+    connection: Option<Connection>,
+}
+
+impl VersionReader {
+    /// How often things have changed by now.
+    ///
+    /// # Errors
+    /// When the database fails, or nobody served from it yet. The next question goes by another connection then.
+    pub async fn read(&mut self) -> Result<Versions, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.store.reader().await?,
+        };
+        let versions = versions(&mut connection).await?;
+        self.connection = Some(connection);
+        Ok(versions)
+    }
+}
+
+async fn versions(connection: &mut Connection) -> Result<Versions, StoreError> {
+    let row = each!(connection, connection => {
+        sqlx::query_as::<_, (i64, i64, i64)>(
+            "SELECT registrations.version, feed.sequence, feed.version FROM registrations, feed",
+        )
+        .fetch_one(connection)
+        .await?
+    });
+    let (registrations, sequence, config) = row;
+    let [registrations, sequence, config] = [registrations, sequence, config].map(from_sql);
+    Ok(Versions { registrations, sequence, config })
+}
+
 impl Store {
     /// How often things have changed by now.
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
     pub async fn versions(&self) -> Result<Versions, StoreError> {
-        let row = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, (i64, i64, i64)>(
-                "SELECT registrations.version, feed.sequence, feed.version FROM registrations, feed",
-            )
-            .fetch_one(connection)
-            .await?
-        });
-        let (registrations, sequence, config) = row;
-        let [registrations, sequence, config] = [registrations, sequence, config].map(from_sql);
-        Ok(Versions { registrations, sequence, config })
+        versions(&mut self.reader().await?).await
+    }
+
+    /// As [`Store::versions`], for whoever asks often.
+    #[must_use]
+    pub fn version_reader(&self) -> VersionReader {
+        VersionReader { store: self.clone(), connection: None }
     }
 
     /// Begins to watch, on a connection of its own.

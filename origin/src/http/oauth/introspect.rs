@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -21,11 +20,14 @@ use super::parameters::FormOnly;
 use crate::ambient;
 use crate::domain::{AccessToken, Claims, Client, Confirmation, SecretKind, TokenAlg};
 use crate::http::openapi::forms;
-use crate::http::{App, AppState};
+use crate::http::{App, AppState, json};
 use crate::store::Versions;
 
 /// RFC 9701 §5
 const SIGNED: &str = "application/token-introspection+jwt";
+
+/// Bytes of what is told of most tokens.
+const USUAL_ANSWER: usize = 512;
 
 /// RFC 7662 §2.2. An inactive token's answer has nothing but `active`.
 #[derive(Serialize, Default, utoipa::ToSchema)]
@@ -89,7 +91,7 @@ pub(in crate::http) async fn post(
     let found = finding.told(&app.issuer);
     app.meters.introspected(found.active);
     if !wants_signed(&caller.headers) {
-        return Ok(Json(found).into_response());
+        return Ok(json::sized(&found, USUAL_ANSWER));
     }
     let claims = json!({ "iss": app.issuer, "aud": client.id, "iat": ambient::now(), "token_introspection": found });
     let alg = client.metadata.introspection_signed_response_alg.unwrap_or(TokenAlg::Rs256);

@@ -1,10 +1,9 @@
 //! `POST /oauth/token`, and `/token` for those who prefer JSON (RFC 6749 §3.2): authenticates the client and hands the request
 //! to its grant.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::caller::Caller;
 use super::client_auth::{AuthenticatedClient, authenticate, from_memory};
@@ -16,11 +15,14 @@ use super::parameters::{FormOnly, FormOrJson, Parameters};
 use crate::ambient;
 use crate::domain::GrantType;
 use crate::http::openapi::forms;
-use crate::http::{App, AppState};
+use crate::http::{App, AppState, json};
 use crate::store::{StoreError, WriteError};
 
 /// Keys that may be revoked under the hands of one request before it is told to try again.
 const KEYS_TRIED: usize = 4;
+
+/// Bytes of a usual answer beside its signed tokens: the names, the scope, a refresh token.
+const ROOM_BESIDE_TOKENS: usize = 320;
 
 /// What a grant decides on.
 #[derive(Clone)]
@@ -103,7 +105,8 @@ async fn answer(
     let request = TokenRequest { app, caller: authenticated, form, jkt };
     let answer = grant_by_a_good_key(grant_type, request).await?;
     app.meters.issued(grant_type.as_str());
-    let mut response = Json(answer).into_response();
+    let tokens = answer.access_token.len() + answer.id_token.as_ref().map_or(0, String::len);
+    let mut response = json::sized(&answer, tokens + ROOM_BESIDE_TOKENS);
     if has_proof {
         // RFC 9449 §8.2: the next nonce comes before the old one ends.
         let nonce: HeaderValue = dpop::nonce(app, ambient::now());
