@@ -32,6 +32,7 @@ pub(crate) fn all(workspace: &Workspace) -> Result<()> {
 /// What building and running all three edges needs.
 pub(crate) fn for_dev(workspace: &Workspace) -> Result<()> {
     let _lock = lock(workspace)?;
+    make(workspace)?;
     rust_targets(workspace, &WASM_TARGETS)?;
     cargo_tool(workspace, "wasm-bindgen-cli", &wasm_bindgen_version(workspace)?, "wasm-bindgen")?;
     cargo_tool(workspace, "worker-build", WORKER_BUILD, "worker-build")?;
@@ -182,6 +183,15 @@ fn python_tools(workspace: &Workspace) -> Result<()> {
 fn has_venv() -> bool {
     let import = command("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
     import.is_ok_and(|status| status.success())
+}
+
+/// The origin's allocator is built by it.
+fn make(workspace: &Workspace) -> Result<()> {
+    if find_in_path("make").is_some() {
+        return Ok(());
+    }
+    apt_get(workspace, "make", "make")?;
+    find_in_path("make").map(drop).context("apt-get installed make, but it is not in PATH")
 }
 
 fn redis(workspace: &Workspace) -> Result<()> {

@@ -6,12 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::{PgConnection, Postgres, QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::{PgConnection, SqliteConnection};
 use tollgate_core::{Kind, RevocationId};
 
 use super::clients::json;
 use super::rows::fixed;
-use super::{Issue, Store, StoreError, Tx, from_sql, portions, to_sql};
+use super::{Issue, Store, StoreError, Tx, column, from_sql, portions, to_sql};
 use crate::domain::{AccessToken, Actor, AuditAction, AuditKind, AuditNote, TokenDetails, TokenDraft, TokenId};
 
 impl Store {
@@ -70,26 +70,7 @@ impl Tx {
     async fn insert_tokens(&mut self, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError> {
         let mut numbers = Vec::with_capacity(rows.len());
         for rows in portions(rows) {
-            each!(&mut *self, connection => {
-                let insertion = insertion!(
-                    "INSERT INTO tokens
-                     (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at)",
-                    rows,
-                    |row, Row { draft, id, details }| row
-                        .push_bind(id.to_bytes())
-                        .push_bind(draft.client.as_str())
-                        .push_bind(&draft.subject)
-                        .push_bind(&draft.session)
-                        .push_bind(&draft.key_id)
-                        .push_bind(draft.scope.as_str())
-                        .push_bind(draft.audience.to_string())
-                        .push_bind(details)
-                        .push_bind(draft.opaque.map(|hash| hash.as_bytes().to_vec()))
-                        .push_bind(to_sql(draft.issued_at))
-                        .push_bind(to_sql(draft.expires_at))
-                );
-                numbers.extend(connection.number(insertion, rows).await?);
-            });
+            numbers.extend(each!(&mut *self, connection => connection.record(rows).await?));
         }
         Ok(numbers)
     }
@@ -186,42 +167,68 @@ impl Bars {
     }
 }
 
-/// Inserts rows of tokens and learns the numbers that they were given, in the order of the rows.
-trait Number {
-    type Database: sqlx::Database;
-
-    async fn number(
-        &mut self,
-        insertion: QueryBuilder<Self::Database>,
-        rows: &[Row<'_>],
-    ) -> Result<Vec<u64>, StoreError>;
+/// Records tokens and learns the numbers that they were given, in the order of the rows.
+trait Record {
+    async fn record(&mut self, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError>;
 }
 
-impl Number for SqliteConnection {
-    type Database = Sqlite;
-
+impl Record for SqliteConnection {
     /// Nobody else writes meanwhile, and AUTOINCREMENT gives each row the number after the highest ever given: those of one statement
     /// follow each other, and to hear of the last one is enough.
-    async fn number(&mut self, mut insertion: QueryBuilder<Sqlite>, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError> {
+    async fn record(&mut self, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError> {
+        let mut insertion = insertion!(
+            "INSERT INTO tokens
+             (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at)",
+            rows,
+            |row, Row { draft, id, details }| row
+                .push_bind(id.to_bytes())
+                .push_bind(draft.client.as_str())
+                .push_bind(&draft.subject)
+                .push_bind(&draft.session)
+                .push_bind(&draft.key_id)
+                .push_bind(draft.scope.as_str())
+                .push_bind(draft.audience.to_string())
+                .push_bind(details)
+                .push_bind(opaque(draft))
+                .push_bind(to_sql(draft.issued_at))
+                .push_bind(to_sql(draft.expires_at))
+        );
         let last = from_sql(insertion.build().execute(self).await?.last_insert_rowid());
         let count = rows.len() as u64;
         Ok((1..=count).map(|nth| (last + nth).saturating_sub(count)).collect())
     }
 }
 
-impl Number for PgConnection {
-    type Database = Postgres;
-
-    /// PostgreSQL does not promise to give numbers in the order of the rows.
-    async fn number(
-        &mut self,
-        mut insertion: QueryBuilder<Postgres>,
-        rows: &[Row<'_>],
-    ) -> Result<Vec<u64>, StoreError> {
-        let given: Vec<(Vec<u8>, i64)> =
-            insertion.push(" RETURNING id, number").build_query_as().fetch_all(self).await?;
+impl Record for PgConnection {
+    /// A column is an array: to plan for thousands of values takes PostgreSQL longer than to write them. It does not promise to give
+    /// numbers in the order of the rows.
+    async fn record(&mut self, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError> {
+        let given: Vec<(Vec<u8>, i64)> = sqlx::query_as(
+            "INSERT INTO tokens
+             (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at)
+             SELECT * FROM UNNEST($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                                  $9::bytea[], $10::bigint[], $11::bigint[])
+             RETURNING id, number",
+        )
+        .bind(column(rows, |row| row.id.to_bytes()))
+        .bind(column(rows, |row| row.draft.client.as_str()))
+        .bind(column(rows, |row| row.draft.subject.as_str()))
+        .bind(column(rows, |row| row.draft.session.as_deref()))
+        .bind(column(rows, |row| row.draft.key_id.as_str()))
+        .bind(column(rows, |row| row.draft.scope.as_str()))
+        .bind(column(rows, |row| row.draft.audience.to_string()))
+        .bind(column(rows, |row| row.details.as_deref()))
+        .bind(column(rows, |row| opaque(row.draft)))
+        .bind(column(rows, |row| to_sql(row.draft.issued_at)))
+        .bind(column(rows, |row| to_sql(row.draft.expires_at)))
+        .fetch_all(self)
+        .await?;
         let numbers: HashMap<Vec<u8>, i64> = given.into_iter().collect();
         let number = |row: &Row<'_>| numbers.get(&row.id.to_bytes()).copied().map(from_sql);
         rows.iter().map(|row| number(row).ok_or(StoreError::Exists("token"))).collect()
     }
+}
+
+fn opaque(draft: &TokenDraft) -> Option<Vec<u8>> {
+    draft.opaque.map(|hash| hash.as_bytes().to_vec())
 }

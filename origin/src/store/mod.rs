@@ -133,7 +133,10 @@ enum Pools {
         read: SqlitePool,
         write: SqlitePool,
     },
-    Postgres(PgPool),
+    Postgres {
+        read: PgPool,
+        write: PgPool,
+    },
 }
 
 /// The same thing of one database or the other.
@@ -210,7 +213,7 @@ impl Store {
     async fn reader(&self) -> Result<Connection, StoreError> {
         Ok(match &self.pools {
             Pools::Sqlite { read, .. } => Either::Sqlite(Box::pin(read.acquire()).await?),
-            Pools::Postgres(pool) => Either::Postgres(Box::pin(pool.acquire()).await?),
+            Pools::Postgres { read, .. } => Either::Postgres(Box::pin(read.acquire()).await?),
         })
     }
 
@@ -218,8 +221,8 @@ impl Store {
     async fn begin_read(&self) -> Result<Tx, StoreError> {
         Ok(match &self.pools {
             Pools::Sqlite { read, .. } => Either::Sqlite(Box::pin(read.begin()).await?),
-            Pools::Postgres(pool) => {
-                let begin = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+            Pools::Postgres { read, .. } => {
+                let begin = read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
                 Either::Postgres(Box::pin(begin).await?)
             }
         })
@@ -230,7 +233,7 @@ impl Store {
     async fn begin_write(&self) -> Result<Tx, StoreError> {
         Ok(match &self.pools {
             Pools::Sqlite { write, .. } => Either::Sqlite(Box::pin(write.begin_with("BEGIN IMMEDIATE")).await?),
-            Pools::Postgres(pool) => Either::Postgres(Box::pin(pool.begin()).await?),
+            Pools::Postgres { write, .. } => Either::Postgres(Box::pin(write.begin()).await?),
         })
     }
 
@@ -238,8 +241,8 @@ impl Store {
     async fn begin_write_in_epoch(&self) -> Result<Tx, StoreError> {
         match &self.pools {
             Pools::Sqlite { .. } => self.begin_write().await,
-            Pools::Postgres(pool) => {
-                let begin = pool.begin_with("BEGIN; SELECT epoch FROM issuing FOR SHARE");
+            Pools::Postgres { write, .. } => {
+                let begin = write.begin_with("BEGIN; SELECT epoch FROM issuing FOR SHARE");
                 Ok(Either::Postgres(Box::pin(begin).await?))
             }
         }
@@ -259,7 +262,10 @@ impl Store {
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres { read, write } => {
+                read.close().await;
+                write.close().await;
+            }
         }
     }
 }
@@ -295,6 +301,11 @@ const MOST_ROWS: usize = 256;
 /// Cuts rows into portions for a statement each.
 fn portions<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
     rows.chunks(MOST_ROWS)
+}
+
+/// A column of rows, to be bound as an array.
+fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
+    rows.iter().map(of).collect()
 }
 
 /// The rows, and nothing behind them, up to a power of two: statements of few sizes stay prepared.

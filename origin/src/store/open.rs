@@ -3,11 +3,11 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::Connection as _;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, Executor as _};
 
 use tokio::sync::watch::Sender;
 
@@ -26,7 +26,10 @@ const SQLITE_READERS: u32 = 5;
 const SQLITE_CACHE: &str = "-65536";
 /// Pages of the log until it is written into the database, 16 MiB: a page that many commits change is written there once.
 const SQLITE_CHECKPOINT: &str = "4000";
-const POSTGRES_CONNECTIONS: u32 = 16;
+const POSTGRES_READERS: u32 = 12;
+/// A pool hands its connections around, and each is a process of the server with statements and caches of its own: what many requests write
+/// together is written by few, mostly by one.
+const POSTGRES_WRITERS: u32 = 4;
 
 impl Store {
     /// Opens the database at `url`, `sqlite://…` or `postgres://…`, making a SQLite file that is missing, and applies
@@ -92,18 +95,25 @@ async fn make_schema(pool: &PgPool) -> Result<(), StoreError> {
 
 async fn open_postgres(url: &str) -> Result<Pools, StoreError> {
     let options = PgConnectOptions::from_str(url)?.application_name("tollgate");
-    let pool = PgPoolOptions::new().max_connections(POSTGRES_CONNECTIONS).acquire_timeout(PATIENCE);
+    let write = postgres_pool(POSTGRES_WRITERS).connect_with(options.clone()).await?;
+    make_schema(&write).await?;
+    POSTGRES.run(&write).await?;
+    let read = postgres_pool(POSTGRES_READERS).connect_with(options).await?;
+    Ok(Pools::Postgres { read, write })
+}
+
+fn postgres_pool(size: u32) -> PgPoolOptions {
+    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+    // To compile a statement takes the server longer than any of ours runs.
+    let pool = pool
+        .after_connect(|connection, _| Box::pin(async move { connection.execute("SET jit = off").await.map(drop) }));
     // A connection is tested when it comes back; once more only if that was a while ago.
-    let pool = pool.test_before_acquire(false).before_acquire(|connection, state| {
+    pool.test_before_acquire(false).before_acquire(|connection, state| {
         Box::pin(async move {
             if state.idle_for >= UNTESTED {
                 connection.ping().await?;
             }
             Ok(true)
         })
-    });
-    let pool = pool.connect_with(options).await?;
-    make_schema(&pool).await?;
-    POSTGRES.run(&pool).await?;
-    Ok(Pools::Postgres(pool))
+    })
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::grants::refresh_state;
 use super::issuing::Bars;
-use super::{Either, Issue, StoreError, Tx, from_sql, portions, repeated, to_sql};
+use super::{Either, Issue, StoreError, Tx, column, from_sql, portions, repeated, to_sql};
 use crate::domain::{AccessToken, GrantId, RefreshState, SecretHash, Turn};
 
 /// A token to be issued for something that may be taken once. What its request had to fit is checked before.
@@ -287,23 +287,42 @@ impl Tx {
     /// Writes how far the refresh tokens of grants have come. The grants are this transaction's, see [`Tx::good_grants`].
     async fn go_on(&mut self, grants: &[GoneOn<'_>]) -> Result<(), StoreError> {
         for grants in portions(grants) {
-            each!(&mut *self, connection => {
-                let mut update = given!(
-                    "UPDATE grants SET refresh_hash = column2, previous_hash = column3, refreshed_at = column4,
-                     refresh_expires_at = column5, refresh_jkt = column6",
-                    6,
-                    grants,
-                    |row, (id, state, next)| row
-                        .push_bind(*id)
-                        .push_bind(state.current.as_bytes().to_vec())
-                        .push_bind(state.previous.map(|hash| hash.as_bytes().to_vec()))
-                        .push_bind(state.refreshed_at.map(to_sql))
-                        .push_bind(to_sql(next.expires_at))
-                        .push_bind(&next.jkt),
-                    "id = column1"
-                );
-                update.build().execute(connection).await?;
-            });
+            match self {
+                Either::Sqlite(transaction) => {
+                    let mut update = given!(
+                        "UPDATE grants SET refresh_hash = column2, previous_hash = column3, refreshed_at = column4,
+                         refresh_expires_at = column5, refresh_jkt = column6",
+                        6,
+                        grants,
+                        |row, (id, state, next)| row
+                            .push_bind(*id)
+                            .push_bind(state.current.as_bytes().to_vec())
+                            .push_bind(state.previous.map(|hash| hash.as_bytes().to_vec()))
+                            .push_bind(state.refreshed_at.map(to_sql))
+                            .push_bind(to_sql(next.expires_at))
+                            .push_bind(&next.jkt),
+                        "id = column1"
+                    );
+                    update.build().execute(&mut **transaction).await?;
+                }
+                Either::Postgres(transaction) => {
+                    // A column is an array, as for tokens.
+                    sqlx::query(
+                        "UPDATE grants SET refresh_hash = current, previous_hash = previous, refreshed_at = at,
+                         refresh_expires_at = expires_at, refresh_jkt = jkt
+                         FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[])
+                         AS given (grant_id, current, previous, at, expires_at, jkt) WHERE id = grant_id",
+                    )
+                    .bind(column(grants, |(id, _, _)| *id))
+                    .bind(column(grants, |(_, state, _)| state.current.as_bytes().to_vec()))
+                    .bind(column(grants, |(_, state, _)| state.previous.map(|hash| hash.as_bytes().to_vec())))
+                    .bind(column(grants, |(_, state, _)| state.refreshed_at.map(to_sql)))
+                    .bind(column(grants, |(_, _, next)| to_sql(next.expires_at)))
+                    .bind(column(grants, |(_, _, next)| next.jkt.as_deref()))
+                    .execute(&mut **transaction)
+                    .await?;
+                }
+            }
         }
         Ok(())
     }

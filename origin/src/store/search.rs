@@ -72,7 +72,7 @@ impl Store {
     fn dialect(&self) -> Dialect {
         match &self.pools {
             Pools::Sqlite { .. } => Dialect { like: " LIKE ", json: "" },
-            Pools::Postgres(_) => Dialect { like: " ILIKE ", json: "::json" },
+            Pools::Postgres { .. } => Dialect { like: " ILIKE ", json: "::json" },
         }
     }
 

@@ -53,7 +53,7 @@ impl Store {
     /// # Errors
     /// When the database fails; the caller asks anew after a while.
     pub async fn seat(&self, role: Role) -> Result<Seat, StoreError> {
-        let Pools::Postgres(pool) = &self.pools else {
+        let Pools::Postgres { read: pool, .. } = &self.pools else {
             return Ok(Seat(None));
         };
         let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;

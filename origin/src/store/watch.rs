@@ -109,7 +109,7 @@ impl Store {
                 let version = data_version(&mut connection).await?;
                 Source::Sqlite { connection, version }
             }
-            Pools::Postgres(pool) => {
+            Pools::Postgres { read: pool, .. } => {
                 let mut listener = PgListener::connect_with(pool).await?;
                 let channel: String =
                     sqlx::query_scalar(AssertSqlSafe(format!("SELECT {CHANNEL}"))).fetch_one(pool).await?;

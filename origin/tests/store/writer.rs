@@ -18,7 +18,7 @@ on_both_databases!(
 );
 
 async fn many_callers_share_commits(database: &Database) {
-    const COUNT: u32 = 2000;
+    const COUNT: u32 = 1000;
     with_tokens(&database.store, &[]).await;
     let (writer, task) = Writer::new(database.store.clone());
     let task = tokio::spawn(task);
