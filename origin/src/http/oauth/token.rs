@@ -67,7 +67,7 @@ pub(in crate::http) async fn post_form_or_json(
 }
 
 async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str) -> Result<Response, OAuthError> {
-    if is_for_itself(caller, form)
+    if may_be_judged_again(caller, form)
         && let Some(client) = from_memory(app, caller, form).await
     {
         let answer = answer(app, caller, &client, form, path).await;
@@ -80,12 +80,12 @@ async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str
     Box::pin(async { answer(app, caller, &authenticate(app, caller, form, path).await?, form, path).await }).await
 }
 
-/// Whether a client asks for itself and shows nothing that may be shown but once: then nothing was done until the token is recorded, and
-/// the request may be judged again.
-fn is_for_itself(caller: &Caller, form: &Parameters) -> bool {
-    let goes_ahead =
-        [GrantType::ClientCredentials, GrantType::RefreshToken].map(|grant_type| Some(grant_type.as_str()));
-    goes_ahead.contains(&form.get("grant_type")) && !caller.headers.contains_key("dpop")
+/// Whether nothing is done before the transaction that records the token, and that decides again on all that may have changed: then the
+/// request may be judged again. What takes a proof or a code is not so, nor what is looked up on the way.
+fn may_be_judged_again(caller: &Caller, form: &Parameters) -> bool {
+    let grant_type = form.get("grant_type").and_then(|name| name.parse().ok());
+    let is_such = matches!(grant_type, Some(GrantType::ClientCredentials | GrantType::RefreshToken));
+    is_such && !caller.headers.contains_key("dpop")
 }
 
 async fn answer(
