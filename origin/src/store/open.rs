@@ -19,7 +19,7 @@ static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 /// How long a statement waits for a connection or for another process's write before it fails.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection may lie idle before it is asked whether it is still there.
-const UNTESTED: Duration = Duration::from_secs(1);
+pub(super) const UNTESTED: Duration = Duration::from_secs(1);
 /// Beside the one that writes. Reads are short; more connections only cost memory. One is kept by whoever asks what has changed.
 const SQLITE_READERS: u32 = 5;
 /// Of the connection that writes, as SQLite puts it: 64 MiB. What is written lies in the newest part of each index, and stays in memory.

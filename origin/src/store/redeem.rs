@@ -203,8 +203,8 @@ impl Tx {
         Ok(verdicts)
     }
 
-    /// What all of these come to, if each is a use of its grant's current refresh token, as nearly all are. SQLite hands over a result row by row,
-    /// from one thread to another; here it is one row however many they are.
+    /// What all of these come to, if each is a use of its grant's current refresh token, as nearly all are. SQLite hands over a result
+    /// row by row, from one thread to another; here it is one row however many they are.
     async fn all_current<'a>(
         &mut self,
         redeems: &'a [Redeem],

@@ -4,7 +4,7 @@
 //! `PRAGMA data_version` changes whenever another connection has committed, and costs microseconds: a connection of our own
 //! asks it often.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgListener;
 use sqlx::sqlite::SqliteConnection;
@@ -12,6 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout};
 
+use super::open::UNTESTED;
 use super::{Connection, Pools, Store, StoreError, from_sql};
 
 /// The channel that PostgreSQL notifies, as SQL. Channels are the whole database's, and each of its schemas may be an issuer's.
@@ -49,7 +50,8 @@ pub struct Versions {
 /// more than the question.
 pub struct VersionReader {
     store: Store,
-    connection: Option<Connection>,
+    /// And when it was last of use.
+    connection: Option<(Connection, Instant)>,
 }
 
 impl VersionReader {
@@ -58,12 +60,14 @@ impl VersionReader {
     /// # Errors
     /// When the database fails, or nobody served from it yet. The next question goes by another connection then.
     pub async fn read(&mut self) -> Result<Versions, StoreError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
+        // One that lay idle may have been lost unnoticed: the pool tests those.
+        let kept = self.connection.take().filter(|(_, used)| used.elapsed() < UNTESTED);
+        let mut connection = match kept {
+            Some((connection, _)) => connection,
             None => self.store.reader().await?,
         };
         let versions = versions(&mut connection).await?;
-        self.connection = Some(connection);
+        self.connection = Some((connection, Instant::now()));
         Ok(versions)
     }
 }

@@ -26,6 +26,7 @@ on_both_databases!(
     a_refresh_is_given_by_what_holds_now,
     nothing_is_issued_by_what_has_changed,
     nothing_is_taken_by_what_has_changed,
+    a_connection_that_lay_idle_is_not_relied_on,
 );
 
 /// What revokes a token, by its `jti`.
@@ -275,4 +276,16 @@ async fn nothing_is_taken_by_what_has_changed(database: &Database) {
     let now = store.versions().await.expect("read").registrations;
     let next = as_of(refresh(&grant, "r2", "r3", 5, NOW + 6), Some(now));
     assert!(matches!(store.redeem(next).await.expect("it holds"), Redeemed::Issued(_)));
+}
+
+async fn a_connection_that_lay_idle_is_not_relied_on(database: &Database) {
+    let mut reader = database.store.version_reader();
+    let versions = reader.read().await.expect("read");
+    if database.url().starts_with("postgres") {
+        let all_others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                          WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        database.execute(all_others).await.expect("ended");
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(reader.read().await.expect("by another connection"), versions);
 }
