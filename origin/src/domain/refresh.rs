@@ -14,7 +14,7 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::secret::keyed;
+use super::secret::MacKey;
 use super::{ClientId, Grant, GrantError, GrantId, Secret, SecretHash, SecretKind};
 
 const GRANT_BYTES: usize = 12;
@@ -26,9 +26,9 @@ pub(super) const TEXT_BYTES: usize = GRANT_BYTES + SECRET_BYTES + MARK_BYTES;
 /// The keys by which this origin makes refresh tokens, and knows its own again.
 pub struct RefreshKeys {
     /// Marks what was made here.
-    pub mark: Zeroizing<[u8; 32]>,
+    mark: MacKey,
     /// Gives each its successor.
-    pub successor: Zeroizing<[u8; 32]>,
+    successor: MacKey,
 }
 
 /// A refresh token as somebody presented it: this origin made it. Whether it is still good, its grant says.
@@ -41,6 +41,12 @@ pub struct PresentedRefresh {
 }
 
 impl RefreshKeys {
+    /// The keys of these bytes: those that mark what was made here, and those that give each its successor. They must not be the same.
+    #[must_use]
+    pub fn new(mark: &[u8; 32], successor: &[u8; 32]) -> RefreshKeys {
+        RefreshKeys { mark: MacKey::new(mark), successor: MacKey::new(successor) }
+    }
+
     /// The first refresh token of a grant; none if the grant's id is not of our making.
     #[must_use]
     pub fn first(&self, grant: &GrantId, random: &[u8; 32]) -> Option<Secret> {
@@ -56,7 +62,7 @@ impl RefreshKeys {
     /// given it again, and nothing of it needs to be kept.
     #[must_use]
     pub fn successor(&self, grant: &GrantId, predecessor: &str) -> Option<Secret> {
-        self.first(grant, &Zeroizing::new(keyed(&self.successor, predecessor)))
+        self.first(grant, &Zeroizing::new(self.successor.code(&[predecessor.as_bytes()])))
     }
 
     /// Reads what somebody presents as a refresh token; none if this origin did not make it.
@@ -72,9 +78,8 @@ impl RefreshKeys {
     }
 
     fn mark(&self, marked: &[u8]) -> [u8; MARK_BYTES] {
-        let message = Zeroizing::new([SecretKind::Refresh.prefix().as_bytes(), marked].concat());
         let mut mark = [0; MARK_BYTES];
-        mark.copy_from_slice(&keyed(&self.mark, &*message)[..MARK_BYTES]);
+        mark.copy_from_slice(&self.mark.code(&[SecretKind::Refresh.prefix().as_bytes(), marked])[..MARK_BYTES]);
         mark
     }
 }
@@ -198,7 +203,7 @@ mod tests {
     use super::*;
 
     fn keys(of: u8) -> RefreshKeys {
-        RefreshKeys { mark: Zeroizing::new([of; 32]), successor: Zeroizing::new([of + 1; 32]) }
+        RefreshKeys::new(&[of; 32], &[of + 1; 32])
     }
 
     fn hash(text: &str) -> SecretHash {

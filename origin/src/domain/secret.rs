@@ -135,12 +135,28 @@ fn checksum(kind: SecretKind, random: &[u8]) -> [u8; CHECKSUM_BYTES] {
     [digest[0], digest[1], digest[2], digest[3]]
 }
 
-/// HMAC-SHA256 of a text, or of bytes.
-pub(crate) fn keyed(key: &[u8; 32], text: &(impl AsRef<[u8]> + ?Sized)) -> [u8; 32] {
-    // HMAC takes keys of any length; were it ever refused, nothing must be computed without it.
-    let mac = Hmac::<Sha256>::new_from_slice(key);
-    assert!(mac.is_ok(), "HMAC takes 32 bytes");
-    mac.map(|mac| mac.chain_update(text).finalize().into_bytes().into()).unwrap_or([0; 32])
+/// HMAC-SHA256 of a text.
+pub(crate) fn keyed(key: &[u8; 32], text: &str) -> [u8; 32] {
+    MacKey::new(key).code(&[text.as_bytes()])
+}
+
+/// A key of HMAC-SHA256: the hash states that every code under it begins with. Dropping it wipes them.
+pub(crate) struct MacKey(Hmac<Sha256>);
+
+impl MacKey {
+    pub(crate) fn new(key: &[u8; 32]) -> MacKey {
+        // RFC 2104 §2: a key is made as long as a block with zeros.
+        let mut block = Zeroizing::new([0; 64]);
+        block[..key.len()].copy_from_slice(key);
+        MacKey(Hmac::new((&*block).into()))
+    }
+
+    /// The code of these parts, one behind the other.
+    pub(crate) fn code(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
 }
 
 /// The SHA-256 of a secret, or another digest that stands for one. Compared in constant time where a secret is checked.

@@ -7,7 +7,6 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
-use axum::response::Response;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -80,16 +79,21 @@ pub(super) fn interface() -> OpenApiRouter<AppState> {
     let deltas = OpenApiRouter::new().routes(routes!(edge_deltas::get));
 
     public
-        .merge(oauth())
         .merge(pages())
         .merge(console())
         .merge(snapshot)
         .merge(status_lists)
         .merge(signals)
         .merge(admin)
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
+        .layer(bounded())
+        .merge(oauth())
         .merge(deltas)
         .merge(polls)
+}
+
+/// An end to how long an answer may take.
+fn bounded() -> TimeoutLayer {
+    TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT)
 }
 
 /// A header that every answer has, whatever its handler says.
@@ -113,15 +117,13 @@ fn oauth() -> OpenApiRouter<AppState> {
         .routes(routes!(userinfo::tokeninfo))
         .routes(routes!(authorize::get, authorize::post))
         .routes(routes!(validate::post))
-        .layer(map_response(not_kept))
-}
-
-/// RFC 6749 §5.1 asks for both headers; errors get them too.
-async fn not_kept(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
-    response
+        .layer(
+            ServiceBuilder::new()
+                // RFC 6749 §5.1 asks for both headers; errors get them too.
+                .layer(always(CACHE_CONTROL, "no-store"))
+                .layer(always(PRAGMA, "no-cache"))
+                .layer(bounded()),
+        )
 }
 
 /// What people see.

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 use ed25519_dalek::Signer as _;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use jwt_compact::{Algorithm, AlgorithmSignature};
 use p256::ecdsa::signature::Verifier as _;
 use rsa::pkcs1::{DecodeRsaPrivateKey as _, EncodeRsaPrivateKey as _};
@@ -16,11 +15,13 @@ use rsa::signature::{Keypair as _, RandomizedSigner as _, SignatureEncoding as _
 use rsa::traits::PublicKeyParts as _;
 use sha2::Sha256;
 use smallvec::SmallVec;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::Jwk;
 use crate::ambient;
 use crate::domain::TokenAlg;
+use crate::domain::secret::MacKey;
 
 /// The size of new RSA keys: what RFC 7518 §3.3 demands at least, good beyond the life of any key here.
 const RSA_BITS: usize = 2048;
@@ -37,10 +38,10 @@ pub enum PrivateKey {
     Hs256(Box<HmacKey>),
 }
 
-/// A secret, and the hash states that every code under it begins with. Dropping it wipes both.
+/// A secret, and what every code under it begins with. Dropping it wipes both.
 pub struct HmacKey {
     secret: Zeroizing<[u8; 32]>,
-    begun: Hmac<Sha256>,
+    mac: MacKey,
 }
 
 /// A stored private key cannot be read, or a new one not be made.
@@ -70,7 +71,7 @@ impl PrivateKey {
 
     /// The HS256 key of this secret.
     pub(super) fn shared(secret: Zeroizing<[u8; 32]>) -> PrivateKey {
-        PrivateKey::Hs256(Box::new(HmacKey::new(secret)))
+        PrivateKey::Hs256(Box::new(HmacKey { mac: MacKey::new(&secret), secret }))
     }
 
     /// Reads the stored form.
@@ -145,7 +146,7 @@ impl PrivateKey {
             PrivateKey::Rs256(key) => {
                 Some(key.try_sign_with_rng(&mut UnwrapErr(SysRng), message).ok()?.to_vec().into())
             }
-            PrivateKey::Hs256(key) => Some(SmallVec::from_slice(&key.code(message).finalize().into_bytes())),
+            PrivateKey::Hs256(key) => Some(SmallVec::from_slice(&key.mac.code(&[message]))),
         }
     }
 
@@ -163,21 +164,8 @@ impl PrivateKey {
                 let signature = rsa::pkcs1v15::Signature::try_from(signature).ok()?;
                 key.verifying_key().verify(message, &signature).is_ok()
             }
-            PrivateKey::Hs256(key) => key.code(message).verify_slice(signature).is_ok(),
+            PrivateKey::Hs256(key) => key.mac.code(&[message]).ct_eq(signature).into(),
         })
-    }
-}
-
-impl HmacKey {
-    fn new(secret: Zeroizing<[u8; 32]>) -> HmacKey {
-        // RFC 2104 §2: a key is made as long as a block with zeros.
-        let mut block = Zeroizing::new([0; 64]);
-        block[..secret.len()].copy_from_slice(secret.as_slice());
-        HmacKey { begun: Hmac::new((&*block).into()), secret }
-    }
-
-    fn code(&self, message: &[u8]) -> Hmac<Sha256> {
-        self.begun.clone().chain_update(message)
     }
 }
 

@@ -279,10 +279,8 @@ fn derived(secret: &[u8; 32], purpose: &str) -> Zeroizing<[u8; 32]> {
 
 /// Two, so that no text is a mark and a successor at once.
 fn refresh_keys(secret: &[u8; 32]) -> RefreshKeys {
-    RefreshKeys {
-        mark: derived(secret, "tollgate refresh token marks v1"),
-        successor: derived(secret, "tollgate refresh tokens v1"),
-    }
+    let derived = |purpose| derived(secret, purpose);
+    RefreshKeys::new(&derived("tollgate refresh token marks v1"), &derived("tollgate refresh tokens v1"))
 }
 
 fn opened(master: &MasterKey, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {

@@ -2,6 +2,7 @@
 //!
 //! The order of locks is the same everywhere, issuing before grants before feed, so that no two transactions wait for each other.
 
+use super::at_once::Line;
 use super::issuing::{Bars, Place};
 use super::ledger::Ledger;
 use super::redeem::Verdict;
@@ -103,6 +104,12 @@ pub(super) struct Written {
 }
 
 impl Written {
+    /// Of a batch that issues and does nothing else: every token was issued, here, the first ones for what was taken.
+    pub(super) fn all_issued(mut places: impl Iterator<Item = Place>, redeems: usize) -> Written {
+        let redeemed = places.by_ref().take(redeems).map(|place| Ok(Redeemed::Issued(place))).collect();
+        Written { redeemed, issued: places.map(Ok).collect(), ..Written::default() }
+    }
+
     /// What became of this batch, of which it was written.
     pub(super) fn of(self, batch: Batch) -> Outcome {
         let Written { redeemed, issued, revoked, reinstated, seen } = self;
@@ -129,11 +136,14 @@ impl Store {
     /// # Errors
     /// When the database fails, or nobody served from it yet; nothing is written then.
     pub async fn apply(&self, batch: Batch) -> Result<Outcome, StoreError> {
-        Ok(self.write(&batch).await?.of(batch))
+        Ok(self.write(&batch, &mut Line::default()).await?.of(batch))
     }
 
     /// As [`Store::apply`], for those who still need the batch if nothing is written.
-    pub(super) async fn write(&self, batch: &Batch) -> Result<Written, StoreError> {
+    pub(super) async fn write(&self, batch: &Batch, line: &mut Line) -> Result<Written, StoreError> {
+        if let Some(written) = self.write_at_once(batch, line).await? {
+            return Ok(written);
+        }
         let closes_epoch = batch.revokes.iter().any(|revoke| revoke.target.closes_epoch());
         match self.attempt_batch(batch, closes_epoch).await? {
             Some(written) => Ok(written),
@@ -152,6 +162,7 @@ impl Store {
         let mut written = Written { seen: tx.see(&batch.sights).await?, ..Written::default() };
         tx.note(&batch.notes).await?;
         let bars = tx.bars(batch.drafts()).await?;
+        self.found(&bars);
         let verdicts = tx.claim(&batch.redeems, &bars).await?;
         let reused = reuse(&batch.redeems, &verdicts)?;
         if !reused.is_empty() && closed.is_none() {

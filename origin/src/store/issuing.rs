@@ -10,6 +10,7 @@ use sqlx::{PgConnection, SqliteConnection};
 use tollgate_core::{Kind, RevocationId};
 
 use super::clients::json;
+use super::given::{Given, Parameters};
 use super::rows::fixed;
 use super::{Issue, Store, StoreError, Tx, column, from_sql, portions, to_sql};
 use crate::domain::{AccessToken, Actor, AuditAction, AuditKind, AuditNote, TokenDetails, TokenDraft, TokenId};
@@ -70,7 +71,7 @@ impl Tx {
     async fn insert_tokens(&mut self, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError> {
         let mut numbers = Vec::with_capacity(rows.len());
         for rows in portions(rows) {
-            numbers.extend(each!(&mut *self, connection => connection.record(rows).await?));
+            numbers.extend(each!(&mut *self, connection => connection.record(rows, None).await?));
         }
         Ok(numbers)
     }
@@ -97,19 +98,20 @@ impl Tx {
         let marks = marks.map(|id| Ok(RevocationId::from_bytes(fixed(id, "marks")?)));
         let marks = marks.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
         if marks.is_empty() {
-            return Ok(Bars { epoch, revoked_keys: HashSet::new(), registrations });
+            return Ok(Bars { epoch, revoked_keys: HashSet::new(), registrations, has_revoked_keys: false });
         }
         let issuer = self.feed().await?.issuer;
         let revoked = drafts.filter(|draft| marks.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
-        Ok(Bars { epoch, revoked_keys: revoked.map(|draft| draft.key_id.clone()).collect(), registrations })
+        let revoked_keys = revoked.map(|draft| draft.key_id.clone()).collect();
+        Ok(Bars { epoch, revoked_keys, registrations, has_revoked_keys: true })
     }
 }
 
 /// What a token is given in issuing, see [`TokenDraft::issued`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
-    epoch: u32,
-    number: u64,
+    pub(super) epoch: u32,
+    pub(super) number: u64,
 }
 
 impl Place {
@@ -120,7 +122,7 @@ impl Place {
 }
 
 /// A token that is about to be recorded.
-struct Row<'a> {
+pub(super) struct Row<'a> {
     draft: &'a TokenDraft,
     id: TokenId,
     /// What it says beside what every one does; hardly any says such a thing.
@@ -128,7 +130,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn new(draft: &TokenDraft, epoch: u32) -> Result<Row<'_>, StoreError> {
+    pub(super) fn new(draft: &TokenDraft, epoch: u32) -> Result<Row<'_>, StoreError> {
         let says_more = draft.details != TokenDetails::default();
         let details = if says_more { Some(json(&draft.details)?) } else { None };
         Ok(Row { draft, id: TokenId::new(epoch, draft.unique), details })
@@ -150,11 +152,18 @@ pub(super) struct Bars {
     pub(super) epoch: u32,
     /// Those of the keys that are to sign which are revoked; hardly ever is any.
     revoked_keys: HashSet<String>,
+    /// Whether there are revoked keys, whoever signs with them.
+    has_revoked_keys: bool,
     /// The state of clients and resource servers.
     registrations: u64,
 }
 
 impl Bars {
+    /// The epoch in which tokens may be issued next, unless something changes until then. None if that takes a look at their keys.
+    pub(super) fn open_epoch(&self) -> Option<u32> {
+        (!self.has_revoked_keys).then_some(self.epoch)
+    }
+
     /// Whether this may be issued.
     pub(super) fn check(&self, issue: &Issue) -> Result<(), StoreError> {
         if issue.as_of.is_some_and(|as_of| as_of != self.registrations) {
@@ -167,62 +176,104 @@ impl Bars {
     }
 }
 
+/// What was seen a moment ago of what bars tokens: that no key was revoked, and this.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// The epoch in which tokens are issued.
+    pub(super) epoch: u32,
+    /// The state of clients and resource servers, where something was decided by it.
+    pub(super) registrations: Option<u64>,
+}
+
 /// Records tokens and learns the numbers that they were given, in the order of the rows.
-trait Record {
-    async fn record(&mut self, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError>;
+pub(super) trait Record {
+    /// Records them: all, or none if what was `seen` is so no more. In a transaction that looked for itself nothing need be seen.
+    async fn record(&mut self, rows: &[Row<'_>], seen: Option<Seen>) -> Result<Vec<u64>, StoreError>;
+}
+
+macro_rules! token_columns {
+    () => {
+        "id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at"
+    };
 }
 
 impl Record for SqliteConnection {
-    /// Nobody else writes meanwhile, and AUTOINCREMENT gives each row the number after the highest ever given: those of one statement
-    /// follow each other, and to hear of the last one is enough.
-    async fn record(&mut self, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError> {
-        let mut insertion = insertion!(
-            "INSERT INTO tokens
-             (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at)",
-            rows,
-            |row, Row { draft, id, details }| row
-                .push_bind(id.to_bytes())
-                .push_bind(draft.client.as_str())
-                .push_bind(&draft.subject)
-                .push_bind(&draft.session)
-                .push_bind(&draft.key_id)
-                .push_bind(draft.scope.as_str())
-                .push_bind(draft.audience.to_string())
-                .push_bind(details)
-                .push_bind(opaque(draft))
-                .push_bind(to_sql(draft.issued_at))
-                .push_bind(to_sql(draft.expires_at))
+    /// SQLite writes the rows in their order, and numbers them one after the other.
+    async fn record(&mut self, rows: &[Row<'_>], seen: Option<Seen>) -> Result<Vec<u64>, StoreError> {
+        static INSERT: Given = Given::new(
+            concat!(
+                "INSERT INTO tokens (",
+                token_columns!(),
+                ") SELECT given.* FROM (SELECT ? AS epoch, ? AS registrations, ? AS key) AS seen,"
+            ),
+            11,
+            "AS given WHERE column1 IS NOT NULL AND (seen.epoch IS NULL
+                OR seen.epoch = (SELECT epoch FROM issuing) AND NOT EXISTS (SELECT 1 FROM marks WHERE kind = seen.key)
+                AND (seen.registrations IS NULL OR seen.registrations = (SELECT version FROM registrations)))",
         );
-        let last = from_sql(insertion.build().execute(self).await?.last_insert_rowid());
-        let count = rows.len() as u64;
+        let mut given = Parameters::new();
+        given.bind(seen.map(|seen| i64::from(seen.epoch)));
+        given.bind(seen.and_then(|seen| seen.registrations).map(to_sql)).bind(i64::from(Kind::Key.to_byte()));
+        for Row { draft, id, details } in rows {
+            given.row();
+            given.bind(id.to_bytes()).text(draft.client.as_str()).text(&draft.subject).bind(draft.session.as_deref());
+            given.text(&draft.key_id).text(draft.scope.as_str()).text(&draft.audience.to_string());
+            given.bind(details.as_deref()).bind(opaque(draft));
+            given.bind(to_sql(draft.issued_at)).bind(to_sql(draft.expires_at));
+        }
+        let written = INSERT.query(rows.len(), given)?.execute(self).await?;
+        let (last, count) = (from_sql(written.last_insert_rowid()), written.rows_affected());
         Ok((1..=count).map(|nth| (last + nth).saturating_sub(count)).collect())
     }
 }
 
+/// A column is an array: to plan for thousands of values takes PostgreSQL longer than to write them.
+macro_rules! token_arrays {
+    () => {
+        "UNNEST($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
+                $10::bigint[], $11::bigint[]) AS given"
+    };
+}
+
 impl Record for PgConnection {
-    /// A column is an array: to plan for thousands of values takes PostgreSQL longer than to write them. It does not promise to give
-    /// numbers in the order of the rows.
-    async fn record(&mut self, rows: &[Row<'_>]) -> Result<Vec<u64>, StoreError> {
-        let given: Vec<(Vec<u8>, i64)> = sqlx::query_as(
-            "INSERT INTO tokens
-             (id, client_id, subject, session, key_id, scope, audience, details, opaque, issued_at, expires_at)
-             SELECT * FROM UNNEST($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                                  $9::bytea[], $10::bigint[], $11::bigint[])
-             RETURNING id, number",
-        )
-        .bind(column(rows, |row| row.id.to_bytes()))
-        .bind(column(rows, |row| row.draft.client.as_str()))
-        .bind(column(rows, |row| row.draft.subject.as_str()))
-        .bind(column(rows, |row| row.draft.session.as_deref()))
-        .bind(column(rows, |row| row.draft.key_id.as_str()))
-        .bind(column(rows, |row| row.draft.scope.as_str()))
-        .bind(column(rows, |row| row.draft.audience.to_string()))
-        .bind(column(rows, |row| row.details.as_deref()))
-        .bind(column(rows, |row| opaque(row.draft)))
-        .bind(column(rows, |row| to_sql(row.draft.issued_at)))
-        .bind(column(rows, |row| to_sql(row.draft.expires_at)))
-        .fetch_all(self)
-        .await?;
+    /// PostgreSQL does not promise to give numbers in the order of the rows.
+    async fn record(&mut self, rows: &[Row<'_>], seen: Option<Seen>) -> Result<Vec<u64>, StoreError> {
+        const INSERT: &str = concat!(
+            "INSERT INTO tokens (",
+            token_columns!(),
+            ") SELECT given.* FROM ",
+            token_arrays!(),
+            " RETURNING id, number"
+        );
+        // Whoever ends the epoch waits for this, or this for them, and then it sees the next one.
+        const INSERT_AS_SEEN: &str = concat!(
+            "WITH held AS MATERIALIZED (SELECT epoch FROM issuing FOR SHARE) INSERT INTO tokens (",
+            token_columns!(),
+            ") SELECT given.* FROM held, ",
+            token_arrays!(),
+            " WHERE held.epoch = $12 AND NOT EXISTS (SELECT 1 FROM marks WHERE kind = $13)
+              AND ($14::bigint IS NULL OR $14 = (SELECT version FROM registrations)) RETURNING id, number"
+        );
+        let mut insertion = sqlx::query_as(if seen.is_some() { INSERT_AS_SEEN } else { INSERT })
+            .bind(column(rows, |row| row.id.to_bytes()))
+            .bind(column(rows, |row| row.draft.client.as_str()))
+            .bind(column(rows, |row| row.draft.subject.as_str()))
+            .bind(column(rows, |row| row.draft.session.as_deref()))
+            .bind(column(rows, |row| row.draft.key_id.as_str()))
+            .bind(column(rows, |row| row.draft.scope.as_str()))
+            .bind(column(rows, |row| row.draft.audience.to_string()))
+            .bind(column(rows, |row| row.details.as_deref()))
+            .bind(column(rows, |row| opaque(row.draft)))
+            .bind(column(rows, |row| to_sql(row.draft.issued_at)))
+            .bind(column(rows, |row| to_sql(row.draft.expires_at)));
+        if let Some(seen) = seen {
+            insertion = insertion.bind(i64::from(seen.epoch)).bind(i64::from(Kind::Key.to_byte()));
+            insertion = insertion.bind(seen.registrations.map(to_sql));
+        }
+        let given: Vec<(Vec<u8>, i64)> = insertion.fetch_all(self).await?;
+        if given.is_empty() {
+            return Ok(Vec::new());
+        }
         let numbers: HashMap<Vec<u8>, i64> = given.into_iter().collect();
         let number = |row: &Row<'_>| numbers.get(&row.id.to_bytes()).copied().map(from_sql);
         rows.iter().map(|row| number(row).ok_or(StoreError::Exists("token"))).collect()

@@ -19,33 +19,23 @@ macro_rules! each {
     };
 }
 
-/// A statement of rows that are given: `$sql FROM (the rows) AS given WHERE $condition`, in which their columns are `column1` and so on.
+/// A statement that inserts rows: `INSERT INTO table (columns)`, of whose columns the first is never null. More may be added to it.
 ///
-/// The rows are a table of their own there, filled up to one of few sizes with rows of nulls, which the condition must pass over: one
-/// round to the database however many there are, and few statements to keep prepared.
-macro_rules! given {
-    ($sql:expr, $columns:expr, $rows:expr, |$binder:ident, $row:pat_param| $bind:expr, $condition:literal) => {{
-        let columns = $columns;
-        let mut query = sqlx::QueryBuilder::new($sql);
-        query.push(" FROM (");
+/// The rows are a table of their own there, filled up to one of few sizes with rows of nulls, which are passed over: one round to the
+/// database however many there are, and on SQLite few statements to keep prepared.
+macro_rules! insertion {
+    ($sql:literal, $rows:expr, |$binder:ident, $row:pat_param| $bind:expr) => {{
+        let columns = $sql.split(',').count();
+        let mut query = sqlx::QueryBuilder::new(concat!($sql, " SELECT * FROM ("));
         query.push_values($crate::store::filled_up($rows), |mut $binder, row| match row {
             Some($row) => {
                 $bind;
             }
-            None => (0..columns).for_each(|_| {
-                $binder.push("NULL");
-            }),
+            None => (0..columns).for_each(|_| $crate::store::push_null(&mut $binder)),
         });
-        query.push(concat!(") AS given WHERE ", $condition));
+        query.push(") AS given WHERE column1 IS NOT NULL");
         query
     }};
-}
-
-/// A statement that inserts rows: `INSERT INTO table (columns)`, of whose columns the first is never null. More may be added to it.
-macro_rules! insertion {
-    ($sql:literal, $rows:expr, |$binder:ident, $row:pat_param| $bind:expr) => {
-        given!(concat!($sql, " SELECT *"), $sql.split(',').count(), $rows, |$binder, $row| $bind, "column1 IS NOT NULL")
-    };
 }
 
 /// Inserts rows, many in a statement: `$sql`, the rows, `$tail`.
@@ -59,12 +49,14 @@ macro_rules! insert_rows {
     };
 }
 
+mod at_once;
 mod audit;
 mod batch;
 mod clients;
 mod devices;
 mod edges;
 mod feed;
+mod given;
 mod grants;
 mod issuers;
 mod issuing;
@@ -107,9 +99,11 @@ pub use watch::{HeadWatch, VersionReader, Versions};
 pub use writer::{WriteError, Writer};
 
 use std::iter;
+use std::sync::{Arc, Mutex};
 
 use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::query_builder::Separated;
+use sqlx::{Database, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch::Sender;
 use tollgate_core::Mark;
 
@@ -121,6 +115,8 @@ pub struct Store {
     pools: Pools,
     /// Counts the commits of this process that edges or publishers must hear of: they need not wait to notice them.
     committed: Sender<u64>,
+    /// The epoch in which tokens were issued last, if nothing barred any then: see [`Store::write_at_once`].
+    open_epoch: Arc<Mutex<Option<u32>>>,
     /// Who acts through this handle, for the audit log.
     actor: Option<Actor>,
 }
@@ -206,6 +202,11 @@ impl StoreError {
     }
 }
 
+/// Takes the write lock at once: a transaction that begins by reading and writes later may find that it cannot any more.
+const BEGIN_ON_SQLITE: &str = "BEGIN IMMEDIATE";
+/// And the epoch does not end before this transaction does; on PostgreSQL.
+const BEGIN_IN_EPOCH: &str = "BEGIN; SELECT epoch FROM issuing FOR SHARE";
+
 // Waiting for a connection is boxed: it may have to be made, which takes 4 KiB, and every function of the store, and every request
 // that calls one, would carry room for that.
 impl Store {
@@ -214,6 +215,14 @@ impl Store {
         Ok(match &self.pools {
             Pools::Sqlite { read, .. } => Either::Sqlite(Box::pin(read.acquire()).await?),
             Pools::Postgres { read, .. } => Either::Postgres(Box::pin(read.acquire()).await?),
+        })
+    }
+
+    /// A connection that writes.
+    async fn writing_connection(&self) -> Result<Connection, StoreError> {
+        Ok(match &self.pools {
+            Pools::Sqlite { write, .. } => Either::Sqlite(Box::pin(write.acquire()).await?),
+            Pools::Postgres { write, .. } => Either::Postgres(Box::pin(write.acquire()).await?),
         })
     }
 
@@ -228,11 +237,10 @@ impl Store {
         })
     }
 
-    /// A transaction that writes. On SQLite it takes the write lock at once: one that begins by reading and writes later
-    /// may find that it cannot any more.
+    /// A transaction that writes.
     async fn begin_write(&self) -> Result<Tx, StoreError> {
         Ok(match &self.pools {
-            Pools::Sqlite { write, .. } => Either::Sqlite(Box::pin(write.begin_with("BEGIN IMMEDIATE")).await?),
+            Pools::Sqlite { write, .. } => Either::Sqlite(Box::pin(write.begin_with(BEGIN_ON_SQLITE)).await?),
             Pools::Postgres { write, .. } => Either::Postgres(Box::pin(write.begin()).await?),
         })
     }
@@ -241,10 +249,7 @@ impl Store {
     async fn begin_write_in_epoch(&self) -> Result<Tx, StoreError> {
         match &self.pools {
             Pools::Sqlite { .. } => self.begin_write().await,
-            Pools::Postgres { write, .. } => {
-                let begin = write.begin_with("BEGIN; SELECT epoch FROM issuing FOR SHARE");
-                Ok(Either::Postgres(Box::pin(begin).await?))
-            }
+            Pools::Postgres { write, .. } => Ok(Either::Postgres(Box::pin(write.begin_with(BEGIN_IN_EPOCH)).await?)),
         }
     }
 
@@ -308,9 +313,32 @@ fn column<'a, R, T>(rows: &'a [R], of: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(of).collect()
 }
 
-/// The rows, and nothing behind them, up to a power of two: statements of few sizes stay prepared.
+/// For how many rows there is room in a statement about this many: statements of few sizes stay prepared.
+const fn room(rows: usize) -> usize {
+    rows.next_power_of_two()
+}
+
+/// The rows, and nothing behind them as far as there is room.
 fn filled_up<T>(rows: &[T]) -> impl Iterator<Item = Option<&T>> {
-    rows.iter().map(Some).chain(iter::repeat(None)).take(rows.len().next_power_of_two())
+    rows.iter().map(Some).chain(iter::repeat(None)).take(room(rows.len()))
+}
+
+/// How a text says that there is nothing: on SQLite as if there were something, which is not bound then.
+trait Nothing: Database {
+    const NULL: &'static str;
+}
+
+impl Nothing for Sqlite {
+    const NULL: &'static str = "?";
+}
+
+impl Nothing for Postgres {
+    const NULL: &'static str = "NULL";
+}
+
+/// A column of a row that there is nothing of.
+fn push_null<D: Nothing>(row: &mut Separated<'_, D, &'static str>) {
+    row.push(D::NULL);
 }
 
 /// As [`filled_up`], for a list of which it does not matter how often it has something: with the last again and again.

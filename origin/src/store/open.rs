@@ -1,6 +1,7 @@
 //! Opening a database and bringing its schema up to date.
 
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -39,7 +40,7 @@ impl Store {
     /// When it cannot be reached, or its schema is not one this version knows.
     pub async fn open(url: &str) -> Result<Store, StoreError> {
         let pools = if url.starts_with("sqlite:") { open_sqlite(url).await? } else { open_postgres(url).await? };
-        Ok(Store { pools, committed: Sender::new(0), actor: None })
+        Ok(Store { pools, committed: Sender::new(0), open_epoch: Arc::default(), actor: None })
     }
 }
 
@@ -56,6 +57,8 @@ async fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
     let pool =
         |size| SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE).test_before_acquire(false);
     let writing = options.clone().pragma("cache_size", SQLITE_CACHE).pragma("wal_autocheckpoint", SQLITE_CHECKPOINT);
+    // What undoes a single statement is small, and gone with it: no file is made for that.
+    let writing = writing.pragma("temp_store", "MEMORY");
     let write = pool(1).connect_with(writing).await?;
     SQLITE.run(&write).await?;
     let read = pool(SQLITE_READERS).connect_with(options.read_only(true)).await?;

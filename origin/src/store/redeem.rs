@@ -3,6 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use sqlx::{PgConnection, SqliteConnection};
+
+use super::given::{Given, Parameters};
 use super::grants::refresh_state;
 use super::issuing::Bars;
 use super::{Either, Issue, StoreError, Tx, column, from_sql, portions, repeated, to_sql};
@@ -159,7 +162,7 @@ impl<'a> GoodGrant<'a> {
 }
 
 /// A grant's id, and the refresh token to which it goes on.
-type GoneOn<'a> = (&'a str, RefreshState, &'a NewRefresh);
+pub(super) type GoneOn<'a> = (&'a str, RefreshState, &'a NewRefresh);
 
 /// A grant's id, its current refresh token and when that ends, the one before, and when it was refreshed.
 type StateRow = (String, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<i64>);
@@ -172,10 +175,6 @@ impl Tx {
         };
         // Wishes of one moment; a second more or less decides nothing.
         let at = first.at;
-        if let Some(gone_on) = self.all_current(redeems, bars, at).await? {
-            self.go_on(&gone_on).await?;
-            return Ok(vec![Verdict::Good; redeems.len()]);
-        }
         let mut good = self.good_grants(redeems, at).await?;
         let (mut codes, mut devices) = (Vec::new(), Vec::new());
         let may_issue = |redeem: &&Redeem| bars.check(&redeem.issue).is_ok();
@@ -199,48 +198,10 @@ impl Tx {
         }
         let gone_on = good.iter().filter_map(|(id, grant)| Some((id.as_str(), grant.state?.0, grant.next?)));
         let gone_on: Vec<GoneOn> = gone_on.collect();
-        self.go_on(&gone_on).await?;
+        for gone_on in portions(&gone_on) {
+            each!(&mut *self, connection => connection.go_on(gone_on, None).await?);
+        }
         Ok(verdicts)
-    }
-
-    /// What all of these come to, if each is a use of its grant's current refresh token, as nearly all are. SQLite hands over a result
-    /// row by row, from one thread to another; here it is one row however many they are.
-    async fn all_current<'a>(
-        &mut self,
-        redeems: &'a [Redeem],
-        bars: &Bars,
-        at: u64,
-    ) -> Result<Option<Vec<GoneOn<'a>>>, StoreError> {
-        let Either::Sqlite(transaction) = self else {
-            return Ok(None);
-        };
-        let gone_on = redeems.iter().map(|redeem| match &redeem.claim {
-            Claim::Refresh { hash, successor, .. } if bars.check(&redeem.issue).is_ok() => {
-                let state =
-                    RefreshState { current: successor.hash, previous: Some(*hash), refreshed_at: Some(redeem.at) };
-                Some((redeem.grant.as_str(), state, successor))
-            }
-            _ => None,
-        });
-        let Some(gone_on) = gone_on.collect::<Option<Vec<GoneOn>>>() else {
-            return Ok(None);
-        };
-        if gone_on.iter().map(|(id, _, _)| *id).collect::<HashSet<_>>().len() < redeems.len() {
-            return Ok(None);
-        }
-        let mut current = 0;
-        for grants in portions(&gone_on) {
-            let mut query = given!(
-                "SELECT COUNT(*)",
-                2,
-                grants,
-                |row, (id, state, _)| row.push_bind(*id).push_bind(state.previous.map(|hash| hash.as_bytes().to_vec())),
-                "EXISTS (SELECT 1 FROM grants WHERE id = column1 AND refresh_hash = column2 AND ended_at IS NULL AND ends_at > "
-            );
-            query.push_bind(to_sql(at)).push(" AND refresh_expires_at > ").push_bind(to_sql(at)).push(")");
-            current += query.build_query_scalar::<i64>().fetch_one(&mut **transaction).await?;
-        }
-        Ok((from_sql(current) == redeems.len() as u64).then_some(gone_on))
     }
 
     /// Those of the grants that still give something. On PostgreSQL they stay so until this transaction ends, and nobody else refreshes
@@ -284,49 +245,6 @@ impl Tx {
         Ok(good)
     }
 
-    /// Writes how far the refresh tokens of grants have come. The grants are this transaction's, see [`Tx::good_grants`].
-    async fn go_on(&mut self, grants: &[GoneOn<'_>]) -> Result<(), StoreError> {
-        for grants in portions(grants) {
-            match self {
-                Either::Sqlite(transaction) => {
-                    let mut update = given!(
-                        "UPDATE grants SET refresh_hash = column2, previous_hash = column3, refreshed_at = column4,
-                         refresh_expires_at = column5, refresh_jkt = column6",
-                        6,
-                        grants,
-                        |row, (id, state, next)| row
-                            .push_bind(*id)
-                            .push_bind(state.current.as_bytes().to_vec())
-                            .push_bind(state.previous.map(|hash| hash.as_bytes().to_vec()))
-                            .push_bind(state.refreshed_at.map(to_sql))
-                            .push_bind(to_sql(next.expires_at))
-                            .push_bind(&next.jkt),
-                        "id = column1"
-                    );
-                    update.build().execute(&mut **transaction).await?;
-                }
-                Either::Postgres(transaction) => {
-                    // A column is an array, as for tokens.
-                    sqlx::query(
-                        "UPDATE grants SET refresh_hash = current, previous_hash = previous, refreshed_at = at,
-                         refresh_expires_at = expires_at, refresh_jkt = jkt
-                         FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[])
-                         AS given (grant_id, current, previous, at, expires_at, jkt) WHERE id = grant_id",
-                    )
-                    .bind(column(grants, |(id, _, _)| *id))
-                    .bind(column(grants, |(_, state, _)| state.current.as_bytes().to_vec()))
-                    .bind(column(grants, |(_, state, _)| state.previous.map(|hash| hash.as_bytes().to_vec())))
-                    .bind(column(grants, |(_, state, _)| state.refreshed_at.map(to_sql)))
-                    .bind(column(grants, |(_, _, next)| to_sql(next.expires_at)))
-                    .bind(column(grants, |(_, _, next)| next.jkt.as_deref()))
-                    .execute(&mut **transaction)
-                    .await?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Marks rows as taken that are not yet; the hashes of those that were not.
     async fn take(
         &mut self,
@@ -367,6 +285,59 @@ impl Tx {
             });
         }
         Ok(sights.iter().map(|sight| news.remove(sight.hash.as_bytes().as_slice())).collect())
+    }
+}
+
+/// Writes how far the refresh tokens of grants have come.
+pub(super) trait GoOn {
+    /// Writes it of as many grants as a statement may be about, and none of them twice; of how many it could be written. Unless they are
+    /// this transaction's, see [`Tx::good_grants`], they must stand at the Unix second `current_at`, and go on from their current refresh
+    /// token, which must not be too old then.
+    async fn go_on(&mut self, grants: &[GoneOn<'_>], current_at: Option<u64>) -> Result<u64, StoreError>;
+}
+
+impl GoOn for SqliteConnection {
+    async fn go_on(&mut self, grants: &[GoneOn<'_>], current_at: Option<u64>) -> Result<u64, StoreError> {
+        static UPDATE: Given = Given::new(
+            "UPDATE grants SET refresh_hash = column2, previous_hash = column3, refreshed_at = column4, refresh_expires_at = column5,
+             refresh_jkt = column6 FROM (SELECT ? AS at) AS current,",
+            6,
+            "AS given WHERE id = column1 AND (current.at IS NULL
+                OR refresh_hash = column3 AND refresh_expires_at > current.at AND ended_at IS NULL AND ends_at > current.at)",
+        );
+        let mut given = Parameters::new();
+        given.bind(current_at.map(to_sql));
+        for (id, state, next) in grants {
+            given.row().bind(*id).bind(state.current.as_bytes().to_vec());
+            given.bind(state.previous.map(|hash| hash.as_bytes().to_vec())).bind(state.refreshed_at.map(to_sql));
+            given.bind(to_sql(next.expires_at)).bind(next.jkt.as_deref());
+        }
+        Ok(UPDATE.query(grants.len(), given)?.execute(self).await?.rows_affected())
+    }
+}
+
+impl GoOn for PgConnection {
+    /// The locks are taken in the order of [`Tx::good_grants`]; whoever waited for one finds what the other left.
+    async fn go_on(&mut self, grants: &[GoneOn<'_>], current_at: Option<u64>) -> Result<u64, StoreError> {
+        let update = sqlx::query(
+            "WITH locked AS MATERIALIZED (SELECT grants.id FROM grants JOIN UNNEST($1::text[]) AS given (id) USING (id)
+                ORDER BY grants.id COLLATE \"C\" FOR NO KEY UPDATE OF grants)
+             UPDATE grants SET refresh_hash = current, previous_hash = previous, refreshed_at = at,
+                refresh_expires_at = expires_at, refresh_jkt = jkt
+             FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[])
+                AS given (grant_id, current, previous, at, expires_at, jkt)
+             WHERE (SELECT COUNT(*) FROM locked) > 0 AND id = grant_id AND ($7::bigint IS NULL
+                OR refresh_hash = previous AND refresh_expires_at > $7 AND ended_at IS NULL AND ends_at > $7)",
+        );
+        let update = update
+            .bind(column(grants, |(id, _, _)| *id))
+            .bind(column(grants, |(_, state, _)| state.current.as_bytes().to_vec()))
+            .bind(column(grants, |(_, state, _)| state.previous.map(|hash| hash.as_bytes().to_vec())))
+            .bind(column(grants, |(_, state, _)| state.refreshed_at.map(to_sql)))
+            .bind(column(grants, |(_, _, next)| to_sql(next.expires_at)))
+            .bind(column(grants, |(_, _, next)| next.jkt.as_deref()))
+            .bind(current_at.map(to_sql));
+        Ok(update.execute(self).await?.rows_affected())
     }
 }
 

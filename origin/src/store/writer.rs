@@ -6,6 +6,7 @@
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::at_once::Line;
 use super::batch::Written;
 use super::{Batch, Issue, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
 use crate::domain::{AccessToken, AuditNote, Reinstate, Revoke};
@@ -64,9 +65,12 @@ impl Writer {
     pub fn new(store: Store) -> (Writer, impl Future<Output = ()> + Send) {
         let (sender, mut receiver) = mpsc::channel(QUEUE);
         let task = async move {
-            let mut wishes = Vec::with_capacity(MAX_BATCH);
+            let (mut wishes, mut line) = (Vec::with_capacity(MAX_BATCH), Line::default());
             while receiver.recv_many(&mut wishes, MAX_BATCH).await > 0 {
-                Wishes::sorted(wishes.drain(..)).grant(&store).await;
+                Wishes::sorted(wishes.drain(..)).grant(&store, &mut line).await;
+                if receiver.is_empty() {
+                    line.end();
+                }
             }
         };
         (Writer(sender), task)
@@ -185,8 +189,8 @@ impl Wishes {
 
     /// Writes all in one transaction. If one of them is what fails it, each gets one of its own, so that a bad one spoils nothing
     /// for the others; if it is the database, trying again would only make everybody wait.
-    async fn grant(self, store: &Store) {
-        match store.write(&self.batch).await {
+    async fn grant(self, store: &Store, line: &mut Line) {
+        match store.write(&self.batch, line).await {
             Ok(written) => self.answer(written),
             Err(error) if is_of_one(&error) => {
                 tracing::warn!(%error, wishes = self.batch.len(), "a transaction was refused; trying its parts one by one");

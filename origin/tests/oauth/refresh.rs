@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 use tollgate::domain::{AuthMethod, ClientMetadata, RefreshKeys};
-use zeroize::Zeroizing;
 
 use crate::harness::{Browser, Key, Origin, answer, claims, redemption};
 
@@ -131,7 +130,7 @@ async fn what_this_origin_did_not_make_changes_nothing() {
     let (elsewhere, of_another) = start(&[]).await;
     // Whoever has an access token knows the grant's id, and how refresh tokens are written is no secret.
     let sid = claims(text(&tokens, "access_token"))["sid"].as_str().expect("a grant").parse().expect("a grant's id");
-    let keys = RefreshKeys { mark: Zeroizing::new([1; 32]), successor: Zeroizing::new([2; 32]) };
+    let keys = RefreshKeys::new(&[1; 32], &[2; 32]);
     let forged = keys.first(&sid, &[3; 32]).expect("the id is of a usual form");
     for token in [forged.reveal(), text(&of_another, "refresh_token")] {
         let form = [("grant_type", "refresh_token"), ("refresh_token", token)];

@@ -23,6 +23,7 @@ macro_rules! on_both_databases {
     };
 }
 
+mod at_once;
 mod audit;
 mod clients;
 mod database;

@@ -50,7 +50,7 @@ pub(in crate::http) async fn post(
     headers: HeaderMap,
     form: Result<FormOnly, super::error::OAuthError>,
 ) -> Result<Response, WebError> {
-    let FormOnly(asked) = form.map_err(|_| WebError::bad("The request is not well-formed."))?;
+    let FormOnly(_, asked) = form.map_err(|_| WebError::bad("The request is not well-formed."))?;
     authorize(&app, &headers, &asked).await
 }
 

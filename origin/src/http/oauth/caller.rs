@@ -1,12 +1,13 @@
 //! Who sends a request, as far as the connection and the headers tell.
 
 use std::convert::Infallible;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
-use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::HeaderMap;
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
 use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
 
 use super::certificate::Certificate;
 use crate::domain::Sender;
@@ -22,6 +23,16 @@ pub(in crate::http) struct Caller {
 }
 
 impl Caller {
+    fn new(headers: HeaderMap, extensions: &Extensions) -> Caller {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        Caller { headers, peer, certificate: extensions.get::<Certificate>().cloned() }
+    }
+
+    /// Whoever sent a request of which nothing but the body is read any more: its headers are taken.
+    pub(super) fn take(request: &mut Request) -> Caller {
+        Caller::new(mem::take(request.headers_mut()), request.extensions())
+    }
+
     /// The address of whoever sent the request, as far as the settings let proxies be believed.
     pub(in crate::http) fn address(&self, proxies: &[Network]) -> Option<IpAddr> {
         sender(&self.headers, self.peer?, proxies)
@@ -38,8 +49,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-        let certificate = parts.extensions.get::<Certificate>().cloned();
-        Ok(Caller { headers: parts.headers.clone(), peer, certificate })
+        Ok(Caller::new(parts.headers.clone(), &parts.extensions))
     }
 }

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::caller::Caller;
 use super::client_auth::authenticate;
 use super::error::OAuthError;
 use super::parameters::FormOnly;
@@ -39,8 +38,7 @@ pub(in crate::http) struct DeviceAnswer {
 )]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
-    caller: Caller,
-    FormOnly(form): FormOnly,
+    FormOnly(caller, form): FormOnly,
 ) -> Result<Json<DeviceAnswer>, OAuthError> {
     let client = authenticate(&app, &caller, &form, "/oauth/device/code").await?.client;
     if !client.metadata.allows(GrantType::DeviceCode) {

@@ -13,7 +13,6 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::bearer;
-use super::caller::Caller;
 use super::client_auth::authenticate;
 use super::error::OAuthError;
 use super::parameters::FormOnly;
@@ -81,8 +80,7 @@ impl Finding {
 )]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
-    caller: Caller,
-    FormOnly(form): FormOnly,
+    FormOnly(caller, form): FormOnly,
 ) -> Result<Response, OAuthError> {
     let authenticated = authenticate(&app, &caller, &form, "/oauth/introspect").await?;
     let client = authenticated.confidential()?;

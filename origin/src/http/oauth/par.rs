@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::authorization::{REQUEST_URI, read};
-use super::caller::Caller;
 use super::client_auth::authenticate;
 use super::dpop;
 use super::error::OAuthError;
@@ -33,8 +32,7 @@ pub(in crate::http) struct Pushed {
 )]
 pub(in crate::http) async fn post(
     State(app): State<AppState>,
-    caller: Caller,
-    FormOnly(form): FormOnly,
+    FormOnly(caller, form): FormOnly,
 ) -> Result<(StatusCode, Json<Pushed>), OAuthError> {
     const PATH: &str = "/oauth/par";
     let client = authenticate(&app, &caller, &form, PATH).await?.client;

@@ -12,6 +12,7 @@ use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use super::caller::Caller;
 use super::error::OAuthError;
 use crate::domain::authorization::Asked;
 
@@ -138,34 +139,39 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// The parameters of an OAuth endpoint: a form and nothing else.
-pub(in crate::http) struct FormOnly(pub(in crate::http) Parameters);
+/// Who sends a request to an OAuth endpoint, and its parameters: a form and nothing else.
+pub(in crate::http) struct FormOnly(pub(in crate::http) Caller, pub(in crate::http) Parameters);
 
-/// The parameters of a short endpoint: a form or JSON.
-pub(in crate::http) struct FormOrJson(pub(in crate::http) Parameters);
+/// Who sends a request to a short endpoint, and its parameters: a form or JSON.
+pub(in crate::http) struct FormOrJson(pub(in crate::http) Caller, pub(in crate::http) Parameters);
 
 impl<S: Send + Sync> FromRequest<S> for FormOnly {
     type Rejection = OAuthError;
 
-    async fn from_request(request: Request, state: &S) -> Result<FormOnly, OAuthError> {
-        if media_type(request.headers()) != Some(FORM) {
+    async fn from_request(mut request: Request, state: &S) -> Result<FormOnly, OAuthError> {
+        let caller = Caller::take(&mut request);
+        if media_type(&caller.headers) != Some(FORM) {
             return Err(OAuthError::InvalidRequest("the body must be application/x-www-form-urlencoded"));
         }
-        read_form(request, state).await.map(FormOnly)
+        Ok(FormOnly(caller, read_form(request, state).await?))
     }
 }
 
 impl<S: Send + Sync> FromRequest<S> for FormOrJson {
     type Rejection = OAuthError;
 
-    async fn from_request(request: Request, state: &S) -> Result<FormOrJson, OAuthError> {
-        match media_type(request.headers()) {
-            Some(FORM) => read_form(request, state).await.map(FormOrJson),
-            Some(JSON) => Ok(FormOrJson(Parameters::from_json(&read_body(request, state).await?)?)),
-            _ => Err(OAuthError::InvalidRequest(
-                "the body must be application/x-www-form-urlencoded or application/json",
-            )),
-        }
+    async fn from_request(mut request: Request, state: &S) -> Result<FormOrJson, OAuthError> {
+        let caller = Caller::take(&mut request);
+        let parameters = match media_type(&caller.headers) {
+            Some(FORM) => read_form(request, state).await?,
+            Some(JSON) => Parameters::from_json(&read_body(request, state).await?)?,
+            _ => {
+                return Err(OAuthError::InvalidRequest(
+                    "the body must be application/x-www-form-urlencoded or application/json",
+                ));
+            }
+        };
+        Ok(FormOrJson(caller, parameters))
     }
 }
 

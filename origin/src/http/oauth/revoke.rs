@@ -23,8 +23,7 @@ use crate::http::{App, AppState};
 )]
 pub(in crate::http) async fn post_form(
     State(app): State<AppState>,
-    caller: Caller,
-    FormOnly(form): FormOnly,
+    FormOnly(caller, form): FormOnly,
 ) -> Result<StatusCode, OAuthError> {
     revoke(&app, &caller, &form, "/oauth/revoke").await
 }
@@ -40,8 +39,7 @@ pub(in crate::http) async fn post_form(
 )]
 pub(in crate::http) async fn post_form_or_json(
     State(app): State<AppState>,
-    caller: Caller,
-    FormOrJson(form): FormOrJson,
+    FormOrJson(caller, form): FormOrJson,
 ) -> Result<StatusCode, OAuthError> {
     revoke(&app, &caller, &form, "/revoke").await
 }

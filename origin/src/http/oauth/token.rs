@@ -43,8 +43,7 @@ pub(super) struct TokenRequest<'a> {
 )]
 pub(in crate::http) async fn post_form(
     State(app): State<AppState>,
-    caller: Caller,
-    FormOnly(form): FormOnly,
+    FormOnly(caller, form): FormOnly,
 ) -> Result<Response, OAuthError> {
     token(&app, &caller, &form, "/oauth/token").await
 }
@@ -60,8 +59,7 @@ pub(in crate::http) async fn post_form(
 )]
 pub(in crate::http) async fn post_form_or_json(
     State(app): State<AppState>,
-    caller: Caller,
-    FormOrJson(form): FormOrJson,
+    FormOrJson(caller, form): FormOrJson,
 ) -> Result<Response, OAuthError> {
     token(&app, &caller, &form, "/token").await
 }

@@ -35,7 +35,7 @@ impl FromRequest<AppState> for Visit {
         let said = match parts.method {
             Method::POST => {
                 let form = FormOnly::from_request(Request::from_parts(parts, body), app).await;
-                form.map_err(|_| WebError::bad("The form is not well-formed. Please try again."))?.0
+                form.map_err(|_| WebError::bad("The form is not well-formed. Please try again."))?.1
             }
             _ => Parameters::from_form(parts.uri.query().unwrap_or_default())
                 .map_err(|_| WebError::bad("The address is not well-formed."))?,

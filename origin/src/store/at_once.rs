@@ -1,0 +1,156 @@
+//! The usual batch, in as few rounds to the database as can be: tokens that need nothing but to be recorded, and uses of refresh tokens
+//! that nobody used before.
+//!
+//! It goes by what was so when tokens were last issued. Each statement is carried out only as far as that still is so; if it is not, nothing
+//! is written, and the batch goes the long way, which finds out why and what is to be done.
+
+use std::collections::HashSet;
+use std::sync::PoisonError;
+
+use sqlx::{Connection as _, Database, Transaction};
+
+use super::batch::Written;
+use super::issuing::{Bars, Place, Record, Row, Seen};
+use super::redeem::{GoOn, GoneOn};
+use super::{
+    BEGIN_IN_EPOCH, BEGIN_ON_SQLITE, Batch, Claim, Connection, Either, Issue, MOST_ROWS, Redeem, Store, StoreError,
+};
+use crate::domain::RefreshState;
+
+/// What such a batch writes.
+struct Usual<'a> {
+    /// The tokens: those of the refresh tokens first.
+    issues: Vec<&'a Issue>,
+    /// The grants whose refresh tokens are used.
+    gone_on: Vec<GoneOn<'a>>,
+    /// When, Unix seconds.
+    at: u64,
+    /// By which state of clients and resource servers it was decided on, if by any.
+    registrations: Option<u64>,
+}
+
+impl<'a> Usual<'a> {
+    /// The batch, if it is such a one.
+    fn of(batch: &'a Batch) -> Option<Usual<'a>> {
+        let Batch { redeems, issues, revokes, reinstates, sights, notes } = batch;
+        let is_more = !(revokes.is_empty() && reinstates.is_empty() && sights.is_empty() && notes.is_empty());
+        let issues: Vec<&Issue> = redeems.iter().map(|redeem| &redeem.issue).chain(issues).collect();
+        // A token that is handed on leaves a line in the audit log.
+        let are_plain = issues.iter().all(|issue| issue.draft.details.act.is_none());
+        if is_more || !are_plain || !(1..=MOST_ROWS).contains(&issues.len()) {
+            return None;
+        }
+        let mut states = issues.iter().filter_map(|issue| issue.as_of);
+        let registrations = states.next();
+        let agree = states.all(|state| Some(state) == registrations);
+        let gone_on: Vec<GoneOn> = redeems.iter().map(refreshed).collect::<Option<_>>()?;
+        let grants: HashSet<&str> = gone_on.iter().map(|(grant, _, _)| *grant).collect();
+        // Wishes of one moment; a second more or less decides nothing.
+        let at = redeems.first().map_or(0, |redeem| redeem.at);
+        (agree && grants.len() == gone_on.len()).then_some(Usual { issues, gone_on, at, registrations })
+    }
+}
+
+/// What comes of a refresh token that is its grant's current one.
+fn refreshed(redeem: &Redeem) -> Option<GoneOn<'_>> {
+    let Claim::Refresh { hash, successor, .. } = &redeem.claim else {
+        return None;
+    };
+    let state = RefreshState { current: successor.hash, previous: Some(*hash), refreshed_at: Some(redeem.at) };
+    Some((redeem.grant.as_str(), state, successor))
+}
+
+impl Store {
+    /// Remembers what a transaction found to bar tokens, for the next that goes by it.
+    pub(super) fn found(&self, bars: &Bars) {
+        *self.open_epoch.lock().unwrap_or_else(PoisonError::into_inner) = bars.open_epoch();
+    }
+
+    /// Writes all of a batch, if it is a usual one and nothing has changed; else nothing.
+    pub(super) async fn write_at_once(&self, batch: &Batch, line: &mut Line) -> Result<Option<Written>, StoreError> {
+        let open_epoch = *self.open_epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(epoch), Some(usual)) = (open_epoch, Usual::of(batch)) else {
+            line.end();
+            return Ok(None);
+        };
+        let rows = usual.issues.iter().map(|issue| Row::new(&issue.draft, epoch));
+        let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
+        let seen = Seen { epoch, registrations: usual.registrations };
+        let mut connection = line.take(self).await?;
+        let numbers = usual.record(&rows, seen, &mut connection).await?;
+        if numbers.len() < rows.len() {
+            return Ok(None);
+        }
+        line.keep(connection);
+        let places = numbers.into_iter().map(|number| Place { epoch, number });
+        Ok(Some(Written::all_issued(places, batch.redeems.len())))
+    }
+}
+
+impl Usual<'_> {
+    /// The numbers of the tokens; none if nothing was written.
+    async fn record(&self, rows: &[Row<'_>], seen: Seen, connection: &mut Connection) -> Result<Vec<u64>, StoreError> {
+        match connection {
+            // A statement by itself is a transaction, too.
+            Either::Sqlite(connection) if self.gone_on.is_empty() => connection.record(rows, Some(seen)).await,
+            Either::Postgres(connection) if self.gone_on.is_empty() => connection.record(rows, Some(seen)).await,
+            Either::Sqlite(connection) => self.refresh(rows, seen, connection.begin_with(BEGIN_ON_SQLITE).await?).await,
+            Either::Postgres(connection) => {
+                self.refresh(rows, seen, connection.begin_with(BEGIN_IN_EPOCH).await?).await
+            }
+        }
+    }
+
+    async fn refresh<D: Database>(
+        &self,
+        rows: &[Row<'_>],
+        seen: Seen,
+        mut transaction: Transaction<'_, D>,
+    ) -> Result<Vec<u64>, StoreError>
+    where
+        D::Connection: GoOn + Record,
+    {
+        if transaction.go_on(&self.gone_on, Some(self.at)).await? < self.gone_on.len() as u64 {
+            return Ok(Vec::new());
+        }
+        let numbers = transaction.record(rows, Some(seen)).await?;
+        if numbers.len() == rows.len() {
+            transaction.commit().await?;
+        }
+        Ok(numbers)
+    }
+}
+
+/// Batches that go by one connection, one after the other, until it is lent to whoever else waits to write.
+const MOST_IN_A_ROW: usize = 8;
+
+/// The connection of whoever writes again and again: what a pool does before and after each use costs about as much as the writing.
+#[derive(Default)]
+pub(super) struct Line {
+    connection: Option<Connection>,
+    /// How often it was kept.
+    kept: usize,
+}
+
+impl Line {
+    /// Gives it back.
+    pub(super) fn end(&mut self) {
+        *self = Line::default();
+    }
+
+    async fn take(&mut self, store: &Store) -> Result<Connection, StoreError> {
+        match self.connection.take() {
+            Some(connection) => Ok(connection),
+            None => store.writing_connection().await,
+        }
+    }
+
+    fn keep(&mut self, connection: Connection) {
+        self.kept += 1;
+        if self.kept < MOST_IN_A_ROW {
+            self.connection = Some(connection);
+        } else {
+            self.end();
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Statements about rows that are given, as many as come together, for SQLite.
+//!
+//! SQLite finds a prepared statement by its text, and to prepare one for hundreds of rows takes longer than to run it. So there are texts for
+//! few numbers of rows, each made once, and the least that has room is taken. What is not bound is null there: the rows that nobody gave
+//! cost next to nothing. PostgreSQL is given arrays.
+
+use std::sync::{Arc, OnceLock};
+
+use sqlx::error::BoxDynError;
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
+use sqlx::{Arguments as _, AssertSqlSafe, Encode, Type};
+
+use super::{MOST_ROWS, room};
+
+/// How many numbers of rows there are texts for: the powers of two up to [`MOST_ROWS`].
+const SIZES: usize = MOST_ROWS.ilog2() as usize + 1;
+
+/// A statement about a table of rows. It must pass over rows of nulls.
+pub(super) struct Given {
+    before: &'static str,
+    columns: usize,
+    after: &'static str,
+    texts: [OnceLock<Arc<str>>; SIZES],
+}
+
+impl Given {
+    /// The statement `before (VALUES …) after`, with rows of `columns` columns, and parameters before them but none after.
+    pub(super) const fn new(before: &'static str, columns: usize, after: &'static str) -> Given {
+        Given { before, columns, after, texts: [const { OnceLock::new() }; SIZES] }
+    }
+
+    /// The statement about this many rows, [`MOST_ROWS`] at most.
+    pub(super) fn query(
+        &self,
+        rows: usize,
+        parameters: Parameters,
+    ) -> Result<Query<'static, Sqlite, SqliteArguments>, sqlx::Error> {
+        let all = parameters.all.map_err(sqlx::Error::Encode)?;
+        Ok(sqlx::query_with(AssertSqlSafe(self.text(room(rows))), all))
+    }
+
+    fn text(&self, rows: usize) -> Arc<str> {
+        let row = || format!("({})", vec!["?"; self.columns].join(", "));
+        let text = || format!("{} (VALUES {}) {}", self.before, vec![row(); rows].join(", "), self.after).into();
+        self.texts.get(rows.ilog2() as usize).map_or_else(text, |kept| Arc::clone(kept.get_or_init(text)))
+    }
+}
+
+/// What is bound, in order: the parameters before the rows, then row by row.
+pub(super) struct Parameters {
+    all: Result<SqliteArguments, BoxDynError>,
+    /// The texts of the row before, and those of this one as far as it has come. One and the same is not copied for every row.
+    texts: Vec<Arc<str>>,
+    at: usize,
+}
+
+impl Parameters {
+    /// Nothing yet.
+    pub(super) fn new() -> Parameters {
+        Parameters { all: Ok(SqliteArguments::default()), texts: Vec::new(), at: 0 }
+    }
+
+    /// Begins a row.
+    pub(super) fn row(&mut self) -> &mut Parameters {
+        self.at = 0;
+        self
+    }
+
+    /// Binds a text that other rows are likely to have, too.
+    pub(super) fn text(&mut self, text: &str) -> &mut Parameters {
+        let shared = match self.texts.get_mut(self.at) {
+            Some(before) if **before == *text => Arc::clone(before),
+            before => {
+                let text: Arc<str> = text.into();
+                match before {
+                    Some(before) => before.clone_from(&text),
+                    None => self.texts.push(Arc::clone(&text)),
+                }
+                text
+            }
+        };
+        self.at += 1;
+        self.bind(shared)
+    }
+
+    /// Binds anything else.
+    pub(super) fn bind<'v, V: Encode<'v, Sqlite> + Type<Sqlite>>(&mut self, value: V) -> &mut Parameters {
+        if let Ok(all) = &mut self.all
+            && let Err(error) = all.add(value)
+        {
+            self.all = Err(error);
+        }
+        self
+    }
+}
