@@ -17,6 +17,9 @@ use super::{
 };
 use crate::domain::RefreshState;
 
+/// Batches that go by one connection, one after the other, until it is lent to whoever else waits to write.
+const MOST_IN_A_ROW: usize = 8;
+
 /// What such a batch writes.
 struct Usual<'a> {
     /// The tokens: those of the refresh tokens first.
@@ -120,9 +123,6 @@ impl Usual<'_> {
         Ok(numbers)
     }
 }
-
-/// Batches that go by one connection, one after the other, until it is lent to whoever else waits to write.
-const MOST_IN_A_ROW: usize = 8;
 
 /// The connection of whoever writes again and again: what a pool does before and after each use costs about as much as the writing.
 #[derive(Default)]

@@ -162,7 +162,9 @@ impl Store {
         let mut written = Written { seen: tx.see(&batch.sights).await?, ..Written::default() };
         tx.note(&batch.notes).await?;
         let bars = tx.bars(batch.drafts()).await?;
-        self.found(&bars);
+        if batch.drafts().next().is_some() {
+            self.found(&bars);
+        }
         let verdicts = tx.claim(&batch.redeems, &bars).await?;
         let reused = reuse(&batch.redeems, &verdicts)?;
         if !reused.is_empty() && closed.is_none() {

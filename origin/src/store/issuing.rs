@@ -198,7 +198,8 @@ macro_rules! token_columns {
 }
 
 impl Record for SqliteConnection {
-    /// SQLite writes the rows in their order, and numbers them one after the other.
+    /// The rows are written in their order, nobody else writes meanwhile, and AUTOINCREMENT gives each the number after the highest ever
+    /// given: those of one statement follow each other, and to hear of the last one is enough.
     async fn record(&mut self, rows: &[Row<'_>], seen: Option<Seen>) -> Result<Vec<u64>, StoreError> {
         static INSERT: Given = Given::new(
             concat!(

@@ -8,13 +8,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::at_once::Line;
 use super::batch::Written;
-use super::{Batch, Issue, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
+use super::{Batch, Issue, MOST_ROWS, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
 use crate::domain::{AccessToken, AuditNote, Reinstate, Revoke};
 
 /// Callers that wait at most; one more is told to come back.
 const QUEUE: usize = 16 * 1024;
-/// Things written in one transaction at most: it should hold the write lock for milliseconds.
-const MAX_BATCH: usize = 1024;
+/// Things written in one transaction at most: it should hold the write lock for milliseconds, and a single statement may do.
+const MAX_BATCH: usize = MOST_ROWS;
 
 /// A handle to the task that writes; clones share it. The task ends with the last of them.
 #[derive(Clone)]

@@ -33,7 +33,7 @@ fn different(number: u32) -> TokenDraft {
         audience: said(2, "https://api.example", "https://api.example other").parse().expect("audiences"),
         subject: said(3, "ada", "key-1"),
         session: (number >> 4 & 1 == 0).then(|| said(5, "ada", "session")),
-        details: TokenDetails { acr: (number % 3 == 0).then(|| said(0, "0", "1")), ..TokenDetails::default() },
+        details: TokenDetails { acr: number.is_multiple_of(3).then(|| said(0, "0", "1")), ..TokenDetails::default() },
         ..draft(number, NOW + 3600 + u64::from(number))
     }
 }
