@@ -5,6 +5,7 @@
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 
 use super::at_once::Line;
 use super::batch::Written;
@@ -15,6 +16,9 @@ use crate::domain::{AccessToken, AuditNote, Reinstate, Revoke};
 const QUEUE: usize = 16 * 1024;
 /// Things written in one transaction at most: it should hold the write lock for milliseconds, and a single statement may do.
 const MAX_BATCH: usize = MOST_ROWS;
+/// How often all others have their turn before a transaction begins. With more, those who wait and those who are answered take turns
+/// with the disk, and each is idle while the other works.
+const TURNS: usize = 3;
 
 /// A handle to the task that writes; clones share it. The task ends with the last of them.
 #[derive(Clone)]
@@ -66,7 +70,17 @@ impl Writer {
         let (sender, mut receiver) = mpsc::channel(QUEUE);
         let task = async move {
             let (mut wishes, mut line) = (Vec::with_capacity(MAX_BATCH), Line::default());
-            while receiver.recv_many(&mut wishes, MAX_BATCH).await > 0 {
+            while let Some(first) = receiver.recv().await {
+                wishes.push(first);
+                // Whoever is about to ask does so first: a commit costs the same for one and for many.
+                for _ in 0..TURNS {
+                    yield_now().await;
+                }
+                while wishes.len() < MAX_BATCH
+                    && let Ok(next) = receiver.try_recv()
+                {
+                    wishes.push(next);
+                }
                 Wishes::sorted(wishes.drain(..)).grant(&store, &mut line).await;
                 if receiver.is_empty() {
                     line.end();
