@@ -141,7 +141,10 @@ impl Line {
     async fn take(&mut self, store: &Store) -> Result<Connection, StoreError> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
-            None => store.writing_connection().await,
+            None => {
+                self.kept = 0;
+                store.writing_connection().await
+            }
         }
     }
 

@@ -19,7 +19,8 @@ macro_rules! each {
     };
 }
 
-/// A statement that inserts rows: `INSERT INTO table (columns)`, of whose columns the first is never null. More may be added to it.
+/// A statement that inserts rows: `INSERT INTO table (columns)`, of whose columns the first is never null. More text may be added to
+/// it, but no parameter: on SQLite it would be taken for one of a row that is not there.
 ///
 /// The rows are a table of their own there, filled up to one of few sizes with rows of nulls, which are passed over: one round to the
 /// database however many there are, and on SQLite few statements to keep prepared.

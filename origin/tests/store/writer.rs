@@ -8,13 +8,14 @@ use tollgate::domain::Target;
 use tollgate::store::{WriteError, Writer};
 
 use crate::database::Database;
-use crate::samples::{NOW, draft, followed, reinstate, revoke, revoke_any, with_tokens};
+use crate::samples::{NOW, client, draft, followed, reinstate, revoke, revoke_any, with_tokens};
 
 on_both_databases!(
     many_callers_share_commits,
     a_bad_one_spoils_nothing_for_others,
     too_many_are_told_to_come_back,
     a_commit_wakes_who_waits_in_this_process,
+    others_get_to_write_while_many_ask,
 );
 
 async fn many_callers_share_commits(database: &Database) {
@@ -93,6 +94,31 @@ async fn a_commit_wakes_who_waits_in_this_process(database: &Database) {
     database.store.revoke(revoke(1)).await.expect("revoked");
     // At the first look: neither the database's own notice nor the next question to it is waited for.
     watch.changed().now_or_never().expect("woken").expect("changed");
+}
+
+/// So many that whoever writes for them never finds nobody waiting.
+async fn others_get_to_write_while_many_ask(database: &Database) {
+    with_tokens(&database.store, &[]).await;
+    let (writer, task) = Writer::new(database.store.clone());
+    let task = tokio::spawn(task);
+    let mut callers = JoinSet::new();
+    for caller in 0..1000 {
+        let writer = writer.clone();
+        callers.spawn(async move {
+            for number in 0_u32.. {
+                writer.issue(draft(caller + 1000 * number, NOW + 3600)).await.expect("issued");
+            }
+        });
+    }
+    for number in 0..3 {
+        let other = client(&format!("another-{number}")).0;
+        database.store.insert_client(&other).await.expect("it has its turn");
+    }
+    assert!(callers.try_join_next().is_none(), "all of them still ask");
+    callers.abort_all();
+    while callers.join_next().await.is_some() {}
+    drop(writer);
+    task.await.expect("it ends");
 }
 
 /// How fast durable revocations are, for whoever reads the output; a machine's figure, so nothing is demanded of it.
