@@ -26,6 +26,7 @@ pub(super) enum KeyCommand {
     /// Revoke a key at every edge, at once, and make another
     Revoke {
         /// The key's kid, or that of an audience's HS256 key
+        #[arg(allow_hyphen_values = true)]
         kid: String,
         /// Why, for the record
         #[arg(long)]

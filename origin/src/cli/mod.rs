@@ -263,10 +263,21 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    /// One in 64 names in base64url begins so.
+    #[test]
+    fn a_name_may_begin_with_a_hyphen() {
+        for command in [["key", "revoke"], ["revoke", "key"], ["revoke", "session"]] {
+            let line = ["tollgate", command[0], command[1], "-jZVhR-rdd1", "--reason", "stolen"];
+            assert!(super::Cli::try_parse_from(line).is_ok(), "{line:?}");
+            let nameless = ["tollgate", command[0], command[1], "--reason", "stolen"];
+            assert!(super::Cli::try_parse_from(nameless).is_err(), "{nameless:?}");
+        }
     }
 }

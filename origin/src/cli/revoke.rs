@@ -29,7 +29,7 @@ pub(super) enum TargetCommand {
 #[derive(Debug, Args)]
 pub(super) struct Named {
     /// Its identifier; for a token its jti, or the token itself
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
     name: String,
     #[command(flatten)]
     why: Why,
