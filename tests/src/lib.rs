@@ -5,6 +5,7 @@
 pub mod adapter;
 pub mod app;
 pub mod browser;
+pub mod cases;
 pub mod client;
 pub mod conformance;
 pub mod flood;

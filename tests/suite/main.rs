@@ -1,6 +1,7 @@
 //! The integration suite. Run it by `cargo xtask test`, which builds and starts what it needs.
 
 mod bad_input;
+mod cases;
 mod chromium;
 mod command_line;
 mod conformance;
