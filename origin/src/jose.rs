@@ -218,6 +218,8 @@ fn object(text: &[u8]) -> Option<Map<String, Value>> {
             Ok(members)
         }
     }
+    // What is claimed is looked for in the database.
+    crate::domain::text::check_json(text).ok()?;
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let members = deserializer.deserialize_map(Members).ok()?;
     deserializer.end().is_ok().then_some(members)
@@ -257,6 +259,7 @@ mod tests {
             (r#"{"alg":"EdDSA"}"#, "[]"),
             (r#"{"alg":"EdDSA"}"#, r#"{"a":1,"a":2}"#),
             (r#"{"alg":"EdDSA"}"#, "{} x"),
+            (r#"{"alg":"EdDSA"}"#, r#"{"sub":"a\u0000"}"#),
             (r#"{"alg":"EdDSA","jwk":{"kty":"oct","k":"AA"}}"#, "{}"),
             (r#"{"alg":"EdDSA","jwk":{"kty":"OKP","crv":"Ed25519","x":"AA","d":"AA"}}"#, "{}"),
         ] {

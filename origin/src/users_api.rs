@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use crate::causes::with_causes;
+use crate::domain::text;
 use crate::domain::{MAX_IDENTIFIER_BYTES, UserClaims, UserName};
 use crate::settings::UsersApiSettings;
 use crate::watch::traced;
@@ -98,7 +99,7 @@ fn away(error: reqwest::Error) -> UsersApiError {
 /// Claims that clients can never be told are left out, not refused: the API may say more than is asked.
 fn read(body: &[u8]) -> Result<ExternalUser, UsersApiError> {
     let Answer { external_id: id, claims } =
-        serde_json::from_slice(body).map_err(|_| UsersApiError::Answer("is not the JSON that is expected"))?;
+        text::json(body).map_err(|_| UsersApiError::Answer("is not the JSON that is expected"))?;
     if id.is_empty() || id.len() > MAX_IDENTIFIER_BYTES || id.chars().any(char::is_control) {
         return Err(UsersApiError::Answer("has an external_id that is not 1 to 255 bytes without control characters"));
     }

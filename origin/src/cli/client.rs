@@ -6,6 +6,7 @@ use super::output::table;
 use super::{Session, input};
 use crate::ambient;
 use crate::domain::client::{checked_name, checked_secret};
+use crate::domain::text;
 use crate::domain::{
     Audience, AuthMethod, Client, ClientId, ClientMetadata, ClientView, GrantType, Scope, Secret, SecretKind,
     StoredSecret, TokenAlg, TokenFormat,
@@ -120,7 +121,7 @@ impl SecretFlags {
 impl CreateFlags {
     fn metadata(&self) -> anyhow::Result<ClientMetadata> {
         let mut metadata: ClientMetadata = match &self.metadata {
-            Some(json) => serde_json::from_str(json).context("--metadata")?,
+            Some(json) => text::json(json.as_bytes()).context("--metadata")?,
             None => ClientMetadata::default(),
         };
         metadata.name = checked_name(&self.name)?;

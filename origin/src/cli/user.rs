@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use super::Session;
 use super::output::table;
 use crate::ambient;
-use crate::domain::user::checked_password;
-use crate::domain::{Actor, AuthSource, User, UserClaims, UserId, UserName, UserView};
+use crate::domain::user::{checked_external_id, checked_password};
+use crate::domain::{Actor, AuthSource, User, UserClaims, UserId, UserView};
 use crate::encoding::base64url;
 use crate::forge::hash_now;
 use crate::store::{Store, StoreError};
@@ -95,8 +95,7 @@ impl PasswordFlags {
         let mut line = Zeroizing::new(String::new());
         stdin.lock().read_line(&mut line).context("the password could not be read")?;
         let password = Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned());
-        checked_password(&password)?;
-        Ok(Chosen { password, made: false })
+        Ok(Chosen { password: checked_password(&password)?, made: false })
     }
 }
 
@@ -134,6 +133,8 @@ impl UserCommand {
                 if let Some(email) = email {
                     claims.set("email", Value::String(email));
                 }
+                let claims = UserClaims::parse(&serde_json::to_string(&claims)?)?;
+                external_id.as_deref().map(checked_external_id).transpose()?;
                 let chosen = password.choose()?;
                 let user = User {
                     password_hash: Some(hash_now(&chosen.password)?),
@@ -194,8 +195,7 @@ async fn set_admin(session: &Session, name: &str, is_admin: bool) -> anyhow::Res
 }
 
 async fn find(session: &Session, name: &str) -> anyhow::Result<User> {
-    let name: UserName = name.parse()?;
-    session.store.user_by_name(&name).await?.with_context(|| format!("there is no user {name}"))
+    session.store.user_by_typed_name(name).await?.with_context(|| format!("there is no user {name}"))
 }
 
 fn with_password(user: &User, chosen: &Chosen) -> UserView {

@@ -121,7 +121,7 @@ impl AuthorizationDetails {
         if text.len() > MAX_DETAILS_BYTES {
             return Err(wrong("is larger than 4 KiB"));
         }
-        let details: Vec<Value> = serde_json::from_str(text).map_err(|_| wrong("is not a JSON array"))?;
+        let details: Vec<Value> = super::text::json(text.as_bytes()).map_err(|_| wrong("is not a JSON array"))?;
         if details.len() > MAX_DETAILS {
             return Err(wrong("has more than 8 elements"));
         }

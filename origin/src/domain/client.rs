@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::text::is_legible;
 use super::{AuthMethod, ClientMetadata, Malformed, Secret, SecretHash, identifier};
 use crate::encoding::base64url;
 
@@ -169,10 +170,11 @@ const MAX_NAME_LENGTH: usize = 128;
 /// Checks a client's display name.
 ///
 /// # Errors
-/// When it is empty, longer than 128 bytes, or has control characters (they would forge lines in listings and logs).
+/// When it is empty, longer than 128 bytes, or has control characters (they would forge lines in listings and logs), marks of direction
+/// or characters without width (a user would be asked about another name than the registered one).
 pub fn checked_name(name: &str) -> Result<String, Malformed> {
-    if name.is_empty() || name.len() > MAX_NAME_LENGTH || name.chars().any(char::is_control) {
-        return Err(Malformed::new("client name", "must be 1 to 128 bytes without control characters"));
+    if name.is_empty() || name.len() > MAX_NAME_LENGTH || !is_legible(name) {
+        return Err(Malformed::new("client name", "must be 1 to 128 bytes without characters that cannot be seen"));
     }
     Ok(name.to_owned())
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tollgate_core::KeySet;
 
 use super::client::checked_name;
-use super::{Audience, CallUrl, Malformed, RedirectUri, Scope, TokenAlg};
+use super::text::{all_texts, is_legible};
+use super::{Audience, CallUrl, MAX_IDENTIFIER_BYTES, Malformed, RedirectUri, Scope, TokenAlg};
 
 /// Redirect URIs of one client at most.
 const MAX_URIS: usize = 32;
@@ -256,6 +257,12 @@ impl ClientMetadata {
     pub fn checked(self) -> Result<ClientMetadata, MetadataError> {
         use MetadataError::{Metadata, RedirectUri as Uri};
         checked_name(&self.name)?;
+        if self.owner.as_deref().is_some_and(|owner| owner.len() > MAX_IDENTIFIER_BYTES || !is_legible(owner)) {
+            return Err(Metadata("owner must be at most 255 bytes without characters that cannot be seen"));
+        }
+        if !all_texts(&serde_json::to_value(&self).unwrap_or_default(), |text| !text.chars().any(char::is_control)) {
+            return Err(Metadata("a member has control characters"));
+        }
         if self.grant_types.is_empty() {
             return Err(Metadata("grant_types is empty: the client could get no token"));
         }
@@ -396,8 +403,14 @@ mod tests {
             change(&mut metadata);
             metadata.checked().is_err()
         };
-        let changes: [fn(&mut ClientMetadata); 9] = [
+        let changes: [fn(&mut ClientMetadata); 13] = [
             |metadata| metadata.name.clear(),
+            |metadata| metadata.name = "Ba\u{200b}nk".to_owned(),
+            |metadata| metadata.owner = Some("\u{202e}knaB".to_owned()),
+            |metadata| metadata.tls_client_auth_san_dns = Some("\u{0}".to_owned()),
+            |metadata| {
+                metadata.trusted_issuers.push(TrustedIssuer { issuer: "\u{0}".to_owned(), jwks: None, jwks_uri: None })
+            },
             |metadata| metadata.grant_types.clear(),
             |metadata| metadata.redirect_uris.clear(),
             |metadata| metadata.auth_method = AuthMethod::PrivateKeyJwt,

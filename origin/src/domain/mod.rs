@@ -4,7 +4,7 @@
 //! arguments. Token times are Unix seconds.
 
 #[macro_use]
-mod text;
+pub(crate) mod text;
 
 pub mod access;
 pub mod audit;

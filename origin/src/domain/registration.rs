@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::text;
 use super::{AuthMethod, ClientMetadata, GrantType, MetadataError, RedirectUri, Resource, Scope};
 
 /// The grants of which a user is part.
@@ -19,7 +20,7 @@ pub const MAX_REGISTRATION_BYTES: usize = 48 * 1024;
 /// When it cannot be registered.
 pub fn registered(body: &[u8], resources: &[Resource]) -> Result<ClientMetadata, MetadataError> {
     let mut members: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|_| MetadataError::Metadata("the body is not a JSON object"))?;
+        text::json(body).map_err(|_| MetadataError::Metadata("the body is not a JSON object of good texts"))?;
     members.retain(|_, value| !value.is_null());
     for name in ["redirect_uris", "post_logout_redirect_uris"] {
         check_uris(members.get(name))?;

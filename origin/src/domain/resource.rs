@@ -42,8 +42,11 @@ impl Resource {
             if value.is_empty() || Scope::parse(value)?.values().count() != 1 {
                 return Err(Malformed::new("scope", "must be one value"));
             }
-            if words.len() > MAX_WORDS || words.chars().any(char::is_control) {
-                return Err(Malformed::new("scope's words", "must be at most 256 bytes without control characters"));
+            if words.len() > MAX_WORDS || !super::text::is_legible(words) {
+                return Err(Malformed::new(
+                    "scope's words",
+                    "must be at most 256 bytes without characters that cannot be seen",
+                ));
             }
         }
         Ok(self)

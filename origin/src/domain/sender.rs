@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::text::is_invisible;
+
 /// Characters of what a program or a device says of itself, at most; what is longer is cut.
 const MAX_SAID: usize = 200;
 
@@ -74,12 +76,9 @@ impl Sender {
     }
 }
 
-/// Directional marks are left out with the controls: they would let a name be read as another.
+/// Without characters that cannot be seen: they would let a name be read as another.
 fn shown(said: &str) -> Option<String> {
-    let hidden = |char: char| {
-        char.is_control() || matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let text: String = said.trim().chars().filter(|char| !hidden(*char)).take(MAX_SAID).collect();
+    let text: String = said.trim().chars().filter(|char| !is_invisible(*char)).take(MAX_SAID).collect();
     (!text.is_empty()).then_some(text)
 }
 

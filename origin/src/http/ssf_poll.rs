@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::AppState;
 use super::problem::Problem;
 use super::ssf_bearer::{BearerError, client, stream_of};
+use crate::domain::text;
 use crate::http::openapi::refusals::BadBody;
 use crate::http::problem;
 use crate::ssf::{Delivery, Poll, PollAnswer, PollRequest};
@@ -46,7 +47,7 @@ pub(super) async fn post(
         let detail = "the body must be application/json";
         return Ok(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).into_response());
     }
-    let Ok(request) = serde_json::from_slice::<PollRequest>(&body) else {
+    let Ok(request) = text::json::<PollRequest>(&body) else {
         return Ok(Problem::bad_request("the body is not a poll request").into_response());
     };
     let poll = Poll {

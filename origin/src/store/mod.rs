@@ -77,6 +77,7 @@ mod snapshots;
 mod ssf;
 mod status_list;
 mod tokens;
+mod user_names;
 mod users;
 mod watch;
 mod writer;

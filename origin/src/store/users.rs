@@ -5,6 +5,7 @@ use sqlx::FromRow;
 use super::clients::{from_json, json};
 use super::rows::hashed;
 use super::{Batch, Store, StoreError, from_sql, to_sql};
+use crate::domain::text::is_storable;
 use crate::domain::{
     Actor, AuditAction, AuditKind, AuditNote, Login, LoginId, Revoke, SecretHash, Target, User, UserClaims, UserId,
     UserName,
@@ -30,7 +31,7 @@ impl TryFrom<UserRow> for User {
         let corrupt = StoreError::corrupt("users");
         Ok(User {
             id: row.id.parse().map_err(&corrupt)?,
-            name: row.name.parse().map_err(&corrupt)?,
+            name: UserName::from_stored(row.name),
             password_hash: row.password_hash,
             claims: from_json(&row.claims, "users")?,
             external_id: row.external_id,
@@ -81,8 +82,8 @@ impl Store {
         let inserted = each!(&mut tx, connection => {
             sqlx::query(
                 "INSERT INTO users
-                 (id, name, password_hash, claims, external_id, auth_source, is_admin, created_at, disabled_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+                 (id, name, password_hash, claims, external_id, auth_source, is_admin, created_at, disabled_at, name_prepared)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, TRUE) ON CONFLICT DO NOTHING",
             )
             .bind(user.id.as_str())
             .bind(user.name.as_str())
@@ -127,6 +128,27 @@ impl Store {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE name = $1")
                 .bind(name.as_str())
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(User::try_from).transpose()
+    }
+
+    /// The user with this name as somebody typed it. One whose name was stored before names were prepared, and could not be since, has
+    /// it as it was typed then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn user_by_typed_name(&self, typed: &str) -> Result<Option<User>, StoreError> {
+        let unprepared = UserName::unprepared(typed);
+        let name = typed.parse::<UserName>().map_or_else(|_| unprepared.clone(), |name| name.to_string());
+        if !is_storable(&unprepared) {
+            return Ok(None);
+        }
+        let row = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE name IN ($1, $2) ORDER BY name = $2 DESC LIMIT 1")
+                .bind(name)
+                .bind(unprepared)
                 .fetch_optional(connection)
                 .await?
         });

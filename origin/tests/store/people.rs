@@ -12,6 +12,7 @@ on_both_databases!(
     a_user_has_their_own_sessions,
     a_user_sees_what_they_gave,
     consents_are_forgotten_one_by_one_or_all,
+    names_from_before_are_prepared_when_the_database_is_opened,
 );
 
 fn login(user: &UserId, number: u8) -> Login {
@@ -95,4 +96,28 @@ async fn consents_are_forgotten_one_by_one_or_all(database: &Database) {
     agree(2).await;
     store.forget_consents(&user, None).await.expect("forgotten");
     assert!(store.consent(&user, &client).await.expect("read").is_none());
+}
+
+async fn names_from_before_are_prepared_when_the_database_is_opened(database: &Database) {
+    let add = async |id: &str, name: &str| {
+        let columns = "id, name, claims, auth_source, created_at";
+        let insert = format!("INSERT INTO users ({columns}) VALUES ('{id}', '{name}', '{{}}', 'local', 0)");
+        database.execute(&insert).await.expect("added");
+    };
+    let id = |number: u8| UserId::from_random(&[number; 12]);
+    add(id(1).as_str(), "zoe\u{308}").await;
+    add(id(2).as_str(), "rene\u{301}").await;
+    add(id(3).as_str(), "ren\u{e9}").await;
+    add(id(4).as_str(), "a\u{200b}da").await;
+    let store = database.again().await;
+    let found = async |typed: &str| store.user_by_typed_name(typed).await.expect("read").map(|user| user.id);
+    for typed in ["zo\u{eb}", "Zoe\u{308}"] {
+        assert_eq!(found(typed).await, Some(id(1)), "{typed:?}");
+    }
+    // Two who were told apart by it are, as they were.
+    assert_eq!((found("rene\u{301}").await, found("Ren\u{e9}").await), (Some(id(2)), Some(id(3))));
+    assert_eq!((found("a\u{200b}da").await, found("ada").await), (Some(id(4)), None));
+    let new = User::new(id(5), "Zoe\u{308}".parse().expect("a name"), NOW);
+    assert!(matches!(store.insert_user(&new).await, Err(StoreError::Exists(_))));
+    store.close().await;
 }

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::acts::clients as acts;
 use super::auth::authenticate;
 use super::lists;
+use crate::domain::text;
 use crate::domain::{Client, ClientId, ClientMetadata, ClientView, Secret};
 use crate::http::AppState;
 use crate::http::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
@@ -182,7 +183,7 @@ pub(in crate::http) async fn choose_secret(
 ) -> Result<Json<ClientView>, Problem> {
     let by = authenticate(&app, &headers).await?;
     let client = acts::find(&app, &id).await?;
-    let chosen: ChosenSecret = serde_json::from_slice(&body).map_err(|error| acts::unusable(&error))?;
+    let chosen: ChosenSecret = text::json(&body).map_err(|error| acts::unusable(&error))?;
     let chosen = Zeroizing::new(chosen.client_secret);
     Ok(Json(ClientView::from(&acts::choose_secret(&app, &by, &client, chosen).await?)))
 }
@@ -194,7 +195,7 @@ fn view(client: &Client, secret: Option<&Secret>) -> ClientView {
 }
 
 fn read(body: &[u8]) -> Result<(Option<ClientId>, ClientMetadata), Problem> {
-    let mut members: Value = serde_json::from_slice(body).map_err(|error| acts::unusable(&error))?;
+    let mut members: Value = text::json(body).map_err(|error| acts::unusable(&error))?;
     let id = members.as_object_mut().and_then(|members| members.remove("client_id"));
     let id = id.map(serde_json::from_value).transpose().map_err(|error| acts::unusable(&error))?;
     Ok((id, acts::metadata(members)?))

@@ -11,6 +11,7 @@ use super::acts::keys as acts;
 use super::acts::revocations::reason;
 use super::auth::authenticate;
 use crate::domain::TokenAlg;
+use crate::domain::text;
 use crate::http::AppState;
 use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
@@ -76,7 +77,7 @@ pub(in crate::http) async fn rotate(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let rotation: Rotation = serde_json::from_slice(&body)
+    let rotation: Rotation = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not what is to be rotated: {error}")))?;
     let alg = rotation.alg.map(|alg| alg.parse::<TokenAlg>()).transpose();
     let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::acts::resources as acts;
 use super::auth::authenticate;
+use crate::domain::text;
 use crate::domain::{Audience, Resource};
 use crate::http::AppState;
 use crate::http::oauth::parameters::Parameters;
@@ -54,7 +55,7 @@ pub(in crate::http) async fn put(
     body: Bytes,
 ) -> Result<Json<Resource>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let resource: Resource = serde_json::from_slice(&body)
+    let resource: Resource = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a resource server: {error}")))?;
     Ok(Json(acts::put(&app, &by, resource).await?))
 }
@@ -91,7 +92,7 @@ pub(in crate::http) async fn set_scope(
     body: Bytes,
 ) -> Result<Json<Resource>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let scope: ScopeWords = serde_json::from_slice(&body)
+    let scope: ScopeWords = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not a scope value with its words: {error}")))?;
     Ok(Json(acts::set_scope(&app, &by, &scope.audience, &scope.value, &scope.words).await?))
 }

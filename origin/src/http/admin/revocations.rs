@@ -13,6 +13,7 @@ use super::acts::revocations as acts;
 use super::auth::authenticate;
 use crate::ambient;
 use crate::domain::RevocationView;
+use crate::domain::text;
 use crate::http::AppState;
 use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
@@ -60,7 +61,7 @@ pub(in crate::http) async fn create(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let wanted: Wanted = serde_json::from_slice(&body)
+    let wanted: Wanted = text::json(&body)
         .map_err(|error| Problem::bad_request(&format!("the body is not what is to be revoked: {error}")))?;
     let Wanted { kind, name, token, before, reason } = wanted;
     let reason = acts::reason(reason.as_deref())?;

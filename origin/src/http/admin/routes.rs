@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::acts::routes as acts;
 use super::auth::authenticate;
+use crate::domain::text;
 use crate::domain::{Malformed, OnStale, Route, RouteView, Scope};
 use crate::http::AppState;
 use crate::http::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
@@ -80,8 +81,8 @@ pub(in crate::http) async fn delete(
 }
 
 fn read(body: &[u8]) -> Result<Route, Problem> {
-    let wanted: Wanted = serde_json::from_slice(body)
-        .map_err(|error| Problem::bad_request(&format!("the body is not a rule: {error}")))?;
+    let wanted: Wanted =
+        text::json(body).map_err(|error| Problem::bad_request(&format!("the body is not a rule: {error}")))?;
     let unusable = |error: Malformed| Problem::bad_request(&error.to_string());
     let answer = |text: Option<String>| text.map_or(Ok(OnStale::Deny), |text| text.parse()).map_err(unusable);
     let on_stale = answer(wanted.on_stale)?;

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::acts::users as acts;
 use super::auth::authenticate;
 use super::lists;
+use crate::domain::text;
 use crate::domain::{UserClaims, UserName, UserView};
 use crate::http::AppState;
 use crate::http::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
@@ -188,5 +189,5 @@ pub(in crate::http) async fn set_admin(
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::bad_request(&format!("the body cannot be read: {error}")))
+    text::json(body).map_err(|error| Problem::bad_request(&format!("the body cannot be read: {error}")))
 }

@@ -113,7 +113,8 @@ async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Par
         }
         value => vec![(name, value.to_string())],
     });
-    Parameters::from_pairs(pairs).map_err(|_| AuthorizationError::RequestObject("it has a parameter twice"))
+    Parameters::from_pairs(pairs)
+        .map_err(|_| AuthorizationError::RequestObject("it has a parameter twice, or one with control characters"))
 }
 
 impl ReturnTo {

@@ -1,7 +1,8 @@
 //! Request parameters: a form (`application/x-www-form-urlencoded`) read strictly, or for the short endpoints JSON.
 //!
 //! No parameter may come twice (RFC 6749 §3.2), for two readers would pick different ones, but for those that are lists; an empty
-//! one counts as left out; unknown ones are ignored. Percent-encoding must be whole and give UTF-8.
+//! one counts as left out; unknown ones are ignored. Percent-encoding must be whole and give UTF-8, without control characters but tabs and
+//! line ends (RFC 6749 appendix A has none at all; the fields of pages have some).
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use super::caller::Caller;
 use super::error::OAuthError;
 use crate::domain::authorization::Asked;
+use crate::domain::text::is_storable;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -61,6 +63,9 @@ impl Parameters {
         let repeats = |pair: &[(String, String)]| matches!(pair, [(one, _), (other, _)] if one == other && !LISTS.contains(&one.as_str()));
         if pairs.windows(2).any(repeats) {
             return Err(ParameterError::Repeated);
+        }
+        if !pairs.iter().all(|(_, value)| is_storable(value)) {
+            return Err(ParameterError::Malformed);
         }
         pairs.retain(|(_, value)| !value.is_empty());
         Ok(Parameters(pairs))
@@ -213,7 +218,7 @@ mod tests {
         for form in ["a=1&a=1", "a=&a=1", "a=1&%61=1", "scope=a&scope=b"] {
             assert_eq!(Parameters::from_form(form).err(), Some(ParameterError::Repeated), "{form}");
         }
-        for form in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=%+1"] {
+        for form in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=%+1", "a=%00", "a=x%07", "a=%7F"] {
             assert_eq!(Parameters::from_form(form).err(), Some(ParameterError::Malformed), "{form}");
         }
     }
@@ -223,7 +228,7 @@ mod tests {
         let parameters = Parameters::from_json(br#"{"a":"1","b":""}"#).map_err(|error| error.to_string());
         assert_eq!(parameters.expect("well-formed").get("a"), Some("1"));
         assert_eq!(Parameters::from_json(br#"{"a":"1","a":"2"}"#).err(), Some(ParameterError::Repeated));
-        for json in [&b"[]"[..], br#"{"a":1}"#, br#"{"a":["1"]}"#, b"", br#"{"a":"1"} x"#] {
+        for json in [&b"[]"[..], br#"{"a":1}"#, br#"{"a":["1"]}"#, b"", br#"{"a":"1"} x"#, br#"{"a":"\u0000"}"#] {
             assert_eq!(Parameters::from_json(json).err(), Some(ParameterError::Malformed));
         }
     }

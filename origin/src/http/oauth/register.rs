@@ -15,6 +15,7 @@ use super::caller::Caller;
 use super::error::OAuthError;
 use crate::ambient;
 use crate::domain::registration::{MAX_REGISTRATION_BYTES, registered};
+use crate::domain::text;
 use crate::domain::{
     Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Secret, SecretHash, SecretKind, StoredSecret,
 };
@@ -137,7 +138,7 @@ pub(in crate::http) async fn update(
 }
 
 async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredClient, OAuthError> {
-    let named: Value = serde_json::from_slice(body).map_err(|_| OAuthError::InvalidRequest("the body is not JSON"))?;
+    let named: Value = text::json(body).map_err(|_| OAuthError::InvalidRequest("the body is not JSON"))?;
     if named.get("client_id").and_then(Value::as_str) != Some(client.id.as_str()) {
         return Err(OAuthError::InvalidRequest("client_id must be there and be this client's"));
     }

@@ -6,9 +6,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use zeroize::Zeroizing;
 
-use super::login::and_back_to;
-use super::page::{Frame, WebError};
+use super::login::{and_back_to, refused};
+use super::page::{Frame, Part, WebError};
 use super::sessions::end_others;
+use super::sign_in::fit;
 use super::tries::Tries;
 use super::visit::{Posted, Visit};
 use crate::domain::user::checked_password;
@@ -72,17 +73,18 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
     if user.auth_source != AuthSource::Local {
         return Ok(show(&visit, &user, Faults::default()));
     }
-    if let Some(faults) = faults(old, new, visit.text("again")) {
-        return Ok(show(&visit, &user, faults));
-    }
+    let new = match read(old, new, visit.text("again")) {
+        Ok(new) => new,
+        Err(faults) => return Ok(show(&visit, &user, faults)),
+    };
     let app = &visit.app;
     let tries = Tries::of(app, format!("password of {}", user.id)).await?;
-    let given = Zeroizing::new(old.chars().take(256).collect());
-    if !app.forge.verify(given, user.password_hash.clone()).await? {
+    if fit(app, old, user.password_hash.clone()).await?.is_none() {
         tries.failed().await?;
+        refused(&visit, user.name.as_str()).await?;
         return Ok(show(&visit, &user, Faults { old: "That is not your password.", ..Faults::default() }));
     }
-    let hash = app.forge.hash(Zeroizing::new(new.to_owned())).await?;
+    let hash = app.forge.hash(new).await?;
     end_others(app, &user, &login.id).await?;
     app.store.by(&Actor::user(&user.id)).change_password(&user.id, &hash, Some(&login.id)).await?;
     tracing::info!(user = %user.id, "changed their password");
@@ -97,17 +99,19 @@ struct Faults {
     again: &'static str,
 }
 
-fn faults(old: &str, new: &str, again: &str) -> Option<Faults> {
-    let faults = match () {
-        () if old.is_empty() => Faults { old: "Please type your old password.", ..Faults::default() },
-        () if checked_password(new).is_err() => {
-            Faults { new: "It must have 8 to 256 characters.", ..Faults::default() }
-        }
-        () if new == old => Faults { new: "It must be another one than before.", ..Faults::default() },
-        () if new != again => Faults { again: "The two are not the same.", ..Faults::default() },
-        () => return None,
-    };
-    Some(faults)
+/// The new password, as it is to be hashed.
+fn read(old: &str, new: &str, again: &str) -> Result<Zeroizing<String>, Faults> {
+    if old.is_empty() {
+        return Err(Faults { old: "Please type your old password.", ..Faults::default() });
+    }
+    let new_password = checked_password(new);
+    let new_password =
+        new_password.map_err(|_| Faults { new: "It must have 8 to 256 characters.", ..Faults::default() })?;
+    match () {
+        () if new == old => Err(Faults { new: "It must be another one than before.", ..Faults::default() }),
+        () if new != again => Err(Faults { again: "The two are not the same.", ..Faults::default() }),
+        () => Ok(new_password),
+    }
 }
 
 fn show(visit: &Visit, user: &User, faults: Faults) -> Response {
@@ -121,5 +125,5 @@ fn show(visit: &Visit, user: &User, faults: Faults) -> Response {
         again: faults.again,
     };
     let status = if is_good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    visit.page_with(status, &template, None)
+    visit.page_with(status, &template, Part::Own)
 }

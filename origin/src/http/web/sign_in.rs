@@ -4,7 +4,9 @@ use zeroize::Zeroizing;
 
 use super::page::WebError;
 use crate::ambient;
+use crate::domain::user::{MAX_PASSWORD_LENGTH, prepared_password};
 use crate::domain::{AuthSource, User, UserClaims, UserId, UserName};
+use crate::forge::ForgeError;
 use crate::http::App;
 use crate::store::StoreError;
 use crate::users_api::{ExternalUser, UsersApi};
@@ -13,29 +15,49 @@ use crate::users_api::{ExternalUser, UsersApi};
 /// nobody learns which, not even by the time it takes. So the same is done for every name: the password is hashed here, and then,
 /// where there is an API, asked for there.
 pub(super) async fn signed_in(app: &App, username: &str, password: &str) -> Result<Option<User>, WebError> {
-    let password: Zeroizing<String> = Zeroizing::new(password.chars().take(256).collect());
-    let name = username.parse::<UserName>().ok();
-    let user = match &name {
-        Some(name) => app.store.user_by_name(name).await?.filter(|user| user.auth_source == AuthSource::Local),
-        None => None,
-    };
+    let user = app.store.user_by_typed_name(username).await?.filter(|user| user.auth_source == AuthSource::Local);
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    if app.forge.verify(password.clone(), hash).await? {
+    if let Some(fit) = fit(app, password, hash).await? {
         let user = user.filter(User::is_active);
         if let Some(user) = &user {
-            rehash(app, user, password).await;
+            rehash(app, user, fit, prepared_password(password)).await;
         }
         return Ok(user);
     }
-    match (&app.users_api, name) {
-        (Some(api), Some(name)) => of_api(app, api, name, &password).await,
+    match (&app.users_api, username.parse()) {
+        (Some(api), Ok(name)) => of_api(app, api, name, &cut(password)).await,
         _ => Ok(None),
     }
 }
 
-/// Hashes a password anew if a hash costs more today. What goes wrong can wait for the next time.
-async fn rehash(app: &App, user: &User, password: Zeroizing<String>) {
-    let Some(old) = user.password_hash.as_deref().filter(|old| app.forge.has_outgrown(old)) else {
+/// How a password fits its hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// As it is hashed today.
+    Prepared,
+    /// As it was typed, which is how it was hashed before passwords were prepared.
+    Typed,
+}
+
+/// Whether this is the password of a hash. What is not hashed as it is typed is tried both ways, whether there is a hash or not.
+pub(super) async fn fit(app: &App, typed: &str, hash: Option<String>) -> Result<Option<Fit>, ForgeError> {
+    let (prepared, typed) = (cut(&prepared_password(typed)), cut(typed));
+    if app.forge.verify(prepared.clone(), hash.clone()).await? {
+        return Ok(Some(Fit::Prepared));
+    }
+    let is_typed = prepared != typed && app.forge.verify(typed, hash).await?;
+    Ok(is_typed.then_some(Fit::Typed))
+}
+
+/// As much of a password as is hashed: no password is longer.
+fn cut(password: &str) -> Zeroizing<String> {
+    Zeroizing::new(password.chars().take(MAX_PASSWORD_LENGTH).collect())
+}
+
+/// Hashes a password anew if a hash costs more today, or is of what was typed. What goes wrong can wait for the next time.
+async fn rehash(app: &App, user: &User, fit: Fit, password: Zeroizing<String>) {
+    let is_old = |old: &&str| fit == Fit::Typed || app.forge.has_outgrown(old);
+    let Some(old) = user.password_hash.as_deref().filter(is_old) else {
         return;
     };
     let Ok(new) = app.forge.hash(password).await else {

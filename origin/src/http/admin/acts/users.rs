@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use zeroize::Zeroizing;
 
 use crate::ambient;
-use crate::domain::user::checked_password;
+use crate::domain::user::{checked_external_id, checked_password};
 use crate::domain::{Actor, User, UserClaims, UserId, UserName};
 use crate::http::App;
 use crate::http::problem::Problem;
@@ -28,6 +28,9 @@ pub(in crate::http) async fn page(app: &App, search: &Search) -> Result<Vec<User
 
 /// Registers a user.
 pub(in crate::http) async fn register(app: &App, by: &Actor, new: NewUser) -> Result<User, Problem> {
+    if let Some(id) = &new.external_id {
+        checked_external_id(id).map_err(|error| Problem::bad_request(&error.to_string()))?;
+    }
     let password_hash = match new.password {
         Some(password) => Some(hashed(app, password).await?),
         None => None,
@@ -96,6 +99,6 @@ fn not_oneself(by: &Actor, user: &User) -> Result<(), Problem> {
 }
 
 async fn hashed(app: &App, password: Zeroizing<String>) -> Result<String, Problem> {
-    checked_password(&password).map_err(|error| Problem::bad_request(&error.to_string()))?;
-    Ok(app.forge.hash(password).await?)
+    let prepared = checked_password(&password).map_err(|error| Problem::bad_request(&error.to_string()))?;
+    Ok(app.forge.hash(prepared).await?)
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::operator::Operator;
+use crate::domain::text;
 use crate::domain::{AuthMethod, Client, ClientId, ClientMetadata, GrantType, TokenAlg, TokenFormat};
 use crate::http::admin::acts::clients as acts;
 use crate::http::problem::Problem;
@@ -191,7 +192,7 @@ impl ClientForm {
     /// What it says, read as the admin API reads a body.
     pub(super) fn metadata(&self) -> Result<ClientMetadata, Problem> {
         let more = if self.more.is_empty() { "{}" } else { &self.more };
-        let mut members: Map<String, Value> = serde_json::from_str(more)
+        let mut members: Map<String, Value> = text::json(more.as_bytes())
             .map_err(|error| acts::unusable(&format_args!("all else must be a JSON object: {error}")))?;
         if let Some(name) = OWN.iter().find(|name| members.contains_key(**name)) {
             return Err(acts::unusable(&format_args!("{name} has a field of its own: leave it out of all else")));
