@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
@@ -20,10 +21,12 @@ use axum::response::{IntoResponse as _, Response};
 use super::{App, AppState};
 use crate::domain::Client;
 
-/// What anybody may read.
-const PUBLIC: &str = "/.well-known/";
+/// What anybody may read: what is below these.
+const PUBLIC: [&str; 3] = ["/.well-known/", "/oauth/status", "/openapi.json"];
 /// Where apps in browsers get, show and give back tokens.
 const OF_APPS: [&str; 5] = ["/oauth/token", "/token", "/oauth/revoke", "/revoke", "/oauth/userinfo"];
+/// The header fields that their pages may send there.
+const FIELDS_OF_APPS: &str = "authorization, content-type, dpop";
 /// How long what is known of apps' sites is good.
 const FRESH: Duration = Duration::from_secs(60);
 /// How long a site that is not known is not looked for again: anybody can send any.
@@ -42,8 +45,10 @@ pub(super) async fn allow(
 ) -> Response {
     let route = matched.as_ref().map_or("", MatchedPath::as_str);
     let asks = request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    if route.starts_with(PUBLIC) {
-        let mut response = if asks { preflight() } else { next.run(request).await };
+    // Where there is no document, a page may read that, too: clients look in several places.
+    let path = if matched.is_some() { route } else { request.uri().path() };
+    if PUBLIC.iter().any(|public| path.starts_with(public)) {
+        let mut response = if asks { preflight(any_field(request.headers())) } else { next.run(request).await };
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         return response;
     }
@@ -55,7 +60,10 @@ pub(super) async fn allow(
         Some(origin) => app.apps.have(&app, origin).await,
         None => false,
     };
-    let mut response = if asks && allowed { preflight() } else { next.run(request).await };
+    let mut response = match asks && allowed {
+        true => preflight(HeaderValue::from_static(FIELDS_OF_APPS)),
+        false => next.run(request).await,
+    };
     let headers = response.headers_mut();
     headers.append(VARY, HeaderValue::from_static("origin"));
     if let Some(origin) = origin.and_then(|origin| HeaderValue::try_from(origin).ok()).filter(|_| allowed) {
@@ -65,14 +73,21 @@ pub(super) async fn allow(
     response
 }
 
-fn preflight() -> Response {
+fn preflight(fields: HeaderValue) -> Response {
     let headers = [
         (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-        (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, dpop"),
         (ACCESS_CONTROL_MAX_AGE, MAX_AGE),
         (VARY, "access-control-request-method, access-control-request-headers"),
     ];
-    (StatusCode::NO_CONTENT, headers).into_response()
+    (StatusCode::NO_CONTENT, [(ACCESS_CONTROL_ALLOW_HEADERS, fields)], headers).into_response()
+}
+
+/// The header fields that a page asks to send with a request for what anybody may read: all of them. Nothing that is public depends on
+/// one, and clients send fields of protocols that this origin does not know. Named, not `*`, which would leave out `authorization`.
+fn any_field(headers: &HeaderMap) -> HeaderValue {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(byte);
+    let asked = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|asked| asked.as_bytes().iter().all(plain));
+    asked.cloned().unwrap_or(HeaderValue::from_static("*"))
 }
 
 fn one_origin(headers: &HeaderMap) -> Option<String> {

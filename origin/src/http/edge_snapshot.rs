@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use super::AppState;
 use super::problem::Problem;
 use crate::http::openapi::refusals::Unavailable;
-use crate::http::problem;
+use crate::http::{header_list, problem};
 
 /// Everything that an edge needs, signed.
 #[utoipa::path(
@@ -58,8 +58,7 @@ fn encoded(plain: &str) -> String {
 /// The tag that `If-None-Match` names, of those this document has; compared weakly, as RFC 9110 §13.1.2 asks. Either is good
 /// whatever encoding is accepted now: who has one representation has the snapshot.
 pub(super) fn held(headers: &HeaderMap, plain: &str) -> Option<String> {
-    let lists = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let mut tags = lists.flat_map(|list| list.split(',')).map(|tag| tag.trim().trim_start_matches("W/"));
+    let mut tags = header_list::members(headers, IF_NONE_MATCH).map(|tag| tag.trim_start_matches("W/"));
     let encoded = encoded(plain);
     tags.find_map(|tag| match tag {
         "*" => Some(plain.to_owned()),

@@ -4,7 +4,7 @@
 //! The header fields are those of draft-ietf-httpapi-ratelimit-headers-10.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::header::RETRY_AFTER;
@@ -59,13 +59,23 @@ pub(in crate::http) fn sender(headers: &HeaderMap, peer: IpAddr, proxies: &[Netw
     if !is_proxy(&peer) {
         return Some(peer.to_canonical());
     }
-    let lines = headers.get_all("x-forwarded-for").iter().rev().filter_map(|line| line.to_str().ok());
-    let mut hops = lines.flat_map(|line| line.rsplit(',')).map(|hop| hop.trim().parse::<IpAddr>());
-    match hops.find(|hop| !hop.as_ref().is_ok_and(is_proxy)) {
-        Some(Ok(sender)) => Some(sender.to_canonical()),
-        Some(Err(_)) => None,
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    // Empty members of a list are ignored (RFC 9110 §5.6.1.2).
+    let mut hops = hops.filter(|hop| !hop.is_empty()).map(hop_address);
+    match hops.find(|hop| !hop.as_ref().is_some_and(is_proxy)) {
+        Some(sender) => sender.map(|sender| sender.to_canonical()),
         None => Some(peer.to_canonical()),
     }
+}
+
+/// The address of a hop: `198.51.100.1`, `2001:db8::1` or `[2001:db8::1]`, as some proxies write it with a port after it. The port is
+/// another with each connection and is left out.
+fn hop_address(hop: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(hop).ok()?;
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    text.parse().ok().or_else(with_port).or_else(in_brackets)
 }
 
 fn is_limited(route: &str) -> bool {
@@ -146,7 +156,7 @@ mod tests {
         let of = |peer: &str, forwarded: &[&str]| {
             let mut headers = HeaderMap::new();
             for line in forwarded {
-                headers.append("x-forwarded-for", line.parse().expect("a header"));
+                headers.append("x-forwarded-for", HeaderValue::from_bytes(line.as_bytes()).expect("a header"));
             }
             let proxies = ["10.0.0.0/8".parse().expect("a network")];
             sender(&headers, peer.parse().expect("an address"), &proxies).map(|address| address.to_string())
@@ -162,6 +172,34 @@ mod tests {
         assert_eq!(of("10.0.0.1", &[]), text("10.0.0.1"));
         assert_eq!(of("10.0.0.1", &["198.51.100.1, nonsense"]), None);
         assert_eq!(of("::ffff:192.0.2.1", &[]), text("192.0.2.1"));
+    }
+
+    #[test]
+    fn ports_brackets_and_odd_members_do_not_hide_an_address() {
+        let of = |forwarded: &str| {
+            let mut headers = HeaderMap::new();
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(forwarded.as_bytes()).expect("a header"));
+            let proxies = ["10.0.0.0/8".parse().expect("a network")];
+            sender(&headers, "10.0.0.1".parse().expect("an address"), &proxies).map(|address| address.to_string())
+        };
+        for (forwarded, address) in [
+            ("198.51.100.1:40001", "198.51.100.1"),
+            ("198.51.100.1:40001, 10.0.0.2:443", "198.51.100.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:40001", "2001:db8::1"),
+            ("[::ffff:198.51.100.1]:1", "198.51.100.1"),
+            ("198.51.100.1, , ", "198.51.100.1"),
+            ("J\u{fc}rgen, 198.51.100.1", "198.51.100.1"),
+            ("", "10.0.0.1"),
+        ] {
+            assert_eq!(of(forwarded).as_deref(), Some(address), "{forwarded}");
+        }
+        for forwarded in
+            ["unknown", "_hidden", "198.51.100.1:", "198.51.100.1:x", "[2001:db8::1", "198.51.100.1, J\u{fc}rgen"]
+        {
+            assert_eq!(of(forwarded), None, "{forwarded}");
+        }
     }
 
     #[test]

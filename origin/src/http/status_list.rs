@@ -15,7 +15,7 @@ use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use crate::ambient;
 use crate::http::openapi::refusals::{BadRequest, NotFound, Unavailable};
-use crate::http::problem;
+use crate::http::{header_list, problem};
 use crate::status_list::{MEDIA_TYPE, TTL};
 
 /// Section 9.3.
@@ -104,15 +104,13 @@ pub(super) async fn all(State(app): State<AppState>) -> Result<impl IntoResponse
 
 /// Whether the request takes a list as JWT. Without the header it takes anything (RFC 9110 section 12.5.1).
 fn accepts(headers: &HeaderMap) -> bool {
-    let mut ranges =
-        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
     let takes = |range: &str| {
         let mut parts = range.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
         let refused = parts.any(|parameter| matches!(parameter, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
         !refused && matches!(essence.as_str(), "*/*" | "application/*" | MEDIA_TYPE)
     };
-    !headers.contains_key(ACCEPT) || ranges.any(takes)
+    !headers.contains_key(ACCEPT) || header_list::members(headers, ACCEPT).any(takes)
 }
 
 #[cfg(test)]

@@ -56,8 +56,9 @@ impl Service<Request> for Dispatcher {
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let table = Arc::clone(&self.0.borrow());
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+        // What the request's target says goes before `Host` (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
+        let authority = request.uri().authority().map(|authority| authority.as_str());
+        let host = authority.or_else(|| request.headers().get(HOST).and_then(|host| host.to_str().ok()));
         let (place, path) = table.choose(host, request.uri().path());
         let router = place.router.clone();
         if let Some(path) = path {

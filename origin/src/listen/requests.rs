@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Request, StatusCode, Version};
+use axum::http::header::{CONNECTION, HOST};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version};
 use axum::response::{IntoResponse as _, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
@@ -52,6 +53,11 @@ impl Service<Request<Incoming>> for Requests {
             let problem = Problem::new(StatusCode::URI_TOO_LONG, "the path and the query are longer than 16 KiB");
             return Box::pin(async move { Ok(held(problem.into_response(), running)) });
         }
+        if let Err(wrong) = check_host(request.version(), request.uri(), request.headers()) {
+            let mut response = Problem::new(StatusCode::BAD_REQUEST, wrong).into_response();
+            close(request.version(), &mut response);
+            return Box::pin(async move { Ok(held(response, running)) });
+        }
         let (version, late) = (request.version(), Arc::new(AtomicBool::new(false)));
         let mut request = request.map(|body| match body.is_end_stream() {
             true => Body::empty(),
@@ -67,14 +73,45 @@ impl Service<Request<Incoming>> for Requests {
             if late.load(Ordering::Relaxed) {
                 response =
                     Problem::new(StatusCode::REQUEST_TIMEOUT, "the request did not come in time").into_response();
-                // RFC 9110 §15.5.9. HTTP/2 has no such field, and needs none: the stream ends.
-                if version < Version::HTTP_2 {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
+                // RFC 9110 §15.5.9.
+                close(version, &mut response);
             }
             Ok(held(response, running))
         })
     }
+}
+
+/// Has the connection end with this answer. HTTP/2 has no such field, and needs none: the stream ends.
+fn close(version: Version, response: &mut Response) {
+    if version < Version::HTTP_2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Checks that a request says which host it is for, and once: whoever reads another one of two is a different server than the one that
+/// a proxy before this one believed to ask (RFC 9112 §3.2, RFC 9113 §8.3.1).
+fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (_, Some(_)) => return Err("the request has two Host header fields"),
+        (None, None) if version == Version::HTTP_11 => return Err("the request has no Host header field"),
+        (None, None) => return Ok(()),
+        (Some(host), None) => host,
+    };
+    let host = Authority::try_from(host.as_bytes()).ok().filter(is_host_and_port);
+    let host = host.ok_or("the Host header field is not a host and a port")?;
+    match uri.authority() {
+        Some(authority) if version == Version::HTTP_2 && *authority != host => {
+            Err("Host and :authority name two hosts")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is nothing but a host and perhaps a port: no user, no list, no port that is no number.
+fn is_host_and_port(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host()).map(|rest| rest.strip_prefix(':').unwrap_or(rest));
+    !authority.host().contains(',') && port.is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok())
 }
 
 /// The answer, which is not over before its body is.
@@ -165,6 +202,29 @@ mod tests {
         fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
             Poll::Pending
         }
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let check = |version, uri: &str, hosts: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for host in hosts {
+                headers.append(HOST, HeaderValue::from_bytes(host.as_bytes()).expect("a header"));
+            }
+            check_host(version, &uri.parse().expect("a URI"), &headers).is_ok()
+        };
+        for host in ["auth.example", "auth.example:8443", "127.0.0.1:80", "[::1]:8080", "AUTH.example"] {
+            assert!(check(Version::HTTP_11, "/", &[host]), "{host}");
+        }
+        for host in ["", "a b", "a/b", "user@auth.example", "auth.example:x", "b\u{fc}ro.example", "a,b"] {
+            assert!(!check(Version::HTTP_11, "/", &[host]), "{host}");
+        }
+        assert!(!check(Version::HTTP_11, "/", &[]) && !check(Version::HTTP_11, "http://auth.example/", &[]));
+        assert!(!check(Version::HTTP_11, "/", &["auth.example", "auth.example"]), "two");
+        assert!(check(Version::HTTP_10, "/", &[]) && !check(Version::HTTP_10, "/", &["a", "b"]));
+        assert!(check(Version::HTTP_2, "https://auth.example/", &[]));
+        assert!(check(Version::HTTP_2, "https://auth.example/", &["auth.example"]));
+        assert!(!check(Version::HTTP_2, "https://auth.example/", &["other.example"]));
     }
 
     #[tokio::test]

@@ -40,8 +40,8 @@ impl Caller {
 
     /// Where the request comes from, for people; with what the device calls itself, if it says so.
     pub(in crate::http) fn sender(&self, proxies: &[Network], device: Option<&str>) -> Sender {
-        let agent = self.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
-        Sender::new(self.address(proxies), agent, device)
+        let agent = self.headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        Sender::new(self.address(proxies), agent.as_deref(), device)
     }
 }
 

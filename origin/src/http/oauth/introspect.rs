@@ -19,7 +19,7 @@ use super::parameters::FormOnly;
 use crate::ambient;
 use crate::domain::{AccessToken, Claims, Client, Confirmation, SecretKind, TokenAlg};
 use crate::http::openapi::forms;
-use crate::http::{App, AppState, json};
+use crate::http::{App, AppState, header_list, json};
 use crate::store::Versions;
 
 /// RFC 9701 §5
@@ -99,9 +99,8 @@ pub(in crate::http) async fn post(
 
 /// Whether the answer is to be a signed JWT (RFC 9701 §4).
 fn wants_signed(headers: &HeaderMap) -> bool {
-    let ranges =
-        headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
-    ranges.into_iter().any(|range| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(SIGNED))
+    header_list::members(headers, ACCEPT)
+        .any(|range| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(SIGNED))
 }
 
 async fn introspect(app: &App, client: &Client, unverified_token: &str, now: Versions) -> Result<Finding, OAuthError> {

@@ -1,6 +1,6 @@
 //! A browser, as its cookie tells: who is signed in there, and what its forms must carry.
 
-use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use subtle::ConstantTimeEq as _;
@@ -13,6 +13,7 @@ use crate::domain::user::LOGIN_LIFETIME;
 use crate::domain::{Login, LoginId, Secret, SecretHash, SecretKind, Sender, User, UserId};
 use crate::encoding::base64url;
 use crate::http::App;
+use crate::http::cookies;
 use crate::http::oauth::parameters::Parameters;
 
 /// A browser.
@@ -47,12 +48,7 @@ impl Browser {
     /// The browser that sends this.
     pub(in crate::http) async fn of(app: &App, headers: &HeaderMap) -> Result<Browser, WebError> {
         let name = cookie_name(app);
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let sent = pairs
-            .filter(|(own, _)| **own == *name)
-            .map(|(_, value)| value)
-            .find(|value| SecretKind::Session.made(value));
+        let sent = cookies::named(headers, &name).find(|value| SecretKind::Session.made(value));
         let Some(cookie) = sent else {
             let cookie = Secret::new(SecretKind::Session, &ambient::random()?);
             return Ok(Browser { cookie: Zeroizing::new(cookie.reveal().to_owned()), is_new: true, login: None });
@@ -82,13 +78,10 @@ impl Browser {
         base64url(&keyed(&app.keys.current().derived("tollgate form tokens v1"), &self.cookie))
     }
 
-    /// Refuses a form that this browser was not given.
-    pub(super) fn check(&self, app: &App, form: &Parameters) -> Result<(), WebError> {
+    /// Whether this browser was given the form.
+    pub(super) fn was_given(&self, app: &App, form: &Parameters) -> bool {
         let given = form.get("csrf").unwrap_or_default();
-        match bool::from(given.as_bytes().ct_eq(self.csrf(app).as_bytes())) && !self.is_new {
-            true => Ok(()),
-            false => Err(WebError::bad("The form is too old, or was not made for this browser. Please try again.")),
-        }
+        bool::from(given.as_bytes().ct_eq(self.csrf(app).as_bytes())) && !self.is_new
     }
 
     /// The answer, with the cookie if the browser has yet to be given it.

@@ -5,7 +5,7 @@
 //! both. It opens nothing, tells nobody whose it is, and outlives the session.
 
 use axum::http::HeaderValue;
-use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::response::Response;
 use subtle::ConstantTimeEq as _;
 
@@ -17,7 +17,7 @@ use crate::domain::UserName;
 use crate::domain::secret::keyed;
 use crate::encoding::{base64url, from_base64url};
 use crate::guard::Attempt;
-use crate::http::{App, AppState};
+use crate::http::{App, AppState, cookies};
 
 /// Accounts that a device is known for.
 const ACCOUNTS: usize = 4;
@@ -80,9 +80,7 @@ struct Device {
 impl Device {
     fn of(app: &App, visit: &Visit) -> Option<Device> {
         let name = cookie_name(app);
-        let cookies = visit.caller.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        Device::read(pairs.find(|(own, _)| *own == name)?.1)
+        cookies::named(&visit.caller.headers, &name).find_map(Device::read)
     }
 
     fn read(text: &str) -> Option<Device> {

@@ -1,20 +1,22 @@
 //! What an act leaves for the page after it: a message, and a secret that is shown this once. It travels in a cookie of the console's
 //! own that lives a minute, encrypted for the session it was made in: so any origin of several can show it, and no other browser.
 
-use axum::http::header::{COOKIE, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::LoginId;
 use crate::encoding::{base64url, from_base64url};
-use crate::http::App;
+use crate::http::{App, cookies};
 
 const NAME: &str = "tollgate-told";
 /// Seconds in which the next page must be fetched.
 const LIFETIME: u32 = 60;
 /// Bytes of a message at most: browsers keep cookies up to 4096.
 const MAX_MESSAGE: usize = 1000;
+/// Cookies of our name that are tried: another path or domain may have set one, too.
+const MAX_COOKIES: usize = 4;
 
 /// What is told once.
 #[derive(Default, Serialize, Deserialize)]
@@ -42,11 +44,11 @@ impl Told {
 
 /// What the session was told by its last act; nothing if that was long ago, or the cookie is another's.
 pub(super) fn read(app: &App, login: &LoginId, headers: &HeaderMap) -> Told {
-    let opened = cookie(headers).and_then(from_base64url).and_then(|sealed| {
-        let text = app.keys.current().open_secret(&sealed, &context(login)).ok()?;
+    let opened = |cookie: &str| {
+        let text = app.keys.current().open_secret(&from_base64url(cookie)?, &context(login)).ok()?;
         serde_json::from_str(&text).ok()
-    });
-    opened.unwrap_or_default()
+    };
+    cookies::named(headers, NAME).take(MAX_COOKIES).find_map(opened).unwrap_or_default()
 }
 
 /// Leaves it for the next page. What cannot be encrypted is not told.
@@ -62,15 +64,9 @@ pub(super) fn write(app: &App, login: &LoginId, told: &Told, response: &mut Resp
 
 /// Takes the cookie away, if there is one: it was told.
 pub(super) fn forget(app: &App, headers: &HeaderMap, response: &mut Response) {
-    if cookie(headers).is_some() {
+    if cookies::named(headers, NAME).next().is_some() {
         set(app, "", 0, response);
     }
-}
-
-fn cookie(headers: &HeaderMap) -> Option<&str> {
-    let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == NAME).map(|(_, value)| value)
 }
 
 fn set(app: &App, value: &str, age: u32, response: &mut Response) {
