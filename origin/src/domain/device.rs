@@ -13,6 +13,8 @@ pub const POLL_INTERVAL: u64 = 5;
 const SLOW_DOWN: u64 = 5;
 /// The longest it gets, in seconds.
 const MAX_INTERVAL: u64 = 60;
+/// Milliseconds that a poll may be early: timers are coarse, and the network delays one request more than the next.
+const JITTER_MS: u64 = 1000;
 
 /// RFC 8628 §6.1: consonants alone, so that no two look alike and no words come out.
 const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
@@ -119,7 +121,8 @@ pub enum Poll {
 
 impl DeviceCode {
     /// Decides a poll of `client` at this Unix millisecond. A device that asks too early is slowed down whatever the user said
-    /// meanwhile: an interval that costs nothing to ignore would be ignored.
+    /// meanwhile: an interval that costs nothing to ignore would be ignored. What it must wait from then on is five seconds more than it
+    /// just did: so a device that slows down by five seconds each time it is told to is in time again at its next poll.
     #[must_use]
     pub fn poll(&self, client: &ClientId, now_ms: u64) -> Poll {
         if self.client != *client {
@@ -131,8 +134,11 @@ impl DeviceCode {
         if now_ms / 1000 >= self.expires_at {
             return Poll::Expired;
         }
-        if now_ms < self.polled_at_ms.saturating_add(self.interval * 1000) {
-            return Poll::SlowDown { interval: (self.interval + SLOW_DOWN).min(MAX_INTERVAL) };
+        // A clock that was set back says nothing of how long the device waited.
+        let waited_ms = now_ms.checked_sub(self.polled_at_ms);
+        if let Some(waited_ms) = waited_ms.filter(|waited_ms| waited_ms + JITTER_MS < self.interval * 1000) {
+            let interval = (waited_ms / 1000 + SLOW_DOWN).clamp(POLL_INTERVAL + SLOW_DOWN, MAX_INTERVAL);
+            return Poll::SlowDown { interval };
         }
         match &self.status {
             DeviceStatus::Pending => Poll::Pending,
@@ -163,15 +169,45 @@ mod tests {
         assert_eq!(UserCode::from_random(&[255; 32]), None);
     }
 
+    /// Plays a device that waits `first_ms` before each poll, and by `more_ms` longer after each `slow_down`: what it is answered.
+    fn played(first_ms: u64, more_ms: u64, polls: usize) -> Vec<Poll> {
+        let (mut code, mut now_ms, mut pace_ms, mut answers) = (code(), 100_000, first_ms, Vec::new());
+        for _ in 0..polls {
+            now_ms += pace_ms;
+            let answer = code.poll(&code.client.clone(), now_ms);
+            if let Poll::SlowDown { interval } = answer {
+                code.interval = interval;
+                pace_ms += more_ms;
+            }
+            code.polled_at_ms = now_ms;
+            answers.push(answer);
+        }
+        answers
+    }
+
     #[test]
-    fn an_impatient_device_is_slowed_down() {
+    fn a_device_that_slows_down_recovers() {
+        let slowed = |answers: &[Poll]| answers.iter().filter(|poll| matches!(poll, Poll::SlowDown { .. })).count();
+        assert_eq!(slowed(&played(4960, 0, 50)), 0, "jitter alone");
+        assert_eq!(slowed(&played(3000, 5000, 20)), 2, "3 s, 8 s, and from then on 13 s");
+        assert_eq!(slowed(&played(5000, 5000, 20)), 0);
+        assert_eq!(slowed(&played(100, 0, 50)), 50, "who does not slow down gets nothing");
+        let (mut code, client) = (code(), "tv".parse::<ClientId>().expect("an id"));
+        // Ten polls at once, as of a loop that went wrong: what counts is how long the device waits from then on.
+        for _ in 0..10 {
+            let Poll::SlowDown { interval } = code.poll(&client, 100_001) else { panic!("too early") };
+            (code.interval, code.polled_at_ms) = (interval, 100_001);
+        }
+        assert_eq!(code.poll(&client, 110_001), Poll::Pending);
+    }
+
+    fn code() -> DeviceCode {
         let audience: Audience = "api".parse().expect("an audience");
-        let client: ClientId = "tv".parse().expect("an id");
         let details = AuthorizationDetails::default();
-        let code = DeviceCode {
+        DeviceCode {
             hash: SecretHash::of("d"),
             user_code: SecretHash::of("u"),
-            client: client.clone(),
+            client: "tv".parse().expect("an id"),
             access: Access { scope: Scope::default(), audience: audience.into(), details },
             sender: Sender::default(),
             asked_at: 100,
@@ -179,12 +215,21 @@ mod tests {
             expires_at: 700,
             interval: 5,
             polled_at_ms: 100_000,
-        };
-        assert_eq!(code.poll(&client, 104_999), Poll::SlowDown { interval: 10 });
-        assert_eq!(code.poll(&client, 105_000), Poll::Pending);
+        }
+    }
+
+    #[test]
+    fn an_impatient_device_is_slowed_down() {
+        let (code, client) = (code(), "tv".parse::<ClientId>().expect("an id"));
+        assert_eq!(code.poll(&client, 103_999), Poll::SlowDown { interval: 10 });
+        assert_eq!(code.poll(&client, 104_000), Poll::Pending, "a second of jitter");
         let slower = DeviceCode { interval: 10, ..code.clone() };
-        assert_eq!(slower.poll(&client, 109_000), Poll::SlowDown { interval: 15 });
-        assert_eq!(DeviceCode { interval: 60, ..code.clone() }.poll(&client, 101_000), Poll::SlowDown { interval: 60 });
+        assert_eq!(slower.poll(&client, 108_999), Poll::SlowDown { interval: 13 });
+        assert_eq!(slower.poll(&client, 109_960), Poll::Pending);
+        let slowest = DeviceCode { interval: 60, ..code.clone() };
+        assert_eq!(slowest.poll(&client, 101_000), Poll::SlowDown { interval: 10 });
+        assert_eq!(slowest.poll(&client, 158_000), Poll::SlowDown { interval: 60 });
+        assert_eq!(code.poll(&client, 99_000), Poll::Pending, "the clock was set back");
         assert_eq!(code.poll(&client, 700_000), Poll::Expired);
         let denied = DeviceCode { status: DeviceStatus::Denied, ..code.clone() };
         assert_eq!(

@@ -63,6 +63,12 @@ async fn a_device_gets_tokens_when_its_user_agrees() {
     // In any case, without the dash.
     assert!(decide(&browser, &code.to_lowercase().replace('-', ""), "allow").await.contains("connected"));
 
+    let csrf = browser.get("/device").await.field("csrf").expect("a form");
+    let again =
+        async |decision| browser.post("/device", &[("csrf", &csrf), ("user_code", code), ("decision", decision)]).await;
+    assert!(again("allow").await.body.contains("is connected"), "a second click");
+    assert_eq!(again("deny").await.status, 404, "it is decided");
+
     wait(&origin, 5).await;
     assert_eq!(poll(&origin, "radio", &asked).await["error"], "invalid_grant", "another client's");
     let tokens = poll(&origin, "tv", &asked).await;
@@ -98,7 +104,8 @@ async fn a_user_may_refuse_a_device_and_guessing_is_bounded() {
         statuses.push(browser.post("/device", &[("csrf", &csrf), ("user_code", "BCDF-GHJK")]).await.status.as_u16());
     }
     assert_eq!(statuses, [[404; 10].as_slice(), &[429]].concat());
-    assert_eq!(browser.post("/device", &[("user_code", "BCDF-GHJK")]).await.status, 400, "no form of ours");
+    let anew = browser.post("/device", &[("user_code", "BCDF-GHJK")]).await;
+    assert_eq!(anew.location, Some(origin.url("/device?user_code=BCDF-GHJK&stale=1")), "no form of ours");
     let (status, error) = origin.post("/oauth/device/code", "tv", &[("scope", "admin")]).await;
     assert_eq!((status.as_u16(), &error["error"]), (400, &json!("invalid_scope")));
 }

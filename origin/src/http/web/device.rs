@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::consent::{Wish, wishes};
 use super::login::encoded;
-use super::page::{Frame, Message, WebError};
+use super::page::{Frame, Message, Part, WebError};
 use super::tries::Tries;
 use super::visit::{Posted, Visit};
 use super::when::{When, when};
@@ -105,7 +105,7 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
 /// Shows who asks for what, with the code to compare (RFC 8628 §5.4): whoever was sent here by a link must notice that the device
 /// is not theirs.
 async fn confirm(visit: &Visit, user: &User, typed: &str) -> Result<Response, WebError> {
-    let Some((code, client, user_code)) = find(&visit.app, user, typed).await? else {
+    let Some(Found::Waiting { code, client, user_code }) = find(&visit.app, user, typed, None).await? else {
         return Ok(show(visit, user, typed, OVER));
     };
     let template = ConfirmPage {
@@ -123,10 +123,13 @@ async fn confirm(visit: &Visit, user: &User, typed: &str) -> Result<Response, We
 
 async fn decide(visit: &Visit, login: &Login, user: &User, typed: &str, allowed: bool) -> Result<Response, WebError> {
     let app = &visit.app;
-    let Some((code, client, _)) = find(app, user, typed).await? else {
-        return Ok(show(visit, user, typed, OVER));
+    let (code, client) = match find(app, user, typed, Some(allowed)).await? {
+        Some(Found::Waiting { code, client, .. }) => (code, client),
+        // The form was sent twice, or the page loaded again.
+        Some(Found::Decided) => return Ok(decided(visit, user, allowed)),
+        None => return Ok(show(visit, user, typed, OVER)),
     };
-    let decided = match allowed {
+    let is_first = match allowed {
         true => {
             let mut grant = grant_of(app, &client, user, login, code.access.clone())?;
             // It is the device's from now on, and outlives the browser's session.
@@ -136,29 +139,58 @@ async fn decide(visit: &Visit, login: &Login, user: &User, typed: &str, allowed:
         }
         false => app.store.by(&Actor::user(&user.id)).deny_device(&code.hash, ambient::now()).await?,
     };
-    if !decided {
+    if !is_first && find(app, user, typed, Some(allowed)).await?.is_none_or(|found| !matches!(found, Found::Decided)) {
         return Ok(show(visit, user, typed, OVER));
     }
+    Ok(decided(visit, user, allowed))
+}
+
+/// Says what was decided.
+fn decided(visit: &Visit, user: &User, allowed: bool) -> Response {
     let (title, message) = match allowed {
         true => ("The device is connected", "You can close this page and go on there."),
         false => ("The device was refused", "It gets nothing. You can close this page."),
     };
     let frame = visit.frame().with(user, "device");
     let next = Some(("/device", "Authorize another device"));
-    Ok(visit.page(&Message { frame, title, message, went_well: allowed, next }))
+    visit.page(&Message { frame, title, message, went_well: allowed, next })
 }
 
-/// The device that waits under a code. A wrong code counts against the user who typed it.
-async fn find(app: &App, user: &User, typed: &str) -> Result<Option<(DeviceCode, Client, UserCode)>, WebError> {
+/// What is found under a code.
+#[expect(clippy::large_enum_variant, reason = "it lives as long as one request, and is most often the large one")]
+enum Found {
+    /// A device that waits.
+    Waiting { code: DeviceCode, client: Client, user_code: UserCode },
+    /// One of which the same was decided before: by this user, if it was allowed.
+    Decided,
+}
+
+impl Found {
+    /// Whether a device is one of which was decided before what is decided now.
+    fn is_decided(code: &DeviceCode, user: &User, allowed: bool) -> bool {
+        match &code.status {
+            DeviceStatus::Pending => false,
+            DeviceStatus::Denied => !allowed,
+            DeviceStatus::Allowed(grant) | DeviceStatus::Redeemed(grant) => allowed && grant.user == user.id,
+        }
+    }
+}
+
+/// The device under a code. `decision`: what is decided of it now, if anything. A wrong code counts against the user who typed it.
+async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Result<Option<Found>, WebError> {
     let tries = Tries::of(app, format!("user code by {}", user.id)).await?;
     if let Ok(user_code) = typed.parse::<UserCode>() {
         let hash = SecretHash::keyed(&app.keys.current().derived("tollgate user codes v1"), user_code.letters());
-        let code = app.store.device_code_of_user(&hash).await?;
-        let waits = |code: &DeviceCode| code.status == DeviceStatus::Pending && ambient::now() < code.expires_at;
-        if let Some(code) = code.filter(waits)
+        let code = app.store.device_code_of_user(&hash).await?.filter(|code| ambient::now() < code.expires_at);
+        if let (Some(code), Some(allowed)) = (&code, decision)
+            && Found::is_decided(code, user, allowed)
+        {
+            return Ok(Some(Found::Decided));
+        }
+        if let Some(code) = code.filter(|code| code.status == DeviceStatus::Pending)
             && let Some(client) = app.store.client(&code.client).await?.filter(Client::is_active)
         {
-            return Ok(Some((code, client, user_code)));
+            return Ok(Some(Found::Waiting { code, client, user_code }));
         }
     }
     tries.failed().await?;
@@ -167,5 +199,5 @@ async fn find(app: &App, user: &User, typed: &str) -> Result<Option<(DeviceCode,
 
 fn show(visit: &Visit, user: &User, user_code: &str, problem: &str) -> Response {
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::NOT_FOUND };
-    visit.page_with(status, &CodePage { frame: visit.frame().with(user, "device"), user_code, problem }, None)
+    visit.page_with(status, &CodePage { frame: visit.frame().with(user, "device"), user_code, problem }, Part::Own)
 }
