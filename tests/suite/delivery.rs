@@ -156,7 +156,7 @@ async fn an_edge_that_is_cut_off_refuses_rather_than_guesses() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registered_edge_is_pushed_to_and_acknowledges() -> Result<()> {
     install_tls();
-    let (origin, upstream) = (Origin::start().await?, Upstream::start()?);
+    let (origin, upstream) = (Origin::start_with(&[("TOLLGATE_METRICS_PUBLIC", "true")]).await?, Upstream::start()?);
     let client = Client::register(&origin, "push", &[])?;
     let token = client.token("").await?;
     let mut settings = origin.edge_settings(&upstream.url).await?;

@@ -40,7 +40,8 @@ async fn until_refused(ask: impl AsyncFn() -> Result<Response>) -> Result<(u32, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_has_its_own_limit_and_is_told_how_it_stands() -> Result<()> {
-    let origin = Origin::start_with(&[("TOLLGATE_LIMIT_REQUESTS", "20/1h")]).await?;
+    let settings = [("TOLLGATE_LIMIT_REQUESTS", "20/1h"), ("TOLLGATE_METRICS_PUBLIC", "true")];
+    let origin = Origin::start_with(&settings).await?;
     let (one, other, url) = (sender(2)?, sender(3)?, origin.server.url());
     let ask = async |http: &reqwest::Client, path: &str| -> Result<Response> {
         Ok(http.post(format!("{url}{path}")).form(&[("client_id", "nobody")]).send().await?)

@@ -157,6 +157,8 @@ actions! {
     SignOut => "sign_out",
     /// Somebody could not sign in as this user, or as nobody who is registered.
     RefuseSignIn => "refuse_sign_in",
+    /// Somebody could not authenticate as this client, or as none that is registered.
+    RefuseClient => "refuse_client",
     /// A user gave a client something, or gave again what they had agreed to before.
     Grant => "grant",
     /// A user gave a device something.

@@ -44,6 +44,7 @@ mod rule;
 mod secrets;
 mod sign_in;
 
+pub(crate) use rule::State as RuleState;
 pub use rule::{Rate, Rule, Verdict};
 pub(crate) use sign_in::Attempt;
 

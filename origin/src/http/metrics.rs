@@ -66,12 +66,12 @@ where
             body = String,
             content_type = "text/plain; version=0.0.4; charset=utf-8",
         ),
-        (status = 404, description = "They are told on a listener of their own", body = problem::Body, content_type = "application/problem+json"),
+        (status = 404, description = "Not on this listener: see the settings TOLLGATE_METRICS_LISTEN and TOLLGATE_METRICS_PUBLIC", body = problem::Body, content_type = "application/problem+json"),
         (status = 503, description = "The database does not answer"),
     ),
 )]
 pub(super) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwnListener>>) -> Response {
-    if app.own_metrics_listener && own.is_none() {
+    if !app.metrics_public && own.is_none() {
         return Problem::not_found().into_response();
     }
     match exposition(&app).await {

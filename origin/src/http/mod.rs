@@ -4,10 +4,14 @@
 //! what went wrong inside goes to the log, never to the client.
 
 mod admin;
+mod cookies;
 mod cors;
 mod edge_deltas;
 mod edge_snapshot;
+mod failed_authentication;
+mod header_list;
 mod health;
+mod hsts;
 mod json;
 mod jwks;
 mod limits;
@@ -26,6 +30,7 @@ mod validate;
 mod web;
 
 pub(crate) use cors::Apps;
+pub(crate) use hsts::of_issuer as hsts_of_issuer;
 pub(crate) use metrics::listener as metrics_listener;
 pub(crate) use oauth::certificate::Certificate;
 pub(crate) use observe::Refusal;
@@ -34,6 +39,7 @@ pub use router::router;
 
 use std::sync::Arc;
 
+use axum::http::HeaderValue;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
@@ -109,8 +115,10 @@ pub struct App {
     pub meters: Arc<Meters>,
     /// Where answered requests are told of.
     pub spans: Spans,
-    /// Whether `/metrics` is answered on a listener of its own alone.
-    pub own_metrics_listener: bool,
+    /// Whether `/metrics` is answered with everything else, not on a listener of its own alone.
+    pub metrics_public: bool,
+    /// The `Strict-Transport-Security` of all answers, if they have one.
+    pub(crate) hsts: Option<HeaderValue>,
     /// Cancelled when no more requests should be sent here: the origin is about to end.
     pub draining: CancellationToken,
     /// Ends long polls at shutdown.

@@ -1,17 +1,18 @@
 //! What is done with every request beside answering it: it is named, counted, timed, logged and, if somebody wants to know, traced.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::header::{AUTHORIZATION, STRICT_TRANSPORT_SECURITY};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 
-use super::{App, AppState};
+use super::{App, AppState, failed_authentication, limits};
 use crate::ambient;
-use crate::watch::{Span, TraceContext, hex};
+use crate::watch::{NotedWay, Span, TraceContext, hex};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request's name at most, if somebody else gave it.
@@ -32,11 +33,15 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
     let trace = TraceContext::continued(traceparent);
     let span = tracing::info_span!("request", method, route, request_id = id, trace_id = hex(&trace.trace));
     let (began_at_ms, started) = (ambient::now_ms(), Instant::now());
+    let administrator = shown_administrator(&app, route, &request);
     let mut response = trace.scope(next.run(request).instrument(span.clone())).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
     app.meters.answered(route, status, took);
     if let Some(Refusal(reason)) = response.extensions().get() {
         app.meters.refused(route, reason);
+    }
+    if let (Some(address), StatusCode::UNAUTHORIZED) = (administrator, response.status()) {
+        failed_authentication::note(&app, NotedWay::AdminApi, None, address).instrument(span.clone()).await;
     }
     app.spans.offer(|| Span { trace, method, route: route.to_owned(), status, began_at_ms, took });
     let took_ms = took.as_secs_f64() * 1000.0;
@@ -50,7 +55,17 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
+    if let Some(hsts) = &app.hsts {
+        response.headers_mut().insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
     response
+}
+
+/// The address of whoever shows the admin API that they are an administrator, if it is known.
+fn shown_administrator(app: &App, route: &str, request: &Request) -> Option<Option<IpAddr>> {
+    let is_shown = route.starts_with("/admin/api") && request.headers().contains_key(AUTHORIZATION);
+    let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>().filter(|_| is_shown)?;
+    Some(limits::sender(request.headers(), peer.ip(), &app.grants.trusted_proxies))
 }
 
 /// The method, if it is one that is known: strangers may send any word.

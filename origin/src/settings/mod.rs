@@ -37,6 +37,11 @@ pub const MIN_TOKEN_LIFETIME: u64 = 10;
 /// `TOLLGATE_LOG` by default; sqlx tells of every notice of PostgreSQL at `info`.
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
+/// `TOLLGATE_HSTS` by default, in seconds: a year, as browsers' preload lists ask for.
+const HSTS: u64 = 31_536_000;
+/// `TOLLGATE_HSTS` at most.
+const MAX_HSTS: u64 = 10 * HSTS;
+
 /// The settings, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -66,6 +71,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// The Redis server in which origins share their limits: `redis://…` or `rediss://…`.
     pub redis_url: Option<String>,
+    /// How long browsers are told to come by https alone, in seconds; 0 to tell them nothing.
+    pub hsts: u64,
     /// How many may be connected at once.
     pub max_connections: usize,
     /// Whether people may make accounts, and who else may vouch for them.
@@ -138,6 +145,7 @@ impl Settings {
             hashing: HashSettings::from_sources(sources)?,
             limits: LimitSettings::from_sources(sources)?,
             redis_url: sources.parse("TOLLGATE_REDIS_URL", limits::redis_url)?,
+            hsts: sources.parse("TOLLGATE_HSTS", checked_hsts)?.unwrap_or(HSTS),
             max_connections: sources.parse("TOLLGATE_MAX_CONNECTIONS", limits::connections)?.unwrap_or(10_000),
             people: PeopleSettings::from_sources(sources)?,
             watch: WatchSettings::from_sources(sources)?,
@@ -191,6 +199,11 @@ pub(crate) fn checked_database_url(text: &str) -> Result<String, &'static str> {
 fn checked_lifetime(text: &str) -> Result<u64, String> {
     let seconds = text.parse().ok().filter(|seconds| (MIN_TOKEN_LIFETIME..=MAX_TOKEN_LIFETIME).contains(seconds));
     seconds.ok_or_else(|| format!("must be seconds, {MIN_TOKEN_LIFETIME} to {MAX_TOKEN_LIFETIME}"))
+}
+
+fn checked_hsts(text: &str) -> Result<u64, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_HSTS);
+    seconds.ok_or_else(|| format!("must be seconds, 0 to {MAX_HSTS}"))
 }
 
 fn checked_flag(text: &str) -> Result<bool, &'static str> {

@@ -127,7 +127,7 @@ pub const GROUPS: [Group; 9] = [
     Group { heading: "Logs", settings: &LOGS },
 ];
 
-const SERVER: [Setting; 3] = [
+const SERVER: [Setting; 4] = [
     Setting::new("TOLLGATE_LISTEN", "listen", "Where to listen")
         .of("address and port", "0.0.0.0:8080")
         .or("127.0.0.1:8080"),
@@ -135,6 +135,13 @@ const SERVER: [Setting; 3] = [
         .of("URL", "https://auth.example")
         .otherwise("the address listened on")
         .common(),
+    Setting::new(
+        "TOLLGATE_HSTS",
+        "hsts",
+        "How long browsers remember to come by https alone (Strict-Transport-Security), where the public URL is https and names a host",
+    )
+    .of("seconds, 0 for not at all", "86400")
+    .or("31536000"),
     Setting::new("TOLLGATE_DATABASE_URL", "database-url", "The database: SQLite in a file, or PostgreSQL")
         .of("sqlite://FILE or postgres://…", "postgres://tollgate@db/tollgate?sslmode=verify-full")
         .or("sqlite://tollgate.db")

@@ -9,14 +9,21 @@ use super::{SettingError, Sources};
 /// `TOLLGATE_DRAIN` at most, in seconds.
 const MAX_DRAIN: u64 = 300;
 
-pub(super) const EXPLAINED: [Setting; 3] = [
+pub(super) const EXPLAINED: [Setting; 4] = [
     Setting::new(
         "TOLLGATE_METRICS_LISTEN",
         "metrics-listen",
-        "Where to answer /metrics, and there alone, for who scrapes it from another network than clients ask from",
+        "Where to answer /metrics, on a listener of its own that clients cannot reach",
     )
     .of("address and port", "127.0.0.1:9090")
-    .otherwise("with everything else"),
+    .otherwise("nowhere"),
+    Setting::new(
+        "TOLLGATE_METRICS_PUBLIC",
+        "metrics-public",
+        "Whether to answer /metrics with everything else too: anybody who reaches the origin can then read it",
+    )
+    .of("true or false", "true")
+    .or("false"),
     Setting::new(
         "TOLLGATE_DRAIN",
         "drain",
@@ -35,8 +42,10 @@ pub(super) const EXPLAINED: [Setting; 3] = [
 /// The settings of running it, checked.
 #[derive(Debug, Clone)]
 pub struct WatchSettings {
-    /// Where to answer `/metrics`, if not with everything else.
+    /// Where to answer `/metrics` on a listener of its own.
     pub metrics_listen: Option<SocketAddr>,
+    /// Whether to answer `/metrics` with everything else.
+    pub metrics_public: bool,
     /// How long to be known as ending before new connections are refused.
     pub drain: Duration,
     /// The collector that is told of requests.
@@ -51,6 +60,7 @@ impl WatchSettings {
         })?;
         Ok(WatchSettings {
             metrics_listen: sources.parse("TOLLGATE_METRICS_LISTEN", super::checked_address)?,
+            metrics_public: sources.parse("TOLLGATE_METRICS_PUBLIC", super::checked_flag)?.unwrap_or(false),
             drain: Duration::from_secs(drain.unwrap_or(0)),
             otlp_endpoint: sources.parse("TOLLGATE_OTLP_ENDPOINT", checked_endpoint)?,
         })

@@ -15,7 +15,7 @@ pub use trace::TraceContext;
 pub(crate) use trace::{hex, traced};
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
@@ -25,6 +25,7 @@ use tollgate_core::Mark;
 use self::minutes::Minutes;
 use crate::ambient;
 use crate::feed::Wake;
+use crate::guard::{Rate, Rule, RuleState};
 use crate::store::{Store, StoreError};
 
 /// Routes told apart; what has none of its own counts as `unknown`.
@@ -32,8 +33,33 @@ const MAX_ROUTES: usize = 256;
 /// Combinations of labels of any other family.
 const MAX_SERIES: usize = 512;
 
-/// Refused sign-ins that the audit log has a line for each, in a minute.
-const MAX_NOTES: u64 = 60;
+/// Failed authentications of a way that are noted at once, each with a line of its own; and in how many seconds as many more: ten a
+/// minute, some megabytes a day at worst.
+const MAX_NOTES: u32 = 60;
+const NOTES_PERIOD: Duration = Duration::from_secs(360);
+
+/// Ways to authenticate, failures of which are noted apart: a flood of one hides none of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotedWay {
+    /// A person, by a password.
+    SignIn,
+    /// A client.
+    Client,
+    /// Whoever asks the admin API.
+    AdminApi,
+}
+
+impl NotedWay {
+    /// Its name, for the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            NotedWay::SignIn => "sign-in",
+            NotedWay::Client => "client",
+            NotedWay::AdminApi => "admin API",
+        }
+    }
+}
 
 /// What one issuer counts.
 #[derive(Debug)]
@@ -51,14 +77,15 @@ pub struct Meters {
     /// Revocations that this origin heard of, whoever made them, by kind.
     pub revoked: Family<1>,
     minutes: Minutes,
-    notes: Mutex<Notes>,
+    /// By [`NotedWay`].
+    notes: [Mutex<Notes>; 3],
+    began: Instant,
 }
 
-/// How many refused sign-ins were noted in the minute with this number, and how many since the last note were not.
+/// How many more failures may be noted, and how many since the last note were not.
 #[derive(Debug, Default)]
 struct Notes {
-    minute: u64,
-    noted: u64,
+    bucket: RuleState,
     left_out: u64,
 }
 
@@ -72,7 +99,8 @@ impl Default for Meters {
             introspected: Family::new(MAX_SERIES),
             revoked: Family::new(MAX_SERIES),
             minutes: Minutes::default(),
-            notes: Mutex::default(),
+            notes: Default::default(),
+            began: Instant::now(),
         }
     }
 }
@@ -101,18 +129,19 @@ impl Meters {
         self.introspected.add([if active { "true" } else { "false" }]);
     }
 
-    /// Whether a sign-in that is refused at the Unix second `now` may be noted in the audit log, where there is room for so many in a
-    /// minute; then, how many before it were not.
-    pub fn may_note(&self, now: u64) -> Option<u64> {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        if notes.minute != now / 60 {
-            (notes.minute, notes.noted) = (now / 60, 0);
-        }
-        if notes.noted >= MAX_NOTES {
+    /// Whether an authentication that fails now may be noted in the logs, where there is room for few; then, how many before it were not.
+    pub fn may_note(&self, way: NotedWay) -> Option<u64> {
+        self.may_note_after(way, self.began.elapsed())
+    }
+
+    fn may_note_after(&self, way: NotedWay, since_began: Duration) -> Option<u64> {
+        let mut notes = self.notes[way as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let now = u64::try_from(since_began.as_micros()).unwrap_or(u64::MAX);
+        let rule = Rule::Bucket(Rate::new(MAX_NOTES, NOTES_PERIOD)?);
+        if rule.take(&mut notes.bucket, now).wait.is_some() {
             notes.left_out += 1;
             return None;
         }
-        notes.noted += 1;
         Some(std::mem::take(&mut notes.left_out))
     }
 
@@ -177,12 +206,13 @@ mod tests {
 
     #[test]
     fn a_flood_of_refusals_leaves_few_lines() {
-        let meters = Meters::default();
-        let noted = (0..100).filter(|_| meters.may_note(600).is_some()).count();
-        assert_eq!(
-            (noted, meters.may_note(659), meters.may_note(660), meters.may_note(660)),
-            (60, None, Some(41), Some(0))
-        );
+        let (meters, day) = (Meters::default(), 24 * 60 * 60);
+        let at = |seconds| meters.may_note_after(NotedWay::SignIn, Duration::from_secs(seconds));
+        let noted = (0..100).filter(|_| at(600).is_some()).count();
+        assert_eq!((noted, at(605), at(606), at(606), at(700)), (60, None, Some(41), None, Some(1)));
+        let noted = (0..day).filter(|second| at(1000 + second).is_some()).count();
+        assert!(noted <= 15_000, "{noted} in a day");
+        assert_eq!(meters.may_note_after(NotedWay::Client, Duration::from_secs(605)), Some(0), "another way");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod console_lists;
 mod cross_origin;
 mod device;
 mod exchange;
+mod failed_authentication;
 mod harness;
 mod https;
 mod openid;

@@ -17,8 +17,10 @@ use super::error::OAuthError;
 use super::parameters::{Parameters, decode};
 use crate::ambient;
 use crate::domain::{AuthMethod, Client, ClientId, SecretHash};
-use crate::http::App;
+use crate::http::{App, failed_authentication};
+use crate::jose::{self, Jws};
 use crate::store::Versions;
+use crate::watch::NotedWay;
 
 /// `client_assertion_type` (RFC 7523 §2.2)
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -55,6 +57,19 @@ enum Presented<'a> {
     Id(&'a str),
 }
 
+impl Presented<'_> {
+    /// The client that is named, if one is.
+    fn unverified_id(&self) -> Option<String> {
+        match self {
+            Presented::Secret { unverified_id, .. } => Some(unverified_id.clone()),
+            Presented::Id(unverified_id) => Some((*unverified_id).to_owned()),
+            Presented::Assertion { text, .. } => {
+                Some(jose::text(&Jws::read(text).ok()?.unverified_claims, "sub").ok()?.to_owned())
+            }
+        }
+    }
+}
+
 /// The client that the request proves to come from. `path` is the endpoint's, which an assertion may name.
 pub(in crate::http) async fn authenticate(
     app: &App,
@@ -65,31 +80,48 @@ pub(in crate::http) async fn authenticate(
     let presented = presented(&caller.headers, form)?;
     let certificate = Certificate::of(caller, &app.grants)?;
     let now = app.known.versions().await?;
+    let client = match proven(app, caller, &presented, certificate.as_ref(), path, now).await {
+        Err(OAuthError::InvalidClient) => {
+            let address = caller.address(&app.grants.trusted_proxies);
+            let named = find(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
+            let name = named.as_ref().map(|client| client.id.as_str());
+            failed_authentication::note(app, NotedWay::Client, name, address).await;
+            return Err(OAuthError::InvalidClient);
+        }
+        client => client?,
+    };
+    if !client.is_public() {
+        app.guard.client(&client.id).await?;
+    }
+    Ok(AuthenticatedClient { client, certificate, now, unconfirmed: false })
+}
+
+/// The active client that what is presented proves.
+async fn proven(
+    app: &App,
+    caller: &Caller,
+    presented: &Presented<'_>,
+    certificate: Option<&Certificate>,
+    path: &str,
+    now: Versions,
+) -> Result<Arc<Client>, OAuthError> {
     let client = match presented {
         Presented::Secret { unverified_id, secret } => {
             let address = caller.address(&app.grants.trusted_proxies);
-            match by_secret(app, &unverified_id, &secret, address, now).await {
+            match by_secret(app, unverified_id, secret, address, now).await {
                 Err(OAuthError::InvalidClient) => {
-                    app.guard.wrong_secret(&unverified_id, address).await?;
+                    app.guard.wrong_secret(unverified_id, address).await?;
                     return Err(OAuthError::InvalidClient);
                 }
                 known => known?,
             }
         }
         Presented::Assertion { text, unverified_id } => {
-            Box::pin(assertion::client(app, text, unverified_id, path, now)).await?
+            Box::pin(assertion::client(app, text, *unverified_id, path, now)).await?
         }
-        Presented::Id(unverified_id) => {
-            by_certificate_or_nothing(app, unverified_id, certificate.as_ref(), now).await?
-        }
+        Presented::Id(unverified_id) => by_certificate_or_nothing(app, unverified_id, certificate, now).await?,
     };
-    if !client.is_active() {
-        return Err(OAuthError::InvalidClient);
-    }
-    if !client.is_public() {
-        app.guard.client(&client.id).await?;
-    }
-    Ok(AuthenticatedClient { client, certificate, now, unconfirmed: false })
+    if client.is_active() { Ok(client) } else { Err(OAuthError::InvalidClient) }
 }
 
 /// The client, where it authenticates by a secret and all that this takes is in memory. Refuses nobody: whoever is not known here and
