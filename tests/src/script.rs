@@ -76,7 +76,7 @@ fn command(script: &str) -> Result<(Command, TempDir)> {
 }
 
 /// A copy of a folder's files, with the packages from npm beside them: Node looks for those beside a script alone.
-pub(crate) fn copied(sources: &Path) -> Result<TempDir> {
+pub fn copied(sources: &Path) -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     for entry in sources.read_dir()? {
         let file = entry?.path();

@@ -4,6 +4,9 @@ use super::clients::{from_json, json};
 use super::{Store, StoreError, to_sql};
 use crate::domain::{AuthorizationRequest, SecretHash};
 
+/// How long a request whose user has decided is still there, in seconds.
+const ANSWERED_LIFETIME: u64 = 30;
+
 impl Store {
     /// Keeps an authorization request under the hash of its handle: one that was pushed, or one whose user is signing in.
     ///
@@ -47,6 +50,33 @@ impl Store {
             .fetch_optional(connection)
             .await?
         });
+        request.map(|request| from_json(&request, "authorization_requests")).transpose()
+    }
+
+    /// The request whose user has decided, if it is not over at the Unix second `now`. It is over a moment later: not at once, for the form
+    /// may be sent again by a second click, and it is the answer to the last one that the browser follows.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn answer_request(
+        &self,
+        hash: &SecretHash,
+        now: u64,
+    ) -> Result<Option<AuthorizationRequest>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let request = each!(&mut tx, connection => {
+            sqlx::query_scalar::<_, String>(
+                "UPDATE authorization_requests SET expires_at = CASE WHEN expires_at < $4 THEN expires_at ELSE $4 END
+                 WHERE hash = $1 AND pushed = $2 AND expires_at > $3 RETURNING request",
+            )
+            .bind(hash.as_bytes().as_slice())
+            .bind(false)
+            .bind(to_sql(now))
+            .bind(to_sql(now.saturating_add(ANSWERED_LIFETIME)))
+            .fetch_optional(connection)
+            .await?
+        });
+        tx.commit().await?;
         request.map(|request| from_json(&request, "authorization_requests")).transpose()
     }
 

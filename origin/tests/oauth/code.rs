@@ -159,8 +159,11 @@ async fn forms_are_good_in_the_browser_they_were_made_for() {
     let (csrf, anonymous) = (before.field("csrf").expect("a form"), browser.cookie());
     thief.get("/login").await;
     let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", crate::harness::PASSWORD)];
-    assert_eq!(thief.post("/login", &form).await.status, 400, "another browser's form");
-    assert_eq!(Browser::of(&origin, "ada").post("/login", &form).await.status, 400, "no cookie at all");
+    for (stranger, why) in [(&thief, "another browser's form"), (&Browser::of(&origin, "ada"), "no cookie at all")] {
+        let anew = stranger.post("/login", &form).await.location;
+        assert_eq!(anew, Some(origin.url("/login?stale=1")), "{why}");
+        assert_eq!(stranger.get("/account/sessions").await.status, 303, "{why}: nobody signed in");
+    }
     let wrong = [("csrf", csrf.as_str()), ("username", "ada"), ("password", "wrong")];
     let unknown = [("csrf", csrf.as_str()), ("username", "bob"), ("password", "wrong")];
     let (wrong, unknown) = (browser.post("/login", &wrong).await, browser.post("/login", &unknown).await);

@@ -191,7 +191,7 @@ async fn people_make_accounts_where_they_may() {
         browser.post("/register", &form).await
     };
     for (name, password, again, fault) in [
-        ("ADA", PASSWORD, PASSWORD, "name-error"),
+        ("ADA", "another password", "another password", "name-error"),
         ("", PASSWORD, PASSWORD, "name-error"),
         ("eve", "short", "short", "password-error"),
         ("eve@example.org", "Eve@example.org", "Eve@example.org", "password-error"),
@@ -277,6 +277,8 @@ async fn every_page_is_guarded_alike() {
             "{path}"
         );
         assert_eq!(header("cache-control"), "no-store", "{path}");
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin", "{path}");
+        assert!(header("permissions-policy").contains("camera=()"), "{path}");
         for inline in ["<script", "<style", " style=", " onclick", "javascript:"] {
             assert!(!page.body.contains(inline), "{path}: {inline}");
         }

@@ -31,8 +31,12 @@ macro_rules! cases {
     };
 }
 
+mod browsers;
+mod people;
+mod text;
+
 /// The ids of all files.
-const FILES: &[&[&str]] = &[];
+const FILES: &[&[&str]] = &[browsers::IDS, text::IDS];
 
 #[test]
 fn every_case_has_a_test() {

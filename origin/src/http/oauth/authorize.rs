@@ -66,7 +66,7 @@ async fn authorize(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result
         },
     };
     let browser = Browser::of(app, headers).await?;
-    go_on(app, &client, request, &browser).await
+    go_on(app, &client, request, &browser, None).await
 }
 
 async fn client(app: &App, asked: &Parameters) -> Result<Client, WebError> {
@@ -87,12 +87,15 @@ async fn taken(app: &App, client: &Client, handle: &str) -> Result<Authorization
     request.filter(|request| request.client == client.id).ok_or_else(gone)
 }
 
-/// Takes a request one step further: to the sign-in, to the consent, or back to the client.
+/// Takes a request one step further: to the sign-in, to the consent, or back to the client. `handle`: under which it waited for this
+/// step, if it did. It goes on waiting under the same one, so that a page that is open twice, or a form that is sent twice, comes to the
+/// next step as well.
 pub(in crate::http) async fn go_on(
     app: &App,
     client: &Client,
     request: AuthorizationRequest,
     browser: &Browser,
+    handle: Option<&str>,
 ) -> Result<Response, WebError> {
     let (now, mut login) = (ambient::now(), browser.login.as_ref());
     if let Some(other) = login
@@ -100,6 +103,7 @@ pub(in crate::http) async fn go_on(
     {
         if request.signed_in.as_ref() == Some(&other.id) {
             // They were asked, and are somebody else (OpenID Connect Core §3.1.2.1).
+            answer_waiting(app, handle).await?;
             return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::LoginRequired));
         }
         login = None;
@@ -109,17 +113,33 @@ pub(in crate::http) async fn go_on(
         None => false,
     };
     let page = match request.step(login, agreed, now) {
-        Err(error) => return Ok(ReturnTo::of(&request).error(app, &error)),
+        Err(error) => {
+            answer_waiting(app, handle).await?;
+            return Ok(ReturnTo::of(&request).error(app, &error));
+        }
         Ok(Step::Issue) => {
             let login = login.ok_or_else(WebError::gone)?;
+            answer_waiting(app, handle).await?;
             return issue_code(app, client, &request, login, None).await;
         }
         Ok(Step::SignIn) => "login",
         Ok(Step::Consent) => "consent",
     };
-    let handle = Secret::new(SecretKind::Request, &ambient::random()?);
-    app.store.keep_request(&handle.hash(), &request, false, now.saturating_add(REQUEST_LIFETIME)).await?;
-    Ok(see_other(&format!("{}/{page}?request={}", app.issuer, handle.reveal())))
+    let handle = match handle {
+        Some(handle) => handle.to_owned(),
+        None => Secret::new(SecretKind::Request, &ambient::random()?).reveal().to_owned(),
+    };
+    let expires_at = now.saturating_add(REQUEST_LIFETIME);
+    app.store.keep_request(&SecretHash::of(&handle), &request, false, expires_at).await?;
+    Ok(see_other(&format!("{}/{page}?request={handle}", app.issuer)))
+}
+
+/// Has a request that waited be over soon, for it is answered.
+async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError> {
+    if let Some(handle) = handle {
+        app.store.answer_request(&SecretHash::of(handle), ambient::now()).await?.ok_or_else(WebError::gone)?;
+    }
+    Ok(())
 }
 
 /// Whether the user is the one whom the client believes to be there, if it said so.

@@ -6,14 +6,11 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::login::find;
-use super::page::{Frame, WebError};
+use super::login::{client_of, find};
+use super::page::{Frame, Part, WebError};
 use super::visit::{Posted, Visit};
 use crate::ambient;
-use crate::domain::{
-    Access, Actor, AuditAction, AuditKind, AuditNote, AuthorizationError, AuthorizationRequest, Client, SecretHash,
-    Step,
-};
+use crate::domain::{Access, Actor, AuditAction, AuditKind, AuditNote, AuthorizationError, SecretHash, Step};
 use crate::http::App;
 use crate::http::oauth::authorization::ReturnTo;
 use crate::http::oauth::authorize::{go_on, issue_code};
@@ -44,12 +41,12 @@ struct ConsentPage<'a> {
 pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
     let handle = visit.said.get("request").ok_or_else(WebError::gone)?;
     let request = find(&visit.app, handle).await?;
-    let client = client(&visit.app, &request).await?;
+    let client = client_of(&visit.app, &request).await?;
     let Some((login, user)) = visit.user().await? else {
-        return go_on(&visit.app, &client, request, &visit.browser).await;
+        return go_on(&visit.app, &client, request, &visit.browser, Some(handle)).await;
     };
     if request.step(Some(&login), false, ambient::now()) != Ok(Step::Consent) {
-        return go_on(&visit.app, &client, request, &visit.browser).await;
+        return go_on(&visit.app, &client, request, &visit.browser, Some(handle)).await;
     }
     let template = ConsentPage {
         frame: visit.frame().with(&user, ""),
@@ -60,7 +57,7 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
         wishes: &wishes(&visit.app, &request.access).await?,
         details: &request.access.details.iter().map(ToString::to_string).collect::<Vec<_>>(),
     };
-    Ok(visit.page_with(StatusCode::OK, &template, Some(&request.redirect_uri)))
+    Ok(visit.page_with(StatusCode::OK, &template, Part::ApplicationFlow))
 }
 
 /// Agrees, or does not.
@@ -74,17 +71,17 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
     let app = &visit.app;
     let handle = visit.said.get("request").ok_or_else(WebError::gone)?;
     let request = find(app, handle).await?;
-    let client = client(app, &request).await?;
+    let client = client_of(app, &request).await?;
     let allowed = visit.decision()?.ok_or_else(WebError::undecided)?;
     let Some((login, user)) = visit.user().await? else {
-        return go_on(app, &client, request, &visit.browser).await;
+        return go_on(app, &client, request, &visit.browser, Some(handle)).await;
     };
     // The sign-in may have grown too old for this request meanwhile.
     if request.step(Some(&login), false, ambient::now()) == Ok(Step::SignIn) {
-        return go_on(app, &client, request, &visit.browser).await;
+        return go_on(app, &client, request, &visit.browser, Some(handle)).await;
     }
-    let taken = app.store.take_request(&SecretHash::of(handle), false, ambient::now()).await?;
-    let request = taken.ok_or_else(WebError::gone)?;
+    let answered = app.store.answer_request(&SecretHash::of(handle), ambient::now()).await?;
+    let request = answered.ok_or_else(WebError::gone)?;
     if !allowed {
         let (action, kind) = (AuditAction::Deny, AuditKind::CLIENT);
         let by = Actor::user(&user.id);
@@ -94,10 +91,6 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
     let earlier = app.store.consent(&user.id, &client.id).await?;
     let agreed = earlier.map_or_else(|| request.access.clone(), |earlier| earlier.joined(&request.access));
     issue_code(app, &client, &request, &login, Some(&agreed)).await
-}
-
-async fn client(app: &App, request: &AuthorizationRequest) -> Result<Client, WebError> {
-    app.store.client(&request.client).await?.filter(Client::is_active).ok_or_else(WebError::gone)
 }
 
 /// The host that the answer goes to, for people; or the scheme of an app on their machine.

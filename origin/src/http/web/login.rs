@@ -5,18 +5,18 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::known_device;
-use super::page::{Frame, WebError};
+use super::page::{Frame, Part, WebError};
 use super::sign_in::signed_in;
 use super::visit::{Posted, Visit};
 use crate::ambient;
-use crate::domain::{
-    Actor, AuditAction, AuditKind, AuditNote, AuthorizationRequest, SecretHash, SecretKind, User, UserName,
-};
+use crate::domain::{AuthorizationRequest, Client, SecretHash, SecretKind, Step, User};
 use crate::http::App;
+use crate::http::failed_authentication;
 use crate::http::oauth::authorize::go_on;
 use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
+use crate::watch::NotedWay;
 
 /// Where somebody goes who signed in and came for nothing else.
 const HOME: &str = "/account/sessions";
@@ -62,6 +62,14 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
             None => show(&visit, None, "", "").await,
         };
     };
+    if let Some((login, _)) = &user
+        && request.hinted.is_none()
+        && request.step(Some(login), false, ambient::now()) != Ok(Step::SignIn)
+    {
+        // They signed in meanwhile, in another window, or came back to this page.
+        let client = client_of(&visit.app, &request).await?;
+        return go_on(&visit.app, &client, request, &visit.browser, visit.said.get("request")).await;
+    }
     let name = user.map(|(_, user)| user.name.to_string());
     let username = request.login_hint.clone().or(name).unwrap_or_default();
     show(&visit, Some(&request), &username, "").await
@@ -97,7 +105,7 @@ pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response,
         Ok(Some(user)) => user,
         Ok(None) => {
             attempt.failed();
-            refused(&app, &username).await?;
+            refused(&visit, &username).await?;
             return show(&visit, request.as_ref(), &username, "The name or the password is wrong.").await;
         }
         Err(error) if error.is_busy() => {
@@ -116,20 +124,13 @@ pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response,
     Ok(response)
 }
 
-/// Counts and notes that somebody could not sign in. What was typed is noted nowhere: it may be a password. Nor does a flood of tries
-/// fill the audit log: of most in a minute it has the number alone.
-async fn refused(app: &App, username: &str) -> Result<(), WebError> {
+/// Counts and notes that somebody could not sign in.
+pub(super) async fn refused(visit: &Visit, username: &str) -> Result<(), WebError> {
+    let app = &visit.app;
     app.meters.refused("/login", "wrong_password");
-    let user = match username.parse::<UserName>() {
-        Ok(name) => app.store.user_by_name(&name).await?,
-        Err(_) => None,
-    };
-    let now = ambient::now();
-    let Some(left_out) = app.meters.may_note(now) else { return Ok(()) };
-    let name = user.as_ref().map_or("unknown", |user| user.id.as_str());
-    let note = AuditNote::new(now, Actor::origin(), AuditAction::RefuseSignIn, AuditKind::User, name);
-    let more = if left_out > 0 { format!("{left_out} more before this are not noted") } else { String::new() };
-    app.writer.note(note.with(&more)).await?;
+    let user = app.store.user_by_typed_name(username).await?;
+    let address = visit.caller.address(&app.grants.trusted_proxies);
+    failed_authentication::note(app, NotedWay::SignIn, user.as_ref().map(|user| user.id.as_str()), address).await;
     Ok(())
 }
 
@@ -143,10 +144,14 @@ pub(super) async fn arrive(visit: &mut Visit, user: &User) -> Result<Response, W
         return Ok(visit.go(&way_back(&visit.said)));
     };
     request.signed_in = Some(login.id);
-    take(&visit.app, &visit.said).await?;
-    let client = visit.app.store.client(&request.client).await?.ok_or_else(WebError::gone)?;
-    let response = go_on(&visit.app, &client, request, &visit.browser).await?;
+    let client = client_of(&visit.app, &request).await?;
+    let response = go_on(&visit.app, &client, request, &visit.browser, visit.said.get("request")).await?;
     Ok(visit.browser.remember(&visit.app, response))
+}
+
+/// The client of a request that waits.
+pub(super) async fn client_of(app: &App, request: &AuthorizationRequest) -> Result<Client, WebError> {
+    app.store.client(&request.client).await?.filter(Client::is_active).ok_or_else(WebError::gone)
 }
 
 /// The request that waits for the sign-in, if the form or the address names one.
@@ -163,13 +168,6 @@ pub(super) async fn find(app: &App, handle: &str) -> Result<AuthorizationRequest
         return Err(WebError::gone());
     }
     app.store.request(&SecretHash::of(handle), ambient::now()).await?.ok_or_else(WebError::gone)
-}
-
-/// Takes the request away: what comes next has a handle of its own.
-async fn take(app: &App, form: &Parameters) -> Result<(), WebError> {
-    let handle = form.get("request").unwrap_or_default();
-    let taken = app.store.take_request(&SecretHash::of(handle), false, ambient::now()).await?;
-    taken.map(drop).ok_or_else(WebError::gone)
 }
 
 async fn show(
@@ -194,7 +192,12 @@ async fn show(
         query: &along(&visit.said),
     };
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN };
-    Ok(visit.page_with(status, &template, request.map(|request| request.redirect_uri.as_str())))
+    Ok(visit.page_with(status, &template, part(&visit.said)))
+}
+
+/// What a page to sign in or sign up is part of.
+pub(super) fn part(said: &Parameters) -> Part {
+    if said.get("request").is_some() { Part::ApplicationFlow } else { Part::Own }
 }
 
 /// What waits for the sign-in, as the query of another page that ends in one; empty for nothing.

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value};
 
-use super::page::{Frame, Message, WebError, page};
+use super::page::{Frame, Message, Part, WebError, page};
 use super::sessions::end_login;
 use super::visit::{Posted, Visit};
 use crate::domain::{Client, ClientId};
@@ -100,7 +100,8 @@ async fn asked(visit: &Visit) -> Result<Response, WebError> {
         redirect_uri: visit.text("post_logout_redirect_uri"),
         state: visit.text("state"),
     };
-    Ok(visit.page_with(StatusCode::OK, &template, asked.get("post_logout_redirect_uri")))
+    let part = if next.is_some() { Part::ApplicationFlow } else { Part::Own };
+    Ok(visit.page_with(StatusCode::OK, &template, part))
 }
 
 /// The claims of an ID token of ours, however old (RP-Initiated Logout §2).
@@ -148,7 +149,7 @@ fn signed_out(visit: &Visit, next: Option<String>) -> Response {
     let message = Message { frame, title: "Signed out", message, went_well: true, next: again };
     let mut response = match next {
         Some(uri) => see_other(&uri),
-        None => page(StatusCode::OK, &message, None),
+        None => page(StatusCode::OK, &message, Part::Own),
     };
     super::browser::forget(&visit.app, &mut response);
     response

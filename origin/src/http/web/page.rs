@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_FRAME_OPTIONS,
 };
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::browser::Browser;
@@ -16,6 +16,9 @@ use crate::http::limits;
 use crate::http::problem::Problem;
 use crate::http::{App, AppState};
 use crate::store::{StoreError, WriteError};
+
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
 const STYLE: &str =
     concat!(include_str!("../../../templates/tollgate.css"), include_str!("../../../templates/admin.css"));
@@ -51,6 +54,8 @@ pub(in crate::http) struct Frame {
     pub(in crate::http) is_admin: bool,
     /// Which of the pages in the navigation this is.
     pub(in crate::http) here: &'static str,
+    /// Whether a form was sent that was too old, and this is the same anew.
+    pub(in crate::http) is_stale: bool,
 }
 
 impl Frame {
@@ -65,7 +70,14 @@ impl Frame {
     }
 
     fn plain(app: &App) -> Frame {
-        Frame { root: app.at(""), csrf: String::new(), username: String::new(), is_admin: false, here: "" }
+        Frame {
+            root: app.at(""),
+            csrf: String::new(),
+            username: String::new(),
+            is_admin: false,
+            here: "",
+            is_stale: false,
+        }
     }
 }
 
@@ -82,15 +94,49 @@ pub(in crate::http) struct Message<'a> {
     pub(in crate::http) next: Option<(&'a str, &'a str)>,
 }
 
-/// A page. `form_goes_to`: where its form may lead beside this origin, in the end; browsers hold redirects against the policy too.
-pub(in crate::http) fn page(status: StatusCode, template: &impl Template, form_goes_to: Option<&str>) -> Response {
+/// What a page is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Part {
+    /// This origin's own pages: their forms lead to its other pages.
+    Own,
+    /// The way of an application's user, which ends at the application: a redirect URI, or whatever that redirects to.
+    ApplicationFlow,
+}
+
+impl Part {
+    /// What a policy of this part has beyond that of all pages. Chromium holds every redirect after a form against `form-action`: where an
+    /// application's own address leads on is not known here, and an address such as `http://[::1]:8080` or that of an app cannot be
+    /// said there at all. So forms that lead to an application have no such rule; docs/accounts.md says what stands in for it.
+    fn form_action(self) -> &'static str {
+        match self {
+            Part::Own => "; form-action 'self'",
+            Part::ApplicationFlow => "",
+        }
+    }
+
+    /// Applications open this flow in windows of their own and hear from there when it ended, which a policy would cut off.
+    fn opener_policy(self) -> &'static str {
+        match self {
+            Part::Own => "same-origin",
+            Part::ApplicationFlow => "unsafe-none",
+        }
+    }
+}
+
+/// What no page needs. `default-src 'none'` says nothing of what is no resource.
+const PERMISSIONS: &str = "accelerometer=(), autoplay=(), bluetooth=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), \
+     hid=(), magnetometer=(), microphone=(), midi=(), payment=(), publickey-credentials-create=(), publickey-credentials-get=(), \
+     screen-wake-lock=(), serial=(), usb=()";
+
+/// A page.
+pub(in crate::http) fn page(status: StatusCode, template: &impl Template, part: Part) -> Response {
     let Ok(html) = template.render() else {
         tracing::error!("a page could not be rendered");
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let elsewhere = form_goes_to.and_then(source).map(|source| format!(" {source}")).unwrap_or_default();
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'{elsewhere}"
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'{}",
+        part.form_action()
     );
     let mut response = (status, html).into_response();
     let headers = response.headers_mut();
@@ -98,18 +144,11 @@ pub(in crate::http) fn page(status: StatusCode, template: &impl Template, form_g
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(OPENER_POLICY, HeaderValue::from_static(part.opener_policy()));
+    headers.insert(PERMISSIONS_POLICY, HeaderValue::from_static(PERMISSIONS));
     let strictest = HeaderValue::from_static("default-src 'none'");
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::try_from(policy).unwrap_or(strictest));
     response
-}
-
-/// A redirect URI as a source of a policy: its origin, or the scheme of an app.
-fn source(uri: &str) -> Option<String> {
-    let url = url::Url::parse(uri).ok()?;
-    match url.scheme() {
-        "https" | "http" => Some(url.origin().ascii_serialization()),
-        scheme => Some(format!("{scheme}:")),
-    }
 }
 
 /// Why a person is shown an error, and not what they came for.
@@ -269,7 +308,7 @@ pub(in crate::http) async fn show_error(State(app): State<AppState>, mut respons
     };
     let (frame, next) = (Frame::plain(&app), Some(("/account/sessions", "To your account")));
     let template = Message { frame, title: error.title, message: &error.message, went_well: false, next };
-    let mut shown = page(error.status, &template, None);
+    let mut shown = page(error.status, &template, Part::Own);
     let fields = [RETRY_AFTER, limits::POLICY, limits::STATE];
     let kept = fields.into_iter().filter_map(|name| Some((name.clone(), response.headers().get(name)?.clone())));
     shown.headers_mut().extend(kept);

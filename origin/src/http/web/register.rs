@@ -5,8 +5,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use zeroize::Zeroizing;
 
-use super::login::{along, arrive, own_page, waiting};
+use super::known_device;
+use super::login::{along, arrive, own_page, part, refused, waiting};
 use super::page::{Frame, WebError};
+use super::sign_in::signed_in;
 use super::visit::{Posted, Visit};
 use crate::ambient;
 use crate::domain::user::checked_password;
@@ -88,15 +90,36 @@ pub(in crate::http) async fn post(Posted(mut visit): Posted) -> Result<Response,
         Ok(()) => {}
         // That somebody has a name cannot be hidden from whoever wants it.
         Err(StoreError::Exists(_)) => {
-            return Ok(show(
-                &visit,
-                Faults { name: "This name is taken. Please choose another.", ..Faults::default() },
-            ));
+            return match made_before(&visit).await? {
+                Some(user) => arrive(&mut visit, &user).await,
+                None => {
+                    let fault = "This name is taken. Please choose another.";
+                    Ok(show(&visit, Faults { name: fault, ..Faults::default() }))
+                }
+            };
         }
         Err(error) => return Err(error.into()),
     }
     tracing::info!(user = %user.id, "made an account");
     arrive(&mut visit, &user).await
+}
+
+/// The user who has the name already, if it is theirs by the password: the form was sent twice, or they forgot that they have an
+/// account. It counts as a try to sign in.
+async fn made_before(visit: &Visit) -> Result<Option<User>, WebError> {
+    let (app, name) = (&visit.app, visit.text("username"));
+    let attempt = known_device::begin(app, visit, name).await?;
+    let user = signed_in(app, name, visit.text("password")).await;
+    match &user {
+        Ok(Some(_)) => attempt.succeeded().await,
+        Ok(None) => {
+            attempt.failed();
+            refused(visit, name).await?;
+        }
+        Err(error) if error.is_busy() => attempt.undone().await,
+        Err(_) => attempt.failed(),
+    }
+    user
 }
 
 fn allowed(app: &App) -> Result<(), WebError> {
@@ -117,16 +140,15 @@ struct Faults {
 fn read(name: &str, password: &str, again: &str) -> Result<(UserName, Zeroizing<String>), Faults> {
     let fault = "It must have 1 to 255 characters, and none that cannot be seen.";
     let name: UserName = name.parse().map_err(|_| Faults { name: fault, ..Faults::default() })?;
-    if checked_password(password).is_err() {
-        return Err(Faults { password: "It must have 8 to 256 characters.", ..Faults::default() });
-    }
-    if password.to_lowercase() == name.as_str() {
+    let fault = "It must have 8 to 256 characters.";
+    let prepared = checked_password(password).map_err(|_| Faults { password: fault, ..Faults::default() })?;
+    if prepared.to_lowercase() == name.as_str() {
         return Err(Faults { password: "It must be another than the name.", ..Faults::default() });
     }
     if password != again {
         return Err(Faults { again: "The two are not the same.", ..Faults::default() });
     }
-    Ok((name, Zeroizing::new(password.to_owned())))
+    Ok((name, prepared))
 }
 
 fn show(visit: &Visit, faults: Faults) -> Response {
@@ -143,5 +165,5 @@ fn show(visit: &Visit, faults: Faults) -> Response {
         again: faults.again,
     };
     let status = if is_good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    visit.page_with(status, &template, None)
+    visit.page_with(status, &template, part(&visit.said))
 }

@@ -3,10 +3,10 @@
 use askama::Template;
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::{Method, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::browser::Browser;
-use super::page::{Frame, WebError, page};
+use super::page::{Frame, Part, WebError, page};
 use crate::domain::{Login, Sender, User};
 use crate::http::AppState;
 use crate::http::oauth::authorization::see_other;
@@ -44,15 +44,46 @@ impl FromRequest<AppState> for Visit {
     }
 }
 
-impl FromRequest<AppState> for Posted {
-    type Rejection = WebError;
+/// Why a form is not taken.
+pub(in crate::http) enum NotTaken {
+    /// It was not made for this browser as it is now: the browser goes to the same form anew.
+    Stale(Box<Response>),
+    /// It cannot be read, or who sends it is not known.
+    Wrong(WebError),
+}
 
-    async fn from_request(request: Request, app: &AppState) -> Result<Posted, WebError> {
-        let visit = Visit::from_request(request, app).await?;
-        visit.browser.check(app, &visit.said)?;
-        Ok(Posted(visit))
+impl From<WebError> for NotTaken {
+    fn from(error: WebError) -> NotTaken {
+        NotTaken::Wrong(error)
     }
 }
+
+impl IntoResponse for NotTaken {
+    fn into_response(self) -> Response {
+        match self {
+            NotTaken::Stale(response) => *response,
+            NotTaken::Wrong(error) => error.into_response(),
+        }
+    }
+}
+
+impl FromRequest<AppState> for Posted {
+    type Rejection = NotTaken;
+
+    async fn from_request(request: Request, app: &AppState) -> Result<Posted, NotTaken> {
+        let path = request.uri().path().to_owned();
+        let visit = Visit::from_request(request, app).await?;
+        match visit.has_own_form() {
+            true => Ok(Posted(visit)),
+            false => Err(NotTaken::Stale(Box::new(visit.form_anew(&path)))),
+        }
+    }
+}
+
+/// What a form carries from the address of its page.
+const CARRIED: [&str; 6] = ["request", "user_code", "next", "client_id", "post_logout_redirect_uri", "state"];
+/// The parameter that has a page say that its form was too old.
+const STALE: &str = "stale";
 
 impl Visit {
     /// Who is signed in, with the session.
@@ -75,24 +106,33 @@ impl Visit {
         }
     }
 
+    /// Whether the form is one that this origin gave to this very browser.
+    pub(in crate::http) fn has_own_form(&self) -> bool {
+        self.browser.was_given(&self.app, &self.said)
+    }
+
+    /// On to a form that was sent when it was too old, anew: somebody signed in or out in another window meanwhile, or another site made
+    /// it up. Nothing was done, and nothing of the form is used but where its page was.
+    pub(in crate::http) fn form_anew(&self, path: &str) -> Response {
+        let carried = CARRIED.into_iter().filter_map(|name| Some((name, self.said.get(name)?)));
+        let query =
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(carried.chain([(STALE, "1")])).finish();
+        self.go(&format!("{path}?{query}"))
+    }
+
     /// What the layout of a page needs.
     pub(in crate::http) fn frame(&self) -> Frame {
-        Frame::of(&self.app, &self.browser)
+        Frame { is_stale: self.said.get(STALE).is_some(), ..Frame::of(&self.app, &self.browser) }
     }
 
     /// A page, with the browser's cookie if it has yet to be given it.
     pub(in crate::http) fn page(&self, template: &impl Template) -> Response {
-        self.page_with(StatusCode::OK, template, None)
+        self.page_with(StatusCode::OK, template, Part::Own)
     }
 
-    /// As [`Visit::page`]. `form_goes_to`: where its form may lead beside this origin, in the end.
-    pub(in crate::http) fn page_with(
-        &self,
-        status: StatusCode,
-        template: &impl Template,
-        form_goes_to: Option<&str>,
-    ) -> Response {
-        self.browser.remember(&self.app, page(status, template, form_goes_to))
+    /// As [`Visit::page`], with the status of a form that is shown again, and what the page is part of.
+    pub(in crate::http) fn page_with(&self, status: StatusCode, template: &impl Template, part: Part) -> Response {
+        self.browser.remember(&self.app, page(status, template, part))
     }
 
     /// On to another page of this origin.

@@ -9,7 +9,7 @@ use super::told::{self, Told};
 use crate::domain::{Actor, LoginId, User};
 use crate::http::oauth::authorization::see_other;
 use crate::http::web::login::and_back_to;
-use crate::http::web::page::{Frame, WebError};
+use crate::http::web::page::{Frame, Part, WebError};
 use crate::http::web::visit::Visit;
 use crate::http::{App, AppState};
 
@@ -29,6 +29,8 @@ pub(in crate::http) enum Turned {
     SignIn(String),
     /// They may not, or their request cannot be read.
     Away(WebError),
+    /// Their form was too old: they go to it anew.
+    Stale(Box<Response>),
 }
 
 impl From<WebError> for Turned {
@@ -42,6 +44,7 @@ impl IntoResponse for Turned {
         match self {
             Turned::SignIn(location) => see_other(&location),
             Turned::Away(error) => error.into_response(),
+            Turned::Stale(response) => *response,
         }
     }
 }
@@ -68,9 +71,12 @@ impl FromRequest<AppState> for Order {
     type Rejection = Turned;
 
     async fn from_request(request: Request, app: &AppState) -> Result<Order, Turned> {
+        let path = request.uri().path().to_owned();
         let operator = Operator::from_request(request, app).await?;
-        operator.visit.browser.check(app, &operator.visit.said)?;
-        Ok(Order(operator))
+        match operator.visit.has_own_form() {
+            true => Ok(Order(operator)),
+            false => Err(Turned::Stale(Box::new(operator.visit.form_anew(&path)))),
+        }
     }
 }
 
@@ -125,7 +131,7 @@ impl Operator {
 
     /// As [`Operator::show`], with the status of a form that is shown again.
     pub(in crate::http) fn show_with(&self, status: StatusCode, template: &impl Template) -> Response {
-        let mut response = self.visit.page_with(status, template, None);
+        let mut response = self.visit.page_with(status, template, Part::Own);
         told::forget(self.app(), &self.visit.caller.headers, &mut response);
         response
     }

@@ -1,0 +1,109 @@
+// Cases of tests/suite/cases/browsers.rs in a real Chromium: one flow, named by the argument. It says by one JSON object a line what worked.
+import { at, launch, must, settings, step, until, Window } from './kit.mjs'
+
+const { person } = settings
+
+/** Presses twice, the second time before anything came of the first. */
+async function twice(page, target) {
+  await target.evaluate((button) => {
+    const { form } = button
+    form.requestSubmit(button)
+    setTimeout(() => form.requestSubmit(button), 20)
+  })
+}
+
+/** Waits for a page, however many navigations are given up on the way to it. */
+const comes = (page, isIt) => until('a page', () => isIt(new URL(page.url())))
+
+const signIn = (page) => page.locator('form:has([name="password"]) button')
+
+async function fill(page) {
+  await page.locator('[name="username"]').fill(person.username)
+  await page.locator('[name="password"]').fill(person.password)
+}
+
+const allow = (page) => page.locator('[name="decision"][value="allow"]')
+
+/** The code arrives, whatever the client does with it: by way of the consent, or straight from the sign-in. */
+async function arrives(browser) {
+  for (const { id, authorize, endsAt } of settings.clients) {
+    const window = await Window.open(browser)
+    const { page } = window
+    await page.goto(authorize)
+    await fill(page)
+    const end = page.waitForURL((url) => url.href.startsWith(endsAt))
+    await signIn(page).click()
+    if (!id.endsWith('-own')) await allow(page).click()
+    await end
+    must(new URL(page.url()).searchParams.get('code'), `no code at ${page.url()}`)
+    await window.close()
+    step(id)
+  }
+}
+
+/** What is old leads on or to a fresh form: two tabs, a second click, the way back, a page loaded again, another window's sign-out. */
+async function stale(browser) {
+  const window = await Window.open(browser)
+  const { page: first, context } = window
+  const second = await context.newPage()
+  const isHome = (url) => url.href.startsWith(settings.home)
+  await first.goto(settings.authorize)
+  await second.goto(settings.authorize)
+  await fill(first)
+  await fill(second)
+  await signIn(first).click()
+  await first.waitForURL(/\/consent/)
+  await signIn(second).click()
+  await second.waitForURL(/\/consent/)
+  step('two tabs')
+  await second.reload()
+  await allow(second).waitFor()
+  step('reload')
+
+  await twice(second, allow(second))
+  await comes(second, isHome)
+  must(new URL(second.url()).searchParams.get('code'), 'a second click loses the code')
+  step('second click on allow')
+  await second.goBack()
+  await allow(second).waitFor()
+  await allow(second).click()
+  await second.waitForURL(isHome)
+  step('back')
+
+  const apart = await Window.open(browser)
+  await apart.page.goto(settings.authorize)
+  await fill(apart.page)
+  await twice(apart.page, signIn(apart.page))
+  await comes(apart.page, ({ pathname }) => pathname === '/consent')
+  await allow(apart.page).dblclick()
+  await comes(apart.page, isHome)
+  await apart.close()
+  step('second click on sign in')
+
+  const fresh = await Window.open(browser)
+  await fresh.page.goto(at('/register'))
+  await fresh.page.locator('[name="username"]').fill('grace')
+  for (const name of ['password', 'again']) await fresh.page.locator(`[name="${name}"]`).fill(person.password)
+  await twice(fresh.page, fresh.page.locator('form:has([name="again"]) button'))
+  await comes(fresh.page, ({ pathname }) => pathname === '/account/sessions')
+  await fresh.close()
+  step('second click on make an account')
+
+  await first.goto(at('/account/password'))
+  await second.goto(at('/account/sessions'))
+  await second.locator('form.who button').click()
+  await second.waitForURL(/\/logout/)
+  await first.locator('[name="old"]').fill(person.password)
+  for (const name of ['new', 'again']) await first.locator(`[name="${name}"]`).fill('another password')
+  await first.locator('form:has([name="old"]) button').click()
+  await first.locator('[name="username"]').waitFor()
+  step('a form after a sign-out')
+  await window.close()
+}
+
+const browser = await launch()
+try {
+  await { arrives, stale }[process.argv[2]](browser)
+} finally {
+  await browser.close()
+}
