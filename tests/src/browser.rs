@@ -115,6 +115,20 @@ impl Browser {
         self.follow(page).await
     }
 
+    /// Opens a page, fills these fields into its form and sends it to the same URL; what came back after redirects.
+    ///
+    /// # Errors
+    /// When the page has no form of the origin's, or the origin does not take it.
+    pub async fn submit_form(&mut self, url: &str, fields: &[(&str, &str)]) -> Result<Page> {
+        let page = self.open(url).await?;
+        let csrf = field(&page.body, "csrf").with_context(|| format!("no form: {}", page.body))?;
+        let all = fields.iter().copied().chain([("csrf", csrf.as_str())]);
+        let all: Vec<(String, String)> = all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let page = self.post(url, &all).await?;
+        ensure!(page.status == 200, "{} {}", page.status, page.body);
+        Ok(page)
+    }
+
     async fn submit(&mut self, page: &Page, filled: &Filled) -> Result<Page> {
         let mut url = page.url.join(&filled.action)?;
         if filled.post {
@@ -172,6 +186,12 @@ impl Browser {
         }
         Ok(())
     }
+}
+
+/// The value of the first field of this name.
+pub fn field(html: &str, name: &str) -> Option<String> {
+    let rest = html.split(&format!("name=\"{name}\" value=\"")).nth(1)?;
+    Some(rest.split('"').next()?.to_owned())
 }
 
 /// A form as the page has it.

@@ -1,6 +1,11 @@
 //! A fault that was found once, as a small input with the right answer: its id, where it runs, and what was answered.
 
-use anyhow::Result;
+use std::str::FromStr as _;
+
+use anyhow::{Context as _, Result};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 use crate::served::{Database, Served};
 use crate::stack::Origin;
@@ -54,6 +59,36 @@ impl Case {
         Origin::start_with(&all).await
     }
 
+    /// Runs a statement in an origin's database, behind its back.
+    ///
+    /// # Errors
+    /// When the database refuses it.
+    pub async fn execute(&self, origin: &Origin, sql: &str) -> Result<()> {
+        self.connect(origin).await?.execute(sql).await
+    }
+
+    /// Holds a lock in an origin's database: on PostgreSQL that of this statement, on SQLite the write lock.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn lock(&self, origin: &Origin, on_postgres: &str) -> Result<Lock> {
+        let mut connection = self.connect(origin).await?;
+        match &mut connection {
+            Connection::Sqlite(_) => connection.execute("BEGIN IMMEDIATE").await?,
+            Connection::Postgres(_) => connection.execute(&format!("BEGIN; {on_postgres}")).await?,
+        }
+        Ok(Lock(connection))
+    }
+
+    async fn connect(&self, origin: &Origin) -> Result<Connection> {
+        let url =
+            origin.settings.iter().find(|(name, _)| *name == "TOLLGATE_DATABASE_URL").context("a database")?.1.as_str();
+        Ok(match self.is_postgres() {
+            true => Connection::Postgres(PgConnectOptions::from_str(url)?.connect().await?),
+            false => Connection::Sqlite(SqliteConnectOptions::from_str(url)?.connect().await?),
+        })
+    }
+
     /// An origin as a process of its own on the case's database; it does not run yet.
     ///
     /// # Errors
@@ -76,5 +111,35 @@ impl Case {
             Some(database) => database.end().await,
             None => Ok(()),
         }
+    }
+}
+
+/// A connection to an origin's database.
+enum Connection {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Connection {
+    async fn execute(&mut self, sql: &str) -> Result<()> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Self::Sqlite(connection) => connection.execute(sqlx::raw_sql(sql)).await.map(drop)?,
+            Self::Postgres(connection) => connection.execute(sqlx::raw_sql(sql)).await.map(drop)?,
+        }
+        Ok(())
+    }
+}
+
+/// A lock in an origin's database, held until it is released or dropped.
+pub struct Lock(Connection);
+
+impl Lock {
+    /// Lets others go on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn release(mut self) -> Result<()> {
+        self.0.execute("ROLLBACK").await
     }
 }

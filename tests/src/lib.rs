@@ -15,6 +15,7 @@ pub mod judges;
 pub mod leaks;
 pub mod mint;
 pub mod musts;
+pub mod parties;
 pub mod redis;
 pub mod script;
 pub mod served;
