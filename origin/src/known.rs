@@ -212,6 +212,8 @@ async fn ask(mut reader: VersionReader, asking: Arc<Asking>, answer: watch::Send
 async fn look_up(store: Store, mut questions: mpsc::Receiver<Question>) {
     let mut asked = Vec::with_capacity(MOST_AT_ONCE);
     while questions.recv_many(&mut asked, MOST_AT_ONCE).await > 0 {
+        // Nothing is looked up for callers who have disconnected.
+        asked.retain(|(_, answer): &Question| !answer.is_closed());
         let (presented, answers): (Vec<_>, Vec<_>) = asked.drain(..).unzip();
         let found = store.refresh_tokens(&presented).await;
         let found = found.inspect_err(|error| tracing::error!(%error, "refresh tokens could not be looked up"));

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, bail};
 
 use super::output::table;
+use super::user::ending;
 use super::{Session, input};
 use crate::ambient;
 use crate::domain::client::{checked_name, checked_secret};
@@ -37,7 +38,7 @@ pub(super) enum ClientCommand {
         #[command(flatten)]
         secret: SecretFlags,
     },
-    /// Refuse a client from now on; tokens it holds stay good until they expire or are revoked
+    /// Refuse a client from now on, revoke its tokens and end the grants it was given
     Disable {
         /// Its client_id
         id: ClientId,
@@ -179,7 +180,7 @@ impl ClientCommand {
                 rotate(&id, overlap.unwrap_or(OVERLAP), &secret, session).await
             }
             ClientCommand::Disable { id } => {
-                let disabled = session.store.disable_client(&id, ambient::now()).await?;
+                let disabled = session.store.disable_client(&id, &ending("the client was disabled")).await?;
                 let client = disabled.with_context(|| format!("there is no client {id}"))?;
                 session.output.print(&ClientView::from(&client), |view| format!("disabled {}", view.client_id))
             }

@@ -13,7 +13,7 @@ use crate::domain::user::{checked_external_id, checked_password};
 use crate::domain::{Actor, AuthSource, User, UserClaims, UserId, UserView};
 use crate::encoding::base64url;
 use crate::forge::hash_now;
-use crate::store::{Store, StoreError};
+use crate::store::{Ending, Store, StoreError};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum UserCommand {
@@ -163,14 +163,14 @@ impl UserCommand {
                 if user.auth_source != AuthSource::Local {
                     bail!("the password of {name} is kept by the users' API: it is changed there");
                 }
-                session.store.set_password(&user.id, &hash_now(&chosen.password)?).await?;
+                let ending = ending("an administrator set the password");
+                session.store.set_password(&user.id, &hash_now(&chosen.password)?, None, &ending).await?;
                 session.output.print(&with_password(&user, &chosen), told)
             }
             UserCommand::Disable { name } => {
-                let (user, now) = (find(session, &name).await?, ambient::now());
-                let by = Actor::command_line(ambient::user().as_deref());
-                session.store.disable_user(&user.id, &by, now).await?;
-                let disabled_at = user.disabled_at.unwrap_or(now);
+                let (user, ending) = (find(session, &name).await?, ending("the user was disabled"));
+                session.store.disable_user(&user.id, &ending).await?;
+                let disabled_at = user.disabled_at.unwrap_or(ending.at);
                 let view = json!({ "id": user.id, "name": user.name, "disabled_at": disabled_at });
                 session.output.print(&view, |_| format!("disabled {}", user.name))
             }
@@ -184,6 +184,11 @@ impl UserCommand {
             UserCommand::UnmakeAdmin { name } => set_admin(session, &name, false).await,
         }
     }
+}
+
+/// An end that is made at the command line, now.
+pub(super) fn ending(reason: &'static str) -> Ending {
+    Ending::new(&Actor::command_line(ambient::user().as_deref()), reason, ambient::now())
 }
 
 async fn set_admin(session: &Session, name: &str, is_admin: bool) -> anyhow::Result<()> {

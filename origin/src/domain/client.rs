@@ -101,7 +101,7 @@ pub const MAX_SECRETS: usize = 2;
 pub enum ClientStatus {
     /// It may.
     Active,
-    /// It may not, since this Unix second. Tokens it already holds stay good until they expire or are revoked.
+    /// It may not, since this Unix second. Its tokens were revoked and its grants ended then.
     Disabled {
         /// When it was disabled.
         at: u64,

@@ -43,7 +43,10 @@ pub use logout::Logout;
 pub use metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, SubjectType, TokenFormat, TrustedIssuer};
 pub use pkce::CodeChallenge;
 pub use redirect::{CallUrl, RedirectUri};
-pub use refresh::{PresentedRefresh, RefreshFamily, RefreshKeys, RefreshRules, RefreshState, RefreshToken, Turn};
+pub use refresh::{
+    LateRetries, PresentedRefresh, RefreshFamily, RefreshKeys, RefreshRules, RefreshState, RefreshToken, RefreshUse,
+    Turn,
+};
 pub use resource::Resource;
 pub use revocation::{Actor, Lifted, Reason, Reinstate, Revocation, Revoke, Target, Which};
 pub use revocation_view::{AuditView, RevocationView};

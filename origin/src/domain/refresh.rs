@@ -147,6 +147,42 @@ impl RefreshToken {
     }
 }
 
+/// For how long after its last use a refresh token gives its successor again in spite of the grace, in seconds.
+const LATE_RETRY_WINDOW: u64 = 24 * 60 * 60;
+/// How often it does.
+const MAX_LATE_RETRIES: u8 = 3;
+
+/// How often the current refresh token was given again after the grace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LateRetries {
+    /// This many times.
+    Given(u8),
+    /// Never, because the previous token was itself given again after the grace. So two holders of that token cannot both continue: once
+    /// one has used it, its use by the other is reuse.
+    Barred,
+}
+
+impl LateRetries {
+    /// The count of a token that has just become the current one.
+    pub const NONE: LateRetries = LateRetries::Given(0);
+
+    /// The count after one more late retry; `None` if that is not allowed.
+    fn next(self) -> Option<LateRetries> {
+        match self {
+            LateRetries::Given(times) if times < MAX_LATE_RETRIES => Some(LateRetries::Given(times + 1)),
+            LateRetries::Given(_) | LateRetries::Barred => None,
+        }
+    }
+
+    /// The count of the token that follows.
+    fn of_successor(self) -> LateRetries {
+        match self {
+            LateRetries::Given(0) | LateRetries::Barred => LateRetries::NONE,
+            LateRetries::Given(_) => LateRetries::Barred,
+        }
+    }
+}
+
 /// How far the refresh tokens of a grant have come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshState {
@@ -154,11 +190,32 @@ pub struct RefreshState {
     pub current: SecretHash,
     /// The hash of the one that it followed.
     pub previous: Option<SecretHash>,
-    /// When it followed, Unix seconds.
+    /// When it followed, or was given again after the grace, Unix seconds.
     pub refreshed_at: Option<u64>,
+    /// How often it was given again after the grace.
+    pub late_retries: LateRetries,
+}
+
+/// Result of using a refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefreshUse {
+    /// The current token gives its successor. Holds the new state.
+    Rotated(RefreshState),
+    /// The previous token gives the current one again, within the grace. The state does not change.
+    Repeated,
+    /// The previous token gives the current one again, after the grace. Holds the new state.
+    RetriedLate(RefreshState),
+    /// Two parties hold the token (RFC 9700 §4.14.2).
+    Reused,
 }
 
 impl RefreshState {
+    /// The state with the first refresh token.
+    #[must_use]
+    pub fn first(hash: SecretHash) -> RefreshState {
+        RefreshState { current: hash, previous: None, refreshed_at: None, late_retries: LateRetries::NONE }
+    }
+
     /// Which one this is, of which it is certain that it is one of the grant's.
     #[must_use]
     pub fn turn(&self, hash: &SecretHash) -> Turn {
@@ -169,11 +226,39 @@ impl RefreshState {
         }
     }
 
-    /// Whether the one before gives its successor again: it was used not long ago, and the successor was not.
+    /// Uses one of the grant's refresh tokens at the Unix second `at`. `successor` is the token that follows it.
+    ///
+    /// The previous token gives the current one again as long as that is unused. Within the grace it does so without a limit: an answer was
+    /// lost, or two tabs refresh at the same time. After the grace it does so a few times within a day: the origin or the database failed
+    /// after the commit. A grace of 0 disables both. The grace is an absolute difference, so a clock that was set back does not extend it.
     #[must_use]
-    pub fn gives_again(&self, hash: &SecretHash, successor: &SecretHash, grace: u64, at: u64) -> bool {
-        let recently = self.refreshed_at.is_some_and(|refreshed_at| at <= refreshed_at.saturating_add(grace));
-        self.turn(hash) == Turn::Previous && self.current == *successor && recently
+    pub fn used(&self, hash: SecretHash, successor: SecretHash, grace: u64, at: u64) -> RefreshUse {
+        match self.turn(&hash) {
+            Turn::Current => RefreshUse::Rotated(RefreshState {
+                current: successor,
+                previous: Some(hash),
+                refreshed_at: Some(at),
+                late_retries: self.late_retries.of_successor(),
+            }),
+            Turn::Previous if self.current == successor && grace > 0 => self.retried(grace, at),
+            Turn::Previous | Turn::Older => RefreshUse::Reused,
+        }
+    }
+
+    fn retried(&self, grace: u64, at: u64) -> RefreshUse {
+        let Some(refreshed_at) = self.refreshed_at else {
+            return RefreshUse::Reused;
+        };
+        if at.abs_diff(refreshed_at) <= grace {
+            return RefreshUse::Repeated;
+        }
+        let in_time = (refreshed_at..=refreshed_at.saturating_add(LATE_RETRY_WINDOW)).contains(&at);
+        match self.late_retries.next() {
+            Some(late_retries) if in_time => {
+                RefreshUse::RetriedLate(RefreshState { refreshed_at: Some(at), late_retries, ..*self })
+            }
+            _ => RefreshUse::Reused,
+        }
     }
 }
 
@@ -250,19 +335,83 @@ mod tests {
         assert_ne!(second.hash(), after(keys(1), second.reveal()).hash());
     }
 
+    /// A state with the current token `r2`, which followed `r1` at the second 100,000.
+    fn state() -> RefreshState {
+        RefreshState {
+            current: hash("r2"),
+            previous: Some(hash("r1")),
+            refreshed_at: Some(AT),
+            ..RefreshState::first(hash("r0"))
+        }
+    }
+
+    const AT: u64 = 100_000;
+
+    fn used(state: &RefreshState, from: &str, to: &str, grace: u64, at: u64) -> RefreshUse {
+        state.used(hash(from), hash(to), grace, at)
+    }
+
     #[test]
-    fn the_one_before_gives_its_successor_again_for_a_while() {
-        let at_first = RefreshState { current: hash("r0"), previous: None, refreshed_at: None };
-        assert_eq!((at_first.turn(&hash("r0")), at_first.turn(&hash("x"))), (Turn::Current, Turn::Older));
-        let state = RefreshState { current: hash("r2"), previous: Some(hash("r1")), refreshed_at: Some(100) };
+    fn the_current_one_gives_its_successor() {
+        let first = RefreshState::first(hash("r0"));
+        assert_eq!((first.turn(&hash("r0")), first.turn(&hash("x"))), (Turn::Current, Turn::Older));
         assert_eq!(
-            ["r2", "r1", "r0"].map(|text| state.turn(&hash(text))),
+            ["r2", "r1", "r0"].map(|text| state().turn(&hash(text))),
             [Turn::Current, Turn::Previous, Turn::Older]
         );
-        let again = |from: &str, to: &str, at| state.gives_again(&hash(from), &hash(to), 10, at);
-        assert!(again("r1", "r2", 100) && again("r1", "r2", 110));
-        assert!(!again("r1", "r2", 111), "too late");
-        assert!(!again("r1", "r3", 105) && !again("r0", "r2", 105) && !again("r2", "r2", 105));
+        let RefreshUse::Rotated(next) = used(&first, "r0", "r1", 10, AT) else { panic!("it is the current one") };
+        assert_eq!((next.current, next.previous, next.refreshed_at), (hash("r1"), Some(hash("r0")), Some(AT)));
+        assert_eq!(used(&first, "x", "r1", 10, AT), RefreshUse::Reused);
+    }
+
+    #[test]
+    fn within_the_grace_the_one_before_gives_the_current_one_again() {
+        for at in [AT - 10, AT, AT + 10] {
+            assert_eq!(used(&state(), "r1", "r2", 10, at), RefreshUse::Repeated, "{at}");
+        }
+        for (from, to) in [("r1", "r3"), ("r0", "r1"), ("r0", "r2")] {
+            assert_eq!(used(&state(), from, to, 10, AT + 5), RefreshUse::Reused, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn without_a_grace_every_second_use_is_reuse() {
+        for at in [AT - 1, AT, AT + 1, AT + 3600] {
+            assert_eq!(used(&state(), "r1", "r2", 0, at), RefreshUse::Reused, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_prolongs_nothing() {
+        for back in [11, 60, 3600, AT] {
+            assert_eq!(used(&state(), "r1", "r2", 10, AT - back), RefreshUse::Reused, "{back}");
+        }
+    }
+
+    #[test]
+    fn after_the_grace_a_current_one_that_nobody_used_is_given_again_a_few_times_within_a_day() {
+        let mut state = state();
+        for (times, at) in [(1, AT + 11), (2, AT + 11 + LATE_RETRY_WINDOW), (3, AT + 5000 + LATE_RETRY_WINDOW)] {
+            let RefreshUse::RetriedLate(next) = used(&state, "r1", "r2", 10, at) else { panic!("{times} at {at}") };
+            assert_eq!((next.current, next.previous, next.refreshed_at), (hash("r2"), Some(hash("r1")), Some(at)));
+            assert_eq!(next.late_retries, LateRetries::Given(times));
+            assert_eq!(used(&next, "r1", "r2", 10, at + 10), RefreshUse::Repeated, "ten at that moment are one");
+            state = next;
+        }
+        assert_eq!(used(&state, "r1", "r2", 10, AT + 9000 + LATE_RETRY_WINDOW), RefreshUse::Reused, "too often");
+        assert_eq!(used(&self::state(), "r1", "r2", 10, AT + LATE_RETRY_WINDOW + 1), RefreshUse::Reused, "too late");
+    }
+
+    #[test]
+    fn of_two_who_hold_a_token_that_was_given_late_one_is_noticed() {
+        let RefreshUse::RetriedLate(late) = used(&state(), "r1", "r2", 10, AT + 60) else { panic!("late") };
+        let RefreshUse::Rotated(next) = used(&late, "r2", "r3", 10, AT + 70) else { panic!("the current one") };
+        assert_eq!(next.late_retries, LateRetries::Barred);
+        assert_eq!(used(&next, "r2", "r3", 10, AT + 81), RefreshUse::Reused, "by the other");
+        assert_eq!(used(&next, "r1", "r2", 10, AT + 81), RefreshUse::Reused, "or with what both have");
+        let RefreshUse::Rotated(after) = used(&next, "r3", "r4", 10, AT + 90) else { panic!("the current one") };
+        assert_eq!(used(&after, "r2", "r3", 10, AT + 99), RefreshUse::Reused);
+        assert!(matches!(used(&after, "r3", "r4", 10, AT + 200), RefreshUse::RetriedLate(_)), "the next outage");
     }
 
     #[test]

@@ -163,6 +163,12 @@ impl Actor {
         Actor("origin".to_owned())
     }
 
+    /// The user, if it is one who is signed in.
+    #[must_use]
+    pub fn as_user(&self) -> Option<UserId> {
+        self.0.strip_prefix("user:")?.parse().ok()
+    }
+
     /// As it is recorded.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -40,12 +40,12 @@ pub use router::router;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
-use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
+use crate::ambient;
 use crate::client_keys::ClientKeys;
-use crate::domain::Audience;
+use crate::domain::{Actor, Audience};
 use crate::feed::{Contacts, Publisher, Wake};
 use crate::forge::{Forge, Verified};
 use crate::guard::Guard;
@@ -55,9 +55,9 @@ use crate::outbound::Outbound;
 use crate::settings::{GrantSettings, PeopleSettings, TlsSettings};
 use crate::ssf::Transmitter;
 use crate::status_list::StatusLists;
-use crate::store::{Store, Writer};
+use crate::store::{Ending, Store, Writer};
 use crate::users_api::UsersApi;
-use crate::watch::{Meters, Spans};
+use crate::watch::{Meters, Spans, TraceContext};
 
 /// What handlers share.
 pub struct App {
@@ -97,8 +97,6 @@ pub struct App {
     pub status_lists: StatusLists,
     /// Whether access tokens say where their status stands.
     pub status_claim: bool,
-    /// Wakes whoever tells clients that a session ended.
-    pub(crate) signed_out: Arc<Notify>,
     /// Makes security event tokens.
     pub transmitter: Arc<Transmitter>,
     /// The edges heard of lately.
@@ -123,6 +121,11 @@ pub struct App {
     pub draining: CancellationToken,
     /// Ends long polls at shutdown.
     pub stop: CancellationToken,
+}
+
+/// An ending by the current request: its back-channel logouts belong to the request's trace.
+pub(crate) fn ending(by: &Actor, reason: &'static str) -> Ending {
+    Ending { trace: TraceContext::current().traceparent(), ..Ending::new(by, reason, ambient::now()) }
 }
 
 /// The shared state as axum hands it around.

@@ -122,6 +122,9 @@ impl From<StoreError> for Problem {
         if let StoreError::Exists(what) = error {
             return Problem::new(StatusCode::CONFLICT, &format!("there is a {what} of that name already"));
         }
+        if matches!(error, StoreError::NotAdministrator) {
+            return Problem::new(StatusCode::FORBIDDEN, &error.to_string());
+        }
         tracing::error!(%error, "the store failed");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again")
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -84,9 +83,8 @@ impl Running {
         let meters = Arc::new(Meters::default());
         tasks.spawn(Arc::clone(&meters).follow(store.clone(), wake.clone(), stop.clone()));
         let outbound = Outbound::new(settings.grants.registration == Registration::Open)?;
-        let signed_out = Arc::new(Notify::new());
         let logouts = logouts::Courier::new(store.clone(), keys.clone(), issuer.clone(), outbound.clone());
-        tasks.spawn(logouts.run(Arc::clone(&signed_out), stop.clone()));
+        tasks.spawn(logouts.run(store.logouts(), stop.clone()));
         let app = Arc::new(App {
             store: store.clone(),
             writer,
@@ -102,7 +100,6 @@ impl Running {
             people: settings.people.clone(),
             users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,
             contacts,
-            signed_out,
             publisher,
             status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),
             status_claim: settings.status_list,
@@ -173,6 +170,11 @@ async fn sweep(store: Store, stop: CancellationToken) {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
+        }
+        match store.end_expired_sessions(ambient::now()).await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "ended sessions that expired"),
+            Err(error) => tracing::error!(%error, "expired sessions could not be ended"),
         }
         match store.sweep(ambient::now()).await {
             Ok(swept) => tracing::debug!(?swept, "forgot what expired"),

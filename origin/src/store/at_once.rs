@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 
 use sqlx::{Connection as _, Database, Transaction};
 
-use super::batch::Written;
+use super::batch::{Wanted, Written};
 use super::issuing::{Bars, Place, Record, Row, Seen};
 use super::redeem::{GoOn, GoneOn};
 use super::{
@@ -38,8 +38,8 @@ impl<'a> Usual<'a> {
         let Batch { redeems, issues, revokes, reinstates, sights, notes } = batch;
         let is_more = !(revokes.is_empty() && reinstates.is_empty() && sights.is_empty() && notes.is_empty());
         let issues: Vec<&Issue> = redeems.iter().map(|redeem| &redeem.issue).chain(issues).collect();
-        // A token that is handed on leaves a line in the audit log.
-        let are_plain = issues.iter().all(|issue| issue.draft.details.act.is_none());
+        // A token that is handed on leaves a line in the audit log, and one about a user must find them active.
+        let are_plain = issues.iter().all(|issue| issue.draft.details.act.is_none() && issue.user.is_none());
         if is_more || !are_plain || !(1..=MOST_ROWS).contains(&issues.len()) {
             return None;
         }
@@ -59,7 +59,8 @@ fn refreshed(redeem: &Redeem) -> Option<GoneOn<'_>> {
     let Claim::Refresh { hash, successor, .. } = &redeem.claim else {
         return None;
     };
-    let state = RefreshState { current: successor.hash, previous: Some(*hash), refreshed_at: Some(redeem.at) };
+    let first = RefreshState::first(successor.hash);
+    let state = RefreshState { previous: Some(*hash), refreshed_at: Some(redeem.at), ..first };
     Some((redeem.grant.as_str(), state, successor))
 }
 
@@ -70,7 +71,12 @@ impl Store {
     }
 
     /// Writes all of a batch, if it is a usual one and nothing has changed; else nothing.
-    pub(super) async fn write_at_once(&self, batch: &Batch, line: &mut Line) -> Result<Option<Written>, StoreError> {
+    pub(super) async fn write_at_once(
+        &self,
+        batch: &Batch,
+        line: &mut Line,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Written>, StoreError> {
         let open_epoch = *self.open_epoch.lock().unwrap_or_else(PoisonError::into_inner);
         let (Some(epoch), Some(usual)) = (open_epoch, Usual::of(batch)) else {
             line.end();
@@ -80,7 +86,7 @@ impl Store {
         let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
         let seen = Seen { epoch, registrations: usual.registrations };
         let mut connection = line.take(self).await?;
-        let numbers = usual.record(&rows, seen, &mut connection).await?;
+        let numbers = usual.record(&rows, seen, &mut connection, wanted).await?;
         if numbers.len() < rows.len() {
             return Ok(None);
         }
@@ -92,14 +98,22 @@ impl Store {
 
 impl Usual<'_> {
     /// The numbers of the tokens; none if nothing was written.
-    async fn record(&self, rows: &[Row<'_>], seen: Seen, connection: &mut Connection) -> Result<Vec<u64>, StoreError> {
+    async fn record(
+        &self,
+        rows: &[Row<'_>],
+        seen: Seen,
+        connection: &mut Connection,
+        wanted: Wanted<'_>,
+    ) -> Result<Vec<u64>, StoreError> {
         match connection {
             // A statement by itself is a transaction, too.
             Either::Sqlite(connection) if self.gone_on.is_empty() => connection.record(rows, Some(seen)).await,
             Either::Postgres(connection) if self.gone_on.is_empty() => connection.record(rows, Some(seen)).await,
-            Either::Sqlite(connection) => self.refresh(rows, seen, connection.begin_with(BEGIN_ON_SQLITE).await?).await,
+            Either::Sqlite(connection) => {
+                self.refresh(rows, seen, connection.begin_with(BEGIN_ON_SQLITE).await?, wanted).await
+            }
             Either::Postgres(connection) => {
-                self.refresh(rows, seen, connection.begin_with(BEGIN_IN_EPOCH).await?).await
+                self.refresh(rows, seen, connection.begin_with(BEGIN_IN_EPOCH).await?, wanted).await
             }
         }
     }
@@ -109,6 +123,7 @@ impl Usual<'_> {
         rows: &[Row<'_>],
         seen: Seen,
         mut transaction: Transaction<'_, D>,
+        wanted: Wanted<'_>,
     ) -> Result<Vec<u64>, StoreError>
     where
         D::Connection: GoOn + Record,
@@ -117,6 +132,9 @@ impl Usual<'_> {
             return Ok(Vec::new());
         }
         let numbers = transaction.record(rows, Some(seen)).await?;
+        if !wanted() {
+            return Err(StoreError::Abandoned);
+        }
         if numbers.len() == rows.len() {
             transaction.commit().await?;
         }

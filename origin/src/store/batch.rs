@@ -8,7 +8,7 @@ use super::ledger::Ledger;
 use super::redeem::Verdict;
 use super::{Claim, Redeem, Redeemed, Sight, Store, StoreError, Tx};
 use crate::domain::{
-    AccessToken, Actor, AuditAction, AuditKind, AuditNote, Reinstate, Revocation, Revoke, Target, TokenDraft,
+    AccessToken, Actor, AuditAction, AuditKind, AuditNote, Reinstate, Revocation, Revoke, Target, TokenDraft, UserId,
 };
 
 /// What is to be written together.
@@ -36,14 +36,19 @@ pub struct Issue {
     /// The state of clients and resource servers by which it was decided on, as [`Versions::registrations`](super::Versions), where
     /// that was not asked for when the request came: the token is issued only if it is still the same.
     pub as_of: Option<u64>,
+    /// The user whom the token is about, if it has no grant: it is issued only if that user is active.
+    pub user: Option<UserId>,
 }
 
 impl From<TokenDraft> for Issue {
     /// Of a decision that holds.
     fn from(draft: TokenDraft) -> Issue {
-        Issue { draft, as_of: None }
+        Issue { draft, as_of: None, user: None }
     }
 }
+
+/// Whether the callers of all redemptions in a batch still wait.
+pub(super) type Wanted<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// What became of a batch, each list in its order.
 #[derive(Debug, Default)]
@@ -136,32 +141,43 @@ impl Store {
     /// # Errors
     /// When the database fails, or nobody served from it yet; nothing is written then.
     pub async fn apply(&self, batch: Batch) -> Result<Outcome, StoreError> {
-        Ok(self.write(&batch, &mut Line::default()).await?.of(batch))
+        Ok(self.write(&batch, &mut Line::default(), &|| true).await?.of(batch))
     }
 
-    /// As [`Store::apply`], for those who still need the batch if nothing is written.
-    pub(super) async fn write(&self, batch: &Batch, line: &mut Line) -> Result<Written, StoreError> {
-        if let Some(written) = self.write_at_once(batch, line).await? {
+    /// As [`Store::apply`], for callers that need the batch again if nothing is written. `wanted` is asked before the commit; if it is false,
+    /// nothing is written and the result is [`StoreError::Abandoned`].
+    pub(super) async fn write(
+        &self,
+        batch: &Batch,
+        line: &mut Line,
+        wanted: Wanted<'_>,
+    ) -> Result<Written, StoreError> {
+        if let Some(written) = self.write_at_once(batch, line, wanted).await? {
             return Ok(written);
         }
         let closes_epoch = batch.revokes.iter().any(|revoke| revoke.target.closes_epoch());
-        match self.attempt_batch(batch, closes_epoch).await? {
+        match self.attempt_batch(batch, closes_epoch, wanted).await? {
             Some(written) => Ok(written),
             // Something was taken twice, so its grant is to be revoked, and that ends the epoch. The end must be taken before
             // anything else: two transactions that hold the epoch and both want to end it would wait for each other.
-            None => self.attempt_batch(batch, true).await?.ok_or(StoreError::NoEpoch),
+            None => self.attempt_batch(batch, true, wanted).await?.ok_or(StoreError::NoEpoch),
         }
     }
 
     /// Writes all of a batch, or nothing when it turns out that the epoch must end and it was not ended.
-    async fn attempt_batch(&self, batch: &Batch, closes_epoch: bool) -> Result<Option<Written>, StoreError> {
+    async fn attempt_batch(
+        &self,
+        batch: &Batch,
+        closes_epoch: bool,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Written>, StoreError> {
         let holds_epoch = !closes_epoch && batch.drafts().next().is_some();
         let mut tx = if holds_epoch { self.begin_write_in_epoch().await? } else { self.begin_write().await? };
         // One end of an epoch serves all revocations that need it.
         let closed = if closes_epoch { Some(tx.close_epoch().await?) } else { None };
         let mut written = Written { seen: tx.see(&batch.sights).await?, ..Written::default() };
         tx.note(&batch.notes).await?;
-        let bars = tx.bars(batch.drafts()).await?;
+        let bars = tx.bars(batch.drafts()).await?.with_users(tx.inactive_users(&batch.issues).await?);
         if batch.drafts().next().is_some() {
             self.found(&bars);
         }
@@ -175,12 +191,15 @@ impl Store {
         // What this batch issues is issued after what it revokes.
         let issues: Vec<&Issue> = batch.issues.iter().collect();
         written.issued = tx.issue(&issues, bars.epoch, &bars).await?;
+        if !wanted() {
+            return Err(StoreError::Abandoned);
+        }
         let revokes = [batch.revokes.as_slice(), &reused].concat();
         if revokes.is_empty() && batch.reinstates.is_empty() {
             tx.commit().await?;
             return Ok(Some(written));
         }
-        tx.end_grants(&revokes).await?;
+        let told = tx.end_grants(&revokes, "").await?;
         let mut ledger = Ledger::open(&mut tx).await?;
         written.revoked = ledger.revoke(&mut tx, &revokes, closed.unwrap_or(0)).await?;
         written.revoked.truncate(batch.revokes.len());
@@ -189,6 +208,9 @@ impl Store {
         }
         ledger.close(&mut tx).await?;
         self.commit_news(tx).await?;
+        if told {
+            self.logouts.notify_one();
+        }
         Ok(Some(written))
     }
 

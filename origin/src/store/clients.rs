@@ -175,28 +175,6 @@ impl Store {
         tx.commit().await
     }
 
-    /// Disables a client and gives it as it is then; none when there is none of that id. One that is disabled already stays so
-    /// since then.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn disable_client(&self, id: &ClientId, now: u64) -> Result<Option<Client>, StoreError> {
-        let mut tx = self.begin_write().await?;
-        let disabled = each!(&mut tx, connection => {
-            sqlx::query("UPDATE clients SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL")
-                .bind(id.as_str())
-                .bind(to_sql(now))
-                .execute(connection)
-                .await?
-                .rows_affected()
-        });
-        if disabled > 0 {
-            tx.note(&[self.line(AuditAction::Disable, AuditKind::CLIENT, id.as_str())]).await?;
-        }
-        tx.commit().await?;
-        self.client(id).await
-    }
-
     /// Lets a client that was disabled authenticate again and gives it as it is then; none when there is none of that id. What was
     /// revoked stays revoked.
     ///

@@ -125,7 +125,8 @@ impl Store {
         Ok(FeedPage { head: feed.head(), chain, deltas, epoch: tx.epoch().await?, config })
     }
 
-    /// Forgets what nobody can need any more at the Unix second `now`.
+    /// Forgets what nobody can need any more at the Unix second `now`. Sessions that expired are not among it: they are ended, by
+    /// [`Store::end_expired_sessions`].
     ///
     /// # Errors
     /// When the database fails.
@@ -158,7 +159,6 @@ impl Store {
                 "DELETE FROM grants WHERE ends_at < $1",
                 "DELETE FROM device_codes WHERE expires_at < $1",
                 "DELETE FROM authorization_requests WHERE expires_at < $1",
-                "DELETE FROM logins WHERE expires_at < $1",
                 "DELETE FROM seen WHERE expires_at < $1",
                 "DELETE FROM client_secrets WHERE expires_at < $1",
                 "DELETE FROM attempts WHERE began_at < $1 - 86400",

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use sqlx::FromRow;
 
 use super::clients::{from_json, json};
+use super::logouts::EndedGrant;
 use super::rows::hashed;
 use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
 use crate::domain::{
-    Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LoginId, PresentedRefresh,
-    RefreshFamily, RefreshState, RefreshToken, Revoke, SecretHash, Target, UserId,
+    Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LateRetries, LoginId,
+    PresentedRefresh, RefreshFamily, RefreshState, RefreshToken, Revoke, SecretHash, Target, UserId,
 };
 
-/// For how long a user sees what was ended, in seconds.
-const DAY: u64 = 24 * 60 * 60;
+/// Grants ended by one statement at most.
+const MAX_ENDED_AT_ONCE: u64 = 1024;
 
 #[derive(Clone, FromRow)]
 pub(super) struct GrantRow {
@@ -58,33 +59,6 @@ impl TryFrom<GrantRow> for Grant {
     }
 }
 
-/// What a user gave, and when it was last made use of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
-    /// What was given.
-    pub grant: Grant,
-    /// When the client last took tokens of it, Unix seconds; when it was given, if it has taken none.
-    pub used_at: u64,
-}
-
-#[derive(FromRow)]
-struct GivenRow {
-    #[sqlx(flatten)]
-    grant: GrantRow,
-    refreshed_at: Option<i64>,
-    redeemed_at: Option<i64>,
-}
-
-impl TryFrom<GivenRow> for Given {
-    type Error = StoreError;
-
-    fn try_from(row: GivenRow) -> Result<Given, StoreError> {
-        let grant = Grant::try_from(row.grant)?;
-        let used_at = row.refreshed_at.max(row.redeemed_at).map_or(grant.created_at, from_sql);
-        Ok(Given { grant, used_at })
-    }
-}
-
 #[derive(FromRow)]
 struct CodeRow {
     hash: Vec<u8>,
@@ -111,7 +85,7 @@ struct RefreshRow {
 impl RefreshRow {
     /// What it says of one of the grant's refresh tokens.
     fn token(self, hash: SecretHash) -> Result<RefreshToken, StoreError> {
-        let state = refresh_state(&self.refresh_hash, self.previous_hash.as_deref(), None)?;
+        let state = refresh_state(&self.refresh_hash, self.previous_hash.as_deref(), None, 0)?;
         let family = Arc::new(RefreshFamily { grant: self.grant.try_into()?, jkt: self.refresh_jkt });
         Ok(RefreshToken { family, turn: state.turn(&hash), expires_at: from_sql(self.refresh_expires_at) })
     }
@@ -122,17 +96,27 @@ pub(super) fn refresh_state(
     current: &[u8],
     previous: Option<&[u8]>,
     refreshed_at: Option<i64>,
+    late_retries: i64,
 ) -> Result<RefreshState, StoreError> {
     Ok(RefreshState {
         current: hashed(current, "grants")?,
         previous: previous.map(|hash| hashed(hash, "grants")).transpose()?,
         refreshed_at: refreshed_at.map(from_sql),
+        late_retries: u8::try_from(late_retries).map_or(LateRetries::Barred, LateRetries::Given),
     })
+}
+
+/// As [`refresh_state`] reads it.
+pub(super) fn late_retries_to_sql(late_retries: LateRetries) -> i64 {
+    match late_retries {
+        LateRetries::Given(times) => i64::from(times),
+        LateRetries::Barred => -1,
+    }
 }
 
 impl Store {
     /// Records a grant and the code by which the client takes it, and what the user agreed to if it is to be remembered. False,
-    /// and nothing recorded, when the user was disabled meanwhile.
+    /// and nothing recorded, when the user was disabled or signed out meanwhile.
     ///
     /// # Errors
     /// When the database fails.
@@ -254,45 +238,6 @@ impl Store {
         row.map(Grant::try_from).transpose()
     }
 
-    /// What a user gave to clients and devices, newest first, 200 at most: what is good at the Unix second `now`, and what was ended
-    /// in the day before.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn given_by(&self, user: &UserId, now: u64) -> Result<Vec<Given>, StoreError> {
-        let rows = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, GivenRow>(concat!(
-                "SELECT ",
-                grant_columns!(),
-                ", g.refreshed_at, (SELECT MAX(c.redeemed_at) FROM codes c WHERE c.grant_id = g.id) AS redeemed_at
-                 FROM grants g WHERE g.user_id = $1 AND (g.ended_at > $2 OR g.ended_at IS NULL AND g.ends_at > $3)
-                 ORDER BY g.created_at DESC, g.id LIMIT 200"
-            ))
-            .bind(user.as_str())
-            .bind(to_sql(now.saturating_sub(DAY)))
-            .bind(to_sql(now))
-            .fetch_all(connection)
-            .await?
-        });
-        rows.into_iter().map(Given::try_from).collect()
-    }
-
-    /// Forgets what a user agreed to, for one client or for all: they are asked anew.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn forget_consents(&self, user: &UserId, client: Option<&ClientId>) -> Result<(), StoreError> {
-        let mut tx = self.begin_write().await?;
-        each!(&mut tx, connection => {
-            sqlx::query("DELETE FROM consents WHERE user_id = $1 AND client_id = COALESCE($2, client_id)")
-                .bind(user.as_str())
-                .bind(client.map(ClientId::as_str))
-                .execute(connection)
-                .await?;
-        });
-        tx.commit().await
-    }
-
     /// What a user agreed that a client may have without asking again.
     ///
     /// # Errors
@@ -310,15 +255,15 @@ impl Store {
 }
 
 impl Tx {
-    /// Records a grant. False when its user is disabled: on PostgreSQL, whoever disables them waits for this transaction, and so
-    /// finds the grant.
+    /// Records a grant. False if its user is disabled or the session in which it is given has ended. PostgreSQL: a transaction that does
+    /// either waits for this one, and so finds the grant.
     pub(super) async fn insert_grant(&mut self, grant: &Grant) -> Result<bool, StoreError> {
-        let lock = if matches!(self, Either::Postgres(_)) { " FOR SHARE" } else { "" };
-        let user: Option<String> = each!(&mut *self, connection => {
-            let mut query = sqlx::QueryBuilder::new("SELECT id FROM users WHERE disabled_at IS NULL AND id = ");
-            query.push_bind(grant.user.as_str()).push(lock).build_query_scalar().fetch_optional(connection).await?
-        });
-        if user.is_none() {
+        if !self.hold_active_user(&grant.user).await? {
+            return Ok(false);
+        }
+        if let Some(login) = &grant.login
+            && !self.hold_login(login).await?
+        {
             return Ok(false);
         }
         each!(&mut *self, connection => {
@@ -356,42 +301,81 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends the grants that revocations strike, so that no refresh token outlives them. Comes after the end of the epoch: every
-    /// grant that could be older than the revocation is committed by then. Lifting a revocation does not bring them back: its
-    /// access tokens are good again for what is left of their time, and then the user is asked anew.
-    pub(super) async fn end_grants(&mut self, revokes: &[Revoke]) -> Result<(), StoreError> {
-        for revoke in revokes {
-            let (by_name, name) = match &revoke.target {
-                Target::Session(id) => ("id", id),
-                Target::Subject(subject) => ("subject", subject),
-                Target::Client(client) => ("client_id", client),
-                Target::Before(time) => {
-                    self.end_grants_before(*time, revoke.at).await?;
-                    continue;
+    /// The grants that were given in sessions and are not ended.
+    pub(super) async fn open_grants_of(&mut self, logins: &[String]) -> Result<Vec<Grant>, StoreError> {
+        let mut grants = Vec::new();
+        for logins in portions(logins) {
+            let rows: Vec<GrantRow> = each!(&mut *self, connection => {
+                let select = concat!("SELECT ", grant_columns!(), "FROM grants g WHERE g.ended_at IS NULL AND g.login_id IN (");
+                let mut query = sqlx::QueryBuilder::new(select);
+                let mut list = query.separated(", ");
+                for login in repeated(logins) {
+                    list.push_bind(login.as_str());
                 }
-                Target::Token(_) | Target::Key(_) => continue,
-            };
-            let on_postgres = matches!(self, Either::Postgres(_));
-            each!(&mut *self, connection => {
-                // In one order, so that no two transactions that end or use grants wait for each other.
-                let mut query = sqlx::QueryBuilder::new("UPDATE grants SET ended_at = ");
-                query.push_bind(to_sql(revoke.at)).push(" WHERE id IN (SELECT id FROM grants WHERE ");
-                query.push(by_name).push(" = ").push_bind(name).push(" AND ended_at IS NULL ORDER BY id");
-                query.push(if on_postgres { " FOR UPDATE)" } else { ")" });
-                query.build().execute(connection).await?;
+                query.push(") ORDER BY g.id").build_query_as().fetch_all(connection).await?
             });
+            for row in rows {
+                grants.push(Grant::try_from(row)?);
+            }
         }
-        Ok(())
+        Ok(grants)
     }
 
-    async fn end_grants_before(&mut self, time: u64, at: u64) -> Result<(), StoreError> {
-        each!(&mut *self, connection => {
-            sqlx::query("UPDATE grants SET ended_at = $1 WHERE created_at < $2 AND ended_at IS NULL")
-                .bind(to_sql(at))
-                .bind(to_sql(time))
-                .execute(connection)
-                .await?;
+    /// Whether something of that name has grants that are not ended.
+    pub(super) async fn has_open_grants(&mut self, column: &'static str, name: &str) -> Result<bool, StoreError> {
+        let one: Option<String> = each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT id FROM grants WHERE ended_at IS NULL AND ");
+            query.push(column).push(" = ").push_bind(name).push(" LIMIT 1");
+            query.build_query_scalar().fetch_optional(connection).await?
         });
-        Ok(())
+        Ok(one.is_some())
+    }
+
+    /// Ends the grants that revocations strike, so that no refresh token outlives them, and has their clients told; whether there is one to
+    /// be told. Comes after the end of
+    /// the epoch: every grant that could be older than the revocation is committed by then. Lifting a revocation does not bring them
+    /// back: its access tokens are good again for what is left of their time, and then the user is asked anew.
+    pub(super) async fn end_grants(&mut self, revokes: &[Revoke], trace: &str) -> Result<bool, StoreError> {
+        let (mut listening, mut told) = (HashMap::new(), false);
+        for revoke in revokes {
+            let is_one = matches!(revoke.target, Target::Session(_));
+            loop {
+                let ended = self.end_some_grants(revoke).await?;
+                told |= self.insert_logouts(&ended, trace, revoke.at, &mut listening).await?;
+                if is_one || ended.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(told)
+    }
+
+    async fn end_some_grants(&mut self, revoke: &Revoke) -> Result<Vec<EndedGrant>, StoreError> {
+        // In one order, so that no two transactions that end or use grants wait for each other.
+        let (order, lock) = match self {
+            Either::Postgres(_) => (" ORDER BY id COLLATE \"C\" LIMIT ", " FOR NO KEY UPDATE)"),
+            Either::Sqlite(_) => (" ORDER BY id LIMIT ", ")"),
+        };
+        let (column, name) = match &revoke.target {
+            Target::Session(id) => ("id = ", id),
+            Target::Subject(subject) => ("subject = ", subject),
+            Target::Client(client) => ("client_id = ", client),
+            Target::Before(_) => ("created_at < ", &String::new()),
+            Target::Token(_) | Target::Key(_) => return Ok(Vec::new()),
+        };
+        Ok(each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new(
+                "WITH ending AS MATERIALIZED (SELECT id FROM grants WHERE ended_at IS NULL AND ",
+            );
+            query.push(column);
+            match revoke.target {
+                Target::Before(time) => query.push_bind(to_sql(time)),
+                _ => query.push_bind(name),
+            };
+            query.push(order).push_bind(to_sql(MAX_ENDED_AT_ONCE)).push(lock);
+            query.push(" UPDATE grants SET ended_at = ").push_bind(to_sql(revoke.at));
+            query.push(" WHERE id IN (SELECT id FROM ending) RETURNING id, client_id, subject");
+            query.build_query_as().fetch_all(connection).await?
+        }))
     }
 }

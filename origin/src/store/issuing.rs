@@ -98,12 +98,20 @@ impl Tx {
         let marks = marks.map(|id| Ok(RevocationId::from_bytes(fixed(id, "marks")?)));
         let marks = marks.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
         if marks.is_empty() {
-            return Ok(Bars { epoch, revoked_keys: HashSet::new(), registrations, has_revoked_keys: false });
+            return Ok(Bars { epoch, registrations, ..Bars::default() });
         }
         let issuer = self.feed().await?.issuer;
         let revoked = drafts.filter(|draft| marks.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
         let revoked_keys = revoked.map(|draft| draft.key_id.clone()).collect();
-        Ok(Bars { epoch, revoked_keys, registrations, has_revoked_keys: true })
+        Ok(Bars { epoch, revoked_keys, registrations, has_revoked_keys: true, ..Bars::default() })
+    }
+
+    /// Those of the users whom tokens are about that are not active, or not there. The others stay active until this transaction ends.
+    pub(super) async fn inactive_users(&mut self, issues: &[Issue]) -> Result<HashSet<String>, StoreError> {
+        let users: HashSet<&str> = issues.iter().filter_map(|issue| Some(issue.user.as_ref()?.as_str())).collect();
+        let users: Vec<&str> = users.into_iter().collect();
+        let active = self.hold_active_users(&users).await?;
+        Ok(users.into_iter().filter(|user| !active.contains(*user)).map(str::to_owned).collect())
     }
 }
 
@@ -156,9 +164,16 @@ pub(super) struct Bars {
     has_revoked_keys: bool,
     /// The state of clients and resource servers.
     registrations: u64,
+    /// Those of the users whom the tokens are about that are not active.
+    inactive_users: HashSet<String>,
 }
 
 impl Bars {
+    /// The same, with these users whom no token may be about.
+    pub(super) fn with_users(self, inactive_users: HashSet<String>) -> Bars {
+        Bars { inactive_users, ..self }
+    }
+
     /// The epoch in which tokens may be issued next, unless something changes until then. None if that takes a look at their keys.
     pub(super) fn open_epoch(&self) -> Option<u32> {
         (!self.has_revoked_keys).then_some(self.epoch)
@@ -168,6 +183,9 @@ impl Bars {
     pub(super) fn check(&self, issue: &Issue) -> Result<(), StoreError> {
         if issue.as_of.is_some_and(|as_of| as_of != self.registrations) {
             return Err(StoreError::OutOfDate);
+        }
+        if issue.user.as_ref().is_some_and(|user| self.inactive_users.contains(user.as_str())) {
+            return Err(StoreError::UserDisabled);
         }
         if self.revoked_keys.contains(&issue.draft.key_id) {
             return Err(StoreError::KeyRevoked(issue.draft.key_id.clone()));

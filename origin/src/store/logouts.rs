@@ -1,19 +1,17 @@
-//! Ends of browsers' sessions, and which clients are yet to be told of them.
+//! Back-channel logouts that are yet to be sent to clients.
 //!
 //! Whoever tells a client takes the row up first, by moving on when it is due: so of several origins one tells it, and what one took up
 //! and did not live to tell is due again after a while.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use sqlx::FromRow;
+use tokio::sync::Notify;
 
 use super::clients::from_json;
-use super::grants::{GrantRow, grant_columns};
-use super::ledger::Ledger;
 use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
-use crate::domain::{
-    Actor, AuditAction, AuditKind, ClientId, ClientMetadata, Grant, Login, LoginId, Logout, Revoke, Target,
-};
+use crate::domain::{ClientId, ClientMetadata, Grant, Logout};
 
 /// Rows looked at when some are to be taken up.
 const WINDOW: u64 = 1024;
@@ -45,37 +43,26 @@ impl TryFrom<LogoutRow> for Logout {
     }
 }
 
+/// What a logout token says of a grant that ended.
+#[derive(Debug, FromRow)]
+pub(super) struct EndedGrant {
+    id: String,
+    client_id: String,
+    subject: String,
+}
+
+impl From<&Grant> for EndedGrant {
+    fn from(grant: &Grant) -> EndedGrant {
+        let (id, client_id) = (grant.id.to_string(), grant.client.to_string());
+        EndedGrant { id, client_id, subject: grant.subject.clone() }
+    }
+}
+
 impl Store {
-    /// Ends a browser's session, revokes what was given in it, but for what was to last offline, and records which clients are to be told,
-    /// all in one transaction. `trace` is the `traceparent` to tell them with.
-    ///
-    /// # Errors
-    /// When the database fails, or nobody served from it yet.
-    pub async fn end_login(&self, login: &Login, trace: &str, now: u64) -> Result<(), StoreError> {
-        let by = Actor::user(&login.user);
-        let mut tx = self.begin_write().await?;
-        // First, as for every revocation: what is given in the session at this moment is committed by then, or given later.
-        let closed = tx.close_epoch().await?;
-        let grants = tx.open_grants_of(&login.id).await?;
-        let strike = |grant: &Grant| {
-            let reason = "the user signed out".parse().map_err(StoreError::corrupt("grants"))?;
-            let target = Target::Session(grant.id.to_string());
-            Revoke::any(target, by.clone(), Some(reason), now).map_err(StoreError::corrupt("grants"))
-        };
-        let ending = grants.iter().filter(|grant| !grant.terms.access.scope.has("offline_access"));
-        let revokes = ending.map(strike).collect::<Result<Vec<_>, _>>()?;
-        tx.end_grants(&revokes).await?;
-        if !revokes.is_empty() {
-            let mut ledger = Ledger::open(&mut tx).await?;
-            ledger.revoke(&mut tx, &revokes, closed).await?;
-            ledger.close(&mut tx).await?;
-        }
-        // Of two who end it at once, one tells the clients.
-        if tx.delete_login(&login.id).await? {
-            tx.insert_logouts(&grants, trace, now).await?;
-            tx.note(&[self.line_by(by, AuditAction::SignOut, AuditKind::Login, login.id.as_str())]).await?;
-        }
-        self.commit_news(tx).await
+    /// Is notified after every commit that may have added a logout.
+    #[must_use]
+    pub fn logouts(&self) -> Arc<Notify> {
+        Arc::clone(&self.logouts)
     }
 
     /// When the next client is to be told, Unix seconds, if any is.
@@ -174,63 +161,42 @@ impl Store {
 }
 
 impl Tx {
-    /// The grants that were given in a browser's session and are not ended.
-    async fn open_grants_of(&mut self, login: &LoginId) -> Result<Vec<Grant>, StoreError> {
-        let rows = each!(&mut *self, connection => {
-            sqlx::query_as::<_, GrantRow>(concat!(
-                "SELECT ",
-                grant_columns!(),
-                "FROM grants g WHERE g.login_id = $1 AND g.ended_at IS NULL ORDER BY g.id"
-            ))
-            .bind(login.as_str())
-            .fetch_all(connection)
-            .await?
-        });
-        rows.into_iter().map(Grant::try_from).collect()
-    }
-
-    async fn delete_login(&mut self, id: &LoginId) -> Result<bool, StoreError> {
-        let deleted = each!(&mut *self, connection => {
-            sqlx::query("DELETE FROM logins WHERE id = $1")
-                .bind(id.as_str())
-                .execute(connection)
-                .await?
-                .rows_affected()
-        });
-        Ok(deleted > 0)
-    }
-
-    /// Records that the clients of these grants are to be told, of those that want to hear of it.
-    async fn insert_logouts(&mut self, grants: &[Grant], trace: &str, now: u64) -> Result<(), StoreError> {
-        let mut listening: HashMap<&ClientId, bool> = HashMap::new();
+    /// Records a logout for each of these grants whose client registered a `backchannel_logout_uri`; whether there was one.
+    pub(super) async fn insert_logouts(
+        &mut self,
+        grants: &[EndedGrant],
+        trace: &str,
+        now: u64,
+        listening: &mut HashMap<String, bool>,
+    ) -> Result<bool, StoreError> {
         for grant in grants {
-            if !listening.contains_key(&grant.client) {
-                listening.insert(&grant.client, self.listens(&grant.client).await?);
+            if !listening.contains_key(&grant.client_id) {
+                listening.insert(grant.client_id.clone(), self.listens(&grant.client_id).await?);
             }
         }
-        let told = grants.iter().filter(|grant| listening.get(&grant.client).copied().unwrap_or(false));
-        let told: Vec<&Grant> = told.collect();
+        let told = grants.iter().filter(|grant| listening.get(&grant.client_id).copied().unwrap_or(false));
+        let told: Vec<&EndedGrant> = told.collect();
         insert_rows!(
             self,
             "INSERT INTO logouts (client_id, subject, session, ended_at, trace, due_at)",
             "",
             &told,
             |row, grant| row
-                .push_bind(grant.client.as_str())
+                .push_bind(grant.client_id.as_str())
                 .push_bind(grant.subject.as_str())
                 .push_bind(grant.id.as_str())
                 .push_bind(to_sql(now))
                 .push_bind(trace)
                 .push_bind(to_sql(now))
         );
-        Ok(())
+        Ok(!told.is_empty())
     }
 
     /// Whether a client wants to hear of logouts.
-    async fn listens(&mut self, client: &ClientId) -> Result<bool, StoreError> {
+    async fn listens(&mut self, client: &str) -> Result<bool, StoreError> {
         let metadata = each!(&mut *self, connection => {
             sqlx::query_scalar::<_, String>("SELECT metadata FROM clients WHERE id = $1 AND disabled_at IS NULL")
-                .bind(client.as_str())
+                .bind(client)
                 .fetch_optional(connection)
                 .await?
         });

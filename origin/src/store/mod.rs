@@ -56,8 +56,10 @@ mod batch;
 mod clients;
 mod devices;
 mod edges;
+mod endings;
 mod feed;
 mod given;
+mod grant_lists;
 mod grants;
 mod issuers;
 mod issuing;
@@ -73,6 +75,7 @@ mod routes;
 mod rows;
 mod search;
 mod seat;
+mod sessions;
 mod snapshots;
 mod ssf;
 mod status_list;
@@ -84,8 +87,9 @@ mod writer;
 
 pub use audit::MAX_AUDIT_PAGE;
 pub use batch::{Batch, Issue, Outcome, Reinstated, Revoked};
+pub use endings::Ending;
 pub use feed::{FeedPage, Head, Swept};
-pub use grants::Given;
+pub use grant_lists::Given;
 pub use keys::KeyRows;
 pub use logouts::ClientRoom;
 pub use redeem::{Claim, NewRefresh, Redeem, Redeemed, Sight};
@@ -106,6 +110,7 @@ use std::sync::{Arc, Mutex};
 use sqlx::pool::PoolConnection;
 use sqlx::query_builder::Separated;
 use sqlx::{Database, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
 use tollgate_core::Mark;
 
@@ -119,6 +124,8 @@ pub struct Store {
     committed: Sender<u64>,
     /// The epoch in which tokens were issued last, if nothing barred any then: see [`Store::write_at_once`].
     open_epoch: Arc<Mutex<Option<u32>>>,
+    /// Wakes the sender of back-channel logouts.
+    logouts: Arc<Notify>,
     /// Who acts through this handle, for the audit log.
     actor: Option<Actor>,
 }
@@ -193,6 +200,15 @@ pub enum StoreError {
     /// What the request was judged by is out of date: it is to be judged anew.
     #[error("what this was decided by has changed meanwhile")]
     OutOfDate,
+    /// The user who acts on another user is not an active administrator any more.
+    #[error("you are not an administrator any more")]
+    NotAdministrator,
+    /// A caller whose code or refresh token was to be redeemed has disconnected.
+    #[error("the caller has disconnected")]
+    Abandoned,
+    /// The user was disabled meanwhile.
+    #[error("the user is disabled")]
+    UserDisabled,
     /// Every number that a token's epoch may have is used up.
     #[error("there is no issuing epoch left")]
     NoEpoch,

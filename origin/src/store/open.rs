@@ -40,7 +40,13 @@ impl Store {
     /// When it cannot be reached, or its schema is not one this version knows.
     pub async fn open(url: &str) -> Result<Store, StoreError> {
         let pools = if url.starts_with("sqlite:") { open_sqlite(url).await? } else { open_postgres(url).await? };
-        let store = Store { pools, committed: Sender::new(0), open_epoch: Arc::default(), actor: None };
+        let store = Store {
+            pools,
+            committed: Sender::new(0),
+            open_epoch: Arc::default(),
+            logouts: Arc::default(),
+            actor: None,
+        };
         store.prepare_user_names().await?;
         Ok(store)
     }

@@ -6,10 +6,10 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{PgConnection, SqliteConnection};
 
 use super::given::{Given, Parameters};
-use super::grants::refresh_state;
+use super::grants::{late_retries_to_sql, refresh_state};
 use super::issuing::Bars;
 use super::{Either, Issue, StoreError, Tx, column, from_sql, portions, repeated, to_sql};
-use crate::domain::{AccessToken, GrantId, RefreshState, SecretHash, Turn};
+use crate::domain::{AccessToken, GrantId, RefreshState, RefreshUse, SecretHash};
 
 /// A token to be issued for something that may be taken once. What its request had to fit is checked before.
 #[derive(Debug, Clone)]
@@ -128,8 +128,7 @@ impl<'a> GoodGrant<'a> {
                     return Verdict::Replayed;
                 }
                 if let Some(first) = refresh {
-                    let state = RefreshState { current: first.hash, previous: None, refreshed_at: None };
-                    self.go_on(state, first);
+                    self.go_on(RefreshState::first(first.hash), first);
                 }
                 Verdict::Good
             }
@@ -143,15 +142,14 @@ impl<'a> GoodGrant<'a> {
         let Some((state, expires_at)) = self.state else {
             return Verdict::Ended;
         };
-        match state.turn(hash) {
-            Turn::Current if at >= expires_at => Verdict::Expired,
-            Turn::Current => {
-                let next = RefreshState { current: successor.hash, previous: Some(*hash), refreshed_at: Some(at) };
+        match state.used(*hash, successor.hash, grace, at) {
+            RefreshUse::Rotated(_) | RefreshUse::RetriedLate(_) if at >= expires_at => Verdict::Expired,
+            RefreshUse::Rotated(next) | RefreshUse::RetriedLate(next) => {
                 self.go_on(next, successor);
                 Verdict::Good
             }
-            Turn::Previous if state.gives_again(hash, &successor.hash, grace, at) => Verdict::Good,
-            Turn::Previous | Turn::Older => Verdict::Replayed,
+            RefreshUse::Repeated => Verdict::Good,
+            RefreshUse::Reused => Verdict::Replayed,
         }
     }
 
@@ -164,8 +162,16 @@ impl<'a> GoodGrant<'a> {
 /// A grant's id, and the refresh token to which it goes on.
 pub(super) type GoneOn<'a> = (&'a str, RefreshState, &'a NewRefresh);
 
-/// A grant's id, its current refresh token and when that ends, the one before, and when it was refreshed.
-type StateRow = (String, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<i64>);
+/// A grant's id, its current refresh token and when that ends, the one before, when it was refreshed, and how often late.
+type StateRow = (String, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<i64>, i64);
+
+/// SQL condition: the user of a row of `grants` is active. A user's grants end in the transaction that disables them, so it fails only for
+/// grants that an older version left.
+macro_rules! of_active_user {
+    () => {
+        "EXISTS (SELECT 1 FROM users WHERE users.id = grants.user_id AND users.disabled_at IS NULL)"
+    };
+}
 
 impl Tx {
     /// Takes what is claimed; a verdict for each, in order.
@@ -204,8 +210,9 @@ impl Tx {
         Ok(verdicts)
     }
 
-    /// Those of the grants that still give something. On PostgreSQL they stay so until this transaction ends, and nobody else refreshes
-    /// by them: whoever comes to that takes all locks here, each at once as strong as it needs and all in one order.
+    /// Those of the grants that still give something: they stand, and their users are active. On PostgreSQL they stay so until this
+    /// transaction ends, and nobody else refreshes by them: whoever comes to that takes all locks here, each at once as strong as it needs
+    /// and all in one order.
     async fn good_grants<'a>(
         &mut self,
         redeems: &'a [Redeem],
@@ -224,19 +231,19 @@ impl Tx {
         for ids in portions(&ids) {
             let rows: Vec<StateRow> = each!(&mut *self, connection => {
                 let mut query = sqlx::QueryBuilder::new(
-                    "SELECT id, refresh_hash, refresh_expires_at, previous_hash, refreshed_at FROM grants
+                    "SELECT id, refresh_hash, refresh_expires_at, previous_hash, refreshed_at, late_retries FROM grants
                      WHERE ended_at IS NULL AND ends_at > ",
                 );
-                query.push_bind(to_sql(at)).push(" AND id IN (");
+                query.push_bind(to_sql(at)).push(concat!(" AND ", of_active_user!(), " AND id IN ("));
                 let mut list = query.separated(", ");
                 for id in repeated(ids) {
                     list.push_bind(*id);
                 }
                 query.push(")").push(lock).build_query_as().fetch_all(connection).await?
             });
-            for (id, current, expires_at, previous, refreshed_at) in rows {
+            for (id, current, expires_at, previous, refreshed_at, late_retries) in rows {
                 let state = |(current, expires_at): (Vec<u8>, i64)| {
-                    let state = refresh_state(&current, previous.as_deref(), refreshed_at)?;
+                    let state = refresh_state(&current, previous.as_deref(), refreshed_at, late_retries)?;
                     Ok::<_, StoreError>((state, from_sql(expires_at)))
                 };
                 good.insert(id, GoodGrant { state: current.zip(expires_at).map(state).transpose()?, next: None });
@@ -292,7 +299,7 @@ impl Tx {
 pub(super) trait GoOn {
     /// Writes it of as many grants as a statement may be about, and none of them twice; of how many it could be written. Unless they are
     /// this transaction's, see [`Tx::good_grants`], they must stand at the Unix second `current_at`, and go on from their current refresh
-    /// token, which must not be too old then.
+    /// token, which must not be too old then; then the state's late retries are those that follow from what is stored.
     async fn go_on(&mut self, grants: &[GoneOn<'_>], current_at: Option<u64>) -> Result<u64, StoreError>;
 }
 
@@ -300,17 +307,22 @@ impl GoOn for SqliteConnection {
     async fn go_on(&mut self, grants: &[GoneOn<'_>], current_at: Option<u64>) -> Result<u64, StoreError> {
         static UPDATE: Given = Given::new(
             "UPDATE grants SET refresh_hash = column2, previous_hash = column3, refreshed_at = column4, refresh_expires_at = column5,
-             refresh_jkt = column6 FROM (SELECT ? AS at) AS current,",
-            6,
-            "AS given WHERE id = column1 AND (current.at IS NULL
-                OR refresh_hash = column3 AND refresh_expires_at > current.at AND ended_at IS NULL AND ends_at > current.at)",
+             refresh_jkt = column6, late_retries = CASE WHEN current.at IS NULL THEN column7 WHEN late_retries > 0 THEN -1 ELSE 0 END
+             FROM (SELECT ? AS at) AS current,",
+            7,
+            concat!(
+                "AS given WHERE grants.id = column1 AND (current.at IS NULL
+                OR refresh_hash = column3 AND refresh_expires_at > current.at AND ended_at IS NULL AND ends_at > current.at AND ",
+                of_active_user!(),
+                ")"
+            ),
         );
         let mut given = Parameters::new();
         given.bind(current_at.map(to_sql));
         for (id, state, next) in grants {
             given.row().bind(*id).bind(state.current.as_bytes().to_vec());
             given.bind(state.previous.map(|hash| hash.as_bytes().to_vec())).bind(state.refreshed_at.map(to_sql));
-            given.bind(to_sql(next.expires_at)).bind(next.jkt.as_deref());
+            given.bind(to_sql(next.expires_at)).bind(next.jkt.as_deref()).bind(late_retries_to_sql(state.late_retries));
         }
         Ok(UPDATE.query(grants.len(), given)?.execute(self).await?.rows_affected())
     }
@@ -319,16 +331,19 @@ impl GoOn for SqliteConnection {
 impl GoOn for PgConnection {
     /// The locks are taken in the order of [`Tx::good_grants`]; whoever waited for one finds what the other left.
     async fn go_on(&mut self, grants: &[GoneOn<'_>], current_at: Option<u64>) -> Result<u64, StoreError> {
-        let update = sqlx::query(
+        let update = sqlx::query(concat!(
             "WITH locked AS MATERIALIZED (SELECT grants.id FROM grants JOIN UNNEST($1::text[]) AS given (id) USING (id)
                 ORDER BY grants.id COLLATE \"C\" FOR NO KEY UPDATE OF grants)
              UPDATE grants SET refresh_hash = current, previous_hash = previous, refreshed_at = at,
-                refresh_expires_at = expires_at, refresh_jkt = jkt
-             FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[])
-                AS given (grant_id, current, previous, at, expires_at, jkt)
-             WHERE (SELECT COUNT(*) FROM locked) > 0 AND id = grant_id AND ($7::bigint IS NULL
-                OR refresh_hash = previous AND refresh_expires_at > $7 AND ended_at IS NULL AND ends_at > $7)",
-        );
+                refresh_expires_at = expires_at, refresh_jkt = jkt,
+                late_retries = CASE WHEN $7::bigint IS NULL THEN late WHEN late_retries > 0 THEN -1 ELSE 0 END
+             FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[], $8::bigint[])
+                AS given (grant_id, current, previous, at, expires_at, jkt, late)
+             WHERE (SELECT COUNT(*) FROM locked) > 0 AND grants.id = grant_id AND ($7::bigint IS NULL
+                OR refresh_hash = previous AND refresh_expires_at > $7 AND ended_at IS NULL AND ends_at > $7 AND ",
+            of_active_user!(),
+            ")"
+        ));
         let update = update
             .bind(column(grants, |(id, _, _)| *id))
             .bind(column(grants, |(_, state, _)| state.current.as_bytes().to_vec()))
@@ -336,7 +351,8 @@ impl GoOn for PgConnection {
             .bind(column(grants, |(_, state, _)| state.refreshed_at.map(to_sql)))
             .bind(column(grants, |(_, _, next)| to_sql(next.expires_at)))
             .bind(column(grants, |(_, _, next)| next.jkt.as_deref()))
-            .bind(current_at.map(to_sql));
+            .bind(current_at.map(to_sql))
+            .bind(column(grants, |(_, state, _)| late_retries_to_sql(state.late_retries)));
         Ok(update.execute(self).await?.rows_affected())
     }
 }

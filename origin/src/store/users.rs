@@ -1,15 +1,13 @@
-//! Users and their browsers' sessions.
+//! Users.
+
+use std::collections::HashSet;
 
 use sqlx::FromRow;
 
 use super::clients::{from_json, json};
-use super::rows::hashed;
-use super::{Batch, Store, StoreError, from_sql, to_sql};
+use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
 use crate::domain::text::is_storable;
-use crate::domain::{
-    Actor, AuditAction, AuditKind, AuditNote, Login, LoginId, Revoke, SecretHash, Target, User, UserClaims, UserId,
-    UserName,
-};
+use crate::domain::{Actor, AuditAction, AuditKind, User, UserClaims, UserId, UserName};
 
 #[derive(FromRow)]
 pub(super) struct UserRow {
@@ -39,35 +37,6 @@ impl TryFrom<UserRow> for User {
             is_admin: row.is_admin,
             created_at: from_sql(row.created_at),
             disabled_at: row.disabled_at.map(from_sql),
-        })
-    }
-}
-
-#[derive(FromRow)]
-struct LoginRow {
-    id: String,
-    hash: Vec<u8>,
-    user_id: String,
-    auth_time: i64,
-    seen_at: i64,
-    sender: String,
-    expires_at: i64,
-}
-
-impl TryFrom<LoginRow> for Login {
-    type Error = StoreError;
-
-    fn try_from(row: LoginRow) -> Result<Login, StoreError> {
-        let corrupt = StoreError::corrupt("logins");
-        Ok(Login {
-            id: row.id.parse().map_err(&corrupt)?,
-            hash: hashed(&row.hash, "logins")?,
-            user: row.user_id.parse().map_err(&corrupt)?,
-            auth_time: from_sql(row.auth_time),
-            // A session that is older than the column was seen when it began.
-            seen_at: from_sql(row.seen_at.max(row.auth_time)),
-            sender: from_json(&row.sender, "logins")?,
-            expires_at: from_sql(row.expires_at),
         })
     }
 }
@@ -191,36 +160,6 @@ impl Store {
         Ok(one.is_some())
     }
 
-    /// Gives a user another password. It signs out every browser: whoever had the old one is out.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn set_password(&self, id: &UserId, hash: &str) -> Result<(), StoreError> {
-        self.change_password(id, hash, None).await
-    }
-
-    /// As [`Store::set_password`], but for one session: that in which they change it themselves.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn change_password(&self, id: &UserId, hash: &str, kept: Option<&LoginId>) -> Result<(), StoreError> {
-        let mut tx = self.begin_write().await?;
-        each!(&mut tx, connection => {
-            sqlx::query("UPDATE users SET password_hash = $2 WHERE id = $1")
-                .bind(id.as_str())
-                .bind(hash)
-                .execute(&mut *connection)
-                .await?;
-            sqlx::query("DELETE FROM logins WHERE user_id = $1 AND id <> $2")
-                .bind(id.as_str())
-                .bind(kept.map_or("", LoginId::as_str))
-                .execute(connection)
-                .await?;
-        });
-        tx.note(&[self.line(AuditAction::SetPassword, AuditKind::User, id.as_str())]).await?;
-        tx.commit().await
-    }
-
     /// Takes over what clients may be told of a user.
     ///
     /// # Errors
@@ -255,41 +194,6 @@ impl Store {
         tx.commit().await
     }
 
-    /// Lets a user sign in no more, signs out every browser, and revokes what they gave to clients: its tokens are refused at the
-    /// edges as any that is revoked.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn disable_user(&self, id: &UserId, by: &Actor, now: u64) -> Result<(), StoreError> {
-        let mut tx = self.begin_write().await?;
-        let disabled = each!(&mut tx, connection => {
-            let disabled = sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL")
-                .bind(id.as_str())
-                .bind(to_sql(now))
-                .execute(&mut *connection)
-                .await?
-                .rows_affected();
-            sqlx::query("DELETE FROM logins WHERE user_id = $1").bind(id.as_str()).execute(connection).await?;
-            disabled
-        });
-        if disabled > 0 {
-            let (action, kind) = (AuditAction::Disable, AuditKind::User);
-            tx.note(&[AuditNote::new(now, by.clone(), action, kind, id.as_str())]).await?;
-        }
-        tx.commit().await?;
-        // Nothing can be given from here on: what is found is all there will be.
-        let grants = self.open_grants(id).await?;
-        let revoke = |grant: String| {
-            let reason = "the user was disabled".parse().map_err(StoreError::corrupt("grants"))?;
-            Revoke::any(Target::Session(grant), by.clone(), Some(reason), now).map_err(StoreError::corrupt("grants"))
-        };
-        let revokes = grants.into_iter().map(revoke).collect::<Result<Vec<_>, _>>()?;
-        if !revokes.is_empty() {
-            self.apply(Batch { revokes, ..Batch::default() }).await?;
-        }
-        Ok(())
-    }
-
     /// Lets a user who was disabled sign in again. What they had given to clients stays revoked.
     ///
     /// # Errors
@@ -309,12 +213,16 @@ impl Store {
         tx.commit().await
     }
 
-    /// Lets a user use the console, or no longer.
+    /// Lets a user use the console, or no longer. A user who takes that from another must be an active
+    /// administrator at this moment.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`StoreError::NotAdministrator`], or when the database fails.
     pub async fn set_admin(&self, id: &UserId, is_admin: bool) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
+        if !is_admin {
+            tx.hold_users(id, self.actor.as_ref()).await?;
+        }
         let changed = each!(&mut tx, connection => {
             sqlx::query("UPDATE users SET is_admin = $2 WHERE id = $1 AND is_admin <> $2")
                 .bind(id.as_str())
@@ -330,91 +238,75 @@ impl Store {
         }
         tx.commit().await
     }
+}
 
-    /// The ids of the grants of a user that are not ended.
-    async fn open_grants(&self, id: &UserId) -> Result<Vec<String>, StoreError> {
-        Ok(each!(&mut self.reader().await?, connection => {
-            sqlx::query_scalar("SELECT id FROM grants WHERE user_id = $1 AND ended_at IS NULL ORDER BY id")
+impl Store {
+    /// Records a pairwise subject of a user for tokens without a grant, so that they end with the user. False if the user is not active.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_pairwise_subject(&self, id: &UserId, subject: &str) -> Result<bool, StoreError> {
+        let known: Option<String> = each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar("SELECT subject FROM pairwise_subjects WHERE user_id = $1 AND subject = $2")
                 .bind(id.as_str())
-                .fetch_all(connection)
-                .await?
-        }))
-    }
-
-    /// Begins a browser's session, in place of the one it had.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn insert_login(&self, login: &Login, instead_of: Option<&LoginId>) -> Result<(), StoreError> {
-        let mut tx = self.begin_write().await?;
-        each!(&mut tx, connection => {
-            sqlx::query(
-                "INSERT INTO logins (id, hash, user_id, auth_time, seen_at, sender, expires_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            )
-            .bind(login.id.as_str())
-            .bind(login.hash.as_bytes().as_slice())
-            .bind(login.user.as_str())
-            .bind(to_sql(login.auth_time))
-            .bind(to_sql(login.seen_at))
-            .bind(json(&login.sender)?)
-            .bind(to_sql(login.expires_at))
-            .execute(&mut *connection)
-            .await?;
-            if let Some(old) = instead_of {
-                sqlx::query("DELETE FROM logins WHERE id = $1").bind(old.as_str()).execute(connection).await?;
-            }
-        });
-        let user = Actor::user(&login.user);
-        tx.note(&[self.line_by(user, AuditAction::SignIn, AuditKind::Login, login.id.as_str())]).await?;
-        tx.commit().await
-    }
-
-    /// The session of a cookie, if it is one that is not over at the Unix second `now`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn login(&self, cookie: &SecretHash, now: u64) -> Result<Option<Login>, StoreError> {
-        let row = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, LoginRow>("SELECT * FROM logins WHERE hash = $1 AND expires_at > $2")
-                .bind(cookie.as_bytes().as_slice())
-                .bind(to_sql(now))
+                .bind(subject)
                 .fetch_optional(connection)
                 .await?
         });
-        row.map(Login::try_from).transpose()
-    }
-
-    /// The sessions of a user that are not over at the Unix second `now`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn logins_of(&self, user: &UserId, now: u64) -> Result<Vec<Login>, StoreError> {
-        let rows = each!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, LoginRow>(
-                "SELECT * FROM logins WHERE user_id = $1 AND expires_at > $2 ORDER BY auth_time DESC, id",
-            )
-            .bind(user.as_str())
-            .bind(to_sql(now))
-            .fetch_all(connection)
-            .await?
-        });
-        rows.into_iter().map(Login::try_from).collect()
-    }
-
-    /// Records that a browser was heard of.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn saw_login(&self, id: &LoginId, now: u64) -> Result<(), StoreError> {
+        if known.is_some() {
+            return Ok(true);
+        }
         let mut tx = self.begin_write().await?;
+        if !tx.hold_active_user(id).await? {
+            return Ok(false);
+        }
         each!(&mut tx, connection => {
-            sqlx::query("UPDATE logins SET seen_at = $2 WHERE id = $1")
+            sqlx::query("INSERT INTO pairwise_subjects (user_id, subject) VALUES ($1, $2) ON CONFLICT DO NOTHING")
                 .bind(id.as_str())
-                .bind(to_sql(now))
+                .bind(subject)
                 .execute(connection)
                 .await?;
         });
-        tx.commit().await
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+impl Tx {
+    /// Locks the row of a user until the commit, and that of the user who acts on it, if the actor is one. The actor must be an active
+    /// administrator: of two who disable each other, the second is not one any more.
+    pub(super) async fn hold_users(&mut self, id: &UserId, by: Option<&Actor>) -> Result<(), StoreError> {
+        let actor = by.and_then(Actor::as_user);
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR NO KEY UPDATE" } else { "" };
+        let administrators: Vec<(String, bool)> = each!(&mut *self, connection => {
+            let mut query =
+                sqlx::QueryBuilder::new("SELECT id, is_admin AND disabled_at IS NULL FROM users WHERE id IN (");
+            query.push_bind(id.as_str()).push(", ").push_bind(actor.as_ref().unwrap_or(id).as_str());
+            query.push(") ORDER BY id").push(lock).build_query_as().fetch_all(connection).await?
+        });
+        let may = |actor: &UserId| administrators.iter().any(|(id, is_one)| *is_one && *id == actor.as_str());
+        if actor.as_ref().is_none_or(may) { Ok(()) } else { Err(StoreError::NotAdministrator) }
+    }
+    /// The active ones among these users. PostgreSQL: transactions that disable one of them wait for this one.
+    pub(super) async fn hold_active_users(&mut self, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR SHARE" } else { "" };
+        let mut active = HashSet::new();
+        for ids in portions(ids) {
+            active.extend(each!(&mut *self, connection => {
+                let mut query = sqlx::QueryBuilder::new("SELECT id FROM users WHERE disabled_at IS NULL AND id IN (");
+                let mut list = query.separated(", ");
+                for id in repeated(ids) {
+                    list.push_bind(*id);
+                }
+                query.push(") ORDER BY id").push(lock);
+                query.build_query_scalar::<String>().fetch_all(connection).await?
+            }));
+        }
+        Ok(active)
+    }
+
+    /// As [`Tx::hold_active_users`], of one.
+    pub(super) async fn hold_active_user(&mut self, id: &UserId) -> Result<bool, StoreError> {
+        Ok(self.hold_active_users(&[id.as_str()]).await?.contains(id.as_str()))
     }
 }

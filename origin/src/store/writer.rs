@@ -3,9 +3,12 @@
 //! A commit costs a wait for the disk, whatever is in it. While one is under way others ask; all of them go into the next. Each
 //! caller is answered after the commit that has its part, never before.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
+use tokio::time::Instant;
 
 use super::at_once::Line;
 use super::batch::Written;
@@ -16,6 +19,8 @@ use crate::domain::{AccessToken, AuditNote, Reinstate, Revoke};
 const QUEUE: usize = 16 * 1024;
 /// Things written in one transaction at most: it should hold the write lock for milliseconds, and a single statement may do.
 const MAX_BATCH: usize = MOST_ROWS;
+/// Age of a transaction from which the callers of its redemptions are checked again before the commit.
+const SLOW: Duration = Duration::from_secs(1);
 /// How often all others have their turn before a transaction begins. With more, those who wait and those who are answered take turns
 /// with the disk, and each is idle while the other works.
 const TURNS: usize = 3;
@@ -52,6 +57,20 @@ enum Wish {
     Note(Box<AuditNote>, Answer<()>),
 }
 
+impl Wish {
+    /// Whether it is to be carried out. Nothing is redeemed or issued for a caller who has disconnected: they retry, and a code or refresh
+    /// token must still be good then. Revocations and audit notes are written in any case.
+    fn is_wanted(&self) -> bool {
+        match self {
+            Wish::Redeem(_, answer) => !answer.is_closed(),
+            Wish::See(_, answer) => !answer.is_closed(),
+            Wish::Issue(_, answer) => !answer.is_closed(),
+            Wish::Reinstate(_, answer) => !answer.is_closed(),
+            Wish::Revoke(..) | Wish::Note(..) => true,
+        }
+    }
+}
+
 /// Wishes that are to be granted together, sorted as in a [`Batch`].
 #[derive(Default)]
 struct Wishes {
@@ -81,7 +100,7 @@ impl Writer {
                 {
                     wishes.push(next);
                 }
-                Wishes::sorted(wishes.drain(..)).grant(&store, &mut line).await;
+                Wishes::sorted(wishes.drain(..).filter(Wish::is_wanted)).grant(&store, &mut line).await;
                 if receiver.is_empty() {
                     line.end();
                 }
@@ -203,8 +222,19 @@ impl Wishes {
 
     /// Writes all in one transaction. If one of them is what fails it, each gets one of its own, so that a bad one spoils nothing
     /// for the others; if it is the database, trying again would only make everybody wait.
-    async fn grant(self, store: &Store, line: &mut Line) {
-        match store.write(&self.batch, line).await {
+    async fn grant(mut self, store: &Store, line: &mut Line) {
+        let written = loop {
+            if self.batch.is_empty() {
+                return;
+            }
+            let begun = Instant::now();
+            let wanted = || begun.elapsed() < SLOW || self.redeems.iter().all(|answer| !answer.is_closed());
+            match store.write(&self.batch, line, &wanted).await {
+                Err(StoreError::Abandoned) => self.forget_departed(),
+                written => break written,
+            }
+        };
+        match written {
             Ok(written) => self.answer(written),
             Err(error) if is_of_one(&error) => {
                 tracing::warn!(%error, wishes = self.batch.len(), "a transaction was refused; trying its parts one by one");
@@ -217,9 +247,17 @@ impl Wishes {
         }
     }
 
+    /// Drops the redemptions of callers who have disconnected.
+    fn forget_departed(&mut self) {
+        let before = self.redeems.len();
+        let redeems = std::mem::take(&mut self.batch.redeems).into_iter().zip(std::mem::take(&mut self.redeems));
+        (self.batch.redeems, self.redeems) = redeems.filter(|(_, answer)| !answer.is_closed()).unzip();
+        tracing::info!(departed = before - self.redeems.len(), "callers gave up while the database was slow");
+    }
+
     async fn grant_each(self, store: &Store) {
         let Wishes { batch, redeems, sights, issues, revokes, reinstates, notes } = self;
-        for (redeem, answer) in batch.redeems.into_iter().zip(redeems) {
+        for (redeem, answer) in batch.redeems.into_iter().zip(redeems).filter(|(_, answer)| !answer.is_closed()) {
             give(answer, store.redeem(redeem).await);
         }
         for (issue, answer) in batch.issues.into_iter().zip(issues) {

@@ -86,7 +86,7 @@ async fn clients_that_changed_elsewhere_get_nothing_by_what_they_were(database: 
     let (store, elsewhere) = (&database.store, database.again().await);
     with_tokens(store, &[draft(1, NOW + 3600)]).await;
     let registrations = async || store.versions().await.expect("read").registrations;
-    let issue = |number, as_of| Issue { draft: draft(number, NOW + 3600), as_of };
+    let issue = |number, as_of| Issue { as_of, ..draft(number, NOW + 3600).into() };
     let then = registrations().await;
     store.issue(issue(2, Some(then))).await.expect("it holds");
     elsewhere.insert_client(&client("another").0).await.expect("registered");

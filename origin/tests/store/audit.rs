@@ -4,11 +4,11 @@ use tollgate::domain::{
     Acting, Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote, Edge, Login, LoginId, OnStale, Route,
     SecretKind, TokenDetails,
 };
-use tollgate::store::{Claim, MAX_AUDIT_PAGE, Redeem, Redeemed, Store, StoreError, Writer};
+use tollgate::store::{Claim, Ending, MAX_AUDIT_PAGE, Redeem, Redeemed, Store, StoreError, Writer};
 
 use crate::database::Database;
 use crate::grants::given;
-use crate::samples::{NOW, by, client, draft, secret};
+use crate::samples::{NOW, by, client, draft, ending, secret};
 
 on_both_databases!(
     administrators_leave_traces,
@@ -52,7 +52,7 @@ async fn administrators_leave_traces(database: &Database) {
     store.delete_route(&route).await.expect("removed");
     store.delete_edge(&edge().name).await.expect("removed");
     // Not by anybody's hand.
-    database.store.disable_client(&reports.id, NOW).await.expect("disabled");
+    database.store.disable_client(&reports.id, &ending(NOW)).await.expect("disabled");
     let log = audit(&database.store, AuditFilter::default()).await;
     let who = "cli:tester";
     let expected = [
@@ -63,7 +63,8 @@ async fn administrators_leave_traces(database: &Database) {
         (who, "create", AuditKind::Route, "GET /a/*"),
         (who, "remove", AuditKind::Route, "GET /a/*"),
         (who, "remove", AuditKind::Edge, "tokyo-1"),
-        ("origin", "disable", AuditKind::CLIENT, "reports"),
+        (who, "disable", AuditKind::CLIENT, "reports"),
+        (who, "revoke", AuditKind::CLIENT, "reports"),
     ];
     assert_eq!(told(&log), expected);
     assert!(log.iter().all(|entry| entry.at > NOW - 100_000_000), "they have a time");
@@ -74,14 +75,14 @@ async fn what_changes_nothing_leaves_none(database: &Database) {
     let (reports, _) = client("reports");
     assert!(!store.update_client(&reports.id, &reports.metadata).await.expect("asked"));
     assert!(!store.delete_edge(&edge().name).await.expect("asked"));
-    assert!(store.disable_client(&reports.id, NOW).await.expect("asked").is_none());
+    assert!(store.disable_client(&reports.id, &ending(NOW)).await.expect("asked").is_none());
     store.insert_client(&reports).await.expect("registered");
     assert!(matches!(store.insert_client(&reports).await, Err(StoreError::Exists("client"))));
-    store.disable_client(&reports.id, NOW).await.expect("disabled");
-    store.disable_client(&reports.id, NOW + 1).await.expect("disabled before");
+    store.disable_client(&reports.id, &ending(NOW)).await.expect("disabled");
+    store.disable_client(&reports.id, &ending(NOW + 1)).await.expect("disabled before");
     let log = audit(&database.store, AuditFilter::default()).await;
     let actions: Vec<&str> = log.iter().map(|entry| entry.action.as_str()).collect();
-    assert_eq!(actions, ["create", "disable"]);
+    assert_eq!(actions, ["create", "disable", "revoke"]);
 }
 
 async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
@@ -98,7 +99,7 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
         seen_at: NOW,
         sender: Default::default(),
     };
-    store.insert_login(&login, None).await.expect("signed in");
+    store.begin_session(&login, None).await.expect("signed in");
     let (writer, task) = Writer::new(store.clone());
     let task = tokio::spawn(task);
     let redeem = |number| Redeem {
@@ -115,7 +116,7 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
     writer.issue(draft(4, NOW + 60)).await.expect("issued");
     let refused = AuditNote::new(NOW, Actor::origin(), AuditAction::RefuseSignIn, AuditKind::User, "unknown");
     writer.note(refused).await.expect("noted");
-    store.end_login(&login, "", NOW).await.expect("signed out");
+    store.end_session(&login.id, &Ending::new(&user, "test", NOW)).await.expect("signed out");
     drop(writer);
     task.await.expect("ended");
 

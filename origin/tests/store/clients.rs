@@ -5,7 +5,7 @@ use tollgate::domain::{AuditAction, AuditFilter, ClientStatus, Secret, SecretKin
 use tollgate::store::StoreError;
 
 use crate::database::Database;
-use crate::samples::{NOW, client, secret};
+use crate::samples::{NOW, client, ending, secret};
 
 on_both_databases!(
     migrating_twice_changes_nothing,
@@ -49,18 +49,21 @@ async fn a_disabled_client_stays_disabled_since_then(database: &Database) {
     let (client, _) = client("reports");
     database.store.insert_client(&client).await.expect("registered");
     for now in [NOW + 1, NOW + 2] {
-        let disabled = database.store.disable_client(&client.id, now).await.expect("disabled").expect("it is there");
+        let disabled =
+            database.store.disable_client(&client.id, &ending(now)).await.expect("disabled").expect("it is there");
         assert_eq!(disabled.status, ClientStatus::Disabled { at: NOW + 1 });
     }
     let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
     assert_eq!(found.status, ClientStatus::Disabled { at: NOW + 1 });
-    assert!(database.store.disable_client(&"nobody".parse().expect("an id"), NOW).await.expect("asked").is_none());
+    assert!(
+        database.store.disable_client(&"nobody".parse().expect("an id"), &ending(NOW)).await.expect("asked").is_none()
+    );
 }
 
 async fn a_client_is_enabled_again(database: &Database) {
     let (client, secret) = client("reports");
     database.store.insert_client(&client).await.expect("registered");
-    database.store.disable_client(&client.id, NOW + 1).await.expect("disabled").expect("it is there");
+    database.store.disable_client(&client.id, &ending(NOW + 1)).await.expect("disabled").expect("it is there");
     for _ in 0..2 {
         let enabled = database.store.enable_client(&client.id).await.expect("enabled").expect("it is there");
         assert!(enabled.is_active() && enabled.has_secret(&secret.hash(), NOW + 2));

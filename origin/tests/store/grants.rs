@@ -10,13 +10,15 @@ use tollgate::domain::{
 use tollgate::store::{Batch, Claim, NewRefresh, Redeem, Redeemed, Store, Writer};
 
 use crate::database::Database;
-use crate::samples::{NOW, by, client, draft, reinstate, revoke_any, secret};
+use crate::samples::{NOW, client, draft, ending, reinstate, revoke_any, secret};
 
 on_both_databases!(
     a_code_comes_back_as_it_was,
     of_many_that_redeem_a_code_one_gets_a_token_and_the_grant_is_revoked,
     a_refresh_token_gives_its_successor_again_for_a_while,
     reuse_after_the_grace_revokes_everything_of_the_grant,
+    a_successor_that_was_given_late_is_not_given_late_to_two,
+    refresh_asks_whether_the_user_is_active,
     an_older_refresh_token_is_reuse_even_within_the_grace,
     a_refresh_token_that_lay_unused_gives_nothing,
     many_refreshes_at_one_moment_have_one_successor,
@@ -177,15 +179,49 @@ async fn reuse_after_the_grace_revokes_everything_of_the_grant(database: &Databa
     let Redeemed::Issued(token) = store.redeem(refresh(&grant, "r0", "r1", 2, NOW + 5)).await.expect("answered") else {
         panic!("it is the first use");
     };
-    let late = store.redeem(refresh(&grant, "r0", "r1", 3, NOW + 16)).await.expect("answered");
+    let next = store.redeem(refresh(&grant, "r1", "r2", 3, NOW + 6)).await.expect("answered");
+    assert!(matches!(next, Redeemed::Issued(_)));
+    // Its successor, which nobody used, is another's by now.
+    let late = store.redeem(refresh(&grant, "r0", "r1", 4, NOW + 17)).await.expect("answered");
     assert_eq!(late, Redeemed::Replayed);
     assert!(is_ended(database, &grant).await && store.is_struck(&token).await.expect("asked"));
-    let after = store.redeem(refresh(&grant, "r1", "r2", 4, NOW + 17)).await.expect("answered");
+    let after = store.redeem(refresh(&grant, "r2", "r3", 5, NOW + 18)).await.expect("answered");
     assert_eq!(after, Redeemed::Ended, "the thief's or the owner's: nobody goes on");
     let revocation =
         &store.revocations(&tollgate::store::Listing { limit: 10, ..Default::default() }, NOW).await.expect("read")[0];
     assert_eq!(revocation.target, Target::Session(grant.id.to_string()));
     assert_eq!(revocation.reason.as_deref(), Some("an old refresh token was used"));
+}
+
+/// The state goes through the database each time, by the fast way where that is taken.
+async fn a_successor_that_was_given_late_is_not_given_late_to_two(database: &Database) {
+    let store = &database.store;
+    let grant = with_refresh_token(database, "r0").await;
+    let mut number = 10;
+    let mut use_it = async |from: &str, to: &str, at: u64| {
+        number += 1;
+        store.redeem(refresh(&grant, from, to, number, NOW + at)).await.expect("answered")
+    };
+    for (from, to, at) in [("r0", "r1", 5), ("r0", "r1", 60), ("r0", "r1", 65), ("r1", "r2", 70), ("r2", "r3", 80)] {
+        assert!(matches!(use_it(from, to, at).await, Redeemed::Issued(_)), "{from} at {at}");
+    }
+    assert!(matches!(use_it("r2", "r3", 200).await, Redeemed::Issued(_)), "the next outage");
+    assert!(matches!(use_it("r3", "r4", 210).await, Redeemed::Issued(_)));
+    assert_eq!(use_it("r3", "r4", 300).await, Redeemed::Replayed, "two have what was given late");
+    assert!(is_ended(database, &grant).await);
+}
+
+async fn refresh_asks_whether_the_user_is_active(database: &Database) {
+    let store = &database.store;
+    let grant = with_refresh_token(database, "r0").await;
+    database.execute(&format!("UPDATE users SET disabled_at = 1 WHERE id = '{}'", grant.user)).await.expect("updated");
+    assert_eq!(store.redeem(refresh(&grant, "r0", "r1", 2, NOW + 5)).await.expect("answered"), Redeemed::Ended);
+    database
+        .execute(&format!("UPDATE users SET disabled_at = NULL WHERE id = '{}'", grant.user))
+        .await
+        .expect("updated");
+    let again = store.redeem(refresh(&grant, "r0", "r1", 3, NOW + 5)).await.expect("answered");
+    assert!(matches!(again, Redeemed::Issued(_)), "{again:?}");
 }
 
 async fn an_older_refresh_token_is_reuse_even_within_the_grace(database: &Database) {
@@ -209,7 +245,8 @@ async fn a_refresh_token_that_lay_unused_gives_nothing(database: &Database) {
     let in_time = Redeem { at: NOW + 9_999, ..late };
     assert!(matches!(store.redeem(in_time).await.expect("answered"), Redeemed::Issued(_)));
     let used = refresh(&grant, "r0", "r1", 3, NOW + 20_000);
-    assert_eq!(store.redeem(used).await.expect("answered"), Redeemed::Replayed, "a used one is reuse even later");
+    assert_eq!(store.redeem(used).await.expect("answered"), Redeemed::Expired, "what it gave lay unused, too");
+    assert!(!is_ended(database, &grant).await, "nobody took anything twice");
 }
 
 async fn many_refreshes_at_one_moment_have_one_successor(database: &Database) {
@@ -259,6 +296,7 @@ async fn a_batch_takes_each_grant_as_far_as_it_goes(database: &Database) {
     }
     let replayed = &grants[7];
     together(store, vec![refresh(replayed, "r0", "r1", 1000, NOW + 1)]).await;
+    together(store, vec![refresh(replayed, "r1", "r2", 1001, NOW + 1)]).await;
     let mut redeems: Vec<Redeem> =
         (2000..).zip(&grants).map(|(n, grant)| refresh(grant, "r0", "r1", n, NOW + 60)).collect();
     redeems.push(refresh(&grants[0], "r1", "r2", 3000, NOW + 60));
@@ -269,7 +307,7 @@ async fn a_batch_takes_each_grant_as_far_as_it_goes(database: &Database) {
             _ => assert!(matches!(answer, Redeemed::Issued(_)), "{index}: {answer:?}"),
         }
         assert_eq!(is_ended(database, grant).await, index == 7);
-        let current = if index == 0 { "r2" } else { "r1" };
+        let current = if index == 0 || index == 7 { "r2" } else { "r1" };
         assert_eq!(turns(store, grant, &[current]).await, [Turn::Current], "{index}");
     }
 }
@@ -299,13 +337,13 @@ async fn what_refresh_tokens_keep_is_the_grants(database: &Database) {
         (token.turn, token.expires_at, token.family.jkt.clone())
     };
     assert_eq!(seen("r0").await, (Turn::Current, NOW + 50, Some("key".to_owned())));
-    let given = store.given_by(&code.grant.user, NOW).await.expect("read");
+    let given = store.given_by(&code.grant.user, None, 10, NOW).await.expect("read");
     assert_eq!(given[0].used_at, NOW, "the code was redeemed then");
     let claim = Claim::Refresh { hash: SecretHash::of("r0"), successor: bound("r1", NOW + 90), grace: 10 };
     store.redeem(redeem(&code.grant, claim, 2, NOW + 40)).await.expect("redeemed");
     assert_eq!(seen("r0").await, (Turn::Previous, NOW + 90, Some("key".to_owned())));
     assert_eq!(seen("r1").await, (Turn::Current, NOW + 90, Some("key".to_owned())));
-    let given = store.given_by(&code.grant.user, NOW + 40).await.expect("read");
+    let given = store.given_by(&code.grant.user, None, 10, NOW + 40).await.expect("read");
     assert_eq!(given[0].used_at, NOW + 40);
 }
 
@@ -381,7 +419,7 @@ async fn revocations_end_grants(database: &Database) {
 async fn a_disabled_user_gives_nothing(database: &Database) {
     let store = &database.store;
     let code = given(store).await;
-    store.disable_user(&code.grant.user, &by(), NOW).await.expect("disabled");
+    store.disable_user(&code.grant.user, &ending(NOW)).await.expect("disabled");
     assert!(is_ended(database, &code.grant).await);
     let grant = Grant { id: GrantId::from_random(&random()), ..code.grant.clone() };
     let late = Code { hash: secret(SecretKind::Code).hash(), grant, ..code };

@@ -14,7 +14,7 @@ use tollgate::store::{Batch, Claim, Issue, NewRefresh, Redeem, Redeemed, StoreEr
 
 use crate::database::Database;
 use crate::grants::{given, is_ended, redeem, refresh, with_numbered};
-use crate::samples::{NOW, client, draft, reinstate, revoke_any};
+use crate::samples::{NOW, client, draft, ending, reinstate, revoke_any};
 use crate::served::{Asker, origin, ring};
 
 on_both_databases!(
@@ -69,7 +69,7 @@ async fn another_process_is_obeyed_at_the_next_request(database: &Database) {
     assert_eq!(status(&service).await, StatusCode::UNAUTHORIZED, "its secret has ended");
     let service = service.with_secret(&other);
     assert_eq!(status(&service).await, StatusCode::OK);
-    elsewhere.disable_client(&id, now).await.expect("disabled");
+    elsewhere.disable_client(&id, &ending(now)).await.expect("disabled");
     assert_eq!(status(&service).await, StatusCode::UNAUTHORIZED);
     elsewhere.close().await;
     server.shutdown().await;
@@ -186,7 +186,7 @@ async fn a_token_is_given_by_what_holds_now(database: &Database) {
         service = service.with_secret(&other);
     }
     assert_eq!(ask(&service, "read").await, StatusCode::OK);
-    elsewhere.disable_client(&id, ambient::now()).await.expect("disabled");
+    elsewhere.disable_client(&id, &ending(ambient::now())).await.expect("disabled");
     assert_eq!(ask(&service, "read").await, StatusCode::UNAUTHORIZED, "it is disabled");
     elsewhere.close().await;
     server.shutdown().await;
@@ -224,7 +224,7 @@ async fn a_refresh_is_given_by_what_holds_now(database: &Database) {
 
     let (_, token) = with_refresh_token(database).await;
     let token = refreshed(&service, &refreshed(&service, &token).await).await;
-    elsewhere.disable_client(&id, ambient::now()).await.expect("disabled");
+    elsewhere.disable_client(&id, &ending(ambient::now())).await.expect("disabled");
     assert_eq!(refresh(&service, &token).await.0, StatusCode::UNAUTHORIZED, "the client is disabled");
     elsewhere.close().await;
     server.shutdown().await;
@@ -249,7 +249,7 @@ async fn nothing_is_issued_by_what_has_changed(database: &Database) {
     let store = &database.store;
     store.insert_client(&client("reports").0).await.expect("registered");
     let now = store.versions().await.expect("read").registrations;
-    let issue = |number, as_of| Issue { draft: draft(number, ambient::now() + 600), as_of };
+    let issue = |number, as_of| Issue { as_of, ..draft(number, ambient::now() + 600).into() };
     store.issue(issue(1, Some(now))).await.expect("it holds");
     store.insert_client(&client("another").0).await.expect("registered");
     let later = store.versions().await.expect("read").registrations;

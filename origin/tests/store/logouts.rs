@@ -18,7 +18,7 @@ use tollgate::store::{ClientRoom, Store};
 use tollgate_core::{Algorithm, KeySet};
 
 use crate::database::Database;
-use crate::samples::{ISSUER, client, secret};
+use crate::samples::{ISSUER, client, ending, secret};
 use crate::served::{origin, until};
 
 on_both_databases!(
@@ -93,7 +93,7 @@ async fn session(store: &Store, clients: &[&str]) -> (Login, Secret, Vec<Grant>)
         seen_at: now,
         sender: Default::default(),
     };
-    store.insert_login(&login, None).await.expect("signed in");
+    store.begin_session(&login, None).await.expect("signed in");
     let mut grants = Vec::new();
     for client in clients {
         let (scope, audience) = ("openid".parse().expect("a scope"), ISSUER.parse().expect("an audience"));
@@ -210,7 +210,7 @@ async fn what_nobody_takes_is_given_up_after_a_day(database: &Database) {
     let endpoint = Endpoint::that_answers(500).await;
     listening(&database.store, "shop", &endpoint).await;
     let (login, _, _) = session(&database.store, &["shop"]).await;
-    database.store.end_login(&login, "", ambient::now() - 25 * 60 * 60).await.expect("ended");
+    database.store.end_session(&login.id, &ending(ambient::now() - 25 * 60 * 60)).await.expect("ended");
     let server = origin(database).await;
     until("it is given up", async || is_settled(&database.store).await).await;
     assert_eq!(endpoint.heard().len(), 1, "it was tried, for the origin may have been away for a day");
@@ -223,10 +223,10 @@ async fn a_client_that_is_gone_is_not_told(database: &Database) {
         listening(&database.store, id, &endpoint).await;
     }
     let (login, _, _) = session(&database.store, &["disabled", "changed"]).await;
-    database.store.end_login(&login, "", ambient::now()).await.expect("ended");
+    database.store.end_session(&login.id, &ending(ambient::now())).await.expect("ended");
     assert!(!is_settled(&database.store).await);
     let [disabled, changed] = ["disabled", "changed"].map(|id| id.parse().expect("an id"));
-    database.store.disable_client(&disabled, ambient::now()).await.expect("disabled");
+    database.store.disable_client(&disabled, &ending(ambient::now())).await.expect("disabled");
     database.store.update_client(&changed, &client("changed").0.metadata).await.expect("changed");
     let server = origin(database).await;
     until("both are forgotten", async || is_settled(&database.store).await).await;
@@ -241,8 +241,8 @@ async fn a_slow_client_holds_up_no_other(database: &Database) {
     // More than there are places for.
     let (slow_one, _, _) = session(&database.store, &["slow"; 100]).await;
     let (quick_one, _, _) = session(&database.store, &["quick"; 20]).await;
-    database.store.end_login(&slow_one, "", ambient::now() - 10).await.expect("ended");
-    database.store.end_login(&quick_one, "", ambient::now()).await.expect("ended");
+    database.store.end_session(&slow_one.id, &ending(ambient::now() - 10)).await.expect("ended");
+    database.store.end_session(&quick_one.id, &ending(ambient::now())).await.expect("ended");
     let server = origin(database).await;
     until("the others are told", async || quick.heard().len() == 20).await;
     until("the slow one is asked", async || !slow.heard().is_empty()).await;
@@ -263,7 +263,7 @@ async fn one_of_several_origins_takes_a_logout_up(database: &Database) {
     listening(&database.store, "bank", &endpoint).await;
     let (login, _, _) = session(&database.store, &["shop", "bank", "shop", "shop", "bank", "bank", "bank"]).await;
     let now = ambient::now();
-    database.store.end_login(&login, "", now).await.expect("ended");
+    database.store.end_session(&login.id, &ending(now)).await.expect("ended");
     let elsewhere = database.again().await;
     let mut takers = JoinSet::new();
     for store in [&database.store, &elsewhere].into_iter().cycle().take(16) {
@@ -299,7 +299,7 @@ async fn one_of_several_origins_takes_a_logout_up(database: &Database) {
     let shop = "shop".parse().expect("an id");
     assert!(room.enter(&shop) && !room.enter(&shop));
     let (login, _, _) = session(&database.store, &["shop", "bank"]).await;
-    database.store.end_login(&login, "", now).await.expect("ended");
+    database.store.end_session(&login.id, &ending(now)).await.expect("ended");
     let taken = database.store.take_logouts(now, now + 60, 8, &room).await.expect("taken up");
     assert_eq!(taken.iter().map(|logout| logout.client.as_str()).collect::<Vec<_>>(), ["bank"]);
     room.leave(&shop);
@@ -312,7 +312,10 @@ async fn two_who_end_a_session_at_once_end_it_once(database: &Database) {
     listening(&database.store, "shop", &endpoint).await;
     let (login, _, grants) = session(&database.store, &["shop"]).await;
     let (now, elsewhere) = (ambient::now(), database.again().await);
-    let both = tokio::join!(database.store.end_login(&login, "", now), elsewhere.end_login(&login, "", now));
+    let both = {
+        let ending = ending(now);
+        tokio::join!(database.store.end_session(&login.id, &ending), elsewhere.end_session(&login.id, &ending))
+    };
     assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
     let taken = elsewhere.take_logouts(now, now, 8, &ClientRoom::for_each(8)).await.expect("taken up");
     let sessions: Vec<&str> = taken.iter().map(|logout| logout.session.as_str()).collect();

@@ -1,16 +1,19 @@
 //! What users see and end of their own: sessions, grants, consents, passwords.
 
-use tollgate::domain::{Access, AuthSource, Login, LoginId, SecretHash, Sender, Target, User, UserClaims, UserId};
-use tollgate::store::StoreError;
+use tollgate::domain::{
+    Access, Actor, AuthSource, Login, LoginId, SecretHash, Sender, Target, User, UserClaims, UserId,
+};
+use tollgate::store::{Ending, StoreError};
 
 use crate::database::Database;
 use crate::grants::given;
-use crate::samples::{NOW, revoke_any};
+use crate::samples::{NOW, ending, revoke_any};
 
 on_both_databases!(
     a_user_comes_back_as_they_were,
     a_user_has_their_own_sessions,
     a_user_sees_what_they_gave,
+    of_two_administrators_one_is_left,
     consents_are_forgotten_one_by_one_or_all,
     names_from_before_are_prepared_when_the_database_is_opened,
 );
@@ -53,14 +56,14 @@ async fn a_user_has_their_own_sessions(database: &Database) {
     let store = &database.store;
     let (ada, bob) = (given(store).await.grant.user, given(store).await.grant.user);
     for login in [login(&ada, 1), login(&ada, 2), login(&bob, 3)] {
-        store.insert_login(&login, None).await.expect("signed in");
+        store.begin_session(&login, None).await.expect("signed in");
     }
     assert_eq!(store.logins_of(&ada, NOW).await.expect("read"), [login(&ada, 2), login(&ada, 1)], "the newest first");
     assert_eq!(store.logins_of(&ada, NOW + 1000).await.expect("read"), [], "over");
     store.saw_login(&login(&ada, 1).id, NOW + 500).await.expect("recorded");
     let seen = store.login(&login(&ada, 1).hash, NOW).await.expect("read").expect("there");
     assert_eq!(seen, Login { seen_at: NOW + 500, ..login(&ada, 1) });
-    store.change_password(&ada, "$argon2id$", Some(&login(&ada, 1).id)).await.expect("changed");
+    store.set_password(&ada, "$argon2id$", Some(&login(&ada, 1).id), &ending(NOW)).await.expect("changed");
     assert_eq!(store.logins_of(&ada, NOW).await.expect("read").len(), 1, "the one in which they changed it");
     assert_eq!(store.logins_of(&bob, NOW).await.expect("read").len(), 1);
 }
@@ -68,13 +71,53 @@ async fn a_user_has_their_own_sessions(database: &Database) {
 async fn a_user_sees_what_they_gave(database: &Database) {
     let store = &database.store;
     let (one, other) = (given(store).await.grant, given(store).await.grant);
-    let seen = store.given_by(&one.user, NOW + 1).await.expect("read");
+    let seen = store.given_by(&one.user, None, 10, NOW + 1).await.expect("read");
     assert_eq!((seen.len(), &seen[0].grant, seen[0].used_at), (1, &one, one.created_at));
     store.revoke(revoke_any(Target::Session(one.id.to_string()), NOW)).await.expect("revoked");
-    let ended = store.given_by(&one.user, NOW + 1).await.expect("read");
+    let ended = store.given_by(&one.user, None, 10, NOW + 1).await.expect("read");
     assert!(ended[0].grant.ended_at.is_some(), "what was just ended is still seen");
-    assert!(store.given_by(&one.user, NOW + 2 * 86_400).await.expect("read").is_empty(), "but not for long");
-    assert!(store.given_by(&other.user, other.ends_at).await.expect("read").is_empty(), "nor what is over by itself");
+    assert!(store.given_by(&one.user, None, 10, NOW + 2 * 86_400).await.expect("read").is_empty(), "but not for long");
+    assert!(
+        store.given_by(&other.user, None, 10, other.ends_at).await.expect("read").is_empty(),
+        "nor what is over by itself"
+    );
+}
+
+/// Two administrators who disable each other, or take the console from each other, at one moment, again and again.
+async fn of_two_administrators_one_is_left(database: &Database) {
+    let (store, elsewhere) = (&database.store, database.again().await);
+    for round in 0..20_u8 {
+        let admin = |number: u8| {
+            let name = format!("admin {number} of {round}").parse().expect("a name");
+            User { is_admin: true, ..User::new(UserId::from_random(&[100 + 2 * round + number; 12]), name, NOW) }
+        };
+        let (one, other) = (admin(0), admin(1));
+        for user in [&one, &other] {
+            store.insert_user(user).await.expect("registered");
+        }
+        let ends = [&one, &other].map(|user| Ending::new(&Actor::user(&user.id), "test", NOW));
+        let refused = match round % 2 {
+            0 => {
+                let both =
+                    tokio::join!(store.disable_user(&other.id, &ends[0]), elsewhere.disable_user(&one.id, &ends[1]));
+                [both.0, both.1]
+            }
+            _ => {
+                let (by_one, by_other) = (store.by(&ends[0].by), elsewhere.by(&ends[1].by));
+                let both = tokio::join!(by_one.set_admin(&other.id, false), by_other.set_admin(&one.id, false));
+                [both.0, both.1]
+            }
+        };
+        let refused: Vec<_> = refused.into_iter().filter_map(Result::err).collect();
+        assert!(matches!(refused.as_slice(), [StoreError::NotAdministrator]), "{round}: {refused:?}");
+        let mut left = 0;
+        for user in [&one, &other] {
+            let user = store.user(&user.id).await.expect("read").expect("there");
+            left += usize::from(user.is_admin && user.is_active());
+        }
+        assert_eq!(left, 1, "{round}");
+    }
+    elsewhere.close().await;
 }
 
 async fn consents_are_forgotten_one_by_one_or_all(database: &Database) {
@@ -89,12 +132,13 @@ async fn consents_are_forgotten_one_by_one_or_all(database: &Database) {
         assert!(store.insert_code(&again, Some(&agreed)).await.expect("recorded"));
     };
     agree(1).await;
-    store.forget_consents(&user, Some(&"another".parse().expect("an id"))).await.expect("forgotten");
+    let (grant, another) = (code.grant.id.clone(), "another".parse().expect("an id"));
+    store.take_back(&user, Some((&grant, &another)), &ending(NOW)).await.expect("taken back");
     assert!(store.consent(&user, &client).await.expect("read").is_some());
-    store.forget_consents(&user, Some(&client)).await.expect("forgotten");
+    store.take_back(&user, Some((&grant, &client)), &ending(NOW)).await.expect("taken back");
     assert!(store.consent(&user, &client).await.expect("read").is_none());
     agree(2).await;
-    store.forget_consents(&user, None).await.expect("forgotten");
+    store.take_back(&user, None, &ending(NOW)).await.expect("taken back");
     assert!(store.consent(&user, &client).await.expect("read").is_none());
 }
 

@@ -7,7 +7,7 @@ use tollgate::store::{Sight, Store, StoreError};
 
 use crate::database::Database;
 use crate::grants::given;
-use crate::samples::{NOW, by, client, secret};
+use crate::samples::{NOW, client, ending, secret};
 
 on_both_databases!(
     what_may_be_shown_once_is_news_once,
@@ -99,18 +99,20 @@ async fn sessions_end_with_the_password(database: &Database) {
         sender: Sender::new(Some([192, 0, 2, 1].into()), Some("A browser"), None),
         expires_at: NOW + 100,
     };
-    store.insert_login(&login(1), None).await.expect("signed in");
-    store.insert_login(&login(2), Some(&login(1).id)).await.expect("signed in anew");
+    store.begin_session(&login(1), None).await.expect("signed in");
+    store.begin_session(&login(2), Some(&login(1))).await.expect("signed in anew");
     assert_eq!(store.login(&login(1).hash, NOW).await.expect("read"), None, "the cookie changes at sign-in");
     assert_eq!(store.login(&login(2).hash, NOW).await.expect("read"), Some(login(2)));
     assert_eq!(store.login(&login(2).hash, NOW + 100).await.expect("read"), None);
-    store.set_password(&user, "$argon2id$").await.expect("set");
+    store.set_password(&user, "$argon2id$", None, &ending(NOW)).await.expect("set");
     assert_eq!(store.login(&login(2).hash, NOW).await.expect("read"), None);
-    store.insert_login(&login(3), None).await.expect("signed in");
-    store.disable_user(&user, &by(), NOW).await.expect("disabled");
+    store.begin_session(&login(3), None).await.expect("signed in");
+    store.disable_user(&user, &ending(NOW)).await.expect("disabled");
     assert_eq!(store.login(&login(3).hash, NOW).await.expect("read"), None);
     let nobody = Login { user: UserId::from_random(&[0; 12]), ..login(4) };
-    assert!(matches!(store.insert_login(&nobody, None).await, Err(StoreError::Database(_))));
+    assert!(matches!(store.begin_session(&nobody, None).await, Err(StoreError::UserDisabled)));
+    let disabled = login(5);
+    assert!(matches!(store.begin_session(&disabled, None).await, Err(StoreError::UserDisabled)));
 }
 
 async fn attempts_are_counted_in_windows(database: &Database) {

@@ -4,7 +4,7 @@ use tollgate::domain::{
     AccessToken, Actor, Client, ClientMetadata, GrantType, Reinstate, Revoke, Scope, Secret, SecretKind, Target,
     TokenAlg, TokenDetails, TokenDraft, Which,
 };
-use tollgate::store::Store;
+use tollgate::store::{Ending, Store};
 use tollgate_core::{Chain, Delta};
 
 pub(crate) const ISSUER: &str = "https://auth.example";
@@ -59,6 +59,11 @@ pub(crate) fn token(number: u32, expires_at: u64) -> AccessToken {
 
 pub(crate) fn by() -> Actor {
     Actor::command_line(Some("tester"))
+}
+
+/// An end that somebody makes then.
+pub(crate) fn ending(at: u64) -> Ending {
+    Ending::new(&by(), "test", at)
 }
 
 pub(crate) fn revoke(number: u32) -> Revoke {

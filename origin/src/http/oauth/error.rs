@@ -54,9 +54,9 @@ pub(in crate::http) enum OAuthError {
     #[error(transparent)]
     Metadata(#[from] MetadataError),
     #[error("the store does not answer; try again")]
-    Store(#[from] StoreError),
+    Store(StoreError),
     #[error("the store does not answer; try again")]
-    Write(#[from] WriteError),
+    Write(WriteError),
     /// A limit was not passed.
     #[error(transparent)]
     Limited(#[from] Limited),
@@ -74,6 +74,25 @@ impl From<IssueError> for OAuthError {
             // What was asked for cannot be: no trouble of ours.
             IssueError::SeveralAudiences => AccessError::TooMany.into(),
             error => OAuthError::Issue(error),
+        }
+    }
+}
+
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> OAuthError {
+        match error {
+            // The user was disabled while the request was under way: no trouble of ours.
+            StoreError::UserDisabled => GrantError::Ended.into(),
+            error => OAuthError::Store(error),
+        }
+    }
+}
+
+impl From<WriteError> for OAuthError {
+    fn from(error: WriteError) -> OAuthError {
+        match error {
+            WriteError::Store(error @ StoreError::UserDisabled) => error.into(),
+            error => OAuthError::Write(error),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::error::OAuthError;
 use crate::ambient;
 use crate::domain::{
     Access, AccessToken, Acting, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Secret, SecretKind,
-    TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User,
+    TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User, UserId,
 };
 use crate::encoding::base64url;
 use crate::http::App;
@@ -73,6 +73,8 @@ impl About {
 pub(super) struct Drafted {
     pub(super) draft: TokenDraft,
     opaque: Option<Secret>,
+    /// The user whom it is about, where no grant stands for them.
+    pub(super) user: Option<UserId>,
 }
 
 /// The key that the token will be bound to, if the request proves one.
@@ -128,7 +130,7 @@ pub(super) fn draft(
         issued_at: now,
         expires_at: now.saturating_add(app.token_lifetime).min(about.ends_at),
     };
-    Ok(Drafted { draft, opaque })
+    Ok(Drafted { draft, opaque, user: None })
 }
 
 /// What the client gets of a recorded token. Only a recorded token can be revoked, and its record decides the epoch in its `jti`:
@@ -159,7 +161,7 @@ impl Drafted {
     /// What is to be recorded, as it was decided on for `caller`, and the text to be handed out in place of a signed one.
     pub(super) fn parts(self, caller: &AuthenticatedClient) -> (Issue, Option<Secret>) {
         let as_of = caller.unconfirmed.then_some(caller.now.registrations);
-        (Issue { draft: self.draft, as_of }, self.opaque)
+        (Issue { draft: self.draft, as_of, user: self.user }, self.opaque)
     }
 }
 

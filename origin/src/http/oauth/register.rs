@@ -21,7 +21,7 @@ use crate::domain::{
 };
 use crate::http::openapi::refusals::{NotFound, TooLarge};
 use crate::http::problem::Problem;
-use crate::http::{App, AppState};
+use crate::http::{App, AppState, ending};
 use crate::settings::Registration;
 
 /// The scope value of those who may register clients.
@@ -158,7 +158,7 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     Ok(view(app, &client, secret.as_ref(), None))
 }
 
-/// `DELETE`: the client is no more (RFC 7592 §2.3). Its id is never given again.
+/// `DELETE`: the client is no more, and what it was given ends (RFC 7592 §2.3). Its id is never given again.
 #[utoipa::path(
     delete, path = "/oauth/register/{client}",
     params(("client" = String, Path, description = "The client's id")),
@@ -172,7 +172,7 @@ pub(in crate::http) async fn remove(
 ) -> Result<StatusCode, Response> {
     let client = managed(&app, &id, &headers).await?;
     let by = Actor::client(&client.id);
-    let disabled = app.store.by(&by).disable_client(&client.id, ambient::now()).await;
+    let disabled = app.store.disable_client(&client.id, &ending(&by, "the client removed its registration")).await;
     disabled.map_err(|error| OAuthError::from(error).into_response())?;
     tracing::info!(client = %client.id, "a client removed its registration");
     Ok(StatusCode::NO_CONTENT)

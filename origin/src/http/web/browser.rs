@@ -104,7 +104,7 @@ impl Browser {
             sender,
             expires_at: now.saturating_add(LOGIN_LIFETIME),
         };
-        app.store.insert_login(&login, self.login.as_ref().map(|login| &login.id)).await?;
+        app.store.begin_session(&login, self.login.as_ref()).await?;
         self.cookie = Zeroizing::new(cookie.reveal().to_owned());
         self.is_new = true;
         self.login = Some(login.clone());

@@ -1,5 +1,9 @@
 //! `/oauth/logout` (OpenID Connect RP-Initiated Logout) and `/logout`: ends a browser's session, what it gave but for what was to
 //! last offline, and tells the clients that want to hear of it.
+//!
+//! The session cookie is `SameSite=Lax`: a browser sends it with a link or a redirect from another site, but not with that site's form. A
+//! form without a session is therefore redirected to the same page as a link. The bearer of an ID token may end the session in which it was
+//! issued, with or without the cookie.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -7,15 +11,15 @@ use axum::response::Response;
 use serde_json::{Map, Value};
 
 use super::page::{Frame, Message, Part, WebError, page};
-use super::sessions::end_login;
+use super::sessions::{SIGNED_OUT, end_session};
 use super::visit::{Posted, Visit};
-use crate::domain::{Client, ClientId};
-use crate::http::App;
+use crate::domain::{Actor, Client, ClientId, Grant, GrantId};
 use crate::http::oauth::authorization::see_other;
 use crate::http::oauth::id_token_hint;
 use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
+use crate::http::{App, ending};
 
 #[derive(Template)]
 #[template(path = "logout.html")]
@@ -34,7 +38,7 @@ struct LogoutPage<'a> {
     security(("session" = []), ()),
 )]
 pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
-    asked(&visit).await
+    asked(&visit, Way::Link).await
 }
 
 /// The page to sign out.
@@ -45,7 +49,7 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
     security(("session" = []), ()),
 )]
 pub(in crate::http) async fn own(visit: Visit) -> Result<Response, WebError> {
-    asked(&visit).await
+    asked(&visit, Way::Link).await
 }
 
 /// The same, as a form.
@@ -56,7 +60,7 @@ pub(in crate::http) async fn own(visit: Visit) -> Result<Response, WebError> {
     security(("session" = []), ()),
 )]
 pub(in crate::http) async fn post(visit: Visit) -> Result<Response, WebError> {
-    asked(&visit).await
+    asked(&visit, Way::Form).await
 }
 
 /// The user agreed to sign out.
@@ -70,29 +74,45 @@ pub(in crate::http) async fn confirmed(Posted(visit): Posted) -> Result<Response
     let client = client(&visit.app, &visit.said, None).await?;
     let next = next(client.as_ref(), &visit.said)?;
     if let Some(login) = &visit.browser.login {
-        end_login(&visit.app, login).await?;
+        end_session(&visit.app, &login.user, &login.id).await?;
     }
-    Ok(signed_out(&visit, next))
+    Ok(signed_out(&visit, next, true))
 }
 
-/// A client sends the browser here. With an ID token that this very session gave, the wish is the user's own; else they are asked:
-/// any site can lead a browser here.
-async fn asked(visit: &Visit) -> Result<Response, WebError> {
+/// How a browser was sent here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By a link or a redirect: the cookie is sent.
+    Link,
+    /// By a form: the cookie is not sent if the form is another site's.
+    Form,
+}
+
+/// A client sends the browser here. An ID token ends the session in which it was issued, if that is the browser's or the browser shows none.
+/// Without one the user is asked, because any site can send a browser here.
+async fn asked(visit: &Visit, way: Way) -> Result<Response, WebError> {
     let (app, asked) = (&visit.app, &visit.said);
     let hint = asked.get("id_token_hint").map(|hint| hinted(app, hint)).transpose()?;
     let client = client(app, asked, hint.as_ref()).await?;
     let next = next(client.as_ref(), asked)?;
+    let grant = match &hint {
+        Some(claims) => grant_of(app, claims).await?,
+        None => None,
+    };
     let Some((login, user)) = visit.user().await? else {
-        return Ok(signed_out(visit, next));
+        let ended = match &grant {
+            Some(grant) => end_session_of(app, grant).await?,
+            None => false,
+        };
+        // The browser may have a session whose cookie did not come with the form.
+        return Ok(match way {
+            Way::Form if !ended => as_link(visit),
+            Way::Form | Way::Link => signed_out(visit, next, way == Way::Link),
+        });
     };
-    let grant = hint.as_ref().and_then(|claims| claims.get("sid")?.as_str()?.parse().ok());
-    let of_this_session = match grant {
-        Some(grant) => app.store.grant(&grant).await?.is_some_and(|grant| grant.login.as_ref() == Some(&login.id)),
-        None => false,
-    };
-    if of_this_session {
-        end_login(app, &login).await?;
-        return Ok(signed_out(visit, next));
+    if grant.is_some_and(|grant| grant.login.as_ref() == Some(&login.id)) {
+        end_session(app, &user.id, &login.id).await?;
+        return Ok(signed_out(visit, next, true));
     }
     let template = LogoutPage {
         frame: visit.frame().with(&user, ""),
@@ -102,6 +122,37 @@ async fn asked(visit: &Visit) -> Result<Response, WebError> {
     };
     let part = if next.is_some() { Part::ApplicationFlow } else { Part::Own };
     Ok(visit.page_with(StatusCode::OK, &template, part))
+}
+
+/// The grant of an ID token, if it is still stored.
+async fn grant_of(app: &App, claims: &Map<String, Value>) -> Result<Option<Grant>, WebError> {
+    let id = claims.get("sid").and_then(Value::as_str).and_then(|sid| sid.parse::<GrantId>().ok());
+    match id {
+        Some(id) => Ok(app.store.grant(&id).await?),
+        None => Ok(None),
+    }
+}
+
+/// Ends the session in which a grant was given. A grant without a session, as that of a device, ends itself, unless it has `offline_access`.
+/// False when there was nothing to end.
+async fn end_session_of(app: &App, grant: &Grant) -> Result<bool, WebError> {
+    if let Some(login) = &grant.login {
+        return end_session(app, &grant.user, login).await;
+    }
+    let lasts = grant.ended_at.is_some() || grant.terms.access.scope.has("offline_access");
+    if !lasts {
+        app.store.end_grant(&grant.id, &ending(&Actor::user(&grant.user), SIGNED_OUT)).await?;
+    }
+    Ok(!lasts)
+}
+
+/// Redirects to this page with the same parameters in the query.
+fn as_link(visit: &Visit) -> Response {
+    let pairs = ["id_token_hint", "client_id", "post_logout_redirect_uri", "state"];
+    let pairs = pairs.into_iter().filter_map(|name| Some((name, visit.said.get(name)?)));
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    // Sets no cookie: it would replace one that the browser did not send.
+    see_other(&format!("{}/oauth/logout?{query}", visit.app.issuer))
 }
 
 /// The claims of an ID token of ours, however old (RP-Initiated Logout §2).
@@ -142,7 +193,8 @@ fn next(client: Option<&Client>, asked: &Parameters) -> Result<Option<String>, W
     }))
 }
 
-fn signed_out(visit: &Visit, next: Option<String>) -> Response {
+/// `sent_cookie`: whether the browser sends its cookie with such a request; only then it is removed.
+fn signed_out(visit: &Visit, next: Option<String>, sent_cookie: bool) -> Response {
     let again = Some(("/login", "Sign in again"));
     let frame = visit.frame();
     let message = "You are signed out of this browser.";
@@ -151,6 +203,8 @@ fn signed_out(visit: &Visit, next: Option<String>) -> Response {
         Some(uri) => see_other(&uri),
         None => page(StatusCode::OK, &message, Part::Own),
     };
-    super::browser::forget(&visit.app, &mut response);
+    if sent_cookie {
+        super::browser::forget(&visit.app, &mut response);
+    }
     response
 }

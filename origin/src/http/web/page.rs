@@ -255,6 +255,9 @@ pub(super) fn sentence(detail: &str) -> String {
 
 impl From<StoreError> for WebError {
     fn from(error: StoreError) -> WebError {
+        if matches!(error, StoreError::UserDisabled) {
+            return WebError::gone();
+        }
         WebError::ours(&error)
     }
 }

@@ -8,12 +8,12 @@ use zeroize::Zeroizing;
 
 use super::login::{and_back_to, refused};
 use super::page::{Frame, Part, WebError};
-use super::sessions::end_others;
 use super::sign_in::fit;
 use super::tries::Tries;
 use super::visit::{Posted, Visit};
 use crate::domain::user::checked_password;
 use crate::domain::{Actor, AuthSource, User};
+use crate::http::ending;
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
 
@@ -85,8 +85,8 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
         return Ok(show(&visit, &user, Faults { old: "That is not your password.", ..Faults::default() }));
     }
     let hash = app.forge.hash(new).await?;
-    end_others(app, &user, &login.id).await?;
-    app.store.by(&Actor::user(&user.id)).change_password(&user.id, &hash, Some(&login.id)).await?;
+    let ending = ending(&Actor::user(&user.id), "the user changed their password");
+    app.store.set_password(&user.id, &hash, Some(&login.id), &ending).await?;
     tracing::info!(user = %user.id, "changed their password");
     Ok(visit.go("/account/password?done=1"))
 }

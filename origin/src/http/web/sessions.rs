@@ -11,14 +11,18 @@ use super::page::{Frame, WebError};
 use super::visit::{Posted, Visit};
 use super::when::{When, when};
 use crate::ambient;
-use crate::domain::{Actor, Grant, GrantId, Login, LoginId, Revoke, Target, User};
-use crate::http::App;
+use crate::domain::{Actor, Grant, GrantId, Login, LoginId, User, UserId};
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
+use crate::http::{App, ending};
 use crate::store::Given;
-use crate::watch::TraceContext;
 
 const PATH: &str = "/account/sessions";
+/// Applications and devices on a page.
+const PAGE: u64 = 50;
+/// Why things end that a user ends.
+pub(super) const SIGNED_OUT: &str = "the user signed out";
+const TAKEN_BACK: &str = "the user took it back";
 
 #[derive(Template)]
 #[template(path = "sessions.html")]
@@ -28,7 +32,11 @@ struct SessionsPage {
     done: &'static str,
     browsers: Vec<BrowserRow>,
     clients: Vec<ClientRow>,
-    /// Whether any of what was given to them is good still.
+    /// Whether this is not the first page of them.
+    is_later_page: bool,
+    /// The last of this page, if there is another.
+    next_after: String,
+    /// Whether any of what was given to them is good still, on whichever page.
     has_good: bool,
 }
 
@@ -66,6 +74,7 @@ pub(in crate::http) async fn account(visit: Visit) -> Response {
 /// Where the user is signed in, and what they gave to clients.
 #[utoipa::path(
     get, path = "/account/sessions",
+    params(("after" = Option<String>, Query, description = "What was given before the grant with this id")),
     responses(Shown, SentOn, WebError),
     security(("session" = []), ()),
 )]
@@ -81,15 +90,24 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
     };
     let now = ambient::now();
     let logins = visit.app.store.logins_of(&user.id, now).await?;
-    let mut clients = Vec::new();
-    for given in visit.app.store.given_by(&user.id, now).await? {
+    let after = visit.said.get("after").map(str::parse::<GrantId>).transpose();
+    let after = after.map_err(|_| WebError::bad("There is no such page."))?;
+    // One more than a page tells whether there is another.
+    let mut given = visit.app.store.given_by(&user.id, after.as_ref(), PAGE + 1, now).await?;
+    let has_more = given.len() as u64 > PAGE;
+    given.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
+    let next_after = given.last().filter(|_| has_more).map(|last| last.grant.id.to_string()).unwrap_or_default();
+    let mut clients = Vec::with_capacity(given.len());
+    for given in given {
         clients.push(client_row(&visit.app, given, now).await?);
     }
     Ok(visit.page(&SessionsPage {
         frame: visit.frame().with(&user, "sessions"),
         done,
         browsers: logins.iter().map(|one| browser_row(one, one.id == login.id, now)).collect(),
-        has_good: clients.iter().any(|client| client.is_good),
+        has_good: visit.app.store.has_given(&user.id, now).await?,
+        is_later_page: after.is_some(),
+        next_after,
         clients,
     }))
 }
@@ -112,10 +130,8 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
             "others"
         }
         "all" => {
-            for given in app.store.given_by(&user.id, ambient::now()).await? {
-                revoke(app, &user, &given.grant).await?;
-            }
-            app.store.forget_consents(&user.id, None).await?;
+            app.store.take_back(&user.id, None, &ending(&Actor::user(&user.id), TAKEN_BACK)).await?;
+            tracing::info!(user = %user.id, "took all grants back");
             "all"
         }
         one => {
@@ -135,48 +151,34 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
 async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
     if let Ok(id) = id.parse::<LoginId>() {
         let logins = app.store.logins_of(&user.id, ambient::now()).await?;
-        if let Some(login) = logins.iter().find(|login| login.id == id) {
-            end_login(app, login).await?;
+        if logins.iter().any(|login| login.id == id) {
+            end_session(app, &user.id, &id).await?;
         }
         return Ok(());
     }
     let id: GrantId = id.parse().map_err(|_| WebError::bad("There is no such session."))?;
     let grant = app.store.grant(&id).await?.filter(|grant| grant.user == user.id);
-    if let Some(grant) = grant {
-        revoke(app, user, &grant).await?;
-        app.store.forget_consents(&user.id, Some(&grant.client)).await?;
+    if let Some(Grant { client, .. }) = grant {
+        app.store.take_back(&user.id, Some((&id, &client)), &ending(&Actor::user(&user.id), TAKEN_BACK)).await?;
+        tracing::info!(user = %user.id, grant = %id, "took a grant back");
     }
     Ok(())
 }
 
 /// Signs a user out of every browser but one.
-pub(super) async fn end_others(app: &App, user: &User, kept: &LoginId) -> Result<(), WebError> {
-    for login in app.store.logins_of(&user.id, ambient::now()).await? {
-        if login.id != *kept {
-            end_login(app, &login).await?;
-        }
-    }
+async fn end_others(app: &App, user: &User, kept: &LoginId) -> Result<(), WebError> {
+    let ended = app.store.end_sessions_of(&user.id, Some(kept), &ending(&Actor::user(&user.id), SIGNED_OUT)).await?;
+    tracing::info!(user = %user.id, ended, "signed out elsewhere");
     Ok(())
 }
 
 /// Ends a browser's session and what was given in it, but for what was to last offline. The clients that want to hear of it are told in
 /// the background: the user does not wait for them.
-pub(super) async fn end_login(app: &App, login: &Login) -> Result<(), WebError> {
-    app.store.end_login(login, &TraceContext::current().traceparent(), ambient::now()).await?;
-    tracing::info!(login = %login.id, "signed out");
-    app.signed_out.notify_one();
-    Ok(())
-}
-
-async fn revoke(app: &App, user: &User, grant: &Grant) -> Result<(), WebError> {
-    if grant.ended_at.is_none() {
-        let (target, by) = (Target::Session(grant.id.to_string()), Actor::user(&user.id));
-        let reason = "the user took it back".parse().ok();
-        let revoke = Revoke::any(target, by, reason, ambient::now()).map_err(|_| WebError::gone())?;
-        app.writer.revoke(revoke).await?;
-        tracing::info!(user = %user.id, grant = %grant.id, "took a grant back");
-    }
-    Ok(())
+/// False when it was over.
+pub(super) async fn end_session(app: &App, user: &UserId, login: &LoginId) -> Result<bool, WebError> {
+    let ended = app.store.end_session(login, &ending(&Actor::user(user), SIGNED_OUT)).await?;
+    tracing::info!(%login, ended, "signed out");
+    Ok(ended)
 }
 
 fn browser_row(login: &Login, is_this: bool, now: u64) -> BrowserRow {

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 use crate::ambient;
 use crate::domain::client::checked_secret;
 use crate::domain::{Actor, AuthMethod, Client, ClientId, ClientMetadata, Secret, SecretKind, StoredSecret};
-use crate::http::App;
 use crate::http::problem::Problem;
+use crate::http::{App, ending};
 use crate::store::Search;
 
 /// How long the secret that is replaced stays good, in seconds: a day.
@@ -75,9 +75,9 @@ pub(in crate::http) async fn update(
     find(app, client.id.as_str()).await
 }
 
-/// Disables a client.
+/// Disables a client, and ends what it was given.
 pub(in crate::http) async fn disable(app: &App, by: &Actor, client: &Client) -> Result<Client, Problem> {
-    let disabled = app.store.by(by).disable_client(&client.id, ambient::now()).await?;
+    let disabled = app.store.disable_client(&client.id, &ending(by, "the client was disabled")).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "disabled a client");
     disabled.ok_or_else(Problem::not_found)
 }

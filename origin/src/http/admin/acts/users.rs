@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 use crate::ambient;
 use crate::domain::user::{checked_external_id, checked_password};
 use crate::domain::{Actor, User, UserClaims, UserId, UserName};
-use crate::http::App;
 use crate::http::problem::Problem;
+use crate::http::{App, ending};
 use crate::store::Search;
 
 /// A user to be registered.
@@ -54,22 +54,24 @@ pub(in crate::http) async fn find(app: &App, id: &str) -> Result<User, Problem> 
     app.store.user(&id).await?.ok_or_else(unknown)
 }
 
-/// Sets a password, and signs out every browser of the user.
+/// Sets a password, and ends every session of the user.
 pub(in crate::http) async fn set_password(
     app: &App,
     by: &Actor,
     user: &User,
     password: Zeroizing<String>,
 ) -> Result<(), Problem> {
-    app.store.by(by).set_password(&user.id, &hashed(app, password).await?).await?;
+    let hash = hashed(app, password).await?;
+    app.store.set_password(&user.id, &hash, None, &ending(by, "an administrator set the password")).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "set a password");
     Ok(())
 }
 
-/// Disables a user, and revokes what they gave. Nobody does that to themselves: so one administrator at least is always left.
+/// Disables a user, and ends what they gave. Nobody does that to themselves, and a user who does it must be an administrator when it is
+/// done: so one at least is always left.
 pub(in crate::http) async fn disable(app: &App, by: &Actor, user: &User) -> Result<User, Problem> {
     not_oneself(by, user)?;
-    app.store.by(by).disable_user(&user.id, by, ambient::now()).await?;
+    app.store.disable_user(&user.id, &ending(by, "the user was disabled")).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "disabled a user");
     find(app, user.id.as_str()).await
 }

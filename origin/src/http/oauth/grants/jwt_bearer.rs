@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 
 use crate::ambient;
 use crate::domain::authorization::wanted;
-use crate::domain::{Access, Client, SecretHash};
+use crate::domain::{Access, Client, SecretHash, UserId};
 use crate::http::App;
 use crate::http::oauth::assertion;
 use crate::http::oauth::error::OAuthError;
 use crate::http::oauth::issue::{About, TokenAnswer, confirmation, draft, issue};
 use crate::http::oauth::token::TokenRequest;
 use crate::jose::{self, JoseError, Jws};
-use crate::store::Sight;
+use crate::store::{Sight, StoreError};
 
 /// The longest an assertion may be good, in seconds.
 const LONGEST: u64 = 3600;
@@ -28,20 +28,23 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
     let jwt = form.required("assertion", "assertion is missing")?;
     let access = Access::of_client(client, wanted(form)?, &app.default_audience)?;
     let unverified_issuer = issuer_of(jwt)?;
-    let about = if unverified_issuer == client.id.as_str() {
+    let (about, user) = if unverified_issuer == client.id.as_str() {
         let claims = assertion::verified(app, client, jwt).await.map_err(refused)?;
         check(app, &claims).await?;
         match jose::text(&claims, "sub").map_err(refused)? == client.id.as_str() {
-            true => About::client(&client.id),
+            true => (About::client(&client.id), None),
             false => return Err(OAuthError::BadGrant("a client may speak for itself alone")),
         }
     } else {
         let claims = verified_by_issuer(app, client, &unverified_issuer, jwt).await?;
         check(app, &claims).await?;
-        about_user(app, client, &claims).await?
+        let (about, user) = about_user(app, client, &claims).await?;
+        (about, Some(user))
     };
     let keys = app.keys.to_sign(client.metadata.alg).await;
-    let drafted = draft(app, &keys, client, about, access, confirmation(caller, jkt)?)?;
+    let mut drafted = draft(app, &keys, client, about, access, confirmation(caller, jkt)?)?;
+    // They may be disabled meanwhile: that is found out where the token is recorded.
+    drafted.user = user;
     issue(app, caller, drafted).await
 }
 
@@ -82,13 +85,17 @@ async fn check(app: &App, claims: &Map<String, Value>) -> Result<(), OAuthError>
     }
 }
 
-async fn about_user(app: &App, client: &Client, claims: &Map<String, Value>) -> Result<About, OAuthError> {
+async fn about_user(app: &App, client: &Client, claims: &Map<String, Value>) -> Result<(About, UserId), OAuthError> {
     let (issuer, subject) = (jose::text(claims, "iss").map_err(refused)?, jose::text(claims, "sub").map_err(refused)?);
     let user = app.store.user_by_external_id(&format!("{issuer}|{subject}")).await?;
     let user =
         user.filter(|user| user.is_active()).ok_or(OAuthError::BadGrant("the assertion's subject is not known"))?;
     let subject = user.subject_for(&client.metadata, &app.keys.current().derived("tollgate pairwise subjects v1"));
-    Ok(About { subject, session: None, auth_time: None, acr: None, act: None, ends_at: u64::MAX })
+    // No grant says that this subject is theirs.
+    if subject != user.id.as_str() && !app.store.note_pairwise_subject(&user.id, &subject).await? {
+        return Err(StoreError::UserDisabled.into());
+    }
+    Ok((About { subject, session: None, auth_time: None, acr: None, act: None, ends_at: u64::MAX }, user.id))
 }
 
 fn refused(JoseError(problem): JoseError) -> OAuthError {

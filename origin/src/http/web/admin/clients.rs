@@ -241,7 +241,7 @@ pub(in crate::http) async fn ask_disable(Path(id): Path<String>, operator: Opera
         .about("Client", &client.metadata.name)
         .about("Client id", client.id.as_str())
         .says("From now on it gets no token and may ask about none.")
-        .says("Tokens that it holds stay good until they expire. To end those too, revoke the client's tokens as well.")
+        .says("Its tokens are revoked, and what users gave it ends: the tokens are refused at every edge at once. Enabling it again does not bring them back.")
         .dangerous()
         .posts(&format!("{path}/disable"), &path);
     Ok(operator.show(&confirm))

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::confirm::Confirm;
 use super::operator::{Operator, Order};
 use super::refused;
-use super::search::{self, Pager};
+use super::search::{self, Pager, ROWS};
 use super::told::Told;
 use crate::ambient;
 use crate::domain::{AuthSource, Malformed, User, UserClaims};
@@ -57,6 +57,7 @@ struct UserPage {
     registered: When,
     logins: Vec<LoginRow>,
     grants: Vec<GrantRow>,
+    pager: Pager,
 }
 
 struct LoginRow {
@@ -158,12 +159,15 @@ pub(in crate::http) async fn create(Order(operator): Order) -> Result<Response, 
 /// One user, with their sessions and what they gave to clients.
 #[utoipa::path(
     get, path = "/admin/users/{id}",
-    params(("id" = String, Path, description = "The user's id")),
+    params(
+        ("id" = String, Path, description = "The user's id"),
+        ("after" = Option<String>, Query, description = "What was given before the grant with this id"),
+    ),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(in crate::http) async fn show(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
     let (user, now) = (acts::find(operator.app(), &id).await?, ambient::now());
-    let (logins, grants) = (logins(&operator, &user, now).await?, grants(&operator, &user, now).await?);
+    let (logins, (grants, pager)) = (logins(&operator, &user, now).await?, grants(&operator, &user, now).await?);
     Ok(operator.show(&UserPage {
         frame: operator.frame("users"),
         told: operator.told(),
@@ -176,6 +180,7 @@ pub(in crate::http) async fn show(Path(id): Path<String>, operator: Operator) ->
         registered: when(user.created_at, now),
         logins,
         grants,
+        pager,
     }))
 }
 
@@ -404,8 +409,11 @@ async fn logins(operator: &Operator, user: &User, now: u64) -> Result<Vec<LoginR
     Ok(logins.iter().map(row).collect())
 }
 
-async fn grants(operator: &Operator, user: &User, now: u64) -> Result<Vec<GrantRow>, WebError> {
-    let given = operator.app().store.given_by(&user.id, now).await?;
+async fn grants(operator: &Operator, user: &User, now: u64) -> Result<(Vec<GrantRow>, Pager), WebError> {
+    let after = operator.given("after").and_then(|id| id.parse().ok());
+    let given = operator.app().store.given_by(&user.id, after.as_ref(), ROWS + 1, now).await?;
+    let path = format!("/admin/users/{}", user.id);
+    let (given, pager) = search::pages(operator, &path, &[], "after", given, |given| given.grant.id.to_string());
     let row = |given: &crate::store::Given| {
         let grant = &given.grant;
         GrantRow {
@@ -419,5 +427,5 @@ async fn grants(operator: &Operator, user: &User, now: u64) -> Result<Vec<GrantR
             is_good: grant.is_good(now),
         }
     };
-    Ok(given.iter().map(row).collect())
+    Ok((given.iter().map(row).collect(), pager))
 }
