@@ -6,6 +6,7 @@ mod chromium;
 mod command_line;
 mod conformance;
 mod delivery;
+mod endings;
 mod families;
 mod flood;
 mod house;

@@ -32,11 +32,13 @@ macro_rules! cases {
 }
 
 mod browsers;
+mod endings;
 mod people;
+mod refresh;
 mod text;
 
 /// The ids of all files.
-const FILES: &[&[&str]] = &[browsers::IDS, text::IDS];
+const FILES: &[&[&str]] = &[browsers::IDS, endings::IDS, refresh::IDS, text::IDS];
 
 #[test]
 fn every_case_has_a_test() {
