@@ -194,8 +194,15 @@ async fn a_client_made_on_a_page_is_the_one_made_over_the_api() {
     let acts = house.acts_of(&root_id).await;
     assert!(
         acts.ends_with(
-            &["create client", "update client", "rotate_secret client", "disable client", "enable client"]
-                .map(str::to_owned)
+            &[
+                "create client",
+                "update client",
+                "rotate_secret client",
+                "disable client",
+                "revoke client",
+                "enable client",
+            ]
+            .map(str::to_owned)
         ),
         "{acts:?}"
     );
