@@ -126,7 +126,12 @@ async fn a_user_who_is_disabled_is_out_everywhere() {
     let code = origin.code(&browser, "shop", &[]).await;
     let tokens = origin.redeem("shop", &code).await;
     let by = tollgate::domain::Actor::command_line(None);
-    origin.server.store().disable_user(&user, &tollgate::store::Ending::new(&by, "test", tollgate::ambient::now())).await.expect("disabled");
+    origin
+        .server
+        .store()
+        .disable_user(&user, &tollgate::store::Ending::new(&by, "test", tollgate::ambient::now()))
+        .await
+        .expect("disabled");
     let access = tokens["access_token"].as_str().expect("a token");
     assert_eq!(origin.introspect("shop", access).await, json!({ "active": false }));
     let refresh = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().expect("one"))];

@@ -111,7 +111,12 @@ async fn a_user_of_the_api_signs_in_and_stays_who_they_are() {
     assert!(page.body.contains("kept elsewhere") && !page.body.contains("name=\"old\""), "{}", page.body);
 
     let by = tollgate::domain::Actor::command_line(None);
-    origin.server.store().disable_user(&known.id, &tollgate::store::Ending::new(&by, "test", 1)).await.expect("disabled");
+    origin
+        .server
+        .store()
+        .disable_user(&known.id, &tollgate::store::Ending::new(&by, "test", 1))
+        .await
+        .expect("disabled");
     assert_eq!(sign_in(&Browser::of(&origin, "grace"), "grace", "their secret").await.status, 403, "disabled here");
 }
 
