@@ -1,8 +1,9 @@
 //! Text from outside: what of it may be stored, what may be shown, and values that are one text: read by `FromStr`, written by
 //! `Display`, and the same in JSON.
 //!
-//! Every text that is stored passes one of these, whichever way it comes in: parameters of forms and addresses and members of JSON at
-//! the HTTP interface by [`is_storable`] and [`json`], what is registered by the `checked` functions of its type.
+//! Every text that is stored or looked for passes one of these, whichever way it comes in: parameters of pages and of the admin API and
+//! members of JSON at the HTTP interface by [`is_storable`] and [`json`], what is registered by the `checked` functions of its type. What
+//! OAuth endpoints are sent is read as what it must be, by types of its own, or hashed.
 
 use std::fmt;
 
@@ -47,6 +48,11 @@ pub(crate) fn is_invisible(char: char) -> bool {
 /// Whether a name can stand among other words without hiding in them or turning them around. An emoji may ask to be drawn as one.
 pub(crate) fn is_legible(name: &str) -> bool {
     !name.chars().any(|char| is_invisible(char) && char != '\u{fe0f}')
+}
+
+/// A name as people may be shown it: without characters that cannot be seen, which were not always refused.
+pub(crate) fn legible(name: &str) -> String {
+    name.chars().filter(|char| !is_invisible(*char) || *char == '\u{fe0f}').collect()
 }
 
 /// Whether all texts in a value, names of members included, are such.
@@ -229,7 +235,7 @@ mod tests {
             "a\u{ad}b",
             "\u{e0041}",
         ] {
-            assert!(!is_legible(bad), "{bad:?}");
+            assert!(!is_legible(bad) && is_legible(&legible(bad)), "{bad:?}");
         }
     }
 }

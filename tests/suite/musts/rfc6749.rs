@@ -229,7 +229,7 @@ fn secrecy() -> Vec<Must> {
             "10.12",
             "the server MUST protect the authorization endpoint from cross-site request forgery: sign-in",
             [post("/login").sent_by(Sender::Stranger).set("username", "alice").set("password", "x")],
-            status(&[400, 403, 422]),
+            ok().contains("~", "out of date"),
         ),
     ]
 }

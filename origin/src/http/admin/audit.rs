@@ -48,7 +48,7 @@ pub(in crate::http) async fn audit(
     RawQuery(query): RawQuery,
 ) -> Result<Json<AuditPage>, Problem> {
     authenticate(&app, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     Ok(Json(page(&app, &filter(&query)?).await?))
 }
@@ -74,7 +74,7 @@ pub(in crate::http) async fn export(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     authenticate(&app, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let format = query.get("format").unwrap_or_default().parse::<acts::Format>();
     let format = format.map_err(|error| Problem::bad_request(&error.to_string()))?;

@@ -54,7 +54,7 @@ pub(in crate::http) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page>, Problem> {
     authenticate(&app, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let all = match query.get("all") {
         None | Some("false") => false,
@@ -105,7 +105,7 @@ pub(in crate::http) async fn revoke(
     RawQuery(query): RawQuery,
 ) -> Result<Json<RevokedKey>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let already = acts::revoke(&app, &by, &kid, reason(query.get("reason"))?).await?;
     Ok(Json(RevokedKey { kid, already }))

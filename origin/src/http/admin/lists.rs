@@ -10,7 +10,7 @@ use crate::store::{MAX_SEARCH_PAGE, Search};
 
 /// What a query asks for.
 pub(super) fn asked(query: Option<&str>) -> Result<Search, Problem> {
-    let query = Parameters::from_form(query.unwrap_or_default());
+    let query = Parameters::from_form(query.unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let limit = query.get("limit").map_or(Ok(MAX_SEARCH_PAGE), str::parse);
     let limit = limit.ok().filter(|limit| (1..=MAX_SEARCH_PAGE).contains(limit));

@@ -122,6 +122,6 @@ pub(in crate::http) async fn remove_scope(
 }
 
 fn read_query(query: Option<&str>) -> Result<Parameters, Problem> {
-    let query = Parameters::from_form(query.unwrap_or_default());
+    let query = Parameters::from_form(query.unwrap_or_default()).and_then(Parameters::storable);
     query.map_err(|error| Problem::bad_request(&error.to_string()))
 }

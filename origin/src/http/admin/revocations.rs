@@ -96,7 +96,7 @@ pub(in crate::http) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Page>, Problem> {
     authenticate(&app, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let number = |name: &str| {
         let number = query.get(name).map(str::parse::<u64>).transpose();
@@ -152,7 +152,7 @@ pub(in crate::http) async fn reinstate(
     RawQuery(query): RawQuery,
 ) -> Result<Json<RevocationView>, Problem> {
     let by = authenticate(&app, &headers).await?;
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let reason = acts::reason(query.get("reason"))?;
     let revocation = acts::find(&app, &number).await?;

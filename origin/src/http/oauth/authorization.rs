@@ -113,8 +113,7 @@ async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Par
         }
         value => vec![(name, value.to_string())],
     });
-    Parameters::from_pairs(pairs)
-        .map_err(|_| AuthorizationError::RequestObject("it has a parameter twice, or one with control characters"))
+    Parameters::from_pairs(pairs).map_err(|_| AuthorizationError::RequestObject("it has a parameter twice"))
 }
 
 impl ReturnTo {

@@ -1,8 +1,8 @@
 //! Request parameters: a form (`application/x-www-form-urlencoded`) read strictly, or for the short endpoints JSON.
 //!
 //! No parameter may come twice (RFC 6749 §3.2), for two readers would pick different ones, but for those that are lists; an empty
-//! one counts as left out; unknown ones are ignored. Percent-encoding must be whole and give UTF-8, without control characters but tabs and
-//! line ends (RFC 6749 appendix A has none at all; the fields of pages have some).
+//! one counts as left out; unknown ones are ignored. Percent-encoding must be whole and give UTF-8.
+//! Where values are stored or looked for as they came, [`Parameters::storable`] is asked for; elsewhere each is read as what it must be.
 
 use std::fmt;
 
@@ -64,9 +64,6 @@ impl Parameters {
         if pairs.windows(2).any(repeats) {
             return Err(ParameterError::Repeated);
         }
-        if !pairs.iter().all(|(_, value)| is_storable(value)) {
-            return Err(ParameterError::Malformed);
-        }
         pairs.retain(|(_, value)| !value.is_empty());
         Ok(Parameters(pairs))
     }
@@ -78,6 +75,14 @@ impl Parameters {
             Ok((decode(name)?, decode(value)?))
         });
         Parameters::from_pairs(pairs.collect::<Result<Vec<_>, ParameterError>>()?)
+    }
+
+    /// The parameters, if all of them can be stored.
+    pub(in crate::http) fn storable(self) -> Result<Parameters, ParameterError> {
+        match self.0.iter().all(|(_, value)| is_storable(value)) {
+            true => Ok(self),
+            false => Err(ParameterError::Malformed),
+        }
     }
 
     fn from_json(json: &[u8]) -> Result<Parameters, ParameterError> {
@@ -218,9 +223,13 @@ mod tests {
         for form in ["a=1&a=1", "a=&a=1", "a=1&%61=1", "scope=a&scope=b"] {
             assert_eq!(Parameters::from_form(form).err(), Some(ParameterError::Repeated), "{form}");
         }
-        for form in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=%+1", "a=%00", "a=x%07", "a=%7F"] {
+        for form in ["a=%", "a=%4", "a=%zz", "a=%ff", "%=1", "a=%+1"] {
             assert_eq!(Parameters::from_form(form).err(), Some(ParameterError::Malformed), "{form}");
         }
+        let storable = |form| Parameters::from_form(form).and_then(Parameters::storable).is_ok();
+        assert!(
+            storable("a=two%0D%0Alines&b=%09") && !storable("a=%00") && !storable("a=1&b=x%07") && !storable("a=%7F")
+        );
     }
 
     #[test]
@@ -228,7 +237,7 @@ mod tests {
         let parameters = Parameters::from_json(br#"{"a":"1","b":""}"#).map_err(|error| error.to_string());
         assert_eq!(parameters.expect("well-formed").get("a"), Some("1"));
         assert_eq!(Parameters::from_json(br#"{"a":"1","a":"2"}"#).err(), Some(ParameterError::Repeated));
-        for json in [&b"[]"[..], br#"{"a":1}"#, br#"{"a":["1"]}"#, b"", br#"{"a":"1"} x"#, br#"{"a":"\u0000"}"#] {
+        for json in [&b"[]"[..], br#"{"a":1}"#, br#"{"a":["1"]}"#, b"", br#"{"a":"1"} x"#] {
             assert_eq!(Parameters::from_json(json).err(), Some(ParameterError::Malformed));
         }
     }

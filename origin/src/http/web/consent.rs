@@ -10,6 +10,7 @@ use super::login::{client_of, find};
 use super::page::{Frame, Part, WebError};
 use super::visit::{Posted, Visit};
 use crate::ambient;
+use crate::domain::text::legible;
 use crate::domain::{Access, Actor, AuditAction, AuditKind, AuditNote, AuthorizationError, SecretHash, Step};
 use crate::http::App;
 use crate::http::oauth::authorization::ReturnTo;
@@ -51,8 +52,8 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
     let template = ConsentPage {
         frame: visit.frame().with(&user, ""),
         request: handle,
-        client: &client.metadata.name,
-        owner: client.metadata.owner.as_deref().unwrap_or_default(),
+        client: &legible(&client.metadata.name),
+        owner: &legible(client.metadata.owner.as_deref().unwrap_or_default()),
         host: &host(&request.redirect_uri),
         wishes: &wishes(&visit.app, &request.access).await?,
         details: &request.access.details.iter().map(ToString::to_string).collect::<Vec<_>>(),

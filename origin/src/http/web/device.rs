@@ -11,6 +11,7 @@ use super::tries::Tries;
 use super::visit::{Posted, Visit};
 use super::when::{When, when};
 use crate::ambient;
+use crate::domain::text::legible;
 use crate::domain::{Actor, Client, DeviceCode, DeviceStatus, Login, SecretHash, User, UserCode};
 use crate::http::App;
 use crate::http::oauth::authorize::grant_of;
@@ -110,8 +111,8 @@ async fn confirm(visit: &Visit, user: &User, typed: &str) -> Result<Response, We
     };
     let template = ConfirmPage {
         frame: visit.frame().with(user, "device"),
-        client: &client.metadata.name,
-        owner: client.metadata.owner.as_deref().unwrap_or_default(),
+        client: &legible(&client.metadata.name),
+        owner: &legible(client.metadata.owner.as_deref().unwrap_or_default()),
         user_code: &user_code.to_string(),
         device: &code.sender.name(),
         address: &code.sender.address.map(|address| address.to_string()).unwrap_or_default(),

@@ -9,6 +9,7 @@ use super::page::{Frame, Part, WebError};
 use super::sign_in::signed_in;
 use super::visit::{Posted, Visit};
 use crate::ambient;
+use crate::domain::text::legible;
 use crate::domain::{AuthorizationRequest, Client, SecretHash, SecretKind, Step, User};
 use crate::http::App;
 use crate::http::failed_authentication;
@@ -182,7 +183,7 @@ async fn show(
     };
     let template = LoginPage {
         frame: visit.frame(),
-        client: client.as_ref().map_or("", |client| &client.metadata.name),
+        client: &client.map(|client| legible(&client.metadata.name)).unwrap_or_default(),
         request: visit.text("request"),
         user_code: visit.text("user_code"),
         next: visit.said.get("next").and_then(own_page).unwrap_or_default(),

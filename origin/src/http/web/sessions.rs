@@ -11,6 +11,7 @@ use super::page::{Frame, WebError};
 use super::visit::{Posted, Visit};
 use super::when::{When, when};
 use crate::ambient;
+use crate::domain::text::legible;
 use crate::domain::{Actor, Grant, GrantId, Login, LoginId, User, UserId};
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
@@ -198,8 +199,8 @@ async fn client_row(app: &App, given: Given, now: u64) -> Result<ClientRow, WebE
     let client = app.store.client(&grant.client).await?;
     let metadata = client.map(|client| client.metadata).unwrap_or_default();
     Ok(ClientRow {
-        client: if metadata.name.is_empty() { grant.client.to_string() } else { metadata.name },
-        owner: metadata.owner.unwrap_or_default(),
+        client: if metadata.name.is_empty() { grant.client.to_string() } else { legible(&metadata.name) },
+        owner: legible(&metadata.owner.unwrap_or_default()),
         device: grant.terms.device.as_ref().map(|device| device.name()).unwrap_or_default(),
         wishes: wishes(app, &grant.terms.access).await?,
         since: when(grant.created_at, now),

@@ -35,9 +35,11 @@ impl FromRequest<AppState> for Visit {
         let said = match parts.method {
             Method::POST => {
                 let form = FormOnly::from_request(Request::from_parts(parts, body), app).await;
-                form.map_err(|_| WebError::bad("The form is not well-formed. Please try again."))?.1
+                let form = form.ok().and_then(|FormOnly(_, form)| form.storable().ok());
+                form.ok_or_else(|| WebError::bad("The form is not well-formed. Please try again."))?
             }
             _ => Parameters::from_form(parts.uri.query().unwrap_or_default())
+                .and_then(Parameters::storable)
                 .map_err(|_| WebError::bad("The address is not well-formed."))?,
         };
         Ok(Visit { app: app.clone(), browser, caller, said })
