@@ -41,7 +41,8 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
         app.meters.refused(route, reason);
     }
     if let (Some(address), StatusCode::UNAUTHORIZED) = (administrator, response.status()) {
-        failed_authentication::note(&app, NotedWay::AdminApi, None, address).instrument(span.clone()).await;
+        let noting = failed_authentication::note(&app, NotedWay::AdminApi, None, address);
+        Box::pin(noting.instrument(span.clone())).await;
     }
     app.spans.offer(|| Span { trace, method, route: route.to_owned(), status, began_at_ms, took });
     let took_ms = took.as_secs_f64() * 1000.0;

@@ -82,10 +82,8 @@ pub(in crate::http) async fn authenticate(
     let now = app.known.versions().await?;
     let client = match proven(app, caller, &presented, certificate.as_ref(), path, now).await {
         Err(OAuthError::InvalidClient) => {
-            let address = caller.address(&app.grants.trusted_proxies);
-            let named = find(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
-            let name = named.as_ref().map(|client| client.id.as_str());
-            failed_authentication::note(app, NotedWay::Client, name, address).await;
+            // Apart, so that whoever authenticates needs no memory for it.
+            Box::pin(note_failure(app, caller, &presented, now)).await;
             return Err(OAuthError::InvalidClient);
         }
         client => client?,
@@ -94,6 +92,14 @@ pub(in crate::http) async fn authenticate(
         app.guard.client(&client.id).await?;
     }
     Ok(AuthenticatedClient { client, certificate, now, unconfirmed: false })
+}
+
+/// Notes that somebody could not authenticate, with the client that they named if there is such a one.
+async fn note_failure(app: &App, caller: &Caller, presented: &Presented<'_>, now: Versions) {
+    let address = caller.address(&app.grants.trusted_proxies);
+    let named = find(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
+    let name = named.as_ref().map(|client| client.id.as_str());
+    failed_authentication::note(app, NotedWay::Client, name, address).await;
 }
 
 /// The active client that what is presented proves.
