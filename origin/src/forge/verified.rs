@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
-use super::{Forge, ForgeError};
 use crate::ambient;
 use crate::domain::ClientId;
 use crate::domain::secret::keyed;
@@ -45,25 +44,24 @@ impl Verified {
         Ok(Verified { key: Zeroizing::new(ambient::random()?), known: Mutex::default() })
     }
 
-    /// Whether `secret` is the one of this PHC string, of this client; hashed by `forge` if that is not known.
+    /// Whether `secret` is the one of this PHC string, of this client; found out by `check` if that is not known.
     ///
     /// # Errors
-    /// As [`Forge::verify`].
-    pub(crate) async fn verify(
+    /// Those of `check`.
+    pub(crate) async fn verify<E, F: Future<Output = Result<bool, E>>>(
         &self,
-        forge: &Forge,
         client: &ClientId,
         secret: &str,
         hash: &str,
-    ) -> Result<bool, ForgeError> {
+        check: impl FnOnce() -> F,
+    ) -> Result<bool, E> {
         let name = self.name(client, secret, hash);
         let cell = self.cell(name, Instant::now());
-        let fits =
-            cell.get_or_try_init(|| forge.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned()))).await;
+        let fits = cell.get_or_try_init(check).await.copied();
         if !matches!(fits, Ok(true)) {
             self.forget(&name, &cell);
         }
-        fits.copied()
+        fits
     }
 
     /// Whether `secret` was found to be the one of this PHC string lately.
@@ -114,8 +112,19 @@ impl Verified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forge::Cost;
+    use crate::forge::{Cost, Forge, ForgeError};
     use crate::settings::HashSettings;
+
+    async fn verify(
+        verified: &Verified,
+        forge: &Forge,
+        client: &ClientId,
+        secret: &str,
+        hash: &str,
+    ) -> Result<bool, ForgeError> {
+        let check = || forge.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned()));
+        verified.verify(client, secret, hash, check).await
+    }
 
     async fn forge() -> (Forge, String) {
         let settings = HashSettings { cost: Cost::new(8, 1).expect("a cost"), workers: 1, queue: 64 };
@@ -130,20 +139,20 @@ mod tests {
         let client = "reports".parse().expect("an id");
         let before = forge.load().done;
         for _ in 0..10 {
-            assert!(verified.verify(&forge, &client, "chosen by a person", &hash).await.expect("checked"));
+            assert!(verify(&verified, &forge, &client, "chosen by a person", &hash).await.expect("checked"));
         }
         assert_eq!(forge.load().done, before + 1);
         assert!(verified.knows(&client, "chosen by a person", &hash));
         assert!(!verified.knows(&client, "chosen by another", &hash));
         for _ in 0..3 {
-            assert!(!verified.verify(&forge, &client, "chosen by another", &hash).await.expect("checked"));
+            assert!(!verify(&verified, &forge, &client, "chosen by another", &hash).await.expect("checked"));
         }
         assert_eq!(forge.load().done, before + 4);
         let other = "invoices".parse().expect("an id");
-        assert!(verified.verify(&forge, &other, "chosen by a person", &hash).await.expect("checked"));
+        assert!(verify(&verified, &forge, &other, "chosen by a person", &hash).await.expect("checked"));
         assert_eq!(forge.load().done, before + 5, "of another client");
         let again = forge.hash(Zeroizing::new("chosen by a person".to_owned())).await.expect("hashed");
-        assert!(verified.verify(&forge, &client, "chosen by a person", &again).await.expect("checked"));
+        assert!(verify(&verified, &forge, &client, "chosen by a person", &again).await.expect("checked"));
         assert_eq!(forge.load().done, before + 7, "of another hash");
     }
 
@@ -151,7 +160,7 @@ mod tests {
     async fn who_ask_at_once_pay_for_one() {
         let ((forge, hash), verified) = (forge().await, Verified::new().expect("randomness"));
         let (client, before) = ("reports".parse().expect("an id"), forge.load().done);
-        let all = (0..50).map(|_| verified.verify(&forge, &client, "chosen by a person", &hash));
+        let all = (0..50).map(|_| verify(&verified, &forge, &client, "chosen by a person", &hash));
         let all = futures::future::join_all(all).await;
         assert!(all.into_iter().all(|fits| fits.expect("checked")));
         assert_eq!(forge.load().done, before + 1);

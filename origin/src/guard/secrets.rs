@@ -5,15 +5,39 @@ use std::time::Duration;
 
 use super::{Check, Guard, Limit, Rate, Refusal, Rule, network};
 
+/// A guess at a client's secret, counted already.
+#[must_use = "a guess ends with how it went"]
+pub(crate) struct SecretGuess<'a> {
+    guard: &'a Guard,
+    checks: Vec<Check>,
+}
+
+impl SecretGuess<'_> {
+    /// It was wrong: it counts.
+    pub(crate) fn failed(self) {}
+
+    /// It was right, or was never made: it does not count.
+    pub(crate) async fn give_back(self) {
+        self.guard.limiter.give_back(&self.checks).await;
+    }
+}
+
 impl Guard {
-    /// Counts a wrong secret that an address sent for a client, which need not exist.
+    /// Counts a guess of an address at the secret of a client, which need not exist. To be called before a guess is checked that costs
+    /// anything, and after one that does not.
     ///
     /// # Errors
-    /// The limit that it does not pass. From then on this origin remembers it for as long as it lasts.
-    pub(crate) async fn wrong_secret(&self, client: &str, address: Option<IpAddr>) -> Result<(), Refusal> {
+    /// The limit that it does not pass. From then on this origin remembers it for as long as it lasts, and asks nobody.
+    pub(crate) async fn guess_secret(&self, client: &str, address: Option<IpAddr>) -> Result<SecretGuess<'_>, Refusal> {
         let checks: Vec<Check> = self.secret_checks(client, address);
+        let now = self.limiter.now();
+        for check in &checks {
+            if let Some(wait) = self.limiter.local.remaining(&self.shut(check), now) {
+                return Err(Refusal::new(check.limit, check.rule, wait));
+            }
+        }
         let refusal = match self.limiter.take(&checks).await {
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(SecretGuess { guard: self, checks }),
             Err(refusal) => refusal,
         };
         let refused = checks.iter().find(|check| check.limit == refusal.limit);
@@ -23,21 +47,6 @@ impl Guard {
             let _ = self.limiter.local.take(&[Check { rule, ..self.shut(check) }], self.limiter.now());
         }
         Err(refusal)
-    }
-
-    /// Whether guesses at the secret of a client are still taken from an address. Asked of this origin alone, before a guess costs
-    /// anything.
-    ///
-    /// # Errors
-    /// The limit that was not passed a short while ago.
-    pub(crate) fn may_guess_secret(&self, client: &str, address: Option<IpAddr>) -> Result<(), Refusal> {
-        let now = self.limiter.now();
-        for check in self.secret_checks(client, address) {
-            if let Some(wait) = self.limiter.local.remaining(&self.shut(&check), now) {
-                return Err(Refusal::new(check.limit, check.rule, wait));
-            }
-        }
-        Ok(())
     }
 
     fn secret_checks(&self, client: &str, address: Option<IpAddr>) -> Vec<Check> {
@@ -68,13 +77,24 @@ mod tests {
         let guard = Guard::new(LimitSettings::default(), Zeroizing::new([7; 32]), limiter);
         let (here, there) = ("192.0.2.1".parse().ok(), "192.0.2.2".parse().ok());
         let mut wrong = 0;
-        while guard.wrong_secret("reports", here).await.is_ok() {
-            assert!(guard.may_guess_secret("reports", here).is_ok());
+        while let Ok(guess) = guard.guess_secret("reports", here).await {
+            guess.failed();
             wrong += 1;
         }
         assert_eq!(wrong, 60);
-        let refusal = guard.may_guess_secret("reports", here).expect_err("shut");
+        let refusal = guard.guess_secret("reports", here).await.err().expect("shut");
         assert!(refusal.limit == Limit::ClientSecrets && (1..=61).contains(&refusal.seconds()), "{refusal:?}");
-        assert!(guard.may_guess_secret("reports", there).is_ok() && guard.may_guess_secret("invoices", here).is_ok());
+        for (client, address) in [("reports", there), ("invoices", here)] {
+            guard.guess_secret(client, address).await.expect("open").failed();
+        }
+    }
+
+    #[tokio::test]
+    async fn right_secrets_do_not_count() {
+        let limiter = Limiter::new(None).expect("no Redis");
+        let guard = Guard::new(LimitSettings::default(), Zeroizing::new([7; 32]), limiter);
+        for _ in 0..200 {
+            guard.guess_secret("reports", "192.0.2.1".parse().ok()).await.expect("passes").give_back().await;
+        }
     }
 }

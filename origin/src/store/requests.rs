@@ -105,22 +105,6 @@ impl Store {
         request.map(|request| from_json(&request, "authorization_requests")).transpose()
     }
 
-    /// How many attempts at something were counted in the window of `seconds` that has begun, if one has.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn attempts(&self, name: &str, seconds: u64, now: u64) -> Result<u64, StoreError> {
-        let count = each!(&mut self.reader().await?, connection => {
-            sqlx::query_scalar::<_, i64>("SELECT count FROM attempts WHERE name = $1 AND began_at + $2 > $3")
-                .bind(name)
-                .bind(to_sql(seconds))
-                .bind(to_sql(now))
-                .fetch_optional(connection)
-                .await?
-        });
-        Ok(count.map_or(0, super::from_sql))
-    }
-
     /// Counts an attempt at something, and gives the number of those in the window of `seconds` that began with the first.
     ///
     /// # Errors
@@ -142,5 +126,20 @@ impl Store {
         });
         tx.commit().await?;
         Ok(super::from_sql(count))
+    }
+
+    /// Gives back an attempt that was counted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn give_back_attempt(&self, name: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE attempts SET count = count - 1 WHERE name = $1 AND count > 0")
+                .bind(name)
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
     }
 }

@@ -10,6 +10,7 @@ mod cross_origin;
 mod device;
 mod exchange;
 mod failed_authentication;
+mod guesses;
 mod harness;
 mod https;
 mod openid;

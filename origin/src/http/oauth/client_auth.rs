@@ -114,13 +114,7 @@ async fn proven(
     let client = match presented {
         Presented::Secret { unverified_id, secret } => {
             let address = caller.address(&app.grants.trusted_proxies);
-            match by_secret(app, unverified_id, secret, address, now).await {
-                Err(OAuthError::InvalidClient) => {
-                    app.guard.wrong_secret(unverified_id, address).await?;
-                    return Err(OAuthError::InvalidClient);
-                }
-                known => known?,
-            }
+            by_secret(app, unverified_id, secret, address, now).await?
         }
         Presented::Assertion { text, unverified_id } => {
             Box::pin(assertion::client(app, text, *unverified_id, path, now)).await?
@@ -154,17 +148,28 @@ async fn by_secret(
     address: Option<IpAddr>,
     now: Versions,
 ) -> Result<Arc<Client>, OAuthError> {
-    let client = find(app, unverified_id, now).await?;
+    let client = match find(app, unverified_id, now).await {
+        Err(OAuthError::InvalidClient) => None,
+        found => found?.filter(|client| may_use_secrets(client)),
+    };
     // An unknown client costs the same as a wrong secret: its secret is hashed and compared all the same.
     let presented = SecretHash::of(secret);
     let Some(client) = client else {
         let _ = SecretHash::from_bytes([0; 32]).matches(&presented);
+        app.guard.guess_secret(unverified_id, address).await?.failed();
         return Err(OAuthError::InvalidClient);
     };
-    let fits = may_use_secrets(&client)
-        && (client.has_secret(&presented, ambient::now())
-            || Box::pin(has_chosen_secret(app, &client, secret, address)).await?);
-    if fits { Ok(client) } else { Err(OAuthError::InvalidClient) }
+    if client.has_secret(&presented, ambient::now()) {
+        return Ok(client);
+    }
+    if client.chosen_secrets(ambient::now()).next().is_none() {
+        app.guard.guess_secret(unverified_id, address).await?.failed();
+        return Err(OAuthError::InvalidClient);
+    }
+    match Box::pin(has_chosen_secret(app, &client, secret, address)).await? {
+        true => Ok(client),
+        false => Err(OAuthError::InvalidClient),
+    }
 }
 
 /// Who has the secret may send it in the header or the body; what matters is that a client that registered another way cannot fall
@@ -181,12 +186,22 @@ async fn has_chosen_secret(
     secret: &str,
     address: Option<IpAddr>,
 ) -> Result<bool, OAuthError> {
-    for hash in client.chosen_secrets(ambient::now()) {
-        if app.verified.knows(&client.id, secret, hash) {
-            return Ok(true);
-        }
-        app.guard.may_guess_secret(client.id.as_str(), address)?;
-        if app.verified.verify(&app.forge, &client.id, secret, hash).await? {
+    let hashes: Vec<&str> = client.chosen_secrets(ambient::now()).collect();
+    if hashes.iter().any(|hash| app.verified.knows(&client.id, secret, hash)) {
+        return Ok(true);
+    }
+    for hash in hashes {
+        // Those who send the same at the same time are one guess, and wait for one hash.
+        let check = || async {
+            let guess = app.guard.guess_secret(client.id.as_str(), address).await?;
+            let fits = app.forge.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned())).await;
+            match fits {
+                Ok(false) => guess.failed(),
+                Ok(true) | Err(_) => guess.give_back().await,
+            }
+            Ok::<bool, OAuthError>(fits?)
+        };
+        if app.verified.verify(&client.id, secret, hash, check).await? {
             rehash(app, client, secret, hash).await;
             return Ok(true);
         }

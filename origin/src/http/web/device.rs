@@ -7,7 +7,7 @@ use axum::response::Response;
 use super::consent::{Wish, wishes};
 use super::login::encoded;
 use super::page::{Frame, Message, Part, WebError};
-use super::tries::Tries;
+use super::tries::Try;
 use super::visit::{Posted, Visit};
 use super::when::{When, when};
 use crate::ambient;
@@ -179,22 +179,24 @@ impl Found {
 
 /// The device under a code. `decision`: what is decided of it now, if anything. A wrong code counts against the user who typed it.
 async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Result<Option<Found>, WebError> {
-    let tries = Tries::of(app, format!("user code by {}", user.id)).await?;
+    let attempt = Try::begin(app, format!("user code by {}", user.id)).await?;
     if let Ok(user_code) = typed.parse::<UserCode>() {
         let hash = SecretHash::keyed(&app.keys.current().derived("tollgate user codes v1"), user_code.letters());
         let code = app.store.device_code_of_user(&hash).await?.filter(|code| ambient::now() < code.expires_at);
         if let (Some(code), Some(allowed)) = (&code, decision)
             && Found::is_decided(code, user, allowed)
         {
+            attempt.give_back().await?;
             return Ok(Some(Found::Decided));
         }
         if let Some(code) = code.filter(|code| code.status == DeviceStatus::Pending)
             && let Some(client) = app.store.client(&code.client).await?.filter(Client::is_active)
         {
+            attempt.give_back().await?;
             return Ok(Some(Found::Waiting { code, client, user_code }));
         }
     }
-    tries.failed().await?;
+    attempt.failed();
     Ok(None)
 }
 

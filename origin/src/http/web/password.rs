@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::login::{and_back_to, refused};
 use super::page::{Frame, Part, WebError};
 use super::sign_in::fit;
-use super::tries::Tries;
+use super::tries::Try;
 use super::visit::{Posted, Visit};
 use crate::domain::user::checked_password;
 use crate::domain::{Actor, AuthSource, User};
@@ -78,11 +78,18 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
         Err(faults) => return Ok(show(&visit, &user, faults)),
     };
     let app = &visit.app;
-    let tries = Tries::of(app, format!("password of {}", user.id)).await?;
-    if fit(app, old, user.password_hash.clone()).await?.is_none() {
-        tries.failed().await?;
-        refused(&visit, user.name.as_str()).await?;
-        return Ok(show(&visit, &user, Faults { old: "That is not your password.", ..Faults::default() }));
+    let attempt = Try::begin(app, format!("password of {}", user.id)).await?;
+    match fit(app, old, user.password_hash.clone()).await {
+        Ok(Some(_)) => attempt.give_back().await?,
+        Ok(None) => {
+            attempt.failed();
+            refused(&visit, user.name.as_str()).await?;
+            return Ok(show(&visit, &user, Faults { old: "That is not your password.", ..Faults::default() }));
+        }
+        Err(error) => {
+            attempt.give_back().await?;
+            return Err(error.into());
+        }
     }
     let hash = app.forge.hash(new).await?;
     let ending = ending(&Actor::user(&user.id), "the user changed their password");

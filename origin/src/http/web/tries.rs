@@ -1,5 +1,8 @@
 //! How often somebody may be wrong: a bound on guessing what is short or known to few, kept in the database, so that several origins
 //! count together.
+//!
+//! Each try is counted before it is checked, and given back if it was right or was never made: so a thousand at once are not a thousand
+//! guesses.
 
 use super::page::WebError;
 use crate::ambient;
@@ -10,26 +13,28 @@ use crate::http::App;
 const MAX_WRONG: u64 = 10;
 const WINDOW: u64 = 600;
 
-/// Somebody's tries at something.
-pub(super) struct Tries<'a> {
+/// One try at something, counted already. Dropped, it counts as a wrong one.
+#[must_use = "a try ends with how it went"]
+pub(super) struct Try<'a> {
     app: &'a App,
     name: String,
-    now: u64,
 }
 
-impl Tries<'_> {
-    /// The tries at what is named, if another is allowed.
-    pub(super) async fn of(app: &App, name: String) -> Result<Tries<'_>, WebError> {
-        let now = ambient::now();
-        match app.store.attempts(&name, WINDOW, now).await? < MAX_WRONG {
-            true => Ok(Tries { app, name, now }),
+impl Try<'_> {
+    /// Counts a try at what is named, if another is allowed.
+    pub(super) async fn begin(app: &App, name: String) -> Result<Try<'_>, WebError> {
+        match app.store.attempt(&name, WINDOW, ambient::now()).await? <= MAX_WRONG {
+            true => Ok(Try { app, name }),
             false => Err(WebError::too_often()),
         }
     }
 
-    /// Counts a wrong one.
-    pub(super) async fn failed(self) -> Result<(), WebError> {
-        self.app.store.attempt(&self.name, WINDOW, self.now).await?;
+    /// It was wrong: it counts.
+    pub(super) fn failed(self) {}
+
+    /// It was right, or was never made: it does not count.
+    pub(super) async fn give_back(self) -> Result<(), WebError> {
+        self.app.store.give_back_attempt(&self.name).await?;
         Ok(())
     }
 }
