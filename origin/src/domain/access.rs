@@ -48,14 +48,31 @@ impl Audiences {
         }
     }
 
+    /// The audiences that a request names, each as it is registered among `known`: tokens carry the registered spelling, which is the
+    /// one that resource servers compare with.
+    ///
+    /// # Errors
+    /// When one is not known, or there are too many.
+    pub fn as_registered<'a>(
+        named: &[Audience],
+        known: impl Iterator<Item = &'a Audience> + Clone,
+    ) -> Result<Audiences, AccessError> {
+        let find = |named: &Audience| {
+            let exact = known.clone().find(|known| *known == named);
+            exact.or_else(|| known.clone().find(|known| known.is_same_resource(named.as_str()))).cloned()
+        };
+        let registered = named.iter().map(find).collect::<Option<Vec<_>>>().ok_or(AccessError::Audience)?;
+        Audiences::new(registered).map_err(|_| AccessError::TooMany)
+    }
+
     /// Whether `audience` is among them.
     #[must_use]
     pub fn has(&self, audience: &str) -> bool {
-        self.0.iter().any(|own| own.as_str() == audience)
+        self.0.iter().any(|own| own.is_same_resource(audience))
     }
 
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Audience> {
+    pub fn iter(&self) -> impl Iterator<Item = &Audience> + Clone {
         self.0.iter()
     }
 }
@@ -214,12 +231,9 @@ impl Access {
             listed => listed,
         };
         let audience = if !wanted.resources.is_empty() {
-            if !wanted.resources.iter().all(|resource| allowed.contains(resource)) {
-                return Err(AccessError::Audience);
-            }
-            Audiences::new(wanted.resources).map_err(|_| AccessError::TooMany)?
-        } else if allowed.contains(default_audience) {
-            default_audience.clone().into()
+            Audiences::as_registered(&wanted.resources, allowed.iter())?
+        } else if let Ok(default) = Audiences::as_registered(std::slice::from_ref(default_audience), allowed.iter()) {
+            default
         } else if let [only] = allowed {
             only.clone().into()
         } else {
@@ -260,10 +274,7 @@ impl Access {
         }
         let audience = match wanted.resources.as_slice() {
             [] => self.audience.clone(),
-            resources if resources.iter().all(|resource| self.audience.has(resource.as_str())) => {
-                Audiences::new(wanted.resources).map_err(|_| AccessError::TooMany)?
-            }
-            _ => return Err(AccessError::Audience),
+            resources => Audiences::as_registered(resources, self.audience.iter())?,
         };
         let details = wanted.details.unwrap_or_else(|| self.details.clone());
         if !details.is_within(&self.details) {
@@ -325,6 +336,11 @@ mod tests {
         assert_eq!(audience(&["a", "b"], &["b"]).as_deref(), Ok("b"));
         assert_eq!(audience(&["a", "b"], &["b", "a", "b"]).as_deref(), Ok("b a"));
         assert_eq!(audience(&["a", "b"], &["default"]), Err(AccessError::Audience));
+        // RFC 3986 §6.2.3: the token has the registered spelling, whichever was asked for.
+        assert_eq!(audience(&["https://a.example"], &["HTTPS://A.example:443/"]).as_deref(), Ok("https://a.example"));
+        let both = ["https://a.example/", "https://a.example"];
+        assert_eq!(audience(&["https://a.example/"], &both).as_deref(), Ok("https://a.example/"));
+        assert_eq!(audience(&["https://a.example"], &["https://a.example/x"]), Err(AccessError::Audience));
     }
 
     #[test]

@@ -68,3 +68,60 @@ impl Resource {
         Some(self)
     }
 }
+
+/// Whether two resource indicators name one resource: the same text, or the same `https` or `http` URI after the normalization that
+/// RFC 3986 §6.2.3 describes (no port for the default one, `/` for an empty path), with scheme and host in small letters (§6.2.2.1).
+/// Nothing else is normalized: a longer path or another encoding is another resource.
+pub(super) fn is_same_resource(one: &str, other: &str) -> bool {
+    one == other || normalized(one).is_some_and(|one| normalized(other) == Some(one))
+}
+
+/// Scheme, host with port if it is not the default one, and what follows without the leading slash.
+fn normalized(text: &str) -> Option<(String, String, &str)> {
+    let (scheme, rest) = text.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let default_port = match scheme.as_str() {
+        "https" => "443",
+        "http" => "80",
+        _ => return None,
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if authority.is_empty() || authority.contains('@') {
+        return None;
+    }
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.is_empty() || port == default_port => host,
+        _ => authority,
+    };
+    Some((scheme, host.to_ascii_lowercase(), path.strip_prefix('/').unwrap_or(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_are_equal_after_scheme_based_normalization() {
+        for other in ["https://mcp.example/", "HTTPS://MCP.example", "https://mcp.example:443", "https://mcp.example:/"]
+        {
+            assert!(is_same_resource("https://mcp.example", other), "{other}");
+        }
+        assert!(is_same_resource("http://[::1]:80?x", "http://[::1]/?x"));
+        assert!(is_same_resource("urn:api", "urn:api") && is_same_resource("default", "default"));
+        for (one, other) in [
+            ("https://mcp.example", "http://mcp.example"),
+            ("https://mcp.example", "https://mcp.example:80"),
+            ("https://mcp.example", "https://mcp.example//"),
+            ("https://mcp.example/a", "https://mcp.example/a/"),
+            ("https://mcp.example/a", "https://mcp.example/A"),
+            ("https://mcp.example", "https://user@mcp.example"),
+            ("https://mcp.example", "https://mcp.example.evil.example"),
+            ("https://a@mcp.example", "https://A@mcp.example"),
+            ("urn:api", "URN:api"),
+            ("https://", "https:///"),
+            ("default", "default/"),
+        ] {
+            assert!(!is_same_resource(one, other), "{one} {other}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use tollgate_core::{IssuedId, RevocationId};
 
+use super::resource::is_same_resource;
 use super::{Access, Audiences, AuthorizationDetails, ClientId, Malformed, Scope, SecretHash, identifier};
 use crate::status_list::Claim as StatusClaim;
 
@@ -98,6 +99,12 @@ impl Audience {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether both name one resource, however each is spelled: see [`is_same_resource`].
+    #[must_use]
+    pub fn is_same_resource(&self, other: &str) -> bool {
+        is_same_resource(&self.0, other)
     }
 }
 

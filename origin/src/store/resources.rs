@@ -30,8 +30,11 @@ impl Store {
     /// Registers a resource server, or replaces the one of that audience.
     ///
     /// # Errors
-    /// When the database fails.
+    /// [`StoreError::Exists`] when one is registered under another spelling of the same audience.
     pub async fn put_resource(&self, resource: &Resource) -> Result<(), StoreError> {
+        if self.resource(&resource.audience).await?.is_some_and(|other| other.audience != resource.audience) {
+            return Err(StoreError::Exists("resource server"));
+        }
         let mut tx = self.begin_write().await?;
         tx.write_resource(resource).await?;
         tx.note(&[self.line(AuditAction::Update, AuditKind::Resource, resource.audience.as_str())]).await?;
@@ -51,7 +54,7 @@ impl Store {
         rows.iter().map(|row| from_json(row, "resources")).collect()
     }
 
-    /// The resource server of this audience, if one is registered.
+    /// The resource server of this audience, if one is registered: under this spelling, or else under one that means the same.
     ///
     /// # Errors
     /// When the database fails.
@@ -62,7 +65,11 @@ impl Store {
                 .fetch_optional(connection)
                 .await?
         });
-        row.map(|row| from_json(&row, "resources")).transpose()
+        if let Some(row) = row {
+            return from_json(&row, "resources").map(Some);
+        }
+        let mut all = self.resources().await?.into_iter();
+        Ok(all.find(|resource| resource.audience.is_same_resource(audience.as_str())))
     }
 
     /// Removes a resource server. False when there is none of that audience.

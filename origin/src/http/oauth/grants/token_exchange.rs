@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::ambient;
 use crate::domain::authorization::{Asked as _, wanted};
-use crate::domain::{Access, AccessError, AccessToken, Acting, Audience, Audiences, Client, Confirmation, GrantError};
+use crate::domain::{Access, AccessToken, Acting, Audience, Audiences, Client, Confirmation, GrantError};
 use crate::http::App;
 use crate::http::oauth::bearer;
 use crate::http::oauth::certificate::Certificate;
@@ -141,16 +141,12 @@ fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters
     if resources.is_empty() {
         return Ok(access);
     }
-    let own = &client.metadata.audiences;
-    let may_have = |resource: &Audience| {
-        subject.audience.has(resource.as_str())
-            || own.contains(resource)
-            || (own.is_empty() && *resource == app.default_audience)
+    let own = match client.metadata.audiences.as_slice() {
+        [] => std::slice::from_ref(&app.default_audience),
+        own => own,
     };
-    if !resources.iter().all(may_have) {
-        return Err(AccessError::Audience.into());
-    }
-    Ok(Access { audience: Audiences::new(resources).map_err(|_| AccessError::TooMany)?, ..access })
+    let audience = Audiences::as_registered(&resources, subject.audience.iter().chain(own))?;
+    Ok(Access { audience, ..access })
 }
 
 /// Who acts: the bearer of the actor token, else the client, unless the token was its own to begin with.
