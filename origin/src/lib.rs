@@ -26,6 +26,7 @@ mod logouts;
 mod outbound;
 mod server;
 pub mod settings;
+mod single_flight;
 pub mod ssf;
 pub mod status_list;
 pub mod store;

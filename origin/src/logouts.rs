@@ -167,7 +167,7 @@ impl Courier {
         let claims = logout.claims(&self.issuer, &base64url(&ambient::random::<16>()?), ambient::now());
         let alg = client.metadata.id_token_alg();
         let token = self.keys.current().sign_statement_with(alg, "logout+jwt", &claims)?;
-        match self.outbound.post(url, &[("logout_token", &token)]).await? {
+        match self.outbound.post(url, client.registrant(), &[("logout_token", &token)]).await? {
             status if status.is_success() => Ok(Told::Taken),
             StatusCode::BAD_REQUEST => Ok(Told::Refused),
             status => Err(TellError::Status(status)),

@@ -1,37 +1,62 @@
-//! What this origin asks of addresses that clients registered: their keys, their sectors' redirect URIs, and that they hear of
-//! logouts. Answers are bounded, redirects are not followed.
+//! Requests of this origin to URLs that clients registered: their keys, their sectors' redirect URIs, and that they hear of logouts.
+//! Answers are bounded, redirects are not followed.
 //!
-//! Where anybody may register, such an address is a stranger's, and could name a machine that only this origin reaches: then
-//! nothing is asked but what has a public address on the Internet, looked at after the name was resolved. It never judges what an
-//! operator registered by hand where registration is closed: back-channel logout inside one's own network is usual.
+//! The URL of a client that registered itself may be a stranger's, and could name a machine that only this origin reaches: such a one is
+//! asked only at a public address on the Internet, looked at after the name was resolved. What an operator registered is never judged:
+//! back-channel logout inside one's own network is usual. Strangers' URLs have connections and a limit of their own, so that their slow
+//! servers delay nobody else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
 use crate::causes::with_causes;
-use crate::domain::CallUrl;
+use crate::domain::{CallUrl, Registrant};
 use crate::watch::traced;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer at most.
 const MAX_BYTES: usize = 64 * 1024;
+/// Answers that are waited for at once, at most, of operators' and of strangers' URLs: requests cause them before anybody is
+/// authenticated.
+const MAX_FETCHES: usize = 64;
 
-/// Asks them. Clones share their connections.
+/// Sends them. Clones share their connections.
 #[derive(Clone)]
 pub(crate) struct Outbound {
+    of_operators: Channel,
+    of_clients: Channel,
+}
+
+#[derive(Clone)]
+struct Channel {
     http: reqwest::Client,
-    public_only: bool,
+    fetches: Arc<Semaphore>,
+}
+
+impl Channel {
+    fn new(http: reqwest::ClientBuilder) -> Result<Channel, reqwest::Error> {
+        let http = http.timeout(PATIENCE).redirect(Policy::none()).build()?;
+        Ok(Channel { http, fetches: Arc::new(Semaphore::new(MAX_FETCHES)) })
+    }
 }
 
 /// An address was not asked, or gave no good answer: one line, for the log.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct OutboundError(String);
+
+impl From<&str> for OutboundError {
+    fn from(problem: &str) -> OutboundError {
+        OutboundError(problem.to_owned())
+    }
+}
 
 impl From<reqwest::Error> for OutboundError {
     fn from(error: reqwest::Error) -> OutboundError {
@@ -40,51 +65,63 @@ impl From<reqwest::Error> for OutboundError {
 }
 
 impl Outbound {
-    /// With `public_only` nothing is asked that is not on the public Internet.
+    /// Connections to all; those for strangers' URLs to the public Internet alone, past no proxy that could connect elsewhere.
     ///
     /// # Errors
     /// When TLS cannot be used.
-    pub(crate) fn new(public_only: bool) -> Result<Outbound, reqwest::Error> {
-        let http = reqwest::Client::builder().timeout(PATIENCE).redirect(Policy::none());
-        let http = if public_only { http.no_proxy().dns_resolver(PublicNames) } else { http };
-        Ok(Outbound { http: http.build()?, public_only })
+    pub(crate) fn new() -> Result<Outbound, reqwest::Error> {
+        let guarded = reqwest::Client::builder().no_proxy().dns_resolver(PublicNames);
+        Ok(Outbound { of_operators: Channel::new(reqwest::Client::builder())?, of_clients: Channel::new(guarded)? })
     }
 
-    /// The body behind an address.
-    pub(crate) async fn get(&self, url: &CallUrl) -> Result<Vec<u8>, OutboundError> {
-        self.check(url)?;
-        let mut answer = traced(self.http.get(url.as_str())).send().await?.error_for_status()?;
+    /// The body behind a URL, which `registrant` registered.
+    pub(crate) async fn get(&self, url: &CallUrl, registrant: Registrant) -> Result<Vec<u8>, OutboundError> {
+        let channel = self.channel(url, registrant)?;
+        let busy = |_| OutboundError::from("too many URLs are being fetched; try again");
+        let _fetching = channel.fetches.try_acquire().map_err(busy)?;
+        let mut answer = traced(channel.http.get(url.as_str())).send().await?.error_for_status()?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
             if body.len() + chunk.len() > MAX_BYTES {
-                return Err(OutboundError("the answer is larger than 64 KiB".to_owned()));
+                return Err(OutboundError::from("the answer is larger than 64 KiB"));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(body)
     }
 
-    /// Posts a form; gives the answer's status, and reads no more of it.
-    pub(crate) async fn post(&self, url: &CallUrl, form: &[(&str, &str)]) -> Result<StatusCode, OutboundError> {
-        self.check(url)?;
-        Ok(traced(self.http.post(url.as_str())).form(form).send().await?.status())
+    /// Posts a form to a URL, which `registrant` registered; gives the answer's status, and reads no more of it.
+    pub(crate) async fn post(
+        &self,
+        url: &CallUrl,
+        registrant: Registrant,
+        form: &[(&str, &str)],
+    ) -> Result<StatusCode, OutboundError> {
+        let channel = self.channel(url, registrant)?;
+        Ok(traced(channel.http.post(url.as_str())).form(form).send().await?.status())
     }
 
-    /// An address that is written as such is not resolved, so it is looked at here.
-    fn check(&self, url: &CallUrl) -> Result<(), OutboundError> {
+    /// The connections for a URL. An address that is written as such is not resolved, so it is looked at here.
+    fn channel(&self, url: &CallUrl, registrant: Registrant) -> Result<&Channel, OutboundError> {
+        if registrant == Registrant::Operator {
+            return Ok(&self.of_operators);
+        }
         let host = Url::parse(url.as_str()).ok().and_then(|url| url.host().map(|host| host.to_owned()));
-        let is_public = match host {
+        let may_be_public = match host {
             Some(Host::Ipv4(address)) => is_public(address.into()),
             Some(Host::Ipv6(address)) => is_public(address.into()),
             Some(Host::Domain(_)) => true,
             None => false,
         };
-        if is_public || !self.public_only {
-            return Ok(());
+        match may_be_public {
+            true => Ok(&self.of_clients),
+            false => Err(OutboundError::from(NOT_PUBLIC)),
         }
-        Err(OutboundError("it is not on the public Internet, and anybody may register clients here".to_owned()))
     }
 }
+
+/// Why a URL is not asked.
+const NOT_PUBLIC: &str = "the host has no address on the public Internet, and the client registered itself";
 
 /// Resolves names to the public ones of their addresses. The connection goes to what was looked at, so a name that means something
 /// else a moment later helps nobody.
@@ -96,7 +133,7 @@ impl Resolve for PublicNames {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
             match public.is_empty() {
-                true => Err(OutboundError("the name has no address on the public Internet".to_owned()).into()),
+                true => Err(OutboundError::from(NOT_PUBLIC).into()),
                 false => Ok(Box::new(public.into_iter()) as Addrs),
             }
         })
@@ -125,6 +162,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
             | [192, 88, 99, _]
             | [198, 51, 100, _]
             | [203, 0, 113, _]
+            // Azure's virtual machines have their host there, with their credentials.
+            | [168, 63, 129, 16]
     )
 }
 
@@ -162,6 +201,7 @@ mod tests {
             "198.18.0.1",
             "198.51.100.7",
             "203.0.113.9",
+            "168.63.129.16",
             "224.0.0.1",
             "255.255.255.255",
             "::",
@@ -195,17 +235,19 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        let asked = |outbound: Outbound, host: &str| {
+        let outbound = Outbound::new().expect("TLS");
+        let asked = |registrant, host: &str| {
             let url: CallUrl = format!("http://{host}:{port}/jwks").parse().expect("a loopback address");
-            async move { outbound.get(&url).await }
+            let outbound = outbound.clone();
+            async move { outbound.get(&url, registrant).await }
         };
         for host in ["127.0.0.1", "localhost", "[::1]"] {
-            let refused = asked(Outbound::new(true).expect("TLS"), host).await.expect_err("not public").to_string();
+            let refused = asked(Registrant::Client, host).await.expect_err("not public").to_string();
             assert!(refused.contains("public Internet"), "{refused}");
         }
         assert!(listener_is_untouched(&listener), "nothing came");
-        let answer = tokio::spawn(asked(Outbound::new(false).expect("TLS"), "127.0.0.1"));
-        listener.accept().await.expect("where registration is closed, it is asked");
+        let answer = tokio::spawn(asked(Registrant::Operator, "127.0.0.1"));
+        listener.accept().await.expect("what an operator registered is asked");
         answer.abort();
     }
 

@@ -59,12 +59,13 @@ impl Server {
         let (draining, drain) = (CancellationToken::new(), settings.watch.drain);
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
-        let max_connections = settings.max_connections;
+        let max_connections = listen::openable_connections(settings.max_connections);
         let limiter = Limiter::new(settings.redis_url.as_deref())?;
         tasks.spawn(Arc::clone(&limiter).run(stop.clone()));
+        let long_polls = http::LongPolls::new(max_connections);
         let forge = Forge::new(&settings.hashing)?;
         let spans = spans(&settings, &tasks, &stop)?;
-        let shared = Shared { forge: forge.clone(), limiter, draining: draining.clone(), spans };
+        let shared = Shared { forge: forge.clone(), limiter, long_polls, draining: draining.clone(), spans };
         let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
         supervisor.follow().await?;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::causes::with_causes;
@@ -18,11 +20,14 @@ use crate::watch::traced;
 
 /// Bytes of an answer at most.
 const MAX_BYTES: usize = 32 * 1024;
+/// Requests that are under way at once, at most: whoever signs in causes them. Further ones wait for as long as an answer may take.
+const MAX_REQUESTS: usize = 64;
 
 /// The API.
 pub(crate) struct UsersApi {
     http: reqwest::Client,
     settings: UsersApiSettings,
+    requests: Semaphore,
 }
 
 /// A user as the API knows them.
@@ -61,7 +66,7 @@ impl UsersApi {
         // A redirect would take the password elsewhere.
         let none = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().timeout(settings.timeout).redirect(none).build()?;
-        Ok(UsersApi { http, settings })
+        Ok(UsersApi { http, settings, requests: Semaphore::new(MAX_REQUESTS) })
     }
 
     /// The user who has this name and this password; none if they are wrong.
@@ -69,6 +74,8 @@ impl UsersApi {
     /// # Errors
     /// When the API does not say, or not in time.
     pub(crate) async fn check(&self, name: &UserName, password: &str) -> Result<Option<ExternalUser>, UsersApiError> {
+        let turn = timeout(self.settings.timeout, self.requests.acquire()).await;
+        let _asking = turn.map_err(|_| UsersApiError::Away("too many requests are under way".to_owned()))?;
         let body = Zeroizing::new(json!({ "username": name, "password": password }).to_string());
         let mut request = self.http.post(self.settings.url.as_str());
         if let Some(secret) = &self.settings.secret {

@@ -16,6 +16,7 @@ pub mod leaks;
 pub mod mint;
 pub mod musts;
 pub mod parties;
+pub mod peer;
 pub mod redis;
 pub mod script;
 pub mod served;

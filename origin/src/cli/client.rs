@@ -7,6 +7,7 @@ use super::user::ending;
 use super::{Session, input};
 use crate::ambient;
 use crate::domain::client::{checked_name, checked_secret};
+use crate::domain::scope::ADMIN;
 use crate::domain::text;
 use crate::domain::{
     Audience, AuthMethod, Client, ClientId, ClientMetadata, ClientView, GrantType, Scope, Secret, SecretKind,
@@ -89,7 +90,7 @@ pub(super) struct CreateFlags {
     /// All else, as a JSON object with the members of RFC 7591, e.g. '{"token_endpoint_auth_method":"private_key_jwt","jwks":…}'
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
-    /// Let it have the scope tollgate:admin, with which the admin API is used; it needs the issuer as an audience too
+    /// Give it the scope tollgate:admin, with which the admin API is used; it needs the issuer as an audience too
     #[arg(long)]
     admin: bool,
     /// Its client_id [default: a random one]
@@ -128,6 +129,9 @@ impl CreateFlags {
         metadata.name = checked_name(&self.name)?;
         metadata.owner = self.owner.clone().or(metadata.owner);
         metadata.scope = metadata.scope.joined(&Scope::from_arguments(&self.scope)?);
+        if self.admin {
+            metadata.scope = metadata.scope.joined(&Scope::parse(ADMIN)?);
+        }
         metadata.audiences.extend(self.audience.iter().cloned());
         metadata.alg = self.alg.unwrap_or(metadata.alg);
         metadata.access_token_format = self.token_format.unwrap_or(metadata.access_token_format);

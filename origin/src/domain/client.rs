@@ -54,10 +54,22 @@ pub struct Client {
     pub secrets: Vec<StoredSecret>,
     /// The hash of the token that manages its registration (RFC 7592), if it registered itself.
     pub registration: Option<SecretHash>,
+    /// Of a client that registered itself: its metadata as the operator changed it last, if the operator ever did. By itself it can
+    /// then have no more than that.
+    pub operator_metadata: Option<ClientMetadata>,
     /// Whether it may authenticate.
     pub status: ClientStatus,
     /// When it was registered, Unix seconds.
     pub created_at: u64,
+}
+
+/// Who registered a client, and so whose word its URLs are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Registrant {
+    /// The operator.
+    Operator,
+    /// The client itself (RFC 7591), which may be a stranger.
+    Client,
 }
 
 /// A client's secret, as it is kept.
@@ -112,8 +124,17 @@ impl Client {
     /// A new client with what `metadata` says of it, and no secret yet.
     #[must_use]
     pub fn new(id: ClientId, metadata: ClientMetadata, now: u64) -> Client {
-        let (secrets, registration, status) = (Vec::new(), None, ClientStatus::Active);
-        Client { id, metadata, secrets, registration, status, created_at: now }
+        let (secrets, status) = (Vec::new(), ClientStatus::Active);
+        Client { id, metadata, secrets, registration: None, operator_metadata: None, status, created_at: now }
+    }
+
+    /// Who registered it.
+    #[must_use]
+    pub fn registrant(&self) -> Registrant {
+        match self.registration {
+            Some(_) => Registrant::Client,
+            None => Registrant::Operator,
+        }
     }
 
     /// The client with a secret more.

@@ -6,16 +6,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tollgate_core::KeySet;
 
 use super::client::checked_name;
 use super::text::{all_texts, is_legible};
-use super::{Audience, CallUrl, MAX_IDENTIFIER_BYTES, Malformed, RedirectUri, Scope, TokenAlg};
+use super::{Audience, CallUrl, MAX_IDENTIFIER_BYTES, Malformed, RedirectUri, Scope, TokenAlg, jwks};
 
 /// Redirect URIs of one client at most.
 const MAX_URIS: usize = 32;
-/// Bytes of a client's own key set at most.
-const MAX_JWKS_BYTES: usize = 32 * 1024;
 
 /// The names of a set of words, each way.
 macro_rules! words {
@@ -279,7 +276,7 @@ impl ClientMetadata {
             return Err(Metadata("jwks and jwks_uri exclude each other"));
         }
         for jwks in self.jwks.iter().chain(self.trusted_issuers.iter().filter_map(|trusted| trusted.jwks.as_ref())) {
-            check_keys(jwks)?;
+            jwks::check(jwks)?;
         }
         let has_keys = self.jwks.is_some() || self.jwks_uri.is_some();
         let needs_keys = matches!(self.auth_method, AuthMethod::PrivateKeyJwt | AuthMethod::SelfSignedTlsClientAuth);
@@ -329,7 +326,8 @@ impl ClientMetadata {
         self.redirect_uris.iter().find(|registered| registered.is_met_by(presented))
     }
 
-    /// Checks that a sector, by what its `sector_identifier_uri` gives, has all of the redirect URIs.
+    /// Checks that a sector, by what its `sector_identifier_uri` gives, has all of the redirect URIs; and the `jwks_uri`, if the client
+    /// can get tokens without a redirect (OpenID Connect CIBA Core §4).
     ///
     /// # Errors
     /// When that is no JSON array of strings, or lacks one of them.
@@ -337,10 +335,17 @@ impl ClientMetadata {
         let listed: Vec<String> = serde_json::from_slice(listed).map_err(|_| {
             MetadataError::Metadata("sector_identifier_uri does not give a JSON array of redirect URIs")
         })?;
-        match self.redirect_uris.iter().all(|uri| listed.iter().any(|listed| listed == uri.as_str())) {
-            true => Ok(()),
-            false => Err(MetadataError::Metadata("sector_identifier_uri does not list all of the redirect URIs")),
+        let has = |uri: &str| listed.iter().any(|listed| listed == uri);
+        if !self.redirect_uris.iter().all(|uri| has(uri.as_str())) {
+            return Err(MetadataError::Metadata("sector_identifier_uri does not list all of the redirect URIs"));
         }
+        let without_redirect = self.subject_type == SubjectType::Pairwise && self.allows(GrantType::DeviceCode);
+        if without_redirect && !self.jwks_uri.as_ref().is_some_and(|uri| has(uri.as_str())) {
+            return Err(MetadataError::Metadata(
+                "the device grant needs no redirect URI: sector_identifier_uri must list the jwks_uri",
+            ));
+        }
+        Ok(())
     }
 
     /// The sector whose clients know users by the same pairwise identifiers (OpenID Connect Core §8.1).
@@ -353,23 +358,6 @@ impl ClientMetadata {
         hosts.dedup();
         let [host] = hosts.as_slice() else { return None };
         Some(host.clone())
-    }
-}
-
-/// A client's keys are public ones, and such that signatures can be checked with them.
-fn check_keys(jwks: &Value) -> Result<(), MetadataError> {
-    let text = jwks.to_string();
-    if text.len() > MAX_JWKS_BYTES {
-        return Err(MetadataError::Metadata("jwks is larger than 32 KiB"));
-    }
-    let keys = jwks.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    if keys.iter().any(|key| ["d", "k", "p"].iter().any(|member| key.get(member).is_some())) {
-        return Err(MetadataError::Metadata("jwks has a private or shared key: give public ones alone"));
-    }
-    match KeySet::from_jwks(text.as_bytes()) {
-        Ok(set) if !set.is_empty() => Ok(()),
-        Ok(_) => Err(MetadataError::Metadata("jwks has no key that can be used: EdDSA, ES256 and RS256 are")),
-        Err(_) => Err(MetadataError::Metadata("jwks is not a set of good keys")),
     }
 }
 

@@ -219,7 +219,7 @@ impl Guard {
 }
 
 /// What counts as one address: an IPv4 address, or the /64 of an IPv6 one.
-fn network(address: IpAddr) -> String {
+pub(crate) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {

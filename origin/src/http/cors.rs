@@ -4,10 +4,6 @@
 //! A site is an app's if a public client has a redirect URI there: it is where the app's codes are sent already. What a client is
 //! given is the client's alone all the same: this only tells browsers what to keep from pages.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -18,8 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
-use super::{App, AppState};
-use crate::domain::Client;
+use super::AppState;
 
 /// What anybody may read: what is below these.
 const PUBLIC: [&str; 3] = ["/.well-known/", "/oauth/status", "/openapi.json"];
@@ -27,10 +22,6 @@ const PUBLIC: [&str; 3] = ["/.well-known/", "/oauth/status", "/openapi.json"];
 const OF_APPS: [&str; 5] = ["/oauth/token", "/token", "/oauth/revoke", "/revoke", "/oauth/userinfo"];
 /// The header fields that their pages may send there.
 const FIELDS_OF_APPS: &str = "authorization, content-type, dpop";
-/// How long what is known of apps' sites is good.
-const FRESH: Duration = Duration::from_secs(60);
-/// How long a site that is not known is not looked for again: anybody can send any.
-const PAUSE: Duration = Duration::from_secs(1);
 /// How long browsers need not ask again, in seconds.
 const MAX_AGE: &str = "600";
 /// The fields of an answer that a page may read beside those that all may.
@@ -57,7 +48,7 @@ pub(super) async fn allow(
     }
     let origin = one_origin(request.headers());
     let allowed = match &origin {
-        Some(origin) => app.apps.have(&app, origin).await,
+        Some(origin) => app.allowed_origins.has(&app, origin).await,
         None => false,
     };
     let mut response = match asks && allowed {
@@ -95,89 +86,5 @@ fn one_origin(headers: &HeaderMap) -> Option<String> {
     match (origins.next(), origins.next()) {
         (Some(origin), None) => origin.to_str().ok().map(str::to_owned),
         _ => None,
-    }
-}
-
-/// The sites of apps that run in browsers.
-#[derive(Default)]
-pub(crate) struct Apps(Mutex<Known>);
-
-#[derive(Default)]
-struct Known {
-    origins: BTreeSet<String>,
-    since: Option<Instant>,
-}
-
-impl Apps {
-    /// Whether an app is at this origin.
-    async fn have(&self, app: &App, origin: &str) -> bool {
-        if let Some(known) = self.lock().answer(origin, Instant::now()) {
-            return known;
-        }
-        let clients = match app.store.clients().await {
-            Ok(clients) => clients,
-            Err(error) => {
-                tracing::error!(%error, "the sites of apps cannot be read");
-                return false;
-            }
-        };
-        let mut known = self.lock();
-        known.origins = clients.iter().flat_map(origins).collect();
-        known.since = Some(Instant::now());
-        known.origins.contains(origin)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known {
-    /// Whether an app is there, if that is known.
-    fn answer(&self, origin: &str, now: Instant) -> Option<bool> {
-        let age = now.saturating_duration_since(self.since?);
-        match self.origins.contains(origin) {
-            true => (age < FRESH).then_some(true),
-            false => (age < PAUSE).then_some(false),
-        }
-    }
-}
-
-/// The origins of a client's redirect URIs, if it is an app in a browser. Those of apps on devices have schemes of their own, or
-/// nothing that a browser would send.
-fn origins(client: &Client) -> Vec<String> {
-    if !client.is_public() || !client.is_active() {
-        return Vec::new();
-    }
-    let urls = client.metadata.redirect_uris.iter().filter_map(|uri| url::Url::parse(uri.as_str()).ok());
-    let urls = urls.filter(|url| matches!(url.scheme(), "https" | "http"));
-    urls.map(|url| url.origin().ascii_serialization()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{AuthMethod, ClientMetadata};
-
-    #[test]
-    fn an_app_is_where_its_codes_are_sent() {
-        let uris = ["https://app.example/cb?x=1", "http://127.0.0.1:3000/cb", "com.example.app:/cb"];
-        let redirect_uris = uris.map(|uri| uri.parse().expect("a URI")).to_vec();
-        let metadata = ClientMetadata { auth_method: AuthMethod::None, redirect_uris, ..ClientMetadata::default() };
-        let client = Client::new("app".parse().expect("an id"), metadata.clone(), 0);
-        assert_eq!(origins(&client), ["https://app.example", "http://127.0.0.1:3000"]);
-        let confidential = ClientMetadata { auth_method: AuthMethod::ClientSecretBasic, ..metadata };
-        assert!(origins(&Client::new("web".parse().expect("an id"), confidential, 0)).is_empty());
-    }
-
-    #[test]
-    fn what_is_not_known_is_looked_for_again_soon() {
-        let now = Instant::now();
-        let known = Known { origins: ["https://app.example".to_owned()].into(), since: Some(now) };
-        assert_eq!(known.answer("https://app.example", now + FRESH / 2), Some(true));
-        assert_eq!(known.answer("https://app.example", now + FRESH), None);
-        assert_eq!(known.answer("https://new.example", now), Some(false));
-        assert_eq!(known.answer("https://new.example", now + PAUSE), None);
-        assert_eq!(Known::default().answer("https://app.example", now), None);
     }
 }

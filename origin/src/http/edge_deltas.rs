@@ -4,12 +4,14 @@
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
+use axum::http::Version;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 
-use super::AppState;
+use super::oauth::caller::Caller;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
+use super::{AppState, long_polls};
 use crate::ambient;
 use crate::domain::EdgeName;
 use crate::http::openapi::refusals::{BadRequest, Conflict, Unavailable};
@@ -43,7 +45,12 @@ const LONGEST_WAIT: f64 = 30.0;
         ),
     ),
 )]
-pub(super) async fn get(State(app): State<AppState>, RawQuery(query): RawQuery) -> Result<impl IntoResponse, Problem> {
+pub(super) async fn get(
+    State(app): State<AppState>,
+    version: Version,
+    caller: Caller,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let query = Parameters::from_form(query.as_deref().unwrap_or_default());
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let after = query.get("after").and_then(|text| text.parse().ok());
@@ -53,12 +60,19 @@ pub(super) async fn get(State(app): State<AppState>, RawQuery(query): RawQuery) 
     let edge = query.get("edge").map(str::parse::<EdgeName>).transpose();
     let edge = edge.map_err(|error| Problem::bad_request(&error.to_string()))?;
 
+    let poll = app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !wait.is_zero());
+    let may_wait = if poll.is_some() { wait } else { Duration::ZERO };
     let wake = app.wake.clone();
-    let message = app.publisher.deltas_or_wait(after, wait, wake, &app.stop, ambient::now_ms).await?;
+    let message = app.publisher.deltas_or_wait(after, may_wait, wake, &app.stop, ambient::now_ms).await?;
     if let Some(edge) = edge {
         app.contacts.note(edge, after, ambient::now_ms());
     }
-    Ok(([(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")], message.bytes))
+    let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")];
+    let mut response = (headers, message.bytes).into_response();
+    if may_wait < wait {
+        long_polls::close(version, &mut response);
+    }
+    Ok(response)
 }
 
 fn wait(text: Option<&str>) -> Option<Duration> {

@@ -27,7 +27,8 @@ pub(in crate::http) const STATE: HeaderName = HeaderName::from_static("ratelimit
 const UNLIMITED: [&str; 7] = ["/.well-known/", "/assets/", "/edge/", "/health", "/metrics", "/oauth/status", "/ssf/"];
 /// What authorization requests, pushed ones and device codes leave in the database stays there for minutes.
 const STARTS: [&str; 3] = ["/oauth/authorize", "/oauth/par", "/oauth/device/code"];
-const REGISTRATIONS: [&str; 2] = ["/oauth/register", "/register"];
+/// What registrations leave stays, and they have this server ask others: with `PUT`, too.
+const REGISTRATIONS: [&str; 3] = ["/oauth/register", "/oauth/register/{client}", "/register"];
 
 /// Lets a request pass if its address has not asked too often, and tells in the answer how it stands.
 pub(super) async fn limit(
@@ -86,7 +87,7 @@ fn is_limited(route: &str) -> bool {
 fn beside(route: &str, method: &Method) -> Option<Limit> {
     if STARTS.contains(&route) {
         Some(Limit::Starts)
-    } else if REGISTRATIONS.contains(&route) && method == Method::POST {
+    } else if REGISTRATIONS.contains(&route) && (method == Method::POST || method == Method::PUT) {
         Some(Limit::Registrations)
     } else {
         None

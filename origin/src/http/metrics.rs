@@ -90,6 +90,18 @@ async fn exposition(app: &App) -> Result<String, crate::store::StoreError> {
     text.one("tollgate_feed_sequence", "The newest sequence of the history of revocations.", "counter", head.sequence);
     text.one("tollgate_writer_queue", "Requests that wait to be written.", "gauge", app.writer.queued());
     text.limits(&app.guard);
+    text.one(
+        "tollgate_allowed_origins_reads_total",
+        "How often all clients were read for the origins that CORS allows.",
+        "counter",
+        app.allowed_origins.reads(),
+    );
+    text.one(
+        "tollgate_long_polls",
+        "Requests of edges and receivers that wait for news.",
+        "gauge",
+        u64::try_from(app.long_polls.waiting()).unwrap_or(u64::MAX),
+    );
     text.hashing(&app.forge.load());
     text.keys(app.keys.current().listing(), ambient::now());
     text.edges(&edges, head.sequence, ambient::now_ms());

@@ -4,6 +4,7 @@
 //! what went wrong inside goes to the log, never to the client.
 
 mod admin;
+mod allowed_origins;
 mod cookies;
 mod cors;
 mod edge_deltas;
@@ -15,6 +16,7 @@ mod hsts;
 mod json;
 mod jwks;
 mod limits;
+mod long_polls;
 mod metrics;
 mod oauth;
 mod observe;
@@ -29,8 +31,9 @@ mod status_list;
 mod validate;
 mod web;
 
-pub(crate) use cors::Apps;
+pub(crate) use allowed_origins::AllowedOrigins;
 pub(crate) use hsts::of_issuer as hsts_of_issuer;
+pub(crate) use long_polls::LongPolls;
 pub(crate) use metrics::listener as metrics_listener;
 pub(crate) use oauth::certificate::Certificate;
 pub(crate) use observe::Refusal;
@@ -74,7 +77,9 @@ pub struct App {
     /// Clients' secrets that it found right lately.
     pub(crate) verified: Verified,
     /// Where apps in browsers are.
-    pub(crate) apps: Apps,
+    pub(crate) allowed_origins: AllowedOrigins,
+    /// How many long polls may wait.
+    pub(crate) long_polls: Arc<LongPolls>,
     /// How often what may be asked for.
     pub(crate) guard: Guard,
     /// How long grants last, who may register, and which proxies are believed.

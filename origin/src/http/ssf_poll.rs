@@ -4,12 +4,13 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 
-use super::AppState;
+use super::oauth::caller::Caller;
 use super::problem::Problem;
 use super::ssf_bearer::{BearerError, client, stream_of};
+use super::{AppState, long_polls};
 use crate::domain::text;
 use crate::http::openapi::refusals::BadBody;
 use crate::http::problem;
@@ -35,29 +36,41 @@ use crate::ssf::{Delivery, Poll, PollAnswer, PollRequest};
 pub(super) async fn post(
     State(app): State<AppState>,
     Path(name): Path<String>,
-    headers: HeaderMap,
+    version: Version,
+    caller: Caller,
     body: Bytes,
 ) -> Result<Response, BearerError> {
-    let client = client(&app, &headers).await?;
+    let headers = &caller.headers;
+    let client = client(&app, headers).await?;
     let stream = stream_of(&app, &client, &name).await?;
     if stream.delivery != Delivery::Poll {
         return Err(BearerError::NoStream);
     }
-    if !is_json(&headers) {
+    if !is_json(headers) {
         let detail = "the body must be application/json";
         return Ok(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).into_response());
     }
-    let Ok(request) = text::json::<PollRequest>(&body) else {
+    let Ok(mut request) = text::json::<PollRequest>(&body) else {
         return Ok(Problem::bad_request("the body is not a poll request").into_response());
     };
-    let poll = Poll {
+    let poll =
+        app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !request.return_immediately);
+    let is_crowded = poll.is_none() && !request.return_immediately;
+    request.return_immediately |= is_crowded;
+    let polling = Poll {
         store: app.store.clone(),
         transmitter: app.transmitter.clone(),
         wake: app.wake.clone(),
         stop: app.stop.clone(),
     };
-    match poll.answer(&stream, &request).await {
-        Ok(answer) => Ok(([(CACHE_CONTROL, "no-store")], Json(answer)).into_response()),
+    match polling.answer(&stream, &request).await {
+        Ok(answer) => {
+            let mut response = ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response();
+            if is_crowded {
+                long_polls::close(version, &mut response);
+            }
+            Ok(response)
+        }
         Err(error) => {
             tracing::error!(%error, stream = %stream.name, "a poll could not be answered");
             Ok(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "events cannot be read now; try again").into_response())

@@ -21,7 +21,7 @@ use crate::known::Known;
 use crate::logouts;
 use crate::outbound::Outbound;
 use crate::server::{default_audience, open_shared_keys};
-use crate::settings::{Registration, Settings};
+use crate::settings::Settings;
 use crate::ssf::{self, Transmitter};
 use crate::status_list::StatusLists;
 use crate::store::{Store, Writer};
@@ -36,6 +36,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub(crate) struct Shared {
     pub(crate) forge: Forge,
     pub(crate) limiter: Arc<Limiter>,
+    pub(crate) long_polls: Arc<http::LongPolls>,
     /// Cancelled when the process is about to end.
     pub(crate) draining: CancellationToken,
     pub(crate) spans: Spans,
@@ -82,7 +83,7 @@ impl Running {
         start_couriers(&tasks, &store, &publisher, &transmitter, &wake, &stop)?;
         let meters = Arc::new(Meters::default());
         tasks.spawn(Arc::clone(&meters).follow(store.clone(), wake.clone(), stop.clone()));
-        let outbound = Outbound::new(settings.grants.registration == Registration::Open)?;
+        let outbound = Outbound::new()?;
         let logouts = logouts::Courier::new(store.clone(), keys.clone(), issuer.clone(), outbound.clone());
         tasks.spawn(logouts.run(store.logouts(), stop.clone()));
         let app = Arc::new(App {
@@ -91,7 +92,8 @@ impl Running {
             known,
             client_keys: ClientKeys::new(outbound.clone()),
             outbound,
-            apps: http::Apps::default(),
+            allowed_origins: http::AllowedOrigins::default(),
+            long_polls: Arc::clone(&shared.long_polls),
             forge: shared.forge.clone(),
             guard: shared.guard(settings, &keys),
             verified: Verified::new()?,

@@ -50,7 +50,7 @@ pub(crate) async fn serve(
     max: usize,
     stop: CancellationToken,
 ) {
-    let slots = Arc::new(Semaphore::new(max.min(openable())));
+    let slots = Arc::new(Semaphore::new(max));
     let (connections, builder) = (TaskTracker::new(), builder());
     loop {
         let accepted = tokio::select! {
@@ -143,6 +143,11 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             }
         }
     }
+}
+
+/// Connections that can be open at once, of `max` that are wanted.
+pub(crate) fn openable_connections(max: usize) -> usize {
+    max.min(openable())
 }
 
 fn builder() -> Builder<TokioExecutor> {

@@ -11,7 +11,7 @@ use crate::domain::{AuditAction, AuditKind, Client, ClientId, ClientMetadata, Cl
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT c.id, c.metadata, c.registration, c.created_at, c.disabled_at, s.hash AS secret,
+            "SELECT c.id, c.metadata, c.registration, c.operator_metadata, c.created_at, c.disabled_at, s.hash AS secret,
              s.chosen AS secret_chosen, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at
              FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.id ",
             $tail
@@ -99,14 +99,18 @@ impl Store {
         clients(rows)
     }
 
-    /// Replaces what is registered of a client. False when there is none of that id.
+    /// Replaces what is registered of a client, as its operator says. False when there is none of that id. A client that registered
+    /// itself can have no more than this from now on.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn update_client(&self, id: &ClientId, metadata: &ClientMetadata) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let updated = each!(&mut tx, connection => {
-            sqlx::query("UPDATE clients SET metadata = $2 WHERE id = $1")
+            sqlx::query(
+                "UPDATE clients SET metadata = $2, operator_metadata = CASE WHEN registration IS NOT NULL THEN $2 END
+                 WHERE id = $1",
+            )
                 .bind(id.as_str())
                 .bind(json(metadata)?)
                 .execute(connection)
@@ -118,6 +122,33 @@ impl Store {
         }
         tx.commit().await?;
         Ok(updated > 0)
+    }
+
+    /// Replaces what is registered of a client, as the client itself says.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfDate`] when the operator disabled it, or changed what it may have, since `client` was read.
+    pub async fn update_registration(&self, client: &Client, metadata: &ClientMetadata) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.hold_client(&client.id).await?;
+        let row = each!(&mut tx, connection => {
+            sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 AND c.disabled_at IS NULL"))
+                .bind(client.id.as_str())
+                .fetch_all(connection)
+                .await?
+        });
+        if clients(row)?.pop().is_none_or(|now| now.operator_metadata != client.operator_metadata) {
+            return Err(StoreError::OutOfDate);
+        }
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE clients SET metadata = $2 WHERE id = $1")
+                .bind(client.id.as_str())
+                .bind(json(metadata)?)
+                .execute(connection)
+                .await?;
+        });
+        tx.note(&[self.line(AuditAction::Update, AuditKind::CLIENT, client.id.as_str())]).await?;
+        tx.commit().await
     }
 
     /// Gives a client another secret. The newest of those it has stays good until `old_until`, older ones end at once. Of several that

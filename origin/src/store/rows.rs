@@ -16,6 +16,7 @@ pub(super) struct ClientRow {
     id: String,
     metadata: String,
     registration: Option<Vec<u8>>,
+    operator_metadata: Option<String>,
     created_at: i64,
     disabled_at: Option<i64>,
     secret: Option<Vec<u8>>,
@@ -32,6 +33,7 @@ impl ClientRow {
             metadata: from_json(&self.metadata, "clients")?,
             secrets: Vec::new(),
             registration: self.registration.map(|hash| hashed(&hash, "clients")).transpose()?,
+            operator_metadata: self.operator_metadata.map(|text| from_json(&text, "clients")).transpose()?,
             status: match self.disabled_at {
                 None => ClientStatus::Active,
                 Some(at) => ClientStatus::Disabled { at: from_sql(at) },

@@ -31,14 +31,17 @@ macro_rules! cases {
     };
 }
 
+mod bounded_work;
 mod browsers;
+mod clients;
 mod endings;
 mod people;
 mod refresh;
 mod text;
 
 /// The ids of all files.
-const FILES: &[&[&str]] = &[browsers::IDS, endings::IDS, refresh::IDS, text::IDS];
+const FILES: &[&[&str]] =
+    &[bounded_work::IDS, browsers::IDS, clients::IDS, endings::IDS, refresh::IDS, text::IDS];
 
 #[test]
 fn every_case_has_a_test() {

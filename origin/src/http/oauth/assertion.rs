@@ -56,10 +56,10 @@ pub(super) async fn client(
 /// The claims of a JWT that `client` signed with one of its keys. If none of those that are known fits, they are asked for again.
 pub(in crate::http) async fn verified(app: &App, client: &Client, jwt: &str) -> Result<Map<String, Value>, JoseError> {
     let no_keys = JoseError("the client has no keys that can be had");
-    let keys = app.client_keys.of(&client.metadata).await.ok_or(no_keys)?;
+    let keys = app.client_keys.of(client).await.ok_or(no_keys)?;
     match Jws::read(jwt)?.verify(&keys) {
         Ok(claims) => Ok(claims),
-        Err(error) => match app.client_keys.of_anew(&client.metadata).await {
+        Err(error) => match app.client_keys.newer(client, &keys).await {
             Some(keys) => Jws::read(jwt)?.verify(&keys),
             None => Err(error),
         },

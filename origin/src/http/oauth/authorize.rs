@@ -11,7 +11,7 @@ use crate::domain::authorization::REQUEST_LIFETIME;
 use crate::domain::grant::CODE_LIFETIME;
 use crate::domain::{
     Access, AuthorizationError, AuthorizationRequest, Client, ClientId, Code, Grant, GrantId, GrantType, Login,
-    MAX_TOKEN_LIFETIME, Secret, SecretHash, SecretKind, Step, Terms, User,
+    MAX_TOKEN_LIFETIME, Registrant, Secret, SecretHash, SecretKind, Step, Terms, User,
 };
 use crate::http::openapi::forms;
 use crate::http::web::browser::Browser;
@@ -56,16 +56,16 @@ pub(in crate::http) async fn post(
 
 async fn authorize(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result<Response, WebError> {
     let client = client(app, asked).await?;
+    let browser = Browser::of(app, headers).await?;
     let pushed = asked.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI));
     let request = match pushed {
         Some(handle) => taken(app, &client, handle).await?,
         None => match read(app, &client, asked, false).await {
             Ok(request) => request,
-            Err(Refused { return_to: Some(to), error }) => return Ok(to.error(app, &error)),
+            Err(Refused { return_to: Some(to), error }) => return refuse(app, &client, &browser, &to, &error),
             Err(Refused { return_to: None, error }) => return Err(WebError::bad(&error.to_string())),
         },
     };
-    let browser = Browser::of(app, headers).await?;
     go_on(app, &client, request, &browser, None).await
 }
 
@@ -85,6 +85,23 @@ async fn taken(app: &App, client: &Client, handle: &str) -> Result<Authorization
     }
     let request = app.store.take_request(&SecretHash::of(handle), true, ambient::now()).await?;
     request.filter(|request| request.client == client.id).ok_or_else(gone)
+}
+
+/// Tells the client that its request is refused. A client that registered itself is not told before somebody is signed in: else anybody
+/// could make a link to this server lead to wherever they like (RFC 9700 §4.11). The user is told instead. Not in a frame, where a
+/// client asks silently whether somebody is signed in: there is no address bar to deceive.
+fn refuse(
+    app: &App,
+    client: &Client,
+    browser: &Browser,
+    to: &ReturnTo,
+    error: &AuthorizationError,
+) -> Result<Response, WebError> {
+    let asks_silently = browser.is_frame && *error == AuthorizationError::LoginRequired;
+    if client.registrant() == Registrant::Client && browser.login.is_none() && !asks_silently {
+        return Err(WebError::bad(&error.to_string()));
+    }
+    Ok(to.error(app, error))
 }
 
 /// Takes a request one step further: to the sign-in, to the consent, or back to the client. `handle`: under which it waited for this
@@ -115,7 +132,7 @@ pub(in crate::http) async fn go_on(
     let page = match request.step(login, agreed, now) {
         Err(error) => {
             answer_waiting(app, handle).await?;
-            return Ok(ReturnTo::of(&request).error(app, &error));
+            return refuse(app, client, browser, &ReturnTo::of(&request), &error);
         }
         Ok(Step::Issue) => {
             let login = login.ok_or_else(WebError::gone)?;

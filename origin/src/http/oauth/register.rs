@@ -17,7 +17,8 @@ use crate::ambient;
 use crate::domain::registration::{MAX_REGISTRATION_BYTES, registered};
 use crate::domain::text;
 use crate::domain::{
-    Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Secret, SecretHash, SecretKind, StoredSecret,
+    Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Registrant, Secret, SecretHash, SecretKind,
+    StoredSecret,
 };
 use crate::http::openapi::refusals::{NotFound, TooLarge};
 use crate::http::problem::Problem;
@@ -65,10 +66,7 @@ async fn may_register(app: &App, caller: &Caller) -> Result<(), Response> {
 }
 
 async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
-    if body.len() > MAX_REGISTRATION_BYTES {
-        return Err(OAuthError::InvalidRequest("the body is too large"));
-    }
-    let metadata = wanted(app, body).await?;
+    let metadata = wanted(app, body, None).await?;
     let now = ambient::now();
     let mut client = Client::new(ClientId::from_random(&ambient::random()?), metadata, now);
     let secret = match has_secret(&client) {
@@ -88,10 +86,17 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
 
 /// What a client asks to be. A sector is one's own only if it says so itself: else anybody could join another's, and know its users
 /// (OpenID Connect Dynamic Client Registration §5).
-async fn wanted(app: &App, body: &[u8]) -> Result<ClientMetadata, OAuthError> {
-    let metadata = registered(body, &app.store.resources().await?)?;
+async fn wanted(
+    app: &App,
+    body: &[u8],
+    operator_metadata: Option<&ClientMetadata>,
+) -> Result<ClientMetadata, OAuthError> {
+    if body.len() > MAX_REGISTRATION_BYTES {
+        return Err(OAuthError::InvalidRequest("the body is too large"));
+    }
+    let metadata = registered(body, &app.store.resources().await?, operator_metadata)?;
     if let Some(sector) = &metadata.sector_identifier_uri {
-        let listed = app.outbound.get(sector).await.map_err(|error| {
+        let listed = app.outbound.get(sector, Registrant::Client).await.map_err(|error| {
             tracing::warn!(url = sector.as_str(), %error, "a sector's redirect URIs cannot be had");
             MetadataError::Metadata("sector_identifier_uri cannot be read")
         })?;
@@ -104,7 +109,7 @@ async fn wanted(app: &App, body: &[u8]) -> Result<ClientMetadata, OAuthError> {
 #[utoipa::path(
     get, path = "/oauth/register/{client}",
     params(("client" = String, Path, description = "The client's id")),
-    responses((status = 200, description = "The client", body = RegisteredClient), BearerRefusal),
+    responses((status = 200, description = "The client", body = RegisteredClient), BearerRefusal, NotFound),
     security(("bearer" = [])),
 )]
 pub(in crate::http) async fn show(
@@ -123,7 +128,7 @@ pub(in crate::http) async fn show(
     request_body(content = ClientMetadata, content_type = "application/json"),
     responses(
         (status = 200, description = "The client as it is now", body = RegisteredClient),
-        BearerRefusal, TooLarge,
+        BearerRefusal, TooLarge, NotFound,
     ),
     security(("bearer" = [])),
 )]
@@ -142,9 +147,9 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     if named.get("client_id").and_then(Value::as_str) != Some(client.id.as_str()) {
         return Err(OAuthError::InvalidRequest("client_id must be there and be this client's"));
     }
-    let metadata = wanted(app, body).await?;
+    let metadata = wanted(app, body, client.operator_metadata.as_ref()).await?;
     let store = app.store.by(&Actor::client(&client.id));
-    store.update_client(&client.id, &metadata).await?;
+    store.update_registration(&client, &metadata).await?;
     let mut client = Client { metadata, ..client };
     let mut secret = None;
     if has_secret(&client) && client.secrets.is_empty() {
@@ -162,7 +167,7 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
 #[utoipa::path(
     delete, path = "/oauth/register/{client}",
     params(("client" = String, Path, description = "The client's id")),
-    responses((status = 204, description = "It is gone"), BearerRefusal),
+    responses((status = 204, description = "It is gone"), BearerRefusal, NotFound),
     security(("bearer" = [])),
 )]
 pub(in crate::http) async fn remove(
@@ -178,8 +183,12 @@ pub(in crate::http) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The client of this id whose registration the token manages. A token of another's tells nothing of it (RFC 7592 §2.1).
+/// The client of this id whose registration the token manages, where clients manage their registration. A token of another's tells
+/// nothing of it (RFC 7592 §2.1).
 async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Response> {
+    if app.grants.registration == Registration::Off {
+        return Err(Problem::not_found().into_response());
+    }
     let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token =
         value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

@@ -23,6 +23,8 @@ pub(in crate::http) struct Browser {
     is_new: bool,
     /// Who is signed in.
     pub(in crate::http) login: Option<Login>,
+    /// Whether the answer is for a frame in another page (Fetch Metadata's `Sec-Fetch-Dest`, which no page can set).
+    pub(in crate::http) is_frame: bool,
 }
 
 /// Seconds between two records of when a browser was seen: a page that is looked at must not cost a write.
@@ -49,9 +51,11 @@ impl Browser {
     pub(in crate::http) async fn of(app: &App, headers: &HeaderMap) -> Result<Browser, WebError> {
         let name = cookie_name(app);
         let sent = cookies::named(headers, &name).find(|value| SecretKind::Session.made(value));
+        let is_frame = headers.get("sec-fetch-dest").is_some_and(|value| value == "iframe");
         let Some(cookie) = sent else {
             let cookie = Secret::new(SecretKind::Session, &ambient::random()?);
-            return Ok(Browser { cookie: Zeroizing::new(cookie.reveal().to_owned()), is_new: true, login: None });
+            let cookie = Zeroizing::new(cookie.reveal().to_owned());
+            return Ok(Browser { cookie, is_new: true, login: None, is_frame });
         };
         let now = ambient::now();
         let login = app.store.login(&SecretHash::of(cookie), now).await?;
@@ -60,7 +64,7 @@ impl Browser {
         {
             app.store.saw_login(&login.id, now).await?;
         }
-        Ok(Browser { cookie: Zeroizing::new(cookie.to_owned()), is_new: false, login })
+        Ok(Browser { cookie: Zeroizing::new(cookie.to_owned()), is_new: false, login, is_frame })
     }
 
     /// Who is signed in, with the session.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::page::{Frame, Message, Part, WebError, page};
 use super::sessions::{SIGNED_OUT, end_session};
 use super::visit::{Posted, Visit};
-use crate::domain::{Actor, Client, ClientId, Grant, GrantId};
+use crate::domain::{Actor, Client, ClientId, Grant, GrantId, Registrant};
 use crate::http::oauth::authorization::see_other;
 use crate::http::oauth::id_token_hint;
 use crate::http::oauth::parameters::Parameters;
@@ -104,6 +104,9 @@ async fn asked(visit: &Visit, way: Way) -> Result<Response, WebError> {
             Some(grant) => end_session_of(app, grant).await?,
             None => false,
         };
+        // Without a session that this ends, a client that registered itself could send anybody anywhere (RFC 9700 §4.11).
+        let is_operators = client.is_some_and(|client| client.registrant() == Registrant::Operator);
+        let next = next.filter(|_| ended || is_operators);
         // The browser may have a session whose cookie did not come with the form.
         return Ok(match way {
             Way::Form if !ended => as_link(visit),
@@ -180,7 +183,7 @@ fn next(client: Option<&Client>, asked: &Parameters) -> Result<Option<String>, W
     let Some(uri) = asked.get("post_logout_redirect_uri") else {
         return Ok(None);
     };
-    let registered = client.is_some_and(|client| {
+    let registered = client.filter(|client| client.is_active()).is_some_and(|client| {
         client.metadata.post_logout_redirect_uris.iter().any(|registered| registered.is_met_by(uri))
     });
     if !registered {

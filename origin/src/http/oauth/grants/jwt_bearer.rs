@@ -62,7 +62,7 @@ async fn verified_by_issuer(
 ) -> Result<Map<String, Value>, OAuthError> {
     let trusted = client.metadata.trusted_issuers.iter().find(|trusted| trusted.issuer == unverified_issuer);
     let trusted = trusted.ok_or(OAuthError::BadGrant("the assertion's issuer is not trusted for this client"))?;
-    let keys = app.client_keys.find(trusted.jwks.as_ref(), trusted.jwks_uri.as_ref()).await;
+    let keys = app.client_keys.of_issuer(trusted).await;
     let keys = keys.ok_or(OAuthError::BadGrant("the keys of the assertion's issuer cannot be had"))?;
     Jws::read(jwt).and_then(|jws| jws.verify(&keys)).map_err(refused)
 }
