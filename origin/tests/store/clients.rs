@@ -16,6 +16,7 @@ on_both_databases!(
     two_secrets_are_valid_while_one_replaces_the_other,
     secrets_that_follow_within_a_second_follow_in_order,
     of_secrets_that_are_made_at_one_moment_two_are_valid,
+    a_client_does_not_overtake_its_operator,
 );
 
 async fn migrating_twice_changes_nothing(database: &Database) {
@@ -125,4 +126,27 @@ async fn of_secrets_that_are_made_at_one_moment_two_are_valid(database: &Databas
     ends.sort();
     assert_eq!(ends, [None, Some(NOW + 100)], "the newest, and the one before for a while");
     elsewhere.close().await;
+}
+
+async fn a_client_does_not_overtake_its_operator(database: &Database) {
+    let store = &database.store;
+    let (mut own, secret) = client("own");
+    own.registration = Some(secret.hash());
+    let (operators, _) = client("operators");
+    for client in [&own, &operators] {
+        store.insert_client(client).await.expect("registered");
+        store.update_registration(client, &client.metadata).await.expect("nobody was faster");
+        assert!(store.update_client(&client.id, &client.metadata).await.expect("changed by the operator"));
+    }
+    let found = async |id| store.client(id).await.expect("looked up").expect("it is there");
+    assert_eq!(found(&own.id).await.operator_metadata, Some(own.metadata.clone()));
+    assert_eq!(found(&operators.id).await.operator_metadata, None, "it has no registration of its own");
+    // What it read before that counts no more.
+    let late = store.update_registration(&own, &own.metadata).await;
+    assert!(matches!(late, Err(StoreError::OutOfDate)), "{late:?}");
+    let read = found(&own.id).await;
+    store.update_registration(&read, &read.metadata).await.expect("it read again");
+    store.disable_client(&own.id, NOW).await.expect("disabled");
+    let late = store.update_registration(&read, &read.metadata).await;
+    assert!(matches!(late, Err(StoreError::OutOfDate)), "{late:?}");
 }
