@@ -146,7 +146,7 @@ async fn a_client_does_not_overtake_its_operator(database: &Database) {
     assert!(matches!(late, Err(StoreError::OutOfDate)), "{late:?}");
     let read = found(&own.id).await;
     store.update_registration(&read, &read.metadata).await.expect("it read again");
-    store.disable_client(&own.id, NOW).await.expect("disabled");
+    store.disable_client(&own.id, &ending(NOW)).await.expect("disabled");
     let late = store.update_registration(&read, &read.metadata).await;
     assert!(matches!(late, Err(StoreError::OutOfDate)), "{late:?}");
 }

@@ -235,7 +235,7 @@ async fn o10_no_client_that_registered_itself_redirects_before_a_sign_in(case: &
     for id in ["operators", "disabled"] {
         operators_client(&origin, id, given.clone()).await?;
     }
-    origin.server.store().disable_client(&"disabled".parse()?, now()).await?;
+    origin.cli(&["client", "disable", "disabled"])?;
 
     let wrong: [&[(&str, &str)]; 4] = [
         &[("response_type", "foo")],

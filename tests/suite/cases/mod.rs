@@ -40,8 +40,7 @@ mod refresh;
 mod text;
 
 /// The ids of all files.
-const FILES: &[&[&str]] =
-    &[bounded_work::IDS, browsers::IDS, clients::IDS, endings::IDS, refresh::IDS, text::IDS];
+const FILES: &[&[&str]] = &[bounded_work::IDS, browsers::IDS, clients::IDS, endings::IDS, refresh::IDS, text::IDS];
 
 #[test]
 fn every_case_has_a_test() {
