@@ -18,6 +18,19 @@ use crate::stack::{AUDIENCE, Program, bin, free_port, given, install_tls};
 /// How long a start may take on a busy machine before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where a process with a clock of its own reads it.
+const CLOCK_FILE: &str = "clock";
+
+/// The library that gives a process a clock of its own: the one that `cargo xtask test` found, or Debian's.
+fn faketime() -> Result<PathBuf> {
+    if let Some(library) = std::env::var_os("TOLLGATE_TEST_FAKETIME") {
+        return Ok(library.into());
+    }
+    let folders = fs::read_dir("/usr/lib")?.flatten();
+    let library = folders.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file());
+    library.context("no libfaketime: run the tests by `cargo xtask test`, or install Debian's package libfaketime")
+}
+
 /// A database of a test's own.
 pub enum Database {
     /// A file in the test's folder.
@@ -104,6 +117,39 @@ impl Served {
     pub fn set(&mut self, name: &'static str, value: &str) {
         self.settings.retain(|(other, _)| *other != name);
         self.settings.push((name, value.to_owned()));
+    }
+
+    /// Gives the process a clock of its own from the next start on, which [`Served::set_clock`] moves while it runs. Only the time of day
+    /// is its own: monotonic time, and with it every timer, runs as it does for all.
+    ///
+    /// # Errors
+    /// When libfaketime is missing or the clock cannot be written.
+    pub fn fake_clock(&mut self) -> Result<()> {
+        self.set_clock(0)?;
+        let library = faketime()?.display().to_string();
+        let clock = self.folder.path().join(CLOCK_FILE).display().to_string();
+        for (name, value) in [
+            ("LD_PRELOAD", library.as_str()),
+            ("FAKETIME_TIMESTAMP_FILE", clock.as_str()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("DONT_FAKE_MONOTONIC", "1"),
+            ("NO_FAKE_STAT", "1"),
+        ] {
+            self.set(name, value);
+        }
+        Ok(())
+    }
+
+    /// Sets the process's clock to this many seconds ahead of the machine's; behind it, if negative.
+    ///
+    /// # Errors
+    /// When the clock cannot be written.
+    pub fn set_clock(&self, seconds: i64) -> Result<()> {
+        // By renaming: the process reads the file at any moment.
+        let new = self.folder.path().join("clock.new");
+        fs::write(&new, format!("{seconds:+}s\n"))?;
+        Ok(fs::rename(new, self.folder.path().join(CLOCK_FILE))?)
     }
 
     /// Starts it; how long it took until it answered.

@@ -34,7 +34,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what is missing: WASM targets, wasm-bindgen, worker-build, Node 22, wrangler, PostgreSQL, Redis, Chromium, Python packages …
+    /// Install what is missing: WASM targets, wasm-bindgen, worker-build, Node 22, wrangler, PostgreSQL, Redis, libfaketime, Chromium, Python packages …
     Setup,
     /// Build the programs, the two components and the Worker
     Build {

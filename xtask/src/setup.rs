@@ -49,6 +49,7 @@ pub(crate) fn for_test(workspace: &Workspace) -> Result<()> {
     python_tools(workspace)?;
     chromium(workspace)?;
     redis(workspace)?;
+    faketime(workspace)?;
     postgres(workspace)
 }
 
@@ -200,6 +201,21 @@ fn redis(workspace: &Workspace) -> Result<()> {
     }
     apt_get(workspace, REDIS, "Redis's server")?;
     find_in_path(REDIS).map(drop).context("apt-get installed Redis, but no redis-server is in PATH")
+}
+
+/// The library that gives a test's process a clock of its own.
+fn faketime(workspace: &Workspace) -> Result<()> {
+    if find_faketime().is_some() {
+        return Ok(());
+    }
+    apt_get(workspace, "libfaketime", "libfaketime")?;
+    find_faketime().map(drop).context("apt-get installed libfaketime, but it is not in /usr/lib/*/faketime")
+}
+
+/// libfaketime for programs with threads.
+pub(crate) fn find_faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.is_file())
 }
 
 fn postgres(workspace: &Workspace) -> Result<()> {

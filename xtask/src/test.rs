@@ -56,9 +56,11 @@ pub(crate) fn environment<'a>(
     postgres: &Postgres,
 ) -> Result<&'a mut Command> {
     let redis = find_in_path(setup::REDIS).context("no Redis server: run `cargo xtask setup`")?;
+    let faketime = setup::find_faketime().context("no libfaketime: run `cargo xtask setup`")?;
     Ok(real_parts(workspace, command)?
         .env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url)
-        .env("TOLLGATE_TEST_REDIS", redis))
+        .env("TOLLGATE_TEST_REDIS", redis)
+        .env("TOLLGATE_TEST_FAKETIME", faketime))
 }
 
 /// Tells whoever starts a stack where what we built is; PostgreSQL apart.
