@@ -14,6 +14,7 @@ mod client_keys;
 pub mod domain;
 mod encoding;
 pub mod feed;
+mod files;
 pub mod forge;
 pub mod guard;
 pub mod http;

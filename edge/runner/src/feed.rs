@@ -2,9 +2,10 @@
 //! the origin fails; trapped instances replaced. Requests never fetch: at most they wait for the poll under way.
 
 use crate::answer::now_ms;
+use crate::files;
 use crate::pool::Pool;
 use crate::{OpenError, Settings, Validator};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -200,7 +201,7 @@ impl Feed {
         let Some(file) = &self.snapshot_file else {
             return;
         };
-        if let Err(error) = replace(file, snapshot).await {
+        if let Err(error) = files::replace(file, snapshot).await {
             tracing::warn!(%error, "the snapshot is not stored");
         }
     }
@@ -228,13 +229,6 @@ fn give(pool: &Pool, leader: usize, answer: &Answer) -> Result<bool, String> {
 /// Runs what may take many milliseconds, such as checking a large snapshot, beside the threads that serve.
 async fn blocking<R: Send + 'static>(work: impl FnOnce() -> Result<R, String> + Send + 'static) -> Result<R, String> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
-}
-
-/// Writes a file so that a reader finds the old or the new one, never half of one.
-pub(crate) async fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let partial = file.with_extension("partial");
-    tokio::fs::write(&partial, bytes).await?;
-    tokio::fs::rename(&partial, file).await
 }
 
 fn trapped(error: wasmtime::Error) -> String {

@@ -8,6 +8,7 @@ mod answer;
 mod component;
 mod edge;
 mod feed;
+mod files;
 mod forward;
 mod pool;
 mod server;

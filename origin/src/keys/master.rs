@@ -33,6 +33,9 @@ pub enum SealError {
 }
 
 impl MasterKey {
+    /// Characters of the text form.
+    pub(crate) const TEXT_LENGTH: usize = 43;
+
     /// The key of these random bytes.
     #[must_use]
     pub fn from_random(random: [u8; 32]) -> MasterKey {

@@ -1,11 +1,14 @@
 //! Finding the master key, or making it at the very first start.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use super::{SettingError, Source, Sources};
 use crate::ambient;
-use crate::keys::MasterKey;
+use crate::files::{self, Access};
+use crate::keys::{MasterKey, MasterKeyError};
 
 /// Where the master key is.
 #[derive(Debug, Clone)]
@@ -55,7 +58,7 @@ impl MasterKeySource {
             problem: format!("{} {problem}", path.display()),
         };
         match std::fs::read_to_string(path) {
-            Ok(text) => MasterKey::parse(&text).map_err(|error| failed(error.to_string())),
+            Ok(text) => MasterKey::parse(&text).map_err(|error| failed(unusable(&text, error, may_make))),
             Err(error) if error.kind() == ErrorKind::NotFound && may_make => make(path).map_err(failed),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 Err(failed("does not exist, but the database has keys that were made with it".to_owned()))
@@ -65,17 +68,37 @@ impl MasterKeySource {
     }
 }
 
+/// What is wrong with a file's text, and what to do.
+fn unusable(text: &str, error: MasterKeyError, may_make: bool) -> String {
+    let length = text.trim().len();
+    if length >= MasterKey::TEXT_LENGTH {
+        return error.to_string();
+    }
+    let found = match length {
+        0 => "is empty".to_owned(),
+        _ => format!("is cut short, {length} characters of {}", MasterKey::TEXT_LENGTH),
+    };
+    match may_make {
+        true => format!("{found}: remove it, and a new key is made, for the database has no keys yet"),
+        false => format!("{found}: restore it from a copy, for the keys in the database were made with it"),
+    }
+}
+
 fn make(path: &Path) -> Result<MasterKey, String> {
     let cannot = |error: &dyn std::fmt::Display| format!("cannot be made: {error}");
     let key = MasterKey::from_random(ambient::random().map_err(|error| cannot(&error))?);
-    let mut open = std::fs::OpenOptions::new();
-    open.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
-    let mut file = open.open(path).map_err(|error| cannot(&error))?;
-    file.write_all(format!("{}\n", &*key.to_text()).as_bytes()).map_err(|error| cannot(&error))?;
+    let text = Zeroizing::new(format!("{}\n", &*key.to_text()));
     // On the disk before any key is encrypted under it.
-    file.sync_all().map_err(|error| cannot(&error))?;
+    match files::create(path, text.as_bytes(), Access::Owner) {
+        Ok(()) => {}
+        // Another process was first.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            let text =
+                Zeroizing::new(std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?);
+            return MasterKey::parse(&text).map_err(|error| unusable(&text, error, true));
+        }
+        Err(error) => return Err(cannot(&error)),
+    }
     let shown = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     tracing::warn!(file = %shown.display(), "made a new master key: keep a copy, without it the keys in the database are lost");
     Ok(key)

@@ -1,7 +1,7 @@
 //! Spin's default key-value store: in memory, and written through to a folder if there is one. Bounded, for its contents
 //! come from a component.
 
-use crate::feed::replace;
+use crate::files;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ impl KeyValue {
             return Err(format!("the store has its {ENTRIES} entries"));
         }
         if let Some(file) = self.file(&key) {
-            replace(&file, &value).await.map_err(|error| error.to_string())?;
+            files::replace(&file, &value).await.map_err(|error| error.to_string())?;
         }
         self.lock().insert(key, value);
         Ok(())

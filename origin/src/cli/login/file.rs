@@ -1,11 +1,13 @@
 //! Where logins are kept: one file of the user's own, readable by nobody else, replaced as a whole.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
+
+use crate::files::{self, Access};
 
 /// Bytes of the file at most: what is larger was not written here.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -90,17 +92,10 @@ impl Kept {
         self.content.logins.iter().filter(is_other).cloned()
     }
 
-    /// Writes another file and puts it in the place of this one, so that no reader finds half of it.
     fn write(&self, content: &Content) -> anyhow::Result<()> {
         self.make_folder()?;
-        let new = self.path.with_extension(format!("{}.new", std::process::id()));
-        let write = || -> std::io::Result<()> {
-            let mut file = private().truncate(true).open(&new)?;
-            file.write_all(&serde_json::to_vec_pretty(content)?)?;
-            file.sync_all()?;
-            std::fs::rename(&new, &self.path)
-        };
-        write().with_context(|| format!("cannot write {}", self.path.display()))
+        files::replace(&self.path, &serde_json::to_vec_pretty(content)?, Access::Owner)
+            .with_context(|| format!("cannot write {}", self.path.display()))
     }
 
     fn make_folder(&self) -> anyhow::Result<()> {

@@ -1,0 +1,122 @@
+//! Writing files whole: a reader, one after a power cut included, finds the old content or the new, never half of it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Who may read a file that is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Its owner.
+    Owner,
+    /// Whoever the system lets.
+    System,
+}
+
+/// Makes a file. One that is there already stays as it is: the error is [`ErrorKind::AlreadyExists`].
+pub(crate) fn create(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    let new = Unfinished::write(path, bytes, access)?;
+    // A link, unlike a renaming, takes no other's place.
+    fs::hard_link(&new.path, path)?;
+    sync_folder(path)
+}
+
+/// Puts a file in the place of one that may be there.
+pub(crate) fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    // What stands behind a link is replaced, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+        // A pipe or a device has no place that another could take.
+        return fs::write(&path, bytes);
+    }
+    let new = Unfinished::write(&path, bytes, access)?;
+    fs::rename(&new.path, &path)?;
+    sync_folder(&path)
+}
+
+/// A file that is written beside the one that it is to be; removed when dropped, if it is still there.
+struct Unfinished {
+    path: PathBuf,
+}
+
+impl Unfinished {
+    /// Writes it, and waits until it is on the disk.
+    fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<Unfinished> {
+        let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_string_lossy();
+        let path = folder(path).join(format!(".{name}.{}.new", std::process::id()));
+        let mut open = OpenOptions::new();
+        open.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        if access == Access::Owner {
+            std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+        }
+        let mut file = open.open(&path)?;
+        let unfinished = Unfinished { path };
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(unfinished)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // It has its name, or it is of no use.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Waits until the names in a file's folder are on the disk.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder(path))?.sync_all() } else { Ok(()) }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("readable").flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    #[test]
+    fn a_file_is_made_once_and_replaced_whole() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        create(&file, b"one", Access::Owner).expect("made");
+        assert_eq!(create(&file, b"two", Access::Owner).map_err(|error| error.kind()), Err(ErrorKind::AlreadyExists));
+        assert_eq!(fs::read(&file).expect("readable"), b"one");
+        replace(&file, b"three", Access::System).expect("replaced");
+        assert_eq!(fs::read(&file).expect("readable"), b"three");
+        assert_eq!(names(folder.path()), ["file"], "nothing else is left");
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_the_old_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        replace(&file, b"old", Access::System).expect("made");
+        let in_the_way = folder.path().join(format!(".file.{}.new", std::process::id()));
+        fs::create_dir(&in_the_way).expect("made");
+        assert!(replace(&file, b"new", Access::System).is_err());
+        assert_eq!(fs::read(&file).expect("readable"), b"old");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_its_owner_reads_what_is_private_and_a_link_stays_one() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::tempdir().expect("a folder");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        create(&file, b"secret", Access::Owner).expect("made");
+        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
+        symlink(&file, &link).expect("linked");
+        replace(&link, b"other", Access::Owner).expect("replaced");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert_eq!(fs::read(&file).expect("readable"), b"other");
+    }
+}
