@@ -107,7 +107,7 @@ impl Courier {
     /// Begins to tell what is due, as much as there is room for; gives how long to wait for more.
     async fn take_up(self: &Arc<Courier>, under_way: &mut UnderWay) -> Result<Duration, StoreError> {
         loop {
-            let (now, room) = (ambient::now(), MOST.saturating_sub(under_way.tasks.len()));
+            let (now, room) = (self.now(), MOST.saturating_sub(under_way.tasks.len()));
             match self.store.next_logout().await? {
                 None => return Ok(INTERVAL),
                 Some(due) if due > now => return Ok(Duration::from_secs(due - now).min(INTERVAL)),
@@ -122,6 +122,11 @@ impl Courier {
                 under_way.begin(Arc::clone(self), logout);
             }
         }
+    }
+
+    /// The time by which clients are told again and given up: a clock that jumped gives up nobody.
+    fn now(&self) -> u64 {
+        self.store.time().steady_ms / 1000
     }
 
     /// Tells a client once, as part of the request that signed out, and records what came of it.
@@ -140,7 +145,7 @@ impl Courier {
             }
             Err(error) => {
                 let error = with_causes(&error);
-                match logout.next_try(ambient::now(), ambient::jitter()) {
+                match logout.next_try(self.now(), ambient::jitter()) {
                     Some(due_at) => {
                         tracing::warn!(%client, session, tries, error, "a client could not be told of a logout");
                         self.store.put_back_logout(&logout, due_at).await

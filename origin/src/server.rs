@@ -45,9 +45,17 @@ impl Server {
     /// # Errors
     /// When the database, the keys or the address cannot be used; the message is for the person who starts it.
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
+        let store = Store::open(&settings.database_url).await?;
+        Server::start_on(store, settings).await
+    }
+
+    /// As [`Server::start`], on the settings' database, which is open already.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub async fn start_on(store: Store, settings: Settings) -> anyhow::Result<Server> {
         install_tls();
         let tls = settings.tls.clone().map(TlsFiles::open).transpose()?;
-        let store = Store::open(&settings.database_url).await?;
         let listener = TcpListener::bind(settings.listen).await;
         let listener = listener.with_context(|| format!("TOLLGATE_LISTEN: cannot listen on {}", settings.listen))?;
         let bound = listener.local_addr()?;

@@ -17,10 +17,13 @@ pub mod mint;
 pub mod musts;
 pub mod parties;
 pub mod peer;
+pub mod postgres;
+pub mod proxy;
 pub mod redis;
 pub mod script;
 pub mod served;
 #[path = "../../core/tests/vectors/signed/mod.rs"]
 pub mod signed;
+pub mod small_disk;
 pub mod stack;
 pub mod stage;

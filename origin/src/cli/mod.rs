@@ -57,7 +57,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the origin
-    Serve(SettingFlags<false>),
+    Serve(ServeFlags),
     /// Show settings, and explain them in a settings file
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -70,6 +70,15 @@ enum Command {
     Logout(login::LogoutFlags),
     #[command(flatten)]
     Database(DatabaseCommand),
+}
+
+/// What `tollgate serve` takes.
+#[derive(Debug, Args)]
+struct ServeFlags {
+    #[command(flatten)]
+    start: serve::StartFlags,
+    #[command(flatten)]
+    settings: SettingFlags<false>,
 }
 
 /// The commands that work on the database.
@@ -137,11 +146,11 @@ struct CommonFlags {
 pub fn run() -> ExitCode {
     let Cli { common, output, command } = Cli::parse();
     let done = match command {
-        Command::Serve(_) if common.issuer.is_some() => {
+        Command::Serve(..) if common.issuer.is_some() => {
             Err(anyhow::anyhow!("serve serves all issuers: leave --issuer out"))
         }
-        Command::Serve(flags) => start(&common, flags.settings())
-            .and_then(|(settings, runtime)| runtime.block_on(Box::pin(serve::run(settings)))),
+        Command::Serve(ServeFlags { start: flags, settings }) => start(&common, settings.settings())
+            .and_then(|(settings, runtime)| runtime.block_on(Box::pin(serve::run(settings, flags)))),
         Command::Token(command) => return command.run(&output),
         Command::Config(command) => command.run(&common, &output),
         Command::Login(flags) => return flags.run(&output),

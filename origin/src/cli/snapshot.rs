@@ -8,9 +8,9 @@ use serde::Serialize;
 use tollgate_core::{Kind, Snapshot};
 
 use super::Session;
-use crate::ambient;
 use crate::encoding::{base64url, from_base64url};
 use crate::feed::Publisher;
+use crate::files::{self, Access};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum SnapshotCommand {
@@ -77,11 +77,11 @@ async fn export(session: &Session, file: &Path) -> anyhow::Result<()> {
     let audience = crate::server::default_audience(&session.settings, &issuer)?;
     let keys = crate::server::open_shared_keys(&session.store, &session.settings).await?;
     let publisher = Publisher::new(session.store.clone(), keys.clone(), issuer, audience);
-    let snapshot = publisher.export(ambient::now_ms()).await?;
+    let snapshot = publisher.export().await?;
     if file == Path::new("-") {
         return std::io::stdout().lock().write_all(&snapshot).context("standard output");
     }
-    std::fs::write(file, &snapshot).with_context(|| format!("{} cannot be written", file.display()))?;
+    files::replace(file, &snapshot, Access::System).with_context(|| format!("{} cannot be written", file.display()))?;
     let view = look_into(snapshot, keys.current().snapshot_pins(), file)?;
     session.output.print(&view, |view| format!("wrote {} bytes to {}", view.bytes, view.file))
 }

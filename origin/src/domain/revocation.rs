@@ -13,6 +13,9 @@ use super::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME, Mal
 /// until `exp` plus its leeway, and leeway is at most 60 s; its clock may be off by at most 60 s more, for it refuses
 /// messages of an origin whose clock differs further. Hence both together. Raising either bound means raising this one.
 pub const KEEP_AFTER_EXPIRY: u64 = 60 + 60;
+/// How many seconds longer a revocation of more than one token is kept: the clock of who makes it may be an hour behind that of who
+/// issued the tokens.
+const CLOCK_MARGIN: u64 = 2 * 60 * 60;
 
 /// An end that never comes. A revoked key's: whoever stole it goes on making tokens, with whatever dates they like.
 pub(super) const NEVER: u64 = i64::MAX as u64;
@@ -241,7 +244,7 @@ impl Revoke {
         }
         let void_after = match target {
             Target::Key(_) => NEVER,
-            _ => at.saturating_add(MAX_TOKEN_LIFETIME + KEEP_AFTER_EXPIRY),
+            _ => at.saturating_add(MAX_TOKEN_LIFETIME + KEEP_AFTER_EXPIRY + CLOCK_MARGIN),
         };
         Ok(Revoke { target, by, reason, at, void_after })
     }
@@ -321,7 +324,7 @@ mod tests {
         assert!(Revoke::any(Target::Before(101), by(), None, 100).is_err());
         assert!(Revoke::any(Target::Before(0), by(), None, 100).is_err());
         let everything = Revoke::any(Target::Before(100), by(), None, 100).expect("the past");
-        assert_eq!(everything.void_after, 100 + MAX_TOKEN_LIFETIME + KEEP_AFTER_EXPIRY);
+        assert_eq!(everything.void_after, 100 + MAX_TOKEN_LIFETIME + KEEP_AFTER_EXPIRY + CLOCK_MARGIN);
         let key = Revoke::any(Target::Key("k".to_owned()), by(), None, 100).expect("a key");
         assert_eq!(key.void_after, NEVER);
     }

@@ -8,7 +8,7 @@ use tollgate_core::{Cascade, CascadeBuilder, RevocationId, SnapshotParts, build_
 
 use super::FeedError;
 use super::publisher::Configuration;
-use crate::store::{PublishedSnapshot, SnapshotState, Store};
+use crate::store::{PublishedSnapshot, SnapshotState, Store, Time};
 
 /// From this many revoked tokens on, the covered ones are told by a cascade, in about a byte each. Fewer are listed, 16 bytes
 /// each: then no epoch need end and no record be read.
@@ -29,13 +29,14 @@ pub(super) struct Content {
 }
 
 impl Content {
-    /// Reads and builds all anew. `now_ms` is read before the store is, so the snapshot never claims to be newer than it is.
-    pub(super) async fn build(store: &Store, now_ms: u64) -> Result<Content, FeedError> {
-        let now = now_ms / 1000;
+    /// Reads and builds all anew. `time` is read before the store is, so the snapshot never claims to be newer than it is. What is void
+    /// by every clock is left out.
+    pub(super) async fn build(store: &Store, time: Time) -> Result<Content, FeedError> {
+        let (now, built_ms) = (time.settled_ms / 1000, time.steady_ms);
         let state = store.snapshot_reader(now).await?.state().await?;
         if state.revoked.len() < CASCADE_FROM {
             let cascade_sequence = state.head.sequence;
-            return Ok(Content { state, cascade: None, epoch: 0, cascade_sequence, built_ms: now_ms });
+            return Ok(Content { state, cascade: None, epoch: 0, cascade_sequence, built_ms });
         }
         // First the epoch ends, then the store is read: so every token of the covered epochs is on record in what is read.
         let covered = store.close_epoch().await?;
@@ -63,13 +64,13 @@ impl Content {
         drop(batches);
         let cascade = Some(Arc::new(building.await.map_err(|_| FeedError::Interrupted)??));
         let cascade_sequence = state.head.sequence;
-        Ok(Content { state, cascade, epoch: covered, cascade_sequence, built_ms: now_ms })
+        Ok(Content { state, cascade, epoch: covered, cascade_sequence, built_ms })
     }
 
     /// Brings it up to date without building a cascade. False, and it stays as it was, if that cannot be: a covered token was
     /// revoked or reinstated since.
-    pub(super) async fn advance(&mut self, store: &Store, now_ms: u64) -> Result<bool, FeedError> {
-        let state = store.snapshot_reader(now_ms / 1000).await?.state().await?;
+    pub(super) async fn advance(&mut self, store: &Store, time: Time) -> Result<bool, FeedError> {
+        let state = store.snapshot_reader(time.settled_ms / 1000).await?.state().await?;
         // Asked after the state was read, so that nothing in the state escapes the question.
         if self.cascade.is_none() || store.covered_changed_since(self.cascade_sequence, self.epoch).await? {
             return Ok(false);

@@ -1,6 +1,6 @@
 //! What edges are given: the newest published snapshot, and deltas, signed when they are asked for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -20,6 +20,9 @@ use crate::store::{FeedPage, PublishedSnapshot, Store, StoreError};
 /// How long a snapshot with the newest configuration is waited for. An edge asks because it heard of a change of that, and
 /// publishing one takes milliseconds; if it does not, the edge gets what there is.
 const CONFIGURATION_WAIT: Duration = Duration::from_millis(500);
+
+/// How long publishing may fail until this origin says that it is not ready: a moment's failure is made good by the next try.
+const FAILING_AFTER: Duration = Duration::from_secs(10);
 
 /// A signed snapshot and its name.
 #[derive(Debug)]
@@ -83,6 +86,8 @@ pub struct Publisher {
     audience: Audience,
     /// The newest published snapshot, as far as this origin has read it.
     served: Sender<Option<Arc<SnapshotFile>>>,
+    /// Since when this origin fails to publish, if it does.
+    failing_since: Mutex<Option<Instant>>,
 }
 
 impl Publisher {
@@ -90,7 +95,22 @@ impl Publisher {
     /// [runs](Publisher::run).
     #[must_use]
     pub fn new(store: Store, keys: Keys, issuer: String, audience: Audience) -> Publisher {
-        Publisher { store, keys, issuer, audience, served: Sender::new(None) }
+        Publisher { store, keys, issuer, audience, served: Sender::new(None), failing_since: Mutex::default() }
+    }
+
+    /// Whether this origin has failed to publish for so long that edges miss it.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        let since = *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() >= FAILING_AFTER)
+    }
+
+    pub(super) fn note_failure(&self) {
+        self.failing_since.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(Instant::now);
+    }
+
+    pub(super) fn note_success(&self) {
+        *self.failing_since.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// The newest published snapshot. Waits for the first one of all to be built, and never for another.
@@ -114,9 +134,10 @@ impl Publisher {
     ///
     /// # Errors
     /// When the store fails or the message cannot be built.
-    pub async fn export(&self, now_ms: u64) -> Result<Vec<u8>, FeedError> {
-        let content = Content::build(&self.store, now_ms).await?;
-        Ok(content.compose(&self.issuer, &self.config().await?, now_ms).await?.message)
+    pub async fn export(&self) -> Result<Vec<u8>, FeedError> {
+        let time = self.store.time();
+        let content = Content::build(&self.store, time).await?;
+        Ok(content.compose(&self.issuer, &self.config().await?, time.steady_ms).await?.message)
     }
 
     /// The configuration as of now.
@@ -138,7 +159,9 @@ impl Publisher {
     ///
     /// # Errors
     /// When there is none for that sequence, the store fails or the message cannot be built.
-    pub async fn deltas(&self, after: u64, now_ms: u64) -> Result<DeltaMessage, FeedError> {
+    pub async fn deltas(&self, after: u64) -> Result<DeltaMessage, FeedError> {
+        // Read before the store is, so that the message never claims to be newer than it is.
+        let now_ms = self.store.time().now_ms;
         let page = self.store.feed_page(after).await?;
         if after > page.head.sequence {
             return Err(FeedError::Ahead { newest: page.head.sequence });
@@ -177,11 +200,10 @@ impl Publisher {
         wait: Duration,
         mut wake: Receiver<Wake>,
         stop: &CancellationToken,
-        clock: fn() -> u64,
     ) -> Result<DeltaMessage, FeedError> {
         let until = Instant::now() + wait;
         wake.mark_unchanged();
-        let mut message = self.deltas(after, clock()).await?;
+        let mut message = self.deltas(after).await?;
         let digest_at_first = message.digest;
         loop {
             let news = !message.heartbeat || message.digest != digest_at_first;
@@ -194,7 +216,7 @@ impl Publisher {
                 () = stop.cancelled() => {}
             }
             wake.mark_unchanged();
-            message = self.deltas(after, clock()).await?;
+            message = self.deltas(after).await?;
         }
     }
 }

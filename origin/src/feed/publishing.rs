@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch::Receiver;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tollgate_core::{ConfigDigest, Snapshot};
 
 use super::build::Content;
 use super::publisher::Configuration;
 use super::{FeedError, Publisher, Wake};
-use crate::ambient;
 use crate::causes::with_causes;
-use crate::store::Role;
+use crate::store::{FROM_THE_FUTURE_MS, Role, Time};
 
 /// Deltas after a snapshot, for each of its revoked tokens, after which a new one is built: an edge that starts then takes in a
 /// quarter as much again. The bounds: what a message holds, and half of what an edge keeps beside its snapshot.
@@ -59,7 +58,8 @@ fn due(newest: Option<Newest>, head: u64, config: ConfigDigest, signer: [u8; 32]
     let deltas = head.saturating_sub(newest.sequence);
     let age_ms = now_ms.saturating_sub(newest.built_ms);
     let many = deltas > (newest.revoked / DELTAS_FOR_EACH).clamp(FEWEST_DELTAS, MOST_DELTAS);
-    let old = deltas > 0 && age_ms > REBUILD_AFTER_MS || age_ms > RENEW_AFTER_MS;
+    let is_from_the_future = newest.built_ms > now_ms.saturating_add(FROM_THE_FUTURE_MS);
+    let old = deltas > 0 && age_ms > REBUILD_AFTER_MS || age_ms > RENEW_AFTER_MS || is_from_the_future;
     match (newest.config != config || newest.signer != Some(signer), many || old) {
         (true, _) => Due::Configuration,
         (false, true) => Due::Build,
@@ -76,6 +76,7 @@ impl Publisher {
             () = async {
                 loop {
                     let error = self.publish_while_seated(wake.clone()).await;
+                    self.note_failure();
                     tracing::error!(error = with_causes(&error), "publishing snapshots is interrupted");
                     sleep(PAUSE).await;
                 }
@@ -134,9 +135,10 @@ impl Publisher {
             let config = self.config().await?;
             let head = self.store.head().await?.sequence;
             let signer = config.keys.snapshot_signer().public_key();
-            let due = due(newest, head, config.digest(), signer, ambient::now_ms());
+            let due = due(newest, head, config.digest(), signer, self.store.time().steady_ms);
             match due {
                 Due::Nothing => {
+                    self.note_success();
                     // Only an ended watch makes this an error, and then this ends from outside.
                     let _ = timeout(INTERVAL, wake.changed()).await;
                     continue;
@@ -155,34 +157,30 @@ impl Publisher {
     }
 
     async fn rebuild(&self, config: &Configuration) -> Result<(Newest, Content), FeedError> {
-        let now_ms = ambient::now_ms();
-        let content = Content::build(&self.store, now_ms).await?;
-        let newest = self.publish(&content, config, now_ms).await?;
-        tracing::info!(
-            sequence = newest.sequence,
-            revoked = newest.revoked,
-            took_ms = ambient::now_ms().saturating_sub(now_ms),
-            "published a snapshot"
-        );
+        let (time, started) = (self.store.time(), Instant::now());
+        let content = Content::build(&self.store, time).await?;
+        let newest = self.publish(&content, config, time).await?;
+        let took_ms = started.elapsed().as_millis();
+        tracing::info!(sequence = newest.sequence, revoked = newest.revoked, took_ms, "published a snapshot");
         Ok((newest, content))
     }
 
     /// Publishes another configuration, with the same cascade if there is one. An edge takes no snapshot that is older than what
     /// it holds: if the cascade is behind the history, the caller is told that it is so old that it builds anew.
     async fn reconfigure(&self, content: &mut Content, config: &Configuration) -> Result<Newest, FeedError> {
-        let now_ms = ambient::now_ms();
-        let up_to_date = content.advance(&self.store, now_ms).await?;
+        let time = self.store.time();
+        let up_to_date = content.advance(&self.store, time).await?;
         if !up_to_date && content.is_listed() {
-            *content = Content::build(&self.store, now_ms).await?;
+            *content = Content::build(&self.store, time).await?;
         }
-        let newest = self.publish(content, config, now_ms).await?;
+        let newest = self.publish(content, config, time).await?;
         tracing::info!(sequence = newest.sequence, up_to_date, "published a change of the configuration");
         let built_ms = if up_to_date || content.is_listed() { newest.built_ms } else { 0 };
         Ok(Newest { built_ms, ..newest })
     }
 
-    async fn publish(&self, content: &Content, config: &Configuration, now_ms: u64) -> Result<Newest, FeedError> {
-        let snapshot = content.compose(&self.issuer, config, now_ms).await?;
+    async fn publish(&self, content: &Content, config: &Configuration, time: Time) -> Result<Newest, FeedError> {
+        let snapshot = content.compose(&self.issuer, config, time.steady_ms).await?;
         if self.store.publish(&snapshot, &config.keys.unpublished()).await?.is_none() {
             return Err(FeedError::Overtaken);
         }
@@ -208,6 +206,7 @@ mod tests {
         assert_eq!(at(of(0), 11, one, REBUILD_AFTER_MS), Due::Nothing);
         assert_eq!(at(of(0), 11, one, REBUILD_AFTER_MS + 1), Due::Build);
         assert_eq!(at(of(0), 10, one, RENEW_AFTER_MS + 1), Due::Build);
+        assert_eq!(due(of(0), 10, one, [1; 32], 1_000_000 - FROM_THE_FUTURE_MS - 1), Due::Build);
         assert_eq!(at(of(0), 10, other, 0), Due::Configuration);
         assert_eq!(at(of(0), 10 + FEWEST_DELTAS, one, 0), Due::Nothing);
         assert_eq!(at(of(0), 11 + FEWEST_DELTAS, one, 0), Due::Build);

@@ -63,7 +63,7 @@ pub(super) async fn get(
     let poll = app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !wait.is_zero());
     let may_wait = if poll.is_some() { wait } else { Duration::ZERO };
     let wake = app.wake.clone();
-    let message = app.publisher.deltas_or_wait(after, may_wait, wake, &app.stop, ambient::now_ms).await?;
+    let message = app.publisher.deltas_or_wait(after, may_wait, wake, &app.stop).await?;
     if let Some(edge) = edge {
         app.contacts.note(edge, after, ambient::now_ms());
     }

@@ -1,18 +1,22 @@
 //! How this origin is: `GET /health`, each part of it looked at now; `GET /health/ready`, whether to send it requests; and
 //! `GET /health/live`, whether the process answers at all.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Serialize;
+use tokio::time::timeout;
 
 use super::{App, AppState};
 use crate::forge::Load;
 use crate::keys::KeyState;
 use crate::store::Head;
+
+/// How long looking may take: whoever asks for longer than that has given up.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct Health {
@@ -22,6 +26,7 @@ struct Health {
     #[schema(value_type = String)]
     version: &'static str,
     database: Database,
+    clock: Clock,
     feed: Feed,
     keys: SigningKeys,
     writer: Queue,
@@ -36,8 +41,19 @@ struct Health {
 struct Database {
     #[schema(value_type = String)]
     status: &'static str,
+    /// `failing` while nothing can be written.
+    #[schema(value_type = String)]
+    writes: &'static str,
     /// How long it took to answer.
     latency_ms: f64,
+}
+
+/// The time of day.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Clock {
+    /// `failing` while it is another than the database's, or jumped.
+    #[schema(value_type = String)]
+    status: &'static str,
 }
 
 /// The history of revocations.
@@ -46,6 +62,9 @@ struct Feed {
     /// `failing` while changes in the database are not noticed.
     #[schema(value_type = String)]
     status: &'static str,
+    /// `failing` while this origin cannot publish snapshots.
+    #[schema(value_type = String)]
+    snapshots: &'static str,
     /// The newest sequence in the database, if it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<u64>,
@@ -105,7 +124,37 @@ fn busy(busy: bool) -> &'static str {
     if busy { "busy" } else { "ok" }
 }
 
-/// 200 while the database answers, changes in it are noticed and there are keys that sign; else 503.
+/// What decides whether this origin can do its work.
+struct Condition {
+    /// Where the history stands, if the database answers.
+    head: Option<Head>,
+    takes_writes: bool,
+    is_clock_right: bool,
+    is_watching: bool,
+    can_publish: bool,
+}
+
+impl Condition {
+    /// Looks, for [`CHECK_TIMEOUT`] at most.
+    async fn of(app: &App) -> Condition {
+        let looked = timeout(CHECK_TIMEOUT, async { tokio::join!(head(app), app.store.takes_writes()) }).await;
+        let (head, takes_writes) = looked.unwrap_or((None, false));
+        Condition {
+            head,
+            takes_writes,
+            is_clock_right: app.store.time().is_sure,
+            is_watching: app.wake.borrow().watching,
+            can_publish: !app.publisher.is_failing(),
+        }
+    }
+
+    fn is_good(&self) -> bool {
+        self.head.is_some() && self.takes_writes && self.is_clock_right && self.is_watching && self.can_publish
+    }
+}
+
+/// 200 while the database answers and takes writes, the clock is right, changes are noticed and published, and there are keys that
+/// sign; else 503.
 #[utoipa::path(
     get, path = "/health",
     responses(
@@ -115,17 +164,22 @@ fn busy(busy: bool) -> &'static str {
 )]
 pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
     let started = Instant::now();
-    let head = head(&app).await;
+    let condition = Condition::of(&app).await;
     let latency_ms = started.elapsed().as_secs_f64() * 1000.0;
-    let watching = app.wake.borrow().watching;
     let signing = app.keys.current().listing().iter().filter(|key| key.state == KeyState::Active).count();
     let (queued, capacity) = (app.writer.queued(), app.writer.capacity());
-    let good = head.is_some() && watching && signing > 0;
+    let good = condition.is_good() && signing > 0;
+    let Condition { head, takes_writes, is_clock_right, is_watching, can_publish } = condition;
     let health = Health {
         status: if good && app.draining.is_cancelled() { "draining" } else { word(good) },
         version: env!("CARGO_PKG_VERSION"),
-        database: Database { status: word(head.is_some()), latency_ms },
-        feed: Feed { status: word(watching), sequence: head.map(|head| head.sequence) },
+        database: Database { status: word(head.is_some()), writes: word(takes_writes), latency_ms },
+        clock: Clock { status: word(is_clock_right) },
+        feed: Feed {
+            status: word(is_watching),
+            snapshots: word(can_publish),
+            sequence: head.map(|head| head.sequence),
+        },
         keys: SigningKeys { status: word(signing > 0), signing },
         writer: Queue { status: busy(queued >= capacity), queued, capacity },
         hashing: hashing(&app),
@@ -163,7 +217,7 @@ pub(super) async fn live() -> impl IntoResponse {
 pub(super) async fn ready(State(app): State<AppState>) -> impl IntoResponse {
     let status = match app.draining.is_cancelled() {
         true => "draining",
-        false => word(head(&app).await.is_some() && app.wake.borrow().watching),
+        false => word(Condition::of(&app).await.is_good()),
     };
     let code = if status == "ok" { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (code, Json(serde_json::json!({ "status": status })))

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::sync::watch::Receiver;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::ambient;
 use crate::client_keys::ClientKeys;
 use crate::feed::courier::Courier;
 use crate::feed::{self, Contacts, Publisher, Wake};
@@ -30,6 +29,9 @@ use crate::watch::{Meters, Spans};
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often the database's clock is asked.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What all issuers of a process share, for they share its processors and its memory.
 #[derive(Clone)]
@@ -145,6 +147,7 @@ fn start_keeping(tasks: &TaskTracker, store: &Store, stop: &CancellationToken) -
         async move { contacts.run(store, stop).await }
     });
     tasks.spawn(sweep(store.clone(), stop.clone()));
+    tasks.spawn(hear_clock(store.clone(), stop.clone()));
     (writer, known, contacts)
 }
 
@@ -164,6 +167,15 @@ fn start_couriers(
     Ok(())
 }
 
+/// Compares the time of day with the database's.
+async fn hear_clock(store: Store, stop: CancellationToken) {
+    while stop.run_until_cancelled(sleep(CLOCK_INTERVAL)).await.is_some() {
+        if let Err(error) = store.hear_clock().await {
+            tracing::debug!(%error, "the database's clock cannot be read");
+        }
+    }
+}
+
 async fn sweep(store: Store, stop: CancellationToken) {
     // What expired can wait a minute more; a start has better things to do than to hold the database's write lock.
     let mut ticks = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
@@ -173,18 +185,15 @@ async fn sweep(store: Store, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        match store.end_expired_sessions(ambient::now()).await {
+        // Both go by the earliest of all clocks: what is ended and deleted does not come back.
+        match store.end_expired_sessions(store.settled_now()).await {
             Ok(0) => {}
             Ok(ended) => tracing::info!(ended, "ended sessions that expired"),
             Err(error) => tracing::error!(%error, "expired sessions could not be ended"),
         }
-        match store.sweep(ambient::now()).await {
+        match store.sweep_settled().await {
             Ok(swept) => tracing::debug!(?swept, "forgot what expired"),
             Err(error) => tracing::error!(%error, "expired records could not be deleted"),
-        }
-        match store.sweep_signals(ambient::now()).await {
-            Ok(swept) => tracing::debug!(swept, "forgot security events that all have"),
-            Err(error) => tracing::error!(%error, "old security events could not be deleted"),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use tokio::sync::watch::{Receiver, Sender};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -126,11 +126,12 @@ impl Supervisor {
 
     async fn start(&self, issuer: &Issuer) -> Option<Running> {
         let stop = self.stop.child_token();
-        let starting = async {
+        // Its type is hidden: the compiler does not see of so large a one that it may be sent.
+        let starting: BoxFuture<'_, anyhow::Result<Running>> = Box::pin(async {
             let settings = settings_of(&self.settings, &self.keys.current(), issuer)?;
             let store = Store::open(&settings.database_url).await?;
             Running::start(&settings, issuer.url.to_string(), store, &self.shared, stop.clone()).await
-        };
+        });
         match starting.await {
             Ok(running) => {
                 tracing::info!(name = %issuer.name, issuer = %issuer.url, "serving");

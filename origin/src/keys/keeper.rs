@@ -58,7 +58,8 @@ pub async fn run(keys: Keys, policy: KeyPolicy, mut wake: Receiver<Wake>, stop: 
 
 /// Does what is due, reads the keys, and says how long they stand.
 async fn tend_and_read(keys: &Keys, policy: KeyPolicy) -> Result<Duration, KeysError> {
-    tend(keys.store(), keys.master(), policy, ambient::now()).await?;
+    // What is retired is destroyed: not by a clock that jumped.
+    tend(keys.store(), keys.master(), policy, keys.store().settled_now()).await?;
     let change = keys.fresh().await?.next_change();
     let until = change.map(|change| change.saturating_mul(1000).saturating_sub(ambient::now_ms()));
     Ok(until.map_or(INTERVAL, |ms| Duration::from_millis(ms.max(1))).min(INTERVAL))

@@ -7,14 +7,10 @@
 use std::collections::HashSet;
 use std::sync::PoisonError;
 
-use sqlx::{Connection as _, Database, Transaction};
-
 use super::batch::{Wanted, Written};
 use super::issuing::{Bars, Place, Record, Row, Seen};
 use super::redeem::{GoOn, GoneOn};
-use super::{
-    BEGIN_IN_EPOCH, BEGIN_ON_SQLITE, Batch, Claim, Connection, Either, Issue, MOST_ROWS, Redeem, Store, StoreError,
-};
+use super::{BEGIN_IN_EPOCH, BEGIN_ON_SQLITE, Batch, Claim, Connection, Issue, MOST_ROWS, Redeem, Store, StoreError};
 use crate::domain::RefreshState;
 
 /// Batches that go by one connection, one after the other, until it is lent to whoever else waits to write.
@@ -85,11 +81,10 @@ impl Store {
         let rows = usual.issues.iter().map(|issue| Row::new(&issue.draft, epoch));
         let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
         let seen = Seen { epoch, registrations: usual.registrations };
-        let mut connection = line.take(self).await?;
-        let numbers = usual.record(&rows, seen, &mut connection, wanted).await?;
-        if numbers.len() < rows.len() {
+        let connection = line.take(self).await?;
+        let Some((numbers, connection)) = usual.record(&rows, seen, connection, wanted).await? else {
             return Ok(None);
-        }
+        };
         line.keep(connection);
         let places = numbers.into_iter().map(|number| Place { epoch, number });
         Ok(Some(Written::all_issued(places, batch.redeems.len())))
@@ -97,48 +92,36 @@ impl Store {
 }
 
 impl Usual<'_> {
-    /// The numbers of the tokens; none if nothing was written.
+    /// The numbers of the tokens, and the connection; none, and no connection, if nothing was written.
     async fn record(
         &self,
         rows: &[Row<'_>],
         seen: Seen,
-        connection: &mut Connection,
+        mut connection: Connection,
         wanted: Wanted<'_>,
-    ) -> Result<Vec<u64>, StoreError> {
-        match connection {
+    ) -> Result<Option<(Vec<u64>, Connection)>, StoreError> {
+        if self.gone_on.is_empty() {
             // A statement by itself is a transaction, too.
-            Either::Sqlite(connection) if self.gone_on.is_empty() => connection.record(rows, Some(seen)).await,
-            Either::Postgres(connection) if self.gone_on.is_empty() => connection.record(rows, Some(seen)).await,
-            Either::Sqlite(connection) => {
-                self.refresh(rows, seen, connection.begin_with(BEGIN_ON_SQLITE).await?, wanted).await
+            let numbers = each!(&mut connection, connection => connection.record(rows, Some(seen)).await?);
+            if numbers.len() < rows.len() {
+                return Ok(None);
             }
-            Either::Postgres(connection) => {
-                self.refresh(rows, seen, connection.begin_with(BEGIN_IN_EPOCH).await?, wanted).await
-            }
+            connection.note_written();
+            return Ok(Some((numbers, connection)));
         }
-    }
-
-    async fn refresh<D: Database>(
-        &self,
-        rows: &[Row<'_>],
-        seen: Seen,
-        mut transaction: Transaction<'_, D>,
-        wanted: Wanted<'_>,
-    ) -> Result<Vec<u64>, StoreError>
-    where
-        D::Connection: GoOn + Record,
-    {
-        if transaction.go_on(&self.gone_on, Some(self.at)).await? < self.gone_on.len() as u64 {
-            return Ok(Vec::new());
+        let mut tx = connection.begin(BEGIN_ON_SQLITE, BEGIN_IN_EPOCH).await?;
+        let gone_on = each!(&mut tx, connection => connection.go_on(&self.gone_on, Some(self.at)).await?);
+        if gone_on < self.gone_on.len() as u64 {
+            return Ok(None);
         }
-        let numbers = transaction.record(rows, Some(seen)).await?;
+        let numbers = each!(&mut tx, connection => connection.record(rows, Some(seen)).await?);
         if !wanted() {
             return Err(StoreError::Abandoned);
         }
-        if numbers.len() == rows.len() {
-            transaction.commit().await?;
+        if numbers.len() < rows.len() {
+            return Ok(None);
         }
-        Ok(numbers)
+        Ok(Some((numbers, tx.commit_and_keep().await?)))
     }
 }
 
@@ -157,7 +140,7 @@ impl Line {
     }
 
     async fn take(&mut self, store: &Store) -> Result<Connection, StoreError> {
-        match self.connection.take() {
+        match self.connection.take().filter(|connection| !connection.is_shed()) {
             Some(connection) => Ok(connection),
             None => {
                 self.kept = 0;

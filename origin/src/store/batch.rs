@@ -176,6 +176,12 @@ impl Store {
         // One end of an epoch serves all revocations that need it.
         let closed = if closes_epoch { Some(tx.close_epoch().await?) } else { None };
         let mut written = Written { seen: tx.see(&batch.sights).await?, ..Written::default() };
+        if !batch.sights.is_empty() {
+            // What expired may have been swept, so nobody knows whether it was shown before; by a clock that is behind it is good.
+            let now = self.time().steady_ms / 1000;
+            let sights = written.seen.iter_mut().zip(&batch.sights);
+            sights.for_each(|(is_new, sight)| *is_new &= sight.expires_at >= now);
+        }
         tx.note(&batch.notes).await?;
         let bars = tx.bars(batch.drafts()).await?.with_users(tx.inactive_users(&batch.issues).await?);
         if batch.drafts().next().is_some() {

@@ -232,10 +232,12 @@ impl Tx {
     /// Has others who change the client wait until the commit. On SQLite they wait anyway.
     async fn hold_client(&mut self, id: &ClientId) -> Result<(), StoreError> {
         if let Either::Postgres(transaction) = self {
-            sqlx::query("SELECT id FROM clients WHERE id = $1 FOR NO KEY UPDATE")
-                .bind(id.as_str())
-                .execute(&mut **transaction)
-                .await?;
+            supervised!(transaction, connection => {
+                sqlx::query("SELECT id FROM clients WHERE id = $1 FOR NO KEY UPDATE")
+                    .bind(id.as_str())
+                    .execute(connection)
+                    .await?;
+            });
         }
         Ok(())
     }

@@ -97,7 +97,14 @@ impl Store {
     /// # Errors
     /// When the database fails, or nobody served from it yet.
     pub async fn head(&self) -> Result<Head, StoreError> {
-        Ok(self.begin_read().await?.feed().await?.head())
+        let mut reader = self.reader().await?;
+        reader.expect_soon();
+        let row = each!(&mut reader, connection => {
+            sqlx::query_as::<_, FeedRow>("SELECT issuer, sequence, chain, version, snapshot FROM feed")
+                .fetch_optional(connection)
+                .await?
+        });
+        Ok(row.ok_or(StoreError::NoIssuer)?.head())
     }
 
     /// The deltas after the sequence `after`.
@@ -132,6 +139,7 @@ impl Store {
     /// When the database fails.
     pub async fn sweep(&self, now: u64) -> Result<Swept, StoreError> {
         let mut tx = self.begin_write().await?;
+        tx.take_long().await?;
         let swept = each!(&mut tx, connection => {
             // Tokens are kept as long as their revocations would be: reinstating and introspecting need the record.
             let tokens = sqlx::query("DELETE FROM tokens WHERE expires_at < $1")

@@ -337,6 +337,9 @@ impl Tx {
     /// back: its access tokens are good again for what is left of their time, and then the user is asked anew.
     pub(super) async fn end_grants(&mut self, revokes: &[Revoke], trace: &str) -> Result<bool, StoreError> {
         let (mut listening, mut told) = (HashMap::new(), false);
+        if revokes.iter().any(|revoke| !matches!(revoke.target, Target::Session(_) | Target::Token(_))) {
+            self.take_long().await?;
+        }
         for revoke in revokes {
             let is_one = matches!(revoke.target, Target::Session(_));
             loop {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tollgate_core::Kind;
 
 use super::rows::KeyRow;
-use super::{Either, Store, StoreError, Tx, from_sql, to_sql};
+use super::{Store, StoreError, Tx, from_sql, to_sql};
 use crate::domain::{AuditAction, AuditKind, AuditNote};
 use crate::keys::StoredKey;
 
@@ -96,7 +96,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn last_expiry(&self, kid: &str) -> Result<Option<u64>, StoreError> {
-        let last = each!(&mut self.reader().await?, connection => {
+        let mut tx = self.begin_read().await?;
+        tx.take_long().await?;
+        let last = each!(&mut tx, connection => {
             sqlx::query_scalar::<_, Option<i64>>("SELECT max(expires_at) FROM tokens WHERE key_id = $1")
                 .bind(kid)
                 .fetch_one(connection)
@@ -110,7 +112,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn last_expiry_of_prefix(&self, prefix: &str) -> Result<Option<u64>, StoreError> {
-        let last = each!(&mut self.reader().await?, connection => {
+        let mut tx = self.begin_read().await?;
+        tx.take_long().await?;
+        let last = each!(&mut tx, connection => {
             sqlx::query_scalar::<_, Option<i64>>("SELECT max(expires_at) FROM tokens WHERE substr(key_id, 1, $2) = $1")
                 .bind(prefix)
                 .bind(i32::try_from(prefix.chars().count()).unwrap_or(i32::MAX))
@@ -131,10 +135,7 @@ impl Tx {
 
     /// Keeps others from changing keys. On SQLite the transaction holds the write lock already.
     pub(super) async fn lock_keys(&mut self) -> Result<(), StoreError> {
-        if let Either::Postgres(transaction) = self {
-            sqlx::query("LOCK TABLE keys IN EXCLUSIVE MODE").execute(&mut **transaction).await?;
-        }
-        Ok(())
+        self.execute_on_postgres("LOCK TABLE keys IN EXCLUSIVE MODE").await
     }
 
     async fn revoked_key_names(&mut self) -> Result<BTreeSet<String>, StoreError> {

@@ -7,16 +7,19 @@
 macro_rules! each {
     ($database:expr, $connection:ident => $body:expr) => {
         match $database {
-            $crate::store::Either::Sqlite(handle) => {
-                let $connection = &mut **handle;
-                $body
-            }
-            $crate::store::Either::Postgres(handle) => {
-                let $connection = &mut **handle;
-                $body
-            }
+            $crate::store::Either::Sqlite(handle) => supervised!(handle, $connection => $body),
+            $crate::store::Either::Postgres(handle) => supervised!(handle, $connection => $body),
         }
     };
+}
+
+/// Does something on a connection of one of the databases, supervised: see [`pooled`].
+macro_rules! supervised {
+    ($handle:expr, $connection:ident => $body:expr) => {{
+        let ($connection, supervisor) = $handle.parts()?;
+        let work = async { Ok::<_, $crate::store::StoreError>($body) };
+        supervisor.observe(work).await?
+    }};
 }
 
 /// A statement that inserts rows: `INSERT INTO table (columns)`, of whose columns the first is never null. More text may be added to
@@ -52,8 +55,11 @@ macro_rules! insert_rows {
 
 mod at_once;
 mod audit;
+mod availability;
 mod batch;
 mod clients;
+mod clock;
+mod connections;
 mod devices;
 mod edges;
 mod endings;
@@ -67,6 +73,7 @@ mod keys;
 mod ledger;
 mod logouts;
 mod open;
+mod pooled;
 mod redeem;
 mod requests;
 mod resources;
@@ -80,6 +87,7 @@ mod snapshots;
 mod ssf;
 mod status_list;
 mod tokens;
+mod upkeep;
 mod user_names;
 mod users;
 mod watch;
@@ -87,6 +95,7 @@ mod writer;
 
 pub use audit::MAX_AUDIT_PAGE;
 pub use batch::{Batch, Issue, Outcome, Reinstated, Revoked};
+pub use clock::Time;
 pub use endings::Ending;
 pub use feed::{FeedPage, Head, Swept};
 pub use grant_lists::Given;
@@ -98,7 +107,7 @@ pub use revocations::{Listing, MAX_REVOCATIONS_PAGE};
 pub use routes::AddRouteError;
 pub use search::{MAX_SEARCH_PAGE, Search};
 pub use seat::{Role, Seat};
-pub use snapshots::{PublishedSnapshot, SnapshotReader, SnapshotState};
+pub use snapshots::{FROM_THE_FUTURE_MS, PublishedSnapshot, SnapshotReader, SnapshotState};
 pub use ssf::Signal;
 pub use status_list::RevokedNumbers;
 pub use watch::{HeadWatch, VersionReader, Versions};
@@ -107,19 +116,25 @@ pub use writer::{WriteError, Writer};
 use std::iter;
 use std::sync::{Arc, Mutex};
 
-use sqlx::pool::PoolConnection;
 use sqlx::query_builder::Separated;
-use sqlx::{Database, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{Database, PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
+use tokio::time::timeout;
 use tollgate_core::Mark;
 
+use self::availability::Availability;
+use self::clock::Clock;
+use self::connections::{BEGIN_IN_EPOCH, BEGIN_ON_SQLITE};
+use self::pooled::{Pooled, STATEMENT_TIMEOUT, Transaction};
 use crate::domain::{Actor, Malformed};
 
 /// A handle to the database; clones share its connections.
 #[derive(Clone)]
 pub struct Store {
     pools: Pools,
+    availability: Arc<Availability>,
+    clock: Arc<Clock>,
     /// Counts the commits of this process that edges or publishers must hear of: they need not wait to notice them.
     committed: Sender<u64>,
     /// The epoch in which tokens were issued last, if nothing barred any then: see [`Store::write_at_once`].
@@ -150,8 +165,8 @@ enum Either<S, P> {
     Postgres(P),
 }
 
-type Connection = Either<PoolConnection<Sqlite>, PoolConnection<Postgres>>;
-type Tx = Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>;
+type Connection = Either<Pooled<Sqlite>, Pooled<Postgres>>;
+type Tx = Either<Transaction<Sqlite>, Transaction<Postgres>>;
 
 /// The database failed, or holds what it should not. For the log: callers answer strangers with nothing of it.
 #[derive(Debug, thiserror::Error)]
@@ -159,6 +174,23 @@ pub enum StoreError {
     /// The database could not be reached or refused a statement.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// A statement took longer than it may.
+    #[error("the database did not answer within {} s", .0.as_secs())]
+    Silent(std::time::Duration),
+    /// The database was away when it was last looked for, and is looked for again all the time.
+    #[error("the database is away: {0}")]
+    Away(String),
+    /// The database takes no writes.
+    #[error("the database is read-only")]
+    ReadOnly,
+    /// The server cannot be reached at the start.
+    #[error("the database at {address} cannot be reached: {reason}")]
+    Unreachable {
+        /// Where it should be.
+        address: String,
+        /// Why.
+        reason: String,
+    },
     /// The schema could not be brought up to date.
     #[error("the database could not be migrated: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
@@ -220,57 +252,7 @@ impl StoreError {
     }
 }
 
-/// Takes the write lock at once: a transaction that begins by reading and writes later may find that it cannot any more.
-const BEGIN_ON_SQLITE: &str = "BEGIN IMMEDIATE";
-/// And the epoch does not end before this transaction does; on PostgreSQL.
-const BEGIN_IN_EPOCH: &str = "BEGIN; SELECT epoch FROM issuing FOR SHARE";
-
-// Waiting for a connection is boxed: it may have to be made, which takes 4 KiB, and every function of the store, and every request
-// that calls one, would carry room for that.
 impl Store {
-    /// A connection for a single reading statement.
-    async fn reader(&self) -> Result<Connection, StoreError> {
-        Ok(match &self.pools {
-            Pools::Sqlite { read, .. } => Either::Sqlite(Box::pin(read.acquire()).await?),
-            Pools::Postgres { read, .. } => Either::Postgres(Box::pin(read.acquire()).await?),
-        })
-    }
-
-    /// A connection that writes.
-    async fn writing_connection(&self) -> Result<Connection, StoreError> {
-        Ok(match &self.pools {
-            Pools::Sqlite { write, .. } => Either::Sqlite(Box::pin(write.acquire()).await?),
-            Pools::Postgres { write, .. } => Either::Postgres(Box::pin(write.acquire()).await?),
-        })
-    }
-
-    /// A transaction in which several statements see one state of the database.
-    async fn begin_read(&self) -> Result<Tx, StoreError> {
-        Ok(match &self.pools {
-            Pools::Sqlite { read, .. } => Either::Sqlite(Box::pin(read.begin()).await?),
-            Pools::Postgres { read, .. } => {
-                let begin = read.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-                Either::Postgres(Box::pin(begin).await?)
-            }
-        })
-    }
-
-    /// A transaction that writes.
-    async fn begin_write(&self) -> Result<Tx, StoreError> {
-        Ok(match &self.pools {
-            Pools::Sqlite { write, .. } => Either::Sqlite(Box::pin(write.begin_with(BEGIN_ON_SQLITE)).await?),
-            Pools::Postgres { write, .. } => Either::Postgres(Box::pin(write.begin()).await?),
-        })
-    }
-
-    /// As [`Store::begin_write`], and the epoch does not end before this transaction does. Whoever writes to SQLite holds it anyway.
-    async fn begin_write_in_epoch(&self) -> Result<Tx, StoreError> {
-        match &self.pools {
-            Pools::Sqlite { .. } => self.begin_write().await,
-            Pools::Postgres { write, .. } => Ok(Either::Postgres(Box::pin(write.begin_with(BEGIN_IN_EPOCH)).await?)),
-        }
-    }
-
     /// Commits what edges or publishers must hear of, and wakes those of this process at once.
     async fn commit_news(&self, tx: Tx) -> Result<(), StoreError> {
         tx.commit().await?;
@@ -280,26 +262,15 @@ impl Store {
 
     /// Closes the connections, letting running statements end.
     pub async fn close(&self) {
-        match &self.pools {
-            Pools::Sqlite { read, write } => {
-                read.close().await;
-                write.close().await;
+        let closed = async {
+            match &self.pools {
+                Pools::Sqlite { read, write } => tokio::join!(read.close(), write.close()),
+                Pools::Postgres { read, write } => tokio::join!(read.close(), write.close()),
             }
-            Pools::Postgres { read, write } => {
-                read.close().await;
-                write.close().await;
-            }
+        };
+        if timeout(STATEMENT_TIMEOUT, closed).await.is_err() {
+            tracing::warn!("the connections to the database did not end in time");
         }
-    }
-}
-
-impl Tx {
-    async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Either::Sqlite(transaction) => transaction.commit().await?,
-            Either::Postgres(transaction) => transaction.commit().await?,
-        }
-        Ok(())
     }
 }
 

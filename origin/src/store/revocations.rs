@@ -118,7 +118,7 @@ impl Tx {
     pub(super) async fn notify(&mut self) -> Result<(), StoreError> {
         if let Either::Postgres(transaction) = self {
             let notify = sqlx::AssertSqlSafe(format!("SELECT pg_notify({CHANNEL}, '')"));
-            sqlx::query(notify).execute(&mut **transaction).await?;
+            supervised!(transaction, connection => { sqlx::query(notify).execute(connection).await?; });
         }
         Ok(())
     }

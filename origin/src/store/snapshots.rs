@@ -12,6 +12,9 @@ use crate::keys::schedule;
 /// Ids of recorded tokens read at a time.
 const IDS: u64 = 16 * 1024;
 
+/// Two that publish at one moment differ by less: a snapshot that is newer by more was dated by a wrong clock, and gives way.
+pub const FROM_THE_FUTURE_MS: u64 = 60 * 1000;
+
 /// All that a snapshot says but the covered tokens, read in one state.
 #[derive(Debug)]
 pub struct SnapshotState {
@@ -111,7 +114,8 @@ impl Store {
                  ON CONFLICT (one) DO UPDATE SET number = excluded.number, sequence = excluded.sequence,
                      epoch = excluded.epoch, as_of_ms = excluded.as_of_ms, built_ms = excluded.built_ms,
                      revoked = excluded.revoked, config = excluded.config, message = excluded.message
-                 WHERE snapshots.sequence <= excluded.sequence AND snapshots.as_of_ms <= excluded.as_of_ms",
+                 WHERE snapshots.sequence <= excluded.sequence
+                     AND (snapshots.as_of_ms <= excluded.as_of_ms OR snapshots.as_of_ms > excluded.as_of_ms + $9)",
             )
             .bind(number)
             .bind(to_sql(snapshot.sequence))
@@ -121,6 +125,7 @@ impl Store {
             .bind(to_sql(snapshot.revoked))
             .bind(snapshot.config.as_bytes().as_slice())
             .bind(&snapshot.message)
+            .bind(to_sql(FROM_THE_FUTURE_MS))
             .execute(connection)
             .await?
             .rows_affected()

@@ -304,6 +304,7 @@ impl Store {
     /// When the database fails.
     pub async fn sweep_signals(&self, now: u64) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
+        tx.take_long().await?;
         let swept = each!(&mut tx, connection => {
             sqlx::query(
                 "DELETE FROM signals WHERE void_after < $1

@@ -4,15 +4,17 @@
 //! `PRAGMA data_version` changes whenever another connection has committed, and costs microseconds: a connection of our own
 //! asks it often.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgConnectOptions, PgListener};
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool};
 use tokio::sync::watch::Receiver;
 use tokio::time::{sleep, timeout};
 
-use super::open::UNTESTED;
+use super::availability::{Availability, Fault, Use};
+use super::open::{UNTESTED, postgres_pool};
 use super::{Connection, Pools, Store, StoreError, from_sql};
 
 /// The channel that PostgreSQL notifies, as SQL. Channels are the whole database's, and each of its schemas may be an issuer's.
@@ -23,6 +25,9 @@ const SQLITE_INTERVAL: Duration = Duration::from_millis(10);
 /// A notification can be lost with the connection that would have brought it; then this is the delay.
 const POSTGRES_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long it may take to begin to watch.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// Tells when the database may have changed.
 pub struct HeadWatch {
     source: Source,
@@ -32,7 +37,7 @@ pub struct HeadWatch {
 
 enum Source {
     Sqlite { connection: SqliteConnection, version: i64 },
-    Postgres(PgListener),
+    Postgres { listener: PgListener, availability: Arc<Availability>, since: tokio::time::Instant },
 }
 
 /// How often things have changed. What was read when a count stood here, or later, holds as long as it stands there.
@@ -61,11 +66,13 @@ impl VersionReader {
     /// When the database fails, or nobody served from it yet. The next question goes by another connection then.
     pub async fn read(&mut self) -> Result<Versions, StoreError> {
         // One that lay idle may have been lost unnoticed: the pool tests those.
-        let kept = self.connection.take().filter(|(_, used)| used.elapsed() < UNTESTED);
+        let is_good = |connection: &Connection, used: Instant| used.elapsed() < UNTESTED && !connection.is_shed();
+        let kept = self.connection.take().filter(|(connection, used)| is_good(connection, *used));
         let mut connection = match kept {
             Some((connection, _)) => connection,
             None => self.store.reader().await?,
         };
+        connection.expect_soon();
         let versions = versions(&mut connection).await?;
         self.connection = Some((connection, Instant::now()));
         Ok(versions)
@@ -114,11 +121,13 @@ impl Store {
                 Source::Sqlite { connection, version }
             }
             Pools::Postgres { read: pool, .. } => {
-                let mut listener = PgListener::connect_with(pool).await?;
-                let channel: String =
-                    sqlx::query_scalar(AssertSqlSafe(format!("SELECT {CHANNEL}"))).fetch_one(pool).await?;
-                listener.listen(&channel).await?;
-                Source::Postgres(listener)
+                let availability = Arc::clone(&self.availability);
+                availability.admit(Use::Read).await?;
+                let since = tokio::time::Instant::now();
+                let listening = timeout(WATCH_TIMEOUT, listen(pool, &availability)).await;
+                let listener = listening.map_err(|_| StoreError::Silent(WATCH_TIMEOUT)).and_then(|listener| listener);
+                let listener = listener.inspect_err(|error| availability.report(Fault::Unreachable, error))?;
+                Source::Postgres { listener, availability, since }
             }
         };
         Ok(HeadWatch { source, committed })
@@ -151,10 +160,19 @@ impl Source {
                 }
                 sleep(SQLITE_INTERVAL).await;
             },
-            Source::Postgres(listener) => {
-                // `None` means that the connection was lost and with it perhaps notifications: as good as one.
-                if let Ok(notification) = timeout(POSTGRES_INTERVAL, listener.try_recv()).await {
-                    notification?;
+            Source::Postgres { listener, availability, since } => {
+                if availability.is_shed(*since) {
+                    return Err(StoreError::Silent(POSTGRES_INTERVAL));
+                }
+                match timeout(POSTGRES_INTERVAL, listener.try_recv()).await {
+                    Ok(Ok(Some(_))) | Err(_) => {}
+                    // The connection was lost, and with it perhaps notifications.
+                    Ok(lost) => {
+                        let reset = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+                        let error = lost.err().unwrap_or_else(reset);
+                        availability.report(Fault::Lost, &error);
+                        return Err(error.into());
+                    }
                 }
                 // Several changes make one reading.
                 while listener.next_buffered().is_some() {}
@@ -162,6 +180,17 @@ impl Source {
             }
         }
     }
+}
+
+/// Listens on a connection that no pool gives to others.
+async fn listen(pool: &PgPool, availability: &Arc<Availability>) -> Result<PgListener, StoreError> {
+    let options = pool.connect_options();
+    let own = postgres_pool(1, availability).connect_lazy_with(PgConnectOptions::clone(&options));
+    let channel: String = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {CHANNEL}"))).fetch_one(&own).await?;
+    let mut listener = PgListener::connect_with(&own).await?;
+    listener.eager_reconnect(false);
+    listener.listen(&channel).await?;
+    Ok(listener)
 }
 
 async fn data_version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {

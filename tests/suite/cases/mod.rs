@@ -34,13 +34,26 @@ macro_rules! cases {
 mod bounded_work;
 mod browsers;
 mod clients;
+mod clocks;
+mod databases;
 mod endings;
+mod files;
 mod people;
 mod refresh;
 mod text;
 
 /// The ids of all files.
-const FILES: &[&[&str]] = &[bounded_work::IDS, browsers::IDS, clients::IDS, endings::IDS, refresh::IDS, text::IDS];
+const FILES: &[&[&str]] = &[
+    bounded_work::IDS,
+    browsers::IDS,
+    clients::IDS,
+    clocks::IDS,
+    databases::IDS,
+    endings::IDS,
+    files::IDS,
+    refresh::IDS,
+    text::IDS,
+];
 
 #[test]
 fn every_case_has_a_test() {
