@@ -61,8 +61,8 @@ impl Route {
     /// length, a rule for the method before one for all.
     ///
     /// A rule for GET is one for HEAD, for servers answer HEAD by running GET. A rule for `/admin` is one for `/admin/`, unless
-    /// it opens a door: most frameworks serve both alike.
-    fn precision(&self, method: &str, path: &str) -> Option<(usize, bool, bool)> {
+    /// it opens a door: most frameworks serve both alike. Methods are case-sensitive (RFC 9110 section 9.1).
+    fn precision(&self, method: &str, path: &str, case: Case) -> Option<Precision> {
         let (prefix, exact) = self.path.strip_suffix("/*").map_or((self.path.as_str(), true), |prefix| (prefix, false));
         let rest = path.strip_prefix(prefix)?;
         let path_fits = match (exact, rest) {
@@ -70,11 +70,26 @@ impl Route {
             (true, rest) => rest == "/" && !self.public,
             (false, rest) => rest.starts_with('/'),
         };
-        let names = |method: &str| self.methods.iter().any(|wanted| wanted == method);
-        let method_fits = self.methods.is_empty() || names(method) || (method == "HEAD" && names("GET"));
+        let is_same: fn(&str, &str) -> bool = match case {
+            Case::Sensitive => |one, other| one == other,
+            Case::Ignored => str::eq_ignore_ascii_case,
+        };
+        let names = |method: &str| self.methods.iter().any(|wanted| is_same(wanted, method));
+        let method_fits = self.methods.is_empty() || names(method) || (is_same(method, "HEAD") && names("GET"));
         (path_fits && method_fits).then_some((prefix.len(), exact, !self.methods.is_empty()))
     }
+
 }
+
+/// How the case of methods is taken.
+#[derive(Clone, Copy)]
+enum Case {
+    Sensitive,
+    Ignored,
+}
+
+/// Length of the path that fits, whether it fits exactly, whether the method is named.
+type Precision = (usize, bool, bool);
 
 /// An edge's configuration as its origin wrote it: audience, keys, routes.
 #[derive(Debug, Clone)]
@@ -82,6 +97,9 @@ pub struct Config {
     pub(crate) audience: String,
     pub(crate) keys: KeySet,
     routes: Vec<Route>,
+    /// The same routes with their paths as a lenient server reads them.
+    lenient_routes: Vec<Route>,
+    names_methods: bool,
     /// The rule where no route fits: any valid token, refused when stale.
     otherwise: Route,
 }
@@ -116,7 +134,10 @@ impl Config {
             return Err(ConfigError::SecretKey);
         }
         let audience = audience.ok_or(ConfigError::Missing("audience"))?;
-        Ok(Self { audience, keys, routes, otherwise: Route::default() })
+        let lenient = |route: &Route| Route { path: lenient_path(&route.path), ..route.clone() };
+        let lenient_routes = routes.iter().map(lenient).collect();
+        let names_methods = routes.iter().any(|route| !route.methods.is_empty());
+        Ok(Self { audience, keys, routes, lenient_routes, names_methods, otherwise: Route::default() })
     }
 
     /// The audience that the edges guard unless they are told another.
@@ -135,26 +156,82 @@ impl Config {
     }
 
     /// The rule for a request: the longest path that fits, an exact one before a prefix, a rule that names the method before one
-    /// for all. `None` when another rule would apply to an upstream that does not tell capitals from small letters.
-    pub fn route(&self, method: &str, path: &str) -> Option<&Route> {
-        let route = self.best(|route| route.precision(method, path));
-        let folded_path = path.to_ascii_lowercase();
-        let folded = self.best(|route| {
-            let folded = Route { path: route.path.to_ascii_lowercase(), ..route.clone() };
-            folded.precision(method, &folded_path)
-        });
-        core::ptr::eq(route, folded).then_some(route)
+    /// for all.
+    ///
+    /// # Errors
+    /// [`Ambiguous`] when another rule would apply to an upstream that reads the path or the method less strictly than HTTP does.
+    pub fn route(&self, method: &str, path: &str) -> Result<&Route, Ambiguous> {
+        let lenient_path = &lenient_path(path);
+        let best = best(&self.routes, method, path, Case::Sensitive);
+        if best != self::best(&self.lenient_routes, method, lenient_path, Case::Sensitive) {
+            return Err(Ambiguous::Path);
+        }
+        // Frameworks that write the method in capitals before they look at it run another than the one sent.
+        if self.names_methods
+            && (best != self::best(&self.routes, method, path, Case::Ignored)
+                || best != self::best(&self.lenient_routes, method, lenient_path, Case::Ignored))
+        {
+            return Err(Ambiguous::Method);
+        }
+        Ok(best.and_then(|place| self.routes.get(place)).unwrap_or(&self.otherwise))
     }
 
     /// Whether some rule is for some methods only.
     pub fn names_methods(&self) -> bool {
-        self.routes.iter().any(|route| !route.methods.is_empty())
+        self.names_methods
     }
+}
 
-    fn best(&self, precision: impl Fn(&Route) -> Option<(usize, bool, bool)>) -> &Route {
-        let fitting = self.routes.iter().filter_map(|route| Some((precision(route)?, route)));
-        fitting.max_by_key(|(precision, _)| *precision).map_or(&self.otherwise, |(_, route)| route)
+/// What in a request can be read in two ways to which different rules apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// The path, by capital letters or by spaces and dots at the end of a segment.
+    Path,
+    /// The method, by capital letters.
+    Method,
+}
+
+impl fmt::Display for Ambiguous {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Path => "the path's rule depends on capital letters, or on spaces or dots at the end of a segment",
+            Self::Method => "the method's rule depends on capital letters",
+        })
     }
+}
+
+impl core::error::Error for Ambiguous {}
+
+/// The place of the route that names a request most exactly.
+fn best(routes: &[Route], method: &str, path: &str, case: Case) -> Option<usize> {
+    let places = routes.iter().enumerate();
+    let fitting = places.filter_map(|(place, route)| Some((route.precision(method, path, case)?, place)));
+    fitting.max_by_key(|(precision, _)| *precision).map(|(_, place)| place)
+}
+
+/// The path as a lenient server reads it: without case, without spaces around a segment and dots at its end (as Windows does),
+/// with letters that become ASCII ones when their case changes or compatible forms are joined (Unicode's NFKC) as those.
+fn lenient_path(path: &str) -> String {
+    let mut lenient = String::with_capacity(path.len());
+    for (place, segment) in path.split('/').enumerate() {
+        if place > 0 {
+            lenient.push('/');
+        }
+        let end = |letter: char| letter == '.' || letter.is_whitespace();
+        lenient.extend(segment.trim_start().trim_end_matches(end).chars().map(lenient_letter));
+    }
+    lenient
+}
+
+fn lenient_letter(letter: char) -> char {
+    let ascii = match letter {
+        '\u{212a}' => 'k',
+        '\u{17f}' => 's',
+        '\u{130}' | '\u{131}' => 'i',
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0).unwrap_or(letter),
+        other => other,
+    };
+    ascii.to_ascii_lowercase()
 }
 
 fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonFault> {
@@ -248,7 +325,8 @@ mod tests {
             ("GET", "/a/b", "b"),
             ("GET", "/a/b/c", "a"),
             ("PUT", "/a/c", "put"),
-            ("put", "/a/c", "a"),
+            ("PATCH", "/a/c", "a"),
+            ("patch", "/a/c", "a"),
         ] {
             assert_eq!(config.route(method, path).expect("one rule").scope(), [scope], "{method} {path}");
         }
@@ -274,8 +352,40 @@ mod tests {
         ] {
             assert_eq!(config.route(method, path).expect("one rule").scope(), [scope], "{method} {path}");
         }
-        for (method, path) in [("GET", "/ADMIN"), ("GET", "/Admin/x"), ("GET", "/case")] {
-            assert!(config.route(method, path).is_none(), "{method} {path} depends on how the upstream reads capitals");
+        for path in [
+            "/ADMIN", "/Admin/x", "/case", "/admin.", "/admin ", "/ admin", "/admin\u{a0}", "/adm\u{131}n", "/adm\u{ff49}n",
+            "/admin/...", "/v/x.",
+        ] {
+            assert_eq!(config.route("GET", path), Err(Ambiguous::Path), "{path} depends on how the upstream reads it");
+        }
+        for path in ["/a.b.", "/v/y.", "/admin/St. John"] {
+            assert!(config.route("GET", path).is_ok(), "{path} has one rule however it is read");
+        }
+    }
+
+    #[test]
+    fn a_method_that_differs_from_a_rules_by_case_alone_is_ambiguous() {
+        let config = config(
+            r#"{"path":"/r/*","scope":["read"]},{"path":"/r/*","methods":["DELETE"],"scope":["admin"]},
+               {"path":"/odd","methods":["purge"],"scope":["purge"]},{"path":"/head","methods":["GET"],"scope":["get"]},
+               {"path":"/Case/*","methods":["PUT"],"scope":["put"]}"#,
+        )
+        .expect("a good configuration");
+        for (method, path) in [
+            ("delete", "/r/1"),
+            ("Delete", "/r/1"),
+            ("PURGE", "/odd"),
+            ("Purge", "/odd"),
+            ("get", "/head"),
+            ("head", "/head"),
+            ("put", "/Case/1"),
+        ] {
+            assert_eq!(config.route(method, path), Err(Ambiguous::Method), "{method} {path}");
+        }
+        for (method, path, scope) in
+            [("DELETE", "/r/1", "admin"), ("get", "/r/1", "read"), ("delete", "/s", ""), ("HEAD", "/head", "get")]
+        {
+            assert_eq!(config.route(method, path).map(|route| route.scope().join(" ")), Ok(scope.into()), "{method} {path}");
         }
     }
 

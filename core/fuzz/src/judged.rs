@@ -107,7 +107,7 @@ pub fn policy(data: &[u8]) -> Accepted {
     let Ok(config) = Config::read(document.as_bytes()) else { return refused };
     let written: Value = serde_json::from_str(&document).expect("what is read strictly is JSON");
     assert_eq!(config.routes().len(), written["routes"].as_array().map_or(0, Vec::len));
-    let Some(route) = config.route(method, path) else { return refused };
+    let Ok(route) = config.route(method, path) else { return refused };
     match config.routes().iter().position(|known| std::ptr::eq(known, route)) {
         None => {
             assert!(!route.is_public() && route.scope().is_empty(), "where no rule is written, a token is asked for")

@@ -2,14 +2,12 @@
 //! `/x/..%2fadmin`; so a path that two servers could read differently is refused.
 
 /// Whether every server reads this path alike: it begins with `/`, has no empty or dot segments, no encoded slash or
-/// backslash, no fragment, no control characters, and is rightly percent-encoded, once. A path that ends in `/` is fine. `;` is
-/// refused as well: some servers cut a segment there (`/admin;x` is `/admin`, `..;` is `..`), others do not.
+/// backslash, no control characters, and is rightly percent-encoded, once. A path that ends in `/` is fine. `;` is refused as
+/// well: some servers cut a segment there (`/admin;x` is `/admin`, `..;` is `..`), others do not. So are `?` and `#` in any
+/// spelling: a server that decodes before it splits ends the path there.
 pub(crate) fn is_unambiguous(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let segments = rest.strip_suffix('/').unwrap_or(rest);
-    if rest.contains('#') {
-        return false;
-    }
     if segments.is_empty() {
         return rest.is_empty();
     }
@@ -18,7 +16,7 @@ pub(crate) fn is_unambiguous(path: &str) -> bool {
             !decoded.is_empty()
                 && decoded != b"."
                 && decoded != b".."
-                && !decoded.iter().any(|byte| matches!(byte, b'/' | b'\\' | b';' | b'%' | 0x00..=0x1f | 0x7f))
+                && !decoded.iter().any(|byte| matches!(byte, b'/' | b'\\' | b';' | b'%' | b'?' | b'#' | 0x00..=0x1f | 0x7f))
         })
     })
 }
@@ -91,6 +89,11 @@ mod tests {
             "/a#b",
             "/%2561",
             "/a%3Bb",
+            "/admin%3Fx",
+            "/admin%3fx",
+            "/admin%23x",
+            "/%3F",
+            "/#",
         ] {
             assert!(!is_unambiguous(path), "{path}");
         }

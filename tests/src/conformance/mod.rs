@@ -244,7 +244,10 @@ impl<'a> Table<'a> {
         let none = self.eddsa().claim("scope", ());
         let reader = bearer(&draft);
         let ambiguous = || refused(400, "invalid_request", "the path can be read in more than one way");
-        let capitals = || refused(400, "invalid_request", "the path's rule depends on capital letters");
+        let capitals = || {
+            let why = "the path's rule depends on capital letters, or on spaces or dots at the end of a segment";
+            refused(400, "invalid_request", why)
+        };
         let not_found = Answer { status: 404, error: Some("not_found".into()), ..Answer::default() };
         vec![
             get("a route's scope", "/reports/7?page=2", &[&reader], self.identity(&draft)),
@@ -262,7 +265,12 @@ impl<'a> Table<'a> {
             get("an encoded slash", "/open/..%2fadmin", &[&reader], ambiguous()),
             get("a segment with a parameter", "/admin;x", &[&reader], ambiguous()),
             get("a segment encoded twice", "/%2561dmin", &[&reader], ambiguous()),
+            get("an encoded question mark", "/admin%3Fx", &[&reader], ambiguous()),
+            get("an encoded number sign", "/admin%23x", &[&reader], ambiguous()),
             get("a rule passed by capitals", "/ADMIN", &[&reader], capitals()),
+            get("a rule passed by a space at the end", "/admin%20", &[&reader], capitals()),
+            get("a rule passed by a dot at the end", "/admin.", &[&reader], capitals()),
+            get("a dot and a space that pass no rule", "/st.%20john.", &[&reader], self.identity(&draft)),
             get("a rule passed by a slash at the end", "/admin/", &[&reader], insufficient("admin")),
             get("an empty segment", "/open//admin", &[&reader], ambiguous()),
             get("the gate's own pages stay its own", "/_tollgate/secret", &[&reader], not_found),
@@ -292,6 +300,13 @@ impl<'a> Table<'a> {
                 .with("X-Original-URI", "/open/x")
                 .with("X-Original-Method", "GET"),
             ask("asked about nothing", &[&reader], refused(400, "invalid_request", missing)),
+            ask(
+                "asked about a method that differs from a rule's by case",
+                &[&reader],
+                refused(400, "invalid_request", "the method's rule depends on capital letters"),
+            )
+            .with("X-Original-URI", "/reports/1")
+            .with("X-Original-Method", "delete"),
             ask("asked without the method", &[&reader], refused(400, "invalid_request", no_method))
                 .with("X-Original-URI", "/reports/1"),
             ask(
