@@ -23,8 +23,9 @@ const CLOCKS_APART: u64 = 10;
 #[derive(Debug, Clone)]
 pub struct Replica {
     snapshot: Snapshot,
-    /// The marks that the deltas after the snapshot gave; the newest word stands.
-    changes: BTreeMap<(Kind, RevocationId), Mark>,
+    /// The newest marks that the deltas after the snapshot gave. A change that the snapshot holds as well leaves, so that a
+    /// replica grows with what came since its snapshot and not with its age.
+    changes: BTreeMap<(Kind, RevocationId), Change>,
     /// The chain at the snapshot's sequence and after each delta since.
     chains: Vec<Chain>,
     /// The origin's configuration as of the newest word.
@@ -35,6 +36,13 @@ pub struct Replica {
     epoch: u32,
     /// The time of the newest word, Unix milliseconds at the origin.
     as_of_ms: u64,
+}
+
+/// A mark, and the delta that gave it.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    mark: Mark,
+    sequence: u64,
 }
 
 impl Replica {
@@ -71,8 +79,10 @@ impl Replica {
         }
         match self.chain_at(offered) {
             Some(chain) if chain != snapshot.chain() => return Err(ReplicaError::Fork { sequence: offered }),
-            // What the deltas said stands: of the ones that are in the snapshot as well, they say the same.
-            Some(_) => drop(self.chains.drain(..(offered - held) as usize)),
+            Some(_) => {
+                self.chains.drain(..(offered - held) as usize);
+                self.changes.retain(|_, change| change.sequence > offered);
+            }
             None => {
                 self.changes.clear();
                 self.chains = vec![snapshot.chain()];
@@ -118,7 +128,7 @@ impl Replica {
                 .deltas
                 .iter()
                 .filter(|delta| delta.sequence > held)
-                .map(|delta| ((delta.kind, delta.id), delta.mark)),
+                .map(|delta| ((delta.kind, delta.id), Change { mark: delta.mark, sequence: delta.sequence })),
         );
         self.chains.append(&mut new_chains);
         if deltas.as_of_ms >= self.as_of_ms {
@@ -153,6 +163,11 @@ impl Replica {
         self.snapshot.sequence() + self.chains.len().saturating_sub(1) as u64
     }
 
+    /// Names whose newest mark came by deltas after the snapshot: these are kept beside it.
+    pub fn changes(&self) -> usize {
+        self.changes.len()
+    }
+
     /// Whether everything that the origin was heard to have is in.
     pub fn is_caught_up(&self) -> bool {
         self.sequence() == self.head
@@ -176,7 +191,7 @@ impl Replica {
         let hashed = || RevocationId::of(Kind::Token, token.issuer, token.token_id);
         let id = issued.map_or_else(hashed, |issued| issued.revocation_id());
         match self.changes.get(&(Kind::Token, id)) {
-            Some(mark) => *mark != Mark::LIFTED,
+            Some(change) => change.mark != Mark::LIFTED,
             None => self.snapshot.is_token_revoked(id, issued.map(|issued| issued.epoch())),
         }
     }
@@ -204,7 +219,7 @@ impl Replica {
             Kind::Everything => self.snapshot.before(),
             _ => self.snapshot.mark(kind, id),
         };
-        self.changes.get(&(kind, id)).copied().unwrap_or_else(held)
+        self.changes.get(&(kind, id)).map_or_else(held, |change| change.mark)
     }
 
     /// Whether the token may have been issued after the newest word.

@@ -36,6 +36,8 @@ pub(crate) struct Counts {
     pub(crate) revoked: u64,
     /// Decisions that a verifier would have taken from its memory.
     pub(crate) remembered: u64,
+    /// The most changes that an edge kept beside its snapshot.
+    pub(crate) most_changes: usize,
 }
 
 /// Runs a history; the error says where an edge and the model differ.
@@ -274,6 +276,7 @@ impl World {
             config: ConfigDigest::of(CONFIG),
             epoch: self.epoch,
             deltas: &deltas,
+            nonce: None,
         };
         build_deltas(&parts, &self.signer).expect("good deltas")
     }
@@ -311,6 +314,12 @@ impl World {
     fn compare(&mut self, counts: &mut Counts) -> Result<(), String> {
         for (index, edge) in self.edges.iter_mut().enumerate() {
             let history = ReplicaView { replica: &edge.replica, fresh: true }.history();
+            let since = edge.replica.sequence() - edge.replica.snapshot().sequence();
+            if edge.replica.changes() as u64 > since {
+                let changes = edge.replica.changes();
+                return Err(format!("edge {index} keeps {changes} changes beside a snapshot that {since} deltas follow"));
+            }
+            counts.most_changes = counts.most_changes.max(edge.replica.changes());
             let truth = &self.truth[edge.believed as usize];
             for token in self.tokens.iter().filter(|token| token.expires_at > self.now) {
                 let names = [Kind::Session, Kind::Subject, Kind::Client, Kind::Key].map(|kind| token.name(kind));
