@@ -14,8 +14,8 @@ use tollgate_bench::measure::{percentile, seconds, sorted};
 use tollgate_bench::population::{Population, signer};
 use tollgate_bench::tokens::{AUDIENCE, ISSUER, NOW, Signer};
 use tollgate_bench_lane::Kit;
-use tollgate_core::{DeltaParts, Snapshot, build_deltas};
-use tollgate_edge::{Program, Validator, Verdict};
+use tollgate_core::{DeltaParts, Nonce, Snapshot, build_deltas};
+use tollgate_edge::{Program, Question, Validator, Verdict};
 
 /// Fresh instances of the component.
 const FRESH: usize = 21;
@@ -79,6 +79,7 @@ fn heartbeat(issuer: &str, snapshot: &[u8], now: u64) -> Result<Vec<u8>> {
         config: snapshot.config_digest(),
         epoch: snapshot.epoch() + 1,
         deltas: &[],
+        nonce: Some(Nonce::from_bytes([0; Nonce::LEN])),
     };
     Ok(build_deltas(&parts, &signer())?)
 }
@@ -104,7 +105,8 @@ fn ready(
 ) -> Result<Validator> {
     let mut validator = Validator::open(program, settings).map_err(|error| anyhow!("{error}"))?;
     validator.warm(snapshot).map_err(trapped)?.map_err(anyhow::Error::msg)?;
-    validator.accept(200, heartbeat, now * 1000).map_err(trapped)?.map_err(anyhow::Error::msg)?;
+    let question = Question { asked_at_ms: now * 1000, nonce: (0, 0) };
+    validator.accept(200, heartbeat, question).map_err(trapped)?.map_err(anyhow::Error::msg)?;
     Ok(validator)
 }
 

@@ -10,9 +10,10 @@ use crate::deltas::MAX_DELTAS;
 use crate::filter;
 use crate::fuse;
 use crate::policy::{Config, ConfigError};
+use crate::question::Nonce;
 use crate::revocation::{Chain, ConfigDigest, Delta, Kind, Mark, RevocationId};
 use crate::snapshot::MAX_SNAPSHOT_BYTES;
-use crate::wire::{Body, MessageKind, VERSION};
+use crate::wire::{ANSWER_VERSION, Body, MessageKind, VERSION};
 
 /// The origin's snapshot key. Wiped from memory when dropped.
 pub struct SnapshotSigner(SigningKey);
@@ -74,7 +75,7 @@ impl<'a> SnapshotParts<'a> {
 /// When the configuration could not be read by an edge, or a bound of the format is passed.
 pub fn build_snapshot(parts: &SnapshotParts<'_>, signer: &SnapshotSigner) -> Result<Vec<u8>, BuildError> {
     Config::read(parts.config).map_err(BuildError::Config)?;
-    let mut message = begin(MessageKind::Snapshot, parts.issuer)?;
+    let mut message = begin(MessageKind::Snapshot, VERSION, parts.issuer)?;
     message.extend(parts.sequence.to_be_bytes());
     message.extend(parts.as_of_ms.to_be_bytes());
     message.extend(parts.chain.as_bytes());
@@ -212,6 +213,8 @@ pub struct DeltaParts<'a> {
     pub epoch: u32,
     /// The deltas from `after + 1` on without a gap, at most [`MAX_DELTAS`]; none makes a heartbeat.
     pub deltas: &'a [Delta],
+    /// The nonce of the question that the message answers, if it answers one.
+    pub nonce: Option<Nonce>,
 }
 
 /// Builds and signs a message of deltas.
@@ -228,7 +231,7 @@ pub fn build_deltas(parts: &DeltaParts<'_>, signer: &SnapshotSigner) -> Result<V
     if !in_order || newest > parts.head {
         return Err(BuildError::OutOfOrder);
     }
-    let mut message = begin(MessageKind::Deltas, parts.issuer)?;
+    let mut message = begin(MessageKind::Deltas, parts.nonce.map_or(VERSION, |_| ANSWER_VERSION), parts.issuer)?;
     message.extend(parts.after.to_be_bytes());
     message.extend(parts.head.to_be_bytes());
     message.extend(parts.as_of_ms.to_be_bytes());
@@ -242,12 +245,13 @@ pub fn build_deltas(parts: &DeltaParts<'_>, signer: &SnapshotSigner) -> Result<V
         message.extend(delta.mark.0.to_be_bytes());
         message.extend(delta.expires_at.to_be_bytes());
     }
+    message.extend(parts.nonce.iter().flat_map(Nonce::as_bytes));
     Ok(sign(message, signer))
 }
 
-fn begin(kind: MessageKind, issuer: &str) -> Result<Vec<u8>, BuildError> {
+fn begin(kind: MessageKind, version: u8, issuer: &str) -> Result<Vec<u8>, BuildError> {
     let mut message = Vec::from(kind.magic().as_slice());
-    message.extend([VERSION, 0, 0, 0]);
+    message.extend([version, 0, 0, 0]);
     message.extend(u16::try_from(issuer.len()).map_err(|_| BuildError::TooLarge("issuer"))?.to_be_bytes());
     message.extend(issuer.as_bytes());
     Ok(message)

@@ -1,7 +1,7 @@
 //! Deltas: what changed in an origin's history after a sequence. With none in it, the message is a heartbeat.
 //!
 //! ```text
-//! body    = issuer after head as-of chain config epoch entries
+//! body    = issuer after head as-of chain config epoch entries [ nonce ]
 //! issuer  = u16 *OCTET              ; UTF-8, as in `iss`
 //! after   = u64                     ; the sequence that the first entry follows
 //! head    = u64                     ; the origin's newest sequence as of `as-of`
@@ -14,11 +14,13 @@
 //! id      = 16 OCTET
 //! mark    = u64                     ; 0: lifted; see `Mark`
 //! expires = u64                     ; Unix seconds
+//! nonce   = 16 OCTET                ; of the question that this answers; in version 2, and there only
 //! ```
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
+use crate::question::Nonce;
 use crate::revocation::{Chain, ConfigDigest, Delta, Kind, Mark, RevocationId};
 use crate::wire::{self, Body, MessageKind, WireError};
 
@@ -41,6 +43,7 @@ pub struct Deltas {
     pub(crate) config_digest: ConfigDigest,
     pub(crate) epoch: u32,
     pub(crate) deltas: Vec<Delta>,
+    nonce: Option<Nonce>,
 }
 
 impl Deltas {
@@ -52,7 +55,8 @@ impl Deltas {
         if bytes.len() > MAX_DELTAS_BYTES {
             return Err(WireError::Malformed("it is larger than any message of deltas may be"));
         }
-        let mut body = Body::new(wire::open(bytes, MessageKind::Deltas, pins)?);
+        let (version, body) = wire::open(bytes, MessageKind::Deltas, pins)?;
+        let mut body = Body::new(body);
         let issuer = body.text()?.to_string();
         let after = body.u64()?;
         let head = body.u64()?;
@@ -62,6 +66,10 @@ impl Deltas {
         let epoch = body.u32()?;
         let extent = body.extent(ENTRY_BYTES)?;
         let entries = body.bytes(extent)?;
+        let nonce = match version {
+            wire::ANSWER_VERSION => Some(Nonce::from_bytes(body.array()?)),
+            _ => None,
+        };
         body.finish()?;
         let last = after.checked_add((extent / ENTRY_BYTES) as u64);
         if head > MAX_SEQUENCE || last.is_none_or(|last| last > head) {
@@ -69,7 +77,7 @@ impl Deltas {
         }
         let entries = (after + 1..).zip(entries.chunks_exact(ENTRY_BYTES));
         let deltas = entries.map(|(sequence, entry)| read_delta(sequence, entry)).collect::<Result<_, _>>()?;
-        Ok(Self { issuer, after, head, as_of_ms, chain, config_digest, epoch, deltas })
+        Ok(Self { issuer, after, head, as_of_ms, chain, config_digest, epoch, deltas, nonce })
     }
 
     /// The origin's newest sequence as of [`as_of_ms`](Self::as_of_ms).
@@ -80,6 +88,11 @@ impl Deltas {
     /// When the origin read its store, Unix milliseconds by its clock.
     pub fn as_of_ms(&self) -> u64 {
         self.as_of_ms
+    }
+
+    /// The nonce of the question that the message answers; none if it answers no question.
+    pub fn nonce(&self) -> Option<Nonce> {
+        self.nonce
     }
 
     /// The entries, in order; none in a heartbeat.

@@ -45,6 +45,7 @@ mod json;
 mod key;
 mod mac;
 mod policy;
+mod question;
 mod refusal;
 mod replica;
 mod revocation;
@@ -66,7 +67,8 @@ pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES};
 pub use header::usual_header;
 pub use json::JsonFault;
 pub use key::{Algorithm, JwksError, KeySet, MAX_KEYS};
-pub use policy::{Config, ConfigError, MAX_ROUTES, Route, Unknown};
+pub use policy::{Ambiguous, Config, ConfigError, MAX_ROUTES, Route, Unknown};
+pub use question::{EdgeKey, Nonce};
 pub use refusal::{Part, Refusal};
 pub use replica::{Replica, ReplicaError, ReplicaView};
 pub use revocation::{

@@ -57,12 +57,24 @@ impl MacKey {
 
     /// As [`fits`](Self::fits), of several messages side by side, each with a key of its own.
     pub(crate) fn all_fit<const N: usize>(keys: [&Self; N], claims: [Claimed<'_>; N]) -> [bool; N] {
+        let tags = Self::tags(keys, claims.map(|(message, _)| message));
+        core::array::from_fn(|lane| is_equal(&tags[lane], claims[lane].1))
+    }
+
+    /// The message's tag.
+    pub(crate) fn tag(&self, message: &[u8]) -> Tag {
+        let [tag] = Self::tags([self], [message]);
+        tag
+    }
+
+    #[inline]
+    fn tags<const N: usize>(keys: [&Self; N], messages: [&[u8]; N]) -> [Tag; N] {
         let mut states = keys.map(|key| key.inner);
-        absorb(&mut states, claims.map(|(message, _)| message));
+        absorb(&mut states, messages);
         let inner = states.map(bytes);
         states = keys.map(|key| key.outer);
         absorb(&mut states, inner.each_ref().map(<[u8; 32]>::as_slice));
-        core::array::from_fn(|lane| is_equal(&bytes(states[lane]), claims[lane].1))
+        states.map(bytes)
     }
 }
 

@@ -67,7 +67,7 @@ impl Snapshot {
         if bytes.len() > MAX_SNAPSHOT_BYTES {
             return Err(WireError::Malformed("it is larger than any snapshot may be"));
         }
-        let body = wire::open(&bytes, MessageKind::Snapshot, pins)?;
+        let (_, body) = wire::open(&bytes, MessageKind::Snapshot, pins)?;
         let mut sections = Sections { end: HEADER_BYTES + body.len(), body: Body::new(body) };
         let issuer = sections.body.text()?.to_string();
         let sequence = sections.body.u64()?;

@@ -3,12 +3,11 @@
 //! ```text
 //! message   = magic version reserved body signature
 //! magic     = "TGSN" (a snapshot) / "TGDL" (deltas)
-//! version   = %x01
+//! version   = %x01 / %x02 (deltas that answer a nonce)
 //! reserved  = 3 %x00
 //! signature = 64 OCTET ; Ed25519 (RFC 8032) over everything before it
 //! ```
-//! Numbers are big-endian. A message with a byte too many, a reserved byte that is not zero, or a version other than 1 is
-//! refused, and the signature is checked before the body is looked at.
+//! Numbers are big-endian. A message with a byte too many, a reserved byte that is not zero, or another version is refused, and the signature is checked before the body is looked at.
 
 use core::fmt;
 
@@ -16,8 +15,10 @@ use ed25519_dalek::{Signature, VerifyingKey};
 
 use crate::policy::ConfigError;
 
-/// The version of the format that this crate reads and writes.
+/// The version of snapshots, and of deltas that answer no nonce: those that are pushed, and those for edges that send none.
 pub(crate) const VERSION: u8 = 1;
+/// The version of deltas that answer a nonce.
+pub(crate) const ANSWER_VERSION: u8 = 2;
 pub(crate) const HEADER_BYTES: usize = 8;
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
@@ -44,8 +45,8 @@ impl MessageKind {
     }
 }
 
-/// Checks a message's envelope against the pinned keys and gives its body.
-pub(crate) fn open<'a>(message: &'a [u8], kind: MessageKind, pins: &[[u8; 32]]) -> Result<&'a [u8], WireError> {
+/// Checks a message's envelope against the pinned keys and gives its version and body.
+pub(crate) fn open<'a>(message: &'a [u8], kind: MessageKind, pins: &[[u8; 32]]) -> Result<(u8, &'a [u8]), WireError> {
     let signed_bytes =
         message.len().checked_sub(SIGNATURE_BYTES).filter(|&n| n >= HEADER_BYTES).ok_or(WireError::Truncated)?;
     let (signed, signature) = message.split_at(signed_bytes);
@@ -56,7 +57,7 @@ pub(crate) fn open<'a>(message: &'a [u8], kind: MessageKind, pins: &[[u8; 32]]) 
     if [*m0, *m1, *m2, *m3] != *kind.magic() {
         return Err(WireError::WrongKind);
     }
-    if *version != VERSION {
+    if *version != VERSION && (kind, *version) != (MessageKind::Deltas, ANSWER_VERSION) {
         return Err(WireError::UnknownVersion { version: *version });
     }
     if reserved != [0; 3] {
@@ -65,7 +66,7 @@ pub(crate) fn open<'a>(message: &'a [u8], kind: MessageKind, pins: &[[u8; 32]]) 
     let signature = Signature::from_slice(signature).map_err(|_| WireError::BadSignature)?;
     let signed_by =
         |pin: &[u8; 32]| VerifyingKey::from_bytes(pin).is_ok_and(|key| key.verify_strict(signed, &signature).is_ok());
-    if pins.iter().any(signed_by) { Ok(body) } else { Err(WireError::BadSignature) }
+    if pins.iter().any(signed_by) { Ok((*version, body)) } else { Err(WireError::BadSignature) }
 }
 
 /// Reads a body from front to back; every length is checked against what is there before anything is made of it.
@@ -155,7 +156,7 @@ impl fmt::Display for WireError {
             Self::Truncated => f.write_str("the message is truncated"),
             Self::WrongKind => f.write_str("this is not such a message"),
             Self::UnknownVersion { version } => {
-                write!(f, "the message is of version {version}, only {VERSION} can be read")
+                write!(f, "the message is of version {version}, which this edge cannot read")
             }
             Self::BadSignature => f.write_str("the signature is not by a pinned snapshot key"),
             Self::Malformed(what) => write!(f, "the message is malformed: {what}"),

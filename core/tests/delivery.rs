@@ -99,6 +99,7 @@ impl History {
             config: ConfigDigest::of(CONFIG),
             epoch: 1,
             deltas: &self.deltas[after as usize..to as usize],
+            nonce: None,
         };
         build_deltas(&parts, &signer()).expect("good deltas")
     }
@@ -259,6 +260,7 @@ fn deltas_are_built_in_order_and_in_bounds() {
             config: ConfigDigest::of(CONFIG),
             epoch: 1,
             deltas,
+            nonce: None,
         };
         build_deltas(&parts, &signer()).map(drop).map_err(|error| error.to_string())
     };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_core::{
-    CascadeBuilder, Chain, ConfigDigest, Delta, DeltaParts, Deltas, Kind, MAX_DELTAS, Mark, RevocationId, Snapshot,
+    CascadeBuilder, Chain, ConfigDigest, Delta, DeltaParts, Deltas, Kind, MAX_DELTAS, Mark, Nonce, RevocationId, Snapshot,
     SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
 
@@ -79,9 +79,12 @@ fn deltas(said: &Said) {
     let signer = SnapshotSigner::from_seed(&SEED);
     let head = said.deltas.len() as u64;
     let (chain, config) = (Chain::genesis(ISSUER), ConfigDigest::of(CONFIG));
-    let parts =
-        DeltaParts { issuer: ISSUER, after: 0, head, as_of_ms: 1, chain, config, epoch: EPOCH, deltas: &said.deltas };
-    let built = build_deltas(&parts, &signer).expect("within bounds");
-    let read = Deltas::decode(&built, &[signer.public_key()]).expect("what was built");
-    assert_eq!(read.entries(), said.deltas);
+    for nonce in [None, Some(Nonce::from_bytes([head as u8; Nonce::LEN]))] {
+        let deltas = &said.deltas;
+        let parts =
+            DeltaParts { issuer: ISSUER, after: 0, head, as_of_ms: 1, chain, config, epoch: EPOCH, deltas, nonce };
+        let built = build_deltas(&parts, &signer).expect("within bounds");
+        let read = Deltas::decode(&built, &[signer.public_key()]).expect("what was built");
+        assert_eq!((read.entries(), read.nonce()), (deltas.as_slice(), nonce));
+    }
 }

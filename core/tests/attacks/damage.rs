@@ -64,6 +64,10 @@ fn every_other_version_and_every_reserved_bit_is_refused() {
         for version in (0..=u8::MAX).filter(|&version| version != message[4]) {
             let mut changed = message.clone();
             changed[4] = version;
+            if (kind, version) == (MessageKind::Deltas, 2) {
+                assert_eq!(read(kind, &signed_anew(&changed), &pins()), Err(WireError::Truncated), "there is no nonce");
+                continue;
+            }
             assert_eq!(read(kind, &signed_anew(&changed), &pins()), Err(WireError::UnknownVersion { version }));
             cases += 1;
         }

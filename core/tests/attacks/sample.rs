@@ -105,6 +105,7 @@ pub(crate) fn deltas(issuer: &str, history: &[Delta], after: u64, to: u64) -> Ve
         config: ConfigDigest::of(CONFIG),
         epoch: EPOCH + 1,
         deltas: &history[after as usize..to as usize],
+        nonce: None,
     };
     build_deltas(&parts, &signer()).expect("good deltas")
 }

@@ -177,7 +177,7 @@ impl Courier {
     async fn catch_up(&self, edge: &Edge, mut cursor: u64) -> Result<u64, PushError> {
         let mut asked = false;
         loop {
-            let message = match self.publisher.deltas(cursor).await {
+            let message = match self.publisher.deltas(cursor, None).await {
                 // Older than what is kept: the edge must take the snapshot; pushing goes on from the newest sequence.
                 Err(FeedError::Gone) => return Ok(self.store.head().await?.sequence),
                 message => message?,

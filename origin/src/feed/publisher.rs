@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch::{Receiver, Sender};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tollgate_core::{BuildError, ConfigDigest, DeltaParts, build_deltas};
+use tollgate_core::{BuildError, ConfigDigest, DeltaParts, Nonce, build_deltas};
 
 use super::build::Content;
 use super::{Wake, config};
@@ -155,11 +155,12 @@ impl Publisher {
         self.served.send_replace(Some(Arc::new(file)));
     }
 
-    /// The message for an edge that holds `after`: what follows, or a heartbeat.
+    /// The message for an edge that holds `after`: what follows, or a heartbeat. With a nonce it is the answer to the question
+    /// that had it, and no other.
     ///
     /// # Errors
     /// When there is none for that sequence, the store fails or the message cannot be built.
-    pub async fn deltas(&self, after: u64) -> Result<DeltaMessage, FeedError> {
+    pub async fn deltas(&self, after: u64, nonce: Option<Nonce>) -> Result<DeltaMessage, FeedError> {
         // Read before the store is, so that the message never claims to be newer than it is.
         let now_ms = self.store.time().now_ms;
         let page = self.store.feed_page(after).await?;
@@ -183,6 +184,7 @@ impl Publisher {
             config: digest,
             epoch,
             deltas: &deltas,
+            nonce,
         };
         let bytes = build_deltas(&parts, self.keys.current().snapshot_signer())?;
         let reaches = deltas.last().map_or(after, |delta| delta.sequence);
@@ -197,13 +199,14 @@ impl Publisher {
     pub async fn deltas_or_wait(
         &self,
         after: u64,
+        nonce: Option<Nonce>,
         wait: Duration,
         mut wake: Receiver<Wake>,
         stop: &CancellationToken,
     ) -> Result<DeltaMessage, FeedError> {
         let until = Instant::now() + wait;
         wake.mark_unchanged();
-        let mut message = self.deltas(after).await?;
+        let mut message = self.deltas(after, nonce).await?;
         let digest_at_first = message.digest;
         loop {
             let news = !message.heartbeat || message.digest != digest_at_first;
@@ -216,7 +219,7 @@ impl Publisher {
                 () = stop.cancelled() => {}
             }
             wake.mark_unchanged();
-            message = self.deltas(after).await?;
+            message = self.deltas(after, nonce).await?;
         }
     }
 }
