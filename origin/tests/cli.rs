@@ -47,8 +47,14 @@ async fn every_verb_tells_what_it_did() {
     let removed = json(&["route", "remove", "--path", "/a/*", "--method", "GET"]);
     assert_eq!(removed, json!({ "path": "/a/*", "methods": ["GET"], "removed": true }));
 
-    let edge = json(&["edge", "add", "near", "--url", "http://127.0.0.1:1/"]);
-    assert_eq!(edge, json!({ "name": "near", "url": "http://127.0.0.1:1", "acknowledged_sequence": 0, "lag": 0 }));
+    let mut edge = json(&["edge", "add", "near", "--url", "http://127.0.0.1:1/"]);
+    let key = edge["key"].take();
+    let expected =
+        json!({ "name": "near", "url": "http://127.0.0.1:1", "acknowledged_sequence": 0, "lag": 0, "key": null });
+    assert_eq!(edge, expected);
+    assert!(key.as_str().is_some_and(|key| key.starts_with("near:")), "{key}");
+    assert_eq!(json(&["edge", "key", "near"]), json!({ "name": "near", "key": key }));
+    assert!(!run(folder.path(), &["edge", "key", "far"]).1, "a slip is told");
     assert_eq!(json(&["edge", "remove", "near"]), json!({ "name": "near", "removed": true }));
 
     assert_eq!(json(&["key", "audience", "https://api.example"])["kty"], "oct");

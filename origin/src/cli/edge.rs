@@ -1,12 +1,14 @@
-//! `tollgate edge add|list|remove`
+//! `tollgate edge add|list|key|remove`
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use serde::Serialize;
 use serde_json::json;
 
 use super::Session;
 use super::output::table;
 use crate::ambient;
 use crate::domain::{Edge, EdgeName, EdgeUrl, EdgeView};
+use crate::encoding::base64url;
 use crate::store::StoreError;
 
 #[derive(Debug, clap::Subcommand)]
@@ -21,6 +23,11 @@ pub(super) enum EdgeCommand {
     },
     /// List the edges and how far each has come
     List,
+    /// Print the key by which an edge proves its name, for TOLLGATE_EDGE_KEY; a secret
+    Key {
+        /// Its name
+        name: EdgeName,
+    },
     /// Push to an edge no longer
     Remove {
         /// Its name
@@ -37,6 +44,20 @@ async fn newest(session: &Session) -> Result<Option<u64>, StoreError> {
     }
 }
 
+/// A new edge, with the key that it is shown by.
+#[derive(Serialize)]
+struct Added {
+    #[serde(flatten)]
+    edge: EdgeView,
+    key: String,
+}
+
+/// What an edge is given to prove its name with.
+async fn key(session: &Session, edge: &Edge) -> anyhow::Result<String> {
+    let secret = session.keys().await?.edge_secret(&edge.name, edge.number());
+    Ok(format!("{}:{}:{}", edge.name, edge.number(), base64url(secret.as_slice())))
+}
+
 impl EdgeCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         match self {
@@ -44,9 +65,12 @@ impl EdgeCommand {
                 let (acknowledged_at_ms, contacted_at_ms) = (None, None);
                 let created_at = ambient::now();
                 let edge = Edge { name, url, acknowledged: 0, acknowledged_at_ms, contacted_at_ms, created_at };
+                let key = key(session, &edge).await?;
                 session.store.insert_edge(&edge).await?;
-                session.output.print(&EdgeView::new(&edge, newest(session).await?), |view| {
-                    format!("added {} at {}", view.name, view.url)
+                let added = Added { edge: EdgeView::new(&edge, newest(session).await?), key };
+                session.output.print(&added, |added| {
+                    let (EdgeView { name, url, .. }, key) = (&added.edge, &added.key);
+                    format!("added {name} at {url}\nfor the edge itself, a secret: TOLLGATE_EDGE_KEY={key}")
                 })
             }
             EdgeCommand::List => {
@@ -66,6 +90,12 @@ impl EdgeCommand {
                         &views.iter().map(row).collect::<Vec<_>>(),
                     )
                 })
+            }
+            EdgeCommand::Key { name } => {
+                let edges = session.store.edges().await?;
+                let edge = edges.iter().find(|edge| edge.name == name);
+                let key = key(session, edge.with_context(|| format!("there is no edge {name}"))?).await?;
+                session.output.print(&json!({ "name": name.as_str(), "key": key }), |_| key.clone())
             }
             EdgeCommand::Remove { name } => {
                 if !session.store.delete_edge(&name).await? {

@@ -88,6 +88,27 @@ pub struct Edge {
     pub created_at: u64,
 }
 
+impl Edge {
+    /// The number of its registration: one that is removed and added again has another.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.created_at
+    }
+}
+
+/// What a registered edge says of itself when it asks for deltas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeContact {
+    /// Its name.
+    pub name: EdgeName,
+    /// The number of its registration.
+    pub number: u64,
+    /// The sequence that it holds.
+    pub sequence: u64,
+    /// When it asked, Unix milliseconds.
+    pub at_ms: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,7 +37,7 @@ pub use audit::{AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote};
 pub use authorization::{AuthorizationError, AuthorizationRequest, Prompt, Step};
 pub use client::{Client, ClientId, ClientStatus, Registrant, StoredSecret};
 pub use device::{DeviceCode, DeviceStatus, Poll, UserCode};
-pub use edge::{Edge, EdgeName, EdgeUrl};
+pub use edge::{Edge, EdgeContact, EdgeName, EdgeUrl};
 pub use grant::{Code, Grant, GrantError, GrantId, LoginId, Redemption, Terms, UserId};
 pub use issuer::{Issuer, IssuerName, IssuerUrl};
 pub use logout::Logout;

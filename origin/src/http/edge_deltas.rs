@@ -1,5 +1,9 @@
-//! `GET /edge/v1/deltas?after=SEQ&wait=SECONDS&edge=NAME`: what follows a sequence, signed, as soon as there is something. An
-//! edge that is registered may give its name, so that `tollgate edge list` shows how far it is.
+//! `GET /edge/v1/deltas?after=SEQ&wait=SECONDS&nonce=HEX`: what follows a sequence, signed, as soon as there is something. With a
+//! nonce the answer bears it, so that nobody can pass it off as the answer to another question.
+//!
+//! An edge that is registered may say which it is: `&edge=NAME&number=N&at=MS&proof=HEX`, with the time of the question and, at
+//! the end of the query, the proof by its key over all before it. `tollgate edge list` then shows how far it is. Without a good
+//! proof the answer is the same, and nothing is noted.
 
 use std::time::Duration;
 
@@ -7,13 +11,14 @@ use axum::extract::{RawQuery, State};
 use axum::http::Version;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use tollgate_core::Nonce;
 
 use super::oauth::caller::Caller;
 use super::oauth::parameters::Parameters;
 use super::problem::Problem;
 use super::{AppState, long_polls};
 use crate::ambient;
-use crate::domain::EdgeName;
+use crate::domain::{EdgeContact, Malformed};
 use crate::http::openapi::refusals::{BadRequest, Conflict, Unavailable};
 use crate::http::problem;
 
@@ -26,7 +31,19 @@ const LONGEST_WAIT: f64 = 30.0;
     params(
         ("after" = u64, Query, description = "The sequence"),
         ("wait" = Option<f64>, Query, description = "Seconds, 0 to 30"),
+        (
+            "nonce" = Option<String>,
+            Query,
+            description = "128 random bits that the answer bears, as 32 hexadecimal digits in small letters",
+        ),
         ("edge" = Option<String>, Query, description = "The name of the edge, if it is registered"),
+        ("number" = Option<u64>, Query, description = "The number of its registration, from its key"),
+        ("at" = Option<u64>, Query, description = "When it asks, Unix milliseconds"),
+        (
+            "proof" = Option<String>,
+            Query,
+            description = "HMAC-SHA256 by its key over the query before it, at the query's end",
+        ),
     ),
     responses(
         (status = 200, description = "Changes, signed", body = Vec<u8>, content_type = "application/octet-stream"),
@@ -51,21 +68,23 @@ pub(super) async fn get(
     caller: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let text = query.unwrap_or_default();
+    let query = Parameters::from_form(&text);
     let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let after = query.get("after").and_then(|text| text.parse().ok());
     let after = after.ok_or_else(|| Problem::bad_request("after must be a sequence, a whole number"))?;
     let wait = wait(query.get("wait")).ok_or_else(|| Problem::bad_request("wait must be seconds, 0 to 30"))?;
 
-    let edge = query.get("edge").map(str::parse::<EdgeName>).transpose();
-    let edge = edge.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let nonce = query.get("nonce").map(|text| Nonce::from_hex(text).ok_or(text)).transpose();
+    let nonce = nonce.map_err(|_| Problem::bad_request("nonce must be 32 hexadecimal digits in small letters"))?;
+    let contact = contact(&query, after).map_err(|error| Problem::bad_request(&error.to_string()))?;
 
     let poll = app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !wait.is_zero());
     let may_wait = if poll.is_some() { wait } else { Duration::ZERO };
     let wake = app.wake.clone();
-    let message = app.publisher.deltas_or_wait(after, may_wait, wake, &app.stop).await?;
-    if let Some(edge) = edge {
-        app.contacts.note(edge, after, ambient::now_ms());
+    let message = app.publisher.deltas_or_wait(after, nonce, may_wait, wake, &app.stop).await?;
+    if let Some(contact) = contact {
+        app.contacts.note(&text, contact, &app.keys.current(), ambient::now_ms());
     }
     let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")];
     let mut response = (headers, message.bytes).into_response();
@@ -73,6 +92,14 @@ pub(super) async fn get(
         long_polls::close(version, &mut response);
     }
     Ok(response)
+}
+
+/// What an edge says of itself, if it says all that a proof is over.
+fn contact(query: &Parameters, sequence: u64) -> Result<Option<EdgeContact>, Malformed> {
+    let Some(name) = query.get("edge").map(str::parse).transpose()? else { return Ok(None) };
+    let number = |name| query.get(name).and_then(|text| text.parse().ok());
+    let (Some(number), Some(at_ms)) = (number("number"), number("at")) else { return Ok(None) };
+    Ok(Some(EdgeContact { name, number, sequence, at_ms }))
 }
 
 fn wait(text: Option<&str>) -> Option<Duration> {

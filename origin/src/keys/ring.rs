@@ -13,7 +13,7 @@ use super::audience::{DeriveKey, KnownAudiences};
 use super::schedule::{self, KeyState};
 use super::tokens::TOKEN_TYPE;
 use super::{Jwk, MasterKey, PrivateKey, SealError, StoredKey, compact};
-use crate::domain::{RefreshKeys, TokenAlg};
+use crate::domain::{EdgeName, RefreshKeys, TokenAlg};
 
 /// The keys in use: for each algorithm the one that signs and those that will or did, the keys behind the audience keys, and the
 /// snapshot keys.
@@ -197,6 +197,12 @@ impl KeyRing {
     #[must_use]
     pub fn derived(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         derived(&self.secret, purpose)
+    }
+
+    /// The secret of an edge's registration, by which it proves which edge it is.
+    #[must_use]
+    pub fn edge_secret(&self, name: &EdgeName, number: u64) -> Zeroizing<[u8; 32]> {
+        self.derived(&format!("tollgate edge key v1|{number}|{name}"))
     }
 
     /// The keys of refresh tokens.

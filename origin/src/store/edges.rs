@@ -2,7 +2,7 @@
 
 use super::rows::EdgeRow;
 use super::{Store, StoreError, Tx, to_sql};
-use crate::domain::{AuditAction, AuditKind, Edge, EdgeName};
+use crate::domain::{AuditAction, AuditKind, Edge, EdgeContact, EdgeName};
 
 impl Store {
     /// Registers an edge.
@@ -63,36 +63,46 @@ impl Store {
     /// When the database fails.
     pub async fn acknowledge(&self, name: &EdgeName, sequence: u64, now_ms: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        tx.heard_of(name, sequence, now_ms).await?;
+        tx.heard_of(name, None, sequence, now_ms).await?;
         tx.commit().await
     }
 
-    /// As [`Store::acknowledge`], for what several edges said of themselves when they asked for deltas. Names of edges that
-    /// are not registered are passed over.
+    /// As [`Store::acknowledge`], for what several edges said of themselves when they asked for deltas. Registrations that are
+    /// no more are passed over.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn acknowledge_all(&self, edges: &[(EdgeName, u64, u64)]) -> Result<(), StoreError> {
+    pub async fn acknowledge_all(&self, contacts: &[EdgeContact]) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        for (name, sequence, at_ms) in edges {
-            tx.heard_of(name, *sequence, *at_ms).await?;
+        for EdgeContact { name, number, sequence, at_ms } in contacts {
+            tx.heard_of(name, Some(*number), *sequence, *at_ms).await?;
         }
         tx.commit().await
     }
 }
 
 impl Tx {
-    async fn heard_of(&mut self, name: &EdgeName, sequence: u64, at_ms: u64) -> Result<(), StoreError> {
+    /// `number`: that of the registration; none for whichever has the name.
+    async fn heard_of(
+        &mut self,
+        name: &EdgeName,
+        number: Option<u64>,
+        sequence: u64,
+        at_ms: u64,
+    ) -> Result<(), StoreError> {
         each!(&mut *self, connection => {
             sqlx::query(
-                "UPDATE edges SET acknowledged_at_ms = CASE WHEN acknowledged <= $2 THEN $3 ELSE acknowledged_at_ms END,
+                "UPDATE edges SET
+                     acknowledged_at_ms = CASE WHEN acknowledged < $2 OR acknowledged_at_ms IS NULL THEN $3
+                         WHEN acknowledged = $2 AND acknowledged_at_ms < $3 THEN $3 ELSE acknowledged_at_ms END,
                      acknowledged = CASE WHEN acknowledged <= $2 THEN $2 ELSE acknowledged END,
                      contacted_at_ms = CASE WHEN contacted_at_ms > $3 THEN contacted_at_ms ELSE $3 END
-                 WHERE name = $1",
+                 WHERE name = $1 AND created_at = COALESCE($4, created_at)",
             )
             .bind(name.as_str())
             .bind(to_sql(sequence))
             .bind(to_sql(at_ms))
+            .bind(number.map(to_sql))
             .execute(connection)
             .await?;
         });

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
-use tollgate::domain::{Edge, OnStale, Route, Scope};
+use tollgate::domain::{Edge, EdgeContact, OnStale, Route, Scope};
 use tollgate::store::{Role, StoreError};
 
 use crate::database::Database;
@@ -31,9 +31,14 @@ async fn an_acknowledged_sequence_never_goes_back(database: &Database) {
     let heard =
         |at_ms| Edge { acknowledged: 7, acknowledged_at_ms: Some(3000), contacted_at_ms: Some(at_ms), ..edge.clone() };
     assert_eq!(edges, [heard(4000)]);
-    let stranger = ("stranger".parse().expect("a name"), 9, 5000);
-    database.store.acknowledge_all(&[(edge.name.clone(), 6, 5000), stranger]).await.expect("recorded");
+    let contact = EdgeContact { name: edge.name.clone(), number: edge.number(), sequence: 6, at_ms: 5000 };
+    let stranger = EdgeContact { name: "stranger".parse().expect("a name"), sequence: 9, ..contact.clone() };
+    let earlier = EdgeContact { number: edge.number() - 1, sequence: 9, at_ms: 6000, ..contact.clone() };
+    database.store.acknowledge_all(&[contact.clone(), stranger, earlier]).await.expect("recorded");
     assert_eq!(database.store.edges().await.expect("listed"), [heard(5000)]);
+    let repeated = EdgeContact { sequence: 7, at_ms: 2000, ..contact };
+    database.store.acknowledge_all(&[repeated]).await.expect("recorded");
+    assert_eq!(database.store.edges().await.expect("listed"), [heard(5000)], "an old question takes nothing back");
     assert!(database.store.delete_edge(&edge.name).await.expect("removed"));
     assert!(!database.store.delete_edge(&edge.name).await.expect("asked"));
 }
