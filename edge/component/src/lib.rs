@@ -15,7 +15,7 @@ mod bindings {
 }
 
 use bindings::exports::tollgate::validator::validator::{
-    Decision, Gate, Guest, GuestGate, Header, Refresh, Request, Response, Verdict,
+    Decision, Gate, Guest, GuestGate, Header, Question, Refresh, Request, Response, Verdict,
 };
 
 struct Component;
@@ -43,12 +43,12 @@ impl GuestGate for Instance {
         }
     }
 
-    fn next_fetch(&self, wait_ms: u64) -> String {
-        self.0.borrow().next_fetch(wait_ms)
+    fn next_fetch(&self, wait_ms: u64, question: Question) -> String {
+        self.0.borrow().next_fetch(wait_ms, &of_gate(question))
     }
 
-    fn accept(&self, status: u16, body: Vec<u8>, asked_at_ms: u64) -> Result<bool, String> {
-        self.0.borrow_mut().accept(status, &body, asked_at_ms).map_err(|error| error.to_string())
+    fn accept(&self, status: u16, body: Vec<u8>, question: Question) -> Result<bool, String> {
+        self.0.borrow_mut().accept(status, &body, &of_gate(question)).map_err(|error| error.to_string())
     }
 
     fn fetch_failed(&self, why: String, now_ms: u64) {
@@ -59,13 +59,14 @@ impl GuestGate for Instance {
         answer(self.0.borrow_mut().push(&body, now_ms))
     }
 
-    fn decide(&self, request: Request, now_ms: u64) -> Decision {
+    fn decide(&self, request: Request, now_ms: u64, has_waited: bool) -> Decision {
         let headers: Vec<(&str, &[u8])> = request.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
-        match self.0.borrow().decide(&request, now_ms) {
+        match self.0.borrow().decide(&request, now_ms, has_waited) {
             gate::Decision::Forward { identity } => Decision::Forward(header_list(identity)),
             gate::Decision::Answer(response) => Decision::Answer(answer(response)),
             gate::Decision::Push => Decision::Push,
+            gate::Decision::Wait => Decision::Wait,
         }
     }
 
@@ -85,6 +86,12 @@ impl GuestGate for Instance {
     fn warm(&self, snapshot: Vec<u8>) -> Result<(), String> {
         self.0.borrow_mut().warm(&snapshot).map_err(|error| error.to_string())
     }
+}
+
+fn of_gate(question: Question) -> gate::Question {
+    let Question { asked_at_ms, nonce: (high, low) } = question;
+    let nonce = u128::from(high) << 64 | u128::from(low);
+    gate::Question { asked_at_ms, nonce: gate::Nonce::from_bytes(nonce.to_be_bytes()) }
 }
 
 fn verdict<T>(verdict: &Result<T, gate::Refusal>) -> Verdict {

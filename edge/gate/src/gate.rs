@@ -17,9 +17,9 @@ const VALIDATE: &str = "/_tollgate/validate";
 pub enum Refresh {
     /// Younger than the soft interval: nothing to do.
     Fresh,
-    /// Past the soft interval: fetch in the background, decide now.
+    /// Past the soft interval: fetch in the background.
     Background,
-    /// Past the hard interval, or nothing known yet: fetch first. If that fails, decide all the same: the route's policy speaks.
+    /// Past the hard interval, or nothing known yet: what depends on fresh word waits for a fetch.
     Required,
 }
 
@@ -50,20 +50,22 @@ impl Gate {
         }
     }
 
-    /// Decides a request: the gate's own paths first, then the rule for the path, then the token.
-    pub fn decide(&self, request: &Request<'_>, now_ms: u64) -> Decision {
+    /// Decides a request: the gate's own paths first, then the rule for the path, then the token. `has_waited`: whether a fetch
+    /// was awaited since [`Decision::Wait`], or is not to be; then the answer is what can be said now.
+    pub fn decide(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Decision {
         match (request.method, request.path()) {
             ("GET" | "HEAD", "/_tollgate/health") => Decision::Answer(self.health(now_ms)),
             (_, path) if path == VALIDATE || path.starts_with("/_tollgate/validate/") => {
-                Decision::Answer(self.validate(request, now_ms))
+                self.validate(request, now_ms, has_waited)
             }
             ("POST", "/_tollgate/push") => Decision::Push,
             (_, path) if is_own(path) => {
                 Decision::Answer(Response::error(404, "not_found", "the gate has no such page"))
             }
-            _ => match self.judge(request, now_ms) {
-                Ok(identity) => Decision::Forward { identity },
-                Err(refused) => Decision::Answer(refused),
+            _ => match self.judge(request, now_ms, has_waited) {
+                Judgement::Passes(identity) => Decision::Forward { identity },
+                Judgement::Refused(answer) => Decision::Answer(answer),
+                Judgement::Waits => Decision::Wait,
             },
         }
     }
@@ -88,20 +90,25 @@ impl Gate {
 
     /// `/_tollgate/validate`, for a proxy that asks first; the verified identity goes back in headers, all of them always, so
     /// that a proxy that copies them overwrites whatever its client made up.
-    fn validate(&self, request: &Request<'_>, now_ms: u64) -> Response {
+    fn validate(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Decision {
+        let may_wait = !has_waited && self.refresh(now_ms) == Refresh::Required;
+        if may_wait && self.knowledge.age_ms(now_ms).is_none() {
+            return Decision::Wait; // which headers must be there depends on rules that are not known yet
+        }
         let proxied = match self.proxied(request) {
             Ok(proxied) => proxied,
-            Err(problem) => return bearer::invalid_request(problem),
+            Err(problem) => return Decision::Answer(bearer::invalid_request(problem)),
         };
-        match self.judge(&proxied, now_ms) {
-            Ok(identity) => {
+        Decision::Answer(match self.judge(&proxied, now_ms, has_waited) {
+            Judgement::Passes(identity) => {
                 let told = |name| identity.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
                 let headers = IDENTITY.map(|name| (name, told(name).unwrap_or_default())).into_iter();
                 let headers = headers.chain([("cache-control", "no-store".to_owned())]).collect();
                 Response { status: 200, headers, body: Vec::new() }
             }
-            Err(refused) => refused,
-        }
+            Judgement::Refused(answer) => answer,
+            Judgement::Waits => return Decision::Wait,
+        })
     }
 
     /// The request that a proxy asks about. Envoy (`ext_authz`) keeps the method and appends the path; nginx (`auth_request`) is
@@ -134,32 +141,44 @@ impl Gate {
         }
     }
 
-    /// The verified identity of a request that may pass, or the answer to one that may not.
-    fn judge(&self, request: &Request<'_>, now_ms: u64) -> Result<Vec<Header>, Response> {
-        let Some(replica) = self.knowledge.replica() else {
-            return Err(bearer::unavailable("this edge has no snapshot yet"));
-        };
-        let path = request.path();
-        if !path::is_unambiguous(path) {
-            return Err(bearer::invalid_request("the path can be read in more than one way"));
+    /// Judges a request by its path, its rule and its token. What depends on word that is older than promised waits for fresher,
+    /// if the request has not waited yet; nothing else does.
+    fn judge(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Judgement {
+        let may_wait = !has_waited && self.refresh(now_ms) == Refresh::Required;
+        let invalid = |problem: &str| Judgement::Refused(bearer::invalid_request(problem));
+        if !path::is_unambiguous(request.path()) {
+            return invalid("the path can be read in more than one way");
         }
-        let path = path::decoded(path).ok_or_else(|| bearer::invalid_request("the path is not UTF-8"))?;
-        let route = replica.snapshot().config().route(request.method, &path);
-        let route = route.ok_or_else(|| bearer::invalid_request("the path's rule depends on capital letters"))?;
-        let token = match bearer::presented(request) {
-            Presented::Token(token) => token,
-            Presented::Wrong(why) => return Err(bearer::invalid_request(why)),
-            Presented::Nothing if route.is_public() => return Ok(Vec::new()),
-            Presented::Nothing => return Err(bearer::challenge()),
+        let Some(path) = path::decoded(request.path()) else { return invalid("the path is not UTF-8") };
+        let presented = bearer::presented(request);
+        if let Presented::Wrong(why) = presented {
+            return invalid(why);
+        }
+        // A snapshot from a cold-start store may have rules that were changed long ago.
+        let knows_rules = self.knowledge.age_ms(now_ms).is_some();
+        let replica = match self.knowledge.replica() {
+            _ if may_wait && !knows_rules => return Judgement::Waits,
+            Some(replica) => replica,
+            None => return Judgement::Refused(bearer::unavailable("this edge has no snapshot yet")),
+        };
+        let route = match replica.snapshot().config().route(request.method, &path) {
+            Ok(route) => route,
+            Err(ambiguous) => return invalid(&ambiguous.to_string()),
+        };
+        let Presented::Token(token) = presented else {
+            return if route.is_public() { Judgement::Passes(Vec::new()) } else { Judgement::Refused(bearer::challenge()) };
         };
         let when_unknown = [route.on_stale(), route.on_not_covered()];
         let verdict = self.expected(route.scope(), when_unknown, now_ms).and_then(|(expected, view)| {
             self.knowledge.verifier().verify(token, &expected, &view, now_ms / 1000).map(identity)
         });
         match verdict {
-            Ok(identity) => Ok(identity),
-            Err(_) if route.is_public() => Ok(Vec::new()),
-            Err(refusal) => Err(bearer::refused(&refusal)),
+            Ok(identity) if !may_wait => Judgement::Passes(identity),
+            Err(refusal) if !may_wait || !may_change(&refusal) => match route.is_public() {
+                true => Judgement::Passes(Vec::new()),
+                false => Judgement::Refused(bearer::refused(&refusal)),
+            },
+            _ => Judgement::Waits,
         }
     }
 
@@ -207,6 +226,7 @@ impl Gate {
             .number("sequence", replica.map(tollgate_core::Replica::sequence))
             .number("snapshot_sequence", snapshot.map(tollgate_core::Snapshot::sequence))
             .number("snapshot_epoch", snapshot.map(|snapshot| snapshot.epoch().into()))
+            .number("changes", replica.map(|replica| replica.changes() as u64))
             .number("keys", keys.len() as u64)
             .number("key_table_bytes", keys.table_bytes() as u64)
             .number("age_ms", self.knowledge.age_ms(now_ms))
@@ -217,6 +237,28 @@ impl Gate {
             );
         Response::json(if status == "ok" { 200 } else { 503 }, body)
     }
+}
+
+/// What is to become of a request.
+enum Judgement {
+    /// It may pass, with this verified identity.
+    Passes(Vec<Header>),
+    /// It may not; the answer to it.
+    Refused(Response),
+    /// It depends on fresher word.
+    Waits,
+}
+
+/// Whether fresher word may change a refusal: with it come revocations, keys and rules. What a token says of itself stays.
+fn may_change(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::UnknownKey
+            | Refusal::WrongAudience
+            | Refusal::NotCovered
+            | Refusal::Stale
+            | Refusal::InsufficientScope { .. }
+    )
 }
 
 /// Whether the path is the gate's, in whatever spelling; none of these may reach the upstream.

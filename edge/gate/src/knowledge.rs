@@ -3,12 +3,12 @@
 use std::cell::{RefCell, RefMut};
 use std::fmt;
 
-use tollgate_core::{Deltas, KeySet, MessageKind, Replica, ReplicaError, Snapshot, TableSize, Verifier, WireError};
+use tollgate_core::{Deltas, KeySet, MessageKind, Nonce, Replica, ReplicaError, Snapshot, TableSize, Verifier, WireError};
 
 use crate::settings::Settings;
 
-/// How far the origin's clock may be from the edge's, milliseconds. It bounds for how long an old answer can be passed off as
-/// a new one by whoever stands between (TLS keeps strangers from standing there).
+/// How far the origin's clock may be from the edge's, milliseconds. An answer's nonce says that it is none from before; this
+/// keeps an origin whose clock jumped from setting the time by which later messages are ordered.
 const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
 
 /// The replica with its keys and freshness.
@@ -75,10 +75,17 @@ impl Knowledge {
         self.too_far_behind || self.replica.as_ref().is_none_or(Replica::wants_snapshot)
     }
 
-    pub(crate) fn take(&mut self, message: &[u8], asked_at_ms: u64) -> Result<(), FetchError> {
+    /// Takes an answer of the origin's. `nonce`: the one that it must bear, unless that was found in it already.
+    pub(crate) fn take(&mut self, message: &[u8], asked_at_ms: u64, nonce: Option<Nonce>) -> Result<(), FetchError> {
         match MessageKind::of(message) {
             Some(MessageKind::Snapshot) => self.take_snapshot(message),
-            Some(MessageKind::Deltas) => self.take_deltas(message, Some(asked_at_ms)),
+            Some(MessageKind::Deltas) => {
+                let deltas = Deltas::decode(message, &self.pins).map_err(FetchError::Wire)?;
+                let is_answer = nonce.is_none_or(|nonce| deltas.nonce() == Some(nonce));
+                // Whatever it is, its changes are the origin's.
+                self.apply(&deltas, is_answer.then_some(asked_at_ms))?;
+                if is_answer { Ok(()) } else { Err(FetchError::OtherNonce) }
+            }
             None => Err(FetchError::Wire(WireError::WrongKind)),
         }
     }
@@ -112,13 +119,17 @@ impl Knowledge {
     /// the origin acknowledged before is in the answer. A push tells no such thing: it may have been on its way for long.
     pub(crate) fn take_deltas(&mut self, message: &[u8], asked_at_ms: Option<u64>) -> Result<(), FetchError> {
         let deltas = Deltas::decode(message, &self.pins).map_err(FetchError::Wire)?;
+        self.apply(&deltas, asked_at_ms)
+    }
+
+    fn apply(&mut self, deltas: &Deltas, asked_at_ms: Option<u64>) -> Result<(), FetchError> {
         let replica = self.replica.as_mut().ok_or(FetchError::NoSnapshot)?;
         if let Some(asked_at_ms) = asked_at_ms
             && deltas.as_of_ms().abs_diff(asked_at_ms) > MAX_CLOCK_DIFFERENCE_MS
         {
             return Err(FetchError::ClockDifference { as_of_ms: deltas.as_of_ms(), asked_at_ms });
         }
-        let complete = replica.apply(&deltas).map_err(FetchError::Replica)?;
+        let complete = replica.apply(deltas).map_err(FetchError::Replica)?;
         if complete && asked_at_ms.is_some() {
             self.complete_at_ms = asked_at_ms;
         }
@@ -143,6 +154,8 @@ pub enum FetchError {
     NoSnapshot,
     /// A key of the snapshot has the name of one of this edge's own.
     Keys(String),
+    /// The answer does not bear the question's nonce: it is a recorded one, or the origin is older than the edge.
+    OtherNonce,
     /// The clocks of origin and edge are more than a minute apart, or the answer is an old one.
     ClockDifference {
         /// The origin's time in the message, Unix milliseconds.
@@ -163,6 +176,10 @@ impl fmt::Display for FetchError {
             }
             Self::NoSnapshot => f.write_str("there is no snapshot to apply deltas to"),
             Self::Keys(why) => write!(f, "the snapshot's keys do not go with TOLLGATE_EDGE_SECRET_KEYS: {why}"),
+            Self::OtherNonce => f.write_str(
+                "the answer does not bear the nonce of this edge's question: it was recorded, or the origin is of an older \
+                 version; upgrade the origin first",
+            ),
             Self::ClockDifference { as_of_ms, asked_at_ms } => {
                 write!(f, "the origin's time {as_of_ms} ms is more than a minute from this edge's {asked_at_ms} ms")
             }

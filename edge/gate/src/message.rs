@@ -63,48 +63,17 @@ impl Response {
 /// What to do with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Let it pass: send it to the upstream without the inbound headers that [`is_reserved_header`] names, with these set.
+    /// Let it pass: send it to the upstream with the headers that [`RequestHeaders`](crate::RequestHeaders) leaves and gives, and
+    /// with these set.
     Forward {
         /// The verified identity; empty on a public route without a token.
         identity: Vec<Header>,
     },
     /// Send this; the upstream never sees the request.
     Answer(Response),
+    /// The answer depends on word of the origin's that is fresher: await a fetch, or do not if [`BackOff`](crate::BackOff) says
+    /// so, and decide again as one that has waited.
+    Wait,
     /// Read the body, at most [`MAX_PUSH_BYTES`](crate::MAX_PUSH_BYTES) of it, and hand it to [`Gate::push`](crate::Gate::push).
     Push,
-}
-
-/// Headers by which some frameworks let a client run another method or path than the one it asked for, and was judged by.
-const REWRITING: [&str; 5] =
-    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
-
-/// Whether a client's header of this name must not reach the upstream: the identity is the gate's to tell, and the request's
-/// method and path are the judged ones. `_` counts as `-`: servers in the tradition of CGI cannot tell the two apart, and a
-/// client must not speak for the gate through that gap.
-pub fn is_reserved_header(name: &str) -> bool {
-    let normal = name.to_ascii_lowercase().replace('_', "-");
-    normal.starts_with("x-tollgate-") || REWRITING.contains(&normal.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reserved_headers_are_known_in_every_spelling() {
-        for name in [
-            "x-tollgate-subject",
-            "X-Tollgate-Subject",
-            "X_TOLLGATE_SUBJECT",
-            "x-tollgate_scope",
-            "x-tollgate-",
-            "X-HTTP-Method-Override",
-            "X_Rewrite_URL",
-        ] {
-            assert!(is_reserved_header(name), "{name}");
-        }
-        for name in ["x-tollgate", "xtollgate-subject", "authorization", "x-tollgates-a", ""] {
-            assert!(!is_reserved_header(name), "{name}");
-        }
-    }
 }

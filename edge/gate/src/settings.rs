@@ -3,7 +3,9 @@
 use std::fmt;
 
 use base64_simd::URL_SAFE_NO_PAD;
-use tollgate_core::{KeySet, MAX_LEEWAY, TableSize};
+use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY, TableSize};
+
+use crate::headers::TRUSTED_PROXIES;
 
 /// What an edge must be told.
 #[derive(Debug, Clone)]
@@ -30,15 +32,30 @@ pub struct Settings {
     pub plain_jwt: bool,
     /// Tokens that are remembered after a full check, so that the next one is short; 0 for none.
     pub cached_tokens: usize,
+    /// Which edge it says and proves to be, so that the origin shows how far it has come.
+    pub edge: Option<EdgeIdentity>,
     /// Memory that an Ed25519 or P-256 key in frequent use may take to be checked faster.
     pub key_tables: TableSize,
+}
+
+/// A registered edge's name and key, as `tollgate edge add` gave them.
+#[derive(Debug, Clone)]
+pub struct EdgeIdentity {
+    /// The name that it was registered by.
+    pub name: String,
+    /// The registration's number: one that is removed and added again has another key.
+    pub number: u64,
+    /// What it proves its name with.
+    pub key: EdgeKey,
 }
 
 /// The most tokens that an edge remembers: with the longest that are remembered, half a gigabyte.
 const MAX_CACHED_TOKENS: u64 = 65_536;
 
+const EDGE_KEY: &str = "TOLLGATE_EDGE_KEY";
+
 /// The names of all settings that [`Settings::from_lookup`] asks for, with what they mean.
-pub const SETTINGS: [(&str, &str); 12] = [
+pub const SETTINGS: [(&str, &str); 14] = [
     ("TOLLGATE_EDGE_ORIGIN", "the origin's address, e.g. https://auth.example"),
     ("TOLLGATE_EDGE_UPSTREAM", "where allowed requests go, e.g. http://127.0.0.1:5000"),
     (
@@ -54,6 +71,11 @@ pub const SETTINGS: [(&str, &str); 12] = [
     ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "take tokens of type JWT for access tokens: true or false [default: false]"),
     ("TOLLGATE_EDGE_CACHED_TOKENS", "tokens remembered after a full check, 0 to 65536 [default: 1024]"),
     ("TOLLGATE_EDGE_KEY_TABLES", "tables for keys in frequent use: none, small or large [default: small]"),
+    (EDGE_KEY, "key by which the edge proves its name to the origin (`tollgate edge add`) [default: none]"),
+    (
+        TRUSTED_PROXIES,
+        "proxies in front of the edge that may say where a request came from: addresses or ranges [default: none]",
+    ),
 ];
 
 impl Settings {
@@ -87,6 +109,7 @@ impl Settings {
                 1024,
                 0..=MAX_CACHED_TOKENS,
             )? as usize,
+            edge: get(EDGE_KEY).as_deref().map(edge_identity).transpose()?,
             key_tables: key_tables(get("TOLLGATE_EDGE_KEY_TABLES").as_deref())?,
             origin,
             soft_ms,
@@ -141,6 +164,20 @@ fn secret_keys(value: Option<&str>) -> Result<KeySet, SettingError> {
         name: "TOLLGATE_EDGE_SECRET_KEYS",
         problem: format!("must be a JWK set: {error}"),
     })
+}
+
+fn edge_identity(value: &str) -> Result<EdgeIdentity, SettingError> {
+    let read = || {
+        let (rest, secret) = value.rsplit_once(':')?;
+        let (name, number) = rest.rsplit_once(':')?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let secret: [u8; EdgeKey::LEN] = URL_SAFE_NO_PAD.decode_to_vec(secret).ok()?.try_into().ok()?;
+        let number = number.parse().ok()?;
+        let identity = EdgeIdentity { name: name.to_owned(), number, key: EdgeKey::new(&secret) };
+        ((1..=255).contains(&name.len()) && name.bytes().all(is_name)).then_some(identity)
+    };
+    // The value is a secret: the error must not show it.
+    read().ok_or(SettingError { name: EDGE_KEY, problem: "must be NAME:NUMBER:SECRET, as `tollgate edge add` prints".into() })
 }
 
 fn key_tables(value: Option<&str>) -> Result<TableSize, SettingError> {
@@ -220,6 +257,12 @@ mod tests {
             ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "yes"),
             ("TOLLGATE_EDGE_CACHED_TOKENS", "65537"),
             ("TOLLGATE_EDGE_KEY_TABLES", "huge"),
+            ("TOLLGATE_EDGE_KEY", "near"),
+            ("TOLLGATE_EDGE_KEY", "near:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+            ("TOLLGATE_EDGE_KEY", "near:x:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+            ("TOLLGATE_EDGE_KEY", "near:1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHU"),
+            ("TOLLGATE_EDGE_KEY", ":1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+            ("TOLLGATE_EDGE_KEY", "a&after=9:1:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
         ] {
             let error = read(&[(name, value)]).expect_err(value);
             assert!(error.starts_with(name) && !error.contains('\n'), "{name}={value}: {error}");

@@ -5,20 +5,31 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tollgate_core::{
-    Chain, ConfigDigest, Delta, DeltaParts, Kind, Mark, RevocationId, SnapshotParts, SnapshotSigner, build_deltas,
+    Chain, ConfigDigest, Delta, DeltaParts, EdgeKey, Kind, Mark, Nonce, RevocationId, SnapshotParts, SnapshotSigner, build_deltas,
     build_snapshot,
 };
-use tollgate_gate::{Decision, FetchError, Gate, Refresh, Request, Settings};
+use tollgate_gate::{Decision, FetchError, Gate, Question, Refresh, Request, Settings};
 
 const ISSUER: &str = "https://auth.example";
 const NOW: u64 = 1_800_000_000_000;
 const SECRET: [u8; 32] = [9; 32];
+const NONCE: Nonce = Nonce::from_bytes([7; Nonce::LEN]);
+
+/// A question that was asked then.
+fn asked(asked_at_ms: u64) -> Question {
+    Question { asked_at_ms, nonce: NONCE }
+}
 
 fn signer() -> SnapshotSigner {
     SnapshotSigner::from_seed(&[7; 32])
 }
 
 fn gate() -> Gate {
+    gate_with(&[])
+}
+
+/// A gate with these settings beside the usual ones.
+fn gate_with(more: &[(&str, &str)]) -> Gate {
     let pin = URL_SAFE_NO_PAD.encode(signer().public_key());
     let secret =
         json!({ "keys": [{ "kty": "oct", "kid": "shared", "k": URL_SAFE_NO_PAD.encode(SECRET) }] }).to_string();
@@ -27,7 +38,7 @@ fn gate() -> Gate {
         "TOLLGATE_EDGE_UPSTREAM" => Some("http://127.0.0.1:5000".to_owned()),
         "TOLLGATE_EDGE_SNAPSHOT_KEY" => Some(pin.clone()),
         "TOLLGATE_EDGE_SECRET_KEYS" => Some(secret.clone()),
-        _ => None,
+        _ => more.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()),
     };
     Gate::new(Settings::from_lookup(find).expect("good settings"))
 }
@@ -65,7 +76,12 @@ impl Origin {
         build_snapshot(&parts, &signer()).expect("a good snapshot")
     }
 
+    /// The answer to [`asked`].
     fn deltas(&self, after: u64) -> Vec<u8> {
+        self.message(after, Some(NONCE))
+    }
+
+    fn message(&self, after: u64, nonce: Option<Nonce>) -> Vec<u8> {
         let deltas: Vec<Delta> = (after + 1..=self.revoked).map(Self::delta).collect();
         let parts = DeltaParts {
             issuer: ISSUER,
@@ -76,6 +92,7 @@ impl Origin {
             config: ConfigDigest::of(&self.config),
             epoch: 1,
             deltas: &deltas,
+            nonce,
         };
         build_deltas(&parts, &signer()).expect("good deltas")
     }
@@ -84,8 +101,8 @@ impl Origin {
 /// A gate that took a snapshot and heard at `NOW` that nothing came after.
 fn informed(origin: &Origin) -> Gate {
     let mut gate = gate();
-    assert_eq!(gate.accept(200, &origin.snapshot(), NOW), Ok(true));
-    assert_eq!(gate.accept(200, &origin.deltas(origin.revoked), NOW), Ok(false));
+    assert_eq!(gate.accept(200, &origin.snapshot(), &asked(NOW)), Ok(true));
+    assert_eq!(gate.accept(200, &origin.deltas(origin.revoked), &asked(NOW)), Ok(false));
     gate
 }
 
@@ -103,15 +120,15 @@ fn hs256(token_id: &str) -> String {
 fn status(gate: &Gate, target: &str, token_id: &str, now_ms: u64) -> u16 {
     let credentials = format!("Bearer {}", hs256(token_id));
     let headers = [("authorization", credentials.as_bytes())];
-    match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms) {
+    match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms, true) {
         Decision::Forward { .. } => 200,
         Decision::Answer(answer) => answer.status,
-        Decision::Push => panic!("not a push"),
+        other => panic!("an answer, not {other:?}"),
     }
 }
 
 fn health(gate: &Gate, now_ms: u64) -> (u16, Value) {
-    match gate.decide(&Request { method: "GET", target: "/_tollgate/health", headers: &[] }, now_ms) {
+    match gate.decide(&Request { method: "GET", target: "/_tollgate/health", headers: &[] }, now_ms, false) {
         Decision::Answer(answer) => (answer.status, serde_json::from_slice(&answer.body).expect("JSON")),
         other => panic!("health is answered, not {other:?}"),
     }
@@ -121,7 +138,7 @@ fn health(gate: &Gate, now_ms: u64) -> (u16, Value) {
 fn without_a_snapshot_nothing_passes() {
     let gate = gate();
     assert_eq!(gate.refresh(NOW), Refresh::Required);
-    assert_eq!(gate.next_fetch(500), "/edge/v1/snapshot");
+    assert_eq!(gate.next_fetch(500, &asked(NOW)), "/edge/v1/snapshot");
     assert_eq!(status(&gate, "/", "a", NOW), 503);
     assert_eq!(status(&gate, "/_tollgate/validate", "a", NOW), 503);
     let (status, body) = health(&gate, NOW);
@@ -132,10 +149,10 @@ fn without_a_snapshot_nothing_passes() {
 fn a_snapshot_brings_knowledge_and_deltas_bring_freshness() {
     let origin = Origin::with(2);
     let mut gate = gate();
-    assert_eq!(gate.accept(200, &origin.snapshot(), NOW), Ok(true), "there is more to ask");
-    assert_eq!(gate.next_fetch(1500), "/edge/v1/deltas?after=2&wait=1.500");
+    assert_eq!(gate.accept(200, &origin.snapshot(), &asked(NOW)), Ok(true), "there is more to ask");
+    assert_eq!(gate.next_fetch(1500, &asked(NOW)), "/edge/v1/deltas?after=2&wait=1.500&nonce=07070707070707070707070707070707");
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
-    assert_eq!(gate.accept(200, &origin.deltas(2), NOW), Ok(false));
+    assert_eq!(gate.accept(200, &origin.deltas(2), &asked(NOW)), Ok(false));
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 200));
     let (status, body) = health(&gate, NOW);
     assert_eq!(
@@ -188,12 +205,13 @@ fn being_far_behind_is_not_being_fresh() {
             config: ConfigDigest::of(&origin.config),
             epoch: 1,
             deltas: &deltas,
+            nonce: Some(NONCE),
         };
         build_deltas(&parts, &signer()).unwrap()
     };
-    assert_eq!(gate.accept(200, &first_two, NOW + 2000), Ok(true), "one is still missing");
+    assert_eq!(gate.accept(200, &first_two, &asked(NOW + 2000)), Ok(true), "one is still missing");
     assert_eq!(gate.refresh(NOW + 2000), Refresh::Required);
-    assert_eq!(gate.accept(200, &origin.deltas(2), NOW + 2001), Ok(false));
+    assert_eq!(gate.accept(200, &origin.deltas(2), &asked(NOW + 2001)), Ok(false));
     assert_eq!(gate.refresh(NOW + 2001), Refresh::Fresh);
 }
 
@@ -218,12 +236,12 @@ fn a_refused_answer_leaves_the_last_good_one_in_force() {
         (500, Vec::new()),
         (409, Vec::new()),
     ] {
-        let error = gate.accept(code, &bad, NOW + 10).expect_err("a bad answer").to_string();
+        let error = gate.accept(code, &bad, &asked(NOW + 10)).expect_err("a bad answer").to_string();
         let (status_code, body) = health(&gate, NOW + 10);
         assert_eq!((status_code, &body["last_error"]["error"]), (200, &json!(error)));
         assert_eq!((status(&gate, "/", "token-2", NOW + 10), status(&gate, "/", "a", NOW + 10)), (401, 200));
     }
-    assert_eq!(gate.accept(200, &origin.deltas(2), NOW + 20), Ok(false));
+    assert_eq!(gate.accept(200, &origin.deltas(2), &asked(NOW + 20)), Ok(false));
     assert_eq!(health(&gate, NOW + 20).1["last_error"], Value::Null, "all is well again");
 }
 
@@ -232,18 +250,18 @@ fn an_old_answer_does_not_pass_for_a_new_one() {
     let mut origin = Origin::with(0);
     let mut gate = informed(&origin);
     origin.as_of_ms = NOW - 61_000;
-    assert!(matches!(gate.accept(200, &origin.deltas(0), NOW), Err(FetchError::ClockDifference { .. })));
+    assert!(matches!(gate.accept(200, &origin.deltas(0), &asked(NOW)), Err(FetchError::ClockDifference { .. })));
 }
 
 #[test]
 fn who_was_away_too_long_takes_the_snapshot() {
     let mut gate = informed(&Origin::with(1));
-    assert_eq!(gate.accept(410, b"", NOW), Ok(true));
-    assert_eq!(gate.next_fetch(0), "/edge/v1/snapshot");
-    assert!(gate.accept(410, b"", NOW).is_err(), "an origin without any answer is not asked for ever");
-    assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=1&wait=0.000", "nor only for what it does not have");
-    assert_eq!(gate.accept(200, &Origin::with(5).snapshot(), NOW), Ok(true));
-    assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=5&wait=0.000");
+    assert_eq!(gate.accept(410, b"", &asked(NOW)), Ok(true));
+    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
+    assert!(gate.accept(410, b"", &asked(NOW)).is_err(), "an origin without any answer is not asked for ever");
+    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707", "nor only for what it does not have");
+    assert_eq!(gate.accept(200, &Origin::with(5).snapshot(), &asked(NOW)), Ok(true));
+    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=5&wait=0.000&nonce=07070707070707070707070707070707");
 }
 
 #[test]
@@ -251,10 +269,10 @@ fn a_new_configuration_is_fetched() {
     let mut origin = Origin::with(0);
     let mut gate = informed(&origin);
     origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
-    assert_eq!(gate.accept(200, &origin.deltas(0), NOW), Ok(true));
-    assert_eq!(gate.next_fetch(0), "/edge/v1/snapshot");
-    assert_eq!(gate.accept(200, &origin.snapshot(), NOW), Ok(true));
-    assert_eq!(gate.accept(200, &origin.deltas(0), NOW), Ok(false));
+    assert_eq!(gate.accept(200, &origin.deltas(0), &asked(NOW)), Ok(true));
+    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
+    assert_eq!(gate.accept(200, &origin.snapshot(), &asked(NOW)), Ok(true));
+    assert_eq!(gate.accept(200, &origin.deltas(0), &asked(NOW)), Ok(false));
     assert_eq!(status(&gate, "/", "a", NOW), 403);
 }
 
@@ -265,12 +283,12 @@ fn an_outdated_configuration_is_not_fresh_and_is_not_fetched_in_a_loop() {
     let mut gate = informed(&origin);
     origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
     for round in 0..3 {
-        assert_eq!(gate.accept(200, &origin.deltas(0), NOW + 2000), Ok(round == 0), "the new configuration is wanted");
+        assert_eq!(gate.accept(200, &origin.deltas(0), &asked(NOW + 2000)), Ok(round == 0), "the new configuration is wanted");
         assert_eq!(gate.refresh(NOW + 2000), Refresh::Required, "what is held is known to be outdated");
-        if round == 0 || gate.next_fetch(0).contains("snapshot") {
-            assert_eq!(gate.next_fetch(0), "/edge/v1/snapshot");
-            assert_eq!(gate.accept(200, &old, NOW + 2000), Ok(true), "a copy from before the change");
-            assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=0&wait=0.000");
+        if round == 0 || gate.next_fetch(0, &asked(NOW)).contains("snapshot") {
+            assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
+            assert_eq!(gate.accept(200, &old, &asked(NOW + 2000)), Ok(true), "a copy from before the change");
+            assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=0&wait=0.000&nonce=07070707070707070707070707070707");
         }
     }
     assert_eq!(status(&gate, "/", "a", NOW + 2000), 503);
@@ -282,11 +300,11 @@ fn a_snapshot_from_before_the_newest_deltas_leaves_them_in_force() {
     let mut gate = informed(&origin);
     origin.revoked = 3;
     origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
-    assert_eq!(gate.accept(200, &origin.deltas(1), NOW), Ok(true));
+    assert_eq!(gate.accept(200, &origin.deltas(1), &asked(NOW)), Ok(true));
     let behind = Origin { revoked: 2, config: origin.config.clone(), as_of_ms: NOW };
-    assert_eq!(gate.accept(200, &behind.snapshot(), NOW), Ok(true));
-    assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=3&wait=0.000");
-    assert_eq!(gate.accept(200, &origin.deltas(3), NOW), Ok(false));
+    assert_eq!(gate.accept(200, &behind.snapshot(), &asked(NOW)), Ok(true));
+    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=3&wait=0.000&nonce=07070707070707070707070707070707");
+    assert_eq!(gate.accept(200, &origin.deltas(3), &asked(NOW)), Ok(false));
     assert_eq!((status(&gate, "/", "token-3", NOW), status(&gate, "/", "a", NOW)), (401, 403));
 }
 
@@ -306,7 +324,7 @@ fn a_push_brings_changes_at_once_but_never_freshness() {
     assert_eq!(gate.push(b"TGDL nonsense", NOW).status, 400);
     assert_eq!(gate.push(&origin.snapshot(), NOW).status, 400, "only deltas are pushed");
     let push = Request { method: "POST", target: "/_tollgate/push", headers: &[] };
-    assert_eq!(gate.decide(&push, NOW), Decision::Push);
+    assert_eq!(gate.decide(&push, NOW, false), Decision::Push);
 }
 
 #[test]
@@ -317,7 +335,125 @@ fn a_stored_snapshot_shortens_a_cold_start_and_promises_nothing() {
     let mut gate = gate();
     assert_eq!(gate.warm(&stored), Ok(()));
     assert_eq!(gate.refresh(NOW), Refresh::Required);
-    assert_eq!(gate.next_fetch(0), "/edge/v1/deltas?after=1&wait=0.000");
+    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707");
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
     assert_eq!(status(&gate, "/lenient", "a", NOW), 503, "what came after that snapshot was never heard");
+}
+
+#[test]
+fn a_recorded_answer_makes_nothing_fresh() {
+    let mut origin = Origin::with(0);
+    let mut gate = informed(&origin);
+    let recorded = origin.deltas(0);
+    let later = Question { asked_at_ms: NOW + 2000, nonce: Nonce::from_bytes([8; Nonce::LEN]) };
+    assert_eq!(gate.accept(200, &recorded, &later), Err(FetchError::OtherNonce));
+    assert_eq!((gate.refresh(NOW + 2000), status(&gate, "/", "a", NOW + 2000)), (Refresh::Required, 503));
+
+    // As an origin answers that knows of no nonces: what it says is known, and nothing is fresh.
+    origin.revoked = 1;
+    assert_eq!(gate.accept(200, &origin.message(0, None), &later), Err(FetchError::OtherNonce));
+    assert_eq!((gate.refresh(NOW + 2000), status(&gate, "/", "token-1", NOW + 2000)), (Refresh::Required, 401));
+    assert_eq!(gate.accept_relayed(&origin.deltas(1), NOW + 2000), Ok(false), "a part of the edge found the nonce");
+    assert_eq!(gate.refresh(NOW + 2000), Refresh::Fresh);
+}
+
+#[test]
+fn an_edge_with_a_key_proves_which_it_is() {
+    let key = format!("near.by:1799999999:{}", URL_SAFE_NO_PAD.encode(SECRET));
+    let mut gate = gate_with(&[("TOLLGATE_EDGE_KEY", &key)]);
+    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
+    assert_eq!(gate.accept(200, &Origin::with(3).snapshot(), &asked(NOW)), Ok(true));
+    let target = gate.next_fetch(250, &asked(NOW));
+    let query = target.strip_prefix("/edge/v1/deltas?").expect("a query");
+    let start = format!("after=3&wait=0.250&nonce={NONCE}&edge=near.by&number=1799999999&at={NOW}&proof=");
+    assert!(query.starts_with(&start), "{query}");
+    assert!(EdgeKey::new(&SECRET).has_signed(query) && !EdgeKey::new(&[8; 32]).has_signed(query));
+}
+
+/// What becomes of a GET of `target` with these credentials, by a request that has not waited.
+fn decided(gate: &Gate, target: &str, credentials: Option<&str>, now_ms: u64) -> String {
+    let credentials = credentials.map(|token| format!("Bearer {token}"));
+    let headers: Vec<(&str, &[u8])> = credentials.iter().map(|value| ("authorization", value.as_bytes())).collect();
+    match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms, false) {
+        Decision::Answer(answer) => answer.status.to_string(),
+        Decision::Forward { identity } => format!("passes, {} headers", identity.len()),
+        Decision::Wait => "waits".to_owned(),
+        Decision::Push => "push".to_owned(),
+    }
+}
+
+#[test]
+fn only_what_depends_on_fresh_word_waits_for_it() {
+    let mut origin = Origin::with(1);
+    let routes = json!([
+        { "path": "/open/*", "public": true },
+        { "path": "/lenient", "on_stale": "allow" },
+        { "path": "/admin", "scope": ["admin"] },
+    ]);
+    origin.config = config(&routes);
+    let gate = informed(&origin);
+    let (good, revoked) = (hs256("a"), hs256("token-1"));
+    let forged = format!("{}A", &good[..good.len() - 1]);
+    let later = NOW + 1001;
+    for (target, token, fresh, stale) in [
+        ("/_tollgate/health", None, "200", "503"),
+        ("/_tollgate/nothing", None, "404", "404"),
+        ("/open/x", None, "passes, 0 headers", "passes, 0 headers"),
+        ("/open/x", Some("garbage"), "passes, 0 headers", "passes, 0 headers"),
+        ("/open/x", Some(good.as_str()), "passes, 6 headers", "waits"),
+        ("/", None, "401", "401"),
+        ("/", Some("garbage"), "401", "401"),
+        ("/", Some(forged.as_str()), "401", "401"),
+        ("/", Some(revoked.as_str()), "401", "401"),
+        ("/lenient", Some(revoked.as_str()), "401", "401"),
+        ("/a%2fb", Some(good.as_str()), "400", "400"),
+        ("/ADMIN", Some(good.as_str()), "400", "400"),
+        ("/", Some("a b"), "400", "400"),
+        ("/", Some(good.as_str()), "passes, 6 headers", "waits"),
+        ("/lenient", Some(good.as_str()), "passes, 6 headers", "waits"),
+        ("/admin", Some(good.as_str()), "403", "waits"),
+    ] {
+        assert_eq!(decided(&gate, target, token, NOW), fresh, "{target} {token:?}");
+        assert_eq!(decided(&gate, target, token, later), stale, "{target} {token:?}, later");
+    }
+    assert_eq!(decided(&gate, "/", Some(&good), NOW + 3_700_000), "401", "a token that expired meanwhile");
+
+    // Rules and keys may have changed since: an unknown key is refused on fresh word only.
+    let other = good.split_once('.').map(|(_, rest)| rest).expect("three parts");
+    let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": "newer" }).to_string();
+    let newer = format!("{}.{other}", URL_SAFE_NO_PAD.encode(header));
+    assert_eq!(decided(&gate, "/", Some(&newer), NOW), "401");
+    assert_eq!(decided(&gate, "/", Some(&newer), later), "waits");
+
+    // An instance that never heard its origin has rules of an unknown age, or none.
+    let mut warm = self::gate();
+    for stage in ["cold", "warm"] {
+        assert_eq!(decided(&warm, "/_tollgate/health", None, NOW), "503", "{stage}");
+        assert_eq!(decided(&warm, "/a%2fb", None, NOW), "400", "{stage}");
+        assert_eq!(decided(&warm, "/open/x", None, NOW), "waits", "{stage}");
+        assert_eq!(decided(&warm, "/_tollgate/validate", None, NOW), "waits", "{stage}");
+        assert_eq!(warm.warm(&origin.snapshot()), Ok(()));
+    }
+}
+
+#[test]
+fn changes_that_a_snapshot_holds_leave() {
+    let mut origin = Origin::with(1);
+    let mut gate = informed(&origin);
+    for round in 1..=20 {
+        let before = origin.revoked;
+        origin.revoked += 100;
+        assert_eq!(gate.accept(200, &origin.deltas(before), &asked(NOW)), Ok(false));
+        assert_eq!(health(&gate, NOW).1["changes"], json!(100), "round {round}");
+        // A snapshot from before the last ten.
+        let snapshot = Origin { revoked: origin.revoked - 10, config: origin.config.clone(), as_of_ms: NOW };
+        assert_eq!(gate.accept(200, &snapshot.snapshot(), &asked(NOW)), Ok(true));
+        assert_eq!(health(&gate, NOW).1["changes"], json!(10), "round {round}");
+        for number in [1, before, before + 1, origin.revoked - 10, origin.revoked - 9, origin.revoked] {
+            assert_eq!(status(&gate, "/", &format!("token-{number}"), NOW), 401, "token {number} in round {round}");
+        }
+        assert_eq!(status(&gate, "/", &format!("token-{}", origin.revoked + 1), NOW), 200);
+        assert_eq!(gate.accept(200, &Origin::with(origin.revoked).snapshot(), &asked(NOW)), Ok(true));
+        assert_eq!(health(&gate, NOW).1["changes"], json!(0), "round {round}");
+    }
 }

@@ -4,7 +4,7 @@ use crate::answer::{Body, from_gate, json_error, now_ms};
 use crate::feed::Feed;
 use crate::forward::{self, Client};
 use crate::pool::{Pool, Unavailable};
-use crate::{Decision, OpenError, Program, Refresh, Request, Response, Settings, StartError};
+use crate::{Decision, OpenError, Program, Request, Response, Settings, StartError};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
+use tollgate_gate::TrustedProxies;
 
 /// Pushes that are read at a time.
 const PUSHES: usize = 4;
@@ -27,6 +28,7 @@ pub(crate) struct ComponentGate {
     feed: Arc<Feed>,
     client: Client,
     upstream: String,
+    proxies: TrustedProxies,
     pushes: Semaphore,
     _feeding: AbortOnDropHandle<()>,
 }
@@ -52,6 +54,7 @@ impl ComponentGate {
             feed,
             client,
             upstream: settings.upstream.clone(),
+            proxies: settings.proxies.clone(),
             pushes: Semaphore::new(PUSHES),
             _feeding: feeding,
         })
@@ -61,20 +64,16 @@ impl ComponentGate {
     pub(crate) async fn handle(&self, request: http::Request<Incoming>, peer: SocketAddr) -> http::Response<Body> {
         match self.decide(&request).await {
             Ok(Decision::Forward(identity)) => {
-                forward::forward(&self.client, &self.upstream, request, &identity, peer).await
+                forward::forward(&self.client, &self.upstream, &self.proxies, request, &identity, peer).await
             }
             Ok(Decision::Answer(answer)) => from_gate(answer),
             Ok(Decision::Push) => self.push(request).await,
-            Err(Unavailable) => unavailable(),
+            // One that has waited is not told to wait.
+            Ok(Decision::Wait) | Err(Unavailable) => unavailable(),
         }
     }
 
     async fn decide(&self, request: &http::Request<Incoming>) -> Result<Decision, Unavailable> {
-        let due = self.pool.on_any(|validator| validator.refresh(now_ms())).await?;
-        if due == Refresh::Required {
-            // In the background it is refreshed anyhow, by the feed.
-            self.feed.next().await;
-        }
         let asked = Request {
             method: request.method().as_str().to_owned(),
             target: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
@@ -84,7 +83,12 @@ impl ComponentGate {
                 .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
                 .collect(),
         };
-        self.pool.on_any(|validator| validator.decide(&asked, now_ms())).await
+        let decision = self.pool.on_any(|validator| validator.decide(&asked, now_ms(), false)).await?;
+        if !matches!(decision, Decision::Wait) {
+            return Ok(decision);
+        }
+        self.feed.next().await;
+        self.pool.on_any(|validator| validator.decide(&asked, now_ms(), true)).await
     }
 
     /// Takes a pushed message. Anybody can post one: so few are read at a time, none for long, and only what the first

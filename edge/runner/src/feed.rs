@@ -1,22 +1,22 @@
 //! Keeping the instances fed: one long poll at the origin after another, its answer given to every instance; back-off when
-//! the origin fails; trapped instances replaced. Requests never fetch: at most they wait for the poll under way.
+//! the origin fails; trapped instances replaced. Requests never fetch: at most they wait for the poll under way, and not even
+//! that while the origin fails.
 
 use crate::answer::now_ms;
 use crate::files;
 use crate::pool::Pool;
-use crate::{OpenError, Settings, Validator};
+use crate::{OpenError, Question, Settings, Validator};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tollgate_gate::BackOff;
 
 /// What an origin is asked to wait at most; it refuses more than 30 seconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// How long a request that may not be decided on old data waits for the poll under way.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Shortest and longest pause after a failed fetch.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Least time from one poll to the next, should the origin not wait as it is asked to.
 const SPACING: Duration = Duration::from_millis(20);
 /// How long the origin may be silent, beyond the wait it is asked for and between the parts of its answer.
@@ -37,17 +37,15 @@ pub(crate) struct Feed {
     /// take as long again, so a quarter of the bound leaves half of it for the network.
     wait_ms: u64,
     snapshot_file: Option<PathBuf>,
-    /// Ends a pause early: a request waits.
-    hurry: Notify,
-    /// Counts attempts that ended, whether well or badly.
-    ended: watch::Sender<u64>,
+    /// What became of the last attempt; sent whenever one ends, whether well or badly.
+    ended: watch::Sender<BackOff>,
 }
 
 /// What the origin answered.
 struct Answer {
     status: u16,
     body: Vec<u8>,
-    asked_at: u64,
+    question: Question,
 }
 
 impl Feed {
@@ -63,23 +61,22 @@ impl Feed {
             origin: settings.origin.clone(),
             wait_ms: u64::try_from((settings.hard / 4).min(LONGEST_WAIT).as_millis()).unwrap_or_default(),
             snapshot_file: settings.store.as_deref().map(|folder| folder.join(SNAPSHOT_FILE)),
-            hurry: Notify::new(),
-            ended: watch::Sender::new(0),
+            ended: watch::Sender::new(BackOff::default()),
         })
     }
 
-    /// Waits until the poll under way, or one started for this, has ended; for two seconds at most.
+    /// Waits until the poll under way has ended, for two seconds at most; not at all while the origin fails.
     pub(crate) async fn next(&self) {
         let mut ended = self.ended.subscribe();
-        self.hurry.notify_one();
-        // Past the limit the request is decided on what there is.
-        let _ = timeout(PATIENCE, ended.changed()).await;
+        if self.ended.borrow().may_wait(now_ms()) {
+            // Past the limit the request is decided on what there is.
+            let _ = timeout(PATIENCE, ended.changed()).await;
+        }
     }
 
     /// Polls for ever. The caller ends it by dropping it.
     pub(crate) async fn run(&self) {
         self.warm().await;
-        let mut pause = BACK_OFF.0;
         // At the start and after a failure somebody may be waiting for word: then the origin is not to hold its answer.
         let mut wait_ms = 0;
         loop {
@@ -87,37 +84,28 @@ impl Feed {
             match self.round(wait_ms).await {
                 Ok(()) => {
                     wait_ms = self.wait_ms;
-                    pause = BACK_OFF.0;
-                    self.ended.send_modify(|count| *count += 1);
+                    self.ended.send_modify(BackOff::succeeded);
                     sleep_until(began + SPACING).await;
                 }
                 Err(why) => {
                     wait_ms = 0;
                     tracing::warn!(%why, "the origin's word is missing");
-                    self.ended.send_modify(|count| *count += 1);
-                    self.rest(began, pause).await;
-                    pause = (pause * 2).min(BACK_OFF.1);
+                    self.ended.send_modify(|back_off| back_off.failed(now_ms(), random_byte()));
+                    let pause_ms = self.ended.borrow().pause_ms(now_ms());
+                    sleep(Duration::from_millis(pause_ms)).await;
                 }
             }
-        }
-    }
-
-    /// Pauses after a failure. A waiting request ends the pause, but never lets attempts follow each other too fast.
-    async fn rest(&self, began: Instant, pause: Duration) {
-        let pause = pause.mul_f64(jitter());
-        tokio::select! {
-            () = sleep(pause) => {}
-            () = self.hurry.notified() => sleep_until(began + BACK_OFF.0).await,
         }
     }
 
     /// One poll and what is to be asked at once after it, each answer to every instance; then vacant places are filled.
     async fn round(&self, mut wait_ms: u64) -> Result<(), String> {
         for _ in 0..MOST_MESSAGES {
-            let Some((leader, target)) = self.leader(wait_ms) else {
+            let question = question()?;
+            let Some((leader, target)) = self.leader(wait_ms, question) else {
                 break;
             };
-            let answer = match self.get(&target).await {
+            let answer = match self.get(&target, question).await {
                 Ok(answer) => Arc::new(answer),
                 Err(why) => {
                     self.pool.fetch_failed(&why);
@@ -138,9 +126,9 @@ impl Feed {
     }
 
     /// The first instance in service and what it would ask.
-    fn leader(&self, wait_ms: u64) -> Option<(usize, String)> {
+    fn leader(&self, wait_ms: u64, question: Question) -> Option<(usize, String)> {
         (0..self.pool.size()).find_map(|index| {
-            let target = self.pool.on(index, |validator| validator.next_fetch(wait_ms)).ok()?;
+            let target = self.pool.on(index, |validator| validator.next_fetch(wait_ms, question)).ok()?;
             Some((index, target))
         })
     }
@@ -151,9 +139,10 @@ impl Feed {
             let pool = Arc::clone(&self.pool);
             let mut validator = blocking(move || pool.fresh().map_err(|error: OpenError| error.to_string())).await?;
             for _ in 0..MOST_MESSAGES {
-                let target = validator.next_fetch(0).map_err(trapped)?;
-                let answer = self.get(&target).await?;
-                if !validator.accept(answer.status, &answer.body, answer.asked_at).map_err(trapped)?? {
+                let question = question()?;
+                let target = validator.next_fetch(0, question).map_err(trapped)?;
+                let answer = self.get(&target, question).await?;
+                if !validator.accept(answer.status, &answer.body, question).map_err(trapped)?? {
                     break;
                 }
             }
@@ -163,8 +152,7 @@ impl Feed {
     }
 
     /// GETs from the origin; the error is a line for the log and the health report.
-    async fn get(&self, target: &str) -> Result<Answer, String> {
-        let asked_at = now_ms();
+    async fn get(&self, target: &str, question: Question) -> Result<Answer, String> {
         let sent = self.client.get(format!("{}{target}", self.origin)).send();
         let mut response = in_time(Duration::from_millis(self.wait_ms) + SILENCE, sent).await?;
         let status = response.status().as_u16();
@@ -175,7 +163,7 @@ impl Feed {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body, asked_at })
+        Ok(Answer { status, body, question })
     }
 
     /// Gives every instance the snapshot that an earlier run kept.
@@ -212,8 +200,8 @@ impl Feed {
 fn give(pool: &Pool, leader: usize, answer: &Answer) -> Result<bool, String> {
     let _alone = pool.feeding();
     let gone = |_| "the instance that asked trapped".to_owned();
-    let accept = |validator: &mut Validator| validator.accept(answer.status, &answer.body, answer.asked_at);
-    let point = |index| pool.on(index, |validator| validator.next_fetch(0)).ok();
+    let accept = |validator: &mut Validator| validator.accept(answer.status, &answer.body, answer.question);
+    let point = |index| pool.on(index, |validator| validator.next_fetch(0, answer.question)).ok();
     let verdict = pool.on(leader, accept).map_err(gone)?;
     let reached = point(leader);
     for index in (0..pool.size()).filter(|&index| index != leader) {
@@ -243,10 +231,19 @@ async fn in_time<T>(limit: Duration, answer: impl Future<Output = reqwest::Resul
     }
 }
 
-/// A factor between a half and one, so that edges do not come back all at once.
-fn jitter() -> f64 {
+/// A question asked now. Without random numbers none is: an answer to a nonce that can be guessed proves nothing.
+fn question() -> Result<Question, String> {
+    let mut random = [0; 8];
+    let mut half = || {
+        getrandom::fill(&mut random).map_err(|error| format!("the system has no random numbers: {error}"))?;
+        Ok::<u64, String>(u64::from_be_bytes(random))
+    };
+    Ok(Question { nonce: (half()?, half()?), asked_at_ms: now_ms() })
+}
+
+/// For the pause after a failure. Without a random source it is the shortest one.
+fn random_byte() -> u8 {
     let mut byte = [0];
-    // Without a random source the pause is the longest one.
     let _ = getrandom::fill(&mut byte);
-    1.0 - f64::from(byte[0]) / 512.0
+    byte[0]
 }

@@ -12,24 +12,10 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tollgate_gate::{HopByHop, RequestHeaders, Sender, TrustedProxies};
 
 /// The client for everything that a gate sends out, with its connections kept open.
 pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, Body>;
-
-const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A client that keeps its connections.
 pub(crate) fn client() -> Client {
@@ -61,6 +47,7 @@ pub(crate) fn tls() -> rustls::ClientConfig {
 pub(crate) async fn forward(
     client: &Client,
     upstream: &str,
+    proxies: &TrustedProxies,
     mut request: http::Request<Incoming>,
     identity: &[(String, Vec<u8>)],
     peer: SocketAddr,
@@ -76,7 +63,7 @@ pub(crate) async fn forward(
             "the request's target is not one that can be forwarded",
         );
     };
-    let Some(headers) = outbound_headers(request.headers(), identity, peer) else {
+    let Some(headers) = outbound_headers(request.headers(), proxies, identity, peer) else {
         return json_error(
             StatusCode::INTERNAL_SERVER_ERROR,
             "server_error",
@@ -104,46 +91,36 @@ fn is_upgrade(request: &http::Request<Incoming>) -> bool {
     request.method() == Method::CONNECT || asked.iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"))
 }
 
-/// The client's headers without those that end here or are the gate's to set, then who the client is, then where from.
-/// The client library adds the upstream's own `host`. None: an identity that is no header.
-fn outbound_headers(inbound: &HeaderMap, identity: &[(String, Vec<u8>)], peer: SocketAddr) -> Option<HeaderMap> {
-    let mut headers = inbound.clone();
-    strip_hop_by_hop(&mut headers);
-    let reserved: Vec<HeaderName> =
-        headers.keys().filter(|name| tollgate_gate::is_reserved_header(name.as_str())).cloned().collect();
-    for name in reserved {
-        headers.remove(name);
+/// The client's headers as far as they go on, where the request came from, and who the client is. The client library adds the
+/// upstream's own `host`. None: an identity that is no header.
+fn outbound_headers(
+    inbound: &HeaderMap,
+    proxies: &TrustedProxies,
+    identity: &[(String, Vec<u8>)],
+    peer: SocketAddr,
+) -> Option<HeaderMap> {
+    let values = |name: &str| inbound.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
+    let host = inbound.get(header::HOST).map(HeaderValue::as_bytes);
+    let sender = Sender { address: Some(peer.ip().to_canonical()), scheme: "http", host };
+    let policy = RequestHeaders::new(sender, proxies, values("connection"));
+    let mut headers = HeaderMap::with_capacity(inbound.len() + identity.len());
+    for (name, value) in inbound.iter().filter(|(name, _)| policy.has(name.as_str())) {
+        headers.append(name, value.clone());
     }
-    let host = headers.remove(header::HOST);
-    append(&mut headers, FORWARDED_FOR, HeaderValue::from_str(&peer.ip().to_string()).ok());
-    append(&mut headers, FORWARDED_PROTO, Some(HeaderValue::from_static("http")));
-    append(&mut headers, FORWARDED_HOST, host);
+    for (name, value) in policy.forwarded(values) {
+        headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(&value).ok()?);
+    }
     for (name, value) in identity {
         headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(value).ok()?);
     }
     Some(headers)
 }
 
-/// Adds this hop's own knowledge after what was said before: only the last entry is to be trusted.
-fn append(headers: &mut HeaderMap, name: HeaderName, own: Option<HeaderValue>) {
-    let said: Vec<&[u8]> = headers.get_all(&name).iter().chain(&own).map(HeaderValue::as_bytes).collect();
-    if let Ok(all) = HeaderValue::from_bytes(&said.join(&b", "[..]))
-        && !all.is_empty()
-    {
-        headers.insert(name, all);
-    }
-}
-
 /// Removes the headers of one connection, those that `Connection` names included.
-pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let hop_by_hop = HopByHop::new(headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes));
+    let ending: Vec<HeaderName> = headers.keys().filter(|name| hop_by_hop.has(name.as_str())).cloned().collect();
+    for name in ending {
         headers.remove(name);
     }
 }
@@ -182,21 +159,21 @@ mod tests {
 
     #[test]
     fn the_upstream_learns_who_and_where_from() {
-        let mut inbound = headers(&[
+        let inbound = headers(&[
             ("host", "api.example"),
             ("x-forwarded-for", "192.0.2.1"),
             ("x-tollgate-subject", "forged"),
             ("authorization", "Bearer t"),
         ]);
-        inbound.append("x-forwarded-for", HeaderValue::from_static("192.0.2.2"));
         let identity = [("x-tollgate-subject".to_owned(), b"alice".to_vec())];
-        let outbound = outbound_headers(&inbound, &identity, ([127, 0, 0, 1], 4000).into());
+        let proxies = TrustedProxies::default();
+        let outbound = outbound_headers(&inbound, &proxies, &identity, ([127, 0, 0, 1], 4000).into());
         let expected = headers(&[
-            ("x-forwarded-for", "192.0.2.1, 192.0.2.2, 127.0.0.1"),
+            ("authorization", "Bearer t"),
+            ("x-forwarded-for", "127.0.0.1"),
             ("x-forwarded-proto", "http"),
             ("x-forwarded-host", "api.example"),
             ("x-tollgate-subject", "alice"),
-            ("authorization", "Bearer t"),
         ]);
         assert_eq!(outbound, Some(expected));
     }

@@ -20,6 +20,6 @@ mod wasm;
 
 pub use edge::{Edge, StartError};
 pub use settings::{GateKind, SettingError, Settings, Sources, find_component};
-pub use validator::{Decision, OpenError, Refresh, Request, Response, Validator, Verdict};
+pub use validator::{Decision, OpenError, Question, Refresh, Request, Response, Validator, Verdict};
 pub use verify::verify;
 pub use wasm::{LoadError, Program};

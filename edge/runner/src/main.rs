@@ -83,6 +83,9 @@ struct Serve {
     /// Tables for keys in frequent use: none, small or large [TOLLGATE_EDGE_KEY_TABLES; default: small]
     #[arg(long, value_name = "SIZE")]
     key_tables: Option<String>,
+    /// Proxies that may say where a request came from, such as 10.0.0.0/8 [TOLLGATE_EDGE_TRUSTED_PROXIES; default: none]
+    #[arg(long, value_name = "ADDRESSES")]
+    trusted_proxies: Option<String>,
     /// The component's file [TOLLGATE_EDGE_COMPONENT; default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     component: Option<String>,
@@ -107,6 +110,7 @@ impl Serve {
             ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", &self.allow_plain_jwt),
             ("TOLLGATE_EDGE_CACHED_TOKENS", &self.cached_tokens),
             ("TOLLGATE_EDGE_KEY_TABLES", &self.key_tables),
+            ("TOLLGATE_EDGE_TRUSTED_PROXIES", &self.trusted_proxies),
             ("TOLLGATE_EDGE_COMPONENT", &self.component),
             ("TOLLGATE_EDGE_STORE", &self.store),
         ];

@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tollgate_gate::TrustedProxies;
 
 /// The file that is read when it is there.
 const FILE: &str = "tollgate-edge.toml";
@@ -61,6 +62,7 @@ pub struct Settings {
     pub store: Option<PathBuf>,
     pub(crate) origin: String,
     pub(crate) upstream: String,
+    pub(crate) proxies: TrustedProxies,
     /// The bound on how old the gate's knowledge may be.
     pub(crate) hard: Duration,
     /// The gate's own settings by their names, as given.
@@ -80,6 +82,8 @@ impl Settings {
         })?;
         let known =
             tollgate_gate::Settings::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
+        let proxies =
+            TrustedProxies::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
         let of_gate = tollgate_gate::SETTINGS.iter().filter_map(|(name, _)| Some(((*name).to_owned(), get(name)?)));
         Ok(Settings {
             gate,
@@ -88,6 +92,7 @@ impl Settings {
             store: get(STORE).map(PathBuf::from),
             origin: known.origin,
             upstream: known.upstream,
+            proxies,
             hard: Duration::from_millis(known.hard_ms),
             of_gate: of_gate.collect(),
         })

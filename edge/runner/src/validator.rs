@@ -11,7 +11,7 @@ mod bindings {
     wasmtime::component::bindgen!({ path: "../../wit", world: "tollgate" });
 }
 
-pub use bindings::exports::tollgate::validator::validator::{Decision, Refresh, Request, Response, Verdict};
+pub use bindings::exports::tollgate::validator::validator::{Decision, Question, Refresh, Request, Response, Verdict};
 
 /// Epoch ticks that one decision may take: half a second, for a busy machine may stop a thread for long.
 const DECIDE_TICKS: u64 = 50;
@@ -78,24 +78,20 @@ impl Validator {
     ///
     /// # Errors
     /// A trap.
-    pub fn next_fetch(&mut self, wait_ms: u64) -> wasmtime::Result<String> {
+    pub fn next_fetch(&mut self, wait_ms: u64, question: Question) -> wasmtime::Result<String> {
         self.store.set_epoch_deadline(DECIDE_TICKS);
-        self.bindings.tollgate_validator_validator().gate().call_next_fetch(&mut self.store, self.gate, wait_ms)
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_next_fetch(&mut self.store, self.gate, wait_ms, question)
     }
 
     /// Takes the origin's answer; true: fetch again at once. The inner error says why it was refused.
     ///
     /// # Errors
     /// A trap.
-    pub fn accept(&mut self, status: u16, body: &[u8], asked_at_ms: u64) -> wasmtime::Result<Result<bool, String>> {
+    pub fn accept(&mut self, status: u16, body: &[u8], question: Question) -> wasmtime::Result<Result<bool, String>> {
         self.store.set_epoch_deadline(ACCEPT_TICKS);
-        self.bindings.tollgate_validator_validator().gate().call_accept(
-            &mut self.store,
-            self.gate,
-            status,
-            body,
-            asked_at_ms,
-        )
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_accept(&mut self.store, self.gate, status, body, question)
     }
 
     /// Tells the gate that a fetch failed before an answer came.
@@ -116,13 +112,14 @@ impl Validator {
         self.bindings.tollgate_validator_validator().gate().call_push(&mut self.store, self.gate, body, now_ms)
     }
 
-    /// Decides a request.
+    /// Decides a request. `has_waited`: a fetch was awaited, or is not to be.
     ///
     /// # Errors
     /// A trap.
-    pub fn decide(&mut self, request: &Request, now_ms: u64) -> wasmtime::Result<Decision> {
+    pub fn decide(&mut self, request: &Request, now_ms: u64, has_waited: bool) -> wasmtime::Result<Decision> {
         self.store.set_epoch_deadline(DECIDE_TICKS);
-        self.bindings.tollgate_validator_validator().gate().call_decide(&mut self.store, self.gate, request, now_ms)
+        let gate = self.bindings.tollgate_validator_validator().gate();
+        gate.call_decide(&mut self.store, self.gate, request, now_ms, has_waited)
     }
 
     /// Judges one token at the Unix time `now` (seconds), requiring these scope values.

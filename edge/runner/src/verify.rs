@@ -2,12 +2,12 @@
 //! are made into a snapshot in memory, signed with a key that is thrown away.
 
 use crate::answer::now_ms;
-use crate::{GateKind, OpenError, Program, SettingError, Sources, Validator, find_component};
+use crate::{GateKind, OpenError, Program, Question, SettingError, Sources, Validator, find_component};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tollgate_core::{
-    Chain, ConfigDigest, DeltaParts, KeySet, RevocationId, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+    Chain, ConfigDigest, DeltaParts, KeySet, Nonce, RevocationId, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
 use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
 
@@ -63,7 +63,8 @@ impl Bench {
             SnapshotParts { others: &revoked, ..SnapshotParts::new(issuer, 0, at_ms, chain, config.as_bytes()) };
         let snapshot = build_snapshot(&parts, &signer).map_err(|error| error.to_string())?;
         let config = ConfigDigest::of(config.as_bytes());
-        let parts = DeltaParts { issuer, after: 0, head: 0, as_of_ms: at_ms, chain, config, epoch: 0, deltas: &[] };
+        let nonce = Some(Nonce::from_bytes([0; Nonce::LEN]));
+        let parts = DeltaParts { issuer, after: 0, head: 0, as_of_ms: at_ms, chain, config, epoch: 0, deltas: &[], nonce };
         let heartbeat = build_deltas(&parts, &signer).map_err(|error| error.to_string())?;
         let settings = settings(args, signer.public_key(), &secret);
         Ok(Bench { program: program(sources)?, settings, snapshot, heartbeat, at_ms })
@@ -75,7 +76,7 @@ impl Bench {
             Validator::open(&self.program, &self.settings).map_err(|error: OpenError| error.to_string())?;
         for message in [&self.snapshot, &self.heartbeat] {
             let accepted = validator
-                .accept(200, message, self.at_ms)
+                .accept(200, message, Question { asked_at_ms: self.at_ms, nonce: (0, 0) })
                 .map_err(|trap| format!("the component trapped: {trap:#}"))?;
             accepted.map_err(|why| format!("the component refuses the arguments: {why}"))?;
         }

@@ -8,8 +8,9 @@ use spin_sdk::wasip3;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{Method, RequestOptions};
+use spin_sdk::wasip3::random::random;
 use std::rc::Rc;
-use tollgate_gate::MAX_FETCH_BYTES;
+use tollgate_gate::{MAX_FETCH_BYTES, Nonce, Question};
 
 /// How long a request waits for a fetch before it is decided on what the gate holds, in nanoseconds.
 const WAIT: u64 = 2_000_000_000;
@@ -23,17 +24,29 @@ const SNAPSHOT: &str = "/edge/v1/snapshot";
 /// Messages taken in one go: 4096 changes each, so more than any origin keeps.
 const MOST_MESSAGES: usize = 16;
 
-/// Starts a fetch unless one is under way. It runs on after the request that started it is answered.
-pub(crate) fn start(edge: &Rc<Edge>) {
-    if edge.fetching.replace(true) {
-        return;
+/// Starts a fetch unless one is under way, or one failed a moment ago. It runs on after the request that started it is answered.
+/// True if it was started.
+pub(crate) fn start(edge: &Rc<Edge>) -> bool {
+    if edge.back_off.get().pause_ms(now_ms()) > 0 || edge.fetching.replace(true) {
+        return false;
     }
     let running = Running(Rc::clone(edge));
-    wasip3::spawn(async move { fetch(&running.0).await });
+    wasip3::spawn(async move {
+        let mut back_off = running.0.back_off.get();
+        match fetch(&running.0).await {
+            true => back_off.succeeded(),
+            false => back_off.failed(now_ms(), random::get_random_u64() as u8),
+        }
+        running.0.back_off.set(back_off);
+    });
+    true
 }
 
-/// Waits for the fetch under way, for [`WAIT`] at most.
-pub(crate) async fn finished(edge: &Edge) {
+/// Waits for the fetch under way, for [`WAIT`] at most. While the origin fails only the request that starts one waits.
+pub(crate) async fn required(edge: &Rc<Edge>) {
+    if !start(edge) && !edge.back_off.get().may_wait(now_ms()) {
+        return;
+    }
     let deadline = monotonic_clock::now().saturating_add(WAIT);
     while edge.fetching.get() && monotonic_clock::now() < deadline {
         monotonic_clock::wait_for(LOOK).await;
@@ -49,36 +62,47 @@ impl Drop for Running {
     }
 }
 
-/// Takes messages from the origin until the gate has no more to ask, and keeps a snapshot that came among them.
-async fn fetch(edge: &Edge) {
+/// Takes messages from the origin until the gate has no more to ask, and keeps a snapshot that came among them. True when
+/// nothing went wrong.
+async fn fetch(edge: &Edge) -> bool {
     for _ in 0..MOST_MESSAGES {
-        let target = edge.gate().next_fetch(0);
+        let question = question();
+        let target = edge.gate().next_fetch(0, &question);
         let url = format!("{}{target}", edge.gate().settings().origin);
-        let asked_at = now_ms();
         let (status, body) = match get(&url).await {
             Ok(answer) => answer,
             Err(why) => {
                 eprintln!("tollgate: the origin cannot be asked: {why}");
                 edge.gate_mut().fetch_failed(&why, now_ms());
-                return;
+                return false;
             }
         };
-        let accepted = edge.gate_mut().accept(status, &body, asked_at);
+        let accepted = edge.gate_mut().accept(status, &body, &question);
         match accepted {
             Ok(more) => {
                 if status == 200 && target == SNAPSHOT {
                     Edge::store_snapshot(&body).await;
                 }
                 if !more {
-                    return;
+                    return true;
                 }
             }
             Err(error) => {
                 eprintln!("tollgate: the origin's answer is refused: {error}");
-                return;
+                return false;
             }
         }
     }
+    true
+}
+
+/// A question asked now.
+fn question() -> Question {
+    let mut nonce = [0; Nonce::LEN];
+    for half in nonce.as_chunks_mut().0 {
+        *half = random::get_random_u64().to_be_bytes();
+    }
+    Question { asked_at_ms: now_ms(), nonce: Nonce::from_bytes(nonce) }
 }
 
 /// GETs `url`; the error is a line for the log and the health report.

@@ -6,22 +6,7 @@ use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
 use spin_sdk::wasip3::{spawn, wit_future};
-use tollgate_gate::is_reserved_header;
-
-/// Headers of one connection (RFC 9110 section 7.6.1), which end here. `host` is among them because the upstream gets its
-/// own.
-const HOP_BY_HOP: [&str; 10] = [
-    "connection",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
+use tollgate_gate::{HopByHop, RequestHeaders, Sender};
 
 /// Sends the request to the upstream with the identity set, and hands back the upstream's answer; 502 if there is none.
 pub(crate) async fn forward(
@@ -31,7 +16,7 @@ pub(crate) async fn forward(
 ) -> Result<Response, ErrorCode> {
     let url = format!("{}{}", edge.gate().settings().upstream, http::target(&request));
     let method = Method::from(request.method());
-    let headers = outbound_headers(&request, identity);
+    let headers = outbound_headers(edge, &request, identity);
     let body = has_body(&request).then(|| request_body(request)).flatten();
     let outbound = http::request(&method, &url, headers, body, None)?;
     match client::send(outbound).await {
@@ -52,22 +37,20 @@ fn has_body(request: &Request) -> bool {
     }
 }
 
-/// The client's headers without those that end here or are the gate's to set, then who the client is, then where from.
-fn outbound_headers(request: &Request, identity: &[(&'static str, String)]) -> Vec<(String, Vec<u8>)> {
-    let inbound = request.headers();
-    let passes = |name: &str| {
-        !HOP_BY_HOP.contains(&name)
-            && !is_reserved_header(name)
-            && !name.starts_with("spin-")
-            && !http::is_forwarded(name)
-    };
-    let mut headers: Vec<(String, Vec<u8>)> = inbound
-        .iter()
-        .filter(|(name, _)| passes(name.as_str()))
-        .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-        .collect();
+/// The client's headers as far as they go on, where the request came from, and who the client is.
+fn outbound_headers(edge: &Edge, request: &Request, identity: &[(&'static str, String)]) -> Vec<(String, Vec<u8>)> {
+    let values = |name: &str| http::values(request, name).collect::<Vec<_>>();
+    let scheme = if http::came_by_https(request) { "https" } else { "http" };
+    let authority = || request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let host = http::values(request, "host").next().or_else(authority);
+    let sender = Sender { address: http::client_address(request), scheme, host };
+    let policy = RequestHeaders::new(sender, &edge.proxies, values("connection"));
+    let passes = |name: &str| policy.has(name) && !name.starts_with("spin-");
+    let passing = request.headers().iter().filter(|(name, _)| passes(name.as_str()));
+    let mut headers: Vec<(String, Vec<u8>)> =
+        passing.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+    headers.extend(policy.forwarded(values).into_iter().map(|(name, value)| (name.to_owned(), value)));
     headers.extend(identity.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())));
-    headers.extend(http::forwarded(request));
     headers
 }
 
@@ -83,7 +66,9 @@ fn request_body(request: Request) -> Option<Body> {
 fn pass_back(answer: Response) -> Result<Response, ErrorCode> {
     let status = answer.get_status_code();
     let mut headers = answer.get_headers().copy_all();
-    headers.retain(|(name, _)| !HOP_BY_HOP.contains(&name.as_str()));
+    let connection = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
+    let hop_by_hop = HopByHop::new(connection.map(|(_, value)| value.as_slice()));
+    headers.retain(|(name, _)| !hop_by_hop.has(name));
     let headers = Fields::from_list(&headers).map_err(http::internal)?;
     let (done, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = Response::consume_body(answer, result);

@@ -5,6 +5,7 @@ use spin_sdk::http::{Request, Uri};
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, Method, RequestOptions, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
+use std::net::{IpAddr, SocketAddr};
 
 /// Why a body was not taken.
 pub(crate) enum BodyError {
@@ -99,36 +100,21 @@ pub(crate) fn json_error(status: u16, code: &str, description: &str) -> Result<R
     answer(tollgate_gate::Response::error(status, code, description))
 }
 
-/// Headers that say where a request came from; [`forwarded`] writes them anew.
-pub(crate) fn is_forwarded(name: &str) -> bool {
-    matches!(name, "x-forwarded-for" | "x-forwarded-host" | "x-forwarded-proto")
+/// The values of a header.
+pub(crate) fn values<'a>(request: &'a Request, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    request.headers().get_all(name).into_iter().map(|value| value.as_bytes())
 }
 
-/// What was said so far of where the request came from, and this hop's own knowledge last: only that is to be trusted.
-pub(crate) fn forwarded(request: &Request) -> Vec<(String, Vec<u8>)> {
-    let of = |name: &str| request.headers().get(name).map(|value| value.as_bytes().to_vec());
-    let client = of("spin-client-addr").map(without_port);
-    let proto = if of("spin-full-url").is_some_and(|url| url.starts_with(b"https:")) {
-        b"https".to_vec()
-    } else {
-        b"http".to_vec()
-    };
-    let host = of("host").or_else(|| request.uri().authority().map(|authority| authority.as_str().as_bytes().to_vec()));
-    let own = [("x-forwarded-for", client), ("x-forwarded-proto", Some(proto)), ("x-forwarded-host", host)];
-    own.into_iter()
-        .filter_map(|(name, value)| {
-            let mut said: Vec<Vec<u8>> =
-                request.headers().get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect();
-            said.extend(value);
-            (!said.is_empty()).then(|| (name.to_owned(), said.join(&b", "[..])))
-        })
-        .collect()
+/// The address of the peer. Spin puts what it says behind what a client made up, so the last value is Spin's.
+pub(crate) fn client_address(request: &Request) -> Option<IpAddr> {
+    let address = core::str::from_utf8(values(request, "spin-client-addr").last()?).ok()?;
+    let address = address.parse().map(|address: SocketAddr| address.ip()).or_else(|_| address.parse()).ok()?;
+    Some(address.to_canonical())
 }
 
-/// The address without its port, as `X-Forwarded-For` has it.
-fn without_port(address: Vec<u8>) -> Vec<u8> {
-    let parsed = core::str::from_utf8(&address).ok().and_then(|text| text.parse::<std::net::SocketAddr>().ok());
-    parsed.map_or(address, |parsed| parsed.ip().to_string().into_bytes())
+/// Whether the client came by https, as Spin says.
+pub(crate) fn came_by_https(request: &Request) -> bool {
+    values(request, "spin-full-url").last().is_some_and(|url| url.starts_with(b"https:"))
 }
 
 /// An error that is this component's or the host's own.

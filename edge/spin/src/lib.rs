@@ -26,34 +26,37 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
             return http::json_error(500, "server_error", &error);
         }
     };
-    refresh(&edge).await;
-    match decide(&edge, &request) {
+    match decide_fresh(&edge, &request).await {
         Decision::Forward { identity } => forward::forward(&edge, request, &identity).await,
         Decision::Answer(answer) => http::answer(answer),
         Decision::Push => push(&edge, request).await,
+        // One that has waited is not told to wait.
+        Decision::Wait => http::json_error(503, "temporarily_unavailable", "the gate cannot tell now; try again"),
     }
 }
 
-/// Starts or awaits a fetch when the gate says that one is due.
-async fn refresh(edge: &Rc<Edge>) {
-    let due = edge.gate().refresh(now_ms());
-    match due {
-        Refresh::Fresh => {}
-        Refresh::Background => fetch::start(edge),
-        Refresh::Required => {
-            fetch::start(edge);
-            fetch::finished(edge).await;
-        }
+/// Decides at once what does not depend on fresh word, and the rest after a fetch. A fetch that is due and awaited by nobody runs
+/// in the background.
+async fn decide_fresh(edge: &Rc<Edge>, request: &Request) -> Decision {
+    let decision = decide(edge, request, false);
+    if decision == Decision::Wait {
+        fetch::required(edge).await;
+        return decide(edge, request, true);
     }
+    let due = edge.gate().refresh(now_ms());
+    if due != Refresh::Fresh {
+        fetch::start(edge);
+    }
+    decision
 }
 
 /// Hands the request to the gate exactly as it came: every header, repeated ones repeated, values as bytes.
-fn decide(edge: &Edge, request: &Request) -> Decision {
+fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
     let headers: Vec<(&str, &[u8])> =
         request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let request =
         tollgate_gate::Request { method: request.method().as_str(), target: http::target(request), headers: &headers };
-    edge.gate().decide(&request, now_ms())
+    edge.gate().decide(&request, now_ms(), has_waited)
 }
 
 /// Takes a message that the origin pushed. It reaches this one instance; the others learn the same by pulling.

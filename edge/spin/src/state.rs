@@ -6,7 +6,7 @@ use spin_sdk::variables::{self, Error};
 use std::cell::{Cell, OnceCell, Ref, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tollgate_gate::{Gate, SETTINGS, Settings};
+use tollgate_gate::{BackOff, Gate, SETTINGS, Settings, TrustedProxies};
 
 /// Where a cold instance finds the newest snapshot. A new wire format takes a new name.
 const SNAPSHOT_KEY: &str = "tollgate/snapshot/v1";
@@ -18,8 +18,12 @@ thread_local! {
 /// The gate of this instance and the state of its fetches.
 pub(crate) struct Edge {
     gate: RefCell<Gate>,
+    /// The proxies that are believed.
+    pub(crate) proxies: TrustedProxies,
     /// Whether a fetch is under way: there is one at most.
     pub(crate) fetching: Cell<bool>,
+    /// What became of the last ones.
+    pub(crate) back_off: Cell<BackOff>,
 }
 
 impl Edge {
@@ -28,14 +32,14 @@ impl Edge {
         if let Some(edge) = EDGE.with(|cell| cell.get().cloned()) {
             return Ok(edge);
         }
-        let settings = read_settings().await?;
+        let (settings, proxies) = read_settings().await?;
         let mut gate = Gate::new(settings);
         if let Some(snapshot) = load_snapshot().await
             && let Err(error) = gate.warm(&snapshot)
         {
             eprintln!("tollgate: the stored snapshot is refused: {error}");
         }
-        let edge = Rc::new(Edge { gate: RefCell::new(gate), fetching: Cell::new(false) });
+        let edge = Rc::new(Edge { gate: RefCell::new(gate), proxies, fetching: Cell::default(), back_off: Cell::default() });
         // Requests that came meanwhile made a gate of their own; the first one to finish is kept by all.
         Ok(EDGE.with(|cell| Rc::clone(cell.get_or_init(|| edge))))
     }
@@ -66,7 +70,7 @@ pub(crate) fn now_ms() -> u64 {
 }
 
 /// Reads the settings from Spin's variables, which have the same names in lower case.
-async fn read_settings() -> Result<Settings, String> {
+async fn read_settings() -> Result<(Settings, TrustedProxies), String> {
     let mut values = Vec::new();
     for (name, _) in SETTINGS {
         match variables::get(name.to_ascii_lowercase()).await {
@@ -76,7 +80,8 @@ async fn read_settings() -> Result<Settings, String> {
         }
     }
     let get = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
-    Settings::from_lookup(get).map_err(|error| error.to_string())
+    let proxies = TrustedProxies::from_lookup(get).map_err(|error| error.to_string())?;
+    Settings::from_lookup(get).map(|settings| (settings, proxies)).map_err(|error| error.to_string())
 }
 
 /// The snapshot that an earlier instance stored, if any.

@@ -10,13 +10,12 @@ use crate::{isolate::Isolate, now_ms, origin, turns::Finished};
 /// How long a request waits for a fetch before it is decided on what the gate holds, in milliseconds.
 const WAIT: u64 = 2_000;
 
-/// Starts a fetch unless one is under way; it runs on after the request is answered.
+/// Starts a fetch unless one is under way, or one failed a moment ago; it runs on after the request is answered.
 pub(crate) fn start(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> Option<Finished> {
     let (turn, finished) = isolate.turns.take()?;
     let (isolate, env) = (Rc::clone(isolate), env.clone());
     context.wait_until(async move {
-        fetch(&isolate, &env).await;
-        drop(turn); // waiting requests go on before KV is written
+        turn.end(fetch(&isolate, &env).await); // waiting requests go on before KV is written
         isolate.store_snapshot(&env).await;
     });
     Some(finished)
@@ -32,14 +31,14 @@ fn is_required(isolate: &Isolate) -> bool {
 }
 
 /// Asks the hub; the origin itself if there is no hub, if it does not help, or if its word is too old or
-/// not the last.
-async fn fetch(isolate: &Isolate, env: &Env) {
+/// not the last. True when nothing went wrong.
+async fn fetch(isolate: &Isolate, env: &Env) -> bool {
     if let Some(hubs) = isolate.hubs.as_ref().filter(|hubs| hubs.may_be_asked()) {
         match hubs.ask(env, &isolate.gate).await {
-            Ok(false) if !is_required(isolate) => return,
+            Ok(false) if !is_required(isolate) => return true,
             Ok(_) => {}
             Err(why) => console_error!("tollgate: asking the origin, for the hub is of no help: {why}"),
         }
     }
-    origin::pull(&isolate.gate, drop).await;
+    origin::pull(&isolate.gate, drop).await
 }

@@ -1,25 +1,11 @@
 //! Passing an allowed request to the upstream and its answer back, both bodies streamed by the runtime.
 
-use tollgate_gate::is_reserved_header;
+use std::net::IpAddr;
+
+use tollgate_gate::{RequestHeaders, Sender};
 use worker::{Result, console_error, web_sys};
 
 use crate::{http, isolate::Isolate};
-
-/// Headers of one connection (RFC 9110 section 7.6.1), which end here. `host` and `content-length` are among them because the
-/// runtime writes the upstream's own, the length from the body that it really sends.
-const HOP_BY_HOP: [&str; 11] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// Sends the request to the upstream with the identity set, and hands back the upstream's answer; 502 if there is none.
 pub(crate) async fn forward(
@@ -37,7 +23,7 @@ pub(crate) async fn forward(
     let url = format!("{}{}", isolate.gate.borrow().settings().upstream, http::target(request));
     let init = web_sys::RequestInit::new();
     init.set_method(&request.method());
-    init.set_headers_headers(&outbound_headers(request, identity)?);
+    init.set_headers_headers(&outbound_headers(isolate, request, identity)?);
     // The client follows redirects, with its own token; the edge must not carry that token to another place.
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_body_opt_readable_stream(body.as_ref());
@@ -63,31 +49,41 @@ fn body(request: &web_sys::Request) -> Option<web_sys::ReadableStream> {
     request.body().filter(|_| length.as_deref() != Some("0"))
 }
 
-/// The client's headers without those that end here or are the gate's to set, then who the client is, then where from.
-fn outbound_headers(request: &web_sys::Request, identity: &[(&'static str, String)]) -> Result<web_sys::Headers> {
+/// The client's headers as far as they go on, where the request came from, and who the client is. The runtime writes the
+/// upstream's own `Host`, and the length from the body that it really sends.
+fn outbound_headers(
+    isolate: &Isolate,
+    request: &web_sys::Request,
+    identity: &[(&'static str, String)],
+) -> Result<web_sys::Headers> {
     let inbound = http::headers(&request.headers());
+    let values = |name: &str| -> Vec<&[u8]> {
+        inbound.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_bytes()).collect()
+    };
+    let url = request.url();
+    let scheme = url.split_once("://").map_or("http", |(scheme, _)| scheme);
+    let host = values("host").into_iter().next();
+    let policy = RequestHeaders::new(
+        Sender { address: client_address(&inbound), scheme, host },
+        &isolate.proxies,
+        values("connection"),
+    );
     let outbound = web_sys::Headers::new()?;
     for (name, value) in &inbound {
-        if !HOP_BY_HOP.contains(&name.as_str()) && !is_reserved_header(name) {
+        if policy.has(name) && name != "content-length" {
             outbound.append(name, value)?;
         }
+    }
+    for (name, value) in policy.forwarded(values) {
+        outbound.append(name, &String::from_utf8_lossy(&value))?;
     }
     for (name, value) in identity {
         outbound.set(name, value)?;
     }
-    for (name, value) in forwarded(request, &inbound) {
-        outbound.append(name, &value)?;
-    }
     Ok(outbound)
 }
 
-/// This hop's own knowledge of where the request came from. It stands after what was said before, and only it is to be
-/// trusted. Cloudflare itself has put the client's address into `X-Forwarded-For`.
-fn forwarded(request: &web_sys::Request, inbound: &[(String, String)]) -> Vec<(&'static str, String)> {
-    let url = request.url();
-    let proto = url.split_once("://").map_or("http", |(scheme, _)| scheme);
-    let host = inbound.iter().find(|(name, _)| name == "host").map(|(_, host)| host.clone());
-    let mut said = vec![("x-forwarded-proto", proto.to_owned())];
-    said.extend(host.map(|host| ("x-forwarded-host", host)));
-    said
+/// The address of the peer, which Cloudflare puts in the place of whatever a client says of it.
+fn client_address(inbound: &[(String, String)]) -> Option<IpAddr> {
+    inbound.iter().find(|(name, _)| name == "cf-connecting-ip").and_then(|(_, address)| address.trim().parse().ok())
 }

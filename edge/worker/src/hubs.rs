@@ -2,8 +2,9 @@
 //!
 //! # Freshness is never over-claimed
 //! A revoked token must not pass because somebody believed to be fresher than it was. So:
-//! 1. Freshness comes from one thing only: an answer that the origin signed, to a question that the hub asked it (the word).
-//!    Whatever the origin had acknowledged before that question is in what the hub held with that answer.
+//! 1. Freshness comes from one thing only: an answer that the origin signed, to a question that the hub asked it (the word), and
+//!    in which the hub found the nonce of its question. Whatever the origin had acknowledged before that question is in what the
+//!    hub held with that answer.
 //! 2. The hub tells how long ago it asked, by its own clock. The isolate counts that back from the moment at which it asked
 //!    the hub, by *its* own clock, which is earlier than the moment from which the hub counted. So the isolate takes the word
 //!    for older than it is by the way to the hub, never for younger, however far apart the two clocks are.
@@ -11,8 +12,8 @@
 //!    of them is missing or refused, the word does not join on and is refused as well: its signature covers the history's
 //!    fingerprint. An older answer is never taken for a word: it would make the gate fresh that lacks what came since.
 //!
-//! Every signature is checked here. The hub is trusted for the age alone, and even that not by more than a minute, for the
-//! word bears the origin's own time.
+//! Every signature is checked here. The hub is trusted for the age and for having checked the nonce, and even that not by more
+//! than a minute, for the word bears the origin's own time. Only this Worker reaches its hubs: no stranger can answer for one.
 
 use std::{cell::Cell, cell::RefCell, time::Duration};
 
@@ -27,7 +28,7 @@ use worker::{
 
 use crate::{
     http::{self, BodyError},
-    now_ms, origin,
+    now_ms,
     protocol::{self, PUSH, Part, Question},
     setting,
 };
@@ -96,7 +97,7 @@ impl Hubs {
     async fn ask_once(&self, env: &Env, gate: &RefCell<Gate>) -> Result<bool, String> {
         let asked_at = now_ms();
         let question = Question {
-            after: origin::question_after(&gate.borrow().next_fetch(0)),
+            after: gate.borrow().next_after(),
             waits: gate.borrow().refresh(asked_at) == Refresh::Required,
         };
         match send(env, self.mine, &question.url(), None, ANSWER_LIMIT).await? {
@@ -145,7 +146,7 @@ fn take(gate: &mut Gate, answer: &[u8], asked_at: u64) -> Result<bool, String> {
             Part::Snapshot(message) => drop(gate.warm(message)),
             Part::Deltas(message) => drop(gate.push(message, asked_at)),
             Part::Word { age_ms, message } => {
-                let word = gate.accept(200, message, asked_at.saturating_sub(age_ms));
+                let word = gate.accept_relayed(message, asked_at.saturating_sub(age_ms));
                 more = word.map_err(|error| error.to_string())?;
             }
         }

@@ -6,7 +6,7 @@ use std::{
     rc::Rc,
 };
 
-use tollgate_gate::{Gate, Settings};
+use tollgate_gate::{Gate, Settings, TrustedProxies};
 use worker::{Env, console_error, kv::KvStore, web_sys};
 
 use crate::{hubs::Hubs, setting, turns::Turns};
@@ -24,6 +24,8 @@ thread_local! {
 pub(crate) struct Isolate {
     /// What is borrowed of it is given back before the next await.
     pub(crate) gate: RefCell<Gate>,
+    /// The proxies that are believed.
+    pub(crate) proxies: TrustedProxies,
     /// Whose turn it is to fetch.
     pub(crate) turns: Rc<Turns>,
     /// The hubs, where they are bound.
@@ -39,12 +41,13 @@ impl Isolate {
             return Ok(isolate);
         }
         let mut gate = Gate::new(Settings::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?);
+        let proxies = TrustedProxies::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?;
         let hubs = Hubs::bound(env, request)?;
         if let Some(kv) = kv(env) {
             warm(&mut gate, &kv).await;
         }
         let stored = RefCell::new(mark(&gate));
-        let isolate = Rc::new(Isolate { gate: RefCell::new(gate), turns: Rc::default(), hubs, stored });
+        let isolate = Rc::new(Isolate { gate: RefCell::new(gate), proxies, turns: Rc::default(), hubs, stored });
         // Requests that came meanwhile made a gate of their own; the first one to finish is kept by all.
         Ok(ISOLATE.with(|cell| Rc::clone(cell.get_or_init(|| isolate))))
     }

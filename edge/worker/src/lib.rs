@@ -19,7 +19,7 @@ mod turns;
 use std::rc::Rc;
 
 use tollgate_gate::{Decision, Refresh};
-use worker::{Context, Env, Result, console_error, event, js_sys, wasm_bindgen::JsValue, web_sys};
+use worker::{Context, Env, Result, console_error, event, js_sys, wasm_bindgen::{JsCast, JsValue}, web_sys};
 
 use crate::isolate::Isolate;
 
@@ -34,36 +34,54 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
             return http::json_error(500, "configuration_error", &error);
         }
     };
-    refresh(&isolate, &env, &context).await;
-    match decide(&isolate, &request) {
+    match decide_fresh(&isolate, &env, &context, &request).await {
         Decision::Forward { identity } => forward::forward(&isolate, &request, &identity).await,
         Decision::Answer(answer) => http::answer(&answer),
         Decision::Push => push::push(&isolate, &env, &request).await,
+        // One that has waited is not told to wait.
+        Decision::Wait => http::json_error(503, "temporarily_unavailable", "the gate cannot tell now; try again"),
     }
 }
 
-/// Starts or awaits a fetch when the gate says that one is due.
-async fn refresh(isolate: &Rc<Isolate>, env: &Env, context: &Context) {
-    let due = isolate.gate.borrow().refresh(now_ms());
-    match due {
-        Refresh::Fresh => {}
-        Refresh::Background => drop(fetch::start(isolate, env, context)),
-        Refresh::Required => fetch::required(isolate, env, context).await,
+/// Decides at once what does not depend on fresh word, and the rest after a fetch. A fetch that is due and awaited by nobody runs
+/// in the background.
+async fn decide_fresh(isolate: &Rc<Isolate>, env: &Env, context: &Context, request: &web_sys::Request) -> Decision {
+    let decision = decide(isolate, request, false);
+    if decision == Decision::Wait {
+        fetch::required(isolate, env, context).await;
+        return decide(isolate, request, true);
     }
+    let due = isolate.gate.borrow().refresh(now_ms());
+    if due != Refresh::Fresh {
+        drop(fetch::start(isolate, env, context));
+    }
+    decision
 }
 
 /// Hands the request to the gate as it came. Repeated headers reach a Worker already joined by commas; the gate knows.
-fn decide(isolate: &Isolate, request: &web_sys::Request) -> Decision {
+fn decide(isolate: &Isolate, request: &web_sys::Request, has_waited: bool) -> Decision {
     let headers = http::headers(&request.headers());
     let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
     let (method, target) = (request.method(), http::target(request));
     let request = tollgate_gate::Request { method: &method, target: &target, headers: &headers };
-    isolate.gate.borrow().decide(&request, now_ms())
+    isolate.gate.borrow().decide(&request, now_ms(), has_waited)
 }
 
 /// The clock, in Unix milliseconds. The runtime stops it while code runs: it tells the time of the last arrival of anything.
 fn now_ms() -> u64 {
     worker::Date::now().as_millis()
+}
+
+/// Random bytes of the runtime's cryptographic source. The error is a line for the log.
+fn random<const N: usize>() -> std::result::Result<[u8; N], String> {
+    let bytes = js_sys::Uint8Array::new_with_length(u32::try_from(N).unwrap_or(u32::MAX));
+    let fill = || {
+        let crypto = js_sys::Reflect::get(&js_sys::global(), &JsValue::from_str("crypto"))?;
+        let fill = js_sys::Reflect::get(&crypto, &JsValue::from_str("getRandomValues"))?;
+        fill.dyn_into::<js_sys::Function>()?.call1(&crypto, &bytes)
+    };
+    fill().map_err(|error: JsValue| format!("the runtime gives no random numbers: {error:?}"))?;
+    bytes.to_vec().try_into().map_err(|_| "the runtime gives too few random numbers".to_owned())
 }
 
 /// A variable or secret as text; wrangler hands a bare number or truth value on as such.

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
-use tollgate_gate::{Gate, MAX_FETCH_BYTES};
+use tollgate_gate::{Gate, MAX_FETCH_BYTES, Nonce, Question};
 use worker::{console_error, web_sys};
 
 use crate::{
     http::{self, BodyError},
-    now_ms,
+    now_ms, random,
 };
 
 /// Limit on one answer of the origin, body included, in milliseconds.
@@ -31,10 +31,17 @@ pub(crate) struct Taken {
 /// went wrong.
 pub(crate) async fn pull(gate: &RefCell<Gate>, mut hand_on: impl FnMut(Taken)) -> bool {
     for _ in 0..MOST_MESSAGES {
-        let question = gate.borrow().next_fetch(0);
-        let url = format!("{}{question}", gate.borrow().settings().origin);
-        let asked_at = now_ms();
-        let (status, message) = match get(&url).await {
+        let (after, asked_at) = (gate.borrow().next_after(), now_ms());
+        let asked = match random() {
+            Ok(nonce) => {
+                let question = Question { asked_at_ms: asked_at, nonce: Nonce::from_bytes(nonce) };
+                let target = gate.borrow().next_fetch(0, &question);
+                let url = format!("{}{target}", gate.borrow().settings().origin);
+                get(&url).await.map(|answer| (question, answer))
+            }
+            Err(why) => Err(why),
+        };
+        let (question, (status, message)) = match asked {
             Ok(answer) => answer,
             Err(why) => {
                 console_error!("tollgate: the origin cannot be asked: {why}");
@@ -42,12 +49,12 @@ pub(crate) async fn pull(gate: &RefCell<Gate>, mut hand_on: impl FnMut(Taken)) -
                 return false;
             }
         };
-        let accepted = gate.borrow_mut().accept(status, &message, asked_at);
+        let accepted = gate.borrow_mut().accept(status, &message, &question);
         match accepted {
             Ok(more) => {
                 // 410 is a true answer too, which brings no message but another question.
                 if status == 200 {
-                    hand_on(Taken { is_snapshot: question_after(&question).is_none(), message, asked_at, more });
+                    hand_on(Taken { is_snapshot: after.is_none(), message, asked_at, more });
                 }
                 if !more {
                     return true;
@@ -60,12 +67,6 @@ pub(crate) async fn pull(gate: &RefCell<Gate>, mut hand_on: impl FnMut(Taken)) -
         }
     }
     false
-}
-
-/// The sequence that a gate's question to the origin names as held; none in a question for a snapshot.
-pub(crate) fn question_after(question: &str) -> Option<u64> {
-    let (_, query) = question.split_once('?')?;
-    query.split('&').find_map(|pair| pair.strip_prefix("after="))?.parse().ok()
 }
 
 /// GETs `url`; the error is a line for the log and the health report.

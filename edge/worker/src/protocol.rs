@@ -12,8 +12,6 @@
 //! ```
 //! Numbers are big-endian. Parts stand in the order in which they must be taken, the word last.
 
-use crate::origin::question_after;
-
 /// Where messages are pushed to a hub. A stub's requests need a host, and reach their hub whatever it is.
 pub(crate) const PUSH: &str = "https://hub/v1/push";
 /// Where messages are asked for.
@@ -37,7 +35,8 @@ impl Question {
     /// None for what is no question in this version's grammar.
     pub(crate) fn read(url: &str) -> Option<Self> {
         let query = url.strip_prefix(MESSAGES)?.strip_prefix('?')?;
-        Some(Self { after: question_after(url), waits: query.split('&').any(|pair| pair == "waits=true") })
+        let after = query.split('&').find_map(|pair| pair.strip_prefix("after="));
+        Some(Self { after: after.and_then(|after| after.parse().ok()), waits: query.split('&').any(|pair| pair == "waits=true") })
     }
 }
 

@@ -130,10 +130,10 @@ impl Keeper {
         let (turn, finished) = self.turns.take()?;
         let keeper = Rc::clone(self);
         self.state.wait_until(async move {
-            if !keeper.log.borrow().is_long() || !keeper.repack().await {
-                origin::pull(&keeper.gate, |taken| keeper.keep(&taken)).await;
-            }
-            drop(turn);
+            let is_long = keeper.log.borrow().is_long();
+            let is_well =
+                is_long && keeper.repack().await || origin::pull(&keeper.gate, |taken| keeper.keep(&taken)).await;
+            turn.end(is_well);
         });
         Some(finished)
     }
@@ -194,8 +194,8 @@ fn report(what: &str, error: &worker::Error) {
 /// The sequence that a gate holds, by its own report.
 fn sequence(gate: &Gate) -> Option<u64> {
     let request = tollgate_gate::Request { method: "GET", target: "/_tollgate/health", headers: &[] };
-    match gate.decide(&request, now_ms()) {
+    match gate.decide(&request, now_ms(), true) {
         Decision::Answer(health) => hubs::sequence(&health.body),
-        Decision::Forward { .. } | Decision::Push => None,
+        Decision::Forward { .. } | Decision::Push | Decision::Wait => None,
     }
 }
