@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde_json::Value;
 use tollgate_edge::{Program, Validator};
-use tollgate_gate::{Decision, Gate, Request, Settings};
+use tollgate_gate::{Decision, Gate, Nonce, Question, Request, Settings};
 
 use crate::conformance::{Answer, Case};
 use crate::stack::{TestEdge, now_ms};
@@ -28,8 +28,9 @@ impl Adapter {
         let settings = Settings::from_lookup(|name| settings.get(name).cloned())?;
         let mut gate = Gate::new(settings);
         loop {
-            let (asked_at, answer) = fetch(&gate.settings().origin, &gate.next_fetch(0)).await?;
-            if !gate.accept(200, &answer, asked_at)? {
+            let question = Question { asked_at_ms: now_ms(), nonce: Nonce::from_bytes([1; Nonce::LEN]) };
+            let answer = fetch(&gate.settings().origin, &gate.next_fetch(0, &question)).await?;
+            if !gate.accept(200, &answer, &question)? {
                 return Ok(Self::Native(Box::new(gate)));
             }
         }
@@ -41,9 +42,10 @@ impl Adapter {
             settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let mut validator = Validator::open(program, &pairs)?;
         loop {
-            let (asked_at, answer) =
-                fetch(&settings["TOLLGATE_EDGE_ORIGIN"], &validator.next_fetch(0).map_err(trap)?).await?;
-            if !validator.accept(200, &answer, asked_at).map_err(trap)?.map_err(anyhow::Error::msg)? {
+            let question = tollgate_edge::Question { asked_at_ms: now_ms(), nonce: (now_ms(), 1) };
+            let target = validator.next_fetch(0, question).map_err(trap)?;
+            let answer = fetch(&settings["TOLLGATE_EDGE_ORIGIN"], &target).await?;
+            if !validator.accept(200, &answer, question).map_err(trap)?.map_err(anyhow::Error::msg)? {
                 return Ok(Self::Component(Box::new(validator)));
             }
         }
@@ -75,30 +77,29 @@ fn trap(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("the component trapped: {error:#}")
 }
 
-async fn fetch(origin: &str, target: &str) -> Result<(u64, Vec<u8>)> {
-    let asked_at = now_ms();
+async fn fetch(origin: &str, target: &str) -> Result<Vec<u8>> {
     let answer = reqwest::get(format!("{origin}{target}")).await?.error_for_status()?;
-    Ok((asked_at, answer.bytes().await?.to_vec()))
+    Ok(answer.bytes().await?.to_vec())
 }
 
 /// The functions are asked at a moment of the data's own, for nobody refreshes them while a busy machine runs the table.
 fn native_answer(gate: &Gate, case: &Case) -> Result<Answer> {
     let headers: Vec<(&str, &[u8])> = case.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     let request = Request { method: case.method, target: case.target, headers: &headers };
-    Ok(match gate.decide(&request, now_ms()) {
+    Ok(match gate.decide(&request, now_ms(), true) {
         Decision::Forward { identity } => forwarded(identity),
         Decision::Answer(answer) => answered(answer.status, answer.headers, &answer.body),
-        Decision::Push => anyhow::bail!("no case pushes"),
+        Decision::Push | Decision::Wait => anyhow::bail!("no case pushes or waits"),
     })
 }
 
 fn component_answer(validator: &mut Validator, case: &Case) -> Result<Answer> {
     let headers = case.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let request = tollgate_edge::Request { method: case.method.to_owned(), target: case.target.to_owned(), headers };
-    Ok(match validator.decide(&request, now_ms()).map_err(trap)? {
+    Ok(match validator.decide(&request, now_ms(), true).map_err(trap)? {
         tollgate_edge::Decision::Forward(identity) => forwarded(text_headers(identity)?),
         tollgate_edge::Decision::Answer(answer) => answered(answer.status, text_headers(answer.headers)?, &answer.body),
-        tollgate_edge::Decision::Push => anyhow::bail!("no case pushes"),
+        tollgate_edge::Decision::Push | tollgate_edge::Decision::Wait => anyhow::bail!("no case pushes or waits"),
     })
 }
 

@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod flood;
 pub mod forge;
 pub mod hostile;
+pub mod http_server;
 pub mod judges;
 pub mod leaks;
 pub mod mint;

@@ -36,6 +36,7 @@ mod browsers;
 mod clients;
 mod clocks;
 mod databases;
+mod edges;
 mod endings;
 mod files;
 mod people;
@@ -49,6 +50,7 @@ const FILES: &[&[&str]] = &[
     clients::IDS,
     clocks::IDS,
     databases::IDS,
+    edges::IDS,
     endings::IDS,
     files::IDS,
     refresh::IDS,
