@@ -32,10 +32,11 @@ pub(crate) fn start(edge: &Rc<Edge>) -> bool {
     }
     let running = Running(Rc::clone(edge));
     wasip3::spawn(async move {
-        let mut back_off = running.0.back_off.get();
-        match fetch(&running.0).await {
+        let is_well = fetch(&running.0).await;
+        let (mut back_off, [chance, ..]) = (running.0.back_off.get(), random::get_random_u64().to_be_bytes());
+        match is_well {
             true => back_off.succeeded(),
-            false => back_off.failed(now_ms(), random::get_random_u64() as u8),
+            false => back_off.failed(now_ms(), chance),
         }
         running.0.back_off.set(back_off);
     });
