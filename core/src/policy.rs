@@ -78,7 +78,6 @@ impl Route {
         let method_fits = self.methods.is_empty() || names(method) || (is_same(method, "HEAD") && names("GET"));
         (path_fits && method_fits).then_some((prefix.len(), exact, !self.methods.is_empty()))
     }
-
 }
 
 /// How the case of methods is taken.
@@ -353,8 +352,17 @@ mod tests {
             assert_eq!(config.route(method, path).expect("one rule").scope(), [scope], "{method} {path}");
         }
         for path in [
-            "/ADMIN", "/Admin/x", "/case", "/admin.", "/admin ", "/ admin", "/admin\u{a0}", "/adm\u{131}n", "/adm\u{ff49}n",
-            "/admin/...", "/v/x.",
+            "/ADMIN",
+            "/Admin/x",
+            "/case",
+            "/admin.",
+            "/admin ",
+            "/ admin",
+            "/admin\u{a0}",
+            "/adm\u{131}n",
+            "/adm\u{ff49}n",
+            "/admin/...",
+            "/v/x.",
         ] {
             assert_eq!(config.route("GET", path), Err(Ambiguous::Path), "{path} depends on how the upstream reads it");
         }
@@ -385,7 +393,11 @@ mod tests {
         for (method, path, scope) in
             [("DELETE", "/r/1", "admin"), ("get", "/r/1", "read"), ("delete", "/s", ""), ("HEAD", "/head", "get")]
         {
-            assert_eq!(config.route(method, path).map(|route| route.scope().join(" ")), Ok(scope.into()), "{method} {path}");
+            assert_eq!(
+                config.route(method, path).map(|route| route.scope().join(" ")),
+                Ok(scope.into()),
+                "{method} {path}"
+            );
         }
     }
 

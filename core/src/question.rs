@@ -69,7 +69,8 @@ impl EdgeKey {
     pub fn has_signed(&self, question: &str) -> bool {
         let Some((question, proof)) = question.rsplit_once(PROOF) else { return false };
         let bytes = proof.as_bytes().as_chunks::<2>();
-        let bytes: Option<Vec<u8>> = bytes.0.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+        let bytes: Option<Vec<u8>> =
+            bytes.0.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
         proof.len() == 64 && bytes.is_some_and(|bytes| self.0.fits(&message(question), &bytes))
     }
 }
@@ -112,7 +113,8 @@ mod tests {
         let nonce = Nonce::from_bytes([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xff]);
         assert_eq!(nonce.to_string(), "000102030405060708090a0b0c0d0eff");
         assert_eq!(Nonce::from_hex(&nonce.to_string()), Some(nonce));
-        for text in ["", "00", "000102030405060708090A0B0C0D0EFF", "+00102030405060708090a0b0c0d0eff", &"0".repeat(33)] {
+        for text in ["", "00", "000102030405060708090A0B0C0D0EFF", "+00102030405060708090a0b0c0d0eff", &"0".repeat(33)]
+        {
             assert_eq!(Nonce::from_hex(text), None, "{text}");
         }
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_core::{
-    CascadeBuilder, Chain, ConfigDigest, Delta, DeltaParts, Deltas, Kind, MAX_DELTAS, Mark, Nonce, RevocationId, Snapshot,
-    SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+    CascadeBuilder, Chain, ConfigDigest, Delta, DeltaParts, Deltas, Kind, MAX_DELTAS, Mark, Nonce, RevocationId,
+    Snapshot, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
 
 use crate::plain::CONFIG;

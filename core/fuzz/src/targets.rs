@@ -219,7 +219,9 @@ pub fn config(data: &[u8]) -> Accepted {
         assert!(config.routes().len() <= MAX_ROUTES);
         for path in ["/", "/reports/1", "", "*"] {
             let route = config.route("GET", path);
-            assert!(route.is_err() || route.is_ok_and(|route| config.routes().contains(route) || route.scope().is_empty()));
+            assert!(
+                route.is_err() || route.is_ok_and(|route| config.routes().contains(route) || route.scope().is_empty())
+            );
         }
     }
     Accepted { as_sent: config.is_ok(), signed_anew: false }

@@ -317,7 +317,9 @@ impl World {
             let since = edge.replica.sequence() - edge.replica.snapshot().sequence();
             if edge.replica.changes() as u64 > since {
                 let changes = edge.replica.changes();
-                return Err(format!("edge {index} keeps {changes} changes beside a snapshot that {since} deltas follow"));
+                return Err(format!(
+                    "edge {index} keeps {changes} changes beside a snapshot that {since} deltas follow"
+                ));
             }
             counts.most_changes = counts.most_changes.max(edge.replica.changes());
             let truth = &self.truth[edge.believed as usize];

@@ -166,7 +166,11 @@ impl Gate {
             Err(ambiguous) => return invalid(&ambiguous.to_string()),
         };
         let Presented::Token(token) = presented else {
-            return if route.is_public() { Judgement::Passes(Vec::new()) } else { Judgement::Refused(bearer::challenge()) };
+            return if route.is_public() {
+                Judgement::Passes(Vec::new())
+            } else {
+                Judgement::Refused(bearer::challenge())
+            };
         };
         let when_unknown = [route.on_stale(), route.on_not_covered()];
         let verdict = self.expected(route.scope(), when_unknown, now_ms).and_then(|(expected, view)| {

@@ -3,7 +3,9 @@
 use std::cell::{RefCell, RefMut};
 use std::fmt;
 
-use tollgate_core::{Deltas, KeySet, MessageKind, Nonce, Replica, ReplicaError, Snapshot, TableSize, Verifier, WireError};
+use tollgate_core::{
+    Deltas, KeySet, MessageKind, Nonce, Replica, ReplicaError, Snapshot, TableSize, Verifier, WireError,
+};
 
 use crate::settings::Settings;
 

@@ -16,7 +16,9 @@ pub(crate) fn is_unambiguous(path: &str) -> bool {
             !decoded.is_empty()
                 && decoded != b"."
                 && decoded != b".."
-                && !decoded.iter().any(|byte| matches!(byte, b'/' | b'\\' | b';' | b'%' | b'?' | b'#' | 0x00..=0x1f | 0x7f))
+                && !decoded
+                    .iter()
+                    .any(|byte| matches!(byte, b'/' | b'\\' | b';' | b'%' | b'?' | b'#' | 0x00..=0x1f | 0x7f))
         })
     })
 }

@@ -177,7 +177,10 @@ fn edge_identity(value: &str) -> Result<EdgeIdentity, SettingError> {
         ((1..=255).contains(&name.len()) && name.bytes().all(is_name)).then_some(identity)
     };
     // The value is a secret: the error must not show it.
-    read().ok_or(SettingError { name: EDGE_KEY, problem: "must be NAME:NUMBER:SECRET, as `tollgate edge add` prints".into() })
+    read().ok_or(SettingError {
+        name: EDGE_KEY,
+        problem: "must be NAME:NUMBER:SECRET, as `tollgate edge add` prints".into(),
+    })
 }
 
 fn key_tables(value: Option<&str>) -> Result<TableSize, SettingError> {

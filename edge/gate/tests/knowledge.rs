@@ -5,8 +5,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tollgate_core::{
-    Chain, ConfigDigest, Delta, DeltaParts, EdgeKey, Kind, Mark, Nonce, RevocationId, SnapshotParts, SnapshotSigner, build_deltas,
-    build_snapshot,
+    Chain, ConfigDigest, Delta, DeltaParts, EdgeKey, Kind, Mark, Nonce, RevocationId, SnapshotParts, SnapshotSigner,
+    build_deltas, build_snapshot,
 };
 use tollgate_gate::{Decision, FetchError, Gate, Question, Refresh, Request, Settings};
 
@@ -150,7 +150,10 @@ fn a_snapshot_brings_knowledge_and_deltas_bring_freshness() {
     let origin = Origin::with(2);
     let mut gate = gate();
     assert_eq!(gate.accept(200, &origin.snapshot(), &asked(NOW)), Ok(true), "there is more to ask");
-    assert_eq!(gate.next_fetch(1500, &asked(NOW)), "/edge/v1/deltas?after=2&wait=1.500&nonce=07070707070707070707070707070707");
+    assert_eq!(
+        gate.next_fetch(1500, &asked(NOW)),
+        "/edge/v1/deltas?after=2&wait=1.500&nonce=07070707070707070707070707070707"
+    );
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
     assert_eq!(gate.accept(200, &origin.deltas(2), &asked(NOW)), Ok(false));
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 200));
@@ -259,9 +262,16 @@ fn who_was_away_too_long_takes_the_snapshot() {
     assert_eq!(gate.accept(410, b"", &asked(NOW)), Ok(true));
     assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
     assert!(gate.accept(410, b"", &asked(NOW)).is_err(), "an origin without any answer is not asked for ever");
-    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707", "nor only for what it does not have");
+    assert_eq!(
+        gate.next_fetch(0, &asked(NOW)),
+        "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707",
+        "nor only for what it does not have"
+    );
     assert_eq!(gate.accept(200, &Origin::with(5).snapshot(), &asked(NOW)), Ok(true));
-    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=5&wait=0.000&nonce=07070707070707070707070707070707");
+    assert_eq!(
+        gate.next_fetch(0, &asked(NOW)),
+        "/edge/v1/deltas?after=5&wait=0.000&nonce=07070707070707070707070707070707"
+    );
 }
 
 #[test]
@@ -283,12 +293,19 @@ fn an_outdated_configuration_is_not_fresh_and_is_not_fetched_in_a_loop() {
     let mut gate = informed(&origin);
     origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
     for round in 0..3 {
-        assert_eq!(gate.accept(200, &origin.deltas(0), &asked(NOW + 2000)), Ok(round == 0), "the new configuration is wanted");
+        assert_eq!(
+            gate.accept(200, &origin.deltas(0), &asked(NOW + 2000)),
+            Ok(round == 0),
+            "the new configuration is wanted"
+        );
         assert_eq!(gate.refresh(NOW + 2000), Refresh::Required, "what is held is known to be outdated");
         if round == 0 || gate.next_fetch(0, &asked(NOW)).contains("snapshot") {
             assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
             assert_eq!(gate.accept(200, &old, &asked(NOW + 2000)), Ok(true), "a copy from before the change");
-            assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=0&wait=0.000&nonce=07070707070707070707070707070707");
+            assert_eq!(
+                gate.next_fetch(0, &asked(NOW)),
+                "/edge/v1/deltas?after=0&wait=0.000&nonce=07070707070707070707070707070707"
+            );
         }
     }
     assert_eq!(status(&gate, "/", "a", NOW + 2000), 503);
@@ -303,7 +320,10 @@ fn a_snapshot_from_before_the_newest_deltas_leaves_them_in_force() {
     assert_eq!(gate.accept(200, &origin.deltas(1), &asked(NOW)), Ok(true));
     let behind = Origin { revoked: 2, config: origin.config.clone(), as_of_ms: NOW };
     assert_eq!(gate.accept(200, &behind.snapshot(), &asked(NOW)), Ok(true));
-    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=3&wait=0.000&nonce=07070707070707070707070707070707");
+    assert_eq!(
+        gate.next_fetch(0, &asked(NOW)),
+        "/edge/v1/deltas?after=3&wait=0.000&nonce=07070707070707070707070707070707"
+    );
     assert_eq!(gate.accept(200, &origin.deltas(3), &asked(NOW)), Ok(false));
     assert_eq!((status(&gate, "/", "token-3", NOW), status(&gate, "/", "a", NOW)), (401, 403));
 }
@@ -335,7 +355,10 @@ fn a_stored_snapshot_shortens_a_cold_start_and_promises_nothing() {
     let mut gate = gate();
     assert_eq!(gate.warm(&stored), Ok(()));
     assert_eq!(gate.refresh(NOW), Refresh::Required);
-    assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707");
+    assert_eq!(
+        gate.next_fetch(0, &asked(NOW)),
+        "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707"
+    );
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
     assert_eq!(status(&gate, "/lenient", "a", NOW), 503, "what came after that snapshot was never heard");
 }

@@ -82,8 +82,7 @@ impl Settings {
         })?;
         let known =
             tollgate_gate::Settings::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
-        let proxies =
-            TrustedProxies::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
+        let proxies = TrustedProxies::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
         let of_gate = tollgate_gate::SETTINGS.iter().filter_map(|(name, _)| Some(((*name).to_owned(), get(name)?)));
         Ok(Settings {
             gate,

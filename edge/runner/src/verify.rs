@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tollgate_core::{
-    Chain, ConfigDigest, DeltaParts, KeySet, Nonce, RevocationId, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+    Chain, ConfigDigest, DeltaParts, KeySet, Nonce, RevocationId, SnapshotParts, SnapshotSigner, build_deltas,
+    build_snapshot,
 };
 use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
 
@@ -64,7 +65,8 @@ impl Bench {
         let snapshot = build_snapshot(&parts, &signer).map_err(|error| error.to_string())?;
         let config = ConfigDigest::of(config.as_bytes());
         let nonce = Some(Nonce::from_bytes([0; Nonce::LEN]));
-        let parts = DeltaParts { issuer, after: 0, head: 0, as_of_ms: at_ms, chain, config, epoch: 0, deltas: &[], nonce };
+        let parts =
+            DeltaParts { issuer, after: 0, head: 0, as_of_ms: at_ms, chain, config, epoch: 0, deltas: &[], nonce };
         let heartbeat = build_deltas(&parts, &signer).map_err(|error| error.to_string())?;
         let settings = settings(args, signer.public_key(), &secret);
         Ok(Bench { program: program(sources)?, settings, snapshot, heartbeat, at_ms })

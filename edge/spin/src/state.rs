@@ -39,7 +39,8 @@ impl Edge {
         {
             eprintln!("tollgate: the stored snapshot is refused: {error}");
         }
-        let edge = Rc::new(Edge { gate: RefCell::new(gate), proxies, fetching: Cell::default(), back_off: Cell::default() });
+        let edge =
+            Rc::new(Edge { gate: RefCell::new(gate), proxies, fetching: Cell::default(), back_off: Cell::default() });
         // Requests that came meanwhile made a gate of their own; the first one to finish is kept by all.
         Ok(EDGE.with(|cell| Rc::clone(cell.get_or_init(|| edge))))
     }

@@ -96,10 +96,8 @@ impl Hubs {
 
     async fn ask_once(&self, env: &Env, gate: &RefCell<Gate>) -> Result<bool, String> {
         let asked_at = now_ms();
-        let question = Question {
-            after: gate.borrow().next_after(),
-            waits: gate.borrow().refresh(asked_at) == Refresh::Required,
-        };
+        let question =
+            Question { after: gate.borrow().next_after(), waits: gate.borrow().refresh(asked_at) == Refresh::Required };
         match send(env, self.mine, &question.url(), None, ANSWER_LIMIT).await? {
             (200, answer) => take(&mut gate.borrow_mut(), &answer, asked_at),
             (status, _) => Err(format!("it answered with status {status}")),

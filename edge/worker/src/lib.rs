@@ -19,7 +19,11 @@ mod turns;
 use std::rc::Rc;
 
 use tollgate_gate::{Decision, Refresh};
-use worker::{Context, Env, Result, console_error, event, js_sys, wasm_bindgen::{JsCast, JsValue}, web_sys};
+use worker::{
+    Context, Env, Result, console_error, event, js_sys,
+    wasm_bindgen::{JsCast, JsValue},
+    web_sys,
+};
 
 use crate::isolate::Isolate;
 

@@ -36,7 +36,10 @@ impl Question {
     pub(crate) fn read(url: &str) -> Option<Self> {
         let query = url.strip_prefix(MESSAGES)?.strip_prefix('?')?;
         let after = query.split('&').find_map(|pair| pair.strip_prefix("after="));
-        Some(Self { after: after.and_then(|after| after.parse().ok()), waits: query.split('&').any(|pair| pair == "waits=true") })
+        Some(Self {
+            after: after.and_then(|after| after.parse().ok()),
+            waits: query.split('&').any(|pair| pair == "waits=true"),
+        })
     }
 }
 

@@ -94,7 +94,8 @@ async fn e1_a_method_that_differs_from_a_rules_by_case_is_refused(case: &Case) -
             ensure!(asked.status == expected, "{kind:?} asked about {method}: {} {}", asked.status, asked.body);
             let answer = ask(method, &path, Some(&token), &[]).await?;
             // What stands before a Worker knows no such methods and may say so in its own way.
-            let is_right = answer.status == expected || (*kind == Kind::Worker && expected == 400 && answer.status >= 400);
+            let is_right =
+                answer.status == expected || (*kind == Kind::Worker && expected == 400 && answer.status >= 400);
             ensure!(is_right, "{kind:?} to {method}: {} {}", answer.status, answer.body);
             ensure!((answer.status == 200) == answer.body.starts_with("GET "), "{kind:?}: {}", answer.body);
             if method == "delete" {
@@ -170,7 +171,9 @@ async fn e2_only_what_depends_on_the_origin_waits_for_it(case: &Case) -> Result<
         let fresh: Vec<Asked> = fresh.into_iter().collect::<Result<_>>()?;
         let waited = fresh.iter().filter(|answer| answer.took >= AT_ONCE).count();
         ensure!(fresh.iter().all(|answer| answer.status == 503) && waited <= 1, "{kind:?}: {waited} of 10 waited");
-        case.answered(format!("{kind:?} without its origin: the slowest of 70 took {slowest:?}, {waited} of 10 waited"));
+        case.answered(format!(
+            "{kind:?} without its origin: the slowest of 70 took {slowest:?}, {waited} of 10 waited"
+        ));
 
         between.set(Way::Open);
         client.until(&report, &token, 200).await?;
@@ -279,7 +282,8 @@ async fn e7_a_client_does_not_say_where_it_comes_from(case: &Case) -> Result<()>
             ensure!(!head.contains(forged), "{kind:?} passes {forged} on: {}", seen.body);
         }
         ensure!(head.contains("x-kept: yes") && head.contains("x-forwarded-proto: http\r\n"), "{}", seen.body);
-        let forwarded: Vec<&str> = head.lines().filter(|line| line.contains("forwarded") || line.contains("-ip")).collect();
+        let forwarded: Vec<&str> =
+            head.lines().filter(|line| line.contains("forwarded") || line.contains("-ip")).collect();
         case.answered(format!("{kind:?}: {}", forwarded.join(", ")));
 
         settings.insert("TOLLGATE_EDGE_TRUSTED_PROXIES", "127.0.0.0/8, ::1".to_owned());
@@ -338,7 +342,8 @@ impl History {
 }
 
 async fn e3_changes_that_a_snapshot_holds_leave_the_edges_memory(case: &Case) -> Result<()> {
-    let mut history = History { signer: SnapshotSigner::from_seed(&[7; 32]), sequence: 0, chain: Chain::genesis(ISSUER) };
+    let mut history =
+        History { signer: SnapshotSigner::from_seed(&[7; 32]), sequence: 0, chain: Chain::genesis(ISSUER) };
     let pin = {
         use base64::Engine as _;
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(history.signer.public_key())
@@ -356,8 +361,7 @@ async fn e3_changes_that_a_snapshot_holds_leave_the_edges_memory(case: &Case) ->
     let give = |validator: &mut Validator, message: &[u8]| -> Result<u64> {
         let question = Question { asked_at_ms: at, nonce: (0, 0) };
         validator.accept(200, message, question).map_err(trapped)?.map_err(anyhow::Error::msg)?;
-        let health =
-            Request { method: "GET".to_owned(), target: "/_tollgate/health".to_owned(), headers: Vec::new() };
+        let health = Request { method: "GET".to_owned(), target: "/_tollgate/health".to_owned(), headers: Vec::new() };
         let Decision::Answer(health) = validator.decide(&health, at, false).map_err(trapped)? else {
             anyhow::bail!("health is answered");
         };
@@ -372,6 +376,8 @@ async fn e3_changes_that_a_snapshot_holds_leave_the_edges_memory(case: &Case) ->
         ensure!(left == 0, "{left} changes stay beside a snapshot that holds them");
     }
     ensure!(most == MAX_DELTAS as u64, "{most} changes at the most");
-    case.answered(format!("{total} revocations with a snapshot after each {MAX_DELTAS}: {most} changes in memory at most"));
+    case.answered(format!(
+        "{total} revocations with a snapshot after each {MAX_DELTAS}: {most} changes in memory at most"
+    ));
     Ok(())
 }
