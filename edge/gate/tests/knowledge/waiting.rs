@@ -1,0 +1,69 @@
+//! Which requests wait for fresh word, and which are decided at once.
+
+use super::*;
+
+/// What becomes of a GET of `target` with these credentials, by a request that has not waited.
+fn decided(gate: &Gate, target: &str, credentials: Option<&str>, now_ms: u64) -> String {
+    let credentials = credentials.map(|token| format!("Bearer {token}"));
+    let headers: Vec<(&str, &[u8])> = credentials.iter().map(|value| ("authorization", value.as_bytes())).collect();
+    match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms, false) {
+        Decision::Answer(answer) => answer.status.to_string(),
+        Decision::Forward { identity } => format!("passes, {} headers", identity.len()),
+        Decision::Wait => "waits".to_owned(),
+        Decision::Push => "push".to_owned(),
+    }
+}
+
+#[test]
+fn only_what_depends_on_fresh_word_waits_for_it() {
+    let mut origin = Origin::with(1);
+    let routes = json!([
+        { "path": "/open/*", "public": true },
+        { "path": "/lenient", "on_stale": "allow" },
+        { "path": "/admin", "scope": ["admin"] },
+    ]);
+    origin.config = config(&routes);
+    let gate = informed(&origin);
+    let (good, revoked) = (hs256("a"), hs256("token-1"));
+    let forged = format!("{}A", &good[..good.len() - 1]);
+    let later = NOW + 1001;
+    for (target, token, fresh, stale) in [
+        ("/_tollgate/health", None, "200", "503"),
+        ("/_tollgate/nothing", None, "404", "404"),
+        ("/open/x", None, "passes, 0 headers", "passes, 0 headers"),
+        ("/open/x", Some("garbage"), "passes, 0 headers", "passes, 0 headers"),
+        ("/open/x", Some(good.as_str()), "passes, 6 headers", "waits"),
+        ("/", None, "401", "401"),
+        ("/", Some("garbage"), "401", "401"),
+        ("/", Some(forged.as_str()), "401", "401"),
+        ("/", Some(revoked.as_str()), "401", "401"),
+        ("/lenient", Some(revoked.as_str()), "401", "401"),
+        ("/a%2fb", Some(good.as_str()), "400", "400"),
+        ("/ADMIN", Some(good.as_str()), "400", "400"),
+        ("/", Some("a b"), "400", "400"),
+        ("/", Some(good.as_str()), "passes, 6 headers", "waits"),
+        ("/lenient", Some(good.as_str()), "passes, 6 headers", "waits"),
+        ("/admin", Some(good.as_str()), "403", "waits"),
+    ] {
+        assert_eq!(decided(&gate, target, token, NOW), fresh, "{target} {token:?}");
+        assert_eq!(decided(&gate, target, token, later), stale, "{target} {token:?}, later");
+    }
+    assert_eq!(decided(&gate, "/", Some(&good), NOW + 3_700_000), "401", "a token that expired meanwhile");
+
+    // Rules and keys may have changed since: an unknown key is refused on fresh word only.
+    let other = good.split_once('.').map(|(_, rest)| rest).expect("three parts");
+    let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": "newer" }).to_string();
+    let newer = format!("{}.{other}", URL_SAFE_NO_PAD.encode(header));
+    assert_eq!(decided(&gate, "/", Some(&newer), NOW), "401");
+    assert_eq!(decided(&gate, "/", Some(&newer), later), "waits");
+
+    // An instance that never heard its origin has rules of an unknown age, or none.
+    let mut warm = self::gate();
+    for stage in ["cold", "warm"] {
+        assert_eq!(decided(&warm, "/_tollgate/health", None, NOW), "503", "{stage}");
+        assert_eq!(decided(&warm, "/a%2fb", None, NOW), "400", "{stage}");
+        assert_eq!(decided(&warm, "/open/x", None, NOW), "waits", "{stage}");
+        assert_eq!(decided(&warm, "/_tollgate/validate", None, NOW), "waits", "{stage}");
+        assert_eq!(warm.warm(&origin.snapshot()), Ok(()));
+    }
+}
