@@ -111,6 +111,11 @@ impl Gate {
         }
     }
 
+    /// The last change that is held; none without a snapshot.
+    pub fn sequence(&self) -> Option<u64> {
+        self.knowledge.replica.as_ref().map(Replica::sequence)
+    }
+
     /// The snapshot's bytes, for a store that outlives the instance.
     pub fn snapshot(&self) -> Option<&[u8]> {
         self.knowledge.replica.as_ref().map(|replica| replica.snapshot().as_bytes())

@@ -137,6 +137,26 @@ impl Knowledge {
         }
         Ok(())
     }
+
+    /// Takes the origin's answer to another instance of this edge, which asked at `asked_at_ms` by the same clock. It makes
+    /// nothing fresher than it made that instance; with a time that has not come yet, for the clock was set back, it makes
+    /// nothing fresh at all.
+    pub(crate) fn take_shared_answer(
+        &mut self,
+        message: &[u8],
+        asked_at_ms: u64,
+        now_ms: u64,
+    ) -> Result<(), FetchError> {
+        let held = self.complete_at_ms;
+        let younger = |held: u64| now_ms.abs_diff(asked_at_ms) < now_ms.abs_diff(held);
+        self.take_deltas(message, Some(asked_at_ms))?;
+        if asked_at_ms > now_ms {
+            self.complete_at_ms = held.or(self.complete_at_ms.map(|_| 0));
+        } else if !held.is_none_or(younger) {
+            self.complete_at_ms = held;
+        }
+        Ok(())
+    }
 }
 
 /// Why an answer of the origin was refused.

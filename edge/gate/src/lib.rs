@@ -17,6 +17,7 @@ mod json;
 mod knowledge;
 mod message;
 mod path;
+mod record;
 mod settings;
 #[cfg(feature = "cli")]
 pub mod verify_cli;
@@ -28,5 +29,6 @@ pub use headers::{HopByHop, RequestHeaders, Sender, TrustedProxies, is_reserved_
 pub use json::JsonObject;
 pub use knowledge::FetchError;
 pub use message::{Decision, Header, Request, Response};
-pub use settings::{SETTINGS, SettingError, Settings};
+pub use record::Record;
+pub use settings::{SETTINGS, SettingError, Settings, split_path, with_path};
 pub use tollgate_core::{Nonce, Refusal};

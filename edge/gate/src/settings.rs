@@ -24,6 +24,8 @@ pub struct Settings {
     pub secret_keys: KeySet,
     /// Seconds that the clocks of issuer and edge may be apart when dates of tokens are judged, 0 to 60.
     pub leeway: u64,
+    /// Milliseconds that the upstream may take to begin its answer.
+    pub upstream_timeout_ms: u64,
     /// Milliseconds after which what is known is refreshed in the background.
     pub soft_ms: u64,
     /// Milliseconds after which a request waits for a refresh: the bound that is promised for a revocation to take effect.
@@ -55,7 +57,7 @@ const MAX_CACHED_TOKENS: u64 = 65_536;
 const EDGE_KEY: &str = "TOLLGATE_EDGE_KEY";
 
 /// The names of all settings that [`Settings::from_lookup`] asks for, with what they mean.
-pub const SETTINGS: [(&str, &str); 14] = [
+pub const SETTINGS: [(&str, &str); 15] = [
     ("TOLLGATE_EDGE_ORIGIN", "the origin's address, e.g. https://auth.example"),
     ("TOLLGATE_EDGE_UPSTREAM", "where allowed requests go, e.g. http://127.0.0.1:5000"),
     (
@@ -68,6 +70,10 @@ pub const SETTINGS: [(&str, &str); 14] = [
     ("TOLLGATE_EDGE_LEEWAY_SECONDS", "how far clocks may be apart, 0 to 60 [default: 30]"),
     ("TOLLGATE_EDGE_SOFT_MS", "age at which knowledge is refreshed in the background [default: 250]"),
     ("TOLLGATE_EDGE_HARD_MS", "age at which a request waits for a refresh, the promised bound [default: 1000]"),
+    (
+        "TOLLGATE_EDGE_UPSTREAM_TIMEOUT",
+        "seconds that the upstream may take to begin its answer, 1 to 3600 [default: 60]",
+    ),
     ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "take tokens of type JWT for access tokens: true or false [default: false]"),
     ("TOLLGATE_EDGE_CACHED_TOKENS", "tokens remembered after a full check, 0 to 65536 [default: 1024]"),
     ("TOLLGATE_EDGE_KEY_TABLES", "tables for keys in frequent use: none, small or large [default: small]"),
@@ -95,7 +101,10 @@ impl Settings {
                 problem: "must not be above TOLLGATE_EDGE_HARD_MS".into(),
             });
         }
+        let upstream_timeout =
+            number("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", get("TOLLGATE_EDGE_UPSTREAM_TIMEOUT"), 60, 1..=3600)?;
         Ok(Self {
+            upstream_timeout_ms: upstream_timeout * 1000,
             upstream: address("TOLLGATE_EDGE_UPSTREAM", &required("TOLLGATE_EDGE_UPSTREAM")?)?,
             issuer: get("TOLLGATE_EDGE_ISSUER").unwrap_or_else(|| origin.clone()),
             audience: get("TOLLGATE_EDGE_AUDIENCE"),
@@ -148,6 +157,27 @@ fn address(name: &'static str, value: &str) -> Result<String, SettingError> {
     } else {
         Err(SettingError { name, problem: format!("must be an address such as https://auth.example, not {value:?}") })
     }
+}
+
+/// An address whose path is told apart from it, as in Spin, which allows no path in `allowed_outbound_hosts`.
+///
+/// # Errors
+/// When the address has a path itself: Spin would not let the component call it.
+pub fn with_path(name: &'static str, address: &str, path: &str) -> Result<String, SettingError> {
+    let (address, path) = (address.trim().trim_end_matches('/'), path.trim().trim_matches('/'));
+    if let Some((_, own)) = split_path(address) {
+        let problem =
+            format!("must have no path in Spin, which then allows no calls at all: set {name}_PATH to {own:?}");
+        return Err(SettingError { name, problem });
+    }
+    Ok(if path.is_empty() { address.to_owned() } else { format!("{address}/{path}") })
+}
+
+/// Scheme, host and port of an address, and the path behind them, if there is one.
+pub fn split_path(address: &str) -> Option<(&str, &str)> {
+    let host = address.find("://")? + "://".len();
+    let path = host + address.get(host..)?.find('/')?;
+    Some(address.split_at(path)).filter(|(_, path)| *path != "/")
 }
 
 fn snapshot_keys(value: &str) -> Result<Vec<[u8; 32]>, SettingError> {
@@ -257,6 +287,7 @@ mod tests {
             ("TOLLGATE_EDGE_LEEWAY_SECONDS", "-1"),
             ("TOLLGATE_EDGE_SOFT_MS", "2000"),
             ("TOLLGATE_EDGE_HARD_MS", "soon"),
+            ("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", "0"),
             ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "yes"),
             ("TOLLGATE_EDGE_CACHED_TOKENS", "65537"),
             ("TOLLGATE_EDGE_KEY_TABLES", "huge"),
@@ -270,5 +301,23 @@ mod tests {
             let error = read(&[(name, value)]).expect_err(value);
             assert!(error.starts_with(name) && !error.contains('\n'), "{name}={value}: {error}");
         }
+    }
+    #[test]
+    fn an_address_for_spin_has_its_path_apart() {
+        let name = "TOLLGATE_EDGE_ORIGIN";
+        for (address, path, whole) in [
+            ("https://auth.example", "", "https://auth.example"),
+            ("https://auth.example/", "/", "https://auth.example"),
+            ("https://auth.example:8443", "/shop", "https://auth.example:8443/shop"),
+            ("https://auth.example", "shop/eu/", "https://auth.example/shop/eu"),
+        ] {
+            assert_eq!(with_path(name, address, path).as_deref(), Ok(whole));
+            if !path.trim_matches('/').is_empty() {
+                let error = with_path(name, whole, "").expect_err("a path").to_string();
+                assert!(error.starts_with(name) && error.contains("TOLLGATE_EDGE_ORIGIN_PATH"), "{error}");
+            }
+        }
+        assert_eq!(split_path("http://[::1]:80/shop"), Some(("http://[::1]:80", "/shop")));
+        assert_eq!(split_path("http://[::1]:80/"), None);
     }
 }

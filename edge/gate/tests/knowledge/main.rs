@@ -1,6 +1,7 @@
 //! How a gate comes to know, what it does when it does not, and what it tells of itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
+mod record;
 mod waiting;
 
 use base64::Engine as _;
