@@ -1,21 +1,20 @@
 //! Component mode: a request goes to a free instance of the validator, and what it decides is done.
 
-use crate::answer::{Body, from_gate, json_error, now_ms};
+use crate::answer::{Body, BodyError, from_gate, json_error, now_ms};
 use crate::feed::Feed;
-use crate::forward::{self, Client};
+use crate::forward::{self, Upstream};
 use crate::pool::{Pool, Unavailable};
 use crate::{Decision, OpenError, Program, Request, Response, Settings, StartError};
 use http::StatusCode;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
-use tollgate_gate::TrustedProxies;
 
 /// Pushes that are read at a time.
 const PUSHES: usize = 4;
@@ -26,9 +25,7 @@ const PUSH_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct ComponentGate {
     pool: Arc<Pool>,
     feed: Arc<Feed>,
-    client: Client,
-    upstream: String,
-    proxies: TrustedProxies,
+    upstream: Upstream,
     pushes: Semaphore,
     _feeding: AbortOnDropHandle<()>,
 }
@@ -46,26 +43,21 @@ impl ComponentGate {
         let feed = Arc::new(
             Feed::new(Arc::clone(&pool), settings).map_err(|error| StartError::Failed(forward::chain(&error)))?,
         );
-        let client = forward::client();
         let feeder = Arc::clone(&feed);
         let feeding = AbortOnDropHandle::new(tokio::spawn(async move { feeder.run().await }));
         Ok(ComponentGate {
             pool,
             feed,
-            client,
-            upstream: settings.upstream.clone(),
-            proxies: settings.proxies.clone(),
+            upstream: Upstream::new(settings.upstream.clone(), settings.upstream_timeout, settings.proxies.clone()),
             pushes: Semaphore::new(PUSHES),
             _feeding: feeding,
         })
     }
 
     /// Answers a request.
-    pub(crate) async fn handle(&self, request: http::Request<Incoming>, peer: SocketAddr) -> http::Response<Body> {
-        match self.decide(&request).await {
-            Ok(Decision::Forward(identity)) => {
-                forward::forward(&self.client, &self.upstream, &self.proxies, request, &identity, peer).await
-            }
+    pub(crate) async fn handle(&self, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body> {
+        match self.decide(&asked(&request)).await {
+            Ok(Decision::Forward(identity)) => self.upstream.forward(request, &identity, peer).await,
             Ok(Decision::Answer(answer)) => from_gate(answer),
             Ok(Decision::Push) => self.push(request).await,
             // One that has waited is not told to wait.
@@ -73,31 +65,23 @@ impl ComponentGate {
         }
     }
 
-    async fn decide(&self, request: &http::Request<Incoming>) -> Result<Decision, Unavailable> {
-        let asked = Request {
-            method: request.method().as_str().to_owned(),
-            target: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
-            headers: request
-                .headers()
-                .iter()
-                .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
-                .collect(),
-        };
-        let decision = self.pool.on_any(|validator| validator.decide(&asked, now_ms(), false)).await?;
+    async fn decide(&self, asked: &Request) -> Result<Decision, Unavailable> {
+        let decision = self.pool.on_any(|validator| validator.decide(asked, now_ms(), false)).await?;
         if !matches!(decision, Decision::Wait) {
             return Ok(decision);
         }
         self.feed.next().await;
-        self.pool.on_any(|validator| validator.decide(&asked, now_ms(), true)).await
+        self.pool.on_any(|validator| validator.decide(asked, now_ms(), true)).await
     }
 
     /// Takes a pushed message. Anybody can post one: so few are read at a time, none for long, and only what the first
     /// instance finds to be the origin's goes to the others. Real pushes are repeated, and never needed.
-    async fn push(&self, request: http::Request<Incoming>) -> http::Response<Body> {
+    async fn push(&self, request: http::Request<Body>) -> http::Response<Body> {
         let Ok(_one_of_few) = self.pushes.try_acquire() else {
             return unavailable();
         };
-        let body = Limited::new(request.into_body(), tollgate_gate::MAX_PUSH_BYTES).collect();
+        let body: Pin<Box<dyn Future<Output = Result<Collected<bytes::Bytes>, BodyError>> + Send>> =
+            Box::pin(Limited::new(request.into_body(), tollgate_gate::MAX_PUSH_BYTES).collect());
         let body = match timeout(PUSH_PATIENCE, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -113,6 +97,17 @@ impl ComponentGate {
         let pool = Arc::clone(&self.pool);
         let given = tokio::task::spawn_blocking(move || give_push(&pool, &body));
         given.await.ok().flatten().map_or_else(unavailable, from_gate)
+    }
+}
+
+/// The request as the gate sees it.
+fn asked<B>(request: &http::Request<B>) -> Request {
+    let header =
+        |(name, value): (&http::HeaderName, &http::HeaderValue)| (name.as_str().to_owned(), value.as_bytes().to_vec());
+    Request {
+        method: request.method().as_str().to_owned(),
+        target: request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned(),
+        headers: request.headers().iter().map(header).collect(),
     }
 }
 

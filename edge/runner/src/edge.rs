@@ -67,7 +67,7 @@ impl Edge {
             GateKind::Spin => Gate::Spin(Box::new(SpinGate::start(program, &settings).await?)),
         };
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(server::serve(listener, gate, stopped));
+        let served = tokio::spawn(server::serve(listener, gate, settings.max_connections, stopped));
         Ok(Edge { address, stop, served })
     }
 

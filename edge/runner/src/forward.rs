@@ -1,24 +1,37 @@
 //! Passing an allowed request to the upstream and its answer back, both bodies streamed. Headers of one connection end
 //! here in both directions (RFC 9110 section 7.6.1).
 
-use crate::answer::{Body, json_error};
+use crate::answer::{Body, full, json_error};
+use crate::timed_body::{TimedBody, TooSlow};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 use tollgate_gate::{HopByHop, RequestHeaders, Sender, TrustedProxies};
 
 /// The client for everything that a gate sends out, with its connections kept open.
 pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, Body>;
 
+/// Limit on every pause in an upstream's answer; Spin has the same.
+const PAUSE: Duration = Duration::from_secs(600);
+
 /// A client that keeps its connections.
 pub(crate) fn client() -> Client {
+    client_with(usize::MAX)
+}
+
+/// A client that keeps so many idle connections to a host.
+fn client_with(max_idle: usize) -> Client {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(Duration::from_secs(5)));
     connector.set_nodelay(true);
@@ -28,6 +41,7 @@ pub(crate) fn client() -> Client {
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(Duration::from_secs(30))
+        .pool_max_idle_per_host(max_idle)
         .build(https)
 }
 
@@ -43,52 +57,140 @@ pub(crate) fn tls() -> rustls::ClientConfig {
     }
 }
 
-/// Sends the request to `upstream` with the identity set, and hands back the answer; 502 if there is none.
-pub(crate) async fn forward(
-    client: &Client,
-    upstream: &str,
-    proxies: &TrustedProxies,
-    mut request: http::Request<Incoming>,
-    identity: &[(String, Vec<u8>)],
-    peer: SocketAddr,
-) -> http::Response<Body> {
-    if is_upgrade(&request) {
-        return json_error(StatusCode::NOT_IMPLEMENTED, "not_implemented", "this edge does not pass protocol upgrades");
+/// Where allowed requests go, and how.
+pub(crate) struct Upstream {
+    url: String,
+    /// How long it may take to begin its answer, once it has the request.
+    timeout: Duration,
+    proxies: TrustedProxies,
+    client: Client,
+    /// Keeps no connection, so that each is fresh.
+    fresh: Client,
+}
+
+impl Upstream {
+    pub(crate) fn new(url: String, timeout: Duration, proxies: TrustedProxies) -> Upstream {
+        Upstream { url, timeout, proxies, client: client(), fresh: client_with(0) }
     }
-    let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-    let Ok(url) = format!("{upstream}{target}").parse::<Uri>() else {
-        return json_error(
-            StatusCode::BAD_REQUEST,
-            "invalid_request",
-            "the request's target is not one that can be forwarded",
-        );
-    };
-    let Some(headers) = outbound_headers(request.headers(), proxies, identity, peer) else {
-        return json_error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "server_error",
-            "the gate's identity headers are not HTTP",
-        );
-    };
-    *request.uri_mut() = url;
-    *request.version_mut() = http::Version::HTTP_11;
-    *request.headers_mut() = headers;
-    match client.request(request.map(|body| body.map_err(Into::into).boxed_unsync())).await {
-        Ok(mut answer) => {
-            strip_hop_by_hop(answer.headers_mut());
-            answer.map(|body| body.map_err(Into::into).boxed_unsync())
+
+    /// Sends the request with the identity set, and hands back the answer; 502 if there is none, 504 if there is none in time.
+    pub(crate) async fn forward(
+        &self,
+        mut request: http::Request<Body>,
+        identity: &[(String, Vec<u8>)],
+        peer: SocketAddr,
+    ) -> http::Response<Body> {
+        if is_upgrade(&request) {
+            let why = "this edge does not pass protocol upgrades";
+            return json_error(StatusCode::NOT_IMPLEMENTED, "not_implemented", why);
         }
-        Err(error) => {
-            tracing::warn!(error = chain(&error), "the upstream cannot be reached");
-            json_error(StatusCode::BAD_GATEWAY, "bad_gateway", "the upstream cannot be reached")
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let Ok(url) = format!("{}{target}", self.url).parse::<Uri>() else {
+            let why = "the request's target is not one that can be forwarded";
+            return json_error(StatusCode::BAD_REQUEST, "invalid_request", why);
+        };
+        let Some(headers) = outbound_headers(request.headers(), &self.proxies, identity, peer) else {
+            let why = "the gate's identity headers are not HTTP";
+            return json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", why);
+        };
+        *request.uri_mut() = url;
+        *request.version_mut() = http::Version::HTTP_11;
+        *request.headers_mut() = headers;
+        match self.send(request).await {
+            Some(Ok(mut answer)) => {
+                strip_hop_by_hop(answer.headers_mut());
+                answer.map(|body| TimedBody::with_pause(body, PAUSE).boxed_unsync())
+            }
+            Some(Err(error)) if has_cause::<TooSlow>(&error) => {
+                json_error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body came too slowly")
+            }
+            Some(Err(error)) => {
+                tracing::warn!(error = chain(&error), "the upstream cannot be reached");
+                json_error(StatusCode::BAD_GATEWAY, "bad_gateway", "the upstream cannot be reached")
+            }
+            None => {
+                let why = "the upstream did not answer in time";
+                json_error(StatusCode::GATEWAY_TIMEOUT, "gateway_timeout", why)
+            }
+        }
+    }
+
+    /// Sends the request; once more, on a fresh connection, if it may be repeated and a kept one ended in the moment of its use
+    /// (RFC 9110 section 9.2.2). None: no answer in time.
+    async fn send(&self, request: http::Request<Body>) -> Option<Result<http::Response<Incoming>, legacy::Error>> {
+        let again =
+            (request.method().is_idempotent() && request.body().is_end_stream()).then(|| without_body(&request));
+        match (self.send_by(&self.client, request).await, again) {
+            (Some(Err(error)), Some(again)) if is_broken_connection(&error) => self.send_by(&self.fresh, again).await,
+            (answer, _) => answer,
+        }
+    }
+
+    async fn send_by(
+        &self,
+        client: &Client,
+        request: http::Request<Body>,
+    ) -> Option<Result<http::Response<Incoming>, legacy::Error>> {
+        let progress = Arc::new(Mutex::new(Instant::now()));
+        let deadline = || *progress.lock().unwrap_or_else(PoisonError::into_inner) + self.timeout;
+        let sent = Arc::clone(&progress);
+        // Waiting for the client's body is not waiting for the upstream.
+        let request = request.map(|body| match body.is_end_stream() {
+            true => body,
+            false => body
+                .map_frame(move |frame| {
+                    *sent.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                    frame
+                })
+                .boxed_unsync(),
+        });
+        let mut answer = pin!(client.request(request));
+        loop {
+            let until = deadline();
+            match timeout_at(until, answer.as_mut()).await {
+                Ok(answer) => return Some(answer),
+                Err(_) if deadline() > until => {}
+                Err(_) => return None,
+            }
         }
     }
 }
 
-/// Whether the client wants another protocol on this connection. `h2c` is an offer that a server may pass over.
-fn is_upgrade(request: &http::Request<Incoming>) -> bool {
-    let asked = request.headers().get_all(header::UPGRADE);
-    request.method() == Method::CONNECT || asked.iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"))
+/// The same request again, which had no body.
+fn without_body(request: &http::Request<Body>) -> http::Request<Body> {
+    let mut again = http::Request::new(full(""));
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    again
+}
+
+/// Whether the connection ended before an answer came.
+fn is_broken_connection(error: &legacy::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let of_hyper = |error: &hyper::Error| error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    let of_system =
+        |error: &io::Error| matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
+    !error.is_connect()
+        && (cause::<hyper::Error>(error).is_some_and(of_hyper) || cause::<io::Error>(error).is_some_and(of_system))
+}
+
+fn has_cause<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
+    cause::<E>(error).is_some()
+}
+
+/// The first of an error's causes that is of this type.
+fn cause<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+}
+
+/// Whether the client wants a protocol that the connection would have to be handed over to. Other offers of `Upgrade` (`h2c`,
+/// `TLS/1.2`) may be passed over, and are (RFC 9110 section 7.8).
+fn is_upgrade<B>(request: &http::Request<B>) -> bool {
+    let offers = request.headers().get_all(header::UPGRADE);
+    let is_websocket = |offer: &[u8]| offer.trim_ascii().eq_ignore_ascii_case(b"websocket");
+    request.method() == Method::CONNECT
+        || offers.iter().any(|offers| offers.as_bytes().split(|byte| *byte == b',').any(is_websocket))
 }
 
 /// The client's headers as far as they go on, where the request came from, and who the client is. The client library adds the

@@ -6,6 +6,7 @@
 
 mod answer;
 mod component;
+mod connections;
 mod edge;
 mod feed;
 mod files;
@@ -14,6 +15,7 @@ mod pool;
 mod server;
 mod settings;
 mod spin;
+mod timed_body;
 mod validator;
 mod verify;
 mod wasm;

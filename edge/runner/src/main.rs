@@ -86,6 +86,12 @@ struct Serve {
     /// Proxies that may say where a request came from, such as 10.0.0.0/8 [TOLLGATE_EDGE_TRUSTED_PROXIES; default: none]
     #[arg(long, value_name = "ADDRESSES")]
     trusted_proxies: Option<String>,
+    /// Seconds that the upstream may take to begin its answer [TOLLGATE_EDGE_UPSTREAM_TIMEOUT; default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    upstream_timeout: Option<String>,
+    /// Clients' connections at once [TOLLGATE_EDGE_MAX_CONNECTIONS; default: 10000, or what the system allows]
+    #[arg(long, value_name = "COUNT")]
+    max_connections: Option<String>,
     /// The component's file [TOLLGATE_EDGE_COMPONENT; default: the one beside this program]
     #[arg(long, value_name = "FILE")]
     component: Option<String>,
@@ -111,6 +117,8 @@ impl Serve {
             ("TOLLGATE_EDGE_CACHED_TOKENS", &self.cached_tokens),
             ("TOLLGATE_EDGE_KEY_TABLES", &self.key_tables),
             ("TOLLGATE_EDGE_TRUSTED_PROXIES", &self.trusted_proxies),
+            ("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", &self.upstream_timeout),
+            ("TOLLGATE_EDGE_MAX_CONNECTIONS", &self.max_connections),
             ("TOLLGATE_EDGE_COMPONENT", &self.component),
             ("TOLLGATE_EDGE_STORE", &self.store),
         ];

@@ -1,16 +1,21 @@
-//! The HTTP server: HTTP/1.1 with bounded heads and patience, and a shutdown that lets running requests end.
+//! The HTTP server: HTTP/1.1 with bounded heads, bodies and times, and a shutdown that lets running requests end.
 
-use crate::answer::Body;
+use crate::answer::{Body, BodyError};
 use crate::component::ComponentGate;
+use crate::connections::{Answering, Connection, Connections, TimedStream};
 use crate::spin::SpinGate;
-use hyper::body::Incoming;
+use crate::timed_body::TimedBody;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -19,8 +24,6 @@ use tokio::sync::oneshot;
 const HEAD_BYTES: usize = 128 << 10;
 /// Header lines of a request.
 const HEADERS: usize = 128;
-/// How long a client may take to send a head; also ends idle connections.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a shutdown waits for running requests.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -31,7 +34,7 @@ pub(crate) enum Gate {
 }
 
 impl Gate {
-    async fn handle(&self, request: http::Request<Incoming>, peer: SocketAddr) -> http::Response<Body> {
+    async fn handle(&self, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body> {
         match self {
             Gate::Component(gate) => Box::pin(gate.handle(request, peer)).await,
             Gate::Spin(gate) => Box::pin(gate.handle(request, peer)).await,
@@ -39,22 +42,17 @@ impl Gate {
     }
 }
 
-/// Serves until `stop` is sent or dropped, then lets running requests end.
-pub(crate) async fn serve(listener: TcpListener, gate: Gate, mut stop: oneshot::Receiver<()>) {
+/// Serves `max` connections at once until `stop` is sent or dropped, then lets running requests end.
+pub(crate) async fn serve(listener: TcpListener, gate: Gate, max: usize, mut stop: oneshot::Receiver<()>) {
     let gate = Arc::new(gate);
+    let connections = Connections::new(max);
     let running = GracefulShutdown::new();
     loop {
-        tokio::select! {
+        let (stream, peer, connection) = tokio::select! {
             _ = &mut stop => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => serve_connection(stream, peer, Arc::clone(&gate), &running),
-                Err(error) => {
-                    // Out of file descriptors, say: accepting again at once would only spin.
-                    tracing::warn!(%error, "a connection is not accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            },
-        }
+            next = accept(&listener, &connections) => next,
+        };
+        serve_connection(stream, peer, connection, Arc::clone(&gate), &running);
     }
     drop(listener);
     if tokio::time::timeout(GRACE, running.shutdown()).await.is_err() {
@@ -62,24 +60,77 @@ pub(crate) async fn serve(listener: TcpListener, gate: Gate, mut stop: oneshot::
     }
 }
 
-fn serve_connection(stream: TcpStream, peer: SocketAddr, gate: Arc<Gate>, running: &GracefulShutdown) {
+/// The next connection, when there is room for it.
+async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpStream, SocketAddr, Arc<Connection>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, connections.open().await),
+            Err(error) => {
+                // Out of file descriptors, say: accepting again at once would only spin.
+                tracing::warn!(%error, "a connection is not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn serve_connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    connection: Arc<Connection>,
+    gate: Arc<Gate>,
+    running: &GracefulShutdown,
+) {
     // Small answers must not wait for more; a socket that refuses is merely slower.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_BYTES)
-        .max_headers(HEADERS);
-    let service = service_fn(move |request| {
-        let gate = Arc::clone(&gate);
-        async move { Ok::<_, Infallible>(gate.handle(request, peer).await) }
-    });
-    let connection = running.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(error = crate::forward::chain(&*error), "a connection ended badly");
+    // `TimedStream` knows better than a timer for heads alone what a connection waits for.
+    let mut http1 = builder.http1();
+    http1.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES).max_headers(HEADERS);
+    let stream = TimedStream::new(stream, Arc::clone(&connection));
+    let of_service = Arc::clone(&connection);
+    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
+        let (gate, answering) = (Arc::clone(&gate), of_service.begin());
+        async move {
+            let request = request.map(|body| TimedBody::of_request(body).boxed_unsync());
+            let answer = gate.handle(request, peer).await;
+            Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _answering: answering }))
         }
     });
+    let serving: Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>> =
+        Box::pin(running.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()));
+    tokio::spawn(async move {
+        tokio::select! {
+            served = serving => if let Err(error) = served {
+                tracing::debug!(error = crate::forward::chain(&*error), "a connection ended badly");
+            },
+            () = connection.displaced() => tracing::debug!("an idle connection made room for another"),
+        }
+    });
+}
+
+/// A body of an answer: until its end the client waits for us.
+struct AnswerBody {
+    body: Body,
+    _answering: Answering,
+}
+
+impl http_body::Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
 }

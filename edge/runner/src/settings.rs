@@ -14,6 +14,7 @@ const PREFIX: &str = "TOLLGATE_EDGE_";
 const LISTEN: &str = "TOLLGATE_EDGE_LISTEN";
 const COMPONENT: &str = "TOLLGATE_EDGE_COMPONENT";
 const STORE: &str = "TOLLGATE_EDGE_STORE";
+const MAX_CONNECTIONS: &str = "TOLLGATE_EDGE_MAX_CONNECTIONS";
 
 /// A setting that is missing or wrong; displays as one line that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,9 +61,12 @@ pub struct Settings {
     pub component: Option<PathBuf>,
     /// Folder for what a cold start needs; none: memory only.
     pub store: Option<PathBuf>,
+    /// Clients' connections at once.
+    pub max_connections: usize,
     pub(crate) origin: String,
     pub(crate) upstream: String,
     pub(crate) proxies: TrustedProxies,
+    pub(crate) upstream_timeout: Duration,
     /// The bound on how old the gate's knowledge may be.
     pub(crate) hard: Duration,
     /// The gate's own settings by their names, as given.
@@ -83,15 +87,22 @@ impl Settings {
         let known =
             tollgate_gate::Settings::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
         let proxies = TrustedProxies::from_lookup(get).map_err(|error| SettingError::new(error.name, error.problem))?;
+        let max_connections = get(MAX_CONNECTIONS).map_or(Ok(10_000), |text| {
+            let number = text.trim().parse().ok().filter(|number| (16..=1_000_000).contains(number));
+            number
+                .ok_or_else(|| SettingError::new(MAX_CONNECTIONS, format_args!("must be 16 to 1000000, not {text:?}")))
+        })?;
         let of_gate = tollgate_gate::SETTINGS.iter().filter_map(|(name, _)| Some(((*name).to_owned(), get(name)?)));
         Ok(Settings {
             gate,
             listen,
             component: get(COMPONENT).map(PathBuf::from),
             store: get(STORE).map(PathBuf::from),
+            max_connections,
             origin: known.origin,
             upstream: known.upstream,
             proxies,
+            upstream_timeout: Duration::from_millis(known.upstream_timeout_ms),
             hard: Duration::from_millis(known.hard_ms),
             of_gate: of_gate.collect(),
         })
@@ -193,7 +204,7 @@ fn read_file(path: Option<&Path>) -> Result<BTreeMap<String, String>, SettingErr
         .map(|(key, value)| {
             let name =
                 if key.starts_with(PREFIX) { key.clone() } else { format!("{PREFIX}{}", key.to_ascii_uppercase()) };
-            if ![LISTEN, COMPONENT, STORE].contains(&&*name)
+            if ![LISTEN, COMPONENT, STORE, MAX_CONNECTIONS].contains(&&*name)
                 && !tollgate_gate::SETTINGS.iter().any(|(known, _)| *known == name)
             {
                 return Err(SettingError::new(&name, format_args!("is no setting, but stands in {}", shown.display())));
