@@ -1,4 +1,4 @@
-//! What an instance holds and is offered: WASI, Spin's variables and Spin's key-value store.
+//! What an instance holds and is offered: WASI, Spin's variables, and Spin's key-value store by both of its interfaces.
 
 use super::key_value::{KeyValue, OpenStore};
 use super::outbound::{Allowed, Outbound};
@@ -6,6 +6,7 @@ use crate::forward::Client;
 use crate::wasm;
 use bindings::spin::key_value::key_value;
 use bindings::spin::variables::variables;
+use bindings::wasi::keyvalue::{atomics, store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,12 +15,17 @@ use wasmtime::component::{Accessor, FutureReader, HasSelf, Linker, Resource, Res
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-mod bindings {
+pub(super) mod bindings {
     wasmtime::component::bindgen!({
         path: "wit",
         world: "spin-host",
-        imports: { default: trappable },
-        with: { "spin:key-value/key-value.store": crate::spin::key_value::OpenStore },
+        imports: { "wasi:keyvalue/atomics.swap": async | trappable, default: trappable },
+        require_store_data_send: true,
+        with: {
+            "spin:key-value/key-value.store": crate::spin::key_value::OpenStore,
+            "wasi:keyvalue/store.bucket": crate::spin::atomics::Bucket,
+            "wasi:keyvalue/atomics.cas": crate::spin::atomics::Cas,
+        },
     });
 }
 
@@ -36,8 +42,8 @@ pub(crate) struct Shared {
 
 /// What one instance holds.
 pub(crate) struct Host {
-    shared: Arc<Shared>,
-    table: ResourceTable,
+    pub(super) shared: Arc<Shared>,
+    pub(super) table: ResourceTable,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
@@ -65,6 +71,8 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
     key_value::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
+    store::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
+    atomics::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     variables::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)
 }
 

@@ -62,10 +62,24 @@ impl KeyValue {
 
     /// Sets a value. The error is a line for the component.
     pub(crate) async fn set(&self, key: String, value: Vec<u8>) -> Result<(), String> {
+        let _one_at_a_time = self.writing.lock().await;
+        self.write(key, value).await
+    }
+
+    /// Sets a value if the one that is there was `seen`; false if it was not. As in Spin, a key that was not there is set in
+    /// any case. The error is a line for the component.
+    pub(crate) async fn swap(&self, key: String, seen: Option<&[u8]>, value: Vec<u8>) -> Result<bool, String> {
+        let _one_at_a_time = self.writing.lock().await;
+        if seen.is_some() && self.get(&key).as_deref() != seen {
+            return Ok(false);
+        }
+        self.write(key, value).await.map(|()| true)
+    }
+
+    async fn write(&self, key: String, value: Vec<u8>) -> Result<(), String> {
         if key.is_empty() || key.len() > KEY_BYTES || value.len() > VALUE_BYTES {
             return Err(format!("keys have 1 to {KEY_BYTES} bytes, values at most {VALUE_BYTES}"));
         }
-        let _one_at_a_time = self.writing.lock().await;
         let full = self.lock().len() >= ENTRIES && self.get(&key).is_none();
         if full {
             return Err(format!("the store has its {ENTRIES} entries"));
@@ -141,6 +155,18 @@ mod tests {
         }
         assert!(store.set("one more".to_owned(), Vec::new()).await.is_err());
         store.set("0".to_owned(), vec![1]).await?;
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn of_two_who_swap_what_they_saw_one_wins() -> Result<(), Box<dyn std::error::Error>> {
+        let store = KeyValue::open(None).await?;
+        let key = || "turn".to_owned();
+        assert_eq!(store.swap(key(), None, vec![0]).await, Ok(true));
+        let seen = store.get("turn");
+        let (one, other) =
+            tokio::join!(store.swap(key(), seen.as_deref(), vec![1]), store.swap(key(), seen.as_deref(), vec![2]));
+        assert_eq!([one, other].iter().filter(|swapped| **swapped == Ok(true)).count(), 1);
         Ok(())
     }
 }

@@ -1,29 +1,32 @@
 //! What a component may send out: HTTP to the hosts it is allowed, by the runner's own client with its kept connections.
 
 use super::host::Shared;
+use crate::answer::BodyError;
+use crate::timed_body::TimedBody;
 use http::uri::Scheme;
 use http::{HeaderName, Uri, header};
 use http_body_util::BodyExt as _;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, timeout};
+use tokio::time::timeout;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
 };
 
-/// Limits where the component sets none.
-const FIRST_BYTE: Duration = Duration::from_secs(60);
-const BETWEEN_BYTES: Duration = Duration::from_secs(60);
+/// Limit where the component sets none, as in Spin.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Scheme, host and port of each place a component may call, as `allowed_outbound_hosts` has them in Spin.
 pub(crate) struct Allowed(Vec<(Scheme, String, u16)>);
 
 impl Allowed {
-    /// The hosts of these URLs.
-    pub(crate) fn hosts_of<'a>(urls: impl IntoIterator<Item = &'a str>) -> Allowed {
-        Allowed(urls.into_iter().filter_map(|url| place(&url.parse().ok()?)).collect())
+    /// Reads the entries as Spin does: one that cannot be used voids them all. The error is the entry.
+    pub(crate) fn hosts<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Allowed, &'a str> {
+        let read = |entry: &'a str| {
+            let uri: Option<Uri> = entry.parse().ok().filter(|uri: &Uri| uri.path() == "/" && uri.query().is_none());
+            uri.as_ref().and_then(place).ok_or(entry)
+        };
+        entries.into_iter().map(read).collect::<Result<_, _>>().map(Allowed)
     }
 
     fn permits(&self, uri: &Uri) -> bool {
@@ -73,51 +76,26 @@ impl WasiHttpHooks for Outbound {
             }
             let options = options.unwrap_or_default();
             let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-            let answer = timeout(options.first_byte_timeout.unwrap_or(FIRST_BYTE), shared.client.request(request));
+            let answer = timeout(options.first_byte_timeout.unwrap_or(TIMEOUT), shared.client.request(request));
             let answer = answer.await.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| failure(&error))?;
-            let patience = options.between_bytes_timeout.unwrap_or(BETWEEN_BYTES);
-            let answer = answer
-                .map(|body| Patient { body, patience, sleep: Box::pin(tokio::time::sleep(patience)) }.boxed_unsync());
+            let pause = options.between_bytes_timeout.unwrap_or(TIMEOUT);
+            let answer = answer.map(|body| TimedBody::with_pause(body, pause).map_err(failed_body).boxed_unsync());
             Ok((answer, Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>))
         })
     }
 }
 
-/// A failed call in the words of `wasi:http`.
+/// A failed call in the words of `wasi:http`, as little telling as Spin's.
 fn failure(error: &hyper_util::client::legacy::Error) -> Error {
-    if error.is_connect() { Error::ConnectionRefused } else { Error::InternalError(Some(crate::forward::chain(error))) }
+    tracing::debug!(error = crate::forward::chain(error), "a call of the component failed");
+    if error.is_connect() { Error::ConnectionRefused } else { Error::HttpProtocolError }
 }
 
-/// A body that may not pause for longer than its patience.
-struct Patient {
-    body: hyper::body::Incoming,
-    patience: Duration,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl http_body::Body for Patient {
-    type Data = bytes::Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if polled.is_ready() {
-            let until = Instant::now() + self.patience;
-            self.sleep.as_mut().reset(until);
-            return polled.map_err(Error::from);
-        }
-        self.sleep.as_mut().poll(context).map(|()| Some(Err(Error::ConnectionReadTimeout)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.body.size_hint()
+/// A failed body in the words of `wasi:http`.
+pub(super) fn failed_body(error: BodyError) -> Error {
+    match error.downcast::<hyper::Error>() {
+        Ok(error) => Error::Hyper(*error),
+        Err(_) => Error::ConnectionReadTimeout,
     }
 }
 
@@ -127,7 +105,7 @@ mod tests {
 
     #[test]
     fn only_the_hosts_of_the_settings_are_called() {
-        let allowed = Allowed::hosts_of(["https://auth.example", "http://127.0.0.1:5000/base"]);
+        let allowed = Allowed::hosts(["https://auth.example", "http://127.0.0.1:5000/"]);
         for (url, permitted) in [
             ("https://auth.example/edge/v1/snapshot", true),
             ("https://AUTH.example:443/", true),
@@ -139,7 +117,17 @@ mod tests {
             ("http://127.0.0.1:5001/", false),
             ("/relative", false),
         ] {
-            assert_eq!(url.parse().is_ok_and(|uri| allowed.permits(&uri)), permitted, "{url}");
+            assert_eq!(
+                url.parse().is_ok_and(|uri| allowed.as_ref().is_ok_and(|allowed| allowed.permits(&uri))),
+                permitted,
+                "{url}"
+            );
         }
+    }
+
+    #[test]
+    fn an_entry_with_a_path_voids_all() {
+        let entries = ["https://auth.example", "http://127.0.0.1:5000/base"];
+        assert_eq!(Allowed::hosts(entries).err(), Some(entries[1]));
     }
 }
