@@ -1,60 +1,62 @@
-//! Fetching from the origin: at most one fetch at a time, shared by every request that wants it, and outliving the
-//! request that started it.
+//! Keeping the gate fresh: by what other instances were answered, else by the origin itself, which all instances together ask
+//! four times a second at most. One attempt at a time, shared by every request that wants it, and outliving the request that
+//! started it.
 
 use crate::http::{self, BodyError};
+use crate::shared::{self, Turn};
 use crate::state::{Edge, now_ms};
 use spin_sdk::http::Response;
 use spin_sdk::wasip3;
 use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::client;
-use spin_sdk::wasip3::http::types::{Method, RequestOptions};
+use spin_sdk::wasip3::http::types::Method;
 use spin_sdk::wasip3::random::random;
+use std::cell::RefCell;
 use std::rc::Rc;
-use tollgate_gate::{MAX_FETCH_BYTES, Nonce, Question};
+use tollgate_gate::{Gate, MAX_FETCH_BYTES, Nonce, Question, Record, Refresh};
 
-/// How long a request waits for a fetch before it is decided on what the gate holds, in nanoseconds.
+/// How long a request waits before it is decided on what the gate holds, in nanoseconds.
 const WAIT: u64 = 2_000_000_000;
-/// How often a waiting request looks whether the fetch is over, in nanoseconds. It has to look: a task of the component
+/// How often a waiting request looks whether an attempt is over, in nanoseconds. It has to look: a task of the component
 /// model cannot be woken by another one, only by the host.
 const LOOK: u64 = 2_000_000;
+/// How often it looks whether another instance has an answer, in nanoseconds.
+const LOOK_AT_OTHERS: u64 = 5_000_000;
 /// Limit on connecting, on the first byte and on every pause of the origin's answer, in nanoseconds.
 const TIMEOUT: u64 = 1_500_000_000;
+/// Limit on its whole body, in nanoseconds.
+const BODY_TIMEOUT: u64 = 30_000_000_000;
 /// What the gate asks when it wants a snapshot.
 const SNAPSHOT: &str = "/edge/v1/snapshot";
 /// Messages taken in one go: 4096 changes each, so more than any origin keeps.
-const MOST_MESSAGES: usize = 16;
+const MAX_MESSAGES: usize = 16;
 
-/// Starts a fetch unless one is under way, or one failed a moment ago. It runs on after the request that started it is answered.
-/// True if it was started.
-pub(crate) fn start(edge: &Rc<Edge>) -> bool {
-    if edge.back_off.get().pause_ms(now_ms()) > 0 || edge.fetching.replace(true) {
-        return false;
-    }
-    let running = Running(Rc::clone(edge));
-    wasip3::spawn(async move {
-        let is_well = fetch(&running.0).await;
-        let (mut back_off, [chance, ..]) = (running.0.back_off.get(), random::get_random_u64().to_be_bytes());
-        match is_well {
-            true => back_off.succeeded(),
-            false => back_off.failed(now_ms(), chance),
-        }
-        running.0.back_off.set(back_off);
-    });
-    true
-}
-
-/// Waits for the fetch under way, for [`WAIT`] at most. While the origin fails only the request that starts one waits.
-pub(crate) async fn required(edge: &Rc<Edge>) {
-    if !start(edge) && !edge.back_off.get().may_wait(now_ms()) {
+/// Starts an attempt unless one is under way. It runs on after the request that started it is answered.
+pub(crate) fn start(edge: &Rc<Edge>) {
+    if edge.fetching.replace(true) {
         return;
     }
+    let running = Running(Rc::clone(edge));
+    wasip3::spawn(async move { refresh(&running.0).await });
+}
+
+/// Waits until the gate is fresh enough to decide or an attempt, of whichever instance, came to nothing; for [`WAIT`] at most.
+pub(crate) async fn required(edge: &Rc<Edge>) {
     let deadline = monotonic_clock::now().saturating_add(WAIT);
-    while edge.fetching.get() && monotonic_clock::now() < deadline {
-        monotonic_clock::wait_for(LOOK).await;
+    loop {
+        start(edge);
+        while edge.fetching.get() && monotonic_clock::now() < deadline {
+            monotonic_clock::wait_for(LOOK).await;
+        }
+        let is_due = edge.gate().refresh(now_ms()) == Refresh::Required;
+        if !is_due || edge.has_failed.get() || monotonic_clock::now() >= deadline {
+            return;
+        }
+        monotonic_clock::wait_for(LOOK_AT_OTHERS).await;
     }
 }
 
-/// A fetch under way; ends with it, even when its task is cancelled.
+/// An attempt under way; ends with it, even when its task is cancelled.
 struct Running(Rc<Edge>);
 
 impl Drop for Running {
@@ -63,38 +65,97 @@ impl Drop for Running {
     }
 }
 
-/// Takes messages from the origin until the gate has no more to ask, and keeps a snapshot that came among them. True when
-/// nothing went wrong.
-async fn fetch(edge: &Edge) -> bool {
-    for _ in 0..MOST_MESSAGES {
+/// One attempt: what others learnt is enough, or it is this instance's turn to ask, or another is asking.
+async fn refresh(edge: &Edge) {
+    shared::catch_up(edge).await;
+    edge.has_failed.set(false);
+    if edge.gate().refresh(now_ms()) == Refresh::Fresh {
+        return;
+    }
+    let interval_ms = edge.gate().settings().soft_ms;
+    match shared::take_turn(interval_ms) {
+        Turn::Theirs => {}
+        Turn::Failed => edge.has_failed.set(true),
+        Turn::Ours(question) => {
+            let is_complete = ask(edge).await;
+            edge.has_failed.set(!is_complete);
+            if is_complete {
+                shared::keep_record(edge).await;
+            }
+            question.ended(is_complete).await;
+        }
+    }
+}
+
+/// Asks the origin for what is new, or from time to time for all that is new since the snapshot. True when the gate is
+/// complete.
+async fn ask(edge: &Edge) -> bool {
+    let should_be_packed = edge.record.borrow().should_be_packed(&edge.gate());
+    if should_be_packed && repack(edge).await {
+        return true;
+    }
+    pull(&edge.gate, &edge.record).await
+}
+
+/// Asks for the changes since the snapshot once more, in as few messages as the origin can give, for a new instance checks the
+/// signature of each. False when that came to nothing.
+async fn repack(edge: &Edge) -> bool {
+    let settings = edge.gate().settings().clone();
+    let (gate, record) = (RefCell::new(Gate::new(settings)), RefCell::<Record>::default());
+    let is_warm = edge.gate().snapshot().is_some_and(|snapshot| gate.borrow_mut().warm(snapshot).is_ok());
+    let is_complete = is_warm && pull(&gate, &record).await;
+    let mut record: Record = record.into_inner();
+    record.count_as_packed();
+    let (new, has_new_snapshot) = (gate.borrow(), !record.fits(&edge.gate()));
+    if let Some(snapshot) = new.snapshot().filter(|_| has_new_snapshot) {
+        drop(edge.gate_mut().warm(snapshot)); // refused when it is not newer; then the messages tell
+    }
+    // The gate in service says whether it is the same history, by finding every message to join on to what it holds.
+    let is_ours =
+        is_complete && record.give(&mut edge.gate_mut(), now_ms()).is_ok() && new.sequence() >= edge.gate().sequence();
+    if is_ours {
+        edge.record.replace(record);
+    } else {
+        edge.record.borrow_mut().count_as_packed(); // not tried again before there are many more
+    }
+    is_ours
+}
+
+/// Takes messages from the origin until the gate has no more to ask, and keeps them. True when nothing went wrong.
+async fn pull(gate: &RefCell<Gate>, record: &RefCell<Record>) -> bool {
+    for _ in 0..MAX_MESSAGES {
         let question = question();
-        let target = edge.gate().next_fetch(0, &question);
-        let url = format!("{}{target}", edge.gate().settings().origin);
+        let (target, before) = (gate.borrow().next_fetch(0, &question), gate.borrow().sequence());
+        let url = format!("{}{target}", gate.borrow().settings().origin);
         let (status, body) = match get(&url).await {
             Ok(answer) => answer,
             Err(why) => {
                 eprintln!("tollgate: the origin cannot be asked: {why}");
-                edge.gate_mut().fetch_failed(&why, now_ms());
+                gate.borrow_mut().fetch_failed(&why, now_ms());
                 return false;
             }
         };
-        let accepted = edge.gate_mut().accept(status, &body, &question);
-        match accepted {
-            Ok(more) => {
-                if status == 200 && target == SNAPSHOT {
-                    Edge::store_snapshot(&body).await;
-                }
-                if !more {
-                    return true;
-                }
-            }
+        let accepted = gate.borrow_mut().accept(status, &body, &question);
+        let more = match accepted {
+            Ok(more) => more,
             Err(error) => {
                 eprintln!("tollgate: the origin's answer is refused: {error}");
                 return false;
             }
+        };
+        if status == 200 {
+            let is_snapshot = target == SNAPSHOT;
+            if is_snapshot {
+                shared::keep_snapshot(&body).await;
+            } else {
+                record.borrow_mut().add(&gate.borrow(), before, &body, (!more).then_some(question.asked_at_ms));
+            }
+        }
+        if !more {
+            return true;
         }
     }
-    true
+    false
 }
 
 /// A question asked now.
@@ -108,22 +169,15 @@ fn question() -> Question {
 
 /// GETs `url`; the error is a line for the log and the health report.
 async fn get(url: &str) -> Result<(u16, Vec<u8>), String> {
-    let options = RequestOptions::new();
-    for set in [
-        RequestOptions::set_connect_timeout,
-        RequestOptions::set_first_byte_timeout,
-        RequestOptions::set_between_bytes_timeout,
-    ] {
-        // A host may lack a timeout; the wait of the requests is bounded all the same.
-        let _ = set(&options, Some(TIMEOUT));
-    }
+    let options = http::timeouts(TIMEOUT, TIMEOUT, TIMEOUT);
     let request = http::request(&Method::Get, url, Vec::new(), None, Some(options)).map_err(|code| code.to_string())?;
     let response = client::send(request).await.map_err(|code| code.to_string())?;
     let response: Response = spin_sdk::http::FromResponse::from_response(response).map_err(|code| code.to_string())?;
     let status = response.status().as_u16();
-    match http::bounded(response.into_body(), MAX_FETCH_BYTES).await {
+    match http::bounded(response.into_body(), MAX_FETCH_BYTES, BODY_TIMEOUT).await {
         Ok(body) => Ok((status, body)),
         Err(BodyError::TooLarge) => Err(format!("the answer is larger than {MAX_FETCH_BYTES} bytes")),
         Err(BodyError::Broken(code)) => Err(code.to_string()),
+        Err(BodyError::Late) => Err("the answer came too slowly".to_owned()),
     }
 }

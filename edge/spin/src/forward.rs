@@ -8,7 +8,16 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
 use spin_sdk::wasip3::{spawn, wit_future};
 use tollgate_gate::{HopByHop, RequestHeaders, Sender};
 
-/// Sends the request to the upstream with the identity set, and hands back the upstream's answer; 502 if there is none.
+/// Limit on connecting to the upstream, in milliseconds.
+const CONNECT_TIMEOUT_MS: u64 = 5_000;
+/// Limit on every pause in the upstream's answer, in milliseconds; Spin's own.
+const PAUSE_MS: u64 = 600_000;
+/// What a client may take to send a body: this, in milliseconds, and so many bytes a second behind it.
+const BODY_MS: u64 = 20_000;
+const BODY_BYTES_PER_SECOND: u64 = 500;
+
+/// Sends the request to the upstream with the identity set, and hands back the upstream's answer; 502 if there is none, 504 if
+/// there is none in time.
 pub(crate) async fn forward(
     edge: &Edge,
     request: Request,
@@ -17,15 +26,49 @@ pub(crate) async fn forward(
     let url = format!("{}{}", edge.gate().settings().upstream, http::target(&request));
     let method = Method::from(request.method());
     let headers = outbound_headers(edge, &request, identity);
-    let body = has_body(&request).then(|| request_body(request)).flatten();
-    let outbound = http::request(&method, &url, headers, body, None)?;
-    match client::send(outbound).await {
+    let first_byte_ms = edge.gate().settings().upstream_timeout_ms.saturating_add(body_ms(&request));
+    let send = async |headers, body| {
+        let options = http::timeouts(nanos(CONNECT_TIMEOUT_MS), nanos(first_byte_ms), nanos(PAUSE_MS));
+        client::send(http::request(&method, &url, headers, body, Some(options))?).await
+    };
+    let answer = if has_body(&request) {
+        send(headers, request_body(request)).await
+    } else {
+        let is_idempotent = request.method().is_idempotent();
+        match send(headers.clone(), None).await {
+            // A kept connection that the upstream closed in the moment of its use (RFC 9112 section 9.3.1).
+            Err(code) if is_idempotent && is_broken_connection(&code) => send(headers, None).await,
+            answer => answer,
+        }
+    };
+    match answer {
         Ok(answer) => pass_back(answer),
+        Err(ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout) => {
+            http::json_error(504, "gateway_timeout", "the upstream did not answer in time")
+        }
         Err(code) => {
             eprintln!("tollgate: the upstream cannot be reached: {code}");
             http::json_error(502, "bad_gateway", "the upstream cannot be reached")
         }
     }
+}
+
+fn nanos(ms: u64) -> u64 {
+    ms.saturating_mul(1_000_000)
+}
+
+/// Whether a connection may have ended before the request was taken, however the host calls that.
+fn is_broken_connection(code: &ErrorCode) -> bool {
+    matches!(code, ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete | ErrorCode::HttpProtocolError)
+}
+
+/// How long the client may take to send the body, milliseconds: the host counts that as waiting for the upstream.
+fn body_ms(request: &Request) -> u64 {
+    if !has_body(request) {
+        return 0;
+    }
+    let length = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    length.map_or(PAUSE_MS, |length| BODY_MS.saturating_add(length.saturating_mul(1000) / BODY_BYTES_PER_SECOND))
 }
 
 /// A request without a length carries no body if its method gives one no meaning (RFC 9110 section 9.3); for the others

@@ -1,7 +1,11 @@
 //! The joints between the gate's types and WASI's.
 
+use core::future::poll_fn;
+use core::pin::pin;
+use core::task::Poll;
 use http_body_util::BodyExt as _;
 use spin_sdk::http::{Request, Uri};
+use spin_sdk::wasip3::clocks::monotonic_clock;
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, Method, RequestOptions, Response, Scheme, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
@@ -13,6 +17,8 @@ pub(crate) enum BodyError {
     TooLarge,
     /// The sender went away.
     Broken(ErrorCode),
+    /// The sender took too long.
+    Late,
 }
 
 /// A body on its way from one host stream to another.
@@ -28,22 +34,39 @@ pub(crate) fn target(request: &Request) -> &str {
     request.uri().path_and_query().map_or("/", |target| target.as_str())
 }
 
-/// Reads a body of at most `limit` bytes.
-pub(crate) async fn bounded<B>(mut body: B, limit: usize) -> Result<Vec<u8>, BodyError>
+/// Reads a body of at most `limit` bytes, in at most `timeout` nanoseconds.
+pub(crate) async fn bounded<B>(mut body: B, limit: usize, timeout: u64) -> Result<Vec<u8>, BodyError>
 where
     B: http_body::Body<Data = bytes::Bytes, Error = ErrorCode> + Unpin,
 {
-    let mut taken = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else {
-            continue;
-        };
-        if taken.len().saturating_add(data.len()) > limit {
-            return Err(BodyError::TooLarge);
+    let read = async {
+        let mut taken = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else {
+                continue;
+            };
+            if taken.len().saturating_add(data.len()) > limit {
+                return Err(BodyError::TooLarge);
+            }
+            taken.extend_from_slice(&data);
         }
-        taken.extend_from_slice(&data);
-    }
-    Ok(taken)
+        Ok(taken)
+    };
+    let (mut read, mut late) = (pin!(read), pin!(monotonic_clock::wait_for(timeout)));
+    poll_fn(|context| match read.as_mut().poll(context) {
+        Poll::Ready(read) => Poll::Ready(read),
+        Poll::Pending => late.as_mut().poll(context).map(|()| Err(BodyError::Late)),
+    })
+    .await
+}
+
+/// Limits on connecting, on the first byte of an answer and on every pause in it, in nanoseconds. A host may lack one.
+pub(crate) fn timeouts(connect: u64, first_byte: u64, pause: u64) -> RequestOptions {
+    let options = RequestOptions::new();
+    let _ = options.set_connect_timeout(Some(connect));
+    let _ = options.set_first_byte_timeout(Some(first_byte));
+    let _ = options.set_between_bytes_timeout(Some(pause));
+    options
 }
 
 /// An outbound request to an absolute URL.

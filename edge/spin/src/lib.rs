@@ -7,6 +7,7 @@
 mod fetch;
 mod forward;
 mod http;
+mod shared;
 mod state;
 
 use spin_sdk::http::Request;
@@ -59,16 +60,50 @@ fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
     edge.gate().decide(&request, now_ms(), has_waited)
 }
 
-/// Takes a message that the origin pushed. It reaches this one instance; the others learn the same by pulling.
-async fn push(edge: &Edge, request: Request) -> Result<Response, ErrorCode> {
-    match http::bounded(request.into_body(), tollgate_gate::MAX_PUSH_BYTES).await {
-        Ok(body) => {
-            let answer = edge.gate_mut().push(&body, now_ms());
-            http::answer(answer)
-        }
+/// Pushes that an instance reads at a time.
+const MAX_PUSHES: usize = 2;
+/// How long the body of a push may take, in nanoseconds.
+const PUSH_TIMEOUT: u64 = 5_000_000_000;
+
+/// Takes a message that the origin pushed, for all instances. Anybody can post one: so few are read at a time, and none for
+/// long. Real pushes are repeated, and never needed.
+async fn push(edge: &Rc<Edge>, request: Request) -> Result<Response, ErrorCode> {
+    let Some(_one_of_few) = Push::begin(edge) else {
+        return http::json_error(503, "temporarily_unavailable", "too many messages are pushed at a time; try again");
+    };
+    let message = match http::bounded(request.into_body(), tollgate_gate::MAX_PUSH_BYTES, PUSH_TIMEOUT).await {
+        Ok(message) => message,
         Err(http::BodyError::TooLarge) => {
-            http::json_error(413, "too_large", "the message is larger than any that an origin pushes")
+            return http::json_error(413, "too_large", "the message is larger than any that an origin pushes");
         }
-        Err(http::BodyError::Broken(code)) => Err(code),
+        Err(http::BodyError::Late) => return http::json_error(408, "invalid_request", "the body came too slowly"),
+        Err(http::BodyError::Broken(code)) => return Err(code),
+    };
+    shared::catch_up(edge).await;
+    let before = edge.gate().sequence();
+    let answer = edge.gate_mut().push(&message, now_ms());
+    if edge.gate().sequence() > before {
+        edge.record.borrow_mut().add(&edge.gate(), before, &message, None);
+        shared::keep_record(edge).await;
+    }
+    http::answer(answer)
+}
+
+/// A push that is being read.
+struct Push(Rc<Edge>);
+
+impl Push {
+    fn begin(edge: &Rc<Edge>) -> Option<Push> {
+        let pushes = edge.pushes.get();
+        (pushes < MAX_PUSHES).then(|| {
+            edge.pushes.set(pushes + 1);
+            Push(Rc::clone(edge))
+        })
+    }
+}
+
+impl Drop for Push {
+    fn drop(&mut self) {
+        self.0.pushes.set(self.0.pushes.get().saturating_sub(1));
     }
 }

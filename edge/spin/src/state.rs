@@ -1,15 +1,12 @@
-//! What outlives a request: the gate, and whether a fetch is under way. Spin reuses the instance, so this is filled once
-//! and then kept; a cold instance warms itself from the key-value store.
+//! What outlives a request: the gate, and whether a fetch is under way. Spin reuses the instance for a while, so this is
+//! filled once and then kept; what outlives the instance is in [`crate::shared`].
 
-use spin_sdk::key_value::Store;
+use crate::shared;
 use spin_sdk::variables::{self, Error};
 use std::cell::{Cell, OnceCell, Ref, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tollgate_gate::{BackOff, Gate, SETTINGS, Settings, TrustedProxies};
-
-/// Where a cold instance finds the newest snapshot. A new wire format takes a new name.
-const SNAPSHOT_KEY: &str = "tollgate/snapshot/v1";
+use tollgate_gate::{Gate, Record, SETTINGS, Settings, TrustedProxies, with_path};
 
 thread_local! {
     static EDGE: OnceCell<Rc<Edge>> = const { OnceCell::new() };
@@ -17,13 +14,17 @@ thread_local! {
 
 /// The gate of this instance and the state of its fetches.
 pub(crate) struct Edge {
-    gate: RefCell<Gate>,
+    pub(crate) gate: RefCell<Gate>,
     /// The proxies that are believed.
     pub(crate) proxies: TrustedProxies,
+    /// What this instance knows to leave for the next.
+    pub(crate) record: RefCell<Record>,
     /// Whether a fetch is under way: there is one at most.
     pub(crate) fetching: Cell<bool>,
-    /// What became of the last ones.
-    pub(crate) back_off: Cell<BackOff>,
+    /// Whether the last question to the origin, of whichever instance, came to nothing.
+    pub(crate) has_failed: Cell<bool>,
+    /// Pushes whose bodies are being read.
+    pub(crate) pushes: Cell<usize>,
 }
 
 impl Edge {
@@ -33,14 +34,15 @@ impl Edge {
             return Ok(edge);
         }
         let (settings, proxies) = read_settings().await?;
-        let mut gate = Gate::new(settings);
-        if let Some(snapshot) = load_snapshot().await
-            && let Err(error) = gate.warm(&snapshot)
-        {
-            eprintln!("tollgate: the stored snapshot is refused: {error}");
-        }
-        let edge =
-            Rc::new(Edge { gate: RefCell::new(gate), proxies, fetching: Cell::default(), back_off: Cell::default() });
+        let edge = Rc::new(Edge {
+            gate: RefCell::new(Gate::new(settings)),
+            proxies,
+            record: RefCell::default(),
+            fetching: Cell::new(false),
+            has_failed: Cell::new(false),
+            pushes: Cell::new(0),
+        });
+        shared::begin(&edge).await;
         // Requests that came meanwhile made a gate of their own; the first one to finish is kept by all.
         Ok(EDGE.with(|cell| Rc::clone(cell.get_or_init(|| edge))))
     }
@@ -54,14 +56,6 @@ impl Edge {
     pub(crate) fn gate_mut(&self) -> RefMut<'_, Gate> {
         self.gate.borrow_mut()
     }
-
-    /// Keeps a snapshot for the next cold instance. A store that fails costs a cold start some milliseconds, no more.
-    pub(crate) async fn store_snapshot(snapshot: &[u8]) {
-        let stored = async { Store::open_default().await?.set(SNAPSHOT_KEY, snapshot).await };
-        if let Err(error) = stored.await {
-            eprintln!("tollgate: the snapshot is not stored: {error}");
-        }
-    }
 }
 
 /// The clock, in Unix milliseconds.
@@ -70,14 +64,19 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads the settings from Spin's variables, which have the same names in lower case.
+/// Reads the settings from Spin's variables, which have the same names in lower case. The two addresses come in two parts,
+/// because Spin allows no path in `allowed_outbound_hosts`, where their first parts stand.
 async fn read_settings() -> Result<(Settings, TrustedProxies), String> {
     let mut values = Vec::new();
     for (name, _) in SETTINGS {
-        match variables::get(name.to_ascii_lowercase()).await {
-            Ok(value) => values.push((name, value)),
-            Err(Error::Undefined(_)) => {}
-            Err(error) => return Err(format!("{name} cannot be read: {error}")),
+        if let Some(value) = variable(name).await? {
+            values.push((name, value));
+        }
+    }
+    for (name, value) in &mut values {
+        if matches!(*name, "TOLLGATE_EDGE_ORIGIN" | "TOLLGATE_EDGE_UPSTREAM") {
+            let path = variable(&format!("{name}_PATH")).await?;
+            *value = with_path(*name, value, path.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
         }
     }
     let get = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
@@ -85,11 +84,11 @@ async fn read_settings() -> Result<(Settings, TrustedProxies), String> {
     Settings::from_lookup(get).map(|settings| (settings, proxies)).map_err(|error| error.to_string())
 }
 
-/// The snapshot that an earlier instance stored, if any.
-async fn load_snapshot() -> Option<Vec<u8>> {
-    let loaded = async { Store::open_default().await?.get(SNAPSHOT_KEY).await };
-    loaded.await.unwrap_or_else(|error| {
-        eprintln!("tollgate: the stored snapshot cannot be read: {error}");
-        None
-    })
+/// The Spin variable of a setting.
+async fn variable(name: &str) -> Result<Option<String>, String> {
+    match variables::get(name.to_ascii_lowercase()).await {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Undefined(_)) => Ok(None),
+        Err(error) => Err(format!("{name} cannot be read: {error}")),
+    }
 }
