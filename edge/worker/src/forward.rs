@@ -37,10 +37,11 @@ pub(crate) async fn forward(
     }
 }
 
-/// Whether the client wants another protocol on this connection. `h2c` is an offer that a server may pass over.
+/// Whether the client wants a protocol that the connection would have to be handed over to. Other offers of `Upgrade` (`h2c`,
+/// `TLS/1.2`) may be passed over, and are (RFC 9110 section 7.8).
 fn is_upgrade(request: &web_sys::Request) -> bool {
-    let wanted = request.headers().get("upgrade").ok().flatten();
-    wanted.is_some_and(|protocol| !protocol.eq_ignore_ascii_case("h2c"))
+    let offers = request.headers().get("upgrade").ok().flatten();
+    offers.is_some_and(|offers| offers.split(',').any(|offer| offer.trim().eq_ignore_ascii_case("websocket")))
 }
 
 /// The body's stream; a declared length of nothing is none.
