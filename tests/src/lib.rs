@@ -28,3 +28,4 @@ pub mod signed;
 pub mod small_disk;
 pub mod stack;
 pub mod stage;
+pub mod tcp_peers;

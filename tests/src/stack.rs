@@ -229,15 +229,20 @@ impl TestEdge {
     /// Starts an edge with these settings and waits until it can decide.
     pub async fn start(kind: Kind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
         let edge = Self::start_blind(kind, settings).await?;
-        let health = format!("{}/_tollgate/health", edge.url);
+        edge.ready().await?;
+        Ok(edge)
+    }
+
+    async fn ready(&self) -> Result<()> {
+        let health = format!("{}/_tollgate/health", self.url);
         let started = Instant::now();
         while !reqwest::get(&health).await.is_ok_and(|answer| answer.status() == 200) {
             if started.elapsed() > PATIENCE {
-                bail!("the {kind:?} is not ready after {PATIENCE:?}");
+                bail!("the {:?} is not ready after {PATIENCE:?}", self.kind);
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok(edge)
+        Ok(())
     }
 
     /// Starts an edge whose origin may not be there.
@@ -248,6 +253,25 @@ impl TestEdge {
             Kind::Spin => Self::in_process(kind, GateKind::Spin, settings).await,
             Kind::Worker => Self::worker(settings),
         }
+    }
+
+    /// Starts `tollgate-edge` as a process of its own that may open so many files, and waits until it can decide.
+    pub async fn program(kind: Kind, settings: &BTreeMap<&'static str, String>, files: u32) -> Result<Self> {
+        install_tls();
+        let (gate, component) = match kind {
+            Kind::Spin => ("spin", "tollgate_spin.wasm"),
+            _ => ("component", "tollgate_component.wasm"),
+        };
+        let (port, folder) = (free_port()?, tempfile::tempdir()?);
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"ulimit -n "$1" && exec "$2" --gate "$3""#, "sh", &files.to_string()]);
+        command.arg(bin().join("tollgate-edge")).arg(gate).envs(settings).current_dir(folder.path());
+        command.env("TOLLGATE_EDGE_LISTEN", format!("127.0.0.1:{port}"));
+        command.env("TOLLGATE_EDGE_COMPONENT", PathBuf::from(given("TOLLGATE_TEST_WASM_DIR")).join(component));
+        let running = Running::Program(Program::start(&mut command)?, folder);
+        let edge = Self { url: format!("http://127.0.0.1:{port}"), kind, _running: running };
+        edge.ready().await?;
+        Ok(edge)
     }
 
     async fn in_process(kind: Kind, gate: GateKind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {

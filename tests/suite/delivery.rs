@@ -142,11 +142,7 @@ async fn an_edge_that_is_cut_off_refuses_rather_than_guesses() -> Result<()> {
         client.until(&edge.url, &good, 503).await?;
         let lenient = format!("{}/lenient", edge.url);
         let (of_revoked, of_good) = (client.status(&lenient, &revoked).await?, client.status(&lenient, &good).await?);
-        match edge.kind {
-            Kind::Runner => assert_eq!((of_revoked, of_good), (401, 200), "known is known, and the route is lenient"),
-            // Its host may replace an instance at any time, and one that never heard the origin is not lenient.
-            _ => assert!(of_revoked != 200 && of_good != 401, "{of_revoked}, {of_good}"),
-        }
+        assert_eq!((of_revoked, of_good), (401, 200), "{:?}: known is known, and the route is lenient", edge.kind);
         let health: Value = reqwest::get(format!("{}/_tollgate/health", edge.url)).await?.json().await?;
         assert_eq!(health["status"], "stale", "{:?}", edge.kind);
     }

@@ -36,6 +36,7 @@ mod browsers;
 mod clients;
 mod clocks;
 mod databases;
+mod edge_hosts;
 mod edges;
 mod endings;
 mod files;
@@ -50,6 +51,7 @@ const FILES: &[&[&str]] = &[
     clients::IDS,
     clocks::IDS,
     databases::IDS,
+    edge_hosts::IDS,
     edges::IDS,
     endings::IDS,
     files::IDS,
