@@ -159,6 +159,16 @@ impl AuthorizationDetails {
         self.0.iter().all(|detail| other.0.contains(detail))
     }
 
+    /// Those that have one of these types.
+    #[must_use]
+    pub fn of_types(&self, types: &[String]) -> AuthorizationDetails {
+        let is_of_type = |detail: &&Value| {
+            let own = detail.get("type").and_then(Value::as_str);
+            own.is_some_and(|own| types.iter().any(|kind| kind == own))
+        };
+        AuthorizationDetails(self.0.iter().filter(is_of_type).cloned().collect())
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -214,6 +224,15 @@ pub enum AccessError {
     Details,
 }
 
+/// The audiences that a client may have tokens for: those it is registered with, else the default audience.
+#[must_use]
+pub fn allowed_audiences<'a>(client: &'a Client, default_audience: &'a Audience) -> &'a [Audience] {
+    match client.metadata.audiences.as_slice() {
+        [] => std::slice::from_ref(default_audience),
+        listed => listed,
+    }
+}
+
 impl Access {
     /// Decides what a client asks for on its own or a user's behalf. No scope means all the client may have; no resource means
     /// the default audience where the client may use it, else its only one.
@@ -226,10 +245,7 @@ impl Access {
         if !scope.is_within(&metadata.scope) {
             return Err(AccessError::Scope);
         }
-        let allowed = match metadata.audiences.as_slice() {
-            [] => std::slice::from_ref(default_audience),
-            listed => listed,
-        };
+        let allowed = allowed_audiences(client, default_audience);
         let audience = if !wanted.resources.is_empty() {
             Audiences::as_registered(&wanted.resources, allowed.iter())?
         } else if let Ok(default) = Audiences::as_registered(std::slice::from_ref(default_audience), allowed.iter()) {
@@ -246,21 +262,18 @@ impl Access {
         Ok(Access { scope, audience, details })
     }
 
-    /// Whether `other` is no more than this.
+    /// What a client may still have of what it was granted before; none if no audience is left. What the operator takes from a client
+    /// is not in any token that it gets from then on.
     #[must_use]
-    pub fn covers(&self, other: &Access) -> bool {
-        let audiences = other.audience.iter().all(|audience| self.audience.has(audience.as_str()));
-        other.scope.is_within(&self.scope) && audiences && other.details.is_within(&self.details)
-    }
-
-    /// What a user has agreed to who agreed to both. Where that is too much to keep, to `other` alone.
-    #[must_use]
-    pub fn joined(&self, other: &Access) -> Access {
-        let audience = Audiences::new(self.audience.iter().chain(other.audience.iter()).cloned());
-        let Ok(audience) = audience else {
-            return other.clone();
-        };
-        Access { scope: self.scope.joined(&other.scope), audience, details: other.details.clone() }
+    pub fn within_registration(&self, client: &Client, default_audience: &Audience) -> Option<Access> {
+        let metadata = &client.metadata;
+        let allowed = allowed_audiences(client, default_audience);
+        let audience = self.audience.iter().filter(|audience| allowed.contains(audience)).cloned();
+        Some(Access {
+            scope: self.scope.common(&metadata.scope),
+            audience: Audiences::new(audience).ok()?,
+            details: self.details.of_types(&metadata.authorization_details_types),
+        })
     }
 
     /// Decides what a client asks for of what it was granted before: at most that, never more.
@@ -357,6 +370,24 @@ mod tests {
         assert_eq!(narrower.narrowed(wanted(None, &[], Some(payment))), Err(AccessError::Details));
         let dearer = r#"[{"type":"payment","amount":2}]"#;
         assert_eq!(granted.narrowed(wanted(None, &[], Some(dearer))), Err(AccessError::Details));
+    }
+
+    #[test]
+    fn what_was_granted_shrinks_with_the_registration() {
+        let payment = r#"[{"type":"payment","amount":1}]"#;
+        let granted =
+            Access::of_client(&client(&["a", "b"]), wanted(None, &["a", "b"], Some(payment)), &aud("x")).expect("fits");
+        assert_eq!(granted.within_registration(&client(&["a", "b"]), &aud("x")), Some(granted.clone()));
+        let mut narrowed = client(&["a", "c"]);
+        narrowed.metadata.scope = Scope::parse("read other").expect("a scope");
+        narrowed.metadata.authorization_details_types.clear();
+        let left = granted.within_registration(&narrowed, &aud("x")).expect("an audience is left");
+        assert_eq!((left.scope.to_string(), left.audience.to_string()), ("read".to_owned(), "a".to_owned()));
+        assert!(left.details.is_empty());
+        assert_eq!(granted.within_registration(&client(&["c"]), &aud("x")), None);
+        assert_eq!(granted.within_registration(&client(&[]), &aud("x")), None);
+        let left = granted.within_registration(&client(&[]), &aud("b")).expect("the default audience");
+        assert_eq!(left.audience.to_string(), "b");
     }
 
     #[test]

@@ -126,12 +126,13 @@ fn check_sector_membership(metadata: &ClientMetadata) -> Result<(), MetadataErro
     Ok(())
 }
 
-/// The scope values that a user can be asked for: those about the user, and those of registered resource servers.
+/// The scope values that a user can be asked for: those about the user, and those of registered resource servers, as many as a scope may
+/// have.
 fn scope_of(resources: &[Resource]) -> Scope {
     let of_users = Scope::parse(OF_USERS).unwrap_or_default();
     let values = resources.iter().flat_map(|resource| resource.scopes.keys());
     let own = values.filter(|value| !value.starts_with("tollgate:")).filter_map(|value| Scope::parse(value).ok());
-    own.fold(of_users, |all, value| all.joined(&value))
+    own.fold(of_users, |all, value| all.joined(&value).unwrap_or(all))
 }
 
 /// RFC 7591 §3.2.2 has an error of its own for redirect URIs.

@@ -57,10 +57,12 @@ impl Scope {
         Scope::of(self.values().filter(|value| other.has(value)).collect())
     }
 
-    /// The values that are in one or the other. What is granted stays within what a client may have, so it has no more values.
-    #[must_use]
-    pub fn joined(&self, other: &Scope) -> Scope {
-        Scope::of(self.values().chain(other.values()).collect())
+    /// The values that are in one or the other.
+    ///
+    /// # Errors
+    /// When they are more than a scope may have.
+    pub fn joined(&self, other: &Scope) -> Result<Scope, Malformed> {
+        bounded(self.values().chain(other.values()).collect())
     }
 
     /// Whether there is no value.

@@ -151,7 +151,7 @@ impl Store {
         Ok(updated > 0)
     }
 
-    /// Records that a user agreed to a device's request. False when it was decided before or is over, or the user was disabled.
+    /// Records that a user agreed to a device's request. False when it was decided before or is over, or the user or the client was disabled.
     ///
     /// # Errors
     /// When the database fails.

@@ -125,13 +125,7 @@ impl Store {
             Some(_) => Vec::new(),
             None => tx.revokes_of_user(user, ending).await?,
         };
-        each!(&mut tx, connection => {
-            sqlx::query("DELETE FROM consents WHERE user_id = $1 AND client_id = COALESCE($2, client_id)")
-                .bind(user.as_str())
-                .bind(grant.map(|(_, client)| client.as_str()))
-                .execute(connection)
-                .await?;
-        });
+        tx.delete_consents(user, grant.map(|(_, client)| client)).await?;
         self.commit_end(tx, closed, &revokes, ending).await
     }
 

@@ -115,8 +115,8 @@ pub(super) fn late_retries_to_sql(late_retries: LateRetries) -> i64 {
 }
 
 impl Store {
-    /// Records a grant and the code by which the client takes it, and what the user agreed to if it is to be remembered. False,
-    /// and nothing recorded, when the user was disabled or signed out meanwhile.
+    /// Records a grant and the code by which the client takes it, and what the user agreed to just now if they were asked. False, and
+    /// nothing recorded, when the user or the client was disabled, or the user signed out, meanwhile.
     ///
     /// # Errors
     /// When the database fails.
@@ -142,7 +142,7 @@ impl Store {
             .await?;
         });
         if let Some(access) = agreed {
-            tx.insert_consent(&code.grant, access).await?;
+            tx.add_consent(&code.grant, access).await?;
         }
         tx.note(&[self.line_of_grant(AuditAction::Grant, &code.grant)]).await?;
         tx.commit().await?;
@@ -237,27 +237,15 @@ impl Store {
         });
         row.map(Grant::try_from).transpose()
     }
-
-    /// What a user agreed that a client may have without asking again.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn consent(&self, user: &UserId, client: &ClientId) -> Result<Option<Access>, StoreError> {
-        let access = each!(&mut self.reader().await?, connection => {
-            sqlx::query_scalar::<_, String>("SELECT access FROM consents WHERE user_id = $1 AND client_id = $2")
-                .bind(user.as_str())
-                .bind(client.as_str())
-                .fetch_optional(connection)
-                .await?
-        });
-        access.map(|access| from_json(&access, "consents")).transpose()
-    }
 }
 
 impl Tx {
     /// Records a grant. False if its user is disabled or the session in which it is given has ended. PostgreSQL: a transaction that does
-    /// either waits for this one, and so finds the grant.
+    /// either waits for this one, and so finds the grant. False, too, if its client is disabled.
     pub(super) async fn insert_grant(&mut self, grant: &Grant) -> Result<bool, StoreError> {
+        if !self.is_client_active(&grant.client).await? {
+            return Ok(false);
+        }
         if !self.hold_active_user(&grant.user).await? {
             return Ok(false);
         }
@@ -285,20 +273,15 @@ impl Tx {
         Ok(true)
     }
 
-    async fn insert_consent(&mut self, grant: &Grant, access: &Access) -> Result<(), StoreError> {
-        each!(&mut *self, connection => {
-            sqlx::query(
-                "INSERT INTO consents (user_id, client_id, access, agreed_at) VALUES ($1, $2, $3, $4)
-                 ON CONFLICT (user_id, client_id) DO UPDATE SET access = excluded.access, agreed_at = excluded.agreed_at",
-            )
-            .bind(grant.user.as_str())
-            .bind(grant.client.as_str())
-            .bind(json(access)?)
-            .bind(to_sql(grant.created_at))
-            .execute(connection)
-            .await?;
+    /// A client that is disabled after this was asked takes nothing of a grant, for it cannot authenticate.
+    async fn is_client_active(&mut self, client: &ClientId) -> Result<bool, StoreError> {
+        let active: Option<String> = each!(&mut *self, connection => {
+            sqlx::query_scalar("SELECT id FROM clients WHERE disabled_at IS NULL AND id = $1")
+                .bind(client.as_str())
+                .fetch_optional(connection)
+                .await?
         });
-        Ok(())
+        Ok(active.is_some())
     }
 
     /// The grants that were given in sessions and are not ended.

@@ -60,6 +60,7 @@ mod batch;
 mod clients;
 mod clock;
 mod connections;
+mod consents;
 mod devices;
 mod edges;
 mod endings;
@@ -229,6 +230,9 @@ pub enum StoreError {
     /// No token is signed with a key that is revoked: it would be refused everywhere.
     #[error("the signing key {0} is revoked: no token can be issued with it")]
     KeyRevoked(String),
+    /// No token is exchanged from one that is revoked.
+    #[error("the token that another was to be exchanged from is revoked")]
+    SourceRevoked,
     /// What the request was judged by is out of date: it is to be judged anew.
     #[error("what this was decided by has changed meanwhile")]
     OutOfDate,

@@ -26,6 +26,7 @@ macro_rules! on_both_databases {
 mod at_once;
 mod audit;
 mod clients;
+mod consents;
 mod database;
 mod edges;
 mod feed;

@@ -172,22 +172,21 @@ async fn is_hinted(
     Ok(user.is_some_and(|user| user.subject_for(&client.metadata, &key) == *hinted))
 }
 
-/// Whether the user has agreed to all of this before. What leads to an app on the user's own machine is asked each time: any app
-/// there can claim to be that client (RFC 8252 §8.6).
+/// Whether the user has agreed to all of this before. What leads to an app on the user's own machine is asked each time, also of the
+/// operator's own clients: any app there can claim to be that client (RFC 8252 §8.6).
 async fn has_agreed(
     app: &App,
     client: &Client,
     request: &AuthorizationRequest,
     login: &Login,
 ) -> Result<bool, WebError> {
-    if client.metadata.first_party {
-        return Ok(true);
-    }
     if client.is_public() && !request.redirect_uri.starts_with("https://") {
         return Ok(false);
     }
-    let consent = app.store.consent(&login.user, &client.id).await?;
-    Ok(consent.is_some_and(|consent| consent.covers(&request.access)))
+    if client.metadata.first_party {
+        return Ok(true);
+    }
+    Ok(app.store.consent(&login.user, &client.id).await?.covers(&request.access))
 }
 
 /// Records what was given, and sends the client its code.

@@ -89,9 +89,7 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
         app.writer.note(AuditNote::new(ambient::now(), by, action, kind, client.id.as_str())).await?;
         return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::Denied));
     }
-    let earlier = app.store.consent(&user.id, &client.id).await?;
-    let agreed = earlier.map_or_else(|| request.access.clone(), |earlier| earlier.joined(&request.access));
-    issue_code(app, &client, &request, &login, Some(&agreed)).await
+    issue_code(app, &client, &request, &login, Some(&request.access)).await
 }
 
 /// The host that the answer goes to, for people; or the scheme of an app on their machine.
