@@ -115,6 +115,52 @@ impl<'a> Jws<'a> {
     }
 }
 
+/// What a JWT that somebody else signs is for. Each has a type of its own, and a JWT that says another one was made for another purpose:
+/// it is not taken, whoever signed it (RFC 8725 §3.11). Most say none, or `JWT`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JwtUse {
+    /// A client says who it is (RFC 7523 §2.2).
+    ClientAuthentication,
+    /// A grant (RFC 7523 §2.1).
+    AuthorizationGrant,
+    /// An authorization request (RFC 9101 §4).
+    AuthorizationRequest,
+}
+
+impl JwtUse {
+    const fn token_type(self) -> &'static str {
+        match self {
+            JwtUse::ClientAuthentication => "client-authentication+jwt",
+            JwtUse::AuthorizationGrant => "authorization-grant+jwt",
+            JwtUse::AuthorizationRequest => "oauth-authz-req+jwt",
+        }
+    }
+}
+
+impl Jws<'_> {
+    /// The same, if its type says nothing against this use.
+    ///
+    /// # Errors
+    /// When it is a JWT of another type.
+    pub(crate) fn of_type(self, of: JwtUse) -> Result<Self, JoseError> {
+        match self.media_type().as_deref().is_none_or(|name| name == "jwt") || self.is_typed(of) {
+            true => Ok(self),
+            false => Err(JoseError("the JWT's typ is that of a JWT for another use")),
+        }
+    }
+
+    /// Whether its type says that it is for this use.
+    pub(crate) fn is_typed(&self, of: JwtUse) -> bool {
+        self.media_type().as_deref() == Some(of.token_type())
+    }
+
+    /// Its type in small letters; `application/` before it changes nothing (RFC 7515 §4.1.9).
+    fn media_type(&self) -> Option<String> {
+        let name = self.token_type.as_deref()?.to_ascii_lowercase();
+        Some(name.strip_prefix("application/").map(str::to_owned).unwrap_or(name))
+    }
+}
+
 impl PublicJwk {
     fn read(jwk: &Value) -> Result<PublicJwk, JoseError> {
         let wrong = || JoseError("the JWT's jwk is not a public key that is known here");
@@ -164,6 +210,22 @@ pub(crate) fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64
         }
         Some(_) => Err(JoseError("the JWT has a time that is none")),
     }
+}
+
+/// Checks the times of a JWT that need not have an `exp`: without one it is good for `longest` seconds after its `iat`, and it must have one
+/// of the two, for it must end.
+///
+/// # Errors
+/// When the JWT is not good at the Unix second `now`.
+pub(crate) fn check_bounded(claims: &Map<String, Value>, longest: u64, now: u64) -> Result<(), JoseError> {
+    if claims.contains_key("exp") {
+        return check_times(claims, longest, now).map(drop);
+    }
+    let issued_at =
+        time(claims, "iat")?.ok_or(JoseError("the JWT has neither exp nor iat: it would be good for ever"))?;
+    let mut bounded = claims.clone();
+    bounded.insert("exp".to_owned(), Value::from(issued_at.saturating_add(longest)));
+    check_times(&bounded, longest + LEEWAY, now).map(drop)
 }
 
 /// Checks `exp`, `nbf` and `iat`; gives `exp`. It must be there, and at most `longest` seconds away: what is shown once must be
@@ -271,6 +333,30 @@ mod tests {
     }
 
     #[test]
+    fn a_jwt_of_another_type_is_for_another_use() {
+        let is_for = |header: &str, of| Jws::read(&jwt(header, "{}")).and_then(|jws| jws.of_type(of)).is_ok();
+        for (of, own) in [
+            (JwtUse::ClientAuthentication, "client-authentication+jwt"),
+            (JwtUse::AuthorizationGrant, "authorization-grant+jwt"),
+            (JwtUse::AuthorizationRequest, "oauth-authz-req+jwt"),
+        ] {
+            assert!(is_for(r#"{"alg":"EdDSA"}"#, of));
+            let header = |token_type: &str| format!(r#"{{"alg":"EdDSA","typ":"{token_type}"}}"#);
+            for token_type in ["JWT", "jwt", "application/jwt", own, &format!("application/{own}"), &own.to_uppercase()]
+            {
+                assert!(is_for(&header(token_type), of), "{token_type}");
+            }
+            for token_type in
+                ["at+jwt", "dpop+jwt", "logout+jwt", "secevent+jwt", "statuslist+jwt", "application/at+jwt"]
+            {
+                assert!(!is_for(&header(token_type), of), "{token_type}");
+            }
+        }
+        let request = r#"{"alg":"EdDSA","typ":"oauth-authz-req+jwt"}"#;
+        assert!(!is_for(request, JwtUse::ClientAuthentication) && !is_for(request, JwtUse::AuthorizationGrant));
+    }
+
+    #[test]
     fn times_are_judged_with_a_minute_to_spare() {
         let check = |claims: Value| check_times(claims.as_object().expect("an object"), 600, 1000);
         assert_eq!(check(serde_json::json!({ "exp": 1100 })), Ok(1100));
@@ -283,6 +369,31 @@ mod tests {
             serde_json::json!({ "exp": -1 }),
             serde_json::json!({ "exp": 1100, "nbf": 1061 }),
             serde_json::json!({ "exp": 1100, "iat": 1061 }),
+        ] {
+            assert!(check(claims.clone()).is_err(), "{claims}");
+        }
+    }
+
+    #[test]
+    fn without_exp_a_jwt_is_good_for_a_while_after_its_iat() {
+        let check = |claims: Value| check_bounded(claims.as_object().expect("an object"), 600, 1000);
+        for claims in [
+            serde_json::json!({ "exp": 1100 }),
+            serde_json::json!({ "iat": 1000 }),
+            serde_json::json!({ "iat": 1060 }),
+            serde_json::json!({ "iat": 341 }),
+            serde_json::json!({ "iat": 1000, "nbf": 1060 }),
+        ] {
+            assert!(check(claims.clone()).is_ok(), "{claims}");
+        }
+        for claims in [
+            serde_json::json!({}),
+            serde_json::json!({ "nbf": 900 }),
+            serde_json::json!({ "iat": 340 }),
+            serde_json::json!({ "iat": 1061 }),
+            serde_json::json!({ "iat": "1000" }),
+            serde_json::json!({ "iat": 1000, "nbf": 1061 }),
+            serde_json::json!({ "iat": 1000, "exp": 940 }),
         ] {
             assert!(check(claims.clone()).is_err(), "{claims}");
         }

@@ -10,7 +10,7 @@ use super::error::OAuthError;
 use crate::ambient;
 use crate::domain::{AuthMethod, Client, SecretHash};
 use crate::http::App;
-use crate::jose::{self, JoseError, Jws};
+use crate::jose::{self, JoseError, Jws, JwtUse};
 use crate::store::{Sight, Versions};
 
 /// The longest an assertion may be good, in seconds: its id is remembered until then.
@@ -24,7 +24,8 @@ pub(super) async fn client(
     path: &str,
     now: Versions,
 ) -> Result<Arc<Client>, OAuthError> {
-    let jws = Jws::read(assertion).map_err(refused)?;
+    const USE: JwtUse = JwtUse::ClientAuthentication;
+    let jws = Jws::read(assertion).and_then(|jws| jws.of_type(USE)).map_err(refused)?;
     let unverified_subject = jose::text(&jws.unverified_claims, "sub").map_err(refused)?.to_owned();
     if unverified_id.is_some_and(|id| id != unverified_subject) {
         return Err(OAuthError::InvalidClient);
@@ -33,7 +34,7 @@ pub(super) async fn client(
     if client.metadata.auth_method != AuthMethod::PrivateKeyJwt {
         return Err(OAuthError::InvalidClient);
     }
-    let claims = verified(app, &client, assertion).await.map_err(refused)?;
+    let claims = verified(app, &client, assertion, USE).await.map_err(refused)?;
     if jose::text(&claims, "iss").map_err(refused)? != client.id.as_str() {
         return Err(OAuthError::InvalidClient);
     }
@@ -53,8 +54,15 @@ pub(super) async fn client(
     Ok(client)
 }
 
-/// The claims of a JWT that `client` signed with one of its keys. If none of those that are known fits, they are asked for again.
-pub(in crate::http) async fn verified(app: &App, client: &Client, jwt: &str) -> Result<Map<String, Value>, JoseError> {
+/// The claims of a JWT for this use that `client` signed with one of its keys. If none of those that are known fits, they are asked for
+/// again.
+pub(in crate::http) async fn verified(
+    app: &App,
+    client: &Client,
+    jwt: &str,
+    of: JwtUse,
+) -> Result<Map<String, Value>, JoseError> {
+    Jws::read(jwt)?.of_type(of)?;
     let no_keys = JoseError("the client has no keys that can be had");
     let keys = app.client_keys.of(client).await.ok_or(no_keys)?;
     match Jws::read(jwt)?.verify(&keys) {

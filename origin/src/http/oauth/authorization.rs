@@ -12,7 +12,7 @@ use super::parameters::Parameters;
 use crate::ambient;
 use crate::domain::{AuthorizationError, AuthorizationRequest, Client};
 use crate::http::App;
-use crate::jose::{self, JoseError, Jws};
+use crate::jose::{self, JoseError, Jws, JwtUse};
 
 /// What the handles of pushed requests begin with (RFC 9126 §2.2).
 pub(in crate::http) const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
@@ -88,11 +88,12 @@ async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Par
         return Err(AuthorizationError::RequestNotSupported);
     }
     let refused = |JoseError(problem)| AuthorizationError::RequestObject(problem);
-    let alg = Jws::read(jwt).map_err(refused)?.algorithm();
+    let jws = Jws::read(jwt).map_err(refused)?;
+    let (alg, is_typed) = (jws.algorithm(), jws.is_typed(JwtUse::AuthorizationRequest));
     if client.metadata.request_object_signing_alg.is_some_and(|registered| registered.as_str() != alg) {
         return Err(AuthorizationError::RequestObject("it is signed with another algorithm than the registered one"));
     }
-    let claims = assertion::verified(app, client, jwt).await.map_err(refused)?;
+    let claims = assertion::verified(app, client, jwt, JwtUse::AuthorizationRequest).await.map_err(refused)?;
     let is_client = |name: &str| claims.get(name).is_none_or(|value| value.as_str() == Some(client.id.as_str()));
     if claims.get("client_id").is_none() || !is_client("client_id") || !is_client("iss") {
         return Err(AuthorizationError::RequestObject("it is another client's"));
@@ -100,9 +101,11 @@ async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Par
     if claims.contains_key("aud") && !jose::is_for(&claims, &[&app.issuer]) {
         return Err(AuthorizationError::RequestObject("it is for another server"));
     }
-    if claims.contains_key("exp") {
-        jose::check_times(&claims, LONGEST, ambient::now()).map_err(refused)?;
+    // RFC 9101 §10.8: whoever sees it in a link could authenticate with it as the client.
+    if !is_typed && claims.get("sub").is_some_and(|subject| subject.as_str() == Some(client.id.as_str())) {
+        return Err(AuthorizationError::RequestObject("its sub is the client, and its typ is not oauth-authz-req+jwt"));
     }
+    jose::check_bounded(&claims, LONGEST, ambient::now()).map_err(refused)?;
     if claims.contains_key("request") || claims.contains_key("request_uri") {
         return Err(AuthorizationError::RequestObject("it has another request in it"));
     }

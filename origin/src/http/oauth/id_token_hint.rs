@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::domain::GrantId;
 use crate::http::App;
 use crate::jose::{self, Jws};
 
@@ -13,5 +14,11 @@ pub(in crate::http) fn claims(app: &App, hint: &str) -> Option<Map<String, Value
         return None;
     }
     let claims = jws.verify(app.keys.current().verifying()).ok()?;
-    (jose::text(&claims, "iss").ok()? == app.issuer).then_some(claims)
+    (jose::text(&claims, "iss").ok()? == app.issuer && is_id_token(&claims)).then_some(claims)
+}
+
+/// Whether these are the claims of an ID token. Signed answers of userinfo have the same type and issuer, but no time and no grant.
+fn is_id_token(claims: &Map<String, Value>) -> bool {
+    let grant = jose::text(claims, "sid").is_ok_and(|sid| sid.parse::<GrantId>().is_ok());
+    grant && ["exp", "iat", "auth_time"].iter().all(|name| claims.contains_key(*name))
 }

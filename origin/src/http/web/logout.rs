@@ -20,6 +20,7 @@ use crate::http::oauth::parameters::Parameters;
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
 use crate::http::{App, ending};
+use crate::jose;
 
 #[derive(Template)]
 #[template(path = "logout.html")]
@@ -127,13 +128,14 @@ async fn asked(visit: &Visit, way: Way) -> Result<Response, WebError> {
     Ok(visit.page_with(StatusCode::OK, &template, part))
 }
 
-/// The grant of an ID token, if it is still stored.
+/// The grant of an ID token, if it is still stored, and is that of the client to which the token was given.
 async fn grant_of(app: &App, claims: &Map<String, Value>) -> Result<Option<Grant>, WebError> {
     let id = claims.get("sid").and_then(Value::as_str).and_then(|sid| sid.parse::<GrantId>().ok());
-    match id {
-        Some(id) => Ok(app.store.grant(&id).await?),
-        None => Ok(None),
-    }
+    let grant = match id {
+        Some(id) => app.store.grant(&id).await?,
+        None => None,
+    };
+    Ok(grant.filter(|grant| jose::is_for(claims, &[grant.client.as_str()])))
 }
 
 /// Ends the session in which a grant was given. A grant without a session, as that of a device, ends itself, unless it has `offline_access`.

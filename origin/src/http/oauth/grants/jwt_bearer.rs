@@ -13,7 +13,7 @@ use crate::http::oauth::assertion;
 use crate::http::oauth::error::OAuthError;
 use crate::http::oauth::issue::{About, TokenAnswer, confirmation, draft, issue};
 use crate::http::oauth::token::TokenRequest;
-use crate::jose::{self, JoseError, Jws};
+use crate::jose::{self, JoseError, Jws, JwtUse};
 use crate::store::{Sight, StoreError};
 
 /// The longest an assertion may be good, in seconds.
@@ -29,7 +29,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
     let access = Access::of_client(client, wanted(form)?, &app.default_audience)?;
     let unverified_issuer = issuer_of(jwt)?;
     let (about, user) = if unverified_issuer == client.id.as_str() {
-        let claims = assertion::verified(app, client, jwt).await.map_err(refused)?;
+        let claims = assertion::verified(app, client, jwt, JwtUse::AuthorizationGrant).await.map_err(refused)?;
         check(app, &claims).await?;
         match jose::text(&claims, "sub").map_err(refused)? == client.id.as_str() {
             true => (About::client(&client.id), None),
@@ -49,7 +49,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
 }
 
 fn issuer_of(jwt: &str) -> Result<String, OAuthError> {
-    let jws = Jws::read(jwt).map_err(refused)?;
+    let jws = Jws::read(jwt).and_then(|jws| jws.of_type(JwtUse::AuthorizationGrant)).map_err(refused)?;
     Ok(jose::text(&jws.unverified_claims, "iss").map_err(refused)?.to_owned())
 }
 
@@ -95,7 +95,7 @@ async fn about_user(app: &App, client: &Client, claims: &Map<String, Value>) -> 
     if subject != user.id.as_str() && !app.store.note_pairwise_subject(&user.id, &subject).await? {
         return Err(StoreError::UserDisabled.into());
     }
-    Ok((About { subject, session: None, auth_time: None, acr: None, act: None, ends_at: u64::MAX }, user.id))
+    Ok((About::subject(subject), user.id))
 }
 
 fn refused(JoseError(problem): JoseError) -> OAuthError {
