@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 
 use super::known_device;
 use super::page::{Frame, Part, WebError};
@@ -10,7 +10,7 @@ use super::sign_in::signed_in;
 use super::visit::{Posted, Visit};
 use crate::ambient;
 use crate::domain::text::legible;
-use crate::domain::{AuthorizationRequest, Client, SecretHash, SecretKind, Step, User};
+use crate::domain::{AuthorizationRequest, Client, LoginId, SecretHash, SecretKind, Step, User};
 use crate::http::App;
 use crate::http::failed_authentication;
 use crate::http::oauth::authorize::go_on;
@@ -141,13 +141,22 @@ pub(super) async fn arrive(visit: &mut Visit, user: &User) -> Result<Response, W
     let sender = visit.sender();
     let login = visit.browser.sign_in(&visit.app, &user.id, sender).await?;
     tracing::info!(user = %user.id, login = %login.id, "signed in");
-    let Some(mut request) = request else {
+    let Some(request) = request else {
         return Ok(visit.go(&way_back(&visit.said)));
     };
-    request.signed_in = Some(login.id);
-    let client = client_of(&visit.app, &request).await?;
-    let response = go_on(&visit.app, &client, request, &visit.browser, visit.said.get("request")).await?;
+    // They are signed in, whatever becomes of what they came for.
+    let response = go_on_signed_in(visit, request, login.id).await.unwrap_or_else(IntoResponse::into_response);
     Ok(visit.browser.remember(&visit.app, response))
+}
+
+async fn go_on_signed_in(
+    visit: &Visit,
+    mut request: AuthorizationRequest,
+    login: LoginId,
+) -> Result<Response, WebError> {
+    request.signed_in = Some(login);
+    let client = client_of(&visit.app, &request).await?;
+    go_on(&visit.app, &client, request, &visit.browser, visit.said.get("request")).await
 }
 
 /// The client of a request that waits.

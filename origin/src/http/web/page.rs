@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -312,8 +312,10 @@ pub(in crate::http) async fn show_error(State(app): State<AppState>, mut respons
     let (frame, next) = (Frame::plain(&app), Some(("/account/sessions", "To your account")));
     let template = Message { frame, title: error.title, message: &error.message, went_well: false, next };
     let mut shown = page(error.status, &template, Part::Own);
-    let fields = [RETRY_AFTER, limits::POLICY, limits::STATE];
-    let kept = fields.into_iter().filter_map(|name| Some((name.clone(), response.headers().get(name)?.clone())));
-    shown.headers_mut().extend(kept);
+    for name in [RETRY_AFTER, limits::POLICY, limits::STATE, SET_COOKIE] {
+        for value in response.headers().get_all(&name) {
+            shown.headers_mut().append(name.clone(), value.clone());
+        }
+    }
     shown
 }
