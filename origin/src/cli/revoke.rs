@@ -7,7 +7,7 @@ use tollgate_core::Kind;
 
 use super::Session;
 use crate::ambient;
-use crate::domain::{Actor, ClientId, Reason, Reinstate, RevocationView, Revoke, Target, TokenId, Which};
+use crate::domain::{Actor, ClientId, Reason, Reinstate, RevocationView, Revoke, SecretKind, Target, TokenId, Which};
 
 /// What to revoke, or whose revocation to lift.
 #[derive(Debug, clap::Subcommand)]
@@ -144,8 +144,10 @@ impl TargetCommand {
 
 /// The identifier of a token that is named by it, or given itself.
 async fn token_id(session: &Session, token: &str, issuer: &str) -> anyhow::Result<TokenId> {
-    if !token.contains('.') {
+    if !token.contains('.') && !SecretKind::Access.made(token) {
         return Ok(token.parse()?);
     }
-    session.keys().await?.recognise(token, issuer).context("this origin did not issue that token")
+    let recognised = session.keys().await?.recognise(token, issuer);
+    let record = session.store.recognised_token(&recognised.context("this origin did not issue that token")?).await?;
+    Ok(record.context("this origin has no record of that token, or it expired")?.id)
 }

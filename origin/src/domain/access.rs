@@ -268,7 +268,8 @@ impl Access {
     pub fn within_registration(&self, client: &Client, default_audience: &Audience) -> Option<Access> {
         let metadata = &client.metadata;
         let allowed = allowed_audiences(client, default_audience);
-        let audience = self.audience.iter().filter(|audience| allowed.contains(audience)).cloned();
+        let is_allowed = |audience: &&Audience| allowed.iter().any(|own| own.is_same_resource(audience.as_str()));
+        let audience = self.audience.iter().filter(is_allowed).cloned();
         Some(Access {
             scope: self.scope.common(&metadata.scope),
             audience: Audiences::new(audience).ok()?,

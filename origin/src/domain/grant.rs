@@ -112,6 +112,9 @@ pub enum GrantError {
     /// It was revoked.
     #[error("the grant was revoked")]
     Ended,
+    /// The client may have nothing of it any more: its registration was narrowed.
+    #[error("the client may no longer have what the grant gives")]
+    NothingLeft,
     /// The redirect URI is not the one of the authorization request (RFC 6749 §4.1.3).
     #[error("redirect_uri is not the one of the authorization request")]
     RedirectUri,
@@ -140,19 +143,11 @@ impl Code {
     /// Checks that it may be redeemed now. Whether somebody else redeems it at this moment is decided when it is written.
     ///
     /// # Errors
-    /// The first rule that is not kept. The client comes first: nobody else can have a used code's grant revoked.
+    /// The first rule that is not kept. Client, redirect URI, verifier and key come first: whoever does not have them all proves nothing,
+    /// and cannot have a used code's grant revoked.
     pub fn check(&self, request: Redemption<'_>, now: u64) -> Result<(), GrantError> {
         if self.grant.client != *request.client {
             return Err(GrantError::OtherClient);
-        }
-        if self.redeemed_at.is_some() {
-            return Err(GrantError::Replayed);
-        }
-        if now >= self.expires_at {
-            return Err(GrantError::Expired);
-        }
-        if !self.grant.is_good(now) {
-            return Err(GrantError::Ended);
         }
         if self.redirect_uri.is_some() && self.redirect_uri.as_deref() != request.redirect_uri {
             return Err(GrantError::RedirectUri);
@@ -162,6 +157,15 @@ impl Code {
         }
         if self.jkt.is_some() && self.jkt.as_deref() != request.jkt {
             return Err(GrantError::Key);
+        }
+        if self.redeemed_at.is_some() {
+            return Err(GrantError::Replayed);
+        }
+        if now >= self.expires_at {
+            return Err(GrantError::Expired);
+        }
+        if !self.grant.is_good(now) {
+            return Err(GrantError::Ended);
         }
         Ok(())
     }
@@ -239,6 +243,15 @@ pub(super) mod tests {
         let used = Code { redeemed_at: Some(120), ..code() };
         assert_eq!(check(&used, "shop", uri, VERIFIER, None, 500), Some(GrantError::Replayed));
         assert_eq!(check(&used, "other", uri, VERIFIER, None, 500), Some(GrantError::OtherClient));
+        assert_eq!(
+            check(&used, "shop", uri, "x", None, 500),
+            Some(GrantError::Verifier),
+            "no proof of having been given it"
+        );
+        assert_eq!(check(&used, "shop", None, VERIFIER, None, 500), Some(GrantError::RedirectUri));
+        let used_and_bound = Code { jkt: Some("key".to_owned()), ..used };
+        assert_eq!(check(&used_and_bound, "shop", uri, VERIFIER, None, 500), Some(GrantError::Key));
+        assert_eq!(check(&used_and_bound, "shop", uri, VERIFIER, Some("key"), 500), Some(GrantError::Replayed));
         let bound = Code { jkt: Some("key".to_owned()), ..code() };
         assert_eq!(check(&bound, "shop", uri, VERIFIER, None, 120), Some(GrantError::Key));
         assert_eq!(check(&bound, "shop", uri, VERIFIER, Some("key"), 120), None);

@@ -90,6 +90,12 @@ impl Serialize for TokenId {
     }
 }
 
+impl<'de> Deserialize<'de> for TokenId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<TokenId, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 /// The API a token is for (`aud`), usually its URL: 1 to 255 visible ASCII characters without `"` and `\`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Audience(String);
@@ -231,6 +237,10 @@ pub struct TokenDetails {
     /// `acr`: the class of that sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
+    /// The tokens that it was exchanged from (RFC 8693), directly or by way of others, each once. It is worth nothing once one of them is
+    /// revoked. This is recorded, and no claim.
+    #[serde(skip_serializing)]
+    pub exchanged_from: Vec<TokenId>,
 }
 
 /// A token about to be issued: all of it but what the store gives it in issuing, its epoch and its number.

@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use super::keeper::{self, Rotated};
 use super::schedule::Wanted;
-use super::{KeyRing, KeyRingError, MasterKey, tokens};
+use super::{KeyRing, KeyRingError, MasterKey, RecognisedToken, recognised};
 use crate::ambient;
-use crate::domain::{Actor, TokenAlg, TokenId};
+use crate::domain::{Actor, TokenAlg};
 use crate::store::{KeyRows, Store, StoreError};
 
 /// How long a request waits for a key to sign with, when one was revoked and the next is being published.
@@ -112,13 +112,13 @@ impl Keys {
         Ok(self.current())
     }
 
-    /// The identifier of a token that this issuer signed. A key of an unknown name may be one that another origin on the database
-    /// has learnt of a moment earlier: then the database is asked.
+    /// Recognises a token of this issuer's, see [`KeyRing::recognise`]. A key of an unknown name may be one that another origin on the
+    /// database has learnt of a moment earlier: then the database is asked.
     ///
     /// # Errors
     /// When the database fails or its keys cannot be opened.
-    pub async fn recognise(&self, token: &str, issuer: &str) -> Result<Option<TokenId>, StoreError> {
-        Ok(self.knowing(token).await?.recognise(token, issuer))
+    pub async fn recognise(&self, unverified_token: &str, issuer: &str) -> Result<Option<RecognisedToken>, StoreError> {
+        Ok(self.knowing(unverified_token).await?.recognise(unverified_token, issuer))
     }
 
     /// The keys, with that of an access token among them if it is one of this issuer's: see [`Keys::recognise`].
@@ -128,7 +128,7 @@ impl Keys {
     pub async fn knowing(&self, token: &str) -> Result<Arc<KeyRing>, StoreError> {
         let ring = self.current();
         let unknown = UntrustedToken::new(token).is_ok_and(|unverified_token| {
-            tokens::unverified_kid(&unverified_token).is_some_and(|kid| !ring.has_key_for(&unverified_token, kid))
+            recognised::unverified_kid(&unverified_token).is_some_and(|kid| !ring.has_key_for(&unverified_token, kid))
         });
         if unknown { self.fresh().await } else { Ok(ring) }
     }

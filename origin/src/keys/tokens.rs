@@ -1,10 +1,7 @@
-//! Signing access tokens, and recognising the ones that this origin signed.
+//! Signing access tokens.
 
-use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, UntrustedToken};
-use serde::Deserialize;
-
-use super::{AudienceKey, KeyRing, PrivateKey, compact};
-use crate::domain::{AccessToken, Audiences, Claims, TokenAlg, TokenId};
+use super::{KeyRing, compact};
+use crate::domain::{AccessToken, Audiences, Claims, TokenAlg};
 use crate::status_list::Claim as StatusClaim;
 
 /// The header type of access tokens (RFC 9068 §2.1), so that no other kind of JWT passes for one.
@@ -69,48 +66,4 @@ impl KeyRing {
         let audience = audience.ok_or_else(|| IssueError::UnknownKey(token.key_id.clone()))?;
         compact::write(audience.header(), claims, audience.key())
     }
-
-    /// The identifier of a token that this origin signed as `issuer`. Says nothing about expiry or revocation: the caller
-    /// looks into the record.
-    #[must_use]
-    pub fn recognise(&self, token: &str, issuer: &str) -> Option<TokenId> {
-        let unverified_token = UntrustedToken::new(token).ok()?;
-        let kid = unverified_kid(&unverified_token)?;
-        if let Some(key) = self.token_key(kid) {
-            return validated(key, &unverified_token, issuer);
-        }
-        let audience = self.audience_key_of(&unverified_token, kid)?;
-        validated(audience.key(), &unverified_token, issuer)
-    }
-
-    /// Whether the token says that a key of this ring signed it.
-    pub(super) fn has_key_for(&self, unverified_token: &UntrustedToken<'_>, kid: &str) -> bool {
-        self.token_key(kid).is_some() || self.audience_key_of(unverified_token, kid).is_some()
-    }
-
-    fn audience_key_of(&self, unverified_token: &UntrustedToken<'_>, kid: &str) -> Option<AudienceKey> {
-        let unverified_claims: JwtClaims<OwnClaims> = unverified_token.deserialize_claims_unchecked().ok()?;
-        self.audience_key_named(unverified_claims.custom.aud.single()?, kid)
-    }
-}
-
-/// The name of the key that signed a token, if it has the form of an access token at all.
-pub(super) fn unverified_kid<'a>(unverified_token: &'a UntrustedToken<'_>) -> Option<&'a str> {
-    let header = unverified_token.header();
-    let is_access_token = header.token_type.as_deref() == Some(TOKEN_TYPE);
-    header.key_id.as_deref().filter(|_| is_access_token)
-}
-
-/// What is read back of a token of our own; everything else stands in the record.
-#[derive(Deserialize)]
-struct OwnClaims {
-    iss: String,
-    aud: Audiences,
-    jti: String,
-}
-
-fn validated(key: &PrivateKey, unverified_token: &UntrustedToken<'_>, issuer: &str) -> Option<TokenId> {
-    let token = key.alg().validator::<OwnClaims>(key).validate(unverified_token).ok()?;
-    let claims = &token.claims().custom;
-    (claims.iss == issuer).then(|| claims.jti.parse().ok()).flatten()
 }

@@ -34,8 +34,13 @@ impl<'a> Usual<'a> {
         let Batch { redeems, issues, revokes, reinstates, sights, notes } = batch;
         let is_more = !(revokes.is_empty() && reinstates.is_empty() && sights.is_empty() && notes.is_empty());
         let issues: Vec<&Issue> = redeems.iter().map(|redeem| &redeem.issue).chain(issues).collect();
-        // A token that is handed on leaves a line in the audit log, and one about a user must find them active.
-        let are_plain = issues.iter().all(|issue| issue.draft.details.act.is_none() && issue.user.is_none());
+        // A token that is handed on leaves a line in the audit log, one that it is exchanged from may be revoked, and one about a user must
+        // find them active.
+        let is_plain = |issue: &&Issue| {
+            let details = &issue.draft.details;
+            details.act.is_none() && details.exchanged_from.is_empty() && issue.user.is_none()
+        };
+        let are_plain = issues.iter().all(is_plain);
         if is_more || !are_plain || !(1..=MOST_ROWS).contains(&issues.len()) {
             return None;
         }

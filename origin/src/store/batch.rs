@@ -129,7 +129,7 @@ impl Written {
 
 impl Batch {
     /// All tokens that it may issue.
-    fn drafts(&self) -> impl Iterator<Item = &TokenDraft> {
+    fn drafts(&self) -> impl Iterator<Item = &TokenDraft> + Clone {
         let issues = self.redeems.iter().map(|redeem| &redeem.issue).chain(&self.issues);
         issues.map(|issue| &issue.draft)
     }
@@ -194,9 +194,13 @@ impl Store {
         }
         // In the epoch that ends, if one does: a revocation of this transaction strikes what is taken in it.
         written.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, closed.unwrap_or(bars.epoch), &bars).await?;
-        // What this batch issues is issued after what it revokes.
-        let issues: Vec<&Issue> = batch.issues.iter().collect();
-        written.issued = tx.issue(&issues, bars.epoch, &bars).await?;
+        // What this batch issues is issued after what it revokes; but what comes of an older token is revoked with that.
+        let epoch = |issue: &Issue| match issue.draft.details.exchanged_from.is_empty() {
+            true => bars.epoch,
+            false => closed.unwrap_or(bars.epoch),
+        };
+        let issues: Vec<(&Issue, u32)> = batch.issues.iter().map(|issue| (issue, epoch(issue))).collect();
+        written.issued = tx.issue(&issues, &bars).await?;
         if !wanted() {
             return Err(StoreError::Abandoned);
         }
@@ -276,8 +280,8 @@ impl Tx {
         bars: &Bars,
     ) -> Result<Vec<Result<Redeemed<Place>, StoreError>>, StoreError> {
         let good = redeems.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Good);
-        let issues: Vec<&Issue> = good.map(|(redeem, _)| &redeem.issue).collect();
-        let mut issued = self.issue(&issues, epoch, bars).await?.into_iter();
+        let issues: Vec<(&Issue, u32)> = good.map(|(redeem, _)| (&redeem.issue, epoch)).collect();
+        let mut issued = self.issue(&issues, bars).await?.into_iter();
         let taken = redeems.iter().zip(verdicts).filter(|(redeem, verdict)| {
             **verdict == Verdict::Good && matches!(redeem.claim, Claim::Code { .. } | Claim::Device { .. })
         });

@@ -6,8 +6,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::Serialize;
 use sqlx::{PgConnection, SqliteConnection};
-use tollgate_core::{Kind, RevocationId};
+use tollgate_core::{IssuedId, Kind, RevocationId};
 
 use super::clients::json;
 use super::given::{Given, Parameters};
@@ -48,21 +49,20 @@ impl Tx {
         u32::try_from(epoch).map_err(|_| StoreError::NoEpoch)
     }
 
-    /// Records tokens, in an epoch that this transaction holds or has just ended or begun, but those that something bars.
+    /// Records tokens, each in an epoch that this transaction holds or has just ended or begun, but those that something bars.
     pub(super) async fn issue(
         &mut self,
-        issues: &[&Issue],
-        epoch: u32,
+        issues: &[(&Issue, u32)],
         bars: &Bars,
     ) -> Result<Vec<Result<Place, StoreError>>, StoreError> {
-        let good = issues.iter().filter(|issue| bars.check(issue).is_ok());
-        let good: Vec<Row> = good.map(|issue| Row::new(&issue.draft, epoch)).collect::<Result<_, _>>()?;
+        let good = issues.iter().filter(|(issue, _)| bars.check(issue).is_ok());
+        let good: Vec<Row> = good.map(|(issue, epoch)| Row::new(&issue.draft, *epoch)).collect::<Result<_, _>>()?;
         let mut numbers = self.insert_tokens(&good).await?.into_iter();
         self.note(&good.iter().filter_map(Row::exchanged).collect::<Vec<_>>()).await?;
-        let answers = issues.iter().map(|issue| {
+        let answers = issues.iter().map(|(issue, epoch)| {
             bars.check(issue)?;
             let number = numbers.next().ok_or(StoreError::Exists("token"))?;
-            Ok(Place { epoch, number })
+            Ok(Place { epoch: *epoch, number })
         });
         Ok(answers.collect())
     }
@@ -77,11 +77,14 @@ impl Tx {
     }
 
     /// The epoch and what bars tokens from being issued, as of this transaction, which holds the epoch.
-    pub(super) async fn bars(&mut self, drafts: impl Iterator<Item = &TokenDraft>) -> Result<Bars, StoreError> {
-        let mut drafts = drafts.peekable();
-        if drafts.peek().is_none() {
+    pub(super) async fn bars<'a>(
+        &mut self,
+        drafts: impl Iterator<Item = &'a TokenDraft> + Clone,
+    ) -> Result<Bars, StoreError> {
+        if drafts.clone().next().is_none() {
             return Ok(Bars::default());
         }
+        let revoked_sources = self.drafts_of_revoked_tokens(drafts.clone()).await?;
         let rows: Vec<(i64, i64, Option<Vec<u8>>)> = each!(&mut *self, connection => {
             sqlx::query_as(
                 "SELECT issuing.epoch, registrations.version, marks.id
@@ -98,12 +101,13 @@ impl Tx {
         let marks = marks.map(|id| Ok(RevocationId::from_bytes(fixed(id, "marks")?)));
         let marks = marks.collect::<Result<HashSet<RevocationId>, StoreError>>()?;
         if marks.is_empty() {
-            return Ok(Bars { epoch, registrations, ..Bars::default() });
+            return Ok(Bars { epoch, registrations, revoked_sources, ..Bars::default() });
         }
         let issuer = self.feed().await?.issuer;
         let revoked = drafts.filter(|draft| marks.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
         let revoked_keys = revoked.map(|draft| draft.key_id.clone()).collect();
-        Ok(Bars { epoch, revoked_keys, registrations, has_revoked_keys: true, ..Bars::default() })
+        let has_revoked_keys = true;
+        Ok(Bars { epoch, revoked_keys, revoked_sources, registrations, has_revoked_keys, ..Bars::default() })
     }
 
     /// Those of the users whom tokens are about that are not active, or not there. The others stay active until this transaction ends.
@@ -113,7 +117,24 @@ impl Tx {
         let active = self.hold_active_users(&users).await?;
         Ok(users.into_iter().filter(|user| !active.contains(*user)).map(str::to_owned).collect())
     }
+
+    /// Those of the drafts that were exchanged from a token that is struck, as of this transaction.
+    async fn drafts_of_revoked_tokens<'a>(
+        &mut self,
+        drafts: impl Iterator<Item = &'a TokenDraft>,
+    ) -> Result<HashSet<Unique>, StoreError> {
+        let mut revoked = HashSet::new();
+        for draft in drafts.filter(|draft| !draft.details.exchanged_from.is_empty()) {
+            if self.is_source_struck(&draft.details.exchanged_from).await? {
+                revoked.insert(draft.unique);
+            }
+        }
+        Ok(revoked)
+    }
 }
+
+/// What tells a draft from others.
+type Unique = [u8; IssuedId::UNIQUE_BYTES];
 
 /// What a token is given in issuing, see [`TokenDraft::issued`].
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +150,21 @@ impl Place {
     }
 }
 
+/// What is recorded of [`TokenDetails`]: what the token says, and what it does not.
+#[derive(Serialize)]
+struct StoredDetails<'a> {
+    #[serde(flatten)]
+    said: &'a TokenDetails,
+    #[serde(skip_serializing_if = "<[TokenId]>::is_empty")]
+    exchanged_from: &'a [TokenId],
+}
+
+impl StoredDetails<'_> {
+    fn of(details: &TokenDetails) -> StoredDetails<'_> {
+        StoredDetails { said: details, exchanged_from: &details.exchanged_from }
+    }
+}
+
 /// A token that is about to be recorded.
 pub(super) struct Row<'a> {
     draft: &'a TokenDraft,
@@ -140,7 +176,7 @@ pub(super) struct Row<'a> {
 impl Row<'_> {
     pub(super) fn new(draft: &TokenDraft, epoch: u32) -> Result<Row<'_>, StoreError> {
         let says_more = draft.details != TokenDetails::default();
-        let details = if says_more { Some(json(&draft.details)?) } else { None };
+        let details = if says_more { Some(json(&StoredDetails::of(&draft.details))?) } else { None };
         Ok(Row { draft, id: TokenId::new(epoch, draft.unique), details })
     }
 
@@ -160,6 +196,8 @@ pub(super) struct Bars {
     pub(super) epoch: u32,
     /// Those of the keys that are to sign which are revoked; hardly ever is any.
     revoked_keys: HashSet<String>,
+    /// The drafts that were exchanged from a token that is revoked.
+    revoked_sources: HashSet<Unique>,
     /// Whether there are revoked keys, whoever signs with them.
     has_revoked_keys: bool,
     /// The state of clients and resource servers.
@@ -189,6 +227,9 @@ impl Bars {
         }
         if self.revoked_keys.contains(&issue.draft.key_id) {
             return Err(StoreError::KeyRevoked(issue.draft.key_id.clone()));
+        }
+        if self.revoked_sources.contains(&issue.draft.unique) {
+            return Err(StoreError::SourceRevoked);
         }
         Ok(())
     }

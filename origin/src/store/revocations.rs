@@ -1,11 +1,14 @@
 //! Revocations on record, and whether a token is struck. They are written by way of a [`Batch`](super::Batch).
 
-use tollgate_core::{Kind, RevocationId};
+use std::collections::HashMap;
+use std::iter;
 
-use super::rows::{RevocationRow, kind};
+use tollgate_core::{Kind, Mark, RevocationId};
+
+use super::rows::{RevocationRow, fixed, kind};
 use super::watch::CHANNEL;
 use super::{Either, Store, StoreError, Tx, mark_from_sql, to_sql};
-use crate::domain::{AccessToken, Revocation, Target};
+use crate::domain::{AccessToken, Revocation, Target, TokenId};
 
 /// Records of a listing at most.
 pub const MAX_REVOCATIONS_PAGE: u64 = 1000;
@@ -73,37 +76,55 @@ impl Store {
 }
 
 impl Tx {
-    /// Whether a token is struck, as of this transaction.
+    /// Whether a token is struck, or one of those that it was exchanged from, as of this transaction.
     pub(super) async fn is_struck(&mut self, token: &AccessToken) -> Result<bool, StoreError> {
+        let Some(sources) = self.recorded(&token.details.exchanged_from).await? else {
+            return Ok(true);
+        };
+        self.is_one_struck(&iter::once(token).chain(&sources).collect::<Vec<_>>()).await
+    }
+
+    /// Whether one of the tokens with these ids is struck, as of this transaction, or no longer on record.
+    pub(super) async fn is_source_struck(&mut self, ids: &[TokenId]) -> Result<bool, StoreError> {
+        match self.recorded(ids).await? {
+            Some(sources) => self.is_one_struck(&sources.iter().collect::<Vec<_>>()).await,
+            None => Ok(true),
+        }
+    }
+
+    /// The records of all these tokens; none if one is missing. A token ends no later than those that it was exchanged from, so they are on
+    /// record while it is good.
+    async fn recorded(&mut self, ids: &[TokenId]) -> Result<Option<Vec<AccessToken>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let tokens = self.tokens(ids).await?;
+        Ok((tokens.len() == ids.len()).then_some(tokens))
+    }
+
+    async fn is_one_struck(&mut self, tokens: &[&AccessToken]) -> Result<bool, StoreError> {
         let issuer = self.feed().await?.issuer;
-        let group = |target: Target| (target.kind(), target.id(&issuer));
-        let mut names = vec![
-            (Kind::Token, token.id.revocation_id()),
-            group(Target::Subject(token.subject.clone())),
-            group(Target::Client(token.client.to_string())),
-            group(Target::Key(token.key_id.clone())),
-            (Kind::Everything, RevocationId::EVERYTHING),
-        ];
-        names.extend(token.session.clone().map(|session| group(Target::Session(session))));
-        let rows: Vec<(i64, i64)> = each!(&mut *self, connection => {
-            let mut query = sqlx::QueryBuilder::new("SELECT kind, mark FROM marks WHERE (kind, id) IN (");
-            query.push_values(&names, |mut row, (kind, id)| {
+        let names_of_all: Vec<_> = tokens.iter().flat_map(|token| names(token, &issuer)).collect();
+        let marks = self.marks(&names_of_all).await?;
+        Ok(tokens.iter().any(|token| names(token, &issuer).any(|name| is_struck_by(token, &marks, name))))
+    }
+
+    /// The marks of these names, where they have any.
+    async fn marks(
+        &mut self,
+        names: &[(Kind, RevocationId)],
+    ) -> Result<HashMap<(Kind, RevocationId), Mark>, StoreError> {
+        let rows: Vec<(i64, Vec<u8>, i64)> = each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT kind, id, mark FROM marks WHERE (kind, id) IN (");
+            query.push_values(names, |mut row, (kind, id)| {
                 row.push_bind(i64::from(kind.to_byte())).push_bind(id.as_bytes().as_slice());
             });
             query.push(")").build_query_as().fetch_all(connection).await?
         });
-        for (byte, mark) in rows {
-            let mark = mark_from_sql(mark);
-            let struck = match kind(byte, "marks")? {
-                Kind::Token => true,
-                Kind::Everything => mark.strikes(token.issued_at),
-                Kind::Session | Kind::Subject | Kind::Client | Kind::Key => mark.strikes(token.id.epoch().into()),
-            };
-            if struck {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let mark = |(byte, id, mark): (i64, Vec<u8>, i64)| {
+            Ok(((kind(byte, "marks")?, RevocationId::from_bytes(fixed(&id, "marks")?)), mark_from_sql(mark)))
+        };
+        rows.into_iter().map(mark).collect()
     }
 
     /// Counts a change of what edges depend on beside the deltas.
@@ -122,4 +143,26 @@ impl Tx {
         }
         Ok(())
     }
+}
+
+/// What a token can be struck by.
+fn names(token: &AccessToken, issuer: &str) -> impl Iterator<Item = (Kind, RevocationId)> {
+    let group = |target: Target| (target.kind(), target.id(issuer));
+    let session = token.session.clone().map(|session| group(Target::Session(session)));
+    let names = [
+        (Kind::Token, token.id.revocation_id()),
+        group(Target::Subject(token.subject.clone())),
+        group(Target::Client(token.client.to_string())),
+        group(Target::Key(token.key_id.clone())),
+        (Kind::Everything, RevocationId::EVERYTHING),
+    ];
+    names.into_iter().chain(session)
+}
+
+fn is_struck_by(token: &AccessToken, marks: &HashMap<(Kind, RevocationId), Mark>, name: (Kind, RevocationId)) -> bool {
+    marks.get(&name).is_some_and(|mark| match name.0 {
+        Kind::Token => true,
+        Kind::Everything => mark.strikes(token.issued_at),
+        Kind::Session | Kind::Subject | Kind::Client | Kind::Key => mark.strikes(token.id.epoch().into()),
+    })
 }

@@ -107,5 +107,36 @@ async fn a_bound_token_is_exchanged_with_its_certificate_alone() {
     origin.server.store().update_client(&id, &unbound).await.expect("changed");
     assert_eq!(origin.refused("robot", &bound).await, "invalid_request");
     let with = origin.form("/oauth/token", "robot", &bound).header("client-cert", &certificate);
-    assert_eq!(answer(with).await.0, 200);
+    let (status, exchanged) = answer(with).await;
+    assert_eq!(status, 200, "{exchanged}");
+    let exchanged = claims(exchanged["access_token"].as_str().expect("a token"));
+    let bound = claims(tokens["access_token"].as_str().expect("a token"));
+    assert_eq!(exchanged["cnf"], bound["cnf"], "what comes of it is bound as well");
+}
+
+/// What a token was exchanged from is looked at whenever it is shown: that must end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_not_exchanged_again_and_again_for_ever() {
+    let (origin, tokens) = start().await;
+    let mut token = tokens["access_token"].as_str().expect("a token").to_owned();
+    for _ in 0..32 {
+        let exchanged = origin.token("shop", &form(&token, &[])).await;
+        token = exchanged["access_token"].as_str().expect("a token").to_owned();
+    }
+    assert_eq!(origin.introspect("shop", &token).await["active"], true);
+    assert_eq!(origin.refused("shop", &form(&token, &[])).await, "invalid_request");
+}
+
+/// A token ends no later than the actor's by which it was got.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exchanged_token_lives_no_longer_than_what_it_came_from() {
+    let (origin, tokens) = start().await;
+    let token = tokens["access_token"].as_str().expect("a token");
+    let actor = origin.token("api", &[("grant_type", "client_credentials")]).await;
+    let actor = actor["access_token"].as_str().expect("a token");
+    let more = [("actor_token", actor), ("actor_token_type", TYPE)];
+    let exchanged = origin.token("api", &form(token, &more)).await;
+    let end = |token: &str| claims(token)["exp"].as_u64().expect("exp");
+    let exchanged = end(exchanged["access_token"].as_str().expect("a token"));
+    assert!(exchanged <= end(actor).min(end(token)));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tollgate::domain::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, TokenAlg};
+use tollgate::domain::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, SecretHash, TokenAlg};
 use tollgate::keys::{KeyRing, KeyRingError, MasterKey, StoredKey};
 use tollgate_core::{AskedElsewhere, Expected, KeySet, Unknown, verify};
 
@@ -33,7 +33,11 @@ async fn keys_open_under_their_master_key_alone(database: &Database) {
     for alg in TokenAlg::ALL {
         let token = signed_by(&ring, alg, token(1, NOW + 3600));
         let text = ring.issue(&token, ISSUER).expect("signed");
-        assert_eq!(ring.recognise(&text, ISSUER), Some(token.id), "{alg}");
+        let recognised = ring.recognise(&text, ISSUER).expect("recognised");
+        assert!(recognised.is_of(&token), "{alg}");
+        for other in others(&token) {
+            assert!(!recognised.is_of(&other), "{alg}: {other:?}");
+        }
         assert_eq!(ring.recognise(&text, "https://other.example"), None, "{alg}");
         let tampered = format!("{}A{}", &text[..text.len() - 8], &text[text.len() - 7..]);
         assert!(tampered == text || ring.recognise(&tampered, ISSUER).is_none(), "{alg}");
@@ -79,6 +83,15 @@ async fn first_keys_are_stored_once(database: &Database) {
 
 fn open(master: &MasterKey, stored: &[StoredKey]) -> Result<KeyRing, KeyRingError> {
     KeyRing::open(master, stored, BTreeSet::new(), NOW)
+}
+
+/// Records that have the id of a token and are not its own.
+fn others(token: &AccessToken) -> [AccessToken; 3] {
+    [
+        AccessToken { key_id: "another".to_owned(), ..token.clone() },
+        AccessToken { audience: "another".parse().expect("an audience"), ..token.clone() },
+        AccessToken { opaque: Some(SecretHash::of("a secret")), ..token.clone() },
+    ]
 }
 
 fn signed_by(ring: &KeyRing, alg: TokenAlg, token: AccessToken) -> AccessToken {

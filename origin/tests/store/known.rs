@@ -199,6 +199,8 @@ async fn a_refresh_is_given_by_what_holds_now(database: &Database) {
     let elsewhere = database.again().await;
     let mut service = Asker::register(&database.store, "reports", "reports:read", TokenAlg::EdDsa).await;
     let id: ClientId = "reports".parse().expect("an id");
+    // It may have what its users give it.
+    assert!(database.store.update_client(&id, &client("reports").0.metadata).await.expect("changed"));
     let refresh = async |asker: &Asker, token: &str| {
         asker.post(&url, &[("grant_type", "refresh_token"), ("refresh_token", token)]).await
     };

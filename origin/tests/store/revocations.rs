@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use tollgate::domain::{AccessToken, AuditFilter, AuditKind, Reinstate, Revoke, Target, Which};
-use tollgate::store::{Listing, StoreError};
+use tollgate::domain::{AccessToken, AuditFilter, AuditKind, Reinstate, Revoke, Target, TokenDetails, Which};
+use tollgate::store::{Batch, Listing, StoreError};
 use tollgate_core::{Delta, Kind, Mark};
 
 use crate::audit::audit;
 use crate::database::Database;
-use crate::samples::{ISSUER, NOW, by, draft, followed, reinstate, revoke, revoke_any, token, with_tokens};
+use crate::samples::{ISSUER, NOW, by, client, draft, followed, reinstate, revoke, revoke_any, token, with_tokens};
 
 on_both_databases!(
     a_token_is_on_record,
@@ -20,6 +20,7 @@ on_both_databases!(
     who_did_what_is_on_record,
     a_rolled_back_revocation_leaves_no_gap,
     concurrent_revocations_make_one_history,
+    nothing_is_exchanged_from_a_revoked_token,
 );
 
 async fn a_token_is_on_record(database: &Database) {
@@ -70,10 +71,7 @@ async fn reinstating_tells_edges_too(database: &Database) {
 }
 
 async fn struck(database: &Database, token: &AccessToken) -> bool {
-    let struck = database.store.is_struck(token).await.expect("asked");
-    let unrevoked = database.store.unrevoked_token(token.id).await.expect("asked");
-    assert_eq!(unrevoked.is_none(), struck);
-    struck
+    database.store.is_struck(token).await.expect("asked")
 }
 
 async fn every_kind_strikes_what_it_should(database: &Database) {
@@ -208,4 +206,48 @@ async fn concurrent_revocations_make_one_history(database: &Database) {
     assert_eq!(fresh, 50, "each was revoked by one of the two");
     assert_eq!(followed(&database.store).await.len(), 50);
     other.close().await;
+}
+
+async fn nothing_is_exchanged_from_a_revoked_token(database: &Database) {
+    let store = &database.store;
+    let source = with_tokens(store, &[draft(1, NOW + 3600)]).await.remove(0);
+    let exchanged = |number: u32| {
+        let mut draft = draft(number, NOW + 3600);
+        draft.client = "another".parse().expect("an id");
+        draft.subject = "another".to_owned();
+        draft.session = None;
+        draft.details.exchanged_from = vec![source.id];
+        draft
+    };
+    store.insert_client(&client("another").0).await.expect("registered");
+    let child = store.issue(exchanged(2)).await.expect("issued");
+    let found = store.token(child.id).await.expect("read").expect("there");
+    assert_eq!((&found, found.details.exchanged_from.as_slice()), (&child, &[source.id][..]));
+    assert!(!store.is_struck(&child).await.expect("asked"));
+
+    // In one batch with the revocation, it is revoked as well: its epoch is the one that ends.
+    let target = Target::Client(source.client.to_string());
+    let batch = Batch {
+        revokes: vec![revoke_any(target.clone(), NOW)],
+        issues: vec![exchanged(3).into(), draft(4, NOW + 3600).into()],
+        ..Batch::default()
+    };
+    let issued = store.apply(batch).await.expect("written").issued;
+    let issued: Vec<_> = issued.into_iter().map(|token| token.expect("issued")).collect();
+    assert!(issued[0].id.epoch() < issued[1].id.epoch());
+    assert!(store.is_struck(&issued[0]).await.expect("asked") && store.is_struck(&child).await.expect("asked"));
+    assert!(!store.is_struck(&issued[1]).await.expect("asked"));
+    let refused = store.issue(exchanged(5)).await;
+    assert!(matches!(refused, Err(StoreError::SourceRevoked)), "{refused:?}");
+    store.reinstate(reinstate(target, NOW)).await.expect("lifted");
+    assert!(!store.is_struck(&child).await.expect("asked"));
+    assert!(store.issue(exchanged(6)).await.is_ok());
+
+    let orphan = AccessToken { details: exchanged(7).details, ..token(7, 0) };
+    let unknown = TokenDetails { exchanged_from: vec![token(90, 0).id], ..TokenDetails::default() };
+    assert!(!store.is_struck(&orphan).await.expect("asked"));
+    assert!(
+        store.is_struck(&AccessToken { details: unknown, ..orphan }).await.expect("asked"),
+        "nothing is known of it"
+    );
 }

@@ -7,13 +7,14 @@ use tollgate_core::{AskedElsewhere, Expected, Refusal, Unknown, verify};
 
 use crate::ambient;
 use crate::domain::scope::ADMIN;
-use crate::domain::{Actor, ClientStatus, TokenId};
+use crate::domain::{Actor, ClientStatus};
 use crate::http::App;
 use crate::http::problem::Problem;
 
 /// The client that the request proves to come from.
 pub(in crate::http) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, Problem> {
     let unverified_token = bearer(headers)?;
+    let unverified_token = str::from_utf8(unverified_token).map_err(|_| invalid_token())?;
     let scope = [ADMIN.to_owned()];
     let expected = Expected {
         issuer: &app.issuer,
@@ -25,17 +26,17 @@ pub(in crate::http) async fn authenticate(app: &App, headers: &HeaderMap) -> Res
         on_not_covered: Unknown::Deny,
     };
     // The store itself is asked below.
-    let keys = app.keys.knowing(&String::from_utf8_lossy(unverified_token)).await?;
-    let verified = verify(unverified_token, keys.verifying(), &expected, &AskedElsewhere, ambient::now());
-    let verified = verified.map_err(|refusal| match refusal {
+    let keys = app.keys.knowing(unverified_token).await?;
+    let verified = verify(unverified_token.as_bytes(), keys.verifying(), &expected, &AskedElsewhere, ambient::now());
+    verified.map_err(|refusal| match refusal {
         Refusal::InsufficientScope { .. } => insufficient_scope(),
         refusal => {
             tracing::debug!(reason = refusal.code(), "refused at the admin API");
             invalid_token()
         }
     })?;
-    let id: TokenId = verified.token_id().parse().map_err(|_| invalid_token())?;
-    let token = app.store.unrevoked_token(id).await?.ok_or_else(invalid_token)?;
+    let recognised = keys.recognise(unverified_token, &app.issuer).ok_or_else(invalid_token)?;
+    let token = app.store.unrevoked_token(&recognised).await?.ok_or_else(invalid_token)?;
     if token.subject != token.client.as_str() {
         // What a user gives a client is the user's own. Administrators are clients in their own name.
         return Err(invalid_token());

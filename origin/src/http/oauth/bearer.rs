@@ -12,21 +12,13 @@ use super::caller::Caller;
 use super::certificate::Certificate;
 use super::dpop::{self, ProofError};
 use crate::ambient;
-use crate::domain::{AccessToken, Confirmation, SecretHash, SecretKind, TokenId};
+use crate::domain::{AccessToken, Confirmation};
 use crate::http::{App, Refusal};
 use crate::keys::IssueError;
 use crate::store::{StoreError, Versions, WriteError};
 
 /// The challenge to those who must prove that they have a key (RFC 9449 §7.1).
 const DPOP: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA ES256 RS256\"";
-
-/// The id of an access token of this origin, signed or opaque. It says nothing about expiry or revocation.
-pub(in crate::http) async fn recognise(app: &App, unverified_token: &str) -> Result<Option<TokenId>, StoreError> {
-    if SecretKind::Access.made(unverified_token) {
-        return app.store.opaque_token(&SecretHash::of(unverified_token)).await;
-    }
-    app.keys.recognise(unverified_token, &app.issuer).await
-}
 
 /// The record of an access token that is good this moment: of this origin, not expired, not revoked.
 pub(in crate::http) async fn good(app: &App, unverified_token: &str) -> Result<Option<Arc<AccessToken>>, StoreError> {
@@ -48,10 +40,10 @@ pub(in crate::http) async fn good_as_of(
 
 /// The record of an access token that is not revoked, as the database has it as of `now` or later.
 async fn unrevoked(app: &App, unverified_token: &str, now: Versions) -> Result<Option<Arc<AccessToken>>, StoreError> {
-    let Some(id) = recognise(app, unverified_token).await? else {
+    let Some(recognised) = app.keys.recognise(unverified_token, &app.issuer).await? else {
         return Ok(None);
     };
-    let token = app.store.unrevoked_token(id).await?.map(Arc::new);
+    let token = app.store.unrevoked_token(&recognised).await?.map(Arc::new);
     if let Some(token) = &token {
         app.known.found_good(unverified_token, now, Arc::clone(token));
     }

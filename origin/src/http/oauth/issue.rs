@@ -8,8 +8,8 @@ use super::client_auth::AuthenticatedClient;
 use super::error::OAuthError;
 use crate::ambient;
 use crate::domain::{
-    Access, AccessToken, Acting, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Secret, SecretKind,
-    TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User, UserId,
+    Access, AccessToken, Acting, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Scope, Secret,
+    SecretKind, TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User, UserId,
 };
 use crate::encoding::base64url;
 use crate::http::App;
@@ -45,15 +45,22 @@ pub(super) struct About {
     pub(super) auth_time: Option<u64>,
     pub(super) acr: Option<String>,
     pub(super) act: Option<Acting>,
+    /// The tokens that it is exchanged from.
+    pub(super) exchanged_from: Vec<TokenId>,
     /// When it must end at the latest, Unix seconds.
     pub(super) ends_at: u64,
 }
 
 impl About {
+    /// Somebody of whom nothing else is said.
+    pub(super) fn subject(subject: String) -> About {
+        let (session, auth_time, acr, act) = (None, None, None, None);
+        About { subject, session, auth_time, acr, act, exchanged_from: Vec::new(), ends_at: u64::MAX }
+    }
+
     /// A client in its own name.
     pub(super) fn client(id: &ClientId) -> About {
-        let (session, auth_time, acr, act) = (None, None, None, None);
-        About { subject: id.to_string(), session, auth_time, acr, act, ends_at: u64::MAX }
+        About::subject(id.to_string())
     }
 
     /// The user who gave a grant.
@@ -64,6 +71,7 @@ impl About {
             auth_time: Some(grant.terms.auth_time),
             acr: Some(grant.terms.acr.clone()),
             act: None,
+            exchanged_from: Vec::new(),
             ends_at: grant.ends_at,
         }
     }
@@ -116,6 +124,7 @@ pub(super) fn draft(
         authorization_details: access.details,
         auth_time: about.auth_time,
         acr: about.acr,
+        exchanged_from: about.exchanged_from,
     };
     let draft = TokenDraft {
         unique: TokenId::unique(now_ms, ambient::random_id()?),
@@ -181,6 +190,8 @@ pub(super) struct IdToken<'a> {
     pub(super) client: &'a Client,
     pub(super) user: &'a User,
     pub(super) grant: &'a Grant,
+    /// Which of the user's claims it has.
+    pub(super) scope: &'a Scope,
     pub(super) nonce: Option<&'a str>,
     pub(super) access_token: &'a str,
 }
@@ -189,7 +200,7 @@ pub(super) struct IdToken<'a> {
 pub(super) async fn id_token(app: &App, about: &IdToken<'_>) -> Result<String, OAuthError> {
     let (client, grant, now) = (about.client, about.grant, ambient::now());
     let alg = client.metadata.id_token_alg();
-    let mut claims: Map<String, Value> = about.user.claims.in_scope(&grant.terms.access.scope);
+    let mut claims: Map<String, Value> = about.user.claims.in_scope(about.scope);
     let own = json!({
         "iss": app.issuer,
         "sub": grant.subject,

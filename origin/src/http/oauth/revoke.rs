@@ -4,7 +4,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use super::bearer;
 use super::caller::Caller;
 use super::client_auth::authenticate;
 use super::error::OAuthError;
@@ -56,17 +55,18 @@ async fn revoke(app: &App, caller: &Caller, form: &Parameters, path: &str) -> Re
 
 async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
     // An unknown or foreign token is no error (RFC 7009 §2.2): its holder wants it gone, and for us it never was there.
-    let Some(id) = bearer::recognise(app, unverified_token).await? else {
+    let Some(recognised) = app.keys.recognise(unverified_token, &app.issuer).await? else {
         return Ok(StatusCode::OK);
     };
     // Another client's token stays as it is. RFC 7009 §2.1 says that the request is refused, and leaves open how; the same
     // 200 as for an unknown token (§2.2) refuses it without telling a stranger that the token exists.
-    let Some(token) = app.store.token(id).await?.filter(|token| token.client == client.id) else {
+    let token = app.store.recognised_token(&recognised).await?;
+    let Some(token) = token.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
     };
     if let Some(revoke) = Revoke::token(&token, Actor::client(&client.id), None, ambient::now()) {
         let revoked = app.writer.revoke(revoke).await?;
-        tracing::info!(client = %client.id, token = %id, is_news = revoked.is_news, "revoked a token");
+        tracing::info!(client = %client.id, token = %token.id, is_news = revoked.is_news, "revoked a token");
     }
     Ok(StatusCode::OK)
 }

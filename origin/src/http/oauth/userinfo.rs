@@ -33,14 +33,21 @@ pub(in crate::http) async fn any(
     caller: Caller,
 ) -> Result<Response, BearerRefusal> {
     let token = shown(&app, &caller, method.as_str(), "/oauth/userinfo").await?;
+    let no_openid = || BearerRefusal::Scope("openid".to_owned());
     if !token.scope.has("openid") {
-        return Err(BearerRefusal::Scope("openid".to_owned()));
+        return Err(no_openid());
     }
     let grant: GrantId = token.session.as_deref().and_then(|id| id.parse().ok()).ok_or(BearerRefusal::Invalid)?;
-    let grant = app.store.grant(&grant).await?.ok_or(BearerRefusal::Invalid)?;
+    // What the user agreed to tell the client of the grant, no other client learns by a token that it exchanged.
+    let grant = app.store.grant(&grant).await?.filter(|grant| grant.client == token.client);
+    let grant = grant.ok_or(BearerRefusal::Invalid)?;
     let user = app.store.user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
     let client = app.store.client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
-    let mut claims: Map<String, Value> = user.claims.in_scope(&token.scope);
+    let scope = token.scope.common(&client.metadata.scope);
+    if !scope.has("openid") {
+        return Err(no_openid());
+    }
+    let mut claims: Map<String, Value> = user.claims.in_scope(&scope);
     claims.insert("sub".to_owned(), Value::from(token.subject.as_str()));
     let Some(alg) = client.metadata.userinfo_signed_response_alg else {
         return Ok(Json(claims).into_response());

@@ -24,9 +24,10 @@ const KINDS: &str = "kind must be token, session, subject, client or key; for ev
 pub(in crate::http) async fn target(app: &App, wish: Wish) -> Result<Target, Problem> {
     match (wish.kind.as_deref(), wish.name, wish.token, wish.before) {
         (None | Some("token"), None, Some(token), None) => {
-            let id = app.keys.recognise(&token, &app.issuer).await?;
-            let id = id.ok_or_else(|| Problem::bad_request("token is not one of this origin's"))?;
-            Ok(Target::Token(id.to_string()))
+            let recognised = app.keys.recognise(&token, &app.issuer).await?;
+            let recognised = recognised.ok_or_else(|| Problem::bad_request("token is not one of this origin's"))?;
+            let token = app.store.recognised_token(&recognised).await?.ok_or_else(unknown_token)?;
+            Ok(Target::Token(token.id.to_string()))
         }
         (None | Some("everything"), None, None, Some(time)) => Ok(Target::Before(time)),
         (Some(kind), Some(name), None, None) if kind != "everything" => {
@@ -49,10 +50,13 @@ pub(in crate::http) async fn prepare(
         return Revoke::any(target, by, reason, now).map_err(unusable);
     };
     // A name that nobody has is more likely a slip than a wish.
-    let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no token with that jti, or it expired");
-    let id: TokenId = jti.parse().map_err(|_| unknown())?;
-    let token = app.store.token(id).await?.ok_or_else(unknown)?;
-    Revoke::token(&token, by, reason, now).ok_or_else(unknown)
+    let id: TokenId = jti.parse().map_err(|_| unknown_token())?;
+    let token = app.store.token(id).await?.ok_or_else(unknown_token)?;
+    Revoke::token(&token, by, reason, now).ok_or_else(unknown_token)
+}
+
+fn unknown_token() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such token, or it expired")
 }
 
 /// Revokes.

@@ -1,8 +1,7 @@
 //! The authorization code grant (RFC 6749 §4.1.3), with PKCE always (RFC 7636 §4.5).
 
-use super::taken::{Taking, first_refresh, revoke_reused, take};
+use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
 use crate::ambient;
-use crate::domain::authorization::wanted;
 use crate::domain::{GrantError, Redemption, SecretHash, SecretKind};
 use crate::http::oauth::error::OAuthError;
 use crate::http::oauth::issue::TokenAnswer;
@@ -26,7 +25,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
         }
         Err(error) => return Err(error.into()),
     }
-    let access = code.grant.terms.access.narrowed(wanted(form)?)?;
+    let access = granted(&request, &code.grant)?;
     let (refresh, kept) = first_refresh(app, client, &code.grant, request.jkt.as_deref())?;
     let claim = Claim::Code { hash: code.hash, refresh: kept };
     take(request, Taking { grant: &code.grant, claim, access, refresh, nonce: code.nonce.as_deref() }).await

@@ -1,8 +1,7 @@
 //! The device grant (RFC 8628 §3.4 and §3.5): a device asks until its user has decided elsewhere.
 
-use super::taken::{Taking, first_refresh, revoke_reused, take};
+use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
 use crate::ambient;
-use crate::domain::authorization::wanted;
 use crate::domain::{DeviceCode, DeviceStatus, GrantError, Poll, SecretHash, SecretKind};
 use crate::http::App;
 use crate::http::oauth::error::OAuthError;
@@ -31,7 +30,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
             return Err(error.into());
         }
     };
-    let access = grant.terms.access.narrowed(wanted(form)?)?;
+    let access = granted(&request, &grant)?;
     let (refresh, kept) = first_refresh(app, client, &grant, request.jkt.as_deref())?;
     let claim = Claim::Device { hash: code.hash, refresh: kept };
     take(request, Taking { grant: &grant, claim, access, refresh, nonce: None }).await

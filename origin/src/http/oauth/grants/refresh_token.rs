@@ -1,9 +1,8 @@
 //! Refreshing (RFC 6749 §6): every use gives another refresh token and ends the one that was used (RFC 9700 §4.14.2).
 
-use super::taken::{Taking, take};
+use super::taken::{Taking, granted, take};
 use crate::ambient;
 use crate::domain::GrantError;
-use crate::domain::authorization::wanted;
 use crate::http::oauth::error::OAuthError;
 use crate::http::oauth::issue::TokenAnswer;
 use crate::http::oauth::token::TokenRequest;
@@ -18,7 +17,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
     let family = app.known.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
     let (grant, now) = (&family.grant, ambient::now());
     family.check(&client.id, request.jkt.as_deref(), now)?;
-    let access = grant.terms.access.narrowed(wanted(form)?)?;
+    let access = granted(&request, grant)?;
     let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;
     let rules = app.grants.refresh;
     let expires_at = rules.expiry(grant.ends_at, now);

@@ -1,7 +1,8 @@
 //! Taking what a user gave: a code, a device code or a refresh token is spent in the transaction that records the token.
 
 use crate::ambient;
-use crate::domain::{Access, Actor, Client, Grant, GrantError, GrantType, Reason, Revoke, Secret, Target};
+use crate::domain::authorization::wanted;
+use crate::domain::{Access, Actor, Client, Grant, GrantError, GrantType, Reason, Revoke, Scope, Secret, Target};
 use crate::http::App;
 use crate::http::oauth::error::OAuthError;
 use crate::http::oauth::issue::{About, IdToken, TokenAnswer, answer, confirmation, draft, id_token};
@@ -20,6 +21,14 @@ pub(super) struct Taking<'a> {
     pub(super) nonce: Option<&'a str>,
 }
 
+/// What the access token of a grant is to be good for: what was given, as far as the client may have it now, and of that what the request
+/// asks for.
+pub(super) fn granted(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
+    let (app, client) = (request.app, &request.caller.client);
+    let access = grant.terms.access.within_registration(client, &app.default_audience);
+    Ok(access.ok_or(GrantError::NothingLeft)?.narrowed(wanted(request.form)?)?)
+}
+
 /// Takes it, and answers with the tokens it stands for.
 pub(super) async fn take(request: TokenRequest<'_>, taking: Taking<'_>) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { app, caller, form: _, jkt } = request;
@@ -36,8 +45,9 @@ pub(super) async fn take(request: TokenRequest<'_>, taking: Taking<'_>) -> Resul
     };
     let mut tokens = answer(app, client, &token, opaque)?;
     tokens.refresh_token = taking.refresh.map(|refresh| refresh.reveal().to_owned());
-    if grant.terms.access.scope.has("openid") {
-        let id_token = about_user(app, client, grant, taking.nonce, &tokens.access_token);
+    let scope = grant.terms.access.scope.common(&client.metadata.scope);
+    if scope.has("openid") {
+        let id_token = about_user(app, client, grant, &scope, taking.nonce, &tokens.access_token);
         tokens.id_token = Some(Box::pin(id_token).await?);
     }
     Ok(tokens)
@@ -47,11 +57,12 @@ async fn about_user(
     app: &App,
     client: &Client,
     grant: &Grant,
+    scope: &Scope,
     nonce: Option<&str>,
     access_token: &str,
 ) -> Result<String, OAuthError> {
     let user = app.store.user(&grant.user).await?.ok_or(GrantError::Ended)?;
-    id_token(app, &IdToken { client, user: &user, grant, nonce, access_token }).await
+    id_token(app, &IdToken { client, user: &user, grant, scope, nonce, access_token }).await
 }
 
 /// The grant's first refresh token, in plain and as it is kept, if the client gets one.

@@ -1,26 +1,34 @@
 //! Token exchange (RFC 8693): a client turns a token it holds, or one it was shown as an API, into a narrower one for elsewhere.
 //!
-//! What comes out is never good for more or for longer than what went in, and ends with the same grant. Who hands a token on
-//! stands in its `act`: there is no impersonation here that leaves no trace.
+//! What comes out is never good for more or for longer than what went in, is bound to a key if that was, and ends with it: with its grant,
+//! and when it is revoked itself. Who hands a token on stands in its `act`: there is no impersonation here that leaves no trace.
 
+use std::collections::BTreeSet;
+use std::iter;
 use std::sync::Arc;
 
 use crate::ambient;
+use crate::domain::access::allowed_audiences;
 use crate::domain::authorization::{Asked as _, wanted};
-use crate::domain::{Access, AccessToken, Acting, Audience, Audiences, Client, Confirmation, GrantError};
+use crate::domain::{
+    Access, AccessError, AccessToken, Acting, Audience, Audiences, Client, Confirmation, GrantError, TokenId,
+};
 use crate::http::App;
 use crate::http::oauth::bearer;
 use crate::http::oauth::certificate::Certificate;
 use crate::http::oauth::client_auth::AuthenticatedClient;
 use crate::http::oauth::error::OAuthError;
-use crate::http::oauth::issue::{About, TokenAnswer, answer, confirmation, draft, issue};
+use crate::http::oauth::issue::{About, Drafted, TokenAnswer, answer, confirmation, draft, issue};
 use crate::http::oauth::parameters::Parameters;
 use crate::http::oauth::token::TokenRequest;
-use crate::store::{Claim, Redeem, Redeemed};
+use crate::store::{Claim, Redeem, Redeemed, StoreError, WriteError};
 
 /// RFC 8693 §3
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+const NOT_GOOD: &str = "a token that was presented is not good";
+/// Tokens that one may be exchanged from, directly and by way of others.
+const MAX_SOURCES: usize = 32;
 
 pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { app, caller, form, jkt } = request;
@@ -41,6 +49,7 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
         }
         check_binding(caller, actor, jkt.as_deref())?;
     }
+    let sources: Vec<&AccessToken> = iter::once(&subject).chain(&actor).map(|token| &**token).collect();
     let access = narrowed(app, client, &subject, form)?;
     let about = About {
         subject: subject.subject.clone(),
@@ -48,22 +57,34 @@ pub(in crate::http::oauth) async fn grant(request: TokenRequest<'_>) -> Result<T
         auth_time: subject.details.auth_time,
         acr: subject.details.acr.clone(),
         act: acting(client, &subject, actor.as_deref())?,
-        ends_at: subject.expires_at,
+        exchanged_from: exchanged_from(&sources)?,
+        ends_at: sources.iter().map(|token| token.expires_at).min().unwrap_or_default(),
     };
+    let cnf = binding(caller, &sources, jkt)?;
     let keys = app.keys.to_sign(client.metadata.alg).await;
-    let drafted = draft(app, &keys, client, about, access, confirmation(caller, jkt)?)?;
-    let grant = subject.session.as_deref().and_then(|session| session.parse().ok());
-    let Some(grant) = grant else {
-        return Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..issue(app, caller, drafted).await? });
+    let drafted = draft(app, &keys, client, about, access, cnf)?;
+    let tokens = record(app, caller, &subject, drafted).await.map_err(|error| match error {
+        OAuthError::Write(WriteError::Store(StoreError::SourceRevoked)) => OAuthError::InvalidRequest(NOT_GOOD),
+        error => error,
+    })?;
+    Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..tokens })
+}
+
+/// Records the token, and answers with it. What it comes from must still be good in the transaction that does: else a revocation at this
+/// moment would miss it.
+async fn record(
+    app: &App,
+    caller: &AuthenticatedClient,
+    subject: &AccessToken,
+    drafted: Drafted,
+) -> Result<TokenAnswer, OAuthError> {
+    let Some(grant) = subject.session.as_deref().and_then(|session| session.parse().ok()) else {
+        return issue(app, caller, drafted).await;
     };
-    // The grant must still stand in the transaction that records the token: else a revocation at this moment would miss it.
     let (issue, opaque) = drafted.parts(caller);
     let redeem = Redeem { claim: Claim::Standing, grant, issue, at: ambient::now() };
     match app.writer.redeem(redeem).await? {
-        Redeemed::Issued(token) => {
-            let tokens = answer(app, client, &token, opaque)?;
-            Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..tokens })
-        }
+        Redeemed::Issued(token) => answer(app, &caller.client, &token, opaque),
         Redeemed::Replayed | Redeemed::Ended | Redeemed::Expired => Err(GrantError::Ended.into()),
     }
 }
@@ -86,11 +107,12 @@ async fn presented(
         return Err(OAuthError::InvalidRequest("the tokens' types must be given, and be those of access tokens"));
     }
     let token = bearer::good(app, unverified_token).await?;
-    token.map(Some).ok_or(OAuthError::InvalidRequest("a token that was presented is not good"))
+    token.map(Some).ok_or(OAuthError::InvalidRequest(NOT_GOOD))
 }
 
-/// A client may exchange what was issued to it, and what it was shown as the API that the token is for. One that is bound to a key
-/// is exchanged by its own client with that key alone: else whoever stole it could be rid of the binding.
+/// A client may exchange what was issued to it, and what it was shown as the API that the token is for. Its own client exchanges one that
+/// is bound to a key with that key alone: else whoever stole it could be rid of the binding. An API cannot have that key; what it gets is
+/// bound to one of its own, see [`binding`].
 async fn check_holder(
     app: &App,
     caller: &AuthenticatedClient,
@@ -126,7 +148,34 @@ fn check_binding(caller: &AuthenticatedClient, token: &AccessToken, jkt: Option<
     }
 }
 
-/// What the new token is good for: scope and details within the old one's, audiences of the old one or of the client.
+/// The key that the new token is bound to. One that is exchanged from a bound token is bound, too: to the key that the request proves,
+/// else to the certificate of its connection.
+fn binding(
+    caller: &AuthenticatedClient,
+    sources: &[&AccessToken],
+    jkt: Option<String>,
+) -> Result<Option<Confirmation>, OAuthError> {
+    let cnf = confirmation(caller, jkt)?;
+    if cnf.is_some() || sources.iter().all(|token| token.details.cnf.is_none()) {
+        return Ok(cnf);
+    }
+    let certificate = caller.certificate.as_ref().map(|own| Confirmation::Certificate(own.thumbprint()));
+    let unbound = "a token that was presented is bound to a key: send a DPoP proof, or use a certificate";
+    certificate.map(Some).ok_or(OAuthError::InvalidRequest(unbound))
+}
+
+/// The tokens that the new one ends with: those that were presented, and those that they were exchanged from.
+fn exchanged_from(sources: &[&AccessToken]) -> Result<Vec<TokenId>, OAuthError> {
+    let all = sources.iter().flat_map(|token| token.details.exchanged_from.iter().copied().chain([token.id]));
+    let distinct: BTreeSet<TokenId> = all.collect();
+    match distinct.len() <= MAX_SOURCES {
+        true => Ok(distinct.into_iter().collect()),
+        false => Err(OAuthError::InvalidRequest("the tokens were exchanged too often")),
+    }
+}
+
+/// What the new token is good for: scope and details within the old one's, audiences of the old one or of the client. What the old one
+/// was not good for, the client's registration must give it: audience and scope values alike.
 fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters) -> Result<Access, OAuthError> {
     let mut wanted = wanted(form)?;
     let named = form.all("audience").into_iter().map(str::parse::<Audience>).collect::<Result<Vec<_>, _>>();
@@ -141,12 +190,17 @@ fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters
     if resources.is_empty() {
         return Ok(access);
     }
-    let own = match client.metadata.audiences.as_slice() {
-        [] => std::slice::from_ref(&app.default_audience),
-        own => own,
-    };
+    let own = allowed_audiences(client, &app.default_audience);
     let audience = Audiences::as_registered(&resources, subject.audience.iter().chain(own))?;
-    Ok(Access { audience, ..access })
+    if audience.iter().all(|audience| subject.audience.has(audience.as_str())) {
+        return Ok(Access { audience, ..access });
+    }
+    let scope = access.scope.common(&client.metadata.scope);
+    if form.get("scope").is_some() && scope != access.scope {
+        return Err(AccessError::Scope.into());
+    }
+    let details = access.details.of_types(&client.metadata.authorization_details_types);
+    Ok(Access { scope, audience, details })
 }
 
 /// Who acts: the bearer of the actor token, else the client, unless the token was its own to begin with.
