@@ -21,6 +21,7 @@ pub mod peer;
 pub mod postgres;
 pub mod proxy;
 pub mod redis;
+pub mod registered;
 pub mod script;
 pub mod served;
 #[path = "../../core/tests/vectors/signed/mod.rs"]

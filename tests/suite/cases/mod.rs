@@ -41,8 +41,10 @@ mod edges;
 mod endings;
 mod files;
 mod people;
+mod privilege;
 mod refresh;
 mod text;
+mod tokens;
 
 /// The ids of all files.
 const FILES: &[&[&str]] = &[
@@ -55,8 +57,10 @@ const FILES: &[&[&str]] = &[
     edges::IDS,
     endings::IDS,
     files::IDS,
+    privilege::IDS,
     refresh::IDS,
     text::IDS,
+    tokens::IDS,
 ];
 
 #[test]
