@@ -11,7 +11,9 @@ use clap::ValueEnum;
 use crate::{
     build::{self, Part},
     postgres::{Disk, Postgres},
-    progress, setup, test,
+    progress, setup,
+    stack::Edge,
+    test,
     workspace::{Workspace, cargo, command},
 };
 
@@ -45,7 +47,8 @@ impl Subject {
 
 /// Measures `subject`. `quick`: less of what takes long, and the report says so. `check`: a missed target is an error.
 pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check: bool) -> Result<()> {
-    setup::for_dev(workspace)?;
+    setup::for_edges(workspace, &Edge::ALL)?;
+    setup::for_npm(workspace)?;
     build(workspace, subject)?;
     let subjects = match subject {
         Subject::All => vec![Subject::Token, Subject::Revocation, Subject::Issuing, Subject::Accounts],

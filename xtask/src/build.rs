@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::{
     optimise::{self, newer},
     progress, setup,
+    stack::Edge,
     workspace::{Workspace, cargo},
 };
 
@@ -72,14 +73,30 @@ pub(crate) fn public_clients(workspace: &Workspace) -> Result<()> {
     run(workspace, "building the public OAuth clients", "build-public-clients", &mut build)
 }
 
-fn components(workspace: &Workspace) -> Result<()> {
+/// What these edges run, as they need it to try them: components stay as the compiler leaves them, which is larger and slower than what
+/// is tested, measured and shipped, and needs no optimiser.
+pub(crate) fn edges(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
+    if edges.iter().any(|edge| *edge != Edge::Worker) {
+        link_components(workspace)?;
+    }
+    if edges.contains(&Edge::Worker) {
+        worker(workspace)?;
+    }
+    Ok(())
+}
+
+fn link_components(workspace: &Workspace) -> Result<()> {
     let mut build = cargo();
     build
         .args(["build", "--release", "--target", "wasm32-wasip2"])
         .args(packages(&COMPONENTS))
         .args(["--package", JUDGE])
         .current_dir(&workspace.root);
-    run(workspace, "building the components", "build-components", &mut build)?;
+    run(workspace, "building the components", "build-components", &mut build)
+}
+
+fn components(workspace: &Workspace) -> Result<()> {
+    link_components(workspace)?;
     for name in COMPONENTS {
         optimise::component(workspace, &workspace.wasm().join(name.replace('-', "_") + ".wasm"))?;
     }

@@ -20,8 +20,9 @@ const PROMISE: Duration = Duration::from_secs(1);
 /// Walks the road at these edges; an error if any step is wrong.
 pub(crate) fn demo(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
     let start = Instant::now();
-    setup::for_dev(workspace)?;
-    build::build(workspace, Part::All)?;
+    setup::for_edges(workspace, edges)?;
+    build::build(workspace, Part::Native)?;
+    build::edges(workspace, edges)?;
     let state = Scratch::new("demo")?;
     let mut stack = Stack::start(workspace, &state.0, &Ports::free()?)?;
     let edges =

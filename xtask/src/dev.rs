@@ -22,9 +22,9 @@ pub(crate) fn dev(workspace: &Workspace, edge: Edge, fresh: bool) -> Result<()> 
     for port in [PORTS.origin, PORTS.upstream, EDGE_PORT] {
         stack::local(port)?; // said now, not after minutes of building
     }
-    setup::for_dev(workspace)?;
+    setup::for_edges(workspace, &[edge])?;
     build::build(workspace, Part::Native)?;
-    build::build(workspace, if edge == Edge::Worker { Part::Worker } else { Part::Components })?;
+    build::edges(workspace, &[edge])?;
     let state = workspace.root.join(".tollgate/dev");
     if fresh && state.exists() {
         fs::remove_dir_all(&state)?;

@@ -31,9 +31,10 @@ pub(crate) fn examples(workspace: &Workspace) -> Result<()> {
     for port in [PORTS.origin, PORTS.upstream, EDGE_PORT, WEB_PORT, PAGE_PORT] {
         stack::local(port)?; // said now, not after minutes of building
     }
-    setup::for_dev(workspace)?;
+    setup::for_edges(workspace, &[Edge::Runner])?;
+    setup::for_npm(workspace)?;
     build::build(workspace, Part::Native)?;
-    build::build(workspace, Part::Components)?;
+    build::edges(workspace, &[Edge::Runner])?;
     let state = workspace.root.join(".tollgate/examples");
     if state.exists() {
         fs::remove_dir_all(&state)?;

@@ -99,7 +99,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::all(&workspace),
         Task::Build { part } => {
-            setup::for_dev(&workspace)?;
+            setup::for_part(&workspace, part)?;
             build::build(&workspace, part)
         }
         Task::Dev { edge, fresh } => dev::dev(&workspace, edge, fresh),

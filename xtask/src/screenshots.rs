@@ -29,10 +29,11 @@ const PEOPLE: [(&str, &str); 6] = [
 /// Takes the pictures anew.
 pub(crate) fn screenshots(workspace: &Workspace) -> Result<()> {
     let start = Instant::now();
-    setup::for_dev(workspace)?;
+    setup::for_edges(workspace, &[Edge::Runner, Edge::Spin])?;
+    setup::for_npm(workspace)?;
     setup::for_test(workspace)?;
     build::build(workspace, Part::Native)?;
-    build::build(workspace, Part::Components)?;
+    build::edges(workspace, &[Edge::Runner, Edge::Spin])?;
     let state = Scratch::new("screenshots")?;
     let mut stack = Stack::start(workspace, &state.0, &Ports::free()?)?;
     let edges = [stack.start_edge(Edge::Runner, free_port()?)?, stack.start_edge(Edge::Spin, free_port()?)?];

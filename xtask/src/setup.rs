@@ -10,11 +10,14 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
+    build::Part,
     progress,
+    stack::Edge,
     workspace::{Workspace, command, find_in_path, path_with},
 };
 
-const WASM_TARGETS: [&str; 2] = ["wasm32-unknown-unknown", "wasm32-wasip2"];
+const WORKER_TARGET: &str = "wasm32-unknown-unknown";
+const COMPONENT_TARGET: &str = "wasm32-wasip2";
 /// No operating system, hence no std: what compiles for it is `no_std`.
 pub(crate) const BARE_TARGET: &str = "x86_64-unknown-none";
 /// Reads the worker crate's build: the same version as `worker` in the top Cargo.toml.
@@ -25,17 +28,42 @@ const NEXTEST: &str = "0.9.151";
 
 /// Everything that `build`, `dev`, `demo` and `test` need.
 pub(crate) fn all(workspace: &Workspace) -> Result<()> {
-    for_dev(workspace)?;
+    for_edges(workspace, &Edge::ALL)?;
     for_test(workspace)
 }
 
-/// What building and running all three edges needs.
-pub(crate) fn for_dev(workspace: &Workspace) -> Result<()> {
+/// What building and running the origin and these edges needs. The runner and Spin need a Rust target, the Worker all of its tools.
+pub(crate) fn for_edges(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
     let _lock = lock(workspace)?;
     make(workspace)?;
-    rust_targets(workspace, &WASM_TARGETS)?;
-    cargo_tool(workspace, "wasm-bindgen-cli", &wasm_bindgen_version(workspace)?, "wasm-bindgen")?;
-    cargo_tool(workspace, "worker-build", WORKER_BUILD, "worker-build")?;
+    if edges.iter().any(|edge| *edge != Edge::Worker) {
+        rust_targets(workspace, &[COMPONENT_TARGET])?;
+    }
+    if edges.contains(&Edge::Worker) {
+        rust_targets(workspace, &[WORKER_TARGET])?;
+        cargo_tool(workspace, "wasm-bindgen-cli", &wasm_bindgen_version(workspace)?, "wasm-bindgen", &[])?;
+        cargo_tool(workspace, "worker-build", WORKER_BUILD, "worker-build", &[])?;
+        npm_tools(workspace)?;
+    }
+    Ok(())
+}
+
+/// What building a part needs.
+pub(crate) fn for_part(workspace: &Workspace, part: Part) -> Result<()> {
+    match part {
+        Part::All => for_edges(workspace, &Edge::ALL),
+        Part::Native => for_edges(workspace, &[]),
+        Part::Components => {
+            for_edges(workspace, &[Edge::Runner])?;
+            for_npm(workspace)
+        }
+        Part::Worker => for_edges(workspace, &[Edge::Worker]),
+    }
+}
+
+/// What optimising the components needs beyond that, and the clients among the examples.
+pub(crate) fn for_npm(workspace: &Workspace) -> Result<()> {
+    let _lock = lock(workspace)?;
     npm_tools(workspace)
 }
 
@@ -44,7 +72,9 @@ pub(crate) fn for_test(workspace: &Workspace) -> Result<()> {
     let _lock = lock(workspace)?;
     rust_targets(workspace, &[BARE_TARGET])?;
     if find_in_path("cargo-nextest").is_none() {
-        cargo_tool(workspace, "cargo-nextest", NEXTEST, "cargo-nextest")?;
+        // Without what it would update itself by: a fifth less to compile.
+        let features = ["--no-default-features", "--features", "default-no-update"];
+        cargo_tool(workspace, "cargo-nextest", NEXTEST, "cargo-nextest", &features)?;
     }
     python_tools(workspace)?;
     chromium(workspace)?;
@@ -99,7 +129,7 @@ fn wasm_bindgen_version(workspace: &Workspace) -> Result<String> {
     version.map(str::to_owned).context("Cargo.lock names no wasm-bindgen")
 }
 
-fn cargo_tool(workspace: &Workspace, package: &str, version: &str, program: &str) -> Result<()> {
+fn cargo_tool(workspace: &Workspace, package: &str, version: &str, program: &str, features: &[&str]) -> Result<()> {
     let root = workspace.tools().join("cargo");
     // Cargo's own record of what it installed there.
     let installed = fs::read_to_string(root.join(".crates.toml")).unwrap_or_default();
@@ -110,7 +140,7 @@ fn cargo_tool(workspace: &Workspace, package: &str, version: &str, program: &str
         let mut cargo = command("cargo");
         // Its own temporary target folder: the workspace's lock is not held for minutes, and no leftovers stay.
         cargo.env_remove("CARGO_TARGET_DIR").args(["install", "--root"]).arg(&root);
-        cargo.args(locked.then_some("--locked")).arg(format!("{package}@{version}"));
+        cargo.args(features).args(locked.then_some("--locked")).arg(format!("{package}@{version}"));
         cargo.current_dir(workspace.tools());
         progress::run(&format!("installing {package} {version} (some minutes)"), &logs(workspace), package, &mut cargo)
     };
