@@ -186,7 +186,11 @@ async fn o19_codes_arrive_in_chromium_wherever_the_client_leads_on(case: &Case) 
         for first_party in [false, true] {
             let id = if first_party { format!("{id}-own") } else { id.to_owned() };
             let mut metadata = public_client(redirect_uri);
-            metadata["first_party"] = json!(first_party);
+            if first_party {
+                // With a secret: a public one on the user's own machine is asked about each time.
+                metadata["first_party"] = json!(true);
+                metadata["token_endpoint_auth_method"] = json!("client_secret_basic");
+            }
             register_client(&origin, &id, metadata).await?;
             clients.push(json!({ "id": id, "authorize": authorize(&origin, &id), "endsAt": ends_at }));
         }
