@@ -70,7 +70,8 @@ impl From<Refusal> for Problem {
 
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Problem {
-        if !matches!(error, WriteError::Busy) {
+        // What failed a transaction was logged by the writer.
+        if !matches!(error, WriteError::Busy | WriteError::Database) {
             tracing::error!(%error, "the store failed");
         }
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again")
@@ -125,7 +126,11 @@ impl From<StoreError> for Problem {
         if matches!(error, StoreError::NotAdministrator) {
             return Problem::new(StatusCode::FORBIDDEN, &error.to_string());
         }
-        tracing::error!(%error, "the store failed");
+        match error.is_known_outage() {
+            // It is logged when it begins and ends, not for each request.
+            true => tracing::debug!(%error, "the store failed"),
+            false => tracing::error!(%error, "the store failed"),
+        }
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again")
     }
 }

@@ -251,6 +251,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database was known to be away or read-only, and was not asked.
+    #[must_use]
+    pub fn is_known_outage(&self) -> bool {
+        matches!(self, StoreError::Away(_) | StoreError::ReadOnly)
+    }
+
     fn corrupt(table: &'static str) -> impl Fn(Malformed) -> StoreError {
         move |problem| StoreError::Corrupt { table, problem: problem.to_string() }
     }

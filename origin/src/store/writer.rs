@@ -241,7 +241,10 @@ impl Wishes {
                 self.grant_each(store).await;
             }
             Err(error) => {
-                tracing::error!(%error, wishes = self.batch.len(), "nothing could be written");
+                match error.is_known_outage() {
+                    true => tracing::debug!(%error, wishes = self.batch.len(), "nothing could be written"),
+                    false => tracing::error!(%error, wishes = self.batch.len(), "nothing could be written"),
+                }
                 self.refuse();
             }
         }

@@ -141,6 +141,9 @@ impl OAuthError {
 
     fn log(&self) {
         match self {
+            // An outage is logged when it begins and ends, and a failed transaction by the writer: not for each request.
+            OAuthError::Store(error) if error.is_known_outage() => tracing::debug!(%error, "the store failed"),
+            OAuthError::Write(error @ WriteError::Database) => tracing::debug!(%error, "the store failed"),
             OAuthError::Store(error) => tracing::error!(%error, "the store failed"),
             // When there is too much to do, a line for each is too much too.
             OAuthError::Write(WriteError::Busy) | OAuthError::Forge(ForgeError::Busy) => tracing::debug!("too busy"),
