@@ -12,7 +12,7 @@ use super::rows::hashed;
 use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
 use crate::domain::{
     Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LateRetries, LoginId,
-    PresentedRefresh, RefreshFamily, RefreshState, RefreshToken, Revoke, SecretHash, Target, UserId,
+    PresentedRefresh, RefreshFamily, RefreshState, RefreshToken, Revoke, SecretHash, Target,
 };
 
 /// Grants ended by one statement at most.
