@@ -163,7 +163,7 @@ async fn f7_a_start_waits_for_its_database(case: &Case) -> Result<()> {
     let (mut proxy, url) = Proxy::before(&database.url(Path::new(""))?).await?;
     proxy.stop().await;
     let mut origin = Served::new(Database::Shared(url))?;
-    let refused = origin.cli(&["serve", "--no-wait"]).map_or_else(|error| error.to_string(), |said| said);
+    let refused = origin.cli(&["serve", "--no-wait"]).unwrap_or_else(|error| error.to_string());
     let address = proxy.address().to_string();
     ensure!(refused.contains(&address) && refused.contains("refused"), "--no-wait says: {refused}");
     let http = reqwest::Client::new();
