@@ -73,15 +73,13 @@ pub async fn admin_token(origin: &Origin) -> Result<String> {
 pub struct RelyingParty {
     /// `client_id`.
     pub id: String,
-    /// What manages its registration (RFC 7592).
-    pub registration: String,
     secret: Option<String>,
     url: String,
     http: reqwest::Client,
 }
 
 impl RelyingParty {
-    /// Registers a client with these members of RFC 7591 beside those that make it a web application with refresh tokens.
+    /// Registers a client, as an operator does, with these members of RFC 7591 beside those that make it a web application with refresh tokens.
     ///
     /// # Errors
     /// When the metadata is not good or the id is taken.
@@ -98,8 +96,6 @@ impl RelyingParty {
         let metadata: ClientMetadata = serde_json::from_value(metadata)?;
         let now = ambient::now();
         let mut client = Client::new(id.parse()?, metadata.checked()?, now);
-        let registration = Secret::new(SecretKind::Registration, &ambient::random()?);
-        client.registration = Some(registration.hash());
         let mut secret = None;
         if client.metadata.auth_method == AuthMethod::ClientSecretBasic {
             let made = Secret::new(SecretKind::Client, &ambient::random()?);
@@ -108,8 +104,7 @@ impl RelyingParty {
         }
         origin.server.store().insert_client(&client).await?;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-        let registration = registration.reveal().to_owned();
-        Ok(Self { id: id.to_owned(), registration, secret, url: origin.server.url(), http })
+        Ok(Self { id: id.to_owned(), secret, url: origin.server.url(), http })
     }
 
     /// Posts a form with its credentials; the status and the body.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tollgate::ambient;
-use tollgate::domain::{Resource, UserId};
+use tollgate::domain::{Resource, Secret, SecretKind, UserId};
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::cases::Case;
 use tollgate_tests::parties::{LogoutListener, PASSWORD, Partner, RelyingParty, Tokens, admin_token, register_user};
@@ -265,7 +265,8 @@ impl<'a> Row<'a> {
         match way {
             Way::RemoveClient => {
                 let url = self.url(&format!("/oauth/register/{}", self.app.id));
-                let answer = reqwest::Client::new().delete(url).bearer_auth(&self.app.registration).send().await?;
+                let token = self.hand_over_registration().await?;
+                let answer = reqwest::Client::new().delete(url).bearer_auth(token).send().await?;
                 ensure!(answer.status() == 204, "{}", answer.status());
             }
             Way::ClientRevokes => {
@@ -280,6 +281,16 @@ impl<'a> Row<'a> {
             _ => refused(&self.app.redeem(&self.grant.code).await?)?,
         }
         Ok(())
+    }
+
+    /// Makes the client one that registered itself; gives the token that manages its registration.
+    async fn hand_over_registration(&self) -> Result<String> {
+        let token = Secret::new(SecretKind::Registration, &ambient::random()?);
+        let hash: String = token.hash().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = if self.case.is_postgres() { format!("'\\x{hash}'") } else { format!("x'{hash}'") };
+        let sql = format!("UPDATE clients SET registration = {hash} WHERE id = '{}'", self.app.id);
+        self.case.execute(self.origin, &sql).await?;
+        Ok(token.reveal().to_owned())
     }
 
     async fn admin_ends(&self, way: Way) -> Result<()> {
