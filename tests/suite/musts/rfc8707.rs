@@ -52,8 +52,14 @@ fn values() -> Vec<Must> {
         ),
         row(
             "2",
-            "the resource of a spelling of its own is another",
-            [credentials().set("resource", "https://api.example/")],
+            "the spelling of a resource is normalized (RFC 3986 section 6.2.3)",
+            [credentials().set("resource", "https://api.example:443/")],
+            ok().is("access_token@aud", AUDIENCE),
+        ),
+        row(
+            "2",
+            "a resource with a path of its own is another",
+            [credentials().set("resource", "https://api.example/other")],
             refused("invalid_target"),
         ),
     ]
