@@ -88,7 +88,7 @@ async fn every_way_of_ending_ends_it_on_postgres() -> Result<()> {
 }
 
 async fn table(case: &Case) -> Result<()> {
-    let origin = case.origin(&[]).await?;
+    let origin = case.origin(&[("TOLLGATE_REGISTRATION", "token")]).await?;
     let (admin, api) = (admin_token(&origin).await?, api(&origin).await?);
     let mut printed =
         format!("\n{:<45} | here there | grant offline there device partner bob | told\n", "way of ending");
