@@ -247,7 +247,9 @@ impl Served {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(bin().join("tollgate"));
+        let has_fake_clock = self.settings.iter().any(|(name, _)| *name == "LD_PRELOAD");
+        let program = if has_fake_clock { "tollgate-on-system-allocator" } else { "tollgate" };
+        let mut command = Command::new(bin().join(program));
         command.args(arguments).envs(self.settings.clone()).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
