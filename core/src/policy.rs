@@ -201,7 +201,8 @@ impl fmt::Display for Ambiguous {
 
 impl core::error::Error for Ambiguous {}
 
-/// The place of the route that names a request most exactly.
+/// The place of the route that names a request most exactly. Not copied into each of its callers.
+#[inline(never)]
 fn best(routes: &[Route], method: &str, path: &str, case: Case) -> Option<usize> {
     let places = routes.iter().enumerate();
     let fitting = places.filter_map(|(place, route)| Some((route.precision(method, path, case)?, place)));

@@ -81,7 +81,12 @@ impl Replica {
             Some(chain) if chain != snapshot.chain() => return Err(ReplicaError::Fork { sequence: offered }),
             Some(_) => {
                 self.chains.drain(..(offered - held) as usize);
-                self.changes.retain(|_, change| change.sequence > offered);
+                // Not by `retain`: a component has to hold all the code of it.
+                for (name, change) in core::mem::take(&mut self.changes) {
+                    if change.sequence > offered {
+                        self.changes.insert(name, change);
+                    }
+                }
             }
             None => {
                 self.changes.clear();
