@@ -299,3 +299,14 @@ async fn e14_all_spin_instances_ask_four_times_a_second(case: &Case) -> Result<(
     ));
     Ok(())
 }
+
+#[test]
+fn spin_toml_hands_on_every_setting() -> Result<()> {
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../edge/spin/spin.toml"))?;
+    for (name, _) in tollgate_gate::SETTINGS {
+        let name = name.to_lowercase();
+        ensure!(manifest.contains(&format!("\n{name} = {{ ")), "spin.toml declares no variable {name}");
+        ensure!(manifest.contains(&format!("\n{name} = \"{{{{ {name} }}}}\"")), "spin.toml does not hand on {name}");
+    }
+    Ok(())
+}
