@@ -3,7 +3,7 @@
 //! started it.
 
 use crate::http::{self, BodyError};
-use crate::shared::{self, Turn};
+use crate::shared::{self, Claim};
 use crate::state::{Edge, now_ms};
 use spin_sdk::http::Response;
 use spin_sdk::wasip3;
@@ -73,10 +73,10 @@ async fn refresh(edge: &Edge) {
         return;
     }
     let interval_ms = edge.gate().settings().soft_ms;
-    match shared::take_turn(interval_ms) {
-        Turn::Theirs => {}
-        Turn::Failed => edge.has_failed.set(true),
-        Turn::Ours(question) => {
+    match shared::claim_question(interval_ms) {
+        Claim::Theirs => {}
+        Claim::Failed => edge.has_failed.set(true),
+        Claim::Ours(question) => {
             let is_complete = ask(edge).await;
             edge.has_failed.set(!is_complete);
             if is_complete {

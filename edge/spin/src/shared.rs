@@ -22,7 +22,7 @@ const QUESTION_INTERVAL: u64 = 250;
 const FORGOTTEN_AFTER: u64 = 10_000;
 
 /// Whose turn it is to ask the origin.
-pub(crate) enum Turn {
+pub(crate) enum Claim {
     /// This instance's.
     Ours(Questions),
     /// Another's, which is asking: its answer is worth waiting for.
@@ -76,26 +76,26 @@ pub(crate) async fn keep_record(edge: &Edge) {
 }
 
 /// Takes the turn to ask the origin, if no instance did a moment ago.
-pub(crate) fn take_turn(interval_ms: u64) -> Turn {
-    take_turn_at(now_ms(), interval_ms.min(QUESTION_INTERVAL)).unwrap_or_else(|error| {
+pub(crate) fn claim_question(interval_ms: u64) -> Claim {
+    claim_question_at(now_ms(), interval_ms.min(QUESTION_INTERVAL)).unwrap_or_else(|error| {
         eprintln!("tollgate: the key-value store cannot tell whose turn it is: {error:?}");
-        Turn::Ours(Questions::default())
+        Claim::Ours(Questions::default())
     })
 }
 
-fn take_turn_at(now_ms: u64, interval_ms: u64) -> Result<Turn, store::Error> {
+fn claim_question_at(now_ms: u64, interval_ms: u64) -> Result<Claim, store::Error> {
     let bucket = store::open("default")?;
     let questions = atomics::Cas::new(&bucket, QUESTIONS_KEY)?;
     let last = questions.current()?.as_deref().and_then(Questions::from_bytes).unwrap_or_default();
     let is_failing = now_ms.abs_diff(last.failed_at_ms) < FORGOTTEN_AFTER;
-    let others = || if is_failing { Turn::Failed } else { Turn::Theirs };
+    let others = || if is_failing { Claim::Failed } else { Claim::Theirs };
     // A clock that was set back must not forbid questions until it comes to the old time again.
     if now_ms.abs_diff(last.asked_at_ms) < interval_ms {
         return Ok(others());
     }
     let ours = Questions { asked_at_ms: now_ms, ..last };
     match atomics::swap(questions, &ours.to_bytes()) {
-        Ok(()) => Ok(Turn::Ours(ours)),
+        Ok(()) => Ok(Claim::Ours(ours)),
         Err(atomics::CasError::CasFailed(_)) => Ok(others()),
         Err(atomics::CasError::StoreError(error)) => Err(error),
     }
