@@ -1,8 +1,9 @@
 //! Passing an allowed request to the upstream and its answer back, both bodies streamed. Headers of one connection end
 //! here in both directions (RFC 9110 section 7.6.1).
 
-use crate::answer::{Body, full, json_error};
+use crate::answer::{Body, BodyError, full, json_error};
 use crate::timed_body::{TimedBody, TooSlow};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
 use http_body_util::BodyExt as _;
@@ -13,8 +14,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tollgate_gate::{HopByHop, RequestHeaders, Sender, TrustedProxies};
@@ -131,28 +133,69 @@ impl Upstream {
         client: &Client,
         request: http::Request<Body>,
     ) -> Option<Result<http::Response<Incoming>, legacy::Error>> {
-        let progress = Arc::new(Mutex::new(Instant::now()));
-        let deadline = || *progress.lock().unwrap_or_else(PoisonError::into_inner) + self.timeout;
-        let sent = Arc::clone(&progress);
-        // Waiting for the client's body is not waiting for the upstream.
+        let wait = UpstreamWait::default();
         let request = request.map(|body| match body.is_end_stream() {
             true => body,
-            false => body
-                .map_frame(move |frame| {
-                    *sent.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-                    frame
-                })
-                .boxed_unsync(),
+            false => WatchedBody { body, wait: wait.clone() }.boxed_unsync(),
         });
         let mut answer = pin!(client.request(request));
         loop {
-            let until = deadline();
-            match timeout_at(until, answer.as_mut()).await {
+            let since = wait.since();
+            match timeout_at(since.unwrap_or_else(Instant::now) + self.timeout, answer.as_mut()).await {
                 Ok(answer) => return Some(answer),
-                Err(_) if deadline() > until => {}
-                Err(_) => return None,
+                Err(_) if since.is_some() && since == wait.since() => return None,
+                Err(_) => {}
             }
         }
+    }
+}
+
+/// Since when it has been the upstream's turn to take the body or to answer; none while the client's body is waited for, whose
+/// time is limited by [`TimedBody`].
+#[derive(Clone)]
+struct UpstreamWait(Arc<Mutex<Option<Instant>>>);
+
+impl Default for UpstreamWait {
+    fn default() -> UpstreamWait {
+        UpstreamWait(Arc::new(Mutex::new(Some(Instant::now()))))
+    }
+}
+
+impl UpstreamWait {
+    fn since(&self) -> Option<Instant> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+}
+
+/// A client's body that tells whose turn it is.
+struct WatchedBody {
+    body: Body,
+    wait: UpstreamWait,
+}
+
+impl hyper::body::Body for WatchedBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.wait.set(polled.is_ready().then(Instant::now));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
     }
 }
 
