@@ -124,8 +124,16 @@ async fn pass(head: String, origin: String, state: Arc<Mutex<(Way, Vec<u8>, usiz
         Way::Open | Way::Recorded => {
             let answer = reqwest::get(format!("{origin}{target}")).await.ok()?;
             let (status, body) = (answer.status().as_u16(), answer.bytes().await.ok()?.to_vec());
-            if is_deltas && status == 200 {
-                state.lock().unwrap_or_else(PoisonError::into_inner).1.clone_from(&body);
+            if !is_deltas {
+                return Some((status, body));
+            }
+            // The question may have waited at the origin until after the way was changed.
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            match state.0 {
+                Way::Silent => return None,
+                Way::Recorded => return Some((200, state.1.clone())),
+                Way::Open if status == 200 => state.1.clone_from(&body),
+                Way::Open => {}
             }
             Some((status, body))
         }

@@ -31,20 +31,24 @@ const SNAPSHOT: &str = "/edge/v1/snapshot";
 /// Messages taken in one go: 4096 changes each, so more than any origin keeps.
 const MAX_MESSAGES: usize = 16;
 
-/// Starts an attempt unless one is under way. It runs on after the request that started it is answered.
-pub(crate) fn start(edge: &Rc<Edge>) {
+/// Starts an attempt unless one is under way. It runs on after the request that started it is answered. True if it was started.
+pub(crate) fn start(edge: &Rc<Edge>) -> bool {
     if edge.fetching.replace(true) {
-        return;
+        return false;
     }
     let running = Running(Rc::clone(edge));
     wasip3::spawn(async move { refresh(&running.0).await });
+    true
 }
 
 /// Waits until the gate is fresh enough to decide or an attempt, of whichever instance, came to nothing; for [`WAIT`] at most.
+/// While attempts fail, only the request that starts one waits for it.
 pub(crate) async fn required(edge: &Rc<Edge>) {
     let deadline = monotonic_clock::now().saturating_add(WAIT);
     loop {
-        start(edge);
+        if !start(edge) && edge.has_failed.get() {
+            return;
+        }
         while edge.fetching.get() && monotonic_clock::now() < deadline {
             monotonic_clock::wait_for(LOOK).await;
         }
@@ -68,13 +72,13 @@ impl Drop for Running {
 /// One attempt: what others learnt is enough, or it is this instance's turn to ask, or another is asking.
 async fn refresh(edge: &Edge) {
     shared::catch_up(edge).await;
-    edge.has_failed.set(false);
     if edge.gate().refresh(now_ms()) == Refresh::Fresh {
+        edge.has_failed.set(false);
         return;
     }
     let interval_ms = edge.gate().settings().soft_ms;
     match shared::claim_question(interval_ms) {
-        Claim::Theirs => {}
+        Claim::Theirs => edge.has_failed.set(false),
         Claim::Failed => edge.has_failed.set(true),
         Claim::Ours(question) => {
             let is_complete = ask(edge).await;
