@@ -85,7 +85,9 @@ impl fmt::Debug for EdgeKey {
 const PROOF: &str = "&proof=";
 
 fn push_hex(text: &mut String, byte: u8) {
-    text.extend([byte >> 4, byte & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)));
+    for digit in [byte >> 4, byte & 15] {
+        text.push(char::from(digit + if digit < 10 { b'0' } else { b'a' - 10 }));
+    }
 }
 
 /// The value of a hexadecimal digit in small letters.

@@ -198,8 +198,10 @@ fn secret_keys(value: Option<&str>) -> Result<KeySet, SettingError> {
 
 fn edge_identity(value: &str) -> Result<EdgeIdentity, SettingError> {
     let read = || {
-        let (rest, secret) = value.rsplit_once(':')?;
-        let (name, number) = rest.rsplit_once(':')?;
+        let mut parts = value.split(':');
+        let (name, number, secret, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
+            return None;
+        };
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let secret: [u8; EdgeKey::LEN] = URL_SAFE_NO_PAD.decode_to_vec(secret).ok()?.try_into().ok()?;
         let number = number.parse().ok()?;
