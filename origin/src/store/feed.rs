@@ -12,6 +12,9 @@ use crate::domain::revocation::KEEP_AFTER_EXPIRY;
 /// behind takes the snapshot, which is cheaper by then.
 const KEPT_DELTAS: u64 = 16 * MAX_DELTAS as u64;
 
+/// Tokens that one statement of the sweep deletes at most.
+const SWEPT_AT_ONCE: u64 = 100_000;
+
 /// Where the history stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -140,12 +143,9 @@ impl Store {
     pub async fn sweep(&self, now: u64) -> Result<Swept, StoreError> {
         let mut tx = self.begin_write().await?;
         tx.take_long().await?;
+        // Tokens are kept as long as their revocations would be: reinstating and introspecting need the record.
+        let tokens = tx.sweep_tokens(now.saturating_sub(KEEP_AFTER_EXPIRY)).await?;
         let swept = each!(&mut tx, connection => {
-            // Tokens are kept as long as their revocations would be: reinstating and introspecting need the record.
-            let tokens = sqlx::query("DELETE FROM tokens WHERE expires_at < $1")
-                .bind(to_sql(now.saturating_sub(KEEP_AFTER_EXPIRY)))
-                .execute(&mut *connection)
-                .await?;
             let revocations = sqlx::query("DELETE FROM revocations WHERE void_after < $1")
                 .bind(to_sql(now))
                 .execute(&mut *connection)
@@ -176,7 +176,7 @@ impl Store {
                 others += sqlx::query(sql).bind(to_sql(now)).execute(&mut *connection).await?.rows_affected();
             }
             Swept {
-                tokens: tokens.rows_affected(),
+                tokens,
                 revocations: revocations.rows_affected(),
                 deltas: deltas.rows_affected(),
                 others,
@@ -188,6 +188,28 @@ impl Store {
 }
 
 impl Tx {
+    /// Deletes tokens that expired before this Unix second, in statements each of which ends in time: there are millions after a
+    /// busy day without a sweep.
+    async fn sweep_tokens(&mut self, before: u64) -> Result<u64, StoreError> {
+        let mut swept = 0;
+        loop {
+            let deleted = each!(&mut *self, connection => {
+                sqlx::query(
+                    "DELETE FROM tokens WHERE number IN (SELECT number FROM tokens WHERE expires_at < $1 LIMIT $2)",
+                )
+                .bind(to_sql(before))
+                .bind(to_sql(SWEPT_AT_ONCE))
+                .execute(connection)
+                .await?
+                .rows_affected()
+            });
+            swept += deleted;
+            if deleted < SWEPT_AT_ONCE {
+                return Ok(swept);
+            }
+        }
+    }
+
     pub(super) async fn feed(&mut self) -> Result<FeedRow, StoreError> {
         let row = each!(&mut *self, connection => {
             sqlx::query_as::<_, FeedRow>("SELECT issuer, sequence, chain, version, snapshot FROM feed")

@@ -84,7 +84,7 @@ async fn f3_a_clock_an_hour_ahead_deletes_no_revocation(case: &Case) -> Result<(
     origin.set_clock(0)?;
     clock_is(&origin, "ok").await?;
     ensure!(client.introspect(&token).await?["active"] == false, "the revoked token is active again");
-    // What an edge gets that starts now: built anew by the command line, and by the origin after a restart.
+    // What an edge would get that starts now, built anew; and what is on record after a restart.
     let file = "now.snapshot";
     let exported = origin.cli(&["snapshot", "export", file])?;
     let inspected = origin.cli(&["snapshot", "inspect", "--json", file])?;
@@ -94,41 +94,63 @@ async fn f3_a_clock_an_hour_ahead_deletes_no_revocation(case: &Case) -> Result<(
     origin.start(&reqwest::Client::new()).await?;
     let record = origin.cli(&["revocation", "list", "--json"])?;
     ensure!(record.contains("token"), "the revocation is gone: {record}");
-    let snapshot = snapshot(&origin).await?;
     case.answered(format!(
-        "after a sweep at one hour ahead: token inactive, {} revoked token in the snapshot of an edge that starts now (sequence {})",
-        inspected["revoked"],
-        snapshot.sequence()
+        "after a sweep at one hour ahead: token inactive, {} revoked token in a snapshot that is built now",
+        inspected["revoked"]
     ));
     origin.end().await
 }
 
 async fn o32_a_clock_an_hour_ahead_stops_no_snapshot(case: &Case) -> Result<()> {
     let (origin, client) = begin(case).await?;
+    let other = other_origin(case, &origin).await?;
     let first = snapshot(&origin).await?;
     origin.set_clock(HOUR)?;
     let ready_while_wrong = clock_is(&origin, "failing").await?;
     ensure!(ready_while_wrong == 503, "ready answers {ready_while_wrong} with a wrong clock");
     // A change that is published while the clock is wrong, and one after.
     let ahead = published(&origin, &first, "/one").await?;
+    if let Some(other) = &other {
+        let (clock, ready) = clock_status(other).await?;
+        ensure!((clock.as_str(), ready) == ("ok", 200), "the other origin's clock is {clock}, ready answers {ready}");
+    }
     let bound = now_ms() + 60_000;
     ensure!(ahead.as_of_ms() < bound, "a snapshot is dated {} ms in the future", ahead.as_of_ms() - now_ms());
     origin.set_clock(0)?;
     let ready = clock_is(&origin, "ok").await?;
     let after = published(&origin, &ahead, "/two").await?;
     ensure!(after.config().routes().len() == 2, "both rules are in");
+    if let Some(other) = &other {
+        published_at(other, 2).await?;
+    }
     client.token("").await?;
     case.answered(format!("an hour ahead: ready {ready_while_wrong}, snapshot published and dated now; right again: ready {ready}, snapshot published"));
     origin.end().await
 }
 
+/// Another origin on the same database, whose clock is right; SQLite has room for one.
+async fn other_origin(case: &Case, origin: &Served) -> Result<Option<Served>> {
+    if !case.is_postgres() {
+        return Ok(None);
+    }
+    let mut other = origin.beside()?;
+    other.fake_clock()?;
+    other.start(&reqwest::Client::new()).await?;
+    Ok(Some(other))
+}
+
 /// The snapshot that a new rule makes.
 async fn published(origin: &Served, before: &Snapshot, path: &str) -> Result<Snapshot> {
     origin.cli(&["route", "add", "--path", path, "--public"])?;
+    published_at(origin, before.config().routes().len() + 1).await
+}
+
+/// Waits until an origin serves a snapshot with this many rules.
+async fn published_at(origin: &Served, rules: usize) -> Result<Snapshot> {
     let started = Instant::now();
     loop {
         let newest = snapshot(origin).await?;
-        if newest.config().routes().len() > before.config().routes().len() {
+        if newest.config().routes().len() == rules {
             return Ok(newest);
         }
         ensure!(started.elapsed() < PATIENCE, "no snapshot is published: {}", origin.last_words());
