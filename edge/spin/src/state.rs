@@ -76,7 +76,7 @@ async fn read_settings() -> Result<(Settings, TrustedProxies), String> {
     for (name, value) in &mut values {
         if matches!(*name, "TOLLGATE_EDGE_ORIGIN" | "TOLLGATE_EDGE_UPSTREAM") {
             let path = variable(&format!("{name}_PATH")).await?;
-            *value = with_path(*name, value, path.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
+            *value = with_path(name, value, path.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
         }
     }
     let get = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());

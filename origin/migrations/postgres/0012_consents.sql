@@ -13,5 +13,8 @@ CREATE TABLE consented_access (
 );
 INSERT INTO consented_access (user_id, client_id, audience, scope, details, agreed_at)
     SELECT user_id, client_id, access::json ->> 'audience', access::json ->> 'scope', access::json ->> 'details', agreed_at
-    FROM consents WHERE json_typeof(access::json -> 'audience') = 'string' AND json_typeof(access::json -> 'scope') = 'string';
+    FROM (
+        -- Details could have a NUL in a text, which makes the whole row unreadable. Without the offset it might be read all the same.
+        SELECT * FROM consents WHERE strpos(access, '\u0000') = 0 OFFSET 0
+    ) AS readable WHERE json_typeof(access::json -> 'audience') = 'string' AND json_typeof(access::json -> 'scope') = 'string';
 DROP TABLE consents;

@@ -84,6 +84,14 @@ fn within(asked: ClientMetadata, limits: &ClientMetadata) -> Result<ClientMetada
     if !asked.grant_types.iter().all(|grant| GRANTS.contains(grant) || may_have(grant)) {
         return Err(MetadataError::Metadata(ONLY_BY_OPERATOR));
     }
+    let has_weaker_authentication = match limits.auth_method {
+        AuthMethod::None => false,
+        AuthMethod::PrivateKeyJwt => asked.auth_method != AuthMethod::PrivateKeyJwt,
+        _ => asked.auth_method == AuthMethod::None,
+    };
+    if has_weaker_authentication {
+        return Err(MetadataError::Metadata("token_endpoint_auth_method is weaker than the operator's"));
+    }
     let subject_type = match limits.subject_type {
         SubjectType::Pairwise => SubjectType::Pairwise,
         SubjectType::Public => asked.subject_type,

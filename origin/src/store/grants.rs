@@ -9,7 +9,7 @@ use sqlx::FromRow;
 use super::clients::{from_json, json};
 use super::logouts::EndedGrant;
 use super::rows::hashed;
-use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
+use super::{Either, MOST_ROWS, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
 use crate::domain::{
     Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LateRetries, LoginId,
     PresentedRefresh, RefreshFamily, RefreshState, RefreshToken, Revoke, SecretHash, Target,
@@ -17,6 +17,14 @@ use crate::domain::{
 
 /// Grants ended by one statement at most.
 const MAX_ENDED_AT_ONCE: u64 = 1024;
+
+/// The grant that a revocation names, and when it is to end.
+fn named_grant(revoke: &Revoke) -> Option<(&str, u64)> {
+    match &revoke.target {
+        Target::Session(id) => Some((id, revoke.at)),
+        _ => None,
+    }
+}
 
 #[derive(Clone, FromRow)]
 pub(super) struct GrantRow {
@@ -320,20 +328,51 @@ impl Tx {
     /// back: its access tokens are good again for what is left of their time, and then the user is asked anew.
     pub(super) async fn end_grants(&mut self, revokes: &[Revoke], trace: &str) -> Result<bool, StoreError> {
         let (mut listening, mut told) = (HashMap::new(), false);
-        if revokes.iter().any(|revoke| !matches!(revoke.target, Target::Session(_) | Target::Token(_))) {
+        let named: Vec<(&str, u64)> = revokes.iter().filter_map(named_grant).collect();
+        let is_one_statement = named.len() <= MOST_ROWS;
+        if !is_one_statement
+            || revokes.iter().any(|revoke| !matches!(revoke.target, Target::Session(_) | Target::Token(_)))
+        {
             self.take_long().await?;
         }
-        for revoke in revokes {
-            let is_one = matches!(revoke.target, Target::Session(_));
+        for same_time in named.chunk_by(|one, next| one.1 == next.1) {
+            for grants in portions(same_time) {
+                let ended = self.end_named_grants(grants).await?;
+                told |= self.insert_logouts(&ended, trace, grants[0].1, &mut listening).await?;
+            }
+        }
+        for revoke in revokes.iter().filter(|revoke| named_grant(revoke).is_none()) {
             loop {
                 let ended = self.end_some_grants(revoke).await?;
                 told |= self.insert_logouts(&ended, trace, revoke.at, &mut listening).await?;
-                if is_one || ended.is_empty() {
+                if ended.is_empty() {
                     break;
                 }
             }
         }
         Ok(told)
+    }
+
+    /// Ends grants by their ids, all at the time that stands with the first.
+    async fn end_named_grants(&mut self, grants: &[(&str, u64)]) -> Result<Vec<EndedGrant>, StoreError> {
+        let Some((_, at)) = grants.first() else { return Ok(Vec::new()) };
+        let (order, lock) = match self {
+            Either::Postgres(_) => (" ORDER BY id COLLATE \"C\"", " FOR NO KEY UPDATE)"),
+            Either::Sqlite(_) => (" ORDER BY id", ")"),
+        };
+        Ok(each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new(
+                "WITH ending AS MATERIALIZED (SELECT id FROM grants WHERE ended_at IS NULL AND id IN (",
+            );
+            let mut ids = query.separated(", ");
+            repeated(grants).for_each(|(id, _)| {
+                ids.push_bind(*id);
+            });
+            query.push(")").push(order).push(lock);
+            query.push(" UPDATE grants SET ended_at = ").push_bind(to_sql(*at));
+            query.push(" WHERE id IN (SELECT id FROM ending) RETURNING id, client_id, subject");
+            query.build_query_as().fetch_all(connection).await?
+        }))
     }
 
     async fn end_some_grants(&mut self, revoke: &Revoke) -> Result<Vec<EndedGrant>, StoreError> {
@@ -343,11 +382,10 @@ impl Tx {
             Either::Sqlite(_) => (" ORDER BY id LIMIT ", ")"),
         };
         let (column, name) = match &revoke.target {
-            Target::Session(id) => ("id = ", id),
             Target::Subject(subject) => ("subject = ", subject),
             Target::Client(client) => ("client_id = ", client),
             Target::Before(_) => ("created_at < ", &String::new()),
-            Target::Token(_) | Target::Key(_) => return Ok(Vec::new()),
+            Target::Session(_) | Target::Token(_) | Target::Key(_) => return Ok(Vec::new()),
         };
         Ok(each!(&mut *self, connection => {
             let mut query = sqlx::QueryBuilder::new(

@@ -160,7 +160,7 @@ async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError>
 }
 
 /// Whether the user is the one whom the client believes to be there, if it said so.
-async fn is_hinted(
+pub(in crate::http) async fn is_hinted(
     app: &App,
     client: &Client,
     request: &AuthorizationRequest,

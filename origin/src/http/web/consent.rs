@@ -14,7 +14,7 @@ use crate::domain::text::legible;
 use crate::domain::{Access, Actor, AuditAction, AuditKind, AuditNote, AuthorizationError, SecretHash, Step};
 use crate::http::App;
 use crate::http::oauth::authorization::ReturnTo;
-use crate::http::oauth::authorize::{go_on, issue_code};
+use crate::http::oauth::authorize::{go_on, is_hinted, issue_code};
 use crate::http::openapi::forms;
 use crate::http::openapi::refusals::{SentOn, Shown};
 
@@ -46,7 +46,8 @@ pub(in crate::http) async fn get(visit: Visit) -> Result<Response, WebError> {
     let Some((login, user)) = visit.user().await? else {
         return go_on(&visit.app, &client, request, &visit.browser, Some(handle)).await;
     };
-    if request.step(Some(&login), false, ambient::now()) != Ok(Step::Consent) {
+    let is_expected = is_hinted(&visit.app, &client, &request, &login).await?;
+    if !is_expected || request.step(Some(&login), false, ambient::now()) != Ok(Step::Consent) {
         return go_on(&visit.app, &client, request, &visit.browser, Some(handle)).await;
     }
     let template = ConsentPage {
@@ -77,8 +78,9 @@ pub(in crate::http) async fn post(Posted(visit): Posted) -> Result<Response, Web
     let Some((login, user)) = visit.user().await? else {
         return go_on(app, &client, request, &visit.browser, Some(handle)).await;
     };
-    // The sign-in may have grown too old for this request meanwhile.
-    if request.step(Some(&login), false, ambient::now()) == Ok(Step::SignIn) {
+    // The sign-in may have grown too old for this request meanwhile, or be another user's.
+    let is_expected = is_hinted(app, &client, &request, &login).await?;
+    if !is_expected || request.step(Some(&login), false, ambient::now()) == Ok(Step::SignIn) {
         return go_on(app, &client, request, &visit.browser, Some(handle)).await;
     }
     let answered = app.store.answer_request(&SecretHash::of(handle), ambient::now()).await?;

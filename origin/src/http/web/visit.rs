@@ -114,12 +114,13 @@ impl Visit {
     }
 
     /// On to a form that was sent when it was too old, anew: somebody signed in or out in another window meanwhile, or another site made
-    /// it up. Nothing was done, and nothing of the form is used but where its page was.
+    /// it up. Nothing was done, and nothing of the form is used but where its page was. No cookie is set: a form of another site comes
+    /// without the browser's own, which a new one would replace.
     pub(in crate::http) fn form_anew(&self, path: &str) -> Response {
         let carried = CARRIED.into_iter().filter_map(|name| Some((name, self.said.get(name)?)));
         let query =
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(carried.chain([(STALE, "1")])).finish();
-        self.go(&format!("{path}?{query}"))
+        see_other(&format!("{}{path}?{query}", self.app.issuer))
     }
 
     /// What the layout of a page needs.

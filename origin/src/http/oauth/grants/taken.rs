@@ -21,12 +21,12 @@ pub(super) struct Taking<'a> {
     pub(super) nonce: Option<&'a str>,
 }
 
-/// What the access token of a grant is to be good for: what was given, as far as the client may have it now, and of that what the request
-/// asks for.
+/// What the access token of a grant is to be good for: of what was given that which the request asks for (RFC 6749 §6), as far as the
+/// client may have it now.
 pub(super) fn granted(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
     let (app, client) = (request.app, &request.caller.client);
-    let access = grant.terms.access.within_registration(client, &app.default_audience);
-    Ok(access.ok_or(GrantError::NothingLeft)?.narrowed(wanted(request.form)?)?)
+    let access = grant.terms.access.narrowed(wanted(request.form)?)?;
+    Ok(access.within_registration(client, &app.default_audience).ok_or(GrantError::NothingLeft)?)
 }
 
 /// Takes it, and answers with the tokens it stands for.
