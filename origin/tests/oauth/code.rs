@@ -1,5 +1,6 @@
 //! The authorization code grant: from the browser to the token.
 
+use reqwest::header::SET_COOKIE;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tollgate::domain::{AuthMethod, ClientMetadata};
@@ -160,8 +161,12 @@ async fn forms_are_good_in_the_browser_they_were_made_for() {
     thief.get("/login").await;
     let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", crate::harness::PASSWORD)];
     for (stranger, why) in [(&thief, "another browser's form"), (&Browser::of(&origin, "ada"), "no cookie at all")] {
-        let anew = stranger.post("/login", &form).await.location;
-        assert_eq!(anew, Some(origin.url("/login?stale=1")), "{why}");
+        let anew = stranger.post("/login", &form).await;
+        assert_eq!(anew.location, Some(origin.url("/login?stale=1")), "{why}");
+        assert!(
+            !anew.headers.contains_key(SET_COOKIE),
+            "{why}: it would replace the cookie that another site's form came without"
+        );
         assert_eq!(stranger.get("/account/sessions").await.status, 303, "{why}: nobody signed in");
     }
     let wrong = [("csrf", csrf.as_str()), ("username", "ada"), ("password", "wrong")];

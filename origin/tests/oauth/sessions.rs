@@ -1,7 +1,9 @@
 //! The pages of an account: what a user sees of their sessions, and that what they end is ended.
 
 use reqwest::header::SET_COOKIE;
-use tollgate::domain::{AuthMethod, ClientMetadata, Resource};
+use tollgate::ambient;
+use tollgate::domain::{Actor, AuthMethod, ClientMetadata, Resource};
+use tollgate::store::Ending;
 
 use crate::harness::{Browser, Origin, PASSWORD, Page, answer};
 
@@ -332,4 +334,32 @@ async fn consent_names_who_asks_for_what() {
     let to = browser.go_on(browser.ask("shop", &[("scope", "openid orders")]).await, "allow").await;
     assert!(to.contains_key("code"));
     assert!(consent("shop", "openid email orders").await.is_none(), "both are remembered");
+}
+
+/// Where somebody signs in by the old password while it is replaced, their session begins too early or not at all: it never stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_by_a_password_that_is_being_replaced_leaves_no_session() {
+    let origin = Origin::start().await;
+    let (ada, store) = (origin.user("ada").await, origin.server.store());
+    let hash = |password: &str| {
+        let password = zeroize::Zeroizing::new(password.to_owned());
+        tokio::task::block_in_place(|| tollgate::forge::hash_now(&password)).expect("hashed")
+    };
+    let (old, new) = (hash(PASSWORD), hash("another horse battery"));
+    let replace = async |hash: &str| {
+        let ending = Ending::new(&Actor::command_line(None), "a test", ambient::now());
+        store.set_password(&ada, hash, None, &ending).await.expect("replaced");
+    };
+    for round in 0..12 {
+        replace(&old).await;
+        let browser = Browser::of(&origin, "ada");
+        let csrf = browser.get("/login").await.field("csrf").expect("a form");
+        let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", PASSWORD)];
+        tokio::join!(browser.post("/login", &form), async {
+            tokio::time::sleep(std::time::Duration::from_millis(4 * round)).await;
+            replace(&new).await;
+        });
+        let sessions = store.logins_of(&ada, ambient::now()).await.expect("listed");
+        assert!(sessions.is_empty(), "round {round}: a session by the old password is left");
+    }
 }

@@ -10,11 +10,12 @@ use super::page::WebError;
 use crate::ambient;
 use crate::domain::secret::keyed;
 use crate::domain::user::LOGIN_LIFETIME;
-use crate::domain::{Login, LoginId, Secret, SecretHash, SecretKind, Sender, User, UserId};
+use crate::domain::{Actor, Login, LoginId, Secret, SecretHash, SecretKind, Sender, User};
 use crate::encoding::base64url;
 use crate::http::App;
 use crate::http::cookies;
 use crate::http::oauth::parameters::Parameters;
+use crate::store::Ending;
 
 /// A browser.
 pub(in crate::http) struct Browser {
@@ -96,19 +97,27 @@ impl Browser {
         response
     }
 
-    /// Signs a user in: under a new cookie, so that whoever knew the old one knows nothing.
-    pub(super) async fn sign_in(&mut self, app: &App, user: &UserId, sender: Sender) -> Result<Login, WebError> {
+    /// Signs a user in: under a new cookie, so that whoever knew the old one knows nothing. `user`: as of the moment when the password was
+    /// checked. Whoever changes a password ends all sessions; one that begins in that moment with the old password ends here.
+    pub(super) async fn sign_in(&mut self, app: &App, user: &User, sender: Sender) -> Result<Login, WebError> {
         let (cookie, now) = (Secret::new(SecretKind::Session, &ambient::random()?), ambient::now());
         let login = Login {
             id: LoginId::from_random(&ambient::random()?),
             hash: cookie.hash(),
-            user: user.clone(),
+            user: user.id.clone(),
             auth_time: now,
             seen_at: now,
             sender,
             expires_at: now.saturating_add(LOGIN_LIFETIME),
         };
         app.store.begin_session(&login, self.login.as_ref()).await?;
+        let current = app.store.user(&user.id).await?;
+        if current.is_none_or(|current| current.password_hash != user.password_hash) {
+            let by = Actor::user(&user.id);
+            let ending = Ending::new(&by, "the password was changed during the sign-in", now);
+            app.store.end_session(&login.id, &ending).await?;
+            return Err(WebError::conflict("The password was changed during the sign-in. Please sign in again."));
+        }
         self.cookie = Zeroizing::new(cookie.reveal().to_owned());
         self.is_new = true;
         self.login = Some(login.clone());

@@ -139,7 +139,7 @@ pub(super) async fn refused(visit: &Visit, username: &str) -> Result<(), WebErro
 pub(super) async fn arrive(visit: &mut Visit, user: &User) -> Result<Response, WebError> {
     let request = waiting(&visit.app, &visit.said).await?;
     let sender = visit.sender();
-    let login = visit.browser.sign_in(&visit.app, &user.id, sender).await?;
+    let login = visit.browser.sign_in(&visit.app, user, sender).await?;
     tracing::info!(user = %user.id, login = %login.id, "signed in");
     let Some(request) = request else {
         return Ok(visit.go(&way_back(&visit.said)));

@@ -18,8 +18,8 @@ pub(super) async fn signed_in(app: &App, username: &str, password: &str) -> Resu
     let user = app.store.user_by_typed_name(username).await?.filter(|user| user.auth_source == AuthSource::Local);
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
     if let Some(fit) = fit(app, password, hash).await? {
-        let user = user.filter(User::is_active);
-        if let Some(user) = &user {
+        let mut user = user.filter(User::is_active);
+        if let Some(user) = &mut user {
             rehash(app, user, fit, prepared_password(password)).await;
         }
         return Ok(user);
@@ -55,7 +55,7 @@ fn cut(password: &str) -> Zeroizing<String> {
 }
 
 /// Hashes a password anew if a hash costs more today, or is of what was typed. What goes wrong can wait for the next time.
-async fn rehash(app: &App, user: &User, fit: Fit, password: Zeroizing<String>) {
+async fn rehash(app: &App, user: &mut User, fit: Fit, password: Zeroizing<String>) {
     let is_old = |old: &&str| fit == Fit::Typed || app.forge.has_outgrown(old);
     let Some(old) = user.password_hash.as_deref().filter(is_old) else {
         return;
@@ -63,8 +63,9 @@ async fn rehash(app: &App, user: &User, fit: Fit, password: Zeroizing<String>) {
     let Ok(new) = app.forge.hash(password).await else {
         return;
     };
-    if let Err(error) = app.store.rehash_password(&user.id, old, &new).await {
-        tracing::warn!(%error, user = %user.id, "a password could not be hashed anew");
+    match app.store.rehash_password(&user.id, old, &new).await {
+        Ok(()) => user.password_hash = Some(new),
+        Err(error) => tracing::warn!(%error, user = %user.id, "a password could not be hashed anew"),
     }
 }
 
