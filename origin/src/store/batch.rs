@@ -177,10 +177,10 @@ impl Store {
         let closed = if closes_epoch { Some(tx.close_epoch().await?) } else { None };
         let mut written = Written { seen: tx.see(&batch.sights).await?, ..Written::default() };
         if !batch.sights.is_empty() {
-            // What expired may have been swept, so nobody knows whether it was shown before; by a clock that is behind it is good.
-            let now = self.time().steady_ms / 1000;
+            // Of what may have been swept nobody knows whether it was shown before; by a clock that is behind it is not expired.
+            let swept_until = self.clock.swept_until();
             let sights = written.seen.iter_mut().zip(&batch.sights);
-            sights.for_each(|(is_new, sight)| *is_new &= sight.expires_at >= now);
+            sights.for_each(|(is_new, sight)| *is_new &= sight.expires_at >= swept_until);
         }
         tx.note(&batch.notes).await?;
         let bars = tx.bars(batch.drafts()).await?.with_users(tx.inactive_users(&batch.issues).await?);

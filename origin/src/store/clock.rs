@@ -26,6 +26,8 @@ struct State {
     database: Option<Moment>,
     /// Up to when expired records had been deleted when this process began, as the database has it.
     swept: Option<Moment>,
+    /// The latest Unix second before which expired records may have been deleted, by any origin.
+    swept_until: u64,
     /// The time of day went elsewhere than the monotonic time.
     jump: Option<Jump>,
 }
@@ -48,12 +50,20 @@ struct Jump {
 pub struct Time {
     /// The time of day, Unix milliseconds; the database's, if they differ and monotonic time bears the database out.
     pub now_ms: u64,
-    /// The time of day as far as it ran with monotonic time: what snapshots are dated by.
+    /// The time of day as far as it ran with monotonic time.
     pub steady_ms: u64,
     /// The earliest that it can be by any clock: what expired before may be deleted.
     pub settled_ms: u64,
     /// Whether the clocks agree.
     pub is_sure: bool,
+}
+
+impl Time {
+    /// By what a snapshot is dated: not ahead of the time of day, even if the process began by a clock that was ahead.
+    #[must_use]
+    pub fn date_ms(&self) -> u64 {
+        self.steady_ms.min(self.now_ms)
+    }
 }
 
 impl Moment {
@@ -74,9 +84,20 @@ impl Clock {
         self.state(|state| state.database = Some(Moment { unix_ms: database_ms, at }));
     }
 
-    /// Notes up to when expired records have been deleted, once for the life of the process.
+    /// Notes up to when expired records have been deleted; the first time, that this is how far they were when the process began.
     pub(super) fn remember_sweep(&self, swept_to_ms: u64, at: Instant) {
         self.state(|state| state.swept = state.swept.or(Some(Moment { unix_ms: swept_to_ms, at })));
+        self.note_sweep(swept_to_ms / 1000);
+    }
+
+    /// Notes that what expired before the Unix second `now` is deleted.
+    pub(super) fn note_sweep(&self, now: u64) {
+        self.state(|state| state.swept_until = state.swept_until.max(now));
+    }
+
+    /// The Unix second from which on records are all there that have not expired by then.
+    pub(super) fn swept_until(&self) -> u64 {
+        self.state(|state| state.swept_until)
     }
 
     /// Reads the clocks when the time of day is `wall_ms`.
@@ -220,5 +241,13 @@ mod tests {
         let read = |ms| clock.read(NOON_MS + HOUR_MS + ms, after(noon, ms)).settled_ms;
         assert_eq!(read(1000), NOON_MS + 1000);
         assert_eq!(read(HOUR_MS), NOON_MS + 2 * HOUR_MS, "after an hour the clock is believed");
+        assert_eq!(clock.swept_until(), NOON_MS / 1000);
+    }
+
+    #[test]
+    fn a_start_by_a_clock_ahead_dates_nothing_ahead_once_it_is_right() {
+        let (clock, noon) = (Clock::default(), Instant::now());
+        assert_eq!(clock.read(NOON_MS + HOUR_MS, noon).date_ms(), NOON_MS + HOUR_MS);
+        assert_eq!(clock.read(NOON_MS + 1000, after(noon, 1000)).date_ms(), NOON_MS + 1000);
     }
 }

@@ -12,8 +12,28 @@ use crate::domain::revocation::KEEP_AFTER_EXPIRY;
 /// behind takes the snapshot, which is cheaper by then.
 const KEPT_DELTAS: u64 = 16 * MAX_DELTAS as u64;
 
-/// Tokens that one statement of the sweep deletes at most.
-const SWEPT_AT_ONCE: u64 = 100_000;
+/// Rows that one transaction of the sweep deletes of a table at most.
+const SWEPT_AT_ONCE: u64 = 10_000;
+/// What the sweep deletes before the time `$1`, at most `$2` rows at a time.
+const EXPIRED_TOKENS: &str =
+    "DELETE FROM tokens WHERE number IN (SELECT number FROM tokens WHERE expires_at < $1 LIMIT $2)";
+const VOID_REVOCATIONS: &str =
+    "DELETE FROM revocations WHERE number IN (SELECT number FROM revocations WHERE void_after < $1 LIMIT $2)";
+const VOID_MARKS: &str =
+    "DELETE FROM marks WHERE (kind, id) IN (SELECT kind, id FROM marks WHERE void_after < $1 LIMIT $2)";
+/// With a grant, whose refresh tokens are its own, go its codes and the device code it was given by.
+const EXPIRED: [&str; 7] = [
+    "DELETE FROM grants WHERE id IN
+     (SELECT grant_id FROM codes WHERE redeemed_at IS NULL AND expires_at < $1 LIMIT $2)",
+    "DELETE FROM grants WHERE id IN
+     (SELECT grant_id FROM device_codes WHERE grant_id IS NOT NULL AND redeemed_at IS NULL AND expires_at < $1 LIMIT $2)",
+    "DELETE FROM grants WHERE id IN (SELECT id FROM grants WHERE ends_at < $1 LIMIT $2)",
+    "DELETE FROM device_codes WHERE hash IN (SELECT hash FROM device_codes WHERE expires_at < $1 LIMIT $2)",
+    "DELETE FROM authorization_requests WHERE hash IN
+     (SELECT hash FROM authorization_requests WHERE expires_at < $1 LIMIT $2)",
+    "DELETE FROM seen WHERE hash IN (SELECT hash FROM seen WHERE expires_at < $1 LIMIT $2)",
+    "DELETE FROM attempts WHERE name IN (SELECT name FROM attempts WHERE began_at < $1 - 86400 LIMIT $2)",
+];
 
 /// Where the history stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,22 +155,25 @@ impl Store {
         Ok(FeedPage { head: feed.head(), chain, deltas, epoch: tx.epoch().await?, config })
     }
 
-    /// Forgets what nobody can need any more at the Unix second `now`. Sessions that expired are not among it: they are ended, by
-    /// [`Store::end_expired_sessions`].
+    /// Forgets what nobody can need any more at the Unix second `now`, in small transactions: a backlog of any size shrinks, and others
+    /// write in between. Sessions that expired are not among it: they are ended, by [`Store::end_expired_sessions`].
     ///
     /// # Errors
     /// When the database fails.
     pub async fn sweep(&self, now: u64) -> Result<Swept, StoreError> {
+        // Before anything is deleted: whoever goes by what is on record must know that something may be gone.
+        self.clock.note_sweep(now);
+        // Tokens are kept as long as their revocations would be: reinstating and introspecting need the record.
+        let tokens = self.sweep_portions(EXPIRED_TOKENS, now.saturating_sub(KEEP_AFTER_EXPIRY)).await?;
+        let revocations = self.sweep_portions(VOID_REVOCATIONS, now).await?;
+        self.sweep_portions(VOID_MARKS, now).await?;
+        let mut others = 0;
+        for sql in EXPIRED {
+            others += self.sweep_portions(sql, now).await?;
+        }
         let mut tx = self.begin_write().await?;
         tx.take_long().await?;
-        // Tokens are kept as long as their revocations would be: reinstating and introspecting need the record.
-        let tokens = tx.sweep_tokens(now.saturating_sub(KEEP_AFTER_EXPIRY)).await?;
-        let swept = each!(&mut tx, connection => {
-            let revocations = sqlx::query("DELETE FROM revocations WHERE void_after < $1")
-                .bind(to_sql(now))
-                .execute(&mut *connection)
-                .await?;
-            sqlx::query("DELETE FROM marks WHERE void_after < $1").bind(to_sql(now)).execute(&mut *connection).await?;
+        let (deltas, secrets) = each!(&mut tx, connection => {
             let deltas = sqlx::query(
                 "DELETE FROM deltas WHERE sequence <= (SELECT sequence FROM feed) - $1
                  AND sequence <= (SELECT sequence FROM snapshots)",
@@ -158,58 +181,40 @@ impl Store {
             .bind(to_sql(KEPT_DELTAS))
             .execute(&mut *connection)
             .await?;
-            // With a grant, whose refresh tokens are its own, go its codes and the device code it was given by.
-            let expired = [
-                "DELETE FROM grants WHERE id IN
-                 (SELECT grant_id FROM codes WHERE redeemed_at IS NULL AND expires_at < $1)",
-                "DELETE FROM grants WHERE id IN
-                 (SELECT grant_id FROM device_codes WHERE redeemed_at IS NULL AND expires_at < $1)",
-                "DELETE FROM grants WHERE ends_at < $1",
-                "DELETE FROM device_codes WHERE expires_at < $1",
-                "DELETE FROM authorization_requests WHERE expires_at < $1",
-                "DELETE FROM seen WHERE expires_at < $1",
-                "DELETE FROM client_secrets WHERE expires_at < $1",
-                "DELETE FROM attempts WHERE began_at < $1 - 86400",
-            ];
-            let mut others = 0;
-            for sql in expired {
-                others += sqlx::query(sql).bind(to_sql(now)).execute(&mut *connection).await?.rows_affected();
-            }
-            Swept {
-                tokens,
-                revocations: revocations.rows_affected(),
-                deltas: deltas.rows_affected(),
-                others,
-            }
+            let secrets = sqlx::query("DELETE FROM client_secrets WHERE expires_at < $1")
+                .bind(to_sql(now))
+                .execute(&mut *connection)
+                .await?;
+            (deltas.rows_affected(), secrets.rows_affected())
         });
         tx.commit().await?;
-        Ok(swept)
+        Ok(Swept { tokens, revocations, deltas, others: others + secrets })
     }
-}
 
-impl Tx {
-    /// Deletes tokens that expired before this Unix second, in statements each of which ends in time: there are millions after a
-    /// busy day without a sweep.
-    async fn sweep_tokens(&mut self, before: u64) -> Result<u64, StoreError> {
+    /// Deletes by a statement that deletes some at a time until none is left; of how many.
+    async fn sweep_portions(&self, sql: &'static str, before: u64) -> Result<u64, StoreError> {
         let mut swept = 0;
         loop {
-            let deleted = each!(&mut *self, connection => {
-                sqlx::query(
-                    "DELETE FROM tokens WHERE number IN (SELECT number FROM tokens WHERE expires_at < $1 LIMIT $2)",
-                )
-                .bind(to_sql(before))
-                .bind(to_sql(SWEPT_AT_ONCE))
-                .execute(connection)
-                .await?
-                .rows_affected()
+            let mut tx = self.begin_write().await?;
+            tx.take_long().await?;
+            let deleted = each!(&mut tx, connection => {
+                sqlx::query(sql)
+                    .bind(to_sql(before))
+                    .bind(to_sql(SWEPT_AT_ONCE))
+                    .execute(connection)
+                    .await?
+                    .rows_affected()
             });
+            tx.commit().await?;
             swept += deleted;
             if deleted < SWEPT_AT_ONCE {
                 return Ok(swept);
             }
         }
     }
+}
 
+impl Tx {
     pub(super) async fn feed(&mut self) -> Result<FeedRow, StoreError> {
         let row = each!(&mut *self, connection => {
             sqlx::query_as::<_, FeedRow>("SELECT issuer, sequence, chain, version, snapshot FROM feed")

@@ -268,10 +268,10 @@ impl<D: Backend> Drop for Pooled<D> {
             D::TransactionManager::start_rollback(&mut connection);
         }
         let returned = connection.return_to_pool();
-        let availability = Arc::clone(&self.supervisor.availability);
+        let (availability, limit) = (Arc::clone(&self.supervisor.availability), self.supervisor.limit);
         runtime.spawn(async move {
             // Whoever went away in the middle of a statement left it unanswered. If it stays so, the connection goes.
-            if timeout(STATEMENT_TIMEOUT, returned).await.is_err() {
+            if timeout(limit, returned).await.is_err() {
                 availability.report(Fault::Silent, &"it did not answer when it was given back");
             }
         });

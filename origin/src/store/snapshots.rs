@@ -79,7 +79,9 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn snapshot_reader(&self, now: u64) -> Result<SnapshotReader, StoreError> {
-        Ok(SnapshotReader { tx: self.begin_read().await?, now, last: 0 })
+        let mut tx = self.begin_read().await?;
+        tx.take_long().await?;
+        Ok(SnapshotReader { tx, now, last: 0 })
     }
 
     /// The newest published snapshot, if there is one.
@@ -152,6 +154,7 @@ impl Store {
     /// When the database fails.
     pub async fn covered_changed_since(&self, sequence: u64, covered: u32) -> Result<bool, StoreError> {
         let mut tx = self.begin_read().await?;
+        tx.take_long().await?;
         let head = tx.feed().await?.head().sequence;
         let (kept, changed): (i64, i64) = each!(&mut tx, connection => {
             sqlx::query_as(
