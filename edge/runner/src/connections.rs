@@ -28,8 +28,8 @@ const OTHER_FILES: u64 = 128;
 pub(crate) struct Connections {
     max: usize,
     registry: Mutex<Registry>,
-    /// Told when a connection ends.
-    ended: Notify,
+    /// Notified when a connection ends, and when one becomes idle while no further one may be open.
+    room: Notify,
 }
 
 #[derive(Default)]
@@ -46,18 +46,18 @@ impl Connections {
     pub(crate) fn new(max: usize) -> Arc<Connections> {
         let max = max.min(openable());
         tracing::debug!(max, "connections at once");
-        Arc::new(Connections { max, registry: Mutex::default(), ended: Notify::new() })
+        Arc::new(Connections { max, registry: Mutex::default(), room: Notify::new() })
     }
 
     /// Makes room for a new connection, at the cost of the one that waits for a request the longest; waits while all are busy.
     pub(crate) async fn open(self: &Arc<Self>) -> Arc<Connection> {
         loop {
-            let mut ended = std::pin::pin!(self.ended.notified());
-            ended.as_mut().enable();
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
             if let Some(connection) = self.try_open() {
                 return connection;
             }
-            ended.await;
+            room.await;
         }
     }
 
@@ -128,13 +128,22 @@ impl Connection {
         self.displaced.notified().await;
     }
 
+    /// Whether a request is being answered.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.lock().awaits == Awaits::Answer
+    }
+
     fn wait_for_request(&self, awaits: Awaits) {
         let mut registry = self.connections.lock();
         let ticket = registry.next_ticket;
         registry.next_ticket += 1;
         registry.waiting.insert(ticket, Arc::clone(&self.displaced));
+        let is_full = registry.open >= self.connections.max;
         drop(registry);
         *self.lock() = Phase { ticket, since: Instant::now(), awaits };
+        if is_full {
+            self.connections.room.notify_one();
+        }
     }
 
     fn bytes_came(&self) {
@@ -172,7 +181,7 @@ impl Drop for Connection {
         registry.waiting.remove(&ticket);
         registry.open = registry.open.saturating_sub(1);
         drop(registry);
-        self.connections.ended.notify_one();
+        self.connections.room.notify_one();
     }
 }
 
@@ -223,17 +232,20 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedStream<T> {
             }
             return Poll::Ready(read);
         }
-        while let Some(deadline) = self.connection.deadline() {
-            let reading = self.reading.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            if reading.deadline() != deadline {
-                reading.as_mut().reset(deadline);
+        // A timer runs during an answer, too: nobody need poll the stream when the answer ends, and then it begins to be idle.
+        loop {
+            let deadline = self.connection.deadline();
+            let at = deadline.unwrap_or_else(|| Instant::now() + IDLE_TIMEOUT);
+            let reading = self.reading.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if deadline.is_some_and(|deadline| reading.deadline() != deadline) {
+                reading.as_mut().reset(at);
             }
             ready!(reading.as_mut().poll(context));
-            if self.connection.deadline() == Some(deadline) {
+            if deadline.is_some() && self.connection.deadline() == deadline {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request comes")));
             }
+            self.reading = None;
         }
-        Poll::Pending
     }
 }
 
@@ -264,5 +276,28 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedStream<T> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_shutdown(context);
         self.written(context, poll)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_becomes_idle_makes_room_for_one_that_waits() {
+        let connections = Connections::new(1);
+        let first = connections.open().await;
+        let answering = first.begin();
+        let second = tokio::spawn({
+            let connections = Arc::clone(&connections);
+            async move { connections.open().await }
+        });
+        tokio::task::yield_now().await; // it waits: the only connection is busy
+        drop(answering);
+        timeout(WRITE_TIMEOUT, first.displaced()).await.expect("the idle connection is asked to make room");
+        drop(first);
+        assert!(timeout(WRITE_TIMEOUT, second).await.is_ok_and(|opened| opened.is_ok()), "the one that waits is open");
     }
 }

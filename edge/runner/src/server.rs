@@ -97,14 +97,23 @@ fn serve_connection(
             Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _answering: answering }))
         }
     });
-    let serving: Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>> =
+    let mut serving: Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>> =
         Box::pin(running.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned()));
     tokio::spawn(async move {
-        tokio::select! {
-            served = serving => if let Err(error) = served {
-                tracing::debug!(error = crate::forward::chain(&*error), "a connection ended badly");
-            },
-            () = connection.displaced() => tracing::debug!("an idle connection made room for another"),
+        loop {
+            tokio::select! {
+                served = &mut serving => {
+                    if let Err(error) = served {
+                        tracing::debug!(error = crate::forward::chain(&*error), "a connection ended badly");
+                    }
+                    break;
+                }
+                // Its next request may have come in that moment: that is answered, and another connection makes room.
+                () = connection.displaced() => if !connection.is_answering() {
+                    tracing::debug!("an idle connection made room for another");
+                    break;
+                },
+            }
         }
     });
 }
