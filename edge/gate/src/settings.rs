@@ -175,8 +175,9 @@ pub fn with_path(name: &'static str, address: &str, path: &str) -> Result<String
 
 /// Scheme, host and port of an address, and the path behind them, if there is one.
 pub fn split_path(address: &str) -> Option<(&str, &str)> {
-    let host = address.find("://")? + "://".len();
-    let path = host + address.get(host..)?.find('/')?;
+    let (scheme, rest) = address.split_once(':')?;
+    let host = rest.strip_prefix("//")?;
+    let path = scheme.len() + "://".len() + host.find('/')?;
     Some(address.split_at(path)).filter(|(_, path)| *path != "/")
 }
 

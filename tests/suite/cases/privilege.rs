@@ -155,6 +155,8 @@ async fn o13_a_refresh_gives_what_the_client_may_have_now(case: &Case) -> Result
         let refused = refresh(&last.text("refresh_token")?, &[more]).await?;
         ensure!(refused.status == 400, "{more:?}: {}", refused.body);
     }
+    last = refresh(&last.text("refresh_token")?, &[("scope", "openid email read write")]).await?;
+    ensure!(last.body["scope"] == "openid read", "what was granted may be named: {}", last.body);
     last = refresh(&last.text("refresh_token")?, &[]).await?;
     let token = claims(&last.text("access_token")?)?;
     ensure!((&token["scope"], &token["aud"]) == (&json!("openid read"), &json!(A)), "{token}");

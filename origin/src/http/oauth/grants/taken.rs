@@ -2,7 +2,9 @@
 
 use crate::ambient;
 use crate::domain::authorization::wanted;
-use crate::domain::{Access, Actor, Client, Grant, GrantError, GrantType, Reason, Revoke, Scope, Secret, Target};
+use crate::domain::{
+    Access, AccessError, Actor, Client, Grant, GrantError, GrantType, Reason, Revoke, Scope, Secret, Target,
+};
 use crate::http::App;
 use crate::http::oauth::error::OAuthError;
 use crate::http::oauth::issue::{About, IdToken, TokenAnswer, answer, confirmation, draft, id_token};
@@ -26,7 +28,11 @@ pub(super) struct Taking<'a> {
 pub(super) fn granted(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
     let (app, client) = (request.app, &request.caller.client);
     let access = grant.terms.access.narrowed(wanted(request.form)?)?;
-    Ok(access.within_registration(client, &app.default_audience).ok_or(GrantError::NothingLeft)?)
+    let left = access.within_registration(client, &app.default_audience).ok_or(GrantError::NothingLeft)?;
+    if request.form.get("scope").is_some() && left.scope.is_empty() {
+        return Err(AccessError::Scope.into());
+    }
+    Ok(left)
 }
 
 /// Takes it, and answers with the tokens it stands for.
