@@ -46,10 +46,9 @@ pub(crate) fn start(edge: &Rc<Edge>) -> bool {
 pub(crate) async fn required(edge: &Rc<Edge>) {
     let deadline = monotonic_clock::now().saturating_add(WAIT);
     loop {
-        if !start(edge) && edge.has_failed.get() {
-            return;
-        }
-        while edge.fetching.get() && monotonic_clock::now() < deadline {
+        let is_starter = start(edge);
+        let may_wait = || is_starter || !edge.has_failed.get();
+        while may_wait() && edge.fetching.get() && monotonic_clock::now() < deadline {
             monotonic_clock::wait_for(LOOK).await;
         }
         let is_due = edge.gate().refresh(now_ms()) == Refresh::Required;
@@ -81,6 +80,8 @@ async fn refresh(edge: &Edge) {
         Claim::Theirs => edge.has_failed.set(false),
         Claim::Failed => edge.has_failed.set(true),
         Claim::Ours(question) => {
+            // What others saw fail, this instance need not see fail by itself.
+            edge.has_failed.set(question.are_failing(now_ms()));
             let is_complete = ask(edge).await;
             edge.has_failed.set(!is_complete);
             if is_complete {

@@ -87,8 +87,7 @@ fn claim_question_at(now_ms: u64, interval_ms: u64) -> Result<Claim, store::Erro
     let bucket = store::open("default")?;
     let questions = atomics::Cas::new(&bucket, QUESTIONS_KEY)?;
     let last = questions.current()?.as_deref().and_then(Questions::from_bytes).unwrap_or_default();
-    let is_failing = now_ms.abs_diff(last.failed_at_ms) < FORGOTTEN_AFTER;
-    let others = || if is_failing { Claim::Failed } else { Claim::Theirs };
+    let others = || if last.are_failing(now_ms) { Claim::Failed } else { Claim::Theirs };
     // A clock that was set back must not forbid questions until it comes to the old time again.
     if now_ms.abs_diff(last.asked_at_ms) < interval_ms {
         return Ok(others());
@@ -102,6 +101,11 @@ fn claim_question_at(now_ms: u64, interval_ms: u64) -> Result<Claim, store::Erro
 }
 
 impl Questions {
+    /// Whether one failed so lately that the next is expected to fail.
+    pub(crate) fn are_failing(&self, now_ms: u64) -> bool {
+        now_ms.abs_diff(self.failed_at_ms) < FORGOTTEN_AFTER
+    }
+
     /// Tells the others what became of this instance's question, where that is news to them.
     pub(crate) async fn ended(self, answered: bool) {
         if !answered || self.failed_at_ms != 0 {
