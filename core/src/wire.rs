@@ -7,7 +7,8 @@
 //! reserved  = 3 %x00
 //! signature = 64 OCTET ; Ed25519 (RFC 8032) over everything before it
 //! ```
-//! Numbers are big-endian. A message with a byte too many, a reserved byte that is not zero, or another version is refused, and the signature is checked before the body is looked at.
+//! Numbers are big-endian. A message with a byte too many, a reserved byte that is not zero, or another version is refused,
+//! and the signature is checked before the body is read.
 
 use core::fmt;
 
