@@ -24,6 +24,7 @@ const SIZES: [usize; 11] = [512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 
 ///
 /// # Errors
 /// When they cannot be written.
+#[expect(clippy::disallowed_methods, reason = "tokens are issued at the time of the run")]
 pub fn write(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?.as_secs();

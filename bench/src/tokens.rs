@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::Signer as _;
+#[expect(clippy::disallowed_types, reason = "the bench generates its RSA key with the system's random source")]
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use hmac::{Hmac, KeyInit as _, Mac as _};

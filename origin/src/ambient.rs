@@ -20,6 +20,7 @@ struct Pool {
 }
 
 /// Milliseconds since the Unix epoch. A clock set before 1970 counts as 0.
+#[expect(clippy::disallowed_methods, reason = "the origin's clock")]
 #[must_use]
 pub fn now_ms() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -36,6 +37,7 @@ pub fn now() -> u64 {
 ///
 /// # Errors
 /// When the system has no randomness to give; the caller answers as for any outage of its own.
+#[expect(clippy::disallowed_methods, reason = "the origin's random source")]
 pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)?;
@@ -56,6 +58,7 @@ pub fn random_id<const N: usize>() -> Result<[u8; N], getrandom::Error> {
 }
 
 impl Pool {
+    #[expect(clippy::disallowed_methods, reason = "the origin's random source")]
     fn take<const N: usize>(&mut self) -> Result<[u8; N], getrandom::Error> {
         const { assert!(N <= POOL) };
         if POOL - self.used < N {

@@ -33,6 +33,7 @@ pub fn now() -> u64 {
 }
 
 /// Unix milliseconds.
+#[expect(clippy::disallowed_methods, reason = "the clock of the tests")]
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970");
     u64::try_from(since.as_millis()).expect("a clock before the year 584,554,531")

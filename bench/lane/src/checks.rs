@@ -125,6 +125,7 @@ fn together(ground: &Rc<Ground>, keys: &Rc<KeySet>, kit: &Kit) -> Check {
 }
 
 /// Unix seconds, by the clock.
+#[expect(clippy::disallowed_methods, reason = "the bench's clock")]
 #[cfg(not(target_family = "wasm"))]
 fn now() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -132,6 +133,7 @@ fn now() -> u64 {
 }
 
 /// Unix seconds. A component is told the time with each token and reads no clock: here it is told once.
+#[expect(clippy::disallowed_methods, reason = "the bench's clock")]
 #[cfg(target_os = "wasi")]
 fn now() -> u64 {
     static NOW: std::sync::LazyLock<u64> = std::sync::LazyLock::new(|| {

@@ -232,6 +232,7 @@ async fn in_time<T>(limit: Duration, answer: impl Future<Output = reqwest::Resul
 }
 
 /// A question asked now. Without random numbers none is: an answer to a nonce that can be guessed proves nothing.
+#[expect(clippy::disallowed_methods, reason = "the feed client's random source")]
 fn question() -> Result<Question, String> {
     let mut random = [0; 8];
     let mut half = || {
@@ -242,6 +243,7 @@ fn question() -> Result<Question, String> {
 }
 
 /// For the pause after a failure. Without a random source it is the shortest one.
+#[expect(clippy::disallowed_methods, reason = "the feed client's random source")]
 fn random_byte() -> u8 {
     let mut byte = [0];
     let _ = getrandom::fill(&mut byte);

@@ -47,6 +47,7 @@ struct Bench {
 }
 
 impl Bench {
+    #[expect(clippy::disallowed_methods, reason = "seed of a signing key that lives for one command")]
     fn prepare(args: &VerifyArgs, sources: &Sources) -> Result<Bench, String> {
         let (public, secret) = keys(args)?;
         let revoked: Vec<RevocationId> =

@@ -59,6 +59,7 @@ impl Edge {
 }
 
 /// The clock, in Unix milliseconds.
+#[expect(clippy::disallowed_methods, reason = "the component's clock")]
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use ed25519_dalek::Signer as _;
+#[expect(clippy::disallowed_types, reason = "RSA keys are generated and blinded with the system's random source")]
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use jwt_compact::{Algorithm, AlgorithmSignature};
