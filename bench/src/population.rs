@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use tollgate_core::{
-    CascadeBuilder, Chain, IssuedId, Kind, Mark, RevocationId, SnapshotParts, SnapshotSigner, build_snapshot,
+    CascadeBuilder, EpochTokenId, HashChain, RevocationId, RevocationKind, RevokedBefore, SnapshotParts,
+    SnapshotSigner, build_snapshot,
 };
 
 use crate::tokens::ISSUER;
@@ -27,12 +28,12 @@ impl Population {
     }
 
     /// The nth token. SplitMix64 twice, on different streams: as good as random, and the same at every run.
-    pub fn token(nth: u64) -> IssuedId {
-        let mut random = [0; IssuedId::UNIQUE_BYTES];
+    pub fn token(nth: u64) -> EpochTokenId {
+        let mut random = [0; EpochTokenId::UNIQUE_BYTES];
         let (high, low) = random.split_at_mut(8);
         high.copy_from_slice(&mix(nth).to_be_bytes());
         low.copy_from_slice(&mix(nth ^ 0xd134_2543_de82_ef95).to_be_bytes()[..6]);
-        IssuedId::new(EPOCH, random)
+        EpochTokenId::new(EPOCH, random)
     }
 
     /// The numbers of so many tokens that are not revoked, spread over all.
@@ -48,9 +49,9 @@ impl Population {
     pub fn snapshot(self, config: &[u8]) -> Result<Vec<u8>> {
         let revoked = (0..self.live).step_by(self.step()).map(|nth| Self::token(nth).revocation_id()).collect();
         let mut builder = CascadeBuilder::new(revoked, self.live)?;
-        builder.show((0..self.live).map(|nth| Self::token(nth).revocation_id()))?;
+        builder.add_covered((0..self.live).map(|nth| Self::token(nth).revocation_id()))?;
         let covered = builder.finish()?;
-        let parts = SnapshotParts::new(ISSUER, self.revoked, 1, Chain::genesis(ISSUER), config);
+        let parts = SnapshotParts::new(ISSUER, self.revoked, 1, HashChain::genesis(ISSUER), config);
         Ok(build_snapshot(&SnapshotParts { epoch: EPOCH, covered: Some(&covered), ..parts }, &signer())?)
     }
 
@@ -77,9 +78,11 @@ impl Population {
 /// # Errors
 /// When it cannot be built.
 pub fn snapshot_with_groups(config: &[u8]) -> Result<Vec<u8>> {
-    let mark = |kind| move |nth: u32| (kind, RevocationId::of(kind, ISSUER, &nth.to_string()), Mark::through(EPOCH));
-    let groups: Vec<_> = Kind::GROUPS.into_iter().flat_map(|kind| (0..1000).map(mark(kind))).collect();
-    let parts = SnapshotParts::new(ISSUER, 1, 1, Chain::genesis(ISSUER), config);
+    let mark = |kind| {
+        move |nth: u32| (kind, RevocationId::new(kind, ISSUER, &nth.to_string()), RevokedBefore::through_epoch(EPOCH))
+    };
+    let groups: Vec<_> = RevocationKind::GROUPS.into_iter().flat_map(|kind| (0..1000).map(mark(kind))).collect();
+    let parts = SnapshotParts::new(ISSUER, 1, 1, HashChain::genesis(ISSUER), config);
     Ok(build_snapshot(&SnapshotParts { epoch: EPOCH, groups: &groups, ..parts }, &signer())?)
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha512};
 use tollgate_bench_lane::expected;
 use tollgate_core::{
-    AskedElsewhere, Particulars, Replica, ReplicaView, RevocationStatus as _, Snapshot, Standing, verify,
+    CheckedByCaller, Replica, ReplicaView, RevocationChecker as _, RevocationStatus, Snapshot, TokenIdentifiers, verify,
 };
 
 use crate::figures::Figure;
@@ -58,11 +58,14 @@ pub fn costs(snapshot: &[u8], population: Population) -> Result<Costs> {
     let [hs256_ns, clear_ns, clear_with_groups_ns] = in_turn([
         &mut || {
             let text = next(&texts, &mut checked);
-            let verdict = verify(black_box(text.as_bytes()), &keys, &expected, &AskedElsewhere, NOW);
+            let verdict = verify(black_box(text.as_bytes()), &keys, &expected, &CheckedByCaller, NOW);
             *wrong_hs256 += u32::from(verdict.is_err());
         },
-        &mut || *wrong_clear += u32::from(standing(&replica, next(&ids, &mut asked)) != Standing::Clear),
-        &mut || *wrong_grouped += u32::from(standing(&grouped, next(&ids, &mut asked_grouped)) != Standing::Clear),
+        &mut || *wrong_clear += u32::from(standing(&replica, next(&ids, &mut asked)) != RevocationStatus::NotRevoked),
+        &mut || {
+            *wrong_grouped +=
+                u32::from(standing(&grouped, next(&ids, &mut asked_grouped)) != RevocationStatus::NotRevoked)
+        },
     ]);
     ensure!(wrong == [0; 3], "all of these tokens are good: {wrong:?}");
     let [first_ms, sha512_ms, sha256_ms, signature_ms] = fresh(snapshot, &ids)?;
@@ -78,7 +81,7 @@ fn fresh(snapshot: &[u8], ids: &[String]) -> Result<[f64; 4]> {
     for id in ids.iter().cycle().take(FRESH) {
         let bytes = snapshot.to_vec();
         let (standing, took) = seconds(|| replica(bytes).map(|replica| standing(&replica, id)));
-        ensure!(standing? == Standing::Clear, "the token is not revoked");
+        ensure!(standing? == RevocationStatus::NotRevoked, "the token is not revoked");
         first.push(took * 1e3);
         sha512.push(seconds(|| black_box(Sha512::digest(black_box(snapshot)))).1 * 1e3);
         sha256.push(seconds(|| black_box(Sha256::digest(black_box(snapshot)))).1 * 1e3);
@@ -91,8 +94,8 @@ fn replica(snapshot: Vec<u8>) -> Result<Replica> {
     Ok(Replica::new(Snapshot::decode(snapshot, &[signer().public_key()])?, ISSUER)?)
 }
 
-fn standing(replica: &Replica, token_id: &str) -> Standing {
-    let token = Particulars {
+fn standing(replica: &Replica, token_id: &str) -> RevocationStatus {
+    let token = TokenIdentifiers {
         issuer: ISSUER,
         token_id,
         session: Some("session-0815"),
@@ -101,7 +104,7 @@ fn standing(replica: &Replica, token_id: &str) -> Standing {
         key_id: Some("HS256"),
         issued_at: NOW - 60,
     };
-    black_box(ReplicaView { replica, fresh: true }.standing(black_box(&token)))
+    black_box(ReplicaView { replica, is_fresh: true }.status(black_box(&token)))
 }
 
 /// The costs as figures with their targets. `place`: natively, in wasmtime.

@@ -7,9 +7,9 @@ use crate::claims::Claims;
 use crate::key::KeySet;
 use crate::mac::{MacKey, Tag};
 use crate::refusal::Refusal;
-use crate::revocation::RevocationStatus;
+use crate::revocation::RevocationChecker;
 use crate::token::Unverified;
-use crate::verify::{Authentic, Expected, Verified, authenticate, judge};
+use crate::verify::{Authentic, TokenRequirements, VerifiedToken, authenticate, judge};
 
 /// MACs computed side by side. More of them would not fit a processor's registers and only wait for each other.
 const LANES: usize = 3;
@@ -22,20 +22,20 @@ const LANES: usize = 3;
 pub fn verify_all(
     tokens: &[&[u8]],
     keys: &KeySet,
-    expected: &Expected<'_>,
-    revocations: &impl RevocationStatus,
+    expected: &TokenRequirements<'_>,
+    revocations: &impl RevocationChecker,
     now: u64,
-) -> Vec<Result<Verified, Refusal>> {
+) -> Vec<Result<VerifiedToken, Refusal>> {
     let verdict = |authentic: Result<Authentic, Refusal>| {
         let Authentic { claims, key } = authentic?;
-        judge(&claims, keys.id_of(key), expected, now, |token| revocations.standing(token))?;
-        Ok(Verified(claims))
+        judge(&claims, keys.id_of(key), expected, now, |token| revocations.status(token))?;
+        Ok(VerifiedToken(claims))
     };
-    let alone = |token: &&[u8]| verdict(authenticate(token, keys, expected.plain_jwt));
+    let alone = |token: &&[u8]| verdict(authenticate(token, keys, expected.allow_plain_jwt));
     let mut verdicts = Vec::with_capacity(tokens.len());
     let (groups, rest) = tokens.as_chunks::<LANES>();
     for group in groups {
-        match group.map(|token| Claimed::read(token, keys, expected.plain_jwt)) {
+        match group.map(|token| Claimed::read(token, keys, expected.allow_plain_jwt)) {
             [Some(a), Some(b), Some(c)] => {
                 let lanes = [&a, &b, &c];
                 let fit = MacKey::all_fit(lanes.map(|lane| lane.key), lanes.map(Claimed::mac));
@@ -58,9 +58,9 @@ struct Claimed<'a> {
 
 impl<'a> Claimed<'a> {
     /// Nothing where the token calls for another key or is wrong before its MAC is: then it is checked by itself.
-    fn read(token: &'a [u8], keys: &'a KeySet, plain_jwt: bool) -> Option<Self> {
+    fn read(token: &'a [u8], keys: &'a KeySet, allow_plain_jwt: bool) -> Option<Self> {
         let unverified = Unverified::split(token).ok()?;
-        let (place, key) = keys.called_for_by(unverified.header, plain_jwt).ok()?;
+        let (place, key) = keys.called_for_by(unverified.header, allow_plain_jwt).ok()?;
         let tag = base64url::decode_array(unverified.signature)?;
         Some(Self { unverified, place, key: key.mac()?, tag })
     }

@@ -11,7 +11,7 @@ use crate::filter;
 use crate::fuse;
 use crate::policy::{Config, ConfigError};
 use crate::question::Nonce;
-use crate::revocation::{Chain, ConfigDigest, Delta, Kind, Mark, RevocationId};
+use crate::revocation::{ConfigDigest, Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
 use crate::snapshot::MAX_SNAPSHOT_BYTES;
 use crate::wire::{ANSWER_VERSION, Body, MessageKind, VERSION};
 
@@ -46,15 +46,15 @@ pub struct SnapshotParts<'a> {
     /// When the store was read, Unix milliseconds.
     pub as_of_ms: u64,
     /// The history's fingerprint at `sequence`.
-    pub chain: Chain,
+    pub chain: HashChain,
     /// The configuration document, see [`Config`].
     pub config: &'a [u8],
     /// The newest issuing epoch that `covered` covers; 0 if there is none.
     pub epoch: u32,
     /// Tokens issued before this are revoked.
-    pub before: Mark,
+    pub everything_before: RevokedBefore,
     /// The marks of groups, in any order; of one name the highest counts.
-    pub groups: &'a [(Kind, RevocationId, Mark)],
+    pub groups: &'a [(RevocationKind, RevocationId, RevokedBefore)],
     /// The revoked tokens that are not covered, in any order; an id that is there twice counts once.
     pub others: &'a [RevocationId],
     /// What is revoked of the covered tokens; nothing if none is.
@@ -63,9 +63,20 @@ pub struct SnapshotParts<'a> {
 
 impl<'a> SnapshotParts<'a> {
     /// A snapshot in which nothing is revoked and nothing covered.
-    pub fn new(issuer: &'a str, sequence: u64, as_of_ms: u64, chain: Chain, config: &'a [u8]) -> Self {
-        let before = Mark::LIFTED;
-        Self { issuer, sequence, as_of_ms, chain, config, epoch: 0, before, groups: &[], others: &[], covered: None }
+    pub fn new(issuer: &'a str, sequence: u64, as_of_ms: u64, chain: HashChain, config: &'a [u8]) -> Self {
+        let everything_before = RevokedBefore::NOT_REVOKED;
+        Self {
+            issuer,
+            sequence,
+            as_of_ms,
+            chain,
+            config,
+            epoch: 0,
+            everything_before,
+            groups: &[],
+            others: &[],
+            covered: None,
+        }
     }
 }
 
@@ -82,11 +93,11 @@ pub fn build_snapshot(parts: &SnapshotParts<'_>, signer: &SnapshotSigner) -> Res
     push_count(&mut message, parts.config.len())?;
     message.extend(parts.config);
     message.extend(parts.epoch.to_be_bytes());
-    message.extend(parts.before.0.to_be_bytes());
-    if parts.groups.iter().any(|(kind, ..)| !Kind::GROUPS.contains(kind)) {
+    message.extend(parts.everything_before.0.to_be_bytes());
+    if parts.groups.iter().any(|(kind, ..)| !RevocationKind::GROUPS.contains(kind)) {
         return Err(BuildError::NotAGroup);
     }
-    for kind in Kind::GROUPS {
+    for kind in RevocationKind::GROUPS {
         push_group(&mut message, kind, parts.groups)?;
     }
     push_others(&mut message, parts.others)?;
@@ -101,8 +112,12 @@ pub fn build_snapshot(parts: &SnapshotParts<'_>, signer: &SnapshotSigner) -> Res
     if signed.len() <= MAX_SNAPSHOT_BYTES { Ok(signed) } else { Err(BuildError::TooLarge("snapshot")) }
 }
 
-fn push_group(message: &mut Vec<u8>, kind: Kind, groups: &[(Kind, RevocationId, Mark)]) -> Result<(), BuildError> {
-    let mut group: Vec<(RevocationId, Mark)> =
+fn push_group(
+    message: &mut Vec<u8>,
+    kind: RevocationKind,
+    groups: &[(RevocationKind, RevocationId, RevokedBefore)],
+) -> Result<(), BuildError> {
+    let mut group: Vec<(RevocationId, RevokedBefore)> =
         groups.iter().filter(|entry| entry.0 == kind).map(|entry| (entry.1, entry.2)).collect();
     group.sort_unstable_by(|one, next| one.0.cmp(&next.0).then(next.1.cmp(&one.1)));
     group.dedup_by_key(|entry| entry.0);
@@ -163,7 +178,7 @@ impl CascadeBuilder {
     ///
     /// # Errors
     /// None but for a fault of this crate's own: that it cannot read its filter.
-    pub fn show(&mut self, covered: impl IntoIterator<Item = RevocationId>) -> Result<(), BuildError> {
+    pub fn add_covered(&mut self, covered: impl IntoIterator<Item = RevocationId>) -> Result<(), BuildError> {
         let filter = fuse::Function::read(&mut Body::new(&self.filter)).map_err(|_| BuildError::TooLarge("filter"))?;
         let hits = covered.into_iter().filter(|id| filter.has_fingerprint(*id));
         self.mistaken.extend(hits.filter(|id| self.revoked.binary_search(id).is_err()));
@@ -206,7 +221,7 @@ pub struct DeltaParts<'a> {
     /// When the store was read, Unix milliseconds.
     pub as_of_ms: u64,
     /// The history's fingerprint at `after`.
-    pub chain: Chain,
+    pub chain: HashChain,
     /// The configuration's fingerprint when the store was read.
     pub config: ConfigDigest,
     /// The epoch in which tokens were being issued when the store was read.
@@ -242,7 +257,7 @@ pub fn build_deltas(parts: &DeltaParts<'_>, signer: &SnapshotSigner) -> Result<V
     for delta in parts.deltas {
         message.push(delta.kind.to_byte());
         message.extend(delta.id.as_bytes());
-        message.extend(delta.mark.0.to_be_bytes());
+        message.extend(delta.revoked_before.0.to_be_bytes());
         message.extend(delta.expires_at.to_be_bytes());
     }
     message.extend(parts.nonce.iter().flat_map(Nonce::as_bytes));

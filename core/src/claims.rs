@@ -8,8 +8,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::base64url;
-use crate::json::{self, JsonFault, Literal, Reader};
-use crate::refusal::{Part, Refusal};
+use crate::json::{self, JsonError, Literal, Reader};
+use crate::refusal::{Refusal, TokenPart};
 use crate::token::MAX_TOKEN_BYTES;
 
 /// Bytes of an identifier (`iss`, `sub`, `aud`, `jti`, `client_id`) at most.
@@ -108,9 +108,9 @@ const _: () = assert!(2 * base64url::decoded_len(MAX_TOKEN_BYTES) <= u16::MAX as
 impl Claims {
     /// Reads the claims set of a token. Claims it does not know are checked as JSON and passed over.
     pub(crate) fn read(payload: &[u8]) -> Result<Self, Refusal> {
-        let payload = base64url::decode(payload).ok_or(Refusal::NotBase64Url { part: Part::Claims })?;
+        let payload = base64url::decode(payload).ok_or(Refusal::NotBase64Url { part: TokenPart::Claims })?;
         let text = String::from_utf8(payload)
-            .map_err(|_| Refusal::BadJson { part: Part::Claims, fault: JsonFault::Syntax })?;
+            .map_err(|_| Refusal::BadJson { part: TokenPart::Claims, fault: JsonError::Syntax })?;
         let mut draft = Draft { text: &text, ..Draft::default() };
         let read = match draft.usual() {
             0 => json::object(text.as_bytes(), |name, reader| draft.member(name, reader)),
@@ -195,14 +195,14 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn member(&mut self, name: &str, reader: &mut Reader<'_>) -> Result<(), JsonFault> {
+    fn member(&mut self, name: &str, reader: &mut Reader<'_>) -> Result<(), JsonError> {
         let Some(claim) = Claim::named(name) else {
             self.bound |= name == "cnf";
             return reader.skip();
         };
         // The reader knows the names it came by; those at the beginning it may not have.
         if self.present & claim.bit() != 0 {
-            return Err(JsonFault::DuplicateName);
+            return Err(JsonError::DuplicateName);
         }
         self.reading = Some(claim);
         match claim {
@@ -222,50 +222,50 @@ impl Draft<'_> {
     }
 
     /// 1 to 255 bytes without control characters, so that a log line or a header can carry it.
-    fn identifier(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonFault> {
+    fn identifier(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonError> {
         let literal = reader.literal_string()?;
         if is_plain(literal) && (1..=MAX_IDENTIFIER_BYTES).contains(&(literal.end - literal.start)) {
             return Ok(Span::new(literal.start, literal.end));
         }
         let (span, text) = self.place(literal)?;
         let is_in_bounds = (1..=MAX_IDENTIFIER_BYTES).contains(&text.len());
-        if is_in_bounds && !text.chars().any(char::is_control) { Ok(span) } else { Err(JsonFault::OutOfRange) }
+        if is_in_bounds && !text.chars().any(char::is_control) { Ok(span) } else { Err(JsonError::OutOfRange) }
     }
 
     /// An array of audiences (RFC 7519 section 4.1.3).
-    fn audiences(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonFault> {
+    fn audiences(&mut self, reader: &mut Reader<'_>) -> Result<(), JsonError> {
         let mut audiences = Vec::new();
         reader.array(|reader| {
             if audiences.len() == MAX_AUDIENCES {
-                return Err(JsonFault::TooMany);
+                return Err(JsonError::TooMany);
             }
             audiences.push(self.identifier(reader)?);
             Ok(())
         })?;
-        let (first, more) = audiences.split_first().ok_or(JsonFault::OutOfRange)?;
+        let (first, more) = audiences.split_first().ok_or(JsonError::OutOfRange)?;
         self.texts[Claim::Aud as usize] = *first;
         self.more_audiences = more.to_vec();
         Ok(())
     }
 
     /// Scope values of printable ASCII without `"` and `\`, one space between (RFC 6749 section 3.3); empty means none.
-    fn scope(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonFault> {
+    fn scope(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonError> {
         let literal = reader.literal_string()?;
         if is_plain(literal) {
             // Such a text has neither of the two: only the spaces are to be looked at.
             let text = self.text.as_bytes().get(literal.start..literal.end).unwrap_or_default();
             let is_well_formed = text.is_empty() || are_separators_single(text);
-            return if is_well_formed { Ok(Span::new(literal.start, literal.end)) } else { Err(JsonFault::OutOfRange) };
+            return if is_well_formed { Ok(Span::new(literal.start, literal.end)) } else { Err(JsonError::OutOfRange) };
         }
         let (span, text) = self.place(literal)?;
         let is_well_formed = text.is_empty() || text.split(' ').all(is_scope_value);
-        if is_well_formed { Ok(span) } else { Err(JsonFault::OutOfRange) }
+        if is_well_formed { Ok(span) } else { Err(JsonError::OutOfRange) }
     }
 
     /// Where a string will stand, and its text: for the ones that are not as usual.
     #[cold]
-    fn place(&mut self, Literal { start, end, escaped, .. }: Literal) -> Result<(Span, &str), JsonFault> {
-        let text = self.text.get(start..end).ok_or(JsonFault::Syntax)?;
+    fn place(&mut self, Literal { start, end, escaped, .. }: Literal) -> Result<(Span, &str), JsonError> {
+        let text = self.text.get(start..end).ok_or(JsonError::Syntax)?;
         if !escaped {
             return Ok((Span::new(start, end), text));
         }
@@ -275,12 +275,12 @@ impl Draft<'_> {
         Ok((span, self.unescaped.get(start..).unwrap_or_default()))
     }
 
-    fn refusal(&self, fault: JsonFault) -> Refusal {
+    fn refusal(&self, fault: JsonError) -> Refusal {
         match (self.reading, fault) {
-            (Some(claim), JsonFault::WrongType | JsonFault::OutOfRange | JsonFault::TooMany) => {
+            (Some(claim), JsonError::WrongType | JsonError::OutOfRange | JsonError::TooMany) => {
                 Refusal::BadClaim { name: claim.name() }
             }
-            _ => Refusal::BadJson { part: Part::Claims, fault },
+            _ => Refusal::BadJson { part: TokenPart::Claims, fault },
         }
     }
 }

@@ -12,7 +12,7 @@
 //! entries = u32 *( kind id mark expires )
 //! kind    = %x01 (token) / %x02 (session) / %x03 (subject) / %x04 (client) / %x05 (key) / %x06 (everything)
 //! id      = 16 OCTET
-//! mark    = u64                     ; 0: lifted; see `Mark`
+//! mark    = u64                     ; 0: lifted; see `RevokedBefore`
 //! expires = u64                     ; Unix seconds
 //! nonce   = 16 OCTET                ; of the question that this answers; in version 2, and there only
 //! ```
@@ -21,7 +21,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use crate::question::Nonce;
-use crate::revocation::{Chain, ConfigDigest, Delta, Kind, Mark, RevocationId};
+use crate::revocation::{ConfigDigest, Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
 use crate::wire::{self, Body, MessageKind, WireError};
 
 /// Deltas of one message at most; an edge that is further behind asks again.
@@ -39,7 +39,7 @@ pub struct Deltas {
     pub(crate) after: u64,
     pub(crate) head: u64,
     pub(crate) as_of_ms: u64,
-    pub(crate) chain: Chain,
+    pub(crate) chain: HashChain,
     pub(crate) config_digest: ConfigDigest,
     pub(crate) epoch: u32,
     pub(crate) deltas: Vec<Delta>,
@@ -61,7 +61,7 @@ impl Deltas {
         let after = body.u64()?;
         let head = body.u64()?;
         let as_of_ms = body.u64()?;
-        let chain = Chain::from_bytes(body.array()?);
+        let chain = HashChain::from_bytes(body.array()?);
         let config_digest = ConfigDigest::from_bytes(body.array()?);
         let epoch = body.u32()?;
         let extent = body.extent(ENTRY_BYTES)?;
@@ -103,10 +103,10 @@ impl Deltas {
 
 fn read_delta(sequence: u64, entry: &[u8]) -> Result<Delta, WireError> {
     let mut entry = Body::new(entry);
-    let kind = Kind::from_byte(entry.u8()?).ok_or(WireError::Malformed("a delta is of no known kind"))?;
+    let kind = RevocationKind::from_byte(entry.u8()?).ok_or(WireError::Malformed("a delta is of no known kind"))?;
     let id = RevocationId::from_bytes(entry.array()?);
-    if kind == Kind::Everything && id != RevocationId::EVERYTHING {
+    if kind == RevocationKind::Everything && id != RevocationId::EVERYTHING {
         return Err(WireError::Malformed("a delta about everything has a name"));
     }
-    Ok(Delta { sequence, kind, id, mark: Mark(entry.u64()?), expires_at: entry.u64()? })
+    Ok(Delta { sequence, kind, id, revoked_before: RevokedBefore(entry.u64()?), expires_at: entry.u64()? })
 }

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     fn ids(count: u32) -> Vec<RevocationId> {
-        (0..count).map(|n| RevocationId::token("https://auth.example", &alloc::format!("{n}"))).collect()
+        (0..count).map(|n| RevocationId::for_token("https://auth.example", &alloc::format!("{n}"))).collect()
     }
 
     #[test]

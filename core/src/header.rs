@@ -4,9 +4,9 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 
 use crate::base64url;
-use crate::json::{self, JsonFault};
+use crate::json::{self, JsonError};
 use crate::key::{Algorithm, MAX_KEY_ID_BYTES};
-use crate::refusal::{Part, Refusal};
+use crate::refusal::{Refusal, TokenPart};
 
 /// Members by which a token could bring its own key, its own compression, or rules that this verifier does not know.
 const FORBIDDEN: [&str; 7] = ["crit", "b64", "zip", "jku", "x5u", "jwk", "x5c"];
@@ -18,9 +18,9 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads the header of a token. `plain_jwt`: take `typ` of plain `JWT`, or none, for an access token too.
-    pub(crate) fn read(text: &[u8], plain_jwt: bool) -> Result<Self, Refusal> {
-        let text = base64url::decode(text).ok_or(Refusal::NotBase64Url { part: Part::Header })?;
+    /// Reads the header of a token. `allow_plain_jwt`: take `typ` of plain `JWT`, or none, for an access token too.
+    pub(crate) fn read(text: &[u8], allow_plain_jwt: bool) -> Result<Self, Refusal> {
+        let text = base64url::decode(text).ok_or(Refusal::NotBase64Url { part: TokenPart::Header })?;
         let (mut alg, mut typ, mut key_id) = (None, None, None);
         let mut forbidden = None;
         json::object(&text, |name, reader| {
@@ -33,9 +33,9 @@ impl Header {
                     reader.skip()?;
                 }
             }
-            Ok::<(), JsonFault>(())
+            Ok::<(), JsonError>(())
         })
-        .map_err(|fault| Refusal::BadJson { part: Part::Header, fault })?;
+        .map_err(|fault| Refusal::BadJson { part: TokenPart::Header, fault })?;
 
         if let Some(name) = forbidden {
             return Err(Refusal::ForbiddenHeader { name });
@@ -43,7 +43,7 @@ impl Header {
         if key_id.as_deref().is_some_and(|id| id.is_empty() || id.len() > MAX_KEY_ID_BYTES) {
             return Err(Refusal::BadKeyId);
         }
-        if !is_access_token_type(typ.as_deref(), plain_jwt) {
+        if !is_access_token_type(typ.as_deref(), allow_plain_jwt) {
             return Err(Refusal::WrongType);
         }
         let alg = alg.ok_or(Refusal::MissingHeader { name: "alg" })?;
@@ -55,7 +55,7 @@ impl Header {
 /// The header of an access token (RFC 9068 section 2.1) with this key and algorithm, in base64url: how our origin writes it,
 /// always, so that an edge knows it again without reading it. `None` for a `kid` that a token cannot have, or that JSON would
 /// have to escape.
-pub fn usual_header(algorithm: Algorithm, key_id: &str) -> Option<String> {
+pub fn canonical_header(algorithm: Algorithm, key_id: &str) -> Option<String> {
     let is_plain = key_id.bytes().all(|byte| matches!(byte, 0x20..0x7f) && byte != b'"' && byte != b'\\');
     let fits = is_plain && (1..=MAX_KEY_ID_BYTES).contains(&key_id.len());
     let header = || alloc::format!(r#"{{"alg":"{}","kid":"{key_id}","typ":"at+jwt"}}"#, algorithm.name());
@@ -63,7 +63,7 @@ pub fn usual_header(algorithm: Algorithm, key_id: &str) -> Option<String> {
 }
 
 /// RFC 9068 section 4: `at+jwt` or `application/at+jwt`; media types compare without case (RFC 7515 section 4.1.9).
-fn is_access_token_type(typ: Option<&str>, plain_jwt: bool) -> bool {
+fn is_access_token_type(typ: Option<&str>, allow_plain_jwt: bool) -> bool {
     let is = |wanted: &str| typ.is_some_and(|typ| typ.eq_ignore_ascii_case(wanted));
-    is("at+jwt") || is("application/at+jwt") || (plain_jwt && (typ.is_none() || is("JWT")))
+    is("at+jwt") || is("application/at+jwt") || (allow_plain_jwt && (typ.is_none() || is("JWT")))
 }

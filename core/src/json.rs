@@ -25,7 +25,7 @@ pub(crate) const MAX_DATE: u64 = 253_402_300_799;
 /// What is wrong with a JSON text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum JsonFault {
+pub enum JsonError {
     /// Not JSON (RFC 8259), or not UTF-8, or something stands after the value.
     Syntax,
     /// Two members of one object have the same name (RFC 7519 section 4 lets a reader refuse it; RFC 7515 section 10.12 says why).
@@ -40,7 +40,7 @@ pub enum JsonFault {
     OutOfRange,
 }
 
-impl fmt::Display for JsonFault {
+impl fmt::Display for JsonError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Syntax => "is not JSON",
@@ -53,9 +53,9 @@ impl fmt::Display for JsonFault {
     }
 }
 
-impl core::error::Error for JsonFault {}
+impl core::error::Error for JsonError {}
 
-type Result<T> = core::result::Result<T, JsonFault>;
+type Result<T> = core::result::Result<T, JsonError>;
 
 /// Reads `text` as one object, giving each member's name to `member`, which must consume its value.
 pub(crate) fn object<'a>(text: &'a [u8], member: impl FnMut(&str, &mut Reader<'a>) -> Result<()>) -> Result<()> {
@@ -68,7 +68,7 @@ pub(crate) fn object_bounded<'a>(
     max_members: usize,
     member: impl FnMut(&str, &mut Reader<'a>) -> Result<()>,
 ) -> Result<()> {
-    let text = core::str::from_utf8(text).map_err(|_| JsonFault::Syntax)?;
+    let text = core::str::from_utf8(text).map_err(|_| JsonError::Syntax)?;
     let mut reader = Reader { text, at: 0, depth: 0, members_left: max_members };
     reader.skip_space();
     reader.object(member)?;
@@ -106,10 +106,10 @@ impl<'a> Reader<'a> {
     fn members(&mut self, mut first: bool, mut member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
         let mut names = Names::default();
         while self.more(b'}', &mut first)? {
-            self.members_left = self.members_left.checked_sub(1).ok_or(JsonFault::TooMany)?;
+            self.members_left = self.members_left.checked_sub(1).ok_or(JsonError::TooMany)?;
             let name = self.name()?;
             if names.has(&name) {
-                return Err(JsonFault::DuplicateName);
+                return Err(JsonError::DuplicateName);
             }
             self.skip_space();
             member(&name, self)?;
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
     /// Nothing but white space is left.
     fn end(&mut self) -> Result<()> {
         self.skip_space();
-        if self.at == self.text.len() { Ok(()) } else { Err(JsonFault::Syntax) }
+        if self.at == self.text.len() { Ok(()) } else { Err(JsonError::Syntax) }
     }
 
     /// A member's name and the colon behind it.
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
     /// A string, borrowed where it has no escapes.
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>> {
         let literal = self.literal_string()?;
-        let text = self.text.get(literal.start..literal.end).ok_or(JsonFault::Syntax)?;
+        let text = self.text.get(literal.start..literal.end).ok_or(JsonError::Syntax)?;
         if literal.escaped { unescape(text).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
     }
 
@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
     /// As [`literal_string`](Self::literal_string), where fewer than eight bytes are left.
     fn end_of_string(&mut self, mut literal: Literal) -> Result<Literal> {
         loop {
-            match self.peek().ok_or(JsonFault::Syntax)? {
+            match self.peek().ok_or(JsonError::Syntax)? {
                 b'"' | b'\\' | ..0x20 => {
                     if self.is_ended(&mut literal)? {
                         return Ok(literal);
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
                 self.next()?;
                 Ok(false)
             }
-            _ => Err(JsonFault::Syntax),
+            _ => Err(JsonError::Syntax),
         }
     }
 
@@ -225,15 +225,15 @@ impl<'a> Reader<'a> {
     /// `1700000000.0`) is allowed, any other is refused rather than rounded in somebody's favour.
     pub(crate) fn date(&mut self) -> Result<u64> {
         if let Some(seconds) = self.plain_seconds() {
-            return if seconds <= MAX_DATE { Ok(seconds) } else { Err(JsonFault::OutOfRange) };
+            return if seconds <= MAX_DATE { Ok(seconds) } else { Err(JsonError::OutOfRange) };
         }
         let text = self.number()?;
         // Other readers take a float for an f64: one of more digits than that holds would be rounded before it is looked at.
         let digits = text.split(['e', 'E']).next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
         if digits > 15 {
-            return Err(JsonFault::OutOfRange);
+            return Err(JsonError::OutOfRange);
         }
-        whole(text).filter(|seconds| *seconds <= MAX_DATE).ok_or(JsonFault::OutOfRange)
+        whole(text).filter(|seconds| *seconds <= MAX_DATE).ok_or(JsonError::OutOfRange)
     }
 
     /// A number of digits alone, as dates mostly are; stays where it is if another value stands here. Too large a one is given as
@@ -256,7 +256,7 @@ impl<'a> Reader<'a> {
 
     /// Any value, checked as strictly as one that is used.
     pub(crate) fn skip(&mut self) -> Result<()> {
-        match self.peek().ok_or(JsonFault::Syntax)? {
+        match self.peek().ok_or(JsonError::Syntax)? {
             b'{' => self.object(|_, reader| reader.skip()),
             b'[' => self.array(|reader| reader.skip()),
             b'"' => self.string().map(|_| ()), // its escapes too
@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn raw(&mut self) -> Result<&'a str> {
         let start = self.at;
         self.skip()?;
-        self.text.get(start..self.at).ok_or(JsonFault::Syntax)
+        self.text.get(start..self.at).ok_or(JsonError::Syntax)
     }
 
     fn number(&mut self) -> Result<&'a str> {
@@ -290,13 +290,13 @@ impl<'a> Reader<'a> {
             self.skip_byte(|byte| matches!(byte, b'+' | b'-'));
             self.digits()?;
         }
-        self.text.get(start..self.at).ok_or(JsonFault::Syntax)
+        self.text.get(start..self.at).ok_or(JsonError::Syntax)
     }
 
     fn digits(&mut self) -> Result<()> {
         let start = self.at;
         while self.skip_byte(|byte| byte.is_ascii_digit()) {}
-        if self.at > start { Ok(()) } else { Err(JsonFault::Syntax) }
+        if self.at > start { Ok(()) } else { Err(JsonError::Syntax) }
     }
 
     fn enter(&mut self, open: u8) -> Result<()> {
@@ -305,7 +305,7 @@ impl<'a> Reader<'a> {
         }
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(JsonFault::TooDeep);
+            return Err(JsonError::TooDeep);
         }
         self.at += 1;
         Ok(())
@@ -328,22 +328,22 @@ impl<'a> Reader<'a> {
 
     fn literal(&mut self, literal: &str) -> Result<()> {
         if !self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(literal.as_bytes())) {
-            return Err(JsonFault::Syntax);
+            return Err(JsonError::Syntax);
         }
         self.at += literal.len();
         Ok(())
     }
 
     /// A value of another type, or no value at all.
-    fn wrong_type(&self) -> JsonFault {
+    fn wrong_type(&self) -> JsonError {
         match self.peek() {
-            Some(b'{' | b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => JsonFault::WrongType,
-            _ => JsonFault::Syntax,
+            Some(b'{' | b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => JsonError::WrongType,
+            _ => JsonError::Syntax,
         }
     }
 
     fn expect(&mut self, byte: u8) -> Result<()> {
-        if self.next()? == byte { Ok(()) } else { Err(JsonFault::Syntax) }
+        if self.next()? == byte { Ok(()) } else { Err(JsonError::Syntax) }
     }
 
     fn skip_space(&mut self) {
@@ -357,7 +357,7 @@ impl<'a> Reader<'a> {
     }
 
     fn next(&mut self) -> Result<u8> {
-        let byte = self.peek().ok_or(JsonFault::Syntax)?;
+        let byte = self.peek().ok_or(JsonError::Syntax)?;
         self.at += 1;
         Ok(byte)
     }

@@ -13,10 +13,10 @@ use smallvec::SmallVec;
 use crate::base64url;
 use crate::bytes::is_same;
 use crate::comb::{Ed25519Key, P256Key};
-use crate::header::{Header, usual_header};
-use crate::json::{self, JsonFault, Reader};
+use crate::header::{Header, canonical_header};
+use crate::json::{self, JsonError, Reader};
 use crate::mac::MacKey;
-use crate::refusal::{Part, Refusal};
+use crate::refusal::{Refusal, TokenPart};
 use crate::rs256;
 
 /// Keys of one set at most; a set of several issuers' worth of rotation has a dozen.
@@ -141,11 +141,11 @@ impl KeySet {
     }
 
     /// The one key that a token's header, given as it stands in the token, calls for, and its place in the set.
-    pub(crate) fn called_for_by(&self, header: &[u8], plain_jwt: bool) -> Result<(usize, &Key), Refusal> {
+    pub(crate) fn called_for_by(&self, header: &[u8], allow_plain_jwt: bool) -> Result<(usize, &Key), Refusal> {
         if let Some(found) = self.with_usual_header(header) {
             return Ok(found);
         }
-        let header = Header::read(header, plain_jwt)?;
+        let header = Header::read(header, allow_plain_jwt)?;
         self.select(header.key_id.as_deref(), header.algorithm)
     }
 
@@ -160,7 +160,7 @@ impl KeySet {
         let fingerprint = fingerprint(header);
         let place = self.fingerprints.iter().position(|known| *known == fingerprint)?;
         let key = self.keys.get(place)?;
-        is_same(key.usual_header.as_deref()?.as_bytes(), header).then_some((place, key))
+        is_same(key.canonical_header.as_deref()?.as_bytes(), header).then_some((place, key))
     }
 
     /// The one key for a token that names this key and this algorithm, and its place.
@@ -184,7 +184,7 @@ impl KeySet {
         if self.keys.len() == MAX_KEYS {
             return Err("there are more than 64 keys");
         }
-        self.fingerprints.push(fingerprint(key.usual_header.as_deref().unwrap_or_default().as_bytes()));
+        self.fingerprints.push(fingerprint(key.canonical_header.as_deref().unwrap_or_default().as_bytes()));
         self.keys.push(key);
         Ok(())
     }
@@ -209,8 +209,8 @@ impl fmt::Debug for KeySet {
 #[derive(Clone)]
 pub(crate) struct Key {
     id: Option<String>,
-    /// See [`usual_header`].
-    usual_header: Option<String>,
+    /// See [`canonical_header`].
+    canonical_header: Option<String>,
     material: Material,
 }
 
@@ -248,7 +248,7 @@ impl Key {
     /// Checks a signature as it stands in a token.
     pub(crate) fn check_encoded(&self, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
         let mut bytes = SmallVec::<[u8; 64]>::from_elem(0, base64url::decoded_len(signature.len()));
-        base64url::decode_slice(signature, &mut bytes).ok_or(Refusal::NotBase64Url { part: Part::Signature })?;
+        base64url::decode_slice(signature, &mut bytes).ok_or(Refusal::NotBase64Url { part: TokenPart::Signature })?;
         self.check(signed, &bytes)
     }
 
@@ -283,7 +283,7 @@ struct Jwk<'a> {
 }
 
 impl<'a> Jwk<'a> {
-    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonFault> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, JsonError> {
         let mut jwk = Self::default();
         reader.object(|name, reader| {
             let member = match name {
@@ -337,8 +337,8 @@ impl<'a> Jwk<'a> {
             Algorithm::Es256 => self.es256()?,
             Algorithm::Rs256 => self.rs256()?,
         };
-        let usual_header = self.kid.as_deref().and_then(|kid| usual_header(algorithm, kid));
-        Ok(Some(Key { id: self.kid.map(|kid| kid.to_string()), usual_header, material }))
+        let canonical_header = self.kid.as_deref().and_then(|kid| canonical_header(algorithm, kid));
+        Ok(Some(Key { id: self.kid.map(|kid| kid.to_string()), canonical_header, material }))
     }
 
     fn hs256(&self) -> Result<Material, &'static str> {
@@ -381,7 +381,7 @@ fn array<const N: usize>(text: Option<&str>) -> Option<[u8; N]> {
 #[non_exhaustive]
 pub enum JwksError {
     /// Not a strict JSON object.
-    Json(JsonFault),
+    Json(JsonError),
     /// There is no `keys` member (RFC 7517 section 5).
     NoKeys,
     /// A key is malformed or weak.

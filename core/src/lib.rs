@@ -1,24 +1,24 @@
 //! The heart of Tollgate: a token goes in, a verdict comes out.
 //!
-//! [`verify()`] judges one token against a [`KeySet`], what it is [`Expected`] to be for, and a [`RevocationStatus`]. At an
+//! [`verify()`] judges one token against a [`KeySet`], what it is [`TokenRequirements`] to be for, and a [`RevocationChecker`]. At an
 //! edge that status is a [`Replica`]: a signed [`Snapshot`] of the origin's revocations with the signed [`Deltas`] since.
 //!
 //! ```
-//! use tollgate_core::{AskedElsewhere, Expected, KeySet, Unknown, verify};
+//! use tollgate_core::{CheckedByCaller, TokenRequirements, KeySet, UnknownStatusPolicy, verify};
 //!
 //! let keys = KeySet::from_jwks(
 //!     br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
 //! )?;
-//! let expected = Expected {
+//! let expected = TokenRequirements {
 //!     issuer: "https://auth.example",
 //!     audience: "https://api.example",
 //!     scope: &["reports:read".to_owned()],
 //!     leeway: 30,
-//!     plain_jwt: false,
-//!     on_stale: Unknown::Deny,
-//!     on_not_covered: Unknown::Deny,
+//!     allow_plain_jwt: false,
+//!     on_stale: UnknownStatusPolicy::Deny,
+//!     on_not_covered: UnknownStatusPolicy::Deny,
 //! };
-//! let refusal = verify(b"not a token", &keys, &expected, &AskedElsewhere, 1_800_000_000).unwrap_err();
+//! let refusal = verify(b"not a token", &keys, &expected, &CheckedByCaller, 1_800_000_000).unwrap_err();
 //! assert_eq!(refusal.code(), "not_compact");
 //! # Ok::<(), tollgate_core::JwksError>(())
 //! ```
@@ -64,19 +64,19 @@ pub use build::{
 pub use claims::is_scope_value;
 pub use comb::TableSize;
 pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES};
-pub use header::usual_header;
-pub use json::JsonFault;
+pub use header::canonical_header;
+pub use json::JsonError;
 pub use key::{Algorithm, JwksError, KeySet, MAX_KEYS};
-pub use policy::{Ambiguous, Config, ConfigError, MAX_ROUTES, Route, Unknown};
+pub use policy::{AmbiguousRequest, Config, ConfigError, MAX_ROUTES, Route, UnknownStatusPolicy};
 pub use question::{EdgeKey, Nonce};
-pub use refusal::{Part, Refusal};
+pub use refusal::{Refusal, TokenPart};
 pub use replica::{Replica, ReplicaError, ReplicaView};
 pub use revocation::{
-    AskedElsewhere, Chain, ConfigDigest, Delta, IssuedId, Kind, Mark, Particulars, RevocationId, RevocationStatus,
-    Standing,
+    CheckedByCaller, ConfigDigest, Delta, EpochTokenId, HashChain, RevocationChecker, RevocationId, RevocationKind,
+    RevocationStatus, RevokedBefore, TokenIdentifiers,
 };
 pub use snapshot::{MAX_SNAPSHOT_BYTES, Snapshot};
 pub use token::MAX_TOKEN_BYTES;
-pub use verifier::{MAX_CACHED_BYTES, Verifier};
-pub use verify::{Expected, MAX_LEEWAY, Verified, verify};
+pub use verifier::{MAX_CACHED_TOKEN_BYTES, Verifier};
+pub use verify::{MAX_LEEWAY, TokenRequirements, VerifiedToken, verify};
 pub use wire::{MessageKind, WireError};

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::claims::is_scope_value;
-use crate::json::{self, JsonFault, Reader};
+use crate::json::{self, JsonError, Reader};
 use crate::key::{JwksError, KeySet};
 
 /// Routes of one policy at most.
@@ -17,7 +17,7 @@ const MAX_MEMBERS: usize = 32 * 1024;
 
 /// What becomes of a token of which it cannot be told now whether it was revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Unknown {
+pub enum UnknownStatusPolicy {
     /// Refuse until fresh word arrives: no revoked token ever passes.
     #[default]
     Deny,
@@ -32,8 +32,8 @@ pub struct Route {
     methods: Vec<String>,
     scope: Vec<String>,
     public: bool,
-    on_stale: Unknown,
-    on_not_covered: Unknown,
+    on_stale: UnknownStatusPolicy,
+    on_not_covered: UnknownStatusPolicy,
 }
 
 impl Route {
@@ -48,12 +48,12 @@ impl Route {
     }
 
     /// What becomes of a token that was not revoked as of the newest word, when that is older than promised.
-    pub fn on_stale(&self) -> Unknown {
+    pub fn on_stale(&self) -> UnknownStatusPolicy {
         self.on_stale
     }
 
     /// What becomes of a token that was issued after the newest word, when that is older than promised.
-    pub fn on_not_covered(&self) -> Unknown {
+    pub fn on_not_covered(&self) -> UnknownStatusPolicy {
         self.on_not_covered
     }
 
@@ -104,7 +104,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration document of a snapshot. Unknown members and values are refused: a rule that this edge does not
+    /// Reads the configuration document of a snapshot. UnknownStatusPolicy members and values are refused: a rule that this edge does not
     /// understand must not be left out in silence.
     ///
     /// # Errors
@@ -117,12 +117,12 @@ impl Config {
                 "jwks" => jwks = Some(reader.raw()?),
                 "routes" => reader.array(|reader| {
                     if routes.len() == MAX_ROUTES {
-                        return Err(JsonFault::TooMany);
+                        return Err(JsonError::TooMany);
                     }
                     routes.push(read_route(reader)?);
                     Ok(())
                 })?,
-                _ => return Err(JsonFault::OutOfRange),
+                _ => return Err(JsonError::OutOfRange),
             }
             Ok(())
         })
@@ -158,19 +158,19 @@ impl Config {
     /// for all.
     ///
     /// # Errors
-    /// [`Ambiguous`] when another rule would apply to an upstream that reads the path or the method less strictly than HTTP does.
-    pub fn route(&self, method: &str, path: &str) -> Result<&Route, Ambiguous> {
+    /// [`AmbiguousRequest`] when another rule would apply to an upstream that reads the path or the method less strictly than HTTP does.
+    pub fn route(&self, method: &str, path: &str) -> Result<&Route, AmbiguousRequest> {
         let lenient_path = &lenient_path(path);
         let best = best(&self.routes, method, path, Case::Sensitive);
         if best != self::best(&self.lenient_routes, method, lenient_path, Case::Sensitive) {
-            return Err(Ambiguous::Path);
+            return Err(AmbiguousRequest::Path);
         }
         // Frameworks that write the method in capitals before they look at it run another than the one sent.
         if self.names_methods
             && (best != self::best(&self.routes, method, path, Case::Ignored)
                 || best != self::best(&self.lenient_routes, method, lenient_path, Case::Ignored))
         {
-            return Err(Ambiguous::Method);
+            return Err(AmbiguousRequest::Method);
         }
         Ok(best.and_then(|place| self.routes.get(place)).unwrap_or(&self.otherwise))
     }
@@ -183,14 +183,14 @@ impl Config {
 
 /// What in a request can be read in two ways to which different rules apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ambiguous {
+pub enum AmbiguousRequest {
     /// The path, by capital letters or by spaces and dots at the end of a segment.
     Path,
     /// The method, by capital letters.
     Method,
 }
 
-impl fmt::Display for Ambiguous {
+impl fmt::Display for AmbiguousRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Path => "the path's rule depends on capital letters, or on spaces or dots at the end of a segment",
@@ -199,7 +199,7 @@ impl fmt::Display for Ambiguous {
     }
 }
 
-impl core::error::Error for Ambiguous {}
+impl core::error::Error for AmbiguousRequest {}
 
 /// The place of the route that names a request most exactly. Not copied into each of its callers.
 #[inline(never)]
@@ -234,7 +234,7 @@ fn lenient_letter(letter: char) -> char {
     ascii.to_ascii_lowercase()
 }
 
-fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonFault> {
+fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonError> {
     let mut route = Route::default();
     reader.object(|name, reader| {
         match name {
@@ -244,7 +244,7 @@ fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonFault> {
             "public" => route.public = reader.boolean()?,
             "on_stale" => route.on_stale = read_unknown(reader)?,
             "on_not_covered" => route.on_not_covered = read_unknown(reader)?,
-            _ => return Err(JsonFault::OutOfRange),
+            _ => return Err(JsonError::OutOfRange),
         }
         Ok(())
     })?;
@@ -255,19 +255,19 @@ fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonFault> {
     if path_is_plain && route.scope.iter().all(|value| is_scope_value(value)) {
         Ok(route)
     } else {
-        Err(JsonFault::OutOfRange)
+        Err(JsonError::OutOfRange)
     }
 }
 
-fn read_unknown(reader: &mut Reader<'_>) -> Result<Unknown, JsonFault> {
+fn read_unknown(reader: &mut Reader<'_>) -> Result<UnknownStatusPolicy, JsonError> {
     match &*reader.string()? {
-        "deny" => Ok(Unknown::Deny),
-        "allow" => Ok(Unknown::Allow),
-        _ => Err(JsonFault::OutOfRange),
+        "deny" => Ok(UnknownStatusPolicy::Deny),
+        "allow" => Ok(UnknownStatusPolicy::Allow),
+        _ => Err(JsonError::OutOfRange),
     }
 }
 
-fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonFault> {
+fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonError> {
     let mut strings = Vec::new();
     reader.array(|reader| {
         strings.push(reader.string().map(Cow::into_owned)?);
@@ -281,7 +281,7 @@ fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonFault> {
 #[non_exhaustive]
 pub enum ConfigError {
     /// Not the strict JSON document it must be, or with a member or value that is not known.
-    Json(JsonFault),
+    Json(JsonError),
     /// A member is missing.
     Missing(&'static str),
     /// The keys cannot be used.
@@ -366,7 +366,11 @@ mod tests {
             "/admin/...",
             "/v/x.",
         ] {
-            assert_eq!(config.route("GET", path), Err(Ambiguous::Path), "{path} depends on how the upstream reads it");
+            assert_eq!(
+                config.route("GET", path),
+                Err(AmbiguousRequest::Path),
+                "{path} depends on how the upstream reads it"
+            );
         }
         for path in ["/a.b.", "/v/y.", "/admin/St. John"] {
             assert!(config.route("GET", path).is_ok(), "{path} has one rule however it is read");
@@ -390,7 +394,7 @@ mod tests {
             ("head", "/head"),
             ("put", "/Case/1"),
         ] {
-            assert_eq!(config.route(method, path), Err(Ambiguous::Method), "{method} {path}");
+            assert_eq!(config.route(method, path), Err(AmbiguousRequest::Method), "{method} {path}");
         }
         for (method, path, scope) in
             [("DELETE", "/r/1", "admin"), ("get", "/r/1", "read"), ("delete", "/s", ""), ("HEAD", "/head", "get")]
@@ -412,7 +416,7 @@ mod tests {
             r#"{"path":"/","on_stale":"maybe"}"#,
             r#"{"path":"/","introspect":true}"#,
         ] {
-            assert_eq!(config(routes).err(), Some(ConfigError::Json(JsonFault::OutOfRange)), "{routes}");
+            assert_eq!(config(routes).err(), Some(ConfigError::Json(JsonError::OutOfRange)), "{routes}");
         }
         let missing = Config::read(br#"{"audience":"a","routes":[]}"#);
         assert_eq!(missing.err(), Some(ConfigError::Missing("jwks")));
@@ -422,6 +426,6 @@ mod tests {
     fn without_a_route_a_valid_token_is_asked_for() {
         let config = config("").expect("a good configuration");
         let route = config.route("GET", "/x").expect("one rule");
-        assert!(!route.is_public() && route.scope().is_empty() && route.on_stale() == Unknown::Deny);
+        assert!(!route.is_public() && route.scope().is_empty() && route.on_stale() == UnknownStatusPolicy::Deny);
     }
 }

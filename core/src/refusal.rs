@@ -3,12 +3,12 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::json::JsonFault;
+use crate::json::JsonError;
 
 /// A part of a compact token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Part {
+pub enum TokenPart {
     /// The JOSE header.
     Header,
     /// The claims set.
@@ -17,7 +17,7 @@ pub enum Part {
     Signature,
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for TokenPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Header => "header",
@@ -41,14 +41,14 @@ pub enum Refusal {
     /// A part is not canonical, unpadded base64url (RFC 7515 section 2).
     NotBase64Url {
         /// The part at fault.
-        part: Part,
+        part: TokenPart,
     },
     /// A part is not the JSON object it must be (RFC 7519 section 7.2).
     BadJson {
         /// The part at fault.
-        part: Part,
+        part: TokenPart,
         /// What is wrong with it.
-        fault: JsonFault,
+        fault: JsonError,
     },
     /// The header has a member that must not steer verification: `crit`, `b64`, `zip`, `jku`, `x5u`, `jwk`, `x5c`
     /// (RFC 7515 section 4.1.11, RFC 8725 sections 3.1 and 3.10).

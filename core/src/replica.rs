@@ -9,7 +9,8 @@ use core::fmt;
 use crate::bytes::is_same;
 use crate::deltas::Deltas;
 use crate::revocation::{
-    Chain, ConfigDigest, IssuedId, Kind, Mark, Particulars, RevocationId, RevocationStatus, Standing,
+    ConfigDigest, EpochTokenId, HashChain, RevocationChecker, RevocationId, RevocationKind, RevocationStatus,
+    RevokedBefore, TokenIdentifiers,
 };
 use crate::snapshot::Snapshot;
 
@@ -25,9 +26,9 @@ pub struct Replica {
     snapshot: Snapshot,
     /// The newest marks that the deltas after the snapshot gave. A change that the snapshot holds as well leaves, so that a
     /// replica grows with what came since its snapshot and not with its age.
-    changes: BTreeMap<(Kind, RevocationId), Change>,
+    changes: BTreeMap<(RevocationKind, RevocationId), Change>,
     /// The chain at the snapshot's sequence and after each delta since.
-    chains: Vec<Chain>,
+    chains: Vec<HashChain>,
     /// The origin's configuration as of the newest word.
     newest_config: ConfigDigest,
     /// The origin's newest sequence that was heard of.
@@ -41,7 +42,7 @@ pub struct Replica {
 /// A mark, and the delta that gave it.
 #[derive(Debug, Clone, Copy)]
 struct Change {
-    mark: Mark,
+    mark: RevokedBefore,
     sequence: u64,
 }
 
@@ -133,7 +134,7 @@ impl Replica {
                 .deltas
                 .iter()
                 .filter(|delta| delta.sequence > held)
-                .map(|delta| ((delta.kind, delta.id), Change { mark: delta.mark, sequence: delta.sequence })),
+                .map(|delta| ((delta.kind, delta.id), Change { mark: delta.revoked_before, sequence: delta.sequence })),
         );
         self.chains.append(&mut new_chains);
         if deltas.as_of_ms >= self.as_of_ms {
@@ -146,14 +147,14 @@ impl Replica {
     }
 
     /// Whether a history that has this chain at this sequence is known to be ours; an error if it is known not to be.
-    fn is_ours(&self, sequence: u64, chain: Chain) -> Result<bool, ReplicaError> {
+    fn is_ours(&self, sequence: u64, chain: HashChain) -> Result<bool, ReplicaError> {
         match self.chain_at(sequence) {
             Some(known) if known != chain => Err(ReplicaError::Fork { sequence }),
             known => Ok(known.is_some()),
         }
     }
 
-    fn chain_at(&self, sequence: u64) -> Option<Chain> {
+    fn chain_at(&self, sequence: u64) -> Option<HashChain> {
         let since = sequence.checked_sub(self.snapshot.sequence())?;
         self.chains.get(usize::try_from(since).ok()?).copied()
     }
@@ -169,7 +170,7 @@ impl Replica {
     }
 
     /// Names whose newest mark came by deltas after the snapshot: these are kept beside it.
-    pub fn changes(&self) -> usize {
+    pub fn change_count(&self) -> usize {
         self.changes.len()
     }
 
@@ -179,62 +180,62 @@ impl Replica {
     }
 
     /// Whether a snapshot should be asked for: the configuration changed, or the deltas since have grown too many.
-    pub fn wants_snapshot(&self) -> bool {
+    pub fn needs_snapshot(&self) -> bool {
         self.newest_config != self.snapshot.config_digest() || self.chains.len() > MAX_CHANGES
     }
 
     /// Whether the token is known to be revoked, by its own name or with a group it belongs to.
     #[inline(never)]
-    pub fn is_revoked(&self, token: &Particulars<'_>) -> bool {
-        let issued = IssuedId::parse(token.token_id);
+    pub fn is_revoked(&self, token: &TokenIdentifiers<'_>) -> bool {
+        let issued = EpochTokenId::parse(token.token_id);
         self.is_token_revoked(token, issued)
-            || self.mark(Kind::Everything, RevocationId::EVERYTHING).strikes(token.issued_at)
+            || self.mark(RevocationKind::Everything, RevocationId::EVERYTHING).applies_to(token.issued_at)
             || self.is_group_revoked(token, issued)
     }
 
-    fn is_token_revoked(&self, token: &Particulars<'_>, issued: Option<IssuedId>) -> bool {
-        let hashed = || RevocationId::of(Kind::Token, token.issuer, token.token_id);
+    fn is_token_revoked(&self, token: &TokenIdentifiers<'_>, issued: Option<EpochTokenId>) -> bool {
+        let hashed = || RevocationId::new(RevocationKind::Token, token.issuer, token.token_id);
         let id = issued.map_or_else(hashed, |issued| issued.revocation_id());
-        match self.changes.get(&(Kind::Token, id)) {
-            Some(change) => change.mark != Mark::LIFTED,
+        match self.changes.get(&(RevocationKind::Token, id)) {
+            Some(change) => change.mark != RevokedBefore::NOT_REVOKED,
             None => self.snapshot.is_token_revoked(id, issued.map(|issued| issued.epoch())),
         }
     }
 
-    fn is_group_revoked(&self, token: &Particulars<'_>, issued: Option<IssuedId>) -> bool {
+    fn is_group_revoked(&self, token: &TokenIdentifiers<'_>, issued: Option<EpochTokenId>) -> bool {
         // A token without an epoch is older than every epoch.
         let epoch = issued.map_or(0, |issued| issued.epoch().into());
         let groups = [
-            (Kind::Session, token.session),
-            (Kind::Subject, Some(token.subject)),
-            (Kind::Client, Some(token.client_id)),
-            (Kind::Key, token.key_id),
+            (RevocationKind::Session, token.session),
+            (RevocationKind::Subject, Some(token.subject)),
+            (RevocationKind::Client, Some(token.client_id)),
+            (RevocationKind::Key, token.key_id),
         ];
         groups.into_iter().any(|(kind, identifier)| {
             // Most issuers have no mark of most kinds: then there is nothing to hash a name for.
             let any = self.snapshot.count(kind) > 0 || self.changes.range(kind_range(kind)).next().is_some();
             any && identifier.is_some_and(|identifier| {
-                self.mark(kind, RevocationId::of(kind, token.issuer, identifier)).strikes(epoch)
+                self.mark(kind, RevocationId::new(kind, token.issuer, identifier)).applies_to(epoch)
             })
         })
     }
 
-    fn mark(&self, kind: Kind, id: RevocationId) -> Mark {
+    fn mark(&self, kind: RevocationKind, id: RevocationId) -> RevokedBefore {
         let held = || match kind {
-            Kind::Everything => self.snapshot.before(),
-            _ => self.snapshot.mark(kind, id),
+            RevocationKind::Everything => self.snapshot.everything_before(),
+            _ => self.snapshot.revoked_before(kind, id),
         };
         self.changes.get(&(kind, id)).map_or_else(held, |change| change.mark)
     }
 
     /// Whether the token may have been issued after the newest word.
-    fn is_news(&self, token: &Particulars<'_>) -> bool {
-        let ended = IssuedId::parse(token.token_id).is_some_and(|issued| issued.epoch() < self.epoch);
+    fn is_news(&self, token: &TokenIdentifiers<'_>) -> bool {
+        let ended = EpochTokenId::parse(token.token_id).is_some_and(|issued| issued.epoch() < self.epoch);
         !ended && token.issued_at.saturating_add(CLOCKS_APART) >= self.as_of_ms / 1000
     }
 }
 
-fn kind_range(kind: Kind) -> core::ops::RangeInclusive<(Kind, RevocationId)> {
+fn kind_range(kind: RevocationKind) -> core::ops::RangeInclusive<(RevocationKind, RevocationId)> {
     (kind, RevocationId::from_bytes([0; 16]))..=(kind, RevocationId::from_bytes([0xff; 16]))
 }
 
@@ -244,24 +245,24 @@ pub struct ReplicaView<'a> {
     /// What is asked.
     pub replica: &'a Replica,
     /// Whether its word is as fresh as was promised.
-    pub fresh: bool,
+    pub is_fresh: bool,
 }
 
-impl RevocationStatus for ReplicaView<'_> {
-    fn standing(&self, token: &Particulars<'_>) -> Standing {
+impl RevocationChecker for ReplicaView<'_> {
+    fn status(&self, token: &TokenIdentifiers<'_>) -> RevocationStatus {
         if !is_same(token.issuer.as_bytes(), self.replica.snapshot.issuer().as_bytes()) {
-            return Standing::NotCovered; // nothing is known of another issuer's tokens
+            return RevocationStatus::NotCovered; // nothing is known of another issuer's tokens
         }
-        match (self.replica.is_revoked(token), self.fresh) {
-            (true, _) => Standing::Revoked,
-            (false, true) => Standing::Clear,
-            (false, false) if self.replica.is_news(token) => Standing::NotCovered,
-            (false, false) => Standing::Stale,
+        match (self.replica.is_revoked(token), self.is_fresh) {
+            (true, _) => RevocationStatus::Revoked,
+            (false, true) => RevocationStatus::NotRevoked,
+            (false, false) if self.replica.is_news(token) => RevocationStatus::NotCovered,
+            (false, false) => RevocationStatus::Stale,
         }
     }
 
-    fn history(&self) -> Option<Chain> {
-        self.replica.chains.last().copied().filter(|_| self.fresh)
+    fn version(&self) -> Option<HashChain> {
+        self.replica.chains.last().copied().filter(|_| self.is_fresh)
     }
 }
 

@@ -6,9 +6,9 @@ use crate::base64url;
 
 /// What is known of a token's revocation. Every caller matches all four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum RevocationStatus {
     /// Not revoked, on word that is fresh enough.
-    Clear,
+    NotRevoked,
     /// Revoked. Old word of a revocation is as good as new.
     Revoked,
     /// The newest word is older than promised, and the token was issued after it: nothing at all is known of it.
@@ -18,30 +18,30 @@ pub enum Standing {
 }
 
 /// Whoever can tell whether a token was revoked.
-pub trait RevocationStatus {
+pub trait RevocationChecker {
     /// The standing of a token whose signature, dates, issuer and audience are good.
-    fn standing(&self, token: &Particulars<'_>) -> Standing;
+    fn status(&self, token: &TokenIdentifiers<'_>) -> RevocationStatus;
 
-    /// The history that a [`Standing::Clear`] given now rests on. As long as this is the same, so is the answer for that token,
+    /// The history that a [`RevocationStatus::NotRevoked`] given now rests on. As long as this is the same, so is the answer for that token,
     /// and whoever has it need not ask again. `None`, the default, promises nothing.
-    fn history(&self) -> Option<Chain> {
+    fn version(&self) -> Option<HashChain> {
         None
     }
 }
 
 /// For a caller that asks the system of record itself, once the token is verified: the origin's introspection.
 #[derive(Debug, Clone, Copy)]
-pub struct AskedElsewhere;
+pub struct CheckedByCaller;
 
-impl RevocationStatus for AskedElsewhere {
-    fn standing(&self, _token: &Particulars<'_>) -> Standing {
-        Standing::Clear
+impl RevocationChecker for CheckedByCaller {
+    fn status(&self, _token: &TokenIdentifiers<'_>) -> RevocationStatus {
+        RevocationStatus::NotRevoked
     }
 }
 
 /// All of a token by which it can be revoked.
 #[derive(Debug, Clone, Copy)]
-pub struct Particulars<'a> {
+pub struct TokenIdentifiers<'a> {
     /// `iss`.
     pub issuer: &'a str,
     /// `jti`.
@@ -60,7 +60,7 @@ pub struct Particulars<'a> {
 
 /// What a revocation strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub enum RevocationKind {
     /// One token, by `jti`.
     Token,
     /// The tokens of a session or grant so far, by `sid`.
@@ -75,7 +75,7 @@ pub enum Kind {
     Everything,
 }
 
-impl Kind {
+impl RevocationKind {
     /// All kinds, in the order of their bytes.
     pub const ALL: [Self; 6] = [Self::Token, Self::Session, Self::Subject, Self::Client, Self::Key, Self::Everything];
     /// The kinds that strike a group of tokens by an identifier they share.
@@ -121,28 +121,28 @@ impl Kind {
 /// For a token anything but 0 revokes it. For a group the tokens of issuing epochs *below* the mark are revoked, which is exact
 /// where a time in seconds would be ambiguous. For everything, the tokens with `iat` below the mark are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mark(pub u64);
+pub struct RevokedBefore(pub u64);
 
-impl Mark {
+impl RevokedBefore {
     /// No longer revoked.
-    pub const LIFTED: Self = Self(0);
+    pub const NOT_REVOKED: Self = Self(0);
     /// A token is revoked.
     pub const TOKEN: Self = Self(1);
     /// Of a group, the tokens of every epoch are revoked, those still to be issued among them.
-    pub const FOR_EVER: Self = Self(u64::MAX);
+    pub const EVERY_EPOCH: Self = Self(u64::MAX);
 
     /// Of a group, the tokens of this epoch and the ones before it are revoked.
-    pub fn through(epoch: u32) -> Self {
+    pub fn through_epoch(epoch: u32) -> Self {
         Self(u64::from(epoch) + 1)
     }
 
     /// Of everything, the tokens issued before this Unix second are revoked.
-    pub fn before(seconds: u64) -> Self {
+    pub fn time(seconds: u64) -> Self {
         Self(seconds)
     }
 
     /// Whether a token with this epoch (or `iat`) is struck.
-    pub fn strikes(self, epoch_or_time: u64) -> bool {
+    pub fn applies_to(self, epoch_or_time: u64) -> bool {
         epoch_or_time < self.0
     }
 }
@@ -152,9 +152,9 @@ impl Mark {
 /// The epoch tells whether a snapshot covers the token: the origin closes an epoch before it builds a snapshot, and no token
 /// of a closed epoch can appear any more. It counts up from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct IssuedId([u8; 18]);
+pub struct EpochTokenId([u8; 18]);
 
-impl IssuedId {
+impl EpochTokenId {
     /// Bytes that tell the ids of one epoch apart.
     pub const UNIQUE_BYTES: usize = 14;
     /// What tells it from the ids that other issuers make.
@@ -196,7 +196,7 @@ impl IssuedId {
     }
 }
 
-impl core::fmt::Display for IssuedId {
+impl core::fmt::Display for EpochTokenId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.write(&mut [0; Self::TEXT_BYTES]))
     }
@@ -214,16 +214,17 @@ pub struct RevocationId([u8; 16]);
 impl RevocationId {
     /// Bytes of a name.
     pub const LEN: usize = 16;
-    /// The name of [`Kind::Everything`], of which there is one.
+    /// The name of [`RevocationKind::Everything`], of which there is one.
     pub const EVERYTHING: Self = Self([0; 16]);
 
     /// The name of a revoked token.
-    pub fn token(issuer: &str, token_id: &str) -> Self {
-        IssuedId::parse(token_id).map_or_else(|| Self::of(Kind::Token, issuer, token_id), |id| id.revocation_id())
+    pub fn for_token(issuer: &str, token_id: &str) -> Self {
+        EpochTokenId::parse(token_id)
+            .map_or_else(|| Self::new(RevocationKind::Token, issuer, token_id), |id| id.revocation_id())
     }
 
     /// The name of what `identifier` means to revocations of this kind.
-    pub fn of(kind: Kind, issuer: &str, identifier: &str) -> Self {
+    pub fn new(kind: RevocationKind, issuer: &str, identifier: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"tollgate revocation v1\0");
         hash.update([kind.to_byte()]);
@@ -256,11 +257,11 @@ pub struct Delta {
     /// Its number; the first is 1, none is left out.
     pub sequence: u64,
     /// What kind of thing it is about.
-    pub kind: Kind,
+    pub kind: RevocationKind,
     /// What it is about.
     pub id: RevocationId,
     /// What became of it: the name's mark from now on.
-    pub mark: Mark,
+    pub revoked_before: RevokedBefore,
     /// Unix seconds after which every token that is struck has expired anyway and the entry may be forgotten.
     pub expires_at: u64,
 }
@@ -268,9 +269,9 @@ pub struct Delta {
 /// A fingerprint of an issuer's whole history up to a sequence. Two histories that differ anywhere have different chains, so
 /// that an edge notices an origin that was restored from an old backup and went on differently (a fork).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Chain([u8; 32]);
+pub struct HashChain([u8; 32]);
 
-impl Chain {
+impl HashChain {
     /// The chain of an issuer that revoked nothing yet.
     pub fn genesis(issuer: &str) -> Self {
         let mut hash = Sha256::new();
@@ -288,7 +289,7 @@ impl Chain {
         hash.update(delta.sequence.to_be_bytes());
         hash.update([delta.kind.to_byte()]);
         hash.update(delta.id.as_bytes());
-        hash.update(delta.mark.0.to_be_bytes());
+        hash.update(delta.revoked_before.0.to_be_bytes());
         hash.update(delta.expires_at.to_be_bytes());
         Self(hash.finalize().into())
     }

@@ -31,7 +31,7 @@ use core::ops::Range;
 use crate::filter;
 use crate::fuse::{Function, Place};
 use crate::policy::Config;
-use crate::revocation::{Chain, ConfigDigest, Kind, Mark, RevocationId};
+use crate::revocation::{ConfigDigest, HashChain, RevocationId, RevocationKind, RevokedBefore};
 use crate::wire::{self, Body, HEADER_BYTES, MessageKind, WireError};
 
 /// Bytes of a snapshot at most: more than a hundred million covered revocations.
@@ -46,11 +46,11 @@ pub struct Snapshot {
     issuer: String,
     sequence: u64,
     as_of_ms: u64,
-    chain: Chain,
+    chain: HashChain,
     config_digest: ConfigDigest,
     config: Config,
     epoch: u32,
-    before: Mark,
+    everything_before: RevokedBefore,
     groups: [Range<usize>; 4],
     filter: Range<usize>,
     others: Range<usize>,
@@ -72,11 +72,11 @@ impl Snapshot {
         let issuer = sections.body.text()?.to_string();
         let sequence = sections.body.u64()?;
         let as_of_ms = sections.body.u64()?;
-        let chain = Chain::from_bytes(sections.body.array()?);
+        let chain = HashChain::from_bytes(sections.body.array()?);
         let config_bytes = sections.body.extent(1)?;
         let config_bytes = sections.body.bytes(config_bytes)?;
         let epoch = sections.body.u32()?;
-        let before = Mark(sections.body.u64()?);
+        let everything_before = RevokedBefore(sections.body.u64()?);
         let groups = [sections.group()?, sections.group()?, sections.group()?, sections.group()?];
         let (filter, others) = sections.others()?;
         let (covered, functions) = sections.covered()?;
@@ -89,7 +89,7 @@ impl Snapshot {
             config_digest: ConfigDigest::of(config_bytes),
             config: Config::read(config_bytes).map_err(WireError::Config)?,
             epoch,
-            before,
+            everything_before,
             groups,
             filter,
             others,
@@ -120,7 +120,7 @@ impl Snapshot {
     }
 
     /// The history's fingerprint at [`sequence`](Self::sequence).
-    pub fn chain(&self) -> Chain {
+    pub fn chain(&self) -> HashChain {
         self.chain
     }
 
@@ -140,21 +140,21 @@ impl Snapshot {
     }
 
     /// Tokens issued before this are revoked.
-    pub fn before(&self) -> Mark {
-        self.before
+    pub fn everything_before(&self) -> RevokedBefore {
+        self.everything_before
     }
 
-    /// The number of entries of a group kind, and of listed tokens for [`Kind::Token`].
-    pub fn count(&self, kind: Kind) -> usize {
+    /// The number of entries of a group kind, and of listed tokens for [`RevocationKind::Token`].
+    pub fn count(&self, kind: RevocationKind) -> usize {
         match (kind, self.group(kind)) {
-            (Kind::Token, _) => self.others.len() / RevocationId::LEN,
+            (RevocationKind::Token, _) => self.others.len() / RevocationId::LEN,
             (_, Some(group)) => group.len() / GROUP_BYTES,
-            (_, None) => usize::from(self.before != Mark::LIFTED),
+            (_, None) => usize::from(self.everything_before != RevokedBefore::NOT_REVOKED),
         }
     }
 
     /// The number of revoked tokens among the covered ones.
-    pub fn covered_count(&self) -> usize {
+    pub fn covered_revocation_count(&self) -> usize {
         self.functions().map_or(0, |(may_be, _)| may_be.ids())
     }
 
@@ -172,22 +172,24 @@ impl Snapshot {
         filter::may_contain(filter, id) && self.section(&self.others).as_chunks().0.binary_search(id.as_bytes()).is_ok()
     }
 
-    /// The mark of a group; [`Mark::LIFTED`] if it has none.
-    pub fn mark(&self, kind: Kind, id: RevocationId) -> Mark {
+    /// The mark of a group; [`RevokedBefore::NOT_REVOKED`] if it has none.
+    pub fn revoked_before(&self, kind: RevocationKind, id: RevocationId) -> RevokedBefore {
         let entries: &[[u8; GROUP_BYTES]] = self.group(kind).map_or(&[], |group| self.section(group).as_chunks().0);
         let found = entries.binary_search_by(|entry| entry.split_at(RevocationId::LEN).0.cmp(id.as_bytes()));
         let entry = found.ok().and_then(|index| entries.get(index));
-        entry.and_then(|entry| entry.last_chunk()).map_or(Mark::LIFTED, |mark| Mark(u64::from_be_bytes(*mark)))
+        entry
+            .and_then(|entry| entry.last_chunk())
+            .map_or(RevokedBefore::NOT_REVOKED, |mark| RevokedBefore(u64::from_be_bytes(*mark)))
     }
 
-    fn group(&self, kind: Kind) -> Option<&Range<usize>> {
+    fn group(&self, kind: RevocationKind) -> Option<&Range<usize>> {
         let [sessions, subjects, clients, keys] = &self.groups;
         match kind {
-            Kind::Session => Some(sessions),
-            Kind::Subject => Some(subjects),
-            Kind::Client => Some(clients),
-            Kind::Key => Some(keys),
-            Kind::Token | Kind::Everything => None,
+            RevocationKind::Session => Some(sessions),
+            RevocationKind::Subject => Some(subjects),
+            RevocationKind::Client => Some(clients),
+            RevocationKind::Key => Some(keys),
+            RevocationKind::Token | RevocationKind::Everything => None,
         }
     }
 

@@ -14,13 +14,13 @@ use crate::bytes::is_same;
 use crate::comb::TableSize;
 use crate::key::KeySet;
 use crate::refusal::Refusal;
-use crate::revocation::{Chain, RevocationStatus, Standing};
-use crate::verify::{Authentic, Expected, Verified, authenticate, judge};
+use crate::revocation::{HashChain, RevocationChecker, RevocationStatus};
+use crate::verify::{Authentic, TokenRequirements, VerifiedToken, authenticate, judge};
 
 /// Places where a token can be remembered: more make it rarer that tokens in use drive each other out.
 const WAYS: usize = 4;
 /// Longer tokens are not remembered: so the memory has a bound that is worth something.
-pub const MAX_CACHED_BYTES: usize = 4 * 1024;
+pub const MAX_CACHED_TOKEN_BYTES: usize = 4 * 1024;
 /// A key earns its table by as many full checks: making one costs about as much as it saves in these.
 const CHECKS_FOR_TABLE: u32 = 64;
 
@@ -35,7 +35,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier with these keys, that remembers up to `cached_tokens` tokens of at most [`MAX_CACHED_BYTES`] (rounded up to
+    /// A verifier with these keys, that remembers up to `cached_tokens` tokens of at most [`MAX_CACHED_TOKEN_BYTES`] (rounded up to
     /// four times a power of two; 0 for none) and gives keys in frequent use tables of this size.
     pub fn new(keys: KeySet, cached_tokens: usize, tables: TableSize) -> Self {
         Self { checks: alloc::vec![0; keys.len()], keys, tables, cache: Cache::new(cached_tokens) }
@@ -53,26 +53,26 @@ impl Verifier {
     pub fn verify(
         &mut self,
         token: &[u8],
-        expected: &Expected<'_>,
-        revocations: &impl RevocationStatus,
+        expected: &TokenRequirements<'_>,
+        revocations: &impl RevocationChecker,
         now: u64,
-    ) -> Result<&Verified, Refusal> {
-        let place = match self.cache.find(token, expected.plain_jwt) {
+    ) -> Result<&VerifiedToken, Refusal> {
+        let place = match self.cache.find(token, expected.allow_plain_jwt) {
             Some(place) => place,
             None => {
-                let authentic = authenticate(token, &self.keys, expected.plain_jwt)?;
+                let authentic = authenticate(token, &self.keys, expected.allow_plain_jwt)?;
                 self.count(authentic.key);
-                self.cache.put(token, expected.plain_jwt, authentic)
+                self.cache.put(token, expected.allow_plain_jwt, authentic)
             }
         };
         let entry = self.cache.entry(place).ok_or(Refusal::UnknownKey)?;
-        let (history, clear_by) = (revocations.history(), &mut entry.clear_by);
+        let (history, clear_by) = (revocations.version(), &mut entry.clear_by);
         judge(&entry.verified.0, self.keys.id_of(entry.key), expected, now, |token| {
             if history.is_some() && *clear_by == history {
-                return Standing::Clear;
+                return RevocationStatus::NotRevoked;
             }
-            let standing = revocations.standing(token);
-            *clear_by = history.filter(|_| standing == Standing::Clear);
+            let standing = revocations.status(token);
+            *clear_by = history.filter(|_| standing == RevocationStatus::NotRevoked);
             standing
         })?;
         Ok(&entry.verified)
@@ -85,7 +85,7 @@ impl Verifier {
         if *checks == CHECKS_FOR_TABLE
             && let Some(id) = self.keys.id_of(key).map(ToOwned::to_owned)
         {
-            self.keys.prepare_key(&id, self.tables);
+            self.keys.prepare_table(&id, self.tables);
         }
     }
 }
@@ -112,13 +112,13 @@ struct Entry {
     /// The last bytes of the token, to tell entries apart at a glance.
     tail: u64,
     /// Whether a plain JWT was acceptable when it was checked.
-    plain_jwt: bool,
+    allow_plain_jwt: bool,
     /// The key that the signature is good under, as its number in the set.
     key: usize,
     /// What the token says. It is handed out after every check that can change has passed again.
-    verified: Verified,
+    verified: VerifiedToken,
     /// The newest history by which it was not revoked.
-    clear_by: Option<Chain>,
+    clear_by: Option<HashChain>,
     put: u64,
 }
 
@@ -128,17 +128,19 @@ impl Cache {
         Self { sets: core::iter::repeat_with(Default::default).take(sets).collect(), guest: None, puts: 0 }
     }
 
-    fn find(&self, token: &[u8], plain_jwt: bool) -> Option<Place> {
+    fn find(&self, token: &[u8], allow_plain_jwt: bool) -> Option<Place> {
         let tail = tail(token);
         let set = self.set_of(tail);
         let entries = self.sets.get(set)?;
-        let is_it = |entry: &Entry| entry.tail == tail && entry.plain_jwt == plain_jwt && is_same(&entry.token, token);
+        let is_it = |entry: &Entry| {
+            entry.tail == tail && entry.allow_plain_jwt == allow_plain_jwt && is_same(&entry.token, token)
+        };
         let way = entries.iter().position(|entry| entry.as_ref().is_some_and(is_it))?;
         Some(Some((set, way)))
     }
 
     /// Remembers a token that was checked: in an empty place of its set, or else in the oldest one's.
-    fn put(&mut self, token: &[u8], plain_jwt: bool, authentic: Authentic) -> Place {
+    fn put(&mut self, token: &[u8], allow_plain_jwt: bool, authentic: Authentic) -> Place {
         self.puts += 1;
         let Authentic { claims, key } = authentic;
         let tail = tail(token);
@@ -147,9 +149,9 @@ impl Cache {
         let entry = Entry {
             token: Zeroizing::new(kept.to_vec()),
             tail,
-            plain_jwt,
+            allow_plain_jwt,
             key,
-            verified: Verified(claims),
+            verified: VerifiedToken(claims),
             clear_by: None,
             put: self.puts,
         };
@@ -162,7 +164,7 @@ impl Cache {
 
     fn place_for(&self, token: &[u8], tail: u64) -> Place {
         let set = self.set_of(tail);
-        let entries = self.sets.get(set).filter(|_| token.len() <= MAX_CACHED_BYTES)?;
+        let entries = self.sets.get(set).filter(|_| token.len() <= MAX_CACHED_TOKEN_BYTES)?;
         let age = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.put);
         let (way, _) = entries.iter().enumerate().min_by_key(|(_, entry)| age(entry))?;
         Some((set, way))

@@ -1,13 +1,13 @@
-//! The verdict: one token, one straight line of checks, one way to a [`Verified`] token.
+//! The verdict: one token, one straight line of checks, one way to a [`VerifiedToken`] token.
 
 use alloc::string::String;
 
 use crate::bytes::is_same;
 use crate::claims::Claims;
 use crate::key::KeySet;
-use crate::policy::Unknown;
+use crate::policy::UnknownStatusPolicy;
 use crate::refusal::Refusal;
-use crate::revocation::{Particulars, RevocationStatus, Standing};
+use crate::revocation::{RevocationChecker, RevocationStatus, TokenIdentifiers};
 use crate::token::Unverified;
 
 /// Seconds of leeway at most: what clocks that are kept by NTP may be apart, generously.
@@ -15,7 +15,7 @@ pub const MAX_LEEWAY: u64 = 60;
 
 /// What a token must be for.
 #[derive(Debug, Clone, Copy)]
-pub struct Expected<'a> {
+pub struct TokenRequirements<'a> {
     /// `iss`, byte for byte.
     pub issuer: &'a str,
     /// A member of `aud`, byte for byte.
@@ -25,11 +25,11 @@ pub struct Expected<'a> {
     /// Seconds that the issuer's clock and ours may be apart; more than [`MAX_LEEWAY`] counts as [`MAX_LEEWAY`].
     pub leeway: u64,
     /// Whether `typ` may be plain `JWT` or missing (RFC 9068 asks for `at+jwt`).
-    pub plain_jwt: bool,
+    pub allow_plain_jwt: bool,
     /// What becomes of a token that was not revoked as of the newest word, which is older than promised.
-    pub on_stale: Unknown,
+    pub on_stale: UnknownStatusPolicy,
     /// What becomes of a token that was issued after the newest word, which is older than promised.
-    pub on_not_covered: Unknown,
+    pub on_not_covered: UnknownStatusPolicy,
 }
 
 /// Judges `token` at the Unix time `now`, in seconds.
@@ -43,13 +43,13 @@ pub struct Expected<'a> {
 pub fn verify(
     token: &[u8],
     keys: &KeySet,
-    expected: &Expected<'_>,
-    revocations: &impl RevocationStatus,
+    expected: &TokenRequirements<'_>,
+    revocations: &impl RevocationChecker,
     now: u64,
-) -> Result<Verified, Refusal> {
-    let Authentic { claims, key } = authenticate(token, keys, expected.plain_jwt)?;
-    judge(&claims, keys.id_of(key), expected, now, |token| revocations.standing(token))?;
-    Ok(Verified(claims))
+) -> Result<VerifiedToken, Refusal> {
+    let Authentic { claims, key } = authenticate(token, keys, expected.allow_plain_jwt)?;
+    judge(&claims, keys.id_of(key), expected, now, |token| revocations.status(token))?;
+    Ok(VerifiedToken(claims))
 }
 
 /// A token's claims, and the place in the set of the key that its signature is good under.
@@ -61,9 +61,9 @@ pub(crate) struct Authentic {
 /// The first half: what stays true of a token as long as the keys are the same. Not copied into each of its callers: a component
 /// has all of them.
 #[inline(never)]
-pub(crate) fn authenticate(token: &[u8], keys: &KeySet, plain_jwt: bool) -> Result<Authentic, Refusal> {
+pub(crate) fn authenticate(token: &[u8], keys: &KeySet, allow_plain_jwt: bool) -> Result<Authentic, Refusal> {
     let unverified = Unverified::split(token)?;
-    let (place, key) = keys.called_for_by(unverified.header, plain_jwt)?;
+    let (place, key) = keys.called_for_by(unverified.header, allow_plain_jwt)?;
     key.check_encoded(unverified.signing_input, unverified.signature)?;
     Ok(Authentic { claims: Claims::read(unverified.payload)?, key: place })
 }
@@ -72,9 +72,9 @@ pub(crate) fn authenticate(token: &[u8], keys: &KeySet, plain_jwt: bool) -> Resu
 pub(crate) fn judge(
     claims: &Claims,
     key_id: Option<&str>,
-    expected: &Expected<'_>,
+    expected: &TokenRequirements<'_>,
     now: u64,
-    standing: impl FnOnce(&Particulars<'_>) -> Standing,
+    standing: impl FnOnce(&TokenIdentifiers<'_>) -> RevocationStatus,
 ) -> Result<(), Refusal> {
     check_dates(claims, expected.leeway.min(MAX_LEEWAY), now)?;
     if !is_same(claims.issuer().as_bytes(), expected.issuer.as_bytes()) {
@@ -87,12 +87,12 @@ pub(crate) fn judge(
         return Err(Refusal::BoundToKey);
     }
     match standing(&particulars(claims, key_id)) {
-        Standing::Clear => {}
-        Standing::Revoked => return Err(Refusal::Revoked),
-        Standing::NotCovered if expected.on_not_covered == Unknown::Allow => {}
-        Standing::Stale if expected.on_stale == Unknown::Allow => {}
-        Standing::NotCovered => return Err(Refusal::NotCovered),
-        Standing::Stale => return Err(Refusal::Stale),
+        RevocationStatus::NotRevoked => {}
+        RevocationStatus::Revoked => return Err(Refusal::Revoked),
+        RevocationStatus::NotCovered if expected.on_not_covered == UnknownStatusPolicy::Allow => {}
+        RevocationStatus::Stale if expected.on_stale == UnknownStatusPolicy::Allow => {}
+        RevocationStatus::NotCovered => return Err(Refusal::NotCovered),
+        RevocationStatus::Stale => return Err(Refusal::Stale),
     }
     if !covers(claims.scope(), expected.scope) {
         return Err(Refusal::InsufficientScope { required: expected.scope.join(" ") });
@@ -100,8 +100,8 @@ pub(crate) fn judge(
     Ok(())
 }
 
-fn particulars<'a>(claims: &'a Claims, key_id: Option<&'a str>) -> Particulars<'a> {
-    Particulars {
+fn particulars<'a>(claims: &'a Claims, key_id: Option<&'a str>) -> TokenIdentifiers<'a> {
+    TokenIdentifiers {
         issuer: claims.issuer(),
         token_id: claims.token_id(),
         session: claims.session(),
@@ -131,9 +131,9 @@ fn covers(granted: &str, required: &[String]) -> bool {
 /// A token that passed every check of [`verify`]. Nobody outside this crate can make one, and nothing in it hands one out but
 /// behind these checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified(pub(crate) Claims);
+pub struct VerifiedToken(pub(crate) Claims);
 
-impl Verified {
+impl VerifiedToken {
     /// `iss`: who issued the token.
     pub fn issuer(&self) -> &str {
         self.0.issuer()

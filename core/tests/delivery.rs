@@ -3,9 +3,9 @@
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use tollgate_core::{
-    Chain, ConfigDigest, Delta, DeltaParts, Deltas, Kind, MAX_DELTAS, Mark, MessageKind, Particulars, Replica,
-    ReplicaError, ReplicaView, RevocationId, RevocationStatus as _, Snapshot, SnapshotParts, SnapshotSigner, Standing,
-    WireError, build_deltas, build_snapshot,
+    ConfigDigest, Delta, DeltaParts, Deltas, HashChain, MAX_DELTAS, MessageKind, Replica, ReplicaError, ReplicaView,
+    RevocationChecker as _, RevocationId, RevocationKind, RevocationStatus, RevokedBefore, Snapshot, SnapshotParts,
+    SnapshotSigner, TokenIdentifiers, WireError, build_deltas, build_snapshot,
 };
 
 const ISSUER: &str = "https://auth.example";
@@ -23,9 +23,9 @@ fn pins() -> [[u8; 32]; 1] {
 }
 
 /// A token of which nothing but its id was ever revoked.
-fn particulars<'a>(issuer: &'a str, token_id: &'a str) -> Particulars<'a> {
+fn particulars<'a>(issuer: &'a str, token_id: &'a str) -> TokenIdentifiers<'a> {
     let (session, key_id) = (None, None);
-    Particulars {
+    TokenIdentifiers {
         issuer,
         token_id,
         session,
@@ -41,7 +41,7 @@ fn is_revoked(replica: &Replica, token_id: &str) -> bool {
 }
 
 fn token(n: u64) -> RevocationId {
-    RevocationId::token(ISSUER, &format!("token-{n}"))
+    RevocationId::for_token(ISSUER, &format!("token-{n}"))
 }
 
 /// An origin's history, from which it makes its messages.
@@ -51,14 +51,14 @@ struct History {
 }
 
 impl History {
-    fn of(issuer: &'static str, changes: &[(Mark, u64)]) -> Self {
+    fn of(issuer: &'static str, changes: &[(RevokedBefore, u64)]) -> Self {
         let deltas = (1..)
             .zip(changes)
             .map(|(sequence, &(mark, n))| Delta {
                 sequence,
-                kind: Kind::Token,
+                kind: RevocationKind::Token,
                 id: token(n),
-                mark,
+                revoked_before: mark,
                 expires_at: 2_000_000_000,
             })
             .collect();
@@ -66,18 +66,21 @@ impl History {
     }
 
     fn revoking(count: u64) -> Self {
-        Self::of(ISSUER, &(1..=count).map(|n| (Mark::TOKEN, n)).collect::<Vec<_>>())
+        Self::of(ISSUER, &(1..=count).map(|n| (RevokedBefore::TOKEN, n)).collect::<Vec<_>>())
     }
 
-    fn chain_at(&self, sequence: u64) -> Chain {
-        self.deltas.iter().take(sequence as usize).fold(Chain::genesis(self.issuer), |chain, delta| chain.next(delta))
+    fn chain_at(&self, sequence: u64) -> HashChain {
+        self.deltas
+            .iter()
+            .take(sequence as usize)
+            .fold(HashChain::genesis(self.issuer), |chain, delta| chain.next(delta))
     }
 
     fn snapshot_at(&self, sequence: u64) -> Vec<u8> {
         let mut revoked: Vec<RevocationId> = Vec::new();
         for delta in self.deltas.iter().take(sequence as usize) {
-            match delta.mark {
-                Mark::LIFTED => revoked.retain(|id| *id != delta.id),
+            match delta.revoked_before {
+                RevokedBefore::NOT_REVOKED => revoked.retain(|id| *id != delta.id),
                 _ => revoked.push(delta.id),
             }
         }
@@ -121,13 +124,14 @@ fn sign(mut body: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn a_snapshot_says_what_went_into_it() {
-    let history = History::of(ISSUER, &[(Mark::TOKEN, 1), (Mark::TOKEN, 2), (Mark::LIFTED, 1)]);
+    let history =
+        History::of(ISSUER, &[(RevokedBefore::TOKEN, 1), (RevokedBefore::TOKEN, 2), (RevokedBefore::NOT_REVOKED, 1)]);
     let snapshot = decode(history.snapshot_at(3));
     assert_eq!((snapshot.issuer(), snapshot.sequence(), snapshot.as_of_ms()), (ISSUER, 3, AS_OF_MS + 3));
     assert_eq!((snapshot.chain(), snapshot.config_digest()), (history.chain_at(3), ConfigDigest::of(CONFIG)));
     assert_eq!(
         (
-            snapshot.count(Kind::Token),
+            snapshot.count(RevocationKind::Token),
             snapshot.is_token_revoked(token(1), None),
             snapshot.is_token_revoked(token(2), None)
         ),
@@ -142,7 +146,7 @@ fn identical_input_gives_identical_bytes() {
     let reversed: Vec<RevocationId> = ids.iter().rev().chain(&ids).copied().collect();
     let build = |revoked: &[RevocationId]| {
         let parts =
-            SnapshotParts { others: revoked, ..SnapshotParts::new(ISSUER, 1, 2, Chain::genesis(ISSUER), CONFIG) };
+            SnapshotParts { others: revoked, ..SnapshotParts::new(ISSUER, 1, 2, HashChain::genesis(ISSUER), CONFIG) };
         build_snapshot(&parts, &signer()).expect("a good snapshot")
     };
     assert_eq!(build(&ids), build(&reversed));
@@ -272,7 +276,15 @@ fn deltas_are_built_in_order_and_in_bounds() {
 
 #[test]
 fn a_replica_follows_its_origin() {
-    let history = History::of(ISSUER, &[(Mark::TOKEN, 1), (Mark::TOKEN, 2), (Mark::LIFTED, 1), (Mark::TOKEN, 3)]);
+    let history = History::of(
+        ISSUER,
+        &[
+            (RevokedBefore::TOKEN, 1),
+            (RevokedBefore::TOKEN, 2),
+            (RevokedBefore::NOT_REVOKED, 1),
+            (RevokedBefore::TOKEN, 3),
+        ],
+    );
     let mut replica = Replica::new(decode(history.snapshot_at(1)), ISSUER).expect("our issuer");
     assert!(is_revoked(&replica, "token-1") && !is_revoked(&replica, "token-2"));
     assert_eq!(apply(&mut replica, &history.deltas(1, 3)), Ok(false), "there is more");
@@ -309,8 +321,11 @@ fn messages_may_come_twice_late_and_overlapping() {
 #[test]
 fn a_replica_never_goes_back_skips_or_forks() {
     let history = History::revoking(5);
-    let other = History::of(ISSUER, &[(Mark::TOKEN, 1), (Mark::TOKEN, 9), (Mark::TOKEN, 3), (Mark::TOKEN, 4)]);
-    let foreign = History::of("https://other.example", &[(Mark::TOKEN, 1)]);
+    let other = History::of(
+        ISSUER,
+        &[(RevokedBefore::TOKEN, 1), (RevokedBefore::TOKEN, 9), (RevokedBefore::TOKEN, 3), (RevokedBefore::TOKEN, 4)],
+    );
+    let foreign = History::of("https://other.example", &[(RevokedBefore::TOKEN, 1)]);
     let mut replica = Replica::new(decode(history.snapshot_at(3)), ISSUER).expect("our issuer");
 
     assert_eq!(replica.install(decode(history.snapshot_at(2))), Err(ReplicaError::Rollback { held: 3, offered: 2 }));
@@ -333,10 +348,10 @@ fn a_replica_never_goes_back_skips_or_forks() {
 fn old_word_of_a_revocation_is_as_good_as_new() {
     let replica = Replica::new(decode(History::revoking(1).snapshot_at(1)), ISSUER).expect("our issuer");
     let standing =
-        |issuer, token, fresh| ReplicaView { replica: &replica, fresh }.standing(&particulars(issuer, token));
-    assert_eq!(standing(ISSUER, "token-1", true), Standing::Revoked);
-    assert_eq!(standing(ISSUER, "token-1", false), Standing::Revoked);
-    assert_eq!(standing(ISSUER, "token-2", true), Standing::Clear);
-    assert_eq!(standing(ISSUER, "token-2", false), Standing::Stale);
-    assert_eq!(standing("https://other.example", "token-2", true), Standing::NotCovered);
+        |issuer, token, fresh| ReplicaView { replica: &replica, is_fresh: fresh }.status(&particulars(issuer, token));
+    assert_eq!(standing(ISSUER, "token-1", true), RevocationStatus::Revoked);
+    assert_eq!(standing(ISSUER, "token-1", false), RevocationStatus::Revoked);
+    assert_eq!(standing(ISSUER, "token-2", true), RevocationStatus::NotRevoked);
+    assert_eq!(standing(ISSUER, "token-2", false), RevocationStatus::Stale);
+    assert_eq!(standing("https://other.example", "token-2", true), RevocationStatus::NotCovered);
 }

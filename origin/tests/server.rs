@@ -12,7 +12,7 @@ use tollgate::domain::{
 use tollgate::feed::CASCADE_FROM;
 use tollgate::store::{Batch, Store};
 use tollgate::{Server, Settings, ambient};
-use tollgate_core::{IssuedId, Kind, RevocationId, Snapshot};
+use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, Snapshot};
 
 struct Origin {
     server: Server,
@@ -182,8 +182,8 @@ async fn revoke(store: &Store, tokens: &[AccessToken]) {
 
 fn says_revoked(snapshot: &Snapshot, token: &AccessToken) -> bool {
     let id = token.id.to_string();
-    let epoch = IssuedId::parse(&id).map(|id| id.epoch());
-    snapshot.is_token_revoked(RevocationId::token(snapshot.issuer(), &id), epoch)
+    let epoch = EpochTokenId::parse(&id).map(|id| id.epoch());
+    snapshot.is_token_revoked(RevocationId::for_token(snapshot.issuer(), &id), epoch)
 }
 
 /// The first snapshot that covers tokens of later epochs than `epoch`.
@@ -209,7 +209,7 @@ async fn many_revocations_make_an_exact_snapshot() {
     let (revoked, good) = tokens.split_at(2 * CASCADE_FROM);
     revoke(store, revoked).await;
     let snapshot = snapshot_beyond(&origin, 0).await;
-    assert_eq!((snapshot.covered_count(), snapshot.count(Kind::Token)), (revoked.len(), 0));
+    assert_eq!((snapshot.covered_revocation_count(), snapshot.count(RevocationKind::Token)), (revoked.len(), 0));
     assert!(revoked.iter().all(|token| says_revoked(&snapshot, token)));
     assert!(!good.iter().any(|token| says_revoked(&snapshot, token)));
 
@@ -221,7 +221,7 @@ async fn many_revocations_make_an_exact_snapshot() {
     store.insert_route(&route("/a")).await.expect("added");
     let changed = origin.snapshot().await;
     assert_eq!((changed.config().routes().len(), changed.epoch()), (1, snapshot.epoch()));
-    assert_eq!((changed.sequence(), changed.count(Kind::Token)), (snapshot.sequence() + 1, 1));
+    assert_eq!((changed.sequence(), changed.count(RevocationKind::Token)), (snapshot.sequence() + 1, 1));
     assert!(says_revoked(&changed, &young[0]) && !says_revoked(&changed, &young[1]));
 
     // Once a covered token changed, the old cascade is told as of then, and a new one follows.

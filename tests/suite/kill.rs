@@ -12,7 +12,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
-use tollgate_core::{Deltas, IssuedId, Kind, Mark, Particulars, Replica, RevocationId, Snapshot};
+use tollgate_core::{
+    Deltas, EpochTokenId, Replica, RevocationId, RevocationKind, RevokedBefore, Snapshot, TokenIdentifiers,
+};
 use tollgate_tests::client::Client;
 use tollgate_tests::served::{Database, Served};
 use tollgate_tests::stack::install_tls;
@@ -69,7 +71,7 @@ enum Progress {
 
 struct Token {
     text: String,
-    id: IssuedId,
+    id: EpochTokenId,
     progress: Progress,
 }
 
@@ -282,7 +284,7 @@ async fn issue(client: &Client) -> Result<Token, Unanswered> {
         let text = body["access_token"].as_str()?.to_owned();
         let claims = URL_SAFE_NO_PAD.decode(text.split('.').nth(1)?).ok()?;
         let claims: Value = serde_json::from_slice(&claims).ok()?;
-        Some(Token { id: IssuedId::parse(claims["jti"].as_str()?)?, text, progress: Progress::Issued })
+        Some(Token { id: EpochTokenId::parse(claims["jti"].as_str()?)?, text, progress: Progress::Issued })
     };
     read().ok_or_else(|| Unanswered::Refused(format!("no token of its making in {body}")))
 }
@@ -358,7 +360,10 @@ impl Edge {
         ensure!(deltas.head() >= held, "the origin went back to {} from {held}", deltas.head());
         self.replica.apply(&deltas)?;
         for delta in deltas.entries().iter().filter(|delta| delta.sequence > held) {
-            ensure!(delta.kind == Kind::Token && delta.mark == Mark::TOKEN, "nobody asked for {delta:?}");
+            ensure!(
+                delta.kind == RevocationKind::Token && delta.revoked_before == RevokedBefore::TOKEN,
+                "nobody asked for {delta:?}"
+            );
             *self.marks.entry(delta.id).or_default() += 1;
         }
         Ok(())
@@ -368,7 +373,7 @@ impl Edge {
         let (session, key_id, subject, client_id) = (None, None, "kill", "kill");
         let token_id = &token.id.to_string();
         let issued_at = u64::MAX;
-        self.replica.is_revoked(&Particulars { issuer, token_id, session, subject, client_id, key_id, issued_at })
+        self.replica.is_revoked(&TokenIdentifiers { issuer, token_id, session, subject, client_id, key_id, issued_at })
     }
 }
 

@@ -20,7 +20,7 @@ struct Story<'a> {
 
 /// The `jti`s are of the first epoch, in which an origin without snapshots issues.
 fn token<'a>(mint: &'a Mint, alg: TokenAlg, random: u8) -> Draft<'a> {
-    mint.token(alg, now()).claim("jti", tollgate_core::IssuedId::new(1, [random; 14]).to_string())
+    mint.token(alg, now()).claim("jti", tollgate_core::EpochTokenId::new(1, [random; 14]).to_string())
 }
 
 fn stories<'a>(mint: &'a Mint, clients: [&str; 2]) -> Vec<Story<'a>> {

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use anyhow::{Result, ensure};
 use tollgate_core::{
-    Expected, KeySet, Replica, ReplicaView, Snapshot, TableSize, Unknown, Verifier, verify, verify_all,
+    KeySet, Replica, ReplicaView, Snapshot, TableSize, TokenRequirements, UnknownStatusPolicy, Verifier, verify,
+    verify_all,
 };
 
 use crate::{Check, Checks, Kit, bare};
@@ -25,25 +26,25 @@ struct Ground {
 }
 
 impl Ground {
-    fn expected(&self) -> Expected<'_> {
+    fn expected(&self) -> TokenRequirements<'_> {
         expected(&self.issuer, &self.audience)
     }
 
     fn view(&self) -> ReplicaView<'_> {
-        ReplicaView { replica: &self.replica, fresh: true }
+        ReplicaView { replica: &self.replica, is_fresh: true }
     }
 }
 
 /// What a token must be for.
-pub fn expected<'a>(issuer: &'a str, audience: &'a str) -> Expected<'a> {
-    Expected {
+pub fn expected<'a>(issuer: &'a str, audience: &'a str) -> TokenRequirements<'a> {
+    TokenRequirements {
         issuer,
         audience,
         scope: &[],
         leeway: 30,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     }
 }
 
@@ -65,7 +66,7 @@ pub fn checks(kit: &Kit, snapshot: Vec<u8>) -> Result<Checks> {
         for algorithm in ["EdDSA", "ES256"] {
             let token = kit.token(algorithm)?;
             let mut keys = token.keys()?;
-            keys.prepare(size);
+            keys.prepare_tables(size);
             checks.insert(format!("{word}/{algorithm}"), passes(&ground, &Rc::new(keys), &token.text));
         }
     }

@@ -168,7 +168,7 @@ fn memory(run: &Run<'_>) -> Result<Part> {
         );
         for (size, word) in [(TableSize::Small, "small"), (TableSize::Large, "large")] {
             let mut keys = run.kit.token(algorithm)?.keys()?;
-            let ((), took) = seconds(|| keys.prepare(size));
+            let ((), took) = seconds(|| keys.prepare_tables(size));
             let cells = vec![number(keys.table_bytes() as f64, ""), time(took * 1e9)];
             table.line(
                 format!("{algorithm}, a {word} table"),

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
-use tollgate_core::{AskedElsewhere, Config, Expected, Refusal, Unknown, Verified, verify};
+use tollgate_core::{CheckedByCaller, Config, Refusal, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify};
 
 use crate::targets::{AUDIENCE, Accepted, ISSUER, LEEWAY, NOW, TOKEN_KEYS, hmac};
 
@@ -16,17 +16,17 @@ const MAX_MEMBERS: usize = 256;
 /// The last second of year 9999.
 const MAX_DATE: f64 = 253_402_300_799.0;
 
-fn judge(token: &str, scope: &[String]) -> Result<Verified, Refusal> {
-    let expected = Expected {
+fn judge(token: &str, scope: &[String]) -> Result<VerifiedToken, Refusal> {
+    let expected = TokenRequirements {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope,
         leeway: LEEWAY,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     };
-    verify(token.as_bytes(), &TOKEN_KEYS, &expected, &AskedElsewhere, NOW)
+    verify(token.as_bytes(), &TOKEN_KEYS, &expected, &CheckedByCaller, NOW)
 }
 
 fn signed(claims: &[u8]) -> String {
@@ -53,7 +53,7 @@ pub fn claims(data: &[u8]) -> Accepted {
 }
 
 /// What is said of the token is what stands in it, and keeps the profile's bounds.
-fn compare(verified: &Verified, claims: &Value) {
+fn compare(verified: &VerifiedToken, claims: &Value) {
     let (mut depth, mut members) = (0, 0);
     measure(claims, 1, &mut depth, &mut members);
     assert!(depth <= MAX_DEPTH && members <= MAX_MEMBERS, "{depth} levels, {members} members");

@@ -11,9 +11,9 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use tollgate_core::{
-    AskedElsewhere, Chain, Config, ConfigDigest, DeltaParts, Deltas, Expected, KeySet, Kind, MAX_KEYS, MAX_ROUTES,
-    Mark, Particulars, Replica, RevocationId, Snapshot, SnapshotParts, SnapshotSigner, Unknown, build_deltas,
-    build_snapshot, verify,
+    CheckedByCaller, Config, ConfigDigest, DeltaParts, Deltas, HashChain, KeySet, MAX_KEYS, MAX_ROUTES, Replica,
+    RevocationId, RevocationKind, RevokedBefore, Snapshot, SnapshotParts, SnapshotSigner, TokenIdentifiers,
+    TokenRequirements, UnknownStatusPolicy, build_deltas, build_snapshot, verify,
 };
 
 use crate::plain;
@@ -76,14 +76,14 @@ pub fn snapshot(data: &[u8]) -> Accepted {
 fn ask_snapshot(snapshot: &Snapshot) {
     let plain = plain::Snapshot::read(snapshot.as_bytes()).expect("the plain reader reads what the crate reads");
     assert_eq!((snapshot.issuer(), snapshot.sequence()), (plain.issuer.as_str(), plain.sequence));
-    assert_eq!((snapshot.epoch(), snapshot.before()), (plain.epoch, Mark(plain.before)));
-    for (kind, entries) in Kind::GROUPS.into_iter().zip(&plain.groups) {
+    assert_eq!((snapshot.epoch(), snapshot.everything_before()), (plain.epoch, RevokedBefore(plain.before)));
+    for (kind, entries) in RevocationKind::GROUPS.into_iter().zip(&plain.groups) {
         assert_eq!(snapshot.count(kind), entries.len());
         for (id, mark) in entries {
-            assert_eq!(snapshot.mark(kind, RevocationId::from_bytes(*id)), Mark(*mark));
+            assert_eq!(snapshot.revoked_before(kind, RevocationId::from_bytes(*id)), RevokedBefore(*mark));
         }
     }
-    assert_eq!(snapshot.count(Kind::Token), plain.others.len());
+    assert_eq!(snapshot.count(RevocationKind::Token), plain.others.len());
     for bytes in snapshot.as_bytes().windows(RevocationId::LEN).step_by(7) {
         let id = RevocationId::from_bytes(bytes.try_into().expect("windows of 16"));
         let listed = plain.others.contains(id.as_bytes());
@@ -99,9 +99,9 @@ fn ask_snapshot(snapshot: &Snapshot) {
 fn ask_replica(replica: &Replica, issuer: &str) {
     for token_id in ["", "a-token", "AAAAAQAAAAAAAAAAAAAAAAAA", "_____wAAAAAAAAAAAAAAAAAA"] {
         let (session, subject, client_id, key_id) = (Some("session"), "subject", "client", Some("key"));
-        replica.is_revoked(&Particulars { issuer, token_id, session, subject, client_id, key_id, issued_at: NOW });
+        replica.is_revoked(&TokenIdentifiers { issuer, token_id, session, subject, client_id, key_id, issued_at: NOW });
     }
-    replica.wants_snapshot();
+    replica.needs_snapshot();
     assert!(replica.is_caught_up() || replica.sequence() < u64::MAX);
 }
 
@@ -119,7 +119,7 @@ pub fn deltas(data: &[u8]) -> Accepted {
             after: plain.after,
             head: deltas.head(),
             as_of_ms: deltas.as_of_ms(),
-            chain: Chain::from_bytes(plain.chain),
+            chain: HashChain::from_bytes(plain.chain),
             config: ConfigDigest::from_bytes(plain.config),
             epoch: plain.epoch,
             deltas: deltas.entries(),
@@ -134,7 +134,7 @@ pub fn deltas(data: &[u8]) -> Accepted {
 
 /// An edge that stands where the deltas begin takes them in, once and again.
 fn follow(deltas: &Deltas, plain: &plain::Deltas) {
-    let (issuer, chain) = (plain.issuer.as_str(), Chain::from_bytes(plain.chain));
+    let (issuer, chain) = (plain.issuer.as_str(), HashChain::from_bytes(plain.chain));
     let parts = SnapshotParts::new(issuer, plain.after, 0, chain, plain::CONFIG);
     let held = build_snapshot(&parts, &SIGNER).expect("a good snapshot");
     let held = Snapshot::decode(held, &*PINS).expect("what was built");
@@ -169,16 +169,16 @@ pub fn hmac(input: &[u8]) -> [u8; 32] {
 
 fn judge(token: &[u8]) -> bool {
     let scope = ["reports:read".to_owned()];
-    let mut expected = Expected {
+    let mut expected = TokenRequirements {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &scope,
         leeway: LEEWAY,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     };
-    let verdict = verify(token, &TOKEN_KEYS, &expected, &AskedElsewhere, NOW);
+    let verdict = verify(token, &TOKEN_KEYS, &expected, &CheckedByCaller, NOW);
     if let Ok(verified) = &verdict {
         let (input, signature) = token.split_at(token.iter().rposition(|&byte| byte == b'.').expect("three parts"));
         let by_secret = signature[1..] == *URL_SAFE_NO_PAD.encode(hmac(input)).as_bytes();
@@ -189,8 +189,8 @@ fn judge(token: &[u8]) -> bool {
         assert!(verified.expires_at() + LEEWAY > NOW && verified.issued_at() <= NOW + LEEWAY);
         assert!(verified.scope().split(' ').any(|value| value == scope[0]));
     }
-    expected.plain_jwt = true;
-    let laxer = verify(token, &TOKEN_KEYS, &expected, &AskedElsewhere, NOW);
+    expected.allow_plain_jwt = true;
+    let laxer = verify(token, &TOKEN_KEYS, &expected, &CheckedByCaller, NOW);
     assert!(laxer.is_ok() || verdict.is_err(), "who takes a plain JWT takes an access token");
     verdict.is_ok()
 }
@@ -208,7 +208,7 @@ pub fn jwks(data: &[u8]) -> Accepted {
 /// The configuration document of a snapshot: it can be read if and only if a snapshot can be made with it.
 pub fn config(data: &[u8]) -> Accepted {
     let config = Config::read(data);
-    let parts = SnapshotParts::new(ISSUER, 1, 1, Chain::genesis(ISSUER), data);
+    let parts = SnapshotParts::new(ISSUER, 1, 1, HashChain::genesis(ISSUER), data);
     let built = build_snapshot(&parts, &SIGNER);
     assert_eq!(config.is_ok(), built.is_ok());
     if let (Ok(config), Ok(built)) = (&config, built) {

@@ -77,7 +77,7 @@ impl Ed25519Key {
     }
 
     /// Takes over the tables of another key if it is the same one.
-    pub(crate) fn take_tables_from(&mut self, other: &Self) {
+    pub(crate) fn reuse_tables_from(&mut self, other: &Self) {
         if self.tables.is_none() && self.key == other.key {
             self.tables.clone_from(&other.tables);
         }

@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use wide::i8x16;
 
-use super::{JsonFault, Result};
+use super::{JsonError, Result};
 
 /// The lowest and the highest bit of each of eight bytes.
 const ONES: u64 = u64::MAX / 0xff;
@@ -68,7 +68,7 @@ pub(crate) fn unescape(text: &str) -> Result<String> {
     let mut rest = text;
     while let Some((plain, escape)) = rest.split_once('\\') {
         unescaped.push_str(plain);
-        let kind = escape.chars().next().ok_or(JsonFault::Syntax)?;
+        let kind = escape.chars().next().ok_or(JsonError::Syntax)?;
         rest = escape.get(kind.len_utf8()..).unwrap_or_default();
         unescaped.push(match kind {
             '"' | '\\' | '/' => kind,
@@ -78,7 +78,7 @@ pub(crate) fn unescape(text: &str) -> Result<String> {
             'r' => '\r',
             't' => '\t',
             'u' => unicode_escape(&mut rest)?,
-            _ => return Err(JsonFault::Syntax),
+            _ => return Err(JsonError::Syntax),
         });
     }
     unescaped.push_str(rest);
@@ -89,20 +89,20 @@ pub(crate) fn unescape(text: &str) -> Result<String> {
 fn unicode_escape(rest: &mut &str) -> Result<char> {
     let first = hex4(rest)?;
     let code = if (0xD800..0xDC00).contains(&first) {
-        *rest = rest.strip_prefix("\\u").ok_or(JsonFault::Syntax)?;
+        *rest = rest.strip_prefix("\\u").ok_or(JsonError::Syntax)?;
         let second = hex4(rest)?;
         if !(0xDC00..0xE000).contains(&second) {
-            return Err(JsonFault::Syntax);
+            return Err(JsonError::Syntax);
         }
         0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)
     } else {
         first
     };
-    char::from_u32(code).ok_or(JsonFault::Syntax)
+    char::from_u32(code).ok_or(JsonError::Syntax)
 }
 
 fn hex4(rest: &mut &str) -> Result<u32> {
-    let (digits, after) = rest.split_at_checked(4).ok_or(JsonFault::Syntax)?;
+    let (digits, after) = rest.split_at_checked(4).ok_or(JsonError::Syntax)?;
     *rest = after;
-    digits.chars().try_fold(0, |code, digit| Some(code * 16 + digit.to_digit(16)?)).ok_or(JsonFault::Syntax)
+    digits.chars().try_fold(0, |code, digit| Some(code * 16 + digit.to_digit(16)?)).ok_or(JsonError::Syntax)
 }

@@ -68,18 +68,18 @@ fn refuses_what_it_does_not() {
         "{\"a\":\"\\",
         "{\"a\":1/*c*/}",
     ] {
-        assert_eq!(check(text), Err(JsonFault::Syntax), "{text:?}");
+        assert_eq!(check(text), Err(JsonError::Syntax), "{text:?}");
     }
     for text in ["[]", "1", "null", "\"a\""] {
-        assert_eq!(check(text), Err(JsonFault::WrongType), "{text:?}");
+        assert_eq!(check(text), Err(JsonError::WrongType), "{text:?}");
     }
-    assert_eq!(object(b"{\"a\":\"\xff\"}", |_, reader| reader.skip()), Err(JsonFault::Syntax));
+    assert_eq!(object(b"{\"a\":\"\xff\"}", |_, reader| reader.skip()), Err(JsonError::Syntax));
 }
 
 #[test]
 fn refuses_duplicate_names_at_every_level_and_in_every_spelling() {
     for text in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"x":[{"b":1,"c":2,"b":3}]}"#] {
-        assert_eq!(check(text), Err(JsonFault::DuplicateName), "{text}");
+        assert_eq!(check(text), Err(JsonError::DuplicateName), "{text}");
     }
     assert_eq!(check(r#"{"a":{"a":1},"b":{"a":1}}"#), Ok(()));
 }
@@ -88,14 +88,14 @@ fn refuses_duplicate_names_at_every_level_and_in_every_spelling() {
 fn bounds_depth_and_members() {
     let nested = |levels: usize| alloc::format!("{{\"a\":{}{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
     assert_eq!(check(&nested(MAX_DEPTH)), Ok(()));
-    assert_eq!(check(&nested(MAX_DEPTH + 1)), Err(JsonFault::TooDeep));
-    assert_eq!(check(&nested(100_000)), Err(JsonFault::TooDeep));
+    assert_eq!(check(&nested(MAX_DEPTH + 1)), Err(JsonError::TooDeep));
+    assert_eq!(check(&nested(100_000)), Err(JsonError::TooDeep));
     let wide = |count: usize| {
         let members: Vec<String> = (0..count).map(|n| alloc::format!("\"{n}\":0")).collect();
         alloc::format!("{{{}}}", members.join(","))
     };
     assert_eq!(check(&wide(MAX_MEMBERS)), Ok(()));
-    assert_eq!(check(&wide(MAX_MEMBERS + 1)), Err(JsonFault::TooMany));
+    assert_eq!(check(&wide(MAX_MEMBERS + 1)), Err(JsonError::TooMany));
 }
 
 #[test]
@@ -109,9 +109,9 @@ fn dates_are_whole_seconds_until_the_year_9999() {
     for number in
         ["253402300800", "-1", "-0.1", "1.5", "1e400", "18446744073709551616", "1e-1", "1700000000.0000000001"]
     {
-        assert_eq!(date(number), Err(JsonFault::OutOfRange), "{number}");
+        assert_eq!(date(number), Err(JsonError::OutOfRange), "{number}");
     }
     for wrong in ["\"1\"", "true", "null", "[1]"] {
-        assert_eq!(date(wrong), Err(JsonFault::WrongType), "{wrong}");
+        assert_eq!(date(wrong), Err(JsonError::WrongType), "{wrong}");
     }
 }

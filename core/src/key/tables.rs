@@ -7,12 +7,12 @@ impl KeySet {
     /// Computes the tables of all Ed25519 and P-256 keys, or drops them: see [`TableSize`]. It takes a few hundred microseconds a
     /// key for a small one and a few milliseconds for a large one, and nothing for a key that has one of this size. Answers are
     /// the same with and without. Clones of the set share the tables there are.
-    pub fn prepare(&mut self, size: TableSize) {
+    pub fn prepare_tables(&mut self, size: TableSize) {
         self.prepare_where(size, |_| true);
     }
 
     /// Does the same for the key of this `kid` alone: an edge gives a table to a key that is used enough.
-    pub fn prepare_key(&mut self, key_id: &str, size: TableSize) {
+    pub fn prepare_table(&mut self, key_id: &str, size: TableSize) {
         self.prepare_where(size, |key| key.id() == Some(key_id));
     }
 
@@ -36,12 +36,12 @@ impl KeySet {
 
     /// Takes over the tables of a former set for the keys that are in both, whatever they are called, and have none here: when
     /// a new snapshot brings the keys again, nothing is computed again.
-    pub fn take_tables_from(&mut self, former: &Self) {
+    pub fn reuse_tables_from(&mut self, former: &Self) {
         for key in &mut self.keys {
             for other in &former.keys {
                 match (&mut key.material, &other.material) {
-                    (Material::EdDsa(key), Material::EdDsa(other)) => key.take_tables_from(other),
-                    (Material::Es256(key), Material::Es256(other)) => key.take_tables_from(other),
+                    (Material::EdDsa(key), Material::EdDsa(other)) => key.reuse_tables_from(other),
+                    (Material::Es256(key), Material::Es256(other)) => key.reuse_tables_from(other),
                     _ => {}
                 }
             }

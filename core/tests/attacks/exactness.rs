@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use tollgate_core::{CascadeBuilder, Chain, Kind, Mark, RevocationId, Snapshot, SnapshotParts, build_snapshot};
+use tollgate_core::{
+    CascadeBuilder, HashChain, RevocationId, RevocationKind, RevokedBefore, Snapshot, SnapshotParts, build_snapshot,
+};
 
 use crate::mutation::Random;
 use crate::plain::CONFIG;
@@ -24,10 +26,10 @@ fn ids(count: usize, seed: u64) -> Vec<RevocationId> {
 fn build(revoked: Vec<RevocationId>, covered: &[RevocationId], estimate: u64, batch: usize) -> Vec<u8> {
     let mut cascade = CascadeBuilder::new(revoked, estimate).expect("within bounds");
     for ids in covered.chunks(batch.max(1)) {
-        cascade.show(ids.iter().copied()).expect("its own filter");
+        cascade.add_covered(ids.iter().copied()).expect("its own filter");
     }
     let cascade = cascade.finish().expect("within bounds");
-    let parts = SnapshotParts::new(ISSUER, 1, 1, Chain::genesis(ISSUER), CONFIG);
+    let parts = SnapshotParts::new(ISSUER, 1, 1, HashChain::genesis(ISSUER), CONFIG);
     build_snapshot(&SnapshotParts { epoch: 1, covered: Some(&cascade), ..parts }, &signer()).expect("within bounds")
 }
 
@@ -40,7 +42,7 @@ fn check(snapshot: &Snapshot, covered: &[RevocationId], revoked: usize) -> u64 {
             covered.len()
         );
     }
-    assert_eq!(snapshot.covered_count(), revoked);
+    assert_eq!(snapshot.covered_revocation_count(), revoked);
     covered.len() as u64
 }
 
@@ -121,12 +123,15 @@ fn a_real_snapshot_says_what_went_into_it() {
     }
     let mut seen = BTreeSet::new();
     for (kind, id, mark) in groups() {
-        assert_eq!(snapshot.mark(kind, id), mark);
-        let elsewhere = Kind::GROUPS.into_iter().filter(|other| *other != kind);
-        assert!(elsewhere.clone().all(|other| snapshot.mark(other, id) == Mark::LIFTED), "a name has its kind");
+        assert_eq!(snapshot.revoked_before(kind, id), mark);
+        let elsewhere = RevocationKind::GROUPS.into_iter().filter(|other| *other != kind);
+        assert!(
+            elsewhere.clone().all(|other| snapshot.revoked_before(other, id) == RevokedBefore::NOT_REVOKED),
+            "a name has its kind"
+        );
         seen.insert((kind, id));
     }
-    assert_eq!(seen.len(), Kind::GROUPS.iter().map(|kind| snapshot.count(*kind)).sum::<usize>());
+    assert_eq!(seen.len(), RevocationKind::GROUPS.iter().map(|kind| snapshot.count(*kind)).sum::<usize>());
     assert_eq!((snapshot.epoch(), snapshot.sequence()), (EPOCH, sample::SEQUENCE));
     assert_eq!(snapshot.as_bytes(), real_snapshot(), "the same bytes from the same input");
     assert!(Snapshot::decode(real_snapshot(), &pins()).is_ok());

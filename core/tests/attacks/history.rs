@@ -1,6 +1,6 @@
 //! Good messages at the wrong place: older ones, ones that leave a gap, ones of a fork, ones of another issuer.
 
-use tollgate_core::{Deltas, Kind, Replica, ReplicaError};
+use tollgate_core::{Deltas, Replica, ReplicaError, RevocationKind};
 
 use crate::sample::{self, SEQUENCE, chain, decoded, history, pins, real_snapshot, signer};
 use crate::targets::ISSUER;
@@ -89,5 +89,9 @@ fn another_history_or_another_issuer_is_refused() {
         let theirs = Deltas::decode(&theirs, &pins()).expect("good deltas");
         assert_eq!(replica.apply(&theirs), Err(ReplicaError::WrongIssuer));
     }
-    assert_eq!((replica.sequence(), replica.snapshot().count(Kind::Session)), (SEQUENCE, 5), "nothing changed");
+    assert_eq!(
+        (replica.sequence(), replica.snapshot().count(RevocationKind::Session)),
+        (SEQUENCE, 5),
+        "nothing changed"
+    );
 }

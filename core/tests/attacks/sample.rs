@@ -1,8 +1,8 @@
 //! Real messages, with something in every section.
 
 use tollgate_core::{
-    CascadeBuilder, Chain, ConfigDigest, Delta, DeltaParts, IssuedId, Kind, Mark, RevocationId, Snapshot,
-    SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
+    CascadeBuilder, ConfigDigest, Delta, DeltaParts, EpochTokenId, HashChain, RevocationId, RevocationKind,
+    RevokedBefore, Snapshot, SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
 
 use crate::mutation::Random;
@@ -28,10 +28,10 @@ pub(crate) fn pins() -> [[u8; 32]; 1] {
 }
 
 /// The nth token, issued in an epoch that is covered, or in one that is not.
-pub(crate) fn token(n: u64, is_covered: bool) -> IssuedId {
+pub(crate) fn token(n: u64, is_covered: bool) -> EpochTokenId {
     let mut random = Random::new(n);
     let bytes = std::array::from_fn(|_| random.below(256) as u8);
-    IssuedId::new(if is_covered { 1 + n as u32 % EPOCH } else { EPOCH + 1 }, bytes)
+    EpochTokenId::new(if is_covered { 1 + n as u32 % EPOCH } else { EPOCH + 1 }, bytes)
 }
 
 pub(crate) fn is_revoked(covered: u64) -> bool {
@@ -39,32 +39,54 @@ pub(crate) fn is_revoked(covered: u64) -> bool {
 }
 
 /// The marks of groups in the snapshot.
-pub(crate) fn groups() -> Vec<(Kind, RevocationId, Mark)> {
+pub(crate) fn groups() -> Vec<(RevocationKind, RevocationId, RevokedBefore)> {
     let group = |kind, count: u32| {
-        (1..=count).map(move |n| (kind, RevocationId::of(kind, ISSUER, &format!("name-{n}")), Mark::through(n)))
+        (1..=count).map(move |n| {
+            (kind, RevocationId::new(kind, ISSUER, &format!("name-{n}")), RevokedBefore::through_epoch(n))
+        })
     };
-    let [sessions, subjects, clients, keys] = Kind::GROUPS;
+    let [sessions, subjects, clients, keys] = RevocationKind::GROUPS;
     group(sessions, 5).chain(group(subjects, 3)).chain(group(clients, 2)).chain(group(keys, 2)).collect()
 }
 
 /// The history behind the messages; a fork of it has other expiries from the fourth delta on.
 pub(crate) fn history(is_fork: bool) -> Vec<Delta> {
-    let marks = [Mark::TOKEN, Mark::through(3), Mark::through(4), Mark::FOR_EVER, Mark::before(NOW), Mark::LIFTED];
-    let kinds = [Kind::Token, Kind::Session, Kind::Client, Kind::Key, Kind::Everything, Kind::Session];
-    let names = [RevocationId::token(ISSUER, "a"), RevocationId::EVERYTHING];
+    let marks = [
+        RevokedBefore::TOKEN,
+        RevokedBefore::through_epoch(3),
+        RevokedBefore::through_epoch(4),
+        RevokedBefore::EVERY_EPOCH,
+        RevokedBefore::time(NOW),
+        RevokedBefore::NOT_REVOKED,
+    ];
+    let kinds = [
+        RevocationKind::Token,
+        RevocationKind::Session,
+        RevocationKind::Client,
+        RevocationKind::Key,
+        RevocationKind::Everything,
+        RevocationKind::Session,
+    ];
+    let names = [RevocationId::for_token(ISSUER, "a"), RevocationId::EVERYTHING];
     (1..)
         .zip(kinds.into_iter().zip(marks).cycle())
         .take(12)
         .map(|(sequence, (kind, mark))| {
-            let id = names[usize::from(kind == Kind::Everything)];
-            Delta { sequence, kind, id, mark, expires_at: NOW + sequence + u64::from(is_fork && sequence > 3) }
+            let id = names[usize::from(kind == RevocationKind::Everything)];
+            Delta {
+                sequence,
+                kind,
+                id,
+                revoked_before: mark,
+                expires_at: NOW + sequence + u64::from(is_fork && sequence > 3),
+            }
         })
         .collect()
 }
 
 /// The chain of a history at a sequence.
-pub(crate) fn chain(issuer: &str, history: &[Delta], sequence: u64) -> Chain {
-    history.iter().take(sequence as usize).fold(Chain::genesis(issuer), |chain, delta| chain.next(delta))
+pub(crate) fn chain(issuer: &str, history: &[Delta], sequence: u64) -> HashChain {
+    history.iter().take(sequence as usize).fold(HashChain::genesis(issuer), |chain, delta| chain.next(delta))
 }
 
 /// The snapshot of this issuer and history as of the sequence, by this signer.
@@ -75,12 +97,12 @@ pub(crate) fn snapshot(issuer: &str, history: &[Delta], sequence: u64, by: &Snap
     let covered = ids(0..COVERED, true);
     let revoked: Vec<_> = (0..COVERED).zip(&covered).filter(|(n, _)| is_revoked(*n)).map(|(_, id)| *id).collect();
     let mut cascade = CascadeBuilder::new(revoked, COVERED).expect("few tokens");
-    cascade.show(covered).expect("its own filter");
+    cascade.add_covered(covered).expect("its own filter");
     let cascade = cascade.finish().expect("few tokens");
     let (groups, others) = (groups(), ids(0..OTHERS, false));
     let parts = SnapshotParts {
         epoch: EPOCH,
-        before: Mark::before(NOW - 100_000),
+        everything_before: RevokedBefore::time(NOW - 100_000),
         groups: &groups,
         others: &others,
         covered: Some(&cascade),

@@ -26,7 +26,7 @@ mod peers;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
-use tollgate_core::{AskedElsewhere, Expected, KeySet, Refusal, Unknown, verify};
+use tollgate_core::{CheckedByCaller, KeySet, Refusal, TokenRequirements, UnknownStatusPolicy, verify};
 
 use crate::hostile::{Forge, attacks};
 use crate::keys::Keys;
@@ -67,16 +67,16 @@ fn setting(name: &str, default: u64) -> u64 {
 
 /// Our verdict: nothing, or the refusal in words, without the numbers in it.
 fn ours(keys: &KeySet, token: &[u8]) -> Option<String> {
-    let expected = Expected {
+    let expected = TokenRequirements {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &[],
         leeway: 0,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     };
-    match verify(token, keys, &expected, &AskedElsewhere, NOW) {
+    match verify(token, keys, &expected, &CheckedByCaller, NOW) {
         Ok(_) => None,
         Err(Refusal::TooLarge { .. }) => Some("the token is too large".to_owned()),
         Err(refusal) => Some(refusal.to_string()),

@@ -1,6 +1,6 @@
 //! Histories: what may happen, drawn at random, and made shorter when one of them fails.
 
-use tollgate_core::Kind;
+use tollgate_core::RevocationKind;
 
 /// Something that happens. Numbers choose among what is there at the time, so that a history stays one when others are
 /// taken out of it.
@@ -9,9 +9,9 @@ pub(crate) enum Operation {
     /// A token is issued by one of two origins, whose clocks differ.
     Issue { origin: u8, owner: u8, lifetime: u16 },
     /// Something is revoked.
-    Revoke { kind: Kind, choice: u16 },
+    Revoke { kind: RevocationKind, choice: u16 },
     /// A revocation is lifted.
-    Reinstate { kind: Kind, choice: u16 },
+    Reinstate { kind: RevocationKind, choice: u16 },
     /// Time passes, seconds.
     Wait { seconds: u16 },
     /// An origin closes the epoch and builds a snapshot.
@@ -52,14 +52,14 @@ fn operation(random: &mut Random) -> Operation {
 }
 
 /// Single tokens most of the time; of everything seldom, for it ends all variety.
-fn kind(random: &mut Random) -> Kind {
+fn kind(random: &mut Random) -> RevocationKind {
     match random.below(20) {
-        0..12 => Kind::Token,
-        12..14 => Kind::Session,
-        14..16 => Kind::Subject,
-        16..18 => Kind::Client,
-        18 => Kind::Key,
-        _ => Kind::Everything,
+        0..12 => RevocationKind::Token,
+        12..14 => RevocationKind::Session,
+        14..16 => RevocationKind::Subject,
+        16..18 => RevocationKind::Client,
+        18 => RevocationKind::Key,
+        _ => RevocationKind::Everything,
     }
 }
 

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use tollgate_core::{
-    CascadeBuilder, Chain, ConfigDigest, Delta, DeltaParts, Deltas, IssuedId, Kind, MAX_DELTAS, Mark, Particulars,
-    Replica, ReplicaView, RevocationId, RevocationStatus as _, Snapshot, SnapshotParts, SnapshotSigner, build_deltas,
-    build_snapshot,
+    CascadeBuilder, ConfigDigest, Delta, DeltaParts, Deltas, EpochTokenId, HashChain, MAX_DELTAS, Replica, ReplicaView,
+    RevocationChecker as _, RevocationId, RevocationKind, RevokedBefore, Snapshot, SnapshotParts, SnapshotSigner,
+    TokenIdentifiers, build_deltas, build_snapshot,
 };
 
 use crate::history::Operation;
@@ -58,7 +58,7 @@ pub(crate) fn run_with(history: &[Operation], edges: Edges) -> Result<Counts, St
 
 struct Token {
     id: String,
-    issued: IssuedId,
+    issued: EpochTokenId,
     owner: u8,
     issued_at: u64,
     expires_at: u64,
@@ -66,28 +66,28 @@ struct Token {
 
 impl Token {
     /// What it is revoked by under each kind, as text.
-    fn name(&self, kind: Kind) -> String {
+    fn name(&self, kind: RevocationKind) -> String {
         match kind {
-            Kind::Token => self.id.clone(),
-            Kind::Session => format!("session-{}", self.owner),
-            Kind::Subject => format!("subject-{}", self.owner / 2),
-            Kind::Client => format!("client-{}", self.owner % 2),
-            Kind::Key => format!("key-{}", self.owner % 3),
-            Kind::Everything => String::new(),
+            RevocationKind::Token => self.id.clone(),
+            RevocationKind::Session => format!("session-{}", self.owner),
+            RevocationKind::Subject => format!("subject-{}", self.owner / 2),
+            RevocationKind::Client => format!("client-{}", self.owner % 2),
+            RevocationKind::Key => format!("key-{}", self.owner % 3),
+            RevocationKind::Everything => String::new(),
         }
     }
 }
 
 /// The marks in force by kind and name: the plain truth.
-type Marks = BTreeMap<(Kind, String), (Mark, u64)>;
+type Marks = BTreeMap<(RevocationKind, String), (RevokedBefore, u64)>;
 
 fn is_revoked(marks: &Marks, token: &Token) -> bool {
-    Kind::ALL.into_iter().any(|kind| {
-        let mark = marks.get(&(kind, token.name(kind))).map_or(Mark::LIFTED, |(mark, _)| *mark);
+    RevocationKind::ALL.into_iter().any(|kind| {
+        let mark = marks.get(&(kind, token.name(kind))).map_or(RevokedBefore::NOT_REVOKED, |(mark, _)| *mark);
         match kind {
-            Kind::Token => mark != Mark::LIFTED,
-            Kind::Everything => mark.strikes(token.issued_at),
-            _ => mark.strikes(token.issued.epoch().into()),
+            RevocationKind::Token => mark != RevokedBefore::NOT_REVOKED,
+            RevocationKind::Everything => mark.applies_to(token.issued_at),
+            _ => mark.applies_to(token.issued.epoch().into()),
         }
     })
 }
@@ -99,7 +99,7 @@ struct Edge {
     /// The sequence that a deaf edge believes to have.
     believed: u64,
     /// By which history a token was not revoked when last asked, as a verifier remembers it.
-    cleared: HashMap<IssuedId, Chain>,
+    cleared: HashMap<EpochTokenId, HashChain>,
 }
 
 struct World {
@@ -111,7 +111,7 @@ struct World {
     /// The truth after each delta; the first is before any.
     truth: Vec<Marks>,
     deltas: Vec<Delta>,
-    chains: Vec<Chain>,
+    chains: Vec<HashChain>,
     snapshots: Vec<Vec<u8>>,
     under_way: Vec<Vec<u8>>,
     edges: Vec<Edge>,
@@ -131,7 +131,7 @@ impl World {
             tokens: Vec::new(),
             truth: vec![Marks::new()],
             deltas: Vec::new(),
-            chains: vec![Chain::genesis(ISSUER)],
+            chains: vec![HashChain::genesis(ISSUER)],
             snapshots: Vec::new(),
             under_way: Vec::new(),
             edges: Vec::new(),
@@ -181,52 +181,54 @@ impl World {
 
     fn issue(&mut self, origin: u8, owner: u8, lifetime: u16) {
         self.issued += 1;
-        let mut random = [0; IssuedId::UNIQUE_BYTES];
+        let mut random = [0; EpochTokenId::UNIQUE_BYTES];
         // Spread as real ones are, and different from each other.
-        let spread = RevocationId::token("random", &self.issued.to_string());
-        random.copy_from_slice(&spread.as_bytes()[..IssuedId::UNIQUE_BYTES]);
-        let issued = IssuedId::new(self.epoch, random);
+        let spread = RevocationId::for_token("random", &self.issued.to_string());
+        random.copy_from_slice(&spread.as_bytes()[..EpochTokenId::UNIQUE_BYTES]);
+        let issued = EpochTokenId::new(self.epoch, random);
         let issued_at = self.now + u64::from(origin) * SKEW;
         let expires_at = issued_at + u64::from(lifetime).min(LONGEST_LIFE);
         self.tokens.push(Token { id: issued.to_string(), issued, owner, issued_at, expires_at });
     }
 
-    fn revoke(&mut self, kind: Kind, choice: u16) {
+    fn revoke(&mut self, kind: RevocationKind, choice: u16) {
         let Some(token) = choose(&self.tokens, choice) else { return };
         let name = token.name(kind);
         let (mark, expires_at) = match kind {
-            Kind::Token => (Mark::TOKEN, token.expires_at + KEEP_AFTER_EXPIRY),
-            Kind::Everything => (Mark::before(token.issued_at), self.now + SKEW + LONGEST_LIFE + KEEP_AFTER_EXPIRY),
+            RevocationKind::Token => (RevokedBefore::TOKEN, token.expires_at + KEEP_AFTER_EXPIRY),
+            RevocationKind::Everything => {
+                (RevokedBefore::time(token.issued_at), self.now + SKEW + LONGEST_LIFE + KEEP_AFTER_EXPIRY)
+            }
             _ => {
                 self.epoch += 1; // what is issued from now on is not struck
-                (Mark::through(self.epoch - 1), self.now + SKEW + LONGEST_LIFE + KEEP_AFTER_EXPIRY)
+                (RevokedBefore::through_epoch(self.epoch - 1), self.now + SKEW + LONGEST_LIFE + KEEP_AFTER_EXPIRY)
             }
         };
-        let held = self.latest().get(&(kind, name.clone())).map_or(Mark::LIFTED, |(mark, _)| *mark);
+        let held = self.latest().get(&(kind, name.clone())).map_or(RevokedBefore::NOT_REVOKED, |(mark, _)| *mark);
         if mark > held {
             self.append(kind, name, mark, expires_at);
         }
     }
 
-    fn reinstate(&mut self, kind: Kind, choice: u16) {
+    fn reinstate(&mut self, kind: RevocationKind, choice: u16) {
         let held: Vec<String> = self
             .latest()
             .iter()
-            .filter(|((known, _), (mark, _))| *known == kind && *mark != Mark::LIFTED)
+            .filter(|((known, _), (mark, _))| *known == kind && *mark != RevokedBefore::NOT_REVOKED)
             .map(|((_, name), _)| name.clone())
             .collect();
         if let Some(name) = choose(&held, choice) {
-            self.append(kind, name.clone(), Mark::LIFTED, self.now + LONGEST_LIFE + KEEP_AFTER_EXPIRY);
+            self.append(kind, name.clone(), RevokedBefore::NOT_REVOKED, self.now + LONGEST_LIFE + KEEP_AFTER_EXPIRY);
         }
     }
 
-    fn append(&mut self, kind: Kind, name: String, mark: Mark, expires_at: u64) {
+    fn append(&mut self, kind: RevocationKind, name: String, mark: RevokedBefore, expires_at: u64) {
         let id = match kind {
-            Kind::Everything => RevocationId::EVERYTHING,
-            Kind::Token => RevocationId::token(ISSUER, &name),
-            _ => RevocationId::of(kind, ISSUER, &name),
+            RevocationKind::Everything => RevocationId::EVERYTHING,
+            RevocationKind::Token => RevocationId::for_token(ISSUER, &name),
+            _ => RevocationId::new(kind, ISSUER, &name),
         };
-        let delta = Delta { sequence: self.deltas.len() as u64 + 1, kind, id, mark, expires_at };
+        let delta = Delta { sequence: self.deltas.len() as u64 + 1, kind, id, revoked_before: mark, expires_at };
         let mut marks = self.latest().clone();
         marks.insert((kind, name), (mark, expires_at));
         self.chains.push(self.chains[self.deltas.len()].next(&delta));
@@ -245,23 +247,36 @@ impl World {
         let alive = |token: &&Token| token.expires_at + KEEP_AFTER_EXPIRY >= self.now;
         let known: Vec<&Token> = self.tokens.iter().filter(alive).collect();
         let marks = self.latest();
-        let is_struck =
-            |token: &&Token| marks.get(&(Kind::Token, token.id.clone())).is_some_and(|(mark, _)| *mark != Mark::LIFTED);
+        let is_struck = |token: &&Token| {
+            marks
+                .get(&(RevocationKind::Token, token.id.clone()))
+                .is_some_and(|(mark, _)| *mark != RevokedBefore::NOT_REVOKED)
+        };
         let revoked: Vec<RevocationId> =
             known.iter().copied().filter(is_struck).map(|token| token.issued.revocation_id()).collect();
         let mut builder = CascadeBuilder::new(revoked, known.len() as u64).expect("few tokens");
         builder.show(known.iter().map(|token| token.issued.revocation_id())).expect("its own filter");
         let cascade = builder.finish().expect("few tokens");
 
-        let in_force = marks.iter().filter(|(_, (mark, expires_at))| *mark != Mark::LIFTED && *expires_at >= self.now);
-        let groups: Vec<(Kind, RevocationId, Mark)> = in_force
-            .filter(|((kind, _), _)| Kind::GROUPS.contains(kind))
-            .map(|((kind, name), (mark, _))| (*kind, RevocationId::of(*kind, ISSUER, name), *mark))
+        let in_force = marks
+            .iter()
+            .filter(|(_, (mark, expires_at))| *mark != RevokedBefore::NOT_REVOKED && *expires_at >= self.now);
+        let groups: Vec<(RevocationKind, RevocationId, RevokedBefore)> = in_force
+            .filter(|((kind, _), _)| RevocationKind::GROUPS.contains(kind))
+            .map(|((kind, name), (mark, _))| (*kind, RevocationId::new(*kind, ISSUER, name), *mark))
             .collect();
-        let before = marks.get(&(Kind::Everything, String::new())).map_or(Mark::LIFTED, |(mark, _)| *mark);
+        let before = marks
+            .get(&(RevocationKind::Everything, String::new()))
+            .map_or(RevokedBefore::NOT_REVOKED, |(mark, _)| *mark);
         let sequence = self.deltas.len() as u64;
         let parts = SnapshotParts::new(ISSUER, sequence, self.now * 1000, self.chains[self.deltas.len()], CONFIG);
-        let parts = SnapshotParts { epoch: covered, before, groups: &groups, covered: Some(&cascade), ..parts };
+        let parts = SnapshotParts {
+            epoch: covered,
+            everything_before: before,
+            groups: &groups,
+            covered: Some(&cascade),
+            ..parts
+        };
         self.snapshots.push(build_snapshot(&parts, &self.signer).expect("a good snapshot"));
     }
 
@@ -313,19 +328,21 @@ impl World {
     /// must be the answer.
     fn compare(&mut self, counts: &mut Counts) -> Result<(), String> {
         for (index, edge) in self.edges.iter_mut().enumerate() {
-            let history = ReplicaView { replica: &edge.replica, fresh: true }.history();
+            let history = ReplicaView { replica: &edge.replica, is_fresh: true }.version();
             let since = edge.replica.sequence() - edge.replica.snapshot().sequence();
-            if edge.replica.changes() as u64 > since {
-                let changes = edge.replica.changes();
+            if edge.replica.change_count() as u64 > since {
+                let changes = edge.replica.change_count();
                 return Err(format!(
                     "edge {index} keeps {changes} changes beside a snapshot that {since} deltas follow"
                 ));
             }
-            counts.most_changes = counts.most_changes.max(edge.replica.changes());
+            counts.most_changes = counts.most_changes.max(edge.replica.change_count());
             let truth = &self.truth[edge.believed as usize];
             for token in self.tokens.iter().filter(|token| token.expires_at > self.now) {
-                let names = [Kind::Session, Kind::Subject, Kind::Client, Kind::Key].map(|kind| token.name(kind));
-                let answer = edge.replica.is_revoked(&Particulars {
+                let names =
+                    [RevocationKind::Session, RevocationKind::Subject, RevocationKind::Client, RevocationKind::Key]
+                        .map(|kind| token.name(kind));
+                let answer = edge.replica.is_revoked(&TokenIdentifiers {
                     issuer: ISSUER,
                     token_id: &token.id,
                     session: Some(&names[0]),

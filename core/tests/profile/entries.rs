@@ -1,6 +1,6 @@
 //! Every way into the core gives the same verdict: one token, many at once, with a memory, with tables.
 
-use tollgate_core::{AskedElsewhere, Refusal, TableSize, Verified, Verifier, verify_all};
+use tollgate_core::{CheckedByCaller, Refusal, TableSize, VerifiedToken, Verifier, verify_all};
 
 use crate::hostile::{Attack, attacks};
 use crate::keys::Keys;
@@ -15,7 +15,7 @@ fn hostile() -> Vec<Attack> {
     attacks(&forge(&keys, &public))
 }
 
-fn plainly(attacks: &[Attack]) -> Vec<Result<Verified, Refusal>> {
+fn plainly(attacks: &[Attack]) -> Vec<Result<VerifiedToken, Refusal>> {
     let set = all_keys();
     attacks.iter().map(|attack| judge_by(&set, &expected(), NOW, &attack.token)).collect()
 }
@@ -27,14 +27,14 @@ fn many_tokens_at_once_are_judged_as_one_by_one() {
     // From each beginning, so that every token stands beside others at every place of a group.
     for skipped in 0..4 {
         let tokens: Vec<&[u8]> = attacks.iter().skip(skipped).map(|attack| attack.token.as_slice()).collect();
-        let together = verify_all(&tokens, &set, &expected(), &AskedElsewhere, NOW);
+        let together = verify_all(&tokens, &set, &expected(), &CheckedByCaller, NOW);
         assert!(together == plain[skipped..], "from token {skipped} on");
     }
     // Two good ones beside each.
     let good = attacks.iter().find(|attack| attack.name == "HS256").expect("a good token").token.clone();
     for (attack, plain) in attacks.iter().zip(&plain) {
         for tokens in [[&attack.token, &good, &good], [&good, &attack.token, &good], [&good, &good, &attack.token]] {
-            let together = verify_all(&tokens.map(Vec::as_slice), &set, &expected(), &AskedElsewhere, NOW);
+            let together = verify_all(&tokens.map(Vec::as_slice), &set, &expected(), &CheckedByCaller, NOW);
             let place = tokens.iter().position(|token| *token == &attack.token).expect("it is there");
             assert!(together[place] == *plain, "{}", attack.name);
             assert!(together.iter().filter(|verdict| verdict.is_ok()).count() >= 2, "beside {}", attack.name);
@@ -52,7 +52,7 @@ fn a_verifier_that_remembers_judges_as_one_that_does_not() {
         for round in 0..3 {
             for (attack, plain) in attacks.iter().zip(&plain) {
                 for _ in 0..2 {
-                    let verdict = verifier.verify(&attack.token, &expected(), &AskedElsewhere, NOW);
+                    let verdict = verifier.verify(&attack.token, &expected(), &CheckedByCaller, NOW);
                     assert!(verdict.cloned() == *plain, "{}, round {round}", attack.name);
                 }
             }
@@ -67,7 +67,7 @@ fn keys_with_tables_judge_as_keys_without() {
     let plain = plainly(&attacks);
     for size in [TableSize::Small, TableSize::Large] {
         let mut set = all_keys();
-        set.prepare(size);
+        set.prepare_tables(size);
         for (attack, plain) in attacks.iter().zip(&plain) {
             assert!(judge_by(&set, &expected(), NOW, &attack.token) == *plain, "{}", attack.name);
         }

@@ -1,6 +1,6 @@
 //! Which keys a token may be checked with.
 
-use tollgate_core::{Expected, JwksError, KeySet};
+use tollgate_core::{JwksError, KeySet, TokenRequirements};
 
 use crate::forge::{Signer as _, encode};
 use crate::keys::{ED25519_X, HS256_K, Keys, P256_X, P256_Y, RSA_N, ed25519_jwk, hs256_jwk, p256_jwk, rsa_jwk};
@@ -158,7 +158,7 @@ fn small_order_points() -> impl Iterator<Item = [u8; 32]> {
 #[test]
 fn plain_jwt_passes_only_where_the_policy_allows_it() {
     let (keys, set) = (Keys::new(), crate::all_keys());
-    let lax = Expected { plain_jwt: true, ..expected() };
+    let lax = TokenRequirements { allow_plain_jwt: true, ..expected() };
     for (typ, word) in [
         (Some("JWT"), "passes"),
         (Some("jwt"), "passes"),

@@ -23,7 +23,7 @@ mod keys;
 mod letters;
 mod lines;
 
-use tollgate_core::{AskedElsewhere, Expected, KeySet, Refusal, Unknown, Verified, verify};
+use tollgate_core::{CheckedByCaller, KeySet, Refusal, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify};
 
 use crate::forge::Draft;
 use crate::keys::Keys;
@@ -36,25 +36,30 @@ const AUDIENCE: &str = "https://api.example";
 const NOW: u64 = 1_800_000_000;
 
 /// What a route asks for: nothing that is not in the profile.
-fn expected() -> Expected<'static> {
-    Expected {
+fn expected() -> TokenRequirements<'static> {
+    TokenRequirements {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &[],
         leeway: 30,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     }
 }
 
 /// The verdict by all four keys.
-fn judge(token: impl AsRef<[u8]>) -> Result<Verified, Refusal> {
+fn judge(token: impl AsRef<[u8]>) -> Result<VerifiedToken, Refusal> {
     judge_by(&all_keys(), &expected(), NOW, token)
 }
 
-fn judge_by(keys: &KeySet, expected: &Expected<'_>, now: u64, token: impl AsRef<[u8]>) -> Result<Verified, Refusal> {
-    verify(token.as_ref(), keys, expected, &AskedElsewhere, now)
+fn judge_by(
+    keys: &KeySet,
+    expected: &TokenRequirements<'_>,
+    now: u64,
+    token: impl AsRef<[u8]>,
+) -> Result<VerifiedToken, Refusal> {
+    verify(token.as_ref(), keys, expected, &CheckedByCaller, now)
 }
 
 fn all_keys() -> KeySet {
@@ -66,6 +71,6 @@ fn good<'a>(keys: &'a Keys, alg: &'static str) -> Draft<'a> {
 }
 
 /// The reason in one word.
-fn code(verdict: &Result<Verified, Refusal>) -> &'static str {
+fn code(verdict: &Result<VerifiedToken, Refusal>) -> &'static str {
     verdict.as_ref().map_or_else(Refusal::code, |_| "passes")
 }

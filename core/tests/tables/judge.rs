@@ -18,7 +18,7 @@ impl Judge {
         let plain = KeySet::from_jwks(format!(r#"{{"keys":[{{{members}}}]}}"#).as_bytes()).ok()?;
         let sets = [TableSize::None, TableSize::Small, TableSize::Large].map(|size| {
             let mut set = plain.clone();
-            set.prepare(size);
+            set.prepare_tables(size);
             assert_eq!(set.table_bytes() == 0, size == TableSize::None);
             set
         });

@@ -30,16 +30,16 @@ fn tables_weigh_what_the_documentation_says_and_the_generator_once() {
     for (size, [ed25519, p256]) in SIZES.into_iter().zip([0, 1].map(|at| BYTES.map(|bytes| bytes[at]))) {
         let mut keys = set(&[("a", ed25519_key(1)), ("b", ed25519_key(2)), ("c", p256_key())]);
         assert_eq!(keys.table_bytes(), 0);
-        keys.prepare_key("a", size);
+        keys.prepare_table("a", size);
         assert_eq!(keys.table_bytes(), 2 * ed25519);
-        keys.prepare_key("b", size);
+        keys.prepare_table("b", size);
         assert_eq!(keys.table_bytes(), 3 * ed25519);
         let clone = keys.clone();
-        keys.prepare(size);
+        keys.prepare_tables(size);
         assert_eq!(keys.table_bytes(), 3 * ed25519 + 2 * p256);
         assert_eq!(clone.table_bytes(), 3 * ed25519, "another set is not changed");
-        keys.prepare_key("unknown", size);
-        keys.prepare_key("a", TableSize::None);
+        keys.prepare_table("unknown", size);
+        keys.prepare_table("a", TableSize::None);
         assert_eq!(keys.table_bytes(), 2 * ed25519 + 2 * p256);
         println!("{}: {ed25519} bytes for an Ed25519 key, {p256} for a P-256 key", size.name());
     }
@@ -48,12 +48,12 @@ fn tables_weigh_what_the_documentation_says_and_the_generator_once() {
 #[test]
 fn a_key_that_comes_again_keeps_its_table() {
     let mut former = set(&[("a", ed25519_key(1)), ("b", ed25519_key(2)), ("c", p256_key())]);
-    former.prepare(TableSize::Small);
+    former.prepare_tables(TableSize::Small);
     let mut next = set(&[("renamed", ed25519_key(1)), ("b", ed25519_key(3)), ("c", p256_key())]);
-    next.take_tables_from(&former);
+    next.reuse_tables_from(&former);
     assert_eq!(next.table_bytes(), 2 * BYTES[0][0] + 2 * BYTES[1][0]);
     // The new key shares the generator's table; nothing is accepted for it that is signed by the key whose name it took.
-    next.prepare(TableSize::Small);
+    next.prepare_tables(TableSize::Small);
     assert_eq!(next.table_bytes(), former.table_bytes());
     let signature = {
         use ed25519_dalek::Signer as _;
@@ -62,9 +62,9 @@ fn a_key_that_comes_again_keeps_its_table() {
     assert!(former.check_signature(Some("b"), Algorithm::EdDsa, b"text", &signature).is_ok());
     assert!(next.check_signature(Some("b"), Algorithm::EdDsa, b"text", &signature).is_err());
     // A change of size leaves none of the former.
-    next.prepare(TableSize::Large);
+    next.prepare_tables(TableSize::Large);
     assert_eq!(next.table_bytes(), 3 * BYTES[0][1] + 2 * BYTES[1][1]);
-    next.prepare(TableSize::None);
+    next.prepare_tables(TableSize::None);
     assert_eq!(next.table_bytes(), 0);
 }
 

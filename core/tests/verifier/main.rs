@@ -17,8 +17,8 @@ mod keys;
 use std::cell::Cell;
 
 use tollgate_core::{
-    AskedElsewhere, Chain, Expected, KeySet, MAX_CACHED_BYTES, Particulars, Refusal, RevocationStatus, Standing,
-    TableSize, Unknown, Verified, Verifier, verify, verify_all,
+    CheckedByCaller, HashChain, KeySet, MAX_CACHED_TOKEN_BYTES, Refusal, RevocationChecker, RevocationStatus,
+    TableSize, TokenIdentifiers, TokenRequirements, UnknownStatusPolicy, VerifiedToken, Verifier, verify, verify_all,
 };
 
 use crate::forge::Draft;
@@ -28,15 +28,15 @@ const ISSUER: &str = "https://auth.example";
 const AUDIENCE: &str = "https://api.example";
 const NOW: u64 = 1_800_000_000;
 
-fn expected() -> Expected<'static> {
-    Expected {
+fn expected() -> TokenRequirements<'static> {
+    TokenRequirements {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &[],
         leeway: 30,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     }
 }
 
@@ -46,30 +46,30 @@ fn all_keys() -> KeySet {
 
 /// Revocations that a test sets, with a history that moves when it says so, and a count of the questions.
 struct Revocations {
-    standing: Cell<Standing>,
-    history: Cell<Option<Chain>>,
+    standing: Cell<RevocationStatus>,
+    history: Cell<Option<HashChain>>,
     asked: Cell<u32>,
 }
 
 impl Revocations {
     fn new() -> Self {
-        let history = Cell::new(Some(Chain::genesis(ISSUER)));
-        Self { standing: Cell::new(Standing::Clear), history, asked: Cell::new(0) }
+        let history = Cell::new(Some(HashChain::genesis(ISSUER)));
+        Self { standing: Cell::new(RevocationStatus::NotRevoked), history, asked: Cell::new(0) }
     }
 
-    fn become_(&self, standing: Standing, history: Option<&str>) {
+    fn become_(&self, standing: RevocationStatus, history: Option<&str>) {
         self.standing.set(standing);
-        self.history.set(history.map(Chain::genesis));
+        self.history.set(history.map(HashChain::genesis));
     }
 }
 
-impl RevocationStatus for Revocations {
-    fn standing(&self, _token: &Particulars<'_>) -> Standing {
+impl RevocationChecker for Revocations {
+    fn status(&self, _token: &TokenIdentifiers<'_>) -> RevocationStatus {
         self.asked.set(self.asked.get() + 1);
         self.standing.get()
     }
 
-    fn history(&self) -> Option<Chain> {
+    fn version(&self) -> Option<HashChain> {
         self.history.get()
     }
 }
@@ -78,10 +78,10 @@ impl RevocationStatus for Revocations {
 fn judge(
     verifier: &mut Verifier,
     token: &str,
-    expected: &Expected<'_>,
+    expected: &TokenRequirements<'_>,
     revocations: &Revocations,
     now: u64,
-) -> Result<Verified, Refusal> {
+) -> Result<VerifiedToken, Refusal> {
     let verdict = verifier.verify(token.as_bytes(), expected, revocations, now).cloned();
     assert_eq!(verdict, verify(token.as_bytes(), &all_keys(), expected, revocations, now), "{token}");
     verdict
@@ -91,20 +91,26 @@ fn judge(
 fn what_can_change_is_checked_each_time() {
     let keys = Keys::new();
     let token = Draft::new(&keys, "HS256", ISSUER, AUDIENCE, NOW).claim("scope", "read").sign();
-    let expires_at = verify(token.as_bytes(), &all_keys(), &expected(), &AskedElsewhere, NOW).unwrap().expires_at();
+    let expires_at = verify(token.as_bytes(), &all_keys(), &expected(), &CheckedByCaller, NOW).unwrap().expires_at();
     let (mut verifier, revocations) = (Verifier::new(all_keys(), 64, TableSize::Small), Revocations::new());
-    let mut ask = |expected: &Expected<'_>, now| judge(&mut verifier, &token, expected, &revocations, now);
+    let mut ask = |expected: &TokenRequirements<'_>, now| judge(&mut verifier, &token, expected, &revocations, now);
 
     let (read, write) = (["read".to_owned()], ["write".to_owned()]);
     for _ in 0..2 {
         assert!(ask(&expected(), NOW).is_ok());
-        assert!(ask(&Expected { scope: &read, ..expected() }, NOW).is_ok());
-        assert!(ask(&Expected { scope: &write, ..expected() }, NOW).is_err());
-        assert_eq!(ask(&Expected { audience: "https://b.example", ..expected() }, NOW), Err(Refusal::WrongAudience));
-        assert_eq!(ask(&Expected { issuer: "https://b.example", ..expected() }, NOW), Err(Refusal::WrongIssuer));
+        assert!(ask(&TokenRequirements { scope: &read, ..expected() }, NOW).is_ok());
+        assert!(ask(&TokenRequirements { scope: &write, ..expected() }, NOW).is_err());
+        assert_eq!(
+            ask(&TokenRequirements { audience: "https://b.example", ..expected() }, NOW),
+            Err(Refusal::WrongAudience)
+        );
+        assert_eq!(
+            ask(&TokenRequirements { issuer: "https://b.example", ..expected() }, NOW),
+            Err(Refusal::WrongIssuer)
+        );
         assert!(matches!(ask(&expected(), expires_at + 30), Err(Refusal::Expired { .. })));
         assert!(matches!(ask(&expected(), NOW - 4000), Err(Refusal::NotYetValid { .. })));
-        assert!(ask(&Expected { plain_jwt: true, ..expected() }, NOW).is_ok());
+        assert!(ask(&TokenRequirements { allow_plain_jwt: true, ..expected() }, NOW).is_ok());
     }
 }
 
@@ -113,26 +119,30 @@ fn a_clear_is_remembered_for_as_long_as_history_stands_still() {
     let keys = Keys::new();
     let token = Draft::new(&keys, "EdDSA", ISSUER, AUDIENCE, NOW).sign();
     let (mut verifier, revocations) = (Verifier::new(all_keys(), 64, TableSize::None), Revocations::new());
-    let lenient = Expected { on_stale: Unknown::Allow, on_not_covered: Unknown::Allow, ..expected() };
-    let mut ask = |expected: &Expected<'_>| {
+    let lenient = TokenRequirements {
+        on_stale: UnknownStatusPolicy::Allow,
+        on_not_covered: UnknownStatusPolicy::Allow,
+        ..expected()
+    };
+    let mut ask = |expected: &TokenRequirements<'_>| {
         let before = revocations.asked.get();
         let verdict = verifier.verify(token.as_bytes(), expected, &revocations, NOW).map(|_| ());
         (verdict, revocations.asked.get() - before)
     };
 
     assert_eq!([ask(&expected()), ask(&expected())], [(Ok(()), 1), (Ok(()), 0)]);
-    revocations.become_(Standing::Revoked, Some("one later"));
+    revocations.become_(RevocationStatus::Revoked, Some("one later"));
     assert_eq!([ask(&lenient), ask(&expected())], [(Err(Refusal::Revoked), 1), (Err(Refusal::Revoked), 1)]);
-    revocations.become_(Standing::Clear, Some("reinstated"));
+    revocations.become_(RevocationStatus::NotRevoked, Some("reinstated"));
     assert_eq!([ask(&expected()), ask(&expected())], [(Ok(()), 1), (Ok(()), 0)]);
     // Old word brings no history, and what a lenient route lets pass is no clear.
-    revocations.become_(Standing::Stale, None);
+    revocations.become_(RevocationStatus::Stale, None);
     assert_eq!([ask(&expected()), ask(&lenient)], [(Err(Refusal::Stale), 1), (Ok(()), 1)]);
-    revocations.become_(Standing::NotCovered, Some("of another issuer"));
+    revocations.become_(RevocationStatus::NotCovered, Some("of another issuer"));
     assert_eq!([ask(&lenient), ask(&expected())], [(Ok(()), 1), (Err(Refusal::NotCovered), 1)]);
     // A refusal for another reason forgets nothing and learns nothing.
-    revocations.become_(Standing::Clear, Some("and on"));
-    let other = Expected { audience: "https://b.example", ..expected() };
+    revocations.become_(RevocationStatus::NotRevoked, Some("and on"));
+    let other = TokenRequirements { audience: "https://b.example", ..expected() };
     assert_eq!([ask(&other), ask(&expected())], [(Err(Refusal::WrongAudience), 0), (Ok(()), 1)]);
 }
 
@@ -164,7 +174,7 @@ fn only_the_very_token_is_remembered() {
 fn many_tokens_drive_each_other_out_and_all_get_their_own_verdict() {
     let keys = Keys::new();
     let revocations = Revocations::new();
-    let long = "x".repeat(MAX_CACHED_BYTES);
+    let long = "x".repeat(MAX_CACHED_TOKEN_BYTES);
     let tokens: Vec<String> = (0..300)
         .map(|number| {
             let draft = Draft::new(&keys, ["HS256", "EdDSA"][number % 2], ISSUER, AUDIENCE, NOW);
@@ -228,12 +238,12 @@ fn a_batch_says_what_single_calls_say() {
             })
             .collect();
         let bytes: Vec<&[u8]> = tokens.iter().map(String::as_bytes).collect();
-        let verdicts = verify_all(&bytes, &all_keys(), &expected(), &AskedElsewhere, NOW);
+        let verdicts = verify_all(&bytes, &all_keys(), &expected(), &CheckedByCaller, NOW);
         assert_eq!(verdicts.len(), size);
         for (token, verdict) in bytes.iter().zip(verdicts) {
             allowed += usize::from(verdict.is_ok());
             judged += 1;
-            assert_eq!(verdict, verify(token, &all_keys(), &expected(), &AskedElsewhere, NOW));
+            assert_eq!(verdict, verify(token, &all_keys(), &expected(), &CheckedByCaller, NOW));
         }
     }
     assert!(allowed > 100 && judged - allowed > 50, "{allowed} of {judged} may pass");

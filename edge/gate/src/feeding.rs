@@ -85,7 +85,7 @@ impl Gate {
         let behind = knowledge.replica.as_ref().is_some_and(|replica| !replica.is_caught_up());
         // A snapshot that does not bring what it was wanted for is not asked for again at once.
         let was_snapshot = MessageKind::of(body) == Some(MessageKind::Snapshot);
-        Ok(was_snapshot || behind || (knowledge.wants_snapshot() && !tried_before))
+        Ok(was_snapshot || behind || (knowledge.needs_snapshot() && !tried_before))
     }
 
     /// Tells that a fetch brought no answer at all, for health.

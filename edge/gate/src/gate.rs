@@ -1,6 +1,6 @@
 //! The gate itself: what it knows, how fresh that is, and the decision over a request.
 
-use tollgate_core::{Expected, Refusal, ReplicaView, Unknown, Verified, verify_all};
+use tollgate_core::{Refusal, ReplicaView, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify_all};
 
 use crate::bearer::{self, Presented};
 use crate::json::JsonObject;
@@ -74,15 +74,15 @@ impl Gate {
     ///
     /// # Errors
     /// The first check that fails; [`Refusal::Stale`] also where there is no snapshot yet.
-    pub fn verify(&self, token: &[u8], scope: &[String], now: u64) -> Result<Verified, Refusal> {
+    pub fn verify(&self, token: &[u8], scope: &[String], now: u64) -> Result<VerifiedToken, Refusal> {
         let now_ms = now.saturating_mul(1000);
-        let (expected, view) = self.expected(scope, [Unknown::Deny; 2], now_ms)?;
+        let (expected, view) = self.expected(scope, [UnknownStatusPolicy::Deny; 2], now_ms)?;
         self.knowledge.verifier().verify(token, &expected, &view, now).cloned()
     }
 
     /// Judges many tokens as [`verify`](Self::verify) judges one, in less time for each.
-    pub fn verify_all(&self, tokens: &[&[u8]], scope: &[String], now: u64) -> Vec<Result<Verified, Refusal>> {
-        match self.expected(scope, [Unknown::Deny; 2], now.saturating_mul(1000)) {
+    pub fn verify_all(&self, tokens: &[&[u8]], scope: &[String], now: u64) -> Vec<Result<VerifiedToken, Refusal>> {
+        match self.expected(scope, [UnknownStatusPolicy::Deny; 2], now.saturating_mul(1000)) {
             Ok((expected, view)) => verify_all(tokens, self.knowledge.verifier().keys(), &expected, &view, now),
             Err(refusal) => tokens.iter().map(|_| Err(refusal.clone())).collect(),
         }
@@ -191,24 +191,24 @@ impl Gate {
     fn expected<'a>(
         &'a self,
         scope: &'a [String],
-        when_unknown: [Unknown; 2],
+        when_unknown: [UnknownStatusPolicy; 2],
         now_ms: u64,
-    ) -> Result<(Expected<'a>, ReplicaView<'a>), Refusal> {
+    ) -> Result<(TokenRequirements<'a>, ReplicaView<'a>), Refusal> {
         let replica = self.knowledge.replica().ok_or(Refusal::Stale)?;
         // A snapshot from a cold-start store may lack revocations that this very edge once knew: until fresh word has come
         // for the first time, no route lets pass what it cannot tell.
         let was_complete = self.knowledge.age_ms(now_ms).is_some();
-        let [on_stale, on_not_covered] = if was_complete { when_unknown } else { [Unknown::Deny; 2] };
-        let expected = Expected {
+        let [on_stale, on_not_covered] = if was_complete { when_unknown } else { [UnknownStatusPolicy::Deny; 2] };
+        let expected = TokenRequirements {
             issuer: &self.settings.issuer,
             audience: self.settings.audience.as_deref().unwrap_or(replica.snapshot().config().audience()),
             scope,
             leeway: self.settings.leeway,
-            plain_jwt: self.settings.plain_jwt,
+            allow_plain_jwt: self.settings.plain_jwt,
             on_stale,
             on_not_covered,
         };
-        Ok((expected, ReplicaView { replica, fresh: self.refresh(now_ms) != Refresh::Required }))
+        Ok((expected, ReplicaView { replica, is_fresh: self.refresh(now_ms) != Refresh::Required }))
     }
 
     /// `/_tollgate/health`: 200 while decisions can be made on fresh word, else 503; always with what is known and what went
@@ -230,7 +230,7 @@ impl Gate {
             .number("sequence", replica.map(tollgate_core::Replica::sequence))
             .number("snapshot_sequence", snapshot.map(tollgate_core::Snapshot::sequence))
             .number("snapshot_epoch", snapshot.map(|snapshot| snapshot.epoch().into()))
-            .number("changes", replica.map(|replica| replica.changes() as u64))
+            .number("changes", replica.map(|replica| replica.change_count() as u64))
             .number("keys", keys.len() as u64)
             .number("key_table_bytes", keys.table_bytes() as u64)
             .number("age_ms", self.knowledge.age_ms(now_ms))
@@ -308,7 +308,7 @@ const IDENTITY: [&str; 6] = [
 ];
 
 /// What the upstream may believe of the client.
-fn identity(verified: &Verified) -> Vec<Header> {
+fn identity(verified: &VerifiedToken) -> Vec<Header> {
     let expires_at = verified.expires_at().to_string();
     let values = [
         verified.issuer(),

@@ -70,11 +70,11 @@ impl Knowledge {
 
     /// Whether the next question is for the snapshot.
     pub(crate) fn asks_for_snapshot(&self) -> bool {
-        self.replica.is_none() || (self.wants_snapshot() && !self.snapshot_tried)
+        self.replica.is_none() || (self.needs_snapshot() && !self.snapshot_tried)
     }
 
-    pub(crate) fn wants_snapshot(&self) -> bool {
-        self.too_far_behind || self.replica.as_ref().is_none_or(Replica::wants_snapshot)
+    pub(crate) fn needs_snapshot(&self) -> bool {
+        self.too_far_behind || self.replica.as_ref().is_none_or(Replica::needs_snapshot)
     }
 
     /// Takes an answer of the origin's. `nonce`: the one that it must bear, unless that was found in it already.
@@ -113,7 +113,7 @@ impl Knowledge {
     fn verifier_for(&self, snapshot: &Snapshot) -> Result<Verifier, FetchError> {
         let mut keys = snapshot.config().keys().clone();
         keys.extend(&self.secret_keys).map_err(|error| FetchError::Keys(error.to_string()))?;
-        keys.take_tables_from(self.verifier.borrow().keys());
+        keys.reuse_tables_from(self.verifier.borrow().keys());
         Ok(Verifier::new(keys, self.cached_tokens, self.key_tables))
     }
 

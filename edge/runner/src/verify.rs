@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tollgate_core::{
-    Chain, ConfigDigest, DeltaParts, KeySet, Nonce, RevocationId, SnapshotParts, SnapshotSigner, build_deltas,
+    ConfigDigest, DeltaParts, HashChain, KeySet, Nonce, RevocationId, SnapshotParts, SnapshotSigner, build_deltas,
     build_snapshot,
 };
 use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
@@ -51,7 +51,7 @@ impl Bench {
     fn prepare(args: &VerifyArgs, sources: &Sources) -> Result<Bench, String> {
         let (public, secret) = keys(args)?;
         let revoked: Vec<RevocationId> =
-            args.read_revoked()?.iter().map(|jti| RevocationId::token(&args.issuer, jti)).collect();
+            args.read_revoked()?.iter().map(|jti| RevocationId::for_token(&args.issuer, jti)).collect();
         let config = json!({ "audience": args.audience, "jwks": { "keys": public }, "routes": [] }).to_string();
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| format!("the system has no random numbers: {error}"))?;
@@ -59,7 +59,7 @@ impl Bench {
         let (issuer, at_ms, chain) = (
             args.issuer.as_str(),
             args.at.map_or_else(now_ms, |at| at.saturating_mul(1000)),
-            Chain::genesis(&args.issuer),
+            HashChain::genesis(&args.issuer),
         );
         let parts =
             SnapshotParts { others: &revoked, ..SnapshotParts::new(issuer, 0, at_ms, chain, config.as_bytes()) };

@@ -1,7 +1,7 @@
 //! `tollgate revocation list`
 
 use serde::Serialize;
-use tollgate_core::Kind;
+use tollgate_core::RevocationKind;
 
 use super::Session;
 use super::output::table;
@@ -15,7 +15,7 @@ pub(super) enum RevocationCommand {
     List {
         /// Those of this kind alone: token, session, subject, client, key or everything
         #[arg(long, value_parser = kind)]
-        kind: Option<Kind>,
+        kind: Option<RevocationKind>,
         /// Those with this name alone
         #[arg(long)]
         name: Option<String>,
@@ -32,8 +32,8 @@ pub(super) enum RevocationCommand {
 #[serde(transparent)]
 struct Views(Vec<RevocationView>);
 
-fn kind(name: &str) -> Result<Kind, &'static str> {
-    Kind::from_name(name).ok_or("must be token, session, subject, client, key or everything")
+fn kind(name: &str) -> Result<RevocationKind, &'static str> {
+    RevocationKind::from_name(name).ok_or("must be token, session, subject, client, key or everything")
 }
 
 impl RevocationCommand {

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
-use tollgate_core::Kind;
+use tollgate_core::RevocationKind;
 
 use super::Session;
 use crate::ambient;
@@ -127,15 +127,15 @@ impl TargetCommand {
         let (kind, Named { name, why }) = match self {
             TargetCommand::Token(named) => {
                 let id = token_id(session, &named.name, issuer).await?;
-                (Kind::Token, Named { name: id.to_string(), ..named })
+                (RevocationKind::Token, Named { name: id.to_string(), ..named })
             }
-            TargetCommand::Session(named) => (Kind::Session, named),
-            TargetCommand::Subject(named) => (Kind::Subject, named),
-            TargetCommand::Client(named) => (Kind::Client, named),
-            TargetCommand::Key(named) => (Kind::Key, named),
+            TargetCommand::Session(named) => (RevocationKind::Session, named),
+            TargetCommand::Subject(named) => (RevocationKind::Subject, named),
+            TargetCommand::Client(named) => (RevocationKind::Client, named),
+            TargetCommand::Key(named) => (RevocationKind::Key, named),
             TargetCommand::Before(Timed { time, why }) => {
                 let name = if time == "now" { now.to_string() } else { time };
-                (Kind::Everything, Named { name, why })
+                (RevocationKind::Everything, Named { name, why })
             }
         };
         Ok((Target::new(kind, &name)?, why.reason))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
-use tollgate_core::{Kind, Snapshot};
+use tollgate_core::{RevocationKind, Snapshot};
 
 use super::Session;
 use crate::encoding::{base64url, from_base64url};
@@ -124,14 +124,14 @@ fn look_into(bytes: Vec<u8>, pins: &[[u8; 32]], file: &Path) -> anyhow::Result<S
         as_of_ms: snapshot.as_of_ms(),
         chain: base64url(snapshot.chain().as_bytes()),
         epoch: snapshot.epoch(),
-        revoked: snapshot.covered_count() + snapshot.count(Kind::Token),
-        covered: snapshot.covered_count(),
-        listed: snapshot.count(Kind::Token),
-        sessions: snapshot.count(Kind::Session),
-        subjects: snapshot.count(Kind::Subject),
-        clients: snapshot.count(Kind::Client),
-        revoked_keys: snapshot.count(Kind::Key),
-        before: snapshot.before().0,
+        revoked: snapshot.covered_revocation_count() + snapshot.count(RevocationKind::Token),
+        covered: snapshot.covered_revocation_count(),
+        listed: snapshot.count(RevocationKind::Token),
+        sessions: snapshot.count(RevocationKind::Session),
+        subjects: snapshot.count(RevocationKind::Subject),
+        clients: snapshot.count(RevocationKind::Client),
+        revoked_keys: snapshot.count(RevocationKind::Key),
+        before: snapshot.everything_before().0,
         keys: snapshot.config().keys().len(),
         routes: snapshot.config().routes().len(),
         bytes: size,

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tollgate_core::{
-    Chain, Expected, KeySet, Replica, ReplicaView, RevocationId, Snapshot, SnapshotParts, SnapshotSigner, Unknown,
-    build_snapshot, verify,
+    HashChain, KeySet, Replica, ReplicaView, RevocationId, Snapshot, SnapshotParts, SnapshotSigner, TokenRequirements,
+    UnknownStatusPolicy, build_snapshot, verify,
 };
 use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
 
@@ -58,16 +58,16 @@ fn run_verify(args: &VerifyArgs) -> ExitCode {
         Err(problem) => return bad_arguments(&problem),
     };
     let scope = args.scope_values();
-    let expected = Expected {
+    let expected = TokenRequirements {
         issuer: &args.issuer,
         audience: &args.audience,
         scope: &scope,
         leeway: args.leeway,
-        plain_jwt: args.allow_plain_jwt,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: args.allow_plain_jwt,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     };
-    let revocations = ReplicaView { replica: &replica, fresh: true };
+    let revocations = ReplicaView { replica: &replica, is_fresh: true };
     let now = args.at.unwrap_or_else(ambient::now);
     let judged = args.run(|token| match verify(token, &keys, &expected, &revocations, now) {
         Ok(_) => (true, "valid".to_owned()),
@@ -83,12 +83,12 @@ const CONFIG: &[u8] = br#"{"audience":"","jwks":{"keys":[]},"routes":[]}"#;
 fn prepare(args: &VerifyArgs) -> Result<(KeySet, Replica), String> {
     let keys = KeySet::from_jwks(&args.read_jwks()?).map_err(|error| format!("--jwks: {error}"))?;
     let revoked: Vec<RevocationId> =
-        args.read_revoked()?.iter().map(|token_id| RevocationId::token(&args.issuer, token_id)).collect();
+        args.read_revoked()?.iter().map(|token_id| RevocationId::for_token(&args.issuer, token_id)).collect();
     // The snapshot never leaves this process, so its key may be known.
     let signer = SnapshotSigner::from_seed(&[0; 32]);
     let parts = SnapshotParts {
         others: &revoked,
-        ..SnapshotParts::new(&args.issuer, 0, 0, Chain::genesis(&args.issuer), CONFIG)
+        ..SnapshotParts::new(&args.issuer, 0, 0, HashChain::genesis(&args.issuer), CONFIG)
     };
     let bytes = build_snapshot(&parts, &signer).map_err(|error| format!("--revoked: {error}"))?;
     let snapshot = Snapshot::decode(bytes, &[signer.public_key()]).map_err(|error| format!("--issuer: {error}"))?;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tollgate_core::Kind;
+use tollgate_core::RevocationKind;
 
 use super::{Actor, MAX_IDENTIFIER_BYTES, Malformed};
 
@@ -15,7 +15,7 @@ const MAX_DETAIL_BYTES: usize = 500;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuditKind {
     /// What can be revoked: a token, a session (which is a grant, by `sid`), a subject, a client, a key, or everything.
-    Revocable(Kind),
+    Revocable(RevocationKind),
     /// A browser's session.
     Login,
     /// A user.
@@ -35,12 +35,12 @@ pub enum AuditKind {
 impl AuditKind {
     /// All of them.
     pub const ALL: [AuditKind; 13] = [
-        AuditKind::Revocable(Kind::Token),
-        AuditKind::Revocable(Kind::Session),
-        AuditKind::Revocable(Kind::Subject),
-        AuditKind::Revocable(Kind::Client),
-        AuditKind::Revocable(Kind::Key),
-        AuditKind::Revocable(Kind::Everything),
+        AuditKind::Revocable(RevocationKind::Token),
+        AuditKind::Revocable(RevocationKind::Session),
+        AuditKind::Revocable(RevocationKind::Subject),
+        AuditKind::Revocable(RevocationKind::Client),
+        AuditKind::Revocable(RevocationKind::Key),
+        AuditKind::Revocable(RevocationKind::Everything),
         AuditKind::Login,
         AuditKind::User,
         AuditKind::Resource,
@@ -50,13 +50,13 @@ impl AuditKind {
         AuditKind::Stream,
     ];
     /// A token.
-    pub const TOKEN: AuditKind = AuditKind::Revocable(Kind::Token);
+    pub const TOKEN: AuditKind = AuditKind::Revocable(RevocationKind::Token);
     /// What a user gave a client.
-    pub const SESSION: AuditKind = AuditKind::Revocable(Kind::Session);
+    pub const SESSION: AuditKind = AuditKind::Revocable(RevocationKind::Session);
     /// A client.
-    pub const CLIENT: AuditKind = AuditKind::Revocable(Kind::Client);
+    pub const CLIENT: AuditKind = AuditKind::Revocable(RevocationKind::Client);
     /// A key.
-    pub const KEY: AuditKind = AuditKind::Revocable(Kind::Key);
+    pub const KEY: AuditKind = AuditKind::Revocable(RevocationKind::Key);
 
     /// The number that it is stored as; revocable ones have the number that edges know their kind by.
     #[must_use]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tollgate_core::{IssuedId, Kind, Mark, RevocationId};
+use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, RevokedBefore};
 
 use super::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME, Malformed, UserId};
 
@@ -41,23 +41,23 @@ pub enum Target {
 }
 
 impl Target {
-    /// What this kind means by `name`; [`Kind::Everything`] is named by a Unix second.
+    /// What this kind means by `name`; [`RevocationKind::Everything`] is named by a Unix second.
     ///
     /// # Errors
     /// When nothing of that kind can have this name.
-    pub fn new(kind: Kind, name: &str) -> Result<Target, Malformed> {
+    pub fn new(kind: RevocationKind, name: &str) -> Result<Target, Malformed> {
         let wrong = Malformed::new("name", "must be 1 to 255 bytes without control characters");
         if name.is_empty() || name.len() > MAX_IDENTIFIER_BYTES || name.chars().any(char::is_control) {
             return Err(wrong);
         }
         let name = name.to_owned();
         Ok(match kind {
-            Kind::Token => Target::Token(name),
-            Kind::Session => Target::Session(name),
-            Kind::Subject => Target::Subject(name),
-            Kind::Client => Target::Client(name),
-            Kind::Key => Target::Key(name),
-            Kind::Everything => {
+            RevocationKind::Token => Target::Token(name),
+            RevocationKind::Session => Target::Session(name),
+            RevocationKind::Subject => Target::Subject(name),
+            RevocationKind::Client => Target::Client(name),
+            RevocationKind::Key => Target::Key(name),
+            RevocationKind::Everything => {
                 Target::Before(name.parse().map_err(|_| Malformed::new("time", "must be Unix seconds"))?)
             }
         })
@@ -65,14 +65,14 @@ impl Target {
 
     /// Its kind.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> RevocationKind {
         match self {
-            Target::Token(_) => Kind::Token,
-            Target::Session(_) => Kind::Session,
-            Target::Subject(_) => Kind::Subject,
-            Target::Client(_) => Kind::Client,
-            Target::Key(_) => Kind::Key,
-            Target::Before(_) => Kind::Everything,
+            Target::Token(_) => RevocationKind::Token,
+            Target::Session(_) => RevocationKind::Session,
+            Target::Subject(_) => RevocationKind::Subject,
+            Target::Client(_) => RevocationKind::Client,
+            Target::Key(_) => RevocationKind::Key,
+            Target::Before(_) => RevocationKind::Everything,
         }
     }
 
@@ -93,9 +93,9 @@ impl Target {
     #[must_use]
     pub fn id(&self, issuer: &str) -> RevocationId {
         match self {
-            Target::Token(name) => RevocationId::token(issuer, name),
+            Target::Token(name) => RevocationId::for_token(issuer, name),
             Target::Before(_) => RevocationId::EVERYTHING,
-            _ => RevocationId::of(self.kind(), issuer, self.name()),
+            _ => RevocationId::new(self.kind(), issuer, self.name()),
         }
     }
 
@@ -103,7 +103,7 @@ impl Target {
     #[must_use]
     pub fn epoch(&self) -> Option<u32> {
         match self {
-            Target::Token(name) => IssuedId::parse(name).map(|id| id.epoch()),
+            Target::Token(name) => EpochTokenId::parse(name).map(|id| id.epoch()),
             _ => None,
         }
     }
@@ -116,12 +116,12 @@ impl Target {
 
     /// The mark of a revocation that ends the epoch `closed`.
     #[must_use]
-    pub fn mark(&self, closed: u32) -> Mark {
+    pub fn mark(&self, closed: u32) -> RevokedBefore {
         match self {
-            Target::Token(_) => Mark::TOKEN,
-            Target::Session(_) | Target::Subject(_) | Target::Client(_) => Mark::through(closed),
-            Target::Key(_) => Mark::FOR_EVER,
-            Target::Before(time) => Mark::before(*time),
+            Target::Token(_) => RevokedBefore::TOKEN,
+            Target::Session(_) | Target::Subject(_) | Target::Client(_) => RevokedBefore::through_epoch(closed),
+            Target::Key(_) => RevokedBefore::EVERY_EPOCH,
+            Target::Before(time) => RevokedBefore::time(*time),
         }
     }
 }
@@ -258,7 +258,7 @@ pub struct Revocation {
     /// What it strikes.
     pub target: Target,
     /// How much of it.
-    pub mark: Mark,
+    pub mark: RevokedBefore,
     /// Who made it.
     pub by: Actor,
     /// Why.
@@ -308,13 +308,13 @@ mod tests {
 
     #[test]
     fn names_and_reasons_are_bounded() {
-        for kind in Kind::ALL {
+        for kind in RevocationKind::ALL {
             for name in ["", "a\nb", &"a".repeat(256)] {
                 assert!(Target::new(kind, name).is_err(), "{kind:?} {name:?}");
             }
         }
-        assert!(Target::new(Kind::Everything, "yesterday").is_err());
-        assert_eq!(Target::new(Kind::Everything, "17"), Ok(Target::Before(17)));
+        assert!(Target::new(RevocationKind::Everything, "yesterday").is_err());
+        assert_eq!(Target::new(RevocationKind::Everything, "17"), Ok(Target::Before(17)));
         assert!("".parse::<Reason>().is_err() && "a\u{7}".parse::<Reason>().is_err());
     }
 

@@ -1,7 +1,7 @@
 //! Revocations and the audit log as programs get them, from the admin API and the command line alike.
 
 use serde::Serialize;
-use tollgate_core::Kind;
+use tollgate_core::RevocationKind;
 
 use super::{AuditEntry, AuditKind, Revocation, Target};
 
@@ -115,7 +115,7 @@ impl From<AuditEntry> for AuditView {
     fn from(entry: AuditEntry) -> AuditView {
         let AuditEntry { number, at, actor, action, kind, name, reason } = entry;
         let (name, before) = match kind {
-            AuditKind::Revocable(Kind::Everything) => (None, name.parse().ok()),
+            AuditKind::Revocable(RevocationKind::Everything) => (None, name.parse().ok()),
             _ => (Some(name), None),
         };
         AuditView { id: number, at, actor, action, kind: kind.name(), name, before, reason }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use tollgate_core::{IssuedId, RevocationId};
+use tollgate_core::{EpochTokenId, RevocationId};
 
 use super::resource::is_same_resource;
 use super::{Access, Audiences, AuthorizationDetails, ClientId, Malformed, Scope, SecretHash, identifier};
@@ -15,24 +15,24 @@ pub const MAX_TOKEN_LIFETIME: u64 = 24 * 60 * 60;
 
 /// The `jti` of a token of ours: its issuing epoch, the time, and 72 random bits, so it can be neither guessed nor repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TokenId(IssuedId);
+pub struct TokenId(EpochTokenId);
 
 impl TokenId {
     /// Bytes of an identifier.
-    pub const BYTES: usize = 4 + IssuedId::UNIQUE_BYTES;
+    pub const BYTES: usize = 4 + EpochTokenId::UNIQUE_BYTES;
 
     /// The identifier of a token issued in `epoch`.
     #[must_use]
-    pub fn new(epoch: u32, unique: [u8; IssuedId::UNIQUE_BYTES]) -> TokenId {
-        TokenId(IssuedId::new(epoch, unique))
+    pub fn new(epoch: u32, unique: [u8; EpochTokenId::UNIQUE_BYTES]) -> TokenId {
+        TokenId(EpochTokenId::new(epoch, unique))
     }
 
     /// What tells a token that is drafted now from all others: 40 bits of the time in units of 4 ms, and these random ones. Tokens of
     /// one time stand side by side in the database's index by id, as UUIDs of version 7 do for the same reason (RFC 9562 §5.7): were
     /// they scattered over it, recording one would mean to write a page of it.
     #[must_use]
-    pub fn unique(now_ms: u64, random: [u8; 9]) -> [u8; IssuedId::UNIQUE_BYTES] {
-        let mut unique = [0; IssuedId::UNIQUE_BYTES];
+    pub fn unique(now_ms: u64, random: [u8; 9]) -> [u8; EpochTokenId::UNIQUE_BYTES] {
+        let mut unique = [0; EpochTokenId::UNIQUE_BYTES];
         let (time, rest) = unique.split_at_mut(5);
         time.copy_from_slice(&(now_ms / 4).to_be_bytes()[3..]);
         rest.copy_from_slice(&random);
@@ -42,7 +42,7 @@ impl TokenId {
     /// The identifier of these bytes: the epoch, big-endian, and the others.
     #[must_use]
     pub fn from_bytes(bytes: [u8; TokenId::BYTES]) -> TokenId {
-        let (mut epoch, mut unique) = ([0; 4], [0; IssuedId::UNIQUE_BYTES]);
+        let (mut epoch, mut unique) = ([0; 4], [0; EpochTokenId::UNIQUE_BYTES]);
         let (high, low) = bytes.split_at(epoch.len());
         epoch.copy_from_slice(high);
         unique.copy_from_slice(low);
@@ -74,7 +74,7 @@ impl FromStr for TokenId {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<TokenId, Malformed> {
-        IssuedId::parse(text).map(TokenId).ok_or(Malformed::new("token id", "is not one of this origin's making"))
+        EpochTokenId::parse(text).map(TokenId).ok_or(Malformed::new("token id", "is not one of this origin's making"))
     }
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for TokenId {
 
 impl Serialize for TokenId {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.write(&mut [0; IssuedId::TEXT_BYTES]))
+        serializer.serialize_str(self.0.write(&mut [0; EpochTokenId::TEXT_BYTES]))
     }
 }
 
@@ -247,7 +247,7 @@ pub struct TokenDetails {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenDraft {
     /// What tells it from others, see [`TokenId::unique`].
-    pub unique: [u8; IssuedId::UNIQUE_BYTES],
+    pub unique: [u8; EpochTokenId::UNIQUE_BYTES],
     /// `client_id`
     pub client: ClientId,
     /// `sub`; the client itself for the client-credentials grant (RFC 9068 §2.2).
@@ -274,7 +274,7 @@ impl TokenDraft {
     /// A token for `client` in its own name, good for `access`.
     #[must_use]
     pub fn for_client(
-        unique: [u8; IssuedId::UNIQUE_BYTES],
+        unique: [u8; EpochTokenId::UNIQUE_BYTES],
         client: &ClientId,
         access: Access,
         key_id: String,

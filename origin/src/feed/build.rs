@@ -50,7 +50,7 @@ impl Content {
         let building = spawn_blocking(move || {
             let mut builder = CascadeBuilder::new(revoked, about)?;
             while let Some(ids) = received.blocking_recv() {
-                builder.show(ids)?;
+                builder.add_covered(ids)?;
             }
             builder.finish()
         });
@@ -107,7 +107,7 @@ impl Content {
         let built = spawn_blocking(move || {
             let parts = SnapshotParts {
                 epoch,
-                before,
+                everything_before: before,
                 groups: &groups,
                 others: &others,
                 covered: cascade.as_deref(),

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tollgate_core::{Kind, Mark};
+use tollgate_core::{RevocationKind, RevokedBefore};
 
 use super::Stream;
 use crate::domain::{Audience, Malformed};
@@ -64,7 +64,7 @@ impl EventType {
     /// What a signal is told as.
     #[must_use]
     pub fn of(signal: &Signal) -> EventType {
-        if signal.kind == Kind::Token || signal.mark == Mark::LIFTED {
+        if signal.kind == RevocationKind::Token || signal.mark == RevokedBefore::NOT_REVOKED {
             EventType::TokenClaimsChange
         } else {
             EventType::SessionRevoked
@@ -163,9 +163,13 @@ fn claims<'a>(issuer: &'a str, audience: &'a Audience, jti: String, signal: &Sig
         event["reason_admin"] = json!({ "en": reason });
     }
     match EventType::of(signal) {
-        EventType::TokenClaimsChange => event["claims"] = json!({ "active": signal.mark == Mark::LIFTED }),
+        EventType::TokenClaimsChange => {
+            event["claims"] = json!({ "active": signal.mark == RevokedBefore::NOT_REVOKED })
+        }
         // An addition of ours, as SSF section 4.1 allows: here the time that counts is not that of the revocation.
-        EventType::SessionRevoked if signal.kind == Kind::Everything => event["issued_before"] = signal.mark.0.into(),
+        EventType::SessionRevoked if signal.kind == RevocationKind::Everything => {
+            event["issued_before"] = signal.mark.0.into()
+        }
         EventType::SessionRevoked => {}
     }
     let mut events = json!({});
@@ -178,13 +182,13 @@ fn subject(issuer: &str, signal: &Signal) -> Value {
     let name = &signal.name;
     let opaque = json!({ "format": "opaque", "id": name });
     match signal.kind {
-        Kind::Token => json!({ "format": "jwt_id", "iss": issuer, "jti": name }),
-        Kind::Subject => json!({ "format": "iss_sub", "iss": issuer, "sub": name }),
-        Kind::Session => json!({ "format": "complex", "session": opaque }),
-        Kind::Client => json!({ "format": "complex", "application": opaque }),
+        RevocationKind::Token => json!({ "format": "jwt_id", "iss": issuer, "jti": name }),
+        RevocationKind::Subject => json!({ "format": "iss_sub", "iss": issuer, "sub": name }),
+        RevocationKind::Session => json!({ "format": "complex", "session": opaque }),
+        RevocationKind::Client => json!({ "format": "complex", "application": opaque }),
         // A member of our own, as SSF section 3.3 allows.
-        Kind::Key => json!({ "format": "complex", "signing_key": opaque }),
-        Kind::Everything => json!({ "format": "complex", "tenant": { "format": "uri", "uri": issuer } }),
+        RevocationKind::Key => json!({ "format": "complex", "signing_key": opaque }),
+        RevocationKind::Everything => json!({ "format": "complex", "tenant": { "format": "uri", "uri": issuer } }),
     }
 }
 
@@ -198,13 +202,13 @@ fn initiator(by: &str) -> &'static str {
 mod tests {
     use super::*;
 
-    fn signal(kind: Kind, name: &str, mark: Mark) -> Signal {
+    fn signal(kind: RevocationKind, name: &str, mark: RevokedBefore) -> Signal {
         Signal {
             sequence: 7,
             kind,
             name: name.to_owned(),
             mark,
-            lifting: mark == Mark::LIFTED,
+            lifting: mark == RevokedBefore::NOT_REVOKED,
             at: 1_800_000_000,
             by: "cli:ann".to_owned(),
             reason: Some("leaked".to_owned()),
@@ -219,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_revoked_session_is_told_as_caep_has_it() {
-        let told = written(&signal(Kind::Session, "s1", Mark::through(3)));
+        let told = written(&signal(RevocationKind::Session, "s1", RevokedBefore::through_epoch(3)));
         let expected = json!({
             "iss": "https://auth.example",
             "aud": "https://receiver.example",
@@ -238,31 +242,35 @@ mod tests {
     #[test]
     fn every_kind_has_a_subject_and_an_event() {
         let change = EventType::TokenClaimsChange.uri();
-        for kind in Kind::ALL {
-            let (revoked, lifted) = (written(&signal(kind, "x", Mark(9))), written(&signal(kind, "x", Mark::LIFTED)));
+        for kind in RevocationKind::ALL {
+            let (revoked, lifted) = (
+                written(&signal(kind, "x", RevokedBefore(9))),
+                written(&signal(kind, "x", RevokedBefore::NOT_REVOKED)),
+            );
             assert_eq!(revoked["sub_id"], lifted["sub_id"], "{kind:?}");
             assert_eq!(lifted["events"][change]["claims"], json!({ "active": true }), "{kind:?}");
-            let event = if kind == Kind::Token { EventType::TokenClaimsChange } else { EventType::SessionRevoked };
+            let event =
+                if kind == RevocationKind::Token { EventType::TokenClaimsChange } else { EventType::SessionRevoked };
             assert!(revoked["events"][event.uri()].is_object(), "{kind:?}");
             assert!(revoked.get("sub").is_none() && revoked.get("exp").is_none());
         }
-        let token = written(&signal(Kind::Token, "j", Mark::TOKEN));
+        let token = written(&signal(RevocationKind::Token, "j", RevokedBefore::TOKEN));
         assert_eq!(token["sub_id"], json!({ "format": "jwt_id", "iss": "https://auth.example", "jti": "j" }));
         assert_eq!(token["events"][change]["claims"], json!({ "active": false }));
-        let everything = written(&signal(Kind::Everything, "*", Mark::before(9)));
+        let everything = written(&signal(RevocationKind::Everything, "*", RevokedBefore::time(9)));
         assert_eq!(everything["events"][EventType::SessionRevoked.uri()]["issued_before"], 9);
     }
 
     #[test]
     fn a_lowered_mark_is_told_without_a_time() {
-        let lowered = Signal { lifting: true, ..signal(Kind::Client, "c", Mark::through(3)) };
+        let lowered = Signal { lifting: true, ..signal(RevocationKind::Client, "c", RevokedBefore::through_epoch(3)) };
         let event = &written(&lowered)["events"][EventType::SessionRevoked.uri()];
         assert!(event.is_object() && event.get("event_timestamp").is_none());
     }
 
     #[test]
     fn an_identifier_depends_on_all_that_is_told() {
-        let one = signal(Kind::Client, "c", Mark::through(3));
+        let one = signal(RevocationKind::Client, "c", RevokedBefore::through_epoch(3));
         let same = jti("i", 1, &one);
         assert_eq!(same, jti("i", 1, &one.clone()));
         assert!(same.starts_with("7-"));
@@ -270,8 +278,8 @@ mod tests {
             jti("j", 1, &one),
             jti("i", 2, &one),
             jti("i", 1, &Signal { name: "d".to_owned(), ..one.clone() }),
-            jti("i", 1, &Signal { mark: Mark::through(4), ..one.clone() }),
-            jti("i", 1, &Signal { kind: Kind::Subject, ..one.clone() }),
+            jti("i", 1, &Signal { mark: RevokedBefore::through_epoch(4), ..one.clone() }),
+            jti("i", 1, &Signal { kind: RevocationKind::Subject, ..one.clone() }),
             jti("i", 1, &Signal { at: 1, ..one.clone() }),
             jti("i", 1, &Signal { sequence: 8, ..one.clone() }),
         ];

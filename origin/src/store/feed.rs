@@ -1,6 +1,6 @@
 //! The history of revocations as edges need it: its head, and the deltas after a sequence.
 
-use tollgate_core::{Chain, ConfigDigest, Delta, MAX_DELTAS};
+use tollgate_core::{ConfigDigest, Delta, HashChain, MAX_DELTAS};
 
 use super::rows::{DeltaRow, RouteRow, fixed};
 use super::{Store, StoreError, Tx, from_sql, to_sql};
@@ -52,7 +52,7 @@ pub struct FeedPage {
     /// Where the history stood.
     pub head: Head,
     /// The fingerprint of the history at the sequence asked for; none when it is older than what is kept, or in the future.
-    pub chain: Option<Chain>,
+    pub chain: Option<HashChain>,
     /// What follows it without a gap, at most [`MAX_DELTAS`].
     pub deltas: Vec<Delta>,
     /// The epoch in which tokens were being issued.
@@ -96,7 +96,7 @@ impl Store {
                  VALUES (1, $1, 0, $2, 1, 0, 0) ON CONFLICT DO NOTHING",
             )
             .bind(issuer)
-            .bind(Chain::genesis(issuer).as_bytes().as_slice())
+            .bind(HashChain::genesis(issuer).as_bytes().as_slice())
             .execute(connection)
             .await?;
         });
@@ -225,9 +225,9 @@ impl Tx {
     }
 
     /// The history's fingerprint at `sequence`, as long as that is known.
-    async fn chain_at(&mut self, sequence: u64, feed: &FeedRow) -> Result<Option<Chain>, StoreError> {
+    async fn chain_at(&mut self, sequence: u64, feed: &FeedRow) -> Result<Option<HashChain>, StoreError> {
         if sequence == 0 && feed.sequence == 0 {
-            return Ok(Some(Chain::genesis(&feed.issuer)));
+            return Ok(Some(HashChain::genesis(&feed.issuer)));
         }
         // At 0 there is no delta to ask; the history is whole from there if its first delta is still kept.
         let row = each!(&mut *self, connection => {
@@ -237,8 +237,8 @@ impl Tx {
                 .await?
         });
         match row {
-            Some(_) if sequence == 0 => Ok(Some(Chain::genesis(&feed.issuer))),
-            Some(chain) => Ok(Some(Chain::from_bytes(fixed(&chain, "deltas")?))),
+            Some(_) if sequence == 0 => Ok(Some(HashChain::genesis(&feed.issuer))),
+            Some(chain) => Ok(Some(HashChain::from_bytes(fixed(&chain, "deltas")?))),
             None => Ok(None),
         }
     }
@@ -262,7 +262,7 @@ impl FeedRow {
         Head { sequence, version, snapshot }
     }
 
-    pub(super) fn chain(&self) -> Result<Chain, StoreError> {
-        Ok(Chain::from_bytes(fixed(&self.chain, "feed")?))
+    pub(super) fn chain(&self) -> Result<HashChain, StoreError> {
+        Ok(HashChain::from_bytes(fixed(&self.chain, "feed")?))
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 use sqlx::{PgConnection, SqliteConnection};
-use tollgate_core::{IssuedId, Kind, RevocationId};
+use tollgate_core::{EpochTokenId, RevocationId, RevocationKind};
 
 use super::clients::json;
 use super::given::{Given, Parameters};
@@ -90,7 +90,7 @@ impl Tx {
                 "SELECT issuing.epoch, registrations.version, marks.id
                  FROM issuing CROSS JOIN registrations LEFT JOIN marks ON marks.kind = $1",
             )
-            .bind(i64::from(Kind::Key.to_byte()))
+            .bind(i64::from(RevocationKind::Key.to_byte()))
             .fetch_all(connection)
             .await?
         });
@@ -104,7 +104,8 @@ impl Tx {
             return Ok(Bars { epoch, registrations, revoked_sources, ..Bars::default() });
         }
         let issuer = self.feed().await?.issuer;
-        let revoked = drafts.filter(|draft| marks.contains(&RevocationId::of(Kind::Key, &issuer, &draft.key_id)));
+        let revoked =
+            drafts.filter(|draft| marks.contains(&RevocationId::new(RevocationKind::Key, &issuer, &draft.key_id)));
         let revoked_keys = revoked.map(|draft| draft.key_id.clone()).collect();
         let has_revoked_keys = true;
         Ok(Bars { epoch, revoked_keys, revoked_sources, registrations, has_revoked_keys, ..Bars::default() })
@@ -134,7 +135,7 @@ impl Tx {
 }
 
 /// What tells a draft from others.
-type Unique = [u8; IssuedId::UNIQUE_BYTES];
+type Unique = [u8; EpochTokenId::UNIQUE_BYTES];
 
 /// What a token is given in issuing, see [`TokenDraft::issued`].
 #[derive(Debug, Clone, Copy)]
@@ -273,7 +274,7 @@ impl Record for SqliteConnection {
         );
         let mut given = Parameters::new();
         given.bind(seen.map(|seen| i64::from(seen.epoch)));
-        given.bind(seen.and_then(|seen| seen.registrations).map(to_sql)).bind(i64::from(Kind::Key.to_byte()));
+        given.bind(seen.and_then(|seen| seen.registrations).map(to_sql)).bind(i64::from(RevocationKind::Key.to_byte()));
         for Row { draft, id, details } in rows {
             given.row();
             given.bind(id.to_bytes()).text(draft.client.as_str()).text(&draft.subject).bind(draft.session.as_deref());
@@ -327,7 +328,7 @@ impl Record for PgConnection {
             .bind(column(rows, |row| to_sql(row.draft.issued_at)))
             .bind(column(rows, |row| to_sql(row.draft.expires_at)));
         if let Some(seen) = seen {
-            insertion = insertion.bind(i64::from(seen.epoch)).bind(i64::from(Kind::Key.to_byte()));
+            insertion = insertion.bind(i64::from(seen.epoch)).bind(i64::from(RevocationKind::Key.to_byte()));
             insertion = insertion.bind(seen.registrations.map(to_sql));
         }
         let given: Vec<(Vec<u8>, i64)> = insertion.fetch_all(self).await?;

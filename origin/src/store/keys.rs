@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tollgate_core::Kind;
+use tollgate_core::RevocationKind;
 
 use super::rows::KeyRow;
 use super::{Store, StoreError, Tx, from_sql, to_sql};
@@ -141,7 +141,7 @@ impl Tx {
     async fn revoked_key_names(&mut self) -> Result<BTreeSet<String>, StoreError> {
         let names = each!(&mut *self, connection => {
             sqlx::query_scalar::<_, String>("SELECT name FROM revocations WHERE kind = $1 AND lifted_at IS NULL")
-                .bind(i64::from(Kind::Key.to_byte()))
+                .bind(i64::from(RevocationKind::Key.to_byte()))
                 .fetch_all(connection)
                 .await?
         });

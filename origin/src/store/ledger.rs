@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use tollgate_core::{Chain, Delta, Kind, Mark, RevocationId};
+use tollgate_core::{Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
 
 use super::batch::{Reinstated, Revoked};
 use super::rows::{RevocationRow, fixed};
@@ -17,7 +17,7 @@ use crate::domain::{Actor, AuditAction, AuditKind, AuditNote, Reinstate, Revocat
 /// A name's mark, while it is being changed.
 #[derive(Clone, Copy)]
 struct Held {
-    mark: Mark,
+    mark: RevokedBefore,
     void_after: u64,
     epoch: Option<u32>,
 }
@@ -25,7 +25,7 @@ struct Held {
 struct Entry {
     delta: Delta,
     epoch: Option<u32>,
-    chain: Chain,
+    chain: HashChain,
 }
 
 /// Kind, id, mark, end and epoch.
@@ -35,12 +35,12 @@ type MarkRow = (i64, Vec<u8>, i64, i64, Option<i64>);
 pub(super) struct Ledger {
     issuer: String,
     sequence: u64,
-    chain: Chain,
+    chain: HashChain,
     /// The newest record's number.
     number: u64,
-    marks: HashMap<(Kind, RevocationId), Held>,
+    marks: HashMap<(RevocationKind, RevocationId), Held>,
     /// The marks that are to be written.
-    changed: Vec<(Kind, RevocationId)>,
+    changed: Vec<(RevocationKind, RevocationId)>,
     entries: Vec<Entry>,
     /// The entries in words, for receivers of security events.
     signals: Vec<Signal>,
@@ -61,7 +61,7 @@ impl Ledger {
         Ok(Ledger {
             issuer,
             sequence: from_sql(sequence),
-            chain: Chain::from_bytes(fixed(&chain, "feed")?),
+            chain: HashChain::from_bytes(fixed(&chain, "feed")?),
             number: from_sql(number),
             marks: HashMap::new(),
             changed: Vec::new(),
@@ -102,7 +102,7 @@ impl Ledger {
         Ok(revoked)
     }
 
-    fn record(&mut self, revoke: &Revoke, mark: Mark) -> Revocation {
+    fn record(&mut self, revoke: &Revoke, mark: RevokedBefore) -> Revocation {
         self.number += 1;
         let Revoke { target, by, reason, at, void_after } = revoke.clone();
         let reason = reason.map(|reason| reason.as_str().to_owned());
@@ -111,9 +111,9 @@ impl Ledger {
     }
 
     /// Marks a name with what a new revocation amounts to.
-    fn strike(&mut self, name: (Kind, RevocationId), revocation: &Revocation, is_news: bool) {
+    fn strike(&mut self, name: (RevocationKind, RevocationId), revocation: &Revocation, is_news: bool) {
         let epoch = revocation.target.epoch();
-        let fresh = Held { mark: Mark::LIFTED, void_after: 0, epoch };
+        let fresh = Held { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch };
         let held = self.marks.entry(name).or_insert(fresh);
         *held = Held {
             mark: held.mark.max(revocation.mark),
@@ -140,7 +140,8 @@ impl Ledger {
         let name = (target.kind(), target.id(&self.issuer));
         self.load_marks(tx, &[name]).await?;
         let epoch = target.epoch();
-        let held = self.marks.get(&name).copied().unwrap_or(Held { mark: Mark::LIFTED, void_after: 0, epoch });
+        let held =
+            self.marks.get(&name).copied().unwrap_or(Held { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch });
         let (mark, void_after) = in_force(tx, &target, reinstate.at).await?;
         self.marks.insert(name, Held { mark, void_after, epoch });
         self.changed.push(name);
@@ -152,9 +153,15 @@ impl Ledger {
     }
 
     /// Adds a delta.
-    fn tell(&mut self, (kind, id): (Kind, RevocationId), mark: Mark, void_after: u64, epoch: Option<u32>) {
+    fn tell(
+        &mut self,
+        (kind, id): (RevocationKind, RevocationId),
+        mark: RevokedBefore,
+        void_after: u64,
+        epoch: Option<u32>,
+    ) {
         self.sequence += 1;
-        let delta = Delta { sequence: self.sequence, kind, id, mark, expires_at: void_after };
+        let delta = Delta { sequence: self.sequence, kind, id, revoked_before: mark, expires_at: void_after };
         self.chain = self.chain.next(&delta);
         self.entries.push(Entry { delta, epoch, chain: self.chain });
         // The line that was just written is about what made this delta.
@@ -185,7 +192,7 @@ impl Ledger {
     }
 
     /// Reads the marks of names that are not held yet.
-    async fn load_marks(&mut self, tx: &mut Tx, names: &[(Kind, RevocationId)]) -> Result<(), StoreError> {
+    async fn load_marks(&mut self, tx: &mut Tx, names: &[(RevocationKind, RevocationId)]) -> Result<(), StoreError> {
         let missing: Vec<_> = names.iter().filter(|name| !self.marks.contains_key(*name)).copied().collect();
         for names in portions(&missing) {
             let rows: Vec<MarkRow> = each!(&mut *tx, connection => {
@@ -215,7 +222,7 @@ impl Ledger {
         self.changed.dedup();
         let held = |name| self.marks.get(name).map(|held| (*name, *held));
         let (lifted, marks): (Vec<_>, Vec<_>) =
-            self.changed.iter().filter_map(held).partition(|(_, held)| held.mark == Mark::LIFTED);
+            self.changed.iter().filter_map(held).partition(|(_, held)| held.mark == RevokedBefore::NOT_REVOKED);
         insert_rows!(
             tx,
             "INSERT INTO marks (kind, id, mark, void_after, epoch)",
@@ -250,7 +257,7 @@ impl Ledger {
                 .push_bind(to_sql(entry.delta.sequence))
                 .push_bind(i64::from(entry.delta.kind.to_byte()))
                 .push_bind(entry.delta.id.as_bytes().as_slice())
-                .push_bind(to_sql(entry.delta.mark.0))
+                .push_bind(to_sql(entry.delta.revoked_before.0))
                 .push_bind(to_sql(entry.delta.expires_at))
                 .push_bind(entry.epoch.map(i64::from))
                 .push_bind(entry.chain.as_bytes().as_slice())
@@ -277,7 +284,7 @@ async fn on_record(
     tx: &mut Tx,
     fresh: &[Revocation],
     revoke: &Revoke,
-    mark: Mark,
+    mark: RevokedBefore,
 ) -> Result<Option<Revocation>, StoreError> {
     let same = |record: &&Revocation| record.target == revoke.target && record.by == revoke.by;
     if let Some(record) = fresh.iter().find(same) {
@@ -349,7 +356,7 @@ async fn lift(tx: &mut Tx, reinstate: &Reinstate) -> Result<Vec<Revocation>, Sto
 }
 
 /// What the revocations of a name amount to that are in force, and until when.
-async fn in_force(tx: &mut Tx, target: &Target, at: u64) -> Result<(Mark, u64), StoreError> {
+async fn in_force(tx: &mut Tx, target: &Target, at: u64) -> Result<(RevokedBefore, u64), StoreError> {
     let (mark, void_after) = each!(&mut *tx, connection => {
         sqlx::query_as::<_, (Option<i64>, Option<i64>)>(
             "SELECT max(mark), max(void_after) FROM revocations
@@ -361,5 +368,5 @@ async fn in_force(tx: &mut Tx, target: &Target, at: u64) -> Result<(Mark, u64), 
         .fetch_one(connection)
         .await?
     });
-    Ok((mark.map_or(Mark::LIFTED, mark_from_sql), void_after.map_or(0, from_sql)))
+    Ok((mark.map_or(RevokedBefore::NOT_REVOKED, mark_from_sql), void_after.map_or(0, from_sql)))
 }

@@ -122,7 +122,7 @@ use sqlx::{Database, PgPool, Postgres, Sqlite, SqlitePool};
 use tokio::sync::Notify;
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
-use tollgate_core::Mark;
+use tollgate_core::RevokedBefore;
 
 use self::availability::Availability;
 use self::clock::Clock;
@@ -285,8 +285,8 @@ impl Store {
 }
 
 /// The mark of a name as SQL keeps it, see [`to_sql`].
-fn mark_from_sql(number: i64) -> Mark {
-    if number == i64::MAX { Mark::FOR_EVER } else { Mark(from_sql(number)) }
+fn mark_from_sql(number: i64) -> RevokedBefore {
+    if number == i64::MAX { RevokedBefore::EVERY_EPOCH } else { RevokedBefore(from_sql(number)) }
 }
 
 /// Times and sequences are unsigned in the domain and signed in SQL. None comes near the end of either but a mark for

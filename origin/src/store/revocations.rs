@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::iter;
 
-use tollgate_core::{Kind, Mark, RevocationId};
+use tollgate_core::{RevocationId, RevocationKind, RevokedBefore};
 
 use super::rows::{RevocationRow, fixed, kind};
 use super::watch::CHANNEL;
@@ -17,7 +17,7 @@ pub const MAX_REVOCATIONS_PAGE: u64 = 1000;
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     /// Those of this kind alone.
-    pub kind: Option<Kind>,
+    pub kind: Option<RevocationKind>,
     /// Those with this name alone.
     pub name: Option<String>,
     /// Those that are lifted or void, too.
@@ -112,8 +112,8 @@ impl Tx {
     /// The marks of these names, where they have any.
     async fn marks(
         &mut self,
-        names: &[(Kind, RevocationId)],
-    ) -> Result<HashMap<(Kind, RevocationId), Mark>, StoreError> {
+        names: &[(RevocationKind, RevocationId)],
+    ) -> Result<HashMap<(RevocationKind, RevocationId), RevokedBefore>, StoreError> {
         let rows: Vec<(i64, Vec<u8>, i64)> = each!(&mut *self, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT kind, id, mark FROM marks WHERE (kind, id) IN (");
             query.push_values(names, |mut row, (kind, id)| {
@@ -146,23 +146,29 @@ impl Tx {
 }
 
 /// What a token can be struck by.
-fn names(token: &AccessToken, issuer: &str) -> impl Iterator<Item = (Kind, RevocationId)> {
+fn names(token: &AccessToken, issuer: &str) -> impl Iterator<Item = (RevocationKind, RevocationId)> {
     let group = |target: Target| (target.kind(), target.id(issuer));
     let session = token.session.clone().map(|session| group(Target::Session(session)));
     let names = [
-        (Kind::Token, token.id.revocation_id()),
+        (RevocationKind::Token, token.id.revocation_id()),
         group(Target::Subject(token.subject.clone())),
         group(Target::Client(token.client.to_string())),
         group(Target::Key(token.key_id.clone())),
-        (Kind::Everything, RevocationId::EVERYTHING),
+        (RevocationKind::Everything, RevocationId::EVERYTHING),
     ];
     names.into_iter().chain(session)
 }
 
-fn is_struck_by(token: &AccessToken, marks: &HashMap<(Kind, RevocationId), Mark>, name: (Kind, RevocationId)) -> bool {
+fn is_struck_by(
+    token: &AccessToken,
+    marks: &HashMap<(RevocationKind, RevocationId), RevokedBefore>,
+    name: (RevocationKind, RevocationId),
+) -> bool {
     marks.get(&name).is_some_and(|mark| match name.0 {
-        Kind::Token => true,
-        Kind::Everything => mark.strikes(token.issued_at),
-        Kind::Session | Kind::Subject | Kind::Client | Kind::Key => mark.strikes(token.id.epoch().into()),
+        RevocationKind::Token => true,
+        RevocationKind::Everything => mark.applies_to(token.issued_at),
+        RevocationKind::Session | RevocationKind::Subject | RevocationKind::Client | RevocationKind::Key => {
+            mark.applies_to(token.id.epoch().into())
+        }
     })
 }

@@ -1,7 +1,7 @@
 //! Rows as the databases give them, and how they become domain values.
 
 use sqlx::FromRow;
-use tollgate_core::{Delta, Kind, RevocationId};
+use tollgate_core::{Delta, RevocationId, RevocationKind};
 
 use super::clients::from_json;
 use super::{StoreError, from_sql, mark_from_sql};
@@ -124,7 +124,7 @@ impl TryFrom<DeltaRow> for Delta {
             sequence: from_sql(row.sequence),
             id: RevocationId::from_bytes(fixed(&row.id, "deltas")?),
             kind: kind(row.kind, "deltas")?,
-            mark: mark_from_sql(row.mark),
+            revoked_before: mark_from_sql(row.mark),
             expires_at: from_sql(row.void_after),
         })
     }
@@ -230,7 +230,7 @@ impl TryFrom<RevocationRow> for Revocation {
     fn try_from(row: RevocationRow) -> Result<Revocation, StoreError> {
         let mark = mark_from_sql(row.mark);
         let target = match kind(row.kind, "revocations")? {
-            Kind::Everything => Target::Before(mark.0),
+            RevocationKind::Everything => Target::Before(mark.0),
             kind => Target::new(kind, &row.name).map_err(StoreError::corrupt("revocations"))?,
         };
         let lifted = row.lifted_by.zip(row.lifted_at);
@@ -270,8 +270,8 @@ impl TryFrom<AuditRow> for AuditEntry {
 }
 
 /// A column that holds a kind of revocation.
-pub(super) fn kind(byte: i64, table: &'static str) -> Result<Kind, StoreError> {
-    let kind = u8::try_from(byte).ok().and_then(Kind::from_byte);
+pub(super) fn kind(byte: i64, table: &'static str) -> Result<RevocationKind, StoreError> {
+    let kind = u8::try_from(byte).ok().and_then(RevocationKind::from_byte);
     kind.ok_or_else(|| StoreError::corrupt(table)(Malformed::new("kind", "is unknown")))
 }
 

@@ -1,6 +1,6 @@
 //! What snapshots are built from, and the newest that was published.
 
-use tollgate_core::{Chain, ConfigDigest, Kind, Mark, RevocationId};
+use tollgate_core::{ConfigDigest, HashChain, RevocationId, RevocationKind, RevokedBefore};
 
 use super::feed::Head;
 use super::rows::{fixed, kind};
@@ -21,11 +21,11 @@ pub struct SnapshotState {
     /// Where the history stood.
     pub head: Head,
     /// Its fingerprint there.
-    pub chain: Chain,
+    pub chain: HashChain,
     /// Tokens issued before this were revoked.
-    pub before: Mark,
+    pub before: RevokedBefore,
     /// The marks of groups.
-    pub groups: Vec<(Kind, RevocationId, Mark)>,
+    pub groups: Vec<(RevocationKind, RevocationId, RevokedBefore)>,
     /// The revoked tokens, with their epochs if they have one.
     pub revoked: Vec<(RevocationId, Option<u32>)>,
     /// The route rules.
@@ -182,12 +182,12 @@ impl SnapshotReader {
                 .fetch_all(connection)
                 .await?
         });
-        let (mut before, mut groups, mut revoked) = (Mark::LIFTED, Vec::new(), Vec::new());
+        let (mut before, mut groups, mut revoked) = (RevokedBefore::NOT_REVOKED, Vec::new(), Vec::new());
         for (byte, id, mark, epoch) in rows {
             let id = RevocationId::from_bytes(fixed(&id, "marks")?);
             match kind(byte, "marks")? {
-                Kind::Token => revoked.push((id, epoch.and_then(|epoch| u32::try_from(epoch).ok()))),
-                Kind::Everything => before = mark_from_sql(mark),
+                RevocationKind::Token => revoked.push((id, epoch.and_then(|epoch| u32::try_from(epoch).ok()))),
+                RevocationKind::Everything => before = mark_from_sql(mark),
                 group => groups.push((group, id, mark_from_sql(mark))),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tollgate_core::{Kind, Mark};
+use tollgate_core::{RevocationKind, RevokedBefore};
 
 use super::{Store, StoreError, Tx, from_sql, mark_from_sql, to_sql};
 use crate::domain::{AuditAction, AuditKind, Malformed};
@@ -14,11 +14,11 @@ pub struct Signal {
     /// The delta's sequence.
     pub sequence: u64,
     /// What kind of thing it is about.
-    pub kind: Kind,
+    pub kind: RevocationKind,
     /// Its name among those of its kind; of everything, a time.
     pub name: String,
     /// Its mark from now on.
-    pub mark: Mark,
+    pub mark: RevokedBefore,
     /// Whether a reinstatement made it.
     pub lifting: bool,
     /// When, Unix seconds.
@@ -35,7 +35,7 @@ impl Signal {
     /// Whether a reinstatement left another revocation of the same in force.
     #[must_use]
     pub fn still_revoked(&self) -> bool {
-        self.lifting && self.mark != Mark::LIFTED
+        self.lifting && self.mark != RevokedBefore::NOT_REVOKED
     }
 }
 
@@ -56,7 +56,7 @@ impl TryFrom<SignalRow> for Signal {
     type Error = StoreError;
 
     fn try_from(row: SignalRow) -> Result<Signal, StoreError> {
-        let kind = u8::try_from(row.kind).ok().and_then(Kind::from_byte);
+        let kind = u8::try_from(row.kind).ok().and_then(RevocationKind::from_byte);
         Ok(Signal {
             sequence: from_sql(row.sequence),
             kind: kind.ok_or_else(|| StoreError::corrupt("signals")(Malformed::new("kind", "is unknown")))?,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
 
-use tollgate_core::{Kind, Mark, RevocationId};
+use tollgate_core::{RevocationId, RevocationKind, RevokedBefore};
 
 use super::rows::fixed;
 use super::{Store, StoreError, Tx, from_sql, to_sql};
@@ -78,7 +78,7 @@ impl Tx {
     }
 
     async fn revoked_by_themselves(&mut self, numbers: &Range<u64>) -> Result<Vec<u64>, StoreError> {
-        // Of a jti's 18 bytes the first two are no part of the revocation's name: see `IssuedId::revocation_id`.
+        // Of a jti's 18 bytes the first two are no part of the revocation's name: see `EpochTokenId::revocation_id`.
         let revoked: Vec<i64> = each!(&mut *self, connection => {
             sqlx::query_scalar(
                 "SELECT number FROM tokens WHERE number >= $1 AND number < $2
@@ -87,7 +87,7 @@ impl Tx {
             )
             .bind(to_sql(numbers.start))
             .bind(to_sql(numbers.end))
-            .bind(i64::from(Kind::Token.to_byte()))
+            .bind(i64::from(RevocationKind::Token.to_byte()))
             .fetch_all(connection)
             .await?
         });
@@ -98,16 +98,16 @@ impl Tx {
     async fn groups<'a>(&mut self, issuer: &'a str) -> Result<Groups<'a>, StoreError> {
         let rows: Vec<(i64, Vec<u8>, i64)> = each!(&mut *self, connection => {
             sqlx::query_as("SELECT kind, id, mark FROM marks WHERE kind <> $1 AND mark > 0")
-                .bind(i64::from(Kind::Token.to_byte()))
+                .bind(i64::from(RevocationKind::Token.to_byte()))
                 .fetch_all(connection)
                 .await?
         });
         let mut marks = HashMap::with_capacity(rows.len());
         for (kind, id, mark) in rows {
-            let kind = u8::try_from(kind).ok().and_then(Kind::from_byte);
+            let kind = u8::try_from(kind).ok().and_then(RevocationKind::from_byte);
             let kind =
                 kind.ok_or_else(|| StoreError::corrupt("marks")(crate::domain::Malformed::new("kind", "is unknown")))?;
-            marks.insert((kind, RevocationId::from_bytes(fixed(&id, "marks")?)), Mark(from_sql(mark)));
+            marks.insert((kind, RevocationId::from_bytes(fixed(&id, "marks")?)), RevokedBefore(from_sql(mark)));
         }
         Ok(Groups { issuer, marks, names: HashMap::new() })
     }
@@ -138,27 +138,34 @@ impl Tx {
 /// The group revocations in force.
 struct Groups<'a> {
     issuer: &'a str,
-    marks: HashMap<(Kind, RevocationId), Mark>,
+    marks: HashMap<(RevocationKind, RevocationId), RevokedBefore>,
     /// The marks of names met so far: tokens share most of theirs, and a name's id is a hash.
-    names: HashMap<(Kind, String), Mark>,
+    names: HashMap<(RevocationKind, String), RevokedBefore>,
 }
 
 impl Groups<'_> {
     fn strike(&mut self, token: &Record) -> bool {
         let epoch = token.id.first_chunk().map_or(0, |epoch| u64::from(u32::from_be_bytes(*epoch)));
-        let everything = self.marks.get(&(Kind::Everything, RevocationId::EVERYTHING)).copied().unwrap_or(Mark::LIFTED);
-        everything.strikes(from_sql(token.issued_at))
-            || token.session.as_deref().is_some_and(|session| self.mark(Kind::Session, session).strikes(epoch))
-            || self.mark(Kind::Subject, &token.subject).strikes(epoch)
-            || self.mark(Kind::Client, &token.client_id).strikes(epoch)
-            || self.mark(Kind::Key, &token.key_id).strikes(epoch)
+        let everything = self
+            .marks
+            .get(&(RevocationKind::Everything, RevocationId::EVERYTHING))
+            .copied()
+            .unwrap_or(RevokedBefore::NOT_REVOKED);
+        everything.applies_to(from_sql(token.issued_at))
+            || token
+                .session
+                .as_deref()
+                .is_some_and(|session| self.mark(RevocationKind::Session, session).applies_to(epoch))
+            || self.mark(RevocationKind::Subject, &token.subject).applies_to(epoch)
+            || self.mark(RevocationKind::Client, &token.client_id).applies_to(epoch)
+            || self.mark(RevocationKind::Key, &token.key_id).applies_to(epoch)
     }
 
-    fn mark(&mut self, kind: Kind, name: &str) -> Mark {
+    fn mark(&mut self, kind: RevocationKind, name: &str) -> RevokedBefore {
         let key = (kind, name.to_owned());
         *self.names.entry(key).or_insert_with(|| {
-            let id = RevocationId::of(kind, self.issuer, name);
-            self.marks.get(&(kind, id)).copied().unwrap_or(Mark::LIFTED)
+            let id = RevocationId::new(kind, self.issuer, name);
+            self.marks.get(&(kind, id)).copied().unwrap_or(RevokedBefore::NOT_REVOKED)
         })
     }
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tollgate_core::Mark;
+use tollgate_core::RevokedBefore;
 
 use self::minutes::Minutes;
 use crate::ambient;
@@ -181,7 +181,7 @@ impl Meters {
 
     async fn count_after(&self, store: &Store, seen: u64) -> Result<u64, StoreError> {
         let page = store.feed_page(seen).await?;
-        for delta in page.deltas.iter().filter(|delta| delta.mark != Mark::LIFTED) {
+        for delta in page.deltas.iter().filter(|delta| delta.revoked_before != RevokedBefore::NOT_REVOKED) {
             self.revoked(delta.kind.name());
         }
         // Deltas older than what is kept are passed over.

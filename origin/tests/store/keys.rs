@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tollgate::domain::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, SecretHash, TokenAlg};
 use tollgate::keys::{KeyRing, KeyRingError, MasterKey, StoredKey};
-use tollgate_core::{AskedElsewhere, Expected, KeySet, Unknown, verify};
+use tollgate_core::{CheckedByCaller, KeySet, TokenRequirements, UnknownStatusPolicy, verify};
 
 use crate::database::Database;
 use crate::samples::{ISSUER, NOW, token};
@@ -58,16 +58,16 @@ async fn an_edge_takes_the_longest_identifiers(database: &Database) {
     token.audience = longest.parse().expect("an audience");
     let token = signed_by(&ring, TokenAlg::EdDsa, token);
     let text = ring.issue(&token, &longest).expect("signed");
-    let expected = Expected {
+    let expected = TokenRequirements {
         issuer: &longest,
         audience: &longest,
         scope: &[],
         leeway: 0,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     };
-    let verdict = verify(text.as_bytes(), &keys.expect("a key set"), &expected, &AskedElsewhere, NOW);
+    let verdict = verify(text.as_bytes(), &keys.expect("a key set"), &expected, &CheckedByCaller, NOW);
     assert!(verdict.is_ok(), "{:?}", verdict.err());
 }
 

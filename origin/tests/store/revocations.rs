@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tollgate::domain::{AccessToken, AuditFilter, AuditKind, Reinstate, Revoke, Target, TokenDetails, Which};
 use tollgate::store::{Batch, Listing, StoreError};
-use tollgate_core::{Delta, Kind, Mark};
+use tollgate_core::{Delta, RevocationKind, RevokedBefore};
 
 use crate::audit::audit;
 use crate::database::Database;
@@ -45,8 +45,13 @@ async fn revoking_twice_tells_edges_once(database: &Database) {
     let other = database.store.revoke(by_another).await.expect("revoked");
     assert!(!other.is_news && other.revocation.number > first.revocation.number, "another's is a record of its own");
     let Revoke { target, void_after, .. } = revoke(1);
-    let expected =
-        Delta { sequence: 1, kind: Kind::Token, id: target.id(ISSUER), mark: Mark::TOKEN, expires_at: void_after };
+    let expected = Delta {
+        sequence: 1,
+        kind: RevocationKind::Token,
+        id: target.id(ISSUER),
+        revoked_before: RevokedBefore::TOKEN,
+        expires_at: void_after,
+    };
     assert_eq!(followed(&database.store).await, [expected]);
 }
 
@@ -66,8 +71,11 @@ async fn reinstating_tells_edges_too(database: &Database) {
     let by_number = Reinstate { which, ..reinstate(target, NOW + 2) };
     assert!(database.store.reinstate(by_number.clone()).await.expect("lifted").is_news);
     assert!(database.store.reinstate(by_number).await.expect("asked").lifted.is_empty(), "once");
-    let marks: Vec<Mark> = followed(&database.store).await.iter().map(|delta| delta.mark).collect();
-    assert_eq!(marks, [Mark::TOKEN, Mark::LIFTED, Mark::TOKEN, Mark::LIFTED]);
+    let marks: Vec<RevokedBefore> = followed(&database.store).await.iter().map(|delta| delta.revoked_before).collect();
+    assert_eq!(
+        marks,
+        [RevokedBefore::TOKEN, RevokedBefore::NOT_REVOKED, RevokedBefore::TOKEN, RevokedBefore::NOT_REVOKED]
+    );
 }
 
 async fn struck(database: &Database, token: &AccessToken) -> bool {
@@ -129,7 +137,7 @@ async fn marks_of_a_name_combine_by_maximum(database: &Database) {
     let second = database.store.revoke(subject()).await.expect("revoked");
     assert!(second.revocation.mark > first.revocation.mark, "each ends an epoch of its own");
     database.store.reinstate(lift(second.revocation.number)).await.expect("lifted");
-    let marks: Vec<u64> = followed(&database.store).await.iter().map(|delta| delta.mark.0).collect();
+    let marks: Vec<u64> = followed(&database.store).await.iter().map(|delta| delta.revoked_before.0).collect();
     assert_eq!(marks, [NOW - 10, NOW - 20, 0, 2, 3, 2]);
 }
 
@@ -154,7 +162,7 @@ async fn who_did_what_is_on_record(database: &Database) {
     assert_eq!(listed(Listing::default()).await, [2]);
     assert_eq!(listed(Listing { all: true, ..Listing::default() }).await, [2, 1]);
     assert_eq!(listed(Listing { all: true, below: Some(2), ..Listing::default() }).await, [1]);
-    assert_eq!(listed(Listing { all: true, kind: Some(Kind::Client), ..Listing::default() }).await, [1]);
+    assert_eq!(listed(Listing { all: true, kind: Some(RevocationKind::Client), ..Listing::default() }).await, [1]);
     assert_eq!(listed(Listing { all: true, name: Some("b".to_owned()), ..Listing::default() }).await, [0; 0]);
     let found = database.store.revocation(1).await.expect("read").expect("there");
     assert_eq!((found.by, found.reason.as_deref(), found.at), (by(), Some("test"), NOW));
@@ -162,7 +170,7 @@ async fn who_did_what_is_on_record(database: &Database) {
     let log = audit(&database.store, AuditFilter::default()).await;
     let told: Vec<_> =
         log.iter().map(|entry| (entry.at, entry.action.as_str(), entry.kind, entry.name.as_str())).collect();
-    let (client, everything) = (AuditKind::CLIENT, AuditKind::Revocable(Kind::Everything));
+    let (client, everything) = (AuditKind::CLIENT, AuditKind::Revocable(RevocationKind::Everything));
     let time = (NOW - 1).to_string();
     let expected = [
         (NOW, "revoke", client, "a"),

@@ -9,7 +9,7 @@ use tollgate::keys::keeper::{self, Rotated};
 use tollgate::keys::schedule::{MOST_KNOWN, SWITCHED_AFTER, Wanted};
 use tollgate::keys::{KeyPolicy, KeyRing, KeyState, Keys, MasterKey, Purpose, StoredKey};
 use tollgate::store::{PublishedSnapshot, Store, StoreError};
-use tollgate_core::{AskedElsewhere, ConfigDigest, Expected, Unknown, verify};
+use tollgate_core::{CheckedByCaller, ConfigDigest, TokenRequirements, UnknownStatusPolicy, verify};
 
 use crate::database::Database;
 use crate::samples::{ISSUER, NOW, client, draft, reinstate, revoke_any};
@@ -103,16 +103,16 @@ async fn issue(store: &Store, ring: &KeyRing, alg: TokenAlg, draft: TokenDraft) 
 
 /// Whether a verifier with this moment's JWKS takes a token.
 fn is_good(ring: &KeyRing, text: &str, at: u64) -> bool {
-    let expected = Expected {
+    let expected = TokenRequirements {
         issuer: ISSUER,
         audience: "https://api.example",
         scope: &[],
         leeway: 0,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     };
-    verify(text.as_bytes(), ring.verifying(), &expected, &AskedElsewhere, at).is_ok()
+    verify(text.as_bytes(), ring.verifying(), &expected, &CheckedByCaller, at).is_ok()
 }
 
 async fn a_key_is_published_before_it_signs(database: &Database) {

@@ -5,7 +5,7 @@ use tollgate::domain::{
     TokenAlg, TokenDetails, TokenDraft, Which,
 };
 use tollgate::store::{Ending, Store};
-use tollgate_core::{Chain, Delta};
+use tollgate_core::{Delta, HashChain};
 
 pub(crate) const ISSUER: &str = "https://auth.example";
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -90,7 +90,7 @@ pub(crate) async fn with_tokens(store: &Store, drafts: &[TokenDraft]) -> Vec<Acc
 
 /// Follows the whole history from its beginning, as an edge does, checking every link.
 pub(crate) async fn followed(store: &Store) -> Vec<Delta> {
-    let mut chain = Chain::genesis(ISSUER);
+    let mut chain = HashChain::genesis(ISSUER);
     let mut all: Vec<Delta> = Vec::new();
     loop {
         let page = store.feed_page(all.len() as u64).await.expect("a page");

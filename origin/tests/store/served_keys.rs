@@ -11,7 +11,8 @@ use tollgate::keys::keeper::{self, Rotated};
 use tollgate::keys::schedule::Wanted;
 use tollgate::keys::{KeyRing, Purpose};
 use tollgate_core::{
-    AskedElsewhere, Deltas, Expected, Refusal, Replica, ReplicaView, RevocationStatus, Snapshot, Unknown, verify,
+    CheckedByCaller, Deltas, Refusal, Replica, ReplicaView, RevocationChecker, Snapshot, TokenRequirements,
+    UnknownStatusPolicy, verify,
 };
 
 use crate::database::Database;
@@ -90,15 +91,15 @@ async fn fetched(url: &str) -> Vec<u8> {
     answer.bytes().await.expect("a body").to_vec()
 }
 
-fn judged(replica: &Replica, token: &str, revocations: &impl RevocationStatus) -> Result<(), Refusal> {
-    let expected = Expected {
+fn judged(replica: &Replica, token: &str, revocations: &impl RevocationChecker) -> Result<(), Refusal> {
+    let expected = TokenRequirements {
         issuer: ISSUER,
         audience: ISSUER,
         scope: &[],
         leeway: 0,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     };
     let keys = replica.snapshot().config().keys();
     verify(token.as_bytes(), keys, &expected, revocations, ambient::now()).map(drop)
@@ -109,12 +110,12 @@ async fn a_revoked_key_is_refused_at_an_edge_at_once(database: &Database) {
     let asker = Asker::register(&database.store, "client", "", TokenAlg::EdDsa).await;
     let (keys, token) = (ring(&database.store).await, asker.token(&server.url()).await);
     let mut edge = replica(&server.url(), &keys).await;
-    assert!(judged(&edge, &token, &ReplicaView { replica: &edge, fresh: true }).is_ok());
+    assert!(judged(&edge, &token, &ReplicaView { replica: &edge, is_fresh: true }).is_ok());
 
     revoke(database, &kid(&token)).await;
     let deltas = fetched(&format!("{}/edge/v1/deltas?after={}", server.url(), edge.sequence())).await;
     edge.apply(&Deltas::decode(&deltas, keys.snapshot_pins()).expect("pinned")).expect("they join on");
-    let refused = judged(&edge, &token, &ReplicaView { replica: &edge, fresh: true });
+    let refused = judged(&edge, &token, &ReplicaView { replica: &edge, is_fresh: true });
     assert!(matches!(refused, Err(Refusal::Revoked)), "{refused:?}");
     assert!(!asker.is_active(&server.url(), &token).await);
 
@@ -122,8 +123,8 @@ async fn a_revoked_key_is_refused_at_an_edge_at_once(database: &Database) {
     let next = asker.token(&server.url()).await;
     assert_ne!(kid(&next), kid(&token));
     let newest = replica(&server.url(), &keys).await;
-    assert!(judged(&newest, &next, &ReplicaView { replica: &newest, fresh: true }).is_ok());
-    assert!(judged(&newest, &token, &AskedElsewhere).is_err(), "the key is not known any more");
+    assert!(judged(&newest, &next, &ReplicaView { replica: &newest, is_fresh: true }).is_ok());
+    assert!(judged(&newest, &token, &CheckedByCaller).is_err(), "the key is not known any more");
     let (_, jwks) = asker.get(&format!("{}/.well-known/jwks.json", server.url()), None).await;
     assert!(jwks.to_string().contains(&kid(&next)) && !jwks.to_string().contains(&kid(&token)));
     server.shutdown().await;

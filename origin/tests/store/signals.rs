@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tollgate::domain::{AccessToken, Actor, Reinstate, Revoke, Scope, Target, TokenDetails, TokenDraft, Which};
 use tollgate::ssf::{Delivery, EventType, Stream};
 use tollgate::store::{Signal, Store, StoreError};
-use tollgate_core::{Kind, Mark};
+use tollgate_core::{RevocationKind, RevokedBefore};
 
 use crate::database::Database;
 use crate::samples::{ISSUER, NOW, client};
@@ -149,10 +149,10 @@ async fn a_stream_hears_what_follows_it(database: &Database) {
     let told = pending(store, &stream).await;
     assert_eq!(sequences(&told), [2, 3, 4]);
     let [revoked, lifted, everything] = told.as_slice() else { panic!("three signals") };
-    assert_eq!((revoked.kind, revoked.name.as_str(), revoked.lifting), (Kind::Session, "s1", false));
+    assert_eq!((revoked.kind, revoked.name.as_str(), revoked.lifting), (RevocationKind::Session, "s1", false));
     assert_eq!((revoked.by.as_str(), revoked.reason.as_deref(), revoked.at), ("cli:ann", Some("a story"), NOW + 10));
-    assert!(lifted.lifting && lifted.mark == Mark::LIFTED);
-    assert_eq!((everything.kind, everything.mark), (Kind::Everything, Mark::before(NOW)));
+    assert!(lifted.lifting && lifted.mark == RevokedBefore::NOT_REVOKED);
+    assert_eq!((everything.kind, everything.mark), (RevocationKind::Everything, RevokedBefore::time(NOW)));
 
     assert!(store.delete_stream(&stream.name).await.expect("removed"));
     assert!(!store.delete_stream(&stream.name).await.expect("asked"));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use tollgate::domain::{AccessToken, Target};
 use tollgate::store::{Batch, PublishedSnapshot, Store};
-use tollgate_core::{ConfigDigest, Kind, Mark, RevocationId};
+use tollgate_core::{ConfigDigest, RevocationId, RevocationKind, RevokedBefore};
 
 use crate::database::Database;
 use crate::samples::{ISSUER, NOW, draft, followed, reinstate, revoke, revoke_any, with_tokens};
@@ -26,12 +26,12 @@ async fn a_reader_sees_one_state(database: &Database) {
     store.revoke(revoke_any(Target::Before(NOW - 5), NOW)).await.expect("revoked");
     let mut reader = store.snapshot_reader(NOW).await.expect("reading");
     let state = reader.state().await.expect("a state");
-    assert_eq!((state.head.sequence, state.before), (4, Mark::before(NOW - 5)));
-    let subject = RevocationId::of(Kind::Subject, ISSUER, "someone");
-    assert_eq!(state.groups, [(Kind::Subject, subject, Mark::through(1))]);
+    assert_eq!((state.head.sequence, state.before), (4, RevokedBefore::time(NOW - 5)));
+    let subject = RevocationId::new(RevocationKind::Subject, ISSUER, "someone");
+    assert_eq!(state.groups, [(RevocationKind::Subject, subject, RevokedBefore::through_epoch(1))]);
     let mut revoked = state.revoked.clone();
     revoked.sort_by_key(|(_, epoch)| *epoch);
-    let foreign = RevocationId::of(Kind::Token, ISSUER, "another's");
+    let foreign = RevocationId::new(RevocationKind::Token, ISSUER, "another's");
     assert_eq!(revoked, [(foreign, None), (revoke(1).target.id(ISSUER), Some(1))]);
     assert_eq!(Some(state.chain), store.feed_page(4).await.expect("a page").chain);
 

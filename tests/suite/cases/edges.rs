@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::Value;
 use tollgate_core::{
-    Chain, ConfigDigest, Delta, DeltaParts, Kind as DeltaKind, MAX_DELTAS, Mark, Nonce, RevocationId, SnapshotParts,
-    SnapshotSigner, build_deltas, build_snapshot,
+    ConfigDigest, Delta, DeltaParts, HashChain, MAX_DELTAS, Nonce, RevocationId, RevocationKind, RevokedBefore,
+    SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
 use tollgate_edge::{Decision, Program, Question, Request, Validator};
 use tollgate_tests::cases::Case;
@@ -313,7 +313,7 @@ async fn e7_a_client_does_not_say_where_it_comes_from(case: &Case) -> Result<()>
 struct History {
     signer: SnapshotSigner,
     sequence: u64,
-    chain: Chain,
+    chain: HashChain,
 }
 
 const ISSUER: &str = "https://auth.example";
@@ -324,8 +324,14 @@ impl History {
     fn revoke(&mut self, count: u64, now_ms: u64) -> Result<Vec<u8>> {
         let (after, before) = (self.sequence, self.chain);
         let delta = |sequence| {
-            let id = RevocationId::token(ISSUER, &format!("token-{sequence}"));
-            Delta { sequence, kind: DeltaKind::Token, id, mark: Mark::TOKEN, expires_at: now_ms / 1000 + 3600 }
+            let id = RevocationId::for_token(ISSUER, &format!("token-{sequence}"));
+            Delta {
+                sequence,
+                kind: RevocationKind::Token,
+                id,
+                revoked_before: RevokedBefore::TOKEN,
+                expires_at: now_ms / 1000 + 3600,
+            }
         };
         let deltas: Vec<Delta> = (after + 1..=after + count).map(delta).collect();
         self.chain = deltas.iter().fold(before, |chain, delta| chain.next(delta));
@@ -352,7 +358,7 @@ impl History {
 
 async fn e3_changes_that_a_snapshot_holds_leave_the_edges_memory(case: &Case) -> Result<()> {
     let mut history =
-        History { signer: SnapshotSigner::from_seed(&[7; 32]), sequence: 0, chain: Chain::genesis(ISSUER) };
+        History { signer: SnapshotSigner::from_seed(&[7; 32]), sequence: 0, chain: HashChain::genesis(ISSUER) };
     let pin = {
         use base64::Engine as _;
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(history.signer.public_key())

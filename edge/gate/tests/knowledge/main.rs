@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tollgate_core::{
-    Chain, ConfigDigest, Delta, DeltaParts, EdgeKey, Kind, Mark, Nonce, RevocationId, SnapshotParts, SnapshotSigner,
-    build_deltas, build_snapshot,
+    ConfigDigest, Delta, DeltaParts, EdgeKey, HashChain, Nonce, RevocationId, RevocationKind, RevokedBefore,
+    SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
 use tollgate_gate::{Decision, FetchError, Gate, Question, Refresh, Request, Settings};
 
@@ -63,12 +63,18 @@ impl Origin {
     }
 
     fn delta(sequence: u64) -> Delta {
-        let id = RevocationId::token(ISSUER, &format!("token-{sequence}"));
-        Delta { sequence, kind: Kind::Token, id, mark: Mark::TOKEN, expires_at: NOW / 1000 + 3600 }
+        let id = RevocationId::for_token(ISSUER, &format!("token-{sequence}"));
+        Delta {
+            sequence,
+            kind: RevocationKind::Token,
+            id,
+            revoked_before: RevokedBefore::TOKEN,
+            expires_at: NOW / 1000 + 3600,
+        }
     }
 
-    fn chain(sequence: u64) -> Chain {
-        (1..=sequence).map(Self::delta).fold(Chain::genesis(ISSUER), |chain, delta| chain.next(&delta))
+    fn chain(sequence: u64) -> HashChain {
+        (1..=sequence).map(Self::delta).fold(HashChain::genesis(ISSUER), |chain, delta| chain.next(&delta))
     }
 
     fn snapshot(&self) -> Vec<u8> {

@@ -3,7 +3,7 @@
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use tollgate_core::{AskedElsewhere, Expected, Refusal, Unknown, verify};
+use tollgate_core::{CheckedByCaller, Refusal, TokenRequirements, UnknownStatusPolicy, verify};
 
 use crate::ambient;
 use crate::domain::scope::ADMIN;
@@ -16,18 +16,18 @@ pub(in crate::http) async fn authenticate(app: &App, headers: &HeaderMap) -> Res
     let unverified_token = bearer(headers)?;
     let unverified_token = str::from_utf8(unverified_token).map_err(|_| invalid_token())?;
     let scope = [ADMIN.to_owned()];
-    let expected = Expected {
+    let expected = TokenRequirements {
         issuer: &app.issuer,
         audience: &app.issuer,
         scope: &scope,
         leeway: 0,
-        plain_jwt: false,
-        on_stale: Unknown::Deny,
-        on_not_covered: Unknown::Deny,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
     };
     // The store itself is asked below.
     let keys = app.keys.knowing(unverified_token).await?;
-    let verified = verify(unverified_token.as_bytes(), keys.verifying(), &expected, &AskedElsewhere, ambient::now());
+    let verified = verify(unverified_token.as_bytes(), keys.verifying(), &expected, &CheckedByCaller, ambient::now());
     verified.map_err(|refusal| match refusal {
         Refusal::InsufficientScope { .. } => insufficient_scope(),
         refusal => {

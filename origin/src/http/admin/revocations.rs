@@ -7,7 +7,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use tollgate_core::Kind;
+use tollgate_core::RevocationKind;
 
 use super::acts::revocations as acts;
 use super::auth::authenticate;
@@ -103,7 +103,7 @@ pub(in crate::http) async fn list(
         number.map_err(|_| Problem::bad_request(&format!("{name} must be a whole number")))
     };
     let kind = match query.get("kind") {
-        Some(name) => Some(Kind::from_name(name).ok_or_else(|| Problem::bad_request("kind is unknown"))?),
+        Some(name) => Some(RevocationKind::from_name(name).ok_or_else(|| Problem::bad_request("kind is unknown"))?),
         None => None,
     };
     let all = match query.get("all") {

@@ -1,7 +1,7 @@
 //! Making, listing and lifting revocations.
 
 use axum::http::StatusCode;
-use tollgate_core::Kind;
+use tollgate_core::RevocationKind;
 
 use crate::ambient;
 use crate::domain::{Actor, Malformed, Reason, Reinstate, Revocation, Revoke, Target, TokenId, Which};
@@ -31,7 +31,7 @@ pub(in crate::http) async fn target(app: &App, wish: Wish) -> Result<Target, Pro
         }
         (None | Some("everything"), None, None, Some(time)) => Ok(Target::Before(time)),
         (Some(kind), Some(name), None, None) if kind != "everything" => {
-            let kind = Kind::from_name(kind).ok_or_else(|| Problem::bad_request(KINDS))?;
+            let kind = RevocationKind::from_name(kind).ok_or_else(|| Problem::bad_request(KINDS))?;
             Target::new(kind, &name).map_err(unusable)
         }
         _ => Err(Problem::bad_request("give kind and name, or token, or before, and one of these alone")),

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::response::Response;
-use tollgate_core::Kind;
+use tollgate_core::RevocationKind;
 
 use super::confirm::Confirm;
 use super::moment;
@@ -81,7 +81,7 @@ struct FormPage<'a> {
 pub(in crate::http) async fn list(operator: Operator) -> Result<Response, WebError> {
     let now = ambient::now();
     let listing = Listing {
-        kind: operator.given("kind").and_then(Kind::from_name),
+        kind: operator.given("kind").and_then(RevocationKind::from_name),
         name: operator.given("name").map(|name| name.trim().to_owned()),
         all: operator.ticked("all"),
         below: operator.given("below").and_then(|below| below.parse().ok()),
