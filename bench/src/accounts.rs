@@ -14,7 +14,7 @@ use tollgate::forge::Forge;
 use tollgate::settings::HashSettings;
 use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::measure::{percentile, sorted};
-use tollgate_tests::flood;
+use tollgate_tests::sign_in_flood;
 use zeroize::Zeroizing;
 
 /// What is promised: this much of what the bare crate does.
@@ -124,9 +124,9 @@ fn pool(runtime: &tokio::runtime::Runtime, forge: &Forge, threads: usize, length
 
 /// What a flood does to those who sign in, and to those who do not.
 async fn sign_ins(quick: bool) -> Result<Part> {
-    let flood = flood::run(Duration::from_secs(if quick { 5 } else { 20 })).await?;
+    let flood = sign_in_flood::run(Duration::from_secs(if quick { 5 } else { 20 })).await?;
     println!("{flood}");
-    let ms = |sorted: &[Duration], percent| flood::percentile(sorted, percent).as_secs_f64() * 1e3;
+    let ms = |sorted: &[Duration], percent| sign_in_flood::percentile(sorted, percent).as_secs_f64() * 1e3;
     let quick = if quick { "QUICK: for a short while only. " } else { "" };
     let mut part = Part::new(
         "A flood of sign-ins",

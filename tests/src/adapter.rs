@@ -10,7 +10,8 @@ use tollgate_edge::{Program, Validator};
 use tollgate_gate::{Decision, Gate, Nonce, Question, Request, Settings};
 
 use crate::conformance::{Answer, Case};
-use crate::stack::{TestEdge, now_ms};
+use crate::edge::TestEdge;
+use crate::environment::now_ms;
 
 /// Something that answers a case.
 pub enum Adapter {

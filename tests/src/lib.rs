@@ -1,32 +1,37 @@
-//! What the integration suite stands on: a real origin, real edges, tokens of every kind, and the conformance table.
-//! Nothing here imitates a part of Tollgate.
+//! Kit of the integration suite: a real origin, real edges, tokens of every kind, clients, browsers,
+//! faults, and the conformance table. It starts the real programs and mocks no part of Tollgate.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
 pub mod adapter;
-pub mod app;
+pub mod attacks;
 pub mod browser;
-pub mod cases;
-pub mod client;
+pub mod browser_flows;
+pub mod client_script;
 pub mod conformance;
-pub mod flood;
-pub mod forge;
-pub mod hostile;
+pub mod database;
+pub mod database_proxy;
+pub mod edge;
+pub mod environment;
 pub mod http_server;
-pub mod judges;
-pub mod leaks;
-pub mod mint;
-pub mod musts;
+pub mod origin;
+pub mod origin_process;
+pub mod origin_proxy;
 pub mod parties;
-pub mod peer;
-pub mod postgres;
-pub mod proxy;
-pub mod redis;
+pub mod postgres_server;
+pub mod process;
+pub mod public_client;
+pub mod recording_server;
+pub mod redis_server;
 pub mod registered;
-pub mod script;
-pub mod served;
+pub mod regression_case;
+pub mod rfc_requirements;
+pub mod secret_leaks;
+pub mod service_client;
+pub mod sign_in_flood;
 #[path = "../../core/tests/vectors/signed/mod.rs"]
 pub mod signed;
 pub mod small_disk;
-pub mod stack;
-pub mod stage;
-pub mod tcp_peers;
+pub mod tcp_server;
+pub mod token_builder;
+pub mod token_factory;
+pub mod vector_runners;

@@ -17,7 +17,7 @@ use tollgate::ambient;
 use tollgate::domain::{AuthMethod, Client, ClientMetadata, Secret, SecretKind, User, UserId};
 
 use crate::browser::{Browser, Page, Person};
-use crate::stack::Origin;
+use crate::origin::TestOrigin;
 
 /// Of every user.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -39,7 +39,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When the name is taken.
-pub async fn register_user(origin: &Origin, name: &str, is_admin: bool) -> Result<(UserId, Person)> {
+pub async fn register_user(origin: &TestOrigin, name: &str, is_admin: bool) -> Result<(UserId, Person)> {
     let password = PASSWORD.to_owned().into();
     let hash = tokio::task::spawn_blocking(move || tollgate::forge::hash_now(&password)).await??;
     let id = UserId::from_random(&ambient::random()?);
@@ -57,7 +57,7 @@ pub async fn register_user(origin: &Origin, name: &str, is_admin: bool) -> Resul
 ///
 /// # Errors
 /// When it does not come.
-pub async fn admin_token(origin: &Origin) -> Result<String> {
+pub async fn admin_token(origin: &TestOrigin) -> Result<String> {
     let more = json!({
         "grant_types": ["client_credentials"],
         "redirect_uris": [],
@@ -83,7 +83,7 @@ impl RelyingParty {
     ///
     /// # Errors
     /// When the metadata is not good or the id is taken.
-    pub async fn register(origin: &Origin, id: &str, more: &Value) -> Result<Self> {
+    pub async fn register(origin: &TestOrigin, id: &str, more: &Value) -> Result<Self> {
         let mut metadata = json!({
             "client_name": id,
             "grant_types": ["authorization_code", "refresh_token", DEVICE],
@@ -226,7 +226,7 @@ impl Partner {
     ///
     /// # Errors
     /// As [`RelyingParty::register`].
-    pub async fn register(origin: &Origin, id: &str, more: &Value) -> Result<Self> {
+    pub async fn register(origin: &TestOrigin, id: &str, more: &Value) -> Result<Self> {
         let key = SigningKey::from_bytes(&ambient::random()?);
         let x = URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes());
         let jwks = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x }] });
@@ -326,7 +326,7 @@ impl LogoutListener {
     ///
     /// # Errors
     /// When the origin does not finish, or sends two for one grant.
-    pub async fn heard(&self, origin: &Origin) -> Result<BTreeSet<String>> {
+    pub async fn heard(&self, origin: &TestOrigin) -> Result<BTreeSet<String>> {
         let begun = Instant::now();
         while origin.server.store().next_logout().await?.is_some() {
             ensure!(begun.elapsed() < TIMEOUT, "clients are not told");

@@ -11,7 +11,8 @@ use tollgate::ambient;
 use tollgate::domain::{AuthMethod, Client, ClientMetadata, Resource, Secret, SecretKind, User, UserId};
 
 use crate::browser::{Browser, Page, Person};
-use crate::stack::{Origin, now};
+use crate::environment::now;
+use crate::origin::TestOrigin;
 
 /// The password of every user.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -76,7 +77,7 @@ impl RegisteredClient {
     ///
     /// # Errors
     /// When the metadata is not good, or the id is taken.
-    pub async fn register(origin: &Origin, id: &str, mut metadata: Value) -> Result<Self> {
+    pub async fn register(origin: &TestOrigin, id: &str, mut metadata: Value) -> Result<Self> {
         metadata["client_name"] = json!(id);
         let metadata: ClientMetadata = serde_json::from_value(metadata)?;
         let metadata = metadata.checked()?;
@@ -94,7 +95,7 @@ impl RegisteredClient {
     ///
     /// # Errors
     /// As [`RegisteredClient::register`].
-    pub async fn web(origin: &Origin, id: &str, more: Value) -> Result<Self> {
+    pub async fn web(origin: &TestOrigin, id: &str, more: Value) -> Result<Self> {
         let mut metadata = json!({
             "grant_types": ["authorization_code", "refresh_token"], "redirect_uris": [REDIRECT],
             "scope": "openid email read write",
@@ -109,7 +110,7 @@ impl RegisteredClient {
     ///
     /// # Errors
     /// When it is not good.
-    pub async fn change(&self, origin: &Origin, change: impl FnOnce(&mut Value)) -> Result<()> {
+    pub async fn change(&self, origin: &TestOrigin, change: impl FnOnce(&mut Value)) -> Result<()> {
         let id = self.id.parse()?;
         let client = origin.server.store().client(&id).await?.context("registered")?;
         let mut metadata = serde_json::to_value(&client.metadata)?;
@@ -200,7 +201,7 @@ pub fn exchange<'a>(token: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str
 ///
 /// # Errors
 /// When the name is taken.
-pub async fn user(origin: &Origin, name: &str) -> Result<Person> {
+pub async fn user(origin: &TestOrigin, name: &str) -> Result<Person> {
     let password = PASSWORD.to_owned().into();
     let hash = tokio::task::block_in_place(|| tollgate::forge::hash_now(&password))?;
     let user = User::new(UserId::from_random(&ambient::random()?), name.parse()?, now());
@@ -213,7 +214,7 @@ pub async fn user(origin: &Origin, name: &str) -> Result<Person> {
 ///
 /// # Errors
 /// When it is not good.
-pub async fn resource(origin: &Origin, audience: &str, introspected_by: &RegisteredClient) -> Result<()> {
+pub async fn resource(origin: &TestOrigin, audience: &str, introspected_by: &RegisteredClient) -> Result<()> {
     let resource = Resource {
         audience: audience.parse()?,
         name: audience.to_owned(),
@@ -228,7 +229,7 @@ pub async fn resource(origin: &Origin, audience: &str, introspected_by: &Registe
 ///
 /// # Errors
 /// When it is none.
-pub fn authorization(origin: &Origin, client: &str, more: &[(&str, &str)]) -> Result<String> {
+pub fn authorization(origin: &TestOrigin, client: &str, more: &[(&str, &str)]) -> Result<String> {
     let usual = [
         ("response_type", "code"),
         ("client_id", client),
@@ -246,7 +247,7 @@ pub fn authorization(origin: &Origin, client: &str, more: &[(&str, &str)]) -> Re
 /// # Errors
 /// When nothing answers.
 pub async fn authorize(
-    origin: &Origin,
+    origin: &TestOrigin,
     browser: &mut Browser,
     person: &Person,
     client: &str,
@@ -260,7 +261,7 @@ pub async fn authorize(
 /// # Errors
 /// When there is none.
 pub async fn code(
-    origin: &Origin,
+    origin: &TestOrigin,
     browser: &mut Browser,
     person: &Person,
     client: &str,

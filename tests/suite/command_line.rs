@@ -7,17 +7,21 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use tollgate::domain::TokenAlg;
-use tollgate_tests::mint::Mint;
-use tollgate_tests::stack::{Origin, bin, given, install_tls, now};
+use tollgate_tests::environment::{install_tls_provider, now, programs_dir, required_env};
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::token_factory::TokenFactory;
 
 /// Runs one of the two programs that judge tokens.
-fn verify(edge: bool, folder: &Path, mint: &Mint, arguments: &[&str], input: &[u8]) -> Result<Output> {
-    let mut command = Command::new(bin().join(if edge { "tollgate-edge" } else { "tollgate" }));
+fn verify(edge: bool, folder: &Path, mint: &TokenFactory, arguments: &[&str], input: &[u8]) -> Result<Output> {
+    let mut command = Command::new(programs_dir().join(if edge { "tollgate-edge" } else { "tollgate" }));
     command.args(if edge { &["verify"][..] } else { &["token", "verify"] });
     command
         .args(["--jwks", "jwks.json", "--issuer", &mint.issuer, "--audience", mint.audience.as_str()])
         .args(arguments);
-    command.env("TOLLGATE_EDGE_COMPONENT", Path::new(&given("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"));
+    command.env(
+        "TOLLGATE_EDGE_COMPONENT",
+        Path::new(&required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"),
+    );
     command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let mut stdin = child.stdin.take().context("standard input")?;
@@ -27,10 +31,10 @@ fn verify(edge: bool, folder: &Path, mint: &Mint, arguments: &[&str], input: &[u
     Ok(child.wait_with_output()?)
 }
 
-async fn bench() -> Result<(Origin, Mint, tempfile::TempDir)> {
-    install_tls();
-    let origin = Origin::start().await?;
-    let mint = origin.mint().await?;
+async fn bench() -> Result<(TestOrigin, TokenFactory, tempfile::TempDir)> {
+    install_tls_provider();
+    let origin = TestOrigin::start().await?;
+    let mint = origin.token_factory().await?;
     let folder = tempfile::tempdir()?;
     let mut keys: Value = serde_json::from_str(&mint.public_jwks())?;
     let secret: Value = serde_json::from_str(&mint.secret_jwks())?;
@@ -128,8 +132,8 @@ async fn bad_arguments_are_told_and_are_no_verdict() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_listing_has_a_form_for_programs() -> Result<()> {
-    install_tls();
-    let origin = Origin::start().await?;
+    install_tls_provider();
+    let origin = TestOrigin::start().await?;
     origin.cli(&["client", "create", "--name", "one", "--scope", "a"])?;
     origin.cli(&["route", "add", "--path", "/a/*", "--scope", "a"])?;
     origin.cli(&["edge", "add", "near", "--url", "http://127.0.0.1:1"])?;
@@ -151,8 +155,8 @@ async fn every_listing_has_a_form_for_programs() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_can_be_exported_and_looked_into() -> Result<()> {
-    install_tls();
-    let origin = Origin::start().await?;
+    install_tls_provider();
+    let origin = TestOrigin::start().await?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("snapshot");
     let path = file.to_str().context("a path in UTF-8")?;

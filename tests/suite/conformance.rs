@@ -8,12 +8,14 @@ use tollgate::domain::{Actor, OnStale, Revoke, Route, Scope, Target};
 use tollgate_edge::Program;
 use tollgate_tests::adapter::Adapter;
 use tollgate_tests::conformance::{REVOKED, ROUTES, cases};
-use tollgate_tests::stack::{Kind, Origin, TestEdge, Upstream, given, install_tls, now};
+use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
+use tollgate_tests::environment::{install_tls_provider, now, required_env};
+use tollgate_tests::origin::TestOrigin;
 
 /// An origin with the table's routes and its revoked token, and an upstream.
-async fn prepare() -> Result<(Origin, Upstream, BTreeMap<&'static str, String>)> {
-    install_tls();
-    let origin = Origin::start().await?;
+async fn prepare() -> Result<(TestOrigin, Upstream, BTreeMap<&'static str, String>)> {
+    install_tls_provider();
+    let origin = TestOrigin::start().await?;
     let store = origin.server.store();
     for (path, methods, scope, public) in ROUTES {
         let methods: Vec<String> = methods.iter().map(|method| (*method).to_owned()).collect();
@@ -29,8 +31,8 @@ async fn prepare() -> Result<(Origin, Upstream, BTreeMap<&'static str, String>)>
 }
 
 /// Runs every case; all that differ are told together.
-async fn conforms(mut adapter: Adapter, origin: &Origin) -> Result<()> {
-    let table = cases(&origin.mint().await?, now());
+async fn conforms(mut adapter: Adapter, origin: &TestOrigin) -> Result<()> {
+    let table = cases(&origin.token_factory().await?, now());
     let (carried, left): (Vec<_>, Vec<_>) = table.iter().partition(|case| adapter.carries(case));
     let mut wrong = Vec::new();
     for case in &carried {
@@ -58,7 +60,8 @@ async fn natively() -> Result<()> {
 async fn in_the_wit_component() -> Result<()> {
     let (origin, _upstream, mut settings) = prepare().await?;
     settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
-    let program = Program::load(&PathBuf::from(given("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
+    let program =
+        Program::load(&PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
     conforms(Adapter::component(&program, &settings).await?, &origin).await
 }
 
@@ -67,11 +70,12 @@ async fn in_the_wit_component() -> Result<()> {
 async fn many_at_once_in_the_wit_component() -> Result<()> {
     let (origin, _upstream, mut settings) = prepare().await?;
     settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
-    let program = Program::load(&PathBuf::from(given("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
+    let program =
+        Program::load(&PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
     let Adapter::Component(mut validator) = Adapter::component(&program, &settings).await? else {
         anyhow::bail!("another adapter");
     };
-    let table = cases(&origin.mint().await?, now());
+    let table = cases(&origin.token_factory().await?, now());
     let credentials = table.iter().flat_map(|case| &case.headers).map(|(_, value)| value.as_slice());
     let tokens: Vec<Vec<u8>> =
         credentials.filter_map(|value| value.strip_prefix(b"Bearer ")).map(<[u8]>::to_vec).collect();
@@ -90,22 +94,22 @@ async fn many_at_once_in_the_wit_component() -> Result<()> {
     Ok(())
 }
 
-async fn over_http(kind: Kind) -> Result<()> {
+async fn over_http(kind: EdgeKind) -> Result<()> {
     let (origin, _upstream, settings) = prepare().await?;
     conforms(Adapter::http(TestEdge::start(kind, &settings).await?)?, &origin).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_runner() -> Result<()> {
-    over_http(Kind::Runner).await
+    over_http(EdgeKind::Runner).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_the_spin_component_under_wasmtime() -> Result<()> {
-    over_http(Kind::Spin).await
+    over_http(EdgeKind::Spin).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_the_worker_under_workerd() -> Result<()> {
-    over_http(Kind::Worker).await
+    over_http(EdgeKind::Worker).await
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use tollgate_tests::stack::given;
+use tollgate_tests::environment::required_env;
 
 /// Lines of a source file at most.
 const MAX_FILE_LINES: usize = 450;
@@ -151,7 +151,7 @@ fn files_and_functions_fit_a_reader() -> Result<()> {
 
 #[test]
 fn the_component_is_small() -> Result<()> {
-    let component = fs::read(Path::new(&given("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
+    let component = fs::read(Path::new(&required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(&component)?;
     let (raw, compressed) = (component.len(), gzip.finish()?.len());

@@ -4,13 +4,14 @@ use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use tollgate_tests::client::Client;
-use tollgate_tests::stack::{AUDIENCE, Origin, install_tls, now};
+use tollgate_tests::environment::{install_tls_provider, now};
+use tollgate_tests::origin::{AUDIENCE, TestOrigin};
+use tollgate_tests::service_client::ServiceClient;
 
-async fn start() -> Result<(Origin, Client)> {
-    install_tls();
-    let origin = Origin::start().await?;
-    let client = Client::register(&origin, "a service", &["--scope", "a b"])?;
+async fn start() -> Result<(TestOrigin, ServiceClient)> {
+    install_tls_provider();
+    let origin = TestOrigin::start().await?;
+    let client = ServiceClient::register(&origin, "a service", &["--scope", "a b"])?;
     Ok((origin, client))
 }
 
@@ -135,10 +136,10 @@ async fn a_disabled_client_gets_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn revocation_follows_rfc_7009() -> Result<()> {
     let (origin, client) = start().await?;
-    let stranger = Client::register(&origin, "a stranger", &[])?;
+    let stranger = ServiceClient::register(&origin, "a stranger", &[])?;
     let token = client.token("a").await?;
     let revoke = |who, form: Vec<(&'static str, String)>| {
-        let who: &Client = who;
+        let who: &ServiceClient = who;
         let form: Vec<(&str, String)> = form;
         who.http
             .post(format!("{}/oauth/revoke", origin.server.url()))

@@ -6,8 +6,9 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
-use tollgate_tests::client::Client;
-use tollgate_tests::stack::{Origin, given};
+use tollgate_tests::environment::required_env;
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::service_client::ServiceClient;
 
 /// No 5xx, and nothing that the document does not say.
 const CHECKS: &str = "\
@@ -29,7 +30,7 @@ const NOT_ADMIN: &str = "^/(admin/|edge/v1/deltas|ssf/poll)";
 /// Has the tool ask these operations, the same requests each time: a test that fails once fails every time.
 async fn conforms(document: &str, arguments: &[&str]) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut tool = Command::new(Path::new(&given("TOLLGATE_TEST_PYTHON")).with_file_name("schemathesis"));
+    let mut tool = Command::new(Path::new(&required_env("TOLLGATE_TEST_PYTHON")).with_file_name("schemathesis"));
     tool.args(["run", document, "--no-color", "--generation-deterministic", "--continue-on-failure"]);
     tool.args(["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--checks", CHECKS]);
     tool.args(["--suppress-health-check", "all"]).args(arguments);
@@ -41,10 +42,10 @@ async fn conforms(document: &str, arguments: &[&str]) -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_is_outside_the_document() -> Result<()> {
-    let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    let origin = TestOrigin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await?;
     let mut options = vec!["--scope", "read", "--redirect-uri", "https://client.example/back"];
     options.extend(GRANTS.iter().flat_map(|grant| ["--grant", *grant]));
-    let client = Client::register(&origin, "schemathesis", &options)?;
+    let client = ServiceClient::register(&origin, "schemathesis", &options)?;
     let document = format!("{}/openapi.json", origin.server.url());
     let described: Value = reqwest::get(&document).await?.json().await?;
     ensure!(described["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "OpenAPI 3.1");
@@ -55,7 +56,7 @@ async fn no_answer_is_outside_the_document() -> Result<()> {
     conforms(&document, &["--exclude-path-regex", NOT_ADMIN, "--auth", &basic]).await?;
     let issuer = origin.server.issuer();
     let scope = ["--scope", "tollgate:admin", "--admin", "--audience", issuer];
-    let bearer = Client::register(&origin, "administrator", &scope)?.token("tollgate:admin").await?;
+    let bearer = ServiceClient::register(&origin, "administrator", &scope)?.token("tollgate:admin").await?;
     let bearer = format!("Authorization: Bearer {bearer}");
     conforms(&document, &["--include-path-regex", BEARERS, "--header", &bearer]).await?;
     let admin = ["--include-path-regex", ADMIN, "--exclude-path-regex", ENDS_TOKENS, "--header", &bearer];

@@ -8,8 +8,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tollgate_tests::client::Client;
-use tollgate_tests::served::{Database, Served};
+use tollgate_tests::database::TestDatabase;
+use tollgate_tests::origin_process::OriginProcess;
+use tollgate_tests::service_client::ServiceClient;
 
 const CLIENTS: usize = 1000;
 /// What is promised is 15 seconds; a busy machine may take longer to notice, and a test must not fail for that.
@@ -38,10 +39,10 @@ async fn a_thousand_half_sent_bodies_are_cut_while_others_are_served() -> Result
 /// Has so many clients send this and wait; what each was answered until it was cut.
 async fn slow(half: &'static str) -> Result<Vec<String>> {
     open_more_files()?;
-    let mut served = Served::new(Database::Sqlite)?;
+    let mut served = OriginProcess::new(TestDatabase::Sqlite)?;
     let http = reqwest::Client::new();
     served.start(&http).await?;
-    let client = Client::created(&served.url, &served.cli(&["client", "create", "--json", "--name", "fast"])?)?;
+    let client = ServiceClient::created(&served.url, &served.cli(&["client", "create", "--json", "--name", "fast"])?)?;
     let address = served.url.trim_start_matches("http://").to_owned();
 
     let mut slow = JoinSet::new();

@@ -2,9 +2,9 @@
 //! are right is tested in `core/tests/vectors`.)
 
 use anyhow::Result;
-use tollgate_tests::judges::{Workerd, in_wasmtime};
+use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::signed::{Vector, all};
-use tollgate_tests::stack::install_tls;
+use tollgate_tests::vector_runners::{WorkerdRunner, run_in_wasmtime};
 
 /// Vectors sent at once.
 const BATCH: usize = 250;
@@ -33,18 +33,18 @@ fn lines(vectors: &[Vector]) -> String {
 #[test]
 fn are_judged_in_wasmtime_as_natively() -> Result<()> {
     let vectors = all();
-    compare("wasmtime", &vectors, &in_wasmtime(&lines(&vectors))?);
+    compare("wasmtime", &vectors, &run_in_wasmtime(&lines(&vectors))?);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn are_judged_in_workerd_as_natively() -> Result<()> {
-    install_tls();
+    install_tls_provider();
     let vectors = all();
-    let workerd = Workerd::start().await?;
+    let workerd = WorkerdRunner::start().await?;
     let mut verdicts = String::new();
     for batch in vectors.chunks(BATCH) {
-        verdicts += &workerd.judge(&lines(batch)).await?;
+        verdicts += &workerd.run(&lines(batch)).await?;
     }
     compare("workerd", &vectors, &verdicts);
     Ok(())

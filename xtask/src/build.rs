@@ -21,8 +21,8 @@ pub(crate) const PUBLIC_CLIENTS: &str = "public-clients";
 /// The components that wasmtime hosts.
 pub(crate) const COMPONENTS: [&str; 2] = ["tollgate-component", "tollgate-spin"];
 
-/// What judges test vectors inside wasmtime and workerd, for the suite.
-const JUDGE: &str = "tollgate-judge";
+/// Runs test vectors inside wasmtime and workerd, for the suite.
+const VECTOR_RUNNER: &str = "tollgate-vector-runner";
 
 /// A part that can be built alone.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,7 +49,7 @@ pub(crate) fn build(workspace: &Workspace, part: Part) -> Result<()> {
         worker(workspace)?;
     }
     if part == Part::All {
-        judge(workspace)?;
+        vector_runner(workspace)?;
     }
     Ok(())
 }
@@ -90,7 +90,7 @@ fn link_components(workspace: &Workspace) -> Result<()> {
     build
         .args(["build", "--release", "--target", "wasm32-wasip2"])
         .args(packages(&COMPONENTS))
-        .args(["--package", JUDGE])
+        .args(["--package", VECTOR_RUNNER])
         .current_dir(&workspace.root);
     run(workspace, "building the components", "build-components", &mut build)
 }
@@ -103,19 +103,19 @@ fn components(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The judge for workerd: a module with the bindings that a Worker of a few lines needs (`tests/judge/worker.js`).
-fn judge(workspace: &Workspace) -> Result<()> {
+/// Builds the vector runner for workerd: a module with bindings, loaded by `tests/vector_runner/worker.js`.
+fn vector_runner(workspace: &Workspace) -> Result<()> {
     let mut build = cargo();
-    build.args(["build", "--lib", "--release", "--target", "wasm32-unknown-unknown", "--package", JUDGE]);
+    build.args(["build", "--lib", "--release", "--target", "wasm32-unknown-unknown", "--package", VECTOR_RUNNER]);
     build.env("WASM_BINDGEN_USE_JS_SYS", "1").current_dir(&workspace.root);
-    run(workspace, "building the judge", "build-judge", &mut build)?;
-    let wasm = workspace.target.join("wasm32-unknown-unknown/release/tollgate_judge.wasm");
-    if newer(&workspace.judge().join("tollgate_judge_bg.wasm"), &wasm) {
+    run(workspace, "building the vector runner", "build-vector-runner", &mut build)?;
+    let wasm = workspace.target.join("wasm32-unknown-unknown/release/tollgate_vector_runner.wasm");
+    if newer(&workspace.vector_runner().join("tollgate_vector_runner_bg.wasm"), &wasm) {
         return Ok(());
     }
     let mut bind = crate::workspace::command(workspace.cargo_bin().join("wasm-bindgen"));
-    bind.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(workspace.judge()).arg(wasm);
-    run(workspace, "binding the judge", "bind-judge", &mut bind)
+    bind.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(workspace.vector_runner()).arg(wasm);
+    run(workspace, "binding the vector runner", "bind-vector-runner", &mut bind)
 }
 
 /// Cargo knows whether the Worker's WebAssembly changed; only then are bindings, optimiser and bundler worth their seconds.

@@ -74,7 +74,7 @@ pub(crate) fn real_parts<'a>(workspace: &Workspace, command: &'a mut Command) ->
         .env("TOLLGATE_TEST_CHROMIUM", chromium)
         .env("TOLLGATE_TEST_WRANGLER", workspace.npm_modules().join("wrangler/bin/wrangler.js"))
         .env("TOLLGATE_TEST_WASM_DIR", workspace.wasm())
-        .env("TOLLGATE_TEST_JUDGE_DIR", workspace.judge())
+        .env("TOLLGATE_TEST_VECTOR_RUNNER_DIR", workspace.vector_runner())
         .env("TOLLGATE_TEST_BIN_DIR", workspace.bin())
         // wrangler.toml's build step, run by each test's wrangler, has nothing left to do.
         .env("XTASK_WORKER_BUILT", "1"))

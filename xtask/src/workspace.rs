@@ -72,9 +72,9 @@ impl Workspace {
         self.target.join("wasm32-wasip2/release")
     }
 
-    /// The judge of test vectors as a module for workerd.
-    pub(crate) fn judge(&self) -> PathBuf {
-        self.target.join("judge")
+    /// Vector runner as a module for workerd.
+    pub(crate) fn vector_runner(&self) -> PathBuf {
+        self.target.join("vector-runner")
     }
 
     /// The Worker crate.

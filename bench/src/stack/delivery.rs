@@ -9,8 +9,10 @@ use tokio::time::sleep;
 use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::measure::{percentile, sorted};
 use tollgate_bench::plot::{Axis, Plot, Scale, Series};
-use tollgate_tests::client::Client;
-use tollgate_tests::stack::{Kind, Origin, TestEdge, Upstream, install_tls};
+use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
+use tollgate_tests::environment::install_tls_provider;
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::service_client::ServiceClient;
 
 /// Runners that are attached to the origin.
 const EDGES: usize = 50;
@@ -27,21 +29,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Measures at 50 runners, the Spin component and the Worker.
 pub(crate) async fn measure(plots: &Path, quick: bool) -> Result<Part> {
-    install_tls();
-    let (origin, upstream) = (Origin::start().await?, Upstream::start()?);
-    let client = Client::register(&origin, "bench", &[])?;
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let client = ServiceClient::register(&origin, "bench", &[])?;
     let settings = origin.edge_settings(&upstream.url).await?;
     let mut runners = Vec::with_capacity(EDGES);
     for _ in 0..EDGES {
-        runners.push(TestEdge::start(Kind::Runner, &settings).await?);
+        runners.push(TestEdge::start(EdgeKind::Runner, &settings).await?);
     }
     println!("{EDGES} runners attached");
     let times = |count: usize| if quick { count / 10 } else { count };
     let one = at_one(&client, &runners, times(ONE)).await?;
     let (first, last) = at_all(&client, &runners, times(ALL)).await?;
-    let spin = [TestEdge::start(Kind::Spin, &settings).await?];
+    let spin = [TestEdge::start(EdgeKind::Spin, &settings).await?];
     let spin = at_one(&client, &spin, times(OTHERS)).await?;
-    let worker = [TestEdge::start(Kind::Worker, &settings).await?];
+    let worker = [TestEdge::start(EdgeKind::Worker, &settings).await?];
     let worker = at_one(&client, &worker, times(OTHERS)).await?;
 
     let quick = if quick { "QUICK: a tenth of the revocations. " } else { "" };
@@ -89,7 +91,7 @@ fn figures(name: &str, times: &[f64], median: Option<f64>) -> Vec<Figure> {
 }
 
 /// Sorted milliseconds until one edge, another each time, refuses.
-async fn at_one(client: &Client, edges: &[TestEdge], count: usize) -> Result<Vec<f64>> {
+async fn at_one(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Result<Vec<f64>> {
     let mut times = Vec::with_capacity(count);
     for nth in 0..count {
         let edge = edges.get(nth % edges.len()).context("an edge")?;
@@ -102,7 +104,7 @@ async fn at_one(client: &Client, edges: &[TestEdge], count: usize) -> Result<Vec
 }
 
 /// Sorted milliseconds until the first and until the last of all edges refuses.
-async fn at_all(client: &Client, edges: &[TestEdge], count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+async fn at_all(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     let (mut firsts, mut lasts) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for nth in 0..count {
         let token = revocable(client, nth).await?;
@@ -122,7 +124,7 @@ async fn at_all(client: &Client, edges: &[TestEdge], count: usize) -> Result<(Ve
 }
 
 /// A token, after a pause of 5 to 45 ms that keeps in step with nobody's polling.
-async fn revocable(client: &Client, nth: usize) -> Result<String> {
+async fn revocable(client: &ServiceClient, nth: usize) -> Result<String> {
     sleep(Duration::from_micros(5_000 + nth as u64 * 7_919 % 40_000)).await;
     client.token("").await
 }

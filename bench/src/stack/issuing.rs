@@ -16,8 +16,9 @@ use tollgate::keys::KeyRing;
 use tollgate::store::Writer;
 use tollgate_bench::figures::{Figure, Part, Table};
 use tollgate_bench::measure::{percentile, sorted};
-use tollgate_tests::served::Database;
-use tollgate_tests::stack::{AUDIENCE, Origin, now};
+use tollgate_tests::database::TestDatabase;
+use tollgate_tests::environment::now;
+use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 
 use super::wire::{Wire, get, post};
 
@@ -60,8 +61,8 @@ pub(crate) async fn measure(quick: bool) -> Result<Part> {
         ),
     );
     let mut table = Table::new(&["requests a second", "SQLite", "PostgreSQL"]);
-    let sqlite = over_http(&Database::Sqlite, rounds, length).await?;
-    let database = Database::postgres("bench_issuing").await?;
+    let sqlite = over_http(&TestDatabase::Sqlite, rounds, length).await?;
+    let database = TestDatabase::postgres("bench_issuing").await?;
     let postgres = over_http(&database, rounds, length).await;
     database.end().await?;
     let postgres = postgres?;
@@ -110,10 +111,10 @@ impl Rates {
     }
 }
 
-async fn over_http(database: &Database, rounds: usize, length: Duration) -> Result<Rates> {
+async fn over_http(database: &TestDatabase, rounds: usize, length: Duration) -> Result<Rates> {
     let folder = tempfile::tempdir()?;
     let url = database.url(folder.path())?;
-    let origin = Origin::start_with(&[("TOLLGATE_DATABASE_URL", &url), ("TOLLGATE_LIMITS", "off")]).await?;
+    let origin = TestOrigin::start_with(&[("TOLLGATE_DATABASE_URL", &url), ("TOLLGATE_LIMITS", "off")]).await?;
     let grants = ["client_credentials", "authorization_code", "refresh_token"];
     let metadata = |alg: &str| {
         let (alg, redirects) = (("access_token_signed_response_alg", alg), [REDIRECT]);
@@ -197,7 +198,7 @@ async fn refreshing(client: &Arc<(String, String)>, tokens: &mut Vec<String>, le
 }
 
 /// A refresh token for each caller, each of a grant of its own.
-async fn refresh_tokens(origin: &Origin, client: &(String, String)) -> Result<Vec<String>> {
+async fn refresh_tokens(origin: &TestOrigin, client: &(String, String)) -> Result<Vec<String>> {
     origin.user("ada", "correct horse battery", &json!({}))?;
     let user = origin.server.store().user_by_name(&"ada".parse()?).await?.context("the user was made")?.id;
     let mut wire = Wire::connect(&client.0).await?;
@@ -251,7 +252,7 @@ fn access() -> Result<Access> {
 
 /// Tokens a second, made and recorded without HTTP: as the token endpoint does between its decision and its answer.
 async fn in_process(count: usize) -> Result<f64> {
-    let origin = Origin::start().await?;
+    let origin = TestOrigin::start().await?;
     origin.client("bench", &json!({ "grant_types": ["client_credentials"], "scope": "read" }))?;
     let settings = tollgate::Settings::from_pairs(origin.settings.clone())?;
     let keys = Arc::new(tollgate::open_keys(origin.server.store(), &settings).await?);

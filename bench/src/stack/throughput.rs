@@ -17,8 +17,10 @@ use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::measure::{percentile, seconds, sorted};
 use tollgate_bench::plot::{Axis, Plot, Scale, Series};
 use tollgate_bench::population::Population;
-use tollgate_tests::client::Client;
-use tollgate_tests::stack::{AUDIENCE, Kind, Origin, TestEdge, Upstream, install_tls, now};
+use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
+use tollgate_tests::environment::{install_tls_provider, now};
+use tollgate_tests::origin::{AUDIENCE, TestOrigin};
+use tollgate_tests::service_client::ServiceClient;
 
 /// What is promised, revocations a second.
 const PROMISED: f64 = 10_000.0;
@@ -36,10 +38,10 @@ type Course = Vec<(f64, f64)>;
 
 /// Measures at one runner.
 pub(crate) async fn measure(plots: &Path, quick: bool) -> Result<Part> {
-    install_tls();
-    let (origin, upstream) = (Origin::start().await?, Upstream::start()?);
-    let client = Arc::new(Client::register(&origin, "bench", &[])?);
-    let edge = TestEdge::start(Kind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let client = Arc::new(ServiceClient::register(&origin, "bench", &[])?);
+    let edge = TestEdge::start(EdgeKind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
     let duration = Duration::from_secs(if quick { 3 } else { 15 });
 
     let over_http = over_http(&client, if quick { 500 } else { 2000 }).await?;
@@ -102,7 +104,7 @@ fn draw(plots: &Path, committed: &Course, seen: &Course) -> Result<()> {
 }
 
 /// Records so many tokens.
-async fn issue(store: &Store, client: &Client, count: usize) -> Result<Vec<AccessToken>> {
+async fn issue(store: &Store, client: &ServiceClient, count: usize) -> Result<Vec<AccessToken>> {
     let (id, audience): (ClientId, Audience) = (client.id.parse()?, AUDIENCE.parse()?);
     let access =
         Access { scope: Scope::default(), audience: audience.into(), details: AuthorizationDetails::default() };
@@ -161,7 +163,7 @@ fn revocation(token: &AccessToken) -> Result<Revoke> {
 }
 
 /// Revocations a second over HTTP.
-async fn over_http(client: &Arc<Client>, count: usize) -> Result<f64> {
+async fn over_http(client: &Arc<ServiceClient>, count: usize) -> Result<f64> {
     let mut tokens = Vec::with_capacity(count);
     for _ in 0..count {
         tokens.push(client.token("").await?);

@@ -12,23 +12,23 @@
     reason = "a test may fail by panic, and the modules that it shares with others are public there"
 )]
 
-#[path = "../../../tests/src/forge.rs"]
-mod forge;
-#[path = "../../../tests/src/hostile/mod.rs"]
-mod hostile;
+#[path = "../../../tests/src/attacks/mod.rs"]
+mod attacks;
 #[path = "../keys/mod.rs"]
 mod keys;
 mod making;
 #[path = "../attacks/mutation.rs"]
 mod mutation;
 mod peers;
+#[path = "../../../tests/src/token_builder.rs"]
+mod token_builder;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use tollgate_core::{CheckedByCaller, KeySet, Refusal, TokenRequirements, UnknownStatusPolicy, verify};
 
-use crate::hostile::{Forge, attacks};
+use crate::attacks::{AttackContext, all_attacks};
 use crate::keys::Keys;
 use crate::making::Maker;
 use crate::peers::{PEERS, Peer};
@@ -119,17 +119,19 @@ fn we_differ_from_other_libraries_only_where_it_is_written() {
     let mut seen = Seen::default();
     let public_jwks = Keys::public_jwks();
     let (now, lifetime) = (making::ISSUED, making::EXPIRES - making::ISSUED);
-    let forge = Forge { signer: &signer, public_jwks: &public_jwks, issuer: ISSUER, audience: AUDIENCE, now, lifetime };
-    let hostile = attacks(&forge);
+    let context =
+        AttackContext { signer: &signer, public_jwks: &public_jwks, issuer: ISSUER, audience: AUDIENCE, now, lifetime };
+    let attacks = all_attacks(&context);
     // Dates near the clock's are left to the profile's own tests: jsonwebtoken's clock is not ours.
-    let far = |attack: &&hostile::Attack| !matches!(attack.line, hostile::Line::Dates | hostile::Line::Times);
-    let hostile: Vec<_> = hostile.iter().filter(far).filter(|attack| attack.token.len() < 1 << 20).collect();
-    hostile.iter().for_each(|attack| seen.judge(&keys, &attack.token));
+    let far =
+        |attack: &&attacks::Attack| !matches!(attack.line, attacks::ProfileRule::Dates | attacks::ProfileRule::Times);
+    let attacks: Vec<_> = attacks.iter().filter(far).filter(|attack| attack.token.len() < 1 << 20).collect();
+    attacks.iter().for_each(|attack| seen.judge(&keys, &attack.token));
     let mut maker = Maker::new(&signer, seed);
     for _ in 0..tokens {
         seen.judge(&keys, &maker.token());
     }
-    println!("{} hostile tokens and {tokens} made at random", hostile.len());
+    println!("{} hostile tokens and {tokens} made at random", attacks.len());
     for ((peer, outcome), count) in &seen.outcomes {
         println!("{peer}: {outcome} {count} times");
     }

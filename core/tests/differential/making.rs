@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::forge::{Draft, encode};
 use crate::keys::Keys;
 use crate::mutation::{Random, mutate};
+use crate::token_builder::{TokenBuilder, encode};
 use crate::{AUDIENCE, ISSUER};
 
 /// `iat` of good tokens: long ago for every clock that may be asked.
@@ -79,8 +79,8 @@ impl<'a> Maker<'a> {
         maker
     }
 
-    fn good(&self, alg: &'static str) -> Draft<'a> {
-        Draft::new(self.keys, alg, ISSUER, AUDIENCE, ISSUED).claim("exp", EXPIRES)
+    fn good(&self, alg: &'static str) -> TokenBuilder<'a> {
+        TokenBuilder::new(self.keys, alg, ISSUER, AUDIENCE, ISSUED).claim("exp", EXPIRES)
     }
 
     /// The next token.
@@ -190,7 +190,7 @@ impl<'a> Maker<'a> {
 
     fn changed_signature(&mut self) -> String {
         let [header, claims, signature] = self.parts();
-        let mut signature = crate::forge::decode(&signature);
+        let mut signature = crate::token_builder::decode(&signature);
         let at = self.random.index(signature.len());
         match self.random.below(7) {
             0 | 1 => signature[at] ^= 1 << self.random.below(8),

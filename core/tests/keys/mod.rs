@@ -8,7 +8,7 @@ use rsa::BoxedUint;
 use rsa::pkcs1v15::SigningKey;
 use sha2::Sha256;
 
-use crate::forge;
+use crate::token_builder::TokenSigner;
 
 /// RFC 7515 appendix A.1.1.
 pub(crate) const HS256_K: &str =
@@ -87,7 +87,7 @@ pub(crate) fn rsa_jwk(kid: &str) -> String {
     format!(r#"{{"kty":"RSA","kid":"{kid}","alg":"RS256","use":"sig","n":"{RSA_N}","e":"AQAB"}}"#)
 }
 
-impl forge::Signer for Keys {
+impl TokenSigner for Keys {
     fn key_id(&self, alg: &str) -> String {
         match alg {
             "HS256" => "HMAC-key",

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use tollgate_core::MAX_TOKEN_BYTES;
 
-use crate::forge::encode;
 use crate::keys::Keys;
+use crate::token_builder::encode;
 use crate::{code, good, judge};
 
 /// A stack that a verifier with recursion by the token's word would leave: 16 levels need a few KiB.

@@ -2,17 +2,17 @@
 
 use tollgate_core::{CheckedByCaller, Refusal, TableSize, VerifiedToken, Verifier, verify_all};
 
-use crate::hostile::{Attack, attacks};
+use crate::attacks::{Attack, all_attacks};
 use crate::keys::Keys;
-use crate::lines::forge;
+use crate::lines::attack_context;
 use crate::{NOW, all_keys, expected, judge_by};
 
 /// Tokens that a verifier remembers here: fewer than there are, so that they drive each other out.
 const CACHED: usize = 16;
 
-fn hostile() -> Vec<Attack> {
+fn attacks() -> Vec<Attack> {
     let (keys, public) = (Keys::new(), Keys::public_jwks());
-    attacks(&forge(&keys, &public))
+    all_attacks(&attack_context(&keys, &public))
 }
 
 fn plainly(attacks: &[Attack]) -> Vec<Result<VerifiedToken, Refusal>> {
@@ -22,7 +22,7 @@ fn plainly(attacks: &[Attack]) -> Vec<Result<VerifiedToken, Refusal>> {
 
 #[test]
 fn many_tokens_at_once_are_judged_as_one_by_one() {
-    let attacks = hostile();
+    let attacks = attacks();
     let (set, plain) = (all_keys(), plainly(&attacks));
     // From each beginning, so that every token stands beside others at every place of a group.
     for skipped in 0..4 {
@@ -45,7 +45,7 @@ fn many_tokens_at_once_are_judged_as_one_by_one() {
 
 #[test]
 fn a_verifier_that_remembers_judges_as_one_that_does_not() {
-    let attacks = hostile();
+    let attacks = attacks();
     let plain = plainly(&attacks);
     for size in [TableSize::None, TableSize::Small] {
         let mut verifier = Verifier::new(all_keys(), CACHED, size);
@@ -63,7 +63,7 @@ fn a_verifier_that_remembers_judges_as_one_that_does_not() {
 
 #[test]
 fn keys_with_tables_judge_as_keys_without() {
-    let attacks = hostile();
+    let attacks = attacks();
     let plain = plainly(&attacks);
     for size in [TableSize::Small, TableSize::Large] {
         let mut set = all_keys();

@@ -2,8 +2,8 @@
 
 use tollgate_core::{JwksError, KeySet, TokenRequirements};
 
-use crate::forge::{Signer as _, encode};
 use crate::keys::{ED25519_X, HS256_K, Keys, P256_X, P256_Y, RSA_N, ed25519_jwk, hs256_jwk, p256_jwk, rsa_jwk};
+use crate::token_builder::{TokenSigner as _, encode};
 use crate::{NOW, code, expected, good, judge_by};
 
 fn set(keys: &[String]) -> Result<KeySet, JwksError> {

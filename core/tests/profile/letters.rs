@@ -1,7 +1,7 @@
 //! base64url to the letter: each of the 256 bytes at each place of each part.
 
-use crate::forge::Signer as _;
 use crate::keys::Keys;
+use crate::token_builder::TokenSigner as _;
 use crate::{code, good, judge_by};
 
 #[test]
@@ -17,7 +17,7 @@ fn every_byte_that_is_no_letter_is_refused_wherever_it_stands() {
             changed[at] = byte;
             if at < dots[1] {
                 // Signed as it stands, so that the letter decides and not the signature.
-                let signature = crate::forge::encode(keys.signature("HS256", &changed[..dots[1]]));
+                let signature = crate::token_builder::encode(keys.signature("HS256", &changed[..dots[1]]));
                 changed.truncate(dots[1] + 1);
                 changed.extend(signature.bytes());
             }

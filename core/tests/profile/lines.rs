@@ -4,24 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tollgate_core::Refusal;
 
-use crate::forge::LIFETIME;
-use crate::hostile::{Forge, Line, attacks};
+use crate::attacks::{AttackContext, ProfileRule, all_attacks};
 use crate::keys::Keys;
+use crate::token_builder::LIFETIME;
 use crate::{AUDIENCE, ISSUER, NOW, all_keys, expected, judge_by};
 
 const DOCUMENT: &str = include_str!("../../../docs/verification.md");
 
 /// The issuer and the attacker of these tests.
-pub(crate) fn forge<'a>(keys: &'a Keys, public_jwks: &'a str) -> Forge<'a> {
-    Forge { signer: keys, public_jwks, issuer: ISSUER, audience: AUDIENCE, now: NOW, lifetime: LIFETIME }
+pub(crate) fn attack_context<'a>(keys: &'a Keys, public_jwks: &'a str) -> AttackContext<'a> {
+    AttackContext { signer: keys, public_jwks, issuer: ISSUER, audience: AUDIENCE, now: NOW, lifetime: LIFETIME }
 }
 
 #[test]
 fn every_token_of_every_line_is_judged_as_the_profile_says() {
     let (keys, set, public) = (Keys::new(), all_keys(), Keys::public_jwks());
-    let forge = forge(&keys, &public);
-    let attacks = attacks(&forge);
-    let mut counts: BTreeMap<Line, (u32, u32)> = BTreeMap::new();
+    let context = attack_context(&keys, &public);
+    let attacks = all_attacks(&context);
+    let mut counts: BTreeMap<ProfileRule, (u32, u32)> = BTreeMap::new();
     let mut wrong = Vec::new();
     for attack in &attacks {
         let verdict = judge_by(&set, &expected(), NOW, &attack.token);
@@ -34,7 +34,7 @@ fn every_token_of_every_line_is_judged_as_the_profile_says() {
     }
     println!("{} tokens, {} wrong", attacks.len(), wrong.len());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
-    for line in Line::ALL {
+    for line in ProfileRule::ALL {
         let (passing, refused) = counts.get(&line).copied().unwrap_or_default();
         println!("{passing:4} pass, {refused:4} refused: {line}");
         assert!(passing > 0 && refused > 0, "{line} has no token that passes, or none that is refused");
@@ -44,9 +44,9 @@ fn every_token_of_every_line_is_judged_as_the_profile_says() {
 #[test]
 fn every_token_has_a_name_of_its_own() {
     let (keys, public) = (Keys::new(), Keys::public_jwks());
-    let forge = forge(&keys, &public);
+    let context = attack_context(&keys, &public);
     let mut names = BTreeSet::new();
-    for attack in attacks(&forge) {
+    for attack in all_attacks(&context) {
         assert!(names.insert(attack.name.clone()), "{} is there twice", attack.name);
     }
     let numbers: BTreeSet<&str> =
@@ -65,7 +65,7 @@ fn every_token_has_a_name_of_its_own() {
 #[test]
 fn the_documentation_has_each_line_in_the_same_words() {
     let text = DOCUMENT.split_whitespace().collect::<Vec<_>>().join(" ");
-    for line in Line::ALL {
+    for line in ProfileRule::ALL {
         assert!(text.contains(line.words()), "docs/verification.md does not say: {line}");
     }
 }

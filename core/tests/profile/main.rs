@@ -1,4 +1,4 @@
-//! The strict profile, line by line: the tokens of `tests/src/hostile` (which the conformance table sends through every adapter
+//! The strict profile, line by line: the tokens of `tests/src/attacks` (which the conformance table sends through every adapter
 //! too), judged natively, and what no token alone can show: the clock to the second, key sets, policies, bounded work.
 #![allow(
     clippy::unwrap_used,
@@ -10,23 +10,23 @@
     reason = "a test may fail by panic, and the modules that it shares with others are public there"
 )]
 
+#[path = "../../../tests/src/attacks/mod.rs"]
+mod attacks;
 mod bounds;
 mod clock;
 mod entries;
-#[path = "../../../tests/src/forge.rs"]
-mod forge;
-#[path = "../../../tests/src/hostile/mod.rs"]
-mod hostile;
 mod key_sets;
 #[path = "../keys/mod.rs"]
 mod keys;
 mod letters;
 mod lines;
+#[path = "../../../tests/src/token_builder.rs"]
+mod token_builder;
 
 use tollgate_core::{CheckedByCaller, KeySet, Refusal, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify};
 
-use crate::forge::Draft;
 use crate::keys::Keys;
+use crate::token_builder::TokenBuilder;
 
 /// `iss` of good tokens.
 const ISSUER: &str = "https://auth.example";
@@ -66,8 +66,8 @@ fn all_keys() -> KeySet {
     KeySet::from_jwks(Keys::jwks().as_bytes()).expect("four good keys")
 }
 
-fn good<'a>(keys: &'a Keys, alg: &'static str) -> Draft<'a> {
-    Draft::new(keys, alg, ISSUER, AUDIENCE, NOW)
+fn good<'a>(keys: &'a Keys, alg: &'static str) -> TokenBuilder<'a> {
+    TokenBuilder::new(keys, alg, ISSUER, AUDIENCE, NOW)
 }
 
 /// The reason in one word.

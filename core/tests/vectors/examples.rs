@@ -3,9 +3,9 @@
 
 use tollgate_core::{CheckedByCaller, KeySet, Refusal, TokenRequirements, UnknownStatusPolicy, verify};
 
-use crate::forge::Draft;
 use crate::keys::{Keys, rsa_jwk};
 use crate::signed::rfc::examples;
+use crate::token_builder::TokenBuilder;
 
 fn expected<'a>(issuer: &'a str, audience: &'a str) -> TokenRequirements<'a> {
     let (scope, leeway, allow_plain_jwt) = (&[], 0, true);
@@ -42,7 +42,7 @@ fn the_access_token_of_rfc_9068_passes() {
      "scope": "openid profile reademail"
    }"#;
     let keys = Keys::new();
-    let token = Draft::new(&keys, "RS256", "", "", 0).header_bytes(HEADER).claims_bytes(CLAIMS).sign();
+    let token = TokenBuilder::new(&keys, "RS256", "", "", 0).header_bytes(HEADER).claims_bytes(CLAIMS).sign();
     let set = KeySet::from_jwks(format!(r#"{{"keys":[{}]}}"#, rsa_jwk("RjEwOwOA")).as_bytes()).unwrap();
     let expected = expected("https://authorization-server.example.com/", "https://rs.example.com/");
     let expected = TokenRequirements { allow_plain_jwt: false, ..expected };

@@ -11,11 +11,11 @@
 )]
 
 mod examples;
-#[path = "../../../tests/src/forge.rs"]
-mod forge;
 #[path = "../keys/mod.rs"]
 mod keys;
 mod signed;
+#[path = "../../../tests/src/token_builder.rs"]
+mod token_builder;
 
 use std::collections::{BTreeMap, BTreeSet};
 

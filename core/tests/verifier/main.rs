@@ -9,10 +9,10 @@
     reason = "a test may fail by panic, and the modules that it shares with others are public there"
 )]
 
-#[path = "../../../tests/src/forge.rs"]
-mod forge;
 #[path = "../keys/mod.rs"]
 mod keys;
+#[path = "../../../tests/src/token_builder.rs"]
+mod token_builder;
 
 use std::cell::Cell;
 
@@ -21,8 +21,8 @@ use tollgate_core::{
     TableSize, TokenIdentifiers, TokenRequirements, UnknownStatusPolicy, VerifiedToken, Verifier, verify, verify_all,
 };
 
-use crate::forge::Draft;
 use crate::keys::Keys;
+use crate::token_builder::TokenBuilder;
 
 const ISSUER: &str = "https://auth.example";
 const AUDIENCE: &str = "https://api.example";
@@ -90,7 +90,7 @@ fn judge(
 #[test]
 fn what_can_change_is_checked_each_time() {
     let keys = Keys::new();
-    let token = Draft::new(&keys, "HS256", ISSUER, AUDIENCE, NOW).claim("scope", "read").sign();
+    let token = TokenBuilder::new(&keys, "HS256", ISSUER, AUDIENCE, NOW).claim("scope", "read").sign();
     let expires_at = verify(token.as_bytes(), &all_keys(), &expected(), &CheckedByCaller, NOW).unwrap().expires_at();
     let (mut verifier, revocations) = (Verifier::new(all_keys(), 64, TableSize::Small), Revocations::new());
     let mut ask = |expected: &TokenRequirements<'_>, now| judge(&mut verifier, &token, expected, &revocations, now);
@@ -117,7 +117,7 @@ fn what_can_change_is_checked_each_time() {
 #[test]
 fn a_clear_is_remembered_for_as_long_as_history_stands_still() {
     let keys = Keys::new();
-    let token = Draft::new(&keys, "EdDSA", ISSUER, AUDIENCE, NOW).sign();
+    let token = TokenBuilder::new(&keys, "EdDSA", ISSUER, AUDIENCE, NOW).sign();
     let (mut verifier, revocations) = (Verifier::new(all_keys(), 64, TableSize::None), Revocations::new());
     let lenient = TokenRequirements {
         on_stale: UnknownStatusPolicy::Allow,
@@ -152,7 +152,7 @@ fn only_the_very_token_is_remembered() {
     let revocations = Revocations::new();
     for alg in ["HS256", "EdDSA", "ES256", "RS256"] {
         let mut verifier = Verifier::new(all_keys(), 4, TableSize::Small);
-        let token = Draft::new(&keys, alg, ISSUER, AUDIENCE, NOW).sign();
+        let token = TokenBuilder::new(&keys, alg, ISSUER, AUDIENCE, NOW).sign();
         assert!(judge(&mut verifier, &token, &expected(), &revocations, NOW).is_ok());
         // Whatever byte is changed: the end of the signature, by which the place is found, stays the same in most.
         for place in 0..token.len() {
@@ -177,7 +177,7 @@ fn many_tokens_drive_each_other_out_and_all_get_their_own_verdict() {
     let long = "x".repeat(MAX_CACHED_TOKEN_BYTES);
     let tokens: Vec<String> = (0..300)
         .map(|number| {
-            let draft = Draft::new(&keys, ["HS256", "EdDSA"][number % 2], ISSUER, AUDIENCE, NOW);
+            let draft = TokenBuilder::new(&keys, ["HS256", "EdDSA"][number % 2], ISSUER, AUDIENCE, NOW);
             let draft = draft.claim("sub", format!("subject-{number}"));
             if number % 10 == 0 { draft.claim("long", long.as_str()).sign() } else { draft.sign() }
         })
@@ -199,7 +199,7 @@ fn a_key_in_frequent_use_earns_a_table() {
     let revocations = Revocations::new();
     let mut verifier = Verifier::new(all_keys(), 0, TableSize::Small);
     for alg in ["EdDSA", "ES256", "RS256", "HS256"] {
-        let token = Draft::new(&keys, alg, ISSUER, AUDIENCE, NOW).sign();
+        let token = TokenBuilder::new(&keys, alg, ISSUER, AUDIENCE, NOW).sign();
         let before = verifier.keys().table_bytes();
         for _ in 0..100 {
             assert!(judge(&mut verifier, &token, &expected(), &revocations, NOW).is_ok());
@@ -213,7 +213,7 @@ fn a_key_in_frequent_use_earns_a_table() {
 fn a_batch_says_what_single_calls_say() {
     let keys = Keys::new();
     let draft = |alg, number: usize| {
-        let draft = Draft::new(&keys, alg, ISSUER, AUDIENCE, NOW).claim("sub", format!("s{number}"));
+        let draft = TokenBuilder::new(&keys, alg, ISSUER, AUDIENCE, NOW).claim("sub", format!("s{number}"));
         draft.claim("padding", "p".repeat(number * 7 % 150))
     };
     let kinds: [&dyn Fn(usize) -> String; 8] = [

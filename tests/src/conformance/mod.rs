@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 
 use tollgate::domain::TokenAlg;
 
-use crate::mint::{Draft, Mint, encode};
+use crate::token_builder::{TokenBuilder, encode};
+
+use crate::token_factory::TokenFactory;
 
 /// A request, and what must become of it.
 pub struct Case {
@@ -49,7 +51,7 @@ pub const ROUTES: [(&str, &[&str], &[&str], bool); 4] = [
 ];
 
 /// The table. `now`: Unix seconds.
-pub fn cases(mint: &Mint, now: u64) -> Vec<Case> {
+pub fn cases(mint: &TokenFactory, now: u64) -> Vec<Case> {
     let table = Table { mint, now };
     [
         table.passing(),
@@ -67,16 +69,16 @@ pub fn cases(mint: &Mint, now: u64) -> Vec<Case> {
 }
 
 struct Table<'a> {
-    mint: &'a Mint,
+    mint: &'a TokenFactory,
     now: u64,
 }
 
 impl<'a> Table<'a> {
-    fn good(&self, alg: TokenAlg) -> Draft<'a> {
+    fn good(&self, alg: TokenAlg) -> TokenBuilder<'a> {
         self.mint.token(alg, self.now)
     }
 
-    fn eddsa(&self) -> Draft<'a> {
+    fn eddsa(&self) -> TokenBuilder<'a> {
         self.good(TokenAlg::EdDsa)
     }
 
@@ -328,7 +330,7 @@ impl<'a> Table<'a> {
         ]
     }
 
-    fn passes(&self, name: &str, draft: &Draft<'_>) -> Case {
+    fn passes(&self, name: &str, draft: &TokenBuilder<'_>) -> Case {
         get(name, "/anything", &[&bearer(draft)], self.identity(draft))
     }
 
@@ -344,7 +346,7 @@ impl<'a> Table<'a> {
     }
 
     /// The upstream is told who the token's holder is.
-    fn identity(&self, draft: &Draft<'_>) -> Answer {
+    fn identity(&self, draft: &TokenBuilder<'_>) -> Answer {
         let identity = [
             ("issuer", self.mint.issuer.clone()),
             ("subject", draft.text("sub").replace('%', "%25").replace('é', "%C3%A9")),
@@ -402,6 +404,6 @@ fn anonymous() -> Answer {
     Answer { status: 200, identity: Some(BTreeMap::new()), ..Answer::default() }
 }
 
-fn bearer(draft: &Draft<'_>) -> String {
+fn bearer(draft: &TokenBuilder<'_>) -> String {
     format!("Bearer {}", draft.sign())
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Answer, Case, Table, get, refused};
-use crate::forge::{LIFETIME, decode};
-use crate::hostile::{Attack, Forge, attacks};
+use crate::attacks::{Attack, AttackContext, all_attacks};
+use crate::token_builder::{LIFETIME, decode};
 
 impl Table<'_> {
     pub(super) fn profile(&self) -> Vec<Case> {
         let public_jwks = self.mint.public_jwks();
-        let forge = Forge {
+        let context = AttackContext {
             signer: self.mint,
             public_jwks: &public_jwks,
             issuer: &self.mint.issuer,
@@ -19,7 +19,7 @@ impl Table<'_> {
             now: self.now,
             lifetime: LIFETIME,
         };
-        attacks(&forge).into_iter().filter(is_a_credential).map(|attack| self.case(attack)).collect()
+        all_attacks(&context).into_iter().filter(is_a_credential).map(|attack| self.case(attack)).collect()
     }
 
     fn case(&self, attack: Attack) -> Case {

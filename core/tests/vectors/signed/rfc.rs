@@ -34,7 +34,7 @@ fn jwks(entry: &Value) -> Option<String> {
 /// The examples that are signed: what is signed, and by which key.
 pub fn vectors() -> Vec<Vector> {
     let signed = entries().into_iter().filter(|entry| entry.get("signature").is_some());
-    let decoded = |text: String| crate::forge::decode(&text);
+    let decoded = |text: String| crate::token_builder::decode(&text);
     signed
         .map(|entry| Vector {
             set: "rfc",

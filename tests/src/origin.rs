@@ -1,0 +1,109 @@
+//! An origin in this process, on SQLite in a temporary folder.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use tempfile::TempDir;
+use tollgate::Server;
+use tollgate::domain::Audience;
+
+use crate::environment::{free_port, install_tls_provider, programs_dir};
+use crate::secret_leaks::LogMonitor;
+use crate::token_factory::TokenFactory;
+
+/// The audience of every test's tokens.
+pub const AUDIENCE: &str = "https://api.example";
+
+/// An origin that answers, on SQLite in a folder of its own.
+pub struct TestOrigin {
+    /// The running server.
+    pub server: Server,
+    /// The settings by name, for the command line on the same database.
+    pub settings: Vec<(&'static str, String)>,
+    folder: TempDir,
+    _log_monitor: LogMonitor,
+}
+
+impl TestOrigin {
+    /// Starts an origin without clients, routes or revocations.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts an origin that is set up further by these settings.
+    pub async fn start_with(more: &[(&'static str, &str)]) -> Result<Self> {
+        install_tls_provider();
+        let log_monitor = LogMonitor::start();
+        let folder = tempfile::tempdir()?;
+        let port = free_port()?;
+        let mut settings = vec![
+            ("TOLLGATE_LISTEN", format!("127.0.0.1:{port}")),
+            ("TOLLGATE_PUBLIC_URL", format!("http://127.0.0.1:{port}")),
+            ("TOLLGATE_DATABASE_URL", format!("sqlite://{}", folder.path().join("origin.db").display())),
+            ("TOLLGATE_MASTER_KEY_FILE", folder.path().join("master.key").display().to_string()),
+            ("TOLLGATE_AUDIENCE", AUDIENCE.to_owned()),
+        ];
+        settings.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
+        settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let server = Server::start(tollgate::Settings::from_pairs(settings.clone())?).await?;
+        Ok(Self { server, settings, folder, _log_monitor: log_monitor })
+    }
+
+    /// Runs a verb of the `tollgate` command line on this origin's database; what it printed.
+    pub fn cli(&self, arguments: &[&str]) -> Result<String> {
+        self.cli_with(arguments, "")
+    }
+
+    /// The same, with this on its standard input.
+    pub fn cli_with(&self, arguments: &[&str], input: &str) -> Result<String> {
+        let mut command = Command::new(programs_dir().join("tollgate"));
+        command.args(arguments).envs(self.settings.clone()).current_dir(self.folder.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        // A verb that reads nothing may have ended already.
+        let _ = child.stdin.take().context("standard input")?.write_all(input.as_bytes());
+        let output = child.wait_with_output()?;
+        if !output.status.success() {
+            bail!("tollgate {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Registers a client of this id with RFC 7591 metadata; its secret, if it has one.
+    pub fn client(&self, id: &str, metadata: &Value) -> Result<Option<String>> {
+        let created =
+            self.cli(&["client", "create", "--json", "--id", id, "--name", id, "--metadata", &metadata.to_string()])?;
+        let created: Value = serde_json::from_str(&created)?;
+        Ok(created["client_secret"].as_str().map(str::to_owned))
+    }
+
+    /// Makes a user who can sign in. `claims`: such as `name` and `email`.
+    pub fn user(&self, name: &str, password: &str, claims: &Value) -> Result<()> {
+        let claims = claims.to_string();
+        self.cli_with(&["user", "create", name, "--password-stdin", "--claims", &claims], password).map(drop)
+    }
+
+    /// A mint with this origin's own keys.
+    pub async fn token_factory(&self) -> Result<TokenFactory> {
+        let settings = tollgate::Settings::from_pairs(self.settings.clone())?;
+        let keys = tollgate::open_keys(self.server.store(), &settings).await?;
+        Ok(TokenFactory::new(keys, self.server.issuer(), AUDIENCE.parse::<Audience>()?))
+    }
+
+    /// The settings of an edge of this origin.
+    pub async fn edge_settings(&self, upstream: &str) -> Result<BTreeMap<&'static str, String>> {
+        let settings = tollgate::Settings::from_pairs(self.settings.clone())?;
+        let keys = tollgate::open_keys(self.server.store(), &settings).await?;
+        Ok(BTreeMap::from([
+            ("TOLLGATE_EDGE_LISTEN", "127.0.0.1:0".to_owned()),
+            ("TOLLGATE_EDGE_ORIGIN", self.server.url()),
+            ("TOLLGATE_EDGE_UPSTREAM", upstream.to_owned()),
+            ("TOLLGATE_EDGE_SNAPSHOT_KEY", URL_SAFE_NO_PAD.encode(keys.snapshot_signer().public_key())),
+            ("TOLLGATE_EDGE_SECRET_KEYS", self.token_factory().await?.secret_jwks()),
+        ]))
+    }
+}

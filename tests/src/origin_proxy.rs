@@ -1,0 +1,78 @@
+//! An HTTP proxy between edges and their origin that can replay answers or fall silent.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+
+use crate::http_server::HttpServer;
+
+/// What the way from an edge to its origin does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyMode {
+    /// Questions and answers pass, and the last answer that brought deltas is recorded.
+    Forward,
+    /// Each question for deltas gets the recorded answer.
+    Replay,
+    /// Connections are accepted, and nothing comes: as of an origin that was stopped.
+    Silent,
+}
+
+/// A proxy before an origin that can do it harm.
+pub struct ReplayProxy {
+    /// The server that edges are to take for the origin.
+    pub server: HttpServer,
+    state: Arc<Mutex<(ProxyMode, Vec<u8>, usize)>>,
+}
+
+impl ReplayProxy {
+    /// A way to the origin at `origin`, open at first.
+    ///
+    /// # Errors
+    /// When there is no port for it.
+    pub async fn start(origin: &str) -> Result<Self> {
+        let state = Arc::new(Mutex::new((ProxyMode::Forward, Vec::new(), 0)));
+        let (origin, shared) = (origin.to_owned(), Arc::clone(&state));
+        let server = HttpServer::start(move |head| pass(head, origin.clone(), Arc::clone(&shared))).await?;
+        Ok(Self { server, state })
+    }
+
+    /// From now on the way does this.
+    pub fn set(&self, mode: ProxyMode) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = mode;
+    }
+
+    /// Requests that came so far.
+    pub fn requests(&self) -> usize {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).2
+    }
+}
+
+async fn pass(head: String, origin: String, state: Arc<Mutex<(ProxyMode, Vec<u8>, usize)>>) -> Option<(u16, Vec<u8>)> {
+    let target = head.split(' ').nth(1)?;
+    let is_deltas = target.starts_with("/edge/v1/deltas");
+    let (mode, recorded) = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.2 += 1;
+        (state.0, state.1.clone())
+    };
+    match mode {
+        ProxyMode::Silent => None,
+        ProxyMode::Replay if is_deltas => Some((200, recorded)),
+        ProxyMode::Forward | ProxyMode::Replay => {
+            let answer = reqwest::get(format!("{origin}{target}")).await.ok()?;
+            let (status, body) = (answer.status().as_u16(), answer.bytes().await.ok()?.to_vec());
+            if !is_deltas {
+                return Some((status, body));
+            }
+            // The question may have waited at the origin until after the way was changed.
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            match state.0 {
+                ProxyMode::Silent => return None,
+                ProxyMode::Replay => return Some((200, state.1.clone())),
+                ProxyMode::Forward if status == 200 => state.1.clone_from(&body),
+                ProxyMode::Forward => {}
+            }
+            Some((status, body))
+        }
+    }
+}

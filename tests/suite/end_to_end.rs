@@ -1,0 +1,55 @@
+//! The whole road: a token is issued, passes at three real edges, is revoked, is refused, is reinstated, passes again.
+
+use anyhow::Result;
+use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
+use tollgate_tests::environment::install_tls_provider;
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::service_client::ServiceClient;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_refused_at_every_edge_and_a_reinstated_one_passes() -> Result<()> {
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    origin.cli(&["route", "add", "--path", "/reports/*", "--scope", "reports:read"])?;
+    let client = ServiceClient::register(&origin, "road", &["--scope", "reports:read"])?;
+    let settings = origin.edge_settings(&upstream.url).await?;
+    let mut edges = Vec::new();
+    for kind in EdgeKind::ALL {
+        edges.push(TestEdge::start(kind, &settings).await?);
+    }
+    let (token, other) = (client.token("reports:read").await?, client.token("reports:read").await?);
+    let url = |edge: &TestEdge| format!("{}/reports/1", edge.url);
+    for edge in &edges {
+        assert_eq!(client.status(&url(edge), &token).await?, 200, "a new token at the {:?}", edge.kind);
+    }
+    assert_eq!(client.introspect(&token).await?["active"], true);
+
+    client.revoke(&token).await?;
+    for edge in &edges {
+        let took = client.until(&url(edge), &token, 401).await?;
+        println!("{:?}: refused {took:?} after this edge was first asked", edge.kind);
+        assert_eq!(client.status(&url(edge), &other).await?, 200, "another token at the {:?}", edge.kind);
+    }
+    assert_eq!(client.introspect(&token).await?, serde_json::json!({ "active": false }));
+
+    origin.cli(&["reinstate", "token", &token])?;
+    for edge in &edges {
+        client.until(&url(edge), &token, 200).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_each_algorithm_passes() -> Result<()> {
+    install_tls_provider();
+    let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
+    let edge = TestEdge::start(EdgeKind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
+    for algorithm in ["EdDSA", "ES256", "RS256", "HS256"] {
+        let client = ServiceClient::register(&origin, algorithm, &["--alg", algorithm, "--scope", "a"])?;
+        let token = client.token("a").await?;
+        assert_eq!(client.status(&edge.url, &token).await?, 200, "{algorithm}");
+        client.revoke(&token).await?;
+        client.until(&edge.url, &token, 401).await?;
+    }
+    Ok(())
+}

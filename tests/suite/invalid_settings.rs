@@ -1,0 +1,80 @@
+//! Bad settings stop a program at the start with one line that names the setting, and nothing is lost.
+
+use std::process::{Command, Output};
+
+use anyhow::Result;
+use tollgate_tests::environment::{free_port, programs_dir};
+
+fn run(program: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Result<Output> {
+    let folder = tempfile::tempdir()?;
+    let mut command = Command::new(programs_dir().join(program));
+    Ok(command.args(arguments).envs(settings.iter().copied()).current_dir(folder.path()).output()?)
+}
+
+/// The one line on standard error of a program that stopped.
+fn complaint(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "it started: {text}");
+    assert_eq!(text.trim_end().lines().count(), 1, "{text}");
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    text
+}
+
+#[test]
+fn the_origin_names_a_bad_setting() -> Result<()> {
+    for (name, value) in [
+        ("TOLLGATE_LISTEN", "nowhere"),
+        ("TOLLGATE_PUBLIC_URL", "auth.example"),
+        ("TOLLGATE_DATABASE_URL", "mysql://x"),
+        ("TOLLGATE_MASTER_KEY", "too short"),
+        ("TOLLGATE_TOKEN_LIFETIME", "soon"),
+    ] {
+        let complaint = complaint(&run("tollgate", &["serve"], &[(name, value)])?);
+        assert!(complaint.contains(name), "{complaint}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_edge_names_a_bad_or_missing_setting() -> Result<()> {
+    let origin = format!("http://127.0.0.1:{}", free_port()?);
+    let good = [
+        ("TOLLGATE_EDGE_LISTEN", "127.0.0.1:0"),
+        ("TOLLGATE_EDGE_ORIGIN", origin.as_str()),
+        ("TOLLGATE_EDGE_UPSTREAM", "http://127.0.0.1:1"),
+        ("TOLLGATE_EDGE_SNAPSHOT_KEY", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+    ];
+    for (name, value) in [
+        ("TOLLGATE_EDGE_LISTEN", "nowhere"),
+        ("TOLLGATE_EDGE_ORIGIN", ""),
+        ("TOLLGATE_EDGE_UPSTREAM", "localhost"),
+        ("TOLLGATE_EDGE_SNAPSHOT_KEY", "abc"),
+        ("TOLLGATE_EDGE_HARD_MS", "1"),
+        ("TOLLGATE_EDGE_COMPONENT", "missing.wasm"),
+    ] {
+        let settings: Vec<_> =
+            good.iter().copied().filter(|(known, _)| *known != name).chain([(name, value)]).collect();
+        for gate in ["component", "spin"] {
+            let complaint = complaint(&run("tollgate-edge", &["serve", "--gate", gate], &settings)?);
+            assert!(complaint.contains(name), "{gate}: {complaint}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_wrong_master_key_is_told_and_spoils_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let tollgate = |key: &str, arguments: &[&str]| {
+        let database = format!("sqlite://{}", folder.path().join("origin.db").display());
+        let mut command = Command::new(programs_dir().join("tollgate"));
+        command.args(arguments).env("TOLLGATE_DATABASE_URL", database).env("TOLLGATE_MASTER_KEY", key);
+        command.env("TOLLGATE_PUBLIC_URL", "http://127.0.0.1:1").current_dir(folder.path()).output()
+    };
+    let (right, wrong) = ("A".repeat(43), format!("{}E", "B".repeat(42)));
+    let first = tollgate(&right, &["key", "snapshot"])?;
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    assert!(complaint(&tollgate(&wrong, &["key", "snapshot"])?).contains("master key"));
+    assert_eq!(tollgate(&right, &["key", "snapshot"])?.stdout, first.stdout);
+    Ok(())
+}

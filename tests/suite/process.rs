@@ -1,0 +1,395 @@
+//! `tollgate serve` as operators run it: what it says of itself, how it ends, and that it tells no secrets.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use axum::body::Bytes;
+use axum::routing::post;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tollgate_tests::browser::{Browser, Person};
+use tollgate_tests::database::TestDatabase;
+use tollgate_tests::environment::free_port;
+use tollgate_tests::origin_process::OriginProcess;
+use tollgate_tests::secret_leaks::find_secrets;
+
+const PASSWORD: &str = "correct horse battery staple";
+/// The example of W3C Trace Context, section 3.2.
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+
+fn traceparent() -> String {
+    format!("00-{TRACE}-{PARENT}-01")
+}
+
+/// Registers a client that asks in its own name; its secret.
+fn machine(origin: &OriginProcess, id: &str, more: &[&str]) -> Result<String> {
+    let created = origin.cli(&[&["client", "create", "--json", "--id", id, "--name", id], more].concat())?;
+    let created: Value = serde_json::from_str(&created)?;
+    Ok(created["client_secret"].as_str().context("a secret")?.to_owned())
+}
+
+async fn token(http: &Client, origin: &OriginProcess, id: &str, secret: &str) -> Result<String> {
+    let request = http.post(format!("{}/oauth/token", origin.url)).basic_auth(id, Some(secret));
+    let answer: Value = request.form(&[("grant_type", "client_credentials")]).send().await?.json().await?;
+    Ok(answer["access_token"].as_str().with_context(|| answer.to_string())?.to_owned())
+}
+
+/// What an attacker or a careless client sends to an endpoint: each secret in each place where one may stand, and in those where none
+/// should.
+async fn send_everywhere(browser: &mut Browser, url: &str, method: &Method, secrets: &[String]) -> Result<()> {
+    let names = [
+        "token",
+        "password",
+        "code",
+        "refresh_token",
+        "client_secret",
+        "device_code",
+        "subject_token",
+        "assertion",
+        "username",
+        "csrf",
+        "request",
+        "user_code",
+        "secret",
+        "id_token_hint",
+        "new",
+        "again",
+        "client_assertion",
+    ];
+    for (nth, secret) in secrets.iter().enumerate() {
+        let fields: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret.as_str())).collect();
+        let request = browser.request(method.clone(), &url.replace("SECRET", secret)).query(&fields);
+        let request = request.header("x-request-id", secret).header("traceparent", secret).header("dpop", secret);
+        let request = match nth % 3 {
+            0 => request.bearer_auth(secret).form(&fields),
+            1 => request.basic_auth(secret, Some(secret)).json(
+                &fields
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), json!(value)))
+                    .collect::<serde_json::Map<_, _>>(),
+            ),
+            _ => request.header("authorization", secret).header("content-type", secret).body(secret.clone()),
+        };
+        browser.send(request).await?;
+    }
+    Ok(())
+}
+
+/// Signs in rightly and wrongly, gets tokens in both ways, and has them introspected, used and revoked. The secrets that came of it.
+async fn live(http: &Client, origin: &OriginProcess, secret: &str) -> Result<(Browser, Vec<String>)> {
+    let mut secrets = vec![secret.to_owned(), PASSWORD.to_owned(), "a wrong password".to_owned()];
+    let mut browser = Browser::new(&origin.url)?;
+    let login = format!("{}/login", origin.url);
+    let wrong = browser.visit(&login, &Person::new("alice", "a wrong password")).await;
+    // Nobody of this origin's has it, and the users' API, which might know better, does not answer.
+    ensure!(wrong.is_err() || wrong.is_ok_and(|page| page.status == 503), "a wrong password does not sign in");
+    let asked = "client_id=app&response_type=code&redirect_uri=https%3A%2F%2Fapp.example%2Fcb&scope=openid\
+                 &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
+    let url = format!("{}/oauth/authorize?{asked}", origin.url);
+    let page = browser.visit(&url, &Person::new("alice", PASSWORD)).await?;
+    let code = page.parameter("code").with_context(|| format!("no code: {} {}", page.status, page.body))?;
+    let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let redeem = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "app"),
+        ("code", code.as_str()),
+        ("redirect_uri", "https://app.example/cb"),
+        ("code_verifier", verifier),
+    ];
+    let tokens = http.post(format!("{}/oauth/token", origin.url)).form(&redeem).send().await?;
+    let tokens: Value = tokens.json().await?;
+    let text = |name: &str| tokens[name].as_str().map(str::to_owned).with_context(|| format!("{name} in {tokens}"));
+    secrets.extend([
+        code.clone(),
+        verifier.to_owned(),
+        text("access_token")?,
+        text("refresh_token")?,
+        text("id_token")?,
+    ]);
+    // Once more: the grant is revoked.
+    http.post(format!("{}/oauth/token", origin.url)).form(&redeem).send().await?;
+    let own = token(http, origin, "machine", secret).await?;
+    for path in ["/oauth/introspect", "/oauth/revoke"] {
+        let request = http.post(format!("{}{path}", origin.url)).basic_auth("machine", Some(secret));
+        ensure!(request.form(&[("token", &own)]).send().await?.status() == StatusCode::OK, "{path}");
+    }
+    secrets.push(own);
+    Ok((browser, secrets))
+}
+
+/// Sends the secrets to every operation of the origin; how many there are.
+async fn ask_all(http: &Client, origin: &OriginProcess, browser: &mut Browser, secrets: &[String]) -> Result<usize> {
+    let document: Value = http.get(format!("{}/openapi.json", origin.url)).send().await?.json().await?;
+    let mut asked = 0;
+    for (path, operations) in document["paths"].as_object().context("paths")? {
+        let mut parts = path.split('{');
+        let filled: String = parts.next().unwrap_or_default().to_owned()
+            + &parts
+                .map(|part| part.split_once('}').map_or_else(String::new, |(_, rest)| format!("SECRET{rest}")))
+                .collect::<String>();
+        for method in operations.as_object().context("operations")?.keys() {
+            let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
+            send_everywhere(browser, &format!("{}{filled}", origin.url), &method, secrets).await?;
+            asked += 1;
+        }
+    }
+    Ok(asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_stands_in_a_log() -> Result<()> {
+    for format in ["json", "pretty"] {
+        let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
+        let api_secret = "a-secret-for-the-users-api";
+        for (name, value) in [
+            ("TOLLGATE_LOG", "trace"),
+            ("TOLLGATE_LOG_FORMAT", format),
+            ("TOLLGATE_LIMITS", "off"),
+            ("TOLLGATE_REGISTRATION", "open"),
+            ("TOLLGATE_SIGN_UP", "true"),
+            // Anybody here is a trusted proxy, and may name requests.
+            ("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1"),
+            ("TOLLGATE_USERS_API_URL", "http://127.0.0.1:9/check"),
+            ("TOLLGATE_USERS_API_SECRET", api_secret),
+        ] {
+            origin.set(name, value);
+        }
+        let http = Client::new();
+        let secret = machine(&origin, "machine", &[])?;
+        origin.cli_with(&["user", "create", "alice", "--admin", "--password-stdin"], PASSWORD)?;
+        let app = json!({
+            "token_endpoint_auth_method": "none",
+            "grant_types": ["authorization_code", "refresh_token"],
+            "redirect_uris": ["https://app.example/cb"],
+            "scope": "openid",
+        });
+        origin.cli(&["client", "create", "--id", "app", "--name", "App", "--metadata", &app.to_string()])?;
+        origin.start(&http).await?;
+        let (mut browser, mut secrets) = live(&http, &origin, &secret).await?;
+        let asked = ask_all(&http, &origin, &mut browser, &secrets).await?;
+        ensure!(asked > 60, "only {asked} operations were found");
+        secrets.push(api_secret.to_owned());
+        secrets.push(std::fs::read_to_string(origin.master_key())?.trim().to_owned());
+        origin.terminate()?;
+        assert_eq!(origin.wait_for_exit().await?, Some(0));
+        let log = origin.log()?;
+        assert_eq!(find_secrets(&log, &secrets), [], "{format}");
+        println!(
+            "{format}: {asked} operations, {} lines, none with any of {} secrets",
+            log.lines().count(),
+            secrets.len()
+        );
+        // It would be found.
+        for secret in &secrets {
+            let planted = format!("{log}\nplanted {secret}\n");
+            assert_eq!(find_secrets(&planted, &secrets).len(), 1, "{secret}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn secrets_are_known_by_their_looks() {
+    let found = |line: &str| !find_secrets(line, &[]).is_empty();
+    for line in [
+        "x tgs_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
+        "\"tgr_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX\"",
+        "Bearer eyJhbGciOiJFZERTQSJ9.e30.sig",
+        "$argon2id$v=19$m=19456,t=2,p=1$x$y",
+    ] {
+        assert!(found(line), "{line}");
+    }
+    for line in ["", "the prefix tgs_ alone", "eyJ", "usr_AAECAwQFBgcICQoL signed in"] {
+        assert!(!found(line), "{line}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_ends_gently() -> Result<()> {
+    let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
+    origin.set("TOLLGATE_DRAIN", "2");
+    let http = Client::builder().pool_max_idle_per_host(0).build()?;
+    let secret = machine(&origin, "machine", &[])?;
+    origin.start(&http).await?;
+    let ready = async || http.get(format!("{}/health/ready", origin.url)).send().await.map(|answer| answer.status());
+    assert_eq!(ready().await?, 200);
+    // A request that is half sent when the end is asked for.
+    let address = origin.url.trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(&address).await?;
+    let form = format!("grant_type=client_credentials&client_id=machine&client_secret={secret}");
+    let head = format!(
+        "POST /oauth/token HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n\
+         content-type: application/x-www-form-urlencoded\r\n\r\n",
+        form.len()
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&form.as_bytes()[..10]).await?;
+    origin.terminate()?;
+    let mut told = false;
+    // First it says so, then it takes no more connections.
+    while let Ok(status) = ready().await {
+        told |= status == 503;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    ensure!(told, "it was not said that the origin ends");
+    stream.write_all(&form.as_bytes()[10..]).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "the request under way was answered: {answer}");
+    assert_eq!(origin.wait_for_exit().await?, Some(0));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_have_names_and_figures() -> Result<()> {
+    let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
+    let metrics = format!("127.0.0.1:{}", free_port()?);
+    origin.set("TOLLGATE_METRICS_LISTEN", &metrics);
+    origin.set("TOLLGATE_LOG", "debug");
+    origin.set("TOLLGATE_LOG_FORMAT", "json");
+    let http = Client::new();
+    origin.start(&http).await?;
+    let named = async |id: &str| {
+        let request = http.get(format!("{}/oauth/userinfo", origin.url)).header("x-request-id", id);
+        let answer = request.header("traceparent", traceparent()).send().await?;
+        let given = answer.headers().get("x-request-id").context("a name")?.to_str()?.to_owned();
+        Ok::<_, anyhow::Error>((answer.status(), given))
+    };
+    let (status, given) = named("strangers-name").await?;
+    ensure!(status == 401 && given != "strangers-name" && given.len() == 32, "a name of its own: {given}");
+    let log = origin.log()?;
+    let line = log.lines().find(|line| line.contains(&given)).context("the request is in the log")?;
+    let line: Value = serde_json::from_str(line)?;
+    assert_eq!((&line["span"]["trace_id"], &line["span"]["route"]), (&json!(TRACE), &json!("/oauth/userinfo")));
+    assert!(!log.contains("strangers-name"));
+
+    assert_eq!(http.get(format!("{}/metrics", origin.url)).send().await?.status(), 404);
+    assert_eq!(http.get(format!("http://{metrics}/health")).send().await?.status(), 404);
+    let text = http.get(format!("http://{metrics}/metrics")).send().await?.text().await?;
+    for figure in [
+        "tollgate_http_requests_total{route=\"/oauth/userinfo\",status=\"4xx\"} 1",
+        "tollgate_refusals_total{route=\"/oauth/userinfo\",reason=\"no_token\"} 1",
+        "tollgate_hashing_queue 0",
+        "tollgate_signing_key_age_seconds{purpose=\"token\",alg=\"EdDSA\"",
+        "tollgate_rate_limited_total{limit=\"sign-ins\"} 0",
+    ] {
+        ensure!(text.lines().any(|line| line.starts_with(figure)), "{figure} in\n{text}");
+    }
+    let health: Value = http.get(format!("{}/health", origin.url)).send().await?.json().await?;
+    for part in ["database", "feed", "keys", "writer", "hashing"] {
+        assert_eq!(health[part]["status"], "ok", "{health}");
+    }
+
+    // The same of a proxy that is trusted.
+    origin.set("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1");
+    origin.kill();
+    origin.start(&http).await?;
+    let named =
+        http.get(format!("{}/health/live", origin.url)).header("x-request-id", "0af7651916cd43dd-8448").send().await?;
+    assert_eq!(named.headers()["x-request-id"], "0af7651916cd43dd-8448");
+    Ok(())
+}
+
+/// The fields of a message of Protocol Buffers: number, and value as bytes. None if it is not well-formed.
+fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
+    fn varint(bytes: &mut &[u8]) -> Option<u64> {
+        let end = bytes.iter().position(|byte| byte & 0x80 == 0)?;
+        let (number, rest) = bytes.split_at(end + 1);
+        *bytes = rest;
+        Some(number.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f)))
+    }
+    let mut fields = Vec::new();
+    while !bytes.is_empty() {
+        let key = varint(&mut bytes)?;
+        let length = match key & 7 {
+            0 => {
+                fields.push((key >> 3, varint(&mut bytes)?.to_le_bytes().to_vec()));
+                continue;
+            }
+            1 => 8,
+            2 => usize::try_from(varint(&mut bytes)?).ok()?,
+            _ => return None,
+        };
+        let (value, rest) = bytes.split_at_checked(length)?;
+        fields.push((key >> 3, value.to_vec()));
+        bytes = rest;
+    }
+    Some(fields)
+}
+
+/// The value of the first field of this number, the fields that lie in each other.
+fn inside(message: &[u8], path: &[u64]) -> Option<Vec<u8>> {
+    path.iter().try_fold(message.to_vec(), |message, number| {
+        fields(&message)?.into_iter().find(|(field, _)| field == number).map(|(_, value)| value)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_is_told_of_requests() -> Result<()> {
+    let told: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let collector = format!("http://{}", listener.local_addr()?);
+    let kept = Arc::clone(&told);
+    let take = post(async move |body: Bytes| kept.lock().expect("a lock").push(body.to_vec()));
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/v1/traces", take)).await });
+
+    let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
+    origin.set("TOLLGATE_OTLP_ENDPOINT", &collector);
+    let http = Client::new();
+    origin.start(&http).await?;
+    let request = http.get(format!("{}/oauth/userinfo", origin.url)).header("traceparent", traceparent());
+    assert_eq!(request.send().await?.status(), 401);
+    origin.terminate()?;
+    assert_eq!(origin.wait_for_exit().await?, Some(0));
+
+    let told = told.lock().expect("a lock").clone();
+    let mut spans = Vec::new();
+    for message in &told {
+        // ExportTraceServiceRequest.resource_spans.scope_spans
+        let scope = inside(message, &[1, 2]).context("spans of a scope")?;
+        spans.extend(
+            fields(&scope).context("well-formed")?.into_iter().filter(|(field, _)| *field == 2).map(|(_, span)| span),
+        );
+        let service = inside(message, &[1, 1, 1, 2, 1]).context("the service's name")?;
+        assert_eq!(service, b"tollgate");
+    }
+    let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let span = spans.iter().find(|span| inside(span, &[1]).map(hex).as_deref() == Some(TRACE));
+    let span = span.with_context(|| format!("none of {} spans is of the trace", spans.len()))?;
+    assert_eq!(inside(span, &[4]).map(hex).as_deref(), Some(PARENT));
+    assert_eq!(inside(span, &[5]).as_deref(), Some(b"GET /oauth/userinfo".as_slice()));
+    let times = [7, 8]
+        .map(|field| inside(span, &[field]).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default())));
+    ensure!(times[0] > Some(1_700_000_000_000_000_000) && times[0] <= times[1], "{times:?}");
+    Ok(())
+}
+
+#[test]
+fn every_setting_is_explained_by_the_program() -> Result<()> {
+    let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
+    let help = origin.cli(&["serve", "--help"])?;
+    let sample = origin.cli(&["config", "sample"])?;
+    for setting in tollgate::settings::all() {
+        ensure!(help.contains(setting.name), "--help does not explain {}", setting.name);
+        ensure!(sample.contains(&format!("\n#{} = ", setting.key())), "the sample lacks {}", setting.key());
+    }
+    let shown = origin.cli(&["config", "show", "--json"])?;
+    origin.write("tollgate.toml", &sample)?;
+    assert_eq!(origin.cli(&["config", "show", "--json"])?, shown, "the sample changes nothing");
+
+    origin.set("TOLLGATE_USERS_API_SECRET", "hidden-secret");
+    origin.set("TOLLGATE_REDIS_URL", "redis://:hidden-secret@127.0.0.1/");
+    origin.write(".env", "TOLLGATE_TOKEN_LIFETIME=600\n")?;
+    let shown = origin.cli(&["config", "show"])?;
+    ensure!(!shown.contains("hidden-secret"), "{shown}");
+    let row = |name: &str| {
+        shown.lines().find(|line| line.starts_with(name)).map(|line| line.split_whitespace().collect::<Vec<_>>())
+    };
+    assert_eq!(row("TOLLGATE_TOKEN_LIFETIME"), Some(vec!["TOLLGATE_TOKEN_LIFETIME", "600", ".env"]));
+    assert_eq!(row("TOLLGATE_USERS_API_SECRET").map(|row| row[1..].to_vec()), Some(vec!["***", "environment"]));
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Work that requests cause before anybody is authenticated is bounded: it is counted here, not timed.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::future::join_all;
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::recording_server::RecordingServer;
+use tollgate_tests::regression_case::RegressionCase;
+
+use super::clients::operators_client;
+
+cases! {
+    both {
+        O5 o5_clients_are_not_read_for_every_origin_that_is_sent,
+        O34 o34_long_polls_leave_connections_for_others,
+    }
+    once {
+        O7 o7_a_jwks_uri_is_fetched_once_for_all_who_wait,
+    }
+}
+
+/// A value of `/metrics`.
+async fn metric(origin: &TestOrigin, name: &str) -> Result<u64> {
+    let text = reqwest::get(format!("{}/metrics", origin.server.url())).await?.text().await?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    line.with_context(|| format!("no {name} in {text}"))
+}
+
+async fn o5_clients_are_not_read_for_every_origin_that_is_sent(case: &RegressionCase) -> Result<()> {
+    const READS: &str = "tollgate_allowed_origins_reads_total";
+    let origin = case.origin(&[("TOLLGATE_METRICS_PUBLIC", "true")]).await?;
+    let metadata = json!({ "redirect_uris": ["https://app.example/cb"], "grant_types": ["authorization_code"] });
+    for number in 0..200 {
+        operators_client(&origin, &format!("app-{number}"), metadata.clone()).await?;
+    }
+    let url = format!("{}/oauth/token", origin.server.url());
+    let (http, until) = (reqwest::Client::new(), Instant::now() + Duration::from_secs(3));
+    let attack = (0..50).map(|_| async {
+        let mut count = 0_u32;
+        while Instant::now() < until {
+            let request = http.post(&url).header("origin", "https://nobody.example");
+            let answer = request.form(&[("grant_type", "client_credentials")]).send().await?;
+            ensure!(answer.status() == 401, "{}", answer.status());
+            ensure!(!answer.headers().contains_key("access-control-allow-origin"), "nobody is allowed");
+            count += 1;
+        }
+        Ok(count)
+    });
+    let answers = join_all(attack).await.into_iter().sum::<Result<u32>>()?;
+    let reads = metric(&origin, READS).await?;
+    assert_eq!(reads, 1, "nothing changed after the first time");
+    case.answered(format!("{answers} requests of an unknown origin, all clients read {reads} time"));
+
+    // A change is seen, by one more reading.
+    let mut metadata = metadata;
+    metadata["token_endpoint_auth_method"] = json!("none");
+    operators_client(&origin, "new", metadata).await?;
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let asked = http.request(reqwest::Method::OPTIONS, &url).header("origin", "https://app.example");
+        let answers = join_all((0..50).map(|_| {
+            let asked = asked.try_clone().map(|asked| asked.header("access-control-request-method", "POST"));
+            async { Ok::<_, anyhow::Error>(asked.context("a request")?.send().await?.status()) }
+        }));
+        if answers.await.into_iter().collect::<Result<Vec<_>>>()?.iter().all(|status| *status == 204) {
+            break;
+        }
+        ensure!(Instant::now() < until, "the new app is not allowed");
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(metric(&origin, READS).await?, 2);
+    Ok(())
+}
+
+async fn o7_a_jwks_uri_is_fetched_once_for_all_who_wait(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let jws = format!("{}.{}.{}", part(json!({ "alg": "EdDSA" })), part(json!({})), URL_SAFE_NO_PAD.encode([1; 64]));
+    let good =
+        json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }] });
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    for (client, status, body) in [("failing", 500, String::new()), ("well", 200, good.to_string())] {
+        let peer = RecordingServer::start(status, &body, Duration::from_millis(300)).await?;
+        let metadata = json!({
+            "redirect_uris": ["https://app.example/cb"], "grant_types": ["authorization_code"],
+            "jwks_uri": format!("{}/keys", peer.url),
+        });
+        operators_client(&origin, client, metadata).await?;
+        let url = format!("{}/oauth/authorize?client_id={client}&request={jws}", origin.server.url());
+        // Callers who hang up do not have it begun again by the next one.
+        for _ in 0..20 {
+            let _ = timeout(Duration::from_millis(5), http.get(&url).send()).await;
+        }
+        let begun = Instant::now();
+        let asked = join_all((0..100).map(|_| async { Ok::<_, anyhow::Error>(http.get(&url).send().await?.status()) }));
+        let answers = asked.await.into_iter().collect::<Result<Vec<_>>>()?;
+        assert!(answers.iter().all(|status| *status == 303), "{answers:?}");
+        let fetches = peer.requests().len();
+        case.answered(format!("120 requests with a signature, keys answer {status}: fetched {fetches} time(s)"));
+        // After a failure it is fetched again a second later, then two, then four: a slow machine may come so far.
+        let seconds = usize::try_from(begun.elapsed().as_secs())?;
+        assert!((1..=1 + seconds).contains(&fetches), "{fetches} in {seconds} seconds");
+    }
+    Ok(())
+}
+
+async fn o34_long_polls_leave_connections_for_others(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[("TOLLGATE_MAX_CONNECTIONS", "64"), ("TOLLGATE_METRICS_PUBLIC", "true")]).await?;
+    let at = async |url: String| Ok::<_, anyhow::Error>(reqwest::Client::new().get(url).send().await?);
+    let first = reqwest::get(format!("{}/edge/v1/snapshot", origin.server.url())).await?;
+    assert_eq!(first.status(), 200);
+    let url = format!("{}/edge/v1/deltas?after=0&wait=30", origin.server.url());
+    let polls: Vec<_> = (0..64).map(|_| tokio::spawn(at(url.clone()))).collect();
+    // Those beyond the bound are answered at once, and their connections are free.
+    let until = Instant::now() + Duration::from_secs(20);
+    while polls.iter().filter(|poll| poll.is_finished()).count() < 56 {
+        ensure!(Instant::now() < until, "polls beyond the bound wait");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let waiting = metric(&origin, "tollgate_long_polls").await?;
+    assert_eq!(waiting, 8, "an eighth of the connections for one address");
+    let form = [("grant_type", "client_credentials"), ("client_id", "nobody"), ("client_secret", "x")];
+    let asked = reqwest::Client::new().post(format!("{}/oauth/token", origin.server.url())).form(&form).send();
+    let answer = timeout(Duration::from_secs(20), asked).await.context("a token request is not answered")??;
+    assert_eq!(answer.status(), 401);
+    let (mut at_once, mut waits) = (0, Vec::new());
+    for poll in polls {
+        match poll.is_finished() {
+            true => {
+                let answer = poll.await??;
+                assert_eq!((answer.status().as_u16(), answer.headers()["connection"].as_bytes()), (200, &b"close"[..]));
+                at_once += 1;
+            }
+            false => waits.push(poll),
+        }
+    }
+    case.answered(format!(
+        "64 polls of one address: {waiting} wait, {at_once} answered at once; a token request is answered"
+    ));
+    waits.iter().for_each(tokio::task::JoinHandle::abort);
+    // Who leaves makes room.
+    let until = Instant::now() + Duration::from_secs(20);
+    while metric(&origin, "tollgate_long_polls").await? > 0 {
+        ensure!(Instant::now() < until, "polls that are gone still count");
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,422 @@
+//! Clients: who registers them, what they may ask for, and where this origin sends browsers and requests for them.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
+use tollgate::domain::{Client, ClientMetadata, Secret, SecretKind};
+use tollgate_tests::browser::{Browser, Page, Person};
+use tollgate_tests::environment::now;
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::recording_server::RecordingServer;
+use tollgate_tests::regression_case::RegressionCase;
+
+cases! {
+    both {
+        O9 o9_a_registration_is_off_filtered_and_narrowed,
+        O24 o24_an_operators_client_is_called_on_loopback,
+    }
+    once {
+        O10 o10_no_client_that_registered_itself_redirects_before_a_sign_in,
+        O18 o18_an_administrators_client_has_the_scope,
+        O27 o27_resources_are_compared_after_normalization,
+        O28 o28_an_empty_scope_is_as_left_out,
+        O29 o29_bad_keys_are_passed_over,
+    }
+}
+
+const REDIRECT: &str = "https://shop.example/cb";
+const PASSWORD: &str = "correct horse battery staple";
+/// RFC 7636 appendix B
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+/// RFC 7523 section 2.2
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+/// How long something that must come may take on a busy machine before the test gives up.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Registers an operator's client; its secret, if it has one.
+pub(super) async fn operators_client(origin: &TestOrigin, id: &str, metadata: Value) -> Result<String> {
+    let mut named = metadata;
+    named["client_name"] = json!(id);
+    let metadata: ClientMetadata = serde_json::from_value(named)?;
+    let secret = Secret::new(SecretKind::Client, &tollgate::ambient::random()?);
+    let client = Client::new(id.parse()?, metadata.checked()?, now()).with_secret(&secret, now());
+    origin.server.store().insert_client(&client).await?;
+    Ok(secret.reveal().to_owned())
+}
+
+/// A client registers itself; the status and the answer.
+async fn register(origin: &TestOrigin, body: &Value) -> Result<(u16, Value)> {
+    let url = format!("{}/oauth/register", origin.server.url());
+    let answer = reqwest::Client::new().post(url).json(body).send().await?;
+    Ok((answer.status().as_u16(), answer.json().await?))
+}
+
+/// A client looks after its registration (RFC 7592); the status and the answer.
+async fn manage(origin: &TestOrigin, method: Method, client: &Value, body: Option<&Value>) -> Result<(u16, Value)> {
+    let url = format!("{}/oauth/register/{}", origin.server.url(), member(client, "client_id")?);
+    let request = reqwest::Client::new().request(method, url);
+    let request = request.bearer_auth(member(client, "registration_access_token")?);
+    let answer = body.map_or_else(|| request.try_clone(), |body| Some(request.try_clone()?.json(body)));
+    let answer = answer.context("a request that can be sent")?.send().await?;
+    Ok((answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)))
+}
+
+fn member<'a>(answer: &'a Value, name: &str) -> Result<&'a str> {
+    answer[name].as_str().with_context(|| format!("no {name} in {answer}"))
+}
+
+/// A form to the token endpoint; the status and the answer.
+async fn token(origin: &TestOrigin, form: &[(&str, &str)]) -> Result<(u16, Value)> {
+    post(origin, "/oauth/token", form).await
+}
+
+async fn post(origin: &TestOrigin, path: &str, form: &[(&str, &str)]) -> Result<(u16, Value)> {
+    let answer = reqwest::Client::new().post(format!("{}{path}", origin.server.url())).form(form).send().await?;
+    Ok((answer.status().as_u16(), answer.json().await?))
+}
+
+/// An authorization request with these parameters in place of the usual ones.
+fn authorize(origin: &TestOrigin, client: &str, more: &[(&str, &str)]) -> Result<String> {
+    let usual = [
+        ("response_type", "code"),
+        ("client_id", client),
+        ("redirect_uri", REDIRECT),
+        ("scope", "openid"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    let kept = usual.into_iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+    let mut url = reqwest::Url::parse(&format!("{}/oauth/authorize", origin.server.url()))?;
+    url.query_pairs_mut().extend_pairs(kept.chain(more.iter().copied()));
+    Ok(url.into())
+}
+
+/// One answer, as a browser without cookies gets it.
+async fn answered(url: &str) -> Result<Page> {
+    let mut browser = Browser::new("http://nowhere.invalid")?;
+    let request = browser.request(Method::GET, url);
+    browser.send(request).await
+}
+
+/// A key of a client's own.
+struct Key(SigningKey);
+
+impl Key {
+    fn new() -> Result<Self> {
+        Ok(Self(SigningKey::from_bytes(&tollgate::ambient::random()?)))
+    }
+
+    fn jwk(&self) -> Value {
+        let x = URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes());
+        json!({ "kty": "OKP", "crv": "Ed25519", "kid": "good", "x": x })
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let header = json!({ "alg": "EdDSA", "kid": "good" });
+        let parts = [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let signed = parts.join(".");
+        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()).to_bytes());
+        format!("{signed}.{signature}")
+    }
+
+    /// A client assertion (RFC 7523 section 3).
+    fn assertion(&self, origin: &TestOrigin, client: &str) -> Result<String> {
+        let id = URL_SAFE_NO_PAD.encode(tollgate::ambient::random::<12>()?);
+        let claims = json!({
+            "iss": client, "sub": client, "aud": origin.server.issuer(), "jti": id, "iat": now(), "exp": now() + 60,
+        });
+        Ok(self.sign(&claims))
+    }
+}
+
+/// Asks for a token by an assertion of this key; the status.
+async fn by_assertion(origin: &TestOrigin, client: &str, key: &Key) -> Result<u16> {
+    let assertion = key.assertion(origin, client)?;
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_assertion_type", JWT_BEARER),
+        ("client_assertion", assertion.as_str()),
+    ];
+    Ok(token(origin, &form).await?.0)
+}
+
+/// Whether nobody connected to a listener.
+async fn is_untouched(listener: &TcpListener) -> bool {
+    tokio::time::timeout(Duration::from_millis(200), listener.accept()).await.is_err()
+}
+
+/// Another origin on the same database, where nobody may register.
+async fn without_registration(origin: &TestOrigin) -> Result<TestOrigin> {
+    let shared = ["TOLLGATE_DATABASE_URL", "TOLLGATE_MASTER_KEY_FILE", "TOLLGATE_PUBLIC_URL"];
+    let settings = shared.into_iter().filter_map(|name| {
+        let (_, value) = origin.settings.iter().rev().find(|(own, _)| *own == name)?;
+        Some((name, value.as_str()))
+    });
+    TestOrigin::start_with(&settings.chain([("TOLLGATE_REGISTRATION", "off")]).collect::<Vec<_>>()).await
+}
+
+async fn o9_a_registration_is_off_filtered_and_narrowed(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    let wide = json!({
+        "redirect_uris": [REDIRECT], "grant_types": ["authorization_code", "refresh_token"],
+        "scope": "openid profile offline_access",
+    });
+    let (status, client) = register(&origin, &wide).await?;
+    ensure!(status == 201, "{status} {client}");
+    let put = |more: Value| {
+        let mut body = wide.clone();
+        body["client_id"] = client["client_id"].clone();
+        for (name, value) in more.as_object().into_iter().flatten() {
+            body[name] = value.clone();
+        }
+        body
+    };
+
+    // The operator narrows it, and it asks for all of it again.
+    let store = origin.server.store();
+    let id = member(&client, "client_id")?.parse()?;
+    let own = store.client(&id).await?.context("registered")?.metadata;
+    let narrow: ClientMetadata = serde_json::from_value(json!({
+        "client_name": own.name, "redirect_uris": [REDIRECT], "grant_types": ["authorization_code"],
+        "scope": "openid", "audiences": ["https://narrow.example"], "dpop_bound_access_tokens": true,
+    }))?;
+    ensure!(store.update_client(&id, &narrow).await?, "there is the client");
+    let (status, changed) =
+        manage(&origin, Method::PUT, &client, Some(&put(json!({ "client_name": "Other" })))).await?;
+    assert_eq!((status, &changed["client_name"], &changed["scope"]), (200, &json!("Other"), &json!("openid")));
+    assert_eq!(changed["grant_types"], json!(["authorization_code"]));
+    let now = store.client(&id).await?.context("registered")?.metadata;
+    assert_eq!(now.audiences, narrow.audiences, "it does not get the default audience back");
+    assert!(now.dpop_bound_access_tokens, "nor tokens that a thief could use");
+
+    // Nothing beside the public Internet is asked for its sake, whoever changed it last.
+    let neighbour = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("https://{}/sector", neighbour.local_addr()?);
+    let sector = put(json!({ "sector_identifier_uri": url }));
+    assert_eq!(manage(&origin, Method::PUT, &client, Some(&sector)).await?.0, 400);
+    let keys = ClientMetadata { jwks_uri: Some(url.parse()?), ..narrow };
+    ensure!(store.update_client(&id, &keys).await?, "there is the client");
+    let request = Key::new()?.sign(&json!({ "client_id": id.as_str() }));
+    let ask = async |origin: &TestOrigin| answered(&authorize(origin, id.as_str(), &[("request", &request)])?).await;
+
+    // Off is off: for what was registered before, too.
+    let closed = without_registration(&origin).await?;
+    let mut answers = Vec::new();
+    for (method, body) in [(Method::GET, None), (Method::PUT, Some(&sector)), (Method::DELETE, None)] {
+        answers.push(manage(&closed, method, &client, body).await?.0);
+    }
+    assert_eq!(answers, [404, 404, 404]);
+    assert_eq!([ask(&origin).await?.status, ask(&closed).await?.status], [400, 400]);
+    ensure!(is_untouched(&neighbour).await, "the neighbour was asked");
+    ensure!(store.client(&id).await?.context("registered")?.is_active(), "nothing changed");
+    case.answered(format!(
+        "PUT of a wider scope: {}; management when off: {answers:?}; nothing connected",
+        changed["scope"]
+    ));
+    Ok(())
+}
+
+async fn o10_no_client_that_registered_itself_redirects_before_a_sign_in(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    origin.user("alice", PASSWORD, &json!({}))?;
+    let alice = Person::new("alice", PASSWORD);
+    let metadata = json!({ "redirect_uris": [REDIRECT], "post_logout_redirect_uris": [REDIRECT], "scope": "openid" });
+    let (_, own) = register(&origin, &metadata).await?;
+    let own = member(&own, "client_id")?;
+    let mut given = metadata;
+    given["grant_types"] = json!(["authorization_code"]);
+    for id in ["operators", "disabled"] {
+        operators_client(&origin, id, given.clone()).await?;
+    }
+    origin.cli(&["client", "disable", "disabled"])?;
+
+    let wrong: [&[(&str, &str)]; 4] = [
+        &[("response_type", "foo")],
+        &[("scope", "nonsense")],
+        &[("request_uri", "https://elsewhere.example")],
+        &[("prompt", "none")],
+    ];
+    let logout =
+        |id: &str| format!("{}/oauth/logout?client_id={id}&post_logout_redirect_uri={REDIRECT}", origin.server.url());
+    for (id, redirects) in [(own, false), ("disabled", false), ("operators", true)] {
+        let mut urls = wrong.iter().map(|more| authorize(&origin, id, more)).collect::<Result<Vec<_>>>()?;
+        urls.push(logout(id));
+        for url in urls {
+            let page = answered(&url).await?;
+            assert_eq!(page.location().is_some(), redirects, "{id}: {url}: {}", page.status);
+        }
+    }
+    let (page, off) = (answered(&authorize(&origin, own, wrong[0])?).await?, answered(&logout(own)).await?);
+    case.answered(format!("authorize: {}, logout: {}, and no Location", page.status, off.status));
+
+    // Somebody who is signed in is sent back, and so is a frame in which a client asks silently.
+    let mut browser = Browser::new(&origin.server.url())?;
+    browser.visit(&format!("{}/login", origin.server.url()), &alice).await?;
+    let page = browser.open(&authorize(&origin, own, wrong[0])?).await?;
+    assert_eq!(page.parameter("error").as_deref(), Some("unsupported_response_type"), "{}", page.status);
+    let stranger = Browser::new(&origin.server.url())?;
+    let framed = stranger.request(Method::GET, &authorize(&origin, own, wrong[3])?).header("sec-fetch-dest", "iframe");
+    assert_eq!(stranger.clone().send(framed).await?.parameter("error").as_deref(), Some("login_required"));
+    Ok(())
+}
+
+async fn o18_an_administrators_client_has_the_scope(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let issuer = origin.server.issuer();
+    let created = origin.cli(&["client", "create", "--json", "--name", "Deploy", "--admin", "--audience", issuer])?;
+    let created: Value = serde_json::from_str(&created)?;
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", member(&created, "client_id")?),
+        ("client_secret", member(&created, "client_secret")?),
+    ];
+    let (_, tokens) = token(&origin, &form).await?;
+    let url = format!("{}/admin/api/clients", origin.server.url());
+    let listed = reqwest::Client::new().get(url).bearer_auth(member(&tokens, "access_token")?).send().await?;
+    assert_eq!((&created["scope"], listed.status().as_u16()), (&json!("tollgate:admin"), 200));
+    case.answered(format!("scope {}, the admin API answers {}", created["scope"], listed.status()));
+    Ok(())
+}
+
+async fn o24_an_operators_client_is_called_on_loopback(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    origin.user("alice", PASSWORD, &json!({}))?;
+    let key = Key::new()?;
+    let peer = RecordingServer::start(200, &json!({ "keys": [key.jwk()] }).to_string(), Duration::ZERO).await?;
+    operators_client(
+        &origin,
+        "service",
+        json!({
+            "grant_types": ["client_credentials"], "scope": "read", "token_endpoint_auth_method": "private_key_jwt",
+            "jwks_uri": format!("{}/keys", peer.url),
+        }),
+    )
+    .await?;
+    let status = by_assertion(&origin, "service", &key).await?;
+    assert_eq!(status, 200);
+
+    let secret = operators_client(
+        &origin,
+        "web",
+        json!({
+            "grant_types": ["authorization_code"], "scope": "openid", "redirect_uris": [REDIRECT],
+            "backchannel_logout_uri": format!("{}/logged-out", peer.url),
+        }),
+    )
+    .await?;
+    let mut browser = Browser::new(&origin.server.url())?;
+    let page = browser.visit(&authorize(&origin, "web", &[])?, &Person::new("alice", PASSWORD)).await?;
+    let code = page.parameter("code").with_context(|| format!("no code: {} {}", page.status, page.body))?;
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", "web"),
+        ("client_secret", secret.as_str()),
+        ("code", code.as_str()),
+        ("redirect_uri", REDIRECT),
+        ("code_verifier", VERIFIER),
+    ];
+    let (_, tokens) = token(&origin, &form).await?;
+    let hint = member(&tokens, "id_token")?;
+    browser.open(&format!("{}/oauth/logout?id_token_hint={hint}", origin.server.url())).await?;
+    let until = Instant::now() + TIMEOUT;
+    let told = loop {
+        if let Some(told) = peer.requests().into_iter().find(|request| request.starts_with("POST /logged-out")) {
+            break told;
+        }
+        ensure!(Instant::now() < until, "the client was not told of the logout: {:?}", peer.requests());
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert!(told.contains("logout_token=ey"), "{told}");
+    case.answered(format!("jwks_uri on loopback: {status}; back-channel logout on loopback: told"));
+    Ok(())
+}
+
+async fn o27_resources_are_compared_after_normalization(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let service =
+        json!({ "grant_types": ["client_credentials"], "scope": "read", "audiences": ["https://mcp.example"] });
+    let secret = operators_client(&origin, "service", service).await?;
+    let other = json!({ "grant_types": ["client_credentials"], "scope": "read" });
+    let rs = operators_client(&origin, "rs", other).await?;
+    // The resource server is registered as its operator spells it.
+    let resource = json!({ "audience": "https://mcp.example/", "name": "Tools", "introspected_by": "rs" });
+    origin.server.store().put_resource(&serde_json::from_value(resource)?).await?;
+
+    let ask = async |resource: &str| {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", "service"),
+            ("client_secret", secret.as_str()),
+            ("resource", resource),
+        ];
+        token(&origin, &form).await
+    };
+    for resource in ["https://mcp.example/", "https://mcp.example", "HTTPS://MCP.example:443"] {
+        let (status, tokens) = ask(resource).await?;
+        ensure!(status == 200, "{resource}: {status} {tokens}");
+        let form = [("client_id", "rs"), ("client_secret", rs.as_str()), ("token", member(&tokens, "access_token")?)];
+        let (_, about) = post(&origin, "/oauth/introspect", &form).await?;
+        assert_eq!((&about["active"], &about["aud"]), (&json!(true), &json!("https://mcp.example")), "{resource}");
+        case.answered(format!("resource={resource}: {status}, aud {}", about["aud"]));
+    }
+    for resource in ["https://mcp.example/x", "http://mcp.example/", "https://mcp.example:444/"] {
+        let (status, answer) = ask(resource).await?;
+        assert_eq!((status, &answer["error"]), (400, &json!("invalid_target")), "{resource}");
+    }
+    Ok(())
+}
+
+async fn o28_an_empty_scope_is_as_left_out(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    let without = json!({ "redirect_uris": [REDIRECT] });
+    let mut with = without.clone();
+    with["scope"] = json!("");
+    let (one, other) = (register(&origin, &without).await?, register(&origin, &with).await?);
+    assert_eq!((one.0, other.0, &other.1["scope"]), (201, 201, &one.1["scope"]));
+    let mut body = with;
+    body["client_id"] = other.1["client_id"].clone();
+    let (status, changed) = manage(&origin, Method::PUT, &other.1, Some(&body)).await?;
+    assert_eq!((status, &changed["scope"]), (200, &one.1["scope"]));
+    case.answered(format!("scope {}", changed["scope"]));
+    Ok(())
+}
+
+async fn o29_bad_keys_are_passed_over(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
+    let key = Key::new()?;
+    let weak = json!({ "kty": "RSA", "kid": "weak", "e": "AQAB", "n": URL_SAFE_NO_PAD.encode([0xc1; 128]) });
+    let set =
+        json!({ "keys": [weak, { "kty": "AKP", "alg": "ML-DSA-44" }, { "kid": 1 }, "odd", key.jwk(), key.jwk()] });
+    let peer = RecordingServer::start(200, &set.to_string(), Duration::ZERO).await?;
+    let client = |keys: &str, value: Value| {
+        let mut metadata = json!({
+            "grant_types": ["client_credentials"], "scope": "read", "token_endpoint_auth_method": "private_key_jwt",
+        });
+        metadata[keys] = value;
+        metadata
+    };
+    operators_client(&origin, "fetched", client("jwks_uri", json!(peer.url.clone() + "/keys"))).await?;
+    operators_client(&origin, "registered", client("jwks", set.clone())).await?;
+    let statuses = [
+        by_assertion(&origin, "fetched", &key).await?,
+        by_assertion(&origin, "registered", &key).await?,
+        by_assertion(&origin, "fetched", &Key::new()?).await?,
+    ];
+    assert_eq!(statuses, [200, 200, 401]);
+    let own = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "private_key_jwt", "jwks": set });
+    let (status, answer) = register(&origin, &own).await?;
+    assert_eq!(status, 201, "{answer}");
+    case.answered(format!(
+        "jwks_uri and jwks with odd members: {}, {}; registration {status}",
+        statuses[0], statuses[1]
+    ));
+    Ok(())
+}

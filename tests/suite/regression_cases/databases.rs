@@ -1,0 +1,265 @@
+//! The database as it fails: full, read-only, silent, away, and with settings that lose commits.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use tollgate_tests::database::TestDatabase;
+use tollgate_tests::database_proxy::DatabaseProxy;
+use tollgate_tests::environment::install_tls_provider;
+use tollgate_tests::origin_process::OriginProcess;
+use tollgate_tests::postgres_server::PostgresServer;
+use tollgate_tests::regression_case::RegressionCase;
+use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::small_disk::SmallDisk;
+
+cases! {
+    both {}
+    once {
+        O23 o23_a_primary_that_turns_read_only_is_left_and_writes_come_back,
+        F1 f1_writes_come_back_when_a_full_disk_has_room,
+        F2 f2_silent_connections_are_left_for_new_ones,
+        F7 f7_a_start_waits_for_its_database,
+        F8 f8_requests_fail_fast_while_the_database_is_away,
+        F9 f9_acknowledged_commits_are_on_the_disk,
+    }
+}
+
+/// How long something that must come may take on a busy machine before the test gives up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The status of a path, and how long the answer took.
+async fn get(url: &str, path: &str) -> Result<(u16, Duration)> {
+    let started = Instant::now();
+    let answer = reqwest::get(format!("{url}{path}")).await?;
+    Ok((answer.status().as_u16(), started.elapsed()))
+}
+
+/// Waits until `/health/ready` answers this; how long that took.
+async fn ready_is(url: &str, wanted: u16) -> Result<Duration> {
+    let started = Instant::now();
+    while get(url, "/health/ready").await?.0 != wanted {
+        ensure!(started.elapsed() < PATIENCE, "/health/ready does not answer {wanted}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(started.elapsed())
+}
+
+/// Waits until a token is issued; how long that took.
+async fn writes_work(client: &ServiceClient) -> Result<Duration> {
+    let started = Instant::now();
+    while let Err(error) = client.token("").await {
+        ensure!(started.elapsed() < PATIENCE, "no token: {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(started.elapsed())
+}
+
+/// Tokens and revocations that were acknowledged under a load.
+#[derive(Default)]
+struct Acknowledged {
+    issued: Vec<String>,
+    revoked: Vec<String>,
+}
+
+impl Acknowledged {
+    /// Issues tokens, and revokes every other one, until the flag is set.
+    async fn under_load(client: Arc<ServiceClient>, stop: Arc<AtomicBool>) -> Acknowledged {
+        let mut acknowledged = Acknowledged::default();
+        while !stop.load(Ordering::SeqCst) {
+            let Ok(token) = client.token("").await else {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                continue;
+            };
+            let is_to_be_revoked = acknowledged.issued.len() > acknowledged.revoked.len();
+            match is_to_be_revoked {
+                true if client.revoke(&token).await.is_ok() => acknowledged.revoked.push(token),
+                // Whether a revocation that was not acknowledged was made is not known.
+                true => {}
+                false => acknowledged.issued.push(token),
+            }
+        }
+        acknowledged
+    }
+
+    /// Asks about each of them.
+    async fn check(&self, client: &ServiceClient) -> Result<()> {
+        for (tokens, is_active) in [(&self.issued, true), (&self.revoked, false)] {
+            for token in tokens {
+                let answer = client.introspect(token).await?;
+                ensure!(answer["active"] == is_active, "an acknowledged token or revocation is lost: {answer}");
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn f1_writes_come_back_when_a_full_disk_has_room(case: &RegressionCase) -> Result<()> {
+    let disk = SmallDisk::mount(24)?;
+    let url = format!("sqlite://{}", disk.path().join("origin.db").display());
+    let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
+    let client = Arc::new(ServiceClient::register(&origin, "load", &[])?);
+    let at = origin.server.url();
+    let stop = Arc::new(AtomicBool::new(false));
+    let workers: Vec<_> =
+        (0..4).map(|_| tokio::spawn(Acknowledged::under_load(Arc::clone(&client), Arc::clone(&stop)))).collect();
+    let mut longest = Duration::ZERO;
+    for _ in 0..3 {
+        writes_work(&client).await?;
+        disk.fill()?;
+        ready_is(&at, 503).await?;
+        ensure!(client.token("").await.is_err(), "a token was issued on a full disk");
+        ensure!(get(&at, "/health").await?.0 == 503, "/health must say that nothing can be written");
+        disk.free()?;
+        longest = longest.max(writes_work(&client).await?);
+        ready_is(&at, 200).await?;
+    }
+    stop.store(true, Ordering::SeqCst);
+    let (mut issued, mut revoked) = (0, 0);
+    for worker in workers {
+        let acknowledged = worker.await?;
+        acknowledged.check(&client).await?;
+        (issued, revoked) = (issued + acknowledged.issued.len(), revoked + acknowledged.revoked.len());
+    }
+    ensure!(longest < Duration::from_secs(5), "writes came back after {longest:?}");
+    // With nothing to do but to say whether it could.
+    disk.fill()?;
+    ready_is(&at, 503).await?;
+    disk.free()?;
+    ready_is(&at, 200).await?;
+    case.answered(format!(
+        "full: token 503, ready 503; room: token 200 within {} ms of 3 fills, ready 200; {issued} tokens and {revoked} revocations kept",
+        longest.as_millis()
+    ));
+    origin.server.shutdown().await;
+    Ok(())
+}
+
+async fn f2_silent_connections_are_left_for_new_ones(case: &RegressionCase) -> Result<()> {
+    let database = TestDatabase::postgres("case_f2").await?;
+    let (proxy, url) = DatabaseProxy::before(&database.url(Path::new(""))?).await?;
+    let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
+    let client = ServiceClient::register(&origin, "silent", &[])?;
+    client.token("").await?;
+    let at = origin.server.url();
+    ready_is(&at, 200).await?;
+    proxy.swallow();
+    let written = writes_work(&client).await?;
+    let ready = ready_is(&at, 200).await?;
+    ensure!(written < Duration::from_secs(20), "writes came back after {written:?}");
+    case.answered(format!(
+        "token on a new connection {} ms after the old ones fell silent, ready again {} ms later",
+        written.as_millis(),
+        ready.as_millis()
+    ));
+    origin.server.shutdown().await;
+    database.end().await
+}
+
+async fn f7_a_start_waits_for_its_database(case: &RegressionCase) -> Result<()> {
+    install_tls_provider();
+    let database = TestDatabase::postgres("case_f7").await?;
+    let (mut proxy, url) = DatabaseProxy::before(&database.url(Path::new(""))?).await?;
+    proxy.stop().await;
+    let mut origin = OriginProcess::new(TestDatabase::Shared(url))?;
+    let refused = origin.cli(&["serve", "--no-wait"]).unwrap_or_else(|error| error.to_string());
+    let address = proxy.address().to_string();
+    ensure!(refused.contains(&address) && refused.contains("refused"), "--no-wait says: {refused}");
+    let http = reqwest::Client::new();
+    let (started, ()) = tokio::try_join!(origin.start(&http), async {
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        proxy.start_again().await
+    })?;
+    let log = origin.log()?;
+    ensure!(log.contains("the database cannot be reached; waiting for it") && log.contains(&address), "{log}");
+    case.answered(format!("--no-wait: {}; else serves {} s after the start", refused.trim(), started.as_secs()));
+    origin.end().await?;
+    database.end().await
+}
+
+async fn f8_requests_fail_fast_while_the_database_is_away(case: &RegressionCase) -> Result<()> {
+    let database = TestDatabase::postgres("case_f8").await?;
+    let (mut proxy, url) = DatabaseProxy::before(&database.url(Path::new(""))?).await?;
+    let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
+    let client = ServiceClient::register(&origin, "away", &[])?;
+    let token = client.token("").await?;
+    let at = origin.server.url();
+    proxy.stop().await;
+    ready_is(&at, 503).await?;
+    let mut longest = Duration::ZERO;
+    for _ in 0..10 {
+        let started = Instant::now();
+        ensure!(client.token("").await.is_err(), "a token was issued without a database");
+        ensure!(
+            client.post("/oauth/introspect", &[("token", &token)]).await?.status() == 503,
+            "introspection answered"
+        );
+        longest = longest.max(started.elapsed());
+    }
+    ensure!(longest < Duration::from_secs(3), "a client waited {longest:?} for 503");
+    proxy.start_again().await?;
+    let written = writes_work(&client).await?;
+    ready_is(&at, 200).await?;
+    ensure!(written < Duration::from_secs(20), "writes came back after {written:?}");
+    case.answered(format!(
+        "503 within {} ms while away; token 200 {} ms after it came back",
+        longest.as_millis(),
+        written.as_millis()
+    ));
+    origin.server.shutdown().await;
+    database.end().await
+}
+
+async fn o23_a_primary_that_turns_read_only_is_left_and_writes_come_back(case: &RegressionCase) -> Result<()> {
+    let server = PostgresServer::start(&["fsync=off"]).await?;
+    let origin = case.origin(&[("TOLLGATE_DATABASE_URL", server.url())]).await?;
+    let client = ServiceClient::register(&origin, "readonly", &[])?;
+    let token = client.token("").await?;
+    let at = origin.server.url();
+    server.execute("ALTER SYSTEM SET default_transaction_read_only = on").await?;
+    server.execute("SELECT pg_reload_conf()").await?;
+    let told = ready_is(&at, 503).await?;
+    let refused = client.post("/oauth/token", &[("grant_type", "client_credentials")]).await?.status();
+    ensure!(refused == 503, "a token was answered with {refused}");
+    ensure!(client.introspect(&token).await?["active"] == true, "what only reads is still answered");
+    // As when another server takes over: the living connections stay with the one that is read-only.
+    server.execute("ALTER SYSTEM RESET default_transaction_read_only").await?;
+    server.execute("SELECT pg_reload_conf()").await?;
+    let written = writes_work(&client).await?;
+    ready_is(&at, 200).await?;
+    ensure!(written < Duration::from_secs(20), "writes came back after {written:?}");
+    case.answered(format!(
+        "ready 503 after {} ms, token 503, introspection 200; writable again: token 200 after {} ms, ready 200",
+        told.as_millis(),
+        written.as_millis()
+    ));
+    origin.server.shutdown().await;
+    Ok(())
+}
+
+async fn f9_acknowledged_commits_are_on_the_disk(case: &RegressionCase) -> Result<()> {
+    install_tls_provider();
+    let server =
+        PostgresServer::start(&["fsync=off", "synchronous_commit=off", "log_min_duration_statement=0"]).await?;
+    let mut origin = OriginProcess::new(TestDatabase::Shared(server.url().to_owned()))?;
+    origin.start(&reqwest::Client::new()).await?;
+    let log = origin.log()?;
+    ensure!(log.contains("fsync=off"), "no warning: {log}");
+    // A trigger sees with what setting tokens are written.
+    server
+        .execute(
+            "CREATE TABLE seen_setting (value text);
+             CREATE FUNCTION see_setting() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN INSERT INTO seen_setting VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+             CREATE TRIGGER see_setting AFTER INSERT ON tokens FOR EACH STATEMENT EXECUTE FUNCTION see_setting()",
+        )
+        .await?;
+    let client = ServiceClient::created(&origin.url, &origin.cli(&["client", "create", "--json", "--name", "sync"])?)?;
+    client.token("").await?;
+    let seen = server.query("SELECT string_agg(DISTINCT value, ' ') FROM seen_setting").await?;
+    ensure!(seen.as_deref() == Some("on"), "tokens are written with synchronous_commit {seen:?}");
+    case.answered("synchronous_commit is on where the server's default is off; fsync=off is warned of");
+    origin.end().await
+}

@@ -1,0 +1,314 @@
+//! Edge hosts under pressure, and Spin as it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
+use tollgate_tests::environment::free_port;
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::regression_case::RegressionCase;
+use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::tcp_server::{CountingRelay, TcpServer};
+
+cases! {
+    both {}
+    once {
+        E4 e4_pressure_on_connections_and_time_is_borne,
+        E8 e8_spin_instances_share_what_one_of_them_knew,
+        E9 e9_offers_of_other_protocols_are_passed_over,
+        E10 e10_an_idempotent_request_is_repeated_on_a_fresh_connection,
+        E12 e12_spins_own_headers_are_taken_not_the_clients,
+        E13 e13_addresses_with_a_path_work_in_spin,
+        E14 e14_all_spin_instances_ask_four_times_a_second,
+    }
+}
+
+/// The hosts that are `tollgate-edge`.
+const RUNNERS: [EdgeKind; 2] = [EdgeKind::Runner, EdgeKind::Spin];
+/// More than a shell lets a process open at first.
+const MANY: usize = 1_100;
+/// Requests that outlive several Spin instances, each of which answers 128.
+const SEVERAL_INSTANCES: usize = 600;
+/// Far above what is promised: a busy machine must not fail a test.
+const GENEROUS: Duration = Duration::from_secs(30);
+
+/// An origin whose `/open` is public and whose `/lenient` lets pass what it cannot tell, with a client.
+async fn prepare(case: &RegressionCase) -> Result<(TestOrigin, ServiceClient)> {
+    let origin = case.origin(&[]).await?;
+    origin.cli(&["route", "add", "--path", "/open", "--public"])?;
+    origin.cli(&["route", "add", "--path", "/lenient", "--on-stale", "allow", "--on-not-covered", "allow"])?;
+    let client = ServiceClient::register(&origin, "edge hosts", &[])?;
+    Ok((origin, client))
+}
+
+async fn e4_pressure_on_connections_and_time_is_borne(case: &RegressionCase) -> Result<()> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    let (origin, client) = prepare(case).await?;
+    let (upstream, token) = (Upstream::start()?, client.token("").await?);
+    let settings = origin.edge_settings(&upstream.url).await?;
+    for kind in RUNNERS {
+        let edge = TestEdge::program(kind, &settings, 1024).await?;
+        let _idle = crowd(&edge, MANY, "").await?;
+        let after = served(&client, &edge, &token).await?;
+        case.answered(format!("{kind:?} with 1,024 files and {MANY} idle connections: 200 after {after:.1?}"));
+    }
+
+    let edge = TestEdge::program(EdgeKind::Spin, &settings, 8192).await?;
+    let push = "POST /_tollgate/push HTTP/1.1\r\nHost: edge\r\nContent-Length: 1000\r\n\r\nhalf";
+    let pushes = crowd(&edge, 1_010, push).await?;
+    let after = served(&client, &edge, &token).await?;
+    let statuses = statuses(pushes).await?;
+    ensure!(statuses.keys().all(|status| matches!(status, 408 | 503)), "{statuses:?}");
+    case.answered(format!("1,010 slow pushes to Spin: 200 after {after:.1?} meanwhile, the pushes {statuses:?}"));
+
+    slow_upstreams_and_clients(case, &origin).await
+}
+
+/// An upstream that never answers, and a client that never ends its body.
+async fn slow_upstreams_and_clients(case: &RegressionCase, origin: &TestOrigin) -> Result<()> {
+    let silent = TcpServer::silent().await?;
+    let mut settings = origin.edge_settings(&silent.url).await?;
+    settings.insert("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", "1".to_owned());
+    let mut edges = Vec::new();
+    for kind in RUNNERS {
+        edges.push(TestEdge::start(kind, &settings).await?);
+    }
+    for edge in &edges {
+        let status = reqwest::get(format!("{}/open", edge.url)).await?.status();
+        ensure!(status == 504, "{:?}: {status}", edge.kind);
+        case.answered(format!("{:?}, upstream that never answers: {status}", edge.kind));
+    }
+    let post = "POST /open HTTP/1.1\r\nHost: edge\r\nContent-Length: 1000\r\n\r\nhalf";
+    let slow = crowd(edges.first().context("the runner")?, 1, post).await?;
+    let statuses = statuses(slow).await?;
+    ensure!(statuses.keys().all(|status| *status == 408), "{statuses:?}");
+    case.answered(format!("body that never ends: {statuses:?}"));
+    Ok(())
+}
+
+/// So many connections that send this and then nothing.
+async fn crowd(edge: &TestEdge, count: usize, bytes: &str) -> Result<Vec<TcpStream>> {
+    let address = edge.url.strip_prefix("http://").context("an http address")?;
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(address).await?;
+        // One that was closed already shows so when it is read.
+        let _ = stream.write_all(bytes.as_bytes()).await;
+        streams.push(stream);
+    }
+    Ok(streams)
+}
+
+/// How long a good request takes; an error if it is not answered with 200 within generous time.
+async fn served(client: &ServiceClient, edge: &TestEdge, token: &str) -> Result<Duration> {
+    let began = Instant::now();
+    let status = tokio::time::timeout(GENEROUS, client.status(&edge.url, token)).await??;
+    ensure!(status == 200, "{:?} answered {status}", edge.kind);
+    Ok(began.elapsed())
+}
+
+/// What each connection was answered, counted by status; they all end.
+async fn statuses(streams: Vec<TcpStream>) -> Result<BTreeMap<u16, usize>> {
+    let mut reading = JoinSet::new();
+    for mut stream in streams {
+        reading.spawn(async move {
+            let mut answer = Vec::new();
+            // A reset behind the answer says as much as an end does.
+            let _ = tokio::time::timeout(3 * GENEROUS, stream.read_to_end(&mut answer)).await?;
+            let status = answer.get(9..12).context("a status line")?;
+            anyhow::Ok(std::str::from_utf8(status)?.parse::<u16>()?)
+        });
+    }
+    let mut statuses = BTreeMap::new();
+    while let Some(status) = reading.join_next().await {
+        *statuses.entry(status??).or_default() += 1;
+    }
+    Ok(statuses)
+}
+
+async fn e8_spin_instances_share_what_one_of_them_knew(case: &RegressionCase) -> Result<()> {
+    let (origin, client) = prepare(case).await?;
+    let (upstream, relay) = (Upstream::start()?, CountingRelay::to(&origin.server.url()).await?);
+    let (revoked, good) = (client.token("").await?, client.token("").await?);
+    let mut settings = origin.edge_settings(&upstream.url).await?;
+    settings.insert("TOLLGATE_EDGE_ISSUER", origin.server.url());
+    settings.insert("TOLLGATE_EDGE_ORIGIN", relay.url.clone());
+    // So long that a slow machine does not make a short outage a long one.
+    let mut patient = settings.clone();
+    patient.insert("TOLLGATE_EDGE_HARD_MS", "20000".to_owned());
+    let edge = TestEdge::start(EdgeKind::Spin, &patient).await?;
+    client.until(&edge.url, &good, 200).await?;
+    relay.cut(true);
+    let (outage, mut statuses) = (Instant::now(), BTreeMap::new());
+    while outage.elapsed() < Duration::from_millis(600) || statuses.values().sum::<usize>() < SEVERAL_INSTANCES {
+        *statuses.entry(client.status(&edge.url, &good).await?).or_insert(0_usize) += 1;
+    }
+    relay.cut(false);
+    ensure!(statuses.keys().all(|status| *status == 200), "in a short outage: {statuses:?}");
+    case.answered(format!("outage of {:.1?}: {statuses:?}", outage.elapsed()));
+
+    let edge = TestEdge::start(EdgeKind::Spin, &settings).await?;
+    client.revoke(&revoked).await?;
+    client.until(&edge.url, &revoked, 401).await?;
+    client.until(&edge.url, &good, 200).await?;
+    relay.cut(true);
+    client.until(&edge.url, &good, 503).await?;
+    // Each of these is another instance: the idle ones are gone.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let lenient = format!("{}/lenient", edge.url);
+    let mut answers = BTreeMap::new();
+    for _ in 0..SEVERAL_INSTANCES / 2 {
+        let both = (client.status(&lenient, &good).await?, client.status(&lenient, &revoked).await?);
+        *answers.entry(both).or_insert(0_usize) += 1;
+    }
+    ensure!(answers.keys().all(|both| *both == (200, 401)), "{answers:?}");
+    ensure!(client.status(&edge.url, &good).await? == 503, "the strict route denies");
+    case.answered(format!(
+        "origin gone, on_stale: allow, good and revoked at ever new instances: {answers:?}; strict: 503"
+    ));
+    Ok(())
+}
+
+async fn e9_offers_of_other_protocols_are_passed_over(case: &RegressionCase) -> Result<()> {
+    let (origin, _client) = prepare(case).await?;
+    let echo = TcpServer::echo().await?;
+    let settings = origin.edge_settings(&echo.url).await?;
+    for kind in EdgeKind::ALL {
+        let edge = TestEdge::start(kind, &settings).await?;
+        for protocol in ["TLS/1.2", "h2c", "TLS/1.2, h2c"] {
+            let answer = upgrade(&edge, protocol).await?;
+            ensure!(answer.starts_with("HTTP/1.1 200 "), "{kind:?}: {answer}");
+            let (_, seen) = answer.split_once("\r\n\r\n").context("a body")?;
+            let seen = seen.to_lowercase();
+            ensure!(!seen.contains("upgrade:") && !seen.contains("http2-settings:"), "{kind:?}: {seen}");
+        }
+        case.answered(format!("{kind:?}: 200, the upstream sees no offer"));
+    }
+    let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
+    let answer = upgrade(&edge, "h2c, WebSocket").await?;
+    ensure!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+    Ok(())
+}
+
+/// What a request with this offer is answered.
+async fn upgrade(edge: &TestEdge, protocol: &str) -> Result<String> {
+    let request = format!(
+        "GET /open HTTP/1.1\r\nHost: edge\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: {protocol}\r\n\
+         HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
+    );
+    let mut stream = crowd(edge, 1, &request).await?.pop().context("a connection")?;
+    let mut answer = String::new();
+    tokio::time::timeout(GENEROUS, stream.read_to_string(&mut answer)).await??;
+    Ok(answer)
+}
+
+async fn e10_an_idempotent_request_is_repeated_on_a_fresh_connection(case: &RegressionCase) -> Result<()> {
+    let (origin, client) = prepare(case).await?;
+    for kind in RUNNERS {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let upstream = TcpServer::closing(Arc::clone(&requests)).await?;
+        let edge = TestEdge::start(kind, &origin.edge_settings(&upstream.url).await?).await?;
+        let (open, http) = (format!("{}/open", edge.url), &client.http);
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            statuses.push(http.get(&open).send().await?.status().as_u16());
+        }
+        ensure!(statuses == [200; 3], "{kind:?}: {statuses:?}");
+        let before = requests.load(Ordering::SeqCst);
+        let post = http.post(&open).body("once").send().await?.status();
+        let seen = requests.load(Ordering::SeqCst) - before;
+        ensure!(post == 502 && seen == 1, "{kind:?}: a POST must not be repeated: {post}, {seen} times");
+        case.answered(format!("{kind:?}: 3 GETs {statuses:?} in {before} requests, a POST {post} in {seen}"));
+    }
+    Ok(())
+}
+
+async fn e12_spins_own_headers_are_taken_not_the_clients(case: &RegressionCase) -> Result<()> {
+    let (origin, client) = prepare(case).await?;
+    let echo = TcpServer::echo().await?;
+    let edge = TestEdge::start(EdgeKind::Spin, &origin.edge_settings(&echo.url).await?).await?;
+    let request = client.http.get(format!("{}/open", edge.url));
+    let forged = request.header("Spin-Client-Addr", "203.0.113.7:1").header("Spin-Full-Url", "https://bank.example/");
+    let seen = forged.send().await?.text().await?.to_lowercase();
+    let line = |name: &str| seen.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let (address, proto) = (line("x-forwarded-for:"), line("x-forwarded-proto:"));
+    ensure!(address == Some("127.0.0.1") && proto == Some("http"), "{seen}");
+    ensure!(!seen.contains("203.0.113.7") && !seen.contains("bank.example") && !seen.contains("spin-"), "{seen}");
+    case.answered(format!("the upstream sees {address:?}, {proto:?}"));
+    Ok(())
+}
+
+async fn e13_addresses_with_a_path_work_in_spin(case: &RegressionCase) -> Result<()> {
+    let listen = format!("127.0.0.1:{}", free_port()?);
+    let issuer = format!("http://{listen}/shop");
+    let origin = case.origin(&[("TOLLGATE_LISTEN", listen.as_str()), ("TOLLGATE_PUBLIC_URL", issuer.as_str())]).await?;
+    origin.cli(&["route", "add", "--path", "/open", "--public"])?;
+    let echo = TcpServer::echo().await?;
+    for kind in RUNNERS {
+        let mut settings = origin.edge_settings(&format!("{}/v1", echo.url)).await?;
+        settings.insert("TOLLGATE_EDGE_ORIGIN", issuer.clone());
+        let edge = TestEdge::start(kind, &settings).await?;
+        let seen = reqwest::get(format!("{}/open", edge.url)).await?.text().await?;
+        ensure!(seen.starts_with("GET /v1/open "), "{kind:?}: {seen}");
+        case.answered(format!("{kind:?}, origin {issuer}, upstream with /v1: {:?}", seen.lines().next()));
+    }
+    Ok(())
+}
+
+async fn e14_all_spin_instances_ask_four_times_a_second(case: &RegressionCase) -> Result<()> {
+    let (origin, client) = prepare(case).await?;
+    let (upstream, relay) = (TcpServer::echo().await?, CountingRelay::to(&origin.server.url()).await?);
+    let mut settings = origin.edge_settings(&upstream.url).await?;
+    settings.insert("TOLLGATE_EDGE_ISSUER", origin.server.url());
+    settings.insert("TOLLGATE_EDGE_ORIGIN", relay.url.clone());
+    let edge = TestEdge::start(EdgeKind::Spin, &settings).await?;
+    let token = client.token("").await?;
+    client.until(&edge.url, &token, 200).await?;
+    let (began, before) = (Instant::now(), relay.questions());
+    let mut load = JoinSet::new();
+    for _ in 0..64 {
+        let (request, until) = (client.http.get(&edge.url).bearer_auth(&token), began + Duration::from_secs(5));
+        load.spawn(async move {
+            let mut statuses = BTreeMap::new();
+            while Instant::now() < until {
+                let status = request.try_clone().context("no body")?.send().await?.status().as_u16();
+                *statuses.entry(status).or_insert(0_usize) += 1;
+            }
+            anyhow::Ok(statuses)
+        });
+    }
+    let mut statuses = BTreeMap::new();
+    while let Some(of_one) = load.join_next().await {
+        for (status, count) in of_one?? {
+            *statuses.entry(status).or_insert(0_usize) += count;
+        }
+    }
+    let (seconds, asked) = (began.elapsed().as_secs_f64(), relay.questions() - before);
+    let rate = statuses.values().sum::<usize>() as f64 / seconds;
+    // One that is under way at either end counts, too.
+    ensure!(asked as f64 <= 4.0 * seconds + 2.0, "{asked} questions in {seconds:.1} s");
+    ensure!(statuses.keys().all(|status| *status == 200), "{statuses:?}");
+    case.answered(format!(
+        "64 connections, {rate:.0} requests a second: {asked} questions in {seconds:.1} s; {statuses:?}"
+    ));
+    Ok(())
+}
+
+#[test]
+fn spin_toml_hands_on_every_setting() -> Result<()> {
+    let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../edge/spin/spin.toml"))?;
+    for (name, _) in tollgate_gate::SETTINGS {
+        let name = name.to_lowercase();
+        ensure!(manifest.contains(&format!("\n{name} = {{ ")), "spin.toml declares no variable {name}");
+        ensure!(manifest.contains(&format!("\n{name} = \"{{{{ {name} }}}}\"")), "spin.toml does not hand on {name}");
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! Files as they are written: whole or not at all.
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use tollgate_tests::environment::install_tls_provider;
+use tollgate_tests::regression_case::RegressionCase;
+use tollgate_tests::small_disk::SmallDisk;
+
+cases! {
+    both {}
+    once {
+        F6 f6_a_key_file_is_whole_or_not_there,
+    }
+}
+
+async fn f6_a_key_file_is_whole_or_not_there(case: &RegressionCase) -> Result<()> {
+    install_tls_provider();
+    let disk = SmallDisk::mount(1)?;
+    let mut origin = case.served()?;
+    let key = disk.path().join("tollgate.key");
+    origin.set("TOLLGATE_MASTER_KEY_FILE", &key.display().to_string());
+    // Any command that needs the keys makes them, if there are none.
+    let make = ["key", "list"];
+    disk.fill()?;
+    let full = origin.cli(&make).err().map_or_else(String::new, |error| error.to_string());
+    ensure!(full.contains("cannot be made"), "with a full disk: {full}");
+    ensure!(!key.exists() && fs::read_dir(disk.path())?.count() == 1, "a part of the key file is left");
+    disk.free()?;
+
+    fs::write(&key, "")?;
+    let empty = origin.cli(&make).err().map_or_else(String::new, |error| error.to_string());
+    ensure!(empty.contains("is empty") && empty.contains("remove it"), "of an empty file: {empty}");
+    fs::remove_file(&key)?;
+    origin.cli(&make)?;
+
+    let whole = fs::read(&key)?;
+    fs::write(&key, &whole[..20])?;
+    let cut = origin.cli(&make).err().map_or_else(String::new, |error| error.to_string());
+    ensure!(cut.contains("cut short, 20 characters of 43") && cut.contains("restore it"), "of a cut file: {cut}");
+    fs::write(&key, &whole)?;
+    origin.cli(&make)?;
+
+    // A snapshot that does not fit leaves the one before.
+    let file = disk.path().join("edge.snapshot");
+    let export = ["snapshot", "export", &file.display().to_string()].map(str::to_owned);
+    origin.start(&reqwest::Client::new()).await?;
+    origin.cli(&export.each_ref().map(String::as_str))?;
+    let before = fs::read(&file)?;
+    disk.fill()?;
+    ensure!(origin.cli(&export.each_ref().map(String::as_str)).is_err(), "it was written to a full disk");
+    ensure!(fs::read(&file)? == before, "the snapshot of before is damaged");
+    case.answered("full disk: no key file, the next start makes it; empty or cut: told, and what to do; an export on a full disk keeps the old file");
+    origin.end().await
+}

@@ -1,0 +1,77 @@
+//! Faults found by reviews, fault trials and other people's bug reports: each a small input with the right answer, under its id.
+//! `cargo xtask test -- cases` runs and prints them all.
+
+/// Makes the tests of a file's cases, and the list of their ids. `both`: runs on SQLite and on PostgreSQL; `once`: databases do not
+/// concern it.
+macro_rules! cases {
+    (both { $($both_id:ident $both:ident),* $(,)? } once { $($once_id:ident $once:ident),* $(,)? }) => {
+        /// The ids that this file covers.
+        pub(super) const IDS: &[&str] = &[$(stringify!($both_id),)* $(stringify!($once_id),)*];
+
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $both() -> anyhow::Result<()> {
+                super::$both(&tollgate_tests::regression_case::RegressionCase::sqlite(stringify!($both_id))).await
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $both() -> anyhow::Result<()> {
+                let case = tollgate_tests::regression_case::RegressionCase::postgres(stringify!($both_id)).await?;
+                super::$both(&case).await?;
+                case.end().await
+            })*
+        }
+        mod once {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $once() -> anyhow::Result<()> {
+                super::$once(&tollgate_tests::regression_case::RegressionCase::new(stringify!($once_id))).await
+            })*
+        }
+    };
+}
+
+mod accounts;
+mod bounded_work;
+mod browsers;
+mod clients;
+mod clocks;
+mod databases;
+mod edge_hosts;
+mod edges;
+mod files;
+mod privilege;
+mod refresh;
+mod revocation;
+mod text;
+mod tokens;
+
+/// The ids of all files.
+const FILES: &[&[&str]] = &[
+    bounded_work::IDS,
+    browsers::IDS,
+    clients::IDS,
+    clocks::IDS,
+    databases::IDS,
+    edge_hosts::IDS,
+    edges::IDS,
+    revocation::IDS,
+    files::IDS,
+    privilege::IDS,
+    refresh::IDS,
+    text::IDS,
+    tokens::IDS,
+];
+
+#[test]
+fn every_case_has_a_test() {
+    let ids: std::collections::BTreeSet<&str> = FILES.iter().flat_map(|ids| ids.iter().copied()).collect();
+    let wanted = [('O', 34), ('E', 14), ('F', 9)];
+    let missing: Vec<String> = wanted
+        .iter()
+        .flat_map(|(kind, count)| (1..=*count).map(move |number| format!("{kind}{number}")))
+        .filter(|id| !ids.contains(id.as_str()))
+        .collect();
+    println!("{} cases have a test", ids.len());
+    assert_eq!(missing, Vec::<String>::new(), "cases without a test");
+}

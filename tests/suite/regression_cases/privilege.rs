@@ -1,0 +1,303 @@
+//! Privilege only shrinks: what is exchanged, refreshed or agreed to again is never more than what it came from.
+
+use anyhow::{Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tollgate::store::Ending;
+use tollgate_tests::browser::{Browser, Page};
+use tollgate_tests::environment::now;
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::registered::{
+    Answer, EXCHANGE, ProofKey, RegisteredClient, authorization, authorize, claims, code, exchange, outcome,
+    redemption, resource, user,
+};
+use tollgate_tests::regression_case::RegressionCase;
+
+cases! {
+    both {
+        O2 o2_an_exchange_never_yields_less_binding,
+        O6 o6_consent_is_to_a_scope_at_an_audience,
+        O13 o13_a_refresh_gives_what_the_client_may_have_now,
+        O15 o15_a_disabled_client_gets_nothing_at_any_step,
+    }
+    once {}
+}
+
+const A: &str = "https://a.example";
+const B: &str = "https://b.example";
+const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+fn of_both(grants: &[&str]) -> Value {
+    let grants = [&["authorization_code", "refresh_token"], grants].concat();
+    json!({ "audiences": [A, B], "grant_types": grants })
+}
+
+async fn api(origin: &TestOrigin) -> Result<RegisteredClient> {
+    let api =
+        json!({ "grant_types": ["client_credentials", EXCHANGE], "scope": "read", "audiences": ["https://c.example"] });
+    let api = RegisteredClient::register(origin, "rs-a", api).await?;
+    resource(origin, A, &api).await?;
+    Ok(api)
+}
+
+fn binding(token: &str) -> Result<Value> {
+    Ok(claims(token)?["cnf"].clone())
+}
+
+async fn o2_an_exchange_never_yields_less_binding(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let web = RegisteredClient::web(&origin, "web", of_both(&[EXCHANGE])).await?;
+    let (rs_a, key, other) = (api(&origin).await?, ProofKey::new()?, ProofKey::new()?);
+    let alice = user(&origin, "alice").await?;
+    let mut browser = Browser::new(&origin.server.url())?;
+    let more = [("scope", "openid read write"), ("resource", A), ("resource", B)];
+    let code = code(&origin, &mut browser, &alice, "web", &more).await?;
+    let bound = web.token_with(&key, &redemption(&code)).await?.text("access_token")?;
+    ensure!(binding(&bound)?.is_object(), "web's token is bound");
+
+    let unproven = rs_a.exchange(&bound, &[("resource", B)]).await?;
+    ensure!(unproven.status == 400, "by the API, without a proof: {}", unproven.body);
+    let proven = rs_a.token_with(&other, &exchange(&bound, &[("resource", B)])).await?;
+    let proven = proven.text("access_token")?;
+    ensure!(binding(&proven)?.is_object() && binding(&proven)? != binding(&bound)?, "bound to the API's own key");
+    ensure!(rs_a.exchange(&proven, &[]).await?.status == 400, "the next is no less bound");
+    let own = [
+        (web.exchange(&bound, &[]).await?, 400, "web without a proof"),
+        (web.token_with(&other, &exchange(&bound, &[])).await?, 400, "web with another key"),
+        (web.token_with(&key, &exchange(&bound, &[])).await?, 200, "web with its key"),
+    ];
+    for (answer, status, what) in &own {
+        ensure!(answer.status == *status, "{what}: {}", answer.body);
+    }
+    ensure!(binding(&own[2].0.text("access_token")?)? == binding(&bound)?, "bound to the same key");
+    // Where the API has tokens for another audience of its own, its own registration says with which scope.
+    let elsewhere = async |more: &[(&str, &str)]| {
+        let more = [&[("resource", "https://c.example")], more].concat();
+        rs_a.token_with(&other, &exchange(&bound, &more)).await
+    };
+    ensure!(elsewhere(&[]).await?.body["scope"] == "read", "write and openid were not given for C");
+    ensure!(elsewhere(&[("scope", "read write")]).await?.body["error"] == "invalid_scope", "nor can they be asked for");
+    exchanged_tokens_tell_nothing_of_the_user(&rs_a, &proven, &other, &origin).await?;
+    case.answered(format!("without a proof: {}; with the API's own: bound", unproven.brief()));
+    Ok(())
+}
+
+/// What alice agreed to tell web, the API does not learn by a token that it exchanged (OpenID Connect Core §5.3).
+async fn exchanged_tokens_tell_nothing_of_the_user(
+    rs_a: &RegisteredClient,
+    token: &str,
+    key: &ProofKey,
+    origin: &TestOrigin,
+) -> Result<()> {
+    let url = format!("{}/oauth/userinfo", origin.server.url());
+    let proof = key.proof("GET", &url, Some(token))?;
+    let http = reqwest::Client::new();
+    let request = http.get(&url).header("authorization", format!("DPoP {token}")).header("dpop", proof);
+    let answer = Answer::of(request).await?;
+    ensure!(answer.status == 401, "userinfo of an exchanged token, by {}: {}", rs_a.id, answer.body);
+    Ok(())
+}
+
+async fn o6_consent_is_to_a_scope_at_an_audience(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    RegisteredClient::web(&origin, "web", of_both(&[])).await?;
+    let alice = user(&origin, "alice").await?;
+    let mut browser = Browser::new(&origin.server.url())?;
+    for (scope, audience) in [("read", A), ("write", B)] {
+        code(&origin, &mut browser, &alice, "web", &[("scope", scope), ("resource", audience)]).await?;
+    }
+    let mut silently = async |scope: &str, audiences: &[&str]| -> Result<String> {
+        let mut more = vec![("scope", scope), ("prompt", "none")];
+        more.extend(audiences.iter().map(|audience| ("resource", *audience)));
+        let page = browser.open(&authorization(&origin, "web", &more)?).await?;
+        Ok(outcome(&page))
+    };
+    let mut answers = Vec::new();
+    for (scope, audiences, expected) in [
+        ("write", &[A][..], "consent_required"),
+        ("read", &[B], "consent_required"),
+        ("read", &[A, B], "consent_required"),
+        ("read write", &[A], "consent_required"),
+        ("read", &[A], "code"),
+        ("write", &[B], "code"),
+    ] {
+        let answer = silently(scope, audiences).await?;
+        ensure!(answer == expected, "{scope} at {audiences:?}: {answer}");
+        answers.push(format!("{scope}@{}: {answer}", audiences.join("+")));
+    }
+    case.answered(answers.join(", "));
+    Ok(())
+}
+
+async fn o13_a_refresh_gives_what_the_client_may_have_now(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let web = RegisteredClient::web(&origin, "web", of_both(&[])).await?;
+    let alice = user(&origin, "alice").await?;
+    let mut browser = Browser::new(&origin.server.url())?;
+    let all = [("scope", "openid email read write"), ("resource", A), ("resource", B)];
+    let code_before = code(&origin, &mut browser, &alice, "web", &all).await?;
+    let only_b = code(&origin, &mut browser, &alice, "web", &[("scope", "read"), ("resource", B)]).await?;
+    let only_b = web.redeem(&only_b).await?.text("refresh_token")?;
+    let waiting = code(&origin, &mut browser, &alice, "web", &all).await?;
+    let mut last = web.redeem(&code_before).await?;
+    ensure!(last.body["scope"] == "email openid read write", "{}", last.body);
+    web.change(&origin, |metadata| {
+        metadata["scope"] = json!("openid read");
+        metadata["audiences"] = json!([A]);
+    })
+    .await?;
+    let told = web.show(Method::GET, "/oauth/userinfo", &last.text("access_token")?).await?;
+    ensure!(told.status == 200 && told.body.get("email").is_none(), "userinfo tells what it may now: {}", told.body);
+
+    let refresh = async |token: &str, more: &[(&'static str, &str)]| {
+        web.token(&[&[("grant_type", "refresh_token"), ("refresh_token", token)], more].concat()).await
+    };
+    for more in [("scope", "write"), ("resource", B)] {
+        let refused = refresh(&last.text("refresh_token")?, &[more]).await?;
+        ensure!(refused.status == 400, "{more:?}: {}", refused.body);
+    }
+    last = refresh(&last.text("refresh_token")?, &[("scope", "openid email read write")]).await?;
+    ensure!(last.body["scope"] == "openid read", "what was granted may be named: {}", last.body);
+    last = refresh(&last.text("refresh_token")?, &[]).await?;
+    let token = claims(&last.text("access_token")?)?;
+    ensure!((&token["scope"], &token["aud"]) == (&json!("openid read"), &json!(A)), "{token}");
+    ensure!(claims(&last.text("id_token")?)?.get("email").is_none(), "nor does the ID token tell more");
+    let redeemed = claims(&web.redeem(&waiting).await?.text("access_token")?)?;
+    ensure!((&redeemed["scope"], &redeemed["aud"]) == (&json!("openid read"), &json!(A)), "a code: {redeemed}");
+    let nothing = refresh(&only_b, &[]).await?;
+    ensure!(nothing.body["error"] == "invalid_grant", "nothing is left of it: {}", nothing.body);
+    // Given back to the client, it is in the grant as it was: the user agreed to it.
+    web.change(&origin, |metadata| metadata["audiences"] = json!([A, B])).await?;
+    ensure!(refresh(&only_b, &[]).await?.status == 200, "given back");
+    case.answered(format!("{} at {}; of B alone: {}", token["scope"], token["aud"], nothing.brief()));
+    Ok(())
+}
+
+async fn disable(origin: &TestOrigin, is_disabled: bool) -> Result<()> {
+    let (store, id) = (origin.server.store(), "web".parse()?);
+    let by = tollgate::domain::Actor::command_line(None);
+    match is_disabled {
+        true => store.disable_client(&id, &Ending::new(&by, "the client was disabled", now())).await?,
+        false => store.enable_client(&id).await?,
+    };
+    Ok(())
+}
+
+async fn o15_a_disabled_client_gets_nothing_at_any_step(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let web = RegisteredClient::web(
+        &origin,
+        "web",
+        json!({ "grant_types": ["authorization_code", "refresh_token", DEVICE] }),
+    )
+    .await?;
+    let alice = user(&origin, "alice").await?;
+    let is_refused = |page: &Page| page.status == 400 && page.parameter("code").is_none();
+    let mut answers = Vec::new();
+
+    // At the page to sign in.
+    let mut browser = Browser::new(&origin.server.url())?;
+    let sign_in = browser.open(&authorization(&origin, "web", &[("scope", "openid")])?).await?;
+    ensure!(sign_in.url.path() == "/login", "the page to sign in: {}", sign_in.url);
+    disable(&origin, true).await?;
+    let page = browser.play(sign_in, &alice).await?;
+    ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
+    answers.push(format!("at sign-in {}", outcome(&page)));
+
+    // At the page to agree.
+    disable(&origin, false).await?;
+    let consent = browser.open(&authorization(&origin, "web", &[("scope", "openid read")])?).await?;
+    ensure!(consent.url.path() == "/consent", "the page to agree: {}", consent.url);
+    disable(&origin, true).await?;
+    let page = browser.play(consent, &alice).await?;
+    ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
+    answers.push(format!("at consent {}", outcome(&page)));
+    let page = authorize(&origin, &mut browser, &alice, "web", &[("scope", "openid")]).await?;
+    ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
+
+    // With a code, a refresh token, a pushed request or a device code in its hands.
+    disable(&origin, false).await?;
+    let code = code(&origin, &mut browser, &alice, "web", &[("scope", "openid read")]).await?;
+    let device = web.post("/oauth/device/code", &[("scope", "read")]).await?;
+    disable(&origin, true).await?;
+    for answer in [
+        web.redeem(&code).await?,
+        web.post("/oauth/device/code", &[]).await?,
+        web.post("/oauth/par", &[("response_type", "code")]).await?,
+        web.token(&[("grant_type", DEVICE), ("device_code", &device.text("device_code")?)]).await?,
+    ] {
+        ensure!(answer.status == 401, "{}", answer.body);
+    }
+    let at = format!("{}/device?user_code={}", origin.server.url(), device.text("user_code")?);
+    let page = browser.visit(&at, &alice).await?;
+    ensure!(page.status == 404, "the device's page: {}", page.status);
+    answers.push("code, device code and pushed request 401".to_owned());
+    nothing_is_recorded(&origin).await?;
+    case.answered(answers.join("; "));
+    Ok(())
+}
+
+/// Whoever is disabled between the page and the transaction: nothing is recorded.
+async fn nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
+    use tollgate::domain::{Access, Code, Grant, GrantId, SecretHash, Terms};
+    let store = origin.server.store();
+    let user = store.user_by_name(&"alice".parse()?).await?.expect("she signed in");
+    let access = Access { scope: "read".parse()?, audience: A.parse()?, details: Default::default() };
+    let grant = Grant {
+        id: GrantId::from_random(&[7; 12]),
+        client: "web".parse()?,
+        subject: user.id.to_string(),
+        user: user.id,
+        login: None,
+        terms: Terms { access, auth_time: 0, acr: String::new(), amr: Vec::new(), device: None },
+        created_at: 0,
+        ends_at: u64::MAX,
+        ended_at: None,
+    };
+    let code = Code {
+        hash: SecretHash::of("code"),
+        grant,
+        redirect_uri: None,
+        challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse()?,
+        nonce: None,
+        jkt: None,
+        expires_at: u64::MAX,
+        redeemed_at: None,
+    };
+    ensure!(!store.insert_code(&code, None).await?, "the client is disabled");
+    ensure!(store.grant(&code.grant.id).await?.is_none(), "no grant is recorded");
+    Ok(())
+}
+
+/// An app on the user's own machine is asked for each time, the operator's own, too: any app there can claim to be it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_party_native_app_is_asked_for_each_time() -> Result<()> {
+    let case = RegressionCase::new("native");
+    let origin = case.origin(&[]).await?;
+    let native = |redirect: &str| json!({ "token_endpoint_auth_method": "none", "redirect_uris": [redirect], "first_party": true });
+    RegisteredClient::web(&origin, "loopback", native("http://127.0.0.1/cb")).await?;
+    RegisteredClient::web(&origin, "scheme", native("com.example.app:/cb")).await?;
+    RegisteredClient::web(&origin, "claimed", native("https://app.example/cb")).await?;
+    RegisteredClient::web(
+        &origin,
+        "confidential",
+        json!({ "redirect_uris": ["http://127.0.0.1/cb"], "first_party": true }),
+    )
+    .await?;
+    let alice = user(&origin, "alice").await?;
+    let mut browser = Browser::new(&origin.server.url())?;
+    for (client, redirect, expected) in [
+        ("loopback", "http://127.0.0.1:4711/cb", "consent_required"),
+        ("scheme", "com.example.app:/cb", "consent_required"),
+        ("claimed", "https://app.example/cb", "code"),
+        ("confidential", "http://127.0.0.1:4711/cb", "code"),
+    ] {
+        for _ in 0..2 {
+            code(&origin, &mut browser, &alice, client, &[("scope", "openid"), ("redirect_uri", redirect)]).await?;
+            let more = [("scope", "openid"), ("redirect_uri", redirect), ("prompt", "none")];
+            let page = browser.open(&authorization(&origin, client, &more)?).await?;
+            assert_eq!(outcome(&page), expected, "{client}");
+        }
+    }
+    Ok(())
+}

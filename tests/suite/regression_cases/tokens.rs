@@ -1,0 +1,326 @@
+//! What a record is believed for: a presented token, code or JWT is worth what it proves, and nothing for what it only names.
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tollgate::domain::TokenAlg;
+use tollgate_tests::browser::Browser;
+use tollgate_tests::environment::now;
+use tollgate_tests::origin::TestOrigin;
+use tollgate_tests::registered::{
+    ACCESS_TOKEN, EXCHANGE, ProofKey, REDIRECT, RegisteredClient, authorization, claims, code, redemption, resource,
+    unique, user,
+};
+use tollgate_tests::regression_case::RegressionCase;
+use tollgate_tests::token_factory::TokenFactory;
+
+cases! {
+    both {
+        O1 o1_a_token_forged_with_an_audiences_key_has_no_record,
+        O16 o16_what_was_exchanged_from_a_revoked_token_is_inactive,
+        O17 o17_a_used_code_without_its_verifier_ends_nothing,
+    }
+    once {}
+}
+
+const A: &str = "https://a.example";
+const B: &str = "https://b.example";
+
+/// An origin with the resource servers A and B, their clients, a web client of both, and alice's token for B.
+struct World {
+    origin: TestOrigin,
+    web: RegisteredClient,
+    rs_a: RegisteredClient,
+    rs_b: RegisteredClient,
+    /// Who has the HS256 key of A, and who has that of B.
+    mints: [TokenFactory; 2],
+}
+
+impl World {
+    async fn start(case: &RegressionCase, web: Value) -> Result<Self> {
+        let origin = case.origin(&[]).await?;
+        let web = RegisteredClient::web(&origin, "web", web).await?;
+        let api = |own: &str| {
+            json!({
+                "grant_types": ["client_credentials", EXCHANGE], "scope": "read write openid", "audiences": [own],
+                "access_token_signed_response_alg": "HS256",
+            })
+        };
+        let (rs_a, rs_b) = (
+            RegisteredClient::register(&origin, "rs-a", api(A)).await?,
+            RegisteredClient::register(&origin, "rs-b", api(B)).await?,
+        );
+        resource(&origin, A, &rs_a).await?;
+        resource(&origin, B, &rs_b).await?;
+        let settings = tollgate::Settings::from_pairs(origin.settings.clone())?;
+        let mut mints = Vec::new();
+        for audience in [A, B] {
+            let keys = tollgate::open_keys(origin.server.store(), &settings).await?;
+            mints.push(TokenFactory::new(keys, origin.server.issuer(), audience.parse()?));
+        }
+        let mints = mints.try_into().map_err(|_| anyhow!("two mints"))?;
+        Ok(Self { origin, web, rs_a, rs_b, mints })
+    }
+
+    /// The tokens of a code of alice's.
+    async fn tokens(&self, more: &[(&str, &str)]) -> Result<Value> {
+        let mut browser = Browser::new(&self.origin.server.url())?;
+        let name = format!("alice-{}", unique()?.to_lowercase());
+        let alice = user(&self.origin, &name).await?;
+        let code = code(&self.origin, &mut browser, &alice, &self.web.id, more).await?;
+        Ok(self.web.redeem(&code).await?.body)
+    }
+
+    /// A token that says nothing but whose record it claims to have, signed with the HS256 key of an audience.
+    fn forged(&self, mint: &TokenFactory, jti: &Value) -> String {
+        let draft = mint.token(TokenAlg::Hs256, now()).claim("jti", jti.clone());
+        ["sub", "client_id", "scope", "exp", "iat"]
+            .iter()
+            .fold(draft, |draft, name| draft.claim(name, Value::Null))
+            .sign()
+    }
+}
+
+fn text<'a>(tokens: &'a Value, name: &str) -> Result<&'a str> {
+    tokens[name].as_str().with_context(|| format!("no {name} in {tokens}"))
+}
+
+async fn o1_a_token_forged_with_an_audiences_key_has_no_record(case: &RegressionCase) -> Result<()> {
+    let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", EXCHANGE] });
+    let world = World::start(case, more).await?;
+    let signed = world.tokens(&[("scope", "openid read"), ("resource", B)]).await?;
+    let signed = text(&signed, "access_token")?;
+    // An opaque token says nothing, but its id stands in logs as any.
+    let opaque = world.rs_b.id.parse()?;
+    let mut metadata = world.origin.server.store().client(&opaque).await?.context("rs-b")?.metadata;
+    metadata.access_token_format = tollgate::domain::TokenFormat::Opaque;
+    world.origin.server.store().update_client(&opaque, &metadata).await?;
+    let opaque = world.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    let opaque_id = world.rs_b.post("/oauth/introspect", &[("token", &opaque)]).await?.body["jti"].clone();
+    ensure!(opaque_id.is_string(), "an opaque token has an id");
+
+    let [of_a, of_b] = &world.mints;
+    let (signed_id, mut answers) = (&claims(signed)?["jti"], Vec::new());
+    // By B's own key, of all that the opaque token's record says only the form is wrong.
+    for (what, mint, jti) in [
+        ("signed, by A's key", of_a, signed_id),
+        ("signed, by B's key", of_b, signed_id),
+        ("opaque, by A's key", of_a, &opaque_id),
+        ("opaque, by B's key", of_b, &opaque_id),
+    ] {
+        forged_token_is_refused(&world, &world.forged(mint, jti), signed).await.context(what)?;
+        answers.push(format!("{what}: bearer 401, introspection inactive, exchange 400"));
+    }
+    ensure!(world.web.is_active(signed).await? && world.rs_b.is_active(&opaque).await?, "the true ones live on");
+    // Its own key, but another audience's record: the key and the audience are one of each other.
+    let own = world.rs_a.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    ensure!(world.rs_a.is_active(&own).await?, "A's own HS256 token is good");
+    ensure!(world.rs_a.show(Method::GET, "/oauth/tokeninfo", &own).await?.status == 200, "A's own HS256 token is good");
+    administrators_revoke_what_was_presented(&world, signed).await?;
+    case.answered(answers.join("; "));
+    Ok(())
+}
+
+async fn forged_token_is_refused(world: &World, forged: &str, signed: &str) -> Result<()> {
+    for (method, path) in
+        [(Method::GET, "/oauth/tokeninfo"), (Method::GET, "/oauth/userinfo"), (Method::POST, "/validate")]
+    {
+        let answer = world.web.show(method, path, forged).await?;
+        ensure!(answer.status == 401, "{path}: {} {}", answer.status, answer.body);
+    }
+    for party in [&world.rs_a, &world.rs_b, &world.web] {
+        ensure!(!party.is_active(forged).await?, "active for {}", party.id);
+        let exchanged = party.exchange(forged, &[]).await?;
+        ensure!(exchanged.status == 400, "exchanged: {}", exchanged.body);
+        let actor = [("actor_token", forged), ("actor_token_type", ACCESS_TOKEN)];
+        let exchanged = party.exchange(signed, &actor).await?;
+        ensure!(exchanged.status == 400, "as actor: {}", exchanged.body);
+        // Whoever made it must not end the token that it names, either.
+        ensure!(party.post("/oauth/revoke", &[("token", forged)]).await?.status == 200, "as for an unknown token");
+    }
+    Ok(())
+}
+
+/// "Revoke this token" is about the very token: a forged one is none of this origin's, and an opaque one is as good as a signed one.
+async fn administrators_revoke_what_was_presented(world: &World, signed: &str) -> Result<()> {
+    let admin = json!({
+        "grant_types": ["client_credentials"], "scope": "tollgate:admin", "audiences": [world.origin.server.issuer()],
+    });
+    let admin = RegisteredClient::register(&world.origin, "admin", admin).await?;
+    let token = admin.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    let http = reqwest::Client::new();
+    let revoke = async |token_to_revoke: &str| {
+        let url = format!("{}/admin/api/revocations", world.origin.server.url());
+        let request = http.post(url).bearer_auth(&token).json(&json!({ "token": token_to_revoke }));
+        Ok::<_, anyhow::Error>(request.send().await?.status().as_u16())
+    };
+    let forged = world.forged(&world.mints[0], &claims(signed)?["jti"]);
+    ensure!(revoke(&forged).await? == 404, "the forged token has no record");
+    ensure!(world.web.is_active(signed).await?, "and the one that it names lives on");
+    let opaque = world.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    for token in [signed, &opaque] {
+        ensure!(revoke(token).await? == 201, "{token}");
+    }
+    ensure!(!world.web.is_active(signed).await? && !world.rs_b.is_active(&opaque).await?, "they are revoked");
+    // A forged token of an administrator: the record that it names is not that of a token for A.
+    let forged = world.forged(&world.mints[0], &claims(&token)?["jti"]);
+    let url = format!("{}/admin/api/clients", world.origin.server.url());
+    ensure!(http.get(url).bearer_auth(forged).send().await?.status() == 401, "the administration's interface");
+    Ok(())
+}
+
+async fn o16_what_was_exchanged_from_a_revoked_token_is_inactive(case: &RegressionCase) -> Result<()> {
+    let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", EXCHANGE] });
+    let world = World::start(case, more).await?;
+    let revoked = async |by: &RegisteredClient, what: &str, lives: &[&str], dies: &[&str]| {
+        ensure!(by.post("/oauth/revoke", &[("token", what)]).await?.status == 200, "revoked");
+        for token in dies {
+            ensure!(!world.rs_a.is_active(token).await?, "it was exchanged from a revoked token");
+            ensure!(world.rs_a.exchange(token, &[]).await?.status == 400, "and gives no other");
+        }
+        for token in lives {
+            ensure!(world.rs_a.is_active(token).await?, "its own tokens are good");
+        }
+        Ok(())
+    };
+    let tokens = world.tokens(&[("scope", "read"), ("resource", A)]).await?;
+    let subject = text(&tokens, "access_token")?;
+    let child = world.rs_a.exchange(subject, &[]).await?.text("access_token")?;
+    let grandchild = world.rs_a.exchange(&child, &[("scope", "read")]).await?.text("access_token")?;
+    for token in [&child, &grandchild] {
+        ensure!(world.rs_a.is_active(token).await?, "good so far");
+        ensure!(claims(token)?.get("exchanged_from").is_none(), "what is recorded is no claim");
+    }
+    revoked(&world.rs_a, &grandchild, &[subject, &child], &[&grandchild]).await?;
+    let grandchild = world.rs_a.exchange(&child, &[]).await?.text("access_token")?;
+    revoked(&world.web, subject, &[], &[subject, &child, &grandchild]).await?;
+
+    // An actor's token, and a group that only an older token belongs to.
+    let tokens = world.tokens(&[("scope", "read"), ("resource", A)]).await?;
+    let subject = text(&tokens, "access_token")?;
+    let actor = world.rs_a.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    let acting = [("actor_token", actor.as_str()), ("actor_token_type", ACCESS_TOKEN)];
+    let child = world.rs_a.exchange(subject, &acting).await?.text("access_token")?;
+    revoked(&world.rs_a, &actor, &[subject], &[&child]).await?;
+    let child = world.rs_a.exchange(subject, &[]).await?.text("access_token")?;
+    let all_of_web = tollgate::domain::Target::Client(world.web.id.clone());
+    let by = tollgate::domain::Actor::command_line(None);
+    let revoke = tollgate::domain::Revoke::any(all_of_web, by, None, now())?;
+    world.origin.server.store().revoke(revoke).await?;
+    ensure!(!world.rs_a.is_active(&child).await?, "every token of web is revoked, and what came of it");
+    case.answered("exchanged, exchanged again, by an actor's token, of a revoked client: inactive");
+    Ok(())
+}
+
+async fn o17_a_used_code_without_its_verifier_ends_nothing(case: &RegressionCase) -> Result<()> {
+    let public = json!({ "token_endpoint_auth_method": "none" });
+    let world = World::start(case, public).await?;
+    let mut browser = Browser::new(&world.origin.server.url())?;
+    let alice = user(&world.origin, "alice").await?;
+    let code = code(&world.origin, &mut browser, &alice, "web", &[("scope", "openid read")]).await?;
+    let tokens = world.web.redeem(&code).await?;
+    let refresh =
+        async |token: &str| world.web.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await;
+    let wrong = "x".repeat(43);
+    let with = |name: &'static str, value: &str| {
+        let mut form = redemption(&code).map(|(name, value)| (name, value.to_owned())).to_vec();
+        form.retain(|(other, _)| *other != name);
+        form.push((name, value.to_owned()));
+        form
+    };
+    let mut answers = Vec::new();
+    for form in [with("code_verifier", &wrong), with("redirect_uri", "https://app.example/other")] {
+        let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = world.web.token(&form).await?;
+        ensure!(answer.status == 400 && answer.body["error"] == "invalid_grant", "{}", answer.body);
+        answers.push(answer.brief());
+    }
+    let refreshed = refresh(&tokens.text("refresh_token")?).await?;
+    ensure!(refreshed.status == 200, "the grant is unharmed: {}", refreshed.body);
+    answers.push(format!("refresh {}", refreshed.brief()));
+    // Whoever has the code and the verifier had both from the client: somebody has a copy.
+    ensure!(world.web.redeem(&code).await?.status == 400, "used twice");
+    let ended = refresh(&refreshed.text("refresh_token")?).await?;
+    ensure!(ended.status == 400, "the grant is revoked: {}", ended.body);
+    answers.push(format!("then with the right verifier, refresh {}", ended.brief()));
+    case.answered(answers.join("; "));
+    Ok(())
+}
+
+/// A JWT that was made for another purpose is not taken, though the right client signed it (RFC 8725 §3.11).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jwt_of_another_type_is_not_taken() -> Result<()> {
+    let case = RegressionCase::new("typ");
+    let origin = case.origin(&[]).await?;
+    let key = ProofKey::new()?;
+    let own = json!({
+        "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [key.jwk()] },
+        "grant_types": ["authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
+    });
+    let signer = RegisteredClient::web(&origin, "signer", own).await?;
+    let issuer = origin.server.issuer().to_owned();
+    let assertion = |header: Value| -> Result<String> {
+        let claims = json!({ "iss": "signer", "sub": "signer", "aud": issuer, "exp": now() + 60, "jti": unique()? });
+        Ok(key.sign(header, &claims))
+    };
+    let authenticate = async |assertion: String, more: &[(&str, &str)]| {
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let form = [&[("client_assertion_type", kind), ("client_assertion", &assertion)], more].concat();
+        Ok::<_, anyhow::Error>(signer.token(&form).await?.status)
+    };
+    let own = [("grant_type", "client_credentials")];
+    for typ in [json!({}), json!({ "typ": "JWT" }), json!({ "typ": "client-authentication+jwt" })] {
+        assert_eq!(authenticate(assertion(typ.clone())?, &own).await?, 200, "{typ}");
+    }
+    let others = ["at+jwt", "dpop+jwt", "logout+jwt", "secevent+jwt", "oauth-authz-req+jwt", "application/at+jwt"];
+    for typ in others {
+        assert_eq!(authenticate(assertion(json!({ "typ": typ }))?, &own).await?, 401, "{typ}");
+        let grant = assertion(json!({ "typ": typ }))?;
+        let bearer = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", grant.as_str())];
+        assert_eq!(authenticate(assertion(json!({}))?, &bearer).await?, 400, "{typ}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_object_has_its_own_type_and_ends() -> Result<()> {
+    let case = RegressionCase::new("exp");
+    let origin = case.origin(&[]).await?;
+    let key = ProofKey::new()?;
+    RegisteredClient::web(&origin, "signer", json!({ "jwks": { "keys": [key.jwk()] } })).await?;
+    let mut browser = Browser::new(&origin.server.url())?;
+    let request = |header: Value, more: Value| {
+        let plain = reqwest::Url::parse(&authorization(&origin, "signer", &[("scope", "openid")])?)?;
+        let mut claims: Value = plain.query_pairs().map(|(name, value)| (name.into_owned(), json!(value))).collect();
+        claims["iss"] = json!("signer");
+        claims["aud"] = json!(origin.server.issuer());
+        claims["prompt"] = json!("none");
+        for (name, value) in more.as_object().into_iter().flatten() {
+            claims[name] = value.clone();
+        }
+        let jwt = key.sign(header, &claims);
+        let all = [("request", jwt.as_str()), ("redirect_uri", REDIRECT)];
+        authorization(&origin, "signer", &all)
+    };
+    let typed = || json!({ "typ": "oauth-authz-req+jwt" });
+    let (soon, lately) = (now() + 60, now() - 3000);
+    for (header, more, error) in [
+        (json!({}), json!({ "exp": soon }), "login_required"),
+        (json!({ "typ": "JWT" }), json!({ "exp": soon }), "login_required"),
+        (typed(), json!({ "exp": soon }), "login_required"),
+        (typed(), json!({ "iat": lately }), "login_required"),
+        (typed(), json!({ "exp": soon, "sub": "signer" }), "login_required"),
+        (json!({}), json!({ "exp": soon, "sub": "signer" }), "invalid_request_object"),
+        (typed(), json!({}), "invalid_request_object"),
+        (typed(), json!({ "nbf": lately }), "invalid_request_object"),
+        (typed(), json!({ "iat": now() - 4000 }), "invalid_request_object"),
+        (typed(), json!({ "exp": now() - 61 }), "invalid_request_object"),
+        (typed(), json!({ "iat": now(), "nbf": now() + 3600 }), "invalid_request_object"),
+        (json!({ "typ": "at+jwt" }), json!({ "exp": soon }), "invalid_request_object"),
+        (json!({ "typ": "client-authentication+jwt" }), json!({ "exp": soon }), "invalid_request_object"),
+    ] {
+        let page = browser.open(&request(header.clone(), more.clone())?).await?;
+        assert_eq!(page.parameter("error").as_deref(), Some(error), "{header} {more}: {}", page.status);
+    }
+    Ok(())
+}

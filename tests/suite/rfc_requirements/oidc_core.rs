@@ -1,0 +1,292 @@
+//! OpenID Connect Core 1.0: ID tokens, userinfo, refreshing, subjects.
+
+use reqwest::Method;
+use tollgate_tests::rfc_requirements::{
+    RequestSpec, Requirement, challenged, error, get, ok, redirected, refused, row, status,
+};
+
+use super::steps::{authorize, credentials, redeem, refresh, revoke, userinfo};
+
+pub(super) fn rows() -> Vec<Requirement> {
+    [id_token(), token_answers(), user_info(), claims(), subjects(), refreshing(), keys()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn granted() -> Vec<RequestSpec> {
+    vec![authorize().set("nonce", "a nonce"), redeem("{1?code}")]
+}
+
+fn id_token() -> Vec<Requirement> {
+    let number = |text: &str| text.parse::<u64>().is_ok();
+    let token = |words, expected| row("2", words, granted(), expected);
+    vec![
+        token("iss is REQUIRED", ok().is("id_token@iss", "{issuer}")),
+        token(
+            "sub is REQUIRED and MUST NOT exceed 255 ASCII characters",
+            ok().text("id_token@sub", "1 to 255 ASCII characters", |sub| {
+                sub.is_ascii() && (1..=255).contains(&sub.len())
+            }),
+        ),
+        token("aud is REQUIRED and MUST contain the client_id", ok().is("id_token@aud", "app")),
+        token("exp is REQUIRED", ok().text("id_token@exp", "a number", number)),
+        token("iat is REQUIRED", ok().text("id_token@iat", "a number", number)),
+        token("nonce MUST be that of the request", ok().is("id_token@nonce", "a nonce")),
+        token("the ID token MUST be signed", ok().one_of("id_token#alg", &["RS256", "ES256", "EdDSA"])),
+        row(
+            "2",
+            "auth_time is REQUIRED when max_age is requested",
+            [authorize().set("max_age", "3600"), redeem("{1?code}")],
+            ok().text("id_token@auth_time", "a number", number),
+        ),
+        row(
+            "2",
+            "without a nonce in the request there is none in the ID token",
+            [authorize(), redeem("{1?code}")],
+            ok().lacks("id_token@nonce"),
+        ),
+        row(
+            "3.1.3.6",
+            "at_hash MUST be the left half of the access token's SHA-256",
+            granted(),
+            ok().is("id_token@at_hash", "{half:2.access_token}"),
+        ),
+        row(
+            "15.1",
+            "ID tokens MUST be signed with RS256 unless registered otherwise",
+            granted(),
+            ok().is("id_token#alg", "RS256"),
+        ),
+    ]
+}
+
+fn token_answers() -> Vec<Requirement> {
+    vec![
+        row("3.1.2.1", "the scope openid makes it an authentication request", granted(), ok().has("id_token")),
+        row(
+            "3.1.2.1",
+            "without the scope openid there is no ID token",
+            [authorize().set("scope", "read"), redeem("{1?code}")],
+            ok().lacks("id_token"),
+        ),
+        row(
+            "3.1.3.3",
+            "token_type MUST be Bearer unless negotiated otherwise",
+            granted(),
+            ok().is("token_type", "Bearer"),
+        ),
+        row(
+            "3.1.3.3",
+            "answers with tokens MUST have Cache-Control: no-store",
+            granted(),
+            ok().contains(":cache-control", "no-store"),
+        ),
+        row(
+            "3.1.3.2",
+            "the code MUST be valid: invalid_grant otherwise (3.1.3.4)",
+            [redeem("x")],
+            refused("invalid_grant"),
+        ),
+        row(
+            "3.1.3.2",
+            "a code used before MUST be refused",
+            [authorize(), redeem("{1?code}"), redeem("{1?code}")],
+            refused("invalid_grant"),
+        ),
+        row(
+            "3.1.3.2",
+            "the server MUST authenticate the client",
+            [authorize(), redeem("{1?code}").anonymous().header("authorization", "Basic YXBwOndyb25n")],
+            error(&[401], "invalid_client"),
+        ),
+        row("4", "client credentials give no ID token", [credentials()], ok().lacks("id_token")),
+    ]
+}
+
+fn user_info() -> Vec<Requirement> {
+    let asked = || granted().into_iter().chain([userinfo("{2.access_token}")]);
+    vec![
+        row("5.3", "the endpoint MUST support GET", asked(), ok().has("sub")),
+        row(
+            "5.3",
+            "the endpoint MUST support POST",
+            granted().into_iter().chain([userinfo("{2.access_token}").method(Method::POST)]),
+            ok().has("sub"),
+        ),
+        row(
+            "5.3.2",
+            "sub MUST always be there, the same as in the ID token",
+            asked(),
+            ok().is("sub", "{2.id_token@sub}"),
+        ),
+        row(
+            "5.3.2",
+            "the answer MUST be application/json",
+            asked(),
+            ok().contains(":content-type", "application/json"),
+        ),
+        row(
+            "5.3.2",
+            "a signed answer MUST be application/jwt",
+            [authorize().of("signed"), redeem("{1?code}").of("signed"), userinfo("{2.access_token}")],
+            ok().contains(":content-type", "application/jwt"),
+        ),
+        row(
+            "5.3.2",
+            "a signed answer has iss and aud",
+            [authorize().of("signed"), redeem("{1?code}").of("signed"), userinfo("{2.access_token}")],
+            ok().is("@iss", "{issuer}").is("@aud", "signed").is("@sub", "{2.id_token@sub}"),
+        ),
+        row(
+            "5.3.3",
+            "without a token: 401 and a challenge without an error (RFC 6750 section 3.1)",
+            [get("/oauth/userinfo")],
+            status(&[401]).contains(":www-authenticate", "Bearer").omits(":www-authenticate", "error"),
+        ),
+        row("5.3.3", "with an invalid token: invalid_token", [userinfo("nonsense")], challenged("invalid_token")),
+        row(
+            "5.3.3",
+            "with a revoked token: invalid_token",
+            granted().into_iter().chain([revoke("{2.access_token}"), userinfo("{2.access_token}")]),
+            challenged("invalid_token"),
+        ),
+        row(
+            "5.3.3",
+            "with a token without the scope openid: insufficient_scope (RFC 6750 section 3.1)",
+            [authorize().set("scope", "read"), redeem("{1?code}"), userinfo("{2.access_token}")],
+            status(&[403]).contains(":www-authenticate", "insufficient_scope"),
+        ),
+    ]
+}
+
+fn claims() -> Vec<Requirement> {
+    let with = |scope: &str| [authorize().set("scope", scope), redeem("{1?code}"), userinfo("{2.access_token}")];
+    vec![
+        row(
+            "5.4",
+            "the scope email gives email and email_verified",
+            with("openid email"),
+            ok().is("email", "alice@example.com").has("email_verified"),
+        ),
+        row("5.4", "without the scope email there is no email", with("openid profile"), ok().lacks("email")),
+        row("5.4", "the scope profile gives name", with("openid profile"), ok().is("name", "Alice Example")),
+        row("5.4", "without the scope profile there is no name", with("openid email"), ok().lacks("name")),
+        row(
+            "5.3.2",
+            "a claim that is not there is left out, and is not null or empty",
+            with("openid profile"),
+            ok().omits("~", "null").omits("~", "\"\""),
+        ),
+    ]
+}
+
+fn subjects() -> Vec<Requirement> {
+    let first = || [authorize().of("pair1"), redeem("{1?code}").of("pair1")];
+    vec![
+        row(
+            "8",
+            "a public subject is the same for all clients",
+            [authorize(), redeem("{1?code}"), authorize().of("spa"), redeem("{3?code}").of("spa")],
+            ok().is("id_token@sub", "{2.id_token@sub}"),
+        ),
+        row(
+            "8.1",
+            "pairwise subjects of different sectors MUST differ",
+            first().into_iter().chain([authorize().of("pair2"), redeem("{3?code}").of("pair2")]),
+            ok().differs("id_token@sub", "{2.id_token@sub}"),
+        ),
+        row(
+            "8.1",
+            "a pairwise subject MUST stay the same",
+            first().into_iter().chain([authorize().of("pair1"), redeem("{3?code}").of("pair1")]),
+            ok().is("id_token@sub", "{2.id_token@sub}"),
+        ),
+        row(
+            "8.1",
+            "a pairwise subject MUST NOT be that of other clients",
+            [authorize(), redeem("{1?code}"), authorize().of("pair1"), redeem("{3?code}").of("pair1")],
+            ok().differs("id_token@sub", "{2.id_token@sub}"),
+        ),
+        row(
+            "5.3.2",
+            "userinfo tells the same pairwise subject",
+            first().into_iter().chain([userinfo("{2.access_token}")]),
+            ok().is("sub", "{2.id_token@sub}"),
+        ),
+        row(
+            "8.1",
+            "nor does the access token tell the public one",
+            first(),
+            ok().is("access_token@sub", "{2.id_token@sub}"),
+        ),
+    ]
+}
+
+fn refreshing() -> Vec<Requirement> {
+    let refreshed = || granted().into_iter().chain([refresh("{2.refresh_token}")]);
+    vec![
+        row(
+            "12.1",
+            "the client MUST authenticate",
+            granted().into_iter().chain([refresh("{2.refresh_token}").anonymous()]),
+            error(&[400, 401], "invalid_client"),
+        ),
+        row(
+            "12.1",
+            "the refresh token MUST have been issued to the client",
+            granted().into_iter().chain([refresh("{2.refresh_token}").of("other")]),
+            refused("invalid_grant"),
+        ),
+        row("12.2", "a new ID token's iss MUST be the same", refreshed(), ok().is("id_token@iss", "{2.id_token@iss}")),
+        row("12.2", "its sub MUST be the same", refreshed(), ok().is("id_token@sub", "{2.id_token@sub}")),
+        row("12.2", "its aud MUST include the original", refreshed(), ok().is("id_token@aud", "app")),
+        row(
+            "12.2",
+            "its auth_time MUST be that of the original sign-in",
+            refreshed(),
+            ok().is("id_token@auth_time", "{number:2.id_token@auth_time}"),
+        ),
+        row("12.2", "its nonce SHOULD NOT be there", refreshed(), ok().lacks("id_token@nonce")),
+        row(
+            "12.2",
+            "its iat MUST be when it was made",
+            refreshed(),
+            ok().text("id_token@iat", "a number", |text| text.parse::<u64>().is_ok()),
+        ),
+        row(
+            "11",
+            "offline_access gives a refresh token to use when the person is away",
+            [
+                authorize().set("scope", "openid offline_access").set("prompt", "consent"),
+                redeem("{1?code}"),
+                refresh("{2.refresh_token}"),
+            ],
+            ok().has("access_token"),
+        ),
+    ]
+}
+
+fn keys() -> Vec<Requirement> {
+    vec![
+        row("10.1", "with several keys in the set, a kid MUST be in the header", granted(), ok().has("id_token#kid")),
+        row(
+            "10.1",
+            "the ID token's key is in the published set",
+            granted().into_iter().chain([get("/.well-known/jwks.json")]),
+            ok().contains("~", "\"{2.id_token#kid}\""),
+        ),
+        row(
+            "6.1",
+            "request_uri of the client's own place is not supported, and the answer says so",
+            [authorize().set("request_uri", "https://app.example/request.jwt")],
+            status(&[302, 303, 400]).lacks("?code"),
+        ),
+        row(
+            "3.1.2.1",
+            "the endpoint MUST support POST too",
+            [authorize().method(Method::POST)],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+    ]
+}

@@ -1,0 +1,69 @@
+//! Rich Authorization Requests.
+
+use serde_json::{Value, json};
+use tollgate_tests::rfc_requirements::{RequestSpec, Requirement, ok, redirected, refused, row};
+
+use super::steps::{authorize, introspect, push, redeem, refresh};
+
+const PAYMENT: &str = r#"[{"type":"payment","amount":{"currency":"EUR","value":"12.50"},"to":"shop"}]"#;
+
+pub(super) fn rows() -> Vec<Requirement> {
+    let asks = |details: &str| authorize().of("rich").set("authorization_details", details);
+    let granted = || [asks(PAYMENT), redeem("{1?code}").of("rich")];
+    let payment: Value =
+        json!([{ "type": "payment", "amount": { "currency": "EUR", "value": "12.50" }, "to": "shop" }]);
+    let bad = |section, words, details: &str| {
+        let expected = redirected("https://rich.example/cb?").is("?error", "invalid_authorization_details");
+        row(section, words, [asks(details)], expected.is("?state", "a state").lacks("?code"))
+    };
+    let all = |more: Vec<RequestSpec>| granted().into_iter().chain(more);
+    vec![
+        bad("5", "what is no JSON array MUST be refused: invalid_authorization_details", r#"{"type":"payment"}"#),
+        bad("5", "what is no JSON MUST be refused", "payment"),
+        bad("5", "type is REQUIRED", r#"[{"amount":1}]"#),
+        bad("5", "an unknown type MUST be refused", r#"[{"type":"telepathy"}]"#),
+        bad("5", "one bad object among good ones MUST be refused", r#"[{"type":"payment"},{"type":"telepathy"}]"#),
+        row(
+            "5",
+            "a type that the client is not registered for MUST be refused",
+            [authorize().set("authorization_details", PAYMENT)],
+            redirected("https://app.example/cb?").is("?error", "invalid_authorization_details"),
+        ),
+        row(
+            "5",
+            "in a pushed request likewise",
+            [push().of("rich").set("authorization_details", "[{}]")],
+            refused("invalid_authorization_details"),
+        ),
+        row(
+            "7",
+            "the token response MUST tell what was granted",
+            granted(),
+            ok().is("authorization_details", payment.clone()),
+        ),
+        row(
+            "9.1",
+            "a JWT access token tells it",
+            granted(),
+            ok().is("access_token@authorization_details", payment.clone()),
+        ),
+        row(
+            "9.2",
+            "introspection tells it",
+            all(vec![introspect("{2.access_token}")]),
+            ok().is("authorization_details", payment.clone()),
+        ),
+        row(
+            "6",
+            "a refreshed token tells it too",
+            all(vec![refresh("{2.refresh_token}").of("rich")]),
+            ok().is("authorization_details", payment),
+        ),
+        row(
+            "7",
+            "without the parameter there is none",
+            [authorize().of("rich"), redeem("{1?code}").of("rich")],
+            ok().lacks("authorization_details"),
+        ),
+    ]
+}
