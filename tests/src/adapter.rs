@@ -1,5 +1,5 @@
-//! The ways by which a case of the conformance table reaches the gate. An adapter takes a case and gives an answer; the only
-//! ones it may pass over are those that no HTTP header can carry.
+//! Adapters that send a case of the conformance table to a gate and return its answer. An adapter
+//! may skip only the cases that no HTTP header can carry.
 
 use std::collections::BTreeMap;
 
@@ -13,18 +13,18 @@ use crate::conformance::{Answer, Case};
 use crate::edge::TestEdge;
 use crate::environment::now_ms;
 
-/// Something that answers a case.
+/// A gate that answers cases.
 pub enum Adapter {
-    /// The gate, called as a function.
+    /// The gate, called as a Rust function.
     Native(Box<Gate>),
-    /// The gate inside the WIT component, called through wasmtime.
+    /// The gate in the WIT component, called through wasmtime.
     Component(Box<Validator>),
-    /// An edge over HTTP, its upstream behind it.
+    /// An edge over HTTP, with an upstream behind it.
     Http(TestEdge, reqwest::Client),
 }
 
 impl Adapter {
-    /// The gate in this process, fed by the origin.
+    /// Starts a gate in this process and feeds it from the origin.
     pub async fn native(settings: &BTreeMap<&'static str, String>) -> Result<Self> {
         let settings = Settings::from_lookup(|name| settings.get(name).cloned())?;
         let mut gate = Gate::new(settings);
@@ -37,7 +37,7 @@ impl Adapter {
         }
     }
 
-    /// The WIT component, fed by the origin.
+    /// Instantiates the WIT component and feeds it from the origin.
     pub async fn component(program: &Program, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
         let pairs: Vec<(String, String)> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -52,18 +52,18 @@ impl Adapter {
         }
     }
 
-    /// An edge that serves HTTP.
+    /// Sends cases to an edge over HTTP.
     pub fn http(edge: TestEdge) -> Result<Self> {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
         Ok(Self::Http(edge, client))
     }
 
-    /// Whether the case can reach the gate: HTTP carries less than a call does.
+    /// Whether the case can reach this gate: HTTP headers carry fewer values than a function call.
     pub fn carries(&self, case: &Case) -> bool {
-        case.travels || !matches!(self, Self::Http(..))
+        case.fits_http || !matches!(self, Self::Http(..))
     }
 
-    /// What becomes of the case's request.
+    /// Sends the case and returns the answer.
     pub async fn answer(&mut self, case: &Case) -> Result<Answer> {
         match self {
             Self::Native(gate) => native_answer(gate, case),
@@ -73,7 +73,7 @@ impl Adapter {
     }
 }
 
-/// wasmtime's errors are none of the standard library's.
+/// Converts an error of wasmtime, which does not implement `std::error::Error`.
 fn trap(error: impl std::fmt::Display) -> anyhow::Error {
     anyhow::anyhow!("the component trapped: {error:#}")
 }
@@ -83,14 +83,14 @@ async fn fetch(origin: &str, target: &str) -> Result<Vec<u8>> {
     Ok(answer.bytes().await?.to_vec())
 }
 
-/// The functions are asked at a moment of the data's own, for nobody refreshes them while a busy machine runs the table.
+/// Decides without waiting for a sync: nothing refreshes this gate while the table runs.
 fn native_answer(gate: &Gate, case: &Case) -> Result<Answer> {
     let headers: Vec<(&str, &[u8])> = case.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
     let request = Request { method: case.method, target: case.target, headers: &headers };
     Ok(match gate.decide(&request, now_ms(), true) {
         Decision::Forward { identity } => forwarded(identity),
         Decision::Answer(answer) => answered(answer.status, answer.headers, &answer.body),
-        Decision::Push | Decision::Wait => anyhow::bail!("no case pushes or waits"),
+        Decision::Push | Decision::Wait => anyhow::bail!("no case of the table pushes or waits"),
     })
 }
 
@@ -100,7 +100,9 @@ fn component_answer(validator: &mut Validator, case: &Case) -> Result<Answer> {
     Ok(match validator.decide(&request, now_ms(), true).map_err(trap)? {
         tollgate_edge::Decision::Forward(identity) => forwarded(text_headers(identity)?),
         tollgate_edge::Decision::Answer(answer) => answered(answer.status, text_headers(answer.headers)?, &answer.body),
-        tollgate_edge::Decision::Push | tollgate_edge::Decision::Wait => anyhow::bail!("no case pushes or waits"),
+        tollgate_edge::Decision::Push | tollgate_edge::Decision::Wait => {
+            anyhow::bail!("no case of the table pushes or waits")
+        }
     })
 }
 
@@ -127,13 +129,13 @@ async fn http_answer(edge: &TestEdge, client: &reqwest::Client, case: &Case) -> 
     Ok(answered(status, headers, &body))
 }
 
-/// The upstream answered, having seen this identity.
+/// The gate forwarded the request; the upstream saw this identity.
 fn forwarded(identity: impl IntoIterator<Item = (impl Into<String>, String)>) -> Answer {
     let identity = identity.into_iter().map(|(name, value)| (name.into(), value)).collect();
     Answer { status: 200, identity: Some(identity), ..Answer::default() }
 }
 
-/// The gate answered itself.
+/// The gate answered by itself.
 fn answered(status: u16, headers: impl IntoIterator<Item = (impl Into<String>, String)>, body: &[u8]) -> Answer {
     let headers: BTreeMap<String, String> = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
     let error = serde_json::from_slice::<Value>(body).ok().and_then(|body| body["error"].as_str().map(str::to_owned));

@@ -1,5 +1,5 @@
-//! A person with a browser: keeps cookies, follows redirects one by one, reads the forms of a page and fills them in. It
-//! runs no script, and never leaves the origin: a redirect to elsewhere is handed to whoever asked.
+//! A browser without scripts: keeps cookies, follows redirects one by one, and fills in forms for a
+//! user. It never leaves the origin: a redirect to another site is returned to the caller.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,13 +8,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
 use reqwest::{Method, RequestBuilder, Url};
 
-/// More pages than any sign-in has; past it the pages go round in circles.
+/// More pages than any sign-in has. Beyond it the pages redirect in a circle.
 const MAX_PAGES: usize = 12;
 
-/// What came back.
+/// An HTTP response.
 #[derive(Debug, Clone)]
 pub struct Page {
-    /// What was asked for.
+    /// URL of the request.
     pub url: Url,
     /// The status.
     pub status: u16,
@@ -25,51 +25,51 @@ pub struct Page {
 }
 
 impl Page {
-    /// Reads an answer to its end.
+    /// Reads the whole response.
     pub async fn read(answer: reqwest::Response) -> Result<Self> {
         let (url, status, headers) = (answer.url().clone(), answer.status().as_u16(), answer.headers().clone());
         Ok(Self { url, status, headers, body: answer.text().await? })
     }
 
-    /// Where a redirect leads, absolute.
+    /// Target of a redirect, as an absolute URL.
     pub fn location(&self) -> Option<Url> {
         let location = self.headers.get(LOCATION)?.to_str().ok()?;
         self.url.join(location).ok()
     }
 
-    /// A parameter of the redirect's query.
+    /// A parameter in the query of the redirect's target.
     pub fn parameter(&self, name: &str) -> Option<String> {
         let location = self.location()?;
         location.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 }
 
-/// What the person does at the pages.
+/// How a user answers the forms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
-    /// For `/login`.
+    /// Username at `/login`.
     pub username: String,
-    /// For `/login`.
+    /// Password at `/login`.
     pub password: String,
-    /// Pressed where a page asks: `allow` or `deny`.
+    /// Button pressed where a page asks for consent: `allow` or `deny`.
     pub decision: &'static str,
-    /// Typed where a page asks for it.
+    /// User code typed where a page asks for one.
     pub user_code: Option<String>,
 }
 
 impl Person {
-    /// Signs in by these and allows everything.
+    /// A user who signs in with these credentials and allows everything.
     pub fn new(username: &str, password: &str) -> Self {
         Self { username: username.to_owned(), password: password.to_owned(), decision: "allow", user_code: None }
     }
 
-    /// The same person in a worse mood.
+    /// The same user, who denies everything.
     pub fn denying(&self) -> Self {
         Self { decision: "deny", ..self.clone() }
     }
 }
 
-/// A browser with one origin open.
+/// A browser at one origin.
 #[derive(Debug, Clone)]
 pub struct Browser {
     http: reqwest::Client,
@@ -78,32 +78,32 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// A browser that knows nobody. `origin`: scheme, host and port of the origin.
+    /// A browser without cookies. `origin`: scheme, host and port of the origin.
     pub fn new(origin: &str) -> Result<Self> {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
         Ok(Self { http, origin: origin.trim_end_matches('/').to_owned(), cookies: BTreeMap::new() })
     }
 
-    /// Opens a URL and plays the person at every page, until the browser is sent away from the origin, the person has
-    /// nothing to do at a page, or a page says that something is wrong.
+    /// Opens a URL and fills in the forms as the user, until the browser is sent to another site,
+    /// no form of the page is for the user, or a page reports an error.
     pub async fn visit(&mut self, url: &str, person: &Person) -> Result<Page> {
         let page = self.open(url).await?;
-        self.play(page, person).await
+        self.complete_forms(page, person).await
     }
 
-    /// Goes on from a page as the person.
-    pub async fn play(&mut self, mut page: Page, person: &Person) -> Result<Page> {
+    /// Fills in the forms as the user, from this page on.
+    pub async fn complete_forms(&mut self, mut page: Page, person: &Person) -> Result<Page> {
         for _ in 0..MAX_PAGES {
             if page.status != 200 {
                 return Ok(page);
             }
-            let Some(fields) = forms(&page.body).iter().find_map(|form| form.filled(person)) else { return Ok(page) };
+            let Some(fields) = forms(&page.body).iter().find_map(|form| form.fill_in(person)) else { return Ok(page) };
             page = self.submit(&page, &fields).await?;
         }
-        bail!("{MAX_PAGES} pages and no end, the last at {}", page.url)
+        bail!("no end after {MAX_PAGES} pages, the last at {}", page.url)
     }
 
-    /// Opens a URL and follows redirects within the origin; stops at the first page.
+    /// Opens a URL and follows redirects within the origin to the first page.
     pub async fn open(&mut self, url: &str) -> Result<Page> {
         let page = self.send(self.http.get(url)).await?;
         self.follow(page).await
@@ -115,10 +115,10 @@ impl Browser {
         self.follow(page).await
     }
 
-    /// Opens a page, fills these fields into its form and sends it to the same URL; what came back after redirects.
+    /// Opens a page, submits its form with these fields to the same URL, and follows redirects.
     ///
     /// # Errors
-    /// When the page has no form of the origin's, or the origin does not take it.
+    /// If the page has no form with a CSRF token, or the result is not 200.
     pub async fn submit_form(&mut self, url: &str, fields: &[(&str, &str)]) -> Result<Page> {
         let page = self.open(url).await?;
         let csrf = field(&page.body, "csrf").with_context(|| format!("no form: {}", page.body))?;
@@ -129,21 +129,22 @@ impl Browser {
         Ok(page)
     }
 
-    async fn submit(&mut self, page: &Page, filled: &Filled) -> Result<Page> {
-        let mut url = page.url.join(&filled.action)?;
-        if filled.post {
-            return self.post(url.as_str(), &filled.fields).await;
+    async fn submit(&mut self, page: &Page, submission: &FormSubmission) -> Result<Page> {
+        let mut url = page.url.join(&submission.action)?;
+        if submission.post {
+            return self.post(url.as_str(), &submission.fields).await;
         }
-        url.query_pairs_mut().clear().extend_pairs(&filled.fields);
+        url.query_pairs_mut().clear().extend_pairs(&submission.fields);
         self.open(url.as_str()).await
     }
 
-    /// Follows redirects within the origin from an answer.
+    /// Follows redirects within the origin.
     pub async fn follow(&mut self, mut page: Page) -> Result<Page> {
         for _ in 0..MAX_PAGES {
             match page.location() {
-                Some(next) if (300..400).contains(&page.status) && self.is_home(&next) => {
-                    // 307 and 308 would have the form sent again; no page of the origin's may ask for that.
+                Some(next) if (300..400).contains(&page.status) && self.is_same_origin(&next) => {
+                    // 307 and 308 would send the form again; no page of the origin may ask for
+                    // that.
                     ensure!(page.status < 307, "{} redirects by {}", page.url, page.status);
                     page = self.send(self.http.get(next)).await?;
                 }
@@ -153,11 +154,11 @@ impl Browser {
         bail!("redirected {MAX_PAGES} times, the last to {}", page.url)
     }
 
-    fn is_home(&self, url: &Url) -> bool {
+    fn is_same_origin(&self, url: &Url) -> bool {
         url.origin().ascii_serialization() == self.origin
     }
 
-    /// One request with the cookies, which the answer may change.
+    /// Sends one request with the cookies, and stores those that the response sets.
     pub async fn send(&mut self, request: RequestBuilder) -> Result<Page> {
         let mut cookies = String::new();
         for (name, value) in &self.cookies {
@@ -166,17 +167,17 @@ impl Browser {
         let request = if cookies.is_empty() { request } else { request.header(COOKIE, cookies) };
         let page = Page::read(request.send().await?).await?;
         for cookie in page.headers.get_all(SET_COOKIE) {
-            self.keep(cookie.to_str()?)?;
+            self.store_cookie(cookie.to_str()?)?;
         }
         Ok(page)
     }
 
-    /// A request of this browser's, to be changed and sent.
+    /// A request of this browser, to be modified and sent with [`Browser::send`].
     pub fn request(&self, method: Method, url: &str) -> RequestBuilder {
         self.http.request(method, url)
     }
 
-    fn keep(&mut self, cookie: &str) -> Result<()> {
+    fn store_cookie(&mut self, cookie: &str) -> Result<()> {
         let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
         let (name, value) = pair.split_once('=').context("a cookie without a name")?;
         if attributes.to_ascii_lowercase().contains("max-age=0") {
@@ -188,13 +189,13 @@ impl Browser {
     }
 }
 
-/// The value of the first field of this name.
+/// The value of the first field with this name.
 pub fn field(html: &str, name: &str) -> Option<String> {
     let rest = html.split(&format!("name=\"{name}\" value=\"")).nth(1)?;
     Some(rest.split('"').next()?.to_owned())
 }
 
-/// A form as the page has it.
+/// A form of a page.
 struct Form {
     action: String,
     post: bool,
@@ -202,16 +203,16 @@ struct Form {
     inputs: Vec<(String, String, String)>,
 }
 
-/// What is to be sent.
-struct Filled {
+/// A form's submission.
+struct FormSubmission {
     action: String,
     post: bool,
     fields: Vec<(String, String)>,
 }
 
 impl Form {
-    /// The form as this person sends it; none if it asks for nothing that the person knows.
-    fn filled(&self, person: &Person) -> Option<Filled> {
+    /// Fills in the form as this user; none if the user has no answer to it.
+    fn fill_in(&self, person: &Person) -> Option<FormSubmission> {
         let has = |name: &str| self.inputs.iter().any(|(input, ..)| input == name);
         let asks = has("password") || has("decision") || has("user_code") && person.user_code.is_some();
         if !asks {
@@ -230,11 +231,12 @@ impl Form {
             };
             fields.push((name.clone(), value.clone()));
         }
-        Some(Filled { action: self.action.clone(), post: self.post, fields })
+        Some(FormSubmission { action: self.action.clone(), post: self.post, fields })
     }
 }
 
-/// The forms of a page. Enough HTML for pages that are made by templates: attributes in double quotes.
+/// Parses the forms of a page. Reads only what the origin's templates write: attributes in double
+/// quotes.
 fn forms(html: &str) -> Vec<Form> {
     let parts = html.split("<form").skip(1);
     parts
@@ -279,14 +281,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_form_is_read_and_filled_in() {
+    fn forms_are_parsed_and_filled_in() {
         let page = r#"<form action="/consent?a=1&amp;b=2" method="post"><input type="hidden" name="csrf" value="x&quot;y">
             <button name="decision" value="allow">Yes</button><button name="decision" value="deny">No</button></form>"#;
         let person = Person::new("alice", "secret");
-        let filled = forms(page)[0].filled(&person.denying()).expect("it asks for a decision");
-        assert_eq!((filled.action.as_str(), filled.post), ("/consent?a=1&b=2", true));
-        let pairs: Vec<(&str, &str)> = filled.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let submission = forms(page)[0].fill_in(&person.denying()).expect("the form asks for a decision");
+        assert_eq!((submission.action.as_str(), submission.post), ("/consent?a=1&b=2", true));
+        let pairs: Vec<(&str, &str)> = submission.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
         assert_eq!(pairs, [("csrf", "x\"y"), ("decision", "deny")]);
-        assert!(forms("<form action=\"/search\"><input name=\"q\"></form>")[0].filled(&person).is_none());
+        assert!(forms("<form action=\"/search\"><input name=\"q\"></form>")[0].fill_in(&person).is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! The stage for people with a real browser: an origin, an API behind an edge, the example clients, and people. The flows
-//! themselves stand in tests/browser.
+//! Sets up the browser tests: an origin, an API behind an edge, the example clients, and users. The
+//! flows themselves are in `tests/browser`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -18,13 +18,13 @@ use crate::environment::{free_port, programs_dir, required_env};
 use crate::origin::{AUDIENCE, TestOrigin};
 use crate::process::ChildProcess;
 
-/// How long an example may take to come up on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for an example client to start, on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "correct horse battery staple";
-/// Each command waits more for the disk than it works.
-const AT_ONCE: usize = 4;
+/// Concurrent CLI commands: each waits for the disk more than it computes.
+const MAX_CONCURRENT_COMMANDS: usize = 4;
 
-/// Everything that the flows need.
+/// The running parts of the browser tests.
 pub struct BrowserFlows {
     /// The origin.
     pub origin: TestOrigin,
@@ -32,7 +32,7 @@ pub struct BrowserFlows {
     _parts: (Upstream, TestEdge, Example, Example),
 }
 
-/// A program of origin/examples that serves.
+/// A running example program of `origin/examples`.
 struct Example {
     url: String,
     _program: ChildProcess,
@@ -40,7 +40,8 @@ struct Example {
 }
 
 impl BrowserFlows {
-    /// Starts all of it. Each of `people` can sign in, and those named for the console are administrators.
+    /// Starts everything. Each of `people` becomes a user; names that begin with `console` become
+    /// administrators.
     pub async fn start(people: &[String]) -> Result<Self> {
         let origin = TestOrigin::start_with(&[("TOLLGATE_SIGN_UP", "true")]).await?;
         let upstream = Upstream::start()?;
@@ -68,8 +69,8 @@ impl BrowserFlows {
         Ok(Self { origin, settings, _parts: (upstream, edge, web, single_page) })
     }
 
-    /// Runs the flows of tests/browser to their end; the steps that worked.
-    pub fn play(&self) -> Result<Vec<String>> {
+    /// Runs the flows in `tests/browser` and returns the steps that succeeded.
+    pub fn run(&self) -> Result<Vec<String>> {
         let folder = copy_with_node_modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("browser"))?;
         let mut node = Command::new(required_env("TOLLGATE_TEST_NODE"));
         node.arg(folder.path().join("flows.mjs")).env("TOLLGATE_TEST_STAGE", self.settings.to_string());
@@ -77,22 +78,23 @@ impl BrowserFlows {
         let output = node.stdin(Stdio::null()).output()?;
         let mut steps = Vec::new();
         for line in String::from_utf8(output.stdout)?.lines() {
-            let said: Value = serde_json::from_str(line).with_context(|| format!("a flow said {line:?}"))?;
+            let said: Value = serde_json::from_str(line).with_context(|| format!("a flow printed {line:?}"))?;
             steps.push(said["step"].as_str().with_context(|| line.to_owned())?.to_owned());
         }
         let complaints = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{} flows worked, others did not:\n{complaints}", steps.len());
+        ensure!(output.status.success(), "{} flows succeeded, others failed:\n{complaints}", steps.len());
         Ok(steps)
     }
 }
 
-/// Registers a client as docs/examples.md says it. A loopback address is meant at any port (RFC 8252 §7.3).
+/// Registers a client as docs/examples.md shows. A loopback redirect URI matches any port (RFC 8252
+/// §7.3).
 fn create(origin: &TestOrigin, id: &str, name: &str, options: &[&str]) -> Result<Value> {
     let created = origin.cli(&[&["client", "create", "--json", "--id", id, "--name", name], options].concat())?;
     Ok(serde_json::from_str(&created)?)
 }
 
-/// The server-side client, registered and serving.
+/// Registers the server-side client and starts it.
 fn web_client(origin: &TestOrigin, edge: &TestEdge) -> Result<Example> {
     let port = free_port()?;
     let home = format!("http://127.0.0.1:{port}");
@@ -114,16 +116,16 @@ fn web_client(origin: &TestOrigin, edge: &TestEdge) -> Result<Example> {
     let mut program = ChildProcess::start(node.stdout(Stdio::piped()))?;
     let mut line = String::new();
     BufReader::new(program.output()?).read_line(&mut line)?;
-    ensure!(line.contains(&home), "the web client said {line:?}");
+    ensure!(line.contains(&home), "the web client printed {line:?}");
     Ok(Example { url: home, _program: program, _folder: folder })
 }
 
-/// The client without a server, registered, and its files served.
+/// Registers the single-page client and serves its files.
 async fn single_page(origin: &TestOrigin) -> Result<Example> {
     let port = free_port()?;
     let home = format!("http://127.0.0.1:{port}");
     let scope = "openid profile email";
-    // Its very address: pages of no other may read what the origin answers.
+    // CORS allows only the origin of a registered redirect URI.
     let own = format!("{home}/");
     let redirect = ["--redirect-uri", &own];
     let after = ["--post-logout-redirect-uri", &own];
@@ -136,25 +138,25 @@ async fn single_page(origin: &TestOrigin) -> Result<Example> {
     let program = ChildProcess::start(python.stdout(Stdio::null()).stderr(Stdio::null()))?;
     let started = Instant::now();
     while !reqwest::get(&home).await.is_ok_and(|answer| answer.status() == 200) {
-        if started.elapsed() > PATIENCE {
-            bail!("nobody serves the single page after {PATIENCE:?}");
+        if started.elapsed() > START_TIMEOUT {
+            bail!("the single page is not served after {START_TIMEOUT:?}");
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(Example { url: home, _program: program, _folder: folder })
 }
 
-/// Makes the people, and says how each signs in.
+/// Creates the users, and returns the credentials of each.
 fn register(origin: &TestOrigin, people: &[String]) -> Result<BTreeMap<String, Value>> {
     let register = |name: &String| {
         let mut create = vec!["user", "create", name, "--password-stdin", "--full-name", name];
         create.extend(name.starts_with("console").then_some("--admin"));
         origin.cli_with(&create, PASSWORD).map(drop)
     };
-    for some in people.chunks(AT_ONCE) {
+    for some in people.chunks(MAX_CONCURRENT_COMMANDS) {
         thread::scope(|scope| {
             let making: Vec<_> = some.iter().map(|name| scope.spawn(move || register(name))).collect();
-            making.into_iter().try_for_each(|made| made.join().expect("a thread that makes a user"))
+            making.into_iter().try_for_each(|made| made.join().expect("a thread that creates a user"))
         })?;
     }
     let sign_in = |name: &String| (name.clone(), json!({ "username": name, "password": PASSWORD }));

@@ -1,5 +1,6 @@
-//! Public OAuth clients, each in a program of its own: it does the client's part with an unmodified library, the test plays the
-//! person. They talk by lines of JSON on the script's standard input and output; tests/clients/protocol.mjs says which.
+//! Runs third-party OAuth clients, each in its own process: the script uses an unmodified client
+//! library, the test plays the user. They exchange lines of JSON over the script's standard input
+//! and output (see `tests/clients/protocol.mjs`).
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,7 +14,8 @@ use tokio::process::Command;
 use crate::browser::{Browser, Page, Person};
 use crate::environment::{programs_dir, required_env};
 
-/// Runs a script of tests/clients, or a crate's name that tests/clients/rust knows, to its end; the steps that it says worked. `clients`: what the script is told.
+/// Runs a script of `tests/clients`, or a crate that `tests/clients/rust` knows, and returns the
+/// steps that it reports. `clients`: the clients' ids, secrets and URIs, passed to the script.
 pub async fn run(script: &str, clients: &Value, browser: &mut Browser, person: &Person) -> Result<Vec<String>> {
     let (mut command, _folder) = command(script)?;
     command.env("TOLLGATE_TEST_CLIENTS", clients.to_string()).kill_on_drop(true);
@@ -36,7 +38,7 @@ pub async fn run(script: &str, clients: &Value, browser: &mut Browser, person: &
         let what = said["ask"].as_str().with_context(|| line.clone())?;
         let end = answer(what, said["value"].as_str().unwrap_or_default(), browser, person).await?;
         let end = Value::String(end).to_string() + "\n";
-        // A script that ended in between says why by its exit.
+        // A script that has exited reports the reason by its exit status.
         let _ = input.write_all(end.as_bytes()).await;
     }
     let status = child.wait().await?;
@@ -45,11 +47,11 @@ pub async fn run(script: &str, clients: &Value, browser: &mut Browser, person: &
     Ok(steps)
 }
 
-/// The person's part; the URL where the browser ended.
+/// Does the user's part in the browser, and returns the URL where it ended.
 async fn answer(what: &str, value: &str, browser: &mut Browser, person: &Person) -> Result<String> {
     let page: Page = match what {
         "authorize" | "device" | "logout" => browser.visit(value, person).await?,
-        _ => bail!("a script asks for {what}"),
+        _ => bail!("the script asked for an unknown action: {what}"),
     };
     match page.location() {
         Some(away) => Ok(away.into()),
@@ -58,13 +60,14 @@ async fn answer(what: &str, value: &str, browser: &mut Browser, person: &Person)
     }
 }
 
-/// The script with what it needs to find its library. The folder holds copies, and goes when it is dropped.
+/// The command that runs the script in a folder with its libraries. The folder is deleted when
+/// dropped.
 fn command(script: &str) -> Result<(Command, TempDir)> {
     let folder = copy_with_node_modules(&sources())?;
     let mut command = match Path::new(script).extension().and_then(|ending| ending.to_str()) {
         Some("mjs") => Command::new(required_env("TOLLGATE_TEST_NODE")),
         Some("py") => Command::new(required_env("TOLLGATE_TEST_PYTHON")),
-        // A crate: a program of tests/clients/rust.
+        // A crate: run by the program `tests/clients/rust`.
         _ => Command::new(programs_dir().join("public-clients")),
     };
     let file = folder.path().join(script);
@@ -75,7 +78,7 @@ fn command(script: &str) -> Result<(Command, TempDir)> {
     Ok((command, folder))
 }
 
-/// A copy of a folder's files, with the packages from npm beside them: Node looks for those beside a script alone.
+/// Copies a folder's files next to a link to `node_modules`, where Node looks for packages.
 pub fn copy_with_node_modules(sources: &Path) -> Result<TempDir> {
     let folder = tempfile::tempdir()?;
     for entry in sources.read_dir()? {

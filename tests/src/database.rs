@@ -9,39 +9,39 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
 
 use crate::environment::required_env;
 
-/// A database of a test's own.
+/// A test's database.
 pub enum TestDatabase {
-    /// A file in the test's folder.
+    /// A file in the test's temporary folder.
     Sqlite,
-    /// A database of this name, deleted by [`OriginProcess::end`].
+    /// A PostgreSQL database of this name, deleted by [`TestDatabase::delete`].
     Postgres(String),
-    /// The one at this URL, of another origin that ends it.
+    /// The database of another origin, at this URL. The other origin deletes it.
     Shared(String),
 }
 
 impl TestDatabase {
-    /// A new database on the PostgreSQL server that the tests are given.
+    /// Creates a database on the PostgreSQL server that the tests share.
     pub async fn postgres(name: &str) -> Result<Self> {
         let name = format!("{name}_{}", std::process::id());
         server().await?.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await?;
         Ok(Self::Postgres(name))
     }
 
-    /// Where it is. `folder`: the test's own.
+    /// URL of the database. `folder`: the test's temporary folder, for SQLite.
     pub fn url(&self, folder: &Path) -> Result<String> {
         match self {
             Self::Sqlite => Ok(format!("sqlite://{}", folder.join("origin.db").display())),
             Self::Postgres(name) => {
                 let server = required_env("TOLLGATE_TEST_POSTGRES_URL");
-                let (server, _) = server.rsplit_once('/').context("a database's name at the end of the URL")?;
+                let (server, _) = server.rsplit_once('/').context("a URL that ends with a database name")?;
                 Ok(format!("{server}/{name}"))
             }
             Self::Shared(url) => Ok(url.clone()),
         }
     }
 
-    /// Deletes it, whoever is still connected.
-    pub async fn end(&self) -> Result<()> {
+    /// Deletes the database and closes all connections to it.
+    pub async fn delete(&self) -> Result<()> {
         if let Self::Postgres(name) = self {
             server().await?.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await?;
         }

@@ -1,4 +1,4 @@
-//! A TCP proxy before a database that misbehaves as networks do: it swallows what living connections say, or is away.
+//! A TCP proxy in front of a database: it can swallow the traffic of open connections, or be down.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinHandle;
 
-/// A proxy at a fixed address.
+/// TCP proxy at a fixed address.
 pub struct DatabaseProxy {
     address: SocketAddr,
     server: String,
-    /// Counts how often all connections fell silent.
+    /// Incremented each time the open connections are silenced.
     silences: Arc<Sender<u64>>,
     accepting: Option<JoinHandle<()>>,
 }
 
 impl DatabaseProxy {
-    /// A proxy before the server at this `host:port`.
+    /// Starts a proxy in front of the server at this `host:port`.
     ///
     /// # Errors
-    /// When there is no port for it.
+    /// If no port is free.
     pub async fn start(server: &str) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let mut proxy = Self {
@@ -35,42 +35,43 @@ impl DatabaseProxy {
         Ok(proxy)
     }
 
-    /// A proxy before the server of a database; and the URL of the database behind it.
+    /// Starts a proxy in front of a database's server, and returns the database's URL through the
+    /// proxy.
     ///
     /// # Errors
-    /// When there is no port for it.
-    pub async fn before(database_url: &str) -> Result<(Self, String)> {
-        let address = database_url.split(['@', '/']).nth(3).context("a URL with a user")?;
+    /// If no port is free.
+    pub async fn for_database(database_url: &str) -> Result<(Self, String)> {
+        let address = database_url.split(['@', '/']).nth(3).context("a URL with a user name")?;
         let proxy = Self::start(address).await?;
         let url = database_url.replace(address, &proxy.address.to_string());
         Ok((proxy, url))
     }
 
-    /// Where it listens.
+    /// Address that the proxy listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on swallows what the connections of before say, and what they are told. New ones work.
-    pub fn swallow(&self) {
+    /// Silences the open connections: their traffic is swallowed in both directions. New ones work.
+    pub fn silence_connections(&self) {
         self.silences.send_modify(|count| *count += 1);
     }
 
-    /// Ends all connections and refuses new ones.
+    /// Closes all connections and refuses new ones.
     pub async fn stop(&mut self) {
         if let Some(accepting) = self.accepting.take() {
             accepting.abort();
-            // The listener is closed when it has ended.
+            // The listener is closed once the task has ended.
             let _ = accepting.await;
         }
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     ///
     /// # Errors
-    /// When the address was taken meanwhile.
-    pub async fn start_again(&mut self) -> Result<()> {
+    /// If the address is in use.
+    pub async fn restart(&mut self) -> Result<()> {
         let listener = TcpListener::bind(self.address).await?;
         self.accept(listener);
         Ok(())
@@ -81,7 +82,7 @@ impl DatabaseProxy {
         self.accepting = Some(tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                // What was said of those before does not hold for this one.
+                // Earlier silences do not apply to this connection.
                 let mut silenced = silent.subscribe();
                 silenced.mark_unchanged();
                 connections.spawn(carry(client, server.clone(), silenced));
@@ -95,7 +96,7 @@ async fn carry(mut client: TcpStream, server: String, mut silenced: Receiver<u64
     tokio::select! {
         _ = copy_bidirectional(&mut client, &mut server) => {}
         _ = silenced.changed() => {
-            // Both stay open. What the client says is taken, and answered by nothing.
+            // Both connections stay open. What the client sends is read and never answered.
             let (mut said, _unused) = client.split();
             let _ = copy(&mut said, &mut sink()).await;
         }

@@ -1,4 +1,4 @@
-//! A small HTTP server of a test: an upstream that says what it was sent, or what stands between an edge and its origin.
+//! A minimal HTTP server that answers each request from its head.
 
 use std::future::{Future, pending};
 
@@ -7,21 +7,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Bytes of a request's head at most.
-const MAX_HEAD: usize = 64 << 10;
+/// Longest request head, in bytes.
+const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// A server that ends when it is dropped.
+/// HTTP server, stopped when dropped.
 pub struct HttpServer {
-    /// Where it answers.
+    /// Base URL.
     pub url: String,
     task: JoinHandle<()>,
 }
 
 impl HttpServer {
-    /// Answers each request without a body by its head. None: never.
+    /// Starts a server that answers each request (without a body) by its head; `None`: never
+    /// answers.
     ///
     /// # Errors
-    /// When there is no port for it.
+    /// If no port is free.
     pub async fn start<F>(answer: impl Fn(String) -> F + Clone + Send + Sync + 'static) -> Result<Self>
     where
         F: Future<Output = Option<(u16, Vec<u8>)>> + Send + 'static,
@@ -37,10 +38,10 @@ impl HttpServer {
         Ok(Self { url, task })
     }
 
-    /// An upstream that answers with the head of the request.
+    /// Starts an upstream that answers with the head of the request.
     ///
     /// # Errors
-    /// When there is no port for it.
+    /// If no port is free.
     pub async fn echo() -> Result<Self> {
         Self::start(|head| async move { Some((200, head.into_bytes())) }).await
     }
@@ -59,7 +60,7 @@ where
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            ensure!(head.len() < MAX_HEAD, "a head without an end");
+            ensure!(head.len() < MAX_HEAD_BYTES, "the request head is too long");
             head.push(stream.read_u8().await?);
         }
         let Some((status, body)) = answer(String::from_utf8(head)?).await else { return pending().await };

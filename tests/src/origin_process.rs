@@ -1,4 +1,5 @@
-//! `tollgate serve` as a program of its own, that can be killed at any moment and started again on the same database.
+//! `tollgate serve` as a child process: tests can kill it at any moment and restart it on the same
+//! database.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -15,25 +16,25 @@ use crate::origin::AUDIENCE;
 use crate::process::ChildProcess;
 use crate::secret_leaks::find_secrets;
 
-/// How long a start may take on a busy machine before the test gives up.
+/// Longest wait for the process to start or exit, on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where a process with a clock of its own reads it.
+/// Name of the file from which a process with a fake clock reads its time.
 const CLOCK_FILE: &str = "clock";
 
-/// The library that gives a process a clock of its own: the one that `cargo xtask test` found, or Debian's.
+/// Returns libfaketime: the library that `cargo xtask test` found, or Debian's.
 fn faketime() -> Result<PathBuf> {
     if let Some(library) = std::env::var_os("TOLLGATE_TEST_FAKETIME") {
         return Ok(library.into());
     }
     let folders = fs::read_dir("/usr/lib")?.flatten();
     let library = folders.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file());
-    library.context("no libfaketime: run the tests by `cargo xtask test`, or install Debian's package libfaketime")
+    library.context("no libfaketime: run the tests with `cargo xtask test`, or install Debian's package libfaketime")
 }
 
-/// An origin in a process of its own.
+/// An origin in its own process.
 pub struct OriginProcess {
-    /// Where it answers when it runs, and its issuer.
+    /// Base URL of the running origin, and its issuer.
     pub url: String,
     settings: Vec<(&'static str, String)>,
     database: TestDatabase,
@@ -42,7 +43,7 @@ pub struct OriginProcess {
 }
 
 impl OriginProcess {
-    /// An origin that does not run yet.
+    /// Prepares an origin without starting it.
     pub fn new(database: TestDatabase) -> Result<Self> {
         install_tls_provider();
         let folder = tempfile::tempdir()?;
@@ -59,7 +60,8 @@ impl OriginProcess {
         Ok(Self { url, settings, database, folder, program: None })
     }
 
-    /// Another origin of the same issuer, on the same database with the same keys, at an address of its own. It does not run yet.
+    /// Prepares a second origin of the same issuer: same database and keys, its own address. Does
+    /// not start it.
     pub fn second_origin(&self) -> Result<Self> {
         let (folder, port) = (tempfile::tempdir()?, free_port()?);
         let mut settings = self.settings.clone();
@@ -69,17 +71,17 @@ impl OriginProcess {
         Ok(Self { url: format!("http://127.0.0.1:{port}"), settings, database, folder, program: None })
     }
 
-    /// Sets a setting, from the next start on.
+    /// Sets a setting for the next start.
     pub fn set(&mut self, name: &'static str, value: &str) {
         self.settings.retain(|(other, _)| *other != name);
         self.settings.push((name, value.to_owned()));
     }
 
-    /// Gives the process a clock of its own from the next start on, which [`OriginProcess::set_clock`] moves while it runs. Only the time of day
-    /// is its own: monotonic time, and with it every timer, runs as it does for all.
+    /// Gives the process a fake wall clock from the next start; [`OriginProcess::set_clock`] moves
+    /// it while the process runs. Monotonic time, and with it every timer, stays real.
     ///
     /// # Errors
-    /// When libfaketime is missing or the clock cannot be written.
+    /// If libfaketime is missing or the clock file cannot be written.
     pub fn fake_clock(&mut self) -> Result<()> {
         self.set_clock(0)?;
         let library = faketime()?.display().to_string();
@@ -97,18 +99,18 @@ impl OriginProcess {
         Ok(())
     }
 
-    /// Sets the process's clock to this many seconds ahead of the machine's; behind it, if negative.
+    /// Sets the fake clock to the machine's time plus `seconds`, which may be negative.
     ///
     /// # Errors
-    /// When the clock cannot be written.
+    /// If the clock file cannot be written.
     pub fn set_clock(&self, seconds: i64) -> Result<()> {
-        // By renaming: the process reads the file at any moment.
+        // Renames the file into place, because the process may read it at any moment.
         let new = self.folder.path().join("clock.new");
         fs::write(&new, format!("{seconds:+}s\n"))?;
         Ok(fs::rename(new, self.folder.path().join(CLOCK_FILE))?)
     }
 
-    /// Starts it; how long it took until it answered.
+    /// Starts the process and returns how long it took to answer.
     pub async fn start(&mut self, http: &reqwest::Client) -> Result<Duration> {
         let log = File::options().create(true).append(true).open(self.folder.path().join("origin.log"))?;
         let started = Instant::now();
@@ -117,47 +119,47 @@ impl OriginProcess {
         let live = format!("{}/health/live", self.url);
         while !http.get(&live).send().await.is_ok_and(|answer| answer.status() == 200) {
             if started.elapsed() > TIMEOUT {
-                bail!("the origin does not answer: {}", self.log_tail());
+                bail!("the origin did not start: {}", self.log_tail());
             }
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok(started.elapsed())
     }
 
-    /// `kill -9`: the process ends between two instructions, whatever it was doing.
+    /// Sends SIGKILL: the process ends between two instructions.
     pub fn kill(&mut self) {
         self.program = None;
     }
 
-    /// SIGTERM: asks it to end by itself.
+    /// Sends SIGTERM: asks the process to shut down.
     pub fn terminate(&self) -> Result<()> {
-        self.program.as_ref().context("it does not run")?.terminate()
+        self.program.as_ref().context("the process is not running")?.terminate()
     }
 
-    /// Waits until it ended by itself; its exit code.
+    /// Waits until the process exits, and returns its exit code.
     pub async fn wait_for_exit(&mut self) -> Result<Option<i32>> {
         let started = Instant::now();
         loop {
-            if let Some(status) = self.program.as_mut().context("it does not run")?.ended()? {
+            if let Some(status) = self.program.as_mut().context("the process is not running")?.ended()? {
                 return Ok(status.code());
             }
             if started.elapsed() > TIMEOUT {
-                bail!("it does not end: {}", self.log_tail());
+                bail!("the process did not exit: {}", self.log_tail());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// Runs a verb of the command line on its database; what it printed.
+    /// Runs a CLI command on the origin's database and returns its standard output.
     pub fn cli(&self, arguments: &[&str]) -> Result<String> {
         self.cli_with(arguments, "")
     }
 
-    /// The same, with this on its standard input.
+    /// Runs a CLI command with this standard input.
     pub fn cli_with(&self, arguments: &[&str], input: &str) -> Result<String> {
         let mut command = self.command(arguments);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        // A verb that reads nothing may have ended already.
+        // A command that reads no input may have exited already.
         let _ = child.stdin.take().context("standard input")?.write_all(input.as_bytes());
         let output = child.wait_with_output()?;
         if !output.status.success() {
@@ -166,40 +168,40 @@ impl OriginProcess {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// What is resident of its memory, in bytes.
+    /// Resident memory of the process, in bytes.
     pub fn resident_memory(&self) -> Result<u64> {
-        let program = self.program.as_ref().context("it does not run")?;
+        let program = self.program.as_ref().context("the process is not running")?;
         let status = fs::read_to_string(format!("/proc/{}/status", program.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("/proc tells no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
-    /// The file with its master key.
+    /// Path of the master key file.
     pub fn master_key(&self) -> PathBuf {
         self.folder.path().join("master.key")
     }
 
-    /// Writes a file into its working folder.
+    /// Writes a file into the working directory of the process.
     pub fn write(&self, name: &str, text: &str) -> Result<()> {
         Ok(fs::write(self.folder.path().join(name), text)?)
     }
 
-    /// All that it logged.
+    /// Everything the process logged.
     pub fn log(&self) -> Result<String> {
         Ok(fs::read_to_string(self.folder.path().join("origin.log"))?)
     }
 
-    /// The end of what it logged.
+    /// The last 20 lines that the process logged.
     pub fn log_tail(&self) -> String {
         let log = self.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    /// Ends it, and its database with it.
-    pub async fn end(mut self) -> Result<()> {
+    /// Kills the process and deletes its database.
+    pub async fn delete(mut self) -> Result<()> {
         self.kill();
-        self.database.end().await
+        self.database.delete().await
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -212,7 +214,7 @@ impl OriginProcess {
 }
 
 impl Drop for OriginProcess {
-    /// Whatever the test was about: no server of the suite writes a secret.
+    /// Fails the test if the log contains a secret, whatever the test checks otherwise.
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let log = self.log().unwrap_or_default();

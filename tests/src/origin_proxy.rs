@@ -6,29 +6,29 @@ use anyhow::Result;
 
 use crate::http_server::HttpServer;
 
-/// What the way from an edge to its origin does.
+/// What the proxy does with requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyMode {
-    /// Questions and answers pass, and the last answer that brought deltas is recorded.
+    /// Forwards requests and responses, and records the last response with deltas.
     Forward,
-    /// Each question for deltas gets the recorded answer.
+    /// Answers requests for deltas with the recorded response; forwards others.
     Replay,
-    /// Connections are accepted, and nothing comes: as of an origin that was stopped.
+    /// Accepts connections and never answers, as a suspended origin.
     Silent,
 }
 
-/// A proxy before an origin that can do it harm.
+/// HTTP proxy in front of an origin.
 pub struct ReplayProxy {
-    /// The server that edges are to take for the origin.
+    /// The server whose URL edges are configured with.
     pub server: HttpServer,
     state: Arc<Mutex<(ProxyMode, Vec<u8>, usize)>>,
 }
 
 impl ReplayProxy {
-    /// A way to the origin at `origin`, open at first.
+    /// Starts a proxy in front of the origin at `origin`, forwarding.
     ///
     /// # Errors
-    /// When there is no port for it.
+    /// If no port is free.
     pub async fn start(origin: &str) -> Result<Self> {
         let state = Arc::new(Mutex::new((ProxyMode::Forward, Vec::new(), 0)));
         let (origin, shared) = (origin.to_owned(), Arc::clone(&state));
@@ -36,12 +36,12 @@ impl ReplayProxy {
         Ok(Self { server, state })
     }
 
-    /// From now on the way does this.
+    /// Switches the mode.
     pub fn set(&self, mode: ProxyMode) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = mode;
     }
 
-    /// Requests that came so far.
+    /// Number of requests received so far.
     pub fn requests(&self) -> usize {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).2
     }
@@ -64,7 +64,7 @@ async fn pass(head: String, origin: String, state: Arc<Mutex<(ProxyMode, Vec<u8>
             if !is_deltas {
                 return Some((status, body));
             }
-            // The question may have waited at the origin until after the way was changed.
+            // The request may have waited at the origin until after the mode was switched.
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             match state.0 {
                 ProxyMode::Silent => return None,

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own, whose settings the test may change.
+//! A PostgreSQL server started for one test, with settings of its choice.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -16,10 +16,10 @@ use crate::environment::free_port;
 
 use crate::process::ChildProcess;
 
-/// How long a start may take on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for the server to start, on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running server, ended when dropped.
+/// PostgreSQL server, stopped when dropped.
 pub struct PostgresServer {
     url: String,
     _program: ChildProcess,
@@ -30,7 +30,7 @@ impl PostgresServer {
     /// Starts a server with these settings (`name=value`).
     ///
     /// # Errors
-    /// When PostgreSQL is not installed or does not start.
+    /// If PostgreSQL is not installed or does not start.
     pub async fn start(settings: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (data, port) = (folder.path().join("data"), free_port()?);
@@ -60,7 +60,7 @@ impl PostgresServer {
         let server = Self { url, _program: program, _folder: folder };
         let started = Instant::now();
         while let Err(error) = server.connect().await {
-            if started.elapsed() > PATIENCE {
+            if started.elapsed() > START_TIMEOUT {
                 bail!("PostgreSQL does not answer: {error}");
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -68,25 +68,25 @@ impl PostgresServer {
         Ok(server)
     }
 
-    /// The URL of its database.
+    /// URL of its database.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Executes a statement as the superuser.
+    /// Executes a statement as superuser.
     ///
     /// # Errors
-    /// When it fails.
+    /// If the statement fails.
     pub async fn execute(&self, sql: &str) -> Result<()> {
         self.connect().await?.execute(AssertSqlSafe(sql.to_owned())).await?;
         Ok(())
     }
 
-    /// The text that a query gives.
+    /// Runs a query and returns the text of its only column.
     ///
     /// # Errors
-    /// When it fails.
+    /// If the query fails.
     pub async fn query(&self, sql: &str) -> Result<Option<String>> {
         let query = sqlx::query_scalar(AssertSqlSafe(sql.to_owned()));
         Ok(query.fetch_one(&mut self.connect().await?).await?)
@@ -97,7 +97,8 @@ impl PostgresServer {
     }
 }
 
-/// The account that runs the server, for PostgreSQL does not run as root; none if this is not root.
+/// The account to run the server as, because PostgreSQL refuses to run as root; none if this
+/// process is not root.
 fn unprivileged() -> Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -111,7 +112,7 @@ fn unprivileged() -> Result<Option<(u32, u32)>> {
     Ok(Some(account.context("no account to run PostgreSQL as")?))
 }
 
-/// One of the server's programs: Debian's newest, or the one in `PATH`.
+/// A program of the server: Debian's newest version, or the one in `PATH`.
 fn command(account: Option<(u32, u32)>, program: &str) -> Command {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions

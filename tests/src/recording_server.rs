@@ -1,4 +1,5 @@
-//! A client's own web server: what it publishes, and what the origin asks it and tells it.
+//! A web server that records its requests: for the JWK set a client publishes, and for back-channel
+//! logout.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,16 +12,16 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-/// A running server. It ends when it is dropped.
+/// HTTP server, stopped when dropped.
 pub struct RecordingServer {
-    /// Where it answers, without a slash at the end.
+    /// Base URL, without a trailing slash.
     pub url: String,
     requests: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
 impl RecordingServer {
-    /// Starts a server on this machine that answers every request with this status and body, after a delay.
+    /// Starts a server that answers every request with this status and body, after a delay.
     pub async fn start(status: u16, body: &str, delay: Duration) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -36,13 +37,13 @@ impl RecordingServer {
             (status, body)
         });
         let task = tokio::spawn(async move {
-            // It is aborted in the end; until then it does not fail.
+            // The task ends when it is aborted; serving does not fail before.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { url, requests, task })
     }
 
-    /// The requests that came: method, path and body of each.
+    /// Method, path and body of each request received.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,4 +1,4 @@
-//! A real Redis of a test's own, that can be stopped and started again at the same address.
+//! A Redis server started for one test, which can be stopped and restarted at the same address.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -12,10 +12,10 @@ use crate::environment::{free_port, required_env};
 
 use crate::process::ChildProcess;
 
-/// How long a start may take on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for Redis to listen, on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A Redis server.
+/// Redis server, stopped when dropped.
 pub struct RedisServer {
     address: SocketAddr,
     folder: TempDir,
@@ -23,31 +23,31 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one with nothing in it.
+    /// Starts an empty server.
     pub fn start() -> Result<Self> {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
         let mut redis = Self { address, folder: tempfile::tempdir()?, program: None };
-        redis.start_again()?;
+        redis.restart()?;
         Ok(redis)
     }
 
-    /// For `TOLLGATE_REDIS_URL`.
+    /// Value for `TOLLGATE_REDIS_URL`.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
 
-    /// Ends it at once. What it knew is gone.
+    /// Kills the server; its data is lost.
     pub fn stop(&mut self) {
         self.program = None;
     }
 
-    /// Starts it at the same address, with nothing in it.
-    pub fn start_again(&mut self) -> Result<()> {
+    /// Starts an empty server at the same address.
+    pub fn restart(&mut self) -> Result<()> {
         self.program = Some(ChildProcess::start(&mut self.command(self.folder.path()))?);
         let started = Instant::now();
         while TcpStream::connect(self.address).is_err() {
-            if started.elapsed() > PATIENCE {
-                bail!("Redis does not listen on {} after {PATIENCE:?}", self.address);
+            if started.elapsed() > START_TIMEOUT {
+                bail!("Redis does not listen on {} after {START_TIMEOUT:?}", self.address);
             }
             std::thread::sleep(Duration::from_millis(5));
         }

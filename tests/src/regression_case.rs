@@ -1,4 +1,4 @@
-//! A fault that was found once, as a small input with the right answer: its id, where it runs, and what was answered.
+//! A regression case: a fault found once, reproduced by a small input with the right answer.
 
 use std::str::FromStr as _;
 
@@ -12,48 +12,48 @@ use crate::database::TestDatabase;
 use crate::origin::TestOrigin;
 use crate::origin_process::OriginProcess;
 
-/// One run of a case.
+/// One run of a regression case.
 pub struct RegressionCase {
-    /// The id, e.g. `O1`: `O` at the origin, `E` at the edge, `F` under faults.
+    /// Case id such as `O1`. `O`: at the origin; `E`: at the edge; `F`: under faults.
     pub id: &'static str,
     place: &'static str,
     database: Option<TestDatabase>,
 }
 
 impl RegressionCase {
-    /// Runs on an SQLite file of the origin's own, or needs no database.
+    /// A case that runs once, on SQLite or without a database.
     pub fn new(id: &'static str) -> Self {
         Self { id, place: "", database: None }
     }
 
-    /// Runs on SQLite as one of two databases.
+    /// The SQLite run of a case that runs on both databases.
     pub fn sqlite(id: &'static str) -> Self {
         Self { id, place: " on SQLite", database: None }
     }
 
-    /// Runs on a new PostgreSQL database.
+    /// The PostgreSQL run of a case that runs on both databases; creates the database.
     ///
     /// # Errors
-    /// When the database cannot be created.
+    /// If the database cannot be created.
     pub async fn postgres(id: &'static str) -> Result<Self> {
         let database = TestDatabase::postgres(&format!("case_{}", id.to_lowercase())).await?;
         Ok(Self { id, place: " on PostgreSQL", database: Some(database) })
     }
 
-    /// Whether the case runs on PostgreSQL.
+    /// Whether this is the PostgreSQL run.
     pub fn is_postgres(&self) -> bool {
         self.database.is_some()
     }
 
-    /// URL of the PostgreSQL database, if the case runs there.
+    /// URL of the PostgreSQL database, in a PostgreSQL run.
     pub fn postgres_url(&self) -> Option<String> {
         self.database.as_ref().and_then(|database| database.url(std::path::Path::new("")).ok())
     }
 
-    /// Starts an origin in this process, on the case's database, with these settings beside the usual ones.
+    /// Starts an origin in this process on the case's database, with these additional settings.
     ///
     /// # Errors
-    /// When it does not start.
+    /// If it does not start.
     pub async fn origin(&self, more: &[(&'static str, &str)]) -> Result<TestOrigin> {
         let url = self.postgres_url();
         let database = url.as_deref().map(|url| ("TOLLGATE_DATABASE_URL", url));
@@ -61,18 +61,19 @@ impl RegressionCase {
         TestOrigin::start_with(&all).await
     }
 
-    /// Runs a statement in an origin's database, behind its back.
+    /// Executes a statement directly in the origin's database.
     ///
     /// # Errors
-    /// When the database refuses it.
+    /// If the database returns an error.
     pub async fn execute(&self, origin: &TestOrigin, sql: &str) -> Result<()> {
         self.connect(origin).await?.execute(sql).await
     }
 
-    /// Holds a lock in an origin's database: on PostgreSQL that of this statement, on SQLite the write lock.
+    /// Takes a lock in the origin's database: on PostgreSQL by `on_postgres`, on SQLite the write
+    /// lock.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// If the lock cannot be taken.
     pub async fn lock(&self, origin: &TestOrigin, on_postgres: &str) -> Result<DatabaseLock> {
         let mut connection = self.connect(origin).await?;
         match &mut connection {
@@ -91,32 +92,32 @@ impl RegressionCase {
         })
     }
 
-    /// An origin as a process of its own on the case's database; it does not run yet.
+    /// Prepares an origin in its own process on the case's database, without starting it.
     ///
     /// # Errors
-    /// When there is no folder or port for it.
-    pub fn served(&self) -> Result<OriginProcess> {
+    /// If there is no temporary folder or free port.
+    pub fn origin_process(&self) -> Result<OriginProcess> {
         OriginProcess::new(self.postgres_url().map_or(TestDatabase::Sqlite, TestDatabase::Shared))
     }
 
     /// Prints what was answered, for the table of all cases.
-    pub fn answered(&self, answer: impl std::fmt::Display) {
+    pub fn report(&self, answer: impl std::fmt::Display) {
         println!("{}{}: {answer}", self.id, self.place);
     }
 
-    /// Deletes the database.
+    /// Deletes the PostgreSQL database, if there is one.
     ///
     /// # Errors
-    /// When PostgreSQL does not delete it.
-    pub async fn end(self) -> Result<()> {
+    /// If PostgreSQL does not delete it.
+    pub async fn delete_database(self) -> Result<()> {
         match self.database {
-            Some(database) => database.end().await,
+            Some(database) => database.delete().await,
             None => Ok(()),
         }
     }
 }
 
-/// A connection to an origin's database.
+/// Connection to an origin's database.
 enum DatabaseConnection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
@@ -133,14 +134,14 @@ impl DatabaseConnection {
     }
 }
 
-/// A lock in an origin's database, held until it is released or dropped.
+/// Lock in an origin's database, held until released or dropped.
 pub struct DatabaseLock(DatabaseConnection);
 
 impl DatabaseLock {
-    /// Lets others go on.
+    /// Releases the lock.
     ///
     /// # Errors
-    /// When the database fails.
+    /// If the database returns an error.
     pub async fn release(mut self) -> Result<()> {
         self.0.execute("ROLLBACK").await
     }

@@ -1,4 +1,4 @@
-//! Looking for secrets where none may stand: in what servers write.
+//! Finds secrets in logs.
 
 use std::io;
 use std::sync::{Mutex, Once, PoisonError};
@@ -6,12 +6,12 @@ use std::sync::{Mutex, Once, PoisonError};
 use tollgate::domain::SecretKind;
 use tracing_subscriber::EnvFilter;
 
-/// Characters after a prefix that make it a secret and not the word.
-const LEAST: usize = 16;
+/// Characters after a prefix from which on it is a secret and not just the word.
+const MIN_SECRET_LENGTH: usize = 16;
 const JWT: &str = "eyJ";
 
-/// The lines of `text` in which something secret stands, with what it is: one of the secrets of the origin's making, by its prefix; a
-/// JWT; the hash of a password; or one of `known`.
+/// Returns the lines of `text` that contain a secret, each with its description: a secret of the
+/// origin by its prefix, a JWT, a password hash, or one of `known`.
 pub fn find_secrets<'a>(text: &'a str, known: &[String]) -> Vec<(String, &'a str)> {
     text.lines().filter_map(|line| Some((secret_in(line, known)?, line))).collect()
 }
@@ -20,35 +20,37 @@ fn secret_in(line: &str, known: &[String]) -> Option<String> {
     if let Some(known) = known.iter().find(|known| !known.is_empty() && line.contains(known.as_str())) {
         return Some(format!("the secret {known}"));
     }
-    // A JWT begins with a JSON object in base64url and has a second part; the random id of a token may have such letters, too.
+    // A JWT begins with a JSON object in base64url and has a second part. A random token id may
+    // contain "eyJ" too.
     let prefixes = SecretKind::ALL.map(SecretKind::prefix).into_iter().chain([JWT]);
     let made = |prefix: &str| {
         line.match_indices(prefix).any(|(at, _)| {
             let rest = &line[at + prefix.len()..];
             let ends = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && !"-_.".contains(letter));
             let run = &rest[..ends.unwrap_or(rest.len())];
-            run.len() >= LEAST && (prefix != JWT || run.contains('.'))
+            run.len() >= MIN_SECRET_LENGTH && (prefix != JWT || run.contains('.'))
         })
     };
     let mut prefixes =
-        prefixes.filter(|prefix| made(prefix)).map(|prefix| format!("something that begins with {prefix}"));
-    prefixes.next().or_else(|| line.contains("$argon2").then(|| "the hash of a password".to_owned()))
+        prefixes.filter(|prefix| made(prefix)).map(|prefix| format!("a secret that begins with {prefix}"));
+    prefixes.next().or_else(|| line.contains("$argon2").then(|| "a password hash".to_owned()))
 }
 
-/// The lines that the servers in this process wrote with secrets in them.
+/// Log lines with secrets that servers in this process wrote.
 static FOUND: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Reads along what the servers in this process log, and fails the test that it is dropped in if there was a secret.
+/// Watches the logs of the servers in this process, and fails the test in which it is dropped if a
+/// secret was logged.
 pub struct LogMonitor(());
 
 impl LogMonitor {
-    /// Reads along from now on.
+    /// Starts watching.
     pub fn start() -> Self {
-        static BEGUN: Once = Once::new();
-        BEGUN.call_once(|| {
+        static STARTED: Once = Once::new();
+        STARTED.call_once(|| {
             let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new("info,tollgate=trace,sqlx=warn"));
-            // A test may have a log of its own; then that is what there is.
-            let _ = log.with_ansi(false).with_writer(|| Reader).try_init();
+            // If the test has installed another subscriber, that one stays.
+            let _ = log.with_ansi(false).with_writer(|| SecretFilter).try_init();
         });
         Self(())
     }
@@ -61,10 +63,10 @@ impl Drop for LogMonitor {
     }
 }
 
-/// Takes the log, an event at a time, and keeps nothing but what should not be there.
-struct Reader;
+/// Log writer that keeps only lines with secrets.
+struct SecretFilter;
 
-impl io::Write for Reader {
+impl io::Write for SecretFilter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
         let lines = find_secrets(&text, &[]).into_iter().map(|(secret, line)| format!("{secret}: {line}"));

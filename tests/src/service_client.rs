@@ -1,4 +1,5 @@
-//! A client application: it gets tokens at an origin, shows them at edges, and gives them back.
+//! A confidential client that gets tokens by the client credentials grant, uses them at edges and
+//! revokes them.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +9,13 @@ use serde_json::Value;
 
 use crate::origin::TestOrigin;
 
-/// How long something that must come may take on a busy machine before the test gives up. No promise is tested by it.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for an edge to answer with the expected status, on a busy machine. No test depends
+/// on its length.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A registered client.
+/// A confidential client, registered by the CLI.
 pub struct ServiceClient {
-    /// Its HTTP client.
+    /// HTTP client that follows no redirects.
     pub http: reqwest::Client,
     /// `client_id`.
     pub id: String,
@@ -23,14 +25,14 @@ pub struct ServiceClient {
 }
 
 impl ServiceClient {
-    /// Registers a client through the command line. `options`: those of `tollgate client create`.
+    /// Registers a client with the CLI. `options`: further options of `tollgate client create`.
     pub fn register(origin: &TestOrigin, name: &str, options: &[&str]) -> Result<Self> {
         let created = origin.cli(&[&["client", "create", "--json", "--name", name], options].concat())?;
-        Self::created(&origin.server.url(), &created)
+        Self::from_cli_output(&origin.server.url(), &created)
     }
 
-    /// The client that `tollgate client create --json` told of, at the origin that answers at `origin`.
-    pub fn created(origin: &str, created: &str) -> Result<Self> {
+    /// Reads the output of `tollgate client create --json`. `origin`: base URL of the origin.
+    pub fn from_cli_output(origin: &str, created: &str) -> Result<Self> {
         let created: Value = serde_json::from_str(created)?;
         let text = |member: &str| {
             created[member].as_str().map(str::to_owned).with_context(|| format!("no {member} in {created}"))
@@ -39,7 +41,7 @@ impl ServiceClient {
         Ok(Self { http, id: text("client_id")?, secret: text("client_secret")?, origin: origin.to_owned() })
     }
 
-    /// A token by the client credentials grant.
+    /// Gets a token by the client credentials grant.
     pub async fn token(&self, scope: &str) -> Result<String> {
         let answer = self.post("/oauth/token", &[("grant_type", "client_credentials"), ("scope", scope)]).await?;
         let status = answer.status();
@@ -48,7 +50,7 @@ impl ServiceClient {
         Ok(body["access_token"].as_str().context("an access token")?.to_owned())
     }
 
-    /// Posts a form to the origin with the client's credentials in the Authorization header.
+    /// Posts a form to the origin, authenticated by HTTP Basic.
     pub async fn post(&self, path: &str, form: &[(&str, &str)]) -> Result<Response> {
         let request = self.http.post(format!("{}{path}", self.origin)).basic_auth(&self.id, Some(&self.secret));
         Ok(request.form(form).send().await?)
@@ -61,25 +63,25 @@ impl ServiceClient {
         Ok(())
     }
 
-    /// What the origin says of a token (RFC 7662).
+    /// Introspects a token (RFC 7662).
     pub async fn introspect(&self, token: &str) -> Result<Value> {
         Ok(self.post("/oauth/introspect", &[("token", token)]).await?.json().await?)
     }
 
-    /// The status of a request with this token.
+    /// Status of a GET with this bearer token.
     pub async fn status(&self, url: &str, token: &str) -> Result<u16> {
         Ok(self.http.get(url).bearer_auth(token).send().await?.status().as_u16())
     }
 
-    /// Asks until the status is the wanted one; how long that took.
-    pub async fn until(&self, url: &str, token: &str, wanted: u16) -> Result<Duration> {
+    /// Repeats the request until it is answered with `wanted`, and returns how long that took.
+    pub async fn wait_for_status(&self, url: &str, token: &str, wanted: u16) -> Result<Duration> {
         let started = Instant::now();
         loop {
             let status = self.status(url, token).await?;
             if status == wanted {
                 return Ok(started.elapsed());
             }
-            ensure!(started.elapsed() < PATIENCE, "{url} still answers {status} and not {wanted}");
+            ensure!(started.elapsed() < STATUS_TIMEOUT, "{url} still answers {status} and not {wanted}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -1,4 +1,5 @@
-//! A flood of sign-ins at an origin in a process of its own, and what came of it; for a test and for the bench.
+//! A flood of sign-ins at an origin in its own process, and how the origin copes; for a test and
+//! for the benchmark.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,41 +15,44 @@ use crate::database::TestDatabase;
 use crate::origin_process::OriginProcess;
 use crate::service_client::ServiceClient;
 
-/// Threads that hash, and hashes that wait for them.
+/// Password hashing threads.
 const WORKERS: u32 = 2;
+/// Password hashes that may wait for a thread.
 const QUEUE: u32 = 32;
-/// How many times as many as can be hashed.
-const TIMES: f64 = 10.0;
-/// Requests of the flood under way at once; what comes due beyond is not sent, for it would only wait in this process.
-const AT_ONCE: usize = 512;
-/// How long something that must come may take on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Sign-ins sent per second, as a multiple of what the threads can hash.
+const OVERLOAD_FACTOR: f64 = 10.0;
+/// Maximum concurrent requests of the flood. Further ones are not sent: they would only wait in
+/// this process.
+const MAX_CONCURRENT: usize = 512;
+/// Longest wait for a sign-in to succeed, on a busy machine.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "correct horse battery staple";
 const MIB: u64 = 1024 * 1024;
 
-/// What came of a flood.
+/// Measurements of a flood.
 pub struct FloodReport {
-    /// How long it lasted.
+    /// Duration of the flood.
     pub lasted: Duration,
-    /// How long one sign-in takes when nobody else signs in.
+    /// Duration of one sign-in without load.
     pub alone: Duration,
-    /// Sign-ins that were looked at.
+    /// Sign-ins whose password was hashed.
     pub hashed: usize,
-    /// How long each that was refused took to be told so; sorted.
+    /// Response times of the sign-ins refused with 503, sorted.
     pub refused: Vec<Duration>,
-    /// What was not sent, for too many were under way.
+    /// Sign-ins not sent because [`MAX_CONCURRENT`] were in progress.
     pub unsent: usize,
-    /// How long each service took to get a token and to ask about it; sorted.
+    /// Times in which a client got a token and introspected it, sorted.
     pub services: Vec<Duration>,
-    /// The resident memory before, in bytes.
+    /// Resident memory before the flood, in bytes.
     pub memory_before: u64,
-    /// The most there was of it.
+    /// Peak resident memory, in bytes.
     pub memory: u64,
-    /// How long the first sign-in took that was served when the flood was over.
+    /// Duration of the first sign-in served after the flood.
     pub recovered: Duration,
 }
 
-/// Floods a new origin for so long. The limits are off: it is the hashing pool that is meant.
+/// Floods a new origin for this long. Rate limits are off, so that the password hashing pool is
+/// what limits.
 pub async fn run(lasted: Duration) -> Result<FloodReport> {
     let mut served = OriginProcess::new(TestDatabase::Sqlite)?;
     let http = reqwest::Client::new();
@@ -57,21 +61,23 @@ pub async fn run(lasted: Duration) -> Result<FloodReport> {
     served.set("TOLLGATE_HASH_QUEUE", &QUEUE.to_string());
     served.start(&http).await?;
     served.cli_with(&["user", "create", "alice", "--password-stdin"], PASSWORD)?;
-    let client =
-        ServiceClient::created(&served.url, &served.cli(&["client", "create", "--json", "--name", "service"])?)?;
+    let client = ServiceClient::from_cli_output(
+        &served.url,
+        &served.cli(&["client", "create", "--json", "--name", "service"])?,
+    )?;
     let form = SignInForm::of(&served.url).await?;
 
-    // Once to have the threads' memory there.
+    // Warms up: the threads allocate their memory once.
     time_sign_in(&form, "wrong password", 403).await?;
     let alone = time_sign_in(&form, "wrong password", 403).await?;
-    let rate = TIMES * f64::from(WORKERS) / alone.as_secs_f64();
+    let rate = OVERLOAD_FACTOR * f64::from(WORKERS) / alone.as_secs_f64();
     let memory_before = served.resident_memory()?;
     let flood = tokio::spawn(flood(form.clone(), rate, lasted));
     let (mut services, mut memory) = (Vec::new(), memory_before);
     while !flood.is_finished() {
         let asked = Instant::now();
         let token = client.token("").await?;
-        ensure!(client.introspect(&token).await?["active"] == true, "a service is told what its token is worth");
+        ensure!(client.introspect(&token).await?["active"] == true, "introspection answers during the flood");
         services.push(asked.elapsed());
         memory = memory.max(served.resident_memory()?);
         sleep(Duration::from_millis(50)).await;
@@ -80,7 +86,7 @@ pub async fn run(lasted: Duration) -> Result<FloodReport> {
     let over = Instant::now();
     time_sign_in(&form, PASSWORD, 303).await?;
     let recovered = over.elapsed();
-    served.end().await?;
+    served.delete().await?;
     answers.refused.sort();
     services.sort();
     let Answers { hashed, refused, unsent } = answers;
@@ -88,9 +94,9 @@ pub async fn run(lasted: Duration) -> Result<FloodReport> {
 }
 
 impl FloodReport {
-    /// What the memory may have grown by: the pool's, and something for each connection.
+    /// Memory growth allowed: the pool's, plus a share for each connection.
     pub fn memory_bound(&self) -> u64 {
-        u64::from(WORKERS) * 19 * MIB + AT_ONCE as u64 * 256 * 1024 + 32 * MIB
+        u64::from(WORKERS) * 19 * MIB + MAX_CONCURRENT as u64 * 256 * 1024 + 32 * MIB
     }
 }
 
@@ -100,7 +106,7 @@ impl fmt::Display for FloodReport {
         writeln!(f, "{WORKERS} threads, {:.1?} a sign-in, hence about {capacity:.0} a second", self.alone)?;
         writeln!(
             f,
-            "{:.0?} of flood at {TIMES} times that: {} looked at, {} told 503, {} not sent while {AT_ONCE} were under way",
+            "{:.0?} of flood at {OVERLOAD_FACTOR} times that: {} hashed, {} refused with 503, {} not sent while {MAX_CONCURRENT} were in progress",
             self.lasted,
             self.hashed,
             self.refused.len(),
@@ -112,15 +118,15 @@ impl fmt::Display for FloodReport {
         let count = self.services.len();
         writeln!(
             f,
-            "{count} services got a token and asked about it: {median:.1?} at the median, {most:.1?} for 99 %"
+            "{count} clients got a token and introspected it: {median:.1?} at the median, {most:.1?} for 99 %"
         )?;
         let [before, most] = [self.memory_before, self.memory].map(|bytes| bytes / MIB);
-        writeln!(f, "memory: {before} MiB before, {most} MiB at most; the pool's part is {} MiB", WORKERS * 19)?;
-        write!(f, "the first sign-in after it took {:.1?}", self.recovered)
+        writeln!(f, "memory: {before} MiB before, {most} MiB at most; the pool takes {} MiB", WORKERS * 19)?;
+        write!(f, "the first sign-in afterwards took {:.1?}", self.recovered)
     }
 }
 
-/// What the flood was answered.
+/// Counts of the flood's responses.
 #[derive(Default)]
 struct Answers {
     hashed: usize,
@@ -128,7 +134,7 @@ struct Answers {
     unsent: usize,
 }
 
-/// A browser's form to sign in.
+/// The sign-in form of one browser.
 #[derive(Clone)]
 pub struct SignInForm {
     http: reqwest::Client,
@@ -138,7 +144,7 @@ pub struct SignInForm {
 }
 
 impl SignInForm {
-    /// The form that an origin gives to a browser that comes for the first time.
+    /// Fetches the sign-in form as a browser without cookies gets it.
     pub async fn of(origin: &str) -> Result<Self> {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
         let url = format!("{origin}/login");
@@ -149,16 +155,16 @@ impl SignInForm {
         Ok(Self { csrf: csrf.context("a form")?.to_owned(), http, url, cookie })
     }
 
-    /// The request of a try.
+    /// The request that submits the form.
     pub fn request(&self, name: &str, password: &str) -> reqwest::RequestBuilder {
         let form = [("csrf", self.csrf.as_str()), ("username", name), ("password", password)];
         self.http.post(&self.url).header("cookie", &self.cookie).form(&form)
     }
 }
 
-/// Sends so many sign-ins a second.
+/// Sends `rate` sign-ins per second.
 async fn flood(form: SignInForm, rate: f64, duration: Duration) -> Result<Answers> {
-    let (began, slots) = (Instant::now(), Arc::new(Semaphore::new(AT_ONCE)));
+    let (began, slots) = (Instant::now(), Arc::new(Semaphore::new(MAX_CONCURRENT)));
     let (mut answers, mut sent, mut asking) = (Answers::default(), 0, JoinSet::new());
     let mut ticks = interval(Duration::from_millis(10));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -201,7 +207,7 @@ impl Answers {
     }
 }
 
-/// Signs in until it is not told to come back; how long the one took that was looked at.
+/// Retries a sign-in while the answer is 503, and returns how long the last attempt took.
 pub async fn time_sign_in(form: &SignInForm, password: &str, expected: u16) -> Result<Duration> {
     let began = Instant::now();
     loop {
@@ -210,12 +216,12 @@ pub async fn time_sign_in(form: &SignInForm, password: &str, expected: u16) -> R
         if status == expected {
             return Ok(asked.elapsed());
         }
-        ensure!(status == 503 && began.elapsed() < PATIENCE, "a sign-in was answered {status}");
+        ensure!(status == 503 && began.elapsed() < SIGN_IN_TIMEOUT, "a sign-in was answered {status}");
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// The value that so many percent do not exceed.
+/// The value at this percentile of a sorted list.
 pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()

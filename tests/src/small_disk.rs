@@ -1,4 +1,4 @@
-//! A disk of a few megabytes that a test fills up.
+//! A file system of a few megabytes that a test can fill up.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -8,14 +8,14 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
-/// A file system in memory, unmounted when dropped.
+/// A tmpfs, unmounted when dropped.
 pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// Mounts one of this many mebibytes.
+    /// Mounts a tmpfs of this many mebibytes.
     ///
     /// # Errors
-    /// When this may not mount.
+    /// If the process may not mount file systems.
     pub fn mount(mebibytes: u32) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let options = format!("size={mebibytes}m,mode=0700");
@@ -23,22 +23,22 @@ impl SmallDisk {
             Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path()).output()?;
         ensure!(
             output.status.success(),
-            "this test needs a small disk and cannot mount one: run it as root with the right to mount ({})",
+            "this test cannot mount a tmpfs: run it as root with CAP_SYS_ADMIN ({})",
             String::from_utf8_lossy(&output.stderr).trim()
         );
         Ok(Self(folder))
     }
 
-    /// Where it is mounted.
+    /// Mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// Fills it to the last byte.
+    /// Fills the file system to the last byte.
     ///
     /// # Errors
-    /// When the file that fills it cannot be made.
+    /// If the file that fills it cannot be created.
     pub fn fill(&self) -> Result<()> {
         let mut file = File::options().create(true).append(true).open(self.filling())?;
         for size in [64 * 1024, 512, 1] {
@@ -47,10 +47,10 @@ impl SmallDisk {
         Ok(())
     }
 
-    /// Frees what filled it.
+    /// Removes the file that fills it.
     ///
     /// # Errors
-    /// When nothing did.
+    /// If the file system was not filled.
     pub fn free(&self) -> Result<()> {
         Ok(fs::remove_file(self.filling())?)
     }
@@ -62,7 +62,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily, for a server of the test may still have files open.
+        // Lazy unmount, because a server of the test may still have files open.
         let _ = Command::new("umount").arg("-l").arg(self.path()).status();
     }
 }

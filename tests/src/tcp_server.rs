@@ -1,5 +1,5 @@
-//! Small TCP servers between and behind the real parts: one that counts and can be cut, one that says what it was sent, and those
-//! that misbehave.
+//! TCP servers for tests: an upstream that echoes requests, upstreams that misbehave, and a relay
+//! that counts requests and can be cut.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,23 +11,23 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What the edges ask their origin begins so.
-const QUESTION: &[u8] = b"GET /edge/v1/";
-/// No head of a test's request is longer.
-const MAX_HEAD: usize = 64 << 10;
+/// How every request of an edge to its origin begins.
+const EDGE_REQUEST: &[u8] = b"GET /edge/v1/";
+/// Longest request head that the servers read, in bytes.
+const MAX_HEAD_BYTES: usize = 64 << 10;
 
-/// A TCP server that ends with the test.
+/// TCP server, stopped when dropped.
 pub struct TcpServer {
-    /// Where it answers.
+    /// Base URL.
     pub url: String,
     task: JoinHandle<()>,
 }
 
 impl TcpServer {
-    /// Serves every connection by `serve`.
+    /// Handles every connection with `serve`.
     ///
     /// # Errors
-    /// When there is no port for it.
+    /// If no port is free.
     pub async fn start<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> Result<Self>
     where
         F: Future<Output = Result<()>> + Send + 'static,
@@ -36,17 +36,17 @@ impl TcpServer {
         let url = format!("http://{}", listener.local_addr()?);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // How a connection ends is seen by whoever is at its other end.
+                // The test sees at its end of the connection how it ended.
                 tokio::spawn(serve(stream));
             }
         });
         Ok(Self { url, task })
     }
 
-    /// An upstream that answers every request with its head as it came.
+    /// Starts an upstream that answers every request with its head as received.
     ///
     /// # Errors
-    /// When there is no port for it.
+    /// If no port is free.
     pub async fn echo() -> Result<Self> {
         Self::start(|mut stream| async move {
             loop {
@@ -57,10 +57,10 @@ impl TcpServer {
         .await
     }
 
-    /// An upstream that takes every request and never answers.
+    /// Starts an upstream that accepts requests and never answers.
     ///
     /// # Errors
-    /// When there is no port for it.
+    /// If no port is free.
     pub async fn silent() -> Result<Self> {
         Self::start(|mut stream| async move {
             tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
@@ -69,11 +69,11 @@ impl TcpServer {
         .await
     }
 
-    /// An upstream that answers the first request of each connection, and ends the connection when the second one comes; counts
-    /// all requests.
+    /// Starts an upstream that answers the first request of each connection and closes the
+    /// connection when the second arrives. Counts all requests.
     ///
     /// # Errors
-    /// When there is no port for it.
+    /// If no port is free.
     pub async fn closing(requests: Arc<AtomicUsize>) -> Result<Self> {
         Self::start(move |mut stream| {
             let requests = Arc::clone(&requests);
@@ -96,15 +96,15 @@ impl Drop for TcpServer {
     }
 }
 
-/// The head of the next request.
+/// Reads the head of the next request.
 ///
 /// # Errors
-/// When the connection ends before.
+/// If the connection ends first.
 pub async fn read_head(stream: &mut TcpStream) -> Result<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        if head.len() > MAX_HEAD {
-            bail!("a head without an end");
+        if head.len() > MAX_HEAD_BYTES {
+            bail!("the request head is too long");
         }
         head.push(stream.read_u8().await?);
     }
@@ -116,24 +116,24 @@ async fn respond(stream: &mut TcpStream, body: &str) -> Result<()> {
     Ok(stream.write_all(answer.as_bytes()).await?)
 }
 
-/// A way to an origin that counts the questions of edges and can be cut.
+/// Relay to an origin that counts the requests of edges and can be cut.
 pub struct CountingRelay {
-    /// Where it answers.
+    /// Base URL.
     pub url: String,
-    questions: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
     is_cut: Arc<AtomicBool>,
     _server: TcpServer,
 }
 
 impl CountingRelay {
-    /// A way to what answers at `url`.
+    /// Relays to the server at `url`.
     ///
     /// # Errors
-    /// When there is no port for it.
+    /// If no port is free.
     pub async fn to(url: &str) -> Result<Self> {
-        let target = url.strip_prefix("http://").context("an http address")?.to_owned();
-        let (questions, is_cut) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (counted, cut) = (Arc::clone(&questions), Arc::clone(&is_cut));
+        let target = url.strip_prefix("http://").context("an http URL")?.to_owned();
+        let (requests, is_cut) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, cut) = (Arc::clone(&requests), Arc::clone(&is_cut));
         let server = TcpServer::start(move |stream| {
             let (target, counted, cut) = (target.clone(), Arc::clone(&counted), Arc::clone(&cut));
             async move {
@@ -144,15 +144,15 @@ impl CountingRelay {
             }
         })
         .await?;
-        Ok(Self { url: server.url.clone(), questions, is_cut, _server: server })
+        Ok(Self { url: server.url.clone(), requests, is_cut, _server: server })
     }
 
-    /// Questions that edges have asked.
-    pub fn questions(&self) -> usize {
-        self.questions.load(Ordering::SeqCst)
+    /// Number of edge requests relayed so far.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
     }
 
-    /// Ends all connections, and each new one at once; or passes them on again.
+    /// Cuts all connections and every new one, or relays again.
     pub fn cut(&self, is_cut: bool) {
         self.is_cut.store(is_cut, Ordering::SeqCst);
     }
@@ -164,7 +164,7 @@ async fn until_cut(is_cut: &AtomicBool) {
     }
 }
 
-async fn pass(client: TcpStream, target: &str, questions: &AtomicUsize) -> Result<()> {
+async fn pass(client: TcpStream, target: &str, requests: &AtomicUsize) -> Result<()> {
     let server = TcpStream::connect(target).await?;
     let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
         (client.into_split(), server.into_split());
@@ -173,9 +173,9 @@ async fn pass(client: TcpStream, target: &str, questions: &AtomicUsize) -> Resul
         loop {
             let length = from_client.read(&mut buffer).await?;
             let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
-            // A question is small and comes in one piece.
-            let count = bytes.windows(QUESTION.len()).filter(|window| *window == QUESTION).count();
-            questions.fetch_add(count, Ordering::SeqCst);
+            // A request is small and arrives in one piece.
+            let count = bytes.windows(EDGE_REQUEST.len()).filter(|window| *window == EDGE_REQUEST).count();
+            requests.fetch_add(count, Ordering::SeqCst);
             to_server.write_all(bytes).await?;
         }
     };

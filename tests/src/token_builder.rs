@@ -1,22 +1,22 @@
-//! Tokens in the making: a good one by any signer's keys, to be made worse. The core's tests include this file, so it names
-//! nothing of the origin.
+//! Builds tokens: a valid one by default, modified step by step. The core's tests include this
+//! file, so it names nothing of the origin.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-/// What a token of [`TokenBuilder::new`] lives, seconds.
+/// Lifetime of a token of [`TokenBuilder::new`], in seconds.
 pub const LIFETIME: u64 = 3600;
 
-/// The keys of an issuer. Algorithms go by their names in `alg`.
+/// The signing keys of an issuer. Algorithms go by their `alg` names.
 pub trait TokenSigner {
-    /// The name of the key of this algorithm.
+    /// `kid` of the key for this algorithm.
     fn key_id(&self, alg: &str) -> String;
-    /// The signature over any text by the key of this algorithm.
+    /// Signs the bytes with the key for this algorithm.
     fn signature(&self, alg: &str, text: &[u8]) -> Vec<u8>;
 }
 
-/// A token in the making.
+/// A token being built.
 #[derive(Clone)]
 pub struct TokenBuilder<'a> {
     signer: &'a dyn TokenSigner,
@@ -29,7 +29,7 @@ pub struct TokenBuilder<'a> {
 }
 
 impl<'a> TokenBuilder<'a> {
-    /// A good access token, issued `now` (Unix seconds).
+    /// A valid access token issued at `now` (Unix seconds).
     pub fn new(signer: &'a dyn TokenSigner, alg: &'static str, issuer: &str, audience: &str, now: u64) -> Self {
         let header = json!({ "typ": "at+jwt", "alg": alg, "kid": signer.key_id(alg) });
         let claims = json!({
@@ -40,49 +40,49 @@ impl<'a> TokenBuilder<'a> {
         Self { signer, alg, header, claims, header_text: None, claims_text: None, lifetime_from: now }
     }
 
-    /// Sets a claim; `null` takes it out.
+    /// Sets a claim; `null` removes it.
     #[must_use]
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         set(&mut self.claims, name, value.into());
         self
     }
 
-    /// Sets a header member; `null` takes it out.
+    /// Sets a header member; `null` removes it.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         set(&mut self.header, name, value.into());
         self
     }
 
-    /// Moves the token's whole life by so many seconds.
+    /// Moves `iat` and `exp` by this many seconds.
     #[must_use]
     pub fn shifted(self, seconds: i64) -> Self {
         let from = self.lifetime_from.saturating_add_signed(seconds);
         self.claim("iat", from).claim("exp", from + LIFETIME)
     }
 
-    /// Rewrites the text of the claims before it is signed.
+    /// Edits the JSON text of the claims before signing.
     #[must_use]
     pub fn rewrite(self, edit: impl Fn(String) -> String) -> Self {
         let text = edit(self.claims_json());
         self.claims_bytes(text)
     }
 
-    /// Rewrites the text of the header before it is signed.
+    /// Edits the JSON text of the header before signing.
     #[must_use]
     pub fn rewrite_header(self, edit: impl Fn(String) -> String) -> Self {
         let text = edit(self.header_json());
         self.header_bytes(text)
     }
 
-    /// Any bytes in place of the claims.
+    /// Replaces the claims by these bytes.
     #[must_use]
     pub fn claims_bytes(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.claims_text = Some(bytes.into());
         self
     }
 
-    /// Any bytes in place of the header.
+    /// Replaces the header by these bytes.
     #[must_use]
     pub fn header_bytes(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.header_text = Some(bytes.into());
@@ -99,7 +99,7 @@ impl<'a> TokenBuilder<'a> {
         Value::Object(self.claims.clone()).to_string()
     }
 
-    /// A claim as text, empty if there is none.
+    /// A claim as text; empty if missing.
     pub fn text(&self, claim: &str) -> String {
         match self.claims.get(claim) {
             None => String::new(),
@@ -108,22 +108,22 @@ impl<'a> TokenBuilder<'a> {
         }
     }
 
-    /// The header in base64url.
+    /// The header part in base64url.
     pub fn header_part(&self) -> String {
         self.header_text.as_ref().map_or_else(|| encode(self.header_json()), encode)
     }
 
-    /// The claims in base64url.
+    /// The claims part in base64url.
     pub fn claims_part(&self) -> String {
         self.claims_text.as_ref().map_or_else(|| encode(self.claims_json()), encode)
     }
 
-    /// Header and claims in base64url with the dot between.
+    /// The JWS signing input: header and claims parts joined by a dot.
     pub fn signing_input(&self) -> String {
         format!("{}.{}", self.header_part(), self.claims_part())
     }
 
-    /// The signature over any text with the key of the token's algorithm.
+    /// The signature over any text, by the key for the token's algorithm.
     pub fn signature_over(&self, text: &str) -> Vec<u8> {
         self.signer.signature(self.alg, text.as_bytes())
     }
@@ -133,7 +133,7 @@ impl<'a> TokenBuilder<'a> {
         self.sign_parts(&self.header_part(), &self.claims_part())
     }
 
-    /// The token of these two parts, whatever they are, well signed.
+    /// The token of these two parts, with a valid signature over them.
     pub fn sign_parts(&self, header: &str, claims: &str) -> String {
         let input = format!("{header}.{claims}");
         let signature = self.signature_over(&input);
@@ -146,7 +146,7 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The bytes of a base64url text that a test made or got from a key set.
+/// Decodes base64url that a test built or took from a JWK set.
 pub fn decode(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).expect("base64url")
 }

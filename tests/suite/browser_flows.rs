@@ -33,7 +33,7 @@ async fn people_do_in_a_browser_what_they_came_for() -> Result<()> {
     let plain: Vec<String> = FLOWS.iter().map(|flow| format!("{flow}_plain")).collect();
     let people: Vec<String> = FLOWS.iter().chain(&SCRIPTS).map(ToString::to_string).chain(plain).collect();
     let flows = BrowserFlows::start(&people).await?;
-    let mut done = tokio::task::block_in_place(|| flows.play())?;
+    let mut done = tokio::task::block_in_place(|| flows.run())?;
     let mut wanted: Vec<String> = FLOWS.iter().chain(&SCRIPTS).map(ToString::to_string).collect();
     wanted.extend(FLOWS.iter().map(|flow| format!("{flow} without scripts")));
     done.sort();

@@ -12,11 +12,11 @@ use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::token_factory::TokenFactory;
 
 /// Runs one of the two programs that judge tokens.
-fn verify(edge: bool, folder: &Path, mint: &TokenFactory, arguments: &[&str], input: &[u8]) -> Result<Output> {
+fn verify(edge: bool, folder: &Path, factory: &TokenFactory, arguments: &[&str], input: &[u8]) -> Result<Output> {
     let mut command = Command::new(programs_dir().join(if edge { "tollgate-edge" } else { "tollgate" }));
     command.args(if edge { &["verify"][..] } else { &["token", "verify"] });
     command
-        .args(["--jwks", "jwks.json", "--issuer", &mint.issuer, "--audience", mint.audience.as_str()])
+        .args(["--jwks", "jwks.json", "--issuer", &factory.issuer, "--audience", factory.audience.as_str()])
         .args(arguments);
     command.env(
         "TOLLGATE_EDGE_COMPONENT",
@@ -34,25 +34,25 @@ fn verify(edge: bool, folder: &Path, mint: &TokenFactory, arguments: &[&str], in
 async fn bench() -> Result<(TestOrigin, TokenFactory, tempfile::TempDir)> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
-    let mint = origin.token_factory().await?;
+    let factory = origin.token_factory().await?;
     let folder = tempfile::tempdir()?;
-    let mut keys: Value = serde_json::from_str(&mint.public_jwks())?;
-    let secret: Value = serde_json::from_str(&mint.secret_jwks())?;
+    let mut keys: Value = serde_json::from_str(&factory.public_jwks())?;
+    let secret: Value = serde_json::from_str(&factory.secret_jwks())?;
     keys["keys"].as_array_mut().context("keys")?.extend(secret["keys"].as_array().cloned().unwrap_or_default());
     std::fs::write(folder.path().join("jwks.json"), keys.to_string())?;
     std::fs::write(folder.path().join("revoked.txt"), "other\nrevoked-one\n")?;
-    Ok((origin, mint, folder))
+    Ok((origin, factory, folder))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_is_judged_alike_natively_and_in_the_component() -> Result<()> {
-    let (_origin, mint, folder) = bench().await?;
-    let eddsa = || mint.token(TokenAlg::EdDsa, now());
+    let (_origin, factory, folder) = bench().await?;
+    let eddsa = || factory.token(TokenAlg::EdDsa, now());
     let lines = [
         (eddsa().sign(), "valid"),
-        (mint.token(TokenAlg::Hs256, now()).sign(), "valid"),
-        (mint.token(TokenAlg::Es256, now()).sign(), "valid"),
-        (mint.token(TokenAlg::Rs256, now()).sign(), "valid"),
+        (factory.token(TokenAlg::Hs256, now()).sign(), "valid"),
+        (factory.token(TokenAlg::Es256, now()).sign(), "valid"),
+        (factory.token(TokenAlg::Rs256, now()).sign(), "valid"),
         (serde_json::to_string(&eddsa().sign())?, "valid"),
         (eddsa().claim("scope", "x").sign(), "insufficient_scope"),
         (eddsa().shifted(-9000).sign(), "expired"),
@@ -70,7 +70,7 @@ async fn a_batch_is_judged_alike_natively_and_in_the_component() -> Result<()> {
         let output = verify(
             edge,
             folder.path(),
-            &mint,
+            &factory,
             &["--scope", "reports:read", "--revoked", "revoked.txt", "--batch"],
             &input,
         )?;
@@ -88,9 +88,9 @@ async fn a_batch_is_judged_alike_natively_and_in_the_component() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_token_is_judged_at_any_time() -> Result<()> {
-    let (_origin, mint, folder) = bench().await?;
+    let (_origin, factory, folder) = bench().await?;
     let at = 1_700_000_000;
-    let token = mint.token(TokenAlg::EdDsa, at).sign();
+    let token = factory.token(TokenAlg::EdDsa, at).sign();
     for (seconds, leeway, code) in [
         (at, "30", 0),
         (at + 3600, "0", 1),
@@ -100,8 +100,13 @@ async fn one_token_is_judged_at_any_time() -> Result<()> {
         (at - 30, "30", 0),
     ] {
         for edge in [false, true] {
-            let output =
-                verify(edge, folder.path(), &mint, &["--at", &seconds.to_string(), "--leeway", leeway, &token], b"")?;
+            let output = verify(
+                edge,
+                folder.path(),
+                &factory,
+                &["--at", &seconds.to_string(), "--leeway", leeway, &token],
+                b"",
+            )?;
             assert_eq!(output.status.code(), Some(code), "at {seconds}, leeway {leeway}, edge {edge}: {output:?}");
             assert_eq!(String::from_utf8(output.stdout)?.lines().count(), 1);
         }
@@ -111,9 +116,9 @@ async fn one_token_is_judged_at_any_time() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_arguments_are_told_and_are_no_verdict() -> Result<()> {
-    let (_origin, mint, folder) = bench().await?;
+    let (_origin, factory, folder) = bench().await?;
     std::fs::write(folder.path().join("broken.json"), "{")?;
-    let token = mint.token(TokenAlg::EdDsa, now()).sign();
+    let token = factory.token(TokenAlg::EdDsa, now()).sign();
     for edge in [false, true] {
         for arguments in [
             &[] as &[&str],
@@ -122,7 +127,7 @@ async fn bad_arguments_are_told_and_are_no_verdict() -> Result<()> {
             &["--at", "yesterday", &token],
             &["--batch", &token],
         ] {
-            let output = verify(edge, folder.path(), &mint, arguments, b"")?;
+            let output = verify(edge, folder.path(), &factory, arguments, b"")?;
             assert_eq!(output.status.code(), Some(2), "{arguments:?}, edge {edge}: {output:?}");
             assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
         }

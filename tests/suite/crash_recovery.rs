@@ -56,7 +56,7 @@ async fn kill_again_and_again(database: &str, on: TestDatabase) -> Result<()> {
     let told = story.conclude().await;
     told.with_context(|| format!("{database}, seed {seed}, at the end: {}", story.origin.log_tail()))?;
     println!("{database}: {rounds} kills; {}", story.summary());
-    story.origin.end().await
+    story.origin.delete().await
 }
 
 /// How far a token's revocation came, as its holder knows.
@@ -108,8 +108,10 @@ impl Story {
     async fn begin(mut origin: OriginProcess, seed: u64) -> Result<Self> {
         let http = reqwest::Client::new();
         origin.start(&http).await?;
-        let client =
-            ServiceClient::created(&origin.url, &origin.cli(&["client", "create", "--json", "--name", "kill"])?)?;
+        let client = ServiceClient::from_cli_output(
+            &origin.url,
+            &origin.cli(&["client", "create", "--json", "--name", "kill"])?,
+        )?;
         let key = URL_SAFE_NO_PAD.decode(origin.cli(&["key", "snapshot"])?.trim())?;
         let pins = [key.try_into().ok().context("a key of 32 bytes")?];
         let snapshot = snapshot(&origin.url, &pins).await?;

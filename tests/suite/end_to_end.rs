@@ -26,7 +26,7 @@ async fn a_revoked_token_is_refused_at_every_edge_and_a_reinstated_one_passes() 
 
     client.revoke(&token).await?;
     for edge in &edges {
-        let took = client.until(&url(edge), &token, 401).await?;
+        let took = client.wait_for_status(&url(edge), &token, 401).await?;
         println!("{:?}: refused {took:?} after this edge was first asked", edge.kind);
         assert_eq!(client.status(&url(edge), &other).await?, 200, "another token at the {:?}", edge.kind);
     }
@@ -34,7 +34,7 @@ async fn a_revoked_token_is_refused_at_every_edge_and_a_reinstated_one_passes() 
 
     origin.cli(&["reinstate", "token", &token])?;
     for edge in &edges {
-        client.until(&url(edge), &token, 200).await?;
+        client.wait_for_status(&url(edge), &token, 200).await?;
     }
     Ok(())
 }
@@ -49,7 +49,7 @@ async fn a_token_of_each_algorithm_passes() -> Result<()> {
         let token = client.token("a").await?;
         assert_eq!(client.status(&edge.url, &token).await?, 200, "{algorithm}");
         client.revoke(&token).await?;
-        client.until(&edge.url, &token, 401).await?;
+        client.wait_for_status(&edge.url, &token, 401).await?;
     }
     Ok(())
 }

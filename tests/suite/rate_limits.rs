@@ -279,11 +279,11 @@ async fn origins_share_limits_and_go_by_their_own_while_redis_is_away() -> Resul
         assert_eq!(says(served, "this origin goes by limits of its own")?, 1, "{}", served.log()?);
     }
 
-    redis.start_again()?;
+    redis.restart()?;
     for served in [&one, &other] {
         until("shared again", || Ok(says(served, "limits are shared in Redis")? == 2)).await?;
     }
     assert_eq!(passed(&sender(5)?, &[first, second]).await?, 20);
-    other.end().await?;
-    one.end().await
+    other.delete().await?;
+    one.delete().await
 }

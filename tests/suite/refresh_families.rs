@@ -21,7 +21,7 @@ async fn refused_after(end: impl AsyncFn(&PublicClient<'_>, &str, &Value) -> Res
     let other = watcher.token("read").await?;
     assert_eq!(watcher.status(&edge.url, token).await?, 200, "the grant's token passes");
     end(&app, &code, &tokens).await?;
-    let took = watcher.until(&edge.url, token, 401).await?;
+    let took = watcher.wait_for_status(&edge.url, token, 401).await?;
     println!("refused {took:?} after the grant's end");
     assert_eq!(watcher.status(&edge.url, &other).await?, 200, "another's token passes");
     Ok(())

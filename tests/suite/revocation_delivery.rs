@@ -137,12 +137,12 @@ async fn an_edge_that_is_cut_off_refuses_rather_than_guesses() -> Result<()> {
         [TestEdge::start(EdgeKind::Runner, &settings).await?, TestEdge::start(EdgeKind::Spin, &settings).await?];
     client.revoke(&revoked).await?;
     for edge in &edges {
-        client.until(&edge.url, &revoked, 401).await?;
+        client.wait_for_status(&edge.url, &revoked, 401).await?;
         assert_eq!(client.status(&edge.url, &good).await?, 200);
     }
     origin.server.shutdown().await;
     for edge in &edges {
-        client.until(&edge.url, &good, 503).await?;
+        client.wait_for_status(&edge.url, &good, 503).await?;
         let lenient = format!("{}/lenient", edge.url);
         let (of_revoked, of_good) = (client.status(&lenient, &revoked).await?, client.status(&lenient, &good).await?);
         assert_eq!((of_revoked, of_good), (401, 200), "{:?}: known is known, and the route is lenient", edge.kind);
@@ -167,7 +167,7 @@ async fn a_registered_edge_is_pushed_to_and_acknowledges() -> Result<()> {
     origin.cli(&["edge", "add", "near", "--url", &edge.url])?;
     assert_eq!(client.status(&edge.url, &token).await?, 200);
     client.revoke(&token).await?;
-    client.until(&edge.url, &token, 401).await?;
+    client.wait_for_status(&edge.url, &token, 401).await?;
 
     for _ in 0..1000 {
         let edges: Value = serde_json::from_str(&origin.cli(&["edge", "list", "--json"])?)?;

@@ -84,7 +84,7 @@ async fn every_way_of_ending_ends_it_on_sqlite() -> Result<()> {
 async fn every_way_of_ending_ends_it_on_postgres() -> Result<()> {
     let case = RegressionCase::postgres("endings").await?;
     table(&case).await?;
-    case.end().await
+    case.delete_database().await
 }
 
 async fn table(case: &RegressionCase) -> Result<()> {

@@ -22,17 +22,17 @@ struct Story<'a> {
 }
 
 /// The `jti`s are of the first epoch, in which an origin without snapshots issues.
-fn token<'a>(mint: &'a TokenFactory, alg: TokenAlg, random: u8) -> TokenBuilder<'a> {
-    mint.token(alg, now()).claim("jti", tollgate_core::EpochTokenId::new(1, [random; 14]).to_string())
+fn token<'a>(factory: &'a TokenFactory, alg: TokenAlg, random: u8) -> TokenBuilder<'a> {
+    factory.token(alg, now()).claim("jti", tollgate_core::EpochTokenId::new(1, [random; 14]).to_string())
 }
 
-fn stories<'a>(mint: &'a TokenFactory, clients: [&str; 2]) -> Vec<Story<'a>> {
+fn stories<'a>(factory: &'a TokenFactory, clients: [&str; 2]) -> Vec<Story<'a>> {
     let story = |arguments: &[&str], struck, spared| Story {
         arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
         struck,
         spared,
     };
-    let eddsa = |random| token(mint, TokenAlg::EdDsa, random);
+    let eddsa = |random| token(factory, TokenAlg::EdDsa, random);
     let long_ago = now() - 600;
     vec![
         story(&["session", "session-1"], eddsa(1).claim("sid", "session-1"), eddsa(2).claim("sid", "session-2")),
@@ -42,7 +42,7 @@ fn stories<'a>(mint: &'a TokenFactory, clients: [&str; 2]) -> Vec<Story<'a>> {
             eddsa(5).claim("client_id", clients[0]),
             eddsa(6).claim("client_id", clients[1]),
         ),
-        story(&["key", &mint.kid(TokenAlg::Es256)], token(mint, TokenAlg::Es256, 7), eddsa(8)),
+        story(&["key", &factory.kid(TokenAlg::Es256)], token(factory, TokenAlg::Es256, 7), eddsa(8)),
         story(&["before", &(long_ago + 1).to_string()], eddsa(9).claim("iat", long_ago), eddsa(10)),
     ]
 }
@@ -63,7 +63,7 @@ async fn until(http: &reqwest::Client, edge: &TestEdge, token: &str, wanted: u16
 async fn a_revocation_of_every_kind_and_its_reinstatement_reach_every_edge() -> Result<()> {
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
-    let mint = origin.token_factory().await?;
+    let factory = origin.token_factory().await?;
     let settings = origin.edge_settings(&upstream.url).await?;
     let mut edges = Vec::new();
     for kind in EdgeKind::ALL {
@@ -71,7 +71,7 @@ async fn a_revocation_of_every_kind_and_its_reinstatement_reach_every_edge() -> 
     }
     let http = reqwest::Client::new();
     let clients = [ServiceClient::register(&origin, "one", &[])?, ServiceClient::register(&origin, "another", &[])?];
-    for story in stories(&mint, [&clients[0].id, &clients[1].id]) {
+    for story in stories(&factory, [&clients[0].id, &clients[1].id]) {
         let (struck, spared) = (story.struck.sign(), story.spared.sign());
         let arguments: Vec<&str> = story.arguments.iter().map(String::as_str).collect();
         for edge in &edges {

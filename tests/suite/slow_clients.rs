@@ -42,7 +42,8 @@ async fn slow(half: &'static str) -> Result<Vec<String>> {
     let mut served = OriginProcess::new(TestDatabase::Sqlite)?;
     let http = reqwest::Client::new();
     served.start(&http).await?;
-    let client = ServiceClient::created(&served.url, &served.cli(&["client", "create", "--json", "--name", "fast"])?)?;
+    let client =
+        ServiceClient::from_cli_output(&served.url, &served.cli(&["client", "create", "--json", "--name", "fast"])?)?;
     let address = served.url.trim_start_matches("http://").to_owned();
 
     let mut slow = JoinSet::new();
@@ -82,7 +83,7 @@ async fn slow(half: &'static str) -> Result<Vec<String>> {
         waits[waits.len() - 1]
     );
     assert_eq!(answers.len(), CLIENTS);
-    served.end().await?;
+    served.delete().await?;
     Ok(answers)
 }
 

@@ -64,7 +64,7 @@ pub(crate) async fn measure(quick: bool) -> Result<Part> {
     let sqlite = over_http(&TestDatabase::Sqlite, rounds, length).await?;
     let database = TestDatabase::postgres("bench_issuing").await?;
     let postgres = over_http(&database, rounds, length).await;
-    database.end().await?;
+    database.delete().await?;
     let postgres = postgres?;
     let number = |value: f64| format!("{value:.0}");
     table.line("GET /health/live", [number(sqlite.live()), number(postgres.live())]);

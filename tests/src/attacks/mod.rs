@@ -149,7 +149,7 @@ pub struct Attack {
 impl Attack {
     /// Whether an HTTP header can carry the token to a gate: it has no control characters, no white space at its ends (which is
     /// not part of a header's value), and some length.
-    pub fn travels(&self) -> bool {
+    pub fn fits_http(&self) -> bool {
         let is_visible = |byte: Option<&u8>| byte.is_some_and(|byte| !byte.is_ascii_whitespace());
         is_visible(self.token.first())
             && is_visible(self.token.last())

@@ -1,5 +1,6 @@
-//! The conformance table: what every edge answers to which token in which request. It runs unchanged against the gate called
-//! natively, the WIT component, the Spin component under wasmtime and the Worker under workerd.
+//! The conformance table: what every edge answers to which token in which request. The same table
+//! runs against the gate called natively, the WIT component, the Spin component under wasmtime, and
+//! the Worker under workerd.
 
 mod profile;
 
@@ -11,11 +12,10 @@ use crate::token_builder::{TokenBuilder, encode};
 
 use crate::token_factory::TokenFactory;
 
-/// A request, and what must become of it.
+/// A request and the expected answer.
 pub struct Case {
-    /// What the case is about.
+    /// Name of the case.
     pub name: String,
-    /// The method.
     pub method: &'static str,
     /// Path and query.
     pub target: &'static str,
@@ -23,26 +23,28 @@ pub struct Case {
     pub headers: Vec<(&'static str, Vec<u8>)>,
     /// The answer.
     pub expected: Answer,
-    /// Whether HTTP can carry the headers. What it cannot reaches a gate that is called as a function all the same.
-    pub travels: bool,
+    /// Whether an HTTP header can carry the values. If not, only the gates called as functions get
+    /// the case.
+    pub fits_http: bool,
 }
 
-/// What a client sees of the gate's decision, and the upstream of the identity.
+/// The gate's decision as the client sees it, and the identity as the upstream sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
-    /// The status; 200 where the upstream, or `validate`, answered.
+    /// Status; 200 where the upstream or `validate` answered.
     pub status: u16,
-    /// `WWW-Authenticate`, word for word.
+    /// `WWW-Authenticate`, verbatim.
     pub challenge: Option<String>,
     /// `error` of the JSON body.
     pub error: Option<String>,
-    /// Every `x-tollgate-*` header that the upstream got, or that `validate` gave to the proxy.
+    /// Every `x-tollgate-*` header that the upstream received, or that `validate` returned to the
+    /// proxy.
     pub identity: Option<BTreeMap<String, String>>,
 }
 
-/// The `jti` that the origin is to revoke before the table runs.
+/// The `jti` that the origin must revoke before the table runs.
 pub const REVOKED: &str = "AAAAAAAAAAAAAAAAAAAAAA";
-/// The routes that the origin is to have, as (path, methods, scope, public).
+/// Routes that the origin must have: path, methods, scope, public.
 pub const ROUTES: [(&str, &[&str], &[&str], bool); 4] = [
     ("/reports/*", &[], &["reports:read"], false),
     ("/reports/*", &["POST", "DELETE"], &["reports:read", "reports:write"], false),
@@ -50,17 +52,17 @@ pub const ROUTES: [(&str, &[&str], &[&str], bool); 4] = [
     ("/open/*", &[], &[], true),
 ];
 
-/// The table. `now`: Unix seconds.
-pub fn cases(mint: &TokenFactory, now: u64) -> Vec<Case> {
-    let table = Table { mint, now };
+/// Builds the table. `now`: Unix seconds.
+pub fn cases(factory: &TokenFactory, now: u64) -> Vec<Case> {
+    let table = Table { factory, now };
     [
-        table.passing(),
-        table.presenting(),
-        table.malformed(),
-        table.forged(),
-        table.judged(),
-        table.routed(),
-        table.asked(),
+        table.accepted_tokens(),
+        table.token_presentation(),
+        table.malformed_tokens(),
+        table.forged_tokens(),
+        table.claims_and_revocation(),
+        table.route_rules(),
+        table.external_authorization(),
         table.profile(),
     ]
     .into_iter()
@@ -69,21 +71,21 @@ pub fn cases(mint: &TokenFactory, now: u64) -> Vec<Case> {
 }
 
 struct Table<'a> {
-    mint: &'a TokenFactory,
+    factory: &'a TokenFactory,
     now: u64,
 }
 
 impl<'a> Table<'a> {
     fn good(&self, alg: TokenAlg) -> TokenBuilder<'a> {
-        self.mint.token(alg, self.now)
+        self.factory.token(alg, self.now)
     }
 
     fn eddsa(&self) -> TokenBuilder<'a> {
         self.good(TokenAlg::EdDsa)
     }
 
-    fn passing(&self) -> Vec<Case> {
-        let audiences = serde_json::json!(["https://other.example", self.mint.audience.as_str()]);
+    fn accepted_tokens(&self) -> Vec<Case> {
+        let audiences = serde_json::json!(["https://other.example", self.factory.audience.as_str()]);
         vec![
             self.passes("HS256", &self.good(TokenAlg::Hs256)),
             self.passes("EdDSA", &self.eddsa()),
@@ -103,7 +105,7 @@ impl<'a> Table<'a> {
         ]
     }
 
-    fn presenting(&self) -> Vec<Case> {
+    fn token_presentation(&self) -> Vec<Case> {
         let draft = self.eddsa();
         let token = draft.sign();
         let bearer = bearer(&draft);
@@ -126,10 +128,10 @@ impl<'a> Table<'a> {
         ]
     }
 
-    fn malformed(&self) -> Vec<Case> {
+    fn malformed_tokens(&self) -> Vec<Case> {
         let good = self.eddsa().sign();
         let (most, last) = good.split_at(good.len() - 1);
-        let spare_bits = format!("{most}{}", char::from(last.as_bytes()[0] + 1)); // 2 of its 6 bits count, the others are 0
+        let spare_bits = format!("{most}{}", char::from(last.as_bytes()[0] + 1)); // only 2 of the last letter's 6 bits are used; the others are 0
         let empty_signature = format!("{}.", self.eddsa().signing_input());
         let long = self.eddsa().claim("padding", "x".repeat(12_400)).sign();
         assert!(long.len() > 16 * 1024 && long.len() < 17 * 1024, "{} is a little too long", long.len());
@@ -170,7 +172,7 @@ impl<'a> Table<'a> {
         ]
     }
 
-    fn forged(&self) -> Vec<Case> {
+    fn forged_tokens(&self) -> Vec<Case> {
         let good = self.eddsa().sign();
         let tampered = {
             let parts: Vec<&str> = good.split('.').collect();
@@ -180,7 +182,7 @@ impl<'a> Table<'a> {
         let unsigned = self.eddsa().header("alg", "none").signing_input();
         let psychic = format!("{}.{}", self.good(TokenAlg::Es256).signing_input(), encode([0; 64]));
         let short = format!("{}.{}", self.good(TokenAlg::Hs256).signing_input(), encode([0; 16]));
-        let confused = self.good(TokenAlg::Hs256).header("kid", self.mint.kid(TokenAlg::Rs256)).sign();
+        let confused = self.good(TokenAlg::Hs256).header("kid", self.factory.kid(TokenAlg::Rs256)).sign();
         let borrowed = self.good(TokenAlg::Hs256).claim("aud", "https://other.example").sign();
         vec![
             self.fails("tampered claims", &tampered, "the signature is not valid"),
@@ -208,7 +210,7 @@ impl<'a> Table<'a> {
         ]
     }
 
-    fn judged(&self) -> Vec<Case> {
+    fn claims_and_revocation(&self) -> Vec<Case> {
         let respelled = self.eddsa().claim("jti", REVOKED).rewrite(|text| text.replacen('{', "{ \"again\" : 1 , ", 1));
         vec![
             self.fails("a plain JWT", &self.eddsa().header("typ", "JWT").sign(), "the token is not an access token"),
@@ -240,7 +242,7 @@ impl<'a> Table<'a> {
         ]
     }
 
-    fn routed(&self) -> Vec<Case> {
+    fn route_rules(&self) -> Vec<Case> {
         let draft = self.eddsa();
         let writer = self.eddsa().claim("scope", "x reports:write reports:read");
         let none = self.eddsa().claim("scope", ());
@@ -262,8 +264,8 @@ impl<'a> Table<'a> {
             get("a public route", "/open/door", &[], anonymous()),
             get("a public route with a token", "/open/door", &[&reader], self.identity(&draft)),
             get("a public route with a bad token", "/open/door", &["Bearer abc"], anonymous()),
-            get("identity headers of the client's own", "/", &[&reader], self.identity(&draft)).spoofed(),
-            get("identity headers of a client without a token", "/open/door", &[], anonymous()).spoofed(),
+            get("identity headers of the client's own", "/", &[&reader], self.identity(&draft)).with_forged_identity(),
+            get("identity headers of a client without a token", "/open/door", &[], anonymous()).with_forged_identity(),
             get("an encoded slash", "/open/..%2fadmin", &[&reader], ambiguous()),
             get("a segment with a parameter", "/admin;x", &[&reader], ambiguous()),
             get("a segment encoded twice", "/%2561dmin", &[&reader], ambiguous()),
@@ -279,8 +281,8 @@ impl<'a> Table<'a> {
         ]
     }
 
-    /// Another proxy asks whether its request may pass.
-    fn asked(&self) -> Vec<Case> {
+    /// External authorization: a proxy asks whether its request may pass.
+    fn external_authorization(&self) -> Vec<Case> {
         let draft = self.eddsa();
         let reader = bearer(&draft);
         let missing = "the proxied request's URI is missing: set X-Original-URI";
@@ -288,31 +290,31 @@ impl<'a> Table<'a> {
         let two = "X-Original-* and X-Forwarded-Uri or -Method are both there; a proxy sets one family";
         let ask = |name: &str, credentials: &[&str], expected| get(name, "/_tollgate/validate", credentials, expected);
         vec![
-            ask("asked by nginx", &[&reader], self.identity(&draft))
+            ask("validate asked by nginx", &[&reader], self.identity(&draft))
                 .with("X-Original-URI", "/reports/1")
                 .with("X-Original-Method", "GET"),
-            ask("asked by Traefik", &[&reader], insufficient("reports:read reports:write"))
+            ask("validate asked by Traefik", &[&reader], insufficient("reports:read reports:write"))
                 .with("X-Forwarded-Uri", "/reports/1")
                 .with("X-Forwarded-Method", "POST"),
-            get("asked by Envoy", "/_tollgate/validate/admin", &[&reader], insufficient("admin")),
-            ask("asked without a token", &[], challenged())
+            get("validate asked by Envoy", "/_tollgate/validate/admin", &[&reader], insufficient("admin")),
+            ask("validate asked without a token", &[], challenged())
                 .with("X-Original-URI", "/reports/1")
                 .with("X-Original-Method", "GET"),
-            ask("asked about a public route", &[], self.nobody())
+            ask("validate asked about a public route", &[], self.empty_identity())
                 .with("X-Original-URI", "/open/x")
                 .with("X-Original-Method", "GET"),
-            ask("asked about nothing", &[&reader], refused(400, "invalid_request", missing)),
+            ask("validate asked about nothing", &[&reader], refused(400, "invalid_request", missing)),
             ask(
-                "asked about a method that differs from a rule's by case",
+                "validate asked about a method that differs from a rule's by case",
                 &[&reader],
                 refused(400, "invalid_request", "the method's rule depends on capital letters"),
             )
             .with("X-Original-URI", "/reports/1")
             .with("X-Original-Method", "delete"),
-            ask("asked without the method", &[&reader], refused(400, "invalid_request", no_method))
+            ask("validate asked without the method", &[&reader], refused(400, "invalid_request", no_method))
                 .with("X-Original-URI", "/reports/1"),
             ask(
-                "asked by Traefik for a client that names another request",
+                "validate asked by Traefik for a client that names another request",
                 &[&reader],
                 refused(400, "invalid_request", two),
             )
@@ -320,7 +322,7 @@ impl<'a> Table<'a> {
             .with("X-Forwarded-Method", "DELETE")
             .with("X-Original-URI", "/open/x"),
             get(
-                "asked by Envoy for a client that names another request",
+                "validate asked by Envoy for a client that names another request",
                 "/_tollgate/validate/admin",
                 &[&reader],
                 insufficient("admin"),
@@ -338,17 +340,18 @@ impl<'a> Table<'a> {
         get(name, "/anything", &[&format!("Bearer {token}")], refused(401, "invalid_token", why))
     }
 
-    /// A proxy is told that there is nobody, so that it overwrites what its client made up.
-    fn nobody(&self) -> Answer {
+    /// `validate` returns empty identity headers, so that the proxy overwrites those that its
+    /// client forged.
+    fn empty_identity(&self) -> Answer {
         let mut answer = self.identity(&self.eddsa());
         answer.identity.iter_mut().flat_map(BTreeMap::values_mut).for_each(String::clear);
         answer
     }
 
-    /// The upstream is told who the token's holder is.
+    /// The upstream receives the identity of the token.
     fn identity(&self, draft: &TokenBuilder<'_>) -> Answer {
         let identity = [
-            ("issuer", self.mint.issuer.clone()),
+            ("issuer", self.factory.issuer.clone()),
             ("subject", draft.text("sub").replace('%', "%25").replace('é', "%C3%A9")),
             ("client-id", draft.text("client_id")),
             ("scope", draft.text("scope")),
@@ -370,8 +373,8 @@ impl Case {
         Self { method, ..self }
     }
 
-    /// The client claims an identity of its own choosing.
-    fn spoofed(self) -> Self {
+    /// The client sends forged identity headers.
+    fn with_forged_identity(self) -> Self {
         self.with("x-tollgate-subject", "root")
             .with("X-Tollgate-Role", "admin")
             .with("x_tollgate_subject", "root")
@@ -381,7 +384,7 @@ impl Case {
 
 fn get(name: &str, target: &'static str, credentials: &[&str], expected: Answer) -> Case {
     let headers = credentials.iter().map(|value| ("Authorization", (*value).into())).collect();
-    Case { name: name.to_owned(), method: "GET", target, headers, expected, travels: true }
+    Case { name: name.to_owned(), method: "GET", target, headers, expected, fits_http: true }
 }
 
 fn challenged() -> Answer {
@@ -399,7 +402,7 @@ fn insufficient(scope: &str) -> Answer {
     answer
 }
 
-/// The upstream answers, and is told of nobody.
+/// The upstream answers and receives no identity.
 fn anonymous() -> Answer {
     Answer { status: 200, identity: Some(BTreeMap::new()), ..Answer::default() }
 }

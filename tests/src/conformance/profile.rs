@@ -1,4 +1,5 @@
-//! The strict profile in the table: the tokens by which the core is tested, sent through every adapter.
+//! The attacks on the strict profile as cases of the table: the tokens that the core is tested
+//! with, sent through every adapter.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +11,12 @@ use crate::token_builder::{LIFETIME, decode};
 
 impl Table<'_> {
     pub(super) fn profile(&self) -> Vec<Case> {
-        let public_jwks = self.mint.public_jwks();
+        let public_jwks = self.factory.public_jwks();
         let context = AttackContext {
-            signer: self.mint,
+            signer: self.factory,
             public_jwks: &public_jwks,
-            issuer: &self.mint.issuer,
-            audience: self.mint.audience.as_str(),
+            issuer: &self.factory.issuer,
+            audience: self.factory.audience.as_str(),
             now: self.now,
             lifetime: LIFETIME,
         };
@@ -24,7 +25,7 @@ impl Table<'_> {
 
     fn case(&self, attack: Attack) -> Case {
         let expected = match &attack.refused {
-            // To the gate these are several credentials; it does not ask what each would be as a token.
+            // The gate counts these as several credentials and does not parse them as tokens.
             _ if attack.token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b',')) => {
                 refused(400, "invalid_request", "there is more than one credential")
             }
@@ -33,11 +34,12 @@ impl Table<'_> {
         };
         let credentials = [b"Bearer ".as_slice(), &attack.token].concat();
         let case = get(&attack.name, "/anything", &[], expected);
-        Case { headers: vec![("Authorization", credentials)], travels: attack.travels(), ..case }
+        Case { headers: vec![("Authorization", credentials)], fits_http: attack.fits_http(), ..case }
     }
 }
 
-/// A gate sees a token without the white space around it, and none of 16 MiB; the core's tests judge these.
+/// Whether a gate can see the token as it is: HTTP strips surrounding white space, and limits
+/// headers to less than 1 MiB. The core's tests cover the others.
 fn is_a_credential(attack: &Attack) -> bool {
     attack.token.trim_ascii().len() == attack.token.len() && (1..1 << 20).contains(&attack.token.len())
 }

@@ -153,7 +153,7 @@ impl RequirementRun<'_> {
             None => None,
         };
         let page = self.browser.follow(page).await?;
-        self.browser.play(page, &Person { user_code, ..person }).await
+        self.browser.complete_forms(page, &Person { user_code, ..person }).await
     }
 
     async fn parts(&self, ask: &RequestSpec) -> Result<(String, Pairs, Pairs)> {

@@ -54,7 +54,7 @@ async fn o5_clients_are_not_read_for_every_origin_that_is_sent(case: &Regression
     let answers = join_all(attack).await.into_iter().sum::<Result<u32>>()?;
     let reads = metric(&origin, READS).await?;
     assert_eq!(reads, 1, "nothing changed after the first time");
-    case.answered(format!("{answers} requests of an unknown origin, all clients read {reads} time"));
+    case.report(format!("{answers} requests of an unknown origin, all clients read {reads} time"));
 
     // A change is seen, by one more reading.
     let mut metadata = metadata;
@@ -101,7 +101,7 @@ async fn o7_a_jwks_uri_is_fetched_once_for_all_who_wait(case: &RegressionCase) -
         let answers = asked.await.into_iter().collect::<Result<Vec<_>>>()?;
         assert!(answers.iter().all(|status| *status == 303), "{answers:?}");
         let fetches = peer.requests().len();
-        case.answered(format!("120 requests with a signature, keys answer {status}: fetched {fetches} time(s)"));
+        case.report(format!("120 requests with a signature, keys answer {status}: fetched {fetches} time(s)"));
         // After a failure it is fetched again a second later, then two, then four: a slow machine may come so far.
         let seconds = usize::try_from(begun.elapsed().as_secs())?;
         assert!((1..=1 + seconds).contains(&fetches), "{fetches} in {seconds} seconds");
@@ -139,7 +139,7 @@ async fn o34_long_polls_leave_connections_for_others(case: &RegressionCase) -> R
             false => waits.push(poll),
         }
     }
-    case.answered(format!(
+    case.report(format!(
         "64 polls of one address: {waiting} wait, {at_once} answered at once; a token request is answered"
     ));
     waits.iter().for_each(tokio::task::JoinHandle::abort);

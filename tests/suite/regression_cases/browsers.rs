@@ -106,7 +106,7 @@ async fn o22_a_stale_form_leads_on_or_to_a_fresh_one(case: &RegressionCase) -> R
     );
     let account = stranger.open(&format!("{}/account/sessions", origin.server.url())).await?;
     ensure!(account.url.path() == "/login", "signed in by a forged form: {}", account.url);
-    case.answered("second click, other tab and the way back lead on to /consent; a forged form to a fresh one");
+    case.report("second click, other tab and the way back lead on to /consent; a forged form to a fresh one");
     Ok(())
 }
 
@@ -142,7 +142,7 @@ async fn o21_a_device_may_jitter_and_one_that_slows_down_recovers(case: &Regress
     answers.1.push(poll(&hasty).await?);
     ensure!(answers.0.iter().all(|answer| answer == "authorization_pending"), "{answers:?}");
     ensure!(answers.1 == ["authorization_pending", "slow_down", "authorization_pending"], "{answers:?}");
-    case.answered(format_args!("40 ms early: {}; after slow_down and 10 s: {}", answers.0[1], answers.1[2]));
+    case.report(format_args!("40 ms early: {}; after slow_down and 10 s: {}", answers.0[1], answers.1[2]));
     Ok(())
 }
 
@@ -200,7 +200,7 @@ async fn o19_codes_arrive_in_chromium_wherever_the_client_leads_on(case: &Regres
     let stage = json!({ "issuer": origin.server.url(), "clients": clients, "person": person });
     let arrived = play("arrives", &stage).await?;
     ensure!(arrived.len() == 4, "{arrived:?}");
-    case.answered(format_args!("codes arrived: {}", arrived.join(", ")));
+    case.report(format_args!("codes arrived: {}", arrived.join(", ")));
     Ok(())
 }
 
@@ -217,6 +217,6 @@ async fn o22_two_tabs_double_clicks_back_and_reload_in_chromium(case: &Regressio
     });
     let done = play("stale", &stage).await?;
     ensure!(done.len() == 7, "{done:?}");
-    case.answered(done.join(", "));
+    case.report(done.join(", "));
     Ok(())
 }

@@ -217,7 +217,7 @@ async fn o9_a_registration_is_off_filtered_and_narrowed(case: &RegressionCase) -
     assert_eq!([ask(&origin).await?.status, ask(&closed).await?.status], [400, 400]);
     ensure!(is_untouched(&neighbour).await, "the neighbour was asked");
     ensure!(store.client(&id).await?.context("registered")?.is_active(), "nothing changed");
-    case.answered(format!(
+    case.report(format!(
         "PUT of a wider scope: {}; management when off: {answers:?}; nothing connected",
         changed["scope"]
     ));
@@ -255,7 +255,7 @@ async fn o10_no_client_that_registered_itself_redirects_before_a_sign_in(case: &
         }
     }
     let (page, off) = (answered(&authorize(&origin, own, wrong[0])?).await?, answered(&logout(own)).await?);
-    case.answered(format!("authorize: {}, logout: {}, and no Location", page.status, off.status));
+    case.report(format!("authorize: {}, logout: {}, and no Location", page.status, off.status));
 
     // Somebody who is signed in is sent back, and so is a frame in which a client asks silently.
     let mut browser = Browser::new(&origin.server.url())?;
@@ -282,7 +282,7 @@ async fn o18_an_administrators_client_has_the_scope(case: &RegressionCase) -> Re
     let url = format!("{}/admin/api/clients", origin.server.url());
     let listed = reqwest::Client::new().get(url).bearer_auth(member(&tokens, "access_token")?).send().await?;
     assert_eq!((&created["scope"], listed.status().as_u16()), (&json!("tollgate:admin"), 200));
-    case.answered(format!("scope {}, the admin API answers {}", created["scope"], listed.status()));
+    case.report(format!("scope {}, the admin API answers {}", created["scope"], listed.status()));
     Ok(())
 }
 
@@ -335,7 +335,7 @@ async fn o24_an_operators_client_is_called_on_loopback(case: &RegressionCase) ->
         sleep(Duration::from_millis(20)).await;
     };
     assert!(told.contains("logout_token=ey"), "{told}");
-    case.answered(format!("jwks_uri on loopback: {status}; back-channel logout on loopback: told"));
+    case.report(format!("jwks_uri on loopback: {status}; back-channel logout on loopback: told"));
     Ok(())
 }
 
@@ -365,7 +365,7 @@ async fn o27_resources_are_compared_after_normalization(case: &RegressionCase) -
         let form = [("client_id", "rs"), ("client_secret", rs.as_str()), ("token", member(&tokens, "access_token")?)];
         let (_, about) = post(&origin, "/oauth/introspect", &form).await?;
         assert_eq!((&about["active"], &about["aud"]), (&json!(true), &json!("https://mcp.example")), "{resource}");
-        case.answered(format!("resource={resource}: {status}, aud {}", about["aud"]));
+        case.report(format!("resource={resource}: {status}, aud {}", about["aud"]));
     }
     for resource in ["https://mcp.example/x", "http://mcp.example/", "https://mcp.example:444/"] {
         let (status, answer) = ask(resource).await?;
@@ -385,7 +385,7 @@ async fn o28_an_empty_scope_is_as_left_out(case: &RegressionCase) -> Result<()> 
     body["client_id"] = other.1["client_id"].clone();
     let (status, changed) = manage(&origin, Method::PUT, &other.1, Some(&body)).await?;
     assert_eq!((status, &changed["scope"]), (200, &one.1["scope"]));
-    case.answered(format!("scope {}", changed["scope"]));
+    case.report(format!("scope {}", changed["scope"]));
     Ok(())
 }
 
@@ -414,9 +414,6 @@ async fn o29_bad_keys_are_passed_over(case: &RegressionCase) -> Result<()> {
     let own = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "private_key_jwt", "jwks": set });
     let (status, answer) = register(&origin, &own).await?;
     assert_eq!(status, 201, "{answer}");
-    case.answered(format!(
-        "jwks_uri and jwks with odd members: {}, {}; registration {status}",
-        statuses[0], statuses[1]
-    ));
+    case.report(format!("jwks_uri and jwks with odd members: {}, {}; registration {status}", statuses[0], statuses[1]));
     Ok(())
 }

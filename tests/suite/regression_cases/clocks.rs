@@ -28,14 +28,14 @@ const SWEEP_WAIT: Duration = Duration::from_secs(120);
 /// An origin with a clock of its own, which runs, and a client of it.
 async fn begin(case: &RegressionCase) -> Result<(OriginProcess, ServiceClient)> {
     install_tls_provider();
-    let mut origin = case.served()?;
+    let mut origin = case.origin_process()?;
     origin.fake_clock()?;
     origin.set("TOLLGATE_LOG", "info,sqlx=warn,tollgate::issuers=debug");
     // Shorter than the jump: to the wrong clock all tokens are long gone.
     origin.set("TOLLGATE_TOKEN_LIFETIME", "600");
     origin.start(&reqwest::Client::new()).await?;
     let created = origin.cli(&["client", "create", "--json", "--name", "clock"])?;
-    let client = ServiceClient::created(&origin.url, &created)?;
+    let client = ServiceClient::from_cli_output(&origin.url, &created)?;
     Ok((origin, client))
 }
 
@@ -94,11 +94,11 @@ async fn f3_a_clock_an_hour_ahead_deletes_no_revocation(case: &RegressionCase) -
     origin.start(&reqwest::Client::new()).await?;
     let record = origin.cli(&["revocation", "list", "--json"])?;
     ensure!(record.contains("token"), "the revocation is gone: {record}");
-    case.answered(format!(
+    case.report(format!(
         "after a sweep at one hour ahead: token inactive, {} revoked token in a snapshot that is built now",
         inspected["revoked"]
     ));
-    origin.end().await
+    origin.delete().await
 }
 
 async fn o32_a_clock_an_hour_ahead_stops_no_snapshot(case: &RegressionCase) -> Result<()> {
@@ -124,8 +124,8 @@ async fn o32_a_clock_an_hour_ahead_stops_no_snapshot(case: &RegressionCase) -> R
         published_at(other, 2).await?;
     }
     client.token("").await?;
-    case.answered(format!("an hour ahead: ready {ready_while_wrong}, snapshot published and dated now; right again: ready {ready}, snapshot published"));
-    origin.end().await
+    case.report(format!("an hour ahead: ready {ready_while_wrong}, snapshot published and dated now; right again: ready {ready}, snapshot published"));
+    origin.delete().await
 }
 
 /// Another origin on the same database, whose clock is right; SQLite has room for one.

@@ -129,7 +129,7 @@ async fn f1_writes_come_back_when_a_full_disk_has_room(case: &RegressionCase) ->
     ready_is(&at, 503).await?;
     disk.free()?;
     ready_is(&at, 200).await?;
-    case.answered(format!(
+    case.report(format!(
         "full: token 503, ready 503; room: token 200 within {} ms of 3 fills, ready 200; {issued} tokens and {revoked} revocations kept",
         longest.as_millis()
     ));
@@ -139,29 +139,29 @@ async fn f1_writes_come_back_when_a_full_disk_has_room(case: &RegressionCase) ->
 
 async fn f2_silent_connections_are_left_for_new_ones(case: &RegressionCase) -> Result<()> {
     let database = TestDatabase::postgres("case_f2").await?;
-    let (proxy, url) = DatabaseProxy::before(&database.url(Path::new(""))?).await?;
+    let (proxy, url) = DatabaseProxy::for_database(&database.url(Path::new(""))?).await?;
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
     let client = ServiceClient::register(&origin, "silent", &[])?;
     client.token("").await?;
     let at = origin.server.url();
     ready_is(&at, 200).await?;
-    proxy.swallow();
+    proxy.silence_connections();
     let written = writes_work(&client).await?;
     let ready = ready_is(&at, 200).await?;
     ensure!(written < Duration::from_secs(20), "writes came back after {written:?}");
-    case.answered(format!(
+    case.report(format!(
         "token on a new connection {} ms after the old ones fell silent, ready again {} ms later",
         written.as_millis(),
         ready.as_millis()
     ));
     origin.server.shutdown().await;
-    database.end().await
+    database.delete().await
 }
 
 async fn f7_a_start_waits_for_its_database(case: &RegressionCase) -> Result<()> {
     install_tls_provider();
     let database = TestDatabase::postgres("case_f7").await?;
-    let (mut proxy, url) = DatabaseProxy::before(&database.url(Path::new(""))?).await?;
+    let (mut proxy, url) = DatabaseProxy::for_database(&database.url(Path::new(""))?).await?;
     proxy.stop().await;
     let mut origin = OriginProcess::new(TestDatabase::Shared(url))?;
     let refused = origin.cli(&["serve", "--no-wait"]).unwrap_or_else(|error| error.to_string());
@@ -170,18 +170,18 @@ async fn f7_a_start_waits_for_its_database(case: &RegressionCase) -> Result<()> 
     let http = reqwest::Client::new();
     let (started, ()) = tokio::try_join!(origin.start(&http), async {
         tokio::time::sleep(Duration::from_secs(6)).await;
-        proxy.start_again().await
+        proxy.restart().await
     })?;
     let log = origin.log()?;
     ensure!(log.contains("the database cannot be reached; waiting for it") && log.contains(&address), "{log}");
-    case.answered(format!("--no-wait: {}; else serves {} s after the start", refused.trim(), started.as_secs()));
-    origin.end().await?;
-    database.end().await
+    case.report(format!("--no-wait: {}; else serves {} s after the start", refused.trim(), started.as_secs()));
+    origin.delete().await?;
+    database.delete().await
 }
 
 async fn f8_requests_fail_fast_while_the_database_is_away(case: &RegressionCase) -> Result<()> {
     let database = TestDatabase::postgres("case_f8").await?;
-    let (mut proxy, url) = DatabaseProxy::before(&database.url(Path::new(""))?).await?;
+    let (mut proxy, url) = DatabaseProxy::for_database(&database.url(Path::new(""))?).await?;
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
     let client = ServiceClient::register(&origin, "away", &[])?;
     let token = client.token("").await?;
@@ -199,17 +199,17 @@ async fn f8_requests_fail_fast_while_the_database_is_away(case: &RegressionCase)
         longest = longest.max(started.elapsed());
     }
     ensure!(longest < Duration::from_secs(3), "a client waited {longest:?} for 503");
-    proxy.start_again().await?;
+    proxy.restart().await?;
     let written = writes_work(&client).await?;
     ready_is(&at, 200).await?;
     ensure!(written < Duration::from_secs(20), "writes came back after {written:?}");
-    case.answered(format!(
+    case.report(format!(
         "503 within {} ms while away; token 200 {} ms after it came back",
         longest.as_millis(),
         written.as_millis()
     ));
     origin.server.shutdown().await;
-    database.end().await
+    database.delete().await
 }
 
 async fn o23_a_primary_that_turns_read_only_is_left_and_writes_come_back(case: &RegressionCase) -> Result<()> {
@@ -230,7 +230,7 @@ async fn o23_a_primary_that_turns_read_only_is_left_and_writes_come_back(case: &
     let written = writes_work(&client).await?;
     ready_is(&at, 200).await?;
     ensure!(written < Duration::from_secs(20), "writes came back after {written:?}");
-    case.answered(format!(
+    case.report(format!(
         "ready 503 after {} ms, token 503, introspection 200; writable again: token 200 after {} ms, ready 200",
         told.as_millis(),
         written.as_millis()
@@ -256,10 +256,11 @@ async fn f9_acknowledged_commits_are_on_the_disk(case: &RegressionCase) -> Resul
              CREATE TRIGGER see_setting AFTER INSERT ON tokens FOR EACH STATEMENT EXECUTE FUNCTION see_setting()",
         )
         .await?;
-    let client = ServiceClient::created(&origin.url, &origin.cli(&["client", "create", "--json", "--name", "sync"])?)?;
+    let client =
+        ServiceClient::from_cli_output(&origin.url, &origin.cli(&["client", "create", "--json", "--name", "sync"])?)?;
     client.token("").await?;
     let seen = server.query("SELECT string_agg(DISTINCT value, ' ') FROM seen_setting").await?;
     ensure!(seen.as_deref() == Some("on"), "tokens are written with synchronous_commit {seen:?}");
-    case.answered("synchronous_commit is on where the server's default is off; fsync=off is warned of");
-    origin.end().await
+    case.report("synchronous_commit is on where the server's default is off; fsync=off is warned of");
+    origin.delete().await
 }

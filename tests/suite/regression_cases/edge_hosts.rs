@@ -58,7 +58,7 @@ async fn e4_pressure_on_connections_and_time_is_borne(case: &RegressionCase) -> 
         let edge = TestEdge::program(kind, &settings, 1024).await?;
         let _idle = crowd(&edge, MANY, "").await?;
         let after = served(&client, &edge, &token).await?;
-        case.answered(format!("{kind:?} with 1,024 files and {MANY} idle connections: 200 after {after:.1?}"));
+        case.report(format!("{kind:?} with 1,024 files and {MANY} idle connections: 200 after {after:.1?}"));
     }
 
     let edge = TestEdge::program(EdgeKind::Spin, &settings, 8192).await?;
@@ -67,7 +67,7 @@ async fn e4_pressure_on_connections_and_time_is_borne(case: &RegressionCase) -> 
     let after = served(&client, &edge, &token).await?;
     let statuses = statuses(pushes).await?;
     ensure!(statuses.keys().all(|status| matches!(status, 408 | 503)), "{statuses:?}");
-    case.answered(format!("1,010 slow pushes to Spin: 200 after {after:.1?} meanwhile, the pushes {statuses:?}"));
+    case.report(format!("1,010 slow pushes to Spin: 200 after {after:.1?} meanwhile, the pushes {statuses:?}"));
 
     slow_upstreams_and_clients(case, &origin).await
 }
@@ -84,13 +84,13 @@ async fn slow_upstreams_and_clients(case: &RegressionCase, origin: &TestOrigin) 
     for edge in &edges {
         let status = reqwest::get(format!("{}/open", edge.url)).await?.status();
         ensure!(status == 504, "{:?}: {status}", edge.kind);
-        case.answered(format!("{:?}, upstream that never answers: {status}", edge.kind));
+        case.report(format!("{:?}, upstream that never answers: {status}", edge.kind));
     }
     let post = "POST /open HTTP/1.1\r\nHost: edge\r\nContent-Length: 1000\r\n\r\nhalf";
     let slow = crowd(edges.first().context("the runner")?, 1, post).await?;
     let statuses = statuses(slow).await?;
     ensure!(statuses.keys().all(|status| *status == 408), "{statuses:?}");
-    case.answered(format!("body that never ends: {statuses:?}"));
+    case.report(format!("body that never ends: {statuses:?}"));
     Ok(())
 }
 
@@ -145,7 +145,7 @@ async fn e8_spin_instances_share_what_one_of_them_knew(case: &RegressionCase) ->
     let mut patient = settings.clone();
     patient.insert("TOLLGATE_EDGE_HARD_MS", "20000".to_owned());
     let edge = TestEdge::start(EdgeKind::Spin, &patient).await?;
-    client.until(&edge.url, &good, 200).await?;
+    client.wait_for_status(&edge.url, &good, 200).await?;
     relay.cut(true);
     let (outage, mut statuses) = (Instant::now(), BTreeMap::new());
     while outage.elapsed() < Duration::from_millis(600) || statuses.values().sum::<usize>() < SEVERAL_INSTANCES {
@@ -153,14 +153,14 @@ async fn e8_spin_instances_share_what_one_of_them_knew(case: &RegressionCase) ->
     }
     relay.cut(false);
     ensure!(statuses.keys().all(|status| *status == 200), "in a short outage: {statuses:?}");
-    case.answered(format!("outage of {:.1?}: {statuses:?}", outage.elapsed()));
+    case.report(format!("outage of {:.1?}: {statuses:?}", outage.elapsed()));
 
     let edge = TestEdge::start(EdgeKind::Spin, &settings).await?;
     client.revoke(&revoked).await?;
-    client.until(&edge.url, &revoked, 401).await?;
-    client.until(&edge.url, &good, 200).await?;
+    client.wait_for_status(&edge.url, &revoked, 401).await?;
+    client.wait_for_status(&edge.url, &good, 200).await?;
     relay.cut(true);
-    client.until(&edge.url, &good, 503).await?;
+    client.wait_for_status(&edge.url, &good, 503).await?;
     // Each of these is another instance: the idle ones are gone.
     tokio::time::sleep(Duration::from_millis(2500)).await;
     let lenient = format!("{}/lenient", edge.url);
@@ -171,7 +171,7 @@ async fn e8_spin_instances_share_what_one_of_them_knew(case: &RegressionCase) ->
     }
     ensure!(answers.keys().all(|both| *both == (200, 401)), "{answers:?}");
     ensure!(client.status(&edge.url, &good).await? == 503, "the strict route denies");
-    case.answered(format!(
+    case.report(format!(
         "origin gone, on_stale: allow, good and revoked at ever new instances: {answers:?}; strict: 503"
     ));
     Ok(())
@@ -190,7 +190,7 @@ async fn e9_offers_of_other_protocols_are_passed_over(case: &RegressionCase) -> 
             let seen = seen.to_lowercase();
             ensure!(!seen.contains("upgrade:") && !seen.contains("http2-settings:"), "{kind:?}: {seen}");
         }
-        case.answered(format!("{kind:?}: 200, the upstream sees no offer"));
+        case.report(format!("{kind:?}: 200, the upstream sees no offer"));
     }
     let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
     let answer = upgrade(&edge, "h2c, WebSocket").await?;
@@ -226,7 +226,7 @@ async fn e10_an_idempotent_request_is_repeated_on_a_fresh_connection(case: &Regr
         let post = http.post(&open).body("once").send().await?.status();
         let seen = requests.load(Ordering::SeqCst) - before;
         ensure!(post == 502 && seen == 1, "{kind:?}: a POST must not be repeated: {post}, {seen} times");
-        case.answered(format!("{kind:?}: 3 GETs {statuses:?} in {before} requests, a POST {post} in {seen}"));
+        case.report(format!("{kind:?}: 3 GETs {statuses:?} in {before} requests, a POST {post} in {seen}"));
     }
     Ok(())
 }
@@ -242,7 +242,7 @@ async fn e12_spins_own_headers_are_taken_not_the_clients(case: &RegressionCase) 
     let (address, proto) = (line("x-forwarded-for:"), line("x-forwarded-proto:"));
     ensure!(address == Some("127.0.0.1") && proto == Some("http"), "{seen}");
     ensure!(!seen.contains("203.0.113.7") && !seen.contains("bank.example") && !seen.contains("spin-"), "{seen}");
-    case.answered(format!("the upstream sees {address:?}, {proto:?}"));
+    case.report(format!("the upstream sees {address:?}, {proto:?}"));
     Ok(())
 }
 
@@ -258,7 +258,7 @@ async fn e13_addresses_with_a_path_work_in_spin(case: &RegressionCase) -> Result
         let edge = TestEdge::start(kind, &settings).await?;
         let seen = reqwest::get(format!("{}/open", edge.url)).await?.text().await?;
         ensure!(seen.starts_with("GET /v1/open "), "{kind:?}: {seen}");
-        case.answered(format!("{kind:?}, origin {issuer}, upstream with /v1: {:?}", seen.lines().next()));
+        case.report(format!("{kind:?}, origin {issuer}, upstream with /v1: {:?}", seen.lines().next()));
     }
     Ok(())
 }
@@ -271,8 +271,8 @@ async fn e14_all_spin_instances_ask_four_times_a_second(case: &RegressionCase) -
     settings.insert("TOLLGATE_EDGE_ORIGIN", relay.url.clone());
     let edge = TestEdge::start(EdgeKind::Spin, &settings).await?;
     let token = client.token("").await?;
-    client.until(&edge.url, &token, 200).await?;
-    let (began, before) = (Instant::now(), relay.questions());
+    client.wait_for_status(&edge.url, &token, 200).await?;
+    let (began, before) = (Instant::now(), relay.requests());
     let mut load = JoinSet::new();
     for _ in 0..64 {
         let (request, until) = (client.http.get(&edge.url).bearer_auth(&token), began + Duration::from_secs(5));
@@ -291,12 +291,12 @@ async fn e14_all_spin_instances_ask_four_times_a_second(case: &RegressionCase) -
             *statuses.entry(status).or_insert(0_usize) += count;
         }
     }
-    let (seconds, asked) = (began.elapsed().as_secs_f64(), relay.questions() - before);
+    let (seconds, asked) = (began.elapsed().as_secs_f64(), relay.requests() - before);
     let rate = statuses.values().sum::<usize>() as f64 / seconds;
     // One that is under way at either end counts, too.
     ensure!(asked as f64 <= 4.0 * seconds + 2.0, "{asked} questions in {seconds:.1} s");
     ensure!(statuses.keys().all(|status| *status == 200), "{statuses:?}");
-    case.answered(format!(
+    case.report(format!(
         "64 connections, {rate:.0} requests a second: {asked} questions in {seconds:.1} s; {statuses:?}"
     ));
     Ok(())

@@ -88,7 +88,7 @@ async fn e1_a_method_that_differs_from_a_rules_by_case_is_refused(case: &Regress
         let answer = ask("POST", &validate, Some(&token), &of(method)).await?;
         ensure!(answer.status == expected, "the origin about {method}: {} {}", answer.status, answer.body);
     }
-    case.answered("the origin about delete: 400");
+    case.report("the origin about delete: 400");
     for kind in kinds(case) {
         let edge = TestEdge::start(*kind, &origin.edge_settings(&upstream.url).await?).await?;
         let (path, validate) = (format!("{}/r/1", edge.url), format!("{}/_tollgate/validate", edge.url));
@@ -102,7 +102,7 @@ async fn e1_a_method_that_differs_from_a_rules_by_case_is_refused(case: &Regress
             ensure!(is_right, "{kind:?} to {method}: {} {}", answer.status, answer.body);
             ensure!((answer.status == 200) == answer.body.starts_with("GET "), "{kind:?}: {}", answer.body);
             if method == "delete" {
-                case.answered(format!("{kind:?} to delete: {}, asked about it: {}", answer.status, asked.status));
+                case.report(format!("{kind:?} to delete: {}, asked about it: {}", answer.status, asked.status));
             }
         }
     }
@@ -119,7 +119,7 @@ async fn e11_a_path_that_two_servers_read_differently_is_refused(case: &Regressi
             ask("POST", &validate, Some(&token), &[("X-Original-URI", path), ("X-Original-Method", "GET")]).await?;
         ensure!(answer.status == 400, "the origin about {path}: {} {}", answer.status, answer.body);
     }
-    case.answered(format!("the origin about {}: 400", paths.join(" ")));
+    case.report(format!("the origin about {}: 400", paths.join(" ")));
     for kind in kinds(case) {
         let edge = TestEdge::start(*kind, &origin.edge_settings(&upstream.url).await?).await?;
         for path in paths {
@@ -130,7 +130,7 @@ async fn e11_a_path_that_two_servers_read_differently_is_refused(case: &Regressi
             let answer = ask("GET", &format!("{}{path}", edge.url), Some(&token), &[]).await?;
             ensure!(answer.status == 200, "{kind:?} to {path}: {} {}", answer.status, answer.body);
         }
-        case.answered(format!("{kind:?} to {}: 400", paths.join(" ")));
+        case.report(format!("{kind:?} to {}: 400", paths.join(" ")));
     }
     Ok(())
 }
@@ -147,12 +147,12 @@ async fn e2_only_what_depends_on_the_origin_waits_for_it(case: &RegressionCase) 
         settings.insert("TOLLGATE_EDGE_ISSUER", origin.server.issuer().to_owned());
         let edge = TestEdge::start(kind, &settings).await?;
         let report = format!("{}/r/1", edge.url);
-        client.until(&report, &revoked, 401).await?;
-        client.until(&report, &token, 200).await?;
+        client.wait_for_status(&report, &revoked, 401).await?;
+        client.wait_for_status(&report, &token, 200).await?;
 
         proxy.set(ProxyMode::Silent);
         // The first that needs the origin may wait for it; from then on it is known that the origin does not answer.
-        client.until(&report, &token, 503).await?;
+        client.wait_for_status(&report, &token, 503).await?;
         let mut slowest = Duration::ZERO;
         for _ in 0..10 {
             for (path, token, expected) in [
@@ -174,12 +174,10 @@ async fn e2_only_what_depends_on_the_origin_waits_for_it(case: &RegressionCase) 
         let fresh: Vec<Asked> = fresh.into_iter().collect::<Result<_>>()?;
         let waited = fresh.iter().filter(|answer| answer.took >= AT_ONCE).count();
         ensure!(fresh.iter().all(|answer| answer.status == 503) && waited <= 1, "{kind:?}: {waited} of 10 waited");
-        case.answered(format!(
-            "{kind:?} without its origin: the slowest of 70 took {slowest:?}, {waited} of 10 waited"
-        ));
+        case.report(format!("{kind:?} without its origin: the slowest of 70 took {slowest:?}, {waited} of 10 waited"));
 
         proxy.set(ProxyMode::Forward);
-        client.until(&report, &token, 200).await?;
+        client.wait_for_status(&report, &token, 200).await?;
     }
     Ok(())
 }
@@ -195,11 +193,11 @@ async fn e5_a_recorded_answer_makes_no_edge_fresh(case: &RegressionCase) -> Resu
         let edge = TestEdge::start(kind, &settings).await?;
         let report = format!("{}/r/1", edge.url);
         let token = client.token("read").await?;
-        client.until(&report, &token, 200).await?;
+        client.wait_for_status(&report, &token, 200).await?;
 
         proxy.set(ProxyMode::Replay);
         client.revoke(&token).await?;
-        client.until(&report, &token, 503).await?;
+        client.wait_for_status(&report, &token, 503).await?;
         let began = Instant::now();
         let mut asked = 0;
         while began.elapsed() < Duration::from_secs(4) {
@@ -217,10 +215,10 @@ async fn e5_a_recorded_answer_makes_no_edge_fresh(case: &RegressionCase) -> Resu
             ensure!(began.elapsed() < LIMIT, "{kind:?} does not say why: {health}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        case.answered(format!("{kind:?} on a recorded heartbeat: {asked} times 503"));
+        case.report(format!("{kind:?} on a recorded heartbeat: {asked} times 503"));
 
         proxy.set(ProxyMode::Forward);
-        client.until(&report, &token, 401).await?;
+        client.wait_for_status(&report, &token, 401).await?;
     }
     Ok(())
 }
@@ -261,7 +259,7 @@ async fn e6_only_an_edge_itself_says_how_far_it_has_come(case: &RegressionCase) 
             ensure!(began.elapsed() < LIMIT, "{kind:?} is not heard: {listed}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        case.answered(format!("by a stranger: {before}; by the {kind:?} itself: {heard}"));
+        case.report(format!("by a stranger: {before}; by the {kind:?} itself: {heard}"));
     }
     Ok(())
 }
@@ -296,7 +294,7 @@ async fn e7_a_client_does_not_say_where_it_comes_from(case: &RegressionCase) -> 
         ensure!(head.contains("x-kept: yes") && head.contains("x-forwarded-proto: http\r\n"), "{}", seen.body);
         let forwarded: Vec<&str> =
             head.lines().filter(|line| line.contains("forwarded") || line.contains("-ip")).collect();
-        case.answered(format!("{kind:?}: {}", forwarded.join(", ")));
+        case.report(format!("{kind:?}: {}", forwarded.join(", ")));
 
         settings.insert("TOLLGATE_EDGE_TRUSTED_PROXIES", "127.0.0.0/8, ::1".to_owned());
         let edge = TestEdge::start(kind, &settings).await?;
@@ -395,7 +393,7 @@ async fn e3_changes_that_a_snapshot_holds_leave_the_edges_memory(case: &Regressi
         ensure!(left == 0, "{left} changes stay beside a snapshot that holds them");
     }
     ensure!(most == MAX_DELTAS as u64, "{most} changes at the most");
-    case.answered(format!(
+    case.report(format!(
         "{total} revocations with a snapshot after each {MAX_DELTAS}: {most} changes in memory at most"
     ));
     Ok(())

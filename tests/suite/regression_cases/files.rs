@@ -17,7 +17,7 @@ cases! {
 async fn f6_a_key_file_is_whole_or_not_there(case: &RegressionCase) -> Result<()> {
     install_tls_provider();
     let disk = SmallDisk::mount(1)?;
-    let mut origin = case.served()?;
+    let mut origin = case.origin_process()?;
     let key = disk.path().join("tollgate.key");
     origin.set("TOLLGATE_MASTER_KEY_FILE", &key.display().to_string());
     // Any command that needs the keys makes them, if there are none.
@@ -50,6 +50,6 @@ async fn f6_a_key_file_is_whole_or_not_there(case: &RegressionCase) -> Result<()
     disk.fill()?;
     ensure!(origin.cli(&export.each_ref().map(String::as_str)).is_err(), "it was written to a full disk");
     ensure!(fs::read(&file)? == before, "the snapshot of before is damaged");
-    case.answered("full disk: no key file, the next start makes it; empty or cut: told, and what to do; an export on a full disk keeps the old file");
-    origin.end().await
+    case.report("full disk: no key file, the next start makes it; empty or cut: told, and what to do; an export on a full disk keeps the old file");
+    origin.delete().await
 }

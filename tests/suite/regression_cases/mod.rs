@@ -19,7 +19,7 @@ macro_rules! cases {
             async fn $both() -> anyhow::Result<()> {
                 let case = tollgate_tests::regression_case::RegressionCase::postgres(stringify!($both_id)).await?;
                 super::$both(&case).await?;
-                case.end().await
+                case.delete_database().await
             })*
         }
         mod once {

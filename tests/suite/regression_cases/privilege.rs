@@ -78,7 +78,7 @@ async fn o2_an_exchange_never_yields_less_binding(case: &RegressionCase) -> Resu
     ensure!(elsewhere(&[]).await?.body["scope"] == "read", "write and openid were not given for C");
     ensure!(elsewhere(&[("scope", "read write")]).await?.body["error"] == "invalid_scope", "nor can they be asked for");
     exchanged_tokens_tell_nothing_of_the_user(&rs_a, &proven, &other, &origin).await?;
-    case.answered(format!("without a proof: {}; with the API's own: bound", unproven.brief()));
+    case.report(format!("without a proof: {}; with the API's own: bound", unproven.brief()));
     Ok(())
 }
 
@@ -125,7 +125,7 @@ async fn o6_consent_is_to_a_scope_at_an_audience(case: &RegressionCase) -> Resul
         ensure!(answer == expected, "{scope} at {audiences:?}: {answer}");
         answers.push(format!("{scope}@{}: {answer}", audiences.join("+")));
     }
-    case.answered(answers.join(", "));
+    case.report(answers.join(", "));
     Ok(())
 }
 
@@ -169,7 +169,7 @@ async fn o13_a_refresh_gives_what_the_client_may_have_now(case: &RegressionCase)
     // Given back to the client, it is in the grant as it was: the user agreed to it.
     web.change(&origin, |metadata| metadata["audiences"] = json!([A, B])).await?;
     ensure!(refresh(&only_b, &[]).await?.status == 200, "given back");
-    case.answered(format!("{} at {}; of B alone: {}", token["scope"], token["aud"], nothing.brief()));
+    case.report(format!("{} at {}; of B alone: {}", token["scope"], token["aud"], nothing.brief()));
     Ok(())
 }
 
@@ -200,7 +200,7 @@ async fn o15_a_disabled_client_gets_nothing_at_any_step(case: &RegressionCase) -
     let sign_in = browser.open(&authorization(&origin, "web", &[("scope", "openid")])?).await?;
     ensure!(sign_in.url.path() == "/login", "the page to sign in: {}", sign_in.url);
     disable(&origin, true).await?;
-    let page = browser.play(sign_in, &alice).await?;
+    let page = browser.complete_forms(sign_in, &alice).await?;
     ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
     answers.push(format!("at sign-in {}", outcome(&page)));
 
@@ -209,7 +209,7 @@ async fn o15_a_disabled_client_gets_nothing_at_any_step(case: &RegressionCase) -
     let consent = browser.open(&authorization(&origin, "web", &[("scope", "openid read")])?).await?;
     ensure!(consent.url.path() == "/consent", "the page to agree: {}", consent.url);
     disable(&origin, true).await?;
-    let page = browser.play(consent, &alice).await?;
+    let page = browser.complete_forms(consent, &alice).await?;
     ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
     answers.push(format!("at consent {}", outcome(&page)));
     let page = authorize(&origin, &mut browser, &alice, "web", &[("scope", "openid")]).await?;
@@ -233,7 +233,7 @@ async fn o15_a_disabled_client_gets_nothing_at_any_step(case: &RegressionCase) -
     ensure!(page.status == 404, "the device's page: {}", page.status);
     answers.push("code, device code and pushed request 401".to_owned());
     nothing_is_recorded(&origin).await?;
-    case.answered(answers.join("; "));
+    case.report(answers.join("; "));
     Ok(())
 }
 

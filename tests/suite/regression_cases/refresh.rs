@@ -56,7 +56,7 @@ async fn o14_without_a_grace_a_refresh_token_is_good_once(case: &RegressionCase)
     let first = refresh_token(&stage.app.refresh(&tokens.refresh).await?)?;
     let (status, body) = stage.app.refresh(&tokens.refresh).await?;
     let (next, access) = (stage.app.refresh(&first).await?.0, stage.app.is_active(&tokens.access).await?);
-    case.answered(format!(
+    case.report(format!(
         "twice: 200, {status} {}; then its successor {next}, access token active {access}",
         body["error"]
     ));
@@ -67,7 +67,7 @@ async fn o14_without_a_grace_a_refresh_token_is_good_once(case: &RegressionCase)
     let answers: Vec<(u16, Value)> = answers.into_iter().collect::<Result<_>>()?;
     let good: Vec<&(u16, Value)> = answers.iter().filter(|(status, _)| *status == 200).collect();
     let access = stage.app.is_active(&tokens.access).await?;
-    case.answered(format!("ten in parallel: {} good; access token active {access}", good.len()));
+    case.report(format!("ten in parallel: {} good; access token active {access}", good.len()));
     assert_eq!((good.len(), access), (1, false));
     assert_eq!(stage.app.refresh(&refresh_token(good[0])?).await?.0, 400, "the grant is revoked");
     Ok(())
@@ -82,7 +82,7 @@ async fn f4_a_clock_that_was_set_back_makes_no_used_refresh_token_good(case: &Re
     case.execute(&stage.origin, &ahead).await?;
     let (status, body) = stage.app.refresh(&tokens.refresh).await?;
     let after = stage.app.refresh(&next).await?.0;
-    case.answered(format!("used, an hour later by that clock: {status} {}; its successor {after}", body["error"]));
+    case.report(format!("used, an hour later by that clock: {status} {}; its successor {after}", body["error"]));
     assert_eq!((status, &body["error"], after), (400, &json!("invalid_grant"), 400));
     Ok(())
 }
@@ -113,7 +113,7 @@ async fn f5_an_outage_ends_no_session(case: &RegressionCase) -> Result<()> {
     for tokens in &sessions {
         good += usize::from(stage.app.refresh(&tokens.refresh).await?.0 == 200);
     }
-    case.answered(format!("of {SESSIONS} who gave up {answered} were answered; refresh tokens untouched {untouched}; good when asked again {good}"));
+    case.report(format!("of {SESSIONS} who gave up {answered} were answered; refresh tokens untouched {untouched}; good when asked again {good}"));
     assert_eq!((answered, untouched, good), (0, SESSIONS, SESSIONS));
     Ok(())
 }
@@ -135,7 +135,7 @@ async fn f5_a_successor_that_nobody_used_is_given_again(case: &RegressionCase) -
     passed(60).await?;
     let reused = stage.app.refresh(&next).await?.0;
     let ended = stage.app.refresh(&after).await?.0;
-    case.answered(format!("after the grace the same successor {again:?}; once that was used, its reuse {reused}, and then the newest {ended}"));
+    case.report(format!("after the grace the same successor {again:?}; once that was used, its reuse {reused}, and then the newest {ended}"));
     assert_eq!((again, reused, ended), (vec![true; 3], 400, 400));
 
     let tokens = stage.given().await?;
@@ -146,7 +146,7 @@ async fn f5_a_successor_that_nobody_used_is_given_again(case: &RegressionCase) -
         case.execute(&stage.origin, &sql).await?;
         answers.push(stage.app.refresh(&tokens.refresh).await?.0);
     }
-    case.answered(format!("again and again: {answers:?}"));
+    case.report(format!("again and again: {answers:?}"));
     assert_eq!(answers, [200, 200, 200, 400, 400], "a few times, then it is reuse");
     Ok(())
 }

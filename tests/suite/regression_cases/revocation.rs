@@ -71,7 +71,7 @@ async fn o3_signing_out_ends_what_was_given_before_signing_in_again(case: &Regre
     let told = stage.heard.heard(&stage.origin).await?;
     let answers = (stage.refreshes(&first).await?, stage.refreshes(&second).await?);
     let are_told = (told.contains(&first.sid), told.contains(&second.sid));
-    case.answered(format!(
+    case.report(format!(
         "same user: R1 {}, R2 {}, told of R1 {}, of R2 {}",
         answers.0, answers.1, are_told.0, are_told.1
     ));
@@ -82,7 +82,7 @@ async fn o3_signing_out_ends_what_was_given_before_signing_in_again(case: &Regre
     let told = stage.heard.heard(&stage.origin).await?;
     let answers = (stage.refreshes(&alices).await?, stage.refreshes(&bobs).await?);
     let are_told = (told.contains(&alices.sid), told.contains(&bobs.sid));
-    case.answered(format!(
+    case.report(format!(
         "another user: R1 {}, R2 {}, told of R1 {}, of R2 {}",
         answers.0, answers.1, are_told.0, are_told.1
     ));
@@ -111,7 +111,7 @@ async fn o4_disabling_a_user_is_all_or_nothing(case: &RegressionCase) -> Result<
     let is_active = store.user(&carol).await?.context("carol")?.is_active();
     let (status, body) = stage.app.refresh(&tokens.refresh).await?;
     let vouched_is_active = partner.client.is_active(&vouched.access).await?;
-    case.answered(format!(
+    case.report(format!(
         "client hung up: user active {is_active}, refresh {status}, vouched token active {vouched_is_active}"
     ));
     ensure!((status == 200) == is_active && vouched_is_active == is_active, "not all or nothing");
@@ -125,10 +125,7 @@ async fn o4_disabling_a_user_is_all_or_nothing(case: &RegressionCase) -> Result<
         partner.client.is_active(&vouched.access).await?,
         partner.vouch("carol").await?.0,
     );
-    case.answered(format!(
-        "disabled: refresh {}, vouched token active {}, another {}",
-        answers.0, answers.1, answers.2
-    ));
+    case.report(format!("disabled: refresh {}, vouched token active {}, another {}", answers.0, answers.1, answers.2));
     assert_eq!(answers, (400, false, 400));
 
     let (dave, person) = register_user(&stage.origin, "dave", false).await?;
@@ -136,7 +133,7 @@ async fn o4_disabling_a_user_is_all_or_nothing(case: &RegressionCase) -> Result<
     let left_behind = format!("UPDATE users SET disabled_at = {} WHERE id = '{dave}'", ambient::now());
     case.execute(&stage.origin, &left_behind).await?;
     let status = stage.refreshes(&tokens).await?;
-    case.answered(format!("disabled, with a grant that an older version left: refresh {status}"));
+    case.report(format!("disabled, with a grant that an older version left: refresh {status}"));
     assert_eq!(status, 400);
     Ok(())
 }
@@ -155,7 +152,7 @@ async fn o11_a_form_of_another_site_ends_a_session_with_a_hint_alone(case: &Regr
     let page = browser.open(&location).await?;
     let asks = page.body.contains("name=\"csrf\"") && page.body.contains("alice");
     let lives = stage.refreshes(&tokens).await?;
-    case.answered(format!(
+    case.report(format!(
         "without a hint: {status} to {location}, {cookies} cookies set, which asks {asks}; refresh {lives}"
     ));
     assert_eq!((status, cookies, asks, lives), (303, 0, true, 200));
@@ -172,9 +169,7 @@ async fn o11_a_form_of_another_site_ends_a_session_with_a_hint_alone(case: &Regr
     let is_out = browser.open(&stage.url("/account/sessions")).await?.body.contains("type=\"password\"");
     let refresh = stage.refreshes(&tokens).await?;
     let is_told = stage.heard.heard(&stage.origin).await?.contains(&tokens.sid);
-    case.answered(format!(
-        "with a hint: {status} to {location}; signed out {is_out}, refresh {refresh}, told {is_told}"
-    ));
+    case.report(format!("with a hint: {status} to {location}; signed out {is_out}, refresh {refresh}, told {is_told}"));
     assert_eq!(
         (status, location.as_str(), is_out, refresh, is_told),
         (303, "https://app.example/bye?state=s", true, 400, true)
@@ -204,7 +199,7 @@ async fn o12_revoking_all_ends_what_no_list_shows(case: &RegressionCase) -> Resu
     browser.submit_form(&stage.url("/account/sessions"), &[("end", "all")]).await?;
     let (status, told) = (stage.refreshes(&first).await?, stage.heard.heard(&stage.origin).await?.len());
     let left = browser.open(&stage.url("/account/sessions")).await?.body.contains("Revoke all");
-    case.answered(format!("R1 listed {is_listed}, on page {pages}; after \"revoke all\": refresh {status}, told of {told}, more to revoke {left}"));
+    case.report(format!("R1 listed {is_listed}, on page {pages}; after \"revoke all\": refresh {status}, told of {told}, more to revoke {left}"));
     assert_eq!((is_listed, status, told, left), (true, 400, 201, false));
     Ok(())
 }
@@ -221,7 +216,7 @@ async fn o33_a_password_reset_ends_grants(case: &RegressionCase) -> Result<()> {
     let is_out = browser.open(&stage.url("/account/sessions")).await?.body.contains("type=\"password\"");
     let (refresh, access) = (stage.refreshes(&tokens).await?, stage.app.is_active(&tokens.access).await?);
     let is_told = stage.heard.heard(&stage.origin).await?.contains(&tokens.sid);
-    case.answered(format!("signed out {is_out}, refresh {refresh}, access token active {access}, told {is_told}"));
+    case.report(format!("signed out {is_out}, refresh {refresh}, access token active {access}, told {is_told}"));
     assert_eq!((is_out, refresh, access, is_told), (true, 400, false, true));
     Ok(())
 }

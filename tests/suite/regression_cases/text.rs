@@ -56,7 +56,7 @@ async fn o8_no_stored_text_breaks_a_query(case: &RegressionCase) -> Result<()> {
             ensure!(answer.status() == StatusCode::OK, "{list} with {search}: {}", answer.status());
         }
     }
-    case.answered(format_args!("registration with a NUL: {with_nul}; searches: 200"));
+    case.report(format_args!("registration with a NUL: {with_nul}; searches: 200"));
     Ok(())
 }
 
@@ -164,7 +164,7 @@ async fn o30_a_name_in_nfc_and_in_nfd_is_one_user(case: &RegressionCase) -> Resu
     }
     let hash = origin.server.store().user(&old.id).await?.and_then(|user| user.password_hash);
     ensure!(hash != old.password_hash, "the password is hashed anew as passwords are now");
-    case.answered(format_args!("Zoe\u{308} beside Zo\u{eb}: {again}; both forms sign in"));
+    case.report(format_args!("Zoe\u{308} beside Zo\u{eb}: {again}; both forms sign in"));
     Ok(())
 }
 
@@ -192,7 +192,7 @@ async fn o20_other_cookies_are_passed_over(case: &RegressionCase) -> Result<()> 
         ensure!(location.ends_with("/account/sessions"), "{} {location}", answer.status());
         statuses.push(answer.status().as_u16());
     }
-    case.answered(format_args!("sign-ins beside other cookies: {statuses:?}"));
+    case.report(format_args!("sign-ins beside other cookies: {statuses:?}"));
     Ok(())
 }
 
@@ -212,7 +212,7 @@ async fn o25_a_port_is_no_part_of_a_forwarded_address(case: &RegressionCase) -> 
         all.push(left(address).await?);
     }
     ensure!(all == ["r=99", "r=98", "r=99", "r=99", "r=98"], "{all:?}");
-    case.answered(format_args!("what is left of 100 requests: {all:?}"));
+    case.report(format_args!("what is left of 100 requests: {all:?}"));
     Ok(())
 }
 
@@ -241,7 +241,7 @@ async fn o26_a_public_document_may_be_asked_with_any_header_field(case: &Regress
         allowed.iter().all(|fields| fields.contains("mcp-protocol-version") && fields.contains("x-b3")),
         "{allowed:?}"
     );
-    case.answered(format_args!("allowed: {}", allowed[0]));
+    case.report(format_args!("allowed: {}", allowed[0]));
     Ok(())
 }
 
@@ -263,6 +263,6 @@ async fn o31_a_request_names_one_host(case: &RegressionCase) -> Result<()> {
         ask("HTTP/1.0\r\n").await?,
     ];
     ensure!(statuses == ["400", "400", "400", "200", "200"], "{statuses:?}");
-    case.answered(format_args!("without Host, with two, with none that is one, with one, HTTP/1.0: {statuses:?}"));
+    case.report(format_args!("without Host, with two, with none that is one, with one, HTTP/1.0: {statuses:?}"));
     Ok(())
 }

@@ -33,7 +33,7 @@ struct World {
     rs_a: RegisteredClient,
     rs_b: RegisteredClient,
     /// Who has the HS256 key of A, and who has that of B.
-    mints: [TokenFactory; 2],
+    factories: [TokenFactory; 2],
 }
 
 impl World {
@@ -53,13 +53,13 @@ impl World {
         resource(&origin, A, &rs_a).await?;
         resource(&origin, B, &rs_b).await?;
         let settings = tollgate::Settings::from_pairs(origin.settings.clone())?;
-        let mut mints = Vec::new();
+        let mut factories = Vec::new();
         for audience in [A, B] {
             let keys = tollgate::open_keys(origin.server.store(), &settings).await?;
-            mints.push(TokenFactory::new(keys, origin.server.issuer(), audience.parse()?));
+            factories.push(TokenFactory::new(keys, origin.server.issuer(), audience.parse()?));
         }
-        let mints = mints.try_into().map_err(|_| anyhow!("two mints"))?;
-        Ok(Self { origin, web, rs_a, rs_b, mints })
+        let factories = factories.try_into().map_err(|_| anyhow!("two mints"))?;
+        Ok(Self { origin, web, rs_a, rs_b, factories })
     }
 
     /// The tokens of a code of alice's.
@@ -72,8 +72,8 @@ impl World {
     }
 
     /// A token that says nothing but whose record it claims to have, signed with the HS256 key of an audience.
-    fn forged(&self, mint: &TokenFactory, jti: &Value) -> String {
-        let draft = mint.token(TokenAlg::Hs256, now()).claim("jti", jti.clone());
+    fn forged(&self, factory: &TokenFactory, jti: &Value) -> String {
+        let draft = factory.token(TokenAlg::Hs256, now()).claim("jti", jti.clone());
         ["sub", "client_id", "scope", "exp", "iat"]
             .iter()
             .fold(draft, |draft, name| draft.claim(name, Value::Null))
@@ -99,16 +99,16 @@ async fn o1_a_token_forged_with_an_audiences_key_has_no_record(case: &Regression
     let opaque_id = world.rs_b.post("/oauth/introspect", &[("token", &opaque)]).await?.body["jti"].clone();
     ensure!(opaque_id.is_string(), "an opaque token has an id");
 
-    let [of_a, of_b] = &world.mints;
+    let [of_a, of_b] = &world.factories;
     let (signed_id, mut answers) = (&claims(signed)?["jti"], Vec::new());
     // By B's own key, of all that the opaque token's record says only the form is wrong.
-    for (what, mint, jti) in [
+    for (what, factory, jti) in [
         ("signed, by A's key", of_a, signed_id),
         ("signed, by B's key", of_b, signed_id),
         ("opaque, by A's key", of_a, &opaque_id),
         ("opaque, by B's key", of_b, &opaque_id),
     ] {
-        forged_token_is_refused(&world, &world.forged(mint, jti), signed).await.context(what)?;
+        forged_token_is_refused(&world, &world.forged(factory, jti), signed).await.context(what)?;
         answers.push(format!("{what}: bearer 401, introspection inactive, exchange 400"));
     }
     ensure!(world.web.is_active(signed).await? && world.rs_b.is_active(&opaque).await?, "the true ones live on");
@@ -117,7 +117,7 @@ async fn o1_a_token_forged_with_an_audiences_key_has_no_record(case: &Regression
     ensure!(world.rs_a.is_active(&own).await?, "A's own HS256 token is good");
     ensure!(world.rs_a.show(Method::GET, "/oauth/tokeninfo", &own).await?.status == 200, "A's own HS256 token is good");
     administrators_revoke_what_was_presented(&world, signed).await?;
-    case.answered(answers.join("; "));
+    case.report(answers.join("; "));
     Ok(())
 }
 
@@ -154,7 +154,7 @@ async fn administrators_revoke_what_was_presented(world: &World, signed: &str) -
         let request = http.post(url).bearer_auth(&token).json(&json!({ "token": token_to_revoke }));
         Ok::<_, anyhow::Error>(request.send().await?.status().as_u16())
     };
-    let forged = world.forged(&world.mints[0], &claims(signed)?["jti"]);
+    let forged = world.forged(&world.factories[0], &claims(signed)?["jti"]);
     ensure!(revoke(&forged).await? == 404, "the forged token has no record");
     ensure!(world.web.is_active(signed).await?, "and the one that it names lives on");
     let opaque = world.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
@@ -163,7 +163,7 @@ async fn administrators_revoke_what_was_presented(world: &World, signed: &str) -
     }
     ensure!(!world.web.is_active(signed).await? && !world.rs_b.is_active(&opaque).await?, "they are revoked");
     // A forged token of an administrator: the record that it names is not that of a token for A.
-    let forged = world.forged(&world.mints[0], &claims(&token)?["jti"]);
+    let forged = world.forged(&world.factories[0], &claims(&token)?["jti"]);
     let url = format!("{}/admin/api/clients", world.origin.server.url());
     ensure!(http.get(url).bearer_auth(forged).send().await?.status() == 401, "the administration's interface");
     Ok(())
@@ -208,7 +208,7 @@ async fn o16_what_was_exchanged_from_a_revoked_token_is_inactive(case: &Regressi
     let revoke = tollgate::domain::Revoke::any(all_of_web, by, None, now())?;
     world.origin.server.store().revoke(revoke).await?;
     ensure!(!world.rs_a.is_active(&child).await?, "every token of web is revoked, and what came of it");
-    case.answered("exchanged, exchanged again, by an actor's token, of a revoked client: inactive");
+    case.report("exchanged, exchanged again, by an actor's token, of a revoked client: inactive");
     Ok(())
 }
 
@@ -243,7 +243,7 @@ async fn o17_a_used_code_without_its_verifier_ends_nothing(case: &RegressionCase
     let ended = refresh(&refreshed.text("refresh_token")?).await?;
     ensure!(ended.status == 400, "the grant is revoked: {}", ended.body);
     answers.push(format!("then with the right verifier, refresh {}", ended.brief()));
-    case.answered(answers.join("; "));
+    case.report(answers.join("; "));
     Ok(())
 }
 

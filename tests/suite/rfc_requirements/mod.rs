@@ -81,5 +81,5 @@ async fn every_must_of_the_table_holds_on_sqlite() -> Result<()> {
 async fn every_must_of_the_table_holds_on_postgresql() -> Result<()> {
     let database = TestDatabase::postgres("musts").await?;
     every_must_holds(&database).await?;
-    database.end().await
+    database.delete().await
 }
