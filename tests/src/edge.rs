@@ -1,4 +1,4 @@
-//! Edges of each kind and the upstream behind them, started for a test and stopped with it.
+//! Edges of each kind and the upstream behind them, stopped when dropped.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -16,67 +16,66 @@ use crate::process::ChildProcess;
 /// Longest wait for an edge to become ready, on a busy machine.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The API behind the edges: it answers with what it was asked, and by whom.
+/// The API behind the edges: answers with the request and identity that it received.
 pub struct Upstream {
-    /// Where it answers.
+    /// Base URL.
     pub url: String,
     _program: ChildProcess,
 }
 
 impl Upstream {
-    /// Starts the example API.
+    /// Starts the example API `protected-api`.
     pub fn start() -> Result<Self> {
         let mut command = Command::new(programs_dir().join("examples/protected-api"));
         let mut program = ChildProcess::start(command.arg("127.0.0.1:0").stdout(Stdio::piped()))?;
         let mut line = String::new();
         BufReader::new(program.output()?).read_line(&mut line)?;
         let url = line.trim().rsplit(' ').next().filter(|url| url.starts_with("http://"));
-        Ok(Self { url: url.with_context(|| format!("the upstream said {line:?}"))?.to_owned(), _program: program })
+        Ok(Self { url: url.with_context(|| format!("the upstream printed {line:?}"))?.to_owned(), _program: program })
     }
 }
 
-/// A kind of edge that serves HTTP.
+/// The kinds of edges that serve HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EdgeKind {
-    /// `tollgate-edge` with the WIT component.
+    /// `tollgate-edge` running the WIT component.
     Runner,
-    /// The Spin component, hosted by `tollgate-edge`.
+    /// `tollgate-edge` hosting the Spin component.
     Spin,
     /// The Worker in workerd, under `wrangler dev`.
     Worker,
 }
 
 impl EdgeKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Runner, Self::Spin, Self::Worker];
 }
 
-/// An edge that serves.
+/// A running edge.
 pub struct TestEdge {
-    /// Where it answers.
+    /// Base URL.
     pub url: String,
-    /// What it is.
     pub kind: EdgeKind,
     _running: Running,
 }
 
 enum Running {
-    InProcess(#[expect(dead_code, reason = "serves until it is dropped")] Edge),
+    InProcess(#[expect(dead_code, reason = "serves until dropped")] Edge),
     Program(
-        #[expect(dead_code, reason = "serves until it is dropped")] ChildProcess,
+        #[expect(dead_code, reason = "serves until dropped")] ChildProcess,
         #[expect(dead_code, reason = "its state")] TempDir,
     ),
 }
 
 impl TestEdge {
-    /// Starts an edge with these settings and waits until it can decide.
+    /// Starts an edge and waits until it is ready.
     pub async fn start(kind: EdgeKind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
-        let edge = Self::start_blind(kind, settings).await?;
-        edge.ready().await?;
+        let edge = Self::start_without_waiting(kind, settings).await?;
+        edge.wait_until_ready().await?;
         Ok(edge)
     }
 
-    async fn ready(&self) -> Result<()> {
+    async fn wait_until_ready(&self) -> Result<()> {
         let health = format!("{}/_tollgate/health", self.url);
         let started = Instant::now();
         while !reqwest::get(&health).await.is_ok_and(|answer| answer.status() == 200) {
@@ -88,8 +87,8 @@ impl TestEdge {
         Ok(())
     }
 
-    /// Starts an edge whose origin may not be there.
-    pub async fn start_blind(kind: EdgeKind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
+    /// Starts an edge without waiting: its origin may be down.
+    pub async fn start_without_waiting(kind: EdgeKind, settings: &BTreeMap<&'static str, String>) -> Result<Self> {
         install_tls_provider();
         match kind {
             EdgeKind::Runner => Self::in_process(kind, GateKind::Component, settings).await,
@@ -98,8 +97,9 @@ impl TestEdge {
         }
     }
 
-    /// Starts `tollgate-edge` as a process of its own that may open so many files, and waits until it can decide.
-    pub async fn program(kind: EdgeKind, settings: &BTreeMap<&'static str, String>, files: u32) -> Result<Self> {
+    /// Starts `tollgate-edge` as a child process with this limit of open files, and waits until it
+    /// is ready.
+    pub async fn start_process(kind: EdgeKind, settings: &BTreeMap<&'static str, String>, files: u32) -> Result<Self> {
         install_tls_provider();
         let (gate, component) = match kind {
             EdgeKind::Spin => ("spin", "tollgate_spin.wasm"),
@@ -113,7 +113,7 @@ impl TestEdge {
         command.env("TOLLGATE_EDGE_COMPONENT", PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join(component));
         let running = Running::Program(ChildProcess::start(&mut command)?, folder);
         let edge = Self { url: format!("http://127.0.0.1:{port}"), kind, _running: running };
-        edge.ready().await?;
+        edge.wait_until_ready().await?;
         Ok(edge)
     }
 
@@ -145,7 +145,7 @@ impl TestEdge {
     }
 }
 
-/// `wrangler dev` on this port, with what it keeps in this folder: it asks nobody and calls nobody.
+/// `wrangler dev` on this port with its state in this folder. It neither prompts nor sends metrics.
 pub(crate) fn wrangler(port: u16, state: &Path) -> Command {
     let mut wrangler = Command::new(required_env("TOLLGATE_TEST_NODE"));
     wrangler.arg(required_env("TOLLGATE_TEST_WRANGLER")).args([

@@ -1,4 +1,4 @@
-//! Environment variables, clocks and ports that tests share.
+//! Environment variables, the clock, and free ports.
 
 use std::env;
 use std::net::TcpListener;
@@ -13,28 +13,28 @@ pub fn now() -> u64 {
 }
 
 /// Unix milliseconds.
-#[expect(clippy::disallowed_methods, reason = "the clock of the tests")]
+#[expect(clippy::disallowed_methods, reason = "the wall clock of the tests")]
 pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970");
     u64::try_from(since.as_millis()).expect("a clock before the year 584,554,531")
 }
 
-/// A setting that `cargo xtask test` gives to the tests.
+/// A required environment variable that `cargo xtask test` sets.
 pub fn required_env(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests by `cargo xtask test`"))
+    env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run the tests with `cargo xtask test`"))
 }
 
-/// The folder of the programs.
+/// Directory of the built programs.
 pub fn programs_dir() -> PathBuf {
     PathBuf::from(required_env("TOLLGATE_TEST_BIN_DIR"))
 }
 
-/// A port that nobody uses now.
+/// A TCP port that is free at the moment.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-/// ring does TLS, as in the programs; a second installation is as good as the first.
+/// Installs ring as the TLS provider, as the programs do. Later calls change nothing.
 pub fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

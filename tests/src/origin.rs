@@ -1,4 +1,4 @@
-//! An origin in this process, on SQLite in a temporary folder.
+//! An origin in this process.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -16,26 +16,26 @@ use crate::environment::{free_port, install_tls_provider, programs_dir};
 use crate::secret_leaks::LogMonitor;
 use crate::token_factory::TokenFactory;
 
-/// The audience of every test's tokens.
+/// Audience of the tokens in all tests.
 pub const AUDIENCE: &str = "https://api.example";
 
-/// An origin that answers, on SQLite in a folder of its own.
+/// A running origin, by default on SQLite in a temporary folder. Its log is checked for secrets.
 pub struct TestOrigin {
     /// The running server.
     pub server: Server,
-    /// The settings by name, for the command line on the same database.
+    /// Its settings, for CLI commands on the same database.
     pub settings: Vec<(&'static str, String)>,
     folder: TempDir,
     _log_monitor: LogMonitor,
 }
 
 impl TestOrigin {
-    /// Starts an origin without clients, routes or revocations.
+    /// Starts an origin with default settings.
     pub async fn start() -> Result<Self> {
         Self::start_with(&[]).await
     }
 
-    /// Starts an origin that is set up further by these settings.
+    /// Starts an origin with additional settings.
     pub async fn start_with(more: &[(&'static str, &str)]) -> Result<Self> {
         install_tls_provider();
         let log_monitor = LogMonitor::start();
@@ -54,17 +54,17 @@ impl TestOrigin {
         Ok(Self { server, settings, folder, _log_monitor: log_monitor })
     }
 
-    /// Runs a verb of the `tollgate` command line on this origin's database; what it printed.
+    /// Runs a CLI command on this origin's database and returns its standard output.
     pub fn cli(&self, arguments: &[&str]) -> Result<String> {
         self.cli_with(arguments, "")
     }
 
-    /// The same, with this on its standard input.
+    /// Runs a CLI command with this standard input.
     pub fn cli_with(&self, arguments: &[&str], input: &str) -> Result<String> {
         let mut command = Command::new(programs_dir().join("tollgate"));
         command.args(arguments).envs(self.settings.clone()).current_dir(self.folder.path());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        // A verb that reads nothing may have ended already.
+        // A command that reads no input may have exited already.
         let _ = child.stdin.take().context("standard input")?.write_all(input.as_bytes());
         let output = child.wait_with_output()?;
         if !output.status.success() {
@@ -73,7 +73,7 @@ impl TestOrigin {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Registers a client of this id with RFC 7591 metadata; its secret, if it has one.
+    /// Registers a client with RFC 7591 metadata by the CLI, and returns its secret, if it has one.
     pub fn client(&self, id: &str, metadata: &Value) -> Result<Option<String>> {
         let created =
             self.cli(&["client", "create", "--json", "--id", id, "--name", id, "--metadata", &metadata.to_string()])?;
@@ -81,20 +81,20 @@ impl TestOrigin {
         Ok(created["client_secret"].as_str().map(str::to_owned))
     }
 
-    /// Makes a user who can sign in. `claims`: such as `name` and `email`.
+    /// Creates a user who can sign in. `claims`: such as `name` and `email`.
     pub fn user(&self, name: &str, password: &str, claims: &Value) -> Result<()> {
         let claims = claims.to_string();
         self.cli_with(&["user", "create", name, "--password-stdin", "--claims", &claims], password).map(drop)
     }
 
-    /// A mint with this origin's own keys.
+    /// A token factory with this origin's keys.
     pub async fn token_factory(&self) -> Result<TokenFactory> {
         let settings = tollgate::Settings::from_pairs(self.settings.clone())?;
         let keys = tollgate::open_keys(self.server.store(), &settings).await?;
         Ok(TokenFactory::new(keys, self.server.issuer(), AUDIENCE.parse::<Audience>()?))
     }
 
-    /// The settings of an edge of this origin.
+    /// Settings for an edge of this origin.
     pub async fn edge_settings(&self, upstream: &str) -> Result<BTreeMap<&'static str, String>> {
         let settings = tollgate::Settings::from_pairs(self.settings.clone())?;
         let keys = tollgate::open_keys(self.server.store(), &settings).await?;

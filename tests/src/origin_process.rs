@@ -140,7 +140,7 @@ impl OriginProcess {
     pub async fn wait_for_exit(&mut self) -> Result<Option<i32>> {
         let started = Instant::now();
         loop {
-            if let Some(status) = self.program.as_mut().context("the process is not running")?.ended()? {
+            if let Some(status) = self.program.as_mut().context("the process is not running")?.exit_status()? {
                 return Ok(status.code());
             }
             if started.elapsed() > TIMEOUT {

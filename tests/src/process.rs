@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// A program in a process group of its own, ended with all its children when dropped.
+/// A program in its own process group; dropping kills the whole group.
 pub struct ChildProcess(Child);
 
 impl ChildProcess {
@@ -15,32 +15,32 @@ impl ChildProcess {
         Ok(Self(child.with_context(|| format!("cannot start {}", command.get_program().display()))?))
     }
 
-    /// How it ended, if it did.
-    pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
+    /// Exit status, if the process has exited.
+    pub(crate) fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.0.try_wait()?)
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) -> Result<()> {
         let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw).context("a process id")?;
         Ok(kill_process(pid, Signal::TERM)?)
     }
 
-    /// The process's id.
+    /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// What it says, if that was piped and nobody took it yet.
+    /// Takes the standard output, which must be piped and not taken yet.
     pub(crate) fn output(&mut self) -> Result<ChildStdout> {
-        self.0.stdout.take().context("its output is piped")
+        self.0.stdout.take().context("standard output is not piped or was taken already")
     }
 }
 
 impl Drop for ChildProcess {
     fn drop(&mut self) {
         if let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
-            // It may have ended already, and then there is nobody to kill.
+            // Fails if the group has exited already.
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.0.wait();

@@ -99,7 +99,7 @@ async fn an_edge_without_a_snapshot_lets_nothing_pass() -> Result<()> {
     let mut settings = origin.edge_settings(&upstream.url).await?;
     settings.insert("TOLLGATE_EDGE_ORIGIN", format!("http://127.0.0.1:{}", free_port()?));
     for kind in EdgeKind::ALL {
-        let edge = TestEdge::start_blind(kind, &settings).await?;
+        let edge = TestEdge::start_without_waiting(kind, &settings).await?;
         if kind == EdgeKind::Worker {
             wait_until_it_listens(&edge.url).await?;
         }

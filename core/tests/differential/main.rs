@@ -124,7 +124,7 @@ fn we_differ_from_other_libraries_only_where_it_is_written() {
     let attacks = all_attacks(&context);
     // Dates near the clock's are left to the profile's own tests: jsonwebtoken's clock is not ours.
     let far =
-        |attack: &&attacks::Attack| !matches!(attack.line, attacks::ProfileRule::Dates | attacks::ProfileRule::Times);
+        |attack: &&attacks::Attack| !matches!(attack.rule, attacks::ProfileRule::Dates | attacks::ProfileRule::Times);
     let attacks: Vec<_> = attacks.iter().filter(far).filter(|attack| attack.token.len() < 1 << 20).collect();
     attacks.iter().for_each(|attack| seen.judge(&keys, &attack.token));
     let mut maker = Maker::new(&signer, seed);

@@ -29,7 +29,7 @@ fn every_token_of_every_line_is_judged_as_the_profile_says() {
         if refusal != attack.refused {
             wrong.push(format!("{}: expected {:?}, was told {refusal:?}", attack.name, attack.refused));
         }
-        let count = counts.entry(attack.line).or_default();
+        let count = counts.entry(attack.rule).or_default();
         *if attack.refused.is_none() { &mut count.0 } else { &mut count.1 } += 1;
     }
     println!("{} tokens, {} wrong", attacks.len(), wrong.len());

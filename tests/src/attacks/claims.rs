@@ -1,4 +1,4 @@
-//! Required claims, audiences, identifiers, and how they are compared.
+//! Required claims, audiences, identifiers, and their comparison.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use super::{AttackList, ProfileRule, malformed, raw_claim};
 
 const OTHER_ISSUER: &str = "the token is from another issuer";
 const OTHER_AUDIENCE: &str = "the token is for another audience";
-/// What RFC 9068 section 2.2 requires.
+/// Claims that RFC 9068 §2.2 requires.
 const REQUIRED: [&str; 7] = ["iss", "sub", "aud", "exp", "iat", "jti", "client_id"];
 
 impl AttackList<'_> {
@@ -126,7 +126,7 @@ impl AttackList<'_> {
         }
     }
 
-    /// Whoever shows a bound token without the key's proof may have stolen it (RFC 9449 section 7.2).
+    /// A bound token presented as a bearer token may be stolen (RFC 9449 §7.2).
     fn bound(&mut self) {
         let why = "the token is bound to a key, and was shown without a proof of it";
         for (what, cnf) in [

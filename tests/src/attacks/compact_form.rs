@@ -1,32 +1,32 @@
-//! Length and compact form.
+//! Length and compact serialization.
 
 use super::{
     AttackList, CLAIMS_NOT_BASE64URL, HEADER_NOT_BASE64URL, NOT_COMPACT, ProfileRule, SIGNATURE_NOT_BASE64URL, encode,
 };
 use crate::token_builder::TokenBuilder;
 
-/// Bytes of a token at most.
-const LIMIT: usize = 16 * 1024;
+/// Longest token, in bytes.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 impl AttackList<'_> {
-    pub(super) fn parts(&mut self) {
+    pub(super) fn compact_form(&mut self) {
         self.sizes();
         self.counts();
         self.encodings();
-        self.spellings();
-        self.places();
+        self.alphabets();
+        self.positions();
         self.white_space();
     }
 
     fn sizes(&mut self) {
         for alg in super::ALGORITHMS {
-            let largest = of_length(&self.good(alg), LIMIT);
+            let largest = of_length(&self.good(alg), MAX_TOKEN_BYTES);
             self.passes(ProfileRule::Size, format!("16 KiB to the byte, {alg}"), largest);
         }
         let too_long = |length: usize| format!("the token has {length} bytes; at most 16384 are read");
-        let longer = of_length(&self.eddsa(), LIMIT + 1);
-        self.fails(ProfileRule::Size, "a byte more than 16 KiB", longer, too_long(LIMIT + 1));
-        // Past the limit nothing is looked at, not even whether there are three parts.
+        let longer = of_length(&self.eddsa(), MAX_TOKEN_BYTES + 1);
+        self.fails(ProfileRule::Size, "a byte more than 16 KiB", longer, too_long(MAX_TOKEN_BYTES + 1));
+        // Beyond the limit nothing is parsed, not even the three parts.
         self.fails(ProfileRule::Size, "17 KiB of dots", ".".repeat(17 * 1024), too_long(17 * 1024));
         self.fails(ProfileRule::Size, "17 KiB of one letter", "A".repeat(17 * 1024), too_long(17 * 1024));
         self.fails(ProfileRule::Size, "16 MiB of zeros", vec![0; 16 << 20], too_long(16 << 20));
@@ -48,14 +48,15 @@ impl AttackList<'_> {
             ("an empty header", format!(".{claims}.{signature}")),
             ("an empty claims part, as detached content has it", format!("{header}..{signature}")),
             ("an empty signature", format!("{header}.{claims}.")),
-            ("16 KiB of dots", ".".repeat(LIMIT)),
+            ("16 KiB of dots", ".".repeat(MAX_TOKEN_BYTES)),
             ("parts between other marks", good.replace('.', "~")),
         ] {
             self.fails(ProfileRule::Parts, name, token, NOT_COMPACT);
         }
     }
 
-    /// Texts that decode to the same bytes for a lenient reader, signed as they stand where the signature covers them.
+    /// Base64url texts that a lenient decoder reads as the same bytes. Signed as written where the
+    /// signature covers them.
     fn encodings(&mut self) {
         for spare in [1, 2] {
             let draft = self.eddsa();
@@ -91,8 +92,8 @@ impl AttackList<'_> {
         }
     }
 
-    /// Other alphabets, impossible lengths and bytes that are no letters.
-    fn spellings(&mut self) {
+    /// Other alphabets, impossible lengths, and bytes outside the alphabet.
+    fn alphabets(&mut self) {
         let draft = self.eddsa().header("x", "???").claim("x", "~~~ÿÿÿ???>>>");
         let [header, claims, _] = split(&draft.sign()).map(str::to_owned);
         let classic = |text: &str| text.replace('-', "+").replace('_', "/");
@@ -123,8 +124,9 @@ impl AttackList<'_> {
         self.fails(ProfileRule::Parts, "claims of five letters", five, CLAIMS_NOT_BASE64URL);
     }
 
-    /// A wrong letter is seen wherever it stands: fast decoders take 16 or 32 letters at once, and the last ones otherwise.
-    fn places(&mut self) {
+    /// A wrong letter is found at any position. Vectorized decoders treat blocks of 16 or 32
+    /// letters and the remainder differently.
+    fn positions(&mut self) {
         let draft = self.good("HS256");
         let [header, claims, signature] = split(&draft.sign()).map(str::to_owned);
         let with_plus = |text: &str, at: usize| format!("{}+{}", &text[..at], &text[at + 1..]);
@@ -176,13 +178,13 @@ fn split(token: &str) -> [&str; 3] {
     token.split('.').collect::<Vec<_>>().try_into().expect("three parts")
 }
 
-/// The text with white space behind, so that its base64url has unused bits in its last letter.
+/// Appends white space, so that the base64url has unused bits in its last letter.
 fn with_spare_bytes(text: &str, spare: usize) -> String {
     let fill = (3 + spare - text.len() % 3) % 3;
     format!("{text}{}", " ".repeat(fill))
 }
 
-/// The last letter with the lowest of its unused bits set.
+/// Sets the lowest of the unused bits of the last letter.
 pub(super) fn stray_bits(text: &str) -> String {
     const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let (most, last) = text.split_at(text.len() - 1);
@@ -191,7 +193,7 @@ pub(super) fn stray_bits(text: &str) -> String {
     format!("{most}{}", char::from(LETTERS[value + 1]))
 }
 
-/// The token made as long as this, by claims and a header member that mean nothing.
+/// A token of exactly this length, padded by a claim and a header member.
 fn of_length(draft: &TokenBuilder<'_>, length: usize) -> String {
     let bare = draft.clone().claim("x", "").sign().len();
     let about = (length - bare) * 3 / 4;

@@ -1,5 +1,5 @@
-//! The attacks that made other libraries famous, each with the number under which it was published; where we know of no number,
-//! with the RFC that warns of it. What the flaw was there stands in `docs/verification.md`.
+//! Known attacks on other libraries, each with its CVE number, or with the RFC that warns of it.
+//! `docs/verification.md` describes the flaws.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::token_builder::decode;
 
-/// The object identifiers and lengths before the key in a SubjectPublicKeyInfo (RFC 5280, RFC 5480, RFC 8410).
+/// Bytes before the key in a SubjectPublicKeyInfo (RFC 5280, RFC 5480, RFC 8410).
 const ED25519_INFO: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const P256_INFO: [u8; 27] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
@@ -25,15 +25,16 @@ impl AttackList<'_> {
     pub(super) fn cves(&mut self) {
         self.algorithm_confusion();
         self.unsigned();
-        self.keys_of_the_attackers();
+        self.attacker_supplied_keys();
         self.ignored_headers();
-        self.spellings_of_signatures();
+        self.signature_encodings();
         self.polyglots();
         self.claims_of_other_types();
         self.exhaustion();
     }
 
-    /// A MAC made with what is public, in every form in which a library read a public key as a secret.
+    /// A MAC keyed with public information, in every encoding in which a library read a public key
+    /// as a secret.
     fn algorithm_confusion(&mut self) {
         let rsa = self.public_jwk("RS256");
         let (n, e) = (decode(rsa["n"].as_str().expect("n")), decode(rsa["e"].as_str().expect("e")));
@@ -73,7 +74,8 @@ impl AttackList<'_> {
         ] {
             self.confused(&format!("RFC 8725 section 2.1, {name}"), of, &secret);
         }
-        // A key ring of several kinds: kid chooses the key, alg must not choose what it is for.
+        // Key set with several kinds of keys: `kid` selects the key, and `alg` must not select what
+        // it is used for.
         let mixed = self.good("HS256").header("kid", self.context.signer.key_id("ES256")).sign();
         self.fails(ProfileRule::Alg, "CVE-2021-46743 (php-jwt) kid of another kind of key", mixed, WRONG_ALGORITHM);
         let legacy = self.good("RS256").header("kid", self.context.signer.key_id("EdDSA")).sign();
@@ -90,11 +92,16 @@ impl AttackList<'_> {
         self.fails(
             ProfileRule::Alg,
             format!("{name} as the secret, by its kid"),
-            maced(&named, secret),
+            sign_hs256(&named, secret),
             WRONG_ALGORITHM,
         );
         let unnamed = self.good("HS256").header("kid", ()).signing_input();
-        self.fails(ProfileRule::NoKid, format!("{name} as the secret, no kid"), maced(&unnamed, secret), BAD_SIGNATURE);
+        self.fails(
+            ProfileRule::NoKid,
+            format!("{name} as the secret, no kid"),
+            sign_hs256(&unnamed, secret),
+            BAD_SIGNATURE,
+        );
     }
 
     fn unsigned(&mut self) {
@@ -140,7 +147,7 @@ impl AttackList<'_> {
         {
             let input = self.good("HS256").signing_input();
             let name = format!("CVE-2019-20933 (InfluxDB) a secret of {what}");
-            self.fails(ProfileRule::Alg, name, maced(&input, secret), BAD_SIGNATURE);
+            self.fails(ProfileRule::Alg, name, sign_hs256(&input, secret), BAD_SIGNATURE);
         }
         for (what, signature) in
             [("raw", vec![0; 64]), ("DER", der(&[0], &[0])), ("one zero", vec![0]), ("96 zeros", vec![0; 96])]
@@ -155,8 +162,8 @@ impl AttackList<'_> {
         }
     }
 
-    /// The token brings its own key, or says where to find one.
-    fn keys_of_the_attackers(&mut self) {
+    /// The token carries its own key, or a URL of one.
+    fn attacker_supplied_keys(&mut self) {
         let theirs = ed25519_dalek::SigningKey::from_bytes(&[0x66; 32]);
         let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "kid": "theirs", "x": encode(theirs.verifying_key()) });
         let signed = |input: String| {
@@ -170,7 +177,7 @@ impl AttackList<'_> {
         }
         let symmetric =
             self.good("HS256").header("jwk", json!({ "kty": "oct", "k": encode([0x66; 32]) })).signing_input();
-        let token = maced(&symmetric, &[0x66; 32]);
+        let token = sign_hs256(&symmetric, &[0x66; 32]);
         let name = "CVE-2018-0114 (node-jose) a secret of their own in the header";
         self.fails(ProfileRule::Forbidden, name, token, "the header member jwk is not accepted");
         for (name, value) in [
@@ -192,7 +199,7 @@ impl AttackList<'_> {
             "%00",
             "__proto__",
         ] {
-            let token = maced(&self.good("HS256").header("kid", kid).signing_input(), b"");
+            let token = sign_hs256(&self.good("HS256").header("kid", kid).signing_input(), b"");
             self.fails(ProfileRule::Kid, format!("RFC 8725 section 3.10, kid {kid}"), token, UNKNOWN_KEY);
         }
     }
@@ -206,7 +213,7 @@ impl AttackList<'_> {
             let token = self.eddsa().header("crit", crit_list).header(member, "strict").sign();
             self.fails(ProfileRule::Forbidden, format!("{cve} an unknown critical extension"), token, crit);
         }
-        // RFC 7797: the payload stands as it is, and the signature is over that.
+        // RFC 7797: the payload is not encoded, and the signature covers it as written.
         let draft = self.eddsa().header("b64", false).header("crit", json!(["b64"]));
         let claims = self.eddsa().claims_json().replace('.', "\\u002e");
         let token = self.eddsa().sign_parts(&self.eddsa().header_part(), &claims);
@@ -233,7 +240,7 @@ impl AttackList<'_> {
         }
     }
 
-    fn spellings_of_signatures(&mut self) {
+    fn signature_encodings(&mut self) {
         for alg in super::ALGORITHMS {
             let good = self.good(alg).sign();
             for (what, mark) in [("a tilde", '~'), ("an exclamation mark", '!'), ("an equals sign", '=')] {
@@ -254,13 +261,13 @@ impl AttackList<'_> {
             let name = format!("CVE-2020-14966 (jsrsasign) {what}");
             self.fails(ProfileRule::Ecdsa, name, resigned(&good, form), BAD_SIGNATURE);
         }
-        // The same S in another spelling, by adding the group's order.
+        // The same S in another encoding: the group's order is added.
         let good = self.eddsa().sign();
         let token = resigned(&good, super::signatures::beyond_the_order(&signature_of(&good)));
         self.fails(ProfileRule::Ed25519, "CVE-2024-48949 (elliptic) S beyond the group's order", token, BAD_SIGNATURE);
     }
 
-    /// One text that two readers read as two tokens.
+    /// One text that two parsers read as two tokens.
     fn polyglots(&mut self) {
         let (good, forged) = (self.eddsa().sign(), self.eddsa().claim("sub", "root").claims_part());
         let [header, claims, signature] = good.split('.').collect::<Vec<_>>().try_into().expect("three parts");
@@ -336,8 +343,8 @@ impl AttackList<'_> {
     }
 }
 
-/// The text with an HS256 signature by this secret.
-fn maced(input: &str, secret: &[u8]) -> String {
+/// Signs the text with HS256 by this secret.
+fn sign_hs256(input: &str, secret: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("any length is a key");
     mac.update(input.as_bytes());
     format!("{input}.{}", encode(mac.finalize().into_bytes()))
@@ -362,7 +369,7 @@ fn integer(bytes: &[u8]) -> Vec<u8> {
     tagged(2, &[sign, bytes].concat())
 }
 
-/// A key as text (RFC 7468).
+/// A key in PEM (RFC 7468).
 fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);

@@ -1,17 +1,17 @@
-//! The form of dates and what they mean.
+//! Syntax of dates, and time checks.
 
 use super::{AttackList, CLAIMS_NOT_JSON, ProfileRule, malformed, raw_claim};
 
 const EXPIRED: &str = "the token has expired";
-const NOT_YET: &str = "the token is not valid yet";
-/// The last second of year 9999.
-const LAST: u64 = 253_402_300_799;
+const NOT_YET_VALID: &str = "the token is not valid yet";
+/// The last second of the year 9999.
+const MAX_TIME: u64 = 253_402_300_799;
 
 impl AttackList<'_> {
     pub(super) fn dates(&mut self) {
         let now = self.context.now;
         for (name, text) in [
-            ("exp", format!("{LAST}")),
+            ("exp", format!("{MAX_TIME}")),
             ("exp", format!("{}.0", now + 600)),
             ("exp", format!("{}e-3", (now + 600) * 1000)),
             ("exp", "9.9E9".to_owned()),
@@ -64,7 +64,8 @@ impl AttackList<'_> {
         self.times();
     }
 
-    /// With margins, for the adapters have clocks of their own; the core's tests have the exact seconds.
+    /// With margins, because the adapters have their own clocks. The core's tests check the exact
+    /// seconds.
     fn times(&mut self) {
         let now = self.context.now;
         for (name, claim, value) in [
@@ -72,7 +73,7 @@ impl AttackList<'_> {
             ("not before, within the leeway", "nbf", now + 20),
             ("issued ahead within the leeway", "iat", now + 20),
             ("issued long ago", "iat", 1),
-            ("expires in year 9999", "exp", LAST),
+            ("expires in year 9999", "exp", MAX_TIME),
         ] {
             self.passes(ProfileRule::Times, name, self.eddsa().claim(claim, value).sign());
         }
@@ -80,10 +81,10 @@ impl AttackList<'_> {
             ("expired longer ago than any leeway", "exp", now - 61, EXPIRED),
             ("expired yesterday", "exp", now - 86_400, EXPIRED),
             ("expired at the beginning of time", "exp", 0, EXPIRED),
-            ("not before, further off than any leeway", "nbf", now + 600, NOT_YET),
-            ("not before year 9999", "nbf", LAST, NOT_YET),
-            ("issued in the future", "iat", now + 600, NOT_YET),
-            ("issued in year 9999", "iat", LAST, NOT_YET),
+            ("not before, further off than any leeway", "nbf", now + 600, NOT_YET_VALID),
+            ("not before year 9999", "nbf", MAX_TIME, NOT_YET_VALID),
+            ("issued in the future", "iat", now + 600, NOT_YET_VALID),
+            ("issued in year 9999", "iat", MAX_TIME, NOT_YET_VALID),
         ] {
             self.fails(ProfileRule::Times, name, self.eddsa().claim(claim, value).sign(), why);
         }

@@ -1,4 +1,4 @@
-//! The header's members.
+//! Header members.
 
 use serde_json::json;
 
@@ -7,7 +7,8 @@ use super::{
     raw_header,
 };
 
-/// What no header may have, with values that would do something elsewhere and values that look harmless.
+/// Forbidden header members, with values that have an effect elsewhere and values that look
+/// harmless.
 const FORBIDDEN: [(&str, &[&str]); 7] = [
     ("crit", &[r#"["exp"]"#, r#"["b64"]"#, r#"["x"]"#, "[]", "null", "false"]),
     ("b64", &["false", "true", "null"]),
@@ -46,10 +47,10 @@ impl AttackList<'_> {
         for (signed_by, named) in
             ALGORITHMS.into_iter().flat_map(|a| ALGORITHMS.map(|b| (a, b))).filter(|(a, b)| a != b)
         {
-            // The key of one algorithm, named by a token of the other's.
+            // The key of one algorithm, named by a token of another.
             let token = self.good(signed_by).header("kid", self.context.signer.key_id(named)).sign();
             self.fails(ProfileRule::Alg, format!("{signed_by} with the kid of a {named} key"), token, WRONG_ALGORITHM);
-            // The right key and its signature, under another algorithm's name.
+            // The right key and signature under another algorithm's name.
             let token = self.good(signed_by).header("alg", named).sign();
             self.fails(ProfileRule::Alg, format!("a {signed_by} signature called {named}"), token, WRONG_ALGORITHM);
         }

@@ -1,4 +1,4 @@
-//! The JSON of header and claims.
+//! JSON of header and claims.
 
 use super::{
     AttackList, CLAIMS_NOT_JSON, CLAIMS_WRONG_TYPE, HEADER_NOT_JSON, HEADER_WRONG_TYPE, ProfileRule, beginning_with,
@@ -8,11 +8,11 @@ use super::{
 const CLAIMS_TOO_DEEP: &str = "the token's claims set is nested too deep";
 const CLAIMS_TOO_MANY: &str = "the token's claims set has too many members";
 
-/// A text in another encoding.
+/// Re-encodes a text.
 type Rewriting<'a> = &'a dyn Fn(&str) -> Vec<u8>;
 
 impl AttackList<'_> {
-    pub(super) fn texts(&mut self) {
+    pub(super) fn json(&mut self) {
         self.encodings_of_text();
         self.grammar();
         self.depth();
@@ -114,7 +114,7 @@ impl AttackList<'_> {
 
     fn members(&mut self) {
         let names = |count: usize| (0..count).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(",");
-        // A good token has 8 claims and 3 header members.
+        // A valid token has 8 claims and 3 header members.
         self.passes(ProfileRule::Members, "256 claims", beginning_with(&self.eddsa(), &names(248)).sign());
         let token = beginning_with(&self.eddsa(), &names(249)).sign();
         self.fails(ProfileRule::Members, "257 claims", token, CLAIMS_TOO_MANY);
@@ -134,7 +134,8 @@ impl AttackList<'_> {
         let (most, more) = (header(253), header(254));
         self.passes(ProfileRule::Members, "256 header members", most);
         self.fails(ProfileRule::Members, "257 header members", more, "the token's header has too many members");
-        // Names that differ in their last letter only, as long as the limit allows: the search for duplicates is bounded.
+        // Names that differ only in the last letter, as long as the limit allows: finding
+        // duplicates takes bounded time.
         let long = |n: usize| format!("\"{}{n:03}\":0", "a".repeat(40));
         let alike = (0..240).map(long).collect::<Vec<_>>().join(",");
         self.passes(

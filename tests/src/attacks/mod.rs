@@ -1,7 +1,8 @@
-//! The strict profile as tokens: for each of its lines, tokens that must pass and tokens that must not, and the attacks that
-//! made other libraries famous. Every token is made from a good one and, where that makes it stronger, well signed by the
-//! issuer's own key, so that only the line in question can refuse it. The core's tests include this folder and judge the tokens
-//! natively; the conformance table sends the same ones through every adapter.
+//! The strict profile as tokens: for each rule, tokens that must pass and tokens that must be
+//! refused, and known attacks on other libraries. Each token is derived from a valid one and, where
+//! that makes it stronger, signed by the issuer's own key, so that only the rule in question can
+//! refuse it. The core's tests include this folder and verify the tokens natively; the conformance
+//! table sends the same tokens through every adapter.
 
 mod claims;
 mod compact_form;
@@ -17,28 +18,28 @@ use serde_json::Value;
 
 use crate::token_builder::{TokenBuilder, TokenSigner, encode};
 
-/// A line of the strict profile. Its words are those of `docs/verification.md`.
+/// A rule of the strict profile, worded as in `docs/verification.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProfileRule {
-    /// The token's length.
+    /// Length of the token.
     Size,
-    /// The compact form.
+    /// Compact serialization.
     Parts,
-    /// The JSON of header and claims.
+    /// JSON of header and claims.
     Json,
-    /// Its nesting.
+    /// Nesting depth.
     Depth,
-    /// The count of its members.
+    /// Number of members.
     Members,
-    /// Its names.
+    /// Duplicate member names.
     Duplicates,
-    /// Its end.
+    /// Text after the JSON value.
     Trailing,
     /// `alg`.
     Alg,
     /// `typ`.
     Typ,
-    /// Members that steer other verifiers.
+    /// Forbidden header members.
     Forbidden,
     /// `kid`.
     Kid,
@@ -50,24 +51,24 @@ pub enum ProfileRule {
     Ecdsa,
     /// RSA.
     Rsa,
-    /// The claims that must be there.
+    /// Required claims.
     Required,
-    /// The form of dates.
+    /// Syntax of dates.
     Dates,
-    /// What the dates mean.
+    /// Time checks.
     Times,
     /// `aud`.
     Audience,
-    /// Identifiers.
+    /// Syntax of identifiers.
     Identifiers,
-    /// How values are compared.
+    /// Comparison of values.
     Comparison,
     /// `cnf`.
     Bound,
 }
 
 impl ProfileRule {
-    /// All of them, in the order of the profile.
+    /// All rules, in the order of the profile.
     pub const ALL: [Self; 22] = [
         Self::Size,
         Self::Parts,
@@ -93,7 +94,7 @@ impl ProfileRule {
         Self::Bound,
     ];
 
-    /// The line as `docs/verification.md` has it.
+    /// The rule as worded in `docs/verification.md`.
     pub const fn words(self) -> &'static str {
         match self {
             Self::Size => "A token is at most 16 KiB",
@@ -134,21 +135,21 @@ impl fmt::Display for ProfileRule {
     }
 }
 
-/// A token, and what must become of it.
+/// A token and the expected result.
 pub struct Attack {
-    /// What the token is, with the CVE's number where there is one.
+    /// Name of the attack, with the CVE number if there is one.
     pub name: String,
-    /// The line of the profile that decides.
-    pub line: ProfileRule,
-    /// The token as it is sent.
+    /// The rule that decides.
+    pub rule: ProfileRule,
+    /// The token as sent.
     pub token: Vec<u8>,
-    /// The refusal in words; nothing if the token must pass.
+    /// The refusal's description; none if the token must pass.
     pub refused: Option<String>,
 }
 
 impl Attack {
-    /// Whether an HTTP header can carry the token to a gate: it has no control characters, no white space at its ends (which is
-    /// not part of a header's value), and some length.
+    /// Whether an HTTP header can carry the token: without control characters, without surrounding
+    /// white space (which is not part of a header's value), not empty, and not too long.
     pub fn fits_http(&self) -> bool {
         let is_visible = |byte: Option<&u8>| byte.is_some_and(|byte| !byte.is_ascii_whitespace());
         is_visible(self.token.first())
@@ -158,23 +159,23 @@ impl Attack {
     }
 }
 
-/// What the attacker, and the issuer, have to work with.
+/// Keys and names to build the tokens with.
 pub struct AttackContext<'a> {
     /// The issuer's keys.
     pub signer: &'a dyn TokenSigner,
-    /// The issuer's public keys, as everybody can fetch them.
+    /// The issuer's public keys, as anyone can fetch them.
     pub public_jwks: &'a str,
-    /// `iss` of good tokens.
+    /// `iss` of valid tokens.
     pub issuer: &'a str,
-    /// `aud` of good tokens.
+    /// `aud` of valid tokens.
     pub audience: &'a str,
-    /// Unix seconds.
+    /// Current time in Unix seconds.
     pub now: u64,
-    /// What a good token lives, seconds.
+    /// Lifetime of a valid token, in seconds.
     pub lifetime: u64,
 }
 
-/// The algorithms' names.
+/// `alg` names of all algorithms.
 pub const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
 
 const NOT_COMPACT: &str = "the token is not three parts with dots between";
@@ -190,11 +191,11 @@ const UNKNOWN_KEY: &str = "no key fits the token";
 const WRONG_ALGORITHM: &str = "the key is for another algorithm";
 const BAD_SIGNATURE: &str = "the signature is not valid";
 
-/// Every token of the profile, and every attack.
+/// Every token of the profile and every attack.
 pub fn all_attacks(context: &AttackContext<'_>) -> Vec<Attack> {
     let mut list = AttackList { context, attacks: Vec::new() };
-    list.parts();
-    list.texts();
+    list.compact_form();
+    list.json();
     list.header();
     list.signatures();
     list.claims();
@@ -218,15 +219,15 @@ impl<'a> AttackList<'a> {
         self.good("EdDSA")
     }
 
-    fn passes(&mut self, line: ProfileRule, name: impl Into<String>, token: impl Into<Vec<u8>>) {
-        self.attacks.push(Attack { name: name.into(), line, token: token.into(), refused: None });
+    fn passes(&mut self, rule: ProfileRule, name: impl Into<String>, token: impl Into<Vec<u8>>) {
+        self.attacks.push(Attack { name: name.into(), rule, token: token.into(), refused: None });
     }
 
-    fn fails(&mut self, line: ProfileRule, name: impl Into<String>, token: impl Into<Vec<u8>>, why: impl Into<String>) {
-        self.attacks.push(Attack { name: name.into(), line, token: token.into(), refused: Some(why.into()) });
+    fn fails(&mut self, rule: ProfileRule, name: impl Into<String>, token: impl Into<Vec<u8>>, why: impl Into<String>) {
+        self.attacks.push(Attack { name: name.into(), rule, token: token.into(), refused: Some(why.into()) });
     }
 
-    /// The public key of the algorithm as a JWK.
+    /// The public JWK for this algorithm.
     fn public_jwk(&self, alg: &str) -> Value {
         let jwks: Value = serde_json::from_str(self.context.public_jwks).expect("a key set");
         let kid = self.context.signer.key_id(alg);
@@ -235,24 +236,24 @@ impl<'a> AttackList<'a> {
     }
 }
 
-/// The draft with a claim of this JSON text, `null` and nonsense included.
+/// Sets a claim to any JSON text, including `null` and malformed values.
 fn raw_claim<'a>(draft: &TokenBuilder<'a>, name: &str, text: &str) -> TokenBuilder<'a> {
     let others = draft.clone().claim(name, Value::Null).claims_json();
     draft.clone().claims_bytes(others.replacen('{', &format!("{{\"{name}\":{text},"), 1))
 }
 
-/// The draft with a header member of this JSON text.
+/// Sets a header member to any JSON text.
 fn raw_header<'a>(draft: &TokenBuilder<'a>, name: &str, text: &str) -> TokenBuilder<'a> {
     let others = draft.clone().header(name, Value::Null).header_json();
     draft.clone().header_bytes(others.replacen('{', &format!("{{\"{name}\":{text},"), 1))
 }
 
-/// The claims with more text behind the opening brace.
+/// Inserts members after the opening brace of the claims.
 fn beginning_with<'a>(draft: &TokenBuilder<'a>, members: &str) -> TokenBuilder<'a> {
     draft.clone().rewrite(|text| text.replacen('{', &format!("{{{members},"), 1))
 }
 
-/// The token with another signature.
+/// Replaces the signature of the token.
 fn resigned(token: &str, signature: impl AsRef<[u8]>) -> String {
     let (input, _) = token.rsplit_once('.').expect("a token");
     format!("{input}.{}", encode(signature))

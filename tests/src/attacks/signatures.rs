@@ -16,27 +16,28 @@ const P256_ORDER: [u8; 32] = [
 
 impl AttackList<'_> {
     pub(super) fn signatures(&mut self) {
-        for (alg, line) in [
+        for (alg, rule) in [
             ("EdDSA", ProfileRule::Ed25519),
             ("ES256", ProfileRule::Ecdsa),
             ("RS256", ProfileRule::Rsa),
             ("HS256", ProfileRule::Alg),
         ] {
-            self.damaged(alg, line);
+            self.damaged(alg, rule);
         }
         self.ed25519();
         self.ecdsa();
         self.rsa();
     }
 
-    /// What no algorithm may take: a flipped bit, another length, another token's signature, another algorithm's.
-    fn damaged(&mut self, alg: &'static str, line: ProfileRule) {
+    /// Signatures that no algorithm may accept: a flipped bit, another length, the signature of
+    /// another token or algorithm.
+    fn damaged(&mut self, alg: &'static str, rule: ProfileRule) {
         let good = self.good(alg).sign();
         let signature = signature_of(&good);
         for at in [0, signature.len() / 2, signature.len() - 1] {
             let mut flipped = signature.clone();
             flipped[at] ^= 1;
-            self.fails(line, format!("{alg}, a bit of byte {at} flipped"), resigned(&good, flipped), BAD_SIGNATURE);
+            self.fails(rule, format!("{alg}, a bit of byte {at} flipped"), resigned(&good, flipped), BAD_SIGNATURE);
         }
         let others: Vec<(String, Vec<u8>)> = vec![
             ("a byte less".into(), signature[1..].to_vec()),
@@ -51,15 +52,15 @@ impl AttackList<'_> {
             ("10,000 bytes".into(), vec![1; 10_000]),
         ];
         for (name, other) in others {
-            self.fails(line, format!("{alg} signature, {name}"), resigned(&good, other), BAD_SIGNATURE);
+            self.fails(rule, format!("{alg} signature, {name}"), resigned(&good, other), BAD_SIGNATURE);
         }
         let another = self.good(alg).claim("sub", "somebody else").sign();
         let borrowed = resigned(&good, signature_of(&another));
-        self.fails(line, format!("{alg} signature of another token"), borrowed, BAD_SIGNATURE);
+        self.fails(rule, format!("{alg} signature of another token"), borrowed, BAD_SIGNATURE);
         for other in ALGORITHMS.into_iter().filter(|other| *other != alg) {
             let (input, _) = good.rsplit_once('.').expect("a token");
             let borrowed = resigned(&good, self.context.signer.signature(other, input.as_bytes()));
-            self.fails(line, format!("{alg} signed with the {other} key"), borrowed, BAD_SIGNATURE);
+            self.fails(rule, format!("{alg} signed with the {other} key"), borrowed, BAD_SIGNATURE);
         }
     }
 
@@ -76,7 +77,7 @@ impl AttackList<'_> {
         self.fails(ProfileRule::Ed25519, "S of the group's order", resigned(&good, order), BAD_SIGNATURE);
         let mut identity = [0; 32];
         identity[0] = 1;
-        let mut not_canonical = [0xff; 32]; // p + 1, another spelling of the identity's y
+        let mut not_canonical = [0xff; 32]; // p + 1, another encoding of the identity's y
         (not_canonical[0], not_canonical[31]) = (0xee, 0x7f);
         for (name, r) in [
             ("R of the identity", identity),
@@ -99,7 +100,8 @@ impl AttackList<'_> {
         let one: [u8; 32] = std::array::from_fn(|at| u8::from(at == 31));
         let zero = [0; 32];
         self.passes(ProfileRule::Ecdsa, "64 bytes", good.clone());
-        // Both s and n - s solve the equation, and RFC 7518 asks for neither. Nothing here takes a token's text for its name.
+        // Both s and n - s are valid, and RFC 7518 requires neither. Nothing identifies a token by
+        // its text.
         let other = [r, &difference_be(&P256_ORDER, s)].concat();
         self.passes(ProfileRule::Ecdsa, "the other s of the pair", resigned(&good, other));
         for (name, r, s) in [
@@ -140,18 +142,19 @@ impl AttackList<'_> {
     }
 }
 
-/// The last part, decoded.
+/// The decoded signature of a token.
 pub(super) fn signature_of(token: &str) -> Vec<u8> {
     decode(token.rsplit_once('.').expect("a token").1)
 }
 
-/// The same Ed25519 signature with the group's order added to S: lax verifiers take it (RFC 8032 section 5.1.7 does not).
+/// The same Ed25519 signature with the group's order added to S: lax verifiers accept it, RFC 8032
+/// §5.1.7 does not.
 pub(super) fn beyond_the_order(signature: &[u8]) -> Vec<u8> {
     let (r, s) = signature.split_at(32);
     [r, &sum_le(s, &ED25519_ORDER)].concat()
 }
 
-/// The sum of two little-endian numbers of 32 bytes, without what is carried out of the last.
+/// The sum of two little-endian numbers of 32 bytes, without the final carry.
 fn sum_le(a: &[u8], b: &[u8]) -> Vec<u8> {
     let mut carry = 0;
     let add = |(a, b): (&u8, &u8)| {
@@ -175,7 +178,7 @@ fn difference_be(a: &[u8], b: &[u8]) -> Vec<u8> {
     reversed
 }
 
-/// The ASN.1 form of an ECDSA signature.
+/// DER encoding of an ECDSA signature.
 pub(super) fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
     let integer = |bytes: &[u8]| {
         let significant: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();

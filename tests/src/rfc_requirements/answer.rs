@@ -1,4 +1,4 @@
-//! An answer, and how rows name a part of it.
+//! A response, and the paths by which rows select a part of it.
 
 use anyhow::{Result, anyhow};
 use base64::Engine as _;
@@ -7,18 +7,19 @@ use serde_json::Value;
 
 use crate::browser::Page;
 
-/// What a request was answered.
+/// A response.
 #[derive(Debug, Clone)]
 pub struct Answer(pub Page);
 
 impl Answer {
-    /// The part that `path` names:
+    /// Selects a part of the response by `path`:
     ///
-    /// - `a.b.0` a member of the JSON body, and nothing the whole of it
-    /// - `?name` a parameter of the redirect
-    /// - `:name` a header
-    /// - `~` the body as text
-    /// - any of these and `@a.b` a claim of the JWT there, `#alg` a member of its header
+    /// - `a.b.0`: a member of the JSON body; empty: the whole body
+    /// - `?name`: a parameter of the redirect
+    /// - `:name`: a header
+    /// - `~`: the body as text
+    /// - any of these followed by `@a.b`: a claim of the JWT there; by `#alg`: a member of its
+    ///   header
     pub fn find(&self, path: &str) -> Option<Value> {
         if let Some((token, claim)) = path.split_once('@') {
             return walk(self.jwt_part(token, 1)?, claim);
@@ -34,22 +35,22 @@ impl Answer {
         }
     }
 
-    /// A header's values, joined.
+    /// All values of a header, joined by commas.
     pub fn header(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self.0.headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
-    /// The text at `path`, to be put into another request.
+    /// The part at `path` as text, for use in another request.
     pub fn text(&self, path: &str) -> Result<String> {
         match self.find(path) {
             Some(Value::String(text)) => Ok(text),
             Some(other) => Ok(other.to_string()),
-            None => Err(anyhow!("there is no {path} in {}", self.summary())),
+            None => Err(anyhow!("no {path} in {}", self.summary())),
         }
     }
 
-    /// The answer on one line.
+    /// The response on one line.
     pub fn summary(&self) -> String {
         let location = self.0.location().map(|url| format!(" → {url}")).unwrap_or_default();
         let body: String = self.0.body.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -70,7 +71,7 @@ fn walk(value: Value, path: &str) -> Option<Value> {
     if path.is_empty() {
         return Some(value);
     }
-    // A claim's name may hold dots and slashes of a URL; ours hold none, except in a quoted whole.
+    // A claim name may contain dots, as URLs do. The tables address no such claim by a path.
     path.split('.').try_fold(value, |value, name| match value {
         Value::Array(mut items) => name.parse::<usize>().ok().filter(|at| *at < items.len()).map(|at| items.remove(at)),
         Value::Object(mut members) => members.remove(name),

@@ -1,11 +1,11 @@
-//! What an answer must be.
+//! Expectations on a response.
 
 use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::fixture::RequirementRun;
 
-/// Checks of one answer; all must hold.
+/// Checks of one response; all must hold.
 #[derive(Debug, Clone)]
 pub struct Expectation(Vec<Check>);
 
@@ -27,7 +27,7 @@ enum Check {
     NoEmptyLists,
 }
 
-/// 200.
+/// Status 200.
 pub fn ok() -> Expectation {
     status(&[200])
 }
@@ -37,27 +37,27 @@ pub fn status(statuses: &'static [u16]) -> Expectation {
     Expectation(vec![Check::Status(statuses)])
 }
 
-/// An error of RFC 6749 section 5.2.
+/// An OAuth error (RFC 6749 §5.2).
 pub fn error(code: &'static [u16], error: &'static str) -> Expectation {
     status(code).is("error", error).contains(":content-type", "application/json")
 }
 
-/// An error of 400, the usual one.
+/// An OAuth error with status 400.
 pub fn refused(name: &'static str) -> Expectation {
     error(&[400], name)
 }
 
-/// RFC 6750 section 3: 401 with a challenge that names the error.
+/// Status 401 with a challenge that names the error (RFC 6750 §3).
 pub fn challenged(error: &'static str) -> Expectation {
     status(&[401]).contains(":www-authenticate", &format!("error=\"{error}\""))
 }
 
-/// A page of the origin's that says what is wrong; the browser is not sent anywhere.
+/// An error page of the origin, without a redirect.
 pub fn page() -> Expectation {
     Expectation(vec![Check::Status(&[400]), Check::Stays])
 }
 
-/// The browser is sent to this URI. RFC 9700 section 4.12: by 303, or 302.
+/// A redirect to this URI, by 303 or 302 (RFC 9700 §4.12).
 pub fn redirected(uri: &str) -> Expectation {
     Expectation(vec![Check::Status(&[302, 303]), Check::Leaves(uri.to_owned())])
 }
@@ -68,12 +68,12 @@ impl Expectation {
         self
     }
 
-    /// The part is this value.
+    /// The part equals this value.
     pub fn is(self, path: &'static str, value: impl Into<Value>) -> Self {
         self.and(Check::Is(path, value.into()))
     }
 
-    /// The part is there and another.
+    /// The part exists and has another value.
     pub fn differs(self, path: &'static str, value: impl Into<Value>) -> Self {
         self.and(Check::Differs(path, value.into()))
     }
@@ -83,61 +83,61 @@ impl Expectation {
         self.and(Check::OneOf(path, values.iter().map(|value| json!(value)).collect()))
     }
 
-    /// The part is there.
+    /// The part exists.
     pub fn has(self, path: &'static str) -> Self {
         self.and(Check::Has(path))
     }
 
-    /// The part is not there.
+    /// The part does not exist.
     pub fn lacks(self, path: &'static str) -> Self {
         self.and(Check::Lacks(path))
     }
 
-    /// The text holds this text.
+    /// The text contains this text.
     pub fn contains(self, path: &'static str, text: &str) -> Self {
         self.and(Check::Contains(path, text.to_owned()))
     }
 
-    /// The text does not hold this text.
+    /// The text does not contain this text.
     pub fn omits(self, path: &'static str, text: &str) -> Self {
         self.and(Check::Omits(path, text.to_owned()))
     }
 
-    /// The list has this item, or the space-separated text this word.
+    /// The list contains this item, or the space-separated text this word.
     pub fn holds(self, path: &'static str, item: impl Into<Value>) -> Self {
         self.and(Check::Holds(path, item.into()))
     }
 
-    /// The text has at least so many characters.
+    /// The text has at least this many characters.
     pub fn longer(self, path: &'static str, than: usize) -> Self {
         self.and(Check::Longer(path, than))
     }
 
-    /// The text is as the words say.
+    /// The text satisfies `holds`, which `words` describes.
     pub fn text(self, path: &'static str, words: &'static str, holds: fn(&str) -> bool) -> Self {
         self.and(Check::Text(path, words, holds))
     }
 
-    /// The browser is not sent away from the origin.
+    /// The response does not redirect to another site.
     pub fn stays(self) -> Self {
         self.and(Check::Stays)
     }
 
-    /// No member of the JSON object is an empty list.
+    /// The JSON object has no member that is an empty list.
     pub fn no_empty_lists(self) -> Self {
         self.and(Check::NoEmptyLists)
     }
 
     pub(super) async fn check(&self, run: &RequirementRun<'_>) -> Result<()> {
         for check in &self.0 {
-            check.judge(run).await.map_err(|why| why.context(run.last().summary()))?;
+            check.verify(run).await.map_err(|why| why.context(run.last().summary()))?;
         }
         Ok(())
     }
 }
 
 impl Check {
-    async fn judge(&self, run: &RequirementRun<'_>) -> Result<()> {
+    async fn verify(&self, run: &RequirementRun<'_>) -> Result<()> {
         let answer = run.last();
         let found = |path: &str| answer.find(path).unwrap_or(Value::Null);
         match self {
@@ -154,7 +154,7 @@ impl Check {
                 let found = found(path);
                 ensure!(values.contains(&found), "{path} is {found}, none of {values:?}");
             }
-            Check::Has(path) => ensure!(!found(path).is_null(), "there is no {path}"),
+            Check::Has(path) => ensure!(!found(path).is_null(), "no {path}"),
             Check::Lacks(path) => ensure!(found(path).is_null(), "there is {path}: {}", found(path)),
             Check::Contains(path, text) => {
                 let text = run.fill(text).await?;
@@ -174,7 +174,7 @@ impl Check {
             }
             Check::Text(path, words, holds) => ensure!(holds(&answer.text(path)?), "{path} is not {words}"),
             Check::Stays => match answer.0.location() {
-                Some(url) if !url.as_str().starts_with(&run.fill("{issuer}/").await?) => bail!("sent away to {url}"),
+                Some(url) if !url.as_str().starts_with(&run.fill("{issuer}/").await?) => bail!("redirected to {url}"),
                 _ => {}
             },
             Check::Leaves(uri) => {
@@ -182,7 +182,7 @@ impl Check {
                 ensure!(location.starts_with(&uri), "sent to {location:?}, not to {uri}");
             }
             Check::NoEmptyLists => {
-                let Value::Object(members) = found("") else { bail!("the body is no JSON object") };
+                let Value::Object(members) = found("") else { bail!("the body is not a JSON object") };
                 let empty: Vec<&String> =
                     members.iter().filter(|(_, value)| **value == json!([])).map(|(name, _)| name).collect();
                 ensure!(empty.is_empty(), "these are empty lists: {empty:?}");

@@ -1,11 +1,16 @@
-//! The origin that the rows are sent to, with its clients and users; and the placeholders of a row:
+//! The origin that the rows run against, with its clients and user, and the placeholders that rows
+//! may contain:
 //!
-//! - `{1.access_token}`, `{1?code}`, `{1:etag}`: a part of the first answer, named as [`Answer::find`] says
-//! - `{issuer}`, `{port}`, `{random}` (`{random:row}`: the same all through the row), `{now}`, `{now+60}`, `{now-60}`, `{nonce}` (the latest DPoP nonce; the member goes if there is none)
-//! - `{secret:app}`, `{redirect:app}`, `{basic:app}`, `{encoded:app}` (percent-encoded throughout): of a client
-//! - `{lower:1.user_code}` in small letters and without dashes; `{number:1.exp}` a number and no text
-//! - `{sha256:X}` base64url of the SHA-256 of a part (`1.access_token`) or, after `=`, of the text itself; `{half:X}` of its
-//!   left half (OpenID Connect Core section 3.1.3.6)
+//! - `{1.access_token}`, `{1?code}`, `{1:etag}`: a part of the first response, see [`Answer::find`]
+//! - `{issuer}`, `{port}`, `{now}`, `{now+60}`, `{now-60}`
+//! //! - `{random}`; `{random:row}` has the same value within a row
+//! //! - `{nonce}`: the latest DPoP nonce; a member is left out if there is none
+//! - `{secret:app}`, `{redirect:app}`, `{basic:app}`, `{encoded:app}` (fully percent-encoded):
+//!   values of a client
+//! - `{lower:1.user_code}`: in lower case and without dashes; `{number:1.exp}`: a number instead of
+//!   a text
+//! - `{sha256:X}`: base64url of the SHA-256 of a part (`1.access_token`) or, after `=`, of a
+//!   literal; `{half:X}`: of its left half (OpenID Connect Core §3.1.3.6)
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -25,18 +30,18 @@ use crate::browser::{Browser, Page, Person};
 use crate::environment::now;
 use crate::origin::TestOrigin;
 
-/// The resource server whose tokens the rows ask for.
+/// Audience of the tokens that the rows request.
 pub const AUDIENCE: &str = crate::origin::AUDIENCE;
 const PASSWORD: &str = "correct horse battery staple";
 
-/// A client of the world.
+/// Credentials of a registered client.
 struct ClientCredentials {
     secret: Option<String>,
     method: String,
     redirect: String,
 }
 
-/// A running origin with clients `app`, `other`, … and the user `alice`.
+/// A running origin with the clients of the table and the user `alice`.
 pub struct Fixture {
     /// The origin.
     pub origin: TestOrigin,
@@ -48,7 +53,8 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Starts an origin on this database and registers everybody. `clients`: id and RFC 7591 metadata.
+    /// Starts an origin on this database and registers clients and user. `clients`: id and RFC 7591
+    /// metadata.
     pub async fn start(database_url: &str, clients: &[(&'static str, Value)]) -> Result<Self> {
         let settings = [
             ("TOLLGATE_DATABASE_URL", database_url),
@@ -81,17 +87,17 @@ impl Fixture {
     }
 
     pub(super) fn run(&self) -> RequirementRun<'_> {
-        RequirementRun { world: self, answers: Vec::new(), browser: self.signed_in.clone(), random: random_text() }
+        RequirementRun { fixture: self, answers: Vec::new(), browser: self.signed_in.clone(), random: random_text() }
     }
 
     fn client(&self, id: &str) -> Result<&ClientCredentials> {
-        self.clients.get(id).with_context(|| format!("the world has no client {id}"))
+        self.clients.get(id).with_context(|| format!("no client {id} is registered"))
     }
 }
 
-/// A row on its way.
+/// A row being run: its responses so far, its browser, its random value.
 pub(super) struct RequirementRun<'a> {
-    world: &'a Fixture,
+    fixture: &'a Fixture,
     answers: Vec<Answer>,
     browser: Browser,
     random: String,
@@ -99,56 +105,56 @@ pub(super) struct RequirementRun<'a> {
 
 impl RequirementRun<'_> {
     pub(super) fn last(&self) -> &Answer {
-        self.answers.last().expect("a row asks for something")
+        self.answers.last().expect("a row has a request")
     }
 
-    /// Sends the request and keeps its answer.
-    pub(super) async fn send(&mut self, ask: &RequestSpec) -> Result<()> {
-        let (url, mut parameters, mut headers) = self.parts(ask).await?;
-        if let Some(client) = ask.client {
+    /// Sends the request and stores the response.
+    pub(super) async fn send(&mut self, request_spec: &RequestSpec) -> Result<()> {
+        let (url, mut parameters, mut headers) = self.parts(request_spec).await?;
+        if let Some(client) = request_spec.client {
             self.authenticate(client, &mut parameters, &mut headers).await?;
         }
-        let browser = match ask.sender {
-            _ if ask.before => self.browser.clone(),
+        let browser = match request_spec.sender {
+            _ if request_spec.reuses_browser => self.browser.clone(),
             Sender::UserSigningIn | Sender::SignedOutBrowser | Sender::Client => {
-                Browser::new(&self.world.origin.server.url())?
+                Browser::new(&self.fixture.origin.server.url())?
             }
-            _ => self.world.signed_in.clone(),
+            _ => self.fixture.signed_in.clone(),
         };
         self.browser = browser;
-        let body = match &ask.body {
+        let body = match &request_spec.body {
             Some((_, body)) => self.fill(body).await?,
             None => String::new(),
         };
         let request = |url: &str, browser: &Browser| {
-            let mut request = browser.request(ask.method.clone(), url);
+            let mut request = browser.request(request_spec.method.clone(), url);
             for (name, value) in &headers {
                 request = request.header(name, value);
             }
-            match &ask.body {
+            match &request_spec.body {
                 Some((kind, _)) => request.header(CONTENT_TYPE, *kind).body(body.clone()),
-                None if ask.method == Method::POST => request.form(&parameters),
+                None if request_spec.method == Method::POST => request.form(&parameters),
                 None => request.query(&parameters),
             }
         };
         let page = self.browser.send(request(&url, &self.browser.clone())).await?;
         if let Some(nonce) = page.headers.get("dpop-nonce").and_then(|nonce| nonce.to_str().ok()) {
-            *self.world.nonce.lock().expect("no panic holds it") = Some(nonce.to_owned());
+            *self.fixture.nonce.lock().expect("not poisoned") = Some(nonce.to_owned());
         }
-        let page = self.go_on(ask, page).await?;
+        let page = self.continue_as_user(request_spec, page).await?;
         self.answers.push(Answer(page));
         Ok(())
     }
 
-    /// The person's part.
-    async fn go_on(&mut self, ask: &RequestSpec, page: Page) -> Result<Page> {
-        let person = match ask.sender {
+    /// Does the user's part in the browser.
+    async fn continue_as_user(&mut self, request_spec: &RequestSpec, page: Page) -> Result<Page> {
+        let person = match request_spec.sender {
             Sender::Client => return Ok(page),
             Sender::SignedInBrowser | Sender::SignedOutBrowser => return self.browser.follow(page).await,
-            Sender::ConsentingUser | Sender::UserSigningIn => self.world.person.clone(),
-            Sender::DenyingUser => self.world.person.denying(),
+            Sender::ConsentingUser | Sender::UserSigningIn => self.fixture.person.clone(),
+            Sender::DenyingUser => self.fixture.person.denying(),
         };
-        let user_code = match &ask.user_code {
+        let user_code = match &request_spec.user_code {
             Some(code) => Some(self.fill(code).await?),
             None => None,
         };
@@ -156,17 +162,17 @@ impl RequirementRun<'_> {
         self.browser.complete_forms(page, &Person { user_code, ..person }).await
     }
 
-    async fn parts(&self, ask: &RequestSpec) -> Result<(String, Pairs, Pairs)> {
-        let path = self.fill(&ask.path).await?;
-        let url = if path.contains("://") { path } else { format!("{}{path}", self.world.origin.server.url()) };
-        let query = self.fill_pairs(&ask.query).await?;
+    async fn parts(&self, request_spec: &RequestSpec) -> Result<(String, Pairs, Pairs)> {
+        let path = self.fill(&request_spec.path).await?;
+        let url = if path.contains("://") { path } else { format!("{}{path}", self.fixture.origin.server.url()) };
+        let query = self.fill_pairs(&request_spec.query).await?;
         let mut url = reqwest::Url::parse(&url)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(&query);
         }
-        let mut parameters = self.fill_pairs(&ask.parameters).await?;
-        let mut headers = self.fill_pairs(&ask.headers).await?;
-        for (place, text) in &ask.signed {
+        let mut parameters = self.fill_pairs(&request_spec.parameters).await?;
+        let mut headers = self.fill_pairs(&request_spec.headers).await?;
+        for (place, text) in &request_spec.signed {
             let signed = text.sign(self).await?;
             match place {
                 JwsPosition::Parameter(name) => parameters.push(((*name).to_owned(), signed)),
@@ -177,7 +183,7 @@ impl RequirementRun<'_> {
     }
 
     async fn authenticate(&self, id: &'static str, parameters: &mut Pairs, headers: &mut Pairs) -> Result<()> {
-        let known = self.world.client(id)?;
+        let known = self.fixture.client(id)?;
         let mut add = |name: &str, value: String| parameters.push((name.to_owned(), value));
         match (known.method.as_str(), &known.secret) {
             ("client_secret_basic", Some(secret)) => {
@@ -193,7 +199,7 @@ impl RequirementRun<'_> {
                 add("client_assertion", assertion(id).sign(self).await?);
             }
             ("none", _) => add("client_id", id.to_owned()),
-            (method, _) => bail!("the client {id} has no secret for {method}"),
+            (method, _) => bail!("client {id} has no secret for {method}"),
         }
         Ok(())
     }
@@ -206,11 +212,12 @@ impl RequirementRun<'_> {
         Ok(filled)
     }
 
-    /// The value with its placeholders filled in: a whole `{now+60}` becomes a number, an empty `{nonce}` goes.
+    /// Fills in the placeholders of a value: a text that is only `{now+60}` becomes a number, an
+    /// empty `{nonce}` is left out.
     pub(super) async fn fill_value(&self, value: &Value) -> Result<Value> {
         Ok(match value {
             Value::String(text) => match text.strip_prefix("{now").and_then(|rest| rest.strip_suffix('}')) {
-                Some(shift) => json!(moment(shift)?),
+                Some(shift) => json!(now_plus(shift)?),
                 None => match text.strip_prefix("{number:").and_then(|rest| rest.strip_suffix('}')) {
                     Some(part) => serde_json::from_str(&self.part(part)?)?,
                     None => Value::String(self.fill(text).await?),
@@ -230,7 +237,8 @@ impl RequirementRun<'_> {
         })
     }
 
-    /// The text with its placeholders filled in. A brace before anything but a letter or digit is a brace.
+    /// Fills in the placeholders of a text. A brace before anything but a letter or digit is
+    /// literal.
     pub(super) async fn fill(&self, text: &str) -> Result<String> {
         let mut filled = String::new();
         let mut rest = text;
@@ -241,7 +249,7 @@ impl RequirementRun<'_> {
                 after.split('}').next().filter(|_| after.starts_with(|first: char| first.is_ascii_alphanumeric()));
             match inside {
                 Some(name) => {
-                    filled.push_str(&self.named(name).await.with_context(|| format!("{{{name}}}"))?);
+                    filled.push_str(&self.resolve(name).await.with_context(|| format!("{{{name}}}"))?);
                     rest = &after[name.len() + 1..];
                 }
                 None => {
@@ -254,18 +262,18 @@ impl RequirementRun<'_> {
         Ok(filled)
     }
 
-    async fn named(&self, name: &str) -> Result<String> {
+    async fn resolve(&self, name: &str) -> Result<String> {
         if name.starts_with(|first: char| first.is_ascii_digit()) {
             return self.part(name);
         }
         match name.split_once(':').unwrap_or((name, "")) {
-            ("issuer", _) => Ok(self.world.origin.server.issuer().to_owned()),
-            ("port", _) => Ok(self.world.origin.server.url().rsplit(':').next().unwrap_or_default().to_owned()),
+            ("issuer", _) => Ok(self.fixture.origin.server.issuer().to_owned()),
+            ("port", _) => Ok(self.fixture.origin.server.url().rsplit(':').next().unwrap_or_default().to_owned()),
             ("random", "") => Ok(random_text()),
-            ("random", _) => Ok(self.random.clone()), // the same text all through a row
+            ("random", _) => Ok(self.random.clone()), // constant within a row
             ("nonce", _) => Box::pin(self.nonce()).await,
             ("secret", client) => self.secret(client),
-            ("redirect", client) => Ok(self.world.client(client)?.redirect.clone()),
+            ("redirect", client) => Ok(self.fixture.client(client)?.redirect.clone()),
             ("basic", client) => Ok(STANDARD.encode(format!("{client}:{}", self.secret(client)?))),
             ("encoded", client) => {
                 let encoded = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
@@ -275,8 +283,8 @@ impl RequirementRun<'_> {
             ("sha256", what) => Ok(URL_SAFE_NO_PAD.encode(Sha256::digest(self.literal_or_part(what)?))),
             ("half", what) => Ok(URL_SAFE_NO_PAD.encode(&Sha256::digest(self.literal_or_part(what)?)[..16])),
             _ => match name.strip_prefix("now") {
-                Some(shift) => Ok(moment(shift)?.to_string()),
-                None => bail!("there is no such placeholder"),
+                Some(shift) => Ok(now_plus(shift)?.to_string()),
+                None => bail!("unknown placeholder"),
             },
         }
     }
@@ -288,43 +296,43 @@ impl RequirementRun<'_> {
     fn part(&self, name: &str) -> Result<String> {
         let end = name.find(|c: char| !c.is_ascii_digit()).unwrap_or(name.len());
         let step: usize = name[..end].parse()?;
-        let answer = self.answers.get(step - 1).context("there is no such step before this one")?;
+        let answer = self.answers.get(step - 1).context("no such earlier step")?;
         let path = &name[end..];
         answer.text(path.strip_prefix('.').unwrap_or(path))
     }
 
     fn secret(&self, client: &str) -> Result<String> {
-        self.world.client(client)?.secret.clone().with_context(|| format!("{client} has no secret"))
+        self.fixture.client(client)?.secret.clone().with_context(|| format!("{client} has no secret"))
     }
 
-    /// The nonce that the origin gives out now: asked for by a proof without one.
+    /// The origin's current DPoP nonce, requested by a proof without one if none is known yet.
     async fn nonce(&self) -> Result<String> {
-        let known = self.world.nonce.lock().expect("no panic holds it").clone();
+        let known = self.fixture.nonce.lock().expect("not poisoned").clone();
         if let Some(nonce) = known {
             return Ok(nonce);
         }
-        let url = format!("{}/oauth/token", self.world.origin.server.url());
+        let url = format!("{}/oauth/token", self.fixture.origin.server.url());
         let proof = proof("nonce", "POST", "/oauth/token").claim("nonce", Value::Null);
         let proof = proof.sign(self).await?;
         let form = [("grant_type", "refresh_token"), ("client_id", "spa"), ("refresh_token", "none")];
-        let answer = self.world.http.post(url).header("dpop", proof).form(&form).send().await?;
+        let answer = self.fixture.http.post(url).header("dpop", proof).form(&form).send().await?;
         let nonce = answer.headers().get("dpop-nonce").and_then(|nonce| nonce.to_str().ok()).unwrap_or_default();
-        *self.world.nonce.lock().expect("no panic holds it") = Some(nonce.to_owned());
+        *self.fixture.nonce.lock().expect("not poisoned") = Some(nonce.to_owned());
         Ok(nonce.to_owned())
     }
 }
 
 type Pairs = Vec<(String, String)>;
 
-/// RFC 7523 section 2.2
+/// RFC 7523 §2.2.
 pub(super) const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-fn moment(shift: &str) -> Result<i64> {
+fn now_plus(shift: &str) -> Result<i64> {
     let shift: i64 = if shift.is_empty() { 0 } else { shift.parse().context("seconds after now")? };
     Ok(i64::try_from(now())? + shift)
 }
 
-/// A text that was never there before.
+/// A text that is different each time.
 fn random_text() -> String {
     use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(0);

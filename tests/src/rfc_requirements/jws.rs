@@ -1,4 +1,4 @@
-//! Signed texts that a client sends: client assertions, request objects, DPoP proofs. Also wrong ones.
+//! JWTs that clients sign: client assertions, request objects and DPoP proofs, valid and invalid.
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -9,16 +9,17 @@ use sha2::{Digest as _, Sha256};
 
 use super::fixture::RequirementRun;
 
-/// A compact JWS in the making. Values may hold placeholders.
+/// A compact JWS to be signed. Values may contain placeholders.
 #[derive(Debug, Clone)]
 pub struct Jws {
     key: &'static str,
     header: Map<String, Value>,
     claims: Map<String, Value>,
-    end: Option<&'static str>,
+    signature: Option<&'static str>,
 }
 
-/// A good DPoP proof (RFC 9449 section 4.2) for a request to a path of the origin, by the key of this name.
+/// A valid DPoP proof (RFC 9449 §4.2) for a request to a path of the origin, by the key with this
+/// name.
 pub fn proof(key: &'static str, method: &str, path: &str) -> Jws {
     let header = json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": public_jwk(key) });
     let claims = json!({
@@ -27,7 +28,7 @@ pub fn proof(key: &'static str, method: &str, path: &str) -> Jws {
     Jws::new(key, header, claims)
 }
 
-/// A good client assertion (RFC 7523 section 3, OpenID Connect Core section 9).
+/// A valid client assertion (RFC 7523 §3, OpenID Connect Core §9).
 pub fn assertion(client: &'static str) -> Jws {
     let claims = json!({
         "iss": client, "sub": client, "aud": "{issuer}", "jti": "{random}", "iat": "{now}", "exp": "{now+60}"
@@ -35,7 +36,7 @@ pub fn assertion(client: &'static str) -> Jws {
     Jws::new(client, json!({ "typ": "JWT", "alg": "EdDSA", "kid": client }), claims)
 }
 
-/// A good request object (RFC 9101 section 4) with these parameters.
+/// A valid request object (RFC 9101 §4) with these parameters.
 pub fn request_object(client: &'static str, parameters: &[(&str, &str)]) -> Jws {
     let mut claims = json!({
         "iss": client, "client_id": client, "aud": "{issuer}", "iat": "{now}", "nbf": "{now}", "exp": "{now+60}",
@@ -53,30 +54,30 @@ impl Jws {
             Value::Object(members) => members,
             _ => Map::new(),
         };
-        Self { key, header: object(header), claims: object(claims), end: None }
+        Self { key, header: object(header), claims: object(claims), signature: None }
     }
 
-    /// With this claim; `null`: without it.
+    /// Sets a claim; `null` removes it.
     pub fn claim(mut self, name: &str, value: impl Into<Value>) -> Self {
         put(&mut self.claims, name, value.into());
         self
     }
 
-    /// With this header member; `null`: without it.
+    /// Sets a header member; `null` removes it.
     pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
         put(&mut self.header, name, value.into());
         self
     }
 
-    /// With this text where the signature should be.
-    pub fn ending(mut self, signature: &'static str) -> Self {
-        self.end = Some(signature);
+    /// Replaces the signature by this text.
+    pub fn with_signature(mut self, signature: &'static str) -> Self {
+        self.signature = Some(signature);
         self
     }
 
-    /// Signed by another key than the one it names.
-    pub fn forged(mut self) -> Self {
-        self.key = "a key that nobody has";
+    /// Signs with a key other than the one that the JWS names.
+    pub fn signed_by_other_key(mut self) -> Self {
+        self.key = "an unregistered key";
         self
     }
 
@@ -87,7 +88,7 @@ impl Jws {
             parts.push(URL_SAFE_NO_PAD.encode(filled.to_string()));
         }
         let input = parts.join(".");
-        let signature = match self.end {
+        let signature = match self.signature {
             Some(text) => text.to_owned(),
             None => URL_SAFE_NO_PAD.encode(signing_key(self.key).sign(input.as_bytes()).to_bytes()),
         };
@@ -102,18 +103,18 @@ fn put(members: &mut Map<String, Value>, name: &str, value: Value) {
     }
 }
 
-/// The same key for the same name, always.
+/// Derives a signing key from its name.
 fn signing_key(name: &str) -> SigningKey {
     SigningKey::from_bytes(&Sha256::digest(name).into())
 }
 
-/// A key's public half (RFC 8037 section 2).
+/// The public JWK of a key (RFC 8037 §2).
 pub(super) fn public_jwk(name: &str) -> Value {
     let x = URL_SAFE_NO_PAD.encode(signing_key(name).verifying_key().as_bytes());
     json!({ "kty": "OKP", "crv": "Ed25519", "x": x })
 }
 
-/// A client's key set.
+/// The JWK set of a client.
 pub(super) fn jwks(name: &str) -> Value {
     let mut jwk = public_jwk(name);
     jwk["kid"] = json!(name);
@@ -122,7 +123,7 @@ pub(super) fn jwks(name: &str) -> Value {
     json!({ "keys": [jwk] })
 }
 
-/// The RFC 7638 thumbprint of the key of this name.
+/// RFC 7638 thumbprint of the key with this name.
 pub fn thumbprint(name: &str) -> String {
     let x = URL_SAFE_NO_PAD.encode(signing_key(name).verifying_key().as_bytes());
     URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":\"{x}\"}}")))

@@ -1,5 +1,6 @@
-//! A table of requirements over HTTP: each row has the section it is from, the requirement in words, the requests, and what the
-//! last answer must be. Rows are data; this module sends and judges them. It holds no requirement itself.
+//! Runs tables of RFC requirements over HTTP. A row has the section, the requirement in words, the
+//! requests, and the expected last response. Rows are data; this module sends the requests and
+//! checks the responses. It holds no requirement itself.
 
 mod answer;
 mod expectation;
@@ -15,55 +16,58 @@ pub use self::fixture::{AUDIENCE, Fixture};
 pub use self::jws::{Jws, assertion, proof, request_object, thumbprint};
 pub use self::request::{RequestSpec, Sender, get, post};
 
-/// Rows at work at once: the origin is asked as by several clients, and the machine stays usable.
-const AT_ONCE: usize = 4;
+/// Rows run concurrently, as several clients would; more would make the machine too busy.
+const MAX_CONCURRENT_ROWS: usize = 4;
 
 /// One requirement.
 pub struct Requirement {
-    /// The specification, e.g. `RFC 6749`; set by [`table`].
+    /// Specification, such as `RFC 6749`; set by [`table`].
     pub document: &'static str,
-    /// The section, e.g. `4.1.3`.
+    /// Section, such as `4.1.3`.
     pub section: &'static str,
     /// The requirement in words.
     pub words: &'static str,
-    /// The requests in order; the last one's answer is judged. A later one may name what an earlier one was answered.
-    pub asks: Vec<RequestSpec>,
-    /// What the answer must be.
+    /// Requests in order; the last response is checked. A request may refer to earlier responses.
+    pub requests: Vec<RequestSpec>,
+    /// Expected last response.
     pub expected: Expectation,
 }
 
-/// A row of a table.
+/// Builds a row of a table.
 pub fn row(
     section: &'static str,
     words: &'static str,
-    asks: impl IntoIterator<Item = RequestSpec>,
+    requests: impl IntoIterator<Item = RequestSpec>,
     expected: Expectation,
 ) -> Requirement {
-    Requirement { document: "", section, words, asks: asks.into_iter().collect(), expected }
+    Requirement { document: "", section, words, requests: requests.into_iter().collect(), expected }
 }
 
-/// Rows of one specification.
+/// Sets the specification of the rows.
 pub fn table(document: &'static str, rows: Vec<Requirement>) -> Vec<Requirement> {
-    rows.into_iter().map(|must| Requirement { document, ..must }).collect()
+    rows.into_iter().map(|requirement| Requirement { document, ..requirement }).collect()
 }
 
-/// Sends every row and gives back a line for each that does not hold, in the table's order.
-pub async fn failures(world: &Fixture, musts: &[Requirement]) -> Vec<String> {
-    let judged = musts.iter().map(|must| async move {
-        let verdict = judge(world, must).await;
-        verdict.err().map(|why| format!("{} §{}: {}\n      {why:#}", must.document, must.section, must.words))
+/// Runs every row and returns one line for each that fails, in the order of the table.
+pub async fn failures(fixture: &Fixture, requirements: &[Requirement]) -> Vec<String> {
+    let results = requirements.iter().map(|requirement| async move {
+        let verdict = check_requirement(fixture, requirement).await;
+        verdict.err().map(|why| {
+            format!("{} §{}: {}\n      {why:#}", requirement.document, requirement.section, requirement.words)
+        })
     });
-    stream::iter(judged).buffered(AT_ONCE).filter_map(std::future::ready).collect().await
+    stream::iter(results).buffered(MAX_CONCURRENT_ROWS).filter_map(std::future::ready).collect().await
 }
 
-async fn judge(world: &Fixture, must: &Requirement) -> anyhow::Result<()> {
-    let mut run = world.run();
-    for (index, ask) in must.asks.iter().enumerate() {
-        run.send(ask).await?;
-        // A refusal must be for the reason that the row is about, and not for a step before it that went wrong.
+async fn check_requirement(fixture: &Fixture, requirement: &Requirement) -> anyhow::Result<()> {
+    let mut run = fixture.run();
+    for (index, request) in requirement.requests.iter().enumerate() {
+        run.send(request).await?;
+        // An earlier step must not be refused, so that the last response is refused for the row's
+        // own reason.
         let (step, refused) = (index + 1, run.last().0.status >= 400);
-        let wrong = step < must.asks.len() && refused != ask.refused;
+        let wrong = step < requirement.requests.len() && refused != request.refused;
         anyhow::ensure!(!wrong, "step {step} was answered {}", run.last().summary());
     }
-    must.expected.check(&run).await
+    requirement.expected.check(&run).await
 }

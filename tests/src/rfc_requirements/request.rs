@@ -1,40 +1,41 @@
-//! A request as data. Texts may hold placeholders, which are filled in when the request is sent; see [`super::fixture`].
+//! A request as data. Texts may contain placeholders, filled in when the request is sent; see
+//! [`super::fixture`].
 
 use reqwest::Method;
 
 use super::jws::Jws;
 
-/// Who sends a request.
+/// The sender of a request, and how far a browser follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
-    /// A client application: its request is answered, and nothing followed.
+    /// A client application: redirects are not followed.
     Client,
-    /// A person who is signed in and allows what is asked; the answer is where the pages end.
+    /// A signed-in user who allows the request; the response is where the pages end.
     ConsentingUser,
-    /// A person who is signed in and denies what is asked.
+    /// A signed-in user who denies the request.
     DenyingUser,
-    /// A person who is not signed in, signs in, and allows.
+    /// A user without a session, who signs in and allows the request.
     UserSigningIn,
-    /// A browser that is signed in and stops at the first page.
+    /// A browser with a session that stops at the first page.
     SignedInBrowser,
-    /// A browser that is not signed in and stops at the first page.
+    /// A browser without a session that stops at the first page.
     SignedOutBrowser,
 }
 
-/// Where a signed text goes.
+/// Where a JWS goes in the request.
 #[derive(Debug, Clone)]
 pub(super) enum JwsPosition {
     Parameter(&'static str),
     Header(&'static str),
 }
 
-/// A request.
+/// A request to be sent.
 #[derive(Debug, Clone)]
 pub struct RequestSpec {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) query: Vec<(String, String)>,
-    /// In the query of a GET, in the form of a POST.
+    /// In the query of a GET, in the form body of a POST.
     pub(super) parameters: Vec<(String, String)>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) signed: Vec<(JwsPosition, Jws)>,
@@ -42,16 +43,16 @@ pub struct RequestSpec {
     pub(super) sender: Sender,
     pub(super) user_code: Option<String>,
     pub(super) body: Option<(&'static str, String)>,
-    pub(super) before: bool,
+    pub(super) reuses_browser: bool,
     pub(super) refused: bool,
 }
 
-/// A GET of a path of the origin.
+/// A GET of a path at the origin.
 pub fn get(path: &str) -> RequestSpec {
     RequestSpec::new(Method::GET, path)
 }
 
-/// A POST of a form to a path of the origin.
+/// A POST of a form to a path at the origin.
 pub fn post(path: &str) -> RequestSpec {
     RequestSpec::new(Method::POST, path)
 }
@@ -71,18 +72,18 @@ impl RequestSpec {
             sender,
             user_code,
             body,
-            before: false,
+            reuses_browser: false,
             refused: false,
         }
     }
 
-    /// Sent by this method.
+    /// Sets the method.
     pub fn method(mut self, method: Method) -> Self {
         self.method = method;
         self
     }
 
-    /// With exactly one parameter of this name.
+    /// Sets a parameter, replacing one of the same name.
     pub fn set(mut self, name: &str, value: &str) -> Self {
         match self.parameters.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => value.clone_into(known),
@@ -91,39 +92,39 @@ impl RequestSpec {
         self
     }
 
-    /// With one more parameter, of whatever name.
-    pub fn also(mut self, name: &str, value: &str) -> Self {
+    /// Appends a parameter, even if the name is already used.
+    pub fn append(mut self, name: &str, value: &str) -> Self {
         self.parameters.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Without the parameter.
+    /// Removes the parameter.
     pub fn without(mut self, name: &str) -> Self {
         self.parameters.retain(|(known, _)| known != name);
         self
     }
 
-    /// With a parameter in the URL, whatever the method.
+    /// Adds a parameter to the URL, whatever the method.
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.query.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With a header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With a body that is no form.
+    /// Sets a body that is not a form.
     pub fn body(mut self, content_type: &'static str, body: &str) -> Self {
         self.body = Some((content_type, body.to_owned()));
         self
     }
 
-    /// As this client of the world: authenticated in its registered way, and with its redirect URI where there is one; at the
-    /// authorization endpoint as its `client_id`.
-    pub fn of(mut self, client: &'static str) -> Self {
+    /// Sends as this client: with its registered authentication and its redirect URI; at the
+    /// authorization endpoint with its `client_id`.
+    pub fn as_client(mut self, client: &'static str) -> Self {
         if self.parameters.iter().any(|(name, _)| name == "redirect_uri") {
             self = self.set("redirect_uri", &format!("{{redirect:{client}}}"));
         }
@@ -134,59 +135,60 @@ impl RequestSpec {
         self
     }
 
-    /// As nobody: without any client authentication.
+    /// Removes client authentication.
     pub fn anonymous(mut self) -> Self {
         self.client = None;
         self
     }
 
-    /// Sent by a person's browser.
+    /// Sends from a browser.
     pub fn sent_by(mut self, sender: Sender) -> Self {
         self.sender = sender;
         self
     }
 
-    /// The code that the person types.
-    pub fn typing(mut self, user_code: &str) -> Self {
+    /// User code that the user types.
+    pub fn with_user_code(mut self, user_code: &str) -> Self {
         self.user_code = Some(user_code.to_owned());
         self
     }
 
-    /// Goes on in the browser that the step before used.
+    /// Continues in the browser of the previous step.
     pub fn same_browser(mut self) -> Self {
-        self.before = true;
+        self.reuses_browser = true;
         self
     }
 
-    /// Refused, though it is not the row's last request: every other one before the last must succeed.
+    /// Expects this request to be refused though it is not the last. Every other earlier request
+    /// must succeed.
     pub fn refused(mut self) -> Self {
         self.refused = true;
         self
     }
 
-    /// With an access token in the `Authorization` header.
+    /// Adds a bearer token.
     pub fn bearer(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    /// With a DPoP proof.
+    /// Adds a DPoP proof.
     pub fn proof(self, proof: Jws) -> Self {
         self.signed_header("dpop", proof)
     }
 
-    /// With a signed text in a header.
+    /// Adds a JWS in a header.
     pub fn signed_header(mut self, name: &'static str, text: Jws) -> Self {
         self.signed.push((JwsPosition::Header(name), text));
         self
     }
 
-    /// Without signed texts.
+    /// Removes all JWS.
     pub fn unsigned(mut self) -> Self {
         self.signed.clear();
         self
     }
 
-    /// With a signed text as a parameter.
+    /// Adds a JWS as a parameter.
     pub fn signed(mut self, name: &'static str, text: Jws) -> Self {
         self.signed.push((JwsPosition::Parameter(name), text));
         self

@@ -55,13 +55,13 @@ async fn e4_pressure_on_connections_and_time_is_borne(case: &RegressionCase) -> 
     let (upstream, token) = (Upstream::start()?, client.token("").await?);
     let settings = origin.edge_settings(&upstream.url).await?;
     for kind in RUNNERS {
-        let edge = TestEdge::program(kind, &settings, 1024).await?;
+        let edge = TestEdge::start_process(kind, &settings, 1024).await?;
         let _idle = crowd(&edge, MANY, "").await?;
         let after = served(&client, &edge, &token).await?;
         case.report(format!("{kind:?} with 1,024 files and {MANY} idle connections: 200 after {after:.1?}"));
     }
 
-    let edge = TestEdge::program(EdgeKind::Spin, &settings, 8192).await?;
+    let edge = TestEdge::start_process(EdgeKind::Spin, &settings, 8192).await?;
     let push = "POST /_tollgate/push HTTP/1.1\r\nHost: edge\r\nContent-Length: 1000\r\n\r\nhalf";
     let pushes = crowd(&edge, 1_010, push).await?;
     let after = served(&client, &edge, &token).await?;

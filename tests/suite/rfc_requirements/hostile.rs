@@ -187,7 +187,7 @@ fn more_values() -> Vec<Requirement> {
     vec![
         hostile("an odd access token", [userinfo("{random}.{random}.{random}")], status(&[401])),
         hostile("an odd request_uri", [authorize().set("request_uri", odd)], status(&[302, 303, 400]).lacks("?code")),
-        hostile("an odd parameter name", [push().also(odd, odd)], status(&[201, 400])),
+        hostile("an odd parameter name", [push().append(odd, odd)], status(&[201, 400])),
         hostile("an odd user code", [type_in(odd)], status(&[200, 400, 404])),
         hostile(
             "an odd password",
@@ -211,7 +211,7 @@ fn more_values() -> Vec<Requirement> {
         ),
         hostile(
             "a hundred resources",
-            [(0..100).fold(credentials(), |ask, at| ask.also("resource", &format!("https://{at}.example")))],
+            [(0..100).fold(credentials(), |ask, at| ask.append("resource", &format!("https://{at}.example")))],
             status(&[400]),
         ),
     ]

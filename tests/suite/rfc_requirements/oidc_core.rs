@@ -129,13 +129,13 @@ fn user_info() -> Vec<Requirement> {
         row(
             "5.3.2",
             "a signed answer MUST be application/jwt",
-            [authorize().of("signed"), redeem("{1?code}").of("signed"), userinfo("{2.access_token}")],
+            [authorize().as_client("signed"), redeem("{1?code}").as_client("signed"), userinfo("{2.access_token}")],
             ok().contains(":content-type", "application/jwt"),
         ),
         row(
             "5.3.2",
             "a signed answer has iss and aud",
-            [authorize().of("signed"), redeem("{1?code}").of("signed"), userinfo("{2.access_token}")],
+            [authorize().as_client("signed"), redeem("{1?code}").as_client("signed"), userinfo("{2.access_token}")],
             ok().is("@iss", "{issuer}").is("@aud", "signed").is("@sub", "{2.id_token@sub}"),
         ),
         row(
@@ -182,30 +182,30 @@ fn claims() -> Vec<Requirement> {
 }
 
 fn subjects() -> Vec<Requirement> {
-    let first = || [authorize().of("pair1"), redeem("{1?code}").of("pair1")];
+    let first = || [authorize().as_client("pair1"), redeem("{1?code}").as_client("pair1")];
     vec![
         row(
             "8",
             "a public subject is the same for all clients",
-            [authorize(), redeem("{1?code}"), authorize().of("spa"), redeem("{3?code}").of("spa")],
+            [authorize(), redeem("{1?code}"), authorize().as_client("spa"), redeem("{3?code}").as_client("spa")],
             ok().is("id_token@sub", "{2.id_token@sub}"),
         ),
         row(
             "8.1",
             "pairwise subjects of different sectors MUST differ",
-            first().into_iter().chain([authorize().of("pair2"), redeem("{3?code}").of("pair2")]),
+            first().into_iter().chain([authorize().as_client("pair2"), redeem("{3?code}").as_client("pair2")]),
             ok().differs("id_token@sub", "{2.id_token@sub}"),
         ),
         row(
             "8.1",
             "a pairwise subject MUST stay the same",
-            first().into_iter().chain([authorize().of("pair1"), redeem("{3?code}").of("pair1")]),
+            first().into_iter().chain([authorize().as_client("pair1"), redeem("{3?code}").as_client("pair1")]),
             ok().is("id_token@sub", "{2.id_token@sub}"),
         ),
         row(
             "8.1",
             "a pairwise subject MUST NOT be that of other clients",
-            [authorize(), redeem("{1?code}"), authorize().of("pair1"), redeem("{3?code}").of("pair1")],
+            [authorize(), redeem("{1?code}"), authorize().as_client("pair1"), redeem("{3?code}").as_client("pair1")],
             ok().differs("id_token@sub", "{2.id_token@sub}"),
         ),
         row(
@@ -235,7 +235,7 @@ fn refreshing() -> Vec<Requirement> {
         row(
             "12.1",
             "the refresh token MUST have been issued to the client",
-            granted().into_iter().chain([refresh("{2.refresh_token}").of("other")]),
+            granted().into_iter().chain([refresh("{2.refresh_token}").as_client("other")]),
             refused("invalid_grant"),
         ),
         row("12.2", "a new ID token's iss MUST be the same", refreshed(), ok().is("id_token@iss", "{2.id_token@iss}")),

@@ -43,7 +43,7 @@ fn prompts() -> Vec<Requirement> {
         row(
             "3.1.2.6",
             "prompt=none without consent: consent_required or interaction_required",
-            [looks(authorize().of("stranger").set("prompt", "none"))],
+            [looks(authorize().as_client("stranger").set("prompt", "none"))],
             redirected("https://stranger.example/cb?").one_of("?error", &["consent_required", "interaction_required"]),
         ),
         row(
@@ -84,7 +84,7 @@ fn renewed_prompts() -> Vec<Requirement> {
         row(
             "3.1.2.4",
             "the server MUST obtain consent before it releases anything",
-            [looks(authorize().of("stranger"))],
+            [looks(authorize().as_client("stranger"))],
             ok().stays().contains("~", "name=\"decision\""),
         ),
         row(
@@ -206,8 +206,8 @@ fn id_token_hints() -> Vec<Requirement> {
             "3.1.2.1",
             "with the hint of somebody else than who is signed in: login_required",
             [
-                authorize().of("pair1"),
-                redeem("{1?code}").of("pair1"),
+                authorize().as_client("pair1"),
+                redeem("{1?code}").as_client("pair1"),
                 looks(authorize().set("prompt", "none").set("id_token_hint", "{2.id_token}")),
             ],
             sent("login_required"),

@@ -23,7 +23,7 @@ fn clients() -> Vec<Requirement> {
             [credentials().anonymous().header("authorization", "Basic {encoded:service}")],
             ok(),
         ),
-        row("2.3.1", "credentials may stand in the body", [credentials().of("poster")], ok()),
+        row("2.3.1", "credentials may stand in the body", [credentials().as_client("poster")], ok()),
         row(
             "2.3.1",
             "credentials in the body MUST NOT be in the request URI",
@@ -87,19 +87,19 @@ fn endpoint() -> Vec<Requirement> {
         row(
             "3.1",
             "parameters MUST NOT be included more than once: scope",
-            [authorize().also("scope", "read")],
+            [authorize().append("scope", "read")],
             status(&[302, 303, 400]).lacks("?code"),
         ),
         row(
             "3.1",
             "parameters MUST NOT be included more than once: redirect_uri",
-            [authorize().also("redirect_uri", "https://other.example/cb")],
+            [authorize().append("redirect_uri", "https://other.example/cb")],
             page(),
         ),
         row(
             "3.1",
             "parameters MUST NOT be included more than once: client_id",
-            [authorize().also("client_id", "other")],
+            [authorize().append("client_id", "other")],
             page(),
         ),
         row(
@@ -123,13 +123,13 @@ fn redirection() -> Vec<Requirement> {
         row(
             "3.1.2",
             "the query of a redirection URI MUST be retained when parameters are added",
-            [authorize().of("several").set("redirect_uri", "https://several.example/two?tenant=1")],
+            [authorize().as_client("several").set("redirect_uri", "https://several.example/two?tenant=1")],
             redirected("https://several.example/two?tenant=1&").has("?code"),
         ),
         row(
             "3.1.2.3",
             "with several registered URIs the client MUST include one",
-            [authorize().of("several").without("redirect_uri")],
+            [authorize().as_client("several").without("redirect_uri")],
             page(),
         ),
         row(
@@ -210,7 +210,7 @@ fn secrecy() -> Vec<Requirement> {
         row(
             "4.1.2",
             "a code is bound to its client",
-            [authorize(), redeem("{1?code}").of("other").set("redirect_uri", "https://app.example/cb")],
+            [authorize(), redeem("{1?code}").as_client("other").set("redirect_uri", "https://app.example/cb")],
             refused("invalid_grant"),
         ),
         row(

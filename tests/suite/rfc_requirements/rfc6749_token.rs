@@ -30,13 +30,13 @@ fn endpoint() -> Vec<Requirement> {
         row(
             "3.2",
             "parameters MUST NOT be included more than once: scope",
-            [credentials().set("scope", "read").also("scope", "read")],
+            [credentials().set("scope", "read").append("scope", "read")],
             refused("invalid_request"),
         ),
         row(
             "3.2",
             "parameters MUST NOT be included more than once: grant_type",
-            [credentials().also("grant_type", "client_credentials")],
+            [credentials().append("grant_type", "client_credentials")],
             refused("invalid_request"),
         ),
         row(
@@ -102,8 +102,8 @@ fn code() -> Vec<Requirement> {
             "4.1.3",
             "redirect_uri MUST be identical to that of the authorization request",
             [
-                authorize().of("several"),
-                redeem("{1?code}").of("several").set("redirect_uri", "https://several.example/two?tenant=1"),
+                authorize().as_client("several"),
+                redeem("{1?code}").as_client("several").set("redirect_uri", "https://several.example/two?tenant=1"),
             ],
             refused("invalid_grant"),
         ),
@@ -124,13 +124,16 @@ fn code() -> Vec<Requirement> {
         row(
             "4.1.3",
             "client_id is REQUIRED of a client that does not authenticate",
-            [authorize().of("spa"), redeem("{1?code}").of("spa").anonymous()],
+            [authorize().as_client("spa"), redeem("{1?code}").as_client("spa").anonymous()],
             error(&[400, 401], "invalid_client"),
         ),
         row(
             "4.1.3",
             "a public client's code is bound to its client_id",
-            [authorize().of("spa"), redeem("{1?code}").of("native").set("redirect_uri", "{redirect:spa}")],
+            [
+                authorize().as_client("spa"),
+                redeem("{1?code}").as_client("native").set("redirect_uri", "{redirect:spa}"),
+            ],
             refused("invalid_grant"),
         ),
         row(
@@ -153,7 +156,7 @@ fn client_credentials() -> Vec<Requirement> {
         row(
             "4.4",
             "the client credentials grant MUST only be used by confidential clients",
-            [credentials().of("spa")],
+            [credentials().as_client("spa")],
             status(&[400, 401]).one_of("error", &["unauthorized_client", "invalid_client"]),
         ),
         row("4.4.3", "a refresh token SHOULD NOT be included", [credentials()], ok().lacks("refresh_token")),
@@ -227,7 +230,7 @@ fn errors() -> Vec<Requirement> {
         row(
             "5.2",
             "a grant type that is not this client's: unauthorized_client",
-            [credentials().of("app")],
+            [credentials().as_client("app")],
             refused("unauthorized_client"),
         ),
         row(
@@ -284,7 +287,7 @@ fn refreshing() -> Vec<Requirement> {
         row(
             "6",
             "a refresh token is bound to its client",
-            granted().into_iter().chain([refresh("{2.refresh_token}").of("other")]),
+            granted().into_iter().chain([refresh("{2.refresh_token}").as_client("other")]),
             refused("invalid_grant"),
         ),
     ]
@@ -312,7 +315,7 @@ fn refresh_tokens() -> Vec<Requirement> {
             "a refresh token that another client tried stays its owner's",
             granted()
                 .into_iter()
-                .chain([refresh("{2.refresh_token}").of("other").refused(), refresh("{2.refresh_token}")]),
+                .chain([refresh("{2.refresh_token}").as_client("other").refused(), refresh("{2.refresh_token}")]),
             ok().has("access_token"),
         ),
         row(

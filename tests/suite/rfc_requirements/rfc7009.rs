@@ -47,7 +47,7 @@ fn requests() -> Vec<Requirement> {
         row(
             "2.1",
             "parameters more than once are refused",
-            [revoke("x").also("token", "y")],
+            [revoke("x").append("token", "y")],
             refused("invalid_request"),
         ),
     ]
@@ -117,36 +117,41 @@ fn owners_of_tokens() -> Vec<Requirement> {
         row(
             "2.1",
             "the server verifies that the token was issued to the client: another's access token survives",
-            then(vec![revoke("{2.access_token}").of("other"), introspect("{2.access_token}")]),
+            then(vec![revoke("{2.access_token}").as_client("other"), introspect("{2.access_token}")]),
             ok().is("active", true),
         ),
         row(
             "2.1",
             "the server verifies that the token was issued to the client: another's refresh token survives",
-            then(vec![revoke("{2.refresh_token}").of("other"), refresh("{2.refresh_token}")]),
+            then(vec![revoke("{2.refresh_token}").as_client("other"), refresh("{2.refresh_token}")]),
             ok().has("access_token"),
         ),
         row(
             "2.1",
             "a public client revokes its own token by its client_id",
             [
-                authorize().of("spa"),
-                redeem("{1?code}").of("spa"),
-                revoke("{2.refresh_token}").of("spa"),
-                refresh("{2.refresh_token}").of("spa"),
+                authorize().as_client("spa"),
+                redeem("{1?code}").as_client("spa"),
+                revoke("{2.refresh_token}").as_client("spa"),
+                refresh("{2.refresh_token}").as_client("spa"),
             ],
             refused("invalid_grant"),
         ),
         row(
             "2.1",
             "a public client does not revoke another's",
-            then(vec![revoke("{2.access_token}").of("spa"), introspect("{2.access_token}")]),
+            then(vec![revoke("{2.access_token}").as_client("spa"), introspect("{2.access_token}")]),
             ok().is("active", true),
         ),
         row(
             "2.1",
             "another token of the same client survives",
-            [credentials(), credentials(), revoke("{1.access_token}").of("service"), introspect("{2.access_token}")],
+            [
+                credentials(),
+                credentials(),
+                revoke("{1.access_token}").as_client("service"),
+                introspect("{2.access_token}"),
+            ],
             ok().is("active", true),
         ),
     ]

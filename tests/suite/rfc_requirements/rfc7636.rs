@@ -23,7 +23,7 @@ fn challenges() -> Vec<Requirement> {
         row(
             "4.4.1",
             "a public client without a challenge: invalid_request",
-            [authorize().of("spa").without("code_challenge").without("code_challenge_method")],
+            [authorize().as_client("spa").without("code_challenge").without("code_challenge_method")],
             redirected("https://spa.example/cb?").is("?error", "invalid_request").lacks("?code"),
         ),
         row(
@@ -87,7 +87,7 @@ fn verifiers() -> Vec<Requirement> {
         row(
             "4.5",
             "a public client with its verifier gets a token",
-            [authorize().of("spa"), redeem("{1?code}").of("spa")],
+            [authorize().as_client("spa"), redeem("{1?code}").as_client("spa")],
             ok().has("access_token"),
         ),
         row("4.5", "code_verifier is REQUIRED", [authorize(), redeem("{1?code}").without("code_verifier")], bad()),

@@ -29,7 +29,7 @@ fn requests() -> Vec<Requirement> {
         row(
             "2.1",
             "a public client's client_id is no authorization",
-            [credentials(), introspect("{1.access_token}").of("spa")],
+            [credentials(), introspect("{1.access_token}").as_client("spa")],
             status(&[400, 401, 403]),
         ),
         row(
@@ -87,15 +87,19 @@ fn inactive() -> Vec<Requirement> {
         row(
             "4",
             "the server MUST determine whether a token was revoked",
-            [credentials(), super::steps::revoke("{1.access_token}").of("service"), introspect("{1.access_token}")],
+            [
+                credentials(),
+                super::steps::revoke("{1.access_token}").as_client("service"),
+                introspect("{1.access_token}"),
+            ],
             inactive(),
         ),
         row(
             "2.2",
             "a token of another resource server is not this one's business",
             [
-                authorize().of("many").set("resource", FILES),
-                redeem("{1?code}").of("many").set("resource", FILES),
+                authorize().as_client("many").set("resource", FILES),
+                redeem("{1?code}").as_client("many").set("resource", FILES),
                 introspect("{2.access_token}"),
             ],
             inactive(),
@@ -109,7 +113,7 @@ fn inactive() -> Vec<Requirement> {
         row(
             "2.2",
             "another client's refresh token is not this one's business",
-            [authorize(), redeem("{1?code}"), introspect("{2.refresh_token}").of("other")],
+            [authorize(), redeem("{1?code}"), introspect("{2.refresh_token}").as_client("other")],
             inactive(),
         ),
         row("2.2", "an unused code is no token", [authorize(), introspect("{1?code}")], inactive()),

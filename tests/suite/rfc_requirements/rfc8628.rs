@@ -27,14 +27,19 @@ fn requests() -> Vec<Requirement> {
         row(
             "3.1",
             "a scope beyond the client's: invalid_scope",
-            [device().of("box").set("scope", "write")],
+            [device().as_client("box").set("scope", "write")],
             refused("invalid_scope"),
         ),
-        row("3.1", "a client without this grant is refused", [device().of("spa")], refused("unauthorized_client")),
+        row(
+            "3.1",
+            "a client without this grant is refused",
+            [device().as_client("spa")],
+            refused("unauthorized_client"),
+        ),
         row(
             "3.1",
             "parameters MUST NOT be included more than once",
-            [device().also("scope", "read")],
+            [device().append("scope", "read")],
             refused("invalid_request"),
         ),
         row("3.2", "device_code is REQUIRED", [device()], ok().longer("device_code", 22)),
@@ -114,7 +119,7 @@ fn polls() -> Vec<Requirement> {
         row(
             "3.4",
             "a device code is bound to its client",
-            [device(), type_in("{1.user_code}"), poll("{1.device_code}").of("box")],
+            [device(), type_in("{1.user_code}"), poll("{1.device_code}").as_client("box")],
             refused("invalid_grant"),
         ),
         row("3.4", "a user code is no device code", [device(), poll("{1.user_code}")], refused("invalid_grant")),
@@ -197,7 +202,7 @@ fn device_tokens() -> Vec<Requirement> {
         row(
             "5.6",
             "a device's refresh token rotates as a public client's must",
-            [device(), type_in("{1.user_code}"), poll("{1.device_code}"), refresh("{3.refresh_token}").of("tv")],
+            [device(), type_in("{1.user_code}"), poll("{1.device_code}"), refresh("{3.refresh_token}").as_client("tv")],
             ok().differs("refresh_token", "{3.refresh_token}"),
         ),
         row(

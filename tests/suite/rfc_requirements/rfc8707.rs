@@ -9,7 +9,7 @@ pub(super) fn rows() -> Vec<Requirement> {
 }
 
 fn many() -> RequestSpec {
-    authorize().of("many")
+    authorize().as_client("many")
 }
 
 fn values() -> Vec<Requirement> {
@@ -66,8 +66,8 @@ fn values() -> Vec<Requirement> {
 }
 
 fn grants() -> Vec<Requirement> {
-    let both = || many().set("resource", AUDIENCE).also("resource", FILES);
-    let redeem_many = || redeem("{1?code}").of("many");
+    let both = || many().set("resource", AUDIENCE).append("resource", FILES);
+    let redeem_many = || redeem("{1?code}").as_client("many");
     vec![
         row(
             "2.1",
@@ -103,8 +103,8 @@ fn grants() -> Vec<Requirement> {
 }
 
 fn narrowed_grants() -> Vec<Requirement> {
-    let both = || many().set("resource", AUDIENCE).also("resource", FILES);
-    let redeem_many = || redeem("{1?code}").of("many");
+    let both = || many().set("resource", AUDIENCE).append("resource", FILES);
+    let redeem_many = || redeem("{1?code}").as_client("many");
     vec![
         row(
             "2.2",
@@ -118,7 +118,7 @@ fn narrowed_grants() -> Vec<Requirement> {
             [
                 both(),
                 redeem_many().set("resource", AUDIENCE),
-                refresh("{2.refresh_token}").of("many").set("resource", FILES),
+                refresh("{2.refresh_token}").as_client("many").set("resource", FILES),
             ],
             ok().is("access_token@aud", FILES),
         ),
@@ -128,7 +128,7 @@ fn narrowed_grants() -> Vec<Requirement> {
             [
                 many().set("resource", AUDIENCE),
                 redeem_many(),
-                refresh("{2.refresh_token}").of("many").set("resource", FILES),
+                refresh("{2.refresh_token}").as_client("many").set("resource", FILES),
             ],
             refused("invalid_target"),
         ),

@@ -55,14 +55,19 @@ fn requests() -> Vec<Requirement> {
         row("2.1", "… scope", [push().set("scope", "everything")], refused("invalid_scope")),
         row("2.1", "… response_type", [push().set("response_type", "token")], refused("unsupported_response_type")),
         row("2.1", "… the code challenge (RFC 7636)", [push().without("code_challenge")], refused("invalid_request")),
-        row("2.1", "… parameters more than once", [push().also("scope", "read")], refused("invalid_request")),
+        row("2.1", "… parameters more than once", [push().append("scope", "read")], refused("invalid_request")),
         row(
             "2.1",
             "client_id in the form is the client that authenticated",
             [push().set("client_id", "other")],
             status(&[400, 401]).one_of("error", &["invalid_request", "invalid_client"]),
         ),
-        row("2.1", "a public client pushes with its client_id", [push().of("spa")], status(&[201]).has("request_uri")),
+        row(
+            "2.1",
+            "a public client pushes with its client_id",
+            [push().as_client("spa")],
+            status(&[201]).has("request_uri"),
+        ),
     ]
 }
 
@@ -136,13 +141,13 @@ fn used() -> Vec<Requirement> {
         row(
             "6",
             "a client that must push is refused without",
-            [authorize().of("pushed")],
+            [authorize().as_client("pushed")],
             status(&[302, 303, 400]).lacks("?code"),
         ),
         row(
             "6",
             "a client that must push is served when it does",
-            [push().of("pushed"), pushed("{1.request_uri}").set("client_id", "pushed")],
+            [push().as_client("pushed"), pushed("{1.request_uri}").set("client_id", "pushed")],
             redirected("https://pushed.example/cb?").has("?code"),
         ),
     ]
@@ -165,13 +170,14 @@ fn objects() -> Vec<Requirement> {
     };
     let by_value = |object| pushed("").without("request_uri").set("client_id", "jar").signed("request", object);
     let refused_object = || status(&[302, 303, 400]).lacks("?code");
-    let push_object = |object| tollgate_tests::rfc_requirements::post("/oauth/par").signed("request", object).of("jar");
+    let push_object =
+        |object| tollgate_tests::rfc_requirements::post("/oauth/par").signed("request", object).as_client("jar");
     vec![
         row("3", "a signed request object may be pushed", [push_object(object())], status(&[201]).has("request_uri")),
         row(
             "3 (RFC 9101 §6.2)",
             "its signature MUST be checked",
-            [push_object(object().forged())],
+            [push_object(object().signed_by_other_key())],
             refused("invalid_request_object"),
         ),
         row(
@@ -189,10 +195,15 @@ fn objects() -> Vec<Requirement> {
         row(
             "3 (RFC 9101 §10.1)",
             "alg none is refused where signatures are registered",
-            [by_value(object().header("alg", "none").ending(""))],
+            [by_value(object().header("alg", "none").with_signature(""))],
             refused_object(),
         ),
-        row("3 (RFC 9101 §6.2)", "a forged request object is refused", [by_value(object().forged())], refused_object()),
+        row(
+            "3 (RFC 9101 §6.2)",
+            "a forged request object is refused",
+            [by_value(object().signed_by_other_key())],
+            refused_object(),
+        ),
         row(
             "3 (RFC 9101 §4)",
             "request and request_uri MUST NOT be inside a request object",
@@ -228,7 +239,7 @@ fn object_claims() -> Vec<Requirement> {
         row(
             "3 (RFC 9101 §6.3)",
             "parameters outside a request object MUST NOT be used",
-            [by_value(object().claim("scope", "read")).set("scope", "read write"), redeem("{1?code}").of("jar")],
+            [by_value(object().claim("scope", "read")).set("scope", "read write"), redeem("{1?code}").as_client("jar")],
             status(&[200]).is("scope", "read"),
         ),
         row(

@@ -8,8 +8,8 @@ use super::steps::{authorize, introspect, push, redeem, refresh};
 const PAYMENT: &str = r#"[{"type":"payment","amount":{"currency":"EUR","value":"12.50"},"to":"shop"}]"#;
 
 pub(super) fn rows() -> Vec<Requirement> {
-    let asks = |details: &str| authorize().of("rich").set("authorization_details", details);
-    let granted = || [asks(PAYMENT), redeem("{1?code}").of("rich")];
+    let asks = |details: &str| authorize().as_client("rich").set("authorization_details", details);
+    let granted = || [asks(PAYMENT), redeem("{1?code}").as_client("rich")];
     let payment: Value =
         json!([{ "type": "payment", "amount": { "currency": "EUR", "value": "12.50" }, "to": "shop" }]);
     let bad = |section, words, details: &str| {
@@ -32,7 +32,7 @@ pub(super) fn rows() -> Vec<Requirement> {
         row(
             "5",
             "in a pushed request likewise",
-            [push().of("rich").set("authorization_details", "[{}]")],
+            [push().as_client("rich").set("authorization_details", "[{}]")],
             refused("invalid_authorization_details"),
         ),
         row(
@@ -56,13 +56,13 @@ pub(super) fn rows() -> Vec<Requirement> {
         row(
             "6",
             "a refreshed token tells it too",
-            all(vec![refresh("{2.refresh_token}").of("rich")]),
+            all(vec![refresh("{2.refresh_token}").as_client("rich")]),
             ok().is("authorization_details", payment),
         ),
         row(
             "7",
             "without the parameter there is none",
-            [authorize().of("rich"), redeem("{1?code}").of("rich")],
+            [authorize().as_client("rich"), redeem("{1?code}").as_client("rich")],
             ok().lacks("authorization_details"),
         ),
     ]

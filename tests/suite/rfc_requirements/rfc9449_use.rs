@@ -23,7 +23,7 @@ fn at_token(key: &'static str) -> Jws {
 
 /// A public client's bound tokens: the second answer.
 fn granted() -> Vec<RequestSpec> {
-    vec![authorize().of("spa"), redeem("{1?code}").of("spa").proof(at_token("a key"))]
+    vec![authorize().as_client("spa"), redeem("{1?code}").as_client("spa").proof(at_token("a key"))]
 }
 
 fn then(more: impl IntoIterator<Item = RequestSpec>) -> Vec<RequestSpec> {
@@ -41,13 +41,13 @@ fn metadata_and_registration() -> Vec<Requirement> {
         row(
             "5.2",
             "a client registered with dpop_bound_access_tokens MUST be refused without a proof",
-            [authorize().of("bound"), redeem("{1?code}").of("bound")],
+            [authorize().as_client("bound"), redeem("{1?code}").as_client("bound")],
             status(&[400]).one_of("error", &["invalid_request", "invalid_dpop_proof"]),
         ),
         row(
             "5.2",
             "… and served with one",
-            [authorize().of("bound"), redeem("{1?code}").of("bound").proof(at_token("a key"))],
+            [authorize().as_client("bound"), redeem("{1?code}").as_client("bound").proof(at_token("a key"))],
             ok().is("token_type", "DPoP"),
         ),
     ]
@@ -70,19 +70,19 @@ fn tokens() -> Vec<Requirement> {
         row(
             "5",
             "a public client's refresh token MUST be bound to the key: the same key",
-            then([refresh("{2.refresh_token}").of("spa").proof(at_token("a key"))]),
+            then([refresh("{2.refresh_token}").as_client("spa").proof(at_token("a key"))]),
             ok().is("token_type", "DPoP").is("access_token@cnf.jkt", thumbprint("a key")),
         ),
         row(
             "5",
             "a public client's refresh token MUST be bound to the key: another key",
-            then([refresh("{2.refresh_token}").of("spa").proof(at_token("another key"))]),
+            then([refresh("{2.refresh_token}").as_client("spa").proof(at_token("another key"))]),
             status(&[400]).one_of("error", &["invalid_grant", "invalid_dpop_proof"]),
         ),
         row(
             "5",
             "a public client's refresh token MUST be bound to the key: no proof",
-            then([refresh("{2.refresh_token}").of("spa")]),
+            then([refresh("{2.refresh_token}").as_client("spa")]),
             status(&[400]).one_of("error", &["invalid_grant", "invalid_dpop_proof", "invalid_request"]),
         ),
         row(
@@ -175,8 +175,8 @@ fn resource_refusals() -> Vec<Requirement> {
 }
 
 fn codes() -> Vec<Requirement> {
-    let bound = || authorize().of("spa").set("dpop_jkt", &thumbprint("a key"));
-    let redeem_spa = || redeem("{1?code}").of("spa");
+    let bound = || authorize().as_client("spa").set("dpop_jkt", &thumbprint("a key"));
+    let redeem_spa = || redeem("{1?code}").as_client("spa");
     let pushed = |request_uri: &str| {
         get("/oauth/authorize")
             .sent_by(tollgate_tests::rfc_requirements::Sender::ConsentingUser)
@@ -206,9 +206,9 @@ fn codes() -> Vec<Requirement> {
             "10.1",
             "a proof at the pushed request binds the code as dpop_jkt would",
             [
-                push().of("spa").proof(proof("a key", "POST", "/oauth/par")),
+                push().as_client("spa").proof(proof("a key", "POST", "/oauth/par")),
                 pushed("{1.request_uri}"),
-                redeem("{2?code}").of("spa").proof(at_token("another key")),
+                redeem("{2?code}").as_client("spa").proof(at_token("another key")),
             ],
             status(&[400]).one_of("error", &["invalid_grant", "invalid_dpop_proof"]),
         ),
@@ -227,16 +227,20 @@ fn pushed_codes() -> Vec<Requirement> {
             "10.1",
             "the code of that request is redeemed with that key",
             [
-                push().of("spa").proof(proof("a key", "POST", "/oauth/par")),
+                push().as_client("spa").proof(proof("a key", "POST", "/oauth/par")),
                 pushed("{1.request_uri}"),
-                redeem("{2?code}").of("spa").proof(at_token("a key")),
+                redeem("{2?code}").as_client("spa").proof(at_token("a key")),
             ],
             ok().is("token_type", "DPoP"),
         ),
         row(
             "10.1",
             "dpop_jkt and the proof of a pushed request MUST agree",
-            [push().of("spa").set("dpop_jkt", &thumbprint("another key")).proof(proof("a key", "POST", "/oauth/par"))],
+            [push().as_client("spa").set("dpop_jkt", &thumbprint("another key")).proof(proof(
+                "a key",
+                "POST",
+                "/oauth/par",
+            ))],
             refused("invalid_dpop_proof"),
         ),
         row(

@@ -13,7 +13,7 @@ pub(super) fn rows() -> Vec<Requirement> {
 
 fn redirects() -> Vec<Requirement> {
     let other = |uri: &str| [authorize().set("redirect_uri", uri)];
-    let loopback = |uri: &str| [authorize().of("native").set("redirect_uri", uri)];
+    let loopback = |uri: &str| [authorize().as_client("native").set("redirect_uri", uri)];
     vec![
         row("2.1", "exact match of the redirection URI: no longer path", other("https://app.example/cb/more"), page()),
         row("2.1", "… no slash at the end", other("https://app.example/cb/"), page()),
@@ -97,7 +97,7 @@ fn flows() -> Vec<Requirement> {
                 .set("grant_type", "password")
                 .set("username", "alice")
                 .set("password", "x")
-                .of("app")],
+                .as_client("app")],
             refused("unsupported_grant_type"),
         ),
         row(
@@ -146,9 +146,9 @@ fn measures() -> Vec<Requirement> {
 }
 
 fn replays() -> Vec<Requirement> {
-    let granted = || [authorize().of("spa"), redeem("{1?code}").of("spa")];
-    let again = || refresh("{2.refresh_token}").of("spa");
-    let next = |token: &str| refresh(token).of("spa");
+    let granted = || [authorize().as_client("spa"), redeem("{1?code}").as_client("spa")];
+    let again = || refresh("{2.refresh_token}").as_client("spa");
+    let next = |token: &str| refresh(token).as_client("spa");
     // The predecessor may be repeated within the grace; the one before it never.
     let reused = |go_on: bool| {
         let reuse = if go_on { again().refused() } else { again() };
@@ -190,8 +190,10 @@ fn replays() -> Vec<Requirement> {
             "4.5.3.1",
             "a code injected into another session does not fit its challenge",
             [
-                authorize().of("spa").set("code_challenge", "{sha256:=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}"),
-                redeem("{1?code}").of("spa"),
+                authorize()
+                    .as_client("spa")
+                    .set("code_challenge", "{sha256:=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}"),
+                redeem("{1?code}").as_client("spa"),
             ],
             refused("invalid_grant"),
         ),
@@ -208,7 +210,7 @@ fn assertions() -> Vec<Requirement> {
     };
     let good = || assertion("jwt");
     let bad: Vec<(&str, Jws)> = vec![
-        ("2.5 (RFC 7523 §3)", good().forged()),
+        ("2.5 (RFC 7523 §3)", good().signed_by_other_key()),
         ("2.5 (RFC 7523 §3 item 3: aud)", good().claim("aud", "https://other.example")),
         ("2.5 (RFC 7523 §3 item 3: aud missing)", good().claim("aud", serde_json::Value::Null)),
         ("2.5 (RFC 7523 §3 item 4: exp)", good().claim("exp", "{now-3600}")),
@@ -216,7 +218,7 @@ fn assertions() -> Vec<Requirement> {
         ("2.5 (RFC 7523 §3 item 5: nbf)", good().claim("nbf", "{now+3600}")),
         ("2.5 (RFC 7523 §3 item 1: iss)", good().claim("iss", "app")),
         ("2.5 (RFC 7523 §3 item 2: sub)", good().claim("sub", "app")),
-        ("2.5 (RFC 7523 §3 item 9: alg none)", good().header("alg", "none").ending("")),
+        ("2.5 (RFC 7523 §3 item 9: alg none)", good().header("alg", "none").with_signature("")),
     ];
     let mut rows: Vec<Requirement> = bad
         .into_iter()
@@ -247,7 +249,7 @@ fn assertions() -> Vec<Requirement> {
 
 fn pages() -> Vec<Requirement> {
     let login = || [authorize().sent_by(Sender::SignedOutBrowser)];
-    let consent = || [authorize().of("stranger").set("prompt", "consent").sent_by(Sender::SignedInBrowser)];
+    let consent = || [authorize().as_client("stranger").set("prompt", "consent").sent_by(Sender::SignedInBrowser)];
     vec![
         row(
             "4.16",

@@ -92,7 +92,7 @@ pub(super) fn authorize() -> RequestSpec {
 
 /// The same request, pushed (RFC 9126).
 pub(super) fn push() -> RequestSpec {
-    authorization(post("/oauth/par").of("app"))
+    authorization(post("/oauth/par").as_client("app"))
 }
 
 fn authorization(ask: RequestSpec) -> RequestSpec {
@@ -111,27 +111,27 @@ pub(super) fn redeem(code: &str) -> RequestSpec {
         .set("code", code)
         .set("redirect_uri", "https://app.example/cb")
         .set("code_verifier", VERIFIER)
-        .of("app")
+        .as_client("app")
 }
 
 /// RFC 6749 section 6
 pub(super) fn refresh(token: &str) -> RequestSpec {
-    post("/oauth/token").set("grant_type", REFRESH).set("refresh_token", token).of("app")
+    post("/oauth/token").set("grant_type", REFRESH).set("refresh_token", token).as_client("app")
 }
 
 /// RFC 6749 section 4.4.2
 pub(super) fn credentials() -> RequestSpec {
-    post("/oauth/token").set("grant_type", CREDENTIALS).of("service")
+    post("/oauth/token").set("grant_type", CREDENTIALS).as_client("service")
 }
 
 /// By the resource server.
 pub(super) fn introspect(token: &str) -> RequestSpec {
-    post("/oauth/introspect").set("token", token).of("api")
+    post("/oauth/introspect").set("token", token).as_client("api")
 }
 
 /// By the client `app`.
 pub(super) fn revoke(token: &str) -> RequestSpec {
-    post("/oauth/revoke").set("token", token).of("app")
+    post("/oauth/revoke").set("token", token).as_client("app")
 }
 
 /// OpenID Connect Core section 5.3.1
@@ -141,17 +141,17 @@ pub(super) fn userinfo(token: &str) -> RequestSpec {
 
 /// RFC 8628 section 3.1
 pub(super) fn device() -> RequestSpec {
-    post("/oauth/device/code").set("scope", "openid read").of("tv")
+    post("/oauth/device/code").set("scope", "openid read").as_client("tv")
 }
 
 /// The person types the code.
 pub(super) fn type_in(user_code: &str) -> RequestSpec {
-    get("/device").sent_by(Sender::ConsentingUser).typing(user_code)
+    get("/device").sent_by(Sender::ConsentingUser).with_user_code(user_code)
 }
 
 /// RFC 8628 section 3.4
 pub(super) fn poll(device_code: &str) -> RequestSpec {
-    post("/oauth/token").set("grant_type", DEVICE).set("device_code", device_code).of("tv")
+    post("/oauth/token").set("grant_type", DEVICE).set("device_code", device_code).as_client("tv")
 }
 
 /// RFC 8414 section 3.1
