@@ -183,6 +183,34 @@ fn every_path_that_the_documentation_names_exists() -> Result<()> {
 }
 
 #[test]
+fn the_documentation_names_functions_that_exist() -> Result<()> {
+    let mut checked = 0;
+    for (name, text) in files(".md")? {
+        let folder = Path::new(&name).parent().context("a folder")?.to_owned();
+        // `[file.rs](path/file.rs) `one`, `another``: each name must be in that file.
+        for rest in text.split("](").skip(1) {
+            let link = rest.split_once(')');
+            let is_source = |target: &str| target.ends_with(".rs") && !target.contains("://");
+            let Some((target, mut rest)) = link.filter(|(target, _)| is_source(target)) else {
+                continue;
+            };
+            let source = fs::read_to_string(root().join(&folder).join(target)).with_context(|| target.to_owned())?;
+            while let Some((function, next)) =
+                rest.trim_start_matches([',', ' ']).strip_prefix('`').and_then(|rest| rest.split_once('`'))
+            {
+                let mut words = source.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                let last = function.rsplit("::").next().unwrap_or_default().trim_end_matches("()");
+                assert!(words.any(|word| word == last), "{name} names {function}, which is not in {target}");
+                checked += 1;
+                rest = next;
+            }
+        }
+    }
+    assert!(checked > 10, "the documentation's names are found");
+    Ok(())
+}
+
+#[test]
 fn every_setting_of_an_edge_is_documented() -> Result<()> {
     let readme = fs::read_to_string(root().join("docs/settings.md"))?;
     for (name, _) in tollgate_gate::SETTINGS {
