@@ -1,10 +1,11 @@
-//! What the server says of itself (RFC 8414, OpenID Connect Discovery 1.0), who answers (RFC 9207), and RP-Initiated Logout 1.0.
+//! Server metadata (RFC 8414, OpenID Connect Discovery 1.0), issuer identification (RFC 9207), and
+//! RP-Initiated Logout 1.0.
 
 use reqwest::Method;
 use serde_json::json;
 use tollgate_tests::rfc_requirements::{Requirement, Sender, get, ok, redirected, row, status};
 
-use super::steps::{authorize, discovery, metadata, redeem};
+use super::requests::{authorize, discovery, metadata, redeem};
 
 pub(super) fn rfc8414() -> Vec<Requirement> {
     [endpoints(), abilities()].into_iter().flatten().collect()
@@ -223,7 +224,7 @@ fn leaving() -> Vec<Requirement> {
         ),
         row(
             "2",
-            "without id_token_hint nobody is sent anywhere unconfirmed",
+            "without id_token_hint no redirect without confirmation",
             then(
                 get("/oauth/logout")
                     .set("post_logout_redirect_uri", "https://app.example/bye")
@@ -263,11 +264,11 @@ fn afterwards() -> Vec<Requirement> {
                     .set("prompt", "consent"),
                 redeem("{1?code}").same_browser(),
                 end(),
-                super::steps::refresh("{2.refresh_token}"),
+                super::requests::refresh("{2.refresh_token}"),
             ],
             ok().has("access_token"),
         ),
-        row("3", "state alone sends nobody anywhere", then(end().set("state", "a state")), ok().stays()),
+        row("3", "state alone does not redirect", then(end().set("state", "a state")), ok().stays()),
         row(
             "2",
             "a client's redirect_uri is no post_logout_redirect_uri",

@@ -1,12 +1,12 @@
-//! What the specifications demand of an authorization server, as a table: each row says the section, the requirement, the
-//! requests that would show it broken, and the answer that shows it kept.
+//! RFC requirements on an authorization server, as a table: each row has the section, the requirement,
+//! the requests that test it, and the expected response.
 
+mod client_registration;
 mod discovery;
-mod hostile;
-mod oidc_core;
-mod oidc_core_pages;
-mod registration;
-mod rfc6749;
+mod openid_connect_core;
+mod requests;
+mod rfc6749_authorization;
+mod rfc6749_input_validation;
 mod rfc6749_token;
 mod rfc7009;
 mod rfc7636;
@@ -18,22 +18,20 @@ mod rfc9068;
 mod rfc9126;
 mod rfc9396;
 mod rfc9449;
-mod rfc9449_use;
 mod rfc9700;
-mod steps;
 
 use anyhow::Result;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::rfc_requirements::{Requirement, failures, table};
 
-fn musts() -> Vec<Requirement> {
+fn requirements() -> Vec<Requirement> {
     [
-        table("RFC 6749", rfc6749::rows()),
+        table("RFC 6749", rfc6749_authorization::rows()),
         table("RFC 6749", rfc6749_token::rows()),
-        table("RFC 6749", hostile::rows()),
+        table("RFC 6749", rfc6749_input_validation::rows()),
         table("RFC 7523", rfc8693::rfc7523()),
-        table("RFC 7591", registration::rfc7591()),
-        table("RFC 7592", registration::rfc7592()),
+        table("RFC 7591", client_registration::rfc7591()),
+        table("RFC 7592", client_registration::rfc7592()),
         table("RFC 7636", rfc7636::rows()),
         table("RFC 7009", rfc7009::rows()),
         table("RFC 7662", rfc7662::rows()),
@@ -46,10 +44,8 @@ fn musts() -> Vec<Requirement> {
         table("RFC 9207", discovery::rfc9207()),
         table("RFC 9396", rfc9396::rows()),
         table("RFC 9449", rfc9449::rows()),
-        table("RFC 9449", rfc9449_use::rows()),
         table("RFC 9700", rfc9700::rows()),
-        table("OpenID Connect Core", oidc_core::rows()),
-        table("OpenID Connect Core", oidc_core_pages::rows()),
+        table("OpenID Connect Core", openid_connect_core::rows()),
         table("OpenID Connect Discovery", discovery::openid()),
         table("OpenID Connect RP-Initiated Logout", discovery::logout()),
     ]
@@ -58,28 +54,33 @@ fn musts() -> Vec<Requirement> {
     .collect()
 }
 
-async fn every_must_holds(database: &TestDatabase) -> Result<()> {
-    let musts = musts();
+async fn check_every_requirement(database: &TestDatabase) -> Result<()> {
+    let requirements = requirements();
     let folder = tempfile::tempdir()?;
-    let world = steps::world(&database.url(folder.path())?).await?;
-    let failures = failures(&world, &musts).await;
-    println!("{} requirements, {} hold, {} do not", musts.len(), musts.len() - failures.len(), failures.len());
+    let fixture = requests::start_origin(&database.url(folder.path())?).await?;
+    let failures = failures(&fixture, &requirements).await;
+    println!(
+        "{} requirements, {} hold, {} do not",
+        requirements.len(),
+        requirements.len() - failures.len(),
+        failures.len()
+    );
     for failure in &failures {
         println!("  {failure}");
     }
-    assert!(musts.len() >= 150, "only {} requirements are in the table", musts.len());
-    assert!(failures.is_empty(), "{} of {} requirements do not hold, see above", failures.len(), musts.len());
+    assert!(requirements.len() >= 150, "only {} requirements are in the table", requirements.len());
+    assert!(failures.is_empty(), "{} of {} requirements do not hold, see above", failures.len(), requirements.len());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_must_of_the_table_holds_on_sqlite() -> Result<()> {
-    every_must_holds(&TestDatabase::Sqlite).await
+async fn every_requirement_holds_on_sqlite() -> Result<()> {
+    check_every_requirement(&TestDatabase::Sqlite).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_must_of_the_table_holds_on_postgresql() -> Result<()> {
-    let database = TestDatabase::postgres("musts").await?;
-    every_must_holds(&database).await?;
+async fn every_requirement_holds_on_postgres() -> Result<()> {
+    let database = TestDatabase::postgres("rfc_requirements").await?;
+    check_every_requirement(&database).await?;
     database.delete().await
 }

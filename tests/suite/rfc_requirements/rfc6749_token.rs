@@ -1,9 +1,9 @@
-//! The OAuth 2.0 Authorization Framework: the token endpoint and its grants.
+//! RFC 6749, OAuth 2.0: the token endpoint and its grants.
 
 use reqwest::Method;
 use tollgate_tests::rfc_requirements::{Requirement, error, ok, refused, row, status};
 
-use super::steps::{authorize, credentials, introspect, redeem, refresh};
+use super::requests::{authorize, credentials, introspect, redeem, refresh};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [endpoint(), scopes(), code(), client_credentials(), answers(), errors(), refreshing(), refresh_tokens()]
@@ -144,7 +144,7 @@ fn code() -> Vec<Requirement> {
         ),
         row(
             "10.5",
-            "an access token stands in no authorization response",
+            "no authorization response contains an access token",
             [authorize()],
             status(&[302, 303]).omits(":location", "access_token"),
         ),

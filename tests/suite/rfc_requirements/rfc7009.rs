@@ -1,9 +1,9 @@
-//! Token Revocation.
+//! RFC 7009, Token Revocation.
 
 use reqwest::Method;
 use tollgate_tests::rfc_requirements::{Requirement, challenged, error, ok, refused, row, status};
 
-use super::steps::{authorize, credentials, introspect, redeem, refresh, revoke, userinfo};
+use super::requests::{authorize, credentials, introspect, redeem, refresh, revoke, userinfo};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [requests(), tokens(), owners_of_tokens()].into_iter().flatten().collect()

@@ -1,8 +1,8 @@
-//! Proof Key for Code Exchange. Tollgate takes S256 alone (section 7.2 says why), and from every client.
+//! RFC 7636, PKCE. Tollgate requires it of every client and accepts only S256 (section 7.2 says why).
 
 use tollgate_tests::rfc_requirements::{Requirement, ok, redirected, refused, row, status};
 
-use super::steps::{CHALLENGE, VERIFIER, authorize, redeem};
+use super::requests::{CHALLENGE, VERIFIER, authorize, redeem};
 
 const OTHER_VERIFIER: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 

@@ -1,10 +1,10 @@
-//! Token Introspection, and the signed answers of RFC 9701.
+//! RFC 7662, Token Introspection, and its signed responses (RFC 9701).
 
 use reqwest::Method;
 use serde_json::json;
 use tollgate_tests::rfc_requirements::{AUDIENCE, Requirement, error, ok, refused, row, status};
 
-use super::steps::{FILES, authorize, credentials, introspect, redeem};
+use super::requests::{FILES, authorize, credentials, introspect, redeem};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [requests(), active(), inactive(), signed()].into_iter().flatten().collect()
@@ -59,7 +59,7 @@ fn active() -> Vec<Requirement> {
         row("2.2", "aud is the token's", asked(), ok().is("aud", AUDIENCE)),
         row("2.2", "iss is the issuer", asked(), ok().is("iss", "{issuer}")),
         row("2.2", "jti is the token's", asked(), ok().is("jti", "{1.access_token@jti}")),
-        row("2.2", "token_type is that of RFC 6749 section 5.1", asked(), ok().is("token_type", "Bearer")),
+        row("2.2", "token_type is that of RFC 6749 §5.1", asked(), ok().is("token_type", "Bearer")),
         row(
             "2.2",
             "sub is the person's where a person gave the token",
@@ -89,7 +89,7 @@ fn inactive() -> Vec<Requirement> {
             "the server MUST determine whether a token was revoked",
             [
                 credentials(),
-                super::steps::revoke("{1.access_token}").as_client("service"),
+                super::requests::revoke("{1.access_token}").as_client("service"),
                 introspect("{1.access_token}"),
             ],
             inactive(),

@@ -1,9 +1,9 @@
-//! The Device Authorization Grant.
+//! RFC 8628, Device Authorization Grant.
 
 use reqwest::Method;
 use tollgate_tests::rfc_requirements::{Requirement, Sender, error, get, ok, refused, row, status};
 
-use super::steps::{authorize, device, introspect, metadata, poll, redeem, refresh, type_in};
+use super::requests::{authorize, device, enter_user_code, introspect, metadata, poll, redeem, refresh};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [requests(), device_answers(), polls(), person(), device_tokens()].into_iter().flatten().collect()
@@ -83,7 +83,7 @@ fn device_answers() -> Vec<Requirement> {
             "4",
             "the metadata say the grant type",
             [metadata()],
-            ok().holds("grant_types_supported", super::steps::DEVICE),
+            ok().holds("grant_types_supported", super::requests::DEVICE),
         ),
     ]
 }
@@ -92,7 +92,7 @@ fn polls() -> Vec<Requirement> {
     vec![
         row(
             "3.5",
-            "while nobody decided: authorization_pending",
+            "until the user decides: authorization_pending",
             [device(), poll("{1.device_code}")],
             refused("authorization_pending"),
         ),
@@ -119,7 +119,7 @@ fn polls() -> Vec<Requirement> {
         row(
             "3.4",
             "a device code is bound to its client",
-            [device(), type_in("{1.user_code}"), poll("{1.device_code}").as_client("box")],
+            [device(), enter_user_code("{1.user_code}"), poll("{1.device_code}").as_client("box")],
             refused("invalid_grant"),
         ),
         row("3.4", "a user code is no device code", [device(), poll("{1.user_code}")], refused("invalid_grant")),
@@ -136,31 +136,31 @@ fn person() -> Vec<Requirement> {
     vec![
         row(
             "3.5",
-            "the person allows: a token of RFC 6749 section 5.1",
-            [device(), type_in("{1.user_code}"), poll("{1.device_code}")],
+            "the person allows: a token of RFC 6749 §5.1",
+            [device(), enter_user_code("{1.user_code}"), poll("{1.device_code}")],
             ok().has("access_token").is("token_type", "Bearer").contains(":cache-control", "no-store"),
         ),
         row(
             "3.5",
             "the person denies: access_denied",
-            [device(), type_in("{1.user_code}").sent_by(Sender::DenyingUser), poll("{1.device_code}")],
+            [device(), enter_user_code("{1.user_code}").sent_by(Sender::DenyingUser), poll("{1.device_code}")],
             refused("access_denied"),
         ),
         row(
             "3.4",
             "a device code gives one token",
-            [device(), type_in("{1.user_code}"), poll("{1.device_code}"), poll("{1.device_code}")],
+            [device(), enter_user_code("{1.user_code}"), poll("{1.device_code}"), poll("{1.device_code}")],
             status(&[400]).one_of("error", &["invalid_grant", "expired_token"]),
         ),
         row(
             "3.3",
             "a person who is not signed in signs in first",
-            [device(), type_in("{1.user_code}").sent_by(Sender::UserSigningIn), poll("{1.device_code}")],
+            [device(), enter_user_code("{1.user_code}").sent_by(Sender::UserSigningIn), poll("{1.device_code}")],
             ok().has("access_token"),
         ),
         row(
             "3.3",
-            "nobody is asked to allow before signing in",
+            "the user is asked to allow only after signing in",
             [device(), get("/device").sent_by(Sender::SignedOutBrowser).set("user_code", "{1.user_code}")],
             ok().contains("~", "name=\"password\"").omits("~", "value=\"allow\""),
         ),
@@ -183,26 +183,31 @@ fn device_tokens() -> Vec<Requirement> {
     vec![
         row(
             "5.4",
-            "the page tells which client asks",
+            "the page names the client",
             [device(), get("{1.verification_uri_complete}").sent_by(Sender::SignedInBrowser)],
             ok().contains("~", "tv"),
         ),
         row(
             "6.1",
             "case and dashes of a user code are ignored",
-            [device(), type_in("{lower:1.user_code}"), poll("{1.device_code}")],
+            [device(), enter_user_code("{lower:1.user_code}"), poll("{1.device_code}")],
             ok().has("access_token"),
         ),
         row(
             "3.5",
             "with openid in the scope there is an ID token, with the refresh grant a refresh token",
-            [device(), type_in("{1.user_code}"), poll("{1.device_code}")],
+            [device(), enter_user_code("{1.user_code}"), poll("{1.device_code}")],
             ok().is("id_token@aud", "tv").has("refresh_token"),
         ),
         row(
             "5.6",
             "a device's refresh token rotates as a public client's must",
-            [device(), type_in("{1.user_code}"), poll("{1.device_code}"), refresh("{3.refresh_token}").as_client("tv")],
+            [
+                device(),
+                enter_user_code("{1.user_code}"),
+                poll("{1.device_code}"),
+                refresh("{3.refresh_token}").as_client("tv"),
+            ],
             ok().differs("refresh_token", "{3.refresh_token}"),
         ),
         row(
@@ -210,7 +215,7 @@ fn device_tokens() -> Vec<Requirement> {
             "the device's token is of the scope that the person was shown",
             [
                 device().set("scope", "read"),
-                type_in("{1.user_code}"),
+                enter_user_code("{1.user_code}"),
                 poll("{1.device_code}"),
                 introspect("{3.access_token}"),
             ],
@@ -219,7 +224,7 @@ fn device_tokens() -> Vec<Requirement> {
         row(
             "3.3",
             "an authorization code is no user code",
-            [authorize(), type_in("{1?code}").refused(), redeem("{1?code}")],
+            [authorize(), enter_user_code("{1?code}").refused(), redeem("{1?code}")],
             ok().has("access_token"),
         ),
     ]

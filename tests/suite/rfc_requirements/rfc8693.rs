@@ -1,12 +1,12 @@
-//! Token Exchange, and the JWT bearer grant of RFC 7523.
+//! RFC 8693, Token Exchange, and the JWT bearer grant (RFC 7523).
 
 use tollgate_tests::rfc_requirements::{
     AUDIENCE, Jws, RequestSpec, Requirement, assertion, error, ok, post, refused, row,
 };
 
-use super::steps::{ACCESS_TOKEN, BEARER, EXCHANGE, FILES, authorize, credentials, introspect, redeem, revoke};
+use super::requests::{ACCESS_TOKEN, BEARER, EXCHANGE, FILES, authorize, credentials, introspect, redeem, revoke};
 
-/// The API changes the token that it was shown.
+/// The API exchanges a token that it received.
 fn exchange(token: &str) -> RequestSpec {
     post("/oauth/token")
         .set("grant_type", EXCHANGE)
@@ -19,7 +19,7 @@ pub(super) fn rows() -> Vec<Requirement> {
     [requests(), refused_requests(), tokens()].into_iter().flatten().collect()
 }
 
-fn shown(ask: RequestSpec) -> [RequestSpec; 3] {
+fn shown(request: RequestSpec) -> [RequestSpec; 3] {
     [authorize(), redeem("{1?code}"), ask]
 }
 
@@ -134,7 +134,7 @@ fn tokens() -> Vec<Requirement> {
     ]
 }
 
-/// RFC 7523 section 2.1: a client shows an assertion about itself.
+/// RFC 7523 §2.1: a client presents an assertion about itself.
 pub(super) fn rfc7523() -> Vec<Requirement> {
     let ask = |assertion: Jws| {
         [post("/oauth/token").set("grant_type", BEARER).signed("assertion", assertion).as_client("jwt")]

@@ -1,8 +1,8 @@
-//! Resource Indicators.
+//! RFC 8707, Resource Indicators.
 
 use tollgate_tests::rfc_requirements::{AUDIENCE, RequestSpec, Requirement, ok, redirected, refused, row};
 
-use super::steps::{FILES, authorize, credentials, push, redeem, refresh};
+use super::requests::{FILES, authorize, credentials, push, redeem, refresh};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [values(), grants(), narrowed_grants()].into_iter().flatten().collect()
@@ -52,7 +52,7 @@ fn values() -> Vec<Requirement> {
         ),
         row(
             "2",
-            "the spelling of a resource is normalized (RFC 3986 section 6.2.3)",
+            "the spelling of a resource is normalized (RFC 3986 §6.2.3)",
             [credentials().set("resource", "https://api.example:443/")],
             ok().is("access_token@aud", AUDIENCE),
         ),

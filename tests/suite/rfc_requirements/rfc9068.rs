@@ -1,8 +1,8 @@
-//! The JWT Profile for OAuth 2.0 Access Tokens.
+//! RFC 9068, JWT Profile for OAuth 2.0 Access Tokens.
 
 use tollgate_tests::rfc_requirements::{AUDIENCE, Requirement, challenged, get, ok, row};
 
-use super::steps::{authorize, credentials, redeem, userinfo};
+use super::requests::{authorize, credentials, redeem, userinfo};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [of_clients(), claims(), of_people()].into_iter().flatten().collect()

@@ -1,17 +1,17 @@
-//! Pushed Authorization Requests, and the request objects of RFC 9101 in them.
+//! RFC 9126, Pushed Authorization Requests, and request objects in them (RFC 9101).
 
 use reqwest::Method;
 use tollgate_tests::rfc_requirements::{
     RequestSpec, Requirement, error, page, redirected, refused, request_object, row, status,
 };
 
-use super::steps::{CHALLENGE, authorize, metadata, push, redeem};
+use super::requests::{CHALLENGE, authorize, metadata, push, redeem};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [requests(), answers(), used(), objects(), object_claims()].into_iter().flatten().collect()
 }
 
-/// What remains of an authorization request after it was pushed.
+/// The authorization request that refers to a pushed one.
 fn pushed(request_uri: &str) -> RequestSpec {
     let ask = ["response_type", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"]
         .into_iter()
@@ -134,7 +134,7 @@ fn used() -> Vec<Requirement> {
         row("4", "an unknown request_uri is refused", [pushed("urn:ietf:params:oauth:request_uri:none")], page()),
         row(
             "4",
-            "parameters beside request_uri change nothing",
+            "parameters next to request_uri change nothing",
             [push().set("scope", "read"), pushed("{1.request_uri}").set("scope", "read write"), redeem("{2?code}")],
             status(&[200]).is("scope", "read"),
         ),
@@ -153,7 +153,7 @@ fn used() -> Vec<Requirement> {
     ]
 }
 
-/// RFC 9101, by section 3 of this one.
+/// Request objects (RFC 9126 §3, RFC 9101).
 fn objects() -> Vec<Requirement> {
     let object = || {
         request_object(

@@ -1,9 +1,9 @@
-//! Rich Authorization Requests.
+//! RFC 9396, Rich Authorization Requests.
 
 use serde_json::{Value, json};
 use tollgate_tests::rfc_requirements::{RequestSpec, Requirement, ok, redirected, refused, row};
 
-use super::steps::{authorize, introspect, push, redeem, refresh};
+use super::requests::{authorize, introspect, push, redeem, refresh};
 
 const PAYMENT: &str = r#"[{"type":"payment","amount":{"currency":"EUR","value":"12.50"},"to":"shop"}]"#;
 
@@ -37,25 +37,25 @@ pub(super) fn rows() -> Vec<Requirement> {
         ),
         row(
             "7",
-            "the token response MUST tell what was granted",
+            "the token response MUST contain the granted details",
             granted(),
             ok().is("authorization_details", payment.clone()),
         ),
         row(
             "9.1",
-            "a JWT access token tells it",
+            "a JWT access token contains them",
             granted(),
             ok().is("access_token@authorization_details", payment.clone()),
         ),
         row(
             "9.2",
-            "introspection tells it",
+            "introspection returns them",
             all(vec![introspect("{2.access_token}")]),
             ok().is("authorization_details", payment.clone()),
         ),
         row(
             "6",
-            "a refreshed token tells it too",
+            "a refreshed token contains them too",
             all(vec![refresh("{2.refresh_token}").as_client("rich")]),
             ok().is("authorization_details", payment),
         ),

@@ -1,11 +1,11 @@
-//! The Best Current Practice for OAuth 2.0 Security.
+//! RFC 9700, Best Current Practice for OAuth 2.0 Security.
 
 use reqwest::Method;
 use tollgate_tests::rfc_requirements::{
     Jws, Requirement, Sender, assertion, error, get, ok, page, post, redirected, refused, row, status,
 };
 
-use super::steps::{authorize, credentials, discovery, introspect, metadata, push, redeem, refresh, userinfo};
+use super::requests::{authorize, credentials, discovery, introspect, metadata, push, redeem, refresh, userinfo};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [redirects(), flows(), measures(), replays(), assertions(), pages()].into_iter().flatten().collect()
@@ -27,7 +27,7 @@ fn redirects() -> Vec<Requirement> {
         row("2.1", "… no percent-encoding of the same path", other("https://app.example/%63b"), page()),
         row(
             "2.1",
-            "the port of a native app's loopback URI may vary (RFC 8252 section 7.3)",
+            "the port of a native app's loopback URI may vary (RFC 8252 §7.3)",
             loopback("http://127.0.0.1:49152/cb"),
             redirected("http://127.0.0.1:49152/cb?").has("?code"),
         ),
@@ -50,7 +50,7 @@ fn redirects() -> Vec<Requirement> {
         ),
         row(
             "4.11.2",
-            "the server MUST NOT be an open redirector: a bad request is told to the person first",
+            "the server MUST NOT be an open redirector: a bad request is reported to the user first",
             [authorize().set("redirect_uri", "https://evil.example/").set("scope", "everything")],
             page(),
         ),
@@ -149,7 +149,7 @@ fn replays() -> Vec<Requirement> {
     let granted = || [authorize().as_client("spa"), redeem("{1?code}").as_client("spa")];
     let again = || refresh("{2.refresh_token}").as_client("spa");
     let next = |token: &str| refresh(token).as_client("spa");
-    // The predecessor may be repeated within the grace; the one before it never.
+    // The previous refresh token may be reused within the grace period; an older one never.
     let reused = |go_on: bool| {
         let reuse = if go_on { again().refused() } else { again() };
         granted().into_iter().chain([again(), next("{3.refresh_token}"), reuse])
@@ -200,7 +200,7 @@ fn replays() -> Vec<Requirement> {
     ]
 }
 
-/// Section 2.5 recommends asymmetric authentication; RFC 7523 section 3 says what is checked.
+/// Section 2.5 recommends asymmetric authentication; RFC 7523 §3 lists the checks.
 fn assertions() -> Vec<Requirement> {
     let ask = |assertion: Jws| {
         [credentials()
@@ -278,7 +278,7 @@ fn pages() -> Vec<Requirement> {
             consent(),
             ok().stays().contains("~", "name=\"decision\""),
         ),
-        row("4.16", "the page tells which client asks", consent(), ok().contains("~", "stranger")),
+        row("4.16", "the page names the client", consent(), ok().contains("~", "stranger")),
         row(
             "4.15.1",
             "a client's subject is never a person's: the userinfo endpoint refuses it",
@@ -293,7 +293,7 @@ fn pages() -> Vec<Requirement> {
         ),
         row(
             "4.4.2.1",
-            "discovery and metadata tell the same issuer",
+            "discovery and metadata have the same issuer",
             [metadata(), discovery()],
             ok().is("issuer", "{1.issuer}"),
         ),

@@ -1,30 +1,30 @@
-//! The clients of the table, and the requests as a correct client sends them. Rows change one thing.
+//! The clients of the tables, and requests as a correct client sends them. Each row changes one thing.
 
 use serde_json::{Value, json};
 use tollgate_tests::rfc_requirements::{AUDIENCE, Fixture, RequestSpec, Sender, get, post};
 
 /// The pair of RFC 7636 appendix B.
 pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-/// Its S256.
+/// Its S256 challenge.
 pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-/// The other resource server, of clients that name both.
+/// A second resource server, for clients with two audiences.
 pub(super) const FILES: &str = "https://files.example";
 
 const CODE: &str = "authorization_code";
 const REFRESH: &str = "refresh_token";
 const CREDENTIALS: &str = "client_credentials";
-/// RFC 8628 section 3.4
+/// RFC 8628 §3.4
 pub(super) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-/// RFC 8693 section 2.1
+/// RFC 8693 §2.1
 pub(super) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// RFC 7523 section 2.1
+/// RFC 7523 §2.1
 pub(super) const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// RFC 8693 section 3
+/// RFC 8693 §3
 pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const SCOPES: &str = "openid profile email offline_access read write";
 
-/// The origin with everybody in it.
-pub(super) async fn world(database_url: &str) -> anyhow::Result<Fixture> {
+/// Starts an origin with the clients of the tables.
+pub(super) async fn start_origin(database_url: &str) -> anyhow::Result<Fixture> {
     let (basic, none) = ("client_secret_basic", "none");
     let web = |name: &str| {
         let redirect = format!("https://{name}.example/cb");
@@ -85,7 +85,7 @@ pub(super) async fn world(database_url: &str) -> anyhow::Result<Fixture> {
     .await
 }
 
-/// The client `app` asks `alice`, who allows it: RFC 6749 section 4.1.1.
+/// Authorization request of the client `app`, allowed by `alice` (RFC 6749 §4.1.1).
 pub(super) fn authorize() -> RequestSpec {
     authorization(get("/oauth/authorize").sent_by(Sender::ConsentingUser).set("client_id", "app"))
 }
@@ -95,8 +95,9 @@ pub(super) fn push() -> RequestSpec {
     authorization(post("/oauth/par").as_client("app"))
 }
 
-fn authorization(ask: RequestSpec) -> RequestSpec {
-    ask.set("response_type", "code")
+fn authorization(request: RequestSpec) -> RequestSpec {
+    request
+        .set("response_type", "code")
         .set("redirect_uri", "https://app.example/cb")
         .set("scope", "openid read write")
         .set("state", "a state")
@@ -104,7 +105,7 @@ fn authorization(ask: RequestSpec) -> RequestSpec {
         .set("code_challenge_method", "S256")
 }
 
-/// RFC 6749 section 4.1.3
+/// RFC 6749 §4.1.3
 pub(super) fn redeem(code: &str) -> RequestSpec {
     post("/oauth/token")
         .set("grant_type", CODE)
@@ -114,22 +115,22 @@ pub(super) fn redeem(code: &str) -> RequestSpec {
         .as_client("app")
 }
 
-/// RFC 6749 section 6
+/// RFC 6749 §6
 pub(super) fn refresh(token: &str) -> RequestSpec {
     post("/oauth/token").set("grant_type", REFRESH).set("refresh_token", token).as_client("app")
 }
 
-/// RFC 6749 section 4.4.2
+/// RFC 6749 §4.4.2
 pub(super) fn credentials() -> RequestSpec {
     post("/oauth/token").set("grant_type", CREDENTIALS).as_client("service")
 }
 
-/// By the resource server.
+/// Introspection by the resource server.
 pub(super) fn introspect(token: &str) -> RequestSpec {
     post("/oauth/introspect").set("token", token).as_client("api")
 }
 
-/// By the client `app`.
+/// Revocation by the client `app`.
 pub(super) fn revoke(token: &str) -> RequestSpec {
     post("/oauth/revoke").set("token", token).as_client("app")
 }
@@ -139,22 +140,22 @@ pub(super) fn userinfo(token: &str) -> RequestSpec {
     get("/oauth/userinfo").bearer(token)
 }
 
-/// RFC 8628 section 3.1
+/// RFC 8628 §3.1
 pub(super) fn device() -> RequestSpec {
     post("/oauth/device/code").set("scope", "openid read").as_client("tv")
 }
 
-/// The person types the code.
-pub(super) fn type_in(user_code: &str) -> RequestSpec {
+/// The user types the user code and allows the device.
+pub(super) fn enter_user_code(user_code: &str) -> RequestSpec {
     get("/device").sent_by(Sender::ConsentingUser).with_user_code(user_code)
 }
 
-/// RFC 8628 section 3.4
+/// RFC 8628 §3.4
 pub(super) fn poll(device_code: &str) -> RequestSpec {
     post("/oauth/token").set("grant_type", DEVICE).set("device_code", device_code).as_client("tv")
 }
 
-/// RFC 8414 section 3.1
+/// RFC 8414 §3.1
 pub(super) fn metadata() -> RequestSpec {
     get("/.well-known/oauth-authorization-server")
 }

@@ -5,7 +5,7 @@ use tollgate_tests::rfc_requirements::{
     Expectation, RequestSpec, Requirement, error, get, ok, post, refused, row, status,
 };
 
-use super::steps::credentials;
+use super::requests::credentials;
 
 const GOOD: &str = r#"{"client_name":"shop","redirect_uris":["https://shop.example/cb"]}"#;
 
@@ -106,13 +106,13 @@ fn not_registered() -> Vec<Requirement> {
         row("3", "the endpoint is asked by POST", [get("/oauth/register")], status(&[405])),
         row(
             "5",
-            "nobody registers as the operator's own",
+            "a client cannot register itself as first party",
             with(r#""first_party":true"#),
             made().omits("~", "\"first_party\":true"),
         ),
         row(
             "5",
-            "nobody registers as the operator",
+            "a client cannot register itself with the admin scope",
             with(r#""scope":"tollgate:admin""#),
             status(&[201, 400]).omits("scope", "tollgate:admin"),
         ),

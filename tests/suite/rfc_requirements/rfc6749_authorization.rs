@@ -1,8 +1,8 @@
-//! The OAuth 2.0 Authorization Framework: clients, the authorization endpoint, and what it answers.
+//! RFC 6749, OAuth 2.0: clients, the authorization endpoint and its responses.
 
 use tollgate_tests::rfc_requirements::{Requirement, Sender, error, ok, page, post, redirected, refused, row, status};
 
-use super::steps::{authorize, credentials, redeem};
+use super::requests::{authorize, credentials, redeem};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [clients(), endpoint(), redirection(), responses(), secrecy(), errors()].into_iter().flatten().collect()
@@ -192,14 +192,19 @@ fn responses() -> Vec<Requirement> {
                 authorize(),
                 redeem("{1?code}"),
                 redeem("{1?code}").refused(),
-                super::steps::introspect("{2.access_token}"),
+                super::requests::introspect("{2.access_token}"),
             ],
             ok().is("active", false),
         ),
         row(
             "4.1.2",
             "a code used twice SHOULD revoke the refresh token it gave",
-            [authorize(), redeem("{1?code}"), redeem("{1?code}").refused(), super::steps::refresh("{2.refresh_token}")],
+            [
+                authorize(),
+                redeem("{1?code}"),
+                redeem("{1?code}").refused(),
+                super::requests::refresh("{2.refresh_token}"),
+            ],
             refused("invalid_grant"),
         ),
     ]
@@ -241,7 +246,7 @@ fn errors() -> Vec<Requirement> {
     vec![
         row(
             "4.1.2.1",
-            "an unknown client is told to the person, and the browser MUST NOT be redirected",
+            "an unknown client is reported to the user, and the browser MUST NOT be redirected",
             [authorize().set("client_id", "nobody")],
             page(),
         ),

@@ -1,11 +1,12 @@
-//! RFC 6749 section 10.14: the server MUST sanitize and validate every value it receives. Each row has one that was not meant.
+//! RFC 6749 §10.14: the server MUST sanitize and validate every value it receives. Each row sends an
+//! unexpected value.
 
 use tollgate_tests::rfc_requirements::{
-    RequestSpec, Requirement, Sender, get, ok, page, post, redirected, refused, row, status,
+    Expectation, RequestSpec, Requirement, Sender, get, ok, page, post, redirected, refused, row, status,
 };
 
-use super::steps::{
-    authorize, credentials, device, introspect, poll, push, redeem, refresh, revoke, type_in, userinfo,
+use super::requests::{
+    authorize, credentials, device, enter_user_code, introspect, poll, push, redeem, refresh, revoke, userinfo,
 };
 
 pub(super) fn rows() -> Vec<Requirement> {
@@ -13,12 +14,12 @@ pub(super) fn rows() -> Vec<Requirement> {
     rows.into_iter().flatten().collect()
 }
 
-fn hostile(
+fn unexpected_value(
     words: &'static str,
-    asks: impl IntoIterator<Item = RequestSpec>,
-    expected: tollgate_tests::rfc_requirements::Expectation,
+    requests: impl IntoIterator<Item = RequestSpec>,
+    expected: Expectation,
 ) -> Requirement {
-    row("10.14", words, asks, expected)
+    row("10.14", words, requests, expected)
 }
 
 fn pages() -> Vec<Requirement> {
@@ -26,31 +27,31 @@ fn pages() -> Vec<Requirement> {
     let named = r#"{"client_name":"<script>alert(1)</script>","redirect_uris":["https://x.example/cb"]}"#;
     let register = || post("/oauth/register").body("application/json", named);
     let looks = || {
-        let ask = authorize().set("client_id", "{1.client_id}").set("redirect_uri", "https://x.example/cb");
-        ask.set("scope", "openid").sent_by(Sender::SignedInBrowser)
+        let request = authorize().set("client_id", "{1.client_id}").set("redirect_uri", "https://x.example/cb");
+        request.set("scope", "openid").sent_by(Sender::SignedInBrowser)
     };
     vec![
-        hostile(
+        unexpected_value(
             "a client's name is text on the page",
             [register(), looks()],
             ok().omits("~", script).contains("~", "alert(1)"),
         ),
-        hostile(
+        unexpected_value(
             "an unknown client's id is text on the page",
             [authorize().set("client_id", script)],
             page().omits("~", script),
         ),
-        hostile(
+        unexpected_value(
             "a redirect URI is text on the page",
             [authorize().set("redirect_uri", script)],
             page().omits("~", script),
         ),
-        hostile(
+        unexpected_value(
             "a user code is text on the page",
-            [type_in(script).sent_by(Sender::SignedInBrowser).set("user_code", script)],
+            [enter_user_code(script).sent_by(Sender::SignedInBrowser).set("user_code", script)],
             status(&[200, 400, 404]).omits("~", script),
         ),
-        hostile(
+        unexpected_value(
             "a user name is text on the page",
             [get("/login")
                 .sent_by(Sender::SignedOutBrowser)
@@ -59,7 +60,7 @@ fn pages() -> Vec<Requirement> {
                 .set("error", script)],
             status(&[200, 400]).omits("~", script),
         ),
-        hostile(
+        unexpected_value(
             "a page that is not there shows nothing of what was asked",
             [get("/<script>alert(1)</script>")],
             status(&[404]).omits("~", script),
@@ -71,31 +72,35 @@ fn redirects() -> Vec<Requirement> {
     let login = |name: &str, value: &str| [get("/login").set(name, value).sent_by(Sender::UserSigningIn)];
     let stays = || status(&[200, 400]).stays();
     vec![
-        hostile("signing in leads nowhere else: next", login("next", "https://evil.example/"), stays()),
-        hostile("signing in leads nowhere else: return_to", login("return_to", "//evil.example/"), stays()),
-        hostile("signing in leads nowhere else: redirect_uri", login("redirect_uri", "https://evil.example/"), stays()),
-        hostile(
+        unexpected_value("signing in leads nowhere else: next", login("next", "https://evil.example/"), stays()),
+        unexpected_value("signing in leads nowhere else: return_to", login("return_to", "//evil.example/"), stays()),
+        unexpected_value(
+            "signing in leads nowhere else: redirect_uri",
+            login("redirect_uri", "https://evil.example/"),
+            stays(),
+        ),
+        unexpected_value(
             "signing in leads nowhere else: request",
             login("request", "https://evil.example/"),
             status(&[200, 400, 404]).stays(),
         ),
-        hostile(
+        unexpected_value(
             "a line break in state makes no header",
             [authorize().set("state", "a\r\nx-evil: 1")],
             redirected("https://app.example/cb?").lacks(":x-evil").is("?state", "a\r\nx-evil: 1"),
         ),
-        hostile(
+        unexpected_value(
             "a line break in redirect_uri makes no header",
             [authorize().set("redirect_uri", "https://app.example/cb\r\nx-evil: 1")],
             page().lacks(":x-evil"),
         ),
-        hostile(
+        unexpected_value(
             "a backslash is no slash",
             [authorize().set("redirect_uri", "https://app.example\\@evil.example/cb")],
             page(),
         ),
-        hostile("a scheme alone is no redirect URI", [authorize().set("redirect_uri", "https:")], page()),
-        hostile("data is no redirect URI", [authorize().set("redirect_uri", "data:text/html,x")], page()),
+        unexpected_value("a scheme alone is no redirect URI", [authorize().set("redirect_uri", "https:")], page()),
+        unexpected_value("data is no redirect URI", [authorize().set("redirect_uri", "data:text/html,x")], page()),
     ]
 }
 
@@ -103,38 +108,38 @@ fn bodies() -> Vec<Requirement> {
     let form = "application/x-www-form-urlencoded";
     let long = "a".repeat(200_000);
     vec![
-        hostile(
+        unexpected_value(
             "bytes that are no UTF-8",
             [credentials().body(form, "grant_type=%FF%FE&scope=%C3%28")],
             status(&[400]),
         ),
-        hostile(
+        unexpected_value(
             "a form that is cut short",
             [credentials().body(form, "grant_type=client_credentials&scope=%")],
             status(&[200, 400]),
         ),
-        hostile("an empty body", [credentials().body(form, "")], refused("invalid_request")),
-        hostile(
+        unexpected_value("an empty body", [credentials().body(form, "")], refused("invalid_request")),
+        unexpected_value(
             "a body of another kind",
             [credentials().body("multipart/form-data; boundary=x", "--x--")],
             status(&[400, 415]),
         ),
-        hostile(
+        unexpected_value(
             "a body that is too large",
             [credentials().body(form, &format!("grant_type=client_credentials&x={long}"))],
             status(&[400, 413]),
         ),
-        hostile(
+        unexpected_value(
             "a registration that is too large",
             [post("/oauth/register").body("application/json", &format!("{{\"client_name\":\"{long}\"}}"))],
             status(&[400, 413]),
         ),
-        hostile(
+        unexpected_value(
             "a registration nested too deep",
             [post("/oauth/register").body("application/json", &"[".repeat(20_000))],
             status(&[400]),
         ),
-        hostile(
+        unexpected_value(
             "a JWT of nothing",
             [credentials()
                 .anonymous()
@@ -142,76 +147,84 @@ fn bodies() -> Vec<Requirement> {
                 .set("client_assertion", "..")],
             status(&[400, 401]),
         ),
-        hostile("a proof of nothing", [credentials().header("dpop", "..")], refused("invalid_dpop_proof")),
+        unexpected_value("a proof of nothing", [credentials().header("dpop", "..")], refused("invalid_dpop_proof")),
     ]
 }
 
-/// The character that PostgreSQL keeps in no text, and others that no person types.
+/// NUL, which PostgreSQL stores in no text, and other characters that nobody types.
 fn values() -> Vec<Requirement> {
     let odd = "a\u{0}b\u{202e}\u{feff}😀";
     vec![
-        hostile(
+        unexpected_value(
             "an odd state comes back as it was",
             [authorize().set("state", odd)],
             redirected("https://app.example/cb?").is("?state", odd),
         ),
-        hostile(
+        unexpected_value(
             "an odd nonce",
             [authorize().set("nonce", "a\u{202e}😀"), redeem("{1?code}")],
             ok().is("id_token@nonce", "a\u{202e}😀"),
         ),
-        hostile(
+        unexpected_value(
             "a nonce that no text of a database holds",
             [authorize().set("nonce", odd)],
             redirected("https://app.example/cb?"),
         ),
-        hostile("an odd login_hint", [authorize().set("login_hint", odd).sent_by(Sender::SignedOutBrowser)], ok()),
-        hostile("an odd client_id", [authorize().set("client_id", odd)], page()),
-        hostile(
+        unexpected_value(
+            "an odd login_hint",
+            [authorize().set("login_hint", odd).sent_by(Sender::SignedOutBrowser)],
+            ok(),
+        ),
+        unexpected_value("an odd client_id", [authorize().set("client_id", odd)], page()),
+        unexpected_value(
             "an odd client_id at the token endpoint",
             [credentials().anonymous().set("client_id", odd).set("client_secret", odd)],
             status(&[400, 401]),
         ),
-        hostile("an odd code", [redeem(odd)], refused("invalid_grant")),
-        hostile("an odd refresh token", [refresh(odd)], refused("invalid_grant")),
-        hostile("an odd device code", [poll(odd)], refused("invalid_grant")),
-        hostile("an odd scope", [device().set("scope", odd)], refused("invalid_scope")),
-        hostile("an odd resource", [credentials().set("resource", odd)], refused("invalid_target")),
-        hostile("an odd token is not active", [introspect(odd)], ok().is("active", false)),
-        hostile("an odd token is revoked with 200", [revoke(odd)], ok()),
+        unexpected_value("an odd code", [redeem(odd)], refused("invalid_grant")),
+        unexpected_value("an odd refresh token", [refresh(odd)], refused("invalid_grant")),
+        unexpected_value("an odd device code", [poll(odd)], refused("invalid_grant")),
+        unexpected_value("an odd scope", [device().set("scope", odd)], refused("invalid_scope")),
+        unexpected_value("an odd resource", [credentials().set("resource", odd)], refused("invalid_target")),
+        unexpected_value("an odd token is not active", [introspect(odd)], ok().is("active", false)),
+        unexpected_value("an odd token is revoked with 200", [revoke(odd)], ok()),
     ]
 }
 
 fn more_values() -> Vec<Requirement> {
     let odd = "a\u{0}b\u{202e}\u{feff}😀";
     vec![
-        hostile("an odd access token", [userinfo("{random}.{random}.{random}")], status(&[401])),
-        hostile("an odd request_uri", [authorize().set("request_uri", odd)], status(&[302, 303, 400]).lacks("?code")),
-        hostile("an odd parameter name", [push().append(odd, odd)], status(&[201, 400])),
-        hostile("an odd user code", [type_in(odd)], status(&[200, 400, 404])),
-        hostile(
+        unexpected_value("an odd access token", [userinfo("{random}.{random}.{random}")], status(&[401])),
+        unexpected_value(
+            "an odd request_uri",
+            [authorize().set("request_uri", odd)],
+            status(&[302, 303, 400]).lacks("?code"),
+        ),
+        unexpected_value("an odd parameter name", [push().append(odd, odd)], status(&[201, 400])),
+        unexpected_value("an odd user code", [enter_user_code(odd)], status(&[200, 400, 404])),
+        unexpected_value(
             "an odd password",
             [post("/login").sent_by(Sender::SignedOutBrowser).set("username", odd).set("password", odd)],
             status(&[400, 403]),
         ),
-        hostile(
+        unexpected_value(
             "a number where none fits",
             [authorize().set("max_age", "99999999999999999999")],
             redirected("https://app.example/cb?").is("?error", "invalid_request"),
         ),
-        hostile(
+        unexpected_value(
             "a number below zero",
             [authorize().set("max_age", "-1")],
             redirected("https://app.example/cb?").is("?error", "invalid_request"),
         ),
-        hostile(
+        unexpected_value(
             "sixteen thousand scope values",
             [credentials().set("scope", &"read ".repeat(16_000))],
             status(&[400, 413]),
         ),
-        hostile(
+        unexpected_value(
             "a hundred resources",
-            [(0..100).fold(credentials(), |ask, at| ask.append("resource", &format!("https://{at}.example")))],
+            [(0..100).fold(credentials(), |request, at| request.append("resource", &format!("https://{at}.example")))],
             status(&[400]),
         ),
     ]
@@ -220,10 +233,14 @@ fn more_values() -> Vec<Requirement> {
 fn cookies() -> Vec<Requirement> {
     let login = || [get("/login").sent_by(Sender::SignedOutBrowser)];
     vec![
-        hostile("a script cannot read the cookies", login(), ok().contains(":set-cookie", "HttpOnly")),
-        hostile("another site's form does not send the cookies", login(), ok().contains(":set-cookie", "SameSite=Lax")),
-        hostile("pages are not kept by caches", login(), ok().contains(":cache-control", "no-store")),
-        hostile(
+        unexpected_value("a script cannot read the cookies", login(), ok().contains(":set-cookie", "HttpOnly")),
+        unexpected_value(
+            "another site's form does not send the cookies",
+            login(),
+            ok().contains(":set-cookie", "SameSite=Lax"),
+        ),
+        unexpected_value("pages are not kept by caches", login(), ok().contains(":cache-control", "no-store")),
+        unexpected_value(
             "a made-up session is none",
             [get("/oauth/authorize")
                 .header("cookie", "tollgate=x; __Host-tollgate=x")

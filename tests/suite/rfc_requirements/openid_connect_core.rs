@@ -1,17 +1,32 @@
-//! OpenID Connect Core 1.0: ID tokens, userinfo, refreshing, subjects.
+//! OpenID Connect Core 1.0: ID tokens, userinfo, refreshing and subjects, and which pages the user sees
+//! when (section 3.1.2).
 
 use reqwest::Method;
 use tollgate_tests::rfc_requirements::{
-    RequestSpec, Requirement, challenged, error, get, ok, redirected, refused, row, status,
+    Expectation, RequestSpec, Requirement, Sender, challenged, error, get, ok, redirected, refused, row, status,
 };
 
-use super::steps::{authorize, credentials, redeem, refresh, revoke, userinfo};
+use super::requests::{authorize, credentials, redeem, refresh, revoke, userinfo};
 
 pub(super) fn rows() -> Vec<Requirement> {
-    [id_token(), token_answers(), user_info(), claims(), subjects(), refreshing(), keys()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        id_token(),
+        token_answers(),
+        user_info(),
+        claims(),
+        subjects(),
+        refreshing(),
+        keys(),
+        prompts(),
+        renewed_prompts(),
+        ages(),
+        hints(),
+        id_token_hints(),
+        errors(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn granted() -> Vec<RequestSpec> {
@@ -140,7 +155,7 @@ fn user_info() -> Vec<Requirement> {
         ),
         row(
             "5.3.3",
-            "without a token: 401 and a challenge without an error (RFC 6750 section 3.1)",
+            "without a token: 401 and a challenge without an error (RFC 6750 §3.1)",
             [get("/oauth/userinfo")],
             status(&[401]).contains(":www-authenticate", "Bearer").omits(":www-authenticate", "error"),
         ),
@@ -153,7 +168,7 @@ fn user_info() -> Vec<Requirement> {
         ),
         row(
             "5.3.3",
-            "with a token without the scope openid: insufficient_scope (RFC 6750 section 3.1)",
+            "with a token without the scope openid: insufficient_scope (RFC 6750 §3.1)",
             [authorize().set("scope", "read"), redeem("{1?code}"), userinfo("{2.access_token}")],
             status(&[403]).contains(":www-authenticate", "insufficient_scope"),
         ),
@@ -210,13 +225,13 @@ fn subjects() -> Vec<Requirement> {
         ),
         row(
             "5.3.2",
-            "userinfo tells the same pairwise subject",
+            "userinfo returns the same pairwise subject",
             first().into_iter().chain([userinfo("{2.access_token}")]),
             ok().is("sub", "{2.id_token@sub}"),
         ),
         row(
             "8.1",
-            "nor does the access token tell the public one",
+            "the access token does not contain the public subject",
             first(),
             ok().is("access_token@sub", "{2.id_token@sub}"),
         ),
@@ -286,6 +301,248 @@ fn keys() -> Vec<Requirement> {
             "3.1.2.1",
             "the endpoint MUST support POST too",
             [authorize().method(Method::POST)],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+    ]
+}
+
+fn first_page(request: RequestSpec) -> RequestSpec {
+    request.sent_by(Sender::SignedInBrowser)
+}
+
+fn sign_in_page() -> Expectation {
+    ok().stays().contains("~", "name=\"password\"")
+}
+
+fn sent(error: &'static str) -> Expectation {
+    redirected("https://app.example/cb?").is("?error", error).is("?state", "a state").lacks("?code")
+}
+
+fn prompts() -> Vec<Requirement> {
+    vec![
+        row(
+            "3.1.2.3",
+            "a person who is not signed in MUST be asked to",
+            [authorize().sent_by(Sender::SignedOutBrowser)],
+            sign_in_page(),
+        ),
+        row(
+            "3.1.2.3",
+            "a person who signs in comes back to what was asked",
+            [authorize().sent_by(Sender::UserSigningIn)],
+            redirected("https://app.example/cb?").has("?code").is("?state", "a state"),
+        ),
+        row(
+            "3.1.2.1",
+            "prompt=none MUST NOT show a page: login_required",
+            [authorize().set("prompt", "none").sent_by(Sender::SignedOutBrowser)],
+            sent("login_required"),
+        ),
+        row(
+            "3.1.2.6",
+            "prompt=none without consent: consent_required or interaction_required",
+            [first_page(authorize().as_client("stranger").set("prompt", "none"))],
+            redirected("https://stranger.example/cb?").one_of("?error", &["consent_required", "interaction_required"]),
+        ),
+        row(
+            "3.1.2.1",
+            "prompt=none with a session and consent gives a code",
+            [authorize(), first_page(authorize().set("prompt", "none"))],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+        row(
+            "3.1.2.1",
+            "none with any other value is an error",
+            [first_page(authorize().set("prompt", "none login"))],
+            sent("invalid_request"),
+        ),
+    ]
+}
+
+fn renewed_prompts() -> Vec<Requirement> {
+    vec![
+        row(
+            "3.1.2.1",
+            "prompt=login MUST ask for a sign-in though there is a session",
+            [first_page(authorize().set("prompt", "login"))],
+            sign_in_page(),
+        ),
+        row(
+            "3.1.2.1",
+            "prompt=login, after the sign-in, gives a code",
+            [authorize().sent_by(Sender::UserSigningIn), authorize().set("prompt", "login").same_browser()],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+        row(
+            "3.1.2.1",
+            "prompt=consent asks for consent though it was given",
+            [authorize(), first_page(authorize().set("prompt", "consent"))],
+            ok().stays().contains("~", "name=\"decision\""),
+        ),
+        row(
+            "3.1.2.4",
+            "the server MUST obtain consent before it releases anything",
+            [first_page(authorize().as_client("stranger"))],
+            ok().stays().contains("~", "name=\"decision\""),
+        ),
+        row(
+            "3.1.2.1",
+            "an unknown prompt is an error",
+            [first_page(authorize().set("prompt", "dance"))],
+            sent("invalid_request"),
+        ),
+    ]
+}
+
+fn ages() -> Vec<Requirement> {
+    vec![
+        row(
+            "3.1.2.1",
+            "past max_age the server MUST ask for a sign-in",
+            [first_page(authorize().set("max_age", "0"))],
+            sign_in_page(),
+        ),
+        row(
+            "3.1.2.1",
+            "within max_age it need not",
+            [authorize(), first_page(authorize().set("max_age", "86400"))],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+        row(
+            "3.1.2.1",
+            "a max_age that is no number is an error",
+            [first_page(authorize().set("max_age", "soon"))],
+            sent("invalid_request"),
+        ),
+        row(
+            "3.1.2.1",
+            "prompt=none past max_age: login_required",
+            [first_page(authorize().set("max_age", "0").set("prompt", "none"))],
+            sent("login_required"),
+        ),
+        row(
+            "2",
+            "auth_time is when the person signed in, not when the token was made",
+            [
+                authorize().set("max_age", "86400"),
+                redeem("{1?code}"),
+                authorize().set("max_age", "86400"),
+                redeem("{3?code}"),
+            ],
+            ok().is("id_token@auth_time", "{number:2.id_token@auth_time}"),
+        ),
+    ]
+}
+
+fn hints() -> Vec<Requirement> {
+    vec![
+        row(
+            "3.1.2.1",
+            "login_hint fills in the sign-in page",
+            [authorize().set("login_hint", "alice@example.com").sent_by(Sender::SignedOutBrowser)],
+            ok().contains("~", "alice@example.com"),
+        ),
+        row(
+            "3.1.2.1",
+            "login_hint is text, whatever it holds",
+            [authorize().set("login_hint", "\"><script>alert(1)</script>").sent_by(Sender::SignedOutBrowser)],
+            ok().omits("~", "<script>alert(1)"),
+        ),
+        row(
+            "3.1.2.1",
+            "ui_locales that are not known MUST NOT be an error",
+            [authorize().set("ui_locales", "tlh x-none")],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+        row(
+            "15.1",
+            "display MUST NOT be an error",
+            [authorize().set("display", "popup")],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+        row(
+            "15.1",
+            "acr_values MUST NOT be an error",
+            [authorize().set("acr_values", "urn:example:gold")],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+        row(
+            "15.1",
+            "claims_locales MUST NOT be an error",
+            [authorize().set("claims_locales", "de")],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+    ]
+}
+
+fn id_token_hints() -> Vec<Requirement> {
+    vec![
+        row(
+            "3.1.2.1",
+            "prompt=none with the id_token_hint of the person who is signed in gives a code",
+            [
+                authorize(),
+                redeem("{1?code}"),
+                first_page(authorize().set("prompt", "none").set("id_token_hint", "{2.id_token}")),
+            ],
+            redirected("https://app.example/cb?").has("?code"),
+        ),
+        row(
+            "3.1.2.1",
+            "with the hint of somebody who is not signed in: login_required",
+            [
+                authorize(),
+                redeem("{1?code}"),
+                authorize()
+                    .set("prompt", "none")
+                    .set("id_token_hint", "{2.id_token}")
+                    .sent_by(Sender::SignedOutBrowser),
+            ],
+            sent("login_required"),
+        ),
+        row(
+            "3.1.2.1",
+            "with the hint of somebody else than who is signed in: login_required",
+            [
+                authorize().as_client("pair1"),
+                redeem("{1?code}").as_client("pair1"),
+                first_page(authorize().set("prompt", "none").set("id_token_hint", "{2.id_token}")),
+            ],
+            sent("login_required"),
+        ),
+        row(
+            "3.1.2.2",
+            "an id_token_hint that is not ours is not believed",
+            [first_page(authorize().set("prompt", "none").set("id_token_hint", "a.b.c"))],
+            redirected("https://app.example/cb?").one_of("?error", &["invalid_request", "login_required"]),
+        ),
+    ]
+}
+
+fn errors() -> Vec<Requirement> {
+    vec![
+        row(
+            "3.1.2.6",
+            "a denied request goes back with access_denied, state and iss",
+            [authorize().sent_by(Sender::DenyingUser).set("prompt", "consent")],
+            sent("access_denied").is("?iss", "{issuer}"),
+        ),
+        row(
+            "3.1.2.5",
+            "a success is code and state in the query, and nothing in the fragment",
+            [authorize()],
+            redirected("https://app.example/cb?").omits(":location", "#"),
+        ),
+        row(
+            "3.1.2.6",
+            "the answer's mode is the query; another that is not supported is an error",
+            [authorize().set("response_mode", "telepathy")],
+            redirected("https://app.example/cb?").is("?error", "invalid_request"),
+        ),
+        row(
+            "3.1.2.1",
+            "response_mode=query is the default of code, and may be said",
+            [authorize().set("response_mode", "query")],
             redirected("https://app.example/cb?").has("?code"),
         ),
     ]
