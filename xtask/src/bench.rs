@@ -1,5 +1,6 @@
-//! Measures in release builds, against the targets, and writes `bench/RESULTS.md` with its plots. Never part of the tests: a
-//! figure depends on the machine, and on what else the machine does meanwhile.
+//! `bench`: runs benchmarks on release builds, compares them with their targets and writes
+//! `bench/RESULTS.md` with its plots. Not part of the tests: figures depend on the machine and its
+//! load.
 
 mod lanes;
 
@@ -10,30 +11,29 @@ use clap::ValueEnum;
 
 use crate::{
     build::{self, Part},
-    postgres::{Disk, Postgres},
+    postgres::{Durability, Postgres},
     progress, setup,
     stack::Edge,
     test,
     workspace::{Workspace, cargo, command},
 };
 
-/// What can be measured.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Subject {
-    /// All of these
+    /// All benchmarks
     All,
-    /// What a token check costs, natively, in wasmtime, in Node and in workerd, beside other libraries
+    /// Token checks natively, in wasmtime, in Node and in workerd, compared with other libraries
     Token,
-    /// Exact revocation: size, build, questions, delivery, revocations a second
+    /// Revocation: snapshot size, build time, lookups, delivery, revocations per second
     Revocation,
-    /// Tokens that an origin gives a second, on SQLite and PostgreSQL
+    /// Tokens issued per second on SQLite and PostgreSQL
     Issuing,
-    /// Hashes a second beside the bare argon2 crate, and a flood of sign-ins
+    /// Password hashes per second compared with the argon2 crate, and a flood of sign-ins
     Accounts,
 }
 
 impl Subject {
-    /// Its name on the command line, in the report and of its folder.
+    /// Name on the command line, in the report and of the folder of results.
     fn name(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -45,7 +45,8 @@ impl Subject {
     }
 }
 
-/// Measures `subject`. `quick`: less of what takes long, and the report says so. `check`: a missed target is an error.
+/// Runs the benchmarks of `subject`: with fewer samples if `quick`; a missed target is an error if
+/// `check`.
 pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check: bool) -> Result<()> {
     setup::for_edges(workspace, &Edge::ALL)?;
     setup::for_npm(workspace)?;
@@ -55,7 +56,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
         one => vec![one],
     };
     for &one in &subjects {
-        // What an earlier run measured must not stand in this one's report.
+        // Keep the figures of earlier runs out of this report.
         let parts = parts(workspace, one);
         if parts.exists() {
             fs::remove_dir_all(&parts)?;
@@ -78,7 +79,7 @@ pub(crate) fn bench(workspace: &Workspace, subject: Subject, quick: bool, check:
     Ok(())
 }
 
-/// Everything in release builds; the lanes' own things are built with them.
+/// Builds release programs, and the lanes' modules.
 fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
     match subject {
         Subject::Token => build::build(workspace, Part::Components)?,
@@ -94,7 +95,7 @@ fn build(workspace: &Workspace, subject: Subject) -> Result<()> {
             &["tollgate-bench-wasm", "tollgate-bench-issue", "tollgate-bench-stack", "tollgate-bench-accounts"]
         }
     };
-    // The same features for each choice, so that nothing is built twice.
+    // The same features for each subject, so that dependencies are compiled once.
     let mut arguments = vec!["--package", "tollgate-bench", "--features", "stack"];
     arguments.extend(programs.iter().flat_map(|name| ["--bin", name]));
     release(workspace, "building origin and edges for the bench (some minutes)", &arguments)?;
@@ -132,33 +133,33 @@ fn revocation(workspace: &Workspace, quick: bool) -> Result<()> {
     progress::show("questions in WebAssembly", wasm.arg(&parts).arg(workspace.wasm()).args(quick))?;
     let mut stack = program(workspace, "tollgate-bench-stack");
     stack.arg("revocation").arg(&parts).arg(&plots).args(quick);
-    progress::show("delivery and throughput", test::real_parts(workspace, &mut stack)?)
+    progress::show("delivery and throughput", test::with_programs(workspace, &mut stack)?)
 }
 
 fn issuing(workspace: &Workspace, quick: bool) -> Result<()> {
     let mut stack = program(workspace, "tollgate-bench-stack");
     stack.arg("issuing").arg(parts(workspace, Subject::Issuing)).arg(plots(workspace)).args(quick.then_some("--quick"));
-    let postgres = Postgres::start(Disk::Awaited)?;
-    progress::show("tokens a second", test::environment(workspace, &mut stack, &postgres)?)
+    let postgres = Postgres::start(Durability::Fsync)?;
+    progress::show("tokens per second", test::environment(workspace, &mut stack, &postgres)?)
 }
 
 fn accounts(workspace: &Workspace, quick: bool) -> Result<()> {
     let mut accounts = program(workspace, "tollgate-bench-accounts");
     accounts.arg(parts(workspace, Subject::Accounts)).args(quick.then_some("--quick"));
-    let accounts = test::real_parts(workspace, &mut accounts)?;
+    let accounts = test::with_programs(workspace, &mut accounts)?;
     progress::show("hashes and a flood", accounts.env("TOLLGATE_TEST_BIN_DIR", release_folder(workspace)))
 }
 
-/// Puts what was measured into its place in the page; what else stands there stays.
+/// Replaces the section of `subject` in the results page.
 fn report(workspace: &Workspace, subject: Subject, quick: bool) -> Result<()> {
     let page = workspace.root.join("bench/RESULTS.md");
-    let said = format!("cargo xtask bench {}{}", subject.name(), if quick { " --quick" } else { "" });
+    let command_line = format!("cargo xtask bench {}{}", subject.name(), if quick { " --quick" } else { "" });
     let mut report = program(workspace, "tollgate-bench");
-    report.args(["report", subject.name()]).arg(parts(workspace, subject)).arg(&page).args([said, today()?]);
+    report.args(["report", subject.name()]).arg(parts(workspace, subject)).arg(&page).args([command_line, today()?]);
     progress::run("writing the report", &workspace.cache.join("logs"), "bench-report", &mut report)
 }
 
-/// Where the programs leave their figures.
+/// Folder in which the programs leave their figures.
 fn parts(workspace: &Workspace, subject: Subject) -> PathBuf {
     workspace.target.join("bench-parts").join(subject.name())
 }
@@ -187,7 +188,7 @@ fn release_folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("release")
 }
 
-/// The date in UTC, for the report.
+/// Today's date in UTC.
 fn today() -> Result<String> {
     let output = command("date").args(["-u", "+%Y-%m-%d"]).output().context("cannot run date")?;
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())

@@ -1,5 +1,6 @@
-//! Builds the native programs and the three WebAssembly artefacts. Always the same packages in one call: cargo unites the
-//! features of what it builds together, and another choice of packages would build the dependencies a second time.
+//! Builds the native programs and the three WebAssembly artefacts. Always selects the same
+//! packages: cargo unifies the features of the packages it builds together, so another selection
+//! compiles dependencies a second time.
 
 use std::{fs, process::Command};
 
@@ -13,18 +14,17 @@ use crate::{
     workspace::{Workspace, cargo},
 };
 
-/// What compiles for the machine we run on.
+/// Packages that compile for this machine.
 pub(crate) const NATIVE: [&str; 6] =
     ["tollgate-core", "tollgate", "tollgate-gate", "tollgate-edge", "tollgate-tests", "xtask"];
-/// Clients of others, as programs for the tests.
+/// OAuth clients of other projects, as programs for the tests.
 pub(crate) const PUBLIC_CLIENTS: &str = "public-clients";
-/// The components that wasmtime hosts.
+/// Components that wasmtime hosts.
 pub(crate) const COMPONENTS: [&str; 2] = ["tollgate-component", "tollgate-spin"];
 
 /// Runs test vectors inside wasmtime and workerd, for the suite.
 const VECTOR_RUNNER: &str = "tollgate-vector-runner";
 
-/// A part that can be built alone.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
     /// Everything
@@ -38,14 +38,14 @@ pub(crate) enum Part {
 }
 
 pub(crate) fn build(workspace: &Workspace, part: Part) -> Result<()> {
-    let wants = |this| part == Part::All || part == this;
-    if wants(Part::Native) {
+    let includes = |this| part == Part::All || part == this;
+    if includes(Part::Native) {
         native(workspace)?;
     }
-    if wants(Part::Components) {
+    if includes(Part::Components) {
         components(workspace)?;
     }
-    if wants(Part::Worker) {
+    if includes(Part::Worker) {
         worker(workspace)?;
     }
     if part == Part::All {
@@ -65,16 +65,16 @@ fn native(workspace: &Workspace) -> Result<()> {
     run(workspace, "building the native programs", "build-native", &mut build)
 }
 
-/// The OAuth clients in Rust that the suite runs. In a call of their own: their dependencies want features that ours are
-/// neither tested nor shipped with.
+/// Builds the OAuth clients in Rust. In a separate call, because they enable features of
+/// dependencies with which Tollgate is neither tested nor shipped.
 pub(crate) fn public_clients(workspace: &Workspace) -> Result<()> {
     let mut build = cargo();
     build.args(["build"]).args(packages(&[PUBLIC_CLIENTS])).current_dir(&workspace.root);
     run(workspace, "building the public OAuth clients", "build-public-clients", &mut build)
 }
 
-/// What these edges run, as they need it to try them: components stay as the compiler leaves them, which is larger and slower than what
-/// is tested, measured and shipped, and needs no optimiser.
+/// Builds what these edges run, for trying them out. Components are not optimised, so wasm-opt is
+/// not needed; they are larger and slower than those that are tested, measured and shipped.
 pub(crate) fn edges(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
     if edges.iter().any(|edge| *edge != Edge::Worker) {
         link_components(workspace)?;
@@ -103,7 +103,8 @@ fn components(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Builds the vector runner for workerd: a module with bindings, loaded by `tests/vector_runner/worker.js`.
+/// Builds the vector runner for workerd: a module with bindings, loaded by
+/// `tests/vector_runner/worker.js`.
 fn vector_runner(workspace: &Workspace) -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--lib", "--release", "--target", "wasm32-unknown-unknown", "--package", VECTOR_RUNNER]);
@@ -118,10 +119,11 @@ fn vector_runner(workspace: &Workspace) -> Result<()> {
     run(workspace, "binding the vector runner", "bind-vector-runner", &mut bind)
 }
 
-/// Cargo knows whether the Worker's WebAssembly changed; only then are bindings, optimiser and bundler worth their seconds.
+/// Builds the Worker. Bindings, wasm-opt and bundler run only when cargo's WebAssembly, or the
+/// tools, changed.
 fn worker(workspace: &Workspace) -> Result<()> {
     let mut build = cargo();
-    // As worker-build calls cargo, so that its own call finds everything done.
+    // As worker-build calls cargo, so that its own call finds everything built.
     build
         .args(["build", "--lib", "--release", "--target", "wasm32-unknown-unknown"])
         .env("WASM_BINDGEN_USE_JS_SYS", "1");

@@ -1,16 +1,18 @@
-//! Tollgate's own tasks: from a bare machine to a running origin and edge, and to tested code. Knows how to install, build,
-//! start and stop; never how a token is judged.
+//! `cargo xtask`: installs tools, builds, runs and tests Tollgate on a bare machine. Never: judges
+//! a token itself.
 
 mod bench;
 mod build;
+mod conventions;
 mod demo;
+mod demo_client;
 mod dev;
 mod examples;
+mod lint;
 mod optimise;
 mod postgres;
 mod process;
 mod progress;
-mod road;
 mod screenshots;
 mod setup;
 mod stack;
@@ -22,9 +24,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use crate::{bench::Subject, build::Part, stack::Edge, workspace::Workspace};
+use crate::{bench::Subject, build::Part, stack::Edge, test::Stage, workspace::Workspace};
 
-/// Set-up, build, run and test Tollgate. Each command installs what it needs first.
+/// Install tools, build, run and test Tollgate. Each command installs what it needs first.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 struct Arguments {
@@ -34,50 +36,60 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what is missing: WASM targets, wasm-bindgen, worker-build, Node 22, wrangler, PostgreSQL, Redis, libfaketime, Chromium, Python packages …
+    /// Install all tools that any of these commands needs
     Setup,
-    /// Build the programs, the two components and the Worker
+    /// Build the programs, the components and the Worker
     Build {
-        /// Only this part
+        /// Build only this part
         #[arg(value_enum, default_value_t = Part::All)]
         part: Part,
     },
-    /// Run origin (8080), protected API (5000) and an edge (8787) until Ctrl-C, and print commands to try
+    /// Run the origin (port 8080), a protected API (5000) and an edge (8787), and print commands to
+    /// try; Ctrl-C stops all
     Dev {
-        /// Which edge gate
+        /// Edge to run
         #[arg(long, value_enum, default_value_t = Edge::Runner)]
         edge: Edge,
-        /// Forget the database of earlier runs
+        /// Delete the database of earlier runs first
         #[arg(long)]
         fresh: bool,
     },
-    /// Run origin, API, edge and the example clients (3000, 3001) until Ctrl-C, with a user to sign in as
+    /// Run what `dev` runs and the example clients (ports 3000, 3001), with a user to sign in as;
+    /// Ctrl-C stops all
     Examples,
-    /// Walk the whole road without a person: token, 200, revoke, 401; fails if any step is wrong
+    /// Issue a token, call the API through each edge, revoke the token, and check that each edge
+    /// refuses it
     Demo {
-        /// Only at this edge; may be repeated
+        /// Edge to check; may be repeated [default: all]
         #[arg(long, value_enum)]
         edge: Vec<Edge>,
     },
-    /// Take the README's pictures of the pages anew; writes docs/images
+    /// Take the screenshots in docs/images
     Screenshots,
-    /// Check formatting and lints
+    /// Check conventions, formatting, clippy and rustdoc; any warning is an error
     Lint,
-    /// Run every check and test, those on real workerd, wasmtime, PostgreSQL and Redis included
+    /// Run the tests in stages: unit, integration, clients, browser; stops after the first stage
+    /// that fails
+    ///
+    /// A lint is not part of the tests: `cargo xtask lint`.
     Test {
-        /// Passed on to `cargo nextest run`, e.g. a part of a test's name
+        /// Run only these stages, and say at the end which did not run
+        #[arg(value_enum, value_name = "STAGE")]
+        stages: Vec<Stage>,
+        /// Arguments of `cargo nextest run`, e.g. a part of a test's name; without a STAGE, all
+        /// tests are built first
         #[arg(last = true, value_name = "NEXTEST")]
         arguments: Vec<String>,
     },
-    /// Measure release builds against their targets; writes bench/RESULTS.md and its plots
+    /// Run benchmarks on release builds; writes bench/RESULTS.md and its plots
     Bench {
-        /// Only this
+        /// Run only this benchmark
         #[arg(value_enum, default_value_t = Subject::All)]
         subject: Subject,
-        /// Less of what takes long; the report says so
+        /// Take fewer samples; the report says so
         #[arg(long)]
         quick: bool,
-        /// Fail when a target is missed
+        /// Fail if a target is missed
         #[arg(long)]
         check: bool,
     },
@@ -106,11 +118,8 @@ fn run(task: Task) -> Result<()> {
         Task::Examples => examples::examples(&workspace),
         Task::Demo { edge } => demo::demo(&workspace, if edge.is_empty() { &Edge::ALL } else { &edge }),
         Task::Screenshots => screenshots::screenshots(&workspace),
-        Task::Lint => {
-            setup::all(&workspace)?;
-            test::lint(&workspace)
-        }
-        Task::Test { arguments } => test::test(&workspace, &arguments),
+        Task::Lint => lint::lint(&workspace),
+        Task::Test { stages, arguments } => test::test(&workspace, &stages, &arguments),
         Task::Bench { subject, quick, check } => bench::bench(&workspace, subject, quick, check),
     }
 }

@@ -1,10 +1,10 @@
-//! Makes a component smaller and faster than the compiler leaves it: binaryen's optimiser over each module in it, and no custom
-//! section (names of functions, who made it) left.
+//! Optimises a component after linking: runs binaryen's wasm-opt over each core module in it and
+//! removes the custom sections (function names, producers).
 //!
-//! The optimiser reads modules alone. But a component has a module's form: a preamble, then sections, each an identifier, its
-//! length as LEB128 and its bytes; and one kind of section is a whole module. What stands around a module refers to it by the
-//! names and types of its imports and exports, which the optimiser leaves as they are. So the modules are taken out, optimised
-//! and put back, and nothing else is touched.
+//! wasm-opt reads only core modules. A component has the same binary form: a preamble, then
+//! sections of an ID, a length in LEB128 and content, where a core module is one kind of section.
+//! The rest of the component refers to a module only by names and types of imports and exports,
+//! which wasm-opt keeps. So each module is taken out, optimised and put back.
 
 use std::{fs, path::Path, time::SystemTime};
 
@@ -12,13 +12,13 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     progress,
-    workspace::{Scratch, Workspace, command},
+    workspace::{TempFolder, Workspace, command},
 };
 
 /// `-Oz` would save one kilobyte in 250.
 const OPTIONS: [&str; 4] = ["-O3", "--strip-debug", "--strip-producers", "--strip-target-features"];
-/// What rustc and its C library use of WebAssembly. Modules say so themselves, except some of those that others put into a component,
-/// and those that wasm-bindgen went over.
+/// WebAssembly features that rustc and wasi-libc use. Modules declare them, except those after
+/// wasm-bindgen and some that the linker adds to a component.
 pub(crate) const FEATURES: [&str; 7] = [
     "--enable-bulk-memory",
     "--enable-bulk-memory-opt",
@@ -33,21 +33,22 @@ const CUSTOM: u8 = 0;
 const CORE_MODULE: u8 = 1;
 const COMPONENT: u8 = 4;
 
-/// Replaces the component that cargo linked by an optimised one. Cargo links its own there again at each build, so the optimised
-/// one is kept in `target/optimised` and made only when cargo's, or the tools, are newer.
+/// Replaces the component that cargo linked with the optimised one. Cargo puts its own there at
+/// each build, so the optimised one is kept in `target/optimised` and made again only when cargo's,
+/// or the tools, are newer.
 pub(crate) fn component(workspace: &Workspace, linked: &Path) -> Result<()> {
     let kept = workspace.target.join("optimised").join(linked.file_name().context("a file")?);
     let tools = workspace.tools().join("npm/installed.json");
     if !(newer(&kept, linked) && newer(&kept, &tools)) {
-        let scratch = Scratch::new("optimise")?;
-        let optimised = slim(workspace, &scratch, &fs::read(linked)?)?;
+        let folder = TempFolder::new("optimise")?;
+        let optimised = optimise_component(workspace, &folder, &fs::read(linked)?)?;
         fs::create_dir_all(workspace.target.join("optimised"))?;
         fs::write(&kept, optimised)?;
     }
-    // Cargo's file is a link to one that it keeps: it must be replaced, not written into.
-    let beside = linked.with_extension("optimised");
-    fs::copy(&kept, &beside)?;
-    Ok(fs::rename(beside, linked)?)
+    // Cargo's file is a hard link to the one in `deps`: replace it, do not write into it.
+    let replacement = linked.with_extension("optimised");
+    fs::copy(&kept, &replacement)?;
+    Ok(fs::rename(replacement, linked)?)
 }
 
 /// Whether `result` was written after `source`.
@@ -56,28 +57,28 @@ pub(crate) fn newer(result: &Path, source: &Path) -> bool {
     matches!((time(result), time(source)), (Some(result), Some(source)) if result > source)
 }
 
-fn slim(workspace: &Workspace, scratch: &Scratch, component: &[u8]) -> Result<Vec<u8>> {
-    let Some(mut rest) = component.strip_prefix(&PREAMBLE) else { bail!("this is no WebAssembly component") };
-    let mut slim = PREAMBLE.to_vec();
+fn optimise_component(workspace: &Workspace, folder: &TempFolder, component: &[u8]) -> Result<Vec<u8>> {
+    let Some(mut rest) = component.strip_prefix(&PREAMBLE) else { bail!("not a WebAssembly component") };
+    let mut optimised = PREAMBLE.to_vec();
     while let Some((&id, after)) = rest.split_first() {
-        let (length, after) = read_length(after).context("a section's length")?;
-        let (content, after) = after.split_at_checked(length).context("a section is cut short")?;
+        let (length, after) = read_length(after).context("invalid section length")?;
+        let (content, after) = after.split_at_checked(length).context("truncated section")?;
         rest = after;
         let content = match id {
             CUSTOM => continue,
-            CORE_MODULE => module(workspace, scratch, content)?,
-            COMPONENT => self::slim(workspace, scratch, content)?,
+            CORE_MODULE => optimise_module(workspace, folder, content)?,
+            COMPONENT => optimise_component(workspace, folder, content)?,
             _ => content.to_vec(),
         };
-        slim.push(id);
-        write_length(content.len(), &mut slim);
-        slim.extend(content);
+        optimised.push(id);
+        write_length(content.len(), &mut optimised);
+        optimised.extend(content);
     }
-    Ok(slim)
+    Ok(optimised)
 }
 
-fn module(workspace: &Workspace, scratch: &Scratch, module: &[u8]) -> Result<Vec<u8>> {
-    let (before, after) = (scratch.0.join("before.wasm"), scratch.0.join("after.wasm"));
+fn optimise_module(workspace: &Workspace, folder: &TempFolder, module: &[u8]) -> Result<Vec<u8>> {
+    let (before, after) = (folder.0.join("before.wasm"), folder.0.join("after.wasm"));
     fs::write(&before, module)?;
     let mut optimiser = command(workspace.npm_bin().join("wasm-opt"));
     optimiser.args(OPTIONS).args(FEATURES).arg(&before).arg("-o").arg(&after);
@@ -85,7 +86,7 @@ fn module(workspace: &Workspace, scratch: &Scratch, module: &[u8]) -> Result<Vec
     Ok(fs::read(after)?)
 }
 
-/// An unsigned LEB128 number of at most 32 bits, and what follows it.
+/// Reads an unsigned LEB128 number of at most 32 bits; returns it and the remaining bytes.
 fn read_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut length = 0;
     for (index, &byte) in bytes.iter().take(5).enumerate() {
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_read_as_they_were_written() {
+    fn lengths_round_trip() {
         for length in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, 493_651, u32::MAX as usize] {
             let mut bytes = Vec::new();
             write_length(length, &mut bytes);

@@ -1,4 +1,5 @@
-//! A real PostgreSQL for the tests: its own data folder, port and life, gone when the tests are.
+//! A PostgreSQL server for the tests and benchmarks, with its own data folder and port, removed
+//! when they end.
 
 use std::{
     fs,
@@ -12,22 +13,23 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    process::{Process, pause},
+    process::{Process, poll_delay},
     progress,
-    workspace::{Scratch, command, find_in_path},
+    workspace::{TempFolder, command, find_in_path},
 };
 
-const START_LIMIT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A running server. Dropping it stops the server, then removes its folder (fields are dropped in this order).
+/// A running server. Dropping it stops the server, then removes its folder: fields are dropped in
+/// this order.
 pub(crate) struct Postgres {
     _server: Process,
-    _folder: Scratch,
-    /// Where tests connect, as a superuser without a password.
+    _folder: TempFolder,
+    /// URL with a superuser that has no password.
     pub(crate) url: String,
 }
 
-/// The folder of the server's programs: the newest of Debian's, or the one in `PATH`.
+/// Folder of the server's programs: the newest version that Debian installed, or the one in `PATH`.
 pub(crate) fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
@@ -39,18 +41,18 @@ pub(crate) fn programs() -> Option<PathBuf> {
 
 /// Whether commits wait for the disk.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Disk {
-    /// As PostgreSQL does unless told otherwise: what is measured is what an operator gets.
-    Awaited,
-    /// The data dies with the run: waiting would test nothing.
-    Ignored,
+pub(crate) enum Durability {
+    /// PostgreSQL's default, as in operation: for benchmarks.
+    Fsync,
+    /// No waiting: the tests' data ends with the run.
+    None,
 }
 
 impl Postgres {
-    pub(crate) fn start(disk: Disk) -> Result<Self> {
+    pub(crate) fn start(durability: Durability) -> Result<Self> {
         let start = Instant::now();
         let bin = programs().context("no PostgreSQL server: run `cargo xtask setup`")?;
-        let folder = Scratch::new("postgres")?;
+        let folder = TempFolder::new("postgres")?;
         let user = ServerUser::choose()?;
         user.own(&folder.0)?;
         let data = folder.0.join("data");
@@ -62,7 +64,7 @@ impl Postgres {
         for setting in ["listen_addresses=127.0.0.1", "max_connections=300"] {
             server.args(["-c", setting]);
         }
-        if disk == Disk::Ignored {
+        if durability == Durability::None {
             server.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
         }
         let mut server = Process::logged("PostgreSQL", server.current_dir(&folder.0), &folder.0.join("server.log"))?;
@@ -89,7 +91,7 @@ fn initialise(bin: &Path, data: &Path, user: &ServerUser, folder: &Path) -> Resu
 }
 
 fn wait_ready(bin: &Path, port: u16, server: &mut Process) -> Result<()> {
-    let deadline = Instant::now() + START_LIMIT;
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
         let mut probe = command(bin.join("pg_isready"));
         let probe = probe.args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()]);
@@ -98,27 +100,28 @@ fn wait_ready(bin: &Path, port: u16, server: &mut Process) -> Result<()> {
         }
         server.check_alive()?;
         if Instant::now() > deadline {
-            bail!("PostgreSQL did not answer within {} s\n{}", START_LIMIT.as_secs(), server.last_words());
+            bail!("PostgreSQL is not ready after {} s\n{}", START_TIMEOUT.as_secs(), server.log_tail());
         }
-        pause()?;
+        poll_delay()?;
     }
 }
 
-/// A port nobody listens on now.
+/// A free port.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-/// PostgreSQL refuses to run as root; then an unprivileged account runs it.
+/// Account of the server. PostgreSQL refuses to run as root, so root starts it with an unprivileged
+/// account.
 enum ServerUser {
-    Ourselves,
+    Current,
     Other { uid: u32, gid: u32 },
 }
 
 impl ServerUser {
     fn choose() -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            return Ok(Self::Ourselves);
+            return Ok(Self::Current);
         }
         let accounts = fs::read_to_string("/etc/passwd").context("cannot read the accounts")?;
         let find = |name: &str| {
@@ -128,19 +131,19 @@ impl ServerUser {
         };
         find("postgres")
             .or_else(|| find("nobody"))
-            .context("no account to run PostgreSQL as: it refuses to run as root")
+            .context("PostgreSQL refuses to run as root, and there is no account postgres or nobody")
     }
 
     fn own(&self, folder: &Path) -> Result<()> {
         match self {
-            Self::Ourselves => Ok(()),
+            Self::Current => Ok(()),
             Self::Other { uid, gid } => Ok(chown(folder, Some(*uid), Some(*gid))?),
         }
     }
 
     fn command(&self, program: &Path) -> Command {
         match self {
-            Self::Ourselves => command(program),
+            Self::Current => command(program),
             Self::Other { uid, gid } => {
                 let mut setpriv = command("setpriv");
                 setpriv.args([&format!("--reuid={uid}"), &format!("--regid={gid}"), "--clear-groups"]).arg(program);
@@ -157,8 +160,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_starts_and_leaves_nothing_behind() -> Result<()> {
-        let server = Postgres::start(Disk::Ignored)?;
+    fn server_starts_and_leaves_nothing_behind() -> Result<()> {
+        let server = Postgres::start(Durability::None)?;
         let (address, folder) =
             (server.url.split(['@', '/']).nth(3).context("no address")?.to_owned(), server._folder.0.clone());
         TcpStream::connect(&address)?;

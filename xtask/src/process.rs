@@ -1,5 +1,6 @@
-//! Programs we start: their output goes to a log file, each leads a process group of its own, and none outlives us. Ctrl-C
-//! reaches only us; we stop the groups, so that nobody's grandchild (wrangler's workerd, nextest's tests) is forgotten.
+//! Child processes. Each leads its own process group and writes to a log file. Ctrl-C reaches only
+//! xtask, which stops the groups, grandchildren included (wrangler's workerd, nextest's tests).
+//! Never: a child outlives xtask.
 
 use std::{
     fs::{self, File},
@@ -15,30 +16,31 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 static STOP: AtomicBool = AtomicBool::new(false);
-/// More than the ten seconds that nextest gives its tests, each of which leads a group of its own that only it can end.
-const GRACE: Duration = Duration::from_secs(12);
-const POLL: Duration = Duration::from_millis(20);
+/// Longer than nextest's 10 s for its tests: each test leads its own process group, which only
+/// nextest can stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(12);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// From now on Ctrl-C, SIGTERM and SIGHUP make [`stopping`] true instead of ending us on the spot.
+/// Makes Ctrl-C, SIGTERM and SIGHUP set [`is_stopping`] instead of ending xtask.
 pub(crate) fn catch_signals() -> Result<()> {
     ctrlc::set_handler(|| STOP.store(true, Ordering::SeqCst)).context("cannot catch Ctrl-C")
 }
 
-/// Whether someone asked us to stop.
-pub(crate) fn stopping() -> bool {
+/// Whether xtask was asked to stop.
+pub(crate) fn is_stopping() -> bool {
     STOP.load(Ordering::SeqCst)
 }
 
-/// Sleeps one short turn of a waiting loop; an error once someone asked us to stop.
-pub(crate) fn pause() -> Result<()> {
-    thread::sleep(POLL);
-    if stopping() { bail!("interrupted") } else { Ok(()) }
+/// Sleeps between two looks of a polling loop; fails once xtask was asked to stop.
+pub(crate) fn poll_delay() -> Result<()> {
+    thread::sleep(POLL_INTERVAL);
+    if is_stopping() { bail!("interrupted") } else { Ok(()) }
 }
 
-/// A program in a process group of its own. Dropping it stops the whole group.
+/// A child process that leads its own process group. Dropping it stops the group.
 pub(crate) struct Process {
     pub(crate) name: String,
-    /// Where its output goes, unless it writes to our terminal.
+    /// File with its output, unless it writes to the terminal.
     pub(crate) log: Option<PathBuf>,
     child: Child,
 }
@@ -52,50 +54,49 @@ impl Process {
         Ok(Self { name: name.to_owned(), log: Some(log.to_owned()), child })
     }
 
-    /// Starts `command` with our own standard output and error.
+    /// Starts `command` with xtask's standard output and error.
     pub(crate) fn visible(name: &str, command: &mut Command) -> Result<Self> {
         Ok(Self { name: name.to_owned(), log: None, child: spawn(name, command)? })
     }
 
-    /// How it ended, if it has.
-    pub(crate) fn exited(&mut self) -> Result<Option<ExitStatus>> {
+    /// Its exit status, if it has ended.
+    pub(crate) fn exit_status(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
-    /// An error with its last words if it has ended; a service never should.
+    /// Fails with the end of its log if it has ended, which a server does not do by itself.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
-        match self.exited()? {
+        match self.exit_status()? {
             None => Ok(()),
-            Some(status) => bail!("{} stopped by itself ({})\n{}", self.name, describe(status), self.last_words()),
+            Some(status) => bail!("{} ended unexpectedly ({})\n{}", self.name, describe(status), self.log_tail()),
         }
     }
 
-    /// Waits for its end, calling `tick` meanwhile with the time since the start.
+    /// Waits for its end and calls `tick` meanwhile with the time since the start.
     pub(crate) fn wait(&mut self, mut tick: impl FnMut(Duration)) -> Result<ExitStatus> {
         let start = Instant::now();
         loop {
-            if let Some(status) = self.exited()? {
+            if let Some(status) = self.exit_status()? {
                 return Ok(status);
             }
-            pause()?;
+            poll_delay()?;
             tick(start.elapsed());
         }
     }
 
-    /// The end of its log, and where the rest is.
-    pub(crate) fn last_words(&self) -> String {
+    /// The last 30 lines of its log, and the path of the log.
+    pub(crate) fn log_tail(&self) -> String {
         self.log.as_deref().map(|log| tail(log, 30)).unwrap_or_default()
     }
 
-    /// Asks the group to end, and ends it if it has not within [`GRACE`].
+    /// Sends SIGTERM to the group, and SIGKILL when the leader has ended or after [`STOP_TIMEOUT`].
     fn stop(&mut self) {
         let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else { return };
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         let _ = kill_process_group(group, Signal::TERM);
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
-            thread::sleep(POLL);
+            thread::sleep(POLL_INTERVAL);
         }
-        // The leader is gone or stubborn; what is left of the group goes now.
         let _ = kill_process_group(group, Signal::KILL);
         let _ = self.child.wait();
     }
@@ -119,16 +120,16 @@ fn create_log(path: &Path) -> Result<File> {
     File::create(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// How a program ended, in words.
+/// An exit status in words.
 pub(crate) fn describe(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("killed by signal {signal}"),
-        (None, None) => "unknown end".to_owned(),
+        (None, None) => "unknown exit status".to_owned(),
     }
 }
 
-/// The last lines of a log, indented, and its path.
+/// The last `lines` of a log, indented, and its path.
 pub(crate) fn tail(log: &Path, lines: usize) -> String {
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
@@ -139,10 +140,10 @@ pub(crate) fn tail(log: &Path, lines: usize) -> String {
         out.push_str(line);
         out.push('\n');
     }
-    out + &format!("    whole log: {}", log.display())
+    out + &format!("    full log: {}", log.display())
 }
 
-/// The last line of a log that says something.
+/// The last line of a log that is not empty.
 pub(crate) fn last_line(log: &Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
@@ -152,33 +153,33 @@ pub(crate) fn last_line(log: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::{Scratch, command};
+    use crate::workspace::{TempFolder, command};
 
     #[test]
-    fn grandchildren_end_with_the_process() -> Result<()> {
-        let folder = Scratch::new("process-test")?;
+    fn stopping_a_process_stops_its_grandchildren() -> Result<()> {
+        let folder = TempFolder::new("process-test")?;
         let log = folder.0.join("log");
         let mut shell = command("sh");
         let process = Process::logged("a shell", shell.args(["-c", "sleep 60 & echo $!; wait"]), &log)?;
         while last_line(&log).is_empty() {
-            pause()?;
+            poll_delay()?;
         }
         let grandchild = PathBuf::from("/proc").join(last_line(&log));
         assert!(grandchild.exists());
         drop(process);
-        // A killed process whose parent is gone may stay a zombie until someone collects it.
+        // A killed process whose parent has ended may stay a zombie until init reaps it.
         let state = fs::read_to_string(grandchild.join("stat")).unwrap_or_default();
         assert!(state.is_empty() || state.contains(") Z "), "{state}");
         Ok(())
     }
 
     #[test]
-    fn the_end_of_a_log_is_shown() -> Result<()> {
-        let folder = Scratch::new("log-test")?;
+    fn log_tail_shows_the_last_lines() -> Result<()> {
+        let folder = TempFolder::new("log-test")?;
         let log = folder.0.join("log");
         fs::write(&log, "one\ntwo\nthree\n\n")?;
         assert_eq!(last_line(&log), "three");
-        assert!(tail(&log, 2).starts_with("    | three\n    | \n    whole log: "));
+        assert!(tail(&log, 2).starts_with("    | three\n    | \n    full log: "));
         Ok(())
     }
 }

@@ -1,9 +1,11 @@
-//! One line as a long step begins, one as it ends with its time, a sign of life in between; a tool's own output only when it
-//! failed.
+//! Steps shown to the person who waits: a line when a step starts, its last log line every 15 s, a
+//! line with its time when it ends, and a summary of all steps at the end. A tool's own output is
+//! shown only when it fails.
 
 use std::{
     path::Path,
     process::Command,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -11,29 +13,35 @@ use anyhow::{Result, bail};
 
 use crate::process::{Process, describe, last_line};
 
-const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+/// How often a running step prints that it is alive.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(15);
+/// Shorter steps are left out of the summary.
+const MIN_SUMMARY_STEP: Duration = Duration::from_millis(500);
 
-/// Runs a tool as one step: `what` is told at its start and end, its output kept in `logs`/`log`.log.
+/// Steps that have ended, in order.
+static STEPS: Mutex<Vec<(String, Duration)>> = Mutex::new(Vec::new());
+
+/// Runs a tool as one step, its output written to `logs`/`log`.log.
 pub(crate) fn run(what: &str, logs: &Path, log: &str, command: &mut Command) -> Result<()> {
     println!("{what} …");
     let start = Instant::now();
     let path = logs.join(format!("{log}.log"));
     let mut process = Process::logged(what, command, &path)?;
-    let mut next = SIGN_OF_LIFE;
+    let mut next = PROGRESS_INTERVAL;
     let status = process.wait(|elapsed| {
         if elapsed >= next {
             println!("  {} s: {}", elapsed.as_secs(), last_line(&path));
-            next = elapsed + SIGN_OF_LIFE;
+            next = elapsed + PROGRESS_INTERVAL;
         }
     })?;
     if !status.success() {
-        bail!("{what}: failed after {} ({})\n{}", seconds(start), describe(status), process.last_words());
+        bail!("{what}: failed after {} ({})\n{}", seconds(start), describe(status), process.log_tail());
     }
-    println!("{what}: done in {}", seconds(start));
+    done(what, start);
     Ok(())
 }
 
-/// Runs a check that writes to the terminal itself, such as a test runner.
+/// Runs a tool that writes to the terminal itself, such as a test runner, as one step.
 pub(crate) fn show(what: &str, command: &mut Command) -> Result<()> {
     println!("{what} …");
     let start = Instant::now();
@@ -41,8 +49,31 @@ pub(crate) fn show(what: &str, command: &mut Command) -> Result<()> {
     if !status.success() {
         bail!("{what}: failed after {} ({})", seconds(start), describe(status));
     }
-    println!("{what}: done in {}", seconds(start));
+    done(what, start);
     Ok(())
+}
+
+/// Prints that a step ended and keeps its time for the summary.
+pub(crate) fn done(what: &str, start: Instant) {
+    println!("{what}: done in {}", seconds(start));
+    record(what, start.elapsed());
+}
+
+/// Keeps the time of a step for the summary.
+pub(crate) fn record(what: &str, time: Duration) {
+    if let Ok(mut steps) = STEPS.lock() {
+        steps.push((what.to_owned(), time));
+    }
+}
+
+/// Prints each step with its time, and the total since `start`.
+pub(crate) fn summary(start: Instant) {
+    let Ok(steps) = STEPS.lock() else { return };
+    println!();
+    for (what, time) in steps.iter().filter(|(_, time)| *time >= MIN_SUMMARY_STEP) {
+        println!("{:>8.1} s  {what}", time.as_secs_f64());
+    }
+    println!("{:>8.1} s  in all", start.elapsed().as_secs_f64());
 }
 
 /// The time since `start` for a person, e.g. `3.2 s`.

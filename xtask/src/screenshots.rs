@@ -1,5 +1,5 @@
-//! `screenshots`: pictures of the real pages for the README, of a running origin with people, clients, traffic and revocations.
-//! The people act in tests/browser/screenshots.mjs; who and what is there, here.
+//! `screenshots`: pictures of the pages of a running origin with users, clients, traffic and
+//! revocations. What the users do in the browser is in tests/browser/screenshots.mjs.
 
 use std::{fs, time::Instant};
 
@@ -13,11 +13,11 @@ use crate::{
     progress, setup,
     stack::{Edge, Ports, Stack},
     test,
-    workspace::{Scratch, Workspace, command},
+    workspace::{TempFolder, Workspace, command},
 };
 
 /// The first is an administrator.
-const PEOPLE: [(&str, &str); 6] = [
+const USERS: [(&str, &str); 6] = [
     ("mara", "Mara Lindqvist"),
     ("jonas", "Jonas Brandt"),
     ("aiko", "Aiko Tanaka"),
@@ -26,24 +26,21 @@ const PEOPLE: [(&str, &str); 6] = [
     ("lea", "Léa Moreau"),
 ];
 
-/// Takes the pictures anew.
 pub(crate) fn screenshots(workspace: &Workspace) -> Result<()> {
     let start = Instant::now();
-    setup::for_edges(workspace, &[Edge::Runner, Edge::Spin])?;
-    setup::for_npm(workspace)?;
-    setup::for_test(workspace)?;
+    setup::for_screenshots(workspace)?;
     build::build(workspace, Part::Native)?;
     build::edges(workspace, &[Edge::Runner, Edge::Spin])?;
-    let state = Scratch::new("screenshots")?;
+    let state = TempFolder::new("screenshots")?;
     let mut stack = Stack::start(workspace, &state.0, &Ports::free()?)?;
     let edges = [stack.start_edge(Edge::Runner, free_port()?)?, stack.start_edge(Edge::Spin, free_port()?)?];
     for (name, url) in ["rotterdam", "singapore"].into_iter().zip(&edges) {
         stack.tollgate(&["edge", "add", name, "--url", url])?;
     }
-    let told = json!({
-        "issuer": stack.road.origin,
+    let settings = json!({
+        "issuer": stack.client.origin,
         "edges": edges,
-        "people": people(&stack)?,
+        "people": users(&stack)?,
         "clients": clients(&stack)?,
     });
 
@@ -53,32 +50,34 @@ pub(crate) fn screenshots(workspace: &Workspace) -> Result<()> {
     let pictures = workspace.root.join("docs/images");
     fs::create_dir_all(&pictures)?;
     let mut node = command(workspace.npm_bin().join("node"));
-    let script = examples::copied(workspace, "tests/browser", &state.0)?;
+    let script = examples::copy_folder(workspace, "tests/browser", &state.0)?;
     node.arg(script.join("screenshots.mjs")).current_dir(script);
-    test::real_parts(workspace, &mut node)?;
-    node.env("TOLLGATE_TEST_STAGE", told.to_string()).env("TOLLGATE_TEST_PICTURES", &pictures).env("HOME", &state.0);
-    progress::show("taking pictures (some minutes, in which there is traffic)", &mut node)?;
+    test::with_programs(workspace, &mut node)?;
+    node.env("TOLLGATE_TEST_STAGE", settings.to_string())
+        .env("TOLLGATE_TEST_PICTURES", &pictures)
+        .env("HOME", &state.0);
+    progress::show("taking screenshots (some minutes)", &mut node)?;
     println!("{} written after {}", pictures.display(), progress::seconds(start));
     Ok(())
 }
 
-/// Who can sign in, by name.
-fn people(stack: &Stack<'_>) -> Result<Map<String, Value>> {
-    let mut people = Map::new();
-    for (name, full_name) in PEOPLE {
+/// Creates the users and returns their credentials by name.
+fn users(stack: &Stack<'_>) -> Result<Map<String, Value>> {
+    let mut users = Map::new();
+    for (name, full_name) in USERS {
         let address = format!("{name}@harbour.example");
         let mut create = vec!["user", "create", "--json", name, "--full-name", full_name, "--email", &address];
-        create.extend((name == PEOPLE[0].0).then_some("--admin"));
+        create.extend((name == USERS[0].0).then_some("--admin"));
         let user: Value = serde_json::from_str(&stack.tollgate(&create)?)?;
-        people.insert(name.to_owned(), json!({ "username": name, "password": user["password"] }));
+        users.insert(name.to_owned(), json!({ "username": name, "password": user["password"] }));
     }
-    Ok(people)
+    Ok(users)
 }
 
-/// What is registered; the secrets of the clients that have one, by their ids.
+/// Registers the resource and the clients, and returns the clients' secrets by ID.
 fn clients(stack: &Stack<'_>) -> Result<Map<String, Value>> {
-    let origin = stack.road.origin.as_str();
-    let words = ["reports:read=Read your reports", "reports:write=Write and sign reports in your name"];
+    let origin = stack.client.origin.as_str();
+    let scopes = ["reports:read=Read your reports", "reports:write=Write and sign reports in your name"];
     stack.tollgate(&[
         "resource",
         "create",
@@ -86,9 +85,9 @@ fn clients(stack: &Stack<'_>) -> Result<Map<String, Value>> {
         "--name",
         "Harbour reports",
         "--scope",
-        words[0],
+        scopes[0],
         "--scope",
-        words[1],
+        scopes[1],
     ])?;
     let user = "openid profile email offline_access reports:read reports:write";
     let apps: [(&str, &str, &str, &[&str]); 6] = [

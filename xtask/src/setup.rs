@@ -1,5 +1,6 @@
-//! Installs what is missing, each thing checked first. Tools go to the cache, never into the checkout or `target/`; what
-//! needs root and may not be installed is named with the exact command for a person. Nothing is skipped in silence.
+//! Installs missing tools, each checked first. Tools go to the cache, never into the
+//! checkout or `target/`. What needs root and cannot be installed is reported with
+//! the command for it; nothing is skipped silently.
 
 use std::{
     fs,
@@ -13,33 +14,36 @@ use crate::{
     build::Part,
     progress,
     stack::Edge,
+    test::Stage,
     workspace::{Workspace, command, find_in_path, path_with},
 };
 
 const WORKER_TARGET: &str = "wasm32-unknown-unknown";
 const COMPONENT_TARGET: &str = "wasm32-wasip2";
-/// No operating system, hence no std: what compiles for it is `no_std`.
+/// Target without an operating system, hence without std.
 pub(crate) const BARE_TARGET: &str = "x86_64-unknown-none";
-/// Reads the worker crate's build: the same version as `worker` in the top Cargo.toml.
+/// Must equal the version of `worker` in the top Cargo.toml.
 pub(crate) const WORKER_BUILD: &str = "0.8.7";
-/// Redis's server: the program, and Debian's package.
+/// Name of both the program and Debian's package.
 pub(crate) const REDIS: &str = "redis-server";
 const NEXTEST: &str = "0.9.151";
-/// Profile of the tools that are compiled here, whatever their own manifests say.
-const QUICK_BUILD: [(&str, &str); 4] = [
+/// Overrides the release profile of installed tools. A tool runs for seconds, so full
+/// optimisation costs more than it saves.
+const TOOL_PROFILE: [(&str, &str); 4] = [
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
     ("CARGO_PROFILE_RELEASE_LTO", "off"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
 ];
 
-/// Everything that `build`, `dev`, `demo` and `test` need.
+/// All tools.
 pub(crate) fn all(workspace: &Workspace) -> Result<()> {
-    for_edges(workspace, &Edge::ALL)?;
-    for_test(workspace)
+    for_test(workspace, &Stage::ALL)?;
+    for_lint(workspace)
 }
 
-/// What building and running the origin and these edges needs. The runner and Spin need a Rust target, the Worker all of its tools.
+/// Tools to build and run the origin and these edges. The runner and Spin need only a
+/// Rust target.
 pub(crate) fn for_edges(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
     let _lock = lock(workspace)?;
     make(workspace)?;
@@ -55,7 +59,7 @@ pub(crate) fn for_edges(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
     Ok(())
 }
 
-/// What building a part needs.
+/// Tools to build a part.
 pub(crate) fn for_part(workspace: &Workspace, part: Part) -> Result<()> {
     match part {
         Part::All => for_edges(workspace, &Edge::ALL),
@@ -68,34 +72,57 @@ pub(crate) fn for_part(workspace: &Workspace, part: Part) -> Result<()> {
     }
 }
 
-/// What optimising the components needs beyond that, and the clients among the examples.
+/// Node 22 and the npm packages: wasm-opt, and what the example clients import.
 pub(crate) fn for_npm(workspace: &Workspace) -> Result<()> {
     let _lock = lock(workspace)?;
     npm_tools(workspace)
 }
 
-/// What the tests need beyond that.
-pub(crate) fn for_test(workspace: &Workspace) -> Result<()> {
+/// Rust targets that clippy checks.
+pub(crate) fn for_lint(workspace: &Workspace) -> Result<()> {
     let _lock = lock(workspace)?;
-    rust_targets(workspace, &[BARE_TARGET])?;
+    make(workspace)?;
+    rust_targets(workspace, &[BARE_TARGET, COMPONENT_TARGET, WORKER_TARGET])
+}
+
+/// Tools to build and run these stages of the tests.
+pub(crate) fn for_test(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
+    if stages.iter().any(|stage| *stage != Stage::Unit) {
+        for_edges(workspace, &Edge::ALL)?;
+    }
+    let _lock = lock(workspace)?;
+    make(workspace)?;
+    postgres(workspace)?;
     if find_in_path("cargo-nextest").is_none() {
-        // Without what it would update itself by: a fifth less to compile.
+        // Without self-update, a fifth less to compile.
         let features = ["--no-default-features", "--features", "default-no-update"];
         cargo_tool(workspace, "cargo-nextest", NEXTEST, "cargo-nextest", &features)?;
     }
-    python_tools(workspace)?;
-    chromium(workspace)?;
-    redis(workspace)?;
-    faketime(workspace)?;
-    postgres(workspace)
+    if stages.iter().any(|stage| *stage != Stage::Unit) {
+        python_tools(workspace)?;
+        redis(workspace)?;
+        faketime(workspace)?;
+    }
+    if stages.contains(&Stage::Browser) {
+        chromium(workspace)?;
+    }
+    Ok(())
 }
 
-/// Two set-ups at once would install over each other; the second waits. Held until dropped.
+/// Tools to take screenshots.
+pub(crate) fn for_screenshots(workspace: &Workspace) -> Result<()> {
+    for_edges(workspace, &[Edge::Runner, Edge::Spin])?;
+    for_npm(workspace)?;
+    let _lock = lock(workspace)?;
+    chromium(workspace)
+}
+
+/// Lock against a second set-up, which waits for the first. Held until dropped.
 fn lock(workspace: &Workspace) -> Result<fs::File> {
     fs::create_dir_all(workspace.tools())?;
     let file = fs::File::create(workspace.tools().join("lock"))?;
     if file.try_lock().is_err() {
-        println!("another set-up is at work: waiting for it …");
+        println!("waiting for another `cargo xtask` that installs tools …");
         file.lock()?;
     }
     Ok(file)
@@ -128,12 +155,12 @@ fn has_alloc(folder: &Path) -> bool {
     entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("liballoc-"))
 }
 
-/// The tool must be of the very version of the library it post-processes.
+/// The version of wasm-bindgen in Cargo.lock: the tool must have the same.
 fn wasm_bindgen_version(workspace: &Workspace) -> Result<String> {
     let lock = fs::read_to_string(workspace.root.join("Cargo.lock"))?;
     let after = lock.split("name = \"wasm-bindgen\"\nversion = \"").nth(1);
     let version = after.and_then(|rest| rest.split('"').next());
-    version.map(str::to_owned).context("Cargo.lock names no wasm-bindgen")
+    version.map(str::to_owned).context("Cargo.lock has no wasm-bindgen")
 }
 
 fn cargo_tool(workspace: &Workspace, package: &str, version: &str, program: &str, features: &[&str]) -> Result<()> {
@@ -145,25 +172,26 @@ fn cargo_tool(workspace: &Workspace, package: &str, version: &str, program: &str
     }
     let install = |locked: bool| {
         let mut cargo = command("cargo");
-        // Its own temporary target folder: the workspace's lock is not held for minutes, and no leftovers stay.
+        // In a temporary target folder, so that it does not hold the workspace's lock and
+        // leaves nothing behind.
         cargo.env_remove("CARGO_TARGET_DIR").args(["install", "--root"]).arg(&root);
-        // A tool runs for seconds: to optimise it as a release takes longer than it ever gives back.
-        cargo.envs(QUICK_BUILD);
+        cargo.envs(TOOL_PROFILE);
         cargo.args(features).args(locked.then_some("--locked")).arg(format!("{package}@{version}"));
         cargo.current_dir(workspace.tools());
         progress::run(&format!("installing {package} {version} (some minutes)"), &logs(workspace), package, &mut cargo)
     };
-    // A registry mirror may lack a release that the tool's own lock file names; then its requirements decide.
+    // A registry mirror may lack a release in the tool's lock file; then cargo resolves
+    // the tool's requirements.
     let Err(error) = install(true) else { return Ok(()) };
     let log = fs::read_to_string(logs(workspace).join(format!("{package}.log"))).unwrap_or_default();
     if !log.contains("failed to select a version") {
         return Err(error);
     }
-    println!("this registry has not all that {package}'s lock file names: resolving its dependencies anew");
+    println!("the registry lacks a release in the lock file of {package}: resolving its dependencies again");
     install(false)
 }
 
-/// Installs `xtask/tools/package-lock.json`, the pins, when the cache holds anything else.
+/// Installs `xtask/tools/package-lock.json` unless the cache holds exactly that.
 fn npm_tools(workspace: &Workspace) -> Result<()> {
     let (pins, folder) = (workspace.root.join("xtask/tools"), workspace.tools().join("npm"));
     let (wanted, stamp) = (fs::read(pins.join("package-lock.json"))?, folder.join("installed.json"));
@@ -178,7 +206,8 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
         fs::copy(pins.join(file), folder.join(file))?;
     }
     let mut install = command(npm);
-    // No package's install script is needed: each only saves a millisecond by a link, or would download.
+    // No install script is needed: each only saves a millisecond by a link, or downloads
+    // something.
     install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
     progress::run(
         "installing Node 22, wrangler, esbuild, wasm-opt, JOSE libraries, OAuth clients, Playwright and axe",
@@ -192,11 +221,12 @@ fn npm_tools(workspace: &Workspace) -> Result<()> {
             "npm has no Node 22 for this kind of machine in xtask/tools/package.json (Linux on x86-64 or arm64 only)"
         );
     }
-    fs::write(stamp, wanted)?; // last: an interrupted install has none
+    fs::write(stamp, wanted)?; // last, so that an interrupted install is repeated
     Ok(())
 }
 
-/// Installs `xtask/tools/requirements.txt`, the pins with their hashes, when the cache holds anything else.
+/// Installs `xtask/tools/requirements.txt`, by hashes, unless the cache holds exactly
+/// that.
 fn python_tools(workspace: &Workspace) -> Result<()> {
     let (pins, folder) = (workspace.root.join("xtask/tools/requirements.txt"), workspace.tools().join("python"));
     let (wanted, stamp) = (fs::read(&pins)?, folder.join("installed.txt"));
@@ -210,22 +240,22 @@ fn python_tools(workspace: &Workspace) -> Result<()> {
         fs::remove_dir_all(&folder)?;
     }
     let mut venv = command("python3");
-    progress::run("making a Python environment", &logs(workspace), "venv", venv.args(["-m", "venv"]).arg(&folder))?;
+    progress::run("creating a Python environment", &logs(workspace), "venv", venv.args(["-m", "venv"]).arg(&folder))?;
     let mut install = command(workspace.python());
     install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
     install.args(["--require-hashes", "--only-binary", ":all:", "-r"]).arg(&pins);
     progress::run("installing Authlib, requests-oauthlib and schemathesis", &logs(workspace), "pip", &mut install)?;
-    fs::write(stamp, wanted)?; // last: an interrupted install has none
+    fs::write(stamp, wanted)?; // last, so that an interrupted install is repeated
     Ok(())
 }
 
-/// Debian's Python can make no environment until another package is there.
+/// Whether Python can create an environment; Debian's needs another package for it.
 fn has_venv() -> bool {
     let import = command("python3").args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
     import.is_ok_and(|status| status.success())
 }
 
-/// The origin's allocator is built by it.
+/// Builds jemalloc, the origin's allocator.
 fn make(workspace: &Workspace) -> Result<()> {
     if find_in_path("make").is_some() {
         return Ok(());
@@ -242,7 +272,7 @@ fn redis(workspace: &Workspace) -> Result<()> {
     find_in_path(REDIS).map(drop).context("apt-get installed Redis, but no redis-server is in PATH")
 }
 
-/// The library that gives a test's process a clock of its own.
+/// Gives a test's process its own clock.
 fn faketime(workspace: &Workspace) -> Result<()> {
     if find_faketime().is_some() {
         return Ok(());
@@ -251,7 +281,7 @@ fn faketime(workspace: &Workspace) -> Result<()> {
     find_faketime().map(drop).context("apt-get installed libfaketime, but it is not in /usr/lib/*/faketime")
 }
 
-/// libfaketime for programs with threads.
+/// libfaketime, as built for programs with threads.
 pub(crate) fn find_faketime() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     folders.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|library| library.is_file())
@@ -268,7 +298,8 @@ fn postgres(workspace: &Workspace) -> Result<()> {
     }
 }
 
-/// The browser that the tests and the screenshots drive. Debian's, for Playwright's own is a download from elsewhere.
+/// Browser of the tests and screenshots. Debian's, because Playwright downloads its
+/// own outside any registry.
 fn chromium(workspace: &Workspace) -> Result<()> {
     if find_chromium().is_some() {
         return Ok(());
@@ -277,12 +308,12 @@ fn chromium(workspace: &Workspace) -> Result<()> {
     find_chromium().map(drop).context("apt-get installed Chromium, but no chromium is in PATH")
 }
 
-/// Chromium or a browser made of it.
+/// Chromium, or Chrome.
 pub(crate) fn find_chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(find_in_path)
 }
 
-/// Installs a Debian package, or says how a person does.
+/// Installs a Debian package as root; otherwise fails with the command for it.
 fn apt_get(workspace: &Workspace, package: &str, what: &str) -> Result<()> {
     let by_hand = format!(
         "{what} is missing and cannot be installed from here; as root run:\n    apt-get update && apt-get install {package}"
@@ -301,8 +332,8 @@ fn apt_get(workspace: &Workspace, package: &str, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Lets a command find our tools first: wrangler and Node 22, wasm-bindgen, worker-build; and has worker-build take its
-/// helpers from us instead of downloading them.
+/// Puts the installed tools first in `command`'s path, and makes worker-build use
+/// them instead of downloading its own.
 pub(crate) fn with_tools<'a>(workspace: &Workspace, command: &'a mut Command) -> Result<&'a mut Command> {
     let (npm, cargo) = (workspace.npm_bin(), workspace.cargo_bin());
     Ok(command

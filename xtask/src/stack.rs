@@ -1,4 +1,4 @@
-//! Origin, protected API and edges, started for real and connected: what `dev` shows to a person and `demo` walks alone.
+//! A running origin, protected API and edges, connected with one another.
 
 use std::{
     env, fs,
@@ -15,17 +15,16 @@ use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::{
+    demo_client::{self, DemoClient, SCOPE},
     postgres::free_port,
     process::Process,
-    progress,
-    road::{self, Road, SCOPE},
-    setup,
+    progress, setup,
     workspace::{Workspace, command},
 };
 
-/// Covers [`road::PATH`].
+/// Covers [`demo_client::PATH`].
 const ROUTE: &str = "/reports/*";
-const UP_LIMIT: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An edge gate that can be started.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,20 +49,19 @@ impl Edge {
     }
 }
 
-/// Where the parts listen, all on 127.0.0.1.
+/// Ports on 127.0.0.1.
 pub(crate) struct Ports {
     pub(crate) origin: u16,
     pub(crate) upstream: u16,
 }
 
 impl Ports {
-    /// Ports nobody uses.
     pub(crate) fn free() -> Result<Self> {
         Ok(Self { origin: free_port()?, upstream: free_port()? })
     }
 }
 
-/// The running parts. Dropping it stops all of them, the edges first.
+/// The running processes. Dropping it stops them, edges first.
 pub(crate) struct Stack<'a> {
     workspace: &'a Workspace,
     edges: Vec<Process>,
@@ -72,12 +70,12 @@ pub(crate) struct Stack<'a> {
     state: PathBuf,
     upstream_url: String,
     snapshot_key: String,
-    /// The demo client at the origin.
-    pub(crate) road: Road,
+    pub(crate) client: DemoClient,
 }
 
 impl<'a> Stack<'a> {
-    /// Starts the origin on SQLite and the protected API, and registers client and route. State and logs go to `state`.
+    /// Starts the protected API and the origin on SQLite, and registers a client and a route. State
+    /// and logs go to the folder `state`.
     pub(crate) fn start(workspace: &'a Workspace, state: &Path, ports: &Ports) -> Result<Self> {
         fs::create_dir_all(state)?;
         let (origin_url, upstream_url) = (local(ports.origin)?, local(ports.upstream)?);
@@ -86,15 +84,15 @@ impl<'a> Stack<'a> {
         let mut upstream = command(workspace.bin().join("examples/protected-api"));
         let upstream = upstream.arg(format!("127.0.0.1:{}", ports.upstream));
         let mut upstream = start("the protected API", upstream, state, "upstream")?;
-        up(&mut upstream, &format!("{upstream_url}/health"))?;
+        wait_ready(&mut upstream, &format!("{upstream_url}/health"))?;
 
         let mut origin = start("the origin", &mut tollgate.command(&["serve"]), state, "origin")?;
-        up(&mut origin, &format!("{origin_url}/health"))?;
+        wait_ready(&mut origin, &format!("{origin_url}/health"))?;
 
-        let client = tollgate.client()?;
+        let (client_id, client_secret) = tollgate.client()?;
         tollgate.route()?;
         let snapshot_key = tollgate.run(&["key", "snapshot"])?.trim().to_owned();
-        let road = Road::new(&origin_url, &client.0, &client.1);
+        let client = DemoClient::new(&origin_url, &client_id, &client_secret);
         Ok(Self {
             workspace,
             edges: Vec::new(),
@@ -103,11 +101,11 @@ impl<'a> Stack<'a> {
             state: state.to_owned(),
             upstream_url,
             snapshot_key,
-            road,
+            client,
         })
     }
 
-    /// Starts an edge on that port and waits until it decides; its URL.
+    /// Starts an edge, waits until it is ready and returns its URL.
     pub(crate) fn start_edge(&mut self, edge: Edge, port: u16) -> Result<String> {
         let url = local(port)?;
         let mut command = match edge {
@@ -117,17 +115,17 @@ impl<'a> Stack<'a> {
         };
         let mut process =
             start(&format!("the edge ({})", edge.name()), &mut command, &self.state, &format!("edge-{}", edge.name()))?;
-        up(&mut process, &format!("{url}/_tollgate/health"))?;
+        wait_ready(&mut process, &format!("{url}/_tollgate/health"))?;
         self.edges.push(process);
         Ok(url)
     }
 
-    /// Runs a command of the CLI on the origin's database; what it printed.
+    /// Runs a `tollgate` command on the origin's database and returns its output.
     pub(crate) fn tollgate(&self, arguments: &[&str]) -> Result<String> {
-        Tollgate { workspace: self.workspace, state: &self.state, port: 0, url: &self.road.origin }.run(arguments)
+        Tollgate { workspace: self.workspace, state: &self.state, port: 0, url: &self.client.origin }.run(arguments)
     }
 
-    /// An error that names the part if one has ended by itself.
+    /// Fails if a process has ended.
     pub(crate) fn check_alive(&mut self) -> Result<()> {
         [&mut self.origin, &mut self.upstream].into_iter().chain(&mut self.edges).try_for_each(Process::check_alive)
     }
@@ -140,7 +138,7 @@ impl<'a> Stack<'a> {
         runner
     }
 
-    /// `wrangler dev` with everything it keeps in our state folder, and no call to Cloudflare.
+    /// `wrangler dev` with its files in the state folder and without calls to Cloudflare.
     fn worker(&self, port: u16) -> Result<Command> {
         let mut wrangler = without_settings(command(self.workspace.npm_bin().join("wrangler")));
         wrangler.args([
@@ -154,7 +152,7 @@ impl<'a> Stack<'a> {
         for (name, value) in self.settings() {
             wrangler.args(["--var", &format!("{name}:{value}")]);
         }
-        wrangler.env("CI", "true"); // no questions
+        wrangler.env("CI", "true"); // asks no questions
         wrangler.env("XTASK_WORKER_BUILT", "1").env("WRANGLER_LOG_PATH", self.state.join("wrangler"));
         wrangler.env("CLOUDFLARE_CF_FETCH_ENABLED", "false").current_dir(&self.workspace.root);
         setup::with_tools(self.workspace, &mut wrangler)?;
@@ -163,14 +161,14 @@ impl<'a> Stack<'a> {
 
     fn settings(&self) -> [(&'static str, &str); 3] {
         [
-            ("TOLLGATE_EDGE_ORIGIN", &self.road.origin),
+            ("TOLLGATE_EDGE_ORIGIN", &self.client.origin),
             ("TOLLGATE_EDGE_UPSTREAM", &self.upstream_url),
             ("TOLLGATE_EDGE_SNAPSHOT_KEY", &self.snapshot_key),
         ]
     }
 }
 
-/// The origin's program with the settings of this stack.
+/// The `tollgate` program with the settings of a stack.
 struct Tollgate<'a> {
     workspace: &'a Workspace,
     state: &'a Path,
@@ -186,7 +184,7 @@ impl Tollgate<'_> {
         tollgate
     }
 
-    /// Runs a command of the CLI; what it printed.
+    /// Runs a command and returns its output.
     fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = self.command(arguments).output().context("cannot run tollgate")?;
         if !output.status.success() {
@@ -195,15 +193,15 @@ impl Tollgate<'_> {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// The demo client's id and secret, as kept from an earlier start on this state, else of a new client.
+    /// ID and secret of the demo client, which is created at the first start on this state.
     fn client(&self) -> Result<(String, String)> {
-        let kept = self.state.join("client.json");
-        let text = match fs::read_to_string(&kept) {
+        let path = self.state.join("client.json");
+        let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(_) => {
                 let created = self.run(&["client", "create", "--json", "--name", "demo", "--scope", SCOPE])?;
                 let mut file =
-                    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&kept)?;
+                    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
                 file.write_all(created.as_bytes())?;
                 created
             }
@@ -215,7 +213,7 @@ impl Tollgate<'_> {
         Ok((field("client_id")?, field("client_secret")?))
     }
 
-    /// The rule for the path that the road calls, unless an earlier start on this state made it.
+    /// Adds the route of the demo's API, unless an earlier start on this state has.
     fn route(&self) -> Result<()> {
         if !self.run(&["route", "list", "--json"])?.contains(ROUTE) {
             self.run(&["route", "add", "--path", ROUTE, "--scope", SCOPE])?;
@@ -224,7 +222,7 @@ impl Tollgate<'_> {
     }
 }
 
-/// Nothing of the caller's own Tollgate settings may reach the stack.
+/// Removes the caller's Tollgate settings.
 fn without_settings(mut command: Command) -> Command {
     for (name, _) in env::vars_os() {
         if name.to_string_lossy().starts_with("TOLLGATE_") {
@@ -234,10 +232,10 @@ fn without_settings(mut command: Command) -> Command {
     command
 }
 
-/// The URL of a port that is to be ours, or a clear word if somebody else listens there.
+/// The URL of a port; fails if the port is in use.
 pub(crate) fn local(port: u16) -> Result<String> {
     TcpListener::bind(("127.0.0.1", port)).with_context(|| {
-        format!("port {port} is in use: stop what listens there (`ss -ltnp 'sport = :{port}'` tells what it is)")
+        format!("port {port} is in use: stop what listens there (find it with `ss -ltnp 'sport = :{port}'`)")
     })?;
     Ok(format!("http://127.0.0.1:{port}"))
 }
@@ -246,9 +244,10 @@ fn start(name: &str, command: &mut Command, state: &Path, log: &str) -> Result<P
     Process::logged(name, command, &state.join("logs").join(format!("{log}.log")))
 }
 
-fn up(process: &mut Process, health: &str) -> Result<()> {
+fn wait_ready(process: &mut Process, health: &str) -> Result<()> {
     let start = Instant::now();
-    road::wait_healthy(process, health, UP_LIMIT)?;
-    println!("{}: up in {}", process.name, progress::seconds(start));
+    demo_client::wait_healthy(process, health, START_TIMEOUT)?;
+    println!("{}: ready in {}", process.name, progress::seconds(start));
+    progress::record(&format!("starting {}", process.name), start.elapsed());
     Ok(())
 }

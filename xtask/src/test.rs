@@ -1,70 +1,167 @@
-//! Every check and every test, on the real parts: workerd, wasmtime, PostgreSQL, Redis. Builds once, then proves.
+//! The tests, in stages that fail early: each stage builds what it needs and runs on
+//! real workerd, wasmtime, PostgreSQL, Redis and Chromium.
 
-use std::process::Command;
+use std::{process::Command, time::Instant};
 
 use anyhow::{Context as _, Result};
+use clap::ValueEnum;
 
 use crate::{
-    build::{self, COMPONENTS, NATIVE, PUBLIC_CLIENTS, Part, packages},
-    postgres::{Disk, Postgres},
+    build::{self, NATIVE, Part, packages},
+    postgres::{Durability, Postgres},
     progress, setup,
     workspace::{Workspace, cargo, find_in_path},
 };
 
-/// Everything, in the order in which a mistake shows soonest. `arguments` go to nextest.
-pub(crate) fn test(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    setup::all(workspace)?;
-    build::build(workspace, Part::All)?;
-    build::public_clients(workspace)?;
-    lint(workspace)?;
-    no_std(workspace)?;
-    let postgres = Postgres::start(Disk::Ignored)?;
+/// A part of the tests that runs alone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Stage {
+    /// Tests inside the crates, and the examples in the core's documentation
+    Unit,
+    /// Tests of the crates from outside, and of running origins and edges
+    Integration,
+    /// Public OAuth clients and schemathesis against a running origin
+    Clients,
+    /// Users and single-page applications in Chromium
+    Browser,
+}
+
+/// Tests of the suite by the stage that runs them, as nextest's filters;
+/// [`Stage::Integration`] runs all others.
+const CLIENTS: &str = "binary(suite) & (test(public_clients) | test(openapi))";
+const BROWSER: &str = "binary(suite) & (test(browser_flows) | test(chromium))";
+
+impl Stage {
+    pub(crate) const ALL: [Stage; 4] = [Stage::Unit, Stage::Integration, Stage::Clients, Stage::Browser];
+
+    fn name(self) -> &'static str {
+        match self {
+            Stage::Unit => "unit",
+            Stage::Integration => "integration",
+            Stage::Clients => "clients",
+            Stage::Browser => "browser",
+        }
+    }
+
+    /// Which targets of the packages hold its tests.
+    fn targets(self) -> &'static [&'static str] {
+        match self {
+            Stage::Unit => &["--lib", "--bins"],
+            _ => &["--test", "*"],
+        }
+    }
+
+    fn filter(self) -> Option<String> {
+        match self {
+            Stage::Unit => None,
+            Stage::Integration => Some(format!("not ({CLIENTS}) & not ({BROWSER})")),
+            Stage::Clients => Some(CLIENTS.to_owned()),
+            Stage::Browser => Some(format!("{BROWSER} & not ({CLIENTS})")),
+        }
+    }
+}
+
+/// Runs `stages`, or all when none is named. `arguments` are nextest's and narrow
+/// each stage. With `arguments` and no stage everything is built once, and one run of
+/// nextest gets them.
+pub(crate) fn test(workspace: &Workspace, stages: &[Stage], arguments: &[String]) -> Result<()> {
+    let start = Instant::now();
+    let result = match stages {
+        [] if !arguments.is_empty() => {
+            setup::for_test(workspace, &Stage::ALL)?;
+            build(workspace, &Stage::ALL)?;
+            let postgres = Postgres::start(Durability::None)?;
+            nextest(workspace, &postgres, "tests", arguments)
+        }
+        [] => run_stages(workspace, &Stage::ALL, arguments),
+        _ => run_stages(workspace, stages, arguments),
+    };
+    progress::summary(start);
+    result
+}
+
+fn run_stages(workspace: &Workspace, stages: &[Stage], arguments: &[String]) -> Result<()> {
+    let mut stages = stages.to_vec();
+    stages.sort();
+    stages.dedup();
+    setup::for_test(workspace, &stages)?;
+    let postgres = Postgres::start(Durability::None)?;
+    let (arguments, own_filter) = split_filter(arguments);
+    for &stage in &stages {
+        build(workspace, &[stage])?;
+        let mut all: Vec<String> = stage.targets().iter().map(ToString::to_string).collect();
+        let filters: Vec<String> = stage.filter().into_iter().chain(own_filter.clone()).collect();
+        if !filters.is_empty() {
+            all.extend(["-E".to_owned(), format!("({})", filters.join(") & ("))]);
+        }
+        all.extend_from_slice(&arguments);
+        nextest(workspace, &postgres, &format!("{} tests", stage.name()), &all)?;
+        if stage == Stage::Unit && arguments.is_empty() && own_filter.is_none() {
+            let mut docs = cargo();
+            docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core"]);
+            progress::show("examples in the documentation", docs.current_dir(&workspace.root))?;
+        }
+    }
+    let names =
+        |stages: &[Stage], between: &str| stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(between);
+    let others: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| !stages.contains(stage)).collect();
+    println!("\npassed: {}", names(&stages, ", "));
+    if !others.is_empty() {
+        println!("not run: {} (`cargo xtask test {}`)", names(&others, ", "), names(&others, " "));
+    }
+    Ok(())
+}
+
+/// Builds the programs that these stages start; nextest builds the tests.
+fn build(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
+    if stages.iter().any(|stage| *stage != Stage::Unit) {
+        build::build(workspace, Part::All)?;
+    }
+    if stages.contains(&Stage::Clients) {
+        build::public_clients(workspace)?;
+    }
+    Ok(())
+}
+
+fn nextest(workspace: &Workspace, postgres: &Postgres, what: &str, arguments: &[String]) -> Result<()> {
     let mut nextest = cargo();
     nextest.args(["nextest", "run", "--no-fail-fast"]).args(packages(&NATIVE)).args(arguments);
-    progress::show("tests", environment(workspace, nextest.current_dir(&workspace.root), &postgres)?)?;
-    let mut docs = cargo();
-    docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core"]);
-    progress::show("examples in the documentation", docs.current_dir(&workspace.root))
+    progress::show(what, environment(workspace, nextest.current_dir(&workspace.root), postgres)?)
 }
 
-/// Formatting, and clippy without a warning, for the machine and for WebAssembly.
-pub(crate) fn lint(workspace: &Workspace) -> Result<()> {
-    let mut fmt = cargo();
-    progress::show("formatting", fmt.args(["fmt", "--all", "--check"]).current_dir(&workspace.root))?;
-    let clippy = |what: &str, scope: &[&str], names: &[&'static str]| {
-        let mut clippy = cargo();
-        clippy.args(["clippy", "--quiet"]).args(scope).args(packages(names)).args(["--", "-D", "warnings"]);
-        progress::show(what, clippy.current_dir(&workspace.root))
-    };
-    clippy("clippy", &["--all-targets"], &NATIVE)?;
-    clippy("clippy on the public clients", &["--all-targets"], &[PUBLIC_CLIENTS])?;
-    clippy("clippy on the components", &["--target", "wasm32-wasip2"], &COMPONENTS)?;
-    clippy("clippy on the Worker", &["--target", "wasm32-unknown-unknown"], &["tollgate-worker"])
+/// Takes nextest's filter expressions out of its arguments: given beside a stage's
+/// filter, they would add tests to the stage instead of narrowing it.
+fn split_filter(arguments: &[String]) -> (Vec<String>, Option<String>) {
+    let (mut others, mut filters) = (Vec::new(), Vec::new());
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "-E" | "--filterset" => filters.extend(arguments.next().cloned()),
+            other => match other.strip_prefix("--filterset=").or_else(|| other.strip_prefix("-E")) {
+                Some(filter) => filters.push(filter.trim_start_matches('=').to_owned()),
+                None => others.push(other.to_owned()),
+            },
+        }
+    }
+    (others, (!filters.is_empty()).then(|| format!("({})", filters.join(") | ("))))
 }
 
-/// The core compiles where there is no std to lean on.
-fn no_std(workspace: &Workspace) -> Result<()> {
-    let mut build = cargo();
-    build.args(["build", "--quiet", "--package", "tollgate-core", "--target", setup::BARE_TARGET]);
-    progress::show("no_std", build.current_dir(&workspace.root))
-}
-
-/// Tells the tests where the real parts are.
+/// Gives `command` all that [`with_programs`] gives, and the servers and libraries of
+/// the tests.
 pub(crate) fn environment<'a>(
     workspace: &Workspace,
     command: &'a mut Command,
     postgres: &Postgres,
 ) -> Result<&'a mut Command> {
-    let redis = find_in_path(setup::REDIS).context("no Redis server: run `cargo xtask setup`")?;
-    let faketime = setup::find_faketime().context("no libfaketime: run `cargo xtask setup`")?;
-    Ok(real_parts(workspace, command)?
-        .env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url)
-        .env("TOLLGATE_TEST_REDIS", redis)
-        .env("TOLLGATE_TEST_FAKETIME", faketime))
+    let (redis, faketime) = (find_in_path(setup::REDIS), setup::find_faketime());
+    command.env("TOLLGATE_TEST_POSTGRES_URL", &postgres.url);
+    command.envs(redis.map(|path| ("TOLLGATE_TEST_REDIS", path)));
+    command.envs(faketime.map(|path| ("TOLLGATE_TEST_FAKETIME", path)));
+    with_programs(workspace, command)
 }
 
-/// Tells whoever starts a stack where what we built is; PostgreSQL apart.
-pub(crate) fn real_parts<'a>(workspace: &Workspace, command: &'a mut Command) -> Result<&'a mut Command> {
+/// Gives `command` the paths of what is built and installed here.
+pub(crate) fn with_programs<'a>(workspace: &Workspace, command: &'a mut Command) -> Result<&'a mut Command> {
     let npm = workspace.npm_bin();
     let chromium = setup::find_chromium().unwrap_or_else(|| "chromium".into());
     Ok(setup::with_tools(workspace, command)?
@@ -76,6 +173,20 @@ pub(crate) fn real_parts<'a>(workspace: &Workspace, command: &'a mut Command) ->
         .env("TOLLGATE_TEST_WASM_DIR", workspace.wasm())
         .env("TOLLGATE_TEST_VECTOR_RUNNER_DIR", workspace.vector_runner())
         .env("TOLLGATE_TEST_BIN_DIR", workspace.bin())
-        // wrangler.toml's build step, run by each test's wrangler, has nothing left to do.
+        // Tells the build step of wrangler.toml that the Worker is built.
         .env("XTASK_WORKER_BUILT", "1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_narrow_a_stage() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let (others, filter) = split_filter(&words("refresh -E test(a) --success-output final --filterset=test(b)"));
+        assert_eq!(others, ["refresh", "--success-output", "final"]);
+        assert_eq!(filter.as_deref(), Some("(test(a)) | (test(b))"));
+        assert_eq!(split_filter(&words("refresh")), (vec!["refresh".to_owned()], None));
+    }
 }

@@ -1,5 +1,5 @@
-//! Where things are: the checkout, cargo's target folder, the tools' cache; and a `cargo` that behaves the same whether or
-//! not it is started from inside `cargo run`.
+//! Paths of the checkout, cargo's target folder and the cache of tools; and commands that behave
+//! the same inside and outside of `cargo run`.
 
 use std::{
     env,
@@ -9,13 +9,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// The folders everything else is found from.
+/// Folders of the project.
 pub(crate) struct Workspace {
     /// The checkout.
     pub(crate) root: PathBuf,
-    /// Where cargo builds, as cargo itself says (`CARGO_TARGET_DIR` and configuration files are its business).
+    /// Cargo's target folder, as `cargo metadata` reports it.
     pub(crate) target: PathBuf,
-    /// Tools and logs that outlive `cargo clean` and a fresh clone.
+    /// Cache of tools and logs, kept across `cargo clean` and clones.
     pub(crate) cache: PathBuf,
 }
 
@@ -37,12 +37,12 @@ impl Workspace {
         Ok(Self { root: folder("workspace_root")?, target: folder("target_directory")?, cache: cache_folder()? })
     }
 
-    /// `tools/` in the cache: what set-up installs.
+    /// Installed tools.
     pub(crate) fn tools(&self) -> PathBuf {
         self.cache.join("tools")
     }
 
-    /// Executables that `cargo install` put into the cache.
+    /// Tools from `cargo install`.
     pub(crate) fn cargo_bin(&self) -> PathBuf {
         self.tools().join("cargo/bin")
     }
@@ -52,12 +52,12 @@ impl Workspace {
         self.tools().join("npm/node_modules")
     }
 
-    /// Executables from npm: Node 22, wrangler, esbuild, wasm-opt.
+    /// Programs from npm: Node 22, wrangler, esbuild, wasm-opt.
     pub(crate) fn npm_bin(&self) -> PathBuf {
         self.npm_modules().join(".bin")
     }
 
-    /// The Python that has the packages of `xtask/tools/requirements.txt`.
+    /// Python with the packages of `xtask/tools/requirements.txt`.
     pub(crate) fn python(&self) -> PathBuf {
         self.tools().join("python/bin/python")
     }
@@ -91,13 +91,14 @@ fn cache_folder() -> Result<PathBuf> {
     Ok(base.join("tollgate"))
 }
 
-/// A `cargo` command without what `cargo run` put into our environment: some build scripts (ring's) watch those variables,
-/// and would be run again on each change between a plain cargo and ours, rebuilding everything above them.
+/// A `cargo` command without the variables that `cargo run` sets. Some build scripts (ring's) watch
+/// them, so cargo would rebuild ring and its dependents whenever a plain `cargo` and xtask's
+/// alternate.
 pub(crate) fn cargo() -> Command {
     command("cargo")
 }
 
-/// A command of that name, in the same clean environment.
+/// A command in the same clean environment.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in env::vars_os() {
@@ -110,22 +111,22 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     command
 }
 
-/// The first executable of that name in `PATH`.
+/// The first file of that name in `PATH`.
 pub(crate) fn find_in_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-/// `PATH` with these folders before it.
+/// `PATH` with these folders first.
 pub(crate) fn path_with(folders: &[PathBuf]) -> Result<std::ffi::OsString> {
     let old = env::var_os("PATH").unwrap_or_default();
     let all = folders.iter().cloned().chain(env::split_paths(&old));
     env::join_paths(all).context("a folder's name contains a colon")
 }
 
-/// A folder of our own under the system's temporary one, removed with all in it when dropped.
-pub(crate) struct Scratch(pub(crate) PathBuf);
+/// A temporary folder, removed when dropped.
+pub(crate) struct TempFolder(pub(crate) PathBuf);
 
-impl Scratch {
+impl TempFolder {
     pub(crate) fn new(purpose: &str) -> Result<Self> {
         let path = env::temp_dir().join(format!("tollgate-{purpose}-{}", std::process::id()));
         std::fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
@@ -133,7 +134,7 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }

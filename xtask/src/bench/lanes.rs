@@ -1,5 +1,6 @@
-//! The lanes of the token bench: Tollgate's checks and those of other libraries, as programs for this machine, as components
-//! for wasmtime, as modules for Node and workerd. Builds them, and writes down how each is started.
+//! Lanes of the token benchmark: Tollgate's checks and those of other libraries, as native
+//! programs, as components for wasmtime, and as modules for Node and workerd. Builds them and
+//! writes how to start each into `lanes.json`.
 
 use std::{
     ffi::OsStr,
@@ -17,13 +18,12 @@ use crate::{
     workspace::{Workspace, cargo, command},
 };
 
-/// Tollgate's own, and a workspace of its own for the others.
+/// Packages of Tollgate's lane and of the other libraries', which have their own workspace.
 const LANE: &str = "tollgate-bench-lane";
 const PEERS: &str = "tollgate-bench-peers";
 const COMPONENT: &str = "wasm32-wasip2";
 const MODULE: &str = "wasm32-unknown-unknown";
 
-/// Builds all of them.
 pub(super) fn build(workspace: &Workspace) -> Result<()> {
     let peers = peers_target(workspace);
     build_one(workspace, LANE, &workspace.root, &workspace.target, &["--package", LANE])?;
