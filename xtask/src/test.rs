@@ -3,7 +3,7 @@
 
 use std::{process::Command, time::Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
