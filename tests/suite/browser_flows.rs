@@ -1,9 +1,10 @@
-//! People with a real Chromium. What they do stands in tests/browser; that they did all of it, here.
+//! User flows in Chromium. `tests/browser` contains the flows; this test checks that all of them
+//! ran.
 
 use anyhow::Result;
 use tollgate_tests::browser_flows::BrowserFlows;
 
-/// Each works in a window whose pages may run scripts, and in one whose pages may not.
+/// Flows that run once with scripts enabled and once with scripts disabled.
 const FLOWS: [&str; 19] = [
     "sign_in",
     "limited",
@@ -25,16 +26,16 @@ const FLOWS: [&str; 19] = [
     "console_user",
     "refused_at_the_console",
 ];
-/// Clients that are themselves scripts.
-const SCRIPTS: [&str; 1] = ["single_page"];
+/// Flows of clients that need scripts themselves.
+const SCRIPTED_FLOWS: [&str; 1] = ["single_page"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_do_in_a_browser_what_they_came_for() -> Result<()> {
+async fn every_flow_succeeds_with_and_without_scripts() -> Result<()> {
     let plain: Vec<String> = FLOWS.iter().map(|flow| format!("{flow}_plain")).collect();
-    let people: Vec<String> = FLOWS.iter().chain(&SCRIPTS).map(ToString::to_string).chain(plain).collect();
+    let people: Vec<String> = FLOWS.iter().chain(&SCRIPTED_FLOWS).map(ToString::to_string).chain(plain).collect();
     let flows = BrowserFlows::start(&people).await?;
     let mut done = tokio::task::block_in_place(|| flows.run())?;
-    let mut wanted: Vec<String> = FLOWS.iter().chain(&SCRIPTS).map(ToString::to_string).collect();
+    let mut wanted: Vec<String> = FLOWS.iter().chain(&SCRIPTED_FLOWS).map(ToString::to_string).collect();
     wanted.extend(FLOWS.iter().map(|flow| format!("{flow} without scripts")));
     done.sort();
     wanted.sort();

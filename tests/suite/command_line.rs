@@ -1,4 +1,5 @@
-//! The command line: `token verify` natively and in the component, and every listing for programs.
+//! The command line: `token verify` natively and in the component, `--json` of every list, and
+//! snapshots.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -11,7 +12,7 @@ use tollgate_tests::environment::{install_tls_provider, now, programs_dir, requi
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::token_factory::TokenFactory;
 
-/// Runs one of the two programs that judge tokens.
+/// Runs one of the two programs that verify tokens.
 fn verify(edge: bool, folder: &Path, factory: &TokenFactory, arguments: &[&str], input: &[u8]) -> Result<Output> {
     let mut command = Command::new(programs_dir().join(if edge { "tollgate-edge" } else { "tollgate" }));
     command.args(if edge { &["verify"][..] } else { &["token", "verify"] });
@@ -25,13 +26,13 @@ fn verify(edge: bool, folder: &Path, factory: &TokenFactory, arguments: &[&str],
     command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let mut stdin = child.stdin.take().context("standard input")?;
-    // A program that stops at bad arguments reads nothing.
+    // A program that rejects its arguments reads no input.
     let _ = stdin.write_all(input);
     drop(stdin);
     Ok(child.wait_with_output()?)
 }
 
-async fn bench() -> Result<(TestOrigin, TokenFactory, tempfile::TempDir)> {
+async fn start() -> Result<(TestOrigin, TokenFactory, tempfile::TempDir)> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let factory = origin.token_factory().await?;
@@ -45,8 +46,8 @@ async fn bench() -> Result<(TestOrigin, TokenFactory, tempfile::TempDir)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_judged_alike_natively_and_in_the_component() -> Result<()> {
-    let (_origin, factory, folder) = bench().await?;
+async fn batch_verification_is_the_same_natively_and_in_the_component() -> Result<()> {
+    let (_origin, factory, folder) = start().await?;
     let eddsa = || factory.token(TokenAlg::EdDsa, now());
     let lines = [
         (eddsa().sign(), "valid"),
@@ -64,7 +65,7 @@ async fn a_batch_is_judged_alike_natively_and_in_the_component() -> Result<()> {
         ("x".repeat(100_000), "too_large"),
     ];
     let mut input = lines.iter().map(|(line, _)| line.as_str()).collect::<Vec<_>>().join("\n").into_bytes();
-    input.extend(b"\n\xff\xfe\n"); // not even text
+    input.extend(b"\n\xff\xfe\n"); // not UTF-8
     let expected: Vec<&str> = lines.iter().map(|(_, reason)| *reason).chain(["not_compact"]).collect();
     for edge in [false, true] {
         let output = verify(
@@ -87,8 +88,8 @@ async fn a_batch_is_judged_alike_natively_and_in_the_component() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_token_is_judged_at_any_time() -> Result<()> {
-    let (_origin, factory, folder) = bench().await?;
+async fn token_is_verified_at_the_given_time() -> Result<()> {
+    let (_origin, factory, folder) = start().await?;
     let at = 1_700_000_000;
     let token = factory.token(TokenAlg::EdDsa, at).sign();
     for (seconds, leeway, code) in [
@@ -115,8 +116,8 @@ async fn one_token_is_judged_at_any_time() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_arguments_are_told_and_are_no_verdict() -> Result<()> {
-    let (_origin, factory, folder) = bench().await?;
+async fn invalid_arguments_are_reported_and_give_no_verdict() -> Result<()> {
+    let (_origin, factory, folder) = start().await?;
     std::fs::write(folder.path().join("broken.json"), "{")?;
     let token = factory.token(TokenAlg::EdDsa, now()).sign();
     for edge in [false, true] {
@@ -136,7 +137,7 @@ async fn bad_arguments_are_told_and_are_no_verdict() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_listing_has_a_form_for_programs() -> Result<()> {
+async fn every_list_command_has_json_output() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     origin.cli(&["client", "create", "--name", "one", "--scope", "a"])?;
@@ -151,7 +152,7 @@ async fn every_listing_has_a_form_for_programs() -> Result<()> {
         let secret = listing.to_string();
         assert!(
             !["tgs_", "sealed", "argon2"].iter().any(|word| secret.contains(word)),
-            "{noun} tells no secret: {secret}"
+            "{noun} list contains no secret: {secret}"
         );
         assert!(!origin.cli(&[noun, "list"])?.trim().is_empty(), "{noun}, for people");
     }
@@ -159,7 +160,7 @@ async fn every_listing_has_a_form_for_programs() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_can_be_exported_and_looked_into() -> Result<()> {
+async fn snapshots_can_be_exported_and_inspected() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let folder = tempfile::tempdir()?;

@@ -1,4 +1,4 @@
-//! One table of tokens and requests, and the same answers wherever the gate runs.
+//! Runs the conformance table against every host of the gate: the answers are the same everywhere.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{install_tls_provider, now, required_env};
 use tollgate_tests::origin::TestOrigin;
 
-/// An origin with the table's routes and its revoked token, and an upstream.
+/// Starts an origin with the table's routes and revoked token, and an upstream.
 async fn prepare() -> Result<(TestOrigin, Upstream, BTreeMap<&'static str, String>)> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
@@ -30,7 +30,7 @@ async fn prepare() -> Result<(TestOrigin, Upstream, BTreeMap<&'static str, Strin
     Ok((origin, upstream, settings))
 }
 
-/// Runs every case; all that differ are told together.
+/// Runs every case and reports all differences together.
 async fn conforms(mut adapter: Adapter, origin: &TestOrigin) -> Result<()> {
     let table = cases(&origin.token_factory().await?, now());
     let (carried, left): (Vec<_>, Vec<_>) = table.iter().partition(|case| adapter.carries(case));
@@ -43,21 +43,21 @@ async fn conforms(mut adapter: Adapter, origin: &TestOrigin) -> Result<()> {
     }
     let attacks = carried.iter().filter(|case| case.name.starts_with("CVE-")).count();
     let (count, left) = (carried.len(), left.len());
-    println!("{count} cases ({attacks} after CVEs), {} wrong; {left} that no header can carry", wrong.len());
+    println!("{count} cases ({attacks} after CVEs), {} wrong; {left} that no HTTP header can carry", wrong.len());
     assert!(count >= 800 && left <= 40, "the table has shrunk: {count} cases, {left} not carried");
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn natively() -> Result<()> {
+async fn native_gate_conforms() -> Result<()> {
     let (origin, _upstream, mut settings) = prepare().await?;
-    settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned()); // nothing refreshes it while the table runs
+    settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned()); // nothing syncs it while the table runs
     conforms(Adapter::native(&settings).await?, &origin).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_the_wit_component() -> Result<()> {
+async fn wit_component_conforms() -> Result<()> {
     let (origin, _upstream, mut settings) = prepare().await?;
     settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
     let program =
@@ -65,9 +65,9 @@ async fn in_the_wit_component() -> Result<()> {
     conforms(Adapter::component(&program, &settings).await?, &origin).await
 }
 
-/// What `verify-all` says of the table's tokens is what `verify` says of each.
+/// `verify-all` returns for each token what `verify` returns.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_at_once_in_the_wit_component() -> Result<()> {
+async fn wit_component_verifies_many_tokens_as_one_by_one() -> Result<()> {
     let (origin, _upstream, mut settings) = prepare().await?;
     settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
     let program =
@@ -89,8 +89,8 @@ async fn many_at_once_in_the_wit_component() -> Result<()> {
         assert_eq!((verdict.allowed, &verdict.reason), (alone.allowed, &alone.reason));
         allowed += usize::from(verdict.allowed);
     }
-    println!("{} tokens at once, {allowed} allowed", tokens.len());
-    assert!(allowed > 20 && tokens.len() - allowed > 500, "both answers are given");
+    println!("{} tokens in one call, {allowed} allowed", tokens.len());
+    assert!(allowed > 20 && tokens.len() - allowed > 500, "the table has accepted and refused tokens");
     Ok(())
 }
 
@@ -100,16 +100,16 @@ async fn over_http(kind: EdgeKind) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_runner() -> Result<()> {
+async fn runner_conforms() -> Result<()> {
     over_http(EdgeKind::Runner).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_the_spin_component_under_wasmtime() -> Result<()> {
+async fn spin_component_under_wasmtime_conforms() -> Result<()> {
     over_http(EdgeKind::Spin).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn in_the_worker_under_workerd() -> Result<()> {
+async fn worker_under_workerd_conforms() -> Result<()> {
     over_http(EdgeKind::Worker).await
 }

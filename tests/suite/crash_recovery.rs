@@ -1,7 +1,8 @@
-//! `kill -9` of the origin at random moments, under load. Whatever was answered before stands after: no acknowledged revocation
-//! is lost, none counts twice, and the history that an edge has seen is never taken back.
+//! Kills the origin with SIGKILL at random moments under load. No acknowledged revocation is lost,
+//! none is recorded twice, and the history that an edge has seen is never rewritten.
 //!
-//! `TOLLGATE_KILL_ROUNDS` asks for more than 200 kills, `TOLLGATE_KILL_SEED` for other moments. No time decides the outcome.
+//! `TOLLGATE_KILL_ROUNDS` sets the number of kills (default 200), `TOLLGATE_KILL_SEED` the moments.
+//! The outcome depends on no timing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,53 +21,53 @@ use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::service_client::ServiceClient;
 
-/// Clients that issue and revoke at the same time.
+/// Concurrent clients that issue and revoke tokens.
 const WORKERS: u64 = 4;
-/// Milliseconds of load before a kill, at least and at most.
+/// Duration of the load before a kill, in milliseconds.
 const LOAD_MS: std::ops::Range<u64> = 5..140;
-/// Tokens of each round that introspection is asked about.
-const ASKED_EACH_ROUND: usize = 4;
-/// Tokens that introspection is asked about at the end.
-const ASKED_AT_END: usize = 1000;
-/// How long an answer may take on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Tokens introspected in each round.
+const INTROSPECTED_PER_ROUND: usize = 4;
+/// Tokens introspected at the end.
+const INTROSPECTED_AT_END: usize = 1000;
+/// Longest wait for a response, on a busy machine.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_acknowledged_is_lost_on_sqlite() -> Result<()> {
-    kill_again_and_again("SQLite", TestDatabase::Sqlite).await
+async fn acknowledged_revocations_survive_sigkill_on_sqlite() -> Result<()> {
+    kill_repeatedly("SQLite", TestDatabase::Sqlite).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_acknowledged_is_lost_on_postgres() -> Result<()> {
-    kill_again_and_again("PostgreSQL", TestDatabase::postgres("kill").await?).await
+async fn acknowledged_revocations_survive_sigkill_on_postgres() -> Result<()> {
+    kill_repeatedly("PostgreSQL", TestDatabase::postgres("kill").await?).await
 }
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a whole number"))
 }
 
-async fn kill_again_and_again(database: &str, on: TestDatabase) -> Result<()> {
+async fn kill_repeatedly(database: &str, on: TestDatabase) -> Result<()> {
     install_tls_provider();
     let (rounds, seed) = (setting("TOLLGATE_KILL_ROUNDS", 200), setting("TOLLGATE_KILL_SEED", 1));
-    let mut story = Story::begin(OriginProcess::new(on)?, seed).await?;
+    let mut test = CrashTest::start(OriginProcess::new(on)?, seed).await?;
     for round in 1..=rounds {
-        let told = story.round().await;
-        told.with_context(|| format!("{database}, seed {seed}, round {round}: {}", story.origin.log_tail()))?;
+        let result = test.round().await;
+        result.with_context(|| format!("{database}, seed {seed}, round {round}: {}", test.origin.log_tail()))?;
     }
-    let told = story.conclude().await;
-    told.with_context(|| format!("{database}, seed {seed}, at the end: {}", story.origin.log_tail()))?;
-    println!("{database}: {rounds} kills; {}", story.summary());
-    story.origin.delete().await
+    let result = test.conclude().await;
+    result.with_context(|| format!("{database}, seed {seed}, at the end: {}", test.origin.log_tail()))?;
+    println!("{database}: {rounds} kills; {}", test.summary());
+    test.origin.delete().await
 }
 
-/// How far a token's revocation came, as its holder knows.
+/// State of a token's revocation, as its client knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
-    /// The token was issued, and nobody asked to revoke it.
+    /// The token was issued; its revocation was not requested.
     Issued,
-    /// It was asked for and not answered.
-    Asked,
-    /// It was answered with 200.
+    /// Revocation was requested and not answered.
+    Requested,
+    /// Revocation was answered with 200.
     Acknowledged,
 }
 
@@ -80,32 +81,32 @@ struct Token {
 #[derive(Default)]
 struct Work {
     tokens: Vec<Token>,
-    /// Answers other than 200.
+    /// Responses other than 200.
     refused: Vec<String>,
-    /// Requests to issue that were never answered.
+    /// Token requests that were never answered.
     issuing_unanswered: u64,
 }
 
-struct Story {
+struct CrashTest {
     origin: OriginProcess,
     client: Arc<ServiceClient>,
     random: Random,
     pins: [[u8; 32]; 1],
-    /// An edge that has followed since before the first revocation, through every restart.
+    /// An edge that has followed since before the first revocation, across all restarts.
     edge: Edge,
     tokens: Vec<Token>,
-    /// From where in `tokens` the last round's are.
+    /// Index in `tokens` of the last round's first token.
     latest: usize,
     starts: Vec<Duration>,
     issuing_unanswered: u64,
     seen_before_kill: u64,
-    /// Revocations that a kill left unanswered, and how many of them are in the history all the same.
+    /// Revocations that a kill left unanswered, and how many of them took effect.
     unanswered: u64,
     survived: u64,
 }
 
-impl Story {
-    async fn begin(mut origin: OriginProcess, seed: u64) -> Result<Self> {
+impl CrashTest {
+    async fn start(mut origin: OriginProcess, seed: u64) -> Result<Self> {
         let http = reqwest::Client::new();
         origin.start(&http).await?;
         let client = ServiceClient::from_cli_output(
@@ -115,7 +116,7 @@ impl Story {
         let key = URL_SAFE_NO_PAD.decode(origin.cli(&["key", "snapshot"])?.trim())?;
         let pins = [key.try_into().ok().context("a key of 32 bytes")?];
         let snapshot = snapshot(&origin.url, &pins).await?;
-        ensure!(snapshot.sequence() == 0, "the story begins before any revocation");
+        ensure!(snapshot.sequence() == 0, "the test starts before any revocation");
         let edge = Edge { replica: Replica::new(snapshot, &origin.url)?, marks: BTreeMap::new() };
         Ok(Self {
             origin,
@@ -133,7 +134,7 @@ impl Story {
         })
     }
 
-    /// Load, kill, start, and a look at what is left.
+    /// Loads, kills and restarts the origin, and checks the result.
     async fn round(&mut self) -> Result<()> {
         let over = Arc::new(AtomicBool::new(false));
         let mut again = self.unanswered_of_last_round();
@@ -157,46 +158,47 @@ impl Story {
             self.issuing_unanswered += work.issuing_unanswered;
         }
         self.starts.push(self.origin.start(&self.client.http).await?);
-        // What the edge saw before the kill is still there, or this would be a gap, a fork or a 409.
+        // What the edge saw before the kill must still be there; otherwise the sync fails by a gap,
+        // a fork or a 409.
         self.edge.catch_up(&self.origin.url, &self.pins).await?;
         self.check(self.latest)?;
-        for token in self.tokens[self.latest..].iter().filter(|token| token.progress == Progress::Asked) {
+        for token in self.tokens[self.latest..].iter().filter(|token| token.progress == Progress::Requested) {
             self.unanswered += 1;
             self.survived += u64::from(self.edge.marks.contains_key(&token.id.revocation_id()));
         }
-        let step = ((self.tokens.len() - self.latest) / ASKED_EACH_ROUND).max(1);
+        let step = ((self.tokens.len() - self.latest) / INTROSPECTED_PER_ROUND).max(1);
         self.introspect(self.latest, step).await
     }
 
-    /// The tokens whose revocation was asked for and never answered: some are asked for again, as a client would.
+    /// Takes two of the tokens whose revocation was not answered, to be retried as a client would.
     fn unanswered_of_last_round(&mut self) -> Vec<Token> {
         let mut kept = Vec::new();
         let mut again = Vec::new();
         for token in self.tokens.drain(self.latest..) {
-            let retry = token.progress == Progress::Asked && again.len() < 2;
+            let retry = token.progress == Progress::Requested && again.len() < 2;
             if retry { again.push(token) } else { kept.push(token) }
         }
         self.tokens.extend(kept);
         again
     }
 
-    /// Compares what the history says of the tokens from this one on with what their holders know.
+    /// Compares the history of the tokens from this index on with what their clients know.
     fn check(&self, from: usize) -> Result<()> {
         for token in &self.tokens[from..] {
             let marks = self.edge.marks.get(&token.id.revocation_id()).copied().unwrap_or_default();
             match token.progress {
-                Progress::Issued => ensure!(marks == 0, "{} was revoked, and nobody asked for it", token.id),
-                Progress::Asked => ensure!(marks <= 1, "{} was revoked {marks} times", token.id),
+                Progress::Issued => ensure!(marks == 0, "{} was revoked without a request", token.id),
+                Progress::Requested => ensure!(marks <= 1, "{} was revoked {marks} times", token.id),
                 Progress::Acknowledged => ensure!(marks == 1, "{} is revoked {marks} times, answered 200", token.id),
             }
         }
         Ok(())
     }
 
-    /// Asks the origin itself about every so many tokens.
+    /// Introspects every `step`-th token at the origin.
     async fn introspect(&self, from: usize, step: usize) -> Result<()> {
         for token in self.tokens[from..].iter().step_by(step) {
-            let active = patiently(|| self.client.introspect(&token.text)).await?["active"] == true;
+            let active = with_retry(|| self.client.introspect(&token.text)).await?["active"] == true;
             let is_revoked = self.edge.marks.contains_key(&token.id.revocation_id());
             ensure!(
                 active != is_revoked,
@@ -208,18 +210,19 @@ impl Story {
         Ok(())
     }
 
-    /// All tokens once more; and an edge that begins now, with a snapshot, says of each the same as the one that followed.
+    /// Checks all tokens again, and that an edge starting from a new snapshot agrees with the one
+    /// that followed.
     async fn conclude(&mut self) -> Result<()> {
         self.check(0)?;
-        self.introspect(0, (self.tokens.len() / ASKED_AT_END).max(1)).await?;
+        self.introspect(0, (self.tokens.len() / INTROSPECTED_AT_END).max(1)).await?;
         let known: BTreeSet<RevocationId> = self.tokens.iter().map(|token| token.id.revocation_id()).collect();
         let foreign = self.edge.marks.keys().filter(|id| !known.contains(id)).count();
-        ensure!(foreign == 0, "{foreign} revocations of tokens that nobody holds");
+        ensure!(foreign == 0, "{foreign} revocations of unknown tokens");
         let snapshot = snapshot(&self.origin.url, &self.pins).await?;
         let replica = Replica::new(snapshot, &self.origin.url)?;
         let mut fresh = Edge { replica, marks: BTreeMap::new() };
         fresh.catch_up(&self.origin.url, &self.pins).await?;
-        ensure!(fresh.replica.sequence() == self.edge.replica.sequence(), "both edges stand at the head");
+        ensure!(fresh.replica.sequence() == self.edge.replica.sequence(), "both edges are at the head");
         for token in &self.tokens {
             let is_revoked = self.edge.marks.contains_key(&token.id.revocation_id());
             for edge in [&fresh, &self.edge] {
@@ -248,7 +251,8 @@ impl Story {
     }
 }
 
-/// A client: it issues tokens and revokes all but every fifth, every third by two requests at once, until the origin is gone.
+/// A client: issues tokens and revokes four of five, every third by two concurrent requests, until
+/// the origin is gone.
 async fn work(client: Arc<ServiceClient>, over: Arc<AtomicBool>, nth: u64, again: Vec<Token>) -> Work {
     let mut work = Work::default();
     for mut token in again {
@@ -274,9 +278,9 @@ async fn work(client: Arc<ServiceClient>, over: Arc<AtomicBool>, nth: u64, again
 }
 
 enum Unanswered {
-    /// The origin ended before it answered.
+    /// The origin was killed before it answered.
     Gone,
-    /// It answered something else than 200.
+    /// The origin answered with another status than 200.
     Refused(String),
 }
 
@@ -290,11 +294,11 @@ async fn issue(client: &ServiceClient) -> Result<Token, Unanswered> {
         let claims: Value = serde_json::from_slice(&claims).ok()?;
         Some(Token { id: EpochTokenId::parse(claims["jti"].as_str()?)?, text, progress: Progress::Issued })
     };
-    read().ok_or_else(|| Unanswered::Refused(format!("no token of its making in {body}")))
+    read().ok_or_else(|| Unanswered::Refused(format!("no token in {body}")))
 }
 
 async fn revoke(client: &ServiceClient, token: &mut Token, twice: bool, work: &mut Work) {
-    token.progress = Progress::Asked;
+    token.progress = Progress::Requested;
     let form = [("token", token.text.as_str())];
     let first = post(client, "/oauth/revoke", &form);
     let second = async { if twice { Some(post(client, "/oauth/revoke", &form).await) } else { None } };
@@ -308,7 +312,7 @@ async fn revoke(client: &ServiceClient, token: &mut Token, twice: bool, work: &m
     }
 }
 
-/// A request whose answer counts only when it came whole, with status 200.
+/// Sends a request. Its response counts only when it arrived completely, with status 200.
 async fn post(client: &ServiceClient, path: &str, form: &[(&str, &str)]) -> Result<String, Unanswered> {
     let answer = client.post(path, form).await.map_err(|_| Unanswered::Gone)?;
     let status = answer.status();
@@ -316,7 +320,7 @@ async fn post(client: &ServiceClient, path: &str, form: &[(&str, &str)]) -> Resu
     if status == 200 { Ok(body) } else { Err(Unanswered::Refused(format!("{path}: {status} {body}"))) }
 }
 
-/// An edge, and how often its deltas revoked each token.
+/// An edge's replica, and how often its deltas revoked each token.
 #[derive(Clone)]
 struct Edge {
     replica: Replica,
@@ -333,7 +337,7 @@ impl Edge {
         Ok(self)
     }
 
-    /// Takes in everything up to the head.
+    /// Fetches and applies deltas up to the head.
     async fn catch_up(&mut self, origin: &str, pins: &[[u8; 32]]) -> Result<()> {
         let started = Instant::now();
         loop {
@@ -343,11 +347,11 @@ impl Edge {
                     return Ok(());
                 }
             }
-            ensure!(started.elapsed() < PATIENCE, "the deltas do not come to an end");
+            ensure!(started.elapsed() < RESPONSE_TIMEOUT, "the edge does not catch up");
         }
     }
 
-    /// What follows the sequence held; nothing if the origin is gone.
+    /// Fetches the deltas after the replica's sequence; none if the origin is gone.
     async fn fetch(&self, origin: &str, wait: &str) -> Result<Option<Vec<u8>>> {
         let url = format!("{origin}/edge/v1/deltas?after={}&wait={wait}", self.replica.sequence());
         let Ok(answer) = reqwest::get(url).await else { return Ok(None) };
@@ -357,7 +361,7 @@ impl Edge {
         Ok(Some(body.to_vec()))
     }
 
-    /// The replica checks that the chain goes on from what it holds.
+    /// Applies deltas. The replica checks that they continue its hash chain.
     fn apply(&mut self, message: &[u8], pins: &[[u8; 32]]) -> Result<()> {
         let deltas = Deltas::decode(message, pins)?;
         let held = self.replica.sequence();
@@ -366,7 +370,7 @@ impl Edge {
         for delta in deltas.entries().iter().filter(|delta| delta.sequence > held) {
             ensure!(
                 delta.kind == RevocationKind::Token && delta.revoked_before == RevokedBefore::TOKEN,
-                "nobody asked for {delta:?}"
+                "unexpected {delta:?}"
             );
             *self.marks.entry(delta.id).or_default() += 1;
         }
@@ -382,24 +386,24 @@ impl Edge {
 }
 
 async fn snapshot(origin: &str, pins: &[[u8; 32]]) -> Result<Snapshot> {
-    let answer = patiently(|| async { Ok(reqwest::get(format!("{origin}/edge/v1/snapshot")).await?) }).await?;
+    let answer = with_retry(|| async { Ok(reqwest::get(format!("{origin}/edge/v1/snapshot")).await?) }).await?;
     ensure!(answer.status() == 200, "the snapshot: {}", answer.status());
     Ok(Snapshot::decode(answer.bytes().await?.to_vec(), pins)?)
 }
 
-/// Tries until it is answered: a connection from before a kill may still be in a client's pool.
-async fn patiently<T, F: Future<Output = Result<T>>>(ask: impl Fn() -> F) -> Result<T> {
+/// Retries until answered, because a connection from before a kill may still be pooled.
+async fn with_retry<T, F: Future<Output = Result<T>>>(ask: impl Fn() -> F) -> Result<T> {
     let started = Instant::now();
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
-            Err(error) if started.elapsed() > PATIENCE => bail!("no answer: {error:#}"),
+            Err(error) if started.elapsed() > RESPONSE_TIMEOUT => bail!("no answer: {error:#}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
     }
 }
 
-/// xorshift64*: the same moments for the same seed.
+/// xorshift64*: the same seed gives the same moments.
 struct Random(u64);
 
 impl Random {

@@ -1,4 +1,5 @@
-//! The whole road: a token is issued, passes at three real edges, is revoked, is refused, is reinstated, passes again.
+//! End to end: a token is issued, accepted by three kinds of edges, revoked, refused, reinstated,
+//! and accepted again.
 
 use anyhow::Result;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
@@ -7,7 +8,7 @@ use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::service_client::ServiceClient;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_token_is_refused_at_every_edge_and_a_reinstated_one_passes() -> Result<()> {
+async fn revoked_token_is_refused_at_every_edge_until_reinstated() -> Result<()> {
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
     origin.cli(&["route", "add", "--path", "/reports/*", "--scope", "reports:read"])?;
@@ -27,7 +28,7 @@ async fn a_revoked_token_is_refused_at_every_edge_and_a_reinstated_one_passes() 
     client.revoke(&token).await?;
     for edge in &edges {
         let took = client.wait_for_status(&url(edge), &token, 401).await?;
-        println!("{:?}: refused {took:?} after this edge was first asked", edge.kind);
+        println!("{:?}: refused {took:?} after the first request to this edge", edge.kind);
         assert_eq!(client.status(&url(edge), &other).await?, 200, "another token at the {:?}", edge.kind);
     }
     assert_eq!(client.introspect(&token).await?, serde_json::json!({ "active": false }));
@@ -40,7 +41,7 @@ async fn a_revoked_token_is_refused_at_every_edge_and_a_reinstated_one_passes() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_each_algorithm_passes() -> Result<()> {
+async fn tokens_of_every_algorithm_are_accepted_and_revocable() -> Result<()> {
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
     let edge = TestEdge::start(EdgeKind::Runner, &origin.edge_settings(&upstream.url).await?).await?;

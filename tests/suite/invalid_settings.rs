@@ -1,4 +1,5 @@
-//! Bad settings stop a program at the start with one line that names the setting, and nothing is lost.
+//! Invalid settings stop a program at start-up with one line that names the setting, and destroy no
+//! data.
 
 use std::process::{Command, Output};
 
@@ -11,8 +12,8 @@ fn run(program: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Result<O
     Ok(command.args(arguments).envs(settings.iter().copied()).current_dir(folder.path()).output()?)
 }
 
-/// The one line on standard error of a program that stopped.
-fn complaint(output: &Output) -> String {
+/// The single line on standard error of a program that failed to start.
+fn error_line(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success(), "it started: {text}");
     assert_eq!(text.trim_end().lines().count(), 1, "{text}");
@@ -21,7 +22,7 @@ fn complaint(output: &Output) -> String {
 }
 
 #[test]
-fn the_origin_names_a_bad_setting() -> Result<()> {
+fn origin_names_the_invalid_setting() -> Result<()> {
     for (name, value) in [
         ("TOLLGATE_LISTEN", "nowhere"),
         ("TOLLGATE_PUBLIC_URL", "auth.example"),
@@ -29,14 +30,14 @@ fn the_origin_names_a_bad_setting() -> Result<()> {
         ("TOLLGATE_MASTER_KEY", "too short"),
         ("TOLLGATE_TOKEN_LIFETIME", "soon"),
     ] {
-        let complaint = complaint(&run("tollgate", &["serve"], &[(name, value)])?);
-        assert!(complaint.contains(name), "{complaint}");
+        let error_line = error_line(&run("tollgate", &["serve"], &[(name, value)])?);
+        assert!(error_line.contains(name), "{error_line}");
     }
     Ok(())
 }
 
 #[test]
-fn an_edge_names_a_bad_or_missing_setting() -> Result<()> {
+fn edge_names_the_invalid_or_missing_setting() -> Result<()> {
     let origin = format!("http://127.0.0.1:{}", free_port()?);
     let good = [
         ("TOLLGATE_EDGE_LISTEN", "127.0.0.1:0"),
@@ -55,15 +56,15 @@ fn an_edge_names_a_bad_or_missing_setting() -> Result<()> {
         let settings: Vec<_> =
             good.iter().copied().filter(|(known, _)| *known != name).chain([(name, value)]).collect();
         for gate in ["component", "spin"] {
-            let complaint = complaint(&run("tollgate-edge", &["serve", "--gate", gate], &settings)?);
-            assert!(complaint.contains(name), "{gate}: {complaint}");
+            let error_line = error_line(&run("tollgate-edge", &["serve", "--gate", gate], &settings)?);
+            assert!(error_line.contains(name), "{gate}: {error_line}");
         }
     }
     Ok(())
 }
 
 #[test]
-fn the_wrong_master_key_is_told_and_spoils_nothing() -> Result<()> {
+fn wrong_master_key_is_reported_and_changes_no_data() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let tollgate = |key: &str, arguments: &[&str]| {
         let database = format!("sqlite://{}", folder.path().join("origin.db").display());
@@ -74,7 +75,7 @@ fn the_wrong_master_key_is_told_and_spoils_nothing() -> Result<()> {
     let (right, wrong) = ("A".repeat(43), format!("{}E", "B".repeat(42)));
     let first = tollgate(&right, &["key", "snapshot"])?;
     assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
-    assert!(complaint(&tollgate(&wrong, &["key", "snapshot"])?).contains("master key"));
+    assert!(error_line(&tollgate(&wrong, &["key", "snapshot"])?).contains("master key"));
     assert_eq!(tollgate(&right, &["key", "snapshot"])?.stdout, first.stdout);
     Ok(())
 }

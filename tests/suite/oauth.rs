@@ -1,4 +1,4 @@
-//! The origin's OAuth endpoints over HTTP, as a client meets them.
+//! OAuth endpoints of the origin over HTTP.
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
@@ -21,7 +21,7 @@ fn part(token: &str, index: usize) -> Result<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_an_rfc_9068_access_token() -> Result<()> {
+async fn access_token_follows_rfc_9068() -> Result<()> {
     let (origin, client) = start().await?;
     let answer = client.post("/oauth/token", &[("grant_type", "client_credentials"), ("scope", "b")]).await?;
     assert_eq!(answer.headers()["cache-control"], "no-store");
@@ -45,7 +45,7 @@ async fn a_token_is_an_rfc_9068_access_token() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_authenticates_in_exactly_one_way() -> Result<()> {
+async fn client_must_use_exactly_one_authentication_method() -> Result<()> {
     let (origin, client) = start().await?;
     let url = format!("{}/oauth/token", origin.server.url());
     let grant = ("grant_type", "client_credentials");
@@ -81,15 +81,15 @@ async fn a_client_authenticates_in_exactly_one_way() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_token_request_is_told_what_is_wrong() -> Result<()> {
+async fn invalid_token_requests_get_the_specific_error() -> Result<()> {
     let (_origin, client) = start().await?;
     let grant = ("grant_type", "client_credentials");
     for (what, form, error) in [
         ("no grant", vec![], "invalid_request"),
         ("another grant", vec![("grant_type", "password")], "unsupported_grant_type"),
         ("a grant twice", vec![grant, grant], "invalid_request"),
-        ("a scope of another's", vec![grant, ("scope", "a c")], "invalid_scope"),
-        ("a scope that is none", vec![grant, ("scope", "a\"b")], "invalid_scope"),
+        ("an unregistered scope", vec![grant, ("scope", "a c")], "invalid_scope"),
+        ("a malformed scope", vec![grant, ("scope", "a\"b")], "invalid_scope"),
         ("another's audience", vec![grant, ("resource", "https://other.example")], "invalid_target"),
     ] {
         let answer = client.post("/oauth/token", &form).await?;
@@ -101,12 +101,12 @@ async fn a_wrong_token_request_is_told_what_is_wrong() -> Result<()> {
         assert_eq!(answer.json::<Value>().await?["error"], error, "{what}");
     }
     let unknown = client.post("/oauth/token", &[grant, ("unknown", "1")]).await?;
-    assert_eq!(unknown.status(), 200, "parameters that it does not know are passed over (RFC 6749 section 3.2)");
+    assert_eq!(unknown.status(), 200, "unknown parameters are ignored (RFC 6749 §3.2)");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_is_for_the_short_name_only() -> Result<()> {
+async fn json_is_accepted_only_at_the_short_path() -> Result<()> {
     let (origin, client) = start().await?;
     let body = json!({ "grant_type": "client_credentials", "client_id": client.id, "client_secret": client.secret });
     let post = |path: &str| client.http.post(format!("{}{path}", origin.server.url())).json(&body).send();
@@ -121,7 +121,7 @@ async fn json_is_for_the_short_name_only() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disabled_client_gets_nothing() -> Result<()> {
+async fn disabled_client_gets_no_token() -> Result<()> {
     let (origin, client) = start().await?;
     client.token("a").await?;
     origin.cli(&["client", "disable", &client.id])?;
@@ -178,7 +178,7 @@ async fn introspection_follows_rfc_7662() -> Result<()> {
     for unknown in ["", "abc", "a.b.c", &tampered] {
         let answer = client.post("/oauth/introspect", &[("token", unknown)]).await?;
         if unknown.is_empty() && answer.status() == 400 {
-            continue; // an empty parameter counts as none (RFC 6749 section 3.2)
+            continue; // an empty parameter counts as omitted (RFC 6749 §3.2)
         }
         assert_eq!(answer.json::<Value>().await?, json!({ "active": false }), "{unknown}");
     }
@@ -189,7 +189,7 @@ async fn introspection_follows_rfc_7662() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_metadata_says_what_is_there() -> Result<()> {
+async fn metadata_lists_the_endpoints() -> Result<()> {
     let (origin, _client) = start().await?;
     let get = async |path: &str| {
         anyhow::Ok(reqwest::get(format!("{}{path}", origin.server.url())).await?.json::<Value>().await?)
@@ -209,7 +209,7 @@ async fn the_metadata_says_what_is_there() -> Result<()> {
     let mut algorithms: Vec<&str> =
         jwks["keys"].as_array().context("keys")?.iter().filter_map(|key| key["alg"].as_str()).collect();
     algorithms.sort_unstable();
-    assert_eq!(algorithms, ["ES256", "EdDSA", "RS256"], "and no secret");
+    assert_eq!(algorithms, ["ES256", "EdDSA", "RS256"], "no symmetric key is published");
     assert!(!jwks.to_string().contains("\"d\"") && !jwks.to_string().contains("\"k\""));
     assert_eq!(reqwest::get(format!("{}/health", origin.server.url())).await?.status(), 200);
     assert_eq!(reqwest::get(format!("{}/health/live", origin.server.url())).await?.status(), 200);

@@ -1,5 +1,6 @@
-//! What `/openapi.json` says is what the origin does: schemathesis, unmodified, makes requests from the document, good ones and
-//! bad ones, and finds no answer of 5xx and none that the document does not describe.
+//! `/openapi.json` describes what the origin does: unmodified schemathesis sends valid and invalid
+//! requests derived from the document, and finds no 5xx and no response that the document does not
+//! describe.
 
 use std::path::Path;
 
@@ -10,29 +11,30 @@ use tollgate_tests::environment::required_env;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::service_client::ServiceClient;
 
-/// No 5xx, and nothing that the document does not say.
+/// Checks of schemathesis: no 5xx, and every response as described.
 const CHECKS: &str = "\
     not_a_server_error,status_code_conformance,content_type_conformance,\
     response_schema_conformance,response_headers_conformance";
-/// Requests for each operation at most, besides those that cover each parameter's limits.
-const EXAMPLES: &str = "10";
-/// The paths that need an administrator's token.
-const ADMIN: &str = "^/admin/";
-/// Those of them that may end that very token: asked last.
-const ENDS_TOKENS: &str = "^/admin/api/(revocations|keys)";
-/// Those for the bearers of tokens of any kind.
-const BEARERS: &str = "^/(oauth/(token|user)info|validate|ssf/)";
-/// What the client is registered for.
+/// Maximum generated requests for each operation, in addition to those that cover each parameter's
+/// limits.
+const MAX_EXAMPLES: &str = "10";
+/// Operations that need an administrator's token.
+const ADMIN_PATHS: &str = "^/admin/";
+/// Administration operations that may revoke the test's own token. They run last.
+const TOKEN_REVOKING_PATHS: &str = "^/admin/api/(revocations|keys)";
+/// Operations that accept any bearer token.
+const BEARER_PATHS: &str = "^/(oauth/(token|user)info|validate|ssf/)";
+/// Grant types of the client.
 const GRANTS: [&str; 3] = ["client_credentials", "authorization_code", "urn:ietf:params:oauth:grant-type:device_code"];
-/// Paths for others, and those that wait for news: no tool should ask them a thousand times.
-const NOT_ADMIN: &str = "^/(admin/|edge/v1/deltas|ssf/poll)";
+/// Operations excluded from the client's run: those for others, and those that long-poll.
+const EXCLUDED_PATHS: &str = "^/(admin/|edge/v1/deltas|ssf/poll)";
 
-/// Has the tool ask these operations, the same requests each time: a test that fails once fails every time.
+/// Runs schemathesis on these operations, deterministically, so that a failure is reproducible.
 async fn conforms(document: &str, arguments: &[&str]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut tool = Command::new(Path::new(&required_env("TOLLGATE_TEST_PYTHON")).with_file_name("schemathesis"));
     tool.args(["run", document, "--no-color", "--generation-deterministic", "--continue-on-failure"]);
-    tool.args(["--phases", "examples,coverage,fuzzing", "--max-examples", EXAMPLES, "--checks", CHECKS]);
+    tool.args(["--phases", "examples,coverage,fuzzing", "--max-examples", MAX_EXAMPLES, "--checks", CHECKS]);
     tool.args(["--suppress-health-check", "all"]).args(arguments);
     let output = tool.current_dir(folder.path()).output().await?;
     println!("{}", String::from_utf8_lossy(&output.stdout));
@@ -41,7 +43,7 @@ async fn conforms(document: &str, arguments: &[&str]) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_answer_is_outside_the_document() -> Result<()> {
+async fn every_response_is_described_in_openapi_json() -> Result<()> {
     let origin = TestOrigin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await?;
     let mut options = vec!["--scope", "read", "--redirect-uri", "https://client.example/back"];
     options.extend(GRANTS.iter().flat_map(|grant| ["--grant", *grant]));
@@ -53,13 +55,14 @@ async fn no_answer_is_outside_the_document() -> Result<()> {
     ensure!(paths >= 15, "the document describes {paths} paths");
 
     let basic = format!("{}:{}", client.id, client.secret);
-    conforms(&document, &["--exclude-path-regex", NOT_ADMIN, "--auth", &basic]).await?;
+    conforms(&document, &["--exclude-path-regex", EXCLUDED_PATHS, "--auth", &basic]).await?;
     let issuer = origin.server.issuer();
     let scope = ["--scope", "tollgate:admin", "--admin", "--audience", issuer];
     let bearer = ServiceClient::register(&origin, "administrator", &scope)?.token("tollgate:admin").await?;
     let bearer = format!("Authorization: Bearer {bearer}");
-    conforms(&document, &["--include-path-regex", BEARERS, "--header", &bearer]).await?;
-    let admin = ["--include-path-regex", ADMIN, "--exclude-path-regex", ENDS_TOKENS, "--header", &bearer];
+    conforms(&document, &["--include-path-regex", BEARER_PATHS, "--header", &bearer]).await?;
+    let admin =
+        ["--include-path-regex", ADMIN_PATHS, "--exclude-path-regex", TOKEN_REVOKING_PATHS, "--header", &bearer];
     conforms(&document, &admin).await?;
-    conforms(&document, &["--include-path-regex", ENDS_TOKENS, "--header", &bearer]).await
+    conforms(&document, &["--include-path-regex", TOKEN_REVOKING_PATHS, "--header", &bearer]).await
 }

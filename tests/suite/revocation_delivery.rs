@@ -1,4 +1,4 @@
-//! How word of a revocation travels: by pull, by push, and not at all.
+//! Delivery of revocations to edges: by pull, by push, and while the origin is unreachable.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use tollgate_tests::environment::{free_port, install_tls_provider};
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::service_client::ServiceClient;
 
-/// The key that signs an origin's messages.
-fn pin(origin: &TestOrigin) -> Result<[u8; 32]> {
+/// Public key that signs an origin's messages to edges.
+fn snapshot_key(origin: &TestOrigin) -> Result<[u8; 32]> {
     use base64::Engine as _;
     let key = origin.cli(&["key", "snapshot"])?;
     let key = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(key.trim())?;
@@ -20,13 +20,13 @@ fn pin(origin: &TestOrigin) -> Result<[u8; 32]> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_is_sent_once_and_confirmed_by_its_etag() -> Result<()> {
+async fn snapshot_is_revalidated_by_its_etag() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let url = format!("{}/edge/v1/snapshot", origin.server.url());
     let first = reqwest::get(&url).await?;
     let etag = first.headers().get(ETAG).context("an ETag")?.clone();
-    let snapshot = Snapshot::decode(first.bytes().await?.to_vec(), &[pin(&origin)?])?;
+    let snapshot = Snapshot::decode(first.bytes().await?.to_vec(), &[snapshot_key(&origin)?])?;
     assert_eq!(
         (snapshot.issuer(), snapshot.sequence(), snapshot.config().keys().len()),
         (origin.server.issuer(), 0, 3)
@@ -38,17 +38,17 @@ async fn a_snapshot_is_sent_once_and_confirmed_by_its_etag() -> Result<()> {
 
     origin.cli(&["route", "add", "--path", "/open", "--public"])?;
     let changed = http.get(&url).header(IF_NONE_MATCH, etag).send().await?;
-    assert_eq!(changed.status(), 200, "a new route makes a new snapshot");
+    assert_eq!(changed.status(), 200, "a new route changes the snapshot");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_poll_ends_with_the_change_it_waits_for() -> Result<()> {
+async fn long_poll_returns_when_a_revocation_arrives() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let client = ServiceClient::register(&origin, "poll", &[])?;
     let token = client.token("").await?;
-    let pins = [pin(&origin)?];
+    let pins = [snapshot_key(&origin)?];
     let deltas = |after: u64, wait: &str| format!("{}/edge/v1/deltas?after={after}&wait={wait}", origin.server.url());
 
     let heartbeat = reqwest::get(deltas(0, "0.05")).await?.bytes().await?;
@@ -59,8 +59,7 @@ async fn a_long_poll_ends_with_the_change_it_waits_for() -> Result<()> {
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!waiting.is_finished(), "nothing happened yet");
     client.revoke(&token).await?;
-    let woken =
-        tokio::time::timeout(Duration::from_secs(20), waiting).await.context("it ended with the change")???;
+    let woken = tokio::time::timeout(Duration::from_secs(20), waiting).await.context("the long poll returns")???;
     let woken = Deltas::decode(&woken.bytes().await?, &pins)?;
     assert_eq!((woken.entries().len(), woken.head()), (1, 1));
 
@@ -71,7 +70,7 @@ async fn a_long_poll_ends_with_the_change_it_waits_for() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn questions_that_make_no_sense_get_a_clear_answer() -> Result<()> {
+async fn invalid_delta_requests_get_a_problem_document() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     for (query, status) in [
@@ -91,7 +90,7 @@ async fn questions_that_make_no_sense_get_a_clear_answer() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edge_without_a_snapshot_lets_nothing_pass() -> Result<()> {
+async fn edge_without_a_snapshot_refuses_every_request() -> Result<()> {
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
     let client = ServiceClient::register(&origin, "early", &[])?;
@@ -101,7 +100,7 @@ async fn an_edge_without_a_snapshot_lets_nothing_pass() -> Result<()> {
     for kind in EdgeKind::ALL {
         let edge = TestEdge::start_without_waiting(kind, &settings).await?;
         if kind == EdgeKind::Worker {
-            wait_until_it_listens(&edge.url).await?;
+            wait_until_listening(&edge.url).await?;
         }
         assert_eq!(client.status(&edge.url, &token).await?, 503, "{kind:?}");
         let health = reqwest::get(format!("{}/_tollgate/health", edge.url)).await?;
@@ -114,7 +113,7 @@ async fn an_edge_without_a_snapshot_lets_nothing_pass() -> Result<()> {
     Ok(())
 }
 
-async fn wait_until_it_listens(url: &str) -> Result<()> {
+async fn wait_until_listening(url: &str) -> Result<()> {
     for _ in 0..3000 {
         if reqwest::get(url).await.is_ok() {
             return Ok(());
@@ -125,10 +124,10 @@ async fn wait_until_it_listens(url: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edge_that_is_cut_off_refuses_rather_than_guesses() -> Result<()> {
+async fn edge_without_its_origin_refuses_unless_the_route_is_lenient() -> Result<()> {
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
-    // The tokens are too young for the edge to be sure that they are older than the newest word.
+    // The edge's replica cannot cover tokens as young as these without a sync.
     origin.cli(&["route", "add", "--path", "/lenient", "--on-stale", "allow", "--on-not-covered", "allow"])?;
     let client = ServiceClient::register(&origin, "cut off", &[])?;
     let (revoked, good) = (client.token("").await?, client.token("").await?);
@@ -145,7 +144,12 @@ async fn an_edge_that_is_cut_off_refuses_rather_than_guesses() -> Result<()> {
         client.wait_for_status(&edge.url, &good, 503).await?;
         let lenient = format!("{}/lenient", edge.url);
         let (of_revoked, of_good) = (client.status(&lenient, &revoked).await?, client.status(&lenient, &good).await?);
-        assert_eq!((of_revoked, of_good), (401, 200), "{:?}: known is known, and the route is lenient", edge.kind);
+        assert_eq!(
+            (of_revoked, of_good),
+            (401, 200),
+            "{:?}: a known revocation holds, and the lenient route accepts the other token",
+            edge.kind
+        );
         let health: Value = reqwest::get(format!("{}/_tollgate/health", edge.url)).await?.json().await?;
         assert_eq!(health["status"], "stale", "{:?}", edge.kind);
     }
@@ -153,14 +157,14 @@ async fn an_edge_that_is_cut_off_refuses_rather_than_guesses() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_registered_edge_is_pushed_to_and_acknowledges() -> Result<()> {
+async fn registered_edge_receives_pushes_and_acknowledges() -> Result<()> {
     install_tls_provider();
     let (origin, upstream) =
         (TestOrigin::start_with(&[("TOLLGATE_METRICS_PUBLIC", "true")]).await?, Upstream::start()?);
     let client = ServiceClient::register(&origin, "push", &[])?;
     let token = client.token("").await?;
     let mut settings = origin.edge_settings(&upstream.url).await?;
-    // So rarely would this edge ask by itself that what it hears, it hears by push.
+    // This edge polls so rarely that it learns of the revocation only by push.
     settings.insert("TOLLGATE_EDGE_SOFT_MS", "3000000".to_owned());
     settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
     let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
@@ -178,8 +182,5 @@ async fn a_registered_edge_is_pushed_to_and_acknowledges() -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    anyhow::bail!(
-        "the origin never heard that the edge has the revocation: {}",
-        origin.cli(&["edge", "list", "--json"])?
-    )
+    anyhow::bail!("the edge did not acknowledge the revocation: {}", origin.cli(&["edge", "list", "--json"])?)
 }

@@ -1,8 +1,10 @@
-//! Ending means ending: for each way of ending something, what lives after it and which clients are told, as a table.
+//! What each way of ending a session, a grant, a user or a client revokes, and which clients get
+//! logout tokens, as a table.
 //!
-//! In each row alice signed in in two browsers and gave the client `app` something in each: in the first one with and one without
-//! `offline_access`, in the second one without; something more to a device, and a partner vouched for her. bob gave something in a browser of
-//! his own, which has to be as it was. `app` hears of logouts.
+//! In each row alice signs in in two browsers and grants the client `app` access: in the first
+//! browser with and without `offline_access`, in the second without, and once more on a device. A
+//! partner vouches for her by the JWT bearer grant. bob grants access in his own browser, and must
+//! not be affected. `app` receives back-channel logout tokens.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,45 +20,46 @@ use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 use tollgate_tests::parties::{LogoutListener, PASSWORD, Partner, RelyingParty, Tokens, admin_token, register_user};
 use tollgate_tests::regression_case::RegressionCase;
 
-/// Each way of ending something with what must be so afterwards. Browsers: `here` and `there`, signed in or `out`. What was given: `lives`
-/// or `ended`, access token and refresh token alike. Told: of which grants the client hears; `new` is one that was given with the sign-in.
+/// Each trigger and the expected state afterwards. Browsers `here` and `there`: signed `in` or
+/// `out`. Grants: access and refresh token `lives` or `ended`. Notified: the grants for which the
+/// client gets a logout token; `new` is the grant of the second sign-in.
 #[rustfmt::skip]
-const TABLE: &[(&str, Way, &str)] = &[
-    //                                                                             here there | grant offline there device partner bob     | told
-    ("sign out",                                        Way::SignOut,             "out  in  | ended lives lives lives lives lives | here offline"),
-    ("sign out by a client's link, with an ID token",   Way::Link,                "out  in  | ended lives lives lives lives lives | here offline"),
-    ("sign out by a client's form, with an ID token",   Way::Form,                "out  in  | ended lives lives lives lives lives | here offline"),
-    ("end one session at the account",                  Way::EndOne,              "out  in  | ended lives lives lives lives lives | here offline"),
-    ("end all other sessions at the account",           Way::EndOthers,           "in   out | lives lives ended lives lives lives | there"),
-    ("revoke one application at the account",           Way::TakeBackOne,         "in   in  | ended lives lives lives lives lives | here"),
-    ("revoke all at the account",                       Way::TakeBackAll,         "in   in  | ended ended ended ended ended lives | here offline there device"),
-    ("change the password",                             Way::ChangePassword,      "in   out | lives lives ended lives lives lives | there"),
-    ("an administrator sets the password",              Way::ResetPassword,       "out  out | ended lives ended lives lives lives | here offline there"),
-    ("disable the user",                                Way::DisableUser,         "out  out | ended ended ended ended ended lives | here offline there device"),
-    ("disable the client",                              Way::DisableClient,       "in   in  | ended ended ended ended lives ended | nobody"),
-    ("the client removes its registration",             Way::RemoveClient,        "in   in  | ended ended ended ended lives ended | nobody"),
-    ("the same user signs in again",                    Way::SignInAgain,         "in   in  | lives lives lives lives lives lives | nobody"),
-    ("the same user signs in again, then out",          Way::SignInAgainAndOut,   "out  in  | ended lives lives lives lives lives | here offline new"),
-    ("another user signs in in the same browser",       Way::AnotherSignsIn,      "bob  in  | ended lives lives lives lives lives | here offline"),
-    ("the session expires",                             Way::Expire,              "out  in  | ended lives lives lives lives lives | here offline"),
-    ("the client revokes its refresh token",            Way::ClientRevokes,       "in   in  | ended lives lives lives lives lives | here"),
-    ("an old refresh token is used",                    Way::ReuseRefresh,        "in   in  | ended lives lives lives lives lives | here"),
-    ("a code is used twice",                            Way::ReuseCode,           "in   in  | ended lives lives lives lives lives | here"),
-    ("an administrator revokes the session",            Way::RevokeSession,       "in   in  | ended lives lives lives lives lives | here"),
-    ("an administrator revokes the subject",            Way::RevokeSubject,       "in   in  | ended ended ended ended lives lives | here offline there device"),
-    ("an administrator revokes the client",             Way::RevokeClient,        "in   in  | ended ended ended ended lives ended | here offline there device bob"),
-    ("an administrator revokes everything so far",      Way::RevokeAll,           "in   in  | ended ended ended ended ended ended | here offline there device bob"),
+const TABLE: &[(&str, Trigger, &str)] = &[
+    //                                                                             here there | grant offline there device partner bob     | notified
+    ("sign out",                                        Trigger::SignOut,             "out  in  | ended lives lives lives lives lives | here offline"),
+    ("sign out by a client's link, with an ID token",   Trigger::LogoutLink,                "out  in  | ended lives lives lives lives lives | here offline"),
+    ("sign out by a client's form, with an ID token",   Trigger::LogoutForm,                "out  in  | ended lives lives lives lives lives | here offline"),
+    ("end one session at the account",                  Trigger::EndSession,              "out  in  | ended lives lives lives lives lives | here offline"),
+    ("end all other sessions at the account",           Trigger::EndOtherSessions,           "in   out | lives lives ended lives lives lives | there"),
+    ("revoke one application at the account",           Trigger::RevokeApplication,         "in   in  | ended lives lives lives lives lives | here"),
+    ("revoke all at the account",                       Trigger::RevokeAllApplications,         "in   in  | ended ended ended ended ended lives | here offline there device"),
+    ("change the password",                             Trigger::ChangePassword,      "in   out | lives lives ended lives lives lives | there"),
+    ("an administrator sets the password",              Trigger::ResetPassword,       "out  out | ended lives ended lives lives lives | here offline there"),
+    ("disable the user",                                Trigger::DisableUser,         "out  out | ended ended ended ended ended lives | here offline there device"),
+    ("disable the client",                              Trigger::DisableClient,       "in   in  | ended ended ended ended lives ended | none"),
+    ("the client removes its registration",             Trigger::RemoveClient,        "in   in  | ended ended ended ended lives ended | none"),
+    ("the same user signs in again",                    Trigger::SignInAgain,         "in   in  | lives lives lives lives lives lives | none"),
+    ("the same user signs in again, then out",          Trigger::SignInAgainAndOut,   "out  in  | ended lives lives lives lives lives | here offline new"),
+    ("another user signs in in the same browser",       Trigger::AnotherSignsIn,      "bob  in  | ended lives lives lives lives lives | here offline"),
+    ("the session expires",                             Trigger::Expire,              "out  in  | ended lives lives lives lives lives | here offline"),
+    ("the client revokes its refresh token",            Trigger::ClientRevokes,       "in   in  | ended lives lives lives lives lives | here"),
+    ("an old refresh token is used",                    Trigger::ReuseRefresh,        "in   in  | ended lives lives lives lives lives | here"),
+    ("a code is used twice",                            Trigger::ReuseCode,           "in   in  | ended lives lives lives lives lives | here"),
+    ("an administrator revokes the session",            Trigger::RevokeSession,       "in   in  | ended lives lives lives lives lives | here"),
+    ("an administrator revokes the subject",            Trigger::RevokeSubject,       "in   in  | ended ended ended ended lives lives | here offline there device"),
+    ("an administrator revokes the client",             Trigger::RevokeClient,        "in   in  | ended ended ended ended lives ended | here offline there device bob"),
+    ("an administrator revokes everything so far",      Trigger::RevokeAll,           "in   in  | ended ended ended ended ended ended | here offline there device bob"),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Trigger {
     SignOut,
-    Link,
-    Form,
-    EndOne,
-    EndOthers,
-    TakeBackOne,
-    TakeBackAll,
+    LogoutLink,
+    LogoutForm,
+    EndSession,
+    EndOtherSessions,
+    RevokeApplication,
+    RevokeAllApplications,
     ChangePassword,
     ResetPassword,
     DisableUser,
@@ -76,12 +79,12 @@ enum Way {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_of_ending_ends_it_on_sqlite() -> Result<()> {
+async fn every_trigger_revokes_what_the_table_says_on_sqlite() -> Result<()> {
     table(&RegressionCase::sqlite("endings")).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_of_ending_ends_it_on_postgres() -> Result<()> {
+async fn every_trigger_revokes_what_the_table_says_on_postgres() -> Result<()> {
     let case = RegressionCase::postgres("endings").await?;
     table(&case).await?;
     case.delete_database().await
@@ -90,18 +93,17 @@ async fn every_way_of_ending_ends_it_on_postgres() -> Result<()> {
 async fn table(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "token")]).await?;
     let (admin, api) = (admin_token(&origin).await?, api(&origin).await?);
-    let mut printed =
-        format!("\n{:<45} | here there | grant offline there device partner bob | told\n", "way of ending");
+    let mut printed = format!("\n{:<45} | here there | grant offline there device partner bob | notified\n", "trigger");
     let mut wrong = Vec::new();
-    for (number, (name, way, right)) in TABLE.iter().enumerate() {
+    for (number, (name, trigger, right)) in TABLE.iter().enumerate() {
         let mut row = Row::set_up(case, &origin, &admin, &api, number).await?;
         let before = origin.server.store().head().await?.sequence;
-        row.end(*way).await.with_context(|| format!("{name}: it does not work"))?;
-        let seen = row.observe(*way).await.with_context(|| format!("{name}: it cannot be observed"))?;
+        row.apply(*trigger).await.with_context(|| format!("{name}: the trigger fails"))?;
+        let seen = row.observe(*trigger).await.with_context(|| format!("{name}: the state cannot be observed"))?;
         let news = origin.server.store().head().await?.sequence - before;
         ensure!(
             (news > 0) == seen.contains("ended"),
-            "{name}: edges and receivers of security events are told {news} things"
+            "{name}: {news} changes are published to edges and security event receivers"
         );
         writeln!(printed, "{name:<45} | {seen}")?;
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -114,7 +116,7 @@ async fn table(case: &RegressionCase) -> Result<()> {
     Ok(())
 }
 
-/// The API that all tokens are for: it may ask about each.
+/// The resource server of all tokens, which may introspect each.
 async fn api(origin: &TestOrigin) -> Result<RelyingParty> {
     let api = RelyingParty::register(origin, "api", &json!({})).await?;
     let resource = Resource {
@@ -127,7 +129,7 @@ async fn api(origin: &TestOrigin) -> Result<RelyingParty> {
     Ok(api)
 }
 
-/// What there is before something ends.
+/// A row's clients, browsers and grants.
 struct Row<'a> {
     case: &'a RegressionCase,
     origin: &'a TestOrigin,
@@ -159,7 +161,7 @@ impl<'a> Row<'a> {
         let heard = LogoutListener::start().await?;
         let more = json!({ "backchannel_logout_uri": heard.url, "first_party": true });
         let app = RelyingParty::register(origin, &format!("app{number}"), &more).await?;
-        // A user is known to it under a name of its own.
+        // The partner knows the user by a pairwise subject.
         let pairwise = json!({ "subject_type": "pairwise", "redirect_uris": ["https://partner.example/cb"] });
         let partner = Partner::register(origin, &format!("partner{number}"), &pairwise).await?;
         let (alice_id, alice) = register_user(origin, &format!("alice{number}"), false).await?;
@@ -198,82 +200,82 @@ impl<'a> Row<'a> {
         format!("{}{path}", self.origin.server.url())
     }
 
-    async fn end(&mut self, way: Way) -> Result<()> {
+    async fn apply(&mut self, trigger: Trigger) -> Result<()> {
         let (mut here, mut there) = (self.here.clone(), self.there.clone());
-        match way {
-            Way::SignOut
-            | Way::Link
-            | Way::Form
-            | Way::EndOne
-            | Way::EndOthers
-            | Way::TakeBackOne
-            | Way::TakeBackAll => {
-                self.user_ends(way, &mut here, &mut there).await?;
+        match trigger {
+            Trigger::SignOut
+            | Trigger::LogoutLink
+            | Trigger::LogoutForm
+            | Trigger::EndSession
+            | Trigger::EndOtherSessions
+            | Trigger::RevokeApplication
+            | Trigger::RevokeAllApplications => {
+                self.user_ends(trigger, &mut here, &mut there).await?;
             }
-            Way::SignInAgain | Way::SignInAgainAndOut | Way::AnotherSignsIn | Way::ChangePassword => {
-                self.user_signs_in(way, &mut here).await?;
+            Trigger::SignInAgain | Trigger::SignInAgainAndOut | Trigger::AnotherSignsIn | Trigger::ChangePassword => {
+                self.user_signs_in(trigger, &mut here).await?;
             }
-            Way::RemoveClient | Way::ClientRevokes | Way::ReuseRefresh | Way::ReuseCode => {
-                self.client_ends(way).await?
+            Trigger::RemoveClient | Trigger::ClientRevokes | Trigger::ReuseRefresh | Trigger::ReuseCode => {
+                self.client_ends(trigger).await?
             }
-            Way::Expire => self.expire(&mut here).await?,
-            _ => self.admin_ends(way).await?,
+            Trigger::Expire => self.expire(&mut here).await?,
+            _ => self.admin_ends(trigger).await?,
         }
         (self.here, self.there) = (here, there);
         Ok(())
     }
 
-    async fn user_ends(&self, way: Way, here: &mut Browser, there: &mut Browser) -> Result<()> {
+    async fn user_ends(&self, trigger: Trigger, here: &mut Browser, there: &mut Browser) -> Result<()> {
         let account = self.url("/account/sessions");
-        match way {
-            Way::SignOut => self.sign_out(here).await,
-            Way::Link => {
+        match trigger {
+            Trigger::SignOut => self.sign_out(here).await,
+            Trigger::LogoutLink => {
                 let page = here.open(&self.url(&format!("/oauth/logout?id_token_hint={}", self.grant.id))).await?;
                 ensure!(page.status == 200 && page.body.contains("signed out"), "{}", page.body);
                 Ok(())
             }
-            // Without its cookie, which the browser does not send with it.
-            Way::Form => {
+            // Without the session cookie, which browsers do not send with another site's form.
+            Trigger::LogoutForm => {
                 let form = [("id_token_hint", &self.grant.id)];
                 let answer = reqwest::Client::new().post(self.url("/oauth/logout")).form(&form).send().await?;
                 ensure!(answer.status() == 200 && !answer.headers().contains_key("set-cookie"), "{answer:?}");
                 Ok(())
             }
-            Way::EndOne => {
-                let login = self.login_of(here).await?;
+            Trigger::EndSession => {
+                let login = self.session_id(here).await?;
                 there.submit_form(&account, &[("end", &login)]).await.map(drop)
             }
-            Way::EndOthers => here.submit_form(&account, &[("end", "others")]).await.map(drop),
-            Way::TakeBackOne => here.submit_form(&account, &[("end", &self.grant.sid)]).await.map(drop),
+            Trigger::EndOtherSessions => here.submit_form(&account, &[("end", "others")]).await.map(drop),
+            Trigger::RevokeApplication => here.submit_form(&account, &[("end", &self.grant.sid)]).await.map(drop),
             _ => here.submit_form(&account, &[("end", "all")]).await.map(drop),
         }
     }
 
-    async fn user_signs_in(&self, way: Way, here: &mut Browser) -> Result<()> {
-        if way == Way::ChangePassword {
+    async fn user_signs_in(&self, trigger: Trigger, here: &mut Browser) -> Result<()> {
+        if trigger == Trigger::ChangePassword {
             let new = "a battery for every horse";
             let fields = [("old", PASSWORD), ("new", new), ("again", new)];
             return here.submit_form(&self.url("/account/password"), &fields).await.map(drop);
         }
-        let person = if way == Way::AnotherSignsIn { &self.bob } else { &self.alice };
+        let person = if trigger == Trigger::AnotherSignsIn { &self.bob } else { &self.alice };
         let page = self.app.authorize(here, person, "openid read", &[("prompt", "login")]).await?;
         ensure!(page.parameter("code").is_some(), "{} {}", page.status, page.body);
-        if way == Way::SignInAgainAndOut { self.sign_out(here).await } else { Ok(()) }
+        if trigger == Trigger::SignInAgainAndOut { self.sign_out(here).await } else { Ok(()) }
     }
 
-    async fn client_ends(&self, way: Way) -> Result<()> {
-        match way {
-            Way::RemoveClient => {
+    async fn client_ends(&self, trigger: Trigger) -> Result<()> {
+        match trigger {
+            Trigger::RemoveClient => {
                 let url = self.url(&format!("/oauth/register/{}", self.app.id));
-                let token = self.hand_over_registration().await?;
+                let token = self.make_self_registered().await?;
                 let answer = reqwest::Client::new().delete(url).bearer_auth(token).send().await?;
                 ensure!(answer.status() == 204, "{}", answer.status());
             }
-            Way::ClientRevokes => {
+            Trigger::ClientRevokes => {
                 let (status, body) = self.app.post("/oauth/revoke", &[("token", &self.grant.refresh)]).await?;
                 ensure!(status == 200, "{status} {body}");
             }
-            Way::ReuseRefresh => {
+            Trigger::ReuseRefresh => {
                 let (_, next) = self.app.refresh(&self.grant.refresh).await?;
                 self.app.refresh(next["refresh_token"].as_str().context("a refresh token")?).await?;
                 refused(&self.app.refresh(&self.grant.refresh).await?)?;
@@ -283,8 +285,8 @@ impl<'a> Row<'a> {
         Ok(())
     }
 
-    /// Makes the client one that registered itself; gives the token that manages its registration.
-    async fn hand_over_registration(&self) -> Result<String> {
+    /// Turns the client into one that registered itself, and returns its registration access token.
+    async fn make_self_registered(&self) -> Result<String> {
         let token = Secret::new(SecretKind::Registration, &ambient::random()?);
         let hash: String = token.hash().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let hash = if self.case.is_postgres() { format!("'\\x{hash}'") } else { format!("x'{hash}'") };
@@ -293,22 +295,22 @@ impl<'a> Row<'a> {
         Ok(token.reveal().to_owned())
     }
 
-    async fn admin_ends(&self, way: Way) -> Result<()> {
+    async fn admin_ends(&self, trigger: Trigger) -> Result<()> {
         let user = format!("/admin/api/users/{}", self.alice_id);
-        match way {
-            Way::ResetPassword => {
+        match trigger {
+            Trigger::ResetPassword => {
                 let body = json!({ "password": "another battery" });
                 self.ask_admin(Method::PUT, &format!("{user}/password"), Some(body)).await
             }
-            Way::DisableUser => self.ask_admin(Method::DELETE, &user, None).await,
-            Way::DisableClient => {
+            Trigger::DisableUser => self.ask_admin(Method::DELETE, &user, None).await,
+            Trigger::DisableClient => {
                 self.ask_admin(Method::DELETE, &format!("/admin/api/clients/{}", self.app.id), None).await
             }
-            Way::RevokeSession => self.revoke("session", json!(self.grant.sid)).await,
-            Way::RevokeSubject => self.revoke("subject", json!(self.alice_id)).await,
-            Way::RevokeClient => self.revoke("client", json!(self.app.id)).await,
+            Trigger::RevokeSession => self.revoke("session", json!(self.grant.sid)).await,
+            Trigger::RevokeSubject => self.revoke("subject", json!(self.alice_id)).await,
+            Trigger::RevokeClient => self.revoke("client", json!(self.app.id)).await,
             _ => {
-                // What was issued in this very second is not before it.
+                // Waits for the next second: tokens issued in this one are not before it.
                 tokio::time::sleep(Duration::from_millis(1100)).await;
                 self.revoke("everything", json!(ambient::now())).await
             }
@@ -336,16 +338,16 @@ impl<'a> Row<'a> {
         browser.submit_form(&self.url("/logout"), &[]).await.map(drop)
     }
 
-    /// The id of the session in this browser.
-    async fn login_of(&self, browser: &mut Browser) -> Result<String> {
+    /// Id of the session in this browser.
+    async fn session_id(&self, browser: &mut Browser) -> Result<String> {
         let page = browser.open(&self.url("/account/sessions")).await?;
         let row = page.body.split("<tr>").find(|row| row.contains("this browser")).context("a row of this browser")?;
         tollgate_tests::browser::field(row, "end").context("a session")
     }
 
-    /// Lets the time of the session pass in the database, then has the origin do what it does once a minute.
+    /// Expires the session in the database, and runs the origin's sweep of expired sessions.
     async fn expire(&self, browser: &mut Browser) -> Result<()> {
-        let login = self.login_of(browser).await?;
+        let login = self.session_id(browser).await?;
         let sql = format!("UPDATE logins SET expires_at = 1 WHERE id = '{login}'");
         self.case.execute(self.origin, &sql).await?;
         let ended = self.origin.server.store().end_expired_sessions(ambient::now()).await?;
@@ -353,27 +355,27 @@ impl<'a> Row<'a> {
         Ok(())
     }
 
-    /// What lives, and who was told.
-    async fn observe(&mut self, way: Way) -> Result<String> {
-        let told = self.heard.heard(self.origin).await?;
-        match way {
-            // What ended stays so.
-            Way::DisableUser => {
+    /// Which browsers and grants are alive, and which grants the client was notified of.
+    async fn observe(&mut self, trigger: Trigger) -> Result<String> {
+        let notified = self.heard.heard(self.origin).await?;
+        match trigger {
+            // Enables it again: what was revoked must stay revoked.
+            Trigger::DisableUser => {
                 self.ask_admin(Method::POST, &format!("/admin/api/users/{}/enable", self.alice_id), None).await?;
             }
-            Way::DisableClient | Way::RemoveClient => {
+            Trigger::DisableClient | Trigger::RemoveClient => {
                 self.ask_admin(Method::POST, &format!("/admin/api/clients/{}/enable", self.app.id), None).await?;
             }
             _ => {}
         }
         let (here, there) = (self.here.clone(), self.there.clone());
         let (here, there) = (self.signed_in(here).await?, self.signed_in(there).await?);
-        let given = [&self.grant, &self.offline, &self.elsewhere, &self.device, &self.vouched, &self.bobs];
+        let all_tokens = [&self.grant, &self.offline, &self.elsewhere, &self.device, &self.vouched, &self.bobs];
         let mut lives = Vec::new();
-        for tokens in given {
+        for tokens in all_tokens {
             lives.push(self.lives(tokens).await?);
         }
-        Ok(format!("{here} {there} | {} | {}", lives.join(" "), self.names(&told)))
+        Ok(format!("{here} {there} | {} | {}", lives.join(" "), self.names(&notified)))
     }
 
     async fn signed_in(&self, mut browser: Browser) -> Result<&'static str> {
@@ -399,7 +401,7 @@ impl<'a> Row<'a> {
         })
     }
 
-    fn names(&self, told: &BTreeSet<String>) -> String {
+    fn names(&self, notified: &BTreeSet<String>) -> String {
         let named = [
             ("here", &self.grant),
             ("offline", &self.offline),
@@ -407,10 +409,10 @@ impl<'a> Row<'a> {
             ("device", &self.device),
             ("bob", &self.bobs),
         ];
-        let known = named.iter().filter(|(_, tokens)| told.contains(&tokens.sid)).map(|(name, _)| *name);
+        let known = named.iter().filter(|(_, tokens)| notified.contains(&tokens.sid)).map(|(name, _)| *name);
         let mut names: Vec<&str> = known.collect();
-        names.extend(std::iter::repeat_n("new", told.len() - names.len()));
-        if names.is_empty() { "nobody".to_owned() } else { names.join(" ") }
+        names.extend(std::iter::repeat_n("new", notified.len() - names.len()));
+        if names.is_empty() { "none".to_owned() } else { names.join(" ") }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The origin of these tests, its clients, and the person who uses them.
+//! The origin of these tests, with its clients and user.
 
 use anyhow::Result;
 use base64::Engine as _;
@@ -12,16 +12,16 @@ const PASSWORD: &str = "correct horse battery staple";
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// An origin with clients of every kind, and somebody to sign in.
+/// An origin with a client of each kind, and a user.
 pub(super) struct ClientsFixture {
     pub(super) origin: TestOrigin,
     pub(super) alice: Person,
-    /// Each client's id, secret and URIs, as scripts are told.
+    /// Ids, secrets and URIs of the clients, as passed to the scripts.
     pub(super) clients: Value,
 }
 
 impl ClientsFixture {
-    /// Starts the origin and registers everybody.
+    /// Starts the origin and registers the clients and the user.
     pub(super) async fn start() -> Result<Self> {
         let origin =
             TestOrigin::start_with(&[("TOLLGATE_REGISTRATION", "open"), ("TOLLGATE_DPOP_NONCE", "true")]).await?;
@@ -29,7 +29,7 @@ impl ClientsFixture {
         origin.user("alice", PASSWORD, &claims)?;
         let mut clients = json!({ "issuer": origin.server.issuer(), "audience": AUDIENCE });
         for (id, metadata) in metadata() {
-            let secret = origin.client(id, &public_half(&metadata))?;
+            let secret = origin.client(id, &without_private_keys(&metadata))?;
             clients[id] = json!({
                 "id": id,
                 "secret": secret,
@@ -42,13 +42,13 @@ impl ClientsFixture {
         Ok(Self { origin, alice: Person::new("alice", PASSWORD), clients })
     }
 
-    /// A browser that has no session yet.
+    /// A browser without a session.
     pub(super) fn browser(&self) -> Result<Browser> {
         Browser::new(&self.origin.server.url())
     }
 }
 
-/// RFC 7591 metadata of each client; the keys with their private halves.
+/// RFC 7591 metadata of each client, with private keys.
 fn metadata() -> Vec<(&'static str, Value)> {
     let web = json!({
         "token_endpoint_auth_method": "client_secret_basic",
@@ -78,7 +78,7 @@ fn metadata() -> Vec<(&'static str, Value)> {
     vec![("web", web), ("jar", signer), ("spa", spa), ("post", machine("client_secret_post")), ("jwt", jwt), ("tv", tv)]
 }
 
-/// A P-256 key, the same for the same name, always (RFC 7518 section 6.2).
+/// A P-256 key derived from the name (RFC 7518 §6.2).
 fn private_jwk(name: &str) -> Value {
     let key = SigningKey::from_slice(&[name.len() as u8; 32]).expect("a scalar of the curve");
     let point = key.verifying_key().to_sec1_point(false);
@@ -90,8 +90,8 @@ fn private_jwk(name: &str) -> Value {
     })
 }
 
-/// What a client registers: its keys without `d`.
-fn public_half(metadata: &Value) -> Value {
+/// The metadata to register: keys without `d`.
+fn without_private_keys(metadata: &Value) -> Value {
     let mut metadata = metadata.clone();
     if let Some(key) = metadata.pointer_mut("/jwks/keys/0").and_then(Value::as_object_mut) {
         key.remove("d");

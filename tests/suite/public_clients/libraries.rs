@@ -1,4 +1,4 @@
-//! Each client and the steps it must do. What they are stands in tests/clients.
+//! Each client library and the steps that it must complete. The clients are in `tests/clients`.
 
 use anyhow::Result;
 use tollgate_tests::client_script;
@@ -9,7 +9,7 @@ async fn all_steps(client: &str, steps: &[&str]) -> Result<()> {
     let fixture = ClientsFixture::start().await?;
     let done = client_script::run(client, &fixture.clients, &mut fixture.browser()?, &fixture.alice).await?;
     println!("{client}: {} steps", done.len());
-    assert_eq!(done, steps, "{client} does every step, in this order");
+    assert_eq!(done, steps, "{client} completes every step in order");
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! Public OAuth clients, unmodified, against a running origin: each does every grant it knows, from discovery to logout. The
-//! test plays the person, and demands every step of the list.
+//! Third-party OAuth client libraries, unmodified, against a running origin: each uses every grant
+//! that it supports, from discovery to logout. The test plays the user and requires every step.
 
 mod fixture;
 mod libraries;
