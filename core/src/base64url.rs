@@ -1,14 +1,16 @@
-//! base64url without padding (RFC 7515 section 2), canonical only: a text that decodes has exactly one spelling.
+//! base64url without padding (RFC 7515 section 2), canonical only: each byte string has exactly one
+//! encoding that is accepted.
 //!
-//! The library decodes with vector instructions, natively and in WebAssembly; a decoder without them took a seventh of a token
-//! check. The tests hold it to the alphabet byte by byte.
+//! The library decodes with vector instructions, natively and in WebAssembly; a decoder without
+//! them took a seventh of the time of a token check. The tests check the alphabet byte by byte.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 
-/// Decodes `text`; `None` for padding, white space, another alphabet, an impossible length or non-zero spare bits.
+/// Decodes `text`; `None` for padding, white space, another alphabet, an impossible length or
+/// non-zero spare bits.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
@@ -20,26 +22,26 @@ pub(crate) fn decode_array<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(array)
 }
 
-/// As [`decode`], into `bytes`; `None` too where they do not have the length that is needed. What it leaves there where the text
-/// is bad has no meaning.
+/// As [`decode`], into `bytes`, which must have exactly the decoded length. On `None` the content
+/// of `bytes` is unspecified.
 pub(crate) fn decode_slice(text: &[u8], bytes: &mut [u8]) -> Option<()> {
-    let fits = bytes.len() == decoded_len(text.len());
-    (fits && URL_SAFE_NO_PAD.decode(text, bytes.as_out()).is_ok()).then_some(())
+    let is_right_length = bytes.len() == decoded_len(text.len());
+    (is_right_length && URL_SAFE_NO_PAD.decode(text, bytes.as_out()).is_ok()).then_some(())
 }
 
-/// The text of `bytes`.
+/// Encodes `bytes`.
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
-/// Writes the text of `bytes`, which must be as long as `text` or shorter.
+/// Encodes `bytes` into `text`. Does nothing if `text` is too short.
 pub(crate) fn encode_slice(bytes: &[u8], text: &mut [u8]) {
     if URL_SAFE_NO_PAD.encoded_length(bytes.len()) <= text.len() {
         let _ = URL_SAFE_NO_PAD.encode(bytes, text.as_out());
     }
 }
 
-/// Bytes that so many characters stand for.
+/// Number of bytes that `characters` characters decode to.
 pub(crate) const fn decoded_len(characters: usize) -> usize {
     characters / 4 * 3 + characters % 4 * 3 / 4
 }
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_one_spelling_for_a_text() {
+    fn each_byte_string_has_one_encoding() {
         assert_eq!(decode(b"AQ"), Some(alloc::vec![1]));
         assert_eq!(decode(b"-_8"), Some(alloc::vec![0xfb, 0xff]));
         for other in ["AR", "AQ==", "AQ=", "A", "A Q", "AQ\n", "+/8", "AQE\0", "é"] {
@@ -67,22 +69,22 @@ mod tests {
         }
     }
 
-    /// Every byte at every place of texts of all lengths around the blocks that vector registers take: either the alphabet has
-    /// it, or nothing decodes.
+    /// Tries every byte at every position of texts of all lengths around the blocks that vector
+    /// registers hold: a byte outside the alphabet is refused.
     #[test]
-    fn takes_the_alphabet_and_nothing_else() {
+    fn accepts_the_alphabet_and_nothing_else() {
         let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let mut decoded = 0;
         for length in 1..=100 {
-            for place in 0..length {
+            for position in 0..length {
                 for byte in 0..=u8::MAX {
                     let mut text = alloc::vec![b'A'; length];
-                    text[place] = byte;
+                    text[position] = byte;
                     let value = alphabet.iter().position(|known| *known == byte);
-                    let spare_bits = if place + 1 == length { [0, 6, 4, 2][length % 4] } else { 0 };
-                    let is_good = length % 4 != 1 && value.is_some_and(|value| value % (1 << spare_bits) == 0);
+                    let spare_bits = if position + 1 == length { [0, 6, 4, 2][length % 4] } else { 0 };
+                    let is_valid = length % 4 != 1 && value.is_some_and(|value| value % (1 << spare_bits) == 0);
                     let bytes = decode(&text);
-                    assert_eq!(bytes.is_some(), is_good, "{byte} at {place} of {length}");
+                    assert_eq!(bytes.is_some(), is_valid, "{byte} at {position} of {length}");
                     if let Some(bytes) = bytes {
                         decoded += 1;
                         assert_eq!(encode(&bytes).as_bytes(), text);
@@ -90,6 +92,6 @@ mod tests {
                 }
             }
         }
-        assert!(decoded > 200_000, "only {decoded} texts were good");
+        assert!(decoded > 200_000, "only {decoded} texts were valid");
     }
 }

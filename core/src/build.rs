@@ -1,30 +1,32 @@
-//! Making the messages that edges read: identical input gives identical bytes. The formats' grammars stand where they are
-//! read, in `snapshot.rs`, `deltas.rs` and `wire.rs`.
+//! Building and signing of the messages that edges read. The grammars are in the modules of the
+//! readers: `snapshot.rs`, `deltas.rs` and `wire.rs`.
+//!
+//! Invariant: the same input gives the same bytes.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use ed25519_dalek::{Signer as _, SigningKey};
 
+use crate::bloom_filter;
 use crate::deltas::MAX_DELTAS;
-use crate::filter;
-use crate::fuse;
+use crate::fuse_filter;
 use crate::policy::{Config, ConfigError};
-use crate::question::Nonce;
 use crate::revocation::{ConfigDigest, Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
 use crate::snapshot::MAX_SNAPSHOT_BYTES;
+use crate::sync_request::Nonce;
 use crate::wire::{ANSWER_VERSION, Body, MessageKind, VERSION};
 
-/// The origin's snapshot key. Wiped from memory when dropped.
+/// The private key that signs snapshots and deltas. Wiped from memory when dropped.
 pub struct SnapshotSigner(SigningKey);
 
 impl SnapshotSigner {
-    /// The key that follows from 32 secret random bytes (RFC 8032 section 5.1.5).
+    /// Derives the key from 32 secret random bytes (RFC 8032 section 5.1.5).
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(SigningKey::from_bytes(seed))
     }
 
-    /// What edges pin.
+    /// The public key that edges pin.
     pub fn public_key(&self) -> [u8; 32] {
         self.0.verifying_key().to_bytes()
     }
@@ -36,33 +38,33 @@ impl fmt::Debug for SnapshotSigner {
     }
 }
 
-/// What goes into a snapshot.
+/// Content of a snapshot.
 #[derive(Debug, Clone, Copy)]
 pub struct SnapshotParts<'a> {
-    /// Whose tokens it is about.
+    /// The issuer.
     pub issuer: &'a str,
-    /// The last delta that is in.
+    /// Sequence of the last delta that the snapshot includes.
     pub sequence: u64,
-    /// When the store was read, Unix milliseconds.
+    /// When the database was read, Unix milliseconds.
     pub as_of_ms: u64,
-    /// The history's fingerprint at `sequence`.
+    /// Hash chain of the revocation log at `sequence`.
     pub chain: HashChain,
-    /// The configuration document, see [`Config`].
+    /// The configuration document: see [`Config`].
     pub config: &'a [u8],
-    /// The newest issuing epoch that `covered` covers; 0 if there is none.
+    /// The newest issuing epoch that `covered` covers; 0 if it covers none.
     pub epoch: u32,
-    /// Tokens issued before this are revoked.
+    /// All tokens issued before this time are revoked.
     pub everything_before: RevokedBefore,
-    /// The marks of groups, in any order; of one name the highest counts.
+    /// The values of groups, in any order; of several values for one id the highest is used.
     pub groups: &'a [(RevocationKind, RevocationId, RevokedBefore)],
-    /// The revoked tokens that are not covered, in any order; an id that is there twice counts once.
+    /// The revoked tokens that are not covered, in any order; duplicates are removed.
     pub others: &'a [RevocationId],
-    /// What is revoked of the covered tokens; nothing if none is.
+    /// The revoked tokens among the covered ones; `None` if no covered token is revoked.
     pub covered: Option<&'a Cascade>,
 }
 
 impl<'a> SnapshotParts<'a> {
-    /// A snapshot in which nothing is revoked and nothing covered.
+    /// A snapshot in which no token is revoked or covered.
     pub fn new(issuer: &'a str, sequence: u64, as_of_ms: u64, chain: HashChain, config: &'a [u8]) -> Self {
         let everything_before = RevokedBefore::NOT_REVOKED;
         Self {
@@ -83,7 +85,7 @@ impl<'a> SnapshotParts<'a> {
 /// Builds and signs a snapshot.
 ///
 /// # Errors
-/// When the configuration could not be read by an edge, or a bound of the format is passed.
+/// If an edge could not read the configuration, or a limit of the format is exceeded.
 pub fn build_snapshot(parts: &SnapshotParts<'_>, signer: &SnapshotSigner) -> Result<Vec<u8>, BuildError> {
     Config::read(parts.config).map_err(BuildError::Config)?;
     let mut message = begin(MessageKind::Snapshot, VERSION, parts.issuer)?;
@@ -133,109 +135,113 @@ fn push_others(message: &mut Vec<u8>, others: &[RevocationId]) -> Result<(), Bui
     let mut others = others.to_vec();
     others.sort_unstable();
     others.dedup();
-    let filter = filter::build(others.iter().copied());
-    push_count(message, filter.len() / filter::BLOCK_BYTES)?;
+    let filter = bloom_filter::build(others.iter().copied());
+    push_count(message, filter.len() / bloom_filter::BLOCK_BYTES)?;
     message.extend(filter);
     push_count(message, others.len())?;
     message.extend(others.iter().flat_map(RevocationId::as_bytes));
     Ok(())
 }
 
-/// What is revoked of the covered tokens, exactly, in little more than a byte for each revoked one: a filter of the revoked,
-/// and a second function that settles the filter's hits. In the manner of CRLite's cascade (Larisch et al., 2017) and of
-/// Clubcard (Schanck, 2025), with binary fuse functions.
+/// The revoked ones among the covered tokens, exactly, in little more than a byte for each: a
+/// filter of the revoked tokens, and a second function that separates these from the filter's false
+/// positives. It follows the cascade of CRLite (Larisch et al., 2017) and Clubcard (Schanck, 2025),
+/// with binary fuse filters.
 #[derive(Debug, Clone)]
 pub struct Cascade {
     functions: Vec<u8>,
 }
 
-/// A [`Cascade`] in the making: it is shown every covered token once.
+/// Builds a [`Cascade`]. Every covered token must be passed to [`add_covered`](Self::add_covered).
 #[derive(Debug)]
 pub struct CascadeBuilder {
-    /// In ascending order.
+    /// Sorted.
     revoked: Vec<RevocationId>,
     filter: Vec<u8>,
-    /// Covered tokens that are not revoked and that the filter takes for revoked.
-    mistaken: Vec<RevocationId>,
+    /// Covered tokens that are not revoked, but pass the filter.
+    false_positives: Vec<RevocationId>,
 }
 
 impl CascadeBuilder {
-    /// Begins with the revoked ones of about `covered` tokens. The estimate decides how large the filter is made, not whether
-    /// the answers are right.
+    /// Starts with the revoked tokens among about `covered` tokens. The estimate determines the
+    /// size of the filter and has no influence on the answers.
     ///
     /// # Errors
-    /// When there are more than the format can hold.
+    /// If there are more revoked tokens than the format can hold.
     pub fn new(mut revoked: Vec<RevocationId>, covered: u64) -> Result<Self, BuildError> {
         revoked.sort_unstable();
         revoked.dedup();
         let width = filter_width(revoked.len() as u64, covered);
-        let values: Vec<_> = revoked.iter().map(|id| (*id, fuse::fingerprint(*id, width))).collect();
-        let filter = fuse::build(&values, width).ok_or(BuildError::TooLarge("set of revoked tokens"))?;
-        Ok(Self { revoked, filter, mistaken: Vec::new() })
+        let values: Vec<_> = revoked.iter().map(|id| (*id, fuse_filter::fingerprint(*id, width))).collect();
+        let filter = fuse_filter::build(&values, width).ok_or(BuildError::TooLarge("set of revoked tokens"))?;
+        Ok(Self { revoked, filter, false_positives: Vec::new() })
     }
 
-    /// Shows every id of an iterator to it. Revoked ones may be among them.
+    /// Adds covered tokens, revoked or not.
     ///
     /// # Errors
-    /// None but for a fault of this crate's own: that it cannot read its filter.
+    /// Only if this crate cannot read the filter that it built.
     pub fn add_covered(&mut self, covered: impl IntoIterator<Item = RevocationId>) -> Result<(), BuildError> {
-        let filter = fuse::Function::read(&mut Body::new(&self.filter)).map_err(|_| BuildError::TooLarge("filter"))?;
+        let filter = fuse_filter::StaticFunction::read(&mut Body::new(&self.filter))
+            .map_err(|_| BuildError::TooLarge("filter"))?;
         let hits = covered.into_iter().filter(|id| filter.has_fingerprint(*id));
-        self.mistaken.extend(hits.filter(|id| self.revoked.binary_search(id).is_err()));
+        self.false_positives.extend(hits.filter(|id| self.revoked.binary_search(id).is_err()));
         Ok(())
     }
 
-    /// Ends with every covered token shown.
+    /// Builds the cascade, after every covered token was added.
     ///
     /// # Errors
-    /// When there are more than the format can hold.
+    /// If there are more tokens than the format can hold.
     pub fn finish(mut self) -> Result<Cascade, BuildError> {
-        self.mistaken.sort_unstable();
-        self.mistaken.dedup();
-        let is = self.revoked.iter().map(|id| (*id, 1));
-        let is_not = self.mistaken.iter().map(|id| (*id, 0));
-        let values: Vec<_> = is.chain(is_not).collect();
-        let settle = fuse::build(&values, 1).ok_or(BuildError::TooLarge("set of revoked tokens"))?;
+        self.false_positives.sort_unstable();
+        self.false_positives.dedup();
+        let revoked = self.revoked.iter().map(|id| (*id, 1));
+        let not_revoked = self.false_positives.iter().map(|id| (*id, 0));
+        let values: Vec<_> = revoked.chain(not_revoked).collect();
+        let exact = fuse_filter::build(&values, 1).ok_or(BuildError::TooLarge("set of revoked tokens"))?;
         let mut functions = self.filter;
-        functions.extend(settle);
+        functions.extend(exact);
         Ok(Cascade { functions })
     }
 }
 
-/// Bits of a fingerprint: one more halves the mistaken ones, which cost a bit each, and costs a bit for each revoked one. The
-/// sum is least where the mistaken are 1/ln 2 times the revoked.
+/// Bits of a fingerprint. One more bit halves the number of false positives, which cost a bit each
+/// in the second function, and costs a bit for each revoked token. The sum is smallest with 1/ln 2
+/// false positives for each revoked token.
 fn filter_width(revoked: u64, covered: u64) -> u32 {
-    let for_each = covered.saturating_sub(revoked).saturating_mul(7) / revoked.max(1).saturating_mul(10); // times ln 2
-    for_each.max(1).ilog2().clamp(1, 16)
+    let ratio = covered.saturating_sub(revoked).saturating_mul(7) / revoked.max(1).saturating_mul(10); // times ln 2
+    ratio.max(1).ilog2().clamp(1, 16)
 }
 
-/// What goes into a message of deltas.
+/// Content of a message of deltas.
 #[derive(Debug, Clone, Copy)]
 pub struct DeltaParts<'a> {
-    /// Whose tokens it is about.
+    /// The issuer.
     pub issuer: &'a str,
-    /// The sequence that the first delta follows.
+    /// The sequence before the first delta.
     pub after: u64,
-    /// The newest sequence when the store was read.
+    /// The newest sequence when the database was read.
     pub head: u64,
-    /// When the store was read, Unix milliseconds.
+    /// When the database was read, Unix milliseconds.
     pub as_of_ms: u64,
-    /// The history's fingerprint at `after`.
+    /// Hash chain of the revocation log at `after`.
     pub chain: HashChain,
-    /// The configuration's fingerprint when the store was read.
+    /// Digest of the configuration when the database was read.
     pub config: ConfigDigest,
-    /// The epoch in which tokens were being issued when the store was read.
+    /// The open issuing epoch when the database was read.
     pub epoch: u32,
-    /// The deltas from `after + 1` on without a gap, at most [`MAX_DELTAS`]; none makes a heartbeat.
+    /// The deltas from `after + 1` on without a gap, at most [`MAX_DELTAS`]; empty for a heartbeat.
     pub deltas: &'a [Delta],
-    /// The nonce of the question that the message answers, if it answers one.
+    /// The nonce of the request that the message answers; `None` for a push.
     pub nonce: Option<Nonce>,
 }
 
 /// Builds and signs a message of deltas.
 ///
 /// # Errors
-/// When the deltas do not follow `after` one by one up to `head` at most, or are too many.
+/// If the sequences are not consecutive from `after + 1` and at most `head`, or if there are too
+/// many deltas.
 pub fn build_deltas(parts: &DeltaParts<'_>, signer: &SnapshotSigner) -> Result<Vec<u8>, BuildError> {
     if parts.deltas.len() > MAX_DELTAS {
         return Err(BuildError::TooLarge("message of deltas"));
@@ -289,11 +295,11 @@ fn sign(mut message: Vec<u8>, signer: &SnapshotSigner) -> Vec<u8> {
 pub enum BuildError {
     /// An edge could not use the configuration.
     Config(ConfigError),
-    /// A part is larger than the format can hold.
+    /// A part is larger than the format allows.
     TooLarge(&'static str),
-    /// The deltas do not follow one another.
+    /// The sequences of the deltas are not consecutive.
     OutOfOrder,
-    /// A mark of tokens or of everything stands among the groups.
+    /// `groups` has an entry for a token or for everything.
     NotAGroup,
 }
 
@@ -302,8 +308,8 @@ impl fmt::Display for BuildError {
         match self {
             Self::Config(error) => error.fmt(f),
             Self::TooLarge(what) => write!(f, "the {what} is too large"),
-            Self::OutOfOrder => f.write_str("the deltas do not follow one another"),
-            Self::NotAGroup => f.write_str("a mark among the groups is of no group"),
+            Self::OutOfOrder => f.write_str("the deltas' sequences are not consecutive"),
+            Self::NotAGroup => f.write_str("an entry of the groups is not a group's"),
         }
     }
 }

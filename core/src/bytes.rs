@@ -1,13 +1,13 @@
-//! Comparing bytes by words: where there is no library function for it, as in WebAssembly, `==` goes byte by byte and costs twenty times
-//! as much.
+//! Comparison of byte strings, eight bytes at a time. In WebAssembly `==` compares byte by byte,
+//! which takes twenty times as long.
 
-/// Whether both are the same, in time that depends on their length alone.
-pub(crate) fn is_same(one: &[u8], other: &[u8]) -> bool {
+/// Whether both are equal. The time depends on their lengths only.
+pub(crate) fn is_equal(one: &[u8], other: &[u8]) -> bool {
     if one.len() != other.len() {
         return false;
     }
     let differ = match (one.last_chunk(), other.last_chunk()) {
-        // The last word may share bytes with the one before.
+        // The last word may overlap the one before.
         (Some(end), Some(other_end)) => {
             let pairs = one.as_chunks().0.iter().zip(other.as_chunks().0);
             pairs.fold(difference(end, other_end), |differ, (word, other)| differ | difference(word, other))
@@ -26,16 +26,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_bit_anywhere_tells_two_texts_of_any_length_apart() {
+    fn texts_of_any_length_that_differ_in_one_bit_are_not_equal() {
         for length in 0..=40 {
-            let text: [u8; 40] = core::array::from_fn(|place| place as u8);
+            let text: [u8; 40] = core::array::from_fn(|index| index as u8);
             let text = &text[..length];
-            assert!(is_same(text, text));
-            assert!(!is_same(text, &[text, b"x"].concat()) && !is_same(&[text, b"x"].concat(), text));
+            assert!(is_equal(text, text));
+            assert!(!is_equal(text, &[text, b"x"].concat()) && !is_equal(&[text, b"x"].concat(), text));
             for bit in 0..8 * length {
                 let mut other = text.to_vec();
                 other[bit / 8] ^= 1 << (bit % 8);
-                assert!(!is_same(text, &other), "bit {bit} of {length} bytes");
+                assert!(!is_equal(text, &other), "bit {bit} of {length} bytes");
             }
         }
     }

@@ -1,26 +1,27 @@
-//! An access token's claims (RFC 9068 section 2.2), decoded strictly; what they mean is judged elsewhere.
+//! Strict parsing of an access token's claims (RFC 9068 section 2.2). [`crate::verify()`] checks
+//! their values.
 
+mod fast_path;
 #[cfg(test)]
 mod tests;
-mod usual;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::base64url;
-use crate::json::{self, JsonError, Literal, Reader};
+use crate::json::{self, JsonError, Reader, StringLiteral};
 use crate::refusal::{Refusal, TokenPart};
 use crate::token::MAX_TOKEN_BYTES;
 
-/// Bytes of an identifier (`iss`, `sub`, `aud`, `jti`, `client_id`) at most.
+/// Longest identifier (`iss`, `sub`, `aud`, `jti`, `client_id`, `sid`), in bytes.
 const MAX_IDENTIFIER_BYTES: usize = 255;
-/// Audiences of one token at most.
 const MAX_AUDIENCES: usize = 32;
 
-/// The claims that every access token has (RFC 9068 section 2.2).
+/// Claims that every access token must have (RFC 9068 section 2.2).
 const REQUIRED: [Claim; 7] = [Claim::Iss, Claim::Sub, Claim::Aud, Claim::Exp, Claim::Iat, Claim::Jti, Claim::ClientId];
 
-/// A claim that a verdict needs. Texts come first, then dates.
+/// A claim that verification reads: first the text claims, then the dates. The order is that of
+/// `Claims::texts` and `Claims::dates`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
     Iss,
@@ -35,11 +36,11 @@ enum Claim {
     Nbf,
 }
 
-const TEXTS: usize = 7;
-const DATES: usize = 3;
+const TEXT_CLAIMS: usize = 7;
+const DATE_CLAIMS: usize = 3;
 
 impl Claim {
-    fn named(name: &str) -> Option<Self> {
+    fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "iss" => Self::Iss,
             "sub" => Self::Sub,
@@ -79,24 +80,26 @@ impl Claim {
     }
 }
 
-/// The claims that a verdict needs. Outside the crate they can only be read through a verified token.
+/// The claims that verification reads. Other crates can read them only through a
+/// [`VerifiedToken`](crate::VerifiedToken).
 ///
-/// The texts stay where the payload has them: a check allocates once, for the token's decoded bytes.
+/// Texts are ranges of the decoded payload, so that a check allocates once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claims {
-    /// The payload; behind it, what of it had escapes, with the escapes resolved.
+    /// The decoded payload, followed by the unescaped texts of those claims that contain escapes.
     text: String,
-    /// Where the texts stand; of the audiences, the first.
-    texts: [Span; TEXTS],
+    /// Range of each text claim; of `aud`, the first audience.
+    texts: [Span; TEXT_CLAIMS],
     more_audiences: Vec<Span>,
-    dates: [u64; DATES],
-    /// A bit for each claim that is there.
+    dates: [u64; DATE_CLAIMS],
+    /// One bit for each claim that is present.
     present: u16,
-    /// Whether there is a `cnf`.
-    bound: bool,
+    /// The token has a `cnf` claim.
+    has_cnf: bool,
 }
 
-/// A place in the text of [`Claims`], which is no longer than two payloads of the longest token. Two bytes each: claims are moved about.
+/// A range of the text of [`Claims`]. That text is at most twice the longest payload, so `u16`
+/// suffices; small spans matter, because claims are moved by value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Span {
     start: u16,
@@ -106,22 +109,22 @@ struct Span {
 const _: () = assert!(2 * base64url::decoded_len(MAX_TOKEN_BYTES) <= u16::MAX as usize);
 
 impl Claims {
-    /// Reads the claims set of a token. Claims it does not know are checked as JSON and passed over.
+    /// Reads the claims set of a token. Unknown claims must be valid JSON and are ignored.
     pub(crate) fn read(payload: &[u8]) -> Result<Self, Refusal> {
         let payload = base64url::decode(payload).ok_or(Refusal::NotBase64Url { part: TokenPart::Claims })?;
         let text = String::from_utf8(payload)
-            .map_err(|_| Refusal::BadJson { part: TokenPart::Claims, fault: JsonError::Syntax })?;
-        let mut draft = Draft { text: &text, ..Draft::default() };
-        let read = match draft.usual() {
-            0 => json::object(text.as_bytes(), |name, reader| draft.member(name, reader)),
-            at => json::rest_of_object(&text, at, draft.read_so_far(), |name, reader| draft.member(name, reader)),
+            .map_err(|_| Refusal::BadJson { part: TokenPart::Claims, error: JsonError::Syntax })?;
+        let mut parser = ClaimsParser { text: &text, ..ClaimsParser::default() };
+        let read = match parser.read_canonical() {
+            0 => json::object(text.as_bytes(), |name, reader| parser.member(name, reader)),
+            at => json::rest_of_object(&text, at, parser.members_read(), |name, reader| parser.member(name, reader)),
         };
-        read.map_err(|fault| draft.refusal(fault))?;
-        let Draft { unescaped, texts, more_audiences, dates, present, bound, .. } = draft;
+        read.map_err(|error| parser.refusal(error))?;
+        let ClaimsParser { unescaped, texts, more_audiences, dates, present, has_cnf, .. } = parser;
         if let Some(missing) = REQUIRED.into_iter().find(|claim| present & claim.bit() == 0) {
             return Err(Refusal::MissingClaim { name: missing.name() });
         }
-        Ok(Self { text: text + &unescaped, texts, more_audiences, dates, present, bound })
+        Ok(Self { text: text + &unescaped, texts, more_audiences, dates, present, has_cnf })
     }
 
     pub(crate) fn issuer(&self) -> &str {
@@ -148,26 +151,27 @@ impl Claims {
         self.has(Claim::Sid).then(|| self.text(Claim::Sid))
     }
 
-    /// Empty if there is none.
+    /// Empty if the claim is absent.
     pub(crate) fn scope(&self) -> &str {
         self.text(Claim::Scope)
     }
 
     pub(crate) fn expires_at(&self) -> u64 {
-        self.dates[Claim::Exp as usize - TEXTS]
+        self.dates[Claim::Exp as usize - TEXT_CLAIMS]
     }
 
     pub(crate) fn issued_at(&self) -> u64 {
-        self.dates[Claim::Iat as usize - TEXTS]
+        self.dates[Claim::Iat as usize - TEXT_CLAIMS]
     }
 
     pub(crate) fn not_before(&self) -> Option<u64> {
-        self.has(Claim::Nbf).then(|| self.dates[Claim::Nbf as usize - TEXTS])
+        self.has(Claim::Nbf).then(|| self.dates[Claim::Nbf as usize - TEXT_CLAIMS])
     }
 
-    /// Whether there is a `cnf` (RFC 7800 section 3), whatever it says.
+    /// Whether the token is bound to a key: it has a `cnf` claim of any content (RFC 7800 section
+    /// 3).
     pub(crate) fn is_bound(&self) -> bool {
-        self.bound
+        self.has_cnf
     }
 
     fn has(&self, claim: Claim) -> bool {
@@ -179,55 +183,58 @@ impl Claims {
     }
 }
 
-/// Claims as they come in.
+/// State of parsing: see [`Claims`] for the fields of the same names.
 #[derive(Default)]
-struct Draft<'a> {
+struct ClaimsParser<'a> {
     text: &'a str,
-    /// What will stand behind the text.
+    /// Unescaped texts, appended to `text` at the end.
     unescaped: String,
-    texts: [Span; TEXTS],
+    texts: [Span; TEXT_CLAIMS],
     more_audiences: Vec<Span>,
-    dates: [u64; DATES],
+    dates: [u64; DATE_CLAIMS],
     present: u16,
-    bound: bool,
-    /// The claim being read, so that a fault can be laid at its door.
-    reading: Option<Claim>,
+    has_cnf: bool,
+    /// The claim being parsed, for error messages.
+    current: Option<Claim>,
 }
 
-impl Draft<'_> {
+impl ClaimsParser<'_> {
+    /// Reads the value of the member called `name`.
     fn member(&mut self, name: &str, reader: &mut Reader<'_>) -> Result<(), JsonError> {
-        let Some(claim) = Claim::named(name) else {
-            self.bound |= name == "cnf";
+        let Some(claim) = Claim::from_name(name) else {
+            self.has_cnf |= name == "cnf";
             return reader.skip();
         };
-        // The reader knows the names it came by; those at the beginning it may not have.
+        // The JSON reader detects duplicates among the members that it read; the fast path may have
+        // read others before.
         if self.present & claim.bit() != 0 {
             return Err(JsonError::DuplicateName);
         }
-        self.reading = Some(claim);
+        self.current = Some(claim);
         match claim {
-            _ if claim.is_date() => self.dates[claim as usize - TEXTS] = reader.date()?,
+            _ if claim.is_date() => self.dates[claim as usize - TEXT_CLAIMS] = reader.numeric_date()?,
             Claim::Scope => self.texts[claim as usize] = self.scope(reader)?,
             Claim::Aud if !reader.is_string() => self.audiences(reader)?,
             _ => self.texts[claim as usize] = self.identifier(reader)?,
         }
         self.present |= claim.bit();
-        self.reading = None;
+        self.current = None;
         Ok(())
     }
 
-    /// Members that are among the claims already.
-    fn read_so_far(&self) -> usize {
+    /// Number of claims read so far.
+    fn members_read(&self) -> usize {
         self.present.count_ones() as usize
     }
 
-    /// 1 to 255 bytes without control characters, so that a log line or a header can carry it.
+    /// An identifier: 1 to 255 bytes without control characters, so that it fits a log line and a
+    /// header.
     fn identifier(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonError> {
         let literal = reader.literal_string()?;
         if is_plain(literal) && (1..=MAX_IDENTIFIER_BYTES).contains(&(literal.end - literal.start)) {
             return Ok(Span::new(literal.start, literal.end));
         }
-        let (span, text) = self.place(literal)?;
+        let (span, text) = self.resolve(literal)?;
         let is_in_bounds = (1..=MAX_IDENTIFIER_BYTES).contains(&text.len());
         if is_in_bounds && !text.chars().any(char::is_control) { Ok(span) } else { Err(JsonError::OutOfRange) }
     }
@@ -248,25 +255,30 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Scope values of printable ASCII without `"` and `\`, one space between (RFC 6749 section 3.3); empty means none.
+    /// Scope values of printable ASCII without `"` and `\`, separated by one space (RFC 6749
+    /// section 3.3); may be empty.
     fn scope(&mut self, reader: &mut Reader<'_>) -> Result<Span, JsonError> {
         let literal = reader.literal_string()?;
         if is_plain(literal) {
-            // Such a text has neither of the two: only the spaces are to be looked at.
+            // A plain text contains neither `"` nor `\`: only its spaces are left to check.
             let text = self.text.as_bytes().get(literal.start..literal.end).unwrap_or_default();
             let is_well_formed = text.is_empty() || are_separators_single(text);
             return if is_well_formed { Ok(Span::new(literal.start, literal.end)) } else { Err(JsonError::OutOfRange) };
         }
-        let (span, text) = self.place(literal)?;
+        let (span, text) = self.resolve(literal)?;
         let is_well_formed = text.is_empty() || text.split(' ').all(is_scope_value);
         if is_well_formed { Ok(span) } else { Err(JsonError::OutOfRange) }
     }
 
-    /// Where a string will stand, and its text: for the ones that are not as usual.
+    /// The span and the text of a string, unescaped if necessary. Cold: tokens of Tollgate's origin
+    /// contain no escapes.
     #[cold]
-    fn place(&mut self, Literal { start, end, escaped, .. }: Literal) -> Result<(Span, &str), JsonError> {
+    fn resolve(
+        &mut self,
+        StringLiteral { start, end, has_escapes, .. }: StringLiteral,
+    ) -> Result<(Span, &str), JsonError> {
         let text = self.text.get(start..end).ok_or(JsonError::Syntax)?;
-        if !escaped {
+        if !has_escapes {
             return Ok((Span::new(start, end), text));
         }
         let start = self.unescaped.len();
@@ -275,12 +287,12 @@ impl Draft<'_> {
         Ok((span, self.unescaped.get(start..).unwrap_or_default()))
     }
 
-    fn refusal(&self, fault: JsonError) -> Refusal {
-        match (self.reading, fault) {
+    fn refusal(&self, error: JsonError) -> Refusal {
+        match (self.current, error) {
             (Some(claim), JsonError::WrongType | JsonError::OutOfRange | JsonError::TooMany) => {
                 Refusal::BadClaim { name: claim.name() }
             }
-            _ => Refusal::BadJson { part: TokenPart::Claims, fault },
+            _ => Refusal::BadJson { part: TokenPart::Claims, error },
         }
     }
 }
@@ -295,12 +307,12 @@ impl Span {
     }
 }
 
-/// Whether a string is printable ASCII, and means what stands there.
-fn is_plain(literal: Literal) -> bool {
-    literal.printable && !literal.escaped
+/// Whether a string is printable ASCII without escapes.
+fn is_plain(literal: StringLiteral) -> bool {
+    literal.is_printable && !literal.has_escapes
 }
 
-/// Whether no space stands at an end or beside another.
+/// Whether all spaces are single and none is at the beginning or end.
 fn are_separators_single(text: &[u8]) -> bool {
     let is_doubled = |pair: (&u8, &u8)| u8::from(*pair.0 == b' ') & u8::from(*pair.1 == b' ');
     let doubled = text.iter().zip(text.iter().skip(1)).fold(0, |doubled, pair| doubled | is_doubled(pair));

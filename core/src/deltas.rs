@@ -1,38 +1,41 @@
-//! Deltas: what changed in an origin's history after a sequence. With none in it, the message is a heartbeat.
+//! A message of deltas: the changes of the revocation log after a sequence. A message without
+//! changes is a heartbeat.
 //!
 //! ```text
 //! body    = issuer after head as-of chain config epoch entries [ nonce ]
 //! issuer  = u16 *OCTET              ; UTF-8, as in `iss`
-//! after   = u64                     ; the sequence that the first entry follows
+//! after   = u64                     ; the sequence before the first entry
 //! head    = u64                     ; the origin's newest sequence as of `as-of`
-//! as-of   = u64                     ; Unix milliseconds at the origin
-//! chain   = 32 OCTET                ; the history's fingerprint at `after`
-//! config  = 16 OCTET                ; the configuration's fingerprint as of `as-of`
-//! epoch   = u32                     ; the epoch in which tokens were being issued as of `as-of`
+//! as-of   = u64                     ; Unix milliseconds by the origin's clock
+//! chain   = 32 OCTET                ; hash chain of the log at `after`
+//! config  = 16 OCTET                ; digest of the configuration as of `as-of`
+//! epoch   = u32                     ; the open issuing epoch as of `as-of`
 //! entries = u32 *( kind id mark expires )
-//! kind    = %x01 (token) / %x02 (session) / %x03 (subject) / %x04 (client) / %x05 (key) / %x06 (everything)
+//! kind    = %x01 (token) / %x02 (session) / %x03 (subject) / %x04 (client) / %x05 (key)
+//!         / %x06 (everything)
 //! id      = 16 OCTET
-//! mark    = u64                     ; 0: lifted; see `RevokedBefore`
+//! mark    = u64                     ; `RevokedBefore`; 0: reinstated
 //! expires = u64                     ; Unix seconds
-//! nonce   = 16 OCTET                ; of the question that this answers; in version 2, and there only
+//! nonce   = 16 OCTET                ; of the request that this answers; only in version 2
 //! ```
 
 use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
-use crate::question::Nonce;
 use crate::revocation::{ConfigDigest, Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
+use crate::sync_request::Nonce;
 use crate::wire::{self, Body, MessageKind, WireError};
 
-/// Deltas of one message at most; an edge that is further behind asks again.
+/// Most deltas of one message. An edge that is further behind sends another request.
 pub const MAX_DELTAS: usize = 4096;
-/// Bytes of a message at most.
+/// Largest message of deltas, in bytes.
 pub const MAX_DELTAS_BYTES: usize = 1024 + MAX_DELTAS * ENTRY_BYTES;
-/// Far beyond any history, and far from where sums overflow.
+/// Highest sequence. No log reaches it, and sums of sequences below it do not overflow.
 const MAX_SEQUENCE: u64 = u64::MAX / 2;
+/// Size of an entry in bytes: kind, id, mark, expires.
 const ENTRY_BYTES: usize = 1 + RevocationId::LEN + 8 + 8;
 
-/// A message of deltas whose signature and form were checked.
+/// A message of deltas whose signature and format were checked.
 #[derive(Debug, Clone)]
 pub struct Deltas {
     pub(crate) issuer: String,
@@ -50,10 +53,10 @@ impl Deltas {
     /// Reads a message that one of the pinned Ed25519 keys signed.
     ///
     /// # Errors
-    /// [`WireError`] for anything that is not exactly such a message.
+    /// [`WireError`] if the bytes are not exactly such a message.
     pub fn decode(bytes: &[u8], pins: &[[u8; 32]]) -> Result<Self, WireError> {
         if bytes.len() > MAX_DELTAS_BYTES {
-            return Err(WireError::Malformed("it is larger than any message of deltas may be"));
+            return Err(WireError::Malformed("larger than a message of deltas may be"));
         }
         let (version, body) = wire::open(bytes, MessageKind::Deltas, pins)?;
         let mut body = Body::new(body);
@@ -73,7 +76,7 @@ impl Deltas {
         body.finish()?;
         let last = after.checked_add((extent / ENTRY_BYTES) as u64);
         if head > MAX_SEQUENCE || last.is_none_or(|last| last > head) {
-            return Err(WireError::Malformed("its sequences do not fit together"));
+            return Err(WireError::Malformed("inconsistent sequence numbers"));
         }
         let entries = (after + 1..).zip(entries.chunks_exact(ENTRY_BYTES));
         let deltas = entries.map(|(sequence, entry)| read_delta(sequence, entry)).collect::<Result<_, _>>()?;
@@ -85,17 +88,17 @@ impl Deltas {
         self.head
     }
 
-    /// When the origin read its store, Unix milliseconds by its clock.
+    /// When the origin read its database, Unix milliseconds by its clock.
     pub fn as_of_ms(&self) -> u64 {
         self.as_of_ms
     }
 
-    /// The nonce of the question that the message answers; none if it answers no question.
+    /// The nonce of the request that the message answers; `None` for a push.
     pub fn nonce(&self) -> Option<Nonce> {
         self.nonce
     }
 
-    /// The entries, in order; none in a heartbeat.
+    /// The changes, in order; empty in a heartbeat.
     pub fn entries(&self) -> &[Delta] {
         &self.deltas
     }
@@ -103,10 +106,10 @@ impl Deltas {
 
 fn read_delta(sequence: u64, entry: &[u8]) -> Result<Delta, WireError> {
     let mut entry = Body::new(entry);
-    let kind = RevocationKind::from_byte(entry.u8()?).ok_or(WireError::Malformed("a delta is of no known kind"))?;
+    let kind = RevocationKind::from_byte(entry.u8()?).ok_or(WireError::Malformed("unknown kind of a delta"))?;
     let id = RevocationId::from_bytes(entry.array()?);
     if kind == RevocationKind::Everything && id != RevocationId::EVERYTHING {
-        return Err(WireError::Malformed("a delta about everything has a name"));
+        return Err(WireError::Malformed("a delta of kind everything has an id"));
     }
     Ok(Delta { sequence, kind, id, revoked_before: RevokedBefore(entry.u64()?), expires_at: entry.u64()? })
 }

@@ -1,4 +1,5 @@
-//! A token's header (RFC 7515 section 4): it may name the key and must name algorithm and type, and steers nothing else.
+//! A token's JOSE header (RFC 7515 section 4). It must name the algorithm and the type, may name
+//! the key, and has no other influence on verification.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -8,17 +9,20 @@ use crate::json::{self, JsonError};
 use crate::key::{Algorithm, MAX_KEY_ID_BYTES};
 use crate::refusal::{Refusal, TokenPart};
 
-/// Members by which a token could bring its own key, its own compression, or rules that this verifier does not know.
-const FORBIDDEN: [&str; 7] = ["crit", "b64", "zip", "jku", "x5u", "jwk", "x5c"];
+/// Members by which a token could bring its own key, compression or processing rules. A header with
+/// one of them is refused.
+const FORBIDDEN_MEMBERS: [&str; 7] = ["crit", "b64", "zip", "jku", "x5u", "jwk", "x5c"];
 
-/// What of a header matters. It is not verified: the signature over it is checked later, with the key it calls for.
-pub(crate) struct Header {
+/// The members of a header that select a key. Unverified: the signature over the header is checked
+/// later, with the selected key.
+pub(crate) struct UnverifiedHeader {
     pub(crate) algorithm: Algorithm,
     pub(crate) key_id: Option<String>,
 }
 
-impl Header {
-    /// Reads the header of a token. `allow_plain_jwt`: take `typ` of plain `JWT`, or none, for an access token too.
+impl UnverifiedHeader {
+    /// Reads the header of a token. With `allow_plain_jwt`, a `typ` of `JWT` or no `typ` is
+    /// accepted, too.
     pub(crate) fn read(text: &[u8], allow_plain_jwt: bool) -> Result<Self, Refusal> {
         let text = base64url::decode(text).ok_or(Refusal::NotBase64Url { part: TokenPart::Header })?;
         let (mut alg, mut typ, mut key_id) = (None, None, None);
@@ -29,13 +33,13 @@ impl Header {
                 "typ" => typ = Some(reader.string()?),
                 "kid" => key_id = Some(reader.string()?),
                 _ => {
-                    forbidden = forbidden.or(FORBIDDEN.into_iter().find(|&member| member == name));
+                    forbidden = forbidden.or(FORBIDDEN_MEMBERS.into_iter().find(|&member| member == name));
                     reader.skip()?;
                 }
             }
             Ok::<(), JsonError>(())
         })
-        .map_err(|fault| Refusal::BadJson { part: TokenPart::Header, fault })?;
+        .map_err(|error| Refusal::BadJson { part: TokenPart::Header, error })?;
 
         if let Some(name) = forbidden {
             return Err(Refusal::ForbiddenHeader { name });
@@ -52,17 +56,18 @@ impl Header {
     }
 }
 
-/// The header of an access token (RFC 9068 section 2.1) with this key and algorithm, in base64url: how our origin writes it,
-/// always, so that an edge knows it again without reading it. `None` for a `kid` that a token cannot have, or that JSON would
-/// have to escape.
+/// The header of an access token (RFC 9068 section 2.1) with this algorithm and key, in base64url,
+/// byte for byte as Tollgate's origin writes it. An edge recognizes such a header by comparison,
+/// without parsing it. `None` for a `kid` that is empty, too long, or would need escapes in JSON.
 pub fn canonical_header(algorithm: Algorithm, key_id: &str) -> Option<String> {
     let is_plain = key_id.bytes().all(|byte| matches!(byte, 0x20..0x7f) && byte != b'"' && byte != b'\\');
-    let fits = is_plain && (1..=MAX_KEY_ID_BYTES).contains(&key_id.len());
+    let is_valid = is_plain && (1..=MAX_KEY_ID_BYTES).contains(&key_id.len());
     let header = || alloc::format!(r#"{{"alg":"{}","kid":"{key_id}","typ":"at+jwt"}}"#, algorithm.name());
-    fits.then(|| base64url::encode(header().as_bytes()))
+    is_valid.then(|| base64url::encode(header().as_bytes()))
 }
 
-/// RFC 9068 section 4: `at+jwt` or `application/at+jwt`; media types compare without case (RFC 7515 section 4.1.9).
+/// RFC 9068 section 4: `at+jwt` or `application/at+jwt`. Media types are compared without case (RFC
+/// 7515 section 4.1.9).
 fn is_access_token_type(typ: Option<&str>, allow_plain_jwt: bool) -> bool {
     let is = |wanted: &str| typ.is_some_and(|typ| typ.eq_ignore_ascii_case(wanted));
     is("at+jwt") || is("application/at+jwt") || (allow_plain_jwt && (typ.is_none() || is("JWT")))

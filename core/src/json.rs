@@ -1,9 +1,11 @@
-//! A strict, bounded JSON reader for the few documents a verdict rests on: token headers, claims, key sets, policies.
+//! A strict, bounded JSON reader for token headers, claims, key sets and policies.
 //!
-//! It refuses what lenient readers let through and attackers use: duplicate member names, text after the value, deep nesting,
-//! invalid UTF-8, lone surrogates. It reads in one pass without building a tree, and never recurses deeper than [`MAX_DEPTH`].
+//! It refuses what lenient readers accept and attackers use: duplicate member names, text after the
+//! value, deep nesting, invalid UTF-8, lone surrogates. It reads in one pass without building a
+//! tree.
+//!
+//! Never: recursion deeper than [`MAX_DEPTH`].
 
-mod names;
 mod scan;
 #[cfg(test)]
 mod tests;
@@ -11,32 +13,37 @@ mod tests;
 use alloc::borrow::Cow;
 use core::fmt;
 
-use self::names::Names;
-pub(crate) use self::scan::{eight_digits, plain_bytes, unescape};
-use self::scan::{special_bytes, unprintable_bytes, whole};
+use smallvec::SmallVec;
 
-/// Levels of arrays and objects a document may nest. RFC 8259 section 9 lets a reader set its limits; claims need three.
+pub(crate) use self::scan::{eight_digits, plain_bytes, unescape};
+use self::scan::{special_bytes, unprintable_bytes, whole_seconds};
+
+/// Deepest nesting of arrays and objects. RFC 8259 section 9 lets a reader set limits; claims need
+/// three levels.
 pub(crate) const MAX_DEPTH: usize = 16;
-/// Members of all objects of one document together. It also bounds the quadratic search for duplicate names.
+/// Most members of all objects of a document together. It also bounds the quadratic search for
+/// duplicate names.
 pub(crate) const MAX_MEMBERS: usize = 256;
-/// The last second of year 9999, the highest date that common date libraries can hold.
-pub(crate) const MAX_DATE: u64 = 253_402_300_799;
+/// Latest date, in Unix seconds: the last second of year 9999, which is the limit of common date
+/// libraries.
+pub(crate) const MAX_NUMERIC_DATE: u64 = 253_402_300_799;
 
 /// What is wrong with a JSON text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JsonError {
-    /// Not JSON (RFC 8259), or not UTF-8, or something stands after the value.
+    /// Not JSON (RFC 8259), not UTF-8, or text follows the value.
     Syntax,
-    /// Two members of one object have the same name (RFC 7519 section 4 lets a reader refuse it; RFC 7515 section 10.12 says why).
+    /// Two members of one object have the same name. RFC 7519 section 4 lets a reader refuse this,
+    /// RFC 7515 section 10.12 gives the reason.
     DuplicateName,
     /// Nested more than 16 levels deep.
     TooDeep,
-    /// More than 256 members, or, in a key set, more than its own bound.
+    /// More than 256 members; key sets and configurations have limits of their own.
     TooMany,
-    /// A value of another type than the member calls for.
+    /// A value has the wrong type for its member.
     WrongType,
-    /// A number outside the member's range, such as a date before 1970 or after the year 9999.
+    /// A value is outside its member's range, such as a date before 1970 or after the year 9999.
     OutOfRange,
 }
 
@@ -57,12 +64,14 @@ impl core::error::Error for JsonError {}
 
 type Result<T> = core::result::Result<T, JsonError>;
 
-/// Reads `text` as one object, giving each member's name to `member`, which must consume its value.
+/// Reads `text` as one object. Calls `member` with the name of each member; it must consume the
+/// value.
 pub(crate) fn object<'a>(text: &'a [u8], member: impl FnMut(&str, &mut Reader<'a>) -> Result<()>) -> Result<()> {
     object_bounded(text, MAX_MEMBERS, member)
 }
 
-/// As [`object`], for the documents of our own origin that may hold more members than a token may.
+/// As [`object`], with a limit of its own for documents that have more members than a token may
+/// have.
 pub(crate) fn object_bounded<'a>(
     text: &'a [u8],
     max_members: usize,
@@ -75,7 +84,8 @@ pub(crate) fn object_bounded<'a>(
     reader.end()
 }
 
-/// As [`object`], from behind the value that ends at `at`: so many members were read already, and are no longer looked for.
+/// As [`object`], for an object of which the first `members_read` members were read up to offset
+/// `at`. Duplicates of these are left to the caller to detect.
 pub(crate) fn rest_of_object<'a>(
     text: &'a str,
     at: usize,
@@ -87,7 +97,8 @@ pub(crate) fn rest_of_object<'a>(
     reader.end()
 }
 
-/// A position in a JSON text. Every method stands on the first byte of a value and leaves behind its last.
+/// A cursor in a JSON text. Each method that reads a value expects the cursor at its first byte,
+/// and leaves it behind the last.
 pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
@@ -96,35 +107,35 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// An object; `member` is called with each name and must consume the value.
+    /// Reads an object. Calls `member` with the name of each member; it must consume the value.
     pub(crate) fn object(&mut self, member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
         self.enter(b'{')?;
         self.members(true, member)
     }
 
-    /// The members from here to the closing brace; whether the next one is the `first`.
-    fn members(&mut self, mut first: bool, mut member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
-        let mut names = Names::default();
-        while self.more(b'}', &mut first)? {
+    /// Reads the members up to the closing brace. `is_first`: no member of the object was read yet.
+    fn members(&mut self, mut is_first: bool, mut member: impl FnMut(&str, &mut Self) -> Result<()>) -> Result<()> {
+        let mut names = MemberNames::default();
+        while self.has_next(b'}', &mut is_first)? {
             self.members_left = self.members_left.checked_sub(1).ok_or(JsonError::TooMany)?;
             let name = self.name()?;
-            if names.has(&name) {
+            if names.contains(&name) {
                 return Err(JsonError::DuplicateName);
             }
             self.skip_space();
             member(&name, self)?;
-            names.take(name);
+            names.insert(name);
         }
         Ok(())
     }
 
-    /// Nothing but white space is left.
+    /// Checks that only white space is left.
     fn end(&mut self) -> Result<()> {
         self.skip_space();
         if self.at == self.text.len() { Ok(()) } else { Err(JsonError::Syntax) }
     }
 
-    /// A member's name and the colon behind it.
+    /// Reads a member's name and the colon after it.
     fn name(&mut self) -> Result<Cow<'a, str>> {
         let name = self.string()?;
         self.skip_space();
@@ -132,74 +143,77 @@ impl<'a> Reader<'a> {
         Ok(name)
     }
 
-    /// An array; `element` is called on each element and must consume it.
+    /// Reads an array. Calls `element` for each element; it must consume the element.
     pub(crate) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.enter(b'[')?;
-        let mut first = true;
-        while self.more(b']', &mut first)? {
+        let mut is_first = true;
+        while self.has_next(b']', &mut is_first)? {
             element(self)?;
         }
         Ok(())
     }
 
-    /// A string, borrowed where it has no escapes.
+    /// Reads a string. It is borrowed if it contains no escapes.
     pub(crate) fn string(&mut self) -> Result<Cow<'a, str>> {
         let literal = self.literal_string()?;
         let text = self.text.get(literal.start..literal.end).ok_or(JsonError::Syntax)?;
-        if literal.escaped { unescape(text).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
+        if literal.has_escapes { unescape(text).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
     }
 
-    /// Where a string stands in the text. Its escapes are not looked at: [`unescape`] does. Eight bytes at a time.
-    pub(crate) fn literal_string(&mut self) -> Result<Literal> {
+    /// Finds the end of a string, eight bytes at a time. Its escapes are checked later, by
+    /// [`unescape`].
+    pub(crate) fn literal_string(&mut self) -> Result<StringLiteral> {
         if self.peek() != Some(b'"') {
             return Err(self.wrong_type());
         }
         self.at += 1;
-        let mut literal = Literal { start: self.at, end: self.at, escaped: false, printable: true };
+        let mut literal = StringLiteral { start: self.at, end: self.at, has_escapes: false, is_printable: true };
         loop {
             let Some(bytes) = self.text.as_bytes().get(self.at..).and_then(|rest| rest.first_chunk()) else {
-                return self.end_of_string(literal);
+                return self.literal_string_tail(literal);
             };
             let bytes = u64::from_le_bytes(*bytes);
             let special = special_bytes(bytes);
             if special == 0 {
-                literal.printable &= unprintable_bytes(bytes) == 0;
+                literal.is_printable &= unprintable_bytes(bytes) == 0;
                 self.at += 8;
                 continue;
             }
-            let before = special ^ (special - 1); // the special byte and what stands before it
-            literal.printable &= unprintable_bytes(bytes) & before == 0;
+            let before = special ^ (special - 1); // mask of the special byte and the bytes before it
+            literal.is_printable &= unprintable_bytes(bytes) & before == 0;
             self.at += special.trailing_zeros() as usize / 8;
-            if self.is_ended(&mut literal)? {
+            if self.ends_string(&mut literal)? {
                 return Ok(literal);
             }
         }
     }
 
-    /// As [`literal_string`](Self::literal_string), where fewer than eight bytes are left.
-    fn end_of_string(&mut self, mut literal: Literal) -> Result<Literal> {
+    /// Continues [`literal_string`](Self::literal_string) where fewer than eight bytes of the text
+    /// are left.
+    fn literal_string_tail(&mut self, mut literal: StringLiteral) -> Result<StringLiteral> {
         loop {
             match self.peek().ok_or(JsonError::Syntax)? {
                 b'"' | b'\\' | ..0x20 => {
-                    if self.is_ended(&mut literal)? {
+                    if self.ends_string(&mut literal)? {
                         return Ok(literal);
                     }
                 }
                 byte => {
-                    literal.printable &= byte < 0x7f;
+                    literal.is_printable &= byte < 0x7f;
                     self.at += 1;
                 }
             }
         }
     }
 
-    /// Passes a byte of a string that does not stand for itself; whether it is the end.
-    fn is_ended(&mut self, literal: &mut Literal) -> Result<bool> {
+    /// Consumes a quotation mark or an escape, and returns whether the string ends there. A control
+    /// character is an error.
+    fn ends_string(&mut self, literal: &mut StringLiteral) -> Result<bool> {
         literal.end = self.at;
         match self.next()? {
             b'"' => Ok(true),
             b'\\' => {
-                literal.escaped = true;
+                literal.has_escapes = true;
                 self.next()?;
                 Ok(false)
             }
@@ -212,33 +226,34 @@ impl<'a> Reader<'a> {
         self.peek() == Some(b'"')
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub(crate) fn boolean(&mut self) -> Result<bool> {
         match self.peek() {
-            Some(b't') => self.literal("true").map(|()| true),
-            Some(b'f') => self.literal("false").map(|()| false),
+            Some(b't') => self.keyword("true").map(|()| true),
+            Some(b'f') => self.keyword("false").map(|()| false),
             _ => Err(self.wrong_type()),
         }
     }
 
-    /// A NumericDate (RFC 7519 section 2): whole seconds since 1970 up to the year 9999. A fraction of zero (`1.7e9`,
-    /// `1700000000.0`) is allowed, any other is refused rather than rounded in somebody's favour.
-    pub(crate) fn date(&mut self) -> Result<u64> {
-        if let Some(seconds) = self.plain_seconds() {
-            return if seconds <= MAX_DATE { Ok(seconds) } else { Err(JsonError::OutOfRange) };
+    /// Reads a NumericDate (RFC 7519 section 2): whole seconds since 1970, up to the year 9999.
+    /// `1.7e9` and `1700000000.0` are accepted. A fraction is refused, because rounding it would
+    /// change when a token is valid.
+    pub(crate) fn numeric_date(&mut self) -> Result<u64> {
+        if let Some(seconds) = self.plain_integer() {
+            return if seconds <= MAX_NUMERIC_DATE { Ok(seconds) } else { Err(JsonError::OutOfRange) };
         }
         let text = self.number()?;
-        // Other readers take a float for an f64: one of more digits than that holds would be rounded before it is looked at.
+        // Other readers parse such a number as an f64, which rounds more digits than these.
         let digits = text.split(['e', 'E']).next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
         if digits > 15 {
             return Err(JsonError::OutOfRange);
         }
-        whole(text).filter(|seconds| *seconds <= MAX_DATE).ok_or(JsonError::OutOfRange)
+        whole_seconds(text).filter(|seconds| *seconds <= MAX_NUMERIC_DATE).ok_or(JsonError::OutOfRange)
     }
 
-    /// A number of digits alone, as dates mostly are; stays where it is if another value stands here. Too large a one is given as
-    /// the largest there is.
-    fn plain_seconds(&mut self) -> Option<u64> {
+    /// Reads a number that consists of digits only. For another value it returns `None` and does
+    /// not move the cursor. A number that is too large becomes `u64::MAX`.
+    fn plain_integer(&mut self) -> Option<u64> {
         let start = self.at;
         let mut seconds = 0_u64;
         while let Some(digit @ b'0'..=b'9') = self.peek() {
@@ -254,19 +269,19 @@ impl<'a> Reader<'a> {
         is_plain.then_some(seconds)
     }
 
-    /// Any value, checked as strictly as one that is used.
+    /// Checks any value, as strictly as one that is used, and skips it.
     pub(crate) fn skip(&mut self) -> Result<()> {
         match self.peek().ok_or(JsonError::Syntax)? {
             b'{' => self.object(|_, reader| reader.skip()),
             b'[' => self.array(|reader| reader.skip()),
-            b'"' => self.string().map(|_| ()), // its escapes too
+            b'"' => self.string().map(|_| ()), // checks its escapes
             b't' | b'f' => self.boolean().map(|_| ()),
-            b'n' => self.literal("null"),
+            b'n' => self.keyword("null"),
             _ => self.number().map(|_| ()),
         }
     }
 
-    /// The text of any value, checked, to be read on its own.
+    /// Checks any value and returns its text.
     pub(crate) fn raw(&mut self) -> Result<&'a str> {
         let start = self.at;
         self.skip()?;
@@ -311,30 +326,31 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Whether another element follows, having passed the comma before it or the `close` after the last one.
-    fn more(&mut self, close: u8, first: &mut bool) -> Result<bool> {
+    /// Whether another element follows. Consumes the comma before it, or the `close` after the last
+    /// one.
+    fn has_next(&mut self, close: u8, is_first: &mut bool) -> Result<bool> {
         self.skip_space();
         if self.peek() == Some(close) {
             self.at += 1;
             self.depth -= 1;
             return Ok(false);
         }
-        if !core::mem::take(first) {
+        if !core::mem::take(is_first) {
             self.expect(b',')?;
             self.skip_space();
         }
         Ok(true)
     }
 
-    fn literal(&mut self, literal: &str) -> Result<()> {
-        if !self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(literal.as_bytes())) {
+    fn keyword(&mut self, keyword: &str) -> Result<()> {
+        if !self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(keyword.as_bytes())) {
             return Err(JsonError::Syntax);
         }
-        self.at += literal.len();
+        self.at += keyword.len();
         Ok(())
     }
 
-    /// A value of another type, or no value at all.
+    /// The error for a value of an unexpected type, or for no value.
     fn wrong_type(&self) -> JsonError {
         match self.peek() {
             Some(b'{' | b'[' | b'"' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => JsonError::WrongType,
@@ -367,13 +383,38 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where a string stands in the text, between its quotation marks.
+/// The range of a string in the text, without its quotation marks.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Literal {
+pub(crate) struct StringLiteral {
     pub(crate) start: usize,
     pub(crate) end: usize,
-    /// Whether there is an escape in it, and it means something else than what stands there.
-    pub(crate) escaped: bool,
-    /// Whether all that stands there is printable ASCII.
-    pub(crate) printable: bool,
+    pub(crate) has_escapes: bool,
+    /// All bytes of the range are printable ASCII.
+    pub(crate) is_printable: bool,
+}
+
+/// The member names of an object read so far.
+#[derive(Default)]
+struct MemberNames<'a> {
+    names: SmallVec<[Cow<'a, str>; 16]>,
+    /// One bit for each name, chosen by its length, first and last byte. A name whose bit is not
+    /// set is not among `names`, which saves the search.
+    bits: u64,
+}
+
+impl<'a> MemberNames<'a> {
+    fn contains(&self, name: &str) -> bool {
+        self.bits & Self::bit(name) != 0 && self.names.iter().any(|known| known == name)
+    }
+
+    fn insert(&mut self, name: Cow<'a, str>) {
+        self.bits |= Self::bit(&name);
+        self.names.push(name);
+    }
+
+    fn bit(name: &str) -> u64 {
+        let byte = |byte: Option<&u8>| u32::from(byte.copied().unwrap_or_default());
+        let (first, last) = (byte(name.as_bytes().first()), byte(name.as_bytes().last()));
+        1 << ((first.wrapping_mul(5) ^ last.wrapping_mul(11) ^ name.len() as u32) % 64)
+    }
 }

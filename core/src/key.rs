@@ -1,7 +1,7 @@
-//! Keys that check tokens, read from a JSON Web Key Set (RFC 7517). It verifies only: it holds no private key but HS256's,
-//! which is secret by nature and stays out of everything that is sent to an edge.
-
-mod tables;
+//! Keys that verify tokens, read from a JSON Web Key Set (RFC 7517).
+//!
+//! Never: a private key. The only secret is the symmetric key of HS256, which a configuration for
+//! edges must not contain ([`ConfigError::SecretKey`](crate::ConfigError::SecretKey)).
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
@@ -11,24 +11,27 @@ use core::fmt;
 use smallvec::SmallVec;
 
 use crate::base64url;
-use crate::bytes::is_same;
-use crate::comb::{Ed25519Key, P256Key};
-use crate::header::{Header, canonical_header};
+use crate::bytes::is_equal;
+use crate::comb::{self, Ed25519Key, GeneratorTables, P256Key, TableSize};
+use crate::header::{UnverifiedHeader, canonical_header};
 use crate::json::{self, JsonError, Reader};
 use crate::mac::MacKey;
 use crate::refusal::{Refusal, TokenPart};
 use crate::rs256;
 
-/// Keys of one set at most; a set of several issuers' worth of rotation has a dozen.
+/// Most keys of one set. During a rotation, a set with keys of several issuers has about a dozen.
 pub const MAX_KEYS: usize = 64;
-/// Bytes of a `kid` at most.
+/// Longest `kid`, in bytes.
 pub(crate) const MAX_KEY_ID_BYTES: usize = 128;
-/// RFC 7518 section 3.2: an HS256 key has at least the hash's length. The upper bound is a sane one.
-const HMAC_BYTES: core::ops::RangeInclusive<usize> = 32..=512;
-/// Members of a whole key set: [`MAX_KEYS`] with a dozen members each, and the set's own.
+/// Length of an HS256 key: at least that of the hash (RFC 7518 section 3.2), and a generous upper
+/// bound.
+const HMAC_KEY_BYTES: core::ops::RangeInclusive<usize> = 32..=512;
+/// Most JSON members of a key set: [`MAX_KEYS`] keys of 16 members each, and the members of the
+/// set.
 const MAX_JWKS_MEMBERS: usize = MAX_KEYS * 16 + 16;
 
-/// A signature algorithm of RFC 7518 and RFC 8037 that access tokens may use. Others, `none` among them, do not exist here.
+/// A signature algorithm of RFC 7518 or RFC 8037 that access tokens may use. All others, `none`
+/// included, are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -52,7 +55,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm of that name, compared byte for byte.
+    /// The algorithm with this name, compared byte for byte.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Hs256, Self::EdDsa, Self::Es256, Self::Rs256].into_iter().find(|algorithm| algorithm.name() == name)
     }
@@ -62,47 +65,48 @@ impl Algorithm {
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
-    /// Of each key's usual header.
-    fingerprints: Vec<u64>,
+    /// Fingerprint of each key's canonical header.
+    header_fingerprints: Vec<u64>,
 }
 
 impl KeySet {
-    /// Reads a JWK set. Keys of another type, use or algorithm are passed over, as RFC 7517 section 5 asks; a key that this
-    /// verifier would use but that is malformed, weak or named twice is an error.
+    /// Reads a JWK set. Keys of another type, use or algorithm are ignored, as RFC 7517 section 5
+    /// requires. A key that this verifier would use is an error if it is malformed or weak, or if
+    /// another key has the same `kid`.
     ///
     /// # Errors
-    /// [`JwksError`] says which key is at fault, and why.
+    /// [`JwksError`] says which key, and why.
     pub fn from_jwks(text: &[u8]) -> Result<Self, JwksError> {
         let mut set = Self::default();
-        let mut fault = None;
-        let mut found = false;
+        let mut first_error = None;
+        let mut has_keys = false;
         let mut index = 0;
         json::object_bounded(text, MAX_JWKS_MEMBERS, |name, reader| {
             if name != "keys" {
                 return reader.skip();
             }
-            found = true;
+            has_keys = true;
             reader.array(|reader| {
                 let jwk = Jwk::read(reader)?;
                 if let Err(reason) = jwk.into_key().and_then(|key| key.map_or(Ok(()), |key| set.insert(key))) {
-                    fault.get_or_insert(JwksError::BadKey { index, reason });
+                    first_error.get_or_insert(JwksError::BadKey { index, reason });
                 }
                 index += 1;
                 Ok(())
             })
         })
         .map_err(JwksError::Json)?;
-        match fault {
-            Some(fault) => Err(fault),
-            None if !found => Err(JwksError::NoKeys),
+        match first_error {
+            Some(error) => Err(error),
+            None if !has_keys => Err(JwksError::NoKeys),
             None => Ok(set),
         }
     }
 
-    /// Takes in the keys of another set, such as the HS256 keys that an edge was given beside its snapshot.
+    /// Adds the keys of another set, such as the HS256 keys of an edge's settings.
     ///
     /// # Errors
-    /// When both sets name a key alike, or the sum is more than [`MAX_KEYS`].
+    /// If both sets have a key with the same `kid`, or more than [`MAX_KEYS`] together.
     pub fn extend(&mut self, other: &Self) -> Result<(), JwksError> {
         for (index, key) in other.keys.iter().enumerate() {
             self.insert(key.clone()).map_err(|reason| JwksError::BadKey { index, reason })?;
@@ -115,18 +119,19 @@ impl KeySet {
         self.keys.len()
     }
 
-    /// Whether there is no usable key.
+    /// Whether the set has no usable key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Whether a key of the set is a secret.
+    /// Whether the set has a secret (HS256) key.
     pub fn has_secrets(&self) -> bool {
         self.keys.iter().any(|key| key.algorithm() == Algorithm::Hs256)
     }
 
-    /// Checks a signature over any bytes, as [`verify`](crate::verify()) checks a token's: for what is signed but is no access
-    /// token, such as a client's assertion (RFC 7523), and for test vectors.
+    /// Checks a signature over any bytes, as [`verify`](crate::verify()) checks that of a token.
+    /// For signed content that is not an access token, such as a client assertion (RFC 7523), and
+    /// for test vectors.
     ///
     /// # Errors
     /// [`Refusal::UnknownKey`], [`Refusal::WrongAlgorithm`] or [`Refusal::BadSignature`].
@@ -137,44 +142,101 @@ impl KeySet {
         signed: &[u8],
         signature: &[u8],
     ) -> Result<(), Refusal> {
-        self.select(key_id, algorithm)?.1.check(signed, signature)
+        self.select(key_id, algorithm)?.1.check_signature(signed, signature)
     }
 
-    /// The one key that a token's header, given as it stands in the token, calls for, and its place in the set.
-    pub(crate) fn called_for_by(&self, header: &[u8], allow_plain_jwt: bool) -> Result<(usize, &Key), Refusal> {
-        if let Some(found) = self.with_usual_header(header) {
+    /// The key that a token's encoded header selects, and the key's index.
+    pub(crate) fn select_for_header(&self, header: &[u8], allow_plain_jwt: bool) -> Result<(usize, &Key), Refusal> {
+        if let Some(found) = self.find_by_canonical_header(header) {
             return Ok(found);
         }
-        let header = Header::read(header, allow_plain_jwt)?;
+        let header = UnverifiedHeader::read(header, allow_plain_jwt)?;
         self.select(header.key_id.as_deref(), header.algorithm)
     }
 
-    /// The `kid` of the key in a place, if it has one.
-    pub(crate) fn id_of(&self, place: usize) -> Option<&str> {
-        self.keys.get(place)?.id()
+    /// The `kid` of the key with this index, if it has one.
+    pub(crate) fn key_id(&self, index: usize) -> Option<&str> {
+        self.keys.get(index)?.id()
     }
 
-    /// The key whose tokens have this very header when our origin makes them. The search compares a fingerprint for each key,
-    /// then the whole header, so it costs the same however many keys there are.
-    fn with_usual_header(&self, header: &[u8]) -> Option<(usize, &Key)> {
+    /// The key whose canonical header is `header`. The search compares one fingerprint for each key
+    /// and then one whole header, so its cost hardly depends on the number of keys.
+    fn find_by_canonical_header(&self, header: &[u8]) -> Option<(usize, &Key)> {
         let fingerprint = fingerprint(header);
-        let place = self.fingerprints.iter().position(|known| *known == fingerprint)?;
-        let key = self.keys.get(place)?;
-        is_same(key.canonical_header.as_deref()?.as_bytes(), header).then_some((place, key))
+        let index = self.header_fingerprints.iter().position(|known| *known == fingerprint)?;
+        let key = self.keys.get(index)?;
+        is_equal(key.canonical_header.as_deref()?.as_bytes(), header).then_some((index, key))
     }
 
-    /// The one key for a token that names this key and this algorithm, and its place.
+    /// The key with this `kid` and algorithm, and its index. Without a `kid`, exactly one key of
+    /// the algorithm must exist.
     fn select(&self, key_id: Option<&str>, algorithm: Algorithm) -> Result<(usize, &Key), Refusal> {
         let mut keys = self.keys.iter().enumerate();
         let Some(id) = key_id else {
-            let mut fitting = keys.filter(|(_, key)| key.algorithm() == algorithm);
-            return match (fitting.next(), fitting.next()) {
+            let mut matching = keys.filter(|(_, key)| key.algorithm() == algorithm);
+            return match (matching.next(), matching.next()) {
                 (Some(found), None) => Ok(found),
                 _ => Err(Refusal::UnknownKey),
             };
         };
-        let (place, key) = keys.find(|(_, key)| key.id() == Some(id)).ok_or(Refusal::UnknownKey)?;
-        if key.algorithm() == algorithm { Ok((place, key)) } else { Err(Refusal::WrongAlgorithm) }
+        let (index, key) = keys.find(|(_, key)| key.id() == Some(id)).ok_or(Refusal::UnknownKey)?;
+        if key.algorithm() == algorithm { Ok((index, key)) } else { Err(Refusal::WrongAlgorithm) }
+    }
+
+    /// Computes the tables of all Ed25519 and P-256 keys, or drops them: see [`TableSize`]. A small
+    /// table takes a few hundred microseconds, a large one a few milliseconds; a table that has
+    /// this size already is kept. Clones of the set share tables. Answers are the same with and
+    /// without tables.
+    pub fn prepare_tables(&mut self, size: TableSize) {
+        self.prepare_where(size, |_| true);
+    }
+
+    /// Computes or drops the table of the key with this `kid`: an edge does so for a key that is
+    /// used often.
+    pub fn prepare_table(&mut self, key_id: &str, size: TableSize) {
+        self.prepare_where(size, |key| key.id() == Some(key_id));
+    }
+
+    fn prepare_where(&mut self, size: TableSize, is_selected: impl Fn(&Key) -> bool) {
+        let mut generators = GeneratorTables::new(size);
+        for key in &self.keys {
+            match &key.material {
+                KeyMaterial::EdDsa(key) => key.share_generator_table(&mut generators),
+                KeyMaterial::Es256(key) => key.share_generator_table(&mut generators),
+                KeyMaterial::Hs256(_) | KeyMaterial::Rs256(_) => {}
+            }
+        }
+        for key in self.keys.iter_mut().filter(|key| is_selected(key)) {
+            match &mut key.material {
+                KeyMaterial::EdDsa(key) => key.prepare_table(&mut generators),
+                KeyMaterial::Es256(key) => key.prepare_table(&mut generators),
+                KeyMaterial::Hs256(_) | KeyMaterial::Rs256(_) => {}
+            }
+        }
+    }
+
+    /// Reuses the tables of the `previous` set for keys that are in both sets, under any `kid`, and
+    /// have no table in this one. So a new snapshot with the same keys computes nothing again.
+    pub fn reuse_tables_from(&mut self, previous: &Self) {
+        for key in &mut self.keys {
+            for other in &previous.keys {
+                match (&mut key.material, &other.material) {
+                    (KeyMaterial::EdDsa(key), KeyMaterial::EdDsa(other)) => key.reuse_table_from(other),
+                    (KeyMaterial::Es256(key), KeyMaterial::Es256(other)) => key.reuse_table_from(other),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Size of all tables in bytes, including those of the curves' generators. A table that keys
+    /// share is counted once.
+    pub fn table_bytes(&self) -> usize {
+        comb::distinct_bytes(self.keys.iter().filter_map(|key| match &key.material {
+            KeyMaterial::EdDsa(key) => key.table_locations(),
+            KeyMaterial::Es256(key) => key.table_locations(),
+            KeyMaterial::Hs256(_) | KeyMaterial::Rs256(_) => None,
+        }))
     }
 
     fn insert(&mut self, key: Key) -> Result<(), &'static str> {
@@ -184,18 +246,20 @@ impl KeySet {
         if self.keys.len() == MAX_KEYS {
             return Err("there are more than 64 keys");
         }
-        self.fingerprints.push(fingerprint(key.canonical_header.as_deref().unwrap_or_default().as_bytes()));
+        self.header_fingerprints.push(fingerprint(key.canonical_header.as_deref().unwrap_or_default().as_bytes()));
         self.keys.push(key);
         Ok(())
     }
 }
 
-/// Tells headers apart, quickly; whoever finds two with the same fingerprint has gained nothing.
+/// A fast hash of a header. It need not resist collisions: [`KeySet::find_by_canonical_header`]
+/// compares the whole header.
 fn fingerprint(header: &[u8]) -> u64 {
-    // Each word is multiplied by a number of its own: no step waits for the one before.
+    // Each word is multiplied by its own factor, so that the multiplications do not depend on each
+    // other.
     let words = header.as_chunks().0.iter().zip(1_u64..);
-    words.fold(header.len() as u64, |sum, (word, place)| {
-        sum.wrapping_add(u64::from_le_bytes(*word).wrapping_mul(place.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
+    words.fold(header.len() as u64, |sum, (word, number)| {
+        sum.wrapping_add(u64::from_le_bytes(*word).wrapping_mul(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1))
     })
 }
 
@@ -205,17 +269,16 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// A key with what it is for.
+/// A key with its `kid` and algorithm.
 #[derive(Clone)]
 pub(crate) struct Key {
     id: Option<String>,
-    /// See [`canonical_header`].
     canonical_header: Option<String>,
-    material: Material,
+    material: KeyMaterial,
 }
 
 #[derive(Clone)]
-enum Material {
+enum KeyMaterial {
     Hs256(MacKey),
     EdDsa(Ed25519Key),
     Es256(P256Key),
@@ -223,49 +286,49 @@ enum Material {
 }
 
 impl Key {
-    /// Its `kid`.
     pub(crate) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
 
     fn algorithm(&self) -> Algorithm {
         match self.material {
-            Material::Hs256(_) => Algorithm::Hs256,
-            Material::EdDsa(_) => Algorithm::EdDsa,
-            Material::Es256(_) => Algorithm::Es256,
-            Material::Rs256(_) => Algorithm::Rs256,
+            KeyMaterial::Hs256(_) => Algorithm::Hs256,
+            KeyMaterial::EdDsa(_) => Algorithm::EdDsa,
+            KeyMaterial::Es256(_) => Algorithm::Es256,
+            KeyMaterial::Rs256(_) => Algorithm::Rs256,
         }
     }
 
-    /// The key itself, if it is one of HS256.
-    pub(crate) fn mac(&self) -> Option<&MacKey> {
+    /// The key, if it is an HS256 key.
+    pub(crate) fn mac_key(&self) -> Option<&MacKey> {
         match &self.material {
-            Material::Hs256(key) => Some(key),
+            KeyMaterial::Hs256(key) => Some(key),
             _ => None,
         }
     }
 
-    /// Checks a signature as it stands in a token.
-    pub(crate) fn check_encoded(&self, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
+    /// Checks the base64url signature of a token.
+    pub(crate) fn check_encoded_signature(&self, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
         let mut bytes = SmallVec::<[u8; 64]>::from_elem(0, base64url::decoded_len(signature.len()));
         base64url::decode_slice(signature, &mut bytes).ok_or(Refusal::NotBase64Url { part: TokenPart::Signature })?;
-        self.check(signed, &bytes)
+        self.check_signature(signed, &bytes)
     }
 
-    /// Checks a signature. Ed25519 strictly (canonical S, no small-order point, so that a signature has one spelling), ECDSA
-    /// over exactly 64 bytes with `r` and `s` in range, RSA at exactly the modulus's length, HMAC in constant time.
-    pub(crate) fn check(&self, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
-        let fits = match &self.material {
-            Material::Hs256(key) => key.fits(signed, signature),
-            Material::EdDsa(key) => key.accepts(signed, signature),
-            Material::Es256(key) => key.accepts(signed, signature),
-            Material::Rs256(key) => key.is_good(signed, signature),
+    /// Checks a signature: Ed25519 strictly (canonical `S`, no point of small order), ECDSA with
+    /// exactly 64 bytes and `r` and `s` in range, RSA with exactly the length of the modulus, HMAC
+    /// in constant time.
+    pub(crate) fn check_signature(&self, signed: &[u8], signature: &[u8]) -> Result<(), Refusal> {
+        let is_valid = match &self.material {
+            KeyMaterial::Hs256(key) => key.is_valid_tag(signed, signature),
+            KeyMaterial::EdDsa(key) => key.accepts(signed, signature),
+            KeyMaterial::Es256(key) => key.accepts(signed, signature),
+            KeyMaterial::Rs256(key) => key.accepts(signed, signature),
         };
-        if fits { Ok(()) } else { Err(Refusal::BadSignature) }
+        if is_valid { Ok(()) } else { Err(Refusal::BadSignature) }
     }
 }
 
-/// The members of a JWK that matter here.
+/// The members of a JWK that this verifier reads.
 #[derive(Default)]
 struct Jwk<'a> {
     kty: Option<Cow<'a, str>>,
@@ -278,8 +341,8 @@ struct Jwk<'a> {
     y: Option<Cow<'a, str>>,
     n: Option<Cow<'a, str>>,
     e: Option<Cow<'a, str>>,
-    /// `key_ops` is there and does not list `verify`.
-    not_for_verifying: bool,
+    /// `key_ops` is present and does not contain `verify`.
+    has_other_key_ops: bool,
 }
 
 impl<'a> Jwk<'a> {
@@ -298,9 +361,9 @@ impl<'a> Jwk<'a> {
                 "n" => &mut jwk.n,
                 "e" => &mut jwk.e,
                 "key_ops" => {
-                    jwk.not_for_verifying = true;
+                    jwk.has_other_key_ops = true;
                     return reader.array(|reader| {
-                        jwk.not_for_verifying &= reader.string()? != "verify";
+                        jwk.has_other_key_ops &= reader.string()? != "verify";
                         Ok(())
                     });
                 }
@@ -312,9 +375,9 @@ impl<'a> Jwk<'a> {
         Ok(jwk)
     }
 
-    /// The key, or nothing if it is not one for checking tokens.
+    /// The key, or `None` if the JWK is not for verifying tokens.
     fn into_key(self) -> Result<Option<Key>, &'static str> {
-        if self.not_for_verifying || self.r#use.as_deref().is_some_and(|purpose| purpose != "sig") {
+        if self.has_other_key_ops || self.r#use.as_deref().is_some_and(|purpose| purpose != "sig") {
             return Ok(None);
         }
         let algorithm = match (self.kty.as_deref(), self.crv.as_deref()) {
@@ -341,30 +404,30 @@ impl<'a> Jwk<'a> {
         Ok(Some(Key { id: self.kid.map(|kid| kid.to_string()), canonical_header, material }))
     }
 
-    fn hs256(&self) -> Result<Material, &'static str> {
+    fn hs256(&self) -> Result<KeyMaterial, &'static str> {
         let secret = zeroize::Zeroizing::new(bytes(self.k.as_deref()).ok_or("k is not base64url")?);
-        if !HMAC_BYTES.contains(&secret.len()) {
+        if !HMAC_KEY_BYTES.contains(&secret.len()) {
             return Err("k must have 32 to 512 bytes");
         }
-        Ok(Material::Hs256(MacKey::new(&secret)))
+        Ok(KeyMaterial::Hs256(MacKey::new(&secret)))
     }
 
-    fn eddsa(&self) -> Result<Material, &'static str> {
+    fn eddsa(&self) -> Result<KeyMaterial, &'static str> {
         let point = array(self.x.as_deref()).ok_or("x must have 32 bytes")?;
-        Ed25519Key::from_bytes(&point).map(Material::EdDsa)
+        Ed25519Key::from_bytes(&point).map(KeyMaterial::EdDsa)
     }
 
-    fn es256(&self) -> Result<Material, &'static str> {
+    fn es256(&self) -> Result<KeyMaterial, &'static str> {
         let (Some(x), Some(y)) = (array::<32>(self.x.as_deref()), array::<32>(self.y.as_deref())) else {
             return Err("x and y must have 32 bytes each");
         };
-        P256Key::from_coordinates(&x, &y).map(Material::Es256)
+        P256Key::from_coordinates(&x, &y).map(KeyMaterial::Es256)
     }
 
-    fn rs256(&self) -> Result<Material, &'static str> {
+    fn rs256(&self) -> Result<KeyMaterial, &'static str> {
         let modulus = bytes(self.n.as_deref()).ok_or("n is not base64url")?;
         let exponent = bytes(self.e.as_deref()).ok_or("e is not base64url")?;
-        Ok(Material::Rs256(rs256::PublicKey::new(&modulus, &exponent)?.into()))
+        Ok(KeyMaterial::Rs256(rs256::PublicKey::new(&modulus, &exponent)?.into()))
     }
 }
 
@@ -382,11 +445,11 @@ fn array<const N: usize>(text: Option<&str>) -> Option<[u8; N]> {
 pub enum JwksError {
     /// Not a strict JSON object.
     Json(JsonError),
-    /// There is no `keys` member (RFC 7517 section 5).
+    /// The `keys` member is missing (RFC 7517 section 5).
     NoKeys,
     /// A key is malformed or weak.
     BadKey {
-        /// Its place in the set, from 0.
+        /// Index of the key in the set, from 0.
         index: usize,
         /// What is wrong with it.
         reason: &'static str,
@@ -396,7 +459,7 @@ pub enum JwksError {
 impl fmt::Display for JwksError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Json(fault) => write!(f, "the key set {fault}"),
+            Self::Json(error) => write!(f, "the key set {error}"),
             Self::NoKeys => f.write_str("the key set has no member \"keys\""),
             Self::BadKey { index, reason } => write!(f, "key {index} of the key set: {reason}"),
         }

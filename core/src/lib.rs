@@ -1,15 +1,17 @@
-//! The heart of Tollgate: a token goes in, a verdict comes out.
+//! Verification of access tokens with exact revocation, for Tollgate's edges and origin.
 //!
-//! [`verify()`] judges one token against a [`KeySet`], what it is [`TokenRequirements`] to be for, and a [`RevocationChecker`]. At an
-//! edge that status is a [`Replica`]: a signed [`Snapshot`] of the origin's revocations with the signed [`Deltas`] since.
+//! [`verify()`] checks one token against a [`KeySet`], the [`TokenRequirements`] of a route and a
+//! [`RevocationChecker`]. At an edge that checker is a [`Replica`]: a signed [`Snapshot`] of the
+//! origin's revocations with the signed [`Deltas`] after it.
 //!
 //! ```
-//! use tollgate_core::{CheckedByCaller, TokenRequirements, KeySet, UnknownStatusPolicy, verify};
+//! use tollgate_core::{CheckedByCaller, KeySet, TokenRequirements, UnknownStatusPolicy, verify};
 //!
 //! let keys = KeySet::from_jwks(
-//!     br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
+//!     br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k1",
+//!         "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#,
 //! )?;
-//! let expected = TokenRequirements {
+//! let requirements = TokenRequirements {
 //!     issuer: "https://auth.example",
 //!     audience: "https://api.example",
 //!     scope: &["reports:read".to_owned()],
@@ -18,39 +20,42 @@
 //!     on_stale: UnknownStatusPolicy::Deny,
 //!     on_not_covered: UnknownStatusPolicy::Deny,
 //! };
-//! let refusal = verify(b"not a token", &keys, &expected, &CheckedByCaller, 1_800_000_000).unwrap_err();
+//! let now = 1_800_000_000;
+//! let refusal = verify(b"not a token", &keys, &requirements, &CheckedByCaller, now).unwrap_err();
 //! assert_eq!(refusal.code(), "not_compact");
 //! # Ok::<(), tollgate_core::JwksError>(())
 //! ```
 //!
-//! The crate is `no_std` and has no clock, no random source, no socket and no global: the caller gives the time and the
-//! bytes. Nothing a stranger sends makes it panic, recurse without bound, or allocate by a length that was merely claimed.
+//! The crate is `no_std`. It has no clock, random source, socket or global: the caller passes the
+//! time and all bytes. No input makes it panic, recurse without bound, or allocate by a length that
+//! the input only claims.
 #![no_std]
+#![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic"))]
 
 extern crate alloc;
 
 mod base64url;
 mod batch;
+mod bloom_filter;
 #[cfg(feature = "build")]
 mod build;
 mod bytes;
 mod claims;
 mod comb;
 mod deltas;
-mod filter;
-mod fuse;
+mod fuse_filter;
 mod header;
 mod json;
 mod key;
 mod mac;
 mod policy;
-mod question;
 mod refusal;
 mod replica;
 mod revocation;
 mod rs256;
 mod snapshot;
+mod sync_request;
 mod token;
 mod verifier;
 mod verify;
@@ -68,7 +73,6 @@ pub use header::canonical_header;
 pub use json::JsonError;
 pub use key::{Algorithm, JwksError, KeySet, MAX_KEYS};
 pub use policy::{AmbiguousRequest, Config, ConfigError, MAX_ROUTES, Route, UnknownStatusPolicy};
-pub use question::{EdgeKey, Nonce};
 pub use refusal::{Refusal, TokenPart};
 pub use replica::{Replica, ReplicaError, ReplicaView};
 pub use revocation::{
@@ -76,7 +80,8 @@ pub use revocation::{
     RevocationStatus, RevokedBefore, TokenIdentifiers,
 };
 pub use snapshot::{MAX_SNAPSHOT_BYTES, Snapshot};
+pub use sync_request::{EdgeKey, Nonce};
 pub use token::MAX_TOKEN_BYTES;
 pub use verifier::{MAX_CACHED_TOKEN_BYTES, Verifier};
-pub use verify::{MAX_LEEWAY, TokenRequirements, VerifiedToken, verify};
+pub use verify::{MAX_LEEWAY_SECONDS, TokenRequirements, VerifiedToken, verify};
 pub use wire::{MessageKind, WireError};

@@ -1,8 +1,9 @@
-//! HMAC-SHA256 (RFC 2104) with the key's two hash states kept: a check costs two blocks less, and touches each block once.
+//! HMAC-SHA256 (RFC 2104) that stores the key's two hash states, which saves two blocks a message.
 //!
-//! The `hmac` crate keeps the states as well, but buffers what it is given. Here a token's bytes go to SHA-256's compression
-//! function where they lie, and several tokens' in turn: one such function is a long chain in which each step waits for the one
-//! before, and a processor fills the waiting of one chain with the steps of another.
+//! The `hmac` crate stores these states, too, but copies each message into a buffer. Here the
+//! compression function of SHA-256 reads the message in place, and the messages of several tokens
+//! are compressed alternately: each compression is one long chain of dependent instructions, and a
+//! processor runs several chains in parallel.
 
 use sha2::block_api::compress256;
 use sha2::{Digest as _, Sha256};
@@ -10,27 +11,27 @@ use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 type State = [u32; 8];
-/// A whole tag; a shorter one is none.
+/// A whole tag. Truncated tags are not accepted.
 pub(crate) type Tag = [u8; 32];
 
 /// FIPS 180-4 section 5.3.3.
 const INITIAL: State =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
-/// Where a block's length in bits begins.
-const LENGTH_AT: usize = 56;
+/// Offset in the last block of the message length in bits.
+const LENGTH_OFFSET: usize = 56;
 
-/// A key, absorbed. Wiped from memory when it is dropped.
+/// The hash states after the key's inner and outer block. Wiped from memory when dropped.
 #[derive(Clone, ZeroizeOnDrop)]
 pub(crate) struct MacKey {
     inner: State,
     outer: State,
 }
 
-/// A message, and the tag that is said to be its.
-pub(crate) type Claimed<'a> = (&'a [u8], &'a [u8]);
+/// A message and its claimed tag.
+pub(crate) type MessageAndTag<'a> = (&'a [u8], &'a [u8]);
 
 impl MacKey {
-    /// Absorbs a secret of any length.
+    /// Creates the key from a secret of any length.
     pub(crate) fn new(secret: &[u8]) -> Self {
         let mut block = Zeroizing::new([0; 64]);
         match block.get_mut(..secret.len()) {
@@ -49,19 +50,20 @@ impl MacKey {
         Self { inner: absorbed(0x36), outer: absorbed(0x5c) }
     }
 
-    /// Whether `tag` is the message's, compared in constant time.
-    pub(crate) fn fits(&self, message: &[u8], tag: &[u8]) -> bool {
-        let [fits] = Self::all_fit([self], [(message, tag)]);
-        fits
+    /// Whether `tag` is the tag of the message, compared in constant time.
+    pub(crate) fn is_valid_tag(&self, message: &[u8], tag: &[u8]) -> bool {
+        let [is_valid] = Self::are_valid_tags([self], [(message, tag)]);
+        is_valid
     }
 
-    /// As [`fits`](Self::fits), of several messages side by side, each with a key of its own.
-    pub(crate) fn all_fit<const N: usize>(keys: [&Self; N], claims: [Claimed<'_>; N]) -> [bool; N] {
+    /// As [`is_valid_tag`](Self::is_valid_tag) for several messages, each with its own key,
+    /// computed interleaved.
+    pub(crate) fn are_valid_tags<const N: usize>(keys: [&Self; N], claims: [MessageAndTag<'_>; N]) -> [bool; N] {
         let tags = Self::tags(keys, claims.map(|(message, _)| message));
         core::array::from_fn(|lane| is_equal(&tags[lane], claims[lane].1))
     }
 
-    /// The message's tag.
+    /// The tag of the message.
     pub(crate) fn tag(&self, message: &[u8]) -> Tag {
         let [tag] = Self::tags([self], [message]);
         tag
@@ -78,13 +80,14 @@ impl MacKey {
     }
 }
 
-/// Takes in a whole message in each lane, a block in turn. The key's own block stands before each.
+/// Hashes one whole message in each lane, with the lanes alternating at each block. The states
+/// contain the key's block already.
 fn absorb<const N: usize>(states: &mut [State; N], messages: [&[u8]; N]) {
     let blocks = messages.map(|message| message.as_chunks::<64>());
     let shared = blocks.iter().map(|(blocks, _)| blocks.len()).min().filter(|_| N > 1).unwrap_or_default();
-    for place in 0..shared {
+    for block in 0..shared {
         for (state, (blocks, _)) in states.iter_mut().zip(blocks) {
-            compress256(state, blocks.get(place..=place).unwrap_or_default());
+            compress256(state, blocks.get(block..=block).unwrap_or_default());
         }
     }
     for (state, (blocks, _)) in states.iter_mut().zip(blocks) {
@@ -93,22 +96,23 @@ fn absorb<const N: usize>(states: &mut [State; N], messages: [&[u8]; N]) {
     let mut last = [[0; 64]; N];
     for ((last, state), (message, (_, rest))) in last.iter_mut().zip(states.iter_mut()).zip(messages.iter().zip(blocks))
     {
-        end(last, state, rest, message.len());
+        pad(last, state, rest, message.len());
     }
     for (state, last) in states.iter_mut().zip(&last) {
         compress256(state, core::slice::from_ref(last));
     }
 }
 
-/// Makes the last block of a message of `length` bytes: what did not fill a block, the end mark, and the length in bits; these
-/// two may need a block more, and then the one before it is taken in.
-fn end(block: &mut [u8; 64], state: &mut State, rest: &[u8], length: usize) {
+/// Fills the last block of a message of `length` bytes (FIPS 180-4 section 5.1.1): the `rest` that
+/// fills no block, the end mark, and the length in bits. If these do not fit one block, the first
+/// of the two is hashed here.
+fn pad(block: &mut [u8; 64], state: &mut State, rest: &[u8], length: usize) {
     let (filled, free) = block.split_at_mut(rest.len());
     filled.copy_from_slice(rest);
     if let Some(mark) = free.first_mut() {
         *mark = 0x80;
     }
-    if rest.len() >= LENGTH_AT {
+    if rest.len() >= LENGTH_OFFSET {
         compress256(state, core::slice::from_ref(block));
         *block = [0; 64];
     }
@@ -117,7 +121,8 @@ fn end(block: &mut [u8; 64], state: &mut State, rest: &[u8], length: usize) {
     }
 }
 
-/// Compares by words: the comparison that does not tell where it failed costs the same for each, whatever their length.
+/// Compares two tags in constant time, 16 bytes at a time: a constant-time comparison costs the
+/// same for a word as for a byte.
 fn is_equal(tag: &Tag, claimed: &[u8]) -> bool {
     let Ok(claimed) = <&Tag>::try_from(claimed) else { return false };
     let pairs = halves(tag).into_iter().zip(halves(claimed));
@@ -152,7 +157,7 @@ mod tests {
     }
 
     fn message(length: usize) -> Vec<u8> {
-        (0..length).map(|place| (place * 7 + length) as u8).collect()
+        (0..length).map(|index| (index * 7 + length) as u8).collect()
     }
 
     #[test]
@@ -162,16 +167,16 @@ mod tests {
             for length in 0..=200 {
                 let message = message(length);
                 let mut good = tag(secret, &message);
-                assert!(key.fits(&message, &good), "{length} bytes");
-                assert!(!key.fits(&message, &good[..31]) && !key.fits(&message, &[]));
+                assert!(key.is_valid_tag(&message, &good), "{length} bytes");
+                assert!(!key.is_valid_tag(&message, &good[..31]) && !key.is_valid_tag(&message, &[]));
                 good[length % 32] ^= 1 << (length % 8);
-                assert!(!key.fits(&message, &good), "{length} bytes");
+                assert!(!key.is_valid_tag(&message, &good), "{length} bytes");
             }
         }
     }
 
     #[test]
-    fn several_at_once_are_told_apart() {
+    fn interleaved_messages_are_checked_independently() {
         let secrets = [[1; 32], [2; 32], [3; 32]];
         let keys = secrets.map(|secret| MacKey::new(&secret));
         for lengths in [[0, 0, 0], [500, 500, 500], [511, 64, 63], [10, 2000, 119], [128, 55, 56]] {
@@ -183,7 +188,7 @@ mod tests {
                 }
                 let claims = core::array::from_fn(|nth| (&*messages[nth], &*tags[nth]));
                 let expected = core::array::from_fn(|nth| wrong >> nth & 1 == 0);
-                assert_eq!(MacKey::all_fit(keys.each_ref(), claims), expected, "{lengths:?} {wrong}");
+                assert_eq!(MacKey::are_valid_tags(keys.each_ref(), claims), expected, "{lengths:?} {wrong}");
             }
         }
     }

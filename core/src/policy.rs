@@ -1,5 +1,6 @@
-//! What an edge asks of a request: the audience it guards and, by path and method, the scope. The origin writes it, the
-//! snapshot carries it; this module reads it and finds the rule for a request.
+//! The configuration of edges: audience, keys, and for each path and method the scope that a token
+//! must have. The origin writes it into the snapshot; this module reads it and finds the route for
+//! a request.
 
 use alloc::borrow::Cow;
 use alloc::string::{String, ToString as _};
@@ -10,105 +11,111 @@ use crate::claims::is_scope_value;
 use crate::json::{self, JsonError, Reader};
 use crate::key::{JwksError, KeySet};
 
-/// Routes of one policy at most.
+/// Most routes of a configuration.
 pub const MAX_ROUTES: usize = 1024;
-/// Members of a whole configuration: keys and routes with a dozen members each.
+/// Most JSON members of a configuration: keys and routes have about a dozen members each.
 const MAX_MEMBERS: usize = 32 * 1024;
 
-/// What becomes of a token of which it cannot be told now whether it was revoked.
+/// What to do with a token whose revocation status is unknown, because the replica is older than
+/// the staleness bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnknownStatusPolicy {
-    /// Refuse until fresh word arrives: no revoked token ever passes.
+    /// Refuse the token until the replica is fresh: a revoked token never passes.
     #[default]
     Deny,
-    /// Let pass what is not known to be revoked: the API stays up when its origin is down.
+    /// Accept the token unless it is revoked in the replica: the API stays available while the
+    /// origin is not.
     Allow,
 }
 
-/// The rule for some paths and methods.
+/// Requirements for requests with some paths and methods.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Route {
     path: String,
     methods: Vec<String>,
     scope: Vec<String>,
-    public: bool,
+    is_public: bool,
     on_stale: UnknownStatusPolicy,
     on_not_covered: UnknownStatusPolicy,
 }
 
 impl Route {
-    /// Every scope value that the token must have.
+    /// Scope values that the token must have, all of them.
     pub fn scope(&self) -> &[String] {
         &self.scope
     }
 
-    /// Whether the route needs no token.
+    /// Whether the route requires no token.
     pub fn is_public(&self) -> bool {
-        self.public
+        self.is_public
     }
 
-    /// What becomes of a token that was not revoked as of the newest word, when that is older than promised.
+    /// What to do when the token is not revoked in the replica, but the replica is older than the
+    /// staleness bound.
     pub fn on_stale(&self) -> UnknownStatusPolicy {
         self.on_stale
     }
 
-    /// What becomes of a token that was issued after the newest word, when that is older than promised.
+    /// What to do when the replica is older than the staleness bound and the token may be newer
+    /// than the replica.
     pub fn on_not_covered(&self) -> UnknownStatusPolicy {
         self.on_not_covered
     }
 
-    /// How exactly the route names a request, if it does: by the length of its path, an exact path before a prefix of the same
-    /// length, a rule for the method before one for all.
+    /// How specifically the route matches a request, or `None` if it does not match.
     ///
-    /// A rule for GET is one for HEAD, for servers answer HEAD by running GET. A rule for `/admin` is one for `/admin/`, unless
-    /// it opens a door: most frameworks serve both alike. Methods are case-sensitive (RFC 9110 section 9.1).
-    fn precision(&self, method: &str, path: &str, case: Case) -> Option<Precision> {
-        let (prefix, exact) = self.path.strip_suffix("/*").map_or((self.path.as_str(), true), |prefix| (prefix, false));
+    /// A route for GET matches HEAD, too, because servers answer HEAD by running GET. A route for
+    /// `/admin` matches `/admin/`, too, because most frameworks serve both alike, unless the route
+    /// is public. Methods are case-sensitive (RFC 9110 section 9.1).
+    fn specificity(&self, method: &str, path: &str, case: MethodCase) -> Option<Specificity> {
+        let (prefix, is_exact) =
+            self.path.strip_suffix("/*").map_or((self.path.as_str(), true), |prefix| (prefix, false));
         let rest = path.strip_prefix(prefix)?;
-        let path_fits = match (exact, rest) {
+        let path_matches = match (is_exact, rest) {
             (_, "") => true,
-            (true, rest) => rest == "/" && !self.public,
+            (true, rest) => rest == "/" && !self.is_public,
             (false, rest) => rest.starts_with('/'),
         };
-        let is_same: fn(&str, &str) -> bool = match case {
-            Case::Sensitive => |one, other| one == other,
-            Case::Ignored => str::eq_ignore_ascii_case,
+        let is_equal: fn(&str, &str) -> bool = match case {
+            MethodCase::Sensitive => |one, other| one == other,
+            MethodCase::Ignored => str::eq_ignore_ascii_case,
         };
-        let names = |method: &str| self.methods.iter().any(|wanted| is_same(wanted, method));
-        let method_fits = self.methods.is_empty() || names(method) || (is_same(method, "HEAD") && names("GET"));
-        (path_fits && method_fits).then_some((prefix.len(), exact, !self.methods.is_empty()))
+        let names = |method: &str| self.methods.iter().any(|wanted| is_equal(wanted, method));
+        let method_matches = self.methods.is_empty() || names(method) || (is_equal(method, "HEAD") && names("GET"));
+        (path_matches && method_matches).then_some((prefix.len(), is_exact, !self.methods.is_empty()))
     }
 }
 
-/// How the case of methods is taken.
+/// Whether methods are compared with or without case.
 #[derive(Clone, Copy)]
-enum Case {
+enum MethodCase {
     Sensitive,
     Ignored,
 }
 
-/// Length of the path that fits, whether it fits exactly, whether the method is named.
-type Precision = (usize, bool, bool);
+/// In the order of precedence: length of the matching path, whether the whole path matches, whether
+/// the route names the method.
+type Specificity = (usize, bool, bool);
 
-/// An edge's configuration as its origin wrote it: audience, keys, routes.
+/// A configuration for edges: audience, keys and routes.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) audience: String,
     pub(crate) keys: KeySet,
     routes: Vec<Route>,
-    /// The same routes with their paths as a lenient server reads them.
+    /// The same routes with their paths as [`lenient_path`] reads them.
     lenient_routes: Vec<Route>,
-    names_methods: bool,
-    /// The rule where no route fits: any valid token, refused when stale.
-    otherwise: Route,
+    has_method_routes: bool,
+    /// For requests that no route matches: requires a valid token and a fresh replica.
+    default_route: Route,
 }
 
 impl Config {
-    /// Reads the configuration document of a snapshot. UnknownStatusPolicy members and values are refused: a rule that this edge does not
-    /// understand must not be left out in silence.
+    /// Reads the configuration document of a snapshot. Unknown members and values are refused,
+    /// because an edge must not silently ignore a requirement that it does not understand.
     ///
     /// # Errors
-    /// [`ConfigError`] names the first fault.
+    /// The first error in the document.
     pub fn read(text: &[u8]) -> Result<Self, ConfigError> {
         let (mut audience, mut jwks, mut routes) = (None, None, Vec::new());
         json::object_bounded(text, MAX_MEMBERS, |name, reader| {
@@ -135,53 +142,54 @@ impl Config {
         let audience = audience.ok_or(ConfigError::Missing("audience"))?;
         let lenient = |route: &Route| Route { path: lenient_path(&route.path), ..route.clone() };
         let lenient_routes = routes.iter().map(lenient).collect();
-        let names_methods = routes.iter().any(|route| !route.methods.is_empty());
-        Ok(Self { audience, keys, routes, lenient_routes, names_methods, otherwise: Route::default() })
+        let has_method_routes = routes.iter().any(|route| !route.methods.is_empty());
+        Ok(Self { audience, keys, routes, lenient_routes, has_method_routes, default_route: Route::default() })
     }
 
-    /// The audience that the edges guard unless they are told another.
+    /// The audience of tokens, unless an edge's settings name another.
     pub fn audience(&self) -> &str {
         &self.audience
     }
 
-    /// The keys that check tokens.
+    /// The keys that verify tokens.
     pub fn keys(&self) -> &KeySet {
         &self.keys
     }
 
-    /// The routes in the order the origin wrote them.
+    /// The routes in the order of the document.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
 
-    /// The rule for a request: the longest path that fits, an exact one before a prefix, a rule that names the method before one
-    /// for all.
+    /// The route for a request: the one with the longest matching path, of these an exact path
+    /// before a prefix, and of these a route that names the method before one for all methods.
     ///
     /// # Errors
-    /// [`AmbiguousRequest`] when another rule would apply to an upstream that reads the path or the method less strictly than HTTP does.
+    /// [`AmbiguousRequest`] if another route would apply when path and method are read less
+    /// strictly than HTTP defines, as some upstream servers do.
     pub fn route(&self, method: &str, path: &str) -> Result<&Route, AmbiguousRequest> {
         let lenient_path = &lenient_path(path);
-        let best = best(&self.routes, method, path, Case::Sensitive);
-        if best != self::best(&self.lenient_routes, method, lenient_path, Case::Sensitive) {
+        let matching = most_specific(&self.routes, method, path, MethodCase::Sensitive);
+        if matching != most_specific(&self.lenient_routes, method, lenient_path, MethodCase::Sensitive) {
             return Err(AmbiguousRequest::Path);
         }
-        // Frameworks that write the method in capitals before they look at it run another than the one sent.
-        if self.names_methods
-            && (best != self::best(&self.routes, method, path, Case::Ignored)
-                || best != self::best(&self.lenient_routes, method, lenient_path, Case::Ignored))
+        // Some frameworks convert the method to upper case, and so run another one than was sent.
+        if self.has_method_routes
+            && (matching != most_specific(&self.routes, method, path, MethodCase::Ignored)
+                || matching != most_specific(&self.lenient_routes, method, lenient_path, MethodCase::Ignored))
         {
             return Err(AmbiguousRequest::Method);
         }
-        Ok(best.and_then(|place| self.routes.get(place)).unwrap_or(&self.otherwise))
+        Ok(matching.and_then(|index| self.routes.get(index)).unwrap_or(&self.default_route))
     }
 
-    /// Whether some rule is for some methods only.
-    pub fn names_methods(&self) -> bool {
-        self.names_methods
+    /// Whether a route applies to some methods only.
+    pub fn has_method_routes(&self) -> bool {
+        self.has_method_routes
     }
 }
 
-/// What in a request can be read in two ways to which different rules apply.
+/// The part of a request that servers read in different ways, for which different routes apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AmbiguousRequest {
     /// The path, by capital letters or by spaces and dots at the end of a segment.
@@ -201,24 +209,26 @@ impl fmt::Display for AmbiguousRequest {
 
 impl core::error::Error for AmbiguousRequest {}
 
-/// The place of the route that names a request most exactly. Not copied into each of its callers.
+/// Index of the route that matches a request most specifically. Not inlined, to keep components
+/// small.
 #[inline(never)]
-fn best(routes: &[Route], method: &str, path: &str, case: Case) -> Option<usize> {
-    let places = routes.iter().enumerate();
-    let fitting = places.filter_map(|(place, route)| Some((route.precision(method, path, case)?, place)));
-    fitting.max_by_key(|(precision, _)| *precision).map(|(_, place)| place)
+fn most_specific(routes: &[Route], method: &str, path: &str, case: MethodCase) -> Option<usize> {
+    let indexed = routes.iter().enumerate();
+    let matching = indexed.filter_map(|(index, route)| Some((route.specificity(method, path, case)?, index)));
+    matching.max_by_key(|(specificity, _)| *specificity).map(|(_, index)| index)
 }
 
-/// The path as a lenient server reads it: without case, without spaces around a segment and dots at its end (as Windows does),
-/// with letters that become ASCII ones when their case changes or compatible forms are joined (Unicode's NFKC) as those.
+/// The path as the most lenient server reads it: without case, without spaces around a segment and
+/// dots at its end (as Windows does), and with letters that case mapping or Unicode's compatibility
+/// normalization (NFKC) turn into ASCII letters replaced by these.
 fn lenient_path(path: &str) -> String {
     let mut lenient = String::with_capacity(path.len());
-    for (place, segment) in path.split('/').enumerate() {
-        if place > 0 {
+    for (index, segment) in path.split('/').enumerate() {
+        if index > 0 {
             lenient.push('/');
         }
-        let end = |letter: char| letter == '.' || letter.is_whitespace();
-        lenient.extend(segment.trim_start().trim_end_matches(end).chars().map(lenient_letter));
+        let is_ignored = |letter: char| letter == '.' || letter.is_whitespace();
+        lenient.extend(segment.trim_start().trim_end_matches(is_ignored).chars().map(lenient_letter));
     }
     lenient
 }
@@ -241,15 +251,16 @@ fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonError> {
             "path" => route.path = reader.string()?.to_string(),
             "methods" => route.methods = strings(reader)?,
             "scope" => route.scope = strings(reader)?,
-            "public" => route.public = reader.boolean()?,
-            "on_stale" => route.on_stale = read_unknown(reader)?,
-            "on_not_covered" => route.on_not_covered = read_unknown(reader)?,
+            "public" => route.is_public = reader.boolean()?,
+            "on_stale" => route.on_stale = read_unknown_status_policy(reader)?,
+            "on_not_covered" => route.on_not_covered = read_unknown_status_policy(reader)?,
             _ => return Err(JsonError::OutOfRange),
         }
         Ok(())
     })?;
-    // Paths are matched decoded: a rule that could never apply must not pass for one that does.
-    // By bytes: to search for a text brings a searcher along that nothing else here needs.
+    // Paths are matched after percent-decoding: a route that could never match is an error.
+    // `windows` over bytes, because `str::contains` of a string adds a substring searcher to the
+    // component.
     let has_empty_segment = route.path.as_bytes().windows(2).any(|pair| pair == b"//");
     let path_is_plain = route.path.starts_with('/') && !has_empty_segment && !route.path.contains(['%', ';', '#', '?']);
     if path_is_plain && route.scope.iter().all(|value| is_scope_value(value)) {
@@ -259,7 +270,7 @@ fn read_route(reader: &mut Reader<'_>) -> Result<Route, JsonError> {
     }
 }
 
-fn read_unknown(reader: &mut Reader<'_>) -> Result<UnknownStatusPolicy, JsonError> {
+fn read_unknown_status_policy(reader: &mut Reader<'_>) -> Result<UnknownStatusPolicy, JsonError> {
     match &*reader.string()? {
         "deny" => Ok(UnknownStatusPolicy::Deny),
         "allow" => Ok(UnknownStatusPolicy::Allow),
@@ -280,20 +291,20 @@ fn strings(reader: &mut Reader<'_>) -> Result<Vec<String>, JsonError> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Not the strict JSON document it must be, or with a member or value that is not known.
+    /// Not strict JSON, or with an unknown member or value.
     Json(JsonError),
-    /// A member is missing.
+    /// A required member is missing.
     Missing(&'static str),
     /// The keys cannot be used.
     Jwks(JwksError),
-    /// There is a secret key (`oct`) among them, and a snapshot is public.
+    /// The keys include a secret one (`oct`). A snapshot is public.
     SecretKey,
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Json(fault) => write!(f, "the configuration {fault}"),
+            Self::Json(error) => write!(f, "the configuration {error}"),
             Self::Missing(name) => write!(f, "the configuration has no member {name:?}"),
             Self::Jwks(error) => write!(f, "the configuration's {error}"),
             Self::SecretKey => f.write_str("the configuration has a secret key, and a snapshot is public"),
@@ -312,12 +323,12 @@ mod tests {
     }
 
     #[test]
-    fn the_most_exact_route_wins() {
+    fn the_most_specific_route_applies() {
         let config = config(
             r#"{"path":"/*","scope":["any"]},{"path":"/a/*","scope":["a"]},{"path":"/a/b","scope":["b"]},
                {"path":"/a/*","methods":["PUT"],"scope":["put"]},{"path":"/open","public":true}"#,
         )
-        .expect("a good configuration");
+        .expect("a valid configuration");
         for (method, path, scope) in [
             ("GET", "/", "any"),
             ("GET", "/ab", "any"),
@@ -329,19 +340,19 @@ mod tests {
             ("PATCH", "/a/c", "a"),
             ("patch", "/a/c", "a"),
         ] {
-            assert_eq!(config.route(method, path).expect("one rule").scope(), [scope], "{method} {path}");
+            assert_eq!(config.route(method, path).expect("one route").scope(), [scope], "{method} {path}");
         }
-        assert!(config.route("GET", "/open").expect("one rule").is_public());
-        assert!(!config.route("GET", "/open/").expect("one rule").is_public());
+        assert!(config.route("GET", "/open").expect("one route").is_public());
+        assert!(!config.route("GET", "/open/").expect("one route").is_public());
     }
 
     #[test]
-    fn a_looser_rule_never_takes_the_place_of_a_stricter_one() {
+    fn a_less_strict_route_never_replaces_a_stricter_one() {
         let config = config(
             r#"{"path":"/admin/*","scope":["read"]},{"path":"/admin","scope":["all"]},{"path":"/v/*","methods":["GET"],"scope":["get"]},
                {"path":"/v/x","scope":["x"]},{"path":"/Case","scope":["case"]}"#,
         )
-        .expect("a good configuration");
+        .expect("a valid configuration");
         for (method, path, scope) in [
             ("GET", "/admin", "all"),
             ("GET", "/admin/", "all"),
@@ -351,7 +362,7 @@ mod tests {
             ("HEAD", "/v/y", "get"),
             ("GET", "/Case", "case"),
         ] {
-            assert_eq!(config.route(method, path).expect("one rule").scope(), [scope], "{method} {path}");
+            assert_eq!(config.route(method, path).expect("one route").scope(), [scope], "{method} {path}");
         }
         for path in [
             "/ADMIN",
@@ -373,18 +384,18 @@ mod tests {
             );
         }
         for path in ["/a.b.", "/v/y.", "/admin/St. John"] {
-            assert!(config.route("GET", path).is_ok(), "{path} has one rule however it is read");
+            assert!(config.route("GET", path).is_ok(), "{path} has one route however it is read");
         }
     }
 
     #[test]
-    fn a_method_that_differs_from_a_rules_by_case_alone_is_ambiguous() {
+    fn a_method_that_differs_from_a_routes_only_by_case_is_ambiguous() {
         let config = config(
             r#"{"path":"/r/*","scope":["read"]},{"path":"/r/*","methods":["DELETE"],"scope":["admin"]},
                {"path":"/odd","methods":["purge"],"scope":["purge"]},{"path":"/head","methods":["GET"],"scope":["get"]},
                {"path":"/Case/*","methods":["PUT"],"scope":["put"]}"#,
         )
-        .expect("a good configuration");
+        .expect("a valid configuration");
         for (method, path) in [
             ("delete", "/r/1"),
             ("Delete", "/r/1"),
@@ -408,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn unknown_members_and_invalid_values_are_refused() {
         for routes in [
             r#"{"path":"a"}"#,
             r#"{"scope":["a"]}"#,
@@ -423,9 +434,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_route_a_valid_token_is_asked_for() {
-        let config = config("").expect("a good configuration");
-        let route = config.route("GET", "/x").expect("one rule");
+    fn a_request_without_a_matching_route_requires_a_valid_token() {
+        let config = config("").expect("a valid configuration");
+        let route = config.route("GET", "/x").expect("one route");
         assert!(!route.is_public() && route.scope().is_empty() && route.on_stale() == UnknownStatusPolicy::Deny);
     }
 }

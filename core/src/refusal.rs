@@ -1,11 +1,12 @@
-//! Why a token is refused: one variant a reason, each with its evidence and the RFC that asks for it.
+//! Reasons for refusing a token: one variant for each, with its evidence and the RFC that requires
+//! it.
 
 use alloc::string::String;
 use core::fmt;
 
 use crate::json::JsonError;
 
-/// A part of a compact token.
+/// A part of a token in compact serialization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenPart {
@@ -27,7 +28,7 @@ impl fmt::Display for TokenPart {
     }
 }
 
-/// Why a token may not pass. The order of the variants is the order of the checks.
+/// Why a token is refused. The order of the variants is the order of the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -36,27 +37,27 @@ pub enum Refusal {
         /// The token's length in bytes.
         size: usize,
     },
-    /// Not three non-empty parts with dots between (RFC 7515 section 7.1).
+    /// Not three non-empty parts separated by dots (RFC 7515 section 7.1).
     NotCompact,
     /// A part is not canonical, unpadded base64url (RFC 7515 section 2).
     NotBase64Url {
-        /// The part at fault.
+        /// The part.
         part: TokenPart,
     },
     /// A part is not the JSON object it must be (RFC 7519 section 7.2).
     BadJson {
-        /// The part at fault.
+        /// The part.
         part: TokenPart,
         /// What is wrong with it.
-        fault: JsonError,
+        error: JsonError,
     },
-    /// The header has a member that must not steer verification: `crit`, `b64`, `zip`, `jku`, `x5u`, `jwk`, `x5c`
-    /// (RFC 7515 section 4.1.11, RFC 8725 sections 3.1 and 3.10).
+    /// The header has a member that must not influence verification: `crit`, `b64`, `zip`, `jku`,
+    /// `x5u`, `jwk`, `x5c` (RFC 7515 section 4.1.11, RFC 8725 sections 3.1 and 3.10).
     ForbiddenHeader {
         /// The member's name.
         name: &'static str,
     },
-    /// The header lacks a member that it must have.
+    /// A required header member is missing.
     MissingHeader {
         /// The member's name.
         name: &'static str,
@@ -65,13 +66,15 @@ pub enum Refusal {
     BadKeyId,
     /// `typ` is not `at+jwt` (RFC 9068 section 4, RFC 8725 section 3.11).
     WrongType,
-    /// `alg` is `none` or another that this verifier does not know (RFC 8725 section 3.1).
+    /// `alg` is `none` or an algorithm that this verifier does not support (RFC 8725 section 3.1).
     UnknownAlgorithm,
-    /// No key has this `kid`, or no `kid` was sent and not exactly one key fits (RFC 7515 section 6).
+    /// No key has this `kid`, or the token has no `kid` and not exactly one key has its algorithm
+    /// (RFC 7515 section 6).
     UnknownKey,
     /// The key with this `kid` is for another algorithm (RFC 8725 section 3.1).
     WrongAlgorithm,
-    /// The signature does not fit key and content; never said why (RFC 7515 section 5.2).
+    /// The signature is not valid for the key and the content (RFC 7515 section 5.2). No further
+    /// reason is given, so that a forger learns nothing from it.
     BadSignature,
     /// A required claim is missing (RFC 9068 section 2.2).
     MissingClaim {
@@ -90,7 +93,7 @@ pub enum Refusal {
         /// The time of the check, Unix seconds.
         now: u64,
     },
-    /// `nbf` or `iat` is still to come (RFC 7519 sections 4.1.5 and 4.1.6).
+    /// `nbf` or `iat` is in the future (RFC 7519 sections 4.1.5 and 4.1.6).
     NotYetValid {
         /// The claim's value, Unix seconds.
         valid_from: u64,
@@ -101,24 +104,24 @@ pub enum Refusal {
     WrongIssuer,
     /// `aud` does not name this resource (RFC 9068 section 4).
     WrongAudience,
-    /// The token is bound to a key (`cnf`), of which no proof is checked here: shown like this it may be stolen (RFC 9449
-    /// section 7.2, RFC 8705 section 3).
+    /// The token is bound to a key (`cnf`). No proof of possession is checked here, so the token
+    /// may be a stolen one (RFC 9449 section 7.2, RFC 8705 section 3).
     BoundToKey,
-    /// The token was revoked at its issuer (RFC 7009).
+    /// The token is revoked (RFC 7009).
     Revoked,
-    /// The token is newer than the newest word from the issuer, which is older than promised.
+    /// The replica is older than the staleness bound, and the token may be newer than the replica.
     NotCovered,
-    /// Whether it was revoked cannot be told now: the newest word from the issuer is older than promised.
+    /// The replica is older than the staleness bound, so the token may have been revoked meanwhile.
     Stale,
-    /// The scope does not cover what the route asks for (RFC 6750 section 3.1).
+    /// The token lacks scope values that the route requires (RFC 6750 section 3.1).
     InsufficientScope {
-        /// The scope that the route asks for, space separated.
+        /// The scope that the route requires, space separated.
         required: String,
     },
 }
 
 impl Refusal {
-    /// The reason as one word of snake_case, stable for programs.
+    /// Code of the reason in snake_case, stable for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "too_large",
@@ -147,7 +150,7 @@ impl Refusal {
         }
     }
 
-    /// The standard that asks for the refusal.
+    /// The standard that requires the refusal.
     pub fn rfc(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } | Self::NotCompact => "RFC 7515 section 7.1",
@@ -174,17 +177,17 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge { size } => {
-                write!(f, "the token has {size} bytes; at most {} are read", crate::MAX_TOKEN_BYTES)
+                write!(f, "the token has {size} bytes; the limit is {}", crate::MAX_TOKEN_BYTES)
             }
-            Self::NotCompact => f.write_str("the token is not three parts with dots between"),
+            Self::NotCompact => f.write_str("the token is not three parts separated by dots"),
             Self::NotBase64Url { part } => write!(f, "the token's {part} is not base64url"),
-            Self::BadJson { part, fault } => write!(f, "the token's {part} {fault}"),
+            Self::BadJson { part, error } => write!(f, "the token's {part} {error}"),
             Self::ForbiddenHeader { name } => write!(f, "the header member {name} is not accepted"),
             Self::MissingHeader { name } => write!(f, "the header member {name} is missing"),
             Self::BadKeyId => f.write_str("the key id is empty or too long"),
             Self::WrongType => f.write_str("the token is not an access token"),
             Self::UnknownAlgorithm => f.write_str("the algorithm is not accepted"),
-            Self::UnknownKey => f.write_str("no key fits the token"),
+            Self::UnknownKey => f.write_str("no key matches the token"),
             Self::WrongAlgorithm => f.write_str("the key is for another algorithm"),
             Self::BadSignature => f.write_str("the signature is not valid"),
             Self::MissingClaim { name } => write!(f, "the claim {name} is missing"),
@@ -193,9 +196,9 @@ impl fmt::Display for Refusal {
             Self::NotYetValid { .. } => f.write_str("the token is not valid yet"),
             Self::WrongIssuer => f.write_str("the token is from another issuer"),
             Self::WrongAudience => f.write_str("the token is for another audience"),
-            Self::BoundToKey => f.write_str("the token is bound to a key, and was shown without a proof of it"),
+            Self::BoundToKey => f.write_str("the token is bound to a key and came without proof of possession"),
             Self::Revoked => f.write_str("the token was revoked"),
-            Self::NotCovered | Self::Stale => f.write_str("whether the token was revoked cannot be told now"),
+            Self::NotCovered | Self::Stale => f.write_str("the token's revocation status is unknown"),
             Self::InsufficientScope { required } => write!(f, "the scope {required} is needed"),
         }
     }

@@ -1,12 +1,13 @@
-//! An edge's copy of its origin's history: a snapshot and the deltas since. It never goes back, never skips, never forks,
-//! and says how fresh it is.
+//! An edge's replica of the revocation log: a snapshot and the deltas after it.
+//!
+//! Never: a replica that goes back to an older state, skips a delta, or mixes two forks of the log.
 
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::bytes::is_same;
+use crate::bytes::is_equal;
 use crate::deltas::Deltas;
 use crate::revocation::{
     ConfigDigest, EpochTokenId, HashChain, RevocationChecker, RevocationId, RevocationKind, RevocationStatus,
@@ -14,43 +15,44 @@ use crate::revocation::{
 };
 use crate::snapshot::Snapshot;
 
-/// Deltas kept beside a snapshot before a newer snapshot is asked for.
-const MAX_CHANGES: usize = 64 * 1024;
-/// How far the clocks of an issuer's origins may be apart, seconds: a token that was issued less than this before the newest
-/// word may have been issued after it.
-const CLOCKS_APART: u64 = 10;
+/// Deltas after a snapshot at which the replica asks for a newer snapshot.
+const MAX_DELTAS_AFTER_SNAPSHOT: usize = 64 * 1024;
+/// Most seconds by which the clocks of an issuer's origins differ. A token whose `iat` is less than
+/// this before the replica's time may have been issued after it.
+const MAX_CLOCK_SKEW_SECONDS: u64 = 10;
 
-/// A snapshot with the deltas since.
+/// A snapshot with the deltas after it.
 #[derive(Debug, Clone)]
 pub struct Replica {
     snapshot: Snapshot,
-    /// The newest marks that the deltas after the snapshot gave. A change that the snapshot holds as well leaves, so that a
-    /// replica grows with what came since its snapshot and not with its age.
+    /// The newest value of each id that the deltas after the snapshot changed.
+    /// [`install`](Self::install) removes those that the new snapshot contains, so that the size
+    /// depends on the deltas after the snapshot, not on the replica's age.
     changes: BTreeMap<(RevocationKind, RevocationId), Change>,
-    /// The chain at the snapshot's sequence and after each delta since.
+    /// The hash chain at the snapshot's sequence and after each delta since.
     chains: Vec<HashChain>,
-    /// The origin's configuration as of the newest word.
+    /// Digest of the origin's configuration as of `as_of_ms`.
     newest_config: ConfigDigest,
-    /// The origin's newest sequence that was heard of.
+    /// The newest sequence of the origin that a message mentioned.
     head: u64,
-    /// The newest epoch in which tokens are known to be issued.
+    /// The newest issuing epoch that a message mentioned.
     epoch: u32,
-    /// The time of the newest word, Unix milliseconds at the origin.
+    /// The time of the newest message, Unix milliseconds by the origin's clock.
     as_of_ms: u64,
 }
 
-/// A mark, and the delta that gave it.
+/// The newest value of an id, and the sequence of the delta that set it.
 #[derive(Debug, Clone, Copy)]
 struct Change {
-    mark: RevokedBefore,
+    revoked_before: RevokedBefore,
     sequence: u64,
 }
 
 impl Replica {
-    /// Begins with a snapshot of `issuer`.
+    /// Creates a replica from a snapshot of `issuer`.
     ///
     /// # Errors
-    /// [`ReplicaError::WrongIssuer`] for another issuer's.
+    /// [`ReplicaError::WrongIssuer`] if the snapshot is of another issuer.
     pub fn new(snapshot: Snapshot, issuer: &str) -> Result<Self, ReplicaError> {
         if snapshot.issuer() != issuer {
             return Err(ReplicaError::WrongIssuer);
@@ -66,10 +68,11 @@ impl Replica {
         })
     }
 
-    /// Goes on from a newer snapshot. It may be older than the deltas that came since: they stand.
+    /// Replaces the snapshot by a newer one. Deltas that are newer than the new snapshot are kept.
     ///
     /// # Errors
-    /// The snapshot is another issuer's, is older than the one held, or is of another history; nothing changes then.
+    /// If the snapshot is of another issuer, older than the current one, or from a fork. The
+    /// replica is then unchanged.
     pub fn install(&mut self, snapshot: Snapshot) -> Result<(), ReplicaError> {
         if snapshot.issuer() != self.snapshot.issuer() {
             return Err(ReplicaError::WrongIssuer);
@@ -82,10 +85,10 @@ impl Replica {
             Some(chain) if chain != snapshot.chain() => return Err(ReplicaError::Fork { sequence: offered }),
             Some(_) => {
                 self.chains.drain(..(offered - held) as usize);
-                // Not by `retain`: a component has to hold all the code of it.
-                for (name, change) in core::mem::take(&mut self.changes) {
+                // Not `retain`, which adds more code to a component.
+                for (key, change) in core::mem::take(&mut self.changes) {
                     if change.sequence > offered {
-                        self.changes.insert(name, change);
+                        self.changes.insert(key, change);
                     }
                 }
             }
@@ -101,13 +104,16 @@ impl Replica {
         Ok(())
     }
 
-    /// Takes in deltas; ones that are held already are passed over, so that a message may come twice or late.
+    /// Applies deltas. Those that the replica contains already are ignored, so that a message may
+    /// arrive twice or late.
     ///
-    /// True when the message proves that the replica is complete as of the message's time: it is of the replica's own history,
-    /// nothing is missing up to the origin's newest sequence, and the configuration is the origin's.
+    /// Returns true if the message proves that the replica is complete as of the message's time:
+    /// the message continues the replica's own log, no delta is missing up to the origin's newest
+    /// sequence, and the configuration is the origin's newest.
     ///
     /// # Errors
-    /// The deltas are another issuer's, leave a gap, or are of another history; nothing changes then.
+    /// If the deltas are of another issuer, leave a gap, or are from a fork. The replica is then
+    /// unchanged.
     pub fn apply(&mut self, deltas: &Deltas) -> Result<bool, ReplicaError> {
         if deltas.issuer != self.snapshot.issuer() {
             return Err(ReplicaError::WrongIssuer);
@@ -117,25 +123,21 @@ impl Replica {
             return Err(ReplicaError::Gap { held, offered: deltas.after });
         }
         let mut chain = deltas.chain;
-        let mut is_ours = self.is_ours(deltas.after, chain)?;
+        let mut is_same_log = self.is_same_log(deltas.after, chain)?;
         let mut new_chains = Vec::new();
         for delta in &deltas.deltas {
             chain = chain.next(delta);
-            is_ours |= self.is_ours(delta.sequence, chain)?;
+            is_same_log |= self.is_same_log(delta.sequence, chain)?;
             if delta.sequence > held {
                 new_chains.push(chain);
             }
         }
-        if !is_ours {
-            return Ok(false); // all of it lies before the snapshot: it can neither be checked nor be news
+        if !is_same_log {
+            return Ok(false); // all deltas precede the snapshot: they cannot be checked, and bring nothing new
         }
-        self.changes.extend(
-            deltas
-                .deltas
-                .iter()
-                .filter(|delta| delta.sequence > held)
-                .map(|delta| ((delta.kind, delta.id), Change { mark: delta.revoked_before, sequence: delta.sequence })),
-        );
+        self.changes.extend(deltas.deltas.iter().filter(|delta| delta.sequence > held).map(|delta| {
+            ((delta.kind, delta.id), Change { revoked_before: delta.revoked_before, sequence: delta.sequence })
+        }));
         self.chains.append(&mut new_chains);
         if deltas.as_of_ms >= self.as_of_ms {
             self.as_of_ms = deltas.as_of_ms;
@@ -146,8 +148,9 @@ impl Replica {
         Ok(self.head == self.sequence() && self.newest_config == self.snapshot.config_digest())
     }
 
-    /// Whether a history that has this chain at this sequence is known to be ours; an error if it is known not to be.
-    fn is_ours(&self, sequence: u64, chain: HashChain) -> Result<bool, ReplicaError> {
+    /// Whether a log with this hash chain at this sequence is known to be the replica's log. An
+    /// error if it is known to be a fork.
+    fn is_same_log(&self, sequence: u64, chain: HashChain) -> Result<bool, ReplicaError> {
         match self.chain_at(sequence) {
             Some(known) if known != chain => Err(ReplicaError::Fork { sequence }),
             known => Ok(known.is_some()),
@@ -159,52 +162,53 @@ impl Replica {
         self.chains.get(usize::try_from(since).ok()?).copied()
     }
 
-    /// The snapshot that is underneath.
+    /// The current snapshot.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
     }
 
-    /// The last delta that is in.
+    /// Sequence of the last delta that the replica contains.
     pub fn sequence(&self) -> u64 {
         self.snapshot.sequence() + self.chains.len().saturating_sub(1) as u64
     }
 
-    /// Names whose newest mark came by deltas after the snapshot: these are kept beside it.
+    /// Number of ids whose newest value came by deltas after the snapshot.
     pub fn change_count(&self) -> usize {
         self.changes.len()
     }
 
-    /// Whether everything that the origin was heard to have is in.
+    /// Whether the replica contains every delta that a message of the origin mentioned.
     pub fn is_caught_up(&self) -> bool {
         self.sequence() == self.head
     }
 
-    /// Whether a snapshot should be asked for: the configuration changed, or the deltas since have grown too many.
+    /// Whether a new snapshot should be fetched: the configuration changed, or too many deltas
+    /// follow the current snapshot.
     pub fn needs_snapshot(&self) -> bool {
-        self.newest_config != self.snapshot.config_digest() || self.chains.len() > MAX_CHANGES
+        self.newest_config != self.snapshot.config_digest() || self.chains.len() > MAX_DELTAS_AFTER_SNAPSHOT
     }
 
-    /// Whether the token is known to be revoked, by its own name or with a group it belongs to.
+    /// Whether the token is revoked, by itself or with a group it belongs to.
     #[inline(never)]
     pub fn is_revoked(&self, token: &TokenIdentifiers<'_>) -> bool {
-        let issued = EpochTokenId::parse(token.token_id);
-        self.is_token_revoked(token, issued)
-            || self.mark(RevocationKind::Everything, RevocationId::EVERYTHING).applies_to(token.issued_at)
-            || self.is_group_revoked(token, issued)
+        let epoch_id = EpochTokenId::parse(token.token_id);
+        self.is_token_revoked(token, epoch_id)
+            || self.revoked_before(RevocationKind::Everything, RevocationId::EVERYTHING).applies_to(token.issued_at)
+            || self.is_group_revoked(token, epoch_id)
     }
 
-    fn is_token_revoked(&self, token: &TokenIdentifiers<'_>, issued: Option<EpochTokenId>) -> bool {
+    fn is_token_revoked(&self, token: &TokenIdentifiers<'_>, epoch_id: Option<EpochTokenId>) -> bool {
         let hashed = || RevocationId::new(RevocationKind::Token, token.issuer, token.token_id);
-        let id = issued.map_or_else(hashed, |issued| issued.revocation_id());
+        let id = epoch_id.map_or_else(hashed, |epoch_id| epoch_id.revocation_id());
         match self.changes.get(&(RevocationKind::Token, id)) {
-            Some(change) => change.mark != RevokedBefore::NOT_REVOKED,
-            None => self.snapshot.is_token_revoked(id, issued.map(|issued| issued.epoch())),
+            Some(change) => change.revoked_before != RevokedBefore::NOT_REVOKED,
+            None => self.snapshot.is_token_revoked(id, epoch_id.map(|epoch_id| epoch_id.epoch())),
         }
     }
 
-    fn is_group_revoked(&self, token: &TokenIdentifiers<'_>, issued: Option<EpochTokenId>) -> bool {
-        // A token without an epoch is older than every epoch.
-        let epoch = issued.map_or(0, |issued| issued.epoch().into());
+    fn is_group_revoked(&self, token: &TokenIdentifiers<'_>, epoch_id: Option<EpochTokenId>) -> bool {
+        // Tokens without an epoch count as older than every epoch.
+        let epoch = epoch_id.map_or(0, |epoch_id| epoch_id.epoch().into());
         let groups = [
             (RevocationKind::Session, token.session),
             (RevocationKind::Subject, Some(token.subject)),
@@ -212,26 +216,28 @@ impl Replica {
             (RevocationKind::Key, token.key_id),
         ];
         groups.into_iter().any(|(kind, identifier)| {
-            // Most issuers have no mark of most kinds: then there is nothing to hash a name for.
-            let any = self.snapshot.count(kind) > 0 || self.changes.range(kind_range(kind)).next().is_some();
-            any && identifier.is_some_and(|identifier| {
-                self.mark(kind, RevocationId::new(kind, token.issuer, identifier)).applies_to(epoch)
-            })
+            // Most issuers have no revocations of most kinds: then the hash for the id is not
+            // computed.
+            let has_any = self.snapshot.count(kind) > 0 || self.changes.range(kind_range(kind)).next().is_some();
+            has_any
+                && identifier.is_some_and(|identifier| {
+                    self.revoked_before(kind, RevocationId::new(kind, token.issuer, identifier)).applies_to(epoch)
+                })
         })
     }
 
-    fn mark(&self, kind: RevocationKind, id: RevocationId) -> RevokedBefore {
-        let held = || match kind {
+    fn revoked_before(&self, kind: RevocationKind, id: RevocationId) -> RevokedBefore {
+        let in_snapshot = || match kind {
             RevocationKind::Everything => self.snapshot.everything_before(),
             _ => self.snapshot.revoked_before(kind, id),
         };
-        self.changes.get(&(kind, id)).map_or_else(held, |change| change.mark)
+        self.changes.get(&(kind, id)).map_or_else(in_snapshot, |change| change.revoked_before)
     }
 
-    /// Whether the token may have been issued after the newest word.
-    fn is_news(&self, token: &TokenIdentifiers<'_>) -> bool {
-        let ended = EpochTokenId::parse(token.token_id).is_some_and(|issued| issued.epoch() < self.epoch);
-        !ended && token.issued_at.saturating_add(CLOCKS_APART) >= self.as_of_ms / 1000
+    /// Whether the token may have been issued after the replica's time.
+    fn may_be_newer(&self, token: &TokenIdentifiers<'_>) -> bool {
+        let is_of_closed_epoch = EpochTokenId::parse(token.token_id).is_some_and(|id| id.epoch() < self.epoch);
+        !is_of_closed_epoch && token.issued_at.saturating_add(MAX_CLOCK_SKEW_SECONDS) >= self.as_of_ms / 1000
     }
 }
 
@@ -239,24 +245,24 @@ fn kind_range(kind: RevocationKind) -> core::ops::RangeInclusive<(RevocationKind
     (kind, RevocationId::from_bytes([0; 16]))..=(kind, RevocationId::from_bytes([0xff; 16]))
 }
 
-/// A replica asked at a moment when its word is `fresh` or not.
+/// A replica together with its freshness at the time of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplicaView<'a> {
-    /// What is asked.
+    /// The replica.
     pub replica: &'a Replica,
-    /// Whether its word is as fresh as was promised.
+    /// Whether the replica is not older than the staleness bound.
     pub is_fresh: bool,
 }
 
 impl RevocationChecker for ReplicaView<'_> {
     fn status(&self, token: &TokenIdentifiers<'_>) -> RevocationStatus {
-        if !is_same(token.issuer.as_bytes(), self.replica.snapshot.issuer().as_bytes()) {
-            return RevocationStatus::NotCovered; // nothing is known of another issuer's tokens
+        if !is_equal(token.issuer.as_bytes(), self.replica.snapshot.issuer().as_bytes()) {
+            return RevocationStatus::NotCovered; // the replica says nothing about tokens of another issuer
         }
         match (self.replica.is_revoked(token), self.is_fresh) {
             (true, _) => RevocationStatus::Revoked,
             (false, true) => RevocationStatus::NotRevoked,
-            (false, false) if self.replica.is_news(token) => RevocationStatus::NotCovered,
+            (false, false) if self.replica.may_be_newer(token) => RevocationStatus::NotCovered,
             (false, false) => RevocationStatus::Stale,
         }
     }
@@ -266,29 +272,29 @@ impl RevocationChecker for ReplicaView<'_> {
     }
 }
 
-/// Why a message does not join on to what an edge holds.
+/// Why a message cannot be applied to a replica.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplicaError {
-    /// It is about another issuer's tokens.
+    /// The message is of another issuer.
     WrongIssuer,
-    /// It is older than what is held.
+    /// The snapshot is older than that of the replica.
     Rollback {
-        /// The sequence held.
+        /// The replica's sequence.
         held: u64,
-        /// The sequence offered.
+        /// The snapshot's sequence.
         offered: u64,
     },
-    /// Deltas between are missing.
+    /// Deltas between the replica and the message are missing.
     Gap {
-        /// The sequence held.
+        /// The replica's sequence.
         held: u64,
         /// The sequence that the deltas follow.
         offered: u64,
     },
-    /// It comes from another history than the one held.
+    /// The message is from another revocation log than the replica: a fork.
     Fork {
-        /// The sequence held.
+        /// The sequence at which the two differ.
         sequence: u64,
     },
 }
@@ -298,11 +304,11 @@ impl fmt::Display for ReplicaError {
         match self {
             Self::WrongIssuer => f.write_str("the message is of another issuer"),
             Self::Rollback { held, offered } => {
-                write!(f, "the message is older (sequence {offered}) than what is held ({held})")
+                write!(f, "the message is older (sequence {offered}) than the replica ({held})")
             }
             Self::Gap { held, offered } => write!(f, "deltas between {held} and {offered} are missing"),
             Self::Fork { sequence } => {
-                write!(f, "the message is from another history than the one held at sequence {sequence}")
+                write!(f, "the message's log differs from the replica's at sequence {sequence}")
             }
         }
     }

@@ -1,35 +1,38 @@
-//! What is revoked: the names of revocations, their history, and the question asked of them.
+//! Domain types of revocation: what can be revoked, how a revocation is identified, the log of
+//! revocations, and the status of a token.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::base64url;
 
-/// What is known of a token's revocation. Every caller matches all four.
+/// Whether a token is revoked, as far as is known. Callers match all four values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RevocationStatus {
-    /// Not revoked, on word that is fresh enough.
+    /// Not revoked, by a replica that is fresh.
     NotRevoked,
-    /// Revoked. Old word of a revocation is as good as new.
+    /// Revoked. A stale replica answers this, too: a revocation does not become wrong with age.
     Revoked,
-    /// The newest word is older than promised, and the token was issued after it: nothing at all is known of it.
+    /// The replica is older than the staleness bound, and the token may be newer than the replica.
     NotCovered,
-    /// The newest word is older than promised; as of then the token was not revoked.
+    /// Not revoked in the replica, which is older than the staleness bound.
     Stale,
 }
 
-/// Whoever can tell whether a token was revoked.
+/// A source of revocation statuses.
 pub trait RevocationChecker {
-    /// The standing of a token whose signature, dates, issuer and audience are good.
+    /// The status of a token whose signature, dates, issuer and audience are valid.
     fn status(&self, token: &TokenIdentifiers<'_>) -> RevocationStatus;
 
-    /// The history that a [`RevocationStatus::NotRevoked`] given now rests on. As long as this is the same, so is the answer for that token,
-    /// and whoever has it need not ask again. `None`, the default, promises nothing.
+    /// Version of the revocation log that a [`RevocationStatus::NotRevoked`] given now is based on.
+    /// While the version stays the same, so does that answer, and callers may cache it. `None`, the
+    /// default, forbids caching.
     fn version(&self) -> Option<HashChain> {
         None
     }
 }
 
-/// For a caller that asks the system of record itself, once the token is verified: the origin's introspection.
+/// Answers [`RevocationStatus::NotRevoked`] for every token: for a caller that checks the
+/// revocation itself after verification, as the origin does in its own database.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckedByCaller;
 
@@ -39,49 +42,49 @@ impl RevocationChecker for CheckedByCaller {
     }
 }
 
-/// All of a token by which it can be revoked.
+/// The identifiers of a token by which it can be revoked.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenIdentifiers<'a> {
     /// `iss`.
     pub issuer: &'a str,
     /// `jti`.
     pub token_id: &'a str,
-    /// `sid`: the session or grant it came from, if any.
+    /// `sid`: the session or grant that the token belongs to, if any.
     pub session: Option<&'a str>,
     /// `sub`.
     pub subject: &'a str,
     /// `client_id`.
     pub client_id: &'a str,
-    /// The `kid` of the key that signed it, if the key has one.
+    /// `kid` of the key that signed the token, if the key has one.
     pub key_id: Option<&'a str>,
     /// `iat`, Unix seconds.
     pub issued_at: u64,
 }
 
-/// What a revocation strikes.
+/// What a revocation applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RevocationKind {
     /// One token, by `jti`.
     Token,
-    /// The tokens of a session or grant so far, by `sid`.
+    /// The tokens of a session or grant issued so far, by `sid`.
     Session,
-    /// The tokens of a subject so far, by `sub`.
+    /// The tokens of a subject issued so far, by `sub`.
     Subject,
-    /// The tokens of a client so far, by `client_id`.
+    /// The tokens of a client issued so far, by `client_id`.
     Client,
-    /// The tokens that a key signed, by `kid`.
+    /// All tokens that a key signed, by `kid`.
     Key,
-    /// Every token issued before a time.
+    /// All tokens issued before a time.
     Everything,
 }
 
 impl RevocationKind {
-    /// All kinds, in the order of their bytes.
+    /// All kinds, in the order of [`to_byte`](Self::to_byte).
     pub const ALL: [Self; 6] = [Self::Token, Self::Session, Self::Subject, Self::Client, Self::Key, Self::Everything];
-    /// The kinds that strike a group of tokens by an identifier they share.
+    /// The kinds that apply to a group of tokens with a common identifier.
     pub const GROUPS: [Self; 4] = [Self::Session, Self::Subject, Self::Client, Self::Key];
 
-    /// The kind as one byte of a message.
+    /// The kind's byte in messages.
     pub fn to_byte(self) -> u8 {
         match self {
             Self::Token => 1,
@@ -93,7 +96,7 @@ impl RevocationKind {
         }
     }
 
-    /// The kind that a byte stands for.
+    /// The kind with this byte.
     pub fn from_byte(byte: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.to_byte() == byte)
     }
@@ -110,59 +113,63 @@ impl RevocationKind {
         }
     }
 
-    /// The kind of that name.
+    /// The kind with this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// How much of what it strikes a revocation strikes; 0 when it is lifted. Marks of one name combine by maximum.
+/// Which of a group's tokens are revoked: those of issuing epochs below this number. 0 revokes
+/// none, and is the value of a reinstated id. Of several values for one id the highest applies.
 ///
-/// For a token anything but 0 revokes it. For a group the tokens of issuing epochs *below* the mark are revoked, which is exact
-/// where a time in seconds would be ambiguous. For everything, the tokens with `iat` below the mark are.
+/// Epochs are exact where a time in seconds would be ambiguous. For a single token every value
+/// except 0 revokes it; for [`RevocationKind::Everything`] the number is a Unix time, and tokens
+/// with a lower `iat` are revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevokedBefore(pub u64);
 
 impl RevokedBefore {
-    /// No longer revoked.
+    /// Nothing is revoked, or no longer.
     pub const NOT_REVOKED: Self = Self(0);
-    /// A token is revoked.
+    /// The value for a revoked token.
     pub const TOKEN: Self = Self(1);
-    /// Of a group, the tokens of every epoch are revoked, those still to be issued among them.
+    /// Revokes the tokens of every epoch, including those that are still to be issued.
     pub const EVERY_EPOCH: Self = Self(u64::MAX);
 
-    /// Of a group, the tokens of this epoch and the ones before it are revoked.
+    /// Revokes the tokens of this epoch and of all earlier ones.
     pub fn through_epoch(epoch: u32) -> Self {
         Self(u64::from(epoch) + 1)
     }
 
-    /// Of everything, the tokens issued before this Unix second are revoked.
+    /// Revokes the tokens issued before this Unix second.
     pub fn time(seconds: u64) -> Self {
         Self(seconds)
     }
 
-    /// Whether a token with this epoch (or `iat`) is struck.
+    /// Whether a token of this epoch (for [`RevocationKind::Everything`]: with this `iat`) is
+    /// revoked.
     pub fn applies_to(self, epoch_or_time: u64) -> bool {
         epoch_or_time < self.0
     }
 }
 
-/// A `jti` as Tollgate's origin makes it: `tg_`, then the issuing epoch, 40 bits of the time and 72 random ones, in base64url.
+/// A `jti` generated by Tollgate's origin: `tg_`, then in base64url the issuing epoch, 40 bits of
+/// the time and 72 random bits.
 ///
-/// The epoch tells whether a snapshot covers the token: the origin closes an epoch before it builds a snapshot, and no token
-/// of a closed epoch can appear any more. It counts up from 1.
+/// The epoch says whether a snapshot covers the token: the origin closes an epoch before it builds
+/// a snapshot, and issues no more tokens in a closed epoch. Epochs count up from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EpochTokenId([u8; 18]);
 
 impl EpochTokenId {
-    /// Bytes that tell the ids of one epoch apart.
+    /// Number of bytes that distinguish the ids of one epoch.
     pub const UNIQUE_BYTES: usize = 14;
-    /// What tells it from the ids that other issuers make.
+    /// Distinguishes these ids from those of other issuers.
     const PREFIX: &str = "tg_";
-    /// Bytes of the text.
+    /// Length of the text in bytes.
     pub const TEXT_BYTES: usize = 27;
 
-    /// The id of these bytes, issued in `epoch`.
+    /// The id with these bytes, issued in `epoch`.
     pub fn new(epoch: u32, unique: [u8; Self::UNIQUE_BYTES]) -> Self {
         let mut bytes = [0; 18];
         let (high, low) = bytes.split_at_mut(4);
@@ -171,13 +178,14 @@ impl EpochTokenId {
         Self(bytes)
     }
 
-    /// Reads a `jti`; nothing if the origin did not make it. There is no epoch 0: a snapshot that covers none says so by it.
+    /// Parses a `jti`. `None` if it has another form, or has epoch 0: the epoch of a snapshot that
+    /// covers no token.
     pub fn parse(token_id: &str) -> Option<Self> {
         let text = token_id.strip_prefix(Self::PREFIX).filter(|text| text.len() == 24)?;
         base64url::decode_array(text.as_bytes()).map(Self).filter(|id| id.epoch() > 0)
     }
 
-    /// The `jti`, written into `text`.
+    /// Writes the `jti` into `text`.
     pub fn write<'t>(&self, text: &'t mut [u8; Self::TEXT_BYTES]) -> &'t str {
         let (prefix, rest) = text.split_at_mut(Self::PREFIX.len());
         prefix.copy_from_slice(Self::PREFIX.as_bytes());
@@ -190,7 +198,7 @@ impl EpochTokenId {
         u32::from_be_bytes(*self.0.first_chunk().unwrap_or(&[0; 4]))
     }
 
-    /// The name under which the token is revoked.
+    /// The id under which the token is revoked.
     pub fn revocation_id(&self) -> RevocationId {
         RevocationId(*self.0.last_chunk().unwrap_or(&[0; 16]))
     }
@@ -202,77 +210,80 @@ impl core::fmt::Display for EpochTokenId {
     }
 }
 
-/// The name under which a revocation is kept: 128 bits.
+/// 128 bits that identify what is revoked: a token, session, subject, client or key of an issuer.
 ///
-/// For a token of our origin they are bits of its `jti`: 16 of the epoch, 40 of the time, 72 random ones; for anything else, of a hash
-/// over kind, issuer and identifier. Nobody but the issuer chooses a `jti`, so nobody can look for two with the same name, and of two
-/// honest ones that met, the origin's record would refuse the second. A name never depends on a token's text: a second encoding of the same
-/// token has the same name.
+/// For a token of Tollgate's origin they are the last 128 bits of its `jti`: 16 bits of the epoch,
+/// 40 of the time and 72 random ones. For anything else they are a hash of kind, issuer and
+/// identifier. Only the issuer chooses a `jti`, so an attacker cannot search for a collision, and
+/// the origin's database refuses to record a second token with the same id. The id does not depend
+/// on the token's encoding: a second encoding of the same token has the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RevocationId([u8; 16]);
 
 impl RevocationId {
-    /// Bytes of a name.
+    /// Length in bytes.
     pub const LEN: usize = 16;
-    /// The name of [`RevocationKind::Everything`], of which there is one.
+    /// The only id of [`RevocationKind::Everything`].
     pub const EVERYTHING: Self = Self([0; 16]);
 
-    /// The name of a revoked token.
+    /// The id of a token.
     pub fn for_token(issuer: &str, token_id: &str) -> Self {
         EpochTokenId::parse(token_id)
             .map_or_else(|| Self::new(RevocationKind::Token, issuer, token_id), |id| id.revocation_id())
     }
 
-    /// The name of what `identifier` means to revocations of this kind.
+    /// The hashed id for a kind and its identifier: a `jti` of another issuer, `sid`, `sub`,
+    /// `client_id` or `kid`.
     pub fn new(kind: RevocationKind, issuer: &str, identifier: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"tollgate revocation v1\0");
         hash.update([kind.to_byte()]);
-        hash.update((issuer.len() as u64).to_be_bytes()); // so that no two pairs give one text
+        hash.update((issuer.len() as u64).to_be_bytes()); // so that no two pairs give the same input
         hash.update(issuer);
         hash.update(identifier);
         Self(truncate(hash))
     }
 
-    /// A name as it stands in a message.
+    /// The id with these bytes of a message.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The name as it stands in a message.
+    /// The id as bytes of a message.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }
 
-    /// The two halves as numbers; the lower one is random throughout.
+    /// The two halves as numbers. All bits of the lower half are random.
     pub(crate) fn halves(self) -> (u64, u64) {
         let number = u128::from_be_bytes(self.0);
         ((number >> 64) as u64, number as u64)
     }
 }
 
-/// One entry of the origin's history: from now on this name has this mark.
+/// One change of the revocation log: sets the [`RevokedBefore`] of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delta {
-    /// Its number; the first is 1, none is left out.
+    /// Position in the log. The first is 1, and no number is skipped.
     pub sequence: u64,
-    /// What kind of thing it is about.
+    /// Kind of `id`.
     pub kind: RevocationKind,
-    /// What it is about.
+    /// What is revoked or reinstated.
     pub id: RevocationId,
-    /// What became of it: the name's mark from now on.
+    /// The id's value from now on.
     pub revoked_before: RevokedBefore,
-    /// Unix seconds after which every token that is struck has expired anyway and the entry may be forgotten.
+    /// Unix seconds after which every revoked token has expired, so that the entry can be deleted.
     pub expires_at: u64,
 }
 
-/// A fingerprint of an issuer's whole history up to a sequence. Two histories that differ anywhere have different chains, so
-/// that an edge notices an origin that was restored from an old backup and went on differently (a fork).
+/// Hash chain over an issuer's whole revocation log up to a sequence number. Logs that differ in
+/// any entry have different chains. By this an edge detects a fork: an origin that was restored
+/// from an old backup and continued with other entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashChain([u8; 32]);
 
 impl HashChain {
-    /// The chain of an issuer that revoked nothing yet.
+    /// The chain of an empty log.
     pub fn genesis(issuer: &str) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"tollgate chain v1 genesis\0");
@@ -294,18 +305,19 @@ impl HashChain {
         Self(hash.finalize().into())
     }
 
-    /// A chain as it stands in a message.
+    /// The chain with these bytes of a message.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The chain as it stands in a message.
+    /// The chain as bytes of a message.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// A fingerprint of a configuration document: an edge that holds another asks for the snapshot.
+/// Hash of a configuration document. An edge whose document has another digest needs a new
+/// snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConfigDigest([u8; 16]);
 
@@ -318,12 +330,12 @@ impl ConfigDigest {
         Self(truncate(hash))
     }
 
-    /// A digest as it stands in a message.
+    /// The digest with these bytes of a message.
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// The digest as it stands in a message.
+    /// The digest as bytes of a message.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }

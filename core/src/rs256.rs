@@ -1,8 +1,11 @@
-//! RSASSA-PKCS1-v1_5 with SHA-256, verification alone (RFC 8017 section 8.2.2). It never signs and holds no private key: key,
-//! signature and message are public, so nothing here takes care to run in constant time.
+//! RSASSA-PKCS1-v1_5 with SHA-256: verification only (RFC 8017 section 8.2.2).
 //!
-//! What a general library of large integers needs for every size and for secrets, a check of signatures does not: `s^e mod n` is
-//! eighteen multiplications by Montgomery's method where e is 65537, and what depends on the key alone is computed once.
+//! Never: a private key. Key, signature and message are public, so nothing here runs in constant
+//! time.
+//!
+//! It is four times as fast as a general library of large integers, which supports any size and
+//! protects secrets: `s^e mod n` takes eighteen Montgomery multiplications for an `e` of 65537, and
+//! values that depend only on the key are computed once.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -10,7 +13,8 @@ use core::ops::RangeInclusive;
 
 use sha2::{Digest as _, Sha256};
 
-/// A digit of a large integer, and what holds the product of two. WebAssembly multiplies 64 bits at most into one result.
+/// A digit of a large integer, and an integer that holds the product of two digits. WebAssembly
+/// multiplies to at most 64 bits.
 #[cfg(target_pointer_width = "64")]
 type Limb = u64;
 #[cfg(target_pointer_width = "64")]
@@ -20,41 +24,47 @@ type Limb = u32;
 #[cfg(not(target_pointer_width = "64"))]
 type Wide = u64;
 
-/// RFC 7518 section 3.3 asks for 2048 bits or more. The upper bound keeps one signature check under a millisecond.
+/// Size of the modulus. RFC 7518 section 3.3 requires 2048 bits or more; the upper bound keeps a
+/// check under a millisecond.
 const MODULUS_BITS: RangeInclusive<usize> = 2048..=4096;
-/// As other libraries have it: 1 would sign nothing, and a longer one only takes time.
-const EXPONENT: RangeInclusive<u64> = 3..=(1 << 33) - 1;
-/// The DER of a `DigestInfo` up to the SHA-256 hash itself (RFC 8017 section 9.2, note 1).
+/// Range of the public exponent, as in other libraries: 1 protects nothing, and a large one only
+/// takes time.
+const EXPONENT_RANGE: RangeInclusive<u64> = 3..=(1 << 33) - 1;
+/// The DER encoding of a `DigestInfo` up to the SHA-256 hash (RFC 8017 section 9.2, note 1).
 const DIGEST_INFO: [u8; 19] =
     [0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20];
 
-/// An RSA key with what Montgomery's multiplication needs of it. With `R` for the first power of two above all of its limbs:
+/// An RSA public key with the values that Montgomery multiplication derives from it. `R` is 2 to
+/// the number of bits of all limbs.
 pub(crate) struct PublicKey {
-    /// The least significant limb first, the last one not zero.
+    /// The least significant limb first; the last limb is not zero.
     modulus: Vec<Limb>,
     /// -1/n modulo one limb.
     negated_inverse: Limb,
     /// R² modulo n.
     r_squared: Vec<Limb>,
     exponent: u64,
-    /// Length of the modulus in bytes, which is that of every signature.
-    bytes: usize,
+    /// Length of the modulus and of every signature, in bytes.
+    modulus_bytes: usize,
 }
 
 impl PublicKey {
-    /// From the integers' bytes, the most significant first; zeros may stand before.
+    /// Reads modulus and exponent, big-endian, with or without leading zeros.
+    ///
+    /// # Errors
+    /// What is wrong with the key: the reason of [`JwksError::BadKey`](crate::JwksError::BadKey).
     pub(crate) fn new(modulus: &[u8], exponent: &[u8]) -> Result<Self, &'static str> {
-        let bytes = significant(modulus);
+        let bytes = without_leading_zeros(modulus);
         let bits = bytes.first().map_or(0, |first| bytes.len() * 8 - first.leading_zeros() as usize);
         if !MODULUS_BITS.contains(&bits) {
             return Err("n must have 2048 to 4096 bits");
         }
-        let exponent = significant(exponent);
+        let exponent = without_leading_zeros(exponent);
         let exponent =
             if exponent.len() > 8 { 0 } else { exponent.iter().fold(0, |sum, byte| (sum << 8) | u64::from(*byte)) };
         let modulus = limbs(bytes);
         let lowest = modulus.first().copied().unwrap_or_default();
-        if lowest % 2 == 0 || exponent % 2 == 0 || !EXPONENT.contains(&exponent) {
+        if lowest % 2 == 0 || exponent % 2 == 0 || !EXPONENT_RANGE.contains(&exponent) {
             return Err("n and e are not an RSA key");
         }
         let mut key = Self {
@@ -62,27 +72,28 @@ impl PublicKey {
             r_squared: Vec::new(),
             modulus,
             exponent,
-            bytes: bytes.len(),
+            modulus_bytes: bytes.len(),
         };
         key.r_squared = key.r_squared(bits);
         Ok(key)
     }
 
-    /// Whether the signature is one of these bytes.
-    pub(crate) fn is_good(&self, signed: &[u8], signature: &[u8]) -> bool {
-        if signature.len() != self.bytes {
+    /// Whether this signature over `signed` is valid.
+    pub(crate) fn accepts(&self, signed: &[u8], signature: &[u8]) -> bool {
+        if signature.len() != self.modulus_bytes {
             return false;
         }
         let signature = limbs(signature);
-        // Another number of the same remainder would be a second spelling of the signature.
+        // A number that is not below n would be a second encoding of the same signature.
         is_less(&signature, &self.modulus) && self.power(&signature) == limbs(&self.encoded(signed))
     }
 
-    /// EMSA-PKCS1-v1_5 (RFC 8017 section 9.2). The whole of it is made and compared: what takes a found one apart can be
-    /// talked into passing over rubbish in it.
+    /// EMSA-PKCS1-v1_5 (RFC 8017 section 9.2). The expected encoding is built and compared as a
+    /// whole, because parsers of encodings have accepted garbage inside them (Bleichenbacher,
+    /// 2006).
     fn encoded(&self, signed: &[u8]) -> Vec<u8> {
         let hash = Sha256::digest(signed);
-        let padding = self.bytes.saturating_sub(3 + DIGEST_INFO.len() + hash.len());
+        let padding = self.modulus_bytes.saturating_sub(3 + DIGEST_INFO.len() + hash.len());
         let mut encoded = vec![0xff; 2 + padding];
         for (byte, first) in encoded.iter_mut().zip([0, 1]) {
             *byte = first;
@@ -93,7 +104,8 @@ impl PublicKey {
         encoded
     }
 
-    /// `base^e mod n`: from the exponent's second highest bit down, square, and multiply where it is set.
+    /// `base^e mod n`: for each bit of the exponent below the highest, squares, and multiplies if
+    /// the bit is set.
     fn power(&self, base: &[Limb]) -> Vec<Limb> {
         let times_r = self.product(base, &self.r_squared);
         let mut power = times_r.clone();
@@ -104,12 +116,14 @@ impl PublicKey {
             }
         }
         power = self.product(&power, &power);
-        // The lowest bit is set. The base without its factor R takes R out of the result as well.
+        // The lowest bit is set. Multiplying by the base without its factor R also removes R from
+        // the result.
         self.product(&power, base)
     }
 
-    /// `one · other / R mod n`, for numbers below n (Koç, Acar, Kaliski: "Analyzing and Comparing Montgomery Multiplication
-    /// Algorithms", FIOS). Each round adds a multiple of n that makes the lowest limb zero, and drops that limb.
+    /// `one · other / R mod n`, for numbers below n (Koç, Acar, Kaliski: "Analyzing and Comparing
+    /// Montgomery Multiplication Algorithms", FIOS). Each round adds a multiple of n that makes the
+    /// lowest limb zero, and drops that limb.
     fn product(&self, one: &[Limb], other: &[Limb]) -> Vec<Limb> {
         let mut sum = vec![0; self.modulus.len()];
         let mut above: Limb = 0;
@@ -131,7 +145,8 @@ impl PublicKey {
         sum
     }
 
-    /// Takes n off once, if the number is not below it; `above` is the limb over all others.
+    /// Subtracts n once if the number is not below n. `above` is the limb above the highest of
+    /// `number`.
     fn reduce(&self, number: &mut [Limb], above: Limb) {
         if above == 0 && is_less(number, &self.modulus) {
             return;
@@ -144,11 +159,12 @@ impl PublicKey {
         }
     }
 
-    /// R² modulo n, which has so many bits: doubling leads to `2^count · R` where `count` is the number of limbs, and each
-    /// squaring by [`product`](Self::product) doubles the exponent `count`, until it has grown to the bits of R.
+    /// R² modulo n, for an n of this number of bits. Doubling leads to `2^count · R`, where `count`
+    /// is the number of limbs; each squaring by [`product`](Self::product) doubles the exponent
+    /// `count` until it is the number of bits of R.
     fn r_squared(&self, bits: usize) -> Vec<Limb> {
         let (count, limb_bits) = (self.modulus.len(), Limb::BITS as usize);
-        // n is odd, so the power of two of its highest bit is below it.
+        // n is odd, so the power of two of its highest bit is below n.
         let mut number = vec![0; count];
         if let Some(highest) = number.last_mut() {
             *highest = 1 << ((bits - 1) % limb_bits);
@@ -167,7 +183,7 @@ impl PublicKey {
     }
 }
 
-/// `one · other + two more`, low limb and high limb: the sum of all cannot be more than two limbs hold.
+/// `one · other + more + carry` as low limb and high limb. The sum always fits two limbs.
 #[inline(always)]
 fn multiply_add(one: Limb, other: Limb, more: Limb, carry: Limb) -> (Limb, Limb) {
     split(Wide::from(one) * Wide::from(other) + Wide::from(more) + Wide::from(carry))
@@ -178,24 +194,24 @@ fn split(wide: Wide) -> (Limb, Limb) {
     (wide as Limb, (wide >> Limb::BITS) as Limb)
 }
 
-/// 1/odd modulo one limb, by Newton's iteration: each round doubles the number of good bits, and an odd number is its own
-/// inverse in the lowest three.
+/// 1/odd modulo one limb, by Newton's iteration: each round doubles the number of correct bits, and
+/// an odd number is its own inverse in the lowest three.
 fn inverse(odd: Limb) -> Limb {
     (0..5).fold(odd, |inverse, _| inverse.wrapping_mul((2 as Limb).wrapping_sub(odd.wrapping_mul(inverse))))
 }
 
-/// Whether one number is below another of as many limbs.
+/// Whether `one` is less than `other`, for numbers of the same number of limbs.
 fn is_less(one: &[Limb], other: &[Limb]) -> bool {
     one.iter().rev().lt(other.iter().rev())
 }
 
-/// The integer with these bytes, the most significant first.
+/// Converts big-endian bytes to limbs.
 fn limbs(bytes: &[u8]) -> Vec<Limb> {
     let limb = |digits: &[u8]| digits.iter().fold(0, |limb: Limb, byte| (limb << 8) | Limb::from(*byte));
     bytes.rchunks(size_of::<Limb>()).map(limb).collect()
 }
 
-fn significant(bytes: &[u8]) -> &[u8] {
+fn without_leading_zeros(bytes: &[u8]) -> &[u8] {
     bytes.iter().position(|byte| *byte != 0).map_or(&[], |first| bytes.split_at(first).1)
 }
 
@@ -209,10 +225,10 @@ mod tests {
 
     use super::{PublicKey, limbs};
 
-    /// SplitMix64: the same numbers at every run.
-    struct Numbers(u64);
+    /// SplitMix64: the same numbers at each run.
+    struct Random(u64);
 
-    impl Numbers {
+    impl Random {
         fn next(&mut self) -> u64 {
             self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
             let mut bits = self.0;
@@ -221,7 +237,7 @@ mod tests {
             bits ^ (bits >> 31)
         }
 
-        /// So many bytes; now and then all zeros, all ones or ones at one end, where carries run far.
+        /// `count` bytes: sometimes all zeros, all ones, or ones at one end, where carries run far.
         fn bytes(&mut self, count: usize) -> Vec<u8> {
             let ones = self.next() as usize % count;
             match self.next() % 8 {
@@ -233,7 +249,7 @@ mod tests {
             }
         }
 
-        /// An odd number of so many bits.
+        /// An odd number of `bits` bits.
         fn modulus(&mut self, bits: usize) -> Vec<u8> {
             let mut modulus = self.bytes(bits.div_ceil(8));
             let highest = 1_u8 << ((bits - 1) % 8);
@@ -243,8 +259,8 @@ mod tests {
         }
     }
 
-    /// By another library's arithmetic.
-    fn power(base: &[u8], exponent: u64, modulus: &[u8]) -> Vec<super::Limb> {
+    /// `base^exponent mod modulus` by `crypto-bigint`.
+    fn reference_power(base: &[u8], exponent: u64, modulus: &[u8]) -> Vec<super::Limb> {
         let bits = modulus.len() as u32 * 8;
         let integer = |bytes: &[u8]| BoxedUint::from_be_slice(bytes, bits).expect("it fits");
         let parameters = BoxedMontyParams::new(Odd::new(integer(modulus)).expect("it is odd"));
@@ -256,26 +272,30 @@ mod tests {
     }
 
     #[test]
-    fn powers_are_those_of_another_library() {
-        let mut numbers = Numbers(4711);
+    fn powers_equal_those_of_crypto_bigint() {
+        let mut random = Random(4711);
         for round in 0..600 {
-            let bits = 2048 + if round % 2 == 0 { 0 } else { numbers.next() as usize % 2049 };
-            let modulus = numbers.modulus(bits);
-            let exponent = [3, 17, 65_537, (1 << 33) - 1, (numbers.next() % (1 << 33)) | 3][round % 5];
+            let bits = 2048 + if round % 2 == 0 { 0 } else { random.next() as usize % 2049 };
+            let modulus = random.modulus(bits);
+            let exponent = [3, 17, 65_537, (1 << 33) - 1, (random.next() % (1 << 33)) | 3][round % 5];
             let key = PublicKey::new(&modulus, &exponent.to_be_bytes()).expect("a key");
-            assert_eq!((key.bytes, key.exponent), (modulus.len(), exponent));
-            let mut base = numbers.bytes(modulus.len());
+            assert_eq!((key.modulus_bytes, key.exponent), (modulus.len(), exponent));
+            let mut base = random.bytes(modulus.len());
             if limbs(&base).iter().rev().ge(key.modulus.iter().rev()) {
                 base = modulus.clone();
                 *base.last_mut().expect("it is not empty") &= 0xfe; // n - 1
             }
-            assert_eq!(key.power(&limbs(&base)), power(&base, exponent, &modulus), "{bits} bits, e = {exponent}");
+            assert_eq!(
+                key.power(&limbs(&base)),
+                reference_power(&base, exponent, &modulus),
+                "{bits} bits, e = {exponent}"
+            );
         }
     }
 
     #[test]
-    fn keys_that_sign_nothing_or_take_long_are_refused() {
-        let modulus = Numbers(1).modulus(2048);
+    fn weak_and_oversized_keys_are_refused() {
+        let modulus = Random(1).modulus(2048);
         let even: Vec<u8> = modulus.iter().copied().take(255).chain([2]).collect();
         let padded: Vec<u8> = [0, 0].into_iter().chain(modulus.clone()).collect();
         assert!(PublicKey::new(&modulus, &[1, 0, 1]).is_ok());
@@ -290,19 +310,19 @@ mod tests {
         ] {
             assert_eq!(PublicKey::new(modulus, exponent).err(), Some("n and e are not an RSA key"), "{exponent:?}");
         }
-        for modulus in [vec![], vec![0; 256], Numbers(2).modulus(2047), Numbers(3).modulus(4097)] {
+        for modulus in [vec![], vec![0; 256], Random(2).modulus(2047), Random(3).modulus(4097)] {
             assert_eq!(PublicKey::new(&modulus, &[3]).err(), Some("n must have 2048 to 4096 bits"));
         }
     }
 
     #[test]
-    fn what_has_not_the_form_of_a_signature_is_refused() {
-        let mut numbers = Numbers(5);
-        let modulus = numbers.modulus(2050);
+    fn signatures_of_another_length_or_not_below_the_modulus_are_refused() {
+        let mut random = Random(5);
+        let modulus = random.modulus(2050);
         let key = PublicKey::new(&modulus, &[3]).expect("a key");
-        // Of another length, or not below the modulus: n itself is another spelling of 0.
+        // n itself is a second encoding of 0.
         for signature in [&modulus[..], &modulus[1..], &[&[0], &modulus[..]].concat(), &[], &[0xff; 257]] {
-            assert!(!key.is_good(b"signed", signature));
+            assert!(!key.accepts(b"signed", signature));
         }
     }
 }

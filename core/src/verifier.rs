@@ -1,8 +1,9 @@
-//! [`verify()`](crate::verify()) with a memory: tokens that passed lately, and tables for keys that are used often. It answers as
-//! `verify` does, always; only sooner.
+//! [`verify()`](crate::verify()) with a cache of tokens whose signature was checked, and with
+//! precomputed tables for keys that are used often.
 //!
-//! What is remembered of a token is that its signature is good under a key, and its claims. Everything that can change is
-//! checked each time: dates, issuer, audience, revocation, scope. The memory belongs to one set of keys, and goes with it.
+//! Never: an answer that differs from the one of `verify`. The cache keeps of a token that its
+//! signature is good under a key, and its claims. Dates, issuer, audience, revocation status and
+//! scope are checked on each request. The cache belongs to one key set and is dropped with it.
 
 use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
@@ -10,170 +11,177 @@ use core::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::bytes::is_same;
+use crate::bytes::is_equal;
 use crate::comb::TableSize;
 use crate::key::KeySet;
 use crate::refusal::Refusal;
 use crate::revocation::{HashChain, RevocationChecker, RevocationStatus};
-use crate::verify::{Authentic, TokenRequirements, VerifiedToken, authenticate, judge};
+use crate::verify::{AuthenticatedClaims, TokenRequirements, VerifiedToken, authenticate, check_claims};
 
-/// Places where a token can be remembered: more make it rarer that tokens in use drive each other out.
+/// Associativity of the cache: slots in which a token may be stored. More ways make it rarer that
+/// tokens in use evict each other.
 const WAYS: usize = 4;
-/// Longer tokens are not remembered: so the memory has a bound that is worth something.
+/// Longest token that is cached, in bytes: it bounds the memory of the cache.
 pub const MAX_CACHED_TOKEN_BYTES: usize = 4 * 1024;
-/// A key earns its table by as many full checks: making one costs about as much as it saves in these.
-const CHECKS_FOR_TABLE: u32 = 64;
+/// Signature checks with one key after which its table is computed. Computing a table costs about
+/// what it saves in as many checks.
+const CHECKS_BEFORE_TABLE: u32 = 64;
 
-/// Keys that check tokens, and what was learnt by using them.
+/// A key set with its token cache and key tables.
 #[derive(Debug)]
 pub struct Verifier {
     keys: KeySet,
-    tables: TableSize,
-    /// Full checks made with each key.
+    table_size: TableSize,
+    /// Signature checks made with each key of the set.
     checks: Vec<u32>,
-    cache: Cache,
+    cache: TokenCache,
 }
 
 impl Verifier {
-    /// A verifier with these keys, that remembers up to `cached_tokens` tokens of at most [`MAX_CACHED_TOKEN_BYTES`] (rounded up to
-    /// four times a power of two; 0 for none) and gives keys in frequent use tables of this size.
-    pub fn new(keys: KeySet, cached_tokens: usize, tables: TableSize) -> Self {
-        Self { checks: alloc::vec![0; keys.len()], keys, tables, cache: Cache::new(cached_tokens) }
+    /// Creates a verifier that caches up to `cached_tokens` tokens of at most
+    /// [`MAX_CACHED_TOKEN_BYTES`] (rounded up to four times a power of two; 0 disables the cache)
+    /// and computes tables of `table_size` for keys in frequent use.
+    pub fn new(keys: KeySet, cached_tokens: usize, table_size: TableSize) -> Self {
+        Self { checks: alloc::vec![0; keys.len()], keys, table_size, cache: TokenCache::new(cached_tokens) }
     }
 
-    /// The keys.
+    /// The key set.
     pub fn keys(&self) -> &KeySet {
         &self.keys
     }
 
-    /// Judges `token` at the Unix time `now`, in seconds, as [`verify()`](crate::verify()) does.
+    /// Verifies `token` at the Unix time `now`, in seconds, as [`verify()`](crate::verify()) does.
     ///
     /// # Errors
     /// The first check that fails.
     pub fn verify(
         &mut self,
         token: &[u8],
-        expected: &TokenRequirements<'_>,
+        requirements: &TokenRequirements<'_>,
         revocations: &impl RevocationChecker,
         now: u64,
     ) -> Result<&VerifiedToken, Refusal> {
-        let place = match self.cache.find(token, expected.allow_plain_jwt) {
-            Some(place) => place,
+        let slot = match self.cache.find(token, requirements.allow_plain_jwt) {
+            Some(slot) => slot,
             None => {
-                let authentic = authenticate(token, &self.keys, expected.allow_plain_jwt)?;
-                self.count(authentic.key);
-                self.cache.put(token, expected.allow_plain_jwt, authentic)
+                let authenticated = authenticate(token, &self.keys, requirements.allow_plain_jwt)?;
+                self.count_check(authenticated.key_index);
+                self.cache.insert(token, requirements.allow_plain_jwt, authenticated)
             }
         };
-        let entry = self.cache.entry(place).ok_or(Refusal::UnknownKey)?;
-        let (history, clear_by) = (revocations.version(), &mut entry.clear_by);
-        judge(&entry.verified.0, self.keys.id_of(entry.key), expected, now, |token| {
-            if history.is_some() && *clear_by == history {
+        let entry = self.cache.entry_mut(slot).ok_or(Refusal::UnknownKey)?;
+        let (version, not_revoked_at) = (revocations.version(), &mut entry.not_revoked_at);
+        check_claims(&entry.token.0, self.keys.key_id(entry.key_index), requirements, now, |token| {
+            if version.is_some() && *not_revoked_at == version {
                 return RevocationStatus::NotRevoked;
             }
-            let standing = revocations.status(token);
-            *clear_by = history.filter(|_| standing == RevocationStatus::NotRevoked);
-            standing
+            let status = revocations.status(token);
+            *not_revoked_at = version.filter(|_| status == RevocationStatus::NotRevoked);
+            status
         })?;
-        Ok(&entry.verified)
+        Ok(&entry.token)
     }
 
-    /// Counts a full check with a key; the one that earns the key its table makes it.
-    fn count(&mut self, key: usize) {
-        let Some(checks) = self.checks.get_mut(key) else { return };
+    /// Counts a signature check, and computes the key's table at the check that makes it worth its
+    /// cost.
+    fn count_check(&mut self, key_index: usize) {
+        let Some(checks) = self.checks.get_mut(key_index) else { return };
         *checks = checks.saturating_add(1);
-        if *checks == CHECKS_FOR_TABLE
-            && let Some(id) = self.keys.id_of(key).map(ToOwned::to_owned)
+        if *checks == CHECKS_BEFORE_TABLE
+            && let Some(id) = self.keys.key_id(key_index).map(ToOwned::to_owned)
         {
-            self.keys.prepare_table(&id, self.tables);
+            self.keys.prepare_table(&id, self.table_size);
         }
     }
 }
 
-/// A bounded memory of tokens, in sets of a few places each. The last token that found no place is kept beside them.
-struct Cache {
+/// Set-associative cache of tokens whose signature was checked. `uncached` holds the last token
+/// that was not stored, because it is too long or the cache has no slots: the caller gets a
+/// reference to it as well.
+struct TokenCache {
     sets: Vec<[Option<Entry>; WAYS]>,
-    guest: Option<Entry>,
-    /// Counts what is put in: the entry with the lowest number is the oldest.
-    puts: u64,
+    uncached: Option<Entry>,
+    /// Number of insertions so far; the entry with the lowest number is the oldest.
+    insertions: u64,
 }
 
-impl fmt::Debug for Cache {
+impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("places", &(self.sets.len() * WAYS)).finish_non_exhaustive()
+        f.debug_struct("TokenCache").field("slots", &(self.sets.len() * WAYS)).finish_non_exhaustive()
     }
 }
 
-/// A place in the cache; none for the guest's.
-type Place = Option<(usize, usize)>;
+/// Set and way of an entry in the cache; `None` is the `uncached` entry.
+type CacheSlot = Option<(usize, usize)>;
 
 struct Entry {
-    token: Zeroizing<Vec<u8>>,
-    /// The last bytes of the token, to tell entries apart at a glance.
+    token_text: Zeroizing<Vec<u8>>,
+    /// Last eight bytes of the token, compared before the whole text.
     tail: u64,
-    /// Whether a plain JWT was acceptable when it was checked.
+    /// Whether a plain JWT was allowed when the token was checked.
     allow_plain_jwt: bool,
-    /// The key that the signature is good under, as its number in the set.
-    key: usize,
-    /// What the token says. It is handed out after every check that can change has passed again.
-    verified: VerifiedToken,
-    /// The newest history by which it was not revoked.
-    clear_by: Option<HashChain>,
-    put: u64,
+    /// Index in the key set of the key that the signature is good under.
+    key_index: usize,
+    /// The token's claims, returned only after [`check_claims`] passed for the current request.
+    token: VerifiedToken,
+    /// Newest version of the revocation log at which the token was not revoked.
+    not_revoked_at: Option<HashChain>,
+    inserted: u64,
 }
 
-impl Cache {
+impl TokenCache {
     fn new(tokens: usize) -> Self {
         let sets = if tokens == 0 { 0 } else { tokens.div_ceil(WAYS).next_power_of_two() };
-        Self { sets: core::iter::repeat_with(Default::default).take(sets).collect(), guest: None, puts: 0 }
+        Self { sets: core::iter::repeat_with(Default::default).take(sets).collect(), uncached: None, insertions: 0 }
     }
 
-    fn find(&self, token: &[u8], allow_plain_jwt: bool) -> Option<Place> {
+    fn find(&self, token: &[u8], allow_plain_jwt: bool) -> Option<CacheSlot> {
         let tail = tail(token);
         let set = self.set_of(tail);
         let entries = self.sets.get(set)?;
-        let is_it = |entry: &Entry| {
-            entry.tail == tail && entry.allow_plain_jwt == allow_plain_jwt && is_same(&entry.token, token)
+        let is_hit = |entry: &Entry| {
+            entry.tail == tail && entry.allow_plain_jwt == allow_plain_jwt && is_equal(&entry.token_text, token)
         };
-        let way = entries.iter().position(|entry| entry.as_ref().is_some_and(is_it))?;
+        let way = entries.iter().position(|entry| entry.as_ref().is_some_and(is_hit))?;
         Some(Some((set, way)))
     }
 
-    /// Remembers a token that was checked: in an empty place of its set, or else in the oldest one's.
-    fn put(&mut self, token: &[u8], allow_plain_jwt: bool, authentic: Authentic) -> Place {
-        self.puts += 1;
-        let Authentic { claims, key } = authentic;
+    /// Stores a token whose signature was checked in an empty slot of its set, or else in the slot
+    /// of the oldest entry.
+    fn insert(&mut self, token: &[u8], allow_plain_jwt: bool, authenticated: AuthenticatedClaims) -> CacheSlot {
+        self.insertions += 1;
+        let AuthenticatedClaims { claims, key_index } = authenticated;
         let tail = tail(token);
-        let place = self.place_for(token, tail);
-        let kept = if place.is_some() { token } else { &[] };
+        let slot = self.slot_for(token, tail);
+        let token_text = if slot.is_some() { token } else { &[] };
         let entry = Entry {
-            token: Zeroizing::new(kept.to_vec()),
+            token_text: Zeroizing::new(token_text.to_vec()),
             tail,
             allow_plain_jwt,
-            key,
-            verified: VerifiedToken(claims),
-            clear_by: None,
-            put: self.puts,
+            key_index,
+            token: VerifiedToken(claims),
+            not_revoked_at: None,
+            inserted: self.insertions,
         };
-        match place.and_then(|(set, way)| self.sets.get_mut(set)?.get_mut(way)) {
+        match slot.and_then(|(set, way)| self.sets.get_mut(set)?.get_mut(way)) {
             Some(found) => *found = Some(entry),
-            None => self.guest = Some(entry),
+            None => self.uncached = Some(entry),
         }
-        place
+        slot
     }
 
-    fn place_for(&self, token: &[u8], tail: u64) -> Place {
+    fn slot_for(&self, token: &[u8], tail: u64) -> CacheSlot {
         let set = self.set_of(tail);
         let entries = self.sets.get(set).filter(|_| token.len() <= MAX_CACHED_TOKEN_BYTES)?;
-        let age = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.put);
+        let age = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.inserted);
         let (way, _) = entries.iter().enumerate().min_by_key(|(_, entry)| age(entry))?;
         Some((set, way))
     }
 
-    fn entry(&mut self, place: Place) -> Option<&mut Entry> {
-        match place {
+    fn entry_mut(&mut self, slot: CacheSlot) -> Option<&mut Entry> {
+        match slot {
             Some((set, way)) => self.sets.get_mut(set)?.get_mut(way)?.as_mut(),
-            None => self.guest.as_mut(),
+            None => self.uncached.as_mut(),
         }
     }
 
@@ -183,7 +191,8 @@ impl Cache {
     }
 }
 
-/// The last bytes of a token: of its signature, which nobody else's token shares but by chance.
+/// Last eight bytes of a token. They belong to its signature, so two tokens share them only by
+/// chance.
 fn tail(token: &[u8]) -> u64 {
     token.last_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }

@@ -1,106 +1,115 @@
-//! The verdict: one token, one straight line of checks, one way to a [`VerifiedToken`] token.
+//! Verification of one access token: a straight line of checks that ends in a [`VerifiedToken`].
+//!
+//! Never: a [`VerifiedToken`] that skipped a check, or a claim decoded before its signature was
+//! checked.
 
 use alloc::string::String;
 
-use crate::bytes::is_same;
+use crate::bytes::is_equal;
 use crate::claims::Claims;
 use crate::key::KeySet;
 use crate::policy::UnknownStatusPolicy;
 use crate::refusal::Refusal;
 use crate::revocation::{RevocationChecker, RevocationStatus, TokenIdentifiers};
-use crate::token::Unverified;
+use crate::token::UnverifiedToken;
 
-/// Seconds of leeway at most: what clocks that are kept by NTP may be apart, generously.
-pub const MAX_LEEWAY: u64 = 60;
+/// Upper bound of [`TokenRequirements::leeway`], in seconds. Clocks that are kept by NTP differ by
+/// less.
+pub const MAX_LEEWAY_SECONDS: u64 = 60;
 
-/// What a token must be for.
+/// What a route requires of a token.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenRequirements<'a> {
-    /// `iss`, byte for byte.
+    /// Required `iss`, compared byte for byte.
     pub issuer: &'a str,
-    /// A member of `aud`, byte for byte.
+    /// Required member of `aud`, compared byte for byte.
     pub audience: &'a str,
     /// Scope values that the token must have, all of them.
     pub scope: &'a [String],
-    /// Seconds that the issuer's clock and ours may be apart; more than [`MAX_LEEWAY`] counts as [`MAX_LEEWAY`].
+    /// Seconds by which the issuer's clock and this one may differ, at most [`MAX_LEEWAY_SECONDS`];
+    /// larger values are reduced to that.
     pub leeway: u64,
-    /// Whether `typ` may be plain `JWT` or missing (RFC 9068 asks for `at+jwt`).
+    /// Accept a `typ` of plain `JWT` or no `typ`, where RFC 9068 asks for `at+jwt`.
     pub allow_plain_jwt: bool,
-    /// What becomes of a token that was not revoked as of the newest word, which is older than promised.
+    /// What to do when the token is not revoked in the replica, but the replica is older than the
+    /// staleness bound.
     pub on_stale: UnknownStatusPolicy,
-    /// What becomes of a token that was issued after the newest word, which is older than promised.
+    /// What to do when the replica is older than the staleness bound and the token may be newer
+    /// than the replica.
     pub on_not_covered: UnknownStatusPolicy,
 }
 
-/// Judges `token` at the Unix time `now`, in seconds.
+/// Verifies `token` at the Unix time `now`, in seconds.
 ///
-/// The order of the checks is the security argument. Nothing past the size limit is looked at; no claim is decoded before the
-/// signature over it is checked; no token is called revoked, or short of scope, that is not otherwise good, so these two
-/// answers tell a stranger nothing.
+/// The order of the checks is the security argument. Nothing past the size limit is read, and no
+/// claim is decoded before its signature is checked. `revoked` and `insufficient_scope` are
+/// answered only for a token that is good in every other respect, so these answers reveal nothing
+/// about a forged or expired one.
 ///
 /// # Errors
 /// The first check that fails.
 pub fn verify(
     token: &[u8],
     keys: &KeySet,
-    expected: &TokenRequirements<'_>,
+    requirements: &TokenRequirements<'_>,
     revocations: &impl RevocationChecker,
     now: u64,
 ) -> Result<VerifiedToken, Refusal> {
-    let Authentic { claims, key } = authenticate(token, keys, expected.allow_plain_jwt)?;
-    judge(&claims, keys.id_of(key), expected, now, |token| revocations.status(token))?;
+    let AuthenticatedClaims { claims, key_index } = authenticate(token, keys, requirements.allow_plain_jwt)?;
+    check_claims(&claims, keys.key_id(key_index), requirements, now, |token| revocations.status(token))?;
     Ok(VerifiedToken(claims))
 }
 
-/// A token's claims, and the place in the set of the key that its signature is good under.
-pub(crate) struct Authentic {
+/// Claims whose signature is good, and the index in the key set of the key that made it.
+pub(crate) struct AuthenticatedClaims {
     pub(crate) claims: Claims,
-    pub(crate) key: usize,
+    pub(crate) key_index: usize,
 }
 
-/// The first half: what stays true of a token as long as the keys are the same. Not copied into each of its callers: a component
-/// has all of them.
+/// First half of the verification: its result holds for as long as the key set is the same. Not
+/// inlined, because a component contains all of its callers.
 #[inline(never)]
-pub(crate) fn authenticate(token: &[u8], keys: &KeySet, allow_plain_jwt: bool) -> Result<Authentic, Refusal> {
-    let unverified = Unverified::split(token)?;
-    let (place, key) = keys.called_for_by(unverified.header, allow_plain_jwt)?;
-    key.check_encoded(unverified.signing_input, unverified.signature)?;
-    Ok(Authentic { claims: Claims::read(unverified.payload)?, key: place })
+pub(crate) fn authenticate(token: &[u8], keys: &KeySet, allow_plain_jwt: bool) -> Result<AuthenticatedClaims, Refusal> {
+    let unverified = UnverifiedToken::split(token)?;
+    let (key_index, key) = keys.select_for_header(unverified.header, allow_plain_jwt)?;
+    key.check_encoded_signature(unverified.signing_input, unverified.signature)?;
+    Ok(AuthenticatedClaims { claims: Claims::read(unverified.payload)?, key_index })
 }
 
-/// The second half: what must be asked each time.
-pub(crate) fn judge(
+/// Second half of the verification: checks that depend on the time, the route or the replica and
+/// are repeated on each request.
+pub(crate) fn check_claims(
     claims: &Claims,
     key_id: Option<&str>,
-    expected: &TokenRequirements<'_>,
+    requirements: &TokenRequirements<'_>,
     now: u64,
-    standing: impl FnOnce(&TokenIdentifiers<'_>) -> RevocationStatus,
+    revocation_status: impl FnOnce(&TokenIdentifiers<'_>) -> RevocationStatus,
 ) -> Result<(), Refusal> {
-    check_dates(claims, expected.leeway.min(MAX_LEEWAY), now)?;
-    if !is_same(claims.issuer().as_bytes(), expected.issuer.as_bytes()) {
+    check_dates(claims, requirements.leeway.min(MAX_LEEWAY_SECONDS), now)?;
+    if !is_equal(claims.issuer().as_bytes(), requirements.issuer.as_bytes()) {
         return Err(Refusal::WrongIssuer);
     }
-    if !claims.audience().any(|audience| is_same(audience.as_bytes(), expected.audience.as_bytes())) {
+    if !claims.audience().any(|audience| is_equal(audience.as_bytes(), requirements.audience.as_bytes())) {
         return Err(Refusal::WrongAudience);
     }
     if claims.is_bound() {
         return Err(Refusal::BoundToKey);
     }
-    match standing(&particulars(claims, key_id)) {
+    match revocation_status(&token_identifiers(claims, key_id)) {
         RevocationStatus::NotRevoked => {}
         RevocationStatus::Revoked => return Err(Refusal::Revoked),
-        RevocationStatus::NotCovered if expected.on_not_covered == UnknownStatusPolicy::Allow => {}
-        RevocationStatus::Stale if expected.on_stale == UnknownStatusPolicy::Allow => {}
+        RevocationStatus::NotCovered if requirements.on_not_covered == UnknownStatusPolicy::Allow => {}
+        RevocationStatus::Stale if requirements.on_stale == UnknownStatusPolicy::Allow => {}
         RevocationStatus::NotCovered => return Err(Refusal::NotCovered),
         RevocationStatus::Stale => return Err(Refusal::Stale),
     }
-    if !covers(claims.scope(), expected.scope) {
-        return Err(Refusal::InsufficientScope { required: expected.scope.join(" ") });
+    if !covers_scope(claims.scope(), requirements.scope) {
+        return Err(Refusal::InsufficientScope { required: requirements.scope.join(" ") });
     }
     Ok(())
 }
 
-fn particulars<'a>(claims: &'a Claims, key_id: Option<&'a str>) -> TokenIdentifiers<'a> {
+fn token_identifiers<'a>(claims: &'a Claims, key_id: Option<&'a str>) -> TokenIdentifiers<'a> {
     TokenIdentifiers {
         issuer: claims.issuer(),
         token_id: claims.token_id(),
@@ -124,47 +133,46 @@ fn check_dates(claims: &Claims, leeway: u64, now: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn covers(granted: &str, required: &[String]) -> bool {
+fn covers_scope(granted: &str, required: &[String]) -> bool {
     required.iter().all(|wanted| granted.split(' ').any(|value| value == wanted))
 }
 
-/// A token that passed every check of [`verify`]. Nobody outside this crate can make one, and nothing in it hands one out but
-/// behind these checks.
+/// A token that passed every check of [`verify`]. Only this crate can construct one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedToken(pub(crate) Claims);
 
 impl VerifiedToken {
-    /// `iss`: who issued the token.
+    /// `iss`: the issuer.
     pub fn issuer(&self) -> &str {
         self.0.issuer()
     }
 
-    /// `sub`: whom the token speaks for.
+    /// `sub`: the subject.
     pub fn subject(&self) -> &str {
         self.0.subject()
     }
 
-    /// `client_id`: the client that holds the token (RFC 8693 section 4.3).
+    /// `client_id`: the client that the token was issued to (RFC 8693 section 4.3).
     pub fn client_id(&self) -> &str {
         self.0.client_id()
     }
 
-    /// `jti`: the token's name at its issuer.
+    /// `jti`: the token's identifier.
     pub fn token_id(&self) -> &str {
         self.0.token_id()
     }
 
-    /// `sid`: the session or grant that the token came from, if it says so.
+    /// `sid`: the session or grant that the token belongs to, if the token names one.
     pub fn session(&self) -> Option<&str> {
         self.0.session()
     }
 
-    /// `aud`: the resources the token is for, at least one.
+    /// `aud`: the resources that the token is for, at least one.
     pub fn audience(&self) -> impl Iterator<Item = &str> {
         self.0.audience()
     }
 
-    /// `scope`: values with a space between, or empty.
+    /// `scope`: values separated by spaces, or empty.
     pub fn scope(&self) -> &str {
         self.0.scope()
     }
@@ -174,7 +182,7 @@ impl VerifiedToken {
         self.0.issued_at()
     }
 
-    /// `nbf`, Unix seconds, if the issuer set one.
+    /// `nbf`, Unix seconds, if the token has one.
     pub fn not_before(&self) -> Option<u64> {
         self.0.not_before()
     }

@@ -1,14 +1,16 @@
-//! The envelope of every message from an origin to its edges, and the reader of what is inside.
+//! Envelope of all messages from an origin to its edges, and a reader for their bodies.
 //!
 //! ```text
 //! message   = magic version reserved body signature
 //! magic     = "TGSN" (a snapshot) / "TGDL" (deltas)
 //! version   = %x01 / %x02 (deltas that answer a nonce)
 //! reserved  = 3 %x00
-//! signature = 64 OCTET ; Ed25519 (RFC 8032) over everything before it
+//! signature = 64 OCTET ; Ed25519 (RFC 8032) over all bytes before it
 //! ```
-//! Numbers are big-endian. A message with a byte too many, a reserved byte that is not zero, or another version is refused,
-//! and the signature is checked before the body is read.
+//! Numbers are big-endian. A message with trailing bytes, a reserved byte that is not zero, or
+//! another version is refused.
+//!
+//! Never: a body that is read before its signature was checked.
 
 use core::fmt;
 
@@ -16,24 +18,25 @@ use ed25519_dalek::{Signature, VerifyingKey};
 
 use crate::policy::ConfigError;
 
-/// The version of snapshots, and of deltas that answer no nonce: those that are pushed, and those for edges that send none.
+/// Version of snapshots, and of deltas without a nonce: pushes, and answers to edges that send
+/// none.
 pub(crate) const VERSION: u8 = 1;
-/// The version of deltas that answer a nonce.
+/// Version of deltas that answer a nonce.
 pub(crate) const ANSWER_VERSION: u8 = 2;
 pub(crate) const HEADER_BYTES: usize = 8;
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
-/// What a message is.
+/// Type of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageKind {
-    /// Everything an edge needs, as of one sequence.
+    /// A [`Snapshot`](crate::Snapshot).
     Snapshot,
-    /// What changed after a sequence; possibly nothing.
+    /// A message of [`Deltas`](crate::Deltas).
     Deltas,
 }
 
 impl MessageKind {
-    /// The kind that a message claims to be, by its first bytes.
+    /// The kind that the first bytes of an unverified message claim.
     pub fn of(message: &[u8]) -> Option<Self> {
         [Self::Snapshot, Self::Deltas].into_iter().find(|kind| message.starts_with(kind.magic()))
     }
@@ -46,7 +49,8 @@ impl MessageKind {
     }
 }
 
-/// Checks a message's envelope against the pinned keys and gives its version and body.
+/// Checks a message's envelope and its signature by one of the pinned keys. Returns its version and
+/// body.
 pub(crate) fn open<'a>(message: &'a [u8], kind: MessageKind, pins: &[[u8; 32]]) -> Result<(u8, &'a [u8]), WireError> {
     let signed_bytes =
         message.len().checked_sub(SIGNATURE_BYTES).filter(|&n| n >= HEADER_BYTES).ok_or(WireError::Truncated)?;
@@ -70,7 +74,8 @@ pub(crate) fn open<'a>(message: &'a [u8], kind: MessageKind, pins: &[[u8; 32]]) 
     if pins.iter().any(signed_by) { Ok((*version, body)) } else { Err(WireError::BadSignature) }
 }
 
-/// Reads a body from front to back; every length is checked against what is there before anything is made of it.
+/// Reads a body from front to back. Each length is checked against the remaining bytes before it is
+/// used.
 pub(crate) struct Body<'a> {
     rest: &'a [u8],
 }
@@ -108,46 +113,46 @@ impl<'a> Body<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// A u32 count of things of `size` bytes each, as the number of bytes they take.
+    /// Reads a u32 count of elements of `size` bytes, and returns their total number of bytes.
     pub(crate) fn extent(&mut self, size: usize) -> Result<usize, WireError> {
         let count = self.u32()? as usize;
         count.checked_mul(size).filter(|&bytes| bytes <= self.rest.len()).ok_or(WireError::Truncated)
     }
 
-    /// A text with its length as a u16 before it.
+    /// Reads a text that follows its length as a u16.
     pub(crate) fn text(&mut self) -> Result<&'a str, WireError> {
         let length = self.u16()?;
         core::str::from_utf8(self.bytes(length.into())?).map_err(|_| WireError::Malformed("a text is not UTF-8"))
     }
 
-    /// How many bytes are still to be read.
+    /// Number of bytes that were not read yet.
     pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
     pub(crate) fn finish(self) -> Result<(), WireError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(WireError::Malformed("bytes are left over at the end")) }
+        if self.rest.is_empty() { Ok(()) } else { Err(WireError::Malformed("trailing bytes")) }
     }
 }
 
-/// Why a message is refused.
+/// Why an edge refuses a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WireError {
-    /// It ends too early, or a length in it points past its end.
+    /// The message ends too early, or a length in it points past its end.
     Truncated,
-    /// It is not a message of this kind.
+    /// The message is of another kind.
     WrongKind,
-    /// It is of a version that this edge cannot read.
+    /// This edge does not support the version of the message.
     UnknownVersion {
-        /// The version it claims.
+        /// The version.
         version: u8,
     },
-    /// No pinned key made the signature.
+    /// The signature is not by a pinned key.
     BadSignature,
-    /// It is signed, and yet not of the format.
+    /// The message is signed, but does not follow the format.
     Malformed(&'static str),
-    /// The configuration in it cannot be used.
+    /// The configuration in the snapshot cannot be used.
     Config(ConfigError),
 }
 
@@ -155,9 +160,9 @@ impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Truncated => f.write_str("the message is truncated"),
-            Self::WrongKind => f.write_str("this is not such a message"),
+            Self::WrongKind => f.write_str("unexpected kind of message"),
             Self::UnknownVersion { version } => {
-                write!(f, "the message is of version {version}, which this edge cannot read")
+                write!(f, "message version {version} is not supported")
             }
             Self::BadSignature => f.write_str("the signature is not by a pinned snapshot key"),
             Self::Malformed(what) => write!(f, "the message is malformed: {what}"),

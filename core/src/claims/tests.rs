@@ -1,4 +1,4 @@
-//! What is read at a glance is what the general reader reads.
+//! The fast path and the JSON reader must read the same claims.
 
 use alloc::format;
 use alloc::string::{String, ToString as _};
@@ -22,8 +22,8 @@ fn read(text: &str) -> Result<Claims, Refusal> {
     Claims::read(base64url::encode(text.as_bytes()).as_bytes())
 }
 
-/// All that the claims tell, or the refusal.
-fn told(text: &str) -> String {
+/// All claims as text, or the refusal.
+fn describe(text: &str) -> String {
     match read(text) {
         Ok(claims) => {
             let all = (claims.issuer(), claims.subject(), claims.audience().collect::<Vec<_>>(), claims.token_id());
@@ -34,10 +34,11 @@ fn told(text: &str) -> String {
     }
 }
 
-/// Reads a text twice, the second time with a space that nothing usual has; whether it is good.
-fn agrees(text: &str) -> bool {
+/// Reads a claims set by the fast path and, with a space inserted, by the JSON reader, and compares
+/// the results. Returns whether the claims are valid.
+fn is_valid_on_both_paths(text: &str) -> bool {
     let general = text.replacen('{', "{ ", 1);
-    assert_eq!(told(text), told(&general), "{text}");
+    assert_eq!(describe(text), describe(&general), "{text}");
     read(text).is_ok()
 }
 
@@ -46,39 +47,39 @@ fn object(members: &[&str]) -> String {
 }
 
 #[test]
-fn the_usual_claims_are_read_to_their_end() {
+fn the_fast_path_reads_canonical_claims_to_their_end() {
     let text = object(&MEMBERS);
-    let mut draft = Draft { text: &text, ..Draft::default() };
-    assert_eq!((draft.usual(), draft.read_so_far()), (text.len() - 1, MEMBERS.len()));
-    assert!(agrees(&text));
+    let mut parser = ClaimsParser { text: &text, ..ClaimsParser::default() };
+    assert_eq!((parser.read_canonical(), parser.members_read()), (text.len() - 1, MEMBERS.len()));
+    assert!(is_valid_on_both_paths(&text));
 }
 
 #[test]
-fn other_orders_and_members_mean_the_same() {
-    let mut good = 0;
-    for turned in 0..MEMBERS.len() {
+fn both_paths_agree_on_other_orders_and_members() {
+    let mut valid = 0;
+    for rotation in 0..MEMBERS.len() {
         for other in
             [r#""nbf":1"#, r#""status":{"status_list":{"idx":7,"uri":"https://issuer.example/1"}}"#, r#""cnf":{}"#]
         {
             for place in 0..=MEMBERS.len() {
                 let mut members = MEMBERS.to_vec();
                 members.insert(place, other);
-                members.rotate_left(turned);
-                good += usize::from(agrees(&object(&members)));
-                // One of them twice, or not at all.
+                members.rotate_left(rotation);
+                valid += usize::from(is_valid_on_both_paths(&object(&members)));
+                // One member twice, or missing.
                 members.push(MEMBERS[place % MEMBERS.len()]);
-                assert!(!agrees(&object(&members)));
+                assert!(!is_valid_on_both_paths(&object(&members)));
                 members.pop();
                 members.remove(place);
-                agrees(&object(&members));
+                is_valid_on_both_paths(&object(&members));
             }
         }
     }
-    assert_eq!(good, 9 * 3 * 10, "with all of its claims a token is good in any order");
+    assert_eq!(valid, 9 * 3 * 10, "a token with all required claims is valid in any order");
 }
 
 #[test]
-fn values_at_their_bounds_mean_the_same() {
+fn both_paths_agree_on_values_at_their_bounds() {
     let long = |length: usize| format!("\"{}\"", "x".repeat(length));
     let texts = [r#""""#.to_string(), long(1), long(15), long(16), long(17), long(255), long(256), long(4000)];
     let odd = [
@@ -109,29 +110,29 @@ fn values_at_their_bounds_mean_the_same() {
     let more =
         ["-1790000000", "1790000000.5", "17900000000000000", "179000000000000000000000", "1790000000 ", "1790000000x"];
     let values = texts.iter().map(String::as_str).chain(odd).chain(dates).chain(more);
-    let mut good = 0;
+    let mut valid = 0;
     for value in values {
         for place in 0..MEMBERS.len() {
             let (name, _) = MEMBERS[place].split_once(':').expect("a member");
             let changed = format!("{name}:{value}");
             let mut members = MEMBERS;
             members[place] = &changed;
-            good += usize::from(agrees(&object(&members)));
+            valid += usize::from(is_valid_on_both_paths(&object(&members)));
         }
     }
-    assert!(good > 60, "{good} were good");
+    assert!(valid > 60, "{valid} were valid");
 }
 
 #[test]
-fn spoilt_texts_are_refused_alike() {
-    let (text, mut random, mut good) = (object(&MEMBERS), 1_u64, 0);
-    let spoilers = b"\"\\,:{}[]019 ax\x7f\x1f";
+fn both_paths_agree_on_damaged_texts() {
+    let (text, mut random, mut valid) = (object(&MEMBERS), 1_u64, 0);
+    let damage = b"\"\\,:{}[]019 ax\x7f\x1f";
     for _ in 0..200_000 {
         let mut bytes = text.clone().into_bytes();
         for _ in 0..1 + random % 3 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let place = (random >> 33) as usize % bytes.len();
-            let byte = spoilers[(random >> 20) as usize % spoilers.len()];
+            let byte = damage[(random >> 20) as usize % damage.len()];
             match (random >> 10) % 4 {
                 0 if place > 0 => drop(bytes.remove(place)),
                 1 => bytes.insert(place, byte),
@@ -139,12 +140,12 @@ fn spoilt_texts_are_refused_alike() {
                 _ => bytes[place] = byte,
             }
         }
-        // The space must stand where the object begins.
+        // The inserted space must follow the brace of the object itself.
         if let Ok(text) = String::from_utf8(bytes)
             && text.starts_with('{')
         {
-            good += usize::from(agrees(&text));
+            valid += usize::from(is_valid_on_both_paths(&text));
         }
     }
-    assert!(good > 1_000, "{good} stayed good");
+    assert!(valid > 1_000, "{valid} stayed valid");
 }

@@ -1,5 +1,6 @@
-//! An Ed25519 key that checks signatures (RFC 8032), with or without a table. It accepts exactly what
-//! [`VerifyingKey::verify_strict`] does.
+//! Ed25519 signature checks (RFC 8032), with or without a table.
+//!
+//! Invariant: a key accepts exactly the signatures that [`VerifyingKey::verify_strict`] accepts.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,41 +13,43 @@ use curve25519_dalek::traits::Identity as _;
 use ed25519_dalek::{Signature, VerifyingKey};
 use sha2::{Digest as _, Sha512};
 
-use super::{Comb, Digits, Generators, Shape, Tables};
+use super::{Comb, Digits, GeneratorTables, Shape, Tables};
 
-/// What a comb holds. Extended coordinates are the only ones that the curve's crate lets others add.
+/// A point of a comb, in extended coordinates: the only ones that `curve25519-dalek` offers
+/// addition for.
 pub(super) type Point = EdwardsPoint;
 
 /// A public key of large order.
 #[derive(Clone)]
 pub(crate) struct Ed25519Key {
     key: VerifyingKey,
-    /// Of the basepoint and of the key's negative.
+    /// Tables of the basepoint and of the negated key.
     tables: Option<Tables<Point>>,
 }
 
 impl Ed25519Key {
     /// # Errors
-    /// What is wrong with the key, in the words of a JWK set's error.
+    /// What is wrong with the key: the reason of [`JwksError::BadKey`](crate::JwksError::BadKey).
     pub(crate) fn from_bytes(bytes: &[u8; 32]) -> Result<Self, &'static str> {
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| "x is not a point of the curve")?;
-        // A key of small order would accept signatures that nobody made.
+        // A key of small order accepts signatures that can be made without its private key.
         if key.is_weak() { Err("x is a point of small order") } else { Ok(Self { key, tables: None }) }
     }
 
-    /// Whether this signature over `signed` passes.
+    /// Whether this signature over `signed` is valid.
     pub(crate) fn accepts(&self, signed: &[u8], signature: &[u8]) -> bool {
         match &self.tables {
-            Some(tables) => self.accepts_by(tables, signed, signature).unwrap_or(false),
+            Some(tables) => self.accepts_with_tables(tables, signed, signature).unwrap_or(false),
             None => Signature::from_slice(signature)
                 .is_ok_and(|signature| self.key.verify_strict(signed, &signature).is_ok()),
         }
     }
 
-    /// The strict check of dalek, with two differences that change no answer. `R` is not decoded: it is compared with the
-    /// encoding of the point that it must be, and what equals an encoding just made is canonical and decodes to that point; so
-    /// it is that point whose order is looked at. And the key's order was looked at when the key was made.
-    fn accepts_by(&self, tables: &Tables<Point>, signed: &[u8], signature: &[u8]) -> Option<bool> {
+    /// The strict check of dalek, with two differences that change no answer. `R` is not decoded
+    /// but compared with the encoding of the computed point: if they are equal, `R` is canonical
+    /// and decodes to that point, so the order of that point is checked instead. The order of the
+    /// key was checked when the key was created.
+    fn accepts_with_tables(&self, tables: &Tables<Point>, signed: &[u8], signature: &[u8]) -> Option<bool> {
         let signature: &[u8; 64] = signature.try_into().ok()?;
         let (r, s) = signature.split_first_chunk::<32>()?;
         let s = Scalar::from_canonical_bytes(s.try_into().ok()?).into_option()?;
@@ -56,8 +59,9 @@ impl Ed25519Key {
         Some(point.compress() == CompressedEdwardsY(*r) && !point.is_small_order())
     }
 
-    /// Computes the table if there is none of this size, or drops it.
-    pub(crate) fn prepare(&mut self, generators: &mut Generators) {
+    /// Computes a table of the wanted size if the key has none of that size, or drops it for size
+    /// `None`.
+    pub(crate) fn prepare_table(&mut self, generators: &mut GeneratorTables) {
         self.tables = generators.size.shape().map(|shape| match self.tables.take() {
             Some(tables) if tables.shape() == shape => tables,
             _ => Tables {
@@ -69,23 +73,23 @@ impl Ed25519Key {
         });
     }
 
-    /// Lets others have the basepoint's table, if it is of the size they want.
-    pub(crate) fn lend_to(&self, generators: &mut Generators) {
+    /// Offers the basepoint's table to the other keys of the set, if it has the wanted size.
+    pub(crate) fn share_generator_table(&self, generators: &mut GeneratorTables) {
         if let Some(tables) = self.tables.as_ref().filter(|tables| Some(tables.shape()) == generators.size.shape()) {
             generators.ed25519.get_or_insert_with(|| Arc::clone(&tables.generator));
         }
     }
 
-    /// Takes over the tables of another key if it is the same one.
-    pub(crate) fn reuse_tables_from(&mut self, other: &Self) {
+    /// Reuses the tables of `other` if that is the same key.
+    pub(crate) fn reuse_table_from(&mut self, other: &Self) {
         if self.tables.is_none() && self.key == other.key {
             self.tables.clone_from(&other.tables);
         }
     }
 
-    /// Where its tables are, and their bytes.
-    pub(crate) fn places(&self) -> Option<[(usize, usize); 2]> {
-        self.tables.as_ref().map(Tables::places)
+    /// Address and size in bytes of the key's table and of its generator's.
+    pub(crate) fn table_locations(&self) -> Option<[(usize, usize); 2]> {
+        self.tables.as_ref().map(Tables::locations)
     }
 }
 
@@ -98,14 +102,14 @@ fn comb(mut base: EdwardsPoint, shape: Shape) -> Comb<Point> {
     Comb { shape, points: points.into() }
 }
 
-/// The point, doubled once for each bit of a digit.
+/// The point times 2^w: doubled once for each bit of a digit.
 fn shifted(point: EdwardsPoint, shape: Shape) -> EdwardsPoint {
     let point = (0..shape.width / 3).fold(point, |point, _| point.mul_by_cofactor());
     (0..shape.width % 3).fold(point, |point, _| point + point)
 }
 
-/// `s` times the basepoint minus `k` times the key; both numbers are below 2²⁵³. A key may have a part of small order, so `k`
-/// counts as the number that it is, not modulo the order of the basepoint.
+/// `s` times the basepoint minus `k` times the key; both numbers are below 2²⁵³. A key may have a
+/// component of small order, so `k` is used as an integer, not modulo the order of the basepoint.
 fn sum_of_products(tables: &Tables<Point>, s: &Scalar, k: &Scalar) -> EdwardsPoint {
     let shape = tables.shape();
     let (s, k) = (Digits::of(s.as_bytes(), shape), Digits::of(k.as_bytes(), shape));
@@ -137,9 +141,9 @@ mod tests {
         positive.iter().flat_map(|scalar| [*scalar, -scalar]).collect()
     }
 
-    /// Keys of every kind of order, the small ones that are refused before they get here among them.
+    /// Keys of every order, including the small ones that [`Ed25519Key::from_bytes`] refuses.
     #[test]
-    fn sums_are_those_of_dalek() {
+    fn sums_equal_those_of_dalek() {
         let large = [1_u64, 2, 3, 128, 0x1234_5678].map(|a| EdwardsPoint::mul_base(&Scalar::from(a)));
         let keys =
             large.into_iter().flat_map(|point| EIGHT_TORSION.map(|torsion| point + torsion)).chain(EIGHT_TORSION);

@@ -1,5 +1,6 @@
-//! An ECDSA P-256 key that checks signatures over SHA-256 (RFC 7518 section 3.4), with or without a table. It accepts exactly
-//! what p256's `VerifyingKey::verify` does.
+//! ECDSA P-256 signature checks over SHA-256 (RFC 7518 section 3.4), with or without a table.
+//!
+//! Invariant: a key accepts exactly the signatures that p256's `VerifyingKey::verify` accepts.
 
 use alloc::sync::Arc;
 use alloc::vec;
@@ -15,15 +16,15 @@ use p256::elliptic_curve::scalar::IsHigh as _;
 use p256::{AffinePoint, NistP256, Scalar};
 use sha2::{Digest as _, Sha256};
 
-use super::{Comb, Digits, Generators, Shape, Tables};
+use super::{Comb, Digits, GeneratorTables, Shape, Tables};
 
 /// A number modulo the field's prime `p`, with the arithmetic of the p256 crate.
 type FieldElement = <NistP256 as FieldArithmetic>::FieldElement;
 
-/// `p - n`, by how much the prime of the field is larger than the order of the curve.
+/// `p - n`: the difference between the prime of the field and the order of the curve.
 const FIELD_MINUS_ORDER: u128 = 0x4319_0553_58e8_617b_0c46_353d_039c_daae;
 
-/// What a comb holds: a point in affine coordinates, never the one at infinity.
+/// A point of a comb, in affine coordinates. Never the point at infinity.
 #[derive(Clone, Copy)]
 pub(super) struct Point {
     x: FieldElement,
@@ -39,7 +40,7 @@ pub(crate) struct P256Key {
 
 impl P256Key {
     /// # Errors
-    /// What is wrong with the key, in the words of a JWK set's error.
+    /// What is wrong with the key: the reason of [`JwksError::BadKey`](crate::JwksError::BadKey).
     pub(crate) fn from_coordinates(x: &[u8; 32], y: &[u8; 32]) -> Result<Self, &'static str> {
         let mut point = [4; 65]; // SEC 1: the uncompressed form begins with 4.
         let (_, coordinates) = point.split_at_mut(1);
@@ -48,16 +49,18 @@ impl P256Key {
         Ok(Self { key, tables: None })
     }
 
-    /// Whether this signature over `signed` passes. Its `r` and `s` are in range and not zero; `s` may be high or low.
+    /// Whether this signature over `signed` is valid. `r` and `s` must be in range and not zero; a
+    /// high `s` is accepted.
     pub(crate) fn accepts(&self, signed: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature).is_ok_and(|signature| match &self.tables {
-            Some(tables) => accepts_by(tables, signed, &signature).unwrap_or(false),
+            Some(tables) => accepts_with_tables(tables, signed, &signature).unwrap_or(false),
             None => self.key.verify(signed, &signature).is_ok(),
         })
     }
 
-    /// Computes the table if there is none of this size, or drops it.
-    pub(crate) fn prepare(&mut self, generators: &mut Generators) {
+    /// Computes a table of the wanted size if the key has none of that size, or drops it for size
+    /// `None`.
+    pub(crate) fn prepare_table(&mut self, generators: &mut GeneratorTables) {
         self.tables = generators.size.shape().map(|shape| match self.tables.take() {
             Some(tables) if tables.shape() == shape => tables,
             _ => Tables {
@@ -69,33 +72,34 @@ impl P256Key {
         });
     }
 
-    /// Lets others have the generator's table, if it is of the size they want.
-    pub(crate) fn lend_to(&self, generators: &mut Generators) {
+    /// Offers the generator's table to the other keys of the set, if it has the wanted size.
+    pub(crate) fn share_generator_table(&self, generators: &mut GeneratorTables) {
         if let Some(tables) = self.tables.as_ref().filter(|tables| Some(tables.shape()) == generators.size.shape()) {
             generators.p256.get_or_insert_with(|| Arc::clone(&tables.generator));
         }
     }
 
-    /// Takes over the tables of another key if it is the same one.
-    pub(crate) fn reuse_tables_from(&mut self, other: &Self) {
+    /// Reuses the tables of `other` if that is the same key.
+    pub(crate) fn reuse_table_from(&mut self, other: &Self) {
         if self.tables.is_none() && self.key == other.key {
             self.tables.clone_from(&other.tables);
         }
     }
 
-    /// Where its tables are, and their bytes.
-    pub(crate) fn places(&self) -> Option<[(usize, usize); 2]> {
-        self.tables.as_ref().map(Tables::places)
+    /// Address and size in bytes of the key's table and of its generator's.
+    pub(crate) fn table_locations(&self) -> Option<[(usize, usize); 2]> {
+        self.tables.as_ref().map(Tables::locations)
     }
 }
 
-/// The check of FIPS 186-5 section 6.4.2, as p256 does it, but for the end: the `x` of the sum stays a fraction.
-fn accepts_by(tables: &Tables<Point>, signed: &[u8], signature: &Signature) -> Option<bool> {
+/// The check of FIPS 186-5 section 6.4.2 as p256 does it, except that the `x` of the sum is
+/// compared without a division.
+fn accepts_with_tables(tables: &Tables<Point>, signed: &[u8], signature: &Signature) -> Option<bool> {
     let (r, s) = signature.split_scalars();
     let hash = Scalar::reduce(&Sha256::digest(signed));
     let inverse = *s.invert_vartime();
     let sum = sum_of_products(tables, &(hash * inverse), &(*r * inverse))?;
-    sum.has_x_of(&r)
+    sum.has_x_equal_to(&r)
 }
 
 fn comb(base: &AffinePoint, shape: Shape) -> Comb<Point> {
@@ -106,7 +110,7 @@ fn comb(base: &AffinePoint, shape: Shape) -> Comb<Point> {
         for _ in 1..shape.row_length() {
             row.extend(row.last().and_then(|multiple| multiple.plus(&base)));
         }
-        // The last multiple is the base doubled once for each bit of a digit but one.
+        // The last multiple is the base, doubled once for each bit of a digit except one.
         let doublings = (shape.rounds - 1) * shape.width + 1;
         row.extend(row.last().map(|last| (0..doublings).fold(*last, |point, _| point.doubled())));
         let mut row = affine(&row);
@@ -116,16 +120,18 @@ fn comb(base: &AffinePoint, shape: Shape) -> Comb<Point> {
     Comb { shape, points: points.into() }
 }
 
-/// The points in affine coordinates. One inversion does for all of them (Montgomery's trick): that of the product of every `z`.
+/// Converts points to affine coordinates with one inversion for all of them (Montgomery's trick):
+/// that of the product of all `z`.
 fn affine(points: &[Jacobian]) -> Vec<Point> {
     let mut all = FieldElement::ONE;
     let mut affine = Vec::with_capacity(points.len());
     for point in points {
-        // For now, x is the product of the z before this one.
+        // Until the loop below, x holds the product of the z of all points before this one.
         affine.push(Point { x: all, y: point.y });
         all = product(all, point.z);
     }
-    // Of the points up to the one that is next, from the last to the first. No z is zero.
+    // Inverse of the product of the z up to the current point, from the last point to the first. No
+    // z is zero.
     let mut inverse = all.invert_vartime().unwrap_or(FieldElement::ZERO);
     for (point, affine) in points.iter().zip(&mut affine).rev() {
         let z_inverse = product(inverse, affine.x);
@@ -136,13 +142,13 @@ fn affine(points: &[Jacobian]) -> Vec<Point> {
     affine
 }
 
-/// Out of line, where an operator would be a kilobyte and a half of code each time.
+/// Not inlined: each inlined multiplication adds 1.5 KiB of code.
 #[inline(never)]
 fn product(a: FieldElement, b: FieldElement) -> FieldElement {
     a * b
 }
 
-/// `a` times the generator plus `b` times the key; nothing for the point at infinity.
+/// `a` times the generator plus `b` times the key; `None` is the point at infinity.
 fn sum_of_products(tables: &Tables<Point>, a: &Scalar, b: &Scalar) -> Option<Jacobian> {
     let shape = tables.shape();
     let (a, b) = (SignedDigits::of(a, shape), SignedDigits::of(b, shape));
@@ -165,7 +171,7 @@ fn sum_of_products(tables: &Tables<Point>, a: &Scalar, b: &Scalar) -> Option<Jac
     sum
 }
 
-/// A scalar, or its negative if that is the smaller one: a number below 2²⁵⁵.
+/// The digits of a scalar, or of its negative if that is smaller: a number below 2²⁵⁵.
 struct SignedDigits {
     is_negative: bool,
     digits: Digits,
@@ -180,8 +186,8 @@ impl SignedDigits {
     }
 }
 
-/// The point `(x/z², y/z³)`, never the one at infinity. Adding a point of a table to it takes 11 multiplications; p256's own
-/// formula takes 13, because it has no branches, which nobody needs here.
+/// The point `(x/z², y/z³)`. Never the point at infinity. Adding a point of a table takes 11
+/// multiplications; p256's own formula, which is free of branches for use with secrets, takes 13.
 #[derive(Clone, Copy)]
 struct Jacobian {
     x: FieldElement,
@@ -191,7 +197,7 @@ struct Jacobian {
 
 impl From<&AffinePoint> for Point {
     fn from(point: &AffinePoint) -> Self {
-        // Coordinates that come from a point are in range.
+        // The coordinates of a point are in range.
         let coordinate = |bytes| FieldElement::from_repr(bytes).unwrap_or(FieldElement::ZERO);
         Self { x: coordinate(point.x()), y: coordinate(point.y()) }
     }
@@ -204,13 +210,15 @@ impl From<Point> for Jacobian {
 }
 
 impl Jacobian {
-    /// Cohen, Miyaji, Ono (1998): `madd-1998-cmo` of the Explicit-Formulas Database. Nothing if the sum is the point at infinity.
+    /// Cohen, Miyaji, Ono (1998): `madd-1998-cmo` of the Explicit-Formulas Database. `None` is the
+    /// point at infinity.
     fn plus(self, point: &Point) -> Option<Self> {
         let z_squared = self.z.square();
         let h = point.x * z_squared - self.x;
         let r = point.y * z_squared * self.z - self.y;
         if h == FieldElement::ZERO {
-            // The same x: the formula below fails for a point and itself, and for a point and its negative.
+            // The x are equal. The formula below is wrong for a point and itself, and for a point
+            // and its negative.
             return if r == FieldElement::ZERO { Some(self.doubled()) } else { None };
         }
         let h_squared = h.square();
@@ -220,7 +228,8 @@ impl Jacobian {
         Some(Self { x, y: r * (v - x) - self.y * h_cubed, z: self.z * h })
     }
 
-    /// Bernstein (2001): `dbl-2001-b` of the Explicit-Formulas Database, for `a = -3`. No point of the curve has order 2.
+    /// Bernstein (2001): `dbl-2001-b` of the Explicit-Formulas Database, for `a = -3`. No point of
+    /// the curve has order 2.
     fn doubled(self) -> Self {
         let delta = self.z.square();
         let gamma = self.y.square();
@@ -232,8 +241,9 @@ impl Jacobian {
         Self { x, y: alpha * (beta_4 - x) - gamma.square().double().double().double(), z }
     }
 
-    /// Whether the affine x is `r` modulo the order `n`, which is to say `r` or `r + n` if that is below `p`.
-    fn has_x_of(self, r: &Scalar) -> Option<bool> {
+    /// Whether the affine x equals `r` modulo the order `n`: it is `r`, or `r + n` if that is below
+    /// `p`.
+    fn has_x_equal_to(self, r: &Scalar) -> Option<bool> {
         let z_squared = self.z.square();
         let x = FieldElement::from_repr(r.to_bytes()).into_option()?;
         // Modulo p, r + n is r - (p - n).
@@ -261,9 +271,9 @@ mod tests {
         positive.iter().flat_map(|scalar| [*scalar, -scalar]).collect()
     }
 
-    /// Every pair of scalars, with keys that make partial sums meet, cancel out and vanish.
+    /// Every pair of scalars, with keys for which partial sums are equal, opposite and at infinity.
     #[test]
-    fn sums_are_those_of_p256() {
+    fn sums_equal_those_of_p256() {
         let keys = [1_u64, 2, 0x1234_5678].map(|a| ProjectivePoint::GENERATOR * Scalar::from(a));
         let mut infinite = 0;
         for (key, size) in keys
@@ -282,16 +292,16 @@ mod tests {
                 assert_eq!(sum.map(coordinates), expected.map(coordinates), "{a:?} {b:?}");
             }
         }
-        assert!(infinite > 20, "{infinite} sums at infinity are tried");
+        assert!(infinite > 20, "only {infinite} sums were at infinity");
     }
 
     fn coordinates(point: Point) -> [p256::FieldBytes; 2] {
         [point.x.to_repr(), point.y.to_repr()]
     }
 
-    /// `p` and `n` are the crate's own.
+    /// Compares the constant with the `p` and `n` of the p256 crate.
     #[test]
-    fn the_field_is_larger_than_the_order_by_the_constant() {
+    fn field_minus_order_is_the_difference_of_the_moduli() {
         let order = FieldElement::from_repr((-Scalar::ONE).to_bytes()).unwrap() + FieldElement::ONE;
         assert_eq!(order + FieldElement::from_u128(FIELD_MINUS_ORDER), FieldElement::ZERO);
     }

@@ -1,5 +1,8 @@
-//! What of a JSON text is looked at eight or sixteen bytes at a time, the inside of strings and digits; and what escapes and
-//! exponents mean.
+//! Scanning of JSON strings and digits eight or sixteen bytes at a time, and the meaning of escapes
+//! and exponents.
+//!
+//! Functions over a `u64` take eight bytes of the text in little-endian order: the first byte is
+//! the lowest.
 
 use alloc::string::String;
 
@@ -7,37 +10,38 @@ use wide::i8x16;
 
 use super::{JsonError, Result};
 
-/// The lowest and the highest bit of each of eight bytes.
-const ONES: u64 = u64::MAX / 0xff;
-const TOPS: u64 = ONES << 7;
+/// The lowest bit of each of eight bytes.
+const LOW_BITS: u64 = u64::MAX / 0xff;
+/// The highest bit of each of eight bytes.
+const HIGH_BITS: u64 = LOW_BITS << 7;
 
-/// How many of sixteen bytes, from the first, are printable ASCII that stands for itself in a string.
+/// Number of bytes, from the first, that are printable ASCII other than `"` and `\`.
 #[inline]
 pub(crate) fn plain_bytes(bytes: [u8; 16]) -> usize {
     let bytes = i8x16::new(bytes.map(u8::cast_signed));
     let is = |byte: u8| bytes.simd_eq(i8x16::splat(byte.cast_signed()));
-    // As signed numbers, the bytes beyond ASCII are below the control characters.
+    // Bytes beyond ASCII are negative as signed numbers, and so are below 0x20, too.
     let others = is(b'"') | is(b'\\') | is(0x7f) | bytes.simd_lt(i8x16::splat(0x20));
     others.to_bitmask().trailing_zeros().min(16) as usize
 }
 
-/// Which of eight bytes are DEL or beyond ASCII: their top bits. The lowest of the marks is exact.
+/// The high bits of those bytes that are DEL or beyond ASCII. The lowest set bit is exact.
 pub(super) fn unprintable_bytes(bytes: u64) -> u64 {
-    (bytes | bytes.wrapping_add(ONES)) & TOPS
+    (bytes | bytes.wrapping_add(LOW_BITS)) & HIGH_BITS
 }
 
-/// Which of eight bytes, the first one lowest, are `"`, `\\` or control characters: their top bits. The lowest of the marks is
-/// exact; above it a byte may be marked for its neighbour's sake.
+/// The high bits of those bytes that are `"`, `\` or control characters. The lowest set bit is
+/// exact; above it, a carry may set the bit of another byte.
 pub(super) fn special_bytes(bytes: u64) -> u64 {
-    let zeros = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
-    let control = bytes.wrapping_sub(ONES * 0x20) & !bytes;
-    (zeros(bytes ^ (ONES * b'"' as u64)) | zeros(bytes ^ (ONES * b'\\' as u64)) | control) & TOPS
+    let zeros = |bytes: u64| bytes.wrapping_sub(LOW_BITS) & !bytes;
+    let control = bytes.wrapping_sub(LOW_BITS * 0x20) & !bytes;
+    (zeros(bytes ^ (LOW_BITS * b'"' as u64)) | zeros(bytes ^ (LOW_BITS * b'\\' as u64)) | control) & HIGH_BITS
 }
 
-/// The number of eight decimal digits, the first one lowest; nothing if one of the bytes is no digit.
+/// The number that eight decimal digits make, or `None` if a byte is not a digit.
 pub(crate) fn eight_digits(bytes: u64) -> Option<u64> {
-    let digits = bytes ^ (ONES * b'0' as u64);
-    if (digits | digits.wrapping_add(ONES * (0x7f - 9))) & TOPS != 0 {
+    let digits = bytes ^ (LOW_BITS * b'0' as u64);
+    if (digits | digits.wrapping_add(LOW_BITS * (0x7f - 9))) & HIGH_BITS != 0 {
         return None;
     }
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
@@ -45,9 +49,9 @@ pub(crate) fn eight_digits(bytes: u64) -> Option<u64> {
     Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
 }
 
-/// A number as whole seconds since 1970: nothing where it has a fraction, stands before 1970 or is far past any date. In whole
-/// numbers throughout: nothing is rounded, and no f64 has to be parsed.
-pub(super) fn whole(number: &str) -> Option<u64> {
+/// A JSON number as whole seconds since 1970, or `None` if it has a fraction, is negative or does
+/// not fit. It is computed in integers, so that nothing is rounded.
+pub(super) fn whole_seconds(number: &str) -> Option<u64> {
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
     let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = before.trim_start_matches('-').bytes().chain(after.bytes());
@@ -62,7 +66,7 @@ pub(super) fn whole(number: &str) -> Option<u64> {
     whole.filter(|_| !before.starts_with('-'))
 }
 
-/// What a string with escapes means (RFC 8259 section 7).
+/// Resolves the escapes of a string (RFC 8259 section 7).
 pub(crate) fn unescape(text: &str) -> Result<String> {
     let mut unescaped = String::with_capacity(text.len());
     let mut rest = text;
@@ -85,7 +89,7 @@ pub(crate) fn unescape(text: &str) -> Result<String> {
     Ok(unescaped)
 }
 
-/// What follows `\\u`: four digits, or the two halves of a surrogate pair.
+/// Reads what follows `\u`: four hexadecimal digits, or a surrogate pair.
 fn unicode_escape(rest: &mut &str) -> Result<char> {
     let first = hex4(rest)?;
     let code = if (0xD800..0xDC00).contains(&first) {

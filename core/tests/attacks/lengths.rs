@@ -63,7 +63,7 @@ fn try_all() -> u64 {
     }
     for function in functions {
         for width in (0..=u8::MAX).filter(|width| !(1..=16).contains(width)) {
-            let why = WireError::Malformed("a function's values have an impossible width");
+            let why = WireError::Malformed("invalid width of a function's values");
             assert_eq!(refused(with(&message, function + 1, &[width])), why, "width {width}");
             cases += 1;
         }
@@ -123,7 +123,7 @@ fn sections_out_of_order_are_refused() {
         }
     }
     for way in 2..=u8::MAX {
-        let why = WireError::Malformed("the covered tokens are told in no known way");
+        let why = WireError::Malformed("unknown encoding of the covered tokens");
         assert_eq!(refused(with(&message, sections.covered, &[way])), why);
         cases += 1;
     }
@@ -131,7 +131,7 @@ fn sections_out_of_order_are_refused() {
         let message = real_deltas();
         let first = plain::Deltas::read(&message).expect("a real one").count + 4;
         let why = Deltas::decode(&with(&message, first, &[kind]), &pins()).expect_err("refused");
-        assert_eq!(why, WireError::Malformed("a delta is of no known kind"));
+        assert_eq!(why, WireError::Malformed("unknown kind of a delta"));
         cases += 1;
     }
     println!("{cases} well signed messages out of order or of unknown kinds refused");

@@ -1,6 +1,6 @@
 //! `exp`, `nbf` and `iat` to the second, with every leeway.
 
-use tollgate_core::{MAX_LEEWAY, TokenRequirements};
+use tollgate_core::{MAX_LEEWAY_SECONDS, TokenRequirements};
 
 use crate::keys::Keys;
 use crate::{NOW, all_keys, code, expected, good, judge_by};
@@ -31,7 +31,7 @@ fn a_token_dies_and_is_born_on_its_second() {
 #[test]
 fn more_leeway_than_a_minute_is_a_minute() {
     let (keys, set) = (Keys::new(), all_keys());
-    for leeway in [MAX_LEEWAY + 1, 3600, u64::MAX] {
+    for leeway in [MAX_LEEWAY_SECONDS + 1, 3600, u64::MAX] {
         let expected = TokenRequirements { leeway, ..expected() };
         let late = |seconds: u64| good(&keys, "EdDSA").claim("exp", NOW - seconds).sign();
         assert_eq!(code(&judge_by(&set, &expected, NOW, late(59))), "passes");

@@ -132,7 +132,7 @@ impl Gate {
         };
         let config = self.knowledge.replica().map(|replica| replica.snapshot().config());
         let has_routes = config.is_some_and(|config| !config.routes().is_empty());
-        let has_methods = config.is_some_and(tollgate_core::Config::names_methods);
+        let has_methods = config.is_some_and(tollgate_core::Config::has_method_routes);
         match (named.target, named.method) {
             // A proxy that forgets to name them must not pass the rules for them.
             (None, _) if has_routes => Err("the proxied request's URI is missing: set X-Original-URI"),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base64_simd::URL_SAFE_NO_PAD;
-use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY, TableSize};
+use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY_SECONDS, TableSize};
 
 use crate::headers::TRUSTED_PROXIES;
 
@@ -110,7 +110,12 @@ impl Settings {
             audience: get("TOLLGATE_EDGE_AUDIENCE"),
             snapshot_keys: snapshot_keys(&required("TOLLGATE_EDGE_SNAPSHOT_KEY")?)?,
             secret_keys: secret_keys(get("TOLLGATE_EDGE_SECRET_KEYS").as_deref())?,
-            leeway: number("TOLLGATE_EDGE_LEEWAY_SECONDS", get("TOLLGATE_EDGE_LEEWAY_SECONDS"), 30, 0..=MAX_LEEWAY)?,
+            leeway: number(
+                "TOLLGATE_EDGE_LEEWAY_SECONDS",
+                get("TOLLGATE_EDGE_LEEWAY_SECONDS"),
+                30,
+                0..=MAX_LEEWAY_SECONDS,
+            )?,
             plain_jwt: flag("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", get("TOLLGATE_EDGE_ALLOW_PLAIN_JWT").as_deref())?,
             cached_tokens: number(
                 "TOLLGATE_EDGE_CACHED_TOKENS",

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tollgate_core::{MAX_LEEWAY, MAX_TOKEN_BYTES};
+use tollgate_core::{MAX_LEEWAY_SECONDS, MAX_TOKEN_BYTES};
 
 /// How much of a line is kept. A JSON string may spend six bytes (`\u0041`) on one of the token; a line beyond that holds a
 /// token beyond the limit whatever it says, so the rest is passed over unread.
@@ -33,7 +33,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "UNIX")]
     pub at: Option<u64>,
     /// Seconds that the issuer's clock may be apart, 0 to 60
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=MAX_LEEWAY))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=MAX_LEEWAY_SECONDS))]
     pub leeway: u64,
     /// File with the jti of revoked tokens, one a line
     #[arg(long, value_name = "FILE")]

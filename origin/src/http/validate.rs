@@ -60,7 +60,7 @@ pub(super) async fn post(State(app): State<AppState>, caller: Caller) -> Result<
         tracing::error!("the rules cannot be read");
         return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response());
     };
-    if method.is_none() && config.names_methods() {
+    if method.is_none() && config.has_method_routes() {
         return Err(Problem::bad_request("the method is missing: set X-Original-Method").into_response());
     }
     let route = config.route(method.unwrap_or("GET"), path.as_deref().unwrap_or("/"));

@@ -128,7 +128,7 @@ impl AttackList<'_> {
 
     /// A bound token presented as a bearer token may be stolen (RFC 9449 §7.2).
     fn bound(&mut self) {
-        let why = "the token is bound to a key, and was shown without a proof of it";
+        let why = "the token is bound to a key and came without proof of possession";
         for (what, cnf) in [
             ("to a DPoP key", json!({ "jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" })),
             ("to a certificate", json!({ "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" })),

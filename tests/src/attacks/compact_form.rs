@@ -23,7 +23,7 @@ impl AttackList<'_> {
             let largest = of_length(&self.good(alg), MAX_TOKEN_BYTES);
             self.passes(ProfileRule::Size, format!("16 KiB to the byte, {alg}"), largest);
         }
-        let too_long = |length: usize| format!("the token has {length} bytes; at most 16384 are read");
+        let too_long = |length: usize| format!("the token has {length} bytes; the limit is 16384");
         let longer = of_length(&self.eddsa(), MAX_TOKEN_BYTES + 1);
         self.fails(ProfileRule::Size, "a byte more than 16 KiB", longer, too_long(MAX_TOKEN_BYTES + 1));
         // Beyond the limit nothing is parsed, not even the three parts.

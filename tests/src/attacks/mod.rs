@@ -178,7 +178,7 @@ pub struct AttackContext<'a> {
 /// `alg` names of all algorithms.
 pub const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
 
-const NOT_COMPACT: &str = "the token is not three parts with dots between";
+const NOT_COMPACT: &str = "the token is not three parts separated by dots";
 const HEADER_NOT_BASE64URL: &str = "the token's header is not base64url";
 const CLAIMS_NOT_BASE64URL: &str = "the token's claims set is not base64url";
 const SIGNATURE_NOT_BASE64URL: &str = "the token's signature is not base64url";
@@ -187,7 +187,7 @@ const CLAIMS_NOT_JSON: &str = "the token's claims set is not JSON";
 const HEADER_WRONG_TYPE: &str = "the token's header has a value of the wrong type";
 const CLAIMS_WRONG_TYPE: &str = "the token's claims set has a value of the wrong type";
 const UNKNOWN_ALGORITHM: &str = "the algorithm is not accepted";
-const UNKNOWN_KEY: &str = "no key fits the token";
+const UNKNOWN_KEY: &str = "no key matches the token";
 const WRONG_ALGORITHM: &str = "the key is for another algorithm";
 const BAD_SIGNATURE: &str = "the signature is not valid";
 

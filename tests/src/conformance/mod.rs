@@ -139,14 +139,14 @@ impl<'a> Table<'a> {
             .eddsa()
             .rewrite(|text| text.replacen('{', &format!("{{\"x\":{}{},", "[".repeat(20), "]".repeat(20)), 1));
         vec![
-            self.fails("not a token", "abc", "the token is not three parts with dots between"),
-            self.fails("two parts", "a.b", "the token is not three parts with dots between"),
-            self.fails("four parts", &format!("{good}.a"), "the token is not three parts with dots between"),
-            self.fails("no signature", &empty_signature, "the token is not three parts with dots between"),
+            self.fails("not a token", "abc", "the token is not three parts separated by dots"),
+            self.fails("two parts", "a.b", "the token is not three parts separated by dots"),
+            self.fails("four parts", &format!("{good}.a"), "the token is not three parts separated by dots"),
+            self.fails("no signature", &empty_signature, "the token is not three parts separated by dots"),
             self.fails("padding", &format!("{good}=="), "the token's signature is not base64url"),
             self.fails("spare bits set", &spare_bits, "the token's signature is not base64url"),
             self.fails("another alphabet", &good.replacen(['e'], "+", 1), "the token's header is not base64url"),
-            self.fails("oversized", &long, &format!("the token has {} bytes; at most 16384 are read", long.len())),
+            self.fails("oversized", &long, &format!("the token has {} bytes; the limit is 16384", long.len())),
             self.fails(
                 "a header that is not JSON",
                 &format!("{}.{}.{}", encode("{"), encode("{}"), encode("x")),
@@ -195,7 +195,7 @@ impl<'a> Table<'a> {
             self.fails("HS256 with the kid of an RSA key", &confused, "the key is for another algorithm"),
             self.fails("ES256 signature of zeros", &psychic, "the signature is not valid"),
             self.fails("HS256 signature cut short", &short, "the signature is not valid"),
-            self.fails("an unknown key", &self.eddsa().header("kid", "another").sign(), "no key fits the token"),
+            self.fails("an unknown key", &self.eddsa().header("kid", "another").sign(), "no key matches the token"),
             self.fails(
                 "an embedded key",
                 &self.eddsa().header("jwk", serde_json::json!({ "kty": "OKP" })).sign(),

@@ -1,22 +1,22 @@
-//! A blocked Bloom filter: one cache line tells "not revoked" for all but about one in a thousand ids. Its yes is only a
-//! question, settled by the exact list behind it.
+//! A blocked Bloom filter. Reading one cache line answers "not revoked" for all but about one in a
+//! thousand ids that are not in the list; for the rest, the exact list is searched.
 //!
-//! After Putze, Sanders, Singler: *Cache-, Hash- and Space-Efficient Bloom Filters* (2007). A hash of
-//! the whole id chooses the block, for ids of one issuing epoch begin alike; seven groups of nine bits of the lower half, which is
-//! random throughout, choose the bits in it.
+//! After Putze, Sanders, Singler: *Cache-, Hash- and Space-Efficient Bloom Filters* (2007). A hash
+//! of the whole id selects the block, because ids of one issuing epoch begin alike. Seven groups of
+//! nine bits of the id's lower half, which is random, select the bits in the block.
 
-use crate::fuse::mix;
+use crate::fuse_filter::mix;
 use crate::revocation::RevocationId;
 
-/// Bytes of a block: a cache line.
+/// Size of a block in bytes: a cache line.
 pub(crate) const BLOCK_BYTES: usize = 64;
-/// Bits set for an id.
+/// Number of bits set for an id.
 const PROBES: u32 = 7;
-/// Ids for each block when a filter is built: 16 bits for each id.
+/// Ids for each block of a new filter: 16 bits for each id.
 #[cfg(feature = "build")]
 const IDS_PER_BLOCK: usize = 32;
 
-/// Whether `blocks` (a multiple of 64 bytes) may hold `id`.
+/// Whether `blocks` (a multiple of 64 bytes) may contain `id`.
 pub(crate) fn may_contain(blocks: &[u8], id: RevocationId) -> bool {
     let (block_bits, probe_bits) = bits(id);
     let count = (blocks.len() / BLOCK_BYTES) as u128;
@@ -43,11 +43,13 @@ pub(crate) fn build(ids: impl ExactSizeIterator<Item = RevocationId>) -> alloc::
     blocks
 }
 
+/// The bits that select the block, and the bits that select the probes.
 fn bits(id: RevocationId) -> (u64, u64) {
     let (high, low) = id.halves();
     (mix(high ^ mix(low)), low)
 }
 
+/// The seven bit positions in a block.
 fn probes(bits: u64) -> impl Iterator<Item = usize> {
     (0..PROBES).map(move |probe| (bits >> (9 * probe)) as usize & 511)
 }

@@ -1,4 +1,5 @@
-//! What an edge's question to its origin carries: a nonce that the answer must bear, and the proof of which edge asks.
+//! An edge's sync request to its origin: the nonce that the answer must repeat, and the proof of
+//! which edge sent the request.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -6,31 +7,31 @@ use core::fmt;
 
 use crate::mac::MacKey;
 
-/// 128 random bits of one question. Only an answer that bears them can have been made after the question was asked, so only
-/// such an answer makes an edge fresh: a recorded one does not, nor one that was asked for in advance with a nonce that could
-/// be guessed.
+/// 128 random bits of one request. An answer with the same nonce was made after the request was
+/// sent, so it proves freshness. A replayed answer does not, nor one that an attacker requested in
+/// advance, because the nonce cannot be guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Nonce([u8; Self::LEN]);
 
 impl Nonce {
-    /// Bytes of a nonce.
+    /// Length in bytes.
     pub const LEN: usize = 16;
 
-    /// A nonce of these random bytes.
+    /// The nonce with these random bytes.
     pub const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
 
-    /// The nonce as it stands in a message.
+    /// The nonce as bytes of a message.
     pub const fn as_bytes(&self) -> &[u8; Self::LEN] {
         &self.0
     }
 
-    /// Reads the form that [`Display`](fmt::Display) writes: 32 hexadecimal digits in small letters.
+    /// Parses the form that [`Display`](fmt::Display) writes: 32 lower-case hexadecimal digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut nonce = [0; Self::LEN];
         for (byte, [high, low]) in nonce.iter_mut().zip(text.as_bytes().as_chunks().0) {
-            *byte = digit(*high)? << 4 | digit(*low)?;
+            *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
         }
         (text.len() == 2 * Self::LEN).then_some(Self(nonce))
     }
@@ -44,34 +45,35 @@ impl fmt::Display for Nonce {
     }
 }
 
-/// The secret by which a registered edge proves to its origin which edge it is. It says nothing of tokens and forges nothing.
+/// Secret by which a registered edge authenticates to its origin. It cannot forge tokens, snapshots
+/// or deltas.
 #[derive(Clone)]
 pub struct EdgeKey(MacKey);
 
 impl EdgeKey {
-    /// Bytes of the secret.
+    /// Length of the secret in bytes.
     pub const LEN: usize = 32;
 
-    /// The key of this secret.
+    /// The key with this secret.
     pub fn new(secret: &[u8; Self::LEN]) -> Self {
         Self(MacKey::new(secret))
     }
 
-    /// The question, a query's text, with the proof at its end: HMAC-SHA256 over what stands before.
-    pub fn sign(&self, mut question: String) -> String {
-        let proof = self.0.tag(&message(&question));
-        question.push_str(PROOF);
-        proof.iter().for_each(|byte| push_hex(&mut question, *byte));
-        question
+    /// Appends the proof to a URL query: HMAC-SHA256 over the query.
+    pub fn sign(&self, mut query: String) -> String {
+        let proof = self.0.tag(&signed_bytes(&query));
+        query.push_str(PROOF_PARAMETER);
+        proof.iter().for_each(|byte| push_hex(&mut query, *byte));
+        query
     }
 
-    /// Whether the question has its proof at its end; compared in constant time.
-    pub fn has_signed(&self, question: &str) -> bool {
-        let Some((question, proof)) = question.rsplit_once(PROOF) else { return false };
+    /// Whether the URL query ends with its proof by this key, compared in constant time.
+    pub fn has_signed(&self, query: &str) -> bool {
+        let Some((query, proof)) = query.rsplit_once(PROOF_PARAMETER) else { return false };
         let bytes = proof.as_bytes().as_chunks::<2>();
         let bytes: Option<Vec<u8>> =
-            bytes.0.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
-        proof.len() == 64 && bytes.is_some_and(|bytes| self.0.fits(&message(question), &bytes))
+            bytes.0.iter().map(|[high, low]| Some(hex_digit(*high)? << 4 | hex_digit(*low)?)).collect();
+        proof.len() == 64 && bytes.is_some_and(|bytes| self.0.is_valid_tag(&signed_bytes(query), &bytes))
     }
 }
 
@@ -81,8 +83,8 @@ impl fmt::Debug for EdgeKey {
     }
 }
 
-/// What stands before the proof.
-const PROOF: &str = "&proof=";
+/// The query parameter of the proof, up to its value. It is always the last parameter.
+const PROOF_PARAMETER: &str = "&proof=";
 
 fn push_hex(text: &mut String, byte: u8) {
     for digit in [byte >> 4, byte & 15] {
@@ -90,8 +92,8 @@ fn push_hex(text: &mut String, byte: u8) {
     }
 }
 
-/// The value of a hexadecimal digit in small letters.
-fn digit(byte: u8) -> Option<u8> {
+/// The value of a lower-case hexadecimal digit.
+fn hex_digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
@@ -99,9 +101,10 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// What is authenticated: the question behind a name for this use, so that no other MAC by the same secret fits.
-fn message(question: &str) -> Vec<u8> {
-    [b"tollgate edge question v1\0", question.as_bytes()].concat()
+/// The authenticated bytes: the query, preceded by a label for this use, so that a MAC that the
+/// secret made for another use is not accepted.
+fn signed_bytes(query: &str) -> Vec<u8> {
+    [b"tollgate edge question v1\0", query.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -111,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nonce_has_one_text() {
+    fn a_nonce_has_one_text_form() {
         let nonce = Nonce::from_bytes([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xff]);
         assert_eq!(nonce.to_string(), "000102030405060708090a0b0c0d0eff");
         assert_eq!(Nonce::from_hex(&nonce.to_string()), Some(nonce));
@@ -122,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_for_one_question_by_one_key() {
+    fn a_proof_is_valid_for_one_query_and_one_key() {
         let (key, other) = (EdgeKey::new(&[1; 32]), EdgeKey::new(&[2; 32]));
         let signed = key.sign("after=1&edge=a".into());
         assert!(key.has_signed(&signed));
         assert!(!other.has_signed(&signed));
-        let proof = signed.split_once(PROOF).expect("a proof").1;
-        for question in [
+        let proof = signed.split_once(PROOF_PARAMETER).expect("a proof").1;
+        for query in [
             signed.replace("after=1", "after=2"),
             signed.to_uppercase(),
             signed[..signed.len() - 1].into(),
@@ -140,7 +143,7 @@ mod tests {
             "&proof=é".into(),
             String::new(),
         ] {
-            assert!(!key.has_signed(&question), "{question}");
+            assert!(!key.has_signed(&query), "{query}");
         }
     }
 }
