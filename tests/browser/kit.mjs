@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { chromium } from 'playwright-core'
 
 /** What the test tells: addresses, clients, people. */
-export const settings = JSON.parse(process.env.TOLLGATE_TEST_STAGE)
+export const settings = JSON.parse(process.env.TOLLGATE_TEST_FLOW_SETTINGS)
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 /** How long anything awaited may take on a busy machine. No promise is tested by it. */

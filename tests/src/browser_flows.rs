@@ -73,7 +73,7 @@ impl BrowserFlows {
     pub fn run(&self) -> Result<Vec<String>> {
         let folder = copy_with_node_modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("browser"))?;
         let mut node = Command::new(required_env("TOLLGATE_TEST_NODE"));
-        node.arg(folder.path().join("flows.mjs")).env("TOLLGATE_TEST_STAGE", self.settings.to_string());
+        node.arg(folder.path().join("flows.mjs")).env("TOLLGATE_TEST_FLOW_SETTINGS", self.settings.to_string());
         node.env("HOME", folder.path()).current_dir(folder.path()).envs(self.origin.settings.clone());
         let output = node.stdin(Stdio::null()).output()?;
         let mut steps = Vec::new();

@@ -180,18 +180,19 @@ async fn flood(form: SignInForm, rate: f64, duration: Duration) -> Result<Answer
             asking.spawn(async move {
                 let asked = Instant::now();
                 let answer = request.send().await?;
-                let told = (answer.status().as_u16(), answer.headers().contains_key("retry-after"), asked.elapsed());
+                let response =
+                    (answer.status().as_u16(), answer.headers().contains_key("retry-after"), asked.elapsed());
                 drop((answer.bytes().await?, slot));
-                Ok::<_, reqwest::Error>(told)
+                Ok::<_, reqwest::Error>(response)
             });
         }
         sent = due;
-        while let Some(told) = asking.try_join_next() {
-            answers.count(told??)?;
+        while let Some(response) = asking.try_join_next() {
+            answers.count(response??)?;
         }
     }
-    while let Some(told) = asking.join_next().await {
-        answers.count(told??)?;
+    while let Some(response) = asking.join_next().await {
+        answers.count(response??)?;
     }
     Ok(answers)
 }

@@ -1,4 +1,5 @@
-//! `tollgate serve` as operators run it: what it says of itself, how it ends, and that it tells no secrets.
+//! `tollgate serve` as operators run it: logs, metrics, traces, settings, graceful shutdown, and no
+//! secrets in logs.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::secret_leaks::find_secrets;
 
 const PASSWORD: &str = "correct horse battery staple";
-/// The example of W3C Trace Context, section 3.2.
+/// The example of W3C Trace Context §3.2.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
@@ -25,8 +26,8 @@ fn traceparent() -> String {
     format!("00-{TRACE}-{PARENT}-01")
 }
 
-/// Registers a client that asks in its own name; its secret.
-fn machine(origin: &OriginProcess, id: &str, more: &[&str]) -> Result<String> {
+/// Registers a client credentials client and returns its secret.
+fn register_service(origin: &OriginProcess, id: &str, more: &[&str]) -> Result<String> {
     let created = origin.cli(&[&["client", "create", "--json", "--id", id, "--name", id], more].concat())?;
     let created: Value = serde_json::from_str(&created)?;
     Ok(created["client_secret"].as_str().context("a secret")?.to_owned())
@@ -38,9 +39,9 @@ async fn token(http: &Client, origin: &OriginProcess, id: &str, secret: &str) ->
     Ok(answer["access_token"].as_str().with_context(|| answer.to_string())?.to_owned())
 }
 
-/// What an attacker or a careless client sends to an endpoint: each secret in each place where one may stand, and in those where none
-/// should.
-async fn send_everywhere(browser: &mut Browser, url: &str, method: &Method, secrets: &[String]) -> Result<()> {
+/// Sends each secret to an endpoint in every place where one may be sent, and in places where none
+/// belongs.
+async fn send_in_every_place(browser: &mut Browser, url: &str, method: &Method, secrets: &[String]) -> Result<()> {
     let names = [
         "token",
         "password",
@@ -61,13 +62,13 @@ async fn send_everywhere(browser: &mut Browser, url: &str, method: &Method, secr
         "client_assertion",
     ];
     for (nth, secret) in secrets.iter().enumerate() {
-        let fields: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret.as_str())).collect();
-        let request = browser.request(method.clone(), &url.replace("SECRET", secret)).query(&fields);
+        let parameters: Vec<(&str, &str)> = names.iter().map(|name| (*name, secret.as_str())).collect();
+        let request = browser.request(method.clone(), &url.replace("SECRET", secret)).query(&parameters);
         let request = request.header("x-request-id", secret).header("traceparent", secret).header("dpop", secret);
         let request = match nth % 3 {
-            0 => request.bearer_auth(secret).form(&fields),
+            0 => request.bearer_auth(secret).form(&parameters),
             1 => request.basic_auth(secret, Some(secret)).json(
-                &fields
+                &parameters
                     .iter()
                     .map(|(name, value)| ((*name).to_owned(), json!(value)))
                     .collect::<serde_json::Map<_, _>>(),
@@ -79,13 +80,14 @@ async fn send_everywhere(browser: &mut Browser, url: &str, method: &Method, secr
     Ok(())
 }
 
-/// Signs in rightly and wrongly, gets tokens in both ways, and has them introspected, used and revoked. The secrets that came of it.
-async fn live(http: &Client, origin: &OriginProcess, secret: &str) -> Result<(Browser, Vec<String>)> {
+/// Signs in with the right and a wrong password, gets tokens by two grants, introspects, uses and
+/// revokes them. Returns the browser and the secrets used.
+async fn use_secrets(http: &Client, origin: &OriginProcess, secret: &str) -> Result<(Browser, Vec<String>)> {
     let mut secrets = vec![secret.to_owned(), PASSWORD.to_owned(), "a wrong password".to_owned()];
     let mut browser = Browser::new(&origin.url)?;
     let login = format!("{}/login", origin.url);
     let wrong = browser.visit(&login, &Person::new("alice", "a wrong password")).await;
-    // Nobody of this origin's has it, and the users' API, which might know better, does not answer.
+    // No local user has this password, and the external user directory does not answer.
     ensure!(wrong.is_err() || wrong.is_ok_and(|page| page.status == 503), "a wrong password does not sign in");
     let asked = "client_id=app&response_type=code&redirect_uri=https%3A%2F%2Fapp.example%2Fcb&scope=openid\
                  &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
@@ -110,7 +112,7 @@ async fn live(http: &Client, origin: &OriginProcess, secret: &str) -> Result<(Br
         text("refresh_token")?,
         text("id_token")?,
     ]);
-    // Once more: the grant is revoked.
+    // Redeems the code again: the grant is revoked.
     http.post(format!("{}/oauth/token", origin.url)).form(&redeem).send().await?;
     let own = token(http, origin, "machine", secret).await?;
     for path in ["/oauth/introspect", "/oauth/revoke"] {
@@ -121,8 +123,13 @@ async fn live(http: &Client, origin: &OriginProcess, secret: &str) -> Result<(Br
     Ok((browser, secrets))
 }
 
-/// Sends the secrets to every operation of the origin; how many there are.
-async fn ask_all(http: &Client, origin: &OriginProcess, browser: &mut Browser, secrets: &[String]) -> Result<usize> {
+/// Sends the secrets to every operation of the origin, and returns the number of operations.
+async fn send_to_all_operations(
+    http: &Client,
+    origin: &OriginProcess,
+    browser: &mut Browser,
+    secrets: &[String],
+) -> Result<usize> {
     let document: Value = http.get(format!("{}/openapi.json", origin.url)).send().await?.json().await?;
     let mut asked = 0;
     for (path, operations) in document["paths"].as_object().context("paths")? {
@@ -133,7 +140,7 @@ async fn ask_all(http: &Client, origin: &OriginProcess, browser: &mut Browser, s
                 .collect::<String>();
         for method in operations.as_object().context("operations")?.keys() {
             let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
-            send_everywhere(browser, &format!("{}{filled}", origin.url), &method, secrets).await?;
+            send_in_every_place(browser, &format!("{}{filled}", origin.url), &method, secrets).await?;
             asked += 1;
         }
     }
@@ -141,7 +148,7 @@ async fn ask_all(http: &Client, origin: &OriginProcess, browser: &mut Browser, s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_stands_in_a_log() -> Result<()> {
+async fn no_secret_is_logged() -> Result<()> {
     for format in ["json", "pretty"] {
         let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
         let api_secret = "a-secret-for-the-users-api";
@@ -151,7 +158,7 @@ async fn no_secret_stands_in_a_log() -> Result<()> {
             ("TOLLGATE_LIMITS", "off"),
             ("TOLLGATE_REGISTRATION", "open"),
             ("TOLLGATE_SIGN_UP", "true"),
-            // Anybody here is a trusted proxy, and may name requests.
+            // 127.0.0.1 is a trusted proxy, so the test may set request ids.
             ("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1"),
             ("TOLLGATE_USERS_API_URL", "http://127.0.0.1:9/check"),
             ("TOLLGATE_USERS_API_SECRET", api_secret),
@@ -159,7 +166,7 @@ async fn no_secret_stands_in_a_log() -> Result<()> {
             origin.set(name, value);
         }
         let http = Client::new();
-        let secret = machine(&origin, "machine", &[])?;
+        let secret = register_service(&origin, "machine", &[])?;
         origin.cli_with(&["user", "create", "alice", "--admin", "--password-stdin"], PASSWORD)?;
         let app = json!({
             "token_endpoint_auth_method": "none",
@@ -169,8 +176,8 @@ async fn no_secret_stands_in_a_log() -> Result<()> {
         });
         origin.cli(&["client", "create", "--id", "app", "--name", "App", "--metadata", &app.to_string()])?;
         origin.start(&http).await?;
-        let (mut browser, mut secrets) = live(&http, &origin, &secret).await?;
-        let asked = ask_all(&http, &origin, &mut browser, &secrets).await?;
+        let (mut browser, mut secrets) = use_secrets(&http, &origin, &secret).await?;
+        let asked = send_to_all_operations(&http, &origin, &mut browser, &secrets).await?;
         ensure!(asked > 60, "only {asked} operations were found");
         secrets.push(api_secret.to_owned());
         secrets.push(std::fs::read_to_string(origin.master_key())?.trim().to_owned());
@@ -183,7 +190,7 @@ async fn no_secret_stands_in_a_log() -> Result<()> {
             log.lines().count(),
             secrets.len()
         );
-        // It would be found.
+        // Check of the check: each secret would be found.
         for secret in &secrets {
             let planted = format!("{log}\nplanted {secret}\n");
             assert_eq!(find_secrets(&planted, &secrets).len(), 1, "{secret}");
@@ -193,7 +200,7 @@ async fn no_secret_stands_in_a_log() -> Result<()> {
 }
 
 #[test]
-fn secrets_are_known_by_their_looks() {
+fn secrets_are_recognized_by_their_form() {
     let found = |line: &str| !find_secrets(line, &[]).is_empty();
     for line in [
         "x tgs_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
@@ -209,15 +216,15 @@ fn secrets_are_known_by_their_looks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_origin_ends_gently() -> Result<()> {
+async fn origin_shuts_down_gracefully() -> Result<()> {
     let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
     origin.set("TOLLGATE_DRAIN", "2");
     let http = Client::builder().pool_max_idle_per_host(0).build()?;
-    let secret = machine(&origin, "machine", &[])?;
+    let secret = register_service(&origin, "machine", &[])?;
     origin.start(&http).await?;
     let ready = async || http.get(format!("{}/health/ready", origin.url)).send().await.map(|answer| answer.status());
     assert_eq!(ready().await?, 200);
-    // A request that is half sent when the end is asked for.
+    // A request that is half sent when the shutdown is requested.
     let address = origin.url.trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(&address).await?;
     let form = format!("grant_type=client_credentials&client_id=machine&client_secret={secret}");
@@ -229,23 +236,23 @@ async fn an_origin_ends_gently() -> Result<()> {
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(&form.as_bytes()[..10]).await?;
     origin.terminate()?;
-    let mut told = false;
-    // First it says so, then it takes no more connections.
+    let mut was_not_ready = false;
+    // The origin first reports that it is not ready, then accepts no more connections.
     while let Ok(status) = ready().await {
-        told |= status == 503;
+        was_not_ready |= status == 503;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    ensure!(told, "it was not said that the origin ends");
+    ensure!(was_not_ready, "the origin did not report that it is shutting down");
     stream.write_all(&form.as_bytes()[10..]).await?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "the request under way was answered: {answer}");
+    ensure!(answer.starts_with("HTTP/1.1 200"), "the request in progress was answered: {answer}");
     assert_eq!(origin.wait_for_exit().await?, Some(0));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_have_names_and_figures() -> Result<()> {
+async fn requests_have_ids_logs_and_metrics() -> Result<()> {
     let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
     let metrics = format!("127.0.0.1:{}", free_port()?);
     origin.set("TOLLGATE_METRICS_LISTEN", &metrics);
@@ -260,7 +267,7 @@ async fn requests_have_names_and_figures() -> Result<()> {
         Ok::<_, anyhow::Error>((answer.status(), given))
     };
     let (status, given) = named("strangers-name").await?;
-    ensure!(status == 401 && given != "strangers-name" && given.len() == 32, "a name of its own: {given}");
+    ensure!(status == 401 && given != "strangers-name" && given.len() == 32, "the origin's own request id: {given}");
     let log = origin.log()?;
     let line = log.lines().find(|line| line.contains(&given)).context("the request is in the log")?;
     let line: Value = serde_json::from_str(line)?;
@@ -284,7 +291,7 @@ async fn requests_have_names_and_figures() -> Result<()> {
         assert_eq!(health[part]["status"], "ok", "{health}");
     }
 
-    // The same of a proxy that is trusted.
+    // A request id of a trusted proxy is kept.
     origin.set("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1");
     origin.kill();
     origin.start(&http).await?;
@@ -294,8 +301,8 @@ async fn requests_have_names_and_figures() -> Result<()> {
     Ok(())
 }
 
-/// The fields of a message of Protocol Buffers: number, and value as bytes. None if it is not well-formed.
-fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
+/// Parses the fields of a Protocol Buffers message: number, and value as bytes; none if malformed.
+fn protobuf_fields(mut bytes: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
     fn varint(bytes: &mut &[u8]) -> Option<u64> {
         let end = bytes.iter().position(|byte| byte & 0x80 == 0)?;
         let (number, rest) = bytes.split_at(end + 1);
@@ -321,19 +328,19 @@ fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Vec<u8>)>> {
     Some(fields)
 }
 
-/// The value of the first field of this number, the fields that lie in each other.
-fn inside(message: &[u8], path: &[u64]) -> Option<Vec<u8>> {
+/// The value of the first field at this path of field numbers.
+fn protobuf_value(message: &[u8], path: &[u64]) -> Option<Vec<u8>> {
     path.iter().try_fold(message.to_vec(), |message, number| {
-        fields(&message)?.into_iter().find(|(field, _)| field == number).map(|(_, value)| value)
+        protobuf_fields(&message)?.into_iter().find(|(field, _)| field == number).map(|(_, value)| value)
     })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_is_told_of_requests() -> Result<()> {
-    let told: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+async fn requests_are_exported_to_the_otlp_collector() -> Result<()> {
+    let messages: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let collector = format!("http://{}", listener.local_addr()?);
-    let kept = Arc::clone(&told);
+    let kept = Arc::clone(&messages);
     let take = post(async move |body: Bytes| kept.lock().expect("a lock").push(body.to_vec()));
     tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/v1/traces", take)).await });
 
@@ -346,30 +353,35 @@ async fn a_collector_is_told_of_requests() -> Result<()> {
     origin.terminate()?;
     assert_eq!(origin.wait_for_exit().await?, Some(0));
 
-    let told = told.lock().expect("a lock").clone();
+    let messages = messages.lock().expect("a lock").clone();
     let mut spans = Vec::new();
-    for message in &told {
+    for message in &messages {
         // ExportTraceServiceRequest.resource_spans.scope_spans
-        let scope = inside(message, &[1, 2]).context("spans of a scope")?;
+        let scope = protobuf_value(message, &[1, 2]).context("spans of a scope")?;
         spans.extend(
-            fields(&scope).context("well-formed")?.into_iter().filter(|(field, _)| *field == 2).map(|(_, span)| span),
+            protobuf_fields(&scope)
+                .context("well-formed")?
+                .into_iter()
+                .filter(|(field, _)| *field == 2)
+                .map(|(_, span)| span),
         );
-        let service = inside(message, &[1, 1, 1, 2, 1]).context("the service's name")?;
+        let service = protobuf_value(message, &[1, 1, 1, 2, 1]).context("the service's name")?;
         assert_eq!(service, b"tollgate");
     }
     let hex = |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let span = spans.iter().find(|span| inside(span, &[1]).map(hex).as_deref() == Some(TRACE));
+    let span = spans.iter().find(|span| protobuf_value(span, &[1]).map(hex).as_deref() == Some(TRACE));
     let span = span.with_context(|| format!("none of {} spans is of the trace", spans.len()))?;
-    assert_eq!(inside(span, &[4]).map(hex).as_deref(), Some(PARENT));
-    assert_eq!(inside(span, &[5]).as_deref(), Some(b"GET /oauth/userinfo".as_slice()));
-    let times = [7, 8]
-        .map(|field| inside(span, &[field]).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default())));
+    assert_eq!(protobuf_value(span, &[4]).map(hex).as_deref(), Some(PARENT));
+    assert_eq!(protobuf_value(span, &[5]).as_deref(), Some(b"GET /oauth/userinfo".as_slice()));
+    let times = [7, 8].map(|field| {
+        protobuf_value(span, &[field]).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap_or_default()))
+    });
     ensure!(times[0] > Some(1_700_000_000_000_000_000) && times[0] <= times[1], "{times:?}");
     Ok(())
 }
 
 #[test]
-fn every_setting_is_explained_by_the_program() -> Result<()> {
+fn every_setting_is_in_help_and_sample_configuration() -> Result<()> {
     let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
     let help = origin.cli(&["serve", "--help"])?;
     let sample = origin.cli(&["config", "sample"])?;

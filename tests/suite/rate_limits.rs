@@ -1,5 +1,5 @@
-//! Limits as senders meet them: each address, client and account has its own; several origins share theirs in RedisServer, and go by
-//! their own while it is away.
+//! Rate limits as clients see them: each address, client and account has its own; several origins
+//! share limits in Redis, and use local limits while Redis is down.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -14,11 +14,11 @@ use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::redis_server::RedisServer;
 use tollgate_tests::service_client::ServiceClient;
 
-/// How long something that must come may take on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for a log line, on a busy machine.
+const LOG_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A sender at an address of this machine's own.
-fn sender(last: u8) -> Result<reqwest::Client> {
+/// An HTTP client that sends from the address 127.0.0.`last`.
+fn client_at(last: u8) -> Result<reqwest::Client> {
     let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last));
     Ok(reqwest::Client::builder().local_address(address).redirect(reqwest::redirect::Policy::none()).build()?)
 }
@@ -28,7 +28,7 @@ fn header(answer: &Response, name: &str) -> Result<String> {
     Ok(value.to_str()?.to_owned())
 }
 
-/// Asks until refused; how many passed, and the refusal.
+/// Repeats a request until it is refused with 429. Returns how many passed, and the refusal.
 async fn until_refused(ask: impl AsyncFn() -> Result<Response>) -> Result<(u32, Response)> {
     for passed in 0..1000 {
         let answer = ask().await?;
@@ -36,14 +36,14 @@ async fn until_refused(ask: impl AsyncFn() -> Result<Response>) -> Result<(u32, 
             return Ok((passed, answer));
         }
     }
-    anyhow::bail!("no limit in a thousand requests")
+    anyhow::bail!("no 429 in a thousand requests")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_has_its_own_limit_and_is_told_how_it_stands() -> Result<()> {
+async fn address_limit_is_reported_in_ratelimit_headers() -> Result<()> {
     let settings = [("TOLLGATE_LIMIT_REQUESTS", "20/1h"), ("TOLLGATE_METRICS_PUBLIC", "true")];
     let origin = TestOrigin::start_with(&settings).await?;
-    let (one, other, url) = (sender(2)?, sender(3)?, origin.server.url());
+    let (one, other, url) = (client_at(2)?, client_at(3)?, origin.server.url());
     let ask = async |http: &reqwest::Client, path: &str| -> Result<Response> {
         Ok(http.post(format!("{url}{path}")).form(&[("client_id", "nobody")]).send().await?)
     };
@@ -60,7 +60,8 @@ async fn an_address_has_its_own_limit_and_is_told_how_it_stands() -> Result<()> 
     let body: Value = refused.json().await?;
     assert_eq!(body["error"], "temporarily_unavailable");
 
-    // The answer has the form of the endpoint; what must be reached is reached; whoever says to be another is not believed.
+    // The refusal has the endpoint's format, public documents stay available, and a forged
+    // X-Forwarded-For is ignored.
     let problem = one.get(format!("{url}/admin/api/clients")).send().await?;
     assert_eq!(
         (problem.status().as_u16(), header(&problem, "content-type")?.as_str()),
@@ -79,7 +80,7 @@ async fn an_address_has_its_own_limit_and_is_told_how_it_stands() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn behind_a_trusted_proxy_each_sender_counts_and_a_network_is_one() -> Result<()> {
+async fn behind_a_trusted_proxy_the_forwarded_address_is_limited() -> Result<()> {
     let settings = [("TOLLGATE_LIMIT_REQUESTS", "3/1h"), ("TOLLGATE_TRUSTED_PROXIES", "127.0.0.0/8, 10.0.0.0/8")];
     let origin = TestOrigin::start_with(&settings).await?;
     let (http, url) = (reqwest::Client::new(), format!("{}/oauth/token", origin.server.url()));
@@ -88,16 +89,20 @@ async fn behind_a_trusted_proxy_each_sender_counts_and_a_network_is_one() -> Res
         Ok(until_refused(ask).await?.0)
     };
     assert_eq!(passes("198.51.100.1").await?, 3);
-    assert_eq!(passes("203.0.113.5, 198.51.100.2, 10.1.2.3").await?, 3, "the last that is no proxy");
-    assert_eq!(passes("203.0.113.6, 198.51.100.2").await?, 0, "what stands before it is hearsay");
+    assert_eq!(passes("203.0.113.5, 198.51.100.2, 10.1.2.3").await?, 3, "the last address that is not a proxy");
+    assert_eq!(
+        passes("203.0.113.6, 198.51.100.2").await?,
+        0,
+        "entries to its left were set by the client and are not trusted"
+    );
     assert_eq!(passes("2001:db8:1:2::1").await?, 3);
-    assert_eq!(passes("2001:db8:1:2:ffff::2").await?, 0, "of the same /64");
+    assert_eq!(passes("2001:db8:1:2:ffff::2").await?, 0, "the same /64");
     assert_eq!(passes("2001:db8:1:3::1").await?, 3, "of another");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_has_its_own_limit_and_cannot_be_locked_out() -> Result<()> {
+async fn client_limit_does_not_lock_out_the_right_secret() -> Result<()> {
     let settings = [("TOLLGATE_LIMIT_CLIENT", "5/1h"), ("TOLLGATE_LIMIT_CLIENT_SECRETS", "4/1h")];
     let origin = TestOrigin::start_with(&settings).await?;
     let (one, other) = (ServiceClient::register(&origin, "one", &[])?, ServiceClient::register(&origin, "other", &[])?);
@@ -106,7 +111,7 @@ async fn a_client_has_its_own_limit_and_cannot_be_locked_out() -> Result<()> {
     assert_eq!((passed, header(&refused, "ratelimit-policy")?.as_str()), (5, r#""client";q=5;w=3600"#));
     assert!(refused.headers().contains_key("retry-after"));
 
-    // Wrong secrets are refused by 401, then by 429; the right one passes all the same.
+    // Wrong secrets get 401, then 429; the right secret is still accepted.
     let url = format!("{}/oauth/token", origin.server.url());
     let wrong = async || Ok(other.http.post(&url).basic_auth(&other.id, Some("wrong")).form(&form).send().await?);
     let (passed, refused) = until_refused(wrong).await?;
@@ -116,14 +121,14 @@ async fn a_client_has_its_own_limit_and_cannot_be_locked_out() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chosen_secret_is_hashed_and_guesses_at_it_end() -> Result<()> {
+async fn guesses_at_a_chosen_secret_are_limited_before_hashing() -> Result<()> {
     const CHOSEN: &str = "chosen by a person, and long";
     let origin = TestOrigin::start_with(&[("TOLLGATE_LIMIT_CLIENT_SECRETS", "3/1h")]).await?;
     let created =
         origin.cli_with(&["client", "create", "--json", "--name", "old", "--id", "old", "--secret-stdin"], CHOSEN)?;
     let created: Value = serde_json::from_str(&created)?;
-    assert!(created.get("client_secret").is_none(), "it is not shown: {created}");
-    let (url, here, there) = (format!("{}/oauth/token", origin.server.url()), sender(2)?, sender(3)?);
+    assert!(created.get("client_secret").is_none(), "a chosen secret is not returned: {created}");
+    let (url, here, there) = (format!("{}/oauth/token", origin.server.url()), client_at(2)?, client_at(3)?);
     let token = async |http: &reqwest::Client, secret: &str| -> Result<u16> {
         let request = http.post(&url).basic_auth("old", Some(secret)).form(&[("grant_type", "client_credentials")]);
         Ok(request.send().await?.status().as_u16())
@@ -132,7 +137,7 @@ async fn a_chosen_secret_is_hashed_and_guesses_at_it_end() -> Result<()> {
     for _ in 0..20 {
         assert_eq!(token(&here, CHOSEN).await?, 200);
     }
-    assert_eq!(origin.server.forge().load().done, before + 1, "it pays once");
+    assert_eq!(origin.server.forge().load().done, before + 1, "the secret is hashed once");
     let mut statuses = Vec::new();
     for _ in 0..6 {
         statuses.push(token(&here, "chosen by another one").await?);
@@ -141,9 +146,9 @@ async fn a_chosen_secret_is_hashed_and_guesses_at_it_end() -> Result<()> {
     let hashed = origin.server.forge().load().done;
     assert_eq!(token(&here, "chosen by yet another").await?, 429);
     assert_eq!(origin.server.forge().load().done, hashed, "a refused guess is not hashed");
-    assert_eq!(token(&here, CHOSEN).await?, 200, "this origin knows it");
+    assert_eq!(token(&here, CHOSEN).await?, 200, "this origin has the secret in its cache");
     assert_eq!(token(&there, CHOSEN).await?, 200);
-    // Another secret, and the one it had stays good for a while.
+    // After a rotation the previous secret stays valid for a while.
     origin.cli_with(&["client", "rotate-secret", "old", "--secret-stdin"], "chosen a second time")?;
     assert_eq!((token(&there, "chosen a second time").await?, token(&there, CHOSEN).await?), (200, 200));
     origin.cli_with(&["client", "rotate-secret", "old", "--overlap", "0", "--secret-stdin"], "chosen a third time")?;
@@ -151,16 +156,16 @@ async fn a_chosen_secret_is_hashed_and_guesses_at_it_end() -> Result<()> {
     Ok(())
 }
 
-/// A browser at an address, with its cookies by hand: `tollgate_tests::browser` has no address.
-struct Visitor {
+/// A browser at an address. `tollgate_tests::browser` cannot choose its address.
+struct AddressedBrowser {
     http: reqwest::Client,
     url: String,
     cookies: Vec<String>,
 }
 
-impl Visitor {
+impl AddressedBrowser {
     fn at(origin: &TestOrigin, last: u8) -> Result<Self> {
-        Ok(Self { http: sender(last)?, url: origin.server.url(), cookies: Vec::new() })
+        Ok(Self { http: client_at(last)?, url: origin.server.url(), cookies: Vec::new() })
     }
 
     async fn send(&mut self, request: reqwest::RequestBuilder) -> Result<Page> {
@@ -174,7 +179,7 @@ impl Visitor {
         Ok(page)
     }
 
-    /// Signs in; the status and what the page tells of waiting.
+    /// Signs in; returns status and `Retry-After`.
     async fn sign_in(&mut self, name: &str, password: &str) -> Result<(u16, Option<String>)> {
         self.cookies.retain(|cookie| !cookie.starts_with("tollgate="));
         let page = self.send(self.http.get(format!("{}/login", self.url))).await?;
@@ -185,7 +190,8 @@ impl Visitor {
         Ok((page.status, wait))
     }
 
-    /// Tries wrong passwords until refused; how many were looked at, and the seconds to wait then.
+    /// Tries wrong passwords until refused with 429. Returns the number of tries, and the seconds
+    /// to wait.
     async fn guess(&mut self, name: &str) -> Result<(u32, u64)> {
         for tries in 0..20 {
             match self.sign_in(name, "wrong password").await? {
@@ -199,39 +205,47 @@ impl Visitor {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_guesses_waits_and_the_user_signs_in() -> Result<()> {
+async fn guessing_is_throttled_and_the_user_can_still_sign_in() -> Result<()> {
     const PASSWORD: &str = "correct horse battery staple";
     let origin = TestOrigin::start_with(&[("TOLLGATE_LIMIT_ACCOUNT", "12/1h")]).await?;
     origin.user("alice", PASSWORD, &json!({}))?;
-    let (mut alice, mut elsewhere) = (Visitor::at(&origin, 2)?, Visitor::at(&origin, 3)?);
+    let (mut alice, mut elsewhere) = (AddressedBrowser::at(&origin, 2)?, AddressedBrowser::at(&origin, 3)?);
     assert_eq!(alice.sign_in("alice", PASSWORD).await?.0, 303);
     assert_eq!(elsewhere.sign_in("alice", PASSWORD).await?.0, 303);
 
-    // At her own address, by somebody else: five tries, then waits. She is known by her device.
-    let mut neighbour = Visitor::at(&origin, 2)?;
+    // An attacker at the user's own address: five tries, then delays. The user's device is known.
+    let mut neighbour = AddressedBrowser::at(&origin, 2)?;
     for name in ["alice", "nobody"] {
         let (tries, wait) = neighbour.guess(name).await?;
         assert!(tries >= 5 && wait >= 1, "{name}: {tries} tries, then {wait} s");
     }
     assert_eq!(alice.sign_in("alice", PASSWORD).await?.0, 303);
 
-    // From many addresses: strangers are refused, those who are known are not.
+    // Attackers at many addresses: unknown devices are refused, known ones are not.
     let mut refused = 0;
     for last in 10..20 {
-        let mut stranger = Visitor::at(&origin, last)?;
+        let mut stranger = AddressedBrowser::at(&origin, last)?;
         for _ in 0..3 {
             refused += u32::from(stranger.sign_in("alice", "wrong password").await?.0 == 429);
         }
     }
     assert!(refused >= 10, "{refused} of 30");
-    assert_eq!(Visitor::at(&origin, 21)?.sign_in("alice", PASSWORD).await?.0, 429, "a new device at a new address");
-    assert_eq!(Visitor::at(&origin, 3)?.sign_in("alice", PASSWORD).await?.0, 303, "a new device at a known address");
-    let mut travelling = Visitor { http: sender(22)?, ..alice };
+    assert_eq!(
+        AddressedBrowser::at(&origin, 21)?.sign_in("alice", PASSWORD).await?.0,
+        429,
+        "a new device at a new address"
+    );
+    assert_eq!(
+        AddressedBrowser::at(&origin, 3)?.sign_in("alice", PASSWORD).await?.0,
+        303,
+        "a new device at a known address"
+    );
+    let mut travelling = AddressedBrowser { http: client_at(22)?, ..alice };
     assert_eq!(travelling.sign_in("alice", PASSWORD).await?.0, 303, "a known device at a new address");
     Ok(())
 }
 
-/// Requests of one sender that pass at these origins, in turn, until one is refused.
+/// Number of requests that pass at these origins in turn, until one is refused.
 async fn passed(http: &reqwest::Client, urls: &[&str]) -> Result<u32> {
     for nth in 0..200_usize {
         let url = urls[nth % urls.len()];
@@ -239,20 +253,20 @@ async fn passed(http: &reqwest::Client, urls: &[&str]) -> Result<u32> {
             return Ok(u32::try_from(nth)?);
         }
     }
-    anyhow::bail!("no limit in 200 requests")
+    anyhow::bail!("no 429 in 200 requests")
 }
 
 async fn until(what: &str, so: impl Fn() -> Result<bool>) -> Result<()> {
     let began = Instant::now();
     while !so()? {
-        ensure!(began.elapsed() < PATIENCE, "it never came: {what}");
+        ensure!(began.elapsed() < LOG_TIMEOUT, "timed out waiting: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn origins_share_limits_and_go_by_their_own_while_redis_is_away() -> Result<()> {
+async fn origins_share_limits_in_redis_and_use_local_limits_while_it_is_down() -> Result<()> {
     let (mut redis, mut one) = (RedisServer::start()?, OriginProcess::new(TestDatabase::postgres("limits").await?)?);
     let http = reqwest::Client::new();
     one.set("TOLLGATE_REDIS_URL", &redis.url());
@@ -267,14 +281,15 @@ async fn origins_share_limits_and_go_by_their_own_while_redis_is_away() -> Resul
     let urls = [one.url.clone(), other.url.clone()];
     let [first, second] = urls.each_ref().map(String::as_str);
 
-    assert_eq!(passed(&sender(2)?, &[first, second]).await?, 20, "of both together");
-    assert_eq!(passed(&sender(2)?, &[second]).await?, 0);
+    assert_eq!(passed(&client_at(2)?, &[first, second]).await?, 20, "one limit for both origins");
+    assert_eq!(passed(&client_at(2)?, &[second]).await?, 0);
 
     redis.stop();
-    // The first to ask notices; each origin has limits of its own now, and says so once.
-    assert_eq!(passed(&sender(3)?, &[first]).await?, 20);
-    assert_eq!(passed(&sender(3)?, &[second]).await?, 20);
-    assert_eq!(passed(&sender(4)?, &[first, second]).await?, 40);
+    // The first request finds that Redis is down; each origin then uses local limits, and logs that
+    // once.
+    assert_eq!(passed(&client_at(3)?, &[first]).await?, 20);
+    assert_eq!(passed(&client_at(3)?, &[second]).await?, 20);
+    assert_eq!(passed(&client_at(4)?, &[first, second]).await?, 40);
     for served in [&one, &other] {
         assert_eq!(says(served, "this origin goes by limits of its own")?, 1, "{}", served.log()?);
     }
@@ -283,7 +298,7 @@ async fn origins_share_limits_and_go_by_their_own_while_redis_is_away() -> Resul
     for served in [&one, &other] {
         until("shared again", || Ok(says(served, "limits are shared in Redis")? == 2)).await?;
     }
-    assert_eq!(passed(&sender(5)?, &[first, second]).await?, 20);
+    assert_eq!(passed(&client_at(5)?, &[first, second]).await?, 20);
     other.delete().await?;
     one.delete().await
 }

@@ -1,4 +1,5 @@
-//! What ends a grant ends its access tokens at the edges: whoever took a code or a refresh token gains nothing by it.
+//! Revoking a grant revokes its access tokens at the edges, so that a stolen code or refresh token
+//! is of no use.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -7,8 +8,9 @@ use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::public_client::{PublicClient, member_text};
 use tollgate_tests::service_client::ServiceClient;
 
-/// Runs a way to end a grant, and waits until an edge refuses the token that the grant gave; another grant's still passes.
-async fn refused_after(end: impl AsyncFn(&PublicClient<'_>, &str, &Value) -> Result<()>) -> Result<()> {
+/// Runs `end`, which ends a grant, and waits until an edge refuses the grant's token; a token of
+/// another grant still passes.
+async fn check_refused_after(end: impl AsyncFn(&PublicClient<'_>, &str, &Value) -> Result<()>) -> Result<()> {
     let origin = TestOrigin::start().await?;
     let upstream = Upstream::start()?;
     let (app, watcher) =
@@ -22,14 +24,14 @@ async fn refused_after(end: impl AsyncFn(&PublicClient<'_>, &str, &Value) -> Res
     assert_eq!(watcher.status(&edge.url, token).await?, 200, "the grant's token passes");
     end(&app, &code, &tokens).await?;
     let took = watcher.wait_for_status(&edge.url, token, 401).await?;
-    println!("refused {took:?} after the grant's end");
-    assert_eq!(watcher.status(&edge.url, &other).await?, 200, "another's token passes");
+    println!("refused {took:?} after the grant ended");
+    assert_eq!(watcher.status(&edge.url, &other).await?, 200, "a token of another grant passes");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replayed_code_ends_what_it_gave_at_the_edge() -> Result<()> {
-    refused_after(async |app, code, _| {
+async fn code_replay_revokes_its_tokens_at_the_edge() -> Result<()> {
+    check_refused_after(async |app, code, _| {
         let (status, body) = app.redeem(code).await?;
         ensure!(status == 400 && body["error"] == "invalid_grant", "{status} {body}");
         Ok(())
@@ -38,8 +40,8 @@ async fn a_replayed_code_ends_what_it_gave_at_the_edge() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reused_refresh_token_ends_its_family_at_the_edge() -> Result<()> {
-    refused_after(async |app, _, tokens| {
+async fn refresh_token_reuse_revokes_the_family_at_the_edge() -> Result<()> {
+    check_refused_after(async |app, _, tokens| {
         let first = member_text(tokens, "refresh_token")?;
         let (_, second) = app.refresh(first).await?;
         app.refresh(member_text(&second, "refresh_token")?).await?;
@@ -51,8 +53,8 @@ async fn a_reused_refresh_token_ends_its_family_at_the_edge() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_refresh_token_ends_its_access_tokens_at_the_edge() -> Result<()> {
-    refused_after(async |app, _, tokens| {
+async fn revoking_a_refresh_token_revokes_its_access_tokens_at_the_edge() -> Result<()> {
+    check_refused_after(async |app, _, tokens| {
         let (status, body) = app.post("/oauth/revoke", &[("token", member_text(tokens, "refresh_token")?)]).await?;
         ensure!(status == 200, "{status} {body}");
         Ok(())
@@ -61,6 +63,6 @@ async fn a_revoked_refresh_token_ends_its_access_tokens_at_the_edge() -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disabled_user_ends_at_the_edge() -> Result<()> {
-    refused_after(async |app, _, _| app.origin.cli(&["user", "disable", "alice"]).map(drop)).await
+async fn disabling_a_user_revokes_their_tokens_at_the_edge() -> Result<()> {
+    check_refused_after(async |app, _, _| app.origin.cli(&["user", "disable", "alice"]).map(drop)).await
 }

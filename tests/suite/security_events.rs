@@ -1,4 +1,5 @@
-//! What verifiers and receivers of others are told: status lists, and security events by push and poll.
+//! What external verifiers and receivers get: status lists, and security event tokens by push and
+//! poll.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -19,10 +20,10 @@ use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 use tollgate_tests::service_client::ServiceClient;
 
-const REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
-const CHANGED: &str = "https://schemas.openid.net/secevent/caep/event-type/token-claims-change";
-/// How long something that must come may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+const TOKEN_CLAIMS_CHANGE: &str = "https://schemas.openid.net/secevent/caep/event-type/token-claims-change";
+/// Longest wait for events, on a busy machine.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn revoke(origin: &TestOrigin, target: Target) -> Result<()> {
     let revoke = Revoke::any(target, Actor::command_line(None), None, now() + 1)?;
@@ -37,8 +38,8 @@ async fn reinstate(origin: &TestOrigin, target: Target) -> Result<()> {
     Ok(())
 }
 
-/// A token on record that every kind of revocation can strike.
-async fn issued(origin: &TestOrigin, client: &ServiceClient, random: u8) -> Result<AccessToken> {
+/// Records an access token that every kind of revocation applies to.
+async fn issue_token(origin: &TestOrigin, client: &ServiceClient, random: u8) -> Result<AccessToken> {
     let draft = TokenDraft {
         unique: [random; 14],
         client: client.id.parse()?,
@@ -59,15 +60,15 @@ async fn jwks(origin: &TestOrigin) -> Result<Vec<u8>> {
     Ok(reqwest::get(format!("{}/.well-known/jwks.json", origin.server.url())).await?.bytes().await?.to_vec())
 }
 
-/// What the list says of a place, with everything checked that a verifier checks.
-async fn status(origin: &TestOrigin, place: &Claim) -> Result<u8> {
-    let answer = reqwest::get(&place.status_list.uri).await?;
+/// Fetches a status list, verifies it as a verifier does, and returns the token's status.
+async fn status(origin: &TestOrigin, status_claim: &Claim) -> Result<u8> {
+    let answer = reqwest::get(&status_claim.status_list.uri).await?;
     ensure!(answer.status() == 200, "the list answered {}", answer.status());
     ensure!(answer.headers()["content-type"] == "application/statuslist+jwt");
     let list = StatusListToken::signed_by(&jwks(origin).await?, &answer.bytes().await?)?;
-    ensure!(list.subject == place.status_list.uri && list.issuer.as_deref() == Some(origin.server.issuer()));
+    ensure!(list.subject == status_claim.status_list.uri && list.issuer.as_deref() == Some(origin.server.issuer()));
     ensure!(list.issued_at <= now() && list.expires_at.is_some_and(|at| at > now()) && list.ttl.is_some());
-    list.list.status(place.status_list.idx).context("a place in the list")
+    list.list.status(status_claim.status_list.idx).context("the index is in the list")
 }
 
 fn part(token: &str, number: usize) -> Result<Value> {
@@ -76,13 +77,13 @@ fn part(token: &str, number: usize) -> Result<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_status_follows_every_kind_of_revocation_and_its_end() -> Result<()> {
+async fn status_list_follows_every_kind_of_revocation_and_reinstatement() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let client = ServiceClient::register(&origin, "status", &[])?;
-    let token = issued(&origin, &client, 1).await?;
-    let place = Claim::of(origin.server.issuer(), token.number);
-    assert_eq!(status(&origin, &place).await?, 0);
+    let token = issue_token(&origin, &client, 1).await?;
+    let status_claim = Claim::of(origin.server.issuer(), token.number);
+    assert_eq!(status(&origin, &status_claim).await?, 0);
     let jti = token.id.to_string();
     for target in [
         Target::Token(jti),
@@ -93,44 +94,44 @@ async fn a_status_follows_every_kind_of_revocation_and_its_end() -> Result<()> {
         Target::Before(token.issued_at + 1),
     ] {
         revoke(&origin, target.clone()).await.with_context(|| target.to_string())?;
-        assert_eq!(status(&origin, &place).await?, 1, "{target}");
+        assert_eq!(status(&origin, &status_claim).await?, 1, "{target}");
         reinstate(&origin, target.clone()).await.with_context(|| target.to_string())?;
-        assert_eq!(status(&origin, &place).await?, 0, "{target}");
+        assert_eq!(status(&origin, &status_claim).await?, 0, "{target}");
     }
-    // What was issued after a group's revocation is not struck by it.
+    // A group's revocation does not apply to tokens issued later.
     revoke(&origin, Target::Client(client.id.clone())).await?;
-    let later = issued(&origin, &client, 2).await?;
-    assert_eq!(status(&origin, &place).await?, 1);
+    let later = issue_token(&origin, &client, 2).await?;
+    assert_eq!(status(&origin, &status_claim).await?, 1);
     assert_eq!(status(&origin, &Claim::of(origin.server.issuer(), later.number)).await?, 0);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_says_where_its_status_stands() -> Result<()> {
+async fn access_token_contains_its_status_claim() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let client = ServiceClient::register(&origin, "status", &[])?;
     let token = client.token("").await?;
-    let place: Claim = serde_json::from_value(part(&token, 1)?["status"].clone())?;
-    assert_eq!(status(&origin, &place).await?, 0);
+    let status_claim: Claim = serde_json::from_value(part(&token, 1)?["status"].clone())?;
+    assert_eq!(status(&origin, &status_claim).await?, 0);
     let said = |command_line: String| serde_json::from_str::<Value>(&command_line);
     assert_eq!(said(origin.cli(&["token", "status", &token, "--json"])?)?["status"], "valid");
     client.revoke(&token).await?;
-    assert_eq!(status(&origin, &place).await?, 1);
+    assert_eq!(status(&origin, &status_claim).await?, 1);
     assert_eq!(said(origin.cli(&["token", "status", &token, "--json"])?)?["status"], "revoked");
-    // Not a claim of the introspection answer: who asks there needs no list.
+    // The introspection response has no status claim: whoever introspects needs no status list.
     let other = client.token("").await?;
     assert!(client.introspect(&other).await?.get("status").is_none());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_is_served_as_the_draft_says() -> Result<()> {
+async fn status_list_is_served_as_the_draft_requires() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let url = |path: &str| format!("{}{path}", origin.server.url());
     let http = reqwest::Client::builder().gzip(false).build()?;
-    assert_eq!(reqwest::get(url("/oauth/status/0")).await?.status(), 404, "no token has its place there");
+    assert_eq!(reqwest::get(url("/oauth/status/0")).await?.status(), 404, "no token has an index in it");
     let none: Value = reqwest::get(url("/oauth/status")).await?.json().await?;
     assert_eq!(none, json!({ "status_lists": [] }));
 
@@ -164,8 +165,8 @@ async fn a_list_is_served_as_the_draft_says() -> Result<()> {
     Ok(())
 }
 
-/// The claims of a security event token that a key of the JWK set signed.
-fn event(token: &str, jwks: &[u8]) -> Result<Value> {
+/// Verifies a security event token against the JWK set, and returns its claims.
+fn verified_event(token: &str, jwks: &[u8]) -> Result<Value> {
     let header = part(token, 0)?;
     ensure!(header["typ"] == "secevent+jwt" && header["alg"] == "EdDSA", "{header}");
     let jwks: Value = serde_json::from_slice(jwks)?;
@@ -180,7 +181,7 @@ fn event(token: &str, jwks: &[u8]) -> Result<Value> {
     Ok(claims)
 }
 
-/// The one event type of a token.
+/// The token's only event type.
 fn event_type(claims: &Value) -> Result<&str> {
     let events = claims["events"].as_object().context("events")?;
     ensure!(events.len() == 1);
@@ -189,47 +190,47 @@ fn event_type(claims: &Value) -> Result<&str> {
 
 #[derive(Default)]
 struct Received {
-    /// Every request's token and `Authorization`.
+    /// Token and `Authorization` of every request.
     requests: Vec<(String, String)>,
-    /// Those that were answered with 202.
-    taken: Vec<String>,
-    /// How to answer the next ones.
+    /// Tokens that were answered with 202.
+    accepted: Vec<String>,
+    /// Responses to the next requests, the last one first.
     answers: Vec<(u16, Value)>,
 }
 
-/// A receiver of pushes: a small HTTP server of its own.
-struct Pushed {
+/// A receiver of pushed events: an HTTP server.
+struct PushReceiver {
     url: String,
     received: Arc<Mutex<Received>>,
 }
 
-impl Pushed {
-    /// Starts one that answers so to the first requests and 202 to the others.
+impl PushReceiver {
+    /// Starts a receiver that gives these responses to the first requests and 202 to all others.
     async fn start(answers: &[(u16, Value)]) -> Result<Self> {
         let answers = answers.iter().rev().cloned().collect();
         let received = Arc::new(Mutex::new(Received { answers, ..Received::default() }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/events", listener.local_addr()?);
-        let app = Router::new().route("/events", post(take)).with_state(Arc::clone(&received));
+        let app = Router::new().route("/events", post(receive)).with_state(Arc::clone(&received));
         tokio::spawn(async move { axum::serve(listener, app).await });
         Ok(Self { url, received })
     }
 
-    /// Waits until so many tokens were taken.
-    async fn taken(&self, count: usize) -> Result<Vec<String>> {
+    /// Waits until this many events were accepted.
+    async fn accepted(&self, count: usize) -> Result<Vec<String>> {
         let started = Instant::now();
         loop {
-            let taken = self.received.lock().expect("no panic").taken.clone();
-            if taken.len() >= count {
-                return Ok(taken);
+            let accepted = self.received.lock().expect("no panic").accepted.clone();
+            if accepted.len() >= count {
+                return Ok(accepted);
             }
-            ensure!(started.elapsed() < PATIENCE, "only {} of {count} events came", taken.len());
+            ensure!(started.elapsed() < DELIVERY_TIMEOUT, "only {} of {count} events came", accepted.len());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 }
 
-async fn take(
+async fn receive(
     State(received): State<Arc<Mutex<Received>>>,
     headers: HeaderMap,
     token: String,
@@ -240,19 +241,19 @@ async fn take(
     received.requests.push((token.clone(), text("authorization")));
     let (status, body) = received.answers.pop().unwrap_or((202, Value::Null));
     if status == 202 && right {
-        received.taken.push(token);
+        received.accepted.push(token);
     }
     (StatusCode::from_u16(status).expect("a status"), Json(body))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_is_pushed_each_event_once_and_in_order() -> Result<()> {
+async fn push_delivers_each_event_once_and_in_order() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let client = ServiceClient::register(&origin, "push", &[])?;
     let early = client.token("").await?;
     client.revoke(&early).await?;
-    let receiver = Pushed::start(&[(500, Value::Null), (503, Value::Null), (401, Value::Null)]).await?;
+    let receiver = PushReceiver::start(&[(500, Value::Null), (503, Value::Null), (401, Value::Null)]).await?;
     let add = ["stream", "add", "siem", "--push", &receiver.url, "--authorization", "Bearer s3cret"];
     origin.cli(&[&add[..], &["--audience", "https://siem.example"]].concat())?;
 
@@ -262,16 +263,20 @@ async fn a_receiver_is_pushed_each_event_once_and_in_order() -> Result<()> {
     revoke(&origin, Target::Subject("ann".to_owned())).await?;
     reinstate(&origin, Target::Session("s1".to_owned())).await?;
     revoke(&origin, Target::Before(now())).await?;
-    let taken = receiver.taken(5).await?;
+    let accepted = receiver.accepted(5).await?;
     let jwks = jwks(&origin).await?;
-    let events = taken.iter().map(|token| event(token, &jwks)).collect::<Result<Vec<_>>>()?;
+    let events = accepted.iter().map(|token| verified_event(token, &jwks)).collect::<Result<Vec<_>>>()?;
     let types = events.iter().map(event_type).collect::<Result<Vec<_>>>()?;
-    assert_eq!(types, [CHANGED, REVOKED, REVOKED, CHANGED, REVOKED], "what was before the stream is not told");
+    assert_eq!(
+        types,
+        [TOKEN_CLAIMS_CHANGE, SESSION_REVOKED, SESSION_REVOKED, TOKEN_CLAIMS_CHANGE, SESSION_REVOKED],
+        "events from before the stream are not sent"
+    );
     let jti = part(&token, 1)?["jti"].clone();
     assert_eq!(events[0]["sub_id"], json!({ "format": "jwt_id", "iss": origin.server.issuer(), "jti": jti }));
-    assert_eq!(events[0]["events"][CHANGED]["claims"], json!({ "active": false }));
+    assert_eq!(events[0]["events"][TOKEN_CLAIMS_CHANGE]["claims"], json!({ "active": false }));
     assert_eq!(events[2]["sub_id"], json!({ "format": "iss_sub", "iss": origin.server.issuer(), "sub": "ann" }));
-    assert_eq!(events[3]["events"][CHANGED]["claims"], json!({ "active": true }));
+    assert_eq!(events[3]["events"][TOKEN_CLAIMS_CHANGE]["claims"], json!({ "active": true }));
     for event in &events {
         assert_eq!((&event["aud"], &event["iss"]), (&json!("https://siem.example"), &json!(origin.server.issuer())));
     }
@@ -281,10 +286,10 @@ async fn a_receiver_is_pushed_each_event_once_and_in_order() -> Result<()> {
     tokio::time::sleep(Duration::from_millis(300)).await;
     {
         let received = receiver.received.lock().expect("no panic");
-        assert_eq!(received.requests.len(), 5 + 3, "nothing is sent again once it is acknowledged");
+        assert_eq!(received.requests.len(), 5 + 3, "acknowledged events are not sent again");
         assert!(received.requests.iter().all(|(_, authorization)| authorization == "Bearer s3cret"));
         let again: BTreeSet<&str> = received.requests[..4].iter().map(|(token, _)| token.as_str()).collect();
-        assert_eq!(again.len(), 1, "what is sent again is the same byte for byte");
+        assert_eq!(again.len(), 1, "retries are byte-identical");
     }
     let listed: Value = serde_json::from_str(&origin.cli(&["stream", "list", "--json"])?)?;
     assert_eq!((&listed[0]["acknowledged_sequence"], &listed[0]["refused"]), (&json!(6), &json!(0)), "{listed}");
@@ -292,38 +297,38 @@ async fn a_receiver_is_pushed_each_event_once_and_in_order() -> Result<()> {
     origin.cli(&["stream", "remove", "siem"])?;
     reinstate(&origin, Target::Subject("ann".to_owned())).await?;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(receiver.received.lock().expect("no panic").requests.len(), 8, "a removed stream is told nothing");
+    assert_eq!(receiver.received.lock().expect("no panic").requests.len(), 8, "a removed stream gets no events");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_event_does_not_hold_up_the_next() -> Result<()> {
+async fn refused_event_does_not_block_the_next() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let refusals = [
         (400, json!({ "err": "invalid_key", "description": "fetching keys" })),
         (400, json!({ "err": "invalid_request", "description": "no such event here" })),
     ];
-    let receiver = Pushed::start(&refusals).await?;
+    let receiver = PushReceiver::start(&refusals).await?;
     let add = ["stream", "add", "siem", "--push", &receiver.url, "--audience", "a", "--events", "session-revoked"];
     origin.cli(&add)?;
     revoke(&origin, Target::Session("s1".to_owned())).await?;
-    reinstate(&origin, Target::Session("s1".to_owned())).await?; // not asked for
+    reinstate(&origin, Target::Session("s1".to_owned())).await?; // an event type that the stream did not request
     revoke(&origin, Target::Session("s2".to_owned())).await?;
-    let taken = receiver.taken(1).await?;
-    let told = event(&taken[0], &jwks(&origin).await?)?;
-    assert_eq!(told["sub_id"]["session"]["id"], "s2");
+    let accepted = receiver.accepted(1).await?;
+    let claims = verified_event(&accepted[0], &jwks(&origin).await?)?;
+    assert_eq!(claims["sub_id"]["session"]["id"], "s2");
     assert_eq!(
         receiver.received.lock().expect("no panic").requests.len(),
         3,
-        "a key may be found, a request stays wrong"
+        "invalid_key is retried, invalid_request is not"
     );
     let listed: Value = serde_json::from_str(&origin.cli(&["stream", "list", "--json"])?)?;
     assert_eq!(listed[0]["refused"], 1, "{listed}");
     Ok(())
 }
 
-/// A client that polls a stream.
+/// A client that polls its stream.
 struct Poller {
     client: ServiceClient,
     token: String,
@@ -348,7 +353,7 @@ impl Poller {
     }
 }
 
-/// The identifiers in an answer, in the order of their sequences.
+/// The `jti`s in a response, ordered by sequence.
 fn jtis(answer: &Value) -> Result<Vec<String>> {
     let mut jtis: Vec<String> = answer["sets"].as_object().context("sets")?.keys().cloned().collect();
     jtis.sort_by_key(|jti| jti.split('-').next().and_then(|number| number.parse::<u64>().ok()));
@@ -356,7 +361,7 @@ fn jtis(answer: &Value) -> Result<Vec<String>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receiver_polls_and_acknowledges_in_any_order() -> Result<()> {
+async fn poll_accepts_acknowledgements_in_any_order() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let poller = Poller::register(&origin).await?;
@@ -370,14 +375,15 @@ async fn a_receiver_polls_and_acknowledges_in_any_order() -> Result<()> {
     assert_eq!(sent.len(), 4);
     let jwks = jwks(&origin).await?;
     for (jti, token) in all["sets"].as_object().context("sets")? {
-        let claims = event(token.as_str().context("a token")?, &jwks)?;
+        let claims = verified_event(token.as_str().context("a token")?, &jwks)?;
         assert_eq!((&claims["jti"], &claims["aud"]), (&json!(jti), &json!("https://audit.example")));
     }
-    assert_eq!(poller.poll(now_or_never.clone()).await?, all, "what is not acknowledged comes again, the same");
+    assert_eq!(poller.poll(now_or_never.clone()).await?, all, "unacknowledged events are returned again, unchanged");
 
     let some = poller.poll(json!({ "maxEvents": 3, "returnImmediately": true })).await?;
     assert_eq!((jtis(&some)?, &some["moreAvailable"]), (sent[..3].to_vec(), &json!(true)));
-    // The third and one never sent, before the first; then the first; then the rest, one of them refused.
+    // Acknowledges the third and an unknown one, then the first, then the second; refuses the
+    // fourth.
     let left = poller.poll(json!({ "ack": [sent[2], "9-x"], "returnImmediately": true })).await?;
     assert_eq!(jtis(&left)?, [&sent[0], &sent[1], &sent[3]].map(String::clone));
     let left = poller.poll(json!({ "ack": [sent[0]], "returnImmediately": true })).await?;
@@ -392,7 +398,7 @@ async fn a_receiver_polls_and_acknowledges_in_any_order() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_long_poll_ends_with_the_event_it_waits_for() -> Result<()> {
+async fn long_poll_returns_when_an_event_arrives() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let poller = Arc::new(Poller::register(&origin).await?);
@@ -403,14 +409,13 @@ async fn a_long_poll_ends_with_the_event_it_waits_for() -> Result<()> {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(!waiting.is_finished(), "nothing happened yet");
     revoke(&origin, Target::Session("s1".to_owned())).await?;
-    let answer =
-        tokio::time::timeout(Duration::from_secs(20), waiting).await.context("it ended with the event")???;
+    let answer = tokio::time::timeout(Duration::from_secs(20), waiting).await.context("the long poll returns")???;
     assert_eq!(jtis(&answer)?.len(), 1);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_is_read_by_its_client_alone() -> Result<()> {
+async fn stream_is_readable_only_by_its_client() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
     let issuer = origin.server.issuer();
@@ -426,12 +431,12 @@ async fn a_stream_is_read_by_its_client_alone() -> Result<()> {
     let (status, challenge) = poll("nonsense").await?;
     assert!(status == 401 && challenge.contains("invalid_token"), "{status} {challenge}");
     let elsewhere = ServiceClient::register(&origin, "elsewhere", &["--scope", "ssf.read"])?;
-    assert_eq!(poll(&elsewhere.token("ssf.read").await?).await?.0, 401, "a token for an API is none for this");
+    assert_eq!(poll(&elsewhere.token("ssf.read").await?).await?.0, 401, "a token for another audience is refused");
     let plain = ServiceClient::register(&origin, "plain", &["--scope", "other", "--audience", issuer])?;
     let (status, challenge) = poll(&plain.token("other").await?).await?;
     assert!(status == 403 && challenge.contains("insufficient_scope"), "{status} {challenge}");
     poller.client.revoke(&poller.token).await?;
-    assert_eq!(poll(&poller.token).await?.0, 401, "a revoked token reads nothing");
+    assert_eq!(poll(&poller.token).await?.0, 401, "a revoked token is refused");
 
     let configuration: Value =
         reqwest::get(format!("{}/.well-known/ssf-configuration", origin.server.url())).await?.json().await?;

@@ -1,5 +1,5 @@
-//! A flood of sign-ins: ten times as many as can be hashed. Those who cannot be served are told so at once, services go on, the
-//! hashes take the memory that they always take, and when it is over it is over.
+//! A flood of sign-ins, ten times as many as can be hashed: sign-ins over capacity get 503
+//! immediately, other requests are served, memory stays bounded, and the origin recovers.
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::sign_in_flood::{self, SignInForm, time_sign_in};
 
 const PASSWORD: &str = "correct horse battery staple";
-/// How long something that must come may take on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for the sign-ins to queue, on a busy machine.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_sign_ins_is_refused_at_once_and_services_go_on() -> Result<()> {
+async fn sign_in_flood_gets_503_and_other_requests_are_served() -> Result<()> {
     let seconds: u64 = env::var("TOLLGATE_TEST_FLOOD_SECONDS").map_or(Ok(20), |seconds| seconds.parse())?;
     let flood = sign_in_flood::run(Duration::from_secs(seconds)).await?;
     println!("{flood}");
-    assert!(!flood.refused.is_empty() && flood.hashed > 0, "there was a flood, and some were served");
+    assert!(!flood.refused.is_empty() && flood.hashed > 0, "some sign-ins were refused and some hashed");
     assert!(!flood.services.is_empty());
     let grown = flood.memory - flood.memory_before;
     assert!(grown < flood.memory_bound(), "{grown} bytes more than before");
@@ -28,27 +28,27 @@ async fn a_flood_of_sign_ins_is_refused_at_once_and_services_go_on() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_left_is_not_hashed() -> Result<()> {
+async fn abandoned_sign_ins_are_not_hashed() -> Result<()> {
     let settings = [("TOLLGATE_HASH_WORKERS", "1"), ("TOLLGATE_HASH_QUEUE", "64"), ("TOLLGATE_LIMITS", "off")];
     let origin = TestOrigin::start_with(&settings).await?;
     origin.user("alice", PASSWORD, &json!({}))?;
     let (form, forge) = (SignInForm::of(&origin.server.url()).await?, origin.server.forge());
-    let mut leaving = JoinSet::new();
+    let mut sign_ins = JoinSet::new();
     for _ in 0..40 {
-        leaving.spawn(form.request("alice", "wrong password").send());
+        sign_ins.spawn(form.request("alice", "wrong password").send());
     }
     let began = Instant::now();
     while forge.load().queued < 10 {
-        ensure!(began.elapsed() < PATIENCE, "they do not queue: {:?}", forge.load());
+        ensure!(began.elapsed() < QUEUE_TIMEOUT, "the sign-ins do not queue: {:?}", forge.load());
         sleep(Duration::from_millis(1)).await;
     }
-    // Their connections close.
-    leaving.shutdown().await;
+    // Closes their connections.
+    sign_ins.shutdown().await;
     drop(form);
     let stays = SignInForm::of(&origin.server.url()).await?;
     time_sign_in(&stays, PASSWORD, 303).await?;
     let load = forge.load();
     println!("{load:?}");
-    assert!(load.abandoned >= 5, "most left before their turn: {load:?}");
+    assert!(load.abandoned >= 5, "most were abandoned before hashing: {load:?}");
     Ok(())
 }

@@ -1,27 +1,27 @@
-//! Test vectors of others whose messages are no tokens: the verdicts in WebAssembly are the native ones. (That the native ones
-//! are right is tested in `core/tests/vectors`.)
+//! Test vectors whose messages are not tokens: the results in WebAssembly equal the native ones.
+//! (`core/tests/vectors` checks the native ones.)
 
 use anyhow::Result;
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::signed::{Vector, all};
 use tollgate_tests::vector_runners::{WorkerdRunner, run_in_wasmtime};
 
-/// Vectors sent at once.
-const BATCH: usize = 250;
+/// Vectors in one request.
+const BATCH_SIZE: usize = 250;
 
-/// Native verdicts against those of one place, told together.
-fn compare(place: &str, vectors: &[Vector], verdicts: &str) {
-    assert_eq!(verdicts.len(), vectors.len(), "{place} judged each vector");
+/// Compares the results of one host with the native ones, and reports all differences.
+fn compare(host: &str, vectors: &[Vector], results: &str) {
+    assert_eq!(results.len(), vectors.len(), "{host} returned a result for each vector");
     let mut wrong = Vec::new();
     let mut accepted = 0;
-    for (vector, verdict) in vectors.iter().zip(verdicts.chars()) {
+    for (vector, result) in vectors.iter().zip(results.chars()) {
         let expected = if vector.is_accepted() { 'a' } else { 'r' };
-        accepted += u32::from(verdict == 'a');
-        if verdict != expected {
-            wrong.push(format!("{} {}: {verdict} in {place}, natively {expected}", vector.set, vector.name));
+        accepted += u32::from(result == 'a');
+        if result != expected {
+            wrong.push(format!("{} {}: {result} in {host}, natively {expected}", vector.set, vector.name));
         }
     }
-    println!("{place}: {} vectors, {accepted} accepted, {} unlike the native verdict", vectors.len(), wrong.len());
+    println!("{host}: {} vectors, {accepted} accepted, {} unlike the native result", vectors.len(), wrong.len());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     assert!(vectors.len() > 1500 && accepted > 400, "vectors are missing");
 }
@@ -31,21 +31,21 @@ fn lines(vectors: &[Vector]) -> String {
 }
 
 #[test]
-fn are_judged_in_wasmtime_as_natively() -> Result<()> {
+fn results_in_wasmtime_equal_native_results() -> Result<()> {
     let vectors = all();
     compare("wasmtime", &vectors, &run_in_wasmtime(&lines(&vectors))?);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn are_judged_in_workerd_as_natively() -> Result<()> {
+async fn results_in_workerd_equal_native_results() -> Result<()> {
     install_tls_provider();
     let vectors = all();
     let workerd = WorkerdRunner::start().await?;
-    let mut verdicts = String::new();
-    for batch in vectors.chunks(BATCH) {
-        verdicts += &workerd.run(&lines(batch)).await?;
+    let mut results = String::new();
+    for batch in vectors.chunks(BATCH_SIZE) {
+        results += &workerd.run(&lines(batch)).await?;
     }
-    compare("workerd", &vectors, &verdicts);
+    compare("workerd", &vectors, &results);
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(crate) fn screenshots(workspace: &Workspace) -> Result<()> {
     let script = examples::copy_folder(workspace, "tests/browser", &state.0)?;
     node.arg(script.join("screenshots.mjs")).current_dir(script);
     test::with_programs(workspace, &mut node)?;
-    node.env("TOLLGATE_TEST_STAGE", settings.to_string())
+    node.env("TOLLGATE_TEST_FLOW_SETTINGS", settings.to_string())
         .env("TOLLGATE_TEST_PICTURES", &pictures)
         .env("HOME", &state.0);
     progress::show("taking screenshots (some minutes)", &mut node)?;

@@ -30,7 +30,7 @@ impl Table<'_> {
                 refused(400, "invalid_request", "there is more than one credential")
             }
             Some(why) => refused(401, "invalid_token", why),
-            None => told(&attack.token),
+            None => forwarded_identity(&attack.token),
         };
         let credentials = [b"Bearer ".as_slice(), &attack.token].concat();
         let case = get(&attack.name, "/anything", &[], expected);
@@ -44,8 +44,8 @@ fn is_a_credential(attack: &Attack) -> bool {
     attack.token.trim_ascii().len() == attack.token.len() && (1..1 << 20).contains(&attack.token.len())
 }
 
-/// What the upstream is told of a token that passes.
-fn told(token: &[u8]) -> Answer {
+/// The identity that the upstream receives for an accepted token.
+fn forwarded_identity(token: &[u8]) -> Answer {
     let token = std::str::from_utf8(token).expect("a good token is ASCII");
     let claims: Value = serde_json::from_slice(&decode(token.split('.').nth(1).expect("claims"))).expect("JSON");
     let text = |name: &str| match &claims[name] {
@@ -66,7 +66,7 @@ fn told(token: &[u8]) -> Answer {
     Answer { status: 200, identity: Some(identity), ..Answer::default() }
 }
 
-/// What stands in a header for a character: letters of ASCII as they are, others percent-encoded.
+/// A character in a header value: printable ASCII as it is, others percent-encoded.
 fn in_header(character: char) -> String {
     let mut bytes = [0; 4];
     let bytes = character.encode_utf8(&mut bytes).bytes();

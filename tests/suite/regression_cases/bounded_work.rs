@@ -1,4 +1,4 @@
-//! Work that requests cause before anybody is authenticated is bounded: it is counted here, not timed.
+//! Work that unauthenticated requests cause is bounded. It is counted, not timed.
 
 use std::time::Duration;
 
@@ -16,22 +16,22 @@ use super::clients::operators_client;
 
 cases! {
     both {
-        O5 o5_clients_are_not_read_for_every_origin_that_is_sent,
-        O34 o34_long_polls_leave_connections_for_others,
+        O5 o5_unknown_cors_origins_do_not_reload_clients,
+        O34 o34_long_polls_leave_connections_for_other_requests,
     }
     once {
-        O7 o7_a_jwks_uri_is_fetched_once_for_all_who_wait,
+        O7 o7_jwks_uri_is_fetched_once_for_concurrent_requests,
     }
 }
 
-/// A value of `/metrics`.
+/// Value of a metric.
 async fn metric(origin: &TestOrigin, name: &str) -> Result<u64> {
     let text = reqwest::get(format!("{}/metrics", origin.server.url())).await?.text().await?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
     line.with_context(|| format!("no {name} in {text}"))
 }
 
-async fn o5_clients_are_not_read_for_every_origin_that_is_sent(case: &RegressionCase) -> Result<()> {
+async fn o5_unknown_cors_origins_do_not_reload_clients(case: &RegressionCase) -> Result<()> {
     const READS: &str = "tollgate_allowed_origins_reads_total";
     let origin = case.origin(&[("TOLLGATE_METRICS_PUBLIC", "true")]).await?;
     let metadata = json!({ "redirect_uris": ["https://app.example/cb"], "grant_types": ["authorization_code"] });
@@ -46,17 +46,17 @@ async fn o5_clients_are_not_read_for_every_origin_that_is_sent(case: &Regression
             let request = http.post(&url).header("origin", "https://nobody.example");
             let answer = request.form(&[("grant_type", "client_credentials")]).send().await?;
             ensure!(answer.status() == 401, "{}", answer.status());
-            ensure!(!answer.headers().contains_key("access-control-allow-origin"), "nobody is allowed");
+            ensure!(!answer.headers().contains_key("access-control-allow-origin"), "no origin is allowed");
             count += 1;
         }
         Ok(count)
     });
     let answers = join_all(attack).await.into_iter().sum::<Result<u32>>()?;
     let reads = metric(&origin, READS).await?;
-    assert_eq!(reads, 1, "nothing changed after the first time");
+    assert_eq!(reads, 1, "clients are read once while nothing changes");
     case.report(format!("{answers} requests of an unknown origin, all clients read {reads} time"));
 
-    // A change is seen, by one more reading.
+    // A change is found by one more read.
     let mut metadata = metadata;
     metadata["token_endpoint_auth_method"] = json!("none");
     operators_client(&origin, "new", metadata).await?;
@@ -70,14 +70,14 @@ async fn o5_clients_are_not_read_for_every_origin_that_is_sent(case: &Regression
         if answers.await.into_iter().collect::<Result<Vec<_>>>()?.iter().all(|status| *status == 204) {
             break;
         }
-        ensure!(Instant::now() < until, "the new app is not allowed");
+        ensure!(Instant::now() < until, "the new client's origin is not allowed");
         sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(metric(&origin, READS).await?, 2);
     Ok(())
 }
 
-async fn o7_a_jwks_uri_is_fetched_once_for_all_who_wait(case: &RegressionCase) -> Result<()> {
+async fn o7_jwks_uri_is_fetched_once_for_concurrent_requests(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
     let jws = format!("{}.{}.{}", part(json!({ "alg": "EdDSA" })), part(json!({})), URL_SAFE_NO_PAD.encode([1; 64]));
@@ -92,7 +92,7 @@ async fn o7_a_jwks_uri_is_fetched_once_for_all_who_wait(case: &RegressionCase) -
         });
         operators_client(&origin, client, metadata).await?;
         let url = format!("{}/oauth/authorize?client_id={client}&request={jws}", origin.server.url());
-        // Callers who hang up do not have it begun again by the next one.
+        // Requests that are cancelled do not start the fetch again.
         for _ in 0..20 {
             let _ = timeout(Duration::from_millis(5), http.get(&url).send()).await;
         }
@@ -102,51 +102,52 @@ async fn o7_a_jwks_uri_is_fetched_once_for_all_who_wait(case: &RegressionCase) -
         assert!(answers.iter().all(|status| *status == 303), "{answers:?}");
         let fetches = peer.requests().len();
         case.report(format!("120 requests with a signature, keys answer {status}: fetched {fetches} time(s)"));
-        // After a failure it is fetched again a second later, then two, then four: a slow machine may come so far.
+        // After failures it is fetched again after 1, 2 and 4 seconds; a slow machine may take that
+        // long.
         let seconds = usize::try_from(begun.elapsed().as_secs())?;
         assert!((1..=1 + seconds).contains(&fetches), "{fetches} in {seconds} seconds");
     }
     Ok(())
 }
 
-async fn o34_long_polls_leave_connections_for_others(case: &RegressionCase) -> Result<()> {
+async fn o34_long_polls_leave_connections_for_other_requests(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_MAX_CONNECTIONS", "64"), ("TOLLGATE_METRICS_PUBLIC", "true")]).await?;
     let at = async |url: String| Ok::<_, anyhow::Error>(reqwest::Client::new().get(url).send().await?);
     let first = reqwest::get(format!("{}/edge/v1/snapshot", origin.server.url())).await?;
     assert_eq!(first.status(), 200);
     let url = format!("{}/edge/v1/deltas?after=0&wait=30", origin.server.url());
     let polls: Vec<_> = (0..64).map(|_| tokio::spawn(at(url.clone()))).collect();
-    // Those beyond the bound are answered at once, and their connections are free.
+    // Polls beyond the limit are answered immediately and free their connections.
     let until = Instant::now() + Duration::from_secs(20);
     while polls.iter().filter(|poll| poll.is_finished()).count() < 56 {
-        ensure!(Instant::now() < until, "polls beyond the bound wait");
+        ensure!(Instant::now() < until, "polls beyond the limit are waiting");
         sleep(Duration::from_millis(20)).await;
     }
     let waiting = metric(&origin, "tollgate_long_polls").await?;
-    assert_eq!(waiting, 8, "an eighth of the connections for one address");
+    assert_eq!(waiting, 8, "one address may use an eighth of the connections");
     let form = [("grant_type", "client_credentials"), ("client_id", "nobody"), ("client_secret", "x")];
     let asked = reqwest::Client::new().post(format!("{}/oauth/token", origin.server.url())).form(&form).send();
     let answer = timeout(Duration::from_secs(20), asked).await.context("a token request is not answered")??;
     assert_eq!(answer.status(), 401);
-    let (mut at_once, mut waits) = (0, Vec::new());
+    let (mut immediate, mut waits) = (0, Vec::new());
     for poll in polls {
         match poll.is_finished() {
             true => {
                 let answer = poll.await??;
                 assert_eq!((answer.status().as_u16(), answer.headers()["connection"].as_bytes()), (200, &b"close"[..]));
-                at_once += 1;
+                immediate += 1;
             }
             false => waits.push(poll),
         }
     }
     case.report(format!(
-        "64 polls of one address: {waiting} wait, {at_once} answered at once; a token request is answered"
+        "64 polls of one address: {waiting} wait, {immediate} answered immediately; a token request is answered"
     ));
     waits.iter().for_each(tokio::task::JoinHandle::abort);
-    // Who leaves makes room.
+    // Cancelled polls free their place.
     let until = Instant::now() + Duration::from_secs(20);
     while metric(&origin, "tollgate_long_polls").await? > 0 {
-        ensure!(Instant::now() < until, "polls that are gone still count");
+        ensure!(Instant::now() < until, "cancelled polls still count");
         sleep(Duration::from_millis(20)).await;
     }
     Ok(())

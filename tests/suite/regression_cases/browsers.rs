@@ -1,4 +1,5 @@
-//! Browsers and devices as they are: redirects after a form, two tabs, a second click, the way back, clocks that jitter.
+//! Browsers and devices: redirects after a form, two tabs, double clicks, the back button, and
+//! jittering polls.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,19 +25,19 @@ use super::accounts::{PASSWORD, register_client, register_user};
 
 cases! {
     both {
-        O21 o21_a_device_may_jitter_and_one_that_slows_down_recovers,
-        O22 o22_a_stale_form_leads_on_or_to_a_fresh_one,
+        O21 o21_device_polls_may_jitter_and_recover_after_slow_down,
+        O22 o22_stale_sign_in_form_continues_or_is_shown_again,
     }
     once {
-        O19 o19_codes_arrive_in_chromium_wherever_the_client_leads_on,
-        O22 o22_two_tabs_double_clicks_back_and_reload_in_chromium,
+        O19 o19_codes_reach_clients_that_redirect_on_in_chromium,
+        O22 o22_tabs_double_clicks_back_and_reload_work_in_chromium,
     }
 }
 
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-/// A client of the authorization code grant without a secret.
+/// Metadata of a public client with the authorization code grant.
 fn public_client(redirect_uri: &str) -> Value {
     json!({
         "client_name": "Field Notes", "token_endpoint_auth_method": "none", "grant_types": ["authorization_code"],
@@ -52,23 +53,23 @@ fn authorize(origin: &TestOrigin, client: &str) -> String {
     )
 }
 
-/// The value of a hidden field of a page.
-fn hidden(page: &Page, name: &str) -> Result<String> {
+/// Value of a hidden field.
+fn hidden_field(page: &Page, name: &str) -> Result<String> {
     let rest = page.body.split(&format!("name=\"{name}\" value=\"")).nth(1);
     let value = rest.and_then(|rest| rest.split('"').next());
     Ok(value.with_context(|| format!("{} has no field {name}: {}", page.url, page.body))?.to_owned())
 }
 
-/// The form of a page, with these fields beside its token and the request that it is for.
+/// Fields of a page's form: CSRF token, authorization request, and these.
 fn form(page: &Page, more: &[(&str, &str)]) -> Result<Vec<(String, String)>> {
-    let own = ["csrf", "request"].map(|name| Ok((name.to_owned(), hidden(page, name)?)));
+    let own = ["csrf", "request"].map(|name| Ok((name.to_owned(), hidden_field(page, name)?)));
     let more = more.iter().map(|(name, value)| Ok(((*name).to_owned(), (*value).to_owned())));
     own.into_iter().chain(more).collect()
 }
 
 const SIGN_IN: [(&str, &str); 2] = [("username", "ada"), ("password", PASSWORD)];
 
-async fn o22_a_stale_form_leads_on_or_to_a_fresh_one(case: &RegressionCase) -> Result<()> {
+async fn o22_stale_sign_in_form_continues_or_is_shown_again(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     register_client(&origin, "web", public_client("http://127.0.0.1:9/cb")).await?;
     register_user(&origin, "ada", PASSWORD).await?;
@@ -78,7 +79,7 @@ async fn o22_a_stale_form_leads_on_or_to_a_fresh_one(case: &RegressionCase) -> R
     for _ in 0..2 {
         tabs.push(browser.open(&authorize(&origin, "web")).await?);
     }
-    // A second click sends the form again before the answer to the first has come.
+    // A second click submits the form again before the first response arrives.
     let mut second_click = browser.clone();
     let asked = browser.post(&login, &form(&tabs[0], &SIGN_IN)?).await?;
     let asked_twice = second_click.post(&login, &form(&tabs[0], &SIGN_IN)?).await?;
@@ -92,11 +93,12 @@ async fn o22_a_stale_form_leads_on_or_to_a_fresh_one(case: &RegressionCase) -> R
         let answer = browser.post(&consent, &form(&asked, &[("decision", "allow")])?).await?;
         codes.push(answer.parameter("code").with_context(|| format!("no code: {} {}", answer.status, answer.body))?);
     }
-    ensure!(codes[0] != codes[1], "each answer has a code of its own");
+    ensure!(codes[0] != codes[1], "each submission gets its own code");
     let back = browser.open(asked.url.as_str()).await?;
     ensure!(back.status == 200 && back.url.path() == "/consent", "the way back: {} {}", back.status, back.url);
 
-    // Without the cookie the form is stale, too, and nobody is signed in by it: not by another site, nor with another's token.
+    // A form without its cookie is stale and signs nobody in: neither from another site nor with
+    // another browser's token.
     let mut stranger = Browser::new(&origin.server.url())?;
     let forged = stranger.post(&login, &form(&tabs[1], &SIGN_IN)?).await?;
     ensure!(
@@ -110,7 +112,7 @@ async fn o22_a_stale_form_leads_on_or_to_a_fresh_one(case: &RegressionCase) -> R
     Ok(())
 }
 
-async fn o21_a_device_may_jitter_and_one_that_slows_down_recovers(case: &RegressionCase) -> Result<()> {
+async fn o21_device_polls_may_jitter_and_recover_after_slow_down(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     let metadata = json!({
         "client_name": "A television", "token_endpoint_auth_method": "none", "grant_types": [DEVICE_GRANT], "scope": "openid",
@@ -131,13 +133,13 @@ async fn o21_a_device_may_jitter_and_one_that_slows_down_recovers(case: &Regress
     };
     let (steady, hasty) = (device_code().await?, device_code().await?);
     let mut answers = (vec![poll(&steady).await?], vec![poll(&hasty).await?, poll(&hasty).await?]);
-    // Forty milliseconds early, once: the next poll is early against the one before, too.
+    // 40 ms early twice: the second poll is early relative to the first as well.
     let began = Instant::now();
     for seconds in [4.96, 9.92] {
         sleep_until(began + Duration::from_secs_f64(seconds)).await;
         answers.0.push(poll(&steady).await?);
     }
-    // Told to slow down, it waits for five seconds more than the usual five.
+    // After slow_down the interval is 10 seconds.
     sleep_until(began + Duration::from_secs(10)).await;
     answers.1.push(poll(&hasty).await?);
     ensure!(answers.0.iter().all(|answer| answer == "authorization_pending"), "{answers:?}");
@@ -146,7 +148,7 @@ async fn o21_a_device_may_jitter_and_one_that_slows_down_recovers(case: &Regress
     Ok(())
 }
 
-/// Serves one page at this address, and sends whoever comes to `/cb` on to `elsewhere`, if that is given.
+/// Serves a page at this address, and redirects `/cb` to `elsewhere`, if given.
 async fn serve(address: &str, elsewhere: Option<String>) -> Result<SocketAddr> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
@@ -163,11 +165,13 @@ async fn serve(address: &str, elsewhere: Option<String>) -> Result<SocketAddr> {
     Ok(bound)
 }
 
-/// Runs a flow of tests/browser/regression_cases.mjs; what it says was answered.
-async fn play(flow: &str, stage: &Value) -> Result<Vec<String>> {
+/// Runs a flow of `tests/browser/regression_cases.mjs` and returns its steps.
+async fn run_flow(flow: &str, settings: &Value) -> Result<Vec<String>> {
     let folder = copy_with_node_modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("browser"))?;
     let mut node = Command::new(required_env("TOLLGATE_TEST_NODE"));
-    node.arg(folder.path().join("regression_cases.mjs")).arg(flow).env("TOLLGATE_TEST_STAGE", stage.to_string());
+    node.arg(folder.path().join("regression_cases.mjs"))
+        .arg(flow)
+        .env("TOLLGATE_TEST_FLOW_SETTINGS", settings.to_string());
     node.env("HOME", folder.path()).current_dir(folder.path()).stdin(Stdio::null()).kill_on_drop(true);
     let output = node.output().await?;
     ensure!(output.status.success(), "{flow}: {}", String::from_utf8_lossy(&output.stderr));
@@ -176,7 +180,7 @@ async fn play(flow: &str, stage: &Value) -> Result<Vec<String>> {
     said.lines().map(step).collect()
 }
 
-async fn o19_codes_arrive_in_chromium_wherever_the_client_leads_on(case: &RegressionCase) -> Result<()> {
+async fn o19_codes_reach_clients_that_redirect_on_in_chromium(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     register_user(&origin, "ada", PASSWORD).await?;
     let elsewhere = format!("http://{}/arrived", serve("127.0.0.1:0", None).await?);
@@ -188,7 +192,8 @@ async fn o19_codes_arrive_in_chromium_wherever_the_client_leads_on(case: &Regres
             let id = if first_party { format!("{id}-own") } else { id.to_owned() };
             let mut metadata = public_client(redirect_uri);
             if first_party {
-                // With a secret: a public one on the user's own machine is asked about each time.
+                // Confidential, because a public client on the user's machine must ask for consent
+                // each time.
                 metadata["first_party"] = json!(true);
                 metadata["token_endpoint_auth_method"] = json!("client_secret_basic");
             }
@@ -197,25 +202,25 @@ async fn o19_codes_arrive_in_chromium_wherever_the_client_leads_on(case: &Regres
         }
     }
     let person = json!({ "username": "ada", "password": PASSWORD });
-    let stage = json!({ "issuer": origin.server.url(), "clients": clients, "person": person });
-    let arrived = play("arrives", &stage).await?;
+    let settings = json!({ "issuer": origin.server.url(), "clients": clients, "person": person });
+    let arrived = run_flow("arrives", &settings).await?;
     ensure!(arrived.len() == 4, "{arrived:?}");
     case.report(format_args!("codes arrived: {}", arrived.join(", ")));
     Ok(())
 }
 
-async fn o22_two_tabs_double_clicks_back_and_reload_in_chromium(case: &RegressionCase) -> Result<()> {
+async fn o22_tabs_double_clicks_back_and_reload_work_in_chromium(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_SIGN_UP", "true")]).await?;
     register_user(&origin, "ada", PASSWORD).await?;
     let home = format!("http://{}/cb", serve("127.0.0.1:0", None).await?);
     register_client(&origin, "web", public_client(&home)).await?;
-    let stage = json!({
+    let settings = json!({
         "issuer": origin.server.url(),
         "authorize": authorize(&origin, "web"),
         "home": home,
         "person": { "username": "ada", "password": PASSWORD },
     });
-    let done = play("stale", &stage).await?;
+    let done = run_flow("stale", &settings).await?;
     ensure!(done.len() == 7, "{done:?}");
     case.report(done.join(", "));
     Ok(())

@@ -1,4 +1,4 @@
-//! Clients: who registers them, what they may ask for, and where this origin sends browsers and requests for them.
+//! Clients: registration, scopes, and where the origin sends browsers and requests on their behalf.
 
 use std::time::Duration;
 
@@ -19,29 +19,29 @@ use tollgate_tests::regression_case::RegressionCase;
 
 cases! {
     both {
-        O9 o9_a_registration_is_off_filtered_and_narrowed,
-        O24 o24_an_operators_client_is_called_on_loopback,
+        O9 o9_registration_when_off_is_closed_and_an_update_widens_nothing,
+        O24 o24_operators_client_may_use_loopback_urls,
     }
     once {
-        O10 o10_no_client_that_registered_itself_redirects_before_a_sign_in,
-        O18 o18_an_administrators_client_has_the_scope,
-        O27 o27_resources_are_compared_after_normalization,
-        O28 o28_an_empty_scope_is_as_left_out,
-        O29 o29_bad_keys_are_passed_over,
+        O10 o10_self_registered_clients_do_not_redirect_before_sign_in,
+        O18 o18_admin_client_gets_the_admin_scope,
+        O27 o27_resources_are_compared_after_url_normalization,
+        O28 o28_empty_scope_equals_omitted_scope,
+        O29 o29_unusable_keys_in_a_jwk_set_are_skipped,
     }
 }
 
 const REDIRECT: &str = "https://shop.example/cb";
 const PASSWORD: &str = "correct horse battery staple";
-/// RFC 7636 appendix B
+/// RFC 7636 appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-/// RFC 7523 section 2.2
+/// RFC 7523 §2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// How long something that must come may take on a busy machine before the test gives up.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for a logout token, on a busy machine.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Registers an operator's client; its secret, if it has one.
+/// Registers a client as an operator does, and returns its secret.
 pub(super) async fn operators_client(origin: &TestOrigin, id: &str, metadata: Value) -> Result<String> {
     let mut named = metadata;
     named["client_name"] = json!(id);
@@ -52,14 +52,14 @@ pub(super) async fn operators_client(origin: &TestOrigin, id: &str, metadata: Va
     Ok(secret.reveal().to_owned())
 }
 
-/// A client registers itself; the status and the answer.
+/// Registers a client dynamically (RFC 7591); returns status and response.
 async fn register(origin: &TestOrigin, body: &Value) -> Result<(u16, Value)> {
     let url = format!("{}/oauth/register", origin.server.url());
     let answer = reqwest::Client::new().post(url).json(body).send().await?;
     Ok((answer.status().as_u16(), answer.json().await?))
 }
 
-/// A client looks after its registration (RFC 7592); the status and the answer.
+/// Sends a request to the client configuration endpoint (RFC 7592); returns status and response.
 async fn manage(origin: &TestOrigin, method: Method, client: &Value, body: Option<&Value>) -> Result<(u16, Value)> {
     let url = format!("{}/oauth/register/{}", origin.server.url(), member(client, "client_id")?);
     let request = reqwest::Client::new().request(method, url);
@@ -73,7 +73,7 @@ fn member<'a>(answer: &'a Value, name: &str) -> Result<&'a str> {
     answer[name].as_str().with_context(|| format!("no {name} in {answer}"))
 }
 
-/// A form to the token endpoint; the status and the answer.
+/// Posts a form to the token endpoint; returns status and response.
 async fn token(origin: &TestOrigin, form: &[(&str, &str)]) -> Result<(u16, Value)> {
     post(origin, "/oauth/token", form).await
 }
@@ -83,7 +83,7 @@ async fn post(origin: &TestOrigin, path: &str, form: &[(&str, &str)]) -> Result<
     Ok((answer.status().as_u16(), answer.json().await?))
 }
 
-/// An authorization request with these parameters in place of the usual ones.
+/// URL of an authorization request, with these parameters in place of the defaults.
 fn authorize(origin: &TestOrigin, client: &str, more: &[(&str, &str)]) -> Result<String> {
     let usual = [
         ("response_type", "code"),
@@ -99,14 +99,14 @@ fn authorize(origin: &TestOrigin, client: &str, more: &[(&str, &str)]) -> Result
     Ok(url.into())
 }
 
-/// One answer, as a browser without cookies gets it.
-async fn answered(url: &str) -> Result<Page> {
+/// The first response to a browser without cookies.
+async fn first_response(url: &str) -> Result<Page> {
     let mut browser = Browser::new("http://nowhere.invalid")?;
     let request = browser.request(Method::GET, url);
     browser.send(request).await
 }
 
-/// A key of a client's own.
+/// A signing key of a client.
 struct Key(SigningKey);
 
 impl Key {
@@ -127,7 +127,7 @@ impl Key {
         format!("{signed}.{signature}")
     }
 
-    /// A client assertion (RFC 7523 section 3).
+    /// A client assertion (RFC 7523 §3).
     fn assertion(&self, origin: &TestOrigin, client: &str) -> Result<String> {
         let id = URL_SAFE_NO_PAD.encode(tollgate::ambient::random::<12>()?);
         let claims = json!({
@@ -137,8 +137,8 @@ impl Key {
     }
 }
 
-/// Asks for a token by an assertion of this key; the status.
-async fn by_assertion(origin: &TestOrigin, client: &str, key: &Key) -> Result<u16> {
+/// Status of a token request authenticated by an assertion of this key.
+async fn token_status_by_assertion(origin: &TestOrigin, client: &str, key: &Key) -> Result<u16> {
     let assertion = key.assertion(origin, client)?;
     let form = [
         ("grant_type", "client_credentials"),
@@ -148,12 +148,12 @@ async fn by_assertion(origin: &TestOrigin, client: &str, key: &Key) -> Result<u1
     Ok(token(origin, &form).await?.0)
 }
 
-/// Whether nobody connected to a listener.
+/// Whether the listener got no connection.
 async fn is_untouched(listener: &TcpListener) -> bool {
     tokio::time::timeout(Duration::from_millis(200), listener.accept()).await.is_err()
 }
 
-/// Another origin on the same database, where nobody may register.
+/// A second origin on the same database, with registration off.
 async fn without_registration(origin: &TestOrigin) -> Result<TestOrigin> {
     let shared = ["TOLLGATE_DATABASE_URL", "TOLLGATE_MASTER_KEY_FILE", "TOLLGATE_PUBLIC_URL"];
     let settings = shared.into_iter().filter_map(|name| {
@@ -163,7 +163,7 @@ async fn without_registration(origin: &TestOrigin) -> Result<TestOrigin> {
     TestOrigin::start_with(&settings.chain([("TOLLGATE_REGISTRATION", "off")]).collect::<Vec<_>>()).await
 }
 
-async fn o9_a_registration_is_off_filtered_and_narrowed(case: &RegressionCase) -> Result<()> {
+async fn o9_registration_when_off_is_closed_and_an_update_widens_nothing(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
     let wide = json!({
         "redirect_uris": [REDIRECT], "grant_types": ["authorization_code", "refresh_token"],
@@ -180,7 +180,7 @@ async fn o9_a_registration_is_off_filtered_and_narrowed(case: &RegressionCase) -
         body
     };
 
-    // The operator narrows it, and it asks for all of it again.
+    // The operator narrows the registration; the client asks for everything again.
     let store = origin.server.store();
     let id = member(&client, "client_id")?.parse()?;
     let own = store.client(&id).await?.context("registered")?.metadata;
@@ -188,26 +188,28 @@ async fn o9_a_registration_is_off_filtered_and_narrowed(case: &RegressionCase) -
         "client_name": own.name, "redirect_uris": [REDIRECT], "grant_types": ["authorization_code"],
         "scope": "openid", "audiences": ["https://narrow.example"], "dpop_bound_access_tokens": true,
     }))?;
-    ensure!(store.update_client(&id, &narrow).await?, "there is the client");
+    ensure!(store.update_client(&id, &narrow).await?, "the client exists");
     let (status, changed) =
         manage(&origin, Method::PUT, &client, Some(&put(json!({ "client_name": "Other" })))).await?;
     assert_eq!((status, &changed["client_name"], &changed["scope"]), (200, &json!("Other"), &json!("openid")));
     assert_eq!(changed["grant_types"], json!(["authorization_code"]));
     let now = store.client(&id).await?.context("registered")?.metadata;
-    assert_eq!(now.audiences, narrow.audiences, "it does not get the default audience back");
-    assert!(now.dpop_bound_access_tokens, "nor tokens that a thief could use");
+    assert_eq!(now.audiences, narrow.audiences, "the audiences stay narrowed");
+    assert!(now.dpop_bound_access_tokens, "tokens stay bound to a key");
 
-    // Nothing beside the public Internet is asked for its sake, whoever changed it last.
+    // For a self-registered client only public Internet addresses are requested, whoever updated it
+    // last.
     let neighbour = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("https://{}/sector", neighbour.local_addr()?);
     let sector = put(json!({ "sector_identifier_uri": url }));
     assert_eq!(manage(&origin, Method::PUT, &client, Some(&sector)).await?.0, 400);
     let keys = ClientMetadata { jwks_uri: Some(url.parse()?), ..narrow };
-    ensure!(store.update_client(&id, &keys).await?, "there is the client");
+    ensure!(store.update_client(&id, &keys).await?, "the client exists");
     let request = Key::new()?.sign(&json!({ "client_id": id.as_str() }));
-    let ask = async |origin: &TestOrigin| answered(&authorize(origin, id.as_str(), &[("request", &request)])?).await;
+    let ask =
+        async |origin: &TestOrigin| first_response(&authorize(origin, id.as_str(), &[("request", &request)])?).await;
 
-    // Off is off: for what was registered before, too.
+    // When registration is off, clients registered before are refused as well.
     let closed = without_registration(&origin).await?;
     let mut answers = Vec::new();
     for (method, body) in [(Method::GET, None), (Method::PUT, Some(&sector)), (Method::DELETE, None)] {
@@ -215,7 +217,7 @@ async fn o9_a_registration_is_off_filtered_and_narrowed(case: &RegressionCase) -
     }
     assert_eq!(answers, [404, 404, 404]);
     assert_eq!([ask(&origin).await?.status, ask(&closed).await?.status], [400, 400]);
-    ensure!(is_untouched(&neighbour).await, "the neighbour was asked");
+    ensure!(is_untouched(&neighbour).await, "the loopback server was requested");
     ensure!(store.client(&id).await?.context("registered")?.is_active(), "nothing changed");
     case.report(format!(
         "PUT of a wider scope: {}; management when off: {answers:?}; nothing connected",
@@ -224,7 +226,7 @@ async fn o9_a_registration_is_off_filtered_and_narrowed(case: &RegressionCase) -
     Ok(())
 }
 
-async fn o10_no_client_that_registered_itself_redirects_before_a_sign_in(case: &RegressionCase) -> Result<()> {
+async fn o10_self_registered_clients_do_not_redirect_before_sign_in(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
     origin.user("alice", PASSWORD, &json!({}))?;
     let alice = Person::new("alice", PASSWORD);
@@ -250,14 +252,14 @@ async fn o10_no_client_that_registered_itself_redirects_before_a_sign_in(case: &
         let mut urls = wrong.iter().map(|more| authorize(&origin, id, more)).collect::<Result<Vec<_>>>()?;
         urls.push(logout(id));
         for url in urls {
-            let page = answered(&url).await?;
+            let page = first_response(&url).await?;
             assert_eq!(page.location().is_some(), redirects, "{id}: {url}: {}", page.status);
         }
     }
-    let (page, off) = (answered(&authorize(&origin, own, wrong[0])?).await?, answered(&logout(own)).await?);
+    let (page, off) = (first_response(&authorize(&origin, own, wrong[0])?).await?, first_response(&logout(own)).await?);
     case.report(format!("authorize: {}, logout: {}, and no Location", page.status, off.status));
 
-    // Somebody who is signed in is sent back, and so is a frame in which a client asks silently.
+    // A signed-in user is redirected, and so is an iframe with prompt=none.
     let mut browser = Browser::new(&origin.server.url())?;
     browser.visit(&format!("{}/login", origin.server.url()), &alice).await?;
     let page = browser.open(&authorize(&origin, own, wrong[0])?).await?;
@@ -268,7 +270,7 @@ async fn o10_no_client_that_registered_itself_redirects_before_a_sign_in(case: &
     Ok(())
 }
 
-async fn o18_an_administrators_client_has_the_scope(case: &RegressionCase) -> Result<()> {
+async fn o18_admin_client_gets_the_admin_scope(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     let issuer = origin.server.issuer();
     let created = origin.cli(&["client", "create", "--json", "--name", "Deploy", "--admin", "--audience", issuer])?;
@@ -286,7 +288,7 @@ async fn o18_an_administrators_client_has_the_scope(case: &RegressionCase) -> Re
     Ok(())
 }
 
-async fn o24_an_operators_client_is_called_on_loopback(case: &RegressionCase) -> Result<()> {
+async fn o24_operators_client_may_use_loopback_urls(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
     origin.user("alice", PASSWORD, &json!({}))?;
     let key = Key::new()?;
@@ -300,7 +302,7 @@ async fn o24_an_operators_client_is_called_on_loopback(case: &RegressionCase) ->
         }),
     )
     .await?;
-    let status = by_assertion(&origin, "service", &key).await?;
+    let status = token_status_by_assertion(&origin, "service", &key).await?;
     assert_eq!(status, 200);
 
     let secret = operators_client(
@@ -326,27 +328,27 @@ async fn o24_an_operators_client_is_called_on_loopback(case: &RegressionCase) ->
     let (_, tokens) = token(&origin, &form).await?;
     let hint = member(&tokens, "id_token")?;
     browser.open(&format!("{}/oauth/logout?id_token_hint={hint}", origin.server.url())).await?;
-    let until = Instant::now() + TIMEOUT;
-    let told = loop {
-        if let Some(told) = peer.requests().into_iter().find(|request| request.starts_with("POST /logged-out")) {
-            break told;
+    let until = Instant::now() + DELIVERY_TIMEOUT;
+    let logout = loop {
+        if let Some(logout) = peer.requests().into_iter().find(|request| request.starts_with("POST /logged-out")) {
+            break logout;
         }
-        ensure!(Instant::now() < until, "the client was not told of the logout: {:?}", peer.requests());
+        ensure!(Instant::now() < until, "the client got no logout token: {:?}", peer.requests());
         sleep(Duration::from_millis(20)).await;
     };
-    assert!(told.contains("logout_token=ey"), "{told}");
-    case.report(format!("jwks_uri on loopback: {status}; back-channel logout on loopback: told"));
+    assert!(logout.contains("logout_token=ey"), "{logout}");
+    case.report(format!("jwks_uri on loopback: {status}; back-channel logout on loopback: sent"));
     Ok(())
 }
 
-async fn o27_resources_are_compared_after_normalization(case: &RegressionCase) -> Result<()> {
+async fn o27_resources_are_compared_after_url_normalization(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     let service =
         json!({ "grant_types": ["client_credentials"], "scope": "read", "audiences": ["https://mcp.example"] });
     let secret = operators_client(&origin, "service", service).await?;
     let other = json!({ "grant_types": ["client_credentials"], "scope": "read" });
     let rs = operators_client(&origin, "rs", other).await?;
-    // The resource server is registered as its operator spells it.
+    // The resource server is registered with the operator's spelling of the URL.
     let resource = json!({ "audience": "https://mcp.example/", "name": "Tools", "introspected_by": "rs" });
     origin.server.store().put_resource(&serde_json::from_value(resource)?).await?;
 
@@ -374,7 +376,7 @@ async fn o27_resources_are_compared_after_normalization(case: &RegressionCase) -
     Ok(())
 }
 
-async fn o28_an_empty_scope_is_as_left_out(case: &RegressionCase) -> Result<()> {
+async fn o28_empty_scope_equals_omitted_scope(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
     let without = json!({ "redirect_uris": [REDIRECT] });
     let mut with = without.clone();
@@ -389,7 +391,7 @@ async fn o28_an_empty_scope_is_as_left_out(case: &RegressionCase) -> Result<()> 
     Ok(())
 }
 
-async fn o29_bad_keys_are_passed_over(case: &RegressionCase) -> Result<()> {
+async fn o29_unusable_keys_in_a_jwk_set_are_skipped(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
     let key = Key::new()?;
     let weak = json!({ "kty": "RSA", "kid": "weak", "e": "AQAB", "n": URL_SAFE_NO_PAD.encode([0xc1; 128]) });
@@ -406,14 +408,17 @@ async fn o29_bad_keys_are_passed_over(case: &RegressionCase) -> Result<()> {
     operators_client(&origin, "fetched", client("jwks_uri", json!(peer.url.clone() + "/keys"))).await?;
     operators_client(&origin, "registered", client("jwks", set.clone())).await?;
     let statuses = [
-        by_assertion(&origin, "fetched", &key).await?,
-        by_assertion(&origin, "registered", &key).await?,
-        by_assertion(&origin, "fetched", &Key::new()?).await?,
+        token_status_by_assertion(&origin, "fetched", &key).await?,
+        token_status_by_assertion(&origin, "registered", &key).await?,
+        token_status_by_assertion(&origin, "fetched", &Key::new()?).await?,
     ];
     assert_eq!(statuses, [200, 200, 401]);
     let own = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "private_key_jwt", "jwks": set });
     let (status, answer) = register(&origin, &own).await?;
     assert_eq!(status, 201, "{answer}");
-    case.report(format!("jwks_uri and jwks with odd members: {}, {}; registration {status}", statuses[0], statuses[1]));
+    case.report(format!(
+        "jwks_uri and jwks with unusable keys: {}, {}; registration {status}",
+        statuses[0], statuses[1]
+    ));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Clocks as they are: an origin's is an hour ahead for a while.
+//! Wrong clocks: an origin whose clock is an hour ahead for a while.
 
 use std::time::{Duration, Instant};
 
@@ -13,25 +13,25 @@ use tollgate_tests::service_client::ServiceClient;
 
 cases! {
     both {
-        F3 f3_a_clock_an_hour_ahead_deletes_no_revocation,
-        O32 o32_a_clock_an_hour_ahead_stops_no_snapshot,
+        F3 f3_clock_an_hour_ahead_deletes_no_revocation,
+        O32 o32_clock_an_hour_ahead_does_not_stop_snapshots,
     }
     once {}
 }
 
-const HOUR: i64 = 3600;
-/// How long something that must come may take on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Expired records are swept once a minute.
-const SWEEP_WAIT: Duration = Duration::from_secs(120);
+const HOUR_SECONDS: i64 = 3600;
+/// Longest wait for a change, on a busy machine.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for a sweep of expired records, which runs once a minute.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// An origin with a clock of its own, which runs, and a client of it.
-async fn begin(case: &RegressionCase) -> Result<(OriginProcess, ServiceClient)> {
+/// Starts an origin with a fake clock, and registers a client.
+async fn start(case: &RegressionCase) -> Result<(OriginProcess, ServiceClient)> {
     install_tls_provider();
     let mut origin = case.origin_process()?;
     origin.fake_clock()?;
     origin.set("TOLLGATE_LOG", "info,sqlx=warn,tollgate::issuers=debug");
-    // Shorter than the jump: to the wrong clock all tokens are long gone.
+    // Shorter than the jump, so that by the wrong clock all tokens have expired.
     origin.set("TOLLGATE_TOKEN_LIFETIME", "600");
     origin.start(&reqwest::Client::new()).await?;
     let created = origin.cli(&["client", "create", "--json", "--name", "clock"])?;
@@ -39,21 +39,21 @@ async fn begin(case: &RegressionCase) -> Result<(OriginProcess, ServiceClient)> 
     Ok((origin, client))
 }
 
-/// What `/health` says of the clock, and the status of `/health/ready`.
+/// Status of the clock in `/health`, and the HTTP status of `/health/ready`.
 async fn clock_status(origin: &OriginProcess) -> Result<(String, u16)> {
     let health: serde_json::Value = reqwest::get(format!("{}/health", origin.url)).await?.json().await?;
     let ready = reqwest::get(format!("{}/health/ready", origin.url)).await?.status().as_u16();
     Ok((health["clock"]["status"].as_str().context("a status of the clock")?.to_owned(), ready))
 }
 
-async fn clock_is(origin: &OriginProcess, wanted: &str) -> Result<u16> {
+async fn wait_for_clock_status(origin: &OriginProcess, wanted: &str) -> Result<u16> {
     let started = Instant::now();
     loop {
         let (status, ready) = clock_status(origin).await?;
         if status == wanted {
             return Ok(ready);
         }
-        ensure!(started.elapsed() < PATIENCE, "the clock is {status}: {}", origin.log_tail());
+        ensure!(started.elapsed() < CHANGE_TIMEOUT, "the clock is {status}: {}", origin.log_tail());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -68,23 +68,23 @@ async fn snapshot(origin: &OriginProcess) -> Result<Snapshot> {
     Ok(Snapshot::decode(answer.bytes().await?.to_vec(), &pins(origin)?)?)
 }
 
-async fn f3_a_clock_an_hour_ahead_deletes_no_revocation(case: &RegressionCase) -> Result<()> {
-    let (mut origin, client) = begin(case).await?;
+async fn f3_clock_an_hour_ahead_deletes_no_revocation(case: &RegressionCase) -> Result<()> {
+    let (mut origin, client) = start(case).await?;
     let token = client.token("").await?;
     client.revoke(&token).await?;
     let swept = |origin: &OriginProcess| Ok::<_, anyhow::Error>(origin.log()?.matches("forgot what expired").count());
     let before = swept(&origin)?;
-    origin.set_clock(HOUR)?;
-    clock_is(&origin, "failing").await?;
+    origin.set_clock(HOUR_SECONDS)?;
+    wait_for_clock_status(&origin, "failing").await?;
     let started = Instant::now();
     while swept(&origin)? == before {
-        ensure!(started.elapsed() < SWEEP_WAIT, "there was no sweep: {}", origin.log_tail());
+        ensure!(started.elapsed() < SWEEP_TIMEOUT, "there was no sweep: {}", origin.log_tail());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     origin.set_clock(0)?;
-    clock_is(&origin, "ok").await?;
+    wait_for_clock_status(&origin, "ok").await?;
     ensure!(client.introspect(&token).await?["active"] == false, "the revoked token is active again");
-    // What an edge would get that starts now, built anew; and what is on record after a restart.
+    // Checks the snapshot that a new edge would get, and the records after a restart.
     let file = "now.snapshot";
     let exported = origin.cli(&["snapshot", "export", file])?;
     let inspected = origin.cli(&["snapshot", "inspect", "--json", file])?;
@@ -95,21 +95,21 @@ async fn f3_a_clock_an_hour_ahead_deletes_no_revocation(case: &RegressionCase) -
     let record = origin.cli(&["revocation", "list", "--json"])?;
     ensure!(record.contains("token"), "the revocation is gone: {record}");
     case.report(format!(
-        "after a sweep at one hour ahead: token inactive, {} revoked token in a snapshot that is built now",
+        "after a sweep at one hour ahead: token inactive, {} revoked token in a new snapshot",
         inspected["revoked"]
     ));
     origin.delete().await
 }
 
-async fn o32_a_clock_an_hour_ahead_stops_no_snapshot(case: &RegressionCase) -> Result<()> {
-    let (origin, client) = begin(case).await?;
+async fn o32_clock_an_hour_ahead_does_not_stop_snapshots(case: &RegressionCase) -> Result<()> {
+    let (origin, client) = start(case).await?;
     let other = other_origin(case, &origin).await?;
     let first = snapshot(&origin).await?;
-    origin.set_clock(HOUR)?;
-    let ready_while_wrong = clock_is(&origin, "failing").await?;
+    origin.set_clock(HOUR_SECONDS)?;
+    let ready_while_wrong = wait_for_clock_status(&origin, "failing").await?;
     ensure!(ready_while_wrong == 503, "ready answers {ready_while_wrong} with a wrong clock");
-    // A change that is published while the clock is wrong, and one after.
-    let ahead = published(&origin, &first, "/one").await?;
+    // Publishes a change while the clock is wrong, and another one afterwards.
+    let ahead = publish_route(&origin, &first, "/one").await?;
     if let Some(other) = &other {
         let (clock, ready) = clock_status(other).await?;
         ensure!((clock.as_str(), ready) == ("ok", 200), "the other origin's clock is {clock}, ready answers {ready}");
@@ -117,18 +117,18 @@ async fn o32_a_clock_an_hour_ahead_stops_no_snapshot(case: &RegressionCase) -> R
     let bound = now_ms() + 60_000;
     ensure!(ahead.as_of_ms() < bound, "a snapshot is dated {} ms in the future", ahead.as_of_ms() - now_ms());
     origin.set_clock(0)?;
-    let ready = clock_is(&origin, "ok").await?;
-    let after = published(&origin, &ahead, "/two").await?;
-    ensure!(after.config().routes().len() == 2, "both rules are in");
+    let ready = wait_for_clock_status(&origin, "ok").await?;
+    let after = publish_route(&origin, &ahead, "/two").await?;
+    ensure!(after.config().routes().len() == 2, "both routes are in the snapshot");
     if let Some(other) = &other {
-        published_at(other, 2).await?;
+        wait_for_snapshot(other, 2).await?;
     }
     client.token("").await?;
     case.report(format!("an hour ahead: ready {ready_while_wrong}, snapshot published and dated now; right again: ready {ready}, snapshot published"));
     origin.delete().await
 }
 
-/// Another origin on the same database, whose clock is right; SQLite has room for one.
+/// A second origin on the same database with the right clock. SQLite allows only one origin.
 async fn other_origin(case: &RegressionCase, origin: &OriginProcess) -> Result<Option<OriginProcess>> {
     if !case.is_postgres() {
         return Ok(None);
@@ -139,21 +139,21 @@ async fn other_origin(case: &RegressionCase, origin: &OriginProcess) -> Result<O
     Ok(Some(other))
 }
 
-/// The snapshot that a new rule makes.
-async fn published(origin: &OriginProcess, before: &Snapshot, path: &str) -> Result<Snapshot> {
+/// Adds a route, and returns the snapshot that contains it.
+async fn publish_route(origin: &OriginProcess, before: &Snapshot, path: &str) -> Result<Snapshot> {
     origin.cli(&["route", "add", "--path", path, "--public"])?;
-    published_at(origin, before.config().routes().len() + 1).await
+    wait_for_snapshot(origin, before.config().routes().len() + 1).await
 }
 
-/// Waits until an origin serves a snapshot with this many rules.
-async fn published_at(origin: &OriginProcess, rules: usize) -> Result<Snapshot> {
+/// Waits until an origin serves a snapshot with this many routes.
+async fn wait_for_snapshot(origin: &OriginProcess, rules: usize) -> Result<Snapshot> {
     let started = Instant::now();
     loop {
         let newest = snapshot(origin).await?;
         if newest.config().routes().len() == rules {
             return Ok(newest);
         }
-        ensure!(started.elapsed() < PATIENCE, "no snapshot is published: {}", origin.log_tail());
+        ensure!(started.elapsed() < CHANGE_TIMEOUT, "no snapshot is published: {}", origin.log_tail());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

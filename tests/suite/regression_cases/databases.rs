@@ -1,4 +1,4 @@
-//! The database as it fails: full, read-only, silent, away, and with settings that lose commits.
+//! Database failures: disk full, read-only, silent, down, and settings that lose commits.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,46 +18,46 @@ use tollgate_tests::small_disk::SmallDisk;
 cases! {
     both {}
     once {
-        O23 o23_a_primary_that_turns_read_only_is_left_and_writes_come_back,
-        F1 f1_writes_come_back_when_a_full_disk_has_room,
-        F2 f2_silent_connections_are_left_for_new_ones,
-        F7 f7_a_start_waits_for_its_database,
-        F8 f8_requests_fail_fast_while_the_database_is_away,
-        F9 f9_acknowledged_commits_are_on_the_disk,
+        O23 o23_writes_resume_after_a_read_only_primary,
+        F1 f1_writes_resume_when_a_full_disk_has_space,
+        F2 f2_silent_connections_are_replaced,
+        F7 f7_start_waits_for_the_database,
+        F8 f8_requests_fail_fast_while_the_database_is_down,
+        F9 f9_acknowledged_commits_are_durable,
     }
 }
 
-/// How long something that must come may take on a busy machine before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for a recovery, on a busy machine.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The status of a path, and how long the answer took.
+/// Status of a path, and the response time.
 async fn get(url: &str, path: &str) -> Result<(u16, Duration)> {
     let started = Instant::now();
     let answer = reqwest::get(format!("{url}{path}")).await?;
     Ok((answer.status().as_u16(), started.elapsed()))
 }
 
-/// Waits until `/health/ready` answers this; how long that took.
-async fn ready_is(url: &str, wanted: u16) -> Result<Duration> {
+/// Waits until `/health/ready` answers with this status, and returns how long that took.
+async fn wait_until_ready_is(url: &str, wanted: u16) -> Result<Duration> {
     let started = Instant::now();
     while get(url, "/health/ready").await?.0 != wanted {
-        ensure!(started.elapsed() < PATIENCE, "/health/ready does not answer {wanted}");
+        ensure!(started.elapsed() < RECOVERY_TIMEOUT, "/health/ready does not answer {wanted}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(started.elapsed())
 }
 
-/// Waits until a token is issued; how long that took.
-async fn writes_work(client: &ServiceClient) -> Result<Duration> {
+/// Waits until a token is issued, and returns how long that took.
+async fn wait_for_writes(client: &ServiceClient) -> Result<Duration> {
     let started = Instant::now();
     while let Err(error) = client.token("").await {
-        ensure!(started.elapsed() < PATIENCE, "no token: {error}");
+        ensure!(started.elapsed() < RECOVERY_TIMEOUT, "no token: {error}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(started.elapsed())
 }
 
-/// Tokens and revocations that were acknowledged under a load.
+/// Tokens and revocations acknowledged under load.
 #[derive(Default)]
 struct Acknowledged {
     issued: Vec<String>,
@@ -65,7 +65,7 @@ struct Acknowledged {
 }
 
 impl Acknowledged {
-    /// Issues tokens, and revokes every other one, until the flag is set.
+    /// Issues tokens and revokes every other one, until `stop` is set.
     async fn under_load(client: Arc<ServiceClient>, stop: Arc<AtomicBool>) -> Acknowledged {
         let mut acknowledged = Acknowledged::default();
         while !stop.load(Ordering::SeqCst) {
@@ -76,7 +76,7 @@ impl Acknowledged {
             let is_to_be_revoked = acknowledged.issued.len() > acknowledged.revoked.len();
             match is_to_be_revoked {
                 true if client.revoke(&token).await.is_ok() => acknowledged.revoked.push(token),
-                // Whether a revocation that was not acknowledged was made is not known.
+                // Unknown: a revocation that was not acknowledged may have been recorded.
                 true => {}
                 false => acknowledged.issued.push(token),
             }
@@ -84,7 +84,7 @@ impl Acknowledged {
         acknowledged
     }
 
-    /// Asks about each of them.
+    /// Introspects all of them.
     async fn check(&self, client: &ServiceClient) -> Result<()> {
         for (tokens, is_active) in [(&self.issued, true), (&self.revoked, false)] {
             for token in tokens {
@@ -96,7 +96,7 @@ impl Acknowledged {
     }
 }
 
-async fn f1_writes_come_back_when_a_full_disk_has_room(case: &RegressionCase) -> Result<()> {
+async fn f1_writes_resume_when_a_full_disk_has_space(case: &RegressionCase) -> Result<()> {
     let disk = SmallDisk::mount(24)?;
     let url = format!("sqlite://{}", disk.path().join("origin.db").display());
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
@@ -107,14 +107,14 @@ async fn f1_writes_come_back_when_a_full_disk_has_room(case: &RegressionCase) ->
         (0..4).map(|_| tokio::spawn(Acknowledged::under_load(Arc::clone(&client), Arc::clone(&stop)))).collect();
     let mut longest = Duration::ZERO;
     for _ in 0..3 {
-        writes_work(&client).await?;
+        wait_for_writes(&client).await?;
         disk.fill()?;
-        ready_is(&at, 503).await?;
+        wait_until_ready_is(&at, 503).await?;
         ensure!(client.token("").await.is_err(), "a token was issued on a full disk");
-        ensure!(get(&at, "/health").await?.0 == 503, "/health must say that nothing can be written");
+        ensure!(get(&at, "/health").await?.0 == 503, "/health must report that writes fail");
         disk.free()?;
-        longest = longest.max(writes_work(&client).await?);
-        ready_is(&at, 200).await?;
+        longest = longest.max(wait_for_writes(&client).await?);
+        wait_until_ready_is(&at, 200).await?;
     }
     stop.store(true, Ordering::SeqCst);
     let (mut issued, mut revoked) = (0, 0);
@@ -124,11 +124,11 @@ async fn f1_writes_come_back_when_a_full_disk_has_room(case: &RegressionCase) ->
         (issued, revoked) = (issued + acknowledged.issued.len(), revoked + acknowledged.revoked.len());
     }
     ensure!(longest < Duration::from_secs(5), "writes came back after {longest:?}");
-    // With nothing to do but to say whether it could.
+    // Without load: readiness is probed.
     disk.fill()?;
-    ready_is(&at, 503).await?;
+    wait_until_ready_is(&at, 503).await?;
     disk.free()?;
-    ready_is(&at, 200).await?;
+    wait_until_ready_is(&at, 200).await?;
     case.report(format!(
         "full: token 503, ready 503; room: token 200 within {} ms of 3 fills, ready 200; {issued} tokens and {revoked} revocations kept",
         longest.as_millis()
@@ -137,17 +137,17 @@ async fn f1_writes_come_back_when_a_full_disk_has_room(case: &RegressionCase) ->
     Ok(())
 }
 
-async fn f2_silent_connections_are_left_for_new_ones(case: &RegressionCase) -> Result<()> {
+async fn f2_silent_connections_are_replaced(case: &RegressionCase) -> Result<()> {
     let database = TestDatabase::postgres("case_f2").await?;
     let (proxy, url) = DatabaseProxy::for_database(&database.url(Path::new(""))?).await?;
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
     let client = ServiceClient::register(&origin, "silent", &[])?;
     client.token("").await?;
     let at = origin.server.url();
-    ready_is(&at, 200).await?;
+    wait_until_ready_is(&at, 200).await?;
     proxy.silence_connections();
-    let written = writes_work(&client).await?;
-    let ready = ready_is(&at, 200).await?;
+    let written = wait_for_writes(&client).await?;
+    let ready = wait_until_ready_is(&at, 200).await?;
     ensure!(written < Duration::from_secs(20), "writes came back after {written:?}");
     case.report(format!(
         "token on a new connection {} ms after the old ones fell silent, ready again {} ms later",
@@ -158,7 +158,7 @@ async fn f2_silent_connections_are_left_for_new_ones(case: &RegressionCase) -> R
     database.delete().await
 }
 
-async fn f7_a_start_waits_for_its_database(case: &RegressionCase) -> Result<()> {
+async fn f7_start_waits_for_the_database(case: &RegressionCase) -> Result<()> {
     install_tls_provider();
     let database = TestDatabase::postgres("case_f7").await?;
     let (mut proxy, url) = DatabaseProxy::for_database(&database.url(Path::new(""))?).await?;
@@ -179,7 +179,7 @@ async fn f7_a_start_waits_for_its_database(case: &RegressionCase) -> Result<()> 
     database.delete().await
 }
 
-async fn f8_requests_fail_fast_while_the_database_is_away(case: &RegressionCase) -> Result<()> {
+async fn f8_requests_fail_fast_while_the_database_is_down(case: &RegressionCase) -> Result<()> {
     let database = TestDatabase::postgres("case_f8").await?;
     let (mut proxy, url) = DatabaseProxy::for_database(&database.url(Path::new(""))?).await?;
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
@@ -187,7 +187,7 @@ async fn f8_requests_fail_fast_while_the_database_is_away(case: &RegressionCase)
     let token = client.token("").await?;
     let at = origin.server.url();
     proxy.stop().await;
-    ready_is(&at, 503).await?;
+    wait_until_ready_is(&at, 503).await?;
     let mut longest = Duration::ZERO;
     for _ in 0..10 {
         let started = Instant::now();
@@ -200,8 +200,8 @@ async fn f8_requests_fail_fast_while_the_database_is_away(case: &RegressionCase)
     }
     ensure!(longest < Duration::from_secs(3), "a client waited {longest:?} for 503");
     proxy.restart().await?;
-    let written = writes_work(&client).await?;
-    ready_is(&at, 200).await?;
+    let written = wait_for_writes(&client).await?;
+    wait_until_ready_is(&at, 200).await?;
     ensure!(written < Duration::from_secs(20), "writes came back after {written:?}");
     case.report(format!(
         "503 within {} ms while away; token 200 {} ms after it came back",
@@ -212,7 +212,7 @@ async fn f8_requests_fail_fast_while_the_database_is_away(case: &RegressionCase)
     database.delete().await
 }
 
-async fn o23_a_primary_that_turns_read_only_is_left_and_writes_come_back(case: &RegressionCase) -> Result<()> {
+async fn o23_writes_resume_after_a_read_only_primary(case: &RegressionCase) -> Result<()> {
     let server = PostgresServer::start(&["fsync=off"]).await?;
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", server.url())]).await?;
     let client = ServiceClient::register(&origin, "readonly", &[])?;
@@ -220,26 +220,26 @@ async fn o23_a_primary_that_turns_read_only_is_left_and_writes_come_back(case: &
     let at = origin.server.url();
     server.execute("ALTER SYSTEM SET default_transaction_read_only = on").await?;
     server.execute("SELECT pg_reload_conf()").await?;
-    let told = ready_is(&at, 503).await?;
+    let not_ready_after = wait_until_ready_is(&at, 503).await?;
     let refused = client.post("/oauth/token", &[("grant_type", "client_credentials")]).await?.status();
     ensure!(refused == 503, "a token was answered with {refused}");
-    ensure!(client.introspect(&token).await?["active"] == true, "what only reads is still answered");
-    // As when another server takes over: the living connections stay with the one that is read-only.
+    ensure!(client.introspect(&token).await?["active"] == true, "reads are still answered");
+    // As after a failover: the open connections stay with the read-only server.
     server.execute("ALTER SYSTEM RESET default_transaction_read_only").await?;
     server.execute("SELECT pg_reload_conf()").await?;
-    let written = writes_work(&client).await?;
-    ready_is(&at, 200).await?;
+    let written = wait_for_writes(&client).await?;
+    wait_until_ready_is(&at, 200).await?;
     ensure!(written < Duration::from_secs(20), "writes came back after {written:?}");
     case.report(format!(
         "ready 503 after {} ms, token 503, introspection 200; writable again: token 200 after {} ms, ready 200",
-        told.as_millis(),
+        not_ready_after.as_millis(),
         written.as_millis()
     ));
     origin.server.shutdown().await;
     Ok(())
 }
 
-async fn f9_acknowledged_commits_are_on_the_disk(case: &RegressionCase) -> Result<()> {
+async fn f9_acknowledged_commits_are_durable(case: &RegressionCase) -> Result<()> {
     install_tls_provider();
     let server =
         PostgresServer::start(&["fsync=off", "synchronous_commit=off", "log_min_duration_statement=0"]).await?;
@@ -247,7 +247,7 @@ async fn f9_acknowledged_commits_are_on_the_disk(case: &RegressionCase) -> Resul
     origin.start(&reqwest::Client::new()).await?;
     let log = origin.log()?;
     ensure!(log.contains("fsync=off"), "no warning: {log}");
-    // A trigger sees with what setting tokens are written.
+    // A trigger records the setting with which tokens are written.
     server
         .execute(
             "CREATE TABLE seen_setting (value text);
@@ -261,6 +261,6 @@ async fn f9_acknowledged_commits_are_on_the_disk(case: &RegressionCase) -> Resul
     client.token("").await?;
     let seen = server.query("SELECT string_agg(DISTINCT value, ' ') FROM seen_setting").await?;
     ensure!(seen.as_deref() == Some("on"), "tokens are written with synchronous_commit {seen:?}");
-    case.report("synchronous_commit is on where the server's default is off; fsync=off is warned of");
+    case.report("synchronous_commit is on where the server's default is off; fsync=off is logged as a warning");
     origin.delete().await
 }

@@ -1,4 +1,4 @@
-//! Edge hosts under pressure, and Spin as it is.
+//! Edge hosts under pressure, and the limits of Spin.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,26 +20,27 @@ use tollgate_tests::tcp_server::{CountingRelay, TcpServer};
 cases! {
     both {}
     once {
-        E4 e4_pressure_on_connections_and_time_is_borne,
-        E8 e8_spin_instances_share_what_one_of_them_knew,
-        E9 e9_offers_of_other_protocols_are_passed_over,
-        E10 e10_an_idempotent_request_is_repeated_on_a_fresh_connection,
-        E12 e12_spins_own_headers_are_taken_not_the_clients,
-        E13 e13_addresses_with_a_path_work_in_spin,
-        E14 e14_all_spin_instances_ask_four_times_a_second,
+        E4 e4_idle_and_slow_connections_do_not_block_an_edge,
+        E8 e8_spin_instances_share_the_replica,
+        E9 e9_upgrades_to_other_protocols_are_ignored,
+        E10 e10_idempotent_request_is_retried_on_a_new_connection,
+        E12 e12_client_address_comes_from_spin_not_from_the_clients_headers,
+        E13 e13_urls_with_a_path_work_in_spin,
+        E14 e14_all_spin_instances_together_poll_four_times_a_second,
     }
 }
 
-/// The hosts that are `tollgate-edge`.
+/// Kinds of edges that `tollgate-edge` hosts.
 const RUNNERS: [EdgeKind; 2] = [EdgeKind::Runner, EdgeKind::Spin];
-/// More than a shell lets a process open at first.
-const MANY: usize = 1_100;
-/// Requests that outlive several Spin instances, each of which answers 128.
+/// Idle connections: more than a shell lets a process open at first.
+const IDLE_CONNECTIONS: usize = 1_100;
+/// Requests served by several Spin instances, each of which serves 128.
 const SEVERAL_INSTANCES: usize = 600;
-/// Far above what is promised: a busy machine must not fail a test.
-const GENEROUS: Duration = Duration::from_secs(30);
+/// Longest wait for a response, on a busy machine.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An origin whose `/open` is public and whose `/lenient` lets pass what it cannot tell, with a client.
+/// An origin with the public route `/open` and the route `/lenient`, which allows tokens of unknown
+/// status; and a client.
 async fn prepare(case: &RegressionCase) -> Result<(TestOrigin, ServiceClient)> {
     let origin = case.origin(&[]).await?;
     origin.cli(&["route", "add", "--path", "/open", "--public"])?;
@@ -48,7 +49,7 @@ async fn prepare(case: &RegressionCase) -> Result<(TestOrigin, ServiceClient)> {
     Ok((origin, client))
 }
 
-async fn e4_pressure_on_connections_and_time_is_borne(case: &RegressionCase) -> Result<()> {
+async fn e4_idle_and_slow_connections_do_not_block_an_edge(case: &RegressionCase) -> Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     let (origin, client) = prepare(case).await?;
@@ -56,15 +57,17 @@ async fn e4_pressure_on_connections_and_time_is_borne(case: &RegressionCase) -> 
     let settings = origin.edge_settings(&upstream.url).await?;
     for kind in RUNNERS {
         let edge = TestEdge::start_process(kind, &settings, 1024).await?;
-        let _idle = crowd(&edge, MANY, "").await?;
-        let after = served(&client, &edge, &token).await?;
-        case.report(format!("{kind:?} with 1,024 files and {MANY} idle connections: 200 after {after:.1?}"));
+        let _idle = open_connections(&edge, IDLE_CONNECTIONS, "").await?;
+        let after = response_time(&client, &edge, &token).await?;
+        case.report(format!(
+            "{kind:?} with 1,024 files and {IDLE_CONNECTIONS} idle connections: 200 after {after:.1?}"
+        ));
     }
 
     let edge = TestEdge::start_process(EdgeKind::Spin, &settings, 8192).await?;
     let push = "POST /_tollgate/push HTTP/1.1\r\nHost: edge\r\nContent-Length: 1000\r\n\r\nhalf";
-    let pushes = crowd(&edge, 1_010, push).await?;
-    let after = served(&client, &edge, &token).await?;
+    let pushes = open_connections(&edge, 1_010, push).await?;
+    let after = response_time(&client, &edge, &token).await?;
     let statuses = statuses(pushes).await?;
     ensure!(statuses.keys().all(|status| matches!(status, 408 | 503)), "{statuses:?}");
     case.report(format!("1,010 slow pushes to Spin: 200 after {after:.1?} meanwhile, the pushes {statuses:?}"));
@@ -72,7 +75,7 @@ async fn e4_pressure_on_connections_and_time_is_borne(case: &RegressionCase) -> 
     slow_upstreams_and_clients(case, &origin).await
 }
 
-/// An upstream that never answers, and a client that never ends its body.
+/// An upstream that never answers, and a client that never completes its body.
 async fn slow_upstreams_and_clients(case: &RegressionCase, origin: &TestOrigin) -> Result<()> {
     let silent = TcpServer::silent().await?;
     let mut settings = origin.edge_settings(&silent.url).await?;
@@ -87,42 +90,42 @@ async fn slow_upstreams_and_clients(case: &RegressionCase, origin: &TestOrigin) 
         case.report(format!("{:?}, upstream that never answers: {status}", edge.kind));
     }
     let post = "POST /open HTTP/1.1\r\nHost: edge\r\nContent-Length: 1000\r\n\r\nhalf";
-    let slow = crowd(edges.first().context("the runner")?, 1, post).await?;
+    let slow = open_connections(edges.first().context("the runner")?, 1, post).await?;
     let statuses = statuses(slow).await?;
     ensure!(statuses.keys().all(|status| *status == 408), "{statuses:?}");
     case.report(format!("body that never ends: {statuses:?}"));
     Ok(())
 }
 
-/// So many connections that send this and then nothing.
-async fn crowd(edge: &TestEdge, count: usize, bytes: &str) -> Result<Vec<TcpStream>> {
+/// Opens connections that each send these bytes and then nothing.
+async fn open_connections(edge: &TestEdge, count: usize, bytes: &str) -> Result<Vec<TcpStream>> {
     let address = edge.url.strip_prefix("http://").context("an http address")?;
     let mut streams = Vec::new();
     for _ in 0..count {
         let mut stream = TcpStream::connect(address).await?;
-        // One that was closed already shows so when it is read.
+        // The later read shows if the connection is closed already.
         let _ = stream.write_all(bytes.as_bytes()).await;
         streams.push(stream);
     }
     Ok(streams)
 }
 
-/// How long a good request takes; an error if it is not answered with 200 within generous time.
-async fn served(client: &ServiceClient, edge: &TestEdge, token: &str) -> Result<Duration> {
+/// Response time of a valid request; an error if it does not get 200 in time.
+async fn response_time(client: &ServiceClient, edge: &TestEdge, token: &str) -> Result<Duration> {
     let began = Instant::now();
-    let status = tokio::time::timeout(GENEROUS, client.status(&edge.url, token)).await??;
+    let status = tokio::time::timeout(RESPONSE_TIMEOUT, client.status(&edge.url, token)).await??;
     ensure!(status == 200, "{:?} answered {status}", edge.kind);
     Ok(began.elapsed())
 }
 
-/// What each connection was answered, counted by status; they all end.
+/// Statuses of the connections' responses; waits until all connections end.
 async fn statuses(streams: Vec<TcpStream>) -> Result<BTreeMap<u16, usize>> {
     let mut reading = JoinSet::new();
     for mut stream in streams {
         reading.spawn(async move {
             let mut answer = Vec::new();
-            // A reset behind the answer says as much as an end does.
-            let _ = tokio::time::timeout(3 * GENEROUS, stream.read_to_end(&mut answer)).await?;
+            // A connection reset after the response counts like an end of the stream.
+            let _ = tokio::time::timeout(3 * RESPONSE_TIMEOUT, stream.read_to_end(&mut answer)).await?;
             let status = answer.get(9..12).context("a status line")?;
             anyhow::Ok(std::str::from_utf8(status)?.parse::<u16>()?)
         });
@@ -134,14 +137,14 @@ async fn statuses(streams: Vec<TcpStream>) -> Result<BTreeMap<u16, usize>> {
     Ok(statuses)
 }
 
-async fn e8_spin_instances_share_what_one_of_them_knew(case: &RegressionCase) -> Result<()> {
+async fn e8_spin_instances_share_the_replica(case: &RegressionCase) -> Result<()> {
     let (origin, client) = prepare(case).await?;
     let (upstream, relay) = (Upstream::start()?, CountingRelay::to(&origin.server.url()).await?);
     let (revoked, good) = (client.token("").await?, client.token("").await?);
     let mut settings = origin.edge_settings(&upstream.url).await?;
     settings.insert("TOLLGATE_EDGE_ISSUER", origin.server.url());
     settings.insert("TOLLGATE_EDGE_ORIGIN", relay.url.clone());
-    // So long that a slow machine does not make a short outage a long one.
+    // Long enough that a slow machine does not turn a short outage into a long one.
     let mut patient = settings.clone();
     patient.insert("TOLLGATE_EDGE_HARD_MS", "20000".to_owned());
     let edge = TestEdge::start(EdgeKind::Spin, &patient).await?;
@@ -161,7 +164,7 @@ async fn e8_spin_instances_share_what_one_of_them_knew(case: &RegressionCase) ->
     client.wait_for_status(&edge.url, &good, 200).await?;
     relay.cut(true);
     client.wait_for_status(&edge.url, &good, 503).await?;
-    // Each of these is another instance: the idle ones are gone.
+    // Each request now starts a new instance: idle ones have ended.
     tokio::time::sleep(Duration::from_millis(2500)).await;
     let lenient = format!("{}/lenient", edge.url);
     let mut answers = BTreeMap::new();
@@ -170,14 +173,12 @@ async fn e8_spin_instances_share_what_one_of_them_knew(case: &RegressionCase) ->
         *answers.entry(both).or_insert(0_usize) += 1;
     }
     ensure!(answers.keys().all(|both| *both == (200, 401)), "{answers:?}");
-    ensure!(client.status(&edge.url, &good).await? == 503, "the strict route denies");
-    case.report(format!(
-        "origin gone, on_stale: allow, good and revoked at ever new instances: {answers:?}; strict: 503"
-    ));
+    ensure!(client.status(&edge.url, &good).await? == 503, "the strict route refuses");
+    case.report(format!("origin gone, on_stale: allow, good and revoked at new instances: {answers:?}; strict: 503"));
     Ok(())
 }
 
-async fn e9_offers_of_other_protocols_are_passed_over(case: &RegressionCase) -> Result<()> {
+async fn e9_upgrades_to_other_protocols_are_ignored(case: &RegressionCase) -> Result<()> {
     let (origin, _client) = prepare(case).await?;
     let echo = TcpServer::echo().await?;
     let settings = origin.edge_settings(&echo.url).await?;
@@ -190,7 +191,7 @@ async fn e9_offers_of_other_protocols_are_passed_over(case: &RegressionCase) -> 
             let seen = seen.to_lowercase();
             ensure!(!seen.contains("upgrade:") && !seen.contains("http2-settings:"), "{kind:?}: {seen}");
         }
-        case.report(format!("{kind:?}: 200, the upstream sees no offer"));
+        case.report(format!("{kind:?}: 200, the upstream sees no upgrade"));
     }
     let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
     let answer = upgrade(&edge, "h2c, WebSocket").await?;
@@ -198,19 +199,19 @@ async fn e9_offers_of_other_protocols_are_passed_over(case: &RegressionCase) -> 
     Ok(())
 }
 
-/// What a request with this offer is answered.
+/// Response to a request with this `Upgrade` header.
 async fn upgrade(edge: &TestEdge, protocol: &str) -> Result<String> {
     let request = format!(
         "GET /open HTTP/1.1\r\nHost: edge\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: {protocol}\r\n\
          HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
     );
-    let mut stream = crowd(edge, 1, &request).await?.pop().context("a connection")?;
+    let mut stream = open_connections(edge, 1, &request).await?.pop().context("a connection")?;
     let mut answer = String::new();
-    tokio::time::timeout(GENEROUS, stream.read_to_string(&mut answer)).await??;
+    tokio::time::timeout(RESPONSE_TIMEOUT, stream.read_to_string(&mut answer)).await??;
     Ok(answer)
 }
 
-async fn e10_an_idempotent_request_is_repeated_on_a_fresh_connection(case: &RegressionCase) -> Result<()> {
+async fn e10_idempotent_request_is_retried_on_a_new_connection(case: &RegressionCase) -> Result<()> {
     let (origin, client) = prepare(case).await?;
     for kind in RUNNERS {
         let requests = Arc::new(AtomicUsize::new(0));
@@ -231,7 +232,7 @@ async fn e10_an_idempotent_request_is_repeated_on_a_fresh_connection(case: &Regr
     Ok(())
 }
 
-async fn e12_spins_own_headers_are_taken_not_the_clients(case: &RegressionCase) -> Result<()> {
+async fn e12_client_address_comes_from_spin_not_from_the_clients_headers(case: &RegressionCase) -> Result<()> {
     let (origin, client) = prepare(case).await?;
     let echo = TcpServer::echo().await?;
     let edge = TestEdge::start(EdgeKind::Spin, &origin.edge_settings(&echo.url).await?).await?;
@@ -246,7 +247,7 @@ async fn e12_spins_own_headers_are_taken_not_the_clients(case: &RegressionCase) 
     Ok(())
 }
 
-async fn e13_addresses_with_a_path_work_in_spin(case: &RegressionCase) -> Result<()> {
+async fn e13_urls_with_a_path_work_in_spin(case: &RegressionCase) -> Result<()> {
     let listen = format!("127.0.0.1:{}", free_port()?);
     let issuer = format!("http://{listen}/shop");
     let origin = case.origin(&[("TOLLGATE_LISTEN", listen.as_str()), ("TOLLGATE_PUBLIC_URL", issuer.as_str())]).await?;
@@ -263,7 +264,7 @@ async fn e13_addresses_with_a_path_work_in_spin(case: &RegressionCase) -> Result
     Ok(())
 }
 
-async fn e14_all_spin_instances_ask_four_times_a_second(case: &RegressionCase) -> Result<()> {
+async fn e14_all_spin_instances_together_poll_four_times_a_second(case: &RegressionCase) -> Result<()> {
     let (origin, client) = prepare(case).await?;
     let (upstream, relay) = (TcpServer::echo().await?, CountingRelay::to(&origin.server.url()).await?);
     let mut settings = origin.edge_settings(&upstream.url).await?;
@@ -293,22 +294,20 @@ async fn e14_all_spin_instances_ask_four_times_a_second(case: &RegressionCase) -
     }
     let (seconds, asked) = (began.elapsed().as_secs_f64(), relay.requests() - before);
     let rate = statuses.values().sum::<usize>() as f64 / seconds;
-    // One that is under way at either end counts, too.
+    // Adds those in progress at either end.
     ensure!(asked as f64 <= 4.0 * seconds + 2.0, "{asked} questions in {seconds:.1} s");
     ensure!(statuses.keys().all(|status| *status == 200), "{statuses:?}");
-    case.report(format!(
-        "64 connections, {rate:.0} requests a second: {asked} questions in {seconds:.1} s; {statuses:?}"
-    ));
+    case.report(format!("64 connections, {rate:.0} requests a second: {asked} polls in {seconds:.1} s; {statuses:?}"));
     Ok(())
 }
 
 #[test]
-fn spin_toml_hands_on_every_setting() -> Result<()> {
+fn spin_toml_passes_on_every_setting() -> Result<()> {
     let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../edge/spin/spin.toml"))?;
     for (name, _) in tollgate_gate::SETTINGS {
         let name = name.to_lowercase();
         ensure!(manifest.contains(&format!("\n{name} = {{ ")), "spin.toml declares no variable {name}");
-        ensure!(manifest.contains(&format!("\n{name} = \"{{{{ {name} }}}}\"")), "spin.toml does not hand on {name}");
+        ensure!(manifest.contains(&format!("\n{name} = \"{{{{ {name} }}}}\"")), "spin.toml does not pass on {name}");
     }
     Ok(())
 }

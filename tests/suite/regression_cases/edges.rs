@@ -1,5 +1,5 @@
-//! Edges: which requests are ambiguous, what waits for the origin, what makes fresh, what stays in memory, who says which edge
-//! it is, and where a request came from.
+//! Edges: ambiguous requests, waiting for the origin, freshness, memory, edge authentication, and
+//! client addresses.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,36 +23,37 @@ use tollgate_tests::service_client::ServiceClient;
 
 cases! {
     both {
-        E1 e1_a_method_that_differs_from_a_rules_by_case_is_refused,
-        E6 e6_only_an_edge_itself_says_how_far_it_has_come,
-        E11 e11_a_path_that_two_servers_read_differently_is_refused,
+        E1 e1_method_that_differs_from_a_rule_only_by_case_is_refused,
+        E6 e6_only_the_edge_itself_reports_its_progress,
+        E11 e11_path_that_two_servers_read_differently_is_refused,
     }
     once {
-        E2 e2_only_what_depends_on_the_origin_waits_for_it,
-        E3 e3_changes_that_a_snapshot_holds_leave_the_edges_memory,
-        E5 e5_a_recorded_answer_makes_no_edge_fresh,
-        E7 e7_a_client_does_not_say_where_it_comes_from,
+        E2 e2_only_requests_that_need_the_origin_wait_for_it,
+        E3 e3_changes_contained_in_a_snapshot_leave_the_edges_memory,
+        E5 e5_replayed_response_makes_no_edge_fresh,
+        E7 e7_client_cannot_forge_its_address,
     }
 }
 
-/// How long what must come may take on a busy machine. No promise is tested by it.
-const LIMIT: Duration = Duration::from_secs(60);
-/// A request that waits for a silent origin takes 1.5 to 2 seconds; one that does not, much less, on a busy machine too.
-const AT_ONCE: Duration = Duration::from_millis(1200);
+/// Longest wait for a change, on a busy machine. No test depends on its length.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Upper bound for a request that does not wait. One that waits for a silent origin takes 1.5 to 2
+/// seconds.
+const NO_WAIT_LIMIT: Duration = Duration::from_millis(1200);
 
-/// The edges that a case runs at: all, where the database is not what the run is about.
+/// Kinds of edges that a case runs at: all, except in the second run on another database.
 fn kinds(case: &RegressionCase) -> &'static [EdgeKind] {
     if case.is_postgres() { &[EdgeKind::Runner] } else { &EdgeKind::ALL }
 }
 
-/// What an edge, or the origin, answers to a request.
-struct Asked {
+/// Response of an edge or the origin.
+struct TimedResponse {
     status: u16,
     body: String,
     took: Duration,
 }
 
-async fn ask(method: &str, url: &str, token: Option<&str>, headers: &[(&str, &str)]) -> Result<Asked> {
+async fn ask(method: &str, url: &str, token: Option<&str>, headers: &[(&str, &str)]) -> Result<TimedResponse> {
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     let mut request = client.request(Method::from_bytes(method.as_bytes())?, url);
     for (name, value) in headers {
@@ -64,10 +65,11 @@ async fn ask(method: &str, url: &str, token: Option<&str>, headers: &[(&str, &st
     let began = Instant::now();
     let answer = request.send().await?;
     let (status, took) = (answer.status().as_u16(), began.elapsed());
-    Ok(Asked { status, body: answer.text().await?, took })
+    Ok(TimedResponse { status, body: answer.text().await?, took })
 }
 
-/// An origin with a rule for reading and one for deleting, a client that may read, and its token.
+/// An origin with routes for reading, deleting, administration and the public; a client that may
+/// read; its token.
 async fn reports(case: &RegressionCase) -> Result<(TestOrigin, ServiceClient, String)> {
     let origin = case.origin(&[]).await?;
     origin.cli(&["route", "add", "--path", "/r/*", "--scope", "read"])?;
@@ -79,7 +81,7 @@ async fn reports(case: &RegressionCase) -> Result<(TestOrigin, ServiceClient, St
     Ok((origin, client, token))
 }
 
-async fn e1_a_method_that_differs_from_a_rules_by_case_is_refused(case: &RegressionCase) -> Result<()> {
+async fn e1_method_that_differs_from_a_rule_only_by_case_is_refused(case: &RegressionCase) -> Result<()> {
     let (origin, _client, token) = reports(case).await?;
     let upstream = HttpServer::echo().await?;
     let validate = format!("{}/validate", origin.server.url());
@@ -96,7 +98,7 @@ async fn e1_a_method_that_differs_from_a_rules_by_case_is_refused(case: &Regress
             let asked = ask("GET", &validate, Some(&token), &of(method)).await?;
             ensure!(asked.status == expected, "{kind:?} asked about {method}: {} {}", asked.status, asked.body);
             let answer = ask(method, &path, Some(&token), &[]).await?;
-            // What stands before a Worker knows no such methods and may say so in its own way.
+            // workerd does not know such methods and may refuse them by itself.
             let is_right =
                 answer.status == expected || (*kind == EdgeKind::Worker && expected == 400 && answer.status >= 400);
             ensure!(is_right, "{kind:?} to {method}: {} {}", answer.status, answer.body);
@@ -109,7 +111,7 @@ async fn e1_a_method_that_differs_from_a_rules_by_case_is_refused(case: &Regress
     Ok(())
 }
 
-async fn e11_a_path_that_two_servers_read_differently_is_refused(case: &RegressionCase) -> Result<()> {
+async fn e11_path_that_two_servers_read_differently_is_refused(case: &RegressionCase) -> Result<()> {
     let (origin, _client, token) = reports(case).await?;
     let upstream = HttpServer::echo().await?;
     let validate = format!("{}/validate", origin.server.url());
@@ -135,7 +137,7 @@ async fn e11_a_path_that_two_servers_read_differently_is_refused(case: &Regressi
     Ok(())
 }
 
-async fn e2_only_what_depends_on_the_origin_waits_for_it(case: &RegressionCase) -> Result<()> {
+async fn e2_only_requests_that_need_the_origin_wait_for_it(case: &RegressionCase) -> Result<()> {
     let (origin, client, token) = reports(case).await?;
     let revoked = client.token("read").await?;
     client.revoke(&revoked).await?;
@@ -151,7 +153,8 @@ async fn e2_only_what_depends_on_the_origin_waits_for_it(case: &RegressionCase) 
         client.wait_for_status(&report, &token, 200).await?;
 
         proxy.set(ProxyMode::Silent);
-        // The first that needs the origin may wait for it; from then on it is known that the origin does not answer.
+        // The first request that needs the origin may wait; from then on the edge knows that the
+        // origin does not answer.
         client.wait_for_status(&report, &token, 503).await?;
         let mut slowest = Duration::ZERO;
         for _ in 0..10 {
@@ -166,13 +169,13 @@ async fn e2_only_what_depends_on_the_origin_waits_for_it(case: &RegressionCase) 
             ] {
                 let answer = ask("GET", &format!("{}{path}", edge.url), token, &[]).await?;
                 ensure!(answer.status == expected, "{kind:?} to {path}: {} {}", answer.status, answer.body);
-                ensure!(answer.took < AT_ONCE, "{kind:?} took {:?} for {path}", answer.took);
+                ensure!(answer.took < NO_WAIT_LIMIT, "{kind:?} took {:?} for {path}", answer.took);
                 slowest = slowest.max(answer.took);
             }
         }
         let fresh = futures::future::join_all((0..10).map(|_| ask("GET", &report, Some(&token), &[]))).await;
-        let fresh: Vec<Asked> = fresh.into_iter().collect::<Result<_>>()?;
-        let waited = fresh.iter().filter(|answer| answer.took >= AT_ONCE).count();
+        let fresh: Vec<TimedResponse> = fresh.into_iter().collect::<Result<_>>()?;
+        let waited = fresh.iter().filter(|answer| answer.took >= NO_WAIT_LIMIT).count();
         ensure!(fresh.iter().all(|answer| answer.status == 503) && waited <= 1, "{kind:?}: {waited} of 10 waited");
         case.report(format!("{kind:?} without its origin: the slowest of 70 took {slowest:?}, {waited} of 10 waited"));
 
@@ -182,7 +185,7 @@ async fn e2_only_what_depends_on_the_origin_waits_for_it(case: &RegressionCase) 
     Ok(())
 }
 
-async fn e5_a_recorded_answer_makes_no_edge_fresh(case: &RegressionCase) -> Result<()> {
+async fn e5_replayed_response_makes_no_edge_fresh(case: &RegressionCase) -> Result<()> {
     let (origin, client, _) = reports(case).await?;
     let upstream = HttpServer::echo().await?;
     for kind in EdgeKind::ALL {
@@ -206,13 +209,13 @@ async fn e5_a_recorded_answer_makes_no_edge_fresh(case: &RegressionCase) -> Resu
             asked += 1;
         }
         let began = Instant::now();
-        // Of several instances not each has asked, and a hub that answers is no error.
+        // Not every instance has polled, and a hub that answers is not an error.
         while kind == EdgeKind::Runner || began.elapsed() < Duration::from_secs(2) {
             let health: Value = reqwest::get(format!("{}/_tollgate/health", edge.url)).await?.json().await?;
             if health["last_error"]["error"].as_str().is_some_and(|why| why.contains("nonce")) {
                 break;
             }
-            ensure!(began.elapsed() < LIMIT, "{kind:?} does not say why: {health}");
+            ensure!(began.elapsed() < CHANGE_TIMEOUT, "{kind:?} does not say why: {health}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         case.report(format!("{kind:?} on a recorded heartbeat: {asked} times 503"));
@@ -223,24 +226,24 @@ async fn e5_a_recorded_answer_makes_no_edge_fresh(case: &RegressionCase) -> Resu
     Ok(())
 }
 
-async fn e6_only_an_edge_itself_says_how_far_it_has_come(case: &RegressionCase) -> Result<()> {
+async fn e6_only_the_edge_itself_reports_its_progress(case: &RegressionCase) -> Result<()> {
     let (origin, client, token) = reports(case).await?;
     let upstream = HttpServer::echo().await?;
     client.revoke(&token).await?;
     let listed = || -> Result<Value> { Ok(serde_json::from_str(&origin.cli(&["edge", "list", "--json"])?)?) };
     for (number, kind) in kinds(case).iter().enumerate() {
         let name = format!("edge-{number}");
-        // Nobody answers there, so that nothing is learnt by pushing.
+        // This URL does not answer, so that nothing is learned by pushing.
         let added = origin.cli(&["edge", "add", &name, "--url", "http://127.0.0.1:9", "--json"])?;
         let key = serde_json::from_str::<Value>(&added)?["key"].as_str().context("a key")?.to_owned();
         let deltas = format!("{}/edge/v1/deltas?after=1&wait=0", origin.server.url());
         let registration = key.split(':').nth(1).context("a number")?;
         let lie = format!("edge={name}&number={registration}&at={}&proof={}", now_ms(), "0".repeat(64));
-        for said in [format!("edge={name}"), lie] {
-            let answer = ask("GET", &format!("{deltas}&{said}"), None, &[]).await?;
+        for claim in [format!("edge={name}"), lie] {
+            let answer = ask("GET", &format!("{deltas}&{claim}"), None, &[]).await?;
             ensure!(answer.status == 200, "a stranger gets an answer all the same: {}", answer.status);
         }
-        // What is noted is written down once a second.
+        // Heartbeats are stored once a second.
         tokio::time::sleep(Duration::from_millis(2500)).await;
         let before = listed()?[number].clone();
         ensure!(before["last_contact_ms"].is_null() && before["lag"] == 1, "a stranger spoke for the edge: {before}");
@@ -249,22 +252,22 @@ async fn e6_only_an_edge_itself_says_how_far_it_has_come(case: &RegressionCase) 
         settings.insert("TOLLGATE_EDGE_KEY", key);
         let edge = TestEdge::start(*kind, &settings).await?;
         let began = Instant::now();
-        let heard = loop {
-            // Edges that fetch on demand do so for requests.
+        let heartbeat = loop {
+            // Edges that sync on demand do so on requests.
             client.status(&format!("{}/r/1", edge.url), &token).await?;
             let listed = listed()?[number].clone();
             if listed["lag"] == 0 && !listed["last_contact_ms"].is_null() {
                 break listed;
             }
-            ensure!(began.elapsed() < LIMIT, "{kind:?} is not heard: {listed}");
+            ensure!(began.elapsed() < CHANGE_TIMEOUT, "{kind:?} has no heartbeat: {listed}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        case.report(format!("by a stranger: {before}; by the {kind:?} itself: {heard}"));
+        case.report(format!("by a stranger: {before}; by the {kind:?} itself: {heartbeat}"));
     }
     Ok(())
 }
 
-async fn e7_a_client_does_not_say_where_it_comes_from(case: &RegressionCase) -> Result<()> {
+async fn e7_client_cannot_forge_its_address(case: &RegressionCase) -> Result<()> {
     let (origin, _client, token) = reports(case).await?;
     let upstream = HttpServer::echo().await?;
     let sent = [
@@ -286,7 +289,8 @@ async fn e7_a_client_does_not_say_where_it_comes_from(case: &RegressionCase) -> 
         let seen = ask("GET", &format!("{}/r/1", edge.url), Some(&token), &sent).await?;
         ensure!(seen.status == 200, "{kind:?}: {} {}", seen.status, seen.body);
         let head = seen.body.to_ascii_lowercase();
-        // Spin and workerd do not show `Connection`, so a gate there cannot know what that names.
+        // Spin and workerd hide `Connection`, so the gate there cannot know the headers that it
+        // names.
         let head = if kind == EdgeKind::Runner { head } else { head.replace("x-once: 203.0.113.7\r\n", "") };
         for forged in ["203.0.113.7", "https", "bank.example", "x-once"] {
             ensure!(!head.contains(forged), "{kind:?} passes {forged} on: {}", seen.body);
@@ -300,18 +304,23 @@ async fn e7_a_client_does_not_say_where_it_comes_from(case: &RegressionCase) -> 
         let edge = TestEdge::start(kind, &settings).await?;
         let seen = ask("GET", &format!("{}/r/1", edge.url), Some(&token), &sent).await?;
         let head = seen.body.to_ascii_lowercase();
-        let told = ["forwarded: for=203.0.113.7;proto=https", "x-forwarded-proto: https", "x-real-ip: 203.0.113.7"];
-        // In front of a Worker stands Cloudflare, which says the address; without it none is known, and none is trusted.
+        let trusted = ["forwarded: for=203.0.113.7;proto=https", "x-forwarded-proto: https", "x-real-ip: 203.0.113.7"];
+        // At a Worker, Cloudflare supplies the address. Without it no address is known, and none is
+        // trusted.
         let knows_peer = kind != EdgeKind::Worker || head.contains("x-forwarded-for");
-        for said in told.into_iter().filter(|_| knows_peer) {
-            ensure!(head.contains(said), "{kind:?} does not pass on what a trusted proxy says, {said}: {}", seen.body);
+        for header in trusted.into_iter().filter(|_| knows_peer) {
+            ensure!(
+                head.contains(header),
+                "{kind:?} does not pass on what a trusted proxy says, {header}: {}",
+                seen.body
+            );
         }
     }
     Ok(())
 }
 
-/// Messages to an edge by a signer of this test's own.
-struct History {
+/// Snapshots and deltas signed by the test.
+struct SignedHistory {
     signer: SnapshotSigner,
     sequence: u64,
     chain: HashChain,
@@ -320,8 +329,8 @@ struct History {
 const ISSUER: &str = "https://auth.example";
 const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[]}"#;
 
-impl History {
-    /// So many revocations more, as an answer to a question with the nonce 0.
+impl SignedHistory {
+    /// Appends this many revocations, as deltas for a request with the nonce 0.
     fn revoke(&mut self, count: u64, now_ms: u64) -> Result<Vec<u8>> {
         let (after, before) = (self.sequence, self.chain);
         let delta = |sequence| {
@@ -357,9 +366,9 @@ impl History {
     }
 }
 
-async fn e3_changes_that_a_snapshot_holds_leave_the_edges_memory(case: &RegressionCase) -> Result<()> {
+async fn e3_changes_contained_in_a_snapshot_leave_the_edges_memory(case: &RegressionCase) -> Result<()> {
     let mut history =
-        History { signer: SnapshotSigner::from_seed(&[7; 32]), sequence: 0, chain: HashChain::genesis(ISSUER) };
+        SignedHistory { signer: SnapshotSigner::from_seed(&[7; 32]), sequence: 0, chain: HashChain::genesis(ISSUER) };
     let pin = {
         use base64::Engine as _;
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(history.signer.public_key())

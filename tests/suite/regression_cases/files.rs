@@ -1,4 +1,4 @@
-//! Files as they are written: whole or not at all.
+//! Files are written completely or not at all.
 
 use std::fs;
 
@@ -10,22 +10,22 @@ use tollgate_tests::small_disk::SmallDisk;
 cases! {
     both {}
     once {
-        F6 f6_a_key_file_is_whole_or_not_there,
+        F6 f6_key_file_is_complete_or_absent,
     }
 }
 
-async fn f6_a_key_file_is_whole_or_not_there(case: &RegressionCase) -> Result<()> {
+async fn f6_key_file_is_complete_or_absent(case: &RegressionCase) -> Result<()> {
     install_tls_provider();
     let disk = SmallDisk::mount(1)?;
     let mut origin = case.origin_process()?;
     let key = disk.path().join("tollgate.key");
     origin.set("TOLLGATE_MASTER_KEY_FILE", &key.display().to_string());
-    // Any command that needs the keys makes them, if there are none.
+    // Any command that needs keys creates them if there are none.
     let make = ["key", "list"];
     disk.fill()?;
     let full = origin.cli(&make).err().map_or_else(String::new, |error| error.to_string());
     ensure!(full.contains("cannot be made"), "with a full disk: {full}");
-    ensure!(!key.exists() && fs::read_dir(disk.path())?.count() == 1, "a part of the key file is left");
+    ensure!(!key.exists() && fs::read_dir(disk.path())?.count() == 1, "a partial key file is left");
     disk.free()?;
 
     fs::write(&key, "")?;
@@ -41,7 +41,7 @@ async fn f6_a_key_file_is_whole_or_not_there(case: &RegressionCase) -> Result<()
     fs::write(&key, &whole)?;
     origin.cli(&make)?;
 
-    // A snapshot that does not fit leaves the one before.
+    // An export that does not fit keeps the previous file.
     let file = disk.path().join("edge.snapshot");
     let export = ["snapshot", "export", &file.display().to_string()].map(str::to_owned);
     origin.start(&reqwest::Client::new()).await?;
@@ -49,7 +49,7 @@ async fn f6_a_key_file_is_whole_or_not_there(case: &RegressionCase) -> Result<()
     let before = fs::read(&file)?;
     disk.fill()?;
     ensure!(origin.cli(&export.each_ref().map(String::as_str)).is_err(), "it was written to a full disk");
-    ensure!(fs::read(&file)? == before, "the snapshot of before is damaged");
-    case.report("full disk: no key file, the next start makes it; empty or cut: told, and what to do; an export on a full disk keeps the old file");
+    ensure!(fs::read(&file)? == before, "the previous snapshot is damaged");
+    case.report("full disk: no key file, the next start creates it; empty or truncated: reported with a remedy; an export to a full disk keeps the old file");
     origin.delete().await
 }

@@ -1,11 +1,12 @@
-//! Faults found by reviews, fault trials and other people's bug reports: each a small input with the right answer, under its id.
-//! `cargo xtask test -- cases` runs and prints them all.
+//! Regression cases: faults found by reviews, fault injection and bug reports of other projects,
+//! each reproduced by a small input under its id. `cargo xtask test -- regression_cases` runs and
+//! prints them all.
 
-/// Makes the tests of a file's cases, and the list of their ids. `both`: runs on SQLite and on PostgreSQL; `once`: databases do not
-/// concern it.
+/// Makes the tests of a file's cases and the list of their ids. `both`: runs on SQLite and on
+/// PostgreSQL; `once`: the database does not matter.
 macro_rules! cases {
     (both { $($both_id:ident $both:ident),* $(,)? } once { $($once_id:ident $once:ident),* $(,)? }) => {
-        /// The ids that this file covers.
+        /// Case ids that this file covers.
         pub(super) const IDS: &[&str] = &[$(stringify!($both_id),)* $(stringify!($once_id),)*];
 
         mod sqlite {
@@ -46,7 +47,7 @@ mod revocation;
 mod text;
 mod tokens;
 
-/// The ids of all files.
+/// Case ids of all files.
 const FILES: &[&[&str]] = &[
     bounded_work::IDS,
     browsers::IDS,
@@ -64,7 +65,7 @@ const FILES: &[&[&str]] = &[
 ];
 
 #[test]
-fn every_case_has_a_test() {
+fn every_case_id_has_a_test() {
     let ids: std::collections::BTreeSet<&str> = FILES.iter().flat_map(|ids| ids.iter().copied()).collect();
     let wanted = [('O', 34), ('E', 14), ('F', 9)];
     let missing: Vec<String> = wanted

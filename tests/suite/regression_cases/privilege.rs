@@ -1,4 +1,5 @@
-//! Privilege only shrinks: what is exchanged, refreshed or agreed to again is never more than what it came from.
+//! Privilege never grows: an exchange, a refresh or a repeated consent gives no more than its
+//! source.
 
 use anyhow::{Result, ensure};
 use reqwest::Method;
@@ -15,10 +16,10 @@ use tollgate_tests::regression_case::RegressionCase;
 
 cases! {
     both {
-        O2 o2_an_exchange_never_yields_less_binding,
-        O6 o6_consent_is_to_a_scope_at_an_audience,
-        O13 o13_a_refresh_gives_what_the_client_may_have_now,
-        O15 o15_a_disabled_client_gets_nothing_at_any_step,
+        O2 o2_token_exchange_never_loosens_the_binding,
+        O6 o6_consent_is_per_scope_and_audience,
+        O13 o13_refresh_is_limited_to_the_clients_current_registration,
+        O15 o15_disabled_client_is_refused_at_every_step,
     }
     once {}
 }
@@ -27,7 +28,7 @@ const A: &str = "https://a.example";
 const B: &str = "https://b.example";
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
-fn of_both(grants: &[&str]) -> Value {
+fn client_of_both_audiences(grants: &[&str]) -> Value {
     let grants = [&["authorization_code", "refresh_token"], grants].concat();
     json!({ "audiences": [A, B], "grant_types": grants })
 }
@@ -44,9 +45,9 @@ fn binding(token: &str) -> Result<Value> {
     Ok(claims(token)?["cnf"].clone())
 }
 
-async fn o2_an_exchange_never_yields_less_binding(case: &RegressionCase) -> Result<()> {
+async fn o2_token_exchange_never_loosens_the_binding(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    let web = RegisteredClient::web(&origin, "web", of_both(&[EXCHANGE])).await?;
+    let web = RegisteredClient::web(&origin, "web", client_of_both_audiences(&[EXCHANGE])).await?;
     let (rs_a, key, other) = (api(&origin).await?, ProofKey::new()?, ProofKey::new()?);
     let alice = user(&origin, "alice").await?;
     let mut browser = Browser::new(&origin.server.url())?;
@@ -60,7 +61,7 @@ async fn o2_an_exchange_never_yields_less_binding(case: &RegressionCase) -> Resu
     let proven = rs_a.token_with(&other, &exchange(&bound, &[("resource", B)])).await?;
     let proven = proven.text("access_token")?;
     ensure!(binding(&proven)?.is_object() && binding(&proven)? != binding(&bound)?, "bound to the API's own key");
-    ensure!(rs_a.exchange(&proven, &[]).await?.status == 400, "the next is no less bound");
+    ensure!(rs_a.exchange(&proven, &[]).await?.status == 400, "a further exchange needs the key as well");
     let own = [
         (web.exchange(&bound, &[]).await?, 400, "web without a proof"),
         (web.token_with(&other, &exchange(&bound, &[])).await?, 400, "web with another key"),
@@ -70,20 +71,20 @@ async fn o2_an_exchange_never_yields_less_binding(case: &RegressionCase) -> Resu
         ensure!(answer.status == *status, "{what}: {}", answer.body);
     }
     ensure!(binding(&own[2].0.text("access_token")?)? == binding(&bound)?, "bound to the same key");
-    // Where the API has tokens for another audience of its own, its own registration says with which scope.
+    // For another audience of its own, the API's own registration limits the scope.
     let elsewhere = async |more: &[(&str, &str)]| {
         let more = [&[("resource", "https://c.example")], more].concat();
         rs_a.token_with(&other, &exchange(&bound, &more)).await
     };
     ensure!(elsewhere(&[]).await?.body["scope"] == "read", "write and openid were not given for C");
-    ensure!(elsewhere(&[("scope", "read write")]).await?.body["error"] == "invalid_scope", "nor can they be asked for");
-    exchanged_tokens_tell_nothing_of_the_user(&rs_a, &proven, &other, &origin).await?;
+    ensure!(elsewhere(&[("scope", "read write")]).await?.body["error"] == "invalid_scope", "and cannot be requested");
+    exchanged_tokens_do_not_open_userinfo(&rs_a, &proven, &other, &origin).await?;
     case.report(format!("without a proof: {}; with the API's own: bound", unproven.brief()));
     Ok(())
 }
 
-/// What alice agreed to tell web, the API does not learn by a token that it exchanged (OpenID Connect Core §5.3).
-async fn exchanged_tokens_tell_nothing_of_the_user(
+/// userinfo does not tell the API what alice agreed to tell the client (OpenID Connect Core §5.3).
+async fn exchanged_tokens_do_not_open_userinfo(
     rs_a: &RegisteredClient,
     token: &str,
     key: &ProofKey,
@@ -98,9 +99,9 @@ async fn exchanged_tokens_tell_nothing_of_the_user(
     Ok(())
 }
 
-async fn o6_consent_is_to_a_scope_at_an_audience(case: &RegressionCase) -> Result<()> {
+async fn o6_consent_is_per_scope_and_audience(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    RegisteredClient::web(&origin, "web", of_both(&[])).await?;
+    RegisteredClient::web(&origin, "web", client_of_both_audiences(&[])).await?;
     let alice = user(&origin, "alice").await?;
     let mut browser = Browser::new(&origin.server.url())?;
     for (scope, audience) in [("read", A), ("write", B)] {
@@ -129,9 +130,9 @@ async fn o6_consent_is_to_a_scope_at_an_audience(case: &RegressionCase) -> Resul
     Ok(())
 }
 
-async fn o13_a_refresh_gives_what_the_client_may_have_now(case: &RegressionCase) -> Result<()> {
+async fn o13_refresh_is_limited_to_the_clients_current_registration(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    let web = RegisteredClient::web(&origin, "web", of_both(&[])).await?;
+    let web = RegisteredClient::web(&origin, "web", client_of_both_audiences(&[])).await?;
     let alice = user(&origin, "alice").await?;
     let mut browser = Browser::new(&origin.server.url())?;
     let all = [("scope", "openid email read write"), ("resource", A), ("resource", B)];
@@ -146,8 +147,12 @@ async fn o13_a_refresh_gives_what_the_client_may_have_now(case: &RegressionCase)
         metadata["audiences"] = json!([A]);
     })
     .await?;
-    let told = web.show(Method::GET, "/oauth/userinfo", &last.text("access_token")?).await?;
-    ensure!(told.status == 200 && told.body.get("email").is_none(), "userinfo tells what it may now: {}", told.body);
+    let userinfo = web.show(Method::GET, "/oauth/userinfo", &last.text("access_token")?).await?;
+    ensure!(
+        userinfo.status == 200 && userinfo.body.get("email").is_none(),
+        "userinfo is limited as well: {}",
+        userinfo.body
+    );
 
     let refresh = async |token: &str, more: &[(&'static str, &str)]| {
         web.token(&[&[("grant_type", "refresh_token"), ("refresh_token", token)], more].concat()).await
@@ -161,12 +166,12 @@ async fn o13_a_refresh_gives_what_the_client_may_have_now(case: &RegressionCase)
     last = refresh(&last.text("refresh_token")?, &[]).await?;
     let token = claims(&last.text("access_token")?)?;
     ensure!((&token["scope"], &token["aud"]) == (&json!("openid read"), &json!(A)), "{token}");
-    ensure!(claims(&last.text("id_token")?)?.get("email").is_none(), "nor does the ID token tell more");
+    ensure!(claims(&last.text("id_token")?)?.get("email").is_none(), "the ID token is limited as well");
     let redeemed = claims(&web.redeem(&waiting).await?.text("access_token")?)?;
     ensure!((&redeemed["scope"], &redeemed["aud"]) == (&json!("openid read"), &json!(A)), "a code: {redeemed}");
     let nothing = refresh(&only_b, &[]).await?;
-    ensure!(nothing.body["error"] == "invalid_grant", "nothing is left of it: {}", nothing.body);
-    // Given back to the client, it is in the grant as it was: the user agreed to it.
+    ensure!(nothing.body["error"] == "invalid_grant", "nothing of the grant remains: {}", nothing.body);
+    // When the operator restores the audience, the grant contains it again: the user agreed to it.
     web.change(&origin, |metadata| metadata["audiences"] = json!([A, B])).await?;
     ensure!(refresh(&only_b, &[]).await?.status == 200, "given back");
     case.report(format!("{} at {}; of B alone: {}", token["scope"], token["aud"], nothing.brief()));
@@ -183,7 +188,7 @@ async fn disable(origin: &TestOrigin, is_disabled: bool) -> Result<()> {
     Ok(())
 }
 
-async fn o15_a_disabled_client_gets_nothing_at_any_step(case: &RegressionCase) -> Result<()> {
+async fn o15_disabled_client_is_refused_at_every_step(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     let web = RegisteredClient::web(
         &origin,
@@ -195,19 +200,19 @@ async fn o15_a_disabled_client_gets_nothing_at_any_step(case: &RegressionCase) -
     let is_refused = |page: &Page| page.status == 400 && page.parameter("code").is_none();
     let mut answers = Vec::new();
 
-    // At the page to sign in.
+    // On the sign-in page.
     let mut browser = Browser::new(&origin.server.url())?;
     let sign_in = browser.open(&authorization(&origin, "web", &[("scope", "openid")])?).await?;
-    ensure!(sign_in.url.path() == "/login", "the page to sign in: {}", sign_in.url);
+    ensure!(sign_in.url.path() == "/login", "the sign-in page: {}", sign_in.url);
     disable(&origin, true).await?;
     let page = browser.complete_forms(sign_in, &alice).await?;
     ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
     answers.push(format!("at sign-in {}", outcome(&page)));
 
-    // At the page to agree.
+    // On the consent page.
     disable(&origin, false).await?;
     let consent = browser.open(&authorization(&origin, "web", &[("scope", "openid read")])?).await?;
-    ensure!(consent.url.path() == "/consent", "the page to agree: {}", consent.url);
+    ensure!(consent.url.path() == "/consent", "the consent page: {}", consent.url);
     disable(&origin, true).await?;
     let page = browser.complete_forms(consent, &alice).await?;
     ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
@@ -215,7 +220,7 @@ async fn o15_a_disabled_client_gets_nothing_at_any_step(case: &RegressionCase) -
     let page = authorize(&origin, &mut browser, &alice, "web", &[("scope", "openid")]).await?;
     ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
 
-    // With a code, a refresh token, a pushed request or a device code in its hands.
+    // With an issued code, refresh token, pushed request or device code.
     disable(&origin, false).await?;
     let code = code(&origin, &mut browser, &alice, "web", &[("scope", "openid read")]).await?;
     let device = web.post("/oauth/device/code", &[("scope", "read")]).await?;
@@ -232,13 +237,13 @@ async fn o15_a_disabled_client_gets_nothing_at_any_step(case: &RegressionCase) -
     let page = browser.visit(&at, &alice).await?;
     ensure!(page.status == 404, "the device's page: {}", page.status);
     answers.push("code, device code and pushed request 401".to_owned());
-    nothing_is_recorded(&origin).await?;
+    check_that_nothing_is_recorded(&origin).await?;
     case.report(answers.join("; "));
     Ok(())
 }
 
-/// Whoever is disabled between the page and the transaction: nothing is recorded.
-async fn nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
+/// The client is disabled between the page and the transaction: nothing is recorded.
+async fn check_that_nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
     use tollgate::domain::{Access, Code, Grant, GrantId, SecretHash, Terms};
     let store = origin.server.store();
     let user = store.user_by_name(&"alice".parse()?).await?.expect("she signed in");
@@ -269,9 +274,10 @@ async fn nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
     Ok(())
 }
 
-/// An app on the user's own machine is asked for each time, the operator's own, too: any app there can claim to be it.
+/// A native app is asked for consent each time, even a first-party one, because any app on the
+/// machine can claim to be it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_first_party_native_app_is_asked_for_each_time() -> Result<()> {
+async fn first_party_native_app_needs_consent_each_time() -> Result<()> {
     let case = RegressionCase::new("native");
     let origin = case.origin(&[]).await?;
     let native = |redirect: &str| json!({ "token_endpoint_auth_method": "none", "redirect_uris": [redirect], "first_party": true });

@@ -1,4 +1,4 @@
-//! What is ended is ended: sessions, grants, users, and the clients hear of it.
+//! Ending sessions, grants and users revokes their tokens and notifies clients.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use tollgate_tests::regression_case::RegressionCase;
 
 cases! {
     both {
-        O3 o3_signing_out_ends_what_was_given_before_signing_in_again,
-        O4 o4_disabling_a_user_is_all_or_nothing,
-        O11 o11_a_form_of_another_site_ends_a_session_with_a_hint_alone,
-        O12 o12_revoking_all_ends_what_no_list_shows,
-        O33 o33_a_password_reset_ends_grants,
+        O3 o3_sign_out_revokes_grants_from_before_signing_in_again,
+        O4 o4_disabling_a_user_is_atomic,
+        O11 o11_cross_site_logout_form_needs_an_id_token_hint,
+        O12 o12_revoke_all_includes_grants_on_later_pages,
+        O33 o33_password_reset_revokes_grants,
     }
     once {}
 }
 
-/// An origin with the client `app`, which hears of logouts, and its user alice.
-struct Stage {
+/// An origin with the client `app`, which receives logout tokens, and its user alice.
+struct Fixture {
     origin: TestOrigin,
     heard: LogoutListener,
     app: RelyingParty,
     alice: Person,
 }
 
-impl Stage {
+impl Fixture {
     async fn start(case: &RegressionCase) -> Result<Self> {
         let (origin, heard) = (case.origin(&[]).await?, LogoutListener::start().await?);
         let more = json!({
@@ -51,8 +51,8 @@ impl Stage {
         Browser::new(&self.origin.server.url())
     }
 
-    /// What alice gives in a browser, after signing in there once more.
-    async fn given_anew(&self, browser: &mut Browser, person: &Person) -> Result<Tokens> {
+    /// Tokens granted in a browser after signing in again.
+    async fn sign_in_again(&self, browser: &mut Browser, person: &Person) -> Result<Tokens> {
         self.app.tokens(browser, person, "openid read", &[("prompt", "login")]).await
     }
 
@@ -61,103 +61,103 @@ impl Stage {
     }
 }
 
-async fn o3_signing_out_ends_what_was_given_before_signing_in_again(case: &RegressionCase) -> Result<()> {
-    let stage = Stage::start(case).await?;
-    let (_, bob) = register_user(&stage.origin, "bob", false).await?;
-    let mut browser = stage.browser()?;
-    let first = stage.app.tokens(&mut browser, &stage.alice, "openid read", &[]).await?;
-    let second = stage.given_anew(&mut browser, &stage.alice).await?;
-    browser.submit_form(&stage.url("/logout"), &[]).await?;
-    let told = stage.heard.heard(&stage.origin).await?;
-    let answers = (stage.refreshes(&first).await?, stage.refreshes(&second).await?);
-    let are_told = (told.contains(&first.sid), told.contains(&second.sid));
+async fn o3_sign_out_revokes_grants_from_before_signing_in_again(case: &RegressionCase) -> Result<()> {
+    let fixture = Fixture::start(case).await?;
+    let (_, bob) = register_user(&fixture.origin, "bob", false).await?;
+    let mut browser = fixture.browser()?;
+    let first = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
+    let second = fixture.sign_in_again(&mut browser, &fixture.alice).await?;
+    browser.submit_form(&fixture.url("/logout"), &[]).await?;
+    let notified = fixture.heard.heard(&fixture.origin).await?;
+    let answers = (fixture.refreshes(&first).await?, fixture.refreshes(&second).await?);
+    let are_notified = (notified.contains(&first.sid), notified.contains(&second.sid));
     case.report(format!(
-        "same user: R1 {}, R2 {}, told of R1 {}, of R2 {}",
-        answers.0, answers.1, are_told.0, are_told.1
+        "same user: R1 {}, R2 {}, notified of R1 {}, of R2 {}",
+        answers.0, answers.1, are_notified.0, are_notified.1
     ));
-    assert_eq!((answers, are_told), ((400, 400), (true, true)));
+    assert_eq!((answers, are_notified), ((400, 400), (true, true)));
 
-    let alices = stage.app.tokens(&mut browser, &stage.alice, "openid read", &[]).await?;
-    let bobs = stage.given_anew(&mut browser, &bob).await?;
-    let told = stage.heard.heard(&stage.origin).await?;
-    let answers = (stage.refreshes(&alices).await?, stage.refreshes(&bobs).await?);
-    let are_told = (told.contains(&alices.sid), told.contains(&bobs.sid));
+    let alices = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
+    let bobs = fixture.sign_in_again(&mut browser, &bob).await?;
+    let notified = fixture.heard.heard(&fixture.origin).await?;
+    let answers = (fixture.refreshes(&alices).await?, fixture.refreshes(&bobs).await?);
+    let are_notified = (notified.contains(&alices.sid), notified.contains(&bobs.sid));
     case.report(format!(
-        "another user: R1 {}, R2 {}, told of R1 {}, of R2 {}",
-        answers.0, answers.1, are_told.0, are_told.1
+        "another user: R1 {}, R2 {}, notified of R1 {}, of R2 {}",
+        answers.0, answers.1, are_notified.0, are_notified.1
     ));
-    assert_eq!((answers, are_told), ((400, 200), (true, false)));
+    assert_eq!((answers, are_notified), ((400, 200), (true, false)));
     Ok(())
 }
 
-async fn o4_disabling_a_user_is_all_or_nothing(case: &RegressionCase) -> Result<()> {
-    let stage = Stage::start(case).await?;
-    let admin = admin_token(&stage.origin).await?;
-    let partner = Partner::register(&stage.origin, "partner", &json!({})).await?;
-    let (carol, person) = register_user(&stage.origin, "carol", false).await?;
-    let tokens = stage.app.tokens(&mut stage.browser()?, &person, "openid read", &[]).await?;
+async fn o4_disabling_a_user_is_atomic(case: &RegressionCase) -> Result<()> {
+    let fixture = Fixture::start(case).await?;
+    let admin = admin_token(&fixture.origin).await?;
+    let partner = Partner::register(&fixture.origin, "partner", &json!({})).await?;
+    let (carol, person) = register_user(&fixture.origin, "carol", false).await?;
+    let tokens = fixture.app.tokens(&mut fixture.browser()?, &person, "openid read", &[]).await?;
     let vouched = Tokens::read(&partner.vouch("carol").await?.1)?;
     let disable = || {
-        let url = stage.url(&format!("/admin/api/users/{carol}"));
+        let url = fixture.url(&format!("/admin/api/users/{carol}"));
         reqwest::Client::new().request(Method::DELETE, url).bearer_auth(&admin)
     };
 
-    let lock = case.lock(&stage.origin, "SELECT * FROM feed FOR UPDATE").await?;
+    let lock = case.lock(&fixture.origin, "SELECT * FROM feed FOR UPDATE").await?;
     let gone = disable().timeout(Duration::from_millis(500)).send().await;
-    ensure!(gone.is_err(), "the administrator's client was to hang up");
+    ensure!(gone.is_err(), "the request should have been cancelled");
     tokio::time::sleep(Duration::from_millis(300)).await;
     lock.release().await?;
-    let store = stage.origin.server.store();
+    let store = fixture.origin.server.store();
     let is_active = store.user(&carol).await?.context("carol")?.is_active();
-    let (status, body) = stage.app.refresh(&tokens.refresh).await?;
+    let (status, body) = fixture.app.refresh(&tokens.refresh).await?;
     let vouched_is_active = partner.client.is_active(&vouched.access).await?;
     case.report(format!(
-        "client hung up: user active {is_active}, refresh {status}, vouched token active {vouched_is_active}"
+        "request cancelled: user active {is_active}, refresh {status}, vouched token active {vouched_is_active}"
     ));
-    ensure!((status == 200) == is_active && vouched_is_active == is_active, "not all or nothing");
-    ensure!(is_active, "and nobody waited for it");
+    ensure!((status == 200) == is_active && vouched_is_active == is_active, "disabling was not atomic");
+    ensure!(is_active, "a cancelled request must not disable the user");
 
     let tokens = Tokens::read(&body)?;
     let answer = disable().send().await?;
     ensure!(answer.status() == 200, "{}", answer.status());
     let answers = (
-        stage.refreshes(&tokens).await?,
+        fixture.refreshes(&tokens).await?,
         partner.client.is_active(&vouched.access).await?,
         partner.vouch("carol").await?.0,
     );
     case.report(format!("disabled: refresh {}, vouched token active {}, another {}", answers.0, answers.1, answers.2));
     assert_eq!(answers, (400, false, 400));
 
-    let (dave, person) = register_user(&stage.origin, "dave", false).await?;
-    let tokens = stage.app.tokens(&mut stage.browser()?, &person, "openid read", &[]).await?;
+    let (dave, person) = register_user(&fixture.origin, "dave", false).await?;
+    let tokens = fixture.app.tokens(&mut fixture.browser()?, &person, "openid read", &[]).await?;
     let left_behind = format!("UPDATE users SET disabled_at = {} WHERE id = '{dave}'", ambient::now());
-    case.execute(&stage.origin, &left_behind).await?;
-    let status = stage.refreshes(&tokens).await?;
+    case.execute(&fixture.origin, &left_behind).await?;
+    let status = fixture.refreshes(&tokens).await?;
     case.report(format!("disabled, with a grant that an older version left: refresh {status}"));
     assert_eq!(status, 400);
     Ok(())
 }
 
-async fn o11_a_form_of_another_site_ends_a_session_with_a_hint_alone(case: &RegressionCase) -> Result<()> {
-    let stage = Stage::start(case).await?;
-    let mut browser = stage.browser()?;
-    let tokens = stage.app.tokens(&mut browser, &stage.alice, "openid read", &[]).await?;
+async fn o11_cross_site_logout_form_needs_an_id_token_hint(case: &RegressionCase) -> Result<()> {
+    let fixture = Fixture::start(case).await?;
+    let mut browser = fixture.browser()?;
+    let tokens = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
     let (http, url) =
-        (reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?, stage.url("/oauth/logout"));
+        (reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?, fixture.url("/oauth/logout"));
 
-    // A browser sends no cookie with a form of another site.
+    // Browsers send no cookie with a form of another site.
     let answer = http.post(&url).form(&[("client_id", "app"), ("state", "s")]).send().await?;
     let (status, cookies) = (answer.status().as_u16(), answer.headers().get_all("set-cookie").iter().count());
     let location = answer.headers().get("location").context("a redirect")?.to_str()?.to_owned();
     let page = browser.open(&location).await?;
     let asks = page.body.contains("name=\"csrf\"") && page.body.contains("alice");
-    let lives = stage.refreshes(&tokens).await?;
+    let lives = fixture.refreshes(&tokens).await?;
     case.report(format!(
         "without a hint: {status} to {location}, {cookies} cookies set, which asks {asks}; refresh {lives}"
     ));
     assert_eq!((status, cookies, asks, lives), (303, 0, true, 200));
 
-    let tokens = stage.app.tokens(&mut browser, &stage.alice, "openid read", &[]).await?;
+    let tokens = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
     let form = [
         ("id_token_hint", tokens.id.as_str()),
         ("post_logout_redirect_uri", "https://app.example/bye"),
@@ -166,26 +166,28 @@ async fn o11_a_form_of_another_site_ends_a_session_with_a_hint_alone(case: &Regr
     let answer = http.post(&url).form(&form).send().await?;
     let status = answer.status().as_u16();
     let location = answer.headers().get("location").context("a redirect")?.to_str()?.to_owned();
-    let is_out = browser.open(&stage.url("/account/sessions")).await?.body.contains("type=\"password\"");
-    let refresh = stage.refreshes(&tokens).await?;
-    let is_told = stage.heard.heard(&stage.origin).await?.contains(&tokens.sid);
-    case.report(format!("with a hint: {status} to {location}; signed out {is_out}, refresh {refresh}, told {is_told}"));
+    let is_out = browser.open(&fixture.url("/account/sessions")).await?.body.contains("type=\"password\"");
+    let refresh = fixture.refreshes(&tokens).await?;
+    let is_notified = fixture.heard.heard(&fixture.origin).await?.contains(&tokens.sid);
+    case.report(format!(
+        "with a hint: {status} to {location}; signed out {is_out}, refresh {refresh}, notified {is_notified}"
+    ));
     assert_eq!(
-        (status, location.as_str(), is_out, refresh, is_told),
+        (status, location.as_str(), is_out, refresh, is_notified),
         (303, "https://app.example/bye?state=s", true, 400, true)
     );
     Ok(())
 }
 
-async fn o12_revoking_all_ends_what_no_list_shows(case: &RegressionCase) -> Result<()> {
-    let stage = Stage::start(case).await?;
-    let mut browser = stage.browser()?;
-    let first = stage.app.tokens(&mut browser, &stage.alice, "openid read", &[]).await?;
+async fn o12_revoke_all_includes_grants_on_later_pages(case: &RegressionCase) -> Result<()> {
+    let fixture = Fixture::start(case).await?;
+    let mut browser = fixture.browser()?;
+    let first = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
     for _ in 0..200 {
-        let page = stage.app.authorize(&mut browser, &stage.alice, "openid read", &[("prompt", "none")]).await?;
+        let page = fixture.app.authorize(&mut browser, &fixture.alice, "openid read", &[("prompt", "none")]).await?;
         ensure!(page.parameter("code").is_some(), "{} {}", page.status, page.body);
     }
-    let (mut pages, mut next) = (0, stage.url("/account/sessions"));
+    let (mut pages, mut next) = (0, fixture.url("/account/sessions"));
     let is_listed = loop {
         let page = browser.open(&next).await?;
         pages += 1;
@@ -194,29 +196,31 @@ async fn o12_revoking_all_ends_what_no_list_shows(case: &RegressionCase) -> Resu
         }
         let Some(link) = page.body.split("/account/sessions?after=").nth(1) else { break false };
         let after = link.split('"').next().context("a link")?;
-        next = stage.url(&format!("/account/sessions?after={after}"));
+        next = fixture.url(&format!("/account/sessions?after={after}"));
     };
-    browser.submit_form(&stage.url("/account/sessions"), &[("end", "all")]).await?;
-    let (status, told) = (stage.refreshes(&first).await?, stage.heard.heard(&stage.origin).await?.len());
-    let left = browser.open(&stage.url("/account/sessions")).await?.body.contains("Revoke all");
-    case.report(format!("R1 listed {is_listed}, on page {pages}; after \"revoke all\": refresh {status}, told of {told}, more to revoke {left}"));
-    assert_eq!((is_listed, status, told, left), (true, 400, 201, false));
+    browser.submit_form(&fixture.url("/account/sessions"), &[("end", "all")]).await?;
+    let (status, notified) = (fixture.refreshes(&first).await?, fixture.heard.heard(&fixture.origin).await?.len());
+    let left = browser.open(&fixture.url("/account/sessions")).await?.body.contains("Revoke all");
+    case.report(format!("R1 listed {is_listed}, on page {pages}; after \"revoke all\": refresh {status}, notified of {notified}, more to revoke {left}"));
+    assert_eq!((is_listed, status, notified, left), (true, 400, 201, false));
     Ok(())
 }
 
-async fn o33_a_password_reset_ends_grants(case: &RegressionCase) -> Result<()> {
-    let stage = Stage::start(case).await?;
-    let admin = admin_token(&stage.origin).await?;
-    let (carol, person) = register_user(&stage.origin, "carol", false).await?;
-    let mut browser = stage.browser()?;
-    let tokens = stage.app.tokens(&mut browser, &person, "openid read", &[]).await?;
-    let request = reqwest::Client::new().put(stage.url(&format!("/admin/api/users/{carol}/password")));
+async fn o33_password_reset_revokes_grants(case: &RegressionCase) -> Result<()> {
+    let fixture = Fixture::start(case).await?;
+    let admin = admin_token(&fixture.origin).await?;
+    let (carol, person) = register_user(&fixture.origin, "carol", false).await?;
+    let mut browser = fixture.browser()?;
+    let tokens = fixture.app.tokens(&mut browser, &person, "openid read", &[]).await?;
+    let request = reqwest::Client::new().put(fixture.url(&format!("/admin/api/users/{carol}/password")));
     let answer = request.bearer_auth(&admin).json(&json!({ "password": "another battery" })).send().await?;
     ensure!(answer.status() == 204, "{}", answer.status());
-    let is_out = browser.open(&stage.url("/account/sessions")).await?.body.contains("type=\"password\"");
-    let (refresh, access) = (stage.refreshes(&tokens).await?, stage.app.is_active(&tokens.access).await?);
-    let is_told = stage.heard.heard(&stage.origin).await?.contains(&tokens.sid);
-    case.report(format!("signed out {is_out}, refresh {refresh}, access token active {access}, told {is_told}"));
-    assert_eq!((is_out, refresh, access, is_told), (true, 400, false, true));
+    let is_out = browser.open(&fixture.url("/account/sessions")).await?.body.contains("type=\"password\"");
+    let (refresh, access) = (fixture.refreshes(&tokens).await?, fixture.app.is_active(&tokens.access).await?);
+    let is_notified = fixture.heard.heard(&fixture.origin).await?.contains(&tokens.sid);
+    case.report(format!(
+        "signed out {is_out}, refresh {refresh}, access token active {access}, notified {is_notified}"
+    ));
+    assert_eq!((is_out, refresh, access, is_notified), (true, 400, false, true));
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Text from outside: control characters, Unicode forms, addresses with ports, other people's cookies, header fields that are missing.
+//! Untrusted text: control characters, Unicode forms, addresses with ports, foreign cookies, and
+//! missing headers.
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::header::{COOKIE, HeaderValue, SET_COOKIE};
@@ -11,24 +12,24 @@ use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::regression_case::RegressionCase;
 
-use super::accounts::{Administrator, PASSWORD, admin, register_user};
+use super::accounts::{AdminClient, PASSWORD, admin_client, register_user};
 
 cases! {
     both {
-        O8 o8_no_stored_text_breaks_a_query,
-        O30 o30_a_name_in_nfc_and_in_nfd_is_one_user,
+        O8 o8_control_characters_are_refused_before_any_query,
+        O30 o30_nfc_and_nfd_spellings_are_one_user,
     }
     once {
-        O20 o20_other_cookies_are_passed_over,
-        O25 o25_a_port_is_no_part_of_a_forwarded_address,
-        O26 o26_a_public_document_may_be_asked_with_any_header_field,
-        O31 o31_a_request_names_one_host,
+        O20 o20_foreign_cookies_are_ignored,
+        O25 o25_port_is_not_part_of_a_forwarded_address,
+        O26 o26_cors_preflight_for_public_documents_allows_any_header,
+        O31 o31_request_must_have_exactly_one_host,
     }
 }
 
-async fn o8_no_stored_text_breaks_a_query(case: &RegressionCase) -> Result<()> {
+async fn o8_control_characters_are_refused_before_any_query(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
-    let (admin, http, url) = (admin(&origin).await?, reqwest::Client::new(), origin.server.url());
+    let (admin, http, url) = (admin_client(&origin).await?, reqwest::Client::new(), origin.server.url());
     let register = async |member: &str, value: Value| -> Result<u16> {
         let mut body = json!({ "client_name": "web", "redirect_uris": ["https://web.example/cb"] });
         body[member] = value;
@@ -47,9 +48,9 @@ async fn o8_no_stored_text_breaks_a_query(case: &RegressionCase) -> Result<()> {
     ] {
         ensure!(register(member, value.clone()).await? == 400, "{member}: {value}");
     }
-    ensure!(register("client_name", json!("Jürgen's shop")).await? == 201, "other letters are letters");
-    refused_by_the_admin_api(&admin).await?;
-    refused_elsewhere(&http, &url).await?;
+    ensure!(register("client_name", json!("Jürgen's shop")).await? == 201, "letters of other languages are accepted");
+    check_refused_by_the_admin_api(&admin).await?;
+    check_refused_elsewhere(&http, &url).await?;
     for search in ["web", "%C3%BC", "%25", "%5C"] {
         for list in ["clients", "users"] {
             let answer = admin.request(Method::GET, &format!("/{list}?search={search}")).send().await?;
@@ -60,8 +61,8 @@ async fn o8_no_stored_text_breaks_a_query(case: &RegressionCase) -> Result<()> {
     Ok(())
 }
 
-/// Every body, address and path of the admin API in which a text could be stored or looked for.
-async fn refused_by_the_admin_api(admin: &Administrator) -> Result<()> {
+/// Every body, query and path of the admin API in which a text could be stored or searched.
+async fn check_refused_by_the_admin_api(admin: &AdminClient) -> Result<()> {
     let client =
         json!({ "client_name": "a", "grant_types": ["client_credentials"], "tls_client_auth_subject_dn": "\u{0}" });
     for (path, body) in [
@@ -99,8 +100,8 @@ async fn refused_by_the_admin_api(admin: &Administrator) -> Result<()> {
     Ok(())
 }
 
-/// The same of what anybody may send.
-async fn refused_elsewhere(http: &reqwest::Client, url: &str) -> Result<()> {
+/// Every query and form that unauthenticated clients may send.
+async fn check_refused_elsewhere(http: &reqwest::Client, url: &str) -> Result<()> {
     for path in [
         "/oauth/authorize?client_id=%00",
         "/oauth/authorize?client_id=web&state=%00",
@@ -130,16 +131,16 @@ async fn refused_elsewhere(http: &reqwest::Client, url: &str) -> Result<()> {
 const NFC: &str = "Zo\u{eb}";
 const NFD: &str = "Zoe\u{308}";
 
-/// Whether somebody signs in so.
+/// Whether a user signs in with these credentials.
 async fn signs_in(origin: &TestOrigin, name: &str, password: &str) -> Result<bool> {
     let mut browser = Browser::new(&origin.server.url())?;
     let page = browser.visit(&format!("{}/login", origin.server.url()), &Person::new(name, password)).await?;
     Ok(page.url.path() == "/account/sessions")
 }
 
-async fn o30_a_name_in_nfc_and_in_nfd_is_one_user(case: &RegressionCase) -> Result<()> {
+async fn o30_nfc_and_nfd_spellings_are_one_user(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    let admin = admin(&origin).await?;
+    let admin = admin_client(&origin).await?;
     let (password_nfc, password_nfd) = (format!("{NFC} walks the dog"), format!("{NFD} walks the dog"));
     register_user(&origin, NFC, &password_nfc).await?;
     let again = admin.post("/users", &json!({ "name": NFD, "password": password_nfd })).await?;
@@ -151,7 +152,8 @@ async fn o30_a_name_in_nfc_and_in_nfd_is_one_user(case: &RegressionCase) -> Resu
     }
     ensure!(!signs_in(&origin, NFC, "zo\u{eb} walks the dog").await?, "the case of a password counts");
 
-    // A user from before, whose name and password were stored as they were typed, and whose name another user has now.
+    // A user from before normalization: name and password stored as typed, and the name now taken
+    // by another user.
     let hash = tollgate::forge::hash_now(&password_nfd.clone().into())?;
     let old = User {
         password_hash: Some(hash),
@@ -160,15 +162,15 @@ async fn o30_a_name_in_nfc_and_in_nfd_is_one_user(case: &RegressionCase) -> Resu
     };
     origin.server.store().insert_user(&old).await?;
     for password in [&password_nfd, &password_nfc] {
-        ensure!(signs_in(&origin, NFD, password).await?, "a user from before with {password:?}");
+        ensure!(signs_in(&origin, NFD, password).await?, "a user from before normalization with {password:?}");
     }
     let hash = origin.server.store().user(&old.id).await?.and_then(|user| user.password_hash);
-    ensure!(hash != old.password_hash, "the password is hashed anew as passwords are now");
-    case.report(format_args!("Zoe\u{308} beside Zo\u{eb}: {again}; both forms sign in"));
+    ensure!(hash != old.password_hash, "the password is rehashed in normalized form");
+    case.report(format_args!("Zoe\u{308} next to Zo\u{eb}: {again}; both forms sign in"));
     Ok(())
 }
 
-async fn o20_other_cookies_are_passed_over(case: &RegressionCase) -> Result<()> {
+async fn o20_foreign_cookies_are_ignored(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     register_user(&origin, "ada", PASSWORD).await?;
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
@@ -192,11 +194,11 @@ async fn o20_other_cookies_are_passed_over(case: &RegressionCase) -> Result<()> 
         ensure!(location.ends_with("/account/sessions"), "{} {location}", answer.status());
         statuses.push(answer.status().as_u16());
     }
-    case.report(format_args!("sign-ins beside other cookies: {statuses:?}"));
+    case.report(format_args!("sign-ins with foreign cookies: {statuses:?}"));
     Ok(())
 }
 
-async fn o25_a_port_is_no_part_of_a_forwarded_address(case: &RegressionCase) -> Result<()> {
+async fn o25_port_is_not_part_of_a_forwarded_address(case: &RegressionCase) -> Result<()> {
     let settings = [("TOLLGATE_TRUSTED_PROXIES", "127.0.0.0/8"), ("TOLLGATE_LIMIT_REQUESTS", "100/1h")];
     let origin = case.origin(&settings).await?;
     let http = reqwest::Client::new();
@@ -212,11 +214,11 @@ async fn o25_a_port_is_no_part_of_a_forwarded_address(case: &RegressionCase) -> 
         all.push(left(address).await?);
     }
     ensure!(all == ["r=99", "r=98", "r=99", "r=99", "r=98"], "{all:?}");
-    case.report(format_args!("what is left of 100 requests: {all:?}"));
+    case.report(format_args!("remaining of 100 requests: {all:?}"));
     Ok(())
 }
 
-async fn o26_a_public_document_may_be_asked_with_any_header_field(case: &RegressionCase) -> Result<()> {
+async fn o26_cors_preflight_for_public_documents_allows_any_header(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     let http = reqwest::Client::new();
     let mut allowed = Vec::new();
@@ -245,7 +247,7 @@ async fn o26_a_public_document_may_be_asked_with_any_header_field(case: &Regress
     Ok(())
 }
 
-async fn o31_a_request_names_one_host(case: &RegressionCase) -> Result<()> {
+async fn o31_request_must_have_exactly_one_host(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     let address = origin.server.url().strip_prefix("http://").context("an address")?.to_owned();
     let ask = async |head: &str| -> Result<String> {
@@ -263,6 +265,6 @@ async fn o31_a_request_names_one_host(case: &RegressionCase) -> Result<()> {
         ask("HTTP/1.0\r\n").await?,
     ];
     ensure!(statuses == ["400", "400", "400", "200", "200"], "{statuses:?}");
-    case.report(format_args!("without Host, with two, with none that is one, with one, HTTP/1.0: {statuses:?}"));
+    case.report(format_args!("without Host, with two, with an invalid one, with one, HTTP/1.0: {statuses:?}"));
     Ok(())
 }

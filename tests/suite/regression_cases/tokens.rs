@@ -1,4 +1,4 @@
-//! What a record is believed for: a presented token, code or JWT is worth what it proves, and nothing for what it only names.
+//! Tokens, codes and JWTs prove only what they were made for; a name in them proves nothing.
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use reqwest::Method;
@@ -16,9 +16,9 @@ use tollgate_tests::token_factory::TokenFactory;
 
 cases! {
     both {
-        O1 o1_a_token_forged_with_an_audiences_key_has_no_record,
-        O16 o16_what_was_exchanged_from_a_revoked_token_is_inactive,
-        O17 o17_a_used_code_without_its_verifier_ends_nothing,
+        O1 o1_token_forged_with_an_audiences_key_is_refused,
+        O16 o16_tokens_exchanged_from_a_revoked_token_are_inactive,
+        O17 o17_used_code_without_its_verifier_revokes_nothing,
     }
     once {}
 }
@@ -26,17 +26,17 @@ cases! {
 const A: &str = "https://a.example";
 const B: &str = "https://b.example";
 
-/// An origin with the resource servers A and B, their clients, a web client of both, and alice's token for B.
-struct World {
+/// An origin with the resource servers A and B, their clients, and a web client of both.
+struct Fixture {
     origin: TestOrigin,
     web: RegisteredClient,
     rs_a: RegisteredClient,
     rs_b: RegisteredClient,
-    /// Who has the HS256 key of A, and who has that of B.
+    /// Factories with the HS256 keys of A and of B.
     factories: [TokenFactory; 2],
 }
 
-impl World {
+impl Fixture {
     async fn start(case: &RegressionCase, web: Value) -> Result<Self> {
         let origin = case.origin(&[]).await?;
         let web = RegisteredClient::web(&origin, "web", web).await?;
@@ -62,7 +62,7 @@ impl World {
         Ok(Self { origin, web, rs_a, rs_b, factories })
     }
 
-    /// The tokens of a code of alice's.
+    /// Signs in a new user and returns the web client's tokens.
     async fn tokens(&self, more: &[(&str, &str)]) -> Result<Value> {
         let mut browser = Browser::new(&self.origin.server.url())?;
         let name = format!("alice-{}", unique()?.to_lowercase());
@@ -71,7 +71,8 @@ impl World {
         Ok(self.web.redeem(&code).await?.body)
     }
 
-    /// A token that says nothing but whose record it claims to have, signed with the HS256 key of an audience.
+    /// A token without claims except the `jti` of another token, signed with an audience's HS256
+    /// key.
     fn forged(&self, factory: &TokenFactory, jti: &Value) -> String {
         let draft = factory.token(TokenAlg::Hs256, now()).claim("jti", jti.clone());
         ["sub", "client_id", "scope", "exp", "iat"]
@@ -85,142 +86,150 @@ fn text<'a>(tokens: &'a Value, name: &str) -> Result<&'a str> {
     tokens[name].as_str().with_context(|| format!("no {name} in {tokens}"))
 }
 
-async fn o1_a_token_forged_with_an_audiences_key_has_no_record(case: &RegressionCase) -> Result<()> {
+async fn o1_token_forged_with_an_audiences_key_is_refused(case: &RegressionCase) -> Result<()> {
     let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", EXCHANGE] });
-    let world = World::start(case, more).await?;
-    let signed = world.tokens(&[("scope", "openid read"), ("resource", B)]).await?;
+    let fixture = Fixture::start(case, more).await?;
+    let signed = fixture.tokens(&[("scope", "openid read"), ("resource", B)]).await?;
     let signed = text(&signed, "access_token")?;
-    // An opaque token says nothing, but its id stands in logs as any.
-    let opaque = world.rs_b.id.parse()?;
-    let mut metadata = world.origin.server.store().client(&opaque).await?.context("rs-b")?.metadata;
+    // An opaque token contains no claims, but its id appears in logs.
+    let opaque = fixture.rs_b.id.parse()?;
+    let mut metadata = fixture.origin.server.store().client(&opaque).await?.context("rs-b")?.metadata;
     metadata.access_token_format = tollgate::domain::TokenFormat::Opaque;
-    world.origin.server.store().update_client(&opaque, &metadata).await?;
-    let opaque = world.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
-    let opaque_id = world.rs_b.post("/oauth/introspect", &[("token", &opaque)]).await?.body["jti"].clone();
+    fixture.origin.server.store().update_client(&opaque, &metadata).await?;
+    let opaque = fixture.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    let opaque_id = fixture.rs_b.post("/oauth/introspect", &[("token", &opaque)]).await?.body["jti"].clone();
     ensure!(opaque_id.is_string(), "an opaque token has an id");
 
-    let [of_a, of_b] = &world.factories;
+    let [of_a, of_b] = &fixture.factories;
     let (signed_id, mut answers) = (&claims(signed)?["jti"], Vec::new());
-    // By B's own key, of all that the opaque token's record says only the form is wrong.
+    // With B's own key, only the format differs from the opaque token's record.
     for (what, factory, jti) in [
         ("signed, by A's key", of_a, signed_id),
         ("signed, by B's key", of_b, signed_id),
         ("opaque, by A's key", of_a, &opaque_id),
         ("opaque, by B's key", of_b, &opaque_id),
     ] {
-        forged_token_is_refused(&world, &world.forged(factory, jti), signed).await.context(what)?;
+        check_forged_token_is_refused(&fixture, &fixture.forged(factory, jti), signed).await.context(what)?;
         answers.push(format!("{what}: bearer 401, introspection inactive, exchange 400"));
     }
-    ensure!(world.web.is_active(signed).await? && world.rs_b.is_active(&opaque).await?, "the true ones live on");
-    // Its own key, but another audience's record: the key and the audience are one of each other.
-    let own = world.rs_a.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
-    ensure!(world.rs_a.is_active(&own).await?, "A's own HS256 token is good");
-    ensure!(world.rs_a.show(Method::GET, "/oauth/tokeninfo", &own).await?.status == 200, "A's own HS256 token is good");
-    administrators_revoke_what_was_presented(&world, signed).await?;
+    ensure!(
+        fixture.web.is_active(signed).await? && fixture.rs_b.is_active(&opaque).await?,
+        "the real tokens stay active"
+    );
+    // A's own token is accepted: key and audience belong together.
+    let own = fixture.rs_a.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    ensure!(fixture.rs_a.is_active(&own).await?, "A's own HS256 token is active");
+    ensure!(
+        fixture.rs_a.show(Method::GET, "/oauth/tokeninfo", &own).await?.status == 200,
+        "A's own HS256 token is active"
+    );
+    check_that_admins_revoke_the_presented_token(&fixture, signed).await?;
     case.report(answers.join("; "));
     Ok(())
 }
 
-async fn forged_token_is_refused(world: &World, forged: &str, signed: &str) -> Result<()> {
+async fn check_forged_token_is_refused(fixture: &Fixture, forged: &str, signed: &str) -> Result<()> {
     for (method, path) in
         [(Method::GET, "/oauth/tokeninfo"), (Method::GET, "/oauth/userinfo"), (Method::POST, "/validate")]
     {
-        let answer = world.web.show(method, path, forged).await?;
+        let answer = fixture.web.show(method, path, forged).await?;
         ensure!(answer.status == 401, "{path}: {} {}", answer.status, answer.body);
     }
-    for party in [&world.rs_a, &world.rs_b, &world.web] {
+    for party in [&fixture.rs_a, &fixture.rs_b, &fixture.web] {
         ensure!(!party.is_active(forged).await?, "active for {}", party.id);
         let exchanged = party.exchange(forged, &[]).await?;
         ensure!(exchanged.status == 400, "exchanged: {}", exchanged.body);
         let actor = [("actor_token", forged), ("actor_token_type", ACCESS_TOKEN)];
         let exchanged = party.exchange(signed, &actor).await?;
         ensure!(exchanged.status == 400, "as actor: {}", exchanged.body);
-        // Whoever made it must not end the token that it names, either.
-        ensure!(party.post("/oauth/revoke", &[("token", forged)]).await?.status == 200, "as for an unknown token");
+        // A forged token must not revoke the token that it names.
+        ensure!(party.post("/oauth/revoke", &[("token", forged)]).await?.status == 200, "200 as for an unknown token");
     }
     Ok(())
 }
 
-/// "Revoke this token" is about the very token: a forged one is none of this origin's, and an opaque one is as good as a signed one.
-async fn administrators_revoke_what_was_presented(world: &World, signed: &str) -> Result<()> {
+/// Revoking a presented token affects only that very token: a forged one is unknown, an opaque one
+/// works like a signed one.
+async fn check_that_admins_revoke_the_presented_token(fixture: &Fixture, signed: &str) -> Result<()> {
     let admin = json!({
-        "grant_types": ["client_credentials"], "scope": "tollgate:admin", "audiences": [world.origin.server.issuer()],
+        "grant_types": ["client_credentials"], "scope": "tollgate:admin", "audiences": [fixture.origin.server.issuer()],
     });
-    let admin = RegisteredClient::register(&world.origin, "admin", admin).await?;
+    let admin = RegisteredClient::register(&fixture.origin, "admin", admin).await?;
     let token = admin.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
     let http = reqwest::Client::new();
     let revoke = async |token_to_revoke: &str| {
-        let url = format!("{}/admin/api/revocations", world.origin.server.url());
+        let url = format!("{}/admin/api/revocations", fixture.origin.server.url());
         let request = http.post(url).bearer_auth(&token).json(&json!({ "token": token_to_revoke }));
         Ok::<_, anyhow::Error>(request.send().await?.status().as_u16())
     };
-    let forged = world.forged(&world.factories[0], &claims(signed)?["jti"]);
+    let forged = fixture.forged(&fixture.factories[0], &claims(signed)?["jti"]);
     ensure!(revoke(&forged).await? == 404, "the forged token has no record");
-    ensure!(world.web.is_active(signed).await?, "and the one that it names lives on");
-    let opaque = world.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    ensure!(fixture.web.is_active(signed).await?, "the token that it names stays active");
+    let opaque = fixture.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
     for token in [signed, &opaque] {
         ensure!(revoke(token).await? == 201, "{token}");
     }
-    ensure!(!world.web.is_active(signed).await? && !world.rs_b.is_active(&opaque).await?, "they are revoked");
-    // A forged token of an administrator: the record that it names is not that of a token for A.
-    let forged = world.forged(&world.factories[0], &claims(&token)?["jti"]);
-    let url = format!("{}/admin/api/clients", world.origin.server.url());
+    ensure!(!fixture.web.is_active(signed).await? && !fixture.rs_b.is_active(&opaque).await?, "they are revoked");
+    // A token forged with A's key that names an administrator's token: the record is not one of a
+    // token for A.
+    let forged = fixture.forged(&fixture.factories[0], &claims(&token)?["jti"]);
+    let url = format!("{}/admin/api/clients", fixture.origin.server.url());
     ensure!(http.get(url).bearer_auth(forged).send().await?.status() == 401, "the administration's interface");
     Ok(())
 }
 
-async fn o16_what_was_exchanged_from_a_revoked_token_is_inactive(case: &RegressionCase) -> Result<()> {
+async fn o16_tokens_exchanged_from_a_revoked_token_are_inactive(case: &RegressionCase) -> Result<()> {
     let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", EXCHANGE] });
-    let world = World::start(case, more).await?;
+    let fixture = Fixture::start(case, more).await?;
     let revoked = async |by: &RegisteredClient, what: &str, lives: &[&str], dies: &[&str]| {
         ensure!(by.post("/oauth/revoke", &[("token", what)]).await?.status == 200, "revoked");
         for token in dies {
-            ensure!(!world.rs_a.is_active(token).await?, "it was exchanged from a revoked token");
-            ensure!(world.rs_a.exchange(token, &[]).await?.status == 400, "and gives no other");
+            ensure!(!fixture.rs_a.is_active(token).await?, "it was exchanged from a revoked token");
+            ensure!(fixture.rs_a.exchange(token, &[]).await?.status == 400, "it cannot be exchanged");
         }
         for token in lives {
-            ensure!(world.rs_a.is_active(token).await?, "its own tokens are good");
+            ensure!(fixture.rs_a.is_active(token).await?, "its own tokens are good");
         }
         Ok(())
     };
-    let tokens = world.tokens(&[("scope", "read"), ("resource", A)]).await?;
+    let tokens = fixture.tokens(&[("scope", "read"), ("resource", A)]).await?;
     let subject = text(&tokens, "access_token")?;
-    let child = world.rs_a.exchange(subject, &[]).await?.text("access_token")?;
-    let grandchild = world.rs_a.exchange(&child, &[("scope", "read")]).await?.text("access_token")?;
+    let child = fixture.rs_a.exchange(subject, &[]).await?.text("access_token")?;
+    let grandchild = fixture.rs_a.exchange(&child, &[("scope", "read")]).await?.text("access_token")?;
     for token in [&child, &grandchild] {
-        ensure!(world.rs_a.is_active(token).await?, "good so far");
-        ensure!(claims(token)?.get("exchanged_from").is_none(), "what is recorded is no claim");
+        ensure!(fixture.rs_a.is_active(token).await?, "active before the revocation");
+        ensure!(claims(token)?.get("exchanged_from").is_none(), "the source is recorded, not a claim");
     }
-    revoked(&world.rs_a, &grandchild, &[subject, &child], &[&grandchild]).await?;
-    let grandchild = world.rs_a.exchange(&child, &[]).await?.text("access_token")?;
-    revoked(&world.web, subject, &[], &[subject, &child, &grandchild]).await?;
+    revoked(&fixture.rs_a, &grandchild, &[subject, &child], &[&grandchild]).await?;
+    let grandchild = fixture.rs_a.exchange(&child, &[]).await?.text("access_token")?;
+    revoked(&fixture.web, subject, &[], &[subject, &child, &grandchild]).await?;
 
-    // An actor's token, and a group that only an older token belongs to.
-    let tokens = world.tokens(&[("scope", "read"), ("resource", A)]).await?;
+    // An actor token, and a revocation that applies only to an older token.
+    let tokens = fixture.tokens(&[("scope", "read"), ("resource", A)]).await?;
     let subject = text(&tokens, "access_token")?;
-    let actor = world.rs_a.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    let actor = fixture.rs_a.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
     let acting = [("actor_token", actor.as_str()), ("actor_token_type", ACCESS_TOKEN)];
-    let child = world.rs_a.exchange(subject, &acting).await?.text("access_token")?;
-    revoked(&world.rs_a, &actor, &[subject], &[&child]).await?;
-    let child = world.rs_a.exchange(subject, &[]).await?.text("access_token")?;
-    let all_of_web = tollgate::domain::Target::Client(world.web.id.clone());
+    let child = fixture.rs_a.exchange(subject, &acting).await?.text("access_token")?;
+    revoked(&fixture.rs_a, &actor, &[subject], &[&child]).await?;
+    let child = fixture.rs_a.exchange(subject, &[]).await?.text("access_token")?;
+    let all_of_web = tollgate::domain::Target::Client(fixture.web.id.clone());
     let by = tollgate::domain::Actor::command_line(None);
     let revoke = tollgate::domain::Revoke::any(all_of_web, by, None, now())?;
-    world.origin.server.store().revoke(revoke).await?;
-    ensure!(!world.rs_a.is_active(&child).await?, "every token of web is revoked, and what came of it");
+    fixture.origin.server.store().revoke(revoke).await?;
+    ensure!(!fixture.rs_a.is_active(&child).await?, "all tokens of web and tokens exchanged from them are revoked");
     case.report("exchanged, exchanged again, by an actor's token, of a revoked client: inactive");
     Ok(())
 }
 
-async fn o17_a_used_code_without_its_verifier_ends_nothing(case: &RegressionCase) -> Result<()> {
+async fn o17_used_code_without_its_verifier_revokes_nothing(case: &RegressionCase) -> Result<()> {
     let public = json!({ "token_endpoint_auth_method": "none" });
-    let world = World::start(case, public).await?;
-    let mut browser = Browser::new(&world.origin.server.url())?;
-    let alice = user(&world.origin, "alice").await?;
-    let code = code(&world.origin, &mut browser, &alice, "web", &[("scope", "openid read")]).await?;
-    let tokens = world.web.redeem(&code).await?;
+    let fixture = Fixture::start(case, public).await?;
+    let mut browser = Browser::new(&fixture.origin.server.url())?;
+    let alice = user(&fixture.origin, "alice").await?;
+    let code = code(&fixture.origin, &mut browser, &alice, "web", &[("scope", "openid read")]).await?;
+    let tokens = fixture.web.redeem(&code).await?;
     let refresh =
-        async |token: &str| world.web.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await;
+        async |token: &str| fixture.web.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await;
     let wrong = "x".repeat(43);
     let with = |name: &'static str, value: &str| {
         let mut form = redemption(&code).map(|(name, value)| (name, value.to_owned())).to_vec();
@@ -231,15 +240,15 @@ async fn o17_a_used_code_without_its_verifier_ends_nothing(case: &RegressionCase
     let mut answers = Vec::new();
     for form in [with("code_verifier", &wrong), with("redirect_uri", "https://app.example/other")] {
         let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = world.web.token(&form).await?;
+        let answer = fixture.web.token(&form).await?;
         ensure!(answer.status == 400 && answer.body["error"] == "invalid_grant", "{}", answer.body);
         answers.push(answer.brief());
     }
     let refreshed = refresh(&tokens.text("refresh_token")?).await?;
     ensure!(refreshed.status == 200, "the grant is unharmed: {}", refreshed.body);
     answers.push(format!("refresh {}", refreshed.brief()));
-    // Whoever has the code and the verifier had both from the client: somebody has a copy.
-    ensure!(world.web.redeem(&code).await?.status == 400, "used twice");
+    // Whoever has code and verifier got both from the client: it is a replay.
+    ensure!(fixture.web.redeem(&code).await?.status == 400, "used twice");
     let ended = refresh(&refreshed.text("refresh_token")?).await?;
     ensure!(ended.status == 400, "the grant is revoked: {}", ended.body);
     answers.push(format!("then with the right verifier, refresh {}", ended.brief()));
@@ -247,9 +256,9 @@ async fn o17_a_used_code_without_its_verifier_ends_nothing(case: &RegressionCase
     Ok(())
 }
 
-/// A JWT that was made for another purpose is not taken, though the right client signed it (RFC 8725 §3.11).
+/// A JWT made for another purpose is refused, even if the right client signed it (RFC 8725 §3.11).
 #[tokio::test(flavor = "multi_thread")]
-async fn a_jwt_of_another_type_is_not_taken() -> Result<()> {
+async fn jwt_of_another_type_is_refused() -> Result<()> {
     let case = RegressionCase::new("typ");
     let origin = case.origin(&[]).await?;
     let key = ProofKey::new()?;
@@ -283,7 +292,7 @@ async fn a_jwt_of_another_type_is_not_taken() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_object_has_its_own_type_and_ends() -> Result<()> {
+async fn request_object_needs_its_type_and_an_expiry() -> Result<()> {
     let case = RegressionCase::new("exp");
     let origin = case.origin(&[]).await?;
     let key = ProofKey::new()?;
