@@ -1,50 +1,50 @@
-// Administrators at the console: every page of it, and the acts that change something.
-import { at, must, throughEdge, until } from './kit.mjs'
+// The administrators' console: every page, and every operation.
+import { at, ensure, throughEdge, waitFor } from './kit.mjs'
 
-/** What the console lists, each thing with pages of its own. */
+/** Lists of the console whose entries have their own pages. */
 const LISTS = ['clients', 'users', 'keys', 'revocations', 'routes', 'edges']
 
-/** The kind of page that an address leads to: `/admin/clients/x/edit` is that of `/admin/clients/y/edit`. */
+/** The kind of page at a URL: `/admin/clients/x/edit` and `/admin/clients/y/edit` are one kind. */
 function kind(url) {
   const [admin, list, name, ...rest] = url.pathname.split('/').slice(1)
   return ['', admin, list, name && LISTS.includes(list) ? '*' : name, ...rest].filter((part) => part !== undefined).join('/')
 }
 
-/** One page of every kind that links lead to. */
+/** Checks one page of every kind that the console links to. */
 export async function console_pages(window, person) {
   const { page } = window
   await page.goto(at('/admin'))
   await window.signIn(person)
-  must(page.url() === at('/admin'), `back at the console, not at ${page.url()}`)
+  ensure(page.url() === at('/admin'), `back at the console, not at ${page.url()}`)
   const waiting = [new URL(page.url())]
   const seen = new Set()
   for (const url of waiting) {
     if (seen.has(kind(url))) continue
     seen.add(kind(url))
     const answer = await page.goto(url.href)
-    must(answer.status() === 200, `${url} gets ${answer.status()}`)
-    await window.look(`console ${kind(url)}`)
+    ensure(answer.status() === 200, `${url} gets ${answer.status()}`)
+    await window.check(`console ${kind(url)}`)
     const links = await page.locator('a[href]:not([download])').evaluateAll((all) => all.map((link) => link.href))
     const inside = (link) => link.origin === url.origin && link.pathname.startsWith('/admin') && !link.pathname.includes('export')
     waiting.push(...links.map((link) => new URL(link)).filter(inside))
   }
   for (const list of ['', ...LISTS, 'resources', 'audit']) {
-    must(seen.has(list ? `/admin/${list}` : '/admin'), `the console leads to ${list || 'its overview'}: ${[...seen].join(' ')}`)
+    ensure(seen.has(list ? `/admin/${list}` : '/admin'), `the console leads to ${list || 'its overview'}: ${[...seen].join(' ')}`)
   }
 }
 
-/** The console is for administrators. */
+/** Other users are refused. */
 export async function refused_at_the_console(window, person) {
   await window.page.goto(at('/admin'))
   const status = await window.signIn(person)
-  must(status === 403, `somebody else gets ${status}`)
-  await window.look('console refused')
+  ensure(status === 403, `another user gets ${status}`)
+  await window.check('console refused')
 }
 
-/** What is shown once, such as a secret. */
+/** A secret that is shown once. */
 const shown = (window) => window.page.locator('code.secret').innerText()
 
-/** A client from its registration to its end: each act at the console holds at the token endpoint, or at the edge. */
+/** A client from registration to disabling: each operation takes effect at the token endpoint or at the edge. */
 export async function console_client(window, person) {
   const { page } = window
   const link = (name) => page.getByRole('link', { name, exact: true })
@@ -57,39 +57,39 @@ export async function console_client(window, person) {
   await window.press(button('Register the client'))
   const id = new URL(page.url()).pathname.split('/').at(-1)
   const secret = await shown(window)
-  await window.look('console: a client and its secret')
+  await window.check('console: a client and its secret')
   const token = await tokenFor(id, secret)
-  must((await throughEdge(token)) === 200, 'the edge lets its token pass')
+  ensure((await throughEdge(token)) === 200, 'the edge accepts its token')
 
   await window.press(link('New secret'))
   await window.press(button('Make a new secret'))
   const newer = await shown(window)
-  must(newer !== secret && (await tokenFor(id, newer)) && (await tokenFor(id, secret)), 'both secrets are good while it changes over')
+  ensure(newer !== secret && (await tokenFor(id, newer)) && (await tokenFor(id, secret)), 'both secrets work during the rotation')
 
   await window.press(link('Revoke all its tokens so far'))
   await window.field('reason').fill('it talks too much')
   await window.press(button('Continue'))
-  await window.look('console: revoke?')
+  await window.check('console: revoke?')
   await window.press(page.locator('form button.danger'))
-  await until('the edge refuses', async () => (await throughEdge(token)) === 401)
+  await waitFor('the edge refuses', async () => (await throughEdge(token)) === 401)
   await window.press(page.getByRole('link', { name: /^Lift client/ }).first())
-  await window.look('console: lift?')
+  await window.check('console: lift?')
   await window.press(page.locator('main form button').first())
-  await until('the edge lets it pass again', async () => (await throughEdge(token)) === 200)
+  await waitFor('the edge accepts it again', async () => (await throughEdge(token)) === 200)
 
   await page.goto(at(`/admin/clients/${id}`))
   await window.press(link('Disable'))
   await window.press(page.locator('form button.danger'))
-  await window.says('disabled')
-  must((await tokenFor(id, newer)) === undefined, 'a disabled client gets nothing')
+  await window.expectText('disabled')
+  ensure((await tokenFor(id, newer)) === undefined, 'a disabled client gets no token')
 
   await page.goto(at(`/admin/audit?kind=client&target=${id}`))
-  await window.says(person.username)
+  await window.expectText(person.username)
   const csv = await page.request.get(await link('Export CSV').getAttribute('href').then((href) => new URL(href, page.url()).href))
-  must(csv.ok() && (await csv.text()).includes(id), 'the export has it')
+  ensure(csv.ok() && (await csv.text()).includes(id), 'the export contains the client')
 }
 
-/** A user from their registration to their end. */
+/** A user from registration to disabling. */
 export async function console_user(window, person, another) {
   const { page } = window
   const username = `${person.username}.made`
@@ -100,16 +100,16 @@ export async function console_user(window, person, another) {
   const made = { username, password: await shown(window) }
   const other = await another()
   await other.page.goto(at('/login'))
-  must((await other.signIn(made)) === 200, 'they sign in')
+  ensure((await other.signIn(made)) === 200, 'the new user signs in')
   await window.press(page.getByRole('link', { name: 'Disable', exact: true }))
   await window.press(page.locator('form button.danger'))
   await other.page.goto(at('/account/sessions'))
-  must(other.page.url().includes('/login'), 'and are signed out when they are disabled')
-  must((await other.signIn(made)) === 403, 'and do not sign in again')
+  ensure(other.page.url().includes('/login'), 'disabling ends the session')
+  ensure((await other.signIn(made)) === 403, 'a disabled user cannot sign in')
   await other.close()
 }
 
-/** An access token for a client in its own name, if it gets one. */
+/** An access token by the client credentials grant, if the client gets one. */
 async function tokenFor(id, secret) {
   const body = new URLSearchParams({ grant_type: 'client_credentials', scope: 'reports:read' })
   const authorization = `Basic ${btoa(`${id}:${secret}`)}`

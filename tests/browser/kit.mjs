@@ -1,21 +1,21 @@
-// What the flows stand on: one Chromium, people with a browser window each, and eyes that look at every page they are shown:
-// with axe-core, at the width of a phone and of a desk, in both themes, for broken rules of the content security policy.
+// Kit of the browser flows: Chromium, a window for each user, and checks of every page: axe-core, layout at phone and desktop
+// width, both colour themes, and violations of the content security policy.
 import { readFile, mkdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { chromium } from 'playwright-core'
 
-/** What the test tells: addresses, clients, people. */
+/** Settings from the test: addresses, clients, users. */
 export const settings = JSON.parse(process.env.TOLLGATE_TEST_FLOW_SETTINGS)
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-/** How long anything awaited may take on a busy machine. No promise is tested by it. */
-export const PATIENCE = 60_000
+/** Longest wait in milliseconds, on a busy machine. No check depends on its length. */
+export const TIMEOUT_MS = 60_000
 const SIZES = { phone: { width: 390, height: 844 }, desk: { width: 1280, height: 900 } }
 const THEMES = ['light', 'dark']
-/** Where to put a picture of every page that was looked at, for a person's eyes. */
+/** Folder for a screenshot of every checked page, for review by a person. */
 const PICTURES = process.env.TOLLGATE_TEST_PICTURES
 
-/** Chromium that calls nobody but the pages it is sent to. */
+/** Starts Chromium without its background requests. */
 export function launch() {
   const flags = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking']
   const asRoot = process.getuid() === 0 ? ['--no-sandbox'] : []
@@ -24,42 +24,42 @@ export function launch() {
 }
 
 /** Throws unless the condition holds. */
-export function must(condition, words) {
+export function ensure(condition, words) {
   if (!condition) throw new Error(words)
 }
 
-/** Says that a step worked. */
+/** Reports that a step succeeded. */
 export function step(name) {
   console.log(JSON.stringify({ step: name }))
 }
 
-/** Asks again and again until the answer is not empty; the answer. */
-export async function until(what, ask) {
-  const ends = Date.now() + PATIENCE
+/** Calls `ask` until its result is truthy, and returns the result. */
+export async function waitFor(what, ask) {
+  const ends = Date.now() + TIMEOUT_MS
   for (;;) {
     const answer = await ask()
     if (answer) return answer
-    must(Date.now() < ends, `${what}: not within ${PATIENCE / 1000} s`)
+    ensure(Date.now() < ends, `${what}: not within ${TIMEOUT_MS / 1000} s`)
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
 }
 
-/** A browser window of somebody's own. With `scripts: false` no page's script runs there, and nothing is inspected. */
+/** A browser window with its own cookies. With `scripts: false` page scripts are disabled and pages are not checked. */
 export class Window {
   static async open(browser, { scripts = true } = {}) {
     const context = await browser.newContext({ viewport: SIZES.desk, javaScriptEnabled: scripts })
-    context.setDefaultTimeout(PATIENCE)
+    context.setDefaultTimeout(TIMEOUT_MS)
     const window = new Window(context, await context.newPage(), scripts)
     await window.#listen()
     return window
   }
 
   constructor(context, page, scripts) {
-    Object.assign(this, { context, page, scripts, faults: [], looked: new Set() })
+    Object.assign(this, { context, page, scripts, faults: [], checked: new Set() })
   }
 
   async #listen() {
-    // An answer of 403 is logged as an error, too; whether it should be there is for the flow to say.
+    // Responses such as 403 are logged as errors as well; the flows check the statuses.
     const expected = /^Failed to load resource: the server responded with a status of/
     this.context.on('console', (message) => {
       if (message.type() === 'error' && !expected.test(message.text())) this.#fault(`console: ${message.text()}`)
@@ -79,15 +79,15 @@ export class Window {
   }
 
   #fault(words) {
-    // Browsers ask for an icon by themselves.
+    // Browsers request the icon by themselves.
     if (!words.includes('/favicon.ico')) this.faults.push(`${this.page.url()}: ${words}`)
   }
 
-  /** Looks at the page as everybody will see it. Each kind of page once a window: `name` says which it is. */
-  async look(name) {
-    must(await this.page.title(), `${name}: no title`)
-    if (!this.scripts || this.looked.has(name)) return
-    this.looked.add(name)
+  /** Checks the page at each size and theme, once for each `name` in a window. */
+  async check(name) {
+    ensure(await this.page.title(), `${name}: no title`)
+    if (!this.scripts || this.checked.has(name)) return
+    this.checked.add(name)
     await this.page.evaluate(AXE)
     for (const [size, viewport] of Object.entries(SIZES)) {
       await this.page.setViewportSize(viewport)
@@ -100,11 +100,11 @@ export class Window {
   }
 
   async #inspect(name, colorScheme) {
-    // Another theme changes colours and nothing else.
+    // The second theme changes only colours.
     const colours = { type: 'rule', values: ['color-contrast', 'link-in-text-block'] }
     const rules = colorScheme === THEMES[0] ? undefined : colours
     const { faults, wide } = await this.page.evaluate(async (runOnly) => {
-      // Colours fade from one theme into the other.
+      // Waits for the colour transition between the themes.
       await Promise.allSettled(document.getAnimations().map(({ finished }) => finished))
       const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'], ...(runOnly && { runOnly }) })
       const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
@@ -121,13 +121,13 @@ export class Window {
     await this.page.screenshot({ path: `${PICTURES}/${name}.png`, fullPage: true })
   }
 
-  /** The element, by its `name` and, for buttons, its value. */
+  /** The form field with this name and, for buttons, this value. */
   field(name, value) {
     const wanted = value === undefined ? `[name="${name}"]:not([type="hidden"])` : `[name="${name}"][value="${value}"]`
     return this.page.locator(wanted)
   }
 
-  /** Presses what leads to another page, and waits until that has come; the status of its answer. */
+  /** Clicks the target, waits for the next page, and returns its status. */
   async press(target) {
     const here = (answer) => answer.request().isNavigationRequest() && answer.frame() === this.page.mainFrame()
     const came = this.page.waitForEvent('response', { predicate: (answer) => here(answer) && !isRedirect(answer.status()) })
@@ -136,17 +136,17 @@ export class Window {
     return answer.status()
   }
 
-  /** What the page says, as a person reads it. */
+  /** Text of the page's main part. */
   text() {
     return this.page.locator('main').innerText()
   }
 
-  async says(words) {
+  async expectText(words) {
     const text = await this.text()
-    must(words instanceof RegExp ? words.test(text) : text.includes(words), `${this.page.url()} does not say ${words}: ${text}`)
+    ensure(words instanceof RegExp ? words.test(text) : text.includes(words), `${this.page.url()} does not contain ${words}: ${text}`)
   }
 
-  /** Fills in `/login` and goes on; the status of what comes. */
+  /** Submits the sign-in form, and returns the status of the next page. */
   async signIn({ username, password }) {
     await this.field('username').fill(username)
     await this.field('password').fill(password)
@@ -155,16 +155,16 @@ export class Window {
 
   async close() {
     await this.context.close()
-    must(this.faults.length === 0, `faults of pages:\n${[...new Set(this.faults)].join('\n')}`)
+    ensure(this.faults.length === 0, `page faults:\n${[...new Set(this.faults)].join('\n')}`)
   }
 }
 
 const isRedirect = (status) => status >= 300 && status < 400
 
-/** A page of the origin. */
+/** URL of a path at the origin. */
 export const at = (path) => settings.issuer + path
 
-/** The status of a request with this token through the edge. */
+/** Status of a request through the edge with this token. */
 export async function throughEdge(token) {
   return (await fetch(`${settings.edge}/reports/1`, { headers: { authorization: `Bearer ${token}` } })).status
 }

@@ -1,14 +1,14 @@
-// Makes a picture of a page a third as large: a PNG of 256 colours. The page's plain surfaces keep theirs exactly; of the shades
-// between letters and ground the rare ones take that of a neighbour, which nobody sees.
+// Reduces a screenshot to a PNG of 256 colours, about a third of its size. Plain surfaces keep their colours exactly; rare shades
+// of letter edges take the nearest colour, which is not visible.
 import { crc32, deflateSync } from 'node:zlib'
 
-/** The same picture as an indexed PNG. `page`: any, for it knows how to read a PNG. */
+/** Converts a PNG into an indexed PNG. `page`: any page, used to decode the PNG. */
 export async function indexed(page, png) {
   const { width, height, palette, rows } = await page.evaluate(reduce, png.toString('base64'))
   const header = Buffer.alloc(13)
   header.writeUInt32BE(width, 0)
   header.writeUInt32BE(height, 4)
-  header.set([8, 3, 0, 0, 0], 8) // eight bits a pixel, each a place in the palette
+  header.set([8, 3, 0, 0, 0], 8) // eight bits a pixel, an index into the palette
   const signature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
   const data = deflateSync(Buffer.from(rows, 'base64'), { level: 9, memLevel: 9 })
   return Buffer.concat([signature, chunk('IHDR', header), chunk('PLTE', Buffer.from(palette)), chunk('IDAT', data), chunk('IEND', Buffer.alloc(0))])
@@ -22,7 +22,7 @@ function chunk(type, data) {
   return Buffer.concat([around.subarray(0, 4), body, around.subarray(4)])
 }
 
-/** Runs in the browser: the palette, and the rows of places in it, each after the number of its filter, none. */
+/** Runs in the browser: returns the palette and the rows of palette indices, each after its filter type, 0 for none. */
 async function reduce(base64) {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
   const image = await createImageBitmap(new Blob([bytes], { type: 'image/png' }))

@@ -1,9 +1,10 @@
-// Cases of tests/suite/cases/browsers.rs in a real Chromium: one flow, named by the argument. It says by one JSON object a line what worked.
-import { at, launch, must, settings, step, until, Window } from './kit.mjs'
+// Browser flows of tests/suite/regression_cases/browsers.rs: runs the one named by the argument. Successful steps are printed as
+// one JSON object a line.
+import { at, launch, ensure, settings, step, waitFor, Window } from './kit.mjs'
 
 const { person } = settings
 
-/** Presses twice, the second time before anything came of the first. */
+/** Submits the form twice, the second time before the first response arrives. */
 async function twice(page, target) {
   await target.evaluate((button) => {
     const { form } = button
@@ -12,8 +13,8 @@ async function twice(page, target) {
   })
 }
 
-/** Waits for a page, however many navigations are given up on the way to it. */
-const comes = (page, isIt) => until('a page', () => isIt(new URL(page.url())))
+/** Waits for a page; navigations before it may be aborted. */
+const comes = (page, isIt) => waitFor('a page', () => isIt(new URL(page.url())))
 
 const signIn = (page) => page.locator('form:has([name="password"]) button')
 
@@ -24,7 +25,7 @@ async function fill(page) {
 
 const allow = (page) => page.locator('[name="decision"][value="allow"]')
 
-/** The code arrives, whatever the client does with it: by way of the consent, or straight from the sign-in. */
+/** The code reaches the client, through the consent page or directly after sign-in. */
 async function arrives(browser) {
   for (const { id, authorize, endsAt } of settings.clients) {
     const window = await Window.open(browser)
@@ -35,13 +36,13 @@ async function arrives(browser) {
     await signIn(page).click()
     if (!id.endsWith('-own')) await allow(page).click()
     await end
-    must(new URL(page.url()).searchParams.get('code'), `no code at ${page.url()}`)
+    ensure(new URL(page.url()).searchParams.get('code'), `no code at ${page.url()}`)
     await window.close()
     step(id)
   }
 }
 
-/** What is old leads on or to a fresh form: two tabs, a second click, the way back, a page loaded again, another window's sign-out. */
+/** Stale forms continue or are shown again: two tabs, double clicks, back button, reload, sign-out in another window. */
 async function stale(browser) {
   const window = await Window.open(browser)
   const { page: first, context } = window
@@ -62,7 +63,7 @@ async function stale(browser) {
 
   await twice(second, allow(second))
   await comes(second, isHome)
-  must(new URL(second.url()).searchParams.get('code'), 'a second click loses the code')
+  ensure(new URL(second.url()).searchParams.get('code'), 'a second click loses the code')
   step('second click on allow')
   await second.goBack()
   await allow(second).waitFor()

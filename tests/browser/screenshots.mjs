@@ -1,18 +1,17 @@
-// Pictures of the pages for the README: people and clients act at a running origin, then the most telling pages are photographed
-// in both themes.
+// Screenshots for the README: users and clients use a running origin, then the main pages are captured in both themes.
 import { createHash, randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { indexed } from './palette.mjs'
-import { at, launch, must, settings } from './kit.mjs'
+import { at, launch, ensure, settings } from './kit.mjs'
 
 const FOLDER = process.env.TOLLGATE_TEST_PICTURES
 const SMALL = { width: 480, height: 690 }
 const WIDE = { width: 1120, height: 760 }
 const SCOPE = 'openid profile email reports:read reports:write'
 const REDIRECT = { 'field-notes': 'https://notes.example/callback', 'tide-tables': 'https://tides.example/callback' }
-/** How long there is traffic before the console is photographed: its charts have a bar a minute. */
+/** Minutes of traffic before the console is captured: its charts have one bar a minute. */
 const MINUTES = 6
-/** As whom a browser introduces itself. */
+/** User agents. */
 const BROWSERS = {
   laptop: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
   phone: 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1',
@@ -20,7 +19,7 @@ const BROWSERS = {
 
 const browser = await launch()
 const { people } = settings
-/** A page under no policy of its own. */
+/** A page without a content security policy. */
 const studio = await browser.newPage()
 
 async function open(userAgent, viewport = WIDE) {
@@ -31,7 +30,7 @@ async function open(userAgent, viewport = WIDE) {
 async function photograph(page, name, options = {}) {
   for (const colorScheme of ['light', 'dark']) {
     await page.emulateMedia({ colorScheme })
-    // Without colours on their way from one theme to the other.
+    // Disables the colour transition between the themes.
     const picture = await page.screenshot({ animations: 'disabled', caret: 'hide', ...options })
     await writeFile(`${FOLDER}/${name}-${colorScheme}.png`, await indexed(studio, picture))
   }
@@ -43,7 +42,7 @@ async function signIn(page, { username, password }) {
   await Promise.all([page.waitForEvent('load'), page.click('form:has([name=password]) button')])
 }
 
-/** A request to a client's redirect URI, and its verifier. */
+/** An authorization request of a client, and its PKCE verifier. */
 function request(client, scope = SCOPE) {
   const verifier = randomBytes(32).toString('base64url')
   const url = new URL(at('/oauth/authorize'))
@@ -66,25 +65,25 @@ async function post(path, client, form) {
   return fetch(at(path), { method: 'POST', headers, body })
 }
 
-/** Lets a client in, from the sign-in or the consent page where the browser is, and takes its tokens. */
+/** Allows the request on the consent page, and redeems the code. */
 async function allow(page, client, verifier) {
   const redirect_uri = REDIRECT[client]
-  // The client's own site is not there: the browser ends at a page of its own that says so.
+  // The client's site does not exist: the browser ends at its own error page.
   const lost = page.waitForEvent('framenavigated', { predicate: (frame) => frame.url().startsWith('chrome-error:') })
   const sent = page.waitForRequest((request) => request.url().startsWith(redirect_uri))
   const [back] = await Promise.all([sent, lost, page.click('[value=allow]')])
   const code = new URL(back.url()).searchParams.get('code')
   const answer = await post('/oauth/token', client, { grant_type: 'authorization_code', code, redirect_uri, code_verifier: verifier })
-  must(answer.ok, `no token for ${client}: ${answer.status}`)
+  ensure(answer.ok, `no token for ${client}: ${answer.status}`)
   return answer.json()
 }
 
-/** A device that asks; what it is told. */
+/** Response to a device authorization request. */
 async function device() {
   return (await post('/oauth/device/code', 'quay-display', { scope: 'openid profile reports:read' })).json()
 }
 
-/** What services do all day, here for a few minutes, some busier than others: most get what they ask for. */
+/** Requests of services for a few minutes; most of them succeed. */
 async function traffic() {
   const call = (token, edge) => fetch(`${edge}/reports/7`, { headers: { authorization: `Bearer ${token}` } })
   const ends = Date.now() + MINUTES * 60_000

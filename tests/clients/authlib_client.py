@@ -1,7 +1,7 @@
 """Authlib (PyPI), unmodified, from discovery to logout."""
 import os
 
-os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # the origin of a test is on loopback
+os.environ["AUTHLIB_INSECURE_TRANSPORT"] = "1"  # the test's origin is on loopback, without TLS
 
 import time
 from urllib.parse import urlencode

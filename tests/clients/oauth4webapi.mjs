@@ -1,6 +1,6 @@
-// oauth4webapi (npm), unmodified, from discovery to logout: what openid-client stands on, call by call.
+// oauth4webapi (npm), unmodified, from discovery to logout: the library below openid-client, call by call.
 import * as oauth from 'oauth4webapi'
-import { ask, must, refused, run, settings, step } from './protocol.mjs'
+import { ask, ensure, refused, run, settings, step } from './protocol.mjs'
 
 const { issuer, web, post, jwt, spa, tv, jar } = settings
 const options = { [oauth.allowInsecureRequests]: true }
@@ -28,7 +28,7 @@ async function credentials(as) {
   for (const [name, who, authentication] of ways) {
     const answer = await oauth.clientCredentialsGrantRequest(as, id(who), authentication, { scope: 'read' }, options)
     const tokens = await oauth.processClientCredentialsResponse(as, id(who), answer)
-    must(tokens.scope === 'read' && tokens.token_type === 'bearer', 'a token')
+    ensure(tokens.scope === 'read' && tokens.token_type === 'bearer', 'a token')
     step(`client_credentials_${name}`)
   }
 }
@@ -84,25 +84,25 @@ async function code(as) {
 async function useTokens(as, tokens) {
   const { sub } = oauth.getValidatedIdTokenClaims(tokens)
   const asked = await oauth.userInfoRequest(as, id(web), tokens.access_token, options)
-  must((await oauth.processUserInfoResponse(as, id(web), sub, asked)).email === 'alice@example.com', 'the address')
+  ensure((await oauth.processUserInfoResponse(as, id(web), sub, asked)).email === 'alice@example.com', 'the address')
   step('userinfo')
   const introspect = async (token) =>
     oauth.processIntrospectionResponse(as, id(web), await oauth.introspectionRequest(as, id(web), basic, token, options))
-  must((await introspect(tokens.access_token)).active, 'a live token')
+  ensure((await introspect(tokens.access_token)).active, 'a live token')
   step('introspection')
   const refresh = async (token) =>
     oauth.processRefreshTokenResponse(as, id(web), await oauth.refreshTokenGrantRequest(as, id(web), basic, token, options))
   const next = await refresh(tokens.refresh_token)
-  must(next.refresh_token !== tokens.refresh_token, 'a rotated token')
+  ensure(next.refresh_token !== tokens.refresh_token, 'a rotated token')
   step('refresh')
   const exchange = { subject_token: next.access_token, subject_token_type: 'urn:ietf:params:oauth:token-type:access_token', scope: 'read' }
   const grant = 'urn:ietf:params:oauth:grant-type:token-exchange'
   const answer = await oauth.genericTokenEndpointRequest(as, id(web), basic, grant, exchange, options)
-  must((await oauth.processGenericTokenEndpointResponse(as, id(web), answer)).scope === 'read', 'a narrower token')
+  ensure((await oauth.processGenericTokenEndpointResponse(as, id(web), answer)).scope === 'read', 'a narrower token')
   step('token_exchange')
   await oauth.processRevocationResponse(await oauth.revocationRequest(as, id(web), basic, next.refresh_token, options))
   await refused(refresh(next.refresh_token), 'invalid_grant')
-  must(!(await introspect(next.access_token)).active, 'the grant is revoked')
+  ensure(!(await introspect(next.access_token)).active, 'the grant is revoked')
   step('revocation')
 }
 
@@ -125,7 +125,7 @@ async function bound(as) {
   const started = await request(spa)
   const callback = await ask('authorize', authorizationUrl(as, started.parameters))
   const tokens = await redeem(as, spa, oauth.None(), started, callback, { DPoP })
-  must(tokens.token_type === 'dpop', 'a bound token')
+  ensure(tokens.token_type === 'dpop', 'a bound token')
   step('dpop_code')
   const { sub } = oauth.getValidatedIdTokenClaims(tokens)
   const userinfo = () => oauth.userInfoRequest(as, id(spa), tokens.access_token, { DPoP, ...options })
@@ -143,7 +143,7 @@ async function device(as) {
   step('device_pending')
   await ask('device', started.verification_uri_complete)
   await new Promise((resolve) => setTimeout(resolve, started.interval * 1000))
-  must((await poll()).access_token, 'a token')
+  ensure((await poll()).access_token, 'a token')
   step('device')
 }
 
@@ -165,7 +165,7 @@ async function logout(as) {
   const { id_token } = await redeem(as, web, basic, started, callback)
   const url = new URL(as.end_session_endpoint)
   url.search = new URLSearchParams({ id_token_hint: id_token, post_logout_redirect_uri: web.post_logout_redirect_uri })
-  must((await ask('logout', url.href)).href === web.post_logout_redirect_uri, 'logged out')
+  ensure((await ask('logout', url.href)).href === web.post_logout_redirect_uri, 'logged out')
   step('logout')
 }
 

@@ -1,6 +1,6 @@
 // openid-client (npm), unmodified, from discovery to logout.
 import * as client from 'openid-client'
-import { ask, must, refused, run, settings, step } from './protocol.mjs'
+import { ask, ensure, refused, run, settings, step } from './protocol.mjs'
 
 const { issuer, web, post, jwt, spa, tv, jar, audience } = settings
 const insecure = { execute: [client.allowInsecureRequests] }
@@ -27,11 +27,11 @@ async function request(who, scope = 'openid email read') {
 
 async function credentials() {
   const basic = await configure(web, client.ClientSecretBasic(web.secret))
-  must(basic.serverMetadata().issuer === issuer, 'the issuer')
+  ensure(basic.serverMetadata().issuer === issuer, 'the issuer')
   step('discovery')
   await configure(web, client.ClientSecretBasic(web.secret), { algorithm: 'oauth2' })
   step('discovery_oauth2')
-  must((await client.clientCredentialsGrant(basic, { scope: 'read' })).scope === 'read', 'the scope')
+  ensure((await client.clientCredentialsGrant(basic, { scope: 'read' })).scope === 'read', 'the scope')
   step('client_credentials_basic')
   await client.clientCredentialsGrant(await configure(post, client.ClientSecretPost(post.secret)), { resource: audience })
   step('client_credentials_post')
@@ -45,7 +45,7 @@ async function code(config) {
   const { parameters, checks } = await request(web)
   const callback = await ask('authorize', client.buildAuthorizationUrl(config, parameters).href)
   const tokens = await client.authorizationCodeGrant(config, callback, checks)
-  must(tokens.claims().sub, 'a subject')
+  ensure(tokens.claims().sub, 'a subject')
   step('code')
   await refused(client.authorizationCodeGrant(config, callback, checks), 'invalid_grant')
   step('code_replayed')
@@ -60,23 +60,23 @@ async function tokens(config) {
   const first = await client.authorizationCodeGrant(config, callback, { ...checks, maxAge: 3600 })
   step('max_age')
   const user = await client.fetchUserInfo(config, first.access_token, first.claims().sub)
-  must(user.email === 'alice@example.com', 'the address')
+  ensure(user.email === 'alice@example.com', 'the address')
   step('userinfo')
-  must((await client.tokenIntrospection(config, first.access_token)).active, 'a live token')
+  ensure((await client.tokenIntrospection(config, first.access_token)).active, 'a live token')
   step('introspection')
   const next = await client.refreshTokenGrant(config, first.refresh_token)
-  must(next.refresh_token !== first.refresh_token && next.claims().sub === first.claims().sub, 'a rotated token')
+  ensure(next.refresh_token !== first.refresh_token && next.claims().sub === first.claims().sub, 'a rotated token')
   step('refresh')
   const exchanged = await client.genericGrantRequest(config, 'urn:ietf:params:oauth:grant-type:token-exchange', {
     subject_token: next.access_token,
     subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
     scope: 'read',
   })
-  must(exchanged.scope === 'read', 'a narrower token')
+  ensure(exchanged.scope === 'read', 'a narrower token')
   step('token_exchange')
   await client.tokenRevocation(config, next.refresh_token)
   await refused(client.refreshTokenGrant(config, next.refresh_token), 'invalid_grant')
-  must(!(await client.tokenIntrospection(config, next.access_token)).active, 'the grant is revoked')
+  ensure(!(await client.tokenIntrospection(config, next.access_token)).active, 'the grant is revoked')
   step('revocation')
 }
 
@@ -98,12 +98,12 @@ async function bound() {
   const { parameters, checks } = await request(spa)
   const url = await client.buildAuthorizationUrlWithPAR(config, parameters, { DPoP })
   const tokens = await client.authorizationCodeGrant(config, await ask('authorize', url.href), checks, undefined, { DPoP })
-  must(tokens.token_type === 'dpop', 'a bound token')
+  ensure(tokens.token_type === 'dpop', 'a bound token')
   step('dpop_code')
   await client.fetchUserInfo(config, tokens.access_token, tokens.claims().sub, { DPoP })
   step('dpop_userinfo')
   const next = await client.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP })
-  must(next.token_type === 'dpop', 'a bound token')
+  ensure(next.token_type === 'dpop', 'a bound token')
   step('dpop_refresh')
 }
 
@@ -112,7 +112,7 @@ async function device() {
   const started = await client.initiateDeviceAuthorization(config, { scope: 'openid read' })
   await ask('device', started.verification_uri_complete)
   const tokens = await client.pollDeviceAuthorizationGrant(config, started)
-  must(tokens.claims().aud === tv.id, 'an ID token for the device')
+  ensure(tokens.claims().aud === tv.id, 'an ID token for the device')
   step('device')
 }
 
@@ -131,7 +131,7 @@ async function logout(config) {
   const { id_token } = await client.authorizationCodeGrant(config, callback, checks)
   const after = { post_logout_redirect_uri: web.post_logout_redirect_uri, state: 'bye' }
   const end = await ask('logout', client.buildEndSessionUrl(config, { id_token_hint: id_token, ...after }).href)
-  must(end.href === `${web.post_logout_redirect_uri}?state=bye`, `logged out to ${end}`)
+  ensure(end.href === `${web.post_logout_redirect_uri}?state=bye`, `logged out to ${end}`)
   step('logout')
 }
 

@@ -1,4 +1,4 @@
-"""How a script talks with the test that runs it: one JSON object a line; protocol.mjs says what they mean."""
+"""Protocol between a script and its test: one JSON object a line, as described in protocol.mjs."""
 import json
 import os
 import sys
@@ -7,18 +7,18 @@ settings = json.loads(os.environ["TOLLGATE_TEST_CLIENTS"])
 
 
 def step(name):
-    """Says that a step worked."""
+    """Reports that a step succeeded."""
     print(json.dumps({"step": name}), flush=True)
 
 
 def ask(what, value):
-    """Has the person open a URL (`authorize`, `logout`) or type a code (`device`); where the browser ended."""
+    """Lets the user open a URL (`authorize`, `logout`) or type a code (`device`); returns the URL where the browser ended."""
     print(json.dumps({"ask": what, "value": value}), flush=True)
     return json.loads(sys.stdin.readline())
 
 
 def must(condition, words):
-    """Raises unless the condition holds; an assert would vanish under -O."""
+    """Raises unless the condition holds. `assert` is not used because -O removes it."""
     if not condition:
         raise RuntimeError(words)
 

@@ -1,7 +1,7 @@
 """requests-oauthlib (PyPI) on oauthlib, unmodified: the grants that they know."""
 import os
 
-os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the origin of a test is on loopback
+os.environ["OAUTHLIB_INSECURE_TRANSPORT"] = "1"  # the test's origin is on loopback, without TLS
 
 import time
 
@@ -65,7 +65,7 @@ def public(server):
 
 def device(server):
     client = DeviceClient(TV["id"])
-    # oauthlib prepares the device's request as a URL; RFC 8628 section 3.1 has its parameters in the body.
+    # oauthlib puts the parameters of the device request into the URL; RFC 8628 §3.1 requires them in the body.
     url, query = client.prepare_request_uri(server["device_authorization_endpoint"], scope=["openid", "read"]).split("?")
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     started = requests.post(url, data=query, headers=form).json()

@@ -1,5 +1,5 @@
-//! The command `tollgate` on the system's allocator, for processes with a clock of their own: jemalloc asks for the time while it
-//! starts, and libfaketime allocates before it answers.
+//! The command `tollgate` with the system allocator, for processes with a fake clock: jemalloc reads the
+//! clock while it starts, and libfaketime allocates to answer, which would deadlock.
 
 use std::process::ExitCode;
 

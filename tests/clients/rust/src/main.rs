@@ -1,5 +1,6 @@
-//! The public OAuth clients in Rust: `public-clients oauth2` and `public-clients openidconnect` do what each of the two crates
-//! can, unmodified, against the origin that the test started. They talk with the test as tests/clients/protocol.mjs says.
+//! Third-party OAuth client crates: `public-clients oauth2` and `public-clients openidconnect` run every
+//! grant that the unmodified crate supports against the test's origin. They use the protocol of
+//! `tests/clients/protocol.mjs`.
 
 mod oauth2_crate;
 mod openidconnect_crate;
@@ -19,7 +20,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// The test at the other end of standard input and output.
+/// The test, connected by standard input and output.
 struct Test {
     settings: Value,
 }
@@ -29,18 +30,18 @@ impl Test {
         self.settings["issuer"].as_str().context("no issuer")
     }
 
-    /// A member of what the test registered of a client.
+    /// A member of a registered client's settings.
     fn told(&self, client: &str, member: &str) -> Result<String> {
         let text = self.settings[client][member].as_str().map(str::to_owned);
         text.with_context(|| format!("{client} has no {member}"))
     }
 
-    /// Says that a step worked.
+    /// Reports that a step succeeded.
     fn step(&self, name: &str) {
         println!("{}", json!({ "step": name }));
     }
 
-    /// Has the person open a URL; where the browser ended.
+    /// Lets the user open a URL, and returns the URL where the browser ended.
     fn ask(&self, what: &str, value: &str) -> Result<Url> {
         println!("{}", json!({ "ask": what, "value": value }));
         let mut line = String::new();
@@ -49,7 +50,7 @@ impl Test {
         Ok(Url::parse(&end)?)
     }
 
-    /// Has the person allow a request; the code and the state that came back, with the issuer's name (RFC 9207).
+    /// Lets the user allow a request, and returns code and state. Checks the issuer (RFC 9207).
     fn authorize(&self, url: &Url) -> Result<(String, String)> {
         let callback = self.ask("authorize", url.as_str())?;
         let parameter = |name: &str| {
@@ -61,8 +62,9 @@ impl Test {
     }
 }
 
-/// The HTTP layer that the crates are given: it sends what they made, follows nothing, and judges no status. An address of
-/// https is asked without TLS, as behind a proxy that ends it: the crate `oauth2` revokes at no other, the test's origin has none.
+/// HTTP client for the crates: follows no redirects and treats no status as an error. It sends `https`
+/// requests without TLS, because the crate `oauth2` revokes only at `https` URLs and the test's origin
+/// has no certificate.
 fn http(mut request: HttpRequest) -> Result<HttpResponse, ureq::Error> {
     let plain = request.uri().to_string().replacen("https://", "http://", 1);
     *request.uri_mut() = plain.parse().map_err(|_| ureq::Error::BadUri(plain))?;
