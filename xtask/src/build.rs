@@ -2,16 +2,16 @@
 //! packages: cargo unifies the features of the packages it builds together, so another selection
 //! compiles dependencies a second time.
 
-use std::{fs, process::Command};
+use std::{fs, path::Path, process::Command};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
     optimise::{self, newer},
     progress, setup,
     stack::Edge,
-    workspace::{Workspace, cargo},
+    workspace::{TempFolder, Workspace, cargo, command},
 };
 
 /// Packages that compile for this machine.
@@ -24,6 +24,8 @@ pub(crate) const COMPONENTS: [&str; 2] = ["tollgate-component", "tollgate-spin"]
 
 /// Runs test vectors inside wasmtime and workerd, for the suite.
 const VECTOR_RUNNER: &str = "tollgate-vector-runner";
+/// Generates JavaScript bindings.
+const BINDGEN: &str = "xtask-bindgen";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
@@ -60,8 +62,13 @@ pub(crate) fn packages(names: &[&'static str]) -> impl Iterator<Item = &'static 
 }
 
 fn native(workspace: &Workspace) -> Result<()> {
+    native_targets(workspace, &["--bins", "--examples"])
+}
+
+/// Selects all native packages, which fixes the features, but compiles only what `targets` need.
+fn native_targets(workspace: &Workspace, targets: &[&str]) -> Result<()> {
     let mut build = cargo();
-    build.args(["build", "--bins", "--examples"]).args(packages(&NATIVE)).current_dir(&workspace.root);
+    build.arg("build").args(targets).args(packages(&NATIVE)).current_dir(&workspace.root);
     run(workspace, "building the native programs", "build-native", &mut build)
 }
 
@@ -73,30 +80,33 @@ pub(crate) fn public_clients(workspace: &Workspace) -> Result<()> {
     run(workspace, "building the public OAuth clients", "build-public-clients", &mut build)
 }
 
-/// Builds what these edges run, for trying them out. Components are not optimised, so wasm-opt is
-/// not needed; they are larger and slower than those that are tested, measured and shipped.
-pub(crate) fn edges(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
+/// Builds the origin, the example API and these edges, and nothing else, for trying them out.
+/// Components are not optimised, so wasm-opt is not needed; they are larger and slower than those
+/// that are tested, measured and shipped.
+pub(crate) fn stack(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
+    let mut targets = vec!["--bin", "tollgate", "--example", "protected-api"];
     if edges.iter().any(|edge| *edge != Edge::Worker) {
-        link_components(workspace)?;
+        targets.extend(["--bin", "tollgate-edge"]);
     }
-    if edges.contains(&Edge::Worker) {
-        worker(workspace)?;
+    native_targets(workspace, &targets)?;
+    for edge in edges {
+        match edge {
+            Edge::Runner => link_components(workspace, &["tollgate-component"])?,
+            Edge::Spin => link_components(workspace, &["tollgate-spin"])?,
+            Edge::Worker => worker(workspace)?,
+        }
     }
     Ok(())
 }
 
-fn link_components(workspace: &Workspace) -> Result<()> {
+fn link_components(workspace: &Workspace, names: &[&'static str]) -> Result<()> {
     let mut build = cargo();
-    build
-        .args(["build", "--release", "--target", "wasm32-wasip2"])
-        .args(packages(&COMPONENTS))
-        .args(["--package", VECTOR_RUNNER])
-        .current_dir(&workspace.root);
-    run(workspace, "building the components", "build-components", &mut build)
+    build.args(["build", "--release", "--target", "wasm32-wasip2"]).args(packages(names)).current_dir(&workspace.root);
+    run(workspace, &format!("building {}", names.join(", ")), "build-components", &mut build)
 }
 
 fn components(workspace: &Workspace) -> Result<()> {
-    link_components(workspace)?;
+    link_components(workspace, &[COMPONENTS[0], COMPONENTS[1], VECTOR_RUNNER])?;
     for name in COMPONENTS {
         optimise::component(workspace, &workspace.wasm().join(name.replace('-', "_") + ".wasm"))?;
     }
@@ -114,35 +124,54 @@ fn vector_runner(workspace: &Workspace) -> Result<()> {
     if newer(&workspace.vector_runner().join("tollgate_vector_runner_bg.wasm"), &wasm) {
         return Ok(());
     }
-    let mut bind = crate::workspace::command(workspace.cargo_bin().join("wasm-bindgen"));
-    bind.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(workspace.vector_runner()).arg(wasm);
-    run(workspace, "binding the vector runner", "bind-vector-runner", &mut bind)
+    bindings(workspace, "web", &wasm, &workspace.vector_runner(), "tollgate_vector_runner")
 }
 
-/// Builds the Worker. Bindings, wasm-opt and bundler run only when cargo's WebAssembly, or the
-/// tools, changed.
+/// Generates JavaScript bindings for `module`: `name.js` and `name_bg.wasm` in `folder`.
+pub(crate) fn bindings(workspace: &Workspace, target: &str, module: &Path, folder: &Path, name: &str) -> Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--package", BINDGEN]).current_dir(&workspace.root);
+    run(workspace, "building the generator of bindings", "build-bindgen", &mut build)?;
+    let mut bindgen = command(workspace.bin().join(BINDGEN));
+    bindgen.arg(target).args([module, folder]).arg(name);
+    run(workspace, &format!("generating bindings for {name}"), "bindgen", &mut bindgen)
+}
+
+/// Builds the Worker. Bindings, wasm-opt and bundler run only when cargo's WebAssembly, the shim or
+/// the tools changed.
 fn worker(workspace: &Workspace) -> Result<()> {
     let mut build = cargo();
-    // As worker-build calls cargo, so that its own call finds everything built.
-    build
-        .args(["build", "--lib", "--release", "--target", "wasm32-unknown-unknown"])
-        .env("WASM_BINDGEN_USE_JS_SYS", "1");
-    run(workspace, "building the Worker", "build-worker", build.current_dir(workspace.worker()))?;
+    build.args(["build", "--lib", "--release", "--target", "wasm32-unknown-unknown", "--package", "tollgate-worker"]);
+    build.env("WASM_BINDGEN_USE_JS_SYS", "1").current_dir(&workspace.root);
+    run(workspace, "building the Worker", "build-worker", &mut build)?;
 
     let wasm = workspace.target.join("wasm32-unknown-unknown/release/tollgate_worker.wasm");
-    let (index, stamp) = (workspace.worker().join("build/index.js"), workspace.target.join("worker-tools.stamp"));
-    let tools =
-        format!("{}\n{}", setup::WORKER_BUILD, fs::read_to_string(workspace.root.join("xtask/tools/package.json"))?);
-    if newer(&index, &wasm) && fs::read_to_string(&stamp).is_ok_and(|text| text == tools) {
+    let (bundle, stamp) = (workspace.worker().join("build"), workspace.target.join("worker.stamp"));
+    let shim = fs::read_to_string(workspace.worker().join("shim.js"))?;
+    let inputs = fs::read_to_string(workspace.root.join("xtask/tools/package.json"))? + &shim;
+    if newer(&bundle.join("index.js"), &wasm) && fs::read_to_string(&stamp).is_ok_and(|text| text == inputs) {
         return Ok(());
     }
-    let mut bundle = crate::workspace::command(workspace.cargo_bin().join("worker-build"));
-    let bundle = setup::with_tools(workspace, bundle.arg("--release").current_dir(workspace.worker()))?;
-    run(workspace, "bundling the Worker", "bundle-worker", bundle)?;
-    if !index.is_file() {
-        bail!("worker-build left no edge/worker/build/index.js");
-    }
-    Ok(fs::write(stamp, tools)?)
+    let folder = TempFolder::new("worker")?;
+    bindings(workspace, "worker", &wasm, &folder.0, "index")?;
+    fs::write(folder.0.join("shim.js"), shim)?;
+
+    let mut optimiser = command(workspace.npm_bin().join("wasm-opt"));
+    optimiser.args(["-O3", "--debuginfo", "--enable-mutable-globals", "--enable-exception-handling"]);
+    optimiser.args(optimise::FEATURES).args(["index_bg.wasm", "-o", "index_bg.wasm"]).current_dir(&folder.0);
+    run(workspace, "optimising the Worker", "optimise-worker", setup::with_tools(workspace, &mut optimiser)?)?;
+
+    let mut bundler = command(workspace.npm_bin().join("esbuild"));
+    bundler.args(["shim.js", "--bundle", "--minify", "--format=esm", "--outfile=bundle.js", "--log-level=warning"]);
+    bundler.args(["--external:./index_bg.wasm", "--external:cloudflare:*"]).current_dir(&folder.0);
+    run(workspace, "bundling the Worker", "bundle-worker", setup::with_tools(workspace, &mut bundler)?)?;
+
+    fs::create_dir_all(&bundle)?;
+    fs::copy(folder.0.join("index_bg.wasm"), bundle.join("index_bg.wasm"))?;
+    // workerd imports a module in the evaluation phase only.
+    let script = fs::read_to_string(folder.0.join("bundle.js"))?.replace("import source ", "import ");
+    fs::write(bundle.join("index.js"), script)?;
+    Ok(fs::write(stamp, inputs)?)
 }
 
 fn run(workspace: &Workspace, what: &str, log: &str, command: &mut Command) -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    build::{self, Part},
+    build,
     demo_client::DemoClient,
     postgres::free_port,
     progress, setup,
@@ -20,8 +20,7 @@ const MAX_REVOCATION_DELAY: Duration = Duration::from_secs(1);
 pub(crate) fn demo(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
     let start = Instant::now();
     setup::for_edges(workspace, edges)?;
-    build::build(workspace, Part::Native)?;
-    build::edges(workspace, edges)?;
+    build::stack(workspace, edges)?;
     let state = TempFolder::new("demo")?;
     let mut stack = Stack::start(workspace, &state.0, &Ports::free()?)?;
     let edges =

@@ -5,7 +5,7 @@ use std::{fs, time::Instant};
 use anyhow::Result;
 
 use crate::{
-    build::{self, Part},
+    build,
     demo_client::{PATH, SCOPE},
     process, progress, setup,
     stack::{self, Edge, Ports, Stack},
@@ -22,8 +22,7 @@ pub(crate) fn dev(workspace: &Workspace, edge: Edge, fresh: bool) -> Result<()> 
         stack::local(port)?; // fails now, not after minutes of building
     }
     setup::for_edges(workspace, &[edge])?;
-    build::build(workspace, Part::Native)?;
-    build::edges(workspace, &[edge])?;
+    build::stack(workspace, &[edge])?;
     let state = workspace.root.join(".tollgate/dev");
     if fresh && state.exists() {
         fs::remove_dir_all(&state)?;

@@ -12,8 +12,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    build::{self, Part},
-    demo_client,
+    build, demo_client,
     process::{self, Process},
     progress, setup,
     stack::{self, Edge, Ports, Stack},
@@ -34,8 +33,7 @@ pub(crate) fn examples(workspace: &Workspace) -> Result<()> {
     }
     setup::for_edges(workspace, &[Edge::Runner])?;
     setup::for_npm(workspace)?;
-    build::build(workspace, Part::Native)?;
-    build::edges(workspace, &[Edge::Runner])?;
+    build::stack(workspace, &[Edge::Runner])?;
     let state = workspace.root.join(".tollgate/examples");
     if state.exists() {
         fs::remove_dir_all(&state)?;

@@ -7,8 +7,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    build::{self, Part},
-    examples,
+    build, examples,
     postgres::free_port,
     progress, setup,
     stack::{Edge, Ports, Stack},
@@ -29,8 +28,7 @@ const USERS: [(&str, &str); 6] = [
 pub(crate) fn screenshots(workspace: &Workspace) -> Result<()> {
     let start = Instant::now();
     setup::for_screenshots(workspace)?;
-    build::build(workspace, Part::Native)?;
-    build::edges(workspace, &[Edge::Runner, Edge::Spin])?;
+    build::stack(workspace, &[Edge::Runner, Edge::Spin])?;
     let state = TempFolder::new("screenshots")?;
     let mut stack = Stack::start(workspace, &state.0, &Ports::free()?)?;
     let edges = [stack.start_edge(Edge::Runner, free_port()?)?, stack.start_edge(Edge::Spin, free_port()?)?];

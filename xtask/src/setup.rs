@@ -22,8 +22,6 @@ const WORKER_TARGET: &str = "wasm32-unknown-unknown";
 const COMPONENT_TARGET: &str = "wasm32-wasip2";
 /// Target without an operating system, hence without std.
 pub(crate) const BARE_TARGET: &str = "x86_64-unknown-none";
-/// Must equal the version of `worker` in the top Cargo.toml.
-pub(crate) const WORKER_BUILD: &str = "0.8.7";
 /// Name of both the program and Debian's package.
 pub(crate) const REDIS: &str = "redis-server";
 const NEXTEST: &str = "0.9.151";
@@ -52,8 +50,6 @@ pub(crate) fn for_edges(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
     }
     if edges.contains(&Edge::Worker) {
         rust_targets(workspace, &[WORKER_TARGET])?;
-        cargo_tool(workspace, "wasm-bindgen-cli", &wasm_bindgen_version(workspace)?, "wasm-bindgen", &[])?;
-        cargo_tool(workspace, "worker-build", WORKER_BUILD, "worker-build", &[])?;
         npm_tools(workspace)?;
     }
     Ok(())
@@ -153,14 +149,6 @@ fn rust_targets(workspace: &Workspace, wanted: &[&str]) -> Result<()> {
 fn has_alloc(folder: &Path) -> bool {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with("liballoc-"))
-}
-
-/// The version of wasm-bindgen in Cargo.lock: the tool must have the same.
-fn wasm_bindgen_version(workspace: &Workspace) -> Result<String> {
-    let lock = fs::read_to_string(workspace.root.join("Cargo.lock"))?;
-    let after = lock.split("name = \"wasm-bindgen\"\nversion = \"").nth(1);
-    let version = after.and_then(|rest| rest.split('"').next());
-    version.map(str::to_owned).context("Cargo.lock has no wasm-bindgen")
 }
 
 fn cargo_tool(workspace: &Workspace, package: &str, version: &str, program: &str, features: &[&str]) -> Result<()> {
@@ -332,15 +320,8 @@ fn apt_get(workspace: &Workspace, package: &str, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Puts the installed tools first in `command`'s path, and makes worker-build use
-/// them instead of downloading its own.
+/// Puts the installed tools first in `command`'s path.
 pub(crate) fn with_tools<'a>(workspace: &Workspace, command: &'a mut Command) -> Result<&'a mut Command> {
     let (npm, cargo) = (workspace.npm_bin(), workspace.cargo_bin());
-    Ok(command
-        .env("PATH", path_with(&[npm.clone(), cargo.clone()])?)
-        .env("WASM_BINDGEN_BIN", cargo.join("wasm-bindgen"))
-        .env("ESBUILD_BIN", npm.join("esbuild"))
-        .env("WASM_OPT_BIN", npm.join("wasm-opt"))
-        .env("WRANGLER_SEND_METRICS", "false")
-        .stdin(Stdio::null()))
+    Ok(command.env("PATH", path_with(&[npm, cargo])?).env("WRANGLER_SEND_METRICS", "false").stdin(Stdio::null()))
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{program, release_folder, run};
 use crate::{
+    build::bindings,
     optimise, setup,
     workspace::{Workspace, cargo, command},
 };
@@ -49,12 +50,10 @@ fn build_one(workspace: &Workspace, name: &str, folder: &Path, target: &Path, ar
     module(workspace, name, &target.join(MODULE).join("release"))
 }
 
-/// Makes JavaScript's bindings for a module, and optimises it.
+/// Generates JavaScript bindings for a module, and optimises it.
 fn module(workspace: &Workspace, name: &str, built: &Path) -> Result<()> {
     let name = name.replace('-', "_");
-    let mut bindgen = command(workspace.cargo_bin().join("wasm-bindgen"));
-    bindgen.args(["--target", "web", "--no-typescript", "--out-dir"]).arg(modules(workspace));
-    run(workspace, &format!("binding {name}"), bindgen.arg(built.join(format!("{name}.wasm"))))?;
+    bindings(workspace, "web", &built.join(format!("{name}.wasm")), &modules(workspace), &name)?;
     let file = modules(workspace).join(format!("{name}_bg.wasm"));
     let mut optimiser = command(workspace.npm_bin().join("wasm-opt"));
     optimiser.args(["-O3", "--strip-debug"]).args(optimise::FEATURES).arg(&file).arg("-o").arg(&file);
