@@ -71,7 +71,7 @@ enum Task {
     /// Run the tests in stages: unit, integration, clients, browser; stops after the first stage
     /// that fails
     ///
-    /// A lint is not part of the tests: `cargo xtask lint`.
+    /// `cargo xtask lint` is separate.
     Test {
         /// Run only these stages, and say at the end which did not run
         #[arg(value_enum, value_name = "STAGE")]

@@ -66,28 +66,37 @@ impl Stage {
 /// nextest gets them.
 pub(crate) fn test(workspace: &Workspace, stages: &[Stage], arguments: &[String]) -> Result<()> {
     let start = Instant::now();
-    let result = match stages {
-        [] if !arguments.is_empty() => {
-            setup::for_test(workspace, &Stage::ALL)?;
-            build(workspace, &Stage::ALL)?;
-            let postgres = Postgres::start(Durability::None)?;
-            nextest(workspace, &postgres, "tests", arguments)
-        }
-        [] => run_stages(workspace, &Stage::ALL, arguments),
-        _ => run_stages(workspace, stages, arguments),
-    };
+    let mut stages = if stages.is_empty() { Stage::ALL.to_vec() } else { stages.to_vec() };
+    stages.sort();
+    stages.dedup();
+    let is_one_run = stages == Stage::ALL && !arguments.is_empty();
+    let result = if is_one_run { run_all(workspace, arguments) } else { run_stages(workspace, &stages, arguments) };
     progress::summary(start);
-    result
+    result?;
+
+    let names = |stages: &[Stage]| stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(" ");
+    let others: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| !stages.contains(stage)).collect();
+    match (is_one_run, others.is_empty()) {
+        (true, _) => println!("passed: tests that match {}", arguments.join(" ")),
+        (false, true) => println!("passed: {}", names(&stages)),
+        (false, false) => println!("passed: {}; not run: {}", names(&stages), names(&others)),
+    }
+    Ok(())
+}
+
+/// Builds everything once, for one run of nextest.
+fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    setup::for_test(workspace, &Stage::ALL)?;
+    build(workspace, &Stage::ALL)?;
+    let postgres = Postgres::start(Durability::None)?;
+    nextest(workspace, &postgres, "tests", arguments)
 }
 
 fn run_stages(workspace: &Workspace, stages: &[Stage], arguments: &[String]) -> Result<()> {
-    let mut stages = stages.to_vec();
-    stages.sort();
-    stages.dedup();
-    setup::for_test(workspace, &stages)?;
+    setup::for_test(workspace, stages)?;
     let postgres = Postgres::start(Durability::None)?;
     let (arguments, own_filter) = split_filter(arguments);
-    for &stage in &stages {
+    for &stage in stages {
         build(workspace, &[stage])?;
         let mut all: Vec<String> = stage.targets().iter().map(ToString::to_string).collect();
         let filters: Vec<String> = stage.filter().into_iter().chain(own_filter.clone()).collect();
@@ -101,13 +110,6 @@ fn run_stages(workspace: &Workspace, stages: &[Stage], arguments: &[String]) -> 
             docs.args(["test", "--quiet", "--doc", "--package", "tollgate-core"]);
             progress::show("examples in the documentation", docs.current_dir(&workspace.root))?;
         }
-    }
-    let names =
-        |stages: &[Stage], between: &str| stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(between);
-    let others: Vec<Stage> = Stage::ALL.into_iter().filter(|stage| !stages.contains(stage)).collect();
-    println!("\npassed: {}", names(&stages, ", "));
-    if !others.is_empty() {
-        println!("not run: {} (`cargo xtask test {}`)", names(&others, ", "), names(&others, " "));
     }
     Ok(())
 }
