@@ -36,10 +36,10 @@ impl GuestGate for Instance {
     }
 
     fn refresh(&self, now_ms: u64) -> Refresh {
-        match self.0.borrow().refresh(now_ms) {
-            gate::Refresh::Fresh => Refresh::Fresh,
-            gate::Refresh::Background => Refresh::Background,
-            gate::Refresh::Required => Refresh::Required,
+        match self.0.borrow().freshness(now_ms) {
+            gate::Freshness::Fresh => Refresh::Fresh,
+            gate::Freshness::RefreshDue => Refresh::Background,
+            gate::Freshness::Stale => Refresh::Required,
         }
     }
 

@@ -1,44 +1,46 @@
-//! When an edge asks its origin again after a failure, and who waits for that. A black-holed origin costs one request the time
-//! limit of a fetch, and not every request.
+//! When an edge asks its origin again after a failed fetch, and which requests wait for it. With an
+//! unreachable origin, one request waits for the fetch timeout; the others are decided immediately.
 
-/// Shortest and longest pause between a failure and the next attempt, milliseconds.
-const PAUSE_MS: (u64, u64) = (100, 1_000);
-/// So long after a failure nothing is concluded from it any more, milliseconds: an edge that nobody asked for an hour waits for
-/// its origin as one that never failed.
-const FORGOTTEN_AFTER_MS: u64 = 10_000;
+const MIN_RETRY_DELAY_MS: u64 = 100;
+const MAX_RETRY_DELAY_MS: u64 = 1_000;
+/// Age at which a failure is ignored: after an hour without requests, an edge waits for its origin
+/// again, as it does when no fetch has failed.
+const FAILURE_EXPIRY_MS: u64 = 10_000;
 
-/// The failures since the last answer of the origin's. Times are Unix milliseconds; a clock that jumps shortens or lengthens
-/// a pause by what is left of it, never by more than the longest.
+/// Failed fetches since the last answer of the origin. Times are Unix milliseconds. A clock that
+/// jumps can only shorten the delay that is left, or begin it again; it never exceeds the maximum.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BackOff {
     failures: u32,
     failed_at_ms: u64,
-    pause_ms: u64,
+    delay_ms: u64,
 }
 
 impl BackOff {
-    /// Notes that an attempt failed. `random`: any byte, so that edges which failed together do not come back together.
-    pub fn failed(&mut self, now_ms: u64, random: u8) {
-        let doubled = PAUSE_MS.0 << self.failures.min(4);
-        // Between a half and the whole of it.
-        self.pause_ms = doubled.min(PAUSE_MS.1) * (256 + u64::from(random)) / 512;
+    /// Records a failed fetch. `random` is any byte: it spreads the retries of edges that failed at
+    /// the same time.
+    pub fn record_failure(&mut self, now_ms: u64, random: u8) {
+        let doubled = (MIN_RETRY_DELAY_MS << self.failures.min(4)).min(MAX_RETRY_DELAY_MS);
+        // Jitter: from a half of the delay to the whole.
+        self.delay_ms = doubled * (256 + u64::from(random)) / 512;
         self.failures = self.failures.saturating_add(1);
         self.failed_at_ms = now_ms;
     }
 
-    /// Notes that the origin answered.
-    pub fn succeeded(&mut self) {
+    /// Records an answer of the origin.
+    pub fn record_success(&mut self) {
         *self = Self::default();
     }
 
-    /// Milliseconds until the next attempt may begin.
-    pub fn pause_ms(&self, now_ms: u64) -> u64 {
-        self.pause_ms.saturating_sub(now_ms.abs_diff(self.failed_at_ms))
+    /// Milliseconds until the next fetch may begin.
+    pub fn remaining_delay_ms(&self, now_ms: u64) -> u64 {
+        self.delay_ms.saturating_sub(now_ms.abs_diff(self.failed_at_ms))
     }
 
-    /// Whether requests wait for an attempt that others began: not while the origin fails. The one that begins it waits.
+    /// Whether requests wait for a fetch that another request started: only while the origin
+    /// answers. The request that starts the fetch always waits.
     pub fn may_wait(&self, now_ms: u64) -> bool {
-        self.failures == 0 || now_ms.abs_diff(self.failed_at_ms) > FORGOTTEN_AFTER_MS
+        self.failures == 0 || now_ms.abs_diff(self.failed_at_ms) > FAILURE_EXPIRY_MS
     }
 }
 
@@ -49,22 +51,22 @@ mod tests {
     const NOW: u64 = 1_800_000_000_000;
 
     #[test]
-    fn pauses_grow_to_a_bound_and_end_with_an_answer() {
+    fn retry_delay_grows_to_its_maximum_and_ends_with_an_answer() {
         let mut back_off = BackOff::default();
-        assert_eq!((back_off.pause_ms(NOW), back_off.may_wait(NOW)), (0, true));
-        let mut pauses = Vec::new();
+        assert_eq!((back_off.remaining_delay_ms(NOW), back_off.may_wait(NOW)), (0, true));
+        let mut delays = Vec::new();
         for _ in 0..40 {
-            back_off.failed(NOW, 255);
-            pauses.push(back_off.pause_ms(NOW));
+            back_off.record_failure(NOW, 255);
+            delays.push(back_off.remaining_delay_ms(NOW));
         }
-        assert_eq!(pauses[..6], [99, 199, 399, 798, 998, 998]);
-        assert_eq!((pauses[39], back_off.may_wait(NOW)), (998, false));
-        assert_eq!((back_off.pause_ms(NOW + 998), back_off.may_wait(NOW + 998)), (0, false));
-        assert!(back_off.may_wait(NOW + FORGOTTEN_AFTER_MS + 1), "nobody asked for long");
-        back_off.succeeded();
+        assert_eq!(delays[..6], [99, 199, 399, 798, 998, 998]);
+        assert_eq!((delays[39], back_off.may_wait(NOW)), (998, false));
+        assert_eq!((back_off.remaining_delay_ms(NOW + 998), back_off.may_wait(NOW + 998)), (0, false));
+        assert!(back_off.may_wait(NOW + FAILURE_EXPIRY_MS + 1), "the failure has expired");
+        back_off.record_success();
         assert_eq!(back_off, BackOff::default());
-        back_off.failed(NOW, 0);
-        assert_eq!(back_off.pause_ms(NOW), 50, "the least that chance gives");
-        assert_eq!(back_off.pause_ms(NOW - 3_600_000), 0, "a clock that was set back prolongs nothing");
+        back_off.record_failure(NOW, 0);
+        assert_eq!(back_off.remaining_delay_ms(NOW), 50, "the shortest delay with jitter");
+        assert_eq!(back_off.remaining_delay_ms(NOW - 3_600_000), 0, "setting the clock back extends no delay");
     }
 }

@@ -1,47 +1,50 @@
-//! The token in a request, and the answers of RFC 6750 to a token that may not pass.
+//! Finds the bearer token of a request, and builds the error responses of RFC 6750.
 
 use tollgate_core::Refusal;
 
 use crate::message::{Request, Response};
 
-/// What a request brings.
+/// The bearer token of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Presented<'a> {
-    /// No token, or credentials of another scheme.
-    Nothing,
-    /// One token, sent in the one accepted way.
+pub(crate) enum BearerToken<'a> {
+    /// No credentials, or credentials of another scheme.
+    Missing,
+    /// One token in one `Authorization` header.
     Token(&'a [u8]),
-    /// More than one, or one in a way that is not accepted.
-    Wrong(&'static str),
+    /// More than one token, or one sent in a way that is not accepted; says which.
+    Invalid(&'static str),
 }
 
-/// Finds the token. RFC 6750 section 2 lets a client use one method only; RFC 9700 section 4.3.2 takes the query away from
-/// the methods, for it ends up in logs and histories.
-pub(crate) fn presented<'a>(request: &Request<'a>) -> Presented<'a> {
+/// Finds the token. A client must use one method only (RFC 6750 section 2). The query is not
+/// accepted, because queries end up in logs and browser histories (RFC 9700 section 4.3.2).
+pub(crate) fn bearer_token<'a>(request: &Request<'a>) -> BearerToken<'a> {
     if request.query().split(['&', ';']).any(is_access_token_parameter) {
-        return Presented::Wrong("an access token in the query is not accepted; send it in the Authorization header");
+        return BearerToken::Invalid(
+            "an access token in the query is not accepted; send it in the Authorization header",
+        );
     }
     let mut headers = request.header("authorization");
     let (Some(credentials), None) = (headers.next(), headers.next()) else {
         let any = request.header("authorization").next().is_some();
-        return if any { Presented::Wrong("there is more than one credential") } else { Presented::Nothing };
+        return if any { BearerToken::Invalid("more than one credential") } else { BearerToken::Missing };
     };
     let Some((scheme, rest)) = split_scheme(credentials) else {
-        return Presented::Nothing;
+        return BearerToken::Missing;
     };
     if !scheme.eq_ignore_ascii_case(b"bearer") {
-        // Platforms that join repeated headers by a comma must not smuggle a token in behind another scheme.
-        let hidden = rest.split(|&byte| byte == b',').any(|part| names_bearer(part.trim_ascii()));
-        return if hidden { Presented::Wrong("there is more than one credential") } else { Presented::Nothing };
+        // A platform that joins repeated headers by commas must not hide a second token behind
+        // another scheme.
+        let has_hidden_token = rest.split(|&byte| byte == b',').any(|part| names_bearer(part.trim_ascii()));
+        return if has_hidden_token { BearerToken::Invalid("more than one credential") } else { BearerToken::Missing };
     }
     let token = rest.trim_ascii();
     if token.is_empty() {
-        return Presented::Wrong("the Bearer scheme stands without a token");
+        return BearerToken::Invalid("the Bearer scheme has no token");
     }
     if token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b',')) {
-        return Presented::Wrong("there is more than one credential");
+        return BearerToken::Invalid("more than one credential");
     }
-    Presented::Token(token)
+    BearerToken::Token(token)
 }
 
 fn is_access_token_parameter(parameter: &str) -> bool {
@@ -49,7 +52,7 @@ fn is_access_token_parameter(parameter: &str) -> bool {
     percent_decoded_eq(name, "access_token")
 }
 
-/// Whether `text`, percent-decoded, is `wanted`; a parameter must not hide behind an encoding.
+/// Compares after percent-decoding, so that an encoded parameter name is found too.
 fn percent_decoded_eq(text: &str, wanted: &str) -> bool {
     crate::path::percent_decode(text).is_some_and(|decoded| decoded == wanted.as_bytes())
 }
@@ -67,19 +70,19 @@ fn names_bearer(credentials: &[u8]) -> bool {
     split_scheme(credentials).is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer"))
 }
 
-/// 401 without an error: the client sent no token, so nothing is wrong with one (RFC 6750 section 3.1).
-pub(crate) fn challenge() -> Response {
+/// 401 without an error code: the client sent no token (RFC 6750 section 3.1).
+pub(crate) fn missing_token() -> Response {
     Response { status: 401, headers: vec![("cache-control", "no-store".into())], body: Vec::new() }
         .with("www-authenticate", "Bearer")
 }
 
-/// 400: the request itself is at fault.
+/// 400: the request itself is malformed.
 pub(crate) fn invalid_request(description: &str) -> Response {
     refuse(400, "invalid_request", description, None)
 }
 
-/// The answer to a refused token: one error code each, and for signatures never the reason.
-pub(crate) fn refused(refusal: &Refusal) -> Response {
+/// The response to a refused token. A bad signature is never explained.
+pub(crate) fn refused_token(refusal: &Refusal) -> Response {
     match refusal {
         Refusal::InsufficientScope { required } => {
             refuse(403, "insufficient_scope", &refusal.to_string(), Some(required))
@@ -89,13 +92,14 @@ pub(crate) fn refused(refusal: &Refusal) -> Response {
     }
 }
 
-/// 503: nothing is wrong with the request; the edge cannot tell now.
+/// 503: the edge cannot decide now, whatever the request is.
 pub(crate) fn unavailable(description: &str) -> Response {
     Response::error(503, "temporarily_unavailable", description).with("retry-after", "1")
 }
 
 fn refuse(status: u16, code: &str, description: &str, scope: Option<&str>) -> Response {
-    // Descriptions and scopes are ASCII without quotes and backslashes (RFC 6750 section 3), so nothing needs an escape.
+    // Descriptions and scopes are ASCII without quotes and backslashes (RFC 6750 section 3), so
+    // they need no escapes.
     let mut challenge = format!("Bearer error=\"{code}\", error_description=\"{description}\"");
     if let Some(scope) = scope {
         challenge.push_str(&format!(", scope=\"{scope}\""));
@@ -107,24 +111,24 @@ fn refuse(status: u16, code: &str, description: &str, scope: Option<&str>) -> Re
 mod tests {
     use super::*;
 
-    fn with(target: &str, values: &[&'static str]) -> Presented<'static> {
+    fn token_in(target: &str, values: &[&'static str]) -> BearerToken<'static> {
         let headers: Vec<(&'static str, &'static [u8])> =
             values.iter().map(|value| ("Authorization", value.as_bytes())).collect();
         let headers: &'static [(&'static str, &'static [u8])] = headers.leak();
-        presented(&Request { method: "GET", target: String::from(target).leak(), headers })
+        bearer_token(&Request { method: "GET", target: String::from(target).leak(), headers })
     }
 
     #[test]
-    fn one_token_in_one_way_is_found() {
-        assert_eq!(with("/", &[]), Presented::Nothing);
-        assert_eq!(with("/", &["Basic YTpi"]), Presented::Nothing);
-        assert_eq!(with("/", &["Bearer abc"]), Presented::Token(b"abc"));
-        assert_eq!(with("/", &["bEARER   abc "]), Presented::Token(b"abc"));
-        assert_eq!(with("/?q=access_token", &["Bearer abc"]), Presented::Token(b"abc"));
+    fn one_token_in_the_authorization_header_is_found() {
+        assert_eq!(token_in("/", &[]), BearerToken::Missing);
+        assert_eq!(token_in("/", &["Basic YTpi"]), BearerToken::Missing);
+        assert_eq!(token_in("/", &["Bearer abc"]), BearerToken::Token(b"abc"));
+        assert_eq!(token_in("/", &["bEARER   abc "]), BearerToken::Token(b"abc"));
+        assert_eq!(token_in("/?q=access_token", &["Bearer abc"]), BearerToken::Token(b"abc"));
     }
 
     #[test]
-    fn any_other_way_is_an_invalid_request() {
+    fn other_ways_to_send_a_token_are_invalid_requests() {
         for (target, values) in [
             ("/?access_token=abc", vec![]),
             ("/?a=1&access_token=abc", vec!["Bearer abc"]),
@@ -137,7 +141,7 @@ mod tests {
             ("/", vec!["Bearer "]),
             ("/", vec!["Bearer a b"]),
         ] {
-            assert!(matches!(with(target, &values), Presented::Wrong(_)), "{target} {values:?}");
+            assert!(matches!(token_in(target, &values), BearerToken::Invalid(_)), "{target} {values:?}");
         }
     }
 }

@@ -1,13 +1,16 @@
-//! Which headers go from a client to the upstream, and back: one policy for every edge.
+//! Which headers an edge passes from the client to the upstream, and back. All edges use this policy.
 //!
-//! Never passed on are the headers of one connection, what the gate itself says (`X-Tollgate-*`), what makes a server run
-//! another request than the one that was judged, and, unless a trusted proxy sent it, what says where the request came from.
+//! Never passed on:
+//! - hop-by-hop headers, including those that `Connection` names;
+//! - reserved headers: `X-Tollgate-*`, which the gate sets, and headers that override the method or
+//!   the path on which the gate decided;
+//! - headers that say where a request came from, unless a trusted proxy sent them.
 
 use std::net::IpAddr;
 
 use crate::settings::SettingError;
 
-/// Headers of one connection (RFC 9110 section 7.6.1).
+/// Headers that apply to one connection only (RFC 9110 section 7.6.1).
 const HOP_BY_HOP: [&str; 10] = [
     "connection",
     "http2-settings",
@@ -20,12 +23,12 @@ const HOP_BY_HOP: [&str; 10] = [
     "transfer-encoding",
     "upgrade",
 ];
-/// Headers by which some frameworks let a client run another method or path than the one it asked for, and was judged by.
-const REWRITING: [&str; 5] =
+/// Headers by which some frameworks replace the method or path of the request line.
+const OVERRIDE_HEADERS: [&str; 5] =
     ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
-/// Headers by which a proxy says who its client is and what it asked for, beside those that begin with `x-forwarded`. Upstreams
-/// believe them, so whoever is no trusted proxy must not write them.
-const OF_PROXIES: [&str; 14] = [
+/// Headers by which a proxy names its client and the original request, apart from `x-forwarded-*`.
+/// Upstreams believe them, so only trusted proxies may send them.
+const PROXY_HEADERS: [&str; 14] = [
     "forwarded",
     "x-real-ip",
     "x-client-ip",
@@ -44,80 +47,79 @@ const OF_PROXIES: [&str; 14] = [
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const FORWARDED_HOST: &str = "x-forwarded-host";
-/// The setting of [`TrustedProxies`].
 pub(crate) const TRUSTED_PROXIES: &str = "TOLLGATE_EDGE_TRUSTED_PROXIES";
 
-/// The headers of one message that end at this hop.
+/// The hop-by-hop headers of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HopByHop {
-    /// Those that `Connection` names, in lower case.
+pub struct HopByHopHeaders {
+    /// Names listed in `Connection`, in lower case.
     named: Vec<String>,
 }
 
-impl HopByHop {
-    /// Of a message with these values of `Connection`.
+impl HopByHopHeaders {
+    /// Reads the message's `Connection` headers.
     pub fn new<'a>(connection: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let names = connection.into_iter().flat_map(|value| value.split(|byte| *byte == b','));
         let named = names.filter_map(|name| std::str::from_utf8(name.trim_ascii()).ok());
         Self { named: named.filter(|name| !name.is_empty()).map(str::to_ascii_lowercase).collect() }
     }
 
-    /// Whether a header of this name ends here.
-    pub fn has(&self, name: &str) -> bool {
+    /// Whether the header applies to this connection only.
+    pub fn contains(&self, name: &str) -> bool {
         HOP_BY_HOP.iter().any(|known| name.eq_ignore_ascii_case(known))
             || self.named.iter().any(|known| name.eq_ignore_ascii_case(known))
     }
 }
 
-/// Where a request came from, as far as the host knows it from the connection.
+/// The peer of an inbound connection, as far as the host knows it.
 #[derive(Debug, Clone, Copy)]
-pub struct Sender<'a> {
-    /// The address of the peer.
+pub struct Peer<'a> {
+    /// The peer's address.
     pub address: Option<IpAddr>,
     /// `http` or `https`.
     pub scheme: &'a str,
-    /// The host that was asked for.
+    /// The request's `Host`.
     pub host: Option<&'a [u8]>,
 }
 
-/// What becomes of a request's headers on their way to the upstream. The upstream's own `Host` and the identity that the gate
-/// gives are the host's to add.
+/// Decides which headers of one request go to the upstream. The host adds the upstream's `Host` and
+/// the identity headers of [`Decision::Forward`](crate::Decision::Forward).
 #[derive(Debug)]
-pub struct RequestHeaders<'a> {
-    sender: Sender<'a>,
-    is_from_proxy: bool,
-    hop_by_hop: HopByHop,
+pub struct RequestHeaderPolicy<'a> {
+    peer: Peer<'a>,
+    is_from_trusted_proxy: bool,
+    hop_by_hop: HopByHopHeaders,
 }
 
-impl<'a> RequestHeaders<'a> {
-    /// Of a request with these values of `Connection`.
-    pub fn new<'c>(
-        sender: Sender<'a>,
-        proxies: &TrustedProxies,
-        connection: impl IntoIterator<Item = &'c [u8]>,
-    ) -> Self {
-        let is_from_proxy = sender.address.is_some_and(|address| proxies.has(address));
-        Self { sender, is_from_proxy, hop_by_hop: HopByHop::new(connection) }
+impl<'a> RequestHeaderPolicy<'a> {
+    /// The policy for a request with these `Connection` headers.
+    pub fn new<'c>(peer: Peer<'a>, proxies: &TrustedProxies, connection: impl IntoIterator<Item = &'c [u8]>) -> Self {
+        let is_from_trusted_proxy = peer.address.is_some_and(|address| proxies.contains(address));
+        Self { peer, is_from_trusted_proxy, hop_by_hop: HopByHopHeaders::new(connection) }
     }
 
-    /// Whether the client's headers of this name go on as they are.
-    pub fn has(&self, name: &str) -> bool {
-        let ends = name.eq_ignore_ascii_case("host") || self.hop_by_hop.has(name) || is_reserved_header(name);
-        let is_known_to_proxies = self.is_from_proxy && !name.contains('_') && !is_named(name, FORWARDED_FOR);
-        !ends && (is_known_to_proxies || !is_of_proxies(name))
+    /// Whether the client's header goes to the upstream unchanged.
+    pub fn passes(&self, name: &str) -> bool {
+        let is_removed =
+            name.eq_ignore_ascii_case("host") || self.hop_by_hop.contains(name) || is_reserved_header(name);
+        // A proxy does not remove a client's `x_forwarded_for`, because it does not know the spelling.
+        let may_be_of_proxy = self.is_from_trusted_proxy && !name.contains('_') && !is_named(name, FORWARDED_FOR);
+        !is_removed && (may_be_of_proxy || !is_proxy_header(name))
     }
 
-    /// What this hop says of where the request came from. `inbound` gives the values of a header of the client's. A trusted
-    /// proxy's word stands: the proxy is added to its `X-Forwarded-For`, and the rest is as it said it.
-    pub fn forwarded<V: AsRef<[u8]>>(&self, inbound: impl Fn(&str) -> Vec<V>) -> Vec<(&'static str, Vec<u8>)> {
-        let said = |name| if self.is_from_proxy { inbound(name) } else { Vec::new() };
-        let mut addresses: Vec<Vec<u8>> = said(FORWARDED_FOR).iter().map(|value| value.as_ref().to_vec()).collect();
-        addresses.extend(self.sender.address.map(|address| address.to_string().into_bytes()));
-        let own = |name, value: Option<&[u8]>| said(name).is_empty().then_some(value?).map(<[u8]>::to_vec);
+    /// The `X-Forwarded-*` headers that this edge adds. `inbound` returns the values of a request
+    /// header. After a trusted proxy, the edge appends the proxy's address to `X-Forwarded-For` and
+    /// adds the other two only if they are missing.
+    pub fn forwarding_headers<V: AsRef<[u8]>>(&self, inbound: impl Fn(&str) -> Vec<V>) -> Vec<(&'static str, Vec<u8>)> {
+        let from_proxy = |name| if self.is_from_trusted_proxy { inbound(name) } else { Vec::new() };
+        let mut addresses: Vec<Vec<u8>> =
+            from_proxy(FORWARDED_FOR).iter().map(|value| value.as_ref().to_vec()).collect();
+        addresses.extend(self.peer.address.map(|address| address.to_string().into_bytes()));
+        let if_missing = |name, value: Option<&[u8]>| from_proxy(name).is_empty().then_some(value?).map(<[u8]>::to_vec);
         [
             (FORWARDED_FOR, Some(addresses.join(&b", "[..])).filter(|addresses| !addresses.is_empty())),
-            (FORWARDED_PROTO, own(FORWARDED_PROTO, Some(self.sender.scheme.as_bytes()))),
-            (FORWARDED_HOST, own(FORWARDED_HOST, self.sender.host)),
+            (FORWARDED_PROTO, if_missing(FORWARDED_PROTO, Some(self.peer.scheme.as_bytes()))),
+            (FORWARDED_HOST, if_missing(FORWARDED_HOST, self.peer.host)),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
@@ -125,37 +127,37 @@ impl<'a> RequestHeaders<'a> {
     }
 }
 
-/// Whether a client's header of this name must not reach the upstream: the identity is the gate's to tell, and the request's
-/// method and path are the judged ones.
+/// Whether the upstream must never get this header from a client: only the gate sets the identity,
+/// and method and path must be those on which it decided.
 pub fn is_reserved_header(name: &str) -> bool {
-    begins_with(name, "x-tollgate-") || REWRITING.iter().any(|known| is_named(name, known))
+    has_prefix(name, "x-tollgate-") || OVERRIDE_HEADERS.iter().any(|known| is_named(name, known))
 }
 
-fn is_of_proxies(name: &str) -> bool {
-    let x_forwarded = is_named(name, "x-forwarded") || begins_with(name, "x-forwarded-");
-    x_forwarded || begins_with(name, "client-cert-") || OF_PROXIES.iter().any(|known| is_named(name, known))
+fn is_proxy_header(name: &str) -> bool {
+    let x_forwarded = is_named(name, "x-forwarded") || has_prefix(name, "x-forwarded-");
+    x_forwarded || has_prefix(name, "client-cert-") || PROXY_HEADERS.iter().any(|known| is_named(name, known))
 }
 
-/// `_` counts as `-`: servers in the tradition of CGI cannot tell the two apart, and a client must not speak for the gate, or
-/// for a proxy, through that gap.
+/// Compares names with `_` equal to `-`: CGI-like servers cannot tell them apart, so a client could
+/// otherwise pass a header of the gate or of a proxy.
 fn is_named(name: &str, known: &str) -> bool {
-    name.len() == known.len() && begins_with(name, known)
+    name.len() == known.len() && has_prefix(name, known)
 }
 
-fn begins_with(name: &str, start: &str) -> bool {
+fn has_prefix(name: &str, prefix: &str) -> bool {
     let normal = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() >= start.len() && name.bytes().zip(start.bytes()).all(|(byte, known)| normal(byte) == known)
+    name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(byte, known)| normal(byte) == known)
 }
 
-/// The proxies in front of an edge that are believed when they say where a request came from.
+/// Addresses of the proxies in front of an edge whose `X-Forwarded-*` and similar headers are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<Network>);
 
 impl TrustedProxies {
-    /// Reads the setting through `get`, which gives the value of a name.
+    /// Reads `TOLLGATE_EDGE_TRUSTED_PROXIES` through `get`.
     ///
     /// # Errors
-    /// When it is not a list of addresses and ranges.
+    /// When the value is not a list of addresses and CIDR ranges.
     pub fn from_lookup(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let text = get(TRUSTED_PROXIES).unwrap_or_default();
         let ranges = text.split(',').map(str::trim).filter(|range| !range.is_empty());
@@ -166,14 +168,14 @@ impl TrustedProxies {
         })
     }
 
-    /// Whether the address is one of theirs. An IPv4 address written as IPv6 counts as what it is.
-    pub fn has(&self, address: IpAddr) -> bool {
+    /// Whether the address is that of a trusted proxy. An IPv4-mapped IPv6 address counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|network| network.has(address))
+        self.0.iter().any(|network| network.contains(address))
     }
 }
 
-/// A range of addresses.
+/// A CIDR range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Network {
     address: IpAddr,
@@ -189,7 +191,7 @@ impl Network {
         (bits <= width).then_some(Self { address, bits })
     }
 
-    fn has(&self, address: IpAddr) -> bool {
+    fn contains(&self, address: IpAddr) -> bool {
         let (difference, width) = match (self.address, address) {
             (IpAddr::V4(own), IpAddr::V4(other)) => (u128::from(own.to_bits() ^ other.to_bits()), 32),
             (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits() ^ other.to_bits(), 128),
@@ -208,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_headers_are_known_in_every_spelling() {
+    fn reserved_headers_are_recognized_in_every_spelling() {
         for name in [
             "x-tollgate-subject",
             "X-Tollgate-Subject",
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn trusted_proxies_are_addresses_and_ranges() {
+    fn trusted_proxies_may_be_addresses_and_ranges() {
         let some = proxies("10.0.0.0/8, 192.0.2.7,2001:db8::/32 ").expect("good ranges");
         for (address, is_trusted) in [
             ("10.255.0.1", true),
@@ -237,10 +239,10 @@ mod tests {
             ("2001:db8:1::1", true),
             ("2001:db9::1", false),
         ] {
-            assert_eq!(some.has(address.parse().expect("an address")), is_trusted, "{address}");
+            assert_eq!(some.contains(address.parse().expect("an address")), is_trusted, "{address}");
         }
-        assert!(proxies("0.0.0.0/0").expect("a range").has([192, 0, 2, 1].into()));
-        assert!(!proxies("").expect("none").has([127, 0, 0, 1].into()));
+        assert!(proxies("0.0.0.0/0").expect("a range").contains([192, 0, 2, 1].into()));
+        assert!(!proxies("").expect("none").contains([127, 0, 0, 1].into()));
         for text in ["10.0.0.0/33", "example.com", "10.0.0.1:80", "10.0.0.0/", "::/129", "10.0.0.0/-1"] {
             assert!(proxies(text).expect_err(text).starts_with(TRUSTED_PROXIES), "{text}");
         }
@@ -260,27 +262,28 @@ mod tests {
         ("x-tollgate-subject", "root"),
     ];
 
-    /// What goes on of [`SENT`], by a client of this address.
-    fn outbound(peer: [u8; 4]) -> Vec<String> {
-        let sender = Sender { address: Some(peer.into()), scheme: "http", host: Some(b"api.example") };
+    /// The headers that the upstream gets for [`SENT`] from this address.
+    fn outbound(address: [u8; 4]) -> Vec<String> {
+        let peer = Peer { address: Some(address.into()), scheme: "http", host: Some(b"api.example") };
         let connection = SENT.iter().filter(|(name, _)| *name == "connection").map(|(_, value)| value.as_bytes());
-        let headers = RequestHeaders::new(sender, &proxies("10.0.0.0/8").expect("a range"), connection);
+        let policy = RequestHeaderPolicy::new(peer, &proxies("10.0.0.0/8").expect("a range"), connection);
         let values = |name: &str| SENT.iter().filter(|sent| sent.0 == name).map(|sent| sent.1).collect();
-        let kept = SENT.iter().filter(|(name, _)| headers.has(name)).map(|(name, value)| format!("{name}: {value}"));
-        let own = headers.forwarded(values).into_iter();
-        let own = own.map(|(name, value)| format!("{name}: {}", String::from_utf8(value).expect("text")));
-        kept.chain(own).collect()
+        let passed =
+            SENT.iter().filter(|(name, _)| policy.passes(name)).map(|(name, value)| format!("{name}: {value}"));
+        let added = policy.forwarding_headers(values).into_iter();
+        let added = added.map(|(name, value)| format!("{name}: {}", String::from_utf8(value).expect("text")));
+        passed.chain(added).collect()
     }
 
     #[test]
-    fn a_client_does_not_say_where_it_comes_from() {
+    fn untrusted_forwarding_headers_are_replaced() {
         let expected =
             ["accept: */*", "x-forwarded-for: 192.0.2.9", "x-forwarded-proto: http", "x-forwarded-host: api.example"];
         assert_eq!(outbound([192, 0, 2, 9]), expected);
     }
 
     #[test]
-    fn a_trusted_proxy_says_where_its_client_comes_from() {
+    fn trusted_proxy_forwarding_headers_are_kept_and_extended() {
         let expected = [
             "accept: */*",
             "forwarded: for=192.0.2.1;proto=https",

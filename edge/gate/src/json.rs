@@ -1,36 +1,36 @@
-//! The JSON that the gate answers with: small objects of texts, numbers and objects. It reads none; and a serialiser for
-//! everything would be a tenth of the component.
+//! A writer for the small JSON objects in the gate's responses. The gate reads no JSON in responses,
+//! and a general serializer would make up a tenth of the component.
 
 use std::fmt::Write as _;
 
-/// An object in the making.
+/// A JSON object, built member by member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JsonObject(String);
 
 impl JsonObject {
-    /// Without members.
+    /// An empty object.
     pub fn new() -> Self {
         Self("{}".to_owned())
     }
 
-    /// With a text as well.
+    /// Adds a string.
     pub fn text(self, name: &'static str, text: &str) -> Self {
         let mut quoted = String::with_capacity(text.len() + 2);
         quote(text, &mut quoted);
         self.member(name, &quoted)
     }
 
-    /// With a whole number as well, or `null`.
+    /// Adds an integer, or `null`.
     pub fn number(self, name: &'static str, number: impl Into<Option<u64>>) -> Self {
         self.member(name, &number.into().map_or_else(|| "null".to_owned(), |number| number.to_string()))
     }
 
-    /// With another object as well, or `null`.
+    /// Adds an object, or `null`.
     pub fn object(self, name: &'static str, object: Option<Self>) -> Self {
         self.member(name, object.as_ref().map_or("null", |object| &object.0))
     }
 
-    /// The object's text.
+    /// The JSON text.
     pub fn into_text(self) -> String {
         self.0
     }
@@ -54,14 +54,14 @@ impl Default for JsonObject {
     }
 }
 
-/// RFC 8259 section 7: what must be escaped is, and nothing else.
+/// Writes a JSON string with only the escapes that RFC 8259 section 7 requires.
 fn quote(text: &str, json: &mut String) {
     json.push('"');
     for character in text.chars() {
         match character {
             '"' | '\\' => json.extend(['\\', character]),
             '\0'..' ' => {
-                let _ = write!(json, "\\u{:04x}", u32::from(character)); // a String takes everything
+                let _ = write!(json, "\\u{:04x}", u32::from(character)); // writing to a String cannot fail
             }
             _ => json.push(character),
         }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_reads_back_as_it_was() {
+    fn written_objects_parse_to_the_same_values() {
         let odd = "a \"quoted\" \\ path\n\twith \u{0} and \u{1f} and \u{7f}, ü and 🚪";
         let inner = JsonObject::new().text("error", odd).number("at_ms", u64::MAX);
         let text = JsonObject::new().number("none", None).object("inner", Some(inner)).object("no", None).into_text();

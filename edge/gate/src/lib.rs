@@ -1,34 +1,43 @@
-//! What every Tollgate edge shares: a request goes in, a [`Decision`] comes out.
+//! The part that all Tollgate edges share: takes a request, returns a [`Decision`].
 //!
-//! The adapters (Cloudflare Worker, Spin component, wasmtime runner) bring the clock, the network and the bytes; the rules are
-//! here and in `tollgate-core`, and nowhere else. An adapter, in full: on a request ask [`Gate::decide`] and do what it says; on
-//! [`Decision::Wait`], and then only, await a fetch and decide again. After any other decision start a fetch that outlives the
-//! request, unless [`Gate::refresh`] says that none is due. A fetch is a GET of the origin's address with [`Gate::next_fetch`]
-//! behind it, given to [`Gate::accept`], again while that says so. There is one at a time, shared by all that wait, and
-//! [`BackOff`] says when the next one may begin after a failure, and who waits for it.
+//! The hosts (Cloudflare Worker, Spin component, wasmtime runner) supply the clock, the network and the
+//! bytes. All rules are here and in `tollgate-core`. A host does this:
+//!
+//! 1. For each request, call [`Gate::decide`] and do what the decision says. Only on [`Decision::Wait`],
+//!    await a fetch and decide again.
+//! 2. After any other decision, start a fetch in the background, unless [`Gate::freshness`] is
+//!    [`Freshness::Fresh`].
+//! 3. A fetch is a GET of the origin's URL followed by [`Gate::next_fetch`]; its answer goes to
+//!    [`Gate::accept`]. Repeat while that returns true.
+//! 4. Run one fetch at a time, shared by all requests that wait. After a failure, [`BackOff`] says when
+//!    the next fetch may begin and which requests wait for it.
+#![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic"))]
 
 mod back_off;
 mod bearer;
-mod feeding;
 mod gate;
 mod headers;
 mod json;
-mod knowledge;
 mod message;
+mod message_log;
 mod path;
-mod record;
+mod replica_state;
 mod settings;
+mod sync;
 #[cfg(feature = "cli")]
 pub mod verify_cli;
 
 pub use back_off::BackOff;
-pub use feeding::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, Question};
-pub use gate::{Gate, Refresh};
-pub use headers::{HopByHop, RequestHeaders, Sender, TrustedProxies, is_reserved_header};
+pub use gate::{Freshness, Gate};
+pub use headers::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies, is_reserved_header};
 pub use json::JsonObject;
-pub use knowledge::FetchError;
 pub use message::{Decision, Header, Request, Response};
-pub use record::Record;
-pub use settings::{SETTINGS, SettingError, Settings, split_path, with_path};
+pub use message_log::MessageLog;
+pub use replica_state::FetchError;
+pub use settings::{
+    DEPRECATED_SETTINGS, DeprecatedSetting, SETTINGS, SettingError, Settings, deprecated_settings, split_path,
+    with_path,
+};
+pub use sync::{MAX_FETCH_BYTES, MAX_PUSH_BYTES, Question};
 pub use tollgate_core::{Nonce, Refusal};

@@ -1,20 +1,21 @@
-//! Requests and answers as the gate sees them: no platform's types, nothing streamed.
+//! Requests and responses in the gate's own types: independent of the platform, without streaming.
 
 use crate::json::JsonObject;
 
-/// What the client asks for.
+/// A client's request, without its body.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The method as sent.
     pub method: &'a str,
     /// Path and query as sent, e.g. `/reports/7?page=2`.
     pub target: &'a str,
-    /// Every header in order of arrival; repeated ones stand repeated. Names compare without case.
+    /// All headers in the order in which they arrived, repeated headers included. Names are
+    /// compared without case.
     pub headers: &'a [(&'a str, &'a [u8])],
 }
 
 impl<'a> Request<'a> {
-    /// The values of the header `name`, in lower case.
+    /// The values of a header.
     pub(crate) fn header(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         self.headers.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
@@ -28,28 +29,28 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A header that the gate writes.
+/// A header that the gate sets.
 pub type Header = (&'static str, String);
 
-/// An answer that the adapter sends as it stands.
+/// A response that the host sends unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
-    /// The headers, each name once.
+    /// The headers; each name occurs once.
     pub headers: Vec<Header>,
-    /// The body; the headers say its type.
+    /// The body; `content-type` gives its type.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// An answer of JSON that nobody may cache.
+    /// A JSON response that must not be cached.
     pub fn json(status: u16, body: JsonObject) -> Self {
         let headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
         Self { status, headers, body: body.into_text().into_bytes() }
     }
 
-    /// An error in the form of RFC 6749 section 5.2, which RFC 6750 and the token endpoint share.
+    /// A JSON error as in RFC 6749 section 5.2: the form of all errors of the gate and of its hosts.
     pub fn error(status: u16, code: &str, description: &str) -> Self {
         Self::json(status, JsonObject::new().text("error", code).text("error_description", description))
     }
@@ -63,17 +64,18 @@ impl Response {
 /// What to do with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
-    /// Let it pass: send it to the upstream with the headers that [`RequestHeaders`](crate::RequestHeaders) leaves and gives, and
-    /// with these set.
+    /// Send the request to the upstream, with the headers that
+    /// [`RequestHeaderPolicy`](crate::RequestHeaderPolicy) passes and adds, and with these.
     Forward {
-        /// The verified identity; empty on a public route without a token.
+        /// Headers with the verified identity; none on a public route without a token.
         identity: Vec<Header>,
     },
-    /// Send this; the upstream never sees the request.
+    /// Send this response; the upstream gets nothing.
     Answer(Response),
-    /// The answer depends on word of the origin's that is fresher: await a fetch, or do not if [`BackOff`](crate::BackOff) says
-    /// so, and decide again as one that has waited.
+    /// The decision needs a fresher replica: await a fetch, unless [`BackOff`](crate::BackOff)
+    /// advises against it, and decide again with `has_waited` set.
     Wait,
-    /// Read the body, at most [`MAX_PUSH_BYTES`](crate::MAX_PUSH_BYTES) of it, and hand it to [`Gate::push`](crate::Gate::push).
+    /// The request is a push from the origin: read the body, at most
+    /// [`MAX_PUSH_BYTES`](crate::MAX_PUSH_BYTES), and pass it to [`Gate::push`](crate::Gate::push).
     Push,
 }

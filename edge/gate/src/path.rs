@@ -1,10 +1,12 @@
-//! The path that rules are found by. An edge and its upstream must read a path alike, or a rule for `/admin` is passed by
-//! `/x/..%2fadmin`; so a path that two servers could read differently is refused.
+//! The path by which route rules are found. Edge and upstream must interpret a path alike: otherwise
+//! `/x/..%2fadmin` would bypass the rule for `/admin`. A path that two servers could interpret
+//! differently is therefore refused.
 
-/// Whether every server reads this path alike: it begins with `/`, has no empty or dot segments, no encoded slash or
-/// backslash, no control characters, and is rightly percent-encoded, once. A path that ends in `/` is fine. `;` is refused as
-/// well: some servers cut a segment there (`/admin;x` is `/admin`, `..;` is `..`), others do not. So are `?` and `#` in any
-/// spelling: a server that decodes before it splits ends the path there.
+/// Whether all servers interpret this path alike. It must begin with `/` and be percent-encoded
+/// correctly and once; it may end in `/`. Refused are:
+/// - empty and dot segments, encoded slashes, backslashes and control characters;
+/// - `;`, because some servers cut a segment there (`/admin;x` is `/admin`, `..;` is `..`);
+/// - `?` and `#`, encoded or not, because a server that decodes before it splits ends the path there.
 pub(crate) fn is_unambiguous(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let segments = rest.strip_suffix('/').unwrap_or(rest);
@@ -23,8 +25,8 @@ pub(crate) fn is_unambiguous(path: &str) -> bool {
     })
 }
 
-/// The path as rules are written: percent-decoded, for `/%61dmin` is `/admin` to every server.
-pub(crate) fn decoded(path: &str) -> Option<String> {
+/// The path in the form of route rules: percent-decoded, because `/%61dmin` is `/admin` to all servers.
+pub(crate) fn decode(path: &str) -> Option<String> {
     String::from_utf8(percent_decode(path)?).ok()
 }
 
@@ -42,16 +44,16 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Percent-encodes what may not stand in a header: everything but visible ASCII, `%` itself, and spaces at the ends, which
-/// readers of headers cut off: `admin ` must not become `admin`.
-pub(crate) fn header_encode(text: &str) -> String {
+/// Percent-encodes what a header value cannot carry: all but printable ASCII, `%` itself, and leading
+/// and trailing spaces, which parsers of headers remove: `admin ` must not become `admin`.
+pub(crate) fn encode_header_value(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     let trimmed = text.trim_matches(' ');
     let inner = text.len() - text.trim_start_matches(' ').len()..;
     for (at, byte) in text.bytes().enumerate() {
-        let at_an_end = byte == b' ' && (at < inner.start || at >= inner.start + trimmed.len());
+        let is_at_an_end = byte == b' ' && (at < inner.start || at >= inner.start + trimmed.len());
         match byte {
-            b' '..=b'~' if byte != b'%' && !at_an_end => encoded.push(byte as char),
+            b' '..=b'~' if byte != b'%' && !is_at_an_end => encoded.push(byte as char),
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_told() {
+    fn ambiguous_paths_are_recognized() {
         for path in ["/", "/a", "/a/", "/a/b.c", "/%61", "/a..b", "/...", "/caf%C3%A9", "/a%20b"] {
             assert!(is_unambiguous(path), "{path}");
         }
@@ -102,10 +104,10 @@ mod tests {
     }
 
     #[test]
-    fn headers_carry_any_identifier() {
-        assert_eq!(header_encode("a b@c"), "a b@c");
-        assert_eq!(header_encode("50% é\n"), "50%25 %C3%A9%0A");
-        assert_eq!(header_encode(" a b  "), "%20a b%20%20");
-        assert_eq!(header_encode("  "), "%20%20");
+    fn header_values_carry_any_identifier() {
+        assert_eq!(encode_header_value("a b@c"), "a b@c");
+        assert_eq!(encode_header_value("50% é\n"), "50%25 %C3%A9%0A");
+        assert_eq!(encode_header_value(" a b  "), "%20a b%20%20");
+        assert_eq!(encode_header_value("  "), "%20%20");
     }
 }

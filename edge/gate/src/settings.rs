@@ -1,4 +1,4 @@
-//! An edge's settings, from whatever the platform keeps them in: environment, Worker vars, Spin variables.
+//! An edge's settings, read from the environment, Worker vars or Spin variables.
 
 use std::fmt;
 
@@ -7,116 +7,144 @@ use tollgate_core::{EdgeKey, KeySet, MAX_LEEWAY_SECONDS, TableSize};
 
 use crate::headers::TRUSTED_PROXIES;
 
-/// What an edge must be told.
+/// The settings of an edge.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The origin's address without a trailing slash.
+    /// The origin's URL, without a trailing slash.
     pub origin: String,
-    /// The address that allowed requests go to, without a trailing slash.
+    /// URL of the upstream that gets allowed requests, without a trailing slash.
     pub upstream: String,
-    /// `iss` of the tokens; the origin's address unless told otherwise.
+    /// Required `iss` of tokens; by default the origin's URL.
     pub issuer: String,
-    /// `aud` of the tokens; the snapshot's unless told otherwise.
+    /// Required `aud` of tokens; by default the audience in the snapshot.
     pub audience: Option<String>,
-    /// The origin's snapshot keys, Ed25519; two while one replaces the other.
+    /// The origin's Ed25519 snapshot keys; two during a key rotation.
     pub snapshot_keys: Vec<[u8; 32]>,
-    /// HS256 keys of this edge's audience; a snapshot holds no secrets.
+    /// HS256 keys of this edge's audience. Snapshots contain no secrets.
     pub secret_keys: KeySet,
-    /// Seconds that the clocks of issuer and edge may be apart when dates of tokens are judged, 0 to 60.
+    /// Accepted difference between the clocks of issuer and edge in seconds, 0 to 60.
     pub leeway: u64,
-    /// Milliseconds that the upstream may take to begin its answer.
+    /// Milliseconds until the upstream must begin its response.
     pub upstream_timeout_ms: u64,
-    /// Milliseconds after which what is known is refreshed in the background.
-    pub soft_ms: u64,
-    /// Milliseconds after which a request waits for a refresh: the bound that is promised for a revocation to take effect.
-    pub hard_ms: u64,
-    /// Whether tokens of plain type `JWT` are taken for access tokens.
-    pub plain_jwt: bool,
-    /// Tokens that are remembered after a full check, so that the next one is short; 0 for none.
+    /// Age in milliseconds after which the replica is refreshed in the background.
+    pub refresh_after_ms: u64,
+    /// Age in milliseconds after which requests wait for a refresh: the bound within which a
+    /// revocation takes effect.
+    pub max_staleness_ms: u64,
+    /// Whether tokens of type `JWT`, or without a type, are accepted as access tokens.
+    pub allow_plain_jwt: bool,
+    /// Number of verified tokens to cache; 0 for none.
     pub cached_tokens: usize,
-    /// Which edge it says and proves to be, so that the origin shows how far it has come.
+    /// Identity with which the edge authenticates to the origin, which then shows its progress.
     pub edge: Option<EdgeIdentity>,
-    /// Memory that an Ed25519 or P-256 key in frequent use may take to be checked faster.
+    /// Size of the precomputed tables for frequently used Ed25519 and P-256 keys.
     pub key_tables: TableSize,
 }
 
-/// A registered edge's name and key, as `tollgate edge add` gave them.
+/// A registered edge's name and key, from `tollgate edge add`.
 #[derive(Debug, Clone)]
 pub struct EdgeIdentity {
-    /// The name that it was registered by.
+    /// The registered name.
     pub name: String,
-    /// The registration's number: one that is removed and added again has another key.
+    /// The registration's number: an edge that is removed and added again has another key.
     pub number: u64,
-    /// What it proves its name with.
+    /// Signs the edge's requests to the origin.
     pub key: EdgeKey,
 }
 
-/// The most tokens that an edge remembers: with the longest that are remembered, half a gigabyte.
+/// Half a gigabyte if all cached tokens have the maximum length.
 const MAX_CACHED_TOKENS: u64 = 65_536;
 
+const REFRESH_AFTER_MS: &str = "TOLLGATE_EDGE_REFRESH_AFTER_MS";
+const MAX_STALENESS_MS: &str = "TOLLGATE_EDGE_MAX_STALENESS_MS";
 const EDGE_KEY: &str = "TOLLGATE_EDGE_KEY";
 
-/// The names of all settings that [`Settings::from_lookup`] asks for, with what they mean.
+/// Name and description of each setting that [`Settings::from_lookup`] and
+/// [`TrustedProxies::from_lookup`](crate::TrustedProxies::from_lookup) read.
 pub const SETTINGS: [(&str, &str); 15] = [
-    ("TOLLGATE_EDGE_ORIGIN", "the origin's address, e.g. https://auth.example"),
-    ("TOLLGATE_EDGE_UPSTREAM", "where allowed requests go, e.g. http://127.0.0.1:5000"),
+    ("TOLLGATE_EDGE_ORIGIN", "URL of the origin, e.g. https://auth.example"),
+    ("TOLLGATE_EDGE_UPSTREAM", "URL of the upstream that gets allowed requests, e.g. http://127.0.0.1:5000"),
     (
         "TOLLGATE_EDGE_SNAPSHOT_KEY",
-        "the origin's snapshot key (`tollgate key snapshot`); two, comma separated, while it rotates",
+        "the origin's snapshot key (`tollgate key snapshot`); two, separated by a comma, during a rotation",
     ),
-    ("TOLLGATE_EDGE_ISSUER", "iss of the tokens [default: the origin's address]"),
-    ("TOLLGATE_EDGE_AUDIENCE", "aud of the tokens [default: the one in the origin's snapshot]"),
+    ("TOLLGATE_EDGE_ISSUER", "required iss of tokens [default: the origin's URL]"),
+    ("TOLLGATE_EDGE_AUDIENCE", "required aud of tokens [default: the audience in the snapshot]"),
     ("TOLLGATE_EDGE_SECRET_KEYS", "JWK set of oct keys for HS256 (`tollgate key audience`)"),
-    ("TOLLGATE_EDGE_LEEWAY_SECONDS", "how far clocks may be apart, 0 to 60 [default: 30]"),
-    ("TOLLGATE_EDGE_SOFT_MS", "age at which knowledge is refreshed in the background [default: 250]"),
-    ("TOLLGATE_EDGE_HARD_MS", "age at which a request waits for a refresh, the promised bound [default: 1000]"),
+    ("TOLLGATE_EDGE_LEEWAY_SECONDS", "accepted clock difference in seconds, 0 to 60 [default: 30]"),
+    (REFRESH_AFTER_MS, "age after which the replica is refreshed in the background [default: 250]"),
     (
-        "TOLLGATE_EDGE_UPSTREAM_TIMEOUT",
-        "seconds that the upstream may take to begin its answer, 1 to 3600 [default: 60]",
+        MAX_STALENESS_MS,
+        "age after which requests wait for a refresh: the bound within which revocations take effect [default: 1000]",
     ),
-    ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "take tokens of type JWT for access tokens: true or false [default: false]"),
-    ("TOLLGATE_EDGE_CACHED_TOKENS", "tokens remembered after a full check, 0 to 65536 [default: 1024]"),
-    ("TOLLGATE_EDGE_KEY_TABLES", "tables for keys in frequent use: none, small or large [default: small]"),
-    (EDGE_KEY, "key by which the edge proves its name to the origin (`tollgate edge add`) [default: none]"),
+    ("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", "seconds until the upstream must begin its response, 1 to 3600 [default: 60]"),
+    ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", "accept tokens of type JWT as access tokens: true or false [default: false]"),
+    ("TOLLGATE_EDGE_CACHED_TOKENS", "number of verified tokens to cache, 0 to 65536 [default: 1024]"),
+    ("TOLLGATE_EDGE_KEY_TABLES", "tables for frequently used keys: none, small or large [default: small]"),
+    (EDGE_KEY, "key with which the edge authenticates to the origin (`tollgate edge add`) [default: none]"),
     (
         TRUSTED_PROXIES,
-        "proxies in front of the edge that may say where a request came from: addresses or ranges [default: none]",
+        "proxies whose X-Forwarded-* headers are trusted: addresses or CIDR ranges, comma separated [default: none]",
     ),
 ];
 
+/// Deprecated names of settings with their new names.
+pub const DEPRECATED_SETTINGS: [(&str, &str); 2] =
+    [("TOLLGATE_EDGE_SOFT_MS", REFRESH_AFTER_MS), ("TOLLGATE_EDGE_HARD_MS", MAX_STALENESS_MS)];
+
+/// A setting under its deprecated name; displays as one line for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeprecatedSetting {
+    /// The deprecated name.
+    pub name: &'static str,
+    /// The new name.
+    pub new_name: &'static str,
+}
+
+impl fmt::Display for DeprecatedSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is deprecated: use {} instead", self.name, self.new_name)
+    }
+}
+
+/// The deprecated names under which `get` has a value, for hosts to log a warning.
+pub fn deprecated_settings(get: impl Fn(&str) -> Option<String>) -> impl Iterator<Item = DeprecatedSetting> {
+    let is_set = move |name: &str| get(name).is_some_and(|value| !value.trim().is_empty());
+    let all = DEPRECATED_SETTINGS.into_iter().map(|(name, new_name)| DeprecatedSetting { name, new_name });
+    all.filter(move |setting| is_set(setting.name))
+}
+
 impl Settings {
-    /// Reads the settings through `get`, which gives the value of a name. An empty value counts as unset.
+    /// Reads the settings through `get`, which returns the value of a name. An empty value counts as
+    /// unset. A deprecated name is read if the new one is unset.
     ///
     /// # Errors
-    /// The first setting that is missing or cannot be used, by name.
+    /// Names the first setting that is missing or invalid.
     pub fn from_lookup(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let get = |name: &'static str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let required = |name| get(name).ok_or(SettingError { name, problem: "is not set".into() });
-        let origin = address("TOLLGATE_EDGE_ORIGIN", &required("TOLLGATE_EDGE_ORIGIN")?)?;
-        let soft_ms = number("TOLLGATE_EDGE_SOFT_MS", get("TOLLGATE_EDGE_SOFT_MS"), 250, 10..=3_600_000)?;
-        let hard_ms = number("TOLLGATE_EDGE_HARD_MS", get("TOLLGATE_EDGE_HARD_MS"), 1000, 50..=86_400_000)?;
-        if soft_ms > hard_ms {
-            return Err(SettingError {
-                name: "TOLLGATE_EDGE_SOFT_MS",
-                problem: "must not be above TOLLGATE_EDGE_HARD_MS".into(),
+        let origin = url("TOLLGATE_EDGE_ORIGIN", &required("TOLLGATE_EDGE_ORIGIN")?)?;
+        let [(refresh_name, refresh_after), (staleness_name, max_staleness)] =
+            DEPRECATED_SETTINGS.map(|(old, new)| match get(new) {
+                None => get(old).map_or((new, None), |value| (old, Some(value))),
+                value => (new, value),
             });
+        let refresh_after_ms = number(refresh_name, refresh_after, 250, 10..=3_600_000)?;
+        let max_staleness_ms = number(staleness_name, max_staleness, 1000, 50..=86_400_000)?;
+        if refresh_after_ms > max_staleness_ms {
+            return Err(SettingError { name: refresh_name, problem: format!("must not be above {staleness_name}") });
         }
         let upstream_timeout =
             number("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", get("TOLLGATE_EDGE_UPSTREAM_TIMEOUT"), 60, 1..=3600)?;
         Ok(Self {
             upstream_timeout_ms: upstream_timeout * 1000,
-            upstream: address("TOLLGATE_EDGE_UPSTREAM", &required("TOLLGATE_EDGE_UPSTREAM")?)?,
+            upstream: url("TOLLGATE_EDGE_UPSTREAM", &required("TOLLGATE_EDGE_UPSTREAM")?)?,
             issuer: get("TOLLGATE_EDGE_ISSUER").unwrap_or_else(|| origin.clone()),
             audience: get("TOLLGATE_EDGE_AUDIENCE"),
             snapshot_keys: snapshot_keys(&required("TOLLGATE_EDGE_SNAPSHOT_KEY")?)?,
             secret_keys: secret_keys(get("TOLLGATE_EDGE_SECRET_KEYS").as_deref())?,
-            leeway: number(
-                "TOLLGATE_EDGE_LEEWAY_SECONDS",
-                get("TOLLGATE_EDGE_LEEWAY_SECONDS"),
-                30,
-                0..=MAX_LEEWAY_SECONDS,
-            )?,
-            plain_jwt: flag("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", get("TOLLGATE_EDGE_ALLOW_PLAIN_JWT").as_deref())?,
+            leeway: number("TOLLGATE_EDGE_LEEWAY_SECONDS", get("TOLLGATE_EDGE_LEEWAY_SECONDS"), 30, 0..=MAX_LEEWAY_SECONDS)?,
+            allow_plain_jwt: flag("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", get("TOLLGATE_EDGE_ALLOW_PLAIN_JWT").as_deref())?,
             cached_tokens: number(
                 "TOLLGATE_EDGE_CACHED_TOKENS",
                 get("TOLLGATE_EDGE_CACHED_TOKENS"),
@@ -126,18 +154,18 @@ impl Settings {
             edge: get(EDGE_KEY).as_deref().map(edge_identity).transpose()?,
             key_tables: key_tables(get("TOLLGATE_EDGE_KEY_TABLES").as_deref())?,
             origin,
-            soft_ms,
-            hard_ms,
+            refresh_after_ms,
+            max_staleness_ms,
         })
     }
 }
 
-/// A setting that cannot be used, in one line that names it.
+/// A missing or invalid setting; displays as one line that names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingError {
     /// The setting's name.
     pub name: &'static str,
-    /// What is wrong, as the rest of a sentence that begins with the name.
+    /// The rest of a sentence that begins with the name.
     pub problem: String,
 }
 
@@ -149,46 +177,47 @@ impl fmt::Display for SettingError {
 
 impl std::error::Error for SettingError {}
 
-/// An http or https address with nothing after the path, which may be empty.
-fn address(name: &'static str, value: &str) -> Result<String, SettingError> {
+/// Checks for an http or https URL without query and fragment, and removes trailing slashes.
+fn url(name: &'static str, value: &str) -> Result<String, SettingError> {
     let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
-    let usable = rest.is_some_and(|rest| {
+    let is_valid = rest.is_some_and(|rest| {
         !rest.is_empty()
             && !rest.starts_with('/')
             && !rest.contains(|c: char| c.is_whitespace() || c.is_control() || "?#@\\".contains(c))
     });
-    if usable {
+    if is_valid {
         Ok(value.trim_end_matches('/').to_owned())
     } else {
-        Err(SettingError { name, problem: format!("must be an address such as https://auth.example, not {value:?}") })
+        Err(SettingError { name, problem: format!("must be a URL such as https://auth.example, not {value:?}") })
     }
 }
 
-/// An address whose path is told apart from it, as in Spin, which allows no path in `allowed_outbound_hosts`.
+/// Joins a URL and its path. Spin has two variables for them, because it allows no path in
+/// `allowed_outbound_hosts`.
 ///
 /// # Errors
-/// When the address has a path itself: Spin would not let the component call it.
-pub fn with_path(name: &'static str, address: &str, path: &str) -> Result<String, SettingError> {
-    let (address, path) = (address.trim().trim_end_matches('/'), path.trim().trim_matches('/'));
-    if let Some((_, own)) = split_path(address) {
-        let problem =
-            format!("must have no path in Spin, which then allows no calls at all: set {name}_PATH to {own:?}");
+/// If the URL has a path itself: Spin would refuse all calls of the component.
+pub fn with_path(name: &'static str, url: &str, path: &str) -> Result<String, SettingError> {
+    let (url, path) = (url.trim().trim_end_matches('/'), path.trim().trim_matches('/'));
+    if let Some((_, own)) = split_path(url) {
+        let problem = format!("must have no path, with which Spin refuses all calls: set {name}_PATH to {own:?}");
         return Err(SettingError { name, problem });
     }
-    Ok(if path.is_empty() { address.to_owned() } else { format!("{address}/{path}") })
+    Ok(if path.is_empty() { url.to_owned() } else { format!("{url}/{path}") })
 }
 
-/// Scheme, host and port of an address, and the path behind them, if there is one.
-pub fn split_path(address: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = address.split_once(':')?;
+/// Splits a URL into its origin (scheme, host and port) and its path; none without a path.
+pub fn split_path(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
     let host = rest.strip_prefix("//")?;
     let path = scheme.len() + "://".len() + host.find('/')?;
-    Some(address.split_at(path)).filter(|(_, path)| *path != "/")
+    Some(url.split_at(path)).filter(|(_, path)| *path != "/")
 }
 
 fn snapshot_keys(value: &str) -> Result<Vec<[u8; 32]>, SettingError> {
     let name = "TOLLGATE_EDGE_SNAPSHOT_KEY";
-    let problem = "must be one or two base64url Ed25519 public keys, comma separated (see `tollgate key snapshot`)";
+    let problem =
+        "must be one or two base64url Ed25519 public keys, separated by a comma (see `tollgate key snapshot`)";
     let keys: Option<Vec<[u8; 32]>> =
         value.split(',').map(|key| URL_SAFE_NO_PAD.decode_to_vec(key.trim()).ok()?.try_into().ok()).collect();
     keys.filter(|keys| keys.len() <= 2).ok_or(SettingError { name, problem: problem.into() })
@@ -203,7 +232,7 @@ fn secret_keys(value: Option<&str>) -> Result<KeySet, SettingError> {
 }
 
 fn edge_identity(value: &str) -> Result<EdgeIdentity, SettingError> {
-    let read = || {
+    let parse = || {
         let mut parts = value.split(':');
         let (name, number, secret, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
             return None;
@@ -214,8 +243,8 @@ fn edge_identity(value: &str) -> Result<EdgeIdentity, SettingError> {
         let identity = EdgeIdentity { name: name.to_owned(), number, key: EdgeKey::new(&secret) };
         ((1..=255).contains(&name.len()) && name.bytes().all(is_name)).then_some(identity)
     };
-    // The value is a secret: the error must not show it.
-    read().ok_or(SettingError {
+    // The value is a secret, so the error does not contain it.
+    parse().ok_or(SettingError {
         name: EDGE_KEY,
         problem: "must be NAME:NUMBER:SECRET, as `tollgate edge add` prints".into(),
     })
@@ -268,17 +297,20 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_there() {
+    fn optional_settings_have_defaults() {
         let settings = read(&[]).expect("good settings");
         assert_eq!(
             (settings.origin.as_str(), settings.issuer.as_str()),
             ("https://auth.example", "https://auth.example")
         );
-        assert_eq!((settings.leeway, settings.soft_ms, settings.hard_ms, settings.plain_jwt), (30, 250, 1000, false));
+        assert_eq!(
+            (settings.leeway, settings.refresh_after_ms, settings.max_staleness_ms, settings.allow_plain_jwt),
+            (30, 250, 1000, false)
+        );
     }
 
     #[test]
-    fn a_bad_setting_is_named() {
+    fn errors_name_the_setting() {
         let two = format!("{KEY}, {KEY}");
         assert_eq!(read(&[("TOLLGATE_EDGE_SNAPSHOT_KEY", &two)]).map(|settings| settings.snapshot_keys.len()), Ok(2));
         for (name, value) in [
@@ -293,6 +325,8 @@ mod tests {
             ("TOLLGATE_EDGE_SECRET_KEYS", "{}"),
             ("TOLLGATE_EDGE_LEEWAY_SECONDS", "61"),
             ("TOLLGATE_EDGE_LEEWAY_SECONDS", "-1"),
+            ("TOLLGATE_EDGE_REFRESH_AFTER_MS", "2000"),
+            ("TOLLGATE_EDGE_MAX_STALENESS_MS", "soon"),
             ("TOLLGATE_EDGE_SOFT_MS", "2000"),
             ("TOLLGATE_EDGE_HARD_MS", "soon"),
             ("TOLLGATE_EDGE_UPSTREAM_TIMEOUT", "0"),
@@ -310,16 +344,39 @@ mod tests {
             assert!(error.starts_with(name) && !error.contains('\n'), "{name}={value}: {error}");
         }
     }
+
     #[test]
-    fn an_address_for_spin_has_its_path_apart() {
+    fn deprecated_names_are_read_and_reported() {
+        let old = [("TOLLGATE_EDGE_SOFT_MS", "100"), ("TOLLGATE_EDGE_HARD_MS", "4000")];
+        let new = [("TOLLGATE_EDGE_REFRESH_AFTER_MS", "200"), ("TOLLGATE_EDGE_MAX_STALENESS_MS", "5000")];
+        for (settings, expected, deprecated) in [
+            (old.to_vec(), (100, 4000), 2),
+            (new.to_vec(), (200, 5000), 0),
+            ([old, new].concat(), (200, 5000), 2),
+            (vec![old[1]], (250, 4000), 1),
+            (vec![("TOLLGATE_EDGE_SOFT_MS", " ")], (250, 1000), 0),
+        ] {
+            let read = read(&settings).expect("good settings");
+            assert_eq!((read.refresh_after_ms, read.max_staleness_ms), expected, "{settings:?}");
+            let get =
+                |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            assert_eq!(deprecated_settings(get).count(), deprecated, "{settings:?}");
+        }
+        let first = deprecated_settings(|_| Some("1".to_owned())).next().map(|setting| setting.to_string());
+        let expected = "TOLLGATE_EDGE_SOFT_MS is deprecated: use TOLLGATE_EDGE_REFRESH_AFTER_MS instead";
+        assert_eq!(first.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn spin_urls_have_their_path_in_a_separate_variable() {
         let name = "TOLLGATE_EDGE_ORIGIN";
-        for (address, path, whole) in [
+        for (url, path, whole) in [
             ("https://auth.example", "", "https://auth.example"),
             ("https://auth.example/", "/", "https://auth.example"),
             ("https://auth.example:8443", "/shop", "https://auth.example:8443/shop"),
             ("https://auth.example", "shop/eu/", "https://auth.example/shop/eu"),
         ] {
-            assert_eq!(with_path(name, address, path).as_deref(), Ok(whole));
+            assert_eq!(with_path(name, url, path).as_deref(), Ok(whole));
             if !path.trim_matches('/').is_empty() {
                 let error = with_path(name, whole, "").expect_err("a path").to_string();
                 assert!(error.starts_with(name) && error.contains("TOLLGATE_EDGE_ORIGIN_PATH"), "{error}");

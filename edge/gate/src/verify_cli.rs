@@ -1,5 +1,6 @@
-//! What `tollgate token verify` and `tollgate-edge verify` share: the arguments, the batch reader, the lines of verdicts
-//! and the exit code. Who judges is the caller's: native code there, the WebAssembly component here.
+//! The part that `tollgate token verify` and `tollgate-edge verify` share: arguments, batch reader,
+//! printed verdicts and exit code. The caller verifies: the origin with native code, the edge with the
+//! WebAssembly component.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
@@ -9,39 +10,39 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tollgate_core::{MAX_LEEWAY_SECONDS, MAX_TOKEN_BYTES};
 
-/// How much of a line is kept. A JSON string may spend six bytes (`\u0041`) on one of the token; a line beyond that holds a
-/// token beyond the limit whatever it says, so the rest is passed over unread.
+/// A JSON string may need six bytes (`\u0041`) for one byte of the token. A longer line has a token
+/// above the limit in any case, so the rest of it is skipped.
 const MAX_LINE_BYTES: usize = 6 * (MAX_TOKEN_BYTES + 1) + 2;
 
-/// Check tokens and print a verdict a line, `{"verdict":"allow"|"deny","reason":"…"}`. Exits with 1 if any is refused and
-/// with 2 if the arguments cannot be used.
+/// Verify tokens and print one verdict per line: `{"verdict":"allow"|"deny","reason":"…"}`. Exit code 1
+/// if a token is refused, 2 if an argument is invalid.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
-    /// File with the JWKS that checks signatures
+    /// File with the JWK set to verify signatures with
     #[arg(long, value_name = "FILE")]
     pub jwks: PathBuf,
-    /// The issuer that the token must name (iss)
+    /// Required issuer (iss)
     #[arg(long)]
     pub issuer: String,
-    /// The audience that the token must name (aud)
+    /// Required audience (aud)
     #[arg(long)]
     pub audience: String,
-    /// A scope value that the token must have; repeat it or separate values by spaces
+    /// Required scope value; repeat the option, or separate values by spaces
     #[arg(long)]
     pub scope: Vec<String>,
-    /// Judge as of this Unix time in seconds [default: now]
+    /// Verify as of this Unix time in seconds [default: now]
     #[arg(long, value_name = "UNIX")]
     pub at: Option<u64>,
-    /// Seconds that the issuer's clock may be apart, 0 to 60
+    /// Accepted clock difference in seconds, 0 to 60
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=MAX_LEEWAY_SECONDS))]
     pub leeway: u64,
-    /// File with the jti of revoked tokens, one a line
+    /// File with the jti of revoked tokens, one per line
     #[arg(long, value_name = "FILE")]
     pub revoked: Option<PathBuf>,
-    /// Accept tokens whose type is JWT or missing, not only at+jwt
+    /// Accept tokens of type JWT or without a type, not only at+jwt
     #[arg(long)]
     pub allow_plain_jwt: bool,
-    /// Read a token a line from standard input; a line that begins with " is a JSON string holding the token
+    /// Read one token per line from standard input; a line that begins with " is a JSON string
     #[arg(long, conflicts_with = "token", required_unless_present = "token")]
     pub batch: bool,
     /// The token
@@ -49,54 +50,54 @@ pub struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    /// Every scope value asked for.
+    /// All required scope values.
     pub fn scope_values(&self) -> Vec<String> {
         self.scope.iter().flat_map(|values| values.split_whitespace()).map(str::to_owned).collect()
     }
 
-    /// The bytes of the JWKS file.
+    /// Reads the JWK set file.
     ///
     /// # Errors
-    /// One line that names the file.
+    /// Names the file in one line.
     pub fn read_jwks(&self) -> Result<Vec<u8>, String> {
-        std::fs::read(&self.jwks).map_err(|error| unusable("--jwks", &self.jwks, &error))
+        std::fs::read(&self.jwks).map_err(|error| file_error("--jwks", &self.jwks, &error))
     }
 
-    /// The identifiers in the file of revoked tokens; none without one. Empty lines are passed over.
+    /// Reads the `jti` values in the file of revoked tokens, without empty lines; none without a file.
     ///
     /// # Errors
-    /// One line that names the file.
+    /// Names the file in one line.
     pub fn read_revoked(&self) -> Result<Vec<String>, String> {
         let Some(path) = &self.revoked else {
             return Ok(Vec::new());
         };
-        let text = std::fs::read_to_string(path).map_err(|error| unusable("--revoked", path, &error))?;
+        let text = std::fs::read_to_string(path).map_err(|error| file_error("--revoked", path, &error))?;
         Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
     }
 
-    /// Judges what the arguments name, prints the verdicts to standard output and gives the exit code. `judge` takes a
-    /// token's bytes and says whether it may pass, and why.
+    /// Verifies the token or batch, prints the verdicts to standard output and returns the exit code.
+    /// `verify` returns for a token's bytes whether it may pass, and the reason.
     ///
     /// # Errors
-    /// When standard input or output fails.
-    pub fn run(&self, judge: impl FnMut(&[u8]) -> (bool, String)) -> io::Result<ExitCode> {
+    /// If standard input or output fails.
+    pub fn run(&self, verify: impl FnMut(&[u8]) -> (bool, String)) -> io::Result<ExitCode> {
         let mut out = io::BufWriter::new(io::stdout().lock());
         let all_allowed = match &self.token {
-            Some(token) => judge_each(&mut io::Cursor::new(token.as_encoded_bytes()), &mut out, false, judge)?,
-            None => judge_each(&mut io::stdin().lock(), &mut out, true, judge)?,
+            Some(token) => verify_each(&mut io::Cursor::new(token.as_encoded_bytes()), &mut out, false, verify)?,
+            None => verify_each(&mut io::stdin().lock(), &mut out, true, verify)?,
         };
         out.flush()?;
         Ok(ExitCode::from(u8::from(!all_allowed)))
     }
 }
 
-/// Prints an error of the arguments and gives its exit code, 2.
+/// Prints an error of the arguments and returns its exit code, 2.
 pub fn bad_arguments(problem: &str) -> ExitCode {
     eprintln!("error: {problem}");
     ExitCode::from(2)
 }
 
-fn unusable(flag: &str, path: &Path, error: &io::Error) -> String {
+fn file_error(flag: &str, path: &Path, error: &io::Error) -> String {
     format!("{flag} {}: {error}", path.display())
 }
 
@@ -106,35 +107,38 @@ struct Verdict<'a> {
     reason: &'a str,
 }
 
-/// Judges the one token that is all of `input`, or in a batch one a line. True if all were allowed.
-fn judge_each(
+/// Verifies all of `input` as one token, or in a batch one token per line. Returns true if all were
+/// allowed.
+fn verify_each(
     input: &mut impl BufRead,
     out: &mut impl Write,
-    batch: bool,
-    mut judge: impl FnMut(&[u8]) -> (bool, String),
+    is_batch: bool,
+    mut verify: impl FnMut(&[u8]) -> (bool, String),
 ) -> io::Result<bool> {
     let mut all_allowed = true;
     let mut line = Vec::new();
     loop {
-        let more = if batch { read_line(input, &mut line)? } else { input.read_to_end(&mut line).map(|_| true)? };
-        if !more {
+        let has_more =
+            if is_batch { read_line(input, &mut line)? } else { input.read_to_end(&mut line).map(|_| true)? };
+        if !has_more {
             return Ok(all_allowed);
         }
-        let (allowed, reason) = if batch { judge(&token_of_line(&line)) } else { judge(&line) };
+        let (allowed, reason) = if is_batch { verify(&token_in_line(&line)) } else { verify(&line) };
         all_allowed &= allowed;
         let verdict = if allowed { "allow" } else { "deny" };
         serde_json::to_writer(&mut *out, &Verdict { verdict, reason: &reason })?;
         out.write_all(b"\n")?;
-        if !batch {
+        if !is_batch {
             return Ok(all_allowed);
         }
     }
 }
 
-/// Reads the next line without its end into `line`, keeping [`MAX_LINE_BYTES`] of it. False at the end of the input.
+/// Reads the next line into `line`, without its end and at most [`MAX_LINE_BYTES`]. Returns false at
+/// the end of the input.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
-    let mut any = false;
+    let mut has_line = false;
     loop {
         let buffered = match input.fill_buf() {
             Ok(buffered) => buffered,
@@ -142,9 +146,9 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
             Err(error) => return Err(error),
         };
         if buffered.is_empty() {
-            return Ok(any);
+            return Ok(has_line);
         }
-        any = true;
+        has_line = true;
         let end = buffered.iter().position(|byte| *byte == b'\n');
         let (part, used) = match end {
             Some(end) => (&buffered[..end], end + 1),
@@ -159,9 +163,9 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
-/// A line that begins with `"` is the token as a JSON string. One that is not a whole JSON string is no token in any form:
-/// the judge gets the line as it stands and refuses it, for no token begins with a quote.
-fn token_of_line(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+/// The token in a line: a line that begins with `"` is a JSON string. If it is not valid JSON, the line
+/// itself is returned, which is refused because no token begins with a quote.
+fn token_in_line(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if line.first() == Some(&b'"')
         && let Ok(token) = serde_json::from_slice::<String>(line)
     {
@@ -177,17 +181,17 @@ mod tests {
     fn run(input: &[u8]) -> (bool, Vec<Vec<u8>>, String) {
         let mut seen = Vec::new();
         let mut out = Vec::new();
-        let judge = |token: &[u8]| {
+        let verify = |token: &[u8]| {
             seen.push(token.to_vec());
             (token == b"good", "a \"reason\"".to_owned())
         };
-        let all =
-            judge_each(&mut io::BufReader::with_capacity(7, input), &mut out, true, judge).expect("no I/O fails here");
+        let all = verify_each(&mut io::BufReader::with_capacity(7, input), &mut out, true, verify)
+            .expect("no I/O fails here");
         (all, seen, String::from_utf8(out).expect("JSON is UTF-8"))
     }
 
     #[test]
-    fn each_line_is_a_token() {
+    fn batch_has_one_token_per_line() {
         let (all, seen, out) = run(b"good\n\n\"go\\u006fd\"\n\xff\xfe\n\"broken\ngood");
         assert!(!all);
         assert_eq!(seen, [&b"good"[..], b"", b"good", b"\xff\xfe", b"\"broken", b"good"]);
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_but_stays_too_long() {
+    fn long_line_is_truncated_but_still_too_long() {
         let mut input = vec![b'x'; 10 * MAX_LINE_BYTES];
         input.extend_from_slice(b"\ngood\n");
         let (_, seen, _) = run(&input);

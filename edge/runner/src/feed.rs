@@ -84,14 +84,14 @@ impl Feed {
             match self.round(wait_ms).await {
                 Ok(()) => {
                     wait_ms = self.wait_ms;
-                    self.ended.send_modify(BackOff::succeeded);
+                    self.ended.send_modify(BackOff::record_success);
                     sleep_until(began + SPACING).await;
                 }
                 Err(why) => {
                     wait_ms = 0;
                     tracing::warn!(%why, "the origin's word is missing");
-                    self.ended.send_modify(|back_off| back_off.failed(now_ms(), random_byte()));
-                    let pause_ms = self.ended.borrow().pause_ms(now_ms());
+                    self.ended.send_modify(|back_off| back_off.record_failure(now_ms(), random_byte()));
+                    let pause_ms = self.ended.borrow().remaining_delay_ms(now_ms());
                     sleep(Duration::from_millis(pause_ms)).await;
                 }
             }

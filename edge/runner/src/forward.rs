@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
-use tollgate_gate::{HopByHop, RequestHeaders, Sender, TrustedProxies};
+use tollgate_gate::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies};
 
 /// The client for everything that a gate sends out, with its connections kept open.
 pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, Body>;
@@ -246,13 +246,13 @@ fn outbound_headers(
 ) -> Option<HeaderMap> {
     let values = |name: &str| inbound.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
     let host = inbound.get(header::HOST).map(HeaderValue::as_bytes);
-    let sender = Sender { address: Some(peer.ip().to_canonical()), scheme: "http", host };
-    let policy = RequestHeaders::new(sender, proxies, values("connection"));
+    let sender = Peer { address: Some(peer.ip().to_canonical()), scheme: "http", host };
+    let policy = RequestHeaderPolicy::new(sender, proxies, values("connection"));
     let mut headers = HeaderMap::with_capacity(inbound.len() + identity.len());
-    for (name, value) in inbound.iter().filter(|(name, _)| policy.has(name.as_str())) {
+    for (name, value) in inbound.iter().filter(|(name, _)| policy.passes(name.as_str())) {
         headers.append(name, value.clone());
     }
-    for (name, value) in policy.forwarded(values) {
+    for (name, value) in policy.forwarding_headers(values) {
         headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(&value).ok()?);
     }
     for (name, value) in identity {
@@ -263,8 +263,8 @@ fn outbound_headers(
 
 /// Removes the headers of one connection, those that `Connection` names included.
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let hop_by_hop = HopByHop::new(headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes));
-    let ending: Vec<HeaderName> = headers.keys().filter(|name| hop_by_hop.has(name.as_str())).cloned().collect();
+    let hop_by_hop = HopByHopHeaders::new(headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes));
+    let ending: Vec<HeaderName> = headers.keys().filter(|name| hop_by_hop.contains(name.as_str())).cloned().collect();
     for name in ending {
         headers.remove(name);
     }

@@ -103,7 +103,7 @@ impl Settings {
             upstream: known.upstream,
             proxies,
             upstream_timeout: Duration::from_millis(known.upstream_timeout_ms),
-            hard: Duration::from_millis(known.hard_ms),
+            hard: Duration::from_millis(known.max_staleness_ms),
             of_gate: of_gate.collect(),
         })
     }

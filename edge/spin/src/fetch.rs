@@ -13,7 +13,7 @@ use spin_sdk::wasip3::http::types::Method;
 use spin_sdk::wasip3::random::random;
 use std::cell::RefCell;
 use std::rc::Rc;
-use tollgate_gate::{Gate, MAX_FETCH_BYTES, Nonce, Question, Record, Refresh};
+use tollgate_gate::{Freshness, Gate, MAX_FETCH_BYTES, MessageLog, Nonce, Question};
 
 /// How long a request waits before it is decided on what the gate holds, in nanoseconds.
 const WAIT: u64 = 2_000_000_000;
@@ -51,7 +51,7 @@ pub(crate) async fn required(edge: &Rc<Edge>) {
         while may_wait() && edge.fetching.get() && monotonic_clock::now() < deadline {
             monotonic_clock::wait_for(LOOK).await;
         }
-        let is_due = edge.gate().refresh(now_ms()) == Refresh::Required;
+        let is_due = edge.gate().freshness(now_ms()) == Freshness::Stale;
         if !is_due || edge.has_failed.get() || monotonic_clock::now() >= deadline {
             return;
         }
@@ -71,11 +71,11 @@ impl Drop for Running {
 /// One attempt: what others learnt is enough, or it is this instance's turn to ask, or another is asking.
 async fn refresh(edge: &Edge) {
     shared::catch_up(edge).await;
-    if edge.gate().refresh(now_ms()) == Refresh::Fresh {
+    if edge.gate().freshness(now_ms()) == Freshness::Fresh {
         edge.has_failed.set(false);
         return;
     }
-    let interval_ms = edge.gate().settings().soft_ms;
+    let interval_ms = edge.gate().settings().refresh_after_ms;
     match shared::claim_question(interval_ms) {
         Claim::Theirs => edge.has_failed.set(false),
         Claim::Failed => edge.has_failed.set(true),
@@ -95,7 +95,7 @@ async fn refresh(edge: &Edge) {
 /// Asks the origin for what is new, or from time to time for all that is new since the snapshot. True when the gate is
 /// complete.
 async fn ask(edge: &Edge) -> bool {
-    let should_be_packed = edge.record.borrow().should_be_packed(&edge.gate());
+    let should_be_packed = edge.record.borrow().should_be_compacted(&edge.gate());
     if should_be_packed && repack(edge).await {
         return true;
     }
@@ -106,28 +106,29 @@ async fn ask(edge: &Edge) -> bool {
 /// signature of each. False when that came to nothing.
 async fn repack(edge: &Edge) -> bool {
     let settings = edge.gate().settings().clone();
-    let (gate, record) = (RefCell::new(Gate::new(settings)), RefCell::<Record>::default());
+    let (gate, record) = (RefCell::new(Gate::new(settings)), RefCell::<MessageLog>::default());
     let is_warm = edge.gate().snapshot().is_some_and(|snapshot| gate.borrow_mut().warm(snapshot).is_ok());
     let is_complete = is_warm && pull(&gate, &record).await;
-    let mut record: Record = record.into_inner();
-    record.count_as_packed();
-    let (new, has_new_snapshot) = (gate.borrow(), !record.fits(&edge.gate()));
+    let mut record: MessageLog = record.into_inner();
+    record.mark_compacted();
+    let (new, has_new_snapshot) = (gate.borrow(), !record.has_snapshot_of(&edge.gate()));
     if let Some(snapshot) = new.snapshot().filter(|_| has_new_snapshot) {
         drop(edge.gate_mut().warm(snapshot)); // refused when it is not newer; then the messages tell
     }
     // The gate in service says whether it is the same history, by finding every message to join on to what it holds.
-    let is_ours =
-        is_complete && record.give(&mut edge.gate_mut(), now_ms()).is_ok() && new.sequence() >= edge.gate().sequence();
+    let is_ours = is_complete
+        && record.apply_to(&mut edge.gate_mut(), now_ms()).is_ok()
+        && new.sequence() >= edge.gate().sequence();
     if is_ours {
         edge.record.replace(record);
     } else {
-        edge.record.borrow_mut().count_as_packed(); // not tried again before there are many more
+        edge.record.borrow_mut().mark_compacted(); // not tried again before there are many more
     }
     is_ours
 }
 
 /// Takes messages from the origin until the gate has no more to ask, and keeps them. True when nothing went wrong.
-async fn pull(gate: &RefCell<Gate>, record: &RefCell<Record>) -> bool {
+async fn pull(gate: &RefCell<Gate>, record: &RefCell<MessageLog>) -> bool {
     for _ in 0..MAX_MESSAGES {
         let question = question();
         let (target, before) = (gate.borrow().next_fetch(0, &question), gate.borrow().sequence());
@@ -153,7 +154,7 @@ async fn pull(gate: &RefCell<Gate>, record: &RefCell<Record>) -> bool {
             if is_snapshot {
                 shared::keep_snapshot(&body).await;
             } else {
-                record.borrow_mut().add(&gate.borrow(), before, &body, (!more).then_some(question.asked_at_ms));
+                record.borrow_mut().append(&gate.borrow(), before, &body, (!more).then_some(question.asked_at_ms));
             }
         }
         if !more {

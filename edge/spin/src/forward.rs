@@ -6,7 +6,7 @@ use spin_sdk::http::Request;
 use spin_sdk::wasip3::http::client;
 use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
 use spin_sdk::wasip3::{spawn, wit_future};
-use tollgate_gate::{HopByHop, RequestHeaders, Sender};
+use tollgate_gate::{HopByHopHeaders, Peer, RequestHeaderPolicy};
 
 /// Limit on connecting to the upstream, in milliseconds.
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
@@ -86,13 +86,13 @@ fn outbound_headers(edge: &Edge, request: &Request, identity: &[(&'static str, S
     let scheme = if http::came_by_https(request) { "https" } else { "http" };
     let authority = || request.uri().authority().map(|authority| authority.as_str().as_bytes());
     let host = http::values(request, "host").next().or_else(authority);
-    let sender = Sender { address: http::client_address(request), scheme, host };
-    let policy = RequestHeaders::new(sender, &edge.proxies, values("connection"));
-    let passes = |name: &str| policy.has(name) && !name.starts_with("spin-");
+    let sender = Peer { address: http::client_address(request), scheme, host };
+    let policy = RequestHeaderPolicy::new(sender, &edge.proxies, values("connection"));
+    let passes = |name: &str| policy.passes(name) && !name.starts_with("spin-");
     let passing = request.headers().iter().filter(|(name, _)| passes(name.as_str()));
     let mut headers: Vec<(String, Vec<u8>)> =
         passing.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
-    headers.extend(policy.forwarded(values).into_iter().map(|(name, value)| (name.to_owned(), value)));
+    headers.extend(policy.forwarding_headers(values).into_iter().map(|(name, value)| (name.to_owned(), value)));
     headers.extend(identity.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())));
     headers
 }
@@ -110,8 +110,8 @@ fn pass_back(answer: Response) -> Result<Response, ErrorCode> {
     let status = answer.get_status_code();
     let mut headers = answer.get_headers().copy_all();
     let connection = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
-    let hop_by_hop = HopByHop::new(connection.map(|(_, value)| value.as_slice()));
-    headers.retain(|(name, _)| !hop_by_hop.has(name));
+    let hop_by_hop = HopByHopHeaders::new(connection.map(|(_, value)| value.as_slice()));
+    headers.retain(|(name, _)| !hop_by_hop.contains(name));
     let headers = Fields::from_list(&headers).map_err(http::internal)?;
     let (done, result) = wit_future::new(|| Ok(()));
     let (contents, trailers) = Response::consume_body(answer, result);

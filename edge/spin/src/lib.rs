@@ -15,7 +15,7 @@ use spin_sdk::http_service;
 use spin_sdk::wasip3::http::types::{ErrorCode, Response};
 use state::{Edge, now_ms};
 use std::rc::Rc;
-use tollgate_gate::{Decision, Refresh};
+use tollgate_gate::{Decision, Freshness};
 
 /// What Spin calls for every request.
 #[http_service]
@@ -44,8 +44,8 @@ async fn decide_fresh(edge: &Rc<Edge>, request: &Request) -> Decision {
         fetch::required(edge).await;
         return decide(edge, request, true);
     }
-    let due = edge.gate().refresh(now_ms());
-    if due != Refresh::Fresh {
+    let due = edge.gate().freshness(now_ms());
+    if due != Freshness::Fresh {
         fetch::start(edge);
     }
     decision
@@ -83,7 +83,7 @@ async fn push(edge: &Rc<Edge>, request: Request) -> Result<Response, ErrorCode> 
     let before = edge.gate().sequence();
     let answer = edge.gate_mut().push(&message, now_ms());
     if edge.gate().sequence() > before {
-        edge.record.borrow_mut().add(&edge.gate(), before, &message, None);
+        edge.record.borrow_mut().append(&edge.gate(), before, &message, None);
         shared::keep_record(edge).await;
     }
     http::answer(answer)

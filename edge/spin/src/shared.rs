@@ -3,12 +3,12 @@
 //! has many at once: each would begin without freshness, and ask by itself.
 //!
 //! What is read is never trusted for more than a time: every message is verified again, by the rules of
-//! [`tollgate_gate::Record`]. A store that fails makes this instance ask by itself, no more.
+//! [`tollgate_gate::MessageLog`]. A store that fails makes this instance ask by itself, no more.
 
 use crate::state::{Edge, now_ms};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value::Store;
-use tollgate_gate::Record;
+use tollgate_gate::MessageLog;
 
 /// Where a new instance finds the newest snapshot. A new wire format takes a new name.
 const SNAPSHOT_KEY: &str = "tollgate/snapshot/v1";
@@ -47,18 +47,18 @@ pub(crate) async fn begin(edge: &Edge) {
 
 /// Brings the gate what other instances were answered since, if that makes it fresher.
 pub(crate) async fn catch_up(edge: &Edge) {
-    let Some(record) = read(RECORD_KEY).await.and_then(|bytes| Record::from_bytes(&bytes)) else { return };
-    if !record.is_news_to(&edge.gate(), now_ms()) {
+    let Some(record) = read(RECORD_KEY).await.and_then(|bytes| MessageLog::from_bytes(&bytes)) else { return };
+    if !record.is_fresher_than(&edge.gate(), now_ms()) {
         return;
     }
-    if !record.fits(&edge.gate()) {
+    if !record.has_snapshot_of(&edge.gate()) {
         warm(edge).await;
     }
-    let given = record.give(&mut edge.gate_mut(), now_ms());
+    let given = record.apply_to(&mut edge.gate_mut(), now_ms());
     match given {
         Ok(()) => {
             let held = edge.record.replace(record);
-            edge.record.borrow_mut().add_changes_of(&held);
+            edge.record.borrow_mut().append_changes_of(&held);
         }
         Err(error) => eprintln!("tollgate: what another instance left is refused: {error}"),
     }

@@ -6,7 +6,7 @@ use spin_sdk::variables::{self, Error};
 use std::cell::{Cell, OnceCell, Ref, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tollgate_gate::{Gate, Record, SETTINGS, Settings, TrustedProxies, with_path};
+use tollgate_gate::{Gate, MessageLog, SETTINGS, Settings, TrustedProxies, with_path};
 
 thread_local! {
     static EDGE: OnceCell<Rc<Edge>> = const { OnceCell::new() };
@@ -18,7 +18,7 @@ pub(crate) struct Edge {
     /// The proxies that are believed.
     pub(crate) proxies: TrustedProxies,
     /// What this instance knows to leave for the next.
-    pub(crate) record: RefCell<Record>,
+    pub(crate) record: RefCell<MessageLog>,
     /// Whether a fetch is under way: there is one at most.
     pub(crate) fetching: Cell<bool>,
     /// Whether the last question to the origin, of whichever instance, came to nothing.

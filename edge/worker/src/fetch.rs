@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use tollgate_gate::Refresh;
+use tollgate_gate::Freshness;
 use worker::{Context, Env, console_error};
 
 use crate::{isolate::Isolate, now_ms, origin, turns::Finished};
@@ -27,7 +27,7 @@ pub(crate) async fn required(isolate: &Rc<Isolate>, env: &Env, context: &Context
 }
 
 fn is_required(isolate: &Isolate) -> bool {
-    isolate.gate.borrow().refresh(now_ms()) == Refresh::Required
+    isolate.gate.borrow().freshness(now_ms()) == Freshness::Stale
 }
 
 /// Asks the hub; the origin itself if there is no hub, if it does not help, or if its word is too old or

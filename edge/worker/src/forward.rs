@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use tollgate_gate::{RequestHeaders, Sender};
+use tollgate_gate::{Peer, RequestHeaderPolicy};
 use worker::{Result, console_error, web_sys};
 
 use crate::{http, isolate::Isolate};
@@ -64,18 +64,18 @@ fn outbound_headers(
     let url = request.url();
     let scheme = url.split_once("://").map_or("http", |(scheme, _)| scheme);
     let host = values("host").into_iter().next();
-    let policy = RequestHeaders::new(
-        Sender { address: client_address(&inbound), scheme, host },
+    let policy = RequestHeaderPolicy::new(
+        Peer { address: client_address(&inbound), scheme, host },
         &isolate.proxies,
         values("connection"),
     );
     let outbound = web_sys::Headers::new()?;
     for (name, value) in &inbound {
-        if policy.has(name) && name != "content-length" {
+        if policy.passes(name) && name != "content-length" {
             outbound.append(name, value)?;
         }
     }
-    for (name, value) in policy.forwarded(values) {
+    for (name, value) in policy.forwarding_headers(values) {
         outbound.append(name, &String::from_utf8_lossy(&value))?;
     }
     for (name, value) in identity {

@@ -18,7 +18,7 @@
 use std::{cell::Cell, cell::RefCell, time::Duration};
 
 use futures::future::{self, Either};
-use tollgate_gate::{Gate, JsonObject, MAX_FETCH_BYTES, Refresh, Response};
+use tollgate_gate::{Freshness, Gate, JsonObject, MAX_FETCH_BYTES, Response};
 use worker::{
     Delay, Env, console_error,
     js_sys::{Math, Reflect, Uint8Array},
@@ -96,8 +96,10 @@ impl Hubs {
 
     async fn ask_once(&self, env: &Env, gate: &RefCell<Gate>) -> Result<bool, String> {
         let asked_at = now_ms();
-        let question =
-            Question { after: gate.borrow().next_after(), waits: gate.borrow().refresh(asked_at) == Refresh::Required };
+        let question = Question {
+            after: gate.borrow().next_after(),
+            waits: gate.borrow().freshness(asked_at) == Freshness::Stale,
+        };
         match send(env, self.mine, &question.url(), None, ANSWER_LIMIT).await? {
             (200, answer) => take(&mut gate.borrow_mut(), &answer, asked_at),
             (status, _) => Err(format!("it answered with status {status}")),

@@ -18,7 +18,7 @@ mod turns;
 
 use std::rc::Rc;
 
-use tollgate_gate::{Decision, Refresh};
+use tollgate_gate::{Decision, Freshness};
 use worker::{
     Context, Env, Result, console_error, event, js_sys,
     wasm_bindgen::{JsCast, JsValue},
@@ -55,8 +55,8 @@ async fn decide_fresh(isolate: &Rc<Isolate>, env: &Env, context: &Context, reque
         fetch::required(isolate, env, context).await;
         return decide(isolate, request, true);
     }
-    let due = isolate.gate.borrow().refresh(now_ms());
-    if due != Refresh::Fresh {
+    let due = isolate.gate.borrow().freshness(now_ms());
+    if due != Freshness::Fresh {
         drop(fetch::start(isolate, env, context));
     }
     decision

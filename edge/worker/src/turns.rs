@@ -29,7 +29,7 @@ pub(crate) struct Turns {
 impl Turns {
     /// Takes the turn to fetch, if nobody has it and no fetch failed a moment ago.
     pub(crate) fn take(self: &Rc<Self>) -> Option<(Turn, Finished)> {
-        if self.taken() || self.back_off.get().pause_ms(now_ms()) > 0 {
+        if self.taken() || self.back_off.get().remaining_delay_ms(now_ms()) > 0 {
             return None;
         }
         let since = now_ms();
@@ -79,9 +79,9 @@ impl Turn {
     pub(crate) fn end(self, is_well: bool) {
         let mut back_off = self.turns.back_off.get();
         match is_well {
-            true => back_off.succeeded(),
+            true => back_off.record_success(),
             // Without random numbers the pause is the shortest one.
-            false => back_off.failed(now_ms(), random::<1>().map_or(0, |[byte]| byte)),
+            false => back_off.record_failure(now_ms(), random::<1>().map_or(0, |[byte]| byte)),
         }
         self.turns.back_off.set(back_off);
     }

@@ -109,12 +109,12 @@ impl<'a> Table<'a> {
         let draft = self.eddsa();
         let token = draft.sign();
         let bearer = bearer(&draft);
-        let twice = || refused(400, "invalid_request", "there is more than one credential");
+        let twice = || refused(400, "invalid_request", "more than one credential");
         let query = || {
             let why = "an access token in the query is not accepted; send it in the Authorization header";
             refused(400, "invalid_request", why)
         };
-        let alone = refused(400, "invalid_request", "the Bearer scheme stands without a token");
+        let alone = refused(400, "invalid_request", "the Bearer scheme has no token");
         vec![
             get("no token", "/", &[], challenged()),
             get("another scheme", "/", &["Basic YTpi"], challenged()),

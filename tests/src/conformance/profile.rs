@@ -27,7 +27,7 @@ impl Table<'_> {
         let expected = match &attack.refused {
             // The gate counts these as several credentials and does not parse them as tokens.
             _ if attack.token.iter().any(|byte| matches!(byte, b' ' | b'\t' | b',')) => {
-                refused(400, "invalid_request", "there is more than one credential")
+                refused(400, "invalid_request", "more than one credential")
             }
             Some(why) => refused(401, "invalid_token", why),
             None => forwarded_identity(&attack.token),

@@ -9,7 +9,7 @@ mod store;
 
 use std::{cell::RefCell, rc::Rc};
 
-use tollgate_gate::{Decision, Gate, MAX_PUSH_BYTES, Refresh, Response, Settings};
+use tollgate_gate::{Decision, Freshness, Gate, MAX_PUSH_BYTES, Response, Settings};
 use worker::{DurableObject, Env, Request, Result, State, console_error, durable_object, wasm_bindgen, web_sys};
 
 use self::{
@@ -91,12 +91,12 @@ impl Keeper {
     /// What an isolate asks for. The gate's own rule says when the origin is asked first, with one addition: a request that
     /// waits for the answer is not to find it too old on arrival, so for it the hub waits as soon as a refresh is due.
     async fn answer(self: &Rc<Self>, question: &Question) -> Response {
-        let due = self.gate.borrow().refresh(now_ms());
+        let due = self.gate.borrow().freshness(now_ms());
         match due {
-            Refresh::Fresh => {}
-            Refresh::Background if !question.waits => drop(self.start()),
-            Refresh::Background | Refresh::Required => {
-                let enough = || self.gate.borrow().refresh(now_ms()) == Refresh::Fresh;
+            Freshness::Fresh => {}
+            Freshness::RefreshDue if !question.waits => drop(self.start()),
+            Freshness::RefreshDue | Freshness::Stale => {
+                let enough = || self.gate.borrow().freshness(now_ms()) == Freshness::Fresh;
                 self.turns.wait(WAIT, || self.start(), enough).await;
             }
         }

@@ -1,9 +1,9 @@
-//! Which requests wait for fresh word, and which are decided at once.
+//! Which requests wait for a fresh replica, and which are decided immediately.
 
 use super::*;
 
-/// What becomes of a GET of `target` with these credentials, by a request that has not waited.
-fn decided(gate: &Gate, target: &str, credentials: Option<&str>, now_ms: u64) -> String {
+/// The decision on a GET of `target` with this token, by a request that has not waited.
+fn decision(gate: &Gate, target: &str, credentials: Option<&str>, now_ms: u64) -> String {
     let credentials = credentials.map(|token| format!("Bearer {token}"));
     let headers: Vec<(&str, &[u8])> = credentials.iter().map(|value| ("authorization", value.as_bytes())).collect();
     match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms, false) {
@@ -15,7 +15,7 @@ fn decided(gate: &Gate, target: &str, credentials: Option<&str>, now_ms: u64) ->
 }
 
 #[test]
-fn only_what_depends_on_fresh_word_waits_for_it() {
+fn only_decisions_that_need_a_fresh_replica_wait() {
     let mut origin = Origin::with(1);
     let routes = json!([
         { "path": "/open/*", "public": true },
@@ -23,7 +23,7 @@ fn only_what_depends_on_fresh_word_waits_for_it() {
         { "path": "/admin", "scope": ["admin"] },
     ]);
     origin.config = config(&routes);
-    let gate = informed(&origin);
+    let gate = synced(&origin);
     let (good, revoked) = (hs256("a"), hs256("token-1"));
     let forged = format!("{}A", &good[..good.len() - 1]);
     let later = NOW + 1001;
@@ -45,25 +45,25 @@ fn only_what_depends_on_fresh_word_waits_for_it() {
         ("/lenient", Some(good.as_str()), "passes, 6 headers", "waits"),
         ("/admin", Some(good.as_str()), "403", "waits"),
     ] {
-        assert_eq!(decided(&gate, target, token, NOW), fresh, "{target} {token:?}");
-        assert_eq!(decided(&gate, target, token, later), stale, "{target} {token:?}, later");
+        assert_eq!(decision(&gate, target, token, NOW), fresh, "{target} {token:?}");
+        assert_eq!(decision(&gate, target, token, later), stale, "{target} {token:?}, later");
     }
-    assert_eq!(decided(&gate, "/", Some(&good), NOW + 3_700_000), "401", "a token that expired meanwhile");
+    assert_eq!(decision(&gate, "/", Some(&good), NOW + 3_700_000), "401", "the token has expired");
 
-    // Rules and keys may have changed since: an unknown key is refused on fresh word only.
+    // Rules and keys may have changed: an unknown key is refused only by a fresh replica.
     let other = good.split_once('.').map(|(_, rest)| rest).expect("three parts");
     let header = json!({ "alg": "HS256", "typ": "at+jwt", "kid": "newer" }).to_string();
     let newer = format!("{}.{other}", URL_SAFE_NO_PAD.encode(header));
-    assert_eq!(decided(&gate, "/", Some(&newer), NOW), "401");
-    assert_eq!(decided(&gate, "/", Some(&newer), later), "waits");
+    assert_eq!(decision(&gate, "/", Some(&newer), NOW), "401");
+    assert_eq!(decision(&gate, "/", Some(&newer), later), "waits");
 
-    // An instance that never heard its origin has rules of an unknown age, or none.
+    // An instance that was never fresh has rules of unknown age, or none.
     let mut warm = self::gate();
     for stage in ["cold", "warm"] {
-        assert_eq!(decided(&warm, "/_tollgate/health", None, NOW), "503", "{stage}");
-        assert_eq!(decided(&warm, "/a%2fb", None, NOW), "400", "{stage}");
-        assert_eq!(decided(&warm, "/open/x", None, NOW), "waits", "{stage}");
-        assert_eq!(decided(&warm, "/_tollgate/validate", None, NOW), "waits", "{stage}");
+        assert_eq!(decision(&warm, "/_tollgate/health", None, NOW), "503", "{stage}");
+        assert_eq!(decision(&warm, "/a%2fb", None, NOW), "400", "{stage}");
+        assert_eq!(decision(&warm, "/open/x", None, NOW), "waits", "{stage}");
+        assert_eq!(decision(&warm, "/_tollgate/validate", None, NOW), "waits", "{stage}");
         assert_eq!(warm.warm(&origin.snapshot()), Ok(()));
     }
 }

@@ -1,7 +1,7 @@
-//! How a gate comes to know, what it does when it does not, and what it tells of itself.
+//! How a gate syncs its replica, how it decides with a stale one, and what its health report says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
-mod record;
+mod message_log;
 mod waiting;
 
 use base64::Engine as _;
@@ -11,14 +11,14 @@ use tollgate_core::{
     ConfigDigest, Delta, DeltaParts, EdgeKey, HashChain, Nonce, RevocationId, RevocationKind, RevokedBefore,
     SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
-use tollgate_gate::{Decision, FetchError, Gate, Question, Refresh, Request, Settings};
+use tollgate_gate::{Decision, FetchError, Freshness, Gate, Question, Request, Settings};
 
 const ISSUER: &str = "https://auth.example";
 const NOW: u64 = 1_800_000_000_000;
 const SECRET: [u8; 32] = [9; 32];
 const NONCE: Nonce = Nonce::from_bytes([7; Nonce::LEN]);
 
-/// A question that was asked then.
+/// A fetch that was started at this time.
 fn asked(asked_at_ms: u64) -> Question {
     Question { asked_at_ms, nonce: NONCE }
 }
@@ -31,7 +31,7 @@ fn gate() -> Gate {
     gate_with(&[])
 }
 
-/// A gate with these settings beside the usual ones.
+/// A gate with additional settings.
 fn gate_with(more: &[(&str, &str)]) -> Gate {
     let pin = URL_SAFE_NO_PAD.encode(signer().public_key());
     let secret =
@@ -50,7 +50,7 @@ fn config(routes: &Value) -> Vec<u8> {
     json!({ "audience": "https://api.example", "jwks": { "keys": [] }, "routes": routes }).to_string().into_bytes()
 }
 
-/// An origin that revoked `token-1`, `token-2`, … in this order.
+/// An origin that has revoked `token-1`, `token-2`, … in this order.
 struct Origin {
     revoked: u64,
     config: Vec<u8>,
@@ -107,8 +107,8 @@ impl Origin {
     }
 }
 
-/// A gate that took a snapshot and heard at `NOW` that nothing came after.
-fn informed(origin: &Origin) -> Gate {
+/// A gate with the origin's snapshot and all deltas, fresh as of `NOW`.
+fn synced(origin: &Origin) -> Gate {
     let mut gate = gate();
     assert_eq!(gate.accept(200, &origin.snapshot(), &asked(NOW)), Ok(true));
     assert_eq!(gate.accept(200, &origin.deltas(origin.revoked), &asked(NOW)), Ok(false));
@@ -125,28 +125,28 @@ fn hs256(token_id: &str) -> String {
     format!("{input}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
 }
 
-/// The status of the answer to a token; 200 stands for a request that is let pass.
+/// The status of the response to a request with this token; 200 if it is forwarded.
 fn status(gate: &Gate, target: &str, token_id: &str, now_ms: u64) -> u16 {
     let credentials = format!("Bearer {}", hs256(token_id));
     let headers = [("authorization", credentials.as_bytes())];
     match gate.decide(&Request { method: "GET", target, headers: &headers }, now_ms, true) {
         Decision::Forward { .. } => 200,
         Decision::Answer(answer) => answer.status,
-        other => panic!("an answer, not {other:?}"),
+        other => panic!("expected an answer, not {other:?}"),
     }
 }
 
 fn health(gate: &Gate, now_ms: u64) -> (u16, Value) {
     match gate.decide(&Request { method: "GET", target: "/_tollgate/health", headers: &[] }, now_ms, false) {
         Decision::Answer(answer) => (answer.status, serde_json::from_slice(&answer.body).expect("JSON")),
-        other => panic!("health is answered, not {other:?}"),
+        other => panic!("expected an answer, not {other:?}"),
     }
 }
 
 #[test]
-fn without_a_snapshot_nothing_passes() {
+fn without_a_snapshot_all_requests_are_refused() {
     let gate = gate();
-    assert_eq!(gate.refresh(NOW), Refresh::Required);
+    assert_eq!(gate.freshness(NOW), Freshness::Stale);
     assert_eq!(gate.next_fetch(500, &asked(NOW)), "/edge/v1/snapshot");
     assert_eq!(status(&gate, "/", "a", NOW), 503);
     assert_eq!(status(&gate, "/_tollgate/validate", "a", NOW), 503);
@@ -155,10 +155,10 @@ fn without_a_snapshot_nothing_passes() {
 }
 
 #[test]
-fn a_snapshot_brings_knowledge_and_deltas_bring_freshness() {
+fn snapshot_brings_revocations_and_deltas_prove_freshness() {
     let origin = Origin::with(2);
     let mut gate = gate();
-    assert_eq!(gate.accept(200, &origin.snapshot(), &asked(NOW)), Ok(true), "there is more to ask");
+    assert_eq!(gate.accept(200, &origin.snapshot(), &asked(NOW)), Ok(true), "deltas must be fetched next");
     assert_eq!(
         gate.next_fetch(1500, &asked(NOW)),
         "/edge/v1/deltas?after=2&wait=1.500&nonce=07070707070707070707070707070707"
@@ -174,37 +174,37 @@ fn a_snapshot_brings_knowledge_and_deltas_bring_freshness() {
 }
 
 #[test]
-fn knowledge_ages_from_the_moment_it_was_asked_for() {
-    let gate = informed(&Origin::with(0));
+fn replica_ages_from_the_time_of_the_request() {
+    let gate = synced(&Origin::with(0));
     for (age, refresh) in [
-        (0, Refresh::Fresh),
-        (250, Refresh::Fresh),
-        (251, Refresh::Background),
-        (1000, Refresh::Background),
-        (1001, Refresh::Required),
+        (0, Freshness::Fresh),
+        (250, Freshness::Fresh),
+        (251, Freshness::RefreshDue),
+        (1000, Freshness::RefreshDue),
+        (1001, Freshness::Stale),
     ] {
-        assert_eq!(gate.refresh(NOW + age), refresh, "after {age} ms");
+        assert_eq!(gate.freshness(NOW + age), refresh, "after {age} ms");
     }
-    assert_eq!(gate.refresh(NOW - 5000), Refresh::Required, "a clock that was set back");
+    assert_eq!(gate.freshness(NOW - 5000), Freshness::Stale, "the clock was set back");
     assert_eq!(status(&gate, "/", "a", NOW + 1000), 200);
     assert_eq!(status(&gate, "/", "a", NOW + 1001), 503);
     assert_eq!(health(&gate, NOW + 1001).1["status"], "stale");
 }
 
 #[test]
-fn a_route_may_let_pass_what_is_not_known_to_be_revoked() {
+fn route_may_allow_tokens_while_the_replica_is_stale() {
     let mut origin = Origin::with(1);
     origin.config = config(&json!([{ "path": "/lenient", "on_stale": "allow" }]));
-    let gate = informed(&origin);
+    let gate = synced(&origin);
     let later = NOW + 60_000;
     assert_eq!((status(&gate, "/lenient", "a", later), status(&gate, "/lenient", "token-1", later)), (200, 401));
     assert_eq!(status(&gate, "/strict", "a", later), 503);
 }
 
 #[test]
-fn being_far_behind_is_not_being_fresh() {
+fn incomplete_replica_is_not_fresh() {
     let mut origin = Origin::with(0);
-    let mut gate = informed(&origin);
+    let mut gate = synced(&origin);
     origin.revoked = 3;
     let first_two = {
         let deltas: Vec<Delta> = (1..=2).map(Origin::delta).collect();
@@ -221,16 +221,16 @@ fn being_far_behind_is_not_being_fresh() {
         };
         build_deltas(&parts, &signer()).unwrap()
     };
-    assert_eq!(gate.accept(200, &first_two, &asked(NOW + 2000)), Ok(true), "one is still missing");
-    assert_eq!(gate.refresh(NOW + 2000), Refresh::Required);
+    assert_eq!(gate.accept(200, &first_two, &asked(NOW + 2000)), Ok(true), "one delta is still missing");
+    assert_eq!(gate.freshness(NOW + 2000), Freshness::Stale);
     assert_eq!(gate.accept(200, &origin.deltas(2), &asked(NOW + 2001)), Ok(false));
-    assert_eq!(gate.refresh(NOW + 2001), Refresh::Fresh);
+    assert_eq!(gate.freshness(NOW + 2001), Freshness::Fresh);
 }
 
 #[test]
-fn a_refused_answer_leaves_the_last_good_one_in_force() {
+fn refused_answer_leaves_the_replica_unchanged() {
     let origin = Origin::with(2);
-    let mut gate = informed(&origin);
+    let mut gate = synced(&origin);
     let older = Origin::with(1).snapshot();
     let mut tampered = origin.snapshot();
     tampered[40] ^= 1;
@@ -254,27 +254,27 @@ fn a_refused_answer_leaves_the_last_good_one_in_force() {
         assert_eq!((status(&gate, "/", "token-2", NOW + 10), status(&gate, "/", "a", NOW + 10)), (401, 200));
     }
     assert_eq!(gate.accept(200, &origin.deltas(2), &asked(NOW + 20)), Ok(false));
-    assert_eq!(health(&gate, NOW + 20).1["last_error"], Value::Null, "all is well again");
+    assert_eq!(health(&gate, NOW + 20).1["last_error"], Value::Null, "the error is cleared");
 }
 
 #[test]
-fn an_old_answer_does_not_pass_for_a_new_one() {
+fn answer_with_an_old_time_is_refused() {
     let mut origin = Origin::with(0);
-    let mut gate = informed(&origin);
+    let mut gate = synced(&origin);
     origin.as_of_ms = NOW - 61_000;
     assert!(matches!(gate.accept(200, &origin.deltas(0), &asked(NOW)), Err(FetchError::ClockDifference { .. })));
 }
 
 #[test]
-fn who_was_away_too_long_takes_the_snapshot() {
-    let mut gate = informed(&Origin::with(1));
+fn edge_too_far_behind_fetches_the_snapshot() {
+    let mut gate = synced(&Origin::with(1));
     assert_eq!(gate.accept(410, b"", &asked(NOW)), Ok(true));
     assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
-    assert!(gate.accept(410, b"", &asked(NOW)).is_err(), "an origin without any answer is not asked for ever");
+    assert!(gate.accept(410, b"", &asked(NOW)).is_err(), "the loop ends if the origin has no answer at all");
     assert_eq!(
         gate.next_fetch(0, &asked(NOW)),
         "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707",
-        "nor only for what it does not have"
+        "deltas are fetched again"
     );
     assert_eq!(gate.accept(200, &Origin::with(5).snapshot(), &asked(NOW)), Ok(true));
     assert_eq!(
@@ -284,9 +284,9 @@ fn who_was_away_too_long_takes_the_snapshot() {
 }
 
 #[test]
-fn a_new_configuration_is_fetched() {
+fn changed_configuration_is_fetched() {
     let mut origin = Origin::with(0);
-    let mut gate = informed(&origin);
+    let mut gate = synced(&origin);
     origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
     assert_eq!(gate.accept(200, &origin.deltas(0), &asked(NOW)), Ok(true));
     assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
@@ -296,21 +296,21 @@ fn a_new_configuration_is_fetched() {
 }
 
 #[test]
-fn an_outdated_configuration_is_not_fresh_and_is_not_fetched_in_a_loop() {
+fn outdated_configuration_is_stale_and_not_fetched_in_a_loop() {
     let mut origin = Origin::with(0);
     let old = origin.snapshot();
-    let mut gate = informed(&origin);
+    let mut gate = synced(&origin);
     origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
     for round in 0..3 {
         assert_eq!(
             gate.accept(200, &origin.deltas(0), &asked(NOW + 2000)),
             Ok(round == 0),
-            "the new configuration is wanted"
+            "the new configuration must be fetched"
         );
-        assert_eq!(gate.refresh(NOW + 2000), Refresh::Required, "what is held is known to be outdated");
+        assert_eq!(gate.freshness(NOW + 2000), Freshness::Stale, "the configuration is outdated");
         if round == 0 || gate.next_fetch(0, &asked(NOW)).contains("snapshot") {
             assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
-            assert_eq!(gate.accept(200, &old, &asked(NOW + 2000)), Ok(true), "a copy from before the change");
+            assert_eq!(gate.accept(200, &old, &asked(NOW + 2000)), Ok(true), "a snapshot from before the change");
             assert_eq!(
                 gate.next_fetch(0, &asked(NOW)),
                 "/edge/v1/deltas?after=0&wait=0.000&nonce=07070707070707070707070707070707"
@@ -321,9 +321,9 @@ fn an_outdated_configuration_is_not_fresh_and_is_not_fetched_in_a_loop() {
 }
 
 #[test]
-fn a_snapshot_from_before_the_newest_deltas_leaves_them_in_force() {
+fn older_snapshot_keeps_newer_deltas() {
     let mut origin = Origin::with(1);
-    let mut gate = informed(&origin);
+    let mut gate = synced(&origin);
     origin.revoked = 3;
     origin.config = config(&json!([{ "path": "/*", "scope": ["all"] }]));
     assert_eq!(gate.accept(200, &origin.deltas(1), &asked(NOW)), Ok(true));
@@ -338,14 +338,14 @@ fn a_snapshot_from_before_the_newest_deltas_leaves_them_in_force() {
 }
 
 #[test]
-fn a_push_brings_changes_at_once_but_never_freshness() {
+fn push_applies_changes_but_does_not_prove_freshness() {
     let mut origin = Origin::with(0);
-    let mut gate = informed(&origin);
+    let mut gate = synced(&origin);
     origin.revoked = 1;
     let answer = gate.push(&origin.deltas(0), NOW + 900);
     assert_eq!((answer.status, answer.body.as_slice()), (200, br#"{"sequence":1}"#.as_slice()));
     assert_eq!(status(&gate, "/", "token-1", NOW + 900), 401);
-    assert_eq!(gate.refresh(NOW + 1001), Refresh::Required);
+    assert_eq!(gate.freshness(NOW + 1001), Freshness::Stale);
 
     origin.revoked = 4;
     let gap = gate.push(&origin.deltas(3), NOW);
@@ -357,40 +357,40 @@ fn a_push_brings_changes_at_once_but_never_freshness() {
 }
 
 #[test]
-fn a_stored_snapshot_shortens_a_cold_start_and_promises_nothing() {
+fn stored_snapshot_does_not_make_a_gate_fresh() {
     let mut origin = Origin::with(1);
     origin.config = config(&json!([{ "path": "/lenient", "on_stale": "allow" }]));
-    let stored = informed(&origin).snapshot().expect("a snapshot").to_vec();
+    let stored = synced(&origin).snapshot().expect("a snapshot").to_vec();
     let mut gate = gate();
     assert_eq!(gate.warm(&stored), Ok(()));
-    assert_eq!(gate.refresh(NOW), Refresh::Required);
+    assert_eq!(gate.freshness(NOW), Freshness::Stale);
     assert_eq!(
         gate.next_fetch(0, &asked(NOW)),
         "/edge/v1/deltas?after=1&wait=0.000&nonce=07070707070707070707070707070707"
     );
     assert_eq!((status(&gate, "/", "token-1", NOW), status(&gate, "/", "a", NOW)), (401, 503));
-    assert_eq!(status(&gate, "/lenient", "a", NOW), 503, "what came after that snapshot was never heard");
+    assert_eq!(status(&gate, "/lenient", "a", NOW), 503, "changes after that snapshot are unknown");
 }
 
 #[test]
-fn a_recorded_answer_makes_nothing_fresh() {
+fn replayed_answer_does_not_prove_freshness() {
     let mut origin = Origin::with(0);
-    let mut gate = informed(&origin);
+    let mut gate = synced(&origin);
     let recorded = origin.deltas(0);
     let later = Question { asked_at_ms: NOW + 2000, nonce: Nonce::from_bytes([8; Nonce::LEN]) };
     assert_eq!(gate.accept(200, &recorded, &later), Err(FetchError::OtherNonce));
-    assert_eq!((gate.refresh(NOW + 2000), status(&gate, "/", "a", NOW + 2000)), (Refresh::Required, 503));
+    assert_eq!((gate.freshness(NOW + 2000), status(&gate, "/", "a", NOW + 2000)), (Freshness::Stale, 503));
 
-    // As an origin answers that knows of no nonces: what it says is known, and nothing is fresh.
+    // An origin without support for nonces: its changes are applied, but the replica is not fresh.
     origin.revoked = 1;
     assert_eq!(gate.accept(200, &origin.message(0, None), &later), Err(FetchError::OtherNonce));
-    assert_eq!((gate.refresh(NOW + 2000), status(&gate, "/", "token-1", NOW + 2000)), (Refresh::Required, 401));
-    assert_eq!(gate.accept_relayed(&origin.deltas(1), NOW + 2000), Ok(false), "a part of the edge found the nonce");
-    assert_eq!(gate.refresh(NOW + 2000), Refresh::Fresh);
+    assert_eq!((gate.freshness(NOW + 2000), status(&gate, "/", "token-1", NOW + 2000)), (Freshness::Stale, 401));
+    assert_eq!(gate.accept_relayed(&origin.deltas(1), NOW + 2000), Ok(false), "the hub has checked the nonce");
+    assert_eq!(gate.freshness(NOW + 2000), Freshness::Fresh);
 }
 
 #[test]
-fn an_edge_with_a_key_proves_which_it_is() {
+fn edge_with_a_key_signs_its_requests() {
     let key = format!("near.by:1799999999:{}", URL_SAFE_NO_PAD.encode(SECRET));
     let mut gate = gate_with(&[("TOLLGATE_EDGE_KEY", &key)]);
     assert_eq!(gate.next_fetch(0, &asked(NOW)), "/edge/v1/snapshot");
@@ -403,15 +403,15 @@ fn an_edge_with_a_key_proves_which_it_is() {
 }
 
 #[test]
-fn changes_that_a_snapshot_holds_leave() {
+fn changes_in_a_snapshot_are_dropped() {
     let mut origin = Origin::with(1);
-    let mut gate = informed(&origin);
+    let mut gate = synced(&origin);
     for round in 1..=20 {
         let before = origin.revoked;
         origin.revoked += 100;
         assert_eq!(gate.accept(200, &origin.deltas(before), &asked(NOW)), Ok(false));
         assert_eq!(health(&gate, NOW).1["changes"], json!(100), "round {round}");
-        // A snapshot from before the last ten.
+        // A snapshot without the last ten changes.
         let snapshot = Origin { revoked: origin.revoked - 10, config: origin.config.clone(), as_of_ms: NOW };
         assert_eq!(gate.accept(200, &snapshot.snapshot(), &asked(NOW)), Ok(true));
         assert_eq!(health(&gate, NOW).1["changes"], json!(10), "round {round}");

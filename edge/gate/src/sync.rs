@@ -1,0 +1,137 @@
+//! Keeps a gate's replica in sync with its origin: what the host fetches, the origin's answers,
+//! pushes, and snapshots from a cold-start store.
+
+use tollgate_core::{MAX_DELTAS_BYTES, MAX_SNAPSHOT_BYTES, MessageKind, Nonce, Replica, ReplicaError};
+
+use crate::gate::Gate;
+use crate::json::JsonObject;
+use crate::message::Response;
+use crate::replica_state::FetchError;
+
+/// Maximum size of an answer to a fetch.
+pub const MAX_FETCH_BYTES: usize = MAX_SNAPSHOT_BYTES;
+/// Maximum size of a push.
+pub const MAX_PUSH_BYTES: usize = MAX_DELTAS_BYTES;
+
+/// Time and nonce of one fetch from the origin. The answer proves the replica complete as of this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// When the request was sent, by the edge's clock, in Unix milliseconds.
+    pub asked_at_ms: u64,
+    /// Random and used once; only an answer that contains it proves freshness.
+    pub nonce: Nonce,
+}
+
+impl Gate {
+    /// Path and query of the next GET from the origin: the snapshot, or the deltas after the replica's
+    /// sequence. `wait_ms` is the time for which the origin may hold its answer until there is a change
+    /// (long poll). An edge with a key signs the query.
+    pub fn next_fetch(&self, wait_ms: u64, question: &Question) -> String {
+        let Some(after) = self.next_after() else { return "/edge/v1/snapshot".to_owned() };
+        let (seconds, millis, nonce) = (wait_ms / 1000, wait_ms % 1000, question.nonce);
+        let mut query = format!("after={after}&wait={seconds}.{millis:03}&nonce={nonce}");
+        if let Some(edge) = &self.settings().edge {
+            let (name, number, at_ms) = (&edge.name, edge.number, question.asked_at_ms);
+            query = edge.key.sign(format!("{query}&edge={name}&number={number}&at={at_ms}"));
+        }
+        format!("/edge/v1/deltas?{query}")
+    }
+
+    /// The sequence after which the next fetch asks for deltas; none if it asks for the snapshot.
+    pub fn next_after(&self) -> Option<u64> {
+        let replica = self.state.replica().filter(|_| !self.state.is_snapshot_next());
+        replica.map(Replica::sequence)
+    }
+
+    /// Applies the origin's answer to [`next_fetch`](Self::next_fetch). Returns true if the host must
+    /// fetch again without delay, because the replica is not complete.
+    ///
+    /// # Errors
+    /// Says why the answer was refused. The replica stays as it was; the health report shows the error.
+    pub fn accept(&mut self, status: u16, body: &[u8], question: &Question) -> Result<bool, FetchError> {
+        self.accept_answer(status, body, question.asked_at_ms, Some(question.nonce))
+    }
+
+    /// Applies the origin's answer to another part of this edge (a Worker's hub), which sent the request
+    /// at `asked_at_ms` and has checked the nonce.
+    ///
+    /// # Errors
+    /// As for [`accept`](Self::accept).
+    pub fn accept_relayed(&mut self, body: &[u8], asked_at_ms: u64) -> Result<bool, FetchError> {
+        self.accept_answer(200, body, asked_at_ms, None)
+    }
+
+    fn accept_answer(
+        &mut self,
+        status: u16,
+        body: &[u8],
+        asked_at_ms: u64,
+        nonce: Option<Nonce>,
+    ) -> Result<bool, FetchError> {
+        let state = &mut self.state;
+        let (was_snapshot_asked, was_snapshot_tried) = (state.is_snapshot_next(), state.is_snapshot_tried);
+        // After a snapshot, refused or not, deltas are next: only they prove freshness.
+        state.is_snapshot_tried = was_snapshot_asked;
+        let result = match status {
+            200 => state.apply_answer(body, asked_at_ms, nonce),
+            409 => Err(FetchError::OriginBehind),
+            410 if !state.is_too_far_behind => {
+                state.is_too_far_behind = true;
+                return Ok(true);
+            }
+            status => Err(FetchError::Status(status)),
+        };
+        if let Err(error) = result {
+            state.last_error = Some((error.to_string(), asked_at_ms));
+            return Err(error);
+        }
+        state.last_error = None;
+        let is_behind = state.replica().is_some_and(|replica| !replica.is_caught_up());
+        // After a snapshot that did not help, the next one is not fetched before new deltas.
+        let is_snapshot = MessageKind::of(body) == Some(MessageKind::Snapshot);
+        Ok(is_snapshot || is_behind || (state.needs_snapshot() && !was_snapshot_tried))
+    }
+
+    /// Records a fetch without an answer, for the health report.
+    pub fn fetch_failed(&mut self, why: &str, now_ms: u64) {
+        self.state.last_error = Some((format!("the origin cannot be reached: {why}"), now_ms));
+    }
+
+    /// Applies a push from the origin. The response has the replica's sequence and one of these statuses:
+    /// 200 if the message was applied, 409 if deltas before it are missing, 400 if it was refused.
+    pub fn push(&mut self, body: &[u8], now_ms: u64) -> Response {
+        let result = self.state.apply_deltas(body, None);
+        let progress = JsonObject::new().number("sequence", self.sequence());
+        match result {
+            Ok(()) => Response::json(200, progress),
+            Err(FetchError::Replica(ReplicaError::Gap { .. }) | FetchError::NoSnapshot) => {
+                Response::json(409, progress)
+            }
+            Err(error) => {
+                // The path is public: only errors of messages with the origin's signature are reported.
+                if !matches!(error, FetchError::Wire(_)) {
+                    self.state.last_error = Some((format!("a push was refused: {error}"), now_ms));
+                }
+                Response::error(400, "invalid_message", &error.to_string())
+            }
+        }
+    }
+
+    /// Sequence of the replica's last change; none without a snapshot.
+    pub fn sequence(&self) -> Option<u64> {
+        self.state.replica().map(Replica::sequence)
+    }
+
+    /// Bytes of the replica's snapshot, for a cold-start store.
+    pub fn snapshot(&self) -> Option<&[u8]> {
+        self.state.replica().map(|replica| replica.snapshot().as_bytes())
+    }
+
+    /// Installs a snapshot from a cold-start store. It never makes the replica fresh.
+    ///
+    /// # Errors
+    /// Says why the snapshot was refused; the replica stays as it was.
+    pub fn warm(&mut self, snapshot: &[u8]) -> Result<(), FetchError> {
+        self.state.install_snapshot(snapshot)
+    }
+}
