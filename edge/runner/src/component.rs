@@ -1,9 +1,10 @@
-//! Component mode: a request goes to a free instance of the validator, and what it decides is done.
+//! Component mode: a free instance of the validator decides on each request, and the runner acts on
+//! the decision.
 
-use crate::answer::{Body, BodyError, from_gate, json_error, now_ms};
-use crate::feed::Feed;
 use crate::forward::{self, Upstream};
 use crate::pool::{Pool, Unavailable};
+use crate::response::{Body, BodyError, from_gate, json_error, now_ms};
+use crate::sync::ReplicaSync;
 use crate::{Decision, OpenError, Program, Request, Response, Settings, StartError};
 use http::StatusCode;
 use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
@@ -16,92 +17,93 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Pushes that are read at a time.
-const PUSHES: usize = 4;
-/// How long the body of a push may take.
-const PUSH_PATIENCE: Duration = Duration::from_secs(5);
+const MAX_CONCURRENT_PUSHES: usize = 4;
+const PUSH_BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The gate in its instances, what feeds them, and the way to the upstream.
+/// The gate in a pool of instances, the sync of their replicas, and the client of the upstream.
 pub(crate) struct ComponentGate {
     pool: Arc<Pool>,
-    feed: Arc<Feed>,
+    sync: Arc<ReplicaSync>,
     upstream: Upstream,
     pushes: Semaphore,
-    _feeding: AbortOnDropHandle<()>,
+    _sync_task: AbortOnDropHandle<()>,
 }
 
 impl ComponentGate {
-    /// Opens the instances and starts feeding them.
+    /// Opens the instances and starts their sync.
     pub(crate) fn start(program: Program, settings: &Settings) -> Result<ComponentGate, StartError> {
-        // One instance a core, and one that may be taking a message meanwhile.
+        // One instance per core, and one more while an instance applies a message.
         let size = available_parallelism().map_or(1, usize::from) + 1;
-        let pool = Pool::open(program, settings.of_gate.clone(), size).map_err(|error| match error {
-            OpenError::Setting(line) => StartError::Setting(crate::SettingError::line(line)),
-            OpenError::Trap(error) => StartError::Failed(format!("the component does not run: {error:#}")),
+        let pool = Pool::open(program, settings.gate_settings.clone(), size).map_err(|error| match error {
+            OpenError::Setting(line) => StartError::Setting(crate::SettingError::from_line(line)),
+            OpenError::Trap(error) => StartError::Failed(format!("the component cannot run: {error:#}")),
         })?;
         let pool = Arc::new(pool);
-        let feed = Arc::new(
-            Feed::new(Arc::clone(&pool), settings).map_err(|error| StartError::Failed(forward::chain(&error)))?,
-        );
-        let feeder = Arc::clone(&feed);
-        let feeding = AbortOnDropHandle::new(tokio::spawn(async move { feeder.run().await }));
+        let sync = ReplicaSync::new(Arc::clone(&pool), settings);
+        let sync = Arc::new(sync.map_err(|error| StartError::Failed(forward::error_chain(&error)))?);
+        let sync_of_task = Arc::clone(&sync);
+        let sync_task = AbortOnDropHandle::new(tokio::spawn(async move { sync_of_task.run().await }));
         Ok(ComponentGate {
             pool,
-            feed,
-            upstream: Upstream::new(settings.upstream.clone(), settings.upstream_timeout, settings.proxies.clone()),
-            pushes: Semaphore::new(PUSHES),
-            _feeding: feeding,
+            sync,
+            upstream: Upstream::new(
+                settings.upstream.clone(),
+                settings.upstream_timeout,
+                settings.trusted_proxies.clone(),
+            ),
+            pushes: Semaphore::new(MAX_CONCURRENT_PUSHES),
+            _sync_task: sync_task,
         })
     }
 
-    /// Answers a request.
     pub(crate) async fn handle(&self, request: http::Request<Body>, peer: SocketAddr) -> http::Response<Body> {
-        match self.decide(&asked(&request)).await {
+        match self.decide(&gate_request(&request)).await {
             Ok(Decision::Forward(identity)) => self.upstream.forward(request, &identity, peer).await,
             Ok(Decision::Answer(answer)) => from_gate(answer),
             Ok(Decision::Push) => self.push(request).await,
-            // One that has waited is not told to wait.
+            // A request that has waited gets another decision.
             Ok(Decision::Wait) | Err(Unavailable) => unavailable(),
         }
     }
 
-    async fn decide(&self, asked: &Request) -> Result<Decision, Unavailable> {
-        let decision = self.pool.on_any(|validator| validator.decide(asked, now_ms(), false)).await?;
+    async fn decide(&self, request: &Request) -> Result<Decision, Unavailable> {
+        let decision = self.pool.on_any(|validator| validator.decide(request, now_ms(), false)).await?;
         if !matches!(decision, Decision::Wait) {
             return Ok(decision);
         }
-        self.feed.next().await;
-        self.pool.on_any(|validator| validator.decide(asked, now_ms(), true)).await
+        self.sync.wait_for_fetch().await;
+        self.pool.on_any(|validator| validator.decide(request, now_ms(), true)).await
     }
 
-    /// Takes a pushed message. Anybody can post one: so few are read at a time, none for long, and only what the first
-    /// instance finds to be the origin's goes to the others. Real pushes are repeated, and never needed.
+    /// Applies a push to all instances. The path is public: so the runner reads few pushes at a time,
+    /// limits their time, and passes only what the first instance accepts to the others. The origin
+    /// repeats its pushes, and sync does not depend on them.
     async fn push(&self, request: http::Request<Body>) -> http::Response<Body> {
-        let Ok(_one_of_few) = self.pushes.try_acquire() else {
+        let Ok(_permit) = self.pushes.try_acquire() else {
             return unavailable();
         };
         let body: Pin<Box<dyn Future<Output = Result<Collected<bytes::Bytes>, BodyError>> + Send>> =
             Box::pin(Limited::new(request.into_body(), tollgate_gate::MAX_PUSH_BYTES).collect());
-        let body = match timeout(PUSH_PATIENCE, body).await {
+        let body = match timeout(PUSH_BODY_TIMEOUT, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 return json_error(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     "too_large",
-                    "the message is larger than any that an origin pushes",
+                    "the message is larger than an origin sends",
                 );
             }
-            Ok(Err(_)) => return json_error(StatusCode::BAD_REQUEST, "invalid_request", "the body was cut off"),
-            Err(_) => return json_error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body came too slowly"),
+            Ok(Err(_)) => return json_error(StatusCode::BAD_REQUEST, "invalid_request", "the body ended early"),
+            Err(_) => return json_error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body arrived too slowly"),
         };
         let pool = Arc::clone(&self.pool);
-        let given = tokio::task::spawn_blocking(move || give_push(&pool, &body));
-        given.await.ok().flatten().map_or_else(unavailable, from_gate)
+        let applied = tokio::task::spawn_blocking(move || apply_push(&pool, &body));
+        applied.await.ok().flatten().map_or_else(unavailable, from_gate)
     }
 }
 
-/// The request as the gate sees it.
-fn asked<B>(request: &http::Request<B>) -> Request {
+/// The request in the gate's types.
+fn gate_request<B>(request: &http::Request<B>) -> Request {
     let header =
         |(name, value): (&http::HeaderName, &http::HeaderValue)| (name.as_str().to_owned(), value.as_bytes().to_vec());
     Request {
@@ -111,21 +113,21 @@ fn asked<B>(request: &http::Request<B>) -> Request {
     }
 }
 
-/// Gives the message to one instance after the other, while they find it to be the origin's. They are in step, so any
-/// answer is the answer of all.
-fn give_push(pool: &Pool, body: &[u8]) -> Option<Response> {
-    let _alone = pool.feeding();
-    let mut answer = None;
+/// Applies the message to one instance after the other, and stops if it is not the origin's. All
+/// replicas are equal, so each response is that of all instances.
+fn apply_push(pool: &Pool, body: &[u8]) -> Option<Response> {
+    let _lock = pool.lock_messages();
+    let mut response = None;
     for index in 0..pool.size() {
-        if let Ok(given) = pool.on(index, |validator| validator.push(body, now_ms())) {
-            let is_the_origins = matches!(given.status, 200 | 409);
-            answer = Some(given);
-            if !is_the_origins {
+        if let Ok(answer) = pool.on(index, |validator| validator.push(body, now_ms())) {
+            let is_from_origin = matches!(answer.status, 200 | 409);
+            response = Some(answer);
+            if !is_from_origin {
                 break;
             }
         }
     }
-    answer
+    response
 }
 
 fn unavailable() -> http::Response<Body> {

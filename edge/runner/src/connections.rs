@@ -1,7 +1,8 @@
-//! Clients' connections: so many at once that files are left for the upstream's and the feed's, each with an end to the time
-//! it may take. When there are as many as there may be, the one that waits for a request the longest makes room.
+//! Client connections: their maximum number, and timeouts for each. The maximum leaves files for
+//! connections to the upstream and the origin. At the maximum, a new connection displaces the one that
+//! has been waiting for a request the longest.
 //!
-//! What never happens: connections that send nothing keep those out that do, or hold the process's last files.
+//! Never: connections without requests keep out others, or use up the process's files.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::BTreeMap;
@@ -14,50 +15,53 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// From the first byte of a request to the end of its head; of a new connection, from its beginning.
+/// From the first byte of a request to the end of its head; on a new connection, from its start.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between an answer and the first byte of the next request. Proxies keep connections for a minute, and must not find them
-/// closed in the moment that they use them.
+/// From a response to the first byte of the next request. Longer than the minute for which proxies keep
+/// idle connections, so that they do not send a request on a closed one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Without a byte of an answer taken.
+/// Limit on each pause in which the client reads nothing of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Files that the process needs beside the connections: the listener, the feed, the store, the component's cache.
-const OTHER_FILES: u64 = 128;
+/// Files for everything except connections: listener, sync, store, cache of compiled components.
+const RESERVED_FILES: u64 = 128;
+/// Minimum of the connection limit, whatever the system's limit on files.
+const MIN_CONNECTIONS: usize = 8;
 
-/// All connections.
+/// All client connections.
 pub(crate) struct Connections {
     max: usize,
     registry: Mutex<Registry>,
-    /// Notified when a connection ends, and when one becomes idle while no further one may be open.
-    room: Notify,
+    /// Notified when a connection ends, and when one becomes idle at the maximum.
+    has_room: Notify,
 }
 
 #[derive(Default)]
 struct Registry {
     open: usize,
     next_ticket: u64,
-    /// Connections that wait for a request, the one that waits the longest first.
+    /// Connections that are waiting for a request, the longest wait first.
     waiting: BTreeMap<u64, Arc<Notify>>,
 }
 
 impl Connections {
-    /// Connections of which `max` may be open at once, or fewer if the process may not open two files for each: one for the
+    /// Allows `max` connections, or fewer if the process may not open two files for each: one for the
     /// client and one for the upstream.
     pub(crate) fn new(max: usize) -> Arc<Connections> {
-        let max = max.min(openable());
-        tracing::debug!(max, "connections at once");
-        Arc::new(Connections { max, registry: Mutex::default(), room: Notify::new() })
+        let max = max.min(file_limit());
+        tracing::debug!(max, "connection limit");
+        Arc::new(Connections { max, registry: Mutex::default(), has_room: Notify::new() })
     }
 
-    /// Makes room for a new connection, at the cost of the one that waits for a request the longest; waits while all are busy.
+    /// Opens a connection. At the maximum, displaces the one that has been waiting for a request the
+    /// longest; waits while all are answering.
     pub(crate) async fn open(self: &Arc<Self>) -> Arc<Connection> {
         loop {
-            let mut room = std::pin::pin!(self.room.notified());
-            room.as_mut().enable();
+            let mut has_room = std::pin::pin!(self.has_room.notified());
+            has_room.as_mut().enable();
             if let Some(connection) = self.try_open() {
                 return connection;
             }
-            room.await;
+            has_room.await;
         }
     }
 
@@ -73,10 +77,10 @@ impl Connections {
         drop(registry);
         let connection = Connection {
             connections: Arc::clone(self),
-            phase: Mutex::new(Phase { ticket: 0, since: Instant::now(), awaits: Awaits::Head }),
+            state: Mutex::new(ConnectionState { ticket: 0, since: Instant::now(), phase: Phase::Head }),
             displaced: Arc::default(),
         };
-        connection.wait_for_request(Awaits::Head);
+        connection.wait_for_request(Phase::Head);
         Some(Arc::new(connection))
     }
 
@@ -85,92 +89,90 @@ impl Connections {
     }
 }
 
-/// One connection.
 pub(crate) struct Connection {
     connections: Arc<Connections>,
-    phase: Mutex<Phase>,
+    state: Mutex<ConnectionState>,
     displaced: Arc<Notify>,
 }
 
-struct Phase {
-    /// Its place among those that wait for a request.
+struct ConnectionState {
+    /// Key in [`Registry::waiting`].
     ticket: u64,
     since: Instant,
-    awaits: Awaits,
+    phase: Phase,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Awaits {
-    /// The first byte of the next request.
-    Request,
-    /// The end of a request's head.
+enum Phase {
+    /// Waits for the first byte of the next request.
+    Idle,
+    /// Waits for the end of a request's head.
     Head,
-    /// Our answer.
+    /// Answers a request.
     Answer,
 }
 
-/// A request that is being answered, until it is dropped.
-pub(crate) struct Answering(Arc<Connection>);
+/// A request that is being answered; ends when it is dropped.
+pub(crate) struct RequestGuard(Arc<Connection>);
 
 impl Connection {
-    /// A request's head is there.
-    pub(crate) fn begin(self: &Arc<Self>) -> Answering {
-        let mut phase = self.lock();
-        phase.awaits = Awaits::Answer;
-        let ticket = phase.ticket;
-        drop(phase);
+    /// Begins a request, when its head has arrived.
+    pub(crate) fn begin_request(self: &Arc<Self>) -> RequestGuard {
+        let mut state = self.lock();
+        state.phase = Phase::Answer;
+        let ticket = state.ticket;
+        drop(state);
         self.connections.lock().waiting.remove(&ticket);
-        Answering(Arc::clone(self))
+        RequestGuard(Arc::clone(self))
     }
 
-    /// Resolves when the connection has to make room.
+    /// Resolves when a new connection displaces this one.
     pub(crate) async fn displaced(&self) {
         self.displaced.notified().await;
     }
 
-    /// Whether a request is being answered.
     pub(crate) fn is_answering(&self) -> bool {
-        self.lock().awaits == Awaits::Answer
+        self.lock().phase == Phase::Answer
     }
 
-    fn wait_for_request(&self, awaits: Awaits) {
+    fn wait_for_request(&self, phase: Phase) {
         let mut registry = self.connections.lock();
         let ticket = registry.next_ticket;
         registry.next_ticket += 1;
         registry.waiting.insert(ticket, Arc::clone(&self.displaced));
         let is_full = registry.open >= self.connections.max;
         drop(registry);
-        *self.lock() = Phase { ticket, since: Instant::now(), awaits };
+        *self.lock() = ConnectionState { ticket, since: Instant::now(), phase };
         if is_full {
-            self.connections.room.notify_one();
+            self.connections.has_room.notify_one();
         }
     }
 
-    fn bytes_came(&self) {
-        let mut phase = self.lock();
-        if phase.awaits == Awaits::Request {
-            *phase = Phase { since: Instant::now(), awaits: Awaits::Head, ..*phase };
+    fn record_read(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Idle {
+            *state = ConnectionState { since: Instant::now(), phase: Phase::Head, ..*state };
         }
     }
 
-    /// When there must be more bytes; none while the client waits for us.
-    fn deadline(&self) -> Option<Instant> {
-        let phase = self.lock();
-        match phase.awaits {
-            Awaits::Request => Some(phase.since + IDLE_TIMEOUT),
-            Awaits::Head => Some(phase.since + HEAD_TIMEOUT),
-            Awaits::Answer => None,
+    /// Time by which the client must send more bytes; none while a request is being answered.
+    fn read_deadline(&self) -> Option<Instant> {
+        let state = self.lock();
+        match state.phase {
+            Phase::Idle => Some(state.since + IDLE_TIMEOUT),
+            Phase::Head => Some(state.since + HEAD_TIMEOUT),
+            Phase::Answer => None,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, ConnectionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Answering {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.wait_for_request(Awaits::Request);
+        self.0.wait_for_request(Phase::Idle);
     }
 }
 
@@ -181,41 +183,41 @@ impl Drop for Connection {
         registry.waiting.remove(&ticket);
         registry.open = registry.open.saturating_sub(1);
         drop(registry);
-        self.connections.room.notify_one();
+        self.connections.has_room.notify_one();
     }
 }
 
-/// Connections that this process can serve, once it may open as many files as the system lets it.
-fn openable() -> usize {
+/// Raises the process's limit on files to the system's, and returns the connections that it allows.
+fn file_limit() -> usize {
     let Rlimit { mut current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok() {
         current = maximum;
     }
     let files = current.unwrap_or(u64::MAX);
-    usize::try_from(files.saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX).max(8)
+    usize::try_from(files.saturating_sub(RESERVED_FILES) / 2).unwrap_or(usize::MAX).max(MIN_CONNECTIONS)
 }
 
-/// A stream that fails with `TimedOut` when the client takes too long to send or to take.
+/// A stream that fails with `TimedOut` if the client is too slow to send or to read.
 pub(crate) struct TimedStream<T> {
     stream: T,
     connection: Arc<Connection>,
-    reading: Option<Pin<Box<Sleep>>>,
-    writing: Option<Pin<Box<Sleep>>>,
+    read_timer: Option<Pin<Box<Sleep>>>,
+    write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> TimedStream<T> {
     pub(crate) fn new(stream: T, connection: Arc<Connection>) -> TimedStream<T> {
-        TimedStream { stream, connection, reading: None, writing: None }
+        TimedStream { stream, connection, read_timer: None, write_timer: None }
     }
 
-    fn written<R>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+    fn check_write_timeout<R>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if poll.is_ready() {
-            self.writing = None;
+            self.write_timer = None;
             return poll;
         }
-        let writing = self.writing.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_TIMEOUT)));
-        ready!(writing.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the answer is not taken")))
+        let write_timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_TIMEOUT)));
+        ready!(write_timer.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read the response")))
     }
 }
 
@@ -228,23 +230,24 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedStream<T> {
         let before = buffer.filled().len();
         if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(context, buffer) {
             if buffer.filled().len() > before {
-                self.connection.bytes_came();
+                self.connection.record_read();
             }
             return Poll::Ready(read);
         }
-        // A timer runs during an answer, too: nobody need poll the stream when the answer ends, and then it begins to be idle.
+        // The timer also runs while a request is being answered: nothing else polls the stream when
+        // the answer ends and the connection becomes idle.
         loop {
-            let deadline = self.connection.deadline();
+            let deadline = self.connection.read_deadline();
             let at = deadline.unwrap_or_else(|| Instant::now() + IDLE_TIMEOUT);
-            let reading = self.reading.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            if deadline.is_some_and(|deadline| reading.deadline() != deadline) {
-                reading.as_mut().reset(at);
+            let read_timer = self.read_timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if deadline.is_some_and(|deadline| read_timer.deadline() != deadline) {
+                read_timer.as_mut().reset(at);
             }
-            ready!(reading.as_mut().poll(context));
-            if deadline.is_some() && self.connection.deadline() == deadline {
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "no request comes")));
+            ready!(read_timer.as_mut().poll(context));
+            if deadline.is_some() && self.connection.read_deadline() == deadline {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client sends no request")));
             }
-            self.reading = None;
+            self.read_timer = None;
         }
     }
 }
@@ -252,7 +255,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedStream<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for TimedStream<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.written(context, poll)
+        self.check_write_timeout(context, poll)
     }
 
     fn poll_write_vectored(
@@ -261,7 +264,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedStream<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.written(context, poll)
+        self.check_write_timeout(context, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -270,12 +273,12 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedStream<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_flush(context);
-        self.written(context, poll)
+        self.check_write_timeout(context, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.written(context, poll)
+        self.check_write_timeout(context, poll)
     }
 }
 
@@ -286,18 +289,21 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_connection_that_becomes_idle_makes_room_for_one_that_waits() {
+    async fn connection_that_becomes_idle_is_displaced_by_a_waiting_one() {
         let connections = Connections::new(1);
         let first = connections.open().await;
-        let answering = first.begin();
+        let request = first.begin_request();
         let second = tokio::spawn({
             let connections = Arc::clone(&connections);
             async move { connections.open().await }
         });
-        tokio::task::yield_now().await; // it waits: the only connection is busy
-        drop(answering);
-        timeout(WRITE_TIMEOUT, first.displaced()).await.expect("the idle connection is asked to make room");
+        tokio::task::yield_now().await; // waits: the only connection is answering
+        drop(request);
+        timeout(WRITE_TIMEOUT, first.displaced()).await.expect("the idle connection is displaced");
         drop(first);
-        assert!(timeout(WRITE_TIMEOUT, second).await.is_ok_and(|opened| opened.is_ok()), "the one that waits is open");
+        assert!(
+            timeout(WRITE_TIMEOUT, second).await.is_ok_and(|opened| opened.is_ok()),
+            "the waiting connection is open"
+        );
     }
 }

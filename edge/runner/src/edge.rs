@@ -1,4 +1,4 @@
-//! A running edge.
+//! Starting and stopping an edge.
 
 use crate::component::ComponentGate;
 use crate::server::{self, Gate};
@@ -13,9 +13,8 @@ use tokio::task::JoinHandle;
 /// Why an edge did not start; displays as one line.
 #[derive(Debug)]
 pub enum StartError {
-    /// A setting is wrong: the line names it.
     Setting(SettingError),
-    /// Something else, in one line.
+    /// Another reason, in one line.
     Failed(String),
 }
 
@@ -36,63 +35,64 @@ impl From<SettingError> for StartError {
     }
 }
 
-/// An edge that serves. Dropping it stops it without waiting; [`shutdown`](Edge::shutdown) lets running requests end.
+/// A running edge. Dropping it closes all connections; [`shutdown`](Edge::shutdown) first waits for
+/// running requests.
 pub struct Edge {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
-    served: JoinHandle<()>,
+    server: JoinHandle<()>,
 }
 
 impl Edge {
-    /// Loads the component, binds the address and serves. It is ready to answer when this returns, though its first
-    /// snapshot may still be on the way. To be called within a tokio runtime.
+    /// Loads the component, binds the address and starts to serve, within a tokio runtime. The first
+    /// snapshot may arrive after this returns.
     ///
     /// # Errors
-    /// When a setting is wrong, the address is taken, or the component does not run.
+    /// If a setting is invalid, the address is in use, or the component cannot run.
     pub async fn start(settings: Settings) -> Result<Edge, StartError> {
-        // Fails only when another one is installed, which is as good.
+        // Fails only if a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let path = settings.component_path()?;
-        let loading = tokio::task::spawn_blocking(move || Program::load(&path));
-        let program = loading.await.map_err(|error| StartError::Failed(error.to_string()))?;
+        let loaded = tokio::task::spawn_blocking(move || Program::load(&path));
+        let program = loaded.await.map_err(|error| StartError::Failed(error.to_string()))?;
         let program = program.map_err(|error| SettingError::new("TOLLGATE_EDGE_COMPONENT", error))?;
         let cannot_bind = |error| {
             SettingError::new("TOLLGATE_EDGE_LISTEN", format_args!("cannot be bound: {}: {error}", settings.listen))
         };
         let listener = TcpListener::bind(settings.listen).await.map_err(cannot_bind)?;
         let address = listener.local_addr().map_err(cannot_bind)?;
-        prepare_store(&settings).await?;
+        create_store(&settings).await?;
         let gate = match settings.gate {
             GateKind::Component => Gate::Component(Box::new(ComponentGate::start(program, &settings)?)),
             GateKind::Spin => Gate::Spin(Box::new(SpinGate::start(program, &settings).await?)),
         };
         let (stop, stopped) = oneshot::channel();
-        let served = tokio::spawn(server::serve(listener, gate, settings.max_connections, stopped));
-        Ok(Edge { address, stop, served })
+        let server = tokio::spawn(server::serve(listener, gate, settings.max_connections, stopped));
+        Ok(Edge { address, stop, server })
     }
 
-    /// Where it listens: `http://127.0.0.1:8787`.
+    /// URL at which the edge listens, such as `http://127.0.0.1:8787`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Stops accepting, lets running requests end (ten seconds at most), and returns.
+    /// Stops accepting connections and waits for running requests, at most ten seconds.
     pub async fn shutdown(self) {
-        // The server may have ended already; then there is nothing to stop.
+        // The server may have ended already.
         let _ = self.stop.send(());
-        let _ = self.served.await;
+        let _ = self.server.await;
     }
 }
 
-/// Makes the store's folder, so that a wrong path is told at the start and not at the first snapshot.
-async fn prepare_store(settings: &Settings) -> Result<(), SettingError> {
+/// Creates the store's folder, so that a wrong path is an error at the start, not at the first snapshot.
+async fn create_store(settings: &Settings) -> Result<(), SettingError> {
     let Some(folder) = &settings.store else {
         return Ok(());
     };
     tokio::fs::create_dir_all(folder).await.map_err(|error| {
         SettingError::new(
             "TOLLGATE_EDGE_STORE",
-            format_args!("names a folder that cannot be made: {}: {error}", folder.display()),
+            format_args!("is a folder that cannot be created: {}: {error}", folder.display()),
         )
     })
 }

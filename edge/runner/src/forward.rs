@@ -1,7 +1,7 @@
-//! Passing an allowed request to the upstream and its answer back, both bodies streamed. Headers of one connection end
-//! here in both directions (RFC 9110 section 7.6.1).
+//! Forwards an allowed request to the upstream and streams both bodies. Hop-by-hop headers are removed
+//! in both directions (RFC 9110 section 7.6.1).
 
-use crate::answer::{Body, BodyError, full, json_error};
+use crate::response::{Body, BodyError, full, json_error};
 use crate::timed_body::{TimedBody, TooSlow};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -21,61 +21,64 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tollgate_gate::{HopByHopHeaders, Peer, RequestHeaderPolicy, TrustedProxies};
 
-/// The client for everything that a gate sends out, with its connections kept open.
+/// The client of upstreams, with a pool of idle connections.
 pub(crate) type Client = legacy::Client<HttpsConnector<HttpConnector>, Body>;
 
-/// Limit on every pause in an upstream's answer; Spin has the same.
-const PAUSE: Duration = Duration::from_secs(600);
+/// Limit on each pause in an upstream's response; Spin has the same.
+const RESPONSE_READ_TIMEOUT: Duration = Duration::from_secs(600);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const IDLE_CONNECTION_LIFETIME: Duration = Duration::from_secs(30);
 
-/// A client that keeps its connections.
 pub(crate) fn client() -> Client {
-    client_with(usize::MAX)
+    client_with_pool(usize::MAX)
 }
 
-/// A client that keeps so many idle connections to a host.
-fn client_with(max_idle: usize) -> Client {
+fn client_with_pool(max_idle_per_host: usize) -> Client {
     let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(Duration::from_secs(5)));
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_nodelay(true);
     connector.enforce_http(false);
-    let https =
-        HttpsConnectorBuilder::new().with_tls_config(tls()).https_or_http().enable_http1().wrap_connector(connector);
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls_config())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_secs(30))
-        .pool_max_idle_per_host(max_idle)
+        .pool_idle_timeout(IDLE_CONNECTION_LIFETIME)
+        .pool_max_idle_per_host(max_idle_per_host)
         .build(https)
 }
 
-/// TLS that trusts what the platform trusts. A platform without certificates serves `http` all the same; `https` fails
-/// there.
-pub(crate) fn tls() -> rustls::ClientConfig {
+/// TLS with the platform's trusted certificates. On a platform without any, only `http` works.
+pub(crate) fn tls_config() -> rustls::ClientConfig {
     match rustls::ClientConfig::builder().try_with_platform_verifier() {
         Ok(builder) => builder.with_no_client_auth(),
         Err(error) => {
-            tracing::warn!(%error, "no trusted certificates are found; https will fail");
+            tracing::warn!(%error, "no trusted certificates found; https connections will fail");
             rustls::ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth()
         }
     }
 }
 
-/// Where allowed requests go, and how.
+/// The upstream that gets allowed requests.
 pub(crate) struct Upstream {
     url: String,
-    /// How long it may take to begin its answer, once it has the request.
-    timeout: Duration,
-    proxies: TrustedProxies,
+    /// Time until the upstream must begin its response, once it has the request.
+    response_timeout: Duration,
+    trusted_proxies: TrustedProxies,
     client: Client,
-    /// Keeps no connection, so that each is fresh.
-    fresh: Client,
+    /// Opens a new connection for each request.
+    unpooled_client: Client,
 }
 
 impl Upstream {
-    pub(crate) fn new(url: String, timeout: Duration, proxies: TrustedProxies) -> Upstream {
-        Upstream { url, timeout, proxies, client: client(), fresh: client_with(0) }
+    pub(crate) fn new(url: String, response_timeout: Duration, trusted_proxies: TrustedProxies) -> Upstream {
+        Upstream { url, response_timeout, trusted_proxies, client: client(), unpooled_client: client_with_pool(0) }
     }
 
-    /// Sends the request with the identity set, and hands back the answer; 502 if there is none, 504 if there is none in time.
+    /// Sends the request with the identity headers and returns the upstream's response; 502 if the
+    /// upstream cannot be reached, 504 if it does not answer in time.
     pub(crate) async fn forward(
         &self,
         mut request: http::Request<Body>,
@@ -83,31 +86,31 @@ impl Upstream {
         peer: SocketAddr,
     ) -> http::Response<Body> {
         if is_upgrade(&request) {
-            let why = "this edge does not pass protocol upgrades";
+            let why = "this edge does not support protocol upgrades";
             return json_error(StatusCode::NOT_IMPLEMENTED, "not_implemented", why);
         }
         let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
         let Ok(url) = format!("{}{target}", self.url).parse::<Uri>() else {
-            let why = "the request's target is not one that can be forwarded";
+            let why = "the request's target cannot be forwarded";
             return json_error(StatusCode::BAD_REQUEST, "invalid_request", why);
         };
-        let Some(headers) = outbound_headers(request.headers(), &self.proxies, identity, peer) else {
-            let why = "the gate's identity headers are not HTTP";
+        let Some(headers) = outbound_headers(request.headers(), &self.trusted_proxies, identity, peer) else {
+            let why = "the gate's identity headers are not valid HTTP";
             return json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", why);
         };
         *request.uri_mut() = url;
         *request.version_mut() = http::Version::HTTP_11;
         *request.headers_mut() = headers;
         match self.send(request).await {
-            Some(Ok(mut answer)) => {
-                strip_hop_by_hop(answer.headers_mut());
-                answer.map(|body| TimedBody::with_pause(body, PAUSE).boxed_unsync())
+            Some(Ok(mut response)) => {
+                remove_hop_by_hop_headers(response.headers_mut());
+                response.map(|body| TimedBody::with_read_timeout(body, RESPONSE_READ_TIMEOUT).boxed_unsync())
             }
             Some(Err(error)) if has_cause::<TooSlow>(&error) => {
-                json_error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body came too slowly")
+                json_error(StatusCode::REQUEST_TIMEOUT, "invalid_request", "the body arrived too slowly")
             }
             Some(Err(error)) => {
-                tracing::warn!(error = chain(&error), "the upstream cannot be reached");
+                tracing::warn!(error = error_chain(&error), "the upstream cannot be reached");
                 json_error(StatusCode::BAD_GATEWAY, "bad_gateway", "the upstream cannot be reached")
             }
             None => {
@@ -117,51 +120,54 @@ impl Upstream {
         }
     }
 
-    /// Sends the request; once more, on a fresh connection, if it may be repeated and a kept one ended in the moment of its use
-    /// (RFC 9110 section 9.2.2). None: no answer in time.
+    /// Sends the request. If the upstream closed the pooled connection meanwhile, an idempotent request
+    /// without a body is sent again on a new connection (RFC 9110 section 9.2.2). None without a
+    /// response in time.
     async fn send(&self, request: http::Request<Body>) -> Option<Result<http::Response<Incoming>, legacy::Error>> {
-        let again =
-            (request.method().is_idempotent() && request.body().is_end_stream()).then(|| without_body(&request));
-        match (self.send_by(&self.client, request).await, again) {
-            (Some(Err(error)), Some(again)) if is_broken_connection(&error) => self.send_by(&self.fresh, again).await,
-            (answer, _) => answer,
+        let retry =
+            (request.method().is_idempotent() && request.body().is_end_stream()).then(|| clone_without_body(&request));
+        match (self.send_with(&self.client, request).await, retry) {
+            (Some(Err(error)), Some(retry)) if is_broken_connection(&error) => {
+                self.send_with(&self.unpooled_client, retry).await
+            }
+            (result, _) => result,
         }
     }
 
-    async fn send_by(
+    async fn send_with(
         &self,
         client: &Client,
         request: http::Request<Body>,
     ) -> Option<Result<http::Response<Incoming>, legacy::Error>> {
-        let wait = UpstreamWait::default();
+        let turn = UpstreamTurn::default();
         let request = request.map(|body| match body.is_end_stream() {
             true => body,
-            false => WatchedBody { body, wait: wait.clone() }.boxed_unsync(),
+            false => TurnTrackingBody { body, turn: turn.clone() }.boxed_unsync(),
         });
-        let mut answer = pin!(client.request(request));
+        let mut response = pin!(client.request(request));
         loop {
-            let since = wait.since();
-            match timeout_at(since.unwrap_or_else(Instant::now) + self.timeout, answer.as_mut()).await {
-                Ok(answer) => return Some(answer),
-                Err(_) if since.is_some() && since == wait.since() => return None,
+            let since = turn.since();
+            match timeout_at(since.unwrap_or_else(Instant::now) + self.response_timeout, response.as_mut()).await {
+                Ok(result) => return Some(result),
+                Err(_) if since.is_some() && since == turn.since() => return None,
                 Err(_) => {}
             }
         }
     }
 }
 
-/// Since when it has been the upstream's turn to take the body or to answer; none while the client's body is waited for, whose
-/// time is limited by [`TimedBody`].
+/// Time since which the edge waits for the upstream to read the body or to answer; none while it waits
+/// for the client's body, whose time [`TimedBody`] limits.
 #[derive(Clone)]
-struct UpstreamWait(Arc<Mutex<Option<Instant>>>);
+struct UpstreamTurn(Arc<Mutex<Option<Instant>>>);
 
-impl Default for UpstreamWait {
-    fn default() -> UpstreamWait {
-        UpstreamWait(Arc::new(Mutex::new(Some(Instant::now()))))
+impl Default for UpstreamTurn {
+    fn default() -> UpstreamTurn {
+        UpstreamTurn(Arc::new(Mutex::new(Some(Instant::now()))))
     }
 }
 
-impl UpstreamWait {
+impl UpstreamTurn {
     fn since(&self) -> Option<Instant> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -171,13 +177,13 @@ impl UpstreamWait {
     }
 }
 
-/// A client's body that tells whose turn it is.
-struct WatchedBody {
+/// A client's body that records whether the edge waits for the client or for the upstream.
+struct TurnTrackingBody {
     body: Body,
-    wait: UpstreamWait,
+    turn: UpstreamTurn,
 }
 
-impl hyper::body::Body for WatchedBody {
+impl hyper::body::Body for TurnTrackingBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -186,7 +192,7 @@ impl hyper::body::Body for WatchedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        self.wait.set(polled.is_ready().then(Instant::now));
+        self.turn.set(polled.is_ready().then(Instant::now));
         polled
     }
 
@@ -199,36 +205,37 @@ impl hyper::body::Body for WatchedBody {
     }
 }
 
-/// The same request again, which had no body.
-fn without_body(request: &http::Request<Body>) -> http::Request<Body> {
-    let mut again = http::Request::new(full(""));
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    again
+fn clone_without_body(request: &http::Request<Body>) -> http::Request<Body> {
+    let mut clone = http::Request::new(full(""));
+    *clone.method_mut() = request.method().clone();
+    *clone.uri_mut() = request.uri().clone();
+    *clone.headers_mut() = request.headers().clone();
+    clone
 }
 
-/// Whether the connection ended before an answer came.
+/// Whether the connection ended before a response.
 fn is_broken_connection(error: &legacy::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    let of_hyper = |error: &hyper::Error| error.is_incomplete_message() || error.is_canceled() || error.is_closed();
-    let of_system =
+    let is_broken_http =
+        |error: &hyper::Error| error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+    let is_broken_io =
         |error: &io::Error| matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof);
     !error.is_connect()
-        && (cause::<hyper::Error>(error).is_some_and(of_hyper) || cause::<io::Error>(error).is_some_and(of_system))
+        && (cause::<hyper::Error>(error).is_some_and(is_broken_http)
+            || cause::<io::Error>(error).is_some_and(is_broken_io))
 }
 
 fn has_cause<E: std::error::Error + 'static>(error: &(dyn std::error::Error + 'static)) -> bool {
     cause::<E>(error).is_some()
 }
 
-/// The first of an error's causes that is of this type.
+/// The first cause of this type in an error's chain.
 fn cause<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a E> {
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
-/// Whether the client wants a protocol that the connection would have to be handed over to. Other offers of `Upgrade` (`h2c`,
-/// `TLS/1.2`) may be passed over, and are (RFC 9110 section 7.8).
+/// Whether the client asks for a tunnel or a WebSocket. Other offers of `Upgrade` (`h2c`, `TLS/1.2`) may
+/// be ignored (RFC 9110 section 7.8).
 fn is_upgrade<B>(request: &http::Request<B>) -> bool {
     let offers = request.headers().get_all(header::UPGRADE);
     let is_websocket = |offer: &[u8]| offer.trim_ascii().eq_ignore_ascii_case(b"websocket");
@@ -236,18 +243,18 @@ fn is_upgrade<B>(request: &http::Request<B>) -> bool {
         || offers.iter().any(|offers| offers.as_bytes().split(|byte| *byte == b',').any(is_websocket))
 }
 
-/// The client's headers as far as they go on, where the request came from, and who the client is. The client library adds the
-/// upstream's own `host`. None: an identity that is no header.
+/// The headers for the upstream: the client's that the policy passes, the forwarding headers and the
+/// identity. The HTTP client adds `host`. None if an identity header is invalid.
 fn outbound_headers(
     inbound: &HeaderMap,
-    proxies: &TrustedProxies,
+    trusted_proxies: &TrustedProxies,
     identity: &[(String, Vec<u8>)],
     peer: SocketAddr,
 ) -> Option<HeaderMap> {
     let values = |name: &str| inbound.get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
     let host = inbound.get(header::HOST).map(HeaderValue::as_bytes);
-    let sender = Peer { address: Some(peer.ip().to_canonical()), scheme: "http", host };
-    let policy = RequestHeaderPolicy::new(sender, proxies, values("connection"));
+    let peer = Peer { address: Some(peer.ip().to_canonical()), scheme: "http", host };
+    let policy = RequestHeaderPolicy::new(peer, trusted_proxies, values("connection"));
     let mut headers = HeaderMap::with_capacity(inbound.len() + identity.len());
     for (name, value) in inbound.iter().filter(|(name, _)| policy.passes(name.as_str())) {
         headers.append(name, value.clone());
@@ -261,17 +268,16 @@ fn outbound_headers(
     Some(headers)
 }
 
-/// Removes the headers of one connection, those that `Connection` names included.
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+fn remove_hop_by_hop_headers(headers: &mut HeaderMap) {
     let hop_by_hop = HopByHopHeaders::new(headers.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes));
-    let ending: Vec<HeaderName> = headers.keys().filter(|name| hop_by_hop.contains(name.as_str())).cloned().collect();
-    for name in ending {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| hop_by_hop.contains(name.as_str())).cloned().collect();
+    for name in names {
         headers.remove(name);
     }
 }
 
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// An error and its causes in one line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -290,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_the_connection_end_here() {
+    fn hop_by_hop_headers_are_removed() {
         let mut all = headers(&[
             ("connection", "close, X-Secret"),
             ("x-secret", "1"),
@@ -298,12 +304,12 @@ mod tests {
             ("te", "trailers"),
             ("accept", "*/*"),
         ]);
-        strip_hop_by_hop(&mut all);
+        remove_hop_by_hop_headers(&mut all);
         assert_eq!(all, headers(&[("accept", "*/*")]));
     }
 
     #[test]
-    fn the_upstream_learns_who_and_where_from() {
+    fn upstream_gets_identity_and_forwarding_headers() {
         let inbound = headers(&[
             ("host", "api.example"),
             ("x-forwarded-for", "192.0.2.1"),
@@ -311,8 +317,8 @@ mod tests {
             ("authorization", "Bearer t"),
         ]);
         let identity = [("x-tollgate-subject".to_owned(), b"alice".to_vec())];
-        let proxies = TrustedProxies::default();
-        let outbound = outbound_headers(&inbound, &proxies, &identity, ([127, 0, 0, 1], 4000).into());
+        let no_proxies = TrustedProxies::default();
+        let outbound = outbound_headers(&inbound, &no_proxies, &identity, ([127, 0, 0, 1], 4000).into());
         let expected = headers(&[
             ("authorization", "Bearer t"),
             ("x-forwarded-for", "127.0.0.1"),

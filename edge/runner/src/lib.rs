@@ -1,20 +1,21 @@
-//! The Tollgate edge gate on wasmtime: a library for tests and embedders, and the binary `tollgate-edge`.
+//! The Tollgate edge gate on wasmtime: the program `tollgate-edge`, and a library for tests and embedders.
 //!
-//! It hosts one of two WebAssembly components. In component mode the WIT validator decides and this crate brings the clock,
-//! the network and the proxying. In Spin mode the Spin component does all of that itself and this crate is only its host.
-//! Neither mode holds policy: whether a request may pass is never decided here.
+//! It hosts one of two WebAssembly components. In component mode, the WIT validator decides, and this
+//! crate provides clock, network and proxying. In Spin mode, the Spin component does all that itself.
+//!
+//! Never: this crate decides whether a request may pass.
 
-mod answer;
 mod component;
 mod connections;
 mod edge;
-mod feed;
 mod files;
 mod forward;
 mod pool;
+mod response;
 mod server;
 mod settings;
 mod spin;
+mod sync;
 mod timed_body;
 mod validator;
 mod verify;

@@ -1,4 +1,4 @@
-//! The command line of the wasmtime edge.
+//! Command line of the wasmtime edge.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use tollgate_edge::{Edge, GateKind, Settings, Sources, StartError};
 use tollgate_gate::verify_cli::VerifyArgs;
 use tracing_subscriber::EnvFilter;
 
-/// Tollgate's edge gate on wasmtime: checks tokens without a call home and passes what may pass to the upstream.
+/// Tollgate edge gate on wasmtime: verifies access tokens locally and forwards allowed requests to the upstream.
 #[derive(Parser)]
 #[command(name = "tollgate-edge", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -21,89 +21,96 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve requests; also what happens without a subcommand
+    /// Serve requests (default)
     Serve(Box<Serve>),
-    /// Judge tokens inside the WebAssembly component
+    /// Verify tokens inside the WebAssembly component
     Verify(Box<VerifyArgs>),
 }
 
-/// Which component decides.
+/// Which component decides on requests.
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum Gate {
-    /// The validator component; this program brings network and proxying
+    /// The validator component; this program provides network and proxying
     #[default]
     Component,
-    /// The Spin component, hosted as Spin hosts it
+    /// The Spin component, hosted as Spin does
     Spin,
 }
 
-/// Every setting is also read from the environment, from .env and from tollgate-edge.toml, in this order. A secret key has
-/// no flag, for flags can be seen by others: TOLLGATE_EDGE_SECRET_KEYS.
+/// Each setting is also read from the environment, from .env and from tollgate-edge.toml, in this order. Secrets have no
+/// option, because other users can see the arguments of a process: set TOLLGATE_EDGE_SECRET_KEYS and TOLLGATE_EDGE_KEY in
+/// the environment.
 #[derive(Args)]
 struct Serve {
-    /// Which component decides
+    /// Component that decides on requests
     #[arg(long, value_enum, default_value_t)]
     gate: Gate,
-    /// The settings file [default: tollgate-edge.toml, if it is there]
+    /// Settings file [default: tollgate-edge.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address to listen on [TOLLGATE_EDGE_LISTEN; default: 127.0.0.1:8787]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// The origin's public URL [TOLLGATE_EDGE_ORIGIN]
+    /// Public URL of the origin [TOLLGATE_EDGE_ORIGIN]
     #[arg(long, value_name = "URL")]
     origin: Option<String>,
-    /// Where allowed requests go [TOLLGATE_EDGE_UPSTREAM]
+    /// URL of the upstream that gets allowed requests [TOLLGATE_EDGE_UPSTREAM]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// The origin's snapshot key; two, comma separated, while it rotates [TOLLGATE_EDGE_SNAPSHOT_KEY]
+    /// The origin's snapshot key; two, separated by a comma, during a rotation [TOLLGATE_EDGE_SNAPSHOT_KEY]
     #[arg(long, value_name = "KEY")]
     snapshot_key: Option<String>,
-    /// The audience of tokens, if not the snapshot's [TOLLGATE_EDGE_AUDIENCE]
+    /// Required audience of tokens [TOLLGATE_EDGE_AUDIENCE; default: the audience in the snapshot]
     #[arg(long)]
     audience: Option<String>,
-    /// The issuer of tokens, if not the origin's URL [TOLLGATE_EDGE_ISSUER]
+    /// Required issuer of tokens [TOLLGATE_EDGE_ISSUER; default: the origin's URL]
     #[arg(long)]
     issuer: Option<String>,
-    /// Seconds that clocks may be apart, 0 to 60 [TOLLGATE_EDGE_LEEWAY_SECONDS; default: 30]
+    /// Accepted clock difference in seconds, 0 to 60 [TOLLGATE_EDGE_LEEWAY_SECONDS; default: 30]
     #[arg(long, value_name = "SECONDS")]
     leeway_seconds: Option<String>,
-    /// Age at which knowledge is refreshed in the background [TOLLGATE_EDGE_SOFT_MS; default: 250]
+    /// Age after which the replica is refreshed in the background [TOLLGATE_EDGE_REFRESH_AFTER_MS; default: 250]
     #[arg(long, value_name = "MS")]
+    refresh_after_ms: Option<String>,
+    /// Age after which requests wait for a refresh [TOLLGATE_EDGE_MAX_STALENESS_MS; default: 1000]
+    #[arg(long, value_name = "MS")]
+    max_staleness_ms: Option<String>,
+    /// Deprecated: use --refresh-after-ms
+    #[arg(long, value_name = "MS", hide = true)]
     soft_ms: Option<String>,
-    /// Age at which a request waits for a refresh [TOLLGATE_EDGE_HARD_MS; default: 1000]
-    #[arg(long, value_name = "MS")]
+    /// Deprecated: use --max-staleness-ms
+    #[arg(long, value_name = "MS", hide = true)]
     hard_ms: Option<String>,
-    /// Take tokens of type JWT for access tokens, true or false [TOLLGATE_EDGE_ALLOW_PLAIN_JWT]
+    /// Accept tokens of type JWT as access tokens, true or false [TOLLGATE_EDGE_ALLOW_PLAIN_JWT; default: false]
     #[arg(long, value_name = "BOOL")]
     allow_plain_jwt: Option<String>,
-    /// Tokens remembered after a full check, 0 to 65536 [TOLLGATE_EDGE_CACHED_TOKENS; default: 1024]
+    /// Number of verified tokens to cache, 0 to 65536 [TOLLGATE_EDGE_CACHED_TOKENS; default: 1024]
     #[arg(long, value_name = "COUNT")]
     cached_tokens: Option<String>,
-    /// Tables for keys in frequent use: none, small or large [TOLLGATE_EDGE_KEY_TABLES; default: small]
+    /// Tables for frequently used keys: none, small or large [TOLLGATE_EDGE_KEY_TABLES; default: small]
     #[arg(long, value_name = "SIZE")]
     key_tables: Option<String>,
-    /// Proxies that may say where a request came from, such as 10.0.0.0/8 [TOLLGATE_EDGE_TRUSTED_PROXIES; default: none]
+    /// Proxies whose X-Forwarded-* headers are trusted, such as 10.0.0.0/8 [TOLLGATE_EDGE_TRUSTED_PROXIES; default: none]
     #[arg(long, value_name = "ADDRESSES")]
     trusted_proxies: Option<String>,
-    /// Seconds that the upstream may take to begin its answer [TOLLGATE_EDGE_UPSTREAM_TIMEOUT; default: 60]
+    /// Seconds until the upstream must begin its response [TOLLGATE_EDGE_UPSTREAM_TIMEOUT; default: 60]
     #[arg(long, value_name = "SECONDS")]
     upstream_timeout: Option<String>,
-    /// Clients' connections at once [TOLLGATE_EDGE_MAX_CONNECTIONS; default: 10000, or what the system allows]
+    /// Maximum number of client connections [TOLLGATE_EDGE_MAX_CONNECTIONS; default: 10000, or what the system allows]
     #[arg(long, value_name = "COUNT")]
     max_connections: Option<String>,
-    /// The component's file [TOLLGATE_EDGE_COMPONENT; default: the one beside this program]
+    /// File of the component [TOLLGATE_EDGE_COMPONENT; default: in the folder of this program]
     #[arg(long, value_name = "FILE")]
     component: Option<String>,
-    /// Folder that keeps what a cold start needs [TOLLGATE_EDGE_STORE; default: memory only]
+    /// Folder for the cold-start store [TOLLGATE_EDGE_STORE; default: memory only]
     #[arg(long, value_name = "FOLDER")]
     store: Option<String>,
 }
 
 impl Serve {
-    /// The flags by the names of their settings.
+    /// Values of the options by the names of their settings.
     fn flags(&self) -> BTreeMap<String, String> {
-        let given = [
+        let values = [
             ("TOLLGATE_EDGE_LISTEN", &self.listen),
             ("TOLLGATE_EDGE_ORIGIN", &self.origin),
             ("TOLLGATE_EDGE_UPSTREAM", &self.upstream),
@@ -111,6 +118,8 @@ impl Serve {
             ("TOLLGATE_EDGE_AUDIENCE", &self.audience),
             ("TOLLGATE_EDGE_ISSUER", &self.issuer),
             ("TOLLGATE_EDGE_LEEWAY_SECONDS", &self.leeway_seconds),
+            ("TOLLGATE_EDGE_REFRESH_AFTER_MS", &self.refresh_after_ms),
+            ("TOLLGATE_EDGE_MAX_STALENESS_MS", &self.max_staleness_ms),
             ("TOLLGATE_EDGE_SOFT_MS", &self.soft_ms),
             ("TOLLGATE_EDGE_HARD_MS", &self.hard_ms),
             ("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", &self.allow_plain_jwt),
@@ -122,7 +131,7 @@ impl Serve {
             ("TOLLGATE_EDGE_COMPONENT", &self.component),
             ("TOLLGATE_EDGE_STORE", &self.store),
         ];
-        given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+        values.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
     }
 }
 
@@ -147,7 +156,7 @@ fn main() -> ExitCode {
 fn serve(args: &Serve) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return stop(&StartError::Failed(format!("the runtime does not start: {error}"))),
+        Err(error) => return stop(&StartError::Failed(format!("the async runtime cannot start: {error}"))),
     };
     match runtime.block_on(run(args)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -155,9 +164,12 @@ fn serve(args: &Serve) -> ExitCode {
     }
 }
 
-/// Serves until the process is told to end.
+/// Serves until a termination signal arrives.
 async fn run(args: &Serve) -> Result<(), StartError> {
     let sources = Sources::read(args.flags(), args.config.as_deref())?;
+    for deprecated in sources.deprecated() {
+        tracing::warn!(setting = deprecated.name, replacement = deprecated.new_name, "deprecated setting");
+    }
     let gate = match args.gate {
         Gate::Component => GateKind::Component,
         Gate::Spin => GateKind::Spin,
@@ -165,15 +177,15 @@ async fn run(args: &Serve) -> Result<(), StartError> {
     let settings = Settings::from_lookup(gate, |name| sources.get(name))?;
     let upstream = settings.upstream().to_owned();
     let edge = Edge::start(settings).await?;
-    tracing::info!("guarding {upstream} at {}", edge.url());
-    told_to_end().await;
-    tracing::info!("ending");
+    tracing::info!(url = edge.url(), upstream, "edge started");
+    termination_signal().await;
+    tracing::info!("shutting down");
     edge.shutdown().await;
     Ok(())
 }
 
 /// Waits for Ctrl-C or a termination signal.
-async fn told_to_end() {
+async fn termination_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut terminated) = signal(SignalKind::terminate()) else {
         let _ = tokio::signal::ctrl_c().await;
@@ -185,7 +197,7 @@ async fn told_to_end() {
     }
 }
 
-/// One line on standard error; 2 for a wrong setting, 1 for anything else.
+/// Prints the error in one line. Exit code 2 for an invalid setting, else 1.
 fn stop(error: &StartError) -> ExitCode {
     eprintln!("error: {error}");
     ExitCode::from(if matches!(error, StartError::Setting(_)) { 2 } else { 1 })

@@ -1,16 +1,17 @@
-//! The instances of the validator. Each holds the same gate: whatever one of them accepts, all of them are given. A call
-//! lasts microseconds and never waits for the network, so an instance is held by a thread and never across an await.
+//! The pool of validator instances. All hold equal replicas: every message goes to each of them. A call
+//! takes microseconds and never waits for the network, so a thread locks an instance for one call and
+//! never across an await.
 
-use crate::answer::now_ms;
+use crate::response::now_ms;
 use crate::{OpenError, Program, Validator};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
-/// No instance could take the call: it trapped, or all are being replaced.
+/// The instance trapped, or none is in service.
 #[derive(Debug)]
 pub(crate) struct Unavailable;
 
-/// One place for an instance; empty while it is being replaced.
+/// An instance in service; none until a trapped instance is replaced.
 type Slot = Mutex<Option<Validator>>;
 
 pub(crate) struct Pool {
@@ -18,8 +19,8 @@ pub(crate) struct Pool {
     settings: Vec<(String, String)>,
     slots: Vec<Slot>,
     next: AtomicUsize,
-    /// Held while a message goes to every instance, so that messages do not overtake each other.
-    feeding: Mutex<()>,
+    /// Locked while a message goes to every instance, so that all get messages in the same order.
+    messages: Mutex<()>,
 }
 
 impl Pool {
@@ -28,83 +29,83 @@ impl Pool {
         let slots = (0..size)
             .map(|_| Ok(Mutex::new(Some(Validator::open(&program, &settings)?))))
             .collect::<Result<_, OpenError>>()?;
-        Ok(Pool { program, settings, slots, next: AtomicUsize::new(0), feeding: Mutex::new(()) })
+        Ok(Pool { program, settings, slots, next: AtomicUsize::new(0), messages: Mutex::new(()) })
     }
 
-    /// How many places there are.
     pub(crate) fn size(&self) -> usize {
         self.slots.len()
     }
 
-    /// Places that are empty because their instance trapped or fell out of step.
-    pub(crate) fn vacant(&self) -> Vec<usize> {
+    /// Slots whose instance trapped, or was retired because its replica differed from the others.
+    pub(crate) fn vacant_slots(&self) -> Vec<usize> {
         (0..self.size()).filter(|&index| self.lock(index).is_none()).collect()
     }
 
-    /// Runs `call` on any free instance. A trap empties its place, for the feed to fill again.
+    /// Runs `call` on any free instance. After a trap, the instance is out of service until the sync
+    /// replaces it.
     pub(crate) async fn on_any<R>(
         &self,
         mut call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
     ) -> Result<R, Unavailable> {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         loop {
-            let mut busy = false;
+            let mut is_any_busy = false;
             for step in 0..self.size() {
                 match self.slots[start.wrapping_add(step) % self.size()].try_lock() {
-                    Ok(mut slot) if slot.is_some() => return run(&mut slot, &mut call),
+                    Ok(mut slot) if slot.is_some() => return call_slot(&mut slot, &mut call),
                     Ok(_) => {}
-                    Err(TryLockError::WouldBlock) => busy = true,
+                    Err(TryLockError::WouldBlock) => is_any_busy = true,
                     Err(TryLockError::Poisoned(poisoned)) => *poisoned.into_inner() = None,
                 }
             }
-            if !busy {
+            if !is_any_busy {
                 return Err(Unavailable);
             }
             tokio::task::yield_now().await;
         }
     }
 
-    /// Runs `call` on one instance, waiting for it. May block the thread for as long as the longest call takes.
+    /// Runs `call` on one instance. Blocks the thread until the instance is free.
     pub(crate) fn on<R>(
         &self,
         index: usize,
         mut call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
     ) -> Result<R, Unavailable> {
-        run(&mut self.lock(index), &mut call)
+        call_slot(&mut self.lock(index), &mut call)
     }
 
-    /// Waits until no message is under way to the instances, and keeps the next one from starting. Blocks the thread.
-    pub(crate) fn feeding(&self) -> MutexGuard<'_, ()> {
-        self.feeding.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks out other messages while one is applied to all instances. Blocks the thread.
+    pub(crate) fn lock_messages(&self) -> MutexGuard<'_, ()> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an instance out of service, for it no longer agrees with the others.
+    /// Takes an instance out of service.
     pub(crate) fn retire(&self, index: usize) {
         *self.lock(index) = None;
     }
 
-    /// Opens a fresh instance, warmed with what a healthy one holds. It serves only once it is [put](Pool::put) in place.
-    pub(crate) fn fresh(&self) -> Result<Validator, OpenError> {
+    /// Opens an instance with the snapshot of one in service. It serves after [`fill_slot`](Pool::fill_slot).
+    pub(crate) fn open_warm(&self) -> Result<Validator, OpenError> {
         let mut validator = Validator::open(&self.program, &self.settings)?;
-        let healthy = (0..self.size()).find_map(|index| self.on(index, Validator::snapshot).ok().flatten());
-        if let Some(snapshot) = healthy
-            && let Err(why) = validator.warm(&snapshot).map_err(OpenError::Trap)?
+        let snapshot = (0..self.size()).find_map(|index| self.on(index, Validator::snapshot).ok().flatten());
+        if let Some(snapshot) = snapshot
+            && let Err(error) = validator.warm(&snapshot).map_err(OpenError::Trap)?
         {
-            tracing::warn!(%why, "a fresh instance refuses the snapshot of another");
+            tracing::warn!(%error, "a new instance refused the snapshot of another instance");
         }
         Ok(validator)
     }
 
-    /// Puts an instance into an empty place.
-    pub(crate) fn put(&self, index: usize, validator: Validator) {
+    /// Puts an instance into service.
+    pub(crate) fn fill_slot(&self, index: usize, validator: Validator) {
         *self.lock(index) = Some(validator);
     }
 
-    /// Tells every instance that a fetch failed.
-    pub(crate) fn fetch_failed(&self, why: &str) {
+    /// Reports a failed fetch to every instance, for the health report.
+    pub(crate) fn fetch_failed(&self, error: &str) {
         for index in 0..self.size() {
-            // A vacant place has nobody to tell.
-            let _ = self.on(index, |validator| validator.fetch_failed(why, now_ms()));
+            // Vacant slots are skipped.
+            let _ = self.on(index, |validator| validator.fetch_failed(error, now_ms()));
         }
     }
 
@@ -113,14 +114,14 @@ impl Pool {
     }
 }
 
-/// Runs `call` on what is in the place, and empties the place if it traps.
-fn run<R>(
+/// Runs `call` on the slot's instance, and clears the slot if it traps.
+fn call_slot<R>(
     slot: &mut Option<Validator>,
     call: &mut impl FnMut(&mut Validator) -> wasmtime::Result<R>,
 ) -> Result<R, Unavailable> {
     let validator = slot.as_mut().ok_or(Unavailable)?;
     call(validator).map_err(|trap| {
-        tracing::error!(error = format!("{trap:#}"), "an instance trapped; it is replaced");
+        tracing::error!(error = format!("{trap:#}"), "an instance trapped and will be replaced");
         *slot = None;
         Unavailable
     })

@@ -1,8 +1,8 @@
-//! The HTTP server: HTTP/1.1 with bounded heads, bodies and times, and a shutdown that lets running requests end.
+//! The HTTP/1.1 server: limits on heads, bodies and times, and graceful shutdown.
 
-use crate::answer::{Body, BodyError};
 use crate::component::ComponentGate;
-use crate::connections::{Answering, Connection, Connections, TimedStream};
+use crate::connections::{Connection, Connections, RequestGuard, TimedStream};
+use crate::response::{Body, BodyError};
 use crate::spin::SpinGate;
 use crate::timed_body::TimedBody;
 use bytes::Bytes;
@@ -20,14 +20,13 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-/// Bytes of a request's head: a token may be larger than the gate takes and is still the gate's to refuse.
-const HEAD_BYTES: usize = 128 << 10;
-/// Header lines of a request.
-const HEADERS: usize = 128;
-/// How long a shutdown waits for running requests.
-const GRACE: Duration = Duration::from_secs(10);
+/// Larger than the gate's limit on tokens, so that the gate itself refuses tokens that are too long.
+const MAX_HEAD_BYTES: usize = 128 << 10;
+const MAX_HEADERS: usize = 128;
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// Whatever answers requests.
+/// The component that answers requests.
 pub(crate) enum Gate {
     Component(Box<ComponentGate>),
     Spin(Box<SpinGate>),
@@ -42,10 +41,10 @@ impl Gate {
     }
 }
 
-/// Serves `max` connections at once until `stop` is sent or dropped, then lets running requests end.
-pub(crate) async fn serve(listener: TcpListener, gate: Gate, max: usize, mut stop: oneshot::Receiver<()>) {
+/// Serves until `stop` is sent or dropped, then waits for running requests.
+pub(crate) async fn serve(listener: TcpListener, gate: Gate, max_connections: usize, mut stop: oneshot::Receiver<()>) {
     let gate = Arc::new(gate);
-    let connections = Connections::new(max);
+    let connections = Connections::new(max_connections);
     let running = GracefulShutdown::new();
     loop {
         let (stream, peer, connection) = tokio::select! {
@@ -55,20 +54,20 @@ pub(crate) async fn serve(listener: TcpListener, gate: Gate, max: usize, mut sto
         serve_connection(stream, peer, connection, Arc::clone(&gate), &running);
     }
     drop(listener);
-    if tokio::time::timeout(GRACE, running.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not end in time and are cut off");
+    if tokio::time::timeout(SHUTDOWN_TIMEOUT, running.shutdown()).await.is_err() {
+        tracing::warn!("shutdown timeout: closing connections with running requests");
     }
 }
 
-/// The next connection, when there is room for it.
+/// The next connection, once the limit allows it.
 async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpStream, SocketAddr, Arc<Connection>) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, connections.open().await),
             Err(error) => {
-                // Out of file descriptors, say: accepting again at once would only spin.
-                tracing::warn!(%error, "a connection is not accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                // Without file descriptors, for example, accepting again without delay would only spin.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
@@ -81,20 +80,20 @@ fn serve_connection(
     gate: Arc<Gate>,
     running: &GracefulShutdown,
 ) {
-    // Small answers must not wait for more; a socket that refuses is merely slower.
+    // Without Nagle's algorithm, small responses are sent immediately.
     let _ = stream.set_nodelay(true);
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    // `TimedStream` knows better than a timer for heads alone what a connection waits for.
+    // `TimedStream` replaces the timer for heads, which does not cover idle connections.
     let mut http1 = builder.http1();
-    http1.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(HEAD_BYTES).max_headers(HEADERS);
+    http1.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD_BYTES).max_headers(MAX_HEADERS);
     let stream = TimedStream::new(stream, Arc::clone(&connection));
-    let of_service = Arc::clone(&connection);
+    let connection_of_service = Arc::clone(&connection);
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let (gate, answering) = (Arc::clone(&gate), of_service.begin());
+        let (gate, guard) = (Arc::clone(&gate), connection_of_service.begin_request());
         async move {
             let request = request.map(|body| TimedBody::of_request(body).boxed_unsync());
-            let answer = gate.handle(request, peer).await;
-            Ok::<_, Infallible>(answer.map(|body| AnswerBody { body, _answering: answering }))
+            let response = gate.handle(request, peer).await;
+            Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _request: guard }))
         }
     });
     let mut serving: Pin<Box<dyn Future<Output = Result<(), BodyError>> + Send>> =
@@ -104,13 +103,13 @@ fn serve_connection(
             tokio::select! {
                 served = &mut serving => {
                     if let Err(error) = served {
-                        tracing::debug!(error = crate::forward::chain(&*error), "a connection ended badly");
+                        tracing::debug!(error = crate::forward::error_chain(&*error), "connection failed");
                     }
                     break;
                 }
-                // Its next request may have come in that moment: that is answered, and another connection makes room.
+                // If its next request has just arrived, it is answered, and another connection is displaced.
                 () = connection.displaced() => if !connection.is_answering() {
-                    tracing::debug!("an idle connection made room for another");
+                    tracing::debug!("idle connection displaced");
                     break;
                 },
             }
@@ -118,13 +117,13 @@ fn serve_connection(
     });
 }
 
-/// A body of an answer: until its end the client waits for us.
-struct AnswerBody {
+/// A response body that ends its request when it is dropped.
+struct GuardedBody {
     body: Body,
-    _answering: Answering,
+    _request: RequestGuard,
 }
 
-impl http_body::Body for AnswerBody {
+impl http_body::Body for GuardedBody {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -1,6 +1,6 @@
-//! A body that fails when its sender takes too long.
+//! A body with a limit on the time that its sender takes.
 
-use crate::answer::BodyError;
+use crate::response::BodyError;
 use bytes::Bytes;
 use hyper::body::Incoming;
 use std::pin::Pin;
@@ -8,63 +8,62 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// What a client may take to send a body: this, and so many bytes a second behind it. Apache's `RequestReadTimeout` has the
-/// same by default.
+/// Time for a request's body, extended by its bytes at the minimum rate. These are the defaults of
+/// Apache's `RequestReadTimeout`.
 const REQUEST_BODY_TIMEOUT: Duration = Duration::from_secs(20);
 const MIN_BYTES_PER_SECOND: u64 = 500;
 
-/// How long a sender may take.
+/// Limit on the sender's time.
 #[derive(Clone, Copy)]
-enum Limit {
-    /// Until each next frame.
-    Pause(Duration),
-    /// Altogether, by the bytes that came.
-    Rate { began: Instant, bytes: u64 },
+enum TimeLimit {
+    /// Until the next frame.
+    Read(Duration),
+    /// For the whole body, by the bytes received so far.
+    MinRate { started: Instant, bytes: u64 },
 }
 
-impl Limit {
+impl TimeLimit {
     fn deadline(self) -> Instant {
         match self {
-            Limit::Pause(pause) => Instant::now() + pause,
-            Limit::Rate { began, bytes } => {
+            TimeLimit::Read(timeout) => Instant::now() + timeout,
+            TimeLimit::MinRate { started, bytes } => {
                 let millis = bytes.saturating_mul(1000) / MIN_BYTES_PER_SECOND;
-                // Nobody sends for longer than a year.
-                began + REQUEST_BODY_TIMEOUT + Duration::from_millis(millis.min(1 << 35))
+                // The bound of one year prevents an overflow.
+                started + REQUEST_BODY_TIMEOUT + Duration::from_millis(millis.min(1 << 35))
             }
         }
     }
 }
 
-/// A body with a limit on its time.
+/// A body that fails with [`TooSlow`] when its time is over.
 pub(crate) struct TimedBody {
     body: Incoming,
-    limit: Limit,
+    limit: TimeLimit,
     sleep: Pin<Box<Sleep>>,
 }
 
 impl TimedBody {
-    /// The body of an answer: no pause in it is longer than this.
-    pub(crate) fn with_pause(body: Incoming, pause: Duration) -> TimedBody {
-        TimedBody::new(body, Limit::Pause(pause))
+    /// Limits each pause between frames.
+    pub(crate) fn with_read_timeout(body: Incoming, timeout: Duration) -> TimedBody {
+        TimedBody::new(body, TimeLimit::Read(timeout))
     }
 
-    /// The body of a client's request: it comes at a rate that is worth to wait for.
+    /// Requires the minimum rate of a request's body.
     pub(crate) fn of_request(body: Incoming) -> TimedBody {
-        TimedBody::new(body, Limit::Rate { began: Instant::now(), bytes: 0 })
+        TimedBody::new(body, TimeLimit::MinRate { started: Instant::now(), bytes: 0 })
     }
 
-    fn new(body: Incoming, limit: Limit) -> TimedBody {
+    fn new(body: Incoming, limit: TimeLimit) -> TimedBody {
         TimedBody { body, limit, sleep: Box::pin(sleep_until(limit.deadline())) }
     }
 }
 
-/// The sender of a body took too long.
 #[derive(Debug)]
 pub(crate) struct TooSlow;
 
 impl std::fmt::Display for TooSlow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the body came too slowly")
+        f.write_str("the body arrived too slowly")
     }
 }
 
@@ -79,7 +78,7 @@ impl http_body::Body for TimedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(polled) = Pin::new(&mut self.body).poll_frame(context) {
-            if let (Limit::Rate { bytes, .. }, Some(Ok(frame))) = (&mut self.limit, &polled) {
+            if let (TimeLimit::MinRate { bytes, .. }, Some(Ok(frame))) = (&mut self.limit, &polled) {
                 *bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
             let deadline = self.limit.deadline();

@@ -1,29 +1,29 @@
-//! One instance of the WIT validator and the gate in it, as a plain Rust value. Calls are synchronous and bounded in time
-//! and memory. The component is given nothing: no clock, no network, no files, no random source.
+//! An instance of the WIT validator with its gate. Calls are synchronous and limited in time and memory.
+//! The component has no access to clock, network, files or random numbers.
 
 use crate::wasm::{self, Program};
 use std::fmt;
 use wasmtime::component::{Linker, ResourceAny};
 use wasmtime::{Store, StoreLimits};
 
-#[expect(missing_docs, reason = "generated; wit/validator.wit documents it")]
 mod bindings {
     wasmtime::component::bindgen!({ path: "../../wit", world: "tollgate" });
 }
 
 pub use bindings::exports::tollgate::validator::validator::{Decision, Question, Refresh, Request, Response, Verdict};
 
-/// Epoch ticks that one decision may take: half a second, for a busy machine may stop a thread for long.
-const DECIDE_TICKS: u64 = 50;
-/// Epoch ticks that taking a message may take: a large snapshot has a signature over all of it.
-const ACCEPT_TICKS: u64 = 1000;
+/// Limit on a decision in epoch ticks: half a second, because a busy machine may suspend a thread.
+const DECIDE_TIMEOUT_TICKS: u64 = 50;
+/// Limit on applying a message in epoch ticks: ten seconds, because the signature covers all of a large
+/// snapshot.
+const ACCEPT_TIMEOUT_TICKS: u64 = 1000;
 
 /// Why a gate was not opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The settings are refused: one line that names the one at fault.
+    /// A setting is invalid: one line that names it.
     Setting(String),
-    /// The component cannot be run, or trapped.
+    /// The component cannot be instantiated, or trapped.
     Trap(wasmtime::Error),
 }
 
@@ -31,14 +31,15 @@ impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::Setting(line) => f.write_str(line),
-            OpenError::Trap(error) => write!(f, "the component does not run: {error:#}"),
+            OpenError::Trap(error) => write!(f, "the component cannot run: {error:#}"),
         }
     }
 }
 
 impl std::error::Error for OpenError {}
 
-/// A gate inside an instance of the component. After an error (a trap) the instance is of no more use.
+/// A gate inside an instance of the component. The methods' errors are traps, after which the instance is
+/// unusable.
 pub struct Validator {
     store: Store<StoreLimits>,
     bindings: bindings::Tollgate,
@@ -47,15 +48,12 @@ pub struct Validator {
 
 impl Validator {
     /// Instantiates the component and opens a gate with settings by their names (`TOLLGATE_EDGE_ORIGIN`, …).
-    ///
-    /// # Errors
-    /// When the settings are refused or the component does not run.
     pub fn open(program: &Program, settings: &[(String, String)]) -> Result<Validator, OpenError> {
         let mut store = Store::new(&program.engine, wasm::limits());
         store.limiter(|limits| limits);
-        store.set_epoch_deadline(ACCEPT_TICKS);
+        store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
         let mut linker = Linker::new(&program.engine);
-        // Rust's standard library imports WASI for what this component never does, such as reading its environment.
+        // Rust's standard library imports WASI functions that this component never calls.
         linker.define_unknown_imports_as_traps(&program.component).map_err(OpenError::Trap)?;
         let bindings =
             bindings::Tollgate::instantiate(&mut store, &program.component, &linker).map_err(OpenError::Trap)?;
@@ -66,77 +64,54 @@ impl Validator {
     }
 
     /// Whether a fetch is due.
-    ///
-    /// # Errors
-    /// A trap, here and below.
     pub fn refresh(&mut self, now_ms: u64) -> wasmtime::Result<Refresh> {
-        self.store.set_epoch_deadline(DECIDE_TICKS);
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
         self.bindings.tollgate_validator_validator().gate().call_refresh(&mut self.store, self.gate, now_ms)
     }
 
-    /// Path and query to GET at the origin next.
-    ///
-    /// # Errors
-    /// A trap.
+    /// Path and query of the next GET from the origin.
     pub fn next_fetch(&mut self, wait_ms: u64, question: Question) -> wasmtime::Result<String> {
-        self.store.set_epoch_deadline(DECIDE_TICKS);
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_next_fetch(&mut self.store, self.gate, wait_ms, question)
     }
 
-    /// Takes the origin's answer; true: fetch again at once. The inner error says why it was refused.
-    ///
-    /// # Errors
-    /// A trap.
+    /// Applies the origin's answer; true if the next fetch must follow without delay. The inner error says
+    /// why it was refused.
     pub fn accept(&mut self, status: u16, body: &[u8], question: Question) -> wasmtime::Result<Result<bool, String>> {
-        self.store.set_epoch_deadline(ACCEPT_TICKS);
+        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_accept(&mut self.store, self.gate, status, body, question)
     }
 
-    /// Tells the gate that a fetch failed before an answer came.
-    ///
-    /// # Errors
-    /// A trap.
+    /// Records a fetch without an answer, for the health report.
     pub fn fetch_failed(&mut self, why: &str, now_ms: u64) -> wasmtime::Result<()> {
-        self.store.set_epoch_deadline(DECIDE_TICKS);
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
         self.bindings.tollgate_validator_validator().gate().call_fetch_failed(&mut self.store, self.gate, why, now_ms)
     }
 
-    /// Takes a message that the origin pushed.
-    ///
-    /// # Errors
-    /// A trap.
+    /// Applies a push from the origin.
     pub fn push(&mut self, body: &[u8], now_ms: u64) -> wasmtime::Result<Response> {
-        self.store.set_epoch_deadline(ACCEPT_TICKS);
+        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
         self.bindings.tollgate_validator_validator().gate().call_push(&mut self.store, self.gate, body, now_ms)
     }
 
-    /// Decides a request. `has_waited`: a fetch was awaited, or is not to be.
-    ///
-    /// # Errors
-    /// A trap.
+    /// Decides on a request. `has_waited` is set after a fetch was awaited, or if none is to be awaited.
     pub fn decide(&mut self, request: &Request, now_ms: u64, has_waited: bool) -> wasmtime::Result<Decision> {
-        self.store.set_epoch_deadline(DECIDE_TICKS);
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
         let gate = self.bindings.tollgate_validator_validator().gate();
         gate.call_decide(&mut self.store, self.gate, request, now_ms, has_waited)
     }
 
-    /// Judges one token at the Unix time `now` (seconds), requiring these scope values.
-    ///
-    /// # Errors
-    /// A trap.
+    /// Verifies one token at the Unix time `now` in seconds, with these required scope values.
     pub fn verify(&mut self, token: &[u8], scope: &[String], now: u64) -> wasmtime::Result<Verdict> {
-        self.store.set_epoch_deadline(DECIDE_TICKS);
+        self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
         self.bindings.tollgate_validator_validator().gate().call_verify(&mut self.store, self.gate, token, scope, now)
     }
 
-    /// Judges many tokens as [`verify`](Self::verify) judges one, in less time for each.
-    ///
-    /// # Errors
-    /// A trap.
+    /// Verifies many tokens as [`verify`](Self::verify) does one, in less time for each.
     pub fn verify_all(&mut self, tokens: &[Vec<u8>], scope: &[String], now: u64) -> wasmtime::Result<Vec<Verdict>> {
-        self.store.set_epoch_deadline(ACCEPT_TICKS);
+        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
         self.bindings.tollgate_validator_validator().gate().call_verify_all(
             &mut self.store,
             self.gate,
@@ -146,21 +121,15 @@ impl Validator {
         )
     }
 
-    /// The snapshot's bytes for a cold-start store, if there is one.
-    ///
-    /// # Errors
-    /// A trap.
+    /// Bytes of the replica's snapshot, for a cold-start store.
     pub fn snapshot(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
-        self.store.set_epoch_deadline(ACCEPT_TICKS);
+        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
         self.bindings.tollgate_validator_validator().gate().call_snapshot(&mut self.store, self.gate)
     }
 
-    /// Takes a snapshot from a cold-start store. The inner error says why it was refused.
-    ///
-    /// # Errors
-    /// A trap.
+    /// Installs a snapshot from a cold-start store. The inner error says why it was refused.
     pub fn warm(&mut self, snapshot: &[u8]) -> wasmtime::Result<Result<(), String>> {
-        self.store.set_epoch_deadline(ACCEPT_TICKS);
+        self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
         self.bindings.tollgate_validator_validator().gate().call_warm(&mut self.store, self.gate, snapshot)
     }
 }

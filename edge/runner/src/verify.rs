@@ -1,7 +1,7 @@
-//! `tollgate-edge verify`: tokens judged inside the WebAssembly component. The key file, issuer, audience and revoked ids
-//! are made into a snapshot in memory, signed with a key that is thrown away.
+//! `tollgate-edge verify`: verifies tokens inside the WebAssembly component. Keys, issuer, audience and
+//! revoked ids become a snapshot in memory, signed with a key for this run.
 
-use crate::answer::now_ms;
+use crate::response::now_ms;
 use crate::{GateKind, OpenError, Program, Question, SettingError, Sources, Validator, find_component};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -12,33 +12,33 @@ use tollgate_core::{
 };
 use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
 
-/// Runs the subcommand and gives its exit code: 0 when every token may pass, 1 when one is refused, 2 when the arguments
-/// cannot be used.
+/// Runs the subcommand. Exit code 0 if all tokens are valid, 1 if one is refused, 2 if an argument is
+/// invalid.
 pub fn verify(args: &VerifyArgs, sources: &Sources) -> ExitCode {
-    let bench = match Bench::prepare(args, sources) {
-        Ok(bench) => bench,
+    let source = match GateSource::prepare(args, sources) {
+        Ok(source) => source,
         Err(problem) => return bad_arguments(&problem),
     };
-    let mut validator = match bench.open() {
+    let mut validator = match source.open() {
         Ok(validator) => validator,
         Err(problem) => return bad_arguments(&problem),
     };
-    let (scope, now) = (args.scope_values(), bench.at_ms / 1000);
-    let judged = args.run(|token| match validator.verify(token, &scope, now) {
+    let (scope, now) = (args.scope_values(), source.at_ms / 1000);
+    let result = args.run(|token| match validator.verify(token, &scope, now) {
         Ok(verdict) => (verdict.allowed, verdict.reason),
         Err(trap) => {
             eprintln!("error: the component trapped: {trap:#}");
-            if let Ok(fresh) = bench.open() {
-                validator = fresh;
+            if let Ok(reopened) = source.open() {
+                validator = reopened;
             }
             (false, "internal_error".to_owned())
         }
     });
-    judged.unwrap_or_else(|error| bad_arguments(&error.to_string()))
+    result.unwrap_or_else(|error| bad_arguments(&error.to_string()))
 }
 
-/// What a gate is opened with.
-struct Bench {
+/// Everything needed to open a gate.
+struct GateSource {
     program: Program,
     settings: Vec<(String, String)>,
     snapshot: Vec<u8>,
@@ -46,15 +46,15 @@ struct Bench {
     at_ms: u64,
 }
 
-impl Bench {
+impl GateSource {
     #[expect(clippy::disallowed_methods, reason = "seed of a signing key that lives for one command")]
-    fn prepare(args: &VerifyArgs, sources: &Sources) -> Result<Bench, String> {
-        let (public, secret) = keys(args)?;
+    fn prepare(args: &VerifyArgs, sources: &Sources) -> Result<GateSource, String> {
+        let (public, secret) = read_keys(args)?;
         let revoked: Vec<RevocationId> =
             args.read_revoked()?.iter().map(|jti| RevocationId::for_token(&args.issuer, jti)).collect();
         let config = json!({ "audience": args.audience, "jwks": { "keys": public }, "routes": [] }).to_string();
         let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| format!("the system has no random numbers: {error}"))?;
+        getrandom::fill(&mut seed).map_err(|error| format!("the system's random source failed: {error}"))?;
         let signer = SnapshotSigner::from_seed(&seed);
         let (issuer, at_ms, chain) = (
             args.issuer.as_str(),
@@ -69,11 +69,11 @@ impl Bench {
         let parts =
             DeltaParts { issuer, after: 0, head: 0, as_of_ms: at_ms, chain, config, epoch: 0, deltas: &[], nonce };
         let heartbeat = build_deltas(&parts, &signer).map_err(|error| error.to_string())?;
-        let settings = settings(args, signer.public_key(), &secret);
-        Ok(Bench { program: program(sources)?, settings, snapshot, heartbeat, at_ms })
+        let settings = gate_settings(args, signer.public_key(), &secret);
+        Ok(GateSource { program: load_program(sources)?, settings, snapshot, heartbeat, at_ms })
     }
 
-    /// A gate that holds the snapshot, fresh as of the time to judge by.
+    /// Opens a gate with the snapshot, fresh as of the time of verification.
     fn open(&self) -> Result<Validator, String> {
         let mut validator =
             Validator::open(&self.program, &self.settings).map_err(|error: OpenError| error.to_string())?;
@@ -81,26 +81,27 @@ impl Bench {
             let accepted = validator
                 .accept(200, message, Question { asked_at_ms: self.at_ms, nonce: (0, 0) })
                 .map_err(|trap| format!("the component trapped: {trap:#}"))?;
-            accepted.map_err(|why| format!("the component refuses the arguments: {why}"))?;
+            accepted.map_err(|why| format!("the component refused the arguments: {why}"))?;
         }
         Ok(validator)
     }
 }
 
-/// The keys of the file: public ones for the snapshot, secret ones for the gate's settings, for a snapshot holds no secrets.
-fn keys(args: &VerifyArgs) -> Result<(Vec<Value>, Vec<Value>), String> {
-    let unusable = |problem: &str| format!("--jwks {}: {problem}", args.jwks.display());
+/// The keys of the file: public keys for the snapshot, and secret keys for the gate's settings, because
+/// snapshots contain no secrets.
+fn read_keys(args: &VerifyArgs) -> Result<(Vec<Value>, Vec<Value>), String> {
+    let file_error = |problem: &str| format!("--jwks {}: {problem}", args.jwks.display());
     let text = args.read_jwks()?;
-    KeySet::from_jwks(&text).map_err(|error| unusable(&error.to_string()))?;
-    let mut set: Value = serde_json::from_slice(&text).map_err(|error| unusable(&error.to_string()))?;
+    KeySet::from_jwks(&text).map_err(|error| file_error(&error.to_string()))?;
+    let mut set: Value = serde_json::from_slice(&text).map_err(|error| file_error(&error.to_string()))?;
     match set.get_mut("keys").map(Value::take) {
         Some(Value::Array(keys)) => Ok(keys.into_iter().partition(|key| key["kty"] != "oct")),
-        _ => Err(unusable("has no list of keys")),
+        _ => Err(file_error("has no array of keys")),
     }
 }
 
-/// The gate's settings. Origin and upstream are never called.
-fn settings(args: &VerifyArgs, snapshot_key: [u8; 32], secret: &[Value]) -> Vec<(String, String)> {
+/// The gate's settings. Origin and upstream are required, but never called.
+fn gate_settings(args: &VerifyArgs, snapshot_key: [u8; 32], secret: &[Value]) -> Vec<(String, String)> {
     let mut settings = vec![
         ("TOLLGATE_EDGE_ORIGIN", "http://origin.invalid".to_owned()),
         ("TOLLGATE_EDGE_UPSTREAM", "http://upstream.invalid".to_owned()),
@@ -115,7 +116,7 @@ fn settings(args: &VerifyArgs, snapshot_key: [u8; 32], secret: &[Value]) -> Vec<
     settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn program(sources: &Sources) -> Result<Program, String> {
+fn load_program(sources: &Sources) -> Result<Program, String> {
     let set = sources.get("TOLLGATE_EDGE_COMPONENT").map(PathBuf::from);
     let path = find_component(set.as_deref(), GateKind::Component).map_err(|error| error.to_string())?;
     Program::load(&path).map_err(|error| SettingError::new("TOLLGATE_EDGE_COMPONENT", error).to_string())

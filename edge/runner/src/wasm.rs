@@ -1,4 +1,4 @@
-//! The wasmtime side that both modes share: an engine with bounded execution, and components compiled once and cached.
+//! The wasmtime engine of both modes: limits on time and memory, and a cache of compiled components.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,21 +8,21 @@ use std::{fmt, thread};
 use wasmtime::component::Component;
 use wasmtime::{Cache, CacheConfig, Config, Engine, StoreLimits, StoreLimitsBuilder};
 
-/// How often the epoch moves; deadlines are counted in these.
-pub(crate) const TICK: Duration = Duration::from_millis(10);
-/// Memory one instance may hold: a snapshot of many millions of revocations, and no more.
-const MEMORY: usize = 512 << 20;
+/// Interval of the engine's epoch, the unit of all deadlines.
+pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(10);
+/// Memory limit of an instance: enough for a snapshot of many millions of revocations.
+const MAX_MEMORY_BYTES: usize = 512 << 20;
 
-/// A compiled component and the engine it runs on. Compiling takes half a second; the result is kept in wasmtime's cache.
+/// A compiled component and its engine. Compiling takes half a second; wasmtime caches the result.
 #[derive(Clone)]
 pub struct Program {
     pub(crate) engine: Engine,
     pub(crate) component: Component,
-    /// Moves the engine's epoch for as long as a program is held.
+    /// Advances the engine's epoch while the program exists.
     _clock: Arc<EpochClock>,
 }
 
-/// Why a component's file was not taken.
+/// Why a component could not be loaded.
 #[derive(Debug)]
 pub struct LoadError {
     path: PathBuf,
@@ -31,8 +31,8 @@ pub struct LoadError {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The innermost causes run over many lines; the outermost one says what is wrong.
-        write!(f, "names no component that can be hosted: {}: {}", self.path.display(), self.source)
+        // The inner causes take many lines; the outermost one names the error.
+        write!(f, "is not a component that can be hosted: {}: {}", self.path.display(), self.source)
     }
 }
 
@@ -40,9 +40,6 @@ impl std::error::Error for LoadError {}
 
 impl Program {
     /// Loads and compiles a component.
-    ///
-    /// # Errors
-    /// When the file cannot be read or is no component.
     pub fn load(path: &Path) -> Result<Program, LoadError> {
         let failed = |source| LoadError { path: path.to_owned(), source };
         let engine = engine().map_err(failed)?;
@@ -54,17 +51,17 @@ impl Program {
 fn engine() -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config.wasm_component_model_async(true).epoch_interruption(true);
-    // Without a home folder there is no cache, and each start compiles.
+    // Without a home folder, there is no cache, and each start compiles.
     if let Ok(cache) = Cache::new(CacheConfig::new()) {
         config.cache(Some(cache));
     }
     Engine::new(&config)
 }
 
-/// Bounds on what an instance may allocate; past them it traps.
+/// Limits of an instance; it traps when it exceeds one.
 pub(crate) fn limits() -> StoreLimits {
     StoreLimitsBuilder::new()
-        .memory_size(MEMORY)
+        .memory_size(MAX_MEMORY_BYTES)
         .table_elements(100_000)
         .instances(64)
         .memories(16)
@@ -73,7 +70,7 @@ pub(crate) fn limits() -> StoreLimits {
         .build()
 }
 
-/// A thread that moves the epoch, so that no component runs longer than its deadline.
+/// A thread that advances the epoch, so that calls end at their deadline.
 struct EpochClock {
     stop: Arc<AtomicBool>,
 }
@@ -84,7 +81,7 @@ impl EpochClock {
         let stopped = Arc::clone(&stop);
         thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                thread::sleep(TICK);
+                thread::sleep(EPOCH_TICK);
                 engine.increment_epoch();
             }
         });

@@ -6,7 +6,9 @@ use spin_sdk::variables::{self, Error};
 use std::cell::{Cell, OnceCell, Ref, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
-use tollgate_gate::{Gate, MessageLog, SETTINGS, Settings, TrustedProxies, with_path};
+use tollgate_gate::{
+    DEPRECATED_SETTINGS, Gate, MessageLog, SETTINGS, Settings, TrustedProxies, deprecated_settings, with_path,
+};
 
 thread_local! {
     static EDGE: OnceCell<Rc<Edge>> = const { OnceCell::new() };
@@ -69,7 +71,8 @@ pub(crate) fn now_ms() -> u64 {
 /// because Spin allows no path in `allowed_outbound_hosts`, where their first parts stand.
 async fn read_settings() -> Result<(Settings, TrustedProxies), String> {
     let mut values = Vec::new();
-    for (name, _) in SETTINGS {
+    let deprecated = DEPRECATED_SETTINGS.iter().map(|(name, _)| *name);
+    for name in SETTINGS.iter().map(|(name, _)| *name).chain(deprecated) {
         if let Some(value) = variable(name).await? {
             values.push((name, value));
         }
@@ -81,6 +84,9 @@ async fn read_settings() -> Result<(Settings, TrustedProxies), String> {
         }
     }
     let get = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+    for setting in deprecated_settings(get) {
+        eprintln!("tollgate: {setting}");
+    }
     let proxies = TrustedProxies::from_lookup(get).map_err(|error| error.to_string())?;
     Settings::from_lookup(get).map(|settings| (settings, proxies)).map_err(|error| error.to_string())
 }

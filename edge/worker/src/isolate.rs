@@ -6,8 +6,8 @@ use std::{
     rc::Rc,
 };
 
-use tollgate_gate::{Gate, Settings, TrustedProxies};
-use worker::{Env, console_error, kv::KvStore, web_sys};
+use tollgate_gate::{Gate, Settings, TrustedProxies, deprecated_settings};
+use worker::{Env, console_error, console_warn, kv::KvStore, web_sys};
 
 use crate::{hubs::Hubs, setting, turns::Turns};
 
@@ -39,6 +39,9 @@ impl Isolate {
     pub(crate) async fn current(env: &Env, request: &web_sys::Request) -> Result<Rc<Isolate>, String> {
         if let Some(isolate) = ISOLATE.with(|cell| cell.get().cloned()) {
             return Ok(isolate);
+        }
+        for deprecated in deprecated_settings(|name| setting(env, name)) {
+            console_warn!("tollgate: {deprecated}");
         }
         let mut gate = Gate::new(Settings::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?);
         let proxies = TrustedProxies::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?;

@@ -1,19 +1,19 @@
-//! `wasi:keyvalue` over the same store as Spin's own key-value interface, as Spin has it; of it, compare-and-swap.
+//! Compare-and-swap of `wasi:keyvalue`, over the store of Spin's own key-value interface, as in Spin.
 
 use super::host::Host;
 use super::host::bindings::wasi::keyvalue::atomics::{self, CasError};
 use super::host::bindings::wasi::keyvalue::store::{self, Error};
 use wasmtime::component::Resource;
 
-/// The default store, opened; there is no other.
+/// Handle of the default store, the only one.
 #[expect(unreachable_pub, reason = "the generated bindings name it as public")]
 pub struct Bucket;
 
-/// A value that is to be replaced if it is still the one that was seen.
+/// A value to be replaced if it is still the expected one.
 #[expect(unreachable_pub, reason = "the generated bindings name it as public")]
 pub struct Cas {
     key: String,
-    seen: Option<Vec<u8>>,
+    expected: Option<Vec<u8>>,
 }
 
 impl store::Host for Host {
@@ -35,13 +35,13 @@ impl store::HostBucket for Host {
 impl atomics::HostCas for Host {
     fn new(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Result<Resource<Cas>, Error>> {
         self.table.get(&bucket)?;
-        Ok(Ok(self.table.push(Cas { key, seen: None })?))
+        Ok(Ok(self.table.push(Cas { key, expected: None })?))
     }
 
     fn current(&mut self, handle: Resource<Cas>) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let cas = self.table.get_mut(&handle)?;
-        cas.seen = self.shared.key_value.get(&cas.key);
-        Ok(Ok(cas.seen.clone()))
+        cas.expected = self.shared.key_value.get(&cas.key);
+        Ok(Ok(cas.expected.clone()))
     }
 
     fn drop(&mut self, handle: Resource<Cas>) -> wasmtime::Result<()> {
@@ -52,12 +52,12 @@ impl atomics::HostCas for Host {
 
 impl atomics::Host for Host {
     async fn swap(&mut self, handle: Resource<Cas>, value: Vec<u8>) -> wasmtime::Result<Result<(), CasError>> {
-        let Cas { key, seen } = self.table.delete(handle)?;
-        Ok(match self.shared.key_value.swap(key.clone(), seen.as_deref(), value).await {
+        let Cas { key, expected } = self.table.delete(handle)?;
+        Ok(match self.shared.key_value.swap(key.clone(), expected.as_deref(), value).await {
             Ok(true) => Ok(()),
             Ok(false) => {
-                let seen = self.shared.key_value.get(&key);
-                Err(CasError::CasFailed(self.table.push(Cas { key, seen })?))
+                let expected = self.shared.key_value.get(&key);
+                Err(CasError::CasFailed(self.table.push(Cas { key, expected })?))
             }
             Err(why) => Err(CasError::StoreError(Error::Other(why))),
         })

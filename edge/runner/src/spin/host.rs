@@ -1,7 +1,7 @@
-//! What an instance holds and is offered: WASI, Spin's variables, and Spin's key-value store by both of its interfaces.
+//! The imports of an instance: WASI, Spin's variables, and Spin's key-value store by both interfaces.
 
 use super::key_value::{KeyValue, OpenStore};
-use super::outbound::{Allowed, Outbound};
+use super::outbound::{AllowedHosts, Outbound};
 use crate::forward::Client;
 use crate::wasm;
 use bindings::spin::key_value::key_value;
@@ -29,18 +29,18 @@ pub(super) mod bindings {
     });
 }
 
-/// What all instances share.
+/// State shared by all instances.
 pub(crate) struct Shared {
-    /// Spin variables: the settings' names in lower case.
+    /// Spin variables: settings with names in lower case.
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) key_value: KeyValue,
     pub(crate) client: Client,
-    pub(crate) allowed: Allowed,
-    /// The runner ends: instances are cut off, which is no fault of theirs.
-    pub(crate) ending: AtomicBool,
+    pub(crate) allowed_hosts: AllowedHosts,
+    /// The runner is shutting down: cancelled instances are not errors.
+    pub(crate) is_shutting_down: AtomicBool,
 }
 
-/// What one instance holds.
+/// State of one instance.
 pub(crate) struct Host {
     pub(super) shared: Arc<Shared>,
     pub(super) table: ResourceTable,
@@ -51,7 +51,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// A component gets its words printed on standard error; no files, no environment, no sockets.
+    /// The component may print to standard output and standard error. It has no files, environment or
+    /// sockets.
     pub(crate) fn new(shared: Arc<Shared>) -> Host {
         Host {
             table: ResourceTable::new(),
@@ -64,8 +65,8 @@ impl Host {
     }
 }
 
-/// Offers everything that a Spin component may import here.
-pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+/// Links everything that a Spin component may import.
+pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi::p3::add_to_linker(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
@@ -106,10 +107,9 @@ impl key_value::HostStore for Host {
     }
 }
 
-/// What the store says, in the words of its interface.
-type Answer<T> = wasmtime::Result<Result<T, key_value::Error>>;
+type StoreResult<T> = wasmtime::Result<Result<T, key_value::Error>>;
 
-/// The store that the handle stands for. There is one, so that a handle only shows that it was opened.
+/// The store of a handle. There is one store; a handle shows that it was opened.
 fn store_of(accessor: &Accessor<Host, HasSelf<Host>>, handle: &Resource<OpenStore>) -> wasmtime::Result<KeyValue> {
     accessor.with(|mut access| {
         let host = access.get();
@@ -119,14 +119,18 @@ fn store_of(accessor: &Accessor<Host, HasSelf<Host>>, handle: &Resource<OpenStor
 }
 
 impl key_value::HostStoreWithStore<Host> for HasSelf<Host> {
-    async fn open(accessor: &Accessor<Host, Self>, label: String) -> Answer<Resource<OpenStore>> {
+    async fn open(accessor: &Accessor<Host, Self>, label: String) -> StoreResult<Resource<OpenStore>> {
         if label != "default" {
             return Ok(Err(key_value::Error::NoSuchStore));
         }
         Ok(Ok(accessor.with(|mut access| access.get().table.push(OpenStore))?))
     }
 
-    async fn get(accessor: &Accessor<Host, Self>, handle: Resource<OpenStore>, key: String) -> Answer<Option<Vec<u8>>> {
+    async fn get(
+        accessor: &Accessor<Host, Self>,
+        handle: Resource<OpenStore>,
+        key: String,
+    ) -> StoreResult<Option<Vec<u8>>> {
         Ok(Ok(store_of(accessor, &handle)?.get(&key)))
     }
 
@@ -135,15 +139,15 @@ impl key_value::HostStoreWithStore<Host> for HasSelf<Host> {
         handle: Resource<OpenStore>,
         key: String,
         value: Vec<u8>,
-    ) -> Answer<()> {
+    ) -> StoreResult<()> {
         Ok(store_of(accessor, &handle)?.set(key, value).await.map_err(key_value::Error::Other))
     }
 
-    async fn delete(accessor: &Accessor<Host, Self>, handle: Resource<OpenStore>, key: String) -> Answer<()> {
+    async fn delete(accessor: &Accessor<Host, Self>, handle: Resource<OpenStore>, key: String) -> StoreResult<()> {
         Ok(store_of(accessor, &handle)?.delete(&key).await.map_err(key_value::Error::Other))
     }
 
-    async fn exists(accessor: &Accessor<Host, Self>, handle: Resource<OpenStore>, key: String) -> Answer<bool> {
+    async fn exists(accessor: &Accessor<Host, Self>, handle: Resource<OpenStore>, key: String) -> StoreResult<bool> {
         Ok(Ok(store_of(accessor, &handle)?.get(&key).is_some()))
     }
 

@@ -1,7 +1,8 @@
-//! What a component may send out: HTTP to the hosts it is allowed, by the runner's own client with its kept connections.
+//! Outbound requests of a component: HTTP to its allowed hosts, by the runner's client with its
+//! connection pool.
 
 use super::host::Shared;
-use crate::answer::BodyError;
+use crate::response::BodyError;
 use crate::timed_body::TimedBody;
 use http::uri::Scheme;
 use http::{HeaderName, Uri, header};
@@ -13,29 +14,29 @@ use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
 };
 
-/// Limit where the component sets none, as in Spin.
-const TIMEOUT: Duration = Duration::from_secs(600);
+/// Limit if the component sets none, as in Spin.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Scheme, host and port of each place a component may call, as `allowed_outbound_hosts` has them in Spin.
-pub(crate) struct Allowed(Vec<(Scheme, String, u16)>);
+/// The origins (scheme, host and port) that a component may call, Spin's `allowed_outbound_hosts`.
+pub(crate) struct AllowedHosts(Vec<(Scheme, String, u16)>);
 
-impl Allowed {
-    /// Reads the entries as Spin does: one that cannot be used voids them all. The error is the entry.
-    pub(crate) fn hosts<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Allowed, &'a str> {
-        let read = |entry: &'a str| {
+impl AllowedHosts {
+    /// Parses the entries as Spin does: one invalid entry makes all invalid. The error is that entry.
+    pub(crate) fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<AllowedHosts, &'a str> {
+        let parse = |entry: &'a str| {
             let uri: Option<Uri> = entry.parse().ok().filter(|uri: &Uri| uri.path() == "/" && uri.query().is_none());
-            uri.as_ref().and_then(place).ok_or(entry)
+            uri.as_ref().and_then(origin_of).ok_or(entry)
         };
-        entries.into_iter().map(read).collect::<Result<_, _>>().map(Allowed)
+        entries.into_iter().map(parse).collect::<Result<_, _>>().map(AllowedHosts)
     }
 
-    fn permits(&self, uri: &Uri) -> bool {
-        place(uri).is_some_and(|place| self.0.contains(&place))
+    fn contains(&self, uri: &Uri) -> bool {
+        origin_of(uri).is_some_and(|origin| self.0.contains(&origin))
     }
 }
 
-/// Where a URI leads. User names in it are no part of it.
-fn place(uri: &Uri) -> Option<(Scheme, String, u16)> {
+/// Scheme, host and port of a URI, without user names.
+fn origin_of(uri: &Uri) -> Option<(Scheme, String, u16)> {
     let scheme = uri.scheme()?.clone();
     let port = uri
         .port_u16()
@@ -44,7 +45,7 @@ fn place(uri: &Uri) -> Option<(Scheme, String, u16)> {
     Some((scheme, uri.host()?.to_ascii_lowercase(), port))
 }
 
-/// One instance's way out.
+/// Outbound requests of one instance.
 pub(crate) struct Outbound(Arc<Shared>);
 
 impl Outbound {
@@ -53,11 +54,12 @@ impl Outbound {
     }
 }
 
-/// How wasmtime takes an answer: with a future that drives its connection, which the client here does by itself.
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+/// A response and a future that drives its connection. The client here drives its connections itself, so
+/// the future does nothing.
+type SendResult = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Outbound {
-    /// Spin shows a component the `host` header.
+    /// Unlike wasmtime's default, Spin passes the `host` header to the component.
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::new(|name: &HeaderName| *name != header::HOST && DEFAULT_FORBIDDEN_HEADERS.contains(name))
     }
@@ -67,32 +69,34 @@ impl WasiHttpHooks for Outbound {
         request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
         _result: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
+    ) -> Box<dyn Future<Output = SendResult> + Send> {
         let shared = Arc::clone(&self.0);
         Box::new(async move {
-            if !shared.allowed.permits(request.uri()) {
-                tracing::warn!(host = request.uri().host(), "the component may not call this host");
+            if !shared.allowed_hosts.contains(request.uri()) {
+                tracing::warn!(host = request.uri().host(), "outbound request refused: host is not allowed");
                 return Err(Error::HttpRequestDenied);
             }
             let options = options.unwrap_or_default();
             let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
-            let answer = timeout(options.first_byte_timeout.unwrap_or(TIMEOUT), shared.client.request(request));
-            let answer = answer.await.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| failure(&error))?;
-            let pause = options.between_bytes_timeout.unwrap_or(TIMEOUT);
-            let answer = answer.map(|body| TimedBody::with_pause(body, pause).map_err(failed_body).boxed_unsync());
-            Ok((answer, Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>))
+            let response =
+                timeout(options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT), shared.client.request(request));
+            let response =
+                response.await.map_err(|_| Error::ConnectionReadTimeout)?.map_err(|error| send_error(&error))?;
+            let read_timeout = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
+            let timed = |body| TimedBody::with_read_timeout(body, read_timeout).map_err(body_error).boxed_unsync();
+            Ok((response.map(timed), Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>))
         })
     }
 }
 
-/// A failed call in the words of `wasi:http`, as little telling as Spin's.
-fn failure(error: &hyper_util::client::legacy::Error) -> Error {
-    tracing::debug!(error = crate::forward::chain(error), "a call of the component failed");
+/// Converts the error of a request. Spin returns no more detail either.
+fn send_error(error: &hyper_util::client::legacy::Error) -> Error {
+    tracing::debug!(error = crate::forward::error_chain(error), "outbound request failed");
     if error.is_connect() { Error::ConnectionRefused } else { Error::HttpProtocolError }
 }
 
-/// A failed body in the words of `wasi:http`.
-pub(super) fn failed_body(error: BodyError) -> Error {
+/// Converts the error of a body.
+pub(super) fn body_error(error: BodyError) -> Error {
     match error.downcast::<hyper::Error>() {
         Ok(error) => Error::Hyper(*error),
         Err(_) => Error::ConnectionReadTimeout,
@@ -104,9 +108,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_hosts_of_the_settings_are_called() {
-        let allowed = Allowed::hosts(["https://auth.example", "http://127.0.0.1:5000/"]);
-        for (url, permitted) in [
+    fn only_allowed_hosts_may_be_called() {
+        let allowed = AllowedHosts::parse(["https://auth.example", "http://127.0.0.1:5000/"]);
+        for (url, is_allowed) in [
             ("https://auth.example/edge/v1/snapshot", true),
             ("https://AUTH.example:443/", true),
             ("http://auth.example/", false),
@@ -118,16 +122,16 @@ mod tests {
             ("/relative", false),
         ] {
             assert_eq!(
-                url.parse().is_ok_and(|uri| allowed.as_ref().is_ok_and(|allowed| allowed.permits(&uri))),
-                permitted,
+                url.parse().is_ok_and(|uri| allowed.as_ref().is_ok_and(|allowed| allowed.contains(&uri))),
+                is_allowed,
                 "{url}"
             );
         }
     }
 
     #[test]
-    fn an_entry_with_a_path_voids_all() {
+    fn entry_with_a_path_makes_all_invalid() {
         let entries = ["https://auth.example", "http://127.0.0.1:5000/base"];
-        assert_eq!(Allowed::hosts(entries).err(), Some(entries[1]));
+        assert_eq!(AllowedHosts::parse(entries).err(), Some(entries[1]));
     }
 }

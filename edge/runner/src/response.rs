@@ -1,4 +1,4 @@
-//! Answers of the host itself, and the body type that everything here streams.
+//! Responses of the runner itself and of the gate, and the type of all bodies.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -6,47 +6,45 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Any error of a body on its way.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
-/// Any body on its way.
 pub(crate) type Body = UnsyncBoxBody<Bytes, BodyError>;
 
-/// A body that is already whole.
+/// A body that is in memory.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// An answer of the host itself, in the form that the gate's errors have.
+/// An error of the runner itself, in the form of the gate's errors.
 pub(crate) fn json_error(status: StatusCode, code: &str, description: &str) -> http::Response<Body> {
     let error = tollgate_gate::Response::error(status.as_u16(), code, description);
-    let mut answer = http::Response::new(full(error.body));
-    *answer.status_mut() = status;
+    let mut response = http::Response::new(full(error.body));
+    *response.status_mut() = status;
     for (name, value) in error.headers {
         if let Ok(value) = HeaderValue::from_str(&value) {
-            answer.headers_mut().append(HeaderName::from_static(name), value);
+            response.headers_mut().append(HeaderName::from_static(name), value);
         }
     }
-    answer
+    response
 }
 
-/// The gate's answer as it stands. A status or header that is none would be the component's fault, and is a 500.
-pub(crate) fn from_gate(answer: crate::Response) -> http::Response<Body> {
-    let built = (|| {
-        let mut response = http::Response::new(full(answer.body));
-        *response.status_mut() = StatusCode::from_u16(answer.status).ok()?;
-        for (name, value) in answer.headers {
+/// Converts a response of the gate. An invalid status or header is an error of the component: 500.
+pub(crate) fn from_gate(gate_response: crate::Response) -> http::Response<Body> {
+    let converted = (|| {
+        let mut response = http::Response::new(full(gate_response.body));
+        *response.status_mut() = StatusCode::from_u16(gate_response.status).ok()?;
+        for (name, value) in gate_response.headers {
             response
                 .headers_mut()
                 .append(HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_bytes(&value).ok()?);
         }
         Some(response)
     })();
-    built.unwrap_or_else(|| {
-        json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "the gate's answer is not HTTP")
+    converted.unwrap_or_else(|| {
+        json_error(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "the gate's response is not valid HTTP")
     })
 }
 
-/// The clock, in Unix milliseconds.
+/// Unix time in milliseconds.
 #[expect(clippy::disallowed_methods, reason = "the runner's clock")]
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How long an instance lives and what it takes on, as Spin has it.
+//! Instances of the component: their lifetime and concurrency, as in Spin.
 
 use super::host::{self, Host, Shared};
 use crate::Program;
@@ -16,18 +16,14 @@ use wasmtime_wasi_http::handler::{
 };
 use wasmtime_wasi_http::p3::bindings::ServicePre;
 
-/// Requests that one instance answers before it is replaced.
-const REUSE: usize = 128;
-/// Requests that one instance answers at once.
-const CONCURRENT_REUSE: usize = 16;
-/// How long an idle instance is kept.
-const IDLE: Duration = Duration::from_secs(1);
-/// How long an instance may take until it answers.
-const REQUEST: Duration = Duration::from_secs(60);
-/// How long an instance may go on after its last answer, with bodies on their way and fetches it started.
-const AFTER: Duration = Duration::from_secs(600);
+const MAX_REQUESTS: usize = 128;
+const MAX_CONCURRENT_REQUESTS: usize = 16;
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Limit on the work of an instance after its last response: bodies and background fetches.
+const POST_RETURN_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Makes instances of the linked component.
+/// Creates instances of the linked component.
 pub(crate) struct Instances {
     pre: ProxyPre<Host>,
     shared: Arc<Shared>,
@@ -35,10 +31,10 @@ pub(crate) struct Instances {
 }
 
 impl Instances {
-    /// Links the component against what Spin offers.
+    /// Links the component with Spin's imports.
     pub(crate) fn link(program: Program, shared: Arc<Shared>) -> wasmtime::Result<Instances> {
         let mut linker = Linker::new(&program.engine);
-        host::link(&mut linker)?;
+        host::add_to_linker(&mut linker)?;
         let pre = ProxyPre::P3(ServicePre::new(linker.instantiate_pre(&program.component)?)?);
         Ok(Instances { pre, shared, program })
     }
@@ -47,30 +43,30 @@ impl Instances {
 impl HandlerState for Instances {
     type StoreData = Host;
     type WorkerExpiration = Expiration;
-    type WorkerState = Reuse;
+    type WorkerState = RequestLimits;
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance<Host, Expiration, Reuse>> {
+    async fn instantiate(&self) -> wasmtime::Result<Instance<Host, Expiration, RequestLimits>> {
         let mut store = Store::new(&self.program.engine, Host::new(Arc::clone(&self.shared)));
         store.limiter(|host| &mut host.limits);
-        // A component that computes gives way at every tick, so that its expiry is noticed.
+        // A component that computes yields at every tick, so that its expiration is noticed.
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(1);
-        let proxy = tokio::time::timeout(REQUEST, self.pre.instantiate_async(&mut store)).await??;
-        tracing::debug!("a new instance");
-        let expiration = Expiration(Box::pin(sleep(IDLE)));
-        Ok(Instance { store, proxy, view: Host::http, expiration, state: Reuse(Arc::clone(&self.shared)) })
+        let proxy = tokio::time::timeout(REQUEST_TIMEOUT, self.pre.instantiate_async(&mut store)).await??;
+        tracing::debug!("instance created");
+        let expiration = Expiration(Box::pin(sleep(IDLE_TIMEOUT)));
+        Ok(Instance { store, proxy, view: Host::http, expiration, state: RequestLimits(Arc::clone(&self.shared)) })
     }
 }
 
-/// When an instance goes.
+/// Time at which an instance ends.
 pub(crate) struct Expiration(Pin<Box<Sleep>>);
 
 impl WorkerExpiration for Expiration {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>, status: WorkerStatus, since: Instant) -> Poll<()> {
         let limit = match status {
-            WorkerStatus::Idle => IDLE,
-            WorkerStatus::Requests => REQUEST,
-            WorkerStatus::PostReturn => AFTER,
+            WorkerStatus::Idle => IDLE_TIMEOUT,
+            WorkerStatus::Requests => REQUEST_TIMEOUT,
+            WorkerStatus::PostReturn => POST_RETURN_TIMEOUT,
         };
         let until = (since + limit).into();
         if self.0.deadline() != until {
@@ -80,17 +76,17 @@ impl WorkerExpiration for Expiration {
     }
 }
 
-/// What an instance takes on.
-pub(crate) struct Reuse(Arc<Shared>);
+/// Limits on the requests of an instance.
+pub(crate) struct RequestLimits(Arc<Shared>);
 
-impl WorkerState for Reuse {
+impl WorkerState for RequestLimits {
     type StoreData = Host;
     type RequestData = ();
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        if total >= REUSE {
+        if total >= MAX_REQUESTS {
             ShouldAccept::Never
-        } else if concurrent >= CONCURRENT_REUSE {
+        } else if concurrent >= MAX_CONCURRENT_REQUESTS {
             ShouldAccept::No
         } else {
             ShouldAccept::Yes
@@ -103,14 +99,14 @@ impl WorkerState for Reuse {
         _data: (),
         _task: GuestTaskId,
     ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
-        Box::pin(sleep(REQUEST))
+        Box::pin(sleep(REQUEST_TIMEOUT))
     }
 
     fn drop(&self, store: Store<Host>, result: Result<(), wasmtime::Error>) {
         if let Err(error) = result
-            && !self.0.ending.load(Ordering::Relaxed)
+            && !self.0.is_shutting_down.load(Ordering::Relaxed)
         {
-            tracing::error!(error = format!("{error:#}"), "an instance failed");
+            tracing::error!(error = format!("{error:#}"), "instance failed");
         }
         drop(store);
     }
