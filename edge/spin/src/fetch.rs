@@ -1,9 +1,9 @@
-//! Keeping the gate fresh: by what other instances were answered, else by the origin itself, which all instances together ask
-//! four times a second at most. One attempt at a time, shared by every request that wants it, and outliving the request that
-//! started it.
+//! Keeps the instance's replica fresh: by the messages that other instances fetched, else by a fetch
+//! from the origin. All instances together poll the origin at most four times a second. An instance
+//! runs one refresh at a time, shared by all its requests; it outlives the request that started it.
 
 use crate::http::{self, BodyError};
-use crate::shared::{self, Claim};
+use crate::shared::{self, PollClaim};
 use crate::state::{Edge, now_ms};
 use spin_sdk::http::Response;
 use spin_sdk::wasip3;
@@ -15,157 +15,158 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use tollgate_gate::{Freshness, Gate, MAX_FETCH_BYTES, MessageLog, Nonce, Question};
 
-/// How long a request waits before it is decided on what the gate holds, in nanoseconds.
-const WAIT: u64 = 2_000_000_000;
-/// How often a waiting request looks whether an attempt is over, in nanoseconds. It has to look: a task of the component
-/// model cannot be woken by another one, only by the host.
-const LOOK: u64 = 2_000_000;
-/// How often it looks whether another instance has an answer, in nanoseconds.
-const LOOK_AT_OTHERS: u64 = 5_000_000;
-/// Limit on connecting, on the first byte and on every pause of the origin's answer, in nanoseconds.
-const TIMEOUT: u64 = 1_500_000_000;
-/// Limit on its whole body, in nanoseconds.
-const BODY_TIMEOUT: u64 = 30_000_000_000;
-/// What the gate asks when it wants a snapshot.
-const SNAPSHOT: &str = "/edge/v1/snapshot";
-/// Messages taken in one go: 4096 changes each, so more than any origin keeps.
+/// How long a request waits for a refresh before it is decided by the replica as it is.
+const FETCH_WAIT_NS: u64 = 2_000_000_000;
+/// Interval at which a waiting request checks whether the refresh has ended. It must poll, because in the
+/// component model only the host can wake a task.
+const POLL_INTERVAL_NS: u64 = 2_000_000;
+/// Interval at which a waiting request looks for messages of other instances.
+const SHARED_LOG_POLL_INTERVAL_NS: u64 = 5_000_000;
+/// Limit on connecting, on the first byte and on each pause of the origin's answer.
+const READ_TIMEOUT_NS: u64 = 1_500_000_000;
+/// Limit on the whole body of the origin's answer.
+const BODY_TIMEOUT_NS: u64 = 30_000_000_000;
+/// Target of a fetch for the snapshot.
+const SNAPSHOT_PATH: &str = "/edge/v1/snapshot";
+/// Messages per sync. Each has up to 4096 changes, so this is more than any origin keeps.
 const MAX_MESSAGES: usize = 16;
 
-/// Starts an attempt unless one is under way. It runs on after the request that started it is answered. True if it was started.
-pub(crate) fn start(edge: &Rc<Edge>) -> bool {
-    if edge.fetching.replace(true) {
+/// Starts a refresh unless one is running; returns whether it did. The refresh outlives the request.
+pub(crate) fn start_refresh(edge: &Rc<Edge>) -> bool {
+    if edge.is_refreshing.replace(true) {
         return false;
     }
-    let running = Running(Rc::clone(edge));
-    wasip3::spawn(async move { refresh(&running.0).await });
+    let guard = RefreshGuard(Rc::clone(edge));
+    wasip3::spawn(async move { refresh(&guard.0).await });
     true
 }
 
-/// Waits until the gate is fresh enough to decide or an attempt, of whichever instance, came to nothing; for [`WAIT`] at most.
-/// While attempts fail, only the request that starts one waits for it.
-pub(crate) async fn required(edge: &Rc<Edge>) {
-    let deadline = monotonic_clock::now().saturating_add(WAIT);
+/// Waits until the replica is no longer stale or a refresh, of any instance, has failed; at most
+/// [`FETCH_WAIT_NS`]. After a failure, only the request that starts a refresh waits for it.
+pub(crate) async fn wait_for_refresh(edge: &Rc<Edge>) {
+    let deadline = monotonic_clock::now().saturating_add(FETCH_WAIT_NS);
     loop {
-        let is_starter = start(edge);
+        let is_starter = start_refresh(edge);
         let may_wait = || is_starter || !edge.has_failed.get();
-        while may_wait() && edge.fetching.get() && monotonic_clock::now() < deadline {
-            monotonic_clock::wait_for(LOOK).await;
+        while may_wait() && edge.is_refreshing.get() && monotonic_clock::now() < deadline {
+            monotonic_clock::wait_for(POLL_INTERVAL_NS).await;
         }
-        let is_due = edge.gate().freshness(now_ms()) == Freshness::Stale;
-        if !is_due || edge.has_failed.get() || monotonic_clock::now() >= deadline {
+        let is_stale = edge.gate().freshness(now_ms()) == Freshness::Stale;
+        if !is_stale || edge.has_failed.get() || monotonic_clock::now() >= deadline {
             return;
         }
-        monotonic_clock::wait_for(LOOK_AT_OTHERS).await;
+        monotonic_clock::wait_for(SHARED_LOG_POLL_INTERVAL_NS).await;
     }
 }
 
-/// An attempt under way; ends with it, even when its task is cancelled.
-struct Running(Rc<Edge>);
+/// A running refresh; ends when it is dropped, also if its task is cancelled.
+struct RefreshGuard(Rc<Edge>);
 
-impl Drop for Running {
+impl Drop for RefreshGuard {
     fn drop(&mut self) {
-        self.0.fetching.set(false);
+        self.0.is_refreshing.set(false);
     }
 }
 
-/// One attempt: what others learnt is enough, or it is this instance's turn to ask, or another is asking.
+/// Refreshes the replica by the messages of other instances. If these are not fresh, this instance polls
+/// the origin, unless another one is doing so.
 async fn refresh(edge: &Edge) {
     shared::catch_up(edge).await;
     if edge.gate().freshness(now_ms()) == Freshness::Fresh {
         edge.has_failed.set(false);
         return;
     }
-    let interval_ms = edge.gate().settings().refresh_after_ms;
-    match shared::claim_question(interval_ms) {
-        Claim::Theirs => edge.has_failed.set(false),
-        Claim::Failed => edge.has_failed.set(true),
-        Claim::Ours(question) => {
-            // What others saw fail, this instance need not see fail by itself.
-            edge.has_failed.set(question.are_failing(now_ms()));
-            let is_complete = ask(edge).await;
+    let min_interval_ms = edge.gate().settings().refresh_after_ms;
+    match shared::claim_poll(min_interval_ms) {
+        PollClaim::Other => edge.has_failed.set(false),
+        PollClaim::Failing => edge.has_failed.set(true),
+        PollClaim::Ours(poll) => {
+            // The last poll of another instance may have failed.
+            edge.has_failed.set(poll.is_failing(now_ms()));
+            let is_complete = sync_with_origin(edge).await;
             edge.has_failed.set(!is_complete);
             if is_complete {
-                shared::keep_record(edge).await;
+                shared::store_log(edge).await;
             }
-            question.ended(is_complete).await;
+            poll.finish(is_complete).await;
         }
     }
 }
 
-/// Asks the origin for what is new, or from time to time for all that is new since the snapshot. True when the gate is
-/// complete.
-async fn ask(edge: &Edge) -> bool {
-    let should_be_packed = edge.record.borrow().should_be_compacted(&edge.gate());
-    if should_be_packed && repack(edge).await {
+/// Fetches new messages from the origin, or compacts the log. Returns whether the replica is complete.
+async fn sync_with_origin(edge: &Edge) -> bool {
+    let should_be_compacted = edge.log.borrow().should_be_compacted(&edge.gate());
+    if should_be_compacted && compact_log(edge).await {
         return true;
     }
-    pull(&edge.gate, &edge.record).await
+    fetch_all(&edge.gate, &edge.log).await
 }
 
-/// Asks for the changes since the snapshot once more, in as few messages as the origin can give, for a new instance checks the
-/// signature of each. False when that came to nothing.
-async fn repack(edge: &Edge) -> bool {
+/// Fetches all changes after the snapshot again, in as few messages as the origin can send, because a
+/// new instance checks the signature of each. Returns whether the log was replaced.
+async fn compact_log(edge: &Edge) -> bool {
     let settings = edge.gate().settings().clone();
-    let (gate, record) = (RefCell::new(Gate::new(settings)), RefCell::<MessageLog>::default());
+    let (gate, log) = (RefCell::new(Gate::new(settings)), RefCell::<MessageLog>::default());
     let is_warm = edge.gate().snapshot().is_some_and(|snapshot| gate.borrow_mut().warm(snapshot).is_ok());
-    let is_complete = is_warm && pull(&gate, &record).await;
-    let mut record: MessageLog = record.into_inner();
-    record.mark_compacted();
-    let (new, has_new_snapshot) = (gate.borrow(), !record.has_snapshot_of(&edge.gate()));
-    if let Some(snapshot) = new.snapshot().filter(|_| has_new_snapshot) {
-        drop(edge.gate_mut().warm(snapshot)); // refused when it is not newer; then the messages tell
+    let is_complete = is_warm && fetch_all(&gate, &log).await;
+    let mut log: MessageLog = log.into_inner();
+    log.mark_compacted();
+    let (new_gate, has_new_snapshot) = (gate.borrow(), !log.has_snapshot_of(&edge.gate()));
+    if let Some(snapshot) = new_gate.snapshot().filter(|_| has_new_snapshot) {
+        drop(edge.gate_mut().warm(snapshot)); // refused if it is not newer; then the messages decide
     }
-    // The gate in service says whether it is the same history, by finding every message to join on to what it holds.
-    let is_ours = is_complete
-        && record.apply_to(&mut edge.gate_mut(), now_ms()).is_ok()
-        && new.sequence() >= edge.gate().sequence();
-    if is_ours {
-        edge.record.replace(record);
+    // The gate in service must accept all messages of the new log: they must have the same history.
+    let is_valid = is_complete
+        && log.apply_to(&mut edge.gate_mut(), now_ms()).is_ok()
+        && new_gate.sequence() >= edge.gate().sequence();
+    if is_valid {
+        edge.log.replace(log);
     } else {
-        edge.record.borrow_mut().mark_compacted(); // not tried again before there are many more
+        edge.log.borrow_mut().mark_compacted(); // tried again after many more messages
     }
-    is_ours
+    is_valid
 }
 
-/// Takes messages from the origin until the gate has no more to ask, and keeps them. True when nothing went wrong.
-async fn pull(gate: &RefCell<Gate>, record: &RefCell<MessageLog>) -> bool {
+/// Fetches messages until the replica is complete, and appends them to `log`. Returns false after an
+/// error.
+async fn fetch_all(gate: &RefCell<Gate>, log: &RefCell<MessageLog>) -> bool {
     for _ in 0..MAX_MESSAGES {
-        let question = question();
+        let question = new_question();
         let (target, before) = (gate.borrow().next_fetch(0, &question), gate.borrow().sequence());
         let url = format!("{}{target}", gate.borrow().settings().origin);
         let (status, body) = match get(&url).await {
             Ok(answer) => answer,
             Err(why) => {
-                eprintln!("tollgate: the origin cannot be asked: {why}");
+                eprintln!("tollgate: the origin cannot be reached: {why}");
                 gate.borrow_mut().fetch_failed(&why, now_ms());
                 return false;
             }
         };
         let accepted = gate.borrow_mut().accept(status, &body, &question);
-        let more = match accepted {
-            Ok(more) => more,
+        let has_more = match accepted {
+            Ok(has_more) => has_more,
             Err(error) => {
-                eprintln!("tollgate: the origin's answer is refused: {error}");
+                eprintln!("tollgate: the origin's answer was refused: {error}");
                 return false;
             }
         };
         if status == 200 {
-            let is_snapshot = target == SNAPSHOT;
+            let is_snapshot = target == SNAPSHOT_PATH;
             if is_snapshot {
-                shared::keep_snapshot(&body).await;
+                shared::store_snapshot(&body).await;
             } else {
-                record.borrow_mut().append(&gate.borrow(), before, &body, (!more).then_some(question.asked_at_ms));
+                log.borrow_mut().append(&gate.borrow(), before, &body, (!has_more).then_some(question.asked_at_ms));
             }
         }
-        if !more {
+        if !has_more {
             return true;
         }
     }
     false
 }
 
-/// A question asked now.
-fn question() -> Question {
+/// A question with the current time and a new nonce.
+fn new_question() -> Question {
     let mut nonce = [0; Nonce::LEN];
     for half in nonce.as_chunks_mut().0 {
         *half = random::get_random_u64().to_be_bytes();
@@ -173,17 +174,17 @@ fn question() -> Question {
     Question { asked_at_ms: now_ms(), nonce: Nonce::from_bytes(nonce) }
 }
 
-/// GETs `url`; the error is a line for the log and the health report.
+/// Sends a GET. The error is one line for the log and the health report.
 async fn get(url: &str) -> Result<(u16, Vec<u8>), String> {
-    let options = http::timeouts(TIMEOUT, TIMEOUT, TIMEOUT);
+    let options = http::timeouts(READ_TIMEOUT_NS, READ_TIMEOUT_NS, READ_TIMEOUT_NS);
     let request = http::request(&Method::Get, url, Vec::new(), None, Some(options)).map_err(|code| code.to_string())?;
     let response = client::send(request).await.map_err(|code| code.to_string())?;
     let response: Response = spin_sdk::http::FromResponse::from_response(response).map_err(|code| code.to_string())?;
     let status = response.status().as_u16();
-    match http::bounded(response.into_body(), MAX_FETCH_BYTES, BODY_TIMEOUT).await {
+    match http::read_body(response.into_body(), MAX_FETCH_BYTES, BODY_TIMEOUT_NS).await {
         Ok(body) => Ok((status, body)),
         Err(BodyError::TooLarge) => Err(format!("the answer is larger than {MAX_FETCH_BYTES} bytes")),
         Err(BodyError::Broken(code)) => Err(code.to_string()),
-        Err(BodyError::Late) => Err("the answer came too slowly".to_owned()),
+        Err(BodyError::TooSlow) => Err("the answer arrived too slowly".to_owned()),
     }
 }

@@ -1,4 +1,4 @@
-//! Passing an allowed request to the upstream and its answer back, both bodies streamed by the host.
+//! Forwards an allowed request to the upstream. The host streams both bodies.
 
 use crate::http::{self, Body};
 use crate::state::Edge;
@@ -8,16 +8,15 @@ use spin_sdk::wasip3::http::types::{ErrorCode, Fields, Method, Response};
 use spin_sdk::wasip3::{spawn, wit_future};
 use tollgate_gate::{HopByHopHeaders, Peer, RequestHeaderPolicy};
 
-/// Limit on connecting to the upstream, in milliseconds.
 const CONNECT_TIMEOUT_MS: u64 = 5_000;
-/// Limit on every pause in the upstream's answer, in milliseconds; Spin's own.
-const PAUSE_MS: u64 = 600_000;
-/// What a client may take to send a body: this, in milliseconds, and so many bytes a second behind it.
-const BODY_MS: u64 = 20_000;
-const BODY_BYTES_PER_SECOND: u64 = 500;
+/// Limit on each pause in the upstream's response; Spin has the same.
+const RESPONSE_READ_TIMEOUT_MS: u64 = 600_000;
+/// Time for a request's body, extended by its bytes at the minimum rate.
+const REQUEST_BODY_TIMEOUT_MS: u64 = 20_000;
+const MIN_BYTES_PER_SECOND: u64 = 500;
 
-/// Sends the request to the upstream with the identity set, and hands back the upstream's answer; 502 if there is none, 504 if
-/// there is none in time.
+/// Sends the request with the identity headers and returns the upstream's response; 502 if the upstream
+/// cannot be reached, 504 if it does not answer in time.
 pub(crate) async fn forward(
     edge: &Edge,
     request: Request,
@@ -26,23 +25,23 @@ pub(crate) async fn forward(
     let url = format!("{}{}", edge.gate().settings().upstream, http::target(&request));
     let method = Method::from(request.method());
     let headers = outbound_headers(edge, &request, identity);
-    let first_byte_ms = edge.gate().settings().upstream_timeout_ms.saturating_add(body_ms(&request));
+    let first_byte_ms = edge.gate().settings().upstream_timeout_ms.saturating_add(body_time_ms(&request));
     let send = async |headers, body| {
-        let options = http::timeouts(nanos(CONNECT_TIMEOUT_MS), nanos(first_byte_ms), nanos(PAUSE_MS));
+        let options = http::timeouts(nanos(CONNECT_TIMEOUT_MS), nanos(first_byte_ms), nanos(RESPONSE_READ_TIMEOUT_MS));
         client::send(http::request(&method, &url, headers, body, Some(options))?).await
     };
-    let answer = if has_body(&request) {
+    let result = if has_body(&request) {
         send(headers, request_body(request)).await
     } else {
         let is_idempotent = request.method().is_idempotent();
         match send(headers.clone(), None).await {
-            // A kept connection that the upstream closed in the moment of its use (RFC 9112 section 9.3.1).
+            // The upstream closed the pooled connection meanwhile (RFC 9112 section 9.3.1).
             Err(code) if is_idempotent && is_broken_connection(&code) => send(headers, None).await,
-            answer => answer,
+            result => result,
         }
     };
-    match answer {
-        Ok(answer) => pass_back(answer),
+    match result {
+        Ok(response) => pass_back(response),
         Err(ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout) => {
             http::json_error(504, "gateway_timeout", "the upstream did not answer in time")
         }
@@ -57,22 +56,24 @@ fn nanos(ms: u64) -> u64 {
     ms.saturating_mul(1_000_000)
 }
 
-/// Whether a connection may have ended before the request was taken, however the host calls that.
+/// Whether the connection may have ended before the upstream read the request. Hosts use several codes.
 fn is_broken_connection(code: &ErrorCode) -> bool {
     matches!(code, ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete | ErrorCode::HttpProtocolError)
 }
 
-/// How long the client may take to send the body, milliseconds: the host counts that as waiting for the upstream.
-fn body_ms(request: &Request) -> u64 {
+/// Time in which the client may send the body. The host counts it as time of the upstream.
+fn body_time_ms(request: &Request) -> u64 {
     if !has_body(request) {
         return 0;
     }
     let length = request.headers().get("content-length").and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    length.map_or(PAUSE_MS, |length| BODY_MS.saturating_add(length.saturating_mul(1000) / BODY_BYTES_PER_SECOND))
+    length.map_or(RESPONSE_READ_TIMEOUT_MS, |length| {
+        REQUEST_BODY_TIMEOUT_MS.saturating_add(length.saturating_mul(1000) / MIN_BYTES_PER_SECOND)
+    })
 }
 
-/// A request without a length carries no body if its method gives one no meaning (RFC 9110 section 9.3); for the others
-/// the stream tells.
+/// Without a length, a request has no body if a body has no meaning for its method (RFC 9110 section
+/// 9.3). For other methods, the body may turn out to be empty.
 fn has_body(request: &Request) -> bool {
     match request.headers().get("content-length") {
         Some(length) => length != "0",
@@ -80,24 +81,26 @@ fn has_body(request: &Request) -> bool {
     }
 }
 
-/// The client's headers as far as they go on, where the request came from, and who the client is.
+/// The headers for the upstream: the client's that the policy passes, the forwarding headers and the
+/// identity.
 fn outbound_headers(edge: &Edge, request: &Request, identity: &[(&'static str, String)]) -> Vec<(String, Vec<u8>)> {
     let values = |name: &str| http::values(request, name).collect::<Vec<_>>();
-    let scheme = if http::came_by_https(request) { "https" } else { "http" };
+    let scheme = if http::is_https(request) { "https" } else { "http" };
     let authority = || request.uri().authority().map(|authority| authority.as_str().as_bytes());
     let host = http::values(request, "host").next().or_else(authority);
-    let sender = Peer { address: http::client_address(request), scheme, host };
-    let policy = RequestHeaderPolicy::new(sender, &edge.proxies, values("connection"));
+    let peer = Peer { address: http::client_address(request), scheme, host };
+    let policy = RequestHeaderPolicy::new(peer, &edge.trusted_proxies, values("connection"));
     let passes = |name: &str| policy.passes(name) && !name.starts_with("spin-");
-    let passing = request.headers().iter().filter(|(name, _)| passes(name.as_str()));
+    let passed = request.headers().iter().filter(|(name, _)| passes(name.as_str()));
     let mut headers: Vec<(String, Vec<u8>)> =
-        passing.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+        passed.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     headers.extend(policy.forwarding_headers(values).into_iter().map(|(name, value)| (name.to_owned(), value)));
     headers.extend(identity.iter().map(|(name, value)| ((*name).to_owned(), value.clone().into_bytes())));
     headers
 }
 
-/// The inbound body as streams to hand on. What becomes of them outbound is told to the host, which then stops reading.
+/// The inbound body as streams for the outbound request. When the outbound request ends, the host learns
+/// the result and stops reading.
 fn request_body(request: Request) -> Option<Body> {
     let inbound = request.into_body().take_unstarted()?;
     let (done, result) = wit_future::new(|| Ok(()));
@@ -105,20 +108,20 @@ fn request_body(request: Request) -> Option<Body> {
     Some(Body { contents, trailers, done })
 }
 
-/// The upstream's answer without the headers of its connection; the body goes from host to host.
-fn pass_back(answer: Response) -> Result<Response, ErrorCode> {
-    let status = answer.get_status_code();
-    let mut headers = answer.get_headers().copy_all();
+/// The upstream's response without hop-by-hop headers. The host streams the body.
+fn pass_back(response: Response) -> Result<Response, ErrorCode> {
+    let status = response.get_status_code();
+    let mut headers = response.get_headers().copy_all();
     let connection = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("connection"));
     let hop_by_hop = HopByHopHeaders::new(connection.map(|(_, value)| value.as_slice()));
     headers.retain(|(name, _)| !hop_by_hop.contains(name));
     let headers = Fields::from_list(&headers).map_err(http::internal)?;
     let (done, result) = wit_future::new(|| Ok(()));
-    let (contents, trailers) = Response::consume_body(answer, result);
+    let (contents, trailers) = Response::consume_body(response, result);
     let (response, sent) = Response::new(headers, Some(contents), trailers);
-    response.set_status_code(status).map_err(|()| http::internal("the upstream's status is no status"))?;
+    response.set_status_code(status).map_err(|()| http::internal("the upstream's status is invalid"))?;
     spawn(async move {
-        // Whoever reads no more does not care; there is nobody left to tell.
+        // Fails if the upstream's body is no longer being read.
         let _ = done.write(sent.await).await;
     });
     Ok(response)

@@ -1,4 +1,4 @@
-//! The joints between the gate's types and WASI's.
+//! Conversions between the gate's types and those of WASI.
 
 use core::future::poll_fn;
 use core::pin::pin;
@@ -11,21 +11,18 @@ use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader};
 use spin_sdk::wasip3::{spawn, wit_future, wit_stream};
 use std::net::{IpAddr, SocketAddr};
 
-/// Why a body was not taken.
+/// Why a body could not be read.
 pub(crate) enum BodyError {
-    /// More bytes than allowed.
     TooLarge,
-    /// The sender went away.
     Broken(ErrorCode),
-    /// The sender took too long.
-    Late,
+    TooSlow,
 }
 
-/// A body on its way from one host stream to another.
+/// A body that the host streams from one message to another.
 pub(crate) struct Body {
     pub(crate) contents: StreamReader<u8>,
     pub(crate) trailers: FutureReader<Result<Option<Trailers>, ErrorCode>>,
-    /// Takes what became of it.
+    /// Receives the result of the transfer.
     pub(crate) done: FutureWriter<Result<(), ErrorCode>>,
 }
 
@@ -34,42 +31,43 @@ pub(crate) fn target(request: &Request) -> &str {
     request.uri().path_and_query().map_or("/", |target| target.as_str())
 }
 
-/// Reads a body of at most `limit` bytes, in at most `timeout` nanoseconds.
-pub(crate) async fn bounded<B>(mut body: B, limit: usize, timeout: u64) -> Result<Vec<u8>, BodyError>
+/// Reads a body with limits on its size and time.
+pub(crate) async fn read_body<B>(mut body: B, max_bytes: usize, timeout_ns: u64) -> Result<Vec<u8>, BodyError>
 where
     B: http_body::Body<Data = bytes::Bytes, Error = ErrorCode> + Unpin,
 {
     let read = async {
-        let mut taken = Vec::new();
+        let mut bytes = Vec::new();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(BodyError::Broken)?.into_data() else {
                 continue;
             };
-            if taken.len().saturating_add(data.len()) > limit {
+            if bytes.len().saturating_add(data.len()) > max_bytes {
                 return Err(BodyError::TooLarge);
             }
-            taken.extend_from_slice(&data);
+            bytes.extend_from_slice(&data);
         }
-        Ok(taken)
+        Ok(bytes)
     };
-    let (mut read, mut late) = (pin!(read), pin!(monotonic_clock::wait_for(timeout)));
+    let (mut read, mut timer) = (pin!(read), pin!(monotonic_clock::wait_for(timeout_ns)));
     poll_fn(|context| match read.as_mut().poll(context) {
-        Poll::Ready(read) => Poll::Ready(read),
-        Poll::Pending => late.as_mut().poll(context).map(|()| Err(BodyError::Late)),
+        Poll::Ready(result) => Poll::Ready(result),
+        Poll::Pending => timer.as_mut().poll(context).map(|()| Err(BodyError::TooSlow)),
     })
     .await
 }
 
-/// Limits on connecting, on the first byte of an answer and on every pause in it, in nanoseconds. A host may lack one.
-pub(crate) fn timeouts(connect: u64, first_byte: u64, pause: u64) -> RequestOptions {
+/// Limits on connecting, on the first byte of the response, and on each pause in it. A host may not
+/// support all of them.
+pub(crate) fn timeouts(connect_ns: u64, first_byte_ns: u64, read_ns: u64) -> RequestOptions {
     let options = RequestOptions::new();
-    let _ = options.set_connect_timeout(Some(connect));
-    let _ = options.set_first_byte_timeout(Some(first_byte));
-    let _ = options.set_between_bytes_timeout(Some(pause));
+    let _ = options.set_connect_timeout(Some(connect_ns));
+    let _ = options.set_first_byte_timeout(Some(first_byte_ns));
+    let _ = options.set_between_bytes_timeout(Some(read_ns));
     options
 }
 
-/// An outbound request to an absolute URL.
+/// Builds an outbound request to an absolute URL.
 pub(crate) fn request(
     method: &Method,
     url: &str,
@@ -95,32 +93,32 @@ pub(crate) fn request(
         .map_err(|()| ErrorCode::HttpRequestUriInvalid)?;
     if let Some(done) = done {
         spawn(async move {
-            // The inbound side may be gone by now; then nobody wants to know.
+            // Fails if the inbound body is no longer being read.
             let _ = done.write(sent.await).await;
         });
     }
     Ok(request)
 }
 
-/// The gate's own answer, as WASI's.
-pub(crate) fn answer(answer: tollgate_gate::Response) -> Result<Response, ErrorCode> {
+/// Converts a response of the gate.
+pub(crate) fn from_gate(gate_response: tollgate_gate::Response) -> Result<Response, ErrorCode> {
     let mut headers: Vec<(String, Vec<u8>)> =
-        answer.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
-    headers.push(("content-length".to_owned(), answer.body.len().to_string().into_bytes()));
+        gate_response.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect();
+    headers.push(("content-length".to_owned(), gate_response.body.len().to_string().into_bytes()));
     let headers = Fields::from_list(&headers).map_err(internal)?;
     let (mut writer, contents) = wit_stream::new();
     let (response, _) = Response::new(headers, Some(contents), wit_future::new(|| Ok(None)).1);
-    response.set_status_code(answer.status).map_err(|()| internal("the gate's status is no status"))?;
+    response.set_status_code(gate_response.status).map_err(|()| internal("the gate's status is invalid"))?;
     spawn(async move {
-        // What is left over belongs to a client that went away.
-        let _ = writer.write_all(answer.body).await;
+        // Bytes that remain are dropped: the client has disconnected.
+        let _ = writer.write_all(gate_response.body).await;
     });
     Ok(response)
 }
 
-/// An answer of the adapter itself, in the form that the gate's errors have.
+/// An error of the component itself, in the form of the gate's errors.
 pub(crate) fn json_error(status: u16, code: &str, description: &str) -> Result<Response, ErrorCode> {
-    answer(tollgate_gate::Response::error(status, code, description))
+    from_gate(tollgate_gate::Response::error(status, code, description))
 }
 
 /// The values of a header.
@@ -128,19 +126,19 @@ pub(crate) fn values<'a>(request: &'a Request, name: &str) -> impl Iterator<Item
     request.headers().get_all(name).into_iter().map(|value| value.as_bytes())
 }
 
-/// The address of the peer. Spin puts what it says behind what a client made up, so the last value is Spin's.
+/// The address of the peer. Spin appends its header after those of the client, so the last one is Spin's.
 pub(crate) fn client_address(request: &Request) -> Option<IpAddr> {
     let address = core::str::from_utf8(values(request, "spin-client-addr").last()?).ok()?;
     let address = address.parse().map(|address: SocketAddr| address.ip()).or_else(|_| address.parse()).ok()?;
     Some(address.to_canonical())
 }
 
-/// Whether the client came by https, as Spin says.
-pub(crate) fn came_by_https(request: &Request) -> bool {
+/// Whether the request came over https, by Spin's header.
+pub(crate) fn is_https(request: &Request) -> bool {
     values(request, "spin-full-url").last().is_some_and(|url| url.starts_with(b"https:"))
 }
 
-/// An error that is this component's or the host's own.
+/// An internal error of the component or the host.
 pub(crate) fn internal(error: impl std::fmt::Display) -> ErrorCode {
     ErrorCode::InternalError(Some(error.to_string()))
 }

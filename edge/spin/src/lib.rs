@@ -1,8 +1,11 @@
 //! The Tollgate edge gate as a Spin component (WASI 0.3).
 //!
-//! A thin adapter: it takes a request apart, asks [`tollgate_gate::Gate`], and does what the gate says. The instance is
-//! reused and requests interleave at every await, so the gate lives in a cell and no borrow of it crosses an await.
-//! It never judges a token, never decides how fresh is fresh enough, and never forwards what the gate did not allow.
+//! A thin host: it asks [`tollgate_gate::Gate`] about each request and acts on the decision. Spin reuses
+//! the instance, and requests interleave at every await. So the gate is in a cell, and no borrow of it
+//! crosses an await.
+//!
+//! Never: this crate verifies a token, decides which freshness suffices, or forwards a request that the
+//! gate has not allowed.
 
 mod fetch;
 mod forward;
@@ -17,7 +20,7 @@ use state::{Edge, now_ms};
 use std::rc::Rc;
 use tollgate_gate::{Decision, Freshness};
 
-/// What Spin calls for every request.
+/// Called by Spin for each request.
 #[http_service]
 async fn serve(request: Request) -> Result<Response, ErrorCode> {
     let edge = match Edge::current().await {
@@ -27,31 +30,31 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
             return http::json_error(500, "server_error", &error);
         }
     };
-    match decide_fresh(&edge, &request).await {
+    match decide_or_wait(&edge, &request).await {
         Decision::Forward { identity } => forward::forward(&edge, request, &identity).await,
-        Decision::Answer(answer) => http::answer(answer),
+        Decision::Answer(response) => http::from_gate(response),
         Decision::Push => push(&edge, request).await,
-        // One that has waited is not told to wait.
-        Decision::Wait => http::json_error(503, "temporarily_unavailable", "the gate cannot tell now; try again"),
+        // A request that has waited gets another decision.
+        Decision::Wait => http::json_error(503, "temporarily_unavailable", "the gate cannot decide now; try again"),
     }
 }
 
-/// Decides at once what does not depend on fresh word, and the rest after a fetch. A fetch that is due and awaited by nobody runs
+/// Decides on a request, after a refresh if the decision needs one. Otherwise a refresh that is due runs
 /// in the background.
-async fn decide_fresh(edge: &Rc<Edge>, request: &Request) -> Decision {
+async fn decide_or_wait(edge: &Rc<Edge>, request: &Request) -> Decision {
     let decision = decide(edge, request, false);
     if decision == Decision::Wait {
-        fetch::required(edge).await;
+        fetch::wait_for_refresh(edge).await;
         return decide(edge, request, true);
     }
-    let due = edge.gate().freshness(now_ms());
-    if due != Freshness::Fresh {
-        fetch::start(edge);
+    let freshness = edge.gate().freshness(now_ms());
+    if freshness != Freshness::Fresh {
+        fetch::start_refresh(edge);
     }
     decision
 }
 
-/// Hands the request to the gate exactly as it came: every header, repeated ones repeated, values as bytes.
+/// Passes the request to the gate unchanged: all headers, repeated ones included, with values as bytes.
 fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
     let headers: Vec<(&str, &[u8])> =
         request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -60,49 +63,50 @@ fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
     edge.gate().decide(&request, now_ms(), has_waited)
 }
 
-/// Pushes that an instance reads at a time.
-const MAX_PUSHES: usize = 2;
-/// How long the body of a push may take, in nanoseconds.
-const PUSH_TIMEOUT: u64 = 5_000_000_000;
+const MAX_CONCURRENT_PUSHES: usize = 2;
+const PUSH_BODY_TIMEOUT_NS: u64 = 5_000_000_000;
 
-/// Takes a message that the origin pushed, for all instances. Anybody can post one: so few are read at a time, and none for
-/// long. Real pushes are repeated, and never needed.
+/// Applies a push and shares it with all instances. The path is public: so an instance reads few pushes
+/// at a time and limits their time. The origin repeats its pushes, and sync does not depend on them.
 async fn push(edge: &Rc<Edge>, request: Request) -> Result<Response, ErrorCode> {
-    let Some(_one_of_few) = Push::begin(edge) else {
-        return http::json_error(503, "temporarily_unavailable", "too many messages are pushed at a time; try again");
+    let Some(_guard) = PushGuard::begin(edge) else {
+        return http::json_error(503, "temporarily_unavailable", "too many concurrent pushes; try again");
     };
-    let message = match http::bounded(request.into_body(), tollgate_gate::MAX_PUSH_BYTES, PUSH_TIMEOUT).await {
+    let message = match http::read_body(request.into_body(), tollgate_gate::MAX_PUSH_BYTES, PUSH_BODY_TIMEOUT_NS).await
+    {
         Ok(message) => message,
         Err(http::BodyError::TooLarge) => {
-            return http::json_error(413, "too_large", "the message is larger than any that an origin pushes");
+            return http::json_error(413, "too_large", "the message is larger than an origin sends");
         }
-        Err(http::BodyError::Late) => return http::json_error(408, "invalid_request", "the body came too slowly"),
+        Err(http::BodyError::TooSlow) => {
+            return http::json_error(408, "invalid_request", "the body arrived too slowly");
+        }
         Err(http::BodyError::Broken(code)) => return Err(code),
     };
     shared::catch_up(edge).await;
     let before = edge.gate().sequence();
-    let answer = edge.gate_mut().push(&message, now_ms());
+    let response = edge.gate_mut().push(&message, now_ms());
     if edge.gate().sequence() > before {
-        edge.record.borrow_mut().append(&edge.gate(), before, &message, None);
-        shared::keep_record(edge).await;
+        edge.log.borrow_mut().append(&edge.gate(), before, &message, None);
+        shared::store_log(edge).await;
     }
-    http::answer(answer)
+    http::from_gate(response)
 }
 
-/// A push that is being read.
-struct Push(Rc<Edge>);
+/// A push that is being read; ends when it is dropped.
+struct PushGuard(Rc<Edge>);
 
-impl Push {
-    fn begin(edge: &Rc<Edge>) -> Option<Push> {
+impl PushGuard {
+    fn begin(edge: &Rc<Edge>) -> Option<PushGuard> {
         let pushes = edge.pushes.get();
-        (pushes < MAX_PUSHES).then(|| {
+        (pushes < MAX_CONCURRENT_PUSHES).then(|| {
             edge.pushes.set(pushes + 1);
-            Push(Rc::clone(edge))
+            PushGuard(Rc::clone(edge))
         })
     }
 }
 
-impl Drop for Push {
+impl Drop for PushGuard {
     fn drop(&mut self) {
         self.0.pushes.set(self.0.pushes.get().saturating_sub(1));
     }

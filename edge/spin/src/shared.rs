@@ -1,116 +1,116 @@
-//! What all instances of this edge share, and what outlives them: a snapshot, the record of what came since, and whose turn it
-//! is to ask the origin, in Spin's key-value store. Spin replaces an instance after so many requests or an idle second, and
-//! has many at once: each would begin without freshness, and ask by itself.
+//! State that all instances of this edge share in Spin's key-value store: a snapshot, the log of messages
+//! after it, and the last poll of the origin. Spin replaces an instance after some requests or an idle
+//! second, and runs many in parallel. Without shared state, each would start stale and poll by itself.
 //!
-//! What is read is never trusted for more than a time: every message is verified again, by the rules of
-//! [`tollgate_gate::MessageLog`]. A store that fails makes this instance ask by itself, no more.
+//! Only times are trusted in the store: every message is verified again ([`tollgate_gate::MessageLog`]).
+//! If the store fails, each instance polls by itself.
 
 use crate::state::{Edge, now_ms};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};
 use spin_sdk::key_value::Store;
 use tollgate_gate::MessageLog;
 
-/// Where a new instance finds the newest snapshot. A new wire format takes a new name.
+/// Key of the newest snapshot. A new wire format needs a new key.
 const SNAPSHOT_KEY: &str = "tollgate/snapshot/v1";
-/// Where it finds what came since; the record tells its version itself.
-const RECORD_KEY: &str = "tollgate/record";
-/// What became of the questions to the origin: see [`Questions`].
-const QUESTIONS_KEY: &str = "tollgate/questions/v1";
-/// Least time between the questions of all instances, in milliseconds: four a second.
-const QUESTION_INTERVAL: u64 = 250;
-/// So long after a failure nothing is concluded from it any more, in milliseconds.
-const FORGOTTEN_AFTER: u64 = 10_000;
+/// Key of the message log, which contains its own version.
+const LOG_KEY: &str = "tollgate/record";
+/// Key of [`OriginPoll`].
+const POLL_KEY: &str = "tollgate/questions/v1";
+/// Minimum interval between the polls of all instances: four a second.
+const MIN_POLL_INTERVAL_MS: u64 = 250;
+/// Age at which a failure is ignored.
+const FAILURE_EXPIRY_MS: u64 = 10_000;
 
-/// Whose turn it is to ask the origin.
-pub(crate) enum Claim {
-    /// This instance's.
-    Ours(Questions),
-    /// Another's, which is asking: its answer is worth waiting for.
-    Theirs,
-    /// The origin could not be asked lately: nothing is worth waiting for.
-    Failed,
+/// Which instance polls the origin.
+pub(crate) enum PollClaim {
+    /// This instance.
+    Ours(OriginPoll),
+    /// Another instance, whose answer is worth waiting for.
+    Other,
+    /// None now, because the last poll failed.
+    Failing,
 }
 
-/// The questions of all instances to the origin. Times are Unix milliseconds.
+/// The last poll of the origin by any instance. Times are Unix milliseconds.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Questions {
+pub(crate) struct OriginPoll {
     asked_at_ms: u64,
-    /// When the last one failed, unless one was answered since; else 0.
+    /// Time of the last failure, if no poll succeeded after it; else 0.
     failed_at_ms: u64,
 }
 
-/// Brings a new instance what others left.
-pub(crate) async fn begin(edge: &Edge) {
-    warm(edge).await;
+/// Initializes a new instance with the shared state.
+pub(crate) async fn initialize(edge: &Edge) {
+    load_snapshot(edge).await;
     catch_up(edge).await;
 }
 
-/// Brings the gate what other instances were answered since, if that makes it fresher.
+/// Applies the messages of other instances, if these make the replica fresher.
 pub(crate) async fn catch_up(edge: &Edge) {
-    let Some(record) = read(RECORD_KEY).await.and_then(|bytes| MessageLog::from_bytes(&bytes)) else { return };
-    if !record.is_fresher_than(&edge.gate(), now_ms()) {
+    let Some(log) = read(LOG_KEY).await.and_then(|bytes| MessageLog::from_bytes(&bytes)) else { return };
+    if !log.is_fresher_than(&edge.gate(), now_ms()) {
         return;
     }
-    if !record.has_snapshot_of(&edge.gate()) {
-        warm(edge).await;
+    if !log.has_snapshot_of(&edge.gate()) {
+        load_snapshot(edge).await;
     }
-    let given = record.apply_to(&mut edge.gate_mut(), now_ms());
-    match given {
+    let applied = log.apply_to(&mut edge.gate_mut(), now_ms());
+    match applied {
         Ok(()) => {
-            let held = edge.record.replace(record);
-            edge.record.borrow_mut().append_changes_of(&held);
+            let previous = edge.log.replace(log);
+            edge.log.borrow_mut().append_changes_of(&previous);
         }
-        Err(error) => eprintln!("tollgate: what another instance left is refused: {error}"),
+        Err(error) => eprintln!("tollgate: a message of another instance was refused: {error}"),
     }
 }
 
-/// Leaves the snapshot for others.
-pub(crate) async fn keep_snapshot(snapshot: &[u8]) {
+/// Shares the snapshot with other instances.
+pub(crate) async fn store_snapshot(snapshot: &[u8]) {
     write(SNAPSHOT_KEY, snapshot).await;
 }
 
-/// Leaves the record for others.
-pub(crate) async fn keep_record(edge: &Edge) {
-    let bytes = edge.record.borrow().to_bytes();
-    write(RECORD_KEY, &bytes).await;
+/// Shares the message log with other instances.
+pub(crate) async fn store_log(edge: &Edge) {
+    let bytes = edge.log.borrow().to_bytes();
+    write(LOG_KEY, &bytes).await;
 }
 
-/// Takes the turn to ask the origin, if no instance did a moment ago.
-pub(crate) fn claim_question(interval_ms: u64) -> Claim {
-    claim_question_at(now_ms(), interval_ms.min(QUESTION_INTERVAL)).unwrap_or_else(|error| {
-        eprintln!("tollgate: the key-value store cannot tell whose turn it is: {error:?}");
-        Claim::Ours(Questions::default())
+/// Claims the next poll of the origin for this instance, unless another one polled a moment ago.
+pub(crate) fn claim_poll(min_interval_ms: u64) -> PollClaim {
+    try_claim_poll(now_ms(), min_interval_ms.min(MIN_POLL_INTERVAL_MS)).unwrap_or_else(|error| {
+        eprintln!("tollgate: the last poll cannot be read from the key-value store: {error:?}");
+        PollClaim::Ours(OriginPoll::default())
     })
 }
 
-fn claim_question_at(now_ms: u64, interval_ms: u64) -> Result<Claim, store::Error> {
+fn try_claim_poll(now_ms: u64, min_interval_ms: u64) -> Result<PollClaim, store::Error> {
     let bucket = store::open("default")?;
-    let questions = atomics::Cas::new(&bucket, QUESTIONS_KEY)?;
-    let last = questions.current()?.as_deref().and_then(Questions::from_bytes).unwrap_or_default();
-    let others = || if last.are_failing(now_ms) { Claim::Failed } else { Claim::Theirs };
-    // A clock that was set back must not forbid questions until it comes to the old time again.
-    if now_ms.abs_diff(last.asked_at_ms) < interval_ms {
-        return Ok(others());
+    let cas = atomics::Cas::new(&bucket, POLL_KEY)?;
+    let last = cas.current()?.as_deref().and_then(OriginPoll::from_bytes).unwrap_or_default();
+    let of_other = || if last.is_failing(now_ms) { PollClaim::Failing } else { PollClaim::Other };
+    // The distance, so that after setting the clock back, polls resume after one interval.
+    if now_ms.abs_diff(last.asked_at_ms) < min_interval_ms {
+        return Ok(of_other());
     }
-    let ours = Questions { asked_at_ms: now_ms, ..last };
-    match atomics::swap(questions, &ours.to_bytes()) {
-        Ok(()) => Ok(Claim::Ours(ours)),
-        Err(atomics::CasError::CasFailed(_)) => Ok(others()),
+    let ours = OriginPoll { asked_at_ms: now_ms, ..last };
+    match atomics::swap(cas, &ours.to_bytes()) {
+        Ok(()) => Ok(PollClaim::Ours(ours)),
+        Err(atomics::CasError::CasFailed(_)) => Ok(of_other()),
         Err(atomics::CasError::StoreError(error)) => Err(error),
     }
 }
 
-impl Questions {
-    /// Whether one failed so lately that the next is expected to fail.
-    pub(crate) fn are_failing(&self, now_ms: u64) -> bool {
-        now_ms.abs_diff(self.failed_at_ms) < FORGOTTEN_AFTER
+impl OriginPoll {
+    /// Whether the last poll failed recently, so that the next one is expected to fail.
+    pub(crate) fn is_failing(&self, now_ms: u64) -> bool {
+        now_ms.abs_diff(self.failed_at_ms) < FAILURE_EXPIRY_MS
     }
 
-    /// Tells the others what became of this instance's question, where that is news to them.
-    pub(crate) async fn ended(self, answered: bool) {
-        if !answered || self.failed_at_ms != 0 {
-            let failed_at_ms = if answered { 0 } else { now_ms() };
-            write(QUESTIONS_KEY, &Self { failed_at_ms, ..self }.to_bytes()).await;
+    /// Shares the result of this instance's poll, if it differs from that of the last one.
+    pub(crate) async fn finish(self, is_answered: bool) {
+        if !is_answered || self.failed_at_ms != 0 {
+            let failed_at_ms = if is_answered { 0 } else { now_ms() };
+            write(POLL_KEY, &Self { failed_at_ms, ..self }.to_bytes()).await;
         }
     }
 
@@ -125,12 +125,12 @@ impl Questions {
     }
 }
 
-/// Brings the gate the snapshot that an earlier instance stored, if it is newer than what the gate holds.
-async fn warm(edge: &Edge) {
+/// Installs the shared snapshot, if it is newer than the gate's.
+async fn load_snapshot(edge: &Edge) {
     if let Some(snapshot) = read(SNAPSHOT_KEY).await {
         let warmed = edge.gate_mut().warm(&snapshot);
         if let Err(error) = warmed {
-            eprintln!("tollgate: the stored snapshot is refused: {error}");
+            eprintln!("tollgate: the stored snapshot was refused: {error}");
         }
     }
 }
@@ -146,6 +146,6 @@ async fn read(key: &str) -> Option<Vec<u8>> {
 async fn write(key: &str, value: &[u8]) {
     let written = async { Store::open_default().await?.set(key, value).await };
     if let Err(error) = written.await {
-        eprintln!("tollgate: {key} is not stored in the key-value store: {error}");
+        eprintln!("tollgate: {key} cannot be written to the key-value store: {error}");
     }
 }

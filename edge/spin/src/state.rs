@@ -1,5 +1,5 @@
-//! What outlives a request: the gate, and whether a fetch is under way. Spin reuses the instance for a while, so this is
-//! filled once and then kept; what outlives the instance is in [`crate::shared`].
+//! State of an instance, which outlives a request: the gate and its refresh. State that outlives the
+//! instance is in [`crate::shared`].
 
 use crate::shared;
 use spin_sdk::variables::{self, Error};
@@ -14,61 +14,61 @@ thread_local! {
     static EDGE: OnceCell<Rc<Edge>> = const { OnceCell::new() };
 }
 
-/// The gate of this instance and the state of its fetches.
+/// The gate of this instance and the state of its refresh.
 pub(crate) struct Edge {
     pub(crate) gate: RefCell<Gate>,
-    /// The proxies that are believed.
-    pub(crate) proxies: TrustedProxies,
-    /// What this instance knows to leave for the next.
-    pub(crate) record: RefCell<MessageLog>,
-    /// Whether a fetch is under way: there is one at most.
-    pub(crate) fetching: Cell<bool>,
-    /// Whether the last question to the origin, of whichever instance, came to nothing.
+    pub(crate) trusted_proxies: TrustedProxies,
+    /// Messages to share with other instances.
+    pub(crate) log: RefCell<MessageLog>,
+    /// Whether a refresh is running; at most one does.
+    pub(crate) is_refreshing: Cell<bool>,
+    /// Whether the last poll of the origin, by any instance, failed.
     pub(crate) has_failed: Cell<bool>,
-    /// Pushes whose bodies are being read.
+    /// Number of pushes whose bodies are being read.
     pub(crate) pushes: Cell<usize>,
 }
 
 impl Edge {
-    /// The instance's gate, made and warmed on the first request. The error is one line that names the setting at fault.
+    /// The edge of this instance, created on the first request. The error is one line that names the
+    /// invalid setting.
     pub(crate) async fn current() -> Result<Rc<Edge>, String> {
         if let Some(edge) = EDGE.with(|cell| cell.get().cloned()) {
             return Ok(edge);
         }
-        let (settings, proxies) = read_settings().await?;
+        let (settings, trusted_proxies) = read_settings().await?;
         let edge = Rc::new(Edge {
             gate: RefCell::new(Gate::new(settings)),
-            proxies,
-            record: RefCell::default(),
-            fetching: Cell::new(false),
+            trusted_proxies,
+            log: RefCell::default(),
+            is_refreshing: Cell::new(false),
             has_failed: Cell::new(false),
             pushes: Cell::new(0),
         });
-        shared::begin(&edge).await;
-        // Requests that came meanwhile made a gate of their own; the first one to finish is kept by all.
+        shared::initialize(&edge).await;
+        // Concurrent requests may have created another edge; the first one is kept.
         Ok(EDGE.with(|cell| Rc::clone(cell.get_or_init(|| edge))))
     }
 
-    /// The gate, to be read. Give it back before the next await.
+    /// Borrows the gate. The borrow must end before the next await.
     pub(crate) fn gate(&self) -> Ref<'_, Gate> {
         self.gate.borrow()
     }
 
-    /// The gate, to be changed. Give it back before the next await.
+    /// Borrows the gate mutably. The borrow must end before the next await.
     pub(crate) fn gate_mut(&self) -> RefMut<'_, Gate> {
         self.gate.borrow_mut()
     }
 }
 
-/// The clock, in Unix milliseconds.
+/// Unix time in milliseconds.
 #[expect(clippy::disallowed_methods, reason = "the component's clock")]
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads the settings from Spin's variables, which have the same names in lower case. The two addresses come in two parts,
-/// because Spin allows no path in `allowed_outbound_hosts`, where their first parts stand.
+/// Reads the settings from Spin's variables, which have the same names in lower case. The paths of the
+/// two URLs have their own variables, because Spin allows no path in `allowed_outbound_hosts`.
 async fn read_settings() -> Result<(Settings, TrustedProxies), String> {
     let mut values = Vec::new();
     let deprecated = DEPRECATED_SETTINGS.iter().map(|(name, _)| *name);
