@@ -1,6 +1,7 @@
-//! The Tollgate validator as a WebAssembly component: `wit/validator.wit` on one side, the gate on the other, nothing between.
+//! The Tollgate validator as a WebAssembly component: implements `wit/validator.wit` by the gate.
 //!
-//! It never decides anything itself, and asks its host for nothing: clock, network and bytes come in as arguments.
+//! Never: this crate decides anything, or imports anything from its host. Clock, network and bytes come in
+//! as arguments.
 
 use std::cell::RefCell;
 
@@ -24,8 +25,8 @@ impl Guest for Component {
     type Gate = Instance;
 }
 
-/// A gate behind the shared reference that a resource's methods get. A component instance has one thread, and no method
-/// calls another, so the borrow is always free.
+/// A gate in a cell, because the methods of a resource get a shared reference. A component instance has
+/// one thread, and no method calls another, so the borrow never fails.
 struct Instance(RefCell<gate::Gate>);
 
 impl GuestGate for Instance {
@@ -44,11 +45,11 @@ impl GuestGate for Instance {
     }
 
     fn next_fetch(&self, wait_ms: u64, question: Question) -> String {
-        self.0.borrow().next_fetch(wait_ms, &of_gate(question))
+        self.0.borrow().next_fetch(wait_ms, &gate_question(question))
     }
 
     fn accept(&self, status: u16, body: Vec<u8>, question: Question) -> Result<bool, String> {
-        self.0.borrow_mut().accept(status, &body, &of_gate(question)).map_err(|error| error.to_string())
+        self.0.borrow_mut().accept(status, &body, &gate_question(question)).map_err(|error| error.to_string())
     }
 
     fn fetch_failed(&self, why: String, now_ms: u64) {
@@ -56,7 +57,7 @@ impl GuestGate for Instance {
     }
 
     fn push(&self, body: Vec<u8>, now_ms: u64) -> Response {
-        answer(self.0.borrow_mut().push(&body, now_ms))
+        wit_response(self.0.borrow_mut().push(&body, now_ms))
     }
 
     fn decide(&self, request: Request, now_ms: u64, has_waited: bool) -> Decision {
@@ -64,7 +65,7 @@ impl GuestGate for Instance {
         let request = gate::Request { method: &request.method, target: &request.target, headers: &headers };
         match self.0.borrow().decide(&request, now_ms, has_waited) {
             gate::Decision::Forward { identity } => Decision::Forward(header_list(identity)),
-            gate::Decision::Answer(response) => Decision::Answer(answer(response)),
+            gate::Decision::Answer(response) => Decision::Answer(wit_response(response)),
             gate::Decision::Push => Decision::Push,
             gate::Decision::Wait => Decision::Wait,
         }
@@ -88,7 +89,7 @@ impl GuestGate for Instance {
     }
 }
 
-fn of_gate(question: Question) -> gate::Question {
+fn gate_question(question: Question) -> gate::Question {
     let Question { asked_at_ms, nonce: (high, low) } = question;
     let nonce = u128::from(high) << 64 | u128::from(low);
     gate::Question { asked_at_ms, nonce: gate::Nonce::from_bytes(nonce.to_be_bytes()) }
@@ -99,7 +100,7 @@ fn verdict<T>(verdict: &Result<T, gate::Refusal>) -> Verdict {
     Verdict { allowed: verdict.is_ok(), reason: reason.to_owned() }
 }
 
-fn answer(response: gate::Response) -> Response {
+fn wit_response(response: gate::Response) -> Response {
     Response { status: response.status, headers: header_list(response.headers), body: response.body }
 }
 

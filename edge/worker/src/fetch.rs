@@ -1,44 +1,46 @@
-//! Keeping an isolate's gate fresh: a fetch outlives the request that led it, and asks the isolate's hub before the origin.
+//! Keeps the isolate's replica fresh. A fetch asks the isolate's hub first, then the origin, and outlives
+//! the request that started it.
 
 use std::rc::Rc;
 
 use tollgate_gate::Freshness;
 use worker::{Context, Env, console_error};
 
-use crate::{isolate::Isolate, now_ms, origin, turns::Finished};
+use crate::{isolate::Isolate, now_ms, origin, single_flight::FlightEnd};
 
-/// How long a request waits for a fetch before it is decided on what the gate holds, in milliseconds.
-const WAIT: u64 = 2_000;
+/// How long a request waits for a fetch before it is decided by the replica as it is.
+const FETCH_WAIT_MS: u64 = 2_000;
 
-/// Starts a fetch unless one is under way, or one failed a moment ago; it runs on after the request is answered.
-pub(crate) fn start(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> Option<Finished> {
-    let (turn, finished) = isolate.turns.take()?;
+/// Starts a fetch, unless one is under way or the last one failed a moment ago. It outlives the request.
+pub(crate) fn start(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> Option<FlightEnd> {
+    let (flight, ended) = isolate.fetches.try_start()?;
     let (isolate, env) = (Rc::clone(isolate), env.clone());
     context.wait_until(async move {
-        turn.end(fetch(&isolate, &env).await); // waiting requests go on before KV is written
+        flight.finish(fetch(&isolate, &env).await); // waiting requests continue before KV is written
         isolate.store_snapshot(&env).await;
     });
-    Some(finished)
+    Some(ended)
 }
 
-/// Waits until the gate no longer requires a fetch, leading one if nobody does; for [`WAIT`] at most.
-pub(crate) async fn required(isolate: &Rc<Isolate>, env: &Env, context: &Context) {
-    isolate.turns.wait(WAIT, || start(isolate, env, context), || !is_required(isolate)).await;
+/// Waits for a fetch until the replica is no longer stale, at most [`FETCH_WAIT_MS`]; starts one if none
+/// is under way.
+pub(crate) async fn wait_for_fetch(isolate: &Rc<Isolate>, env: &Env, context: &Context) {
+    isolate.fetches.wait(FETCH_WAIT_MS, || start(isolate, env, context), || !is_stale(isolate)).await;
 }
 
-fn is_required(isolate: &Isolate) -> bool {
+fn is_stale(isolate: &Isolate) -> bool {
     isolate.gate.borrow().freshness(now_ms()) == Freshness::Stale
 }
 
-/// Asks the hub; the origin itself if there is no hub, if it does not help, or if its word is too old or
-/// not the last. True when nothing went wrong.
+/// Syncs with the hub. Syncs with the origin if there is no hub, if it fails, or if its answer leaves the
+/// replica stale or incomplete. Returns false after an error.
 async fn fetch(isolate: &Isolate, env: &Env) -> bool {
-    if let Some(hubs) = isolate.hubs.as_ref().filter(|hubs| hubs.may_be_asked()) {
-        match hubs.ask(env, &isolate.gate).await {
-            Ok(false) if !is_required(isolate) => return true,
+    if let Some(hubs) = isolate.hubs.as_ref().filter(|hubs| hubs.is_available()) {
+        match hubs.sync(env, &isolate.gate).await {
+            Ok(false) if !is_stale(isolate) => return true,
             Ok(_) => {}
-            Err(why) => console_error!("tollgate: asking the origin, for the hub is of no help: {why}"),
+            Err(why) => console_error!("tollgate: the hub failed, fetching from the origin instead: {why}"),
         }
     }
-    origin::pull(&isolate.gate, drop).await
+    origin::sync(&isolate.gate, drop).await
 }

@@ -1,4 +1,4 @@
-//! Passing an allowed request to the upstream and its answer back, both bodies streamed by the runtime.
+//! Forwards an allowed request to the upstream. The runtime streams both bodies.
 
 use std::net::IpAddr;
 
@@ -7,28 +7,29 @@ use worker::{Result, console_error, web_sys};
 
 use crate::{http, isolate::Isolate};
 
-/// Sends the request to the upstream with the identity set, and hands back the upstream's answer; 502 if there is none.
+/// Sends the request with the identity headers and returns the upstream's response; 502 if the upstream
+/// cannot be reached.
 pub(crate) async fn forward(
     isolate: &Isolate,
     request: &web_sys::Request,
     identity: &[(&'static str, String)],
 ) -> Result<web_sys::Response> {
     if is_upgrade(request) {
-        return http::json_error(501, "not_implemented", "this edge does not pass protocol upgrades");
+        return http::json_error(501, "not_implemented", "this edge does not support protocol upgrades");
     }
     let body = body(request);
     if body.is_some() && matches!(request.method().as_str(), "GET" | "HEAD") {
-        return http::json_error(501, "not_implemented", "this edge cannot pass a GET or HEAD request with a body");
+        return http::json_error(501, "not_implemented", "this edge cannot forward a GET or HEAD request with a body");
     }
     let url = format!("{}{}", isolate.gate.borrow().settings().upstream, http::target(request));
     let init = web_sys::RequestInit::new();
     init.set_method(&request.method());
     init.set_headers_headers(&outbound_headers(isolate, request, identity)?);
-    // The client follows redirects, with its own token; the edge must not carry that token to another place.
+    // The client follows redirects itself. The edge must not send its token to another host.
     init.set_redirect(web_sys::RequestRedirect::Manual);
     init.set_body_opt_readable_stream(body.as_ref());
     match http::fetch(&url, &init).await {
-        // As it stands: the runtime sends an untouched answer on without looking into its body.
+        // Unchanged, so that the runtime streams the body without the Worker.
         Ok(response) => Ok(response),
         Err(why) => {
             console_error!("tollgate: the upstream cannot be reached: {why}");
@@ -37,21 +38,21 @@ pub(crate) async fn forward(
     }
 }
 
-/// Whether the client wants a protocol that the connection would have to be handed over to. Other offers of `Upgrade` (`h2c`,
-/// `TLS/1.2`) may be passed over, and are (RFC 9110 section 7.8).
+/// Whether the client asks for a WebSocket. Other offers of `Upgrade` (`h2c`, `TLS/1.2`) may be ignored
+/// (RFC 9110 section 7.8).
 fn is_upgrade(request: &web_sys::Request) -> bool {
     let offers = request.headers().get("upgrade").ok().flatten();
     offers.is_some_and(|offers| offers.split(',').any(|offer| offer.trim().eq_ignore_ascii_case("websocket")))
 }
 
-/// The body's stream; a declared length of nothing is none.
+/// The body's stream; none if its declared length is 0.
 fn body(request: &web_sys::Request) -> Option<web_sys::ReadableStream> {
     let length = request.headers().get("content-length").ok().flatten();
     request.body().filter(|_| length.as_deref() != Some("0"))
 }
 
-/// The client's headers as far as they go on, where the request came from, and who the client is. The runtime writes the
-/// upstream's own `Host`, and the length from the body that it really sends.
+/// The headers for the upstream: the client's that the policy passes, the forwarding headers and the
+/// identity. The runtime sets `Host`, and `Content-Length` by the body that it sends.
 fn outbound_headers(
     isolate: &Isolate,
     request: &web_sys::Request,
@@ -66,7 +67,7 @@ fn outbound_headers(
     let host = values("host").into_iter().next();
     let policy = RequestHeaderPolicy::new(
         Peer { address: client_address(&inbound), scheme, host },
-        &isolate.proxies,
+        &isolate.trusted_proxies,
         values("connection"),
     );
     let outbound = web_sys::Headers::new()?;
@@ -84,7 +85,7 @@ fn outbound_headers(
     Ok(outbound)
 }
 
-/// The address of the peer, which Cloudflare puts in the place of whatever a client says of it.
+/// The address of the peer. Cloudflare overwrites this header of the client.
 fn client_address(inbound: &[(String, String)]) -> Option<IpAddr> {
     inbound.iter().find(|(name, _)| name == "cf-connecting-ip").and_then(|(_, address)| address.trim().parse().ok())
 }

@@ -1,4 +1,4 @@
-//! Pulling from the origin: what an isolate does without a hub, and what a hub does for its isolates.
+//! Syncs a gate with the origin: an isolate without a hub, or a hub for its isolates.
 
 use std::cell::RefCell;
 
@@ -10,58 +10,57 @@ use crate::{
     now_ms, random,
 };
 
-/// Limit on one answer of the origin, body included, in milliseconds.
-const ANSWER_LIMIT: u32 = 1_500;
-/// Messages taken in one go: 4096 changes each, so more than any origin keeps.
-const MOST_MESSAGES: usize = 16;
+/// Limit on an answer of the origin, body included.
+const FETCH_TIMEOUT_MS: u32 = 1_500;
+/// Messages per sync. Each has up to 4096 changes, so this is more than any origin keeps.
+const MAX_MESSAGES: usize = 16;
 
-/// An answer of the origin that the gate accepted.
-pub(crate) struct Taken {
-    /// Whether the question was for a snapshot.
+/// An answer of the origin that the gate has applied.
+pub(crate) struct AppliedAnswer {
     pub(crate) is_snapshot: bool,
-    /// The signed message.
+    /// The message as signed by the origin.
     pub(crate) message: Vec<u8>,
-    /// When the question was asked, in Unix milliseconds.
-    pub(crate) asked_at: u64,
-    /// Whether there is more to come; if not, the gate was complete when it asked.
-    pub(crate) more: bool,
+    /// Time of the request in Unix milliseconds.
+    pub(crate) asked_at_ms: u64,
+    /// Whether the replica is not complete yet. If false, it is complete as of the request.
+    pub(crate) has_more: bool,
 }
 
-/// Takes messages from the origin until the gate has no more to ask, and hands on each that it accepted. True when nothing
-/// went wrong.
-pub(crate) async fn pull(gate: &RefCell<Gate>, mut hand_on: impl FnMut(Taken)) -> bool {
-    for _ in 0..MOST_MESSAGES {
-        let (after, asked_at) = (gate.borrow().next_after(), now_ms());
-        let asked = match random() {
+/// Fetches messages until the replica is complete, and calls `on_applied` with each answer. Returns false
+/// after an error.
+pub(crate) async fn sync(gate: &RefCell<Gate>, mut on_applied: impl FnMut(AppliedAnswer)) -> bool {
+    for _ in 0..MAX_MESSAGES {
+        let (after, asked_at_ms) = (gate.borrow().next_after(), now_ms());
+        let fetched = match random() {
             Ok(nonce) => {
-                let question = Question { asked_at_ms: asked_at, nonce: Nonce::from_bytes(nonce) };
+                let question = Question { asked_at_ms, nonce: Nonce::from_bytes(nonce) };
                 let target = gate.borrow().next_fetch(0, &question);
                 let url = format!("{}{target}", gate.borrow().settings().origin);
                 get(&url).await.map(|answer| (question, answer))
             }
             Err(why) => Err(why),
         };
-        let (question, (status, message)) = match asked {
+        let (question, (status, message)) = match fetched {
             Ok(answer) => answer,
             Err(why) => {
-                console_error!("tollgate: the origin cannot be asked: {why}");
+                console_error!("tollgate: the origin cannot be reached: {why}");
                 gate.borrow_mut().fetch_failed(&why, now_ms());
                 return false;
             }
         };
         let accepted = gate.borrow_mut().accept(status, &message, &question);
         match accepted {
-            Ok(more) => {
-                // 410 is a true answer too, which brings no message but another question.
+            Ok(has_more) => {
+                // After a 410, which has no message, the gate fetches the snapshot.
                 if status == 200 {
-                    hand_on(Taken { is_snapshot: after.is_none(), message, asked_at, more });
+                    on_applied(AppliedAnswer { is_snapshot: after.is_none(), message, asked_at_ms, has_more });
                 }
-                if !more {
+                if !has_more {
                     return true;
                 }
             }
             Err(error) => {
-                console_error!("tollgate: the origin's answer is refused: {error}");
+                console_error!("tollgate: the origin's answer was refused: {error}");
                 return false;
             }
         }
@@ -69,13 +68,13 @@ pub(crate) async fn pull(gate: &RefCell<Gate>, mut hand_on: impl FnMut(Taken)) -
     false
 }
 
-/// GETs `url`; the error is a line for the log and the health report.
+/// Sends a GET. The error is one line for the log and the health report.
 async fn get(url: &str) -> Result<(u16, Vec<u8>), String> {
     let init = web_sys::RequestInit::new();
-    init.set_redirect(web_sys::RequestRedirect::Manual); // the origin never redirects an edge; whoever does is not it
-    init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(ANSWER_LIMIT)));
+    init.set_redirect(web_sys::RequestRedirect::Manual); // the origin never redirects an edge
+    init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(FETCH_TIMEOUT_MS)));
     let response = http::fetch(url, &init).await?;
-    match http::bounded(response.body(), MAX_FETCH_BYTES).await {
+    match http::read_body(response.body(), MAX_FETCH_BYTES).await {
         Ok(body) => Ok((response.status(), body)),
         Err(BodyError::TooLarge) => Err(format!("the answer is larger than {MAX_FETCH_BYTES} bytes")),
         Err(BodyError::Broken(why)) => Err(why),

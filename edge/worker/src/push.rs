@@ -1,4 +1,4 @@
-//! What the origin pushes: to this isolate, and to the hubs, from which all others hear it.
+//! Pushes from the origin: to this isolate, and to the hubs, from which the other isolates get them.
 
 use tollgate_gate::MAX_PUSH_BYTES;
 use worker::{Env, Result, web_sys};
@@ -9,21 +9,21 @@ use crate::{
     now_ms,
 };
 
-/// Takes a pushed message. Without hubs it reaches this one isolate, and the others learn the same by pulling.
+/// Applies a push. Without hubs it reaches this isolate only; the others fetch the changes.
 pub(crate) async fn push(isolate: &Isolate, env: &Env, request: &web_sys::Request) -> Result<web_sys::Response> {
-    let message = match http::bounded(request.body(), MAX_PUSH_BYTES).await {
+    let message = match http::read_body(request.body(), MAX_PUSH_BYTES).await {
         Ok(message) => message,
         Err(BodyError::TooLarge) => {
-            return http::json_error(413, "too_large", "the pushed message is larger than any the origin makes");
+            return http::json_error(413, "too_large", "the message is larger than an origin sends");
         }
         Err(BodyError::Broken(why)) => {
-            return http::json_error(400, "invalid_request", &format!("the pushed message broke off: {why}"));
+            return http::json_error(400, "invalid_request", &format!("the message ended early: {why}"));
         }
     };
-    let answer = isolate.gate.borrow_mut().push(&message, now_ms());
+    let response = isolate.gate.borrow_mut().push(&message, now_ms());
     match &isolate.hubs {
-        // What is not the origin's own goes no further: a stranger must not keep the hubs busy.
-        Some(hubs) if matches!(answer.status, 200 | 409) => http::answer(&hubs.push(env, &message).await),
-        _ => http::answer(&answer),
+        // The path is public: messages that are not the origin's do not reach the hubs.
+        Some(hubs) if matches!(response.status, 200 | 409) => http::from_gate(&hubs.push(env, &message).await),
+        _ => http::from_gate(&response),
     }
 }

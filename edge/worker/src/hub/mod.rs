@@ -1,201 +1,197 @@
-//! The hub: a Durable Object that asks the origin once for many isolates, and takes the pushes.
+//! The hub: a Durable Object that fetches from the origin for many isolates, and receives the pushes.
 //!
-//! It holds a gate of its own and keeps it fresh by the same rule as every edge. What it accepted it hands on as the origin
-//! signed it. It never judges a token, never says that what it hands on is younger than it is, and keeps nothing secret. See
-//! [`crate::hubs`] for why no isolate that listens to it can believe to be fresher than it is.
+//! It has a gate, which it keeps fresh as every edge does, and sends the messages that the gate accepted
+//! to the isolates, as signed by the origin. [`crate::hubs`] explains why an isolate cannot take its
+//! replica for fresher than it is.
+//!
+//! Never: a hub verifies a token, reports an age below the true one, or stores a secret.
 
-mod log;
-mod store;
+mod message_log;
+mod storage;
 
 use std::{cell::RefCell, rc::Rc};
 
-use tollgate_gate::{Decision, Freshness, Gate, MAX_PUSH_BYTES, Response, Settings};
+use tollgate_gate::{Freshness, Gate, MAX_PUSH_BYTES, Response, Settings};
 use worker::{DurableObject, Env, Request, Result, State, console_error, durable_object, wasm_bindgen, web_sys};
 
 use self::{
-    log::{Log, News},
-    store::{Store, Stored},
+    message_log::{HubLog, LogUpdate},
+    storage::{Storage, StoredMessages},
 };
 use crate::{
     http, hubs, now_ms,
-    origin::{self, Taken},
-    protocol::{PUSH, Question},
+    origin::{self, AppliedAnswer},
+    protocol::{HubRequest, PUSH_URL},
     setting,
-    turns::{Finished, Turns},
+    single_flight::{FlightEnd, SingleFlight},
 };
 
-/// How long an asker is made to wait for the origin, in milliseconds; less than it waits for the hub.
-const WAIT: u64 = 1_000;
-/// How long a push that does not join on waits until the hub has caught up.
-const CATCH_UP: u64 = 3_000;
+/// How long an isolate's request waits for the origin; less than the isolate waits for the hub.
+const FETCH_WAIT_MS: u64 = 1_000;
+/// How long a push with missing deltas before it waits until the hub has caught up.
+const CATCH_UP_WAIT_MS: u64 = 3_000;
 
-/// What the runtime makes of the class that wrangler.toml names.
+/// The class that wrangler.toml names.
 #[durable_object(fetch)]
 pub struct Hub {
-    /// Or the setting at fault, in one line.
-    keeper: std::result::Result<Rc<Keeper>, String>,
+    /// The replica, or one line that names the invalid setting.
+    replica: std::result::Result<Rc<HubReplica>, String>,
 }
 
 impl DurableObject for Hub {
     fn new(state: State, env: Env) -> Self {
         let settings = Settings::from_lookup(|name| setting(&env, name)).map_err(|error| error.to_string());
-        Self { keeper: settings.map(|settings| Rc::new(Keeper::resume(state, settings))) }
+        Self { replica: settings.map(|settings| Rc::new(HubReplica::load(state, settings))) }
     }
 
     async fn fetch(&self, request: Request) -> Result<worker::Response> {
-        let keeper = match &self.keeper {
-            Ok(keeper) => keeper,
+        let replica = match &self.replica {
+            Ok(replica) => replica,
             Err(why) => return http::json_error(500, "configuration_error", why).map(Into::into),
         };
         let request = request.inner();
         let url = request.url();
-        let answer = match Question::read(&url) {
-            Some(question) => keeper.answer(&question).await,
-            None if url == PUSH => keeper.push(request).await,
-            None => Response::error(404, "not_found", "this hub is of another version"),
+        let response = match HubRequest::parse(&url) {
+            Some(request) => replica.answer(&request).await,
+            None if url == PUSH_URL => replica.push(request).await,
+            None => Response::error(404, "not_found", "this hub has another version"),
         };
-        http::answer(&answer).map(Into::into)
+        http::from_gate(&response).map(Into::into)
     }
 }
 
-/// The gate of a hub, what it hands on, and where that outlives an eviction.
-struct Keeper {
+/// The gate of a hub, its message log, and the storage of both.
+struct HubReplica {
     state: State,
     settings: Settings,
     gate: RefCell<Gate>,
-    log: RefCell<Log>,
-    store: Option<Store>,
-    turns: Rc<Turns>,
+    log: RefCell<HubLog>,
+    storage: Option<Storage>,
+    fetches: Rc<SingleFlight>,
 }
 
-impl Keeper {
-    /// Goes on from what an earlier life of this hub stored: with all it knew, and without any freshness.
-    fn resume(state: State, settings: Settings) -> Self {
-        let (mut gate, mut log) = (Gate::new(settings.clone()), Log::default());
-        let store = Store::open(&state).map_err(|error| report("opened", &error)).ok();
-        let stored = store.as_ref().map(|store| store.load().map_err(|error| report("read", &error)));
-        if let Some(Ok(Stored { snapshot, messages })) = stored {
+impl HubReplica {
+    /// Loads the stored messages. The replica is stale at first.
+    fn load(state: State, settings: Settings) -> Self {
+        let (mut gate, mut log) = (Gate::new(settings.clone()), HubLog::default());
+        let storage = Storage::open(&state).map_err(|error| log_storage_error("open", &error)).ok();
+        let stored = storage.as_ref().map(|storage| storage.load().map_err(|error| log_storage_error("read", &error)));
+        if let Some(Ok(StoredMessages { snapshot, deltas })) = stored {
             match snapshot.map(|snapshot| gate.warm(&snapshot)) {
                 None => {} // a new hub
-                Some(Ok(())) => log.restart(sequence(&gate)),
-                Some(Err(error)) => console_error!("tollgate: the hub's stored snapshot is refused: {error}"),
+                Some(Ok(())) => log.restart(gate.sequence()),
+                Some(Err(error)) => console_error!("tollgate: the hub's stored snapshot was refused: {error}"),
             }
-            for message in messages {
-                log.add(hubs::sequence(&gate.push(&message, now_ms()).body), &message);
+            for message in deltas {
+                log.append(hubs::sequence(&gate.push(&message, now_ms()).body), &message);
             }
         }
         let (gate, log) = (RefCell::new(gate), RefCell::new(log));
-        Self { state, settings, gate, log, store, turns: Rc::default() }
+        Self { state, settings, gate, log, storage, fetches: Rc::default() }
     }
 
-    /// What an isolate asks for. The gate's own rule says when the origin is asked first, with one addition: a request that
-    /// waits for the answer is not to find it too old on arrival, so for it the hub waits as soon as a refresh is due.
-    async fn answer(self: &Rc<Self>, question: &Question) -> Response {
-        let due = self.gate.borrow().freshness(now_ms());
-        match due {
+    /// Answers an isolate. The hub fetches from the origin by the rules of every edge, with one addition:
+    /// an awaited answer must be fresh on arrival, so the hub fetches first as soon as a refresh is due.
+    async fn answer(self: &Rc<Self>, request: &HubRequest) -> Response {
+        let freshness = self.gate.borrow().freshness(now_ms());
+        match freshness {
             Freshness::Fresh => {}
-            Freshness::RefreshDue if !question.waits => drop(self.start()),
+            Freshness::RefreshDue if !request.is_awaited => drop(self.start_fetch()),
             Freshness::RefreshDue | Freshness::Stale => {
-                let enough = || self.gate.borrow().freshness(now_ms()) == Freshness::Fresh;
-                self.turns.wait(WAIT, || self.start(), enough).await;
+                let is_fresh = || self.gate.borrow().freshness(now_ms()) == Freshness::Fresh;
+                self.fetches.wait(FETCH_WAIT_MS, || self.start_fetch(), is_fresh).await;
             }
         }
-        let body = self.log.borrow().answer(question.after, self.gate.borrow().snapshot(), now_ms());
+        let body = self.log.borrow().answer(request.after, self.gate.borrow().snapshot(), now_ms());
         Response { status: 200, headers: vec![("content-type", "application/octet-stream".to_owned())], body }
     }
 
-    /// Takes what the origin pushed, as the gate answers. When deltas between are missing, or everything, as in a hub that
-    /// nobody asked yet, it gets them first: only what a hub holds counts as delivered.
+    /// Applies a push. If deltas before it or the snapshot are missing, the hub fetches them first: only
+    /// what a hub has applied counts as delivered.
     async fn push(self: &Rc<Self>, request: &web_sys::Request) -> Response {
-        let Ok(message) = http::bounded(request.body(), MAX_PUSH_BYTES).await else {
-            return Response::error(400, "invalid_request", "the message broke off or is too large");
+        let Ok(message) = http::read_body(request.body(), MAX_PUSH_BYTES).await else {
+            return Response::error(400, "invalid_request", "the message ended early or is too large");
         };
         let push = || self.gate.borrow_mut().push(&message, now_ms());
-        let mut answer = push();
-        if answer.status == 409 {
-            self.turns.wait(CATCH_UP, || self.start(), || false).await;
-            answer = push();
+        let mut response = push();
+        if response.status == 409 {
+            self.fetches.wait(CATCH_UP_WAIT_MS, || self.start_fetch(), || false).await;
+            response = push();
         }
-        if answer.status == 200 && self.log.borrow_mut().add(hubs::sequence(&answer.body), &message) {
-            self.store(|store| store.append(&message));
-            if self.log.borrow().is_long() {
-                drop(self.start()); // a hub that is pushed to but never asked must not grow without end
+        if response.status == 200 && self.log.borrow_mut().append(hubs::sequence(&response.body), &message) {
+            self.store(|storage| storage.append(&message));
+            if self.log.borrow().should_be_compacted() {
+                drop(self.start_fetch()); // limits the log of a hub that gets pushes but no requests
             }
         }
-        answer
+        response
     }
 
-    /// Starts asking the origin, unless that is under way: many askers, one fetch.
-    fn start(self: &Rc<Self>) -> Option<Finished> {
-        let (turn, finished) = self.turns.take()?;
-        let keeper = Rc::clone(self);
+    /// Starts a fetch from the origin, unless one is under way.
+    fn start_fetch(self: &Rc<Self>) -> Option<FlightEnd> {
+        let (flight, ended) = self.fetches.try_start()?;
+        let hub = Rc::clone(self);
         self.state.wait_until(async move {
-            let is_long = keeper.log.borrow().is_long();
-            let is_well =
-                is_long && keeper.repack().await || origin::pull(&keeper.gate, |taken| keeper.keep(&taken)).await;
-            turn.end(is_well);
+            let should_be_compacted = hub.log.borrow().should_be_compacted();
+            let is_success = should_be_compacted && hub.compact_log().await
+                || origin::sync(&hub.gate, |answer| hub.store_answer(&answer)).await;
+            flight.finish(is_success);
         });
-        Some(finished)
+        Some(ended)
     }
 
-    fn keep(&self, taken: &Taken) {
-        let sequence = sequence(&self.gate.borrow());
-        let news = self.log.borrow_mut().take(sequence, taken);
-        match news {
-            News::Nothing => {}
-            News::Changes => self.store(|store| store.append(&taken.message)),
-            News::Snapshot => self.store(|store| store.replace(&taken.message, [])),
+    fn store_answer(&self, answer: &AppliedAnswer) {
+        let sequence = self.gate.borrow().sequence();
+        let update = self.log.borrow_mut().add_answer(sequence, answer);
+        match update {
+            LogUpdate::None => {}
+            LogUpdate::Appended => self.store(|storage| storage.append(&answer.message)),
+            LogUpdate::Replaced => self.store(|storage| storage.replace(&answer.message, [])),
         }
     }
 
-    /// Gets the deltas since the snapshot once more, in as few messages as the origin can, for a message is signed whether it
-    /// brings one change or thousands, and an isolate that begins checks each signature. False when it came to nothing.
-    async fn repack(&self) -> bool {
-        let (gate, mut log) = (RefCell::new(Gate::new(self.settings.clone())), Log::default());
-        let warm = self.gate.borrow().snapshot().is_some_and(|snapshot| gate.borrow_mut().warm(snapshot).is_ok());
-        log.restart(sequence(&gate.borrow()));
-        let complete = warm && origin::pull(&gate, |taken| _ = log.take(sequence(&gate.borrow()), &taken)).await;
-        if !complete || !self.is_continued(&gate.borrow(), &log) {
-            self.log.borrow_mut().count_as_packed(); // not tried again before there are many more
+    /// Fetches all changes after the snapshot again, in as few messages as the origin can send, because a
+    /// new isolate checks the signature of each. Returns whether the log was replaced.
+    async fn compact_log(&self) -> bool {
+        let (gate, mut log) = (RefCell::new(Gate::new(self.settings.clone())), HubLog::default());
+        let is_warm = self.gate.borrow().snapshot().is_some_and(|snapshot| gate.borrow_mut().warm(snapshot).is_ok());
+        log.restart(gate.borrow().sequence());
+        let is_complete =
+            is_warm && origin::sync(&gate, |answer| _ = log.add_answer(gate.borrow().sequence(), &answer)).await;
+        if !is_complete || !self.has_same_history(&gate.borrow(), &log) {
+            self.log.borrow_mut().mark_compacted(); // tried again after many more messages
             return false;
         }
-        log.count_as_packed();
+        log.mark_compacted();
         if let Some(snapshot) = gate.borrow().snapshot() {
-            self.store(|store| store.replace(snapshot, log.messages()));
+            self.store(|storage| storage.replace(snapshot, log.messages()));
         }
         self.gate.replace(gate.into_inner());
         self.log.replace(log);
         true
     }
 
-    /// Whether a gate that began anew knows the same history and no less of it. The one that was held says so, by finding
-    /// every message to join on to what it holds.
-    fn is_continued(&self, new: &Gate, log: &Log) -> bool {
-        let mut held = self.gate.borrow_mut();
-        if let Some(snapshot) = new.snapshot() {
-            drop(held.warm(snapshot)); // refused when it is not newer; if it is another's, the messages do not join
+    /// Whether a new gate has the same history as the current one, and all its changes: the current gate
+    /// must accept all messages of the new log.
+    fn has_same_history(&self, new_gate: &Gate, new_log: &HubLog) -> bool {
+        let mut current = self.gate.borrow_mut();
+        if let Some(snapshot) = new_gate.snapshot() {
+            // Refused if it is not newer. If its history differs, the messages are refused.
+            drop(current.warm(snapshot));
         }
-        let joins = log.messages().chain(log.word()).all(|message| held.push(message, now_ms()).status == 200);
-        joins && sequence(new) >= sequence(&held)
+        let are_accepted =
+            new_log.messages().chain(new_log.proof()).all(|message| current.push(message, now_ms()).status == 200);
+        are_accepted && new_gate.sequence() >= current.sequence()
     }
 
-    /// A store that fails costs the next life of this hub a fetch, no more: what is stored is taken as far as it joins on.
-    fn store(&self, write: impl FnOnce(&Store) -> Result<()>) {
-        if let Some(Err(error)) = self.store.as_ref().map(write) {
-            report("written", &error);
+    /// Writes to the storage. After an error, the hub has to fetch again when it is next loaded.
+    fn store(&self, write: impl FnOnce(&Storage) -> Result<()>) {
+        if let Some(Err(error)) = self.storage.as_ref().map(write) {
+            log_storage_error("write", &error);
         }
     }
 }
 
-fn report(what: &str, error: &worker::Error) {
-    console_error!("tollgate: the hub's storage cannot be {what}: {error}");
-}
-
-/// The sequence that a gate holds, by its own report.
-fn sequence(gate: &Gate) -> Option<u64> {
-    let request = tollgate_gate::Request { method: "GET", target: "/_tollgate/health", headers: &[] };
-    match gate.decide(&request, now_ms(), true) {
-        Decision::Answer(health) => hubs::sequence(&health.body),
-        Decision::Forward { .. } | Decision::Push | Decision::Wait => None,
-    }
+fn log_storage_error(operation: &str, error: &worker::Error) {
+    console_error!("tollgate: cannot {operation} the hub's storage: {error}");
 }
