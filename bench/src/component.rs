@@ -120,7 +120,7 @@ fn settings(issuer: &str, audience: &str, jwk: &Value) -> Vec<(String, String)> 
         ("TOLLGATE_EDGE_AUDIENCE", audience.to_owned()),
         // What is measured is checking, not remembering; and as long as it takes.
         ("TOLLGATE_EDGE_CACHED_TOKENS", "0".to_owned()),
-        ("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned()),
+        ("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned()),
     ];
     settings.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }

@@ -52,14 +52,14 @@ async fn conforms(mut adapter: Adapter, origin: &TestOrigin) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn native_gate_conforms() -> Result<()> {
     let (origin, _upstream, mut settings) = prepare().await?;
-    settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned()); // nothing syncs it while the table runs
+    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned()); // nothing syncs it while the table runs
     conforms(Adapter::native(&settings).await?, &origin).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wit_component_conforms() -> Result<()> {
     let (origin, _upstream, mut settings) = prepare().await?;
-    settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
+    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned());
     let program =
         Program::load(&PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
     conforms(Adapter::component(&program, &settings).await?, &origin).await
@@ -69,7 +69,7 @@ async fn wit_component_conforms() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn wit_component_verifies_many_tokens_as_one_by_one() -> Result<()> {
     let (origin, _upstream, mut settings) = prepare().await?;
-    settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
+    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned());
     let program =
         Program::load(&PathBuf::from(required_env("TOLLGATE_TEST_WASM_DIR")).join("tollgate_component.wasm"))?;
     let Adapter::Component(mut validator) = Adapter::component(&program, &settings).await? else {

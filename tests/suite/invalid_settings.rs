@@ -50,7 +50,7 @@ fn edge_names_the_invalid_or_missing_setting() -> Result<()> {
         ("TOLLGATE_EDGE_ORIGIN", ""),
         ("TOLLGATE_EDGE_UPSTREAM", "localhost"),
         ("TOLLGATE_EDGE_SNAPSHOT_KEY", "abc"),
-        ("TOLLGATE_EDGE_HARD_MS", "1"),
+        ("TOLLGATE_EDGE_MAX_STALENESS_MS", "1"),
         ("TOLLGATE_EDGE_COMPONENT", "missing.wasm"),
     ] {
         let settings: Vec<_> =
@@ -59,6 +59,27 @@ fn edge_names_the_invalid_or_missing_setting() -> Result<()> {
             let error_line = error_line(&run("tollgate-edge", &["serve", "--gate", gate], &settings)?);
             assert!(error_line.contains(name), "{gate}: {error_line}");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn edge_warns_once_of_each_deprecated_setting() -> Result<()> {
+    let settings = [
+        ("TOLLGATE_EDGE_ORIGIN", "http://127.0.0.1:1"),
+        ("TOLLGATE_EDGE_UPSTREAM", "http://127.0.0.1:1"),
+        ("TOLLGATE_EDGE_SNAPSHOT_KEY", "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
+        ("TOLLGATE_EDGE_SOFT_MS", "100"),
+        ("TOLLGATE_EDGE_COMPONENT", "missing.wasm"),
+    ];
+    for gate in ["component", "spin"] {
+        let output = run("tollgate-edge", &["serve", "--gate", gate, "--hard-ms", "5000"], &settings)?;
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        for (name, new_name) in tollgate_gate::DEPRECATED_SETTINGS {
+            let lines: Vec<&str> = text.lines().filter(|line| line.contains(name)).collect();
+            assert!(lines.len() == 1 && lines[0].contains("WARN") && lines[0].contains(new_name), "{gate}: {text}");
+        }
+        assert_eq!(text.lines().count(), 3, "{gate}: two warnings and the error: {text}");
     }
     Ok(())
 }

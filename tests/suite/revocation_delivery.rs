@@ -165,8 +165,8 @@ async fn registered_edge_receives_pushes_and_acknowledges() -> Result<()> {
     let token = client.token("").await?;
     let mut settings = origin.edge_settings(&upstream.url).await?;
     // This edge polls so rarely that it learns of the revocation only by push.
-    settings.insert("TOLLGATE_EDGE_SOFT_MS", "3000000".to_owned());
-    settings.insert("TOLLGATE_EDGE_HARD_MS", "3600000".to_owned());
+    settings.insert("TOLLGATE_EDGE_REFRESH_AFTER_MS", "3000000".to_owned());
+    settings.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned());
     let edge = TestEdge::start(EdgeKind::Runner, &settings).await?;
     origin.cli(&["edge", "add", "near", "--url", &edge.url])?;
     assert_eq!(client.status(&edge.url, &token).await?, 200);

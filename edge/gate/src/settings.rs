@@ -143,7 +143,12 @@ impl Settings {
             audience: get("TOLLGATE_EDGE_AUDIENCE"),
             snapshot_keys: snapshot_keys(&required("TOLLGATE_EDGE_SNAPSHOT_KEY")?)?,
             secret_keys: secret_keys(get("TOLLGATE_EDGE_SECRET_KEYS").as_deref())?,
-            leeway: number("TOLLGATE_EDGE_LEEWAY_SECONDS", get("TOLLGATE_EDGE_LEEWAY_SECONDS"), 30, 0..=MAX_LEEWAY_SECONDS)?,
+            leeway: number(
+                "TOLLGATE_EDGE_LEEWAY_SECONDS",
+                get("TOLLGATE_EDGE_LEEWAY_SECONDS"),
+                30,
+                0..=MAX_LEEWAY_SECONDS,
+            )?,
             allow_plain_jwt: flag("TOLLGATE_EDGE_ALLOW_PLAIN_JWT", get("TOLLGATE_EDGE_ALLOW_PLAIN_JWT").as_deref())?,
             cached_tokens: number(
                 "TOLLGATE_EDGE_CACHED_TOKENS",

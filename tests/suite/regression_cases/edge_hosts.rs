@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -27,6 +28,7 @@ cases! {
         E12 e12_client_address_comes_from_spin_not_from_the_clients_headers,
         E13 e13_urls_with_a_path_work_in_spin,
         E14 e14_all_spin_instances_together_poll_four_times_a_second,
+        E15 e15_deprecated_setting_names_work_in_every_host,
     }
 }
 
@@ -146,7 +148,7 @@ async fn e8_spin_instances_share_the_replica(case: &RegressionCase) -> Result<()
     settings.insert("TOLLGATE_EDGE_ORIGIN", relay.url.clone());
     // Long enough that a slow machine does not turn a short outage into a long one.
     let mut patient = settings.clone();
-    patient.insert("TOLLGATE_EDGE_HARD_MS", "20000".to_owned());
+    patient.insert("TOLLGATE_EDGE_MAX_STALENESS_MS", "20000".to_owned());
     let edge = TestEdge::start(EdgeKind::Spin, &patient).await?;
     client.wait_for_status(&edge.url, &good, 200).await?;
     relay.cut(true);
@@ -301,10 +303,24 @@ async fn e14_all_spin_instances_together_poll_four_times_a_second(case: &Regress
     Ok(())
 }
 
+async fn e15_deprecated_setting_names_work_in_every_host(case: &RegressionCase) -> Result<()> {
+    let origin = case.origin(&[]).await?;
+    let mut settings = origin.edge_settings("http://127.0.0.1:1").await?;
+    settings.insert("TOLLGATE_EDGE_SOFT_MS", "200".to_owned());
+    settings.insert("TOLLGATE_EDGE_HARD_MS", "43210".to_owned());
+    for kind in EdgeKind::ALL {
+        let edge = TestEdge::start(kind, &settings).await?;
+        let health: Value = reqwest::get(format!("{}/_tollgate/health", edge.url)).await?.json().await?;
+        ensure!(health["hard_ms"] == 43210, "{kind:?}: {health}");
+        case.report(format!("{kind:?}: staleness bound of {} ms", health["hard_ms"]));
+    }
+    Ok(())
+}
+
 #[test]
 fn spin_toml_passes_on_every_setting() -> Result<()> {
     let manifest = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../edge/spin/spin.toml"))?;
-    for (name, _) in tollgate_gate::SETTINGS {
+    for (name, _) in tollgate_gate::SETTINGS.into_iter().chain(tollgate_gate::DEPRECATED_SETTINGS) {
         let name = name.to_lowercase();
         ensure!(manifest.contains(&format!("\n{name} = {{ ")), "spin.toml declares no variable {name}");
         ensure!(manifest.contains(&format!("\n{name} = \"{{{{ {name} }}}}\"")), "spin.toml does not pass on {name}");
