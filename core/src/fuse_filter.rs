@@ -12,7 +12,7 @@
 //! seed     = %x00-FF                ; of the attempt that succeeded
 //! width    = %x01-10                ; bits of a value
 //! ids      = u32                    ; number of ids; the number of slots follows from it
-//! cells    = *OCTET                 ; slots × width bits, lowest bit first, then 3 OCTET of padding
+//! cells    = *OCTET                 ; slots × width bits, lowest first, then 3 OCTET padding
 //! ```
 
 use core::ops::Range;

@@ -1,4 +1,5 @@
-//! What an edge takes from its origin, and what it refuses: the messages byte by byte, and the history they tell.
+//! Messages from origin to edge: which ones an edge accepts and refuses, byte by byte, and how they
+//! change a replica.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail by panic")]
 
 use ed25519_dalek::{Signer as _, SigningKey};
@@ -10,7 +11,7 @@ use tollgate_core::{
 
 const ISSUER: &str = "https://auth.example";
 const SEED: [u8; 32] = [7; 32];
-/// Long after the tokens were issued.
+/// Unix milliseconds, long after the tokens were issued.
 const AS_OF_MS: u64 = 1_800_000_000_000;
 const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[]}"#;
 
@@ -22,8 +23,8 @@ fn pins() -> [[u8; 32]; 1] {
     [signer().public_key()]
 }
 
-/// A token of which nothing but its id was ever revoked.
-fn particulars<'a>(issuer: &'a str, token_id: &'a str) -> TokenIdentifiers<'a> {
+/// Identifiers of a token that can be revoked only by its id.
+fn identifiers<'a>(issuer: &'a str, token_id: &'a str) -> TokenIdentifiers<'a> {
     let (session, key_id) = (None, None);
     TokenIdentifiers {
         issuer,
@@ -37,36 +38,36 @@ fn particulars<'a>(issuer: &'a str, token_id: &'a str) -> TokenIdentifiers<'a> {
 }
 
 fn is_revoked(replica: &Replica, token_id: &str) -> bool {
-    replica.is_revoked(&particulars(ISSUER, token_id))
+    replica.is_revoked(&identifiers(ISSUER, token_id))
 }
 
 fn token(n: u64) -> RevocationId {
     RevocationId::for_token(ISSUER, &format!("token-{n}"))
 }
 
-/// An origin's history, from which it makes its messages.
-struct History {
+/// An origin's revocation log, from which it builds messages.
+struct RevocationLog {
     issuer: &'static str,
     deltas: Vec<Delta>,
 }
 
-impl History {
-    fn of(issuer: &'static str, changes: &[(RevokedBefore, u64)]) -> Self {
+impl RevocationLog {
+    fn new(issuer: &'static str, changes: &[(RevokedBefore, u64)]) -> Self {
         let deltas = (1..)
             .zip(changes)
-            .map(|(sequence, &(mark, n))| Delta {
+            .map(|(sequence, &(revoked_before, n))| Delta {
                 sequence,
                 kind: RevocationKind::Token,
                 id: token(n),
-                revoked_before: mark,
+                revoked_before,
                 expires_at: 2_000_000_000,
             })
             .collect();
         Self { issuer, deltas }
     }
 
-    fn revoking(count: u64) -> Self {
-        Self::of(ISSUER, &(1..=count).map(|n| (RevokedBefore::TOKEN, n)).collect::<Vec<_>>())
+    fn with_revoked_tokens(count: u64) -> Self {
+        Self::new(ISSUER, &(1..=count).map(|n| (RevokedBefore::TOKEN, n)).collect::<Vec<_>>())
     }
 
     fn chain_at(&self, sequence: u64) -> HashChain {
@@ -89,7 +90,7 @@ impl History {
             others: &revoked,
             ..SnapshotParts::new(self.issuer, sequence, AS_OF_MS + sequence, chain, CONFIG)
         };
-        build_snapshot(&parts, &signer()).expect("a good snapshot")
+        build_snapshot(&parts, &signer()).expect("a valid snapshot")
     }
 
     fn deltas(&self, after: u64, to: u64) -> Vec<u8> {
@@ -104,16 +105,16 @@ impl History {
             deltas: &self.deltas[after as usize..to as usize],
             nonce: None,
         };
-        build_deltas(&parts, &signer()).expect("good deltas")
+        build_deltas(&parts, &signer()).expect("valid deltas")
     }
 }
 
 fn decode(snapshot: Vec<u8>) -> Snapshot {
-    Snapshot::decode(snapshot, &pins()).expect("a good snapshot")
+    Snapshot::decode(snapshot, &pins()).expect("a valid snapshot")
 }
 
 fn apply(replica: &mut Replica, deltas: &[u8]) -> Result<bool, ReplicaError> {
-    replica.apply(&Deltas::decode(deltas, &pins()).expect("good deltas"))
+    replica.apply(&Deltas::decode(deltas, &pins()).expect("valid deltas"))
 }
 
 fn sign(mut body: Vec<u8>) -> Vec<u8> {
@@ -123,12 +124,14 @@ fn sign(mut body: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn a_snapshot_says_what_went_into_it() {
-    let history =
-        History::of(ISSUER, &[(RevokedBefore::TOKEN, 1), (RevokedBefore::TOKEN, 2), (RevokedBefore::NOT_REVOKED, 1)]);
-    let snapshot = decode(history.snapshot_at(3));
+fn a_snapshot_answers_what_it_was_built_from() {
+    let log = RevocationLog::new(
+        ISSUER,
+        &[(RevokedBefore::TOKEN, 1), (RevokedBefore::TOKEN, 2), (RevokedBefore::NOT_REVOKED, 1)],
+    );
+    let snapshot = decode(log.snapshot_at(3));
     assert_eq!((snapshot.issuer(), snapshot.sequence(), snapshot.as_of_ms()), (ISSUER, 3, AS_OF_MS + 3));
-    assert_eq!((snapshot.chain(), snapshot.config_digest()), (history.chain_at(3), ConfigDigest::of(CONFIG)));
+    assert_eq!((snapshot.chain(), snapshot.config_digest()), (log.chain_at(3), ConfigDigest::of(CONFIG)));
     assert_eq!(
         (
             snapshot.count(RevocationKind::Token),
@@ -147,26 +150,24 @@ fn identical_input_gives_identical_bytes() {
     let build = |revoked: &[RevocationId]| {
         let parts =
             SnapshotParts { others: revoked, ..SnapshotParts::new(ISSUER, 1, 2, HashChain::genesis(ISSUER), CONFIG) };
-        build_snapshot(&parts, &signer()).expect("a good snapshot")
+        build_snapshot(&parts, &signer()).expect("a valid snapshot")
     };
     assert_eq!(build(&ids), build(&reversed));
 }
 
 #[test]
-fn the_filter_hides_nothing_and_the_list_settles_its_doubts() {
+fn the_filter_has_no_false_negatives_and_the_list_removes_its_false_positives() {
     let count = 20_000;
-    let snapshot = decode(History::revoking(count).snapshot_at(count));
+    let snapshot = decode(RevocationLog::with_revoked_tokens(count).snapshot_at(count));
     assert!((1..=count).all(|n| snapshot.is_token_revoked(token(n), None)));
     assert!(!(count + 1..=10 * count).any(|n| snapshot.is_token_revoked(token(n), None)));
 }
 
 #[test]
 fn every_truncation_and_every_changed_byte_is_refused() {
-    let history = History::revoking(3);
+    let log = RevocationLog::with_revoked_tokens(3);
     let mut cases = 0;
-    for (kind, message) in
-        [(MessageKind::Snapshot, history.snapshot_at(3)), (MessageKind::Deltas, history.deltas(0, 3))]
-    {
+    for (kind, message) in [(MessageKind::Snapshot, log.snapshot_at(3)), (MessageKind::Deltas, log.deltas(0, 3))] {
         assert_eq!(MessageKind::of(&message), Some(kind));
         let refused = |bytes: &[u8]| match kind {
             MessageKind::Snapshot => Snapshot::decode(bytes.to_vec(), &pins()).is_err(),
@@ -187,26 +188,26 @@ fn every_truncation_and_every_changed_byte_is_refused() {
         }
         let mut longer = message.clone();
         longer.push(0);
-        assert!(refused(&longer), "{kind:?} with a byte too many");
+        assert!(refused(&longer), "{kind:?} with a trailing byte");
     }
-    println!("{cases} damaged messages refused");
+    println!("{cases} corrupted messages refused");
 }
 
 #[test]
-fn only_a_pinned_key_counts() {
-    let message = History::revoking(1).snapshot_at(1);
+fn only_signatures_of_pinned_keys_are_accepted() {
+    let message = RevocationLog::with_revoked_tokens(1).snapshot_at(1);
     let other = SnapshotSigner::from_seed(&[8; 32]).public_key();
     assert_eq!(Snapshot::decode(message.clone(), &[other]).unwrap_err(), WireError::BadSignature);
     assert_eq!(Snapshot::decode(message.clone(), &[]).unwrap_err(), WireError::BadSignature);
     assert!(
         Snapshot::decode(message, &[other, signer().public_key()]).is_ok(),
-        "the second pin, while the key rotates"
+        "the second pinned key, during a rotation"
     );
 }
 
 #[test]
-fn a_signed_message_is_still_read_with_suspicion() {
-    let good = History::revoking(2).snapshot_at(2);
+fn a_signed_message_with_an_invalid_format_is_refused() {
+    let good = RevocationLog::with_revoked_tokens(2).snapshot_at(2);
     let unsigned = &good[..good.len() - 64];
     let changed = |at: usize, byte: u8| {
         let mut body = unsigned.to_vec();
@@ -241,17 +242,17 @@ fn a_signed_message_is_still_read_with_suspicion() {
 }
 
 #[test]
-fn one_kind_of_message_does_not_pass_for_the_other() {
-    let history = History::revoking(1);
-    assert_eq!(Snapshot::decode(history.deltas(0, 1), &pins()).unwrap_err(), WireError::WrongKind);
-    assert_eq!(Deltas::decode(&history.snapshot_at(1), &pins()).unwrap_err(), WireError::WrongKind);
+fn a_message_of_one_kind_is_refused_as_the_other_kind() {
+    let log = RevocationLog::with_revoked_tokens(1);
+    assert_eq!(Snapshot::decode(log.deltas(0, 1), &pins()).unwrap_err(), WireError::WrongKind);
+    assert_eq!(Deltas::decode(&log.snapshot_at(1), &pins()).unwrap_err(), WireError::WrongKind);
 }
 
 #[test]
-fn deltas_are_built_in_order_and_in_bounds() {
-    let history = History::revoking(MAX_DELTAS as u64 + 1);
+fn deltas_are_built_only_in_order_and_within_limits() {
+    let log = RevocationLog::with_revoked_tokens(MAX_DELTAS as u64 + 1);
     let parts = |after: u64, deltas: &[Delta]| {
-        let chain = history.chain_at(after);
+        let chain = log.chain_at(after);
         let parts = DeltaParts {
             issuer: ISSUER,
             after,
@@ -265,15 +266,15 @@ fn deltas_are_built_in_order_and_in_bounds() {
         };
         build_deltas(&parts, &signer()).map(drop).map_err(|error| error.to_string())
     };
-    assert_eq!(parts(0, &history.deltas[..1]), Ok(()));
-    assert!(parts(1, &history.deltas[..1]).is_err(), "a delta that does not follow");
-    assert!(parts(0, &history.deltas[..2]).is_err(), "deltas past the head");
-    assert!(parts(0, &history.deltas).is_err(), "too many deltas");
+    assert_eq!(parts(0, &log.deltas[..1]), Ok(()));
+    assert!(parts(1, &log.deltas[..1]).is_err(), "a delta that is not the next one");
+    assert!(parts(0, &log.deltas[..2]).is_err(), "deltas past the head");
+    assert!(parts(0, &log.deltas).is_err(), "too many deltas");
 }
 
 #[test]
 fn a_replica_follows_its_origin() {
-    let history = History::of(
+    let log = RevocationLog::new(
         ISSUER,
         &[
             (RevokedBefore::TOKEN, 1),
@@ -282,24 +283,25 @@ fn a_replica_follows_its_origin() {
             (RevokedBefore::TOKEN, 3),
         ],
     );
-    let mut replica = Replica::new(decode(history.snapshot_at(1)), ISSUER).expect("our issuer");
+    let mut replica = Replica::new(decode(log.snapshot_at(1)), ISSUER).expect("the same issuer");
     assert!(is_revoked(&replica, "token-1") && !is_revoked(&replica, "token-2"));
-    assert_eq!(apply(&mut replica, &history.deltas(1, 3)), Ok(false), "there is more");
+    assert_eq!(apply(&mut replica, &log.deltas(1, 3)), Ok(false), "there are more deltas");
     assert!(!is_revoked(&replica, "token-1") && is_revoked(&replica, "token-2"));
-    assert!(!replica.is_caught_up(), "the origin was heard to have a fourth delta");
-    assert_eq!(apply(&mut replica, &history.deltas(3, 4)), Ok(true));
+    assert!(!replica.is_caught_up(), "the message mentioned a fourth delta");
+    assert_eq!(apply(&mut replica, &log.deltas(3, 4)), Ok(true));
     assert!(replica.is_caught_up() && is_revoked(&replica, "token-3"));
-    assert_eq!(apply(&mut replica, &history.deltas(4, 4)), Ok(true), "a heartbeat");
+    assert_eq!(apply(&mut replica, &log.deltas(4, 4)), Ok(true), "a heartbeat");
     assert_eq!(replica.sequence(), 4);
-    assert_eq!(replica.install(decode(history.snapshot_at(4))), Ok(()));
+    assert_eq!(replica.install(decode(log.snapshot_at(4))), Ok(()));
     assert!(!is_revoked(&replica, "token-1") && is_revoked(&replica, "token-2") && is_revoked(&replica, "token-3"));
 }
 
 #[test]
 fn messages_may_come_twice_late_and_overlapping() {
-    let history = History::revoking(6);
-    let mut replica = Replica::new(decode(history.snapshot_at(2)), ISSUER).expect("our issuer");
-    // What lies before the snapshot proves nothing; of the others, what reaches the end proves that nothing is missing.
+    let log = RevocationLog::with_revoked_tokens(6);
+    let mut replica = Replica::new(decode(log.snapshot_at(2)), ISSUER).expect("the same issuer");
+    // Deltas before the snapshot prove nothing. Of the others, those up to the last delta prove
+    // that none is missing.
     for (after, to, sequence, complete) in [
         (2, 4, 4, false),
         (2, 4, 4, false),
@@ -309,46 +311,47 @@ fn messages_may_come_twice_late_and_overlapping() {
         (6, 6, 6, true),
         (0, 1, 6, false),
     ] {
-        assert_eq!(apply(&mut replica, &history.deltas(after, to)), Ok(complete), "deltas {after} to {to}");
+        assert_eq!(apply(&mut replica, &log.deltas(after, to)), Ok(complete), "deltas {after} to {to}");
         assert_eq!(replica.sequence(), sequence);
     }
     assert!((1..=6).all(|n| is_revoked(&replica, &format!("token-{n}"))));
 }
 
 #[test]
-fn a_replica_never_goes_back_skips_or_forks() {
-    let history = History::revoking(5);
-    let other = History::of(
+fn a_replica_refuses_rollback_gap_and_fork() {
+    let log = RevocationLog::with_revoked_tokens(5);
+    let other = RevocationLog::new(
         ISSUER,
         &[(RevokedBefore::TOKEN, 1), (RevokedBefore::TOKEN, 9), (RevokedBefore::TOKEN, 3), (RevokedBefore::TOKEN, 4)],
     );
-    let foreign = History::of("https://other.example", &[(RevokedBefore::TOKEN, 1)]);
-    let mut replica = Replica::new(decode(history.snapshot_at(3)), ISSUER).expect("our issuer");
+    let foreign = RevocationLog::new("https://other.example", &[(RevokedBefore::TOKEN, 1)]);
+    let mut replica = Replica::new(decode(log.snapshot_at(3)), ISSUER).expect("the same issuer");
 
-    assert_eq!(replica.install(decode(history.snapshot_at(2))), Err(ReplicaError::Rollback { held: 3, offered: 2 }));
+    assert_eq!(replica.install(decode(log.snapshot_at(2))), Err(ReplicaError::Rollback { held: 3, offered: 2 }));
     assert_eq!(replica.install(decode(other.snapshot_at(3))), Err(ReplicaError::Fork { sequence: 3 }));
     assert_eq!(replica.install(decode(foreign.snapshot_at(1))), Err(ReplicaError::WrongIssuer));
-    assert_eq!(apply(&mut replica, &history.deltas(4, 5)), Err(ReplicaError::Gap { held: 3, offered: 4 }));
+    assert_eq!(apply(&mut replica, &log.deltas(4, 5)), Err(ReplicaError::Gap { held: 3, offered: 4 }));
     assert_eq!(apply(&mut replica, &other.deltas(3, 4)), Err(ReplicaError::Fork { sequence: 3 }));
     assert_eq!(
         apply(&mut replica, &other.deltas(1, 4)),
         Err(ReplicaError::Fork { sequence: 3 }),
-        "a fork that begins before"
+        "a fork that starts earlier"
     );
     assert_eq!(apply(&mut replica, &foreign.deltas(0, 1)), Err(ReplicaError::WrongIssuer));
     assert_eq!(replica.sequence(), 3);
-    assert!(is_revoked(&replica, "token-2") && !is_revoked(&replica, "token-9"), "what was held stays in force");
+    assert!(is_revoked(&replica, "token-2") && !is_revoked(&replica, "token-9"), "the replica did not change");
     assert!(Replica::new(decode(foreign.snapshot_at(1)), ISSUER).is_err());
 }
 
 #[test]
-fn old_word_of_a_revocation_is_as_good_as_new() {
-    let replica = Replica::new(decode(History::revoking(1).snapshot_at(1)), ISSUER).expect("our issuer");
-    let standing =
-        |issuer, token, fresh| ReplicaView { replica: &replica, is_fresh: fresh }.status(&particulars(issuer, token));
-    assert_eq!(standing(ISSUER, "token-1", true), RevocationStatus::Revoked);
-    assert_eq!(standing(ISSUER, "token-1", false), RevocationStatus::Revoked);
-    assert_eq!(standing(ISSUER, "token-2", true), RevocationStatus::NotRevoked);
-    assert_eq!(standing(ISSUER, "token-2", false), RevocationStatus::Stale);
-    assert_eq!(standing("https://other.example", "token-2", true), RevocationStatus::NotCovered);
+fn a_stale_replica_still_refuses_revoked_tokens() {
+    let replica =
+        Replica::new(decode(RevocationLog::with_revoked_tokens(1).snapshot_at(1)), ISSUER).expect("the same issuer");
+    let status =
+        |issuer, token, is_fresh| ReplicaView { replica: &replica, is_fresh }.status(&identifiers(issuer, token));
+    assert_eq!(status(ISSUER, "token-1", true), RevocationStatus::Revoked);
+    assert_eq!(status(ISSUER, "token-1", false), RevocationStatus::Revoked);
+    assert_eq!(status(ISSUER, "token-2", true), RevocationStatus::NotRevoked);
+    assert_eq!(status(ISSUER, "token-2", false), RevocationStatus::Stale);
+    assert_eq!(status("https://other.example", "token-2", true), RevocationStatus::NotCovered);
 }

@@ -1,6 +1,6 @@
-//! libFuzzer's way in.
+//! libFuzzer entry point of the target `claims`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    tollgate_fuzz::judged::claims(data);
+    tollgate_fuzz::targets::claims(data);
 });

@@ -1,4 +1,4 @@
-//! libFuzzer's way in.
+//! libFuzzer entry point of the target `config`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

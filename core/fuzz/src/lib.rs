@@ -1,6 +1,6 @@
-//! The fuzz targets as a library for cargo-fuzz; the suite runs the same ones, see `tests/attacks`.
+//! The fuzz targets as a library for cargo-fuzz. The tests run the same targets: see
+//! `tests/attacks`.
 
-pub mod judged;
-pub mod plain;
+pub mod reference_reader;
 pub mod round_trip;
 pub mod targets;

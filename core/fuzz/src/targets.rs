@@ -1,7 +1,10 @@
-//! What is fuzzed: a function for each kind of bytes that come from outside. It panics when the crate breaks its word.
+//! The fuzz targets: a function for each kind of untrusted bytes, which panics if the crate
+//! violates a guarantee.
 //!
-//! Signed bytes are tried twice: as they came, and signed anew with the key of the tests, so that a changed byte reaches the
-//! code behind the signature too. The functions are used by the suite (`tests/attacks`), on any Rust, and by cargo-fuzz.
+//! Signed bytes are tried twice: as they are, and re-signed with the key of the tests, so that
+//! changed bytes also reach the code after the signature check. Accepted messages and tokens are
+//! compared with what [`crate::reference_reader`] and `serde_json` read. The functions are called
+//! by the tests (`tests/attacks`), on any Rust, and by cargo-fuzz.
 
 use std::sync::LazyLock;
 
@@ -9,94 +12,103 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::Value;
 use sha2::Sha256;
 use tollgate_core::{
-    CheckedByCaller, Config, ConfigDigest, DeltaParts, Deltas, HashChain, KeySet, MAX_KEYS, MAX_ROUTES, Replica,
-    RevocationId, RevocationKind, RevokedBefore, Snapshot, SnapshotParts, SnapshotSigner, TokenIdentifiers,
-    TokenRequirements, UnknownStatusPolicy, build_deltas, build_snapshot, verify,
+    CheckedByCaller, Config, ConfigDigest, DeltaParts, Deltas, HashChain, KeySet, MAX_KEYS, MAX_ROUTES, Refusal,
+    Replica, RevocationId, RevocationKind, RevokedBefore, Snapshot, SnapshotParts, SnapshotSigner, TokenIdentifiers,
+    TokenRequirements, UnknownStatusPolicy, VerifiedToken, build_deltas, build_snapshot, verify,
 };
 
-use crate::plain;
+use crate::reference_reader;
 
-/// The issuer of every seed.
+/// The issuer of all seeds.
 pub const ISSUER: &str = "https://auth.example";
-/// The audience of every token that is a seed.
+/// The audience of all token seeds.
 pub const AUDIENCE: &str = "https://api.example";
-/// When the tokens are judged, Unix seconds.
+/// When tokens are verified, Unix seconds.
 pub const NOW: u64 = 1_800_000_000;
-/// The key that signs messages and tokens here.
+/// Seed of the key that signs messages and tokens; also the HS256 secret.
 pub const SEED: [u8; 32] = [7; 32];
 const SIGNATURE_BYTES: usize = 64;
-/// Seconds that the clocks may be apart.
+/// Header of the tokens that carry fuzzed claims.
+const TOKEN_HEADER: &str = r#"{"typ":"at+jwt","alg":"HS256","kid":"h"}"#;
+/// Limits of the strict profile on header and claims.
+const MAX_JSON_DEPTH: usize = 16;
+const MAX_JSON_MEMBERS: usize = 256;
+/// The last second of year 9999.
+const MAX_NUMERIC_DATE: f64 = 253_402_300_799.0;
+/// Leeway of the verification, in seconds.
 pub const LEEWAY: u64 = 30;
 
 static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::from_bytes(&SEED));
 static SIGNER: LazyLock<SnapshotSigner> = LazyLock::new(|| SnapshotSigner::from_seed(&SEED));
 static PINS: LazyLock<[[u8; 32]; 1]> = LazyLock::new(|| [KEY.verifying_key().to_bytes()]);
-/// The keys by which tokens are judged.
+/// The keys that verify tokens.
 pub static TOKEN_KEYS: LazyLock<KeySet> = LazyLock::new(|| {
     let secret = URL_SAFE_NO_PAD.encode(SEED);
     let point = URL_SAFE_NO_PAD.encode(PINS[0]);
     let jwks = format!(
         r#"{{"keys":[{{"kty":"oct","kid":"h","alg":"HS256","k":"{secret}"}},{{"kty":"OKP","kid":"e","crv":"Ed25519","x":"{point}"}}]}}"#
     );
-    KeySet::from_jwks(jwks.as_bytes()).expect("two good keys")
+    KeySet::from_jwks(jwks.as_bytes()).expect("two valid keys")
 });
 
-/// Which of the two readings of an input was accepted.
+/// In which forms an input was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Accepted {
-    /// The bytes as they came.
-    pub as_sent: bool,
-    /// The bytes signed anew, or built into a message.
-    pub signed_anew: bool,
+pub struct Outcome {
+    /// The input itself.
+    pub accepts_as_is: bool,
+    /// The input re-signed, or built into a signed message.
+    pub accepts_signed: bool,
 }
 
-/// The same message with the signature of the tests' key in place of its last 64 bytes.
-pub fn signed_anew(message: &[u8]) -> Vec<u8> {
+/// The message with its last 64 bytes replaced by a signature of the tests' key.
+pub fn re_signed(message: &[u8]) -> Vec<u8> {
     let mut signed = message[..message.len().saturating_sub(SIGNATURE_BYTES)].to_vec();
     let signature = KEY.sign(&signed).to_bytes();
     signed.extend(signature);
     signed
 }
 
-/// A snapshot, as an edge receives it.
-pub fn snapshot(data: &[u8]) -> Accepted {
-    let as_sent = Snapshot::decode(data.to_vec(), &*PINS).is_ok();
-    let signed = signed_anew(data);
-    assert!(!as_sent || signed == data, "a snapshot was accepted that the key did not sign");
+/// A snapshot that an edge receives.
+pub fn snapshot(data: &[u8]) -> Outcome {
+    let accepts_as_is = Snapshot::decode(data.to_vec(), &*PINS).is_ok();
+    let signed = re_signed(data);
+    assert!(!accepts_as_is || signed == data, "a snapshot was accepted that the key did not sign");
     let decoded = Snapshot::decode(signed, &*PINS);
     if let Ok(snapshot) = &decoded {
-        ask_snapshot(snapshot);
+        check_snapshot(snapshot);
     }
-    Accepted { as_sent, signed_anew: decoded.is_ok() }
+    Outcome { accepts_as_is, accepts_signed: decoded.is_ok() }
 }
 
-/// What a snapshot answers is what a plain reading of its bytes says.
-fn ask_snapshot(snapshot: &Snapshot) {
-    let plain = plain::Snapshot::read(snapshot.as_bytes()).expect("the plain reader reads what the crate reads");
-    assert_eq!((snapshot.issuer(), snapshot.sequence()), (plain.issuer.as_str(), plain.sequence));
-    assert_eq!((snapshot.epoch(), snapshot.everything_before()), (plain.epoch, RevokedBefore(plain.before)));
-    for (kind, entries) in RevocationKind::GROUPS.into_iter().zip(&plain.groups) {
+/// Compares the snapshot's answers with those of the reference reader.
+fn check_snapshot(snapshot: &Snapshot) {
+    let reference =
+        reference_reader::Snapshot::read(snapshot.as_bytes()).expect("the reference reader reads what the crate reads");
+    assert_eq!((snapshot.issuer(), snapshot.sequence()), (reference.issuer.as_str(), reference.sequence));
+    assert_eq!((snapshot.epoch(), snapshot.everything_before()), (reference.epoch, RevokedBefore(reference.before)));
+    for (kind, entries) in RevocationKind::GROUPS.into_iter().zip(&reference.groups) {
         assert_eq!(snapshot.count(kind), entries.len());
         for (id, mark) in entries {
             assert_eq!(snapshot.revoked_before(kind, RevocationId::from_bytes(*id)), RevokedBefore(*mark));
         }
     }
-    assert_eq!(snapshot.count(RevocationKind::Token), plain.others.len());
+    assert_eq!(snapshot.count(RevocationKind::Token), reference.others.len());
     for bytes in snapshot.as_bytes().windows(RevocationId::LEN).step_by(7) {
         let id = RevocationId::from_bytes(bytes.try_into().expect("windows of 16"));
-        let listed = plain.others.contains(id.as_bytes());
-        assert!(listed || !snapshot.is_token_revoked(id, None), "only what is listed is revoked");
+        let listed = reference.others.contains(id.as_bytes());
+        assert!(listed || !snapshot.is_token_revoked(id, None), "only listed ids are revoked");
         for epoch in [0, snapshot.epoch(), u32::MAX] {
             snapshot.is_token_revoked(id, Some(epoch));
         }
     }
     let replica = Replica::new(snapshot.clone(), snapshot.issuer()).expect("its own issuer");
-    ask_replica(&replica, snapshot.issuer());
+    query_replica(&replica, snapshot.issuer());
 }
 
-fn ask_replica(replica: &Replica, issuer: &str) {
+fn query_replica(replica: &Replica, issuer: &str) {
     for token_id in ["", "a-token", "AAAAAQAAAAAAAAAAAAAAAAAA", "_____wAAAAAAAAAAAAAAAAAA"] {
         let (session, subject, client_id, key_id) = (Some("session"), "subject", "client", Some("key"));
         replica.is_revoked(&TokenIdentifiers { issuer, token_id, session, subject, client_id, key_id, issued_at: NOW });
@@ -105,71 +117,72 @@ fn ask_replica(replica: &Replica, issuer: &str) {
     assert!(replica.is_caught_up() || replica.sequence() < u64::MAX);
 }
 
-/// A message of deltas, as an edge receives it. There is one way to write each message: what is accepted is what the origin's
-/// side makes of the same parts, byte for byte.
-pub fn deltas(data: &[u8]) -> Accepted {
-    let as_sent = Deltas::decode(data, &*PINS).is_ok();
-    let signed = signed_anew(data);
-    assert!(!as_sent || signed == data, "deltas were accepted that the key did not sign");
+/// A message of deltas that an edge receives. The encoding is unique: an accepted message equals
+/// what the origin builds from the same parts, byte for byte.
+pub fn deltas(data: &[u8]) -> Outcome {
+    let accepts_as_is = Deltas::decode(data, &*PINS).is_ok();
+    let signed = re_signed(data);
+    assert!(!accepts_as_is || signed == data, "deltas were accepted that the key did not sign");
     let decoded = Deltas::decode(&signed, &*PINS);
     if let Ok(deltas) = &decoded {
-        let plain = plain::Deltas::read(&signed).expect("the plain reader reads what the crate reads");
+        let reference =
+            reference_reader::Deltas::read(&signed).expect("the reference reader reads what the crate reads");
         let parts = DeltaParts {
-            issuer: &plain.issuer,
-            after: plain.after,
+            issuer: &reference.issuer,
+            after: reference.after,
             head: deltas.head(),
             as_of_ms: deltas.as_of_ms(),
-            chain: HashChain::from_bytes(plain.chain),
-            config: ConfigDigest::from_bytes(plain.config),
-            epoch: plain.epoch,
+            chain: HashChain::from_bytes(reference.chain),
+            config: ConfigDigest::from_bytes(reference.config),
+            epoch: reference.epoch,
             deltas: deltas.entries(),
             nonce: deltas.nonce(),
         };
         let built = build_deltas(&parts, &SIGNER).expect("parts that were read");
-        assert!(built == signed, "what was read is not what was written");
-        follow(deltas, &plain);
+        assert!(built == signed, "the message is not what its parts build to");
+        apply_twice(deltas, &reference);
     }
-    Accepted { as_sent, signed_anew: decoded.is_ok() }
+    Outcome { accepts_as_is, accepts_signed: decoded.is_ok() }
 }
 
-/// An edge that stands where the deltas begin takes them in, once and again.
-fn follow(deltas: &Deltas, plain: &plain::Deltas) {
-    let (issuer, chain) = (plain.issuer.as_str(), HashChain::from_bytes(plain.chain));
-    let parts = SnapshotParts::new(issuer, plain.after, 0, chain, plain::CONFIG);
+/// Applies the deltas twice to a replica whose sequence is the one before them.
+fn apply_twice(deltas: &Deltas, reference: &reference_reader::Deltas) {
+    let (issuer, chain) = (reference.issuer.as_str(), HashChain::from_bytes(reference.chain));
+    let parts = SnapshotParts::new(issuer, reference.after, 0, chain, reference_reader::CONFIG);
     let held = build_snapshot(&parts, &SIGNER).expect("a good snapshot");
     let held = Snapshot::decode(held, &*PINS).expect("what was built");
     let mut replica = Replica::new(held, issuer).expect("its issuer");
     for _ in 0..2 {
         replica.apply(deltas).expect("they follow");
-        assert_eq!(replica.sequence(), plain.after + deltas.entries().len() as u64);
+        assert_eq!(replica.sequence(), reference.after + deltas.entries().len() as u64);
     }
-    ask_replica(&replica, issuer);
+    query_replica(&replica, issuer);
 }
 
-/// A token as it came; and, read as a header, a line feed and claims, a token signed with our keys.
-pub fn token(data: &[u8]) -> Accepted {
-    let as_sent = judge(data);
+/// A token; and, read as a header, a line feed and claims, a token that is signed with our key.
+pub fn token(data: &[u8]) -> Outcome {
+    let accepts_as_is = verify_token(data);
     let mut lines = data.splitn(2, |&byte| byte == b'\n');
-    let signed = match (lines.next(), lines.next()) {
+    let accepts_signed = match (lines.next(), lines.next()) {
         (Some(header), Some(claims)) => {
             let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
-            judge(format!("{input}.{}", URL_SAFE_NO_PAD.encode(hmac(input.as_bytes()))).as_bytes())
+            verify_token(format!("{input}.{}", URL_SAFE_NO_PAD.encode(hmac(input.as_bytes()))).as_bytes())
         }
         _ => false,
     };
-    Accepted { as_sent, signed_anew: signed }
+    Outcome { accepts_as_is, accepts_signed }
 }
 
-/// The HS256 signature by the key of the tests.
+/// The HS256 tag by the key of the tests.
 pub fn hmac(input: &[u8]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(&SEED).expect("any length is a key");
     mac.update(input);
     mac.finalize().into_bytes().into()
 }
 
-fn judge(token: &[u8]) -> bool {
+fn verify_token(token: &[u8]) -> bool {
     let scope = ["reports:read".to_owned()];
-    let mut expected = TokenRequirements {
+    let mut requirements = TokenRequirements {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &scope,
@@ -178,7 +191,7 @@ fn judge(token: &[u8]) -> bool {
         on_stale: UnknownStatusPolicy::Deny,
         on_not_covered: UnknownStatusPolicy::Deny,
     };
-    let verdict = verify(token, &TOKEN_KEYS, &expected, &CheckedByCaller, NOW);
+    let verdict = verify(token, &TOKEN_KEYS, &requirements, &CheckedByCaller, NOW);
     if let Ok(verified) = &verdict {
         let (input, signature) = token.split_at(token.iter().rposition(|&byte| byte == b'.').expect("three parts"));
         let by_secret = signature[1..] == *URL_SAFE_NO_PAD.encode(hmac(input)).as_bytes();
@@ -189,24 +202,25 @@ fn judge(token: &[u8]) -> bool {
         assert!(verified.expires_at() + LEEWAY > NOW && verified.issued_at() <= NOW + LEEWAY);
         assert!(verified.scope().split(' ').any(|value| value == scope[0]));
     }
-    expected.allow_plain_jwt = true;
-    let laxer = verify(token, &TOKEN_KEYS, &expected, &CheckedByCaller, NOW);
-    assert!(laxer.is_ok() || verdict.is_err(), "who takes a plain JWT takes an access token");
+    requirements.allow_plain_jwt = true;
+    let lax_verdict = verify(token, &TOKEN_KEYS, &requirements, &CheckedByCaller, NOW);
+    assert!(lax_verdict.is_ok() || verdict.is_err(), "allowing plain JWTs refuses no access token");
     verdict.is_ok()
 }
 
-/// A key set of another issuer, or an edge's own.
-pub fn jwks(data: &[u8]) -> Accepted {
+/// A JWK set: of another issuer, or of an edge's settings.
+pub fn jwks(data: &[u8]) -> Outcome {
     let keys = KeySet::from_jwks(data);
     if let Ok(keys) = &keys {
         assert!(keys.len() <= MAX_KEYS);
-        assert!(KeySet::default().extend(keys).is_ok(), "a set that is good alone is good in an empty one");
+        assert!(KeySet::default().extend(keys).is_ok(), "a valid set extends an empty one");
     }
-    Accepted { as_sent: keys.is_ok(), signed_anew: false }
+    Outcome { accepts_as_is: keys.is_ok(), accepts_signed: false }
 }
 
-/// The configuration document of a snapshot: it can be read if and only if a snapshot can be made with it.
-pub fn config(data: &[u8]) -> Accepted {
+/// The configuration document of a snapshot. It can be read if and only if a snapshot can be built
+/// with it.
+pub fn config(data: &[u8]) -> Outcome {
     let config = Config::read(data);
     let parts = SnapshotParts::new(ISSUER, 1, 1, HashChain::genesis(ISSUER), data);
     let built = build_snapshot(&parts, &SIGNER);
@@ -224,5 +238,127 @@ pub fn config(data: &[u8]) -> Accepted {
             );
         }
     }
-    Accepted { as_sent: config.is_ok(), signed_anew: false }
+    Outcome { accepts_as_is: config.is_ok(), accepts_signed: false }
+}
+
+fn verify_with_scope(token: &str, scope: &[String]) -> Result<VerifiedToken, Refusal> {
+    let requirements = TokenRequirements {
+        issuer: ISSUER,
+        audience: AUDIENCE,
+        scope,
+        leeway: LEEWAY,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
+    };
+    verify(token.as_bytes(), &TOKEN_KEYS, &requirements, &CheckedByCaller, NOW)
+}
+
+fn token_with_claims(claims: &[u8]) -> String {
+    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(TOKEN_HEADER), URL_SAFE_NO_PAD.encode(claims));
+    format!("{input}.{}", URL_SAFE_NO_PAD.encode(hmac(input.as_bytes())))
+}
+
+/// The claims of a token. Without a valid signature all claims are refused.
+pub fn claims(data: &[u8]) -> Outcome {
+    let token = token_with_claims(data);
+    let (input, _) = token.rsplit_once('.').expect("three parts");
+    let unsigned = format!("{input}.{}", URL_SAFE_NO_PAD.encode([0x55; 32]));
+    let accepts_as_is = verify_with_scope(&unsigned, &[]).is_ok();
+    assert!(!accepts_as_is, "unsigned claims were accepted");
+    let verdict = verify_with_scope(&token, &[]);
+    if let Ok(verified) = &verdict {
+        match serde_json::from_slice::<Value>(data) {
+            Ok(value) => compare_claims(verified, &value),
+            // serde_json refuses numbers beyond a double, also in claims that are not used.
+            Err(error) => assert!(error.to_string().starts_with("number out of range"), "{error}"),
+        }
+    }
+    Outcome { accepts_as_is, accepts_signed: verdict.is_ok() }
+}
+
+/// Compares the verified claims with those that serde_json reads, and checks the limits of the
+/// profile.
+fn compare_claims(verified: &VerifiedToken, claims: &Value) {
+    let (mut depth, mut members) = (0, 0);
+    measure_json(claims, 1, &mut depth, &mut members);
+    assert!(depth <= MAX_JSON_DEPTH && members <= MAX_JSON_MEMBERS, "{depth} levels, {members} members");
+    for (name, value) in [
+        ("iss", verified.issuer()),
+        ("sub", verified.subject()),
+        ("client_id", verified.client_id()),
+        ("jti", verified.token_id()),
+    ] {
+        assert_eq!(claims[name], value, "{name}");
+        assert!((1..=255).contains(&value.len()) && !value.chars().any(char::is_control), "{name}");
+    }
+    assert_eq!(claims.get("sid").map(|sid| sid.as_str().expect("a string")), verified.session());
+    let audiences = match &claims["aud"] {
+        Value::Array(several) => several.iter().map(|aud| aud.as_str().expect("a string")).collect(),
+        one => vec![one.as_str().expect("a string")],
+    };
+    assert_eq!(verified.audience().collect::<Vec<_>>(), audiences);
+    for (name, value) in
+        [("exp", Some(verified.expires_at())), ("iat", Some(verified.issued_at())), ("nbf", verified.not_before())]
+    {
+        let date = claims.get(name).map(|date| date.as_f64().expect("a number"));
+        assert_eq!(date, value.map(|value| value as f64), "{name}");
+        assert!(date.is_none_or(|date| (0.0..=MAX_NUMERIC_DATE).contains(&date)), "{name}");
+    }
+}
+
+fn measure_json(value: &Value, level: usize, depth: &mut usize, members: &mut usize) {
+    match value {
+        Value::Array(elements) => {
+            *depth = level.max(*depth);
+            elements.iter().for_each(|element| measure_json(element, level + 1, depth, members));
+        }
+        Value::Object(object) => {
+            *depth = level.max(*depth);
+            *members += object.len();
+            object.values().for_each(|member| measure_json(member, level + 1, depth, members));
+        }
+        _ => {}
+    }
+}
+
+/// A policy: a line with a method and a path, then the routes of a configuration. The selected
+/// route must match the request, and a token must be accepted if and only if it has the route's
+/// scope.
+pub fn policy(data: &[u8]) -> Outcome {
+    let refused = Outcome::default();
+    let Ok(text) = std::str::from_utf8(data) else { return refused };
+    let Some((request, routes)) = text.split_once('\n') else { return refused };
+    let Some((method, path)) = request.split_once(' ') else { return refused };
+    let document = format!(r#"{{"audience":"{AUDIENCE}","jwks":{{"keys":[]}},"routes":{routes}}}"#);
+    let Ok(config) = Config::read(document.as_bytes()) else { return refused };
+    let written: Value = serde_json::from_str(&document).expect("strict JSON is JSON");
+    assert_eq!(config.routes().len(), written["routes"].as_array().map_or(0, Vec::len));
+    let Ok(route) = config.route(method, path) else { return refused };
+    match config.routes().iter().position(|known| std::ptr::eq(known, route)) {
+        None => {
+            assert!(!route.is_public() && route.scope().is_empty(), "without a route a token is required")
+        }
+        Some(index) => check_match(written["routes"][index]["path"].as_str().expect("a path"), path, route.is_public()),
+    }
+    let granted = ["reports:read", "reports:write"];
+    let claims = format!(
+        r#"{{"iss":"{ISSUER}","sub":"s","aud":"{AUDIENCE}","client_id":"c","jti":"j","iat":{NOW},"exp":{},"scope":"{}"}}"#,
+        NOW + 60,
+        granted.join(" ")
+    );
+    let verdict = verify_with_scope(&token_with_claims(claims.as_bytes()), route.scope());
+    let covers = route.scope().iter().all(|wanted| granted.contains(&wanted.as_str()));
+    assert_eq!(verdict.is_ok(), covers, "{:?}", route.scope());
+    assert!(covers || matches!(verdict, Err(Refusal::InsufficientScope { .. })));
+    Outcome { accepts_as_is: false, accepts_signed: true }
+}
+
+/// Checks that the route's path is the request's, or a prefix of it.
+fn check_match(rule: &str, path: &str, is_public: bool) {
+    let is_match = match rule.strip_suffix("/*") {
+        Some(prefix) => path == prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/')),
+        None => path == rule || (!is_public && path.strip_suffix('/') == Some(rule)),
+    };
+    assert!(is_match, "the route {rule} does not match {path}");
 }

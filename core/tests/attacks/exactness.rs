@@ -1,4 +1,5 @@
-//! Of every covered token a snapshot says exactly whether it is revoked, however many there are and whatever the share.
+//! A snapshot answers exactly for every covered token, for any number of tokens and any share of
+//! revoked ones.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +8,14 @@ use tollgate_core::{
 };
 
 use crate::mutation::Random;
-use crate::plain::CONFIG;
-use crate::sample::{self, COVERED, EPOCH, OTHERS, decoded, groups, is_revoked, pins, real_snapshot, signer, token};
+use crate::reference_reader::CONFIG;
+use crate::sample_messages::{
+    self, COVERED, EPOCH, OTHERS, decoded, groups, is_revoked, pins, real_snapshot, signer, token,
+};
 use crate::targets::ISSUER;
 
-/// Covered tokens of one set at most.
-const MOST: usize = 3_000_000;
+/// Most covered tokens of one set.
+const MAX_COVERED: usize = 3_000_000;
 
 fn ids(count: usize, seed: u64) -> Vec<RevocationId> {
     let mut random = Random::new(seed);
@@ -48,24 +51,24 @@ fn check(snapshot: &Snapshot, covered: &[RevocationId], revoked: usize) -> u64 {
 
 #[test]
 fn every_covered_token_is_answered_exactly() {
-    let (mut asked, mut sets) = (0, 0);
+    let (mut checked, mut sets) = (0, 0);
     for revoked in [0, 1, 2, 3, 4, 7, 10, 33, 100, 333, 1_000, 3_333, 10_000, 33_333, 100_000] {
         for density in [1, 2, 3, 10, 30, 100, 300, 1_000] {
             let count = revoked.max(1) * density;
-            if count > MOST {
+            if count > MAX_COVERED {
                 continue;
             }
             let covered = ids(count, (revoked * 31 + density) as u64);
             let message = build(covered[..revoked].to_vec(), &covered, count as u64, 10_000);
-            asked += check(&decoded(message), &covered, revoked);
+            checked += check(&decoded(message), &covered, revoked);
             sets += 1;
         }
     }
-    println!("{asked} covered tokens of {sets} sets, each answered exactly");
+    println!("{checked} covered tokens of {sets} sets, each answered exactly");
 }
 
 #[test]
-fn a_wrong_estimate_costs_bytes_and_no_answer() {
+fn a_wrong_estimate_changes_the_size_and_no_answer() {
     let covered = ids(20_000, 1);
     let mut sizes = Vec::new();
     for estimate in [0, 1, 1_000, 20_000, 1_000_000, u64::MAX] {
@@ -79,7 +82,7 @@ fn a_wrong_estimate_costs_bytes_and_no_answer() {
 }
 
 #[test]
-fn the_order_in_which_tokens_are_shown_leaves_no_trace() {
+fn the_order_of_tokens_does_not_change_the_bytes() {
     let mut cases = 0;
     for (revoked, count) in [(1, 1), (1, 50), (30, 3_000), (500, 500), (1_000, 40_000)] {
         let covered = ids(count, 7);
@@ -91,7 +94,7 @@ fn the_order_in_which_tokens_are_shown_leaves_no_trace() {
                 shuffled.swap(at, random.index(at + 1));
             }
             let mut again: Vec<_> = covered[..revoked].iter().rev().copied().collect();
-            again.push(covered[0]); // one twice, and some shown twice
+            again.push(covered[0]); // a revoked token twice, and covered tokens twice
             let twice = shuffled.iter().chain(shuffled.iter().take(100)).copied().collect::<Vec<_>>();
             assert!(build(again, &twice, count as u64, 1 + random.index(count)) == first, "{revoked} of {count}");
             cases += 1;
@@ -101,17 +104,17 @@ fn the_order_in_which_tokens_are_shown_leaves_no_trace() {
 }
 
 #[test]
-fn what_is_not_revoked_and_not_shown_may_be_mistaken_and_what_is_revoked_never() {
-    // Why the origin must show all it ever issued: tokens that it keeps to itself are answered at random.
+fn tokens_that_were_not_added_may_be_false_positives_but_never_false_negatives() {
+    // The origin must add every token that it issued: for other tokens the answer is random.
     let covered = ids(50_000, 3);
     let snapshot = decoded(build(covered[..5_000].to_vec(), &covered[..6_000], 50_000, 1_000));
     check(&snapshot, &covered[..6_000], 5_000);
-    let mistaken = covered[6_000..].iter().filter(|id| snapshot.is_token_revoked(**id, Some(1))).count();
-    assert!(mistaken > 0, "of 44,000 tokens that were kept from it");
+    let false_positives = covered[6_000..].iter().filter(|id| snapshot.is_token_revoked(**id, Some(1))).count();
+    assert!(false_positives > 0, "none of 44,000 tokens that were not added");
 }
 
 #[test]
-fn a_real_snapshot_says_what_went_into_it() {
+fn a_complete_snapshot_answers_what_it_was_built_from() {
     let snapshot = decoded(real_snapshot());
     for n in 0..COVERED {
         let id = token(n, true);
@@ -124,15 +127,15 @@ fn a_real_snapshot_says_what_went_into_it() {
     let mut seen = BTreeSet::new();
     for (kind, id, mark) in groups() {
         assert_eq!(snapshot.revoked_before(kind, id), mark);
-        let elsewhere = RevocationKind::GROUPS.into_iter().filter(|other| *other != kind);
+        let other_kinds = RevocationKind::GROUPS.into_iter().filter(|other| *other != kind);
         assert!(
-            elsewhere.clone().all(|other| snapshot.revoked_before(other, id) == RevokedBefore::NOT_REVOKED),
-            "a name has its kind"
+            other_kinds.clone().all(|other| snapshot.revoked_before(other, id) == RevokedBefore::NOT_REVOKED),
+            "an id belongs to one kind"
         );
         seen.insert((kind, id));
     }
     assert_eq!(seen.len(), RevocationKind::GROUPS.iter().map(|kind| snapshot.count(*kind)).sum::<usize>());
-    assert_eq!((snapshot.epoch(), snapshot.sequence()), (EPOCH, sample::SEQUENCE));
+    assert_eq!((snapshot.epoch(), snapshot.sequence()), (EPOCH, sample_messages::SEQUENCE));
     assert_eq!(snapshot.as_bytes(), real_snapshot(), "the same bytes from the same input");
     assert!(Snapshot::decode(real_snapshot(), &pins()).is_ok());
 }

@@ -1,7 +1,8 @@
-//! A short, repeatable run of every fuzz target: real messages, changed at random. No nightly compiler needed; for a long run
-//! with libFuzzer see `fuzz/Cargo.toml`.
+//! A short, repeatable run of each fuzz target: valid inputs, changed at random. It needs no
+//! nightly compiler; for a long run with libFuzzer see `fuzz/Cargo.toml`.
 //!
-//! `TOLLGATE_FUZZ_RUNS` asks for more inputs of each target, `TOLLGATE_FUZZ_SEED` for others. A failure prints its input.
+//! `TOLLGATE_FUZZ_RUNS` sets the number of inputs of each target, `TOLLGATE_FUZZ_SEED` the random
+//! seed. A failure prints its input.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,20 +13,21 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::mutation::{Random, mutate};
-use crate::sample::{self, history, real_deltas, real_snapshot, signer};
-use crate::targets::{self, AUDIENCE, Accepted, ISSUER, NOW};
-use crate::{judged, plain, round_trip, setting};
+use crate::sample_messages::{self, history, real_deltas, real_snapshot, signer};
+use crate::targets::{self, AUDIENCE, ISSUER, NOW, Outcome};
+use crate::{reference_reader, round_trip, setting};
 
-/// Inputs of one run kept as beginnings of further ones, because they were accepted.
-const MAX_FOUND: usize = 256;
-/// Bytes of an input at most: what grew longer is cut.
-const MAX_BYTES: usize = 16 * 1024;
+/// Most accepted inputs of a run that are added to its pool, for further changes.
+const MAX_ADDED_INPUTS: usize = 256;
+/// Longest input, in bytes: longer ones are truncated.
+const MAX_INPUT_BYTES: usize = 16 * 1024;
 
 fn folder(target: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "fuzz", "corpus", target].iter().collect()
 }
 
-/// The seeds of a target as they are committed. What libFuzzer found (40 digits for a name) is no seed.
+/// The committed seeds of a target. Inputs that libFuzzer found have names of 40 digits and are
+/// ignored.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder(target)).expect("the seeds are there");
     let paths = entries.map(|entry| entry.expect("a file").path());
@@ -36,39 +38,39 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     seeds
 }
 
-fn run(name: &str, target: fn(&[u8]) -> Accepted, default_runs: u64) {
+fn run(name: &str, target: fn(&[u8]) -> Outcome, default_runs: u64) {
     let (runs, seed) = (setting("TOLLGATE_FUZZ_RUNS", default_runs), setting("TOLLGATE_FUZZ_SEED", 1));
     let seeds = corpus(name);
     assert!(!seeds.is_empty(), "{name} has seeds");
     let mut pool: Vec<Vec<u8>> = seeds.into_iter().map(|(_, bytes)| bytes).collect();
     let known: BTreeSet<Vec<u8>> = pool.iter().cloned().collect();
     for input in &known {
-        guarded(name, target, input);
+        run_target(name, target, input);
     }
     let is_signed = ["snapshot", "deltas", "token", "claims"].contains(&name);
     let mut random = Random::new(seed);
-    let (mut as_sent, mut signed_anew, mut found) = (0_u64, 0_u64, 0);
+    let (mut accepted_as_is, mut accepted_signed, mut added) = (0_u64, 0_u64, 0);
     for _ in 0..runs {
         let mut input = pool[random.index(pool.len())].clone();
         let other = random.index(pool.len());
         mutate(&mut input, &pool[other], &mut random);
-        input.truncate(MAX_BYTES);
-        let accepted = guarded(name, target, &input);
-        assert!(!is_signed || !accepted.as_sent || known.contains(&input), "{name} took {}", hex(&input));
-        as_sent += u64::from(accepted.as_sent);
-        signed_anew += u64::from(accepted.signed_anew);
-        if found < MAX_FOUND && (accepted.signed_anew || accepted.as_sent) && random.below(8) == 0 {
+        input.truncate(MAX_INPUT_BYTES);
+        let outcome = run_target(name, target, &input);
+        assert!(!is_signed || !outcome.accepts_as_is || known.contains(&input), "{name} accepted {}", hex(&input));
+        accepted_as_is += u64::from(outcome.accepts_as_is);
+        accepted_signed += u64::from(outcome.accepts_signed);
+        if added < MAX_ADDED_INPUTS && (outcome.accepts_signed || outcome.accepts_as_is) && random.below(8) == 0 {
             pool.push(input);
-            found += 1;
+            added += 1;
         }
     }
-    println!("{name}: {runs} inputs, {as_sent} accepted as they were, {signed_anew} when signed or built anew");
-    assert!(as_sent + signed_anew > 0, "{name} gets beyond refusals");
+    println!("{name}: {runs} inputs, {accepted_as_is} accepted as they are, {accepted_signed} after they were signed");
+    assert!(accepted_as_is + accepted_signed > 0, "{name} accepted no input");
 }
 
-fn guarded(name: &str, target: fn(&[u8]) -> Accepted, input: &[u8]) -> Accepted {
+fn run_target(name: &str, target: fn(&[u8]) -> Outcome, input: &[u8]) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| target(input))).unwrap_or_else(|panic| {
-        println!("{name} broke on this input: {}", hex(input));
+        println!("{name} failed with this input: {}", hex(input));
         resume_unwind(panic)
     })
 }
@@ -94,12 +96,12 @@ fn tokens() {
 
 #[test]
 fn claims() {
-    run("claims", judged::claims, 200_000);
+    run("claims", targets::claims, 200_000);
 }
 
 #[test]
 fn policies() {
-    run("policy", judged::policy, 200_000);
+    run("policy", targets::policy, 200_000);
 }
 
 #[test]
@@ -117,10 +119,11 @@ fn round_trips() {
     run("round_trip", round_trip::round_trip, 50_000);
 }
 
-/// Every seed as the crate makes it today. `TOLLGATE_FUZZ_WRITE_SEEDS=1` writes them; do so when the format changes, and say so,
-/// for then an edge of yesterday does not understand an origin of today.
+/// Compares the seeds with what the crate builds now. After a change of the format
+/// `TOLLGATE_FUZZ_WRITE_SEEDS=1` writes them; mention it in the changelog, because older edges
+/// cannot read the new format.
 #[test]
-fn the_seeds_are_what_the_crate_makes() {
+fn the_seeds_are_what_the_crate_builds() {
     for (target, name, bytes) in seeds() {
         let file = folder(target).join(name);
         if setting("TOLLGATE_FUZZ_WRITE_SEEDS", 0) == 1 {
@@ -129,29 +132,29 @@ fn the_seeds_are_what_the_crate_makes() {
         }
         assert!(
             fs::read(&file).expect("the seed is there") == bytes,
-            "{target}/{name} is not what the crate makes now"
+            "{target}/{name} is not what the crate builds now"
         );
     }
 }
 
 fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let parts = |sequence| {
-        let chain = sample::chain(ISSUER, &history(false), sequence);
-        tollgate_core::SnapshotParts::new(ISSUER, sequence, NOW * 1000, chain, plain::CONFIG)
+        let chain = sample_messages::chain(ISSUER, &history(false), sequence);
+        tollgate_core::SnapshotParts::new(ISSUER, sequence, NOW * 1000, chain, reference_reader::CONFIG)
     };
     let built = |parts| tollgate_core::build_snapshot(&parts, &signer()).expect("a good snapshot");
-    let others = [sample::token(1, false).revocation_id(), sample::token(2, false).revocation_id()];
+    let others = [sample_messages::token(1, false).revocation_id(), sample_messages::token(2, false).revocation_id()];
     let mut seeds = vec![
         ("snapshot", "real", real_snapshot()),
         ("snapshot", "empty", built(parts(0))),
         ("snapshot", "others", built(tollgate_core::SnapshotParts { others: &others, ..parts(2) })),
-        ("snapshot", "groups", built(tollgate_core::SnapshotParts { groups: &sample::groups(), ..parts(3) })),
+        ("snapshot", "groups", built(tollgate_core::SnapshotParts { groups: &sample_messages::groups(), ..parts(3) })),
         ("deltas", "every-kind", real_deltas()),
-        ("deltas", "one", sample::deltas(ISSUER, &history(false), 4, 5)),
-        ("deltas", "heartbeat", sample::deltas(ISSUER, &history(false), 12, 12)),
+        ("deltas", "one", sample_messages::deltas(ISSUER, &history(false), 4, 5)),
+        ("deltas", "heartbeat", sample_messages::deltas(ISSUER, &history(false), 12, 12)),
         ("round_trip", "some", (0..40 * 17).map(|at: u32| (at * at / 7 + at) as u8).collect()),
-        ("config", "real", sample::CONFIG.to_vec()),
-        ("config", "empty", plain::CONFIG.to_vec()),
+        ("config", "real", sample_messages::CONFIG.to_vec()),
+        ("config", "empty", reference_reader::CONFIG.to_vec()),
     ];
     seeds.extend(token_seeds());
     seeds.extend(policy_seeds());
@@ -172,7 +175,7 @@ fn token_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         .replace("\"nbf\":1800000000", "\"nbf\":1.7e9,\"x\":[{\"a\":[null,true,-0.5e+10]},\"\\u00e9\\ud83d\\ude00\"]");
     assert_ne!(odd, several);
     vec![
-        ("claims", "usual", claims.clone().into_bytes()),
+        ("claims", "canonical", claims.clone().into_bytes()),
         ("claims", "several-audiences", several.clone().into_bytes()),
         ("claims", "every-kind-of-value", odd.into_bytes()),
         ("token", "compact", compact.into_bytes()),

@@ -1,13 +1,13 @@
-//! Changes drawn at random: the ones that break parsers.
+//! Random changes of the kinds that break parsers.
 
-/// xorshift64*: random enough for choosing, and the same everywhere.
+/// xorshift64*: the same numbers on all machines.
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The sequence that belongs to a seed.
+    /// The sequence of a seed.
     pub(crate) fn new(seed: u64) -> Self {
         let mut random = Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        random.below(2); // the first ones of neighbouring seeds are alike
+        random.below(2); // the first numbers of neighbouring seeds are similar
         random
     }
 
@@ -25,7 +25,7 @@ impl Random {
     }
 }
 
-/// Numbers at which arithmetic and bounds go wrong; their last bytes are those of the narrower ones.
+/// Numbers at which arithmetic and bounds fail. The last bytes of each are a narrower number.
 const NUMBERS: [u64; 12] = [
     0,
     1,
@@ -40,7 +40,7 @@ const NUMBERS: [u64; 12] = [
     0x7fff_ffff_ffff_ffff,
     0xffff_ffff_ffff_ffff,
 ];
-/// Text that JSON readers and token readers trip over.
+/// Texts that JSON and token parsers often mishandle.
 const WORDS: [&str; 24] = [
     "{",
     "}",
@@ -68,7 +68,7 @@ const WORDS: [&str; 24] = [
     "/*",
 ];
 
-/// Changes a few places of `bytes`; `other` is another input to take pieces of.
+/// Changes `bytes` at a few positions; pieces of `other` may be copied into it.
 pub(crate) fn mutate(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
     for _ in 0..=random.below(4) {
         change(bytes, other, random);

@@ -1,7 +1,11 @@
-//! The same tokens, judged by this crate and by two independent libraries: good ones of all four algorithms, changed at random in
-//! their structure, header, claims, signature and encoding, and the hostile tokens of the profile. Where one side accepts and the
-//! other refuses, the difference stands in `exceptions.toml` with its reason, or the test fails; so does a listed difference that
-//! no token shows. `TOLLGATE_DIFFERENTIAL_TOKENS` asks for more of them, `TOLLGATE_DIFFERENTIAL_SEED` for others.
+//! Differential test: this crate and two independent libraries verify the same tokens. These are
+//! valid tokens of all four algorithms, changed at random in structure, header, claims, signature
+//! and encoding, and the attacks of the profile. If one side accepts a token that the other
+//! refuses, `exceptions.toml` must list the difference with its reason. A listed difference that no
+//! token shows fails the test, too.
+//!
+//! `TOLLGATE_DIFFERENTIAL_TOKENS` sets the number of random tokens, `TOLLGATE_DIFFERENTIAL_SEED`
+//! the random seed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,12 +20,12 @@
 mod attacks;
 #[path = "../keys/mod.rs"]
 mod keys;
-mod making;
 #[path = "../attacks/mutation.rs"]
 mod mutation;
 mod peers;
 #[path = "../../../tests/src/token_builder.rs"]
 mod token_builder;
+mod token_generator;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,15 +34,15 @@ use tollgate_core::{CheckedByCaller, KeySet, Refusal, TokenRequirements, Unknown
 
 use crate::attacks::{AttackContext, all_attacks};
 use crate::keys::Keys;
-use crate::making::Maker;
 use crate::peers::{PEERS, Peer};
+use crate::token_generator::TokenGenerator;
 
-/// `iss` of good tokens.
+/// `iss` of valid tokens.
 const ISSUER: &str = "https://auth.example";
-/// `aud` of good tokens.
+/// `aud` of valid tokens.
 const AUDIENCE: &str = "https://api.example";
-/// When tokens are judged here, Unix seconds. jsonwebtoken asks the machine's clock: the dates of the tokens are so far apart that
-/// any clock of this century's next decades gives the same answers.
+/// When this crate verifies tokens, Unix seconds. jsonwebtoken reads the machine's clock: the dates
+/// of the tokens are so far in the past or future that it gives the same answers for decades.
 const NOW: u64 = 1_800_000_000;
 
 #[derive(Deserialize)]
@@ -47,17 +51,17 @@ struct Exceptions {
     difference: Vec<Difference>,
 }
 
-/// A kind of token on which we and another library differ.
+/// A kind of token for which this crate and another library give different answers.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Difference {
     /// The libraries.
     peers: Vec<String>,
-    /// What the side that refuses says: our refusals, or the library's errors.
+    /// What the refusing side answers: this crate's refusals, or the library's errors.
     refused: Vec<String>,
-    /// Which side that is: `us` or `peer`.
+    /// The refusing side: `us` or `peer`.
     by: String,
-    /// Why it is right, or does no harm.
+    /// Why the difference is correct, or harmless.
     reason: String,
 }
 
@@ -65,9 +69,9 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |value| value.parse().expect("a whole number"))
 }
 
-/// Our verdict: nothing, or the refusal in words, without the numbers in it.
-fn ours(keys: &KeySet, token: &[u8]) -> Option<String> {
-    let expected = TokenRequirements {
+/// The refusal of this crate as text without numbers, or `None`.
+fn our_refusal(keys: &KeySet, token: &[u8]) -> Option<String> {
+    let requirements = TokenRequirements {
         issuer: ISSUER,
         audience: AUDIENCE,
         scope: &[],
@@ -76,34 +80,34 @@ fn ours(keys: &KeySet, token: &[u8]) -> Option<String> {
         on_stale: UnknownStatusPolicy::Deny,
         on_not_covered: UnknownStatusPolicy::Deny,
     };
-    match verify(token, keys, &expected, &CheckedByCaller, NOW) {
+    match verify(token, keys, &requirements, &CheckedByCaller, NOW) {
         Ok(_) => None,
         Err(Refusal::TooLarge { .. }) => Some("the token is too large".to_owned()),
         Err(refusal) => Some(refusal.to_string()),
     }
 }
 
-/// What the run saw: differences with one token each that shows it, and how often each outcome came.
+/// The differences found, each with one token that shows it, and the count of each outcome.
 #[derive(Default)]
-struct Seen {
+struct Results {
     differences: BTreeMap<(&'static str, &'static str, String), Vec<u8>>,
     outcomes: BTreeMap<(&'static str, &'static str), u32>,
 }
 
-impl Seen {
-    fn judge(&mut self, keys: &KeySet, token: &[u8]) {
-        let ours = ours(keys, token);
-        for Peer { name, judge } in PEERS {
-            let outcome = match (&ours, judge(token)) {
+impl Results {
+    fn compare(&mut self, keys: &KeySet, token: &[u8]) {
+        let ours = our_refusal(keys, token);
+        for Peer { name, verify } in PEERS {
+            let outcome = match (&ours, verify(token)) {
                 (None, Ok(())) => "both accept",
                 (Some(_), Err(_)) => "both refuse",
                 (Some(refusal), Ok(())) => {
                     self.differences.entry((name, "us", refusal.clone())).or_insert_with(|| token.to_vec());
-                    "we alone refuse"
+                    "only we refuse"
                 }
                 (None, Err(error)) => {
                     self.differences.entry((name, "peer", error)).or_insert_with(|| token.to_vec());
-                    "it alone refuses"
+                    "only it refuses"
                 }
             };
             *self.outcomes.entry((name, outcome)).or_default() += 1;
@@ -112,39 +116,44 @@ impl Seen {
 }
 
 #[test]
-fn we_differ_from_other_libraries_only_where_it_is_written() {
+fn differences_to_other_libraries_are_exactly_the_listed_ones() {
     let (tokens, seed) = (setting("TOLLGATE_DIFFERENTIAL_TOKENS", 40_000), setting("TOLLGATE_DIFFERENTIAL_SEED", 1));
     let signer = Keys::new();
-    let keys = KeySet::from_jwks(Keys::jwks().as_bytes()).expect("four good keys");
-    let mut seen = Seen::default();
+    let keys = KeySet::from_jwks(Keys::jwks().as_bytes()).expect("four valid keys");
+    let mut results = Results::default();
     let public_jwks = Keys::public_jwks();
-    let (now, lifetime) = (making::ISSUED, making::EXPIRES - making::ISSUED);
+    let (now, lifetime) = (token_generator::ISSUED_AT, token_generator::EXPIRES_AT - token_generator::ISSUED_AT);
     let context =
         AttackContext { signer: &signer, public_jwks: &public_jwks, issuer: ISSUER, audience: AUDIENCE, now, lifetime };
     let attacks = all_attacks(&context);
-    // Dates near the clock's are left to the profile's own tests: jsonwebtoken's clock is not ours.
-    let far =
+    // Attacks with dates near the present are left to the profile's tests, because jsonwebtoken
+    // reads the machine's clock.
+    let has_fixed_dates =
         |attack: &&attacks::Attack| !matches!(attack.rule, attacks::ProfileRule::Dates | attacks::ProfileRule::Times);
-    let attacks: Vec<_> = attacks.iter().filter(far).filter(|attack| attack.token.len() < 1 << 20).collect();
-    attacks.iter().for_each(|attack| seen.judge(&keys, &attack.token));
-    let mut maker = Maker::new(&signer, seed);
+    let attacks: Vec<_> =
+        attacks.iter().filter(has_fixed_dates).filter(|attack| attack.token.len() < 1 << 20).collect();
+    attacks.iter().for_each(|attack| results.compare(&keys, &attack.token));
+    let mut generator = TokenGenerator::new(&signer, seed);
     for _ in 0..tokens {
-        seen.judge(&keys, &maker.token());
+        results.compare(&keys, &generator.token());
     }
-    println!("{} hostile tokens and {tokens} made at random", attacks.len());
-    for ((peer, outcome), count) in &seen.outcomes {
+    println!("{} attacks and {tokens} random tokens", attacks.len());
+    for ((peer, outcome), count) in &results.outcomes {
         println!("{peer}: {outcome} {count} times");
     }
     for (peer, outcome) in
         PEERS.iter().flat_map(|peer| ["both accept", "both refuse"].map(|outcome| (peer.name, outcome)))
     {
-        assert!(seen.outcomes.get(&(peer, outcome)).is_some_and(|count| *count > 1000), "{peer}: {outcome} too seldom");
+        assert!(
+            results.outcomes.get(&(peer, outcome)).is_some_and(|count| *count > 1000),
+            "{peer}: {outcome} fewer than 1,000 times"
+        );
     }
-    compare(&seen);
+    check_against_list(&results);
 }
 
-/// What was seen is what is listed.
-fn compare(seen: &Seen) {
+/// Compares the differences found with the listed ones.
+fn check_against_list(results: &Results) {
     let exceptions: Exceptions = toml::from_str(include_str!("exceptions.toml")).expect("exceptions");
     let mut listed = BTreeSet::new();
     for difference in &exceptions.difference {
@@ -157,12 +166,12 @@ fn compare(seen: &Seen) {
         }
     }
     let mut wrong = Vec::new();
-    for ((peer, by, refused), token) in &seen.differences {
+    for ((peer, by, refused), token) in &results.differences {
         if !listed.remove(&(*peer, *by, refused.clone())) {
             wrong.push(format!("{peer}, refused by {by}: {refused:?}, not listed; {}", token.escape_ascii()));
         }
     }
     wrong.extend(listed.iter().map(|key| format!("{key:?} is listed, and no token shows it")));
-    println!("{} kinds of difference, {} not as listed", seen.differences.len(), wrong.len());
+    println!("{} kinds of difference, {} not as listed", results.differences.len(), wrong.len());
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }

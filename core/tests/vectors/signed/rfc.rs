@@ -1,4 +1,5 @@
-//! The signed examples of RFC 7515 (appendices A, E and F), RFC 7519, RFC 7520 (section 4) and RFC 8037, as they are printed there.
+//! The signed examples of RFC 7515 (appendices A, E and F), RFC 7519, RFC 7520 (section 4) and RFC
+//! 8037, as printed.
 
 use serde_json::Value;
 
@@ -10,11 +11,11 @@ pub struct Example {
     pub name: String,
     /// The token as printed.
     pub token: String,
-    /// The key to check it with, if it is signed.
+    /// The key that verifies it, if it is signed.
     pub jwks: Option<String>,
-    /// Why it is no access token, as the refusal's code.
+    /// Code of the refusal of the token as an access token.
     pub code: String,
-    /// The same in words.
+    /// The reason as text.
     pub why: String,
 }
 
@@ -31,7 +32,7 @@ fn jwks(entry: &Value) -> Option<String> {
     entry.get("jwk").map(|jwk| serde_json::json!({ "keys": [jwk] }).to_string())
 }
 
-/// The examples that are signed: what is signed, and by which key.
+/// The signed examples with their keys.
 pub fn vectors() -> Vec<Vector> {
     let signed = entries().into_iter().filter(|entry| entry.get("signature").is_some());
     let decoded = |text: String| crate::token_builder::decode(&text);
@@ -41,14 +42,15 @@ pub fn vectors() -> Vec<Vector> {
             name: text(&entry, "name").expect("a name"),
             jwks: jwks(&entry).expect("a key"),
             alg: text(&entry, "alg").expect("an algorithm"),
-            message: text(&entry, "input").expect("what is signed").into_bytes(),
+            message: text(&entry, "input").expect("signed bytes").into_bytes(),
             signature: decoded(text(&entry, "signature").expect("a signature")),
             is_valid: true,
         })
         .collect()
 }
 
-/// The examples as tokens. None is an access token, so each is refused, at the latest by its claims.
+/// The examples as tokens. None is an access token, so all are refused, at the latest for their
+/// claims.
 pub fn examples() -> Vec<Example> {
     let tokens = entries().into_iter().filter(|entry| entry.get("token").is_some());
     tokens

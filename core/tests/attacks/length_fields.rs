@@ -1,36 +1,38 @@
-//! Counts that lie: the message is well signed, and asks for gigabytes.
+//! Length fields that claim gigabytes, in validly signed messages.
 //!
-//! That none is given is shown from outside: the test runs once more as a process that may have little memory, where a single
-//! buffer of a claimed size would end it.
+//! To prove that no buffer of a claimed size is allocated, the test runs again in a process with a
+//! memory limit below that size.
 
 use std::process::Command;
 
 use tollgate_core::{Deltas, Snapshot, WireError};
 
-use crate::plain;
-use crate::sample::{COVERED, pins, real_deltas, real_snapshot};
-use crate::targets::signed_anew;
+use crate::reference_reader;
+use crate::sample_messages::{COVERED, pins, real_deltas, real_snapshot};
+use crate::targets::re_signed;
 
-/// Memory that the second process may have, KiB: a quarter of what the smallest lie asks for.
-const LIMIT_KIB: u64 = 256 * 1024;
-/// Claimed counts; times the smallest element (a byte of the configuration) the least of them is a gigabyte.
-const LIES: [u32; 7] = [0x4000_0000, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xc000_0000, 0xffff_fff0, u32::MAX];
-const LIMITED: &str = "TOLLGATE_ATTACK_LIMITED";
+/// Memory limit of the second process in KiB: a quarter of the smallest claimed size.
+const MEMORY_LIMIT_KIB: u64 = 256 * 1024;
+/// False counts. The smallest one claims a gigabyte, even for elements of one byte (the
+/// configuration).
+const FALSE_COUNTS: [u32; 7] = [0x4000_0000, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xc000_0000, 0xffff_fff0, u32::MAX];
+/// Set in the process with the memory limit.
+const MEMORY_LIMITED: &str = "TOLLGATE_ATTACK_LIMITED";
 
 fn with(message: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
     let mut changed = message.to_vec();
     changed[at..at + bytes.len()].copy_from_slice(bytes);
-    signed_anew(&changed)
+    re_signed(&changed)
 }
 
 fn refused(message: Vec<u8>) -> WireError {
     Snapshot::decode(message, &pins()).expect_err("refused")
 }
 
-/// Where the two functions begin. The second is found by what it must look like: values of one bit, for more ids than are revoked
-/// and fewer than are covered, in cells that fill the message to its end.
+/// Offsets of the two functions. The second one is searched for: it has values of one bit, more ids
+/// than are revoked and fewer than are covered, and cells up to the end of the message.
 fn functions(message: &[u8]) -> [usize; 2] {
-    let first = plain::Snapshot::read(message).expect("a real one").covered + 1;
+    let first = reference_reader::Snapshot::read(message).expect("a real one").covered + 1;
     let end = message.len() - 64;
     let is_function = |at: usize| {
         let ids = u64::from(u32::from_be_bytes(message[at + 2..at + 6].try_into().expect("four bytes")));
@@ -41,23 +43,24 @@ fn functions(message: &[u8]) -> [usize; 2] {
     [first, second]
 }
 
-fn try_all() -> u64 {
+/// Tries all false counts, and returns the number of cases.
+fn refuse_false_counts() -> u64 {
     let mut cases = 0;
     let message = real_snapshot();
-    let sections = plain::Snapshot::read(&message).expect("a real one");
+    let sections = reference_reader::Snapshot::read(&message).expect("a real one");
     let functions = functions(&message);
     for at in sections.counts.iter().copied().chain(functions.map(|function| function + 2)) {
-        for lie in LIES {
-            assert_eq!(refused(with(&message, at, &lie.to_be_bytes())), WireError::Truncated, "{lie:#x} at {at}");
+        for count in FALSE_COUNTS {
+            assert_eq!(refused(with(&message, at, &count.to_be_bytes())), WireError::Truncated, "{count:#x} at {at}");
             cases += 1;
         }
-        // One more or one less is no gigabyte, and yet nothing that comes after stands where it should.
-        let count = u32::from_be_bytes(message[at..at + 4].try_into().expect("four bytes"));
+        // One more or one less claims little, but shifts everything that follows.
+        let right = u32::from_be_bytes(message[at..at + 4].try_into().expect("four bytes"));
         let is_config = at == sections.counts[0];
-        for lie in [count - 1, count + 1] {
-            let answer = Snapshot::decode(with(&message, at, &lie.to_be_bytes()), &pins());
-            // The number of slots is the same for neighbouring numbers of ids.
-            assert!(answer.is_err() || functions.contains(&(at - 2)) && !is_config, "{lie} for {count} at {at}");
+        for count in [right - 1, right + 1] {
+            let answer = Snapshot::decode(with(&message, at, &count.to_be_bytes()), &pins());
+            // A function has the same number of slots for neighbouring numbers of ids.
+            assert!(answer.is_err() || functions.contains(&(at - 2)) && !is_config, "{count} for {right} at {at}");
             cases += 1;
         }
     }
@@ -73,9 +76,9 @@ fn try_all() -> u64 {
         cases += 1;
     }
     let message = real_deltas();
-    let count = plain::Deltas::read(&message).expect("a real one").count;
-    for lie in LIES {
-        let answer = Deltas::decode(&with(&message, count, &lie.to_be_bytes()), &pins());
+    let at = reference_reader::Deltas::read(&message).expect("a real one").count;
+    for count in FALSE_COUNTS {
+        let answer = Deltas::decode(&with(&message, at, &count.to_be_bytes()), &pins());
         assert_eq!(answer.expect_err("refused"), WireError::Truncated);
         cases += 1;
     }
@@ -83,21 +86,23 @@ fn try_all() -> u64 {
 }
 
 #[test]
-fn counts_that_ask_for_gigabytes_are_refused() {
-    println!("{} well signed messages with lying counts refused", try_all());
-    if std::env::var_os(LIMITED).is_some() {
+fn counts_that_claim_gigabytes_are_refused() {
+    println!("{} validly signed messages with false counts refused", refuse_false_counts());
+    if std::env::var_os(MEMORY_LIMITED).is_some() {
         let mut gigabyte = Vec::<u8>::new();
-        assert!(gigabyte.try_reserve_exact(LIES[0] as usize).is_err(), "the limit holds");
+        assert!(gigabyte.try_reserve_exact(FALSE_COUNTS[0] as usize).is_err(), "the limit holds");
     }
 }
 
 #[cfg(unix)]
 #[test]
-fn and_refused_with_little_memory_at_hand() {
+fn counts_that_claim_gigabytes_are_refused_with_little_memory() {
     let this = std::env::current_exe().expect("this program");
-    let script =
-        format!("ulimit -v {LIMIT_KIB} && exec \"$0\" --exact lengths::counts_that_ask_for_gigabytes_are_refused");
-    let limited = Command::new("sh").arg("-c").arg(script).arg(this).env(LIMITED, "1").output().expect("a shell");
+    let script = format!(
+        "ulimit -v {MEMORY_LIMIT_KIB} && exec \"$0\" --exact length_fields::counts_that_claim_gigabytes_are_refused"
+    );
+    let limited =
+        Command::new("sh").arg("-c").arg(script).arg(this).env(MEMORY_LIMITED, "1").output().expect("a shell");
     assert!(
         limited.status.success(),
         "{}{}",
@@ -105,13 +110,13 @@ fn and_refused_with_little_memory_at_hand() {
         String::from_utf8_lossy(&limited.stderr)
     );
     assert!(String::from_utf8_lossy(&limited.stdout).contains("1 passed"));
-    println!("the same with {} MiB of memory in all", LIMIT_KIB / 1024);
+    println!("the same with {} MiB of memory in all", MEMORY_LIMIT_KIB / 1024);
 }
 
 #[test]
 fn sections_out_of_order_are_refused() {
     let message = real_snapshot();
-    let sections = plain::Snapshot::read(&message).expect("a real one");
+    let sections = reference_reader::Snapshot::read(&message).expect("a real one");
     let mut cases = 0;
     for (&count, size) in sections.counts[1..5].iter().zip([24; 4]).chain([(&sections.counts[6], 16)]) {
         let first = count + 4;
@@ -122,17 +127,17 @@ fn sections_out_of_order_are_refused() {
             cases += 1;
         }
     }
-    for way in 2..=u8::MAX {
+    for encoding in 2..=u8::MAX {
         let why = WireError::Malformed("unknown encoding of the covered tokens");
-        assert_eq!(refused(with(&message, sections.covered, &[way])), why);
+        assert_eq!(refused(with(&message, sections.covered, &[encoding])), why);
         cases += 1;
     }
     for kind in (0..=u8::MAX).filter(|kind| !(1..=6).contains(kind)) {
         let message = real_deltas();
-        let first = plain::Deltas::read(&message).expect("a real one").count + 4;
+        let first = reference_reader::Deltas::read(&message).expect("a real one").count + 4;
         let why = Deltas::decode(&with(&message, first, &[kind]), &pins()).expect_err("refused");
         assert_eq!(why, WireError::Malformed("unknown kind of a delta"));
         cases += 1;
     }
-    println!("{cases} well signed messages out of order or of unknown kinds refused");
+    println!("{cases} validly signed messages out of order or of unknown kinds refused");
 }

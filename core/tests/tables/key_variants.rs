@@ -1,19 +1,19 @@
-//! One key three times: without a table, with a small one, with a large one.
+//! One key in three variants: without a table, with a small one, with a large one.
 
 use std::cell::Cell;
 
 use tollgate_core::{Algorithm, KeySet, TableSize};
 
-/// The key in three sets, and how often they were asked.
-pub(crate) struct Judge {
+/// The key in three sets, with counts of the checked and accepted signatures.
+pub(crate) struct KeyVariants {
     algorithm: Algorithm,
     sets: [KeySet; 3],
-    pub(crate) asked: Cell<u64>,
+    pub(crate) checked: Cell<u64>,
     pub(crate) accepted: Cell<u64>,
 }
 
-impl Judge {
-    /// Nothing if the key is refused, which it is before any table is thought of.
+impl KeyVariants {
+    /// `None` if the key is refused.
     fn new(algorithm: Algorithm, members: &str) -> Option<Self> {
         let plain = KeySet::from_jwks(format!(r#"{{"keys":[{{{members}}}]}}"#).as_bytes()).ok()?;
         let sets = [TableSize::None, TableSize::Small, TableSize::Large].map(|size| {
@@ -22,7 +22,7 @@ impl Judge {
             assert_eq!(set.table_bytes() == 0, size == TableSize::None);
             set
         });
-        Some(Self { algorithm, sets, asked: Cell::new(0), accepted: Cell::new(0) })
+        Some(Self { algorithm, sets, checked: Cell::new(0), accepted: Cell::new(0) })
     }
 
     pub(crate) fn ed25519(key: &[u8; 32]) -> Option<Self> {
@@ -33,13 +33,13 @@ impl Judge {
         Self::new(Algorithm::Es256, &p256_jwk(x, y))
     }
 
-    /// The one verdict of all three.
+    /// The answer of all three variants, which must be the same.
     #[track_caller]
     pub(crate) fn accepts(&self, signed: &[u8], signature: &[u8]) -> bool {
         let [plain, small, large] =
             self.sets.each_ref().map(|set| set.check_signature(None, self.algorithm, signed, signature).is_ok());
         assert_eq!((small, large), (plain, plain), "{:?}: {signature:02x?} over {signed:02x?}", self.sets);
-        self.asked.set(self.asked.get() + 1);
+        self.checked.set(self.checked.get() + 1);
         self.accepted.set(self.accepted.get() + u64::from(plain));
         plain
     }
@@ -70,11 +70,11 @@ pub(crate) fn hex<const N: usize>(digits: &str) -> [u8; N] {
     std::array::from_fn(|at| u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).unwrap())
 }
 
-/// xorshift64*: random enough for choosing, and the same everywhere.
+/// xorshift64*: the same numbers on all machines.
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The sequence that belongs to a seed.
+    /// The sequence of a seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }

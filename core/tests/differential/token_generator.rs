@@ -1,4 +1,4 @@
-//! Tokens at random: good ones, changed before they are signed, after, or both.
+//! Random tokens: valid ones, changed before or after they are signed, or both.
 
 use serde_json::{Value, json};
 
@@ -7,13 +7,13 @@ use crate::mutation::{Random, mutate};
 use crate::token_builder::{TokenBuilder, encode};
 use crate::{AUDIENCE, ISSUER};
 
-/// `iat` of good tokens: long ago for every clock that may be asked.
-pub(crate) const ISSUED: u64 = 1_700_000_000;
-/// `exp` of good tokens: year 2100.
-pub(crate) const EXPIRES: u64 = 4_102_444_800;
+/// `iat` of valid tokens: in the past by any clock.
+pub(crate) const ISSUED_AT: u64 = 1_700_000_000;
+/// `exp` of valid tokens: year 2100.
+pub(crate) const EXPIRES_AT: u64 = 4_102_444_800;
 
-/// Values that a claim or a header member may get.
-const TEXTS: [&str; 40] = [
+/// JSON values for claims and header members.
+const VALUES: [&str; 40] = [
     "null",
     "true",
     "false",
@@ -61,26 +61,29 @@ const HEADERS: [&str; 16] = [
     "nonce",
 ];
 
-/// Makes tokens.
-pub(crate) struct Maker<'a> {
+/// Generates random tokens.
+pub(crate) struct TokenGenerator<'a> {
     keys: &'a Keys,
     random: Random,
-    /// Good tokens of every algorithm, to be changed after they were signed.
+    /// Valid tokens of all algorithms, to be changed after they were signed.
     signed: Vec<String>,
 }
 
-impl<'a> Maker<'a> {
+impl<'a> TokenGenerator<'a> {
     pub(crate) fn new(keys: &'a Keys, seed: u64) -> Self {
-        let mut maker = Self { keys, random: Random::new(seed), signed: Vec::new() };
+        let mut generator = Self { keys, random: Random::new(seed), signed: Vec::new() };
         for alg in ["HS256", "EdDSA", "ES256", "RS256"] {
-            maker.signed.extend([maker.good(alg).sign(), maker.good(alg).claim("aud", json!([AUDIENCE, "x"])).sign()]);
-            maker.signed.push(maker.good(alg).header("kid", Value::Null).sign());
+            generator.signed.extend([
+                generator.valid_token(alg).sign(),
+                generator.valid_token(alg).claim("aud", json!([AUDIENCE, "x"])).sign(),
+            ]);
+            generator.signed.push(generator.valid_token(alg).header("kid", Value::Null).sign());
         }
-        maker
+        generator
     }
 
-    fn good(&self, alg: &'static str) -> TokenBuilder<'a> {
-        TokenBuilder::new(self.keys, alg, ISSUER, AUDIENCE, ISSUED).claim("exp", EXPIRES)
+    fn valid_token(&self, alg: &'static str) -> TokenBuilder<'a> {
+        TokenBuilder::new(self.keys, alg, ISSUER, AUDIENCE, ISSUED_AT).claim("exp", EXPIRES_AT)
     }
 
     /// The next token.
@@ -90,7 +93,7 @@ impl<'a> Maker<'a> {
             1 | 2 => self.changed_members(),
             3 => self.changed_text(),
             4 => self.changed_structure().into_bytes(),
-            5 => self.changed_letters().into_bytes(),
+            5 => self.changed_encoding().into_bytes(),
             6 => self.changed_signature().into_bytes(),
             _ => {
                 let mut token = self.signed[self.random.index(self.signed.len())].clone().into_bytes();
@@ -101,7 +104,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Mostly the fast algorithms, so that there are many.
+    /// Mostly the fast algorithms, so that many tokens can be verified.
     fn algorithm(&mut self) -> &'static str {
         match self.random.below(200) {
             0..150 => "HS256",
@@ -111,13 +114,13 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Members of other values, more of them, fewer of them; well signed.
+    /// Members changed, added or removed before the token is signed.
     fn changed_members(&mut self) -> Vec<u8> {
         let alg = self.algorithm();
-        let mut draft = self.good(alg);
+        let mut draft = self.valid_token(alg);
         let (mut header, mut claims) = (draft.header_json(), draft.claims_json());
         for _ in 0..=self.random.below(2) {
-            let text = TEXTS[self.random.index(TEXTS.len())];
+            let text = VALUES[self.random.index(VALUES.len())];
             let (name, object) = if self.random.below(3) == 0 {
                 (HEADERS[self.random.index(HEADERS.len())], &mut header)
             } else {
@@ -125,7 +128,7 @@ impl<'a> Maker<'a> {
             };
             *object = match self.random.below(8) {
                 0 => without(object, name),
-                1 => object.replacen('{', &format!("{{\"{name}\":{text},"), 1), // beside the one that is there
+                1 => object.replacen('{', &format!("{{\"{name}\":{text},"), 1), // in addition to the existing member
                 _ => without(object, name).replacen('{', &format!("{{\"{name}\":{text},"), 1),
             };
         }
@@ -133,10 +136,10 @@ impl<'a> Maker<'a> {
         draft.sign().into_bytes()
     }
 
-    /// The text of header or claims changed at random; well signed.
+    /// Text of header or claims changed at random before the token is signed.
     fn changed_text(&mut self) -> Vec<u8> {
         let alg = self.algorithm();
-        let draft = self.good(alg);
+        let draft = self.valid_token(alg);
         let (mut header, mut claims) = (draft.header_json().into_bytes(), draft.claims_json().into_bytes());
         if self.random.below(3) == 0 {
             mutate(&mut header, &claims, &mut self.random);
@@ -169,8 +172,8 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// The same bytes in other letters, or nearly the same.
-    fn changed_letters(&mut self) -> String {
+    /// Another encoding of the same bytes, or a similar one.
+    fn changed_encoding(&mut self) -> String {
         let token = self.signed[self.random.index(self.signed.len())].clone();
         let at = self.random.index(token.len());
         let end = token.len() - 1;
@@ -182,7 +185,7 @@ impl<'a> Maker<'a> {
             4 => format!("{} {}", &token[..at], &token[at..]),
             5 => token.replace('-', "+").replace('_', "/"),
             6 => token.to_ascii_uppercase(),
-            7 => format!("{}{}", &token[..end], char::from(token.as_bytes()[end] ^ 1)), // stray bits, or another signature
+            7 => format!("{}{}", &token[..end], char::from(token.as_bytes()[end] ^ 1)), // unused bits, or another signature
             8 => format!("{}%2E{}", &token[..at], &token[at..]),
             _ => token.replacen('.', "=.", 1),
         }
@@ -204,7 +207,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// The object without this member.
+/// The JSON object without this member.
 fn without(object: &str, name: &str) -> String {
     let Ok(mut value) = serde_json::from_str::<serde_json::Map<String, Value>>(object) else {
         return object.to_owned();

@@ -1,11 +1,11 @@
-//! What tables weigh, and that none is computed or held twice.
+//! Sizes of tables, and that no table is computed or stored twice.
 
 use tollgate_core::{Algorithm, KeySet, TableSize};
 
-use crate::judge::{Random, ed25519_jwk, hex, p256_jwk};
+use crate::key_variants::{Random, ed25519_jwk, hex, p256_jwk};
 
 /// Bytes of one table: Ed25519 small and large, P-256 small and large.
-const BYTES: [[usize; 2]; 2] = [[56_320, 327_680], [22_528, 131_072]];
+const TABLE_BYTES: [[usize; 2]; 2] = [[56_320, 327_680], [22_528, 131_072]];
 const SIZES: [TableSize; 2] = [TableSize::Small, TableSize::Large];
 
 fn ed25519_key(seed: u64) -> String {
@@ -26,8 +26,8 @@ fn set(keys: &[(&str, String)]) -> KeySet {
 }
 
 #[test]
-fn tables_weigh_what_the_documentation_says_and_the_generator_once() {
-    for (size, [ed25519, p256]) in SIZES.into_iter().zip([0, 1].map(|at| BYTES.map(|bytes| bytes[at]))) {
+fn tables_have_the_documented_sizes_and_share_the_generator_table() {
+    for (size, [ed25519, p256]) in SIZES.into_iter().zip([0, 1].map(|at| TABLE_BYTES.map(|bytes| bytes[at]))) {
         let mut keys = set(&[("a", ed25519_key(1)), ("b", ed25519_key(2)), ("c", p256_key())]);
         assert_eq!(keys.table_bytes(), 0);
         keys.prepare_table("a", size);
@@ -37,7 +37,7 @@ fn tables_weigh_what_the_documentation_says_and_the_generator_once() {
         let clone = keys.clone();
         keys.prepare_tables(size);
         assert_eq!(keys.table_bytes(), 3 * ed25519 + 2 * p256);
-        assert_eq!(clone.table_bytes(), 3 * ed25519, "another set is not changed");
+        assert_eq!(clone.table_bytes(), 3 * ed25519, "a clone is not changed");
         keys.prepare_table("unknown", size);
         keys.prepare_table("a", TableSize::None);
         assert_eq!(keys.table_bytes(), 2 * ed25519 + 2 * p256);
@@ -46,24 +46,25 @@ fn tables_weigh_what_the_documentation_says_and_the_generator_once() {
 }
 
 #[test]
-fn a_key_that_comes_again_keeps_its_table() {
-    let mut former = set(&[("a", ed25519_key(1)), ("b", ed25519_key(2)), ("c", p256_key())]);
-    former.prepare_tables(TableSize::Small);
+fn a_key_of_the_previous_set_keeps_its_table() {
+    let mut previous = set(&[("a", ed25519_key(1)), ("b", ed25519_key(2)), ("c", p256_key())]);
+    previous.prepare_tables(TableSize::Small);
     let mut next = set(&[("renamed", ed25519_key(1)), ("b", ed25519_key(3)), ("c", p256_key())]);
-    next.reuse_tables_from(&former);
-    assert_eq!(next.table_bytes(), 2 * BYTES[0][0] + 2 * BYTES[1][0]);
-    // The new key shares the generator's table; nothing is accepted for it that is signed by the key whose name it took.
+    next.reuse_tables_from(&previous);
+    assert_eq!(next.table_bytes(), 2 * TABLE_BYTES[0][0] + 2 * TABLE_BYTES[1][0]);
+    // The new key `b` shares the generator's table. A signature of the previous key `b` is not
+    // accepted.
     next.prepare_tables(TableSize::Small);
-    assert_eq!(next.table_bytes(), former.table_bytes());
+    assert_eq!(next.table_bytes(), previous.table_bytes());
     let signature = {
         use ed25519_dalek::Signer as _;
         ed25519_dalek::SigningKey::from_bytes(&Random::new(2).bytes()).sign(b"text").to_bytes()
     };
-    assert!(former.check_signature(Some("b"), Algorithm::EdDsa, b"text", &signature).is_ok());
+    assert!(previous.check_signature(Some("b"), Algorithm::EdDsa, b"text", &signature).is_ok());
     assert!(next.check_signature(Some("b"), Algorithm::EdDsa, b"text", &signature).is_err());
-    // A change of size leaves none of the former.
+    // A change of size replaces all tables.
     next.prepare_tables(TableSize::Large);
-    assert_eq!(next.table_bytes(), 3 * BYTES[0][1] + 2 * BYTES[1][1]);
+    assert_eq!(next.table_bytes(), 3 * TABLE_BYTES[0][1] + 2 * TABLE_BYTES[1][1]);
     next.prepare_tables(TableSize::None);
     assert_eq!(next.table_bytes(), 0);
 }

@@ -1,36 +1,38 @@
-//! Histories: what may happen, drawn at random, and made shorter when one of them fails.
+//! The operations of the model test: drawn at random, and reduced to a short sequence when they
+//! fail.
 
 use tollgate_core::RevocationKind;
 
-/// Something that happens. Numbers choose among what is there at the time, so that a history stays one when others are
-/// taken out of it.
+/// One operation. Its numbers select among the objects that exist at the time, so that a sequence
+/// stays valid when operations are removed from it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Operation {
-    /// A token is issued by one of two origins, whose clocks differ.
+    /// One of two origins, whose clocks differ, issues a token.
     Issue { origin: u8, owner: u8, lifetime: u16 },
-    /// Something is revoked.
+    /// A token or group is revoked.
     Revoke { kind: RevocationKind, choice: u16 },
-    /// A revocation is lifted.
+    /// A token or group is reinstated.
     Reinstate { kind: RevocationKind, choice: u16 },
-    /// Time passes, seconds.
+    /// Time passes.
     Wait { seconds: u16 },
     /// An origin closes the epoch and builds a snapshot.
     Publish { origin: u8 },
-    /// An origin answers an edge that asks for deltas; the answer is on its way.
-    Ask { edge: u8 },
-    /// One of the messages on their way arrives at an edge: late, twice, out of order, or at another edge.
+    /// An edge requests deltas. The answer is sent and not yet delivered.
+    Request { edge: u8 },
+    /// One of the sent messages is delivered to an edge: late, twice, out of order, or to another
+    /// edge.
     Deliver { edge: u8, choice: u16 },
-    /// An edge takes one of the snapshots that were ever built.
-    TakeSnapshot { edge: u8, choice: u16 },
-    /// An edge asks and is answered at once.
-    Follow { edge: u8 },
-    /// An edge begins anew from the last snapshot it took.
+    /// One of all snapshots so far is delivered to an edge.
+    InstallSnapshot { edge: u8, choice: u16 },
+    /// An edge requests deltas, and the answer is delivered immediately.
+    Sync { edge: u8 },
+    /// An edge restarts from the last snapshot that it installed.
     Restart { edge: u8 },
 }
 
-/// A history of so many operations.
-pub(crate) fn random(random: &mut Random, operations: usize) -> Vec<Operation> {
-    (0..operations).map(|_| operation(random)).collect()
+/// This number of random operations.
+pub(crate) fn random(random: &mut Random, count: usize) -> Vec<Operation> {
+    (0..count).map(|_| operation(random)).collect()
 }
 
 fn operation(random: &mut Random) -> Operation {
@@ -43,15 +45,15 @@ fn operation(random: &mut Random) -> Operation {
         42..48 => Operation::Reinstate { kind: kind(random), choice },
         48..56 => Operation::Wait { seconds: random.below(60) as u16 },
         56..62 => Operation::Publish { origin },
-        62..70 => Operation::Ask { edge },
+        62..70 => Operation::Request { edge },
         70..80 => Operation::Deliver { edge, choice },
-        80..85 => Operation::TakeSnapshot { edge, choice },
-        85..98 => Operation::Follow { edge },
+        80..85 => Operation::InstallSnapshot { edge, choice },
+        85..98 => Operation::Sync { edge },
         _ => Operation::Restart { edge },
     }
 }
 
-/// Single tokens most of the time; of everything seldom, for it ends all variety.
+/// Mostly single tokens, and rarely everything, after which all tokens have the same answer.
 fn kind(random: &mut Random) -> RevocationKind {
     match random.below(20) {
         0..12 => RevocationKind::Token,
@@ -63,31 +65,32 @@ fn kind(random: &mut Random) -> RevocationKind {
     }
 }
 
-/// Takes out as many operations as it can while the history still fails: ever smaller stretches, to single operations.
-pub(crate) fn shortened(history: &[Operation], fails: impl Fn(&[Operation]) -> bool) -> Vec<Operation> {
-    let mut shortest = history.to_vec();
-    let mut stretch = shortest.len() / 2;
-    while stretch > 0 {
+/// Removes as many operations as possible while the rest still fails: ranges of decreasing length,
+/// down to single operations.
+pub(crate) fn shortest_failing(operations: &[Operation], fails: impl Fn(&[Operation]) -> bool) -> Vec<Operation> {
+    let mut shortest = operations.to_vec();
+    let mut length = shortest.len() / 2;
+    while length > 0 {
         let mut at = 0;
         while at < shortest.len() {
             let mut shorter = shortest.clone();
-            shorter.drain(at..(at + stretch).min(shortest.len()));
+            shorter.drain(at..(at + length).min(shortest.len()));
             if fails(&shorter) {
                 shortest = shorter;
             } else {
-                at += stretch;
+                at += length;
             }
         }
-        stretch /= 2;
+        length /= 2;
     }
     shortest
 }
 
-/// xorshift64*: random enough for choosing, and the same everywhere.
+/// xorshift64*: the same numbers on all machines.
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The sequence that belongs to a seed.
+    /// The sequence of a seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }

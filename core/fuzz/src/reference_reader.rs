@@ -1,12 +1,13 @@
-//! The messages' grammar once more, in the plainest way: a second opinion on what the crate reads, and where the counts stand
-//! that an attack would change. It trusts the message and gives nothing when that ends early.
+//! A second, simple reader of the messages' grammars, to compare the crate's with. It also gives
+//! the offsets of the counts, which attacks change. It does not check signatures, and returns
+//! `None` if the message ends early.
 
-/// A configuration with nothing in it.
+/// A configuration without keys and routes.
 pub const CONFIG: &[u8] = br#"{"audience":"https://api.example","jwks":{"keys":[]},"routes":[]}"#;
 const HEADER_BYTES: usize = 8;
 const SIGNATURE_BYTES: usize = 64;
 
-/// A snapshot's parts, the filter and the functions left alone.
+/// The parts of a snapshot, without the filter and the functions.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// `issuer`.
@@ -17,13 +18,14 @@ pub struct Snapshot {
     pub epoch: u32,
     /// `before`.
     pub before: u64,
-    /// The entries of sessions, subjects, clients and keys: id and mark.
+    /// The entries of sessions, subjects, clients and keys: `id` and `mark`.
     pub groups: [Vec<([u8; 16], u64)>; 4],
-    /// The listed tokens.
+    /// `others`.
     pub others: Vec<[u8; 16]>,
-    /// Where the u32 counts of the sections stand in the message: configuration, the four groups, filter, others.
+    /// Offsets in the message of the sections' u32 counts: configuration, the four groups, filter,
+    /// others.
     pub counts: Vec<usize>,
-    /// Where `covered` begins.
+    /// Offset of `covered`.
     pub covered: usize,
 }
 
@@ -69,7 +71,7 @@ pub struct Deltas {
     pub config: [u8; 16],
     /// `epoch`.
     pub epoch: u32,
-    /// Where the count of the entries stands in the message.
+    /// Offset in the message of the entries' count.
     pub count: usize,
 }
 
