@@ -1,7 +1,7 @@
 //! The Tollgate validator as a WebAssembly component: implements `wit/validator.wit` by the gate.
 //!
-//! Never: this crate decides anything, or imports anything from its host. Clock, network and bytes come in
-//! as arguments.
+//! Never: this crate decides anything, or imports anything from its host. Clock, network and bytes
+//! come in as arguments.
 
 use std::cell::RefCell;
 
@@ -25,8 +25,8 @@ impl Guest for Component {
     type Gate = Instance;
 }
 
-/// A gate in a cell, because the methods of a resource get a shared reference. A component instance has
-/// one thread, and no method calls another, so the borrow never fails.
+/// A gate in a cell, because the methods of a resource get a shared reference. A component instance
+/// has one thread, and no method calls another, so the borrow never fails.
 struct Instance(RefCell<gate::Gate>);
 
 impl GuestGate for Instance {

@@ -19,13 +19,13 @@ pub enum Freshness {
     Fresh,
     /// Older than the refresh-after age: fetch in the background.
     RefreshDue,
-    /// Older than the staleness bound, or never complete: decisions that need a fresh replica wait for
-    /// a fetch.
+    /// Older than the staleness bound, or never complete: decisions that need a fresh replica wait
+    /// for a fetch.
     Stale,
 }
 
-/// The gate of one edge. It reads no clock and opens no connection: its host supplies the time and the
-/// origin's messages.
+/// The gate of one edge. It reads no clock and opens no connection: its host supplies the time and
+/// the origin's messages.
 #[derive(Debug)]
 pub struct Gate {
     settings: Settings,
@@ -53,8 +53,8 @@ impl Gate {
     }
 
     /// Decides on a request: first the gate's own paths, then the route rule, then the token. Set
-    /// `has_waited` after a fetch was awaited for [`Decision::Wait`], or if none is to be awaited: then
-    /// the gate decides by the replica that it has.
+    /// `has_waited` after a fetch was awaited for [`Decision::Wait`], or if none is to be awaited:
+    /// then the gate decides by the replica that it has.
     pub fn decide(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Decision {
         match (request.method, request.path()) {
             ("GET" | "HEAD", "/_tollgate/health") => Decision::Answer(self.health(now_ms)),
@@ -91,8 +91,8 @@ impl Gate {
         }
     }
 
-    /// Answers `/_tollgate/validate` for a proxy that asks before it forwards. The response always has
-    /// all identity headers, so that a proxy that copies them overwrites those of its client.
+    /// Answers `/_tollgate/validate` for a proxy that asks before it forwards. The response always
+    /// has all identity headers, so that a proxy that copies them overwrites those of its client.
     fn validate(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Decision {
         let may_wait = !has_waited && self.freshness(now_ms) == Freshness::Stale;
         if may_wait && self.state.age_ms(now_ms).is_none() {
@@ -114,13 +114,13 @@ impl Gate {
         })
     }
 
-    /// The request that a proxy asks about. Envoy (`ext_authz`) keeps the method and appends the path;
-    /// nginx (`auth_request`) is configured to send both in `X-Original-*`; Traefik (`forwardAuth`) and
-    /// Caddy send them in `X-Forwarded-*`.
+    /// The request that a proxy asks about. Envoy (`ext_authz`) keeps the method and appends the
+    /// path; nginx (`auth_request`) is configured to send both in `X-Original-*`; Traefik
+    /// (`forwardAuth`) and Caddy send them in `X-Forwarded-*`.
     ///
     /// A proxy sets the headers of one family and passes on the others from its client. If the gate
-    /// took URI and method from different families, the client could choose the route rule. So only one
-    /// family may be present, and it must be complete.
+    /// took URI and method from different families, the client could choose the route rule. So only
+    /// one family may be present, and it must be complete.
     fn original_request<'a>(&self, request: &Request<'a>) -> Result<Request<'a>, &'static str> {
         let headers = request.headers;
         if let Some(target) = request.target.strip_prefix(VALIDATE_PATH).filter(|rest| rest.starts_with('/')) {
@@ -146,9 +146,9 @@ impl Gate {
         }
     }
 
-    /// Decides on a request by its path, its route rule and its token. If the replica is stale and the
-    /// request has not waited yet, outcomes that a fresher replica could change wait for it; the others
-    /// do not.
+    /// Decides on a request by its path, its route rule and its token. If the replica is stale and
+    /// the request has not waited yet, outcomes that a fresher replica could change wait for it;
+    /// the others do not.
     fn authorize(&self, request: &Request<'_>, now_ms: u64, has_waited: bool) -> Authorization {
         let may_wait = !has_waited && self.freshness(now_ms) == Freshness::Stale;
         let invalid = |problem: &str| Authorization::Refused(bearer::invalid_request(problem));
@@ -192,8 +192,8 @@ impl Gate {
         }
     }
 
-    /// The checks for a token and the replica that has its revocation status. `when_unknown` are the
-    /// policies for the statuses stale and not covered.
+    /// The checks for a token and the replica that has its revocation status. `when_unknown` are
+    /// the policies for the statuses stale and not covered.
     fn requirements<'a>(
         &'a self,
         scope: &'a [String],
@@ -201,8 +201,8 @@ impl Gate {
         now_ms: u64,
     ) -> Result<(TokenRequirements<'a>, ReplicaView<'a>), Refusal> {
         let replica = self.state.replica().ok_or(Refusal::Stale)?;
-        // A snapshot from a cold-start store may lack revocations that this edge once had. Until the
-        // replica has been fresh once, every route refuses tokens of unknown status.
+        // A snapshot from a cold-start store may lack revocations that this edge once had. Until
+        // the replica has been fresh once, every route refuses tokens of unknown status.
         let was_fresh_once = self.state.age_ms(now_ms).is_some();
         let [on_stale, on_not_covered] = if was_fresh_once { when_unknown } else { [UnknownStatusPolicy::Deny; 2] };
         let requirements = TokenRequirements {
@@ -217,8 +217,8 @@ impl Gate {
         Ok((requirements, ReplicaView { replica, is_fresh: self.freshness(now_ms) != Freshness::Stale }))
     }
 
-    /// Answers `/_tollgate/health`: 200 while the replica is fresh enough for decisions, else 503, with
-    /// the state of the replica and the last error.
+    /// Answers `/_tollgate/health`: 200 while the replica is fresh enough for decisions, else 503,
+    /// with the state of the replica and the last error.
     fn health(&self, now_ms: u64) -> Response {
         let replica = self.state.replica();
         let status = match (replica, self.freshness(now_ms)) {

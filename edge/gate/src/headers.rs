@@ -1,4 +1,5 @@
-//! Which headers an edge passes from the client to the upstream, and back. All edges use this policy.
+//! Which headers an edge passes from the client to the upstream, and back. All edges use this
+//! policy.
 //!
 //! Never passed on:
 //! - hop-by-hop headers, including those that `Connection` names;
@@ -102,7 +103,8 @@ impl<'a> RequestHeaderPolicy<'a> {
     pub fn passes(&self, name: &str) -> bool {
         let is_removed =
             name.eq_ignore_ascii_case("host") || self.hop_by_hop.contains(name) || is_reserved_header(name);
-        // A proxy does not remove a client's `x_forwarded_for`, because it does not know the spelling.
+        // A proxy does not remove a client's `x_forwarded_for`, because it does not know the
+        // spelling.
         let may_be_of_proxy = self.is_from_trusted_proxy && !name.contains('_') && !is_named(name, FORWARDED_FOR);
         !is_removed && (may_be_of_proxy || !is_proxy_header(name))
     }
@@ -149,7 +151,8 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
     name.len() >= prefix.len() && name.bytes().zip(prefix.bytes()).all(|(byte, known)| normal(byte) == known)
 }
 
-/// Addresses of the proxies in front of an edge whose `X-Forwarded-*` and similar headers are trusted.
+/// Addresses of the proxies in front of an edge whose `X-Forwarded-*` and similar headers are
+/// trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<Network>);
 

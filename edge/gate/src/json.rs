@@ -1,5 +1,5 @@
-//! A writer for the small JSON objects in the gate's responses. The gate reads no JSON in responses,
-//! and a general serializer would make up a tenth of the component.
+//! A writer for the small JSON objects in the gate's responses. The gate reads no JSON in
+//! responses, and a general serializer would make up a tenth of the component.
 
 use std::fmt::Write as _;
 

@@ -1,16 +1,16 @@
 //! The part that all Tollgate edges share: takes a request, returns a [`Decision`].
 //!
-//! The hosts (Cloudflare Worker, Spin component, wasmtime runner) supply the clock, the network and the
-//! bytes. All rules are here and in `tollgate-core`. A host does this:
+//! The hosts (Cloudflare Worker, Spin component, wasmtime runner) supply the clock, the network and
+//! the bytes. All rules are here and in `tollgate-core`. A host does this:
 //!
-//! 1. For each request, call [`Gate::decide`] and do what the decision says. Only on [`Decision::Wait`],
-//!    await a fetch and decide again.
+//! 1. For each request, call [`Gate::decide`] and do what the decision says. Only on
+//!    [`Decision::Wait`], await a fetch and decide again.
 //! 2. After any other decision, start a fetch in the background, unless [`Gate::freshness`] is
 //!    [`Freshness::Fresh`].
 //! 3. A fetch is a GET of the origin's URL followed by [`Gate::next_fetch`]; its answer goes to
 //!    [`Gate::accept`]. Repeat while that returns true.
-//! 4. Run one fetch at a time, shared by all requests that wait. After a failure, [`BackOff`] says when
-//!    the next fetch may begin and which requests wait for it.
+//! 4. Run one fetch at a time, shared by all requests that wait. After a failure, [`BackOff`] says
+//!    when the next fetch may begin and which requests wait for it.
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail by panic"))]
 

@@ -50,7 +50,8 @@ impl Response {
         Self { status, headers, body: body.into_text().into_bytes() }
     }
 
-    /// A JSON error as in RFC 6749 section 5.2: the form of all errors of the gate and of its hosts.
+    /// A JSON error as in RFC 6749 section 5.2: the form of all errors of the gate and of its
+    /// hosts.
     pub fn error(status: u16, code: &str, description: &str) -> Self {
         Self::json(status, JsonObject::new().text("error", code).text("error_description", description))
     }

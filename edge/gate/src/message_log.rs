@@ -1,18 +1,19 @@
-//! The log of the origin's signed messages that instances of an edge share through a key-value store,
-//! where an instance lives for seconds: the messages after a snapshot, and the newest answer as of
-//! which an instance's replica was complete (the freshness proof), with the time of its request.
+//! The log of the origin's signed messages that instances of an edge share through a key-value
+//! store, where an instance lives for seconds: the messages after a snapshot, and the newest answer
+//! as of which an instance's replica was complete (the freshness proof), with the time of its
+//! request.
 //!
-//! Never: an instance that reads the log becomes fresher than the one that wrote it. Every signature
-//! is checked again. Only the time of the proof is believed, within a minute of the origin's own time
-//! in the answer; a time in the future makes nothing fresh.
+//! Never: an instance that reads the log becomes fresher than the one that wrote it. Every
+//! signature is checked again. Only the time of the proof is believed, within a minute of the
+//! origin's own time in the answer; a time in the future makes nothing fresh.
 //!
 //! ```text
 //! log       = version snapshot start compacted proof *change
 //! version   = %x01
-//! snapshot  = 16 OCTET                 ; last octets of the signature of the snapshot before the changes
+//! snapshot  = 16 OCTET                 ; end of the signature of the snapshot before the changes
 //! start     = u64                      ; sequence of that snapshot
 //! compacted = u32                      ; number of changes after the last compaction
-//! proof     = %x00 / %x01 u64 message  ; none / time of the request in Unix milliseconds, and the answer
+//! proof     = %x00 / %x01 u64 message  ; none / Unix milliseconds of the request, and the answer
 //! change    = u64 message              ; last sequence in the message
 //! message   = u32 *OCTET               ; as signed by the origin
 //! ```
@@ -26,8 +27,8 @@ const SNAPSHOT_ID_BYTES: usize = 16;
 /// Number of messages after the last compaction at which the log is compacted again: a new instance
 /// checks the signature of each.
 const MAX_UNCOMPACTED: usize = 16;
-/// Maximum number of messages in a log. A longer one restarts empty; until it has a proof again, each
-/// instance asks the origin itself.
+/// Maximum number of messages in a log. A longer one restarts empty; until it has a proof again,
+/// each instance asks the origin itself.
 const MAX_CHANGES: usize = 128;
 /// Maximum size of an encoded log.
 const MAX_BYTES: usize = 16 << 20;
@@ -159,8 +160,8 @@ impl MessageLog {
         }
     }
 
-    /// Whether the log should be compacted, that is replaced by fewer messages with all changes after
-    /// the snapshot: it has many messages, or lacks changes of `gate`.
+    /// Whether the log should be compacted, that is replaced by fewer messages with all changes
+    /// after the snapshot: it has many messages, or lacks changes of `gate`.
     pub fn should_be_compacted(&self, gate: &Gate) -> bool {
         let lacks_changes = self.has_snapshot_of(gate) && gate.sequence() > Some(self.last_sequence());
         self.changes.len() >= self.compacted + MAX_UNCOMPACTED || lacks_changes

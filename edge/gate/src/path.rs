@@ -1,12 +1,13 @@
-//! The path by which route rules are found. Edge and upstream must interpret a path alike: otherwise
-//! `/x/..%2fadmin` would bypass the rule for `/admin`. A path that two servers could interpret
-//! differently is therefore refused.
+//! The path by which route rules are found. Edge and upstream must interpret a path alike:
+//! otherwise `/x/..%2fadmin` would bypass the rule for `/admin`. A path that two servers could
+//! interpret differently is therefore refused.
 
 /// Whether all servers interpret this path alike. It must begin with `/` and be percent-encoded
 /// correctly and once; it may end in `/`. Refused are:
 /// - empty and dot segments, encoded slashes, backslashes and control characters;
 /// - `;`, because some servers cut a segment there (`/admin;x` is `/admin`, `..;` is `..`);
-/// - `?` and `#`, encoded or not, because a server that decodes before it splits ends the path there.
+/// - `?` and `#`, encoded or not, because a server that decodes before it splits ends the path
+///   there.
 pub(crate) fn is_unambiguous(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else { return false };
     let segments = rest.strip_suffix('/').unwrap_or(rest);
@@ -25,7 +26,8 @@ pub(crate) fn is_unambiguous(path: &str) -> bool {
     })
 }
 
-/// The path in the form of route rules: percent-decoded, because `/%61dmin` is `/admin` to all servers.
+/// The path in the form of route rules: percent-decoded, because `/%61dmin` is `/admin` to all
+/// servers.
 pub(crate) fn decode(path: &str) -> Option<String> {
     String::from_utf8(percent_decode(path)?).ok()
 }
@@ -44,8 +46,8 @@ fn hex(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Percent-encodes what a header value cannot carry: all but printable ASCII, `%` itself, and leading
-/// and trailing spaces, which parsers of headers remove: `admin ` must not become `admin`.
+/// Percent-encodes what a header value cannot carry: all but printable ASCII, `%` itself, and
+/// leading and trailing spaces, which parsers of headers remove: `admin ` must not become `admin`.
 pub(crate) fn encode_header_value(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     let trimmed = text.trim_matches(' ');

@@ -1,5 +1,5 @@
-//! The edge's replica of its origin's revocation log, with the keys that verify tokens and the time as
-//! of which it is complete.
+//! The edge's replica of its origin's revocation log, with the keys that verify tokens and the time
+//! as of which it is complete.
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
@@ -10,8 +10,8 @@ use tollgate_core::{
 
 use crate::settings::Settings;
 
-/// The nonce shows that an answer is not a replay. This limit keeps an origin whose clock has jumped
-/// from setting the time by which later messages are ordered.
+/// The nonce shows that an answer is not a replay. This limit keeps an origin whose clock has
+/// jumped from setting the time by which later messages are ordered.
 const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
 
 /// The replica with its keys, its freshness and the progress of its sync.
@@ -29,8 +29,8 @@ pub(crate) struct ReplicaState {
     complete_as_of_ms: Option<u64>,
     /// The origin no longer has the deltas that this replica needs.
     pub(crate) is_too_far_behind: bool,
-    /// The last fetch was for a snapshot, installed or not. Deltas are fetched next, because only they
-    /// prove freshness.
+    /// The last fetch was for a snapshot, installed or not. Deltas are fetched next, because only
+    /// they prove freshness.
     pub(crate) is_snapshot_tried: bool,
     pub(crate) last_error: Option<(String, u64)>,
 }
@@ -62,8 +62,8 @@ impl ReplicaState {
         self.verifier.borrow_mut()
     }
 
-    /// Milliseconds since the time as of which the replica is complete. If the clock was set back, the
-    /// distance counts as age, so that the replica is never taken for fresher than it is.
+    /// Milliseconds since the time as of which the replica is complete. If the clock was set back,
+    /// the distance counts as age, so that the replica is never taken for fresher than it is.
     pub(crate) fn age_ms(&self, now_ms: u64) -> Option<u64> {
         self.complete_as_of_ms.map(|at| now_ms.abs_diff(at))
     }
@@ -93,7 +93,8 @@ impl ReplicaState {
             Some(MessageKind::Deltas) => {
                 let deltas = Deltas::decode(message, &self.snapshot_keys).map_err(FetchError::Wire)?;
                 let is_answer = nonce.is_none_or(|nonce| deltas.nonce() == Some(nonce));
-                // The origin's signature suffices for the changes; the nonce is required for freshness.
+                // The origin's signature suffices for the changes; the nonce is required for
+                // freshness.
                 self.apply_decoded(&deltas, is_answer.then_some(asked_at_ms))?;
                 if is_answer { Ok(()) } else { Err(FetchError::OtherNonce) }
             }
@@ -127,9 +128,9 @@ impl ReplicaState {
         Ok(Verifier::new(keys, self.cached_tokens, self.key_tables))
     }
 
-    /// Applies a deltas message. If it answers a request of this edge, the replica is complete as of
-    /// `asked_at_ms`: the answer has all that the origin acknowledged before. A push proves nothing
-    /// (none), because it may have been under way for long.
+    /// Applies a deltas message. If it answers a request of this edge, the replica is complete as
+    /// of `asked_at_ms`: the answer has all that the origin acknowledged before. A push proves
+    /// nothing (none), because it may have been under way for long.
     pub(crate) fn apply_deltas(&mut self, message: &[u8], asked_at_ms: Option<u64>) -> Result<(), FetchError> {
         let deltas = Deltas::decode(message, &self.snapshot_keys).map_err(FetchError::Wire)?;
         self.apply_decoded(&deltas, asked_at_ms)
@@ -150,8 +151,9 @@ impl ReplicaState {
     }
 
     /// Applies the origin's answer to another instance of this edge, which sent the request at
-    /// `asked_at_ms` by the same clock. The replica becomes as fresh as that instance's, never fresher.
-    /// If the time is in the future, because the clock was set back, it does not become fresh.
+    /// `asked_at_ms` by the same clock. The replica becomes as fresh as that instance's, never
+    /// fresher. If the time is in the future, because the clock was set back, it does not become
+    /// fresh.
     pub(crate) fn apply_shared_answer(
         &mut self,
         message: &[u8],
@@ -180,8 +182,9 @@ pub enum FetchError {
     Wire(WireError),
     /// The message does not fit the replica.
     Replica(ReplicaError),
-    /// The origin has fewer changes than this edge: it was restored from an old backup, and may have
-    /// lost revocations. The edge keeps its replica, which becomes stale, until an operator intervenes.
+    /// The origin has fewer changes than this edge: it was restored from an old backup, and may
+    /// have lost revocations. The edge keeps its replica, which becomes stale, until an operator
+    /// intervenes.
     OriginBehind,
     /// Deltas arrived before a snapshot.
     NoSnapshot,

@@ -115,8 +115,8 @@ pub fn deprecated_settings(get: impl Fn(&str) -> Option<String>) -> impl Iterato
 }
 
 impl Settings {
-    /// Reads the settings through `get`, which returns the value of a name. An empty value counts as
-    /// unset. A deprecated name is read if the new one is unset.
+    /// Reads the settings through `get`, which returns the value of a name. An empty value counts
+    /// as unset. A deprecated name is read if the new one is unset.
     ///
     /// # Errors
     /// Names the first setting that is missing or invalid.

@@ -13,7 +13,8 @@ pub const MAX_FETCH_BYTES: usize = MAX_SNAPSHOT_BYTES;
 /// Maximum size of a push.
 pub const MAX_PUSH_BYTES: usize = MAX_DELTAS_BYTES;
 
-/// Time and nonce of one fetch from the origin. The answer proves the replica complete as of this time.
+/// Time and nonce of one fetch from the origin. The answer proves the replica complete as of this
+/// time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question {
     /// When the request was sent, by the edge's clock, in Unix milliseconds.
@@ -23,9 +24,9 @@ pub struct Question {
 }
 
 impl Gate {
-    /// Path and query of the next GET from the origin: the snapshot, or the deltas after the replica's
-    /// sequence. `wait_ms` is the time for which the origin may hold its answer until there is a change
-    /// (long poll). An edge with a key signs the query.
+    /// Path and query of the next GET from the origin: the snapshot, or the deltas after the
+    /// replica's sequence. `wait_ms` is the time for which the origin may hold its answer until
+    /// there is a change (long poll). An edge with a key signs the query.
     pub fn next_fetch(&self, wait_ms: u64, question: &Question) -> String {
         let Some(after) = self.next_after() else { return "/edge/v1/snapshot".to_owned() };
         let (seconds, millis, nonce) = (wait_ms / 1000, wait_ms % 1000, question.nonce);
@@ -43,17 +44,18 @@ impl Gate {
         replica.map(Replica::sequence)
     }
 
-    /// Applies the origin's answer to [`next_fetch`](Self::next_fetch). Returns true if the host must
-    /// fetch again without delay, because the replica is not complete.
+    /// Applies the origin's answer to [`next_fetch`](Self::next_fetch). Returns true if the host
+    /// must fetch again without delay, because the replica is not complete.
     ///
     /// # Errors
-    /// Says why the answer was refused. The replica stays as it was; the health report shows the error.
+    /// Says why the answer was refused. The replica stays as it was; the health report shows the
+    /// error.
     pub fn accept(&mut self, status: u16, body: &[u8], question: &Question) -> Result<bool, FetchError> {
         self.accept_answer(status, body, question.asked_at_ms, Some(question.nonce))
     }
 
-    /// Applies the origin's answer to another part of this edge (a Worker's hub), which sent the request
-    /// at `asked_at_ms` and has checked the nonce.
+    /// Applies the origin's answer to another part of this edge (a Worker's hub), which sent the
+    /// request at `asked_at_ms` and has checked the nonce.
     ///
     /// # Errors
     /// As for [`accept`](Self::accept).
@@ -97,8 +99,9 @@ impl Gate {
         self.state.last_error = Some((format!("the origin cannot be reached: {why}"), now_ms));
     }
 
-    /// Applies a push from the origin. The response has the replica's sequence and one of these statuses:
-    /// 200 if the message was applied, 409 if deltas before it are missing, 400 if it was refused.
+    /// Applies a push from the origin. The response has the replica's sequence and one of these
+    /// statuses: 200 if the message was applied, 409 if deltas before it are missing, 400 if it was
+    /// refused.
     pub fn push(&mut self, body: &[u8], now_ms: u64) -> Response {
         let result = self.state.apply_deltas(body, None);
         let progress = JsonObject::new().number("sequence", self.sequence());
@@ -108,7 +111,8 @@ impl Gate {
                 Response::json(409, progress)
             }
             Err(error) => {
-                // The path is public: only errors of messages with the origin's signature are reported.
+                // The path is public: only errors of messages with the origin's signature are
+                // reported.
                 if !matches!(error, FetchError::Wire(_)) {
                     self.state.last_error = Some((format!("a push was refused: {error}"), now_ms));
                 }

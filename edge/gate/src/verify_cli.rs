@@ -1,6 +1,6 @@
 //! The part that `tollgate token verify` and `tollgate-edge verify` share: arguments, batch reader,
-//! printed verdicts and exit code. The caller verifies: the origin with native code, the edge with the
-//! WebAssembly component.
+//! printed verdicts and exit code. The caller verifies: the origin with native code, the edge with
+//! the WebAssembly component.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
@@ -14,8 +14,8 @@ use tollgate_core::{MAX_LEEWAY_SECONDS, MAX_TOKEN_BYTES};
 /// above the limit in any case, so the rest of it is skipped.
 const MAX_LINE_BYTES: usize = 6 * (MAX_TOKEN_BYTES + 1) + 2;
 
-/// Verify tokens and print one verdict per line: `{"verdict":"allow"|"deny","reason":"…"}`. Exit code 1
-/// if a token is refused, 2 if an argument is invalid.
+/// Verify tokens and print one verdict per line: `{"verdict":"allow"|"deny","reason":"…"}`. Exit
+/// code 1 if a token is refused, 2 if an argument is invalid.
 #[derive(Debug, clap::Args)]
 pub struct VerifyArgs {
     /// File with the JWK set to verify signatures with
@@ -63,7 +63,8 @@ impl VerifyArgs {
         std::fs::read(&self.jwks).map_err(|error| file_error("--jwks", &self.jwks, &error))
     }
 
-    /// Reads the `jti` values in the file of revoked tokens, without empty lines; none without a file.
+    /// Reads the `jti` values in the file of revoked tokens, without empty lines; none without a
+    /// file.
     ///
     /// # Errors
     /// Names the file in one line.
@@ -75,8 +76,8 @@ impl VerifyArgs {
         Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
     }
 
-    /// Verifies the token or batch, prints the verdicts to standard output and returns the exit code.
-    /// `verify` returns for a token's bytes whether it may pass, and the reason.
+    /// Verifies the token or batch, prints the verdicts to standard output and returns the exit
+    /// code. `verify` returns for a token's bytes whether it may pass, and the reason.
     ///
     /// # Errors
     /// If standard input or output fails.
@@ -134,8 +135,8 @@ fn verify_each(
     }
 }
 
-/// Reads the next line into `line`, without its end and at most [`MAX_LINE_BYTES`]. Returns false at
-/// the end of the input.
+/// Reads the next line into `line`, without its end and at most [`MAX_LINE_BYTES`]. Returns false
+/// at the end of the input.
 fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     let mut has_line = false;
@@ -163,8 +164,8 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
-/// The token in a line: a line that begins with `"` is a JSON string. If it is not valid JSON, the line
-/// itself is returned, which is refused because no token begins with a quote.
+/// The token in a line: a line that begins with `"` is a JSON string. If it is not valid JSON, the
+/// line itself is returned, which is refused because no token begins with a quote.
 fn token_in_line(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if line.first() == Some(&b'"')
         && let Ok(token) = serde_json::from_slice::<String>(line)

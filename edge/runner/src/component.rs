@@ -75,9 +75,9 @@ impl ComponentGate {
         self.pool.on_any(|validator| validator.decide(request, now_ms(), true)).await
     }
 
-    /// Applies a push to all instances. The path is public: so the runner reads few pushes at a time,
-    /// limits their time, and passes only what the first instance accepts to the others. The origin
-    /// repeats its pushes, and sync does not depend on them.
+    /// Applies a push to all instances. The path is public: so the runner reads few pushes at a
+    /// time, limits their time, and passes only what the first instance accepts to the others. The
+    /// origin repeats its pushes, and sync does not depend on them.
     async fn push(&self, request: http::Request<Body>) -> http::Response<Body> {
         let Ok(_permit) = self.pushes.try_acquire() else {
             return unavailable();

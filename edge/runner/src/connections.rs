@@ -1,6 +1,6 @@
 //! Client connections: their maximum number, and timeouts for each. The maximum leaves files for
-//! connections to the upstream and the origin. At the maximum, a new connection displaces the one that
-//! has been waiting for a request the longest.
+//! connections to the upstream and the origin. At the maximum, a new connection displaces the one
+//! that has been waiting for a request the longest.
 //!
 //! Never: connections without requests keep out others, or use up the process's files.
 
@@ -17,8 +17,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// From the first byte of a request to the end of its head; on a new connection, from its start.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// From a response to the first byte of the next request. Longer than the minute for which proxies keep
-/// idle connections, so that they do not send a request on a closed one.
+/// From a response to the first byte of the next request. Longer than the minute for which proxies
+/// keep idle connections, so that they do not send a request on a closed one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// Limit on each pause in which the client reads nothing of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,16 +44,16 @@ struct Registry {
 }
 
 impl Connections {
-    /// Allows `max` connections, or fewer if the process may not open two files for each: one for the
-    /// client and one for the upstream.
+    /// Allows `max` connections, or fewer if the process may not open two files for each: one for
+    /// the client and one for the upstream.
     pub(crate) fn new(max: usize) -> Arc<Connections> {
         let max = max.min(file_limit());
         tracing::debug!(max, "connection limit");
         Arc::new(Connections { max, registry: Mutex::default(), has_room: Notify::new() })
     }
 
-    /// Opens a connection. At the maximum, displaces the one that has been waiting for a request the
-    /// longest; waits while all are answering.
+    /// Opens a connection. At the maximum, displaces the one that has been waiting for a request
+    /// the longest; waits while all are answering.
     pub(crate) async fn open(self: &Arc<Self>) -> Arc<Connection> {
         loop {
             let mut has_room = std::pin::pin!(self.has_room.notified());

@@ -44,8 +44,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Loads the component, binds the address and starts to serve, within a tokio runtime. The first
-    /// snapshot may arrive after this returns.
+    /// Loads the component, binds the address and starts to serve, within a tokio runtime. The
+    /// first snapshot may arrive after this returns.
     ///
     /// # Errors
     /// If a setting is invalid, the address is in use, or the component cannot run.
@@ -84,7 +84,8 @@ impl Edge {
     }
 }
 
-/// Creates the store's folder, so that a wrong path is an error at the start, not at the first snapshot.
+/// Creates the store's folder, so that a wrong path is an error at the start, not at the first
+/// snapshot.
 async fn create_store(settings: &Settings) -> Result<(), SettingError> {
     let Some(folder) = &settings.store else {
         return Ok(());

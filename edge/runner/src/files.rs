@@ -1,11 +1,12 @@
-//! Atomic replacement of files: a reader finds the old content or the new, also after a power failure.
+//! Atomic replacement of files: a reader finds the old content or the new, also after a power
+//! failure.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-/// Writes a file, replacing one that exists. Runs outside of the threads that serve, because the disk takes
-/// milliseconds.
+/// Writes a file, replacing one that exists. Runs outside of the threads that serve, because the
+/// disk takes milliseconds.
 pub(crate) async fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (path, bytes) = (path.to_owned(), bytes.to_owned());
     let replaced = tokio::task::spawn_blocking(move || replace_blocking(&path, &bytes));

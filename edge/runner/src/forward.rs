@@ -1,5 +1,5 @@
-//! Forwards an allowed request to the upstream and streams both bodies. Hop-by-hop headers are removed
-//! in both directions (RFC 9110 section 7.6.1).
+//! Forwards an allowed request to the upstream and streams both bodies. Hop-by-hop headers are
+//! removed in both directions (RFC 9110 section 7.6.1).
 
 use crate::response::{Body, BodyError, full, json_error};
 use crate::timed_body::{TimedBody, TooSlow};
@@ -120,9 +120,9 @@ impl Upstream {
         }
     }
 
-    /// Sends the request. If the upstream closed the pooled connection meanwhile, an idempotent request
-    /// without a body is sent again on a new connection (RFC 9110 section 9.2.2). None without a
-    /// response in time.
+    /// Sends the request. If the upstream closed the pooled connection meanwhile, an idempotent
+    /// request without a body is sent again on a new connection (RFC 9110 section 9.2.2). None
+    /// without a response in time.
     async fn send(&self, request: http::Request<Body>) -> Option<Result<http::Response<Incoming>, legacy::Error>> {
         let retry =
             (request.method().is_idempotent() && request.body().is_end_stream()).then(|| clone_without_body(&request));
@@ -156,8 +156,8 @@ impl Upstream {
     }
 }
 
-/// Time since which the edge waits for the upstream to read the body or to answer; none while it waits
-/// for the client's body, whose time [`TimedBody`] limits.
+/// Time since which the edge waits for the upstream to read the body or to answer; none while it
+/// waits for the client's body, whose time [`TimedBody`] limits.
 #[derive(Clone)]
 struct UpstreamTurn(Arc<Mutex<Option<Instant>>>);
 
@@ -234,8 +234,8 @@ fn cause<'a, E: std::error::Error + 'static>(error: &'a (dyn std::error::Error +
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
-/// Whether the client asks for a tunnel or a WebSocket. Other offers of `Upgrade` (`h2c`, `TLS/1.2`) may
-/// be ignored (RFC 9110 section 7.8).
+/// Whether the client asks for a tunnel or a WebSocket. Other offers of `Upgrade` (`h2c`,
+/// `TLS/1.2`) may be ignored (RFC 9110 section 7.8).
 fn is_upgrade<B>(request: &http::Request<B>) -> bool {
     let offers = request.headers().get_all(header::UPGRADE);
     let is_websocket = |offer: &[u8]| offer.trim_ascii().eq_ignore_ascii_case(b"websocket");
@@ -243,8 +243,8 @@ fn is_upgrade<B>(request: &http::Request<B>) -> bool {
         || offers.iter().any(|offers| offers.as_bytes().split(|byte| *byte == b',').any(is_websocket))
 }
 
-/// The headers for the upstream: the client's that the policy passes, the forwarding headers and the
-/// identity. The HTTP client adds `host`. None if an identity header is invalid.
+/// The headers for the upstream: the client's that the policy passes, the forwarding headers and
+/// the identity. The HTTP client adds `host`. None if an identity header is invalid.
 fn outbound_headers(
     inbound: &HeaderMap,
     trusted_proxies: &TrustedProxies,

@@ -1,7 +1,9 @@
-//! The Tollgate edge gate on wasmtime: the program `tollgate-edge`, and a library for tests and embedders.
+//! The Tollgate edge gate on wasmtime: the program `tollgate-edge`, and a library for tests and
+//! embedders.
 //!
-//! It hosts one of two WebAssembly components. In component mode, the WIT validator decides, and this
-//! crate provides clock, network and proxying. In Spin mode, the Spin component does all that itself.
+//! It hosts one of two WebAssembly components. In component mode, the WIT validator decides, and
+//! this crate provides clock, network and proxying. In Spin mode, the Spin component does all that
+//! itself.
 //!
 //! Never: this crate decides whether a request may pass.
 

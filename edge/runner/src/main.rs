@@ -9,7 +9,8 @@ use tollgate_edge::{Edge, GateKind, Settings, Sources, StartError};
 use tollgate_gate::verify_cli::VerifyArgs;
 use tracing_subscriber::EnvFilter;
 
-/// Tollgate edge gate on wasmtime: verifies access tokens locally and forwards allowed requests to the upstream.
+/// Tollgate edge gate on wasmtime: verifies access tokens locally and forwards allowed requests to
+/// the upstream.
 #[derive(Parser)]
 #[command(name = "tollgate-edge", version, args_conflicts_with_subcommands = true)]
 struct Cli {
@@ -37,9 +38,9 @@ enum Gate {
     Spin,
 }
 
-/// Each setting is also read from the environment, from .env and from tollgate-edge.toml, in this order. Secrets have no
-/// option, because other users can see the arguments of a process: set TOLLGATE_EDGE_SECRET_KEYS and TOLLGATE_EDGE_KEY in
-/// the environment.
+/// Each setting is also read from the environment, from .env and from tollgate-edge.toml, in this
+/// order. Secrets have no option, because other users can see the arguments of a process: set
+/// TOLLGATE_EDGE_SECRET_KEYS and TOLLGATE_EDGE_KEY in the environment.
 #[derive(Args)]
 struct Serve {
     /// Component that decides on requests
@@ -57,7 +58,8 @@ struct Serve {
     /// URL of the upstream that gets allowed requests [TOLLGATE_EDGE_UPSTREAM]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// The origin's snapshot key; two, separated by a comma, during a rotation [TOLLGATE_EDGE_SNAPSHOT_KEY]
+    /// The origin's snapshot key; two, separated by a comma, during a rotation
+    /// [TOLLGATE_EDGE_SNAPSHOT_KEY]
     #[arg(long, value_name = "KEY")]
     snapshot_key: Option<String>,
     /// Required audience of tokens [TOLLGATE_EDGE_AUDIENCE; default: the audience in the snapshot]
@@ -69,7 +71,8 @@ struct Serve {
     /// Accepted clock difference in seconds, 0 to 60 [TOLLGATE_EDGE_LEEWAY_SECONDS; default: 30]
     #[arg(long, value_name = "SECONDS")]
     leeway_seconds: Option<String>,
-    /// Age after which the replica is refreshed in the background [TOLLGATE_EDGE_REFRESH_AFTER_MS; default: 250]
+    /// Age after which the replica is refreshed in the background [TOLLGATE_EDGE_REFRESH_AFTER_MS;
+    /// default: 250]
     #[arg(long, value_name = "MS")]
     refresh_after_ms: Option<String>,
     /// Age after which requests wait for a refresh [TOLLGATE_EDGE_MAX_STALENESS_MS; default: 1000]
@@ -81,22 +84,27 @@ struct Serve {
     /// Deprecated: use --max-staleness-ms
     #[arg(long, value_name = "MS", hide = true)]
     hard_ms: Option<String>,
-    /// Accept tokens of type JWT as access tokens, true or false [TOLLGATE_EDGE_ALLOW_PLAIN_JWT; default: false]
+    /// Accept tokens of type JWT as access tokens, true or false [TOLLGATE_EDGE_ALLOW_PLAIN_JWT;
+    /// default: false]
     #[arg(long, value_name = "BOOL")]
     allow_plain_jwt: Option<String>,
     /// Number of verified tokens to cache, 0 to 65536 [TOLLGATE_EDGE_CACHED_TOKENS; default: 1024]
     #[arg(long, value_name = "COUNT")]
     cached_tokens: Option<String>,
-    /// Tables for frequently used keys: none, small or large [TOLLGATE_EDGE_KEY_TABLES; default: small]
+    /// Tables for frequently used keys: none, small or large [TOLLGATE_EDGE_KEY_TABLES; default:
+    /// small]
     #[arg(long, value_name = "SIZE")]
     key_tables: Option<String>,
-    /// Proxies whose X-Forwarded-* headers are trusted, such as 10.0.0.0/8 [TOLLGATE_EDGE_TRUSTED_PROXIES; default: none]
+    /// Proxies whose X-Forwarded-* headers are trusted, such as 10.0.0.0/8
+    /// [TOLLGATE_EDGE_TRUSTED_PROXIES; default: none]
     #[arg(long, value_name = "ADDRESSES")]
     trusted_proxies: Option<String>,
-    /// Seconds until the upstream must begin its response [TOLLGATE_EDGE_UPSTREAM_TIMEOUT; default: 60]
+    /// Seconds until the upstream must begin its response [TOLLGATE_EDGE_UPSTREAM_TIMEOUT; default:
+    /// 60]
     #[arg(long, value_name = "SECONDS")]
     upstream_timeout: Option<String>,
-    /// Maximum number of client connections [TOLLGATE_EDGE_MAX_CONNECTIONS; default: 10000, or what the system allows]
+    /// Maximum number of client connections [TOLLGATE_EDGE_MAX_CONNECTIONS; default: 10000, or what
+    /// the system allows]
     #[arg(long, value_name = "COUNT")]
     max_connections: Option<String>,
     /// File of the component [TOLLGATE_EDGE_COMPONENT; default: in the folder of this program]

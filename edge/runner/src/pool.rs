@@ -1,6 +1,6 @@
-//! The pool of validator instances. All hold equal replicas: every message goes to each of them. A call
-//! takes microseconds and never waits for the network, so a thread locks an instance for one call and
-//! never across an await.
+//! The pool of validator instances. All hold equal replicas: every message goes to each of them. A
+//! call takes microseconds and never waits for the network, so a thread locks an instance for one
+//! call and never across an await.
 
 use crate::response::now_ms;
 use crate::{OpenError, Program, Validator};
@@ -41,8 +41,8 @@ impl Pool {
         (0..self.size()).filter(|&index| self.lock(index).is_none()).collect()
     }
 
-    /// Runs `call` on any free instance. After a trap, the instance is out of service until the sync
-    /// replaces it.
+    /// Runs `call` on any free instance. After a trap, the instance is out of service until the
+    /// sync replaces it.
     pub(crate) async fn on_any<R>(
         &self,
         mut call: impl FnMut(&mut Validator) -> wasmtime::Result<R>,
@@ -84,7 +84,8 @@ impl Pool {
         *self.lock(index) = None;
     }
 
-    /// Opens an instance with the snapshot of one in service. It serves after [`fill_slot`](Pool::fill_slot).
+    /// Opens an instance with the snapshot of one in service. It serves after
+    /// [`fill_slot`](Pool::fill_slot).
     pub(crate) fn open_warm(&self) -> Result<Validator, OpenError> {
         let mut validator = Validator::open(&self.program, &self.settings)?;
         let snapshot = (0..self.size()).find_map(|index| self.on(index, Validator::snapshot).ok().flatten());

@@ -20,7 +20,8 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-/// Larger than the gate's limit on tokens, so that the gate itself refuses tokens that are too long.
+/// Larger than the gate's limit on tokens, so that the gate itself refuses tokens that are too
+/// long.
 const MAX_HEAD_BYTES: usize = 128 << 10;
 const MAX_HEADERS: usize = 128;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -65,7 +66,8 @@ async fn accept(listener: &TcpListener, connections: &Arc<Connections>) -> (TcpS
         match listener.accept().await {
             Ok((stream, peer)) => return (stream, peer, connections.open().await),
             Err(error) => {
-                // Without file descriptors, for example, accepting again without delay would only spin.
+                // Without file descriptors, for example, accepting again without delay would only
+                // spin.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
@@ -107,7 +109,8 @@ fn serve_connection(
                     }
                     break;
                 }
-                // If its next request has just arrived, it is answered, and another connection is displaced.
+                // If its next request has just arrived, it is answered, and another connection is
+                // displaced.
                 () = connection.displaced() => if !connection.is_answering() {
                     tracing::debug!("idle connection displaced");
                     break;

@@ -1,5 +1,6 @@
-//! Settings of the runner, from flags, the environment, `.env` and `tollgate-edge.toml`, in this order.
-//! The gate's own settings are checked by the gate and passed to the component by name and value.
+//! Settings of the runner, from flags, the environment, `.env` and `tollgate-edge.toml`, in this
+//! order. The gate's own settings are checked by the gate and passed to the component by name and
+//! value.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -72,8 +73,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings through `get`, which returns the value of a name (`TOLLGATE_EDGE_LISTEN`, …).
-    /// An empty value counts as unset.
+    /// Reads the settings through `get`, which returns the value of a name (`TOLLGATE_EDGE_LISTEN`,
+    /// …). An empty value counts as unset.
     ///
     /// # Errors
     /// Names the first setting that is missing or invalid.
@@ -161,8 +162,8 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Reads `.env` (of the current folder or the nearest above it) and the settings file. `flags` are
-    /// names and values from the command line.
+    /// Reads `.env` (of the current folder or the nearest above it) and the settings file. `flags`
+    /// are names and values from the command line.
     ///
     /// # Errors
     /// If one of the files exists but is invalid.
@@ -198,8 +199,8 @@ impl Sources {
     }
 }
 
-/// Reads the settings file. Its keys are the names in lower case without their prefix, or the full names:
-/// `listen = "127.0.0.1:8787"`.
+/// Reads the settings file. Its keys are the names in lower case without their prefix, or the full
+/// names: `listen = "127.0.0.1:8787"`.
 fn read_file(path: Option<&Path>) -> Result<BTreeMap<String, String>, SettingError> {
     let shown = path.unwrap_or(Path::new(FILE));
     let text = match std::fs::read_to_string(shown) {

@@ -1,6 +1,7 @@
-//! Keeps the replicas of all instances in sync with the origin: long polls whose answers go to every
-//! instance, back-off while the origin fails, and replacement of instances that trapped. Requests never
-//! fetch. They wait for the current poll at most, and not at all while the origin fails.
+//! Keeps the replicas of all instances in sync with the origin: long polls whose answers go to
+//! every instance, back-off while the origin fails, and replacement of instances that trapped.
+//! Requests never fetch. They wait for the current poll at most, and not at all while the origin
+//! fails.
 
 use crate::files;
 use crate::pool::Pool;
@@ -34,8 +35,8 @@ pub(crate) struct ReplicaSync {
     pool: Arc<Pool>,
     client: reqwest::Client,
     origin: String,
-    /// Wait of a long poll. A replica is as fresh as the time of the request, and the next answer may
-    /// take as long again: a quarter of the staleness bound leaves half of it for the network.
+    /// Wait of a long poll. A replica is as fresh as the time of the request, and the next answer
+    /// may take as long again: a quarter of the staleness bound leaves half of it for the network.
     poll_wait_ms: u64,
     snapshot_file: Option<PathBuf>,
     /// Sent after every fetch, with its result.
@@ -79,7 +80,8 @@ impl ReplicaSync {
     /// Polls until it is dropped.
     pub(crate) async fn run(&self) {
         self.load_snapshot().await;
-        // At the start and after a failure, requests may be waiting: the origin must answer immediately.
+        // At the start and after a failure, requests may be waiting: the origin must answer
+        // immediately.
         let mut wait_ms = 0;
         loop {
             let started = Instant::now();
@@ -100,8 +102,8 @@ impl ReplicaSync {
         }
     }
 
-    /// Polls the origin once, fetches what is still missing, and applies each answer to every instance.
-    /// Then replaces instances that are out of service.
+    /// Polls the origin once, fetches what is still missing, and applies each answer to every
+    /// instance. Then replaces instances that are out of service.
     async fn sync(&self, mut wait_ms: u64) -> Result<(), String> {
         for _ in 0..MAX_MESSAGES {
             let question = new_question()?;
@@ -188,7 +190,8 @@ impl ReplicaSync {
         }
     }
 
-    /// Stores a snapshot for the next start. Without it, a cold start takes some milliseconds longer.
+    /// Stores a snapshot for the next start. Without it, a cold start takes some milliseconds
+    /// longer.
     async fn store_snapshot(&self, snapshot: &[u8]) {
         let Some(file) = &self.snapshot_file else {
             return;
@@ -199,8 +202,8 @@ impl ReplicaSync {
     }
 }
 
-/// Applies the answer to the leader and then to the others. An instance whose replica then differs from
-/// the leader's goes out of service. Returns true if the next fetch must follow without delay.
+/// Applies the answer to the leader and then to the others. An instance whose replica then differs
+/// from the leader's goes out of service. Returns true if the next fetch must follow without delay.
 fn apply_to_all(pool: &Pool, leader: usize, answer: &Answer) -> Result<bool, String> {
     let _lock = pool.lock_messages();
     let leader_trapped = |_| "the instance that sent the request trapped".to_owned();
@@ -218,7 +221,8 @@ fn apply_to_all(pool: &Pool, leader: usize, answer: &Answer) -> Result<bool, Str
     result.map_err(|error| format!("the origin's answer was refused: {error}"))
 }
 
-/// Runs work of many milliseconds, such as checking a large snapshot, outside of the threads that serve.
+/// Runs work of many milliseconds, such as checking a large snapshot, outside of the threads that
+/// serve.
 async fn run_blocking<R: Send + 'static>(
     work: impl FnOnce() -> Result<R, String> + Send + 'static,
 ) -> Result<R, String> {
@@ -236,8 +240,8 @@ async fn with_timeout<T>(limit: Duration, answer: impl Future<Output = reqwest::
     }
 }
 
-/// A question with the current time and a new nonce. It fails without a random source, because an answer
-/// to a predictable nonce proves no freshness.
+/// A question with the current time and a new nonce. It fails without a random source, because an
+/// answer to a predictable nonce proves no freshness.
 #[expect(clippy::disallowed_methods, reason = "the feed client's random source")]
 fn new_question() -> Result<Question, String> {
     let mut random = [0; 8];

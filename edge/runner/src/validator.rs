@@ -1,5 +1,5 @@
-//! An instance of the WIT validator with its gate. Calls are synchronous and limited in time and memory.
-//! The component has no access to clock, network, files or random numbers.
+//! An instance of the WIT validator with its gate. Calls are synchronous and limited in time and
+//! memory. The component has no access to clock, network, files or random numbers.
 
 use crate::wasm::{self, Program};
 use std::fmt;
@@ -14,8 +14,8 @@ pub use bindings::exports::tollgate::validator::validator::{Decision, Question, 
 
 /// Limit on a decision in epoch ticks: half a second, because a busy machine may suspend a thread.
 const DECIDE_TIMEOUT_TICKS: u64 = 50;
-/// Limit on applying a message in epoch ticks: ten seconds, because the signature covers all of a large
-/// snapshot.
+/// Limit on applying a message in epoch ticks: ten seconds, because the signature covers all of a
+/// large snapshot.
 const ACCEPT_TIMEOUT_TICKS: u64 = 1000;
 
 /// Why a gate was not opened.
@@ -38,8 +38,8 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// A gate inside an instance of the component. The methods' errors are traps, after which the instance is
-/// unusable.
+/// A gate inside an instance of the component. The methods' errors are traps, after which the
+/// instance is unusable.
 pub struct Validator {
     store: Store<StoreLimits>,
     bindings: bindings::Tollgate,
@@ -47,7 +47,8 @@ pub struct Validator {
 }
 
 impl Validator {
-    /// Instantiates the component and opens a gate with settings by their names (`TOLLGATE_EDGE_ORIGIN`, …).
+    /// Instantiates the component and opens a gate with settings by their names
+    /// (`TOLLGATE_EDGE_ORIGIN`, …).
     pub fn open(program: &Program, settings: &[(String, String)]) -> Result<Validator, OpenError> {
         let mut store = Store::new(&program.engine, wasm::limits());
         store.limiter(|limits| limits);
@@ -76,8 +77,8 @@ impl Validator {
         gate.call_next_fetch(&mut self.store, self.gate, wait_ms, question)
     }
 
-    /// Applies the origin's answer; true if the next fetch must follow without delay. The inner error says
-    /// why it was refused.
+    /// Applies the origin's answer; true if the next fetch must follow without delay. The inner
+    /// error says why it was refused.
     pub fn accept(&mut self, status: u16, body: &[u8], question: Question) -> wasmtime::Result<Result<bool, String>> {
         self.store.set_epoch_deadline(ACCEPT_TIMEOUT_TICKS);
         let gate = self.bindings.tollgate_validator_validator().gate();
@@ -96,7 +97,8 @@ impl Validator {
         self.bindings.tollgate_validator_validator().gate().call_push(&mut self.store, self.gate, body, now_ms)
     }
 
-    /// Decides on a request. `has_waited` is set after a fetch was awaited, or if none is to be awaited.
+    /// Decides on a request. `has_waited` is set after a fetch was awaited, or if none is to be
+    /// awaited.
     pub fn decide(&mut self, request: &Request, now_ms: u64, has_waited: bool) -> wasmtime::Result<Decision> {
         self.store.set_epoch_deadline(DECIDE_TIMEOUT_TICKS);
         let gate = self.bindings.tollgate_validator_validator().gate();

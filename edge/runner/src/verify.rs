@@ -1,5 +1,5 @@
-//! `tollgate-edge verify`: verifies tokens inside the WebAssembly component. Keys, issuer, audience and
-//! revoked ids become a snapshot in memory, signed with a key for this run.
+//! `tollgate-edge verify`: verifies tokens inside the WebAssembly component. Keys, issuer, audience
+//! and revoked ids become a snapshot in memory, signed with a key for this run.
 
 use crate::response::now_ms;
 use crate::{GateKind, OpenError, Program, Question, SettingError, Sources, Validator, find_component};
@@ -12,8 +12,8 @@ use tollgate_core::{
 };
 use tollgate_gate::verify_cli::{VerifyArgs, bad_arguments};
 
-/// Runs the subcommand. Exit code 0 if all tokens are valid, 1 if one is refused, 2 if an argument is
-/// invalid.
+/// Runs the subcommand. Exit code 0 if all tokens are valid, 1 if one is refused, 2 if an argument
+/// is invalid.
 pub fn verify(args: &VerifyArgs, sources: &Sources) -> ExitCode {
     let source = match GateSource::prepare(args, sources) {
         Ok(source) => source,
@@ -87,8 +87,8 @@ impl GateSource {
     }
 }
 
-/// The keys of the file: public keys for the snapshot, and secret keys for the gate's settings, because
-/// snapshots contain no secrets.
+/// The keys of the file: public keys for the snapshot, and secret keys for the gate's settings,
+/// because snapshots contain no secrets.
 fn read_keys(args: &VerifyArgs) -> Result<(Vec<Value>, Vec<Value>), String> {
     let file_error = |problem: &str| format!("--jwks {}: {problem}", args.jwks.display());
     let text = args.read_jwks()?;

@@ -1,4 +1,5 @@
-//! The wasmtime engine of both modes: limits on time and memory, and a cache of compiled components.
+//! The wasmtime engine of both modes: limits on time and memory, and a cache of compiled
+//! components.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
-//! Keeps the instance's replica fresh: by the messages that other instances fetched, else by a fetch
-//! from the origin. All instances together poll the origin at most four times a second. An instance
-//! runs one refresh at a time, shared by all its requests; it outlives the request that started it.
+//! Keeps the instance's replica fresh: by the messages that other instances fetched, else by a
+//! fetch from the origin. All instances together poll the origin at most four times a second. An
+//! instance runs one refresh at a time, shared by all its requests; it outlives the request that
+//! started it.
 
 use crate::http::{self, BodyError};
 use crate::shared::{self, PollClaim};
@@ -17,8 +18,8 @@ use tollgate_gate::{Freshness, Gate, MAX_FETCH_BYTES, MessageLog, Nonce, Questio
 
 /// How long a request waits for a refresh before it is decided by the replica as it is.
 const FETCH_WAIT_NS: u64 = 2_000_000_000;
-/// Interval at which a waiting request checks whether the refresh has ended. It must poll, because in the
-/// component model only the host can wake a task.
+/// Interval at which a waiting request checks whether the refresh has ended. It must poll, because
+/// in the component model only the host can wake a task.
 const POLL_INTERVAL_NS: u64 = 2_000_000;
 /// Interval at which a waiting request looks for messages of other instances.
 const SHARED_LOG_POLL_INTERVAL_NS: u64 = 5_000_000;
@@ -31,7 +32,8 @@ const SNAPSHOT_PATH: &str = "/edge/v1/snapshot";
 /// Messages per sync. Each has up to 4096 changes, so this is more than any origin keeps.
 const MAX_MESSAGES: usize = 16;
 
-/// Starts a refresh unless one is running; returns whether it did. The refresh outlives the request.
+/// Starts a refresh unless one is running; returns whether it did. The refresh outlives the
+/// request.
 pub(crate) fn start_refresh(edge: &Rc<Edge>) -> bool {
     if edge.is_refreshing.replace(true) {
         return false;
@@ -68,8 +70,8 @@ impl Drop for RefreshGuard {
     }
 }
 
-/// Refreshes the replica by the messages of other instances. If these are not fresh, this instance polls
-/// the origin, unless another one is doing so.
+/// Refreshes the replica by the messages of other instances. If these are not fresh, this instance
+/// polls the origin, unless another one is doing so.
 async fn refresh(edge: &Edge) {
     shared::catch_up(edge).await;
     if edge.gate().freshness(now_ms()) == Freshness::Fresh {
@@ -93,7 +95,8 @@ async fn refresh(edge: &Edge) {
     }
 }
 
-/// Fetches new messages from the origin, or compacts the log. Returns whether the replica is complete.
+/// Fetches new messages from the origin, or compacts the log. Returns whether the replica is
+/// complete.
 async fn sync_with_origin(edge: &Edge) -> bool {
     let should_be_compacted = edge.log.borrow().should_be_compacted(&edge.gate());
     if should_be_compacted && compact_log(edge).await {
@@ -102,8 +105,8 @@ async fn sync_with_origin(edge: &Edge) -> bool {
     fetch_all(&edge.gate, &edge.log).await
 }
 
-/// Fetches all changes after the snapshot again, in as few messages as the origin can send, because a
-/// new instance checks the signature of each. Returns whether the log was replaced.
+/// Fetches all changes after the snapshot again, in as few messages as the origin can send, because
+/// a new instance checks the signature of each. Returns whether the log was replaced.
 async fn compact_log(edge: &Edge) -> bool {
     let settings = edge.gate().settings().clone();
     let (gate, log) = (RefCell::new(Gate::new(settings)), RefCell::<MessageLog>::default());
@@ -127,8 +130,8 @@ async fn compact_log(edge: &Edge) -> bool {
     is_valid
 }
 
-/// Fetches messages until the replica is complete, and appends them to `log`. Returns false after an
-/// error.
+/// Fetches messages until the replica is complete, and appends them to `log`. Returns false after
+/// an error.
 async fn fetch_all(gate: &RefCell<Gate>, log: &RefCell<MessageLog>) -> bool {
     for _ in 0..MAX_MESSAGES {
         let question = new_question();

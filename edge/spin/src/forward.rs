@@ -15,8 +15,8 @@ const RESPONSE_READ_TIMEOUT_MS: u64 = 600_000;
 const REQUEST_BODY_TIMEOUT_MS: u64 = 20_000;
 const MIN_BYTES_PER_SECOND: u64 = 500;
 
-/// Sends the request with the identity headers and returns the upstream's response; 502 if the upstream
-/// cannot be reached, 504 if it does not answer in time.
+/// Sends the request with the identity headers and returns the upstream's response; 502 if the
+/// upstream cannot be reached, 504 if it does not answer in time.
 pub(crate) async fn forward(
     edge: &Edge,
     request: Request,
@@ -56,7 +56,8 @@ fn nanos(ms: u64) -> u64 {
     ms.saturating_mul(1_000_000)
 }
 
-/// Whether the connection may have ended before the upstream read the request. Hosts use several codes.
+/// Whether the connection may have ended before the upstream read the request. Hosts use several
+/// codes.
 fn is_broken_connection(code: &ErrorCode) -> bool {
     matches!(code, ErrorCode::ConnectionTerminated | ErrorCode::HttpResponseIncomplete | ErrorCode::HttpProtocolError)
 }
@@ -72,8 +73,8 @@ fn body_time_ms(request: &Request) -> u64 {
     })
 }
 
-/// Without a length, a request has no body if a body has no meaning for its method (RFC 9110 section
-/// 9.3). For other methods, the body may turn out to be empty.
+/// Without a length, a request has no body if a body has no meaning for its method (RFC 9110
+/// section 9.3). For other methods, the body may turn out to be empty.
 fn has_body(request: &Request) -> bool {
     match request.headers().get("content-length") {
         Some(length) => length != "0",
@@ -81,8 +82,8 @@ fn has_body(request: &Request) -> bool {
     }
 }
 
-/// The headers for the upstream: the client's that the policy passes, the forwarding headers and the
-/// identity.
+/// The headers for the upstream: the client's that the policy passes, the forwarding headers and
+/// the identity.
 fn outbound_headers(edge: &Edge, request: &Request, identity: &[(&'static str, String)]) -> Vec<(String, Vec<u8>)> {
     let values = |name: &str| http::values(request, name).collect::<Vec<_>>();
     let scheme = if http::is_https(request) { "https" } else { "http" };
@@ -99,8 +100,8 @@ fn outbound_headers(edge: &Edge, request: &Request, identity: &[(&'static str, S
     headers
 }
 
-/// The inbound body as streams for the outbound request. When the outbound request ends, the host learns
-/// the result and stops reading.
+/// The inbound body as streams for the outbound request. When the outbound request ends, the host
+/// learns the result and stops reading.
 fn request_body(request: Request) -> Option<Body> {
     let inbound = request.into_body().take_unstarted()?;
     let (done, result) = wit_future::new(|| Ok(()));

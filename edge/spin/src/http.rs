@@ -126,7 +126,8 @@ pub(crate) fn values<'a>(request: &'a Request, name: &str) -> impl Iterator<Item
     request.headers().get_all(name).into_iter().map(|value| value.as_bytes())
 }
 
-/// The address of the peer. Spin appends its header after those of the client, so the last one is Spin's.
+/// The address of the peer. Spin appends its header after those of the client, so the last one is
+/// Spin's.
 pub(crate) fn client_address(request: &Request) -> Option<IpAddr> {
     let address = core::str::from_utf8(values(request, "spin-client-addr").last()?).ok()?;
     let address = address.parse().map(|address: SocketAddr| address.ip()).or_else(|_| address.parse()).ok()?;

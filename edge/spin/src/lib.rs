@@ -1,11 +1,11 @@
 //! The Tollgate edge gate as a Spin component (WASI 0.3).
 //!
-//! A thin host: it asks [`tollgate_gate::Gate`] about each request and acts on the decision. Spin reuses
-//! the instance, and requests interleave at every await. So the gate is in a cell, and no borrow of it
-//! crosses an await.
+//! A thin host: it asks [`tollgate_gate::Gate`] about each request and acts on the decision. Spin
+//! reuses the instance, and requests interleave at every await. So the gate is in a cell, and no
+//! borrow of it crosses an await.
 //!
-//! Never: this crate verifies a token, decides which freshness suffices, or forwards a request that the
-//! gate has not allowed.
+//! Never: this crate verifies a token, decides which freshness suffices, or forwards a request that
+//! the gate has not allowed.
 
 mod fetch;
 mod forward;
@@ -39,8 +39,8 @@ async fn serve(request: Request) -> Result<Response, ErrorCode> {
     }
 }
 
-/// Decides on a request, after a refresh if the decision needs one. Otherwise a refresh that is due runs
-/// in the background.
+/// Decides on a request, after a refresh if the decision needs one. Otherwise a refresh that is due
+/// runs in the background.
 async fn decide_or_wait(edge: &Rc<Edge>, request: &Request) -> Decision {
     let decision = decide(edge, request, false);
     if decision == Decision::Wait {
@@ -54,7 +54,8 @@ async fn decide_or_wait(edge: &Rc<Edge>, request: &Request) -> Decision {
     decision
 }
 
-/// Passes the request to the gate unchanged: all headers, repeated ones included, with values as bytes.
+/// Passes the request to the gate unchanged: all headers, repeated ones included, with values as
+/// bytes.
 fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
     let headers: Vec<(&str, &[u8])> =
         request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -66,8 +67,9 @@ fn decide(edge: &Edge, request: &Request, has_waited: bool) -> Decision {
 const MAX_CONCURRENT_PUSHES: usize = 2;
 const PUSH_BODY_TIMEOUT_NS: u64 = 5_000_000_000;
 
-/// Applies a push and shares it with all instances. The path is public: so an instance reads few pushes
-/// at a time and limits their time. The origin repeats its pushes, and sync does not depend on them.
+/// Applies a push and shares it with all instances. The path is public: so an instance reads few
+/// pushes at a time and limits their time. The origin repeats its pushes, and sync does not depend
+/// on them.
 async fn push(edge: &Rc<Edge>, request: Request) -> Result<Response, ErrorCode> {
     let Some(_guard) = PushGuard::begin(edge) else {
         return http::json_error(503, "temporarily_unavailable", "too many concurrent pushes; try again");

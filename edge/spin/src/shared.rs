@@ -1,9 +1,10 @@
-//! State that all instances of this edge share in Spin's key-value store: a snapshot, the log of messages
-//! after it, and the last poll of the origin. Spin replaces an instance after some requests or an idle
-//! second, and runs many in parallel. Without shared state, each would start stale and poll by itself.
+//! State that all instances of this edge share in Spin's key-value store: a snapshot, the log of
+//! messages after it, and the last poll of the origin. Spin replaces an instance after some
+//! requests or an idle second, and runs many in parallel. Without shared state, each would start
+//! stale and poll by itself.
 //!
-//! Only times are trusted in the store: every message is verified again ([`tollgate_gate::MessageLog`]).
-//! If the store fails, each instance polls by itself.
+//! Only times are trusted in the store: every message is verified again
+//! ([`tollgate_gate::MessageLog`]). If the store fails, each instance polls by itself.
 
 use crate::state::{Edge, now_ms};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store};

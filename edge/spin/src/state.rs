@@ -1,5 +1,5 @@
-//! State of an instance, which outlives a request: the gate and its refresh. State that outlives the
-//! instance is in [`crate::shared`].
+//! State of an instance, which outlives a request: the gate and its refresh. State that outlives
+//! the instance is in [`crate::shared`].
 
 use crate::shared;
 use spin_sdk::variables::{self, Error};
@@ -29,8 +29,8 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    /// The edge of this instance, created on the first request. The error is one line that names the
-    /// invalid setting.
+    /// The edge of this instance, created on the first request. The error is one line that names
+    /// the invalid setting.
     pub(crate) async fn current() -> Result<Rc<Edge>, String> {
         if let Some(edge) = EDGE.with(|cell| cell.get().cloned()) {
             return Ok(edge);
@@ -67,8 +67,8 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads the settings from Spin's variables, which have the same names in lower case. The paths of the
-/// two URLs have their own variables, because Spin allows no path in `allowed_outbound_hosts`.
+/// Reads the settings from Spin's variables, which have the same names in lower case. The paths of
+/// the two URLs have their own variables, because Spin allows no path in `allowed_outbound_hosts`.
 async fn read_settings() -> Result<(Settings, TrustedProxies), String> {
     let mut values = Vec::new();
     let deprecated = DEPRECATED_SETTINGS.iter().map(|(name, _)| *name);

@@ -1,5 +1,5 @@
-//! Keeps the isolate's replica fresh. A fetch asks the isolate's hub first, then the origin, and outlives
-//! the request that started it.
+//! Keeps the isolate's replica fresh. A fetch asks the isolate's hub first, then the origin, and
+//! outlives the request that started it.
 
 use std::rc::Rc;
 
@@ -11,7 +11,8 @@ use crate::{isolate::Isolate, now_ms, origin, single_flight::FlightEnd};
 /// How long a request waits for a fetch before it is decided by the replica as it is.
 const FETCH_WAIT_MS: u64 = 2_000;
 
-/// Starts a fetch, unless one is under way or the last one failed a moment ago. It outlives the request.
+/// Starts a fetch, unless one is under way or the last one failed a moment ago. It outlives the
+/// request.
 pub(crate) fn start(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> Option<FlightEnd> {
     let (flight, ended) = isolate.fetches.try_start()?;
     let (isolate, env) = (Rc::clone(isolate), env.clone());
@@ -22,8 +23,8 @@ pub(crate) fn start(isolate: &Rc<Isolate>, env: &Env, context: &Context) -> Opti
     Some(ended)
 }
 
-/// Waits for a fetch until the replica is no longer stale, at most [`FETCH_WAIT_MS`]; starts one if none
-/// is under way.
+/// Waits for a fetch until the replica is no longer stale, at most [`FETCH_WAIT_MS`]; starts one if
+/// none is under way.
 pub(crate) async fn wait_for_fetch(isolate: &Rc<Isolate>, env: &Env, context: &Context) {
     isolate.fetches.wait(FETCH_WAIT_MS, || start(isolate, env, context), || !is_stale(isolate)).await;
 }
@@ -32,8 +33,8 @@ fn is_stale(isolate: &Isolate) -> bool {
     isolate.gate.borrow().freshness(now_ms()) == Freshness::Stale
 }
 
-/// Syncs with the hub. Syncs with the origin if there is no hub, if it fails, or if its answer leaves the
-/// replica stale or incomplete. Returns false after an error.
+/// Syncs with the hub. Syncs with the origin if there is no hub, if it fails, or if its answer
+/// leaves the replica stale or incomplete. Returns false after an error.
 async fn fetch(isolate: &Isolate, env: &Env) -> bool {
     if let Some(hubs) = isolate.hubs.as_ref().filter(|hubs| hubs.is_available()) {
         match hubs.sync(env, &isolate.gate).await {

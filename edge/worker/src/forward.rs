@@ -7,8 +7,8 @@ use worker::{Result, console_error, web_sys};
 
 use crate::{http, isolate::Isolate};
 
-/// Sends the request with the identity headers and returns the upstream's response; 502 if the upstream
-/// cannot be reached.
+/// Sends the request with the identity headers and returns the upstream's response; 502 if the
+/// upstream cannot be reached.
 pub(crate) async fn forward(
     isolate: &Isolate,
     request: &web_sys::Request,
@@ -38,8 +38,8 @@ pub(crate) async fn forward(
     }
 }
 
-/// Whether the client asks for a WebSocket. Other offers of `Upgrade` (`h2c`, `TLS/1.2`) may be ignored
-/// (RFC 9110 section 7.8).
+/// Whether the client asks for a WebSocket. Other offers of `Upgrade` (`h2c`, `TLS/1.2`) may be
+/// ignored (RFC 9110 section 7.8).
 fn is_upgrade(request: &web_sys::Request) -> bool {
     let offers = request.headers().get("upgrade").ok().flatten();
     offers.is_some_and(|offers| offers.split(',').any(|offer| offer.trim().eq_ignore_ascii_case("websocket")))
@@ -51,8 +51,8 @@ fn body(request: &web_sys::Request) -> Option<web_sys::ReadableStream> {
     request.body().filter(|_| length.as_deref() != Some("0"))
 }
 
-/// The headers for the upstream: the client's that the policy passes, the forwarding headers and the
-/// identity. The runtime sets `Host`, and `Content-Length` by the body that it sends.
+/// The headers for the upstream: the client's that the policy passes, the forwarding headers and
+/// the identity. The runtime sets `Host`, and `Content-Length` by the body that it sends.
 fn outbound_headers(
     isolate: &Isolate,
     request: &web_sys::Request,

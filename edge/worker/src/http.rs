@@ -23,8 +23,8 @@ pub(crate) fn target(request: &web_sys::Request) -> String {
     path.split('#').next().unwrap_or("/").to_owned()
 }
 
-/// The headers as pairs of name and value. The runtime reads and writes values as UTF-8 (invalid bytes
-/// become U+FFFD), so a value's bytes are its UTF-8.
+/// The headers as pairs of name and value. The runtime reads and writes values as UTF-8 (invalid
+/// bytes become U+FFFD), so a value's bytes are its UTF-8.
 pub(crate) fn headers(headers: &web_sys::Headers) -> Vec<(String, String)> {
     let entries = headers.entries().into_iter().flatten();
     entries

@@ -1,20 +1,20 @@
 //! The isolate's side of the hubs: fetching messages from its own hub, and pushing to all hubs.
 //!
 //! # Invariant: a replica is never taken for fresher than it is
-//! 1. Only one thing proves freshness: an answer that the origin signed, to a request of the hub, with the
-//!    request's nonce. All that the origin had acknowledged before that request is in the hub's replica
-//!    after that answer.
-//! 2. The hub reports the age of its request by its own clock. The isolate subtracts that age from the
-//!    time at which it sent its own request to the hub, by *its* clock. That time is earlier than the
-//!    time at which the hub computed the age. So the isolate may take the proof for older than it is,
-//!    never for fresher, however far apart the two clocks are.
-//! 3. All other messages are applied by [`Gate::warm`] and [`Gate::push`], which cannot prove freshness.
-//!    If one of them is missing or refused, the proof is refused too, because its signature covers the
-//!    hash chain of the history. An older answer never becomes a proof: the gate would be fresh without
-//!    the changes after it.
+//! 1. Only one thing proves freshness: an answer that the origin signed, to a request of the hub,
+//!    with the request's nonce. All that the origin had acknowledged before that request is in the
+//!    hub's replica after that answer.
+//! 2. The hub reports the age of its request by its own clock. The isolate subtracts that age from
+//!    the time at which it sent its own request to the hub, by *its* clock. That time is earlier
+//!    than the time at which the hub computed the age. So the isolate may take the proof for older
+//!    than it is, never for fresher, however far apart the two clocks are.
+//! 3. All other messages are applied by [`Gate::warm`] and [`Gate::push`], which cannot prove
+//!    freshness. If one of them is missing or refused, the proof is refused too, because its
+//!    signature covers the hash chain of the history. An older answer never becomes a proof: the
+//!    gate would be fresh without the changes after it.
 //!
-//! The isolate checks every signature. It trusts the hub for the age and the check of the nonce, within a
-//! minute of the origin's own time in the proof. Only this Worker can reach its hubs.
+//! The isolate checks every signature. It trusts the hub for the age and the check of the nonce,
+//! within a minute of the origin's own time in the proof. Only this Worker can reach its hubs.
 
 use std::{cell::Cell, cell::RefCell, time::Duration};
 
@@ -40,8 +40,8 @@ const BINDING: &str = "TOLLGATE_HUB";
 const HUBS: &str = "TOLLGATE_EDGE_HUBS";
 /// Every push goes to all hubs.
 const MAX_HUBS: u32 = 64;
-/// Longer than the hub waits for the origin, and short enough for a fetch from the origin within the time
-/// that a request waits.
+/// Longer than the hub waits for the origin, and short enough for a fetch from the origin within
+/// the time that a request waits.
 const HUB_TIMEOUT_MS: u64 = 1_200;
 /// If the proof announces a new configuration, a second request fetches its snapshot.
 const MAX_REQUESTS: usize = 2;
@@ -79,8 +79,8 @@ impl Hubs {
         now_ms() >= self.retry_at_ms.get()
     }
 
-    /// Syncs `gate` with the isolate's hub. Returns true if the replica is not complete, because the hub
-    /// lacks messages. The error is one line for the log.
+    /// Syncs `gate` with the isolate's hub. Returns true if the replica is not complete, because
+    /// the hub lacks messages. The error is one line for the log.
     pub(crate) async fn sync(&self, env: &Env, gate: &RefCell<Gate>) -> Result<bool, String> {
         for _ in 0..MAX_REQUESTS {
             match self.fetch_messages(env, gate).await {
@@ -105,8 +105,9 @@ impl Hubs {
         }
     }
 
-    /// Pushes to every hub. The response has the lowest sequence of all hubs, because only so much is
-    /// delivered. The origin then sends the changes after it, and the other hubs skip what they have.
+    /// Pushes to every hub. The response has the lowest sequence of all hubs, because only so much
+    /// is delivered. The origin then sends the changes after it, and the other hubs skip what they
+    /// have.
     pub(crate) async fn push(&self, env: &Env, message: &[u8]) -> Response {
         let pushes = (0..self.count).map(|hub| send(env, hub, PUSH_URL, Some(message), PUSH_TIMEOUT_MS));
         let (mut is_applied, mut lowest) = (true, Some(u64::MAX));
@@ -136,13 +137,14 @@ fn push_failed(why: &str) -> Response {
     Response::error(503, "temporarily_unavailable", "a hub of this edge failed to apply the message")
 }
 
-/// Applies the parts of an answer in their order; see the invariant above. Returns true if the replica is
-/// not complete.
+/// Applies the parts of an answer in their order; see the invariant above. Returns true if the
+/// replica is not complete.
 fn apply_answer(gate: &mut Gate, answer: &[u8], asked_at_ms: u64) -> Result<bool, String> {
     let mut has_more = false;
     for part in protocol::read_parts(answer).ok_or("the hub's answer is malformed")? {
         match part {
-            // Refused if this isolate is ahead of the hub. The proof shows whether both have the same history.
+            // Refused if this isolate is ahead of the hub. The proof shows whether both have the
+            // same history.
             Part::Snapshot(message) => drop(gate.warm(message)),
             Part::Deltas(message) => drop(gate.push(message, asked_at_ms)),
             Part::FreshnessProof { age_ms, message } => {
@@ -154,8 +156,8 @@ fn apply_answer(gate: &mut Gate, answer: &[u8], asked_at_ms: u64) -> Result<bool
     Ok(has_more)
 }
 
-/// Chooses the isolate's hub: the isolates of a data center share one, which is near them. Without a data
-/// center, the choice is random.
+/// Chooses the isolate's hub: the isolates of a data center share one, which is near them. Without
+/// a data center, the choice is random.
 fn choose_hub(request: &web_sys::Request, count: u32) -> u32 {
     let get = |object: &JsValue, name: &str| Reflect::get(object, &JsValue::from_str(name)).ok();
     let colo = get(request, "cf").and_then(|cf| get(&cf, "colo")).and_then(|colo| colo.as_string());
@@ -173,8 +175,8 @@ fn choose_hub(request: &web_sys::Request, count: u32) -> u32 {
     }
 }
 
-/// Sends a request, or with a message a push, to a hub, and returns status and body of the response. The
-/// error is one line for the log.
+/// Sends a request, or with a message a push, to a hub, and returns status and body of the
+/// response. The error is one line for the log.
 async fn send(
     env: &Env,
     hub: u32,

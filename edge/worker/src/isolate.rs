@@ -1,5 +1,6 @@
-//! State of an isolate, which outlives a request: the gate and its fetches. It contains no object of a
-//! request, because the runtime does not let a request use a stream, promise or timer of another one.
+//! State of an isolate, which outlives a request: the gate and its fetches. It contains no object
+//! of a request, because the runtime does not let a request use a stream, promise or timer of
+//! another one.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -11,8 +12,8 @@ use worker::{Env, console_error, console_warn, kv::KvStore, web_sys};
 
 use crate::{hubs::Hubs, setting, single_flight::SingleFlight};
 
-/// Optional KV namespace with a snapshot for cold starts. It never makes a replica fresh, because KV may
-/// be a minute behind.
+/// Optional KV namespace with a snapshot for cold starts. It never makes a replica fresh, because
+/// KV may be a minute behind.
 const KV_BINDING: &str = "TOLLGATE_KV";
 /// Key of the newest snapshot. A new wire format needs a new key.
 const SNAPSHOT_KEY: &str = "tollgate/snapshot/v1";
@@ -34,8 +35,8 @@ pub(crate) struct Isolate {
 }
 
 impl Isolate {
-    /// The isolate's state, created on the first request. The error is one line that names the invalid
-    /// setting.
+    /// The isolate's state, created on the first request. The error is one line that names the
+    /// invalid setting.
     pub(crate) async fn current(env: &Env, request: &web_sys::Request) -> Result<Rc<Isolate>, String> {
         if let Some(isolate) = ISOLATE.with(|cell| cell.get().cloned()) {
             return Ok(isolate);
@@ -62,8 +63,8 @@ impl Isolate {
         Ok(ISOLATE.with(|cell| Rc::clone(cell.get_or_init(|| isolate))))
     }
 
-    /// Stores the snapshot for the next cold start, if KV is bound and does not have it. Without it, a
-    /// cold start takes some milliseconds longer.
+    /// Stores the snapshot for the next cold start, if KV is bound and does not have it. Without
+    /// it, a cold start takes some milliseconds longer.
     pub(crate) async fn store_snapshot(&self, env: &Env) {
         let new = snapshot_signature(&self.gate.borrow());
         let Some(kv) = kv(env).filter(|_| new.is_some() && *self.stored_signature.borrow() != new) else { return };

@@ -1,11 +1,11 @@
 //! The Tollgate edge gate as a Cloudflare Worker.
 //!
-//! A thin host: it asks [`tollgate_gate::Gate`] about each request and acts on the decision. An isolate
-//! serves many requests on one thread, and they interleave at every await. So the gate is in a cell, and
-//! no borrow of it crosses an await.
+//! A thin host: it asks [`tollgate_gate::Gate`] about each request and acts on the decision. An
+//! isolate serves many requests on one thread, and they interleave at every await. So the gate is
+//! in a cell, and no borrow of it crosses an await.
 //!
-//! Never: this crate verifies a token, decides which freshness suffices, or forwards a request that the
-//! gate has not allowed.
+//! Never: this crate verifies a token, decides which freshness suffices, or forwards a request that
+//! the gate has not allowed.
 
 mod fetch;
 mod forward;
@@ -49,8 +49,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     }
 }
 
-/// Decides on a request, after a fetch if the decision needs one. Otherwise a fetch that is due runs in
-/// the background.
+/// Decides on a request, after a fetch if the decision needs one. Otherwise a fetch that is due
+/// runs in the background.
 async fn decide_or_wait(isolate: &Rc<Isolate>, env: &Env, context: &Context, request: &web_sys::Request) -> Decision {
     let decision = decide(isolate, request, false);
     if decision == Decision::Wait {
@@ -64,8 +64,8 @@ async fn decide_or_wait(isolate: &Rc<Isolate>, env: &Env, context: &Context, req
     decision
 }
 
-/// Passes the request to the gate unchanged. The runtime has joined repeated headers by commas, for which
-/// the gate is prepared.
+/// Passes the request to the gate unchanged. The runtime has joined repeated headers by commas, for
+/// which the gate is prepared.
 fn decide(isolate: &Isolate, request: &web_sys::Request, has_waited: bool) -> Decision {
     let headers = http::headers(&request.headers());
     let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
@@ -74,8 +74,8 @@ fn decide(isolate: &Isolate, request: &web_sys::Request, has_waited: bool) -> De
     isolate.gate.borrow().decide(&request, now_ms(), has_waited)
 }
 
-/// Unix time in milliseconds. The runtime stops the clock while code runs: this is the time of the last
-/// I/O.
+/// Unix time in milliseconds. The runtime stops the clock while code runs: this is the time of the
+/// last I/O.
 fn now_ms() -> u64 {
     worker::Date::now().as_millis()
 }

@@ -26,8 +26,8 @@ pub(crate) struct AppliedAnswer {
     pub(crate) has_more: bool,
 }
 
-/// Fetches messages until the replica is complete, and calls `on_applied` with each answer. Returns false
-/// after an error.
+/// Fetches messages until the replica is complete, and calls `on_applied` with each answer. Returns
+/// false after an error.
 pub(crate) async fn sync(gate: &RefCell<Gate>, mut on_applied: impl FnMut(AppliedAnswer)) -> bool {
     for _ in 0..MAX_MESSAGES {
         let (after, asked_at_ms) = (gate.borrow().next_after(), now_ms());

@@ -1,18 +1,20 @@
-//! The protocol between isolates and hubs. During a rollout, they may have different versions of this
-//! crate. So a change of this grammar needs a new path; an isolate whose hub does not know it asks the
-//! origin.
+//! The protocol between isolates and hubs. During a rollout, they may have different versions of
+//! this crate. So a change of this grammar needs a new path; an isolate whose hub does not know it
+//! asks the origin.
 //!
 //! ```text
-//! request = GET https://hub/v1/messages?waits=(true / false)[&after=SEQUENCE]  ; no `after`: a snapshot is needed
-//! push    = POST https://hub/v1/push with the message as body                  ; response of `Gate::push`
+//! request = GET https://hub/v1/messages?waits=(true / false)[&after=SEQUENCE]
+//!           ; without `after`, a snapshot is needed
+//! push    = POST https://hub/v1/push with the message as body ; response of `Gate::push`
 //! answer  = *part
 //! part    = kind age length message
-//! kind    = %x00 (snapshot) / %x01 (deltas) / %x02 (freshness proof: the origin's newest answer to the hub)
+//! kind    = %x00 (snapshot) / %x01 (deltas) / %x02 (freshness proof)
 //! age     = u64      ; milliseconds since the hub's request for the proof; 0 in other parts
 //! length  = u32      ; octets of the message
 //! message = *OCTET   ; as signed by the origin
 //! ```
-//! Numbers are big-endian. Parts are in the order in which they must be applied; the proof is the last.
+//! The freshness proof is the origin's newest answer to the hub. Numbers are big-endian. Parts are
+//! in the order in which they must be applied; the proof is the last.
 
 /// URL of a push. A request to a Durable Object needs a host, which can be any.
 pub(crate) const PUSH_URL: &str = "https://hub/v1/push";

@@ -1,4 +1,5 @@
-//! Pushes from the origin: to this isolate, and to the hubs, from which the other isolates get them.
+//! Pushes from the origin: to this isolate, and to the hubs, from which the other isolates get
+//! them.
 
 use tollgate_gate::MAX_PUSH_BYTES;
 use worker::{Env, Result, web_sys};

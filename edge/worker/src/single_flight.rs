@@ -1,5 +1,5 @@
-//! Single flight: one fetch at a time, and a delay after one that failed. Waiting requests poll for its
-//! end, because the runtime does not let a request wait for a promise of another one.
+//! Single flight: one fetch at a time, and a delay after one that failed. Waiting requests poll for
+//! its end, because the runtime does not let a request wait for a promise of another one.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -9,8 +9,8 @@ use worker::Delay;
 
 use crate::{now_ms, random};
 
-/// Age at which a fetch counts as lost: the runtime may have ended the request that started it, without
-/// running destructors. Longer than the timeouts of a hub and the origin together.
+/// Age at which a fetch counts as lost: the runtime may have ended the request that started it,
+/// without running destructors. Longer than the timeouts of a hub and the origin together.
 const FLIGHT_TIMEOUT_MS: u64 = 3_000;
 /// Interval at which waiting requests check whether the fetch has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(3);
@@ -38,9 +38,9 @@ impl SingleFlight {
         Some((Flight { owner: Rc::clone(self), started_at_ms, _end: end }, ended))
     }
 
-    /// Waits for a fetch, at most `timeout_ms`; starts one by `start` if none is under way. A fetch that
-    /// is under way may have been started too early to be sufficient; the next one is not. While
-    /// fetches fail, only the request that starts one waits.
+    /// Waits for a fetch, at most `timeout_ms`; starts one by `start` if none is under way. A fetch
+    /// that is under way may have been started too early to be sufficient; the next one is not.
+    /// While fetches fail, only the request that starts one waits.
     pub(crate) async fn wait(
         &self,
         timeout_ms: u64,

@@ -3,8 +3,8 @@
 use super::*;
 use tollgate_gate::MessageLog;
 
-/// The log of a gate that installed a snapshot with one revocation and fetched the second and third at
-/// `NOW`.
+/// The log of a gate that installed a snapshot with one revocation and fetched the second and third
+/// at `NOW`.
 fn log_of_three() -> (Origin, MessageLog) {
     let (mut origin, mut log) = (Origin::with(1), MessageLog::default());
     let mut gate = gate();

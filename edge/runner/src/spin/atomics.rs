@@ -1,4 +1,5 @@
-//! Compare-and-swap of `wasi:keyvalue`, over the store of Spin's own key-value interface, as in Spin.
+//! Compare-and-swap of `wasi:keyvalue`, over the store of Spin's own key-value interface, as in
+//! Spin.
 
 use super::host::Host;
 use super::host::bindings::wasi::keyvalue::atomics::{self, CasError};

@@ -1,4 +1,5 @@
-//! The imports of an instance: WASI, Spin's variables, and Spin's key-value store by both interfaces.
+//! The imports of an instance: WASI, Spin's variables, and Spin's key-value store by both
+//! interfaces.
 
 use super::key_value::{KeyValue, OpenStore};
 use super::outbound::{AllowedHosts, Outbound};
@@ -51,8 +52,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// The component may print to standard output and standard error. It has no files, environment or
-    /// sockets.
+    /// The component may print to standard output and standard error. It has no files, environment
+    /// or sockets.
     pub(crate) fn new(shared: Arc<Shared>) -> Host {
         Host {
             table: ResourceTable::new(),

@@ -1,5 +1,5 @@
-//! Spin's default key-value store: in memory, and written through to a folder if one is set. Its size is
-//! limited, because the contents come from a component.
+//! Spin's default key-value store: in memory, and written through to a folder if one is set. Its
+//! size is limited, because the contents come from a component.
 
 use crate::files;
 use std::collections::BTreeMap;
@@ -63,8 +63,8 @@ impl KeyValue {
         self.write(key, value).await
     }
 
-    /// Sets a value if the current one is `expected`; false if it is not. As in Spin, a key that did not
-    /// exist is always set. The error is one line for the component.
+    /// Sets a value if the current one is `expected`; false if it is not. As in Spin, a key that
+    /// did not exist is always set. The error is one line for the component.
     pub(crate) async fn swap(&self, key: String, expected: Option<&[u8]>, value: Vec<u8>) -> Result<bool, String> {
         let _guard = self.write_lock.lock().await;
         if expected.is_some() && self.get(&key).as_deref() != expected {

@@ -1,5 +1,6 @@
-//! Spin mode: hosts the Spin component as Spin does. An instance answers up to 128 requests, 16 at a time.
-//! It has access to Spin's variables, a key-value store, and the two hosts that it may call.
+//! Spin mode: hosts the Spin component as Spin does. An instance answers up to 128 requests, 16 at
+//! a time. It has access to Spin's variables, a key-value store, and the two hosts that it may
+//! call.
 
 mod atomics;
 mod host;
@@ -79,8 +80,8 @@ fn unavailable() -> http::Response<Body> {
     json_error(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", "the gate did not answer; try again")
 }
 
-/// The component's variables and the hosts that it may call, as in `spin.toml`. The paths of the two URLs
-/// have their own variables, because Spin allows none in `allowed_outbound_hosts`.
+/// The component's variables and the hosts that it may call, as in `spin.toml`. The paths of the
+/// two URLs have their own variables, because Spin allows none in `allowed_outbound_hosts`.
 fn variables_and_hosts(settings: &Settings) -> Result<(BTreeMap<String, String>, AllowedHosts), crate::SettingError> {
     let gate_settings = settings.gate_settings.iter();
     let mut variables: BTreeMap<_, _> =
@@ -103,8 +104,8 @@ fn variables_and_hosts(settings: &Settings) -> Result<(BTreeMap<String, String>,
     Ok((variables, allowed_hosts))
 }
 
-/// Changes a request as Spin does: makes its URI absolute by the client's `Host`, appends the `spin-*`
-/// headers after those that the client sent, and removes `Connection`.
+/// Changes a request as Spin does: makes its URI absolute by the client's `Host`, appends the
+/// `spin-*` headers after those that the client sent, and removes `Connection`.
 fn prepare_as_spin<B>(request: &mut http::Request<B>, peer: SocketAddr) -> Option<()> {
     let authority = match request.uri().authority() {
         Some(authority) => authority.as_str().to_owned(),

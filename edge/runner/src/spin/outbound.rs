@@ -21,7 +21,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 pub(crate) struct AllowedHosts(Vec<(Scheme, String, u16)>);
 
 impl AllowedHosts {
-    /// Parses the entries as Spin does: one invalid entry makes all invalid. The error is that entry.
+    /// Parses the entries as Spin does: one invalid entry makes all invalid. The error is that
+    /// entry.
     pub(crate) fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<AllowedHosts, &'a str> {
         let parse = |entry: &'a str| {
             let uri: Option<Uri> = entry.parse().ok().filter(|uri: &Uri| uri.path() == "/" && uri.query().is_none());
@@ -54,8 +55,8 @@ impl Outbound {
     }
 }
 
-/// A response and a future that drives its connection. The client here drives its connections itself, so
-/// the future does nothing.
+/// A response and a future that drives its connection. The client here drives its connections
+/// itself, so the future does nothing.
 type SendResult = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Outbound {

@@ -6,8 +6,8 @@ use crate::{
     protocol::{self, Part},
 };
 
-/// Number of messages after the last compaction at which the log is compacted again: a new isolate checks
-/// the signature of each, which takes milliseconds.
+/// Number of messages after the last compaction at which the log is compacted again: a new isolate
+/// checks the signature of each, which takes milliseconds.
 const MAX_UNCOMPACTED: usize = 64;
 
 /// Effect of an answer on the log.
@@ -38,7 +38,8 @@ struct Change {
     message: Vec<u8>,
 }
 
-/// The origin's newest answer after which the hub's replica was complete, with the time of its request.
+/// The origin's newest answer after which the hub's replica was complete, with the time of its
+/// request.
 struct FreshnessProof {
     asked_at_ms: u64,
     message: Vec<u8>,
@@ -50,8 +51,8 @@ impl HubLog {
         *self = Self { start, ..Self::default() };
     }
 
-    /// Appends a message after which the hub's replica has this sequence. Returns false if the log has
-    /// these changes already.
+    /// Appends a message after which the hub's replica has this sequence. Returns false if the log
+    /// has these changes already.
     pub(super) fn append(&mut self, sequence: Option<u64>, message: &[u8]) -> bool {
         let end = self.changes.last().map(|last| last.last_sequence).or(self.start);
         let Some(last_sequence) = sequence.filter(|_| end.is_some() && sequence > end) else { return false };
@@ -73,7 +74,8 @@ impl HubLog {
         if self.append(sequence, &answer.message) { LogUpdate::Appended } else { LogUpdate::None }
     }
 
-    /// Whether the log should be compacted, that is replaced by fewer messages with the same changes.
+    /// Whether the log should be compacted, that is replaced by fewer messages with the same
+    /// changes.
     pub(super) fn should_be_compacted(&self) -> bool {
         self.changes.len() >= self.compacted + MAX_UNCOMPACTED
     }
@@ -93,8 +95,8 @@ impl HubLog {
         self.proof.as_ref().map(|proof| proof.message.as_slice())
     }
 
-    /// The answer to an isolate whose replica has the sequence `after`. It begins with the snapshot if the
-    /// isolate has none, or an older one.
+    /// The answer to an isolate whose replica has the sequence `after`. It begins with the snapshot
+    /// if the isolate has none, or an older one.
     pub(super) fn answer(&self, after: Option<u64>, snapshot: Option<&[u8]>, now_ms: u64) -> Vec<u8> {
         let mut answer = Vec::new();
         let (Some(start), Some(snapshot)) = (self.start, snapshot) else { return answer };
@@ -108,7 +110,8 @@ impl HubLog {
             }
         }
         if let Some(FreshnessProof { asked_at_ms, message }) = &self.proof {
-            // If the clock was set back, the distance counts as age, so that the proof is not too fresh.
+            // If the clock was set back, the distance counts as age, so that the proof is not too
+            // fresh.
             let age_ms = now_ms.abs_diff(*asked_at_ms);
             protocol::write_part(&mut answer, Part::FreshnessProof { age_ms, message });
         }

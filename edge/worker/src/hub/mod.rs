@@ -1,8 +1,9 @@
-//! The hub: a Durable Object that fetches from the origin for many isolates, and receives the pushes.
+//! The hub: a Durable Object that fetches from the origin for many isolates, and receives the
+//! pushes.
 //!
-//! It has a gate, which it keeps fresh as every edge does, and sends the messages that the gate accepted
-//! to the isolates, as signed by the origin. [`crate::hubs`] explains why an isolate cannot take its
-//! replica for fresher than it is.
+//! It has a gate, which it keeps fresh as every edge does, and sends the messages that the gate
+//! accepted to the isolates, as signed by the origin. [`crate::hubs`] explains why an isolate
+//! cannot take its replica for fresher than it is.
 //!
 //! Never: a hub verifies a token, reports an age below the true one, or stores a secret.
 
@@ -90,8 +91,9 @@ impl HubReplica {
         Self { state, settings, gate, log, storage, fetches: Rc::default() }
     }
 
-    /// Answers an isolate. The hub fetches from the origin by the rules of every edge, with one addition:
-    /// an awaited answer must be fresh on arrival, so the hub fetches first as soon as a refresh is due.
+    /// Answers an isolate. The hub fetches from the origin by the rules of every edge, with one
+    /// addition: an awaited answer must be fresh on arrival, so the hub fetches first as soon as a
+    /// refresh is due.
     async fn answer(self: &Rc<Self>, request: &HubRequest) -> Response {
         let freshness = self.gate.borrow().freshness(now_ms());
         match freshness {
@@ -106,8 +108,8 @@ impl HubReplica {
         Response { status: 200, headers: vec![("content-type", "application/octet-stream".to_owned())], body }
     }
 
-    /// Applies a push. If deltas before it or the snapshot are missing, the hub fetches them first: only
-    /// what a hub has applied counts as delivered.
+    /// Applies a push. If deltas before it or the snapshot are missing, the hub fetches them first:
+    /// only what a hub has applied counts as delivered.
     async fn push(self: &Rc<Self>, request: &web_sys::Request) -> Response {
         let Ok(message) = http::read_body(request.body(), MAX_PUSH_BYTES).await else {
             return Response::error(400, "invalid_request", "the message ended early or is too large");
@@ -150,8 +152,8 @@ impl HubReplica {
         }
     }
 
-    /// Fetches all changes after the snapshot again, in as few messages as the origin can send, because a
-    /// new isolate checks the signature of each. Returns whether the log was replaced.
+    /// Fetches all changes after the snapshot again, in as few messages as the origin can send,
+    /// because a new isolate checks the signature of each. Returns whether the log was replaced.
     async fn compact_log(&self) -> bool {
         let (gate, mut log) = (RefCell::new(Gate::new(self.settings.clone())), HubLog::default());
         let is_warm = self.gate.borrow().snapshot().is_some_and(|snapshot| gate.borrow_mut().warm(snapshot).is_ok());
@@ -171,8 +173,8 @@ impl HubReplica {
         true
     }
 
-    /// Whether a new gate has the same history as the current one, and all its changes: the current gate
-    /// must accept all messages of the new log.
+    /// Whether a new gate has the same history as the current one, and all its changes: the current
+    /// gate must accept all messages of the new log.
     fn has_same_history(&self, new_gate: &Gate, new_log: &HubLog) -> bool {
         let mut current = self.gate.borrow_mut();
         if let Some(snapshot) = new_gate.snapshot() {

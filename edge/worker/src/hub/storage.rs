@@ -1,14 +1,14 @@
-//! The hub's storage, which survives an eviction: the snapshot and the messages after it, in the object's
-//! SQLite database. Messages without changes are not written, so an idle origin causes no writes, and
-//! freshness does not survive.
+//! The hub's storage, which survives an eviction: the snapshot and the messages after it, in the
+//! object's SQLite database. Messages without changes are not written, so an idle origin causes no
+//! writes, and freshness does not survive.
 
 use worker::{Result, SqlStorage, SqlStorageValue, State};
 
 /// A value in a Durable Object's SQLite database has at most 2 MB.
 const MAX_CHUNK_BYTES: usize = 1024 * 1024;
 
-/// The tables of a hub. All statements of one call are one transaction, because nothing is awaited between
-/// them: the runtime commits when the object next awaits.
+/// The tables of a hub. All statements of one call are one transaction, because nothing is awaited
+/// between them: the runtime commits when the object next awaits.
 pub(super) struct Storage(SqlStorage);
 
 /// The content of the storage.
