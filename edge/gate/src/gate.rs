@@ -128,9 +128,9 @@ impl Gate {
         }
         let original = OriginalHeaders::read(request, "x-original-uri", "x-original-method")?;
         let forwarded = OriginalHeaders::read(request, "x-forwarded-uri", "x-forwarded-method")?;
-        let named = match (original.is_empty(), forwarded.is_empty()) {
+        let from_proxy = match (original.is_empty(), forwarded.is_empty()) {
             (false, false) => {
-                return Err("X-Original-* and X-Forwarded-Uri or -Method are both there; a proxy sets one family");
+                return Err("X-Original-* and X-Forwarded-Uri or -Method are both set; a proxy sets one family");
             }
             (false, true) => original,
             (true, _) => forwarded,
@@ -138,7 +138,7 @@ impl Gate {
         let config = self.state.replica().map(|replica| replica.snapshot().config());
         let has_routes = config.is_some_and(|config| !config.routes().is_empty());
         let has_methods = config.is_some_and(tollgate_core::Config::has_method_routes);
-        match (named.target, named.method) {
+        match (from_proxy.target, from_proxy.method) {
             // Without them, a misconfigured proxy would bypass the rules for paths and methods.
             (None, _) if has_routes => Err("the proxied request's URI is missing: set X-Original-URI"),
             (_, None) if has_methods => Err("the proxied request's method is missing: set X-Original-Method"),
@@ -300,7 +300,7 @@ fn one_value<'a>(request: &Request<'a>, name: &str) -> Result<Option<&'a str>, &
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) => std::str::from_utf8(value).map(Some).map_err(|_| "a header of the proxy is not text"),
-        (Some(_), Some(_)) => Err("a header of the proxy is there twice"),
+        (Some(_), Some(_)) => Err("a header of the proxy is repeated"),
     }
 }
 
