@@ -1,10 +1,10 @@
-// The checks that run in V8, in Node and in workerd alike: Tollgate's module, jsonwebtoken's, jose, and WebCrypto alone.
+// The checks for V8, used in Node and in workerd: Tollgate's module, jsonwebtoken's, jose, and WebCrypto's signature check.
 
 import { importJWK, jwtVerify } from "jose";
 
 const decoder = (text) => Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
 
-/// What WebCrypto calls the algorithms.
+/// WebCrypto's parameters of the algorithms.
 const WEBCRYPTO = {
   HS256: { name: "HMAC", hash: "SHA-256" },
   EdDSA: { name: "Ed25519" },
@@ -12,7 +12,7 @@ const WEBCRYPTO = {
   RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
 };
 
-/// The checks by name: each runs so many times and throws if one comes out wrong.
+/// The checks by name. Each runs `count` times and throws on a wrong answer.
 export async function makeChecks(kit, modules) {
   const checks = new Map();
   for (const [algorithm, { text, jwk }] of Object.entries(kit.tokens)) {
@@ -25,7 +25,7 @@ export async function makeChecks(kit, modules) {
   return { run: (name, count) => (checks.has(name) ? checks.get(name)(count) : inModule(name).run(name, count)), checks };
 }
 
-/// With a key prepared once, which for HS256 is faster than the secret's bytes that most users hand over.
+/// jose with a prepared key, which for HS256 is faster than the secret's bytes that most applications pass.
 async function jose(kit, algorithm, text, jwk, imported) {
   const key = algorithm === "HS256" ? imported : await importJWK(jwk, algorithm);
   const options = { issuer: kit.issuer, audience: kit.audience, algorithms: [algorithm], typ: "at+jwt" };
@@ -34,13 +34,13 @@ async function jose(kit, algorithm, text, jwk, imported) {
   };
 }
 
-/// The signature and nothing else.
+/// Only the signature.
 function webcrypto(parameters, text, key) {
   const dot = text.lastIndexOf(".");
   const [input, signature] = [new TextEncoder().encode(text.slice(0, dot)), decoder(text.slice(dot + 1))];
   return async (count) => {
     for (let nth = 0; nth < count; nth++) {
-      if (!(await crypto.subtle.verify(parameters, key, signature, input))) throw new Error("a good signature is refused");
+      if (!(await crypto.subtle.verify(parameters, key, signature, input))) throw new Error("a valid signature is refused");
     }
   };
 }

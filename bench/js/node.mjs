@@ -1,4 +1,4 @@
-// The checks in Node: a line `CHECK COUNT` comes in, a line with the nanoseconds they took goes out.
+// The lane in Node: reads lines `CHECK COUNT`, runs the check, and writes the nanoseconds that it took.
 // Usage: node node.cjs KIT SNAPSHOT MODULES, bundled and started by `cargo xtask bench`.
 
 import { createPublicKey } from "node:crypto";

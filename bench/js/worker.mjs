@@ -1,5 +1,5 @@
-// The checks in workerd: a request `/?check=CHECK&count=COUNT` runs them. Time stands still in here while they run, so the
-// asking side takes it. A request without a check does nothing.
+// The checks in workerd: a request `/?check=CHECK&count=COUNT` runs a check. The clock of workerd does not advance while code runs,
+// so the caller measures the time. A request without a check does nothing.
 
 import kitText from "./kit.json.txt";
 import snapshot from "./kit.snapshot.bin";
@@ -23,9 +23,9 @@ export default {
   async fetch(request) {
     ready ??= start();
     const { run } = await ready;
-    const asked = new URL(request.url).searchParams;
-    const check = asked.get("check");
-    if (check !== null) await run(check, Number(asked.get("count")));
+    const parameters = new URL(request.url).searchParams;
+    const check = parameters.get("check");
+    if (check !== null) await run(check, Number(parameters.get("count")));
     return new Response("done");
   },
 };

@@ -1,4 +1,4 @@
-# The bench's worker in workerd, without anything around it. `cargo xtask bench` lays the embedded files beside a copy of this.
+# The benchmark's worker in workerd. `cargo xtask bench` copies this file to a folder with the embedded files.
 
 using Workerd = import "/workerd/workerd.capnp";
 

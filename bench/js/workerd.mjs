@@ -1,6 +1,5 @@
-// Runs the worker in workerd and passes lines on: `CHECK COUNT` comes in, nanoseconds go out. Time stands still inside
-// workerd while code runs: a request with so many checks is timed from outside, and an empty request right before it is
-// taken off.
+// The lane in workerd: reads lines `CHECK COUNT` and writes nanoseconds. The clock of workerd does not advance while code runs, so a
+// request with many checks is timed from outside, and the time of an empty request right before it is subtracted.
 // Usage: node workerd.mjs TOOLS CONFIG, started by `cargo xtask bench`.
 
 import { spawn } from "node:child_process";
@@ -8,8 +7,8 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
 const [tools, config] = process.argv.slice(2);
-const { default: program } = createRequire(`${tools}/package.json`)("workerd"); // the path of the program itself
-// On its third stream workerd tells which port it got.
+const { default: program } = createRequire(`${tools}/package.json`)("workerd"); // path of the program
+// workerd writes its port to file descriptor 3.
 const workerd = spawn(program, ["serve", config, "--control-fd=3"], { stdio: ["ignore", "inherit", "inherit", "pipe"] });
 process.on("exit", () => workerd.kill());
 workerd.on("exit", (code) => process.exit(code ?? 1));
@@ -20,20 +19,20 @@ const url = await new Promise((resolve) => {
   });
 });
 
-async function ask(query) {
+async function request(query) {
   const started = process.hrtime.bigint();
   const answer = await fetch(`${url}${query}`);
-  const said = await answer.text();
+  const body = await answer.text();
   const took = process.hrtime.bigint() - started;
-  if (said !== "done") throw new Error(`workerd answers ${answer.status}: ${said}`);
+  if (body !== "done") throw new Error(`workerd answers ${answer.status}: ${body}`);
   return took;
 }
 
-await ask("");
+await request("");
 for await (const line of createInterface({ input: process.stdin })) {
   const [check, count] = line.split(" ");
-  const empty = [await ask(""), await ask(""), await ask("")].sort((a, b) => Number(a - b))[1];
-  const took = await ask(`?check=${encodeURIComponent(check)}&count=${count}`);
+  const empty = [await request(""), await request(""), await request("")].sort((a, b) => Number(a - b))[1];
+  const took = await request(`?check=${encodeURIComponent(check)}&count=${count}`);
   console.log(String(took > empty ? took - empty : 1n));
 }
 workerd.removeAllListeners("exit");

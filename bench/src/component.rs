@@ -1,5 +1,5 @@
-//! The component that edges run, over its own interface: how soon a fresh instance gives its first verdict, and what a verdict costs
-//! when tokens are handed over one by one (`verify`) or many at once (`verify-all`).
+//! Benchmarks of the component that edges run, through its interface: the time to the first answer
+//! of a new instance, and the cost of single calls (`verify`) and of batches (`verify-all`).
 
 use std::fs;
 use std::path::Path;
@@ -17,11 +17,12 @@ use tollgate_bench_lane::Kit;
 use tollgate_core::{DeltaParts, Nonce, Snapshot, build_deltas};
 use tollgate_edge::{Program, Question, Validator, Verdict};
 
-/// Fresh instances of the component.
-const FRESH: usize = 21;
+/// Number of new instances.
+const NEW_INSTANCES: usize = 21;
 const SECRET: [u8; 32] = [3; 32];
 
-/// Judges the kit's batch on demand: `singles/HS256` a token a call, `batch/HS256` all in one.
+/// Serves as a lane that verifies the kit's batch: `singles/HS256` in single calls, `batch/HS256`
+/// in one call.
 #[expect(clippy::disallowed_methods, reason = "tokens are verified at the time of the run")]
 pub(crate) fn lane(program: &Path, folder: &Path) -> Result<()> {
     let kit: Kit = serde_json::from_slice(&fs::read(folder.join("kit.json"))?)?;
@@ -43,32 +44,33 @@ pub(crate) fn lane(program: &Path, folder: &Path) -> Result<()> {
                     let verdicts = validator.verify_all(&tokens, &[], now).map_err(trapped)?;
                     verdicts.len() == tokens.len() && verdicts.iter().all(|verdict| verdict.allowed)
                 }
-                other => bail!("there is no check {other}"),
+                other => bail!("unknown check {other}"),
             };
-            ensure!(allowed, "{check} came out wrong");
+            ensure!(allowed, "{check} gave a wrong answer");
         }
         Ok(started.elapsed())
     })
 }
 
-/// The median time from nothing but compiled code and bytes in memory to a verdict, milliseconds.
-pub(crate) fn fresh(file: &Path, snapshot: &[u8]) -> Result<f64> {
+/// The median time from compiled code and bytes in memory to the first answer, in milliseconds.
+pub(crate) fn first_answer_ms(file: &Path, snapshot: &[u8]) -> Result<f64> {
     let program = Program::load(file)?;
     let signing = Signer::hs256(&SECRET)?;
     let settings = settings(ISSUER, AUDIENCE, &signing.jwk);
     let token = signing.token(&Population::token(1).to_string(), NOW);
     let heartbeat = heartbeat(ISSUER, snapshot, NOW)?;
-    let mut times = Vec::with_capacity(FRESH);
-    for _ in 0..FRESH {
+    let mut times = Vec::with_capacity(NEW_INSTANCES);
+    for _ in 0..NEW_INSTANCES {
         let (verdict, took) = seconds(|| first_verdict(&program, &settings, snapshot, &heartbeat, &token));
         let verdict = verdict?;
-        ensure!(verdict.allowed, "the token is good, and yet {}", verdict.reason);
+        ensure!(verdict.allowed, "a valid token is refused: {}", verdict.reason);
         times.push(took * 1e3);
     }
     Ok(percentile(&sorted(times), 50.0))
 }
 
-/// A signed word that nothing changed from the snapshot until the Unix second `now`: without it no verdict is fresh.
+/// A signed heartbeat: nothing changed between the snapshot and the Unix second `now`. Without it
+/// the replica is stale.
 fn heartbeat(issuer: &str, snapshot: &[u8], now: u64) -> Result<Vec<u8>> {
     let snapshot = Snapshot::decode(snapshot.to_vec(), &[signer().public_key()])?;
     let parts = DeltaParts {
@@ -96,7 +98,7 @@ fn first_verdict(
     validator.verify(token.as_bytes(), &[], NOW).map_err(trapped)
 }
 
-/// An instance that has the snapshot, and heard at the Unix second `now` that nothing changed since.
+/// An instance with the snapshot and a heartbeat of the Unix second `now`.
 fn ready(
     program: &Program,
     settings: &[(String, String)],
@@ -118,7 +120,7 @@ fn settings(issuer: &str, audience: &str, jwk: &Value) -> Vec<(String, String)> 
         ("TOLLGATE_EDGE_SNAPSHOT_KEY", URL_SAFE_NO_PAD.encode(signer().public_key())),
         ("TOLLGATE_EDGE_SECRET_KEYS", json!({ "keys": [jwk] }).to_string()),
         ("TOLLGATE_EDGE_AUDIENCE", audience.to_owned()),
-        // What is measured is checking, not remembering; and as long as it takes.
+        // Without the token cache, and with a staleness bound that is longer than the measurement.
         ("TOLLGATE_EDGE_CACHED_TOKENS", "0".to_owned()),
         ("TOLLGATE_EDGE_MAX_STALENESS_MS", "3600000".to_owned()),
     ];

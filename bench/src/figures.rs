@@ -1,4 +1,4 @@
-//! Figures with their targets, and whether they hold.
+//! Measured figures and their targets.
 
 use std::fmt;
 use std::fs;
@@ -7,25 +7,24 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-/// What a figure must be.
+/// Limit for a figure.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Target {
-    /// This or less.
+    /// At most this value.
     AtMost(f64),
-    /// This or more.
+    /// At least this value.
     AtLeast(f64),
 }
 
 /// One measured number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figure {
-    /// What was measured.
+    /// The measured quantity.
     pub name: String,
-    /// The number.
     pub value: f64,
-    /// Its unit, as it stands behind the number.
+    /// The unit, as printed after the number.
     pub unit: String,
-    /// What it must be, if that was promised.
+    /// The target, if there is one.
     pub target: Option<Target>,
 }
 
@@ -35,20 +34,20 @@ impl Figure {
         Self { name: name.into(), value, unit: unit.to_owned(), target: None }
     }
 
-    /// The figure, to be at most this.
+    /// Sets an upper limit as the target.
     #[must_use]
     pub fn at_most(self, limit: f64) -> Self {
         Self { target: Some(Target::AtMost(limit)), ..self }
     }
 
-    /// The figure, to be at least this.
+    /// Sets a lower limit as the target.
     #[must_use]
     pub fn at_least(self, limit: f64) -> Self {
         Self { target: Some(Target::AtLeast(limit)), ..self }
     }
 
-    /// Whether it holds; nothing without a target.
-    pub fn holds(&self) -> Option<bool> {
+    /// Whether the figure meets its target; `None` without a target.
+    pub fn meets_target(&self) -> Option<bool> {
         Some(match self.target? {
             Target::AtMost(limit) => self.value <= limit,
             Target::AtLeast(limit) => self.value >= limit,
@@ -56,12 +55,12 @@ impl Figure {
     }
 
     /// The number with its unit.
-    pub fn shown(&self) -> String {
+    pub fn value_text(&self) -> String {
         number(self.value, &self.unit)
     }
 
-    /// The target in words; empty without one.
-    pub fn wanted(&self) -> String {
+    /// The target as text; empty without a target.
+    pub fn target_text(&self) -> String {
         match self.target {
             None => String::new(),
             Some(Target::AtMost(limit)) => format!("at most {}", number(limit, &self.unit)),
@@ -69,13 +68,13 @@ impl Figure {
         }
     }
 
-    /// `holds`, or by how much it does not; empty without a target.
-    pub fn verdict(&self) -> String {
-        match (self.holds(), self.target) {
-            (Some(true), _) => "holds".to_owned(),
+    /// `met`, or by which factor the target is missed; empty without a target.
+    pub fn result_text(&self) -> String {
+        match (self.meets_target(), self.target) {
+            (Some(true), _) => "met".to_owned(),
             (Some(false), Some(Target::AtMost(limit))) => format!("MISSED: {:.2} times the limit", self.value / limit),
             (Some(false), Some(Target::AtLeast(limit))) => {
-                format!("MISSED: {:.2} of what it must be", self.value / limit)
+                format!("MISSED: {:.2} of the target", self.value / limit)
             }
             _ => String::new(),
         }
@@ -84,51 +83,50 @@ impl Figure {
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "  {:<66} {:>16}  {:<24} {}", self.name, self.shown(), self.wanted(), self.verdict())
+        write!(f, "  {:<66} {:>16}  {:<24} {}", self.name, self.value_text(), self.target_text(), self.result_text())
     }
 }
 
-/// Figures of one kind, with what a reader must know to judge them.
+/// A part of the report: figures of one kind, with a description of the measurement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Part {
-    /// Its heading.
+    /// Heading.
     pub title: String,
-    /// How it was measured, in sentences.
-    pub how: String,
-    /// The figures.
+    /// Description of the measurement.
+    pub description: String,
     pub figures: Vec<Figure>,
-    /// Tables of what has no target of its own.
+    /// Tables of figures without targets.
     #[serde(default)]
     pub tables: Vec<Table>,
-    /// Plots: the file's name and what it shows.
+    /// Plots: file name and description.
     pub plots: Vec<(String, String)>,
 }
 
-/// A table: one line of heads, then lines as wide.
+/// A table with a header and rows of the same width.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Table {
-    /// What the columns tell; the first names the lines.
-    pub head: Vec<String>,
-    /// The lines.
-    pub lines: Vec<Vec<String>>,
+    /// Column names; the first column has the names of the rows.
+    pub header: Vec<String>,
+    /// Rows.
+    pub rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    /// A table without lines yet.
-    pub fn new(head: &[&str]) -> Self {
-        Self { head: head.iter().map(|&column| column.to_owned()).collect(), lines: Vec::new() }
+    /// Creates a table without rows.
+    pub fn new(header: &[&str]) -> Self {
+        Self { header: header.iter().map(|&column| column.to_owned()).collect(), rows: Vec::new() }
     }
 
-    /// Adds a line.
-    pub fn line(&mut self, name: impl Into<String>, cells: impl IntoIterator<Item = String>) {
-        self.lines.push([name.into()].into_iter().chain(cells).collect());
+    /// Adds a row.
+    pub fn add_row(&mut self, name: impl Into<String>, cells: impl IntoIterator<Item = String>) {
+        self.rows.push([name.into()].into_iter().chain(cells).collect());
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in [&self.head].into_iter().chain(&self.lines) {
-            let (name, cells) = line.split_first().map_or(("", &[][..]), |(name, cells)| (name.as_str(), cells));
+        for row in [&self.header].into_iter().chain(&self.rows) {
+            let (name, cells) = row.split_first().map_or(("", &[][..]), |(name, cells)| (name.as_str(), cells));
             write!(f, "\n  {name:<66}")?;
             cells.iter().try_for_each(|cell| write!(f, " {cell:>14}"))?;
         }
@@ -137,17 +135,23 @@ impl fmt::Display for Table {
 }
 
 impl Part {
-    /// A part without figures yet.
-    pub fn new(title: &str, how: impl Into<String>) -> Self {
-        Self { title: title.to_owned(), how: how.into(), figures: Vec::new(), tables: Vec::new(), plots: Vec::new() }
+    /// Creates a part without figures.
+    pub fn new(title: &str, description: impl Into<String>) -> Self {
+        Self {
+            title: title.to_owned(),
+            description: description.into(),
+            figures: Vec::new(),
+            tables: Vec::new(),
+            plots: Vec::new(),
+        }
     }
 
-    /// Prints the part and keeps it as `NAME.json` for the report.
+    /// Prints the part and stores it as `NAME.json` for the report.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// If the file cannot be written.
     pub fn finish(&self, folder: &Path, name: &str) -> Result<()> {
-        println!("\n{}\n{}", self.title, wrapped(&self.how));
+        println!("\n{}\n{}", self.title, wrap_for_terminal(&self.description));
         for figure in &self.figures {
             println!("{figure}");
         }
@@ -159,22 +163,22 @@ impl Part {
         fs::write(&file, serde_json::to_vec_pretty(self)?).with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// A part as [`finish`](Self::finish) kept it.
+    /// Reads a part that [`finish`](Self::finish) stored.
     ///
     /// # Errors
-    /// When the file is not there or no part.
+    /// If the file does not exist or is not a part.
     pub fn read(file: &Path) -> Result<Self> {
         let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
         Ok(serde_json::from_slice(&text)?)
     }
 }
 
-/// As much of a time as counts, in nanoseconds or microseconds.
+/// A time with three significant digits, in nanoseconds or microseconds.
 pub fn time(nanoseconds: f64) -> String {
     if nanoseconds < 10_000.0 { number(nanoseconds, "ns") } else { number(nanoseconds / 1e3, "µs") }
 }
 
-/// Three digits that count, more for large numbers, with separated thousands.
+/// A number with three significant digits, all digits of larger integers, and separated thousands.
 pub fn number(value: f64, unit: &str) -> String {
     let digits = match value.abs() {
         large if large >= 100.0 || value.fract() == 0.0 => 0,
@@ -185,8 +189,8 @@ pub fn number(value: f64, unit: &str) -> String {
     let plain = format!("{value:.digits$}");
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
     let mut shown = String::new();
-    for (place, digit) in whole.char_indices() {
-        if place > 0 && (whole.len() - place).is_multiple_of(3) && !shown.ends_with('-') {
+    for (index, digit) in whole.char_indices() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) && !shown.ends_with('-') {
             shown.push(',');
         }
         shown.push(digit);
@@ -197,8 +201,8 @@ pub fn number(value: f64, unit: &str) -> String {
     if unit.is_empty() { shown } else { format!("{shown} {unit}") }
 }
 
-/// The text in lines that fit a terminal.
-fn wrapped(text: &str) -> String {
+/// Wraps a text for a terminal.
+fn wrap_for_terminal(text: &str) -> String {
     let mut lines = vec![String::from(" ")];
     for word in text.split_whitespace() {
         if lines.last().is_some_and(|line| line.len() + word.len() > 118) {

@@ -1,5 +1,5 @@
-//! Makes tokens on demand as the origin does for a client: a line `issue/ALGORITHM COUNT` comes in, a line with the
-//! nanoseconds they took goes out. Run it by `cargo xtask bench`.
+//! A lane that issues tokens as the origin does for a client: reads lines `issue/ALGORITHM COUNT`
+//! and writes the nanoseconds that it took. `cargo xtask bench` runs it.
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
@@ -12,8 +12,8 @@ use tollgate::keys::{KeyRing, MasterKey};
 use tollgate_bench::lanes;
 use tollgate_bench::tokens::{AUDIENCE, ISSUER};
 
-/// Seconds that the tokens are good for.
-const LIFETIME: u64 = 3600;
+/// Lifetime of the tokens in seconds.
+const TOKEN_LIFETIME: u64 = 3600;
 
 fn main() -> Result<()> {
     let master = MasterKey::from_random([1; 32]);
@@ -24,8 +24,9 @@ fn main() -> Result<()> {
     let audience: Audience = AUDIENCE.parse()?;
     let access = Access { scope, audience: audience.into(), details: AuthorizationDetails::default() };
     lanes::serve(|name, count| {
-        let algorithm: TokenAlg = name.strip_prefix("issue/").context("tokens are issued here")?.parse()?;
-        // What is granted is a request's own; deciding it is no part of making the token.
+        let algorithm: TokenAlg = name.strip_prefix("issue/").context("not a check issue/ALGORITHM")?.parse()?;
+        // The access is decided for each request before the token is issued, so the clones are not
+        // measured.
         let all: Vec<Access> = (0..count).map(|_| access.clone()).collect();
         let started = Instant::now();
         for access in all {
@@ -35,12 +36,12 @@ fn main() -> Result<()> {
     })
 }
 
-/// What the token endpoint does between the decision and the answer, but for the commit: the key's name, a random id, the
-/// clock, the token, its text.
+/// The work of the token endpoint between the decision and the answer, without the commit: select
+/// the key, draw a random id, read the clock, create and sign the token.
 fn issue(keys: &KeyRing, client: &ClientId, access: Access, algorithm: TokenAlg) -> Result<String> {
     let key_id = keys.key_id(algorithm, &access.audience)?;
     let now_ms = ambient::now_ms();
     let unique = TokenId::unique(now_ms, ambient::random_id()?);
-    let token = TokenDraft::for_client(unique, client, access, key_id, now_ms / 1000, LIFETIME).issued(1, 1);
+    let token = TokenDraft::for_client(unique, client, access, key_id, now_ms / 1000, TOKEN_LIFETIME).issued(1, 1);
     Ok(keys.issue(&token, ISSUER)?)
 }

@@ -1,5 +1,6 @@
-//! Lanes: programs that run checks on demand. A line `CHECK COUNT` goes in, a line with nanoseconds comes out; so a check in
-//! this machine's code, in wasmtime, in Node and in workerd are asked alike, and in turn.
+//! Lanes: programs that run checks on demand. A lane reads lines `CHECK COUNT` and writes
+//! nanoseconds. So checks in native code, in wasmtime, in Node and in workerd have the same
+//! interface and are measured in alternation.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,36 +14,36 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::{percentile, sorted};
 
-/// How long a lane may take to end itself.
-const GRACE: Duration = Duration::from_secs(5);
+/// Time for a lane to exit after its input was closed.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How to start a lane.
+/// Command and timing of a lane.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Start {
+pub struct LaneSettings {
     /// The program and its arguments.
     pub command: Vec<String>,
-    /// How long a batch should take, milliseconds: long beside the grain of what starts and ends it.
+    /// Duration of a batch in milliseconds: long compared with the overhead of a batch.
     pub batch_ms: f64,
-    /// How long a check runs before it counts, milliseconds: V8 compiles what runs often.
+    /// Warm-up of a check in milliseconds, in which V8 compiles hot code.
     pub warm_ms: u64,
 }
 
-/// Every lane, by name.
-pub type Starts = BTreeMap<String, Start>;
+/// Lanes by name.
+pub type LaneMap = BTreeMap<String, LaneSettings>;
 
-/// Reads how the lanes are started.
+/// Reads the settings of the lanes.
 ///
 /// # Errors
-/// When the file is not there or no such document.
-pub fn read(file: &Path) -> Result<Starts> {
+/// If the file does not exist or is malformed.
+pub fn read(file: &Path) -> Result<LaneMap> {
     let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     Ok(serde_json::from_slice(&text)?)
 }
 
-/// Is a lane: runs what standard input asks for, and says how long it took.
+/// Serves as a lane: reads requests from standard input and writes durations to standard output.
 ///
 /// # Errors
-/// When a line is none of a lane's, or a check fails.
+/// If a line is malformed or a check fails.
 pub fn serve(mut run: impl FnMut(&str, u32) -> Result<Duration>) -> Result<()> {
     for line in io::stdin().lock().lines() {
         let line = line?;
@@ -53,12 +54,12 @@ pub fn serve(mut run: impl FnMut(&str, u32) -> Result<Duration>) -> Result<()> {
     Ok(())
 }
 
-/// A program that runs checks. Dropped, it is ended.
+/// A running lane. Dropping it ends the program.
 pub struct Lane {
     name: String,
-    start: Start,
+    settings: LaneSettings,
     child: Child,
-    /// Closed, it ends the program.
+    /// Closing it ends the program.
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
 }
@@ -67,23 +68,24 @@ impl Lane {
     /// Starts the program.
     ///
     /// # Errors
-    /// When it cannot be started.
-    pub fn start(name: &str, start: &Start) -> Result<Self> {
-        let (program, arguments) = start.command.split_first().context("a lane has a command")?;
+    /// If it cannot be started.
+    pub fn start(name: &str, settings: &LaneSettings) -> Result<Self> {
+        let (program, arguments) = settings.command.split_first().context("a lane has a command")?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
         let output = BufReader::new(child.stdout.take().context("its standard output")?);
         let input = child.stdin.take();
-        Ok(Self { name: name.to_owned(), start: start.clone(), child, input, output })
+        Ok(Self { name: name.to_owned(), settings: settings.clone(), child, input, output })
     }
 
-    /// The nanoseconds that so many checks take.
+    /// Runs a check `count` times and returns the nanoseconds.
     ///
     /// # Errors
-    /// When a check comes out wrong, of which the program tells on its standard error, or the program ends.
+    /// If the check gives a wrong answer, which the program writes to its standard error, or if the
+    /// program ends.
     pub fn run(&mut self, check: &str, count: u32) -> Result<f64> {
-        let failed = || format!("lane {} does not run {check}", self.name);
+        let failed = || format!("lane {} failed to run {check}", self.name);
         let input = self.input.as_mut().with_context(failed)?;
         writeln!(input, "{check} {count}").and_then(|()| input.flush()).with_context(failed)?;
         let mut line = String::new();
@@ -91,11 +93,11 @@ impl Lane {
         line.trim().parse().with_context(failed)
     }
 
-    /// Warms a check up; how many make a batch. The shortest of three counts: were the machine busy elsewhere during one, the
-    /// batches would come out too small ever after.
+    /// Warms a check up and returns the number of checks of a batch. It uses the shortest of three
+    /// runs, because a run that other load slowed would make all batches too small.
     fn calibrate(&mut self, check: &str) -> Result<u32> {
-        let (started, warm) = (Instant::now(), Duration::from_millis(self.start.warm_ms));
-        let wanted = self.start.batch_ms * 1e6;
+        let (started, warm) = (Instant::now(), Duration::from_millis(self.settings.warm_ms));
+        let wanted = self.settings.batch_ms * 1e6;
         let mut count = 1_u32;
         loop {
             let mut took = self.run(check, count)?;
@@ -105,7 +107,7 @@ impl Lane {
             if took < wanted / 2.0 {
                 count = count.saturating_mul(2);
             } else if started.elapsed() >= warm {
-                // Of a call that takes longer than a batch, one is enough.
+                // A check that takes longer than a batch runs once in each batch.
                 return Ok((f64::from(count) * wanted / took).ceil().max(1.0) as u32);
             }
         }
@@ -114,9 +116,9 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        // What runs may be a bridge with children of its own: it ends them when its input does.
+        // The program may have child processes, which it ends when its input is closed.
         drop(self.input.take());
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + EXIT_TIMEOUT;
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
             thread::sleep(Duration::from_millis(10));
         }
@@ -125,28 +127,28 @@ impl Drop for Lane {
     }
 }
 
-/// What is to be measured, and what was.
-pub struct Race {
+/// Running lanes and the measured times.
+pub struct Benchmark {
     lanes: BTreeMap<String, Lane>,
-    /// Each of a lane's checks, with the times of one call in nanoseconds, a time for each round.
+    /// Nanoseconds of one call in each round, by lane and check.
     times: BTreeMap<(String, String), Vec<f64>>,
 }
 
-impl Race {
+impl Benchmark {
     /// Starts the lanes.
     ///
     /// # Errors
-    /// When one does not start.
-    pub fn start(starts: &Starts) -> Result<Self> {
-        let lanes = starts.iter().map(|(name, start)| Ok((name.clone(), Lane::start(name, start)?)));
+    /// If a lane does not start.
+    pub fn start(lanes: &LaneMap) -> Result<Self> {
+        let lanes = lanes.iter().map(|(name, settings)| Ok((name.clone(), Lane::start(name, settings)?)));
         Ok(Self { lanes: lanes.collect::<Result<_>>()?, times: BTreeMap::new() })
     }
 
-    /// Measures these checks, `(lane, check)`, in turn: every round runs a batch of each, so that whatever slows the machine
-    /// down slows them alike.
+    /// Measures these checks, `(lane, check)`. Each round runs a batch of each, so that other load
+    /// slows all of them alike.
     ///
     /// # Errors
-    /// When one cannot be run or comes out wrong.
+    /// If a check cannot be run or gives a wrong answer.
     pub fn measure(&mut self, wanted: &[(&str, String)], rounds: usize) -> Result<()> {
         let mut counts = Vec::with_capacity(wanted.len());
         for (lane, check) in wanted {
@@ -163,18 +165,18 @@ impl Race {
         Ok(())
     }
 
-    /// The median time of one call, nanoseconds.
+    /// The median time of one call, in nanoseconds.
     ///
     /// # Errors
-    /// When it was not measured.
+    /// If it was not measured.
     pub fn ns(&self, lane: &str, check: &str) -> Result<f64> {
         Ok(percentile(&sorted(self.times(lane, check)?.clone()), 50.0))
     }
 
-    /// How many times as long the one takes as the other: the median of the rounds' ratios.
+    /// The time of the first check divided by that of the second: the median of the rounds' ratios.
     ///
     /// # Errors
-    /// When one was not measured.
+    /// If one of them was not measured.
     pub fn ratio(&self, (lane, check): (&str, &str), (other_lane, other): (&str, &str)) -> Result<f64> {
         let (times, others) = (self.times(lane, check)?, self.times(other_lane, other)?);
         let ratios = times.iter().zip(others).map(|(time, other)| time / other);
@@ -187,6 +189,6 @@ impl Race {
     }
 
     fn lane(&mut self, name: &str) -> Result<&mut Lane> {
-        self.lanes.get_mut(name).with_context(|| format!("there is no lane {name}"))
+        self.lanes.get_mut(name).with_context(|| format!("unknown lane {name}"))
     }
 }

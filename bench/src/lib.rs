@@ -1,16 +1,16 @@
-//! What the bench programs share: timing that a noisy machine does not spoil, the tokens and snapshots that are
-//! measured, and figures with their targets, printed, written down and drawn. Never part of the tests: a figure depends on
-//! the machine.
+//! Code that the benchmark programs share: timing that is robust against noise, the measured tokens
+//! and snapshots, and figures with targets, printed, stored and plotted. Benchmarks are not part of
+//! the tests, because figures depend on the machine.
 
 pub mod bars;
-pub mod counts;
+pub mod callgrind;
 pub mod figures;
 pub mod hostile;
 pub mod kit;
 pub mod lanes;
+pub mod lookup_cost;
 pub mod measure;
 pub mod plot;
 pub mod population;
-pub mod query;
 pub mod report;
 pub mod tokens;

@@ -1,5 +1,6 @@
-//! Measures what needs the core alone: what a token check costs, how large a snapshot is, what a question costs. `cargo xtask
-//! bench` runs it; `tollgate-bench-stack` measures what crosses the network. Compiled to WebAssembly it answers `query`.
+//! Benchmarks of the core: token checks, size of snapshots, revocation lookups. `cargo xtask bench`
+//! runs it; `tollgate-bench-stack` has the benchmarks over the network. Compiled to WebAssembly,
+//! this program runs the lookups in wasmtime (`query`).
 
 mod size;
 mod token;
@@ -10,16 +11,16 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail};
 use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::population::Population;
-use tollgate_bench::{counts, kit, query, report};
+use tollgate_bench::{callgrind, kit, lookup_cost, report};
 
-const USAGE: &str = "tollgate-bench kit FOLDER                          what the lanes of token checks are given
-tollgate-bench token FOLDER PLOTS COMPONENT [--quick]   token checks in the lanes of FOLDER; parts go there
-tollgate-bench revocation FOLDER PLOTS [--quick]   sizes and questions; parts go to FOLDER
-tollgate-bench report SECTION FOLDER PAGE COMMAND DATE  writes the section of the page
-tollgate-bench check FOLDER...                     fails when a target is missed
-tollgate-bench sha                                whether a program sees SHA instructions here
-tollgate-bench size LIVE REVOKED FILE              builds one snapshot, says what it took
-tollgate-bench query FILE LIVE REVOKED             asks a snapshot, says what it took";
+const USAGE: &str = "tollgate-bench kit FOLDER                               create tokens and snapshot for the lanes
+tollgate-bench token FOLDER PLOTS COMPONENT [--quick]   measure token checks in the lanes of FOLDER
+tollgate-bench revocation FOLDER PLOTS [--quick]        measure snapshot sizes and lookups
+tollgate-bench report SECTION FOLDER PAGE COMMAND DATE  write a section of the results page
+tollgate-bench check FOLDER...                          fail if a target is missed
+tollgate-bench sha                                      print whether SHA instructions are available
+tollgate-bench size LIVE REVOKED FILE                   build one snapshot and print size, time and memory
+tollgate-bench query FILE LIVE REVOKED                  measure lookups in a snapshot";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -39,39 +40,39 @@ fn main() -> Result<()> {
         }
         ["check", folders @ ..] => check(folders),
         ["sha"] => {
-            println!("{}", counts::sees_sha());
+            println!("{}", callgrind::has_sha_instructions());
             Ok(())
         }
         ["size", live, revoked, file] => size::build(population(live, revoked)?, Path::new(file)),
         ["query", file, live, revoked] => {
-            let costs = query::costs(&fs::read(file)?, population(live, revoked)?)?;
+            let costs = lookup_cost::measure(&fs::read(file)?, population(live, revoked)?)?;
             println!("{}", serde_json::to_string(&costs)?);
             Ok(())
         }
-        _ => bail!("it is used so:\n{USAGE}"),
+        _ => bail!("usage:\n{USAGE}"),
     }
 }
 
 fn revocation(folder: &Path, plots: &Path, quick: bool) -> Result<()> {
     let (snapshot, population) = size::measure(folder, plots, quick)?;
-    questions(&snapshot, population)?.finish(folder, "2-question")
+    lookups(&snapshot, population)?.finish(folder, "2-lookup")
 }
 
-/// The costs of a question, natively.
-fn questions(snapshot: &PathBuf, population: Population) -> Result<Part> {
+/// Cost of a revocation lookup, natively.
+fn lookups(snapshot: &PathBuf, population: Population) -> Result<Part> {
     let bytes = fs::read(snapshot).with_context(|| format!("cannot read {}", snapshot.display()))?;
-    let costs = query::costs(&bytes, population)?;
+    let costs = lookup_cost::measure(&bytes, population)?;
     let mut part = Part::new(
-        "Asking, natively",
+        "Revocation lookup, natively",
         format!(
-            "A question by an edge's replica of {} revoked of {} live tokens, over 65,536 different covered tokens in turn, and \
-             the strict HS256 check of the same tokens. The marks of groups are 1,000 for each of session, subject, client and \
-             key; where there are none of a kind, its name is not computed. The fresh instance has the snapshot's bytes in \
-             memory and reads them, signature and all.",
+            "A lookup in a replica of {} revoked of {} live tokens, for 65,536 different covered tokens, and the strict HS256 \
+             check of the same tokens. With groups there are 1,000 revocations for each of session, subject, client and key; \
+             without revocations of a kind, its id is not computed. A new instance has the snapshot's bytes in memory; it \
+             checks the signature and decodes them.",
             population.revoked, population.live
         ),
     );
-    part.figures = query::figures(&costs, "natively");
+    part.figures = lookup_cost::figures(&costs, "natively");
     part.figures.push(Figure::new("SHA-512 natively", bytes.len() as f64 / costs.sha512_ms / 1e6, "GB/s"));
     Ok(part)
 }
@@ -79,10 +80,10 @@ fn questions(snapshot: &PathBuf, population: Population) -> Result<Part> {
 fn check(folders: &[&str]) -> Result<()> {
     let mut missed = Vec::new();
     for folder in folders {
-        missed.extend(report::missed(&report::parts(Path::new(folder))?));
+        missed.extend(report::missed_targets(&report::parts(Path::new(folder))?));
     }
     if missed.is_empty() {
-        println!("every target holds");
+        println!("all targets are met");
         return Ok(());
     }
     bail!("targets missed:\n  {}", missed.join("\n  "))

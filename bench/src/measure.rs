@@ -1,20 +1,22 @@
-//! Timing that a noisy machine does not spoil: medians of many short batches, what is compared measured in turn.
+//! Timing that is robust against noise: medians of many short batches, with alternatives measured
+//! in alternation.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-/// Batches of which the median is taken.
+/// Number of batches for a median.
 const BATCHES: usize = 101;
-/// How long a batch should take: long beside the clock's grain, short beside a scheduler's slice.
-const BATCH: Duration = Duration::from_millis(2);
+/// Duration of a batch: long compared with the clock's resolution, short compared with a
+/// scheduler's time slice.
+const BATCH_DURATION: Duration = Duration::from_millis(2);
 
-/// The median time of one call of each, nanoseconds. A batch of the one follows a batch of the other, so that whatever slows
-/// the machine down slows them alike, and their ratio can be trusted.
-pub fn in_turn<const N: usize>(mut calls: [&mut dyn FnMut(); N]) -> [f64; N] {
+/// The median time of one call of each function, in nanoseconds. Batches alternate between the
+/// functions, so that other load slows all of them alike and does not change the ratios.
+pub fn alternating_medians<const N: usize>(mut calls: [&mut dyn FnMut(); N]) -> [f64; N] {
     let counts = calls.each_mut().map(|call| {
         let mut count = 1_u32;
-        while time(count, call) < BATCH {
+        while time(count, call) < BATCH_DURATION {
             count *= 2;
         }
         count
@@ -28,7 +30,7 @@ pub fn in_turn<const N: usize>(mut calls: [&mut dyn FnMut(); N]) -> [f64; N] {
     batches.map(|batch| percentile(&sorted(batch), 50.0))
 }
 
-/// What the call gave, and the seconds it took.
+/// The result of the call and its duration in seconds.
 pub fn seconds<T>(call: impl FnOnce() -> T) -> (T, f64) {
     let started = Instant::now();
     let result = call();
@@ -41,19 +43,20 @@ pub fn sorted(mut values: Vec<f64>) -> Vec<f64> {
     values
 }
 
-/// The value that so many percent of the sorted values do not exceed; 0 if there are none.
+/// The smallest value that is not exceeded by `percent` percent of the sorted values; 0 if there
+/// are no values.
 pub fn percentile(sorted: &[f64], percent: f64) -> f64 {
     let rank = (percent / 100.0 * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
-/// The most memory this process ever had in use (`VmHWM`), bytes.
+/// Peak memory of this process (`VmHWM`), in bytes.
 ///
 /// # Errors
-/// Where there is no `/proc`.
+/// If the system has no `/proc`.
 pub fn peak_memory() -> Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").context("the peak memory is read from /proc")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("/proc tells no VmHWM")?;
+    let status = std::fs::read_to_string("/proc/self/status").context("cannot read /proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("/proc/self/status has no VmHWM")?;
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 

@@ -1,4 +1,4 @@
-//! Plots as SVG: lines and steps over two axes. Readable on light and on dark, for the colours follow the reader's scheme.
+//! Plots as SVG: lines over two axes. Colors follow the reader's light or dark color scheme.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,39 +8,39 @@ use anyhow::{Context as _, Result};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 420.0;
-/// Room around the drawing: left, top, right, bottom.
+/// Margins: left, top, right, bottom.
 const MARGIN: [f64; 4] = [72.0, 46.0, 168.0, 56.0];
-/// Mid tones with enough contrast on white and on near-black.
-pub(crate) const COLOURS: [&str; 5] = ["#2f81f7", "#d9730d", "#2da44e", "#bf4b8a", "#8a63d2"];
+/// Colors with enough contrast on white and on near-black.
+pub(crate) const COLORS: [&str; 5] = ["#2f81f7", "#d9730d", "#2da44e", "#bf4b8a", "#8a63d2"];
 
-/// How values lie along an axis.
+/// Scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// Evenly.
+    /// Linear.
     Linear,
-    /// By orders of magnitude; what is not positive is drawn at the lower end.
+    /// Logarithmic; values below the range are drawn at its lower end.
     Log,
 }
 
 /// An axis.
 #[derive(Debug, Clone)]
 pub struct Axis {
-    /// What it tells, with the unit.
+    /// Label with the unit.
     pub label: String,
-    /// How values lie.
+    /// Scale.
     pub scale: Scale,
-    /// From where to where.
+    /// Lowest and highest value.
     pub range: (f64, f64),
 }
 
 impl Axis {
-    /// An axis.
+    /// Creates an axis.
     pub fn new(label: &str, scale: Scale, range: (f64, f64)) -> Self {
         Self { label: label.to_owned(), scale, range }
     }
 
-    /// Where a value lies, from 0 to 1.
-    fn place(&self, value: f64) -> f64 {
+    /// Position of a value, from 0 to 1.
+    fn position(&self, value: f64) -> f64 {
         let (low, high) = self.range;
         let share = match self.scale {
             Scale::Linear => (value - low) / (high - low),
@@ -68,51 +68,51 @@ impl Axis {
 /// A line of a plot.
 #[derive(Debug, Clone)]
 pub struct Series {
-    /// Its name, written at its right.
+    /// Name in the legend.
     pub name: String,
-    /// Its points, in the order in which they are joined.
+    /// Points in the order in which they are connected.
     pub points: Vec<(f64, f64)>,
-    /// Whether each point is marked.
-    pub marked: bool,
-    /// Whether it is a bound rather than a measurement: drawn dashed.
-    pub bound: bool,
+    /// Draws a marker at each point.
+    pub has_markers: bool,
+    /// The series is a bound, not a measurement: it is drawn dashed.
+    pub is_bound: bool,
 }
 
 impl Series {
-    /// A line through points.
+    /// A line through these points.
     pub fn line(name: &str, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.to_owned(), points, marked: false, bound: false }
+        Self { name: name.to_owned(), points, has_markers: false, is_bound: false }
     }
 
-    /// How many percent of the values are at most so large.
+    /// The cumulative distribution of sorted values, in percent.
     pub fn distribution(name: &str, sorted: &[f64]) -> Self {
         let count = sorted.len().max(1) as f64;
         Self::line(name, sorted.iter().zip(1..).map(|(value, nth)| (*value, f64::from(nth) / count * 100.0)).collect())
     }
 
-    /// The line with its points marked.
+    /// The series with a marker at each point.
     #[must_use]
-    pub fn marked(self) -> Self {
-        Self { marked: true, ..self }
+    pub fn with_markers(self) -> Self {
+        Self { has_markers: true, ..self }
     }
 
-    /// The line as a bound.
+    /// The series as a bound.
     #[must_use]
-    pub fn bound(self) -> Self {
-        Self { bound: true, ..self }
+    pub fn as_bound(self) -> Self {
+        Self { is_bound: true, ..self }
     }
 }
 
 /// A plot.
 #[derive(Debug, Clone)]
 pub struct Plot {
-    /// What it shows.
+    /// Title.
     pub title: String,
-    /// To the right.
+    /// Horizontal axis.
     pub x: Axis,
-    /// Upwards.
+    /// Vertical axis.
     pub y: Axis,
-    /// What is drawn.
+    /// Lines of the plot.
     pub series: Vec<Series>,
 }
 
@@ -120,7 +120,7 @@ impl Plot {
     /// Writes the plot to a file.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub fn save(&self, file: &Path) -> Result<()> {
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder)?;
@@ -131,15 +131,15 @@ impl Plot {
     fn svg(&self) -> String {
         let mut svg = opening(&self.title, WIDTH, HEIGHT, MARGIN[0]);
         self.draw_axes(&mut svg);
-        for ((series, colour), nth) in self.series.iter().zip(COLOURS.iter().cycle()).zip(0..) {
-            self.draw_series(&mut svg, series, colour, nth);
+        for ((series, color), nth) in self.series.iter().zip(COLORS.iter().cycle()).zip(0..) {
+            self.draw_series(&mut svg, series, color, nth);
         }
         svg + "</svg>\n"
     }
 
     fn at(&self, x: f64, y: f64) -> (f64, f64) {
         let [left, top, right, bottom] = MARGIN;
-        let (across, up) = (self.x.place(x), self.y.place(y));
+        let (across, up) = (self.x.position(x), self.y.position(y));
         (left + across * (WIDTH - left - right), HEIGHT - bottom - up * (HEIGHT - top - bottom))
     }
 
@@ -166,18 +166,18 @@ impl Plot {
         );
     }
 
-    fn draw_series(&self, svg: &mut String, series: &Series, colour: &str, nth: u32) {
+    fn draw_series(&self, svg: &mut String, series: &Series, color: &str, nth: u32) {
         let points: Vec<(f64, f64)> = series.points.iter().map(|(x, y)| self.at(*x, *y)).collect();
         let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let dashes = if series.bound { r#" stroke-dasharray="6 4""# } else { "" };
-        let _ = writeln!(svg, r#"<polyline stroke="{colour}"{dashes} points="{}"/>"#, path.join(" "));
-        for (x, y) in points.iter().filter(|_| series.marked) {
-            let _ = writeln!(svg, r#"<circle cx="{x:.1}" cy="{y:.1}" r="3.5" fill="{colour}"/>"#);
+        let dashes = if series.is_bound { r#" stroke-dasharray="6 4""# } else { "" };
+        let _ = writeln!(svg, r#"<polyline stroke="{color}"{dashes} points="{}"/>"#, path.join(" "));
+        for (x, y) in points.iter().filter(|_| series.has_markers) {
+            let _ = writeln!(svg, r#"<circle cx="{x:.1}" cy="{y:.1}" r="3.5" fill="{color}"/>"#);
         }
         let (x, y) = (WIDTH - MARGIN[2] + 14.0, MARGIN[1] + 12.0 + f64::from(nth) * 22.0);
         let _ = writeln!(
             svg,
-            r#"<line x1="{x:.1}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}" stroke="{colour}" stroke-width="3"{dashes}/>"#,
+            r#"<line x1="{x:.1}" y1="{y:.1}" x2="{:.1}" y2="{y:.1}" stroke="{color}" stroke-width="3"{dashes}/>"#,
             x + 18.0
         );
         let name = escaped(&series.name);
@@ -185,7 +185,7 @@ impl Plot {
     }
 }
 
-/// The picture's beginning: its title, its paper, and colours for either scheme.
+/// The beginning of an SVG: title, background and colors for both color schemes.
 pub(crate) fn opening(title: &str, width: f64, height: f64, left: f64) -> String {
     let title = escaped(title);
     format!(

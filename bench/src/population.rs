@@ -1,4 +1,5 @@
-//! Issued tokens by the million: each is made from its number when it is looked at, so that none has to be kept.
+//! Millions of issued tokens. Each is computed from its number when it is needed, so that none is
+//! stored.
 
 use anyhow::Result;
 use tollgate_core::{
@@ -8,26 +9,26 @@ use tollgate_core::{
 
 use crate::tokens::ISSUER;
 
-/// The issuing epoch of all tokens here.
+/// The issuing epoch of all tokens.
 const EPOCH: u32 = 1;
 
-/// Live tokens, some of them revoked, evenly spread.
+/// Live tokens, with revoked ones at regular distances.
 #[derive(Debug, Clone, Copy)]
 pub struct Population {
-    /// Issued and not expired.
+    /// Number of tokens that are issued and not expired.
     pub live: u64,
-    /// How many of these are revoked; divides `live`.
+    /// Number of these that are revoked; a divisor of `live`.
     pub revoked: u64,
 }
 
 impl Population {
-    /// The large one that is measured: a million revoked of a hundred million, and under `--quick` a tenth of that.
+    /// A million revoked of a hundred million tokens, or a tenth of these if `quick`.
     pub fn large(quick: bool) -> Self {
         let share = if quick { 10 } else { 1 };
         Self { live: 100_000_000 / share, revoked: 1_000_000 / share }
     }
 
-    /// The nth token. SplitMix64 twice, on different streams: as good as random, and the same at every run.
+    /// The nth token, from two streams of SplitMix64: the same in each run.
     pub fn token(nth: u64) -> EpochTokenId {
         let mut random = [0; EpochTokenId::UNIQUE_BYTES];
         let (high, low) = random.split_at_mut(8);
@@ -36,16 +37,16 @@ impl Population {
         EpochTokenId::new(EPOCH, random)
     }
 
-    /// The numbers of so many tokens that are not revoked, spread over all.
-    pub fn clear(self, count: u64) -> impl Iterator<Item = u64> {
+    /// Numbers of `count` tokens that are not revoked, distributed over all.
+    pub fn not_revoked(self, count: u64) -> impl Iterator<Item = u64> {
         let stride = self.live / count;
         (0..count).map(move |nth| nth * stride).map(move |nth| if self.is_revoked(nth) { nth + 1 } else { nth })
     }
 
-    /// The snapshot of all of them, whole and signed.
+    /// The signed snapshot of all tokens.
     ///
     /// # Errors
-    /// When it cannot be built.
+    /// If it cannot be built.
     pub fn snapshot(self, config: &[u8]) -> Result<Vec<u8>> {
         let revoked = (0..self.live).step_by(self.step()).map(|nth| Self::token(nth).revocation_id()).collect();
         let mut builder = CascadeBuilder::new(revoked, self.live)?;
@@ -55,8 +56,8 @@ impl Population {
         Ok(build_snapshot(&SnapshotParts { epoch: EPOCH, covered: Some(&covered), ..parts }, &signer())?)
     }
 
-    /// What information theory asks for each revoked token, bytes: log₂ of the number of ways to choose the revoked from the
-    /// live ones.
+    /// Entropy for each revoked token in bytes, the lower bound of any exact encoding: log₂ of the
+    /// number of ways to choose the revoked tokens from the live ones.
     pub fn entropy_bytes(self) -> f64 {
         let share = self.revoked as f64 / self.live as f64;
         let entropy = -share * share.log2() - (1.0 - share) * (1.0 - share).log2();
@@ -72,21 +73,21 @@ impl Population {
     }
 }
 
-/// A small snapshot with a thousand marks of each kind of group, none of which strikes the tokens measured: every question
-/// has to look up four names.
+/// A small snapshot with a thousand revocations of each kind of group, none of which applies to the
+/// measured tokens: every lookup searches four ids.
 ///
 /// # Errors
-/// When it cannot be built.
+/// If it cannot be built.
 pub fn snapshot_with_groups(config: &[u8]) -> Result<Vec<u8>> {
-    let mark = |kind| {
+    let revocation = |kind| {
         move |nth: u32| (kind, RevocationId::new(kind, ISSUER, &nth.to_string()), RevokedBefore::through_epoch(EPOCH))
     };
-    let groups: Vec<_> = RevocationKind::GROUPS.into_iter().flat_map(|kind| (0..1000).map(mark(kind))).collect();
+    let groups: Vec<_> = RevocationKind::GROUPS.into_iter().flat_map(|kind| (0..1000).map(revocation(kind))).collect();
     let parts = SnapshotParts::new(ISSUER, 1, 1, HashChain::genesis(ISSUER), config);
     Ok(build_snapshot(&SnapshotParts { epoch: EPOCH, groups: &groups, ..parts }, &signer())?)
 }
 
-/// The key that signs the snapshots here.
+/// The key that signs the snapshots.
 pub fn signer() -> SnapshotSigner {
     SnapshotSigner::from_seed(&[7; 32])
 }

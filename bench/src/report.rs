@@ -1,4 +1,4 @@
-//! The report: every part that was measured, as a page, and the figures that miss their targets.
+//! The report: a page of all measured parts, and the list of missed targets.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,14 +8,14 @@ use anyhow::{Context as _, Result};
 
 use crate::figures::{Figure, Part};
 
-/// The parts that were kept in a folder, in the order of their names.
+/// The parts stored in a folder, in the order of their names.
 ///
 /// # Errors
-/// When there is none, or one cannot be read.
+/// If the folder does not exist or a part cannot be read.
 pub fn parts(folder: &Path) -> Result<Vec<Part>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("nothing was measured into {}", folder.display()))?;
+    let entries = fs::read_dir(folder).with_context(|| format!("no results in {}", folder.display()))?;
     let mut files: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    // The parts begin with their place in the order; what else a run leaves there does not.
+    // File names of parts begin with a number for the order; other files of a run do not.
     files.retain(|file| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with(|first: char| first.is_ascii_digit()) && name.ends_with(".json")
@@ -24,33 +24,33 @@ pub fn parts(folder: &Path) -> Result<Vec<Part>> {
     files.iter().map(|file| Part::read(file)).collect()
 }
 
-/// The figures that miss their targets, a line each.
-pub fn missed(parts: &[Part]) -> Vec<String> {
+/// The figures that miss their targets, one line each.
+pub fn missed_targets(parts: &[Part]) -> Vec<String> {
     let all = parts.iter().flat_map(|part| &part.figures);
     let line = |figure: &Figure| {
-        format!("{}: {}, wanted {}, {}", figure.name, figure.shown(), figure.wanted(), figure.verdict())
+        format!("{}: {}, target {}, {}", figure.name, figure.value_text(), figure.target_text(), figure.result_text())
     };
-    all.filter(|figure| figure.holds() == Some(false)).map(line).collect()
+    all.filter(|figure| figure.meets_target() == Some(false)).map(line).collect()
 }
 
-/// What stands above the sections.
-const PREFACE: &str = "# What Tollgate costs\n\nFigures belong to the machine they were measured on; what carries over to others are \
-    the ratios. A figure is the median of many short batches, what is compared was measured in turn. Each section says which \
-    command made it, and when.\n";
-/// The sections by name, with their headings, in the order in which they stand.
+/// Text before the sections.
+const PREFACE: &str = "# Benchmark results\n\nAbsolute figures are specific to the machine; ratios carry over to others. A figure is the \
+    median of many short batches, and alternatives are measured in alternation. Each section names its command and date.\n";
+/// Name and heading of each section, in the order of the page.
 const SECTIONS: [(&str, &str); 4] = [
-    ("token", "Checking a token"),
-    ("revocation", "Exact revocation"),
-    ("issuing", "Issuing tokens"),
-    ("accounts", "Signing in"),
+    ("token", "Token verification"),
+    ("revocation", "Revocation"),
+    ("issuing", "Token issuance"),
+    ("accounts", "Sign-in"),
 ];
 
-/// The page with the section of that name as it was measured now, by `command` on `date`; the others stay as `page` has them.
+/// Replaces the section `name` of the page by the results of `command` on `date`, and keeps the
+/// other sections.
 ///
 /// # Errors
-/// When there is no section of that name.
+/// If the section is unknown.
 pub fn update(page: &str, name: &str, parts: &[Part], command: &str, date: &str) -> Result<String> {
-    SECTIONS.iter().find(|(section, _)| *section == name).with_context(|| format!("there is no section {name}"))?;
+    SECTIONS.iter().find(|(section, _)| *section == name).with_context(|| format!("unknown section {name}"))?;
     let mut updated = PREFACE.to_owned();
     for (section, heading) in SECTIONS {
         let (begin, end) = (format!("\n<!-- {section} -->\n"), format!("<!-- end of {section} -->\n"));
@@ -64,32 +64,32 @@ pub fn update(page: &str, name: &str, parts: &[Part], command: &str, date: &str)
 }
 
 fn section(heading: &str, parts: &[Part], command: &str, date: &str) -> String {
-    let mut page = format!("## {heading}\n\nMade by `{command}` on {date}, on {}.\n", machine());
+    let mut page = format!("## {heading}\n\nMeasured by `{command}` on {date}, on {}.\n", machine());
     // Writing to a String cannot fail.
     for part in parts {
-        let _ = write!(page, "\n### {}\n\n{}\n", part.title, part.how);
+        let _ = write!(page, "\n### {}\n\n{}\n", part.title, part.description);
         if !part.figures.is_empty() {
             page += "\n| | measured | target | |\n|---|---:|---:|---|\n";
         }
         for figure in &part.figures {
-            let (name, shown, wanted) = (&figure.name, figure.shown(), figure.wanted());
-            let _ = writeln!(page, "| {name} | {shown} | {wanted} | {} |", figure.verdict());
+            let (name, value, target) = (&figure.name, figure.value_text(), figure.target_text());
+            let _ = writeln!(page, "| {name} | {value} | {target} | {} |", figure.result_text());
         }
         for table in &part.tables {
-            let rule = format!("|---|{}", "---:|".repeat(table.head.len().saturating_sub(1)));
-            let _ = write!(page, "\n| {} |\n{rule}\n", table.head.join(" | "));
-            for line in &table.lines {
-                let _ = writeln!(page, "| {} |", line.join(" | "));
+            let rule = format!("|---|{}", "---:|".repeat(table.header.len().saturating_sub(1)));
+            let _ = write!(page, "\n| {} |\n{rule}\n", table.header.join(" | "));
+            for row in &table.rows {
+                let _ = writeln!(page, "| {} |", row.join(" | "));
             }
         }
-        for (file, shows) in &part.plots {
-            let _ = write!(page, "\n![{shows}](plots/{file})\n");
+        for (file, description) in &part.plots {
+            let _ = write!(page, "\n![{description}](plots/{file})\n");
         }
     }
     page
 }
 
-/// The machine in a line.
+/// Description of the machine in one line.
 fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Good access tokens, as the origin makes them: of each algorithm, with whatever `jti` and dates one likes.
+//! Valid access tokens in the origin's format, of each algorithm, with a chosen `jti` and time.
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
@@ -14,39 +14,39 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tollgate_core::KeySet;
 
-/// `iss`.
+/// `iss` of the tokens.
 pub const ISSUER: &str = "https://auth.example.com";
-/// `aud`.
+/// `aud` of the tokens.
 pub const AUDIENCE: &str = "https://api.example.com";
-/// A configuration without keys: for what is checked with a secret.
-pub const PLAIN_CONFIG: &str = r#"{"audience":"https://api.example.com","jwks":{"keys":[]},"routes":[]}"#;
-/// The time of the checks that are given one, Unix seconds.
+/// A configuration without keys, for checks with a secret.
+pub const KEYLESS_CONFIG: &str = r#"{"audience":"https://api.example.com","jwks":{"keys":[]},"routes":[]}"#;
+/// Time of checks that do not read the clock, Unix seconds.
 pub const NOW: u64 = 1_800_000_000;
 
-type Sign = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+type SignFn = Box<dyn Fn(&[u8]) -> Vec<u8>>;
 
-/// Signs as many tokens as one likes.
+/// Signs tokens with one key.
 pub struct Signer {
     /// The algorithm.
     pub name: &'static str,
-    /// The key that checks them; for HS256 the secret itself.
+    /// The public key; for HS256 the secret.
     pub jwk: Value,
-    sign: Sign,
+    sign: SignFn,
 }
 
 impl Signer {
-    /// One of each algorithm.
+    /// One signer of each algorithm.
     ///
     /// # Errors
-    /// When the machine has no randomness for an RSA key.
+    /// If the system has no random source for an RSA key.
     pub fn all() -> Result<Vec<Self>> {
         Ok(vec![Self::hs256(&[3; 32])?, Self::eddsa(), Self::es256()?, Self::rs256()?])
     }
 
-    /// HS256 with this secret.
+    /// An HS256 signer with this secret.
     ///
     /// # Errors
-    /// None that a secret of this length can cause.
+    /// Never for a secret of this length.
     pub fn hs256(secret: &[u8; 32]) -> Result<Self> {
         let mac = Hmac::<Sha256>::new_from_slice(secret)?;
         let jwk = json!({ "kty": "oct", "kid": key_id("HS256"), "alg": "HS256", "k": encode(secret) });
@@ -82,21 +82,21 @@ impl Signer {
         Ok(Self { name: "RS256", jwk, sign: Box::new(move |input| key.sign(input).to_vec()) })
     }
 
-    /// What checks them.
+    /// The key set that verifies the tokens.
     ///
     /// # Errors
-    /// When the core does not take the key.
+    /// If the core refuses the key.
     pub fn keys(&self) -> Result<KeySet> {
         Ok(KeySet::from_jwks(json!({ "keys": [self.jwk] }).to_string().as_bytes())?)
     }
 
-    /// An access token (RFC 9068) with this `jti`, issued a minute before `now` and good for an hour and more: 511 bytes with
-    /// HS256, 554 with EdDSA and ES256, 810 with RS256.
+    /// An access token (RFC 9068) with this `jti`, issued a minute before `now` and valid for ten
+    /// hours: 511 bytes with HS256, 554 with EdDSA and ES256, 810 with RS256.
     pub fn token(&self, token_id: &str, now: u64) -> String {
         self.padded(token_id, now, "")
     }
 
-    /// An access token with further members in its claims, each written with the comma before it.
+    /// An access token with additional claims: `more` is JSON in which each member follows a comma.
     pub fn padded(&self, token_id: &str, now: u64, more: &str) -> String {
         let (issued, expires) = (now - 60, now + 36_000);
         self.compact(&format!(
@@ -104,30 +104,30 @@ impl Signer {
         ))
     }
 
-    /// The compact form of any claims.
+    /// A token with these claims.
     pub fn compact(&self, claims: &str) -> String {
         self.compact_with(&self.header(""), claims)
     }
 
-    /// The compact form of any header and claims.
+    /// A token with this header and these claims.
     pub fn compact_with(&self, header: &str, claims: &str) -> String {
         let input = format!("{}.{}", encode(header), encode(claims));
         format!("{input}.{}", encode((self.sign)(input.as_bytes())))
     }
 
-    /// A header with further members, each written with the comma before it.
+    /// A header with additional members: `more` is JSON in which each member follows a comma.
     pub fn header(&self, more: &str) -> String {
         format!(r#"{{"alg":"{}","kid":"{}","typ":"at+jwt"{more}}}"#, self.name, key_id(self.name))
     }
 }
 
-/// The configuration of an origin with the public keys of these.
+/// The configuration of an origin with the signers' public keys.
 pub fn config(signers: &[Signer]) -> String {
     let jwks: Vec<_> = signers.iter().filter(|signer| signer.name != "HS256").map(|signer| &signer.jwk).collect();
     json!({ "audience": AUDIENCE, "jwks": { "keys": jwks }, "routes": [] }).to_string()
 }
 
-/// As long as the origin's.
+/// A `kid` of the length of the origin's.
 fn key_id(algorithm: &str) -> String {
     format!("bench-key-{algorithm}-000000")
 }

@@ -128,9 +128,9 @@ fn revocation(workspace: &Workspace, quick: bool) -> Result<()> {
     let (parts, plots) = (parts(workspace, Subject::Revocation), plots(workspace));
     let quick = quick.then_some("--quick");
     let mut core = program(workspace, "tollgate-bench");
-    progress::show("sizes and questions", core.arg("revocation").arg(&parts).arg(&plots).args(quick))?;
+    progress::show("snapshot sizes and lookups", core.arg("revocation").arg(&parts).arg(&plots).args(quick))?;
     let mut wasm = program(workspace, "tollgate-bench-wasm");
-    progress::show("questions in WebAssembly", wasm.arg(&parts).arg(workspace.wasm()).args(quick))?;
+    progress::show("lookups in WebAssembly", wasm.arg(&parts).arg(workspace.wasm()).args(quick))?;
     let mut stack = program(workspace, "tollgate-bench-stack");
     stack.arg("revocation").arg(&parts).arg(&plots).args(quick);
     progress::show("delivery and throughput", test::with_programs(workspace, &mut stack)?)

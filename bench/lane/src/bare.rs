@@ -1,4 +1,5 @@
-//! The bare signature checks: what a token check cannot cost less than, by the libraries that the core builds on.
+//! Bare signature checks by the libraries that the core uses: the lower bound for the cost of a
+//! token check.
 
 use std::hint::black_box;
 
@@ -12,7 +13,8 @@ use sha2::Sha256;
 
 use crate::{Check, Checks, Kit, Token};
 
-/// Adds `bare/ALGORITHM`: the signature over the token's bytes and nothing else, the key prepared, the signature decoded.
+/// Adds `bare/ALGORITHM`: checks the signature over the token's bytes and nothing else, with the
+/// key prepared and the signature decoded.
 pub(crate) fn add(kit: &Kit, checks: &mut Checks) -> Result<()> {
     for (name, token) in &kit.tokens {
         let check = match name.as_str() {
@@ -26,7 +28,7 @@ pub(crate) fn add(kit: &Kit, checks: &mut Checks) -> Result<()> {
     Ok(())
 }
 
-/// HMAC with the key's two hash states kept: only the token's own blocks are hashed.
+/// HMAC with the key's two hash states stored, so that only the token's blocks are hashed.
 fn hs256(token: &Token) -> Result<Check> {
     let mac = Hmac::<Sha256>::new_from_slice(&member(token, "k")?)?;
     let (input, signature) = parts(token)?;
@@ -57,7 +59,7 @@ fn rs256(token: &Token) -> Result<Check> {
     Ok(Box::new(move || key.verify(black_box(&input), &signature).is_ok()))
 }
 
-/// What is signed, and the signature.
+/// The signed bytes and the signature.
 fn parts(token: &Token) -> Result<(Vec<u8>, Vec<u8>)> {
     let (input, signature) = token.text.rsplit_once('.').context("a token has a signature")?;
     Ok((input.as_bytes().to_vec(), decode(signature)?))

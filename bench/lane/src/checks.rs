@@ -1,4 +1,5 @@
-//! The core's checks: the whole strict profile and a `Clear` from a snapshot of a million revocations.
+//! The measured checks of the core: the strict profile and a revocation lookup in a snapshot of a
+//! million revocations.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -12,22 +13,22 @@ use tollgate_core::{
 
 use crate::{Check, Checks, Kit, bare};
 
-/// Tokens of a batch.
-pub const BATCH: usize = 32;
+/// Number of tokens of a batch.
+pub const BATCH_TOKENS: usize = 32;
 
-/// Tokens that the cache has room for.
-const CACHED: usize = 1024;
+/// Size of the token cache.
+const CACHED_TOKENS: usize = 1024;
 
-/// Where the tokens are judged.
-struct Ground {
+/// What the checks verify tokens against.
+struct Context {
     replica: Replica,
     issuer: String,
     audience: String,
 }
 
-impl Ground {
-    fn expected(&self) -> TokenRequirements<'_> {
-        expected(&self.issuer, &self.audience)
+impl Context {
+    fn requirements(&self) -> TokenRequirements<'_> {
+        requirements(&self.issuer, &self.audience)
     }
 
     fn view(&self) -> ReplicaView<'_> {
@@ -35,8 +36,8 @@ impl Ground {
     }
 }
 
-/// What a token must be for.
-pub fn expected<'a>(issuer: &'a str, audience: &'a str) -> TokenRequirements<'a> {
+/// Requirements for the tokens of the kit.
+pub fn requirements<'a>(issuer: &'a str, audience: &'a str) -> TokenRequirements<'a> {
     TokenRequirements {
         issuer,
         audience,
@@ -48,84 +49,84 @@ pub fn expected<'a>(issuer: &'a str, audience: &'a str) -> TokenRequirements<'a>
     }
 }
 
-/// All checks of a kit, each tried once.
+/// All checks of a kit. Each is run once.
 ///
 /// # Errors
-/// When a key or the snapshot cannot be read, or a check comes out wrong.
+/// If a key or the snapshot cannot be read, or a check gives a wrong answer.
 pub fn checks(kit: &Kit, snapshot: Vec<u8>) -> Result<Checks> {
     let replica = Replica::new(Snapshot::decode(snapshot, &[kit.snapshot_key])?, &kit.issuer)?;
-    let ground = Rc::new(Ground { replica, issuer: kit.issuer.clone(), audience: kit.audience.clone() });
+    let context = Rc::new(Context { replica, issuer: kit.issuer.clone(), audience: kit.audience.clone() });
     let mut checks = Checks::new();
     bare::add(kit, &mut checks)?;
     checks.insert("clock".to_owned(), Box::new(|| black_box(now()) > 0));
     for (name, token) in &kit.tokens {
         let keys = Rc::new(token.keys()?);
-        checks.insert(format!("check/{name}"), passes(&ground, &keys, &token.text));
+        checks.insert(format!("check/{name}"), verify_check(&context, &keys, &token.text));
     }
     for (size, word) in [(TableSize::Small, "small"), (TableSize::Large, "large")] {
         for algorithm in ["EdDSA", "ES256"] {
             let token = kit.token(algorithm)?;
             let mut keys = token.keys()?;
             keys.prepare_tables(size);
-            checks.insert(format!("{word}/{algorithm}"), passes(&ground, &Rc::new(keys), &token.text));
+            checks.insert(format!("{word}/{algorithm}"), verify_check(&context, &Rc::new(keys), &token.text));
         }
     }
     let hs256 = kit.token("HS256")?;
-    checks.insert("cache/HS256".to_owned(), remembered(&ground, hs256.keys()?, &hs256.text));
+    checks.insert("cache/HS256".to_owned(), cached_check(&context, hs256.keys()?, &hs256.text));
     let keys = Rc::new(hs256.keys()?);
     let many = Rc::new(KeySet::from_jwks(kit.many_keys.to_string().as_bytes())?);
-    checks.insert("keys/1".to_owned(), passes(&ground, &keys, &hs256.text));
-    checks.insert(format!("keys/{}", many.len()), passes(&ground, &many, &hs256.text));
+    checks.insert("keys/1".to_owned(), verify_check(&context, &keys, &hs256.text));
+    checks.insert(format!("keys/{}", many.len()), verify_check(&context, &many, &hs256.text));
     for text in &kit.sized {
-        checks.insert(format!("size/{}", text.len()), passes(&ground, &keys, text));
+        checks.insert(format!("size/{}", text.len()), verify_check(&context, &keys, text));
     }
-    checks.insert("singles/HS256".to_owned(), singles(&ground, &keys, kit));
-    checks.insert("batch/HS256".to_owned(), together(&ground, &keys, kit));
+    checks.insert("singles/HS256".to_owned(), single_calls_check(&context, &keys, kit));
+    checks.insert("batch/HS256".to_owned(), batch_check(&context, &keys, kit));
     for (nth, hostile) in kit.hostile.iter().enumerate() {
-        let passes = passes(&ground, &Rc::new(hostile.token.keys()?), &hostile.token.text);
-        checks.insert(format!("reject/{nth}"), Box::new(move || !passes()));
+        let is_accepted = verify_check(&context, &Rc::new(hostile.token.keys()?), &hostile.token.text);
+        checks.insert(format!("reject/{nth}"), Box::new(move || !is_accepted()));
     }
     let wrong = checks.iter().find(|(_, check)| !check()).map(|(name, _)| name);
-    ensure!(wrong.is_none(), "{wrong:?} comes out wrong");
+    ensure!(wrong.is_none(), "the check {wrong:?} gives a wrong answer");
     Ok(checks)
 }
 
-/// One token, judged as an edge judges it, the clock read for each.
-fn passes(ground: &Rc<Ground>, keys: &Rc<KeySet>, text: &str) -> Check {
-    let (ground, keys, text) = (Rc::clone(ground), Rc::clone(keys), text.as_bytes().to_vec());
-    Box::new(move || verify(black_box(&text), &keys, &ground.expected(), &ground.view(), now()).is_ok())
+/// One token, verified as by an edge; the clock is read each time.
+fn verify_check(context: &Rc<Context>, keys: &Rc<KeySet>, text: &str) -> Check {
+    let (context, keys, text) = (Rc::clone(context), Rc::clone(keys), text.as_bytes().to_vec());
+    Box::new(move || verify(black_box(&text), &keys, &context.requirements(), &context.view(), now()).is_ok())
 }
 
-/// A token that a verifier has seen before, among many others.
-fn remembered(ground: &Rc<Ground>, keys: KeySet, text: &str) -> Check {
-    let (ground, text) = (Rc::clone(ground), text.as_bytes().to_vec());
-    let verifier = RefCell::new(Verifier::new(keys, CACHED, TableSize::None));
+/// A token that the verifier has in its cache.
+fn cached_check(context: &Rc<Context>, keys: KeySet, text: &str) -> Check {
+    let (context, text) = (Rc::clone(context), text.as_bytes().to_vec());
+    let verifier = RefCell::new(Verifier::new(keys, CACHED_TOKENS, TableSize::None));
     Box::new(move || {
         let mut verifier = verifier.borrow_mut();
-        verifier.verify(black_box(&text), &ground.expected(), &ground.view(), now()).is_ok()
+        verifier.verify(black_box(&text), &context.requirements(), &context.view(), now()).is_ok()
     })
 }
 
-/// The tokens of a batch, one by one.
-fn singles(ground: &Rc<Ground>, keys: &Rc<KeySet>, kit: &Kit) -> Check {
-    let (ground, keys, batch) = (Rc::clone(ground), Rc::clone(keys), kit.batch.clone());
+/// The tokens of a batch, in single calls.
+fn single_calls_check(context: &Rc<Context>, keys: &Rc<KeySet>, kit: &Kit) -> Check {
+    let (context, keys, batch) = (Rc::clone(context), Rc::clone(keys), kit.batch.clone());
     Box::new(move || {
-        let (expected, view, now) = (ground.expected(), ground.view(), now());
-        batch.iter().all(|text| verify(black_box(text.as_bytes()), &keys, &expected, &view, now).is_ok())
+        let (requirements, view, now) = (context.requirements(), context.view(), now());
+        batch.iter().all(|text| verify(black_box(text.as_bytes()), &keys, &requirements, &view, now).is_ok())
     })
 }
 
-/// The tokens of a batch at once.
-fn together(ground: &Rc<Ground>, keys: &Rc<KeySet>, kit: &Kit) -> Check {
-    let (ground, keys, batch) = (Rc::clone(ground), Rc::clone(keys), kit.batch.clone());
+/// The tokens of a batch, in one call.
+fn batch_check(context: &Rc<Context>, keys: &Rc<KeySet>, kit: &Kit) -> Check {
+    let (context, keys, batch) = (Rc::clone(context), Rc::clone(keys), kit.batch.clone());
     Box::new(move || {
         let tokens: Vec<&[u8]> = batch.iter().map(String::as_bytes).collect();
-        let verdicts = verify_all(black_box(&tokens), &keys, &ground.expected(), &ground.view(), now());
+        let verdicts = verify_all(black_box(&tokens), &keys, &context.requirements(), &context.view(), now());
         verdicts.iter().all(Result::is_ok)
     })
 }
 
-/// Unix seconds, by the clock.
+/// Unix seconds by the system clock.
 #[expect(clippy::disallowed_methods, reason = "the bench's clock")]
 #[cfg(not(target_family = "wasm"))]
 fn now() -> u64 {
@@ -133,7 +134,7 @@ fn now() -> u64 {
     now.map_or(0, |since| since.as_secs())
 }
 
-/// Unix seconds. A component is told the time with each token and reads no clock: here it is told once.
+/// Unix seconds, read once: a component gets the time from its host and reads no clock.
 #[expect(clippy::disallowed_methods, reason = "the bench's clock")]
 #[cfg(target_os = "wasi")]
 fn now() -> u64 {
@@ -144,7 +145,7 @@ fn now() -> u64 {
     *NOW
 }
 
-/// Unix seconds, by the host's clock, as the Worker reads it.
+/// Unix seconds by the host's clock, as in the Worker.
 #[cfg(target_os = "unknown")]
 fn now() -> u64 {
     (js_sys::Date::now() / 1000.0) as u64

@@ -1,4 +1,4 @@
-//! What every lane is given: tokens, keys, and the key that the snapshot beside them is signed with.
+//! The kit: tokens and keys that all lanes measure, and the public key of the snapshot.
 
 use std::collections::BTreeMap;
 
@@ -7,60 +7,60 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tollgate_core::KeySet;
 
-/// The kit, a JSON document. The snapshot of a million revocations stands beside it, in a file of its own.
+/// Content of `kit.json`. The snapshot of a million revocations is in `kit.snapshot`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Kit {
     /// `iss` of the tokens.
     pub issuer: String,
     /// `aud` of the tokens.
     pub audience: String,
-    /// The public key that checks the snapshot.
+    /// The public key of the snapshot's signature.
     pub snapshot_key: [u8; 32],
-    /// One good token of each algorithm, by the algorithm's name.
+    /// One valid token of each algorithm, by the algorithm's name.
     pub tokens: BTreeMap<String, Token>,
-    /// Good HS256 tokens, all different, of the same key.
+    /// Distinct valid HS256 tokens of one key.
     pub batch: Vec<String>,
-    /// Good HS256 tokens of the same key, ever longer.
+    /// Valid HS256 tokens of the same key, of increasing size.
     pub sized: Vec<String>,
-    /// As many keys as a set may have, that of HS256 the last.
+    /// The largest key set that is allowed; the HS256 key is the last.
     pub many_keys: Value,
-    /// What must be refused, and may take long.
-    pub hostile: Vec<Hostile>,
+    /// Invalid tokens whose refusal may take long.
+    pub hostile: Vec<HostileToken>,
 }
 
-/// A token with the key that checks it.
+/// A token with its key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Token {
-    /// The token itself.
+    /// The token.
     pub text: String,
     /// The key, as a JWK.
     pub jwk: Value,
 }
 
-/// A token that must be refused.
+/// An invalid token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Hostile {
-    /// What is wrong with it.
+pub struct HostileToken {
+    /// Description of the token.
     pub name: String,
-    /// The token with the key that it names.
+    /// The token and the key that its header names.
     pub token: Token,
 }
 
 impl Kit {
-    /// The good token of an algorithm.
+    /// The valid token of an algorithm.
     ///
     /// # Errors
-    /// When the kit has none.
+    /// If the kit has none.
     pub fn token(&self, algorithm: &str) -> Result<&Token> {
         self.tokens.get(algorithm).with_context(|| format!("the kit has no {algorithm} token"))
     }
 }
 
 impl Token {
-    /// The set of the one key.
+    /// A key set with the token's key.
     ///
     /// # Errors
-    /// When the core does not take it.
+    /// If the core refuses the key.
     pub fn keys(&self) -> Result<KeySet> {
         Ok(KeySet::from_jwks(json!({ "keys": [self.jwk] }).to_string().as_bytes())?)
     }

@@ -1,5 +1,6 @@
-//! What is measured of the core, on demand: each check by its name, so many times. The same source runs natively, as a
-//! component in wasmtime and as a module in V8; whoever asks holds the clock and takes turns with the other lanes.
+//! The core's checks for the benchmarks: runs a check by its name for a number of times. The same
+//! source runs natively, as a component in wasmtime and as a module in V8. The caller measures the
+//! time and alternates between lanes.
 
 mod bare;
 mod checks;
@@ -9,15 +10,16 @@ mod v8;
 
 use std::collections::BTreeMap;
 
-pub use checks::{BATCH, checks, expected};
-pub use kit::{Hostile, Kit, Token};
+pub use checks::{BATCH_TOKENS, checks, requirements};
+pub use kit::{HostileToken, Kit, Token};
 
-/// One thing to measure; whether it came out as it must.
+/// A check to measure. It returns whether its answer was right.
 pub type Check = Box<dyn Fn() -> bool>;
-/// All of them, by name.
+/// Checks by name.
 pub type Checks = BTreeMap<String, Check>;
 
-/// Runs a check so many times; how many of these came out wrong. Never inlined: instruction counts are taken inside it.
+/// Runs a check `count` times and returns the number of wrong answers. Never inlined, because
+/// instructions are counted inside it.
 #[inline(never)]
 pub fn repeat(check: &Check, count: u32) -> u32 {
     (0..count).map(|_| u32::from(!check())).sum()

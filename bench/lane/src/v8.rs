@@ -1,4 +1,4 @@
-//! The checks as a module for V8. Nothing is timed in here: the host holds the clock.
+//! The checks as a module for V8. The host measures the time.
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -15,7 +15,7 @@ impl Lane {
     /// Reads kit and snapshot.
     ///
     /// # Errors
-    /// When they cannot be read, or a check comes out wrong.
+    /// If they cannot be read, or a check gives a wrong answer.
     #[wasm_bindgen(constructor)]
     pub fn new(kit: &str, snapshot: Vec<u8>) -> Result<Lane, String> {
         let kit = serde_json::from_str(kit).map_err(|error| error.to_string())?;
@@ -23,15 +23,15 @@ impl Lane {
         Ok(Lane { checks })
     }
 
-    /// Runs a check so many times.
+    /// Runs a check `count` times.
     ///
     /// # Errors
-    /// When there is no such check, or it came out wrong.
+    /// If the check is unknown or gives a wrong answer.
     pub fn run(&self, name: &str, count: u32) -> Result<(), String> {
-        let check = self.checks.get(name).ok_or_else(|| format!("there is no check {name}"))?;
+        let check = self.checks.get(name).ok_or_else(|| format!("unknown check {name}"))?;
         match repeat(check, count) {
             0 => Ok(()),
-            wrong => Err(format!("{name} came out wrong {wrong} times of {count}")),
+            wrong => Err(format!("{name} gave {wrong} wrong answers of {count}")),
         }
     }
 }

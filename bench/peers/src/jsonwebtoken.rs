@@ -1,4 +1,4 @@
-//! jsonwebtoken, by either of its backends.
+//! jsonwebtoken, with each of its two backends.
 
 use std::hint::black_box;
 use std::str::FromStr as _;
@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use crate::{Checks, Kit};
 
-/// What a user reads; the library has looked at the registered ones for itself.
+/// The claims that an application reads. The library checks the registered ones.
 #[derive(Deserialize)]
-#[expect(dead_code, reason = "read out of the token, as by a user, and then not needed")]
+#[expect(dead_code, reason = "parsed as by an application, and not used here")]
 struct Claims {
     iss: String,
     sub: String,
@@ -24,22 +24,22 @@ struct Claims {
     scope: String,
 }
 
-/// What jsonwebtoken computes with; one for a process.
+/// The cryptographic backend of jsonwebtoken; one for each process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     /// RustCrypto.
     RustCrypto,
-    /// aws-lc: C and assembler.
+    /// aws-lc: C and assembly.
     #[cfg(feature = "aws-lc")]
     AwsLc,
 }
 
 impl Backend {
-    /// The backend of that name.
+    /// The backend with this name.
     ///
     /// # Errors
-    /// When this program was built without it.
-    pub fn named(name: &str) -> Result<Self> {
+    /// If this program was built without it.
+    pub fn from_name(name: &str) -> Result<Self> {
         match name {
             "rust_crypto" => Ok(Self::RustCrypto),
             #[cfg(feature = "aws-lc")]
@@ -79,7 +79,7 @@ pub(crate) fn add(kit: &Kit, backend: Backend, checks: &mut Checks) -> Result<()
     Ok(())
 }
 
-/// The standard alphabet with padding, which is what the library reads a secret in.
+/// Converts base64url to base64 with padding, the format in which the library reads a secret.
 fn padded(base64url: &str) -> String {
     let standard = base64url.replace('-', "+").replace('_', "/");
     let padding = "=".repeat((4 - standard.len() % 4) % 4);

@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::{Check, Checks, Kit};
 
-/// What a user reads; the library leaves issuer and audience to its user to check.
+/// The claims that an application reads. It must check issuer and audience itself.
 #[derive(Clone, Deserialize)]
-#[expect(dead_code, reason = "read out of the token, as by a user, and then not needed")]
+#[expect(dead_code, reason = "parsed as by an application, and not used here")]
 struct Claims {
     iss: String,
     sub: String,
@@ -37,7 +37,7 @@ where
 {
     let token = kit.token(name)?;
     let mut jwk = token.jwk.clone();
-    // The library's JWK knows no such member.
+    // The library's JWK type has no such members.
     jwk.as_object_mut().context("a JWK")?.retain(|name, _| name != "kid" && name != "alg");
     let key = key_of::<K>(&jwk)?;
     let (text, issuer, audience) = (token.text.clone(), kit.issuer.clone(), kit.audience.clone());
@@ -60,5 +60,5 @@ where
 fn key_of<K: for<'a> TryFrom<&'a JsonWebKey<'a>>>(jwk: &Value) -> Result<K> {
     let text = jwk.to_string();
     let jwk: JsonWebKey<'_> = serde_json::from_str(&text)?;
-    K::try_from(&jwk).ok().context("jwt-compact does not take the key")
+    K::try_from(&jwk).ok().context("jwt-compact refuses the key")
 }

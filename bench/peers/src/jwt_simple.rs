@@ -1,4 +1,4 @@
-//! jwt-simple, in its pure Rust build.
+//! jwt-simple, built in pure Rust.
 
 use std::collections::HashSet;
 use std::hint::black_box;
@@ -8,15 +8,15 @@ use jwt_simple::prelude::*;
 
 use crate::{Checks, Kit};
 
-/// What a user reads; the library reads the registered claims for itself.
+/// The claims that an application reads. The library checks the registered ones.
 #[derive(Clone, Serialize, Deserialize)]
 struct Claims {
     client_id: String,
     scope: String,
 }
 
-/// Whether the token passes with these options.
-type Passes = Box<dyn Fn(&str, VerificationOptions) -> bool>;
+/// Returns whether the token is accepted with these options.
+type VerifyFn = Box<dyn Fn(&str, VerificationOptions) -> bool>;
 
 pub(crate) fn add(kit: &Kit, checks: &mut Checks) -> Result<()> {
     let options = VerificationOptions {
@@ -24,10 +24,10 @@ pub(crate) fn add(kit: &Kit, checks: &mut Checks) -> Result<()> {
         allowed_audiences: Some(HashSet::from([kit.audience.clone()])),
         ..VerificationOptions::default()
     };
-    // The options are taken by value: a user clones them for each token.
-    let mut add = |name: &str, passes: Passes| -> Result<()> {
+    // The library takes the options by value, so an application clones them for each token.
+    let mut add = |name: &str, verify: VerifyFn| -> Result<()> {
         let (text, options) = (kit.token(name)?.text.clone(), options.clone());
-        checks.insert(format!("jwt-simple/{name}"), Box::new(move || passes(black_box(&text), options.clone())));
+        checks.insert(format!("jwt-simple/{name}"), Box::new(move || verify(black_box(&text), options.clone())));
         Ok(())
     };
     let key = HS256Key::from_bytes(&kit.token("HS256")?.bytes("k")?);

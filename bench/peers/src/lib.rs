@@ -1,5 +1,6 @@
-//! Other JWT libraries, checking the bench's tokens as their users would: signature, then `exp nbf iss aud`, claims read into
-//! a struct. Nothing here is part of Tollgate; what is measured beside it stands in `bench/lane`.
+//! Checks of the benchmark's tokens by other JWT libraries, as an application uses them: signature,
+//! then `exp nbf iss aud`, and the claims parsed into a struct. Tollgate's own checks are in
+//! `bench/lane`.
 
 mod jsonwebtoken;
 #[cfg(not(target_os = "unknown"))]
@@ -17,28 +18,28 @@ use serde_json::Value;
 
 pub use crate::jsonwebtoken::Backend;
 
-/// One check of one token by one library: whether the token passed.
+/// A check of one token by one library. It returns whether the token was accepted.
 pub type Check = Box<dyn Fn() -> bool>;
-/// The checks by their names, `LIBRARY/ALGORITHM`.
+/// Checks by name, `LIBRARY/ALGORITHM`.
 pub type Checks = BTreeMap<String, Check>;
 
-/// What the bench's own program wrote for every program that is measured.
+/// Content of `kit.json`: the members that are used here.
 #[derive(Debug, Deserialize)]
 pub struct Kit {
     /// `iss` of the tokens.
     pub issuer: String,
     /// `aud` of the tokens.
     pub audience: String,
-    /// One token of each algorithm with the key that checks it.
+    /// One token of each algorithm with its key.
     pub tokens: BTreeMap<String, Token>,
 }
 
-/// A good token.
+/// A valid token.
 #[derive(Debug, Deserialize)]
 pub struct Token {
-    /// The token itself.
+    /// The token.
     pub text: String,
-    /// The key that checks it, as a JWK.
+    /// The token's key, as a JWK.
     pub jwk: Value,
 }
 
@@ -49,7 +50,7 @@ impl Kit {
 }
 
 impl Token {
-    /// A member of the key, base64url as it stands there.
+    /// A member of the key, in base64url.
     fn member(&self, name: &str) -> Result<&str> {
         self.jwk.get(name).and_then(Value::as_str).with_context(|| format!("the key has no {name}"))
     }
@@ -62,10 +63,10 @@ impl Token {
     }
 }
 
-/// The checks of every library, each tried once.
+/// The checks of all libraries. Each is run once.
 ///
 /// # Errors
-/// When a library does not take a key, or refuses its good token.
+/// If a library refuses a key or a valid token.
 pub fn checks(kit: &Kit, backend: Backend) -> Result<Checks> {
     let mut checks = Checks::new();
     jsonwebtoken::add(kit, backend, &mut checks)?;
@@ -75,11 +76,12 @@ pub fn checks(kit: &Kit, backend: Backend) -> Result<Checks> {
         jwt_simple::add(kit, &mut checks)?;
     }
     let refused = checks.iter().find(|(_, check)| !check()).map(|(name, _)| name);
-    anyhow::ensure!(refused.is_none(), "{refused:?} refuses its good token");
+    anyhow::ensure!(refused.is_none(), "{refused:?} refuses a valid token");
     Ok(checks)
 }
 
-/// Runs a check so many times; how many of them refused the token. Never inlined: instruction counts are taken inside it.
+/// Runs a check `count` times and returns how often the token was refused. Never inlined, because
+/// instructions are counted inside it.
 #[inline(never)]
 pub fn repeat(check: &Check, count: u32) -> u32 {
     (0..count).map(|_| u32::from(!check())).sum()

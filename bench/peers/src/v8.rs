@@ -1,4 +1,4 @@
-//! The checks as a module for V8, where the host holds the clock: nothing is timed in here.
+//! The checks as a module for V8. The host measures the time.
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -15,7 +15,7 @@ impl Lane {
     /// Reads the kit.
     ///
     /// # Errors
-    /// When a library refuses its good token.
+    /// If a library refuses a valid token.
     #[wasm_bindgen(constructor)]
     pub fn new(kit: &str) -> Result<Lane, String> {
         let kit: Kit = serde_json::from_str(kit).map_err(|error| error.to_string())?;
@@ -23,12 +23,12 @@ impl Lane {
         Ok(Lane { checks })
     }
 
-    /// Runs a check so many times.
+    /// Runs a check `count` times.
     ///
     /// # Errors
-    /// When there is no such check, or it refused a token.
+    /// If the check is unknown or refuses a token.
     pub fn run(&self, name: &str, count: u32) -> Result<(), String> {
-        let check = self.checks.get(name).ok_or_else(|| format!("there is no check {name}"))?;
+        let check = self.checks.get(name).ok_or_else(|| format!("unknown check {name}"))?;
         match repeat(check, count) {
             0 => Ok(()),
             refused => Err(format!("{name} refused {refused} of {count}")),

@@ -1,4 +1,4 @@
-//! How long after the origin's answer to a revocation the edges still let the token pass.
+//! Time from the origin's answer to a revocation to the first refusal at an edge.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,18 +14,20 @@ use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::service_client::ServiceClient;
 
-/// Runners that are attached to the origin.
-const EDGES: usize = 50;
-/// Revocations asked for at one runner, at all of them, and at Worker and Spin each.
-const ONE: usize = 1000;
-const ALL: usize = 50;
-const OTHERS: usize = 100;
-/// How often an edge is asked: the grain of the figures.
-const GRAIN: Duration = Duration::from_millis(1);
-/// With every edge asked at once, seldom enough that the questions do not take the machine from the answers.
-const COARSE_GRAIN: Duration = Duration::from_millis(5);
-/// After this an edge will not refuse any more.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Number of runners at the origin.
+const RUNNERS: usize = 50;
+/// Revocations measured at one runner each.
+const SINGLE_RUNNER_REVOCATIONS: usize = 1000;
+/// Revocations measured at all runners.
+const ALL_RUNNERS_REVOCATIONS: usize = 50;
+/// Revocations measured at the Worker, and at Spin.
+const OTHER_EDGE_REVOCATIONS: usize = 100;
+/// Interval of the requests to an edge: the resolution of the figures.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// The same for all runners together: long enough that the requests do not saturate the machine.
+const ALL_RUNNERS_POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Time after which the measurement fails.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Measures at 50 runners, the Spin component and the Worker.
 pub(crate) async fn measure(plots: &Path, quick: bool) -> Result<Part> {
@@ -33,33 +35,34 @@ pub(crate) async fn measure(plots: &Path, quick: bool) -> Result<Part> {
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
     let client = ServiceClient::register(&origin, "bench", &[])?;
     let settings = origin.edge_settings(&upstream.url).await?;
-    let mut runners = Vec::with_capacity(EDGES);
-    for _ in 0..EDGES {
+    let mut runners = Vec::with_capacity(RUNNERS);
+    for _ in 0..RUNNERS {
         runners.push(TestEdge::start(EdgeKind::Runner, &settings).await?);
     }
-    println!("{EDGES} runners attached");
+    println!("{RUNNERS} runners started");
     let times = |count: usize| if quick { count / 10 } else { count };
-    let one = at_one(&client, &runners, times(ONE)).await?;
-    let (first, last) = at_all(&client, &runners, times(ALL)).await?;
+    let one = at_one(&client, &runners, times(SINGLE_RUNNER_REVOCATIONS)).await?;
+    let (first, last) = at_all(&client, &runners, times(ALL_RUNNERS_REVOCATIONS)).await?;
     let spin = [TestEdge::start(EdgeKind::Spin, &settings).await?];
-    let spin = at_one(&client, &spin, times(OTHERS)).await?;
+    let spin = at_one(&client, &spin, times(OTHER_EDGE_REVOCATIONS)).await?;
     let worker = [TestEdge::start(EdgeKind::Worker, &settings).await?];
-    let worker = at_one(&client, &worker, times(OTHERS)).await?;
+    let worker = at_one(&client, &worker, times(OTHER_EDGE_REVOCATIONS)).await?;
 
     let quick = if quick { "QUICK: a tenth of the revocations. " } else { "" };
     let mut part = Part::new(
-        "From revoked to refused",
+        "From revocation to refusal",
         format!(
             "{quick}From the origin's answer to `POST /oauth/revoke` to an edge's first refusal, over HTTP, release build. Origin, \
-             {EDGES} runners (component mode, three instances each, long polling) and the asking client share one process and this \
-             machine. The edge asked is another each time, every millisecond; or all of them at once, every 5 ms. Worker \
-             (workerd under wrangler) and Spin component are attached beside the runners and asked every millisecond."
+             {RUNNERS} runners (component mode, three instances each, long polling) and the client share one process and the \
+             machine. Each revocation is measured at another runner, with a request every millisecond, or at all runners, with \
+             requests every 5 ms. Worker (workerd under wrangler) and Spin component are added to the runners and get a request \
+             every millisecond."
         ),
     );
     for (name, times, median) in [
-        (format!("one of {EDGES} runners"), &one, Some(50.0)),
-        (format!("the first of {EDGES} runners"), &first, None),
-        (format!("the last of {EDGES} runners"), &last, None),
+        (format!("one of {RUNNERS} runners"), &one, Some(50.0)),
+        (format!("the first of {RUNNERS} runners"), &first, None),
+        (format!("the last of {RUNNERS} runners"), &last, None),
         ("the Spin component".to_owned(), &spin, None),
         ("the Worker in workerd".to_owned(), &worker, None),
     ] {
@@ -70,35 +73,39 @@ pub(crate) async fn measure(plots: &Path, quick: bool) -> Result<Part> {
         Series::distribution("last of 50 runners", &last),
         Series::distribution("Spin component", &spin),
         Series::distribution("Worker (workerd)", &worker),
-        Series::line("promised: 1 s", vec![(1000.0, 0.0), (1000.0, 100.0)]).bound(),
+        Series::line("target: 1 s", vec![(1000.0, 0.0), (1000.0, 100.0)]).as_bound(),
     ];
     let x = Axis::new("milliseconds from the origin's answer to the first refusal", Scale::Log, (0.1, 2000.0));
     let y = Axis::new("percent of the revocations", Scale::Linear, (0.0, 100.0));
-    let title = "Revoked at the origin, refused at the edge".to_owned();
+    let title = "From revocation at the origin to refusal at the edge".to_owned();
     Plot { title, x, y, series }.save(&plots.join("delivery.svg"))?;
-    part.plots.push(("delivery.svg".to_owned(), "How many revocations were in force how soon".to_owned()));
+    part.plots.push(("delivery.svg".to_owned(), "Share of revocations in effect by time".to_owned()));
     Ok(part)
 }
 
-/// Percentiles of sorted milliseconds, with the targets: every maximum is under a second.
+/// Percentiles of sorted milliseconds with targets: every maximum must be below a second.
 fn figures(name: &str, times: &[f64], median: Option<f64>) -> Vec<Figure> {
-    let figure = |percent: f64, word: &str| {
-        Figure::new(format!("{name}, {} revocations: {word}", times.len()), percentile(times, percent), "ms")
+    let figure = |percent: f64, name_of_percentile: &str| {
+        Figure::new(
+            format!("{name}, {} revocations: {name_of_percentile}", times.len()),
+            percentile(times, percent),
+            "ms",
+        )
     };
-    let half = figure(50.0, "median");
-    let half = median.map_or(half.clone(), |limit| half.at_most(limit));
-    vec![half, figure(90.0, "90 %"), figure(99.0, "99 %"), figure(100.0, "maximum").at_most(1000.0)]
+    let median_figure = figure(50.0, "median");
+    let median_figure = median.map_or(median_figure.clone(), |limit| median_figure.at_most(limit));
+    vec![median_figure, figure(90.0, "90 %"), figure(99.0, "99 %"), figure(100.0, "maximum").at_most(1000.0)]
 }
 
-/// Sorted milliseconds until one edge, another each time, refuses.
+/// Sorted milliseconds until one edge refuses, a different edge for each revocation.
 async fn at_one(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Result<Vec<f64>> {
     let mut times = Vec::with_capacity(count);
     for nth in 0..count {
-        let edge = edges.get(nth % edges.len()).context("an edge")?;
-        let token = revocable(client, nth).await?;
-        ensure!(client.status(&edge.url, &token).await? == 200, "{:?} lets a good token pass", edge.kind);
+        let edge = edges.get(nth % edges.len()).context("no edge")?;
+        let token = delayed_token(client, nth).await?;
+        ensure!(client.status(&edge.url, &token).await? == 200, "{:?} accepts a valid token", edge.kind);
         client.revoke(&token).await?;
-        times.push(until_refused(client.http.clone(), edge.url.clone(), token, Instant::now(), GRAIN).await?);
+        times.push(time_to_refusal(client.http.clone(), edge.url.clone(), token, Instant::now(), POLL_INTERVAL).await?);
     }
     Ok(sorted(times))
 }
@@ -107,15 +114,15 @@ async fn at_one(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Res
 async fn at_all(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     let (mut firsts, mut lasts) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for nth in 0..count {
-        let token = revocable(client, nth).await?;
+        let token = delayed_token(client, nth).await?;
         client.revoke(&token).await?;
         let answered = Instant::now();
-        let mut asking = JoinSet::new();
+        let mut polls = JoinSet::new();
         for edge in edges {
             let (http, url, token) = (client.http.clone(), edge.url.clone(), token.clone());
-            asking.spawn(until_refused(http, url, token, answered, COARSE_GRAIN));
+            polls.spawn(time_to_refusal(http, url, token, answered, ALL_RUNNERS_POLL_INTERVAL));
         }
-        let times = asking.join_all().await.into_iter().collect::<Result<Vec<f64>>>()?;
+        let times = polls.join_all().await.into_iter().collect::<Result<Vec<f64>>>()?;
         let times = sorted(times);
         firsts.push(percentile(&times, 0.0));
         lasts.push(percentile(&times, 100.0));
@@ -123,19 +130,19 @@ async fn at_all(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Res
     Ok((sorted(firsts), sorted(lasts)))
 }
 
-/// A token, after a pause of 5 to 45 ms that keeps in step with nobody's polling.
-async fn revocable(client: &ServiceClient, nth: usize) -> Result<String> {
+/// A token, after a delay of 5 to 45 ms that is not synchronized with any poll interval.
+async fn delayed_token(client: &ServiceClient, nth: usize) -> Result<String> {
     sleep(Duration::from_micros(5_000 + nth as u64 * 7_919 % 40_000)).await;
     client.token("").await
 }
 
 /// Milliseconds from `since` to the first refusal.
-async fn until_refused(
+async fn time_to_refusal(
     http: reqwest::Client,
     url: String,
     token: String,
     since: Instant,
-    grain: Duration,
+    interval: Duration,
 ) -> Result<f64> {
     loop {
         let status = http.get(&url).bearer_auth(&token).send().await?.status().as_u16();
@@ -144,7 +151,7 @@ async fn until_refused(
             return Ok(elapsed.as_secs_f64() * 1e3);
         }
         ensure!(status == 200, "{url} answers {status}");
-        ensure!(elapsed < PATIENCE, "{url} never refuses");
-        sleep(grain).await;
+        ensure!(elapsed < REFUSAL_TIMEOUT, "{url} does not refuse the token");
+        sleep(interval).await;
     }
 }

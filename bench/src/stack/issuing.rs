@@ -1,5 +1,5 @@
-//! How many tokens a second an origin gives, each durably recorded before it is handed out: beside what the same server answers when
-//! it does nothing at all.
+//! Tokens per second that an origin issues, each recorded durably before it is returned, compared
+//! with the rate of a request without any work.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,24 +20,25 @@ use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 
-use super::wire::{Wire, get, post};
+use super::http_connection::{HttpConnection, get, post};
 
-/// Connections, each with one request under way.
+/// Connections, each with one request at a time.
 const CALLERS: usize = 256;
-/// Tokens that are introspected in turn.
-const INTROSPECTED: usize = 1000;
-/// Tokens under way at a time, where they are made in process.
-const MAKERS: usize = 4096;
-/// Grants by client credentials a second for which Keycloak's sizing guide plans one processor:
+/// Number of different tokens that are introspected.
+const INTROSPECTED_TOKENS: usize = 1000;
+/// Concurrent tokens for the measurement without HTTP.
+const CONCURRENT_TOKENS: usize = 4096;
+/// Client credentials grants per second for which Keycloak's sizing guide plans one processor:
 /// <https://www.keycloak.org/high-availability/concepts-memory-and-cpu-sizing>
-const KEYCLOAK: f64 = 120.0;
+const KEYCLOAK_GRANTS_PER_CORE: f64 = 120.0;
 /// RFC 7636 appendix B.
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const REDIRECT: &str = "https://shop.example/cb";
 
-/// What is asked of a server, and the share of its `/health/live` that it must reach on SQLite and on PostgreSQL.
-const ASKED: [(&str, Option<(f64, f64)>); 4] = [
+/// Measured requests, with the targets on SQLite and on PostgreSQL as shares of the rate of
+/// `/health/live`.
+const REQUESTS: [(&str, Option<(f64, f64)>); 4] = [
     ("POST /oauth/token, client credentials", Some((1.0 / 3.0, 0.25))),
     ("POST /oauth/token, client credentials, EdDSA", None),
     ("POST /oauth/token, refresh", Some((0.25, 0.25))),
@@ -48,49 +49,51 @@ const ASKED: [(&str, Option<(f64, f64)>); 4] = [
 pub(crate) async fn measure(quick: bool) -> Result<Part> {
     let (rounds, length) = if quick { (3, Duration::from_millis(400)) } else { (9, Duration::from_secs(1)) };
     let cores = std::thread::available_parallelism()?.get() as f64;
-    let quick_word = if quick { "QUICK: fewer rounds and shorter ones. " } else { "" };
+    let quick_note = if quick { "QUICK: fewer and shorter rounds. " } else { "" };
     let mut part = Part::new(
-        "Tokens a second",
+        "Tokens per second",
         format!(
-            "{quick_word}{CALLERS} connections over HTTP, a request under way on each, callers and origin on the same {cores} cores; \
-             each kind of request for {} ms in turn, {rounds} rounds, medians. Every token is committed before it is handed out, and HS256 \
-             where nothing else is said, on SQLite in WAL mode with `synchronous=FULL`, each commit synced to the disk, and on PostgreSQL with its own \
-             defaults. Each refresh spends a refresh token and gives the next; {INTROSPECTED} tokens are introspected in turn. In process: {MAKERS} tokens under way at a time are \
-             drafted, recorded through the group commit and signed with HS256, on SQLite. Limits and log are off.",
+            "{quick_note}{CALLERS} connections over HTTP with one request at a time each, clients and origin on the same {cores} cores; \
+             each kind of request for {} ms, in alternation, {rounds} rounds, medians. Every token is committed before it is \
+             returned, and is HS256 unless stated otherwise: on SQLite in WAL mode with `synchronous=FULL`, each commit synced to \
+             disk, and on PostgreSQL with its defaults. Each refresh uses a refresh token and returns its successor; \
+             {INTROSPECTED_TOKENS} tokens are introspected in turn. In process: {CONCURRENT_TOKENS} concurrent tokens are created, \
+             recorded by the group commit and signed with HS256, on SQLite. Rate limits and log are off.",
             length.as_millis()
         ),
     );
-    let mut table = Table::new(&["requests a second", "SQLite", "PostgreSQL"]);
+    let mut table = Table::new(&["requests per second", "SQLite", "PostgreSQL"]);
     let sqlite = over_http(&TestDatabase::Sqlite, rounds, length).await?;
     let database = TestDatabase::postgres("bench_issuing").await?;
     let postgres = over_http(&database, rounds, length).await;
     database.delete().await?;
     let postgres = postgres?;
     let number = |value: f64| format!("{value:.0}");
-    table.line("GET /health/live", [number(sqlite.live()), number(postgres.live())]);
-    for (nth, (name, least)) in ASKED.into_iter().enumerate() {
-        table.line(name, [number(sqlite.rate(nth)), number(postgres.rate(nth))]);
-        let figure = |share: f64, place: &str, least: Option<f64>| {
-            let figure = Figure::new(format!("{name}, of GET /health/live, {place}"), share, "");
-            if let Some(least) = least { figure.at_least(least) } else { figure }
+    table.add_row("GET /health/live", [number(sqlite.live()), number(postgres.live())]);
+    for (nth, (name, target)) in REQUESTS.into_iter().enumerate() {
+        table.add_row(name, [number(sqlite.rate(nth)), number(postgres.rate(nth))]);
+        let figure = |share: f64, database: &str, target: Option<f64>| {
+            let figure = Figure::new(format!("{name}, compared with GET /health/live, {database}"), share, "");
+            if let Some(target) = target { figure.at_least(target) } else { figure }
         };
-        part.figures.push(figure(sqlite.share(nth), "on SQLite", least.map(|(on_sqlite, _)| on_sqlite)));
-        part.figures.push(figure(postgres.share(nth), "on PostgreSQL", least.map(|(_, on_postgres)| on_postgres)));
+        part.figures.push(figure(sqlite.share(nth), "on SQLite", target.map(|(sqlite, _)| sqlite)));
+        part.figures.push(figure(postgres.share(nth), "on PostgreSQL", target.map(|(_, postgres)| postgres)));
     }
-    let made = in_process(if quick { 100_000 } else { 1_000_000 }).await?;
-    part.figures.push(Figure::new("made and recorded in process, on SQLite", made, "a second").at_least(100_000.0));
-    let beside = sqlite.rate(0) / cores / KEYCLOAK;
+    let in_process = in_process(if quick { 100_000 } else { 1_000_000 }).await?;
+    part.figures
+        .push(Figure::new("issued and recorded in process, on SQLite", in_process, "per second").at_least(100_000.0));
+    let compared = sqlite.rate(0) / cores / KEYCLOAK_GRANTS_PER_CORE;
     part.figures.push(Figure::new(
-        "client credentials a second and core, times the 120 of Keycloak's sizing guide",
-        beside,
+        "client credentials per second and core, compared with the 120 of Keycloak's sizing guide",
+        compared,
         "",
     ));
     part.tables = vec![table];
     Ok(part)
 }
 
-/// Requests a second of each round: `/health/live`, then what is asked.
-struct Rates(Vec<[f64; 1 + ASKED.len()]>);
+/// Requests per second of each round: `/health/live`, then each of [`REQUESTS`].
+struct Rates(Vec<[f64; 1 + REQUESTS.len()]>);
 
 impl Rates {
     fn live(&self) -> f64 {
@@ -101,12 +104,12 @@ impl Rates {
         self.median(|round| round[1 + nth])
     }
 
-    /// The median of the rounds' shares: what slows the machine slows both.
+    /// The median of the rounds' shares. Other load slows both requests of a round alike.
     fn share(&self, nth: usize) -> f64 {
         self.median(|round| round[1 + nth] / round[0])
     }
 
-    fn median(&self, of: impl Fn(&[f64; 1 + ASKED.len()]) -> f64) -> f64 {
+    fn median(&self, of: impl Fn(&[f64; 1 + REQUESTS.len()]) -> f64) -> f64 {
         percentile(&sorted(self.0.iter().map(of).collect()), 50.0)
     }
 }
@@ -126,99 +129,101 @@ async fn over_http(database: &TestDatabase, rounds: usize, length: Duration) -> 
     let client: Arc<(String, String)> = Arc::new((address, secret));
     let mut refresh = refresh_tokens(&origin, &client).await?;
     let credentials = post("/oauth/token", "bench", &client.1, "grant_type=client_credentials");
-    let (mut wire, mut introspect) = (Wire::connect(&client.0).await?, Vec::with_capacity(INTROSPECTED));
-    for _ in 0..INTROSPECTED {
-        let token = text(wire.ask(&credentials).await?, "access_token")?;
+    let (mut connection, mut introspect) =
+        (HttpConnection::connect(&client.0).await?, Vec::with_capacity(INTROSPECTED_TOKENS));
+    for _ in 0..INTROSPECTED_TOKENS {
+        let token = text(connection.send(&credentials).await?, "access_token")?;
         introspect.push(post("/oauth/introspect", "bench", &client.1, &format!("token={token}")));
     }
     let eddsa = [post("/oauth/token", "bench-eddsa", &other_secret, "grant_type=client_credentials")];
     let (live, credentials) = ([get("/health/live")], [credentials]);
     let mut rates = Vec::new();
-    // The first round warms everything up.
+    // The first round is the warm-up.
     for round in 0..=rounds {
-        let lived = fixed(&client.0, &live, length).await?;
-        let issued = fixed(&client.0, &credentials, length).await?;
-        let issued_eddsa = fixed(&client.0, &eddsa, length).await?;
-        let refreshed = refreshing(&client, &mut refresh, length).await?;
-        let introspected = fixed(&client.0, &introspect, length).await?;
+        let live_rate = repeat(&client.0, &live, length).await?;
+        let token_rate = repeat(&client.0, &credentials, length).await?;
+        let eddsa_rate = repeat(&client.0, &eddsa, length).await?;
+        let refresh_rate = refresh_repeatedly(&client, &mut refresh, length).await?;
+        let introspection_rate = repeat(&client.0, &introspect, length).await?;
         if round > 0 {
-            rates.push([lived, issued, issued_eddsa, refreshed, introspected]);
+            rates.push([live_rate, token_rate, eddsa_rate, refresh_rate, introspection_rate]);
         }
     }
     origin.server.shutdown().await;
     Ok(Rates(rates))
 }
 
-/// The same requests over and over, one after the other; how many a second were answered.
-async fn fixed(address: &str, requests: &[Vec<u8>], length: Duration) -> Result<f64> {
+/// Repeats the requests and returns the answers per second.
+async fn repeat(address: &str, requests: &[Vec<u8>], length: Duration) -> Result<f64> {
     let mut callers = JoinSet::new();
     let started = Instant::now();
     let requests: Arc<[Vec<u8>]> = requests.into();
     for caller in 0..CALLERS {
         let (address, requests) = (address.to_owned(), Arc::clone(&requests));
         callers.spawn(async move {
-            let (mut wire, mut asked) = (Wire::connect(&address).await?, 0_u64);
-            let mut turns = requests.iter().cycle().skip(caller % requests.len());
+            let (mut connection, mut count) = (HttpConnection::connect(&address).await?, 0_u64);
+            let mut requests = requests.iter().cycle().skip(caller % requests.len());
             while started.elapsed() < length {
-                wire.ask(turns.next().context("there is a request")?).await?;
-                asked += 1;
+                connection.send(requests.next().context("no request")?).await?;
+                count += 1;
             }
-            anyhow::Ok(asked)
+            anyhow::Ok(count)
         });
     }
-    let asked = callers.join_all().await.into_iter().sum::<Result<u64>>()?;
-    Ok(asked as f64 / started.elapsed().as_secs_f64())
+    let count = callers.join_all().await.into_iter().sum::<Result<u64>>()?;
+    Ok(count as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Each caller spends its refresh token and takes the next; how many a second.
-async fn refreshing(client: &Arc<(String, String)>, tokens: &mut Vec<String>, length: Duration) -> Result<f64> {
+/// Each caller uses its refresh token and continues with the successor. Returns the refreshes per
+/// second.
+async fn refresh_repeatedly(client: &Arc<(String, String)>, tokens: &mut Vec<String>, length: Duration) -> Result<f64> {
     let mut callers = JoinSet::new();
     let started = Instant::now();
     for token in std::mem::take(tokens) {
         let client = Arc::clone(client);
         callers.spawn(async move {
-            let (mut wire, mut asked) = (Wire::connect(&client.0).await?, 0_u64);
+            let (mut connection, mut count) = (HttpConnection::connect(&client.0).await?, 0_u64);
             let form = format!("grant_type=refresh_token&refresh_token={token}");
             let mut request = post("/oauth/token", "bench", &client.1, &form);
             let before = request.len() - token.len();
             while started.elapsed() < length {
-                // The next token is as long as this one, and takes its place.
-                let answer = wire.ask(&request).await?;
+                // The successor has the same length and replaces the token in the request.
+                let answer = connection.send(&request).await?;
                 request.truncate(before);
-                request.extend_from_slice(plain_text(answer, "refresh_token")?);
-                asked += 1;
+                request.extend_from_slice(unescaped_member(answer, "refresh_token")?);
+                count += 1;
             }
-            anyhow::Ok((asked, String::from_utf8(request.split_off(before))?))
+            anyhow::Ok((count, String::from_utf8(request.split_off(before))?))
         });
     }
     let done = callers.join_all().await.into_iter().collect::<Result<Vec<_>>>()?;
-    let rate = done.iter().map(|(asked, _)| *asked as f64).sum::<f64>() / started.elapsed().as_secs_f64();
+    let rate = done.iter().map(|(count, _)| *count as f64).sum::<f64>() / started.elapsed().as_secs_f64();
     tokens.extend(done.into_iter().map(|(_, token)| token));
     Ok(rate)
 }
 
-/// A refresh token for each caller, each of a grant of its own.
+/// A refresh token for each caller, each of its own grant.
 async fn refresh_tokens(origin: &TestOrigin, client: &(String, String)) -> Result<Vec<String>> {
     origin.user("ada", "correct horse battery", &json!({}))?;
-    let user = origin.server.store().user_by_name(&"ada".parse()?).await?.context("the user was made")?.id;
-    let mut wire = Wire::connect(&client.0).await?;
+    let user = origin.server.store().user_by_name(&"ada".parse()?).await?.context("no user")?.id;
+    let mut connection = HttpConnection::connect(&client.0).await?;
     let mut tokens = Vec::with_capacity(CALLERS);
     for _ in 0..CALLERS {
         let code = Secret::new(SecretKind::Code, &ambient::random()?);
-        let given = origin.server.store().insert_code(&granted(&code, user.clone())?, None).await?;
-        ensure!(given, "the grant is recorded");
+        let is_recorded = origin.server.store().insert_code(&grant_code(&code, user.clone())?, None).await?;
+        ensure!(is_recorded, "the grant was not recorded");
         let redirect = url_encoded(REDIRECT);
         let form = format!(
             "grant_type=authorization_code&code={}&redirect_uri={redirect}&code_verifier={VERIFIER}",
             code.reveal()
         );
-        let answer = wire.ask(&post("/oauth/token", "bench", &client.1, &form)).await?;
+        let answer = connection.send(&post("/oauth/token", "bench", &client.1, &form)).await?;
         tokens.push(text(answer, "refresh_token")?);
     }
     Ok(tokens)
 }
 
-fn granted(code: &Secret, user: UserId) -> Result<Code> {
+fn grant_code(code: &Secret, user: UserId) -> Result<Code> {
     let at = now();
     let grant = Grant {
         id: GrantId::from_random(&ambient::random()?),
@@ -250,7 +255,8 @@ fn access() -> Result<Access> {
     Ok(Access { scope: Scope::parse("read")?, audience: audience.into(), details: AuthorizationDetails::default() })
 }
 
-/// Tokens a second, made and recorded without HTTP: as the token endpoint does between its decision and its answer.
+/// Tokens per second, issued and recorded without HTTP: the work of the token endpoint between the
+/// decision and the answer.
 async fn in_process(count: usize) -> Result<f64> {
     let origin = TestOrigin::start().await?;
     origin.client("bench", &json!({ "grant_types": ["client_credentials"], "scope": "read" }))?;
@@ -259,24 +265,24 @@ async fn in_process(count: usize) -> Result<f64> {
     let (writer, writing) = Writer::new(origin.server.store().clone());
     tokio::spawn(writing);
     let issuer: Arc<str> = origin.server.issuer().into();
-    let mut makers = JoinSet::new();
+    let mut tasks = JoinSet::new();
     let started = Instant::now();
-    for _ in 0..MAKERS {
+    for _ in 0..CONCURRENT_TOKENS {
         let (writer, keys, issuer) = (writer.clone(), Arc::clone(&keys), Arc::clone(&issuer));
-        makers.spawn(async move {
-            for _ in 0..count / MAKERS {
-                make(&writer, &keys, &issuer).await?;
+        tasks.spawn(async move {
+            for _ in 0..count / CONCURRENT_TOKENS {
+                issue(&writer, &keys, &issuer).await?;
             }
             anyhow::Ok(())
         });
     }
-    makers.join_all().await.into_iter().collect::<Result<()>>()?;
-    let rate = (count / MAKERS * MAKERS) as f64 / started.elapsed().as_secs_f64();
+    tasks.join_all().await.into_iter().collect::<Result<()>>()?;
+    let rate = (count / CONCURRENT_TOKENS * CONCURRENT_TOKENS) as f64 / started.elapsed().as_secs_f64();
     origin.server.shutdown().await;
     Ok(rate)
 }
 
-async fn make(writer: &Writer, keys: &KeyRing, issuer: &str) -> Result<String> {
+async fn issue(writer: &Writer, keys: &KeyRing, issuer: &str) -> Result<String> {
     let (client, access): (ClientId, Access) = ("bench".parse()?, access()?);
     let key_id = keys.key_id(TokenAlg::Hs256, &access.audience)?;
     let now_ms = ambient::now_ms();
@@ -286,17 +292,17 @@ async fn make(writer: &Writer, keys: &KeyRing, issuer: &str) -> Result<String> {
     Ok(keys.issue(&token, issuer)?)
 }
 
-/// A member of an answer, where it has nothing that JSON escapes: found without reading the rest.
-fn plain_text<'a>(body: &'a [u8], member: &str) -> Result<&'a [u8]> {
+/// A member of an answer that contains no escapes, found without parsing the JSON.
+fn unescaped_member<'a>(body: &'a [u8], member: &str) -> Result<&'a [u8]> {
     let name = format!("\"{member}\":\"");
     let at = body.windows(name.len()).rposition(|window| window == name.as_bytes());
-    let value = at.and_then(|at| body.get(at + name.len()..)).with_context(|| format!("no {member}"))?;
+    let value = at.and_then(|at| body.get(at + name.len()..)).with_context(|| format!("the answer has no {member}"))?;
     Ok(value.split(|byte| *byte == b'"').next().unwrap_or_default())
 }
 
 fn text(body: &[u8], member: &str) -> Result<String> {
     let body: Value = serde_json::from_slice(body)?;
-    Ok(body[member].as_str().with_context(|| format!("no {member}"))?.to_owned())
+    Ok(body[member].as_str().with_context(|| format!("the answer has no {member}"))?.to_owned())
 }
 
 fn url_encoded(text: &str) -> String {

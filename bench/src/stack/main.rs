@@ -1,10 +1,10 @@
-//! Measures what crosses the network: how fast a revocation reaches the edges, how many a second an origin takes, and how many tokens
-//! a second it gives. Run it by `cargo xtask bench`, which builds and tells it the parts.
+//! Benchmarks over the network: delivery of revocations to edges, revocations per second and tokens
+//! per second. `cargo xtask bench` builds and runs it.
 
 mod delivery;
+mod http_connection;
 mod issuing;
 mod throughput;
-mod wire;
 
 use std::env;
 use std::path::Path;
@@ -15,17 +15,17 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// As in the command `tollgate`.
+/// The same allocator as in the program `tollgate`.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [subject, folder, plots, quick @ ..] = arguments.as_slice() else {
-        bail!("it is used so: tollgate-bench-stack revocation|issuing FOLDER PLOTS [--quick], by `cargo xtask bench`");
+        bail!("usage: tollgate-bench-stack revocation|issuing FOLDER PLOTS [--quick] (started by `cargo xtask bench`)");
     };
     let (folder, plots, quick) = (Path::new(folder), Path::new(plots), quick == ["--quick"]);
-    // Else the servers would be read along for secrets, as in the tests.
+    // Without this the log would be searched for secrets, as in the tests.
     tracing_subscriber::registry().with(LevelFilter::OFF).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

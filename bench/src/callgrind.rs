@@ -1,4 +1,4 @@
-//! Instructions by callgrind: a figure that the machine's noise does not touch.
+//! Instruction counts by callgrind, which do not depend on other load.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
@@ -7,58 +7,59 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::lanes::Start;
+use crate::lanes::LaneSettings;
 
-/// Checks that are counted, where one takes microseconds at most.
-const CHEAP: u32 = 500;
-/// And where it takes longer.
-const DEAR: u32 = 10;
+/// Number of counted checks, for checks of at most microseconds.
+const FAST_CHECK_COUNT: u32 = 500;
+/// Number of counted checks, for slower ones.
+const SLOW_CHECK_COUNT: u32 = 10;
 
-/// What callgrind can say here.
+/// An installed callgrind.
 pub struct Callgrind {
-    /// Whether a program sees SHA instructions when callgrind runs it.
-    pub sees_sha: bool,
+    /// Whether a program that callgrind runs has SHA instructions.
+    pub has_sha_instructions: bool,
 }
 
 impl Callgrind {
-    /// Nothing where valgrind is not installed.
+    /// `None` if valgrind is not installed.
     ///
     /// # Errors
-    /// When it is there and does not run.
+    /// If it is installed and does not run.
     pub fn find() -> Result<Option<Self>> {
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["-q", "--tool=none"]).arg(env::current_exe()?).arg("sha");
         match valgrind.output() {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).context("valgrind does not run"),
-            Ok(output) => Ok(Some(Self { sees_sha: output.stdout.starts_with(b"true") })),
+            Ok(output) => Ok(Some(Self { has_sha_instructions: output.stdout.starts_with(b"true") })),
         }
     }
 
-    /// The instructions of one check in a lane of this machine's code.
+    /// Number of instructions of one check in a native lane.
     ///
     /// # Errors
-    /// When the check cannot be run.
-    pub fn instructions(&self, lane: &Start, check: &str, folder: &Path) -> Result<f64> {
-        let count = if check.ends_with("HS256") { CHEAP } else { DEAR };
+    /// If the check cannot be run.
+    pub fn instructions(&self, lane: &LaneSettings, check: &str, folder: &Path) -> Result<f64> {
+        let count = if check.ends_with("HS256") { FAST_CHECK_COUNT } else { SLOW_CHECK_COUNT };
         let out = folder.join("callgrind.out");
         let mut valgrind = Command::new("valgrind");
-        // The functions in which the lanes repeat a check, and nothing else.
+        // Count only inside the functions that repeat a check.
         valgrind.args(["-q", "--tool=callgrind", "--collect-atstart=no"]);
         valgrind
             .args(["--toggle-collect=tollgate_bench_lane::repeat*", "--toggle-collect=tollgate_bench_peers::repeat*"]);
         valgrind.arg(format!("--callgrind-out-file={}", out.display())).args(&lane.command);
         let mut child = valgrind.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        writeln!(child.stdin.take().context("its standard input")?, "{check} {count}")?;
+        writeln!(child.stdin.take().context("no standard input")?, "{check} {count}")?;
         ensure!(child.wait()?.success(), "callgrind cannot run {check}");
-        let said = fs::read_to_string(&out)?;
-        let total = said.lines().find_map(|line| line.strip_prefix("totals: ")).context("callgrind tells no totals")?;
+        let output = fs::read_to_string(&out)?;
+        let total =
+            output.lines().find_map(|line| line.strip_prefix("totals: ")).context("callgrind printed no totals")?;
         Ok(total.trim().parse::<f64>()? / f64::from(count))
     }
 }
 
-/// Whether a program sees SHA instructions.
-pub fn sees_sha() -> bool {
+/// Whether this program can use SHA instructions.
+pub fn has_sha_instructions() -> bool {
     #[cfg(target_arch = "x86_64")]
     return std::arch::is_x86_feature_detected!("sha");
     #[cfg(not(target_arch = "x86_64"))]

@@ -1,5 +1,6 @@
-//! The least that a caller over HTTP/1.1 can do: prepared bytes go out on a connection that is kept, an answer is read by its length.
-//! Callers and server share the processors, so what a caller does not spend is the server's.
+//! A minimal HTTP/1.1 client: writes prepared requests to a persistent connection and reads answers
+//! by their length. Clients and server share the processors, so a cheap client leaves more of them
+//! to the server.
 
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
@@ -7,40 +8,40 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
-/// Bytes of an answer at most.
-const MAX_BODY: usize = 1 << 20;
+/// Largest body of an answer, in bytes.
+const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// One connection.
-pub(crate) struct Wire {
+/// A persistent connection.
+pub(crate) struct HttpConnection {
     stream: BufReader<TcpStream>,
     line: String,
     body: Vec<u8>,
 }
 
-impl Wire {
-    /// Connects to `address`, e.g. `127.0.0.1:8080`.
+impl HttpConnection {
+    /// Connects to an address such as `127.0.0.1:8080`.
     pub(crate) async fn connect(address: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufReader::new(stream), line: String::new(), body: Vec::new() })
     }
 
-    /// Sends a request; the body of the answer, which must be 200.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
+    /// Sends a request and returns the body of the answer, which must have status 200.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.get_mut().write_all(request).await?;
         self.line().await?;
         let status = self.line.split(' ').nth(1).unwrap_or_default().to_owned();
         let mut length = 0;
         while self.line().await? > 2 {
-            let (name, value) = self.line.split_once(':').context("a header has a colon")?;
+            let (name, value) = self.line.split_once(':').context("a header without a colon")?;
             if name.eq_ignore_ascii_case("content-length") {
                 length = value.trim().parse()?;
             }
         }
-        ensure!(length <= MAX_BODY, "an answer of {length} bytes");
+        ensure!(length <= MAX_BODY_BYTES, "the answer has {length} bytes");
         self.body.resize(length, 0);
         self.stream.read_exact(&mut self.body).await?;
-        ensure!(status == "200", "answered {status}: {}", String::from_utf8_lossy(&self.body));
+        ensure!(status == "200", "status {status}: {}", String::from_utf8_lossy(&self.body));
         Ok(&self.body)
     }
 
@@ -52,12 +53,12 @@ impl Wire {
     }
 }
 
-/// A request without a body.
+/// A GET request.
 pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// A form, with the client's credentials in the header.
+/// A POST request with a form and client credentials in the header.
 pub(crate) fn post(path: &str, client: &str, secret: &str, form: &str) -> Vec<u8> {
     let credentials = STANDARD.encode(format!("{client}:{secret}"));
     format!(
