@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_passes_few_others_in_little_more_than_its_bits() {
+    fn a_filter_has_few_false_positives_and_little_overhead() {
         let all = ids(300_000);
         let (built_in, others) = all.split_at(100_000);
         let values: Vec<_> = built_in.iter().map(|id| (*id, fingerprint(*id, 8))).collect();
