@@ -7,7 +7,8 @@ use std::cell::{Cell, OnceCell, Ref, RefCell, RefMut};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tollgate_gate::{
-    DEPRECATED_SETTINGS, Gate, MessageLog, SETTINGS, Settings, TrustedProxies, deprecated_settings, with_path,
+    DEPRECATED_SETTINGS, DeprecatedSetting, Gate, MessageLog, SETTINGS, Settings, TrustedProxies, deprecated_settings,
+    with_path,
 };
 
 thread_local! {
@@ -35,7 +36,7 @@ impl Edge {
         if let Some(edge) = EDGE.with(|cell| cell.get().cloned()) {
             return Ok(edge);
         }
-        let (settings, trusted_proxies) = read_settings().await?;
+        let InstanceSettings { settings, trusted_proxies, deprecated } = InstanceSettings::read().await?;
         let edge = Rc::new(Edge {
             gate: RefCell::new(Gate::new(settings)),
             trusted_proxies,
@@ -46,7 +47,13 @@ impl Edge {
         });
         shared::initialize(&edge).await;
         // Concurrent requests may have created another edge; the first one is kept.
-        Ok(EDGE.with(|cell| Rc::clone(cell.get_or_init(|| edge))))
+        let keep = || {
+            for setting in deprecated {
+                eprintln!("tollgate: {setting}");
+            }
+            edge
+        };
+        Ok(EDGE.with(|cell| Rc::clone(cell.get_or_init(keep))))
     }
 
     /// Borrows the gate. The borrow must end before the next await.
@@ -67,28 +74,39 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Reads the settings from Spin's variables, which have the same names in lower case. The paths of
-/// the two URLs have their own variables, because Spin allows no path in `allowed_outbound_hosts`.
-async fn read_settings() -> Result<(Settings, TrustedProxies), String> {
-    let mut values = Vec::new();
-    let deprecated = DEPRECATED_SETTINGS.iter().map(|(name, _)| *name);
-    for name in SETTINGS.iter().map(|(name, _)| *name).chain(deprecated) {
-        if let Some(value) = variable(name).await? {
-            values.push((name, value));
+/// The settings of an instance, and the deprecated names among them.
+struct InstanceSettings {
+    settings: Settings,
+    trusted_proxies: TrustedProxies,
+    deprecated: Vec<DeprecatedSetting>,
+}
+
+impl InstanceSettings {
+    /// Reads the settings from Spin's variables, which have the same names in lower case. The paths
+    /// of the two URLs have their own variables, because Spin allows no path in
+    /// `allowed_outbound_hosts`.
+    async fn read() -> Result<Self, String> {
+        let mut values = Vec::new();
+        let deprecated_names = DEPRECATED_SETTINGS.iter().map(|(name, _)| *name);
+        for name in SETTINGS.iter().map(|(name, _)| *name).chain(deprecated_names) {
+            if let Some(value) = variable(name).await? {
+                values.push((name, value));
+            }
         }
-    }
-    for (name, value) in &mut values {
-        if matches!(*name, "TOLLGATE_EDGE_ORIGIN" | "TOLLGATE_EDGE_UPSTREAM") {
-            let path = variable(&format!("{name}_PATH")).await?;
-            *value = with_path(name, value, path.as_deref().unwrap_or_default()).map_err(|error| error.to_string())?;
+        for (name, value) in &mut values {
+            if matches!(*name, "TOLLGATE_EDGE_ORIGIN" | "TOLLGATE_EDGE_UPSTREAM") {
+                let path = variable(&format!("{name}_PATH")).await?;
+                let joined = with_path(name, value, path.as_deref().unwrap_or_default());
+                *value = joined.map_err(|error| error.to_string())?;
+            }
         }
+        let get = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+        Ok(Self {
+            settings: Settings::from_lookup(get).map_err(|error| error.to_string())?,
+            trusted_proxies: TrustedProxies::from_lookup(get).map_err(|error| error.to_string())?,
+            deprecated: deprecated_settings(get).collect(),
+        })
     }
-    let get = |name: &str| values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
-    for setting in deprecated_settings(get) {
-        eprintln!("tollgate: {setting}");
-    }
-    let proxies = TrustedProxies::from_lookup(get).map_err(|error| error.to_string())?;
-    Settings::from_lookup(get).map(|settings| (settings, proxies)).map_err(|error| error.to_string())
 }
 
 /// The Spin variable of a setting.

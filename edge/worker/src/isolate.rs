@@ -41,9 +41,6 @@ impl Isolate {
         if let Some(isolate) = ISOLATE.with(|cell| cell.get().cloned()) {
             return Ok(isolate);
         }
-        for deprecated in deprecated_settings(|name| setting(env, name)) {
-            console_warn!("tollgate: {deprecated}");
-        }
         let mut gate = Gate::new(Settings::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?);
         let trusted_proxies =
             TrustedProxies::from_lookup(|name| setting(env, name)).map_err(|error| error.to_string())?;
@@ -60,7 +57,13 @@ impl Isolate {
             stored_signature,
         });
         // Concurrent requests may have created another one; the first is kept.
-        Ok(ISOLATE.with(|cell| Rc::clone(cell.get_or_init(|| isolate))))
+        let keep = || {
+            for deprecated in deprecated_settings(|name| setting(env, name)) {
+                console_warn!("tollgate: {deprecated}");
+            }
+            isolate
+        };
+        Ok(ISOLATE.with(|cell| Rc::clone(cell.get_or_init(keep))))
     }
 
     /// Stores the snapshot for the next cold start, if KV is bound and does not have it. Without
