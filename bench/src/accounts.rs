@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use argon2::Argon2;
-use tollgate::forge::Forge;
-use tollgate::settings::HashSettings;
 use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::measure::{percentile, sorted};
+use tollgate_config::HashSettings;
+use tollgate_services::password_hashing::Forge;
 use tollgate_tests::sign_in_flood;
 use zeroize::Zeroizing;
 

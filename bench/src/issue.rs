@@ -6,11 +6,11 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use tollgate::ambient;
-use tollgate::domain::{Access, Audience, AuthorizationDetails, ClientId, Scope, TokenAlg, TokenDraft, TokenId};
-use tollgate::keys::{KeyRing, MasterKey};
 use tollgate_bench::lanes;
 use tollgate_bench::tokens::{AUDIENCE, ISSUER};
+use tollgate_keys::{KeyRing, MasterKey};
+use tollgate_model::ambient;
+use tollgate_model::{Access, Audience, AuthorizationDetails, ClientId, Scope, TokenAlg, TokenDraft, TokenId};
 
 /// Lifetime of the tokens in seconds.
 const TOKEN_LIFETIME: u64 = 3600;

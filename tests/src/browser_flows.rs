@@ -32,7 +32,7 @@ pub struct BrowserFlows {
     _parts: (Upstream, TestEdge, Example, Example),
 }
 
-/// A running example program of `origin/examples`.
+/// A running example program of `origin/tollgate/examples`.
 struct Example {
     url: String,
     _program: ChildProcess,
@@ -164,5 +164,5 @@ fn register(origin: &TestOrigin, people: &[String]) -> Result<BTreeMap<String, V
 }
 
 fn examples() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../origin/examples")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../origin/tollgate/examples")
 }

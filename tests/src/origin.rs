@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use tempfile::TempDir;
 use tollgate::Server;
-use tollgate::domain::Audience;
+use tollgate_model::Audience;
 
 use crate::environment::{free_port, install_tls_provider, programs_dir};
 use crate::secret_leaks::LogMonitor;
@@ -50,7 +50,7 @@ impl TestOrigin {
         ];
         settings.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
         settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let server = Server::start(tollgate::Settings::from_pairs(settings.clone())?).await?;
+        let server = Server::start(tollgate_config::Settings::from_pairs(settings.clone())?).await?;
         Ok(Self { server, settings, folder, _log_monitor: log_monitor })
     }
 
@@ -89,14 +89,14 @@ impl TestOrigin {
 
     /// A token factory with this origin's keys.
     pub async fn token_factory(&self) -> Result<TokenFactory> {
-        let settings = tollgate::Settings::from_pairs(self.settings.clone())?;
+        let settings = tollgate_config::Settings::from_pairs(self.settings.clone())?;
         let keys = tollgate::open_keys(self.server.store(), &settings).await?;
         Ok(TokenFactory::new(keys, self.server.issuer(), AUDIENCE.parse::<Audience>()?))
     }
 
     /// Settings for an edge of this origin.
     pub async fn edge_settings(&self, upstream: &str) -> Result<BTreeMap<&'static str, String>> {
-        let settings = tollgate::Settings::from_pairs(self.settings.clone())?;
+        let settings = tollgate_config::Settings::from_pairs(self.settings.clone())?;
         let keys = tollgate::open_keys(self.server.store(), &settings).await?;
         Ok(BTreeMap::from([
             ("TOLLGATE_EDGE_LISTEN", "127.0.0.1:0".to_owned()),

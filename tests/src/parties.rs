@@ -13,8 +13,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tollgate::ambient;
-use tollgate::domain::{AuthMethod, Client, ClientMetadata, Secret, SecretKind, User, UserId};
+use tollgate_model::ambient;
+use tollgate_model::{AuthMethod, Client, ClientMetadata, Secret, SecretKind, User, UserId};
 
 use crate::browser::{Browser, Page, Person};
 use crate::origin::TestOrigin;
@@ -41,7 +41,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// When the name is taken.
 pub async fn register_user(origin: &TestOrigin, name: &str, is_admin: bool) -> Result<(UserId, Person)> {
     let password = PASSWORD.to_owned().into();
-    let hash = tokio::task::spawn_blocking(move || tollgate::forge::hash_now(&password)).await??;
+    let hash = tokio::task::spawn_blocking(move || tollgate_services::password_hashing::hash_now(&password)).await??;
     let id = UserId::from_random(&ambient::random()?);
     let user = User {
         password_hash: Some(hash),

@@ -7,8 +7,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tollgate::ambient;
-use tollgate::domain::{AuthMethod, Client, ClientMetadata, Resource, Secret, SecretKind, User, UserId};
+use tollgate_model::ambient;
+use tollgate_model::{AuthMethod, Client, ClientMetadata, Resource, Secret, SecretKind, User, UserId};
 
 use crate::browser::{Browser, Page, Person};
 use crate::environment::now;
@@ -203,9 +203,9 @@ pub fn exchange<'a>(token: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str
 /// When the name is taken.
 pub async fn user(origin: &TestOrigin, name: &str) -> Result<Person> {
     let password = PASSWORD.to_owned().into();
-    let hash = tokio::task::block_in_place(|| tollgate::forge::hash_now(&password))?;
+    let hash = tokio::task::block_in_place(|| tollgate_services::password_hashing::hash_now(&password))?;
     let user = User::new(UserId::from_random(&ambient::random()?), name.parse()?, now());
-    let claims = tollgate::domain::UserClaims::parse(&json!({ "email": format!("{name}@example.org") }).to_string())?;
+    let claims = tollgate_model::UserClaims::parse(&json!({ "email": format!("{name}@example.org") }).to_string())?;
     origin.server.store().insert_user(&User { password_hash: Some(hash), claims, ..user }).await?;
     Ok(Person::new(name, PASSWORD))
 }

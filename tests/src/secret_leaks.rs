@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Mutex, Once, PoisonError};
 
-use tollgate::domain::SecretKind;
+use tollgate_model::SecretKind;
 use tracing_subscriber::EnvFilter;
 
 /// Characters after a prefix from which on it is a secret and not just the word.

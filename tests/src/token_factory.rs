@@ -2,8 +2,8 @@
 
 use jwt_compact::{Algorithm as _, AlgorithmSignature as _};
 use serde_json::json;
-use tollgate::domain::{Audience, TokenAlg};
-use tollgate::keys::{AudienceKey, KeyRing, PrivateKey};
+use tollgate_keys::{AudienceKey, KeyRing, PrivateKey};
+use tollgate_model::{Audience, TokenAlg};
 
 use crate::token_builder::TokenSigner;
 pub use crate::token_builder::{TokenBuilder, encode};

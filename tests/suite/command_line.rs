@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
-use tollgate::domain::TokenAlg;
+use tollgate_model::TokenAlg;
 use tollgate_tests::environment::{install_tls_provider, now, programs_dir, required_env};
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::token_factory::TokenFactory;

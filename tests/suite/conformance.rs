@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use tollgate::domain::{Actor, OnStale, Revoke, Route, Scope, Target};
 use tollgate_edge::Program;
+use tollgate_model::{Actor, OnStale, Revoke, Route, Scope, Target};
 use tollgate_tests::adapter::Adapter;
 use tollgate_tests::conformance::{REVOKED, ROUTES, cases};
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};

@@ -35,10 +35,10 @@ fn every_setting_is_documented_with_its_default() -> Result<()> {
     for (name, _) in tollgate_gate::SETTINGS {
         assert!(page.contains(name), "docs/settings.md does not document {name}");
     }
-    for setting in tollgate::settings::all() {
+    for setting in tollgate_config::all() {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", setting.name)));
         let row = row.with_context(|| format!("docs/settings.md does not document {}", setting.name))?;
-        if let tollgate::settings::Default::Value(value) = setting.default {
+        if let tollgate_config::Default::Value(value) = setting.default {
             let documented = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
             assert!(
                 documented.contains(value),

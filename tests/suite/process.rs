@@ -385,7 +385,7 @@ fn every_setting_is_in_help_and_sample_configuration() -> Result<()> {
     let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
     let help = origin.cli(&["serve", "--help"])?;
     let sample = origin.cli(&["config", "sample"])?;
-    for setting in tollgate::settings::all() {
+    for setting in tollgate_config::all() {
         ensure!(help.contains(setting.name), "--help does not explain {}", setting.name);
         ensure!(sample.contains(&format!("\n#{} = ", setting.key())), "the sample lacks {}", setting.key());
     }

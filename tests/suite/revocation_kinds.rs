@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use tollgate::domain::TokenAlg;
+use tollgate_model::TokenAlg;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::TestOrigin;

@@ -14,8 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde_json::{Value, json};
-use tollgate::domain::{AccessToken, Actor, Reinstate, Revoke, Target, TokenDraft, Which};
-use tollgate::status_list::{Claim, StatusListToken};
+use tollgate_model::status_list::Claim;
+use tollgate_model::{AccessToken, Actor, Reinstate, Revoke, Target, TokenDraft, Which};
+use tollgate_services::status_lists::StatusListToken;
 use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 use tollgate_tests::service_client::ServiceClient;
@@ -45,10 +46,10 @@ async fn issue_token(origin: &TestOrigin, client: &ServiceClient, random: u8) ->
         client: client.id.parse()?,
         subject: "ann".to_owned(),
         session: Some("s1".to_owned()),
-        details: tollgate::domain::TokenDetails::default(),
+        details: tollgate_model::TokenDetails::default(),
         opaque: None,
         key_id: "k1".to_owned(),
-        scope: tollgate::domain::Scope::parse("")?,
+        scope: tollgate_model::Scope::parse("")?,
         audience: AUDIENCE.parse()?,
         issued_at: now(),
         expires_at: now() + 3600,

@@ -49,7 +49,7 @@ pub(crate) fn examples(workspace: &Workspace) -> Result<()> {
         "\nserving after {}\n\n\
          a server-side client   {web}\n\
          a single-page client   {page}\n\
-         a command-line client  python3 origin/examples/device-login.py device\n\
+         a command-line client  python3 origin/tollgate/examples/device-login.py device\n\
          sessions, console      {origin}/account/sessions  {origin}/admin\n\n\
          sign in as demo, password {password}\n\n\
          Ctrl-C stops everything. The next start deletes the database.",
@@ -81,7 +81,7 @@ impl Clients {
         let (web, page) = (stack::local(WEB_PORT)?, stack::local(PAGE_PORT)?);
         let secret = register(stack)?;
 
-        let folder = copy_folder(workspace, "origin/examples/web-client", state)?;
+        let folder = copy_folder(workspace, "origin/tollgate/examples/web-client", state)?;
         let mut node = command(workspace.npm_bin().join("node"));
         node.arg("server.mjs").current_dir(folder).envs([
             ("CLIENT_ID", "web"),
@@ -92,7 +92,7 @@ impl Clients {
         ]);
         let server = serve("the server-side client", &mut node, state, &web)?;
 
-        let folder = copy_folder(workspace, "origin/examples/single-page", state)?;
+        let folder = copy_folder(workspace, "origin/tollgate/examples/single-page", state)?;
         let config =
             json!({ "issuer": stack.client.origin, "client_id": "single-page", "scope": "openid profile email" });
         fs::write(folder.join("config.json"), config.to_string())?;

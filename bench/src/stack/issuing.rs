@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tollgate::ambient;
-use tollgate::domain::{
+use tollgate_bench::figures::{Figure, Part, Table};
+use tollgate_bench::measure::{percentile, sorted};
+use tollgate_keys::KeyRing;
+use tollgate_model::ambient;
+use tollgate_model::{
     Access, Audience, AuthorizationDetails, ClientId, Code, Grant, GrantId, Scope, Secret, SecretKind, Terms, TokenAlg,
     TokenDraft, TokenId, UserId,
 };
-use tollgate::keys::KeyRing;
-use tollgate::store::Writer;
-use tollgate_bench::figures::{Figure, Part, Table};
-use tollgate_bench::measure::{percentile, sorted};
+use tollgate_storage::Writer;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
@@ -260,7 +260,7 @@ fn access() -> Result<Access> {
 async fn in_process(count: usize) -> Result<f64> {
     let origin = TestOrigin::start().await?;
     origin.client("bench", &json!({ "grant_types": ["client_credentials"], "scope": "read" }))?;
-    let settings = tollgate::Settings::from_pairs(origin.settings.clone())?;
+    let settings = tollgate_config::Settings::from_pairs(origin.settings.clone())?;
     let keys = Arc::new(tollgate::open_keys(origin.server.store(), &settings).await?);
     let (writer, writing) = Writer::new(origin.server.store().clone());
     tokio::spawn(writing);

@@ -10,14 +10,14 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tollgate::domain::{
-    Access, AccessToken, Actor, Audience, AuthorizationDetails, ClientId, Revoke, Scope, Target, TokenDraft,
-};
-use tollgate::store::{Batch, Store, Writer};
 use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::measure::{percentile, seconds, sorted};
 use tollgate_bench::plot::{Axis, Plot, Scale, Series};
 use tollgate_bench::population::Population;
+use tollgate_model::{
+    Access, AccessToken, Actor, Audience, AuthorizationDetails, ClientId, Revoke, Scope, Target, TokenDraft,
+};
+use tollgate_storage::{Batch, Store, Writer};
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};

@@ -6,10 +6,9 @@ mod profile;
 
 use std::collections::BTreeMap;
 
-use tollgate::domain::TokenAlg;
+use tollgate_model::TokenAlg;
 
 use crate::token_builder::{TokenBuilder, encode};
-
 use crate::token_factory::TokenFactory;
 
 /// A request and the expected answer.

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use tollgate::domain::{Client, ClientId, ClientMetadata, Secret, SecretKind};
+use tollgate_model::{Client, ClientId, ClientMetadata, Secret, SecretKind};
 use tollgate_tests::origin::TestOrigin;
 
 /// Password of users whose password does not matter to the case.
@@ -12,7 +12,7 @@ pub(super) const PASSWORD: &str = "correct horse battery";
 /// Registers a client and returns its secret.
 pub(super) async fn register_client(origin: &TestOrigin, id: &str, metadata: Value) -> Result<Secret> {
     let metadata: ClientMetadata = serde_json::from_value(metadata)?;
-    let secret = Secret::new(SecretKind::Client, &tollgate::ambient::random()?);
+    let secret = Secret::new(SecretKind::Client, &tollgate_model::ambient::random()?);
     let client = Client::new(id.parse()?, metadata.checked()?, 0).with_secret(&secret, 0);
     origin.server.store().insert_client(&client).await?;
     Ok(secret)
@@ -31,7 +31,7 @@ pub(super) async fn admin_client(origin: &TestOrigin) -> Result<AdminClient> {
         "client_name": "An administrator", "grant_types": ["client_credentials"], "scope": "tollgate:admin",
         "audiences": [origin.server.issuer()],
     });
-    let id = ClientId::from_random(&tollgate::ambient::random()?).to_string();
+    let id = ClientId::from_random(&tollgate_model::ambient::random()?).to_string();
     let secret = register_client(origin, &id, metadata).await?;
     let (http, url) = (reqwest::Client::new(), origin.server.url());
     let form = [("grant_type", "client_credentials")];

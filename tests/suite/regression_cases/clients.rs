@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
-use tollgate::domain::{Client, ClientMetadata, Secret, SecretKind};
+use tollgate_model::{Client, ClientMetadata, Secret, SecretKind};
 use tollgate_tests::browser::{Browser, Page, Person};
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::TestOrigin;
@@ -46,7 +46,7 @@ pub(super) async fn operators_client(origin: &TestOrigin, id: &str, metadata: Va
     let mut named = metadata;
     named["client_name"] = json!(id);
     let metadata: ClientMetadata = serde_json::from_value(named)?;
-    let secret = Secret::new(SecretKind::Client, &tollgate::ambient::random()?);
+    let secret = Secret::new(SecretKind::Client, &tollgate_model::ambient::random()?);
     let client = Client::new(id.parse()?, metadata.checked()?, now()).with_secret(&secret, now());
     origin.server.store().insert_client(&client).await?;
     Ok(secret.reveal().to_owned())
@@ -111,7 +111,7 @@ struct Key(SigningKey);
 
 impl Key {
     fn new() -> Result<Self> {
-        Ok(Self(SigningKey::from_bytes(&tollgate::ambient::random()?)))
+        Ok(Self(SigningKey::from_bytes(&tollgate_model::ambient::random()?)))
     }
 
     fn jwk(&self) -> Value {
@@ -129,7 +129,7 @@ impl Key {
 
     /// A client assertion (RFC 7523 §3).
     fn assertion(&self, origin: &TestOrigin, client: &str) -> Result<String> {
-        let id = URL_SAFE_NO_PAD.encode(tollgate::ambient::random::<12>()?);
+        let id = URL_SAFE_NO_PAD.encode(tollgate_model::ambient::random::<12>()?);
         let claims = json!({
             "iss": client, "sub": client, "aud": origin.server.issuer(), "jti": id, "iat": now(), "exp": now() + 60,
         });

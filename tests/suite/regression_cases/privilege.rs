@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tollgate::store::Ending;
+use tollgate_storage::Ending;
 use tollgate_tests::browser::{Browser, Page};
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::TestOrigin;
@@ -180,7 +180,7 @@ async fn o13_refresh_is_limited_to_the_clients_current_registration(case: &Regre
 
 async fn disable(origin: &TestOrigin, is_disabled: bool) -> Result<()> {
     let (store, id) = (origin.server.store(), "web".parse()?);
-    let by = tollgate::domain::Actor::command_line(None);
+    let by = tollgate_model::Actor::command_line(None);
     match is_disabled {
         true => store.disable_client(&id, &Ending::new(&by, "the client was disabled", now())).await?,
         false => store.enable_client(&id).await?,
@@ -244,7 +244,7 @@ async fn o15_disabled_client_is_refused_at_every_step(case: &RegressionCase) -> 
 
 /// The client is disabled between the page and the transaction: nothing is recorded.
 async fn check_that_nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
-    use tollgate::domain::{Access, Code, Grant, GrantId, SecretHash, Terms};
+    use tollgate_model::{Access, Code, Grant, GrantId, SecretHash, Terms};
     let store = origin.server.store();
     let user = store.user_by_name(&"alice".parse()?).await?.expect("she signed in");
     let access = Access { scope: "read".parse()?, audience: A.parse()?, details: Default::default() };

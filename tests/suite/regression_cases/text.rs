@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tollgate::domain::{User, UserClaims, UserId, UserName};
+use tollgate_model::{User, UserClaims, UserId, UserName};
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::regression_case::RegressionCase;
@@ -154,7 +154,7 @@ async fn o30_nfc_and_nfd_spellings_are_one_user(case: &RegressionCase) -> Result
 
     // A user from before normalization: name and password stored as typed, and the name now taken
     // by another user.
-    let hash = tollgate::forge::hash_now(&password_nfd.clone().into())?;
+    let hash = tollgate_services::password_hashing::hash_now(&password_nfd.clone().into())?;
     let old = User {
         password_hash: Some(hash),
         claims: UserClaims::default(),

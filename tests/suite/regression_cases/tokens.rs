@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, anyhow, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tollgate::domain::TokenAlg;
+use tollgate_model::TokenAlg;
 use tollgate_tests::browser::Browser;
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::TestOrigin;
@@ -52,7 +52,7 @@ impl Fixture {
         );
         resource(&origin, A, &rs_a).await?;
         resource(&origin, B, &rs_b).await?;
-        let settings = tollgate::Settings::from_pairs(origin.settings.clone())?;
+        let settings = tollgate_config::Settings::from_pairs(origin.settings.clone())?;
         let mut factories = Vec::new();
         for audience in [A, B] {
             let keys = tollgate::open_keys(origin.server.store(), &settings).await?;
@@ -94,7 +94,7 @@ async fn o1_token_forged_with_an_audiences_key_is_refused(case: &RegressionCase)
     // An opaque token contains no claims, but its id appears in logs.
     let opaque = fixture.rs_b.id.parse()?;
     let mut metadata = fixture.origin.server.store().client(&opaque).await?.context("rs-b")?.metadata;
-    metadata.access_token_format = tollgate::domain::TokenFormat::Opaque;
+    metadata.access_token_format = tollgate_model::TokenFormat::Opaque;
     fixture.origin.server.store().update_client(&opaque, &metadata).await?;
     let opaque = fixture.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
     let opaque_id = fixture.rs_b.post("/oauth/introspect", &[("token", &opaque)]).await?.body["jti"].clone();
@@ -212,9 +212,9 @@ async fn o16_tokens_exchanged_from_a_revoked_token_are_inactive(case: &Regressio
     let child = fixture.rs_a.exchange(subject, &acting).await?.text("access_token")?;
     revoked(&fixture.rs_a, &actor, &[subject], &[&child]).await?;
     let child = fixture.rs_a.exchange(subject, &[]).await?.text("access_token")?;
-    let all_of_web = tollgate::domain::Target::Client(fixture.web.id.clone());
-    let by = tollgate::domain::Actor::command_line(None);
-    let revoke = tollgate::domain::Revoke::any(all_of_web, by, None, now())?;
+    let all_of_web = tollgate_model::Target::Client(fixture.web.id.clone());
+    let by = tollgate_model::Actor::command_line(None);
+    let revoke = tollgate_model::Revoke::any(all_of_web, by, None, now())?;
     fixture.origin.server.store().revoke(revoke).await?;
     ensure!(!fixture.rs_a.is_active(&child).await?, "all tokens of web and tokens exchanged from them are revoked");
     case.report("exchanged, exchanged again, by an actor's token, of a revoked client: inactive");

@@ -1,0 +1,95 @@
+//! When keys are replaced.
+
+use std::ops::RangeInclusive;
+
+use tollgate_model::KeyPolicy;
+
+use super::table::{Secrecy, Setting};
+use super::{SettingError, Sources};
+
+const DAY: u64 = 24 * 60 * 60;
+/// `TOLLGATE_KEY_ROTATION` at least: verifiers know the keys of some hours at a time.
+const MIN_KEY_ROTATION: u64 = 60 * 60;
+const MAX_KEY_ROTATION: u64 = 3660 * DAY;
+/// ID tokens live as long as access tokens; status lists this many seconds.
+const STATUS_LISTS_LAST: u64 = tollgate_model::status_list::LASTS;
+/// `TOLLGATE_KEY_PUBLISH_AHEAD` at most.
+const MAX_PUBLISH_AHEAD: u64 = 30 * DAY;
+
+pub(super) const EXPLAINED: [Setting; 4] = [
+    Setting::new("TOLLGATE_MASTER_KEY", "master-key", "The key that encrypts the private keys in the database")
+        .of("32 bytes in base64url", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")
+        .otherwise("the one in the file")
+        .secrecy(Secrecy::Secret),
+    Setting::new("TOLLGATE_MASTER_KEY_FILE", "master-key-file", "Where that key is, made at the first start")
+        .of("file", "/run/secrets/tollgate.key")
+        .or("tollgate.key")
+        .common(),
+    Setting::new("TOLLGATE_KEY_ROTATION", "key-rotation", "How long a key signs before the next one does")
+        .of("seconds, or a number with m, h or d, at least an hour; off for never by itself", "30d")
+        .or("90d"),
+    Setting::new(
+        "TOLLGATE_KEY_PUBLISH_AHEAD",
+        "key-publish-ahead",
+        "How long edges and clients know a key before it signs; longer than any cache of the JWKS",
+    )
+    .of("seconds, or a number with m, h or d", "2h")
+    .or("1h"),
+];
+
+pub(super) fn policy(sources: &Sources, token_lifetime: u64) -> Result<KeyPolicy, SettingError> {
+    let rotation = sources.parse("TOLLGATE_KEY_ROTATION", |text| match text {
+        "off" => Ok(None),
+        _ => checked_duration(text, MIN_KEY_ROTATION..=MAX_KEY_ROTATION).map(Some),
+    })?;
+    let ahead = sources.parse("TOLLGATE_KEY_PUBLISH_AHEAD", |text| checked_duration(text, 1..=MAX_PUBLISH_AHEAD))?;
+    let policy = KeyPolicy {
+        rotation: rotation.unwrap_or(Some(90 * DAY)),
+        ahead: ahead.unwrap_or(60 * 60),
+        statements: token_lifetime.max(STATUS_LISTS_LAST),
+    };
+    match policy.rotation.is_some_and(|rotation| policy.ahead >= rotation) {
+        false => Ok(policy),
+        true => Err(SettingError {
+            name: "TOLLGATE_KEY_PUBLISH_AHEAD".to_owned(),
+            source: sources.get("TOLLGATE_KEY_PUBLISH_AHEAD").map(|value| value.source.clone()),
+            problem: "must be shorter than TOLLGATE_KEY_ROTATION".to_owned(),
+        }),
+    }
+}
+
+/// A number of seconds, or of minutes, hours or days with `m`, `h` or `d` after it.
+fn checked_duration(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
+    let (number, unit) = match text.char_indices().next_back() {
+        Some((end, 's')) => (&text[..end], 1),
+        Some((end, 'm')) => (&text[..end], 60),
+        Some((end, 'h')) => (&text[..end], 60 * 60),
+        Some((end, 'd')) => (&text[..end], DAY),
+        _ => (text, 1),
+    };
+    let seconds = number.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    seconds.filter(|seconds| allowed.contains(seconds)).ok_or_else(|| {
+        format!("must be seconds, or a number with s, m, h or d: {} to {} s", allowed.start(), allowed.end())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    fn from(pairs: &[(&str, &str)]) -> Result<Settings, SettingError> {
+        Settings::from_pairs(pairs.iter().copied())
+    }
+
+    #[test]
+    fn durations_have_units() {
+        let rotation = |text| from(&[("TOLLGATE_KEY_ROTATION", text)]).map(|settings| settings.keys.rotation);
+        for (text, seconds) in [("7200", 7200), ("7200s", 7200), ("120m", 7200), ("2h", 7200), ("1d", DAY)] {
+            assert_eq!(rotation(text), Ok(Some(seconds)), "{text}");
+        }
+        assert_eq!(rotation("off"), Ok(None));
+        let late = from(&[("TOLLGATE_KEY_ROTATION", "1h"), ("TOLLGATE_KEY_PUBLISH_AHEAD", "60m")]);
+        assert!(late.is_err(), "a key is known before it is needed");
+    }
+}

@@ -1,0 +1,63 @@
+//! Listing, rotating and revoking the keys that sign tokens.
+
+use axum::http::StatusCode;
+use tollgate_keys::{PublicKey, Unrevocable};
+use tollgate_model::key_schedule::Wanted;
+use tollgate_model::{Actor, Purpose, Reason, Revoke, Target, TokenAlg};
+use tollgate_services::signing_keys::keeper::Rotated;
+use tollgate_system::ambient;
+
+use crate::App;
+use crate::problem::Problem;
+
+/// The keys that are wanted, of all that were ever made.
+pub(crate) async fn listed(app: &App, wanted: impl Fn(&PublicKey) -> bool) -> Result<Vec<PublicKey>, Problem> {
+    let keys = app.keys.fresh().await?;
+    Ok(keys.listing().iter().filter(|key| wanted(key)).cloned().collect())
+}
+
+/// Makes the next keys, of one algorithm or of all that sign by themselves, and gives those that are on their way. With `at_once`
+/// they sign as soon as they are published.
+pub(crate) async fn rotate(
+    app: &App,
+    by: &Actor,
+    alg: Option<TokenAlg>,
+    at_once: bool,
+) -> Result<Vec<PublicKey>, Problem> {
+    let wanted = match alg {
+        Some(TokenAlg::Hs256) => vec![(Purpose::Derive, TokenAlg::Hs256)],
+        Some(alg) => vec![(Purpose::Token, alg)],
+        None => [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (Purpose::Token, alg)).to_vec(),
+    };
+    let ahead = if at_once { 0 } else { app.key_policy.ahead };
+    let mut kids = Vec::new();
+    for (purpose, alg) in wanted {
+        match app.keys.rotate(Wanted { purpose, alg, ahead }, by).await? {
+            Rotated::Changed(key) | Rotated::UnderWay(key) => kids.push(key.kid),
+            Rotated::TooMany | Rotated::NotPinned => {
+                let detail = format!("too many keys for {alg} wait for their last tokens to expire");
+                return Err(Problem::new(StatusCode::CONFLICT, &detail));
+            }
+        }
+    }
+    tracing::info!(by = by.as_str(), ?kids, "rotated keys");
+    listed(app, |key| kids.contains(&key.kid)).await
+}
+
+/// Refuses what is no key whose revocation would strike anything.
+pub(crate) async fn check_revocable(app: &App, kid: &str) -> Result<(), Problem> {
+    app.keys.fresh().await?.check_revocable(kid).map_err(|error| {
+        let status = if error == Unrevocable::Unknown { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
+        Problem::new(status, &error.to_string())
+    })
+}
+
+/// Revokes a key: nothing that it signed is good any more. The next one is made by itself. Whether it was revoked already.
+pub(crate) async fn revoke(app: &App, by: &Actor, kid: &str, reason: Option<Reason>) -> Result<bool, Problem> {
+    check_revocable(app, kid).await?;
+    let revoke = Revoke::any(Target::Key(kid.to_owned()), by.clone(), reason, ambient::now());
+    let revoke = revoke.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let already = !app.writer.revoke(revoke).await?.is_news;
+    tracing::info!(kid, by = by.as_str(), already, "revoked a key");
+    Ok(already)
+}

@@ -1,0 +1,77 @@
+//! Who may use the admin API: the bearer of an access token of this origin (RFC 6750) that was issued for the origin itself,
+//! with the scope `tollgate:admin`, to a client that is active, and is not revoked this moment.
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use tollgate_core::{CheckedByCaller, Refusal, TokenRequirements, UnknownStatusPolicy, verify};
+use tollgate_model::scope::ADMIN;
+use tollgate_model::{Actor, ClientStatus};
+use tollgate_system::ambient;
+
+use crate::App;
+use crate::problem::Problem;
+
+/// The client that the request proves to come from.
+pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor, Problem> {
+    let unverified_token = bearer(headers)?;
+    let unverified_token = str::from_utf8(unverified_token).map_err(|_| invalid_token())?;
+    let scope = [ADMIN.to_owned()];
+    let expected = TokenRequirements {
+        issuer: &app.issuer,
+        audience: &app.issuer,
+        scope: &scope,
+        leeway: 0,
+        allow_plain_jwt: false,
+        on_stale: UnknownStatusPolicy::Deny,
+        on_not_covered: UnknownStatusPolicy::Deny,
+    };
+    // The store itself is asked below.
+    let keys = app.keys.knowing(unverified_token).await?;
+    let verified = verify(unverified_token.as_bytes(), keys.verifying(), &expected, &CheckedByCaller, ambient::now());
+    verified.map_err(|refusal| match refusal {
+        Refusal::InsufficientScope { .. } => insufficient_scope(),
+        refusal => {
+            tracing::debug!(reason = refusal.code(), "refused at the admin API");
+            invalid_token()
+        }
+    })?;
+    let recognised = keys.recognise(unverified_token, &app.issuer).ok_or_else(invalid_token)?;
+    let token = app.store.unrevoked_token(&recognised).await?.ok_or_else(invalid_token)?;
+    if token.subject != token.client.as_str() {
+        // What a user gives a client is the user's own. Administrators are clients in their own name.
+        return Err(invalid_token());
+    }
+    match app.store.client(&token.client).await? {
+        Some(client) if client.status == ClientStatus::Active => Ok(Actor::client(&client.id)),
+        _ => Err(invalid_token()),
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {
+    let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (authorizations.next(), authorizations.next()) else {
+        return Err(unauthenticated());
+    };
+    match value.as_bytes().split_at_checked("Bearer ".len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => Ok(token.trim_ascii()),
+        _ => Err(unauthenticated()),
+    }
+}
+
+/// RFC 6750 section 3: a request without credentials is told nothing but how to authenticate.
+fn unauthenticated() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "an access token is needed")
+        .challenge(HeaderValue::from_static("Bearer realm=\"tollgate\", scope=\"tollgate:admin\""))
+}
+
+fn invalid_token() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "the access token is not good for this").challenge(HeaderValue::from_static(
+        "Bearer realm=\"tollgate\", error=\"invalid_token\", scope=\"tollgate:admin\"",
+    ))
+}
+
+fn insufficient_scope() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "the access token does not have the scope tollgate:admin").challenge(
+        HeaderValue::from_static("Bearer realm=\"tollgate\", error=\"insufficient_scope\", scope=\"tollgate:admin\""),
+    )
+}

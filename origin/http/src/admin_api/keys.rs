@@ -1,0 +1,107 @@
+//! `/admin/api/keys`: listing, rotating and revoking the keys that sign tokens. Answers come after the commit.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tollgate_keys::PublicKey;
+use tollgate_model::{KeyState, TokenAlg, text};
+
+use super::acts::keys as acts;
+use super::acts::revocations::reason;
+use super::auth::authenticate;
+use crate::AppState;
+use crate::oauth::parameters::Parameters;
+use crate::openapi::refusals::{BadBody, BadRequest, Conflict, NotAdmin, NotFound};
+use crate::problem::Problem;
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = PublicKeys)]
+pub(crate) struct Page {
+    keys: Vec<PublicKey>,
+}
+
+/// Which keys are to be replaced, and when.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    /// EdDSA, ES256 and RS256 without it.
+    alg: Option<String>,
+    /// Sign as soon as it is published.
+    #[serde(default)]
+    now: bool,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RevokedKey {
+    kid: String,
+    already: bool,
+}
+
+/// The keys.
+#[utoipa::path(
+    get, path = "/admin/api/keys",
+    params(("all" = Option<bool>, Query, description = "Those that are gone, too")),
+    responses((status = 200, description = "Keys", body = Page), BadRequest, NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page>, Problem> {
+    authenticate(&app, &headers).await?;
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
+    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let all = match query.get("all") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::bad_request("all must be true or false")),
+    };
+    Ok(Json(Page { keys: acts::listed(&app, |key| all || key.state != KeyState::Gone).await? }))
+}
+
+/// Makes the next keys, and answers with those that are on their way.
+#[utoipa::path(
+    post, path = "/admin/api/keys",
+    request_body(content = Rotation, content_type = "application/json"),
+    responses((status = 201, description = "The next keys", body = Page), BadBody, NotAdmin, Conflict),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn rotate(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let rotation: Rotation = text::json(&body)
+        .map_err(|error| Problem::bad_request(&format!("the body is not what is to be rotated: {error}")))?;
+    let alg = rotation.alg.map(|alg| alg.parse::<TokenAlg>()).transpose();
+    let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let keys = acts::rotate(&app, &by, alg, rotation.now).await?;
+    Ok((StatusCode::CREATED, Json(Page { keys })).into_response())
+}
+
+/// Revokes a key: nothing that it signed is good any more. The next one is made by itself.
+#[utoipa::path(
+    delete, path = "/admin/api/keys/{kid}",
+    params(
+        ("kid" = String, Path, description = "The key's identifier"),
+        ("reason" = Option<String>, Query, description = "Why"),
+    ),
+    responses(
+        (status = 200, description = "It is revoked", body = RevokedKey),
+        BadRequest, NotAdmin, NotFound, Conflict,
+    ),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn revoke(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(kid): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<RevokedKey>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
+    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let already = acts::revoke(&app, &by, &kid, reason(query.get("reason"))?).await?;
+    Ok(Json(RevokedKey { kid, already }))
+}

@@ -1,0 +1,123 @@
+//! `/admin/api/resources`: resource servers, with the words for their scope values.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use tollgate_model::{Audience, Resource, text};
+
+use super::acts::resources as acts;
+use super::auth::authenticate;
+use crate::AppState;
+use crate::oauth::parameters::Parameters;
+use crate::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
+use crate::problem::Problem;
+
+/// What a scope value means.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ScopeWords {
+    /// The audience of its resource server.
+    #[schema(value_type = String)]
+    audience: Audience,
+    /// The scope value.
+    value: String,
+    /// What users read when they are asked for consent.
+    words: String,
+}
+
+/// All resource servers.
+#[utoipa::path(
+    get, path = "/admin/api/resources",
+    responses((status = 200, description = "Resource servers", body = Vec<Resource>), NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<Resource>>, Problem> {
+    authenticate(&app, &headers).await?;
+    Ok(Json(app.store.resources().await?))
+}
+
+/// Registers a resource server, or replaces the one of that audience.
+#[utoipa::path(
+    put, path = "/admin/api/resources",
+    request_body(content = Resource, content_type = "application/json"),
+    responses((status = 200, description = "The resource server", body = Resource), BadBody, NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn put(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Resource>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let resource: Resource = text::json(&body)
+        .map_err(|error| Problem::bad_request(&format!("the body is not a resource server: {error}")))?;
+    Ok(Json(acts::put(&app, &by, resource).await?))
+}
+
+/// Removes a resource server.
+#[utoipa::path(
+    delete, path = "/admin/api/resources",
+    params(("audience" = String, Query, description = "Its audience")),
+    responses((status = 204, description = "It is gone"), BadRequest, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn delete(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let query = read_query(query.as_deref())?;
+    let audience = query.get("audience").ok_or_else(|| Problem::bad_request("audience is missing"))?;
+    acts::delete(&app, &by, audience).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Says what one scope value of a resource server means, in place of what was said of it. All else of it stays.
+#[utoipa::path(
+    put, path = "/admin/api/resources/scopes",
+    request_body(content = ScopeWords, content_type = "application/json"),
+    responses((status = 200, description = "The resource server", body = Resource), BadBody, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn set_scope(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Resource>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let scope: ScopeWords = text::json(&body)
+        .map_err(|error| Problem::bad_request(&format!("the body is not a scope value with its words: {error}")))?;
+    Ok(Json(acts::set_scope(&app, &by, &scope.audience, &scope.value, &scope.words).await?))
+}
+
+/// Forgets what one scope value of a resource server means. All else of it stays.
+#[utoipa::path(
+    delete, path = "/admin/api/resources/scopes",
+    params(
+        ("audience" = String, Query, description = "The audience of its resource server"),
+        ("value" = String, Query, description = "The scope value"),
+    ),
+    responses((status = 204, description = "It is gone"), BadRequest, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn remove_scope(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<StatusCode, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let query = read_query(query.as_deref())?;
+    let (Some(audience), Some(value)) = (query.get("audience"), query.get("value")) else {
+        return Err(Problem::bad_request("audience or value is missing"));
+    };
+    acts::remove_scope(&app, &by, audience, value).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn read_query(query: Option<&str>) -> Result<Parameters, Problem> {
+    let query = Parameters::from_form(query.unwrap_or_default()).and_then(Parameters::storable);
+    query.map_err(|error| Problem::bad_request(&error.to_string()))
+}

@@ -1,0 +1,156 @@
+//! `/admin/api/revocations`: making, listing and lifting revocations. Answers come after the commit.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use tollgate_core::RevocationKind;
+use tollgate_model::{RevocationView, text};
+use tollgate_storage::Listing;
+use tollgate_system::ambient;
+
+use super::acts::revocations as acts;
+use super::auth::authenticate;
+use crate::AppState;
+use crate::oauth::parameters::Parameters;
+use crate::openapi::refusals::{BadBody, BadRequest, NotAdmin, NotFound};
+use crate::problem::Problem;
+
+/// Records of a page unless another number is asked for.
+const PAGE: u64 = 100;
+
+/// What is to be revoked: a kind with a name, a token itself, or everything before a time.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = WantedRevocation)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    kind: Option<String>,
+    name: Option<String>,
+    token: Option<String>,
+    before: Option<u64>,
+    reason: Option<String>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Revocations)]
+pub(crate) struct Page {
+    revocations: Vec<RevocationView>,
+    /// What to give as `below` for the next page; none when this is the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+}
+
+/// Revokes.
+#[utoipa::path(
+    post, path = "/admin/api/revocations",
+    request_body(content = Wanted, content_type = "application/json"),
+    responses(
+        (status = 200, description = "It was revoked before", body = RevocationView),
+        (status = 201, description = "It is revoked", body = RevocationView, headers(("Location" = String))),
+        BadBody, NotAdmin, NotFound,
+    ),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body: Bytes) -> Result<Response, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let wanted: Wanted = text::json(&body)
+        .map_err(|error| Problem::bad_request(&format!("the body is not what is to be revoked: {error}")))?;
+    let Wanted { kind, name, token, before, reason } = wanted;
+    let reason = acts::reason(reason.as_deref())?;
+    let target = acts::target(&app, acts::Wish { kind, name, token, before }).await?;
+    let revoked = acts::revoke(&app, acts::prepare(&app, &by, target, reason).await?).await?;
+    let revocation = &revoked.revocation;
+    let location = app.at(&format!("/admin/api/revocations/{}", revocation.number));
+    let status = if revoked.is_news { StatusCode::CREATED } else { StatusCode::OK };
+    let mut response = (status, Json(RevocationView::new(revocation, ambient::now()))).into_response();
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Revocations, the newest first.
+#[utoipa::path(
+    get, path = "/admin/api/revocations",
+    params(
+        ("kind" = Option<String>, Query, description = "token, session, subject, client, key or everything"),
+        ("name" = Option<String>, Query, description = "What they strike"),
+        ("all" = Option<bool>, Query, description = "Past ones, too"),
+        ("below" = Option<u64>, Query, description = "Those with a lower number"),
+        ("limit" = Option<u64>, Query, description = "1 to 1000"),
+    ),
+    responses((status = 200, description = "A page", body = Page), BadRequest, NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn list(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Page>, Problem> {
+    authenticate(&app, &headers).await?;
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
+    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let number = |name: &str| {
+        let number = query.get(name).map(str::parse::<u64>).transpose();
+        number.map_err(|_| Problem::bad_request(&format!("{name} must be a whole number")))
+    };
+    let kind = match query.get("kind") {
+        Some(name) => Some(RevocationKind::from_name(name).ok_or_else(|| Problem::bad_request("kind is unknown"))?),
+        None => None,
+    };
+    let all = match query.get("all") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(Problem::bad_request("all must be true or false")),
+    };
+    let name = query.get("name").map(str::to_owned);
+    let listing = Listing { kind, name, all, below: number("below")?, limit: number("limit")?.unwrap_or(PAGE) };
+    let (found, next) = acts::page(&app, &listing).await?;
+    let now = ambient::now();
+    let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();
+    Ok(Json(Page { revocations, next }))
+}
+
+/// One revocation.
+#[utoipa::path(
+    get, path = "/admin/api/revocations/{number}",
+    params(("number" = String, Path, description = "The revocation's number")),
+    responses((status = 200, description = "The revocation", body = RevocationView), NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn show(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(number): Path<String>,
+) -> Result<Json<RevocationView>, Problem> {
+    authenticate(&app, &headers).await?;
+    Ok(Json(RevocationView::new(&acts::find(&app, &number).await?, ambient::now())))
+}
+
+/// Lifts one revocation, and answers with its record. One that is lifted already stays as it is.
+#[utoipa::path(
+    delete, path = "/admin/api/revocations/{number}",
+    params(
+        ("number" = String, Path, description = "The revocation's number"),
+        ("reason" = Option<String>, Query, description = "Why"),
+    ),
+    responses((status = 200, description = "The revocation", body = RevocationView), BadRequest, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn reinstate(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    Path(number): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<RevocationView>, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default()).and_then(Parameters::storable);
+    let query = query.map_err(|error| Problem::bad_request(&error.to_string()))?;
+    let reason = acts::reason(query.get("reason"))?;
+    let revocation = acts::find(&app, &number).await?;
+    let revocation = acts::reinstate(&app, &by, &revocation, reason).await?;
+    Ok(Json(RevocationView::new(&revocation, ambient::now())))
+}

@@ -1,0 +1,87 @@
+//! `/admin/api/routes`: the rules that edges follow, by path and method.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use tollgate_model::{Malformed, OnStale, Route, RouteView, Scope, text};
+
+use super::acts::routes as acts;
+use super::auth::authenticate;
+use crate::AppState;
+use crate::openapi::refusals::{BadBody, Conflict, NotAdmin, NotFound};
+use crate::problem::Problem;
+
+/// A rule, or the path and the methods of one.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[schema(as = WantedRule)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    path: String,
+    #[serde(default)]
+    methods: Vec<String>,
+    #[serde(default)]
+    #[schema(value_type = String)]
+    scope: Scope,
+    #[serde(default)]
+    public: bool,
+    on_stale: Option<String>,
+    on_not_covered: Option<String>,
+}
+
+/// All rules.
+#[utoipa::path(
+    get, path = "/admin/api/routes",
+    responses((status = 200, description = "Rules", body = Vec<RouteView>), NotAdmin),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<RouteView>>, Problem> {
+    authenticate(&app, &headers).await?;
+    Ok(Json(app.store.routes().await?.iter().map(RouteView::from).collect()))
+}
+
+/// Adds a rule.
+#[utoipa::path(
+    post, path = "/admin/api/routes",
+    request_body(content = Wanted, content_type = "application/json"),
+    responses((status = 201, description = "The rule", body = RouteView), BadBody, NotAdmin, Conflict),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn create(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<(StatusCode, Json<RouteView>), Problem> {
+    let by = authenticate(&app, &headers).await?;
+    let route = read(&body)?;
+    acts::add(&app, &by, &route).await?;
+    Ok((StatusCode::CREATED, Json(RouteView::from(&route))))
+}
+
+/// Removes the rule with this path and these methods.
+#[utoipa::path(
+    delete, path = "/admin/api/routes",
+    request_body(content = Wanted, content_type = "application/json"),
+    responses((status = 204, description = "It is gone"), BadBody, NotAdmin, NotFound),
+    security(("bearer" = ["tollgate:admin"])),
+)]
+pub(crate) async fn delete(
+    State(app): State<AppState>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    let by = authenticate(&app, &headers).await?;
+    acts::delete(&app, &by, &read(&body)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn read(body: &[u8]) -> Result<Route, Problem> {
+    let wanted: Wanted =
+        text::json(body).map_err(|error| Problem::bad_request(&format!("the body is not a rule: {error}")))?;
+    let unusable = |error: Malformed| Problem::bad_request(&error.to_string());
+    let answer = |text: Option<String>| text.map_or(Ok(OnStale::Deny), |text| text.parse()).map_err(unusable);
+    let on_stale = answer(wanted.on_stale)?;
+    let route = Route::new(&wanted.path, &wanted.methods, wanted.scope, wanted.public, on_stale).map_err(unusable)?;
+    Ok(route.on_not_covered(answer(wanted.on_not_covered)?))
+}

@@ -1,0 +1,233 @@
+//! The form of a client: a control for what most clients need, and a JSON object for all else that can be registered.
+
+use serde_json::{Map, Value};
+use tollgate_model::{AuthMethod, Client, ClientId, ClientMetadata, GrantType, TokenAlg, TokenFormat, text};
+
+use super::operator::Operator;
+use crate::admin_api::acts::clients as acts;
+use crate::problem::Problem;
+
+/// The members of the metadata that have controls of their own.
+const OWN: [&str; 11] = [
+    "client_name",
+    "owner",
+    "first_party",
+    "token_endpoint_auth_method",
+    "grant_types",
+    "redirect_uris",
+    "post_logout_redirect_uris",
+    "scope",
+    "audiences",
+    "access_token_format",
+    "access_token_signed_response_alg",
+];
+
+/// What stands in the form, as it was typed.
+pub(super) struct ClientForm {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) owner: String,
+    pub(super) first_party: bool,
+    pub(super) auth_method: String,
+    pub(super) grants: Vec<&'static Grant>,
+    pub(super) redirect_uris: String,
+    pub(super) post_logout_redirect_uris: String,
+    pub(super) scope: String,
+    pub(super) audiences: String,
+    pub(super) token_format: String,
+    pub(super) alg: String,
+    /// All else, as a JSON object.
+    pub(super) more: String,
+}
+
+/// A grant with its box to tick.
+pub(super) struct Grant {
+    grant: GrantType,
+    pub(super) field: &'static str,
+    pub(super) words: &'static str,
+    pub(super) hint: &'static str,
+}
+
+/// The grants in the order of the form.
+pub(super) static GRANTS: [Grant; 6] = [
+    Grant {
+        grant: GrantType::ClientCredentials,
+        field: "grant_client_credentials",
+        words: "Client credentials",
+        hint: "a service in its own name",
+    },
+    Grant {
+        grant: GrantType::AuthorizationCode,
+        field: "grant_authorization_code",
+        words: "Authorization code",
+        hint: "users sign in, in a browser",
+    },
+    Grant {
+        grant: GrantType::RefreshToken,
+        field: "grant_refresh_token",
+        words: "Refresh token",
+        hint: "goes on without asking the user again",
+    },
+    Grant {
+        grant: GrantType::DeviceCode,
+        field: "grant_device_code",
+        words: "Device code",
+        hint: "devices and command lines without a browser",
+    },
+    Grant {
+        grant: GrantType::TokenExchange,
+        field: "grant_token_exchange",
+        words: "Token exchange",
+        hint: "hands a token on, narrower",
+    },
+    Grant {
+        grant: GrantType::JwtBearer,
+        field: "grant_jwt_bearer",
+        words: "JWT bearer",
+        hint: "a JWT of its own, or of an issuer it trusts",
+    },
+];
+
+impl ClientForm {
+    /// The form of a client that is not there yet.
+    pub(super) fn empty() -> ClientForm {
+        let metadata = ClientMetadata { grant_types: vec![GrantType::ClientCredentials], ..ClientMetadata::default() };
+        ClientForm::from_metadata(String::new(), &metadata)
+    }
+
+    /// The form with all that is registered of a client.
+    pub(super) fn from_client(client: &Client) -> ClientForm {
+        ClientForm::from_metadata(client.id.to_string(), &client.metadata)
+    }
+
+    fn from_metadata(id: String, metadata: &ClientMetadata) -> ClientForm {
+        let lines = |texts: Vec<String>| texts.join("\n");
+        let more = rest(metadata);
+        ClientForm {
+            id,
+            name: metadata.name.clone(),
+            owner: metadata.owner.clone().unwrap_or_default(),
+            first_party: metadata.first_party,
+            auth_method: metadata.auth_method.to_string(),
+            grants: GRANTS.iter().filter(|grant| metadata.allows(grant.grant)).collect(),
+            redirect_uris: lines(metadata.redirect_uris.iter().map(ToString::to_string).collect()),
+            post_logout_redirect_uris: lines(
+                metadata.post_logout_redirect_uris.iter().map(ToString::to_string).collect(),
+            ),
+            scope: metadata.scope.to_string(),
+            audiences: lines(metadata.audiences.iter().map(ToString::to_string).collect()),
+            token_format: metadata.access_token_format.to_string(),
+            alg: metadata.alg.as_str().to_owned(),
+            more: if more.is_empty() { String::new() } else { serde_json::to_string_pretty(&more).unwrap_or_default() },
+        }
+    }
+
+    /// The form as it was sent.
+    pub(super) fn of(operator: &Operator) -> ClientForm {
+        let text = |name: &str| operator.text(name).trim().to_owned();
+        ClientForm {
+            id: text("client_id"),
+            name: text("name"),
+            owner: text("owner"),
+            first_party: operator.ticked("first_party"),
+            auth_method: text("auth_method"),
+            grants: GRANTS.iter().filter(|grant| operator.ticked(grant.field)).collect(),
+            redirect_uris: text("redirect_uris"),
+            post_logout_redirect_uris: text("post_logout_redirect_uris"),
+            scope: text("scope"),
+            audiences: text("audiences"),
+            token_format: text("token_format"),
+            alg: text("alg"),
+            more: text("more"),
+        }
+    }
+
+    /// What was typed, by the names of its fields, to be sent once more.
+    pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
+        let texts = [
+            ("client_id", &self.id),
+            ("name", &self.name),
+            ("owner", &self.owner),
+            ("auth_method", &self.auth_method),
+            ("redirect_uris", &self.redirect_uris),
+            ("post_logout_redirect_uris", &self.post_logout_redirect_uris),
+            ("scope", &self.scope),
+            ("audiences", &self.audiences),
+            ("token_format", &self.token_format),
+            ("alg", &self.alg),
+            ("more", &self.more),
+        ];
+        let texts = texts.into_iter().map(|(name, text)| (name, text.clone()));
+        let ticked = self.grants.iter().map(|grant| grant.field).chain(self.first_party.then_some("first_party"));
+        texts.chain(ticked.map(|name| (name, "on".to_owned()))).collect()
+    }
+
+    /// Whether a grant's box is ticked.
+    pub(super) fn has(&self, grant: &Grant) -> bool {
+        self.grants.iter().any(|ticked| ticked.field == grant.field)
+    }
+
+    /// The ways to authenticate that can be chosen.
+    pub(super) fn auth_methods() -> &'static [AuthMethod] {
+        AuthMethod::ALL
+    }
+
+    /// The forms of access tokens that can be chosen.
+    pub(super) fn token_formats() -> &'static [TokenFormat] {
+        TokenFormat::ALL
+    }
+
+    /// The algorithms that can be chosen.
+    pub(super) fn algs() -> [&'static str; 4] {
+        [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256].map(TokenAlg::as_str)
+    }
+
+    /// The id that is wanted, if one is.
+    pub(super) fn id(&self) -> Result<Option<ClientId>, Problem> {
+        let wanted = Some(self.id.as_str()).filter(|id| !id.is_empty());
+        wanted.map(str::parse).transpose().map_err(|error: tollgate_model::Malformed| acts::unusable(&error))
+    }
+
+    /// What it says, read as the admin API reads a body.
+    pub(super) fn metadata(&self) -> Result<ClientMetadata, Problem> {
+        let more = if self.more.is_empty() { "{}" } else { &self.more };
+        let mut members: Map<String, Value> = text::json(more.as_bytes())
+            .map_err(|error| acts::unusable(&format_args!("all else must be a JSON object: {error}")))?;
+        if let Some(name) = OWN.iter().find(|name| members.contains_key(**name)) {
+            return Err(acts::unusable(&format_args!("{name} has a field of its own: leave it out of all else")));
+        }
+        let words = |text: &str| Value::from(text.split_whitespace().collect::<Vec<_>>());
+        let scope = self.scope.split_whitespace().collect::<Vec<_>>().join(" ");
+        let grants: Vec<&str> = self.grants.iter().map(|grant| grant.grant.as_str()).collect();
+        let own: [Value; OWN.len()] = [
+            self.name.as_str().into(),
+            Some(self.owner.as_str()).filter(|owner| !owner.is_empty()).into(),
+            self.first_party.into(),
+            self.auth_method.as_str().into(),
+            grants.into(),
+            words(&self.redirect_uris),
+            words(&self.post_logout_redirect_uris),
+            scope.into(),
+            words(&self.audiences),
+            self.token_format.as_str().into(),
+            self.alg.as_str().into(),
+        ];
+        members.extend(OWN.iter().map(|name| (*name).to_owned()).zip(own));
+        acts::metadata(Value::Object(members))
+    }
+}
+
+/// What is registered of a client and has no control of its own, by its registered name; what is as if nothing were said is left out.
+pub(super) fn rest(metadata: &ClientMetadata) -> Map<String, Value> {
+    let unsaid = members(&ClientMetadata::default());
+    let mut said = members(metadata);
+    said.retain(|name, value| !OWN.contains(&name.as_str()) && unsaid.get(name) != Some(value));
+    said
+}
+
+fn members(metadata: &ClientMetadata) -> Map<String, Value> {
+    match serde_json::to_value(metadata) {
+        Ok(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,149 @@
+//! The origin's HTTP interface. One file an endpoint, each a straight line: authenticate, ask the domain, commit, answer.
+//!
+//! Handlers never see SQL. Errors of OAuth endpoints are RFC 6749 JSON, those of the edges' are `application/problem+json`;
+//! what went wrong inside goes to the log, never to the client.
+
+mod admin_api;
+mod allowed_origins;
+mod console;
+mod cookies;
+mod cors;
+mod edge_deltas;
+mod edge_snapshot;
+mod failed_authentication;
+mod header_list;
+mod health;
+mod hsts;
+mod json;
+mod jwks;
+mod limits;
+mod long_polls;
+mod metrics;
+mod oauth;
+mod observe;
+mod openapi;
+mod pages;
+mod problem;
+mod router;
+mod ssf_bearer;
+mod ssf_configuration;
+mod ssf_poll;
+mod ssf_streams;
+mod status_list;
+mod validate;
+
+pub use allowed_origins::AllowedOrigins;
+pub use hsts::of_issuer as hsts_of_issuer;
+pub use long_polls::LongPolls;
+pub use metrics::listener as metrics_listener;
+pub use oauth::certificate::Certificate;
+pub use observe::Refusal;
+pub use problem::Problem;
+pub use router::router;
+
+use std::sync::Arc;
+
+use axum::http::HeaderValue;
+use tokio::sync::watch::Receiver;
+use tokio_util::sync::CancellationToken;
+use tollgate_config::{GrantSettings, PeopleSettings, TlsSettings};
+use tollgate_model::{Actor, Audience, KeyPolicy};
+use tollgate_services::cache::Known;
+use tollgate_services::client_jwks::ClientKeys;
+use tollgate_services::external_users::UsersApi;
+use tollgate_services::feed_change::Wake;
+use tollgate_services::outbound_http::Outbound;
+use tollgate_services::password_hashing::{Forge, Verified};
+use tollgate_services::rate_limit::Guard;
+use tollgate_services::revocation_feed::{Contacts, Publisher};
+use tollgate_services::shared_signals::Transmitter;
+use tollgate_services::signing_keys::Keys;
+use tollgate_services::status_lists::StatusLists;
+use tollgate_services::telemetry::{Meters, Spans, TraceContext};
+use tollgate_storage::{Ending, Store, Writer};
+use tollgate_system::ambient;
+
+/// What handlers share.
+pub struct App {
+    /// The database.
+    pub store: Store,
+    /// What of it is in memory.
+    pub known: Known,
+    /// Asks addresses that clients registered.
+    pub outbound: Outbound,
+    /// Finds clients' own keys.
+    pub client_keys: ClientKeys,
+    /// Checks passwords.
+    pub forge: Forge,
+    /// Clients' secrets that it found right lately.
+    pub verified: Verified,
+    /// Where apps in browsers are.
+    pub allowed_origins: AllowedOrigins,
+    /// How many long polls may wait.
+    pub long_polls: Arc<LongPolls>,
+    /// How often what may be asked for.
+    pub guard: Guard,
+    /// How long grants last, who may register, and which proxies are believed.
+    pub grants: GrantSettings,
+    /// How HTTPS is answered, if it is: which clients' certificates may come that way.
+    pub tls: Option<TlsSettings>,
+    /// Whether people may make accounts, and who else may vouch for them.
+    pub people: PeopleSettings,
+    /// Who else knows users.
+    pub users_api: Option<UsersApi>,
+    /// Issues and revokes, many at a time.
+    pub writer: Writer,
+    /// Signs and recognises tokens.
+    pub keys: Keys,
+    /// When keys are replaced.
+    pub key_policy: KeyPolicy,
+    /// Answers edges.
+    pub publisher: Arc<Publisher>,
+    /// Answers verifiers of others.
+    pub status_lists: StatusLists,
+    /// Whether access tokens say where their status stands.
+    pub status_claim: bool,
+    /// Makes security event tokens.
+    pub transmitter: Arc<Transmitter>,
+    /// The edges heard of lately.
+    pub contacts: Arc<Contacts>,
+    /// The `iss` of tokens.
+    pub issuer: String,
+    /// The `aud` of tokens of clients that have none of their own.
+    pub default_audience: Audience,
+    /// How long tokens live, in seconds.
+    pub token_lifetime: u64,
+    /// Tells that the feed moved.
+    pub wake: Receiver<Wake>,
+    /// What it counts of itself.
+    pub meters: Arc<Meters>,
+    /// Where answered requests are told of.
+    pub spans: Spans,
+    /// Whether `/metrics` is answered with everything else, not on a listener of its own alone.
+    pub metrics_public: bool,
+    /// The `Strict-Transport-Security` of all answers, if they have one.
+    pub hsts: Option<HeaderValue>,
+    /// Cancelled when no more requests should be sent here: the origin is about to end.
+    pub draining: CancellationToken,
+    /// Ends long polls at shutdown.
+    pub stop: CancellationToken,
+}
+
+/// An ending by the current request: its back-channel logouts belong to the request's trace.
+pub(crate) fn ending(by: &Actor, reason: &'static str) -> Ending {
+    Ending { trace: TraceContext::current().traceparent(), ..Ending::new(by, reason, ambient::now()) }
+}
+
+/// The shared state as axum hands it around.
+pub type AppState = Arc<App>;
+
+impl App {
+    /// A path of this issuer as browsers know it, for links, forms, redirects and cookies: an issuer may itself have a path, which
+    /// requests have lost when they come to its handlers.
+    #[must_use]
+    pub fn at(&self, path: &str) -> String {
+        let after_scheme = self.issuer.split_once("://").map_or(self.issuer.as_str(), |(_, rest)| rest);
+        let base = after_scheme.split_once('/').map_or("", |(_, base)| base);
+        if base.is_empty() { path.to_owned() } else { format!("/{base}{path}") }
+    }
+}

@@ -1,0 +1,248 @@
+//! `GET /metrics`: what the issuer counts, in Prometheus's text format.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+
+use axum::Router;
+use axum::extract::{Extension, Request, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use tollgate_keys::PublicKey;
+use tollgate_model::{Edge, KeyState};
+use tollgate_services::password_hashing::Load;
+use tollgate_services::rate_limit::Guard;
+use tollgate_services::telemetry::{Family, Histogram, Meters, SECONDS};
+use tollgate_system::ambient;
+use tower::{Service, ServiceExt as _};
+
+use super::problem::{self, Problem};
+use super::{App, AppState};
+
+/// What is told of an edge: the metric's name, what it means, and its value if there is one.
+type EdgeGauge = (&'static str, &'static str, fn(&Edge, u64, u64) -> Option<u64>);
+
+const EDGE_GAUGES: [EdgeGauge; 3] = [
+    ("tollgate_edge_acknowledged_sequence", "The highest sequence that the edge acknowledged.", |edge, _, _| {
+        Some(edge.acknowledged)
+    }),
+    ("tollgate_edge_lag", "Changes that the edge has not acknowledged.", |edge, newest, _| {
+        Some(newest.saturating_sub(edge.acknowledged))
+    }),
+    ("tollgate_edge_contact_age_milliseconds", "Milliseconds since the edge was last heard of.", |edge, _, now_ms| {
+        edge.contacted_at_ms.map(|at| now_ms.saturating_sub(at))
+    }),
+];
+
+/// Marks requests that came by the listener for metrics.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OnOwnListener;
+
+/// What answers at the listener for metrics: `/metrics` of each issuer, below its path, and nothing else. `issuers` hands requests to
+/// them.
+pub fn listener<S>(issuers: S) -> Router
+where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
+{
+    Router::new().fallback(async move |mut request: Request| {
+        if !request.uri().path().ends_with("/metrics") {
+            return Problem::not_found().into_response();
+        }
+        request.extensions_mut().insert(OnOwnListener);
+        match issuers.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(impossible) => match impossible {},
+        }
+    })
+}
+
+/// 200 with the figures as they are now; 503 while the database cannot be read.
+#[utoipa::path(
+    get, path = "/metrics",
+    responses(
+        (
+            status = 200,
+            description = "Prometheus's text format",
+            body = String,
+            content_type = "text/plain; version=0.0.4; charset=utf-8",
+        ),
+        (status = 404, description = "Not on this listener: see the settings TOLLGATE_METRICS_LISTEN and TOLLGATE_METRICS_PUBLIC", body = problem::Body, content_type = "application/problem+json"),
+        (status = 503, description = "The database does not answer"),
+    ),
+)]
+pub(super) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwnListener>>) -> Response {
+    if !app.metrics_public && own.is_none() {
+        return Problem::not_found().into_response();
+    }
+    match exposition(&app).await {
+        Ok(text) => ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the metrics cannot be read");
+            StatusCode::SERVICE_UNAVAILABLE.into_response()
+        }
+    }
+}
+
+async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
+    let (head, edges) = (app.store.head().await?, app.store.edges().await?);
+    let mut text = Text::default();
+    text.counters(&app.meters);
+    text.one("tollgate_feed_sequence", "The newest sequence of the history of revocations.", "counter", head.sequence);
+    text.one("tollgate_writer_queue", "Requests that wait to be written.", "gauge", app.writer.queued());
+    text.limits(&app.guard);
+    text.one(
+        "tollgate_allowed_origins_reads_total",
+        "How often all clients were read for the origins that CORS allows.",
+        "counter",
+        app.allowed_origins.reads(),
+    );
+    text.one(
+        "tollgate_long_polls",
+        "Requests of edges and receivers that wait for news.",
+        "gauge",
+        u64::try_from(app.long_polls.waiting()).unwrap_or(u64::MAX),
+    );
+    text.hashing(&app.forge.load());
+    text.keys(app.keys.current().listing(), ambient::now());
+    text.edges(&edges, head.sequence, ambient::now_ms());
+    Ok(text.0)
+}
+
+/// The text, as it is written. Label values are escaped; names and explanations are ours and need it not.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn counters(&mut self, meters: &Meters) {
+        let Meters { requests, durations, issued, refused, introspected, revoked, .. } = meters;
+        let name = "tollgate_http_requests_total";
+        self.family(name, "Answers, by route and class of status.", ["route", "status"], requests);
+        self.histogram("tollgate_http_request_duration_seconds", "How long answers took, by route.", durations);
+        self.family("tollgate_tokens_issued_total", "Access tokens issued, by grant type.", ["grant_type"], issued);
+        self.family("tollgate_refusals_total", "Refusals, by route and reason.", ["route", "reason"], refused);
+        let name = "tollgate_introspections_total";
+        self.family(name, "Answers about tokens, by whether the token was active.", ["active"], introspected);
+        self.family("tollgate_revocations_total", "Revocations heard of, by kind.", ["kind"], revoked);
+    }
+
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        let labels: Vec<String> =
+            labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.0, "{name}{labels} {value}");
+    }
+
+    fn one(&mut self, name: &str, help: &str, kind: &str, value: u64) {
+        self.head(name, help, kind);
+        self.sample(name, &[], value);
+    }
+
+    fn family<const N: usize>(&mut self, name: &str, help: &str, labels: [&str; N], family: &Family<N>) {
+        self.head(name, help, "counter");
+        for (values, count) in family.read() {
+            let pairs: Vec<_> = labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+            self.sample(name, &pairs, count);
+        }
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+        self.head(name, help, "histogram");
+        for ([route], durations) in histogram.read() {
+            let mut so_far = 0;
+            for (class, count) in durations.counts.iter().enumerate() {
+                so_far += count;
+                let bound = SECONDS.get(class).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+                self.sample(&format!("{name}_bucket"), &[("route", &route), ("le", &bound)], so_far);
+            }
+            self.sample(&format!("{name}_sum"), &[("route", &route)], durations.sum.as_secs_f64());
+            self.sample(&format!("{name}_count"), &[("route", &route)], so_far);
+        }
+    }
+
+    fn limits(&mut self, guard: &Guard) {
+        let name = "tollgate_rate_limited_total";
+        self.head(name, "Requests that a limit refused, by limit.", "counter");
+        for (limit, refused) in guard.refused() {
+            self.sample(name, &[("limit", limit.as_str())], refused);
+        }
+    }
+
+    fn hashing(&mut self, load: &Load) {
+        let Load { queued, capacity, workers, working, done, refused, abandoned } = *load;
+        for (name, help, kind, value) in [
+            ("tollgate_hashing_queue", "Passwords that wait to be hashed.", "gauge", queued as u64),
+            ("tollgate_hashing_queue_capacity", "How many may wait.", "gauge", capacity as u64),
+            ("tollgate_hashing_workers", "Threads that hash.", "gauge", workers as u64),
+            ("tollgate_hashing_workers_busy", "Threads that are hashing.", "gauge", working as u64),
+            ("tollgate_hashes_total", "Hashes made.", "counter", done),
+            ("tollgate_hashes_refused_total", "Hashes refused, for the queue was full.", "counter", refused),
+            ("tollgate_hashes_abandoned_total", "Hashes not made, for nobody waited any more.", "counter", abandoned),
+        ] {
+            self.one(name, help, kind, value);
+        }
+    }
+
+    /// Of the keys that sign, how long they have.
+    fn keys(&mut self, keys: &[PublicKey], now: u64) {
+        let name = "tollgate_signing_key_age_seconds";
+        self.head(name, "Seconds since the key began to sign, of keys that sign now.", "gauge");
+        for key in keys.iter().filter(|key| key.state == KeyState::Active) {
+            let began = key.signs_from.unwrap_or(key.created_at);
+            let labels = [("purpose", key.purpose.as_str()), ("alg", &key.alg), ("kid", &key.kid)];
+            self.sample(name, &labels, now.saturating_sub(began));
+        }
+    }
+
+    fn edges(&mut self, edges: &[Edge], newest: u64, now_ms: u64) {
+        for (name, help, value) in EDGE_GAUGES {
+            self.head(name, help, "gauge");
+            for edge in edges {
+                if let Some(value) = value(edge, newest, now_ms) {
+                    self.sample(name, &[("edge", edge.name.as_str())], value);
+                }
+            }
+        }
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_told() {
+        let meters = Meters::default();
+        meters.answered("/oauth/token", 200, Duration::from_micros(900));
+        meters.refused("/oauth/token", "invalid_client");
+        let mut text = Text::default();
+        text.counters(&meters);
+        for line in [
+            "# TYPE tollgate_http_requests_total counter",
+            "tollgate_http_requests_total{route=\"/oauth/token\",status=\"2xx\"} 1",
+            "tollgate_http_request_duration_seconds_bucket{route=\"/oauth/token\",le=\"0.0005\"} 0",
+            "tollgate_http_request_duration_seconds_bucket{route=\"/oauth/token\",le=\"0.001\"} 1",
+            "tollgate_http_request_duration_seconds_bucket{route=\"/oauth/token\",le=\"+Inf\"} 1",
+            "tollgate_http_request_duration_seconds_sum{route=\"/oauth/token\"} 0.0009",
+            "tollgate_refusals_total{route=\"/oauth/token\",reason=\"invalid_client\"} 1",
+        ] {
+            assert!(text.0.lines().any(|other| other == line), "{line} in\n{}", text.0);
+        }
+    }
+
+    #[test]
+    fn a_label_cannot_end_itself() {
+        let mut text = Text::default();
+        text.sample("m", &[("l", "a\"b\\c\nd")], 1);
+        assert_eq!(text.0, "m{l=\"a\\\"b\\\\c\\nd\"} 1\n");
+    }
+}

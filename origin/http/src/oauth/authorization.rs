@@ -1,0 +1,159 @@
+//! Reading authorization requests, wherever they come from: a browser, a pushed request (RFC 9126), a signed one (RFC 9101).
+
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
+use tollgate_model::{AuthorizationError, AuthorizationRequest, Client};
+use tollgate_system::ambient;
+use url::form_urlencoded;
+
+use super::assertion;
+use super::id_token_hint;
+use super::parameters::Parameters;
+use crate::App;
+
+/// What the handles of pushed requests begin with (RFC 9126 §2.2).
+pub(crate) const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
+/// The longest a signed request may be good, in seconds.
+const LONGEST: u64 = 3600;
+
+/// Where an answer goes.
+#[derive(Debug, Clone)]
+pub(crate) struct ReturnTo {
+    pub(crate) redirect_uri: String,
+    pub(crate) state: Option<String>,
+}
+
+/// A refused request: with where to say so, unless that is what is wrong. Then the user is told and nobody else (RFC 6749
+/// §4.1.2.1).
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) return_to: Option<ReturnTo>,
+    pub(crate) error: AuthorizationError,
+}
+
+/// Reads a request of `client`. `pushed`: whether the client sent it itself.
+pub(crate) async fn read(
+    app: &App,
+    client: &Client,
+    outer: &Parameters,
+    pushed: bool,
+) -> Result<AuthorizationRequest, Refused> {
+    let asked = match unwrapped(app, client, outer).await {
+        Ok(asked) => asked,
+        Err(error) => return Err(Refused { return_to: return_to(client, outer).ok(), error }),
+    };
+    let to = return_to(client, &asked).map_err(|error| Refused { return_to: None, error })?;
+    let refused = |error| Refused { return_to: Some(to.clone()), error };
+    if client.metadata.require_pushed_authorization_requests && !pushed {
+        return Err(refused(AuthorizationError::Invalid("this client's requests must be pushed (RFC 9126)")));
+    }
+    let now = ambient::now();
+    let request = AuthorizationRequest::read(client, &to.redirect_uri, &asked, &app.default_audience, now);
+    let mut request = request.map_err(refused)?;
+    if let Some(hint) = asked.get("id_token_hint") {
+        // OpenID Connect Core §3.1.2.2: it must be ours.
+        let subject = id_token_hint::claims(app, hint).and_then(|claims| Some(claims.get("sub")?.as_str()?.to_owned()));
+        let not_ours = AuthorizationError::Invalid("id_token_hint is not an ID token of this server");
+        request.hinted = Some(subject.ok_or_else(|| refused(not_ours))?);
+    }
+    Ok(request)
+}
+
+/// The redirect URI that a request means: a registered one, or the only one there is.
+fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, AuthorizationError> {
+    let redirect_uri = match (asked.get("redirect_uri"), client.metadata.redirect_uris.as_slice()) {
+        (Some(named), _) if client.metadata.redirect(named).is_some() => named.to_owned(),
+        (Some(_), _) => return Err(AuthorizationError::Invalid("redirect_uri is not one that this client registered")),
+        (None, [only]) => only.as_str().to_owned(),
+        (None, _) => return Err(AuthorizationError::Invalid("redirect_uri is missing")),
+    };
+    Ok(ReturnTo { redirect_uri, state: asked.get("state").map(str::to_owned) })
+}
+
+/// The parameters of a signed request, or these if it is none. Of a signed one nothing counts that stands outside (RFC 9101 §6.3).
+async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Parameters, AuthorizationError> {
+    if outer.get("request_uri").is_some() {
+        return Err(AuthorizationError::RequestUriNotSupported);
+    }
+    let Some(jwt) = outer.get("request") else {
+        return match client.metadata.require_signed_request_object {
+            true => Err(AuthorizationError::Invalid("this client's requests must be signed (RFC 9101)")),
+            false => Ok(outer.clone()),
+        };
+    };
+    if client.metadata.jwks.is_none() && client.metadata.jwks_uri.is_none() {
+        return Err(AuthorizationError::RequestNotSupported);
+    }
+    let refused = |JoseError(problem)| AuthorizationError::RequestObject(problem);
+    let jws = Jws::read(jwt).map_err(refused)?;
+    let (alg, is_typed) = (jws.algorithm(), jws.is_typed(JwtUse::AuthorizationRequest));
+    if client.metadata.request_object_signing_alg.is_some_and(|registered| registered.as_str() != alg) {
+        return Err(AuthorizationError::RequestObject("it is signed with another algorithm than the registered one"));
+    }
+    let claims = assertion::verified(app, client, jwt, JwtUse::AuthorizationRequest).await.map_err(refused)?;
+    let is_client = |name: &str| claims.get(name).is_none_or(|value| value.as_str() == Some(client.id.as_str()));
+    if claims.get("client_id").is_none() || !is_client("client_id") || !is_client("iss") {
+        return Err(AuthorizationError::RequestObject("it is another client's"));
+    }
+    if claims.contains_key("aud") && !jose::is_for(&claims, &[&app.issuer]) {
+        return Err(AuthorizationError::RequestObject("it is for another server"));
+    }
+    // RFC 9101 §10.8: whoever sees it in a link could authenticate with it as the client.
+    if !is_typed && claims.get("sub").is_some_and(|subject| subject.as_str() == Some(client.id.as_str())) {
+        return Err(AuthorizationError::RequestObject("its sub is the client, and its typ is not oauth-authz-req+jwt"));
+    }
+    jose::check_bounded(&claims, LONGEST, ambient::now()).map_err(refused)?;
+    if claims.contains_key("request") || claims.contains_key("request_uri") {
+        return Err(AuthorizationError::RequestObject("it has another request in it"));
+    }
+    let pairs = claims.into_iter().flat_map(|(name, value)| match value {
+        Value::String(text) => vec![(name, text)],
+        Value::Array(values) if name == "resource" => {
+            values.iter().filter_map(|value| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+        }
+        value => vec![(name, value.to_string())],
+    });
+    Parameters::from_pairs(pairs).map_err(|_| AuthorizationError::RequestObject("it has a parameter twice"))
+}
+
+impl ReturnTo {
+    /// Where the answer to a request goes.
+    pub(crate) fn of(request: &AuthorizationRequest) -> ReturnTo {
+        ReturnTo { redirect_uri: request.redirect_uri.clone(), state: request.state.clone() }
+    }
+
+    /// Sends the browser there with an error.
+    pub(crate) fn error(&self, app: &App, error: &AuthorizationError) -> Response {
+        tracing::debug!(reason = %error, "an authorization request is refused");
+        self.send(app, &[("error", error.code()), ("error_description", &error.to_string())])
+    }
+
+    /// Sends the browser there with a code.
+    pub(crate) fn code(&self, app: &App, code: &str) -> Response {
+        self.send(app, &[("code", code)])
+    }
+
+    /// Always by 303, which makes a GET of whatever was sent: 307 would send a password on (RFC 9700 §4.12). `iss` says who
+    /// answers, so that a client of several servers cannot be made to mistake one for another (RFC 9207).
+    fn send(&self, app: &App, parameters: &[(&str, &str)]) -> Response {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(parameters);
+        if let Some(state) = &self.state {
+            query.append_pair("state", state);
+        }
+        query.append_pair("iss", &app.issuer);
+        let join = if self.redirect_uri.contains('?') { '&' } else { '?' };
+        see_other(&format!("{}{join}{}", self.redirect_uri, query.finish()))
+    }
+}
+
+/// Sends the browser elsewhere.
+pub(crate) fn see_other(location: &str) -> Response {
+    match HeaderValue::try_from(location) {
+        Ok(location) => (StatusCode::SEE_OTHER, [(LOCATION, location)]).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

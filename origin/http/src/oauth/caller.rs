@@ -1,0 +1,54 @@
+//! Who sends a request, as far as the connection and the headers tell.
+
+use std::convert::Infallible;
+use std::mem;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::http::header::USER_AGENT;
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap};
+use tollgate_config::Network;
+use tollgate_model::Sender;
+
+use super::certificate::Certificate;
+use crate::limits::sender;
+
+/// A request's headers, and the address and the certificate that it came with: all of them may be a proxy's.
+pub(crate) struct Caller {
+    pub(crate) headers: HeaderMap,
+    pub(crate) peer: Option<IpAddr>,
+    /// What the peer proved by TLS to have.
+    pub(crate) certificate: Option<Certificate>,
+}
+
+impl Caller {
+    fn new(headers: HeaderMap, extensions: &Extensions) -> Caller {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+        Caller { headers, peer, certificate: extensions.get::<Certificate>().cloned() }
+    }
+
+    /// Whoever sent a request of which nothing but the body is read any more: its headers are taken.
+    pub(super) fn take(request: &mut Request) -> Caller {
+        Caller::new(mem::take(request.headers_mut()), request.extensions())
+    }
+
+    /// The address of whoever sent the request, as far as the settings let proxies be believed.
+    pub(crate) fn address(&self, proxies: &[Network]) -> Option<IpAddr> {
+        sender(&self.headers, self.peer?, proxies)
+    }
+
+    /// Where the request comes from, for people; with what the device calls itself, if it says so.
+    pub(crate) fn sender(&self, proxies: &[Network], device: Option<&str>) -> Sender {
+        let agent = self.headers.get(USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        Sender::new(self.address(proxies), agent.as_deref(), device)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Infallible> {
+        Ok(Caller::new(parts.headers.clone(), &parts.extensions))
+    }
+}

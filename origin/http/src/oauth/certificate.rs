@@ -1,0 +1,115 @@
+//! Clients' certificates (RFC 8705): of the TLS connection, or as a proxy tells of them that terminated it.
+//!
+//! A certificate of the connection comes with whether an authority of the settings vouches for it. One that none vouches for never
+//! authenticates a client by its names; its key was proven all the same, which is all that a client with a certificate of its own
+//! making (RFC 8705 §2.2) and a token that is bound to one (§3) need.
+//!
+//! The header is believed of the proxies that the settings name, and of nobody else; and of those nothing else is, for their own
+//! certificates are not their clients'. They must have removed it from what they were sent, and must send it for certificates alone
+//! that they verified, or that they let pass unverified for clients with a certificate of their own making: of a client with
+//! `tls_client_auth` nothing is checked here but its names.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use tollgate_config::GrantSettings;
+use tollgate_model::ClientMetadata;
+use tollgate_model::encoding::base64url;
+use x509_cert::der::Decode as _;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+use super::caller::Caller;
+use super::error::OAuthError;
+use super::parameters::decode;
+
+/// A client's certificate, of which the client has the key.
+#[derive(Clone)]
+pub struct Certificate {
+    der: Arc<[u8]>,
+    /// Whether somebody vouches for the names in it.
+    is_vouched_for: bool,
+}
+
+impl Certificate {
+    /// A certificate that was shown in a TLS handshake, which proved that its key is there.
+    pub fn of_connection(der: &[u8], is_vouched_for: bool) -> Certificate {
+        Certificate { der: der.into(), is_vouched_for }
+    }
+
+    /// The certificate of whoever sent the request: of the connection, or the one that a trusted proxy tells of.
+    pub(super) fn of(caller: &Caller, settings: &GrantSettings) -> Result<Option<Certificate>, OAuthError> {
+        let trusted = |peer| settings.trusted_proxies.iter().any(|network| network.has(peer));
+        if !caller.peer.is_some_and(trusted) {
+            return Ok(caller.certificate.clone());
+        }
+        let Some(header) = &settings.certificate_header else {
+            return Ok(None);
+        };
+        let mut values = caller.headers.get_all(header).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(None),
+            (Some(value), None) if value.is_empty() => Ok(None),
+            (Some(value), None) => {
+                let der = value.to_str().ok().and_then(read);
+                der.map(|der| Some(Certificate { der: der.into(), is_vouched_for: true }))
+                    .ok_or(OAuthError::InvalidRequest("the certificate cannot be read"))
+            }
+            (Some(_), Some(_)) => Err(OAuthError::InvalidRequest("there are two certificates")),
+        }
+    }
+
+    /// The SHA-256 thumbprint in base64url, the `x5t#S256` of tokens that are bound to it.
+    pub(crate) fn thumbprint(&self) -> String {
+        base64url(&Sha256::digest(&self.der))
+    }
+
+    /// Whether it has the name that is registered of a client, and somebody vouches for that (RFC 8705 §2.1.2).
+    pub(super) fn has_names_of(&self, metadata: &ClientMetadata) -> bool {
+        let Some(certificate) = self.vouched_for() else {
+            return false;
+        };
+        let certificate = certificate.tbs_certificate();
+        if let Some(subject) = &metadata.tls_client_auth_subject_dn {
+            return certificate.subject().to_string() == *subject;
+        }
+        let Some(wanted) = &metadata.tls_client_auth_san_dns else {
+            return false;
+        };
+        let names = certificate.get_extension::<SubjectAltName>().ok().flatten();
+        let is_wanted = |name: &GeneralName| matches!(name, GeneralName::DnsName(name) if name.as_str() == wanted);
+        names.is_some_and(|(_, names)| names.0.iter().any(is_wanted))
+    }
+
+    /// What it says, where somebody vouches for it.
+    fn vouched_for(&self) -> Option<x509_cert::Certificate> {
+        self.is_vouched_for.then(|| x509_cert::Certificate::from_der(&self.der).ok()).flatten()
+    }
+
+    /// Whether it stands in the client's registered keys, whole (`x5c`) or by its thumbprint (`x5t#S256`; RFC 8705 §2.2.2).
+    pub(super) fn is_registered(&self, metadata: &ClientMetadata) -> bool {
+        let keys = metadata.jwks.as_ref().and_then(|jwks| jwks.get("keys")).and_then(Value::as_array);
+        let (whole, thumbprint) = (STANDARD.encode(&self.der), self.thumbprint());
+        let is_this = |key: &Value| {
+            key.get("x5t#S256").and_then(Value::as_str) == Some(&thumbprint)
+                || key.pointer("/x5c/0").and_then(Value::as_str) == Some(&whole)
+        };
+        keys.is_some_and(|keys| keys.iter().any(is_this))
+    }
+}
+
+/// Reads `:BASE64:` (RFC 9440 §2.1), a PEM that is percent-encoded (nginx, Envoy), or plain base64 (Traefik, HAProxy).
+fn read(value: &str) -> Option<Vec<u8>> {
+    let encoded = match value.strip_prefix(':').and_then(|value| value.strip_suffix(':')) {
+        Some(encoded) => encoded.to_owned(),
+        // A plus sign is one in base64: nothing but percent signs is encoded.
+        None => decode(&value.replace('+', "%2B")).ok()?,
+    };
+    let body = encoded.trim().trim_start_matches("-----BEGIN CERTIFICATE-----");
+    let body = body.split("-----END CERTIFICATE-----").next().unwrap_or_default();
+    let der = STANDARD.decode(body.split_whitespace().collect::<String>()).ok()?;
+    x509_cert::Certificate::from_der(&der).is_ok().then_some(der)
+}

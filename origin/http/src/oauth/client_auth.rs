@@ -1,0 +1,319 @@
+//! Client authentication (RFC 6749 §2.3): by a secret, an assertion, a certificate, or not at all for a public client; in
+//! exactly one way a request.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tollgate_keys::jose::{self, Jws};
+use tollgate_model::{AuthMethod, Client, ClientId, SecretHash};
+use tollgate_services::telemetry::NotedWay;
+use tollgate_storage::Versions;
+use tollgate_system::ambient;
+use zeroize::Zeroizing;
+
+use super::assertion;
+use super::caller::Caller;
+use super::certificate::Certificate;
+use super::error::OAuthError;
+use super::parameters::{Parameters, decode};
+use crate::{App, failed_authentication};
+
+/// `client_assertion_type` (RFC 7523 §2.2)
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The client that a request proves to come from; for a public one, the client that it says it comes from.
+pub(crate) struct AuthenticatedClient {
+    pub(crate) client: Arc<Client>,
+    /// The certificate of the connection, if there is one.
+    pub(crate) certificate: Option<Certificate>,
+    /// The state of things that the request was judged by: not older than itself, but for what is `unconfirmed`.
+    pub(crate) now: Versions,
+    /// Whether that state may have been over when the request came: what is done by it must be confirmed.
+    pub(crate) unconfirmed: bool,
+}
+
+impl AuthenticatedClient {
+    /// The client, if it is one that authenticated.
+    pub(crate) fn confidential(&self) -> Result<&Client, OAuthError> {
+        if self.client.is_public() { Err(OAuthError::InvalidClient) } else { Ok(&self.client) }
+    }
+}
+
+/// What a client presented, not believed yet.
+enum Presented<'a> {
+    Secret {
+        unverified_id: String,
+        secret: Zeroizing<String>,
+    },
+    Assertion {
+        text: &'a str,
+        unverified_id: Option<&'a str>,
+    },
+    /// Nothing in the request; there may be a certificate.
+    Id(&'a str),
+}
+
+impl Presented<'_> {
+    /// The client that is named, if one is.
+    fn unverified_id(&self) -> Option<String> {
+        match self {
+            Presented::Secret { unverified_id, .. } => Some(unverified_id.clone()),
+            Presented::Id(unverified_id) => Some((*unverified_id).to_owned()),
+            Presented::Assertion { text, .. } => {
+                Some(jose::text(&Jws::read(text).ok()?.unverified_claims, "sub").ok()?.to_owned())
+            }
+        }
+    }
+}
+
+/// The client that the request proves to come from. `path` is the endpoint's, which an assertion may name.
+pub(crate) async fn authenticate(
+    app: &App,
+    caller: &Caller,
+    form: &Parameters,
+    path: &str,
+) -> Result<AuthenticatedClient, OAuthError> {
+    let presented = presented(&caller.headers, form)?;
+    let certificate = Certificate::of(caller, &app.grants)?;
+    let now = app.known.versions().await?;
+    let client = match proven(app, caller, &presented, certificate.as_ref(), path, now).await {
+        Err(OAuthError::InvalidClient) => {
+            // Apart, so that whoever authenticates needs no memory for it.
+            Box::pin(note_failure(app, caller, &presented, now)).await;
+            return Err(OAuthError::InvalidClient);
+        }
+        client => client?,
+    };
+    if !client.is_public() {
+        app.guard.client(&client.id).await?;
+    }
+    Ok(AuthenticatedClient { client, certificate, now, unconfirmed: false })
+}
+
+/// Notes that somebody could not authenticate, with the client that they named if there is such a one.
+async fn note_failure(app: &App, caller: &Caller, presented: &Presented<'_>, now: Versions) {
+    let address = caller.address(&app.grants.trusted_proxies);
+    let named = find(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
+    let name = named.as_ref().map(|client| client.id.as_str());
+    failed_authentication::note(app, NotedWay::Client, name, address).await;
+}
+
+/// The active client that what is presented proves.
+async fn proven(
+    app: &App,
+    caller: &Caller,
+    presented: &Presented<'_>,
+    certificate: Option<&Certificate>,
+    path: &str,
+    now: Versions,
+) -> Result<Arc<Client>, OAuthError> {
+    let client = match presented {
+        Presented::Secret { unverified_id, secret } => {
+            let address = caller.address(&app.grants.trusted_proxies);
+            by_secret(app, unverified_id, secret, address, now).await?
+        }
+        Presented::Assertion { text, unverified_id } => {
+            Box::pin(assertion::client(app, text, *unverified_id, path, now)).await?
+        }
+        Presented::Id(unverified_id) => by_certificate_or_nothing(app, unverified_id, certificate, now).await?,
+    };
+    if client.is_active() { Ok(client) } else { Err(OAuthError::InvalidClient) }
+}
+
+/// The client, where it authenticates by a secret and all that this takes is in memory. Refuses nobody: whoever is not known here and
+/// now is to be asked for by [`authenticate`].
+pub(crate) async fn from_memory(app: &App, caller: &Caller, form: &Parameters) -> Option<AuthenticatedClient> {
+    let Ok(Presented::Secret { unverified_id, secret }) = presented(&caller.headers, form) else {
+        return None;
+    };
+    let now = app.known.latest_versions()?;
+    let client = app.known.client_in_memory(&unverified_id.parse().ok()?, now)?;
+    let fits = may_use_secrets(&client) && client.has_secret(&SecretHash::of(&secret), ambient::now());
+    if !fits || !client.is_active() {
+        return None;
+    }
+    let certificate = Certificate::of(caller, &app.grants).ok()?;
+    app.guard.client(&client.id).await.ok()?;
+    Some(AuthenticatedClient { client, certificate, now, unconfirmed: true })
+}
+
+async fn by_secret(
+    app: &App,
+    unverified_id: &str,
+    secret: &str,
+    address: Option<IpAddr>,
+    now: Versions,
+) -> Result<Arc<Client>, OAuthError> {
+    let client = match find(app, unverified_id, now).await {
+        Err(OAuthError::InvalidClient) => None,
+        found => found?.filter(|client| may_use_secrets(client)),
+    };
+    // An unknown client costs the same as a wrong secret: its secret is hashed and compared all the same.
+    let presented = SecretHash::of(secret);
+    let Some(client) = client else {
+        let _ = SecretHash::from_bytes([0; 32]).matches(&presented);
+        app.guard.guess_secret(unverified_id, address).await?.failed();
+        return Err(OAuthError::InvalidClient);
+    };
+    if client.has_secret(&presented, ambient::now()) {
+        return Ok(client);
+    }
+    if client.chosen_secrets(ambient::now()).next().is_none() {
+        app.guard.guess_secret(unverified_id, address).await?.failed();
+        return Err(OAuthError::InvalidClient);
+    }
+    match Box::pin(has_chosen_secret(app, &client, secret, address)).await? {
+        true => Ok(client),
+        false => Err(OAuthError::InvalidClient),
+    }
+}
+
+/// Who has the secret may send it in the header or the body; what matters is that a client that registered another way cannot fall
+/// back to this one.
+fn may_use_secrets(client: &Client) -> bool {
+    matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
+}
+
+/// Whether this is a secret that a person chose for the client. Only clients that have such a one are worth the slow hash: it is
+/// no secret which clients there are, for their ids stand in every authorization request (RFC 6749 §2.2).
+async fn has_chosen_secret(
+    app: &App,
+    client: &Client,
+    secret: &str,
+    address: Option<IpAddr>,
+) -> Result<bool, OAuthError> {
+    let hashes: Vec<&str> = client.chosen_secrets(ambient::now()).collect();
+    if hashes.iter().any(|hash| app.verified.knows(&client.id, secret, hash)) {
+        return Ok(true);
+    }
+    for hash in hashes {
+        // Those who send the same at the same time are one guess, and wait for one hash.
+        let check = || async {
+            let guess = app.guard.guess_secret(client.id.as_str(), address).await?;
+            let fits = app.forge.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned())).await;
+            match fits {
+                Ok(false) => guess.failed(),
+                Ok(true) | Err(_) => guess.give_back().await,
+            }
+            Ok::<bool, OAuthError>(fits?)
+        };
+        if app.verified.verify(&client.id, secret, hash, check).await? {
+            rehash(app, client, secret, hash).await;
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Hashes a secret anew if a hash costs more today. What goes wrong can wait for the next time.
+async fn rehash(app: &App, client: &Client, secret: &str, old: &str) {
+    if !app.forge.has_outgrown(old) {
+        return;
+    }
+    let Ok(new) = app.forge.hash(Zeroizing::new(secret.to_owned())).await else {
+        return;
+    };
+    if let Err(error) = app.store.rehash_secret(&client.id, old, &new).await {
+        tracing::warn!(%error, client = %client.id, "a secret could not be hashed anew");
+    }
+}
+
+async fn by_certificate_or_nothing(
+    app: &App,
+    unverified_id: &str,
+    certificate: Option<&Certificate>,
+    now: Versions,
+) -> Result<Arc<Client>, OAuthError> {
+    let client = find(app, unverified_id, now).await?.ok_or(OAuthError::InvalidClient)?;
+    let authentic = match (client.metadata.auth_method, certificate) {
+        (AuthMethod::None, _) => true,
+        (AuthMethod::TlsClientAuth, Some(certificate)) => certificate.has_names_of(&client.metadata),
+        (AuthMethod::SelfSignedTlsClientAuth, Some(certificate)) => certificate.is_registered(&client.metadata),
+        _ => false,
+    };
+    if authentic { Ok(client) } else { Err(OAuthError::InvalidClient) }
+}
+
+pub(super) async fn find(app: &App, unverified_id: &str, now: Versions) -> Result<Option<Arc<Client>>, OAuthError> {
+    let id: ClientId = unverified_id.parse().map_err(|_| OAuthError::InvalidClient)?;
+    Ok(app.known.client(&id, now).await?)
+}
+
+fn presented<'a>(headers: &HeaderMap, form: &'a Parameters) -> Result<Presented<'a>, OAuthError> {
+    let (id, secret, assertion) = (form.get("client_id"), form.get("client_secret"), form.get("client_assertion"));
+    let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+    match (authorizations.next(), authorizations.next(), secret, assertion) {
+        (_, Some(_), _, _) => Err(OAuthError::InvalidRequest("there are two Authorization headers")),
+        (Some(value), None, None, None) => {
+            let (unverified_id, secret) = basic(value.as_bytes()).ok_or(OAuthError::InvalidClient)?;
+            if id.is_some_and(|id| id != unverified_id) {
+                return Err(OAuthError::InvalidRequest("client_id is not the client that authenticates"));
+            }
+            Ok(Presented::Secret { unverified_id, secret })
+        }
+        (None, None, Some(secret), None) => {
+            let id = id.ok_or(OAuthError::InvalidRequest("client_id is missing"))?;
+            Ok(Presented::Secret { unverified_id: id.to_owned(), secret: Zeroizing::new(secret.to_owned()) })
+        }
+        (None, None, None, Some(text)) if form.get("client_assertion_type") == Some(ASSERTION_TYPE) => {
+            Ok(Presented::Assertion { text, unverified_id: id })
+        }
+        (None, None, None, Some(_)) => {
+            Err(OAuthError::InvalidRequest("client_assertion_type is not one that is known here"))
+        }
+        (None, None, None, None) => id.map(Presented::Id).ok_or(OAuthError::InvalidClient),
+        _ => Err(OAuthError::InvalidRequest("the client authenticates in two ways: use one")),
+    }
+}
+
+/// `Basic` credentials; id and secret are each form-encoded inside (RFC 6749 §2.3.1), which plain HTTP Basic has not.
+fn basic(header: &[u8]) -> Option<(String, Zeroizing<String>)> {
+    let (scheme, encoded) = header.split_at_checked("Basic ".len())?;
+    if !scheme.eq_ignore_ascii_case(b"Basic ") {
+        return None;
+    }
+    let decoded = Zeroizing::new(STANDARD.decode(encoded.trim_ascii()).ok()?);
+    let (id, secret) = str::from_utf8(&decoded).ok()?.split_once(':')?;
+    Some((decode(id).ok()?, Zeroizing::new(decode(secret).ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn basic_credentials_are_form_decoded() {
+        let header = format!("basic {}", STANDARD.encode("my%2Did:s%3Acret+1"));
+        let (id, secret) = basic(header.as_bytes()).expect("well-formed");
+        assert_eq!((id.as_str(), secret.as_str()), ("my-id", "s:cret 1"));
+        for header in ["", "Basic", "Basic !!", "Bearer YTpi", "Basic YQ==", "Basic JTp4"] {
+            assert!(basic(header.as_bytes()).is_none(), "{header:?} passed");
+        }
+    }
+
+    #[test]
+    fn exactly_one_way_is_used() {
+        let form = |text: &str| Parameters::from_form(text).map_err(|error| error.to_string()).expect("a form");
+        let mut headers = HeaderMap::new();
+        let assertion = format!("client_assertion=x&client_assertion_type={ASSERTION_TYPE}");
+        let ways = ["client_id=a&client_secret=b", assertion.as_str(), "client_id=a"];
+        for way in ways {
+            assert!(presented(&headers, &form(way)).is_ok(), "{way}");
+        }
+        assert!(matches!(presented(&headers, &form("")), Err(OAuthError::InvalidClient)));
+        let both = form(&format!("client_id=a&client_secret=b&{assertion}"));
+        assert!(matches!(presented(&headers, &both), Err(OAuthError::InvalidRequest(_))));
+        assert!(matches!(presented(&headers, &form("client_assertion=x")), Err(OAuthError::InvalidRequest(_))));
+        headers.insert(AUTHORIZATION, "Basic YTpi".parse().expect("a header"));
+        assert!(presented(&headers, &form("")).is_ok() && presented(&headers, &form("client_id=a")).is_ok());
+        for way in ["client_id=a&client_secret=b", assertion.as_str(), "client_id=c"] {
+            assert!(matches!(presented(&headers, &form(way)), Err(OAuthError::InvalidRequest(_))), "{way}");
+        }
+        headers.append(AUTHORIZATION, "Basic YTpi".parse().expect("a header"));
+        assert!(matches!(presented(&headers, &form("")), Err(OAuthError::InvalidRequest(_))));
+    }
+}

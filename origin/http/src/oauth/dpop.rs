@@ -1,0 +1,148 @@
+//! DPoP (RFC 9449): a proof that whoever sends a request has the key that its token is bound to.
+
+use axum::http::{HeaderMap, HeaderValue};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use tollgate_keys::jose::{self, JoseError, Jws};
+use tollgate_model::SecretHash;
+use tollgate_model::encoding::{base64url, from_base64url};
+use tollgate_model::secret::keyed;
+use tollgate_storage::{Sight, WriteError};
+use tollgate_system::ambient;
+
+use super::error::OAuthError;
+use crate::App;
+
+/// How old a proof may be, in seconds: a slow network and a clock a little behind. Its id is remembered for as long.
+const MAX_AGE: u64 = 300;
+/// For how many seconds one nonce is given; it is good for the next as many, too.
+const NONCE_PERIOD: u64 = 300;
+
+/// What a proof is to be about.
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    /// The endpoint's path below the issuer.
+    pub(crate) path: &'a str,
+    /// The access token that is shown with it, if one is.
+    pub(crate) token: Option<&'a str>,
+}
+
+/// Why a proof is not good.
+#[derive(Debug)]
+pub(crate) enum ProofError {
+    Invalid(&'static str),
+    /// With the nonce to use.
+    UseNonce(HeaderValue),
+    Write(WriteError),
+}
+
+impl From<JoseError> for ProofError {
+    fn from(JoseError(problem): JoseError) -> ProofError {
+        ProofError::Invalid(problem)
+    }
+}
+
+impl From<ProofError> for OAuthError {
+    fn from(error: ProofError) -> OAuthError {
+        match error {
+            ProofError::Invalid(problem) => OAuthError::InvalidDpopProof(problem),
+            ProofError::UseNonce(nonce) => OAuthError::UseDpopNonce(nonce),
+            ProofError::Write(error) => OAuthError::Write(error),
+        }
+    }
+}
+
+/// The thumbprint of the key that the request proves to have; none when it has no proof (RFC 9449 §4.3).
+pub(crate) async fn proven(
+    app: &App,
+    headers: &HeaderMap,
+    request: &Request<'_>,
+) -> Result<Option<String>, ProofError> {
+    let mut proofs = headers.get_all("dpop").iter();
+    let proof = match (proofs.next(), proofs.next()) {
+        (None, _) => return Ok(None),
+        (Some(proof), None) => proof.to_str().map_err(|_| ProofError::Invalid("the DPoP header is not a JWT"))?,
+        (Some(_), Some(_)) => return Err(ProofError::Invalid("there are two DPoP headers")),
+    };
+    let jws = Jws::read(proof)?;
+    if jws.token_type.as_deref() != Some("dpop+jwt") {
+        return Err(ProofError::Invalid("the proof's typ is not dpop+jwt"));
+    }
+    let (key, claims) = jws.verify_by_own_key()?;
+    if jose::text(&claims, "htm")? != request.method {
+        return Err(ProofError::Invalid("the proof is for another method"));
+    }
+    if !is_url_of(jose::text(&claims, "htu")?, &format!("{}{}", app.issuer, request.path)) {
+        return Err(ProofError::Invalid("the proof is for another URL"));
+    }
+    let now = ambient::now();
+    let issued_at = jose::time(&claims, "iat")?.ok_or(ProofError::Invalid("the proof has no iat"))?;
+    if issued_at > now.saturating_add(jose::LEEWAY) || now > issued_at.saturating_add(MAX_AGE) {
+        return Err(ProofError::Invalid("the proof is too old, or from the future"));
+    }
+    if let Some(token) = request.token
+        && jose::text(&claims, "ath")? != base64url(&Sha256::digest(token.as_bytes()))
+    {
+        return Err(ProofError::Invalid("the proof is for another access token"));
+    }
+    match claims.get("nonce").and_then(|nonce| nonce.as_str()) {
+        Some(given) if is_nonce(app, given, now) => {}
+        None if !app.grants.dpop_nonce => {}
+        _ => return Err(ProofError::UseNonce(nonce(app, now))),
+    }
+    let (thumbprint, id) = (key.thumbprint(), jose::text(&claims, "jti")?);
+    let hash = SecretHash::of(&format!("dpop|{thumbprint}|{id}"));
+    let expires_at = issued_at.saturating_add(MAX_AGE + 1);
+    if !app.writer.see(Sight { hash, expires_at }).await.map_err(ProofError::Write)? {
+        return Err(ProofError::Invalid("the proof was shown before"));
+    }
+    Ok(Some(thumbprint))
+}
+
+/// Whether both are one URL, without regard to query and fragment and after the usual normalisation (RFC 9449 §4.3, point 9).
+fn is_url_of(unverified: &str, own: &str) -> bool {
+    let normal = |text: &str| {
+        let mut url = url::Url::parse(text).ok()?;
+        url.set_query(None);
+        url.set_fragment(None);
+        Some(url)
+    };
+    normal(unverified).is_some_and(|url| Some(url) == normal(own))
+}
+
+/// A nonce (RFC 9449 §8): the period it is of, and a MAC of that. So nothing needs to be remembered of it, and every origin on the
+/// same database knows it.
+pub(crate) fn nonce(app: &App, now: u64) -> HeaderValue {
+    nonce_of(app, now / NONCE_PERIOD)
+}
+
+fn nonce_of(app: &App, period: u64) -> HeaderValue {
+    let mac = keyed(&app.keys.current().derived("tollgate dpop nonce v1"), &period.to_string());
+    let text = base64url(&[&period.to_be_bytes()[..], &mac[..16]].concat());
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn is_nonce(app: &App, given: &str, now: u64) -> bool {
+    let period = from_base64url(given).and_then(|bytes| Some(u64::from_be_bytes(*bytes.first_chunk()?)));
+    let newest = now / NONCE_PERIOD;
+    let young = period.filter(|period| *period == newest || period.checked_add(1) == Some(newest));
+    young.is_some_and(|period| nonce_of(app, period).as_bytes().ct_eq(given.as_bytes()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_compared_as_the_rfc_says() {
+        let own = "https://auth.example/oauth/token";
+        for text in [own, "https://AUTH.example:443/oauth/token", "https://auth.example/oauth/token?a=b#c"] {
+            assert!(is_url_of(text, own), "{text}");
+        }
+        for text in
+            ["", "http://auth.example/oauth/token", "https://auth.example/oauth/token/", "https://x/oauth/token"]
+        {
+            assert!(!is_url_of(text, own), "{text}");
+        }
+    }
+}

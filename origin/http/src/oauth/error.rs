@@ -1,0 +1,180 @@
+//! The one table that maps errors of OAuth endpoints to the wire (RFC 6749 §5.2 and its extensions).
+
+use axum::Json;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tollgate_keys::IssueError;
+use tollgate_model::{AccessError, AuthorizationError, GrantError, MetadataError};
+use tollgate_services::password_hashing::ForgeError;
+use tollgate_services::rate_limit::Refusal as Limited;
+use tollgate_storage::{StoreError, WriteError};
+
+use super::parameters::ParameterError;
+use crate::{Refusal, limits};
+
+/// Why an OAuth endpoint refuses.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OAuthError {
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    #[error(transparent)]
+    Parameters(#[from] ParameterError),
+    /// Unknown client, wrong secret, disabled, or nothing presented: the answer does not tell which.
+    #[error("the client could not be authenticated")]
+    InvalidClient,
+    #[error("{0}")]
+    UnauthorizedClient(&'static str),
+    #[error("there is no such grant_type here")]
+    UnsupportedGrantType,
+    #[error(transparent)]
+    InvalidGrant(#[from] GrantError),
+    /// An assertion or a token that was presented as a grant.
+    #[error("{0}")]
+    BadGrant(&'static str),
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error("the user has not decided yet")]
+    AuthorizationPending,
+    #[error("ask less often: five more seconds must lie between two requests from now on")]
+    SlowDown,
+    #[error("the user refused")]
+    AccessDenied,
+    #[error("the device code is expired")]
+    ExpiredToken,
+    #[error("{0}")]
+    InvalidDpopProof(&'static str),
+    /// With the nonce to use.
+    #[error("the DPoP proof must carry a nonce of this server")]
+    UseDpopNonce(HeaderValue),
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+    #[error("the store does not answer; try again")]
+    Store(StoreError),
+    #[error("the store does not answer; try again")]
+    Write(WriteError),
+    /// A limit was not passed.
+    #[error(transparent)]
+    Limited(#[from] Limited),
+    #[error("the secret cannot be checked now; try again")]
+    Forge(#[from] ForgeError),
+    #[error("the token could not be made; try again")]
+    Issue(IssueError),
+    #[error("the token could not be made; try again")]
+    Randomness(#[from] getrandom::Error),
+}
+
+impl From<IssueError> for OAuthError {
+    fn from(error: IssueError) -> OAuthError {
+        match error {
+            // What was asked for cannot be: no trouble of ours.
+            IssueError::SeveralAudiences => AccessError::TooMany.into(),
+            error => OAuthError::Issue(error),
+        }
+    }
+}
+
+impl From<StoreError> for OAuthError {
+    fn from(error: StoreError) -> OAuthError {
+        match error {
+            // The user was disabled while the request was under way: no trouble of ours.
+            StoreError::UserDisabled => GrantError::Ended.into(),
+            error => OAuthError::Store(error),
+        }
+    }
+}
+
+impl From<WriteError> for OAuthError {
+    fn from(error: WriteError) -> OAuthError {
+        match error {
+            WriteError::Store(error @ StoreError::UserDisabled) => error.into(),
+            error => OAuthError::Write(error),
+        }
+    }
+}
+
+/// RFC 6749 §5.2
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = OAuthError)]
+pub(crate) struct Body {
+    #[schema(value_type = String)]
+    error: &'static str,
+    error_description: String,
+}
+
+impl OAuthError {
+    fn wire(&self) -> (StatusCode, &'static str) {
+        let bad = StatusCode::BAD_REQUEST;
+        match self {
+            OAuthError::InvalidRequest(_) | OAuthError::Parameters(_) => (bad, "invalid_request"),
+            OAuthError::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            OAuthError::UnauthorizedClient(_) => (bad, "unauthorized_client"),
+            OAuthError::UnsupportedGrantType => (bad, "unsupported_grant_type"),
+            OAuthError::InvalidGrant(_) | OAuthError::BadGrant(_) => (bad, "invalid_grant"),
+            OAuthError::Authorization(error) => (bad, error.code()),
+            OAuthError::Access(error) => (bad, AuthorizationError::Access(error.clone()).code()),
+            // RFC 8628 §3.5
+            OAuthError::AuthorizationPending => (bad, "authorization_pending"),
+            OAuthError::SlowDown => (bad, "slow_down"),
+            OAuthError::AccessDenied => (bad, "access_denied"),
+            OAuthError::ExpiredToken => (bad, "expired_token"),
+            // RFC 9449 §5 and §8
+            OAuthError::InvalidDpopProof(_) => (bad, "invalid_dpop_proof"),
+            OAuthError::UseDpopNonce(_) => (bad, "use_dpop_nonce"),
+            // RFC 7591 §3.2.2
+            OAuthError::Metadata(MetadataError::RedirectUri(_)) => (bad, "invalid_redirect_uri"),
+            OAuthError::Metadata(_) => (bad, "invalid_client_metadata"),
+            // RFC 6585 §4; no OAuth error code says it better.
+            OAuthError::Limited(_) => (limits::TOO_MANY, "temporarily_unavailable"),
+            // RFC 7009 §2.2.1 asks for 503 and Retry-After; the code is RFC 6749 §4.1.2.1's.
+            OAuthError::Store(_)
+            | OAuthError::Write(_)
+            | OAuthError::Forge(_)
+            | OAuthError::Issue(_)
+            | OAuthError::Randomness(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
+        }
+    }
+
+    fn log(&self) {
+        match self {
+            // An outage is logged when it begins and ends, and a failed transaction by the writer: not for each request.
+            OAuthError::Store(error) if error.is_known_outage() => tracing::debug!(%error, "the store failed"),
+            OAuthError::Write(error @ WriteError::Database) => tracing::debug!(%error, "the store failed"),
+            OAuthError::Store(error) => tracing::error!(%error, "the store failed"),
+            // When there is too much to do, a line for each is too much too.
+            OAuthError::Write(WriteError::Busy) | OAuthError::Forge(ForgeError::Busy) => tracing::debug!("too busy"),
+            OAuthError::Write(error) => tracing::error!(%error, "the store failed"),
+            OAuthError::Forge(error) => tracing::error!(%error, "a secret could not be checked"),
+            OAuthError::Issue(error) => tracing::error!(%error, "a token could not be signed"),
+            OAuthError::Randomness(error) => tracing::error!(%error, "the system has no randomness"),
+            refused => tracing::debug!(reason = %refused, "refused"),
+        }
+    }
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
+        self.log();
+        let (status, error) = self.wire();
+        let mut response = (status, Json(Body { error, error_description: self.to_string() })).into_response();
+        response.extensions_mut().insert(Refusal(error));
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 §11.6.1: a 401 always carries a challenge, whichever way the client tried.
+            let challenge = HeaderValue::from_static("Basic realm=\"tollgate\", charset=\"UTF-8\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let OAuthError::Limited(refusal) = &self {
+            limits::tell_refusal(refusal, &mut response);
+        }
+        if let OAuthError::UseDpopNonce(nonce) = self {
+            response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);
+        }
+        response
+    }
+}

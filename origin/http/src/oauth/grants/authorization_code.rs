@@ -1,0 +1,33 @@
+//! The authorization code grant (RFC 6749 §4.1.3), with PKCE always (RFC 7636 §4.5).
+
+use tollgate_model::{GrantError, Redemption, SecretHash, SecretKind};
+use tollgate_storage::Claim;
+use tollgate_system::ambient;
+
+use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
+use crate::oauth::error::OAuthError;
+use crate::oauth::issue::TokenAnswer;
+use crate::oauth::token::TokenRequest;
+
+pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
+    let (app, client, form) = (request.app, &request.caller.client, request.form);
+    let presented = form.required("code", "code is missing")?;
+    let verifier = form.required("code_verifier", "code_verifier is missing")?;
+    if !SecretKind::Code.made(presented) {
+        return Err(GrantError::Unknown.into());
+    }
+    let code = app.store.code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
+    let jkt = request.jkt.as_deref();
+    let redemption = Redemption { client: &client.id, redirect_uri: form.get("redirect_uri"), verifier, jkt };
+    match code.check(redemption, ambient::now()) {
+        Ok(()) => {}
+        Err(GrantError::Replayed) => {
+            return Err(revoke_reused(app, client, &code.grant, "an authorization code was used twice").await?);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let access = granted(&request, &code.grant)?;
+    let (refresh, kept) = first_refresh(app, client, &code.grant, request.jkt.as_deref())?;
+    let claim = Claim::Code { hash: code.hash, refresh: kept };
+    take(request, Taking { grant: &code.grant, claim, access, refresh, nonce: code.nonce.as_deref() }).await
+}

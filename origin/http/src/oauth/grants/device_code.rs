@@ -1,0 +1,50 @@
+//! The device grant (RFC 8628 §3.4 and §3.5): a device asks until its user has decided elsewhere.
+
+use tollgate_model::{DeviceCode, DeviceStatus, GrantError, Poll, SecretHash, SecretKind};
+use tollgate_storage::Claim;
+use tollgate_system::ambient;
+
+use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
+use crate::App;
+use crate::oauth::error::OAuthError;
+use crate::oauth::issue::TokenAnswer;
+use crate::oauth::token::TokenRequest;
+
+pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
+    let (app, client, form) = (request.app, &request.caller.client, request.form);
+    let presented = form.required("device_code", "device_code is missing")?;
+    if !SecretKind::Device.made(presented) {
+        return Err(GrantError::Unknown.into());
+    }
+    let code = app.store.device_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
+    let now_ms = ambient::now_ms();
+    let grant = match code.poll(&client.id, now_ms) {
+        Poll::Allowed(grant) => grant,
+        Poll::Pending => return Err(polled(app, &code, code.interval, now_ms, OAuthError::AuthorizationPending).await?),
+        Poll::SlowDown { interval } => return Err(polled(app, &code, interval, now_ms, OAuthError::SlowDown).await?),
+        Poll::Denied => return Err(OAuthError::AccessDenied),
+        Poll::Expired => return Err(OAuthError::ExpiredToken),
+        Poll::Refused(error) => {
+            if let (GrantError::Replayed, DeviceStatus::Redeemed(grant)) = (error, &code.status) {
+                return Err(revoke_reused(app, client, grant, "a device code was used twice").await?);
+            }
+            return Err(error.into());
+        }
+    };
+    let access = granted(&request, &grant)?;
+    let (refresh, kept) = first_refresh(app, client, &grant, request.jkt.as_deref())?;
+    let claim = Claim::Device { hash: code.hash, refresh: kept };
+    take(request, Taking { grant: &grant, claim, access, refresh, nonce: None }).await
+}
+
+/// Remembers a poll. One that came at the same moment as another came too early.
+async fn polled(
+    app: &App,
+    code: &DeviceCode,
+    interval: u64,
+    now_ms: u64,
+    answer: OAuthError,
+) -> Result<OAuthError, OAuthError> {
+    let first = app.store.polled(code, interval, now_ms).await?;
+    Ok(if first { answer } else { OAuthError::SlowDown })
+}

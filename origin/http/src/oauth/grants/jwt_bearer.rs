@@ -1,0 +1,103 @@
+//! The JWT bearer grant (RFC 7523 §2.1): a client shows a JWT and gets an access token for whom it is about.
+//!
+//! Two may sign it: the client itself, for itself alone; or an issuer that the operator registered as trusted for this client, for
+//! users whom it provisioned here under the external id `ISSUER|SUBJECT`.
+
+use serde_json::{Map, Value};
+use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
+use tollgate_model::authorization::wanted;
+use tollgate_model::{Access, Client, SecretHash, UserId};
+use tollgate_storage::{Sight, StoreError};
+use tollgate_system::ambient;
+
+use crate::App;
+use crate::oauth::assertion;
+use crate::oauth::error::OAuthError;
+use crate::oauth::issue::{About, TokenAnswer, confirmation, draft, issue};
+use crate::oauth::token::TokenRequest;
+
+/// The longest an assertion may be good, in seconds.
+const LONGEST: u64 = 3600;
+
+pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
+    let TokenRequest { app, caller, form, jkt } = request;
+    let client = &caller.client;
+    if client.is_public() {
+        return Err(OAuthError::UnauthorizedClient("the JWT bearer grant is for clients that authenticate"));
+    }
+    let jwt = form.required("assertion", "assertion is missing")?;
+    let access = Access::of_client(client, wanted(form)?, &app.default_audience)?;
+    let unverified_issuer = issuer_of(jwt)?;
+    let (about, user) = if unverified_issuer == client.id.as_str() {
+        let claims = assertion::verified(app, client, jwt, JwtUse::AuthorizationGrant).await.map_err(refused)?;
+        check(app, &claims).await?;
+        match jose::text(&claims, "sub").map_err(refused)? == client.id.as_str() {
+            true => (About::client(&client.id), None),
+            false => return Err(OAuthError::BadGrant("a client may speak for itself alone")),
+        }
+    } else {
+        let claims = verified_by_issuer(app, client, &unverified_issuer, jwt).await?;
+        check(app, &claims).await?;
+        let (about, user) = about_user(app, client, &claims).await?;
+        (about, Some(user))
+    };
+    let keys = app.keys.to_sign(client.metadata.alg).await;
+    let mut drafted = draft(app, &keys, client, about, access, confirmation(caller, jkt)?)?;
+    // They may be disabled meanwhile: that is found out where the token is recorded.
+    drafted.user = user;
+    issue(app, caller, drafted).await
+}
+
+fn issuer_of(jwt: &str) -> Result<String, OAuthError> {
+    let jws = Jws::read(jwt).and_then(|jws| jws.of_type(JwtUse::AuthorizationGrant)).map_err(refused)?;
+    Ok(jose::text(&jws.unverified_claims, "iss").map_err(refused)?.to_owned())
+}
+
+/// The claims of a JWT that an issuer signed whom the operator trusts for this client.
+async fn verified_by_issuer(
+    app: &App,
+    client: &Client,
+    unverified_issuer: &str,
+    jwt: &str,
+) -> Result<Map<String, Value>, OAuthError> {
+    let trusted = client.metadata.trusted_issuers.iter().find(|trusted| trusted.issuer == unverified_issuer);
+    let trusted = trusted.ok_or(OAuthError::BadGrant("the assertion's issuer is not trusted for this client"))?;
+    let keys = app.client_keys.of_issuer(trusted).await;
+    let keys = keys.ok_or(OAuthError::BadGrant("the keys of the assertion's issuer cannot be had"))?;
+    Jws::read(jwt).and_then(|jws| jws.verify(&keys)).map_err(refused)
+}
+
+/// RFC 7523 §3: it is for this server, it is good now, and where it has an id it was not shown before.
+async fn check(app: &App, claims: &Map<String, Value>) -> Result<(), OAuthError> {
+    let endpoint = format!("{}/oauth/token", app.issuer);
+    if !jose::is_for(claims, &[&app.issuer, &endpoint]) {
+        return Err(OAuthError::BadGrant("the assertion is not for this server"));
+    }
+    let expires_at = jose::check_times(claims, LONGEST, ambient::now()).map_err(refused)?;
+    let Some(id) = claims.get("jti").and_then(Value::as_str) else {
+        return Ok(());
+    };
+    let issuer = jose::text(claims, "iss").map_err(refused)?;
+    let hash = SecretHash::of(&format!("bearer|{}|{issuer}|{id}", issuer.len()));
+    match app.writer.see(Sight { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) }).await? {
+        true => Ok(()),
+        false => Err(OAuthError::BadGrant("the assertion was shown before")),
+    }
+}
+
+async fn about_user(app: &App, client: &Client, claims: &Map<String, Value>) -> Result<(About, UserId), OAuthError> {
+    let (issuer, subject) = (jose::text(claims, "iss").map_err(refused)?, jose::text(claims, "sub").map_err(refused)?);
+    let user = app.store.user_by_external_id(&format!("{issuer}|{subject}")).await?;
+    let user =
+        user.filter(|user| user.is_active()).ok_or(OAuthError::BadGrant("the assertion's subject is not known"))?;
+    let subject = user.subject_for(&client.metadata, &app.keys.current().derived("tollgate pairwise subjects v1"));
+    // No grant says that this subject is theirs.
+    if subject != user.id.as_str() && !app.store.note_pairwise_subject(&user.id, &subject).await? {
+        return Err(StoreError::UserDisabled.into());
+    }
+    Ok((About::subject(subject), user.id))
+}
+
+fn refused(JoseError(problem): JoseError) -> OAuthError {
+    OAuthError::BadGrant(problem)
+}

@@ -1,0 +1,29 @@
+//! Refreshing (RFC 6749 §6): every use gives another refresh token and ends the one that was used (RFC 9700 §4.14.2).
+
+use tollgate_model::GrantError;
+use tollgate_storage::{Claim, NewRefresh};
+use tollgate_system::ambient;
+
+use super::taken::{Taking, granted, take};
+use crate::oauth::error::OAuthError;
+use crate::oauth::issue::TokenAnswer;
+use crate::oauth::token::TokenRequest;
+
+pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
+    let (app, client, form) = (request.app, &request.caller.client, request.form);
+    let unverified_token = form.required("refresh_token", "refresh_token is missing")?;
+    let ring = app.keys.current();
+    let keys = ring.refresh_keys();
+    let presented = keys.read(unverified_token).ok_or(GrantError::Unknown)?;
+    let family = app.known.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
+    let (grant, now) = (&family.grant, ambient::now());
+    family.check(&client.id, request.jkt.as_deref(), now)?;
+    let access = granted(&request, grant)?;
+    let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;
+    let rules = app.grants.refresh;
+    let expires_at = rules.expiry(grant.ends_at, now);
+    let kept = NewRefresh { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
+    // Whether it was used before is decided where it is written: two that ask at one moment must not both be the first.
+    let claim = Claim::Refresh { hash: presented.hash, successor: kept, grace: rules.grace };
+    take(request, Taking { grant, claim, access, refresh: Some(successor), nonce: None }).await
+}

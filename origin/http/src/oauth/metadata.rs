@@ -1,0 +1,112 @@
+//! `/.well-known/oauth-authorization-server` (RFC 8414) and `/.well-known/openid-configuration` (OpenID Connect Discovery): what
+//! this server can do, and nothing it cannot. One document: each has members that the other allows.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tollgate_config::{Registration, TlsSettings};
+use tollgate_keys::jose::ALGORITHMS;
+use tollgate_model::{AuthMethod, GrantType, UserClaims};
+
+use super::authorize::ACR;
+use crate::{App, AppState};
+
+/// Tells what this server can do (RFC 8414).
+#[utoipa::path(
+    get, path = "/.well-known/oauth-authorization-server",
+    responses((status = 200, description = "Metadata", body = Object)),
+)]
+pub(crate) async fn get(State(app): State<AppState>) -> Response {
+    let mut metadata = endpoints(&app);
+    if let (Some(members), Value::Object(abilities)) = (metadata.as_object_mut(), abilities(&app)) {
+        members.extend(abilities);
+    }
+    // Clients in browsers read it from other origins; there is nothing secret in it.
+    let headers = [(CACHE_CONTROL, "public, max-age=300"), (ACCESS_CONTROL_ALLOW_ORIGIN, "*")];
+    (headers, Json(metadata)).into_response()
+}
+
+/// Tells what this server can do (OpenID Connect Discovery).
+#[utoipa::path(
+    get, path = "/.well-known/openid-configuration",
+    responses((status = 200, description = "Metadata", body = Object)),
+)]
+pub(crate) async fn openid(app: State<AppState>) -> Response {
+    get(app).await
+}
+
+fn endpoints(app: &App) -> Value {
+    let at = |path: &str| format!("{}{path}", app.issuer);
+    let mut endpoints = json!({
+        "issuer": app.issuer,
+        "authorization_endpoint": at("/oauth/authorize"),
+        "token_endpoint": at("/oauth/token"),
+        "userinfo_endpoint": at("/oauth/userinfo"),
+        "revocation_endpoint": at("/oauth/revoke"),
+        "introspection_endpoint": at("/oauth/introspect"),
+        "device_authorization_endpoint": at("/oauth/device/code"),
+        "pushed_authorization_request_endpoint": at("/oauth/par"),
+        "end_session_endpoint": at("/oauth/logout"),
+        "jwks_uri": at("/.well-known/jwks.json"),
+    });
+    if app.status_claim {
+        // draft-ietf-oauth-status-list, section 9.1
+        endpoints["status_list_aggregation_endpoint"] = Value::from(at(tollgate_model::status_list::PATH));
+    }
+    if app.grants.registration != Registration::Off {
+        endpoints["registration_endpoint"] = Value::from(at("/oauth/register"));
+    }
+    endpoints
+}
+
+fn abilities(app: &App) -> Value {
+    let grants: Vec<&str> = GrantType::ALL.iter().map(|grant| grant.as_str()).collect();
+    // Certificates come of proxies or of TLS that ends here, where it asks for them; otherwise nobody can authenticate by one.
+    let by_proxy = app.grants.certificate_header.is_some();
+    let has_certificates = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::asks);
+    let has_authorities = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::vouches);
+    let is_possible = |method: &&AuthMethod| match method {
+        AuthMethod::TlsClientAuth => has_authorities,
+        AuthMethod::SelfSignedTlsClientAuth => has_certificates,
+        _ => true,
+    };
+    let methods: Vec<&AuthMethod> = AuthMethod::ALL.iter().filter(is_possible).collect();
+    let confidential: Vec<&&AuthMethod> = methods.iter().filter(|method| ***method != AuthMethod::None).collect();
+    let claims = ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid"];
+    let claims: Vec<&str> = claims.into_iter().chain(UserClaims::names()).collect();
+    json!({
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": grants,
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "token_endpoint_auth_methods_supported": methods,
+        "token_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "revocation_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "introspection_endpoint_auth_methods_supported": confidential,
+        "introspection_endpoint_auth_signing_alg_values_supported": ALGORITHMS,
+        "introspection_signing_alg_values_supported": ALGORITHMS,
+        "tls_client_certificate_bound_access_tokens": has_certificates,
+        "dpop_signing_alg_values_supported": ALGORITHMS,
+        "request_parameter_supported": true,
+        "request_uri_parameter_supported": false,
+        "require_request_uri_registration": false,
+        "request_object_signing_alg_values_supported": ALGORITHMS,
+        "require_signed_request_object": false,
+        "require_pushed_authorization_requests": false,
+        "scopes_supported": ["openid", "profile", "email", "address", "phone", "offline_access"],
+        "claims_supported": claims,
+        "claims_parameter_supported": false,
+        "claim_types_supported": ["normal"],
+        "subject_types_supported": ["public", "pairwise"],
+        "acr_values_supported": [ACR],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "id_token_signing_alg_values_supported": ALGORITHMS,
+        "userinfo_signing_alg_values_supported": ALGORITHMS,
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
+    })
+}

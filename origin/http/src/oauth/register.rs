@@ -1,0 +1,234 @@
+//! `/oauth/register` (RFC 7591) and `/oauth/register/{client}` (RFC 7592): clients that register themselves, where the operator
+//! lets them, and look after their registration.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+use tollgate_config::Registration;
+use tollgate_model::registration::{MAX_REGISTRATION_BYTES, registered};
+use tollgate_model::{
+    Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Registrant, Secret, SecretHash, SecretKind,
+    StoredSecret, text,
+};
+use tollgate_system::ambient;
+
+use super::bearer::{BearerRefusal, shown};
+use super::caller::Caller;
+use super::error::OAuthError;
+use crate::openapi::refusals::{NotFound, TooLarge};
+use crate::problem::Problem;
+use crate::{App, AppState, ending};
+
+/// The scope value of those who may register clients.
+const REGISTER: &str = "tollgate:register";
+const PATH: &str = "/oauth/register";
+
+/// Registers a client (RFC 7591 §3), where the operator lets clients do so.
+#[utoipa::path(
+    post, path = "/oauth/register",
+    request_body(content = ClientMetadata, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The client, with its secrets", body = RegisteredClient),
+        BearerRefusal, TooLarge, NotFound,
+    ),
+    security(("bearer" = ["tollgate:register"]), ()),
+)]
+pub(crate) async fn post(State(app): State<AppState>, caller: Caller, body: Bytes) -> Result<Response, Response> {
+    may_register(&app, &caller).await?;
+    create(&app, &body).await.map_err(IntoResponse::into_response)
+}
+
+async fn may_register(app: &App, caller: &Caller) -> Result<(), Response> {
+    match app.grants.registration {
+        Registration::Off => Err(Problem::not_found().into_response()),
+        Registration::Open => Ok(()),
+        Registration::Token => {
+            let token = shown(app, caller, "POST", PATH).await.map_err(IntoResponse::into_response)?;
+            if !token.audience.has(&app.issuer) {
+                return Err(BearerRefusal::Invalid.into_response());
+            }
+            if !token.scope.has(REGISTER) {
+                return Err(BearerRefusal::Scope(REGISTER.to_owned()).into_response());
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
+    let metadata = wanted(app, body, None).await?;
+    let now = ambient::now();
+    let mut client = Client::new(ClientId::from_random(&ambient::random()?), metadata, now);
+    let secret = match has_secret(&client) {
+        true => Some(Secret::new(SecretKind::Client, &ambient::random()?)),
+        false => None,
+    };
+    if let Some(secret) = &secret {
+        client = client.with_secret(secret, now);
+    }
+    let token = Secret::new(SecretKind::Registration, &ambient::random()?);
+    client.registration = Some(token.hash());
+    app.store.by(&Actor::client(&client.id)).insert_client(&client).await?;
+    tracing::info!(client = %client.id, "a client registered itself");
+    let answer = view(app, &client, secret.as_ref(), Some(&token));
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// What a client asks to be. A sector is one's own only if it says so itself: else anybody could join another's, and know its users
+/// (OpenID Connect Dynamic Client Registration §5).
+async fn wanted(
+    app: &App,
+    body: &[u8],
+    operator_metadata: Option<&ClientMetadata>,
+) -> Result<ClientMetadata, OAuthError> {
+    if body.len() > MAX_REGISTRATION_BYTES {
+        return Err(OAuthError::InvalidRequest("the body is too large"));
+    }
+    let metadata = registered(body, &app.store.resources().await?, operator_metadata)?;
+    if let Some(sector) = &metadata.sector_identifier_uri {
+        let listed = app.outbound.get(sector, Registrant::Client).await.map_err(|error| {
+            tracing::warn!(url = sector.as_str(), %error, "a sector's redirect URIs cannot be had");
+            MetadataError::Metadata("sector_identifier_uri cannot be read")
+        })?;
+        metadata.check_sector(&listed)?;
+    }
+    Ok(metadata)
+}
+
+/// `GET`: what is registered (RFC 7592 §2.1).
+#[utoipa::path(
+    get, path = "/oauth/register/{client}",
+    params(("client" = String, Path, description = "The client's id")),
+    responses((status = 200, description = "The client", body = RegisteredClient), BearerRefusal, NotFound),
+    security(("bearer" = [])),
+)]
+pub(crate) async fn show(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<RegisteredClient>, Response> {
+    let client = managed(&app, &id, &headers).await?;
+    Ok(Json(view(&app, &client, None, None)))
+}
+
+/// `PUT`: what is to be registered instead, all of it (RFC 7592 §2.2).
+#[utoipa::path(
+    put, path = "/oauth/register/{client}",
+    params(("client" = String, Path, description = "The client's id")),
+    request_body(content = ClientMetadata, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The client as it is now", body = RegisteredClient),
+        BearerRefusal, TooLarge, NotFound,
+    ),
+    security(("bearer" = [])),
+)]
+pub(crate) async fn update(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<RegisteredClient>, Response> {
+    let client = managed(&app, &id, &headers).await?;
+    replace(&app, client, &body).await.map(Json).map_err(IntoResponse::into_response)
+}
+
+async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredClient, OAuthError> {
+    let named: Value = text::json(body).map_err(|_| OAuthError::InvalidRequest("the body is not JSON"))?;
+    if named.get("client_id").and_then(Value::as_str) != Some(client.id.as_str()) {
+        return Err(OAuthError::InvalidRequest("client_id must be there and be this client's"));
+    }
+    let metadata = wanted(app, body, client.operator_metadata.as_ref()).await?;
+    let store = app.store.by(&Actor::client(&client.id));
+    store.update_registration(&client, &metadata).await?;
+    let mut client = Client { metadata, ..client };
+    let mut secret = None;
+    if has_secret(&client) && client.secrets.is_empty() {
+        // It authenticated in another way before, and needs a secret from now on.
+        let new = Secret::new(SecretKind::Client, &ambient::random()?);
+        let stored = StoredSecret::made(&new, ambient::now());
+        store.rotate_secret(&client.id, &stored, 0).await?;
+        client.secrets.push(stored);
+        secret = Some(new);
+    }
+    Ok(view(app, &client, secret.as_ref(), None))
+}
+
+/// `DELETE`: the client is no more, and what it was given ends (RFC 7592 §2.3). Its id is never given again.
+#[utoipa::path(
+    delete, path = "/oauth/register/{client}",
+    params(("client" = String, Path, description = "The client's id")),
+    responses((status = 204, description = "It is gone"), BearerRefusal, NotFound),
+    security(("bearer" = [])),
+)]
+pub(crate) async fn remove(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Response> {
+    let client = managed(&app, &id, &headers).await?;
+    let by = Actor::client(&client.id);
+    let disabled = app.store.disable_client(&client.id, &ending(&by, "the client removed its registration")).await;
+    disabled.map_err(|error| OAuthError::from(error).into_response())?;
+    tracing::info!(client = %client.id, "a client removed its registration");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The client of this id whose registration the token manages, where clients manage their registration. A token of another's tells
+/// nothing of it (RFC 7592 §2.1).
+async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Response> {
+    if app.grants.registration == Registration::Off {
+        return Err(Problem::not_found().into_response());
+    }
+    let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token =
+        value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let token = token.map(|(_, token)| token.trim()).ok_or_else(|| BearerRefusal::Missing.into_response())?;
+    if !SecretKind::Registration.made(token) {
+        return Err(BearerRefusal::Invalid.into_response());
+    }
+    let client = app.store.client_by_registration(&SecretHash::of(token)).await;
+    let client = client.map_err(|error| BearerRefusal::from(error).into_response())?;
+    let own = client.filter(|client| client.is_active() && client.id.as_str() == id);
+    own.ok_or_else(|| BearerRefusal::Invalid.into_response())
+}
+
+/// What a client is told of its registration.
+#[derive(Serialize, utoipa::ToSchema)]
+pub(crate) struct RegisteredClient {
+    client_id: String,
+    client_id_issued_at: u64,
+    #[schema(value_type = Vec<String>)]
+    response_types: [&'static str; 1],
+    registration_client_uri: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret_expires_at: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_access_token: Option<String>,
+    #[serde(flatten)]
+    metadata: ClientMetadata,
+}
+
+fn has_secret(client: &Client) -> bool {
+    matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
+}
+
+/// RFC 7591 §3.2.1 and RFC 7592 §3. Secrets are shown when they are made, and never again: only their hashes are kept.
+fn view(app: &App, client: &Client, secret: Option<&Secret>, token: Option<&Secret>) -> RegisteredClient {
+    RegisteredClient {
+        client_id: client.id.to_string(),
+        client_id_issued_at: client.created_at,
+        response_types: ["code"],
+        registration_client_uri: format!("{}{PATH}/{}", app.issuer, client.id),
+        client_secret: secret.map(|secret| secret.reveal().to_owned()),
+        client_secret_expires_at: secret.map(|_| 0),
+        registration_access_token: token.map(|token| token.reveal().to_owned()),
+        metadata: client.metadata.clone(),
+    }
+}

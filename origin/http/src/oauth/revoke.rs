@@ -1,0 +1,89 @@
+//! `POST /oauth/revoke` and `/revoke` (RFC 7009). The answer comes after the commit: who has it may rely on every edge
+//! refusing the token as soon as news reaches it.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use tollgate_model::{Actor, Client, GrantError, Revoke, SecretKind, Target};
+use tollgate_system::ambient;
+
+use super::caller::Caller;
+use super::client_auth::authenticate;
+use super::error::OAuthError;
+use super::parameters::{FormOnly, FormOrJson, Parameters};
+use crate::openapi::forms;
+use crate::{App, AppState};
+
+/// Revokes a token (RFC 7009).
+#[utoipa::path(
+    post, path = "/oauth/revoke",
+    request_body(content = forms::OneTokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "It is revoked, or never was there"), OAuthError),
+    security(("client" = []), ("certificate" = []), ()),
+)]
+pub(crate) async fn post_form(
+    State(app): State<AppState>,
+    FormOnly(caller, form): FormOnly,
+) -> Result<StatusCode, OAuthError> {
+    revoke(&app, &caller, &form, "/oauth/revoke").await
+}
+
+/// Revokes a token: the short name.
+#[utoipa::path(
+    post, path = "/revoke",
+    request_body(
+        content((forms::OneTokenForm = "application/x-www-form-urlencoded"), (forms::OneTokenForm = "application/json")),
+    ),
+    responses((status = 200, description = "It is revoked, or never was there"), OAuthError),
+    security(("client" = []), ("certificate" = []), ()),
+)]
+pub(crate) async fn post_form_or_json(
+    State(app): State<AppState>,
+    FormOrJson(caller, form): FormOrJson,
+) -> Result<StatusCode, OAuthError> {
+    revoke(&app, &caller, &form, "/revoke").await
+}
+
+/// What a token is, its form says: a wrong `token_type_hint` changes nothing (RFC 7009 §2.1).
+async fn revoke(app: &App, caller: &Caller, form: &Parameters, path: &str) -> Result<StatusCode, OAuthError> {
+    let client = authenticate(app, caller, form, path).await?.client;
+    let unverified_token = form.required("token", "token is missing")?;
+    match SecretKind::Refresh.made(unverified_token) {
+        true => revoke_grant(app, &client, unverified_token).await,
+        false => revoke_token(app, &client, unverified_token).await,
+    }
+}
+
+async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
+    // An unknown or foreign token is no error (RFC 7009 §2.2): its holder wants it gone, and for us it never was there.
+    let Some(recognised) = app.keys.recognise(unverified_token, &app.issuer).await? else {
+        return Ok(StatusCode::OK);
+    };
+    // Another client's token stays as it is. RFC 7009 §2.1 says that the request is refused, and leaves open how; the same
+    // 200 as for an unknown token (§2.2) refuses it without telling a stranger that the token exists.
+    let token = app.store.recognised_token(&recognised).await?;
+    let Some(token) = token.filter(|token| token.client == client.id) else {
+        return Ok(StatusCode::OK);
+    };
+    if let Some(revoke) = Revoke::token(&token, Actor::client(&client.id), None, ambient::now()) {
+        let revoked = app.writer.revoke(revoke).await?;
+        tracing::info!(client = %client.id, token = %token.id, is_news = revoked.is_news, "revoked a token");
+    }
+    Ok(StatusCode::OK)
+}
+
+/// A refresh token goes with its grant and everything that came of it (RFC 7009 §2.1).
+async fn revoke_grant(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
+    let Some(presented) = app.keys.current().refresh_keys().read(unverified_token) else {
+        return Ok(StatusCode::OK);
+    };
+    let Some(grant) = app.store.grant(&presented.grant).await?.filter(|grant| grant.client == client.id) else {
+        return Ok(StatusCode::OK);
+    };
+    if grant.ended_at.is_none() {
+        let target = Target::Session(grant.id.to_string());
+        let revoke = Revoke::any(target, Actor::client(&client.id), None, ambient::now());
+        app.writer.revoke(revoke.map_err(|_| GrantError::Unknown)?).await?;
+        tracing::info!(client = %client.id, grant = %grant.id, "revoked a grant");
+    }
+    Ok(StatusCode::OK)
+}

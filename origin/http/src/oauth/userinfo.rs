@@ -1,0 +1,76 @@
+//! `/oauth/userinfo` (OpenID Connect Core §5.3): what a client may know of the user who gave it an access token; and
+//! `/oauth/tokeninfo`: what the bearer of an access token may know of it.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Method;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use tollgate_model::{Client, GrantId, User};
+use tollgate_system::ambient;
+
+use super::bearer::{BearerRefusal, shown};
+use super::caller::Caller;
+use crate::AppState;
+
+/// Tells what the client may know of the user (OpenID Connect Core §5.3).
+#[utoipa::path(
+    method(get, post), path = "/oauth/userinfo",
+    responses(
+        (
+            status = 200,
+            description = "Claims; signed if the client is registered for that",
+            content((Object = "application/json"), (String = "application/jwt")),
+        ),
+        BearerRefusal,
+    ),
+    security(("bearer" = []), ("bearer" = [], "dpop" = [])),
+)]
+pub(crate) async fn any(
+    State(app): State<AppState>,
+    method: Method,
+    caller: Caller,
+) -> Result<Response, BearerRefusal> {
+    let token = shown(&app, &caller, method.as_str(), "/oauth/userinfo").await?;
+    let no_openid = || BearerRefusal::Scope("openid".to_owned());
+    if !token.scope.has("openid") {
+        return Err(no_openid());
+    }
+    let grant: GrantId = token.session.as_deref().and_then(|id| id.parse().ok()).ok_or(BearerRefusal::Invalid)?;
+    // What the user agreed to tell the client of the grant, no other client learns by a token that it exchanged.
+    let grant = app.store.grant(&grant).await?.filter(|grant| grant.client == token.client);
+    let grant = grant.ok_or(BearerRefusal::Invalid)?;
+    let user = app.store.user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
+    let client = app.store.client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
+    let scope = token.scope.common(&client.metadata.scope);
+    if !scope.has("openid") {
+        return Err(no_openid());
+    }
+    let mut claims: Map<String, Value> = user.claims.in_scope(&scope);
+    claims.insert("sub".to_owned(), Value::from(token.subject.as_str()));
+    let Some(alg) = client.metadata.userinfo_signed_response_alg else {
+        return Ok(Json(claims).into_response());
+    };
+    claims.insert("iss".to_owned(), Value::from(app.issuer.as_str()));
+    claims.insert("aud".to_owned(), Value::from(client.id.as_str()));
+    let signed = app.keys.to_sign(alg).await.sign_statement_with(alg, "JWT", &claims)?;
+    Ok(([(CONTENT_TYPE, "application/jwt")], signed).into_response())
+}
+
+/// Tells the bearer of an access token what it says.
+#[utoipa::path(
+    method(get, post), path = "/oauth/tokeninfo",
+    responses((status = 200, description = "Its claims, and `expires_in` seconds", body = Object), BearerRefusal),
+    security(("bearer" = []), ("bearer" = [], "dpop" = [])),
+)]
+pub(crate) async fn tokeninfo(
+    State(app): State<AppState>,
+    method: Method,
+    caller: Caller,
+) -> Result<Json<Value>, BearerRefusal> {
+    let token = shown(&app, &caller, method.as_str(), "/oauth/tokeninfo").await?;
+    let mut info = json!(token.claims(&app.issuer));
+    info["expires_in"] = Value::from(token.expires_at.saturating_sub(ambient::now()));
+    Ok(Json(info))
+}

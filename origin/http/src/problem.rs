@@ -1,0 +1,167 @@
+//! Errors of the edges' API: `application/problem+json` (RFC 9457).
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tollgate_services::password_hashing::ForgeError;
+use tollgate_services::rate_limit::Refusal;
+use tollgate_services::revocation_feed::FeedError;
+use tollgate_services::signing_keys::KeysError;
+use tollgate_services::status_lists::BuildError;
+use tollgate_storage::{StoreError, WriteError};
+
+use crate::limits;
+
+/// A refused request of an edge, or of nobody in particular.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    challenge: Option<HeaderValue>,
+    refusal: Option<Refusal>,
+}
+
+/// RFC 9457
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Body {
+    status: u16,
+    #[schema(value_type = String)]
+    title: &'static str,
+    detail: String,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, detail: &str) -> Problem {
+        Problem { status, detail: detail.to_owned(), challenge: None, refusal: None }
+    }
+
+    /// The problem with a way to authenticate (RFC 9110 section 11.6.1).
+    pub(super) fn challenge(self, challenge: HeaderValue) -> Problem {
+        Problem { challenge: Some(challenge), ..self }
+    }
+
+    /// The status of the answer.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, in words.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub(super) fn bad_request(detail: &str) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(super) fn not_found() -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Problem {
+        Problem { refusal: Some(refusal), ..Problem::new(limits::TOO_MANY, &refusal.to_string()) }
+    }
+}
+
+impl From<WriteError> for Problem {
+    fn from(error: WriteError) -> Problem {
+        // What failed a transaction was logged by the writer.
+        if !matches!(error, WriteError::Busy | WriteError::Database) {
+            tracing::error!(%error, "the store failed");
+        }
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again")
+    }
+}
+
+impl From<FeedError> for Problem {
+    fn from(error: FeedError) -> Problem {
+        let status = match &error {
+            FeedError::Gone => StatusCode::GONE,
+            FeedError::Ahead { .. } => StatusCode::CONFLICT,
+            FeedError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            FeedError::Build(_) | FeedError::Config(_) | FeedError::Interrupted | FeedError::Overtaken => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        if status.is_client_error() {
+            return Problem::new(status, &error.to_string());
+        }
+        tracing::error!(%error, "an edge could not be answered");
+        Problem::new(status, "the feed cannot be read now")
+    }
+}
+
+impl From<KeysError> for Problem {
+    fn from(error: KeysError) -> Problem {
+        Problem::from(StoreError::from(error))
+    }
+}
+
+impl From<getrandom::Error> for Problem {
+    fn from(error: getrandom::Error) -> Problem {
+        tracing::error!(%error, "the system has no randomness");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the system has no randomness; try again")
+    }
+}
+
+impl From<ForgeError> for Problem {
+    fn from(error: ForgeError) -> Problem {
+        if !matches!(error, ForgeError::Busy) {
+            tracing::error!(%error, "a password could not be hashed");
+        }
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the password cannot be hashed now; try again")
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        if let StoreError::Exists(what) = error {
+            return Problem::new(StatusCode::CONFLICT, &format!("there is a {what} of that name already"));
+        }
+        if matches!(error, StoreError::NotAdministrator) {
+            return Problem::new(StatusCode::FORBIDDEN, &error.to_string());
+        }
+        match error.is_known_outage() {
+            // It is logged when it begins and ends, not for each request.
+            true => tracing::debug!(%error, "the store failed"),
+            false => tracing::error!(%error, "the store failed"),
+        }
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer; try again")
+    }
+}
+
+impl From<BuildError> for Problem {
+    fn from(error: BuildError) -> Problem {
+        match error {
+            BuildError::Store(error) => Problem::from(error),
+            error => {
+                tracing::error!(%error, "a status list could not be built");
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the status list could not be built")
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let body = Body { status: self.status.as_u16(), title, detail: self.detail };
+        let mut response = (self.status, Json(body)).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(refusal) = self.refusal {
+            limits::tell_refusal(&refusal, &mut response);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}

@@ -1,0 +1,112 @@
+//! Who reads streams: a client with an access token of this origin, for this origin, that says so (RFC 6750).
+//!
+//! The token must name the issuer as its audience (RFC 9068 section 4): an API that is shown a client's token must not be able
+//! to read that client's streams with it.
+
+use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tollgate_model::ClientId;
+use tollgate_model::event_stream::{Stream, StreamName};
+use tollgate_services::shared_signals::SCOPE_READ;
+use tollgate_storage::StoreError;
+
+use super::App;
+use super::problem::Problem;
+
+/// Why a receiver is refused.
+#[derive(Debug)]
+pub(super) enum BearerError {
+    /// No token.
+    Missing,
+    /// A token that is none, is not good any more, or is for another audience.
+    Invalid,
+    /// A good token without the scope.
+    Scope,
+    /// There is no such stream for this client.
+    NoStream,
+    /// The store failed.
+    Store(StoreError),
+}
+
+impl From<StoreError> for BearerError {
+    fn from(error: StoreError) -> BearerError {
+        BearerError::Store(error)
+    }
+}
+
+/// The client whose token the request shows.
+pub(super) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, BearerError> {
+    let unverified_token = bearer(headers)?;
+    let token = super::oauth::bearer::good(app, unverified_token).await?.ok_or(BearerError::Invalid)?;
+    // One that is bound to a key is no bearer token: shown as one, it was stolen.
+    if !token.audience.has(&app.issuer) || token.details.cnf.is_some() {
+        return Err(BearerError::Invalid);
+    }
+    if !token.scope.values().any(|value| value == SCOPE_READ) {
+        return Err(BearerError::Scope);
+    }
+    Ok(token.client.clone())
+}
+
+/// The stream of this name, if it is the client's. Another's does not exist, as far as this client can tell.
+pub(super) async fn stream_of(app: &App, client: &ClientId, name: &str) -> Result<Stream, BearerError> {
+    let name: StreamName = name.parse().map_err(|_| BearerError::NoStream)?;
+    let stream = app.store.stream(&name).await?;
+    stream.filter(|stream| stream.client.as_ref() == Some(client)).ok_or(BearerError::NoStream)
+}
+
+/// The token of the one `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Result<&str, BearerError> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next().ok_or(BearerError::Missing)?, values.next()) else {
+        return Err(BearerError::Invalid);
+    };
+    let (scheme, token) = value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(BearerError::Invalid)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(BearerError::Missing) }
+}
+
+impl IntoResponse for BearerError {
+    fn into_response(self) -> Response {
+        // RFC 6750 section 3.1
+        let (status, detail, challenge) = match self {
+            BearerError::Missing => {
+                (StatusCode::UNAUTHORIZED, "an access token is missing", r#"Bearer realm="tollgate""#)
+            }
+            BearerError::Invalid => (
+                StatusCode::UNAUTHORIZED,
+                "the access token is not good here",
+                r#"Bearer realm="tollgate", error="invalid_token""#,
+            ),
+            BearerError::Scope => (
+                StatusCode::FORBIDDEN,
+                "the access token lacks the scope ssf.read",
+                r#"Bearer realm="tollgate", error="insufficient_scope", scope="ssf.read""#,
+            ),
+            BearerError::NoStream => {
+                return Problem::new(StatusCode::NOT_FOUND, "you have no such stream").into_response();
+            }
+            BearerError::Store(error) => return Problem::from(error).into_response(),
+        };
+        let mut response = Problem::new(status, detail).into_response();
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_bearer_token_is_read() {
+        let mut headers = HeaderMap::new();
+        assert!(matches!(bearer(&headers), Err(BearerError::Missing)));
+        headers.insert(AUTHORIZATION, "bearer a.b.c".parse().expect("a header"));
+        assert!(matches!(bearer(&headers), Ok("a.b.c")));
+        headers.append(AUTHORIZATION, "Bearer d".parse().expect("a header"));
+        assert!(matches!(bearer(&headers), Err(BearerError::Invalid)));
+        headers.insert(AUTHORIZATION, "Basic YTpi".parse().expect("a header"));
+        assert!(matches!(bearer(&headers), Err(BearerError::Missing)));
+    }
+}

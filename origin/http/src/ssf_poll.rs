@@ -1,0 +1,87 @@
+//! `POST /ssf/poll/{stream}`: a receiver acknowledges security events and asks for more (RFC 8936).
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode, Version};
+use axum::response::{IntoResponse, Response};
+use tollgate_model::event_stream::Delivery;
+use tollgate_model::text;
+use tollgate_services::shared_signals::{Poll, PollAnswer, PollRequest};
+
+use super::oauth::caller::Caller;
+use super::problem::Problem;
+use super::ssf_bearer::{BearerError, client, stream_of};
+use super::{AppState, long_polls};
+use crate::openapi::refusals::BadBody;
+use crate::problem;
+
+/// Acknowledges security events and asks for more (RFC 8936).
+#[utoipa::path(
+    post, path = "/ssf/poll/{stream}",
+    params(("stream" = String, Path, description = "The stream's name")),
+    request_body = PollRequest,
+    responses(
+        (status = 200, description = "Events", body = PollAnswer),
+        BadBody, BearerError,
+        (
+            status = 415,
+            description = "The body is not JSON",
+            body = problem::Body,
+            content_type = "application/problem+json",
+        ),
+    ),
+    security(("bearer" = ["ssf.read"])),
+)]
+pub(super) async fn post(
+    State(app): State<AppState>,
+    Path(name): Path<String>,
+    version: Version,
+    caller: Caller,
+    body: Bytes,
+) -> Result<Response, BearerError> {
+    let headers = &caller.headers;
+    let client = client(&app, headers).await?;
+    let stream = stream_of(&app, &client, &name).await?;
+    if stream.delivery != Delivery::Poll {
+        return Err(BearerError::NoStream);
+    }
+    if !is_json(headers) {
+        let detail = "the body must be application/json";
+        return Ok(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).into_response());
+    }
+    let Ok(mut request) = text::json::<PollRequest>(&body) else {
+        return Ok(Problem::bad_request("the body is not a poll request").into_response());
+    };
+    let poll =
+        app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !request.return_immediately);
+    let is_crowded = poll.is_none() && !request.return_immediately;
+    request.return_immediately |= is_crowded;
+    let polling = Poll {
+        store: app.store.clone(),
+        transmitter: app.transmitter.clone(),
+        wake: app.wake.clone(),
+        stop: app.stop.clone(),
+    };
+    match polling.answer(&stream, &request).await {
+        Ok(answer) => {
+            let mut response = ([(CACHE_CONTROL, "no-store")], Json(answer)).into_response();
+            if is_crowded {
+                long_polls::close(version, &mut response);
+            }
+            Ok(response)
+        }
+        Err(error) => {
+            tracing::error!(%error, stream = %stream.name, "a poll could not be answered");
+            Ok(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "events cannot be read now; try again").into_response())
+        }
+    }
+}
+
+/// Whether the body says that it is JSON; a form that a browser is tricked into sending cannot (RFC 8936 section 2.2).
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence =
+        headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|text| text.split(';').next());
+    essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+}

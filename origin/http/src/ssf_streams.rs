@@ -1,0 +1,91 @@
+//! `GET /ssf/streams` and `GET /ssf/status`: a receiver looks at its streams (SSF sections 8.1.1.2 and 8.1.2.1). They are made,
+//! changed and removed at the command line.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tollgate_model::event_stream::{Delivery, EventType, Stream};
+use tollgate_services::shared_signals::{POLL, PUSH};
+
+use super::AppState;
+use super::oauth::parameters::Parameters;
+use super::problem::Problem;
+use super::ssf_bearer::{BearerError, client, stream_of};
+use crate::openapi::refusals::BadRequest;
+
+/// RFC 9111 section 3.5: what is answered to one client is nobody else's.
+const NEVER_CACHED: [(axum::http::HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
+
+/// The streams of the client, or one of them (SSF §8.1.1.2).
+#[utoipa::path(
+    get, path = "/ssf/streams",
+    params(("stream_id" = Option<String>, Query, description = "A stream's name")),
+    responses(
+        (status = 200, description = "A configuration, or an array of them", body = Value),
+        BadRequest, BearerError,
+    ),
+    security(("bearer" = ["ssf.read"])),
+)]
+pub(super) async fn get(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, BearerError> {
+    let client = client(&app, &headers).await?;
+    let Ok(query) = Parameters::from_form(query.as_deref().unwrap_or_default()) else {
+        return Ok(Problem::bad_request("the parameters are not well-formed").into_response());
+    };
+    let answer = match query.get("stream_id") {
+        Some(name) => configuration(&app.issuer, &stream_of(&app, &client, name).await?),
+        None => {
+            let streams = app.store.streams().await?;
+            let own = streams.iter().filter(|stream| stream.client.as_ref() == Some(&client));
+            own.map(|stream| configuration(&app.issuer, stream)).collect()
+        }
+    };
+    Ok((NEVER_CACHED, Json(answer)).into_response())
+}
+
+/// The status of a stream (SSF §8.1.2.1).
+#[utoipa::path(
+    get, path = "/ssf/status",
+    params(("stream_id" = String, Query, description = "A stream's name")),
+    responses((status = 200, description = "The status", body = Object), BadRequest, BearerError),
+    security(("bearer" = ["ssf.read"])),
+)]
+pub(super) async fn status(
+    State(app): State<AppState>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, BearerError> {
+    let client = client(&app, &headers).await?;
+    let query = Parameters::from_form(query.as_deref().unwrap_or_default());
+    let Some(name) = query.as_ref().ok().and_then(|query| query.get("stream_id")) else {
+        return Ok(Problem::bad_request("stream_id is missing").into_response());
+    };
+    let stream = stream_of(&app, &client, name).await?;
+    // A stream is enabled for as long as it is registered.
+    let answer = json!({ "stream_id": stream.name.as_str(), "status": "enabled" });
+    Ok((NEVER_CACHED, Json(answer)).into_response())
+}
+
+/// A stream's configuration (SSF section 8.1.1), without the credentials the receiver gave: it knows them.
+fn configuration(issuer: &str, stream: &Stream) -> Value {
+    let uris = |events: &[EventType]| events.iter().map(|event| event.uri()).collect::<Vec<_>>();
+    let delivery = match &stream.delivery {
+        Delivery::Push { url, .. } => json!({ "method": PUSH, "endpoint_url": url.as_str() }),
+        Delivery::Poll => json!({ "method": POLL, "endpoint_url": format!("{issuer}/ssf/poll/{}", stream.name) }),
+    };
+    json!({
+        "stream_id": stream.name.as_str(),
+        "iss": issuer,
+        "aud": stream.audience.as_str(),
+        "events_supported": uris(&EventType::ALL),
+        "events_requested": uris(&stream.events),
+        "events_delivered": uris(&stream.events),
+        "delivery": delivery,
+    })
+}

@@ -1,0 +1,224 @@
+//! HS256 keys: one for each audience, derived from a stored key, so that whoever holds one forges nothing for another.
+//!
+//! There is no list of them. The key of an audience is a function of the derive key, the audience and a generation, a number that
+//! begins at 0: when the key of a generation is revoked, the next one signs. A replaced derive key replaces those of all
+//! audiences. A `kid` begins with the first characters of its derive key's, so that it says which of them it came from.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use tollgate_model::KeyState;
+use tollgate_model::encoding::base64url;
+use tollgate_model::{Audience, TokenAlg};
+use zeroize::Zeroizing;
+
+use super::tokens::TOKEN_TYPE;
+use super::{Jwk, KeyRing, PrivateKey, compact};
+
+/// Characters of the derive key's name at the beginning of its audience keys' names.
+pub const DERIVED_PREFIX: usize = 8;
+
+/// Audiences whose keys a ring keeps at most; more than that, and it forgets all and begins anew.
+const MOST_KNOWN: usize = 1024;
+
+/// The HS256 key of one audience. It signs for that audience only, so whoever holds it forges nothing for another. Clones are
+/// the same.
+#[derive(Clone)]
+pub struct AudienceKey(Arc<Derived>);
+
+struct Derived {
+    kid: String,
+    /// The header of the access tokens that it signs.
+    header: String,
+    key: PrivateKey,
+}
+
+/// The keys of one audience: for each derive key of the ring those of its generations, up to the first that is not revoked.
+type Generations = Arc<[Vec<AudienceKey>]>;
+
+/// The audiences that a ring derived keys for. They never change while the ring stands: all that they follow from is in it.
+#[derive(Default)]
+pub(super) struct KnownAudiences(RwLock<HashMap<Audience, Generations>>);
+
+/// A stored key from which audience keys are derived.
+pub(super) struct DeriveKey {
+    pub(super) kid: String,
+    pub(super) state: KeyState,
+    pub(super) seed: Zeroizing<[u8; 32]>,
+}
+
+impl KeyRing {
+    /// The HS256 key that signs for `audience`. None for the moment in which the key behind it is revoked and not yet replaced.
+    #[must_use]
+    pub fn audience_key(&self, audience: &Audience) -> Option<AudienceKey> {
+        let active = self.derive.iter().position(|derive| derive.state == KeyState::Active)?;
+        self.known(audience).get(active)?.last().cloned()
+    }
+
+    /// Whether HS256 keys can be had.
+    pub fn derives(&self) -> bool {
+        self.derive.iter().any(|derive| derive.state == KeyState::Active)
+    }
+
+    /// All HS256 keys that verifiers for `audience` need: the one that signs, one that will, those whose tokens have not expired.
+    #[must_use]
+    pub fn audience_keys(&self, audience: &Audience) -> Vec<AudienceKey> {
+        self.known(audience).iter().filter_map(|generations| generations.last()).cloned().collect()
+    }
+
+    /// Whether this is the form of the name of an HS256 key that was derived from a key of this ring.
+    #[must_use]
+    pub fn may_have_derived(&self, kid: &str) -> bool {
+        let parts = kid.split_at_checked(DERIVED_PREFIX);
+        parts.is_some_and(|(prefix, rest)| {
+            rest.starts_with('.') && self.derive.iter().any(|derive| derive.kid.starts_with(prefix))
+        })
+    }
+
+    /// The HS256 key of this name, if it is the audience's and not revoked. Name and audience may be anybody's invention, so
+    /// nothing is kept of what was derived for them.
+    pub(super) fn audience_key_named(&self, audience: &Audience, kid: &str) -> Option<AudienceKey> {
+        if !self.may_have_derived(kid) {
+            return None;
+        }
+        let keys = self.audiences.get(audience).unwrap_or_else(|| self.all_generations(audience));
+        keys.iter().filter_map(|generations| generations.last()).find(|key| key.kid() == kid).cloned()
+    }
+
+    /// The HS256 key of this name, if it is the audience's, and though it was just revoked.
+    pub(super) fn recorded_audience_key(&self, audience: &Audience, kid: &str) -> Option<AudienceKey> {
+        self.known(audience).iter().flatten().find(|key| key.kid() == kid).cloned()
+    }
+
+    /// The keys of an audience that tokens are issued for.
+    fn known(&self, audience: &Audience) -> Generations {
+        self.audiences.get(audience).unwrap_or_else(|| self.audiences.keep(audience, self.all_generations(audience)))
+    }
+
+    fn all_generations(&self, audience: &Audience) -> Generations {
+        self.derive.iter().map(|derive| self.generations(derive, audience)).collect()
+    }
+
+    /// The keys of an audience up to the first that is not revoked.
+    fn generations(&self, derive: &DeriveKey, audience: &Audience) -> Vec<AudienceKey> {
+        let mut keys = Vec::new();
+        for generation in 0..u32::MAX {
+            let key = AudienceKey::derive(derive, generation, audience);
+            let is_good = !self.revoked.contains(key.kid());
+            keys.push(key);
+            if is_good {
+                break;
+            }
+        }
+        keys
+    }
+}
+
+impl KnownAudiences {
+    fn get(&self, audience: &Audience) -> Option<Generations> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(audience).cloned()
+    }
+
+    fn keep(&self, audience: &Audience, keys: Generations) -> Generations {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert(audience.clone(), Arc::clone(&keys));
+        keys
+    }
+}
+
+impl AudienceKey {
+    /// HKDF-SHA256 over the derive key, with generation and audience as the only input that differs.
+    fn derive(derive: &DeriveKey, generation: u32, audience: &Audience) -> AudienceKey {
+        let mut okm = Zeroizing::new([0; 48]);
+        let info = format!("tollgate audience key v1|{generation}|{audience}");
+        // 48 bytes are far below HKDF's limit of 255 hashes; were it ever refused, the zeroes must not become a key.
+        let expanded = Hkdf::<Sha256>::new(None, derive.seed.as_slice()).expand(info.as_bytes(), okm.as_mut());
+        assert!(expanded.is_ok(), "HKDF gives 48 bytes");
+        let (secret, kid) = okm.split_at(32);
+        let mut key = Zeroizing::new([0; 32]);
+        key.copy_from_slice(secret);
+        let prefix: String = derive.kid.chars().take(DERIVED_PREFIX).collect();
+        let kid = format!("{prefix}.{}", base64url(kid));
+        let header = compact::header(TokenAlg::Hs256, &kid, TOKEN_TYPE);
+        AudienceKey(Arc::new(Derived { kid, header, key: PrivateKey::shared(key) }))
+    }
+
+    /// The key's identifier.
+    #[must_use]
+    pub fn kid(&self) -> &str {
+        &self.0.kid
+    }
+
+    /// The header of the access tokens that it signs, in base64url.
+    pub(super) fn header(&self) -> &str {
+        &self.0.header
+    }
+
+    /// The key itself.
+    #[must_use]
+    pub fn key(&self) -> &PrivateKey {
+        &self.0.key
+    }
+
+    /// The key as a JWK of type `oct`. It holds the secret: for the eyes of the audience's edges only.
+    #[must_use]
+    pub fn to_secret_jwk(&self) -> Jwk {
+        self.0.key.to_jwk().describe(&self.0.kid, TokenAlg::Hs256.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{MasterKey, make};
+    use tollgate_model::key_schedule::Wanted;
+    use tollgate_model::{Purpose, StoredKey};
+
+    fn known(ring: &KeyRing) -> usize {
+        ring.audiences.0.read().expect("nobody panicked").len()
+    }
+
+    fn audience(number: usize) -> Audience {
+        format!("https://api.example.com/{number}").parse().expect("an audience")
+    }
+
+    #[test]
+    fn keys_are_the_same_kept_or_not_and_few_are_kept() {
+        let master = MasterKey::from_random([1; 32]);
+        let keys = keys(&master);
+        let open = || KeyRing::open(&master, &keys, BTreeSet::new(), 1_000).expect("they open");
+        let (ring, other) = (open(), open());
+        let kid = |ring: &KeyRing, number| ring.audience_key(&audience(number)).expect("a key").kid().to_owned();
+        let first = kid(&ring, 0);
+        assert_eq!((known(&ring), kid(&ring, 0) == first, kid(&other, 0) == first), (1, true, true));
+
+        let named = other.audience_key_named(&audience(1), &kid(&ring, 1)).expect("it is that audience's");
+        assert_eq!((named.kid(), known(&other)), (kid(&ring, 1).as_str(), 1), "nothing is kept of what anybody asks");
+        assert!(other.audience_key_named(&audience(2), &first).is_none());
+
+        for number in 2..MOST_KNOWN + 2 {
+            kid(&ring, number);
+            assert!(known(&ring) <= MOST_KNOWN);
+        }
+        assert_eq!(kid(&ring, 0), first);
+    }
+
+    /// Keys that a ring opens with, made without the slow one.
+    fn keys(master: &MasterKey) -> Vec<StoredKey> {
+        let wanted = [
+            (Purpose::Token, TokenAlg::EdDsa),
+            (Purpose::Derive, TokenAlg::Hs256),
+            (Purpose::Secret, TokenAlg::Hs256),
+            (Purpose::Snapshot, TokenAlg::EdDsa),
+        ];
+        let made = wanted.map(|(purpose, alg)| make(master, Wanted { purpose, alg, ahead: 0 }, 1_000).expect("made"));
+        made.map(|key| StoredKey { published_at: Some(1_000), signs_from: Some(1_000), ..key }).into()
+    }
+}

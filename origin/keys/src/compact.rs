@@ -1,0 +1,131 @@
+//! Writing a signed JWT in the compact form (RFC 7515 §7.1): header, claims and signature in base64url, each straight into place.
+//! Reading one is another module's; the general library stays the judge of what is written here, in the tests.
+
+use base64_simd::URL_SAFE_NO_PAD;
+use serde::Serialize;
+use serde_json::json;
+use tollgate_model::TokenAlg;
+use tollgate_model::encoding::base64url;
+
+use super::{IssueError, PrivateKey};
+
+/// Bytes that the claims of nearly every token fit in; more only cost another allocation.
+const USUAL_CLAIMS: usize = 512;
+/// Characters of the longest signature, that of RSA with 2048 bits.
+const LONGEST_SIGNATURE: usize = 342;
+/// Characters of the other signatures, 64 bytes at most.
+const USUAL_SIGNATURE: usize = 86;
+
+/// The header of a token in base64url. Its members come in this order and without white space, always: edges know the usual
+/// header of a key again by its bytes.
+pub(super) fn header(alg: TokenAlg, kid: &str, token_type: &str) -> String {
+    base64url(json!({ "alg": alg.as_str(), "kid": kid, "typ": token_type }).to_string().as_bytes())
+}
+
+/// The token that says `claims` under this header, which is `key`'s.
+pub(super) fn write(header: &str, claims: &impl Serialize, key: &PrivateKey) -> Result<String, IssueError> {
+    let mut payload = Vec::with_capacity(USUAL_CLAIMS);
+    serde_json::to_writer(&mut payload, claims)?;
+    let signature = if key.alg() == TokenAlg::Rs256 { LONGEST_SIGNATURE } else { USUAL_SIGNATURE };
+    let mut token = String::with_capacity(header.len() + payload.len().div_ceil(3) * 4 + signature + 2);
+    token.push_str(header);
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_append(&payload, &mut token);
+    let signature = key.try_sign(token.as_bytes()).ok_or(IssueError::Sign)?;
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_append(&signature, &mut token);
+    Ok(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, Header, UntrustedToken};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{KeyRing, MasterKey};
+    use tollgate_model::encoding::from_base64url;
+    use tollgate_model::status_list;
+    use tollgate_model::{AccessToken, Acting, Claims, Confirmation, Scope, TokenDetails, TokenId};
+
+    const ISSUER: &str = "https://auth.example.com";
+
+    fn ring() -> KeyRing {
+        let master = MasterKey::from_random([1; 32]);
+        let keys = KeyRing::generate(&master, 1_000).expect("made");
+        KeyRing::open(&master, &keys, BTreeSet::new(), 1_000).expect("they open")
+    }
+
+    fn token(ring: &KeyRing, alg: TokenAlg) -> AccessToken {
+        let audience = "https://api.example.com".parse().map(|audience: tollgate_model::Audience| audience.into());
+        let audience = audience.expect("an audience");
+        let act = Acting { sub: "a \"quoted\" Bär".to_owned(), client_id: None, act: None };
+        AccessToken {
+            id: TokenId::new(7, [9; 14]),
+            number: 70_000,
+            client: "reports".parse().expect("a client"),
+            subject: "an\u{e4}\n".to_owned(),
+            session: Some("tgg_1".to_owned()),
+            key_id: ring.key_id(alg, &audience).expect("a key"),
+            scope: Scope::parse("reports:write reports:read").expect("a scope"),
+            audience,
+            details: TokenDetails {
+                cnf: Some(Confirmation::Key("thumb".to_owned())),
+                act: Some(act),
+                auth_time: Some(900),
+                ..TokenDetails::default()
+            },
+            opaque: None,
+            issued_at: 1_000,
+            expires_at: 4_600,
+        }
+    }
+
+    fn part(token: &str, index: usize) -> Vec<u8> {
+        from_base64url(token.split('.').nth(index).expect("a part")).expect("base64url")
+    }
+
+    fn json_part(token: &str, index: usize) -> Value {
+        serde_json::from_slice(&part(token, index)).expect("JSON")
+    }
+
+    #[test]
+    fn says_what_the_general_library_says() {
+        let ring = ring();
+        for alg in TokenAlg::ALL {
+            let token = token(&ring, alg);
+            let audience = token.audience.single().and_then(|audience| ring.audience_key(audience)).expect("a key");
+            let key = ring.signing_key(alg).map_or(audience.key(), |(_, key)| key);
+            let status = Some(status_list::Claim::of(ISSUER, token.number));
+            let claims = Claims { status, ..token.claims(ISSUER) };
+            let reference_header = Header::empty().with_token_type("at+jwt").with_key_id(&token.key_id);
+            let reference = crate::private::JwtAlgorithm(alg)
+                .token(&reference_header, &JwtClaims::new(&claims), key)
+                .expect("signed");
+
+            let text = ring.issue_with_status(&token, ISSUER).expect("signed");
+            assert_eq!(json_part(&text, 0), json_part(&reference, 0), "{alg}");
+            assert_eq!(json_part(&text, 1), json_part(&reference, 1), "{alg}");
+            let unverified_token = UntrustedToken::new(&text).expect("compact");
+            let verified = crate::private::JwtAlgorithm(alg).validator::<Value>(key).validate(&unverified_token);
+            assert!(verified.is_ok(), "{alg}: {:?}", verified.err());
+            assert!(ring.recognise(&text, ISSUER).is_some_and(|recognised| recognised.is_of(&token)), "{alg}");
+        }
+    }
+
+    #[test]
+    fn members_come_in_the_order_that_edges_expect() {
+        let ring = ring();
+        let token = token(&ring, TokenAlg::Hs256);
+        let text = ring.issue(&token, ISSUER).expect("signed");
+        let header = format!(r#"{{"alg":"HS256","kid":"{}","typ":"at+jwt"}}"#, token.key_id);
+        assert_eq!(part(&text, 0), header.as_bytes());
+        let claims = String::from_utf8(part(&text, 1)).expect("text");
+        let names = ["iss", "sub", "aud", "exp", "iat", "jti", "client_id", "sid", "scope", "cnf"];
+        let places: Vec<usize> = names.map(|name| claims.find(&format!("\"{name}\":")).expect(name)).into();
+        assert!(claims.starts_with("{\"iss\":") && places.is_sorted(), "{claims}");
+        assert!(claims.contains("\"scope\":\"reports:read reports:write\""), "{claims}");
+    }
+}

@@ -1,0 +1,45 @@
+//! Keys as JSON (RFC 7517), with members in alphabetical order and no white space, so that equal keys are equal bytes.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use tollgate_model::encoding::base64url;
+
+/// A JSON Web Key. All members Tollgate writes are strings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Jwk(BTreeMap<&'static str, String>);
+
+impl Jwk {
+    /// A key of these members, binary ones in base64url.
+    pub(super) fn new(kty: &str, texts: &[(&'static str, &str)], binaries: &[(&'static str, &[u8])]) -> Jwk {
+        let mut members = BTreeMap::from([("kty", kty.to_owned())]);
+        members.extend(texts.iter().map(|(name, text)| (*name, (*text).to_owned())));
+        members.extend(binaries.iter().map(|(name, bytes)| (*name, base64url(bytes))));
+        Jwk(members)
+    }
+
+    /// The thumbprint of a public key that has only its required members so far (RFC 7638 §3): SHA-256 in base64url.
+    pub(super) fn thumbprint(&self) -> Result<String, serde_json::Error> {
+        Ok(base64url(&Sha256::digest(serde_json::to_vec(self)?)))
+    }
+
+    /// Adds what a verifier needs to pick the key: `kid`, `alg` and `use`.
+    pub(super) fn describe(mut self, kid: &str, alg: &str) -> Jwk {
+        self.0.extend([("kid", kid.to_owned()), ("alg", alg.to_owned()), ("use", "sig".to_owned())]);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8037, appendix A.3.
+    #[test]
+    fn the_thumbprint_is_the_rfcs() {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let jwk = Jwk::new("OKP", &[("crv", "Ed25519"), ("x", x)], &[]);
+        assert_eq!(jwk.thumbprint().expect("serialises"), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+}

@@ -1,0 +1,315 @@
+//! All keys of the origin in memory, as they are at one moment.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use hkdf::Hkdf;
+use serde::Serialize;
+use sha2::Sha256;
+use tollgate_core::{KeySet, SnapshotSigner};
+use tollgate_model::key_schedule as schedule;
+use tollgate_model::{EdgeName, RefreshKeys, TokenAlg};
+use tollgate_model::{KeyState, StoredKey};
+use zeroize::Zeroizing;
+
+use super::audience::{DeriveKey, KnownAudiences};
+use super::tokens::TOKEN_TYPE;
+use super::{Jwk, MasterKey, PrivateKey, SealError, compact};
+
+/// The keys in use: for each algorithm the one that signs and those that will or did, the keys behind the audience keys, and the
+/// snapshot keys.
+pub struct KeyRing {
+    signing: Vec<SigningKey>,
+    pub(super) derive: Vec<DeriveKey>,
+    pub(super) audiences: KnownAudiences,
+    secret: Zeroizing<[u8; 32]>,
+    refresh: RefreshKeys,
+    snapshot: SnapshotSigner,
+    pins: Vec<[u8; 32]>,
+    /// The names of revoked keys.
+    pub(super) revoked: BTreeSet<String>,
+    verifying: KeySet,
+    listing: Vec<PublicKey>,
+    next_change: Option<u64>,
+}
+
+struct SigningKey {
+    kid: String,
+    state: KeyState,
+    published: bool,
+    private: Arc<PrivateKey>,
+    jwk: Jwk,
+    /// The header of the access tokens that it signs.
+    header: String,
+}
+
+/// What may be told of a key. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct PublicKey {
+    /// Its identifier.
+    pub kid: String,
+    /// The algorithm's registered name.
+    pub alg: String,
+    /// `token`, `derive`, `secret` or `snapshot`.
+    pub purpose: String,
+    /// What it is now.
+    #[schema(value_type = String)]
+    pub state: KeyState,
+    /// When it was made.
+    pub created_at: u64,
+    /// When the first snapshot with it was published.
+    pub published_at: Option<u64>,
+    /// From when on it signs.
+    pub signs_from: Option<u64>,
+    /// When the last token that it signed expires, once that is certain.
+    pub retires_at: Option<u64>,
+    /// When its private part was destroyed.
+    pub gone_at: Option<u64>,
+}
+
+/// The keys of this database cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what each is")]
+pub enum KeyRingError {
+    #[error(
+        "the master key does not open the keys in this database: it is not the one they were made with (key {kid})"
+    )]
+    WrongMasterKey { kid: String },
+    #[error("the key {kid} in the database cannot be used: {problem}")]
+    Unusable { kid: String, problem: String },
+    #[error("the database has no {0} key")]
+    Missing(&'static str),
+    #[error("keys could not be made: {0}")]
+    Making(String),
+}
+
+/// Why revoking a key would strike nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unrevocable {
+    /// There is none of that name, nor could there be.
+    #[error("there is no key of that name")]
+    Unknown,
+    /// It signs no tokens; this is what it is for.
+    #[error("that is a {0} key, which signs no tokens")]
+    SignsNoTokens(String),
+}
+
+impl KeyRing {
+    /// Opens the stored keys as they are at the Unix second `now`; `revoked` are the names of revoked keys.
+    ///
+    /// # Errors
+    /// When the master key is not theirs, one is damaged, or one without which nothing works is missing.
+    pub fn open(
+        master: &MasterKey,
+        stored: &[StoredKey],
+        revoked: BTreeSet<String>,
+        now: u64,
+    ) -> Result<KeyRing, KeyRingError> {
+        let mut signing = Vec::new();
+        let mut derive = Vec::new();
+        let mut secret = None;
+        let mut snapshot = None;
+        let mut pins = Vec::new();
+        let states = schedule::states(stored, &revoked, now);
+        for &(key, state) in states.iter().filter(|(_, state)| *state < KeyState::Gone) {
+            let bytes = opened(master, key)?;
+            match key.purpose.as_str() {
+                "token" => signing.push(SigningKey::read(key, state, &bytes)?),
+                "derive" if state == KeyState::Revoked => {}
+                "derive" => derive.push(DeriveKey { kid: key.kid.clone(), state, seed: seed(key, &bytes)? }),
+                "secret" => secret = Some(seed(key, &bytes)?),
+                "snapshot" => {
+                    let seed = seed(key, &bytes)?;
+                    let signer = SnapshotSigner::from_seed(&seed);
+                    match state {
+                        KeyState::Active => {
+                            pins.insert(0, signer.public_key());
+                            snapshot = Some(signer);
+                        }
+                        KeyState::Upcoming => pins.push(signer.public_key()),
+                        KeyState::Retiring | KeyState::Revoked | KeyState::Gone => {}
+                    }
+                }
+                other => return Err(unusable(key, format!("unknown purpose {other}"))),
+            }
+        }
+        let listing = states.iter().map(|&(key, state)| PublicKey::new(key, state)).collect();
+        let secret = secret.ok_or(KeyRingError::Missing("secret"))?;
+        Ok(KeyRing {
+            verifying: verifying(&signing)?,
+            signing,
+            derive,
+            audiences: KnownAudiences::default(),
+            refresh: refresh_keys(&secret),
+            secret,
+            snapshot: snapshot.ok_or(KeyRingError::Missing("snapshot"))?,
+            pins,
+            revoked,
+            listing,
+            next_change: schedule::next_change(stored, now),
+        })
+    }
+
+    /// The key that signs tokens of this algorithm, with its identifier. HS256 has none: its keys are its audiences'. None, too,
+    /// for the moment in which the key is revoked and not yet replaced.
+    #[must_use]
+    pub fn signing_key(&self, alg: TokenAlg) -> Option<(&str, &PrivateKey)> {
+        let mut active = self.signing.iter().filter(|key| key.state == KeyState::Active);
+        active.find(|key| key.private.alg() == alg).map(|key| (key.kid.as_str(), &*key.private))
+    }
+
+    /// The token key of this name.
+    pub(super) fn token_key(&self, kid: &str) -> Option<&PrivateKey> {
+        self.signing.iter().find(|key| key.kid == kid && key.state != KeyState::Revoked).map(|key| &*key.private)
+    }
+
+    /// The token key of this name, though it was just revoked, behind the header of its tokens.
+    pub(super) fn recorded_key(&self, kid: &str) -> Option<(&str, &PrivateKey)> {
+        self.signing.iter().find(|key| key.kid == kid).map(|key| (key.header.as_str(), &*key.private))
+    }
+
+    /// The public keys that verifiers need: those that sign, will sign, or signed what has not expired. In the order in which
+    /// they were made.
+    #[must_use]
+    pub fn public_jwks(&self) -> Vec<Jwk> {
+        let known = self.signing.iter().filter(|key| key.state != KeyState::Revoked);
+        known.map(|key| key.jwk.clone()).collect()
+    }
+
+    /// Of the keys in [`KeyRing::public_jwks`] those that no snapshot had yet, by name.
+    #[must_use]
+    pub fn unpublished(&self) -> Vec<String> {
+        self.signing
+            .iter()
+            .filter(|key| !key.published && key.state != KeyState::Revoked)
+            .map(|key| key.kid.clone())
+            .collect()
+    }
+
+    /// The public keys, to check tokens with. An audience's HS256 key is not among them: it is in the hands of that audience's
+    /// edges, and none of those may make a token for the issuer itself.
+    #[must_use]
+    pub fn verifying(&self) -> &KeySet {
+        &self.verifying
+    }
+
+    /// A key for one purpose that never leaves this origin and is never replaced: for what is encrypted, hashed or derived at
+    /// rest and must be found again after every rotation. Equal purposes have equal keys.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        derived(&self.secret, purpose)
+    }
+
+    /// The secret of an edge's registration, by which it proves which edge it is.
+    #[must_use]
+    pub fn edge_secret(&self, name: &EdgeName, number: u64) -> Zeroizing<[u8; 32]> {
+        self.derived(&format!("tollgate edge key v1|{number}|{name}"))
+    }
+
+    /// The keys of refresh tokens.
+    #[must_use]
+    pub fn refresh_keys(&self) -> &RefreshKeys {
+        &self.refresh
+    }
+
+    /// Signs snapshots and deltas.
+    #[must_use]
+    pub fn snapshot_signer(&self) -> &SnapshotSigner {
+        &self.snapshot
+    }
+
+    /// The public snapshot keys that an edge is to pin: the one that signs and, if there is one, the next.
+    #[must_use]
+    pub fn snapshot_pins(&self) -> &[[u8; 32]] {
+        &self.pins
+    }
+
+    /// Whether a revocation of this name would strike anything: a slip in the name of a stolen key must not go unnoticed.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check_revocable(&self, kid: &str) -> Result<(), Unrevocable> {
+        match self.listing.iter().find(|key| key.kid == kid) {
+            Some(key) if key.purpose == "token" => Ok(()),
+            Some(key) => Err(Unrevocable::SignsNoTokens(key.purpose.clone())),
+            None if self.may_have_derived(kid) => Ok(()),
+            None => Err(Unrevocable::Unknown),
+        }
+    }
+
+    /// What may be told of every key there is or was.
+    #[must_use]
+    pub fn listing(&self) -> &[PublicKey] {
+        &self.listing
+    }
+
+    /// The Unix second at which another key begins to sign.
+    #[must_use]
+    pub fn next_change(&self) -> Option<u64> {
+        self.next_change
+    }
+}
+
+impl SigningKey {
+    fn read(key: &StoredKey, state: KeyState, bytes: &[u8]) -> Result<SigningKey, KeyRingError> {
+        let alg: TokenAlg = key.alg.parse().map_err(|_| unusable(key, format!("unknown algorithm {}", key.alg)))?;
+        let private = PrivateKey::from_bytes(alg, bytes).map_err(|error| unusable(key, error.to_string()))?;
+        let jwk = private.to_jwk().describe(&key.kid, alg.as_str());
+        let published = key.published_at.is_some();
+        let header = compact::header(alg, &key.kid, TOKEN_TYPE);
+        Ok(SigningKey { kid: key.kid.clone(), state, published, private: Arc::new(private), jwk, header })
+    }
+}
+
+impl PublicKey {
+    fn new(key: &StoredKey, state: KeyState) -> PublicKey {
+        PublicKey {
+            kid: key.kid.clone(),
+            alg: key.alg.clone(),
+            purpose: key.purpose.clone(),
+            state,
+            created_at: key.created_at,
+            published_at: key.published_at,
+            signs_from: key.signs_from,
+            retires_at: key.retires_at,
+            gone_at: key.gone_at,
+        }
+    }
+}
+
+fn derived(secret: &[u8; 32], purpose: &str) -> Zeroizing<[u8; 32]> {
+    let mut okm = Zeroizing::new([0; 32]);
+    let expanded = Hkdf::<Sha256>::new(None, secret).expand(purpose.as_bytes(), okm.as_mut());
+    assert!(expanded.is_ok(), "HKDF gives 32 bytes");
+    okm
+}
+
+/// Two, so that no text is a mark and a successor at once.
+fn refresh_keys(secret: &[u8; 32]) -> RefreshKeys {
+    let derived = |purpose| derived(secret, purpose);
+    RefreshKeys::new(&derived("tollgate refresh token marks v1"), &derived("tollgate refresh tokens v1"))
+}
+
+fn opened(master: &MasterKey, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {
+    master.open(&key.sealed, &key.context()).map_err(|error| match error {
+        SealError::WrongKey => KeyRingError::WrongMasterKey { kid: key.kid.clone() },
+        SealError::Refused => unusable(key, error.to_string()),
+    })
+}
+
+fn seed(key: &StoredKey, bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>, KeyRingError> {
+    <[u8; 32]>::try_from(bytes).map(Zeroizing::new).map_err(|_| unusable(key, "wrong length".to_owned()))
+}
+
+fn unusable(key: &StoredKey, problem: String) -> KeyRingError {
+    KeyRingError::Unusable { kid: key.kid.clone(), problem }
+}
+
+fn verifying(signing: &[SigningKey]) -> Result<KeySet, KeyRingError> {
+    let known = signing.iter().filter(|key| key.state != KeyState::Revoked);
+    let jwks = serde_json::json!({ "keys": known.map(|key| &key.jwk).collect::<Vec<_>>() }).to_string();
+    KeySet::from_jwks(jwks.as_bytes()).map_err(|error| KeyRingError::Unusable {
+        kid: signing.first().map(|key| key.kid.clone()).unwrap_or_default(),
+        problem: format!("the keys do not make a set: {error}"),
+    })
+}

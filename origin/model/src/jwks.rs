@@ -1,0 +1,106 @@
+//! JWK sets of others (RFC 7517): clients' own keys, and those of issuers that the operator trusts.
+
+use serde_json::{Value, json};
+use tollgate_core::{KeySet, MAX_KEYS};
+
+use super::MetadataError;
+
+/// Bytes of a registered key set at most.
+const MAX_JWKS_BYTES: usize = 32 * 1024;
+/// Members of a set that are looked at, at most: each costs something before it is known to be of use.
+const MAX_MEMBERS: usize = 4 * MAX_KEYS;
+/// Members of private and shared keys.
+const SECRET_MEMBERS: [&str; 3] = ["d", "k", "p"];
+
+/// The public keys of a set with which signatures can be checked. All others are passed over (RFC 7517 §5): of another type or use,
+/// malformed, weak, named like one before, secret, or no key at all. One odd member must not spoil the others.
+pub fn public_keys(jwks: &Value) -> KeySet {
+    let mut keys = KeySet::default();
+    for member in members(jwks).iter().take(MAX_MEMBERS).filter(|member| !is_secret(member)) {
+        if keys.len() == MAX_KEYS {
+            break;
+        }
+        if let Ok(key) = KeySet::from_jwks(json!({ "keys": [member] }).to_string().as_bytes()) {
+            // It may bear the name of one before.
+            let _ = keys.extend(&key);
+        }
+    }
+    keys
+}
+
+/// Checks a set that is to be registered.
+///
+/// # Errors
+/// When it is too large, has a secret key, or has none that can be used.
+pub(super) fn check(jwks: &Value) -> Result<(), MetadataError> {
+    if jwks.to_string().len() > MAX_JWKS_BYTES {
+        return Err(MetadataError::Metadata("jwks is larger than 32 KiB"));
+    }
+    if members(jwks).iter().any(is_secret) {
+        return Err(MetadataError::Metadata("jwks has a private or shared key: give public ones alone"));
+    }
+    match public_keys(jwks).is_empty() {
+        true => Err(MetadataError::Metadata("jwks has no key that can be used: EdDSA, ES256 and RS256 are")),
+        false => Ok(()),
+    }
+}
+
+fn members(jwks: &Value) -> &[Value] {
+    jwks.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn is_secret(key: &Value) -> bool {
+    SECRET_MEMBERS.iter().any(|member| key.get(member).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8037 appendix A.2.
+    fn good(kid: &str) -> Value {
+        json!({ "kty": "OKP", "crv": "Ed25519", "kid": kid, "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" })
+    }
+
+    #[test]
+    fn odd_members_are_passed_over() {
+        let weak = json!({ "kty": "RSA", "kid": "weak", "e": "AQAB", "n": crate::encoding::base64url(&[0xc1; 128]) });
+        let odd = [
+            weak,
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": "AA" }),
+            json!({ "kty": "OKP", "crv": "X25519", "x": "AA" }),
+            json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" }),
+            json!({ "kty": 1 }),
+            json!({ "kid": 7, "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }),
+            json!({}),
+            json!("text"),
+            json!(null),
+            good("one"),
+        ];
+        let mut keys = vec![good("one")];
+        keys.extend(odd.clone());
+        keys.push(good("two"));
+        let set = json!({ "keys": keys, "issuer": "x" });
+        assert_eq!((public_keys(&set).len(), check(&set)), (2, Ok(())));
+        assert!(check(&json!({ "keys": odd[..9] })).is_err(), "there is no good one");
+        for none in [json!({}), json!([]), json!({ "keys": {} }), json!({ "keys": [] })] {
+            assert!(public_keys(&none).is_empty() && check(&none).is_err(), "{none}");
+        }
+    }
+
+    #[test]
+    fn secret_keys_check_nothing_and_are_not_registered() {
+        let mut private = good("private");
+        private["d"] = json!("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
+        let shared = json!({ "kty": "oct", "k": "A".repeat(43) });
+        let set = json!({ "keys": [private, shared, good("public")] });
+        assert_eq!(public_keys(&set).len(), 1);
+        assert!(check(&set).is_err());
+    }
+
+    #[test]
+    fn a_set_has_an_end() {
+        let many: Vec<Value> = (0..1000).map(|number| good(&number.to_string())).collect();
+        assert_eq!(public_keys(&json!({ "keys": many })).len(), MAX_KEYS);
+    }
+}

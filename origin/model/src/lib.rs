@@ -1,0 +1,111 @@
+//! What the origin knows about clients, tokens, revocations, edges and routes, as values and decisions.
+//!
+//! Nothing here names the web framework or the database, reads a clock or draws random bytes: times and randomness are
+//! arguments. Token times are Unix seconds.
+
+#[macro_use]
+pub mod text;
+
+pub mod access;
+pub mod audit;
+pub mod authorization;
+pub mod client;
+mod consent;
+pub mod device;
+pub mod edge;
+pub mod encoding;
+pub mod error_chain;
+pub mod event_stream;
+pub mod grant;
+mod hash_cost;
+pub mod issuer;
+pub mod jwks;
+pub mod key_schedule;
+mod logout;
+pub mod metadata;
+mod pkce;
+pub mod rate_limit;
+pub mod redirect;
+pub mod refresh;
+pub mod registration;
+mod resource;
+pub mod revocation;
+mod revocation_view;
+pub mod route;
+pub mod scope;
+pub mod secret;
+mod sender;
+mod signing_key;
+pub mod status_list;
+pub mod token;
+pub mod user;
+mod view;
+
+pub use access::{Access, AccessError, Audiences, AuthorizationDetails, Wanted};
+pub use audit::{AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote};
+pub use authorization::{AuthorizationError, AuthorizationRequest, Prompt, Step};
+pub use client::{Client, ClientId, ClientStatus, Registrant, StoredSecret};
+pub use consent::{Consent, ConsentedAccess};
+pub use device::{DeviceCode, DeviceStatus, Poll, UserCode};
+pub use edge::{Edge, EdgeContact, EdgeName, EdgeUrl};
+pub use grant::{Code, Grant, GrantError, GrantId, LoginId, Redemption, Terms, UserId};
+pub use hash_cost::HashCost;
+pub use issuer::{Issuer, IssuerName, IssuerUrl};
+pub use key_schedule::{KeyPolicy, KeyState};
+pub use logout::Logout;
+pub use metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, SubjectType, TokenFormat, TrustedIssuer};
+pub use pkce::CodeChallenge;
+pub use redirect::{CallUrl, RedirectUri};
+pub use refresh::{
+    LateRetries, PresentedRefresh, RefreshFamily, RefreshKeys, RefreshRules, RefreshState, RefreshToken, RefreshUse,
+    Turn,
+};
+pub use resource::Resource;
+pub use revocation::{Actor, Lifted, Reason, Reinstate, Revocation, Revoke, Target, Which};
+pub use revocation_view::{AuditView, RevocationView};
+pub use route::{OnStale, Route};
+pub use scope::Scope;
+pub use secret::{Secret, SecretHash, SecretKind};
+pub use sender::Sender;
+pub use signing_key::{Purpose, StoredKey};
+pub use token::{
+    AccessToken, Acting, Audience, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenAlg, TokenDetails, TokenDraft,
+    TokenId,
+};
+pub use user::{AuthSource, Login, User, UserClaims, UserName};
+pub use view::{ClientView, EdgeView, RouteView, SecretView, UserView};
+
+/// A value that does not have the form its type demands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {problem}")]
+pub struct Malformed {
+    /// What was being read, e.g. `client id`.
+    pub what: &'static str,
+    /// What is wrong with it; never contains the value itself.
+    pub problem: &'static str,
+}
+
+/// The longest identifier, in bytes. Edges refuse a token with a longer `iss`, `sub`, `aud`, `client_id` or `jti`, so nothing
+/// longer may be registered here.
+pub const MAX_IDENTIFIER_BYTES: usize = 255;
+
+/// Checks that `text` is 1 to [`MAX_IDENTIFIER_BYTES`] bytes, all of them `allowed`.
+fn identifier(
+    what: &'static str,
+    text: &str,
+    allowed: fn(u8) -> bool,
+    rule: &'static str,
+) -> Result<String, Malformed> {
+    if (1..=MAX_IDENTIFIER_BYTES).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err(Malformed::new(what, rule))
+    }
+}
+
+impl Malformed {
+    #[must_use]
+    pub const fn new(what: &'static str, problem: &'static str) -> Malformed {
+        Malformed { what, problem }
+    }
+}

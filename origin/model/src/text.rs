@@ -1,0 +1,241 @@
+//! Text from outside: what of it may be stored, what may be shown, and values that are one text: read by `FromStr`, written by
+//! `Display`, and the same in JSON.
+//!
+//! Every text that is stored or looked for passes one of these, whichever way it comes in: parameters of pages and of the admin API and
+//! members of JSON at the HTTP interface by [`is_storable`] and [`json`], what is registered by the `checked` functions of its type. What
+//! OAuth endpoints are sent is read as what it must be, by types of its own, or hashed.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+/// Whether a text can be stored: of the ASCII control characters it has tabs and line ends alone. PostgreSQL stores no NUL, nor reads
+/// JSON that has one.
+pub fn is_storable(text: &str) -> bool {
+    let is_bad = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0x7f;
+    // Without an early end, so that many bytes are looked at at once.
+    !text.bytes().fold(false, |found, byte| found | is_bad(byte))
+}
+
+/// Whether nobody sees a character where it stands, though it changes how others are read: control characters, marks of direction,
+/// characters without width, fillers, tags (Unicode's `Default_Ignorable_Code_Point`, `Bidi_Control` and line separators).
+pub(crate) fn is_invisible(char: char) -> bool {
+    char.is_control()
+        || matches!(
+            char,
+            '\u{ad}'
+                | '\u{34f}'
+                | '\u{61c}'
+                | '\u{115f}'..='\u{1160}'
+                | '\u{17b4}'..='\u{17b5}'
+                | '\u{180b}'..='\u{180f}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{3164}'
+                | '\u{fe00}'..='\u{fe0f}'
+                | '\u{feff}'
+                | '\u{ffa0}'
+                | '\u{fff0}'..='\u{fffb}'
+                | '\u{1bca0}'..='\u{1bca3}'
+                | '\u{1d173}'..='\u{1d17a}'
+                | '\u{e0000}'..='\u{e0fff}'
+        )
+}
+
+/// Whether a name can stand among other words without hiding in them or turning them around. An emoji may ask to be drawn as one.
+pub(crate) fn is_legible(name: &str) -> bool {
+    !name.chars().any(|char| is_invisible(char) && char != '\u{fe0f}')
+}
+
+/// A name as people may be shown it: without characters that cannot be seen, which were not always refused.
+pub fn legible(name: &str) -> String {
+    name.chars().filter(|char| !is_invisible(*char) || *char == '\u{fe0f}').collect()
+}
+
+/// Whether all texts in a value, names of members included, are such.
+pub(crate) fn all_texts(value: &Value, is_such: fn(&str) -> bool) -> bool {
+    match value {
+        Value::String(text) => is_such(text),
+        Value::Array(values) => values.iter().all(|value| all_texts(value, is_such)),
+        Value::Object(members) => members.iter().all(|(name, value)| is_such(name) && all_texts(value, is_such)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
+/// Reads JSON from outside, in which every text can be stored.
+///
+/// # Errors
+/// When it is not what is expected, or a text in it cannot be stored.
+pub fn json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
+    check_json(json)?;
+    serde_json::from_slice(json)
+}
+
+/// Checks that every text in this JSON can be stored.
+///
+/// # Errors
+/// When it is no JSON, or a text in it cannot be stored.
+pub fn check_json(json: &[u8]) -> serde_json::Result<()> {
+    serde_json::from_slice::<Storable>(json).map(drop)
+}
+
+/// Any JSON whose texts can be stored; nothing of it is kept.
+struct Storable;
+
+impl<'de> Deserialize<'de> for Storable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Storable, D::Error> {
+        deserializer.deserialize_any(Storable)
+    }
+}
+
+impl<'de> Visitor<'de> for Storable {
+    type Value = Storable;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Storable, E> {
+        if is_storable(text) { Ok(Storable) } else { Err(E::custom("a text has control characters")) }
+    }
+
+    fn visit_unit<E>(self) -> Result<Storable, E> {
+        Ok(Storable)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Storable, E> {
+        Ok(Storable)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Storable, E> {
+        Ok(Storable)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Storable, E> {
+        Ok(Storable)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Storable, E> {
+        Ok(Storable)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Storable, A::Error> {
+        while values.next_element::<Storable>()?.is_some() {}
+        Ok(Storable)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Storable, A::Error> {
+        while members.next_entry::<Storable, Storable>()?.is_some() {}
+        Ok(Storable)
+    }
+}
+
+/// Gives a type that has `FromStr` and `Display` the same form in JSON.
+macro_rules! json_as_text {
+    ($($type:ty),+ $(,)?) => {
+        $(impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        })+
+    };
+}
+
+/// An identifier that this origin makes: a prefix and 96 random bits in base64url. Public, so no secret.
+macro_rules! made_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The identifier of these random bytes.
+            #[must_use]
+            pub fn from_random(random: &[u8; 12]) -> $name {
+                $name(format!(concat!($prefix, "{}"), $crate::encoding::base64url(random)))
+            }
+
+            /// The random bytes that it is of, if it is of our making.
+            #[must_use]
+            pub fn random(&self) -> Option<[u8; 12]> {
+                self.0.strip_prefix($prefix).and_then($crate::encoding::from_base64url)?.try_into().ok()
+            }
+
+            /// The identifier as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::Malformed;
+
+            fn from_str(text: &str) -> Result<$name, $crate::Malformed> {
+                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+                let rule = concat!("must be ", $prefix, " and letters, digits, - or _");
+                let text = $crate::identifier($what, text, allowed, rule)?;
+                if !text.starts_with($prefix) {
+                    return Err($crate::Malformed::new($what, rule));
+                }
+                Ok($name(text))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        json_as_text!($name);
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_in_json_has_control_characters() {
+        for good in [r#"{"a":["\u00e4","two\nlines\t"],"b":{"c":null,"d":1.5,"e":-1,"f":true}}"#, "1", r#""x""#, "[]"] {
+            assert!(json::<Value>(good.as_bytes()).is_ok(), "{good}");
+        }
+        let bad =
+            [r#""\u0000""#, r#"{"a":{"b":["x","\u0007"]}}"#, r#"{"\u0000":1}"#, r#"["\u007f"]"#, "[1", r#""\ud800""#];
+        for bad in bad {
+            assert!(json::<Value>(bad.as_bytes()).is_err(), "{bad}");
+        }
+        let value = serde_json::json!({ "a": ["x", { "b\u{0}": 1 }] });
+        assert!(!all_texts(&value, is_storable) && all_texts(&value["a"][0], is_storable));
+    }
+
+    #[test]
+    fn a_legible_name_hides_nothing() {
+        for good in ["Jürgen's shop", "متجر", "חנות", "店 ☂\u{fe0f}", "Ἀθῆναι"] {
+            assert!(is_legible(good), "{good}");
+        }
+        for bad in [
+            "shop\u{202e}knab",
+            "ba\u{200b}nk",
+            "bank\u{feff}",
+            "\u{2066}bank\u{2069}",
+            "a\u{0}",
+            "a\nb",
+            "a\u{ad}b",
+            "\u{e0041}",
+        ] {
+            assert!(!is_legible(bad) && is_legible(&legible(bad)), "{bad:?}");
+        }
+    }
+}

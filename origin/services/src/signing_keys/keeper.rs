@@ -1,0 +1,190 @@
+//! Making keys before they are needed, switching to them, and destroying them when nothing they signed is good any more.
+//!
+//! Several processes may do this on one database at a time, the command line among them: what there is to do is decided anew in
+//! the transaction that writes it, so nothing is done twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::watch::Receiver;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tollgate_keys::{DERIVED_PREFIX, MasterKey, make};
+use tollgate_model::error_chain::with_causes;
+use tollgate_model::key_schedule::{self as schedule, Due, KeyPolicy, KeyState, MOST_KNOWN, SWITCHED_AFTER, Wanted};
+use tollgate_model::{Purpose, StoredKey};
+use tollgate_storage::Store;
+use tollgate_system::ambient;
+
+use super::{Keys, KeysError};
+use crate::feed_change::Wake;
+
+/// How often it is looked whether something is due, when nothing happens.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// The pause after a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What a rotation came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotated {
+    /// The key was made, or told to sign sooner.
+    Changed(StoredKey),
+    /// This one is on its way already.
+    UnderWay(StoredKey),
+    /// So many keys wait for their last tokens to expire that verifiers could take no more.
+    TooMany,
+    /// A snapshot key cannot sign before edges pin it: it is to be made first.
+    NotPinned,
+}
+
+/// Keeps the keys as they should be, and the ring as they are, until `stop`.
+pub async fn run(keys: Keys, policy: KeyPolicy, mut wake: Receiver<Wake>, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = async {
+            loop {
+                let version = wake.borrow_and_update().head.version;
+                let rest = match tend_and_read(&keys, policy).await {
+                    Ok(rest) => rest,
+                    Err(error) => {
+                        tracing::error!(error = with_causes(&error), "the keys cannot be kept");
+                        PAUSE
+                    }
+                };
+                // The watch ends only when the origin does; then so does this, from outside.
+                let _ = timeout(rest, wake.wait_for(|wake| wake.head.version != version)).await;
+            }
+        } => {}
+    }
+}
+
+/// Does what is due, reads the keys, and says how long they stand.
+async fn tend_and_read(keys: &Keys, policy: KeyPolicy) -> Result<Duration, KeysError> {
+    // What is retired is destroyed: not by a clock that jumped.
+    tend(keys.store(), keys.master(), policy, keys.store().settled_now()).await?;
+    let change = keys.fresh().await?.next_change();
+    let until = change.map(|change| change.saturating_mul(1000).saturating_sub(ambient::now_ms()));
+    Ok(until.map_or(INTERVAL, |ms| Duration::from_millis(ms.max(1))).min(INTERVAL))
+}
+
+/// Does what is due at the Unix second `now`; gives the keys that were made or changed.
+///
+/// # Errors
+/// When the database fails, its keys are damaged, or none can be made.
+pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64) -> Result<Vec<StoredKey>, KeysError> {
+    let rows = store.key_rows().await?;
+    let due = schedule::due(&rows.keys, &rows.revoked, policy, now);
+    if rows.keys.is_empty() || due == Due::default() {
+        return Ok(Vec::new());
+    }
+    let made = made(master, due.make, now).await?;
+    let mut ends = BTreeMap::new();
+    for key in rows.keys.iter().filter(|key| due.settle.contains(&key.kid) || due.retire.contains(&key.kid)) {
+        ends.insert(key.kid.clone(), last_expiry(store, key).await?);
+    }
+    let changed = store.change_keys(|keys, revoked| {
+        let due = schedule::due(keys, revoked, policy, now);
+        let states = schedule::states(keys, revoked, now);
+        let is_for = |key: &StoredKey, wanted: &Wanted| {
+            key.purpose == wanted.purpose.as_str() && key.alg == wanted.alg.as_str() && key.ahead == wanted.ahead
+        };
+        let needed = made.into_iter().filter(|key| due.make.iter().any(|wanted| is_for(key, wanted)));
+        let of = |kids: &[String]| keys.iter().filter(|key| kids.contains(&key.kid)).cloned().collect::<Vec<_>>();
+        let hastened = of(&due.hasten).into_iter().map(|key| hastened(keys, key, now));
+        let settled = of(&due.settle).into_iter().filter_map(|key| {
+            let last = *ends.get(&key.kid)?;
+            let replaced = schedule::replaced_at(&key, &states)?;
+            Some(StoredKey { retires_at: Some(end(&key, replaced, last, policy)), ..key })
+        });
+        let retired = of(&due.retire).into_iter().filter_map(|key| {
+            // An origin with a clock far behind may have gone on signing.
+            match ends.get(&key.kid)? {
+                Some(last) if *last > now => Some(StoredKey { retires_at: Some(*last), ..key }),
+                _ => Some(StoredKey { gone_at: Some(now), sealed: Vec::new(), ..key }),
+            }
+        });
+        needed.chain(hastened).chain(settled).chain(retired).collect()
+    });
+    let changed = changed.await?;
+    for key in &changed {
+        let retired = key.gone_at.is_some();
+        tracing::info!(
+            kid = key.kid,
+            alg = key.alg,
+            purpose = key.purpose,
+            retired,
+            "a key was made, moved on or retired"
+        );
+    }
+    Ok(changed)
+}
+
+/// Makes the successor of the key that signs now, to sign `wanted.ahead` seconds after it was published. With nothing ahead, a
+/// successor that there is already signs as soon as it is published.
+///
+/// # Errors
+/// When the database fails or the key cannot be made.
+pub async fn rotate(store: &Store, master: &MasterKey, wanted: Wanted, now: u64) -> Result<Rotated, KeysError> {
+    let Wanted { purpose, alg, ahead } = wanted;
+    let mut made = made(master, vec![wanted], now).await?;
+    let mut outcome = Rotated::TooMany;
+    let changed = store.change_keys(|keys, revoked| {
+        let states = schedule::states(keys, revoked, now);
+        let mut same = states.iter().filter(|(key, _)| key.purpose == purpose.as_str() && key.alg == alg.as_str());
+        let upcoming = same.clone().find(|(_, state)| *state == KeyState::Upcoming).map(|(key, _)| (*key).clone());
+        let known = same.by_ref().filter(|(_, state)| *state < KeyState::Revoked).count();
+        let changed = match upcoming {
+            Some(next) if ahead == 0 => Some(hastened(keys, next, now)),
+            Some(next) => {
+                outcome = Rotated::UnderWay(next);
+                None
+            }
+            None if purpose == Purpose::Snapshot && ahead == 0 => {
+                outcome = Rotated::NotPinned;
+                None
+            }
+            None if known >= MOST_KNOWN => None,
+            None => made.pop(),
+        };
+        changed.into_iter().collect()
+    });
+    let changed = changed.await?.pop();
+    Ok(changed.map_or(outcome, Rotated::Changed))
+}
+
+/// The key as it is when it is to sign as soon as verifiers know it.
+fn hastened(keys: &[StoredKey], key: StoredKey, now: u64) -> StoredKey {
+    let pinned = key.purpose == Purpose::Snapshot.as_str();
+    let known = key.published_at.is_some() || pinned;
+    let signs_from = known.then(|| schedule::beginning(keys, &key, now));
+    let published_at = key.published_at.or(pinned.then_some(now));
+    StoredKey { ahead: 0, published_at, signs_from, ..key }
+}
+
+async fn made(master: &MasterKey, wanted: Vec<Wanted>, now: u64) -> Result<Vec<StoredKey>, KeysError> {
+    let master = master.clone();
+    let making =
+        tokio::task::spawn_blocking(move || wanted.into_iter().map(|wanted| make(&master, wanted, now)).collect());
+    let made: Result<_, _> = making.await.map_err(|_| KeysError::Interrupted)?;
+    Ok(made?)
+}
+
+/// When the last token on record expires that a key signed.
+async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, KeysError> {
+    Ok(match key.purpose.as_str() {
+        "token" => store.last_expiry(&key.kid).await?,
+        "derive" => {
+            let prefix: String = key.kid.chars().take(DERIVED_PREFIX).collect();
+            store.last_expiry_of_prefix(&format!("{prefix}.")).await?
+        }
+        _ => None,
+    })
+}
+
+/// When nothing is good any more that a key signed: after its last token on record, and what is not on record.
+fn end(key: &StoredKey, replaced: u64, last: Option<u64>, policy: KeyPolicy) -> u64 {
+    let others = match key.purpose.as_str() {
+        "token" => policy.statements.max(SWITCHED_AFTER),
+        _ => SWITCHED_AFTER,
+    };
+    last.unwrap_or(0).max(replaced.saturating_add(others))
+}

@@ -1,0 +1,166 @@
+//! The usual batch, in as few rounds to the database as can be: tokens that need nothing but to be recorded, and uses of refresh tokens
+//! that nobody used before.
+//!
+//! It goes by what was so when tokens were last issued. Each statement is carried out only as far as that still is so; if it is not, nothing
+//! is written, and the batch goes the long way, which finds out why and what is to be done.
+
+use std::collections::HashSet;
+use std::sync::PoisonError;
+
+use tollgate_model::RefreshState;
+
+use super::batch::{Wanted, Written};
+use super::issuing::{Bars, Place, Record, Row, Seen};
+use super::redeem::{GoOn, GoneOn};
+use super::{BEGIN_IN_EPOCH, BEGIN_ON_SQLITE, Batch, Claim, Connection, Issue, MOST_ROWS, Redeem, Store, StoreError};
+
+/// Batches that go by one connection, one after the other, until it is lent to whoever else waits to write.
+const MOST_IN_A_ROW: usize = 8;
+
+/// What such a batch writes.
+struct Usual<'a> {
+    /// The tokens: those of the refresh tokens first.
+    issues: Vec<&'a Issue>,
+    /// The grants whose refresh tokens are used.
+    gone_on: Vec<GoneOn<'a>>,
+    /// When, Unix seconds.
+    at: u64,
+    /// By which state of clients and resource servers it was decided on, if by any.
+    registrations: Option<u64>,
+}
+
+impl<'a> Usual<'a> {
+    /// The batch, if it is such a one.
+    fn of(batch: &'a Batch) -> Option<Usual<'a>> {
+        let Batch { redeems, issues, revokes, reinstates, sights, notes } = batch;
+        let is_more = !(revokes.is_empty() && reinstates.is_empty() && sights.is_empty() && notes.is_empty());
+        let issues: Vec<&Issue> = redeems.iter().map(|redeem| &redeem.issue).chain(issues).collect();
+        // A token that is handed on leaves a line in the audit log, one that it is exchanged from may be revoked, and one about a user must
+        // find them active.
+        let is_plain = |issue: &&Issue| {
+            let details = &issue.draft.details;
+            details.act.is_none() && details.exchanged_from.is_empty() && issue.user.is_none()
+        };
+        let are_plain = issues.iter().all(is_plain);
+        if is_more || !are_plain || !(1..=MOST_ROWS).contains(&issues.len()) {
+            return None;
+        }
+        let mut states = issues.iter().filter_map(|issue| issue.as_of);
+        let registrations = states.next();
+        let agree = states.all(|state| Some(state) == registrations);
+        let gone_on: Vec<GoneOn> = redeems.iter().map(refreshed).collect::<Option<_>>()?;
+        let grants: HashSet<&str> = gone_on.iter().map(|(grant, _, _)| *grant).collect();
+        // Wishes of one moment; a second more or less decides nothing.
+        let at = redeems.first().map_or(0, |redeem| redeem.at);
+        (agree && grants.len() == gone_on.len()).then_some(Usual { issues, gone_on, at, registrations })
+    }
+}
+
+/// What comes of a refresh token that is its grant's current one.
+fn refreshed(redeem: &Redeem) -> Option<GoneOn<'_>> {
+    let Claim::Refresh { hash, successor, .. } = &redeem.claim else {
+        return None;
+    };
+    let first = RefreshState::first(successor.hash);
+    let state = RefreshState { previous: Some(*hash), refreshed_at: Some(redeem.at), ..first };
+    Some((redeem.grant.as_str(), state, successor))
+}
+
+impl Store {
+    /// Remembers what a transaction found to bar tokens, for the next that goes by it.
+    pub(super) fn found(&self, bars: &Bars) {
+        *self.open_epoch.lock().unwrap_or_else(PoisonError::into_inner) = bars.open_epoch();
+    }
+
+    /// Writes all of a batch, if it is a usual one and nothing has changed; else nothing.
+    pub(super) async fn write_at_once(
+        &self,
+        batch: &Batch,
+        line: &mut Line,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Written>, StoreError> {
+        let open_epoch = *self.open_epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(epoch), Some(usual)) = (open_epoch, Usual::of(batch)) else {
+            line.end();
+            return Ok(None);
+        };
+        let rows = usual.issues.iter().map(|issue| Row::new(&issue.draft, epoch));
+        let rows: Vec<Row> = rows.collect::<Result<_, _>>()?;
+        let seen = Seen { epoch, registrations: usual.registrations };
+        let connection = line.take(self).await?;
+        let Some((numbers, connection)) = usual.record(&rows, seen, connection, wanted).await? else {
+            return Ok(None);
+        };
+        line.keep(connection);
+        let places = numbers.into_iter().map(|number| Place { epoch, number });
+        Ok(Some(Written::all_issued(places, batch.redeems.len())))
+    }
+}
+
+impl Usual<'_> {
+    /// The numbers of the tokens, and the connection; none, and no connection, if nothing was written.
+    async fn record(
+        &self,
+        rows: &[Row<'_>],
+        seen: Seen,
+        mut connection: Connection,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<(Vec<u64>, Connection)>, StoreError> {
+        if self.gone_on.is_empty() {
+            // A statement by itself is a transaction, too.
+            let numbers = each!(&mut connection, connection => connection.record(rows, Some(seen)).await?);
+            if numbers.len() < rows.len() {
+                return Ok(None);
+            }
+            connection.note_written();
+            return Ok(Some((numbers, connection)));
+        }
+        let mut tx = connection.begin(BEGIN_ON_SQLITE, BEGIN_IN_EPOCH).await?;
+        let gone_on = each!(&mut tx, connection => connection.go_on(&self.gone_on, Some(self.at)).await?);
+        if gone_on < self.gone_on.len() as u64 {
+            return Ok(None);
+        }
+        let numbers = each!(&mut tx, connection => connection.record(rows, Some(seen)).await?);
+        if !wanted() {
+            return Err(StoreError::Abandoned);
+        }
+        if numbers.len() < rows.len() {
+            return Ok(None);
+        }
+        Ok(Some((numbers, tx.commit_and_keep().await?)))
+    }
+}
+
+/// The connection of whoever writes again and again: what a pool does before and after each use costs about as much as the writing.
+#[derive(Default)]
+pub(super) struct Line {
+    connection: Option<Connection>,
+    /// How often it was kept.
+    kept: usize,
+}
+
+impl Line {
+    /// Gives it back.
+    pub(super) fn end(&mut self) {
+        *self = Line::default();
+    }
+
+    async fn take(&mut self, store: &Store) -> Result<Connection, StoreError> {
+        match self.connection.take().filter(|connection| !connection.is_shed()) {
+            Some(connection) => Ok(connection),
+            None => {
+                self.kept = 0;
+                store.writing_connection().await
+            }
+        }
+    }
+
+    fn keep(&mut self, connection: Connection) {
+        self.kept += 1;
+        if self.kept < MOST_IN_A_ROW {
+            self.connection = Some(connection);
+        } else {
+            self.end();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The audit log: each line is written in the transaction of what it tells of. No code changes or deletes a line, and the
+//! database's triggers refuse it too.
+
+use tollgate_model::{Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote};
+use tollgate_system::ambient;
+
+use super::rows::AuditRow;
+use super::{Store, StoreError, Tx, to_sql};
+
+/// Lines read at a time, at most.
+pub const MAX_AUDIT_PAGE: u64 = 1000;
+
+impl Store {
+    /// The same database in the hands of `actor`, who stands in the audit log as the one who did what is done through it. Without,
+    /// it is the origin itself.
+    #[must_use]
+    pub fn by(&self, actor: &Actor) -> Store {
+        Store { actor: Some(actor.clone()), ..self.clone() }
+    }
+
+    /// The lines of the audit log that `filter` lets through, at most [`MAX_AUDIT_PAGE`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
+        let rows = each!(&mut self.reader().await?, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT * FROM audit WHERE number > ");
+            query.push_bind(to_sql(filter.after.unwrap_or(0)));
+            query.push(" AND number < ").push_bind(to_sql(filter.below.unwrap_or(u64::MAX)));
+            if let Some(since) = filter.since {
+                query.push(" AND at >= ").push_bind(to_sql(since));
+            }
+            if let Some(until) = filter.until {
+                query.push(" AND at <= ").push_bind(to_sql(until));
+            }
+            if let Some(kind) = filter.kind {
+                query.push(" AND kind = ").push_bind(i64::from(kind.to_byte()));
+            }
+            if let Some(action) = filter.action {
+                query.push(" AND action = ").push_bind(action.name());
+            }
+            if let Some(actor) = &filter.actor {
+                query.push(" AND actor = ").push_bind(actor.as_str());
+            }
+            if let Some(target) = &filter.target {
+                query.push(" AND name = ").push_bind(target.as_str());
+            }
+            query.push(if filter.newest_first { " ORDER BY number DESC LIMIT " } else { " ORDER BY number LIMIT " });
+            query.push_bind(to_sql(filter.limit.unwrap_or(MAX_AUDIT_PAGE).min(MAX_AUDIT_PAGE)));
+            query.build_query_as::<AuditRow>().fetch_all(connection).await?
+        });
+        rows.into_iter().map(AuditEntry::try_from).collect()
+    }
+
+    /// A line about what is done now through this handle, if not by its actor then by `otherwise`.
+    pub(super) fn line_by(&self, otherwise: Actor, action: AuditAction, kind: AuditKind, name: &str) -> AuditNote {
+        AuditNote::new(ambient::now(), self.actor.clone().unwrap_or(otherwise), action, kind, name)
+    }
+
+    /// As [`Store::line_by`], if by nobody then by the origin itself.
+    pub(super) fn line(&self, action: AuditAction, kind: AuditKind, name: &str) -> AuditNote {
+        self.line_by(Actor::origin(), action, kind, name)
+    }
+}
+
+impl Tx {
+    /// Adds lines to the audit log.
+    pub(super) async fn note(&mut self, notes: &[AuditNote]) -> Result<(), StoreError> {
+        insert_rows!(self, "INSERT INTO audit (at, actor, action, kind, name, reason)", "", notes, |row, note| {
+            row.push_bind(to_sql(note.at))
+                .push_bind(note.by.as_str())
+                .push_bind(note.action.name())
+                .push_bind(i64::from(note.kind.to_byte()))
+                .push_bind(note.name.as_str())
+                .push_bind(note.detail.as_deref())
+        });
+        Ok(())
+    }
+}

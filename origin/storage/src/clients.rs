@@ -1,0 +1,291 @@
+//! Clients and their secrets.
+
+use std::collections::BTreeMap;
+
+use tollgate_model::client::MAX_SECRETS;
+use tollgate_model::{
+    AuditAction, AuditKind, Client, ClientId, ClientMetadata, ClientStatus, SecretHash, StoredSecret,
+};
+
+use super::rows::{ClientRow, SecretRow};
+use super::{Either, Store, StoreError, Tx, to_sql};
+
+/// Each client as often as it has secrets, and once if it has none.
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT c.id, c.metadata, c.registration, c.operator_metadata, c.created_at, c.disabled_at, s.hash AS secret,
+             s.chosen AS secret_chosen, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at
+             FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.id ",
+            $tail
+        )
+    };
+}
+pub(super) use select as client_select;
+
+impl Store {
+    /// Registers `client`.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when its id is taken.
+    pub async fn insert_client(&self, client: &Client) -> Result<(), StoreError> {
+        let disabled_at = match client.status {
+            ClientStatus::Active => None,
+            ClientStatus::Disabled { at } => Some(to_sql(at)),
+        };
+        let mut tx = self.begin_write().await?;
+        let inserted = each!(&mut tx, connection => {
+            sqlx::query(
+                "INSERT INTO clients (id, metadata, registration, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(client.id.as_str())
+            .bind(json(&client.metadata)?)
+            .bind(client.registration.map(|hash| hash.as_bytes().to_vec()))
+            .bind(to_sql(client.created_at))
+            .bind(disabled_at)
+            .execute(connection)
+            .await?
+            .rows_affected()
+        });
+        if inserted == 0 {
+            return Err(StoreError::Exists("client"));
+        }
+        for secret in &client.secrets {
+            tx.insert_secret(&client.id, secret).await?;
+        }
+        tx.note(&[self.line(AuditAction::Create, AuditKind::CLIENT, client.id.as_str())]).await?;
+        tx.commit().await
+    }
+
+    /// The client with this id, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let rows = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 ORDER BY s.created_at"))
+                .bind(id.as_str())
+                .fetch_all(connection)
+                .await?
+        });
+        Ok(clients(rows)?.pop())
+    }
+
+    /// The client whose registration this token manages (RFC 7592).
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn client_by_registration(&self, token: &SecretHash) -> Result<Option<Client>, StoreError> {
+        let id = each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, String>("SELECT id FROM clients WHERE registration = $1")
+                .bind(token.as_bytes().as_slice())
+                .fetch_optional(connection)
+                .await?
+        });
+        match id {
+            Some(id) => self.client(&id.parse().map_err(StoreError::corrupt("clients"))?).await,
+            None => Ok(None),
+        }
+    }
+
+    /// All clients, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn clients(&self) -> Result<Vec<Client>, StoreError> {
+        let rows = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, ClientRow>(select!("ORDER BY c.created_at, c.id, s.created_at"))
+                .fetch_all(connection)
+                .await?
+        });
+        clients(rows)
+    }
+
+    /// Replaces what is registered of a client, as its operator says. False when there is none of that id. A client that registered
+    /// itself can have no more than this from now on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_client(&self, id: &ClientId, metadata: &ClientMetadata) -> Result<bool, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let updated = each!(&mut tx, connection => {
+            sqlx::query(
+                "UPDATE clients SET metadata = $2, operator_metadata = CASE WHEN registration IS NOT NULL THEN $2 END
+                 WHERE id = $1",
+            )
+                .bind(id.as_str())
+                .bind(json(metadata)?)
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if updated > 0 {
+            tx.note(&[self.line(AuditAction::Update, AuditKind::CLIENT, id.as_str())]).await?;
+        }
+        tx.commit().await?;
+        Ok(updated > 0)
+    }
+
+    /// Replaces what is registered of a client, as the client itself says.
+    ///
+    /// # Errors
+    /// [`StoreError::OutOfDate`] when the operator disabled it, or changed what it may have, since `client` was read.
+    pub async fn update_registration(&self, client: &Client, metadata: &ClientMetadata) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.hold_client(&client.id).await?;
+        let row = each!(&mut tx, connection => {
+            sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 AND c.disabled_at IS NULL"))
+                .bind(client.id.as_str())
+                .fetch_all(connection)
+                .await?
+        });
+        if clients(row)?.pop().is_none_or(|now| now.operator_metadata != client.operator_metadata) {
+            return Err(StoreError::OutOfDate);
+        }
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE clients SET metadata = $2 WHERE id = $1")
+                .bind(client.id.as_str())
+                .bind(json(metadata)?)
+                .execute(connection)
+                .await?;
+        });
+        tx.note(&[self.line(AuditAction::Update, AuditKind::CLIENT, client.id.as_str())]).await?;
+        tx.commit().await
+    }
+
+    /// Gives a client another secret. The newest of those it has stays good until `old_until`, older ones end at once. Of several that
+    /// are given at one moment each sees the one before.
+    ///
+    /// # Errors
+    /// When there is no such client, or the database fails.
+    pub async fn rotate_secret(&self, id: &ClientId, new: &StoredSecret, old_until: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.hold_client(id).await?;
+        // The newest is the one without an end: times are seconds, and several may be of one.
+        let held = each!(&mut tx, connection => {
+            sqlx::query_as::<_, SecretRow>(
+                "SELECT hash, chosen, created_at, expires_at FROM client_secrets WHERE client_id = $1
+                 ORDER BY expires_at IS NOT NULL, created_at DESC, hash",
+            )
+            .bind(id.as_str())
+            .fetch_all(connection)
+            .await?
+        });
+        for (index, secret) in held.into_iter().enumerate() {
+            let secret = StoredSecret::try_from(secret)?;
+            let until = if index + 1 < MAX_SECRETS { old_until } else { 0 };
+            each!(&mut tx, connection => {
+                sqlx::query(
+                    "UPDATE client_secrets SET expires_at = $3 WHERE client_id = $1 AND hash = $2
+                     AND (expires_at IS NULL OR expires_at > $3)",
+                )
+                .bind(id.as_str())
+                .bind(secret.hash.as_bytes().as_slice())
+                .bind(to_sql(until))
+                .execute(connection)
+                .await?;
+            });
+        }
+        tx.insert_secret(id, new).await?;
+        tx.note(&[self.line(AuditAction::RotateSecret, AuditKind::CLIENT, id.as_str())]).await?;
+        tx.commit().await
+    }
+
+    /// Replaces the slow hash of a secret by another of the same secret, if it still is the one that is stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rehash_secret(&self, id: &ClientId, old: &str, new: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE client_secrets SET chosen = $3 WHERE client_id = $1 AND chosen = $2")
+                .bind(id.as_str())
+                .bind(old)
+                .bind(new)
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
+    /// Lets a client that was disabled authenticate again and gives it as it is then; none when there is none of that id. What was
+    /// revoked stays revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn enable_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let enabled = each!(&mut tx, connection => {
+            sqlx::query("UPDATE clients SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL")
+                .bind(id.as_str())
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if enabled > 0 {
+            tx.note(&[self.line(AuditAction::Enable, AuditKind::CLIENT, id.as_str())]).await?;
+        }
+        tx.commit().await?;
+        self.client(id).await
+    }
+}
+
+impl Tx {
+    /// Has others who change the client wait until the commit. On SQLite they wait anyway.
+    async fn hold_client(&mut self, id: &ClientId) -> Result<(), StoreError> {
+        if let Either::Postgres(transaction) = self {
+            supervised!(transaction, connection => {
+                sqlx::query("SELECT id FROM clients WHERE id = $1 FOR NO KEY UPDATE")
+                    .bind(id.as_str())
+                    .execute(connection)
+                    .await?;
+            });
+        }
+        Ok(())
+    }
+
+    async fn insert_secret(&mut self, client: &ClientId, secret: &StoredSecret) -> Result<(), StoreError> {
+        each!(&mut *self, connection => {
+            sqlx::query(
+                "INSERT INTO client_secrets (client_id, hash, created_at, expires_at, chosen) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(client.as_str())
+            .bind(secret.hash.as_bytes().as_slice())
+            .bind(to_sql(secret.created_at))
+            .bind(secret.expires_at.map(to_sql))
+            .bind(secret.chosen.as_deref())
+            .execute(connection)
+            .await?;
+        });
+        Ok(())
+    }
+}
+
+/// Rows of `select!` as clients, in the order in which each first comes.
+pub(super) fn clients(rows: Vec<ClientRow>) -> Result<Vec<Client>, StoreError> {
+    let mut clients: Vec<Client> = Vec::new();
+    let mut places: BTreeMap<ClientId, usize> = BTreeMap::new();
+    for row in rows {
+        let (client, secret) = row.parts()?;
+        let place = *places.entry(client.id.clone()).or_insert_with(|| {
+            clients.push(client);
+            clients.len() - 1
+        });
+        if let Some(client) = clients.get_mut(place) {
+            client.secrets.extend(secret);
+        }
+    }
+    Ok(clients)
+}
+
+/// A value as the JSON that a column holds.
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value)
+        .map_err(|error| StoreError::Corrupt { table: "a value for the database", problem: error.to_string() })
+}
+
+/// What a column's JSON says.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str, table: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Corrupt { table, problem: error.to_string() })
+}

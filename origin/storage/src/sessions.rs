@@ -1,0 +1,209 @@
+//! Browsers' sessions.
+
+use sqlx::FromRow;
+use tollgate_model::{Actor, AuditAction, AuditKind, Login, LoginId, SecretHash, UserId};
+
+use super::clients::{from_json, json};
+use super::endings::Ending;
+use super::rows::hashed;
+use super::{Either, Store, StoreError, Tx, from_sql, to_sql};
+
+/// Expired sessions ended in one transaction at most.
+const MAX_EXPIRED_AT_ONCE: u64 = 64;
+
+#[derive(FromRow)]
+struct LoginRow {
+    id: String,
+    hash: Vec<u8>,
+    user_id: String,
+    auth_time: i64,
+    seen_at: i64,
+    sender: String,
+    expires_at: i64,
+}
+
+impl TryFrom<LoginRow> for Login {
+    type Error = StoreError;
+
+    fn try_from(row: LoginRow) -> Result<Login, StoreError> {
+        let corrupt = StoreError::corrupt("logins");
+        Ok(Login {
+            id: row.id.parse().map_err(&corrupt)?,
+            hash: hashed(&row.hash, "logins")?,
+            user: row.user_id.parse().map_err(&corrupt)?,
+            auth_time: from_sql(row.auth_time),
+            // A session that is older than the column was seen when it began.
+            seen_at: from_sql(row.seen_at.max(row.auth_time)),
+            sender: from_json(&row.sender, "logins")?,
+            expires_at: from_sql(row.expires_at),
+        })
+    }
+}
+
+/// Which of a user's browsers.
+#[derive(Clone, Copy)]
+pub(super) enum Sessions<'a> {
+    /// This one.
+    One(&'a LoginId),
+    /// All of a user but one.
+    AllBut(&'a UserId, Option<&'a LoginId>),
+    /// Some of those that are over at this Unix second.
+    Expired(u64),
+}
+
+impl Store {
+    /// Begins a browser's session in place of the one it had. What the same user gave in that one goes on in this one, and ends with it;
+    /// another user's session ends.
+    ///
+    /// # Errors
+    /// [`StoreError::UserDisabled`], or when the database fails.
+    pub async fn begin_session(&self, login: &Login, instead_of: Option<&Login>) -> Result<(), StoreError> {
+        let user = Actor::user(&login.user);
+        let ending = Ending::new(&user, "another user signed in in the same browser", login.auth_time);
+        let mut tx = self.begin_write().await?;
+        let others = instead_of.filter(|old| old.user != login.user);
+        let closed = if others.is_some() { tx.close_epoch().await? } else { 0 };
+        if !tx.hold_active_user(&login.user).await? {
+            return Err(StoreError::UserDisabled);
+        }
+        tx.insert_login(login).await?;
+        let mut revokes = Vec::new();
+        match (others, instead_of) {
+            (Some(old), _) => {
+                tx.end_sessions(Sessions::One(&old.id), &ending, &mut revokes).await?;
+            }
+            (None, Some(old)) => tx.move_grants(&old.id, &login.id).await?,
+            (None, None) => {}
+        }
+        tx.note(&[self.line_by(user, AuditAction::SignIn, AuditKind::Login, login.id.as_str())]).await?;
+        self.commit_end(tx, closed, &revokes, &ending).await
+    }
+
+    /// The session of a cookie, if it is one that is not over at the Unix second `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn login(&self, cookie: &SecretHash, now: u64) -> Result<Option<Login>, StoreError> {
+        let row = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, LoginRow>("SELECT * FROM logins WHERE hash = $1 AND expires_at > $2")
+                .bind(cookie.as_bytes().as_slice())
+                .bind(to_sql(now))
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(Login::try_from).transpose()
+    }
+
+    /// The sessions of a user that are not over at the Unix second `now`, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn logins_of(&self, user: &UserId, now: u64) -> Result<Vec<Login>, StoreError> {
+        let rows = each!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, LoginRow>(
+                "SELECT * FROM logins WHERE user_id = $1 AND expires_at > $2 ORDER BY auth_time DESC, id",
+            )
+            .bind(user.as_str())
+            .bind(to_sql(now))
+            .fetch_all(connection)
+            .await?
+        });
+        rows.into_iter().map(Login::try_from).collect()
+    }
+
+    /// Records that a browser was heard of.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn saw_login(&self, id: &LoginId, now: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        each!(&mut tx, connection => {
+            sqlx::query("UPDATE logins SET seen_at = $2 WHERE id = $1")
+                .bind(id.as_str())
+                .bind(to_sql(now))
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
+    /// Whether the time of some session is over at the Unix second `now`.
+    pub(super) async fn has_expired_session(&self, now: u64) -> Result<bool, StoreError> {
+        let one: Option<String> = each!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar("SELECT id FROM logins WHERE expires_at < $1 LIMIT 1")
+                .bind(to_sql(now))
+                .fetch_optional(connection)
+                .await?
+        });
+        Ok(one.is_some())
+    }
+}
+
+impl Tx {
+    /// Deletes sessions and returns their ids. Of two concurrent callers one gets the id. Grants that are being given in a session are
+    /// committed when this returns.
+    pub(super) async fn delete_logins(&mut self, which: Sessions<'_>) -> Result<Vec<String>, StoreError> {
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR UPDATE)" } else { ")" };
+        Ok(each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("WITH ending AS MATERIALIZED (SELECT id FROM logins WHERE ");
+            match which {
+                Sessions::One(id) => query.push("id = ").push_bind(id.as_str()),
+                Sessions::AllBut(user, kept) => {
+                    query.push("user_id = ").push_bind(user.as_str());
+                    query.push(" AND id <> ").push_bind(kept.map_or("", LoginId::as_str)).push(" ORDER BY id")
+                }
+                Sessions::Expired(now) => {
+                    query.push("expires_at < ").push_bind(to_sql(now));
+                    query.push(" ORDER BY id LIMIT ").push_bind(to_sql(MAX_EXPIRED_AT_ONCE))
+                }
+            };
+            query.push(lock).push(" DELETE FROM logins WHERE id IN (SELECT id FROM ending) RETURNING id");
+            query.build_query_scalar().fetch_all(connection).await?
+        }))
+    }
+
+    /// Hands what was given in one session on to another of the same user, and deletes the first.
+    async fn move_grants(&mut self, from: &LoginId, to: &LoginId) -> Result<(), StoreError> {
+        // What is being given in it is committed when this returns.
+        if self.delete_logins(Sessions::One(from)).await?.is_empty() {
+            return Ok(());
+        }
+        let lock =
+            if matches!(self, Either::Postgres(_)) { " ORDER BY id COLLATE \"C\" FOR NO KEY UPDATE)" } else { ")" };
+        each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("UPDATE grants SET login_id = ");
+            query.push_bind(to.as_str()).push(" WHERE id IN (SELECT id FROM grants WHERE login_id = ");
+            query.push_bind(from.as_str()).push(lock).build().execute(connection).await?;
+        });
+        Ok(())
+    }
+
+    async fn insert_login(&mut self, login: &Login) -> Result<(), StoreError> {
+        each!(&mut *self, connection => {
+            sqlx::query(
+                "INSERT INTO logins (id, hash, user_id, auth_time, seen_at, sender, expires_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            )
+            .bind(login.id.as_str())
+            .bind(login.hash.as_bytes().as_slice())
+            .bind(login.user.as_str())
+            .bind(to_sql(login.auth_time))
+            .bind(to_sql(login.seen_at))
+            .bind(json(&login.sender)?)
+            .bind(to_sql(login.expires_at))
+            .execute(connection)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// Whether a session exists. PostgreSQL: transactions that end it wait for this one.
+    pub(super) async fn hold_login(&mut self, id: &LoginId) -> Result<bool, StoreError> {
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR KEY SHARE" } else { "" };
+        let found: Option<String> = each!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT id FROM logins WHERE id = ");
+            query.push_bind(id.as_str()).push(lock).build_query_scalar().fetch_optional(connection).await?
+        });
+        Ok(found.is_some())
+    }
+}

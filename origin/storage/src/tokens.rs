@@ -1,0 +1,70 @@
+//! The record of issued tokens. They are issued by way of a [`Batch`](super::Batch).
+
+use tollgate_keys::{RecognisedToken, RecordKey};
+use tollgate_model::{AccessToken, TokenId};
+
+use super::rows::TokenRow;
+use super::{Store, StoreError, Tx, portions, repeated};
+
+impl Store {
+    /// The record of the token with this id, if it was issued here and is not long expired. For what is named by its id: a presented
+    /// token has the record that [`Store::recognised_token`] finds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn token(&self, id: TokenId) -> Result<Option<AccessToken>, StoreError> {
+        Ok(self.begin_read().await?.tokens(&[id]).await?.pop())
+    }
+
+    /// The record of a presented token, if it was issued here and is not long expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn recognised_token(&self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
+        self.begin_read().await?.recognised_token(token).await
+    }
+
+    /// The record of a presented token that is not struck by any revocation, both as of one moment.
+    ///
+    /// # Errors
+    /// When the database fails, or nobody served from it yet.
+    pub async fn unrevoked_token(&self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let Some(token) = tx.recognised_token(token).await? else {
+            return Ok(None);
+        };
+        let struck = tx.is_struck(&token).await?;
+        Ok((!struck).then_some(token))
+    }
+}
+
+impl Tx {
+    async fn recognised_token(&mut self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
+        let (by_key, key) = match token.record_key() {
+            RecordKey::Id(id) => ("SELECT * FROM tokens WHERE id = $1", id.to_bytes()),
+            RecordKey::Opaque(hash) => ("SELECT * FROM tokens WHERE opaque = $1", hash.as_bytes().to_vec()),
+        };
+        let row = each!(&mut *self, connection => {
+            sqlx::query_as::<_, TokenRow>(by_key).bind(key).fetch_optional(connection).await?
+        });
+        let record = row.map(AccessToken::try_from).transpose()?;
+        Ok(record.filter(|record| token.is_of(record)))
+    }
+
+    /// The records of the tokens with these ids that were issued here and are not long expired, in any order.
+    pub(super) async fn tokens(&mut self, ids: &[TokenId]) -> Result<Vec<AccessToken>, StoreError> {
+        let mut tokens = Vec::with_capacity(ids.len());
+        for ids in portions(ids) {
+            let rows: Vec<TokenRow> = each!(&mut *self, connection => {
+                let mut query = sqlx::QueryBuilder::new("SELECT * FROM tokens WHERE id IN (");
+                let mut list = query.separated(", ");
+                for id in repeated(ids) {
+                    list.push_bind(id.to_bytes());
+                }
+                query.push(")").build_query_as().fetch_all(connection).await?
+            });
+            tokens.extend(rows.into_iter().map(AccessToken::try_from).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(tokens)
+    }
+}

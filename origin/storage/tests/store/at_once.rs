@@ -1,0 +1,161 @@
+//! What is usually written goes the short way, by what was so a moment ago: whoever changed that, and in whichever process, is obeyed all
+//! the same, and nobody can tell which way it went.
+
+use tollgate_model::{AccessToken, Target, TokenDetails, TokenDraft};
+use tollgate_storage::{Batch, Issue, Redeem, Redeemed, Store, StoreError};
+
+use crate::database::Database;
+use crate::grant_samples::{is_ended, refresh, with_numbered};
+use crate::samples::{NOW, client, draft, reinstate, revoke_any, with_tokens};
+
+on_both_databases!(
+    tokens_are_recorded_as_they_are,
+    an_epoch_that_ended_elsewhere_gets_no_more_tokens,
+    a_key_that_was_revoked_elsewhere_signs_no_more,
+    clients_that_changed_elsewhere_get_nothing_by_what_they_were,
+    one_that_is_refused_takes_nothing_from_the_others,
+    what_ended_elsewhere_is_not_refreshed,
+);
+
+async fn issue_all(store: &Store, drafts: impl IntoIterator<Item = TokenDraft>) -> Vec<AccessToken> {
+    let issues = drafts.into_iter().map(Issue::from).collect();
+    let outcome = store.apply(Batch { issues, ..Batch::default() }).await.expect("written");
+    outcome.issued.into_iter().map(|token| *token.expect("nothing bars it")).collect()
+}
+
+/// Each with another neighbour that says the same, or not.
+fn different(number: u32) -> TokenDraft {
+    let said =
+        |nth: u32, one: &str, other: &str| if number >> nth & 1 == 0 { one.to_owned() } else { other.to_owned() };
+    TokenDraft {
+        key_id: said(0, "key-1", "key-2"),
+        scope: said(1, "reports:read", "reports:read reports:write").parse().expect("a scope"),
+        audience: said(2, "https://api.example", "https://api.example other").parse().expect("audiences"),
+        subject: said(3, "ada", "key-1"),
+        session: (number >> 4 & 1 == 0).then(|| said(5, "ada", "session")),
+        details: TokenDetails { acr: number.is_multiple_of(3).then(|| said(0, "0", "1")), ..TokenDetails::default() },
+        ..draft(number, NOW + 3600 + u64::from(number))
+    }
+}
+
+async fn tokens_are_recorded_as_they_are(database: &Database) {
+    let store = &database.store;
+    let mut last = with_tokens(store, &[draft(0, NOW + 3600)]).await[0].number;
+    let mut numbers = 1..;
+    for count in [1, 2, 3, 64, 77, 256, 300] {
+        for token in issue_all(store, numbers.by_ref().take(count).map(different)).await {
+            assert!(token.number > last, "in their order");
+            last = token.number;
+            assert_eq!(store.token(token.id).await.expect("read").as_ref(), Some(&token));
+        }
+    }
+}
+
+async fn an_epoch_that_ended_elsewhere_gets_no_more_tokens(database: &Database) {
+    let (store, elsewhere) = (&database.store, database.again().await);
+    let mut epoch = with_tokens(store, &[draft(1, NOW + 3600)]).await[0].id.epoch();
+    for number in 1..4 {
+        assert_eq!(elsewhere.close_epoch().await.expect("closed"), epoch);
+        epoch += 1;
+        for token in issue_all(store, (0..3).map(|nth| draft(100 * number + nth, NOW + 3600))).await {
+            assert_eq!((token.id.epoch(), store.token(token.id).await.expect("read")), (epoch, Some(token)));
+        }
+        let again = store.issue(draft(100 * number + 50, NOW + 3600)).await.expect("issued");
+        assert_eq!(again.id.epoch(), epoch);
+    }
+    elsewhere.close().await;
+}
+
+async fn a_key_that_was_revoked_elsewhere_signs_no_more(database: &Database) {
+    let (store, elsewhere) = (&database.store, database.again().await);
+    let by_other_key = |number| TokenDraft { key_id: "key-2".to_owned(), ..draft(number, NOW + 3600) };
+    with_tokens(store, &[draft(1, NOW + 3600), draft(2, NOW + 3600)]).await;
+    let key = Target::Key("key-1".to_owned());
+    elsewhere.revoke(revoke_any(key.clone(), NOW)).await.expect("revoked");
+    for number in [10, 20] {
+        let issues = vec![draft(number, NOW + 3600).into(), by_other_key(number + 1).into()];
+        let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
+        assert!(matches!(issued.as_slice(), [Err(StoreError::KeyRevoked(_)), Ok(_)]), "{issued:?}");
+    }
+    elsewhere.reinstate(reinstate(key, NOW)).await.expect("lifted");
+    with_tokens(store, &[draft(30, NOW + 3600), draft(31, NOW + 3600)]).await;
+    elsewhere.close().await;
+}
+
+async fn clients_that_changed_elsewhere_get_nothing_by_what_they_were(database: &Database) {
+    let (store, elsewhere) = (&database.store, database.again().await);
+    with_tokens(store, &[draft(1, NOW + 3600)]).await;
+    let registrations = async || store.versions().await.expect("read").registrations;
+    let issue = |number, as_of| Issue { as_of, ..draft(number, NOW + 3600).into() };
+    let then = registrations().await;
+    store.issue(issue(2, Some(then))).await.expect("it holds");
+    elsewhere.insert_client(&client("another").0).await.expect("registered");
+    let refused = store.issue(issue(3, Some(then))).await;
+    assert!(matches!(refused, Err(StoreError::OutOfDate)), "{refused:?}");
+    let issues = vec![issue(4, Some(then)), issue(5, Some(registrations().await)), issue(6, None)];
+    let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
+    assert!(matches!(issued.as_slice(), [Err(StoreError::OutOfDate), Ok(_), Ok(_)]), "{issued:?}");
+    elsewhere.close().await;
+}
+
+/// Refreshes them all at once, and issues a token beside.
+async fn refresh_all(store: &Store, redeems: Vec<Redeem>, beside: u32) -> Vec<Redeemed> {
+    let issues = vec![draft(beside, NOW + 3600).into()];
+    let outcome = store.apply(Batch { redeems, issues, ..Batch::default() }).await.expect("written");
+    let beside = outcome.issued[0].as_ref().expect("issued");
+    assert_eq!(store.token(beside.id).await.expect("read").as_ref(), Some(&**beside));
+    let redeemed: Vec<Redeemed> = outcome.redeemed.into_iter().map(|redeemed| redeemed.expect("not barred")).collect();
+    for redeemed in &redeemed {
+        if let Redeemed::Issued(token) = redeemed {
+            assert_eq!(store.token(token.id).await.expect("read").as_ref(), Some(&**token));
+        }
+    }
+    redeemed
+}
+
+async fn one_that_is_refused_takes_nothing_from_the_others(database: &Database) {
+    let store = &database.store;
+    let mut grants = Vec::new();
+    for number in 0..9 {
+        grants.push(with_numbered(database, "r0", number).await);
+    }
+    let all = |from: &str, to: &str, number: u32, at| -> Vec<Redeem> {
+        (number..).zip(&grants).map(|(number, grant)| refresh(grant, from, to, number, at)).collect()
+    };
+    let issued = |redeemed: &Redeemed| matches!(redeemed, Redeemed::Issued(_));
+    assert!(refresh_all(store, all("r0", "r1", 100, NOW + 1), 90).await.iter().all(issued));
+    assert!(refresh_all(store, all("r1", "r2", 200, NOW + 2), 91).await.iter().all(issued));
+    // One shows what it used long ago, one what it just used, the others what comes next.
+    let mut mixed = all("r2", "r3", 300, NOW + 3);
+    mixed[4] = refresh(&grants[4], "r0", "r1", 304, NOW + 3);
+    mixed[6] = refresh(&grants[6], "r1", "r2", 306, NOW + 3);
+    let answers = refresh_all(store, mixed, 92).await;
+    for (nth, (answer, grant)) in answers.iter().zip(&grants).enumerate() {
+        assert_eq!((issued(answer), is_ended(database, grant).await), (nth != 4, nth == 4), "{nth}: {answer:?}");
+    }
+    assert_eq!(answers[4], Redeemed::Replayed);
+    // Too late: each has lain unused for longer than it may.
+    let late = refresh_all(store, all("r3", "r4", 400, NOW + 10_000), 93).await;
+    assert!((0..9).all(|nth| [4, 6].contains(&nth) || late[nth] == Redeemed::Expired), "{late:?}");
+}
+
+async fn what_ended_elsewhere_is_not_refreshed(database: &Database) {
+    let (store, elsewhere) = (&database.store, database.again().await);
+    let (one, other) = (with_numbered(database, "r0", 1).await, with_numbered(database, "r0", 2).await);
+    let both =
+        |from, to, number, at| vec![refresh(&one, from, to, number, at), refresh(&other, from, to, number + 1, at)];
+    let answers = refresh_all(store, both("r0", "r1", 10, NOW + 1), 90).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Redeemed::Issued(_))), "{answers:?}");
+    elsewhere.revoke(revoke_any(Target::Session(one.id.to_string()), NOW + 1)).await.expect("revoked");
+    let answers = refresh_all(store, both("r1", "r2", 20, NOW + 2), 91).await;
+    assert!(matches!(answers.as_slice(), [Redeemed::Ended, Redeemed::Issued(_)]), "{answers:?}");
+    let key = Target::Key("key-1".to_owned());
+    elsewhere.revoke(revoke_any(key, NOW + 2)).await.expect("revoked");
+    let refused = store.redeem(refresh(&other, "r2", "r3", 30, NOW + 3)).await;
+    assert!(matches!(refused, Err(StoreError::KeyRevoked(_))), "{refused:?}");
+    // Nothing was taken.
+    let mut by_other_key = refresh(&other, "r2", "r3", 31, NOW + 3);
+    by_other_key.issue.draft.key_id = "key-2".to_owned();
+    assert!(matches!(store.redeem(by_other_key).await.expect("redeemed"), Redeemed::Issued(_)));
+    elsewhere.close().await;
+}

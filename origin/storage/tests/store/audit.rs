@@ -1,0 +1,167 @@
+//! The audit log: each change of what an administrator may change, and each step of a grant, stands in it once, with who did it.
+
+use tollgate_model::{
+    Acting, Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote, Edge, Login, LoginId, OnStale, Route,
+    SecretKind, TokenDetails,
+};
+use tollgate_storage::{Claim, Ending, MAX_AUDIT_PAGE, Redeem, Redeemed, Store, StoreError, Writer};
+
+use crate::database::Database;
+use crate::grant_samples::given;
+use crate::samples::{NOW, by, client, draft, ending, secret};
+
+on_both_databases!(
+    administrators_leave_traces,
+    what_changes_nothing_leaves_none,
+    a_grant_leaves_the_traces_of_its_life,
+    lines_are_found_by_what_they_say,
+);
+
+/// All lines that a filter lets through.
+pub(crate) async fn audit(store: &Store, filter: AuditFilter) -> Vec<AuditEntry> {
+    store.audit(&filter).await.expect("read")
+}
+
+/// Who did what, to what.
+fn told(entries: &[AuditEntry]) -> Vec<(&str, &str, AuditKind, &str)> {
+    entries.iter().map(|entry| (entry.actor.as_str(), entry.action.as_str(), entry.kind, entry.name.as_str())).collect()
+}
+
+fn edge() -> Edge {
+    Edge {
+        name: "tokyo-1".parse().expect("a name"),
+        url: "http://127.0.0.1:8787".parse().expect("a URL"),
+        acknowledged: 0,
+        acknowledged_at_ms: None,
+        contacted_at_ms: None,
+        created_at: NOW,
+    }
+}
+
+async fn administrators_leave_traces(database: &Database) {
+    let store = database.store.by(&by());
+    let (reports, _) = client("reports");
+    store.insert_client(&reports).await.expect("registered");
+    store.update_client(&reports.id, &reports.metadata).await.expect("changed");
+    store.rotate_secret(&reports.id, &reports.secrets[0].clone(), NOW).await.expect_err("the same secret");
+    let (other, _) = client("other");
+    store.rotate_secret(&reports.id, &other.secrets[0], NOW).await.expect("rotated");
+    store.insert_edge(&edge()).await.expect("registered");
+    let route = Route::new("/a/*", &["GET".to_owned()], Default::default(), false, OnStale::Deny).expect("a rule");
+    store.insert_route(&route).await.expect("added");
+    store.delete_route(&route).await.expect("removed");
+    store.delete_edge(&edge().name).await.expect("removed");
+    // Not by anybody's hand.
+    database.store.disable_client(&reports.id, &ending(NOW)).await.expect("disabled");
+    let log = audit(&database.store, AuditFilter::default()).await;
+    let who = "cli:tester";
+    let expected = [
+        (who, "create", AuditKind::CLIENT, "reports"),
+        (who, "update", AuditKind::CLIENT, "reports"),
+        (who, "rotate_secret", AuditKind::CLIENT, "reports"),
+        (who, "create", AuditKind::Edge, "tokyo-1"),
+        (who, "create", AuditKind::Route, "GET /a/*"),
+        (who, "remove", AuditKind::Route, "GET /a/*"),
+        (who, "remove", AuditKind::Edge, "tokyo-1"),
+        (who, "disable", AuditKind::CLIENT, "reports"),
+        (who, "revoke", AuditKind::CLIENT, "reports"),
+    ];
+    assert_eq!(told(&log), expected);
+    assert!(log.iter().all(|entry| entry.at > NOW - 100_000_000), "they have a time");
+}
+
+async fn what_changes_nothing_leaves_none(database: &Database) {
+    let store = database.store.by(&by());
+    let (reports, _) = client("reports");
+    assert!(!store.update_client(&reports.id, &reports.metadata).await.expect("asked"));
+    assert!(!store.delete_edge(&edge().name).await.expect("asked"));
+    assert!(store.disable_client(&reports.id, &ending(NOW)).await.expect("asked").is_none());
+    store.insert_client(&reports).await.expect("registered");
+    assert!(matches!(store.insert_client(&reports).await, Err(StoreError::Exists("client"))));
+    store.disable_client(&reports.id, &ending(NOW)).await.expect("disabled");
+    store.disable_client(&reports.id, &ending(NOW + 1)).await.expect("disabled before");
+    let log = audit(&database.store, AuditFilter::default()).await;
+    let actions: Vec<&str> = log.iter().map(|entry| entry.action.as_str()).collect();
+    assert_eq!(actions, ["create", "disable", "revoke"]);
+}
+
+async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
+    let store = &database.store;
+    let code = given(store).await;
+    let (user, grant) = (Actor::user(&code.grant.user), code.grant.id.to_string());
+    let cookie = secret(SecretKind::Session);
+    let login = Login {
+        id: LoginId::from_random(&tollgate_system::ambient::random().expect("randomness")),
+        hash: cookie.hash(),
+        user: code.grant.user.clone(),
+        auth_time: NOW,
+        expires_at: NOW + 100,
+        seen_at: NOW,
+        sender: Default::default(),
+    };
+    store.begin_session(&login, None).await.expect("signed in");
+    let (writer, task) = Writer::new(store.clone());
+    let task = tokio::spawn(task);
+    let redeem = |number| Redeem {
+        claim: Claim::Code { hash: code.hash, refresh: None },
+        grant: code.grant.id.clone(),
+        issue: draft(number, NOW + 60).into(),
+        at: NOW,
+    };
+    assert!(matches!(writer.redeem(redeem(1)).await.expect("asked"), Redeemed::Issued(_)));
+    assert_eq!(writer.redeem(redeem(2)).await.expect("asked"), Redeemed::Replayed);
+    let act = Some(Acting { sub: "reports".to_owned(), client_id: Some("reports".to_owned()), act: None });
+    let details = TokenDetails { act, ..TokenDetails::default() };
+    let handed_on = writer.issue(tollgate_model::TokenDraft { details, ..draft(3, NOW + 60) }).await.expect("issued");
+    writer.issue(draft(4, NOW + 60)).await.expect("issued");
+    let refused = AuditNote::new(NOW, Actor::origin(), AuditAction::RefuseSignIn, AuditKind::User, "unknown");
+    writer.note(refused).await.expect("noted");
+    store.end_session(&login.id, &Ending::new(&user, "test", NOW)).await.expect("signed out");
+    drop(writer);
+    task.await.expect("ended");
+
+    let log = audit(store, AuditFilter::default()).await;
+    let log: Vec<_> = log.into_iter().filter(|entry| entry.action != "create").collect();
+    let (who, token, login) = (user.as_str(), handed_on.id.to_string(), login.id.to_string());
+    let expected = [
+        (who, "grant", AuditKind::SESSION, grant.as_str()),
+        (who, "sign_in", AuditKind::Login, &login),
+        ("client:reports", "redeem", AuditKind::SESSION, &grant),
+        ("client:reports", "revoke", AuditKind::SESSION, &grant),
+        ("client:reports", "exchange", AuditKind::TOKEN, &token),
+        ("origin", "refuse_sign_in", AuditKind::User, "unknown"),
+        (who, "sign_out", AuditKind::Login, &login),
+    ];
+    assert_eq!(told(&log), expected);
+    assert_eq!(log[0].reason.as_deref(), Some("reports: reports:read"));
+    assert_eq!(log[4].reason.as_deref(), Some("reports acts for subject-0"));
+}
+
+async fn lines_are_found_by_what_they_say(database: &Database) {
+    let note = |number: u64| {
+        let actor = if number.is_multiple_of(2) { by() } else { Actor::origin() };
+        let kind = if number.is_multiple_of(3) { AuditKind::User } else { AuditKind::Edge };
+        AuditNote::new(NOW + number, actor, AuditAction::Update, kind, &format!("n{}", number % 5))
+    };
+    let notes: Vec<AuditNote> = (0..30).map(note).collect();
+    let batch = tollgate_storage::Batch { notes, ..Default::default() };
+    database.store.apply(batch).await.expect("written");
+    let found = async |filter: AuditFilter| {
+        let found = audit(&database.store, filter).await;
+        found.iter().map(|entry| entry.at - NOW).collect::<Vec<_>>()
+    };
+    let all = audit(&database.store, AuditFilter::default()).await;
+    assert_eq!(all.len(), 30);
+    let (first, last) = (all[0].number, all[29].number);
+    let none = AuditFilter::default;
+    assert_eq!(found(AuditFilter { kind: Some(AuditKind::User), until: Some(NOW + 9), ..none() }).await, [0, 3, 6, 9]);
+    assert_eq!(
+        found(AuditFilter { actor: Some("origin".to_owned()), since: Some(NOW + 25), ..none() }).await,
+        [25, 27, 29]
+    );
+    assert_eq!(found(AuditFilter { target: Some("n4".to_owned()), ..none() }).await, [4, 9, 14, 19, 24, 29]);
+    assert_eq!(found(AuditFilter { after: Some(first + 26), ..none() }).await, [27, 28, 29]);
+    assert_eq!(found(AuditFilter { newest_first: true, below: Some(last), limit: Some(2), ..none() }).await, [28, 27]);
+    assert!(found(AuditFilter { action: Some(AuditAction::Create), ..none() }).await.is_empty());
+    assert_eq!(found(AuditFilter { limit: Some(MAX_AUDIT_PAGE + 1), ..none() }).await.len(), 30);
+}

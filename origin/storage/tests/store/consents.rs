@@ -1,0 +1,79 @@
+//! What users agreed to, for each audience by itself.
+
+use tollgate_model::{Access, ClientId, Code, GrantId, SecretHash, UserId};
+use tollgate_storage::Store;
+
+use crate::database::Database;
+use crate::grant_samples::given;
+
+on_both_databases!(
+    a_scope_agreed_to_at_one_audience_is_not_agreed_to_at_another,
+    the_migration_keeps_what_is_certain_and_widens_nothing,
+);
+
+fn access(scope: &str, audience: &str) -> Access {
+    Access {
+        scope: scope.parse().expect("a scope"),
+        audience: audience.parse().expect("audiences"),
+        details: Default::default(),
+    }
+}
+
+async fn agree(store: &Store, code: &Code, number: u8, agreed: &Access) {
+    let mut again = code.clone();
+    again.hash = SecretHash::of(&number.to_string());
+    again.grant.id = GrantId::from_random(&[number; 12]);
+    assert!(store.insert_code(&again, Some(agreed)).await.expect("recorded"));
+}
+
+async fn covers(store: &Store, user: &UserId, client: &ClientId, scope: &str, audience: &str) -> bool {
+    store.consent(user, client).await.expect("read").covers(&access(scope, audience))
+}
+
+async fn a_scope_agreed_to_at_one_audience_is_not_agreed_to_at_another(database: &Database) {
+    let store = &database.store;
+    let code = given(store).await;
+    let (user, client) = (&code.grant.user, &code.grant.client);
+    database.execute("DELETE FROM consented_access").await.expect("deleted");
+    agree(store, &code, 1, &access("read", "a")).await;
+    agree(store, &code, 2, &access("write", "b")).await;
+    agree(store, &code, 3, &access("more", "b")).await;
+    for (scope, audience, is_covered) in [
+        ("read", "a", true),
+        ("more write", "b", true),
+        ("write", "a", false),
+        ("read", "b", false),
+        ("read", "a b", false),
+    ] {
+        assert_eq!(covers(store, user, client, scope, audience).await, is_covered, "{scope} at {audience}");
+    }
+}
+
+async fn the_migration_keeps_what_is_certain_and_widens_nothing(database: &Database) {
+    let first = given(&database.store).await;
+    let second = given(&database.store).await;
+    let client = &first.grant.client;
+    for sql in [
+        "DROP TABLE consented_access",
+        "DELETE FROM _sqlx_migrations WHERE version = 12",
+        "CREATE TABLE consents (user_id TEXT NOT NULL, client_id TEXT NOT NULL, access TEXT NOT NULL, agreed_at BIGINT NOT NULL)",
+    ] {
+        database.execute(sql).await.expect("as before");
+    }
+    let kept = r#"{"scope":"read write","audience":"a","details":[{"type":"pay"}]}"#;
+    let uncertain = r#"{"scope":"read write","audience":["a","b"]}"#;
+    for (user, access) in [(&first.grant.user, kept), (&second.grant.user, uncertain)] {
+        let sql = format!("INSERT INTO consents VALUES ('{user}', '{client}', '{access}', 7)");
+        database.execute(&sql).await.expect("inserted");
+    }
+    let store = database.again().await;
+    let migrated = store.consent(&first.grant.user, client).await.expect("read");
+    assert!(migrated.covers(&access("read write", "a")) && !migrated.covers(&access("read", "b")));
+    let details = r#"[{"type":"pay"}]"#;
+    let details = tollgate_model::AuthorizationDetails::parse(details).expect("details");
+    assert!(migrated.covers(&Access { details, ..access("read", "a") }));
+    for (scope, audience) in [("read", "a"), ("write", "b"), ("", "a")] {
+        assert!(!covers(&store, &second.grant.user, client, scope, audience).await, "{scope} at {audience}");
+    }
+    store.close().await;
+}

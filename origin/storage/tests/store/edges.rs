@@ -1,0 +1,100 @@
+//! Edges, the rules they follow, and who pushes to them.
+
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::timeout;
+use tollgate_model::{Edge, EdgeContact, OnStale, Route, Scope};
+use tollgate_storage::{Role, StoreError};
+
+use crate::database::Database;
+use crate::samples::NOW;
+
+on_both_databases!(an_acknowledged_sequence_never_goes_back, conflicting_routes_are_refused,);
+
+async fn an_acknowledged_sequence_never_goes_back(database: &Database) {
+    let name = "tokyo-1".parse().expect("a name");
+    let edge = Edge {
+        name,
+        url: "http://127.0.0.1:8787".parse().expect("a URL"),
+        acknowledged: 0,
+        acknowledged_at_ms: None,
+        contacted_at_ms: None,
+        created_at: NOW,
+    };
+    database.store.insert_edge(&edge).await.expect("registered");
+    assert!(matches!(database.store.insert_edge(&edge).await, Err(StoreError::Exists("edge"))));
+    for (sequence, at) in [(7, 1000), (7, 3000), (5, 4000)] {
+        database.store.acknowledge(&edge.name, sequence, at).await.expect("recorded");
+    }
+    let edges = database.store.edges().await.expect("listed");
+    let heard =
+        |at_ms| Edge { acknowledged: 7, acknowledged_at_ms: Some(3000), contacted_at_ms: Some(at_ms), ..edge.clone() };
+    assert_eq!(edges, [heard(4000)]);
+    let contact = EdgeContact { name: edge.name.clone(), number: edge.number(), sequence: 6, at_ms: 5000 };
+    let stranger = EdgeContact { name: "stranger".parse().expect("a name"), sequence: 9, ..contact.clone() };
+    let earlier = EdgeContact { number: edge.number() - 1, sequence: 9, at_ms: 6000, ..contact.clone() };
+    database.store.acknowledge_all(&[contact.clone(), stranger, earlier]).await.expect("recorded");
+    assert_eq!(database.store.edges().await.expect("listed"), [heard(5000)]);
+    let repeated = EdgeContact { sequence: 7, at_ms: 2000, ..contact };
+    database.store.acknowledge_all(&[repeated]).await.expect("recorded");
+    assert_eq!(database.store.edges().await.expect("listed"), [heard(5000)], "an old question takes nothing back");
+    assert!(database.store.delete_edge(&edge.name).await.expect("removed"));
+    assert!(!database.store.delete_edge(&edge.name).await.expect("asked"));
+}
+
+async fn conflicting_routes_are_refused(database: &Database) {
+    let route = |path: &str, methods: &[&str]| {
+        let methods: Vec<String> = methods.iter().map(|method| (*method).to_owned()).collect();
+        Route::new(path, &methods, Scope::parse("a b").expect("a scope"), false, OnStale::Allow)
+            .expect("a route")
+            .on_not_covered(OnStale::Allow)
+    };
+    let before = database.store.head().await.expect("a head").version;
+    for added in [route("/b", &[]), route("/a", &["PUT", "GET"]), route("/a", &[])] {
+        database.store.insert_route(&added).await.expect("added");
+    }
+    assert!(database.store.insert_route(&route("/a", &["GET"])).await.is_err());
+    let routes = database.store.routes().await.expect("listed");
+    assert_eq!(routes, [route("/a", &[]), route("/a", &["GET", "PUT"]), route("/b", &[])]);
+    assert!(database.store.delete_route(&route("/b", &[])).await.expect("removed"));
+    assert!(!database.store.delete_route(&route("/b", &[])).await.expect("asked"));
+    assert!(database.store.head().await.expect("a head").version > before, "edges are told");
+}
+
+#[tokio::test]
+async fn on_sqlite_everyone_has_the_couriers_seat() {
+    let database = Database::sqlite("couriers_seat").await;
+    let _seat = database.store.seat(Role::Courier).await.expect("seated");
+    let _other = database.store.seat(Role::Publisher).await.expect("seated");
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn one_of_several_origins_on_postgresql_has_the_couriers_seat() {
+    let database = Database::postgres("couriers_seat").await;
+    let other = database.again().await;
+    let within = Duration::from_secs(10);
+
+    let first = database.store.seat(Role::Courier).await.expect("seated");
+    let refused = timeout(Duration::from_millis(1500), other.seat(Role::Courier)).await;
+    assert!(refused.is_err(), "the seat was taken");
+    // The other role is another seat.
+    drop(timeout(within, other.seat(Role::Publisher)).await.expect("it is free").expect("seated"));
+    drop(first);
+    let mut second = timeout(within, other.seat(Role::Courier)).await.expect("it is free").expect("seated");
+    assert!(timeout(Duration::from_millis(1500), second.lost()).await.is_err(), "it is kept");
+
+    // As when its machine dies: the connection ends without a word.
+    let mut connection = PgConnection::connect(database.url()).await.expect("connected");
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_locks
+               WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    sqlx::query(end).execute(&mut connection).await.expect("ended");
+    connection.close().await.expect("closed");
+    let (third, error) =
+        tokio::join!(timeout(within, database.store.seat(Role::Courier)), timeout(within, second.lost()));
+    assert!(third.expect("it is free").is_ok(), "another takes over");
+    assert!(matches!(error, Ok(StoreError::Database(_))), "the one that lost it knows: {error:?}");
+    other.close().await;
+    database.remove().await;
+}

@@ -1,0 +1,77 @@
+//! What edges are told: pages of the history, and what is forgotten when.
+
+use std::time::Duration;
+
+use tollgate_model::Revoke;
+use tollgate_storage::StoreError;
+
+use crate::database::Database;
+use crate::samples::{ISSUER, NOW, by, draft, followed, revoke, with_tokens};
+
+on_both_databases!(
+    deltas_follow_a_sequence,
+    sweeping_forgets_what_expired,
+    old_deltas_are_swept_and_said_to_be_gone,
+    another_issuer_is_refused,
+    a_watch_notices_another_process,
+);
+
+async fn deltas_follow_a_sequence(database: &Database) {
+    for number in 1..=5 {
+        database.store.revoke(revoke(number)).await.expect("revoked");
+    }
+    let page = database.store.feed_page(3).await.expect("a page");
+    assert_eq!(page.deltas.iter().map(|delta| delta.sequence).collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(page.head.sequence, 5);
+    let at_the_end = database.store.feed_page(5).await.expect("a page");
+    assert!(at_the_end.deltas.is_empty() && at_the_end.chain.is_some());
+    let beyond = database.store.feed_page(6).await.expect("a page");
+    assert!(beyond.deltas.is_empty() && beyond.chain.is_none());
+}
+
+async fn sweeping_forgets_what_expired(database: &Database) {
+    let tokens = with_tokens(&database.store, &[draft(1, NOW + 60), draft(2, NOW + 3600)]).await;
+    let short = Revoke::token(&tokens[0], by(), None, NOW).expect("it lives");
+    database.store.revoke(short.clone()).await.expect("revoked");
+    database.store.revoke(revoke(2)).await.expect("revoked");
+
+    let at_the_end = database.store.sweep(short.void_after).await.expect("swept");
+    assert_eq!((at_the_end.tokens, at_the_end.revocations), (0, 0), "still within the margin");
+    let after = database.store.sweep(short.void_after + 1).await.expect("swept");
+    assert_eq!((after.tokens, after.revocations), (1, 1));
+    assert!(database.store.is_struck(&tokens[1]).await.expect("asked"));
+    assert!(!database.store.is_struck(&tokens[0]).await.expect("asked"), "nobody needs to know any more");
+    assert_eq!(followed(&database.store).await.len(), 2, "the history stays whole");
+    assert_eq!(Revoke::token(&tokens[0], by(), None, short.void_after + 1), None, "too late to revoke");
+}
+
+async fn old_deltas_are_swept_and_said_to_be_gone(database: &Database) {
+    for number in 1..=3 {
+        database.store.revoke(revoke(number)).await.expect("revoked");
+    }
+    assert_eq!(database.store.sweep(NOW).await.expect("swept").deltas, 0, "few are all kept");
+    database.drop_deltas_up_to(1).await;
+    assert!(database.store.feed_page(0).await.expect("a page").chain.is_none(), "the beginning is gone");
+    assert!(database.store.feed_page(1).await.expect("a page").chain.is_none(), "so is the link at 1");
+    let page = database.store.feed_page(2).await.expect("a page");
+    assert!(page.chain.is_some() && page.deltas.len() == 1);
+}
+
+async fn another_issuer_is_refused(database: &Database) {
+    database.store.adopt_issuer(ISSUER).await.expect("its own");
+    let refused = database.store.adopt_issuer("https://other.example").await;
+    assert!(matches!(refused, Err(StoreError::WrongIssuer { .. })), "{refused:?}");
+    assert_eq!(database.store.issuer().await.expect("read"), ISSUER);
+}
+
+async fn a_watch_notices_another_process(database: &Database) {
+    let mut watch = database.store.watch().await.expect("watching");
+    let other = database.again().await;
+    // What opening did is seen first; then nothing more is.
+    while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}
+    let noticed = tokio::spawn(async move { watch.changed().await });
+    other.revoke(revoke(1)).await.expect("revoked");
+    // A bound for what hangs; how fast it is, `cargo xtask bench revocation` says.
+    tokio::time::timeout(Duration::from_secs(60), noticed).await.expect("noticed").expect("ran").expect("no error");
+    other.close().await;
+}

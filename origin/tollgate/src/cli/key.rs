@@ -1,0 +1,221 @@
+//! `tollgate key list|rotate|revoke|audience|snapshot`
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tollgate_keys::{PublicKey, Unrevocable};
+use tollgate_model::encoding::base64url;
+use tollgate_model::key_schedule::{MOST_KNOWN, Wanted};
+use tollgate_model::{Actor, Audience, KeyState, Purpose, Reason, Revoke, StoredKey, Target, TokenAlg};
+use tollgate_services::signing_keys::keeper::{self, Rotated};
+use tollgate_system::ambient;
+
+use super::Session;
+use super::output::table;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum KeyCommand {
+    /// List the keys, without their private parts
+    List {
+        /// Those that are gone, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Make the next key: edges and clients learn of it at once, it signs some time later
+    Rotate(RotateArgs),
+    /// Revoke a key at every edge, at once, and make another
+    Revoke {
+        /// The key's kid, or that of an audience's HS256 key
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<Reason>,
+    },
+    /// Print the secret JWK that checks HS256 tokens of an audience; whoever has it can make such tokens
+    Audience {
+        /// The audience
+        audience: Audience,
+        /// Print a JWKS with all that edges need now, for TOLLGATE_EDGE_SECRET_KEYS
+        #[arg(long)]
+        jwks: bool,
+    },
+    /// Print the public key that edges pin, for TOLLGATE_EDGE_SNAPSHOT_KEY; two, comma separated, while it rotates
+    Snapshot,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RotateArgs {
+    /// Only the key of this algorithm, HS256 included [default: EdDSA, ES256 and RS256]
+    #[arg(long)]
+    alg: Option<TokenAlg>,
+    /// The key that signs snapshots: first makes the next one, to be pinned at every edge; then, with --now, signs with it
+    #[arg(long, conflicts_with = "alg")]
+    snapshot: bool,
+    /// Sign as soon as it is published, though an edge or a cache may not know it yet
+    #[arg(long)]
+    now: bool,
+}
+
+/// What became of one key's rotation.
+#[derive(Serialize)]
+struct RotationView {
+    kid: String,
+    alg: String,
+    purpose: String,
+    /// Whether it was on its way before.
+    already: bool,
+    published_at: Option<u64>,
+    /// None while it waits to be published, or for `--now`.
+    signs_from: Option<u64>,
+    /// Seconds between its publication and its first signature.
+    ahead: u64,
+}
+
+#[derive(Serialize)]
+struct RevokedKeyView {
+    kid: String,
+    already: bool,
+    /// The keys that were made or told to sign sooner in its place.
+    replaced_by: Vec<String>,
+}
+
+impl KeyCommand {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        match self {
+            KeyCommand::List { all } => list(session, all).await,
+            KeyCommand::Rotate(args) => rotate(session, &args).await,
+            KeyCommand::Revoke { kid, reason } => revoke(session, kid, reason).await,
+            KeyCommand::Audience { audience, jwks } => {
+                let keys = session.keys().await?;
+                let key = keys.audience_key(&audience).context("the HS256 keys are being replaced: try again")?;
+                let jwk = match jwks {
+                    true => {
+                        let all = keys.audience_keys(&audience);
+                        json!({ "keys": all.iter().map(|key| key.to_secret_jwk()).collect::<Vec<_>>() })
+                    }
+                    false => json!(key.to_secret_jwk()),
+                };
+                // JSON for people too, but on one line, as the setting takes it.
+                session.output.print(&jwk, Value::to_string)
+            }
+            KeyCommand::Snapshot => {
+                let keys = session.keys().await?;
+                let pins = keys.snapshot_pins().iter().map(|pin| base64url(pin)).collect::<Vec<_>>().join(",");
+                session.output.print(&json!({ "snapshot_key": pins }), |_| pins.clone())
+            }
+        }
+    }
+}
+
+async fn list(session: &Session, all: bool) -> anyhow::Result<()> {
+    let (keys, now) = (session.keys().await?, ambient::now());
+    let shown: Vec<&PublicKey> = keys.listing().iter().filter(|key| all || key.state != KeyState::Gone).collect();
+    session.output.print(&shown, |shown| {
+        let moment = |at: Option<u64>| at.map_or("-".to_owned(), |at| ago(at, now));
+        let row = |key: &&PublicKey| {
+            let [kid, alg, purpose] = [&key.kid, &key.alg, &key.purpose].map(Clone::clone);
+            let [made, signs, retires] = [Some(key.created_at), key.signs_from, key.retires_at].map(moment);
+            [kid, alg, purpose, key.state.as_str().to_owned(), made, signs, retires]
+        };
+        let heading = ["KID", "ALG", "PURPOSE", "STATE", "MADE", "SIGNS FROM", "LAST TOKEN ENDS"];
+        table(heading, &shown.iter().map(row).collect::<Vec<_>>())
+    })
+}
+
+async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
+    session.issuer().await?;
+    let master = session.master_key().await?;
+    let wanted = match (args.snapshot, args.alg) {
+        (true, _) => vec![(Purpose::Snapshot, TokenAlg::EdDsa)],
+        (false, Some(TokenAlg::Hs256)) => vec![(Purpose::Derive, TokenAlg::Hs256)],
+        (false, Some(alg)) => vec![(Purpose::Token, alg)],
+        (false, None) => [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (Purpose::Token, alg)).to_vec(),
+    };
+    let ahead = if args.now { 0 } else { session.settings.keys.ahead };
+    let mut views = Vec::new();
+    for (purpose, alg) in wanted {
+        let wanted = Wanted { purpose, alg, ahead };
+        let (key, already) = match keeper::rotate(&session.store, &master, wanted, ambient::now()).await? {
+            Rotated::Changed(key) => (key, false),
+            Rotated::UnderWay(key) => (key, true),
+            Rotated::TooMany => bail!(
+                "{MOST_KNOWN} keys for {alg} wait for their last tokens to expire, and edges take no more: see `tollgate key list`"
+            ),
+            Rotated::NotPinned => bail!(
+                "there is no next snapshot key: make one with `tollgate key rotate --snapshot` and pin it at every edge first"
+            ),
+        };
+        views.push(RotationView::new(key, already));
+    }
+    session.output.print(&views, |views| views.iter().map(RotationView::to_text).collect::<Vec<_>>().join("\n"))
+}
+
+async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyhow::Result<()> {
+    session.issuer().await?;
+    let (master, keys, now) = (session.master_key().await?, session.keys().await?, ambient::now());
+    keys.check_revocable(&kid).map_err(instead)?;
+    let by = Actor::command_line(ambient::user().as_deref());
+    let revoked = session.store.revoke(Revoke::any(Target::Key(kid.clone()), by, reason, now)?).await?;
+    // A running server does the same, and whoever is first does it; but there may be none.
+    let replaced_by = keeper::tend(&session.store, &master, session.settings.keys, now).await?;
+    let replaced_by = replaced_by.into_iter().filter(|key| key.gone_at.is_none()).map(|key| key.kid).collect();
+    let view = RevokedKeyView { kid, already: !revoked.is_news, replaced_by };
+    session.output.print(&view, |view| match view.already {
+        true => format!("the key {} was revoked already", view.kid),
+        false => format!("revoked the key {}", view.kid),
+    })
+}
+
+/// What to do about a key that cannot be revoked.
+fn instead(error: Unrevocable) -> anyhow::Error {
+    let help = match &error {
+        Unrevocable::SignsNoTokens(purpose) if purpose == "derive" => {
+            ": replace it with `tollgate key rotate --alg HS256 --now` and revoke the keys of its audiences, by the kid that \
+             `tollgate key audience` shows"
+        }
+        Unrevocable::SignsNoTokens(_) => ": see `tollgate key rotate --help`",
+        Unrevocable::Unknown => ": see `tollgate key list`",
+    };
+    anyhow::anyhow!("{error}{help}")
+}
+
+impl RotationView {
+    fn new(key: StoredKey, already: bool) -> RotationView {
+        let StoredKey { kid, alg, purpose, published_at, signs_from, ahead, .. } = key;
+        RotationView { kid, alg, purpose, already, published_at, signs_from, ahead }
+    }
+
+    fn to_text(&self) -> String {
+        let when = match (self.signs_from, self.purpose.as_str()) {
+            (Some(from), _) => format!("signs {}", ago(from, ambient::now())),
+            (None, "snapshot") => {
+                "signs snapshots once you pin it at every edge (see `tollgate key snapshot`) and run \
+                `tollgate key rotate --snapshot --now`"
+                    .to_owned()
+            }
+            (None, _) => format!("signs {} after a server has published it", span(self.ahead)),
+        };
+        let already = if self.already { ", as was decided before" } else { "" };
+        format!("{} {}: {when}{already}", self.alg, self.kid)
+    }
+}
+
+/// A moment as people say it.
+fn ago(at: u64, now: u64) -> String {
+    match at.checked_sub(now) {
+        Some(0) => "now".to_owned(),
+        Some(ahead) => format!("in {}", span(ahead)),
+        None => format!("{} ago", span(now - at)),
+    }
+}
+
+/// A length of time in its largest unit.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

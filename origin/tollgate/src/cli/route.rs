@@ -1,0 +1,80 @@
+//! `tollgate route add|list|remove`
+
+use anyhow::bail;
+use serde_json::json;
+use tollgate_model::{OnStale, Route, RouteView, Scope};
+
+use super::Session;
+use super::output::table;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum RouteCommand {
+    /// Add a rule; the longest matching path wins, a rule that names the method before one for all
+    Add {
+        /// The path, exact, or everything below it when it ends in /*
+        #[arg(long)]
+        path: String,
+        /// A method the rule is for; repeatable [default: all]
+        #[arg(long, value_name = "METHOD")]
+        method: Vec<String>,
+        /// A scope value that the token must have; repeat it or separate values by spaces
+        #[arg(long)]
+        scope: Vec<String>,
+        /// Let requests pass without a token
+        #[arg(long)]
+        public: bool,
+        /// What an edge does when its knowledge is older than promised: deny or allow
+        #[arg(long, default_value = "deny")]
+        on_stale: OnStale,
+        /// What it then does with a token that was issued after all it knows: deny or allow
+        #[arg(long, default_value = "deny")]
+        on_not_covered: OnStale,
+    },
+    /// List the rules
+    List,
+    /// Remove the rule with this path and these methods
+    Remove {
+        /// The path as it was added
+        #[arg(long)]
+        path: String,
+        /// The methods as they were added
+        #[arg(long, value_name = "METHOD")]
+        method: Vec<String>,
+    },
+}
+
+impl RouteCommand {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        match self {
+            RouteCommand::Add { path, method, scope, public, on_stale, on_not_covered } => {
+                let route = Route::new(&path, &method, Scope::from_arguments(&scope)?, public, on_stale)?;
+                let route = route.on_not_covered(on_not_covered);
+                session.store.insert_route(&route).await?;
+                session.output.print(&RouteView::from(&route), |_| format!("added {route}"))
+            }
+            RouteCommand::List => {
+                let routes = session.store.routes().await?;
+                let views: Vec<RouteView> = routes.iter().map(RouteView::from).collect();
+                session.output.print(&views, |views| {
+                    let row = |view: &RouteView| {
+                        let methods = if view.methods.is_empty() { "*".to_owned() } else { view.methods.join(",") };
+                        let needs = if view.public { "(public)".to_owned() } else { view.scope.clone() };
+                        [view.path.clone(), methods, needs, view.on_stale.to_owned(), view.on_not_covered.to_owned()]
+                    };
+                    table(
+                        ["PATH", "METHODS", "SCOPE", "ON STALE", "ON NOT COVERED"],
+                        &views.iter().map(row).collect::<Vec<_>>(),
+                    )
+                })
+            }
+            RouteCommand::Remove { path, method } => {
+                let route = Route::new(&path, &method, Scope::default(), false, OnStale::Deny)?;
+                if !session.store.delete_route(&route).await? {
+                    bail!("there is no rule {route}");
+                }
+                let told = json!({ "path": route.path(), "methods": route.methods(), "removed": true });
+                session.output.print(&told, |_| format!("removed {route}"))
+            }
+        }
+    }
+}

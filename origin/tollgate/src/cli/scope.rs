@@ -1,0 +1,83 @@
+//! `tollgate scope list|set|remove`: what scope values mean in words, one at a time. They are kept with their resource server.
+
+use serde::Serialize;
+use serde_json::json;
+use tollgate_model::{Audience, Resource};
+use tollgate_storage::ScopeError;
+
+use super::Session;
+use super::output::table;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum ScopeCommand {
+    /// List the scope values of all resource servers, or of one
+    List {
+        /// The audience of the resource server [default: all]
+        #[arg(long)]
+        audience: Option<Audience>,
+    },
+    /// Say what a scope value means to people, in place of what was said before
+    Set {
+        /// The scope value, e.g. reports:read
+        value: String,
+        /// The audience of its resource server
+        #[arg(long)]
+        audience: Audience,
+        /// What users read when they are asked for consent, e.g. 'Read your reports'
+        #[arg(long)]
+        words: String,
+    },
+    /// Remove a scope value: users read the bare value again
+    Remove {
+        /// The scope value
+        value: String,
+        /// The audience of its resource server
+        #[arg(long)]
+        audience: Audience,
+    },
+}
+
+/// A scope value as it is printed.
+#[derive(Serialize)]
+struct ScopeView<'a> {
+    value: &'a str,
+    audience: &'a Audience,
+    words: &'a str,
+}
+
+impl ScopeCommand {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        match self {
+            ScopeCommand::List { audience } => list(audience, session).await,
+            ScopeCommand::Set { value, audience, words } => {
+                session.store.set_scope(&audience, &value, &words).await?;
+                let view = ScopeView { value: &value, audience: &audience, words: &words };
+                session.output.print(&view, |view| format!("set {} of {}", view.value, view.audience))
+            }
+            ScopeCommand::Remove { value, audience } => {
+                session.store.remove_scope(&audience, &value).await?;
+                let view = json!({ "value": value, "audience": audience, "removed": true });
+                session.output.print(&view, |_| format!("removed {value} of {audience}"))
+            }
+        }
+    }
+}
+
+async fn list(audience: Option<Audience>, session: &Session) -> anyhow::Result<()> {
+    let resources = match audience {
+        Some(audience) => {
+            let found = session.store.resource(&audience).await?;
+            vec![found.ok_or(ScopeError::NoResource(audience))?]
+        }
+        None => session.store.resources().await?,
+    };
+    let views: Vec<ScopeView> = resources.iter().flat_map(views).collect();
+    session.output.print(&views, |views| {
+        let row = |view: &ScopeView| [view.value, view.audience.as_str(), view.words].map(str::to_owned);
+        table(["VALUE", "AUDIENCE", "MEANING"], &views.iter().map(row).collect::<Vec<_>>())
+    })
+}
+
+fn views(resource: &Resource) -> impl Iterator<Item = ScopeView<'_>> {
+    resource.scopes.iter().map(|(value, words)| ScopeView { value, audience: &resource.audience, words })
+}

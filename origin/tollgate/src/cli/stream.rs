@@ -1,0 +1,173 @@
+//! `tollgate stream add|list|remove`
+
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use serde_json::json;
+use tollgate_model::event_stream::{Delivery, EventType, PushUrl, Stream, StreamName};
+use tollgate_model::{Audience, ClientId};
+use tollgate_storage::StoreError;
+use tollgate_system::ambient;
+
+use super::Session;
+use super::output::table;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum StreamCommand {
+    /// Register a receiver of security events; it is told of what is revoked and reinstated from now on
+    Add(AddFlags),
+    /// List the streams and how far each receiver has come
+    List,
+    /// Tell a receiver no longer
+    Remove {
+        /// Its name
+        name: StreamName,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AddFlags {
+    /// What to call it; also its stream_id
+    name: StreamName,
+    /// Push to this URL (RFC 8935): https, or http on this machine
+    #[arg(long, value_name = "URL", required_unless_present = "poll", conflicts_with = "poll")]
+    push: Option<PushUrl>,
+    /// Let the receiver poll (RFC 8936) at /ssf/poll/NAME
+    #[arg(long, requires = "client")]
+    poll: bool,
+    /// The Authorization header to push with, e.g. "Bearer …"; kept encrypted
+    #[arg(long, value_name = "HEADER", requires = "push")]
+    authorization: Option<String>,
+    /// The client whose tokens may read the stream: for this origin, with the scope ssf.read
+    #[arg(long, value_name = "CLIENT_ID")]
+    client: Option<ClientId>,
+    /// `aud` of the events
+    #[arg(long)]
+    audience: Audience,
+    /// An event to tell of, session-revoked or token-claims-change; repeatable, or separate by commas [default: both]
+    #[arg(long, value_delimiter = ',')]
+    events: Vec<EventType>,
+}
+
+#[derive(Serialize)]
+struct StreamView {
+    name: String,
+    method: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    audience: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    events: Vec<&'static str>,
+    /// The sequence up to which it acknowledged everything.
+    acknowledged_sequence: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acknowledged_at_ms: Option<u64>,
+    /// How many events it refused for good.
+    refused: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl From<&Stream> for StreamView {
+    fn from(stream: &Stream) -> StreamView {
+        let (method, url) = match &stream.delivery {
+            Delivery::Push { url, .. } => ("push", Some(url.as_str().to_owned())),
+            Delivery::Poll => ("poll", None),
+        };
+        StreamView {
+            name: stream.name.to_string(),
+            method,
+            url,
+            audience: stream.audience.to_string(),
+            client_id: stream.client.as_ref().map(ToString::to_string),
+            events: stream.events.iter().map(|event| event.name()).collect(),
+            acknowledged_sequence: stream.acknowledged,
+            acknowledged_at_ms: stream.acknowledged_at_ms,
+            refused: stream.refused,
+            problem: stream.problem.clone(),
+        }
+    }
+}
+
+impl StreamCommand {
+    pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
+        match self {
+            StreamCommand::Add(flags) => add(session, flags).await,
+            StreamCommand::List => {
+                let streams = session.store.streams().await?;
+                let views: Vec<StreamView> = streams.iter().map(StreamView::from).collect();
+                session.output.print(&views, |views| table(HEADING, &views.iter().map(row).collect::<Vec<_>>()))
+            }
+            StreamCommand::Remove { name } => {
+                if !session.store.delete_stream(&name).await? {
+                    bail!("there is no stream {name}");
+                }
+                session.output.print(&json!({ "name": name.as_str(), "removed": true }), |_| format!("removed {name}"))
+            }
+        }
+    }
+}
+
+async fn add(session: &Session, flags: AddFlags) -> anyhow::Result<()> {
+    if let Some(client) = &flags.client
+        && session.store.client(client).await?.is_none()
+    {
+        bail!("there is no client {client}");
+    }
+    let mut events = if flags.events.is_empty() { EventType::ALL.to_vec() } else { flags.events };
+    events.sort_unstable();
+    events.dedup();
+    let delivery = match flags.push {
+        None => Delivery::Poll,
+        Some(url) => Delivery::Push {
+            sealed_authorization: match &flags.authorization {
+                Some(header) => Some(seal(session, header, &Stream::secret_context(&flags.name, &url)).await?),
+                None => None,
+            },
+            url,
+        },
+    };
+    let stream = Stream {
+        number: 0,
+        name: flags.name,
+        audience: flags.audience,
+        client: flags.client,
+        delivery,
+        events,
+        acknowledged: 0,
+        acknowledged_at_ms: None,
+        refused: 0,
+        problem: None,
+        created_at: ambient::now(),
+    };
+    let stream = match session.store.insert_stream(&stream).await {
+        Err(StoreError::Exists(_)) => bail!("there is a stream {} already", stream.name),
+        inserted => inserted?,
+    };
+    session.output.print(&StreamView::from(&stream), |view| match &view.url {
+        Some(url) => format!("added {}, pushed to {url}", view.name),
+        None => format!("added {}, polled at /ssf/poll/{}", view.name, view.name),
+    })
+}
+
+async fn seal(session: &Session, header: &str, context: &str) -> anyhow::Result<Vec<u8>> {
+    // The message says nothing of the value, which is a secret.
+    let usable = !header.is_empty() && reqwest::header::HeaderValue::from_str(header).is_ok();
+    anyhow::ensure!(usable, "--authorization must be the value of a header");
+    session.keys().await?.seal_secret(header, context).context("--authorization")
+}
+
+const HEADING: [&str; 7] = ["STREAM", "METHOD", "URL", "AUDIENCE", "ACKNOWLEDGED", "REFUSED", "PROBLEM"];
+
+fn row(view: &StreamView) -> [String; 7] {
+    let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    [
+        view.name.clone(),
+        view.method.to_owned(),
+        or_dash(&view.url),
+        view.audience.clone(),
+        view.acknowledged_sequence.to_string(),
+        view.refused.to_string(),
+        or_dash(&view.problem),
+    ]
+}

@@ -1,0 +1,200 @@
+//! One issuer, running: its database, its keys, its tasks, and the router that answers for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tollgate_config::Settings;
+use tollgate_http::App;
+use tollgate_services::backchannel_logout as logouts;
+use tollgate_services::cache::Known;
+use tollgate_services::client_jwks::ClientKeys;
+use tollgate_services::external_users::UsersApi;
+use tollgate_services::feed_change::{self, Wake};
+use tollgate_services::outbound_http::Outbound;
+use tollgate_services::password_hashing::{Forge, Verified};
+use tollgate_services::rate_limit::{Guard, Limiter};
+use tollgate_services::revocation_feed::courier::Courier;
+use tollgate_services::revocation_feed::{self, Contacts, Publisher};
+use tollgate_services::shared_signals::{self, Transmitter};
+use tollgate_services::signing_keys::{Keys, keeper};
+use tollgate_services::status_lists::StatusLists;
+use tollgate_services::telemetry::{Meters, Spans};
+use tollgate_storage::{Store, Writer};
+
+use crate::server::{default_audience, open_shared_keys};
+
+/// How often expired records are deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often the database's clock is asked.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What all issuers of a process share, for they share its processors and its memory.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) forge: Forge,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) long_polls: Arc<tollgate_http::LongPolls>,
+    /// Cancelled when the process is about to end.
+    pub(crate) draining: CancellationToken,
+    pub(crate) spans: Spans,
+}
+
+impl Shared {
+    /// The limits of the issuer that has these keys.
+    fn guard(&self, settings: &Settings, keys: &Keys) -> Guard {
+        let key = keys.current().derived("tollgate limits v1");
+        Guard::new(settings.limits.clone(), key, Arc::clone(&self.limiter))
+    }
+}
+
+/// A running issuer.
+pub(crate) struct Running {
+    pub(crate) store: Store,
+    pub(crate) keys: Keys,
+    pub(crate) wake: Receiver<Wake>,
+    pub(crate) router: Router,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Running {
+    /// Makes the database the issuer's, opens its keys, and starts what runs in the background, until `stop`.
+    pub(crate) async fn start(
+        settings: &Settings,
+        issuer: String,
+        store: Store,
+        shared: &Shared,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Running> {
+        store.adopt_issuer(&issuer).await?;
+        let keys = open_shared_keys(&store, settings).await?;
+        let default_audience = default_audience(settings, &issuer)?;
+        let tasks = TaskTracker::new();
+        let (wake, watching) = feed_change::watch(store.clone(), stop.clone()).await?;
+        tasks.spawn(watching);
+        tasks.spawn(keeper::run(keys.clone(), settings.keys, wake.clone(), stop.clone()));
+        let publisher = Arc::new(Publisher::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
+        tasks.spawn(Arc::clone(&publisher).run(wake.clone(), stop.clone()));
+        let (writer, known, contacts) = start_keeping(&tasks, &store, &stop);
+        let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
+        start_couriers(&tasks, &store, &publisher, &transmitter, &wake, &stop)?;
+        let meters = Arc::new(Meters::default());
+        tasks.spawn(Arc::clone(&meters).follow(store.clone(), wake.clone(), stop.clone()));
+        let outbound = Outbound::new()?;
+        let logouts = logouts::Courier::new(store.clone(), keys.clone(), issuer.clone(), outbound.clone());
+        tasks.spawn(logouts.run(store.logouts(), stop.clone()));
+        let app = Arc::new(App {
+            store: store.clone(),
+            writer,
+            known,
+            client_keys: ClientKeys::new(outbound.clone()),
+            outbound,
+            allowed_origins: tollgate_http::AllowedOrigins::default(),
+            long_polls: Arc::clone(&shared.long_polls),
+            forge: shared.forge.clone(),
+            guard: shared.guard(settings, &keys),
+            verified: Verified::new()?,
+            grants: settings.grants.clone(),
+            tls: settings.tls.clone(),
+            people: settings.people.clone(),
+            users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,
+            contacts,
+            publisher,
+            status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),
+            status_claim: settings.status_list,
+            transmitter,
+            keys: keys.clone(),
+            key_policy: settings.keys,
+            hsts: tollgate_http::hsts_of_issuer(&issuer, settings.hsts),
+            issuer,
+            default_audience,
+            token_lifetime: settings.token_lifetime,
+            wake: wake.clone(),
+            meters,
+            spans: shared.spans.clone(),
+            metrics_public: settings.watch.metrics_public,
+            draining: shared.draining.clone(),
+            stop: stop.clone(),
+        });
+        Ok(Running { store, keys, wake, router: tollgate_http::router(app), stop, tasks })
+    }
+
+    /// Stops what runs, and returns when it has ended: the writer's task ends with the last request.
+    pub(crate) async fn stop(self) {
+        let Running { store, router, stop, tasks, .. } = self;
+        stop.cancel();
+        drop(router);
+        tasks.close();
+        tasks.wait().await;
+        store.close().await;
+    }
+}
+
+/// Starts those who read, write and tidy up for all requests.
+fn start_keeping(tasks: &TaskTracker, store: &Store, stop: &CancellationToken) -> (Writer, Known, Arc<Contacts>) {
+    let (writer, writing) = Writer::new(store.clone());
+    tasks.spawn(writing);
+    let (known, asking) = Known::new(store.clone());
+    tasks.spawn(asking);
+    let contacts = Arc::new(Contacts::default());
+    tasks.spawn({
+        let (contacts, store, stop) = (Arc::clone(&contacts), store.clone(), stop.clone());
+        async move { contacts.run(store, stop).await }
+    });
+    tasks.spawn(sweep(store.clone(), stop.clone()));
+    tasks.spawn(hear_clock(store.clone(), stop.clone()));
+    (writer, known, contacts)
+}
+
+/// Starts those who tell edges and receivers of security events what happened.
+fn start_couriers(
+    tasks: &TaskTracker,
+    store: &Store,
+    publisher: &Arc<Publisher>,
+    transmitter: &Arc<Transmitter>,
+    wake: &Receiver<Wake>,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let courier = Courier::new(store.clone(), Arc::clone(publisher))?;
+    tasks.spawn(courier.run(wake.clone(), stop.clone()));
+    let events = shared_signals::Courier::new(store.clone(), Arc::clone(transmitter))?;
+    tasks.spawn(events.run(wake.clone(), stop.clone()));
+    Ok(())
+}
+
+/// Compares the time of day with the database's.
+async fn hear_clock(store: Store, stop: CancellationToken) {
+    while stop.run_until_cancelled(sleep(CLOCK_INTERVAL)).await.is_some() {
+        if let Err(error) = store.hear_clock().await {
+            tracing::debug!(%error, "the database's clock cannot be read");
+        }
+    }
+}
+
+async fn sweep(store: Store, stop: CancellationToken) {
+    // What expired can wait a minute more; a start has better things to do than to hold the database's write lock.
+    let mut ticks = interval_at(Instant::now() + SWEEP_INTERVAL, SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        // Both go by the earliest of all clocks: what is ended and deleted does not come back.
+        match store.end_expired_sessions(store.settled_now()).await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "ended sessions that expired"),
+            Err(error) => tracing::error!(%error, "expired sessions could not be ended"),
+        }
+        match store.sweep_settled().await {
+            Ok(swept) => tracing::debug!(?swept, "forgot what expired"),
+            Err(error) => tracing::error!(%error, "expired records could not be deleted"),
+        }
+    }
+}

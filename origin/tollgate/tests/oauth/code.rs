@@ -1,0 +1,255 @@
+//! The authorization code grant: from the browser to the token.
+
+use reqwest::header::SET_COOKIE;
+use serde_json::json;
+use tokio::task::JoinSet;
+use tollgate_model::{AuthMethod, ClientMetadata};
+
+use crate::harness::{Browser, Key, Origin, REDIRECT, VERIFIER, answer, claims, code_request, parameters, redemption};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_gives_a_client_a_code_and_the_client_takes_tokens() {
+    let origin = Origin::start().await;
+    let user = origin.user("ada").await;
+    origin.client("shop", Origin::web()).await;
+    let browser = Browser::of(&origin, "ada");
+    let to = browser.authorize("shop", &[("nonce", "n-1")]).await;
+    assert_eq!((to["state"].as_str(), to["iss"].as_str()), ("a state", origin.server.issuer()));
+    let tokens = origin.redeem("shop", &to["code"]).await;
+    assert_eq!((&tokens["token_type"], &tokens["scope"]), (&json!("Bearer"), &json!("openid orders")));
+    let access = claims(tokens["access_token"].as_str().expect("a token"));
+    assert_eq!((&access["sub"], &access["client_id"]), (&json!(user.as_str()), &json!("shop")));
+    assert!(access["sid"].as_str().is_some_and(|sid| sid.starts_with("tgg_")) && access["auth_time"].is_u64());
+    let id = claims(tokens["id_token"].as_str().expect("an ID token"));
+    assert_eq!((&id["aud"], &id["nonce"], &id["sid"]), (&json!("shop"), &json!("n-1"), &access["sid"]));
+    assert!(tokens["refresh_token"].as_str().is_some_and(|token| token.starts_with("tgr_")));
+    // Who agreed once is not asked again.
+    let again = browser.ask("shop", &[]).await;
+    let location = again.location.expect("straight back");
+    assert!(location.starts_with(REDIRECT) && parameters(&location).contains_key("code"), "{location}");
+    let more = browser.ask("shop", &[("scope", "openid orders email")]).await;
+    assert!(more.location.expect("a redirect").contains("/consent?"), "for more they are");
+    origin.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_parallel_redemptions_give_one_success_and_a_replay_revokes() {
+    let origin = std::sync::Arc::new(Origin::start().await);
+    origin.user("ada").await;
+    origin.client("shop", Origin::web()).await;
+    let code = origin.code(&Browser::of(&origin, "ada"), "shop", &[]).await;
+    let mut requests = JoinSet::new();
+    for _ in 0..20 {
+        let (origin, code) = (std::sync::Arc::clone(&origin), code.clone());
+        requests.spawn(async move { origin.post("/oauth/token", "shop", &redemption(&code)).await });
+    }
+    let answers = requests.join_all().await;
+    let good: Vec<_> = answers.iter().filter(|(status, _)| *status == 200).collect();
+    assert_eq!(good.len(), 1);
+    assert!(
+        answers.iter().all(|(status, body)| *status == 200 || (*status == 400 && body["error"] == "invalid_grant"))
+    );
+    let tokens = &good[0].1;
+    let access = origin.introspect("shop", tokens["access_token"].as_str().expect("a token")).await;
+    assert_eq!(access, json!({ "active": false }), "the replay revoked it");
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().expect("one"))];
+    assert_eq!(origin.refused("shop", &refresh).await, "invalid_grant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_is_bound_to_its_client_its_redirect_and_its_challenge() {
+    let origin = Origin::start().await;
+    origin.user("ada").await;
+    origin.client("shop", Origin::web()).await;
+    origin.client("other", Origin::web()).await;
+    let browser = Browser::of(&origin, "ada");
+    let code = origin.code(&browser, "shop", &[]).await;
+    let refused = async |client: &str, name: &str, value: &str| {
+        let form = redemption(&code).map(|(own, old)| (own, if own == name { value } else { old }));
+        origin.refused(client, &form).await
+    };
+    assert_eq!(refused("other", "", "").await, "invalid_grant");
+    assert_eq!(refused("shop", "redirect_uri", "https://shop.example/").await, "invalid_grant");
+    assert_eq!(refused("shop", "redirect_uri", "").await, "invalid_grant");
+    let other = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    assert_eq!(refused("shop", "code_verifier", other).await, "invalid_grant");
+    assert_eq!(refused("shop", "code_verifier", "").await, "invalid_request");
+    // None of these spent it.
+    origin.redeem("shop", &code).await;
+    for code in ["", "tgz_x", "x"] {
+        let form = [("grant_type", "authorization_code"), ("code", code), ("code_verifier", VERIFIER)];
+        let error = origin.refused("shop", &form).await;
+        assert_eq!(error, if code.is_empty() { "invalid_request" } else { "invalid_grant" });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_registered_redirect_is_ever_sent_anything() {
+    let origin = Origin::start().await;
+    origin.client("shop", Origin::web()).await;
+    let browser = Browser::of(&origin, "ada");
+    for more in [
+        [("redirect_uri", "https://shop.example/cb/")].as_slice(),
+        &[("redirect_uri", "https://evil.example/cb")],
+        &[("redirect_uri", "https://shop.example/cb?x")],
+        &[("client_id", "nobody")],
+        &[("client_id", "")],
+        &[("request_uri", "urn:ietf:params:oauth:request_uri:tgq_x")],
+    ] {
+        let page = browser.ask("shop", more).await;
+        assert_eq!((page.status.as_u16(), page.location), (400, None), "{more:?}");
+        assert!(page.headers["content-security-policy"].to_str().expect("text").contains("frame-ancestors 'none'"));
+    }
+    for (more, error) in [
+        ([("response_type", "token")].as_slice(), "unsupported_response_type"),
+        (&[("response_type", "")], "invalid_request"),
+        (&[("code_challenge", "")], "invalid_request"),
+        (&[("code_challenge_method", "plain")], "invalid_request"),
+        (&[("scope", "admin")], "invalid_scope"),
+        (&[("resource", "https://other.example")], "invalid_target"),
+        (&[("prompt", "none")], "login_required"),
+        (&[("request", "x.y.z")], "request_not_supported"),
+        (&[("request_uri", "https://shop.example/request")], "request_uri_not_supported"),
+        (&[("authorization_details", "[{\"type\":\"x\"}]")], "invalid_authorization_details"),
+    ] {
+        let page = browser.ask("shop", more).await;
+        assert_eq!(page.status, 303, "{more:?}");
+        let to = parameters(&page.location.expect("a redirect"));
+        assert_eq!((to["error"].as_str(), to["state"].as_str()), (error, "a state"), "{more:?}");
+        assert_eq!(to["iss"], origin.server.issuer());
+    }
+    let twice = format!("/oauth/authorize?{}&state=b", code_request("shop", &[]));
+    assert_eq!(browser.get(&twice).await.status, 400, "a parameter comes twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_may_refuse_and_is_asked_to_sign_in_when_wanted() {
+    let origin = Origin::start().await;
+    origin.user("ada").await;
+    origin.client("shop", Origin::web()).await;
+    let browser = Browser::of(&origin, "ada");
+    let page = browser.ask("shop", &[]).await;
+    let to = browser.go_on(page, "deny").await;
+    assert_eq!((to["error"].as_str(), to["state"].as_str()), ("access_denied", "a state"));
+    let to = parameters(&browser.ask("shop", &[("prompt", "none")]).await.location.expect("a redirect"));
+    assert_eq!(to["error"], "consent_required");
+    origin.code(&browser, "shop", &[]).await;
+    let silent = parameters(&browser.ask("shop", &[("prompt", "none")]).await.location.expect("a redirect"));
+    assert!(silent.contains_key("code"));
+    for (more, page) in [
+        ([("prompt", "login")], "/login?"),
+        ([("prompt", "select_account")], "/login?"),
+        ([("max_age", "0")], "/login?"),
+        ([("prompt", "consent")], "/consent?"),
+    ] {
+        let location = browser.ask("shop", &more).await.location.expect("a redirect");
+        assert!(location.contains(page), "{more:?}: {location}");
+        assert!(browser.authorize("shop", &more).await.contains_key("code"), "{more:?} ends well");
+    }
+    let hinted = browser.ask("shop", &[("prompt", "login"), ("login_hint", "ada")]).await.location.expect("a redirect");
+    assert!(browser.get(&hinted).await.body.contains("value=\"ada\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_are_good_in_the_browser_they_were_made_for() {
+    let origin = Origin::start().await;
+    origin.user("ada").await;
+    origin.client("shop", Origin::web()).await;
+    let (browser, thief) = (Browser::of(&origin, "ada"), Browser::of(&origin, "ada"));
+    let before = browser.get("/login").await;
+    let (csrf, anonymous) = (before.field("csrf").expect("a form"), browser.cookie());
+    thief.get("/login").await;
+    let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", crate::harness::PASSWORD)];
+    for (stranger, why) in [(&thief, "another browser's form"), (&Browser::of(&origin, "ada"), "no cookie at all")] {
+        let anew = stranger.post("/login", &form).await;
+        assert_eq!(anew.location, Some(origin.url("/login?stale=1")), "{why}");
+        assert!(
+            !anew.headers.contains_key(SET_COOKIE),
+            "{why}: it would replace the cookie that another site's form came without"
+        );
+        assert_eq!(stranger.get("/account/sessions").await.status, 303, "{why}: nobody signed in");
+    }
+    let wrong = [("csrf", csrf.as_str()), ("username", "ada"), ("password", "wrong")];
+    let unknown = [("csrf", csrf.as_str()), ("username", "bob"), ("password", "wrong")];
+    let (wrong, unknown) = (browser.post("/login", &wrong).await, browser.post("/login", &unknown).await);
+    assert_eq!((wrong.status.as_u16(), unknown.status.as_u16()), (403, 403));
+    assert_eq!(wrong.body.replace("ada", "bob"), unknown.body, "nobody learns who exists");
+    assert_eq!(browser.post("/login", &form).await.status, 303);
+    assert_ne!(browser.cookie(), anonymous, "a sign-in has a cookie of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_pushed_once_and_signed_wholly() {
+    let origin = Origin::start().await;
+    origin.user("ada").await;
+    let key = Key::new();
+    let strict =
+        ClientMetadata { require_pushed_authorization_requests: true, jwks: Some(key.jwks()), ..Origin::web() };
+    origin.client("shop", strict).await;
+    origin.client("other", Origin::web()).await;
+    let browser = Browser::of(&origin, "ada");
+    let to = parameters(&browser.ask("shop", &[]).await.location.expect("a redirect"));
+    assert_eq!(to["error"], "invalid_request", "it must be pushed");
+
+    let query = code_request("shop", &[]);
+    let form: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let push = async |form: &[(&str, &str)]| origin.post("/oauth/par", "shop", form).await;
+    let (status, pushed) = push(&form).await;
+    assert_eq!((status.as_u16(), &pushed["expires_in"]), (201, &json!(60)), "{pushed}");
+    let uri = pushed["request_uri"].as_str().expect("a URI");
+    let handle = [("client_id", "other"), ("request_uri", uri)];
+    let by = |client: &str| {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("client_id", client), ("request_uri", uri)])
+            .finish();
+        format!("/oauth/authorize?{query}")
+    };
+    let first = browser.get(&by("shop")).await;
+    assert!(browser.go_on(first, "allow").await.contains_key("code"));
+    assert_eq!(browser.get(&by("shop")).await.status, 400, "it is good once");
+    assert_eq!(push(&handle).await.1["error"], "invalid_request");
+    let (_, other) = push(&form).await;
+    let uri = other["request_uri"].as_str().expect("a URI");
+    let foreign = format!("/oauth/authorize?client_id=other&request_uri={uri}");
+    assert_eq!(browser.get(&foreign).await.status, 400, "another client's");
+
+    let mut inner =
+        json!({ "iss": "shop", "aud": origin.server.issuer(), "exp": tollgate_system::ambient::now() + 60 });
+    form.iter().for_each(|(name, value)| inner[name] = json!(value));
+    let signed = key.sign(&json!({ "typ": "oauth-authz-req+jwt" }), &inner);
+    assert_eq!(push(&[("request", &signed)]).await.0, 201);
+    let forged = Key::new().sign(&json!({}), &inner);
+    assert_eq!(push(&[("request", &forged)]).await.1["error"], "invalid_request_object");
+    inner["client_id"] = json!("other");
+    let stolen = key.sign(&json!({}), &inner);
+    assert_eq!(push(&[("request", &stolen)]).await.1["error"], "invalid_request_object");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_native_app_may_take_any_port_and_is_asked_each_time() {
+    let origin = Origin::start().await;
+    origin.user("ada").await;
+    let metadata = ClientMetadata {
+        auth_method: AuthMethod::None,
+        redirect_uris: vec!["http://127.0.0.1/cb".parse().expect("a URI")],
+        ..Origin::web()
+    };
+    origin.client("app", metadata).await;
+    let browser = Browser::of(&origin, "ada");
+    let more = [("redirect_uri", "http://127.0.0.1:61023/cb")];
+    for _ in 0..2 {
+        let page = browser.ask("app", &more).await;
+        assert!(!page.location.as_deref().expect("a redirect").contains("code="), "it is never straight back");
+        let to = browser.go_on(page, "allow").await;
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", to["code"].as_str()),
+            ("redirect_uri", "http://127.0.0.1:61023/cb"),
+            ("code_verifier", VERIFIER),
+        ];
+        origin.token("app", &form).await;
+    }
+    let (status, _) = answer(origin.http.post(origin.url("/oauth/token")).form(&[("grant_type", "x")])).await;
+    assert_eq!(status, 401);
+}

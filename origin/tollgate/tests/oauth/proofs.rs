@@ -1,0 +1,93 @@
+//! DPoP: tokens that are good with their key alone.
+
+use reqwest::header::AUTHORIZATION;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use tollgate_model::ClientMetadata;
+use tollgate_system::ambient::now;
+
+use crate::harness::{Browser, Key, Origin, answer, base64url, claims, redemption, unique};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proof_is_for_one_request_and_good_once() {
+    let (origin, key) = (Origin::start().await, Key::new());
+    origin.client("robot", Origin::service("orders")).await;
+    let url = format!("{}/oauth/token", origin.server.issuer());
+    let ask = async |proof: &str| {
+        let form = [("grant_type", "client_credentials")];
+        answer(origin.form("/oauth/token", "robot", &form).header("dpop", proof)).await
+    };
+    let proof = key.proof("POST", &url, json!({}));
+    let (status, tokens) = ask(&proof).await;
+    assert_eq!((status.as_u16(), &tokens["token_type"]), (200, &json!("DPoP")), "{tokens}");
+    let token = tokens["access_token"].as_str().expect("a token");
+    assert_eq!(claims(token)["cnf"]["jkt"], json!(key.thumbprint()));
+    let told = origin.introspect("robot", token).await;
+    assert_eq!((&told["token_type"], &told["cnf"]["jkt"]), (&json!("DPoP"), &json!(key.thumbprint())));
+    let claims = json!({ "htm": "POST", "htu": url, "iat": now(), "jti": unique() });
+    for (what, proof) in [
+        ("shown before", proof),
+        ("another method", key.proof("GET", &url, json!({}))),
+        ("another URL", key.proof("POST", "https://elsewhere.example/oauth/token", json!({}))),
+        ("too old", key.proof("POST", &url, json!({ "iat": now() - 301 }))),
+        ("from the future", key.proof("POST", &url, json!({ "iat": now() + 120 }))),
+        ("another type", key.sign(&json!({ "typ": "JWT", "jwk": key.jwk() }), &claims)),
+        ("no key", key.sign(&json!({ "typ": "dpop+jwt" }), &claims)),
+        ("another's key", key.sign(&json!({ "typ": "dpop+jwt", "jwk": Key::new().jwk() }), &claims)),
+        ("no JWT", "x".to_owned()),
+    ] {
+        let (status, error) = ask(&proof).await;
+        assert_eq!((status.as_u16(), &error["error"]), (400, &json!("invalid_dpop_proof")), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nonce_is_demanded_where_the_operator_wants_it() {
+    let (origin, key) = (Origin::with(&[("TOLLGATE_DPOP_NONCE", "true")]).await, Key::new());
+    origin.client("robot", Origin::service("orders")).await;
+    let url = format!("{}/oauth/token", origin.server.issuer());
+    let ask = async |proof: String| {
+        let form = [("grant_type", "client_credentials")];
+        let answer = origin.form("/oauth/token", "robot", &form).header("dpop", proof).send().await.expect("answered");
+        let nonce = answer.headers().get("dpop-nonce").map(|nonce| nonce.to_str().expect("text").to_owned());
+        (answer.status().as_u16(), nonce, answer.json::<serde_json::Value>().await.expect("JSON"))
+    };
+    let (status, nonce, error) = ask(key.proof("POST", &url, json!({}))).await;
+    assert_eq!((status, &error["error"]), (400, &json!("use_dpop_nonce")));
+    let nonce = nonce.expect("a nonce");
+    let (status, next, _) = ask(key.proof("POST", &url, json!({ "nonce": nonce }))).await;
+    assert!(status == 200 && next.is_some());
+    let (status, _, error) = ask(key.proof("POST", &url, json!({ "nonce": "AAAAAAAAAAAAAAAA" }))).await;
+    assert_eq!((status, &error["error"]), (400, &json!("use_dpop_nonce")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_token_is_shown_with_its_key_and_in_no_other_way() {
+    let (origin, key) = (Origin::start().await, Key::new());
+    origin.user("ada").await;
+    origin.client("shop", ClientMetadata { dpop_bound_access_tokens: true, ..Origin::web() }).await;
+    let (token_url, info_url) =
+        ["/oauth/token", "/oauth/userinfo"].map(|path| format!("{}{path}", origin.server.issuer())).into();
+    let browser = Browser::of(&origin, "ada");
+    let code = origin.code(&browser, "shop", &[("dpop_jkt", &key.thumbprint())]).await;
+    assert_eq!(origin.refused("shop", &redemption(&code)).await, "invalid_grant", "the code is bound to the key");
+    let proof = key.proof("POST", &token_url, json!({}));
+    let (_, tokens) = answer(origin.form("/oauth/token", "shop", &redemption(&code)).header("dpop", proof)).await;
+    let token = tokens["access_token"].as_str().expect("a token");
+    let ath = base64url(&Sha256::digest(token));
+    let show = async |scheme: &str, proof: Option<String>| {
+        let request = origin.http.get(origin.url("/oauth/userinfo")).header(AUTHORIZATION, format!("{scheme} {token}"));
+        let request = match proof {
+            Some(proof) => request.header("dpop", proof),
+            None => request,
+        };
+        request.send().await.expect("answered").status().as_u16()
+    };
+    let good = || Some(key.proof("GET", &info_url, json!({ "ath": ath })));
+    assert_eq!(show("DPoP", good()).await, 200);
+    assert_eq!(show("Bearer", None).await, 401);
+    assert_eq!(show("Bearer", good()).await, 401);
+    assert_eq!(show("DPoP", None).await, 401);
+    assert_eq!(show("DPoP", Some(key.proof("GET", &info_url, json!({})))).await, 401, "no ath");
+    assert_eq!(show("DPoP", Some(Key::new().proof("GET", &info_url, json!({ "ath": ath })))).await, 401);
+}

@@ -1,0 +1,365 @@
+//! The pages of an account: what a user sees of their sessions, and that what they end is ended.
+
+use reqwest::header::SET_COOKIE;
+use tollgate_model::{Actor, AuthMethod, ClientMetadata, Resource};
+use tollgate_storage::Ending;
+use tollgate_system::ambient;
+
+use crate::harness::{Browser, Origin, PASSWORD, Page, answer};
+
+async fn start() -> Origin {
+    let origin = Origin::start().await;
+    origin.user("ada").await;
+    origin.user("bob").await;
+    origin.client("shop", ClientMetadata { owner: Some("Shops Ltd".to_owned()), ..Origin::web() }).await;
+    origin
+}
+
+const SESSIONS: &str = "/account/sessions";
+
+/// Ends something at the page of sessions.
+async fn end(browser: &Browser<'_>, what: &str) -> Page {
+    let csrf = browser.get(SESSIONS).await.field("csrf").expect("a form");
+    browser.post(SESSIONS, &[("csrf", &csrf), ("end", what)]).await
+}
+
+/// The ids of what the page offers to end.
+fn ids(page: &Page, prefix: &str) -> Vec<String> {
+    let fields = page.body.split("name=\"end\" value=\"").skip(1);
+    let values = fields.filter_map(|rest| rest.split('"').next());
+    values.filter(|value| value.starts_with(prefix)).map(str::to_owned).collect()
+}
+
+fn is_sent_to_sign_in(page: &Page) -> bool {
+    page.status == 303 && page.location.as_deref().is_some_and(|to| to.contains("/login"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_signs_other_browsers_out() {
+    let origin = start().await;
+    let (here, there, elsewhere) =
+        (Browser::of(&origin, "ada"), Browser::of(&origin, "ada"), Browser::of(&origin, "ada"));
+    for browser in [&here, &there, &elsewhere] {
+        assert!(is_sent_to_sign_in(&browser.get(SESSIONS).await), "nobody is signed in");
+        browser.sign_in().await;
+    }
+    let page = here.get(SESSIONS).await;
+    let logins = ids(&page, "tgl_");
+    assert_eq!((page.status.as_u16(), logins.len()), (200, 3));
+    assert_eq!(page.body.matches("this browser").count(), 1, "{}", page.body);
+    assert!(page.body.contains("127.0.0.1"), "where they signed in: {}", page.body);
+
+    let stranger = Browser::of(&origin, "bob");
+    stranger.sign_in().await;
+    for login in &logins {
+        end(&stranger, login).await;
+    }
+    assert_eq!(ids(&here.get(SESSIONS).await, "tgl_").len(), 3, "others' sessions are not theirs to end");
+
+    let of_there = ids(&there.get(SESSIONS).await, "tgl_");
+    assert_eq!(of_there.len(), 3);
+    let done = end(&here, "others").await;
+    assert_eq!(
+        (done.status.as_u16(), done.location.as_deref().is_some_and(|to| to.ends_with("done=others"))),
+        (303, true)
+    );
+    for browser in [&there, &elsewhere] {
+        assert!(is_sent_to_sign_in(&browser.get(SESSIONS).await), "signed out");
+    }
+    let left = ids(&here.get(SESSIONS).await, "tgl_");
+    assert_eq!(left.len(), 1);
+    let own = end(&here, &left[0]).await;
+    assert!(own.location.as_deref().is_some_and(|to| to.ends_with("/login")), "this browser too, if it is meant");
+    assert!(is_sent_to_sign_in(&here.get(SESSIONS).await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_takes_back_what_they_gave() {
+    let origin = start().await;
+    let resource = Resource {
+        audience: "https://api.example".parse().expect("an audience"),
+        name: "The shop's API".to_owned(),
+        scopes: [("orders".to_owned(), "See your orders".to_owned())].into(),
+        introspected_by: None,
+    };
+    origin.server.store().put_resource(&resource).await.expect("registered");
+    let browser = Browser::of(&origin, "ada");
+    let (one, two) = (origin.code(&browser, "shop", &[]).await, origin.code(&browser, "shop", &[]).await);
+    let (one, two) = (origin.redeem("shop", &one).await, origin.redeem("shop", &two).await);
+    let text = |tokens: &serde_json::Value, name: &str| tokens[name].as_str().expect("a token").to_owned();
+
+    let page = browser.get(SESSIONS).await;
+    let grants = ids(&page, "tgg_");
+    assert_eq!(grants.len(), 2, "{}", page.body);
+    for words in ["A shop", "Shops Ltd", "Know who you are", "See your orders", "active"] {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
+    let sid = crate::harness::claims(&text(&one, "access_token"))["sid"].as_str().expect("a session").to_owned();
+    let stranger = Browser::of(&origin, "bob");
+    stranger.sign_in().await;
+    end(&stranger, &sid).await;
+    assert_eq!(origin.introspect("shop", &text(&one, "access_token")).await["active"], true, "not theirs to end");
+
+    assert!(grants.contains(&sid));
+    assert_eq!(end(&browser, &sid).await.status, 303);
+    assert_eq!(origin.introspect("shop", &text(&one, "access_token")).await["active"], false);
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", &text(&one, "refresh_token"))];
+    assert_eq!(origin.refused("shop", &refresh).await, "invalid_grant");
+    assert_eq!(origin.introspect("shop", &text(&two, "access_token")).await["active"], true, "the other is as it was");
+    let after = browser.get(SESSIONS).await;
+    assert!(after.body.contains("ended") && ids(&after, "tgg_").len() == 1, "{}", after.body);
+    assert!(after.body.contains("Revoke all"));
+    assert!(browser.ask("shop", &[]).await.location.expect("a redirect").contains("/consent"), "asked anew");
+
+    end(&browser, "all").await;
+    assert_eq!(origin.introspect("shop", &text(&two, "access_token")).await["active"], false);
+    let page = browser.get(SESSIONS).await;
+    assert!(ids(&page, "tgg_").is_empty());
+    assert!(page.body.contains("ended") && !page.body.contains("Revoke all"), "there is nothing left to revoke");
+    assert_eq!(end(&browser, "nonsense").await.status, 400);
+    let (_, audit) = answer(origin.http.get(origin.url("/admin/api/audit"))).await;
+    assert_ne!(audit["status"], 200, "and nobody else reads who did what");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_changes_a_password_signs_others_out() {
+    let origin = start().await;
+    let (here, there) = (Browser::of(&origin, "ada"), Browser::of(&origin, "ada"));
+    assert!(is_sent_to_sign_in(&here.get("/account/password").await));
+    here.sign_in().await;
+    there.sign_in().await;
+    let page = here.get("/account/password").await;
+    let csrf = page.field("csrf").expect("a form");
+    let change = async |old: &str, new: &str, again: &str| {
+        here.post("/account/password", &[("csrf", &csrf), ("old", old), ("new", new), ("again", again)]).await
+    };
+    let new = "a battery for every horse";
+    for (old, chosen, again, fault) in [
+        ("wrong", new, new, "old-error"),
+        (PASSWORD, "short", "short", "new-error"),
+        (PASSWORD, PASSWORD, PASSWORD, "new-error"),
+        (PASSWORD, new, "another", "again-error"),
+        ("", new, new, "old-error"),
+    ] {
+        let page = change(old, chosen, again).await;
+        assert_eq!(page.status, 422, "{fault}");
+        assert!(page.body.contains(&format!("id=\"{fault}\"")) && !page.body.contains(chosen), "{}", page.body);
+    }
+    let done = change(PASSWORD, new, new).await;
+    assert!(done.location.as_deref().is_some_and(|to| to.ends_with("/account/password?done=1")), "{}", done.body);
+    assert!(here.get("/account/password?done=1").await.body.contains("is changed"));
+    assert!(is_sent_to_sign_in(&there.get(SESSIONS).await), "the other browser is out");
+    let sign_in = async |password: &str| {
+        let browser = Browser::of(&origin, "ada");
+        let csrf = browser.get("/login").await.field("csrf").expect("a form");
+        browser.post("/login", &[("csrf", &csrf), ("username", "ada"), ("password", password)]).await.status.as_u16()
+    };
+    assert_eq!((sign_in(PASSWORD).await, sign_in(new).await), (403, 303));
+    let mut statuses = Vec::new();
+    for _ in 0..10 {
+        statuses.push(change("wrong", PASSWORD, PASSWORD).await.status.as_u16());
+    }
+    assert_eq!(statuses, [[422; 9].as_slice(), &[429]].concat(), "one was wrong before: guessing is bounded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_make_accounts_where_they_may() {
+    let closed = start().await;
+    let browser = Browser::of(&closed, "ada");
+    let login = browser.get("/login").await;
+    assert!(!login.body.contains("/register"), "{}", login.body);
+    assert_eq!(browser.get("/register").await.status, 404);
+    let csrf = login.field("csrf").expect("a form");
+    let form = [("csrf", csrf.as_str()), ("username", "eve"), ("password", PASSWORD), ("again", PASSWORD)];
+    assert_eq!(browser.post("/register", &form).await.status, 404, "nor by a form of another page");
+
+    let origin = Origin::with(&[("TOLLGATE_SIGN_UP", "true")]).await;
+    origin.user("ada").await;
+    origin.client("shop", Origin::web()).await;
+    let browser = Browser::of(&origin, "eve");
+    let login = browser.ask("shop", &[]).await.location.expect("a redirect");
+    let login = browser.get(&login).await;
+    let link = login.body.split("href=\"").find(|rest| rest.starts_with("/register?request=")).expect("a link");
+    let page = browser.get(&link.split('"').next().unwrap_or_default().replace("&#38;", "&")).await;
+    let (csrf, request) = (page.field("csrf").expect("a form"), page.field("request").expect("what waits is kept"));
+    let register = async |name: &str, password: &str, again: &str| {
+        let form = [
+            ("csrf", csrf.as_str()),
+            ("request", &request),
+            ("username", name),
+            ("password", password),
+            ("again", again),
+        ];
+        browser.post("/register", &form).await
+    };
+    for (name, password, again, fault) in [
+        ("ADA", "another password", "another password", "name-error"),
+        ("", PASSWORD, PASSWORD, "name-error"),
+        ("eve", "short", "short", "password-error"),
+        ("eve@example.org", "Eve@example.org", "Eve@example.org", "password-error"),
+        ("eve", PASSWORD, "another", "again-error"),
+    ] {
+        let page = register(name, password, again).await;
+        assert_eq!(page.status, 422, "{fault}");
+        assert!(page.body.contains(&format!("id=\"{fault}\"")) && !page.body.contains(PASSWORD), "{}", page.body);
+    }
+    let done = register("Eve", PASSWORD, PASSWORD).await;
+    let to = browser.go_on(done, "allow").await;
+    assert!(to.contains_key("code"), "signed in, asked, and back at the client: {to:?}");
+    assert!(browser.get(SESSIONS).await.body.contains("eve"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_link_leads_a_sign_in_elsewhere() {
+    let origin = start().await;
+    let hostile = [
+        "https://evil.example/account",
+        "//evil.example",
+        "/\\evil.example",
+        "/account@evil.example",
+        "javascript:alert(1)",
+    ];
+    for next in hostile {
+        let browser = Browser::of(&origin, "ada");
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
+        let page = browser.get(&format!("/login?{query}")).await;
+        assert!(!page.body.contains("evil") && page.field("next").is_none(), "{}", page.body);
+        let csrf = page.field("csrf").expect("a form");
+        let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", PASSWORD), ("next", next)];
+        let location = browser.post("/login", &form).await.location.expect("a redirect");
+        assert_eq!(location, origin.url(SESSIONS), "{next}");
+    }
+    for request in ["tgq_x", "https://evil.example", "../../"] {
+        let query: String =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("request", request).finish();
+        assert_eq!(Browser::of(&origin, "ada").get(&format!("/login?{query}")).await.status, 400, "{request}");
+    }
+    let browser = Browser::of(&origin, "ada");
+    let page = browser.get("/login?next=/account/password").await;
+    let (csrf, next) = (page.field("csrf").expect("a form"), page.field("next").expect("kept"));
+    let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", PASSWORD), ("next", &next)];
+    assert_eq!(browser.post("/login", &form).await.location, Some(origin.url("/account/password")), "but home it does");
+    assert_eq!(
+        browser.get("/login").await.location,
+        Some(origin.url(SESSIONS)),
+        "who is signed in has nothing to do there"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_guarded_alike() {
+    let origin = start().await;
+    let browser = Browser::of(&origin, "ada");
+    let mut pages =
+        vec![("/login", browser.get("/login").await), ("/login?request=x", browser.get("/login?request=x").await)];
+    browser.sign_in().await;
+    for path in
+        [SESSIONS, "/account/password", "/device", "/device?user_code=x", "/logout", "/register", "/oauth/authorize"]
+    {
+        pages.push((path, browser.get(path).await));
+    }
+    for (path, page) in pages {
+        let header =
+            |name: &str| page.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let policy = header("content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "style-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+        ] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains("script-src"), "{path}: {policy}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(
+            (header("x-frame-options"), header("x-content-type-options")),
+            ("DENY".into(), "nosniff".into()),
+            "{path}"
+        );
+        assert_eq!(header("cache-control"), "no-store", "{path}");
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin", "{path}");
+        assert!(header("permissions-policy").contains("camera=()"), "{path}");
+        for inline in ["<script", "<style", " style=", " onclick", "javascript:"] {
+            assert!(!page.body.contains(inline), "{path}: {inline}");
+        }
+        assert!(
+            page.body.contains("<html lang=\"en\">") && page.body.contains("href=\"/assets/tollgate.css\""),
+            "{path}"
+        );
+        let (forms, tokens) = (page.body.matches("<form").count(), page.body.matches("name=\"csrf\"").count());
+        assert_eq!(forms, tokens, "{path}: every form has its token");
+    }
+    let style = browser.get("/assets/tollgate.css").await;
+    assert!(style.status == 200 && style.body.contains("prefers-color-scheme: dark"));
+    assert_eq!(browser.get("/assets/tollgate.svg").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_https_the_cookie_is_bound_to_the_host() {
+    let origin = Origin::with(&[("TOLLGATE_PUBLIC_URL", "https://auth.example")]).await;
+    let page = Browser::of(&origin, "ada").get("/login").await;
+    let cookie = page.headers.get(SET_COOKIE).and_then(|value| value.to_str().ok()).expect("a cookie");
+    assert!(cookie.starts_with("__Host-tollgate=tgb_"), "{cookie}");
+    for part in ["; Path=/", "; HttpOnly", "; SameSite=Lax", "; Secure", "; Max-Age=604800"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    assert!(!cookie.contains("Domain"), "{cookie}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consent_names_who_asks_for_what() {
+    let origin = start().await;
+    let public = ClientMetadata { first_party: true, ..Origin::web() };
+    origin.client("own", public).await;
+    origin.client("nobodys", ClientMetadata { auth_method: AuthMethod::None, ..Origin::web() }).await;
+    let browser = Browser::of(&origin, "ada");
+    browser.sign_in().await;
+    let consent = async |client: &str, scope: &str| {
+        let to = browser.ask(client, &[("scope", scope)]).await.location.expect("a redirect");
+        if to.contains("/consent") { Some(browser.get(&to).await) } else { None }
+    };
+    let page = consent("shop", "openid email orders").await.expect("asked");
+    for words in ["A shop", "Shops Ltd", "ada", "Know who you are", "See your email address", "orders", "shop.example"]
+    {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
+    assert!(consent("nobodys", "openid").await.expect("asked").body.contains("Nobody is named"), "who answers for it");
+    assert!(consent("own", "openid").await.is_none(), "the operator's own is not asked for");
+    let to = browser.go_on(browser.ask("shop", &[("scope", "openid email")]).await, "allow").await;
+    assert!(to.contains_key("code"));
+    assert!(consent("shop", "openid").await.is_none(), "less was agreed to before");
+    assert!(consent("shop", "openid orders").await.is_some(), "more was not");
+    let to = browser.go_on(browser.ask("shop", &[("scope", "openid orders")]).await, "allow").await;
+    assert!(to.contains_key("code"));
+    assert!(consent("shop", "openid email orders").await.is_none(), "both are remembered");
+}
+
+/// Where somebody signs in by the old password while it is replaced, their session begins too early or not at all: it never stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sign_in_by_a_password_that_is_being_replaced_leaves_no_session() {
+    let origin = Origin::start().await;
+    let (ada, store) = (origin.user("ada").await, origin.server.store());
+    let hash = |password: &str| {
+        let password = zeroize::Zeroizing::new(password.to_owned());
+        tokio::task::block_in_place(|| tollgate_services::password_hashing::hash_now(&password)).expect("hashed")
+    };
+    let (old, new) = (hash(PASSWORD), hash("another horse battery"));
+    let replace = async |hash: &str| {
+        let ending = Ending::new(&Actor::command_line(None), "a test", ambient::now());
+        store.set_password(&ada, hash, None, &ending).await.expect("replaced");
+    };
+    for round in 0..12 {
+        replace(&old).await;
+        let browser = Browser::of(&origin, "ada");
+        let csrf = browser.get("/login").await.field("csrf").expect("a form");
+        let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", PASSWORD)];
+        tokio::join!(browser.post("/login", &form), async {
+            tokio::time::sleep(std::time::Duration::from_millis(4 * round)).await;
+            replace(&new).await;
+        });
+        let sessions = store.logins_of(&ada, ambient::now()).await.expect("listed");
+        assert!(sessions.is_empty(), "round {round}: a session by the old password is left");
+    }
+}

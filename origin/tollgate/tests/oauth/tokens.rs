@@ -1,0 +1,102 @@
+//! Opaque tokens, introspection, resource indicators, and the short names.
+
+use serde_json::json;
+use tollgate_model::{ClientMetadata, GrantType, OnStale, Resource, Route, Scope, TokenFormat};
+
+use crate::harness::{Origin, answer, claims};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_opaque_token_is_as_good_as_a_signed_one() {
+    let origin = Origin::start().await;
+    let opaque = ClientMetadata { access_token_format: TokenFormat::Opaque, ..Origin::service("orders") };
+    origin.client("robot", opaque).await;
+    let tokens = origin.token("robot", &[("grant_type", "client_credentials")]).await;
+    let token = tokens["access_token"].as_str().expect("a token");
+    assert!(token.starts_with("tga_"));
+    let told = origin.introspect("robot", token).await;
+    assert_eq!((&told["active"], &told["scope"], &told["sub"]), (&json!(true), &json!("orders"), &json!("robot")));
+    let info = answer(origin.http.get(origin.url("/oauth/tokeninfo")).bearer_auth(token)).await;
+    assert_eq!((info.0.as_u16(), &info.1["jti"]), (200, &told["jti"]));
+    assert_eq!(origin.post("/oauth/revoke", "robot", &[("token", token)]).await.0, 200);
+    assert_eq!(origin.introspect("robot", token).await, json!({ "active": false }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resource_server_sees_the_tokens_of_its_audience_alone() {
+    let origin = Origin::start().await;
+    let [first, second] = ["https://one.example", "https://two.example"];
+    let mut metadata = Origin::service("orders");
+    metadata.audiences = [first, second].map(|audience| audience.parse().expect("an audience")).into();
+    origin.client("robot", metadata).await;
+    origin.client("api", Origin::service("")).await;
+    let resource = Resource {
+        audience: first.parse().expect("an audience"),
+        name: "One".to_owned(),
+        scopes: Default::default(),
+        introspected_by: Some("api".parse().expect("an id")),
+    };
+    origin.server.store().put_resource(&resource).await.expect("registered");
+    let token = async |resources: &[&str]| {
+        let mut form = vec![("grant_type", "client_credentials")];
+        form.extend(resources.iter().map(|resource| ("resource", *resource)));
+        origin.token("robot", &form).await["access_token"].as_str().expect("a token").to_owned()
+    };
+    let (one, two, both) = (token(&[first]).await, token(&[second]).await, token(&[first, second]).await);
+    assert_eq!(claims(&both)["aud"], json!([first, second]));
+    assert_eq!(origin.introspect("api", &one).await["active"], true);
+    assert_eq!(origin.introspect("api", &both).await["active"], true);
+    assert_eq!(origin.introspect("api", &two).await, json!({ "active": false }));
+    assert_eq!(origin.refused("robot", &[("grant_type", "client_credentials")]).await, "invalid_target");
+    let other = [("grant_type", "client_credentials"), ("resource", "https://three.example")];
+    assert_eq!(origin.refused("robot", &other).await, "invalid_target");
+
+    let request = origin.form("/oauth/introspect", "api", &[("token", &one)]);
+    let signed = request.header("accept", "application/token-introspection+jwt").send().await.expect("answered");
+    assert_eq!(signed.headers()["content-type"], "application/token-introspection+jwt");
+    let signed = claims(&signed.text().await.expect("text"));
+    assert_eq!((&signed["aud"], &signed["token_introspection"]["active"]), (&json!("api"), &json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_has_the_grants_it_is_registered_for() {
+    let origin = Origin::start().await;
+    origin.client("robot", Origin::service("orders")).await;
+    for grant in GrantType::ALL.iter().filter(|grant| **grant != GrantType::ClientCredentials) {
+        assert_eq!(origin.refused("robot", &[("grant_type", grant.as_str())]).await, "unauthorized_client", "{grant}");
+    }
+    for grant in ["password", "implicit", "x"] {
+        assert_eq!(origin.refused("robot", &[("grant_type", grant)]).await, "unsupported_grant_type");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn validate_follows_the_rules_of_edges() {
+    let origin = Origin::start().await;
+    origin.client("robot", Origin::service("orders admin")).await;
+    let route = |path: &str, scope: &str, public| {
+        Route::new(path, &[], Scope::parse(scope).expect("a scope"), public, OnStale::Deny).expect("a route")
+    };
+    for route in [route("/orders/*", "orders", false), route("/admin", "admin", false), route("/open", "", true)] {
+        origin.server.store().insert_route(&route).await.expect("added");
+    }
+    let tokens = origin.token("robot", &[("grant_type", "client_credentials"), ("scope", "orders")]).await;
+    let token = tokens["access_token"].as_str().expect("a token");
+    let ask = async |name: &str, address: &str, token: &str| {
+        let request = origin.http.post(origin.url("/validate")).header(name, address);
+        let request = if token.is_empty() { request } else { request.bearer_auth(token) };
+        request.send().await.expect("answered").status().as_u16()
+    };
+    for (name, address, token, status) in [
+        ("x-original-uri", "/orders/1?a=b", token, 200),
+        ("x-forwarded-uri", "/orders/1", token, 200),
+        ("x-forwarded-for", "https://api.example/orders/1", token, 200),
+        ("x-original-uri", "/admin", token, 403),
+        ("x-original-uri", "/orders/1", "", 401),
+        ("x-original-uri", "/orders/1", "x", 401),
+        ("x-original-uri", "/open", "", 200),
+        ("x-original-uri", "/open/../admin", "", 400),
+        ("x-original-uri", "/%61dmin", token, 400),
+    ] {
+        assert_eq!(ask(name, address, token).await, status, "{name}: {address}");
+    }
+}
