@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use tollgate_bench::lanes;
 use tollgate_bench::tokens::{AUDIENCE, ISSUER};
 use tollgate_keys::{KeyRing, MasterKey};
-use tollgate_model::ambient;
 use tollgate_model::{Access, Audience, AuthorizationDetails, ClientId, Scope, TokenAlg, TokenDraft, TokenId};
+use tollgate_system::ambient;
 
 /// Lifetime of the tokens in seconds.
 const TOKEN_LIFETIME: u64 = 3600;

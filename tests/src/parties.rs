@@ -13,8 +13,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use tollgate_model::ambient;
 use tollgate_model::{AuthMethod, Client, ClientMetadata, Secret, SecretKind, User, UserId};
+use tollgate_system::ambient;
 
 use crate::browser::{Browser, Page, Person};
 use crate::origin::TestOrigin;

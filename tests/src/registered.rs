@@ -7,8 +7,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tollgate_model::ambient;
 use tollgate_model::{AuthMethod, Client, ClientMetadata, Resource, Secret, SecretKind, User, UserId};
+use tollgate_system::ambient;
 
 use crate::browser::{Browser, Page, Person};
 use crate::environment::now;

@@ -2,7 +2,7 @@
 
 use jwt_compact::{Algorithm as _, AlgorithmSignature as _};
 use serde_json::json;
-use tollgate_keys::{AudienceKey, KeyRing, PrivateKey};
+use tollgate_keys::{AudienceKey, JwtAlgorithm, KeyRing, PrivateKey};
 use tollgate_model::{Audience, TokenAlg};
 
 use crate::token_builder::TokenSigner;
@@ -57,7 +57,7 @@ impl TokenFactory {
             TokenAlg::Hs256 => audience_key.key(),
             _ => self.keys.signing_key(alg).expect("the origin has a key for each algorithm").1,
         };
-        alg.sign(key, text).as_bytes().into_owned()
+        JwtAlgorithm(alg).sign(key, text).as_bytes().into_owned()
     }
 }
 

@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 use tollgate_bench::figures::{Figure, Part, Table};
 use tollgate_bench::measure::{percentile, sorted};
 use tollgate_keys::KeyRing;
-use tollgate_model::ambient;
 use tollgate_model::{
     Access, Audience, AuthorizationDetails, ClientId, Code, Grant, GrantId, Scope, Secret, SecretKind, Terms, TokenAlg,
     TokenDraft, TokenId, UserId,
 };
 use tollgate_storage::Writer;
+use tollgate_system::ambient;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};

@@ -23,7 +23,7 @@ pub use audience::{AudienceKey, DERIVED_PREFIX};
 pub use jwk::Jwk;
 pub use making::make;
 pub use master::{MasterKey, MasterKeyError, SealError};
-pub use private::{HmacKey, PrivateKey, PrivateKeyError};
+pub use private::{HmacKey, JwtAlgorithm, PrivateKey, PrivateKeyError};
 pub use recognised::{RecognisedToken, RecordKey};
 pub use ring::{KeyRing, KeyRingError, PublicKey, Unrevocable};
 pub use tokens::IssueError;

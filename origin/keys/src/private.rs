@@ -185,7 +185,7 @@ impl AlgorithmSignature for TokenSignature {
 
 /// An algorithm as `jwt_compact` knows it.
 #[derive(Clone, Copy)]
-pub(crate) struct JwtAlgorithm(pub(crate) TokenAlg);
+pub struct JwtAlgorithm(pub TokenAlg);
 
 impl Algorithm for JwtAlgorithm {
     type SigningKey = PrivateKey;

@@ -12,7 +12,7 @@ pub(super) const PASSWORD: &str = "correct horse battery";
 /// Registers a client and returns its secret.
 pub(super) async fn register_client(origin: &TestOrigin, id: &str, metadata: Value) -> Result<Secret> {
     let metadata: ClientMetadata = serde_json::from_value(metadata)?;
-    let secret = Secret::new(SecretKind::Client, &tollgate_model::ambient::random()?);
+    let secret = Secret::new(SecretKind::Client, &tollgate_system::ambient::random()?);
     let client = Client::new(id.parse()?, metadata.checked()?, 0).with_secret(&secret, 0);
     origin.server.store().insert_client(&client).await?;
     Ok(secret)
@@ -31,7 +31,7 @@ pub(super) async fn admin_client(origin: &TestOrigin) -> Result<AdminClient> {
         "client_name": "An administrator", "grant_types": ["client_credentials"], "scope": "tollgate:admin",
         "audiences": [origin.server.issuer()],
     });
-    let id = ClientId::from_random(&tollgate_model::ambient::random()?).to_string();
+    let id = ClientId::from_random(&tollgate_system::ambient::random()?).to_string();
     let secret = register_client(origin, &id, metadata).await?;
     let (http, url) = (reqwest::Client::new(), origin.server.url());
     let form = [("grant_type", "client_credentials")];

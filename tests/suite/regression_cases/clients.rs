@@ -46,7 +46,7 @@ pub(super) async fn operators_client(origin: &TestOrigin, id: &str, metadata: Va
     let mut named = metadata;
     named["client_name"] = json!(id);
     let metadata: ClientMetadata = serde_json::from_value(named)?;
-    let secret = Secret::new(SecretKind::Client, &tollgate_model::ambient::random()?);
+    let secret = Secret::new(SecretKind::Client, &tollgate_system::ambient::random()?);
     let client = Client::new(id.parse()?, metadata.checked()?, now()).with_secret(&secret, now());
     origin.server.store().insert_client(&client).await?;
     Ok(secret.reveal().to_owned())
@@ -111,7 +111,7 @@ struct Key(SigningKey);
 
 impl Key {
     fn new() -> Result<Self> {
-        Ok(Self(SigningKey::from_bytes(&tollgate_model::ambient::random()?)))
+        Ok(Self(SigningKey::from_bytes(&tollgate_system::ambient::random()?)))
     }
 
     fn jwk(&self) -> Value {
@@ -129,7 +129,7 @@ impl Key {
 
     /// A client assertion (RFC 7523 §3).
     fn assertion(&self, origin: &TestOrigin, client: &str) -> Result<String> {
-        let id = URL_SAFE_NO_PAD.encode(tollgate_model::ambient::random::<12>()?);
+        let id = URL_SAFE_NO_PAD.encode(tollgate_system::ambient::random::<12>()?);
         let claims = json!({
             "iss": client, "sub": client, "aud": origin.server.issuer(), "jti": id, "iat": now(), "exp": now() + 60,
         });

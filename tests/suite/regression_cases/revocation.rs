@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
-use tollgate_model::ambient;
+use tollgate_system::ambient;
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::parties::{LogoutListener, Partner, RelyingParty, Tokens, admin_token, register_user};

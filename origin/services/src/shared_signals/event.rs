@@ -105,7 +105,9 @@ fn claims<'a>(issuer: &'a str, audience: &'a Audience, jti: String, signal: &Sig
         event["reason_admin"] = json!({ "en": reason });
     }
     match signal.event_type() {
-        EventType::TokenClaimsChange => event["claims"] = json!({ "active": signal.mark == RevokedBefore::NOT_REVOKED }),
+        EventType::TokenClaimsChange => {
+            event["claims"] = json!({ "active": signal.mark == RevokedBefore::NOT_REVOKED })
+        }
         // An addition of ours, as SSF section 4.1 allows: here the time that counts is not that of the revocation.
         EventType::SessionRevoked if signal.kind == RevocationKind::Everything => {
             event["issued_before"] = signal.mark.0.into()

@@ -1,6 +1,5 @@
 //! Clients, tokens and revocations to tell stories with.
 
-use tollgate_core::{Chain, Delta};
 use tollgate_core::{Delta, HashChain};
 use tollgate_model::{
     AccessToken, Actor, Client, ClientMetadata, GrantType, Reinstate, Revoke, Scope, Secret, SecretKind, Target,
