@@ -15,8 +15,21 @@ use crate::{
 };
 
 /// Packages that compile for this machine.
-pub(crate) const NATIVE: [&str; 6] =
-    ["tollgate-core", "tollgate", "tollgate-gate", "tollgate-edge", "tollgate-tests", "xtask"];
+pub(crate) const NATIVE: [&str; 13] = [
+    "tollgate-core",
+    "tollgate-system",
+    "tollgate-model",
+    "tollgate-keys",
+    "tollgate-config",
+    "tollgate-storage",
+    "tollgate-services",
+    "tollgate-http",
+    "tollgate",
+    "tollgate-gate",
+    "tollgate-edge",
+    "tollgate-tests",
+    "xtask",
+];
 /// OAuth clients of other projects, as programs for the tests.
 pub(crate) const PUBLIC_CLIENTS: &str = "public-clients";
 /// Components that wasmtime hosts.
