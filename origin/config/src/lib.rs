@@ -4,6 +4,7 @@
 //! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands. Each is
 //! explained once, in the table that `--help` and all else is made of.
 
+mod appearance;
 mod grants;
 mod hashing;
 mod keys;
@@ -15,6 +16,7 @@ mod table;
 mod tls;
 mod watch;
 
+pub use appearance::{AppearanceSettings, Color};
 pub use grants::{GrantSettings, Network, Registration};
 pub use hashing::HashSettings;
 pub use limits::LimitSettings;
@@ -76,6 +78,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Whether people may make accounts, and who else may vouch for them.
     pub people: PeopleSettings,
+    /// The languages of pages, and the team's name, logo and accent colour.
+    pub appearance: AppearanceSettings,
     /// Where figures and traces go, and how it ends.
     pub watch: WatchSettings,
     /// What to log, in the syntax of tracing's `EnvFilter`.
@@ -147,6 +151,7 @@ impl Settings {
             hsts: sources.parse("TOLLGATE_HSTS", checked_hsts)?.unwrap_or(HSTS),
             max_connections: sources.parse("TOLLGATE_MAX_CONNECTIONS", limits::connections)?.unwrap_or(10_000),
             people: PeopleSettings::from_sources(sources)?,
+            appearance: AppearanceSettings::from_sources(sources)?,
             watch: WatchSettings::from_sources(sources)?,
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),

@@ -1,7 +1,7 @@
 //! Every setting, explained once: what `--help`, the sample file and `tollgate config show` say is made of this, the settings file
 //! and the environment are checked against it, and a test holds the documentation to it.
 
-use super::{grants, hashing, keys, limits, people, tls, watch};
+use super::{appearance, grants, hashing, keys, limits, people, tls, watch};
 
 /// A setting as people are told of it.
 #[derive(Debug, Clone, Copy)]
@@ -115,11 +115,12 @@ pub struct Group {
 }
 
 /// All settings.
-pub const GROUPS: [Group; 9] = [
+pub const GROUPS: [Group; 10] = [
     Group { heading: "Server", settings: &SERVER },
     Group { heading: "HTTPS", settings: &tls::EXPLAINED },
     Group { heading: "Tokens and grants", settings: &grants::EXPLAINED },
     Group { heading: "People", settings: &people::EXPLAINED },
+    Group { heading: "Pages", settings: &appearance::EXPLAINED },
     Group { heading: "Passwords", settings: &hashing::EXPLAINED },
     Group { heading: "Limits", settings: &limits::EXPLAINED },
     Group { heading: "Keys", settings: &keys::EXPLAINED },

@@ -66,7 +66,7 @@ pub struct NamedFile {
 }
 
 impl NamedFile {
-    fn from_sources(sources: &Sources, setting: &'static str) -> Option<NamedFile> {
+    pub(super) fn from_sources(sources: &Sources, setting: &'static str) -> Option<NamedFile> {
         let value = sources.get(setting)?;
         Some(NamedFile { path: Path::new(&value.text).to_owned(), setting, source: value.source.clone() })
     }
@@ -76,7 +76,8 @@ impl NamedFile {
         self.wrong(format!("{} {problem}", self.path.display()))
     }
 
-    fn wrong(&self, problem: String) -> SettingError {
+    /// The setting cannot be used: the error names it.
+    pub fn wrong(&self, problem: String) -> SettingError {
         SettingError { name: self.setting.to_owned(), source: Some(self.source.clone()), problem }
     }
 }

@@ -38,6 +38,7 @@ pub use long_polls::LongPolls;
 pub use metrics::listener as metrics_listener;
 pub use oauth::certificate::Certificate;
 pub use observe::Refusal;
+pub use pages::brand::Appearance;
 pub use problem::Problem;
 pub use router::router;
 
@@ -87,6 +88,8 @@ pub struct App {
     pub grants: GrantSettings,
     /// How HTTPS is answered, if it is: which clients' certificates may come that way.
     pub tls: Option<TlsSettings>,
+    /// The texts and the look of pages.
+    pub appearance: Arc<Appearance>,
     /// Whether people may make accounts, and who else may vouch for them.
     pub people: PeopleSettings,
     /// Who else knows users.

@@ -17,7 +17,7 @@ use tollgate_services::rate_limit::{Passed, Refusal};
 
 use super::oauth::error::OAuthError;
 use super::{AppState, Problem};
-use crate::pages::page::WebError;
+use crate::pages::error::WebError;
 
 /// What the limits are.
 pub(crate) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");

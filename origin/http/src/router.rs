@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, PRAGMA};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::{from_fn_with_state, map_response, map_response_with_state};
+use axum::middleware::{from_fn_with_state, map_response};
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -41,7 +41,7 @@ pub fn router(app: AppState) -> Router {
                 .layer(from_fn_with_state(AppState::clone(&app), observe))
                 .layer(CatchPanicLayer::new())
                 .layer(always(HeaderName::from_static("x-content-type-options"), "nosniff"))
-                .layer(map_response_with_state(AppState::clone(&app), pages::page::show_error))
+                .layer(from_fn_with_state(AppState::clone(&app), pages::error::render_errors))
                 .layer(from_fn_with_state(AppState::clone(&app), cors::allow))
                 .layer(from_fn_with_state(AppState::clone(&app), limits::limit))
                 .layer(DefaultBodyLimit::max(MAX_BODY_BYTES)),
@@ -128,7 +128,7 @@ fn oauth() -> OpenApiRouter<AppState> {
 
 /// What people see.
 fn pages() -> OpenApiRouter<AppState> {
-    use pages::{consent, device, login, logout, page, password, register, sessions};
+    use pages::{brand, consent, device, login, logout, password, register, sessions};
     OpenApiRouter::new()
         .routes(routes!(login::get, login::post))
         .routes(routes!(consent::get, consent::post))
@@ -139,8 +139,9 @@ fn pages() -> OpenApiRouter<AppState> {
         .routes(routes!(sessions::get, sessions::post))
         .routes(routes!(password::get, password::post))
         .routes(routes!(register::get, register::post))
-        .routes(routes!(page::style))
-        .routes(routes!(page::icon))
+        .routes(routes!(brand::style))
+        .routes(routes!(brand::icon))
+        .routes(routes!(brand::logo))
 }
 
 /// The operators' pages.

@@ -54,6 +54,9 @@ pub struct AuthorizationRequest {
     pub max_age: Option<u64>,
     /// Who is expected to sign in.
     pub login_hint: Option<String>,
+    /// The languages that the user prefers: tags separated by spaces (OpenID Connect Core §3.1.2.1).
+    #[serde(default)]
+    pub ui_locales: Option<String>,
     /// The thumbprint of the key that the token request must prove (RFC 9449 §10).
     pub jkt: Option<String>,
     /// When it was made, Unix seconds.
@@ -218,6 +221,7 @@ impl AuthorizationRequest {
             prompt: prompt(asked.get("prompt"))?,
             max_age: max_age(asked.get("max_age"))?.or(client.metadata.default_max_age),
             login_hint: asked.get("login_hint").map(|hint| hint.chars().take(255).collect()),
+            ui_locales: asked.get("ui_locales").map(|tags| tags.chars().take(255).collect()),
             jkt: asked.get("dpop_jkt").map(thumbprint).transpose()?,
             created_at: now,
             signed_in: None,

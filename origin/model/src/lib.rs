@@ -66,7 +66,7 @@ pub use revocation_view::{AuditView, RevocationView};
 pub use route::{OnStale, Route};
 pub use scope::Scope;
 pub use secret::{Secret, SecretHash, SecretKind};
-pub use sender::Sender;
+pub use sender::{Sender, SenderName};
 pub use signing_key::{Purpose, StoredKey};
 pub use token::{
     AccessToken, Acting, Audience, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenAlg, TokenDetails, TokenDraft,

@@ -33,6 +33,22 @@ impl Sender {
     }
 }
 
+/// What people may know a sender by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SenderName<'a> {
+    /// The name that the device gives itself, or the program in its `User-Agent`.
+    Given(&'a str),
+    /// A browser, and the system that it runs on if it is known.
+    Browser {
+        /// Such as `Firefox`.
+        browser: &'static str,
+        /// Such as `Linux`.
+        system: Option<&'static str>,
+    },
+    /// It says nothing of itself.
+    Unknown,
+}
+
 /// Browsers by what is only in their own `User-Agent`, the one that imitates no other last.
 const BROWSERS: [(&str, &str); 7] = [
     ("Edg", "Edge"),
@@ -55,23 +71,32 @@ const SYSTEMS: [(&str, &str); 7] = [
 ];
 
 impl Sender {
-    /// What people may know it by: what the device calls itself, the browser and its system, or the first word of what another
-    /// program says.
+    /// What people may know it by, in English.
     #[must_use]
     pub fn name(&self) -> String {
+        match self.described() {
+            SenderName::Given(name) => name.to_owned(),
+            SenderName::Browser { browser, system: Some(system) } => format!("{browser} on {system}"),
+            SenderName::Browser { browser, system: None } => browser.to_owned(),
+            SenderName::Unknown => "Unknown program".to_owned(),
+        }
+    }
+
+    /// What people may know it by, for a page in their language.
+    #[must_use]
+    pub fn described(&self) -> SenderName<'_> {
         if let Some(device) = &self.device {
-            return device.clone();
+            return SenderName::Given(device);
         }
         let agent = self.agent.as_deref().unwrap_or_default();
         let known =
             |names: &[(&str, &'static str)]| names.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
         match (known(&BROWSERS), known(&SYSTEMS)) {
-            (Some(browser), Some(system)) => format!("{browser} on {system}"),
-            (Some(browser), None) => browser.to_owned(),
-            (None, _) => {
-                let word = agent.split([' ', '/']).next().unwrap_or_default();
-                if word.is_empty() { "An unknown program".to_owned() } else { word.to_owned() }
-            }
+            (Some(browser), system) => SenderName::Browser { browser, system },
+            (None, _) => match agent.split([' ', '/']).next() {
+                None | Some("") => SenderName::Unknown,
+                Some(program) => SenderName::Given(program),
+            },
         }
     }
 }
@@ -106,7 +131,7 @@ mod tests {
             "Safari on iPhone"
         );
         assert_eq!(name("Mozilla/5.0 (Windows NT 10.0; rv:145.0) Gecko/20100101 Firefox/145.0"), "Firefox on Windows");
-        assert_eq!((name("curl/8.1"), name("")), ("curl".to_owned(), "An unknown program".to_owned()));
+        assert_eq!((name("curl/8.1"), name("")), ("curl".to_owned(), "Unknown program".to_owned()));
         assert_eq!(Sender::new(None, Some("curl/8.1"), Some("Ada's TV")).name(), "Ada's TV");
     }
 }

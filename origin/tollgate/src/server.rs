@@ -72,9 +72,11 @@ impl Server {
         let limiter = Limiter::new(settings.redis_url.as_deref())?;
         tasks.spawn(Arc::clone(&limiter).run(stop.clone()));
         let long_polls = http::LongPolls::new(max_connections);
+        let appearance = Arc::new(http::Appearance::load(&settings.appearance)?);
         let forge = Forge::new(&settings.hashing)?;
         let spans = spans(&settings, &tasks, &stop)?;
-        let shared = Shared { forge: forge.clone(), limiter, long_polls, draining: draining.clone(), spans };
+        let shared =
+            Shared { forge: forge.clone(), limiter, long_polls, appearance, draining: draining.clone(), spans };
         let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
         supervisor.follow().await?;

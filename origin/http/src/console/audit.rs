@@ -1,4 +1,4 @@
-//! `/admin/audit`: who did what, narrowed down, and as a file.
+//! `/admin/audit`: lists, filters and exports the audit log.
 
 use std::collections::BTreeMap;
 
@@ -8,27 +8,28 @@ use axum::response::Response;
 use tollgate_model::{AuditAction, AuditEntry, AuditFilter, AuditKind, AuditView, Malformed};
 use tollgate_system::ambient;
 
-use super::operator::Operator;
-use super::search::{self, Pager, ROWS};
-use super::{moment, refused};
+use super::admin_session::AdminSession;
+use super::form_error;
+use super::search::{self, PAGE_SIZE, Pager};
 use crate::App;
 use crate::admin_api::acts::audit as acts;
 use crate::openapi::console;
 use crate::openapi::refusals::{AuditFile, ConsolePage, Shown};
-use crate::pages::page::{Frame, WebError};
-use crate::pages::when::{When, when};
+use crate::pages::error::WebError;
+use crate::pages::page::Layout;
+use crate::pages::time_format::{Moment, input_value, parse_input};
 use crate::problem::Problem;
 
 const PATH: &str = "/admin/audit";
-/// What the list is narrowed down by.
+/// The parameters that filter the list.
 const FILTERS: [&str; 6] = ["kind", "action", "actor", "target", "since", "until"];
 
 #[derive(Template)]
-#[template(path = "admin/audit.html")]
+#[template(path = "console/audit.html")]
 struct AuditPage<'a> {
-    frame: Frame,
+    layout: Layout,
     problem: &'a str,
-    /// The filter, as it was typed, in the order of [`FILTERS`].
+    /// The filters as typed, in the order of [`FILTERS`].
     kind: &'a str,
     action: &'a str,
     actor: &'a str,
@@ -36,49 +37,49 @@ struct AuditPage<'a> {
     since: &'a str,
     until: &'a str,
     is_filtered: bool,
-    /// The filter as an address has it, for the export.
+    /// The filters as a query, for the export.
     query: String,
     rows: Vec<Row>,
     pager: Pager,
 }
 
 struct Row {
-    at: When,
-    /// Who, in words, and as it is recorded.
-    who: String,
+    at: Moment,
+    /// The actor's name, if known, and the recorded ID.
+    actor_name: String,
     actor: String,
     action: String,
     kind: &'static str,
-    /// What it is called, in words and as it is recorded, and where it is shown, if it is.
-    called: String,
-    name: String,
+    /// The target's name, if known, the recorded ID, and the path of its page, if it has one.
+    target_name: String,
+    target: String,
     link: String,
     reason: String,
 }
 
-/// Who did what, the newest first.
+/// The audit log, newest first.
 #[utoipa::path(
     get, path = "/admin/audit",
-    params(console::AuditQuery, ("below" = Option<String>, Query, description = "Those with a lower number")),
+    params(console::AuditQuery, ("below" = Option<String>, Query, description = "Entries with a lower number")),
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
-    let (filter, (status, problem)) = match filter(&operator) {
+pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
+    let (filter, (status, problem)) = match filter(&admin) {
         Ok(filter) => (filter, (StatusCode::OK, String::new())),
-        Err(problem) => (AuditFilter::default(), refused(problem)?),
+        Err(problem) => (AuditFilter::default(), form_error(problem)?),
     };
     let found = match problem.is_empty() {
-        true => operator.app().store.audit(&filter).await?,
+        true => admin.app().store.audit(&filter).await?,
         false => Vec::new(),
     };
     let number = |entry: &AuditEntry| entry.number.to_string();
-    let (found, pager) = search::pages(&operator, PATH, &FILTERS, "below", found, number);
-    let given = FILTERS.iter().filter_map(|name| Some((*name, operator.given(name)?)));
+    let (found, pager) = search::filtered_page(&admin, PATH, &FILTERS, "below", found, number);
+    let given = FILTERS.iter().filter_map(|name| Some((*name, admin.find_param(name)?)));
     let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish();
-    let rows = rows(operator.app(), found).await?;
-    let [kind, action, actor, target, since, until] = FILTERS.map(|name| operator.text(name));
+    let rows = rows(&admin, found).await?;
+    let [kind, action, actor, target, since, until] = FILTERS.map(|name| admin.param(name));
     let page = AuditPage {
-        frame: operator.frame("audit"),
+        layout: admin.layout("audit"),
         problem: &problem,
         kind,
         action,
@@ -91,50 +92,50 @@ pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
         rows,
         pager,
     };
-    Ok(operator.show_with(status, &page))
+    Ok(admin.show_with(status, &page))
 }
 
-/// All lines that the filter lets through, the oldest first, as a file.
+/// All entries that match the filters, oldest first, as a file.
 #[utoipa::path(
     get, path = "/admin/audit/export",
     params(console::AuditQuery, ("format" = String, Query, description = "jsonl or csv")),
     responses(AuditFile, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn export(operator: Operator) -> Result<Response, WebError> {
+pub(crate) async fn export(admin: AdminSession) -> Result<Response, WebError> {
     let unknown = |error: Malformed| Problem::bad_request(&error.to_string());
-    let format = operator.text("format").parse().map_err(unknown)?;
-    Ok(acts::export(operator.visit.app.clone(), filter(&operator)?, format).await?)
+    let format = admin.param("format").parse().map_err(unknown)?;
+    Ok(acts::export(admin.page.app.clone(), filter(&admin)?, format).await?)
 }
 
-fn filter(operator: &Operator) -> Result<AuditFilter, Problem> {
+fn filter(admin: &AdminSession) -> Result<AuditFilter, Problem> {
     let unknown = |error: Malformed| Problem::bad_request(&error.to_string());
     let time = |name: &str| {
         let wrong = || Problem::bad_request(&format!("{name} must be a date and a time, in UTC"));
-        operator.given(name).map(|text| moment::parse(text).ok_or_else(wrong)).transpose()
+        admin.find_param(name).map(|text| parse_input(text).ok_or_else(wrong)).transpose()
     };
-    let text = |name: &str| operator.given(name).map(|text| text.trim().to_owned());
+    let text = |name: &str| admin.find_param(name).map(|text| text.trim().to_owned());
     Ok(AuditFilter {
-        kind: operator.given("kind").map(str::parse).transpose().map_err(unknown)?,
-        action: operator.given("action").map(str::parse).transpose().map_err(unknown)?,
+        kind: admin.find_param("kind").map(str::parse).transpose().map_err(unknown)?,
+        action: admin.find_param("action").map(str::parse).transpose().map_err(unknown)?,
         actor: text("actor"),
         target: text("target"),
         since: time("since")?,
         until: time("until")?,
-        below: operator.given("below").and_then(|below| below.parse().ok()),
+        below: admin.find_param("below").and_then(|below| below.parse().ok()),
         newest_first: true,
-        limit: Some(ROWS + 1),
+        limit: Some(PAGE_SIZE + 1),
         ..AuditFilter::default()
     })
 }
 
-/// The lines of a page, with users and clients by the names that people know them by.
-async fn rows(app: &App, entries: Vec<AuditEntry>) -> Result<Vec<Row>, WebError> {
+/// The rows of a page, with the names of users and clients.
+async fn rows(admin: &AdminSession, entries: Vec<AuditEntry>) -> Result<Vec<Row>, WebError> {
     let (now, mut names, mut rows) = (ambient::now(), BTreeMap::new(), Vec::new());
     for entry in entries {
-        let at = when(entry.at, now);
+        let at = admin.moment(entry.at, now);
         let view = AuditView::from(entry);
         let name = match view.before {
-            Some(time) => format!("before {}", moment::input(time)),
+            Some(time) => format!("< {}Z", input_value(time)),
             None => view.name.unwrap_or_default(),
         };
         let link = match view.kind {
@@ -144,12 +145,12 @@ async fn rows(app: &App, entries: Vec<AuditEntry>) -> Result<Vec<Row>, WebError>
         };
         rows.push(Row {
             at,
-            who: called(app, &mut names, &view.actor).await?,
-            called: called(app, &mut names, &format!("{}:{name}", view.kind)).await?,
+            actor_name: find_name(admin.app(), &mut names, &view.actor).await?,
+            target_name: find_name(admin.app(), &mut names, &format!("{}:{name}", view.kind)).await?,
             actor: view.actor,
             action: view.action.replace('_', " "),
             kind: view.kind,
-            name,
+            target: name,
             link,
             reason: view.reason.unwrap_or_default(),
         });
@@ -157,8 +158,8 @@ async fn rows(app: &App, entries: Vec<AuditEntry>) -> Result<Vec<Row>, WebError>
     Ok(rows)
 }
 
-/// What `user:ID` or `client:ID` is called; nothing for what is none, or is not there any more.
-async fn called(app: &App, names: &mut BTreeMap<String, String>, named: &str) -> Result<String, WebError> {
+/// The name of `user:ID` or `client:ID`; empty for others, and for those that no longer exist.
+async fn find_name(app: &App, names: &mut BTreeMap<String, String>, named: &str) -> Result<String, WebError> {
     if let Some(name) = names.get(named) {
         return Ok(name.clone());
     }

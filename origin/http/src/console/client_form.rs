@@ -1,14 +1,14 @@
-//! The form of a client: a control for what most clients need, and a JSON object for all else that can be registered.
+//! The form of a client: fields for what most clients need, and a JSON object for other metadata.
 
 use serde_json::{Map, Value};
 use tollgate_model::{AuthMethod, Client, ClientId, ClientMetadata, GrantType, TokenAlg, TokenFormat, text};
 
-use super::operator::Operator;
+use super::admin_session::AdminSession;
 use crate::admin_api::acts::clients as acts;
 use crate::problem::Problem;
 
-/// The members of the metadata that have controls of their own.
-const OWN: [&str; 11] = [
+/// The members of the metadata that have fields of their own.
+const FIELD_MEMBERS: [&str; 11] = [
     "client_name",
     "owner",
     "first_party",
@@ -22,7 +22,7 @@ const OWN: [&str; 11] = [
     "access_token_signed_response_alg",
 ];
 
-/// What stands in the form, as it was typed.
+/// The form's content, as typed.
 pub(super) struct ClientForm {
     pub(super) id: String,
     pub(super) name: String,
@@ -36,73 +36,73 @@ pub(super) struct ClientForm {
     pub(super) audiences: String,
     pub(super) token_format: String,
     pub(super) alg: String,
-    /// All else, as a JSON object.
+    /// Other metadata, as a JSON object.
     pub(super) more: String,
 }
 
-/// A grant with its box to tick.
+/// A grant type with its checkbox. Label and hint are names of messages.
 pub(super) struct Grant {
     grant: GrantType,
     pub(super) field: &'static str,
-    pub(super) words: &'static str,
+    pub(super) label: &'static str,
     pub(super) hint: &'static str,
 }
 
-/// The grants in the order of the form.
+/// The grant types, in the order of the form.
 pub(super) static GRANTS: [Grant; 6] = [
     Grant {
         grant: GrantType::ClientCredentials,
         field: "grant_client_credentials",
-        words: "Client credentials",
-        hint: "a service in its own name",
+        label: "grant-client-credentials",
+        hint: "grant-client-credentials-hint",
     },
     Grant {
         grant: GrantType::AuthorizationCode,
         field: "grant_authorization_code",
-        words: "Authorization code",
-        hint: "users sign in, in a browser",
+        label: "grant-authorization-code",
+        hint: "grant-authorization-code-hint",
     },
     Grant {
         grant: GrantType::RefreshToken,
         field: "grant_refresh_token",
-        words: "Refresh token",
-        hint: "goes on without asking the user again",
+        label: "grant-refresh-token",
+        hint: "grant-refresh-token-hint",
     },
     Grant {
         grant: GrantType::DeviceCode,
         field: "grant_device_code",
-        words: "Device code",
-        hint: "devices and command lines without a browser",
+        label: "grant-device-code",
+        hint: "grant-device-code-hint",
     },
     Grant {
         grant: GrantType::TokenExchange,
         field: "grant_token_exchange",
-        words: "Token exchange",
-        hint: "hands a token on, narrower",
+        label: "grant-token-exchange",
+        hint: "grant-token-exchange-hint",
     },
     Grant {
         grant: GrantType::JwtBearer,
         field: "grant_jwt_bearer",
-        words: "JWT bearer",
-        hint: "a JWT of its own, or of an issuer it trusts",
+        label: "grant-jwt-bearer",
+        hint: "grant-jwt-bearer-hint",
     },
 ];
 
 impl ClientForm {
-    /// The form of a client that is not there yet.
+    /// The form of a new client.
     pub(super) fn empty() -> ClientForm {
         let metadata = ClientMetadata { grant_types: vec![GrantType::ClientCredentials], ..ClientMetadata::default() };
         ClientForm::from_metadata(String::new(), &metadata)
     }
 
-    /// The form with all that is registered of a client.
+    /// The form with a client's metadata.
     pub(super) fn from_client(client: &Client) -> ClientForm {
         ClientForm::from_metadata(client.id.to_string(), &client.metadata)
     }
 
     fn from_metadata(id: String, metadata: &ClientMetadata) -> ClientForm {
         let lines = |texts: Vec<String>| texts.join("\n");
-        let more = rest(metadata);
+        let more = other_members(metadata);
         ClientForm {
             id,
             name: metadata.name.clone(),
@@ -122,16 +122,16 @@ impl ClientForm {
         }
     }
 
-    /// The form as it was sent.
-    pub(super) fn of(operator: &Operator) -> ClientForm {
-        let text = |name: &str| operator.text(name).trim().to_owned();
+    /// The form as sent.
+    pub(super) fn from_request(admin: &AdminSession) -> ClientForm {
+        let text = |name: &str| admin.param(name).trim().to_owned();
         ClientForm {
             id: text("client_id"),
             name: text("name"),
             owner: text("owner"),
-            first_party: operator.ticked("first_party"),
+            first_party: admin.is_checked("first_party"),
             auth_method: text("auth_method"),
-            grants: GRANTS.iter().filter(|grant| operator.ticked(grant.field)).collect(),
+            grants: GRANTS.iter().filter(|grant| admin.is_checked(grant.field)).collect(),
             redirect_uris: text("redirect_uris"),
             post_logout_redirect_uris: text("post_logout_redirect_uris"),
             scope: text("scope"),
@@ -142,7 +142,7 @@ impl ClientForm {
         }
     }
 
-    /// What was typed, by the names of its fields, to be sent once more.
+    /// The form's fields by name, to be carried by a confirmation page.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
         let texts = [
             ("client_id", &self.id),
@@ -158,48 +158,47 @@ impl ClientForm {
             ("more", &self.more),
         ];
         let texts = texts.into_iter().map(|(name, text)| (name, text.clone()));
-        let ticked = self.grants.iter().map(|grant| grant.field).chain(self.first_party.then_some("first_party"));
-        texts.chain(ticked.map(|name| (name, "on".to_owned()))).collect()
+        let checked = self.grants.iter().map(|grant| grant.field).chain(self.first_party.then_some("first_party"));
+        texts.chain(checked.map(|name| (name, "on".to_owned()))).collect()
     }
 
-    /// Whether a grant's box is ticked.
+    /// Whether a grant type is checked.
     pub(super) fn has(&self, grant: &Grant) -> bool {
-        self.grants.iter().any(|ticked| ticked.field == grant.field)
+        self.grants.iter().any(|checked| checked.field == grant.field)
     }
 
-    /// The ways to authenticate that can be chosen.
     pub(super) fn auth_methods() -> &'static [AuthMethod] {
         AuthMethod::ALL
     }
 
-    /// The forms of access tokens that can be chosen.
     pub(super) fn token_formats() -> &'static [TokenFormat] {
         TokenFormat::ALL
     }
 
-    /// The algorithms that can be chosen.
     pub(super) fn algs() -> [&'static str; 4] {
         [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256].map(TokenAlg::as_str)
     }
 
-    /// The id that is wanted, if one is.
+    /// The requested client ID, if there is one.
     pub(super) fn id(&self) -> Result<Option<ClientId>, Problem> {
-        let wanted = Some(self.id.as_str()).filter(|id| !id.is_empty());
-        wanted.map(str::parse).transpose().map_err(|error: tollgate_model::Malformed| acts::unusable(&error))
+        let requested = Some(self.id.as_str()).filter(|id| !id.is_empty());
+        requested.map(str::parse).transpose().map_err(|error: tollgate_model::Malformed| acts::unusable(&error))
     }
 
-    /// What it says, read as the admin API reads a body.
+    /// The client's metadata, checked as the admin API checks a body.
     pub(super) fn metadata(&self) -> Result<ClientMetadata, Problem> {
         let more = if self.more.is_empty() { "{}" } else { &self.more };
         let mut members: Map<String, Value> = text::json(more.as_bytes())
-            .map_err(|error| acts::unusable(&format_args!("all else must be a JSON object: {error}")))?;
-        if let Some(name) = OWN.iter().find(|name| members.contains_key(**name)) {
-            return Err(acts::unusable(&format_args!("{name} has a field of its own: leave it out of all else")));
+            .map_err(|error| acts::unusable(&format_args!("other metadata must be a JSON object: {error}")))?;
+        if let Some(name) = FIELD_MEMBERS.iter().find(|name| members.contains_key(**name)) {
+            return Err(acts::unusable(&format_args!(
+                "{name} has a field of its own: remove it from the other metadata"
+            )));
         }
         let words = |text: &str| Value::from(text.split_whitespace().collect::<Vec<_>>());
         let scope = self.scope.split_whitespace().collect::<Vec<_>>().join(" ");
         let grants: Vec<&str> = self.grants.iter().map(|grant| grant.grant.as_str()).collect();
-        let own: [Value; OWN.len()] = [
+        let own: [Value; FIELD_MEMBERS.len()] = [
             self.name.as_str().into(),
             Some(self.owner.as_str()).filter(|owner| !owner.is_empty()).into(),
             self.first_party.into(),
@@ -212,17 +211,17 @@ impl ClientForm {
             self.token_format.as_str().into(),
             self.alg.as_str().into(),
         ];
-        members.extend(OWN.iter().map(|name| (*name).to_owned()).zip(own));
+        members.extend(FIELD_MEMBERS.iter().map(|name| (*name).to_owned()).zip(own));
         acts::metadata(Value::Object(members))
     }
 }
 
-/// What is registered of a client and has no control of its own, by its registered name; what is as if nothing were said is left out.
-pub(super) fn rest(metadata: &ClientMetadata) -> Map<String, Value> {
-    let unsaid = members(&ClientMetadata::default());
-    let mut said = members(metadata);
-    said.retain(|name, value| !OWN.contains(&name.as_str()) && unsaid.get(name) != Some(value));
-    said
+/// The metadata without a field of its own, by name, as far as it differs from the default.
+pub(super) fn other_members(metadata: &ClientMetadata) -> Map<String, Value> {
+    let defaults = members(&ClientMetadata::default());
+    let mut members = members(metadata);
+    members.retain(|name, value| !FIELD_MEMBERS.contains(&name.as_str()) && defaults.get(name) != Some(value));
+    members
 }
 
 fn members(metadata: &ClientMetadata) -> Map<String, Value> {

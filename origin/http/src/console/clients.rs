@@ -1,4 +1,5 @@
-//! `/admin/clients`: looking for clients, registering and changing them, their secrets, and refusing them from now on.
+//! `/admin/clients`: lists, creates, edits, disables and enables clients, and rotates their
+//! secrets.
 
 use askama::Template;
 use axum::extract::Path;
@@ -8,23 +9,24 @@ use serde_json::Value;
 use tollgate_model::{Audience, Client, ClientStatus, GrantType, RedirectUri, Secret};
 use tollgate_system::ambient;
 
+use super::admin_session::{AdminForm, AdminSession};
 use super::client_form::{self, ClientForm};
 use super::confirm::Confirm;
-use super::operator::{Operator, Order};
-use super::refused;
+use super::flash::Flash;
+use super::form_error;
 use super::search::{self, Pager};
-use super::told::Told;
 use crate::admin_api::acts::clients as acts;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
-use crate::pages::page::{Frame, WebError};
-use crate::pages::when::{When, when};
+use crate::pages::error::WebError;
+use crate::pages::page::Layout;
+use crate::pages::time_format::Moment;
 
 #[derive(Template)]
-#[template(path = "admin/clients.html")]
+#[template(path = "console/clients.html")]
 struct ClientsPage<'a> {
-    frame: Frame,
-    told: Told,
+    layout: Layout,
+    flash: Flash,
     search: &'a str,
     clients: Vec<Row>,
     pager: Pager,
@@ -38,18 +40,18 @@ struct Row {
     scope: String,
     is_admin: bool,
     is_active: bool,
-    created: When,
+    created: Moment,
 }
 
 #[derive(Template)]
-#[template(path = "admin/client.html")]
+#[template(path = "console/client.html")]
 struct ClientPage {
-    frame: Frame,
-    told: Told,
+    layout: Layout,
+    flash: Flash,
     id: String,
     name: String,
-    disabled: Option<When>,
-    created: When,
+    disabled: Option<Moment>,
+    created: Moment,
     has_secret: bool,
     secrets: Vec<SecretRow>,
     facts: Vec<(String, Vec<String>)>,
@@ -59,18 +61,18 @@ struct ClientPage {
 }
 
 struct SecretRow {
-    made: When,
-    until: Option<When>,
-    is_over: bool,
+    created: Moment,
+    expires: Option<Moment>,
+    is_expired: bool,
 }
 
 #[derive(Template)]
-#[template(path = "admin/client_form.html")]
+#[template(path = "console/client_form.html")]
 struct FormPage<'a> {
-    frame: Frame,
+    layout: Layout,
     form: &'a ClientForm,
-    /// The client that is changed; empty for a new one.
-    changes: &'a str,
+    /// The client that is edited; empty for a new one.
+    client_id: &'a str,
     problem: &'a str,
 }
 
@@ -79,47 +81,47 @@ struct FormPage<'a> {
     get, path = "/admin/clients", params(console::SearchQuery),
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
+pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let now = ambient::now();
-    let found = acts::page(operator.app(), &search::asked(&operator)).await?;
-    let (found, pager) = search::page(&operator, "/admin/clients", found, |client| client.id.to_string());
-    Ok(operator.show(&ClientsPage {
-        frame: operator.frame("clients"),
-        told: operator.told(),
-        search: operator.text("search"),
-        clients: found.iter().map(|client| row(client, now)).collect(),
+    let found = acts::page(admin.app(), &search::requested(&admin)).await?;
+    let (found, pager) = search::page(&admin, "/admin/clients", found, |client| client.id.to_string());
+    Ok(admin.show(&ClientsPage {
+        layout: admin.layout("clients"),
+        flash: admin.flash(),
+        search: admin.param("search"),
+        clients: found.iter().map(|client| row(&admin, client, now)).collect(),
         pager,
     }))
 }
 
 /// The form for a new client.
 #[utoipa::path(get, path = "/admin/new/client", responses(Shown, ConsolePage), security(("session" = [])))]
-pub(crate) async fn new(operator: Operator) -> Result<Response, WebError> {
-    Ok(show_form(&operator, &ClientForm::empty(), "", None))
+pub(crate) async fn new(admin: AdminSession) -> Result<Response, WebError> {
+    Ok(show_form(&admin, &ClientForm::empty(), "", None))
 }
 
-/// Registers a client.
+/// Creates a client.
 #[utoipa::path(
     post, path = "/admin/new/client",
     request_body(content = console::ClientForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn create(Order(operator): Order) -> Result<Response, WebError> {
-    let form = ClientForm::of(&operator);
-    let made = async {
+pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let form = ClientForm::from_request(&admin);
+    let created = async {
         let (id, metadata) = (form.id()?, form.metadata()?);
-        if metadata.scope.is_admin() && !operator.ticked("confirmed") {
+        if metadata.scope.is_admin() && !admin.is_checked("confirmed") {
             return Ok(None);
         }
-        acts::register(operator.app(), &operator.actor(), id, metadata).await.map(Some)
+        acts::register(admin.app(), &admin.actor(), id, metadata).await.map(Some)
     };
-    match made.await {
-        Ok(None) => Ok(operator.show(&admin_scope(&operator, &form, "/admin/new/client", "Register the client"))),
+    match created.await {
+        Ok(None) => Ok(admin.show(&confirm_admin_scope(&admin, &form, "/admin/new/client", "client-create"))),
         Ok(Some((client, secret))) => {
-            let told = Told::done(&format!("The client {} is registered.", client.metadata.name));
-            Ok(operator.done(&format!("/admin/clients/{}", client.id), &with_secret(told, secret.as_ref())))
+            let flash = Flash::new(&admin.text("client-created").with("client", &client.metadata.name));
+            Ok(admin.redirect(&format!("/admin/clients/{}", client.id), &with_secret(flash, secret.as_ref())))
         }
-        Err(problem) => Ok(show_form(&operator, &form, "", Some(refused(problem)?))),
+        Err(problem) => Ok(show_form(&admin, &form, "", Some(form_error(problem)?))),
     }
 }
 
@@ -129,233 +131,246 @@ pub(crate) async fn create(Order(operator): Order) -> Result<Response, WebError>
     params(("id" = String, Path, description = "The client's id")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn show(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let (client, now) = (acts::find(operator.app(), &id).await?, ambient::now());
+pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let (client, now) = (acts::find(admin.app(), &id).await?, ambient::now());
     let secret = |secret: &tollgate_model::StoredSecret| SecretRow {
-        made: when(secret.created_at, now),
-        until: secret.expires_at.map(|at| when(at, now)),
-        is_over: secret.expires_at.is_some_and(|at| at <= now),
+        created: admin.moment(secret.created_at, now),
+        expires: secret.expires_at.map(|at| admin.moment(at, now)),
+        is_expired: secret.expires_at.is_some_and(|at| at <= now),
     };
-    Ok(operator.show(&ClientPage {
-        frame: operator.frame("clients"),
-        told: operator.told(),
+    Ok(admin.show(&ClientPage {
+        layout: admin.layout("clients"),
+        flash: admin.flash(),
         id: client.id.to_string(),
         name: client.metadata.name.clone(),
         disabled: match client.status {
             ClientStatus::Active => None,
-            ClientStatus::Disabled { at } => Some(when(at, now)),
+            ClientStatus::Disabled { at } => Some(admin.moment(at, now)),
         },
-        created: when(client.created_at, now),
+        created: admin.moment(client.created_at, now),
         has_secret: acts::has_secret(&client),
         secrets: client.secrets.iter().map(secret).collect(),
-        facts: facts(&client, operator.app().default_audience.as_str()),
+        facts: facts(&admin, &client),
         registered_itself: client.registration.is_some(),
         is_admin: client.metadata.scope.is_admin(),
     }))
 }
 
-/// The form that changes a client.
+/// The form that edits a client.
 #[utoipa::path(
     get, path = "/admin/clients/{id}/edit",
     params(("id" = String, Path, description = "The client's id")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn edit(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let client = acts::find(operator.app(), &id).await?;
-    Ok(show_form(&operator, &ClientForm::from_client(&client), client.id.as_str(), None))
+pub(crate) async fn edit(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let client = acts::find(admin.app(), &id).await?;
+    Ok(show_form(&admin, &ClientForm::from_client(&client), client.id.as_str(), None))
 }
 
-/// Replaces all that is registered of a client.
+/// Replaces a client's metadata.
 #[utoipa::path(
     post, path = "/admin/clients/{id}/edit",
     params(("id" = String, Path, description = "The client's id")),
     request_body(content = console::ClientForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn update(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
-    let client = acts::find(operator.app(), &id).await?;
-    let form = ClientForm::of(&operator);
+pub(crate) async fn update(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let client = acts::find(admin.app(), &id).await?;
+    let form = ClientForm::from_request(&admin);
     let path = format!("/admin/clients/{}", client.id);
     let changed = async {
         let metadata = form.metadata()?;
         let becomes_admin = metadata.scope.is_admin() && !client.metadata.scope.is_admin();
-        if becomes_admin && !operator.ticked("confirmed") {
+        if becomes_admin && !admin.is_checked("confirmed") {
             return Ok(None);
         }
-        acts::update(operator.app(), &operator.actor(), &client, &metadata).await.map(Some)
+        acts::update(admin.app(), &admin.actor(), &client, &metadata).await.map(Some)
     };
     match changed.await {
-        Ok(None) => Ok(operator.show(&admin_scope(&operator, &form, &format!("{path}/edit"), "Change the client"))),
+        Ok(None) => Ok(admin.show(&confirm_admin_scope(&admin, &form, &format!("{path}/edit"), "console-save"))),
         Ok(Some(client)) => {
-            let told = Told::done(&format!("The client {} is changed.", client.metadata.name));
-            Ok(operator.done(&path, &told))
+            let flash = Flash::new(&admin.text("client-updated").with("client", &client.metadata.name));
+            Ok(admin.redirect(&path, &flash))
         }
-        Err(problem) => Ok(show_form(&operator, &form, client.id.as_str(), Some(refused(problem)?))),
+        Err(problem) => Ok(show_form(&admin, &form, client.id.as_str(), Some(form_error(problem)?))),
     }
 }
 
-/// Asks whether a client is to have another secret.
+/// Asks for confirmation before creating a client secret.
 #[utoipa::path(
     get, path = "/admin/clients/{id}/secret",
     params(("id" = String, Path, description = "The client's id")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_secret(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let client = acts::find(operator.app(), &id).await?;
+pub(crate) async fn ask_secret(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let client = acts::find(admin.app(), &id).await?;
     let path = format!("/admin/clients/{}", client.id);
-    let confirm = Confirm::new(&operator, "clients", "Give the client another secret?", "Make a new secret")
-        .about("Client", &client.metadata.name)
-        .about("Client id", client.id.as_str())
-        .says("A new secret is made and shown once. The one in use stays good for a day, so that the client can change over; older ones end at once.")
+    let confirm = Confirm::new(&admin, "clients", "client-secret-title", "client-secret-create")
+        .subject("console-client", &client.metadata.name)
+        .subject("client-id", client.id.as_str())
+        .consequence("client-secret-consequence")
         .posts(&format!("{path}/secret"), &path);
-    Ok(operator.show(&confirm))
+    Ok(admin.show(&confirm))
 }
 
-/// Gives a client another secret.
+/// Creates a client secret.
 #[utoipa::path(
     post, path = "/admin/clients/{id}/secret",
     params(("id" = String, Path, description = "The client's id")),
     request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn rotate_secret(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
-    let client = acts::find(operator.app(), &id).await?;
-    let (client, secret) = acts::rotate_secret(operator.app(), &operator.actor(), &client).await?;
-    let told = Told::done("The client has a new secret. The one before stays good for a day.");
-    Ok(operator.done(&format!("/admin/clients/{}", client.id), &with_secret(told, Some(&secret))))
+pub(crate) async fn rotate_secret(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let client = acts::find(admin.app(), &id).await?;
+    let (client, secret) = acts::rotate_secret(admin.app(), &admin.actor(), &client).await?;
+    let flash = Flash::new(&admin.text("client-secret-created"));
+    Ok(admin.redirect(&format!("/admin/clients/{}", client.id), &with_secret(flash, Some(&secret))))
 }
 
-/// Asks whether a client is to be disabled.
+/// Asks for confirmation before disabling a client.
 #[utoipa::path(
     get, path = "/admin/clients/{id}/disable",
     params(("id" = String, Path, description = "The client's id")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_disable(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let client = acts::find(operator.app(), &id).await?;
+pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let client = acts::find(admin.app(), &id).await?;
     let path = format!("/admin/clients/{}", client.id);
-    let confirm = Confirm::new(&operator, "clients", "Disable the client?", "Disable the client")
-        .about("Client", &client.metadata.name)
-        .about("Client id", client.id.as_str())
-        .says("From now on it gets no token and may ask about none.")
-        .says("Its tokens are revoked, and what users gave it ends: the tokens are refused at every edge at once. Enabling it again does not bring them back.")
+    let confirm = Confirm::new(&admin, "clients", "client-disable-title", "client-disable")
+        .subject("console-client", &client.metadata.name)
+        .subject("client-id", client.id.as_str())
+        .consequence("client-disable-consequence")
+        .consequence("client-disable-revocation")
         .dangerous()
         .posts(&format!("{path}/disable"), &path);
-    Ok(operator.show(&confirm))
+    Ok(admin.show(&confirm))
 }
 
-/// Disables a client.
+/// Disables a client and revokes its tokens.
 #[utoipa::path(
     post, path = "/admin/clients/{id}/disable",
     params(("id" = String, Path, description = "The client's id")),
     request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn disable(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
-    let client = acts::find(operator.app(), &id).await?;
-    let client = acts::disable(operator.app(), &operator.actor(), &client).await?;
-    let told = Told::done(&format!("The client {} is disabled.", client.metadata.name));
-    Ok(operator.done(&format!("/admin/clients/{}", client.id), &told))
+pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let client = acts::find(admin.app(), &id).await?;
+    let client = acts::disable(admin.app(), &admin.actor(), &client).await?;
+    let flash = Flash::new(&admin.text("client-disabled").with("client", &client.metadata.name));
+    Ok(admin.redirect(&format!("/admin/clients/{}", client.id), &flash))
 }
 
-/// Asks whether a client may authenticate again.
+/// Asks for confirmation before enabling a client.
 #[utoipa::path(
     get, path = "/admin/clients/{id}/enable",
     params(("id" = String, Path, description = "The client's id")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_enable(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let client = acts::find(operator.app(), &id).await?;
+pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let client = acts::find(admin.app(), &id).await?;
     let path = format!("/admin/clients/{}", client.id);
-    let confirm = Confirm::new(&operator, "clients", "Enable the client?", "Enable the client")
-        .about("Client", &client.metadata.name)
-        .about("Client id", client.id.as_str())
-        .says("It may get tokens again, with the secrets and keys that it has. What was revoked stays revoked.")
+    let confirm = Confirm::new(&admin, "clients", "client-enable-title", "client-enable")
+        .subject("console-client", &client.metadata.name)
+        .subject("client-id", client.id.as_str())
+        .consequence("client-enable-consequence")
         .posts(&format!("{path}/enable"), &path);
-    Ok(operator.show(&confirm))
+    Ok(admin.show(&confirm))
 }
 
-/// Lets a client that was disabled authenticate again.
+/// Enables a disabled client.
 #[utoipa::path(
     post, path = "/admin/clients/{id}/enable",
     params(("id" = String, Path, description = "The client's id")),
     request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn enable(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
-    let client = acts::find(operator.app(), &id).await?;
-    let client = acts::enable(operator.app(), &operator.actor(), &client).await?;
-    let told = Told::done(&format!("The client {} may authenticate again.", client.metadata.name));
-    Ok(operator.done(&format!("/admin/clients/{}", client.id), &told))
+pub(crate) async fn enable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let client = acts::find(admin.app(), &id).await?;
+    let client = acts::enable(admin.app(), &admin.actor(), &client).await?;
+    let flash = Flash::new(&admin.text("client-enabled").with("client", &client.metadata.name));
+    Ok(admin.redirect(&format!("/admin/clients/{}", client.id), &flash))
 }
 
-fn show_form(operator: &Operator, form: &ClientForm, changes: &str, refused: Option<(StatusCode, String)>) -> Response {
-    let (status, problem) = refused.unwrap_or_default();
-    let page = FormPage { frame: operator.frame("clients"), form, changes, problem: &problem };
-    operator.show_with(status, &page)
+fn show_form(
+    admin: &AdminSession,
+    form: &ClientForm,
+    client_id: &str,
+    error: Option<(StatusCode, String)>,
+) -> Response {
+    let (status, problem) = error.unwrap_or_default();
+    let page = FormPage { layout: admin.layout("clients"), form, client_id, problem: &problem };
+    admin.show_with(status, &page)
 }
 
-/// The scope `tollgate:admin` opens everything that this console does: it is asked for once more.
-fn admin_scope(operator: &Operator, form: &ClientForm, action: &str, button: &str) -> Confirm {
-    let confirm = Confirm::new(operator, "clients", "Let the client administrate?", button)
-        .about("Client", &form.name)
-        .says("Its scope has tollgate:admin. With that and this server as its audience, the client may do all that administrators do: register clients, revoke anything, and rotate keys.")
+/// Asks for confirmation before a client gets the scope `tollgate:admin`, which allows everything
+/// that this console does.
+fn confirm_admin_scope(admin: &AdminSession, form: &ClientForm, action: &str, button: &'static str) -> Confirm {
+    let confirm = Confirm::new(admin, "clients", "client-admin-scope-title", button)
+        .subject("console-client", &form.name)
+        .consequence("client-admin-scope")
         .dangerous()
         .posts(action, "/admin/clients")
         .carries("confirmed", "yes");
     form.fields().into_iter().fold(confirm, |confirm, (name, value)| confirm.carries(name, &value))
 }
 
-fn with_secret(told: Told, secret: Option<&Secret>) -> Told {
+fn with_secret(flash: Flash, secret: Option<&Secret>) -> Flash {
     match secret {
-        Some(secret) => told.with_secret("client_secret", secret.reveal()),
-        None => told,
+        Some(secret) => flash.with_secret("client_secret", secret.reveal()),
+        None => flash,
     }
 }
 
-/// The last part of a grant's registered name.
-fn short(grant: GrantType) -> &'static str {
+/// The last part of a grant type's name.
+fn short_name(grant: GrantType) -> &'static str {
     grant.as_str().rsplit(':').next().unwrap_or_default()
 }
 
-fn row(client: &Client, now: u64) -> Row {
+fn row(admin: &AdminSession, client: &Client, now: u64) -> Row {
     let metadata = &client.metadata;
     Row {
         id: client.id.to_string(),
         name: metadata.name.clone(),
         owner: metadata.owner.clone().unwrap_or_default(),
-        grants: metadata.grant_types.iter().map(|grant| short(*grant)).collect::<Vec<_>>().join(", "),
+        grants: metadata.grant_types.iter().map(|grant| short_name(*grant)).collect::<Vec<_>>().join(", "),
         scope: metadata.scope.to_string(),
         is_admin: metadata.scope.is_admin(),
         is_active: client.is_active(),
-        created: when(client.created_at, now),
+        created: admin.moment(client.created_at, now),
     }
 }
 
-/// What is registered of a client, in the order in which people ask for it; what is not registered is left out.
-fn facts(client: &Client, default_audience: &str) -> Vec<(String, Vec<String>)> {
+/// A client's metadata as labels and values, without what is not set.
+fn facts(admin: &AdminSession, client: &Client) -> Vec<(String, Vec<String>)> {
     let metadata = &client.metadata;
+    let text = |id: &str| admin.text(id).to_string();
     let uris = |uris: &[RedirectUri]| uris.iter().map(ToString::to_string).collect::<Vec<_>>();
     let audiences: Vec<String> = match metadata.audiences.is_empty() {
-        true => vec![format!("{default_audience} (the default)")],
+        true => {
+            let audience = admin.app().default_audience.as_str();
+            vec![admin.text("client-audience-default").with("audience", audience).to_string()]
+        }
         false => metadata.audiences.iter().map(Audience::to_string).collect(),
     };
+    let access_tokens = admin
+        .text("client-access-tokens-value")
+        .with("format", metadata.access_token_format.to_string())
+        .with("algorithm", metadata.alg.as_str())
+        .to_string();
+    let first_party = if metadata.first_party { "client-first-party-yes" } else { "client-first-party-no" };
     let own: [(&str, Vec<String>); 9] = [
-        ("Owner", metadata.owner.iter().cloned().collect()),
-        (
-            "First party",
-            vec![if metadata.first_party { "yes: its users are not asked for consent" } else { "no" }.to_owned()],
-        ),
-        ("Authenticates by", vec![metadata.auth_method.to_string()]),
-        ("Grants", metadata.grant_types.iter().map(|grant| short(*grant).to_owned()).collect()),
-        ("Redirect URIs", uris(&metadata.redirect_uris)),
-        ("After a logout", uris(&metadata.post_logout_redirect_uris)),
-        ("Scope", metadata.scope.values().map(str::to_owned).collect()),
-        ("Audiences", audiences),
-        ("Access tokens", vec![format!("{}, signed with {}", metadata.access_token_format, metadata.alg.as_str())]),
+        ("client-owner", metadata.owner.iter().cloned().collect()),
+        ("client-first-party", vec![text(first_party)]),
+        ("client-authentication", vec![metadata.auth_method.to_string()]),
+        ("client-grants", metadata.grant_types.iter().map(|grant| short_name(*grant).to_owned()).collect()),
+        ("client-redirect-uris", uris(&metadata.redirect_uris)),
+        ("client-logout-uris", uris(&metadata.post_logout_redirect_uris)),
+        ("console-scope", metadata.scope.values().map(str::to_owned).collect()),
+        ("client-audiences", audiences),
+        ("client-access-tokens", vec![access_tokens]),
     ];
-    let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let rest = client_form::rest(metadata).into_iter().map(|(name, value)| (name, vec![text(value)]));
+    let value = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let other = client_form::other_members(metadata).into_iter().map(|(name, member)| (name, vec![value(member)]));
     let own = own.into_iter().filter(|(_, values)| !values.is_empty());
-    own.map(|(name, values)| (name.to_owned(), values)).chain(rest).collect()
+    own.map(|(label, values)| (text(label), values)).chain(other).collect()
 }

@@ -1,53 +1,58 @@
-//! The page that asks once more before something that cannot simply be taken back, and says what it does.
+//! The page that asks for confirmation and says what an action does.
 
 use askama::Template;
 
-use super::operator::Operator;
-use crate::pages::page::Frame;
+use super::admin_session::AdminSession;
+use crate::pages::page::Layout;
 
-/// A question.
+/// A confirmation page. Title, labels, consequences and button are names of messages.
 #[derive(Template)]
-#[template(path = "admin/confirm.html")]
+#[template(path = "console/confirm.html")]
 pub(super) struct Confirm {
-    frame: Frame,
+    layout: Layout,
     title: &'static str,
-    /// What it is about: a name and a value each.
-    about: Vec<(&'static str, String)>,
-    /// What will happen.
-    says: Vec<String>,
+    /// What the action is about: labels and values.
+    subject: Vec<(&'static str, String)>,
+    consequences: Vec<&'static str>,
     is_dangerous: bool,
-    asks_why: bool,
-    /// What the form carries on.
+    asks_reason: bool,
+    /// Hidden fields of the form.
     carried: Vec<(String, String)>,
-    button: String,
-    /// Where the form goes, and where whoever thinks better of it.
+    button: &'static str,
+    /// The path that the form is sent to.
     action: String,
+    /// The path that cancelling leads to.
     back: String,
 }
 
 impl Confirm {
-    pub(super) fn new(operator: &Operator, here: &'static str, title: &'static str, button: &str) -> Confirm {
+    pub(super) fn new(
+        admin: &AdminSession,
+        active_nav: &'static str,
+        title: &'static str,
+        button: &'static str,
+    ) -> Confirm {
         Confirm {
-            frame: operator.frame(here),
+            layout: admin.layout(active_nav),
             title,
-            about: Vec::new(),
-            says: Vec::new(),
+            subject: Vec::new(),
+            consequences: Vec::new(),
             is_dangerous: false,
-            asks_why: false,
+            asks_reason: false,
             carried: Vec::new(),
-            button: button.to_owned(),
+            button,
             action: String::new(),
             back: String::new(),
         }
     }
 
-    pub(super) fn about(mut self, name: &'static str, value: &str) -> Confirm {
-        self.about.push((name, value.to_owned()));
+    pub(super) fn subject(mut self, label: &'static str, value: &str) -> Confirm {
+        self.subject.push((label, value.to_owned()));
         self
     }
 
-    pub(super) fn says(mut self, sentence: &str) -> Confirm {
-        self.says.push(sentence.to_owned());
+    pub(super) fn consequence(mut self, message: &'static str) -> Confirm {
+        self.consequences.push(message);
         self
     }
 
@@ -55,9 +60,9 @@ impl Confirm {
         Confirm { is_dangerous: true, ..self }
     }
 
-    /// Asks for a reason, for the record.
-    pub(super) fn asks_why(self) -> Confirm {
-        Confirm { asks_why: true, ..self }
+    /// Adds a field for a reason, for the audit log.
+    pub(super) fn asks_reason(self) -> Confirm {
+        Confirm { asks_reason: true, ..self }
     }
 
     pub(super) fn carries(mut self, name: &str, value: &str) -> Confirm {
@@ -65,7 +70,7 @@ impl Confirm {
         self
     }
 
-    /// Paths of this issuer: where the form goes, and the way back.
+    /// Sets the issuer's paths that the form is sent to, and that cancelling leads to.
     pub(super) fn posts(self, action: &str, back: &str) -> Confirm {
         Confirm { action: action.to_owned(), back: back.to_owned(), ..self }
     }

@@ -1,21 +1,22 @@
-//! `/admin/edges`: how far each registered edge has come, and when it was last heard of.
+//! `/admin/edges`: the registered edges, how far they are behind, and when they were last seen.
 
 use askama::Template;
 use axum::response::Response;
 use tollgate_model::EdgeView;
 use tollgate_system::ambient;
 
-use super::operator::Operator;
+use super::admin_session::AdminSession;
 use crate::admin_api::acts::edges as acts;
 use crate::openapi::refusals::{ConsolePage, Shown};
-use crate::pages::page::{Frame, WebError};
-use crate::pages::when::{When, when};
+use crate::pages::error::WebError;
+use crate::pages::page::Layout;
+use crate::pages::time_format::Moment;
 
 #[derive(Template)]
-#[template(path = "admin/edges.html")]
+#[template(path = "console/edges.html")]
 struct EdgesPage {
-    frame: Frame,
-    /// The newest sequence of the history.
+    layout: Layout,
+    /// The sequence number of the newest change.
     newest: u64,
     edges: Vec<Row>,
 }
@@ -26,39 +27,41 @@ pub(super) struct Row {
     pub(super) url: String,
     pub(super) acknowledged: u64,
     pub(super) lag: u64,
-    pub(super) contact: Option<When>,
-    /// How that looks.
+    pub(super) last_seen: Option<Moment>,
+    /// The name of a message.
     pub(super) state: &'static str,
+    /// The colour of its badge.
     pub(super) tone: &'static str,
 }
 
-/// Milliseconds of silence after which an edge is called silent: they ask or are pushed to several times as often.
-const SILENT: u64 = 60_000;
+/// Milliseconds without contact after which an edge counts as silent. Edges poll, or are pushed to,
+/// several times in this time.
+const SILENCE_TIMEOUT_MS: u64 = 60_000;
 
-/// The edges by name.
+/// Edges, by name.
 #[utoipa::path(get, path = "/admin/edges", responses(Shown, ConsolePage), security(("session" = [])))]
-pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
-    let (newest, edges) = acts::list(operator.app()).await?;
+pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
+    let (newest, edges) = acts::list(admin.app()).await?;
     let now_ms = ambient::now_ms();
-    let edges = edges.iter().map(|edge| row(edge, now_ms)).collect();
-    Ok(operator.show(&EdgesPage { frame: operator.frame("edges"), newest, edges }))
+    let edges = edges.iter().map(|edge| row(&admin, edge, now_ms)).collect();
+    Ok(admin.show(&EdgesPage { layout: admin.layout("edges"), newest, edges }))
 }
 
-pub(super) fn row(edge: &EdgeView, now_ms: u64) -> Row {
-    let silent = edge.last_contact_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) > SILENT);
+pub(super) fn row(admin: &AdminSession, edge: &EdgeView, now_ms: u64) -> Row {
+    let is_silent = edge.last_contact_ms.is_none_or(|at_ms| now_ms.saturating_sub(at_ms) > SILENCE_TIMEOUT_MS);
     let lag = edge.lag.unwrap_or_default();
-    let (state, tone) = match (edge.last_contact_ms, silent, lag) {
-        (None, ..) => ("never heard of", "bad"),
-        (Some(_), true, _) => ("silent", "bad"),
-        (Some(_), false, 0) => ("up to date", "good"),
-        (Some(_), false, _) => ("behind", "warn"),
+    let (state, tone) = match (edge.last_contact_ms, is_silent, lag) {
+        (None, ..) => ("edges-never-seen", "bad"),
+        (Some(_), true, _) => ("edges-silent", "bad"),
+        (Some(_), false, 0) => ("edges-current", "good"),
+        (Some(_), false, _) => ("edges-behind", "warn"),
     };
     Row {
         name: edge.name.clone(),
         url: edge.url.clone(),
         acknowledged: edge.acknowledged_sequence,
         lag,
-        contact: edge.last_contact_ms.map(|at_ms| when(at_ms / 1000, now_ms / 1000)),
+        last_seen: edge.last_contact_ms.map(|at_ms| admin.moment(at_ms / 1000, now_ms / 1000)),
         state,
         tone,
     }

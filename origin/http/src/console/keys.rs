@@ -1,30 +1,32 @@
-//! `/admin/keys`: which keys sign and what became of the others; replacing and revoking them.
+//! `/admin/keys`: lists, rotates and revokes signing keys.
 
 use askama::Template;
 use axum::extract::Path;
 use axum::response::Response;
 use tollgate_keys::PublicKey;
+use tollgate_messages::Value;
 use tollgate_model::{KeyState, TokenAlg};
 use tollgate_system::ambient;
 
+use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
-use super::operator::{Operator, Order};
-use super::refused;
-use super::told::Told;
+use super::flash::Flash;
+use super::form_error;
 use crate::admin_api::acts::keys as acts;
 use crate::admin_api::acts::revocations::reason;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
-use crate::pages::page::{Frame, WebError};
-use crate::pages::when::{When, when};
+use crate::pages::error::WebError;
+use crate::pages::page::Layout;
+use crate::pages::time_format::Moment;
 use crate::problem::Problem;
 
 #[derive(Template)]
-#[template(path = "admin/keys.html")]
+#[template(path = "console/keys.html")]
 struct KeysPage {
-    frame: Frame,
-    told: Told,
-    /// Whether those that are gone are shown, too.
+    layout: Layout,
+    flash: Flash,
+    /// Whether deleted keys are shown, too.
     all: bool,
     keys: Vec<Row>,
 }
@@ -32,91 +34,94 @@ struct KeysPage {
 struct Row {
     kid: String,
     alg: String,
+    /// Names of messages.
     purpose: &'static str,
     state: &'static str,
+    /// The colour of the state's badge.
     tone: &'static str,
-    made: When,
-    signs: Option<When>,
-    retires: Option<When>,
+    created: Moment,
+    signs_from: Option<Moment>,
+    retires: Option<Moment>,
     can_be_revoked: bool,
 }
 
 #[derive(Template)]
-#[template(path = "admin/key_rotate.html")]
+#[template(path = "console/key_rotate.html")]
 struct RotatePage<'a> {
-    frame: Frame,
-    /// What can be chosen, and whether it is.
+    layout: Layout,
+    /// The algorithms, and whether each is chosen.
     algs: [(&'static str, bool); 4],
     at_once: bool,
-    /// How long after its publication a key signs, unless at once.
-    ahead: String,
+    /// When the new keys begin to sign, unless immediately.
+    ahead: Value,
     problem: &'a str,
 }
 
 /// The keys.
 #[utoipa::path(
     get, path = "/admin/keys",
-    params(("all" = Option<String>, Query, description = "Those that are gone, too")),
+    params(("all" = Option<String>, Query, description = "Deleted ones, too")),
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
-    let (all, now) = (operator.ticked("all"), ambient::now());
-    let mut keys = acts::listed(operator.app(), |key| all || key.state != KeyState::Gone).await?;
+pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
+    let (all, now) = (admin.is_checked("all"), ambient::now());
+    let mut keys = acts::listed(admin.app(), |key| all || key.state != KeyState::Gone).await?;
     keys.sort_by_key(|key| (rank(key), key.alg.clone()));
-    Ok(operator.show(&KeysPage {
-        frame: operator.frame("keys"),
-        told: operator.told(),
+    Ok(admin.show(&KeysPage {
+        layout: admin.layout("keys"),
+        flash: admin.flash(),
         all,
-        keys: keys.iter().map(|key| row(key, now)).collect(),
+        keys: keys.iter().map(|key| row(&admin, key, now)).collect(),
     }))
 }
 
-/// The form that asks which keys are to be replaced.
+/// The form that rotates keys.
 #[utoipa::path(get, path = "/admin/new/key", responses(Shown, ConsolePage), security(("session" = [])))]
-pub(crate) async fn ask_rotate(operator: Operator) -> Response {
-    operator.show(&rotate_page(&operator, ""))
+pub(crate) async fn ask_rotate(admin: AdminSession) -> Response {
+    admin.show(&rotate_page(&admin, ""))
 }
 
-/// Makes the next keys.
+/// Rotates keys: publishes the next ones.
 #[utoipa::path(
     post, path = "/admin/new/key",
     request_body(content = console::RotateForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn rotate(Order(operator): Order) -> Result<Response, WebError> {
-    let made = async {
-        let alg = operator.given("alg").map(str::parse::<TokenAlg>).transpose();
+pub(crate) async fn rotate(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let rotated = async {
+        let alg = admin.find_param("alg").map(str::parse::<TokenAlg>).transpose();
         let alg = alg.map_err(|error| Problem::bad_request(&error.to_string()))?;
-        acts::rotate(operator.app(), &operator.actor(), alg, operator.ticked("at_once")).await
+        acts::rotate(admin.app(), &admin.actor(), alg, admin.is_checked("at_once")).await
     };
-    match made.await {
+    match rotated.await {
         Ok(keys) => {
             let names: Vec<String> = keys.iter().map(|key| format!("{} {}", key.alg, key.kid)).collect();
-            Ok(operator.done("/admin/keys", &Told::done(&format!("On their way: {}.", names.join(", ")))))
+            let flash = Flash::new(&admin.text("keys-rotated").with("keys", names.join(", ")));
+            Ok(admin.redirect("/admin/keys", &flash))
         }
         Err(problem) => {
-            let (status, problem) = refused(problem)?;
-            Ok(operator.show_with(status, &rotate_page(&operator, &problem)))
+            let (status, problem) = form_error(problem)?;
+            Ok(admin.show_with(status, &rotate_page(&admin, &problem)))
         }
     }
 }
 
-/// Asks whether a key is to be revoked.
+/// Asks for confirmation before revoking a key.
 #[utoipa::path(
     get, path = "/admin/keys/{kid}/revoke",
     params(("kid" = String, Path, description = "The key's identifier")),
     responses(Shown, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_revoke(Path(kid): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    acts::check_revocable(operator.app(), &kid).await?;
-    let confirm = Confirm::new(&operator, "keys", "Revoke the key?", "Revoke the key")
-        .about("Key", &kid)
-        .says("Every token that it signed, and whatever else is signed with it from now on, is refused at every edge at once. Clients must get new tokens.")
-        .says("Another key is made in its place by itself. Do this when the key may be in other hands; to replace one in time, make the next keys instead.")
+pub(crate) async fn ask_revoke(Path(kid): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    acts::check_revocable(admin.app(), &kid).await?;
+    let confirm = Confirm::new(&admin, "keys", "keys-revoke-title", "keys-revoke")
+        .subject("keys-key", &kid)
+        .consequence("keys-revoke-consequence")
+        .consequence("keys-revoke-replacement")
         .dangerous()
-        .asks_why()
+        .asks_reason()
         .posts(&format!("/admin/keys/{}/revoke", super::in_path(&kid)), "/admin/keys");
-    Ok(operator.show(&confirm))
+    Ok(admin.show(&confirm))
 }
 
 /// Revokes a key.
@@ -126,25 +131,25 @@ pub(crate) async fn ask_revoke(Path(kid): Path<String>, operator: Operator) -> R
     request_body(content = console::ReasonForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn revoke(Path(kid): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
-    let reason = reason(operator.given("reason"))?;
-    let already = acts::revoke(operator.app(), &operator.actor(), &kid, reason).await?;
-    let what = if already { "was revoked already" } else { "is revoked: every edge refuses its tokens" };
-    Ok(operator.done("/admin/keys", &Told::done(&format!("The key {kid} {what}."))))
+pub(crate) async fn revoke(Path(kid): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let reason = reason(admin.find_param("reason"))?;
+    let already = acts::revoke(admin.app(), &admin.actor(), &kid, reason).await?;
+    let message = if already { "keys-revoked-already" } else { "keys-revoked-now" };
+    Ok(admin.redirect("/admin/keys", &Flash::new(&admin.text(message).with("key", &kid))))
 }
 
-fn rotate_page<'a>(operator: &'a Operator, problem: &'a str) -> RotatePage<'a> {
+fn rotate_page<'a>(admin: &'a AdminSession, problem: &'a str) -> RotatePage<'a> {
     RotatePage {
-        frame: operator.frame("keys"),
+        layout: admin.layout("keys"),
         algs: [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256]
-            .map(|alg| (alg.as_str(), alg.as_str() == operator.text("alg"))),
-        at_once: operator.ticked("at_once"),
-        ahead: crate::pages::when::span(operator.app().key_policy.ahead),
+            .map(|alg| (alg.as_str(), alg.as_str() == admin.param("alg"))),
+        at_once: admin.is_checked("at_once"),
+        ahead: admin.moment(ambient::now().saturating_add(admin.app().key_policy.ahead), ambient::now()).text(),
         problem,
     }
 }
 
-/// The order of the list: what signs tokens before what is for something else, and what signs now before what will and what did.
+/// The order of the list: token keys first, and of those active ones before upcoming and past ones.
 fn rank(key: &PublicKey) -> (u8, u8) {
     let purpose = match key.purpose.as_str() {
         "token" => 0,
@@ -161,17 +166,23 @@ fn rank(key: &PublicKey) -> (u8, u8) {
     (purpose, state)
 }
 
-fn row(key: &PublicKey, now: u64) -> Row {
+fn row(admin: &AdminSession, key: &PublicKey, now: u64) -> Row {
     Row {
         kid: key.kid.clone(),
         alg: key.alg.clone(),
         purpose: match key.purpose.as_str() {
-            "token" => "signs tokens",
-            "derive" => "makes the HS256 keys of audiences",
-            "secret" => "encrypts what is kept here",
-            _ => "signs snapshots for edges",
+            "token" => "keys-purpose-token",
+            "derive" => "keys-purpose-derive",
+            "secret" => "keys-purpose-secret",
+            _ => "keys-purpose-snapshot",
         },
-        state: key.state.as_str(),
+        state: match key.state {
+            KeyState::Active => "keys-active",
+            KeyState::Upcoming => "keys-upcoming",
+            KeyState::Retiring => "keys-retiring",
+            KeyState::Revoked => "keys-revoked",
+            KeyState::Gone => "keys-gone",
+        },
         tone: match key.state {
             KeyState::Active => "good",
             KeyState::Upcoming => "accent",
@@ -179,9 +190,9 @@ fn row(key: &PublicKey, now: u64) -> Row {
             KeyState::Revoked => "bad",
             KeyState::Gone => "",
         },
-        made: when(key.created_at, now),
-        signs: key.signs_from.map(|at| when(at, now)),
-        retires: key.retires_at.map(|at| when(at, now)),
+        created: admin.moment(key.created_at, now),
+        signs_from: key.signs_from.map(|at| admin.moment(at, now)),
+        retires: key.retires_at.map(|at| admin.moment(at, now)),
         can_be_revoked: key.purpose == "token" && !matches!(key.state, KeyState::Revoked | KeyState::Gone),
     }
 }

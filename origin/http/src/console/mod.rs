@@ -1,16 +1,16 @@
-//! `/admin`: the console, in which administrators see how the origin does and run it. Its pages are another face of what the admin
-//! API does: they call the same [acts](crate::admin_api::acts), so that both leave the same state.
+//! `/admin`: the administrators' console. Its pages and the admin API are two interfaces to the
+//! same [commands](crate::admin_api::acts), so that both leave the same state.
 //!
-//! Every page asks who is there first, every form carries the token of its browser, what is dangerous is asked once more on a page
-//! of its own, and an act is followed by a redirect to a page that tells of it once.
+//! Every page checks first that an administrator is signed in. Every form carries the CSRF token of
+//! its browser. A dangerous action is confirmed on a page of its own. An action ends with a
+//! redirect to a page that shows its outcome once.
 
+mod admin_session;
 mod chart;
 mod client_form;
 mod confirm;
-mod moment;
-mod operator;
+mod flash;
 mod search;
-mod told;
 
 pub(crate) mod audit;
 pub(crate) mod clients;
@@ -24,11 +24,12 @@ pub(crate) mod users;
 
 use axum::http::StatusCode;
 
-use crate::pages::page::{WebError, sentence};
+use crate::pages::error::{WebError, sentence};
 use crate::problem::Problem;
 
-/// Why a form is shown again, with the status of the answer; trouble of our own is an error page.
-fn refused(problem: Problem) -> Result<(StatusCode, String), WebError> {
+/// The status and the error with which a form is shown again. A failure of this server is an error
+/// page instead.
+fn form_error(problem: Problem) -> Result<(StatusCode, String), WebError> {
     match problem.status().is_client_error() {
         true => Ok((problem.status(), sentence(problem.detail()))),
         false => Err(problem.into()),

@@ -1,4 +1,4 @@
-//! `/admin/resources`: the APIs that tokens are for, and the words that users read for their scope values.
+//! `/admin/resources`: lists, creates, edits and removes resource servers with their scope values.
 
 use std::collections::BTreeMap;
 
@@ -7,42 +7,42 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::{ClientId, Malformed, Resource};
 
+use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
-use super::operator::{Operator, Order};
-use super::refused;
-use super::told::Told;
+use super::flash::Flash;
+use super::form_error;
 use crate::admin_api::acts::resources as acts;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
-use crate::pages::page::{Frame, WebError};
+use crate::pages::error::WebError;
+use crate::pages::page::Layout;
 use crate::problem::Problem;
 
 const PATH: &str = "/admin/resources";
 
 #[derive(Template)]
-#[template(path = "admin/resources.html")]
+#[template(path = "console/resources.html")]
 struct ListPage {
-    frame: Frame,
-    told: Told,
+    layout: Layout,
+    flash: Flash,
     resources: Vec<Row>,
 }
 
 struct Row {
     audience: String,
-    /// The parameter that names it in an address.
+    /// The query that identifies it in a path.
     query: String,
     name: String,
     scopes: Vec<(String, String)>,
     introspected_by: String,
 }
 
-/// What stands in the form, as it was typed.
+/// The form, with what was typed.
 #[derive(Template)]
-#[template(path = "admin/resource_form.html")]
+#[template(path = "console/resource_form.html")]
 struct FormPage<'a> {
-    frame: Frame,
-    /// Whether one that is there is changed.
-    changes: bool,
+    layout: Layout,
+    is_edit: bool,
     audience: &'a str,
     name: &'a str,
     scopes: &'a str,
@@ -52,7 +52,7 @@ struct FormPage<'a> {
 
 /// Resource servers.
 #[utoipa::path(get, path = "/admin/resources", responses(Shown, ConsolePage), security(("session" = [])))]
-pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
+pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let row = |resource: Resource| Row {
         query: url::form_urlencoded::Serializer::new(String::new())
             .append_pair("audience", resource.audience.as_str())
@@ -62,93 +62,94 @@ pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
         scopes: resource.scopes.into_iter().collect(),
         introspected_by: resource.introspected_by.as_ref().map(ClientId::to_string).unwrap_or_default(),
     };
-    let resources = operator.app().store.resources().await?;
-    Ok(operator.show(&ListPage {
-        frame: operator.frame("resources"),
-        told: operator.told(),
+    let resources = admin.app().store.resources().await?;
+    Ok(admin.show(&ListPage {
+        layout: admin.layout("resources"),
+        flash: admin.flash(),
         resources: resources.into_iter().map(row).collect(),
     }))
 }
 
 /// The form for a new resource server.
 #[utoipa::path(get, path = "/admin/new/resource", responses(Shown, ConsolePage), security(("session" = [])))]
-pub(crate) async fn new(operator: Operator) -> Response {
-    show_form(&operator, false, None)
+pub(crate) async fn new(admin: AdminSession) -> Response {
+    show_form(&admin, false, None)
 }
 
-/// Registers a resource server.
+/// Creates a resource server.
 #[utoipa::path(
     post, path = "/admin/new/resource",
     request_body(content = console::ResourceForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn create(Order(operator): Order) -> Result<Response, WebError> {
-    let made = async {
-        let resource = read(&operator)?;
-        if operator.app().store.resource(&resource.audience).await?.is_some() {
-            let there = "there is a resource server of that audience already: change that one";
-            return Err(Problem::new(StatusCode::CONFLICT, there));
+pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let created = async {
+        let resource = parse(&admin)?;
+        if admin.app().store.resource(&resource.audience).await?.is_some() {
+            let exists = "a resource server with this audience exists: edit it instead";
+            return Err(Problem::new(StatusCode::CONFLICT, exists));
         }
-        acts::put(operator.app(), &operator.actor(), resource).await
+        acts::put(admin.app(), &admin.actor(), resource).await
     };
-    match made.await {
-        Ok(resource) => Ok(done(&operator, &resource.name, "registered")),
-        Err(problem) => Ok(show_form(&operator, false, Some(refused(problem)?))),
+    match created.await {
+        Ok(resource) => Ok(redirect(&admin, "resource-created", &resource.name)),
+        Err(problem) => Ok(show_form(&admin, false, Some(form_error(problem)?))),
     }
 }
 
-/// The form that changes a resource server.
+/// The form that edits a resource server.
 #[utoipa::path(
     get, path = "/admin/resources/edit",
     params(("audience" = String, Query, description = "Its audience")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn edit(operator: Operator) -> Result<Response, WebError> {
-    let resource = acts::find(operator.app(), operator.text("audience")).await?;
-    let lines: Vec<String> = resource.scopes.iter().map(|(value, words)| format!("{value} = {words}")).collect();
+pub(crate) async fn edit(admin: AdminSession) -> Result<Response, WebError> {
+    let resource = acts::find(admin.app(), admin.param("audience")).await?;
+    let lines: Vec<String> =
+        resource.scopes.iter().map(|(value, description)| format!("{value} = {description}")).collect();
     let page = FormPage {
-        frame: operator.frame("resources"),
-        changes: true,
+        layout: admin.layout("resources"),
+        is_edit: true,
         audience: resource.audience.as_str(),
         name: &resource.name,
         scopes: &lines.join("\n"),
         introspected_by: resource.introspected_by.as_ref().map(ClientId::as_str).unwrap_or_default(),
         problem: "",
     };
-    Ok(operator.show(&page))
+    Ok(admin.show(&page))
 }
 
-/// Replaces all that is registered of a resource server.
+/// Replaces a resource server.
 #[utoipa::path(
     post, path = "/admin/resources/edit",
     request_body(content = console::ResourceForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn update(Order(operator): Order) -> Result<Response, WebError> {
-    acts::find(operator.app(), operator.text("audience").trim()).await?;
-    let changed = async { acts::put(operator.app(), &operator.actor(), read(&operator)?).await };
+pub(crate) async fn update(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    acts::find(admin.app(), admin.param("audience").trim()).await?;
+    let changed = async { acts::put(admin.app(), &admin.actor(), parse(&admin)?).await };
     match changed.await {
-        Ok(resource) => Ok(done(&operator, &resource.name, "changed")),
-        Err(problem) => Ok(show_form(&operator, true, Some(refused(problem)?))),
+        Ok(resource) => Ok(redirect(&admin, "resource-updated", &resource.name)),
+        Err(problem) => Ok(show_form(&admin, true, Some(form_error(problem)?))),
     }
 }
 
-/// Asks whether a resource server is to be removed.
+/// Asks for confirmation before removing a resource server.
 #[utoipa::path(
     get, path = "/admin/resources/remove",
     params(("audience" = String, Query, description = "Its audience")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_remove(operator: Operator) -> Result<Response, WebError> {
-    let resource = acts::find(operator.app(), operator.text("audience")).await?;
-    let confirm = Confirm::new(&operator, "resources", "Remove the resource server?", "Remove it")
-        .about("Name", &resource.name)
-        .about("Audience", resource.audience.as_str())
-        .says("Users who are asked for consent read its bare scope values then, and the client that asks about its tokens for it is answered no more. Tokens stay good.")
+pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError> {
+    let resource = acts::find(admin.app(), admin.param("audience")).await?;
+    let confirm = Confirm::new(&admin, "resources", "resource-remove-title", "console-remove")
+        .subject("console-name", &resource.name)
+        .subject("resource-audience", resource.audience.as_str())
+        .consequence("resource-remove-consequence")
         .dangerous()
         .posts("/admin/resources/remove", PATH)
         .carries("audience", resource.audience.as_str());
-    Ok(operator.show(&confirm))
+    Ok(admin.show(&confirm))
 }
 
 /// Removes a resource server.
@@ -157,44 +158,44 @@ pub(crate) async fn ask_remove(operator: Operator) -> Result<Response, WebError>
     request_body(content = console::AudienceForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn remove(Order(operator): Order) -> Result<Response, WebError> {
-    let audience = operator.text("audience");
-    acts::delete(operator.app(), &operator.actor(), audience).await?;
-    Ok(done(&operator, audience, "removed"))
+pub(crate) async fn remove(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let audience = admin.param("audience");
+    acts::delete(admin.app(), &admin.actor(), audience).await?;
+    Ok(redirect(&admin, "resource-removed", audience))
 }
 
-/// What the form says, read as the admin API reads a body.
-fn read(operator: &Operator) -> Result<Resource, Problem> {
+/// The resource server of the form, checked as the admin API checks a body.
+fn parse(admin: &AdminSession) -> Result<Resource, Problem> {
     let unusable = |error: Malformed| Problem::bad_request(&error.to_string());
     let pair = |line: &str| {
-        let (value, words) = line.split_once('=').unwrap_or((line, ""));
-        (value.trim().to_owned(), words.trim().to_owned())
+        let (value, description) = line.split_once('=').unwrap_or((line, ""));
+        (value.trim().to_owned(), description.trim().to_owned())
     };
     let scopes: BTreeMap<String, String> =
-        operator.text("scopes").lines().filter(|line| !line.trim().is_empty()).map(pair).collect();
-    let introspected_by = operator.given("introspected_by").map(str::trim).map(str::parse::<ClientId>);
+        admin.param("scopes").lines().filter(|line| !line.trim().is_empty()).map(pair).collect();
+    let introspected_by = admin.find_param("introspected_by").map(str::trim).map(str::parse::<ClientId>);
     Ok(Resource {
-        audience: operator.text("audience").trim().parse().map_err(unusable)?,
-        name: operator.text("name").trim().to_owned(),
+        audience: admin.param("audience").trim().parse().map_err(unusable)?,
+        name: admin.param("name").trim().to_owned(),
         scopes,
         introspected_by: introspected_by.transpose().map_err(unusable)?,
     })
 }
 
-fn show_form(operator: &Operator, changes: bool, refused: Option<(StatusCode, String)>) -> Response {
-    let (status, problem) = refused.unwrap_or_default();
+fn show_form(admin: &AdminSession, is_edit: bool, error: Option<(StatusCode, String)>) -> Response {
+    let (status, problem) = error.unwrap_or_default();
     let page = FormPage {
-        frame: operator.frame("resources"),
-        changes,
-        audience: operator.text("audience"),
-        name: operator.text("name"),
-        scopes: operator.text("scopes"),
-        introspected_by: operator.text("introspected_by"),
+        layout: admin.layout("resources"),
+        is_edit,
+        audience: admin.param("audience"),
+        name: admin.param("name"),
+        scopes: admin.param("scopes"),
+        introspected_by: admin.param("introspected_by"),
         problem: &problem,
     };
-    operator.show_with(status, &page)
+    admin.show_with(status, &page)
 }
 
-fn done(operator: &Operator, name: &str, what: &str) -> Response {
-    operator.done(PATH, &Told::done(&format!("The resource server {name} is {what}.")))
+fn redirect(admin: &AdminSession, message: &str, name: &str) -> Response {
+    admin.redirect(PATH, &Flash::new(&admin.text(message).with("name", name)))
 }

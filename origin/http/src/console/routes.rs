@@ -1,42 +1,45 @@
-//! `/admin/routes`: the rules that edges follow, by path and method.
+//! `/admin/routes`: lists, creates and removes the rules by which edges check requests.
 
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::{Malformed, OnStale, Route, RouteView, Scope};
 
+use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
-use super::operator::{Operator, Order};
-use super::refused;
-use super::told::Told;
+use super::flash::Flash;
+use super::form_error;
 use crate::admin_api::acts::routes as acts;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
-use crate::pages::page::{Frame, WebError};
+use crate::pages::error::WebError;
+use crate::pages::page::Layout;
 use crate::problem::Problem;
 
 const PATH: &str = "/admin/routes";
 
 #[derive(Template)]
-#[template(path = "admin/routes.html")]
+#[template(path = "console/routes.html")]
 struct ListPage {
-    frame: Frame,
-    told: Told,
+    layout: Layout,
+    flash: Flash,
     routes: Vec<Row>,
 }
 
 struct Row {
     view: RouteView,
     methods: String,
-    /// The parameters that name it in an address.
+    /// The path and methods, as one text.
+    label: String,
+    /// The query that identifies it in a path.
     query: String,
 }
 
-/// What stands in the form, as it was typed.
+/// The form, with what was typed.
 #[derive(Template)]
-#[template(path = "admin/route_form.html")]
+#[template(path = "console/route_form.html")]
 struct FormPage<'a> {
-    frame: Frame,
+    layout: Layout,
     path: &'a str,
     methods: &'a str,
     scope: &'a str,
@@ -46,9 +49,9 @@ struct FormPage<'a> {
     problem: &'a str,
 }
 
-/// The rules.
+/// Lists the rules.
 #[utoipa::path(get, path = "/admin/routes", responses(Shown, ConsolePage), security(("session" = [])))]
-pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
+pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let row = |route: &Route| {
         let view = RouteView::from(route);
         let methods = view.methods.join(" ");
@@ -56,42 +59,42 @@ pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
             .append_pair("path", &view.path)
             .append_pair("methods", &methods)
             .finish();
-        Row { view, methods, query }
+        Row { label: route.to_string(), view, methods, query }
     };
-    let routes = operator.app().store.routes().await?;
-    Ok(operator.show(&ListPage {
-        frame: operator.frame("routes"),
-        told: operator.told(),
+    let routes = admin.app().store.routes().await?;
+    Ok(admin.show(&ListPage {
+        layout: admin.layout("routes"),
+        flash: admin.flash(),
         routes: routes.iter().map(row).collect(),
     }))
 }
 
 /// The form for a new rule.
 #[utoipa::path(get, path = "/admin/new/route", responses(Shown, ConsolePage), security(("session" = [])))]
-pub(crate) async fn new(operator: Operator) -> Response {
-    show_form(&operator, None)
+pub(crate) async fn new(admin: AdminSession) -> Response {
+    show_form(&admin, None)
 }
 
-/// Adds a rule.
+/// Creates a rule.
 #[utoipa::path(
     post, path = "/admin/new/route",
     request_body(content = console::RouteForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn create(Order(operator): Order) -> Result<Response, WebError> {
-    let made = async {
-        let route = read(&operator)?;
-        acts::add(operator.app(), &operator.actor(), &route).await.map(|()| route)
+pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let created = async {
+        let route = parse(&admin)?;
+        acts::add(admin.app(), &admin.actor(), &route).await.map(|()| route)
     };
-    match made.await {
+    match created.await {
         Ok(route) => {
-            Ok(operator.done(PATH, &Told::done(&format!("The rule {route} is added: every edge hears of it now."))))
+            Ok(admin.redirect(PATH, &Flash::new(&admin.text("route-created").with("rule", route.to_string()))))
         }
-        Err(problem) => Ok(show_form(&operator, Some(refused(problem)?))),
+        Err(problem) => Ok(show_form(&admin, Some(form_error(problem)?))),
     }
 }
 
-/// Asks whether a rule is to be removed.
+/// Asks for confirmation before removing a rule.
 #[utoipa::path(
     get, path = "/admin/routes/remove",
     params(
@@ -100,16 +103,16 @@ pub(crate) async fn create(Order(operator): Order) -> Result<Response, WebError>
     ),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_remove(operator: Operator) -> Result<Response, WebError> {
-    let route = named(&operator)?;
-    let confirm = Confirm::new(&operator, "routes", "Remove the rule?", "Remove it")
-        .about("Rule", &route.to_string())
-        .says("Edges decide such requests by the next rule that fits, or, where none does, by asking for a good token of any scope.")
+pub(crate) async fn ask_remove(admin: AdminSession) -> Result<Response, WebError> {
+    let route = identified(&admin)?;
+    let confirm = Confirm::new(&admin, "routes", "route-remove-title", "route-remove")
+        .subject("route-rule", &route.to_string())
+        .consequence("route-remove-consequence")
         .dangerous()
         .posts("/admin/routes/remove", PATH)
         .carries("path", route.path())
-        .carries("methods", operator.text("methods"));
-    Ok(operator.show(&confirm))
+        .carries("methods", admin.param("methods"));
+    Ok(admin.show(&confirm))
 }
 
 /// Removes a rule.
@@ -118,47 +121,47 @@ pub(crate) async fn ask_remove(operator: Operator) -> Result<Response, WebError>
     request_body(content = console::RouteNameForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn remove(Order(operator): Order) -> Result<Response, WebError> {
-    let route = named(&operator)?;
-    acts::delete(operator.app(), &operator.actor(), &route).await?;
-    Ok(operator.done(PATH, &Told::done(&format!("The rule {route} is removed."))))
+pub(crate) async fn remove(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let route = identified(&admin)?;
+    acts::delete(admin.app(), &admin.actor(), &route).await?;
+    Ok(admin.redirect(PATH, &Flash::new(&admin.text("route-removed").with("rule", route.to_string()))))
 }
 
 fn unusable(error: Malformed) -> Problem {
     Problem::bad_request(&error.to_string())
 }
 
-fn methods(operator: &Operator) -> Vec<String> {
-    let typed = operator.text("methods").split([' ', ',', '\n', '\r']);
+fn methods(admin: &AdminSession) -> Vec<String> {
+    let typed = admin.param("methods").split([' ', ',', '\n', '\r']);
     typed.filter(|method| !method.is_empty()).map(str::to_ascii_uppercase).collect()
 }
 
-/// What the form says, read as the admin API reads a body.
-fn read(operator: &Operator) -> Result<Route, Problem> {
-    let scope = operator.text("scope").split_whitespace().collect::<Vec<_>>().join(" ");
+/// The rule of the form, checked as the admin API checks a body.
+fn parse(admin: &AdminSession) -> Result<Route, Problem> {
+    let scope = admin.param("scope").split_whitespace().collect::<Vec<_>>().join(" ");
     let scope = Scope::parse(&scope).map_err(unusable)?;
-    let answer = |name: &str| operator.given(name).map_or(Ok(OnStale::Deny), str::parse).map_err(unusable);
-    let (path, public) = (operator.text("path").trim(), operator.ticked("public"));
-    let route = Route::new(path, &methods(operator), scope, public, answer("on_stale")?).map_err(unusable)?;
-    Ok(route.on_not_covered(answer("on_not_covered")?))
+    let policy = |name: &str| admin.find_param(name).map_or(Ok(OnStale::Deny), str::parse).map_err(unusable);
+    let (path, public) = (admin.param("path").trim(), admin.is_checked("public"));
+    let route = Route::new(path, &methods(admin), scope, public, policy("on_stale")?).map_err(unusable)?;
+    Ok(route.on_not_covered(policy("on_not_covered")?))
 }
 
-/// The rule that a form or an address names by its path and methods.
-fn named(operator: &Operator) -> Result<Route, Problem> {
-    Route::new(operator.text("path"), &methods(operator), Scope::default(), false, OnStale::Deny).map_err(unusable)
+/// The rule that a form or address identifies by its path and methods.
+fn identified(admin: &AdminSession) -> Result<Route, Problem> {
+    Route::new(admin.param("path"), &methods(admin), Scope::default(), false, OnStale::Deny).map_err(unusable)
 }
 
-fn show_form(operator: &Operator, refused: Option<(StatusCode, String)>) -> Response {
-    let (status, problem) = refused.unwrap_or_default();
+fn show_form(admin: &AdminSession, error: Option<(StatusCode, String)>) -> Response {
+    let (status, problem) = error.unwrap_or_default();
     let page = FormPage {
-        frame: operator.frame("routes"),
-        path: operator.text("path"),
-        methods: operator.text("methods"),
-        scope: operator.text("scope"),
-        public: operator.ticked("public"),
-        on_stale: operator.text("on_stale"),
-        on_not_covered: operator.text("on_not_covered"),
+        layout: admin.layout("routes"),
+        path: admin.param("path"),
+        methods: admin.param("methods"),
+        scope: admin.param("scope"),
+        public: admin.is_checked("public"),
+        on_stale: admin.param("on_stale"),
+        on_not_covered: admin.param("on_not_covered"),
         problem: &problem,
     };
-    operator.show_with(status, &page)
+    admin.show_with(status, &page)
 }

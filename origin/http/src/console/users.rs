@@ -1,4 +1,5 @@
-//! `/admin/users`: looking for users, registering them, their passwords and sessions, and who of them may be here.
+//! `/admin/users`: lists, creates, disables and enables users, sets passwords and administrator
+//! rights, and shows sessions and grants.
 
 use askama::Template;
 use axum::extract::Path;
@@ -10,23 +11,25 @@ use tollgate_model::{AuthSource, Malformed, User, UserClaims};
 use tollgate_system::ambient;
 use zeroize::Zeroizing;
 
+use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
-use super::operator::{Operator, Order};
-use super::refused;
-use super::search::{self, Pager, ROWS};
-use super::told::Told;
+use super::flash::Flash;
+use super::form_error;
+use super::search::{self, PAGE_SIZE, Pager};
 use crate::admin_api::acts::users as acts;
 use crate::openapi::console;
 use crate::openapi::refusals::{ConsolePage, FormAgain, Gone, SentOn, Shown};
-use crate::pages::page::{Frame, WebError};
-use crate::pages::when::{When, when};
+use crate::pages::error::WebError;
+use crate::pages::page::Layout;
+use crate::pages::sender::sender_name;
+use crate::pages::time_format::Moment;
 use crate::problem::Problem;
 
 #[derive(Template)]
-#[template(path = "admin/users.html")]
+#[template(path = "console/users.html")]
 struct UsersPage<'a> {
-    frame: Frame,
-    told: Told,
+    layout: Layout,
+    flash: Flash,
     search: &'a str,
     users: Vec<Row>,
     pager: Pager,
@@ -39,33 +42,33 @@ struct Row {
     email: String,
     is_admin: bool,
     is_active: bool,
-    registered: When,
+    created: Moment,
 }
 
 #[derive(Template)]
-#[template(path = "admin/user.html")]
+#[template(path = "console/user.html")]
 struct UserPage {
-    frame: Frame,
-    told: Told,
+    layout: Layout,
+    flash: Flash,
     id: String,
     name: String,
-    /// Whether it is the one who looks.
+    /// Whether it is the signed-in administrator.
     is_self: bool,
     is_admin: bool,
-    disabled: Option<When>,
+    disabled: Option<Moment>,
     facts: Vec<(&'static str, String)>,
-    registered: When,
-    logins: Vec<LoginRow>,
+    created: Moment,
+    sessions: Vec<SessionRow>,
     grants: Vec<GrantRow>,
     pager: Pager,
 }
 
-struct LoginRow {
+struct SessionRow {
     browser: String,
     address: String,
-    since: When,
-    seen: When,
-    until: When,
+    signed_in: Moment,
+    last_seen: Moment,
+    expires: Moment,
 }
 
 struct GrantRow {
@@ -73,17 +76,17 @@ struct GrantRow {
     client: String,
     device: String,
     scope: String,
-    since: When,
-    used: When,
-    until: When,
-    is_good: bool,
+    granted: Moment,
+    last_used: Moment,
+    ends: Moment,
+    is_active: bool,
 }
 
-/// What stands in the form of a new user, as it was typed. The password is typed anew.
+/// The form of a new user, with what was typed, except the password.
 #[derive(Template)]
-#[template(path = "admin/user_form.html")]
+#[template(path = "console/user_form.html")]
 struct FormPage<'a> {
-    frame: Frame,
+    layout: Layout,
     name: &'a str,
     full_name: &'a str,
     email: &'a str,
@@ -94,23 +97,23 @@ struct FormPage<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "admin/user_password.html")]
+#[template(path = "console/user_password.html")]
 struct PasswordPage<'a> {
-    frame: Frame,
+    layout: Layout,
     id: &'a str,
     name: &'a str,
     problem: &'a str,
 }
 
-/// Users, the newest first.
+/// Users, newest first.
 #[utoipa::path(
     get, path = "/admin/users", params(console::SearchQuery),
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
+pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let now = ambient::now();
-    let found = acts::page(operator.app(), &search::asked(&operator)).await?;
-    let (found, pager) = search::page(&operator, "/admin/users", found, |user| user.id.to_string());
+    let found = acts::page(admin.app(), &search::requested(&admin)).await?;
+    let (found, pager) = search::page(&admin, "/admin/users", found, |user| user.id.to_string());
     let row = |user: &User| Row {
         id: user.id.to_string(),
         name: user.name.to_string(),
@@ -118,12 +121,12 @@ pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
         email: claim(user, "email"),
         is_admin: user.is_admin,
         is_active: user.is_active(),
-        registered: when(user.created_at, now),
+        created: admin.moment(user.created_at, now),
     };
-    Ok(operator.show(&UsersPage {
-        frame: operator.frame("users"),
-        told: operator.told(),
-        search: operator.text("search"),
+    Ok(admin.show(&UsersPage {
+        layout: admin.layout("users"),
+        flash: admin.flash(),
+        search: admin.param("search"),
         users: found.iter().map(row).collect(),
         pager,
     }))
@@ -131,300 +134,308 @@ pub(crate) async fn list(operator: Operator) -> Result<Response, WebError> {
 
 /// The form for a new user.
 #[utoipa::path(get, path = "/admin/new/user", responses(Shown, ConsolePage), security(("session" = [])))]
-pub(crate) async fn new(operator: Operator) -> Response {
-    show_form(&operator, None)
+pub(crate) async fn new(admin: AdminSession) -> Response {
+    show_form(&admin, None)
 }
 
-/// Registers a user.
+/// Creates a user.
 #[utoipa::path(
     post, path = "/admin/new/user",
     request_body(content = console::UserForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn create(Order(operator): Order) -> Result<Response, WebError> {
-    let chosen = Chosen::of(&operator)?;
-    let made = async {
-        let new = new_user(&operator, &chosen)?;
-        acts::register(operator.app(), &operator.actor(), new).await
+pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let password = ChosenPassword::from_form(&admin)?;
+    let created = async {
+        let new = new_user(&admin, &password)?;
+        acts::register(admin.app(), &admin.actor(), new).await
     };
-    match made.await {
+    match created.await {
         Ok(user) => {
-            let told = chosen.tell(Told::done(&format!("The user {} is registered.", user.name)));
-            Ok(operator.done(&format!("/admin/users/{}", user.id), &told))
+            let flash = Flash::new(&admin.text("user-created").with("username", user.name.as_str()));
+            Ok(admin.redirect(&format!("/admin/users/{}", user.id), &password.add_to(&admin, flash)))
         }
-        Err(problem) => Ok(show_form(&operator, Some(refused(problem)?))),
+        Err(problem) => Ok(show_form(&admin, Some(form_error(problem)?))),
     }
 }
 
-/// One user, with their sessions and what they gave to clients.
+/// One user, with their sessions and grants.
 #[utoipa::path(
     get, path = "/admin/users/{id}",
     params(
         ("id" = String, Path, description = "The user's id"),
-        ("after" = Option<String>, Query, description = "What was given before the grant with this id"),
+        ("after" = Option<String>, Query, description = "Grants older than the one with this id"),
     ),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn show(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let (user, now) = (acts::find(operator.app(), &id).await?, ambient::now());
-    let (logins, (grants, pager)) = (logins(&operator, &user, now).await?, grants(&operator, &user, now).await?);
-    Ok(operator.show(&UserPage {
-        frame: operator.frame("users"),
-        told: operator.told(),
+pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let (user, now) = (acts::find(admin.app(), &id).await?, ambient::now());
+    let (sessions, (grants, pager)) = (sessions(&admin, &user, now).await?, grants(&admin, &user, now).await?);
+    Ok(admin.show(&UserPage {
+        layout: admin.layout("users"),
+        flash: admin.flash(),
         id: user.id.to_string(),
         name: user.name.to_string(),
-        is_self: user.id == operator.user.id,
+        is_self: user.id == admin.user.id,
         is_admin: user.is_admin,
-        disabled: user.disabled_at.map(|at| when(at, now)),
-        facts: facts(&user),
-        registered: when(user.created_at, now),
-        logins,
+        disabled: user.disabled_at.map(|at| admin.moment(at, now)),
+        facts: facts(&admin, &user),
+        created: admin.moment(user.created_at, now),
+        sessions,
         grants,
         pager,
     }))
 }
 
-/// The form for a password.
+/// The form that sets a password.
 #[utoipa::path(
     get, path = "/admin/users/{id}/password",
     params(("id" = String, Path, description = "The user's id")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_password(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let user = acts::find(operator.app(), &id).await?;
-    Ok(show_password(&operator, &user, None))
+pub(crate) async fn ask_password(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let user = acts::find(admin.app(), &id).await?;
+    Ok(show_password(&admin, &user, None))
 }
 
-/// Sets a user's password, and signs out every browser of theirs.
+/// Sets a user's password, and signs out all their browsers.
 #[utoipa::path(
     post, path = "/admin/users/{id}/password",
     params(("id" = String, Path, description = "The user's id")),
     request_body(content = console::PasswordForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn password(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
-    let (user, chosen) = (acts::find(operator.app(), &id).await?, Chosen::of(&operator)?);
-    match acts::set_password(operator.app(), &operator.actor(), &user, chosen.password.clone()).await {
+pub(crate) async fn password(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let (user, password) = (acts::find(admin.app(), &id).await?, ChosenPassword::from_form(&admin)?);
+    match acts::set_password(admin.app(), &admin.actor(), &user, password.password.clone()).await {
         Ok(()) => {
-            let told =
-                chosen.tell(Told::done(&format!("{} has a new password, and is signed out everywhere.", user.name)));
-            Ok(operator.done(&format!("/admin/users/{}", user.id), &told))
+            let flash = Flash::new(&admin.text("user-password-set").with("username", user.name.as_str()));
+            Ok(admin.redirect(&format!("/admin/users/{}", user.id), &password.add_to(&admin, flash)))
         }
-        Err(problem) => Ok(show_password(&operator, &user, Some(refused(problem)?))),
+        Err(problem) => Ok(show_password(&admin, &user, Some(form_error(problem)?))),
     }
 }
 
-/// Asks whether a user is to be disabled.
+/// Asks for confirmation before disabling a user.
 #[utoipa::path(
     get, path = "/admin/users/{id}/disable",
     params(("id" = String, Path, description = "The user's id")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_disable(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let user = acts::find(operator.app(), &id).await?;
-    let confirm = ask(&operator, &user, "Disable the user?", "Disable the user", "disable")
-        .says("They are signed out of every browser and sign in no more.")
-        .says("What they gave to applications and devices is revoked: the tokens are refused at every edge at once. Enabling them again does not bring it back.")
+pub(crate) async fn ask_disable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let user = acts::find(admin.app(), &id).await?;
+    let confirm = confirm(&admin, &user, "user-disable-title", "user-disable", "disable")
+        .consequence("user-disable-consequence")
+        .consequence("user-disable-revocation")
         .dangerous();
-    Ok(operator.show(&confirm))
+    Ok(admin.show(&confirm))
 }
 
-/// Disables a user, and revokes what they gave.
+/// Disables a user and revokes their grants.
 #[utoipa::path(
     post, path = "/admin/users/{id}/disable",
     params(("id" = String, Path, description = "The user's id")),
     request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn disable(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
-    let user = acts::find(operator.app(), &id).await?;
-    let user = acts::disable(operator.app(), &operator.actor(), &user).await?;
-    Ok(done(&operator, &user, "is disabled"))
+pub(crate) async fn disable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let user = acts::find(admin.app(), &id).await?;
+    let user = acts::disable(admin.app(), &admin.actor(), &user).await?;
+    Ok(redirect(&admin, &user, "user-disabled"))
 }
 
-/// Asks whether a user may sign in again.
+/// Asks for confirmation before enabling a user.
 #[utoipa::path(
     get, path = "/admin/users/{id}/enable",
     params(("id" = String, Path, description = "The user's id")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_enable(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let user = acts::find(operator.app(), &id).await?;
-    let confirm = ask(&operator, &user, "Enable the user?", "Enable the user", "enable")
-        .says("They may sign in again. What they had given to applications and devices stays revoked, and they are asked anew.");
-    Ok(operator.show(&confirm))
+pub(crate) async fn ask_enable(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let user = acts::find(admin.app(), &id).await?;
+    let confirm =
+        confirm(&admin, &user, "user-enable-title", "user-enable", "enable").consequence("user-enable-consequence");
+    Ok(admin.show(&confirm))
 }
 
-/// Lets a user who was disabled sign in again.
+/// Enables a disabled user.
 #[utoipa::path(
     post, path = "/admin/users/{id}/enable",
     params(("id" = String, Path, description = "The user's id")),
     request_body(content = console::BareForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn enable(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
-    let user = acts::find(operator.app(), &id).await?;
-    let user = acts::enable(operator.app(), &operator.actor(), &user).await?;
-    Ok(done(&operator, &user, "may sign in again"))
+pub(crate) async fn enable(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let user = acts::find(admin.app(), &id).await?;
+    let user = acts::enable(admin.app(), &admin.actor(), &user).await?;
+    Ok(redirect(&admin, &user, "user-enabled"))
 }
 
-/// Asks whether a user is to be an administrator, or no longer.
+/// Asks for confirmation before giving or removing administrator rights.
 #[utoipa::path(
     get, path = "/admin/users/{id}/admin",
     params(("id" = String, Path, description = "The user's id")),
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn ask_admin(Path(id): Path<String>, operator: Operator) -> Result<Response, WebError> {
-    let user = acts::find(operator.app(), &id).await?;
+pub(crate) async fn ask_admin(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
+    let user = acts::find(admin.app(), &id).await?;
     let confirm = match user.is_admin {
-        false => ask(&operator, &user, "Make the user an administrator?", "Make an administrator", "admin")
-            .says("They may then do all that you can do here: register clients, see and change users, revoke anything, and rotate keys.")
+        false => confirm(&admin, &user, "user-make-admin-title", "user-make-admin", "admin")
+            .consequence("user-make-admin-consequence")
             .dangerous()
             .carries("is_admin", "yes"),
-        true => ask(&operator, &user, "Take the console from the user?", "Take it from them", "admin")
-            .says("They may no longer use the console. They stay signed in, and what they gave to applications stays as it is.")
+        true => confirm(&admin, &user, "user-remove-admin-title", "user-remove-admin", "admin")
+            .consequence("user-remove-admin-consequence")
             .carries("is_admin", "no"),
     };
-    Ok(operator.show(&confirm))
+    Ok(admin.show(&confirm))
 }
 
-/// Says whether a user is an administrator.
+/// Gives or removes administrator rights.
 #[utoipa::path(
     post, path = "/admin/users/{id}/admin",
     params(("id" = String, Path, description = "The user's id")),
     request_body(content = console::AdministratorForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, Gone, FormAgain, ConsolePage), security(("session" = [])),
 )]
-pub(crate) async fn set_admin(Path(id): Path<String>, Order(operator): Order) -> Result<Response, WebError> {
-    let user = acts::find(operator.app(), &id).await?;
-    let is_admin = match operator.text("is_admin") {
+pub(crate) async fn set_admin(Path(id): Path<String>, AdminForm(admin): AdminForm) -> Result<Response, WebError> {
+    let user = acts::find(admin.app(), &id).await?;
+    let is_admin = match admin.param("is_admin") {
         "yes" => true,
         "no" => false,
         _ => return Err(WebError::undecided()),
     };
-    let user = acts::set_admin(operator.app(), &operator.actor(), &user, is_admin).await?;
-    Ok(done(&operator, &user, if is_admin { "is an administrator" } else { "is no administrator any more" }))
+    let user = acts::set_admin(admin.app(), &admin.actor(), &user, is_admin).await?;
+    Ok(redirect(&admin, &user, if is_admin { "user-is-admin" } else { "user-is-not-admin" }))
 }
 
-/// A password, and whether it was made here and must be shown.
-struct Chosen {
+/// A password, typed or generated.
+struct ChosenPassword {
     password: Zeroizing<String>,
-    was_made: bool,
+    /// A generated password must be shown.
+    is_generated: bool,
 }
 
-impl Chosen {
-    /// The one that was typed, or a random one.
-    fn of(operator: &Operator) -> Result<Chosen, WebError> {
-        Ok(match operator.given("password") {
-            Some(typed) => Chosen { password: Zeroizing::new(typed.to_owned()), was_made: false },
-            None => Chosen { password: Zeroizing::new(base64url(&ambient::random::<15>()?)), was_made: true },
+impl ChosenPassword {
+    fn from_form(admin: &AdminSession) -> Result<ChosenPassword, WebError> {
+        Ok(match admin.find_param("password") {
+            Some(typed) => ChosenPassword { password: Zeroizing::new(typed.to_owned()), is_generated: false },
+            None => {
+                let password = Zeroizing::new(base64url(&ambient::random::<15>()?));
+                ChosenPassword { password, is_generated: true }
+            }
         })
     }
 
-    fn tell(&self, told: Told) -> Told {
-        if self.was_made { told.with_secret("Password", &self.password) } else { told }
+    fn add_to(&self, admin: &AdminSession, flash: Flash) -> Flash {
+        match self.is_generated {
+            true => flash.with_secret(&admin.text("password").to_string(), &self.password),
+            false => flash,
+        }
     }
 }
 
-fn new_user(operator: &Operator, chosen: &Chosen) -> Result<acts::NewUser, Problem> {
-    let unusable = |error: Malformed| Problem::bad_request(&error.to_string());
-    let mut claims = UserClaims::parse(operator.given("claims").unwrap_or("{}")).map_err(unusable)?;
+fn new_user(admin: &AdminSession, password: &ChosenPassword) -> Result<acts::NewUser, Problem> {
+    let malformed = |error: Malformed| Problem::bad_request(&error.to_string());
+    let mut claims = UserClaims::parse(admin.find_param("claims").unwrap_or("{}")).map_err(malformed)?;
     for (claim, field) in [("name", "full_name"), ("email", "email")] {
-        if let Some(value) = operator.given(field) {
+        if let Some(value) = admin.find_param(field) {
             claims.set(claim, Value::from(value.trim()));
         }
     }
     Ok(acts::NewUser {
-        name: operator.text("name").parse().map_err(unusable)?,
-        password: Some(chosen.password.clone()),
+        name: admin.param("name").parse().map_err(malformed)?,
+        password: Some(password.password.clone()),
         claims,
-        external_id: operator.given("external_id").map(|id| id.trim().to_owned()),
-        is_admin: operator.ticked("is_admin"),
+        external_id: admin.find_param("external_id").map(|id| id.trim().to_owned()),
+        is_admin: admin.is_checked("is_admin"),
     })
 }
 
-fn show_form(operator: &Operator, refused: Option<(StatusCode, String)>) -> Response {
-    let (status, problem) = refused.unwrap_or_default();
+fn show_form(admin: &AdminSession, error: Option<(StatusCode, String)>) -> Response {
+    let (status, problem) = error.unwrap_or_default();
     let page = FormPage {
-        frame: operator.frame("users"),
-        name: operator.text("name"),
-        full_name: operator.text("full_name"),
-        email: operator.text("email"),
-        external_id: operator.text("external_id"),
-        claims: operator.text("claims"),
-        is_admin: operator.ticked("is_admin"),
+        layout: admin.layout("users"),
+        name: admin.param("name"),
+        full_name: admin.param("full_name"),
+        email: admin.param("email"),
+        external_id: admin.param("external_id"),
+        claims: admin.param("claims"),
+        is_admin: admin.is_checked("is_admin"),
         problem: &problem,
     };
-    operator.show_with(status, &page)
+    admin.show_with(status, &page)
 }
 
-fn show_password(operator: &Operator, user: &User, refused: Option<(StatusCode, String)>) -> Response {
-    let (status, problem) = refused.unwrap_or_default();
+fn show_password(admin: &AdminSession, user: &User, error: Option<(StatusCode, String)>) -> Response {
+    let (status, problem) = error.unwrap_or_default();
     let (id, name) = (user.id.as_str(), user.name.as_str());
-    operator.show_with(status, &PasswordPage { frame: operator.frame("users"), id, name, problem: &problem })
+    admin.show_with(status, &PasswordPage { layout: admin.layout("users"), id, name, problem: &problem })
 }
 
-fn ask(operator: &Operator, user: &User, title: &'static str, button: &str, act: &str) -> Confirm {
+fn confirm(admin: &AdminSession, user: &User, title: &'static str, button: &'static str, action: &str) -> Confirm {
     let path = format!("/admin/users/{}", user.id);
-    let confirm = Confirm::new(operator, "users", title, button).about("User", user.name.as_str());
-    confirm.about("User id", user.id.as_str()).posts(&format!("{path}/{act}"), &path)
+    let confirm = Confirm::new(admin, "users", title, button).subject("console-user", user.name.as_str());
+    confirm.subject("user-id", user.id.as_str()).posts(&format!("{path}/{action}"), &path)
 }
 
-fn done(operator: &Operator, user: &User, what: &str) -> Response {
-    operator.done(&format!("/admin/users/{}", user.id), &Told::done(&format!("{} {what}.", user.name)))
+fn redirect(admin: &AdminSession, user: &User, message: &str) -> Response {
+    let flash = Flash::new(&admin.text(message).with("username", user.name.as_str()));
+    admin.redirect(&format!("/admin/users/{}", user.id), &flash)
 }
 
 fn claim(user: &User, name: &str) -> String {
     user.claims.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn facts(user: &User) -> Vec<(&'static str, String)> {
+/// A user's details as labels (names of messages) and values, without what is not set.
+fn facts(admin: &AdminSession, user: &User) -> Vec<(&'static str, String)> {
     let source = match user.auth_source {
-        AuthSource::Local if user.password_hash.is_none() => "nothing yet: no password is set",
-        AuthSource::Local => "a password that is kept here, as a hash",
-        AuthSource::HttpApi => "the HTTP API that was set up for it",
+        AuthSource::Local if user.password_hash.is_none() => "user-no-password",
+        AuthSource::Local => "user-local-password",
+        AuthSource::HttpApi => "user-external-directory",
     };
     let claims = serde_json::to_string(&user.claims).unwrap_or_default();
     vec![
-        ("Name", claim(user, "name")),
-        ("E-mail", claim(user, "email")),
-        ("Signs in by", source.to_owned()),
-        ("External id", user.external_id.clone().unwrap_or_default()),
-        ("All claims", if claims == "{}" { String::new() } else { claims }),
+        ("user-full-name", claim(user, "name")),
+        ("user-email", claim(user, "email")),
+        ("user-signs-in-with", admin.text(source).to_string()),
+        ("user-external-id", user.external_id.clone().unwrap_or_default()),
+        ("user-all-claims", if claims == "{}" { String::new() } else { claims }),
     ]
     .into_iter()
     .filter(|(_, value)| !value.is_empty())
     .collect()
 }
 
-async fn logins(operator: &Operator, user: &User, now: u64) -> Result<Vec<LoginRow>, WebError> {
-    let logins = operator.app().store.logins_of(&user.id, now).await?;
-    let row = |login: &tollgate_model::Login| LoginRow {
-        browser: login.sender.name(),
+async fn sessions(admin: &AdminSession, user: &User, now: u64) -> Result<Vec<SessionRow>, WebError> {
+    let logins = admin.app().store.logins_of(&user.id, now).await?;
+    let row = |login: &tollgate_model::Login| SessionRow {
+        browser: sender_name(&login.sender, &admin.page.messages),
         address: login.sender.address.map(|address| address.to_string()).unwrap_or_default(),
-        since: when(login.auth_time, now),
-        seen: when(login.seen_at, now),
-        until: when(login.expires_at, now),
+        signed_in: admin.moment(login.auth_time, now),
+        last_seen: admin.moment(login.seen_at, now),
+        expires: admin.moment(login.expires_at, now),
     };
     Ok(logins.iter().map(row).collect())
 }
 
-async fn grants(operator: &Operator, user: &User, now: u64) -> Result<(Vec<GrantRow>, Pager), WebError> {
-    let after = operator.given("after").and_then(|id| id.parse().ok());
-    let given = operator.app().store.given_by(&user.id, after.as_ref(), ROWS + 1, now).await?;
+async fn grants(admin: &AdminSession, user: &User, now: u64) -> Result<(Vec<GrantRow>, Pager), WebError> {
+    let after = admin.find_param("after").and_then(|id| id.parse().ok());
+    let given = admin.app().store.given_by(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
     let path = format!("/admin/users/{}", user.id);
-    let (given, pager) = search::pages(operator, &path, &[], "after", given, |given| given.grant.id.to_string());
+    let (given, pager) = search::filtered_page(admin, &path, &[], "after", given, |given| given.grant.id.to_string());
     let row = |given: &tollgate_storage::Given| {
         let grant = &given.grant;
+        let device = grant.terms.device.as_ref().map(|device| sender_name(device, &admin.page.messages));
         GrantRow {
             id: grant.id.to_string(),
             client: grant.client.to_string(),
-            device: grant.terms.device.as_ref().map(|device| device.name()).unwrap_or_default(),
+            device: device.unwrap_or_default(),
             scope: grant.terms.access.scope.to_string(),
-            since: when(grant.created_at, now),
-            used: when(given.used_at, now),
-            until: when(grant.ended_at.unwrap_or(grant.ends_at), now),
-            is_good: grant.is_good(now),
+            granted: admin.moment(grant.created_at, now),
+            last_used: admin.moment(given.used_at, now),
+            ends: admin.moment(grant.ended_at.unwrap_or(grant.ends_at), now),
+            is_active: grant.is_good(now),
         }
     };
     Ok((given.iter().map(row).collect(), pager))

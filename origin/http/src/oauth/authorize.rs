@@ -15,7 +15,8 @@ use super::authorization::{REQUEST_URI, Refused, ReturnTo, read, see_other};
 use super::parameters::{FormOnly, Parameters};
 use crate::openapi::forms;
 use crate::pages::browser::Browser;
-use crate::pages::page::WebError;
+use crate::pages::error::WebError;
+use crate::pages::page_request::{UI_LOCALES, query_pair};
 use crate::{App, AppState};
 
 /// The class of a sign-in by password, and its method (RFC 8176).
@@ -35,7 +36,7 @@ pub(crate) async fn get(
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
     let asked = Parameters::from_form(query.as_deref().unwrap_or_default());
-    authorize(&app, &headers, &asked.map_err(|_| WebError::bad("The link is not well-formed."))?).await
+    authorize(&app, &headers, &asked.map_err(|_| WebError::bad_request("error-address-malformed"))?).await
 }
 
 /// Takes an authorization request from a browser, as a form.
@@ -50,27 +51,29 @@ pub(crate) async fn post(
     headers: HeaderMap,
     form: Result<FormOnly, super::error::OAuthError>,
 ) -> Result<Response, WebError> {
-    let FormOnly(_, asked) = form.map_err(|_| WebError::bad("The request is not well-formed."))?;
+    let FormOnly(_, asked) = form.map_err(|_| WebError::bad_request("error-form-malformed"))?;
     authorize(&app, &headers, &asked).await
 }
 
 async fn authorize(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result<Response, WebError> {
     let client = client(app, asked).await?;
-    let browser = Browser::of(app, headers).await?;
+    let browser = Browser::from_headers(app, headers).await?;
     let pushed = asked.get("request_uri").and_then(|uri| uri.strip_prefix(REQUEST_URI));
     let request = match pushed {
         Some(handle) => taken(app, &client, handle).await?,
         None => match read(app, &client, asked, false).await {
             Ok(request) => request,
             Err(Refused { return_to: Some(to), error }) => return refuse(app, &client, &browser, &to, &error),
-            Err(Refused { return_to: None, error }) => return Err(WebError::bad(&error.to_string())),
+            Err(Refused { return_to: None, error }) => {
+                return Err(WebError::bad_application_request(&error.to_string()));
+            }
         },
     };
     go_on(app, &client, request, &browser, None).await
 }
 
 async fn client(app: &App, asked: &Parameters) -> Result<Client, WebError> {
-    let unknown = || WebError::bad("client_id is not that of an application that is known here.");
+    let unknown = || WebError::bad_application_request("client_id is unknown");
     let id: ClientId = asked.get("client_id").ok_or_else(unknown)?.parse().map_err(|_| unknown())?;
     let client = app.store.client(&id).await?;
     client.filter(Client::is_active).ok_or_else(unknown)
@@ -78,8 +81,7 @@ async fn client(app: &App, asked: &Parameters) -> Result<Client, WebError> {
 
 /// The pushed request of this handle, which is good once and for its own client.
 async fn taken(app: &App, client: &Client, handle: &str) -> Result<AuthorizationRequest, WebError> {
-    let gone =
-        || WebError::bad("request_uri is expired or was used before. Please go back to the application and try again.");
+    let gone = || WebError::bad_application_request("request_uri has expired or was used before");
     if !SecretKind::Request.made(handle) {
         return Err(gone());
     }
@@ -99,7 +101,7 @@ fn refuse(
 ) -> Result<Response, WebError> {
     let asks_silently = browser.is_frame && *error == AuthorizationError::LoginRequired;
     if client.registrant() == Registrant::Client && browser.login.is_none() && !asks_silently {
-        return Err(WebError::bad(&error.to_string()));
+        return Err(WebError::bad_application_request(&error.to_string()));
     }
     Ok(to.error(app, error))
 }
@@ -135,7 +137,7 @@ pub(crate) async fn go_on(
             return refuse(app, client, browser, &ReturnTo::of(&request), &error);
         }
         Ok(Step::Issue) => {
-            let login = login.ok_or_else(WebError::gone)?;
+            let login = login.ok_or_else(WebError::request_expired)?;
             answer_waiting(app, handle).await?;
             return issue_code(app, client, &request, login, None).await;
         }
@@ -148,13 +150,17 @@ pub(crate) async fn go_on(
     };
     let expires_at = now.saturating_add(REQUEST_LIFETIME);
     app.store.keep_request(&SecretHash::of(&handle), &request, false, expires_at).await?;
-    Ok(see_other(&format!("{}/{page}?request={handle}", app.issuer)))
+    let ui_locales = request.ui_locales.as_deref().map(|tags| format!("&{}", query_pair(UI_LOCALES, tags)));
+    Ok(see_other(&format!("{}/{page}?request={handle}{}", app.issuer, ui_locales.unwrap_or_default())))
 }
 
 /// Has a request that waited be over soon, for it is answered.
 async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError> {
     if let Some(handle) = handle {
-        app.store.answer_request(&SecretHash::of(handle), ambient::now()).await?.ok_or_else(WebError::gone)?;
+        app.store
+            .answer_request(&SecretHash::of(handle), ambient::now())
+            .await?
+            .ok_or_else(WebError::request_expired)?;
     }
     Ok(())
 }
@@ -197,7 +203,7 @@ pub(crate) async fn issue_code(
     login: &Login,
     agreed: Option<&Access>,
 ) -> Result<Response, WebError> {
-    let user = app.store.user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::gone)?;
+    let user = app.store.user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::request_expired)?;
     let secret = Secret::new(SecretKind::Code, &ambient::random()?);
     let grant = grant_of(app, client, &user, login, request.access.clone())?;
     let code = Code {
@@ -211,7 +217,7 @@ pub(crate) async fn issue_code(
         grant,
     };
     if !app.store.insert_code(&code, agreed).await? {
-        return Err(WebError::gone());
+        return Err(WebError::request_expired());
     }
     tracing::info!(client = %client.id, grant = %code.grant.id, "granted");
     Ok(ReturnTo::of(request).code(app, secret.reveal()))

@@ -76,6 +76,7 @@ fn abilities(app: &App) -> Value {
     let confidential: Vec<&&AuthMethod> = methods.iter().filter(|method| ***method != AuthMethod::None).collect();
     let claims = ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "at_hash", "sid"];
     let claims: Vec<&str> = claims.into_iter().chain(UserClaims::names()).collect();
+    let languages: Vec<&str> = app.appearance.catalogue.languages().collect();
     json!({
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -99,6 +100,7 @@ fn abilities(app: &App) -> Value {
         "require_pushed_authorization_requests": false,
         "scopes_supported": ["openid", "profile", "email", "address", "phone", "offline_access"],
         "claims_supported": claims,
+        "ui_locales_supported": languages,
         "claims_parameter_supported": false,
         "claim_types_supported": ["normal"],
         "subject_types_supported": ["public", "pairwise"],

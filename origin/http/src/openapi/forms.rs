@@ -109,6 +109,8 @@ pub(crate) struct AuthorizationForm {
     /// Seconds.
     max_age: Option<String>,
     login_hint: Option<String>,
+    /// Languages of the pages, by preference: tags separated by spaces.
+    ui_locales: Option<String>,
     /// RFC 9449 §10
     dpop_jkt: Option<String>,
     /// RFC 9101 §5

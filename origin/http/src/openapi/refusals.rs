@@ -7,7 +7,7 @@ use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
 use crate::oauth::bearer::{BearerRefusal, Refused};
 use crate::oauth::error::{self, OAuthError};
-use crate::pages::page::WebError;
+use crate::pages::error::WebError;
 use crate::problem;
 use crate::ssf_bearer::BearerError;
 

@@ -1,4 +1,4 @@
-//! A browser, as its cookie tells: who is signed in there, and what its forms must carry.
+//! A browser's session: its cookie, the signed-in user, and the CSRF token of its forms.
 
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
@@ -12,34 +12,35 @@ use tollgate_storage::Ending;
 use tollgate_system::ambient;
 use zeroize::Zeroizing;
 
-use super::page::WebError;
+use super::error::WebError;
 use crate::oauth::parameters::Parameters;
 use crate::{App, cookies};
 
-/// A browser.
+/// A browser with its session cookie.
 pub(crate) struct Browser {
     cookie: Zeroizing<String>,
-    /// Whether the cookie is one that the browser has yet to be given.
+    /// Whether the cookie was made for this request and is still to be set.
     is_new: bool,
-    /// Who is signed in.
+    /// The session of the signed-in user.
     pub(crate) login: Option<Login>,
-    /// Whether the answer is for a frame in another page (Fetch Metadata's `Sec-Fetch-Dest`, which no page can set).
+    /// Whether the response is for a frame in another page (Fetch Metadata's `Sec-Fetch-Dest`,
+    /// which no page can set).
     pub(crate) is_frame: bool,
 }
 
-/// Seconds between two records of when a browser was seen: a page that is looked at must not cost a write.
-const SEEN_EVERY: u64 = 300;
+/// Seconds between two updates of a session's last-seen time, so that viewing a page seldom writes.
+const LAST_SEEN_INTERVAL: u64 = 300;
 
-/// With https the cookie is bound to this host, whatever subdomains do (RFC 6265bis §4.1.3.2); a browser takes that name over
-/// https alone.
+/// With https the name binds the cookie to this host, so that subdomains cannot set it (RFC 6265bis
+/// §4.1.3.2). Browsers accept that prefix over https only.
 fn cookie_name(app: &App) -> String {
-    cookie_named(app, "tollgate")
+    issuer_cookie_name(app, "tollgate")
 }
 
 /// The name of a cookie of this issuer.
-pub(super) fn cookie_named(app: &App, name: &str) -> String {
+pub(super) fn issuer_cookie_name(app: &App, name: &str) -> String {
     let prefix = if app.issuer.starts_with("https://") { format!("__Host-{name}") } else { name.to_owned() };
-    // Issuers on one host, told apart by their paths, must not sign each other's users out.
+    // Issuers on one host differ by their paths and must not replace each other's cookies.
     match app.at("").as_str() {
         "" => prefix,
         path => format!("{prefix}-{}", base64url(&SecretHash::of(path).as_bytes()[..6])),
@@ -47,8 +48,8 @@ pub(super) fn cookie_named(app: &App, name: &str) -> String {
 }
 
 impl Browser {
-    /// The browser that sends this.
-    pub(crate) async fn of(app: &App, headers: &HeaderMap) -> Result<Browser, WebError> {
+    /// Finds the session of the request's cookie, or makes a new cookie.
+    pub(crate) async fn from_headers(app: &App, headers: &HeaderMap) -> Result<Browser, WebError> {
         let name = cookie_name(app);
         let sent = cookies::named(headers, &name).find(|value| SecretKind::Session.made(value));
         let is_frame = headers.get("sec-fetch-dest").is_some_and(|value| value == "iframe");
@@ -60,14 +61,14 @@ impl Browser {
         let now = ambient::now();
         let login = app.store.login(&SecretHash::of(cookie), now).await?;
         if let Some(login) = &login
-            && now.saturating_sub(login.seen_at) >= SEEN_EVERY
+            && now.saturating_sub(login.seen_at) >= LAST_SEEN_INTERVAL
         {
             app.store.saw_login(&login.id, now).await?;
         }
         Ok(Browser { cookie: Zeroizing::new(cookie.to_owned()), is_new: false, login, is_frame })
     }
 
-    /// Who is signed in, with the session.
+    /// The signed-in user with the session, if the user is active.
     pub(crate) async fn user(&self, app: &App) -> Result<Option<(Login, User)>, WebError> {
         let Some(login) = &self.login else {
             return Ok(None);
@@ -76,28 +77,29 @@ impl Browser {
         Ok(user.map(|user| (login.clone(), user)))
     }
 
-    /// What its forms must carry. A function of its cookie, which no other site can read, and of a key, without which nobody who
-    /// could set the cookie could make it.
-    pub(crate) fn csrf(&self, app: &App) -> String {
+    /// The CSRF token of this browser's forms, derived from its cookie, which no other site can
+    /// read, and from a key, without which a site that can set the cookie cannot compute it.
+    pub(crate) fn csrf_token(&self, app: &App) -> String {
         base64url(&keyed(&app.keys.current().derived("tollgate form tokens v1"), &self.cookie))
     }
 
-    /// Whether this browser was given the form.
-    pub(super) fn was_given(&self, app: &App, form: &Parameters) -> bool {
-        let given = form.get("csrf").unwrap_or_default();
-        bool::from(given.as_bytes().ct_eq(self.csrf(app).as_bytes())) && !self.is_new
+    /// Whether a form carries this browser's CSRF token.
+    pub(super) fn has_csrf_token(&self, app: &App, form: &Parameters) -> bool {
+        let token = form.get("csrf").unwrap_or_default();
+        bool::from(token.as_bytes().ct_eq(self.csrf_token(app).as_bytes())) && !self.is_new
     }
 
-    /// The answer, with the cookie if the browser has yet to be given it.
-    pub(super) fn remember(&self, app: &App, mut response: Response) -> Response {
+    /// Adds the cookie to a response if it is new.
+    pub(super) fn set_new_cookie(&self, app: &App, mut response: Response) -> Response {
         if self.is_new {
             set_cookie(app, &self.cookie, &mut response);
         }
         response
     }
 
-    /// Signs a user in: under a new cookie, so that whoever knew the old one knows nothing. `user`: as of the moment when the password was
-    /// checked. Whoever changes a password ends all sessions; one that begins in that moment with the old password ends here.
+    /// Signs a user in under a new cookie, so that a cookie that was known before is worth nothing
+    /// (session fixation). `user`: as read when the password was checked. A change of the password
+    /// ends all sessions; a session that began with the old password during the change ends here.
     pub(super) async fn sign_in(&mut self, app: &App, user: &User, sender: Sender) -> Result<Login, WebError> {
         let (cookie, now) = (Secret::new(SecretKind::Session, &ambient::random()?), ambient::now());
         let login = Login {
@@ -115,7 +117,7 @@ impl Browser {
             let by = Actor::user(&user.id);
             let ending = Ending::new(&by, "the password was changed during the sign-in", now);
             app.store.end_session(&login.id, &ending).await?;
-            return Err(WebError::conflict("The password was changed during the sign-in. Please sign in again."));
+            return Err(WebError::conflict("error-password-changed"));
         }
         self.cookie = Zeroizing::new(cookie.reveal().to_owned());
         self.is_new = true;
@@ -124,7 +126,8 @@ impl Browser {
     }
 }
 
-/// `SameSite=Lax`: a client sends the browser here from its own site, and the sign-in must be known then.
+/// `SameSite=Lax`: an application redirects the browser here from its own site, and the session
+/// must be found then.
 fn set_cookie(app: &App, cookie: &str, response: &mut Response) {
     let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
     let name = cookie_name(app);
@@ -135,8 +138,8 @@ fn set_cookie(app: &App, cookie: &str, response: &mut Response) {
     }
 }
 
-/// Has the browser forget its cookie, whatever else the answer would have it keep.
-pub(super) fn forget(app: &App, response: &mut Response) {
+/// Removes the browser's cookie, in place of any that the response sets.
+pub(super) fn clear_cookie(app: &App, response: &mut Response) {
     let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
     let text = format!("{}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0{secure}", cookie_name(app));
     if let Ok(value) = HeaderValue::try_from(text) {

@@ -1,4 +1,5 @@
-//! `/device` (RFC 8628 §3.3): a signed-in user types the code that a device shows, sees who asks for what, and decides.
+//! `/device` (RFC 8628 §3.3): a signed-in user enters the code that a device shows, sees which
+//! client asks for what, and decides.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -7,45 +8,47 @@ use tollgate_model::text::legible;
 use tollgate_model::{Actor, Client, DeviceCode, DeviceStatus, Login, SecretHash, User, UserCode};
 use tollgate_system::ambient;
 
-use super::consent::{Wish, wishes};
-use super::login::encoded;
-use super::page::{Frame, Message, Part, WebError};
-use super::tries::Try;
-use super::visit::{Posted, Visit};
-use super::when::{When, when};
+use super::attempt_limiter::CountedAttempt;
+use super::consent::{Permission, permissions};
+use super::error::WebError;
+use super::page::{Flow, Layout, MessagePage};
+use super::page_request::{CsrfCheckedForm, PageRequest, query_pair};
+use super::sender::sender_name;
+use super::time_format::Moment;
 use crate::App;
 use crate::oauth::authorize::grant_of;
 use crate::openapi::forms;
 use crate::openapi::refusals::{SentOn, Shown};
 
-/// What is said of a code that leads nowhere.
-const OVER: &str = "There is no device with that code, or it waits no longer.";
+/// The error for a code that is unknown, expired or already decided.
+const INVALID_CODE: &str = "device-code-invalid";
 
 #[derive(Template)]
 #[template(path = "device.html")]
 struct CodePage<'a> {
-    frame: Frame,
+    layout: Layout,
     user_code: &'a str,
+    /// The name of an error message; empty for none.
     problem: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "device_confirm.html")]
 struct ConfirmPage<'a> {
-    frame: Frame,
+    layout: Layout,
     client: &'a str,
-    /// Who answers for the client; empty where nobody is named.
+    /// The client's publisher; empty if unknown.
     owner: &'a str,
     user_code: &'a str,
-    /// What the device calls itself, or what its program does.
+    /// The name that the device or its program gives itself.
     device: &'a str,
-    /// Where it asks from; empty where that is not known.
+    /// The IP address of its request; empty if unknown.
     address: &'a str,
-    asked: When,
-    wishes: &'a [Wish],
+    requested: Moment,
+    permissions: &'a [Permission],
 }
 
-/// The page to connect a device (RFC 8628 §3.3).
+/// The page to enter a device's code (RFC 8628 §3.3).
 #[utoipa::path(
     get, path = "/device",
     params(("user_code" = Option<String>, Query, description = "The code that the device shows")),
@@ -63,18 +66,18 @@ struct ConfirmPage<'a> {
     ),
     security(("session" = []), ()),
 )]
-pub(crate) async fn get(visit: Visit) -> Result<Response, WebError> {
-    let typed = visit.said.get("user_code").filter(|code| *code != "-");
-    let Some((_, user)) = visit.user().await? else {
-        return Ok(visit.go(&format!("/login?{}", encoded("user_code", typed.unwrap_or("-")))));
+pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
+    let typed = page.params.get("user_code").filter(|code| *code != "-");
+    let Some((_, user)) = page.user().await? else {
+        return Ok(page.redirect(&format!("/login?{}", query_pair("user_code", typed.unwrap_or("-")))));
     };
     match typed {
-        None => Ok(show(&visit, &user, "", "")),
-        Some(typed) => confirm(&visit, &user, typed).await,
+        None => Ok(show(&page, &user, "", "")),
+        Some(typed) => confirm(&page, &user, typed).await,
     }
 }
 
-/// Connects a device, or refuses it.
+/// Allows or denies a device.
 #[utoipa::path(
     post, path = "/device",
     request_body(content = forms::UserCodeForm, content_type = "application/x-www-form-urlencoded"),
@@ -92,48 +95,54 @@ pub(crate) async fn get(visit: Visit) -> Result<Response, WebError> {
     ),
     security(("session" = []), ()),
 )]
-pub(crate) async fn post(Posted(visit): Posted) -> Result<Response, WebError> {
-    let typed = visit.text("user_code");
-    let Some((login, user)) = visit.user().await? else {
-        return Ok(visit.go(&format!("/login?{}", encoded("user_code", typed))));
+pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {
+    let typed = page.param("user_code");
+    let Some((login, user)) = page.user().await? else {
+        return Ok(page.redirect(&format!("/login?{}", query_pair("user_code", typed))));
     };
-    match visit.decision()? {
-        None => confirm(&visit, &user, typed).await,
-        Some(allowed) => decide(&visit, &login, &user, typed, allowed).await,
+    match page.decision()? {
+        None => confirm(&page, &user, typed).await,
+        Some(allowed) => decide(&page, &login, &user, typed, allowed).await,
     }
 }
 
-/// Shows who asks for what, with the code to compare (RFC 8628 §5.4): whoever was sent here by a link must notice that the device
-/// is not theirs.
-async fn confirm(visit: &Visit, user: &User, typed: &str) -> Result<Response, WebError> {
-    let Some(Found::Waiting { code, client, user_code }) = find(&visit.app, user, typed, None).await? else {
-        return Ok(show(visit, user, typed, OVER));
+/// Shows which client asks for what, with the code to compare (RFC 8628 §5.4): a user who was sent
+/// a link by an attacker must notice that the device is not theirs.
+async fn confirm(page: &PageRequest, user: &User, typed: &str) -> Result<Response, WebError> {
+    let Some(Found::Pending { code, client, user_code }) = find(&page.app, user, typed, None).await? else {
+        return Ok(show(page, user, typed, INVALID_CODE));
     };
     let template = ConfirmPage {
-        frame: visit.frame().with(user, "device"),
+        layout: page.layout().for_user(user, "device"),
         client: &legible(&client.metadata.name),
         owner: &legible(client.metadata.owner.as_deref().unwrap_or_default()),
         user_code: &user_code.to_string(),
-        device: &code.sender.name(),
+        device: &sender_name(&code.sender, &page.messages),
         address: &code.sender.address.map(|address| address.to_string()).unwrap_or_default(),
-        asked: when(code.asked_at, ambient::now()),
-        wishes: &wishes(&visit.app, &code.access).await?,
+        requested: Moment::new(code.asked_at, ambient::now(), &page.messages),
+        permissions: &permissions(page, &code.access).await?,
     };
-    Ok(visit.page(&template))
+    Ok(page.page(&template))
 }
 
-async fn decide(visit: &Visit, login: &Login, user: &User, typed: &str, allowed: bool) -> Result<Response, WebError> {
-    let app = &visit.app;
+async fn decide(
+    page: &PageRequest,
+    login: &Login,
+    user: &User,
+    typed: &str,
+    allowed: bool,
+) -> Result<Response, WebError> {
+    let app = &page.app;
     let (code, client) = match find(app, user, typed, Some(allowed)).await? {
-        Some(Found::Waiting { code, client, .. }) => (code, client),
-        // The form was sent twice, or the page loaded again.
-        Some(Found::Decided) => return Ok(decided(visit, user, allowed)),
-        None => return Ok(show(visit, user, typed, OVER)),
+        Some(Found::Pending { code, client, .. }) => (code, client),
+        // The form was sent twice, or the page reloaded.
+        Some(Found::Decided) => return Ok(show_decision(page, user, allowed)),
+        None => return Ok(show(page, user, typed, INVALID_CODE)),
     };
     let is_first = match allowed {
         true => {
             let mut grant = grant_of(app, &client, user, login, code.access.clone())?;
-            // It is the device's from now on, and outlives the browser's session.
+            // The grant belongs to the device and outlives the browser's session.
             grant.login = None;
             grant.terms.device = Some(code.sender.clone());
             app.store.allow_device(&code.hash, &grant).await?
@@ -141,33 +150,41 @@ async fn decide(visit: &Visit, login: &Login, user: &User, typed: &str, allowed:
         false => app.store.by(&Actor::user(&user.id)).deny_device(&code.hash, ambient::now()).await?,
     };
     if !is_first && find(app, user, typed, Some(allowed)).await?.is_none_or(|found| !matches!(found, Found::Decided)) {
-        return Ok(show(visit, user, typed, OVER));
+        return Ok(show(page, user, typed, INVALID_CODE));
     }
-    Ok(decided(visit, user, allowed))
+    Ok(show_decision(page, user, allowed))
 }
 
-/// Says what was decided.
-fn decided(visit: &Visit, user: &User, allowed: bool) -> Response {
+fn show_decision(page: &PageRequest, user: &User, allowed: bool) -> Response {
     let (title, message) = match allowed {
-        true => ("The device is connected", "You can close this page and go on there."),
-        false => ("The device was refused", "It gets nothing. You can close this page."),
+        true => ("device-connected-title", "device-connected"),
+        false => ("device-denied-title", "device-denied"),
     };
-    let frame = visit.frame().with(user, "device");
-    let next = Some(("/device", "Authorize another device"));
-    visit.page(&Message { frame, title, message, went_well: allowed, next })
+    let [title, message] = [title, message].map(|id| page.messages.text(id).to_string());
+    page.page(&MessagePage {
+        layout: page.layout().for_user(user, "device"),
+        title,
+        message,
+        detail: String::new(),
+        is_success: allowed,
+        link: Some(("/device", "device-connect-another")),
+    })
 }
 
-/// What is found under a code.
-#[expect(clippy::large_enum_variant, reason = "it lives as long as one request, and is most often the large one")]
+/// The device authorization of a user code.
+#[expect(clippy::large_enum_variant, reason = "short-lived, and usually the large variant")]
 enum Found {
-    /// A device that waits.
-    Waiting { code: DeviceCode, client: Client, user_code: UserCode },
-    /// One of which the same was decided before: by this user, if it was allowed.
+    Pending {
+        code: DeviceCode,
+        client: Client,
+        user_code: UserCode,
+    },
+    /// The same decision was made before; if it was to allow, by this user.
     Decided,
 }
 
 impl Found {
-    /// Whether a device is one of which was decided before what is decided now.
+    /// Whether a decision repeats the earlier one.
     fn is_decided(code: &DeviceCode, user: &User, allowed: bool) -> bool {
         match &code.status {
             DeviceStatus::Pending => false,
@@ -177,9 +194,10 @@ impl Found {
     }
 }
 
-/// The device under a code. `decision`: what is decided of it now, if anything. A wrong code counts against the user who typed it.
+/// Finds the device authorization of a typed code. `decision`: the user's, if the form has one. A
+/// wrong code counts against the user who typed it.
 async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Result<Option<Found>, WebError> {
-    let attempt = Try::begin(app, format!("user code by {}", user.id)).await?;
+    let attempt = CountedAttempt::begin(app, format!("user code by {}", user.id)).await?;
     if let Ok(user_code) = typed.parse::<UserCode>() {
         let hash = SecretHash::keyed(&app.keys.current().derived("tollgate user codes v1"), user_code.letters());
         let code = app.store.device_code_of_user(&hash).await?.filter(|code| ambient::now() < code.expires_at);
@@ -193,14 +211,15 @@ async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Re
             && let Some(client) = app.store.client(&code.client).await?.filter(Client::is_active)
         {
             attempt.give_back().await?;
-            return Ok(Some(Found::Waiting { code, client, user_code }));
+            return Ok(Some(Found::Pending { code, client, user_code }));
         }
     }
     attempt.failed();
     Ok(None)
 }
 
-fn show(visit: &Visit, user: &User, user_code: &str, problem: &str) -> Response {
+fn show(page: &PageRequest, user: &User, user_code: &str, problem: &str) -> Response {
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::NOT_FOUND };
-    visit.page_with(status, &CodePage { frame: visit.frame().with(user, "device"), user_code, problem }, Part::Own)
+    let layout = page.layout().for_user(user, "device");
+    page.page_with(status, &CodePage { layout, user_code, problem }, Flow::Own)
 }

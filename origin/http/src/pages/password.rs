@@ -1,5 +1,5 @@
-//! `/account/password`: a user changes their password. It asks for the old one, for the browser may be another's for a minute; and
-//! whoever else is signed in with the old one is signed out.
+//! `/account/password`: a user changes their password. The current password is required, because
+//! the browser may be unattended. All other sessions end.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -8,11 +8,12 @@ use tollgate_model::user::checked_password;
 use tollgate_model::{Actor, AuthSource, User};
 use zeroize::Zeroizing;
 
-use super::login::{and_back_to, refused};
-use super::page::{Frame, Part, WebError};
-use super::sign_in::fit;
-use super::tries::Try;
-use super::visit::{Posted, Visit};
+use super::attempt_limiter::CountedAttempt;
+use super::error::WebError;
+use super::login::{login_path, record_failed_sign_in};
+use super::page::{Flow, Layout};
+use super::page_request::{CsrfCheckedForm, PageRequest};
+use super::sign_in::verify_password;
 use crate::ending;
 use crate::openapi::forms;
 use crate::openapi::refusals::{SentOn, Shown};
@@ -22,17 +23,15 @@ const PATH: &str = "/account/password";
 #[derive(Template)]
 #[template(path = "password.html")]
 struct PasswordPage<'a> {
-    frame: Frame,
-    /// Whether it was changed a moment ago.
+    layout: Layout,
+    /// Whether the password has just been changed.
     is_done: bool,
-    /// Whether the password is this origin's to change.
-    is_ours: bool,
-    /// What is wrong with the old one; empty for nothing.
-    old: &'a str,
-    /// What is wrong with the new one.
-    new: &'a str,
-    /// What is wrong with its repetition.
-    again: &'a str,
+    /// Whether the password is stored here, not in an external user directory.
+    is_local: bool,
+    /// Names of error messages; empty for none.
+    old_error: &'a str,
+    new_error: &'a str,
+    repeat_error: &'a str,
 }
 
 /// The page to change the password.
@@ -41,14 +40,14 @@ struct PasswordPage<'a> {
     responses(Shown, SentOn, WebError),
     security(("session" = []), ()),
 )]
-pub(crate) async fn get(visit: Visit) -> Result<Response, WebError> {
-    match visit.user().await? {
-        Some((_, user)) => Ok(show(&visit, &user, Faults::default())),
-        None => Ok(visit.go(&and_back_to(PATH))),
+pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
+    match page.user().await? {
+        Some((_, user)) => Ok(show(&page, &user, FieldErrors::default())),
+        None => Ok(page.redirect(&login_path(PATH))),
     }
 }
 
-/// Changes the password, and signs out every other browser.
+/// Changes the password, and signs out all other browsers.
 #[utoipa::path(
     post, path = "/account/password",
     request_body(content = forms::PasswordForm, content_type = "application/x-www-form-urlencoded"),
@@ -57,34 +56,35 @@ pub(crate) async fn get(visit: Visit) -> Result<Response, WebError> {
         WebError,
         (
             status = 422,
-            description = "The old password is wrong, or the new one is none",
+            description = "The current password is wrong, or the new one is not acceptable",
             body = String,
             content_type = "text/html; charset=utf-8",
         ),
-        (status = 429, description = "Too many wrong ones", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 429, description = "Too many wrong passwords", body = String, content_type = "text/html; charset=utf-8"),
     ),
     security(("session" = []), ()),
 )]
-pub(crate) async fn post(Posted(visit): Posted) -> Result<Response, WebError> {
-    let Some((login, user)) = visit.user().await? else {
-        return Ok(visit.go(&and_back_to(PATH)));
+pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {
+    let Some((login, user)) = page.user().await? else {
+        return Ok(page.redirect(&login_path(PATH)));
     };
-    let (old, new) = (visit.text("old"), visit.text("new"));
+    let (old, new) = (page.param("old"), page.param("new"));
     if user.auth_source != AuthSource::Local {
-        return Ok(show(&visit, &user, Faults::default()));
+        return Ok(show(&page, &user, FieldErrors::default()));
     }
-    let new = match read(old, new, visit.text("again")) {
+    let new = match parse(old, new, page.param("again")) {
         Ok(new) => new,
-        Err(faults) => return Ok(show(&visit, &user, faults)),
+        Err(errors) => return Ok(show(&page, &user, errors)),
     };
-    let app = &visit.app;
-    let attempt = Try::begin(app, format!("password of {}", user.id)).await?;
-    match fit(app, old, user.password_hash.clone()).await {
+    let app = &page.app;
+    let attempt = CountedAttempt::begin(app, format!("password of {}", user.id)).await?;
+    match verify_password(app, old, user.password_hash.clone()).await {
         Ok(Some(_)) => attempt.give_back().await?,
         Ok(None) => {
             attempt.failed();
-            refused(&visit, user.name.as_str()).await?;
-            return Ok(show(&visit, &user, Faults { old: "That is not your password.", ..Faults::default() }));
+            record_failed_sign_in(&page, user.name.as_str()).await?;
+            let errors = FieldErrors { old: "password-current-wrong", ..FieldErrors::default() };
+            return Ok(show(&page, &user, errors));
         }
         Err(error) => {
             attempt.give_back().await?;
@@ -95,42 +95,41 @@ pub(crate) async fn post(Posted(visit): Posted) -> Result<Response, WebError> {
     let ending = ending(&Actor::user(&user.id), "the user changed their password");
     app.store.set_password(&user.id, &hash, Some(&login.id), &ending).await?;
     tracing::info!(user = %user.id, "changed their password");
-    Ok(visit.go("/account/password?done=1"))
+    Ok(page.redirect("/account/password?done=1"))
 }
 
-/// What is wrong with the fields of the form.
+/// Names of error messages, by field; empty for none.
 #[derive(Default)]
-struct Faults {
+struct FieldErrors {
     old: &'static str,
     new: &'static str,
-    again: &'static str,
+    repeat: &'static str,
 }
 
-/// The new password, as it is to be hashed.
-fn read(old: &str, new: &str, again: &str) -> Result<Zeroizing<String>, Faults> {
+/// Checks the form. The new password, prepared for hashing.
+fn parse(old: &str, new: &str, again: &str) -> Result<Zeroizing<String>, FieldErrors> {
     if old.is_empty() {
-        return Err(Faults { old: "Please type your old password.", ..Faults::default() });
+        return Err(FieldErrors { old: "password-current-missing", ..FieldErrors::default() });
     }
     let new_password = checked_password(new);
-    let new_password =
-        new_password.map_err(|_| Faults { new: "It must have 8 to 256 characters.", ..Faults::default() })?;
+    let new_password = new_password.map_err(|_| FieldErrors { new: "password-length", ..FieldErrors::default() })?;
     match () {
-        () if new == old => Err(Faults { new: "It must be another one than before.", ..Faults::default() }),
-        () if new != again => Err(Faults { again: "The two are not the same.", ..Faults::default() }),
+        () if new == old => Err(FieldErrors { new: "password-not-new", ..FieldErrors::default() }),
+        () if new != again => Err(FieldErrors { repeat: "passwords-differ", ..FieldErrors::default() }),
         () => Ok(new_password),
     }
 }
 
-fn show(visit: &Visit, user: &User, faults: Faults) -> Response {
-    let is_good = [faults.old, faults.new, faults.again].iter().all(|fault| fault.is_empty());
+fn show(page: &PageRequest, user: &User, errors: FieldErrors) -> Response {
+    let is_valid = [errors.old, errors.new, errors.repeat].iter().all(|error| error.is_empty());
     let template = PasswordPage {
-        frame: visit.frame().with(user, "password"),
-        is_done: visit.said.get("done").is_some(),
-        is_ours: user.auth_source == AuthSource::Local,
-        old: faults.old,
-        new: faults.new,
-        again: faults.again,
+        layout: page.layout().for_user(user, "password"),
+        is_done: page.params.get("done").is_some(),
+        is_local: user.auth_source == AuthSource::Local,
+        old_error: errors.old,
+        new_error: errors.new,
+        repeat_error: errors.repeat,
     };
-    let status = if is_good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    visit.page_with(status, &template, Part::Own)
+    let status = if is_valid { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    page.page_with(status, &template, Flow::Own)
 }

@@ -1,4 +1,4 @@
-//! `/register`: people make an account for themselves, where the operator lets them.
+//! `/register`: people create an account for themselves, if the operator allows it.
 
 use askama::Template;
 use axum::http::StatusCode;
@@ -9,11 +9,14 @@ use tollgate_storage::StoreError;
 use tollgate_system::ambient;
 use zeroize::Zeroizing;
 
+use super::error::WebError;
 use super::known_device;
-use super::login::{along, arrive, own_page, part, refused, waiting};
-use super::page::{Frame, WebError};
-use super::sign_in::signed_in;
-use super::visit::{Posted, Visit};
+use super::login::{
+    carried_query, complete_sign_in, find_pending_request, flow, record_failed_sign_in, safe_return_path,
+};
+use super::page::Layout;
+use super::page_request::{CsrfCheckedForm, PageRequest};
+use super::sign_in::authenticate;
 use crate::App;
 use crate::openapi::forms;
 use crate::openapi::refusals::{SentOn, Shown};
@@ -21,100 +24,98 @@ use crate::openapi::refusals::{SentOn, Shown};
 #[derive(Template)]
 #[template(path = "register.html")]
 struct RegisterPage<'a> {
-    frame: Frame,
-    /// As for the sign-in, which this is instead of.
+    layout: Layout,
+    /// As on the sign-in page: what the registration is for; empty for none.
     request: &'a str,
     user_code: &'a str,
     next: &'a str,
-    /// The same, as the query of the sign-in's address.
+    /// The query of the sign-in page's address.
     query: &'a str,
     username: &'a str,
-    /// What is wrong with the name; empty for nothing.
-    name: &'a str,
-    /// What is wrong with the password.
-    password: &'a str,
-    /// What is wrong with its repetition.
-    again: &'a str,
+    /// Names of error messages; empty for none.
+    name_error: &'a str,
+    password_error: &'a str,
+    repeat_error: &'a str,
 }
 
-/// The page to make an account.
+/// The page to create an account.
 #[utoipa::path(
     get, path = "/register",
     params(
-        ("request" = Option<String>, Query, description = "The authorization request that waits"),
-        ("user_code" = Option<String>, Query, description = "The device that does"),
-        ("next" = Option<String>, Query, description = "The page of this origin to go back to"),
+        ("request" = Option<String>, Query, description = "The pending authorization request"),
+        ("user_code" = Option<String>, Query, description = "The pending device"),
+        ("next" = Option<String>, Query, description = "The page of this origin to return to"),
     ),
     responses(
         Shown,
         WebError,
-        (status = 404, description = "Accounts are made by others", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 404, description = "Accounts are created by an administrator", body = String, content_type = "text/html; charset=utf-8"),
     ),
     security(("session" = []), ()),
 )]
-pub(crate) async fn get(visit: Visit) -> Result<Response, WebError> {
-    allowed(&visit.app)?;
-    waiting(&visit.app, &visit.said).await?;
-    Ok(show(&visit, Faults::default()))
+pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
+    check_allowed(&page.app)?;
+    find_pending_request(&page.app, &page.params).await?;
+    Ok(show(&page, FieldErrors::default()))
 }
 
-/// Makes an account, and signs in.
+/// Creates an account, and signs in.
 #[utoipa::path(
     post, path = "/register",
     request_body(content = forms::RegisterForm, content_type = "application/x-www-form-urlencoded"),
     responses(
         SentOn,
         WebError,
-        (status = 404, description = "Accounts are made by others", body = String, content_type = "text/html; charset=utf-8"),
+        (status = 404, description = "Accounts are created by an administrator", body = String, content_type = "text/html; charset=utf-8"),
         (
             status = 422,
-            description = "The name is taken or none, or the password is none",
+            description = "The username is taken or not acceptable, or the password is not",
             body = String,
             content_type = "text/html; charset=utf-8",
         ),
     ),
     security(("session" = []), ()),
 )]
-pub(crate) async fn post(Posted(mut visit): Posted) -> Result<Response, WebError> {
-    allowed(&visit.app)?;
-    waiting(&visit.app, &visit.said).await?;
-    let (name, password) = match read(visit.text("username"), visit.text("password"), visit.text("again")) {
-        Ok(read) => read,
-        Err(faults) => return Ok(show(&visit, faults)),
+pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<Response, WebError> {
+    check_allowed(&page.app)?;
+    find_pending_request(&page.app, &page.params).await?;
+    let (name, password) = match parse(page.param("username"), page.param("password"), page.param("again")) {
+        Ok(parsed) => parsed,
+        Err(errors) => return Ok(show(&page, errors)),
     };
-    // Hashed first, so that a name that is taken takes as long as one that is free.
-    let hash = visit.app.forge.hash(password).await?;
+    // Hashed first, so that a taken username takes as long as a free one.
+    let hash = page.app.forge.hash(password).await?;
     let id = UserId::from_random(&ambient::random()?);
     let user = User { password_hash: Some(hash), ..User::new(id, name, ambient::now()) };
-    match visit.app.store.by(&Actor::user(&user.id)).insert_user(&user).await {
+    match page.app.store.by(&Actor::user(&user.id)).insert_user(&user).await {
         Ok(()) => {}
-        // That somebody has a name cannot be hidden from whoever wants it.
+        // A registration page cannot hide that a username is taken.
         Err(StoreError::Exists(_)) => {
-            return match made_before(&visit).await? {
-                Some(user) => arrive(&mut visit, &user).await,
+            return match find_own_account(&page).await? {
+                Some(user) => complete_sign_in(&mut page, &user).await,
                 None => {
-                    let fault = "This name is taken. Please choose another.";
-                    Ok(show(&visit, Faults { name: fault, ..Faults::default() }))
+                    let errors = FieldErrors { name: "register-username-taken", ..FieldErrors::default() };
+                    Ok(show(&page, errors))
                 }
             };
         }
         Err(error) => return Err(error.into()),
     }
-    tracing::info!(user = %user.id, "made an account");
-    arrive(&mut visit, &user).await
+    tracing::info!(user = %user.id, "created an account");
+    complete_sign_in(&mut page, &user).await
 }
 
-/// The user who has the name already, if it is theirs by the password: the form was sent twice, or they forgot that they have an
-/// account. It counts as a try to sign in.
-async fn made_before(visit: &Visit) -> Result<Option<User>, WebError> {
-    let (app, name) = (&visit.app, visit.text("username"));
-    let attempt = known_device::begin(app, visit, name).await?;
-    let user = signed_in(app, name, visit.text("password")).await;
+/// The user who has the username already, if the password is theirs: the form was sent twice, or
+/// they forgot that they have an account. It counts as a sign-in attempt.
+async fn find_own_account(page: &PageRequest) -> Result<Option<User>, WebError> {
+    let (app, name) = (&page.app, page.param("username"));
+    let attempt = known_device::begin_attempt(app, page, name).await?;
+    let user = authenticate(app, name, page.param("password")).await;
     match &user {
         Ok(Some(_)) => attempt.succeeded().await,
         Ok(None) => {
             attempt.failed();
-            refused(visit, name).await?;
+            record_failed_sign_in(page, name).await?;
         }
         Err(error) if error.is_busy() => attempt.undone().await,
         Err(_) => attempt.failed(),
@@ -122,48 +123,49 @@ async fn made_before(visit: &Visit) -> Result<Option<User>, WebError> {
     user
 }
 
-fn allowed(app: &App) -> Result<(), WebError> {
+fn check_allowed(app: &App) -> Result<(), WebError> {
     match app.people.sign_up {
         true => Ok(()),
-        false => Err(WebError::not_here("Accounts are made by whoever runs this place. Please ask there.")),
+        false => Err(WebError::not_found("register-closed")),
     }
 }
 
-/// What is wrong with the fields of the form.
+/// Names of error messages, by field; empty for none.
 #[derive(Default)]
-struct Faults {
+struct FieldErrors {
     name: &'static str,
     password: &'static str,
-    again: &'static str,
+    repeat: &'static str,
 }
 
-fn read(name: &str, password: &str, again: &str) -> Result<(UserName, Zeroizing<String>), Faults> {
-    let fault = "It must have 1 to 255 characters, and none that cannot be seen.";
-    let name: UserName = name.parse().map_err(|_| Faults { name: fault, ..Faults::default() })?;
-    let fault = "It must have 8 to 256 characters.";
-    let prepared = checked_password(password).map_err(|_| Faults { password: fault, ..Faults::default() })?;
+/// Checks the form. The password is prepared for hashing.
+fn parse(name: &str, password: &str, again: &str) -> Result<(UserName, Zeroizing<String>), FieldErrors> {
+    let name_error = |_| FieldErrors { name: "register-username-invalid", ..FieldErrors::default() };
+    let name: UserName = name.parse().map_err(name_error)?;
+    let password_error = |id| FieldErrors { password: id, ..FieldErrors::default() };
+    let prepared = checked_password(password).map_err(|_| password_error("password-length"))?;
     if prepared.to_lowercase() == name.as_str() {
-        return Err(Faults { password: "It must be another than the name.", ..Faults::default() });
+        return Err(password_error("password-is-username"));
     }
     if password != again {
-        return Err(Faults { again: "The two are not the same.", ..Faults::default() });
+        return Err(FieldErrors { repeat: "passwords-differ", ..FieldErrors::default() });
     }
     Ok((name, prepared))
 }
 
-fn show(visit: &Visit, faults: Faults) -> Response {
-    let is_good = [faults.name, faults.password, faults.again].iter().all(|fault| fault.is_empty());
+fn show(page: &PageRequest, errors: FieldErrors) -> Response {
+    let is_valid = [errors.name, errors.password, errors.repeat].iter().all(|error| error.is_empty());
     let template = RegisterPage {
-        frame: visit.frame(),
-        request: visit.text("request"),
-        user_code: visit.text("user_code"),
-        next: visit.said.get("next").and_then(own_page).unwrap_or_default(),
-        query: &along(&visit.said),
-        username: visit.text("username"),
-        name: faults.name,
-        password: faults.password,
-        again: faults.again,
+        layout: page.layout(),
+        request: page.param("request"),
+        user_code: page.param("user_code"),
+        next: page.params.get("next").and_then(safe_return_path).unwrap_or_default(),
+        query: &carried_query(&page.params),
+        username: page.param("username"),
+        name_error: errors.name,
+        password_error: errors.password,
+        repeat_error: errors.repeat,
     };
-    let status = if is_good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    visit.page_with(status, &template, part(&visit.said))
+    let status = if is_valid { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    page.page_with(status, &template, flow(&page.params))
 }

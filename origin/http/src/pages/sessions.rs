@@ -1,5 +1,5 @@
-//! `/account/sessions`: where a user is signed in, and what they gave to which clients and devices. Each can be ended, and all at
-//! once; what is ended is refused at the edges as anything that is revoked.
+//! `/account/sessions`: where a user is signed in, and which clients and devices have access. The
+//! user ends sessions and revokes grants, one or all; edges refuse their tokens from then on.
 
 use askama::Template;
 use axum::response::Response;
@@ -9,130 +9,132 @@ use tollgate_storage::Given;
 use tollgate_system::ambient;
 
 use super::browser;
-use super::consent::{Wish, wishes};
-use super::login::and_back_to;
-use super::page::{Frame, WebError};
-use super::visit::{Posted, Visit};
-use super::when::{When, when};
+use super::consent::{Permission, permissions};
+use super::error::WebError;
+use super::login::login_path;
+use super::page::Layout;
+use super::page_request::{CsrfCheckedForm, PageRequest};
+use super::sender::sender_name;
+use super::time_format::Moment;
 use crate::openapi::forms;
 use crate::openapi::refusals::{SentOn, Shown};
 use crate::{App, ending};
 
 const PATH: &str = "/account/sessions";
 /// Applications and devices on a page.
-const PAGE: u64 = 50;
-/// Why things end that a user ends.
+const PAGE_SIZE: u64 = 50;
+/// Reasons in the audit log.
 pub(super) const SIGNED_OUT: &str = "the user signed out";
-const TAKEN_BACK: &str = "the user took it back";
+const REVOKED_BY_USER: &str = "the user took it back";
 
 #[derive(Template)]
 #[template(path = "sessions.html")]
 struct SessionsPage {
-    frame: Frame,
-    /// What was done a moment ago; empty for nothing.
+    layout: Layout,
+    /// The name of the message about what has just been done; empty for none.
     done: &'static str,
     browsers: Vec<BrowserRow>,
     clients: Vec<ClientRow>,
-    /// Whether this is not the first page of them.
+    /// Whether this is not the first page of clients.
     is_later_page: bool,
-    /// The last of this page, if there is another.
+    /// The last grant of this page, if there is another page; else empty.
     next_after: String,
-    /// Whether any of what was given to them is good still, on whichever page.
-    has_good: bool,
+    /// Whether the user has an active grant, on any page.
+    has_active_grant: bool,
 }
 
-/// A browser in which the user is signed in.
+/// A browser session.
 struct BrowserRow {
     id: String,
     name: String,
     address: String,
-    is_this: bool,
-    since: When,
-    seen: When,
-    until: When,
+    is_current: bool,
+    signed_in: Moment,
+    last_seen: Moment,
+    expires: Moment,
 }
 
-/// What the user gave a client.
+/// A grant to a client.
 struct ClientRow {
     id: String,
-    client: String,
+    name: String,
     owner: String,
-    /// The device that it was given to, in words; empty where it was given in a browser.
+    /// The name of the device that has the grant; empty for a grant given in a browser.
     device: String,
-    wishes: Vec<Wish>,
-    since: When,
-    used: When,
-    until: When,
-    is_good: bool,
+    permissions: Vec<Permission>,
+    granted: Moment,
+    last_used: Moment,
+    ends: Moment,
+    is_active: bool,
 }
 
-/// The user's account: for now its sessions.
+/// The start of the account pages: the sessions.
 #[utoipa::path(get, path = "/account", responses(SentOn, WebError), security(("session" = []), ()))]
-pub(crate) async fn account(visit: Visit) -> Response {
-    visit.go(PATH)
+pub(crate) async fn account(page: PageRequest) -> Response {
+    page.redirect(PATH)
 }
 
-/// Where the user is signed in, and what they gave to clients.
+/// The user's browser sessions and grants.
 #[utoipa::path(
     get, path = "/account/sessions",
-    params(("after" = Option<String>, Query, description = "What was given before the grant with this id")),
+    params(("after" = Option<String>, Query, description = "Grants older than the one with this id")),
     responses(Shown, SentOn, WebError),
     security(("session" = []), ()),
 )]
-pub(crate) async fn get(visit: Visit) -> Result<Response, WebError> {
-    let Some((login, user)) = visit.user().await? else {
-        return Ok(visit.go(&and_back_to(PATH)));
+pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
+    let Some((login, user)) = page.user().await? else {
+        return Ok(page.redirect(&login_path(PATH)));
     };
-    let done = match visit.text("done") {
-        "one" => "It is ended. What it had is refused from now on.",
-        "others" => "All other browsers are signed out.",
-        "all" => "No application and no device has access any more.",
+    let done = match page.param("done") {
+        "one" => "sessions-done-one",
+        "others" => "sessions-done-others",
+        "all" => "sessions-done-all",
         _ => "",
     };
     let now = ambient::now();
-    let logins = visit.app.store.logins_of(&user.id, now).await?;
-    let after = visit.said.get("after").map(str::parse::<GrantId>).transpose();
-    let after = after.map_err(|_| WebError::bad("There is no such page."))?;
-    // One more than a page tells whether there is another.
-    let mut given = visit.app.store.given_by(&user.id, after.as_ref(), PAGE + 1, now).await?;
-    let has_more = given.len() as u64 > PAGE;
-    given.truncate(usize::try_from(PAGE).unwrap_or(usize::MAX));
-    let next_after = given.last().filter(|_| has_more).map(|last| last.grant.id.to_string()).unwrap_or_default();
-    let mut clients = Vec::with_capacity(given.len());
-    for given in given {
-        clients.push(client_row(&visit.app, given, now).await?);
+    let logins = page.app.store.logins_of(&user.id, now).await?;
+    let after = page.params.get("after").map(str::parse::<GrantId>).transpose();
+    let after = after.map_err(|_| WebError::bad_request("error-no-such-page"))?;
+    // One more than a page shows whether there is another page.
+    let mut grants = page.app.store.given_by(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
+    let has_more = grants.len() as u64 > PAGE_SIZE;
+    grants.truncate(usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX));
+    let next_after = grants.last().filter(|_| has_more).map(|last| last.grant.id.to_string()).unwrap_or_default();
+    let mut clients = Vec::with_capacity(grants.len());
+    for grant in grants {
+        clients.push(client_row(&page, grant, now).await?);
     }
-    Ok(visit.page(&SessionsPage {
-        frame: visit.frame().with(&user, "sessions"),
+    Ok(page.page(&SessionsPage {
+        layout: page.layout().for_user(&user, "sessions"),
         done,
-        browsers: logins.iter().map(|one| browser_row(one, one.id == login.id, now)).collect(),
-        has_good: visit.app.store.has_given(&user.id, now).await?,
+        browsers: logins.iter().map(|one| browser_row(&page, one, one.id == login.id, now)).collect(),
+        has_active_grant: page.app.store.has_given(&user.id, now).await?,
         is_later_page: after.is_some(),
         next_after,
         clients,
     }))
 }
 
-/// Ends one session or all of a kind.
+/// Ends a browser session or grant, or all of a kind.
 #[utoipa::path(
     post, path = "/account/sessions",
     request_body(content = forms::EndForm, content_type = "application/x-www-form-urlencoded"),
     responses(SentOn, WebError),
     security(("session" = []), ()),
 )]
-pub(crate) async fn post(Posted(visit): Posted) -> Result<Response, WebError> {
-    let Some((login, user)) = visit.user().await? else {
-        return Ok(visit.go(&and_back_to(PATH)));
+pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Response, WebError> {
+    let Some((login, user)) = page.user().await? else {
+        return Ok(page.redirect(&login_path(PATH)));
     };
-    let (app, what) = (&visit.app, visit.text("end"));
+    let (app, what) = (&page.app, page.param("end"));
     let done = match what {
         "others" => {
             end_others(app, &user, &login.id).await?;
             "others"
         }
         "all" => {
-            app.store.take_back(&user.id, None, &ending(&Actor::user(&user.id), TAKEN_BACK)).await?;
-            tracing::info!(user = %user.id, "took all grants back");
+            app.store.take_back(&user.id, None, &ending(&Actor::user(&user.id), REVOKED_BY_USER)).await?;
+            tracing::info!(user = %user.id, "the user revoked all grants");
             "all"
         }
         one => {
@@ -140,15 +142,16 @@ pub(crate) async fn post(Posted(visit): Posted) -> Result<Response, WebError> {
             "one"
         }
     };
-    let mut answer = visit.go(&format!("{PATH}?done={done}"));
+    let mut answer = page.redirect(&format!("{PATH}?done={done}"));
     if what == login.id.as_str() {
-        answer = visit.go("/login");
-        browser::forget(app, &mut answer);
+        answer = page.redirect("/login");
+        browser::clear_cookie(app, &mut answer);
     }
     Ok(answer)
 }
 
-/// Ends one browser's session or one client's grant. Others' and those that are ended already are left as they are.
+/// Ends one of the user's browser sessions or grants. Does nothing if it belongs to another user or
+/// has ended.
 async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
     if let Ok(id) = id.parse::<LoginId>() {
         let logins = app.store.logins_of(&user.id, ambient::now()).await?;
@@ -157,56 +160,58 @@ async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
         }
         return Ok(());
     }
-    let id: GrantId = id.parse().map_err(|_| WebError::bad("There is no such session."))?;
+    let id: GrantId = id.parse().map_err(|_| WebError::bad_request("error-no-such-session"))?;
     let grant = app.store.grant(&id).await?.filter(|grant| grant.user == user.id);
     if let Some(Grant { client, .. }) = grant {
-        app.store.take_back(&user.id, Some((&id, &client)), &ending(&Actor::user(&user.id), TAKEN_BACK)).await?;
-        tracing::info!(user = %user.id, grant = %id, "took a grant back");
+        app.store.take_back(&user.id, Some((&id, &client)), &ending(&Actor::user(&user.id), REVOKED_BY_USER)).await?;
+        tracing::info!(user = %user.id, grant = %id, "the user revoked a grant");
     }
     Ok(())
 }
 
-/// Signs a user out of every browser but one.
+/// Signs a user out of all browsers but one.
 async fn end_others(app: &App, user: &User, kept: &LoginId) -> Result<(), WebError> {
     let ended = app.store.end_sessions_of(&user.id, Some(kept), &ending(&Actor::user(&user.id), SIGNED_OUT)).await?;
-    tracing::info!(user = %user.id, ended, "signed out elsewhere");
+    tracing::info!(user = %user.id, ended, "signed out in other browsers");
     Ok(())
 }
 
-/// Ends a browser's session and what was given in it, but for what was to last offline. The clients that want to hear of it are told in
-/// the background: the user does not wait for them.
-/// False when it was over.
+/// Ends a browser session and its grants, except those with `offline_access`. Back-channel logouts
+/// are sent in the background: the user does not wait for them. False if the session had ended.
 pub(super) async fn end_session(app: &App, user: &UserId, login: &LoginId) -> Result<bool, WebError> {
     let ended = app.store.end_session(login, &ending(&Actor::user(user), SIGNED_OUT)).await?;
     tracing::info!(%login, ended, "signed out");
     Ok(ended)
 }
 
-fn browser_row(login: &Login, is_this: bool, now: u64) -> BrowserRow {
+fn browser_row(page: &PageRequest, login: &Login, is_current: bool, now: u64) -> BrowserRow {
+    let moment = |at: u64| Moment::new(at, now, &page.messages);
     BrowserRow {
         id: login.id.to_string(),
-        name: login.sender.name(),
+        name: sender_name(&login.sender, &page.messages),
         address: login.sender.address.map(|address| address.to_string()).unwrap_or_default(),
-        is_this,
-        since: when(login.auth_time, now),
-        seen: when(if is_this { now } else { login.seen_at }, now),
-        until: when(login.expires_at, now),
+        is_current,
+        signed_in: moment(login.auth_time),
+        last_seen: moment(if is_current { now } else { login.seen_at }),
+        expires: moment(login.expires_at),
     }
 }
 
-async fn client_row(app: &App, given: Given, now: u64) -> Result<ClientRow, WebError> {
+async fn client_row(page: &PageRequest, given: Given, now: u64) -> Result<ClientRow, WebError> {
     let Given { grant, used_at } = given;
-    let client = app.store.client(&grant.client).await?;
+    let client = page.app.store.client(&grant.client).await?;
     let metadata = client.map(|client| client.metadata).unwrap_or_default();
+    let moment = |at: u64| Moment::new(at, now, &page.messages);
+    let device = grant.terms.device.as_ref().map(|device| sender_name(device, &page.messages));
     Ok(ClientRow {
-        client: if metadata.name.is_empty() { grant.client.to_string() } else { legible(&metadata.name) },
+        name: if metadata.name.is_empty() { grant.client.to_string() } else { legible(&metadata.name) },
         owner: legible(&metadata.owner.unwrap_or_default()),
-        device: grant.terms.device.as_ref().map(|device| device.name()).unwrap_or_default(),
-        wishes: wishes(app, &grant.terms.access).await?,
-        since: when(grant.created_at, now),
-        used: when(used_at, now),
-        until: when(grant.ended_at.unwrap_or(grant.ends_at), now),
-        is_good: grant.is_good(now),
+        device: device.unwrap_or_default(),
+        permissions: permissions(page, &grant.terms.access).await?,
+        granted: moment(grant.created_at),
+        last_used: moment(used_at),
+        ends: moment(grant.ended_at.unwrap_or(grant.ends_at)),
+        is_active: grant.is_good(now),
         id: grant.id.to_string(),
     })
 }

@@ -1,4 +1,5 @@
-//! Who has a name and a password: a user of this origin, or one whom an HTTP API of the operator's knows.
+//! Checks a username and a password: of a local user, or with the operator's external user
+//! directory.
 
 use tollgate_model::user::{MAX_PASSWORD_LENGTH, prepared_password};
 use tollgate_model::{AuthSource, User, UserClaims, UserId, UserName};
@@ -8,55 +9,61 @@ use tollgate_storage::StoreError;
 use tollgate_system::ambient;
 use zeroize::Zeroizing;
 
-use super::page::WebError;
+use super::error::WebError;
 use crate::App;
 
-/// The user who has this name and this password. Whether there is no such user, or the password is wrong, or they may not sign in:
-/// nobody learns which, not even by the time it takes. So the same is done for every name: the password is hashed here, and then,
-/// where there is an API, asked for there.
-pub(super) async fn signed_in(app: &App, username: &str, password: &str) -> Result<Option<User>, WebError> {
+/// The active user with this username and password. The caller cannot tell an unknown username from
+/// a wrong password or a disabled user, not even by timing: for every username the password is
+/// hashed here and then, if there is an external directory, sent there.
+pub(super) async fn authenticate(app: &App, username: &str, password: &str) -> Result<Option<User>, WebError> {
     let user = app.store.user_by_typed_name(username).await?.filter(|user| user.auth_source == AuthSource::Local);
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    if let Some(fit) = fit(app, password, hash).await? {
+    if let Some(form) = verify_password(app, password, hash).await? {
         let mut user = user.filter(User::is_active);
         if let Some(user) = &mut user {
-            rehash(app, user, fit, prepared_password(password)).await;
+            rehash(app, user, form, prepared_password(password)).await;
         }
         return Ok(user);
     }
     match (&app.users_api, username.parse()) {
-        (Some(api), Ok(name)) => of_api(app, api, name, &cut(password)).await,
+        (Some(api), Ok(name)) => authenticate_externally(app, api, name, &truncated(password)).await,
         _ => Ok(None),
     }
 }
 
-/// How a password fits its hash.
+/// The form of a password that its hash was made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// As it is hashed today.
+pub(super) enum HashedForm {
+    /// Prepared (RFC 8265), as passwords are hashed today.
     Prepared,
-    /// As it was typed, which is how it was hashed before passwords were prepared.
+    /// As typed, as passwords were hashed before.
     Typed,
 }
 
-/// Whether this is the password of a hash. What is not hashed as it is typed is tried both ways, whether there is a hash or not.
-pub(super) async fn fit(app: &App, typed: &str, hash: Option<String>) -> Result<Option<Fit>, ForgeError> {
-    let (prepared, typed) = (cut(&prepared_password(typed)), cut(typed));
+/// Checks a password against a hash, in both forms where they differ. Takes the same time without a
+/// hash. None if the password is wrong.
+pub(super) async fn verify_password(
+    app: &App,
+    typed: &str,
+    hash: Option<String>,
+) -> Result<Option<HashedForm>, ForgeError> {
+    let (prepared, typed) = (truncated(&prepared_password(typed)), truncated(typed));
     if app.forge.verify(prepared.clone(), hash.clone()).await? {
-        return Ok(Some(Fit::Prepared));
+        return Ok(Some(HashedForm::Prepared));
     }
     let is_typed = prepared != typed && app.forge.verify(typed, hash).await?;
-    Ok(is_typed.then_some(Fit::Typed))
+    Ok(is_typed.then_some(HashedForm::Typed))
 }
 
-/// As much of a password as is hashed: no password is longer.
-fn cut(password: &str) -> Zeroizing<String> {
+/// The password up to the maximum length: more is never hashed.
+fn truncated(password: &str) -> Zeroizing<String> {
     Zeroizing::new(password.chars().take(MAX_PASSWORD_LENGTH).collect())
 }
 
-/// Hashes a password anew if a hash costs more today, or is of what was typed. What goes wrong can wait for the next time.
-async fn rehash(app: &App, user: &mut User, fit: Fit, password: Zeroizing<String>) {
-    let is_old = |old: &&str| fit == Fit::Typed || app.forge.has_outgrown(old);
+/// Replaces the stored hash if hashes cost more today, or if it was made of the typed form. A
+/// failure is logged: the next sign-in tries again.
+async fn rehash(app: &App, user: &mut User, form: HashedForm, password: Zeroizing<String>) {
+    let is_old = |old: &&str| form == HashedForm::Typed || app.forge.has_outgrown(old);
     let Some(old) = user.password_hash.as_deref().filter(is_old) else {
         return;
     };
@@ -65,20 +72,26 @@ async fn rehash(app: &App, user: &mut User, fit: Fit, password: Zeroizing<String
     };
     match app.store.rehash_password(&user.id, old, &new).await {
         Ok(()) => user.password_hash = Some(new),
-        Err(error) => tracing::warn!(%error, user = %user.id, "a password could not be hashed anew"),
+        Err(error) => tracing::warn!(%error, user = %user.id, "updating a password hash failed"),
     }
 }
 
-/// The user whom the API knows by this name and this password: with what it says of them now, or new here.
-async fn of_api(app: &App, api: &UsersApi, name: UserName, password: &str) -> Result<Option<User>, WebError> {
+/// The user whom the external directory knows by this username and password, with its claims.
+/// Creates the user at the first sign-in.
+async fn authenticate_externally(
+    app: &App,
+    api: &UsersApi,
+    name: UserName,
+    password: &str,
+) -> Result<Option<User>, WebError> {
     let answer = api.check(&name, password).await.map_err(|error| {
-        tracing::error!(%error, "the users' API could not be asked");
-        WebError::away("Passwords cannot be checked at the moment. Please try again in a few minutes.")
+        tracing::error!(%error, "asking the external user directory failed");
+        WebError::unavailable("error-users-unavailable")
     })?;
     let Some(ExternalUser { id, claims }) = answer else {
         return Ok(None);
     };
-    if let Some(user) = known(app, &id, &name, &claims).await? {
+    if let Some(user) = find_external_user(app, &id, &name, &claims).await? {
         return Ok(Some(user).filter(User::is_active));
     }
     let user = User {
@@ -89,25 +102,31 @@ async fn of_api(app: &App, api: &UsersApi, name: UserName, password: &str) -> Re
     };
     match app.store.insert_user(&user).await {
         Ok(()) => {
-            tracing::info!(user = %user.id, "a user of the API is known from now on");
+            tracing::info!(user = %user.id, "created a user of the external directory");
             Ok(Some(user))
         }
-        // Another sign-in of theirs may have been first; else somebody else has the name.
-        Err(StoreError::Exists(_)) => match known(app, &id, &user.name, &claims).await? {
+        // A concurrent sign-in created the user, or another user has the name.
+        Err(StoreError::Exists(_)) => match find_external_user(app, &id, &user.name, &claims).await? {
             Some(user) => Ok(Some(user).filter(User::is_active)),
-            None => Err(conflict(&user.name, "another user has the name")),
+            None => Err(conflict(&user.name, "another user has this username")),
         },
         Err(error) => Err(error.into()),
     }
 }
 
-/// The user whom the API knows by this identifier, with these claims from now on, if they were here before.
-async fn known(app: &App, id: &str, name: &UserName, claims: &UserClaims) -> Result<Option<User>, WebError> {
+/// The user with this identifier in the external directory, updated to its claims, if they signed
+/// in before.
+async fn find_external_user(
+    app: &App,
+    id: &str,
+    name: &UserName,
+    claims: &UserClaims,
+) -> Result<Option<User>, WebError> {
     let Some(user) = app.store.user_by_external_id(id).await? else {
         return Ok(None);
     };
     if user.auth_source != AuthSource::HttpApi {
-        return Err(conflict(name, "the identity that the API gives is that of a local user"));
+        return Err(conflict(name, "the external identifier belongs to a local user"));
     }
     if user.claims != *claims {
         app.store.set_claims(&user.id, claims).await?;
@@ -115,11 +134,9 @@ async fn known(app: &App, id: &str, name: &UserName, claims: &UserClaims) -> Res
     Ok(Some(User { claims: claims.clone(), ..user }))
 }
 
-/// Told only to whoever has shown the API's password for the name: it tells nobody else who exists.
-fn conflict(name: &UserName, why: &str) -> WebError {
-    tracing::warn!(name = name.as_str(), why, "a user of the API cannot be known here");
-    WebError::conflict(
-        "Your password is right, but another account here already has this name. Please ask whoever runs this place to rename one \
-         of the two.",
-    )
+/// Shown only after the external directory accepted the password, so it reveals no usernames to
+/// others.
+fn conflict(name: &UserName, reason: &str) -> WebError {
+    tracing::warn!(name = name.as_str(), reason, "a user of the external directory cannot sign in");
+    WebError::conflict("error-username-conflict")
 }

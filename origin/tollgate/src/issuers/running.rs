@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) forge: Forge,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) long_polls: Arc<tollgate_http::LongPolls>,
+    pub(crate) appearance: Arc<tollgate_http::Appearance>,
     /// Cancelled when the process is about to end.
     pub(crate) draining: CancellationToken,
     pub(crate) spans: Spans,
@@ -102,6 +103,7 @@ impl Running {
             verified: Verified::new()?,
             grants: settings.grants.clone(),
             tls: settings.tls.clone(),
+            appearance: Arc::clone(&shared.appearance),
             people: settings.people.clone(),
             users_api: settings.people.users_api.clone().map(UsersApi::new).transpose()?,
             contacts,

@@ -1,0 +1,84 @@
+//! Flash message: the outcome of an action, shown once on the page after it, with a generated
+//! secret if there is one. It travels in a cookie of the console that lives a minute, encrypted for
+//! the session: any of several origins can show it, and only to this browser.
+
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use tollgate_messages::Message;
+use tollgate_model::LoginId;
+use tollgate_model::encoding::{base64url, from_base64url};
+
+use crate::{App, cookies};
+
+const COOKIE_NAME: &str = "tollgate-flash";
+/// Seconds in which the next page must be fetched.
+const COOKIE_LIFETIME: u32 = 60;
+/// Browsers keep cookies up to 4096 bytes.
+const MAX_MESSAGE_BYTES: usize = 1000;
+/// Cookies of this name that are tried: another path or domain may have set one, too.
+const MAX_COOKIES: usize = 4;
+
+/// A flash message.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Flash {
+    /// Empty for none.
+    pub(crate) message: String,
+    pub(crate) secret_label: String,
+    /// A generated secret; empty for none.
+    pub(crate) secret: String,
+}
+
+impl Flash {
+    pub(crate) fn new(message: &Message<'_>) -> Flash {
+        let message = message.to_string();
+        let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
+        Flash { message: message.get(..end).unwrap_or_default().to_owned(), ..Flash::default() }
+    }
+
+    pub(crate) fn with_secret(self, label: &str, secret: &str) -> Flash {
+        Flash { secret_label: label.to_owned(), secret: secret.to_owned(), ..self }
+    }
+}
+
+/// The flash message of the session; empty if it has expired or belongs to another session.
+pub(super) fn read(app: &App, login: &LoginId, headers: &HeaderMap) -> Flash {
+    let decrypt = |cookie: &str| {
+        let text = app.keys.current().open_secret(&from_base64url(cookie)?, &context(login)).ok()?;
+        serde_json::from_str(&text).ok()
+    };
+    cookies::named(headers, COOKIE_NAME).take(MAX_COOKIES).find_map(decrypt).unwrap_or_default()
+}
+
+/// Sets the flash message for the next page. It is dropped if it cannot be encrypted.
+pub(super) fn write(app: &App, login: &LoginId, flash: &Flash, response: &mut Response) {
+    let Ok(text) = serde_json::to_string(flash).map(zeroize::Zeroizing::new) else {
+        return;
+    };
+    match app.keys.current().seal_secret(&text, &context(login)) {
+        Ok(sealed) => set(app, &base64url(&sealed), COOKIE_LIFETIME, response),
+        Err(error) => tracing::error!(%error, "encrypting a flash message failed"),
+    }
+}
+
+/// Removes the cookie, if there is one.
+pub(super) fn clear(app: &App, headers: &HeaderMap, response: &mut Response) {
+    if cookies::named(headers, COOKIE_NAME).next().is_some() {
+        set(app, "", 0, response);
+    }
+}
+
+fn set(app: &App, value: &str, age: u32, response: &mut Response) {
+    let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
+    let path = app.at("/admin");
+    let text = format!("{COOKIE_NAME}={value}; Path={path}; HttpOnly; SameSite=Lax; Max-Age={age}{secure}");
+    if let Ok(mut value) = HeaderValue::try_from(text) {
+        value.set_sensitive(true);
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+fn context(login: &LoginId) -> String {
+    format!("flash message of the session {login}")
+}

@@ -1,0 +1,212 @@
+//! Error pages. A handler returns a [`WebError`]; [`render_errors`] makes its page, in the reader's
+//! language.
+
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT_LANGUAGE, RETRY_AFTER, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tollgate_messages::Messages;
+use tollgate_services::password_hashing::ForgeError;
+use tollgate_services::rate_limit::Refusal;
+use tollgate_storage::{StoreError, WriteError};
+
+use super::page::{Flow, Layout, MessagePage, page};
+use crate::problem::Problem;
+use crate::{App, AppState, limits};
+
+/// An error that a person sees as a page.
+#[derive(Debug, Clone)]
+pub(crate) struct WebError {
+    status: StatusCode,
+    /// Names of messages in the catalogue.
+    title: &'static str,
+    message: &'static str,
+    /// The value `$count` of the message.
+    count: Option<u64>,
+    /// A technical description in English, for developers and administrators; often empty.
+    detail: String,
+    /// The limit that was exceeded.
+    refusal: Option<Refusal>,
+}
+
+impl WebError {
+    fn new(status: StatusCode, title: &'static str, message: &'static str) -> WebError {
+        WebError { status, title, message, count: None, detail: String::new(), refusal: None }
+    }
+
+    /// The request is malformed.
+    pub(crate) fn bad_request(message: &'static str) -> WebError {
+        WebError::new(StatusCode::BAD_REQUEST, "error-title", message)
+    }
+
+    /// An application sent the browser here with a request that cannot be used. `detail` tells its
+    /// developers what is wrong.
+    pub(crate) fn bad_application_request(detail: &str) -> WebError {
+        WebError { detail: detail.to_owned(), ..WebError::bad_request("error-application") }
+    }
+
+    /// The authorization request that a page belongs to has expired or was answered.
+    pub(crate) fn request_expired() -> WebError {
+        WebError::bad_request("error-request-expired")
+    }
+
+    /// A form was sent without its decision.
+    pub(crate) fn undecided() -> WebError {
+        WebError::bad_request("error-undecided")
+    }
+
+    pub(crate) fn forbidden(message: &'static str) -> WebError {
+        WebError::new(StatusCode::FORBIDDEN, "error-forbidden-title", message)
+    }
+
+    pub(crate) fn not_found(message: &'static str) -> WebError {
+        WebError::new(StatusCode::NOT_FOUND, "error-not-found-title", message)
+    }
+
+    pub(crate) fn conflict(message: &'static str) -> WebError {
+        WebError::new(StatusCode::CONFLICT, "error-title", message)
+    }
+
+    /// A service that is needed does not answer.
+    pub(crate) fn unavailable(message: &'static str) -> WebError {
+        WebError::new(StatusCode::SERVICE_UNAVAILABLE, "error-unavailable-title", message)
+    }
+
+    pub(crate) fn too_many_attempts() -> WebError {
+        let (title, message) = ("error-too-many-attempts-title", "error-too-many-attempts");
+        WebError::new(StatusCode::TOO_MANY_REQUESTS, title, message)
+    }
+
+    fn busy() -> WebError {
+        WebError::new(StatusCode::SERVICE_UNAVAILABLE, "error-title", "error-busy")
+    }
+
+    /// Whether the password hashing queue was full, so that no password was checked.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.message == "error-busy"
+    }
+
+    /// A failure of this server: its cause goes to the log only.
+    fn internal(error: &dyn std::fmt::Display) -> WebError {
+        tracing::error!(%error, "handling a page request failed");
+        WebError::new(StatusCode::SERVICE_UNAVAILABLE, "error-title", "error-internal")
+    }
+}
+
+impl From<Refusal> for WebError {
+    fn from(refusal: Refusal) -> WebError {
+        let (message, count) = match refusal.seconds() {
+            seconds @ 0..=90 => ("error-too-many-attempts-seconds", u64::from(seconds)),
+            seconds => ("error-too-many-attempts-minutes", u64::from(seconds.div_ceil(60))),
+        };
+        let error = WebError::new(limits::TOO_MANY, "error-too-many-attempts-title", message);
+        WebError { count: Some(count), refusal: Some(refusal), ..error }
+    }
+}
+
+/// A refused administration command, on a page of its own.
+impl From<Problem> for WebError {
+    fn from(problem: Problem) -> WebError {
+        let status = problem.status();
+        let title = if status == StatusCode::NOT_FOUND { "error-not-found-title" } else { "error-title" };
+        WebError { detail: sentence(problem.detail()), ..WebError::new(status, title, "") }
+    }
+}
+
+/// An error description as a sentence.
+pub(crate) fn sentence(detail: &str) -> String {
+    let mut letters = detail.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let end = if detail.ends_with('.') { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
+impl From<StoreError> for WebError {
+    fn from(error: StoreError) -> WebError {
+        if matches!(error, StoreError::UserDisabled) {
+            return WebError::request_expired();
+        }
+        WebError::internal(&error)
+    }
+}
+
+impl From<WriteError> for WebError {
+    fn from(error: WriteError) -> WebError {
+        WebError::internal(&error)
+    }
+}
+
+impl From<ForgeError> for WebError {
+    fn from(error: ForgeError) -> WebError {
+        match error {
+            // Not logged: a line for each request would add to the load.
+            ForgeError::Busy => WebError::busy(),
+            error => WebError::internal(&error),
+        }
+    }
+}
+
+impl From<getrandom::Error> for WebError {
+    fn from(error: getrandom::Error) -> WebError {
+        WebError::internal(&error)
+    }
+}
+
+impl IntoResponse for WebError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            let seconds = if self.status == StatusCode::SERVICE_UNAVAILABLE { "1" } else { "600" };
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if let Some(refusal) = &self.refusal {
+            limits::tell_refusal(refusal, &mut response);
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Replaces the empty response of a [`WebError`] by its page. All other responses pass unchanged.
+pub(crate) async fn render_errors(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let (uri, accept_language) = (request.uri().clone(), request.headers().get(ACCEPT_LANGUAGE).cloned());
+    let mut response = next.run(request).await;
+    let Some(error) = response.extensions_mut().remove::<WebError>() else {
+        return response;
+    };
+    let accept_language = accept_language.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let messages = app.appearance.catalogue.messages(&ui_locales(&uri), accept_language);
+    let mut rendered = error.render(&app, messages);
+    for name in [RETRY_AFTER, limits::POLICY, limits::STATE, SET_COOKIE] {
+        for value in response.headers().get_all(&name) {
+            rendered.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    rendered
+}
+
+impl WebError {
+    fn render(self, app: &App, messages: Messages) -> Response {
+        let message = match (self.message, self.count) {
+            ("", _) => String::new(),
+            (id, Some(count)) => messages.text(id).with("count", count).to_string(),
+            (id, None) => messages.text(id).to_string(),
+        };
+        let (title, language) = (messages.text(self.title).to_string(), messages.language().to_owned());
+        let link = Some(("/account/sessions", "error-go-to-account"));
+        let layout = Layout::new(app, messages);
+        let template = MessagePage { layout, title, message, detail: self.detail, is_success: false, link };
+        page(self.status, &template, &language, Flow::Own)
+    }
+}
+
+fn ui_locales(uri: &Uri) -> String {
+    let mut pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    pairs.find(|(name, _)| name == "ui_locales").map(|(_, value)| value.into_owned()).unwrap_or_default()
+}
+
+/// The `Accept-Language` field of a request; empty without one.
+pub(super) fn accept_language(headers: &HeaderMap) -> &str {
+    headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
