@@ -6,7 +6,7 @@ export async function sign_in(window, person) {
   await page.goto(at('/login'))
   await window.check('sign-in')
   await window.signIn({ ...person, password: 'not it' })
-  await window.expectText('wrong')
+  await window.expectText('Wrong username or password')
   await window.check('sign-in refused')
   const cookies = await window.context.cookies()
   await window.signIn(person)
@@ -21,8 +21,8 @@ export async function expired_request(window) {
   const { page } = window
   const answer = await page.goto(at('/consent?request=forgotten'))
   ensure(answer.status() === 400, `an expired request gets ${answer.status()}`)
-  await window.expectText('over')
-  await window.check('over')
+  await window.expectText('has expired')
+  await window.check('has expired')
 }
 
 /** Guessing passwords is throttled; the right password works after the delay. */
@@ -55,7 +55,7 @@ export async function sign_in_by_keyboard(window, person) {
   await here
   await page.keyboard.press('Tab')
   const focus = page.locator(':focus')
-  ensure((await focus.textContent()) === 'Skip to the content', 'the first tab stop is the skip link')
+  ensure((await focus.textContent()) === 'Skip to content', 'the first tab stop is the skip link')
   ensure(await focus.evaluate((link) => link.getBoundingClientRect().top >= 0), 'the skip link is visible while it has the focus')
 }
 
@@ -80,7 +80,7 @@ export async function other_browsers(window, person, another) {
     await one.signIn(person)
   }
   await window.page.goto(at('/account/sessions'))
-  await window.press(window.page.getByRole('button', { name: 'Sign out all others' }))
+  await window.press(window.page.getByRole('button', { name: 'Sign out all other browsers' }))
   await window.check('sessions, others ended')
   ensure(new URL(window.page.url()).pathname === '/account/sessions', 'still signed in here')
   await other.page.goto(at('/account/sessions'))
@@ -93,7 +93,7 @@ export async function register(window, person) {
   const { page } = window
   const send = () => window.press(page.locator('form:has([name="again"]) button'))
   await page.goto(`${settings.web}/sign-in`)
-  await window.press(page.getByRole('link', { name: 'Make an account' }))
+  await window.press(page.getByRole('link', { name: 'Create an account' }))
   await window.check('register')
   const username = `${person.username}.new`
   await window.field('username').fill(person.username)

@@ -32,7 +32,7 @@ export async function access_revoked(window, person) {
   await page.goto(at('/account/sessions'))
   await window.expectText('Reports')
   await window.check('sessions')
-  await window.press(page.getByRole('button', { name: /^Revoke Reports/ }))
+  await window.press(page.getByRole('button', { name: /^Revoke .?Reports/ }))
   await window.expectText(/ended/i)
   await window.check('sessions, one ended')
   await waitFor('the edge refuses', async () => {
@@ -54,7 +54,7 @@ export async function consent_remembered(window, person) {
   await window.signIn(person)
   await window.expectText(`Signed in as ${person.username}`)
   await page.goto(at('/account/sessions'))
-  await window.press(page.getByRole('button', { name: /^Revoke Reports/ }).first())
+  await window.press(page.getByRole('button', { name: /^Revoke .?Reports/ }).first())
   await page.goto(`${settings.web}/sign-in`)
   await window.field('decision', 'deny').waitFor()
 }

@@ -341,7 +341,7 @@ impl<'a> Row<'a> {
     /// Id of the session in this browser.
     async fn session_id(&self, browser: &mut Browser) -> Result<String> {
         let page = browser.open(&self.url("/account/sessions")).await?;
-        let row = page.body.split("<tr>").find(|row| row.contains("this browser")).context("a row of this browser")?;
+        let row = page.body.split("<tr>").find(|row| row.contains("This browser")).context("a row of this browser")?;
         tollgate_tests::browser::field(row, "end").context("a session")
     }
 

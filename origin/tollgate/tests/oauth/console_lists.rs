@@ -17,7 +17,7 @@ async fn lists_are_searched_and_paged() {
         metadata.owner = Some(if number % 2 == 0 { "Even" } else { "Odd" }.to_owned());
         house.origin.client(&format!("service-{number:02}"), metadata).await;
     }
-    let count = |page: &Page| page.body.matches("data-label=\"Registered\"").count();
+    let count = |page: &Page| page.body.matches("data-label=\"Created\"").count();
     let first = root.get("/admin/clients").await;
     assert_eq!(count(&first), 50);
     let next = first.body.split("rel=\"next\"").next().and_then(|before| before.rsplit("href=\"").next());
@@ -56,10 +56,10 @@ async fn the_audit_log_is_narrowed_down_and_exported() {
     let root = house.browser("root").await;
     act(&root, "/admin/new/user", &[("name", "=cmd,\"x\"")]).await;
     let page = root.get("/admin/audit?kind=user&action=create").await;
-    assert!(page.body.contains("=cmd,&#34;x&#34;") && !page.body.contains("<td data-label=\"Did\">sign in</td>"));
+    assert!(page.body.contains("=cmd,&#34;x&#34;") && !page.body.contains("<td data-label=\"Action\">sign in</td>"));
     assert_eq!(root.get("/admin/audit?since=never").await.status, 400);
     let none = root.get("/admin/audit?until=1970-01-02T00%3A00").await;
-    assert!(none.status == 200 && none.body.contains("No such line"));
+    assert!(none.status == 200 && none.body.contains("No entries match"));
     for (path, is_page) in [("/admin/audit/export?kind=user", true), ("/admin/api/audit/export?kind=user", false)] {
         let export = async |format: &str| {
             let request = house.origin.http.get(house.origin.url(&format!("{path}&format={format}")));

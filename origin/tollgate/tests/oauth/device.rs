@@ -66,7 +66,7 @@ async fn a_device_gets_tokens_when_its_user_agrees() {
     let csrf = browser.get("/device").await.field("csrf").expect("a form");
     let again =
         async |decision| browser.post("/device", &[("csrf", &csrf), ("user_code", code), ("decision", decision)]).await;
-    assert!(again("allow").await.body.contains("is connected"), "a second click");
+    assert!(again("allow").await.body.contains("Device connected"), "a second click");
     assert_eq!(again("deny").await.status, 404, "it is decided");
 
     wait(&origin, 5).await;

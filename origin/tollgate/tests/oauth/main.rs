@@ -13,6 +13,7 @@ mod failed_authentication;
 mod guesses;
 mod harness;
 mod https;
+mod languages;
 mod openid;
 mod pki;
 mod proofs;

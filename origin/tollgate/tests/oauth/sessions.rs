@@ -46,7 +46,7 @@ async fn a_user_signs_other_browsers_out() {
     let page = here.get(SESSIONS).await;
     let logins = ids(&page, "tgl_");
     assert_eq!((page.status.as_u16(), logins.len()), (200, 3));
-    assert_eq!(page.body.matches("this browser").count(), 1, "{}", page.body);
+    assert_eq!(page.body.matches("This browser").count(), 1, "{}", page.body);
     assert!(page.body.contains("127.0.0.1"), "where they signed in: {}", page.body);
 
     let stranger = Browser::of(&origin, "bob");
@@ -91,7 +91,7 @@ async fn a_user_takes_back_what_they_gave() {
     let page = browser.get(SESSIONS).await;
     let grants = ids(&page, "tgg_");
     assert_eq!(grants.len(), 2, "{}", page.body);
-    for words in ["A shop", "Shops Ltd", "Know who you are", "See your orders", "active"] {
+    for words in ["A shop", "Shops Ltd", "Know who you are", "See your orders", "Active"] {
         assert!(page.body.contains(words), "{words}: {}", page.body);
     }
     let sid = crate::harness::claims(&text(&one, "access_token"))["sid"].as_str().expect("a session").to_owned();
@@ -107,7 +107,7 @@ async fn a_user_takes_back_what_they_gave() {
     assert_eq!(origin.refused("shop", &refresh).await, "invalid_grant");
     assert_eq!(origin.introspect("shop", &text(&two, "access_token")).await["active"], true, "the other is as it was");
     let after = browser.get(SESSIONS).await;
-    assert!(after.body.contains("ended") && ids(&after, "tgg_").len() == 1, "{}", after.body);
+    assert!(after.body.contains("Ended") && ids(&after, "tgg_").len() == 1, "{}", after.body);
     assert!(after.body.contains("Revoke all"));
     assert!(browser.ask("shop", &[]).await.location.expect("a redirect").contains("/consent"), "asked anew");
 
@@ -115,7 +115,7 @@ async fn a_user_takes_back_what_they_gave() {
     assert_eq!(origin.introspect("shop", &text(&two, "access_token")).await["active"], false);
     let page = browser.get(SESSIONS).await;
     assert!(ids(&page, "tgg_").is_empty());
-    assert!(page.body.contains("ended") && !page.body.contains("Revoke all"), "there is nothing left to revoke");
+    assert!(page.body.contains("Ended") && !page.body.contains("Revoke all"), "there is nothing left to revoke");
     assert_eq!(end(&browser, "nonsense").await.status, 400);
     let (_, audit) = answer(origin.http.get(origin.url("/admin/api/audit"))).await;
     assert_ne!(audit["status"], 200, "and nobody else reads who did what");
@@ -285,7 +285,7 @@ async fn every_page_is_guarded_alike() {
             assert!(!page.body.contains(inline), "{path}: {inline}");
         }
         assert!(
-            page.body.contains("<html lang=\"en\">") && page.body.contains("href=\"/assets/tollgate.css\""),
+            page.body.contains("<html lang=\"en\" dir=\"ltr\">") && page.body.contains("href=\"/assets/tollgate.css\""),
             "{path}"
         );
         let (forms, tokens) = (page.body.matches("<form").count(), page.body.matches("name=\"csrf\"").count());
@@ -325,7 +325,7 @@ async fn consent_names_who_asks_for_what() {
     {
         assert!(page.body.contains(words), "{words}: {}", page.body);
     }
-    assert!(consent("nobodys", "openid").await.expect("asked").body.contains("Nobody is named"), "who answers for it");
+    assert!(consent("nobodys", "openid").await.expect("asked").body.contains("publisher of this application is unknown"), "who answers for it");
     assert!(consent("own", "openid").await.is_none(), "the operator's own is not asked for");
     let to = browser.go_on(browser.ask("shop", &[("scope", "openid email")]).await, "allow").await;
     assert!(to.contains_key("code"));

@@ -108,7 +108,7 @@ async fn a_user_of_the_api_signs_in_and_stays_who_they_are() {
     let id_token = claims(tokens["id_token"].as_str().expect("an ID token"));
     assert_eq!((&id_token["sub"], &id_token["email"]), (&json!(known.id.as_str()), &Value::Null), "{id_token}");
     let page = again.get("/account/password").await;
-    assert!(page.body.contains("kept elsewhere") && !page.body.contains("name=\"old\""), "{}", page.body);
+    assert!(page.body.contains("managed elsewhere") && !page.body.contains("name=\"old\""), "{}", page.body);
 
     let by = tollgate_model::Actor::command_line(None);
     origin
@@ -132,7 +132,7 @@ async fn local_users_and_wrong_passwords_are_as_ever() {
     api.answers(200, json!({ "external_id": "u-1" }));
     let conflict = sign_in(&ada, "ada", "the API's password for it").await;
     assert_eq!(conflict.status, 409);
-    assert!(conflict.body.contains("already has this name"), "{}", conflict.body);
+    assert!(conflict.body.contains("already has this username"), "{}", conflict.body);
     assert!(conflict.location.is_none() && ada.get("/account/sessions").await.status == 303, "nobody is signed in");
     // That of ada in the harness: whoever the API calls so is not thereby ada.
     api.answers(200, json!({ "external_id": "https://partner.example|ada" }));
