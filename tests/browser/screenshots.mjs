@@ -1,6 +1,7 @@
-// Screenshots for the README: users and clients use a running origin, then the main pages are captured in both themes.
+// Screenshots: users and clients use a running origin, then the README's pages are captured in both themes, and every page in
+// every language.
 import { createHash, randomBytes } from 'node:crypto'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { indexed } from './palette.mjs'
 import { at, launch, ensure, settings } from './kit.mjs'
 
@@ -11,6 +12,8 @@ const SCOPE = 'openid profile email reports:read reports:write'
 const REDIRECT = { 'field-notes': 'https://notes.example/callback', 'tide-tables': 'https://tides.example/callback' }
 /** Minutes of traffic before the console is captured: its charts have one bar a minute. */
 const MINUTES = 6
+/** The languages of the pages, with the browser's locale. */
+const LANGUAGES = { en: 'en-GB', de: 'de-DE', ar: 'ar-EG' }
 /** User agents. */
 const BROWSERS = {
   laptop: 'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
@@ -142,4 +145,60 @@ for (const name of ['overview', 'clients', 'audit']) {
   await page.goto(at(name === 'overview' ? '/admin' : `/admin/${name}`))
   await photograph(page, `admin-${name}`, { fullPage: name === 'overview' })
 }
+await allPages(await page.context().storageState())
 await browser.close()
+
+/** Pictures of every page in every language. `session`: an administrator's cookies. */
+async function allPages(session) {
+  for (const [language, locale] of Object.entries(LANGUAGES)) {
+    await mkdir(`${FOLDER}/pages/${language}`, { recursive: true })
+    const visitor = await browser.newContext({ viewport: SMALL, locale })
+    const admin = await browser.newContext({ viewport: WIDE, locale, storageState: session })
+    const pictures = async (context, viewport, pages) => {
+      const page = await context.newPage()
+      await page.setViewportSize(viewport)
+      for (const [name, path] of Object.entries(pages)) {
+        await page.goto(path.startsWith('http') ? path : at(path))
+        const tag = await page.locator('html').getAttribute('lang')
+        ensure(tag === language, `${path} is in ${tag}, not in ${language}`)
+        const picture = await page.screenshot({ animations: 'disabled', caret: 'hide', fullPage: true })
+        await writeFile(`${FOLDER}/pages/${language}/${name}.png`, await indexed(studio, picture))
+      }
+      await page.close()
+    }
+    await pictures(visitor, SMALL, {
+      'sign-in': '/login',
+      register: '/register',
+      error: '/consent?request=forgotten',
+    })
+    await pictures(admin, SMALL, {
+      consent: `${request('field-notes').url}&prompt=consent`,
+      'device-code': '/device',
+      'device-confirm': (await device()).verification_uri_complete,
+      logout: '/logout',
+    })
+    await pictures(admin, WIDE, {
+      sessions: '/account/sessions',
+      password: '/account/password',
+      'console-overview': '/admin',
+      'console-clients': '/admin/clients',
+      'console-client': '/admin/clients/field-notes',
+      'console-client-form': '/admin/new/client',
+      'console-users': '/admin/users',
+      'console-user': `/admin/users/${people.mara.id}`,
+      'console-user-form': '/admin/new/user',
+      'console-keys': '/admin/keys',
+      'console-rotate': '/admin/new/key',
+      'console-revocations': '/admin/revocations',
+      'console-revoke': '/admin/new/revocation',
+      'console-resource-servers': '/admin/resources',
+      'console-routes': '/admin/routes',
+      'console-route-form': '/admin/new/route',
+      'console-edges': '/admin/edges',
+      'console-audit-log': '/admin/audit',
+      'console-confirm': '/admin/clients/field-notes/disable',
+    })
+    await visitor.close()
+    await admin.close()
+  }
+}

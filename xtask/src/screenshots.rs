@@ -1,5 +1,6 @@
 //! `screenshots`: pictures of the pages of a running origin with users, clients, traffic and
-//! revocations. What the users do in the browser is in tests/browser/screenshots.mjs.
+//! revocations: the README's in both themes, and every page in every built-in language
+//! (docs/images/pages). What the users do in the browser is in tests/browser/screenshots.mjs.
 
 use std::{fs, time::Instant};
 
@@ -30,6 +31,8 @@ pub(crate) fn screenshots(workspace: &Workspace) -> Result<()> {
     setup::for_screenshots(workspace)?;
     build::stack(workspace, &[Edge::Runner, Edge::Spin])?;
     let state = TempFolder::new("screenshots")?;
+    // The registration page is closed by default.
+    fs::write(state.0.join("tollgate.toml"), "sign_up = \"true\"\n")?;
     let mut stack = Stack::start(workspace, &state.0, &Ports::free()?)?;
     let edges = [stack.start_edge(Edge::Runner, free_port()?)?, stack.start_edge(Edge::Spin, free_port()?)?];
     for (name, url) in ["rotterdam", "singapore"].into_iter().zip(&edges) {
@@ -67,7 +70,7 @@ fn users(stack: &Stack<'_>) -> Result<Map<String, Value>> {
         let mut create = vec!["user", "create", "--json", name, "--full-name", full_name, "--email", &address];
         create.extend((name == USERS[0].0).then_some("--admin"));
         let user: Value = serde_json::from_str(&stack.tollgate(&create)?)?;
-        users.insert(name.to_owned(), json!({ "username": name, "password": user["password"] }));
+        users.insert(name.to_owned(), json!({ "username": name, "password": user["password"], "id": user["id"] }));
     }
     Ok(users)
 }
