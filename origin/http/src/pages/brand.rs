@@ -121,7 +121,7 @@ pub(crate) async fn icon() -> impl IntoResponse {
 #[utoipa::path(
     get, path = "/assets/logo",
     responses(
-        (status = 200, description = "The logo", body = Vec<u8>, content_type = "image/*"),
+        (status = 200, description = "The logo", body = String, content_type = "image/svg+xml"),
         (status = 404, description = "No logo is set", body = String, content_type = "text/html; charset=utf-8"),
     ),
 )]
