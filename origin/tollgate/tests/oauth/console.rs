@@ -211,9 +211,7 @@ async fn what_cannot_be_registered_comes_back_as_it_was_typed() {
     ];
     let again = submit(&root, "/admin/new/client", &fields).await;
     assert_eq!(again.status, 400);
-    assert!(
-        again.body.contains("Other metadata must be a JSON object")
-    );
+    assert!(again.body.contains("Other metadata must be a JSON object"));
     assert!(
         again.body.contains("{ not JSON")
             && again.body.contains("name=\"grant_authorization_code\" value=\"on\" checked")

@@ -325,7 +325,10 @@ async fn consent_names_who_asks_for_what() {
     {
         assert!(page.body.contains(words), "{words}: {}", page.body);
     }
-    assert!(consent("nobodys", "openid").await.expect("asked").body.contains("publisher of this application is unknown"), "who answers for it");
+    assert!(
+        consent("nobodys", "openid").await.expect("asked").body.contains("publisher of this application is unknown"),
+        "who answers for it"
+    );
     assert!(consent("own", "openid").await.is_none(), "the operator's own is not asked for");
     let to = browser.go_on(browser.ask("shop", &[("scope", "openid email")]).await, "allow").await;
     assert!(to.contains_key("code"));
