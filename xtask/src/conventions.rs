@@ -17,8 +17,13 @@ const MAX_COMMENT_COLUMNS: usize = 100;
 
 /// Crates of this workspace, or outside it, that a crate must not depend on. Cargo
 /// keeps everything else: what a manifest does not name cannot be used.
-const FORBIDDEN_DEPENDENCIES: [(&str, &[&str]); 5] = [
+const FORBIDDEN_DEPENDENCIES: [(&str, &[&str]); 10] = [
     ("core", &["getrandom", "serde", "tokio", "tollgate-gate"]),
+    ("origin/model", &["axum", "reqwest", "sqlx", "tokio", "tollgate-system"]),
+    ("origin/keys", &["axum", "reqwest", "sqlx", "tokio"]),
+    ("origin/storage", &["axum", "reqwest"]),
+    ("origin/services", &["axum", "sqlx"]),
+    ("origin/http", &["sqlx"]),
     ("edge/gate", &["getrandom", "reqwest", "spin-sdk", "tokio", "wasmtime", "worker"]),
     // Adapters hold no policy: they cannot judge a token or read a snapshot by themselves.
     ("edge/component", &["tollgate-core"]),
