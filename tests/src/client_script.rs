@@ -16,7 +16,7 @@ use crate::environment::{programs_dir, required_env};
 
 /// Runs a script of `tests/clients`, or a crate that `tests/clients/rust` knows, and returns the
 /// steps that it reports. `clients`: the clients' ids, secrets and URIs, passed to the script.
-pub async fn run(script: &str, clients: &Value, browser: &mut Browser, person: &Person) -> Result<Vec<String>> {
+pub async fn run(script: &str, clients: &Value, browser: &Browser, person: &Person) -> Result<Vec<String>> {
     let (mut command, _folder) = command(script)?;
     command.env("TOLLGATE_TEST_CLIENTS", clients.to_string()).kill_on_drop(true);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -48,7 +48,7 @@ pub async fn run(script: &str, clients: &Value, browser: &mut Browser, person: &
 }
 
 /// Does the user's part in the browser, and returns the URL where it ended.
-async fn answer(what: &str, value: &str, browser: &mut Browser, person: &Person) -> Result<String> {
+async fn answer(what: &str, value: &str, browser: &Browser, person: &Person) -> Result<String> {
     let page: Page = match what {
         "authorize" | "device" | "logout" => browser.visit(value, person).await?,
         _ => bail!("the script asked for an unknown action: {what}"),

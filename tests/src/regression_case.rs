@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _};
@@ -84,8 +84,7 @@ impl RegressionCase {
     }
 
     async fn connect(&self, origin: &TestOrigin) -> Result<DatabaseConnection> {
-        let url =
-            origin.settings.iter().find(|(name, _)| *name == "TOLLGATE_DATABASE_URL").context("a database")?.1.as_str();
+        let url = origin.database_url();
         Ok(match self.is_postgres() {
             true => DatabaseConnection::Postgres(PgConnectOptions::from_str(url)?.connect().await?),
             false => DatabaseConnection::Sqlite(SqliteConnectOptions::from_str(url)?.connect().await?),

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::browser::Page;
 use crate::database::TestDatabase;
 use crate::origin_process::OriginProcess;
-use crate::service_client::ServiceClient;
+use crate::client::TestClient;
 
 /// Password hashing threads.
 const WORKERS: u32 = 2;
@@ -61,7 +61,7 @@ pub async fn run(lasted: Duration) -> Result<FloodReport> {
     served.set("TOLLGATE_HASH_QUEUE", &QUEUE.to_string());
     served.start(&http).await?;
     served.cli_with(&["user", "create", "alice", "--password-stdin"], PASSWORD)?;
-    let client = ServiceClient::from_cli_output(
+    let client = TestClient::from_cli_output(
         &served.url,
         &served.cli(&["client", "create", "--json", "--name", "service"])?,
     )?;

@@ -19,7 +19,7 @@ use tollgate_core::{
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin_process::OriginProcess;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 /// Concurrent clients that issue and revoke tokens.
 const WORKERS: u64 = 4;
@@ -89,7 +89,7 @@ struct Work {
 
 struct CrashTest {
     origin: OriginProcess,
-    client: Arc<ServiceClient>,
+    client: Arc<TestClient>,
     random: Random,
     pins: [[u8; 32]; 1],
     /// An edge that has followed since before the first revocation, across all restarts.
@@ -109,7 +109,7 @@ impl CrashTest {
     async fn start(mut origin: OriginProcess, seed: u64) -> Result<Self> {
         let http = reqwest::Client::new();
         origin.start(&http).await?;
-        let client = ServiceClient::from_cli_output(
+        let client = TestClient::from_cli_output(
             &origin.url,
             &origin.cli(&["client", "create", "--json", "--name", "kill"])?,
         )?;
@@ -253,7 +253,7 @@ impl CrashTest {
 
 /// A client: issues tokens and revokes four of five, every third by two concurrent requests, until
 /// the origin is gone.
-async fn work(client: Arc<ServiceClient>, over: Arc<AtomicBool>, nth: u64, again: Vec<Token>) -> Work {
+async fn work(client: Arc<TestClient>, over: Arc<AtomicBool>, nth: u64, again: Vec<Token>) -> Work {
     let mut work = Work::default();
     for mut token in again {
         revoke(&client, &mut token, false, &mut work).await;
@@ -284,7 +284,7 @@ enum Unanswered {
     Refused(String),
 }
 
-async fn issue(client: &ServiceClient) -> Result<Token, Unanswered> {
+async fn issue(client: &TestClient) -> Result<Token, Unanswered> {
     let form = [("grant_type", "client_credentials")];
     let body: Value =
         serde_json::from_str(&post(client, "/oauth/token", &form).await?).map_err(|_| Unanswered::Gone)?;
@@ -297,7 +297,7 @@ async fn issue(client: &ServiceClient) -> Result<Token, Unanswered> {
     read().ok_or_else(|| Unanswered::Refused(format!("no token in {body}")))
 }
 
-async fn revoke(client: &ServiceClient, token: &mut Token, twice: bool, work: &mut Work) {
+async fn revoke(client: &TestClient, token: &mut Token, twice: bool, work: &mut Work) {
     token.progress = Progress::Requested;
     let form = [("token", token.text.as_str())];
     let first = post(client, "/oauth/revoke", &form);
@@ -313,8 +313,8 @@ async fn revoke(client: &ServiceClient, token: &mut Token, twice: bool, work: &m
 }
 
 /// Sends a request. Its response counts only when it arrived completely, with status 200.
-async fn post(client: &ServiceClient, path: &str, form: &[(&str, &str)]) -> Result<String, Unanswered> {
-    let answer = client.post(path, form).await.map_err(|_| Unanswered::Gone)?;
+async fn post(client: &TestClient, path: &str, form: &[(&str, &str)]) -> Result<String, Unanswered> {
+    let answer = client.request(path, form).send().await.map_err(|_| Unanswered::Gone)?;
     let status = answer.status();
     let body = answer.text().await.map_err(|_| Unanswered::Gone)?;
     if status == 200 { Ok(body) } else { Err(Unanswered::Refused(format!("{path}: {status} {body}"))) }

@@ -5,14 +5,14 @@ use anyhow::Result;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn revoked_token_is_refused_at_every_edge_until_reinstated() -> Result<()> {
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
     origin.cli(&["route", "add", "--path", "/reports/*", "--scope", "reports:read"])?;
-    let client = ServiceClient::register(&origin, "road", &["--scope", "reports:read"])?;
+    let client = TestClient::register_with_cli(&origin, "road", &["--scope", "reports:read"])?;
     let settings = origin.edge_settings(&upstream.url).await?;
     let mut edges = Vec::new();
     for kind in EdgeKind::ALL {
@@ -46,7 +46,7 @@ async fn tokens_of_every_algorithm_are_accepted_and_revocable() -> Result<()> {
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
     let edge = TestEdge::start(EdgeKind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
     for algorithm in ["EdDSA", "ES256", "RS256", "HS256"] {
-        let client = ServiceClient::register(&origin, algorithm, &["--alg", algorithm, "--scope", "a"])?;
+        let client = TestClient::register_with_cli(&origin, algorithm, &["--alg", algorithm, "--scope", "a"])?;
         let token = client.token("a").await?;
         assert_eq!(client.status(&edge.url, &token).await?, 200, "{algorithm}");
         client.revoke(&token).await?;

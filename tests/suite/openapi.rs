@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tollgate_tests::environment::required_env;
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 /// Checks of schemathesis: no 5xx, and every response as described.
 const CHECKS: &str = "\
@@ -47,18 +47,18 @@ async fn every_response_is_described_in_openapi_json() -> Result<()> {
     let origin = TestOrigin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await?;
     let mut options = vec!["--scope", "read", "--redirect-uri", "https://client.example/back"];
     options.extend(GRANTS.iter().flat_map(|grant| ["--grant", *grant]));
-    let client = ServiceClient::register(&origin, "schemathesis", &options)?;
+    let client = TestClient::register_with_cli(&origin, "schemathesis", &options)?;
     let document = format!("{}/openapi.json", origin.server.url());
     let described: Value = reqwest::get(&document).await?.json().await?;
     ensure!(described["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")), "OpenAPI 3.1");
     let paths = described["paths"].as_object().map_or(0, serde_json::Map::len);
     ensure!(paths >= 15, "the document describes {paths} paths");
 
-    let basic = format!("{}:{}", client.id, client.secret);
+    let basic = format!("{}:{}", client.id, client.secret());
     conforms(&document, &["--exclude-path-regex", EXCLUDED_PATHS, "--auth", &basic]).await?;
     let issuer = origin.server.issuer();
     let scope = ["--scope", "tollgate:admin", "--admin", "--audience", issuer];
-    let bearer = ServiceClient::register(&origin, "administrator", &scope)?.token("tollgate:admin").await?;
+    let bearer = TestClient::register_with_cli(&origin, "administrator", &scope)?.token("tollgate:admin").await?;
     let bearer = format!("Authorization: Bearer {bearer}");
     conforms(&document, &["--include-path-regex", BEARER_PATHS, "--header", &bearer]).await?;
     let admin =

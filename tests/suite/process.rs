@@ -41,7 +41,7 @@ async fn token(http: &Client, origin: &OriginProcess, id: &str, secret: &str) ->
 
 /// Sends each secret to an endpoint in every place where one may be sent, and in places where none
 /// belongs.
-async fn send_in_every_place(browser: &mut Browser, url: &str, method: &Method, secrets: &[String]) -> Result<()> {
+async fn send_in_every_place(browser: &Browser, url: &str, method: &Method, secrets: &[String]) -> Result<()> {
     let names = [
         "token",
         "password",
@@ -84,7 +84,7 @@ async fn send_in_every_place(browser: &mut Browser, url: &str, method: &Method, 
 /// revokes them. Returns the browser and the secrets used.
 async fn use_secrets(http: &Client, origin: &OriginProcess, secret: &str) -> Result<(Browser, Vec<String>)> {
     let mut secrets = vec![secret.to_owned(), PASSWORD.to_owned(), "a wrong password".to_owned()];
-    let mut browser = Browser::new(&origin.url)?;
+    let browser = Browser::new(&origin.url)?;
     let login = format!("{}/login", origin.url);
     let wrong = browser.visit(&login, &Person::new("alice", "a wrong password")).await;
     // No local user has this password, and the external user directory does not answer.
@@ -127,7 +127,7 @@ async fn use_secrets(http: &Client, origin: &OriginProcess, secret: &str) -> Res
 async fn send_to_all_operations(
     http: &Client,
     origin: &OriginProcess,
-    browser: &mut Browser,
+    browser: &Browser,
     secrets: &[String],
 ) -> Result<usize> {
     let document: Value = http.get(format!("{}/openapi.json", origin.url)).send().await?.json().await?;
@@ -176,8 +176,8 @@ async fn no_secret_is_logged() -> Result<()> {
         });
         origin.cli(&["client", "create", "--id", "app", "--name", "App", "--metadata", &app.to_string()])?;
         origin.start(&http).await?;
-        let (mut browser, mut secrets) = use_secrets(&http, &origin, &secret).await?;
-        let asked = send_to_all_operations(&http, &origin, &mut browser, &secrets).await?;
+        let (browser, mut secrets) = use_secrets(&http, &origin, &secret).await?;
+        let asked = send_to_all_operations(&http, &origin, &browser, &secrets).await?;
         ensure!(asked > 60, "only {asked} operations were found");
         secrets.push(api_secret.to_owned());
         secrets.push(std::fs::read_to_string(origin.master_key())?.trim().to_owned());

@@ -9,7 +9,7 @@ use tollgate_core::{Deltas, Snapshot};
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{free_port, install_tls_provider};
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 /// Public key that signs an origin's messages to edges.
 fn snapshot_key(origin: &TestOrigin) -> Result<[u8; 32]> {
@@ -46,7 +46,7 @@ async fn snapshot_is_revalidated_by_its_etag() -> Result<()> {
 async fn long_poll_returns_when_a_revocation_arrives() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
-    let client = ServiceClient::register(&origin, "poll", &[])?;
+    let client = TestClient::register_with_cli(&origin, "poll", &[])?;
     let token = client.token("").await?;
     let pins = [snapshot_key(&origin)?];
     let deltas = |after: u64, wait: &str| format!("{}/edge/v1/deltas?after={after}&wait={wait}", origin.server.url());
@@ -93,7 +93,7 @@ async fn invalid_delta_requests_get_a_problem_document() -> Result<()> {
 async fn edge_without_a_snapshot_refuses_every_request() -> Result<()> {
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
-    let client = ServiceClient::register(&origin, "early", &[])?;
+    let client = TestClient::register_with_cli(&origin, "early", &[])?;
     let token = client.token("").await?;
     let mut settings = origin.edge_settings(&upstream.url).await?;
     settings.insert("TOLLGATE_EDGE_ORIGIN", format!("http://127.0.0.1:{}", free_port()?));
@@ -129,7 +129,7 @@ async fn edge_without_its_origin_refuses_unless_the_route_is_lenient() -> Result
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
     // The edge's replica cannot cover tokens as young as these without a sync.
     origin.cli(&["route", "add", "--path", "/lenient", "--on-stale", "allow", "--on-not-covered", "allow"])?;
-    let client = ServiceClient::register(&origin, "cut off", &[])?;
+    let client = TestClient::register_with_cli(&origin, "cut off", &[])?;
     let (revoked, good) = (client.token("").await?, client.token("").await?);
     let settings = origin.edge_settings(&upstream.url).await?;
     let edges =
@@ -161,7 +161,7 @@ async fn registered_edge_receives_pushes_and_acknowledges() -> Result<()> {
     install_tls_provider();
     let (origin, upstream) =
         (TestOrigin::start_with(&[("TOLLGATE_METRICS_PUBLIC", "true")]).await?, Upstream::start()?);
-    let client = ServiceClient::register(&origin, "push", &[])?;
+    let client = TestClient::register_with_cli(&origin, "push", &[])?;
     let token = client.token("").await?;
     let mut settings = origin.edge_settings(&upstream.url).await?;
     // This edge polls so rarely that it learns of the revocation only by push.

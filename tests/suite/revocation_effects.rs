@@ -13,12 +13,16 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tollgate_model::{Resource, Secret, SecretKind, UserId};
+use tollgate_model::{Secret, SecretKind, UserId};
 use tollgate_system::ambient;
-use tollgate_tests::browser::{Browser, Person};
+use tollgate_tests::admin_client::AdminClient;
+use tollgate_tests::browser::{self, Browser, Person};
+use tollgate_tests::client::{TestClient, Tokens, register_resource};
+use tollgate_tests::logout_listener::LogoutListener;
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
-use tollgate_tests::parties::{LogoutListener, PASSWORD, Partner, RelyingParty, Tokens, admin_token, register_user};
+use tollgate_tests::partner::Partner;
 use tollgate_tests::regression_case::RegressionCase;
+use tollgate_tests::users::{PASSWORD, register_user};
 
 /// Each trigger and the expected state afterwards. Browsers `here` and `there`: signed `in` or
 /// `out`. Grants: access and refresh token `lives` or `ended`. Notified: the grants for which the
@@ -92,11 +96,14 @@ async fn every_trigger_revokes_what_the_table_says_on_postgres() -> Result<()> {
 
 async fn table(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "token")]).await?;
-    let (admin, api) = (admin_token(&origin).await?, api(&origin).await?);
+    let admin = AdminClient::register(&origin, "operator").await?;
+    // The resource server of all tokens, which may introspect each.
+    let api = TestClient::register_web_app(&origin, "api", &json!({})).await?;
+    register_resource(&origin, AUDIENCE, &api).await?;
     let mut printed = format!("\n{:<45} | here there | grant offline there device partner bob | notified\n", "trigger");
     let mut wrong = Vec::new();
     for (number, (name, trigger, right)) in TABLE.iter().enumerate() {
-        let mut row = Row::set_up(case, &origin, &admin, &api, number).await?;
+        let row = Row::set_up(case, &origin, &admin, &api, number).await?;
         let before = origin.server.store().head().await?.sequence;
         row.apply(*trigger).await.with_context(|| format!("{name}: the trigger fails"))?;
         let seen = row.observe(*trigger).await.with_context(|| format!("{name}: the state cannot be observed"))?;
@@ -116,30 +123,17 @@ async fn table(case: &RegressionCase) -> Result<()> {
     Ok(())
 }
 
-/// The resource server of all tokens, which may introspect each.
-async fn api(origin: &TestOrigin) -> Result<RelyingParty> {
-    let api = RelyingParty::register(origin, "api", &json!({})).await?;
-    let resource = Resource {
-        audience: AUDIENCE.parse()?,
-        name: "The API".to_owned(),
-        scopes: [("read".to_owned(), "Read".to_owned())].into(),
-        introspected_by: Some(api.id.parse()?),
-    };
-    origin.server.store().put_resource(&resource).await?;
-    Ok(api)
-}
-
 /// A row's clients, browsers and grants.
 struct Row<'a> {
     case: &'a RegressionCase,
     origin: &'a TestOrigin,
-    admin: &'a str,
-    api: &'a RelyingParty,
-    heard: LogoutListener,
+    admin: &'a AdminClient,
+    api: &'a TestClient,
+    listener: LogoutListener,
     alice: Person,
     alice_id: UserId,
     bob: Person,
-    app: RelyingParty,
+    app: TestClient,
     here: Browser,
     there: Browser,
     grant: Tokens,
@@ -154,33 +148,36 @@ impl<'a> Row<'a> {
     async fn set_up(
         case: &'a RegressionCase,
         origin: &'a TestOrigin,
-        admin: &'a str,
-        api: &'a RelyingParty,
+        admin: &'a AdminClient,
+        api: &'a TestClient,
         number: usize,
     ) -> Result<Self> {
-        let heard = LogoutListener::start().await?;
-        let more = json!({ "backchannel_logout_uri": heard.url, "first_party": true });
-        let app = RelyingParty::register(origin, &format!("app{number}"), &more).await?;
+        let listener = LogoutListener::start().await?;
+        let changes = json!({
+            "backchannel_logout_uri": listener.url,
+            "first_party": true,
+            "scope": "openid read offline_access",
+        });
+        let app = TestClient::register_web_app(origin, &format!("app{number}"), &changes).await?;
         // The partner knows the user by a pairwise subject.
         let pairwise = json!({ "subject_type": "pairwise", "redirect_uris": ["https://partner.example/cb"] });
         let partner = Partner::register(origin, &format!("partner{number}"), &pairwise).await?;
-        let (alice_id, alice) = register_user(origin, &format!("alice{number}"), false).await?;
-        let (_, bob) = register_user(origin, &format!("bob{number}"), false).await?;
+        let (alice_id, alice) = register_user(origin, &format!("alice{number}")).await?;
+        let (_, bob) = register_user(origin, &format!("bob{number}")).await?;
         let browser = || Browser::new(&origin.server.url());
-        let (mut here, mut there, mut his) = (browser()?, browser()?, browser()?);
-        let grant = app.tokens(&mut here, &alice, "openid read", &[]).await?;
-        let offline = app.tokens(&mut here, &alice, "openid read offline_access", &[]).await?;
-        let elsewhere = app.tokens(&mut there, &alice, "openid read", &[]).await?;
-        let device = app.device_tokens(&mut there, &alice, "openid read").await?;
-        let (_, vouched) = partner.vouch(&alice.username).await?;
-        let vouched = Tokens::read(&vouched).with_context(|| format!("{vouched}"))?;
-        let bobs = app.tokens(&mut his, &bob, "openid read", &[]).await?;
+        let (here, there, his) = (browser()?, browser()?, browser()?);
+        let grant = app.user_tokens(&here, &alice, &[("scope", "openid read")]).await?;
+        let offline = app.user_tokens(&here, &alice, &[("scope", "openid read offline_access")]).await?;
+        let elsewhere = app.user_tokens(&there, &alice, &[("scope", "openid read")]).await?;
+        let device = app.device_tokens(&there, &alice, "openid read").await?;
+        let vouched = Tokens::read(&partner.vouch(&alice.username).await?.success()?.body)?;
+        let bobs = app.user_tokens(&his, &bob, &[("scope", "openid read")]).await?;
         Ok(Self {
             case,
             origin,
             admin,
             api,
-            heard,
+            listener,
             alice,
             alice_id,
             bob,
@@ -197,11 +194,10 @@ impl<'a> Row<'a> {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.origin.server.url())
+        self.origin.url(path)
     }
 
-    async fn apply(&mut self, trigger: Trigger) -> Result<()> {
-        let (mut here, mut there) = (self.here.clone(), self.there.clone());
+    async fn apply(&self, trigger: Trigger) -> Result<()> {
         match trigger {
             Trigger::SignOut
             | Trigger::LogoutLink
@@ -209,23 +205,20 @@ impl<'a> Row<'a> {
             | Trigger::EndSession
             | Trigger::EndOtherSessions
             | Trigger::RevokeApplication
-            | Trigger::RevokeAllApplications => {
-                self.user_ends(trigger, &mut here, &mut there).await?;
-            }
+            | Trigger::RevokeAllApplications => self.user_ends(trigger).await,
             Trigger::SignInAgain | Trigger::SignInAgainAndOut | Trigger::AnotherSignsIn | Trigger::ChangePassword => {
-                self.user_signs_in(trigger, &mut here).await?;
+                self.user_signs_in(trigger).await
             }
             Trigger::RemoveClient | Trigger::ClientRevokes | Trigger::ReuseRefresh | Trigger::ReuseCode => {
-                self.client_ends(trigger).await?
+                self.client_ends(trigger).await
             }
-            Trigger::Expire => self.expire(&mut here).await?,
-            _ => self.admin_ends(trigger).await?,
+            Trigger::Expire => self.expire().await,
+            _ => self.admin_ends(trigger).await,
         }
-        (self.here, self.there) = (here, there);
-        Ok(())
     }
 
-    async fn user_ends(&self, trigger: Trigger, here: &mut Browser, there: &mut Browser) -> Result<()> {
+    async fn user_ends(&self, trigger: Trigger) -> Result<()> {
+        let (here, there) = (&self.here, &self.there);
         let account = self.url("/account/sessions");
         match trigger {
             Trigger::SignOut => self.sign_out(here).await,
@@ -251,14 +244,15 @@ impl<'a> Row<'a> {
         }
     }
 
-    async fn user_signs_in(&self, trigger: Trigger, here: &mut Browser) -> Result<()> {
+    async fn user_signs_in(&self, trigger: Trigger) -> Result<()> {
+        let here = &self.here;
         if trigger == Trigger::ChangePassword {
             let new = "a battery for every horse";
             let fields = [("old", PASSWORD), ("new", new), ("again", new)];
             return here.submit_form(&self.url("/account/password"), &fields).await.map(drop);
         }
         let person = if trigger == Trigger::AnotherSignsIn { &self.bob } else { &self.alice };
-        let page = self.app.authorize(here, person, "openid read", &[("prompt", "login")]).await?;
+        let page = self.app.authorize(here, person, &[("scope", "openid read"), ("prompt", "login")]).await?;
         ensure!(page.parameter("code").is_some(), "{} {}", page.status, page.body);
         if trigger == Trigger::SignInAgainAndOut { self.sign_out(here).await } else { Ok(()) }
     }
@@ -272,15 +266,14 @@ impl<'a> Row<'a> {
                 ensure!(answer.status() == 204, "{}", answer.status());
             }
             Trigger::ClientRevokes => {
-                let (status, body) = self.app.post("/oauth/revoke", &[("token", &self.grant.refresh)]).await?;
-                ensure!(status == 200, "{status} {body}");
+                self.app.revoke(&self.grant.refresh).await?;
             }
             Trigger::ReuseRefresh => {
-                let (_, next) = self.app.refresh(&self.grant.refresh).await?;
-                self.app.refresh(next["refresh_token"].as_str().context("a refresh token")?).await?;
-                refused(&self.app.refresh(&self.grant.refresh).await?)?;
+                let next = self.app.refresh(&self.grant.refresh).await?.text("refresh_token")?;
+                self.app.refresh(&next).await?;
+                self.app.refresh(&self.grant.refresh).await?.invalid_grant()?;
             }
-            _ => refused(&self.app.redeem(&self.grant.code).await?)?,
+            _ => self.app.redeem(&self.grant.code).await?.invalid_grant()?,
         }
         Ok(())
     }
@@ -296,15 +289,15 @@ impl<'a> Row<'a> {
     }
 
     async fn admin_ends(&self, trigger: Trigger) -> Result<()> {
-        let user = format!("/admin/api/users/{}", self.alice_id);
+        let user = format!("/users/{}", self.alice_id);
         match trigger {
             Trigger::ResetPassword => {
                 let body = json!({ "password": "another battery" });
-                self.ask_admin(Method::PUT, &format!("{user}/password"), Some(body)).await
+                self.send_as_admin(Method::PUT, &format!("{user}/password"), &body).await
             }
-            Trigger::DisableUser => self.ask_admin(Method::DELETE, &user, None).await,
+            Trigger::DisableUser => self.send_as_admin(Method::DELETE, &user, &Value::Null).await,
             Trigger::DisableClient => {
-                self.ask_admin(Method::DELETE, &format!("/admin/api/clients/{}", self.app.id), None).await
+                self.send_as_admin(Method::DELETE, &format!("/clients/{}", self.app.id), &Value::Null).await
             }
             Trigger::RevokeSession => self.revoke("session", json!(self.grant.sid)).await,
             Trigger::RevokeSubject => self.revoke("subject", json!(self.alice_id)).await,
@@ -319,35 +312,29 @@ impl<'a> Row<'a> {
 
     async fn revoke(&self, kind: &str, name: Value) -> Result<()> {
         let body = if kind == "everything" { json!({ "before": name }) } else { json!({ "kind": kind, "name": name }) };
-        self.ask_admin(Method::POST, "/admin/api/revocations", Some(body)).await
+        self.send_as_admin(Method::POST, "/revocations", &body).await
     }
 
-    async fn ask_admin(&self, method: Method, path: &str, body: Option<Value>) -> Result<()> {
-        let request = reqwest::Client::new().request(method, self.url(path)).bearer_auth(self.admin);
-        let request = match body {
-            Some(body) => request.json(&body),
-            None => request,
-        };
-        let answer = request.send().await?;
-        let status = answer.status();
-        ensure!(status.is_success(), "{path}: {status} {}", answer.text().await?);
+    async fn send_as_admin(&self, method: Method, path: &str, body: &Value) -> Result<()> {
+        let answer = self.admin.send(method, path, body).await?;
+        ensure!((200..300).contains(&answer.status), "{path}: {} {}", answer.status, answer.body);
         Ok(())
     }
 
-    async fn sign_out(&self, browser: &mut Browser) -> Result<()> {
+    async fn sign_out(&self, browser: &Browser) -> Result<()> {
         browser.submit_form(&self.url("/logout"), &[]).await.map(drop)
     }
 
     /// Id of the session in this browser.
-    async fn session_id(&self, browser: &mut Browser) -> Result<String> {
+    async fn session_id(&self, browser: &Browser) -> Result<String> {
         let page = browser.open(&self.url("/account/sessions")).await?;
         let row = page.body.split("<tr>").find(|row| row.contains("This browser")).context("a row of this browser")?;
-        tollgate_tests::browser::field(row, "end").context("a session")
+        browser::field(row, "end").context("a session")
     }
 
     /// Expires the session in the database, and runs the origin's sweep of expired sessions.
-    async fn expire(&self, browser: &mut Browser) -> Result<()> {
-        let login = self.session_id(browser).await?;
+    async fn expire(&self) -> Result<()> {
+        let login = self.session_id(&self.here).await?;
         let sql = format!("UPDATE logins SET expires_at = 1 WHERE id = '{login}'");
         self.case.execute(self.origin, &sql).await?;
         let ended = self.origin.server.store().end_expired_sessions(ambient::now()).await?;
@@ -356,20 +343,19 @@ impl<'a> Row<'a> {
     }
 
     /// Which browsers and grants are alive, and which grants the client was notified of.
-    async fn observe(&mut self, trigger: Trigger) -> Result<String> {
-        let notified = self.heard.heard(self.origin).await?;
+    async fn observe(&self, trigger: Trigger) -> Result<String> {
+        let notified = self.listener.notified_grants(self.origin).await?;
         match trigger {
             // Enables it again: what was revoked must stay revoked.
             Trigger::DisableUser => {
-                self.ask_admin(Method::POST, &format!("/admin/api/users/{}/enable", self.alice_id), None).await?;
+                self.send_as_admin(Method::POST, &format!("/users/{}/enable", self.alice_id), &Value::Null).await?;
             }
             Trigger::DisableClient | Trigger::RemoveClient => {
-                self.ask_admin(Method::POST, &format!("/admin/api/clients/{}/enable", self.app.id), None).await?;
+                self.send_as_admin(Method::POST, &format!("/clients/{}/enable", self.app.id), &Value::Null).await?;
             }
             _ => {}
         }
-        let (here, there) = (self.here.clone(), self.there.clone());
-        let (here, there) = (self.signed_in(here).await?, self.signed_in(there).await?);
+        let (here, there) = (self.signed_in(&self.here).await?, self.signed_in(&self.there).await?);
         let all_tokens = [&self.grant, &self.offline, &self.elsewhere, &self.device, &self.vouched, &self.bobs];
         let mut lives = Vec::new();
         for tokens in all_tokens {
@@ -378,7 +364,7 @@ impl<'a> Row<'a> {
         Ok(format!("{here} {there} | {} | {}", lives.join(" "), self.names(&notified)))
     }
 
-    async fn signed_in(&self, mut browser: Browser) -> Result<&'static str> {
+    async fn signed_in(&self, browser: &Browser) -> Result<&'static str> {
         let page = browser.open(&self.url("/account/sessions")).await?;
         Ok(match () {
             () if page.body.contains(&self.alice.username) => "in",
@@ -391,7 +377,7 @@ impl<'a> Row<'a> {
         let access = self.api.is_active(&tokens.access).await?;
         let refresh = match tokens.refresh.as_str() {
             "" => access,
-            refresh => self.app.refresh(refresh).await?.0 == 200,
+            refresh => self.app.refresh(refresh).await?.status == 200,
         };
         Ok(match (access, refresh) {
             (true, true) => "lives",
@@ -414,9 +400,4 @@ impl<'a> Row<'a> {
         names.extend(std::iter::repeat_n("new", notified.len() - names.len()));
         if names.is_empty() { "none".to_owned() } else { names.join(" ") }
     }
-}
-
-fn refused((status, body): &(u16, Value)) -> Result<()> {
-    ensure!(*status == 400 && body["error"] == "invalid_grant", "{status} {body}");
-    Ok(())
 }

@@ -19,7 +19,7 @@ use tollgate_model::{AccessToken, Actor, Reinstate, Revoke, Target, TokenDraft, 
 use tollgate_services::status_lists::StatusListToken;
 use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 const TOKEN_CLAIMS_CHANGE: &str = "https://schemas.openid.net/secevent/caep/event-type/token-claims-change";
@@ -40,7 +40,7 @@ async fn reinstate(origin: &TestOrigin, target: Target) -> Result<()> {
 }
 
 /// Records an access token that every kind of revocation applies to.
-async fn issue_token(origin: &TestOrigin, client: &ServiceClient, random: u8) -> Result<AccessToken> {
+async fn issue_token(origin: &TestOrigin, client: &TestClient, random: u8) -> Result<AccessToken> {
     let draft = TokenDraft {
         unique: [random; 14],
         client: client.id.parse()?,
@@ -81,7 +81,7 @@ fn part(token: &str, number: usize) -> Result<Value> {
 async fn status_list_follows_every_kind_of_revocation_and_reinstatement() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
-    let client = ServiceClient::register(&origin, "status", &[])?;
+    let client = TestClient::register_with_cli(&origin, "status", &[])?;
     let token = issue_token(&origin, &client, 1).await?;
     let status_claim = Claim::of(origin.server.issuer(), token.number);
     assert_eq!(status(&origin, &status_claim).await?, 0);
@@ -111,7 +111,7 @@ async fn status_list_follows_every_kind_of_revocation_and_reinstatement() -> Res
 async fn access_token_contains_its_status_claim() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
-    let client = ServiceClient::register(&origin, "status", &[])?;
+    let client = TestClient::register_with_cli(&origin, "status", &[])?;
     let token = client.token("").await?;
     let status_claim: Claim = serde_json::from_value(part(&token, 1)?["status"].clone())?;
     assert_eq!(status(&origin, &status_claim).await?, 0);
@@ -136,7 +136,7 @@ async fn status_list_is_served_as_the_draft_requires() -> Result<()> {
     let none: Value = reqwest::get(url("/oauth/status")).await?.json().await?;
     assert_eq!(none, json!({ "status_lists": [] }));
 
-    let client = ServiceClient::register(&origin, "status", &[])?;
+    let client = TestClient::register_with_cli(&origin, "status", &[])?;
     client.token("").await?;
     let all: Value = reqwest::get(url("/oauth/status")).await?.json().await?;
     assert_eq!(all, json!({ "status_lists": [format!("{}/oauth/status/0", origin.server.issuer())] }));
@@ -251,7 +251,7 @@ async fn receive(
 async fn push_delivers_each_event_once_and_in_order() -> Result<()> {
     install_tls_provider();
     let origin = TestOrigin::start().await?;
-    let client = ServiceClient::register(&origin, "push", &[])?;
+    let client = TestClient::register_with_cli(&origin, "push", &[])?;
     let early = client.token("").await?;
     client.revoke(&early).await?;
     let receiver = PushReceiver::start(&[(500, Value::Null), (503, Value::Null), (401, Value::Null)]).await?;
@@ -331,7 +331,7 @@ async fn refused_event_does_not_block_the_next() -> Result<()> {
 
 /// A client that polls its stream.
 struct Poller {
-    client: ServiceClient,
+    client: TestClient,
     token: String,
     url: String,
 }
@@ -339,7 +339,7 @@ struct Poller {
 impl Poller {
     async fn register(origin: &TestOrigin) -> Result<Self> {
         let issuer = origin.server.issuer();
-        let client = ServiceClient::register(origin, "poll", &["--scope", "ssf.read", "--audience", issuer])?;
+        let client = TestClient::register_with_cli(origin, "poll", &["--scope", "ssf.read", "--audience", issuer])?;
         let add = ["stream", "add", "audit", "--poll", "--client", &client.id, "--audience", "https://audit.example"];
         origin.cli(&add)?;
         let token = client.token("ssf.read").await?;
@@ -427,13 +427,13 @@ async fn stream_is_readable_only_by_its_client() -> Result<()> {
         let challenge = answer.headers().get("www-authenticate").map(|value| value.to_str()).transpose()?;
         Ok((answer.status().as_u16(), challenge.unwrap_or_default().to_owned()))
     };
-    let stranger = ServiceClient::register(&origin, "stranger", &["--scope", "ssf.read", "--audience", issuer])?;
+    let stranger = TestClient::register_with_cli(&origin, "stranger", &["--scope", "ssf.read", "--audience", issuer])?;
     assert_eq!(poll(&stranger.token("ssf.read").await?).await?.0, 404);
     let (status, challenge) = poll("nonsense").await?;
     assert!(status == 401 && challenge.contains("invalid_token"), "{status} {challenge}");
-    let elsewhere = ServiceClient::register(&origin, "elsewhere", &["--scope", "ssf.read"])?;
+    let elsewhere = TestClient::register_with_cli(&origin, "elsewhere", &["--scope", "ssf.read"])?;
     assert_eq!(poll(&elsewhere.token("ssf.read").await?).await?.0, 401, "a token for another audience is refused");
-    let plain = ServiceClient::register(&origin, "plain", &["--scope", "other", "--audience", issuer])?;
+    let plain = TestClient::register_with_cli(&origin, "plain", &["--scope", "other", "--audience", issuer])?;
     let (status, challenge) = poll(&plain.token("other").await?).await?;
     assert!(status == 403 && challenge.contains("insufficient_scope"), "{status} {challenge}");
     poller.client.revoke(&poller.token).await?;

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::origin_process::OriginProcess;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 const CLIENTS: usize = 1000;
 /// The origin disconnects after 15 seconds. The test allows more, because a busy machine may be
@@ -45,7 +45,7 @@ async fn run_slow_clients(half: &'static str) -> Result<Vec<String>> {
     let http = reqwest::Client::new();
     served.start(&http).await?;
     let client =
-        ServiceClient::from_cli_output(&served.url, &served.cli(&["client", "create", "--json", "--name", "fast"])?)?;
+        TestClient::from_cli_output(&served.url, &served.cli(&["client", "create", "--json", "--name", "fast"])?)?;
     let address = served.url.trim_start_matches("http://").to_owned();
 
     let mut connections = JoinSet::new();

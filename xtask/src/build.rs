@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Packages that compile for this machine.
-pub(crate) const NATIVE: [&str; 13] = [
+pub(crate) const NATIVE: [&str; 14] = [
     "tollgate-core",
     "tollgate-system",
     "tollgate-model",
@@ -27,6 +27,7 @@ pub(crate) const NATIVE: [&str; 13] = [
     "tollgate",
     "tollgate-gate",
     "tollgate-edge",
+    "tollgate-test-kit",
     "tollgate-tests",
     "xtask",
 ];

@@ -12,7 +12,7 @@ use tollgate_bench::plot::{Axis, Plot, Scale, Series};
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 /// Number of runners at the origin.
 const RUNNERS: usize = 50;
@@ -33,7 +33,7 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) async fn measure(plots: &Path, quick: bool) -> Result<Part> {
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
-    let client = ServiceClient::register(&origin, "bench", &[])?;
+    let client = TestClient::register_with_cli(&origin, "bench", &[])?;
     let settings = origin.edge_settings(&upstream.url).await?;
     let mut runners = Vec::with_capacity(RUNNERS);
     for _ in 0..RUNNERS {
@@ -98,7 +98,7 @@ fn figures(name: &str, times: &[f64], median: Option<f64>) -> Vec<Figure> {
 }
 
 /// Sorted milliseconds until one edge refuses, a different edge for each revocation.
-async fn at_one(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Result<Vec<f64>> {
+async fn at_one(client: &TestClient, edges: &[TestEdge], count: usize) -> Result<Vec<f64>> {
     let mut times = Vec::with_capacity(count);
     for nth in 0..count {
         let edge = edges.get(nth % edges.len()).context("no edge")?;
@@ -111,7 +111,7 @@ async fn at_one(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Res
 }
 
 /// Sorted milliseconds until the first and until the last of all edges refuses.
-async fn at_all(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+async fn at_all(client: &TestClient, edges: &[TestEdge], count: usize) -> Result<(Vec<f64>, Vec<f64>)> {
     let (mut firsts, mut lasts) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for nth in 0..count {
         let token = delayed_token(client, nth).await?;
@@ -131,7 +131,7 @@ async fn at_all(client: &ServiceClient, edges: &[TestEdge], count: usize) -> Res
 }
 
 /// A token, after a delay of 5 to 45 ms that is not synchronized with any poll interval.
-async fn delayed_token(client: &ServiceClient, nth: usize) -> Result<String> {
+async fn delayed_token(client: &TestClient, nth: usize) -> Result<String> {
     sleep(Duration::from_micros(5_000 + nth as u64 * 7_919 % 40_000)).await;
     client.token("").await
 }

@@ -21,7 +21,7 @@ use tollgate_storage::{Batch, Store, Writer};
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 /// Target, revocations per second.
 const MIN_RATE: f64 = 10_000.0;
@@ -41,7 +41,7 @@ type Timeline = Vec<(f64, f64)>;
 pub(crate) async fn measure(plots: &Path, quick: bool) -> Result<Part> {
     install_tls_provider();
     let (origin, upstream) = (TestOrigin::start().await?, Upstream::start()?);
-    let client = Arc::new(ServiceClient::register(&origin, "bench", &[])?);
+    let client = Arc::new(TestClient::register_with_cli(&origin, "bench", &[])?);
     let edge = TestEdge::start(EdgeKind::Runner, &origin.edge_settings(&upstream.url).await?).await?;
     let duration = Duration::from_secs(if quick { 3 } else { 15 });
 
@@ -104,7 +104,7 @@ fn draw(plots: &Path, committed: &Timeline, observed: &Timeline) -> Result<()> {
 }
 
 /// Records `count` tokens.
-async fn issue(store: &Store, client: &ServiceClient, count: usize) -> Result<Vec<AccessToken>> {
+async fn issue(store: &Store, client: &TestClient, count: usize) -> Result<Vec<AccessToken>> {
     let (client_id, audience): (ClientId, Audience) = (client.id.parse()?, AUDIENCE.parse()?);
     let access =
         Access { scope: Scope::default(), audience: audience.into(), details: AuthorizationDetails::default() };
@@ -163,7 +163,7 @@ fn revocation(token: &AccessToken) -> Result<Revoke> {
 }
 
 /// Revocations per second over HTTP.
-async fn over_http(client: &Arc<ServiceClient>, count: usize) -> Result<f64> {
+async fn over_http(client: &Arc<TestClient>, count: usize) -> Result<f64> {
     let mut tokens = Vec::with_capacity(count);
     for _ in 0..count {
         tokens.push(client.token("").await?);

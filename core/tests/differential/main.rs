@@ -23,7 +23,7 @@ mod keys;
 #[path = "../attacks/mutation.rs"]
 mod mutation;
 mod peers;
-#[path = "../../../tests/src/token_builder.rs"]
+#[path = "../../../tests/kit/src/token_builder.rs"]
 mod token_builder;
 mod token_generator;
 

@@ -21,7 +21,7 @@ mod key_sets;
 #[path = "../keys/mod.rs"]
 mod keys;
 mod rules;
-#[path = "../../../tests/src/token_builder.rs"]
+#[path = "../../../tests/kit/src/token_builder.rs"]
 mod token_builder;
 
 use tollgate_core::{CheckedByCaller, KeySet, Refusal, TokenRequirements, UnknownStatusPolicy, VerifiedToken, verify};

@@ -15,7 +15,7 @@ mod examples;
 #[path = "../keys/mod.rs"]
 mod keys;
 mod signed;
-#[path = "../../../tests/src/token_builder.rs"]
+#[path = "../../../tests/kit/src/token_builder.rs"]
 mod token_builder;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -12,7 +12,7 @@
 
 #[path = "../keys/mod.rs"]
 mod keys;
-#[path = "../../../tests/src/token_builder.rs"]
+#[path = "../../../tests/kit/src/token_builder.rs"]
 mod token_builder;
 
 use std::cell::Cell;

@@ -3,8 +3,8 @@
 //!
 //! - `{1.access_token}`, `{1?code}`, `{1:etag}`: a part of the first response, see [`Answer::find`]
 //! - `{issuer}`, `{port}`, `{now}`, `{now+60}`, `{now-60}`
-//! //! - `{random}`; `{random:row}` has the same value within a row
-//! //! - `{nonce}`: the latest DPoP nonce; a member is left out if there is none
+//! - `{random}`; `{random:row}` has the same value within a row
+//! - `{nonce}`: the latest DPoP nonce; a member is left out if there is none
 //! - `{secret:app}`, `{redirect:app}`, `{basic:app}`, `{encoded:app}` (fully percent-encoded):
 //!   values of a client
 //! - `{lower:1.user_code}`: in lower case and without dashes; `{number:1.exp}`: a number instead of
@@ -80,7 +80,7 @@ impl Fixture {
         origin.cli(&[&resource[..], &["--scope", "read=Read it", "--scope", "write=Change it"]].concat())?;
         let person = Person::new("alice", PASSWORD);
         let url = origin.server.url();
-        let mut signed_in = Browser::new(&url)?;
+        let signed_in = Browser::new(&url)?;
         signed_in.visit(&format!("{url}/login"), &person).await.context("signing in")?;
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
         Ok(Self { origin, clients: known, person, signed_in, http, nonce: Mutex::new(None) })
@@ -137,7 +137,7 @@ impl RequirementRun<'_> {
                 None => request.query(&parameters),
             }
         };
-        let page = self.browser.send(request(&url, &self.browser.clone())).await?;
+        let page = self.browser.send(request(&url, &self.browser)).await?;
         if let Some(nonce) = page.headers.get("dpop-nonce").and_then(|nonce| nonce.to_str().ok()) {
             *self.fixture.nonce.lock().expect("not poisoned") = Some(nonce.to_owned());
         }

@@ -16,12 +16,12 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep_until};
 use tollgate_tests::browser::{Browser, Page};
+use tollgate_tests::client::{CODE_CHALLENGE, DEVICE_CODE_GRANT, TestClient};
 use tollgate_tests::client_script::copy_with_node_modules;
 use tollgate_tests::environment::required_env;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::regression_case::RegressionCase;
-
-use super::accounts::{PASSWORD, register_client, register_user};
+use tollgate_tests::users::{PASSWORD, register_user};
 
 cases! {
     both {
@@ -34,9 +34,6 @@ cases! {
     }
 }
 
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
-const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-
 /// Metadata of a public client with the authorization code grant.
 fn public_client(redirect_uri: &str) -> Value {
     json!({
@@ -47,7 +44,7 @@ fn public_client(redirect_uri: &str) -> Value {
 
 fn authorize(origin: &TestOrigin, client: &str) -> String {
     format!(
-        "{}/oauth/authorize?client_id={client}&response_type=code&scope=openid&code_challenge={CHALLENGE}\
+        "{}/oauth/authorize?client_id={client}&response_type=code&scope=openid&code_challenge={CODE_CHALLENGE}\
          &code_challenge_method=S256&state=s",
         origin.server.url()
     )
@@ -55,9 +52,7 @@ fn authorize(origin: &TestOrigin, client: &str) -> String {
 
 /// Value of a hidden field.
 fn hidden_field(page: &Page, name: &str) -> Result<String> {
-    let rest = page.body.split(&format!("name=\"{name}\" value=\"")).nth(1);
-    let value = rest.and_then(|rest| rest.split('"').next());
-    Ok(value.with_context(|| format!("{} has no field {name}: {}", page.url, page.body))?.to_owned())
+    page.field(name).with_context(|| format!("{} has no field {name}: {}", page.url, page.body))
 }
 
 /// Fields of a page's form: CSRF token, authorization request, and these.
@@ -71,16 +66,16 @@ const SIGN_IN: [(&str, &str); 2] = [("username", "ada"), ("password", PASSWORD)]
 
 async fn o22_stale_sign_in_form_continues_or_is_shown_again(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    register_client(&origin, "web", public_client("http://127.0.0.1:9/cb")).await?;
-    register_user(&origin, "ada", PASSWORD).await?;
+    TestClient::register(&origin, "web", public_client("http://127.0.0.1:9/cb")).await?;
+    register_user(&origin, "ada").await?;
     let (login, consent) = (format!("{}/login", origin.server.url()), format!("{}/consent", origin.server.url()));
-    let mut browser = Browser::new(&origin.server.url())?;
+    let browser = Browser::new(&origin.server.url())?;
     let mut tabs = Vec::new();
     for _ in 0..2 {
         tabs.push(browser.open(&authorize(&origin, "web")).await?);
     }
     // A second click submits the form again before the first response arrives.
-    let mut second_click = browser.clone();
+    let second_click = browser.clone();
     let asked = browser.post(&login, &form(&tabs[0], &SIGN_IN)?).await?;
     let asked_twice = second_click.post(&login, &form(&tabs[0], &SIGN_IN)?).await?;
     for page in [&asked, &asked_twice] {
@@ -99,7 +94,7 @@ async fn o22_stale_sign_in_form_continues_or_is_shown_again(case: &RegressionCas
 
     // A form without its cookie is stale and signs nobody in: neither from another site nor with
     // another browser's token.
-    let mut stranger = Browser::new(&origin.server.url())?;
+    let stranger = Browser::new(&origin.server.url())?;
     let forged = stranger.post(&login, &form(&tabs[1], &SIGN_IN)?).await?;
     ensure!(
         forged.status == 200 && forged.url.path() == "/login" && forged.body.contains("out of date"),
@@ -115,9 +110,9 @@ async fn o22_stale_sign_in_form_continues_or_is_shown_again(case: &RegressionCas
 async fn o21_device_polls_may_jitter_and_recover_after_slow_down(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
     let metadata = json!({
-        "client_name": "A television", "token_endpoint_auth_method": "none", "grant_types": [DEVICE_GRANT], "scope": "openid",
+        "client_name": "A television", "token_endpoint_auth_method": "none", "grant_types": [DEVICE_CODE_GRANT], "scope": "openid",
     });
-    register_client(&origin, "tv", metadata).await?;
+    TestClient::register(&origin, "tv", metadata).await?;
     let http = reqwest::Client::new();
     let post = async |path: &str, form: &[(&str, &str)]| -> Result<Value> {
         Ok(http.post(format!("{}{path}", origin.server.url())).form(form).send().await?.json().await?)
@@ -127,7 +122,7 @@ async fn o21_device_polls_may_jitter_and_recover_after_slow_down(case: &Regressi
         Ok(asked["device_code"].as_str().with_context(|| asked.to_string())?.to_owned())
     };
     let poll = async |code: &str| -> Result<String> {
-        let form = [("grant_type", DEVICE_GRANT), ("client_id", "tv"), ("device_code", code)];
+        let form = [("grant_type", DEVICE_CODE_GRANT), ("client_id", "tv"), ("device_code", code)];
         let answer = post("/oauth/token", &form).await?;
         Ok(answer["error"].as_str().with_context(|| answer.to_string())?.to_owned())
     };
@@ -182,7 +177,7 @@ async fn run_flow(flow: &str, settings: &Value) -> Result<Vec<String>> {
 
 async fn o19_codes_reach_clients_that_redirect_on_in_chromium(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    register_user(&origin, "ada", PASSWORD).await?;
+    register_user(&origin, "ada").await?;
     let elsewhere = format!("http://{}/arrived", serve("127.0.0.1:0", None).await?);
     let leads_on = format!("http://{}/cb", serve("127.0.0.1:0", Some(elsewhere.clone())).await?);
     let at_ipv6 = format!("http://{}/cb", serve("[::1]:0", None).await?);
@@ -197,7 +192,7 @@ async fn o19_codes_reach_clients_that_redirect_on_in_chromium(case: &RegressionC
                 metadata["first_party"] = json!(true);
                 metadata["token_endpoint_auth_method"] = json!("client_secret_basic");
             }
-            register_client(&origin, &id, metadata).await?;
+            TestClient::register(&origin, &id, metadata).await?;
             clients.push(json!({ "id": id, "authorize": authorize(&origin, &id), "endsAt": ends_at }));
         }
     }
@@ -211,9 +206,9 @@ async fn o19_codes_reach_clients_that_redirect_on_in_chromium(case: &RegressionC
 
 async fn o22_tabs_double_clicks_back_and_reload_work_in_chromium(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_SIGN_UP", "true")]).await?;
-    register_user(&origin, "ada", PASSWORD).await?;
+    register_user(&origin, "ada").await?;
     let home = format!("http://{}/cb", serve("127.0.0.1:0", None).await?);
-    register_client(&origin, "web", public_client(&home)).await?;
+    TestClient::register(&origin, "web", public_client(&home)).await?;
     let settings = json!({
         "issuer": origin.server.url(),
         "authorize": authorize(&origin, "web"),

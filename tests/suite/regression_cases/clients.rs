@@ -5,17 +5,19 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ed25519_dalek::{Signer as _, SigningKey};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
-use tollgate_model::{Client, ClientMetadata, Secret, SecretKind};
+use tollgate_model::ClientMetadata;
 use tollgate_tests::browser::{Browser, Page, Person};
+use tollgate_tests::client::{CODE_CHALLENGE, CODE_VERIFIER, TestClient, member_text, merge, query};
 use tollgate_tests::environment::now;
+use tollgate_tests::jwt::{ClientKey, random_id};
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::recording_server::RecordingServer;
 use tollgate_tests::regression_case::RegressionCase;
+use tollgate_tests::users::PASSWORD;
 
 cases! {
     both {
@@ -32,25 +34,10 @@ cases! {
 }
 
 const REDIRECT: &str = "https://shop.example/cb";
-const PASSWORD: &str = "correct horse battery staple";
-/// RFC 7636 appendix B.
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// RFC 7523 §2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// Longest wait for a logout token, on a busy machine.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Registers a client as an operator does, and returns its secret.
-pub(super) async fn operators_client(origin: &TestOrigin, id: &str, metadata: Value) -> Result<String> {
-    let mut named = metadata;
-    named["client_name"] = json!(id);
-    let metadata: ClientMetadata = serde_json::from_value(named)?;
-    let secret = Secret::new(SecretKind::Client, &tollgate_system::ambient::random()?);
-    let client = Client::new(id.parse()?, metadata.checked()?, now()).with_secret(&secret, now());
-    origin.server.store().insert_client(&client).await?;
-    Ok(secret.reveal().to_owned())
-}
 
 /// Registers a client dynamically (RFC 7591); returns status and response.
 async fn register(origin: &TestOrigin, body: &Value) -> Result<(u16, Value)> {
@@ -61,16 +48,12 @@ async fn register(origin: &TestOrigin, body: &Value) -> Result<(u16, Value)> {
 
 /// Sends a request to the client configuration endpoint (RFC 7592); returns status and response.
 async fn manage(origin: &TestOrigin, method: Method, client: &Value, body: Option<&Value>) -> Result<(u16, Value)> {
-    let url = format!("{}/oauth/register/{}", origin.server.url(), member(client, "client_id")?);
+    let url = format!("{}/oauth/register/{}", origin.server.url(), member_text(client, "client_id")?);
     let request = reqwest::Client::new().request(method, url);
-    let request = request.bearer_auth(member(client, "registration_access_token")?);
+    let request = request.bearer_auth(member_text(client, "registration_access_token")?);
     let answer = body.map_or_else(|| request.try_clone(), |body| Some(request.try_clone()?.json(body)));
     let answer = answer.context("a request that can be sent")?.send().await?;
     Ok((answer.status().as_u16(), answer.json().await.unwrap_or(Value::Null)))
-}
-
-fn member<'a>(answer: &'a Value, name: &str) -> Result<&'a str> {
-    answer[name].as_str().with_context(|| format!("no {name} in {answer}"))
 }
 
 /// Posts a form to the token endpoint; returns status and response.
@@ -84,62 +67,44 @@ async fn post(origin: &TestOrigin, path: &str, form: &[(&str, &str)]) -> Result<
 }
 
 /// URL of an authorization request, with these parameters in place of the defaults.
-fn authorize(origin: &TestOrigin, client: &str, more: &[(&str, &str)]) -> Result<String> {
-    let usual = [
+fn authorize(origin: &TestOrigin, client: &str, changes: &[(&str, &str)]) -> String {
+    let defaults = [
         ("response_type", "code"),
         ("client_id", client),
         ("redirect_uri", REDIRECT),
         ("scope", "openid"),
-        ("code_challenge", CHALLENGE),
+        ("code_challenge", CODE_CHALLENGE),
         ("code_challenge_method", "S256"),
     ];
-    let kept = usual.into_iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
-    let mut url = reqwest::Url::parse(&format!("{}/oauth/authorize", origin.server.url()))?;
-    url.query_pairs_mut().extend_pairs(kept.chain(more.iter().copied()));
-    Ok(url.into())
+    origin.url(&format!("/oauth/authorize?{}", query(&defaults, changes)))
 }
 
 /// The first response to a browser without cookies.
 async fn first_response(url: &str) -> Result<Page> {
-    let mut browser = Browser::new("http://nowhere.invalid")?;
+    let browser = Browser::new("http://nowhere.invalid")?;
     let request = browser.request(Method::GET, url);
     browser.send(request).await
 }
 
-/// A signing key of a client.
-struct Key(SigningKey);
+/// Key id of a client's key.
+const KEY_ID: &str = "good";
 
-impl Key {
-    fn new() -> Result<Self> {
-        Ok(Self(SigningKey::from_bytes(&tollgate_system::ambient::random()?)))
-    }
+/// The public key, with its id.
+fn jwk(key: &ClientKey) -> Value {
+    merge(key.jwk(), &json!({ "kid": KEY_ID }))
+}
 
-    fn jwk(&self) -> Value {
-        let x = URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes());
-        json!({ "kty": "OKP", "crv": "Ed25519", "kid": "good", "x": x })
-    }
-
-    fn sign(&self, claims: &Value) -> String {
-        let header = json!({ "alg": "EdDSA", "kid": "good" });
-        let parts = [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
-        let signed = parts.join(".");
-        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()).to_bytes());
-        format!("{signed}.{signature}")
-    }
-
-    /// A client assertion (RFC 7523 §3).
-    fn assertion(&self, origin: &TestOrigin, client: &str) -> Result<String> {
-        let id = URL_SAFE_NO_PAD.encode(tollgate_system::ambient::random::<12>()?);
-        let claims = json!({
-            "iss": client, "sub": client, "aud": origin.server.issuer(), "jti": id, "iat": now(), "exp": now() + 60,
-        });
-        Ok(self.sign(&claims))
-    }
+/// A client assertion (RFC 7523 §3).
+fn client_assertion(key: &ClientKey, origin: &TestOrigin, client: &str) -> String {
+    let claims = json!({
+        "iss": client, "sub": client, "aud": origin.server.issuer(), "jti": random_id(), "iat": now(), "exp": now() + 60,
+    });
+    key.sign(&json!({ "kid": KEY_ID }), &claims)
 }
 
 /// Status of a token request authenticated by an assertion of this key.
-async fn token_status_by_assertion(origin: &TestOrigin, client: &str, key: &Key) -> Result<u16> {
-    let assertion = key.assertion(origin, client)?;
+async fn token_status_by_assertion(origin: &TestOrigin, client: &str, key: &ClientKey) -> Result<u16> {
+    let assertion = client_assertion(key, origin, client);
     let form = [
         ("grant_type", "client_credentials"),
         ("client_assertion_type", JWT_BEARER),
@@ -182,7 +147,7 @@ async fn o9_registration_when_off_is_closed_and_an_update_widens_nothing(case: &
 
     // The operator narrows the registration; the client asks for everything again.
     let store = origin.server.store();
-    let id = member(&client, "client_id")?.parse()?;
+    let id = member_text(&client, "client_id")?.parse()?;
     let own = store.client(&id).await?.context("registered")?.metadata;
     let narrow: ClientMetadata = serde_json::from_value(json!({
         "client_name": own.name, "redirect_uris": [REDIRECT], "grant_types": ["authorization_code"],
@@ -205,9 +170,9 @@ async fn o9_registration_when_off_is_closed_and_an_update_widens_nothing(case: &
     assert_eq!(manage(&origin, Method::PUT, &client, Some(&sector)).await?.0, 400);
     let keys = ClientMetadata { jwks_uri: Some(url.parse()?), ..narrow };
     ensure!(store.update_client(&id, &keys).await?, "the client exists");
-    let request = Key::new()?.sign(&json!({ "client_id": id.as_str() }));
+    let request = ClientKey::generate().sign(&json!({ "kid": KEY_ID }), &json!({ "client_id": id.as_str() }));
     let ask =
-        async |origin: &TestOrigin| first_response(&authorize(origin, id.as_str(), &[("request", &request)])?).await;
+        async |origin: &TestOrigin| first_response(&authorize(origin, id.as_str(), &[("request", &request)])).await;
 
     // When registration is off, clients registered before are refused as well.
     let closed = without_registration(&origin).await?;
@@ -232,11 +197,11 @@ async fn o10_self_registered_clients_do_not_redirect_before_sign_in(case: &Regre
     let alice = Person::new("alice", PASSWORD);
     let metadata = json!({ "redirect_uris": [REDIRECT], "post_logout_redirect_uris": [REDIRECT], "scope": "openid" });
     let (_, own) = register(&origin, &metadata).await?;
-    let own = member(&own, "client_id")?;
+    let own = member_text(&own, "client_id")?;
     let mut given = metadata;
     given["grant_types"] = json!(["authorization_code"]);
     for id in ["operators", "disabled"] {
-        operators_client(&origin, id, given.clone()).await?;
+        TestClient::register(&origin, id, given.clone()).await?;
     }
     origin.cli(&["client", "disable", "disabled"])?;
 
@@ -249,24 +214,24 @@ async fn o10_self_registered_clients_do_not_redirect_before_sign_in(case: &Regre
     let logout =
         |id: &str| format!("{}/oauth/logout?client_id={id}&post_logout_redirect_uri={REDIRECT}", origin.server.url());
     for (id, redirects) in [(own, false), ("disabled", false), ("operators", true)] {
-        let mut urls = wrong.iter().map(|more| authorize(&origin, id, more)).collect::<Result<Vec<_>>>()?;
+        let mut urls = wrong.iter().map(|changes| authorize(&origin, id, changes)).collect::<Vec<_>>();
         urls.push(logout(id));
         for url in urls {
             let page = first_response(&url).await?;
             assert_eq!(page.location().is_some(), redirects, "{id}: {url}: {}", page.status);
         }
     }
-    let (page, off) = (first_response(&authorize(&origin, own, wrong[0])?).await?, first_response(&logout(own)).await?);
+    let (page, off) = (first_response(&authorize(&origin, own, wrong[0])).await?, first_response(&logout(own)).await?);
     case.report(format!("authorize: {}, logout: {}, and no Location", page.status, off.status));
 
     // A signed-in user is redirected, and so is an iframe with prompt=none.
-    let mut browser = Browser::new(&origin.server.url())?;
+    let browser = Browser::new(&origin.server.url())?;
     browser.visit(&format!("{}/login", origin.server.url()), &alice).await?;
-    let page = browser.open(&authorize(&origin, own, wrong[0])?).await?;
+    let page = browser.open(&authorize(&origin, own, wrong[0])).await?;
     assert_eq!(page.parameter("error").as_deref(), Some("unsupported_response_type"), "{}", page.status);
     let stranger = Browser::new(&origin.server.url())?;
-    let framed = stranger.request(Method::GET, &authorize(&origin, own, wrong[3])?).header("sec-fetch-dest", "iframe");
-    assert_eq!(stranger.clone().send(framed).await?.parameter("error").as_deref(), Some("login_required"));
+    let framed = stranger.request(Method::GET, &authorize(&origin, own, wrong[3])).header("sec-fetch-dest", "iframe");
+    assert_eq!(stranger.send(framed).await?.parameter("error").as_deref(), Some("login_required"));
     Ok(())
 }
 
@@ -277,12 +242,12 @@ async fn o18_admin_client_gets_the_admin_scope(case: &RegressionCase) -> Result<
     let created: Value = serde_json::from_str(&created)?;
     let form = [
         ("grant_type", "client_credentials"),
-        ("client_id", member(&created, "client_id")?),
-        ("client_secret", member(&created, "client_secret")?),
+        ("client_id", member_text(&created, "client_id")?),
+        ("client_secret", member_text(&created, "client_secret")?),
     ];
     let (_, tokens) = token(&origin, &form).await?;
     let url = format!("{}/admin/api/clients", origin.server.url());
-    let listed = reqwest::Client::new().get(url).bearer_auth(member(&tokens, "access_token")?).send().await?;
+    let listed = reqwest::Client::new().get(url).bearer_auth(member_text(&tokens, "access_token")?).send().await?;
     assert_eq!((&created["scope"], listed.status().as_u16()), (&json!("tollgate:admin"), 200));
     case.report(format!("scope {}, the admin API answers {}", created["scope"], listed.status()));
     Ok(())
@@ -291,9 +256,9 @@ async fn o18_admin_client_gets_the_admin_scope(case: &RegressionCase) -> Result<
 async fn o24_operators_client_may_use_loopback_urls(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
     origin.user("alice", PASSWORD, &json!({}))?;
-    let key = Key::new()?;
-    let peer = RecordingServer::start(200, &json!({ "keys": [key.jwk()] }).to_string(), Duration::ZERO).await?;
-    operators_client(
+    let key = ClientKey::generate();
+    let peer = RecordingServer::start(200, &json!({ "keys": [jwk(&key)] }).to_string(), Duration::ZERO).await?;
+    TestClient::register(
         &origin,
         "service",
         json!({
@@ -305,7 +270,7 @@ async fn o24_operators_client_may_use_loopback_urls(case: &RegressionCase) -> Re
     let status = token_status_by_assertion(&origin, "service", &key).await?;
     assert_eq!(status, 200);
 
-    let secret = operators_client(
+    let web = TestClient::register(
         &origin,
         "web",
         json!({
@@ -314,19 +279,19 @@ async fn o24_operators_client_may_use_loopback_urls(case: &RegressionCase) -> Re
         }),
     )
     .await?;
-    let mut browser = Browser::new(&origin.server.url())?;
-    let page = browser.visit(&authorize(&origin, "web", &[])?, &Person::new("alice", PASSWORD)).await?;
+    let browser = Browser::new(&origin.server.url())?;
+    let page = browser.visit(&authorize(&origin, "web", &[]), &Person::new("alice", PASSWORD)).await?;
     let code = page.parameter("code").with_context(|| format!("no code: {} {}", page.status, page.body))?;
     let form = [
         ("grant_type", "authorization_code"),
         ("client_id", "web"),
-        ("client_secret", secret.as_str()),
+        ("client_secret", web.secret()),
         ("code", code.as_str()),
         ("redirect_uri", REDIRECT),
-        ("code_verifier", VERIFIER),
+        ("code_verifier", CODE_VERIFIER),
     ];
     let (_, tokens) = token(&origin, &form).await?;
-    let hint = member(&tokens, "id_token")?;
+    let hint = member_text(&tokens, "id_token")?;
     browser.open(&format!("{}/oauth/logout?id_token_hint={hint}", origin.server.url())).await?;
     let until = Instant::now() + DELIVERY_TIMEOUT;
     let logout = loop {
@@ -345,9 +310,9 @@ async fn o27_resources_are_compared_after_url_normalization(case: &RegressionCas
     let origin = case.origin(&[]).await?;
     let service =
         json!({ "grant_types": ["client_credentials"], "scope": "read", "audiences": ["https://mcp.example"] });
-    let secret = operators_client(&origin, "service", service).await?;
+    let service = TestClient::register(&origin, "service", service).await?;
     let other = json!({ "grant_types": ["client_credentials"], "scope": "read" });
-    let rs = operators_client(&origin, "rs", other).await?;
+    let rs = TestClient::register(&origin, "rs", other).await?;
     // The resource server is registered with the operator's spelling of the URL.
     let resource = json!({ "audience": "https://mcp.example/", "name": "Tools", "introspected_by": "rs" });
     origin.server.store().put_resource(&serde_json::from_value(resource)?).await?;
@@ -356,7 +321,7 @@ async fn o27_resources_are_compared_after_url_normalization(case: &RegressionCas
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", "service"),
-            ("client_secret", secret.as_str()),
+            ("client_secret", service.secret()),
             ("resource", resource),
         ];
         token(&origin, &form).await
@@ -364,7 +329,7 @@ async fn o27_resources_are_compared_after_url_normalization(case: &RegressionCas
     for resource in ["https://mcp.example/", "https://mcp.example", "HTTPS://MCP.example:443"] {
         let (status, tokens) = ask(resource).await?;
         ensure!(status == 200, "{resource}: {status} {tokens}");
-        let form = [("client_id", "rs"), ("client_secret", rs.as_str()), ("token", member(&tokens, "access_token")?)];
+        let form = [("client_id", "rs"), ("client_secret", rs.secret()), ("token", member_text(&tokens, "access_token")?)];
         let (_, about) = post(&origin, "/oauth/introspect", &form).await?;
         assert_eq!((&about["active"], &about["aud"]), (&json!(true), &json!("https://mcp.example")), "{resource}");
         case.report(format!("resource={resource}: {status}, aud {}", about["aud"]));
@@ -393,10 +358,10 @@ async fn o28_empty_scope_equals_omitted_scope(case: &RegressionCase) -> Result<(
 
 async fn o29_unusable_keys_in_a_jwk_set_are_skipped(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
-    let key = Key::new()?;
+    let key = ClientKey::generate();
     let weak = json!({ "kty": "RSA", "kid": "weak", "e": "AQAB", "n": URL_SAFE_NO_PAD.encode([0xc1; 128]) });
     let set =
-        json!({ "keys": [weak, { "kty": "AKP", "alg": "ML-DSA-44" }, { "kid": 1 }, "odd", key.jwk(), key.jwk()] });
+        json!({ "keys": [weak, { "kty": "AKP", "alg": "ML-DSA-44" }, { "kid": 1 }, "odd", jwk(&key), jwk(&key)] });
     let peer = RecordingServer::start(200, &set.to_string(), Duration::ZERO).await?;
     let client = |keys: &str, value: Value| {
         let mut metadata = json!({
@@ -405,12 +370,12 @@ async fn o29_unusable_keys_in_a_jwk_set_are_skipped(case: &RegressionCase) -> Re
         metadata[keys] = value;
         metadata
     };
-    operators_client(&origin, "fetched", client("jwks_uri", json!(peer.url.clone() + "/keys"))).await?;
-    operators_client(&origin, "registered", client("jwks", set.clone())).await?;
+    TestClient::register(&origin, "fetched", client("jwks_uri", json!(peer.url.clone() + "/keys"))).await?;
+    TestClient::register(&origin, "registered", client("jwks", set.clone())).await?;
     let statuses = [
         token_status_by_assertion(&origin, "fetched", &key).await?,
         token_status_by_assertion(&origin, "registered", &key).await?,
-        token_status_by_assertion(&origin, "fetched", &Key::new()?).await?,
+        token_status_by_assertion(&origin, "fetched", &ClientKey::generate()).await?,
     ];
     assert_eq!(statuses, [200, 200, 401]);
     let own = json!({ "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "private_key_jwt", "jwks": set });

@@ -9,7 +9,7 @@ use tollgate_core::Snapshot;
 use tollgate_tests::environment::{install_tls_provider, now_ms};
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::regression_case::RegressionCase;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 cases! {
     both {
@@ -26,7 +26,7 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Starts an origin with a fake clock, and registers a client.
-async fn start(case: &RegressionCase) -> Result<(OriginProcess, ServiceClient)> {
+async fn start(case: &RegressionCase) -> Result<(OriginProcess, TestClient)> {
     install_tls_provider();
     let mut origin = case.origin_process()?;
     origin.fake_clock()?;
@@ -35,7 +35,7 @@ async fn start(case: &RegressionCase) -> Result<(OriginProcess, ServiceClient)> 
     origin.set("TOLLGATE_TOKEN_LIFETIME", "600");
     origin.start(&reqwest::Client::new()).await?;
     let created = origin.cli(&["client", "create", "--json", "--name", "clock"])?;
-    let client = ServiceClient::from_cli_output(&origin.url, &created)?;
+    let client = TestClient::from_cli_output(&origin.url, &created)?;
     Ok((origin, client))
 }
 

@@ -12,7 +12,7 @@ use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::postgres_server::PostgresServer;
 use tollgate_tests::regression_case::RegressionCase;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::small_disk::SmallDisk;
 
 cases! {
@@ -48,7 +48,7 @@ async fn wait_until_ready_is(url: &str, wanted: u16) -> Result<Duration> {
 }
 
 /// Waits until a token is issued, and returns how long that took.
-async fn wait_for_writes(client: &ServiceClient) -> Result<Duration> {
+async fn wait_for_writes(client: &TestClient) -> Result<Duration> {
     let started = Instant::now();
     while let Err(error) = client.token("").await {
         ensure!(started.elapsed() < RECOVERY_TIMEOUT, "no token: {error}");
@@ -66,7 +66,7 @@ struct Acknowledged {
 
 impl Acknowledged {
     /// Issues tokens and revokes every other one, until `stop` is set.
-    async fn under_load(client: Arc<ServiceClient>, stop: Arc<AtomicBool>) -> Acknowledged {
+    async fn under_load(client: Arc<TestClient>, stop: Arc<AtomicBool>) -> Acknowledged {
         let mut acknowledged = Acknowledged::default();
         while !stop.load(Ordering::SeqCst) {
             let Ok(token) = client.token("").await else {
@@ -85,7 +85,7 @@ impl Acknowledged {
     }
 
     /// Introspects all of them.
-    async fn check(&self, client: &ServiceClient) -> Result<()> {
+    async fn check(&self, client: &TestClient) -> Result<()> {
         for (tokens, is_active) in [(&self.issued, true), (&self.revoked, false)] {
             for token in tokens {
                 let answer = client.introspect(token).await?;
@@ -100,7 +100,7 @@ async fn f1_writes_resume_when_a_full_disk_has_space(case: &RegressionCase) -> R
     let disk = SmallDisk::mount(24)?;
     let url = format!("sqlite://{}", disk.path().join("origin.db").display());
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
-    let client = Arc::new(ServiceClient::register(&origin, "load", &[])?);
+    let client = Arc::new(TestClient::register_with_cli(&origin, "load", &[])?);
     let at = origin.server.url();
     let stop = Arc::new(AtomicBool::new(false));
     let workers: Vec<_> =
@@ -141,7 +141,7 @@ async fn f2_silent_connections_are_replaced(case: &RegressionCase) -> Result<()>
     let database = TestDatabase::postgres("case_f2").await?;
     let (proxy, url) = DatabaseProxy::for_database(&database.url(Path::new(""))?).await?;
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
-    let client = ServiceClient::register(&origin, "silent", &[])?;
+    let client = TestClient::register_with_cli(&origin, "silent", &[])?;
     client.token("").await?;
     let at = origin.server.url();
     wait_until_ready_is(&at, 200).await?;
@@ -183,7 +183,7 @@ async fn f8_requests_fail_fast_while_the_database_is_down(case: &RegressionCase)
     let database = TestDatabase::postgres("case_f8").await?;
     let (mut proxy, url) = DatabaseProxy::for_database(&database.url(Path::new(""))?).await?;
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", &url)]).await?;
-    let client = ServiceClient::register(&origin, "away", &[])?;
+    let client = TestClient::register_with_cli(&origin, "away", &[])?;
     let token = client.token("").await?;
     let at = origin.server.url();
     proxy.stop().await;
@@ -193,7 +193,7 @@ async fn f8_requests_fail_fast_while_the_database_is_down(case: &RegressionCase)
         let started = Instant::now();
         ensure!(client.token("").await.is_err(), "a token was issued without a database");
         ensure!(
-            client.post("/oauth/introspect", &[("token", &token)]).await?.status() == 503,
+            client.post("/oauth/introspect", &[("token", &token)]).await?.status == 503,
             "introspection answered"
         );
         longest = longest.max(started.elapsed());
@@ -215,13 +215,13 @@ async fn f8_requests_fail_fast_while_the_database_is_down(case: &RegressionCase)
 async fn o23_writes_resume_after_a_read_only_primary(case: &RegressionCase) -> Result<()> {
     let server = PostgresServer::start(&["fsync=off"]).await?;
     let origin = case.origin(&[("TOLLGATE_DATABASE_URL", server.url())]).await?;
-    let client = ServiceClient::register(&origin, "readonly", &[])?;
+    let client = TestClient::register_with_cli(&origin, "readonly", &[])?;
     let token = client.token("").await?;
     let at = origin.server.url();
     server.execute("ALTER SYSTEM SET default_transaction_read_only = on").await?;
     server.execute("SELECT pg_reload_conf()").await?;
     let not_ready_after = wait_until_ready_is(&at, 503).await?;
-    let refused = client.post("/oauth/token", &[("grant_type", "client_credentials")]).await?.status();
+    let refused = client.request_tokens(&[("grant_type", "client_credentials")]).await?.status;
     ensure!(refused == 503, "a token was answered with {refused}");
     ensure!(client.introspect(&token).await?["active"] == true, "reads are still answered");
     // As after a failover: the open connections stay with the read-only server.
@@ -257,7 +257,7 @@ async fn f9_acknowledged_commits_are_durable(case: &RegressionCase) -> Result<()
         )
         .await?;
     let client =
-        ServiceClient::from_cli_output(&origin.url, &origin.cli(&["client", "create", "--json", "--name", "sync"])?)?;
+        TestClient::from_cli_output(&origin.url, &origin.cli(&["client", "create", "--json", "--name", "sync"])?)?;
     client.token("").await?;
     let seen = server.query("SELECT string_agg(DISTINCT value, ' ') FROM seen_setting").await?;
     ensure!(seen.as_deref() == Some("on"), "tokens are written with synchronous_commit {seen:?}");

@@ -15,7 +15,7 @@ use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::free_port;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::regression_case::RegressionCase;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::tcp_server::{CountingRelay, TcpServer};
 
 cases! {
@@ -43,11 +43,11 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An origin with the public route `/open` and the route `/lenient`, which allows tokens of unknown
 /// status; and a client.
-async fn prepare(case: &RegressionCase) -> Result<(TestOrigin, ServiceClient)> {
+async fn prepare(case: &RegressionCase) -> Result<(TestOrigin, TestClient)> {
     let origin = case.origin(&[]).await?;
     origin.cli(&["route", "add", "--path", "/open", "--public"])?;
     origin.cli(&["route", "add", "--path", "/lenient", "--on-stale", "allow", "--on-not-covered", "allow"])?;
-    let client = ServiceClient::register(&origin, "edge hosts", &[])?;
+    let client = TestClient::register_with_cli(&origin, "edge hosts", &[])?;
     Ok((origin, client))
 }
 
@@ -113,7 +113,7 @@ async fn open_connections(edge: &TestEdge, count: usize, bytes: &str) -> Result<
 }
 
 /// Response time of a valid request; an error if it does not get 200 in time.
-async fn response_time(client: &ServiceClient, edge: &TestEdge, token: &str) -> Result<Duration> {
+async fn response_time(client: &TestClient, edge: &TestEdge, token: &str) -> Result<Duration> {
     let began = Instant::now();
     let status = tokio::time::timeout(RESPONSE_TIMEOUT, client.status(&edge.url, token)).await??;
     ensure!(status == 200, "{:?} answered {status}", edge.kind);

@@ -19,7 +19,7 @@ use tollgate_tests::http_server::HttpServer;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::origin_proxy::{ProxyMode, ReplayProxy};
 use tollgate_tests::regression_case::RegressionCase;
-use tollgate_tests::service_client::ServiceClient;
+use tollgate_tests::client::TestClient;
 
 cases! {
     both {
@@ -70,13 +70,13 @@ async fn ask(method: &str, url: &str, token: Option<&str>, headers: &[(&str, &st
 
 /// An origin with routes for reading, deleting, administration and the public; a client that may
 /// read; its token.
-async fn reports(case: &RegressionCase) -> Result<(TestOrigin, ServiceClient, String)> {
+async fn reports(case: &RegressionCase) -> Result<(TestOrigin, TestClient, String)> {
     let origin = case.origin(&[]).await?;
     origin.cli(&["route", "add", "--path", "/r/*", "--scope", "read"])?;
     origin.cli(&["route", "add", "--path", "/r/*", "--method", "DELETE", "--scope", "admin"])?;
     origin.cli(&["route", "add", "--path", "/admin", "--scope", "admin"])?;
     origin.cli(&["route", "add", "--path", "/open/*", "--public"])?;
-    let client = ServiceClient::register(&origin, "reader", &["--scope", "read"])?;
+    let client = TestClient::register_with_cli(&origin, "reader", &["--scope", "read"])?;
     let token = client.token("read").await?;
     Ok((origin, client, token))
 }

@@ -32,7 +32,6 @@ macro_rules! cases {
     };
 }
 
-mod accounts;
 mod bounded_work;
 mod browsers;
 mod clients;

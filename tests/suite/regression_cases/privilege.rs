@@ -6,13 +6,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tollgate_storage::Ending;
 use tollgate_tests::browser::{Browser, Page};
-use tollgate_tests::environment::now;
-use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::registered::{
-    Answer, EXCHANGE, ProofKey, RegisteredClient, authorization, authorize, claims, code, exchange, outcome,
-    redemption, resource, user,
+use tollgate_tests::client::{
+    Answer, DEVICE_CODE_GRANT, TOKEN_EXCHANGE_GRANT, TestClient, authorization_outcome, exchange, redemption,
+    register_resource,
 };
+use tollgate_tests::environment::now;
+use tollgate_tests::jwt::{ClientKey, claims};
+use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::regression_case::RegressionCase;
+use tollgate_tests::users::register_user;
 
 cases! {
     both {
@@ -26,18 +28,17 @@ cases! {
 
 const A: &str = "https://a.example";
 const B: &str = "https://b.example";
-const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 fn client_of_both_audiences(grants: &[&str]) -> Value {
     let grants = [&["authorization_code", "refresh_token"], grants].concat();
     json!({ "audiences": [A, B], "grant_types": grants })
 }
 
-async fn api(origin: &TestOrigin) -> Result<RegisteredClient> {
+async fn api(origin: &TestOrigin) -> Result<TestClient> {
     let api =
-        json!({ "grant_types": ["client_credentials", EXCHANGE], "scope": "read", "audiences": ["https://c.example"] });
-    let api = RegisteredClient::register(origin, "rs-a", api).await?;
-    resource(origin, A, &api).await?;
+        json!({ "grant_types": ["client_credentials", TOKEN_EXCHANGE_GRANT], "scope": "read", "audiences": ["https://c.example"] });
+    let api = TestClient::register(origin, "rs-a", api).await?;
+    register_resource(origin, A, &api).await?;
     Ok(api)
 }
 
@@ -47,25 +48,25 @@ fn binding(token: &str) -> Result<Value> {
 
 async fn o2_token_exchange_never_loosens_the_binding(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    let web = RegisteredClient::web(&origin, "web", client_of_both_audiences(&[EXCHANGE])).await?;
-    let (rs_a, key, other) = (api(&origin).await?, ProofKey::new()?, ProofKey::new()?);
-    let alice = user(&origin, "alice").await?;
-    let mut browser = Browser::new(&origin.server.url())?;
+    let web = TestClient::register_web_app(&origin, "web", &client_of_both_audiences(&[TOKEN_EXCHANGE_GRANT])).await?;
+    let (rs_a, key, other) = (api(&origin).await?, ClientKey::generate(), ClientKey::generate());
+    let (_, alice) = register_user(&origin, "alice").await?;
+    let browser = Browser::new(&origin.server.url())?;
     let more = [("scope", "openid read write"), ("resource", A), ("resource", B)];
-    let code = code(&origin, &mut browser, &alice, "web", &more).await?;
-    let bound = web.token_with(&key, &redemption(&code)).await?.text("access_token")?;
+    let code = web.code(&browser, &alice, &more).await?;
+    let bound = web.request_bound_tokens(&key, &redemption(&code)).await?.text("access_token")?;
     ensure!(binding(&bound)?.is_object(), "web's token is bound");
 
     let unproven = rs_a.exchange(&bound, &[("resource", B)]).await?;
     ensure!(unproven.status == 400, "by the API, without a proof: {}", unproven.body);
-    let proven = rs_a.token_with(&other, &exchange(&bound, &[("resource", B)])).await?;
+    let proven = rs_a.request_bound_tokens(&other, &exchange(&bound, &[("resource", B)])).await?;
     let proven = proven.text("access_token")?;
     ensure!(binding(&proven)?.is_object() && binding(&proven)? != binding(&bound)?, "bound to the API's own key");
     ensure!(rs_a.exchange(&proven, &[]).await?.status == 400, "a further exchange needs the key as well");
     let own = [
         (web.exchange(&bound, &[]).await?, 400, "web without a proof"),
-        (web.token_with(&other, &exchange(&bound, &[])).await?, 400, "web with another key"),
-        (web.token_with(&key, &exchange(&bound, &[])).await?, 200, "web with its key"),
+        (web.request_bound_tokens(&other, &exchange(&bound, &[])).await?, 400, "web with another key"),
+        (web.request_bound_tokens(&key, &exchange(&bound, &[])).await?, 200, "web with its key"),
     ];
     for (answer, status, what) in &own {
         ensure!(answer.status == *status, "{what}: {}", answer.body);
@@ -74,44 +75,44 @@ async fn o2_token_exchange_never_loosens_the_binding(case: &RegressionCase) -> R
     // For another audience of its own, the API's own registration limits the scope.
     let elsewhere = async |more: &[(&str, &str)]| {
         let more = [&[("resource", "https://c.example")], more].concat();
-        rs_a.token_with(&other, &exchange(&bound, &more)).await
+        rs_a.request_bound_tokens(&other, &exchange(&bound, &more)).await
     };
     ensure!(elsewhere(&[]).await?.body["scope"] == "read", "write and openid were not given for C");
     ensure!(elsewhere(&[("scope", "read write")]).await?.body["error"] == "invalid_scope", "and cannot be requested");
     exchanged_tokens_do_not_open_userinfo(&rs_a, &proven, &other, &origin).await?;
-    case.report(format!("without a proof: {}; with the API's own: bound", unproven.brief()));
+    case.report(format!("without a proof: {}; with the API's own: bound", unproven.summary()));
     Ok(())
 }
 
-/// userinfo does not tell the API what alice agreed to tell the client (OpenID Connect Core §5.3).
+/// userinfo does not show the API what alice allowed the client to see (OpenID Connect Core §5.3).
 async fn exchanged_tokens_do_not_open_userinfo(
-    rs_a: &RegisteredClient,
+    rs_a: &TestClient,
     token: &str,
-    key: &ProofKey,
+    key: &ClientKey,
     origin: &TestOrigin,
 ) -> Result<()> {
     let url = format!("{}/oauth/userinfo", origin.server.url());
-    let proof = key.proof("GET", &url, Some(token))?;
+    let proof = key.proof_with_token("GET", &url, token);
     let http = reqwest::Client::new();
     let request = http.get(&url).header("authorization", format!("DPoP {token}")).header("dpop", proof);
-    let answer = Answer::of(request).await?;
+    let answer = Answer::read(request).await?;
     ensure!(answer.status == 401, "userinfo of an exchanged token, by {}: {}", rs_a.id, answer.body);
     Ok(())
 }
 
 async fn o6_consent_is_per_scope_and_audience(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    RegisteredClient::web(&origin, "web", client_of_both_audiences(&[])).await?;
-    let alice = user(&origin, "alice").await?;
-    let mut browser = Browser::new(&origin.server.url())?;
+    let web = TestClient::register_web_app(&origin, "web", &client_of_both_audiences(&[])).await?;
+    let (_, alice) = register_user(&origin, "alice").await?;
+    let browser = Browser::new(&origin.server.url())?;
     for (scope, audience) in [("read", A), ("write", B)] {
-        code(&origin, &mut browser, &alice, "web", &[("scope", scope), ("resource", audience)]).await?;
+        web.code(&browser, &alice, &[("scope", scope), ("resource", audience)]).await?;
     }
-    let mut silently = async |scope: &str, audiences: &[&str]| -> Result<String> {
+    let silently = async |scope: &str, audiences: &[&str]| -> Result<String> {
         let mut more = vec![("scope", scope), ("prompt", "none")];
         more.extend(audiences.iter().map(|audience| ("resource", *audience)));
-        let page = browser.open(&authorization(&origin, "web", &more)?).await?;
-        Ok(outcome(&page))
+        let page = browser.open(&web.authorization_url(&more)).await?;
+        Ok(authorization_outcome(&page))
     };
     let mut answers = Vec::new();
     for (scope, audiences, expected) in [
@@ -132,22 +133,22 @@ async fn o6_consent_is_per_scope_and_audience(case: &RegressionCase) -> Result<(
 
 async fn o13_refresh_is_limited_to_the_clients_current_registration(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    let web = RegisteredClient::web(&origin, "web", client_of_both_audiences(&[])).await?;
-    let alice = user(&origin, "alice").await?;
-    let mut browser = Browser::new(&origin.server.url())?;
+    let web = TestClient::register_web_app(&origin, "web", &client_of_both_audiences(&[])).await?;
+    let (_, alice) = register_user(&origin, "alice").await?;
+    let browser = Browser::new(&origin.server.url())?;
     let all = [("scope", "openid email read write"), ("resource", A), ("resource", B)];
-    let code_before = code(&origin, &mut browser, &alice, "web", &all).await?;
-    let only_b = code(&origin, &mut browser, &alice, "web", &[("scope", "read"), ("resource", B)]).await?;
+    let code_before = web.code(&browser, &alice, &all).await?;
+    let only_b = web.code(&browser, &alice, &[("scope", "read"), ("resource", B)]).await?;
     let only_b = web.redeem(&only_b).await?.text("refresh_token")?;
-    let waiting = code(&origin, &mut browser, &alice, "web", &all).await?;
+    let waiting = web.code(&browser, &alice, &all).await?;
     let mut last = web.redeem(&code_before).await?;
     ensure!(last.body["scope"] == "email openid read write", "{}", last.body);
-    web.change(&origin, |metadata| {
+    web.update(&origin, |metadata| {
         metadata["scope"] = json!("openid read");
         metadata["audiences"] = json!([A]);
     })
     .await?;
-    let userinfo = web.show(Method::GET, "/oauth/userinfo", &last.text("access_token")?).await?;
+    let userinfo = web.present(Method::GET, "/oauth/userinfo", &last.text("access_token")?).await?;
     ensure!(
         userinfo.status == 200 && userinfo.body.get("email").is_none(),
         "userinfo is limited as well: {}",
@@ -155,7 +156,7 @@ async fn o13_refresh_is_limited_to_the_clients_current_registration(case: &Regre
     );
 
     let refresh = async |token: &str, more: &[(&'static str, &str)]| {
-        web.token(&[&[("grant_type", "refresh_token"), ("refresh_token", token)], more].concat()).await
+        web.request_tokens(&[&[("grant_type", "refresh_token"), ("refresh_token", token)], more].concat()).await
     };
     for more in [("scope", "write"), ("resource", B)] {
         let refused = refresh(&last.text("refresh_token")?, &[more]).await?;
@@ -172,9 +173,9 @@ async fn o13_refresh_is_limited_to_the_clients_current_registration(case: &Regre
     let nothing = refresh(&only_b, &[]).await?;
     ensure!(nothing.body["error"] == "invalid_grant", "nothing of the grant remains: {}", nothing.body);
     // When the operator restores the audience, the grant contains it again: the user agreed to it.
-    web.change(&origin, |metadata| metadata["audiences"] = json!([A, B])).await?;
+    web.update(&origin, |metadata| metadata["audiences"] = json!([A, B])).await?;
     ensure!(refresh(&only_b, &[]).await?.status == 200, "given back");
-    case.report(format!("{} at {}; of B alone: {}", token["scope"], token["aud"], nothing.brief()));
+    case.report(format!("{} at {}; of B alone: {}", token["scope"], token["aud"], nothing.summary()));
     Ok(())
 }
 
@@ -190,46 +191,46 @@ async fn disable(origin: &TestOrigin, is_disabled: bool) -> Result<()> {
 
 async fn o15_disabled_client_is_refused_at_every_step(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    let web = RegisteredClient::web(
+    let web = TestClient::register_web_app(
         &origin,
         "web",
-        json!({ "grant_types": ["authorization_code", "refresh_token", DEVICE] }),
+        &json!({ "grant_types": ["authorization_code", "refresh_token", DEVICE_CODE_GRANT] }),
     )
     .await?;
-    let alice = user(&origin, "alice").await?;
+    let (_, alice) = register_user(&origin, "alice").await?;
     let is_refused = |page: &Page| page.status == 400 && page.parameter("code").is_none();
     let mut answers = Vec::new();
 
     // On the sign-in page.
-    let mut browser = Browser::new(&origin.server.url())?;
-    let sign_in = browser.open(&authorization(&origin, "web", &[("scope", "openid")])?).await?;
+    let browser = Browser::new(&origin.server.url())?;
+    let sign_in = browser.open(&web.authorization_url(&[("scope", "openid")])).await?;
     ensure!(sign_in.url.path() == "/login", "the sign-in page: {}", sign_in.url);
     disable(&origin, true).await?;
     let page = browser.complete_forms(sign_in, &alice).await?;
     ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
-    answers.push(format!("at sign-in {}", outcome(&page)));
+    answers.push(format!("at sign-in {}", authorization_outcome(&page)));
 
     // On the consent page.
     disable(&origin, false).await?;
-    let consent = browser.open(&authorization(&origin, "web", &[("scope", "openid read")])?).await?;
+    let consent = browser.open(&web.authorization_url(&[("scope", "openid read")])).await?;
     ensure!(consent.url.path() == "/consent", "the consent page: {}", consent.url);
     disable(&origin, true).await?;
     let page = browser.complete_forms(consent, &alice).await?;
     ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
-    answers.push(format!("at consent {}", outcome(&page)));
-    let page = authorize(&origin, &mut browser, &alice, "web", &[("scope", "openid")]).await?;
+    answers.push(format!("at consent {}", authorization_outcome(&page)));
+    let page = web.authorize(&browser, &alice, &[("scope", "openid")]).await?;
     ensure!(is_refused(&page), "{} {:?}", page.status, page.location());
 
     // With an issued code, refresh token, pushed request or device code.
     disable(&origin, false).await?;
-    let code = code(&origin, &mut browser, &alice, "web", &[("scope", "openid read")]).await?;
+    let code = web.code(&browser, &alice, &[("scope", "openid read")]).await?;
     let device = web.post("/oauth/device/code", &[("scope", "read")]).await?;
     disable(&origin, true).await?;
     for answer in [
         web.redeem(&code).await?,
         web.post("/oauth/device/code", &[]).await?,
         web.post("/oauth/par", &[("response_type", "code")]).await?,
-        web.token(&[("grant_type", DEVICE), ("device_code", &device.text("device_code")?)]).await?,
+        web.request_tokens(&[("grant_type", DEVICE_CODE_GRANT), ("device_code", &device.text("device_code")?)]).await?,
     ] {
         ensure!(answer.status == 401, "{}", answer.body);
     }
@@ -281,28 +282,21 @@ async fn first_party_native_app_needs_consent_each_time() -> Result<()> {
     let case = RegressionCase::new("native");
     let origin = case.origin(&[]).await?;
     let native = |redirect: &str| json!({ "token_endpoint_auth_method": "none", "redirect_uris": [redirect], "first_party": true });
-    RegisteredClient::web(&origin, "loopback", native("http://127.0.0.1/cb")).await?;
-    RegisteredClient::web(&origin, "scheme", native("com.example.app:/cb")).await?;
-    RegisteredClient::web(&origin, "claimed", native("https://app.example/cb")).await?;
-    RegisteredClient::web(
-        &origin,
-        "confidential",
-        json!({ "redirect_uris": ["http://127.0.0.1/cb"], "first_party": true }),
-    )
-    .await?;
-    let alice = user(&origin, "alice").await?;
-    let mut browser = Browser::new(&origin.server.url())?;
-    for (client, redirect, expected) in [
-        ("loopback", "http://127.0.0.1:4711/cb", "consent_required"),
-        ("scheme", "com.example.app:/cb", "consent_required"),
-        ("claimed", "https://app.example/cb", "code"),
-        ("confidential", "http://127.0.0.1:4711/cb", "code"),
+    let confidential = json!({ "redirect_uris": ["http://127.0.0.1/cb"], "first_party": true });
+    let (_, alice) = register_user(&origin, "alice").await?;
+    let browser = Browser::new(&origin.server.url())?;
+    for (id, metadata, redirect, expected) in [
+        ("loopback", native("http://127.0.0.1/cb"), "http://127.0.0.1:4711/cb", "consent_required"),
+        ("scheme", native("com.example.app:/cb"), "com.example.app:/cb", "consent_required"),
+        ("claimed", native("https://app.example/cb"), "https://app.example/cb", "code"),
+        ("confidential", confidential, "http://127.0.0.1:4711/cb", "code"),
     ] {
+        let client = TestClient::register_web_app(&origin, id, &metadata).await?;
         for _ in 0..2 {
-            code(&origin, &mut browser, &alice, client, &[("scope", "openid"), ("redirect_uri", redirect)]).await?;
-            let more = [("scope", "openid"), ("redirect_uri", redirect), ("prompt", "none")];
-            let page = browser.open(&authorization(&origin, client, &more)?).await?;
-            assert_eq!(outcome(&page), expected, "{client}");
+            client.code(&browser, &alice, &[("scope", "openid"), ("redirect_uri", redirect)]).await?;
+            let silent = [("scope", "openid"), ("redirect_uri", redirect), ("prompt", "none")];
+            let page = browser.open(&client.authorization_url(&silent)).await?;
+            assert_eq!(authorization_outcome(&page), expected, "{id}");
         }
     }
     Ok(())

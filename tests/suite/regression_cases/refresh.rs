@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use tollgate_tests::browser::{Browser, Person};
+use tollgate_tests::client::{Answer, TestClient, Tokens};
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::parties::{RelyingParty, Tokens, register_user};
 use tollgate_tests::regression_case::RegressionCase;
+use tollgate_tests::users::register_user;
 
 cases! {
     both {
@@ -26,7 +27,7 @@ const SESSIONS: usize = 28;
 /// An origin with the client `app`, its user alice, and her browser.
 struct Fixture {
     origin: TestOrigin,
-    app: RelyingParty,
+    app: TestClient,
     alice: Person,
     browser: Browser,
 }
@@ -34,28 +35,29 @@ struct Fixture {
 impl Fixture {
     async fn start(case: &RegressionCase, settings: &[(&'static str, &str)]) -> Result<Self> {
         let origin = case.origin(settings).await?;
-        let app = RelyingParty::register(&origin, "app", &json!({ "first_party": true })).await?;
-        let (_, alice) = register_user(&origin, "alice", false).await?;
+        let app = TestClient::register_web_app(&origin, "app", &json!({ "first_party": true })).await?;
+        let (_, alice) = register_user(&origin, "alice").await?;
         let browser = Browser::new(&origin.server.url())?;
         Ok(Self { origin, app, alice, browser })
     }
 
-    async fn sign_in(&mut self) -> Result<Tokens> {
-        self.app.tokens(&mut self.browser, &self.alice, "openid read", &[]).await
+    async fn sign_in(&self) -> Result<Tokens> {
+        self.app.user_tokens(&self.browser, &self.alice, &[("scope", "openid read")]).await
     }
 }
 
-fn refresh_token((status, body): &(u16, Value)) -> Result<String> {
-    ensure!(*status == 200, "{status} {body}");
-    Ok(body["refresh_token"].as_str().context("a refresh token")?.to_owned())
+/// The refresh token of a successful response.
+fn refresh_token(answer: &Answer) -> Result<String> {
+    ensure!(answer.status == 200, "{} {}", answer.status, answer.body);
+    answer.text("refresh_token")
 }
 
 async fn o14_without_reuse_grace_a_refresh_token_is_valid_once(case: &RegressionCase) -> Result<()> {
-    let mut fixture = Fixture::start(case, &[("TOLLGATE_REFRESH_GRACE", "0")]).await?;
+    let fixture = Fixture::start(case, &[("TOLLGATE_REFRESH_GRACE", "0")]).await?;
     let tokens = fixture.sign_in().await?;
     let first = refresh_token(&fixture.app.refresh(&tokens.refresh).await?)?;
-    let (status, body) = fixture.app.refresh(&tokens.refresh).await?;
-    let (next, access) = (fixture.app.refresh(&first).await?.0, fixture.app.is_active(&tokens.access).await?);
+    let Answer { status, body } = fixture.app.refresh(&tokens.refresh).await?;
+    let (next, access) = (fixture.app.refresh(&first).await?.status, fixture.app.is_active(&tokens.access).await?);
     case.report(format!(
         "twice: 200, {status} {}; then its successor {next}, access token active {access}",
         body["error"]
@@ -64,31 +66,31 @@ async fn o14_without_reuse_grace_a_refresh_token_is_valid_once(case: &Regression
 
     let tokens = fixture.sign_in().await?;
     let answers = join_all((0..10).map(|_| fixture.app.refresh(&tokens.refresh))).await;
-    let answers: Vec<(u16, Value)> = answers.into_iter().collect::<Result<_>>()?;
-    let good: Vec<&(u16, Value)> = answers.iter().filter(|(status, _)| *status == 200).collect();
+    let answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
+    let good: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 200).collect();
     let access = fixture.app.is_active(&tokens.access).await?;
     case.report(format!("ten in parallel: {} good; access token active {access}", good.len()));
     assert_eq!((good.len(), access), (1, false));
-    assert_eq!(fixture.app.refresh(&refresh_token(good[0])?).await?.0, 400, "the grant is revoked");
+    assert_eq!(fixture.app.refresh(&refresh_token(good[0])?).await?.status, 400, "the grant is revoked");
     Ok(())
 }
 
 async fn f4_clock_set_back_does_not_revive_a_used_refresh_token(case: &RegressionCase) -> Result<()> {
-    let mut fixture = Fixture::start(case, &[]).await?;
+    let fixture = Fixture::start(case, &[]).await?;
     let tokens = fixture.sign_in().await?;
     let next = refresh_token(&fixture.app.refresh(&tokens.refresh).await?)?;
     // The row as a use by a clock an hour ahead would leave it.
     let ahead = format!("UPDATE grants SET refreshed_at = refreshed_at + 3600 WHERE id = '{}'", tokens.sid);
     case.execute(&fixture.origin, &ahead).await?;
-    let (status, body) = fixture.app.refresh(&tokens.refresh).await?;
-    let after = fixture.app.refresh(&next).await?.0;
+    let Answer { status, body } = fixture.app.refresh(&tokens.refresh).await?;
+    let after = fixture.app.refresh(&next).await?.status;
     case.report(format!("used, an hour later by that clock: {status} {}; its successor {after}", body["error"]));
     assert_eq!((status, &body["error"], after), (400, &json!("invalid_grant"), 400));
     Ok(())
 }
 
 async fn f5_outage_ends_no_session(case: &RegressionCase) -> Result<()> {
-    let mut fixture = Fixture::start(case, &[]).await?;
+    let fixture = Fixture::start(case, &[]).await?;
     let mut sessions = Vec::new();
     for _ in 0..SESSIONS {
         sessions.push(fixture.sign_in().await?);
@@ -97,7 +99,7 @@ async fn f5_outage_ends_no_session(case: &RegressionCase) -> Result<()> {
     let impatient = reqwest::Client::builder().timeout(Duration::from_millis(500)).build()?;
     let given_up = sessions.iter().map(|tokens| {
         let form = [("grant_type", "refresh_token"), ("refresh_token", tokens.refresh.as_str())];
-        fixture.app.request_with(&impatient, "/oauth/token", &form).send()
+        fixture.app.request_by(&impatient, "/oauth/token", &form).send()
     });
     let answered = join_all(given_up).await.into_iter().filter(Result::is_ok).count();
     // Longer than a second: from then on the origin checks before a commit whether the client still
@@ -112,7 +114,7 @@ async fn f5_outage_ends_no_session(case: &RegressionCase) -> Result<()> {
     }
     let mut good = 0;
     for tokens in &sessions {
-        good += usize::from(fixture.app.refresh(&tokens.refresh).await?.0 == 200);
+        good += usize::from(fixture.app.refresh(&tokens.refresh).await?.status == 200);
     }
     case.report(format!("of {SESSIONS} who gave up {answered} were answered; refresh tokens untouched {untouched}; good when asked again {good}"));
     assert_eq!((answered, untouched, good), (0, SESSIONS, SESSIONS));
@@ -120,7 +122,7 @@ async fn f5_outage_ends_no_session(case: &RegressionCase) -> Result<()> {
 }
 
 async fn f5_unused_successor_is_returned_again(case: &RegressionCase) -> Result<()> {
-    let mut fixture = Fixture::start(case, &[]).await?;
+    let fixture = Fixture::start(case, &[]).await?;
     let tokens = fixture.sign_in().await?;
     let next = refresh_token(&fixture.app.refresh(&tokens.refresh).await?)?;
     let passed = async |seconds: u64| {
@@ -134,8 +136,8 @@ async fn f5_unused_successor_is_returned_again(case: &RegressionCase) -> Result<
     }
     let after = refresh_token(&fixture.app.refresh(&next).await?)?;
     passed(60).await?;
-    let reused = fixture.app.refresh(&next).await?.0;
-    let ended = fixture.app.refresh(&after).await?.0;
+    let reused = fixture.app.refresh(&next).await?.status;
+    let ended = fixture.app.refresh(&after).await?.status;
     case.report(format!("after the grace the same successor {again:?}; once that was used, its reuse {reused}, and then the newest {ended}"));
     assert_eq!((again, reused, ended), (vec![true; 3], 400, 400));
 
@@ -145,7 +147,7 @@ async fn f5_unused_successor_is_returned_again(case: &RegressionCase) -> Result<
     for _ in 0..5 {
         let sql = format!("UPDATE grants SET refreshed_at = refreshed_at - 3600 WHERE id = '{}'", tokens.sid);
         case.execute(&fixture.origin, &sql).await?;
-        answers.push(fixture.app.refresh(&tokens.refresh).await?.0);
+        answers.push(fixture.app.refresh(&tokens.refresh).await?.status);
     }
     case.report(format!("again and again: {answers:?}"));
     assert_eq!(

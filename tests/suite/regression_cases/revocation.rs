@@ -6,10 +6,14 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
 use tollgate_system::ambient;
+use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::{Browser, Person};
+use tollgate_tests::client::{Answer, TestClient, Tokens};
+use tollgate_tests::logout_listener::LogoutListener;
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::parties::{LogoutListener, Partner, RelyingParty, Tokens, admin_token, register_user};
+use tollgate_tests::partner::Partner;
 use tollgate_tests::regression_case::RegressionCase;
+use tollgate_tests::users::register_user;
 
 cases! {
     both {
@@ -22,29 +26,31 @@ cases! {
     once {}
 }
 
+const SCOPE: [(&str, &str); 1] = [("scope", "openid read")];
+
 /// An origin with the client `app`, which receives logout tokens, and its user alice.
 struct Fixture {
     origin: TestOrigin,
-    heard: LogoutListener,
-    app: RelyingParty,
+    listener: LogoutListener,
+    app: TestClient,
     alice: Person,
 }
 
 impl Fixture {
     async fn start(case: &RegressionCase) -> Result<Self> {
-        let (origin, heard) = (case.origin(&[]).await?, LogoutListener::start().await?);
-        let more = json!({
-            "backchannel_logout_uri": heard.url,
+        let (origin, listener) = (case.origin(&[]).await?, LogoutListener::start().await?);
+        let changes = json!({
+            "backchannel_logout_uri": listener.url,
             "first_party": true,
             "post_logout_redirect_uris": ["https://app.example/bye"],
         });
-        let app = RelyingParty::register(&origin, "app", &more).await?;
-        let (_, alice) = register_user(&origin, "alice", false).await?;
-        Ok(Self { origin, heard, app, alice })
+        let app = TestClient::register_web_app(&origin, "app", &changes).await?;
+        let (_, alice) = register_user(&origin, "alice").await?;
+        Ok(Self { origin, listener, app, alice })
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.origin.server.url())
+        self.origin.url(path)
     }
 
     fn browser(&self) -> Result<Browser> {
@@ -52,23 +58,23 @@ impl Fixture {
     }
 
     /// Tokens granted in a browser after signing in again.
-    async fn sign_in_again(&self, browser: &mut Browser, person: &Person) -> Result<Tokens> {
-        self.app.tokens(browser, person, "openid read", &[("prompt", "login")]).await
+    async fn sign_in_again(&self, browser: &Browser, person: &Person) -> Result<Tokens> {
+        self.app.user_tokens(browser, person, &[SCOPE[0], ("prompt", "login")]).await
     }
 
     async fn refreshes(&self, tokens: &Tokens) -> Result<u16> {
-        Ok(self.app.refresh(&tokens.refresh).await?.0)
+        Ok(self.app.refresh(&tokens.refresh).await?.status)
     }
 }
 
 async fn o3_sign_out_revokes_grants_from_before_signing_in_again(case: &RegressionCase) -> Result<()> {
     let fixture = Fixture::start(case).await?;
-    let (_, bob) = register_user(&fixture.origin, "bob", false).await?;
-    let mut browser = fixture.browser()?;
-    let first = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
-    let second = fixture.sign_in_again(&mut browser, &fixture.alice).await?;
+    let (_, bob) = register_user(&fixture.origin, "bob").await?;
+    let browser = fixture.browser()?;
+    let first = fixture.app.user_tokens(&browser, &fixture.alice, &SCOPE).await?;
+    let second = fixture.sign_in_again(&browser, &fixture.alice).await?;
     browser.submit_form(&fixture.url("/logout"), &[]).await?;
-    let notified = fixture.heard.heard(&fixture.origin).await?;
+    let notified = fixture.listener.notified_grants(&fixture.origin).await?;
     let answers = (fixture.refreshes(&first).await?, fixture.refreshes(&second).await?);
     let are_notified = (notified.contains(&first.sid), notified.contains(&second.sid));
     case.report(format!(
@@ -77,9 +83,9 @@ async fn o3_sign_out_revokes_grants_from_before_signing_in_again(case: &Regressi
     ));
     assert_eq!((answers, are_notified), ((400, 400), (true, true)));
 
-    let alices = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
-    let bobs = fixture.sign_in_again(&mut browser, &bob).await?;
-    let notified = fixture.heard.heard(&fixture.origin).await?;
+    let alices = fixture.app.user_tokens(&browser, &fixture.alice, &SCOPE).await?;
+    let bobs = fixture.sign_in_again(&browser, &bob).await?;
+    let notified = fixture.listener.notified_grants(&fixture.origin).await?;
     let answers = (fixture.refreshes(&alices).await?, fixture.refreshes(&bobs).await?);
     let are_notified = (notified.contains(&alices.sid), notified.contains(&bobs.sid));
     case.report(format!(
@@ -92,15 +98,12 @@ async fn o3_sign_out_revokes_grants_from_before_signing_in_again(case: &Regressi
 
 async fn o4_disabling_a_user_is_atomic(case: &RegressionCase) -> Result<()> {
     let fixture = Fixture::start(case).await?;
-    let admin = admin_token(&fixture.origin).await?;
+    let admin = AdminClient::register(&fixture.origin, "operator").await?;
     let partner = Partner::register(&fixture.origin, "partner", &json!({})).await?;
-    let (carol, person) = register_user(&fixture.origin, "carol", false).await?;
-    let tokens = fixture.app.tokens(&mut fixture.browser()?, &person, "openid read", &[]).await?;
-    let vouched = Tokens::read(&partner.vouch("carol").await?.1)?;
-    let disable = || {
-        let url = fixture.url(&format!("/admin/api/users/{carol}"));
-        reqwest::Client::new().request(Method::DELETE, url).bearer_auth(&admin)
-    };
+    let (carol, person) = register_user(&fixture.origin, "carol").await?;
+    let tokens = fixture.app.user_tokens(&fixture.browser()?, &person, &SCOPE).await?;
+    let vouched = Tokens::read(&partner.vouch("carol").await?.body)?;
+    let disable = || admin.request(Method::DELETE, &format!("/users/{carol}"));
 
     let lock = case.lock(&fixture.origin, "SELECT * FROM feed FOR UPDATE").await?;
     let gone = disable().timeout(Duration::from_millis(500)).send().await;
@@ -109,7 +112,7 @@ async fn o4_disabling_a_user_is_atomic(case: &RegressionCase) -> Result<()> {
     lock.release().await?;
     let store = fixture.origin.server.store();
     let is_active = store.user(&carol).await?.context("carol")?.is_active();
-    let (status, body) = fixture.app.refresh(&tokens.refresh).await?;
+    let Answer { status, body } = fixture.app.refresh(&tokens.refresh).await?;
     let vouched_is_active = partner.client.is_active(&vouched.access).await?;
     case.report(format!(
         "request cancelled: user active {is_active}, refresh {status}, vouched token active {vouched_is_active}"
@@ -123,13 +126,13 @@ async fn o4_disabling_a_user_is_atomic(case: &RegressionCase) -> Result<()> {
     let answers = (
         fixture.refreshes(&tokens).await?,
         partner.client.is_active(&vouched.access).await?,
-        partner.vouch("carol").await?.0,
+        partner.vouch("carol").await?.status,
     );
     case.report(format!("disabled: refresh {}, vouched token active {}, another {}", answers.0, answers.1, answers.2));
     assert_eq!(answers, (400, false, 400));
 
-    let (dave, person) = register_user(&fixture.origin, "dave", false).await?;
-    let tokens = fixture.app.tokens(&mut fixture.browser()?, &person, "openid read", &[]).await?;
+    let (dave, person) = register_user(&fixture.origin, "dave").await?;
+    let tokens = fixture.app.user_tokens(&fixture.browser()?, &person, &SCOPE).await?;
     let left_behind = format!("UPDATE users SET disabled_at = {} WHERE id = '{dave}'", ambient::now());
     case.execute(&fixture.origin, &left_behind).await?;
     let status = fixture.refreshes(&tokens).await?;
@@ -140,8 +143,8 @@ async fn o4_disabling_a_user_is_atomic(case: &RegressionCase) -> Result<()> {
 
 async fn o11_cross_site_logout_form_needs_an_id_token_hint(case: &RegressionCase) -> Result<()> {
     let fixture = Fixture::start(case).await?;
-    let mut browser = fixture.browser()?;
-    let tokens = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
+    let browser = fixture.browser()?;
+    let tokens = fixture.app.user_tokens(&browser, &fixture.alice, &SCOPE).await?;
     let (http, url) =
         (reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?, fixture.url("/oauth/logout"));
 
@@ -157,7 +160,7 @@ async fn o11_cross_site_logout_form_needs_an_id_token_hint(case: &RegressionCase
     ));
     assert_eq!((status, cookies, asks, lives), (303, 0, true, 200));
 
-    let tokens = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
+    let tokens = fixture.app.user_tokens(&browser, &fixture.alice, &SCOPE).await?;
     let form = [
         ("id_token_hint", tokens.id.as_str()),
         ("post_logout_redirect_uri", "https://app.example/bye"),
@@ -168,7 +171,7 @@ async fn o11_cross_site_logout_form_needs_an_id_token_hint(case: &RegressionCase
     let location = answer.headers().get("location").context("a redirect")?.to_str()?.to_owned();
     let is_out = browser.open(&fixture.url("/account/sessions")).await?.body.contains("type=\"password\"");
     let refresh = fixture.refreshes(&tokens).await?;
-    let is_notified = fixture.heard.heard(&fixture.origin).await?.contains(&tokens.sid);
+    let is_notified = fixture.listener.notified_grants(&fixture.origin).await?.contains(&tokens.sid);
     case.report(format!(
         "with a hint: {status} to {location}; signed out {is_out}, refresh {refresh}, notified {is_notified}"
     ));
@@ -181,10 +184,10 @@ async fn o11_cross_site_logout_form_needs_an_id_token_hint(case: &RegressionCase
 
 async fn o12_revoke_all_includes_grants_on_later_pages(case: &RegressionCase) -> Result<()> {
     let fixture = Fixture::start(case).await?;
-    let mut browser = fixture.browser()?;
-    let first = fixture.app.tokens(&mut browser, &fixture.alice, "openid read", &[]).await?;
+    let browser = fixture.browser()?;
+    let first = fixture.app.user_tokens(&browser, &fixture.alice, &SCOPE).await?;
     for _ in 0..200 {
-        let page = fixture.app.authorize(&mut browser, &fixture.alice, "openid read", &[("prompt", "none")]).await?;
+        let page = fixture.app.authorize(&browser, &fixture.alice, &[SCOPE[0], ("prompt", "none")]).await?;
         ensure!(page.parameter("code").is_some(), "{} {}", page.status, page.body);
     }
     let (mut pages, mut next) = (0, fixture.url("/account/sessions"));
@@ -199,7 +202,7 @@ async fn o12_revoke_all_includes_grants_on_later_pages(case: &RegressionCase) ->
         next = fixture.url(&format!("/account/sessions?after={after}"));
     };
     browser.submit_form(&fixture.url("/account/sessions"), &[("end", "all")]).await?;
-    let (status, notified) = (fixture.refreshes(&first).await?, fixture.heard.heard(&fixture.origin).await?.len());
+    let (status, notified) = (fixture.refreshes(&first).await?, fixture.listener.notified_grants(&fixture.origin).await?.len());
     let left = browser.open(&fixture.url("/account/sessions")).await?.body.contains("Revoke all");
     case.report(format!("R1 listed {is_listed}, on page {pages}; after \"revoke all\": refresh {status}, notified of {notified}, more to revoke {left}"));
     assert_eq!((is_listed, status, notified, left), (true, 400, 201, false));
@@ -208,16 +211,16 @@ async fn o12_revoke_all_includes_grants_on_later_pages(case: &RegressionCase) ->
 
 async fn o33_password_reset_revokes_grants(case: &RegressionCase) -> Result<()> {
     let fixture = Fixture::start(case).await?;
-    let admin = admin_token(&fixture.origin).await?;
-    let (carol, person) = register_user(&fixture.origin, "carol", false).await?;
-    let mut browser = fixture.browser()?;
-    let tokens = fixture.app.tokens(&mut browser, &person, "openid read", &[]).await?;
-    let request = reqwest::Client::new().put(fixture.url(&format!("/admin/api/users/{carol}/password")));
-    let answer = request.bearer_auth(&admin).json(&json!({ "password": "another battery" })).send().await?;
-    ensure!(answer.status() == 204, "{}", answer.status());
+    let admin = AdminClient::register(&fixture.origin, "operator").await?;
+    let (carol, person) = register_user(&fixture.origin, "carol").await?;
+    let browser = fixture.browser()?;
+    let tokens = fixture.app.user_tokens(&browser, &person, &SCOPE).await?;
+    let password = json!({ "password": "another battery" });
+    let answer = admin.send(Method::PUT, &format!("/users/{carol}/password"), &password).await?;
+    ensure!(answer.status == 204, "{}", answer.status);
     let is_out = browser.open(&fixture.url("/account/sessions")).await?.body.contains("type=\"password\"");
     let (refresh, access) = (fixture.refreshes(&tokens).await?, fixture.app.is_active(&tokens.access).await?);
-    let is_notified = fixture.heard.heard(&fixture.origin).await?.contains(&tokens.sid);
+    let is_notified = fixture.listener.notified_grants(&fixture.origin).await?.contains(&tokens.sid);
     case.report(format!(
         "signed out {is_out}, refresh {refresh}, access token active {access}, notified {is_notified}"
     ));

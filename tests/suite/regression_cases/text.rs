@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tollgate_model::{User, UserClaims, UserId, UserName};
+use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::regression_case::RegressionCase;
-
-use super::accounts::{AdminClient, PASSWORD, admin_client, register_user};
+use tollgate_tests::users::{PASSWORD, register_user};
 
 cases! {
     both {
@@ -29,7 +29,7 @@ cases! {
 
 async fn o8_control_characters_are_refused_before_any_query(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
-    let (admin, http, url) = (admin_client(&origin).await?, reqwest::Client::new(), origin.server.url());
+    let (admin, http, url) = (AdminClient::register(&origin, "admin").await?, reqwest::Client::new(), origin.server.url());
     let register = async |member: &str, value: Value| -> Result<u16> {
         let mut body = json!({ "client_name": "web", "redirect_uris": ["https://web.example/cb"] });
         body[member] = value;
@@ -76,7 +76,7 @@ async fn check_refused_by_the_admin_api(admin: &AdminClient) -> Result<()> {
         ("/revocations", json!({ "kind": "subject", "name": "a", "reason": "\u{0}" })),
         ("/routes", json!({ "path": "/\u{0}", "scope": "a" })),
     ] {
-        let status = admin.post(path, &body).await?;
+        let status = admin.send(Method::POST, path, &body).await?.status;
         ensure!(status == 400, "{path} {body}: {status}");
     }
     let resource = json!({ "audience": "https://a.example", "name": "a", "scopes": { "read": "re\u{0}ad" } });
@@ -133,17 +133,20 @@ const NFD: &str = "Zoe\u{308}";
 
 /// Whether a user signs in with these credentials.
 async fn signs_in(origin: &TestOrigin, name: &str, password: &str) -> Result<bool> {
-    let mut browser = Browser::new(&origin.server.url())?;
+    let browser = Browser::new(&origin.server.url())?;
     let page = browser.visit(&format!("{}/login", origin.server.url()), &Person::new(name, password)).await?;
     Ok(page.url.path() == "/account/sessions")
 }
 
 async fn o30_nfc_and_nfd_spellings_are_one_user(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    let admin = admin_client(&origin).await?;
+    let admin = AdminClient::register(&origin, "admin").await?;
     let (password_nfc, password_nfd) = (format!("{NFC} walks the dog"), format!("{NFD} walks the dog"));
-    register_user(&origin, NFC, &password_nfc).await?;
-    let again = admin.post("/users", &json!({ "name": NFD, "password": password_nfd })).await?;
+    let register = async |name: &str, password: &str| -> Result<u16> {
+        Ok(admin.send(Method::POST, "/users", &json!({ "name": name, "password": password })).await?.status)
+    };
+    ensure!(register(NFC, &password_nfc).await? == 201, "the name in NFC is free");
+    let again = register(NFD, &password_nfd).await?;
     ensure!(again == 409, "the same name in NFD answers {again}");
     for (name, password) in
         [(NFC, &password_nfc), (NFD, &password_nfd), ("ZOE\u{308}", &password_nfc), ("zo\u{eb}", &password_nfd)]
@@ -172,7 +175,7 @@ async fn o30_nfc_and_nfd_spellings_are_one_user(case: &RegressionCase) -> Result
 
 async fn o20_foreign_cookies_are_ignored(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[]).await?;
-    register_user(&origin, "ada", PASSWORD).await?;
+    register_user(&origin, "ada").await?;
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
     let url = format!("{}/login", origin.server.url());
     let page = http.get(&url).send().await?;

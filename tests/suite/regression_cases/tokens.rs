@@ -4,15 +4,18 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tollgate_model::TokenAlg;
+use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::Browser;
-use tollgate_tests::environment::now;
-use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::registered::{
-    ACCESS_TOKEN, EXCHANGE, ProofKey, REDIRECT, RegisteredClient, authorization, claims, code, redemption, resource,
-    unique, user,
+use tollgate_tests::client::{
+    ACCESS_TOKEN_TYPE, REDIRECT_URI, TOKEN_EXCHANGE_GRANT, TestClient, member_text, merge, redemption,
+    register_resource,
 };
+use tollgate_tests::environment::now;
+use tollgate_tests::jwt::{ClientKey, claims, random_id};
+use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::regression_case::RegressionCase;
 use tollgate_tests::token_factory::TokenFactory;
+use tollgate_tests::users::register_user;
 
 cases! {
     both {
@@ -29,9 +32,9 @@ const B: &str = "https://b.example";
 /// An origin with the resource servers A and B, their clients, and a web client of both.
 struct Fixture {
     origin: TestOrigin,
-    web: RegisteredClient,
-    rs_a: RegisteredClient,
-    rs_b: RegisteredClient,
+    web: TestClient,
+    rs_a: TestClient,
+    rs_b: TestClient,
     /// Factories with the HS256 keys of A and of B.
     factories: [TokenFactory; 2],
 }
@@ -39,35 +42,34 @@ struct Fixture {
 impl Fixture {
     async fn start(case: &RegressionCase, web: Value) -> Result<Self> {
         let origin = case.origin(&[]).await?;
-        let web = RegisteredClient::web(&origin, "web", web).await?;
+        let web = TestClient::register_web_app(&origin, "web", &web).await?;
         let api = |own: &str| {
             json!({
-                "grant_types": ["client_credentials", EXCHANGE], "scope": "read write openid", "audiences": [own],
+                "grant_types": ["client_credentials", TOKEN_EXCHANGE_GRANT], "scope": "read write openid", "audiences": [own],
                 "access_token_signed_response_alg": "HS256",
             })
         };
         let (rs_a, rs_b) = (
-            RegisteredClient::register(&origin, "rs-a", api(A)).await?,
-            RegisteredClient::register(&origin, "rs-b", api(B)).await?,
+            TestClient::register(&origin, "rs-a", api(A)).await?,
+            TestClient::register(&origin, "rs-b", api(B)).await?,
         );
-        resource(&origin, A, &rs_a).await?;
-        resource(&origin, B, &rs_b).await?;
-        let settings = tollgate_config::Settings::from_pairs(origin.settings.clone())?;
+        register_resource(&origin, A, &rs_a).await?;
+        register_resource(&origin, B, &rs_b).await?;
         let mut factories = Vec::new();
         for audience in [A, B] {
-            let keys = tollgate::open_keys(origin.server.store(), &settings).await?;
+            let keys = origin.open_keys().await?;
             factories.push(TokenFactory::new(keys, origin.server.issuer(), audience.parse()?));
         }
-        let factories = factories.try_into().map_err(|_| anyhow!("two mints"))?;
+        let factories = factories.try_into().map_err(|_| anyhow!("one factory for each audience"))?;
         Ok(Self { origin, web, rs_a, rs_b, factories })
     }
 
     /// Signs in a new user and returns the web client's tokens.
     async fn tokens(&self, more: &[(&str, &str)]) -> Result<Value> {
-        let mut browser = Browser::new(&self.origin.server.url())?;
-        let name = format!("alice-{}", unique()?.to_lowercase());
-        let alice = user(&self.origin, &name).await?;
-        let code = code(&self.origin, &mut browser, &alice, &self.web.id, more).await?;
+        let browser = Browser::new(&self.origin.server.url())?;
+        let name = format!("alice-{}", random_id().to_lowercase());
+        let (_, alice) = register_user(&self.origin, &name).await?;
+        let code = self.web.code(&browser, &alice, more).await?;
         Ok(self.web.redeem(&code).await?.body)
     }
 
@@ -82,21 +84,17 @@ impl Fixture {
     }
 }
 
-fn text<'a>(tokens: &'a Value, name: &str) -> Result<&'a str> {
-    tokens[name].as_str().with_context(|| format!("no {name} in {tokens}"))
-}
-
 async fn o1_token_forged_with_an_audiences_key_is_refused(case: &RegressionCase) -> Result<()> {
-    let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", EXCHANGE] });
+    let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", TOKEN_EXCHANGE_GRANT] });
     let fixture = Fixture::start(case, more).await?;
     let signed = fixture.tokens(&[("scope", "openid read"), ("resource", B)]).await?;
-    let signed = text(&signed, "access_token")?;
+    let signed = member_text(&signed, "access_token")?;
     // An opaque token contains no claims, but its id appears in logs.
     let opaque = fixture.rs_b.id.parse()?;
     let mut metadata = fixture.origin.server.store().client(&opaque).await?.context("rs-b")?.metadata;
     metadata.access_token_format = tollgate_model::TokenFormat::Opaque;
     fixture.origin.server.store().update_client(&opaque, &metadata).await?;
-    let opaque = fixture.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    let opaque = fixture.rs_b.request_tokens(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
     let opaque_id = fixture.rs_b.post("/oauth/introspect", &[("token", &opaque)]).await?.body["jti"].clone();
     ensure!(opaque_id.is_string(), "an opaque token has an id");
 
@@ -117,10 +115,10 @@ async fn o1_token_forged_with_an_audiences_key_is_refused(case: &RegressionCase)
         "the real tokens stay active"
     );
     // A's own token is accepted: key and audience belong together.
-    let own = fixture.rs_a.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    let own = fixture.rs_a.request_tokens(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
     ensure!(fixture.rs_a.is_active(&own).await?, "A's own HS256 token is active");
     ensure!(
-        fixture.rs_a.show(Method::GET, "/oauth/tokeninfo", &own).await?.status == 200,
+        fixture.rs_a.present(Method::GET, "/oauth/tokeninfo", &own).await?.status == 200,
         "A's own HS256 token is active"
     );
     check_that_admins_revoke_the_presented_token(&fixture, signed).await?;
@@ -132,14 +130,14 @@ async fn check_forged_token_is_refused(fixture: &Fixture, forged: &str, signed: 
     for (method, path) in
         [(Method::GET, "/oauth/tokeninfo"), (Method::GET, "/oauth/userinfo"), (Method::POST, "/validate")]
     {
-        let answer = fixture.web.show(method, path, forged).await?;
+        let answer = fixture.web.present(method, path, forged).await?;
         ensure!(answer.status == 401, "{path}: {} {}", answer.status, answer.body);
     }
     for party in [&fixture.rs_a, &fixture.rs_b, &fixture.web] {
         ensure!(!party.is_active(forged).await?, "active for {}", party.id);
         let exchanged = party.exchange(forged, &[]).await?;
         ensure!(exchanged.status == 400, "exchanged: {}", exchanged.body);
-        let actor = [("actor_token", forged), ("actor_token_type", ACCESS_TOKEN)];
+        let actor = [("actor_token", forged), ("actor_token_type", ACCESS_TOKEN_TYPE)];
         let exchanged = party.exchange(signed, &actor).await?;
         ensure!(exchanged.status == 400, "as actor: {}", exchanged.body);
         // A forged token must not revoke the token that it names.
@@ -151,37 +149,30 @@ async fn check_forged_token_is_refused(fixture: &Fixture, forged: &str, signed: 
 /// Revoking a presented token affects only that very token: a forged one is unknown, an opaque one
 /// works like a signed one.
 async fn check_that_admins_revoke_the_presented_token(fixture: &Fixture, signed: &str) -> Result<()> {
-    let admin = json!({
-        "grant_types": ["client_credentials"], "scope": "tollgate:admin", "audiences": [fixture.origin.server.issuer()],
-    });
-    let admin = RegisteredClient::register(&fixture.origin, "admin", admin).await?;
-    let token = admin.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
-    let http = reqwest::Client::new();
-    let revoke = async |token_to_revoke: &str| {
-        let url = format!("{}/admin/api/revocations", fixture.origin.server.url());
-        let request = http.post(url).bearer_auth(&token).json(&json!({ "token": token_to_revoke }));
-        Ok::<_, anyhow::Error>(request.send().await?.status().as_u16())
+    let admin = AdminClient::register(&fixture.origin, "admin").await?;
+    let revoke = async |token: &str| -> Result<u16> {
+        Ok(admin.send(Method::POST, "/revocations", &json!({ "token": token })).await?.status)
     };
     let forged = fixture.forged(&fixture.factories[0], &claims(signed)?["jti"]);
     ensure!(revoke(&forged).await? == 404, "the forged token has no record");
     ensure!(fixture.web.is_active(signed).await?, "the token that it names stays active");
-    let opaque = fixture.rs_b.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    let opaque = fixture.rs_b.request_tokens(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
     for token in [signed, &opaque] {
         ensure!(revoke(token).await? == 201, "{token}");
     }
     ensure!(!fixture.web.is_active(signed).await? && !fixture.rs_b.is_active(&opaque).await?, "they are revoked");
     // A token forged with A's key that names an administrator's token: the record is not one of a
     // token for A.
-    let forged = fixture.forged(&fixture.factories[0], &claims(&token)?["jti"]);
-    let url = format!("{}/admin/api/clients", fixture.origin.server.url());
-    ensure!(http.get(url).bearer_auth(forged).send().await?.status() == 401, "the administration's interface");
+    let forged = fixture.forged(&fixture.factories[0], &claims(&admin.token)?["jti"]);
+    let answer = fixture.web.present(Method::GET, "/admin/api/clients", &forged).await?;
+    ensure!(answer.status == 401, "the admin API answers {}", answer.status);
     Ok(())
 }
 
 async fn o16_tokens_exchanged_from_a_revoked_token_are_inactive(case: &RegressionCase) -> Result<()> {
-    let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", EXCHANGE] });
+    let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", TOKEN_EXCHANGE_GRANT] });
     let fixture = Fixture::start(case, more).await?;
-    let revoked = async |by: &RegisteredClient, what: &str, lives: &[&str], dies: &[&str]| {
+    let revoked = async |by: &TestClient, what: &str, lives: &[&str], dies: &[&str]| {
         ensure!(by.post("/oauth/revoke", &[("token", what)]).await?.status == 200, "revoked");
         for token in dies {
             ensure!(!fixture.rs_a.is_active(token).await?, "it was exchanged from a revoked token");
@@ -193,7 +184,7 @@ async fn o16_tokens_exchanged_from_a_revoked_token_are_inactive(case: &Regressio
         Ok(())
     };
     let tokens = fixture.tokens(&[("scope", "read"), ("resource", A)]).await?;
-    let subject = text(&tokens, "access_token")?;
+    let subject = member_text(&tokens, "access_token")?;
     let child = fixture.rs_a.exchange(subject, &[]).await?.text("access_token")?;
     let grandchild = fixture.rs_a.exchange(&child, &[("scope", "read")]).await?.text("access_token")?;
     for token in [&child, &grandchild] {
@@ -206,9 +197,9 @@ async fn o16_tokens_exchanged_from_a_revoked_token_are_inactive(case: &Regressio
 
     // An actor token, and a revocation that applies only to an older token.
     let tokens = fixture.tokens(&[("scope", "read"), ("resource", A)]).await?;
-    let subject = text(&tokens, "access_token")?;
-    let actor = fixture.rs_a.token(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
-    let acting = [("actor_token", actor.as_str()), ("actor_token_type", ACCESS_TOKEN)];
+    let subject = member_text(&tokens, "access_token")?;
+    let actor = fixture.rs_a.request_tokens(&[("grant_type", "client_credentials")]).await?.text("access_token")?;
+    let acting = [("actor_token", actor.as_str()), ("actor_token_type", ACCESS_TOKEN_TYPE)];
     let child = fixture.rs_a.exchange(subject, &acting).await?.text("access_token")?;
     revoked(&fixture.rs_a, &actor, &[subject], &[&child]).await?;
     let child = fixture.rs_a.exchange(subject, &[]).await?.text("access_token")?;
@@ -224,12 +215,10 @@ async fn o16_tokens_exchanged_from_a_revoked_token_are_inactive(case: &Regressio
 async fn o17_used_code_without_its_verifier_revokes_nothing(case: &RegressionCase) -> Result<()> {
     let public = json!({ "token_endpoint_auth_method": "none" });
     let fixture = Fixture::start(case, public).await?;
-    let mut browser = Browser::new(&fixture.origin.server.url())?;
-    let alice = user(&fixture.origin, "alice").await?;
-    let code = code(&fixture.origin, &mut browser, &alice, "web", &[("scope", "openid read")]).await?;
+    let browser = Browser::new(&fixture.origin.server.url())?;
+    let (_, alice) = register_user(&fixture.origin, "alice").await?;
+    let code = fixture.web.code(&browser, &alice, &[("scope", "openid read")]).await?;
     let tokens = fixture.web.redeem(&code).await?;
-    let refresh =
-        async |token: &str| fixture.web.token(&[("grant_type", "refresh_token"), ("refresh_token", token)]).await;
     let wrong = "x".repeat(43);
     let with = |name: &'static str, value: &str| {
         let mut form = redemption(&code).map(|(name, value)| (name, value.to_owned())).to_vec();
@@ -240,18 +229,18 @@ async fn o17_used_code_without_its_verifier_revokes_nothing(case: &RegressionCas
     let mut answers = Vec::new();
     for form in [with("code_verifier", &wrong), with("redirect_uri", "https://app.example/other")] {
         let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = fixture.web.token(&form).await?;
+        let answer = fixture.web.request_tokens(&form).await?;
         ensure!(answer.status == 400 && answer.body["error"] == "invalid_grant", "{}", answer.body);
-        answers.push(answer.brief());
+        answers.push(answer.summary());
     }
-    let refreshed = refresh(&tokens.text("refresh_token")?).await?;
+    let refreshed = fixture.web.refresh(&tokens.text("refresh_token")?).await?;
     ensure!(refreshed.status == 200, "the grant is unharmed: {}", refreshed.body);
-    answers.push(format!("refresh {}", refreshed.brief()));
-    // Whoever has code and verifier got both from the client: it is a replay.
+    answers.push(format!("refresh {}", refreshed.summary()));
+    // Code and verifier together were the client's: this is a replay.
     ensure!(fixture.web.redeem(&code).await?.status == 400, "used twice");
-    let ended = refresh(&refreshed.text("refresh_token")?).await?;
+    let ended = fixture.web.refresh(&refreshed.text("refresh_token")?).await?;
     ensure!(ended.status == 400, "the grant is revoked: {}", ended.body);
-    answers.push(format!("then with the right verifier, refresh {}", ended.brief()));
+    answers.push(format!("then with the right verifier, refresh {}", ended.summary()));
     case.report(answers.join("; "));
     Ok(())
 }
@@ -261,32 +250,32 @@ async fn o17_used_code_without_its_verifier_revokes_nothing(case: &RegressionCas
 async fn jwt_of_another_type_is_refused() -> Result<()> {
     let case = RegressionCase::new("typ");
     let origin = case.origin(&[]).await?;
-    let key = ProofKey::new()?;
+    let key = ClientKey::generate();
     let own = json!({
-        "token_endpoint_auth_method": "private_key_jwt", "jwks": { "keys": [key.jwk()] },
+        "token_endpoint_auth_method": "private_key_jwt", "jwks": key.jwks(),
         "grant_types": ["authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
     });
-    let signer = RegisteredClient::web(&origin, "signer", own).await?;
+    let signer = TestClient::register_web_app(&origin, "signer", &own).await?;
     let issuer = origin.server.issuer().to_owned();
-    let assertion = |header: Value| -> Result<String> {
-        let claims = json!({ "iss": "signer", "sub": "signer", "aud": issuer, "exp": now() + 60, "jti": unique()? });
-        Ok(key.sign(header, &claims))
+    let assertion = |header: Value| {
+        let claims = json!({ "iss": "signer", "sub": "signer", "aud": issuer, "exp": now() + 60, "jti": random_id() });
+        key.sign(&header, &claims)
     };
     let authenticate = async |assertion: String, more: &[(&str, &str)]| {
         let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
         let form = [&[("client_assertion_type", kind), ("client_assertion", &assertion)], more].concat();
-        Ok::<_, anyhow::Error>(signer.token(&form).await?.status)
+        Ok::<_, anyhow::Error>(signer.request_tokens(&form).await?.status)
     };
     let own = [("grant_type", "client_credentials")];
     for typ in [json!({}), json!({ "typ": "JWT" }), json!({ "typ": "client-authentication+jwt" })] {
-        assert_eq!(authenticate(assertion(typ.clone())?, &own).await?, 200, "{typ}");
+        assert_eq!(authenticate(assertion(typ.clone()), &own).await?, 200, "{typ}");
     }
     let others = ["at+jwt", "dpop+jwt", "logout+jwt", "secevent+jwt", "oauth-authz-req+jwt", "application/at+jwt"];
     for typ in others {
-        assert_eq!(authenticate(assertion(json!({ "typ": typ }))?, &own).await?, 401, "{typ}");
-        let grant = assertion(json!({ "typ": typ }))?;
+        assert_eq!(authenticate(assertion(json!({ "typ": typ })), &own).await?, 401, "{typ}");
+        let grant = assertion(json!({ "typ": typ }));
         let bearer = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", grant.as_str())];
-        assert_eq!(authenticate(assertion(json!({}))?, &bearer).await?, 400, "{typ}");
+        assert_eq!(authenticate(assertion(json!({})), &bearer).await?, 400, "{typ}");
     }
     Ok(())
 }
@@ -295,21 +284,17 @@ async fn jwt_of_another_type_is_refused() -> Result<()> {
 async fn request_object_needs_its_type_and_an_expiry() -> Result<()> {
     let case = RegressionCase::new("exp");
     let origin = case.origin(&[]).await?;
-    let key = ProofKey::new()?;
-    RegisteredClient::web(&origin, "signer", json!({ "jwks": { "keys": [key.jwk()] } })).await?;
-    let mut browser = Browser::new(&origin.server.url())?;
-    let request = |header: Value, more: Value| {
-        let plain = reqwest::Url::parse(&authorization(&origin, "signer", &[("scope", "openid")])?)?;
+    let key = ClientKey::generate();
+    let signer = TestClient::register_web_app(&origin, "signer", &json!({ "jwks": key.jwks() })).await?;
+    let browser = Browser::new(&origin.server.url())?;
+    let request = |header: Value, changes: &Value| -> Result<String> {
+        let plain = reqwest::Url::parse(&signer.authorization_url(&[("scope", "openid")]))?;
         let mut claims: Value = plain.query_pairs().map(|(name, value)| (name.into_owned(), json!(value))).collect();
         claims["iss"] = json!("signer");
         claims["aud"] = json!(origin.server.issuer());
         claims["prompt"] = json!("none");
-        for (name, value) in more.as_object().into_iter().flatten() {
-            claims[name] = value.clone();
-        }
-        let jwt = key.sign(header, &claims);
-        let all = [("request", jwt.as_str()), ("redirect_uri", REDIRECT)];
-        authorization(&origin, "signer", &all)
+        let jwt = key.sign(&header, &merge(claims, changes));
+        Ok(signer.authorization_url(&[("request", &jwt), ("redirect_uri", REDIRECT_URI)]))
     };
     let typed = || json!({ "typ": "oauth-authz-req+jwt" });
     let (soon, lately) = (now() + 60, now() - 3000);
@@ -328,7 +313,7 @@ async fn request_object_needs_its_type_and_an_expiry() -> Result<()> {
         (json!({ "typ": "at+jwt" }), json!({ "exp": soon }), "invalid_request_object"),
         (json!({ "typ": "client-authentication+jwt" }), json!({ "exp": soon }), "invalid_request_object"),
     ] {
-        let page = browser.open(&request(header.clone(), more.clone())?).await?;
+        let page = browser.open(&request(header.clone(), &more)?).await?;
         assert_eq!(page.parameter("error").as_deref(), Some(error), "{header} {more}: {}", page.status);
     }
     Ok(())

@@ -10,6 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use tempfile::TempDir;
 use tollgate::Server;
+use tollgate_config::Settings;
+use tollgate_keys::KeyRing;
 use tollgate_model::Audience;
 
 use crate::environment::{free_port, install_tls_provider, programs_dir};
@@ -25,6 +27,8 @@ pub struct TestOrigin {
     pub server: Server,
     /// Its settings, for CLI commands on the same database.
     pub settings: Vec<(&'static str, String)>,
+    /// HTTP client that follows no redirects.
+    pub http: reqwest::Client,
     folder: TempDir,
     _log_monitor: LogMonitor,
 }
@@ -35,23 +39,38 @@ impl TestOrigin {
         Self::start_with(&[]).await
     }
 
-    /// Starts an origin with additional settings.
+    /// Starts an origin with these settings, added to the defaults or in place of them. With a TLS
+    /// certificate, it serves HTTPS.
     pub async fn start_with(more: &[(&'static str, &str)]) -> Result<Self> {
         install_tls_provider();
         let log_monitor = LogMonitor::start();
         let folder = tempfile::tempdir()?;
         let port = free_port()?;
+        let is_https = more.iter().any(|(name, _)| *name == "TOLLGATE_TLS_CERTIFICATE");
+        let scheme = if is_https { "https" } else { "http" };
         let mut settings = vec![
             ("TOLLGATE_LISTEN", format!("127.0.0.1:{port}")),
-            ("TOLLGATE_PUBLIC_URL", format!("http://127.0.0.1:{port}")),
+            ("TOLLGATE_PUBLIC_URL", format!("{scheme}://127.0.0.1:{port}")),
             ("TOLLGATE_DATABASE_URL", format!("sqlite://{}", folder.path().join("origin.db").display())),
             ("TOLLGATE_MASTER_KEY_FILE", folder.path().join("master.key").display().to_string()),
             ("TOLLGATE_AUDIENCE", AUDIENCE.to_owned()),
         ];
         settings.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
         settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        let server = Server::start(tollgate_config::Settings::from_pairs(settings.clone())?).await?;
-        Ok(Self { server, settings, folder, _log_monitor: log_monitor })
+        let server = Server::start(Settings::from_pairs(settings.clone())?).await?;
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+        Ok(Self { server, settings, http, folder, _log_monitor: log_monitor })
+    }
+
+    /// URL of a path at this origin.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.server.url())
+    }
+
+    /// URL of its database.
+    pub fn database_url(&self) -> &str {
+        let url = self.settings.iter().find(|(name, _)| *name == "TOLLGATE_DATABASE_URL");
+        &url.expect("every origin has a database").1
     }
 
     /// Runs a CLI command on this origin's database and returns its standard output.
@@ -87,17 +106,21 @@ impl TestOrigin {
         self.cli_with(&["user", "create", name, "--password-stdin", "--claims", &claims], password).map(drop)
     }
 
+    /// This origin's keys.
+    pub async fn open_keys(&self) -> Result<KeyRing> {
+        let settings = Settings::from_pairs(self.settings.clone())?;
+        tollgate::open_keys(self.server.store(), &settings).await
+    }
+
     /// A token factory with this origin's keys.
     pub async fn token_factory(&self) -> Result<TokenFactory> {
-        let settings = tollgate_config::Settings::from_pairs(self.settings.clone())?;
-        let keys = tollgate::open_keys(self.server.store(), &settings).await?;
+        let keys = self.open_keys().await?;
         Ok(TokenFactory::new(keys, self.server.issuer(), AUDIENCE.parse::<Audience>()?))
     }
 
     /// Settings for an edge of this origin.
     pub async fn edge_settings(&self, upstream: &str) -> Result<BTreeMap<&'static str, String>> {
-        let settings = tollgate_config::Settings::from_pairs(self.settings.clone())?;
-        let keys = tollgate::open_keys(self.server.store(), &settings).await?;
+        let keys = self.open_keys().await?;
         Ok(BTreeMap::from([
             ("TOLLGATE_EDGE_LISTEN", "127.0.0.1:0".to_owned()),
             ("TOLLGATE_EDGE_ORIGIN", self.server.url()),

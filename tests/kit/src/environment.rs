@@ -1,8 +1,9 @@
-//! Environment variables, the clock, and free ports.
+//! Environment variables, the clock, free ports, and the TLS provider.
 
 use std::env;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
@@ -37,4 +38,13 @@ pub fn free_port() -> Result<u16> {
 /// Installs ring as the TLS provider, as the programs do. Later calls change nothing.
 pub fn install_tls_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// A command without the `TOLLGATE_` variables of the tests' environment.
+pub fn command_without_settings(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOLLGATE_")) {
+        command.env_remove(name);
+    }
+    command
 }

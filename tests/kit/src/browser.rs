@@ -2,7 +2,7 @@
 //! user. It never leaves the origin: a redirect to another site is returned to the caller.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::header::{COOKIE, HeaderMap, LOCATION, SET_COOKIE};
@@ -35,6 +35,16 @@ impl Page {
     pub fn location(&self) -> Option<Url> {
         let location = self.headers.get(LOCATION)?.to_str().ok()?;
         self.url.join(location).ok()
+    }
+
+    /// Target of a redirect, as the response names it.
+    pub fn redirect(&self) -> Option<String> {
+        Some(self.headers.get(LOCATION)?.to_str().ok()?.to_owned())
+    }
+
+    /// The value of the first field with this name.
+    pub fn field(&self, name: &str) -> Option<String> {
+        field(&self.body, name)
     }
 
     /// A parameter in the query of the redirect's target.
@@ -70,29 +80,46 @@ impl Person {
 }
 
 /// A browser at one origin.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Browser {
     http: reqwest::Client,
     origin: String,
-    cookies: BTreeMap<String, String>,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+impl Clone for Browser {
+    /// Another browser with the same cookies at first.
+    fn clone(&self) -> Self {
+        Self {
+            http: self.http.clone(),
+            origin: self.origin.clone(),
+            cookies: Mutex::new(self.lock_cookies().clone()),
+        }
+    }
 }
 
 impl Browser {
     /// A browser without cookies. `origin`: scheme, host and port of the origin.
     pub fn new(origin: &str) -> Result<Self> {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-        Ok(Self { http, origin: origin.trim_end_matches('/').to_owned(), cookies: BTreeMap::new() })
+        Ok(Self::with_client(origin, http))
+    }
+
+    /// A browser without cookies that sends its requests by this client, which must not follow
+    /// redirects.
+    pub fn with_client(origin: &str, http: reqwest::Client) -> Self {
+        Self { http, origin: origin.trim_end_matches('/').to_owned(), cookies: Mutex::default() }
     }
 
     /// Opens a URL and fills in the forms as the user, until the browser is sent to another site,
     /// no form of the page is for the user, or a page reports an error.
-    pub async fn visit(&mut self, url: &str, person: &Person) -> Result<Page> {
+    pub async fn visit(&self, url: &str, person: &Person) -> Result<Page> {
         let page = self.open(url).await?;
         self.complete_forms(page, person).await
     }
 
     /// Fills in the forms as the user, from this page on.
-    pub async fn complete_forms(&mut self, mut page: Page, person: &Person) -> Result<Page> {
+    pub async fn complete_forms(&self, mut page: Page, person: &Person) -> Result<Page> {
         for _ in 0..MAX_PAGES {
             if page.status != 200 {
                 return Ok(page);
@@ -104,13 +131,13 @@ impl Browser {
     }
 
     /// Opens a URL and follows redirects within the origin to the first page.
-    pub async fn open(&mut self, url: &str) -> Result<Page> {
+    pub async fn open(&self, url: &str) -> Result<Page> {
         let page = self.send(self.http.get(url)).await?;
         self.follow(page).await
     }
 
     /// Posts a form to a URL and follows redirects within the origin.
-    pub async fn post(&mut self, url: &str, fields: &[(String, String)]) -> Result<Page> {
+    pub async fn post(&self, url: &str, fields: &[(String, String)]) -> Result<Page> {
         let page = self.send(self.http.post(url).form(fields)).await?;
         self.follow(page).await
     }
@@ -119,7 +146,7 @@ impl Browser {
     ///
     /// # Errors
     /// If the page has no form with a CSRF token, or the result is not 200.
-    pub async fn submit_form(&mut self, url: &str, fields: &[(&str, &str)]) -> Result<Page> {
+    pub async fn submit_form(&self, url: &str, fields: &[(&str, &str)]) -> Result<Page> {
         let page = self.open(url).await?;
         let csrf = field(&page.body, "csrf").with_context(|| format!("no form: {}", page.body))?;
         let all = fields.iter().copied().chain([("csrf", csrf.as_str())]);
@@ -129,7 +156,7 @@ impl Browser {
         Ok(page)
     }
 
-    async fn submit(&mut self, page: &Page, submission: &FormSubmission) -> Result<Page> {
+    async fn submit(&self, page: &Page, submission: &FormSubmission) -> Result<Page> {
         let mut url = page.url.join(&submission.action)?;
         if submission.post {
             return self.post(url.as_str(), &submission.fields).await;
@@ -139,7 +166,7 @@ impl Browser {
     }
 
     /// Follows redirects within the origin.
-    pub async fn follow(&mut self, mut page: Page) -> Result<Page> {
+    pub async fn follow(&self, mut page: Page) -> Result<Page> {
         for _ in 0..MAX_PAGES {
             match page.location() {
                 Some(next) if (300..400).contains(&page.status) && self.is_same_origin(&next) => {
@@ -159,12 +186,11 @@ impl Browser {
     }
 
     /// Sends one request with the cookies, and stores those that the response sets.
-    pub async fn send(&mut self, request: RequestBuilder) -> Result<Page> {
-        let mut cookies = String::new();
-        for (name, value) in &self.cookies {
-            let _ = write!(cookies, "{}{name}={value}", if cookies.is_empty() { "" } else { "; " });
-        }
-        let request = if cookies.is_empty() { request } else { request.header(COOKIE, cookies) };
+    pub async fn send(&self, request: RequestBuilder) -> Result<Page> {
+        let request = match self.cookie_header() {
+            Some(cookies) => request.header(COOKIE, cookies),
+            None => request,
+        };
         let page = Page::read(request.send().await?).await?;
         for cookie in page.headers.get_all(SET_COOKIE) {
             self.store_cookie(cookie.to_str()?)?;
@@ -172,20 +198,34 @@ impl Browser {
         Ok(page)
     }
 
+    /// The `Cookie` header of the next request, if the browser has cookies.
+    pub fn cookie_header(&self) -> Option<String> {
+        let cookies = self.lock_cookies();
+        let pairs: Vec<String> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+
     /// A request of this browser, to be modified and sent with [`Browser::send`].
     pub fn request(&self, method: Method, url: &str) -> RequestBuilder {
         self.http.request(method, url)
     }
 
-    fn store_cookie(&mut self, cookie: &str) -> Result<()> {
+    fn store_cookie(&self, cookie: &str) -> Result<()> {
         let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
         let (name, value) = pair.split_once('=').context("a cookie without a name")?;
+        for required in ["HttpOnly", "SameSite=Lax", "Path=/"] {
+            ensure!(attributes.contains(required), "a cookie without {required}: {cookie}");
+        }
         if attributes.to_ascii_lowercase().contains("max-age=0") {
-            self.cookies.remove(name.trim());
+            self.lock_cookies().remove(name.trim());
         } else {
-            self.cookies.insert(name.trim().to_owned(), value.trim().to_owned());
+            self.lock_cookies().insert(name.trim().to_owned(), value.trim().to_owned());
         }
         Ok(())
+    }
+
+    fn lock_cookies(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.cookies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
