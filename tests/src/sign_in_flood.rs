@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::browser::Page;
+use crate::client::TestClient;
 use crate::database::TestDatabase;
 use crate::origin_process::OriginProcess;
-use crate::client::TestClient;
 
 /// Password hashing threads.
 const WORKERS: u32 = 2;
@@ -61,10 +61,8 @@ pub async fn run(lasted: Duration) -> Result<FloodReport> {
     served.set("TOLLGATE_HASH_QUEUE", &QUEUE.to_string());
     served.start(&http).await?;
     served.cli_with(&["user", "create", "alice", "--password-stdin"], PASSWORD)?;
-    let client = TestClient::from_cli_output(
-        &served.url,
-        &served.cli(&["client", "create", "--json", "--name", "service"])?,
-    )?;
+    let client =
+        TestClient::from_cli_output(&served.url, &served.cli(&["client", "create", "--json", "--name", "service"])?)?;
     let form = SignInForm::of(&served.url).await?;
 
     // Warms up: the threads allocate their memory once.

@@ -16,10 +16,10 @@ use serde_json::Value;
 use tollgate_core::{
     Deltas, EpochTokenId, Replica, RevocationId, RevocationKind, RevokedBefore, Snapshot, TokenIdentifiers,
 };
+use tollgate_tests::client::TestClient;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin_process::OriginProcess;
-use tollgate_tests::client::TestClient;
 
 /// Concurrent clients that issue and revoke tokens.
 const WORKERS: u64 = 4;
@@ -109,10 +109,8 @@ impl CrashTest {
     async fn start(mut origin: OriginProcess, seed: u64) -> Result<Self> {
         let http = reqwest::Client::new();
         origin.start(&http).await?;
-        let client = TestClient::from_cli_output(
-            &origin.url,
-            &origin.cli(&["client", "create", "--json", "--name", "kill"])?,
-        )?;
+        let client =
+            TestClient::from_cli_output(&origin.url, &origin.cli(&["client", "create", "--json", "--name", "kill"])?)?;
         let key = URL_SAFE_NO_PAD.decode(origin.cli(&["key", "snapshot"])?.trim())?;
         let pins = [key.try_into().ok().context("a key of 32 bytes")?];
         let snapshot = snapshot(&origin.url, &pins).await?;

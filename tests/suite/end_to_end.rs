@@ -2,10 +2,10 @@
 //! and accepted again.
 
 use anyhow::Result;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::client::TestClient;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn revoked_token_is_refused_at_every_edge_until_reinstated() -> Result<()> {

@@ -4,9 +4,9 @@ use anyhow::{Context as _, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use tollgate_tests::client::TestClient;
 use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
-use tollgate_tests::client::TestClient;
 
 async fn start() -> Result<(TestOrigin, TestClient)> {
     install_tls_provider();

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::environment::required_env;
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::client::TestClient;
 
 /// Checks of schemathesis: no 5xx, and every response as described.
 const CHECKS: &str = "\

@@ -8,11 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 use tollgate_tests::browser::Page;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::redis_server::RedisServer;
-use tollgate_tests::client::TestClient;
 
 /// Longest wait for a log line, on a busy machine.
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
@@ -105,7 +105,8 @@ async fn behind_a_trusted_proxy_the_forwarded_address_is_limited() -> Result<()>
 async fn client_limit_does_not_lock_out_the_right_secret() -> Result<()> {
     let settings = [("TOLLGATE_LIMIT_CLIENT", "5/1h"), ("TOLLGATE_LIMIT_CLIENT_SECRETS", "4/1h")];
     let origin = TestOrigin::start_with(&settings).await?;
-    let (one, other) = (TestClient::register_with_cli(&origin, "one", &[])?, TestClient::register_with_cli(&origin, "other", &[])?);
+    let (one, other) =
+        (TestClient::register_with_cli(&origin, "one", &[])?, TestClient::register_with_cli(&origin, "other", &[])?);
     let form = [("grant_type", "client_credentials")];
     let (passed, refused) = until_refused(async || Ok(one.request("/oauth/token", &form).send().await?)).await?;
     assert_eq!((passed, header(&refused, "ratelimit-policy")?.as_str()), (5, r#""client";q=5;w=3600"#));

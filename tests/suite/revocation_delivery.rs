@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result};
 use reqwest::header::{ETAG, IF_NONE_MATCH};
 use serde_json::Value;
 use tollgate_core::{Deltas, Snapshot};
+use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{free_port, install_tls_provider};
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::client::TestClient;
 
 /// Public key that signs an origin's messages to edges.
 fn snapshot_key(origin: &TestOrigin) -> Result<[u8; 32]> {

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use tollgate_model::TokenAlg;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::client::TestClient;
 use tollgate_tests::token_builder::TokenBuilder;
 use tollgate_tests::token_factory::TokenFactory;
 
@@ -71,7 +71,8 @@ async fn every_kind_of_revocation_and_reinstatement_reaches_every_edge() -> Resu
         edges.push(TestEdge::start(kind, &settings).await?);
     }
     let http = reqwest::Client::new();
-    let clients = [TestClient::register_with_cli(&origin, "one", &[])?, TestClient::register_with_cli(&origin, "another", &[])?];
+    let clients =
+        [TestClient::register_with_cli(&origin, "one", &[])?, TestClient::register_with_cli(&origin, "another", &[])?];
     for example in examples(&factory, [&clients[0].id, &clients[1].id]) {
         let (revoked, unaffected) = (example.revoked.sign(), example.unaffected.sign());
         let arguments: Vec<&str> = example.arguments.iter().map(String::as_str).collect();

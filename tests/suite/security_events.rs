@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use tollgate_model::status_list::Claim;
 use tollgate_model::{AccessToken, Actor, Reinstate, Revoke, Target, TokenDraft, Which};
 use tollgate_services::status_lists::StatusListToken;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
-use tollgate_tests::client::TestClient;
 
 const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 const TOKEN_CLAIMS_CHANGE: &str = "https://schemas.openid.net/secevent/caep/event-type/token-claims-change";

@@ -9,9 +9,9 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::origin_process::OriginProcess;
-use tollgate_tests::client::TestClient;
 
 const CLIENTS: usize = 1000;
 /// The origin disconnects after 15 seconds. The test allows more, because a busy machine may be

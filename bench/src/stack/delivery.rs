@@ -9,10 +9,10 @@ use tokio::time::sleep;
 use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::measure::{percentile, sorted};
 use tollgate_bench::plot::{Axis, Plot, Scale, Series};
+use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin::TestOrigin;
-use tollgate_tests::client::TestClient;
 
 /// Number of runners at the origin.
 const RUNNERS: usize = 50;

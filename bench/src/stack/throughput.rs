@@ -18,10 +18,10 @@ use tollgate_model::{
     Access, AccessToken, Actor, Audience, AuthorizationDetails, ClientId, Revoke, Scope, Target, TokenDraft,
 };
 use tollgate_storage::{Batch, Store, Writer};
+use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::{install_tls_provider, now};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
-use tollgate_tests::client::TestClient;
 
 /// Target, revocations per second.
 const MIN_RATE: f64 = 10_000.0;

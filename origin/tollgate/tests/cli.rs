@@ -1,121 +1,159 @@
-//! What the command line tells programs: with `--json`, every verb that changes something prints one JSON object of it.
+//! The command line for programs: with `--json`, every verb that changes something prints one JSON
+//! object.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tollgate_model::{TokenDetails, TokenDraft};
 use tollgate_storage::Store;
+use tollgate_test_kit::environment::command_without_settings;
 
 const ISSUER: &str = "https://auth.example";
 
-/// Runs the program in `folder`; what it prints, and whether it succeeded.
-fn run(folder: &Path, arguments: &[&str]) -> (String, bool) {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    // The settings of whoever runs the tests are not this program's.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOLLGATE_")) {
-        program.env_remove(name);
+/// The CLI in a folder of its own, and the database there.
+struct Cli {
+    folder: TempDir,
+}
+
+impl Cli {
+    fn new() -> Cli {
+        Cli { folder: tempfile::tempdir().expect("a folder") }
     }
-    let output = program.args(arguments).current_dir(folder).output().expect("it runs");
-    (String::from_utf8(output.stdout).expect("text"), output.status.success())
+
+    /// Creates the database with the issuer [`ISSUER`].
+    async fn create_store(&self) -> Store {
+        let url = format!("sqlite://{}", self.folder.path().join("tollgate.db").display());
+        let store = Store::open(&url).await.expect("opened");
+        store.adopt_issuer(ISSUER).await.expect("a new database");
+        store
+    }
+
+    fn command(&self) -> Command {
+        let mut command = command_without_settings(env!("CARGO_BIN_EXE_tollgate"));
+        command.current_dir(self.folder.path());
+        command
+    }
+
+    /// Runs a command. Returns its output, and whether it succeeded.
+    fn run(&self, arguments: &[&str]) -> (String, bool) {
+        let output = self.command().args(arguments).output().expect("it runs");
+        (String::from_utf8(output.stdout).expect("text"), output.status.success())
+    }
+
+    /// Runs a command with `--json`, which must succeed.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let (printed, succeeded) = self.run(&[arguments, &["--json"]].concat());
+        assert!(succeeded, "{arguments:?}");
+        serde_json::from_str(&printed).expect("JSON")
+    }
+
+    /// Runs `tollgate serve` until it serves and, without users so far, has created the first one.
+    /// Returns what it wrote to standard error.
+    fn serve(&self, has_users: bool) -> String {
+        let mut command = self.command();
+        command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
+        let mut serving = command.spawn().expect("it runs");
+        let mut lines = BufReader::new(serving.stderr.take().expect("standard error")).lines();
+        let mut written = String::new();
+        for line in lines.by_ref() {
+            let line = line.expect("text");
+            written.push_str(&line);
+            written.push('\n');
+            // The last line of a start.
+            if line.contains("Sign in at") || (line.contains(" serving ") && has_users) {
+                break;
+            }
+        }
+        serving.kill().expect("it runs");
+        serving.wait().expect("it ended");
+        written
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_verb_tells_what_it_did() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store =
-        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
-    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
-    let json = |arguments: &[&str]| -> Value {
-        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
-        assert!(succeeded, "{arguments:?}");
-        serde_json::from_str(&printed).expect("JSON")
-    };
+async fn every_verb_reports_what_it_did_as_json() {
+    let cli = Cli::new();
+    let store = cli.create_store().await;
 
-    let created = json(&["client", "create", "--name", "Reports", "--id", "reports", "--scope", "a b"]);
+    let created = cli.json(&["client", "create", "--name", "Reports", "--id", "reports", "--scope", "a b"]);
     assert_eq!((&created["client_id"], &created["scope"]), (&json!("reports"), &json!("a b")));
     assert!(created["client_secret"].as_str().is_some_and(|secret| secret.starts_with("tgs_")));
 
-    let route = json(&["route", "add", "--path", "/a/*", "--method", "GET", "--scope", "a"]);
+    let route = cli.json(&["route", "add", "--path", "/a/*", "--method", "GET", "--scope", "a"]);
     let expected = json!({ "path": "/a/*", "methods": ["GET"], "scope": "a", "public": false, "on_stale": "deny", "on_not_covered": "deny" });
     assert_eq!(route, expected);
-    let removed = json(&["route", "remove", "--path", "/a/*", "--method", "GET"]);
+    let removed = cli.json(&["route", "remove", "--path", "/a/*", "--method", "GET"]);
     assert_eq!(removed, json!({ "path": "/a/*", "methods": ["GET"], "removed": true }));
 
-    let mut edge = json(&["edge", "add", "near", "--url", "http://127.0.0.1:1/"]);
+    let mut edge = cli.json(&["edge", "add", "near", "--url", "http://127.0.0.1:1/"]);
     let key = edge["key"].take();
     let expected =
         json!({ "name": "near", "url": "http://127.0.0.1:1", "acknowledged_sequence": 0, "lag": 0, "key": null });
     assert_eq!(edge, expected);
     assert!(key.as_str().is_some_and(|key| key.starts_with("near:")), "{key}");
-    assert_eq!(json(&["edge", "key", "near"]), json!({ "name": "near", "key": key }));
-    assert!(!run(folder.path(), &["edge", "key", "far"]).1, "a slip is told");
-    assert_eq!(json(&["edge", "remove", "near"]), json!({ "name": "near", "removed": true }));
+    assert_eq!(cli.json(&["edge", "key", "near"]), json!({ "name": "near", "key": key }));
+    assert!(!cli.run(&["edge", "key", "far"]).1, "an unknown name fails");
+    assert_eq!(cli.json(&["edge", "remove", "near"]), json!({ "name": "near", "removed": true }));
 
-    assert_eq!(json(&["key", "audience", "https://api.example"])["kty"], "oct");
-    assert_eq!(json(&["key", "audience", "https://api.example", "--jwks"])["keys"][0]["alg"], "HS256");
-    assert!(json(&["key", "snapshot"])["snapshot_key"].is_string());
+    assert_eq!(cli.json(&["key", "audience", "https://api.example"])["kty"], "oct");
+    assert_eq!(cli.json(&["key", "audience", "https://api.example", "--jwks"])["keys"][0]["alg"], "HS256");
+    assert!(cli.json(&["key", "snapshot"])["snapshot_key"].is_string());
 
-    let jti = token(&store).await;
+    let jti = issue_token(&store).await;
     for already in [false, true] {
-        let revoked = json(&["revoke", "token", &jti, "--reason", "stolen"]);
+        let revoked = cli.json(&["revoke", "token", &jti, "--reason", "stolen"]);
         assert_eq!((&revoked["name"], &revoked["kind"]), (&json!(jti), &json!("token")));
         assert_eq!((&revoked["already"], &revoked["reason"]), (&json!(already), &json!("stolen")));
     }
-    let exported = json(&["snapshot", "export", "snapshot.bin"]);
+    let exported = cli.json(&["snapshot", "export", "snapshot.bin"]);
     assert_eq!((&exported["sequence"], &exported["revoked"]), (&json!(1), &json!(1)));
     assert_eq!((&exported["epoch"], &exported["listed"], &exported["covered"]), (&json!(0), &json!(1), &json!(0)));
-    assert_eq!(exported, json(&["snapshot", "inspect", "snapshot.bin"]));
-    assert_eq!(json(&["reinstate", "token", &jti])["reinstated"][0]["name"], json!(jti));
-    assert_eq!(run(folder.path(), &["reinstate", "token", &jti, "--json"]), (String::new(), false));
+    assert_eq!(exported, cli.json(&["snapshot", "inspect", "snapshot.bin"]));
+    assert_eq!(cli.json(&["reinstate", "token", &jti])["reinstated"][0]["name"], json!(jti));
+    assert_eq!(cli.run(&["reinstate", "token", &jti, "--json"]), (String::new(), false));
 
-    // Disabling a client revokes its tokens, so the history moves on.
-    assert!(json(&["client", "disable", "reports"])["disabled_at"].is_u64());
-    assert!(json(&["client", "enable", "reports"]).get("disabled_at").is_none());
-    assert!(!run(folder.path(), &["client", "enable", "nobody"]).1, "a slip is told");
-    assert_eq!(run(folder.path(), &["client", "enable", "reports"]), ("enabled reports\n".to_owned(), true));
+    // Disabling a client revokes its tokens.
+    assert!(cli.json(&["client", "disable", "reports"])["disabled_at"].is_u64());
+    assert!(cli.json(&["client", "enable", "reports"]).get("disabled_at").is_none());
+    assert!(!cli.run(&["client", "enable", "nobody"]).1, "an unknown name fails");
+    assert_eq!(cli.run(&["client", "enable", "reports"]), ("enabled reports\n".to_owned(), true));
 
-    // Without it, a line for people.
-    assert_eq!(run(folder.path(), &["revoke", "token", &jti]), (format!("revoked token {jti}\n"), true));
-    assert_eq!(run(folder.path(), &["client", "disable", "reports"]), ("disabled reports\n".to_owned(), true));
+    // Without `--json`, a line for people.
+    assert_eq!(cli.run(&["revoke", "token", &jti]), (format!("revoked token {jti}\n"), true));
+    assert_eq!(cli.run(&["client", "disable", "reports"]), ("disabled reports\n".to_owned(), true));
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_is_revoked_listed_and_reinstated() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store =
-        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
-    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
-    let json = |arguments: &[&str]| -> Value {
-        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
-        assert!(succeeded, "{arguments:?}");
-        serde_json::from_str(&printed).expect("JSON")
-    };
-    json(&["client", "create", "--name", "Reports", "--id", "reports"]);
-    let jti = token(&store).await;
-    json(&["revoke", "token", &jti, "--reason", "stolen"]);
-    json(&["reinstate", "token", &jti]);
+async fn every_revocation_kind_is_revoked_listed_and_reinstated() {
+    let cli = Cli::new();
+    let store = cli.create_store().await;
+    cli.json(&["client", "create", "--name", "Reports", "--id", "reports"]);
+    let jti = issue_token(&store).await;
+    cli.json(&["revoke", "token", &jti, "--reason", "stolen"]);
+    cli.json(&["reinstate", "token", &jti]);
 
     for (kind, name) in [("session", "s"), ("subject", "s"), ("client", "reports"), ("key", "k"), ("before", "now")] {
-        let revoked = json(&["revoke", kind, name]);
+        let revoked = cli.json(&["revoke", kind, name]);
         assert_eq!((&revoked["already"], &revoked["in_force"]), (&json!(false), &json!(true)), "{kind}");
     }
-    assert!(!run(folder.path(), &["revoke", "client", "nobody"]).1, "a slip is told");
-    assert!(!run(folder.path(), &["revoke", "before", "99999999999"]).1, "the future is not revoked");
-    let listed = json(&["revocation", "list"]);
+    assert!(!cli.run(&["revoke", "client", "nobody"]).1, "an unknown name fails");
+    assert!(!cli.run(&["revoke", "before", "99999999999"]).1, "a time in the future");
+    let listed = cli.json(&["revocation", "list"]);
     let kinds: Vec<&str> = listed.as_array().expect("a list").iter().filter_map(|one| one["kind"].as_str()).collect();
     assert_eq!(kinds, ["everything", "key", "client", "subject", "session"]);
-    assert_eq!(json(&["revocation", "list", "--all", "--kind", "token"])[0]["in_force"], json!(false));
+    assert_eq!(cli.json(&["revocation", "list", "--all", "--kind", "token"])[0]["in_force"], json!(false));
     let before = listed[0]["before"].to_string();
-    assert_eq!(json(&["reinstate", "before", &before])["reinstated"][0]["before"], listed[0]["before"]);
+    assert_eq!(cli.json(&["reinstate", "before", &before])["reinstated"][0]["before"], listed[0]["before"]);
     for (kind, name) in [("session", "s"), ("subject", "s"), ("client", "reports"), ("key", "k")] {
-        assert_eq!(json(&["reinstate", kind, name])["reinstated"][0]["name"], json!(name), "{kind}");
+        assert_eq!(cli.json(&["reinstate", kind, name])["reinstated"][0]["name"], json!(name), "{kind}");
     }
-    assert_eq!(json(&["revocation", "list"]), json!([]));
-    let (log, _) = run(folder.path(), &["audit", "export", "--json"]);
-    let log: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect("an object a line")).collect();
+    assert_eq!(cli.json(&["revocation", "list"]), json!([]));
+    let (log, _) = cli.run(&["audit", "export", "--json"]);
+    let log: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).expect("a JSON object on each line")).collect();
     assert_eq!(log.len(), 13);
     assert_eq!(
         (&log[0]["action"], &log[0]["kind"], &log[0]["name"]),
@@ -123,24 +161,24 @@ async fn every_kind_is_revoked_listed_and_reinstated() {
     );
     assert!(log[0]["actor"].as_str().is_some_and(|actor| actor.starts_with("cli")), "{}", log[0]);
     assert_eq!((&log[1]["action"], &log[1]["reason"]), (&json!("revoke"), &json!("stolen")));
-    assert_eq!(json(&["audit", "list", "--kind", "client", "--limit", "1"])[0]["action"], json!("reinstate"));
-    let (csv, _) = run(folder.path(), &["audit", "export", "--csv", "--target", "reports"]);
+    assert_eq!(cli.json(&["audit", "list", "--kind", "client", "--limit", "1"])[0]["action"], json!("reinstate"));
+    let (csv, _) = cli.run(&["audit", "export", "--csv", "--target", "reports"]);
     let csv: Vec<&str> = csv.lines().collect();
     assert_eq!((csv.len(), csv[0]), (4, "id,at,actor,action,kind,name,before,reason"));
     assert!(csv[1].ends_with(",create,client,reports,,"), "{}", csv[1]);
-    assert!(!run(folder.path(), &["audit", "export", "--csv", "--json"]).1);
-    assert!(!run(folder.path(), &["audit", "list", "--kind", "nothing"]).1);
+    assert!(!cli.run(&["audit", "export", "--csv", "--json"]).1);
+    assert!(!cli.run(&["audit", "list", "--kind", "nothing"]).1);
     let later = (log[12]["at"].as_u64().expect("a time") + 1).to_string();
-    assert_eq!(run(folder.path(), &["audit", "export", "--since", &later]), (String::new(), true));
+    assert_eq!(cli.run(&["audit", "export", "--since", &later]), (String::new(), true));
 
     let admin = ["client", "create", "--name", "Admin", "--scope", "tollgate:admin", "--audience", ISSUER];
-    assert!(!run(folder.path(), &admin).1, "not by accident");
-    assert_eq!(json(&[admin.as_slice(), &["--admin"]].concat())["scope"], "tollgate:admin");
+    assert!(!cli.run(&admin).1, "the admin scope needs --admin");
+    assert_eq!(cli.json(&[admin.as_slice(), &["--admin"]].concat())["scope"], "tollgate:admin");
     store.close().await;
 }
 
-/// Puts a token on record.
-async fn token(store: &Store) -> String {
+/// Issues a token.
+async fn issue_token(store: &Store) -> String {
     let now = tollgate_system::ambient::now();
     let draft = TokenDraft {
         unique: [1; 14],
@@ -159,178 +197,152 @@ async fn token(store: &Store) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_are_kept_by_command() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store =
-        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
-    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
-    store.close().await;
-    let json = |arguments: &[&str]| -> Value {
-        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
-        assert!(succeeded, "{arguments:?}");
-        serde_json::from_str(&printed).expect("JSON")
-    };
+async fn key_commands_rotate_and_revoke_keys() {
+    let cli = Cli::new();
+    cli.create_store().await.close().await;
     let kid_of = |listed: &Value, alg: &str, state: &str| {
         let is = |key: &&Value| key["alg"] == alg && key["state"] == state && key["purpose"] == "token";
         listed.as_array().expect("a list").iter().find(is).map(|key| key["kid"].as_str().expect("a kid").to_owned())
     };
-    let first = json(&["key", "list"]);
-    let old = kid_of(&first, "EdDSA", "active").expect("it signs");
+    let first = cli.json(&["key", "list"]);
+    let old = kid_of(&first, "EdDSA", "active").expect("an active key");
     for already in [false, true] {
-        let rotated = json(&["key", "rotate", "--alg", "EdDSA"]);
+        let rotated = cli.json(&["key", "rotate", "--alg", "EdDSA"]);
         assert_eq!((&rotated[0]["already"], &rotated[0]["ahead"]), (&json!(already), &json!(3600)));
-        assert_eq!(rotated[0]["kid"].as_str().map(str::to_owned), kid_of(&json(&["key", "list"]), "EdDSA", "upcoming"));
+        assert_eq!(
+            rotated[0]["kid"].as_str().map(str::to_owned),
+            kid_of(&cli.json(&["key", "list"]), "EdDSA", "upcoming")
+        );
     }
-    assert_eq!(json(&["key", "rotate"]).as_array().map(Vec::len), Some(3));
-    let revoked = json(&["key", "revoke", &old, "--reason", "stolen"]);
+    assert_eq!(cli.json(&["key", "rotate"]).as_array().map(Vec::len), Some(3));
+    let revoked = cli.json(&["key", "revoke", &old, "--reason", "stolen"]);
     assert_eq!((&revoked["already"], revoked["replaced_by"].as_array().map(Vec::len)), (&json!(false), Some(1)));
-    assert_eq!(kid_of(&json(&["key", "list"]), "EdDSA", "revoked"), Some(old.clone()));
-    assert!(!run(folder.path(), &["key", "revoke", "no-such-key"]).1, "a slip is told");
+    assert_eq!(kid_of(&cli.json(&["key", "list"]), "EdDSA", "revoked"), Some(old.clone()));
+    assert!(!cli.run(&["key", "revoke", "no-such-key"]).1, "an unknown name fails");
 
-    // HS256: a revoked key of an audience is replaced at once; others are not touched.
-    let kid = || json(&["key", "audience", "a"])["kid"].as_str().expect("a kid").to_owned();
+    // HS256: a revoked audience key is replaced at once; other keys stay.
+    let kid = || cli.json(&["key", "audience", "a"])["kid"].as_str().expect("a kid").to_owned();
     let audience = kid();
-    json(&["key", "revoke", &audience]);
+    cli.json(&["key", "revoke", &audience]);
     assert_ne!(kid(), audience);
-    json(&["key", "rotate", "--alg", "HS256"]);
-    assert_eq!(json(&["key", "audience", "a", "--jwks"])["keys"].as_array().map(Vec::len), Some(2));
+    cli.json(&["key", "rotate", "--alg", "HS256"]);
+    assert_eq!(cli.json(&["key", "audience", "a", "--jwks"])["keys"].as_array().map(Vec::len), Some(2));
 
-    let pins = || json(&["key", "snapshot"])["snapshot_key"].as_str().expect("text").split(',').count();
-    assert!(!run(folder.path(), &["key", "rotate", "--snapshot", "--now"]).1, "nobody pins it yet");
-    json(&["key", "rotate", "--snapshot"]);
+    let pins = || cli.json(&["key", "snapshot"])["snapshot_key"].as_str().expect("text").split(',').count();
+    assert!(!cli.run(&["key", "rotate", "--snapshot", "--now"]).1, "no edge pins the new key yet");
+    cli.json(&["key", "rotate", "--snapshot"]);
     assert_eq!(pins(), 2);
-    json(&["key", "rotate", "--snapshot", "--now"]);
-    // Both were made in this second: the new one signs from the next one on.
+    cli.json(&["key", "rotate", "--snapshot", "--now"]);
+    // Both keys were created in this second; the new one signs from the next second on.
     while pins() != 1 {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn issuers_are_kept_by_command() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store =
-        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
-    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
-    store.close().await;
-    let json = |arguments: &[&str]| -> Value {
-        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
-        assert!(succeeded, "{arguments:?}");
-        serde_json::from_str(&printed).expect("JSON")
-    };
-    let added = json(&["issuer", "add", "one"]);
+async fn issuer_commands_add_list_and_remove_issuers() {
+    let cli = Cli::new();
+    cli.create_store().await.close().await;
+    let added = cli.json(&["issuer", "add", "one"]);
     assert_eq!(
         (&added["issuer"], &added["database"]),
         (&json!("https://auth.example/one"), &json!("sqlite://tollgate.one.db"))
     );
-    assert!(
-        !run(folder.path(), &["issuer", "add", "two", "--url", "https://auth.example/one"]).1,
-        "one URL, one issuer"
-    );
-    assert!(
-        !run(folder.path(), &["issuer", "add", "two", "--database", "sqlite://tollgate.db"]).1,
-        "one issuer, one database"
-    );
-    json(&["client", "create", "--name", "Reports", "--id", "reports", "--issuer", "one"]);
-    assert_eq!(json(&["client", "list"]), json!([]), "the other issuer's");
-    assert_eq!(json(&["client", "list", "--issuer", "one"])[0]["client_id"], "reports");
-    assert_ne!(json(&["key", "snapshot", "--issuer", "one"]), json(&["key", "snapshot"]));
+    assert!(!cli.run(&["issuer", "add", "two", "--url", "https://auth.example/one"]).1, "two issuers with one URL");
+    assert!(!cli.run(&["issuer", "add", "two", "--database", "sqlite://tollgate.db"]).1, "two issuers on one database");
+    cli.json(&["client", "create", "--name", "Reports", "--id", "reports", "--issuer", "one"]);
+    assert_eq!(cli.json(&["client", "list"]), json!([]), "the client belongs to the other issuer");
+    assert_eq!(cli.json(&["client", "list", "--issuer", "one"])[0]["client_id"], "reports");
+    assert_ne!(cli.json(&["key", "snapshot", "--issuer", "one"]), cli.json(&["key", "snapshot"]));
     for name in ["two", "No Name"] {
-        assert!(!run(folder.path(), &["client", "list", "--issuer", name]).1, "{name}");
+        assert!(!cli.run(&["client", "list", "--issuer", name]).1, "{name}");
     }
-    // Where an issuer is what a token must name, it is that.
+    // For `token verify`, `--issuer` is the expected `iss`.
     let verify = ["token", "verify", "x.y.z", "--issuer", ISSUER, "--audience", "a", "--jwks", "none.json"];
-    std::fs::write(folder.path().join("none.json"), r#"{"keys":[]}"#).expect("written");
-    let (verdict, _) = run(folder.path(), &verify);
+    std::fs::write(cli.folder.path().join("none.json"), r#"{"keys":[]}"#).expect("written");
+    let (verdict, _) = cli.run(&verify);
     assert!(verdict.contains("\"deny\""), "{verdict:?}");
-    let listed = json(&["issuer", "list"]);
+    let listed = cli.json(&["issuer", "list"]);
     assert_eq!((&listed[0]["name"], &listed[1]["name"]), (&Value::Null, &json!("one")));
-    json(&["issuer", "remove", "one"]);
-    assert_eq!(json(&["issuer", "list"]).as_array().map(Vec::len), Some(1));
+    cli.json(&["issuer", "remove", "one"]);
+    assert_eq!(cli.json(&["issuer", "list"]).as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_users_and_resources_are_kept_by_command() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store =
-        Store::open(&format!("sqlite://{}", folder.path().join("tollgate.db").display())).await.expect("opened");
-    store.adopt_issuer(ISSUER).await.expect("nobody's yet");
-    let json = |arguments: &[&str]| -> Value {
-        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
-        assert!(succeeded, "{arguments:?}");
-        serde_json::from_str(&printed).expect("JSON")
-    };
+async fn commands_manage_clients_users_and_resources() {
+    let cli = Cli::new();
+    let store = cli.create_store().await;
     let redirect = ["--redirect-uri", "https://shop.example/cb"];
-    let shop =
-        json(&[&["client", "create", "--name", "Shop", "--id", "shop", "--scope", "openid"], &redirect[..]].concat());
+    let shop = cli
+        .json(&[&["client", "create", "--name", "Shop", "--id", "shop", "--scope", "openid"], &redirect[..]].concat());
     assert_eq!(shop["grant_types"], json!(["authorization_code", "refresh_token"]));
-    assert_eq!(json(&["client", "show", "shop"])["redirect_uris"], json!(["https://shop.example/cb"]));
-    let rotated = json(&["client", "rotate-secret", "shop", "--overlap", "60"]);
+    assert_eq!(cli.json(&["client", "show", "shop"])["redirect_uris"], json!(["https://shop.example/cb"]));
+    let rotated = cli.json(&["client", "rotate-secret", "shop", "--overlap", "60"]);
     assert_ne!(rotated["client_secret"], shop["client_secret"]);
     assert_eq!(rotated["secrets"].as_array().map(Vec::len), Some(2));
     let ending = rotated["secrets"].as_array().expect("a list").iter().filter(|one| one["expires_at"].is_u64());
-    assert_eq!(ending.count(), 1, "the old one ends");
+    assert_eq!(ending.count(), 1, "the old secret expires");
     let public = ["client", "create", "--name", "TV", "--public", "--grant", "device_code", "--grant", "refresh_token"];
-    let tv = json(&public);
+    let tv = cli.json(&public);
     assert!(tv.get("client_secret").is_none());
     assert_eq!(tv["grant_types"][0], "urn:ietf:params:oauth:grant-type:device_code");
-    let said = r#"{"access_token_signed_response_alg":"ES256","access_token_format":"opaque"}"#;
-    let as_said = |flags: &[&str]| json(&[&["client", "create", "--name", "x", "--metadata", said], flags].concat());
-    let (asked, changed) = (as_said(&[]), as_said(&["--alg", "HS256"]));
-    assert_eq!((&asked["alg"], &asked["access_token_format"]), (&json!("ES256"), &json!("opaque")));
-    assert_eq!((&changed["alg"], &changed["access_token_format"]), (&json!("HS256"), &json!("opaque")), "flags win");
+    let metadata = r#"{"access_token_signed_response_alg":"ES256","access_token_format":"opaque"}"#;
+    let create_with =
+        |flags: &[&str]| cli.json(&[&["client", "create", "--name", "x", "--metadata", metadata], flags].concat());
+    let (registered, changed) = (create_with(&[]), create_with(&["--alg", "HS256"]));
+    assert_eq!((&registered["alg"], &registered["access_token_format"]), (&json!("ES256"), &json!("opaque")));
+    assert_eq!(
+        (&changed["alg"], &changed["access_token_format"]),
+        (&json!("HS256"), &json!("opaque")),
+        "options take precedence over --metadata"
+    );
     for wrong in [
         ["client", "create", "--name", "x", "--grant", "password"],
         ["client", "create", "--name", "x", "--redirect-uri", "http://shop.example/cb"],
         ["client", "create", "--name", "x", "--metadata", "{\"jwks\":{}}"],
     ] {
-        assert!(!run(folder.path(), &wrong).1, "{wrong:?}");
+        assert!(!cli.run(&wrong).1, "{wrong:?}");
     }
-    let ada = json(&["user", "create", "Ada", "--email", "ada@example.org", "--full-name", "Ada Lovelace"]);
+    let ada = cli.json(&["user", "create", "Ada", "--email", "ada@example.org", "--full-name", "Ada Lovelace"]);
     assert_eq!((&ada["name"], &ada["claims"]["email"]), (&json!("ada"), &json!("ada@example.org")));
     assert!(ada["password"].as_str().is_some_and(|password| password.len() == 20));
-    assert_ne!(json(&["user", "password", "ada"])["password"], ada["password"]);
-    assert!(!run(folder.path(), &["user", "create", "ADA"]).1, "the name is taken, however it is typed");
-    assert!(json(&["user", "disable", "ada"])["disabled_at"].is_u64());
-    assert!(json(&["user", "list"])[0]["disabled_at"].is_u64());
+    assert_ne!(cli.json(&["user", "password", "ada"])["password"], ada["password"]);
+    assert!(!cli.run(&["user", "create", "ADA"]).1, "names are compared without case");
+    assert!(cli.json(&["user", "disable", "ada"])["disabled_at"].is_u64());
+    assert!(cli.json(&["user", "list"])[0]["disabled_at"].is_u64());
 
     let resource =
         ["resource", "create", "https://api.example", "--name", "Reports", "--scope", "read=Read your reports"];
-    let made = json(&[&resource[..], &["--introspected-by", "shop"]].concat());
+    let made = cli.json(&[&resource[..], &["--introspected-by", "shop"]].concat());
     assert_eq!(made["scopes"], json!({ "read": "Read your reports" }));
-    assert_eq!(json(&["resource", "list"]), json!([made]));
-    assert!(!run(folder.path(), &[&resource[..], &["--introspected-by", "nobody"]].concat()).1);
-    assert_eq!(json(&["resource", "remove", "https://api.example"])["removed"], true);
+    assert_eq!(cli.json(&["resource", "list"]), json!([made]));
+    assert!(!cli.run(&[&resource[..], &["--introspected-by", "nobody"]].concat()).1);
+    assert_eq!(cli.json(&["resource", "remove", "https://api.example"])["removed"], true);
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scope_values_are_kept_by_command() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let json = |arguments: &[&str]| -> Value {
-        let (printed, succeeded) = run(folder.path(), &[arguments, &["--json"]].concat());
-        assert!(succeeded, "{arguments:?}");
-        serde_json::from_str(&printed).expect("JSON")
-    };
+async fn scope_commands_set_list_and_remove_values() {
+    let cli = Cli::new();
     let api = ["--audience", "https://api.example"];
-    let set = |value: &str, words: &str| json(&[&["scope", "set", value, "--words", words], &api[..]].concat());
-    assert_eq!(json(&["scope", "list"]), json!([]));
+    let set = |value: &str, words: &str| cli.json(&[&["scope", "set", value, "--words", words], &api[..]].concat());
+    assert_eq!(cli.json(&["scope", "list"]), json!([]));
     let whole = ["resource", "create", "https://api.example", "--name", "Reports", "--scope", "read=Read your reports"];
-    json(&whole);
-    json(&["resource", "create", "https://other.example", "--name", "Other", "--scope", "all=Everything"]);
+    cli.json(&whole);
+    cli.json(&["resource", "create", "https://other.example", "--name", "Other", "--scope", "all=Everything"]);
     let write = json!({ "value": "write", "audience": "https://api.example", "words": "Change your reports" });
     assert_eq!(set("write", "Change your reports"), write);
     set("read", "See your reports");
     let read = json!({ "value": "read", "audience": "https://api.example", "words": "See your reports" });
-    assert_eq!(json(&[&["scope", "list"], &api[..]].concat()), json!([read, write]));
-    assert_eq!(json(&["scope", "list"]).as_array().map(Vec::len), Some(3));
+    assert_eq!(cli.json(&[&["scope", "list"], &api[..]].concat()), json!([read, write]));
+    assert_eq!(cli.json(&["scope", "list"]).as_array().map(Vec::len), Some(3));
     let table = "VALUE  AUDIENCE             MEANING\n\
                  read   https://api.example  See your reports\n\
                  write  https://api.example  Change your reports\n";
-    assert_eq!(run(folder.path(), &[&["scope", "list"], &api[..]].concat()), (table.to_owned(), true));
+    assert_eq!(cli.run(&[&["scope", "list"], &api[..]].concat()), (table.to_owned(), true));
     let removed = json!({ "value": "read", "audience": "https://api.example", "removed": true });
-    assert_eq!(json(&[&["scope", "remove", "read"], &api[..]].concat()), removed);
-    assert_eq!(json(&["resource", "list"])[0]["scopes"], json!({ "write": "Change your reports" }));
+    assert_eq!(cli.json(&[&["scope", "remove", "read"], &api[..]].concat()), removed);
+    assert_eq!(cli.json(&["resource", "list"])[0]["scopes"], json!({ "write": "Change your reports" }));
 
     let nowhere = ["--audience", "https://nowhere.example"];
     for wrong in [
@@ -341,51 +353,28 @@ async fn scope_values_are_kept_by_command() {
         [&["scope", "set", "two values", "--words", "x"], &api[..]].concat(),
         [&["scope", "set", "write", "--words", "two\nlines"], &api[..]].concat(),
     ] {
-        assert!(!run(folder.path(), &wrong).1, "{wrong:?}");
+        assert!(!cli.run(&wrong).1, "{wrong:?}");
     }
-    let lines = json(&["audit", "list", "--kind", "resource", "--action", "update"]);
+    let lines = cli.json(&["audit", "list", "--kind", "resource", "--action", "update"]);
     let reasons: Vec<&str> =
         lines.as_array().expect("a list").iter().filter_map(|line| line["reason"].as_str()).collect();
     assert_eq!(reasons, ["scope value read removed", "scope value read set", "scope value write set"]);
 }
 
-/// Runs `tollgate serve` in `folder` until it serves and has told of a first user, if it had none; what it wrote to standard error.
-fn serve(folder: &Path, had_users: bool) -> String {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOLLGATE_")) {
-        program.env_remove(name);
-    }
-    program.args(["serve", "--listen", "127.0.0.1:0"]).current_dir(folder).stderr(Stdio::piped());
-    let mut serving = program.spawn().expect("it runs");
-    let mut lines = BufReader::new(serving.stderr.take().expect("standard error")).lines();
-    let mut written = String::new();
-    for line in lines.by_ref() {
-        let line = line.expect("text");
-        written.push_str(&line);
-        written.push('\n');
-        // What comes last.
-        if line.contains("Sign in at") || (line.contains(" serving ") && had_users) {
-            break;
-        }
-    }
-    serving.kill().expect("it runs");
-    serving.wait().expect("it ended");
-    written
-}
-
 #[test]
-fn the_first_start_makes_an_administrator_and_no_other_does() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let first = serve(folder.path(), false);
-    let password = first.lines().find_map(|line| line.trim().strip_prefix("password  ")).expect("it is shown");
+fn only_the_first_start_creates_an_administrator() {
+    let cli = Cli::new();
+    let first = cli.serve(false);
+    let password =
+        first.lines().find_map(|line| line.trim().strip_prefix("password  ")).expect("the password is shown");
     assert_eq!(password.len(), 20, "{first}");
     assert!(
         first.lines().all(|line| !line.contains(password) || line.trim().starts_with("password  ")),
-        "never logged"
+        "the password is logged"
     );
-    let users: Value = serde_json::from_str(&run(folder.path(), &["user", "list", "--json"]).0).expect("JSON");
+    let users: Value = serde_json::from_str(&cli.run(&["user", "list", "--json"]).0).expect("JSON");
     assert_eq!((&users[0]["name"], &users[0]["is_admin"], &users[1]), (&json!("admin"), &json!(true), &Value::Null));
-    assert!(!serve(folder.path(), true).contains("password  "));
-    let again: Value = serde_json::from_str(&run(folder.path(), &["user", "list", "--json"]).0).expect("JSON");
+    assert!(!cli.serve(true).contains("password  "));
+    let again: Value = serde_json::from_str(&cli.run(&["user", "list", "--json"]).0).expect("JSON");
     assert_eq!(users, again);
 }

@@ -1,23 +1,15 @@
 //! The snapshot endpoint, over HTTP.
 
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
-use tollgate::Server;
-use tollgate_config::Settings;
+use tollgate_test_kit::origin::TestOrigin;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_representation_has_a_tag_of_its_own() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = |name: &str| folder.path().join(name).display().to_string();
-    let settings = Settings::from_pairs([
-        ("TOLLGATE_LISTEN", "127.0.0.1:0".to_owned()),
-        ("TOLLGATE_DATABASE_URL", format!("sqlite://{}", file("origin.db"))),
-        ("TOLLGATE_MASTER_KEY_FILE", file("origin.key")),
-    ]);
-    let server = Server::start(settings.expect("good settings")).await.expect("started");
+async fn each_encoding_of_the_snapshot_has_its_own_etag() {
+    let origin = TestOrigin::start().await.expect("started");
     let http = reqwest::Client::builder().gzip(false).build().expect("a client");
-    let url = format!("{}/edge/v1/snapshot", server.url());
-    let get = async |accepted: &str, held: &str| {
-        let request = http.get(&url).header(ACCEPT_ENCODING, accepted).header(IF_NONE_MATCH, held);
+    let url = origin.url("/edge/v1/snapshot");
+    let get = async |accepted_encoding: &str, etag: &str| {
+        let request = http.get(&url).header(ACCEPT_ENCODING, accepted_encoding).header(IF_NONE_MATCH, etag);
         let answer = request.send().await.expect("answered");
         assert_eq!(answer.headers().get_all(VARY).iter().collect::<Vec<_>>(), ["accept-encoding"]);
         let tag = answer.headers()[ETAG].to_str().expect("text").to_owned();
@@ -36,5 +28,5 @@ async fn each_representation_has_a_tag_of_its_own() {
         }
         assert_eq!(get(accepted, "*").await.0, 304);
     }
-    server.shutdown().await;
+    origin.server.shutdown().await;
 }

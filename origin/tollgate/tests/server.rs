@@ -1,103 +1,69 @@
-//! The running origin as administrators and edges meet it: revoking by the admin API, and snapshots that are exact.
+//! Revocations by the admin API of a running origin, its snapshots, and its bound on header fields.
 
 use std::time::{Duration, Instant};
 
-use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tollgate::Server;
-use tollgate_config::Settings;
 use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, Snapshot};
-use tollgate_model::{
-    AccessToken, Actor, Client, ClientMetadata, GrantType, OnStale, Revoke, Route, Scope, Secret, SecretKind, TokenAlg,
-    TokenDetails, TokenDraft,
-};
+use tollgate_model::{AccessToken, Actor, OnStale, Revoke, Route, Scope, TokenAlg, TokenDetails, TokenDraft};
 use tollgate_services::revocation_feed::CASCADE_FROM;
 use tollgate_storage::{Batch, Store};
 use tollgate_system::ambient;
+use tollgate_test_kit::admin_client::AdminClient;
+use tollgate_test_kit::client::TestClient;
+use tollgate_test_kit::origin::TestOrigin;
 
-struct Origin {
-    server: Server,
-    settings: Settings,
-    http: reqwest::Client,
-    _folder: tempfile::TempDir,
+/// Registers a client with this scope, and gets its token for the origin itself.
+async fn token(origin: &TestOrigin, id: &str, scope: &str, alg: TokenAlg) -> String {
+    let metadata = json!({
+        "grant_types": ["client_credentials"],
+        "scope": scope,
+        "audiences": [origin.server.issuer()],
+        "access_token_signed_response_alg": alg.as_str(),
+    });
+    let client = TestClient::register(origin, id, metadata).await.expect("registered");
+    let answer = client.request_tokens(&[("grant_type", "client_credentials")]).await.expect("answered");
+    answer.text("access_token").expect("a token")
 }
 
-impl Origin {
-    async fn start() -> Origin {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = |name: &str| folder.path().join(name).display().to_string();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
-        let settings = Settings::from_pairs([
-            ("TOLLGATE_LISTEN", format!("127.0.0.1:{port}")),
-            ("TOLLGATE_PUBLIC_URL", format!("http://127.0.0.1:{port}")),
-            ("TOLLGATE_DATABASE_URL", format!("sqlite://{}", file("origin.db"))),
-            ("TOLLGATE_MASTER_KEY_FILE", file("origin.key")),
-        ])
-        .expect("good settings");
-        let server = Server::start(settings.clone()).await.expect("started");
-        Origin { server, settings, http: reqwest::Client::new(), _folder: folder }
+/// Sends a request to the admin API for revocations.
+async fn send(origin: &TestOrigin, method: Method, path: &str, token: &str, body: Value) -> (u16, Value) {
+    let admin = AdminClient::with_token(origin, token.to_owned());
+    let request = admin.request(method, &format!("/revocations{path}"));
+    let request = if body.is_null() { request } else { request.json(&body) };
+    let answer = request.send().await.expect("answered");
+    if !answer.status().is_success() {
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
     }
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
 
-    /// Registers a client with this scope; its token, for the origin itself.
-    async fn token(&self, id: &str, scope: &str, alg: TokenAlg) -> String {
-        let secret = Secret::new(SecretKind::Client, &ambient::random().expect("randomness"));
-        let metadata = ClientMetadata {
-            name: id.to_owned(),
-            grant_types: vec![GrantType::ClientCredentials],
-            scope: Scope::parse(scope).expect("a scope"),
-            audiences: vec![self.server.issuer().parse().expect("an audience")],
-            alg,
-            ..ClientMetadata::default()
-        };
-        let client = Client::new(id.parse().expect("an id"), metadata, 0).with_secret(&secret, 0);
-        self.server.store().insert_client(&client).await.expect("registered");
-        let form = [("grant_type", "client_credentials")];
-        let request = self.http.post(format!("{}/oauth/token", self.server.url()));
-        let answer = request.basic_auth(id, Some(secret.reveal())).form(&form).send().await.expect("answered");
-        let answer: Value = answer.json().await.expect("JSON");
-        answer["access_token"].as_str().expect("a token").to_owned()
-    }
-
-    async fn admin(&self, method: reqwest::Method, path: &str, token: &str, body: Value) -> (StatusCode, Value) {
-        let url = format!("{}/admin/api/revocations{path}", self.server.url());
-        let request = self.http.request(method, url).bearer_auth(token);
-        let request = if body.is_null() { request } else { request.json(&body) };
-        let answer = request.send().await.expect("answered");
-        let (status, media_type) = (answer.status(), answer.headers()["content-type"].clone());
-        if !status.is_success() {
-            assert_eq!(media_type, "application/problem+json");
-        }
-        (status, answer.json().await.expect("JSON"))
-    }
-
-    async fn snapshot(&self) -> Snapshot {
-        let keys = tollgate::open_keys(self.server.store(), &self.settings).await.expect("keys");
-        let answer = self.http.get(format!("{}/edge/v1/snapshot", self.server.url())).send().await.expect("answered");
-        let bytes = answer.bytes().await.expect("a body").to_vec();
-        Snapshot::decode(bytes, &[keys.snapshot_signer().public_key()]).expect("a good snapshot")
-    }
+async fn fetch_snapshot(origin: &TestOrigin) -> Snapshot {
+    let keys = origin.open_keys().await.expect("keys");
+    let answer = origin.http.get(origin.url("/edge/v1/snapshot")).send().await.expect("answered");
+    let bytes = answer.bytes().await.expect("a body").to_vec();
+    Snapshot::decode(bytes, &[keys.snapshot_signer().public_key()]).expect("a valid snapshot")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn administrators_revoke_and_reinstate() {
-    use reqwest::Method;
-    let origin = Origin::start().await;
-    let admin = origin.token("admin", "tollgate:admin", TokenAlg::EdDsa).await;
-    let other = origin.token("other", "reports:read", TokenAlg::EdDsa).await;
-    let forged = origin.token("hs256", "tollgate:admin", TokenAlg::Hs256).await;
+async fn admin_api_revokes_and_reinstates() {
+    let origin = TestOrigin::start().await.expect("started");
+    let admin = token(&origin, "admin", "tollgate:admin", TokenAlg::EdDsa).await;
+    let other = token(&origin, "other", "reports:read", TokenAlg::EdDsa).await;
+    let forged = token(&origin, "hs256", "tollgate:admin", TokenAlg::Hs256).await;
 
-    let refused = origin.admin(Method::GET, "", &other, Value::Null).await.0;
-    assert_eq!(refused, StatusCode::FORBIDDEN);
+    let refused = send(&origin, Method::GET, "", &other, Value::Null).await.0;
+    assert_eq!(refused, 403);
     for token in ["", "x.y.z", &forged] {
-        assert_eq!(origin.admin(Method::GET, "", token, Value::Null).await.0, StatusCode::UNAUTHORIZED, "{token}");
+        assert_eq!(send(&origin, Method::GET, "", token, Value::Null).await.0, 401, "{token}");
     }
 
-    let (status, made) = origin.admin(Method::POST, "", &admin, json!({ "token": other, "reason": "stolen" })).await;
-    assert_eq!((status, &made["revoked_by"]), (StatusCode::CREATED, &json!("client:admin")), "{made}");
+    let (status, made) = send(&origin, Method::POST, "", &admin, json!({ "token": other, "reason": "stolen" })).await;
+    assert_eq!((status, &made["revoked_by"]), (201, &json!("client:admin")), "{made}");
     let (status, again) =
-        origin.admin(Method::POST, "", &admin, json!({ "kind": "token", "name": made["name"] })).await;
-    assert_eq!((status, &again["id"]), (StatusCode::OK, &made["id"]));
+        send(&origin, Method::POST, "", &admin, json!({ "kind": "token", "name": made["name"] })).await;
+    assert_eq!((status, &again["id"]), (200, &made["id"]));
     for (body, status) in [
         (json!({}), 400),
         (json!({ "kind": "planet", "name": "x" }), 400),
@@ -109,44 +75,41 @@ async fn administrators_revoke_and_reinstate() {
         (json!({ "kind": "subject", "name": "x", "resaon": "slip" }), 400),
         (json!({ "kind": "subject", "name": "x", "reason": "a\nb" }), 400),
     ] {
-        assert_eq!(origin.admin(Method::POST, "", &admin, body.clone()).await.0.as_u16(), status, "{body}");
+        assert_eq!(send(&origin, Method::POST, "", &admin, body.clone()).await.0, status, "{body}");
     }
     for (kind, name) in [("session", "s"), ("subject", "s"), ("key", "k")] {
         let body = json!({ "kind": kind, "name": name });
-        assert_eq!(origin.admin(Method::POST, "", &admin, body).await.0, StatusCode::CREATED, "{kind}");
+        assert_eq!(send(&origin, Method::POST, "", &admin, body).await.0, 201, "{kind}");
     }
-    let (_, page) = origin.admin(Method::GET, "?limit=3", &admin, Value::Null).await;
+    let (_, page) = send(&origin, Method::GET, "?limit=3", &admin, Value::Null).await;
     assert_eq!(page["revocations"].as_array().map(Vec::len), Some(3));
-    let (_, rest) = origin.admin(Method::GET, &format!("?limit=3&below={}", page["next"]), &admin, Value::Null).await;
+    let (_, rest) = send(&origin, Method::GET, &format!("?limit=3&below={}", page["next"]), &admin, Value::Null).await;
     assert_eq!((&rest["revocations"][0]["id"], &rest["next"]), (&made["id"], &Value::Null));
-    let (_, of_kind) = origin.admin(Method::GET, "?kind=subject", &admin, Value::Null).await;
+    let (_, of_kind) = send(&origin, Method::GET, "?kind=subject", &admin, Value::Null).await;
     assert_eq!(of_kind["revocations"].as_array().map(Vec::len), Some(1));
 
     let path = format!("/{}", made["id"]);
-    let (status, lifted) = origin.admin(Method::DELETE, &path, &admin, Value::Null).await;
-    assert_eq!(
-        (status, &lifted["in_force"], &lifted["lifted_by"]),
-        (StatusCode::OK, &json!(false), &json!("client:admin"))
-    );
-    assert_eq!(origin.admin(Method::GET, &path, &admin, Value::Null).await.1, lifted);
+    let (status, lifted) = send(&origin, Method::DELETE, &path, &admin, Value::Null).await;
+    assert_eq!((status, &lifted["in_force"], &lifted["lifted_by"]), (200, &json!(false), &json!("client:admin")));
+    assert_eq!(send(&origin, Method::GET, &path, &admin, Value::Null).await.1, lifted);
     for path in ["/999", "/x"] {
-        assert_eq!(origin.admin(Method::DELETE, path, &admin, Value::Null).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(send(&origin, Method::DELETE, path, &admin, Value::Null).await.0, 404);
     }
-    // An administrator who revokes the token that he holds is out.
-    let (status, _) = origin.admin(Method::POST, "", &admin, json!({ "token": admin })).await;
-    assert_eq!(status, StatusCode::CREATED);
-    assert_eq!(origin.admin(Method::GET, "", &admin, Value::Null).await.0, StatusCode::UNAUTHORIZED);
+    // Administrators can revoke their own token.
+    let (status, _) = send(&origin, Method::POST, "", &admin, json!({ "token": admin })).await;
+    assert_eq!(status, 201);
+    assert_eq!(send(&origin, Method::GET, "", &admin, Value::Null).await.0, 401);
     origin.server.shutdown().await;
 }
 
-/// The bound on header fields is the HTTP library's own: this holds it to that.
+/// The HTTP library sets this bound.
 #[tokio::test]
-async fn a_request_has_a_hundred_header_fields_at_most() {
-    let origin = Origin::start().await;
+async fn request_may_have_a_hundred_header_fields() {
+    let origin = TestOrigin::start().await.expect("started");
     let ask = async |fields: usize| {
         let fields = (0..fields).map(|nth| (format!("x-field-{nth}").parse().expect("a name"), HeaderValue::from(nth)));
-        // The client adds three of its own: host, accept and accept-encoding.
-        let request = origin.http.get(format!("{}/health/live", origin.server.url())).headers(fields.collect());
+        // The HTTP client adds three: host, accept and accept-encoding.
+        let request = origin.http.get(origin.url("/health/live")).headers(fields.collect());
         request.send().await.expect("answered").status()
     };
     assert_eq!(ask(97).await, StatusCode::OK);
@@ -154,7 +117,7 @@ async fn a_request_has_a_hundred_header_fields_at_most() {
     origin.server.shutdown().await;
 }
 
-/// Issues so many tokens in one transaction.
+/// Issues tokens in one transaction.
 async fn issue(store: &Store, count: usize) -> Vec<AccessToken> {
     let now = ambient::now();
     let draft = || TokenDraft {
@@ -182,58 +145,58 @@ async fn revoke(store: &Store, tokens: &[AccessToken]) {
     store.apply(Batch { revokes: revokes.collect(), ..Batch::default() }).await.expect("revoked");
 }
 
-fn says_revoked(snapshot: &Snapshot, token: &AccessToken) -> bool {
+fn is_revoked_by(snapshot: &Snapshot, token: &AccessToken) -> bool {
     let id = token.id.to_string();
     let epoch = EpochTokenId::parse(&id).map(|id| id.epoch());
     snapshot.is_token_revoked(RevocationId::for_token(snapshot.issuer(), &id), epoch)
 }
 
-/// The first snapshot that covers tokens of later epochs than `epoch`.
-async fn snapshot_beyond(origin: &Origin, epoch: u32) -> Snapshot {
-    let begun = Instant::now();
+/// Waits for a snapshot whose cascade covers tokens of a later epoch.
+async fn snapshot_after(origin: &TestOrigin, epoch: u32) -> Snapshot {
+    let started = Instant::now();
     loop {
-        let snapshot = origin.snapshot().await;
+        let snapshot = fetch_snapshot(origin).await;
         if snapshot.epoch() > epoch {
             return snapshot;
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "it is built in the background");
+        assert!(started.elapsed() < Duration::from_secs(20), "no such snapshot was built in the background");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_revocations_make_an_exact_snapshot() {
-    let origin = Origin::start().await;
-    origin.token("reports", "", TokenAlg::EdDsa).await;
-    assert_eq!(origin.snapshot().await.epoch(), 0, "few are listed");
+async fn snapshot_of_many_revocations_is_exact() {
+    let origin = TestOrigin::start().await.expect("started");
+    token(&origin, "reports", "", TokenAlg::EdDsa).await;
+    assert_eq!(fetch_snapshot(&origin).await.epoch(), 0, "a few revocations need no cascade");
     let store = origin.server.store();
     let tokens = issue(store, 20_000).await;
-    let (revoked, good) = tokens.split_at(2 * CASCADE_FROM);
+    let (revoked, active) = tokens.split_at(2 * CASCADE_FROM);
     revoke(store, revoked).await;
-    let snapshot = snapshot_beyond(&origin, 0).await;
+    let snapshot = snapshot_after(&origin, 0).await;
     assert_eq!((snapshot.covered_revocation_count(), snapshot.count(RevocationKind::Token)), (revoked.len(), 0));
-    assert!(revoked.iter().all(|token| says_revoked(&snapshot, token)));
-    assert!(!good.iter().any(|token| says_revoked(&snapshot, token)));
+    assert!(revoked.iter().all(|token| is_revoked_by(&snapshot, token)));
+    assert!(!active.iter().any(|token| is_revoked_by(&snapshot, token)));
 
-    // A change of the configuration takes over the cascade, and what was issued since is listed.
-    let young = issue(store, 2).await;
-    assert!(young[0].id.epoch() > snapshot.epoch());
-    revoke(store, &young[..1]).await;
+    // A change of the configuration keeps the cascade, and tokens issued since are listed.
+    let later = issue(store, 2).await;
+    assert!(later[0].id.epoch() > snapshot.epoch());
+    revoke(store, &later[..1]).await;
     let route = |path| Route::new(path, &[], Scope::default(), true, OnStale::Deny).expect("a route");
     store.insert_route(&route("/a")).await.expect("added");
-    let changed = origin.snapshot().await;
+    let changed = fetch_snapshot(&origin).await;
     assert_eq!((changed.config().routes().len(), changed.epoch()), (1, snapshot.epoch()));
     assert_eq!((changed.sequence(), changed.count(RevocationKind::Token)), (snapshot.sequence() + 1, 1));
-    assert!(says_revoked(&changed, &young[0]) && !says_revoked(&changed, &young[1]));
+    assert!(is_revoked_by(&changed, &later[0]) && !is_revoked_by(&changed, &later[1]));
 
-    // Once a covered token changed, the old cascade is told as of then, and a new one follows.
-    revoke(store, &good[..1]).await;
+    // A change of a covered token is listed with the old cascade at first, then a new cascade follows.
+    revoke(store, &active[..1]).await;
     store.insert_route(&route("/b")).await.expect("added");
-    let newest = snapshot_beyond(&origin, changed.epoch()).await;
-    assert!(says_revoked(&newest, &good[0]) && says_revoked(&newest, &young[0]));
+    let newest = snapshot_after(&origin, changed.epoch()).await;
+    assert!(is_revoked_by(&newest, &active[0]) && is_revoked_by(&newest, &later[0]));
     assert_eq!((newest.config().routes().len(), newest.sequence()), (2, changed.sequence() + 1));
-    // What is served is what stands in the database, for every origin on it.
+    // Every origin on the database serves the stored snapshot.
     let published = store.published().await.expect("read").expect("there");
-    assert_eq!(origin.snapshot().await.as_bytes(), published.message);
+    assert_eq!(fetch_snapshot(&origin).await.as_bytes(), published.message);
     origin.server.shutdown().await;
 }

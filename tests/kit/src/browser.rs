@@ -90,11 +90,7 @@ pub struct Browser {
 impl Clone for Browser {
     /// Another browser with the same cookies at first.
     fn clone(&self) -> Self {
-        Self {
-            http: self.http.clone(),
-            origin: self.origin.clone(),
-            cookies: Mutex::new(self.lock_cookies().clone()),
-        }
+        Self { http: self.http.clone(), origin: self.origin.clone(), cookies: Mutex::new(self.lock_cookies().clone()) }
     }
 }
 

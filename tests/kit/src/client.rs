@@ -327,11 +327,8 @@ pub fn redemption(code: &str) -> [(&str, &str); 4] {
 
 /// Form that exchanges an access token.
 pub fn exchange<'a>(token: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let subject = [
-        ("grant_type", TOKEN_EXCHANGE_GRANT),
-        ("subject_token", token),
-        ("subject_token_type", ACCESS_TOKEN_TYPE),
-    ];
+    let subject =
+        [("grant_type", TOKEN_EXCHANGE_GRANT), ("subject_token", token), ("subject_token_type", ACCESS_TOKEN_TYPE)];
     [&subject[..], more].concat()
 }
 

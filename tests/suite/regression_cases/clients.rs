@@ -329,7 +329,8 @@ async fn o27_resources_are_compared_after_url_normalization(case: &RegressionCas
     for resource in ["https://mcp.example/", "https://mcp.example", "HTTPS://MCP.example:443"] {
         let (status, tokens) = ask(resource).await?;
         ensure!(status == 200, "{resource}: {status} {tokens}");
-        let form = [("client_id", "rs"), ("client_secret", rs.secret()), ("token", member_text(&tokens, "access_token")?)];
+        let form =
+            [("client_id", "rs"), ("client_secret", rs.secret()), ("token", member_text(&tokens, "access_token")?)];
         let (_, about) = post(&origin, "/oauth/introspect", &form).await?;
         assert_eq!((&about["active"], &about["aud"]), (&json!(true), &json!("https://mcp.example")), "{resource}");
         case.report(format!("resource={resource}: {status}, aud {}", about["aud"]));

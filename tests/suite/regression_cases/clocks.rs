@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tollgate_core::Snapshot;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::environment::{install_tls_provider, now_ms};
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::regression_case::RegressionCase;
-use tollgate_tests::client::TestClient;
 
 cases! {
     both {

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use tollgate_tests::client::TestClient;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::database_proxy::DatabaseProxy;
 use tollgate_tests::environment::install_tls_provider;
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::postgres_server::PostgresServer;
 use tollgate_tests::regression_case::RegressionCase;
-use tollgate_tests::client::TestClient;
 use tollgate_tests::small_disk::SmallDisk;
 
 cases! {
@@ -192,10 +192,7 @@ async fn f8_requests_fail_fast_while_the_database_is_down(case: &RegressionCase)
     for _ in 0..10 {
         let started = Instant::now();
         ensure!(client.token("").await.is_err(), "a token was issued without a database");
-        ensure!(
-            client.post("/oauth/introspect", &[("token", &token)]).await?.status == 503,
-            "introspection answered"
-        );
+        ensure!(client.post("/oauth/introspect", &[("token", &token)]).await?.status == 503, "introspection answered");
         longest = longest.max(started.elapsed());
     }
     ensure!(longest < Duration::from_secs(3), "a client waited {longest:?} for 503");

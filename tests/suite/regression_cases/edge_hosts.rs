@@ -11,11 +11,11 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
 use tollgate_tests::environment::free_port;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::regression_case::RegressionCase;
-use tollgate_tests::client::TestClient;
 use tollgate_tests::tcp_server::{CountingRelay, TcpServer};
 
 cases! {

@@ -13,13 +13,13 @@ use tollgate_core::{
     SnapshotParts, SnapshotSigner, build_deltas, build_snapshot,
 };
 use tollgate_edge::{Decision, Program, Question, Request, Validator};
+use tollgate_tests::client::TestClient;
 use tollgate_tests::edge::{EdgeKind, TestEdge};
 use tollgate_tests::environment::{now_ms, required_env};
 use tollgate_tests::http_server::HttpServer;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::origin_proxy::{ProxyMode, ReplayProxy};
 use tollgate_tests::regression_case::RegressionCase;
-use tollgate_tests::client::TestClient;
 
 cases! {
     both {

@@ -35,8 +35,7 @@ fn client_of_both_audiences(grants: &[&str]) -> Value {
 }
 
 async fn api(origin: &TestOrigin) -> Result<TestClient> {
-    let api =
-        json!({ "grant_types": ["client_credentials", TOKEN_EXCHANGE_GRANT], "scope": "read", "audiences": ["https://c.example"] });
+    let api = json!({ "grant_types": ["client_credentials", TOKEN_EXCHANGE_GRANT], "scope": "read", "audiences": ["https://c.example"] });
     let api = TestClient::register(origin, "rs-a", api).await?;
     register_resource(origin, A, &api).await?;
     Ok(api)

@@ -202,7 +202,8 @@ async fn o12_revoke_all_includes_grants_on_later_pages(case: &RegressionCase) ->
         next = fixture.url(&format!("/account/sessions?after={after}"));
     };
     browser.submit_form(&fixture.url("/account/sessions"), &[("end", "all")]).await?;
-    let (status, notified) = (fixture.refreshes(&first).await?, fixture.listener.notified_grants(&fixture.origin).await?.len());
+    let (status, notified) =
+        (fixture.refreshes(&first).await?, fixture.listener.notified_grants(&fixture.origin).await?.len());
     let left = browser.open(&fixture.url("/account/sessions")).await?.body.contains("Revoke all");
     case.report(format!("R1 listed {is_listed}, on page {pages}; after \"revoke all\": refresh {status}, notified of {notified}, more to revoke {left}"));
     assert_eq!((is_listed, status, notified, left), (true, 400, 201, false));

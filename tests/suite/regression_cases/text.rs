@@ -29,7 +29,8 @@ cases! {
 
 async fn o8_control_characters_are_refused_before_any_query(case: &RegressionCase) -> Result<()> {
     let origin = case.origin(&[("TOLLGATE_REGISTRATION", "open")]).await?;
-    let (admin, http, url) = (AdminClient::register(&origin, "admin").await?, reqwest::Client::new(), origin.server.url());
+    let (admin, http, url) =
+        (AdminClient::register(&origin, "admin").await?, reqwest::Client::new(), origin.server.url());
     let register = async |member: &str, value: Value| -> Result<u16> {
         let mut body = json!({ "client_name": "web", "redirect_uris": ["https://web.example/cb"] });
         body[member] = value;

@@ -85,7 +85,8 @@ impl Fixture {
 }
 
 async fn o1_token_forged_with_an_audiences_key_is_refused(case: &RegressionCase) -> Result<()> {
-    let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", TOKEN_EXCHANGE_GRANT] });
+    let more =
+        json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", TOKEN_EXCHANGE_GRANT] });
     let fixture = Fixture::start(case, more).await?;
     let signed = fixture.tokens(&[("scope", "openid read"), ("resource", B)]).await?;
     let signed = member_text(&signed, "access_token")?;
@@ -170,7 +171,8 @@ async fn check_that_admins_revoke_the_presented_token(fixture: &Fixture, signed:
 }
 
 async fn o16_tokens_exchanged_from_a_revoked_token_are_inactive(case: &RegressionCase) -> Result<()> {
-    let more = json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", TOKEN_EXCHANGE_GRANT] });
+    let more =
+        json!({ "audiences": [A, B], "grant_types": ["authorization_code", "refresh_token", TOKEN_EXCHANGE_GRANT] });
     let fixture = Fixture::start(case, more).await?;
     let revoked = async |by: &TestClient, what: &str, lives: &[&str], dies: &[&str]| {
         ensure!(by.post("/oauth/revoke", &[("token", what)]).await?.status == 200, "revoked");

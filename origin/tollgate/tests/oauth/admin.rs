@@ -2,12 +2,15 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tollgate_test_kit::admin_client::AdminClient;
+use tollgate_test_kit::jwt::ClientKey;
 
-use crate::harness::{Key, Origin, answer};
+use crate::fixture::{Origin, answer, text};
 
+/// An origin with the client `admin`, whose token opens the admin API.
 struct Admin {
     origin: Origin,
-    token: String,
+    api: AdminClient,
 }
 
 impl Admin {
@@ -17,20 +20,18 @@ impl Admin {
         metadata.audiences = vec![origin.server.issuer().parse().expect("an audience")];
         origin.client("admin", metadata).await;
         let tokens = origin.token("admin", &[("grant_type", "client_credentials")]).await;
-        let token = tokens["access_token"].as_str().expect("a token").to_owned();
-        Admin { origin, token }
+        let api = AdminClient::with_token(&origin, text(&tokens, "access_token").to_owned());
+        Admin { origin, api }
     }
 
     async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
-        let request = self.origin.http.request(method, self.origin.url(&format!("/admin/api{path}")));
-        let request = if body.is_null() { request } else { request.json(&body) };
-        let (status, body) = answer(request.bearer_auth(&self.token)).await;
-        (status.as_u16(), body)
+        let answer = self.api.send(method, path, &body).await.expect("answered");
+        (answer.status, answer.body)
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_are_registered_changed_and_disabled() {
+async fn admin_api_registers_changes_and_disables_clients() {
     let admin = Admin::start().await;
     let shop = json!({
         "client_id": "shop",
@@ -58,12 +59,11 @@ async fn clients_are_registered_changed_and_disabled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_is_enabled_again_authenticates_but_what_ended_stays_so() {
+async fn enabled_client_authenticates_again_but_its_old_tokens_stay_revoked() {
     let admin = Admin::start().await;
     admin.origin.client("service", Origin::service("orders")).await;
     let form = [("grant_type", "client_credentials")];
-    let text = |tokens: Value| tokens["access_token"].as_str().expect("a token").to_owned();
-    let old = text(admin.origin.token("service", &form).await);
+    let old = admin.origin.token("service", &form).await;
     assert!(admin.ask(Method::DELETE, "/clients/service", Value::Null).await.1["disabled_at"].is_u64());
     assert_eq!(admin.origin.post("/oauth/token", "service", &form).await.0, 401);
 
@@ -71,28 +71,29 @@ async fn a_client_that_is_enabled_again_authenticates_but_what_ended_stays_so() 
         let (status, enabled) = admin.ask(Method::POST, "/clients/service/enable", Value::Null).await;
         assert_eq!((status, enabled.get("disabled_at")), (200, None));
     }
-    assert_eq!(admin.origin.introspect("service", &old).await, json!({ "active": false }));
-    let fresh = text(admin.origin.token("service", &form).await);
-    assert_eq!(admin.origin.introspect("service", &fresh).await["active"], true);
+    assert_eq!(admin.origin.introspect("service", text(&old, "access_token")).await, json!({ "active": false }));
+    let new = admin.origin.token("service", &form).await;
+    assert_eq!(admin.origin.introspect("service", text(&new, "access_token")).await["active"], true);
     assert_eq!(admin.ask(Method::POST, "/clients/nobody/enable", Value::Null).await.0, 404);
     let (_, log) = admin.ask(Method::GET, "/audit?kind=client&action=enable", Value::Null).await;
     assert_eq!(log["entries"].as_array().map(Vec::len), Some(1), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_bound_to_a_key_opens_nothing_without_it() {
+async fn admin_api_refuses_a_bound_token_without_its_proof() {
     let mut admin = Admin::start().await;
     assert_eq!(admin.ask(Method::GET, "/clients", Value::Null).await.0, 200);
-    let proof = Key::new().proof("POST", &format!("{}/oauth/token", admin.origin.server.issuer()), json!({}));
+    let proof =
+        ClientKey::generate().proof("POST", &format!("{}/oauth/token", admin.origin.server.issuer()), json!({}));
     let form = [("grant_type", "client_credentials")];
     let (_, tokens) = answer(admin.origin.form("/oauth/token", "admin", &form).header("dpop", proof)).await;
     assert_eq!(tokens["token_type"], "DPoP");
-    admin.token = tokens["access_token"].as_str().expect("a token").to_owned();
+    admin.api.token = text(&tokens, "access_token").to_owned();
     assert_eq!(admin.ask(Method::GET, "/clients", Value::Null).await.0, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_resources_and_routes_are_data() {
+async fn admin_api_manages_users_resources_and_routes() {
     let admin = Admin::start().await;
     let ada = json!({ "name": "Ada", "password": "correct horse", "claims": { "email": "ada@example.org" } });
     let (status, made) = admin.ask(Method::POST, "/users", ada.clone()).await;
@@ -125,7 +126,7 @@ async fn users_resources_and_routes_are_data() {
         assert_eq!(admin.ask(Method::DELETE, pay, Value::Null).await.0, status);
     }
     assert_eq!(admin.ask(Method::DELETE, "/resources/scopes?value=pay", Value::Null).await.0, 400);
-    assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([resource]), "all else stays");
+    assert_eq!(admin.ask(Method::GET, "/resources", Value::Null).await.1, json!([resource]), "other scope values stay");
     let gone = "/resources?audience=https%3A%2F%2Fapi.example";
     assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 204);
     assert_eq!(admin.ask(Method::DELETE, gone, Value::Null).await.0, 404);

@@ -1,4 +1,5 @@
-//! Clients that sign: `private_key_jwt`, the JWT bearer grant; and clients whose certificate a proxy tells of.
+//! Client authentication by signed assertions and by certificates that a proxy forwards, and the
+//! JWT bearer grant.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,23 +10,24 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tollgate_model::{AuthMethod, ClientMetadata, GrantType, TrustedIssuer};
 use tollgate_system::ambient::now;
+use tollgate_test_kit::client::JWT_BEARER_GRANT;
+use tollgate_test_kit::jwt::{ClientKey, base64url, random_id};
 
-use crate::harness::{Key, Origin, answer, base64url, claims, unique};
+use crate::fixture::{Origin, answer, claims};
 
-const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const CLIENT_ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_signs_who_it_is_and_each_assertion_is_good_once() {
-    let (origin, key) = (Origin::start().await, Key::new());
+async fn private_key_jwt_assertion_is_valid_once() {
+    let (origin, key) = (Origin::start().await, ClientKey::generate());
     let metadata =
         ClientMetadata { auth_method: AuthMethod::PrivateKeyJwt, jwks: Some(key.jwks()), ..Origin::service("orders") };
     origin.client("signer", metadata).await;
-    let good = || json!({ "iss": "signer", "sub": "signer", "aud": origin.server.issuer(), "exp": now() + 60, "jti": unique() });
+    let good = || json!({ "iss": "signer", "sub": "signer", "aud": origin.server.issuer(), "exp": now() + 60, "jti": random_id() });
     let ask = async |assertion: &str| {
         let form = [
             ("grant_type", "client_credentials"),
-            ("client_assertion_type", ASSERTION),
+            ("client_assertion_type", CLIENT_ASSERTION_TYPE),
             ("client_assertion", assertion),
         ];
         answer(origin.http.post(origin.url("/oauth/token")).form(&form)).await
@@ -34,7 +36,7 @@ async fn a_client_signs_who_it_is_and_each_assertion_is_good_once() {
     let (status, tokens) = ask(&assertion).await;
     assert_eq!(status, 200, "{tokens}");
     assert_eq!(claims(tokens["access_token"].as_str().expect("a token"))["sub"], "signer");
-    assert_eq!(ask(&assertion).await.0, 401, "the same again");
+    assert_eq!(ask(&assertion).await.0, 401, "a replay");
     let changes: [fn(&mut Value); 7] = [
         |claims| claims["aud"] = json!("https://elsewhere.example"),
         |claims| claims["exp"] = json!(now() - 61),
@@ -49,17 +51,17 @@ async fn a_client_signs_who_it_is_and_each_assertion_is_good_once() {
         change(&mut claims);
         assert_eq!(ask(&key.sign(&json!({}), &claims)).await.0, 401, "change {index}");
     }
-    assert_eq!(ask(&Key::new().sign(&json!({}), &good())).await.0, 401, "another key");
+    assert_eq!(ask(&ClientKey::generate().sign(&json!({}), &good())).await.0, 401, "another key");
     let mut endpoint = good();
     endpoint["aud"] = json!([format!("{}/oauth/token", origin.server.issuer())]);
     assert_eq!(ask(&key.sign(&json!({}), &endpoint)).await.0, 200);
-    // It cannot fall back to its id alone.
+    // The id alone does not authenticate it.
     assert_eq!(origin.post("/oauth/token", "signer", &[("grant_type", "client_credentials")]).await.0, 401);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trusted_issuer_vouches_for_users_and_nobody_else_does() {
-    let (origin, key, partner) = (Origin::start().await, Key::new(), Key::new());
+async fn only_a_trusted_issuer_vouches_for_users() {
+    let (origin, key, partner) = (Origin::start().await, ClientKey::generate(), ClientKey::generate());
     let user = origin.user("ada").await;
     let trusted =
         TrustedIssuer { issuer: "https://partner.example".to_owned(), jwks: Some(partner.jwks()), jwks_uri: None };
@@ -70,9 +72,10 @@ async fn a_trusted_issuer_vouches_for_users_and_nobody_else_does() {
         ..Origin::service("orders")
     };
     origin.client("robot", metadata).await;
-    let assertion = |issuer: &str, subject: &str| json!({ "iss": issuer, "sub": subject, "aud": origin.server.issuer(), "exp": now() + 60, "jti": unique() });
-    let ask =
-        async |jwt: String| origin.post("/oauth/token", "robot", &[("grant_type", BEARER), ("assertion", &jwt)]).await;
+    let assertion = |issuer: &str, subject: &str| json!({ "iss": issuer, "sub": subject, "aud": origin.server.issuer(), "exp": now() + 60, "jti": random_id() });
+    let ask = async |jwt: String| {
+        origin.post("/oauth/token", "robot", &[("grant_type", JWT_BEARER_GRANT), ("assertion", &jwt)]).await
+    };
     let own = ask(key.sign(&json!({}), &assertion("robot", "robot"))).await;
     assert_eq!(claims(own.1["access_token"].as_str().expect("a token"))["sub"], "robot");
     let jwt = partner.sign(&json!({}), &assertion("https://partner.example", "ada"));
@@ -87,7 +90,7 @@ async fn a_trusted_issuer_vouches_for_users_and_nobody_else_does() {
         "x".to_owned(),
     ] {
         let (status, error) = ask(jwt.clone()).await;
-        assert_eq!((status.as_u16(), &error["error"]), (400, &json!("invalid_grant")), "{jwt}");
+        assert_eq!((status, &error["error"]), (400, &json!("invalid_grant")), "{jwt}");
     }
 }
 
@@ -95,9 +98,9 @@ async fn a_trusted_issuer_vouches_for_users_and_nobody_else_does() {
 pub(crate) const CERTIFICATE: &str = include_str!("certificate.b64");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_is_believed_of_a_trusted_proxy() {
+async fn certificate_header_authenticates_behind_a_trusted_proxy() {
     let settings = [("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1"), ("TOLLGATE_CLIENT_CERTIFICATE_HEADER", "Client-Cert")];
-    let origin = Origin::with(&settings).await;
+    let origin = Origin::start_with(&settings).await;
     let by_name = ClientMetadata {
         auth_method: AuthMethod::TlsClientAuth,
         tls_client_auth_subject_dn: Some("CN=robot".to_owned()),
@@ -118,27 +121,27 @@ async fn a_certificate_is_believed_of_a_trusted_proxy() {
         assert!(claims(tokens["access_token"].as_str().expect("a token"))["cnf"]["x5t#S256"].is_string());
     }
     assert_eq!(ask("other", &certificate).await.0, 401, "another name");
-    assert_eq!(ask("robot", "AAAA").await.0, 400, "no certificate");
-    assert_eq!(origin.post("/oauth/token", "robot", &form).await.0, 401, "none at all");
-    let distrustful = Origin::start().await;
+    assert_eq!(ask("robot", "AAAA").await.0, 400, "not a certificate");
+    assert_eq!(origin.post("/oauth/token", "robot", &form).await.0, 401, "no certificate");
+    let without_proxy = Origin::start().await;
     let by_name = ClientMetadata {
         auth_method: AuthMethod::TlsClientAuth,
         tls_client_auth_subject_dn: Some("CN=robot".to_owned()),
         ..Origin::service("orders")
     };
-    distrustful.client("robot", by_name).await;
-    let request = distrustful.form("/oauth/token", "robot", &form).header("client-cert", &certificate);
-    assert_eq!(answer(request).await.0, 401, "anybody can send a header");
+    without_proxy.client("robot", by_name).await;
+    let request = without_proxy.form("/oauth/token", "robot", &form).header("client-cert", &certificate);
+    assert_eq!(answer(request).await.0, 401, "a header that does not come from a proxy");
 }
 
-/// A client whose certificate nobody else vouches for, behind a proxy that passes it on (RFC 8705 §2.2).
+/// Self-signed certificates that a proxy forwards (RFC 8705 §2.2).
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_of_ones_own_making_is_known_by_its_thumbprint_or_whole() {
+async fn self_signed_certificate_matches_by_x5t_or_x5c() {
     let settings = [("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1"), ("TOLLGATE_CLIENT_CERTIFICATE_HEADER", "Client-Cert")];
-    let origin = Origin::with(&settings).await;
+    let origin = Origin::start_with(&settings).await;
     let certificate = CERTIFICATE.split_whitespace().collect::<String>();
     let thumbprint = base64url(&Sha256::digest(STANDARD.decode(&certificate).expect("base64")));
-    let jwk = Key::new().jwk();
+    let jwk = ClientKey::generate().jwk();
     for (client, member, registered, status) in [
         ("by-thumbprint", "x5t#S256", json!(thumbprint), 200),
         ("whole", "x5c", json!([certificate]), 200),
@@ -156,16 +159,15 @@ async fn a_certificate_of_ones_own_making_is_known_by_its_thumbprint_or_whole() 
         let request = origin.form("/oauth/token", client, &form);
         let (answered, tokens) = answer(request.header("client-cert", format!(":{certificate}:"))).await;
         assert_eq!(answered, status, "{client}: {tokens}");
-        assert_eq!(origin.post("/oauth/token", client, &form).await.0, 401, "{client} without it");
+        assert_eq!(origin.post("/oauth/token", client, &form).await.0, 401, "{client} without a certificate");
     }
 }
 
-/// Keys that a client publishes are fetched from it, and again when it signs with one that was not there.
 #[tokio::test(flavor = "multi_thread")]
-async fn published_keys_are_fetched_and_found_again_after_a_rotation() {
+async fn jwks_uri_is_fetched_again_after_a_key_rotation() {
     let origin = Origin::start().await;
-    let (old, new) = (("old", Key::new()), ("new", Key::new()));
-    let jwk = |(kid, key): &(&str, Key)| {
+    let (old, new) = (("old", ClientKey::generate()), ("new", ClientKey::generate()));
+    let jwk = |(kid, key): &(&str, ClientKey)| {
         let mut jwk = key.jwk();
         jwk["kid"] = json!(kid);
         jwk
@@ -174,8 +176,8 @@ async fn published_keys_are_fetched_and_found_again_after_a_rotation() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/jwks", listener.local_addr().expect("its address"));
     let served = Arc::clone(&published);
-    let keys =
-        axum::Router::new().route("/jwks", axum::routing::get(async move || served.lock().expect("whole").to_string()));
+    let keys = axum::Router::new()
+        .route("/jwks", axum::routing::get(async move || served.lock().expect("not poisoned").to_string()));
     tokio::spawn(async move { axum::serve(listener, keys).await });
     let metadata = ClientMetadata {
         auth_method: AuthMethod::PrivateKeyJwt,
@@ -183,22 +185,22 @@ async fn published_keys_are_fetched_and_found_again_after_a_rotation() {
         ..Origin::service("orders")
     };
     origin.client("publisher", metadata).await;
-    let ask = async |(kid, key): &(&str, Key)| {
+    let ask = async |(kid, key): &(&str, ClientKey)| {
         let issuer = origin.server.issuer();
         let claims =
-            json!({ "iss": "publisher", "sub": "publisher", "aud": issuer, "exp": now() + 60, "jti": unique() });
+            json!({ "iss": "publisher", "sub": "publisher", "aud": issuer, "exp": now() + 60, "jti": random_id() });
         let assertion = key.sign(&json!({ "kid": kid }), &claims);
         let form = [
             ("grant_type", "client_credentials"),
-            ("client_assertion_type", ASSERTION),
+            ("client_assertion_type", CLIENT_ASSERTION_TYPE),
             ("client_assertion", &assertion),
         ];
-        answer(origin.http.post(origin.url("/oauth/token")).form(&form)).await.0.as_u16()
+        answer(origin.http.post(origin.url("/oauth/token")).form(&form)).await.0
     };
     assert_eq!(ask(&old).await, 200);
-    assert_eq!(ask(&new).await, 401, "it is not published");
-    *published.lock().expect("whole") = json!({ "keys": [jwk(&old), jwk(&new)] });
-    // Who does not fit is not asked for at once again: a stranger may send anything.
+    assert_eq!(ask(&new).await, 401, "not published yet");
+    *published.lock().expect("not poisoned") = json!({ "keys": [jwk(&old), jwk(&new)] });
+    // The origin does not fetch the keys again for each unknown `kid`, because anybody can send one.
     let mut status = ask(&new).await;
     for _ in 0..30 {
         if status == 200 {

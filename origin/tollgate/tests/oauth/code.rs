@@ -1,18 +1,21 @@
-//! The authorization code grant: from the browser to the token.
+//! The authorization code grant.
 
 use reqwest::header::SET_COOKIE;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tollgate_model::{AuthMethod, ClientMetadata};
+use tollgate_test_kit::client::CODE_VERIFIER;
+use tollgate_test_kit::jwt::ClientKey;
+use tollgate_test_kit::users::PASSWORD;
 
-use crate::harness::{Browser, Key, Origin, REDIRECT, VERIFIER, answer, claims, code_request, parameters, redemption};
+use crate::fixture::{Origin, REDIRECT_URI, UserBrowser, answer, authorization_query, claims, parameters, redemption};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_gives_a_client_a_code_and_the_client_takes_tokens() {
+async fn authorization_code_grant_issues_tokens_and_remembers_consent() {
     let origin = Origin::start().await;
     let user = origin.user("ada").await;
     origin.client("shop", Origin::web()).await;
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     let to = browser.authorize("shop", &[("nonce", "n-1")]).await;
     assert_eq!((to["state"].as_str(), to["iss"].as_str()), ("a state", origin.server.issuer()));
     let tokens = origin.redeem("shop", &to["code"]).await;
@@ -23,21 +26,21 @@ async fn a_user_gives_a_client_a_code_and_the_client_takes_tokens() {
     let id = claims(tokens["id_token"].as_str().expect("an ID token"));
     assert_eq!((&id["aud"], &id["nonce"], &id["sid"]), (&json!("shop"), &json!("n-1"), &access["sid"]));
     assert!(tokens["refresh_token"].as_str().is_some_and(|token| token.starts_with("tgr_")));
-    // Who agreed once is not asked again.
-    let again = browser.ask("shop", &[]).await;
-    let location = again.location.expect("straight back");
-    assert!(location.starts_with(REDIRECT) && parameters(&location).contains_key("code"), "{location}");
-    let more = browser.ask("shop", &[("scope", "openid orders email")]).await;
-    assert!(more.location.expect("a redirect").contains("/consent?"), "for more they are");
-    origin.server.shutdown().await;
+    // The origin asks for consent once.
+    let again = browser.request_authorization("shop", &[]).await;
+    let location = again.redirect().expect("a redirect to the client");
+    assert!(location.starts_with(REDIRECT_URI) && parameters(&location).contains_key("code"), "{location}");
+    let more = browser.request_authorization("shop", &[("scope", "openid orders email")]).await;
+    assert!(more.redirect().expect("a redirect").contains("/consent?"), "more needs consent");
+    origin.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_parallel_redemptions_give_one_success_and_a_replay_revokes() {
+async fn concurrent_code_redemption_succeeds_once_and_replay_revokes() {
     let origin = std::sync::Arc::new(Origin::start().await);
     origin.user("ada").await;
     origin.client("shop", Origin::web()).await;
-    let code = origin.code(&Browser::of(&origin, "ada"), "shop", &[]).await;
+    let code = origin.code(&UserBrowser::new(&origin, "ada"), "shop", &[]).await;
     let mut requests = JoinSet::new();
     for _ in 0..20 {
         let (origin, code) = (std::sync::Arc::clone(&origin), code.clone());
@@ -53,20 +56,20 @@ async fn twenty_parallel_redemptions_give_one_success_and_a_replay_revokes() {
     let access = origin.introspect("shop", tokens["access_token"].as_str().expect("a token")).await;
     assert_eq!(access, json!({ "active": false }), "the replay revoked it");
     let refresh = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().expect("one"))];
-    assert_eq!(origin.refused("shop", &refresh).await, "invalid_grant");
+    assert_eq!(origin.token_error("shop", &refresh).await, "invalid_grant");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_code_is_bound_to_its_client_its_redirect_and_its_challenge() {
+async fn code_is_bound_to_client_redirect_uri_and_challenge() {
     let origin = Origin::start().await;
     origin.user("ada").await;
     origin.client("shop", Origin::web()).await;
     origin.client("other", Origin::web()).await;
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     let code = origin.code(&browser, "shop", &[]).await;
     let refused = async |client: &str, name: &str, value: &str| {
         let form = redemption(&code).map(|(own, old)| (own, if own == name { value } else { old }));
-        origin.refused(client, &form).await
+        origin.token_error(client, &form).await
     };
     assert_eq!(refused("other", "", "").await, "invalid_grant");
     assert_eq!(refused("shop", "redirect_uri", "https://shop.example/").await, "invalid_grant");
@@ -74,20 +77,20 @@ async fn a_code_is_bound_to_its_client_its_redirect_and_its_challenge() {
     let other = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     assert_eq!(refused("shop", "code_verifier", other).await, "invalid_grant");
     assert_eq!(refused("shop", "code_verifier", "").await, "invalid_request");
-    // None of these spent it.
+    // None of these redeemed the code.
     origin.redeem("shop", &code).await;
     for code in ["", "tgz_x", "x"] {
-        let form = [("grant_type", "authorization_code"), ("code", code), ("code_verifier", VERIFIER)];
-        let error = origin.refused("shop", &form).await;
+        let form = [("grant_type", "authorization_code"), ("code", code), ("code_verifier", CODE_VERIFIER)];
+        let error = origin.token_error("shop", &form).await;
         assert_eq!(error, if code.is_empty() { "invalid_request" } else { "invalid_grant" });
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_registered_redirect_is_ever_sent_anything() {
+async fn authorization_response_goes_only_to_a_registered_redirect_uri() {
     let origin = Origin::start().await;
     origin.client("shop", Origin::web()).await;
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     for more in [
         [("redirect_uri", "https://shop.example/cb/")].as_slice(),
         &[("redirect_uri", "https://evil.example/cb")],
@@ -96,8 +99,8 @@ async fn only_a_registered_redirect_is_ever_sent_anything() {
         &[("client_id", "")],
         &[("request_uri", "urn:ietf:params:oauth:request_uri:tgq_x")],
     ] {
-        let page = browser.ask("shop", more).await;
-        assert_eq!((page.status.as_u16(), page.location), (400, None), "{more:?}");
+        let page = browser.request_authorization("shop", more).await;
+        assert_eq!((page.status, page.redirect()), (400, None), "{more:?}");
         assert!(page.headers["content-security-policy"].to_str().expect("text").contains("frame-ancestors 'none'"));
     }
     for (more, error) in [
@@ -112,29 +115,31 @@ async fn only_a_registered_redirect_is_ever_sent_anything() {
         (&[("request_uri", "https://shop.example/request")], "request_uri_not_supported"),
         (&[("authorization_details", "[{\"type\":\"x\"}]")], "invalid_authorization_details"),
     ] {
-        let page = browser.ask("shop", more).await;
+        let page = browser.request_authorization("shop", more).await;
         assert_eq!(page.status, 303, "{more:?}");
-        let to = parameters(&page.location.expect("a redirect"));
+        let to = parameters(&page.redirect().expect("a redirect"));
         assert_eq!((to["error"].as_str(), to["state"].as_str()), (error, "a state"), "{more:?}");
         assert_eq!(to["iss"], origin.server.issuer());
     }
-    let twice = format!("/oauth/authorize?{}&state=b", code_request("shop", &[]));
-    assert_eq!(browser.get(&twice).await.status, 400, "a parameter comes twice");
+    let twice = format!("/oauth/authorize?{}&state=b", authorization_query("shop", &[]));
+    assert_eq!(browser.get(&twice).await.status, 400, "a repeated parameter");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_may_refuse_and_is_asked_to_sign_in_when_wanted() {
+async fn user_may_deny_and_prompt_and_max_age_are_followed() {
     let origin = Origin::start().await;
     origin.user("ada").await;
     origin.client("shop", Origin::web()).await;
-    let browser = Browser::of(&origin, "ada");
-    let page = browser.ask("shop", &[]).await;
-    let to = browser.go_on(page, "deny").await;
+    let browser = UserBrowser::new(&origin, "ada");
+    let page = browser.request_authorization("shop", &[]).await;
+    let to = browser.complete(page, "deny").await;
     assert_eq!((to["error"].as_str(), to["state"].as_str()), ("access_denied", "a state"));
-    let to = parameters(&browser.ask("shop", &[("prompt", "none")]).await.location.expect("a redirect"));
+    let to =
+        parameters(&browser.request_authorization("shop", &[("prompt", "none")]).await.redirect().expect("a redirect"));
     assert_eq!(to["error"], "consent_required");
     origin.code(&browser, "shop", &[]).await;
-    let silent = parameters(&browser.ask("shop", &[("prompt", "none")]).await.location.expect("a redirect"));
+    let silent =
+        parameters(&browser.request_authorization("shop", &[("prompt", "none")]).await.redirect().expect("a redirect"));
     assert!(silent.contains_key("code"));
     for (more, page) in [
         ([("prompt", "login")], "/login?"),
@@ -142,61 +147,65 @@ async fn a_user_may_refuse_and_is_asked_to_sign_in_when_wanted() {
         ([("max_age", "0")], "/login?"),
         ([("prompt", "consent")], "/consent?"),
     ] {
-        let location = browser.ask("shop", &more).await.location.expect("a redirect");
+        let location = browser.request_authorization("shop", &more).await.redirect().expect("a redirect");
         assert!(location.contains(page), "{more:?}: {location}");
-        assert!(browser.authorize("shop", &more).await.contains_key("code"), "{more:?} ends well");
+        assert!(browser.authorize("shop", &more).await.contains_key("code"), "{more:?}");
     }
-    let hinted = browser.ask("shop", &[("prompt", "login"), ("login_hint", "ada")]).await.location.expect("a redirect");
+    let hinted = browser
+        .request_authorization("shop", &[("prompt", "login"), ("login_hint", "ada")])
+        .await
+        .redirect()
+        .expect("a redirect");
     assert!(browser.get(&hinted).await.body.contains("value=\"ada\""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forms_are_good_in_the_browser_they_were_made_for() {
+async fn form_is_valid_only_in_the_browser_that_got_it() {
     let origin = Origin::start().await;
     origin.user("ada").await;
     origin.client("shop", Origin::web()).await;
-    let (browser, thief) = (Browser::of(&origin, "ada"), Browser::of(&origin, "ada"));
+    let (browser, other_browser) = (UserBrowser::new(&origin, "ada"), UserBrowser::new(&origin, "ada"));
     let before = browser.get("/login").await;
-    let (csrf, anonymous) = (before.field("csrf").expect("a form"), browser.cookie());
-    thief.get("/login").await;
-    let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", crate::harness::PASSWORD)];
-    for (stranger, why) in [(&thief, "another browser's form"), (&Browser::of(&origin, "ada"), "no cookie at all")] {
-        let anew = stranger.post("/login", &form).await;
-        assert_eq!(anew.location, Some(origin.url("/login?stale=1")), "{why}");
+    let (csrf, anonymous) = (before.field("csrf").expect("a form"), browser.cookies());
+    other_browser.get("/login").await;
+    let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", PASSWORD)];
+    for (other, why) in [(&other_browser, "another browser's form"), (&UserBrowser::new(&origin, "ada"), "no cookie")] {
+        let shown_again = other.post("/login", &form).await;
+        assert_eq!(shown_again.redirect(), Some(origin.url("/login?stale=1")), "{why}");
         assert!(
-            !anew.headers.contains_key(SET_COOKIE),
-            "{why}: it would replace the cookie that another site's form came without"
+            !shown_again.headers.contains_key(SET_COOKIE),
+            "{why}: a new cookie would replace the one that browsers omit with another site's form"
         );
-        assert_eq!(stranger.get("/account/sessions").await.status, 303, "{why}: nobody signed in");
+        assert_eq!(other.get("/account/sessions").await.status, 303, "{why}: nobody is signed in");
     }
     let wrong = [("csrf", csrf.as_str()), ("username", "ada"), ("password", "wrong")];
     let unknown = [("csrf", csrf.as_str()), ("username", "bob"), ("password", "wrong")];
     let (wrong, unknown) = (browser.post("/login", &wrong).await, browser.post("/login", &unknown).await);
-    assert_eq!((wrong.status.as_u16(), unknown.status.as_u16()), (403, 403));
-    assert_eq!(wrong.body.replace("ada", "bob"), unknown.body, "nobody learns who exists");
+    assert_eq!((wrong.status, unknown.status), (403, 403));
+    assert_eq!(wrong.body.replace("ada", "bob"), unknown.body, "the page does not show whether the user exists");
     assert_eq!(browser.post("/login", &form).await.status, 303);
-    assert_ne!(browser.cookie(), anonymous, "a sign-in has a cookie of its own");
+    assert_ne!(browser.cookies(), anonymous, "a sign-in sets a new cookie");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_are_pushed_once_and_signed_wholly() {
+async fn pushed_request_is_valid_once_and_request_object_must_be_signed() {
     let origin = Origin::start().await;
     origin.user("ada").await;
-    let key = Key::new();
+    let key = ClientKey::generate();
     let strict =
         ClientMetadata { require_pushed_authorization_requests: true, jwks: Some(key.jwks()), ..Origin::web() };
     origin.client("shop", strict).await;
     origin.client("other", Origin::web()).await;
-    let browser = Browser::of(&origin, "ada");
-    let to = parameters(&browser.ask("shop", &[]).await.location.expect("a redirect"));
-    assert_eq!(to["error"], "invalid_request", "it must be pushed");
+    let browser = UserBrowser::new(&origin, "ada");
+    let to = parameters(&browser.request_authorization("shop", &[]).await.redirect().expect("a redirect"));
+    assert_eq!(to["error"], "invalid_request", "it was not pushed");
 
-    let query = code_request("shop", &[]);
+    let query = authorization_query("shop", &[]);
     let form: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let push = async |form: &[(&str, &str)]| origin.post("/oauth/par", "shop", form).await;
     let (status, pushed) = push(&form).await;
-    assert_eq!((status.as_u16(), &pushed["expires_in"]), (201, &json!(60)), "{pushed}");
+    assert_eq!((status, &pushed["expires_in"]), (201, &json!(60)), "{pushed}");
     let uri = pushed["request_uri"].as_str().expect("a URI");
     let handle = [("client_id", "other"), ("request_uri", uri)];
     let by = |client: &str| {
@@ -206,28 +215,28 @@ async fn requests_are_pushed_once_and_signed_wholly() {
         format!("/oauth/authorize?{query}")
     };
     let first = browser.get(&by("shop")).await;
-    assert!(browser.go_on(first, "allow").await.contains_key("code"));
-    assert_eq!(browser.get(&by("shop")).await.status, 400, "it is good once");
+    assert!(browser.complete(first, "allow").await.contains_key("code"));
+    assert_eq!(browser.get(&by("shop")).await.status, 400, "a second use");
     assert_eq!(push(&handle).await.1["error"], "invalid_request");
     let (_, other) = push(&form).await;
     let uri = other["request_uri"].as_str().expect("a URI");
     let foreign = format!("/oauth/authorize?client_id=other&request_uri={uri}");
-    assert_eq!(browser.get(&foreign).await.status, 400, "another client's");
+    assert_eq!(browser.get(&foreign).await.status, 400, "another client's request");
 
     let mut inner =
         json!({ "iss": "shop", "aud": origin.server.issuer(), "exp": tollgate_system::ambient::now() + 60 });
     form.iter().for_each(|(name, value)| inner[name] = json!(value));
     let signed = key.sign(&json!({ "typ": "oauth-authz-req+jwt" }), &inner);
     assert_eq!(push(&[("request", &signed)]).await.0, 201);
-    let forged = Key::new().sign(&json!({}), &inner);
+    let forged = ClientKey::generate().sign(&json!({}), &inner);
     assert_eq!(push(&[("request", &forged)]).await.1["error"], "invalid_request_object");
     inner["client_id"] = json!("other");
-    let stolen = key.sign(&json!({}), &inner);
-    assert_eq!(push(&[("request", &stolen)]).await.1["error"], "invalid_request_object");
+    let of_other_client = key.sign(&json!({}), &inner);
+    assert_eq!(push(&[("request", &of_other_client)]).await.1["error"], "invalid_request_object");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_native_app_may_take_any_port_and_is_asked_each_time() {
+async fn native_app_may_use_any_loopback_port_and_needs_consent_each_time() {
     let origin = Origin::start().await;
     origin.user("ada").await;
     let metadata = ClientMetadata {
@@ -236,17 +245,17 @@ async fn a_native_app_may_take_any_port_and_is_asked_each_time() {
         ..Origin::web()
     };
     origin.client("app", metadata).await;
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     let more = [("redirect_uri", "http://127.0.0.1:61023/cb")];
     for _ in 0..2 {
-        let page = browser.ask("app", &more).await;
-        assert!(!page.location.as_deref().expect("a redirect").contains("code="), "it is never straight back");
-        let to = browser.go_on(page, "allow").await;
+        let page = browser.request_authorization("app", &more).await;
+        assert!(!page.redirect().as_deref().expect("a redirect").contains("code="), "the user is asked");
+        let to = browser.complete(page, "allow").await;
         let form = [
             ("grant_type", "authorization_code"),
             ("code", to["code"].as_str()),
             ("redirect_uri", "http://127.0.0.1:61023/cb"),
-            ("code_verifier", VERIFIER),
+            ("code_verifier", CODE_VERIFIER),
         ];
         origin.token("app", &form).await;
     }

@@ -1,27 +1,28 @@
-//! The console's lists: searched, paged, narrowed down and exported.
+//! The console's lists: search, pages, filters and exports.
 
 use reqwest::Method;
 use reqwest::header::COOKIE;
 use serde_json::{Value, json};
 
-use crate::console::{House, act};
-use crate::harness::{Origin, Page};
+use crate::console::{Fixture, submit_and_follow};
+use crate::fixture::Origin;
+use tollgate_test_kit::browser::Page;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_are_searched_and_paged() {
-    let house = House::build().await;
-    let root = house.browser("root").await;
+async fn console_lists_are_searched_and_paged() {
+    let fixture = Fixture::start().await;
+    let root = fixture.browser("root").await;
     for number in 0..60 {
         let mut metadata = Origin::service("x");
         metadata.name = format!("Service {number:02} 100%_");
         metadata.owner = Some(if number % 2 == 0 { "Even" } else { "Odd" }.to_owned());
-        house.origin.client(&format!("service-{number:02}"), metadata).await;
+        fixture.origin.client(&format!("service-{number:02}"), metadata).await;
     }
     let count = |page: &Page| page.body.matches("data-label=\"Created\"").count();
     let first = root.get("/admin/clients").await;
     assert_eq!(count(&first), 50);
     let next = first.body.split("rel=\"next\"").next().and_then(|before| before.rsplit("href=\"").next());
-    let next = next.expect("a way on").split('"').next().expect("an address").replace("&#38;", "&");
+    let next = next.expect("a link to the next page").split('"').next().expect("a URL").replace("&#38;", "&");
     let second = root.get(&next).await;
     assert_eq!((count(&second), second.body.contains("rel=\"next\"")), (11, false));
     for (search, found) in
@@ -35,26 +36,26 @@ async fn lists_are_searched_and_paged() {
     let mut path = "/admin/api/clients?search=service-&limit=25".to_owned();
     let mut ids = Vec::new();
     loop {
-        let request = house.origin.http.get(house.origin.url(&path)).bearer_auth(&house.token);
+        let request = fixture.origin.http.get(fixture.origin.url(&path)).bearer_auth(&fixture.api.token);
         let answer = request.send().await.expect("answered");
         let link = answer.headers().get("link").map(|link| link.to_str().expect("text").to_owned());
         let clients: Value = answer.json().await.expect("JSON");
         ids.extend(clients.as_array().expect("clients").iter().map(|client| client["client_id"].clone()));
         let Some(link) = link else { break };
-        path = link.trim_start_matches('<').split('>').next().expect("an address").to_owned();
+        path = link.trim_start_matches('<').split('>').next().expect("a URL").to_owned();
     }
     let all: Vec<Value> = (0..60).map(|number| json!(format!("service-{number:02}"))).collect();
-    assert_eq!(ids, all, "all in pages of 25");
+    assert_eq!(ids, all, "pages of 25");
     for wrong in ["limit=0", "limit=1001", "limit=x"] {
-        assert_eq!(house.api(Method::GET, &format!("/users?{wrong}"), Value::Null).await.0, 400, "{wrong}");
+        assert_eq!(fixture.send(Method::GET, &format!("/users?{wrong}"), Value::Null).await.0, 400, "{wrong}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_audit_log_is_narrowed_down_and_exported() {
-    let house = House::build().await;
-    let root = house.browser("root").await;
-    act(&root, "/admin/new/user", &[("name", "=cmd,\"x\"")]).await;
+async fn audit_log_is_filtered_and_exported() {
+    let fixture = Fixture::start().await;
+    let root = fixture.browser("root").await;
+    submit_and_follow(&root, "/admin/new/user", &[("name", "=cmd,\"x\"")]).await;
     let page = root.get("/admin/audit?kind=user&action=create").await;
     assert!(page.body.contains("=cmd,&#34;x&#34;") && !page.body.contains("<td data-label=\"Action\">sign in</td>"));
     assert_eq!(root.get("/admin/audit?since=never").await.status, 400);
@@ -62,10 +63,10 @@ async fn the_audit_log_is_narrowed_down_and_exported() {
     assert!(none.status == 200 && none.body.contains("No entries match"));
     for (path, is_page) in [("/admin/audit/export?kind=user", true), ("/admin/api/audit/export?kind=user", false)] {
         let export = async |format: &str| {
-            let request = house.origin.http.get(house.origin.url(&format!("{path}&format={format}")));
+            let request = fixture.origin.http.get(fixture.origin.url(&format!("{path}&format={format}")));
             let request = match is_page {
-                true => request.header(COOKIE, root.cookie().expect("a session")),
-                false => request.bearer_auth(&house.token),
+                true => request.header(COOKIE, root.cookies().expect("a session")),
+                false => request.bearer_auth(&fixture.api.token),
             };
             let answer = request.send().await.expect("answered");
             (answer.status().as_u16(), answer.headers().clone(), answer.text().await.expect("text"))
@@ -74,7 +75,7 @@ async fn the_audit_log_is_narrowed_down_and_exported() {
         assert_eq!((status, &headers["content-type"]), (200, &"application/jsonl".parse().expect("a header")));
         assert!(headers["content-disposition"].to_str().expect("text").starts_with("attachment"));
         let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-        let api = house.read("/audit?kind=user").await;
+        let api = fixture.read("/audit?kind=user").await;
         assert_eq!(json!(lines), api["entries"]);
         let (_, headers, csv) = export("csv").await;
         assert!(headers["content-type"].to_str().expect("text").starts_with("text/csv"));

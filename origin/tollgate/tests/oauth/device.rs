@@ -1,12 +1,13 @@
-//! The device grant: a device asks, a person decides elsewhere.
+//! The device grant (RFC 8628).
 
 use serde_json::{Value, json};
 use tollgate_model::{AuthMethod, ClientMetadata, GrantType};
+use tollgate_test_kit::client::DEVICE_CODE_GRANT;
+use tollgate_test_kit::users::PASSWORD;
 
-use crate::harness::{Browser, Origin, PASSWORD, answer};
+use crate::fixture::{Origin, UserBrowser, answer};
 
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-
+/// An origin with the devices `tv` and `radio`, and the device authorization response to `tv`.
 async fn start() -> (Origin, Value) {
     let origin = Origin::start().await;
     origin.user("ada").await;
@@ -18,23 +19,23 @@ async fn start() -> (Origin, Value) {
     };
     origin.client("tv", metadata.clone()).await;
     origin.client("radio", metadata).await;
-    let (status, asked) = origin.post("/oauth/device/code", "tv", &[("scope", "orders")]).await;
-    assert_eq!(status, 200, "{asked}");
-    (origin, asked)
+    let (status, started) = origin.post("/oauth/device/code", "tv", &[("scope", "orders")]).await;
+    assert_eq!(status, 200, "{started}");
+    (origin, started)
 }
 
-async fn poll(origin: &Origin, client: &str, asked: &Value) -> Value {
-    let code = asked["device_code"].as_str().expect("a code");
-    origin.post("/oauth/token", client, &[("grant_type", GRANT), ("device_code", code)]).await.1
+async fn poll(origin: &Origin, client: &str, started: &Value) -> Value {
+    let code = started["device_code"].as_str().expect("a code");
+    origin.post("/oauth/token", client, &[("grant_type", DEVICE_CODE_GRANT), ("device_code", code)]).await.1
 }
 
-/// The device's clock: as if so many seconds had gone by since it polled.
-async fn wait(origin: &Origin, seconds: i64) {
+/// Moves the last poll back by so many seconds.
+async fn let_pass(origin: &Origin, seconds: i64) {
     origin.age_polls(seconds * 1000).await;
 }
 
-/// Types the code and decides.
-async fn decide(browser: &Browser<'_>, code: &str, decision: &str) -> String {
+/// Enters the user code, decides, and returns the last page.
+async fn decide(browser: &UserBrowser<'_>, code: &str, decision: &str) -> String {
     let page = browser.get("/device").await;
     let csrf = page.field("csrf").expect("a form");
     let confirm = browser.post("/device", &[("csrf", &csrf), ("user_code", code)]).await;
@@ -44,68 +45,75 @@ async fn decide(browser: &Browser<'_>, code: &str, decision: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_device_gets_tokens_when_its_user_agrees() {
-    let (origin, asked) = start().await;
-    let code = asked["user_code"].as_str().expect("a code");
-    assert_eq!((code.len(), &code[4..5], &asked["interval"], &asked["expires_in"]), (9, "-", &json!(5), &json!(600)));
-    let complete = asked["verification_uri_complete"].as_str().expect("a URI");
-    assert_eq!(complete, format!("{}?user_code={code}", asked["verification_uri"].as_str().expect("a URI")));
-    assert_eq!(poll(&origin, "tv", &asked).await["error"], "authorization_pending");
+async fn device_gets_tokens_after_its_user_allows_it() {
+    let (origin, started) = start().await;
+    let code = started["user_code"].as_str().expect("a code");
+    assert_eq!(
+        (code.len(), &code[4..5], &started["interval"], &started["expires_in"]),
+        (9, "-", &json!(5), &json!(600))
+    );
+    let complete = started["verification_uri_complete"].as_str().expect("a URI");
+    assert_eq!(complete, format!("{}?user_code={code}", started["verification_uri"].as_str().expect("a URI")));
+    assert_eq!(poll(&origin, "tv", &started).await["error"], "authorization_pending");
 
-    let browser = Browser::of(&origin, "ada");
-    let login = browser.get(complete).await.location.expect("first the sign-in");
+    let browser = UserBrowser::new(&origin, "ada");
+    let login = browser.get(complete).await.redirect().expect("a redirect to /login");
     let page = browser.get(&login).await;
     let csrf = page.field("csrf").expect("a form");
-    let kept = page.field("user_code").expect("the code is kept");
-    let form = [("csrf", csrf.as_str()), ("user_code", &kept), ("username", "ada"), ("password", PASSWORD)];
-    let back = browser.post("/login", &form).await.location.expect("back to the device's page");
+    let user_code = page.field("user_code").expect("the user code");
+    let form = [("csrf", csrf.as_str()), ("user_code", &user_code), ("username", "ada"), ("password", PASSWORD)];
+    let back = browser.post("/login", &form).await.redirect().expect("a redirect to /device");
     assert!(browser.get(&back).await.body.contains(code));
-    // In any case, without the dash.
+    // In lower case and without the dash.
     assert!(decide(&browser, &code.to_lowercase().replace('-', ""), "allow").await.contains("connected"));
 
     let csrf = browser.get("/device").await.field("csrf").expect("a form");
     let again =
         async |decision| browser.post("/device", &[("csrf", &csrf), ("user_code", code), ("decision", decision)]).await;
-    assert!(again("allow").await.body.contains("Device connected"), "a second click");
-    assert_eq!(again("deny").await.status, 404, "it is decided");
+    assert!(again("allow").await.body.contains("Device connected"), "a double click");
+    assert_eq!(again("deny").await.status, 404, "decided already");
 
-    wait(&origin, 5).await;
-    assert_eq!(poll(&origin, "radio", &asked).await["error"], "invalid_grant", "another client's");
-    let tokens = poll(&origin, "tv", &asked).await;
+    let_pass(&origin, 5).await;
+    assert_eq!(poll(&origin, "radio", &started).await["error"], "invalid_grant", "another client's code");
+    let tokens = poll(&origin, "tv", &started).await;
     assert!(tokens["access_token"].is_string() && tokens["refresh_token"].is_string(), "{tokens}");
     assert_eq!(tokens["scope"], "orders");
-    assert_eq!(poll(&origin, "tv", &asked).await["error"], "invalid_grant", "it is good once");
+    assert_eq!(poll(&origin, "tv", &started).await["error"], "invalid_grant", "a second redemption");
     let access = tokens["access_token"].as_str().expect("a token");
     let info = answer(origin.http.get(origin.url("/oauth/tokeninfo")).bearer_auth(access)).await;
-    assert_eq!(info.0, 401, "and what it gave is revoked");
+    assert_eq!(info.0, 401, "the second redemption revoked the tokens");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_impatient_device_really_waits() {
-    let (origin, asked) = start().await;
-    assert_eq!(poll(&origin, "tv", &asked).await["error"], "authorization_pending");
-    assert_eq!(poll(&origin, "tv", &asked).await["error"], "slow_down");
-    wait(&origin, 5).await;
-    assert_eq!(poll(&origin, "tv", &asked).await["error"], "slow_down", "ten seconds by now");
-    wait(&origin, 15).await;
-    assert_eq!(poll(&origin, "tv", &asked).await["error"], "authorization_pending");
+async fn device_that_polls_too_fast_must_slow_down() {
+    let (origin, started) = start().await;
+    assert_eq!(poll(&origin, "tv", &started).await["error"], "authorization_pending");
+    assert_eq!(poll(&origin, "tv", &started).await["error"], "slow_down");
+    let_pass(&origin, 5).await;
+    assert_eq!(poll(&origin, "tv", &started).await["error"], "slow_down", "the interval is ten seconds now");
+    let_pass(&origin, 15).await;
+    assert_eq!(poll(&origin, "tv", &started).await["error"], "authorization_pending");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_may_refuse_a_device_and_guessing_is_bounded() {
-    let (origin, asked) = start().await;
-    let browser = Browser::of(&origin, "ada");
+async fn user_may_deny_a_device_and_user_code_guesses_are_limited() {
+    let (origin, started) = start().await;
+    let browser = UserBrowser::new(&origin, "ada");
     browser.sign_in().await;
-    assert!(decide(&browser, asked["user_code"].as_str().expect("a code"), "deny").await.contains("refused"));
-    assert_eq!(poll(&origin, "tv", &asked).await["error"], "access_denied");
+    assert!(decide(&browser, started["user_code"].as_str().expect("a code"), "deny").await.contains("refused"));
+    assert_eq!(poll(&origin, "tv", &started).await["error"], "access_denied");
     let csrf = browser.get("/device").await.field("csrf").expect("a form");
     let mut statuses = Vec::new();
     for _ in 0..11 {
-        statuses.push(browser.post("/device", &[("csrf", &csrf), ("user_code", "BCDF-GHJK")]).await.status.as_u16());
+        statuses.push(browser.post("/device", &[("csrf", &csrf), ("user_code", "BCDF-GHJK")]).await.status);
     }
     assert_eq!(statuses, [[404; 10].as_slice(), &[429]].concat());
-    let anew = browser.post("/device", &[("user_code", "BCDF-GHJK")]).await;
-    assert_eq!(anew.location, Some(origin.url("/device?user_code=BCDF-GHJK&stale=1")), "no form of ours");
+    let shown_again = browser.post("/device", &[("user_code", "BCDF-GHJK")]).await;
+    assert_eq!(
+        shown_again.redirect(),
+        Some(origin.url("/device?user_code=BCDF-GHJK&stale=1")),
+        "a form without a token"
+    );
     let (status, error) = origin.post("/oauth/device/code", "tv", &[("scope", "admin")]).await;
-    assert_eq!((status.as_u16(), &error["error"]), (400, &json!("invalid_scope")));
+    assert_eq!((status, &error["error"]), (400, &json!("invalid_scope")));
 }

@@ -1,20 +1,20 @@
-//! Failed authentications have a line in the audit log with the address, and a flood of them has few.
+//! Audit entries of failed authentications.
 
 use tollgate_model::{AuditAction, AuditEntry, AuditFilter};
 
-use crate::harness::{Browser, Origin};
+use crate::fixture::{Origin, UserBrowser};
 
-async fn lines(origin: &Origin, action: AuditAction) -> Vec<AuditEntry> {
+async fn entries(origin: &Origin, action: AuditAction) -> Vec<AuditEntry> {
     let filter = AuditFilter { action: Some(action), ..AuditFilter::default() };
     origin.server.store().audit(&filter).await.expect("read")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_authentication_is_noted_with_who_and_from_where() {
-    let origin = Origin::with(&[("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1")]).await;
+async fn failed_authentication_is_audited_with_name_and_address() {
+    let origin = Origin::start_with(&[("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1")]).await;
     let ada = origin.user("ada").await;
     origin.client("shop", Origin::web()).await;
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     for name in ["Ada", "my password"] {
         let csrf = browser.get("/login").await.field("csrf").expect("a form");
         let form = [("csrf", csrf.as_str()), ("username", name), ("password", "wrong")];
@@ -26,33 +26,33 @@ async fn a_failed_authentication_is_noted_with_who_and_from_where() {
         assert_eq!(request.send().await.expect("answered").status(), 401);
     }
     let admin = origin.http.get(origin.url("/admin/api/clients"));
-    assert_eq!(admin.try_clone().expect("no body").send().await.expect("answered").status(), 401, "nothing is shown");
+    assert_eq!(admin.try_clone().expect("no body").send().await.expect("answered").status(), 401, "no token");
     assert_eq!(admin.bearer_auth("wrong").send().await.expect("answered").status(), 401);
 
-    let told = |entries: Vec<AuditEntry>| -> Vec<(String, String)> {
+    let names_and_reasons = |entries: Vec<AuditEntry>| -> Vec<(String, String)> {
         entries.into_iter().map(|entry| (entry.name, entry.reason.unwrap_or_default())).collect()
     };
-    let line = |name: &str, reason: &str| (name.to_owned(), reason.to_owned());
-    let sign_ins = told(lines(&origin, AuditAction::RefuseSignIn).await);
-    assert_eq!(sign_ins, [line(ada.as_str(), "from 127.0.0.1"), line("unknown", "from 127.0.0.1")]);
-    let clients = told(lines(&origin, AuditAction::RefuseClient).await);
+    let entry = |name: &str, reason: &str| (name.to_owned(), reason.to_owned());
+    let sign_ins = names_and_reasons(entries(&origin, AuditAction::RefuseSignIn).await);
+    assert_eq!(sign_ins, [entry(ada.as_str(), "from 127.0.0.1"), entry("unknown", "from 127.0.0.1")]);
+    let clients = names_and_reasons(entries(&origin, AuditAction::RefuseClient).await);
     let expected = [
-        line("shop", "from 198.51.100.7"),
-        line("unknown", "from 198.51.100.7"),
-        line("unknown", "from 127.0.0.1 at the admin API"),
+        entry("shop", "from 198.51.100.7"),
+        entry("unknown", "from 198.51.100.7"),
+        entry("unknown", "from 127.0.0.1 at the admin API"),
     ];
     assert_eq!(clients, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_failures_fills_no_log() {
-    let origin = Origin::with(&[("TOLLGATE_LIMITS", "off")]).await;
+async fn many_failed_authentications_write_few_audit_entries() {
+    let origin = Origin::start_with(&[("TOLLGATE_LIMITS", "off")]).await;
     origin.client("shop", Origin::web()).await;
     for _ in 0..300 {
         let request = origin.http.post(origin.url("/oauth/token")).basic_auth("shop", Some("wrong"));
         let answer = request.form(&[("grant_type", "x")]).send().await.expect("answered");
-        assert_eq!(answer.status(), 401, "refused whether it is noted or not");
+        assert_eq!(answer.status(), 401, "refused, audited or not");
     }
-    let noted = lines(&origin, AuditAction::RefuseClient).await.len();
-    assert!((60..200).contains(&noted), "{noted} lines of 300 failures");
+    let audited = entries(&origin, AuditAction::RefuseClient).await.len();
+    assert!((60..200).contains(&audited), "{audited} entries for 300 failures");
 }

@@ -1,18 +1,19 @@
-//! Guesses that come at the same moment are counted one by one: fifty at once are not fifty tries.
+//! Concurrent guesses are counted one by one, so they do not exceed a limit.
 
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use tollgate_model::{AuthMethod, Client, ClientMetadata, GrantType, StoredSecret};
 use tollgate_system::ambient;
+use tollgate_test_kit::users::PASSWORD;
 use zeroize::Zeroizing;
 
-use crate::harness::{Browser, Origin, PASSWORD, answer};
+use crate::fixture::{Origin, UserBrowser, answer};
 
-/// How many guess at once.
-const CROWD: u16 = 50;
+/// Concurrent guesses.
+const CONCURRENT_GUESSES: u16 = 50;
 
-/// How often each status was answered.
+/// How often each status occurs.
 async fn statuses(guesses: impl Iterator<Item = impl Future<Output = u16>>) -> BTreeMap<u16, usize> {
     let mut statuses = BTreeMap::new();
     for status in join_all(guesses).await {
@@ -22,7 +23,7 @@ async fn statuses(guesses: impl Iterator<Item = impl Future<Output = u16>>) -> B
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parallel_guesses_at_user_codes_do_not_exceed_the_limit() {
+async fn concurrent_user_code_guesses_do_not_exceed_the_limit() {
     const DEVICE: GrantType = GrantType::DeviceCode;
     let origin = Origin::start().await;
     for user in ["ada", "bob"] {
@@ -33,59 +34,59 @@ async fn parallel_guesses_at_user_codes_do_not_exceed_the_limit() {
     let (_, started) = origin.post("/oauth/device/code", "tv", &[]).await;
     let right = started["user_code"].as_str().expect("a code");
 
-    let ada = Browser::of(&origin, "ada");
+    let ada = UserBrowser::new(&origin, "ada");
     ada.sign_in().await;
-    // Right ones do not count, however many.
+    // Right user codes do not count.
     for _ in 0..30 {
         assert_eq!(ada.get(&format!("/device?user_code={right}")).await.status, 200);
     }
     let csrf = ada.get("/device").await.field("csrf").expect("a form");
     let guess = async |_| {
         let wrong = "BCDF-GHJK";
-        ada.post("/device", &[("csrf", &csrf), ("user_code", wrong)]).await.status.as_u16()
+        ada.post("/device", &[("csrf", &csrf), ("user_code", wrong)]).await.status
     };
-    assert_eq!(statuses((0..CROWD).map(guess)).await, BTreeMap::from([(404, 10), (429, 40)]));
-    assert_eq!(ada.get(&format!("/device?user_code={right}")).await.status, 429, "not by luck either");
-    let bob = Browser::of(&origin, "bob");
+    assert_eq!(statuses((0..CONCURRENT_GUESSES).map(guess)).await, BTreeMap::from([(404, 10), (429, 40)]));
+    assert_eq!(ada.get(&format!("/device?user_code={right}")).await.status, 429, "even the right one is refused");
+    let bob = UserBrowser::new(&origin, "bob");
     bob.sign_in().await;
-    assert_eq!(bob.get(&format!("/device?user_code={right}")).await.status, 200, "nobody else is kept out");
+    assert_eq!(bob.get(&format!("/device?user_code={right}")).await.status, 200, "other users are not locked out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parallel_guesses_at_passwords_do_not_exceed_the_limit() {
+async fn concurrent_password_guesses_do_not_exceed_the_limit() {
     let origin = Origin::start().await;
     origin.user("ada").await;
-    let stranger = Browser::of(&origin, "ada");
-    let csrf = stranger.get("/login").await.field("csrf").expect("a form");
+    let browser = UserBrowser::new(&origin, "ada");
+    let csrf = browser.get("/login").await.field("csrf").expect("a form");
     let guess = async |nth: u16| {
         let password = format!("guess number {nth}");
         let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", &password)];
-        stranger.post("/login", &form).await.status.as_u16()
+        browser.post("/login", &form).await.status
     };
-    assert_eq!(statuses((0..CROWD).map(guess)).await, BTreeMap::from([(403, 5), (429, 45)]));
+    assert_eq!(statuses((0..CONCURRENT_GUESSES).map(guess)).await, BTreeMap::from([(403, 5), (429, 45)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parallel_guesses_at_the_old_password_do_not_exceed_the_limit() {
+async fn concurrent_guesses_of_the_old_password_do_not_exceed_the_limit() {
     let origin = Origin::start().await;
     origin.user("ada").await;
-    let ada = Browser::of(&origin, "ada");
+    let ada = UserBrowser::new(&origin, "ada");
     ada.sign_in().await;
     let csrf = ada.get("/account/password").await.field("csrf").expect("a form");
     let change = async |old: String| {
         let new = "a better one than before";
         let form = [("csrf", csrf.as_str()), ("old", &old), ("new", new), ("again", new)];
-        ada.post("/account/password", &form).await.status.as_u16()
+        ada.post("/account/password", &form).await.status
     };
-    let guesses = (0..CROWD).map(|nth| change(format!("guess number {nth}")));
+    let guesses = (0..CONCURRENT_GUESSES).map(|nth| change(format!("guess number {nth}")));
     assert_eq!(statuses(guesses).await, BTreeMap::from([(422, 10), (429, 40)]));
-    assert_eq!(change(PASSWORD.to_owned()).await, 429, "not by luck either");
+    assert_eq!(change(PASSWORD.to_owned()).await, 429, "even the right one is refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn parallel_guesses_at_chosen_secrets_do_not_exceed_the_limit() {
+async fn concurrent_client_secret_guesses_do_not_exceed_the_limit() {
     const SECRET: &str = "chosen by a person";
-    let origin = Origin::with(&[("TOLLGATE_LIMIT_CLIENT_SECRETS", "5/10m")]).await;
+    let origin = Origin::start_with(&[("TOLLGATE_LIMIT_CLIENT_SECRETS", "5/10m")]).await;
     let secret = Zeroizing::new(SECRET.to_owned());
     let hash = tokio::task::block_in_place(|| tollgate_services::password_hashing::hash_now(&secret)).expect("hashed");
     for id in ["guessed", "used"] {
@@ -95,14 +96,14 @@ async fn parallel_guesses_at_chosen_secrets_do_not_exceed_the_limit() {
     }
     let by = async |id: &'static str, secret: Zeroizing<String>| {
         let request = origin.http.post(origin.url("/oauth/token")).basic_auth(id, Some(secret.as_str()));
-        answer(request.form(&[("grant_type", "client_credentials")])).await.0.as_u16()
+        answer(request.form(&[("grant_type", "client_credentials")])).await.0
     };
     let hashed = origin.server.forge().load().done;
-    let guesses = (0..CROWD).map(|nth| by("guessed", Zeroizing::new(format!("guess number {nth}"))));
+    let guesses = (0..CONCURRENT_GUESSES).map(|nth| by("guessed", Zeroizing::new(format!("guess number {nth}"))));
     assert_eq!(statuses(guesses).await, BTreeMap::from([(401, 5), (429, 45)]));
-    assert_eq!(origin.server.forge().load().done, hashed + 5, "and cost no more than five hashes");
-    assert_eq!(by("guessed", Zeroizing::new(SECRET.to_owned())).await, 429, "not by luck either");
-    // Right ones do not count, however many come at once before it is known.
-    let uses = (0..CROWD).map(|_| by("used", Zeroizing::new(SECRET.to_owned())));
-    assert_eq!(statuses(uses).await, BTreeMap::from([(200, usize::from(CROWD))]));
+    assert_eq!(origin.server.forge().load().done, hashed + 5, "guesses above the limit cost no hash");
+    assert_eq!(by("guessed", Zeroizing::new(SECRET.to_owned())).await, 429, "even the right one is refused");
+    // Right secrets do not count, even while none of them has been checked yet.
+    let uses = (0..CONCURRENT_GUESSES).map(|_| by("used", Zeroizing::new(SECRET.to_owned())));
+    assert_eq!(statuses(uses).await, BTreeMap::from([(200, usize::from(CONCURRENT_GUESSES))]));
 }

@@ -1,4 +1,5 @@
-//! HTTPS that the origin serves itself: as clients of both protocols meet it, strangers, and operators who renew certificates.
+//! HTTPS that the origin serves itself: protocol versions, faulty connections, and renewed
+//! certificates.
 
 use std::time::Duration;
 
@@ -10,37 +11,38 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tollgate::Server;
 use tollgate_config::Settings;
+use tollgate_test_kit::certificates::{CertificateAuthority, pem};
 
-use crate::pki::{Authority, Secured, pem};
+use crate::fixture::HttpsOrigin;
 
-/// The beginning of a TLS handshake: a record of 512 bytes, of which one comes.
-const HALF_HANDSHAKE: [u8; 6] = [22, 3, 1, 2, 0, 1];
+/// Start of a TLS handshake: a record of 512 bytes, of which only the first is sent.
+const INCOMPLETE_HANDSHAKE: [u8; 6] = [22, 3, 1, 2, 0, 1];
 
-/// What this sends, until the other end closes.
-async fn told(address: &str, bytes: &[u8]) -> String {
+/// Sends bytes, and returns what the origin answers until it closes the connection.
+async fn send_bytes(address: &str, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.expect("connected");
     stream.write_all(bytes).await.expect("sent");
     let mut answer = Vec::new();
-    // A reset says as much as an end does.
+    // The origin may reset the connection.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-async fn is_live(http: &reqwest::Client, secured: &Secured) -> bool {
-    http.get(secured.origin.url("/health/live")).send().await.is_ok_and(|answer| answer.status() == 200)
+async fn is_live(http: &reqwest::Client, https: &HttpsOrigin) -> bool {
+    http.get(https.origin.url("/health/live")).send().await.is_ok_and(|answer| answer.status() == 200)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn https_is_served_in_every_version() {
-    let secured = Secured::start(None, &[]).await;
-    let origin = &secured.origin;
+async fn https_works_with_each_version_of_http_and_tls() {
+    let https = HttpsOrigin::start(None, &[]).await;
+    let origin = &https.origin;
     assert!(origin.server.url().starts_with("https://127.0.0.1:"), "{}", origin.server.url());
     assert_eq!(origin.server.issuer(), origin.server.url());
     let build = |builder: reqwest::ClientBuilder| builder.build().expect("a client");
-    let client = || secured.authority.client();
+    let client = || https.authority.client_builder();
     for (what, http, version) in [
-        ("h2 is preferred", build(client()), Version::HTTP_2),
-        ("who knows HTTP/1.1 alone", build(client().http1_only()), Version::HTTP_11),
+        ("HTTP/2 is preferred", build(client()), Version::HTTP_2),
+        ("a client of HTTP/1.1", build(client().http1_only()), Version::HTTP_11),
         ("TLS 1.2", build(client().tls_version_max(Tls::TLS_1_2)), Version::HTTP_2),
         ("TLS 1.3", build(client().tls_version_min(Tls::TLS_1_3)), Version::HTTP_2),
     ] {
@@ -48,7 +50,10 @@ async fn https_is_served_in_every_version() {
         assert_eq!((answer.status().as_u16(), answer.version()), (200, version), "{what}");
         let metadata: Value = answer.json().await.expect("JSON");
         assert_eq!(metadata["token_endpoint"], origin.url("/oauth/token"), "{what}");
-        assert_eq!(metadata["tls_client_certificate_bound_access_tokens"], false, "nobody is asked for certificates");
+        assert_eq!(
+            metadata["tls_client_certificate_bound_access_tokens"], false,
+            "the origin asks for no client certificates"
+        );
     }
     let page = origin.http.get(origin.url("/login")).send().await.expect("answered");
     let cookie = page.headers()[SET_COOKIE].to_str().expect("text");
@@ -56,10 +61,10 @@ async fn https_is_served_in_every_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_tls_is_refused_and_others_are_served() {
-    let secured = Secured::start(None, &[]).await;
-    let address = secured.origin.server.url().replace("https://", "");
-    let answer = told(&address, b"GET /health/live HTTP/1.1\r\nHost: origin.example\r\n\r\n").await;
+async fn connection_without_tls_is_refused_and_does_not_disturb_others() {
+    let https = HttpsOrigin::start(None, &[]).await;
+    let address = https.origin.server.url().replace("https://", "");
+    let answer = send_bytes(&address, b"GET /health/live HTTP/1.1\r\nHost: origin.example\r\n\r\n").await;
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
     assert!(head.starts_with("HTTP/1.1 400 ") && head.contains("application/problem+json"), "{head}");
     assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
@@ -68,49 +73,51 @@ async fn what_is_no_tls_is_refused_and_others_are_served() {
     let plain = reqwest::get(format!("http://{address}/health/live")).await.expect("an answer");
     assert_eq!(plain.status(), 400);
     for nonsense in [&b"\0\0\0\0"[..], b"SSH-2.0-x\r\n", &[22, 3, 1, 0, 1, 0], &[22; 100]] {
-        let answer = told(&address, nonsense).await;
+        let answer = send_bytes(&address, nonsense).await;
         assert!(!answer.contains("200 OK"), "{answer}");
     }
-    assert!(is_live(&secured.origin.http, &secured).await);
+    assert!(is_live(&https.origin.http, &https).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handshake_that_stalls_is_cut_and_holds_up_nobody() {
-    let secured = Secured::start(None, &[]).await;
-    let address = secured.origin.server.url().replace("https://", "");
-    let stalled = [&b""[..], &HALF_HANDSHAKE].map(|bytes| {
+async fn stalled_handshake_is_closed_and_does_not_delay_others() {
+    let https = HttpsOrigin::start(None, &[]).await;
+    let address = https.origin.server.url().replace("https://", "");
+    let stalled = [&b""[..], &INCOMPLETE_HANDSHAKE].map(|bytes| {
         let address = address.clone();
-        tokio::spawn(async move { told(&address, bytes).await })
+        tokio::spawn(async move { send_bytes(&address, bytes).await })
     });
-    let http = secured.authority.client().pool_max_idle_per_host(0).build().expect("a client");
+    let http = https.authority.client_builder().pool_max_idle_per_host(0).build().expect("a client");
     while !stalled.iter().all(tokio::task::JoinHandle::is_finished) {
-        assert!(is_live(&http, &secured).await, "others are served");
+        assert!(is_live(&http, &https).await, "other connections are served");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(is_live(&http, &secured).await);
+    assert!(is_live(&http, &https).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_renewed_certificate_is_served_to_the_next_connection() {
-    let secured = Secured::start(None, &[]).await;
-    let next = Authority::new("the next authority");
-    let on_new_connections =
-        |authority: &Authority| authority.client().pool_max_idle_per_host(0).build().expect("a client");
-    let (old, new) = (on_new_connections(&secured.authority), on_new_connections(&next));
-    assert!(is_live(&secured.origin.http, &secured).await && is_live(&old, &secured).await);
-    assert!(!is_live(&new, &secured).await);
-    next.issue("origin", &["127.0.0.1"]).write(secured.folder.path());
-    while !is_live(&new, &secured).await {
+async fn new_connections_get_the_renewed_certificate() {
+    let https = HttpsOrigin::start(None, &[]).await;
+    let next = CertificateAuthority::new("the next authority");
+    let on_new_connections = |authority: &CertificateAuthority| {
+        authority.client_builder().pool_max_idle_per_host(0).build().expect("a client")
+    };
+    let (old, new) = (on_new_connections(&https.authority), on_new_connections(&next));
+    assert!(is_live(&https.origin.http, &https).await && is_live(&old, &https).await);
+    assert!(!is_live(&new, &https).await);
+    next.issue("origin", &["127.0.0.1"]).write(https.folder.path());
+    while !is_live(&new, &https).await {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(!is_live(&old, &secured).await, "new connections have the new certificate");
-    assert!(is_live(&secured.origin.http, &secured).await, "those that there are go on");
+    assert!(!is_live(&old, &https).await, "new connections get the new certificate");
+    assert!(is_live(&https.origin.http, &https).await, "open connections stay");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_that_are_no_good_stop_the_start_and_are_named() {
+async fn start_fails_and_names_the_unusable_tls_file() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (authority, path) = (Authority::new("authority"), |name: &str| folder.path().join(name).display().to_string());
+    let (authority, path) =
+        (CertificateAuthority::new("authority"), |name: &str| folder.path().join(name).display().to_string());
     authority.issue("origin", &[]).write(folder.path());
     let other = authority.issue("another", &[]);
     for (name, text) in [

@@ -1,11 +1,11 @@
-//! Pages in the reader's language, and with the team's name, logo and colour.
+//! Pages in the reader's language, and with the operator's name, logo and colour.
 
 use std::fs;
 
 use tollgate::Server;
 use tollgate_config::Settings;
 
-use crate::harness::{Browser, Origin, code_request};
+use crate::fixture::{Origin, UserBrowser, authorization_query};
 
 async fn page(origin: &Origin, path: &str, accept_language: &str) -> String {
     let request = origin.http.get(origin.url(path)).header("accept-language", accept_language);
@@ -23,7 +23,7 @@ async fn pages_follow_accept_language() {
         let body = page(&origin, "/login", language).await;
         assert!(body.contains(tag) && body.contains(title), "{language}: {body}");
         let error = page(&origin, "/consent?request=forgotten", language).await;
-        assert!(error.contains(tag), "errors, too: {error}");
+        assert!(error.contains(tag), "error pages: {error}");
     }
 }
 
@@ -32,17 +32,25 @@ async fn ui_locales_of_an_authorization_request_reach_every_page() {
     let origin = Origin::start().await;
     origin.client("shop", Origin::web()).await;
     origin.user("ada").await;
-    let browser = Browser::of(&origin, "ada");
-    let login = browser.ask("shop", &[("ui_locales", "tlh de")]).await.location.expect("to sign in");
+    let browser = UserBrowser::new(&origin, "ada");
+    let login = browser
+        .request_authorization("shop", &[("ui_locales", "tlh de")])
+        .await
+        .redirect()
+        .expect("a redirect to /login");
     let login = browser.get(&login).await;
     assert!(login.body.contains("Weiter zu <strong dir=\"auto\">A shop</strong>"), "{}", login.body);
-    assert_eq!(login.field("ui_locales").as_deref(), Some("tlh de"), "the form carries it");
+    assert_eq!(login.field("ui_locales").as_deref(), Some("tlh de"), "the form keeps it");
     browser.sign_in().await;
-    let consent = browser.ask("shop", &[("ui_locales", "ar")]).await.location.expect("to the consent");
+    let consent = browser
+        .request_authorization("shop", &[("ui_locales", "ar")])
+        .await
+        .redirect()
+        .expect("a redirect to /consent");
     let consent = browser.get(&consent).await.body;
     assert!(consent.contains("dir=\"rtl\"") && consent.contains("<bdi>A shop</bdi>"), "{consent}");
 
-    let request = code_request("shop", &[("ui_locales", "de")]);
+    let request = authorization_query("shop", &[("ui_locales", "de")]);
     let pairs: Vec<(String, String)> = url::form_urlencoded::parse(request.as_bytes()).into_owned().collect();
     let pushed: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let (status, answer) = origin.post("/oauth/par", "shop", &pushed).await;
@@ -52,12 +60,12 @@ async fn ui_locales_of_an_authorization_request_reach_every_page() {
         .append_pair("client_id", "shop")
         .append_pair("request_uri", uri)
         .finish();
-    let consent = browser.get(&format!("/oauth/authorize?{query}")).await.location.expect("to the consent");
-    assert!(browser.get(&consent).await.body.contains("lang=\"de\""), "a pushed request keeps it");
+    let consent = browser.get(&format!("/oauth/authorize?{query}")).await.redirect().expect("a redirect to /consent");
+    assert!(browser.get(&consent).await.body.contains("lang=\"de\""), "a pushed request keeps ui_locales");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_team_adds_a_language_and_its_brand_by_settings() {
+async fn settings_add_a_language_and_a_brand() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = |name: &str| folder.path().join(name).display().to_string();
     fs::write(file("fr.ftl"), "sign-in = Se connecter\n").expect("a file");
@@ -70,7 +78,8 @@ async fn a_team_adds_a_language_and_its_brand_by_settings() {
         ("TOLLGATE_BRAND_COLOR", "#ffee00".to_owned()),
         ("TOLLGATE_SIGN_UP", "true".to_owned()),
     ];
-    let origin = Origin::with(&settings.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>()).await;
+    let origin =
+        Origin::start_with(&settings.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>()).await;
     let body = page(&origin, "/login", "fr").await;
     for part in [
         "<html lang=\"fr\" dir=\"ltr\">",
@@ -90,7 +99,7 @@ async fn a_team_adds_a_language_and_its_brand_by_settings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bad_message_file_stops_the_start() {
+async fn start_fails_and_names_the_invalid_message_file() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("fr.ftl"), "sign-in = Se connecter\nno-such-message = x\n").expect("a file");
     let locales = folder.path().display().to_string();

@@ -1,4 +1,4 @@
-//! The OAuth and OpenID Connect endpoints of a running origin, as clients and browsers meet them.
+//! HTTP endpoints and pages of a running origin, as clients and browsers use them.
 
 mod admin;
 mod assertions;
@@ -10,12 +10,11 @@ mod cross_origin;
 mod device;
 mod exchange;
 mod failed_authentication;
+mod fixture;
 mod guesses;
-mod harness;
 mod https;
 mod languages;
 mod openid;
-mod pki;
 mod proofs;
 mod refresh;
 mod registration;

@@ -1,16 +1,17 @@
-//! DPoP: tokens that are good with their key alone.
+//! DPoP (RFC 9449).
 
 use reqwest::header::AUTHORIZATION;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tollgate_model::ClientMetadata;
 use tollgate_system::ambient::now;
+use tollgate_test_kit::jwt::{ClientKey, base64url, random_id};
 
-use crate::harness::{Browser, Key, Origin, answer, base64url, claims, redemption, unique};
+use crate::fixture::{Origin, UserBrowser, answer, claims, redemption};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proof_is_for_one_request_and_good_once() {
-    let (origin, key) = (Origin::start().await, Key::new());
+async fn dpop_proof_is_valid_for_one_request_and_once() {
+    let (origin, key) = (Origin::start().await, ClientKey::generate());
     origin.client("robot", Origin::service("orders")).await;
     let url = format!("{}/oauth/token", origin.server.issuer());
     let ask = async |proof: &str| {
@@ -19,31 +20,34 @@ async fn a_proof_is_for_one_request_and_good_once() {
     };
     let proof = key.proof("POST", &url, json!({}));
     let (status, tokens) = ask(&proof).await;
-    assert_eq!((status.as_u16(), &tokens["token_type"]), (200, &json!("DPoP")), "{tokens}");
+    assert_eq!((status, &tokens["token_type"]), (200, &json!("DPoP")), "{tokens}");
     let token = tokens["access_token"].as_str().expect("a token");
     assert_eq!(claims(token)["cnf"]["jkt"], json!(key.thumbprint()));
-    let told = origin.introspect("robot", token).await;
-    assert_eq!((&told["token_type"], &told["cnf"]["jkt"]), (&json!("DPoP"), &json!(key.thumbprint())));
-    let claims = json!({ "htm": "POST", "htu": url, "iat": now(), "jti": unique() });
+    let introspected = origin.introspect("robot", token).await;
+    assert_eq!((&introspected["token_type"], &introspected["cnf"]["jkt"]), (&json!("DPoP"), &json!(key.thumbprint())));
+    let claims = json!({ "htm": "POST", "htu": url, "iat": now(), "jti": random_id() });
     for (what, proof) in [
-        ("shown before", proof),
+        ("a replay", proof),
         ("another method", key.proof("GET", &url, json!({}))),
         ("another URL", key.proof("POST", "https://elsewhere.example/oauth/token", json!({}))),
         ("too old", key.proof("POST", &url, json!({ "iat": now() - 301 }))),
         ("from the future", key.proof("POST", &url, json!({ "iat": now() + 120 }))),
         ("another type", key.sign(&json!({ "typ": "JWT", "jwk": key.jwk() }), &claims)),
         ("no key", key.sign(&json!({ "typ": "dpop+jwt" }), &claims)),
-        ("another's key", key.sign(&json!({ "typ": "dpop+jwt", "jwk": Key::new().jwk() }), &claims)),
-        ("no JWT", "x".to_owned()),
+        (
+            "a key that did not sign it",
+            key.sign(&json!({ "typ": "dpop+jwt", "jwk": ClientKey::generate().jwk() }), &claims),
+        ),
+        ("not a JWT", "x".to_owned()),
     ] {
         let (status, error) = ask(&proof).await;
-        assert_eq!((status.as_u16(), &error["error"]), (400, &json!("invalid_dpop_proof")), "{what}");
+        assert_eq!((status, &error["error"]), (400, &json!("invalid_dpop_proof")), "{what}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nonce_is_demanded_where_the_operator_wants_it() {
-    let (origin, key) = (Origin::with(&[("TOLLGATE_DPOP_NONCE", "true")]).await, Key::new());
+async fn dpop_nonce_is_required_when_configured() {
+    let (origin, key) = (Origin::start_with(&[("TOLLGATE_DPOP_NONCE", "true")]).await, ClientKey::generate());
     origin.client("robot", Origin::service("orders")).await;
     let url = format!("{}/oauth/token", origin.server.issuer());
     let ask = async |proof: String| {
@@ -62,20 +66,20 @@ async fn a_nonce_is_demanded_where_the_operator_wants_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bound_token_is_shown_with_its_key_and_in_no_other_way() {
-    let (origin, key) = (Origin::start().await, Key::new());
+async fn dpop_bound_token_needs_a_proof_of_its_key() {
+    let (origin, key) = (Origin::start().await, ClientKey::generate());
     origin.user("ada").await;
     origin.client("shop", ClientMetadata { dpop_bound_access_tokens: true, ..Origin::web() }).await;
     let (token_url, info_url) =
         ["/oauth/token", "/oauth/userinfo"].map(|path| format!("{}{path}", origin.server.issuer())).into();
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     let code = origin.code(&browser, "shop", &[("dpop_jkt", &key.thumbprint())]).await;
-    assert_eq!(origin.refused("shop", &redemption(&code)).await, "invalid_grant", "the code is bound to the key");
+    assert_eq!(origin.token_error("shop", &redemption(&code)).await, "invalid_grant", "the code is bound to the key");
     let proof = key.proof("POST", &token_url, json!({}));
     let (_, tokens) = answer(origin.form("/oauth/token", "shop", &redemption(&code)).header("dpop", proof)).await;
     let token = tokens["access_token"].as_str().expect("a token");
     let ath = base64url(&Sha256::digest(token));
-    let show = async |scheme: &str, proof: Option<String>| {
+    let status_with = async |scheme: &str, proof: Option<String>| {
         let request = origin.http.get(origin.url("/oauth/userinfo")).header(AUTHORIZATION, format!("{scheme} {token}"));
         let request = match proof {
             Some(proof) => request.header("dpop", proof),
@@ -83,11 +87,14 @@ async fn a_bound_token_is_shown_with_its_key_and_in_no_other_way() {
         };
         request.send().await.expect("answered").status().as_u16()
     };
-    let good = || Some(key.proof("GET", &info_url, json!({ "ath": ath })));
-    assert_eq!(show("DPoP", good()).await, 200);
-    assert_eq!(show("Bearer", None).await, 401);
-    assert_eq!(show("Bearer", good()).await, 401);
-    assert_eq!(show("DPoP", None).await, 401);
-    assert_eq!(show("DPoP", Some(key.proof("GET", &info_url, json!({})))).await, 401, "no ath");
-    assert_eq!(show("DPoP", Some(Key::new().proof("GET", &info_url, json!({ "ath": ath })))).await, 401);
+    let proof = || Some(key.proof("GET", &info_url, json!({ "ath": ath })));
+    assert_eq!(status_with("DPoP", proof()).await, 200);
+    assert_eq!(status_with("Bearer", None).await, 401);
+    assert_eq!(status_with("Bearer", proof()).await, 401);
+    assert_eq!(status_with("DPoP", None).await, 401);
+    assert_eq!(status_with("DPoP", Some(key.proof("GET", &info_url, json!({})))).await, 401, "no ath");
+    assert_eq!(
+        status_with("DPoP", Some(ClientKey::generate().proof("GET", &info_url, json!({ "ath": ath })))).await,
+        401
+    );
 }

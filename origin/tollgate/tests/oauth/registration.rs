@@ -1,13 +1,13 @@
-//! Clients that register themselves.
+//! Dynamic client registration (RFC 7591, RFC 7592).
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Origin, answer};
+use crate::fixture::{Origin, answer};
 
 async fn register(origin: &Origin, body: Value) -> (u16, Value) {
     let (status, answer) = answer(origin.http.post(origin.url("/oauth/register")).json(&body)).await;
-    (status.as_u16(), answer)
+    (status, answer)
 }
 
 fn shop() -> Value {
@@ -15,9 +15,9 @@ fn shop() -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_registers_where_it_is_off_or_without_a_token() {
+async fn registration_needs_to_be_on_and_a_token_where_configured() {
     assert_eq!(register(&Origin::start().await, shop()).await.0, 404);
-    let origin = Origin::with(&[("TOLLGATE_REGISTRATION", "token")]).await;
+    let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "token")]).await;
     assert_eq!(register(&origin, shop()).await.0, 401);
     let mut metadata = Origin::service("tollgate:register orders");
     metadata.audiences = vec![origin.server.issuer().parse().expect("an audience")];
@@ -26,13 +26,13 @@ async fn nobody_registers_where_it_is_off_or_without_a_token() {
         let tokens = origin.token("registrar", &[("grant_type", "client_credentials"), ("scope", scope)]).await;
         let request = origin.http.post(origin.url("/oauth/register")).json(&shop());
         let request = request.bearer_auth(tokens["access_token"].as_str().expect("a token"));
-        assert_eq!(answer(request).await.0.as_u16(), status, "{scope}");
+        assert_eq!(answer(request).await.0, status, "{scope}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_registers_and_looks_after_itself() {
-    let origin = Origin::with(&[("TOLLGATE_REGISTRATION", "open")]).await;
+async fn self_registered_client_reads_updates_and_deletes_itself() {
+    let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await;
     let (status, made) = register(&origin, shop()).await;
     assert_eq!(status, 201, "{made}");
     assert!(made["client_secret"].as_str().is_some_and(|secret| secret.starts_with("tgs_")));
@@ -54,16 +54,20 @@ async fn a_client_registers_and_looks_after_itself() {
     };
     let token = &made["registration_access_token"];
     let (status, read) = manage(Method::GET, token, Value::Null).await;
-    assert_eq!((status.as_u16(), &read["client_id"]), (200, &made["client_id"]));
+    assert_eq!((status, &read["client_id"]), (200, &made["client_id"]));
     assert!(read.get("client_secret").is_none() && read.get("registration_access_token").is_none());
-    assert_eq!(manage(Method::GET, &other["registration_access_token"], Value::Null).await.0, 401, "another client's");
+    assert_eq!(
+        manage(Method::GET, &other["registration_access_token"], Value::Null).await.0,
+        401,
+        "another client's token"
+    );
     let change = json!({
         "client_id": made["client_id"],
         "client_name": "A better shop",
         "redirect_uris": ["https://shop.example/new"],
     });
     let (status, changed) = manage(Method::PUT, token, change.clone()).await;
-    assert_eq!((status.as_u16(), &changed["client_name"]), (200, &json!("A better shop")));
+    assert_eq!((status, &changed["client_name"]), (200, &json!("A better shop")));
     let mut foreign = change;
     foreign["client_id"] = other["client_id"].clone();
     assert_eq!(manage(Method::PUT, token, foreign).await.0, 400);
@@ -71,11 +75,10 @@ async fn a_client_registers_and_looks_after_itself() {
     assert_eq!(manage(Method::GET, token, Value::Null).await.0, 401);
 }
 
-/// Anybody may register here: so nothing that is not on the public Internet is asked for a client's sake, and nobody joins a
-/// sector that does not know them.
+/// With open registration anybody can make the origin request a URL, so it refuses private addresses.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_sends_this_origin_nowhere() {
-    let origin = Origin::with(&[("TOLLGATE_REGISTRATION", "open")]).await;
+async fn registration_causes_no_request_to_a_private_address() {
+    let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await;
     for sector in
         ["https://127.0.0.1:9/sector", "https://localhost:9/sector", "https://169.254.169.254/latest/meta-data"]
     {

@@ -1,11 +1,13 @@
-//! The pages of an account: what a user sees of their sessions, and that what they end is ended.
+//! The account pages: sessions, applications, password, sign-up and consent.
 
 use reqwest::header::SET_COOKIE;
 use tollgate_model::{Actor, AuthMethod, ClientMetadata, Resource};
 use tollgate_storage::Ending;
 use tollgate_system::ambient;
+use tollgate_test_kit::browser::Page;
+use tollgate_test_kit::users::PASSWORD;
 
-use crate::harness::{Browser, Origin, PASSWORD, Page, answer};
+use crate::fixture::{Origin, UserBrowser, answer, claims};
 
 async fn start() -> Origin {
     let origin = Origin::start().await;
@@ -17,13 +19,13 @@ async fn start() -> Origin {
 
 const SESSIONS: &str = "/account/sessions";
 
-/// Ends something at the page of sessions.
-async fn end(browser: &Browser<'_>, what: &str) -> Page {
+/// Ends a session, the grants of an application, `others` or `all` on the sessions page.
+async fn end(browser: &UserBrowser<'_>, what: &str) -> Page {
     let csrf = browser.get(SESSIONS).await.field("csrf").expect("a form");
     browser.post(SESSIONS, &[("csrf", &csrf), ("end", what)]).await
 }
 
-/// The ids of what the page offers to end.
+/// Ids with this prefix that the sessions page offers to end.
 fn ids(page: &Page, prefix: &str) -> Vec<String> {
     let fields = page.body.split("name=\"end\" value=\"").skip(1);
     let values = fields.filter_map(|rest| rest.split('"').next());
@@ -31,50 +33,50 @@ fn ids(page: &Page, prefix: &str) -> Vec<String> {
 }
 
 fn is_sent_to_sign_in(page: &Page) -> bool {
-    page.status == 303 && page.location.as_deref().is_some_and(|to| to.contains("/login"))
+    page.status == 303 && page.redirect().as_deref().is_some_and(|to| to.contains("/login"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_signs_other_browsers_out() {
+async fn user_ends_sessions_in_other_browsers() {
     let origin = start().await;
-    let (here, there, elsewhere) =
-        (Browser::of(&origin, "ada"), Browser::of(&origin, "ada"), Browser::of(&origin, "ada"));
-    for browser in [&here, &there, &elsewhere] {
-        assert!(is_sent_to_sign_in(&browser.get(SESSIONS).await), "nobody is signed in");
+    let (here, there, third) =
+        (UserBrowser::new(&origin, "ada"), UserBrowser::new(&origin, "ada"), UserBrowser::new(&origin, "ada"));
+    for browser in [&here, &there, &third] {
+        assert!(is_sent_to_sign_in(&browser.get(SESSIONS).await), "not signed in yet");
         browser.sign_in().await;
     }
     let page = here.get(SESSIONS).await;
     let logins = ids(&page, "tgl_");
-    assert_eq!((page.status.as_u16(), logins.len()), (200, 3));
+    assert_eq!((page.status, logins.len()), (200, 3));
     assert_eq!(page.body.matches("This browser").count(), 1, "{}", page.body);
-    assert!(page.body.contains("127.0.0.1"), "where they signed in: {}", page.body);
+    assert!(page.body.contains("127.0.0.1"), "the address of the sign-in: {}", page.body);
 
-    let stranger = Browser::of(&origin, "bob");
-    stranger.sign_in().await;
+    let bob = UserBrowser::new(&origin, "bob");
+    bob.sign_in().await;
     for login in &logins {
-        end(&stranger, login).await;
+        end(&bob, login).await;
     }
-    assert_eq!(ids(&here.get(SESSIONS).await, "tgl_").len(), 3, "others' sessions are not theirs to end");
+    assert_eq!(ids(&here.get(SESSIONS).await, "tgl_").len(), 3, "a user cannot end another user's sessions");
 
-    let of_there = ids(&there.get(SESSIONS).await, "tgl_");
-    assert_eq!(of_there.len(), 3);
+    let listed_there = ids(&there.get(SESSIONS).await, "tgl_");
+    assert_eq!(listed_there.len(), 3);
     let done = end(&here, "others").await;
-    assert_eq!(
-        (done.status.as_u16(), done.location.as_deref().is_some_and(|to| to.ends_with("done=others"))),
-        (303, true)
-    );
-    for browser in [&there, &elsewhere] {
+    assert_eq!((done.status, done.redirect().as_deref().is_some_and(|to| to.ends_with("done=others"))), (303, true));
+    for browser in [&there, &third] {
         assert!(is_sent_to_sign_in(&browser.get(SESSIONS).await), "signed out");
     }
     let left = ids(&here.get(SESSIONS).await, "tgl_");
     assert_eq!(left.len(), 1);
     let own = end(&here, &left[0]).await;
-    assert!(own.location.as_deref().is_some_and(|to| to.ends_with("/login")), "this browser too, if it is meant");
+    assert!(
+        own.redirect().as_deref().is_some_and(|to| to.ends_with("/login")),
+        "ending the own session signs this browser out"
+    );
     assert!(is_sent_to_sign_in(&here.get(SESSIONS).await));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_takes_back_what_they_gave() {
+async fn user_revokes_an_application() {
     let origin = start().await;
     let resource = Resource {
         audience: "https://api.example".parse().expect("an audience"),
@@ -83,7 +85,7 @@ async fn a_user_takes_back_what_they_gave() {
         introspected_by: None,
     };
     origin.server.store().put_resource(&resource).await.expect("registered");
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     let (one, two) = (origin.code(&browser, "shop", &[]).await, origin.code(&browser, "shop", &[]).await);
     let (one, two) = (origin.redeem("shop", &one).await, origin.redeem("shop", &two).await);
     let text = |tokens: &serde_json::Value, name: &str| tokens[name].as_str().expect("a token").to_owned();
@@ -94,37 +96,48 @@ async fn a_user_takes_back_what_they_gave() {
     for words in ["A shop", "Shops Ltd", "Know who you are", "See your orders", "Active"] {
         assert!(page.body.contains(words), "{words}: {}", page.body);
     }
-    let sid = crate::harness::claims(&text(&one, "access_token"))["sid"].as_str().expect("a session").to_owned();
-    let stranger = Browser::of(&origin, "bob");
-    stranger.sign_in().await;
-    end(&stranger, &sid).await;
-    assert_eq!(origin.introspect("shop", &text(&one, "access_token")).await["active"], true, "not theirs to end");
+    let sid = claims(&text(&one, "access_token"))["sid"].as_str().expect("a session").to_owned();
+    let bob = UserBrowser::new(&origin, "bob");
+    bob.sign_in().await;
+    end(&bob, &sid).await;
+    assert_eq!(
+        origin.introspect("shop", &text(&one, "access_token")).await["active"],
+        true,
+        "a user cannot end another user's grant"
+    );
 
     assert!(grants.contains(&sid));
     assert_eq!(end(&browser, &sid).await.status, 303);
     assert_eq!(origin.introspect("shop", &text(&one, "access_token")).await["active"], false);
     let refresh = [("grant_type", "refresh_token"), ("refresh_token", &text(&one, "refresh_token"))];
-    assert_eq!(origin.refused("shop", &refresh).await, "invalid_grant");
-    assert_eq!(origin.introspect("shop", &text(&two, "access_token")).await["active"], true, "the other is as it was");
+    assert_eq!(origin.token_error("shop", &refresh).await, "invalid_grant");
+    assert_eq!(
+        origin.introspect("shop", &text(&two, "access_token")).await["active"],
+        true,
+        "the other grant is still active"
+    );
     let after = browser.get(SESSIONS).await;
     assert!(after.body.contains("Ended") && ids(&after, "tgg_").len() == 1, "{}", after.body);
     assert!(after.body.contains("Revoke all"));
-    assert!(browser.ask("shop", &[]).await.location.expect("a redirect").contains("/consent"), "asked anew");
+    assert!(
+        browser.request_authorization("shop", &[]).await.redirect().expect("a redirect").contains("/consent"),
+        "the origin asks for consent again"
+    );
 
     end(&browser, "all").await;
     assert_eq!(origin.introspect("shop", &text(&two, "access_token")).await["active"], false);
     let page = browser.get(SESSIONS).await;
     assert!(ids(&page, "tgg_").is_empty());
-    assert!(page.body.contains("Ended") && !page.body.contains("Revoke all"), "there is nothing left to revoke");
+    assert!(page.body.contains("Ended") && !page.body.contains("Revoke all"), "no grant is left to revoke");
     assert_eq!(end(&browser, "nonsense").await.status, 400);
     let (_, audit) = answer(origin.http.get(origin.url("/admin/api/audit"))).await;
-    assert_ne!(audit["status"], 200, "and nobody else reads who did what");
+    assert_ne!(audit["status"], 200, "the audit log needs an administrator");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_changes_a_password_signs_others_out() {
+async fn password_change_ends_other_sessions() {
     let origin = start().await;
-    let (here, there) = (Browser::of(&origin, "ada"), Browser::of(&origin, "ada"));
+    let (here, there) = (UserBrowser::new(&origin, "ada"), UserBrowser::new(&origin, "ada"));
     assert!(is_sent_to_sign_in(&here.get("/account/password").await));
     here.sign_in().await;
     there.sign_in().await;
@@ -146,42 +159,43 @@ async fn whoever_changes_a_password_signs_others_out() {
         assert!(page.body.contains(&format!("id=\"{fault}\"")) && !page.body.contains(chosen), "{}", page.body);
     }
     let done = change(PASSWORD, new, new).await;
-    assert!(done.location.as_deref().is_some_and(|to| to.ends_with("/account/password?done=1")), "{}", done.body);
+    assert!(done.redirect().as_deref().is_some_and(|to| to.ends_with("/account/password?done=1")), "{}", done.body);
     assert!(here.get("/account/password?done=1").await.body.contains("is changed"));
-    assert!(is_sent_to_sign_in(&there.get(SESSIONS).await), "the other browser is out");
+    assert!(is_sent_to_sign_in(&there.get(SESSIONS).await), "the other browser is signed out");
     let sign_in = async |password: &str| {
-        let browser = Browser::of(&origin, "ada");
+        let browser = UserBrowser::new(&origin, "ada");
         let csrf = browser.get("/login").await.field("csrf").expect("a form");
-        browser.post("/login", &[("csrf", &csrf), ("username", "ada"), ("password", password)]).await.status.as_u16()
+        browser.post("/login", &[("csrf", &csrf), ("username", "ada"), ("password", password)]).await.status
     };
     assert_eq!((sign_in(PASSWORD).await, sign_in(new).await), (403, 303));
     let mut statuses = Vec::new();
     for _ in 0..10 {
-        statuses.push(change("wrong", PASSWORD, PASSWORD).await.status.as_u16());
+        statuses.push(change("wrong", PASSWORD, PASSWORD).await.status);
     }
-    assert_eq!(statuses, [[422; 9].as_slice(), &[429]].concat(), "one was wrong before: guessing is bounded");
+    assert_eq!(statuses, [[422; 9].as_slice(), &[429]].concat(), "after eleven wrong passwords, 429");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn people_make_accounts_where_they_may() {
+async fn sign_up_works_only_where_it_is_on() {
     let closed = start().await;
-    let browser = Browser::of(&closed, "ada");
+    let browser = UserBrowser::new(&closed, "ada");
     let login = browser.get("/login").await;
     assert!(!login.body.contains("/register"), "{}", login.body);
     assert_eq!(browser.get("/register").await.status, 404);
     let csrf = login.field("csrf").expect("a form");
     let form = [("csrf", csrf.as_str()), ("username", "eve"), ("password", PASSWORD), ("again", PASSWORD)];
-    assert_eq!(browser.post("/register", &form).await.status, 404, "nor by a form of another page");
+    assert_eq!(browser.post("/register", &form).await.status, 404, "a form of another page does not help");
 
-    let origin = Origin::with(&[("TOLLGATE_SIGN_UP", "true")]).await;
+    let origin = Origin::start_with(&[("TOLLGATE_SIGN_UP", "true")]).await;
     origin.user("ada").await;
     origin.client("shop", Origin::web()).await;
-    let browser = Browser::of(&origin, "eve");
-    let login = browser.ask("shop", &[]).await.location.expect("a redirect");
+    let browser = UserBrowser::new(&origin, "eve");
+    let login = browser.request_authorization("shop", &[]).await.redirect().expect("a redirect");
     let login = browser.get(&login).await;
     let link = login.body.split("href=\"").find(|rest| rest.starts_with("/register?request=")).expect("a link");
     let page = browser.get(&link.split('"').next().unwrap_or_default().replace("&#38;", "&")).await;
-    let (csrf, request) = (page.field("csrf").expect("a form"), page.field("request").expect("what waits is kept"));
+    let (csrf, request) =
+        (page.field("csrf").expect("a form"), page.field("request").expect("the authorization request"));
     let register = async |name: &str, password: &str, again: &str| {
         let form = [
             ("csrf", csrf.as_str()),
@@ -204,13 +218,13 @@ async fn people_make_accounts_where_they_may() {
         assert!(page.body.contains(&format!("id=\"{fault}\"")) && !page.body.contains(PASSWORD), "{}", page.body);
     }
     let done = register("Eve", PASSWORD, PASSWORD).await;
-    let to = browser.go_on(done, "allow").await;
-    assert!(to.contains_key("code"), "signed in, asked, and back at the client: {to:?}");
+    let to = browser.complete(done, "allow").await;
+    assert!(to.contains_key("code"), "signed in, asked for consent, and back at the client: {to:?}");
     assert!(browser.get(SESSIONS).await.body.contains("eve"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_link_leads_a_sign_in_elsewhere() {
+async fn sign_in_never_redirects_to_another_site() {
     let origin = start().await;
     let hostile = [
         "https://evil.example/account",
@@ -220,36 +234,40 @@ async fn no_link_leads_a_sign_in_elsewhere() {
         "javascript:alert(1)",
     ];
     for next in hostile {
-        let browser = Browser::of(&origin, "ada");
+        let browser = UserBrowser::new(&origin, "ada");
         let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("next", next).finish();
         let page = browser.get(&format!("/login?{query}")).await;
         assert!(!page.body.contains("evil") && page.field("next").is_none(), "{}", page.body);
         let csrf = page.field("csrf").expect("a form");
         let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", PASSWORD), ("next", next)];
-        let location = browser.post("/login", &form).await.location.expect("a redirect");
+        let location = browser.post("/login", &form).await.redirect().expect("a redirect");
         assert_eq!(location, origin.url(SESSIONS), "{next}");
     }
     for request in ["tgq_x", "https://evil.example", "../../"] {
         let query: String =
             url::form_urlencoded::Serializer::new(String::new()).append_pair("request", request).finish();
-        assert_eq!(Browser::of(&origin, "ada").get(&format!("/login?{query}")).await.status, 400, "{request}");
+        assert_eq!(UserBrowser::new(&origin, "ada").get(&format!("/login?{query}")).await.status, 400, "{request}");
     }
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     let page = browser.get("/login?next=/account/password").await;
-    let (csrf, next) = (page.field("csrf").expect("a form"), page.field("next").expect("kept"));
+    let (csrf, next) = (page.field("csrf").expect("a form"), page.field("next").expect("the next page"));
     let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", PASSWORD), ("next", &next)];
-    assert_eq!(browser.post("/login", &form).await.location, Some(origin.url("/account/password")), "but home it does");
     assert_eq!(
-        browser.get("/login").await.location,
+        browser.post("/login", &form).await.redirect(),
+        Some(origin.url("/account/password")),
+        "a path of the origin is followed"
+    );
+    assert_eq!(
+        browser.get("/login").await.redirect(),
         Some(origin.url(SESSIONS)),
-        "who is signed in has nothing to do there"
+        "a signed-in user is redirected to the account"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_is_guarded_alike() {
+async fn every_page_has_the_security_headers() {
     let origin = start().await;
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     let mut pages =
         vec![("/login", browser.get("/login").await), ("/login?request=x", browser.get("/login?request=x").await)];
     browser.sign_in().await;
@@ -289,7 +307,7 @@ async fn every_page_is_guarded_alike() {
             "{path}"
         );
         let (forms, tokens) = (page.body.matches("<form").count(), page.body.matches("name=\"csrf\"").count());
-        assert_eq!(forms, tokens, "{path}: every form has its token");
+        assert_eq!(forms, tokens, "{path}: every form has a CSRF token");
     }
     let style = browser.get("/assets/tollgate.css").await;
     assert!(style.status == 200 && style.body.contains("prefers-color-scheme: dark"));
@@ -297,9 +315,9 @@ async fn every_page_is_guarded_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn over_https_the_cookie_is_bound_to_the_host() {
-    let origin = Origin::with(&[("TOLLGATE_PUBLIC_URL", "https://auth.example")]).await;
-    let page = Browser::of(&origin, "ada").get("/login").await;
+async fn session_cookie_over_https_is_bound_to_the_host() {
+    let origin = Origin::start_with(&[("TOLLGATE_PUBLIC_URL", "https://auth.example")]).await;
+    let page = UserBrowser::new(&origin, "ada").get("/login").await;
     let cookie = page.headers.get(SET_COOKIE).and_then(|value| value.to_str().ok()).expect("a cookie");
     assert!(cookie.starts_with("__Host-tollgate=tgb_"), "{cookie}");
     for part in ["; Path=/", "; HttpOnly", "; SameSite=Lax", "; Secure", "; Max-Age=604800"] {
@@ -309,39 +327,44 @@ async fn over_https_the_cookie_is_bound_to_the_host() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn consent_names_who_asks_for_what() {
+async fn consent_page_names_the_client_and_the_scope() {
     let origin = start().await;
     let public = ClientMetadata { first_party: true, ..Origin::web() };
     origin.client("own", public).await;
     origin.client("nobodys", ClientMetadata { auth_method: AuthMethod::None, ..Origin::web() }).await;
-    let browser = Browser::of(&origin, "ada");
+    let browser = UserBrowser::new(&origin, "ada");
     browser.sign_in().await;
     let consent = async |client: &str, scope: &str| {
-        let to = browser.ask(client, &[("scope", scope)]).await.location.expect("a redirect");
+        let to = browser.request_authorization(client, &[("scope", scope)]).await.redirect().expect("a redirect");
         if to.contains("/consent") { Some(browser.get(&to).await) } else { None }
     };
-    let page = consent("shop", "openid email orders").await.expect("asked");
+    let page = consent("shop", "openid email orders").await.expect("a consent page");
     for words in ["A shop", "Shops Ltd", "ada", "Know who you are", "See your email address", "orders", "shop.example"]
     {
         assert!(page.body.contains(words), "{words}: {}", page.body);
     }
     assert!(
-        consent("nobodys", "openid").await.expect("asked").body.contains("publisher of this application is unknown"),
-        "who answers for it"
+        consent("nobodys", "openid")
+            .await
+            .expect("a consent page")
+            .body
+            .contains("publisher of this application is unknown"),
+        "the page says that the client has no owner"
     );
-    assert!(consent("own", "openid").await.is_none(), "the operator's own is not asked for");
-    let to = browser.go_on(browser.ask("shop", &[("scope", "openid email")]).await, "allow").await;
+    assert!(consent("own", "openid").await.is_none(), "a first-party client needs no consent");
+    let to = browser.complete(browser.request_authorization("shop", &[("scope", "openid email")]).await, "allow").await;
     assert!(to.contains_key("code"));
-    assert!(consent("shop", "openid").await.is_none(), "less was agreed to before");
-    assert!(consent("shop", "openid orders").await.is_some(), "more was not");
-    let to = browser.go_on(browser.ask("shop", &[("scope", "openid orders")]).await, "allow").await;
+    assert!(consent("shop", "openid").await.is_none(), "less than before needs no consent");
+    assert!(consent("shop", "openid orders").await.is_some(), "more than before needs consent");
+    let to =
+        browser.complete(browser.request_authorization("shop", &[("scope", "openid orders")]).await, "allow").await;
     assert!(to.contains_key("code"));
-    assert!(consent("shop", "openid email orders").await.is_none(), "both are remembered");
+    assert!(consent("shop", "openid email orders").await.is_none(), "consents add up");
 }
 
-/// Where somebody signs in by the old password while it is replaced, their session begins too early or not at all: it never stays.
+/// The sign-in either comes before the change, which ends its session, or fails.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sign_in_by_a_password_that_is_being_replaced_leaves_no_session() {
+async fn sign_in_during_a_password_change_leaves_no_session() {
     let origin = Origin::start().await;
     let (ada, store) = (origin.user("ada").await, origin.server.store());
     let hash = |password: &str| {
@@ -355,7 +378,7 @@ async fn a_sign_in_by_a_password_that_is_being_replaced_leaves_no_session() {
     };
     for round in 0..12 {
         replace(&old).await;
-        let browser = Browser::of(&origin, "ada");
+        let browser = UserBrowser::new(&origin, "ada");
         let csrf = browser.get("/login").await.field("csrf").expect("a form");
         let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", PASSWORD)];
         tokio::join!(browser.post("/login", &form), async {
@@ -363,6 +386,6 @@ async fn a_sign_in_by_a_password_that_is_being_replaced_leaves_no_session() {
             replace(&new).await;
         });
         let sessions = store.logins_of(&ada, ambient::now()).await.expect("listed");
-        assert!(sessions.is_empty(), "round {round}: a session by the old password is left");
+        assert!(sessions.is_empty(), "round {round}: a session with the old password is left");
     }
 }

@@ -1,4 +1,4 @@
-//! `tollgate login` at a terminal, with its user in a browser elsewhere.
+//! `tollgate login` and `logout`, with the user in a browser.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -6,14 +6,12 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tollgate_model::{AuthMethod, ClientMetadata, GrantType};
+use tollgate_test_kit::environment::command_without_settings;
 
-use crate::harness::{Browser, Origin, answer};
+use crate::fixture::{Origin, UserBrowser, answer};
 
 fn program(home: &Path, arguments: &[&str]) -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("TOLLGATE_")) {
-        program.env_remove(name);
-    }
+    let mut program = command_without_settings(env!("CARGO_BIN_EXE_tollgate"));
     program.args(arguments).current_dir(home).env("XDG_CONFIG_HOME", home).stdin(Stdio::null());
     program
 }
@@ -22,7 +20,7 @@ fn run(home: &Path, arguments: &[&str]) -> Output {
     tokio::task::block_in_place(|| program(home, arguments).output().expect("it runs"))
 }
 
-fn text(bytes: &[u8]) -> String {
+fn utf8(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
 }
 
@@ -40,7 +38,8 @@ async fn start() -> (Origin, tempfile::TempDir) {
     (origin, tempfile::tempdir().expect("a folder"))
 }
 
-/// Logs in while ada decides in her browser; whether it succeeded, and what it printed.
+/// Runs `tollgate login` while ada decides in her browser. Returns whether it succeeded, its output
+/// and its errors.
 async fn login(origin: &Origin, home: &Path, decision: &str) -> (bool, Vec<Value>, String) {
     let url = origin.server.url();
     let mut program = program(home, &["login", &url, "--scope", "openid orders", "--json"]);
@@ -48,12 +47,12 @@ async fn login(origin: &Origin, home: &Path, decision: &str) -> (bool, Vec<Value
     let mut lines = BufReader::new(waiting.stdout.take().expect("its output")).lines();
     let first = tokio::task::block_in_place(|| lines.next()).expect("the codes").expect("text");
     let first: Value = serde_json::from_str(&first).expect("JSON");
-    let browser = Browser::of(origin, "ada");
+    let browser = UserBrowser::new(origin, "ada");
     browser.sign_in().await;
     let page = browser.get(first["verification_uri_complete"].as_str().expect("a URI")).await;
     assert!(
         page.body.contains("Tollgate CLI") && page.body.contains("127.0.0.1"),
-        "who asks from where: {}",
+        "the page names the client and its address: {}",
         page.body
     );
     let csrf = page.field("csrf").expect("a form");
@@ -63,52 +62,52 @@ async fn login(origin: &Origin, home: &Path, decision: &str) -> (bool, Vec<Value
         lines.map(|line| serde_json::from_str(&line.expect("text")).expect("JSON")).collect()
     });
     let done = tokio::task::block_in_place(|| waiting.wait_with_output()).expect("it ends");
-    (done.status.success(), [vec![first], rest].concat(), text(&done.stderr))
+    (done.status.success(), [vec![first], rest].concat(), utf8(&done.stderr))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_person_logs_in_uses_the_token_and_logs_out() {
+async fn login_command_stores_refreshes_and_revokes_tokens() {
     let (origin, home) = start().await;
-    let nobody = run(home.path(), &["login", "--print-token"]);
-    assert!(!nobody.status.success() && nobody.stdout.is_empty());
+    let before = run(home.path(), &["login", "--print-token"]);
+    assert!(!before.status.success() && before.stdout.is_empty());
     let (succeeded, printed, errors) = login(&origin, home.path(), "allow").await;
     assert!(succeeded, "{errors}");
     assert_eq!((&printed[1]["origin"], &printed[1]["scope"]), (&origin.server.url().into(), &"openid orders".into()));
     let all = format!("{printed:?}{errors}");
-    assert!(!all.contains("tgr_") && !all.contains("eyJ"), "tokens are not shown: {all}");
+    assert!(!all.contains("tgr_") && !all.contains("eyJ"), "a token is shown: {all}");
 
     let printed = run(home.path(), &["login", "--print-token"]);
-    let token = text(&printed.stdout).trim().to_owned();
+    let token = utf8(&printed.stdout).trim().to_owned();
     let info = answer(origin.http.get(origin.url("/oauth/userinfo")).bearer_auth(&token)).await;
     assert_eq!(info.0, 200, "{token}: {}", info.1);
 
-    // As if its time were over.
+    // Lets the token expire.
     let file = home.path().join("tollgate").join("login.json");
-    let mut kept: Value = serde_json::from_slice(&std::fs::read(&file).expect("kept")).expect("JSON");
-    kept["logins"][0]["expires_at"] = 1.into();
-    std::fs::write(&file, kept.to_string()).expect("written");
-    let refreshed = text(&run(home.path(), &["login", "--print-token"]).stdout).trim().to_owned();
+    let mut stored: Value = serde_json::from_slice(&std::fs::read(&file).expect("a stored login")).expect("JSON");
+    stored["logins"][0]["expires_at"] = 1.into();
+    std::fs::write(&file, stored.to_string()).expect("written");
+    let refreshed = utf8(&run(home.path(), &["login", "--print-token"]).stdout).trim().to_owned();
     assert_ne!(refreshed, token);
     let good = answer(origin.http.get(origin.url("/oauth/userinfo")).bearer_auth(&refreshed)).await;
     assert_eq!(good.0, 200);
 
     let out = run(home.path(), &["logout", "--json"]);
-    assert!(out.status.success(), "{}", text(&out.stderr));
+    assert!(out.status.success(), "{}", utf8(&out.stderr));
     for token in [&token, &refreshed] {
         let bad = answer(origin.http.get(origin.url("/oauth/userinfo")).bearer_auth(token)).await;
-        assert_eq!(bad.0, 401, "what the login gave is revoked");
+        assert_eq!(bad.0, 401, "logout revokes the tokens");
     }
-    assert!(!run(home.path(), &["login", "--print-token"]).status.success(), "and forgotten");
+    assert!(!run(home.path(), &["login", "--print-token"]).status.success(), "logout forgets the login");
     assert!(!run(home.path(), &["logout"]).status.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_and_wrong_addresses_are_told() {
+async fn login_command_reports_denial_and_wrong_addresses() {
     let (origin, home) = start().await;
     let (succeeded, printed, errors) = login(&origin, home.path(), "deny").await;
     assert!(!succeeded && printed.len() == 1 && errors.contains("denied"), "{errors}");
     let url = origin.server.url();
-    for (arguments, told) in [
+    for (arguments, expected) in [
         (vec!["login", &url, "--client-id", "nobody"], "tollgate client create --id nobody"),
         (vec!["login", &url, "--scope", "admin"], "invalid_scope"),
         (vec!["login", "http://127.0.0.1:1"], "does not answer"),
@@ -116,8 +115,8 @@ async fn a_refusal_and_wrong_addresses_are_told() {
         (vec!["logout"], "there is no such login"),
     ] {
         let output = run(home.path(), &arguments);
-        let errors = text(&output.stderr);
-        assert!(!output.status.success() && errors.contains(told), "{arguments:?}: {errors}");
+        let errors = utf8(&output.stderr);
+        assert!(!output.status.success() && errors.contains(expected), "{arguments:?}: {errors}");
     }
-    assert!(!home.path().join("tollgate").join("login.json").exists(), "nothing is kept of a refusal");
+    assert!(!home.path().join("tollgate").join("login.json").exists(), "a denied login stores nothing");
 }

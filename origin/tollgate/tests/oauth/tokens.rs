@@ -3,26 +3,29 @@
 use serde_json::json;
 use tollgate_model::{ClientMetadata, GrantType, OnStale, Resource, Route, Scope, TokenFormat};
 
-use crate::harness::{Origin, answer, claims};
+use crate::fixture::{Origin, answer, claims};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_opaque_token_is_as_good_as_a_signed_one() {
+async fn opaque_token_works_like_a_signed_one() {
     let origin = Origin::start().await;
     let opaque = ClientMetadata { access_token_format: TokenFormat::Opaque, ..Origin::service("orders") };
     origin.client("robot", opaque).await;
     let tokens = origin.token("robot", &[("grant_type", "client_credentials")]).await;
     let token = tokens["access_token"].as_str().expect("a token");
     assert!(token.starts_with("tga_"));
-    let told = origin.introspect("robot", token).await;
-    assert_eq!((&told["active"], &told["scope"], &told["sub"]), (&json!(true), &json!("orders"), &json!("robot")));
+    let introspected = origin.introspect("robot", token).await;
+    assert_eq!(
+        (&introspected["active"], &introspected["scope"], &introspected["sub"]),
+        (&json!(true), &json!("orders"), &json!("robot"))
+    );
     let info = answer(origin.http.get(origin.url("/oauth/tokeninfo")).bearer_auth(token)).await;
-    assert_eq!((info.0.as_u16(), &info.1["jti"]), (200, &told["jti"]));
+    assert_eq!((info.0, &info.1["jti"]), (200, &introspected["jti"]));
     assert_eq!(origin.post("/oauth/revoke", "robot", &[("token", token)]).await.0, 200);
     assert_eq!(origin.introspect("robot", token).await, json!({ "active": false }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_resource_server_sees_the_tokens_of_its_audience_alone() {
+async fn resource_server_introspects_only_tokens_of_its_audience() {
     let origin = Origin::start().await;
     let [first, second] = ["https://one.example", "https://two.example"];
     let mut metadata = Origin::service("orders");
@@ -46,9 +49,9 @@ async fn a_resource_server_sees_the_tokens_of_its_audience_alone() {
     assert_eq!(origin.introspect("api", &one).await["active"], true);
     assert_eq!(origin.introspect("api", &both).await["active"], true);
     assert_eq!(origin.introspect("api", &two).await, json!({ "active": false }));
-    assert_eq!(origin.refused("robot", &[("grant_type", "client_credentials")]).await, "invalid_target");
+    assert_eq!(origin.token_error("robot", &[("grant_type", "client_credentials")]).await, "invalid_target");
     let other = [("grant_type", "client_credentials"), ("resource", "https://three.example")];
-    assert_eq!(origin.refused("robot", &other).await, "invalid_target");
+    assert_eq!(origin.token_error("robot", &other).await, "invalid_target");
 
     let request = origin.form("/oauth/introspect", "api", &[("token", &one)]);
     let signed = request.header("accept", "application/token-introspection+jwt").send().await.expect("answered");
@@ -58,19 +61,23 @@ async fn a_resource_server_sees_the_tokens_of_its_audience_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_has_the_grants_it_is_registered_for() {
+async fn client_gets_only_its_registered_grants() {
     let origin = Origin::start().await;
     origin.client("robot", Origin::service("orders")).await;
     for grant in GrantType::ALL.iter().filter(|grant| **grant != GrantType::ClientCredentials) {
-        assert_eq!(origin.refused("robot", &[("grant_type", grant.as_str())]).await, "unauthorized_client", "{grant}");
+        assert_eq!(
+            origin.token_error("robot", &[("grant_type", grant.as_str())]).await,
+            "unauthorized_client",
+            "{grant}"
+        );
     }
     for grant in ["password", "implicit", "x"] {
-        assert_eq!(origin.refused("robot", &[("grant_type", grant)]).await, "unsupported_grant_type");
+        assert_eq!(origin.token_error("robot", &[("grant_type", grant)]).await, "unsupported_grant_type");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn validate_follows_the_rules_of_edges() {
+async fn validate_decides_as_the_edges_do() {
     let origin = Origin::start().await;
     origin.client("robot", Origin::service("orders admin")).await;
     let route = |path: &str, scope: &str, public| {

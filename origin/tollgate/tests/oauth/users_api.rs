@@ -1,28 +1,31 @@
-//! Users whom an HTTP API of the operator's knows, and what happens when it does not answer as it should.
+//! Users of the operator's HTTP API, and failures of that API.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use axum::{Json, extract};
 use serde_json::{Value, json};
+use tollgate_test_kit::browser::Page;
+use tollgate_test_kit::users::PASSWORD;
 
-use crate::harness::{Browser, Origin, PASSWORD, Page, claims};
+use crate::fixture::{Origin, UserBrowser, claims};
 
-/// A users' API that answers as it is told to.
+/// A users API that answers as configured.
 #[derive(Clone, Default)]
-struct Api(Arc<Mutex<Told>>);
+struct UsersApi(Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct Told {
+struct State {
+    /// Status and body; none to answer never.
     answer: Option<(u16, Value)>,
-    asked: Vec<(Value, Option<String>)>,
+    /// Body and `Authorization` header of each request.
+    requests: Vec<(Value, Option<String>)>,
 }
 
-impl Api {
+impl UsersApi {
     async fn start(&self) -> String {
         let router = axum::Router::new().route("/check", post(check)).with_state(self.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
@@ -31,26 +34,27 @@ impl Api {
         url
     }
 
-    fn answers(&self, status: u16, body: Value) {
-        self.0.lock().expect("whole").answer = Some((status, body));
+    fn set_answer(&self, status: u16, body: Value) {
+        self.0.lock().expect("not poisoned").answer = Some((status, body));
     }
 
-    /// From now on it takes requests and never answers.
-    fn hangs(&self) {
-        self.0.lock().expect("whole").answer = None;
+    /// Stops answering requests.
+    fn stop_answering(&self) {
+        self.0.lock().expect("not poisoned").answer = None;
     }
 
-    fn asked(&self) -> Vec<(Value, Option<String>)> {
-        std::mem::take(&mut self.0.lock().expect("whole").asked)
+    /// Returns and forgets the requests so far.
+    fn take_requests(&self) -> Vec<(Value, Option<String>)> {
+        std::mem::take(&mut self.0.lock().expect("not poisoned").requests)
     }
 }
 
-async fn check(State(api): State<Api>, headers: HeaderMap, Json(asked): Json<Value>) -> Response {
+async fn check(extract::State(api): extract::State<UsersApi>, headers: HeaderMap, Json(body): Json<Value>) -> Response {
     let bearer = headers.get("authorization").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let answer = {
-        let mut told = api.0.lock().expect("whole");
-        told.asked.push((asked, bearer));
-        told.answer.clone()
+        let mut state = api.0.lock().expect("not poisoned");
+        state.requests.push((body, bearer));
+        state.answer.clone()
     };
     match answer {
         Some((status, body)) => {
@@ -64,45 +68,45 @@ async fn check(State(api): State<Api>, headers: HeaderMap, Json(asked): Json<Val
     }
 }
 
-async fn start() -> (Origin, Api) {
-    let api = Api::default();
+async fn start() -> (Origin, UsersApi) {
+    let api = UsersApi::default();
     let url = api.start().await;
     let settings = [
         ("TOLLGATE_USERS_API_URL", url.as_str()),
         ("TOLLGATE_USERS_API_SECRET", "s3cret"),
         ("TOLLGATE_USERS_API_TIMEOUT", "1"),
-        // Whoever signs in while the API is in trouble would soon be told to wait, and that is not meant here.
+        // Otherwise the many sign-ins of a test would be throttled.
         ("TOLLGATE_LIMITS", "off"),
     ];
-    let origin = Origin::with(&settings).await;
+    let origin = Origin::start_with(&settings).await;
     origin.user("ada").await;
     origin.client("shop", Origin::web()).await;
     (origin, api)
 }
 
-async fn sign_in(browser: &Browser<'_>, name: &str, password: &str) -> Page {
+async fn sign_in(browser: &UserBrowser<'_>, name: &str, password: &str) -> Page {
     let csrf = browser.get("/login").await.field("csrf").expect("a form");
     browser.post("/login", &[("csrf", &csrf), ("username", name), ("password", password)]).await
 }
 
-fn is_in(page: &Page) -> bool {
-    page.location.as_deref().is_some_and(|to| to.ends_with("/account/sessions"))
+fn is_signed_in(page: &Page) -> bool {
+    page.redirect().as_deref().is_some_and(|to| to.ends_with("/account/sessions"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_of_the_api_signs_in_and_stays_who_they_are() {
+async fn user_of_the_api_signs_in_and_keeps_the_same_account() {
     let (origin, api) = start().await;
-    api.answers(200, json!({ "external_id": "u-42", "claims": { "name": "Grace Hopper", "email": "grace@example.org", "role": "x" } }));
-    let browser = Browser::of(&origin, "grace");
-    assert!(is_in(&sign_in(&browser, " Grace ", "their secret").await));
-    let asked = (json!({ "username": "grace", "password": "their secret" }), Some("Bearer s3cret".to_owned()));
-    assert_eq!(api.asked(), [asked]);
+    api.set_answer(200, json!({ "external_id": "u-42", "claims": { "name": "Grace Hopper", "email": "grace@example.org", "role": "x" } }));
+    let browser = UserBrowser::new(&origin, "grace");
+    assert!(is_signed_in(&sign_in(&browser, " Grace ", "their secret").await));
+    let request = (json!({ "username": "grace", "password": "their secret" }), Some("Bearer s3cret".to_owned()));
+    assert_eq!(api.take_requests(), [request]);
     let known = origin.server.store().user_by_external_id("u-42").await.expect("read").expect("kept");
     assert_eq!((known.auth_source.as_str(), known.name.as_str(), &known.password_hash), ("http_api", "grace", &None));
 
-    api.answers(200, json!({ "external_id": "u-42", "claims": { "name": "Rear Admiral Hopper" } }));
-    let again = Browser::of(&origin, "grace");
-    assert!(is_in(&sign_in(&again, "grace", "their secret").await));
+    api.set_answer(200, json!({ "external_id": "u-42", "claims": { "name": "Rear Admiral Hopper" } }));
+    let again = UserBrowser::new(&origin, "grace");
+    assert!(is_signed_in(&sign_in(&again, "grace", "their secret").await));
     let code = origin.code(&again, "shop", &[("scope", "openid profile email")]).await;
     let tokens = origin.redeem("shop", &code).await;
     let id_token = claims(tokens["id_token"].as_str().expect("an ID token"));
@@ -117,32 +121,36 @@ async fn a_user_of_the_api_signs_in_and_stays_who_they_are() {
         .disable_user(&known.id, &tollgate_storage::Ending::new(&by, "test", 1))
         .await
         .expect("disabled");
-    assert_eq!(sign_in(&Browser::of(&origin, "grace"), "grace", "their secret").await.status, 403, "disabled here");
+    assert_eq!(
+        sign_in(&UserBrowser::new(&origin, "grace"), "grace", "their secret").await.status,
+        403,
+        "the user is disabled at the origin"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn local_users_and_wrong_passwords_are_as_ever() {
+async fn users_api_leaves_local_users_unchanged() {
     let (origin, api) = start().await;
-    api.answers(401, json!({}));
-    assert!(is_in(&sign_in(&Browser::of(&origin, "ada"), "ada", PASSWORD).await));
-    assert!(api.asked().is_empty(), "a right password of a local user goes nowhere");
-    let (ada, nobody) = (Browser::of(&origin, "ada"), Browser::of(&origin, "nobody"));
+    api.set_answer(401, json!({}));
+    assert!(is_signed_in(&sign_in(&UserBrowser::new(&origin, "ada"), "ada", PASSWORD).await));
+    assert!(api.take_requests().is_empty(), "the API is not asked about a local user's right password");
+    let (ada, nobody) = (UserBrowser::new(&origin, "ada"), UserBrowser::new(&origin, "nobody"));
     let (wrong, unknown) = (sign_in(&ada, "ada", "wrong").await, sign_in(&nobody, "nobody", "wrong").await);
-    assert_eq!((wrong.status.as_u16(), unknown.status.as_u16(), api.asked().len()), (403, 403, 2), "the same for both");
-    api.answers(200, json!({ "external_id": "u-1" }));
+    assert_eq!((wrong.status, unknown.status, api.take_requests().len()), (403, 403, 2), "the same answer for both");
+    api.set_answer(200, json!({ "external_id": "u-1" }));
     let conflict = sign_in(&ada, "ada", "the API's password for it").await;
     assert_eq!(conflict.status, 409);
     assert!(conflict.body.contains("already has this username"), "{}", conflict.body);
-    assert!(conflict.location.is_none() && ada.get("/account/sessions").await.status == 303, "nobody is signed in");
-    // That of ada in the harness: whoever the API calls so is not thereby ada.
-    api.answers(200, json!({ "external_id": "https://partner.example|ada" }));
+    assert!(conflict.redirect().is_none() && ada.get("/account/sessions").await.status == 303, "nobody is signed in");
+    // The external id of ada, which the API must not claim.
+    api.set_answer(200, json!({ "external_id": "https://partner.example|ada" }));
     assert_eq!(sign_in(&ada, "somebody", "x").await.status, 409);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_of_the_api_is_never_a_sign_in() {
+async fn users_api_failure_signs_nobody_in() {
     let (origin, api) = start().await;
-    let browser = Browser::of(&origin, "grace");
+    let browser = UserBrowser::new(&origin, "grace");
     for (status, body) in [
         (500, json!({ "external_id": "u-42" })),
         (302, json!({ "external_id": "u-42" })),
@@ -152,13 +160,16 @@ async fn trouble_of_the_api_is_never_a_sign_in() {
         (200, json!("u-42")),
         (200, json!({ "external_id": "u-42", "more": "x".repeat(40_000) })),
     ] {
-        api.answers(status, body);
+        api.set_answer(status, body);
         let page = sign_in(&browser, "grace", "their secret").await;
         assert_eq!(page.status, 503, "{status}: {}", page.body);
         assert!(page.body.contains("cannot be checked") && page.headers.contains_key("retry-after"), "{}", page.body);
     }
-    api.hangs();
+    api.stop_answering();
     assert_eq!(sign_in(&browser, "grace", "their secret").await.status, 503);
-    assert!(is_in(&sign_in(&Browser::of(&origin, "ada"), "ada", PASSWORD).await), "local users need it not");
+    assert!(
+        is_signed_in(&sign_in(&UserBrowser::new(&origin, "ada"), "ada", PASSWORD).await),
+        "local users sign in without the API"
+    );
     assert!(origin.server.store().user_by_external_id("u-42").await.expect("read").is_none());
 }
