@@ -13,12 +13,18 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
+<<<<<<< HEAD
 use tollgate_model::{Secret, SecretKind, UserId};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::{self, Browser, Person};
 use tollgate_tests::client::{TestClient, Tokens, register_resource};
 use tollgate_tests::logout_listener::LogoutListener;
+=======
+use tollgate_model::{Resource, Secret, SecretKind, UserId};
+use tollgate_system::{clock, rng};
+use tollgate_tests::browser::{Browser, Person};
+>>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 use tollgate_tests::partner::Partner;
 use tollgate_tests::regression_case::RegressionCase;
@@ -280,7 +286,7 @@ impl<'a> Row<'a> {
 
     /// Turns the client into one that registered itself, and returns its registration access token.
     async fn make_self_registered(&self) -> Result<String> {
-        let token = Secret::new(SecretKind::Registration, &ambient::random()?);
+        let token = Secret::new(SecretKind::Registration, &rng::random()?);
         let hash: String = token.hash().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
         let hash = if self.case.is_postgres() { format!("'\\x{hash}'") } else { format!("x'{hash}'") };
         let sql = format!("UPDATE clients SET registration = {hash} WHERE id = '{}'", self.app.id);
@@ -305,7 +311,7 @@ impl<'a> Row<'a> {
             _ => {
                 // Waits for the next second: tokens issued in this one are not before it.
                 tokio::time::sleep(Duration::from_millis(1100)).await;
-                self.revoke("everything", json!(ambient::now())).await
+                self.revoke("everything", json!(clock::now())).await
             }
         }
     }
@@ -337,7 +343,7 @@ impl<'a> Row<'a> {
         let login = self.session_id(&self.here).await?;
         let sql = format!("UPDATE logins SET expires_at = 1 WHERE id = '{login}'");
         self.case.execute(self.origin, &sql).await?;
-        let ended = self.origin.server.store().end_expired_sessions(ambient::now()).await?;
+        let ended = self.origin.server.store().end_expired_sessions(clock::now()).await?;
         ensure!(ended == 1, "{ended} sessions ended");
         Ok(())
     }

@@ -15,7 +15,7 @@ use tollgate_model::{
     TokenDraft, TokenId, UserId,
 };
 use tollgate_storage::Writer;
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
@@ -209,7 +209,7 @@ async fn refresh_tokens(origin: &TestOrigin, client: &(String, String)) -> Resul
     let mut connection = HttpConnection::connect(&client.0).await?;
     let mut tokens = Vec::with_capacity(CALLERS);
     for _ in 0..CALLERS {
-        let code = Secret::new(SecretKind::Code, &ambient::random()?);
+        let code = Secret::new(SecretKind::Code, &rng::random()?);
         let is_recorded = origin.server.store().insert_code(&grant_code(&code, user.clone())?, None).await?;
         ensure!(is_recorded, "the grant was not recorded");
         let redirect = url_encoded(REDIRECT);
@@ -226,7 +226,7 @@ async fn refresh_tokens(origin: &TestOrigin, client: &(String, String)) -> Resul
 fn grant_code(code: &Secret, user: UserId) -> Result<Code> {
     let at = now();
     let grant = Grant {
-        id: GrantId::from_random(&ambient::random()?),
+        id: GrantId::from_random(&rng::random()?),
         client: "bench".parse()?,
         subject: user.to_string(),
         user,
@@ -285,8 +285,8 @@ async fn in_process(count: usize) -> Result<f64> {
 async fn issue(writer: &Writer, keys: &KeyRing, issuer: &str) -> Result<String> {
     let (client, access): (ClientId, Access) = ("bench".parse()?, access()?);
     let key_id = keys.key_id(TokenAlg::Hs256, &access.audience)?;
-    let now_ms = ambient::now_ms();
-    let unique = TokenId::unique(now_ms, ambient::random_id()?);
+    let now_ms = clock::now_ms();
+    let unique = TokenId::unique(now_ms, rng::random_id()?);
     let draft = TokenDraft::for_client(unique, &client, access, key_id, now_ms / 1000, 3600);
     let token = writer.issue(draft).await?;
     Ok(keys.issue(&token, issuer)?)

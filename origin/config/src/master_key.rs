@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use tollgate_keys::{MasterKey, MasterKeyError};
-use tollgate_system::ambient;
 use tollgate_system::files::{self, Access};
+use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::{SettingError, Source, Sources};
@@ -86,7 +86,7 @@ fn unusable(text: &str, error: MasterKeyError, may_make: bool) -> String {
 
 fn make(path: &Path) -> Result<MasterKey, String> {
     let cannot = |error: &dyn std::fmt::Display| format!("cannot be made: {error}");
-    let key = MasterKey::from_random(ambient::random().map_err(|error| cannot(&error))?);
+    let key = MasterKey::from_random(rng::random().map_err(|error| cannot(&error))?);
     let text = Zeroizing::new(format!("{}\n", &*key.to_text()));
     // On the disk before any key is encrypted under it.
     match files::create(path, text.as_bytes(), Access::Owner) {

@@ -13,7 +13,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use tollgate_core::Nonce;
 use tollgate_model::{EdgeContact, Malformed};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::oauth::caller::Caller;
 use super::oauth::parameters::Parameters;
@@ -84,7 +84,7 @@ pub(super) async fn get(
     let wake = app.wake.clone();
     let message = app.publisher.deltas_or_wait(after, nonce, may_wait, wake, &app.stop).await?;
     if let Some(contact) = contact {
-        app.contacts.note(&text, contact, &app.keys.current(), ambient::now_ms());
+        app.contacts.note(&text, contact, &app.keys.current(), clock::now_ms());
     }
     let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")];
     let mut response = (headers, message.bytes).into_response();

@@ -62,7 +62,7 @@ use tollgate_services::signing_keys::Keys;
 use tollgate_services::status_lists::StatusLists;
 use tollgate_services::telemetry::{Meters, Spans, TraceContext};
 use tollgate_storage::{Ending, Store, Writer};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 /// What handlers share.
 pub struct App {
@@ -134,7 +134,7 @@ pub struct App {
 
 /// An ending by the current request: its back-channel logouts belong to the request's trace.
 pub(crate) fn ending(by: &Actor, reason: &'static str) -> Ending {
-    Ending { trace: TraceContext::current().traceparent(), ..Ending::new(by, reason, ambient::now()) }
+    Ending { trace: TraceContext::current().traceparent(), ..Ending::new(by, reason, clock::now()) }
 }
 
 /// The shared state as axum hands it around.

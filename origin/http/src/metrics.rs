@@ -13,7 +13,7 @@ use tollgate_model::{Edge, KeyState};
 use tollgate_services::password_hashing::Load;
 use tollgate_services::rate_limit::Guard;
 use tollgate_services::telemetry::{Family, Histogram, Meters, SECONDS};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 use tower::{Service, ServiceExt as _};
 
 use super::problem::{self, Problem};
@@ -103,8 +103,8 @@ async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
         u64::try_from(app.long_polls.waiting()).unwrap_or(u64::MAX),
     );
     text.hashing(&app.forge.load());
-    text.keys(app.keys.current().listing(), ambient::now());
-    text.edges(&edges, head.sequence, ambient::now_ms());
+    text.keys(app.keys.current().listing(), clock::now());
+    text.edges(&edges, head.sequence, clock::now_ms());
     Ok(text.0)
 }
 

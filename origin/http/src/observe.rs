@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tollgate_services::telemetry::{NotedWay, Span, TraceContext, hex};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 use tracing::Instrument as _;
 
 use super::{App, AppState, failed_authentication, limits};
@@ -32,7 +32,7 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
     let traceparent = one(request.headers(), "traceparent");
     let trace = TraceContext::continued(traceparent);
     let span = tracing::info_span!("request", method, route, request_id = id, trace_id = hex(&trace.trace));
-    let (began_at_ms, started) = (ambient::now_ms(), Instant::now());
+    let (began_at_ms, started) = (clock::now_ms(), Instant::now());
     let administrator = shown_administrator(&app, route, &request);
     let mut response = trace.scope(next.run(request).instrument(span.clone())).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
@@ -90,7 +90,7 @@ fn request_id(app: &App, request: &Request) -> String {
     match one(request.headers(), REQUEST_ID.as_str()) {
         Some(id) if trusted && is_fit(id) => id.to_owned(),
         // Without randomness it has no name of its own; whatever needs randomness fails by itself.
-        _ => hex(&ambient::random_id::<16>().unwrap_or_default()),
+        _ => hex(&rng::random_id::<16>().unwrap_or_default()),
     }
 }
 

@@ -4,7 +4,7 @@ use tollgate_model::TokenAlg;
 use tollgate_model::encoding::base64url;
 use tollgate_model::key_schedule::Wanted;
 use tollgate_model::{Purpose, StoredKey};
-use tollgate_system::ambient;
+use tollgate_system::rng;
 
 use super::{KeyRing, KeyRingError, MasterKey, PrivateKey};
 
@@ -21,7 +21,7 @@ pub fn make(master: &MasterKey, wanted: Wanted, now: u64) -> Result<StoredKey, K
     let private = PrivateKey::generate(alg).map_err(|error| making(&error))?;
     let kid = match purpose {
         // The thumbprint of a secret would be a hash of the secret: secrets get random names.
-        Purpose::Derive | Purpose::Secret => base64url(&ambient::random::<18>().map_err(|error| making(&error))?),
+        Purpose::Derive | Purpose::Secret => base64url(&rng::random::<18>().map_err(|error| making(&error))?),
         Purpose::Token | Purpose::Snapshot => private.to_jwk().thumbprint().map_err(|error| making(&error))?,
     };
     let (published_at, signs_from) = match purpose {
@@ -41,7 +41,7 @@ pub fn make(master: &MasterKey, wanted: Wanted, now: u64) -> Result<StoredKey, K
         gone_at: None,
     };
     let bytes = private.to_bytes().map_err(|error| making(&error))?;
-    let nonce = ambient::random().map_err(|error| making(&error))?;
+    let nonce = rng::random().map_err(|error| making(&error))?;
     key.sealed = master.seal(&bytes, &key.context(), nonce).map_err(|error| making(&error))?;
     Ok(key)
 }

@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 use subtle::ConstantTimeEq as _;
 use tollgate_model::TokenAlg;
 use tollgate_model::secret::MacKey;
-use tollgate_system::ambient;
+use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::Jwk;
@@ -58,7 +58,7 @@ impl PrivateKey {
     pub(super) fn generate(alg: TokenAlg) -> Result<PrivateKey, PrivateKeyError> {
         let failed = |what| PrivateKeyError { alg, what };
         // Asked once up front: after that the source of a running system does not fail, which `UnwrapErr` relies on.
-        let seed = Zeroizing::new(ambient::random::<32>().map_err(|_| failed("made: the system has no randomness"))?);
+        let seed = Zeroizing::new(rng::random::<32>().map_err(|_| failed("made: the system has no randomness"))?);
         match alg {
             TokenAlg::EdDsa | TokenAlg::Hs256 => PrivateKey::from_bytes(alg, seed.as_slice()),
             // A random scalar is out of range once in 2^32 draws.

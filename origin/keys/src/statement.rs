@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use tollgate_model::TokenAlg;
-use tollgate_system::ambient;
+use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use super::{IssueError, KeyRing, MasterKey, SealError, compact};
@@ -42,7 +42,7 @@ impl KeyRing {
     /// # Errors
     /// When the system has no randomness, or the secret is far too long.
     pub fn seal_secret(&self, secret: &str, context: &str) -> Result<Vec<u8>, SealError> {
-        let nonce = ambient::random().map_err(|_| SealError::Refused)?;
+        let nonce = rng::random().map_err(|_| SealError::Refused)?;
         self.sealing_key().seal(secret.as_bytes(), context.as_bytes(), nonce)
     }
 

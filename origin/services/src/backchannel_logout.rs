@@ -19,7 +19,7 @@ use tollgate_model::encoding::base64url;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Client, ClientId, Logout};
 use tollgate_storage::{ClientRoom, Store, StoreError};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use crate::outbound_http::{Outbound, OutboundError};
 use crate::signing_keys::Keys;
@@ -146,7 +146,7 @@ impl Courier {
             }
             Err(error) => {
                 let error = with_causes(&error);
-                match logout.next_try(self.now(), ambient::jitter()) {
+                match logout.next_try(self.now(), rng::jitter()) {
                     Some(due_at) => {
                         tracing::warn!(%client, session, tries, error, "a client could not be told of a logout");
                         self.store.put_back_logout(&logout, due_at).await
@@ -170,7 +170,7 @@ impl Courier {
         let Some(url) = &client.metadata.backchannel_logout_uri else {
             return Ok(Told::Nobody);
         };
-        let claims = logout.claims(&self.issuer, &base64url(&ambient::random::<16>()?), ambient::now());
+        let claims = logout.claims(&self.issuer, &base64url(&rng::random::<16>()?), clock::now());
         let alg = client.metadata.id_token_alg();
         let token = self.keys.current().sign_statement_with(alg, "logout+jwt", &claims)?;
         match self.outbound.post(url, client.registrant(), &[("logout_token", &token)]).await? {

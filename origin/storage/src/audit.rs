@@ -2,7 +2,7 @@
 //! database's triggers refuse it too.
 
 use tollgate_model::{Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::rows::AuditRow;
 use super::{Store, StoreError, Tx, to_sql};
@@ -54,7 +54,7 @@ impl Store {
 
     /// A line about what is done now through this handle, if not by its actor then by `otherwise`.
     pub(super) fn line_by(&self, otherwise: Actor, action: AuditAction, kind: AuditKind, name: &str) -> AuditNote {
-        AuditNote::new(ambient::now(), self.actor.clone().unwrap_or(otherwise), action, kind, name)
+        AuditNote::new(clock::now(), self.actor.clone().unwrap_or(otherwise), action, kind, name)
     }
 
     /// As [`Store::line_by`], if by nobody then by the origin itself.

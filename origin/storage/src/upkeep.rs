@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::{Either, Store, StoreError, Time, from_sql, to_sql};
 
@@ -51,7 +51,7 @@ impl Store {
     /// What time it is by all clocks.
     #[must_use]
     pub fn time(&self) -> Time {
-        self.clock.read(ambient::now_ms(), std::time::Instant::now())
+        self.clock.read(clock::now_ms(), std::time::Instant::now())
     }
 
     /// The Unix second before which whatever expired may be deleted.

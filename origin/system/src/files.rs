@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::ambient;
+use crate::rng;
 
 /// Who may read a file that is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Unfinished {
     fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<Unfinished> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_string_lossy();
         // Another process, in another container perhaps, may write the same at this moment.
-        let random = ambient::random::<8>().map_err(io::Error::other)?;
+        let random = rng::random::<8>().map_err(io::Error::other)?;
         let path = folder(path).join(format!(".{name}.{:016x}.new", u64::from_le_bytes(random)));
         write_new(&path, bytes, access)?;
         Ok(Unfinished { path })

@@ -1,5 +1,8 @@
-//! What the origin takes from the machine that it runs on: the time, random bytes, files. Everything else takes these as
-//! arguments or from here, so a reader finds every ambient input in this crate.
+//! Everything the origin takes from the machine: the time, random bytes, files. No other crate of the
+//! origin reads the clock or the random source by itself.
 
-pub mod ambient;
+pub mod clock;
 pub mod files;
+pub mod rng;
+
+pub use clock::{Clock, ManualTime};

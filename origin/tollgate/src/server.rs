@@ -19,7 +19,7 @@ use tollgate_services::rate_limit::Limiter;
 use tollgate_services::signing_keys::Keys;
 use tollgate_services::telemetry::Spans;
 use tollgate_storage::Store;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use crate::issuers::{Dispatcher, Running, Shared, Supervisor};
 use crate::listen::{self, TlsFiles};
@@ -174,7 +174,7 @@ fn spans(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> 
 pub async fn open_keys(store: &Store, settings: &Settings) -> anyhow::Result<KeyRing> {
     let master = make_first_keys(store, settings).await?;
     let rows = store.key_rows().await?;
-    Ok(KeyRing::open(&master, &rows.keys, rows.revoked, ambient::now())?)
+    Ok(KeyRing::open(&master, &rows.keys, rows.revoked, clock::now())?)
 }
 
 /// As [`open_keys`], for those who follow their changes.
@@ -193,7 +193,7 @@ pub(crate) async fn make_first_keys(store: &Store, settings: &Settings) -> anyho
     if is_first {
         tracing::info!("first start: making keys");
         let sealing = master.clone();
-        let made = tokio::task::spawn_blocking(move || KeyRing::generate(&sealing, ambient::now())).await??;
+        let made = tokio::task::spawn_blocking(move || KeyRing::generate(&sealing, clock::now())).await??;
         // Should another process have been first, its keys stay.
         store.insert_first_keys(&made).await?;
     }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 /// Claims of a JWT. The signature is not checked.
 pub fn claims(jwt: &str) -> Result<Value> {
@@ -29,7 +29,7 @@ pub fn base64url(bytes: &[u8]) -> String {
 
 /// A random id, such as a `jti`.
 pub fn random_id() -> String {
-    base64url(&ambient::random::<12>().expect("randomness"))
+    base64url(&rng::random::<12>().expect("randomness"))
 }
 
 /// A client's Ed25519 key, for client assertions, request objects and DPoP proofs.
@@ -37,7 +37,7 @@ pub struct ClientKey(SigningKey);
 
 impl ClientKey {
     pub fn generate() -> Self {
-        Self(SigningKey::from_bytes(&ambient::random().expect("randomness")))
+        Self(SigningKey::from_bytes(&rng::random().expect("randomness")))
     }
 
     /// Public key as a JWK (RFC 8037 §2).
@@ -66,7 +66,7 @@ impl ClientKey {
 
     /// A DPoP proof (RFC 9449 §4.2). `changes`: claims to add or replace.
     pub fn proof(&self, method: &str, url: &str, changes: Value) -> String {
-        let mut claims = json!({ "htm": method, "htu": url, "iat": ambient::now(), "jti": random_id() });
+        let mut claims = json!({ "htm": method, "htu": url, "iat": clock::now(), "jti": random_id() });
         for (name, value) in changes.as_object().into_iter().flatten() {
             claims[name] = value.clone();
         }

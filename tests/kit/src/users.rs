@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use tollgate_model::{User, UserClaims, UserId};
 use tollgate_services::password_hashing::hash_now;
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use crate::browser::Person;
 use crate::origin::TestOrigin;
@@ -18,12 +18,12 @@ pub const PARTNER_ISSUER: &str = "https://partner.example";
 pub async fn register_user(origin: &TestOrigin, name: &str) -> Result<(UserId, Person)> {
     let hash = tokio::task::spawn_blocking(|| hash_now(&PASSWORD.to_owned().into())).await??;
     let claims = json!({ "email": format!("{name}@example.org"), "name": "Ada Lovelace" });
-    let id = UserId::from_random(&ambient::random()?);
+    let id = UserId::from_random(&rng::random()?);
     let user = User {
         password_hash: Some(hash),
         claims: UserClaims::parse(&claims.to_string())?,
         external_id: Some(format!("{PARTNER_ISSUER}|{name}")),
-        ..User::new(id, name.parse()?, ambient::now())
+        ..User::new(id, name.parse()?, clock::now())
     };
     origin.server.store().insert_user(&user).await?;
     Ok((user.id, Person::new(name, PASSWORD)))

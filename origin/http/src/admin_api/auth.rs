@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use tollgate_core::{CheckedByCaller, Refusal, TokenRequirements, UnknownStatusPolicy, verify};
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{Actor, ClientStatus};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use crate::App;
 use crate::problem::Problem;
@@ -27,7 +27,7 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
     };
     // The store itself is asked below.
     let keys = app.keys.knowing(unverified_token).await?;
-    let verified = verify(unverified_token.as_bytes(), keys.verifying(), &expected, &CheckedByCaller, ambient::now());
+    let verified = verify(unverified_token.as_bytes(), keys.verifying(), &expected, &CheckedByCaller, clock::now());
     verified.map_err(|refusal| match refusal {
         Refusal::InsufficientScope { .. } => insufficient_scope(),
         refusal => {

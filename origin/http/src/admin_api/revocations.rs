@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tollgate_core::RevocationKind;
 use tollgate_model::{RevocationView, text};
 use tollgate_storage::Listing;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::acts::revocations as acts;
 use super::auth::authenticate;
@@ -65,7 +65,7 @@ pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body
     let revocation = &revoked.revocation;
     let location = app.at(&format!("/admin/api/revocations/{}", revocation.number));
     let status = if revoked.is_news { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = (status, Json(RevocationView::new(revocation, ambient::now()))).into_response();
+    let mut response = (status, Json(RevocationView::new(revocation, clock::now()))).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);
     }
@@ -109,7 +109,7 @@ pub(crate) async fn list(
     let name = query.get("name").map(str::to_owned);
     let listing = Listing { kind, name, all, below: number("below")?, limit: number("limit")?.unwrap_or(PAGE) };
     let (found, next) = acts::page(&app, &listing).await?;
-    let now = ambient::now();
+    let now = clock::now();
     let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();
     Ok(Json(Page { revocations, next }))
 }
@@ -127,7 +127,7 @@ pub(crate) async fn show(
     Path(number): Path<String>,
 ) -> Result<Json<RevocationView>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(RevocationView::new(&acts::find(&app, &number).await?, ambient::now())))
+    Ok(Json(RevocationView::new(&acts::find(&app, &number).await?, clock::now())))
 }
 
 /// Lifts one revocation, and answers with its record. One that is lifted already stays as it is.
@@ -152,5 +152,5 @@ pub(crate) async fn reinstate(
     let reason = acts::reason(query.get("reason"))?;
     let revocation = acts::find(&app, &number).await?;
     let revocation = acts::reinstate(&app, &by, &revocation, reason).await?;
-    Ok(Json(RevocationView::new(&revocation, ambient::now())))
+    Ok(Json(RevocationView::new(&revocation, clock::now())))
 }

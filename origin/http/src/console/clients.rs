@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::Value;
 use tollgate_model::{Audience, Client, ClientStatus, GrantType, RedirectUri, Secret};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::client_form::{self, ClientForm};
@@ -82,7 +82,7 @@ struct FormPage<'a> {
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let now = ambient::now();
+    let now = clock::now();
     let found = acts::page(admin.app(), &search::requested(&admin)).await?;
     let (found, pager) = search::page(&admin, "/admin/clients", found, |client| client.id.to_string());
     Ok(admin.show(&ClientsPage {
@@ -132,7 +132,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let (client, now) = (acts::find(admin.app(), &id).await?, ambient::now());
+    let (client, now) = (acts::find(admin.app(), &id).await?, clock::now());
     let secret = |secret: &tollgate_model::StoredSecret| SecretRow {
         created: admin.moment(secret.created_at, now),
         expires: secret.expires_at.map(|at| admin.moment(at, now)),

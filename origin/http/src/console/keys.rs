@@ -6,7 +6,7 @@ use axum::response::Response;
 use tollgate_keys::PublicKey;
 use tollgate_messages::Value;
 use tollgate_model::{KeyState, TokenAlg};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
@@ -64,7 +64,7 @@ struct RotatePage<'a> {
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let (all, now) = (admin.is_checked("all"), ambient::now());
+    let (all, now) = (admin.is_checked("all"), clock::now());
     let mut keys = acts::listed(admin.app(), |key| all || key.state != KeyState::Gone).await?;
     keys.sort_by_key(|key| (rank(key), key.alg.clone()));
     Ok(admin.show(&KeysPage {
@@ -144,7 +144,7 @@ fn rotate_page<'a>(admin: &'a AdminSession, problem: &'a str) -> RotatePage<'a> 
         algs: [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256]
             .map(|alg| (alg.as_str(), alg.as_str() == admin.param("alg"))),
         at_once: admin.is_checked("at_once"),
-        ahead: admin.moment(ambient::now().saturating_add(admin.app().key_policy.ahead), ambient::now()).text(),
+        ahead: admin.moment(clock::now().saturating_add(admin.app().key_policy.ahead), clock::now()).text(),
         problem,
     }
 }

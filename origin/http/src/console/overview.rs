@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use tollgate_keys::PublicKey;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::admin_session::AdminSession;
 use super::chart::Chart;
@@ -60,7 +60,7 @@ struct KeyRow {
 #[utoipa::path(get, path = "/admin", responses(Shown, ConsolePage), security(("session" = [])))]
 pub(crate) async fn show(admin: AdminSession) -> Result<Response, WebError> {
     let overview = acts::read(admin.app()).await?;
-    let (now, now_ms) = (ambient::now(), ambient::now_ms());
+    let (now, now_ms) = (clock::now(), clock::now_ms());
     let count = |name, path, tone, description, figure: fn(&MinuteView) -> u64| Count {
         name,
         path,

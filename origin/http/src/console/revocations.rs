@@ -8,7 +8,7 @@ use tollgate_core::RevocationKind;
 use tollgate_messages::Value;
 use tollgate_model::{Revocation, Target, TokenId};
 use tollgate_storage::Listing;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::admin_session::{AdminForm, AdminSession};
 use super::confirm::Confirm;
@@ -81,7 +81,7 @@ struct FormPage<'a> {
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let now = ambient::now();
+    let now = clock::now();
     let listing = Listing {
         kind: admin.find_param("kind").and_then(RevocationKind::from_name),
         name: admin.find_param("name").map(|name| name.trim().to_owned()),
@@ -239,7 +239,7 @@ fn consequence(target: &Target) -> &'static str {
 
 fn show_form(admin: &AdminSession, error: Option<(StatusCode, String)>) -> Response {
     let (status, problem) = error.unwrap_or_default();
-    let now = input_value(ambient::now());
+    let now = input_value(clock::now());
     let page = FormPage {
         layout: admin.layout("revocations"),
         kind: admin.find_param("kind").unwrap_or("token"),

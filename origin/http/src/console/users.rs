@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde_json::Value;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{AuthSource, Malformed, User, UserClaims};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
 use super::admin_session::{AdminForm, AdminSession};
@@ -111,7 +111,7 @@ struct PasswordPage<'a> {
     responses(Shown, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
-    let now = ambient::now();
+    let now = clock::now();
     let found = acts::page(admin.app(), &search::requested(&admin)).await?;
     let (found, pager) = search::page(&admin, "/admin/users", found, |user| user.id.to_string());
     let row = |user: &User| Row {
@@ -169,7 +169,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
     responses(Shown, Gone, ConsolePage), security(("session" = [])),
 )]
 pub(crate) async fn show(Path(id): Path<String>, admin: AdminSession) -> Result<Response, WebError> {
-    let (user, now) = (acts::find(admin.app(), &id).await?, ambient::now());
+    let (user, now) = (acts::find(admin.app(), &id).await?, clock::now());
     let (sessions, (grants, pager)) = (sessions(&admin, &user, now).await?, grants(&admin, &user, now).await?);
     Ok(admin.show(&UserPage {
         layout: admin.layout("users"),
@@ -320,7 +320,7 @@ impl ChosenPassword {
         Ok(match admin.find_param("password") {
             Some(typed) => ChosenPassword { password: Zeroizing::new(typed.to_owned()), is_generated: false },
             None => {
-                let password = Zeroizing::new(base64url(&ambient::random::<15>()?));
+                let password = Zeroizing::new(base64url(&rng::random::<15>()?));
                 ChosenPassword { password, is_generated: true }
             }
         })

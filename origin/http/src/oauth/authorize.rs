@@ -9,7 +9,7 @@ use tollgate_model::{
     Access, AuthorizationError, AuthorizationRequest, Client, ClientId, Code, Grant, GrantId, GrantType, Login,
     MAX_TOKEN_LIFETIME, Registrant, Secret, SecretHash, SecretKind, Step, Terms, User,
 };
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use super::authorization::{REQUEST_URI, Refused, ReturnTo, read, see_other};
 use super::parameters::{FormOnly, Parameters};
@@ -85,7 +85,7 @@ async fn taken(app: &App, client: &Client, handle: &str) -> Result<Authorization
     if !SecretKind::Request.made(handle) {
         return Err(gone());
     }
-    let request = app.store.take_request(&SecretHash::of(handle), true, ambient::now()).await?;
+    let request = app.store.take_request(&SecretHash::of(handle), true, clock::now()).await?;
     request.filter(|request| request.client == client.id).ok_or_else(gone)
 }
 
@@ -116,7 +116,7 @@ pub(crate) async fn go_on(
     browser: &Browser,
     handle: Option<&str>,
 ) -> Result<Response, WebError> {
-    let (now, mut login) = (ambient::now(), browser.login.as_ref());
+    let (now, mut login) = (clock::now(), browser.login.as_ref());
     if let Some(other) = login
         && !is_hinted(app, client, &request, other).await?
     {
@@ -146,7 +146,7 @@ pub(crate) async fn go_on(
     };
     let handle = match handle {
         Some(handle) => handle.to_owned(),
-        None => Secret::new(SecretKind::Request, &ambient::random()?).reveal().to_owned(),
+        None => Secret::new(SecretKind::Request, &rng::random()?).reveal().to_owned(),
     };
     let expires_at = now.saturating_add(REQUEST_LIFETIME);
     app.store.keep_request(&SecretHash::of(&handle), &request, false, expires_at).await?;
@@ -157,10 +157,7 @@ pub(crate) async fn go_on(
 /// Has a request that waited be over soon, for it is answered.
 async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError> {
     if let Some(handle) = handle {
-        app.store
-            .answer_request(&SecretHash::of(handle), ambient::now())
-            .await?
-            .ok_or_else(WebError::request_expired)?;
+        app.store.answer_request(&SecretHash::of(handle), clock::now()).await?.ok_or_else(WebError::request_expired)?;
     }
     Ok(())
 }
@@ -204,7 +201,7 @@ pub(crate) async fn issue_code(
     agreed: Option<&Access>,
 ) -> Result<Response, WebError> {
     let user = app.store.user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::request_expired)?;
-    let secret = Secret::new(SecretKind::Code, &ambient::random()?);
+    let secret = Secret::new(SecretKind::Code, &rng::random()?);
     let grant = grant_of(app, client, &user, login, request.access.clone())?;
     let code = Code {
         hash: secret.hash(),
@@ -231,14 +228,14 @@ pub(crate) fn grant_of(
     login: &Login,
     access: Access,
 ) -> Result<Grant, WebError> {
-    let now = ambient::now();
+    let now = clock::now();
     let lifetime = match client.metadata.allows(GrantType::RefreshToken) {
         true => app.grants.refresh.lifetime,
         false => MAX_TOKEN_LIFETIME,
     };
     let (acr, amr) = (ACR.to_owned(), vec![AMR.to_owned()]);
     Ok(Grant {
-        id: GrantId::from_random(&ambient::random()?),
+        id: GrantId::from_random(&rng::random()?),
         client: client.id.clone(),
         user: user.id.clone(),
         subject: user.subject_for(&client.metadata, &app.keys.current().derived("tollgate pairwise subjects v1")),

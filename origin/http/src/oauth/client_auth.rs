@@ -12,7 +12,7 @@ use tollgate_keys::jose::{self, Jws};
 use tollgate_model::{AuthMethod, Client, ClientId, SecretHash};
 use tollgate_services::telemetry::NotedWay;
 use tollgate_storage::Versions;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 use zeroize::Zeroizing;
 
 use super::assertion;
@@ -132,7 +132,7 @@ pub(crate) async fn from_memory(app: &App, caller: &Caller, form: &Parameters) -
     };
     let now = app.known.latest_versions()?;
     let client = app.known.client_in_memory(&unverified_id.parse().ok()?, now)?;
-    let fits = may_use_secrets(&client) && client.has_secret(&SecretHash::of(&secret), ambient::now());
+    let fits = may_use_secrets(&client) && client.has_secret(&SecretHash::of(&secret), clock::now());
     if !fits || !client.is_active() {
         return None;
     }
@@ -159,10 +159,10 @@ async fn by_secret(
         app.guard.guess_secret(unverified_id, address).await?.failed();
         return Err(OAuthError::InvalidClient);
     };
-    if client.has_secret(&presented, ambient::now()) {
+    if client.has_secret(&presented, clock::now()) {
         return Ok(client);
     }
-    if client.chosen_secrets(ambient::now()).next().is_none() {
+    if client.chosen_secrets(clock::now()).next().is_none() {
         app.guard.guess_secret(unverified_id, address).await?.failed();
         return Err(OAuthError::InvalidClient);
     }
@@ -186,7 +186,7 @@ async fn has_chosen_secret(
     secret: &str,
     address: Option<IpAddr>,
 ) -> Result<bool, OAuthError> {
-    let hashes: Vec<&str> = client.chosen_secrets(ambient::now()).collect();
+    let hashes: Vec<&str> = client.chosen_secrets(clock::now()).collect();
     if hashes.iter().any(|hash| app.verified.knows(&client.id, secret, hash)) {
         return Ok(true);
     }

@@ -7,7 +7,7 @@ use tollgate_model::authorization::wanted;
 use tollgate_model::device::{DEVICE_CODE_LIFETIME, POLL_INTERVAL};
 use tollgate_model::{Access, DeviceCode, DeviceStatus, GrantType, Secret, SecretHash, SecretKind, UserCode};
 use tollgate_storage::StoreError;
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use super::client_auth::authenticate;
 use super::error::OAuthError;
@@ -45,7 +45,7 @@ pub(crate) async fn post(
         return Err(OAuthError::UnauthorizedClient("this client is not registered for the device grant"));
     }
     let access = Access::of_client(&client, wanted(&form)?, &app.default_audience)?;
-    let (secret, now) = (Secret::new(SecretKind::Device, &ambient::random()?), ambient::now());
+    let (secret, now) = (Secret::new(SecretKind::Device, &rng::random()?), clock::now());
     let code = DeviceCode {
         hash: secret.hash(),
         user_code: SecretHash::from_bytes([0; 32]),
@@ -74,7 +74,7 @@ pub(crate) async fn post(
 async fn keep(app: &App, code: DeviceCode) -> Result<UserCode, OAuthError> {
     let key = app.keys.current().derived("tollgate user codes v1");
     for _ in 0..DRAWS {
-        let Some(user_code) = UserCode::from_random(&ambient::random()?) else {
+        let Some(user_code) = UserCode::from_random(&rng::random()?) else {
             continue;
         };
         let code = DeviceCode { user_code: SecretHash::keyed(&key, user_code.letters()), ..code.clone() };

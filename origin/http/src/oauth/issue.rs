@@ -10,7 +10,7 @@ use tollgate_model::{
     SecretKind, TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User, UserId,
 };
 use tollgate_storage::Issue;
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use super::client_auth::AuthenticatedClient;
 use super::error::OAuthError;
@@ -114,10 +114,10 @@ pub(super) fn draft(
     access: Access,
     cnf: Option<Confirmation>,
 ) -> Result<Drafted, OAuthError> {
-    let now_ms = ambient::now_ms();
+    let now_ms = clock::now_ms();
     let now = now_ms / 1000;
     let is_opaque = client.metadata.access_token_format == TokenFormat::Opaque;
-    let opaque = if is_opaque { Some(Secret::new(SecretKind::Access, &ambient::random()?)) } else { None };
+    let opaque = if is_opaque { Some(Secret::new(SecretKind::Access, &rng::random()?)) } else { None };
     let details = TokenDetails {
         cnf,
         act: about.act,
@@ -127,7 +127,7 @@ pub(super) fn draft(
         exchanged_from: about.exchanged_from,
     };
     let draft = TokenDraft {
-        unique: TokenId::unique(now_ms, ambient::random_id()?),
+        unique: TokenId::unique(now_ms, rng::random_id()?),
         client: client.id.clone(),
         subject: about.subject,
         session: about.session,
@@ -198,7 +198,7 @@ pub(super) struct IdToken<'a> {
 
 /// Signs an ID token (OpenID Connect Core §2).
 pub(super) async fn id_token(app: &App, about: &IdToken<'_>) -> Result<String, OAuthError> {
-    let (client, grant, now) = (about.client, about.grant, ambient::now());
+    let (client, grant, now) = (about.client, about.grant, clock::now());
     let alg = client.metadata.id_token_alg();
     let mut claims: Map<String, Value> = about.user.claims.in_scope(about.scope);
     let own = json!({

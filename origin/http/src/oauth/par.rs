@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use tollgate_model::authorization::PUSHED_LIFETIME;
 use tollgate_model::{Secret, SecretKind};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use super::authorization::{REQUEST_URI, read};
 use super::client_auth::authenticate;
@@ -50,8 +50,8 @@ pub(crate) async fn post(
         (None, Some(proven)) => request.jkt = Some(proven),
         _ => {}
     }
-    let handle = Secret::new(SecretKind::Request, &ambient::random()?);
-    let expires_at = ambient::now().saturating_add(PUSHED_LIFETIME);
+    let handle = Secret::new(SecretKind::Request, &rng::random()?);
+    let expires_at = clock::now().saturating_add(PUSHED_LIFETIME);
     app.store.keep_request(&handle.hash(), &request, true, expires_at).await?;
     let request_uri = format!("{REQUEST_URI}{}", handle.reveal());
     Ok((StatusCode::CREATED, Json(Pushed { request_uri, expires_in: PUSHED_LIFETIME })))

@@ -15,7 +15,7 @@ use tollgate_model::{
     Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Registrant, Secret, SecretHash, SecretKind,
     StoredSecret, text,
 };
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use super::bearer::{BearerRefusal, shown};
 use super::caller::Caller;
@@ -62,16 +62,16 @@ async fn may_register(app: &App, caller: &Caller) -> Result<(), Response> {
 
 async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
     let metadata = wanted(app, body, None).await?;
-    let now = ambient::now();
-    let mut client = Client::new(ClientId::from_random(&ambient::random()?), metadata, now);
+    let now = clock::now();
+    let mut client = Client::new(ClientId::from_random(&rng::random()?), metadata, now);
     let secret = match has_secret(&client) {
-        true => Some(Secret::new(SecretKind::Client, &ambient::random()?)),
+        true => Some(Secret::new(SecretKind::Client, &rng::random()?)),
         false => None,
     };
     if let Some(secret) = &secret {
         client = client.with_secret(secret, now);
     }
-    let token = Secret::new(SecretKind::Registration, &ambient::random()?);
+    let token = Secret::new(SecretKind::Registration, &rng::random()?);
     client.registration = Some(token.hash());
     app.store.by(&Actor::client(&client.id)).insert_client(&client).await?;
     tracing::info!(client = %client.id, "a client registered itself");
@@ -149,8 +149,8 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     let mut secret = None;
     if has_secret(&client) && client.secrets.is_empty() {
         // It authenticated in another way before, and needs a secret from now on.
-        let new = Secret::new(SecretKind::Client, &ambient::random()?);
-        let stored = StoredSecret::made(&new, ambient::now());
+        let new = Secret::new(SecretKind::Client, &rng::random()?);
+        let stored = StoredSecret::made(&new, clock::now());
         store.rotate_secret(&client.id, &stored, 0).await?;
         client.secrets.push(stored);
         secret = Some(new);

@@ -4,7 +4,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use tollgate_model::{Actor, Client, GrantError, Revoke, SecretKind, Target};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::caller::Caller;
 use super::client_auth::authenticate;
@@ -64,7 +64,7 @@ async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Res
     let Some(token) = token.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
     };
-    if let Some(revoke) = Revoke::token(&token, Actor::client(&client.id), None, ambient::now()) {
+    if let Some(revoke) = Revoke::token(&token, Actor::client(&client.id), None, clock::now()) {
         let revoked = app.writer.revoke(revoke).await?;
         tracing::info!(client = %client.id, token = %token.id, is_news = revoked.is_news, "revoked a token");
     }
@@ -81,7 +81,7 @@ async fn revoke_grant(app: &App, client: &Client, unverified_token: &str) -> Res
     };
     if grant.ended_at.is_none() {
         let target = Target::Session(grant.id.to_string());
-        let revoke = Revoke::any(target, Actor::client(&client.id), None, ambient::now());
+        let revoke = Revoke::any(target, Actor::client(&client.id), None, clock::now());
         app.writer.revoke(revoke.map_err(|_| GrantError::Unknown)?).await?;
         tracing::info!(client = %client.id, grant = %grant.id, "revoked a grant");
     }

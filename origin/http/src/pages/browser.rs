@@ -9,7 +9,7 @@ use tollgate_model::secret::keyed;
 use tollgate_model::user::LOGIN_LIFETIME;
 use tollgate_model::{Actor, Login, LoginId, Secret, SecretHash, SecretKind, Sender, User};
 use tollgate_storage::Ending;
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
 use super::error::WebError;
@@ -54,11 +54,11 @@ impl Browser {
         let sent = cookies::named(headers, &name).find(|value| SecretKind::Session.made(value));
         let is_frame = headers.get("sec-fetch-dest").is_some_and(|value| value == "iframe");
         let Some(cookie) = sent else {
-            let cookie = Secret::new(SecretKind::Session, &ambient::random()?);
+            let cookie = Secret::new(SecretKind::Session, &rng::random()?);
             let cookie = Zeroizing::new(cookie.reveal().to_owned());
             return Ok(Browser { cookie, is_new: true, login: None, is_frame });
         };
-        let now = ambient::now();
+        let now = clock::now();
         let login = app.store.login(&SecretHash::of(cookie), now).await?;
         if let Some(login) = &login
             && now.saturating_sub(login.seen_at) >= LAST_SEEN_INTERVAL
@@ -101,9 +101,9 @@ impl Browser {
     /// (session fixation). `user`: as read when the password was checked. A change of the password
     /// ends all sessions; a session that began with the old password during the change ends here.
     pub(super) async fn sign_in(&mut self, app: &App, user: &User, sender: Sender) -> Result<Login, WebError> {
-        let (cookie, now) = (Secret::new(SecretKind::Session, &ambient::random()?), ambient::now());
+        let (cookie, now) = (Secret::new(SecretKind::Session, &rng::random()?), clock::now());
         let login = Login {
-            id: LoginId::from_random(&ambient::random()?),
+            id: LoginId::from_random(&rng::random()?),
             hash: cookie.hash(),
             user: user.id.clone(),
             auth_time: now,

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::text::legible;
 use tollgate_model::{Access, Actor, AuditAction, AuditKind, AuditNote, AuthorizationError, SecretHash, Step};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::error::WebError;
 use super::login::{get_client, get_pending_request};
@@ -49,7 +49,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         return go_on(&page.app, &client, request, &page.browser, Some(handle)).await;
     };
     let is_expected = is_hinted(&page.app, &client, &request, &login).await?;
-    if !is_expected || request.step(Some(&login), false, ambient::now()) != Ok(Step::Consent) {
+    if !is_expected || request.step(Some(&login), false, clock::now()) != Ok(Step::Consent) {
         return go_on(&page.app, &client, request, &page.browser, Some(handle)).await;
     }
     let template = ConsentPage {
@@ -82,15 +82,15 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
     };
     // Meanwhile the sign-in may have become too old for this request, or another user signed in.
     let is_expected = is_hinted(app, &client, &request, &login).await?;
-    if !is_expected || request.step(Some(&login), false, ambient::now()) == Ok(Step::SignIn) {
+    if !is_expected || request.step(Some(&login), false, clock::now()) == Ok(Step::SignIn) {
         return go_on(app, &client, request, &page.browser, Some(handle)).await;
     }
-    let answered = app.store.answer_request(&SecretHash::of(handle), ambient::now()).await?;
+    let answered = app.store.answer_request(&SecretHash::of(handle), clock::now()).await?;
     let request = answered.ok_or_else(WebError::request_expired)?;
     if !allowed {
         let (action, kind) = (AuditAction::Deny, AuditKind::CLIENT);
         let by = Actor::user(&user.id);
-        app.writer.note(AuditNote::new(ambient::now(), by, action, kind, client.id.as_str())).await?;
+        app.writer.note(AuditNote::new(clock::now(), by, action, kind, client.id.as_str())).await?;
         return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::Denied));
     }
     issue_code(app, &client, &request, &login, Some(&request.access)).await

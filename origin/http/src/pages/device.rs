@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::text::legible;
 use tollgate_model::{Actor, Client, DeviceCode, DeviceStatus, Login, SecretHash, User, UserCode};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::attempt_limiter::CountedAttempt;
 use super::consent::{Permission, permissions};
@@ -119,7 +119,7 @@ async fn confirm(page: &PageRequest, user: &User, typed: &str) -> Result<Respons
         user_code: &user_code.to_string(),
         device: &sender_name(&code.sender, &page.messages),
         address: &code.sender.address.map(|address| address.to_string()).unwrap_or_default(),
-        requested: Moment::new(code.asked_at, ambient::now(), &page.messages),
+        requested: Moment::new(code.asked_at, clock::now(), &page.messages),
         permissions: &permissions(page, &code.access).await?,
     };
     Ok(page.page(&template))
@@ -147,7 +147,7 @@ async fn decide(
             grant.terms.device = Some(code.sender.clone());
             app.store.allow_device(&code.hash, &grant).await?
         }
-        false => app.store.by(&Actor::user(&user.id)).deny_device(&code.hash, ambient::now()).await?,
+        false => app.store.by(&Actor::user(&user.id)).deny_device(&code.hash, clock::now()).await?,
     };
     if !is_first && find(app, user, typed, Some(allowed)).await?.is_none_or(|found| !matches!(found, Found::Decided)) {
         return Ok(show(page, user, typed, INVALID_CODE));
@@ -200,7 +200,7 @@ async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Re
     let attempt = CountedAttempt::begin(app, format!("user code by {}", user.id)).await?;
     if let Ok(user_code) = typed.parse::<UserCode>() {
         let hash = SecretHash::keyed(&app.keys.current().derived("tollgate user codes v1"), user_code.letters());
-        let code = app.store.device_code_of_user(&hash).await?.filter(|code| ambient::now() < code.expires_at);
+        let code = app.store.device_code_of_user(&hash).await?.filter(|code| clock::now() < code.expires_at);
         if let (Some(code), Some(allowed)) = (&code, decision)
             && Found::is_decided(code, user, allowed)
         {

@@ -14,7 +14,7 @@ use tollgate_model::UserName;
 use tollgate_model::encoding::{base64url, from_base64url};
 use tollgate_model::secret::keyed;
 use tollgate_services::rate_limit::Attempt;
-use tollgate_system::ambient;
+use tollgate_system::rng;
 
 use super::browser::issuer_cookie_name;
 use super::error::WebError;
@@ -45,7 +45,7 @@ pub(crate) fn remember(request: &PageRequest, name: &str, response: &mut Respons
     let app = &request.app;
     let device = match KnownDevice::from_request(app, request) {
         Some(device) => device,
-        None => KnownDevice { id: base64url(&ambient::random::<DEVICE_BYTES>()?), codes: Vec::new() },
+        None => KnownDevice { id: base64url(&rng::random::<DEVICE_BYTES>()?), codes: Vec::new() },
     };
     let newest = device.code(app, &account(name));
     let others = device.codes.iter().filter(|code| **code != newest).cloned();

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use tollgate_model::text::legible;
 use tollgate_model::{AuthorizationRequest, Client, LoginId, SecretHash, SecretKind, Step, User};
 use tollgate_services::telemetry::NotedWay;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::error::WebError;
 use super::known_device;
@@ -66,7 +66,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     };
     if let Some((login, _)) = &user
         && request.hinted.is_none()
-        && request.step(Some(login), false, ambient::now()) != Ok(Step::SignIn)
+        && request.step(Some(login), false, clock::now()) != Ok(Step::SignIn)
     {
         // The user signed in meanwhile in another window, or came back to this page.
         let client = get_client(&page.app, &request).await?;
@@ -181,7 +181,7 @@ pub(super) async fn get_pending_request(app: &App, handle: &str) -> Result<Autho
     if !SecretKind::Request.made(handle) {
         return Err(WebError::request_expired());
     }
-    app.store.request(&SecretHash::of(handle), ambient::now()).await?.ok_or_else(WebError::request_expired)
+    app.store.request(&SecretHash::of(handle), clock::now()).await?.ok_or_else(WebError::request_expired)
 }
 
 async fn show(

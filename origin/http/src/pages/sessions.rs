@@ -6,7 +6,7 @@ use axum::response::Response;
 use tollgate_model::text::legible;
 use tollgate_model::{Actor, Grant, GrantId, Login, LoginId, User, UserId};
 use tollgate_storage::Given;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::browser;
 use super::consent::{Permission, permissions};
@@ -91,7 +91,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         "all" => "sessions-done-all",
         _ => "",
     };
-    let now = ambient::now();
+    let now = clock::now();
     let logins = page.app.store.logins_of(&user.id, now).await?;
     let after = page.params.get("after").map(str::parse::<GrantId>).transpose();
     let after = after.map_err(|_| WebError::bad_request("error-no-such-page"))?;
@@ -154,7 +154,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
 /// has ended.
 async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
     if let Ok(id) = id.parse::<LoginId>() {
-        let logins = app.store.logins_of(&user.id, ambient::now()).await?;
+        let logins = app.store.logins_of(&user.id, clock::now()).await?;
         if logins.iter().any(|login| login.id == id) {
             end_session(app, &user.id, &id).await?;
         }

@@ -6,7 +6,7 @@ use tollgate_model::{AuthSource, User, UserClaims, UserId, UserName};
 use tollgate_services::external_users::{ExternalUser, UsersApi};
 use tollgate_services::password_hashing::ForgeError;
 use tollgate_storage::StoreError;
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
 use super::error::WebError;
@@ -98,7 +98,7 @@ async fn authenticate_externally(
         claims: claims.clone(),
         external_id: Some(id.clone()),
         auth_source: AuthSource::HttpApi,
-        ..User::new(UserId::from_random(&ambient::random()?), name, ambient::now())
+        ..User::new(UserId::from_random(&rng::random()?), name, clock::now())
     };
     match app.store.insert_user(&user).await {
         Ok(()) => {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use tollgate_config::HashSettings;
 use tollgate_model::HashCost;
-use tollgate_system::ambient;
+use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 use cost::Memory;
@@ -52,7 +52,7 @@ impl Forge {
     /// # Errors
     /// When the system has no randomness or no threads.
     pub fn new(settings: &HashSettings) -> Result<Forge, ForgeError> {
-        let nobody = Zeroizing::new(ambient::random::<32>().map_err(failed)?);
+        let nobody = Zeroizing::new(rng::random::<32>().map_err(failed)?);
         let nobody = cost::hash(nobody.as_slice(), &random_salt()?, settings.cost, &mut Memory::default())?;
         let pool = Pool::start(settings.workers, settings.queue)?;
         Ok(Forge { pool: Arc::new(pool), cost: settings.cost, nobody: nobody.into() })
@@ -108,7 +108,7 @@ pub fn hash_now(password: &Zeroizing<String>) -> Result<String, ForgeError> {
 }
 
 fn random_salt() -> Result<[u8; 16], ForgeError> {
-    ambient::random().map_err(failed)
+    rng::random().map_err(failed)
 }
 
 fn failed(error: impl std::fmt::Display) -> ForgeError {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::OnceCell;
 use tollgate_model::ClientId;
 use tollgate_model::secret::keyed;
-use tollgate_system::ambient;
+use tollgate_system::rng;
 use zeroize::Zeroizing;
 
 /// How long a secret is remembered.
@@ -40,7 +40,7 @@ impl Verified {
     /// # Errors
     /// When the system has no randomness.
     pub fn new() -> Result<Verified, getrandom::Error> {
-        Ok(Verified { key: Zeroizing::new(ambient::random()?), known: Mutex::default() })
+        Ok(Verified { key: Zeroizing::new(rng::random()?), known: Mutex::default() })
     }
 
     /// Whether `secret` is the one of this PHC string, of this client; found out by `check` if that is not known.

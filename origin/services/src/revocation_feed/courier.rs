@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Edge, EdgeName};
 use tollgate_storage::{Role, Store, StoreError};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use super::{FeedError, Publisher};
 use crate::feed_change::Wake;
@@ -168,7 +168,7 @@ impl Courier {
                     if let PushError::Feed(FeedError::Ahead { newest }) = error {
                         cursor = newest;
                     }
-                    sleep(pause(failures, ambient::jitter())).await;
+                    sleep(pause(failures, rng::jitter())).await;
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Courier {
             };
             // Whatever the edge says it holds is recorded only now that the feed turns out to reach as far.
             if asked {
-                self.store.acknowledge(&edge.name, cursor, ambient::now_ms()).await?;
+                self.store.acknowledge(&edge.name, cursor, clock::now_ms()).await?;
             }
             if message.heartbeat {
                 return Ok(cursor);

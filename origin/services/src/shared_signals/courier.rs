@@ -17,7 +17,7 @@ use tollgate_keys::{IssueError, SealError};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::event_stream::{Delivery, EventType, PushUrl, Stream};
 use tollgate_storage::{Role, Signal, Store, StoreError};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use super::poll::shortened;
 use super::{SetError, Transmitter};
@@ -154,7 +154,7 @@ impl Courier {
                     if let Err(error) = self.store.note_stream_problem(stream.number, &error).await {
                         tracing::error!(%error, "the store failed");
                     }
-                    sleep(pause(failures, ambient::jitter())).await;
+                    sleep(pause(failures, rng::jitter())).await;
                 }
             }
         }
@@ -182,7 +182,7 @@ impl Courier {
                 }
                 let refused = matches!(receipt, Receipt::Refused(_));
                 let this = |other: &Signal| (other.sequence == signal.sequence).then_some(refused);
-                self.store.acknowledge_signals(stream.number, WINDOW, this, tells, ambient::now_ms()).await?;
+                self.store.acknowledge_signals(stream.number, WINDOW, this, tells, clock::now_ms()).await?;
             }
         }
     }

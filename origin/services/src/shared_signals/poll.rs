@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_keys::IssueError;
 use tollgate_model::event_stream::{EventType, Stream};
 use tollgate_storage::{Signal, Store, StoreError};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::Transmitter;
 use crate::feed_change::Wake;
@@ -125,7 +125,7 @@ impl Poll {
             (refused || request.ack.contains(&jti)).then_some(refused)
         };
         let tells = |signal: &Signal| stream.tells(signal.event_type());
-        Ok(self.store.acknowledge_signals(stream.number, WINDOW, acknowledged, tells, ambient::now_ms()).await?)
+        Ok(self.store.acknowledge_signals(stream.number, WINDOW, acknowledged, tells, clock::now_ms()).await?)
     }
 
     async fn pending(&self, stream: &Stream, wanted: usize) -> Result<PollAnswer, PollError> {

@@ -14,7 +14,7 @@ use tollgate_model::error_chain::with_causes;
 use tollgate_model::key_schedule::{self as schedule, Due, KeyPolicy, KeyState, MOST_KNOWN, SWITCHED_AFTER, Wanted};
 use tollgate_model::{Purpose, StoredKey};
 use tollgate_storage::Store;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::{Keys, KeysError};
 use crate::feed_change::Wake;
@@ -62,7 +62,7 @@ async fn tend_and_read(keys: &Keys, policy: KeyPolicy) -> Result<Duration, KeysE
     // What is retired is destroyed: not by a clock that jumped.
     tend(keys.store(), keys.master(), policy, keys.store().settled_now()).await?;
     let change = keys.fresh().await?.next_change();
-    let until = change.map(|change| change.saturating_mul(1000).saturating_sub(ambient::now_ms()));
+    let until = change.map(|change| change.saturating_mul(1000).saturating_sub(clock::now_ms()));
     Ok(until.map_or(INTERVAL, |ms| Duration::from_millis(ms.max(1))).min(INTERVAL))
 }
 

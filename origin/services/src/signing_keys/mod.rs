@@ -13,7 +13,7 @@ use tollgate_keys::{KeyRing, KeyRingError, MasterKey, RecognisedToken};
 use tollgate_model::key_schedule::Wanted;
 use tollgate_model::{Actor, TokenAlg};
 use tollgate_storage::{KeyRows, Store, StoreError};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use self::keeper::Rotated;
 
@@ -103,7 +103,7 @@ impl Keys {
         }
         let reading = self.0.readings.fetch_add(1, Ordering::SeqCst) + 1;
         let rows = self.0.store.key_rows().await?;
-        let now = ambient::now();
+        let now = clock::now();
         let same = source.rows.keys == rows.keys && source.rows.revoked == rows.revoked;
         let stands = self.current().next_change().is_none_or(|change| now < change);
         if !(same && stands) {
@@ -136,7 +136,7 @@ impl Keys {
     /// # Errors
     /// When the database fails or the key cannot be made.
     pub async fn rotate(&self, wanted: Wanted, by: &Actor) -> Result<Rotated, KeysError> {
-        keeper::rotate(&self.0.store.by(by), &self.0.master, wanted, ambient::now()).await
+        keeper::rotate(&self.0.store.by(by), &self.0.master, wanted, clock::now()).await
     }
 
     fn store(&self) -> &Store {
@@ -162,6 +162,6 @@ impl From<KeysError> for StoreError {
 async fn opened(master: &MasterKey, rows: &KeyRows) -> Result<Arc<KeyRing>, KeysError> {
     let (master, rows) = (master.clone(), rows.clone());
     // RSA keys are checked when they are read, which takes milliseconds.
-    let opening = tokio::task::spawn_blocking(move || KeyRing::open(&master, &rows.keys, rows.revoked, ambient::now()));
+    let opening = tokio::task::spawn_blocking(move || KeyRing::open(&master, &rows.keys, rows.revoked, clock::now()));
     Ok(Arc::new(opening.await.map_err(|_| KeysError::Interrupted)??))
 }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_core::RevokedBefore;
 use tollgate_model::rate_limit::{Rate, Rule, RuleState};
 use tollgate_storage::{Store, StoreError};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use self::minutes::Minutes;
 use crate::feed_change::Wake;
@@ -115,13 +115,13 @@ impl Meters {
     /// Counts an access token that was issued by this grant type.
     pub fn issued(&self, grant_type: &str) {
         self.issued.add([grant_type]);
-        self.minutes.issued(ambient::now());
+        self.minutes.issued(clock::now());
     }
 
     /// Counts a refusal of a route. `reason` is one of few words, never anything that was sent.
     pub fn refused(&self, route: &str, reason: &'static str) {
         self.refused.add([route, reason]);
-        self.minutes.refused(ambient::now(), reason);
+        self.minutes.refused(clock::now(), reason);
     }
 
     /// Counts an answer of the introspection endpoint.
@@ -148,7 +148,7 @@ impl Meters {
     /// Counts a revocation of this kind.
     fn revoked(&self, kind: &'static str) {
         self.revoked.add([kind]);
-        self.minutes.revoked(ambient::now());
+        self.minutes.revoked(clock::now());
     }
 
     /// The last sixty minutes up to that of the Unix second `now`, oldest first.
@@ -224,7 +224,7 @@ mod tests {
         meters.issued("client_credentials");
         meters.refused("/oauth/token", "invalid_client");
         meters.revoked("token");
-        let now = ambient::now();
+        let now = clock::now();
         let hour = meters.last_hour(now);
         let sum = |figure: fn(&Minute) -> u64| hour.iter().map(figure).sum::<u64>();
         assert_eq!((hour.len(), sum(|minute| minute.issued), sum(|minute| minute.revoked)), (60, 2, 1));

@@ -4,7 +4,7 @@
 //! `tracestate` is not handed on: what others put there is not for the servers that are asked here.
 
 use reqwest::RequestBuilder;
-use tollgate_system::ambient;
+use tollgate_system::rng;
 
 tokio::task_local! {
     static CURRENT: TraceContext;
@@ -28,11 +28,11 @@ impl TraceContext {
     #[must_use]
     pub fn continued(traceparent: Option<&str>) -> TraceContext {
         // Without randomness it has no name of its own; whatever needs randomness fails by itself.
-        let span = ambient::random_id().unwrap_or([0xff; 8]);
+        let span = rng::random_id().unwrap_or([0xff; 8]);
         match traceparent.and_then(parse) {
             Some((trace, parent, sampled)) => TraceContext { trace, span, parent: Some(parent), sampled },
             None => {
-                let trace = ambient::random_id().unwrap_or([0xff; 16]);
+                let trace = rng::random_id().unwrap_or([0xff; 16]);
                 TraceContext { trace, span, parent: None, sampled: true }
             }
         }

@@ -91,7 +91,7 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
     let (user, grant) = (Actor::user(&code.grant.user), code.grant.id.to_string());
     let cookie = secret(SecretKind::Session);
     let login = Login {
-        id: LoginId::from_random(&tollgate_system::ambient::random().expect("randomness")),
+        id: LoginId::from_random(&tollgate_system::rng::random().expect("randomness")),
         hash: cookie.hash(),
         user: code.grant.user.clone(),
         auth_time: NOW,

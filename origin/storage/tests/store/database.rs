@@ -89,6 +89,6 @@ impl Database {
 }
 
 fn unique() -> String {
-    let bytes = tollgate_system::ambient::random::<8>().expect("randomness");
+    let bytes = tollgate_system::rng::random::<8>().expect("randomness");
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

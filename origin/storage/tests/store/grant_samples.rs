@@ -7,7 +7,7 @@ use crate::database::Database;
 use crate::samples::{NOW, client, draft, secret};
 
 pub(crate) fn random() -> [u8; 12] {
-    tollgate_system::ambient::random().expect("randomness")
+    tollgate_system::rng::random().expect("randomness")
 }
 
 pub(crate) async fn user(store: &Store) -> User {

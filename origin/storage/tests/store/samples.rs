@@ -11,7 +11,7 @@ pub(crate) const ISSUER: &str = "https://auth.example";
 pub(crate) const NOW: u64 = 1_800_000_000;
 
 pub(crate) fn secret(kind: SecretKind) -> Secret {
-    Secret::new(kind, &tollgate_system::ambient::random().expect("randomness"))
+    Secret::new(kind, &tollgate_system::rng::random().expect("randomness"))
 }
 
 pub(crate) fn client(id: &str) -> (Client, Secret) {

@@ -8,7 +8,7 @@ use tollgate_model::{
     StoredSecret, TokenAlg, TokenFormat, text,
 };
 use tollgate_services::password_hashing::hash_now;
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use super::output::table;
 use super::user::ending;
@@ -110,12 +110,12 @@ impl SecretFlags {
     /// The secret as it is stored, and in plain if it was made here and must be shown.
     fn choose(&self, now: u64) -> anyhow::Result<(StoredSecret, Option<Secret>)> {
         if !self.secret_stdin {
-            let secret = Secret::new(SecretKind::Client, &ambient::random()?);
+            let secret = Secret::new(SecretKind::Client, &rng::random()?);
             return Ok((StoredSecret::made(&secret, now), Some(secret)));
         }
         let secret = input::line("secret")?;
         checked_secret(&secret)?;
-        Ok((StoredSecret::chosen(hash_now(&secret)?, ambient::random()?, now), None))
+        Ok((StoredSecret::chosen(hash_now(&secret)?, rng::random()?, now), None))
     }
 }
 
@@ -207,9 +207,9 @@ async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
     }
     let id = match flags.id {
         Some(id) => id,
-        None => ClientId::from_random(&ambient::random()?),
+        None => ClientId::from_random(&rng::random()?),
     };
-    let now = ambient::now();
+    let now = clock::now();
     let mut client = Client::new(id, metadata, now);
     let has_secret =
         matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost);
@@ -231,7 +231,7 @@ async fn rotate(id: &ClientId, overlap: u64, secret: &SecretFlags, session: &Ses
     if client.secrets.is_empty() {
         bail!("{id} does not authenticate by a secret");
     }
-    let now = ambient::now();
+    let now = clock::now();
     let (stored, shown) = secret.choose(now)?;
     session.store.rotate_secret(id, &stored, now.saturating_add(overlap)).await?;
     let client_secret = shown.map(|secret| secret.reveal().to_owned());

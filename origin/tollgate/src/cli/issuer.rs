@@ -8,7 +8,7 @@ use tollgate_config::checked_database_url;
 use tollgate_keys::KeyRing;
 use tollgate_model::{Issuer, IssuerName, IssuerUrl};
 use tollgate_storage::Store;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::Session;
 use super::output::table;
@@ -79,7 +79,7 @@ async fn add(session: &Session, args: AddArgs) -> anyhow::Result<()> {
         }
         None => None,
     };
-    let issuer = Issuer { name: args.name, url, sealed_database, created_at: ambient::now() };
+    let issuer = Issuer { name: args.name, url, sealed_database, created_at: clock::now() };
     // Its database is ready before anybody is told of it, and what is wrong with it is told here.
     let settings = settings_of(&session.settings, &keys, &issuer)?;
     let store = Store::open(&settings.database_url).await.context("its database")?;

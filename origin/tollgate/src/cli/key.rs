@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use tollgate_keys::{PublicKey, Unrevocable};
 use tollgate_model::encoding::base64url;
 use tollgate_model::key_schedule::{MOST_KNOWN, Wanted};
-use tollgate_model::{Actor, Audience, KeyState, Purpose, Reason, Revoke, StoredKey, Target, TokenAlg};
+use tollgate_model::{Audience, KeyState, Purpose, Reason, Revoke, StoredKey, Target, TokenAlg};
 use tollgate_services::signing_keys::keeper::{self, Rotated};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
-use super::Session;
 use super::output::table;
+use super::{Session, command_line_actor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum KeyCommand {
@@ -109,7 +109,7 @@ impl KeyCommand {
 }
 
 async fn list(session: &Session, all: bool) -> anyhow::Result<()> {
-    let (keys, now) = (session.keys().await?, ambient::now());
+    let (keys, now) = (session.keys().await?, clock::now());
     let shown: Vec<&PublicKey> = keys.listing().iter().filter(|key| all || key.state != KeyState::Gone).collect();
     session.output.print(&shown, |shown| {
         let moment = |at: Option<u64>| at.map_or("-".to_owned(), |at| ago(at, now));
@@ -136,7 +136,7 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
     let mut views = Vec::new();
     for (purpose, alg) in wanted {
         let wanted = Wanted { purpose, alg, ahead };
-        let (key, already) = match keeper::rotate(&session.store, &master, wanted, ambient::now()).await? {
+        let (key, already) = match keeper::rotate(&session.store, &master, wanted, clock::now()).await? {
             Rotated::Changed(key) => (key, false),
             Rotated::UnderWay(key) => (key, true),
             Rotated::TooMany => bail!(
@@ -153,9 +153,9 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
 
 async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyhow::Result<()> {
     session.issuer().await?;
-    let (master, keys, now) = (session.master_key().await?, session.keys().await?, ambient::now());
+    let (master, keys, now) = (session.master_key().await?, session.keys().await?, clock::now());
     keys.check_revocable(&kid).map_err(instead)?;
-    let by = Actor::command_line(ambient::user().as_deref());
+    let by = command_line_actor();
     let revoked = session.store.revoke(Revoke::any(Target::Key(kid.clone()), by, reason, now)?).await?;
     // A running server does the same, and whoever is first does it; but there may be none.
     let replaced_by = keeper::tend(&session.store, &master, session.settings.keys, now).await?;
@@ -188,7 +188,7 @@ impl RotationView {
 
     fn to_text(&self) -> String {
         let when = match (self.signs_from, self.purpose.as_str()) {
-            (Some(from), _) => format!("signs {}", ago(from, ambient::now())),
+            (Some(from), _) => format!("signs {}", ago(from, clock::now())),
             (None, "snapshot") => {
                 "signs snapshots once you pin it at every edge (see `tollgate key snapshot`) and run \
                 `tollgate key rotate --snapshot --now`"

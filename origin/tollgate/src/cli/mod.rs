@@ -34,7 +34,7 @@ use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Actor, IssuerName};
 use tollgate_storage::{Store, StoreError};
-use tollgate_system::ambient;
+
 use tracing_subscriber::EnvFilter;
 
 use self::flags::SettingFlags;
@@ -216,10 +216,14 @@ impl DatabaseCommand {
     }
 }
 
-/// The database, in the hands of whoever typed the command.
+/// Opens the database for a command; its audit entries name the person who runs it.
 async fn open(settings: &Settings) -> anyhow::Result<Store> {
-    let by = Actor::command_line(ambient::user().as_deref());
-    Ok(Store::open(&settings.database_url).await?.by(&by))
+    Ok(Store::open(&settings.database_url).await?.by(&command_line_actor()))
+}
+
+/// The audit actor of commands: the account named by the environment variable `USER`, if it is set.
+fn command_line_actor() -> Actor {
+    Actor::command_line(std::env::var("USER").ok().as_deref())
 }
 
 /// Logs go to standard error: standard output is for what a command was asked for.

@@ -4,10 +4,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use tollgate_core::RevocationKind;
-use tollgate_model::{Actor, ClientId, Reason, Reinstate, RevocationView, Revoke, SecretKind, Target, TokenId, Which};
-use tollgate_system::ambient;
+use tollgate_model::{ClientId, Reason, Reinstate, RevocationView, Revoke, SecretKind, Target, TokenId, Which};
+use tollgate_system::clock;
 
-use super::Session;
+use super::{Session, command_line_actor};
 
 /// What to revoke, or whose revocation to lift.
 #[derive(Debug, clap::Subcommand)]
@@ -79,9 +79,9 @@ struct ReinstatedView {
 impl RevokeCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let issuer = session.issuer().await?;
-        let now = ambient::now();
+        let now = clock::now();
         let (target, reason) = self.target.resolve(session, &issuer, now).await?;
-        let by = Actor::command_line(ambient::user().as_deref());
+        let by = command_line_actor();
         let revoke = match &target {
             Target::Token(jti) => {
                 let token = session.store.token(jti.parse()?).await?;
@@ -110,9 +110,9 @@ impl RevokeCommand {
 impl ReinstateCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let issuer = session.issuer().await?;
-        let at = ambient::now();
+        let at = clock::now();
         let (target, reason) = self.target.resolve(session, &issuer, at).await?;
-        let (which, by) = (Which::Target(target.clone()), Actor::command_line(ambient::user().as_deref()));
+        let (which, by) = (Which::Target(target.clone()), command_line_actor());
         let reinstated = session.store.reinstate(Reinstate { which, by, reason, at }).await?;
         if reinstated.lifted.is_empty() {
             bail!("{target} is not revoked");

@@ -7,7 +7,7 @@ use tokio::signal;
 use tokio::time::sleep;
 use tollgate_config::Settings;
 use tollgate_storage::{Store, StoreError};
-use tollgate_system::ambient;
+use tollgate_system::rng;
 
 use super::user::first_admin;
 use crate::server::Server;
@@ -50,7 +50,7 @@ async fn open(url: &str, no_wait: bool) -> Result<Store, StoreError> {
             Err(StoreError::Unreachable { address, reason }) if !no_wait => {
                 let retry_ms = delay.as_millis();
                 tracing::warn!(address, reason, retry_ms, "the database cannot be reached; waiting for it");
-                sleep(delay.mul_f64(0.5 + ambient::jitter() / 2.0)).await;
+                sleep(delay.mul_f64(0.5 + rng::jitter() / 2.0)).await;
                 delay = (delay * 2).min(MAX_RETRY_DELAY);
             }
             opened => return opened,

@@ -9,7 +9,7 @@ use tollgate_model::encoding::from_base64url;
 use tollgate_model::status_list::Claim;
 use tollgate_model::status_list::Reference;
 use tollgate_services::status_lists::{MAX_TOKEN_BYTES, MEDIA_TYPE, StatusListToken};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::output::Output;
 
@@ -93,7 +93,7 @@ impl StatusArgs {
 /// The checks of TSL section 8.3 that follow the signature.
 fn look_up(list: &StatusListToken, place: Reference) -> anyhow::Result<StatusView> {
     ensure!(list.subject == place.uri, "the status list is another one, {}", list.subject);
-    let expired = list.expires_at.is_some_and(|at| ambient::now() >= at);
+    let expired = list.expires_at.is_some_and(|at| clock::now() >= at);
     ensure!(!expired, "the status list has expired: fetch a newer one");
     let status = list.list.status(place.idx).context("the status list ends before the token's place")?;
     let status = match status {

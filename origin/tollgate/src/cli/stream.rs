@@ -6,7 +6,7 @@ use serde_json::json;
 use tollgate_model::event_stream::{Delivery, EventType, PushUrl, Stream, StreamName};
 use tollgate_model::{Audience, ClientId};
 use tollgate_storage::StoreError;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::Session;
 use super::output::table;
@@ -138,7 +138,7 @@ async fn add(session: &Session, flags: AddFlags) -> anyhow::Result<()> {
         acknowledged_at_ms: None,
         refused: 0,
         problem: None,
-        created_at: ambient::now(),
+        created_at: clock::now(),
     };
     let stream = match session.store.insert_stream(&stream).await {
         Err(StoreError::Exists(_)) => bail!("there is a stream {} already", stream.name),

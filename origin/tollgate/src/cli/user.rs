@@ -6,14 +6,14 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use tollgate_model::encoding::base64url;
 use tollgate_model::user::{checked_external_id, checked_password};
-use tollgate_model::{Actor, AuthSource, User, UserClaims, UserId, UserView};
+use tollgate_model::{AuthSource, User, UserClaims, UserId, UserView};
 use tollgate_services::password_hashing::hash_now;
 use tollgate_storage::{Ending, Store, StoreError};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
-use super::Session;
 use super::output::table;
+use super::{Session, command_line_actor};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum UserCommand {
@@ -101,7 +101,7 @@ impl PasswordFlags {
 
 /// A password of 120 random bits.
 fn random_password() -> anyhow::Result<Zeroizing<String>> {
-    Ok(Zeroizing::new(base64url(&ambient::random::<15>()?)))
+    Ok(Zeroizing::new(base64url(&rng::random::<15>()?)))
 }
 
 /// The first user of a database that has none: `admin`, an administrator, with a random password. None when there are users, and
@@ -113,8 +113,8 @@ pub(super) async fn first_admin(store: &Store) -> anyhow::Result<Option<Zeroizin
     let password = random_password()?;
     let hashing = password.clone();
     let hash = tokio::task::spawn_blocking(move || hash_now(&hashing)).await??;
-    let id = UserId::from_random(&ambient::random()?);
-    let admin = User { password_hash: Some(hash), is_admin: true, ..User::new(id, "admin".parse()?, ambient::now()) };
+    let id = UserId::from_random(&rng::random()?);
+    let admin = User { password_hash: Some(hash), is_admin: true, ..User::new(id, "admin".parse()?, clock::now()) };
     match store.insert_user(&admin).await {
         Ok(()) => Ok(Some(password)),
         Err(StoreError::Exists(_)) => Ok(None),
@@ -141,7 +141,7 @@ impl UserCommand {
                     claims,
                     external_id,
                     is_admin: admin,
-                    ..User::new(UserId::from_random(&ambient::random()?), name.parse()?, ambient::now())
+                    ..User::new(UserId::from_random(&rng::random()?), name.parse()?, clock::now())
                 };
                 session.store.insert_user(&user).await?;
                 session.output.print(&with_password(&user, &chosen), told)
@@ -188,7 +188,7 @@ impl UserCommand {
 
 /// An end that is made at the command line, now.
 pub(super) fn ending(reason: &'static str) -> Ending {
-    Ending::new(&Actor::command_line(ambient::user().as_deref()), reason, ambient::now())
+    Ending::new(&command_line_actor(), reason, clock::now())
 }
 
 async fn set_admin(session: &Session, name: &str, is_admin: bool) -> anyhow::Result<()> {

@@ -10,7 +10,7 @@ use tollgate_model::{
     TokenId,
 };
 use tollgate_storage::{Batch, Claim, Issue, NewRefresh, Redeem, Redeemed, StoreError};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use crate::database::Database;
 use crate::grant_samples::{given, is_ended, redeem, refresh, with_numbered};
@@ -47,9 +47,9 @@ async fn another_process_is_obeyed_at_the_next_request(database: &Database) {
     let token = service.token(&url).await;
     for _ in 0..10 {
         assert!(service.is_active(&url, &token).await && service.is_active(&url, &token).await);
-        elsewhere.revoke(revoke_any(target(&token), ambient::now())).await.expect("revoked");
+        elsewhere.revoke(revoke_any(target(&token), clock::now())).await.expect("revoked");
         assert!(!service.is_active(&url, &token).await);
-        elsewhere.reinstate(reinstate(target(&token), ambient::now())).await.expect("lifted");
+        elsewhere.reinstate(reinstate(target(&token), clock::now())).await.expect("lifted");
     }
 
     assert!(!api.is_active(&url, &token).await, "it is none of its business");
@@ -61,8 +61,8 @@ async fn another_process_is_obeyed_at_the_next_request(database: &Database) {
     elsewhere.delete_resource(&resource.audience).await.expect("removed");
     assert!(!api.is_active(&url, &token).await);
 
-    let (id, now) = ("service".parse().expect("an id"), ambient::now());
-    let other = Secret::new(SecretKind::Client, &ambient::random().expect("randomness"));
+    let (id, now) = ("service".parse().expect("an id"), clock::now());
+    let other = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
     elsewhere.rotate_secret(&id, &StoredSecret::made(&other, now), 0).await.expect("rotated");
     let introspection = format!("{url}/oauth/introspect");
     let status = async |asker: &Asker| asker.post(&introspection, &[("token", &token)]).await.0;
@@ -100,7 +100,7 @@ async fn no_request_is_answered_from_before_it_came(database: &Database) {
         });
     }
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    elsewhere.revoke(revoke_any(target(&token), ambient::now())).await.expect("revoked");
+    elsewhere.revoke(revoke_any(target(&token), clock::now())).await.expect("revoked");
     revoked.store(true, Ordering::SeqCst);
     let asked: usize = callers.join_all().await.into_iter().sum();
     println!("{asked} answers");
@@ -180,13 +180,13 @@ async fn a_token_is_given_by_what_holds_now(database: &Database) {
         assert_eq!(ask(&service, "write").await, StatusCode::BAD_REQUEST, "it may not any more");
 
         assert_eq!(ask(&service, "read").await, StatusCode::OK);
-        let other = Secret::new(SecretKind::Client, &ambient::random().expect("randomness"));
-        elsewhere.rotate_secret(&id, &StoredSecret::made(&other, ambient::now()), 0).await.expect("rotated");
+        let other = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
+        elsewhere.rotate_secret(&id, &StoredSecret::made(&other, clock::now()), 0).await.expect("rotated");
         assert_eq!(ask(&service, "read").await, StatusCode::UNAUTHORIZED, "its secret has ended");
         service = service.with_secret(&other);
     }
     assert_eq!(ask(&service, "read").await, StatusCode::OK);
-    elsewhere.disable_client(&id, &ending(ambient::now())).await.expect("disabled");
+    elsewhere.disable_client(&id, &ending(clock::now())).await.expect("disabled");
     assert_eq!(ask(&service, "read").await, StatusCode::UNAUTHORIZED, "it is disabled");
     elsewhere.close().await;
     server.shutdown().await;
@@ -213,20 +213,20 @@ async fn a_refresh_is_given_by_what_holds_now(database: &Database) {
     for _ in 0..5 {
         let older = token.clone();
         token = refreshed(&service, &refreshed(&service, &token).await).await;
-        let other = Secret::new(SecretKind::Client, &ambient::random().expect("randomness"));
-        elsewhere.rotate_secret(&id, &StoredSecret::made(&other, ambient::now()), 0).await.expect("rotated");
+        let other = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
+        elsewhere.rotate_secret(&id, &StoredSecret::made(&other, clock::now()), 0).await.expect("rotated");
         assert_eq!(refresh(&service, &token).await.0, StatusCode::UNAUTHORIZED, "its secret has ended");
         assert_eq!(refresh(&service, &older).await.0, StatusCode::UNAUTHORIZED, "whoever shows what was used");
         service = service.with_secret(&other);
         token = refreshed(&service, &token).await;
     }
     let target = Target::Session(grant.id.to_string());
-    elsewhere.revoke(revoke_any(target, ambient::now())).await.expect("revoked");
+    elsewhere.revoke(revoke_any(target, clock::now())).await.expect("revoked");
     assert_eq!(refresh(&service, &token).await.0, StatusCode::BAD_REQUEST, "the grant is revoked");
 
     let (_, token) = with_refresh_token(database).await;
     let token = refreshed(&service, &refreshed(&service, &token).await).await;
-    elsewhere.disable_client(&id, &ending(ambient::now())).await.expect("disabled");
+    elsewhere.disable_client(&id, &ending(clock::now())).await.expect("disabled");
     assert_eq!(refresh(&service, &token).await.0, StatusCode::UNAUTHORIZED, "the client is disabled");
     elsewhere.close().await;
     server.shutdown().await;
@@ -235,12 +235,12 @@ async fn a_refresh_is_given_by_what_holds_now(database: &Database) {
 /// A grant to the client `reports`, and its first refresh token.
 async fn with_refresh_token(database: &Database) -> (Grant, String) {
     let code = given(&database.store).await;
-    let random = ambient::random().expect("randomness");
+    let random = rng::random().expect("randomness");
     let token = ring(&database.store).await.refresh_keys().first(&code.grant.id, &random).expect("an id of ours");
     let first = NewRefresh { hash: token.hash(), expires_at: code.grant.ends_at, jkt: None };
     let claim = Claim::Code { hash: code.hash, refresh: Some(first) };
-    let unique = TokenId::unique(ambient::now_ms(), ambient::random_id().expect("randomness"));
-    let redeem = redeem(&code.grant, claim, 0, ambient::now());
+    let unique = TokenId::unique(clock::now_ms(), rng::random_id().expect("randomness"));
+    let redeem = redeem(&code.grant, claim, 0, clock::now());
     let issue = TokenDraft { unique, ..redeem.issue.draft.clone() }.into();
     let redeemed = database.store.redeem(Redeem { issue, ..redeem }).await.expect("redeemed");
     assert!(matches!(redeemed, Redeemed::Issued(_)));
@@ -251,7 +251,7 @@ async fn nothing_is_issued_by_what_has_changed(database: &Database) {
     let store = &database.store;
     store.insert_client(&client("reports").0).await.expect("registered");
     let now = store.versions().await.expect("read").registrations;
-    let issue = |number, as_of| Issue { as_of, ..draft(number, ambient::now() + 600).into() };
+    let issue = |number, as_of| Issue { as_of, ..draft(number, clock::now() + 600).into() };
     store.issue(issue(1, Some(now))).await.expect("it holds");
     store.insert_client(&client("another").0).await.expect("registered");
     let later = store.versions().await.expect("read").registrations;

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tollgate_core::{Algorithm, KeySet};
 use tollgate_model::{Access, Code, Grant, GrantId, Login, LoginId, Secret, SecretKind, Terms, User, UserId};
 use tollgate_storage::{ClientRoom, Store};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use crate::database::Database;
 use crate::samples::{ISSUER, client, ending, secret};
@@ -75,12 +75,12 @@ async fn listening(store: &Store, id: &str, endpoint: &Endpoint) {
 }
 
 fn random() -> [u8; 12] {
-    ambient::random().expect("randomness")
+    rng::random().expect("randomness")
 }
 
 /// A browser's session of a new user, its cookie, and what they gave in it to these clients.
 async fn session(store: &Store, clients: &[&str]) -> (Login, Secret, Vec<Grant>) {
-    let (now, cookie) = (ambient::now(), secret(SecretKind::Session));
+    let (now, cookie) = (clock::now(), secret(SecretKind::Session));
     let name = GrantId::from_random(&random()).as_str().parse().expect("a name");
     let user = User::new(UserId::from_random(&random()), name, now);
     store.insert_user(&user).await.expect("registered");
@@ -155,7 +155,7 @@ async fn verified(url: &str, token: &str) -> Value {
     let claims = part(token, 1);
     assert_eq!((&claims["iss"], &claims["events"]), (&json!(ISSUER), &json!({ EVENT: {} })));
     let [issued, expires] = ["iat", "exp"].map(|name| claims[name].as_u64().expect("a time"));
-    let now = ambient::now();
+    let now = clock::now();
     assert!(issued <= now && now < expires && expires <= issued + 120, "{claims}");
     claims
 }
@@ -173,7 +173,7 @@ async fn what_a_client_must_hear_outlives_the_origin(database: &Database) {
     let (login, cookie, grants) = session(&database.store, &["shop", "deaf"]).await;
     let server = origin(database).await;
     sign_out(&server.url(), &cookie).await;
-    assert!(database.store.logins_of(&login.user, ambient::now()).await.expect("read").is_empty());
+    assert!(database.store.logins_of(&login.user, clock::now()).await.expect("read").is_empty());
     for grant in &grants {
         assert!(database.store.grant(&grant.id).await.expect("read").expect("there").ended_at.is_some());
     }
@@ -210,7 +210,7 @@ async fn what_nobody_takes_is_given_up_after_a_day(database: &Database) {
     let endpoint = Endpoint::that_answers(500).await;
     listening(&database.store, "shop", &endpoint).await;
     let (login, _, _) = session(&database.store, &["shop"]).await;
-    database.store.end_session(&login.id, &ending(ambient::now() - 25 * 60 * 60)).await.expect("ended");
+    database.store.end_session(&login.id, &ending(clock::now() - 25 * 60 * 60)).await.expect("ended");
     let server = origin(database).await;
     until("it is given up", async || is_settled(&database.store).await).await;
     assert_eq!(endpoint.heard().len(), 1, "it was tried, for the origin may have been away for a day");
@@ -223,10 +223,10 @@ async fn a_client_that_is_gone_is_not_told(database: &Database) {
         listening(&database.store, id, &endpoint).await;
     }
     let (login, _, _) = session(&database.store, &["disabled", "changed"]).await;
-    database.store.end_session(&login.id, &ending(ambient::now())).await.expect("ended");
+    database.store.end_session(&login.id, &ending(clock::now())).await.expect("ended");
     assert!(!is_settled(&database.store).await);
     let [disabled, changed] = ["disabled", "changed"].map(|id| id.parse().expect("an id"));
-    database.store.disable_client(&disabled, &ending(ambient::now())).await.expect("disabled");
+    database.store.disable_client(&disabled, &ending(clock::now())).await.expect("disabled");
     database.store.update_client(&changed, &client("changed").0.metadata).await.expect("changed");
     let server = origin(database).await;
     until("both are forgotten", async || is_settled(&database.store).await).await;
@@ -241,8 +241,8 @@ async fn a_slow_client_holds_up_no_other(database: &Database) {
     // More than there are places for.
     let (slow_one, _, _) = session(&database.store, &["slow"; 100]).await;
     let (quick_one, _, _) = session(&database.store, &["quick"; 20]).await;
-    database.store.end_session(&slow_one.id, &ending(ambient::now() - 10)).await.expect("ended");
-    database.store.end_session(&quick_one.id, &ending(ambient::now())).await.expect("ended");
+    database.store.end_session(&slow_one.id, &ending(clock::now() - 10)).await.expect("ended");
+    database.store.end_session(&quick_one.id, &ending(clock::now())).await.expect("ended");
     let server = origin(database).await;
     until("the others are told", async || quick.heard().len() == 20).await;
     until("the slow one is asked", async || !slow.heard().is_empty()).await;
@@ -262,7 +262,7 @@ async fn one_of_several_origins_takes_a_logout_up(database: &Database) {
     listening(&database.store, "shop", &endpoint).await;
     listening(&database.store, "bank", &endpoint).await;
     let (login, _, _) = session(&database.store, &["shop", "bank", "shop", "shop", "bank", "bank", "bank"]).await;
-    let now = ambient::now();
+    let now = clock::now();
     database.store.end_session(&login.id, &ending(now)).await.expect("ended");
     let elsewhere = database.again().await;
     let mut takers = JoinSet::new();
@@ -311,7 +311,7 @@ async fn two_who_end_a_session_at_once_end_it_once(database: &Database) {
     let endpoint = Endpoint::that_answers(200).await;
     listening(&database.store, "shop", &endpoint).await;
     let (login, _, grants) = session(&database.store, &["shop"]).await;
-    let (now, elsewhere) = (ambient::now(), database.again().await);
+    let (now, elsewhere) = (clock::now(), database.again().await);
     let both = {
         let ending = ending(now);
         tokio::join!(database.store.end_session(&login.id, &ending), elsewhere.end_session(&login.id, &ending))

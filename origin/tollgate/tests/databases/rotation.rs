@@ -329,7 +329,7 @@ async fn a_hundred_rotations_under_load(database: &Database) {
 }
 
 async fn origins_know_a_key_before_another_signs_with_it(database: &Database) {
-    let now = tollgate_system::ambient::now();
+    let now = tollgate_system::clock::now();
     let (one, other) = (with_keys(database, now).await, database.again().await);
     one.insert_client(&client("reports").0).await.expect("registered");
     let keys = Keys::open(other.clone(), master()).await.expect("opened");

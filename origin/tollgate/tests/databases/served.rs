@@ -9,7 +9,7 @@ use tollgate_config::Settings;
 use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::{Secret, TokenAlg};
 use tollgate_storage::Store;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use crate::database::Database;
 use crate::samples::{ISSUER, client};
@@ -36,7 +36,7 @@ pub(crate) async fn origin(database: &Database) -> Server {
 /// The keys of a database as they are now.
 pub(crate) async fn ring(store: &Store) -> KeyRing {
     let rows = store.key_rows().await.expect("read");
-    KeyRing::open(&master(), &rows.keys, rows.revoked, ambient::now()).expect("they open")
+    KeyRing::open(&master(), &rows.keys, rows.revoked, clock::now()).expect("they open")
 }
 
 /// A client of an issuer.

@@ -14,7 +14,7 @@ use tollgate_model::Purpose;
 use tollgate_model::key_schedule::Wanted;
 use tollgate_model::{Actor, Revoke, Target, TokenAlg};
 use tollgate_services::signing_keys::keeper::{self, Rotated};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use crate::database::Database;
 use crate::samples::ISSUER;
@@ -29,12 +29,12 @@ on_both_databases!(
 
 async fn rotate(database: &Database, purpose: Purpose, ahead: u64) -> Rotated {
     let wanted = Wanted { purpose, alg: TokenAlg::EdDsa, ahead };
-    keeper::rotate(&database.store, &master(), wanted, ambient::now()).await.expect("asked")
+    keeper::rotate(&database.store, &master(), wanted, clock::now()).await.expect("asked")
 }
 
 async fn revoke(database: &Database, kid: &str) {
     let by = Actor::command_line(None);
-    let revoke = Revoke::any(Target::Key(kid.to_owned()), by, None, ambient::now()).expect("a key");
+    let revoke = Revoke::any(Target::Key(kid.to_owned()), by, None, clock::now()).expect("a key");
     database.store.revoke(revoke).await.expect("revoked");
 }
 
@@ -103,7 +103,7 @@ fn judged(replica: &Replica, token: &str, revocations: &impl RevocationChecker) 
         on_not_covered: UnknownStatusPolicy::Deny,
     };
     let keys = replica.snapshot().config().keys();
-    verify(token.as_bytes(), keys, &expected, revocations, ambient::now()).map(drop)
+    verify(token.as_bytes(), keys, &expected, revocations, clock::now()).map(drop)
 }
 
 async fn a_revoked_key_is_refused_at_an_edge_at_once(database: &Database) {

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use tollgate_model::{AuthMethod, Client, ClientMetadata, GrantType, StoredSecret};
-use tollgate_system::ambient;
+<<<<<<< HEAD
+use tollgate_system::rng;
 use tollgate_test_kit::users::PASSWORD;
+=======
+use tollgate_system::rng;
+>>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 use zeroize::Zeroizing;
 
 use crate::fixture::{Origin, UserBrowser, answer};
@@ -91,7 +95,7 @@ async fn concurrent_client_secret_guesses_do_not_exceed_the_limit() {
     let hash = tokio::task::block_in_place(|| tollgate_services::password_hashing::hash_now(&secret)).expect("hashed");
     for id in ["guessed", "used"] {
         let mut client = Client::new(id.parse().expect("an id"), Origin::service("orders"), 0);
-        client.secrets.push(StoredSecret::chosen(hash.clone(), ambient::random().expect("randomness"), 0));
+        client.secrets.push(StoredSecret::chosen(hash.clone(), rng::random().expect("randomness"), 0));
         origin.server.store().insert_client(&client).await.expect("registered");
     }
     let by = async |id: &'static str, secret: Zeroizing<String>| {

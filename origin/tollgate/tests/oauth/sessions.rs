@@ -3,9 +3,13 @@
 use reqwest::header::SET_COOKIE;
 use tollgate_model::{Actor, AuthMethod, ClientMetadata, Resource};
 use tollgate_storage::Ending;
-use tollgate_system::ambient;
+<<<<<<< HEAD
+use tollgate_system::clock;
 use tollgate_test_kit::browser::Page;
 use tollgate_test_kit::users::PASSWORD;
+=======
+use tollgate_system::clock;
+>>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 
 use crate::fixture::{Origin, UserBrowser, answer, claims};
 
@@ -373,7 +377,7 @@ async fn sign_in_during_a_password_change_leaves_no_session() {
     };
     let (old, new) = (hash(PASSWORD), hash("another horse battery"));
     let replace = async |hash: &str| {
-        let ending = Ending::new(&Actor::command_line(None), "a test", ambient::now());
+        let ending = Ending::new(&Actor::command_line(None), "a test", clock::now());
         store.set_password(&ada, hash, None, &ending).await.expect("replaced");
     };
     for round in 0..12 {
@@ -385,7 +389,12 @@ async fn sign_in_during_a_password_change_leaves_no_session() {
             tokio::time::sleep(std::time::Duration::from_millis(4 * round)).await;
             replace(&new).await;
         });
-        let sessions = store.logins_of(&ada, ambient::now()).await.expect("listed");
+<<<<<<< HEAD
+        let sessions = store.logins_of(&ada, clock::now()).await.expect("listed");
         assert!(sessions.is_empty(), "round {round}: a session with the old password is left");
+=======
+        let sessions = store.logins_of(&ada, clock::now()).await.expect("listed");
+        assert!(sessions.is_empty(), "round {round}: a session by the old password is left");
+>>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
     }
 }

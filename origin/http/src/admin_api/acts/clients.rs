@@ -5,7 +5,7 @@ use serde_json::Value;
 use tollgate_model::client::checked_secret;
 use tollgate_model::{Actor, AuthMethod, Client, ClientId, ClientMetadata, Secret, SecretKind, StoredSecret};
 use tollgate_storage::Search;
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
 use crate::problem::Problem;
@@ -39,12 +39,12 @@ pub(crate) async fn register(
 ) -> Result<(Client, Option<Secret>), Problem> {
     let id = match id {
         Some(id) => id,
-        None => ClientId::from_random(&ambient::random()?),
+        None => ClientId::from_random(&rng::random()?),
     };
-    let now = ambient::now();
+    let now = clock::now();
     let client = Client::new(id, metadata, now);
     let secret = match has_secret(&client) {
-        true => Some(Secret::new(SecretKind::Client, &ambient::random()?)),
+        true => Some(Secret::new(SecretKind::Client, &rng::random()?)),
         false => None,
     };
     let client = match &secret {
@@ -94,7 +94,7 @@ pub(crate) async fn rotate_secret(app: &App, by: &Actor, client: &Client) -> Res
     if !has_secret(client) {
         return Err(Problem::new(StatusCode::CONFLICT, "the client does not authenticate by a secret"));
     }
-    let (secret, now) = (Secret::new(SecretKind::Client, &ambient::random()?), ambient::now());
+    let (secret, now) = (Secret::new(SecretKind::Client, &rng::random()?), clock::now());
     let stored = StoredSecret::made(&secret, now);
     app.store.by(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "gave a client another secret");
@@ -112,8 +112,8 @@ pub(crate) async fn choose_secret(
         return Err(Problem::new(StatusCode::CONFLICT, "the client does not authenticate by a secret"));
     }
     checked_secret(&secret).map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let now = ambient::now();
-    let stored = StoredSecret::chosen(app.forge.hash(secret).await?, ambient::random()?, now);
+    let now = clock::now();
+    let stored = StoredSecret::chosen(app.forge.hash(secret).await?, rng::random()?, now);
     app.store.by(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "set a client's secret");
     find(app, client.id.as_str()).await

@@ -5,7 +5,7 @@ use tollgate_keys::{PublicKey, Unrevocable};
 use tollgate_model::key_schedule::Wanted;
 use tollgate_model::{Actor, Purpose, Reason, Revoke, Target, TokenAlg};
 use tollgate_services::signing_keys::keeper::Rotated;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use crate::App;
 use crate::problem::Problem;
@@ -55,7 +55,7 @@ pub(crate) async fn check_revocable(app: &App, kid: &str) -> Result<(), Problem>
 /// Revokes a key: nothing that it signed is good any more. The next one is made by itself. Whether it was revoked already.
 pub(crate) async fn revoke(app: &App, by: &Actor, kid: &str, reason: Option<Reason>) -> Result<bool, Problem> {
     check_revocable(app, kid).await?;
-    let revoke = Revoke::any(Target::Key(kid.to_owned()), by.clone(), reason, ambient::now());
+    let revoke = Revoke::any(Target::Key(kid.to_owned()), by.clone(), reason, clock::now());
     let revoke = revoke.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let already = !app.writer.revoke(revoke).await?.is_news;
     tracing::info!(kid, by = by.as_str(), already, "revoked a key");

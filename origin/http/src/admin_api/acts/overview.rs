@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tollgate_keys::PublicKey;
 use tollgate_model::{EdgeView, KeyState};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::{edges, keys};
 use crate::App;
@@ -61,7 +61,7 @@ pub(crate) struct MinuteView {
 
 /// How the origin is doing now.
 pub(crate) async fn read(app: &App) -> Result<Overview, Problem> {
-    let hour = app.meters.last_hour(ambient::now());
+    let hour = app.meters.last_hour(clock::now());
     let mut refused_by_reason = BTreeMap::<&'static str, u64>::new();
     for (reason, count) in hour.iter().flat_map(|minute| &minute.refused) {
         *refused_by_reason.entry(*reason).or_default() += count;

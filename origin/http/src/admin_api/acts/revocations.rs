@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use tollgate_core::RevocationKind;
 use tollgate_model::{Actor, Malformed, Reason, Reinstate, Revocation, Revoke, Target, TokenId, Which};
 use tollgate_storage::{Listing, MAX_REVOCATIONS_PAGE, Revoked};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use crate::App;
 use crate::problem::Problem;
@@ -40,7 +40,7 @@ pub(crate) async fn target(app: &App, wish: Wish) -> Result<Target, Problem> {
 
 /// A revocation of this target, if it would strike anything.
 pub(crate) async fn prepare(app: &App, by: &Actor, target: Target, reason: Option<Reason>) -> Result<Revoke, Problem> {
-    let (by, now) = (by.clone(), ambient::now());
+    let (by, now) = (by.clone(), clock::now());
     let Target::Token(jti) = &target else {
         return Revoke::any(target, by, reason, now).map_err(unusable);
     };
@@ -67,7 +67,7 @@ pub(crate) async fn page(app: &App, listing: &Listing) -> Result<(Vec<Revocation
     if !(1..=MAX_REVOCATIONS_PAGE).contains(&listing.limit) {
         return Err(Problem::bad_request("limit must be 1 to 1000"));
     }
-    let found = app.store.revocations(listing, ambient::now()).await?;
+    let found = app.store.revocations(listing, clock::now()).await?;
     let next = found.last().filter(|_| found.len() as u64 == listing.limit).map(|revocation| revocation.number);
     Ok((found, next))
 }
@@ -86,7 +86,7 @@ pub(crate) async fn reinstate(
     revocation: &Revocation,
     reason: Option<Reason>,
 ) -> Result<Revocation, Problem> {
-    let (number, at) = (revocation.number, ambient::now());
+    let (number, at) = (revocation.number, clock::now());
     let wanted = Reinstate { which: Which::Number(number), by: by.clone(), reason, at };
     let lifted = app.writer.reinstate(wanted).await?.lifted;
     tracing::info!(number, by = by.as_str(), lifted = !lifted.is_empty(), "reinstated");

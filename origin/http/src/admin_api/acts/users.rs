@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use tollgate_model::user::{checked_external_id, checked_password};
 use tollgate_model::{Actor, User, UserClaims, UserId, UserName};
 use tollgate_storage::Search;
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
 use crate::problem::Problem;
@@ -40,7 +40,7 @@ pub(crate) async fn register(app: &App, by: &Actor, new: NewUser) -> Result<User
         claims: new.claims,
         external_id: new.external_id,
         is_admin: new.is_admin,
-        ..User::new(UserId::from_random(&ambient::random()?), new.name, ambient::now())
+        ..User::new(UserId::from_random(&rng::random()?), new.name, clock::now())
     };
     app.store.by(by).insert_user(&user).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "registered a user");

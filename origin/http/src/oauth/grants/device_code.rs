@@ -2,7 +2,7 @@
 
 use tollgate_model::{DeviceCode, DeviceStatus, GrantError, Poll, SecretHash, SecretKind};
 use tollgate_storage::Claim;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
 use crate::App;
@@ -17,7 +17,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         return Err(GrantError::Unknown.into());
     }
     let code = app.store.device_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
-    let now_ms = ambient::now_ms();
+    let now_ms = clock::now_ms();
     let grant = match code.poll(&client.id, now_ms) {
         Poll::Allowed(grant) => grant,
         Poll::Pending => return Err(polled(app, &code, code.interval, now_ms, OAuthError::AuthorizationPending).await?),

@@ -2,7 +2,7 @@
 
 use tollgate_model::GrantError;
 use tollgate_storage::{Claim, NewRefresh};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use super::taken::{Taking, granted, take};
 use crate::oauth::error::OAuthError;
@@ -16,7 +16,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let keys = ring.refresh_keys();
     let presented = keys.read(unverified_token).ok_or(GrantError::Unknown)?;
     let family = app.known.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
-    let (grant, now) = (&family.grant, ambient::now());
+    let (grant, now) = (&family.grant, clock::now());
     family.check(&client.id, request.jkt.as_deref(), now)?;
     let access = granted(&request, grant)?;
     let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;

@@ -5,7 +5,7 @@ use tollgate_model::{
     Access, AccessError, Actor, Client, Grant, GrantError, GrantType, Reason, Revoke, Scope, Secret, Target,
 };
 use tollgate_storage::{Claim, NewRefresh, Redeem, Redeemed};
-use tollgate_system::ambient;
+use tollgate_system::{clock, rng};
 
 use crate::App;
 use crate::oauth::error::OAuthError;
@@ -43,7 +43,7 @@ pub(super) async fn take(request: TokenRequest<'_>, taking: Taking<'_>) -> Resul
     let keys = app.keys.to_sign(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, About::user(grant), taking.access, confirmation(caller, jkt)?)?;
     let (issue, opaque) = drafted.parts(caller);
-    let redeem = Redeem { claim: taking.claim, grant: grant.id.clone(), issue, at: ambient::now() };
+    let redeem = Redeem { claim: taking.claim, grant: grant.id.clone(), issue, at: clock::now() };
     let token = match app.writer.redeem(redeem).await? {
         Redeemed::Issued(token) => token,
         Redeemed::Replayed => return Err(replayed(client, grant)),
@@ -82,9 +82,9 @@ pub(super) fn first_refresh(
     if !client.metadata.allows(GrantType::RefreshToken) {
         return Ok((None, None));
     }
-    let first = app.keys.current().refresh_keys().first(&grant.id, &ambient::random()?);
+    let first = app.keys.current().refresh_keys().first(&grant.id, &rng::random()?);
     let secret = first.ok_or(GrantError::Unknown)?;
-    let expires_at = app.grants.refresh.expiry(grant.ends_at, ambient::now());
+    let expires_at = app.grants.refresh.expiry(grant.ends_at, clock::now());
     // A client that authenticates proves by that who it is; another can prove it by its key alone (RFC 9449 §5).
     let jkt = jkt.filter(|_| client.is_public()).map(str::to_owned);
     let kept = NewRefresh { hash: secret.hash(), expires_at, jkt };
@@ -101,7 +101,7 @@ pub(super) async fn revoke_reused(
 ) -> Result<OAuthError, OAuthError> {
     if grant.ended_at.is_none() {
         let (target, reason) = (Target::Session(grant.id.to_string()), reason.parse::<Reason>().ok());
-        let revoke = Revoke::any(target, Actor::client(&client.id), reason, ambient::now());
+        let revoke = Revoke::any(target, Actor::client(&client.id), reason, clock::now());
         app.writer.revoke(revoke.map_err(|_| GrantError::Replayed)?).await?;
     }
     Ok(replayed(client, grant))

@@ -13,7 +13,7 @@ use tollgate_model::{
     Access, AccessError, AccessToken, Acting, Audience, Audiences, Client, Confirmation, GrantError, TokenId,
 };
 use tollgate_storage::{Claim, Redeem, Redeemed, StoreError, WriteError};
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use crate::App;
 use crate::oauth::bearer;
@@ -83,7 +83,7 @@ async fn record(
         return issue(app, caller, drafted).await;
     };
     let (issue, opaque) = drafted.parts(caller);
-    let redeem = Redeem { claim: Claim::Standing, grant, issue, at: ambient::now() };
+    let redeem = Redeem { claim: Claim::Standing, grant, issue, at: clock::now() };
     match app.writer.redeem(redeem).await? {
         Redeemed::Issued(token) => answer(app, &caller.client, &token, opaque),
         Redeemed::Replayed | Redeemed::Ended | Redeemed::Expired => Err(GrantError::Ended.into()),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tollgate_model::Scope;
-use tollgate_system::ambient;
+use tollgate_system::clock;
 
 use self::file::{Kept, Login};
 use self::origin::{Origin, Tokens};
@@ -123,7 +123,7 @@ async fn print_token(which: &Which) -> anyhow::Result<()> {
     let lock = kept.lock()?;
     let kept = Kept::open()?;
     let mut login = which.among(&kept)?.clone();
-    if ambient::now().saturating_add(MARGIN) >= login.expires_at {
+    if clock::now().saturating_add(MARGIN) >= login.expires_at {
         let Some(refresh_token) = &login.refresh_token else {
             bail!("the token is expired and cannot be refreshed: `tollgate login {}` gets another", login.origin);
         };
@@ -145,7 +145,7 @@ fn kept_as(origin: &str, client_id: &str, before: Option<&Login>, tokens: Tokens
         scope: tokens.scope.or_else(|| before.map(|login| login.scope.clone())).unwrap_or_default(),
         access_token: tokens.access_token,
         refresh_token: tokens.refresh_token.or_else(|| before.and_then(|login| login.refresh_token.clone())),
-        expires_at: ambient::now().saturating_add(tokens.expires_in.unwrap_or(0)),
+        expires_at: clock::now().saturating_add(tokens.expires_in.unwrap_or(0)),
     }
 }
 
