@@ -1,6 +1,5 @@
 //! Device codes. They are redeemed by way of a [`Batch`](super::Batch).
 
-use sqlx::FromRow;
 use tollgate_model::{AuditAction, AuditKind, DeviceCode, DeviceStatus, Grant, SecretHash};
 
 use super::clients::{from_json, json};
@@ -8,7 +7,7 @@ use super::grants::{GrantRow, grant_columns};
 use super::rows::hashed;
 use super::{Store, StoreError, from_sql, to_sql};
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct DeviceRow {
     hash: Vec<u8>,
     user_code: Vec<u8>,

@@ -74,7 +74,7 @@ pub struct Swept {
     pub others: u64,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct FeedRow {
     pub(super) issuer: String,
     sequence: i64,

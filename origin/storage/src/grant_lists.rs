@@ -1,6 +1,5 @@
 //! What users gave, to be listed.
 
-use sqlx::FromRow;
 use tollgate_model::{Grant, GrantId, UserId};
 
 use super::grants::{GrantRow, grant_columns};
@@ -17,7 +16,7 @@ pub struct Given {
     pub used_at: u64,
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct GivenRow {
     #[sqlx(flatten)]
     grant: GrantRow,

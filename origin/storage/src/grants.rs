@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sqlx::FromRow;
 use tollgate_model::{
     Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LateRetries, LoginId,
     PresentedRefresh, RefreshFamily, RefreshState, RefreshToken, Revoke, SecretHash, Target,
@@ -26,7 +25,7 @@ fn named_grant(revoke: &Revoke) -> Option<(&str, u64)> {
     }
 }
 
-#[derive(Clone, FromRow)]
+#[derive(Clone, sqlx_macros::FromRow)]
 pub(super) struct GrantRow {
     grant_id: String,
     grant_client_id: String,
@@ -67,7 +66,7 @@ impl TryFrom<GrantRow> for Grant {
     }
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct CodeRow {
     hash: Vec<u8>,
     #[sqlx(flatten)]
@@ -80,7 +79,7 @@ struct CodeRow {
     redeemed_at: Option<i64>,
 }
 
-#[derive(Clone, FromRow)]
+#[derive(Clone, sqlx_macros::FromRow)]
 struct RefreshRow {
     #[sqlx(flatten)]
     grant: GrantRow,

@@ -4,7 +4,7 @@ use tollgate_model::{AuditAction, AuditKind, Issuer, IssuerName};
 
 use super::{Store, StoreError, from_sql, to_sql};
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct IssuerRow {
     name: String,
     url: String,

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use sqlx::FromRow;
 use tokio::sync::Notify;
 use tollgate_model::{ClientId, ClientMetadata, Grant, Logout};
 
@@ -16,7 +15,7 @@ use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql}
 /// Rows looked at when some are to be taken up.
 const WINDOW: u64 = 1024;
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct LogoutRow {
     number: i64,
     client_id: String,
@@ -44,7 +43,7 @@ impl TryFrom<LogoutRow> for Logout {
 }
 
 /// What a logout token says of a grant that ended.
-#[derive(Debug, FromRow)]
+#[derive(Debug, sqlx_macros::FromRow)]
 pub(super) struct EndedGrant {
     id: String,
     client_id: String,

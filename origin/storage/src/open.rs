@@ -16,8 +16,8 @@ use super::availability::{Availability, Fault, address};
 use super::pooled::{PROBE_STATEMENT_TIMEOUT, is_out_of_transaction};
 use super::{Pools, Store, StoreError};
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: Migrator = sqlx_macros::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx_macros::migrate!("migrations/postgres");
 
 /// How long a statement waits for a connection or for another process's write before it fails.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,6 +1,5 @@
 //! Rows as the databases give them, and how they become domain values.
 
-use sqlx::FromRow;
 use tollgate_core::{Delta, RevocationId, RevocationKind};
 use tollgate_model::{
     AccessToken, Actor, AuditEntry, AuditKind, Client, ClientStatus, Edge, Lifted, Malformed, Revocation, Route, Scope,
@@ -10,7 +9,7 @@ use tollgate_model::{
 use super::clients::from_json;
 use super::{StoreError, from_sql, mark_from_sql};
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct ClientRow {
     id: String,
     metadata: String,
@@ -47,7 +46,7 @@ impl ClientRow {
     }
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct SecretRow {
     hash: Vec<u8>,
     chosen: Option<String>,
@@ -68,7 +67,7 @@ impl TryFrom<SecretRow> for StoredSecret {
     }
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct TokenRow {
     number: i64,
     id: Vec<u8>,
@@ -106,7 +105,7 @@ impl TryFrom<TokenRow> for AccessToken {
     }
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct DeltaRow {
     sequence: i64,
     id: Vec<u8>,
@@ -129,7 +128,7 @@ impl TryFrom<DeltaRow> for Delta {
     }
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct KeyRow {
     kid: String,
     purpose: String,
@@ -160,7 +159,7 @@ impl From<KeyRow> for StoredKey {
     }
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct EdgeRow {
     name: String,
     url: String,
@@ -186,7 +185,7 @@ impl TryFrom<EdgeRow> for Edge {
     }
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct RouteRow {
     path: String,
     methods: String,
@@ -209,7 +208,7 @@ impl TryFrom<RouteRow> for Route {
     }
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct RevocationRow {
     number: i64,
     kind: i64,
@@ -246,7 +245,7 @@ impl TryFrom<RevocationRow> for Revocation {
     }
 }
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct AuditRow {
     number: i64,
     at: i64,

@@ -1,6 +1,5 @@
 //! Browsers' sessions.
 
-use sqlx::FromRow;
 use tollgate_model::{Actor, AuditAction, AuditKind, Login, LoginId, SecretHash, UserId};
 
 use super::clients::{from_json, json};
@@ -11,7 +10,7 @@ use super::{Either, Store, StoreError, Tx, from_sql, to_sql};
 /// Expired sessions ended in one transaction at most.
 const MAX_EXPIRED_AT_ONCE: u64 = 64;
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct LoginRow {
     id: String,
     hash: Vec<u8>,

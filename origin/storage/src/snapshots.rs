@@ -60,7 +60,7 @@ pub struct PublishedSnapshot {
     pub message: Vec<u8>,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct PublishedRow {
     number: i64,
     sequence: i64,

@@ -49,7 +49,7 @@ impl Signal {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct SignalRow {
     sequence: i64,
     kind: i64,
@@ -81,7 +81,7 @@ impl TryFrom<SignalRow> for Signal {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct StreamRow {
     number: i64,
     name: String,

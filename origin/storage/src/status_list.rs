@@ -21,7 +21,7 @@ pub struct RevokedNumbers {
 }
 
 /// What a group revocation may strike a token by.
-#[derive(sqlx::FromRow)]
+#[derive(sqlx_macros::FromRow)]
 struct Record {
     number: i64,
     id: Vec<u8>,

@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 
-use sqlx::FromRow;
 use tollgate_model::text::is_storable;
 use tollgate_model::{Actor, AuditAction, AuditKind, User, UserClaims, UserId, UserName};
 
 use super::clients::{from_json, json};
 use super::{Either, Store, StoreError, Tx, from_sql, portions, repeated, to_sql};
 
-#[derive(FromRow)]
+#[derive(sqlx_macros::FromRow)]
 pub(super) struct UserRow {
     id: String,
     name: String,
