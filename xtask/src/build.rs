@@ -14,22 +14,17 @@ use crate::{
     workspace::{TempFolder, Workspace, cargo, command},
 };
 
-/// Packages that compile for this machine.
-pub(crate) const NATIVE: [&str; 14] = [
-    "tollgate-core",
-    "tollgate-system",
-    "tollgate-model",
-    "tollgate-keys",
-    "tollgate-config",
-    "tollgate-storage",
-    "tollgate-services",
-    "tollgate-http",
-    "tollgate",
-    "tollgate-gate",
-    "tollgate-edge",
-    "tollgate-test-kit",
-    "tollgate-tests",
-    "xtask",
+/// Members of the workspace that are not built with [`native`]: WebAssembly, and what would enable
+/// other features of its dependencies.
+const NOT_NATIVE: [&str; 8] = [
+    "tollgate-component",
+    "tollgate-spin",
+    "tollgate-worker",
+    VECTOR_RUNNER,
+    PUBLIC_CLIENTS,
+    BINDGEN,
+    "tollgate-bench",
+    "tollgate-bench-lane",
 ];
 /// OAuth clients of other projects, as programs for the tests.
 pub(crate) const PUBLIC_CLIENTS: &str = "public-clients";
@@ -37,9 +32,9 @@ pub(crate) const PUBLIC_CLIENTS: &str = "public-clients";
 pub(crate) const COMPONENTS: [&str; 2] = ["tollgate-component", "tollgate-spin"];
 
 /// Runs test vectors inside wasmtime and workerd, for the suite.
-const VECTOR_RUNNER: &str = "tollgate-vector-runner";
+pub(crate) const VECTOR_RUNNER: &str = "tollgate-vector-runner";
 /// Generates JavaScript bindings.
-const BINDGEN: &str = "xtask-bindgen";
+pub(crate) const BINDGEN: &str = "xtask-bindgen";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
@@ -70,9 +65,15 @@ pub(crate) fn build(workspace: &Workspace, part: Part) -> Result<()> {
     Ok(())
 }
 
-/// `-p NAME` for each.
-pub(crate) fn packages(names: &[&'static str]) -> impl Iterator<Item = &'static str> {
+/// `--package NAME` for each.
+pub(crate) fn packages<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     names.iter().flat_map(|name| ["--package", name])
+}
+
+/// Packages that compile for this machine, with one set of features of their dependencies.
+pub(crate) fn native_packages(workspace: &Workspace) -> Vec<&str> {
+    let members = workspace.members.iter().map(String::as_str);
+    members.filter(|name| !NOT_NATIVE.contains(name)).collect()
 }
 
 fn native(workspace: &Workspace) -> Result<()> {
@@ -82,7 +83,7 @@ fn native(workspace: &Workspace) -> Result<()> {
 /// Selects all native packages, which fixes the features, but compiles only what `targets` need.
 fn native_targets(workspace: &Workspace, targets: &[&str]) -> Result<()> {
     let mut build = cargo();
-    build.arg("build").args(targets).args(packages(&NATIVE)).current_dir(&workspace.root);
+    build.arg("build").args(targets).args(packages(&native_packages(workspace))).current_dir(&workspace.root);
     run(workspace, "building the native programs", "build-native", &mut build)
 }
 
@@ -113,7 +114,7 @@ pub(crate) fn stack(workspace: &Workspace, edges: &[Edge]) -> Result<()> {
     Ok(())
 }
 
-fn link_components(workspace: &Workspace, names: &[&'static str]) -> Result<()> {
+fn link_components(workspace: &Workspace, names: &[&str]) -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--target", "wasm32-wasip2"]).args(packages(names)).current_dir(&workspace.root);
     run(workspace, &format!("building {}", names.join(", ")), "build-components", &mut build)

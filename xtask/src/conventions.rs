@@ -40,6 +40,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     let breaches = [
         forbidden_dependencies(&manifests)?,
         unsafe_code(&manifests),
+        optimised_members(&manifests),
         unfinished_code(&sources),
         long_files(&sources),
         long_functions(&sources),
@@ -106,6 +107,25 @@ fn unsafe_code(manifests: &Files) -> Vec<String> {
         breaches.extend((!is_forbidden).then(|| format!("{path}: unsafe code is not forbidden")));
     }
     breaches
+}
+
+/// Crates of the origin, the edge and the tests that the dev profile would optimise like a
+/// dependency.
+fn optimised_members(manifests: &Files) -> Vec<String> {
+    let workspace = manifests.0.iter().find(|(path, _)| path == "Cargo.toml").map_or("", |(_, text)| text);
+    let native = [
+        "core/Cargo.toml",
+        "edge/gate/",
+        "edge/runner/",
+        "origin/",
+        "tests/Cargo.toml",
+        "tests/kit/",
+        "xtask/Cargo.toml",
+    ];
+    let members = manifests.0.iter().filter(|(path, _)| native.iter().any(|start| path.starts_with(start)));
+    let names = members.filter_map(|(_, text)| text.split("\nname = \"").nth(1)?.split('"').next());
+    let missing = names.filter(|name| !workspace.contains(&format!("\n{name}.opt-level = ")));
+    missing.map(|name| format!("Cargo.toml: [profile.dev.package] lacks {name}")).collect()
 }
 
 fn unfinished_code(sources: &Files) -> Vec<String> {
@@ -258,6 +278,12 @@ mod tests {
     #[test]
     fn unsafe_code_is_forbidden_everywhere() -> Result<()> {
         assert_eq!(unsafe_code(&Files::list(root(), "Cargo.toml")?), NONE);
+        Ok(())
+    }
+
+    #[test]
+    fn dev_profile_lists_every_member() -> Result<()> {
+        assert_eq!(optimised_members(&Files::list(root(), "Cargo.toml")?), NONE);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    build::{self, NATIVE, Part, packages},
+    build::{self, Part, native_packages, packages},
     postgres::{Durability, Postgres},
     progress, setup,
     workspace::{Workspace, cargo, find_in_path},
@@ -127,7 +127,7 @@ fn build(workspace: &Workspace, stages: &[Stage]) -> Result<()> {
 
 fn nextest(workspace: &Workspace, postgres: &Postgres, what: &str, arguments: &[String]) -> Result<()> {
     let mut nextest = cargo();
-    nextest.args(["nextest", "run", "--no-fail-fast"]).args(packages(&NATIVE)).args(arguments);
+    nextest.args(["nextest", "run", "--no-fail-fast"]).args(packages(&native_packages(workspace))).args(arguments);
     progress::show(what, environment(workspace, nextest.current_dir(&workspace.root), postgres)?)
 }
 

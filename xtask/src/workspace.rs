@@ -15,6 +15,8 @@ pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
     /// Cargo's target folder, as `cargo metadata` reports it.
     pub(crate) target: PathBuf,
+    /// Names of all packages of the workspace.
+    pub(crate) members: Vec<String>,
     /// Cache of tools and logs, kept across `cargo clean` and clones.
     pub(crate) cache: PathBuf,
 }
@@ -34,7 +36,10 @@ impl Workspace {
             let path = metadata[key].as_str();
             path.map(PathBuf::from).with_context(|| format!("cargo metadata has no {key}"))
         };
-        Ok(Self { root: folder("workspace_root")?, target: folder("target_directory")?, cache: cache_folder()? })
+        let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
+        let members = packages.iter().filter_map(|package| Some(package["name"].as_str()?.to_owned())).collect();
+        let (root, target) = (folder("workspace_root")?, folder("target_directory")?);
+        Ok(Self { root, target, members, cache: cache_folder()? })
     }
 
     /// Installed tools.
