@@ -13,18 +13,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-<<<<<<< HEAD
 use tollgate_model::{Secret, SecretKind, UserId};
 use tollgate_system::{clock, rng};
 use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::{self, Browser, Person};
 use tollgate_tests::client::{TestClient, Tokens, register_resource};
 use tollgate_tests::logout_listener::LogoutListener;
-=======
-use tollgate_model::{Resource, Secret, SecretKind, UserId};
-use tollgate_system::{clock, rng};
-use tollgate_tests::browser::{Browser, Person};
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
 use tollgate_tests::partner::Partner;
 use tollgate_tests::regression_case::RegressionCase;

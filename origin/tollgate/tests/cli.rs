@@ -177,15 +177,9 @@ async fn every_revocation_kind_is_revoked_listed_and_reinstated() {
     store.close().await;
 }
 
-<<<<<<< HEAD
 /// Issues a token.
 async fn issue_token(store: &Store) -> String {
     let now = tollgate_system::clock::now();
-=======
-/// Puts a token on record.
-async fn token(store: &Store) -> String {
-    let now = tollgate_system::clock::now();
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
     let draft = TokenDraft {
         unique: [1; 14],
         client: "reports".parse().expect("a client id"),

@@ -9,14 +9,10 @@ use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, Snapshot};
 use tollgate_model::{AccessToken, Actor, OnStale, Revoke, Route, Scope, TokenAlg, TokenDetails, TokenDraft};
 use tollgate_services::revocation_feed::CASCADE_FROM;
 use tollgate_storage::{Batch, Store};
-<<<<<<< HEAD
 use tollgate_system::{clock, rng};
 use tollgate_test_kit::admin_client::AdminClient;
 use tollgate_test_kit::client::TestClient;
 use tollgate_test_kit::origin::TestOrigin;
-=======
-use tollgate_system::{clock, rng};
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 
 /// Registers a client with this scope, and gets its token for the origin itself.
 async fn token(origin: &TestOrigin, id: &str, scope: &str, alg: TokenAlg) -> String {
@@ -43,52 +39,11 @@ async fn send(origin: &TestOrigin, method: Method, path: &str, token: &str, body
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
-<<<<<<< HEAD
 async fn fetch_snapshot(origin: &TestOrigin) -> Snapshot {
     let keys = origin.open_keys().await.expect("keys");
     let answer = origin.http.get(origin.url("/edge/v1/snapshot")).send().await.expect("answered");
     let bytes = answer.bytes().await.expect("a body").to_vec();
     Snapshot::decode(bytes, &[keys.snapshot_signer().public_key()]).expect("a valid snapshot")
-=======
-    /// Registers a client with this scope; its token, for the origin itself.
-    async fn token(&self, id: &str, scope: &str, alg: TokenAlg) -> String {
-        let secret = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
-        let metadata = ClientMetadata {
-            name: id.to_owned(),
-            grant_types: vec![GrantType::ClientCredentials],
-            scope: Scope::parse(scope).expect("a scope"),
-            audiences: vec![self.server.issuer().parse().expect("an audience")],
-            alg,
-            ..ClientMetadata::default()
-        };
-        let client = Client::new(id.parse().expect("an id"), metadata, 0).with_secret(&secret, 0);
-        self.server.store().insert_client(&client).await.expect("registered");
-        let form = [("grant_type", "client_credentials")];
-        let request = self.http.post(format!("{}/oauth/token", self.server.url()));
-        let answer = request.basic_auth(id, Some(secret.reveal())).form(&form).send().await.expect("answered");
-        let answer: Value = answer.json().await.expect("JSON");
-        answer["access_token"].as_str().expect("a token").to_owned()
-    }
-
-    async fn admin(&self, method: reqwest::Method, path: &str, token: &str, body: Value) -> (StatusCode, Value) {
-        let url = format!("{}/admin/api/revocations{path}", self.server.url());
-        let request = self.http.request(method, url).bearer_auth(token);
-        let request = if body.is_null() { request } else { request.json(&body) };
-        let answer = request.send().await.expect("answered");
-        let (status, media_type) = (answer.status(), answer.headers()["content-type"].clone());
-        if !status.is_success() {
-            assert_eq!(media_type, "application/problem+json");
-        }
-        (status, answer.json().await.expect("JSON"))
-    }
-
-    async fn snapshot(&self) -> Snapshot {
-        let keys = tollgate::open_keys(self.server.store(), &self.settings).await.expect("keys");
-        let answer = self.http.get(format!("{}/edge/v1/snapshot", self.server.url())).send().await.expect("answered");
-        let bytes = answer.bytes().await.expect("a body").to_vec();
-        Snapshot::decode(bytes, &[keys.snapshot_signer().public_key()]).expect("a good snapshot")
-    }
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,20 +39,6 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer
 /// Longest wait for a logout token, on a busy machine.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-<<<<<<< HEAD
-=======
-/// Registers a client as an operator does, and returns its secret.
-pub(super) async fn operators_client(origin: &TestOrigin, id: &str, metadata: Value) -> Result<String> {
-    let mut named = metadata;
-    named["client_name"] = json!(id);
-    let metadata: ClientMetadata = serde_json::from_value(named)?;
-    let secret = Secret::new(SecretKind::Client, &tollgate_system::rng::random()?);
-    let client = Client::new(id.parse()?, metadata.checked()?, now()).with_secret(&secret, now());
-    origin.server.store().insert_client(&client).await?;
-    Ok(secret.reveal().to_owned())
-}
-
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 /// Registers a client dynamically (RFC 7591); returns status and response.
 async fn register(origin: &TestOrigin, body: &Value) -> Result<(u16, Value)> {
     let url = format!("{}/oauth/register", origin.server.url());
@@ -103,7 +89,6 @@ async fn first_response(url: &str) -> Result<Page> {
 /// Key id of a client's key.
 const KEY_ID: &str = "good";
 
-<<<<<<< HEAD
 /// The public key, with its id.
 fn jwk(key: &ClientKey) -> Value {
     merge(key.jwk(), &json!({ "kid": KEY_ID }))
@@ -115,34 +100,6 @@ fn client_assertion(key: &ClientKey, origin: &TestOrigin, client: &str) -> Strin
         "iss": client, "sub": client, "aud": origin.server.issuer(), "jti": random_id(), "iat": now(), "exp": now() + 60,
     });
     key.sign(&json!({ "kid": KEY_ID }), &claims)
-=======
-impl Key {
-    fn new() -> Result<Self> {
-        Ok(Self(SigningKey::from_bytes(&tollgate_system::rng::random()?)))
-    }
-
-    fn jwk(&self) -> Value {
-        let x = URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes());
-        json!({ "kty": "OKP", "crv": "Ed25519", "kid": "good", "x": x })
-    }
-
-    fn sign(&self, claims: &Value) -> String {
-        let header = json!({ "alg": "EdDSA", "kid": "good" });
-        let parts = [header.to_string(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
-        let signed = parts.join(".");
-        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()).to_bytes());
-        format!("{signed}.{signature}")
-    }
-
-    /// A client assertion (RFC 7523 §3).
-    fn assertion(&self, origin: &TestOrigin, client: &str) -> Result<String> {
-        let id = URL_SAFE_NO_PAD.encode(tollgate_system::rng::random::<12>()?);
-        let claims = json!({
-            "iss": client, "sub": client, "aud": origin.server.issuer(), "jti": id, "iat": now(), "exp": now() + 60,
-        });
-        Ok(self.sign(&claims))
-    }
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 }
 
 /// Status of a token request authenticated by an assertion of this key.

@@ -5,12 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
-<<<<<<< HEAD
 use tollgate_system::clock;
 use tollgate_tests::admin_client::AdminClient;
-=======
-use tollgate_system::clock;
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::client::{Answer, TestClient, Tokens};
 use tollgate_tests::logout_listener::LogoutListener;
@@ -135,15 +131,9 @@ async fn o4_disabling_a_user_is_atomic(case: &RegressionCase) -> Result<()> {
     case.report(format!("disabled: refresh {}, vouched token active {}, another {}", answers.0, answers.1, answers.2));
     assert_eq!(answers, (400, false, 400));
 
-<<<<<<< HEAD
     let (dave, person) = register_user(&fixture.origin, "dave").await?;
     let tokens = fixture.app.user_tokens(&fixture.browser()?, &person, &SCOPE).await?;
     let left_behind = format!("UPDATE users SET disabled_at = {} WHERE id = '{dave}'", clock::now());
-=======
-    let (dave, person) = register_user(&fixture.origin, "dave", false).await?;
-    let tokens = fixture.app.tokens(&mut fixture.browser()?, &person, "openid read", &[]).await?;
-    let left_behind = format!("UPDATE users SET disabled_at = {} WHERE id = '{dave}'", clock::now());
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
     case.execute(&fixture.origin, &left_behind).await?;
     let status = fixture.refreshes(&tokens).await?;
     case.report(format!("disabled, with a grant that an older version left: refresh {status}"));

@@ -9,13 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tollgate_model::{AuthMethod, ClientMetadata, GrantType, TrustedIssuer};
-<<<<<<< HEAD
 use tollgate_system::clock::now;
 use tollgate_test_kit::client::JWT_BEARER_GRANT;
 use tollgate_test_kit::jwt::{ClientKey, base64url, random_id};
-=======
-use tollgate_system::clock::now;
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 
 use crate::fixture::{Origin, answer, claims};
 

@@ -4,12 +4,8 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use tollgate_model::{AuthMethod, Client, ClientMetadata, GrantType, StoredSecret};
-<<<<<<< HEAD
 use tollgate_system::rng;
 use tollgate_test_kit::users::PASSWORD;
-=======
-use tollgate_system::rng;
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 use zeroize::Zeroizing;
 
 use crate::fixture::{Origin, UserBrowser, answer};

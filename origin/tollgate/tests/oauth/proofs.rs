@@ -4,12 +4,8 @@ use reqwest::header::AUTHORIZATION;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tollgate_model::ClientMetadata;
-<<<<<<< HEAD
 use tollgate_system::clock::now;
 use tollgate_test_kit::jwt::{ClientKey, base64url, random_id};
-=======
-use tollgate_system::clock::now;
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 
 use crate::fixture::{Origin, UserBrowser, answer, claims, redemption};
 

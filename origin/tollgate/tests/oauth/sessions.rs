@@ -3,13 +3,9 @@
 use reqwest::header::SET_COOKIE;
 use tollgate_model::{Actor, AuthMethod, ClientMetadata, Resource};
 use tollgate_storage::Ending;
-<<<<<<< HEAD
 use tollgate_system::clock;
 use tollgate_test_kit::browser::Page;
 use tollgate_test_kit::users::PASSWORD;
-=======
-use tollgate_system::clock;
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
 
 use crate::fixture::{Origin, UserBrowser, answer, claims};
 
@@ -389,12 +385,7 @@ async fn sign_in_during_a_password_change_leaves_no_session() {
             tokio::time::sleep(std::time::Duration::from_millis(4 * round)).await;
             replace(&new).await;
         });
-<<<<<<< HEAD
         let sessions = store.logins_of(&ada, clock::now()).await.expect("listed");
         assert!(sessions.is_empty(), "round {round}: a session with the old password is left");
-=======
-        let sessions = store.logins_of(&ada, clock::now()).await.expect("listed");
-        assert!(sessions.is_empty(), "round {round}: a session by the old password is left");
->>>>>>> 15b8ab6 (system: add an injectable clock, part clock and random source)
     }
 }
