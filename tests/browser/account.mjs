@@ -143,3 +143,21 @@ export async function change_password(window, person, another) {
   ensure((await other.signIn(changed)) === 200, 'the new password is accepted')
   await other.close()
 }
+
+/** In a right-to-left language the pages are mirrored, and pass the same checks. */
+export async function right_to_left(window, person) {
+  const { page } = window
+  await page.setExtraHTTPHeaders({ 'accept-language': 'ar' })
+  await page.goto(at('/login'))
+  const direction = await page.locator('main').evaluate((main) => getComputedStyle(main).direction)
+  ensure(direction === 'rtl', `the sign-in page runs ${direction}`)
+  await window.check('sign-in, right to left')
+  await window.signIn({ ...person, password: 'not it' })
+  await window.check('sign-in refused, right to left')
+  await window.signIn(person)
+  await window.check('sessions, right to left')
+  for (const path of ['/account/password', '/device', '/logout']) {
+    await page.goto(at(path))
+    await window.check(`${path}, right to left`)
+  }
+}

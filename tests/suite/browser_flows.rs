@@ -5,7 +5,7 @@ use anyhow::Result;
 use tollgate_tests::browser_flows::BrowserFlows;
 
 /// Flows that run once with scripts enabled and once with scripts disabled.
-const FLOWS: [&str; 19] = [
+const FLOWS: [&str; 20] = [
     "sign_in",
     "sign_in_throttled",
     "sign_in_by_keyboard",
@@ -14,6 +14,7 @@ const FLOWS: [&str; 19] = [
     "other_browsers",
     "register",
     "change_password",
+    "right_to_left",
     "web_client",
     "web_client_denied",
     "access_revoked",
