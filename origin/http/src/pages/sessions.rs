@@ -25,7 +25,7 @@ const PATH: &str = "/account/sessions";
 const PAGE_SIZE: u64 = 50;
 /// Reasons in the audit log.
 pub(super) const SIGNED_OUT: &str = "the user signed out";
-const REVOKED_BY_USER: &str = "the user took it back";
+const REVOKED_BY_USER: &str = "the user revoked it";
 
 #[derive(Template)]
 #[template(path = "sessions.html")]
