@@ -1,37 +1,38 @@
-//! What a running origin promises on both databases: each test runs on SQLite and on a real PostgreSQL, whose URL is in
-//! `TOLLGATE_TEST_POSTGRES_URL` (a role that may create databases). Without it the PostgreSQL half fails; it is never skipped.
+//! Running origins on both databases: each test runs on SQLite and on the PostgreSQL server at
+//! `TOLLGATE_TEST_POSTGRES_URL`, with a role that may create databases. Without it the PostgreSQL tests
+//! fail; they are never skipped.
 
-/// Makes two tests of each story, one a database.
+/// Makes two tests of each function, one for each database.
 macro_rules! on_both_databases {
-    ($($story:ident),+ $(,)?) => {
+    ($($test:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
-            async fn $story() {
-                let database = crate::database::Database::sqlite(stringify!($story)).await;
-                super::$story(&database).await;
+            async fn $test() {
+                let database = crate::database::Database::sqlite(stringify!($test)).await;
+                super::$test(&database).await;
                 database.remove().await;
             })+
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread")]
-            async fn $story() {
-                let database = crate::database::Database::postgres(stringify!($story)).await;
-                super::$story(&database).await;
+            async fn $test() {
+                let database = crate::database::Database::postgres(stringify!($test)).await;
+                super::$test(&database).await;
                 database.remove().await;
             })+
         }
     };
 }
 
+mod cached_state;
 #[path = "../../../storage/tests/store/database.rs"]
 mod database;
+mod fixture;
 #[path = "../../../storage/tests/store/grant_samples.rs"]
 mod grant_samples;
-mod known;
-mod logouts;
-mod rotation;
+mod issuers;
+mod key_changes;
+mod key_lifecycle;
+mod logout_delivery;
 #[path = "../../../storage/tests/store/samples.rs"]
 mod samples;
-mod served;
-mod served_issuers;
-mod served_keys;

@@ -1,4 +1,4 @@
-//! Several issuers in one process: nothing of one is visible to another.
+//! Several issuers in one origin, isolated from each other.
 
 use reqwest::StatusCode;
 use tollgate::Server;
@@ -8,13 +8,13 @@ use tollgate_storage::Store;
 use tollgate_system::clock;
 
 use crate::database::Database;
+use crate::fixture::{IssuerClient, key_ring, kid, start_origin, wait_until};
 use crate::samples::ISSUER;
-use crate::served::{Asker, kid, origin, ring, until};
 
 on_both_databases!(
-    nothing_of_one_issuer_is_visible_to_another,
-    issuers_come_and_go_while_it_runs,
-    an_edge_takes_no_other_issuers_snapshot,
+    issuers_do_not_see_each_others_clients_tokens_and_keys,
+    issuers_are_added_and_removed_while_the_origin_runs,
+    edge_refuses_messages_of_another_issuer,
 );
 
 const ONE: &str = "https://auth.example/one";
@@ -24,8 +24,8 @@ fn issuer(name: &str, url: &str) -> Issuer {
     Issuer { name, url, sealed_database: None, created_at: clock::now() }
 }
 
-/// Where the database of a registered issuer is by default.
-fn beside(database: &Database, name: &str) -> String {
+/// Default database URL of another issuer.
+fn database_url_of(database: &Database, name: &str) -> String {
     match database.url().strip_suffix(".db") {
         Some(stem) => format!("{stem}.{name}.db"),
         None if database.url().contains('?') => format!("{}&options[search_path]=tollgate_{name}", database.url()),
@@ -33,8 +33,8 @@ fn beside(database: &Database, name: &str) -> String {
     }
 }
 
-/// Removes a SQLite file; a PostgreSQL schema goes with its database.
-fn remove(url: &str) {
+/// Deletes a SQLite database. A PostgreSQL schema is deleted with its database.
+fn delete_database(url: &str) {
     if let Some(path) = url.strip_prefix("sqlite://") {
         for suffix in ["", "-wal", "-shm"] {
             drop(std::fs::remove_file(format!("{path}{suffix}")));
@@ -42,39 +42,42 @@ fn remove(url: &str) {
     }
 }
 
-/// An origin with one more issuer, that issuer's database and its address.
-async fn with_one(database: &Database) -> (Server, Store, String) {
-    let server = origin(database).await;
+/// An origin with the further issuer `one`, that issuer's database and its URL.
+async fn start_with_issuer_one(database: &Database) -> (Server, Store, String) {
+    let server = start_origin(database).await;
     database.store.insert_issuer(&issuer("one", ONE)).await.expect("registered");
     let url = format!("{}/one", server.url());
-    until("it is served", async || {
+    wait_until("the issuer is served", async || {
         reqwest::get(format!("{url}/health")).await.is_ok_and(|answer| answer.status() == 200)
     })
     .await;
-    let store = Store::open(&beside(database, "one")).await.expect("its database is where it should be");
-    assert_eq!(store.issuer().await.expect("it has one"), ONE);
+    let store = Store::open(&database_url_of(database, "one")).await.expect("the issuer's database");
+    assert_eq!(store.issuer().await.expect("an issuer"), ONE);
     (server, store, url)
 }
 
-async fn nothing_of_one_issuer_is_visible_to_another(database: &Database) {
-    let (server, store, one) = with_one(database).await;
+async fn issuers_do_not_see_each_others_clients_tokens_and_keys(database: &Database) {
+    let (server, store, one) = start_with_issuer_one(database).await;
     let home = server.url();
     for alg in [TokenAlg::EdDsa, TokenAlg::Hs256] {
-        // The same name at both: two clients that know nothing of each other.
+        // Both issuers have a client of this id.
         let id = format!("client-{}", alg.as_str().to_lowercase());
-        let here = Asker::register(&database.store, &id, "tollgate:admin", alg).await;
-        let there = Asker::register(&store, &id, "tollgate:admin", alg).await;
-        for (asker, url, other) in [(&here, &home, &one), (&there, &one, &home)] {
+        let here = IssuerClient::register(&database.store, &id, "tollgate:admin", alg).await;
+        let there = IssuerClient::register(&store, &id, "tollgate:admin", alg).await;
+        for (caller, url, other) in [(&here, &home, &one), (&there, &one, &home)] {
             let (status, answer) =
-                asker.post(&format!("{other}/oauth/token"), &[("grant_type", "client_credentials")]).await;
+                caller.post(&format!("{other}/oauth/token"), &[("grant_type", "client_credentials")]).await;
             assert_eq!((status, &answer["error"]), (StatusCode::UNAUTHORIZED, &"invalid_client".into()), "{url}");
         }
         let (mine, theirs) = (here.token(&home).await, there.token(&one).await);
         assert!(here.is_active(&home, &mine).await && there.is_active(&one, &theirs).await);
-        assert!(!here.is_active(&home, &theirs).await && !there.is_active(&one, &mine).await, "unknown to the other");
-        // Revoking what one does not know is well, and nothing.
-        for (asker, url, token) in [(&there, &one, &mine), (&here, &home, &theirs)] {
-            assert_eq!(asker.post(&format!("{url}/oauth/revoke"), &[("token", token)]).await.0, StatusCode::OK);
+        assert!(
+            !here.is_active(&home, &theirs).await && !there.is_active(&one, &mine).await,
+            "each knows only its own token"
+        );
+        // Revoking an unknown token succeeds and changes nothing.
+        for (caller, url, token) in [(&there, &one, &mine), (&here, &home, &theirs)] {
+            assert_eq!(caller.post(&format!("{url}/oauth/revoke"), &[("token", token)]).await.0, StatusCode::OK);
         }
         assert!(here.is_active(&home, &mine).await && there.is_active(&one, &theirs).await);
         assert_ne!(kid(&mine), kid(&theirs));
@@ -85,7 +88,7 @@ async fn nothing_of_one_issuer_is_visible_to_another(database: &Database) {
         assert_eq!(admin(&home, &theirs).await, StatusCode::UNAUTHORIZED);
         assert_eq!(admin(&one, &mine).await, StatusCode::UNAUTHORIZED);
     }
-    let (here, there) = (ring(&database.store).await, ring(&store).await);
+    let (here, there) = (key_ring(&database.store).await, key_ring(&store).await);
     let audience = "https://api.example".parse().expect("an audience");
     let secret =
         |keys: &tollgate_keys::KeyRing| serde_json::json!(keys.audience_key(&audience).expect("a key").to_secret_jwk());
@@ -94,13 +97,13 @@ async fn nothing_of_one_issuer_is_visible_to_another(database: &Database) {
     assert_eq!(store.issuers().await.expect("read"), []);
     store.close().await;
     server.shutdown().await;
-    remove(&beside(database, "one"));
+    delete_database(&database_url_of(database, "one"));
 }
 
-async fn issuers_come_and_go_while_it_runs(database: &Database) {
-    let (server, store, one) = with_one(database).await;
-    let asker = Asker::register(&store, "client", "", TokenAlg::EdDsa).await;
-    let issuer_of = async |url: String| asker.get(&url, None).await.1["issuer"].as_str().map(str::to_owned);
+async fn issuers_are_added_and_removed_while_the_origin_runs(database: &Database) {
+    let (server, store, one) = start_with_issuer_one(database).await;
+    let caller = IssuerClient::register(&store, "client", "", TokenAlg::EdDsa).await;
+    let issuer_of = async |url: String| caller.get(&url, None).await.1["issuer"].as_str().map(str::to_owned);
     for url in [
         format!("{}/.well-known/oauth-authorization-server/one", server.url()),
         format!("{one}/.well-known/oauth-authorization-server"),
@@ -110,47 +113,54 @@ async fn issuers_come_and_go_while_it_runs(database: &Database) {
     let at_home = format!("{}/.well-known/oauth-authorization-server", server.url());
     assert_eq!(issuer_of(at_home.clone()).await.as_deref(), Some(ISSUER));
 
-    // By host.
+    // An issuer at another host.
     database.store.insert_issuer(&issuer("two", "https://two.example")).await.expect("registered");
-    let at_two = asker.clone().at_host("two.example");
-    until("it is served", async || at_two.get(&at_home, None).await.1["issuer"] == "https://two.example").await;
+    let at_two = caller.clone().at_host("two.example");
+    wait_until("the issuer is served", async || at_two.get(&at_home, None).await.1["issuer"] == "https://two.example")
+        .await;
     assert_eq!(issuer_of(at_home.clone()).await.as_deref(), Some(ISSUER));
 
-    // One that cannot be served holds up nobody.
+    // An issuer whose database cannot be opened does not disturb the others.
     let nowhere = "sqlite:///nowhere/at/all.db";
     let bad = issuer("bad", "https://auth.example/bad");
-    let sealed = ring(&database.store).await.seal_secret(nowhere, &Issuer::secret_context(&bad.name)).expect("sealed");
+    let sealed =
+        key_ring(&database.store).await.seal_secret(nowhere, &Issuer::secret_context(&bad.name)).expect("sealed");
     database.store.insert_issuer(&Issuer { sealed_database: Some(sealed), ..bad }).await.expect("registered");
     let bad = format!("{}/bad/health", server.url());
-    until("it is known", async || asker.get(&bad, None).await.0 == StatusCode::SERVICE_UNAVAILABLE).await;
-    let token = asker.token(&one).await;
+    wait_until("the issuer answers 503", async || caller.get(&bad, None).await.0 == StatusCode::SERVICE_UNAVAILABLE)
+        .await;
+    let token = caller.token(&one).await;
 
     assert!(database.store.delete_issuer(&"one".parse().expect("a name")).await.expect("removed"));
-    until("it is gone", async || asker.get(&format!("{one}/health"), None).await.0 == StatusCode::NOT_FOUND).await;
+    wait_until("the issuer is removed", async || {
+        caller.get(&format!("{one}/health"), None).await.0 == StatusCode::NOT_FOUND
+    })
+    .await;
     assert_eq!(issuer_of(at_home).await.as_deref(), Some(ISSUER));
-    // What it had is there when it comes back.
+    // The issuer's data is there when it is registered again.
     database.store.insert_issuer(&issuer("one", ONE)).await.expect("registered");
-    until("it is served", async || asker.get(&format!("{one}/health"), None).await.0 == StatusCode::OK).await;
-    assert!(asker.is_active(&one, &token).await);
+    wait_until("the issuer is served", async || caller.get(&format!("{one}/health"), None).await.0 == StatusCode::OK)
+        .await;
+    assert!(caller.is_active(&one, &token).await);
     let twice = database.store.insert_issuer(&issuer("three", ONE)).await;
-    assert!(twice.is_err(), "a URL has one issuer");
+    assert!(twice.is_err(), "two issuers with one URL");
     store.close().await;
     server.shutdown().await;
     for name in ["one", "two"] {
-        remove(&beside(database, name));
+        delete_database(&database_url_of(database, name));
     }
 }
 
-async fn an_edge_takes_no_other_issuers_snapshot(database: &Database) {
-    let (server, store, one) = with_one(database).await;
-    let (here, there) = (ring(&database.store).await, ring(&store).await);
+async fn edge_refuses_messages_of_another_issuer(database: &Database) {
+    let (server, store, one) = start_with_issuer_one(database).await;
+    let (here, there) = (key_ring(&database.store).await, key_ring(&store).await);
     let fetched =
         async |url: String| reqwest::get(url).await.expect("answered").bytes().await.expect("a body").to_vec();
     let theirs = fetched(format!("{one}/edge/v1/snapshot")).await;
-    assert!(Snapshot::decode(theirs.clone(), here.snapshot_pins()).is_err(), "another key");
+    assert!(Snapshot::decode(theirs.clone(), here.snapshot_pins()).is_err(), "signed by another key");
     let snapshot = Snapshot::decode(theirs, there.snapshot_pins()).expect("its own");
     assert_eq!(snapshot.issuer(), ONE);
-    // Even with the other's key pinned by mistake, the issuer is another.
+    // Even if the other issuer's key is pinned by mistake.
     assert!(matches!(Replica::new(snapshot.clone(), ISSUER), Err(ReplicaError::WrongIssuer)));
     let mine = fetched(format!("{}/edge/v1/snapshot", server.url())).await;
     let mine = Snapshot::decode(mine, here.snapshot_pins()).expect("its own");
@@ -161,5 +171,5 @@ async fn an_edge_takes_no_other_issuers_snapshot(database: &Database) {
     assert_eq!(edge.apply(&deltas), Err(ReplicaError::WrongIssuer));
     store.close().await;
     server.shutdown().await;
-    remove(&beside(database, "one"));
+    delete_database(&database_url_of(database, "one"));
 }

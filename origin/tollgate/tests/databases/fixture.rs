@@ -1,4 +1,4 @@
-//! Origins that serve from a story's database, and clients that ask them.
+//! Origins on a test's database, and their clients.
 
 use std::time::{Duration, Instant};
 
@@ -10,20 +10,22 @@ use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::{Secret, TokenAlg};
 use tollgate_storage::Store;
 use tollgate_system::clock;
+use tollgate_test_kit::jwt;
 
 use crate::database::Database;
 use crate::samples::{ISSUER, client};
 
-/// How long something that takes milliseconds may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest wait for something that takes milliseconds, on a busy machine.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-pub(crate) fn master() -> MasterKey {
+/// Master key of all origins here.
+pub(crate) fn master_key() -> MasterKey {
     MasterKey::from_random([7; 32])
 }
 
-/// An origin on the database; several may be.
-pub(crate) async fn origin(database: &Database) -> Server {
-    let key = master().to_text().to_string();
+/// Starts an origin on the database. Several can run on one.
+pub(crate) async fn start_origin(database: &Database) -> Server {
+    let key = master_key().to_text().to_string();
     let settings = Settings::from_pairs([
         ("TOLLGATE_LISTEN", "127.0.0.1:0"),
         ("TOLLGATE_PUBLIC_URL", ISSUER),
@@ -33,53 +35,53 @@ pub(crate) async fn origin(database: &Database) -> Server {
     Server::start(settings.expect("good settings")).await.expect("started")
 }
 
-/// The keys of a database as they are now.
-pub(crate) async fn ring(store: &Store) -> KeyRing {
+/// The current keys in a database.
+pub(crate) async fn key_ring(store: &Store) -> KeyRing {
     let rows = store.key_rows().await.expect("read");
-    KeyRing::open(&master(), &rows.keys, rows.revoked, clock::now()).expect("they open")
+    KeyRing::open(&master_key(), &rows.keys, rows.revoked, clock::now()).expect("they open")
 }
 
-/// A client of an issuer.
+/// A confidential client of an issuer.
 #[derive(Clone)]
-pub(crate) struct Asker {
+pub(crate) struct IssuerClient {
     http: reqwest::Client,
     id: String,
     secret: String,
     host: Option<&'static str>,
 }
 
-impl Asker {
-    /// Registers a client with the issuer of this database, for tokens for the issuer itself.
-    pub(crate) async fn register(store: &Store, id: &str, scope: &str, alg: TokenAlg) -> Asker {
+impl IssuerClient {
+    /// Registers a client in this database. Its tokens are for the issuer itself.
+    pub(crate) async fn register(store: &Store, id: &str, scope: &str, alg: TokenAlg) -> IssuerClient {
         let (mut client, secret) = client(id);
         client.metadata.scope = tollgate_model::Scope::parse(scope).expect("a scope");
         client.metadata.audiences = vec![store.issuer().await.expect("an issuer").parse().expect("an audience")];
         client.metadata.alg = alg;
         store.insert_client(&client).await.expect("registered");
-        Asker { http: reqwest::Client::new(), id: id.to_owned(), secret: secret.reveal().to_owned(), host: None }
+        IssuerClient { http: reqwest::Client::new(), id: id.to_owned(), secret: secret.reveal().to_owned(), host: None }
     }
 
-    /// The same, with another secret.
-    pub(crate) fn with_secret(self, secret: &Secret) -> Asker {
-        Asker { secret: secret.reveal().to_owned(), ..self }
+    /// The same client with another secret.
+    pub(crate) fn with_secret(self, secret: &Secret) -> IssuerClient {
+        IssuerClient { secret: secret.reveal().to_owned(), ..self }
     }
 
-    /// The same, who names this host.
-    pub(crate) fn at_host(self, host: &'static str) -> Asker {
-        Asker { host: Some(host), ..self }
+    /// The same client, with this `Host` header.
+    pub(crate) fn at_host(self, host: &'static str) -> IssuerClient {
+        IssuerClient { host: Some(host), ..self }
     }
 
     pub(crate) async fn post(&self, url: &str, form: &[(&str, &str)]) -> (StatusCode, Value) {
         let request = self.http.post(url).basic_auth(&self.id, Some(&self.secret)).form(form);
-        answered(self.naming_host(request)).await
+        answer(self.with_host(request)).await
     }
 
     pub(crate) async fn get(&self, url: &str, bearer: Option<&str>) -> (StatusCode, Value) {
-        let request = self.naming_host(self.http.get(url));
-        answered(bearer.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth)).await
+        let request = self.with_host(self.http.get(url));
+        answer(bearer.into_iter().fold(request, reqwest::RequestBuilder::bearer_auth)).await
     }
 
-    /// Asks the admin API.
+    /// Sends JSON to the admin API.
     pub(crate) async fn admin(
         &self,
         method: reqwest::Method,
@@ -87,21 +89,21 @@ impl Asker {
         token: &str,
         body: &Value,
     ) -> (StatusCode, Value) {
-        answered(self.http.request(method, url).bearer_auth(token).json(body)).await
+        answer(self.http.request(method, url).bearer_auth(token).json(body)).await
     }
 
-    fn naming_host(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    fn with_host(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         self.host.into_iter().fold(request, |request, host| request.header("host", host))
     }
 
-    /// A token of the issuer at this address.
+    /// Gets a token from the issuer at this URL.
     pub(crate) async fn token(&self, url: &str) -> String {
         let (status, answer) = self.post(&format!("{url}/oauth/token"), &[("grant_type", "client_credentials")]).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         answer["access_token"].as_str().expect("a token").to_owned()
     }
 
-    /// Whether the issuer at this address says that a token is active.
+    /// Whether a token is active, according to the issuer at this URL.
     pub(crate) async fn is_active(&self, url: &str, token: &str) -> bool {
         let (status, answer) = self.post(&format!("{url}/oauth/introspect"), &[("token", token)]).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
@@ -111,25 +113,22 @@ impl Asker {
     }
 }
 
-async fn answered(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
-    let answer = request.send().await.expect("answered");
-    let (status, body) = (answer.status(), answer.bytes().await.expect("a body"));
+async fn answer(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.expect("answered");
+    let (status, body) = (response.status(), response.bytes().await.expect("a body"));
     (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
 }
 
 /// The `kid` of a token.
 pub(crate) fn kid(token: &str) -> String {
-    use base64::Engine as _;
-    let header = token.split('.').next().expect("a header");
-    let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).expect("base64url");
-    serde_json::from_slice::<Value>(&header).expect("JSON")["kid"].as_str().expect("a kid").to_owned()
+    jwt::header(token).expect("a JWT")["kid"].as_str().expect("a kid").to_owned()
 }
 
-/// Asks until the answer is yes.
-pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
+/// Waits until a condition is true.
+pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < TIMEOUT, "{what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
