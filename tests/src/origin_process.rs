@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 use crate::database::TestDatabase;
-use crate::environment::{free_port, install_tls_provider, programs_dir, required_env};
+use crate::environment::{free_port, install_tls_provider, programs_dir};
 use crate::origin::AUDIENCE;
 use crate::process::ChildProcess;
 use crate::secret_leaks::find_secrets;

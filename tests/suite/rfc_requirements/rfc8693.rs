@@ -20,7 +20,7 @@ pub(super) fn rows() -> Vec<Requirement> {
 }
 
 fn shown(request: RequestSpec) -> [RequestSpec; 3] {
-    [authorize(), redeem("{1?code}"), ask]
+    [authorize(), redeem("{1?code}"), request]
 }
 
 fn requests() -> Vec<Requirement> {
