@@ -1,5 +1,5 @@
-//! What the suite runs on, besides the test kit: real edges and origin processes, faults, attacks, the
-//! conformance table. It starts the real programs and mocks no part of Tollgate.
+//! Infrastructure of the suite on top of the test kit: real edges and origin processes, faults,
+//! attacks, the conformance table. It starts the real programs and mocks no part of Tollgate.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test may fail by panic")]
 
 pub mod adapter;

@@ -120,7 +120,7 @@ async fn access_token_contains_its_status_claim() -> Result<()> {
     client.revoke(&token).await?;
     assert_eq!(status(&origin, &status_claim).await?, 1);
     assert_eq!(said(origin.cli(&["token", "status", &token, "--json"])?)?["status"], "revoked");
-    // The introspection response has no status claim: whoever introspects needs no status list.
+    // The introspection response has no status claim: its reader needs no status list.
     let other = client.token("").await?;
     assert!(client.introspect(&other).await?.get("status").is_none());
     Ok(())

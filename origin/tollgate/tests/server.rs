@@ -189,7 +189,8 @@ async fn snapshot_of_many_revocations_is_exact() {
     assert_eq!((changed.sequence(), changed.count(RevocationKind::Token)), (snapshot.sequence() + 1, 1));
     assert!(is_revoked_by(&changed, &later[0]) && !is_revoked_by(&changed, &later[1]));
 
-    // A change of a covered token is listed with the old cascade at first, then a new cascade follows.
+    // A change of a covered token is listed with the old cascade at first, then a new cascade
+    // follows.
     revoke(store, &active[..1]).await;
     store.insert_route(&route("/b")).await.expect("added");
     let newest = snapshot_after(&origin, changed.epoch()).await;

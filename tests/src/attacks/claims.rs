@@ -69,11 +69,11 @@ impl AttackList<'_> {
         for (name, aud) in [
             ("an empty array", json!([])),
             ("33 of them", json!([others(32), vec![ours.to_owned()]].concat())),
-            ("a number beside", json!([ours, 1])),
-            ("a null beside", json!([ours, null])),
+            ("with a number", json!([ours, 1])),
+            ("with a null", json!([ours, null])),
             ("an array inside", json!([[ours]])),
             ("an object", json!({ ours: true })),
-            ("an empty string beside", json!([ours, ""])),
+            ("with an empty string", json!([ours, ""])),
             ("an empty string", json!("")),
         ] {
             let token = self.eddsa().claim("aud", aud).sign();

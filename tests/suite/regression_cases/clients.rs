@@ -162,8 +162,8 @@ async fn o9_registration_when_off_is_closed_and_an_update_widens_nothing(case: &
     assert_eq!(now.audiences, narrow.audiences, "the audiences stay narrowed");
     assert!(now.dpop_bound_access_tokens, "tokens stay bound to a key");
 
-    // For a self-registered client only public Internet addresses are requested, whoever updated it
-    // last.
+    // For a self-registered client the origin requests only public Internet addresses, even after
+    // an operator changed it.
     let neighbour = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("https://{}/sector", neighbour.local_addr()?);
     let sector = put(json!({ "sector_identifier_uri": url }));

@@ -399,7 +399,7 @@ async fn e3_changes_contained_in_a_snapshot_leave_the_edges_memory(case: &Regres
         total += MAX_DELTAS as u64;
         most = most.max(give(&mut validator, &history.revoke(MAX_DELTAS as u64, at)?)?);
         let left = give(&mut validator, &history.empty_snapshot(at)?)?;
-        ensure!(left == 0, "{left} changes stay beside a snapshot that holds them");
+        ensure!(left == 0, "{left} changes were kept although the snapshot contains them");
     }
     ensure!(most == MAX_DELTAS as u64, "{most} changes at the most");
     case.report(format!(

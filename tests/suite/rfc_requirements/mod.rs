@@ -1,5 +1,5 @@
-//! RFC requirements on an authorization server, as a table: each row has the section, the requirement,
-//! the requests that test it, and the expected response.
+//! RFC requirements on an authorization server, as a table: each row has the section, the
+//! requirement, the requests that test it, and the expected response.
 
 mod client_registration;
 mod discovery;

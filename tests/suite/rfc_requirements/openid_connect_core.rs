@@ -1,5 +1,5 @@
-//! OpenID Connect Core 1.0: ID tokens, userinfo, refreshing and subjects, and which pages the user sees
-//! when (section 3.1.2).
+//! OpenID Connect Core 1.0: ID tokens, userinfo, refreshing and subjects, and which pages the user
+//! sees when (section 3.1.2).
 
 use reqwest::Method;
 use tollgate_tests::rfc_requirements::{

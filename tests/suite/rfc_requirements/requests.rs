@@ -1,4 +1,5 @@
-//! The clients of the tables, and requests as a correct client sends them. Each row changes one thing.
+//! The clients of the tables, and requests as a correct client sends them. Each row changes one
+//! thing.
 
 use serde_json::{Value, json};
 use tollgate_tests::rfc_requirements::{AUDIENCE, Fixture, RequestSpec, Sender, get, post};

@@ -1,5 +1,5 @@
-//! RFC 6749 §10.14: the server MUST sanitize and validate every value it receives. Each row sends an
-//! unexpected value.
+//! RFC 6749 §10.14: the server MUST sanitize and validate every value it receives. Each row sends
+//! an unexpected value.
 
 use tollgate_tests::rfc_requirements::{
     Expectation, RequestSpec, Requirement, Sender, get, ok, page, post, redirected, refused, row, status,

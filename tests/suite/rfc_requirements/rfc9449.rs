@@ -1,5 +1,5 @@
-//! DPoP, RFC 9449: the proof and its checks (section 4.3), bound tokens and their use, and codes bound
-//! to a key.
+//! DPoP, RFC 9449: the proof and its checks (section 4.3), bound tokens and their use, and codes
+//! bound to a key.
 
 use serde_json::{Value, json};
 use tollgate_tests::rfc_requirements::{

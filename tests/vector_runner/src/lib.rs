@@ -1,6 +1,6 @@
-//! Runs signature test vectors against the core inside WebAssembly. The messages of these vectors are
-//! not tokens. The crate holds no vector itself: the suite sends each as a line and compares the
-//! result with its native one.
+//! Runs signature test vectors against the core inside WebAssembly. The messages of these vectors
+//! are not tokens. The crate holds no vector itself: the suite sends each as a line and compares
+//! the result with its native one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

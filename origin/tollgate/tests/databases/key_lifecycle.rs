@@ -1,5 +1,5 @@
-//! The life of signing keys: when a new key signs, when an old key is deleted, and what a revocation
-//! changes. The tests set the time.
+//! The life of signing keys: when a new key signs, when an old key is deleted, and what a
+//! revocation changes. The tests set the time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,7 +142,8 @@ async fn key_is_published_before_it_signs(database: &Database) {
     assert_eq!(signing_kid_at(store, NOW + 110).await, Some(new.kid.clone()));
     assert_eq!(state(store, &old.expect("a key"), NOW + 110).await, KeyState::Retiring);
 
-    // Without a waiting time it signs when it is published. A rotation in progress can be shortened.
+    // Without a waiting time it signs when it is published. A rotation in progress can be
+    // shortened.
     let newer = rotated(store, 0, NOW + 200).await;
     assert_eq!(signing_kid_at(store, NOW + 300).await, Some(new.kid));
     publish(store, NOW + 300).await;

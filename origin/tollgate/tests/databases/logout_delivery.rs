@@ -284,7 +284,8 @@ async fn each_logout_is_claimed_by_one_origin(database: &Database) {
     let room = ClientRoom::for_each(8);
     assert_eq!(other_process.take_logouts(now + 59, now + 90, 8, &room).await.expect("asked"), []);
 
-    // One origin is silent for too long and another claims the logout. Then the first cannot put it back.
+    // One origin is silent for too long and another claims the logout. Then the first cannot put it
+    // back.
     database.store.put_back_logout(&taken[0], now + 5).await.expect("put back");
     let again = other_process.take_logouts(now + 5, now + 60, 8, &room).await.expect("claimed");
     assert_eq!((again.len(), again[0].number, again[0].tries), (1, taken[0].number, 2));

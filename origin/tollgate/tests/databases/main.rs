@@ -1,6 +1,6 @@
 //! Running origins on both databases: each test runs on SQLite and on the PostgreSQL server at
-//! `TOLLGATE_TEST_POSTGRES_URL`, with a role that may create databases. Without it the PostgreSQL tests
-//! fail; they are never skipped.
+//! `TOLLGATE_TEST_POSTGRES_URL`, with a role that may create databases. Without it the PostgreSQL
+//! tests fail; they are never skipped.
 
 /// Makes two tests of each function, one for each database.
 macro_rules! on_both_databases {

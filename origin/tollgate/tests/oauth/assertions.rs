@@ -200,7 +200,8 @@ async fn jwks_uri_is_fetched_again_after_a_key_rotation() {
     assert_eq!(ask(&old).await, 200);
     assert_eq!(ask(&new).await, 401, "not published yet");
     *published.lock().expect("not poisoned") = json!({ "keys": [jwk(&old), jwk(&new)] });
-    // The origin does not fetch the keys again for each unknown `kid`, because anybody can send one.
+    // The origin does not fetch the keys again for each unknown `kid`, because anybody can send
+    // one.
     let mut status = ask(&new).await;
     for _ in 0..30 {
         if status == 200 {

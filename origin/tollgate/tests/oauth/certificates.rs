@@ -1,5 +1,5 @@
-//! Client certificates of TLS connections to the origin (RFC 8705): authentication, and tokens bound
-//! to them.
+//! Client certificates of TLS connections to the origin (RFC 8705): authentication, and tokens
+//! bound to them.
 
 use std::sync::Arc;
 

@@ -9,7 +9,8 @@ use tollgate_test_kit::users::PASSWORD;
 
 use crate::fixture::{Origin, UserBrowser, text};
 
-/// An origin with the client `admin`, whose token opens the admin API, and the administrator `root`.
+/// An origin with the client `admin`, whose token opens the admin API, and the administrator
+/// `root`.
 pub(crate) struct Fixture {
     pub(crate) origin: Origin,
     pub(crate) api: AdminClient,

@@ -139,7 +139,8 @@ pub(crate) struct HttpsOrigin {
 }
 
 impl HttpsOrigin {
-    /// `client_authority`: issues clients' certificates, if the origin trusts an authority for them.
+    /// `client_authority`: issues clients' certificates, if the origin trusts an authority for
+    /// them.
     pub(crate) async fn start(
         client_authority: Option<&CertificateAuthority>,
         more: &[(&'static str, &str)],

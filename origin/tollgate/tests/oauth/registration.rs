@@ -75,7 +75,8 @@ async fn self_registered_client_reads_updates_and_deletes_itself() {
     assert_eq!(manage(Method::GET, token, Value::Null).await.0, 401);
 }
 
-/// With open registration anybody can make the origin request a URL, so it refuses private addresses.
+/// With open registration anybody can make the origin request a URL, so it refuses private
+/// addresses.
 #[tokio::test(flavor = "multi_thread")]
 async fn registration_causes_no_request_to_a_private_address() {
     let origin = Origin::start_with(&[("TOLLGATE_REGISTRATION", "open")]).await;

@@ -1,6 +1,6 @@
-//! Third-party OAuth client crates: `public-clients oauth2` and `public-clients openidconnect` run every
-//! grant that the unmodified crate supports against the test's origin. They use the protocol of
-//! `tests/clients/protocol.mjs`.
+//! Third-party OAuth client crates: `public-clients oauth2` and `public-clients openidconnect` run
+//! every grant that the unmodified crate supports against the test's origin. They use the protocol
+//! of `tests/clients/protocol.mjs`.
 
 mod oauth2_crate;
 mod openidconnect_crate;
@@ -16,7 +16,7 @@ fn main() -> Result<()> {
     match env::args().nth(1).as_deref() {
         Some("oauth2") => oauth2_crate::run(&test),
         Some("openidconnect") => openidconnect_crate::run(&test),
-        _ => bail!("say oauth2 or openidconnect"),
+        _ => bail!("usage: public-clients oauth2|openidconnect"),
     }
 }
 
@@ -31,7 +31,7 @@ impl Test {
     }
 
     /// A member of a registered client's settings.
-    fn told(&self, client: &str, member: &str) -> Result<String> {
+    fn client_setting(&self, client: &str, member: &str) -> Result<String> {
         let text = self.settings[client][member].as_str().map(str::to_owned);
         text.with_context(|| format!("{client} has no {member}"))
     }
@@ -42,7 +42,7 @@ impl Test {
     }
 
     /// Lets the user open a URL, and returns the URL where the browser ended.
-    fn ask(&self, what: &str, value: &str) -> Result<Url> {
+    fn open_as_user(&self, what: &str, value: &str) -> Result<Url> {
         println!("{}", json!({ "ask": what, "value": value }));
         let mut line = String::new();
         io::stdin().read_line(&mut line)?;
@@ -52,7 +52,7 @@ impl Test {
 
     /// Lets the user allow a request, and returns code and state. Checks the issuer (RFC 9207).
     fn authorize(&self, url: &Url) -> Result<(String, String)> {
-        let callback = self.ask("authorize", url.as_str())?;
+        let callback = self.open_as_user("authorize", url.as_str())?;
         let parameter = |name: &str| {
             let found = callback.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
             found.with_context(|| format!("no {name} in {callback}"))
@@ -62,9 +62,9 @@ impl Test {
     }
 }
 
-/// HTTP client for the crates: follows no redirects and treats no status as an error. It sends `https`
-/// requests without TLS, because the crate `oauth2` revokes only at `https` URLs and the test's origin
-/// has no certificate.
+/// HTTP client for the crates: follows no redirects and treats no status as an error. It sends
+/// `https` requests without TLS, because the crate `oauth2` revokes only at `https` URLs and the
+/// test's origin has no certificate.
 fn http(mut request: HttpRequest) -> Result<HttpResponse, ureq::Error> {
     let plain = request.uri().to_string().replacen("https://", "http://", 1);
     *request.uri_mut() = plain.parse().map_err(|_| ureq::Error::BadUri(plain))?;

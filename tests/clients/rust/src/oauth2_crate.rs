@@ -30,11 +30,11 @@ fn client(test: &Test, id: &str) -> Result<Client> {
         .set_device_authorization_url(DeviceAuthorizationUrl::new(at("/oauth/device/code"))?)
         .set_introspection_url(IntrospectionUrl::new(at("/oauth/introspect"))?)
         .set_revocation_url(RevocationUrl::new(at("/oauth/revoke").replacen("http://", "https://", 1))?);
-    client = match test.told(id, "secret") {
+    client = match test.client_setting(id, "secret") {
         Ok(secret) => client.set_client_secret(ClientSecret::new(secret)),
         Err(_) => client.set_auth_type(AuthType::RequestBody),
     };
-    if let Ok(uri) = test.told(id, "redirect_uri") {
+    if let Ok(uri) = test.client_setting(id, "redirect_uri") {
         client = client.set_redirect_uri(RedirectUrl::new(uri)?);
     }
     Ok(client)
@@ -70,8 +70,8 @@ fn code(test: &Test) -> Result<()> {
     let token = client.exchange_code(AuthorizationCode::new(code)).set_pkce_verifier(verifier).request(&http)?;
     test.step("code");
 
-    let told = client.introspect(token.access_token()).request(&http)?;
-    ensure!(told.active() && told.client_id().is_some_and(|id| id.as_str() == "web"), "not active");
+    let introspected = client.introspect(token.access_token()).request(&http)?;
+    ensure!(introspected.active() && introspected.client_id().is_some_and(|id| id.as_str() == "web"), "not active");
     test.step("introspection");
     let first = token.refresh_token().context("no refresh token")?;
     let next = client.exchange_refresh_token(first).request(&http)?;
@@ -96,7 +96,7 @@ fn device(test: &Test) -> Result<()> {
     let started: StandardDeviceAuthorizationResponse =
         client.exchange_device_code().add_scope(read()).request(&http)?;
     let complete = started.verification_uri_complete().context("no complete URI")?;
-    test.ask("device", complete.secret())?;
+    test.open_as_user("device", complete.secret())?;
     let polling = client.exchange_device_access_token(&started);
     let token = polling.request(&http, thread::sleep, Some(Duration::from_secs(60)))?;
     ensure!(!token.access_token().secret().is_empty(), "no token");

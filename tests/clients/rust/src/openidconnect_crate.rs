@@ -27,9 +27,9 @@ fn from_discovery_to_logout(test: &Test) -> Result<()> {
     let metadata = discover(test)?;
     let end = metadata.additional_metadata().end_session_endpoint.clone().context("no end_session_endpoint")?;
     test.step("discovery");
-    let secret = ClientSecret::new(test.told("web", "secret")?);
+    let secret = ClientSecret::new(test.client_setting("web", "secret")?);
     let client = CoreClient::from_provider_metadata(metadata, ClientId::new("web".into()), Some(secret))
-        .set_redirect_uri(RedirectUrl::new(test.told("web", "redirect_uri")?)?);
+        .set_redirect_uri(RedirectUrl::new(test.client_setting("web", "redirect_uri")?)?);
     let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
     let flow = CoreAuthenticationFlow::AuthorizationCode;
     let request = client.authorize_url(flow, CsrfToken::new_random, Nonce::new_random);
@@ -58,9 +58,9 @@ fn from_discovery_to_logout(test: &Test) -> Result<()> {
     ensure!(again.subject() == subject, "another subject");
     test.step("refresh");
 
-    let bye = PostLogoutRedirectUrl::new(test.told("web", "post_logout_redirect_uri")?)?;
+    let bye = PostLogoutRedirectUrl::new(test.client_setting("web", "post_logout_redirect_uri")?)?;
     let logout = LogoutRequest::from(end).set_id_token_hint(id_token).set_post_logout_redirect_uri(bye.clone());
-    let end = test.ask("logout", logout.http_get_url().as_str())?;
+    let end = test.open_as_user("logout", logout.http_get_url().as_str())?;
     ensure!(&end == bye.url(), "logged out to {end}");
     test.step("logout");
     Ok(())
