@@ -20,11 +20,11 @@ async fn prepare() -> Result<(TestOrigin, Upstream, BTreeMap<&'static str, Strin
     for (path, methods, scope, public) in ROUTES {
         let methods: Vec<String> = methods.iter().map(|method| (*method).to_owned()).collect();
         store
-            .insert_route(&Route::new(path, &methods, Scope::parse(&scope.join(" "))?, public, OnStale::Deny)?)
+            .create_route(&Route::new(path, &methods, Scope::parse(&scope.join(" "))?, public, OnStale::Deny)?)
             .await?;
     }
     let target = Target::Token(REVOKED.to_owned());
-    assert!(store.revoke(Revoke::any(target, Actor::command_line(None), None, now())?).await?.is_news);
+    assert!(store.revoke(Revoke::any(target, Actor::command_line(None), None, now())?).await?.is_new_to_edges);
     let upstream = Upstream::start()?;
     let settings = origin.edge_settings(&upstream.url).await?;
     Ok((origin, upstream, settings))

@@ -28,14 +28,14 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn revoke(origin: &TestOrigin, target: Target) -> Result<()> {
     let revoke = Revoke::any(target, Actor::command_line(None), None, now() + 1)?;
-    ensure!(origin.server.store().revoke(revoke).await?.is_news);
+    ensure!(origin.server.store().revoke(revoke).await?.is_new_to_edges);
     Ok(())
 }
 
 async fn reinstate(origin: &TestOrigin, target: Target) -> Result<()> {
     let (which, by) = (Which::Target(target), Actor::command_line(None));
     let reinstated = origin.server.store().reinstate(Reinstate { which, by, reason: None, at: now() + 1 }).await?;
-    ensure!(reinstated.is_news);
+    ensure!(reinstated.is_new_to_edges);
     Ok(())
 }
 

@@ -205,12 +205,12 @@ async fn refresh_repeatedly(client: &Arc<(String, String)>, tokens: &mut Vec<Str
 /// A refresh token for each caller, each of its own grant.
 async fn refresh_tokens(origin: &TestOrigin, client: &(String, String)) -> Result<Vec<String>> {
     origin.user("ada", "correct horse battery", &json!({}))?;
-    let user = origin.server.store().user_by_name(&"ada".parse()?).await?.context("no user")?.id;
+    let user = origin.server.store().find_user_by_name(&"ada".parse()?).await?.context("no user")?.id;
     let mut connection = HttpConnection::connect(&client.0).await?;
     let mut tokens = Vec::with_capacity(CALLERS);
     for _ in 0..CALLERS {
         let code = Secret::new(SecretKind::Code, &rng::random()?);
-        let is_recorded = origin.server.store().insert_code(&grant_code(&code, user.clone())?, None).await?;
+        let is_recorded = origin.server.store().create_code(&grant_code(&code, user.clone())?, None).await?;
         ensure!(is_recorded, "the grant was not recorded");
         let redirect = url_encoded(REDIRECT);
         let form = format!(

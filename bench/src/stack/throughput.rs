@@ -145,7 +145,7 @@ async fn revoke_all(store: &Store, tokens: &[AccessToken], started: Instant) -> 
             let (writer, revoke, at) = (writer.clone(), revocation(token)?, Instant::now());
             requests.spawn(async move {
                 let revoked = writer.revoke(revoke).await?;
-                ensure!(revoked.is_news, "a token was revoked twice");
+                ensure!(revoked.is_new_to_edges, "a token was revoked twice");
                 Ok((started.elapsed().as_secs_f64(), at.elapsed().as_secs_f64() * 1e3))
             });
         }

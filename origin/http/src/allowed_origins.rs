@@ -93,7 +93,7 @@ impl Origins {
         let version = known.versions().await?.registrations;
         if self.version != Some(version) {
             reads.fetch_add(1, Ordering::Relaxed);
-            let clients = store.clients().await?;
+            let clients = store.list_clients().await?;
             self.origins = Arc::new(clients.iter().flat_map(origins).collect());
             self.version = Some(version);
         }

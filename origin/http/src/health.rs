@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use tollgate_model::KeyState;
 use tollgate_services::password_hashing::Load;
-use tollgate_storage::Head;
+use tollgate_storage::FeedHead;
 
 use super::{App, AppState};
 
@@ -127,7 +127,7 @@ fn busy(busy: bool) -> &'static str {
 /// What decides whether this origin can do its work.
 struct Condition {
     /// Where the history stands, if the database answers.
-    head: Option<Head>,
+    head: Option<FeedHead>,
     takes_writes: bool,
     is_clock_right: bool,
     is_watching: bool,
@@ -137,12 +137,12 @@ struct Condition {
 impl Condition {
     /// Looks, for [`CHECK_TIMEOUT`] at most.
     async fn of(app: &App) -> Condition {
-        let looked = timeout(CHECK_TIMEOUT, async { tokio::join!(head(app), app.store.takes_writes()) }).await;
+        let looked = timeout(CHECK_TIMEOUT, async { tokio::join!(head(app), app.store.is_writable()) }).await;
         let (head, takes_writes) = looked.unwrap_or((None, false));
         Condition {
             head,
             takes_writes,
-            is_clock_right: app.store.time().is_sure,
+            is_clock_right: app.store.read_clocks().is_trusted,
             is_watching: app.wake.borrow().watching,
             can_publish: !app.publisher.is_failing(),
         }
@@ -195,8 +195,8 @@ fn hashing(app: &App) -> HashingThreads {
 }
 
 /// Where the history stands, if the database answers.
-async fn head(app: &App) -> Option<Head> {
-    let head = app.store.head().await;
+async fn head(app: &App) -> Option<FeedHead> {
+    let head = app.store.get_feed_head().await;
     head.inspect_err(|error| tracing::error!(%error, "the health check cannot read the database")).ok()
 }
 

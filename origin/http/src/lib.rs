@@ -61,7 +61,7 @@ use tollgate_services::shared_signals::Transmitter;
 use tollgate_services::signing_keys::Keys;
 use tollgate_services::status_lists::StatusLists;
 use tollgate_services::telemetry::{Meters, Spans, TraceContext};
-use tollgate_storage::{Ending, Store, Writer};
+use tollgate_storage::{Store, Termination, Writer};
 use tollgate_system::clock;
 
 /// What handlers share.
@@ -133,8 +133,8 @@ pub struct App {
 }
 
 /// An ending by the current request: its back-channel logouts belong to the request's trace.
-pub(crate) fn ending(by: &Actor, reason: &'static str) -> Ending {
-    Ending { trace: TraceContext::current().traceparent(), ..Ending::new(by, reason, clock::now()) }
+pub(crate) fn ending(by: &Actor, reason: &'static str) -> Termination {
+    Termination { trace: TraceContext::current().traceparent(), ..Termination::new(by, reason, clock::now()) }
 }
 
 /// The shared state as axum hands it around.

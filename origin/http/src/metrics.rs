@@ -84,7 +84,7 @@ pub(super) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwn
 }
 
 async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
-    let (head, edges) = (app.store.head().await?, app.store.edges().await?);
+    let (head, edges) = (app.store.get_feed_head().await?, app.store.list_edges().await?);
     let mut text = Text::default();
     text.counters(&app.meters);
     text.one("tollgate_feed_sequence", "The newest sequence of the history of revocations.", "counter", head.sequence);

@@ -120,7 +120,7 @@ impl From<ForgeError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Problem {
-        if let StoreError::Exists(what) = error {
+        if let StoreError::AlreadyExists(what) = error {
             return Problem::new(StatusCode::CONFLICT, &format!("there is a {what} of that name already"));
         }
         if matches!(error, StoreError::NotAdministrator) {

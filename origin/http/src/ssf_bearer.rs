@@ -52,7 +52,7 @@ pub(super) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, B
 /// The stream of this name, if it is the client's. Another's does not exist, as far as this client can tell.
 pub(super) async fn stream_of(app: &App, client: &ClientId, name: &str) -> Result<Stream, BearerError> {
     let name: StreamName = name.parse().map_err(|_| BearerError::NoStream)?;
-    let stream = app.store.stream(&name).await?;
+    let stream = app.store.find_stream(&name).await?;
     stream.filter(|stream| stream.client.as_ref() == Some(client)).ok_or(BearerError::NoStream)
 }
 

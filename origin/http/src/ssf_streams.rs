@@ -41,7 +41,7 @@ pub(super) async fn get(
     let answer = match query.get("stream_id") {
         Some(name) => configuration(&app.issuer, &stream_of(&app, &client, name).await?),
         None => {
-            let streams = app.store.streams().await?;
+            let streams = app.store.list_streams().await?;
             let own = streams.iter().filter(|stream| stream.client.as_ref() == Some(&client));
             own.map(|stream| configuration(&app.issuer, stream)).collect()
         }

@@ -18,7 +18,7 @@ use tollgate_keys::IssueError;
 use tollgate_model::encoding::base64url;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Client, ClientId, Logout};
-use tollgate_storage::{ClientRoom, Store, StoreError};
+use tollgate_storage::{ClientSlots, Store, StoreError};
 use tollgate_system::{clock, rng};
 
 use crate::outbound_http::{Outbound, OutboundError};
@@ -73,7 +73,7 @@ pub struct Courier {
 struct UnderWay {
     tasks: JoinSet<()>,
     clients: HashMap<Id, ClientId>,
-    room: ClientRoom,
+    room: ClientSlots,
 }
 
 impl Courier {
@@ -86,7 +86,7 @@ impl Courier {
     pub async fn run(self, signed_out: Arc<Notify>, stop: CancellationToken) {
         let courier = Arc::new(self);
         let mut under_way =
-            UnderWay { tasks: JoinSet::new(), clients: HashMap::new(), room: ClientRoom::for_each(MOST_OF_ONE) };
+            UnderWay { tasks: JoinSet::new(), clients: HashMap::new(), room: ClientSlots::with_limit(MOST_OF_ONE) };
         loop {
             let pause = match courier.take_up(&mut under_way).await {
                 Ok(pause) => pause,
@@ -109,13 +109,13 @@ impl Courier {
     async fn take_up(self: &Arc<Courier>, under_way: &mut UnderWay) -> Result<Duration, StoreError> {
         loop {
             let (now, room) = (self.now(), MOST.saturating_sub(under_way.tasks.len()));
-            match self.store.next_logout().await? {
+            match self.store.find_next_logout_time().await? {
                 None => return Ok(INTERVAL),
                 Some(due) if due > now => return Ok(Duration::from_secs(due - now).min(INTERVAL)),
                 Some(_) if room == 0 => return Ok(PAUSE),
                 Some(_) => {}
             }
-            let taken = self.store.take_logouts(now, now.saturating_add(HELD), room, &under_way.room).await?;
+            let taken = self.store.claim_logouts(now, now.saturating_add(HELD), room, &under_way.room).await?;
             if taken.is_empty() {
                 return Ok(PAUSE);
             }
@@ -127,7 +127,7 @@ impl Courier {
 
     /// The time by which clients are told again and given up: a clock that jumped gives up nobody.
     fn now(&self) -> u64 {
-        self.store.time().steady_ms / 1000
+        self.store.read_clocks().steady_ms / 1000
     }
 
     /// Tells a client once, as part of the request that signed out, and records what came of it.
@@ -142,18 +142,18 @@ impl Courier {
                     Told::Refused => tracing::warn!(%client, session, tries, "a client refused to be told of a logout"),
                     Told::Nobody => tracing::debug!(%client, session, "a client need not be told of a logout any more"),
                 }
-                self.store.forget_logout(&logout).await
+                self.store.delete_logout(&logout).await
             }
             Err(error) => {
                 let error = with_causes(&error);
                 match logout.next_try(self.now(), rng::jitter()) {
                     Some(due_at) => {
                         tracing::warn!(%client, session, tries, error, "a client could not be told of a logout");
-                        self.store.put_back_logout(&logout, due_at).await
+                        self.store.reschedule_logout(&logout, due_at).await
                     }
                     None => {
                         tracing::error!(%client, session, tries, error, "a client is given up: it was never told of a logout");
-                        self.store.forget_logout(&logout).await
+                        self.store.delete_logout(&logout).await
                     }
                 }
             }
@@ -164,7 +164,7 @@ impl Courier {
     }
 
     async fn tell(&self, logout: &Logout) -> Result<Told, TellError> {
-        let Some(client) = self.store.client(&logout.client).await?.filter(Client::is_active) else {
+        let Some(client) = self.store.find_client(&logout.client).await?.filter(Client::is_active) else {
             return Ok(Told::Nobody);
         };
         let Some(url) = &client.metadata.backchannel_logout_uri else {
@@ -184,7 +184,7 @@ impl Courier {
 impl UnderWay {
     fn begin(&mut self, courier: Arc<Courier>, logout: Logout) {
         let client = logout.client.clone();
-        self.room.enter(&client);
+        self.room.try_acquire(&client);
         let task = self.tasks.spawn(courier.deliver(logout));
         self.clients.insert(task.id(), client);
     }
@@ -197,7 +197,7 @@ impl UnderWay {
             Some(Err(error)) => error.id(),
         };
         if let Some(client) = self.clients.remove(&id) {
-            self.room.leave(&client);
+            self.room.release(&client);
         }
     }
 }

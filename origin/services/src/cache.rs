@@ -89,12 +89,12 @@ impl Known {
         match answers.wait_for(|answer| answer.question > begun).await.map(|answer| answer.versions) {
             Ok(Some(versions)) => Ok(versions),
             // Whoever asks for itself is told what is wrong.
-            Ok(None) | Err(_) => Box::pin(self.store.versions()).await,
+            Ok(None) | Err(_) => Box::pin(self.store.get_versions()).await,
         }
     }
 
     /// How often things had changed when that was asked last. What is decided by it must be confirmed by the transaction that it
-    /// leads to, see [`Issue::as_of`](tollgate_storage::Issue::as_of).
+    /// leads to, see [`IssueRequest::registrations_version`](tollgate_storage::IssueRequest::registrations_version).
     pub fn latest_versions(&self) -> Option<Versions> {
         self.answers.borrow().versions
     }
@@ -109,7 +109,7 @@ impl Known {
         if let Some(client) = self.client_in_memory(id, now) {
             return Ok(Some(client));
         }
-        let client = Box::pin(self.store.client(id)).await?.map(Arc::new);
+        let client = Box::pin(self.store.find_client(id)).await?.map(Arc::new);
         // Not of those that are none: strangers can think of as many ids as they like.
         if let Some(client) = &client {
             self.clients.keep(id.clone(), now.registrations, Arc::clone(client));
@@ -123,7 +123,7 @@ impl Known {
         if let Some(resource) = self.resources.get(audience, now.registrations) {
             return Ok(resource);
         }
-        let resource = Arc::new(Box::pin(self.store.resource(audience)).await?);
+        let resource = Arc::new(Box::pin(self.store.find_resource(audience)).await?);
         self.resources.keep(audience.clone(), now.registrations, Arc::clone(&resource));
         Ok(resource)
     }
@@ -138,7 +138,7 @@ impl Known {
         if let Some(rules) = self.rules.get(&(), now.config) {
             return Ok(Some(rules));
         }
-        let document = feed::config::document(audience.as_str(), keys, &self.store.routes().await?).ok();
+        let document = feed::config::document(audience.as_str(), keys, &self.store.list_routes().await?).ok();
         let rules = document.and_then(|document| Config::read(&document).ok()).map(Arc::new);
         if let Some(rules) = &rules {
             self.rules.keep((), now.config, Arc::clone(rules));
@@ -159,7 +159,7 @@ impl Known {
         Ok(family)
     }
 
-    /// What the grant of this refresh token knows of it, as [`Store::refresh_token`].
+    /// What the grant of this refresh token knows of it, as [`Store::find_refresh_token`].
     pub async fn refresh_token(&self, presented: PresentedRefresh) -> Result<Option<RefreshToken>, StoreError> {
         let (answer, answered) = oneshot::channel();
         if self.looking_up.send((presented.clone(), answer)).await.is_ok()
@@ -168,7 +168,7 @@ impl Known {
             return Ok(token);
         }
         // Whoever asks for itself is told what is wrong.
-        self.store.refresh_token(presented).await
+        self.store.find_refresh_token(presented).await
     }
 
     /// The record of a token of this text that was found good, if nothing was revoked since. It may have expired.
@@ -208,7 +208,7 @@ async fn look_up(store: Store, mut questions: mpsc::Receiver<Question>) {
         // Nothing is looked up for callers who have disconnected.
         asked.retain(|(_, answer): &Question| !answer.is_closed());
         let (presented, answers): (Vec<_>, Vec<_>) = asked.drain(..).unzip();
-        let found = store.refresh_tokens(&presented).await;
+        let found = store.find_refresh_tokens(&presented).await;
         let found = found.inspect_err(|error| tracing::error!(%error, "refresh tokens could not be looked up"));
         // Nobody is answered then: whoever asked asks for itself.
         for (answer, token) in answers.into_iter().zip(found.unwrap_or_default()) {

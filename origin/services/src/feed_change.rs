@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::watch::{Receiver, Sender, channel};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tollgate_storage::{Head, HeadWatch, Store, StoreError};
+use tollgate_storage::{ChangeWatch, FeedHead, Store, StoreError};
 
 /// How long after a failed database to look again.
 const RETRY: Duration = Duration::from_millis(500);
@@ -14,7 +14,7 @@ const RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wake {
     /// Where the history stood.
-    pub head: Head,
+    pub head: FeedHead,
     /// Whether the watch is working; while it is not, `head` may be old.
     pub watching: bool,
 }
@@ -27,9 +27,9 @@ pub async fn watch(
     store: Store,
     stop: CancellationToken,
 ) -> Result<(Receiver<Wake>, impl Future<Output = ()> + Send), StoreError> {
-    let watch = store.watch().await?;
+    let watch = store.watch_changes().await?;
     // Read after the watch began, so that no change falls between.
-    let (sender, receiver) = channel(Wake { head: store.head().await?, watching: true });
+    let (sender, receiver) = channel(Wake { head: store.get_feed_head().await?, watching: true });
     let task = async move {
         tokio::select! {
             () = keep_watching(&store, watch, &sender) => {}
@@ -39,7 +39,7 @@ pub async fn watch(
     Ok((receiver, task))
 }
 
-async fn keep_watching(store: &Store, first: HeadWatch, sender: &Sender<Wake>) {
+async fn keep_watching(store: &Store, first: ChangeWatch, sender: &Sender<Wake>) {
     let mut watch = Some(first);
     loop {
         if let Err(error) = next_change(store, &mut watch, sender).await {
@@ -51,12 +51,12 @@ async fn keep_watching(store: &Store, first: HeadWatch, sender: &Sender<Wake>) {
     }
 }
 
-async fn next_change(store: &Store, watch: &mut Option<HeadWatch>, sender: &Sender<Wake>) -> Result<(), StoreError> {
+async fn next_change(store: &Store, watch: &mut Option<ChangeWatch>, sender: &Sender<Wake>) -> Result<(), StoreError> {
     match watch {
         Some(watch) => watch.changed().await?,
-        None => *watch = Some(store.watch().await?),
+        None => *watch = Some(store.watch_changes().await?),
     }
-    let newest = Wake { head: store.head().await?, watching: true };
+    let newest = Wake { head: store.get_feed_head().await?, watching: true };
     sender.send_if_modified(|wake| std::mem::replace(wake, newest) != newest);
     Ok(())
 }

@@ -12,7 +12,10 @@ use tollgate_model::RefreshState;
 use super::batch::{Wanted, Written};
 use super::issuing::{Bars, Place, Record, Row, Seen};
 use super::redeem::{GoOn, GoneOn};
-use super::{BEGIN_IN_EPOCH, BEGIN_ON_SQLITE, Batch, Claim, Connection, Issue, MOST_ROWS, Redeem, Store, StoreError};
+use super::{
+    BEGIN_IN_EPOCH, BEGIN_ON_SQLITE, Batch, Connection, IssueRequest, MOST_ROWS, RedeemCredential, RedeemRequest,
+    Store, StoreError,
+};
 
 /// Batches that go by one connection, one after the other, until it is lent to whoever else waits to write.
 const MOST_IN_A_ROW: usize = 8;
@@ -20,7 +23,7 @@ const MOST_IN_A_ROW: usize = 8;
 /// What such a batch writes.
 struct Usual<'a> {
     /// The tokens: those of the refresh tokens first.
-    issues: Vec<&'a Issue>,
+    issues: Vec<&'a IssueRequest>,
     /// The grants whose refresh tokens are used.
     gone_on: Vec<GoneOn<'a>>,
     /// When, Unix seconds.
@@ -32,12 +35,12 @@ struct Usual<'a> {
 impl<'a> Usual<'a> {
     /// The batch, if it is such a one.
     fn of(batch: &'a Batch) -> Option<Usual<'a>> {
-        let Batch { redeems, issues, revokes, reinstates, sights, notes } = batch;
-        let is_more = !(revokes.is_empty() && reinstates.is_empty() && sights.is_empty() && notes.is_empty());
-        let issues: Vec<&Issue> = redeems.iter().map(|redeem| &redeem.issue).chain(issues).collect();
+        let Batch { redeems, issues, revokes, reinstates, replay_keys, notes } = batch;
+        let is_more = !(revokes.is_empty() && reinstates.is_empty() && replay_keys.is_empty() && notes.is_empty());
+        let issues: Vec<&IssueRequest> = redeems.iter().map(|redeem| &redeem.issue).chain(issues).collect();
         // A token that is handed on leaves a line in the audit log, one that it is exchanged from may be revoked, and one about a user must
         // find them active.
-        let is_plain = |issue: &&Issue| {
+        let is_plain = |issue: &&IssueRequest| {
             let details = &issue.draft.details;
             details.act.is_none() && details.exchanged_from.is_empty() && issue.user.is_none()
         };
@@ -45,7 +48,7 @@ impl<'a> Usual<'a> {
         if is_more || !are_plain || !(1..=MOST_ROWS).contains(&issues.len()) {
             return None;
         }
-        let mut states = issues.iter().filter_map(|issue| issue.as_of);
+        let mut states = issues.iter().filter_map(|issue| issue.registrations_version);
         let registrations = states.next();
         let agree = states.all(|state| Some(state) == registrations);
         let gone_on: Vec<GoneOn> = redeems.iter().map(refreshed).collect::<Option<_>>()?;
@@ -57,8 +60,8 @@ impl<'a> Usual<'a> {
 }
 
 /// What comes of a refresh token that is its grant's current one.
-fn refreshed(redeem: &Redeem) -> Option<GoneOn<'_>> {
-    let Claim::Refresh { hash, successor, .. } = &redeem.claim else {
+fn refreshed(redeem: &RedeemRequest) -> Option<GoneOn<'_>> {
+    let RedeemCredential::RefreshToken { hash, successor, .. } = &redeem.credential else {
         return None;
     };
     let first = RefreshState::first(successor.hash);
@@ -122,7 +125,7 @@ impl Usual<'_> {
         }
         let numbers = each!(&mut tx, connection => connection.record(rows, Some(seen)).await?);
         if !wanted() {
-            return Err(StoreError::Abandoned);
+            return Err(StoreError::CallerDisconnected);
         }
         if numbers.len() < rows.len() {
             return Ok(None);

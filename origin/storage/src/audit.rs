@@ -14,7 +14,7 @@ impl Store {
     /// The same database in the hands of `actor`, who stands in the audit log as the one who did what is done through it. Without,
     /// it is the origin itself.
     #[must_use]
-    pub fn by(&self, actor: &Actor) -> Store {
+    pub fn with_actor(&self, actor: &Actor) -> Store {
         Store { actor: Some(actor.clone()), ..self.clone() }
     }
 
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
+    pub async fn list_audit_entries(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT * FROM audit WHERE number > ");
             query.push_bind(to_sql(filter.after.unwrap_or(0)));

@@ -117,7 +117,7 @@ impl Availability {
 
     fn refusal(&self, state: State, wanted: Use) -> Option<StoreError> {
         match (state, wanted) {
-            (State::Away, _) => Some(StoreError::Away(lock(&self.reason).clone())),
+            (State::Away, _) => Some(StoreError::Unavailable(lock(&self.reason).clone())),
             (State::ReadOnly, Use::Write) => Some(StoreError::ReadOnly),
             (State::Up | State::Suspect | State::ReadOnly, _) => None,
         }

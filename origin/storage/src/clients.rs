@@ -27,8 +27,8 @@ impl Store {
     /// Registers `client`.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when its id is taken.
-    pub async fn insert_client(&self, client: &Client) -> Result<(), StoreError> {
+    /// [`StoreError::AlreadyExists`] when its id is taken.
+    pub async fn create_client(&self, client: &Client) -> Result<(), StoreError> {
         let disabled_at = match client.status {
             ClientStatus::Active => None,
             ClientStatus::Disabled { at } => Some(to_sql(at)),
@@ -49,7 +49,7 @@ impl Store {
             .rows_affected()
         });
         if inserted == 0 {
-            return Err(StoreError::Exists("client"));
+            return Err(StoreError::AlreadyExists("client"));
         }
         for secret in &client.secrets {
             tx.insert_secret(&client.id, secret).await?;
@@ -62,7 +62,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+    pub async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 ORDER BY s.created_at"))
                 .bind(id.as_str())
@@ -76,7 +76,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn client_by_registration(&self, token: &SecretHash) -> Result<Option<Client>, StoreError> {
+    pub async fn find_client_by_registration_token(&self, token: &SecretHash) -> Result<Option<Client>, StoreError> {
         let id = each!(&mut self.reader().await?, connection => {
             sqlx::query_scalar::<_, String>("SELECT id FROM clients WHERE registration = $1")
                 .bind(token.as_bytes().as_slice())
@@ -84,7 +84,7 @@ impl Store {
                 .await?
         });
         match id {
-            Some(id) => self.client(&id.parse().map_err(StoreError::corrupt("clients"))?).await,
+            Some(id) => self.find_client(&id.parse().map_err(StoreError::corrupt("clients"))?).await,
             None => Ok(None),
         }
     }
@@ -93,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn clients(&self) -> Result<Vec<Client>, StoreError> {
+    pub async fn list_clients(&self) -> Result<Vec<Client>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, ClientRow>(select!("ORDER BY c.created_at, c.id, s.created_at"))
                 .fetch_all(connection)
@@ -130,7 +130,7 @@ impl Store {
     /// Replaces what is registered of a client, as the client itself says.
     ///
     /// # Errors
-    /// [`StoreError::OutOfDate`] when the operator disabled it, or changed what it may have, since `client` was read.
+    /// [`StoreError::ConcurrentModification`] when the operator disabled it, or changed what it may have, since `client` was read.
     pub async fn update_registration(&self, client: &Client, metadata: &ClientMetadata) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         tx.hold_client(&client.id).await?;
@@ -141,7 +141,7 @@ impl Store {
                 .await?
         });
         if clients(row)?.pop().is_none_or(|now| now.operator_metadata != client.operator_metadata) {
-            return Err(StoreError::OutOfDate);
+            return Err(StoreError::ConcurrentModification);
         }
         each!(&mut tx, connection => {
             sqlx::query("UPDATE clients SET metadata = $2 WHERE id = $1")
@@ -227,7 +227,7 @@ impl Store {
             tx.note(&[self.line(AuditAction::Enable, AuditKind::CLIENT, id.as_str())]).await?;
         }
         tx.commit().await?;
-        self.client(id).await
+        self.find_client(id).await
     }
 }
 

@@ -47,7 +47,7 @@ struct Jump {
 
 /// A reading of all clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Time {
+pub struct ClockReading {
     /// The time of day, Unix milliseconds; the database's, if they differ and monotonic time bears the database out.
     pub now_ms: u64,
     /// The time of day as far as it ran with monotonic time.
@@ -55,13 +55,13 @@ pub struct Time {
     /// The earliest that it can be by any clock: what expired before may be deleted.
     pub settled_ms: u64,
     /// Whether the clocks agree.
-    pub is_sure: bool,
+    pub is_trusted: bool,
 }
 
-impl Time {
+impl ClockReading {
     /// By what a snapshot is dated: not ahead of the time of day, even if the process began by a clock that was ahead.
     #[must_use]
-    pub fn date_ms(&self) -> u64 {
+    pub fn snapshot_time_ms(&self) -> u64 {
         self.steady_ms.min(self.now_ms)
     }
 }
@@ -101,7 +101,7 @@ impl Clock {
     }
 
     /// Reads the clocks when the time of day is `wall_ms`.
-    pub(super) fn read(&self, wall_ms: u64, at: Instant) -> Time {
+    pub(super) fn read(&self, wall_ms: u64, at: Instant) -> ClockReading {
         self.state(|state| state.read(wall_ms, at))
     }
 
@@ -111,7 +111,7 @@ impl Clock {
 }
 
 impl State {
-    fn read(&mut self, wall_ms: u64, at: Instant) -> Time {
+    fn read(&mut self, wall_ms: u64, at: Instant) -> ClockReading {
         let database_ms = self.database.map(|database| database.at(at));
         // At the first reading all origins on a database begin with its time.
         let first = Moment { unix_ms: database_ms.unwrap_or(wall_ms), at };
@@ -127,11 +127,11 @@ impl State {
             .is_some_and(|jump| database_ms.is_some() || at.saturating_duration_since(jump.since) < DOUBTED_FOR);
         let restarted_ms = self.swept.filter(|swept| at.saturating_duration_since(swept.at) < BELIEVED_AFTER);
         let bounds = [Some(wall_ms), Some(steady_ms), database_ms, restarted_ms.map(|swept| swept.at(at))];
-        Time {
+        ClockReading {
             now_ms: if database_ms.is_some() { steady_ms } else { wall_ms },
             steady_ms,
             settled_ms: bounds.into_iter().flatten().min().unwrap_or(wall_ms),
-            is_sure: !is_jump_doubted && database_ms.is_none_or(|database_ms| agree(database_ms, steady_ms)),
+            is_trusted: !is_jump_doubted && database_ms.is_none_or(|database_ms| agree(database_ms, steady_ms)),
         }
     }
 
@@ -173,31 +173,31 @@ mod tests {
         let (clock, noon) = sqlite();
         let time = clock.read(NOON_MS + 61_000, after(noon, 60_000));
         let now = NOON_MS + 61_000;
-        assert_eq!(time, Time { now_ms: now, steady_ms: now, settled_ms: now, is_sure: true });
+        assert_eq!(time, ClockReading { now_ms: now, steady_ms: now, settled_ms: now, is_trusted: true });
     }
 
     #[test]
     fn an_hour_ahead_deletes_and_dates_nothing() {
         let (clock, noon) = sqlite();
         let time = clock.read(NOON_MS + HOUR_MS, after(noon, 60_000));
-        assert_eq!((time.steady_ms, time.settled_ms, time.is_sure), (NOON_MS + 60_000, NOON_MS + 60_000, false));
+        assert_eq!((time.steady_ms, time.settled_ms, time.is_trusted), (NOON_MS + 60_000, NOON_MS + 60_000, false));
         let right_again = clock.read(NOON_MS + 75_000, after(noon, 75_000));
-        assert_eq!((right_again.settled_ms, right_again.is_sure), (NOON_MS + 75_000, true));
+        assert_eq!((right_again.settled_ms, right_again.is_trusted), (NOON_MS + 75_000, true));
     }
 
     #[test]
     fn an_hour_behind_deletes_nothing_either() {
         let (clock, noon) = sqlite();
         let time = clock.read(NOON_MS - HOUR_MS, after(noon, 60_000));
-        assert_eq!((time.steady_ms, time.settled_ms, time.is_sure), (NOON_MS + 60_000, NOON_MS - HOUR_MS, false));
+        assert_eq!((time.steady_ms, time.settled_ms, time.is_trusted), (NOON_MS + 60_000, NOON_MS - HOUR_MS, false));
     }
 
     #[test]
     fn a_jump_that_stays_is_believed_in_the_end() {
         let (clock, noon) = sqlite();
         let read = |ms| clock.read(NOON_MS + HOUR_MS + ms, after(noon, ms));
-        assert!(!read(1).is_sure);
-        assert!(read(6 * 60_000).is_sure, "it serves again");
+        assert!(!read(1).is_trusted);
+        assert!(read(6 * 60_000).is_trusted, "it serves again");
         assert_eq!(read(HOUR_MS - 1).settled_ms, NOON_MS + HOUR_MS - 1, "and deletes nothing yet");
         assert_eq!(read(HOUR_MS + 1).settled_ms, NOON_MS + 2 * HOUR_MS + 1);
     }
@@ -207,31 +207,31 @@ mod tests {
         let (clock, noon) = (Clock::default(), Instant::now());
         clock.hear(NOON_MS, noon);
         let time = clock.read(NOON_MS + HOUR_MS, noon);
-        assert_eq!(time, Time { now_ms: NOON_MS, steady_ms: NOON_MS, settled_ms: NOON_MS, is_sure: false });
+        assert_eq!(time, ClockReading { now_ms: NOON_MS, steady_ms: NOON_MS, settled_ms: NOON_MS, is_trusted: false });
         assert_eq!(clock.read(NOON_MS + 3 * HOUR_MS, after(noon, 2 * HOUR_MS)).now_ms, NOON_MS + 2 * HOUR_MS);
-        assert!(clock.read(NOON_MS + 1000, after(noon, 1000)).is_sure, "set right");
+        assert!(clock.read(NOON_MS + 1000, after(noon, 1000)).is_trusted, "set right");
     }
 
     #[test]
     fn a_database_that_jumps_alone_deletes_nothing() {
         let (clock, noon) = (Clock::default(), Instant::now());
         clock.hear(NOON_MS, noon);
-        assert!(clock.read(NOON_MS, noon).is_sure);
+        assert!(clock.read(NOON_MS, noon).is_trusted);
         clock.hear(NOON_MS + HOUR_MS, after(noon, 1000));
         let time = clock.read(NOON_MS + 1000, after(noon, 1000));
         let now = NOON_MS + 1000;
-        assert_eq!(time, Time { now_ms: now, steady_ms: now, settled_ms: now, is_sure: false });
+        assert_eq!(time, ClockReading { now_ms: now, steady_ms: now, settled_ms: now, is_trusted: false });
     }
 
     #[test]
     fn a_machine_that_slept_goes_by_the_database_as_soon_as_it_hears_of_it() {
         let (clock, noon) = (Clock::default(), Instant::now());
         clock.hear(NOON_MS, noon);
-        assert!(clock.read(NOON_MS, noon).is_sure);
-        assert!(!clock.read(NOON_MS + HOUR_MS, after(noon, 10)).is_sure);
+        assert!(clock.read(NOON_MS, noon).is_trusted);
+        assert!(!clock.read(NOON_MS + HOUR_MS, after(noon, 10)).is_trusted);
         clock.hear(NOON_MS + HOUR_MS, after(noon, 20));
         let time = clock.read(NOON_MS + HOUR_MS, after(noon, 20));
-        assert_eq!((time.now_ms, time.settled_ms, time.is_sure), (NOON_MS + HOUR_MS, NOON_MS + HOUR_MS, true));
+        assert_eq!((time.now_ms, time.settled_ms, time.is_trusted), (NOON_MS + HOUR_MS, NOON_MS + HOUR_MS, true));
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn a_start_by_a_clock_ahead_dates_nothing_ahead_once_it_is_right() {
         let (clock, noon) = (Clock::default(), Instant::now());
-        assert_eq!(clock.read(NOON_MS + HOUR_MS, noon).date_ms(), NOON_MS + HOUR_MS);
-        assert_eq!(clock.read(NOON_MS + 1000, after(noon, 1000)).date_ms(), NOON_MS + 1000);
+        assert_eq!(clock.read(NOON_MS + HOUR_MS, noon).snapshot_time_ms(), NOON_MS + HOUR_MS);
+        assert_eq!(clock.read(NOON_MS + 1000, after(noon, 1000)).snapshot_time_ms(), NOON_MS + 1000);
     }
 }

@@ -10,7 +10,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn consent(&self, user: &UserId, client: &ClientId) -> Result<Consent, StoreError> {
+    pub async fn get_consent(&self, user: &UserId, client: &ClientId) -> Result<Consent, StoreError> {
         self.begin_read().await?.consent(user, client).await
     }
 }

@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn insert_device_code(&self, code: &DeviceCode) -> Result<bool, StoreError> {
+    pub async fn create_device_code(&self, code: &DeviceCode) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let inserted = each!(&mut tx, connection => {
             sqlx::query(
@@ -90,7 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn device_code(&self, hash: &SecretHash) -> Result<Option<DeviceCode>, StoreError> {
+    pub async fn find_device_code(&self, hash: &SecretHash) -> Result<Option<DeviceCode>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, DeviceRow>(select!("WHERE hash = $1"))
                 .bind(hash.as_bytes().as_slice())
@@ -104,7 +104,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn device_code_of_user(&self, user_code: &SecretHash) -> Result<Option<DeviceCode>, StoreError> {
+    pub async fn find_device_code_by_user_code(
+        &self,
+        user_code: &SecretHash,
+    ) -> Result<Option<DeviceCode>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, DeviceRow>(select!("WHERE user_code = $1"))
                 .bind(user_code.as_bytes().as_slice())
@@ -134,7 +137,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn polled(&self, code: &DeviceCode, interval: u64, now_ms: u64) -> Result<bool, StoreError> {
+    pub async fn record_device_poll(&self, code: &DeviceCode, interval: u64, now_ms: u64) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let updated = each!(&mut tx, connection => {
             sqlx::query("UPDATE device_codes SET \"interval\" = $2, polled_at_ms = $3 WHERE hash = $1 AND polled_at_ms = $4")
@@ -154,8 +157,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn allow_device(&self, hash: &SecretHash, grant: &Grant) -> Result<bool, StoreError> {
-        // As for a token, see `Store::insert_code`.
+    pub async fn approve_device_code(&self, hash: &SecretHash, grant: &Grant) -> Result<bool, StoreError> {
+        // As for a token, see `Store::create_code`.
         let mut tx = self.begin_write_in_epoch().await?;
         if !tx.insert_grant(grant).await? {
             return Ok(false);
@@ -184,7 +187,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn deny_device(&self, hash: &SecretHash, now: u64) -> Result<bool, StoreError> {
+    pub async fn deny_device_code(&self, hash: &SecretHash, now: u64) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let client = each!(&mut tx, connection => {
             sqlx::query_scalar::<_, String>(

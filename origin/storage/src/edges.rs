@@ -9,8 +9,8 @@ impl Store {
     /// Registers an edge.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when the name is taken.
-    pub async fn insert_edge(&self, edge: &Edge) -> Result<(), StoreError> {
+    /// [`StoreError::AlreadyExists`] when the name is taken.
+    pub async fn create_edge(&self, edge: &Edge) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let inserted = each!(&mut tx, connection => {
             sqlx::query("INSERT INTO edges (name, url, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING")
@@ -22,7 +22,7 @@ impl Store {
                 .rows_affected()
         });
         if inserted == 0 {
-            return Err(StoreError::Exists("edge"));
+            return Err(StoreError::AlreadyExists("edge"));
         }
         tx.note(&[self.line(AuditAction::Create, AuditKind::Edge, edge.name.as_str())]).await?;
         tx.bump_version().await?;
@@ -33,7 +33,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn edges(&self) -> Result<Vec<Edge>, StoreError> {
+    pub async fn list_edges(&self) -> Result<Vec<Edge>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, EdgeRow>("SELECT * FROM edges ORDER BY name").fetch_all(connection).await?
         });
@@ -62,18 +62,23 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn acknowledge(&self, name: &EdgeName, sequence: u64, now_ms: u64) -> Result<(), StoreError> {
+    pub async fn record_edge_acknowledgement(
+        &self,
+        name: &EdgeName,
+        sequence: u64,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         tx.heard_of(name, None, sequence, now_ms).await?;
         tx.commit().await
     }
 
-    /// As [`Store::acknowledge`], for what several edges said of themselves when they asked for deltas. Registrations that are
+    /// As [`Store::record_edge_acknowledgement`], for what several edges said of themselves when they asked for deltas. Registrations that are
     /// no more are passed over.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn acknowledge_all(&self, contacts: &[EdgeContact]) -> Result<(), StoreError> {
+    pub async fn record_edge_contacts(&self, contacts: &[EdgeContact]) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         for EdgeContact { name, number, sequence, at_ms } in contacts {
             tx.heard_of(name, Some(*number), *sequence, *at_ms).await?;

@@ -1,5 +1,5 @@
 //! Ending grants, browser sessions, users and clients. Each has one function, and every way of ending it uses that function: a grant
-//! [`Store::end_grant`], [`Store::take_back`] or a revocation in a [`Batch`](super::Batch); a browser session [`Store::end_session`]; a user
+//! [`Store::end_grant`], [`Store::withdraw_consent`] or a revocation in a [`Batch`](super::Batch); a browser session [`Store::end_session`]; a user
 //! [`Store::disable_user`]; a client [`Store::disable_client`].
 //!
 //! Each function is one transaction. It commits together, or not at all: what ended, the deltas for edges, the security events, and the
@@ -19,7 +19,7 @@ use super::{Store, StoreError, Tx, to_sql};
 
 /// Who ends something, why and when.
 #[derive(Debug, Clone)]
-pub struct Ending {
+pub struct Termination {
     /// Who.
     pub by: Actor,
     /// Why, in words for the record of revocations.
@@ -30,11 +30,11 @@ pub struct Ending {
     pub trace: String,
 }
 
-impl Ending {
+impl Termination {
     /// An ending that is part of no trace.
     #[must_use]
-    pub fn new(by: &Actor, reason: &'static str, at: u64) -> Ending {
-        Ending { by: by.clone(), reason, at, trace: String::new() }
+    pub fn new(by: &Actor, reason: &'static str, at: u64) -> Termination {
+        Termination { by: by.clone(), reason, at, trace: String::new() }
     }
 
     pub(super) fn revoke(&self, target: Target) -> Result<Revoke, StoreError> {
@@ -53,7 +53,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_session(&self, id: &LoginId, ending: &Ending) -> Result<bool, StoreError> {
+    pub async fn end_session(&self, id: &LoginId, ending: &Termination) -> Result<bool, StoreError> {
         Ok(self.end_sessions(Sessions::One(id), ending).await? > 0)
     }
 
@@ -61,16 +61,16 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_sessions_of(
+    pub async fn end_user_sessions(
         &self,
         user: &UserId,
         kept: Option<&LoginId>,
-        ending: &Ending,
+        ending: &Termination,
     ) -> Result<u64, StoreError> {
         self.end_sessions(Sessions::AllBut(user, kept), ending).await
     }
 
-    async fn end_sessions(&self, which: Sessions<'_>, ending: &Ending) -> Result<u64, StoreError> {
+    async fn end_sessions(&self, which: Sessions<'_>, ending: &Termination) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
         let mut revokes = Vec::new();
@@ -84,7 +84,7 @@ impl Store {
     /// # Errors
     /// When the database fails; those that were ended by then stay so.
     pub async fn end_expired_sessions(&self, now: u64) -> Result<u64, StoreError> {
-        let ending = Ending::new(&Actor::origin(), "the session expired", now);
+        let ending = Termination::new(&Actor::origin(), "the session expired", now);
         let mut all = 0;
         while self.has_expired_session(now).await? {
             match self.end_sessions(Sessions::Expired(now), &ending).await? {
@@ -99,7 +99,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_grant(&self, id: &GrantId, ending: &Ending) -> Result<(), StoreError> {
+    pub async fn end_grant(&self, id: &GrantId, ending: &Termination) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
         let is_open = tx.has_open_grants("id", id.as_str()).await?;
@@ -111,11 +111,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn take_back(
+    pub async fn withdraw_consent(
         &self,
         user: &UserId,
         grant: Option<(&GrantId, &ClientId)>,
-        ending: &Ending,
+        ending: &Termination,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
@@ -134,12 +134,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_password(
+    pub async fn update_password(
         &self,
         id: &UserId,
         hash: &str,
         kept: Option<&LoginId>,
-        ending: &Ending,
+        ending: &Termination,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
@@ -161,7 +161,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotAdministrator`] when a user does it who is no active administrator at this moment, or when the database fails.
-    pub async fn disable_user(&self, id: &UserId, ending: &Ending) -> Result<(), StoreError> {
+    pub async fn disable_user(&self, id: &UserId, ending: &Termination) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
         tx.hold_users(id, Some(&ending.by)).await?;
@@ -189,7 +189,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn disable_client(&self, id: &ClientId, ending: &Ending) -> Result<Option<Client>, StoreError> {
+    pub async fn disable_client(&self, id: &ClientId, ending: &Termination) -> Result<Option<Client>, StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
         let disabled = each!(&mut tx, connection => {
@@ -208,7 +208,7 @@ impl Store {
             revokes.push(ending.revoke(Target::Client(id.to_string()))?);
         }
         self.commit_end(tx, closed, &revokes, ending).await?;
-        self.client(id).await
+        self.find_client(id).await
     }
 
     /// Makes revocations in a transaction that has ended the epoch `closed`, with all that follows of them, and commits it.
@@ -217,7 +217,7 @@ impl Store {
         mut tx: Tx,
         closed: u32,
         revokes: &[Revoke],
-        ending: &Ending,
+        ending: &Termination,
     ) -> Result<(), StoreError> {
         tx.end_grants(revokes, &ending.trace).await?;
         if !revokes.is_empty() {
@@ -246,7 +246,7 @@ impl Tx {
     pub(super) async fn end_sessions(
         &mut self,
         which: Sessions<'_>,
-        ending: &Ending,
+        ending: &Termination,
         revokes: &mut Vec<Revoke>,
     ) -> Result<u64, StoreError> {
         let deleted = self.delete_logins(which).await?;
@@ -270,13 +270,13 @@ impl Tx {
         Ok(deleted.len() as u64)
     }
 
-    async fn note_ended(&mut self, sessions: &[String], ending: &Ending) -> Result<(), StoreError> {
+    async fn note_ended(&mut self, sessions: &[String], ending: &Termination) -> Result<(), StoreError> {
         let note = |id: &String| ending.note(AuditAction::SignOut, AuditKind::Login, id).with(ending.reason);
         self.note(&sessions.iter().map(note).collect::<Vec<_>>()).await
     }
 
     /// What revokes all about a user: each subject under which clients know them.
-    async fn revokes_of_user(&mut self, id: &UserId, ending: &Ending) -> Result<Vec<Revoke>, StoreError> {
+    async fn revokes_of_user(&mut self, id: &UserId, ending: &Termination) -> Result<Vec<Revoke>, StoreError> {
         let mut subjects: Vec<String> = each!(&mut *self, connection => {
             sqlx::query_scalar(
                 "SELECT subject FROM grants WHERE user_id = $1 UNION SELECT subject FROM pairwise_subjects WHERE user_id = $1",

@@ -37,7 +37,7 @@ const EXPIRED: [&str; 7] = [
 
 /// Where the history stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
+pub struct FeedHead {
     /// The number of the last delta; 0 before the first.
     pub sequence: u64,
     /// Counts changes of what else edges depend on.
@@ -50,7 +50,7 @@ pub struct Head {
 #[derive(Debug)]
 pub struct FeedPage {
     /// Where the history stood.
-    pub head: Head,
+    pub head: FeedHead,
     /// The fingerprint of the history at the sequence asked for; none when it is older than what is kept, or in the future.
     pub chain: Option<HashChain>,
     /// What follows it without a gap, at most [`MAX_DELTAS`].
@@ -63,7 +63,7 @@ pub struct FeedPage {
 
 /// How much was swept away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepCounts {
     /// Records of tokens that no edge accepts any more.
     pub tokens: u64,
     /// Records of revocations that strike none but such tokens.
@@ -111,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoIssuer`] when it is nobody's yet.
-    pub async fn issuer(&self) -> Result<String, StoreError> {
+    pub async fn get_issuer(&self) -> Result<String, StoreError> {
         Ok(self.begin_read().await?.feed().await?.issuer)
     }
 
@@ -119,7 +119,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn head(&self) -> Result<Head, StoreError> {
+    pub async fn get_feed_head(&self) -> Result<FeedHead, StoreError> {
         let mut reader = self.reader().await?;
         reader.expect_soon();
         let row = each!(&mut reader, connection => {
@@ -134,7 +134,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn feed_page(&self, after: u64) -> Result<FeedPage, StoreError> {
+    pub async fn get_feed_page(&self, after: u64) -> Result<FeedPage, StoreError> {
         let mut tx = self.begin_read().await?;
         let feed = tx.feed().await?;
         let chain = tx.chain_at(after, &feed).await?;
@@ -160,7 +160,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sweep(&self, now: u64) -> Result<Swept, StoreError> {
+    pub async fn sweep(&self, now: u64) -> Result<SweepCounts, StoreError> {
         // Before anything is deleted: whoever goes by what is on record must know that something may be gone.
         self.clock.note_sweep(now);
         // Tokens are kept as long as their revocations would be: reinstating and introspecting need the record.
@@ -188,7 +188,7 @@ impl Store {
             (deltas.rows_affected(), secrets.rows_affected())
         });
         tx.commit().await?;
-        Ok(Swept { tokens, revocations, deltas, others: others + secrets })
+        Ok(SweepCounts { tokens, revocations, deltas, others: others + secrets })
     }
 
     /// Deletes by a statement that deletes some at a time until none is left; of how many.
@@ -257,9 +257,9 @@ impl Tx {
 }
 
 impl FeedRow {
-    pub(super) fn head(&self) -> Head {
+    pub(super) fn head(&self) -> FeedHead {
         let [sequence, version, snapshot] = [self.sequence, self.version, self.snapshot].map(from_sql);
-        Head { sequence, version, snapshot }
+        FeedHead { sequence, version, snapshot }
     }
 
     pub(super) fn chain(&self) -> Result<HashChain, StoreError> {

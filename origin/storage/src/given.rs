@@ -17,24 +17,24 @@ use super::{MOST_ROWS, room};
 const SIZES: usize = MOST_ROWS.ilog2() as usize + 1;
 
 /// A statement about a table of rows. It must pass over rows of nulls.
-pub(super) struct Given {
+pub(super) struct BulkStatement {
     before: &'static str,
     columns: usize,
     after: &'static str,
     texts: [OnceLock<Arc<str>>; SIZES],
 }
 
-impl Given {
+impl BulkStatement {
     /// The statement `before (VALUES …) after`, with rows of `columns` columns, and parameters before them but none after.
-    pub(super) const fn new(before: &'static str, columns: usize, after: &'static str) -> Given {
-        Given { before, columns, after, texts: [const { OnceLock::new() }; SIZES] }
+    pub(super) const fn new(before: &'static str, columns: usize, after: &'static str) -> BulkStatement {
+        BulkStatement { before, columns, after, texts: [const { OnceLock::new() }; SIZES] }
     }
 
     /// The statement about this many rows, [`MOST_ROWS`] at most.
     pub(super) fn query(
         &self,
         rows: usize,
-        parameters: Parameters,
+        parameters: PaddedValues,
     ) -> Result<Query<'static, Sqlite, SqliteArguments>, sqlx::Error> {
         let all = parameters.all.map_err(sqlx::Error::Encode)?;
         Ok(sqlx::query_with(AssertSqlSafe(self.text(room(rows))), all))
@@ -48,27 +48,27 @@ impl Given {
 }
 
 /// What is bound, in order: the parameters before the rows, then row by row.
-pub(super) struct Parameters {
+pub(super) struct PaddedValues {
     all: Result<SqliteArguments, BoxDynError>,
     /// The texts of the row before, and those of this one as far as it has come. One and the same is not copied for every row.
     texts: Vec<Arc<str>>,
     at: usize,
 }
 
-impl Parameters {
+impl PaddedValues {
     /// Nothing yet.
-    pub(super) fn new() -> Parameters {
-        Parameters { all: Ok(SqliteArguments::default()), texts: Vec::new(), at: 0 }
+    pub(super) fn new() -> PaddedValues {
+        PaddedValues { all: Ok(SqliteArguments::default()), texts: Vec::new(), at: 0 }
     }
 
     /// Begins a row.
-    pub(super) fn row(&mut self) -> &mut Parameters {
+    pub(super) fn row(&mut self) -> &mut PaddedValues {
         self.at = 0;
         self
     }
 
     /// Binds a text that other rows are likely to have, too.
-    pub(super) fn text(&mut self, text: &str) -> &mut Parameters {
+    pub(super) fn text(&mut self, text: &str) -> &mut PaddedValues {
         let shared = match self.texts.get_mut(self.at) {
             Some(before) if **before == *text => Arc::clone(before),
             before => {
@@ -85,7 +85,7 @@ impl Parameters {
     }
 
     /// Binds anything else.
-    pub(super) fn bind<'v, V: Encode<'v, Sqlite> + Type<Sqlite>>(&mut self, value: V) -> &mut Parameters {
+    pub(super) fn bind<'v, V: Encode<'v, Sqlite> + Type<Sqlite>>(&mut self, value: V) -> &mut PaddedValues {
         if let Ok(all) = &mut self.all
             && let Err(error) = all.add(value)
         {

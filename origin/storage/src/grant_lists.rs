@@ -9,7 +9,7 @@ use super::{Store, StoreError, from_sql, to_sql};
 const DAY: u64 = 24 * 60 * 60;
 /// What a user gave, and when it was last made use of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
+pub struct GrantSummary {
     /// What was given.
     pub grant: Grant,
     /// When the client last took tokens of it, Unix seconds; when it was given, if it has taken none.
@@ -24,13 +24,13 @@ struct GivenRow {
     redeemed_at: Option<i64>,
 }
 
-impl TryFrom<GivenRow> for Given {
+impl TryFrom<GivenRow> for GrantSummary {
     type Error = StoreError;
 
-    fn try_from(row: GivenRow) -> Result<Given, StoreError> {
+    fn try_from(row: GivenRow) -> Result<GrantSummary, StoreError> {
         let grant = Grant::try_from(row.grant)?;
         let used_at = row.refreshed_at.max(row.redeemed_at).map_or(grant.created_at, from_sql);
-        Ok(Given { grant, used_at })
+        Ok(GrantSummary { grant, used_at })
     }
 }
 
@@ -40,13 +40,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn given_by(
+    pub async fn list_user_grants(
         &self,
         user: &UserId,
         after: Option<&GrantId>,
         limit: u64,
         now: u64,
-    ) -> Result<Vec<Given>, StoreError> {
+    ) -> Result<Vec<GrantSummary>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, GivenRow>(concat!(
                 "SELECT ",
@@ -65,14 +65,14 @@ impl Store {
             .fetch_all(connection)
             .await?
         });
-        rows.into_iter().map(Given::try_from).collect()
+        rows.into_iter().map(GrantSummary::try_from).collect()
     }
 
     /// Whether anything that a user gave is good at the Unix second `now`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn has_given(&self, user: &UserId, now: u64) -> Result<bool, StoreError> {
+    pub async fn has_active_grants(&self, user: &UserId, now: u64) -> Result<bool, StoreError> {
         let one: Option<String> = each!(&mut self.reader().await?, connection => {
             sqlx::query_scalar("SELECT id FROM grants WHERE user_id = $1 AND ended_at IS NULL AND ends_at > $2 LIMIT 1")
                 .bind(user.as_str())

@@ -127,7 +127,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn insert_code(&self, code: &Code, agreed: Option<&Access>) -> Result<bool, StoreError> {
+    pub async fn create_code(&self, code: &Code, agreed: Option<&Access>) -> Result<bool, StoreError> {
         // As for a token: a revocation of the user or the client that is acknowledged before this commits strikes it.
         let mut tx = self.begin_write_in_epoch().await?;
         if !tx.insert_grant(&code.grant).await? {
@@ -166,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn code(&self, hash: &SecretHash) -> Result<Option<Code>, StoreError> {
+    pub async fn find_code(&self, hash: &SecretHash) -> Result<Option<Code>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, CodeRow>(concat!(
                 "SELECT c.hash, c.redirect_uri, c.challenge, c.nonce, c.jkt, c.expires_at, c.redeemed_at, ",
@@ -196,15 +196,15 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn refresh_token(&self, presented: PresentedRefresh) -> Result<Option<RefreshToken>, StoreError> {
-        Ok(self.refresh_tokens(&[presented]).await?.pop().flatten())
+    pub async fn find_refresh_token(&self, presented: PresentedRefresh) -> Result<Option<RefreshToken>, StoreError> {
+        Ok(self.find_refresh_tokens(&[presented]).await?.pop().flatten())
     }
 
-    /// As [`Store::refresh_token`], of many; in their order.
+    /// As [`Store::find_refresh_token`], of many; in their order.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn refresh_tokens(
+    pub async fn find_refresh_tokens(
         &self,
         presented: &[PresentedRefresh],
     ) -> Result<Vec<Option<RefreshToken>>, StoreError> {
@@ -235,7 +235,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
+    pub async fn find_grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, GrantRow>(concat!("SELECT ", grant_columns!(), "FROM grants g WHERE g.id = $1"))
                 .bind(id.as_str())

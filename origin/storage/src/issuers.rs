@@ -16,8 +16,8 @@ impl Store {
     /// Registers an issuer.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when there is one of that name or URL, or the database fails.
-    pub async fn insert_issuer(&self, issuer: &Issuer) -> Result<(), StoreError> {
+    /// [`StoreError::AlreadyExists`] when there is one of that name or URL, or the database fails.
+    pub async fn create_issuer(&self, issuer: &Issuer) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         tx.bump_version().await?;
         let written = each!(&mut tx, connection => {
@@ -33,7 +33,7 @@ impl Store {
             .rows_affected()
         });
         if written == 0 {
-            return Err(StoreError::Exists("issuer"));
+            return Err(StoreError::AlreadyExists("issuer"));
         }
         let line = self.line(AuditAction::Create, AuditKind::Issuer, issuer.name.as_str());
         tx.note(&[line.with(issuer.url.as_str())]).await?;
@@ -44,7 +44,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn issuers(&self) -> Result<Vec<Issuer>, StoreError> {
+    pub async fn list_issuers(&self) -> Result<Vec<Issuer>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, IssuerRow>("SELECT * FROM issuers ORDER BY name").fetch_all(connection).await?
         });

@@ -12,9 +12,9 @@ use tollgate_core::{EpochTokenId, RevocationId, RevocationKind};
 use tollgate_model::{AccessToken, Actor, AuditAction, AuditKind, AuditNote, TokenDetails, TokenDraft, TokenId};
 
 use super::clients::json;
-use super::given::{Given, Parameters};
+use super::given::{BulkStatement, PaddedValues};
 use super::rows::fixed;
-use super::{Issue, Store, StoreError, Tx, column, from_sql, portions, to_sql};
+use super::{IssueRequest, Store, StoreError, Tx, column, from_sql, portions, to_sql};
 
 impl Store {
     /// Ends the epoch in which tokens are issued, and gives it: it and all before it are closed from now on.
@@ -38,7 +38,7 @@ impl Tx {
                 .await?
         });
         // The last one may be begun, for tokens, but never closed.
-        u32::try_from(epoch).map(|epoch| epoch - 1).map_err(|_| StoreError::NoEpoch)
+        u32::try_from(epoch).map(|epoch| epoch - 1).map_err(|_| StoreError::EpochsExhausted)
     }
 
     /// The epoch as of this transaction.
@@ -46,13 +46,13 @@ impl Tx {
         let epoch = each!(&mut *self, connection => {
             sqlx::query_scalar::<_, i64>("SELECT epoch FROM issuing").fetch_one(connection).await?
         });
-        u32::try_from(epoch).map_err(|_| StoreError::NoEpoch)
+        u32::try_from(epoch).map_err(|_| StoreError::EpochsExhausted)
     }
 
     /// Records tokens, each in an epoch that this transaction holds or has just ended or begun, but those that something bars.
     pub(super) async fn issue(
         &mut self,
-        issues: &[(&Issue, u32)],
+        issues: &[(&IssueRequest, u32)],
         bars: &Bars,
     ) -> Result<Vec<Result<Place, StoreError>>, StoreError> {
         let good = issues.iter().filter(|(issue, _)| bars.check(issue).is_ok());
@@ -61,7 +61,7 @@ impl Tx {
         self.note(&good.iter().filter_map(Row::exchanged).collect::<Vec<_>>()).await?;
         let answers = issues.iter().map(|(issue, epoch)| {
             bars.check(issue)?;
-            let number = numbers.next().ok_or(StoreError::Exists("token"))?;
+            let number = numbers.next().ok_or(StoreError::AlreadyExists("token"))?;
             Ok(Place { epoch: *epoch, number })
         });
         Ok(answers.collect())
@@ -95,7 +95,7 @@ impl Tx {
             .await?
         });
         let (epoch, registrations, _) = rows.first().ok_or(StoreError::NoIssuer)?;
-        let epoch = u32::try_from(*epoch).map_err(|_| StoreError::NoEpoch)?;
+        let epoch = u32::try_from(*epoch).map_err(|_| StoreError::EpochsExhausted)?;
         let registrations = from_sql(*registrations);
         let marks = rows.iter().filter_map(|(_, _, mark)| mark.as_ref());
         let marks = marks.map(|id| Ok(RevocationId::from_bytes(fixed(id, "marks")?)));
@@ -112,7 +112,7 @@ impl Tx {
     }
 
     /// Those of the users whom tokens are about that are not active, or not there. The others stay active until this transaction ends.
-    pub(super) async fn inactive_users(&mut self, issues: &[Issue]) -> Result<HashSet<String>, StoreError> {
+    pub(super) async fn inactive_users(&mut self, issues: &[IssueRequest]) -> Result<HashSet<String>, StoreError> {
         let users: HashSet<&str> = issues.iter().filter_map(|issue| Some(issue.user.as_ref()?.as_str())).collect();
         let users: Vec<&str> = users.into_iter().collect();
         let active = self.hold_active_users(&users).await?;
@@ -126,7 +126,7 @@ impl Tx {
     ) -> Result<HashSet<Unique>, StoreError> {
         let mut revoked = HashSet::new();
         for draft in drafts.filter(|draft| !draft.details.exchanged_from.is_empty()) {
-            if self.is_source_struck(&draft.details.exchanged_from).await? {
+            if self.is_any_token_revoked(&draft.details.exchanged_from).await? {
                 revoked.insert(draft.unique);
             }
         }
@@ -219,9 +219,10 @@ impl Bars {
     }
 
     /// Whether this may be issued.
-    pub(super) fn check(&self, issue: &Issue) -> Result<(), StoreError> {
-        if issue.as_of.is_some_and(|as_of| as_of != self.registrations) {
-            return Err(StoreError::OutOfDate);
+    pub(super) fn check(&self, issue: &IssueRequest) -> Result<(), StoreError> {
+        if issue.registrations_version.is_some_and(|registrations_version| registrations_version != self.registrations)
+        {
+            return Err(StoreError::ConcurrentModification);
         }
         if issue.user.as_ref().is_some_and(|user| self.inactive_users.contains(user.as_str())) {
             return Err(StoreError::UserDisabled);
@@ -230,7 +231,7 @@ impl Bars {
             return Err(StoreError::KeyRevoked(issue.draft.key_id.clone()));
         }
         if self.revoked_sources.contains(&issue.draft.unique) {
-            return Err(StoreError::SourceRevoked);
+            return Err(StoreError::SubjectTokenRevoked);
         }
         Ok(())
     }
@@ -261,7 +262,7 @@ impl Record for SqliteConnection {
     /// The rows are written in their order, nobody else writes meanwhile, and AUTOINCREMENT gives each the number after the highest ever
     /// given: those of one statement follow each other, and to hear of the last one is enough.
     async fn record(&mut self, rows: &[Row<'_>], seen: Option<Seen>) -> Result<Vec<u64>, StoreError> {
-        static INSERT: Given = Given::new(
+        static INSERT: BulkStatement = BulkStatement::new(
             concat!(
                 "INSERT INTO tokens (",
                 token_columns!(),
@@ -272,7 +273,7 @@ impl Record for SqliteConnection {
                 OR seen.epoch = (SELECT epoch FROM issuing) AND NOT EXISTS (SELECT 1 FROM marks WHERE kind = seen.key)
                 AND (seen.registrations IS NULL OR seen.registrations = (SELECT version FROM registrations)))",
         );
-        let mut given = Parameters::new();
+        let mut given = PaddedValues::new();
         given.bind(seen.map(|seen| i64::from(seen.epoch)));
         given.bind(seen.and_then(|seen| seen.registrations).map(to_sql)).bind(i64::from(RevocationKind::Key.to_byte()));
         for Row { draft, id, details } in rows {
@@ -337,7 +338,7 @@ impl Record for PgConnection {
         }
         let numbers: HashMap<Vec<u8>, i64> = given.into_iter().collect();
         let number = |row: &Row<'_>| numbers.get(&row.id.to_bytes()).copied().map(from_sql);
-        rows.iter().map(|row| number(row).ok_or(StoreError::Exists("token"))).collect()
+        rows.iter().map(|row| number(row).ok_or(StoreError::AlreadyExists("token"))).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Store, StoreError, Tx, from_sql, to_sql};
 
 /// All keys of a database, read in one state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyRows {
+pub struct StoredKeys {
     /// Counts the changes of what edges depend on; while it stands still, the keys do.
     pub version: u64,
     /// All keys that there are or were, oldest first.
@@ -24,7 +24,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+    pub async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         self.begin_read().await?.keys().await
     }
 
@@ -32,14 +32,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn key_rows(&self) -> Result<KeyRows, StoreError> {
+    pub async fn get_stored_keys(&self) -> Result<StoredKeys, StoreError> {
         let mut tx = self.begin_read().await?;
         let version = each!(&mut tx, connection => {
             sqlx::query_scalar::<_, i64>("SELECT version FROM feed").fetch_optional(connection).await?
         });
         let keys = tx.keys().await?;
         let revoked = tx.revoked_key_names().await?;
-        Ok(KeyRows { version: version.map_or(0, from_sql), keys, revoked })
+        Ok(StoredKeys { version: version.map_or(0, from_sql), keys, revoked })
     }
 
     /// Stores the first set of keys. False, and nothing stored, when there are keys already: another process that starts on
@@ -47,12 +47,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn insert_first_keys(&self, keys: &[StoredKey]) -> Result<bool, StoreError> {
+    pub async fn create_first_keys(&self, keys: &[StoredKey]) -> Result<bool, StoreError> {
         let change = |stored: &[StoredKey], _: &BTreeSet<String>| match stored {
             [] => keys.to_vec(),
             _ => Vec::new(),
         };
-        Ok(!self.change_keys(change).await?.is_empty())
+        Ok(!self.update_keys(change).await?.is_empty())
     }
 
     /// Adds keys and changes their dates: what `change` makes of the stored keys and of the names of revoked ones is written over
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn change_keys(
+    pub async fn update_keys(
         &self,
         change: impl FnOnce(&[StoredKey], &BTreeSet<String>) -> Vec<StoredKey>,
     ) -> Result<Vec<StoredKey>, StoreError> {
@@ -94,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn last_expiry(&self, kid: &str) -> Result<Option<u64>, StoreError> {
+    pub async fn find_last_expiry(&self, kid: &str) -> Result<Option<u64>, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.take_long().await?;
         let last = each!(&mut tx, connection => {
@@ -106,11 +106,11 @@ impl Store {
         Ok(last.map(from_sql))
     }
 
-    /// As [`Store::last_expiry`], of all keys whose names begin like this.
+    /// As [`Store::find_last_expiry`], of all keys whose names begin like this.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn last_expiry_of_prefix(&self, prefix: &str) -> Result<Option<u64>, StoreError> {
+    pub async fn find_last_expiry_by_prefix(&self, prefix: &str) -> Result<Option<u64>, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.take_long().await?;
         let last = each!(&mut tx, connection => {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use tollgate_core::{Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
 use tollgate_model::{Actor, AuditAction, AuditKind, AuditNote, Reinstate, Revocation, Revoke, Target, Which};
 
-use super::batch::{Reinstated, Revoked};
+use super::batch::{ReinstateOutcome, RevokeOutcome};
 use super::rows::{RevocationRow, fixed};
 use super::ssf::Signal;
 use super::{StoreError, Tx, from_sql, mark_from_sql, portions, repeated, to_sql};
@@ -77,7 +77,7 @@ impl Ledger {
         tx: &mut Tx,
         revokes: &[Revoke],
         closed: u32,
-    ) -> Result<Vec<Revoked>, StoreError> {
+    ) -> Result<Vec<RevokeOutcome>, StoreError> {
         let names: Vec<_> =
             revokes.iter().map(|revoke| (revoke.target.kind(), revoke.target.id(&self.issuer))).collect();
         self.load_marks(tx, &names).await?;
@@ -90,13 +90,13 @@ impl Ledger {
             if held.is_some()
                 && let Some(revocation) = on_record(tx, &records, revoke, mark).await?
             {
-                revoked.push(Revoked { revocation, is_news: false });
+                revoked.push(RevokeOutcome { revocation, is_new_to_edges: false });
                 continue;
             }
             let revocation = self.record(revoke, mark);
             self.strike(name, &revocation, held.is_none());
             records.push(revocation.clone());
-            revoked.push(Revoked { revocation, is_news: held.is_none() });
+            revoked.push(RevokeOutcome { revocation, is_new_to_edges: held.is_none() });
         }
         insert_records(tx, &records).await?;
         Ok(revoked)
@@ -111,7 +111,7 @@ impl Ledger {
     }
 
     /// Marks a name with what a new revocation amounts to.
-    fn strike(&mut self, name: (RevocationKind, RevocationId), revocation: &Revocation, is_news: bool) {
+    fn strike(&mut self, name: (RevocationKind, RevocationId), revocation: &Revocation, is_new_to_edges: bool) {
         let epoch = revocation.target.epoch();
         let fresh = Held { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch };
         let held = self.marks.entry(name).or_insert(fresh);
@@ -122,17 +122,21 @@ impl Ledger {
         };
         let (mark, void_after) = (held.mark, held.void_after);
         self.changed.push(name);
-        if is_news {
+        if is_new_to_edges {
             self.tell(name, mark, void_after, epoch);
         }
     }
 
     /// Lifts revocations in force, and lowers the mark to what the others of the name amount to.
-    pub(super) async fn reinstate(&mut self, tx: &mut Tx, reinstate: &Reinstate) -> Result<Reinstated, StoreError> {
+    pub(super) async fn reinstate(
+        &mut self,
+        tx: &mut Tx,
+        reinstate: &Reinstate,
+    ) -> Result<ReinstateOutcome, StoreError> {
         let mut lifted = lift(tx, reinstate).await?;
         lifted.sort_by_key(|revocation| revocation.number);
         let Some(target) = lifted.first().map(|revocation| revocation.target.clone()) else {
-            return Ok(Reinstated { lifted, is_news: false });
+            return Ok(ReinstateOutcome { lifted, is_new_to_edges: false });
         };
         let reason = reinstate.reason.as_ref().map(|reason| reason.as_str().to_owned());
         self.line(AuditAction::Reinstate, &reinstate.by, &target, reason, reinstate.at);
@@ -145,11 +149,11 @@ impl Ledger {
         let (mark, void_after) = in_force(tx, &target, reinstate.at).await?;
         self.marks.insert(name, Held { mark, void_after, epoch });
         self.changed.push(name);
-        let is_news = mark != held.mark;
-        if is_news {
+        let is_new_to_edges = mark != held.mark;
+        if is_new_to_edges {
             self.tell(name, mark, held.void_after.max(void_after), epoch);
         }
-        Ok(Reinstated { lifted, is_news })
+        Ok(ReinstateOutcome { lifted, is_new_to_edges })
     }
 
     /// Adds a delta.
@@ -167,13 +171,13 @@ impl Ledger {
         // The line that was just written is about what made this delta.
         if let Some(AuditNote { at, by, action, name, detail, .. }) = self.lines.last() {
             let (name, by, reason) = (name.clone(), by.as_str().to_owned(), detail.clone());
-            let lifting = *action == AuditAction::Reinstate;
+            let is_reinstatement = *action == AuditAction::Reinstate;
             self.signals.push(Signal {
                 sequence: self.sequence,
                 kind,
                 name,
                 mark,
-                lifting,
+                is_reinstatement,
                 at: *at,
                 by,
                 reason,

@@ -95,23 +95,23 @@ mod watch;
 mod writer;
 
 pub use audit::MAX_AUDIT_PAGE;
-pub use batch::{Batch, Issue, Outcome, Reinstated, Revoked};
-pub use clock::Time;
-pub use endings::Ending;
-pub use feed::{FeedPage, Head, Swept};
-pub use grant_lists::Given;
-pub use keys::KeyRows;
-pub use logouts::ClientRoom;
-pub use redeem::{Claim, NewRefresh, Redeem, Redeemed, Sight};
+pub use batch::{Batch, BatchOutcome, IssueRequest, ReinstateOutcome, RevokeOutcome};
+pub use clock::ClockReading;
+pub use endings::Termination;
+pub use feed::{FeedHead, FeedPage, SweepCounts};
+pub use grant_lists::GrantSummary;
+pub use keys::StoredKeys;
+pub use logouts::ClientSlots;
+pub use redeem::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, ReplayKey};
 pub use resources::ScopeError;
-pub use revocations::{Listing, MAX_REVOCATIONS_PAGE};
+pub use revocations::{MAX_REVOCATIONS_PAGE, RevocationFilter};
 pub use routes::AddRouteError;
 pub use search::{MAX_SEARCH_PAGE, Search};
-pub use seat::{Role, Seat};
-pub use snapshots::{FROM_THE_FUTURE_MS, PublishedSnapshot, SnapshotReader, SnapshotState};
+pub use seat::{LeaderLock, LeaderRole};
+pub use snapshots::{MAX_SNAPSHOT_CLOCK_SKEW_MS, PublishedSnapshot, SnapshotReader, SnapshotState};
 pub use ssf::Signal;
 pub use status_list::RevokedNumbers;
-pub use watch::{HeadWatch, VersionReader, Versions};
+pub use watch::{ChangeWatch, VersionReader, Versions};
 pub use writer::{WriteError, Writer};
 
 use std::iter;
@@ -177,10 +177,10 @@ pub enum StoreError {
     Database(#[from] sqlx::Error),
     /// A statement took longer than it may.
     #[error("the database did not answer within {} s", .0.as_secs())]
-    Silent(std::time::Duration),
+    Timeout(std::time::Duration),
     /// The database was away when it was last looked for, and is looked for again all the time.
     #[error("the database is away: {0}")]
-    Away(String),
+    Unavailable(String),
     /// The database takes no writes.
     #[error("the database is read-only")]
     ReadOnly,
@@ -226,35 +226,35 @@ pub enum StoreError {
     NoIssuer,
     /// Something of that name is there already.
     #[error("there is a {0} of that name already")]
-    Exists(&'static str),
+    AlreadyExists(&'static str),
     /// No token is signed with a key that is revoked: it would be refused everywhere.
     #[error("the signing key {0} is revoked: no token can be issued with it")]
     KeyRevoked(String),
     /// No token is exchanged from one that is revoked.
     #[error("the token that another was to be exchanged from is revoked")]
-    SourceRevoked,
+    SubjectTokenRevoked,
     /// What the request was judged by is out of date: it is to be judged anew.
     #[error("what this was decided by has changed meanwhile")]
-    OutOfDate,
+    ConcurrentModification,
     /// The user who acts on another user is not an active administrator any more.
     #[error("you are not an administrator any more")]
     NotAdministrator,
     /// A caller whose code or refresh token was to be redeemed has disconnected.
     #[error("the caller has disconnected")]
-    Abandoned,
+    CallerDisconnected,
     /// The user was disabled meanwhile.
     #[error("the user is disabled")]
     UserDisabled,
     /// Every number that a token's epoch may have is used up.
     #[error("there is no issuing epoch left")]
-    NoEpoch,
+    EpochsExhausted,
 }
 
 impl StoreError {
     /// Whether the database was known to be away or read-only, and was not asked.
     #[must_use]
     pub fn is_known_outage(&self) -> bool {
-        matches!(self, StoreError::Away(_) | StoreError::ReadOnly)
+        matches!(self, StoreError::Unavailable(_) | StoreError::ReadOnly)
     }
 
     fn corrupt(table: &'static str) -> impl Fn(Malformed) -> StoreError {

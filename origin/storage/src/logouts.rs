@@ -60,7 +60,7 @@ impl From<&Grant> for EndedGrant {
 impl Store {
     /// Is notified after every commit that may have added a logout.
     #[must_use]
-    pub fn logouts(&self) -> Arc<Notify> {
+    pub fn logout_notifier(&self) -> Arc<Notify> {
         Arc::clone(&self.logouts)
     }
 
@@ -68,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn next_logout(&self) -> Result<Option<u64>, StoreError> {
+    pub async fn find_next_logout_time(&self) -> Result<Option<u64>, StoreError> {
         let due: Option<i64> = each!(&mut self.reader().await?, connection => {
             sqlx::query_scalar("SELECT MIN(due_at) FROM logouts").fetch_one(connection).await?
         });
@@ -80,12 +80,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn take_logouts(
+    pub async fn claim_logouts(
         &self,
         now: u64,
         until: u64,
         most: usize,
-        room: &ClientRoom,
+        room: &ClientSlots,
     ) -> Result<Vec<Logout>, StoreError> {
         let mut tx = self.begin_write().await?;
         // What another origin is taking up at this moment is left to it.
@@ -104,7 +104,7 @@ impl Store {
         let mut chosen = Vec::new();
         for (number, client) in due {
             let client: ClientId = client.parse().map_err(StoreError::corrupt("logouts"))?;
-            if chosen.len() < most && room.enter(&client) {
+            if chosen.len() < most && room.try_acquire(&client) {
                 chosen.push(number);
             }
         }
@@ -130,7 +130,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn put_back_logout(&self, logout: &Logout, due_at: u64) -> Result<(), StoreError> {
+    pub async fn reschedule_logout(&self, logout: &Logout, due_at: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query("UPDATE logouts SET due_at = $3 WHERE number = $1 AND tries = $2")
@@ -147,7 +147,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn forget_logout(&self, logout: &Logout) -> Result<(), StoreError> {
+    pub async fn delete_logout(&self, logout: &Logout) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query("DELETE FROM logouts WHERE number = $1")
@@ -206,20 +206,20 @@ impl Tx {
 
 /// How many are told to each client at this moment, and how many may be: a slow client does not take all the places there are.
 #[derive(Debug, Clone)]
-pub struct ClientRoom {
+pub struct ClientSlots {
     most: usize,
     inside: BTreeMap<ClientId, usize>,
 }
 
-impl ClientRoom {
+impl ClientSlots {
     /// Room for so many of each client, with nothing in it.
     #[must_use]
-    pub fn for_each(most: usize) -> ClientRoom {
-        ClientRoom { most, inside: BTreeMap::new() }
+    pub fn with_limit(most: usize) -> ClientSlots {
+        ClientSlots { most, inside: BTreeMap::new() }
     }
 
     /// Takes a place of this client; false if there is none.
-    pub fn enter(&mut self, client: &ClientId) -> bool {
+    pub fn try_acquire(&mut self, client: &ClientId) -> bool {
         let inside = self.inside.entry(client.clone()).or_default();
         let enters = *inside < self.most;
         *inside += usize::from(enters);
@@ -227,7 +227,7 @@ impl ClientRoom {
     }
 
     /// Gives a place of this client back.
-    pub fn leave(&mut self, client: &ClientId) {
+    pub fn release(&mut self, client: &ClientId) {
         if let Some(inside) = self.inside.get_mut(client) {
             *inside = inside.saturating_sub(1);
         }

@@ -61,7 +61,7 @@ impl Store {
             actor: None,
         };
         // Before anything is decided by the time.
-        store.hear_clock().await?;
+        store.sync_clock().await?;
         store.prepare_user_names().await?;
         Ok(store)
     }

@@ -78,7 +78,7 @@ impl Backend for Postgres {
 fn severity<D: Backend>(error: &StoreError) -> Severity {
     let error = match error {
         StoreError::Database(error) => error,
-        StoreError::Silent(_) => return Severity::Fault(Fault::Silent),
+        StoreError::Timeout(_) => return Severity::Fault(Fault::Silent),
         _ => return Severity::Refused,
     };
     match error {
@@ -233,7 +233,7 @@ impl Supervisor {
     ) -> Result<T, StoreError> {
         let done = match timeout(self.limit, work).await {
             Ok(done) => done,
-            Err(_) => Err(StoreError::Silent(self.limit)),
+            Err(_) => Err(StoreError::Timeout(self.limit)),
         };
         if let Err(error) = &done {
             self.judge(error);

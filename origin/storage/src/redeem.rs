@@ -6,57 +6,57 @@ use std::collections::{HashMap, HashSet};
 use sqlx::{PgConnection, SqliteConnection};
 use tollgate_model::{AccessToken, GrantId, RefreshState, RefreshUse, SecretHash};
 
-use super::given::{Given, Parameters};
+use super::given::{BulkStatement, PaddedValues};
 use super::grants::{late_retries_to_sql, refresh_state};
 use super::issuing::Bars;
-use super::{Either, Issue, StoreError, Tx, column, from_sql, portions, repeated, to_sql};
+use super::{Either, IssueRequest, StoreError, Tx, column, from_sql, portions, repeated, to_sql};
 
 /// A token to be issued for something that may be taken once. What its request had to fit is checked before.
 #[derive(Debug, Clone)]
-pub struct Redeem {
+pub struct RedeemRequest {
     /// What is taken.
-    pub claim: Claim,
+    pub credential: RedeemCredential,
     /// The grant that it stands for.
     pub grant: GrantId,
     /// The token.
-    pub issue: Issue,
+    pub issue: IssueRequest,
     /// When, Unix seconds.
     pub at: u64,
 }
 
 /// What is taken.
 #[derive(Debug, Clone)]
-pub enum Claim {
+pub enum RedeemCredential {
     /// An authorization code.
     Code {
         /// Its hash.
         hash: SecretHash,
         /// The grant's first refresh token.
-        refresh: Option<NewRefresh>,
+        refresh: Option<NewRefreshToken>,
     },
     /// A device code whose user agreed.
-    Device {
+    DeviceCode {
         /// Its hash.
         hash: SecretHash,
         /// The grant's first refresh token.
-        refresh: Option<NewRefresh>,
+        refresh: Option<NewRefreshToken>,
     },
     /// A refresh token.
-    Refresh {
+    RefreshToken {
         /// Its hash.
         hash: SecretHash,
         /// What follows it.
-        successor: NewRefresh,
+        successor: NewRefreshToken,
         /// For how many seconds it gives that again.
         grace: u64,
     },
     /// Nothing: the grant must stand, that is all.
-    Standing,
+    ActiveGrant,
 }
 
 /// A refresh token that is to be.
 #[derive(Debug, Clone)]
-pub struct NewRefresh {
+pub struct NewRefreshToken {
     /// Its hash.
     pub hash: SecretHash,
     /// The Unix second from which it is bad, unless it was used by then.
@@ -67,7 +67,7 @@ pub struct NewRefresh {
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Redeemed<T = Box<AccessToken>> {
+pub enum RedeemOutcome<T = Box<AccessToken>> {
     /// The token is on record, and so is what else was given with it.
     Issued(T),
     /// It was taken before. The grant is revoked now.
@@ -78,14 +78,14 @@ pub enum Redeemed<T = Box<AccessToken>> {
     Expired,
 }
 
-impl<T> Redeemed<T> {
+impl<T> RedeemOutcome<T> {
     /// The same, with what becomes of the token.
-    pub(super) fn map<U>(self, issued: impl FnOnce(T) -> U) -> Redeemed<U> {
+    pub(super) fn map<U>(self, issued: impl FnOnce(T) -> U) -> RedeemOutcome<U> {
         match self {
-            Redeemed::Issued(token) => Redeemed::Issued(issued(token)),
-            Redeemed::Replayed => Redeemed::Replayed,
-            Redeemed::Ended => Redeemed::Ended,
-            Redeemed::Expired => Redeemed::Expired,
+            RedeemOutcome::Issued(token) => RedeemOutcome::Issued(issued(token)),
+            RedeemOutcome::Replayed => RedeemOutcome::Replayed,
+            RedeemOutcome::Ended => RedeemOutcome::Ended,
+            RedeemOutcome::Expired => RedeemOutcome::Expired,
         }
     }
 }
@@ -103,7 +103,7 @@ pub(super) enum Verdict {
 
 /// What may be shown once.
 #[derive(Debug, Clone, Copy)]
-pub struct Sight {
+pub struct ReplayKey {
     /// The hash of its id and of who made it.
     pub hash: SecretHash,
     /// The Unix second from which it would be refused anyway.
@@ -115,15 +115,15 @@ struct GoodGrant<'a> {
     /// How far its refresh tokens have come, if it has any, and the Unix second from which the current one is bad.
     state: Option<(RefreshState, u64)>,
     /// The refresh token that it comes to here.
-    next: Option<&'a NewRefresh>,
+    next: Option<&'a NewRefreshToken>,
 }
 
 impl<'a> GoodGrant<'a> {
     /// Gives what is claimed, if that may be. `taken` are the codes that this batch takes.
-    fn give(&mut self, redeem: &'a Redeem, taken: &mut HashSet<[u8; 32]>) -> Verdict {
-        match &redeem.claim {
-            Claim::Standing => Verdict::Good,
-            Claim::Code { hash, refresh } | Claim::Device { hash, refresh } => {
+    fn give(&mut self, redeem: &'a RedeemRequest, taken: &mut HashSet<[u8; 32]>) -> Verdict {
+        match &redeem.credential {
+            RedeemCredential::ActiveGrant => Verdict::Good,
+            RedeemCredential::Code { hash, refresh } | RedeemCredential::DeviceCode { hash, refresh } => {
                 if !taken.remove(hash.as_bytes()) {
                     return Verdict::Replayed;
                 }
@@ -132,13 +132,15 @@ impl<'a> GoodGrant<'a> {
                 }
                 Verdict::Good
             }
-            Claim::Refresh { hash, successor, grace } => self.refresh(hash, successor, *grace, redeem.at),
+            RedeemCredential::RefreshToken { hash, successor, grace } => {
+                self.refresh(hash, successor, *grace, redeem.at)
+            }
         }
     }
 
     /// The first of a batch to show the current refresh token ends it. Whoever shows the same after that, here or later, gets what the
     /// first got, or has the grant revoked.
-    fn refresh(&mut self, hash: &SecretHash, successor: &'a NewRefresh, grace: u64, at: u64) -> Verdict {
+    fn refresh(&mut self, hash: &SecretHash, successor: &'a NewRefreshToken, grace: u64, at: u64) -> Verdict {
         let Some((state, expires_at)) = self.state else {
             return Verdict::Ended;
         };
@@ -153,14 +155,14 @@ impl<'a> GoodGrant<'a> {
         }
     }
 
-    fn go_on(&mut self, state: RefreshState, token: &'a NewRefresh) {
+    fn go_on(&mut self, state: RefreshState, token: &'a NewRefreshToken) {
         self.state = Some((state, token.expires_at));
         self.next = Some(token);
     }
 }
 
 /// A grant's id, and the refresh token to which it goes on.
-pub(super) type GoneOn<'a> = (&'a str, RefreshState, &'a NewRefresh);
+pub(super) type GoneOn<'a> = (&'a str, RefreshState, &'a NewRefreshToken);
 
 /// A grant's id, its current refresh token and when that ends, the one before, when it was refreshed, and how often late.
 type StateRow = (String, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<i64>, i64);
@@ -175,7 +177,7 @@ macro_rules! of_active_user {
 
 impl Tx {
     /// Takes what is claimed; a verdict for each, in order.
-    pub(super) async fn claim(&mut self, redeems: &[Redeem], bars: &Bars) -> Result<Vec<Verdict>, StoreError> {
+    pub(super) async fn claim(&mut self, redeems: &[RedeemRequest], bars: &Bars) -> Result<Vec<Verdict>, StoreError> {
         let Some(first) = redeems.first() else {
             return Ok(Vec::new());
         };
@@ -183,12 +185,12 @@ impl Tx {
         let at = first.at;
         let mut good = self.good_grants(redeems, at).await?;
         let (mut codes, mut devices) = (Vec::new(), Vec::new());
-        let may_issue = |redeem: &&Redeem| bars.check(&redeem.issue).is_ok();
+        let may_issue = |redeem: &&RedeemRequest| bars.check(&redeem.issue).is_ok();
         for redeem in redeems.iter().filter(|redeem| good.contains_key(redeem.grant.as_str())).filter(may_issue) {
-            match &redeem.claim {
-                Claim::Code { hash, .. } => codes.push(*hash),
-                Claim::Device { hash, .. } => devices.push(*hash),
-                Claim::Refresh { .. } | Claim::Standing => {}
+            match &redeem.credential {
+                RedeemCredential::Code { hash, .. } => codes.push(*hash),
+                RedeemCredential::DeviceCode { hash, .. } => devices.push(*hash),
+                RedeemCredential::RefreshToken { .. } | RedeemCredential::ActiveGrant => {}
             }
         }
         let mut taken = self.take("codes SET redeemed_at", &codes, at).await?;
@@ -215,13 +217,13 @@ impl Tx {
     /// and all in one order.
     async fn good_grants<'a>(
         &mut self,
-        redeems: &'a [Redeem],
+        redeems: &'a [RedeemRequest],
         at: u64,
     ) -> Result<HashMap<String, GoodGrant<'a>>, StoreError> {
         let mut ids: Vec<&str> = redeems.iter().map(|redeem| redeem.grant.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let only_read = redeems.iter().all(|redeem| matches!(redeem.claim, Claim::Standing));
+        let only_read = redeems.iter().all(|redeem| matches!(redeem.credential, RedeemCredential::ActiveGrant));
         let lock = match self {
             Either::Sqlite(_) => "",
             Either::Postgres(_) if only_read => " ORDER BY id COLLATE \"C\" FOR SHARE",
@@ -280,18 +282,18 @@ impl Tx {
     }
 
     /// Remembers what is shown; whether each was not shown before.
-    pub(super) async fn see(&mut self, sights: &[Sight]) -> Result<Vec<bool>, StoreError> {
+    pub(super) async fn see(&mut self, keys: &[ReplayKey]) -> Result<Vec<bool>, StoreError> {
         let mut news: HashSet<Vec<u8>> = HashSet::new();
-        for sights in portions(sights) {
+        for keys in portions(keys) {
             each!(&mut *self, connection => {
-                let mut query = insertion!("INSERT INTO seen (hash, expires_at)", sights, |row, sight| row
-                    .push_bind(sight.hash.as_bytes().to_vec())
-                    .push_bind(to_sql(sight.expires_at)));
+                let mut query = insertion!("INSERT INTO seen (hash, expires_at)", keys, |row, key| row
+                    .push_bind(key.hash.as_bytes().to_vec())
+                    .push_bind(to_sql(key.expires_at)));
                 query.push(" ON CONFLICT DO NOTHING RETURNING hash");
                 news.extend(query.build_query_scalar::<Vec<u8>>().fetch_all(connection).await?);
             });
         }
-        Ok(sights.iter().map(|sight| news.remove(sight.hash.as_bytes().as_slice())).collect())
+        Ok(keys.iter().map(|key| news.remove(key.hash.as_bytes().as_slice())).collect())
     }
 }
 
@@ -305,7 +307,7 @@ pub(super) trait GoOn {
 
 impl GoOn for SqliteConnection {
     async fn go_on(&mut self, grants: &[GoneOn<'_>], current_at: Option<u64>) -> Result<u64, StoreError> {
-        static UPDATE: Given = Given::new(
+        static UPDATE: BulkStatement = BulkStatement::new(
             "UPDATE grants SET refresh_hash = column2, previous_hash = column3, refreshed_at = column4, refresh_expires_at = column5,
              refresh_jkt = column6, late_retries = CASE WHEN current.at IS NULL THEN column7 WHEN late_retries > 0 THEN -1 ELSE 0 END
              FROM (SELECT ? AS at) AS current,",
@@ -317,7 +319,7 @@ impl GoOn for SqliteConnection {
                 ")"
             ),
         );
-        let mut given = Parameters::new();
+        let mut given = PaddedValues::new();
         given.bind(current_at.map(to_sql));
         for (id, state, next) in grants {
             given.row().bind(*id).bind(state.current.as_bytes().to_vec());
@@ -357,14 +359,14 @@ impl GoOn for PgConnection {
     }
 }
 
-impl Claim {
+impl RedeemCredential {
     /// What a reuse is recorded as.
     pub(super) const fn reuse(&self) -> &'static str {
         match self {
-            Claim::Code { .. } => "an authorization code was used twice",
-            Claim::Device { .. } => "a device code was used twice",
-            Claim::Refresh { .. } => "an old refresh token was used",
-            Claim::Standing => "the grant was used twice",
+            RedeemCredential::Code { .. } => "an authorization code was used twice",
+            RedeemCredential::DeviceCode { .. } => "a device code was used twice",
+            RedeemCredential::RefreshToken { .. } => "an old refresh token was used",
+            RedeemCredential::ActiveGrant => "the grant was used twice",
         }
     }
 }

@@ -13,7 +13,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn keep_request(
+    pub async fn save_authorization_request(
         &self,
         hash: &SecretHash,
         request: &AuthorizationRequest,
@@ -40,7 +40,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn request(&self, hash: &SecretHash, now: u64) -> Result<Option<AuthorizationRequest>, StoreError> {
+    pub async fn find_authorization_request(
+        &self,
+        hash: &SecretHash,
+        now: u64,
+    ) -> Result<Option<AuthorizationRequest>, StoreError> {
         let request = each!(&mut self.reader().await?, connection => {
             sqlx::query_scalar::<_, String>(
                 "SELECT request FROM authorization_requests WHERE hash = $1 AND pushed = $2 AND expires_at > $3",
@@ -59,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn answer_request(
+    pub async fn complete_authorization_request(
         &self,
         hash: &SecretHash,
         now: u64,
@@ -85,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn take_request(
+    pub async fn consume_authorization_request(
         &self,
         hash: &SecretHash,
         pushed: bool,
@@ -110,7 +114,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn attempt(&self, name: &str, seconds: u64, now: u64) -> Result<u64, StoreError> {
+    pub async fn count_attempt(&self, name: &str, seconds: u64, now: u64) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
         let count = each!(&mut tx, connection => {
             sqlx::query_scalar::<_, i64>(
@@ -133,7 +137,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn give_back_attempt(&self, name: &str) -> Result<(), StoreError> {
+    pub async fn refund_attempt(&self, name: &str) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query("UPDATE attempts SET count = count - 1 WHERE name = $1 AND count > 0")

@@ -31,10 +31,10 @@ impl Store {
     /// Registers a resource server, or replaces the one of that audience.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when one is registered under another spelling of the same audience.
-    pub async fn put_resource(&self, resource: &Resource) -> Result<(), StoreError> {
-        if self.resource(&resource.audience).await?.is_some_and(|other| other.audience != resource.audience) {
-            return Err(StoreError::Exists("resource server"));
+    /// [`StoreError::AlreadyExists`] when one is registered under another spelling of the same audience.
+    pub async fn save_resource(&self, resource: &Resource) -> Result<(), StoreError> {
+        if self.find_resource(&resource.audience).await?.is_some_and(|other| other.audience != resource.audience) {
+            return Err(StoreError::AlreadyExists("resource server"));
         }
         let mut tx = self.begin_write().await?;
         tx.write_resource(resource).await?;
@@ -46,7 +46,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn resources(&self) -> Result<Vec<Resource>, StoreError> {
+    pub async fn list_resources(&self) -> Result<Vec<Resource>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_scalar::<_, String>("SELECT resource FROM resources ORDER BY audience")
                 .fetch_all(connection)
@@ -59,7 +59,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn resource(&self, audience: &Audience) -> Result<Option<Resource>, StoreError> {
+    pub async fn find_resource(&self, audience: &Audience) -> Result<Option<Resource>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_scalar::<_, String>("SELECT resource FROM resources WHERE audience = $1")
                 .bind(audience.as_str())
@@ -69,7 +69,7 @@ impl Store {
         if let Some(row) = row {
             return from_json(&row, "resources").map(Some);
         }
-        let mut all = self.resources().await?.into_iter();
+        let mut all = self.list_resources().await?.into_iter();
         Ok(all.find(|resource| resource.audience.is_same_resource(audience.as_str())))
     }
 
@@ -96,7 +96,12 @@ impl Store {
     ///
     /// # Errors
     /// When there is no such resource server, it cannot have the value or the words, or the database fails.
-    pub async fn set_scope(&self, audience: &Audience, value: &str, words: &str) -> Result<Resource, ScopeError> {
+    pub async fn set_scope_description(
+        &self,
+        audience: &Audience,
+        value: &str,
+        words: &str,
+    ) -> Result<Resource, ScopeError> {
         self.change_scope(audience, value, Some(words)).await
     }
 
@@ -104,7 +109,7 @@ impl Store {
     ///
     /// # Errors
     /// When there is no such resource server, it says nothing of the value, or the database fails.
-    pub async fn remove_scope(&self, audience: &Audience, value: &str) -> Result<Resource, ScopeError> {
+    pub async fn delete_scope_description(&self, audience: &Audience, value: &str) -> Result<Resource, ScopeError> {
         self.change_scope(audience, value, None).await
     }
 

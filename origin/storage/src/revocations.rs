@@ -15,13 +15,13 @@ pub const MAX_REVOCATIONS_PAGE: u64 = 1000;
 
 /// Which records to list.
 #[derive(Debug, Clone, Default)]
-pub struct Listing {
+pub struct RevocationFilter {
     /// Those of this kind alone.
     pub kind: Option<RevocationKind>,
     /// Those with this name alone.
     pub name: Option<String>,
     /// Those that are lifted or void, too.
-    pub all: bool,
+    pub include_inactive: bool,
     /// Those with a lower number than this one alone.
     pub below: Option<u64>,
     /// As many at most, up to [`MAX_REVOCATIONS_PAGE`].
@@ -33,7 +33,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn revocations(&self, listing: &Listing, now: u64) -> Result<Vec<Revocation>, StoreError> {
+    pub async fn list_revocations(&self, listing: &RevocationFilter, now: u64) -> Result<Vec<Revocation>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT * FROM revocations WHERE number < ");
             query.push_bind(to_sql(listing.below.unwrap_or(u64::MAX)));
@@ -43,7 +43,7 @@ impl Store {
             if let Some(name) = &listing.name {
                 query.push(" AND name = ").push_bind(name.as_str());
             }
-            if !listing.all {
+            if !listing.include_inactive {
                 query.push(" AND lifted_at IS NULL AND void_after >= ").push_bind(to_sql(now));
             }
             query.push(" ORDER BY number DESC LIMIT ").push_bind(to_sql(listing.limit.min(MAX_REVOCATIONS_PAGE)));
@@ -56,7 +56,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn revocation(&self, number: u64) -> Result<Option<Revocation>, StoreError> {
+    pub async fn find_revocation(&self, number: u64) -> Result<Option<Revocation>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, RevocationRow>("SELECT * FROM revocations WHERE number = $1")
                 .bind(to_sql(number))
@@ -70,14 +70,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn is_struck(&self, token: &AccessToken) -> Result<bool, StoreError> {
-        self.begin_read().await?.is_struck(token).await
+    pub async fn is_token_revoked(&self, token: &AccessToken) -> Result<bool, StoreError> {
+        self.begin_read().await?.is_token_revoked(token).await
     }
 }
 
 impl Tx {
     /// Whether a token is struck, or one of those that it was exchanged from, as of this transaction.
-    pub(super) async fn is_struck(&mut self, token: &AccessToken) -> Result<bool, StoreError> {
+    pub(super) async fn is_token_revoked(&mut self, token: &AccessToken) -> Result<bool, StoreError> {
         let Some(sources) = self.recorded(&token.details.exchanged_from).await? else {
             return Ok(true);
         };
@@ -85,7 +85,7 @@ impl Tx {
     }
 
     /// Whether one of the tokens with these ids is struck, as of this transaction, or no longer on record.
-    pub(super) async fn is_source_struck(&mut self, ids: &[TokenId]) -> Result<bool, StoreError> {
+    pub(super) async fn is_any_token_revoked(&mut self, ids: &[TokenId]) -> Result<bool, StoreError> {
         match self.recorded(ids).await? {
             Some(sources) => self.is_one_struck(&sources.iter().collect::<Vec<_>>()).await,
             None => Ok(true),

@@ -24,7 +24,7 @@ impl Store {
     ///
     /// # Errors
     /// When it conflicts with one that is there, or the database fails.
-    pub async fn insert_route(&self, route: &Route) -> Result<(), AddRouteError> {
+    pub async fn create_route(&self, route: &Route) -> Result<(), AddRouteError> {
         let mut tx = self.begin_write().await?;
         // First, for it makes a second process that adds a rule wait: the check below must see what that one adds.
         tx.bump_version().await?;
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn routes(&self) -> Result<Vec<Route>, StoreError> {
+    pub async fn list_routes(&self) -> Result<Vec<Route>, StoreError> {
         self.begin_read().await?.routes().await
     }
 

@@ -80,7 +80,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find_clients(&self, search: &Search) -> Result<Vec<Client>, StoreError> {
+    pub async fn search_clients(&self, search: &Search) -> Result<Vec<Client>, StoreError> {
         let Dialect { like, json } = self.dialect();
         let columns =
             ["id".to_owned(), format!("metadata{json} ->> 'client_name'"), format!("metadata{json} ->> 'owner'")];
@@ -98,7 +98,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find_users(&self, search: &Search) -> Result<Vec<User>, StoreError> {
+    pub async fn search_users(&self, search: &Search) -> Result<Vec<User>, StoreError> {
         let Dialect { like, json } = self.dialect();
         let claim = |name: &str| format!("claims{json} ->> '{name}'");
         let columns = ["id".to_owned(), "name".to_owned(), "external_id".to_owned(), claim("name"), claim("email")];

@@ -24,37 +24,37 @@ const KEEPALIVES: &str = "SELECT set_config('tcp_keepalives_idle', '6', false),
 
 /// What one of several origins does for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub enum LeaderRole {
     /// Pushes deltas to the registered edges.
-    Courier,
+    EdgePush,
     /// Builds and publishes snapshots.
-    Publisher,
+    SnapshotPublication,
     /// Pushes security events to receivers.
-    Transmitter,
+    SecurityEventPush,
 }
 
-impl Role {
+impl LeaderRole {
     /// What the advisory lock's number is made of, beside the schema.
     fn lock(self) -> i64 {
         i64::from_be_bytes(match self {
-            Role::Courier => *b"tollgate",
-            Role::Publisher => *b"tollpubl",
-            Role::Transmitter => *b"tollsets",
+            LeaderRole::EdgePush => *b"tollgate",
+            LeaderRole::SnapshotPublication => *b"tollpubl",
+            LeaderRole::SecurityEventPush => *b"tollsets",
         })
     }
 }
 
 /// A role, given up when dropped.
-pub struct Seat(Option<PgConnection>);
+pub struct LeaderLock(Option<PgConnection>);
 
 impl Store {
     /// Waits until a seat is free, and takes it.
     ///
     /// # Errors
     /// When the database fails; the caller asks anew after a while.
-    pub async fn seat(&self, role: Role) -> Result<Seat, StoreError> {
+    pub async fn acquire_leader_lock(&self, role: LeaderRole) -> Result<LeaderLock, StoreError> {
         let Pools::Postgres { read: pool, .. } = &self.pools else {
-            return Ok(Seat(None));
+            return Ok(LeaderLock(None));
         };
         let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
         in_time(query(KEEPALIVES).execute(&mut connection)).await?;
@@ -64,13 +64,13 @@ impl Store {
         while !in_time(ask().fetch_one(&mut connection)).await? {
             sleep(INTERVAL).await;
         }
-        Ok(Seat(Some(connection)))
+        Ok(LeaderLock(Some(connection)))
     }
 }
 
-impl Seat {
+impl LeaderLock {
     /// Returns when the seat is lost, with the reason. Then another origin may have it, and this one must stop.
-    pub async fn lost(&mut self) -> StoreError {
+    pub async fn wait_until_lost(&mut self) -> StoreError {
         let Some(connection) = &mut self.0 else {
             return std::future::pending().await;
         };

@@ -3,7 +3,7 @@
 use tollgate_model::{Actor, AuditAction, AuditKind, Login, LoginId, SecretHash, UserId};
 
 use super::clients::{from_json, json};
-use super::endings::Ending;
+use super::endings::Termination;
 use super::rows::hashed;
 use super::{Either, Store, StoreError, Tx, from_sql, to_sql};
 
@@ -56,9 +56,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::UserDisabled`], or when the database fails.
-    pub async fn begin_session(&self, login: &Login, instead_of: Option<&Login>) -> Result<(), StoreError> {
+    pub async fn create_session(&self, login: &Login, instead_of: Option<&Login>) -> Result<(), StoreError> {
         let user = Actor::user(&login.user);
-        let ending = Ending::new(&user, "another user signed in in the same browser", login.auth_time);
+        let ending = Termination::new(&user, "another user signed in in the same browser", login.auth_time);
         let mut tx = self.begin_write().await?;
         let others = instead_of.filter(|old| old.user != login.user);
         let closed = if others.is_some() { tx.close_epoch().await? } else { 0 };
@@ -82,7 +82,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn login(&self, cookie: &SecretHash, now: u64) -> Result<Option<Login>, StoreError> {
+    pub async fn find_session(&self, cookie: &SecretHash, now: u64) -> Result<Option<Login>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, LoginRow>("SELECT * FROM logins WHERE hash = $1 AND expires_at > $2")
                 .bind(cookie.as_bytes().as_slice())
@@ -97,7 +97,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn logins_of(&self, user: &UserId, now: u64) -> Result<Vec<Login>, StoreError> {
+    pub async fn list_sessions(&self, user: &UserId, now: u64) -> Result<Vec<Login>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, LoginRow>(
                 "SELECT * FROM logins WHERE user_id = $1 AND expires_at > $2 ORDER BY auth_time DESC, id",
@@ -114,7 +114,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn saw_login(&self, id: &LoginId, now: u64) -> Result<(), StoreError> {
+    pub async fn record_session_activity(&self, id: &LoginId, now: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query("UPDATE logins SET seen_at = $2 WHERE id = $1")

@@ -4,7 +4,7 @@ use tollgate_core::{ConfigDigest, HashChain, RevocationId, RevocationKind, Revok
 use tollgate_model::revocation::KEEP_AFTER_EXPIRY;
 use tollgate_model::{Route, key_schedule as schedule};
 
-use super::feed::Head;
+use super::feed::FeedHead;
 use super::rows::{fixed, kind};
 use super::{Store, StoreError, Tx, from_sql, mark_from_sql, to_sql};
 
@@ -12,13 +12,13 @@ use super::{Store, StoreError, Tx, from_sql, mark_from_sql, to_sql};
 const IDS: u64 = 16 * 1024;
 
 /// Two that publish at one moment differ by less: a snapshot that is newer by more was dated by a wrong clock, and gives way.
-pub const FROM_THE_FUTURE_MS: u64 = 60 * 1000;
+pub const MAX_SNAPSHOT_CLOCK_SKEW_MS: u64 = 60 * 1000;
 
 /// All that a snapshot says but the covered tokens, read in one state.
 #[derive(Debug)]
 pub struct SnapshotState {
     /// Where the history stood.
-    pub head: Head,
+    pub head: FeedHead,
     /// Its fingerprint there.
     pub chain: HashChain,
     /// Tokens issued before this were revoked.
@@ -87,7 +87,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn published(&self) -> Result<Option<PublishedSnapshot>, StoreError> {
+    pub async fn find_published_snapshot(&self) -> Result<Option<PublishedSnapshot>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, PublishedRow>("SELECT * FROM snapshots").fetch_optional(connection).await?
         });
@@ -100,7 +100,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn publish(&self, snapshot: &PublishedSnapshot, new_keys: &[String]) -> Result<Option<u64>, StoreError> {
+    pub async fn publish_snapshot(
+        &self,
+        snapshot: &PublishedSnapshot,
+        new_keys: &[String],
+    ) -> Result<Option<u64>, StoreError> {
         let mut tx = self.begin_write().await?;
         let number = each!(&mut tx, connection => {
             sqlx::query_scalar::<_, i64>("UPDATE feed SET snapshot = snapshot + 1 RETURNING snapshot")
@@ -126,7 +130,7 @@ impl Store {
             .bind(to_sql(snapshot.revoked))
             .bind(snapshot.config.as_bytes().as_slice())
             .bind(&snapshot.message)
-            .bind(to_sql(FROM_THE_FUTURE_MS))
+            .bind(to_sql(MAX_SNAPSHOT_CLOCK_SKEW_MS))
             .execute(connection)
             .await?
             .rows_affected()
@@ -151,7 +155,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn covered_changed_since(&self, sequence: u64, covered: u32) -> Result<bool, StoreError> {
+    pub async fn has_covered_change_since(&self, sequence: u64, covered: u32) -> Result<bool, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.take_long().await?;
         let head = tx.feed().await?.head().sequence;
@@ -252,7 +256,7 @@ impl TryFrom<PublishedRow> for PublishedSnapshot {
         Ok(PublishedSnapshot {
             number: from_sql(row.number),
             sequence: from_sql(row.sequence),
-            epoch: u32::try_from(row.epoch).map_err(|_| StoreError::NoEpoch)?,
+            epoch: u32::try_from(row.epoch).map_err(|_| StoreError::EpochsExhausted)?,
             as_of_ms: from_sql(row.as_of_ms),
             built_ms: from_sql(row.built_ms),
             revoked: from_sql(row.revoked),

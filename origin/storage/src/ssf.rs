@@ -20,7 +20,7 @@ pub struct Signal {
     /// Its mark from now on.
     pub mark: RevokedBefore,
     /// Whether a reinstatement made it.
-    pub lifting: bool,
+    pub is_reinstatement: bool,
     /// When, Unix seconds.
     pub at: u64,
     /// Who.
@@ -44,8 +44,8 @@ impl Signal {
 
     /// Whether a reinstatement left another revocation of the same in force.
     #[must_use]
-    pub fn still_revoked(&self) -> bool {
-        self.lifting && self.mark != RevokedBefore::NOT_REVOKED
+    pub fn is_still_revoked(&self) -> bool {
+        self.is_reinstatement && self.mark != RevokedBefore::NOT_REVOKED
     }
 }
 
@@ -72,7 +72,7 @@ impl TryFrom<SignalRow> for Signal {
             kind: kind.ok_or_else(|| StoreError::corrupt("signals")(Malformed::new("kind", "is unknown")))?,
             name: row.name,
             mark: mark_from_sql(row.mark),
-            lifting: row.lifting,
+            is_reinstatement: row.lifting,
             at: from_sql(row.at),
             by: row.actor,
             reason: row.reason,
@@ -129,8 +129,8 @@ impl Store {
     /// Registers a stream, from now on: it is told of what follows the newest delta. Answers with it as it is registered.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when its name is taken; [`StoreError::NoIssuer`] when nobody served from the database yet.
-    pub async fn insert_stream(&self, stream: &Stream) -> Result<Stream, StoreError> {
+    /// [`StoreError::AlreadyExists`] when its name is taken; [`StoreError::NoIssuer`] when nobody served from the database yet.
+    pub async fn create_stream(&self, stream: &Stream) -> Result<Stream, StoreError> {
         let events: Vec<&str> = stream.events.iter().map(|event| event.name()).collect();
         let (url, sealed) = match &stream.delivery {
             Delivery::Push { url, sealed_authorization } => (Some(url.as_str()), sealed_authorization.as_deref()),
@@ -160,7 +160,7 @@ impl Store {
             .fetch_optional(connection)
             .await?
         });
-        let registered = Stream::try_from(row.ok_or(StoreError::Exists("stream"))?)?;
+        let registered = Stream::try_from(row.ok_or(StoreError::AlreadyExists("stream"))?)?;
         tx.note(&[self.line(AuditAction::Create, AuditKind::Stream, stream.name.as_str())]).await?;
         self.commit_news(tx).await?;
         Ok(registered)
@@ -170,7 +170,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn streams(&self) -> Result<Vec<Stream>, StoreError> {
+    pub async fn list_streams(&self) -> Result<Vec<Stream>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, StreamRow>("SELECT * FROM streams ORDER BY name").fetch_all(connection).await?
         });
@@ -181,7 +181,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn stream(&self, name: &StreamName) -> Result<Option<Stream>, StoreError> {
+    pub async fn find_stream(&self, name: &StreamName) -> Result<Option<Stream>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, StreamRow>("SELECT * FROM streams WHERE name = $1")
                 .bind(name.as_str())
@@ -214,7 +214,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn pending_signals(
+    pub async fn list_pending_signals(
         &self,
         stream: u64,
         window: u64,
@@ -283,7 +283,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note_stream_problem(&self, stream: u64, problem: &str) -> Result<(), StoreError> {
+    pub async fn record_stream_problem(&self, stream: u64, problem: &str) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query("UPDATE streams SET problem = $2 WHERE number = $1")
@@ -331,7 +331,7 @@ impl Store {
 }
 
 impl Tx {
-    /// Records signals, if there is a stream. The caller holds the feed's row: see [`Store::insert_stream`].
+    /// Records signals, if there is a stream. The caller holds the feed's row: see [`Store::create_stream`].
     pub(super) async fn insert_signals(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
         let wanted: Option<i64> = each!(&mut *self, connection => {
             sqlx::query_scalar("SELECT number FROM streams LIMIT 1").fetch_optional(connection).await?
@@ -349,7 +349,7 @@ impl Tx {
                 .push_bind(i64::from(signal.kind.to_byte()))
                 .push_bind(&signal.name)
                 .push_bind(to_sql(signal.mark.0))
-                .push_bind(signal.lifting)
+                .push_bind(signal.is_reinstatement)
                 .push_bind(to_sql(signal.at))
                 .push_bind(&signal.by)
                 .push_bind(&signal.reason)

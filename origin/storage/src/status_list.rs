@@ -37,7 +37,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn status_lists(&self, size: u64) -> Result<RangeInclusive<u64>, StoreError> {
+    pub async fn get_status_list_range(&self, size: u64) -> Result<RangeInclusive<u64>, StoreError> {
         let (first, last) = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, (Option<i64>, Option<i64>)>("SELECT min(number), max(number) FROM tokens")
                 .fetch_one(connection)
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn revoked_numbers(&self, issuer: &str, numbers: Range<u64>) -> Result<RevokedNumbers, StoreError> {
+    pub async fn list_revoked_numbers(&self, issuer: &str, numbers: Range<u64>) -> Result<RevokedNumbers, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.take_long().await?;
         let sequence = tx.head_sequence().await?;

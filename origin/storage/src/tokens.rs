@@ -8,11 +8,11 @@ use super::{Store, StoreError, Tx, portions, repeated};
 
 impl Store {
     /// The record of the token with this id, if it was issued here and is not long expired. For what is named by its id: a presented
-    /// token has the record that [`Store::recognised_token`] finds.
+    /// token has the record that [`Store::find_recognised_token`] finds.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn token(&self, id: TokenId) -> Result<Option<AccessToken>, StoreError> {
+    pub async fn find_token(&self, id: TokenId) -> Result<Option<AccessToken>, StoreError> {
         Ok(self.begin_read().await?.tokens(&[id]).await?.pop())
     }
 
@@ -20,26 +20,26 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn recognised_token(&self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
-        self.begin_read().await?.recognised_token(token).await
+    pub async fn find_recognised_token(&self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
+        self.begin_read().await?.find_recognised_token(token).await
     }
 
     /// The record of a presented token that is not struck by any revocation, both as of one moment.
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn unrevoked_token(&self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
+    pub async fn find_unrevoked_token(&self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
         let mut tx = self.begin_read().await?;
-        let Some(token) = tx.recognised_token(token).await? else {
+        let Some(token) = tx.find_recognised_token(token).await? else {
             return Ok(None);
         };
-        let struck = tx.is_struck(&token).await?;
+        let struck = tx.is_token_revoked(&token).await?;
         Ok((!struck).then_some(token))
     }
 }
 
 impl Tx {
-    async fn recognised_token(&mut self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
+    async fn find_recognised_token(&mut self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
         let (by_key, key) = match token.record_key() {
             RecordKey::Id(id) => ("SELECT * FROM tokens WHERE id = $1", id.to_bytes()),
             RecordKey::Opaque(hash) => ("SELECT * FROM tokens WHERE opaque = $1", hash.as_bytes().to_vec()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tollgate_system::clock;
 
-use super::{Either, Store, StoreError, Time, from_sql, to_sql};
+use super::{ClockReading, Either, Store, StoreError, from_sql, to_sql};
 
 /// A write that is not older shows that the database takes writes.
 const RECENT_WRITE: Duration = Duration::from_secs(5);
@@ -16,7 +16,7 @@ const WRITE_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Whether the database takes writes: it did just now, or it takes one that changes nothing else.
-    pub async fn takes_writes(&self) -> bool {
+    pub async fn is_writable(&self) -> bool {
         if self.availability.write_within(RECENT_WRITE) == Some(true) {
             return true;
         }
@@ -50,21 +50,21 @@ impl Store {
 
     /// What time it is by all clocks.
     #[must_use]
-    pub fn time(&self) -> Time {
+    pub fn read_clocks(&self) -> ClockReading {
         self.clock.read(clock::now_ms(), std::time::Instant::now())
     }
 
     /// The Unix second before which whatever expired may be deleted.
     #[must_use]
     pub fn settled_now(&self) -> u64 {
-        self.time().settled_ms / 1000
+        self.read_clocks().settled_ms / 1000
     }
 
     /// Hears what the database's clock says, where it is another machine's, and up to when it was swept.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn hear_clock(&self) -> Result<(), StoreError> {
+    pub async fn sync_clock(&self) -> Result<(), StoreError> {
         let mut reader = self.reader().await?;
         let asked_at = Instant::now();
         let swept_to: i64 = each!(&mut reader, connection => {
@@ -91,8 +91,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sweep_settled(&self) -> Result<super::Swept, StoreError> {
-        self.hear_clock().await?;
+    pub async fn sweep_settled(&self) -> Result<super::SweepCounts, StoreError> {
+        self.sync_clock().await?;
         let now = self.settled_now();
         let swept = self.sweep(now).await?;
         self.sweep_signals(now).await?;

@@ -44,8 +44,8 @@ impl Store {
     /// Registers a user.
     ///
     /// # Errors
-    /// [`StoreError::Exists`] when the name or the external id is taken.
-    pub async fn insert_user(&self, user: &User) -> Result<(), StoreError> {
+    /// [`StoreError::AlreadyExists`] when the name or the external id is taken.
+    pub async fn create_user(&self, user: &User) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let inserted = each!(&mut tx, connection => {
             sqlx::query(
@@ -67,7 +67,7 @@ impl Store {
             .rows_affected()
         });
         if inserted == 0 {
-            return Err(StoreError::Exists("user"));
+            return Err(StoreError::AlreadyExists("user"));
         }
         let line = self.line(AuditAction::Create, AuditKind::User, user.id.as_str());
         tx.note(&[line.with(user.name.as_str())]).await?;
@@ -78,7 +78,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+    pub async fn find_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE id = $1")
                 .bind(id.as_str())
@@ -92,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn user_by_name(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+    pub async fn find_user_by_name(&self, name: &UserName) -> Result<Option<User>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE name = $1")
                 .bind(name.as_str())
@@ -107,7 +107,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn user_by_typed_name(&self, typed: &str) -> Result<Option<User>, StoreError> {
+    pub async fn find_user_by_typed_name(&self, typed: &str) -> Result<Option<User>, StoreError> {
         let unprepared = UserName::unprepared(typed);
         let name = typed.parse::<UserName>().map_or_else(|_| unprepared.clone(), |name| name.to_string());
         if !is_storable(&unprepared) {
@@ -127,7 +127,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn user_by_external_id(&self, id: &str) -> Result<Option<User>, StoreError> {
+    pub async fn find_user_by_external_id(&self, id: &str) -> Result<Option<User>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE external_id = $1")
                 .bind(id)
@@ -141,7 +141,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn users(&self) -> Result<Vec<User>, StoreError> {
+    pub async fn list_users(&self) -> Result<Vec<User>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, UserRow>("SELECT * FROM users ORDER BY created_at, id").fetch_all(connection).await?
         });
@@ -163,7 +163,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_claims(&self, id: &UserId, claims: &UserClaims) -> Result<(), StoreError> {
+    pub async fn update_user_claims(&self, id: &UserId, claims: &UserClaims) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query("UPDATE users SET claims = $2 WHERE id = $1")
@@ -244,7 +244,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note_pairwise_subject(&self, id: &UserId, subject: &str) -> Result<bool, StoreError> {
+    pub async fn record_pairwise_subject(&self, id: &UserId, subject: &str) -> Result<bool, StoreError> {
         let known: Option<String> = each!(&mut self.reader().await?, connection => {
             sqlx::query_scalar("SELECT subject FROM pairwise_subjects WHERE user_id = $1 AND subject = $2")
                 .bind(id.as_str())

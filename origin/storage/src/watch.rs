@@ -29,7 +29,7 @@ const POSTGRES_INTERVAL: Duration = Duration::from_secs(1);
 const WATCH_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Tells when the database may have changed.
-pub struct HeadWatch {
+pub struct ChangeWatch {
     source: Source,
     /// The commits of this process.
     committed: Receiver<u64>,
@@ -97,11 +97,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn versions(&self) -> Result<Versions, StoreError> {
+    pub async fn get_versions(&self) -> Result<Versions, StoreError> {
         versions(&mut self.reader().await?).await
     }
 
-    /// As [`Store::versions`], for whoever asks often.
+    /// As [`Store::get_versions`], for whoever asks often.
     #[must_use]
     pub fn version_reader(&self) -> VersionReader {
         VersionReader { store: self.clone(), connection: None }
@@ -111,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn watch(&self) -> Result<HeadWatch, StoreError> {
+    pub async fn watch_changes(&self) -> Result<ChangeWatch, StoreError> {
         // First, so that no commit falls between.
         let committed = self.committed.subscribe();
         let source = match &self.pools {
@@ -125,16 +125,16 @@ impl Store {
                 availability.admit(Use::Read).await?;
                 let since = tokio::time::Instant::now();
                 let listening = timeout(WATCH_TIMEOUT, listen(pool, &availability)).await;
-                let listener = listening.map_err(|_| StoreError::Silent(WATCH_TIMEOUT)).and_then(|listener| listener);
+                let listener = listening.map_err(|_| StoreError::Timeout(WATCH_TIMEOUT)).and_then(|listener| listener);
                 let listener = listener.inspect_err(|error| availability.report(Fault::Unreachable, error))?;
                 Source::Postgres { listener, availability, since }
             }
         };
-        Ok(HeadWatch { source, committed })
+        Ok(ChangeWatch { source, committed })
     }
 }
 
-impl HeadWatch {
+impl ChangeWatch {
     /// Returns when the database may have changed since the last call; sometimes it has not.
     ///
     /// # Errors
@@ -162,7 +162,7 @@ impl Source {
             },
             Source::Postgres { listener, availability, since } => {
                 if availability.is_shed(*since) {
-                    return Err(StoreError::Silent(POSTGRES_INTERVAL));
+                    return Err(StoreError::Timeout(POSTGRES_INTERVAL));
                 }
                 match timeout(POSTGRES_INTERVAL, listener.try_recv()).await {
                     Ok(Ok(Some(_))) | Err(_) => {}

@@ -13,7 +13,10 @@ use tollgate_model::{AccessToken, AuditNote, Reinstate, Revoke};
 
 use super::at_once::Line;
 use super::batch::Written;
-use super::{Batch, Issue, MOST_ROWS, Redeem, Redeemed, Reinstated, Revoked, Sight, Store, StoreError};
+use super::{
+    Batch, IssueRequest, MOST_ROWS, RedeemOutcome, RedeemRequest, ReinstateOutcome, ReplayKey, RevokeOutcome, Store,
+    StoreError,
+};
 
 /// Callers that wait at most; one more is told to come back.
 const QUEUE: usize = 16 * 1024;
@@ -49,11 +52,11 @@ pub enum WriteError {
 type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
 
 enum Wish {
-    Redeem(Box<Redeem>, Answer<Redeemed>),
-    See(Sight, Answer<bool>),
-    Issue(Box<Issue>, Answer<Box<AccessToken>>),
-    Revoke(Revoke, Answer<Revoked>),
-    Reinstate(Reinstate, Answer<Reinstated>),
+    Redeem(Box<RedeemRequest>, Answer<RedeemOutcome>),
+    See(ReplayKey, Answer<bool>),
+    Issue(Box<IssueRequest>, Answer<Box<AccessToken>>),
+    Revoke(Revoke, Answer<RevokeOutcome>),
+    Reinstate(Reinstate, Answer<ReinstateOutcome>),
     Note(Box<AuditNote>, Answer<()>),
 }
 
@@ -75,11 +78,11 @@ impl Wish {
 #[derive(Default)]
 struct Wishes {
     batch: Batch,
-    redeems: Vec<Answer<Redeemed>>,
-    sights: Vec<Answer<bool>>,
+    redeems: Vec<Answer<RedeemOutcome>>,
+    replay_keys: Vec<Answer<bool>>,
     issues: Vec<Answer<Box<AccessToken>>>,
-    revokes: Vec<Answer<Revoked>>,
-    reinstates: Vec<Answer<Reinstated>>,
+    revokes: Vec<Answer<RevokeOutcome>>,
+    reinstates: Vec<Answer<ReinstateOutcome>>,
     notes: Vec<Answer<()>>,
 }
 
@@ -113,7 +116,7 @@ impl Writer {
     ///
     /// # Errors
     /// When the queue is full, the key is revoked, what it was decided on by has changed, or the database fails.
-    pub fn issue<I: Into<Issue>>(
+    pub fn issue<I: Into<IssueRequest>>(
         &self,
         issue: I,
     ) -> impl Future<Output = Result<Box<AccessToken>, WriteError>> + use<I> {
@@ -124,7 +127,7 @@ impl Writer {
     ///
     /// # Errors
     /// As [`Writer::issue`].
-    pub fn redeem(&self, redeem: Redeem) -> impl Future<Output = Result<Redeemed, WriteError>> + use<> {
+    pub fn redeem(&self, redeem: RedeemRequest) -> impl Future<Output = Result<RedeemOutcome, WriteError>> + use<> {
         self.ask(|answer| Wish::Redeem(Box::new(redeem), answer))
     }
 
@@ -132,15 +135,15 @@ impl Writer {
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub fn see(&self, sight: Sight) -> impl Future<Output = Result<bool, WriteError>> + use<> {
-        self.ask(move |answer| Wish::See(sight, answer))
+    pub fn record_first_use(&self, key: ReplayKey) -> impl Future<Output = Result<bool, WriteError>> + use<> {
+        self.ask(move |answer| Wish::See(key, answer))
     }
 
     /// Makes a revocation.
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub fn revoke(&self, revoke: Revoke) -> impl Future<Output = Result<Revoked, WriteError>> + use<> {
+    pub fn revoke(&self, revoke: Revoke) -> impl Future<Output = Result<RevokeOutcome, WriteError>> + use<> {
         self.ask(|answer| Wish::Revoke(revoke, answer))
     }
 
@@ -148,7 +151,10 @@ impl Writer {
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub fn reinstate(&self, reinstate: Reinstate) -> impl Future<Output = Result<Reinstated, WriteError>> + use<> {
+    pub fn reinstate(
+        &self,
+        reinstate: Reinstate,
+    ) -> impl Future<Output = Result<ReinstateOutcome, WriteError>> + use<> {
         self.ask(|answer| Wish::Reinstate(reinstate, answer))
     }
 
@@ -195,9 +201,9 @@ impl Wishes {
                     wishes.batch.redeems.push(*redeem);
                     wishes.redeems.push(answer);
                 }
-                Wish::See(sight, answer) => {
-                    wishes.batch.sights.push(sight);
-                    wishes.sights.push(answer);
+                Wish::See(key, answer) => {
+                    wishes.batch.replay_keys.push(key);
+                    wishes.replay_keys.push(answer);
                 }
                 Wish::Issue(issue, answer) => {
                     wishes.batch.issues.push(*issue);
@@ -230,7 +236,7 @@ impl Wishes {
             let begun = Instant::now();
             let wanted = || begun.elapsed() < SLOW || self.redeems.iter().all(|answer| !answer.is_closed());
             match store.write(&self.batch, line, &wanted).await {
-                Err(StoreError::Abandoned) => self.forget_departed(),
+                Err(StoreError::CallerDisconnected) => self.forget_departed(),
                 written => break written,
             }
         };
@@ -259,7 +265,7 @@ impl Wishes {
     }
 
     async fn grant_each(self, store: &Store) {
-        let Wishes { batch, redeems, sights, issues, revokes, reinstates, notes } = self;
+        let Wishes { batch, redeems, replay_keys, issues, revokes, reinstates, notes } = self;
         for (redeem, answer) in batch.redeems.into_iter().zip(redeems).filter(|(_, answer)| !answer.is_closed()) {
             give(answer, store.redeem(redeem).await);
         }
@@ -272,8 +278,8 @@ impl Wishes {
         for (reinstate, answer) in batch.reinstates.into_iter().zip(reinstates) {
             give(answer, store.reinstate(reinstate).await);
         }
-        for (sight, answer) in batch.sights.into_iter().zip(sights) {
-            give(answer, store.see(sight).await);
+        for (key, answer) in batch.replay_keys.into_iter().zip(replay_keys) {
+            give(answer, store.record_first_use(key).await);
         }
         for (note, answer) in batch.notes.into_iter().zip(notes) {
             give(answer, store.apply(Batch { notes: vec![note], ..Batch::default() }).await.map(drop));
@@ -281,9 +287,9 @@ impl Wishes {
     }
 
     fn refuse(self) {
-        let Wishes { batch: _, redeems, sights, issues, revokes, reinstates, notes } = self;
+        let Wishes { batch: _, redeems, replay_keys, issues, revokes, reinstates, notes } = self;
         redeems.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        sights.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        replay_keys.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
         issues.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
         revokes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
         reinstates.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
@@ -293,7 +299,7 @@ impl Wishes {
     fn answer(self, written: Written) {
         let outcome = written.of(self.batch);
         self.redeems.into_iter().zip(outcome.redeemed).for_each(|(answer, redeemed)| give(answer, redeemed));
-        self.sights.into_iter().zip(outcome.seen).for_each(|(answer, new)| give(answer, Ok(new)));
+        self.replay_keys.into_iter().zip(outcome.first_uses).for_each(|(answer, new)| give(answer, Ok(new)));
         self.issues.into_iter().zip(outcome.issued).for_each(|(answer, issued)| give(answer, issued));
         self.revokes.into_iter().zip(outcome.revoked).for_each(|(answer, revoked)| give(answer, Ok(revoked)));
         self.reinstates.into_iter().zip(outcome.reinstated).for_each(|(answer, lifted)| give(answer, Ok(lifted)));

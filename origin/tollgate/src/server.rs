@@ -173,7 +173,7 @@ fn spans(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> 
 /// When the master key is not the one they were made with, or none can be made.
 pub async fn open_keys(store: &Store, settings: &Settings) -> anyhow::Result<KeyRing> {
     let master = make_first_keys(store, settings).await?;
-    let rows = store.key_rows().await?;
+    let rows = store.get_stored_keys().await?;
     Ok(KeyRing::open(&master, &rows.keys, rows.revoked, clock::now())?)
 }
 
@@ -188,14 +188,14 @@ pub async fn open_shared_keys(store: &Store, settings: &Settings) -> anyhow::Res
 
 /// Makes the keys of a database that has none; gives the master key.
 pub(crate) async fn make_first_keys(store: &Store, settings: &Settings) -> anyhow::Result<MasterKey> {
-    let is_first = store.keys().await?.is_empty();
+    let is_first = store.list_keys().await?.is_empty();
     let master = settings.master_key.load(is_first)?;
     if is_first {
         tracing::info!("first start: making keys");
         let sealing = master.clone();
         let made = tokio::task::spawn_blocking(move || KeyRing::generate(&sealing, clock::now())).await??;
         // Should another process have been first, its keys stay.
-        store.insert_first_keys(&made).await?;
+        store.create_first_keys(&made).await?;
     }
     Ok(master)
 }

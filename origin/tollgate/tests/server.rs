@@ -183,7 +183,7 @@ async fn snapshot_of_many_revocations_is_exact() {
     assert!(later[0].id.epoch() > snapshot.epoch());
     revoke(store, &later[..1]).await;
     let route = |path| Route::new(path, &[], Scope::default(), true, OnStale::Deny).expect("a route");
-    store.insert_route(&route("/a")).await.expect("added");
+    store.create_route(&route("/a")).await.expect("added");
     let changed = fetch_snapshot(&origin).await;
     assert_eq!((changed.config().routes().len(), changed.epoch()), (1, snapshot.epoch()));
     assert_eq!((changed.sequence(), changed.count(RevocationKind::Token)), (snapshot.sequence() + 1, 1));
@@ -192,12 +192,12 @@ async fn snapshot_of_many_revocations_is_exact() {
     // A change of a covered token is listed with the old cascade at first, then a new cascade
     // follows.
     revoke(store, &active[..1]).await;
-    store.insert_route(&route("/b")).await.expect("added");
+    store.create_route(&route("/b")).await.expect("added");
     let newest = snapshot_after(&origin, changed.epoch()).await;
     assert!(is_revoked_by(&newest, &active[0]) && is_revoked_by(&newest, &later[0]));
     assert_eq!((newest.config().routes().len(), newest.sequence()), (2, changed.sequence() + 1));
     // Every origin on the database serves the stored snapshot.
-    let published = store.published().await.expect("read").expect("there");
+    let published = store.find_published_snapshot().await.expect("read").expect("there");
     assert_eq!(fetch_snapshot(&origin).await.as_bytes(), published.message);
     origin.server.shutdown().await;
 }

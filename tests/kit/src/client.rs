@@ -98,7 +98,7 @@ impl TestClient {
         let secret = Secret::new(SecretKind::Client, &rng::random()?);
         let client = Client::new(id.parse()?, metadata.checked()?, clock::now());
         let client = if has_secret { client.with_secret(&secret, clock::now()) } else { client };
-        origin.server.store().insert_client(&client).await?;
+        origin.server.store().create_client(&client).await?;
         let secret = has_secret.then(|| secret.reveal().to_owned());
         Ok(Self { id: id.to_owned(), secret, http: origin.http.clone(), origin: origin.server.url() })
     }
@@ -137,7 +137,7 @@ impl TestClient {
     /// Changes the client's registered metadata.
     pub async fn update(&self, origin: &TestOrigin, change: impl FnOnce(&mut Value)) -> Result<()> {
         let id = self.id.parse()?;
-        let client = origin.server.store().client(&id).await?.context("a registered client")?;
+        let client = origin.server.store().find_client(&id).await?.context("a registered client")?;
         let mut metadata = serde_json::to_value(&client.metadata)?;
         change(&mut metadata);
         let metadata: ClientMetadata = serde_json::from_value(metadata)?;
@@ -361,6 +361,6 @@ pub async fn register_resource(origin: &TestOrigin, audience: &str, introspected
         scopes: Default::default(),
         introspected_by: Some(introspected_by.id.parse()?),
     };
-    origin.server.store().put_resource(&resource).await?;
+    origin.server.store().save_resource(&resource).await?;
     Ok(())
 }

@@ -41,7 +41,7 @@ impl LogoutListener {
     /// Waits until the origin has sent all logout tokens, and returns those received so far.
     pub async fn received_tokens(&self, origin: &TestOrigin) -> Result<Vec<String>> {
         let started = Instant::now();
-        while origin.server.store().next_logout().await?.is_some() {
+        while origin.server.store().find_next_logout_time().await?.is_some() {
             ensure!(started.elapsed() < TIMEOUT, "the origin did not send all logout tokens in {TIMEOUT:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -25,6 +25,6 @@ pub async fn register_user(origin: &TestOrigin, name: &str) -> Result<(UserId, P
         external_id: Some(format!("{PARTNER_ISSUER}|{name}")),
         ..User::new(id, name.parse()?, clock::now())
     };
-    origin.server.store().insert_user(&user).await?;
+    origin.server.store().create_user(&user).await?;
     Ok((user.id, Person::new(name, PASSWORD)))
 }

@@ -148,7 +148,7 @@ async fn o9_registration_when_off_is_closed_and_an_update_widens_nothing(case: &
     // The operator narrows the registration; the client asks for everything again.
     let store = origin.server.store();
     let id = member_text(&client, "client_id")?.parse()?;
-    let own = store.client(&id).await?.context("registered")?.metadata;
+    let own = store.find_client(&id).await?.context("registered")?.metadata;
     let narrow: ClientMetadata = serde_json::from_value(json!({
         "client_name": own.name, "redirect_uris": [REDIRECT], "grant_types": ["authorization_code"],
         "scope": "openid", "audiences": ["https://narrow.example"], "dpop_bound_access_tokens": true,
@@ -158,7 +158,7 @@ async fn o9_registration_when_off_is_closed_and_an_update_widens_nothing(case: &
         manage(&origin, Method::PUT, &client, Some(&put(json!({ "client_name": "Other" })))).await?;
     assert_eq!((status, &changed["client_name"], &changed["scope"]), (200, &json!("Other"), &json!("openid")));
     assert_eq!(changed["grant_types"], json!(["authorization_code"]));
-    let now = store.client(&id).await?.context("registered")?.metadata;
+    let now = store.find_client(&id).await?.context("registered")?.metadata;
     assert_eq!(now.audiences, narrow.audiences, "the audiences stay narrowed");
     assert!(now.dpop_bound_access_tokens, "tokens stay bound to a key");
 
@@ -183,7 +183,7 @@ async fn o9_registration_when_off_is_closed_and_an_update_widens_nothing(case: &
     assert_eq!(answers, [404, 404, 404]);
     assert_eq!([ask(&origin).await?.status, ask(&closed).await?.status], [400, 400]);
     ensure!(is_untouched(&neighbour).await, "the loopback server was requested");
-    ensure!(store.client(&id).await?.context("registered")?.is_active(), "nothing changed");
+    ensure!(store.find_client(&id).await?.context("registered")?.is_active(), "nothing changed");
     case.report(format!(
         "PUT of a wider scope: {}; management when off: {answers:?}; nothing connected",
         changed["scope"]
@@ -315,7 +315,7 @@ async fn o27_resources_are_compared_after_url_normalization(case: &RegressionCas
     let rs = TestClient::register(&origin, "rs", other).await?;
     // The resource server is registered with the operator's spelling of the URL.
     let resource = json!({ "audience": "https://mcp.example/", "name": "Tools", "introspected_by": "rs" });
-    origin.server.store().put_resource(&serde_json::from_value(resource)?).await?;
+    origin.server.store().save_resource(&serde_json::from_value(resource)?).await?;
 
     let ask = async |resource: &str| {
         let form = [

@@ -4,7 +4,7 @@
 use anyhow::{Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tollgate_storage::Ending;
+use tollgate_storage::Termination;
 use tollgate_tests::browser::{Browser, Page};
 use tollgate_tests::client::{
     Answer, DEVICE_CODE_GRANT, TOKEN_EXCHANGE_GRANT, TestClient, authorization_outcome, exchange, redemption,
@@ -182,7 +182,7 @@ async fn disable(origin: &TestOrigin, is_disabled: bool) -> Result<()> {
     let (store, id) = (origin.server.store(), "web".parse()?);
     let by = tollgate_model::Actor::command_line(None);
     match is_disabled {
-        true => store.disable_client(&id, &Ending::new(&by, "the client was disabled", now())).await?,
+        true => store.disable_client(&id, &Termination::new(&by, "the client was disabled", now())).await?,
         false => store.enable_client(&id).await?,
     };
     Ok(())
@@ -246,7 +246,7 @@ async fn o15_disabled_client_is_refused_at_every_step(case: &RegressionCase) -> 
 async fn check_that_nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
     use tollgate_model::{Access, Code, Grant, GrantId, SecretHash, Terms};
     let store = origin.server.store();
-    let user = store.user_by_name(&"alice".parse()?).await?.expect("she signed in");
+    let user = store.find_user_by_name(&"alice".parse()?).await?.expect("she signed in");
     let access = Access { scope: "read".parse()?, audience: A.parse()?, details: Default::default() };
     let grant = Grant {
         id: GrantId::from_random(&[7; 12]),
@@ -269,8 +269,8 @@ async fn check_that_nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
         expires_at: u64::MAX,
         redeemed_at: None,
     };
-    ensure!(!store.insert_code(&code, None).await?, "the client is disabled");
-    ensure!(store.grant(&code.grant.id).await?.is_none(), "no grant is recorded");
+    ensure!(!store.create_code(&code, None).await?, "the client is disabled");
+    ensure!(store.find_grant(&code.grant.id).await?.is_none(), "no grant is recorded");
     Ok(())
 }
 

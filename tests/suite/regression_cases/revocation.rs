@@ -111,7 +111,7 @@ async fn o4_disabling_a_user_is_atomic(case: &RegressionCase) -> Result<()> {
     tokio::time::sleep(Duration::from_millis(300)).await;
     lock.release().await?;
     let store = fixture.origin.server.store();
-    let is_active = store.user(&carol).await?.context("carol")?.is_active();
+    let is_active = store.find_user(&carol).await?.context("carol")?.is_active();
     let Answer { status, body } = fixture.app.refresh(&tokens.refresh).await?;
     let vouched_is_active = partner.client.is_active(&vouched.access).await?;
     case.report(format!(

@@ -164,11 +164,11 @@ async fn o30_nfc_and_nfd_spellings_are_one_user(case: &RegressionCase) -> Result
         claims: UserClaims::default(),
         ..User::new(UserId::from_random(&[9; 12]), UserName::from_stored("zoe\u{308}".to_owned()), 0)
     };
-    origin.server.store().insert_user(&old).await?;
+    origin.server.store().create_user(&old).await?;
     for password in [&password_nfd, &password_nfc] {
         ensure!(signs_in(&origin, NFD, password).await?, "a user from before normalization with {password:?}");
     }
-    let hash = origin.server.store().user(&old.id).await?.and_then(|user| user.password_hash);
+    let hash = origin.server.store().find_user(&old.id).await?.and_then(|user| user.password_hash);
     ensure!(hash != old.password_hash, "the password is rehashed in normalized form");
     case.report(format_args!("Zoe\u{308} next to Zo\u{eb}: {again}; both forms sign in"));
     Ok(())

@@ -92,7 +92,7 @@ async fn o1_token_forged_with_an_audiences_key_is_refused(case: &RegressionCase)
     let signed = member_text(&signed, "access_token")?;
     // An opaque token contains no claims, but its id appears in logs.
     let opaque = fixture.rs_b.id.parse()?;
-    let mut metadata = fixture.origin.server.store().client(&opaque).await?.context("rs-b")?.metadata;
+    let mut metadata = fixture.origin.server.store().find_client(&opaque).await?.context("rs-b")?.metadata;
     metadata.access_token_format = tollgate_model::TokenFormat::Opaque;
     fixture.origin.server.store().update_client(&opaque, &metadata).await?;
     let opaque = fixture.rs_b.request_tokens(&[("grant_type", "client_credentials")]).await?.text("access_token")?;

@@ -84,7 +84,7 @@ pub(crate) async fn export(
 
 /// The page that a filter asks for.
 pub(crate) async fn page(app: &App, filter: &AuditFilter) -> Result<AuditPage, Problem> {
-    let found = app.store.audit(filter).await?;
+    let found = app.store.list_audit_entries(filter).await?;
     let full = filter.limit.unwrap_or(MAX_AUDIT_PAGE).min(MAX_AUDIT_PAGE);
     let next = found.last().filter(|_| found.len() as u64 == full).map(|entry| entry.number);
     Ok(AuditPage { entries: found.into_iter().map(AuditView::from).collect(), next })

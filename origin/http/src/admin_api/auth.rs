@@ -36,12 +36,12 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
         }
     })?;
     let recognised = keys.recognise(unverified_token, &app.issuer).ok_or_else(invalid_token)?;
-    let token = app.store.unrevoked_token(&recognised).await?.ok_or_else(invalid_token)?;
+    let token = app.store.find_unrevoked_token(&recognised).await?.ok_or_else(invalid_token)?;
     if token.subject != token.client.as_str() {
         // What a user gives a client is the user's own. Administrators are clients in their own name.
         return Err(invalid_token());
     }
-    match app.store.client(&token.client).await? {
+    match app.store.find_client(&token.client).await? {
         Some(client) if client.status == ClientStatus::Active => Ok(Actor::client(&client.id)),
         _ => Err(invalid_token()),
     }

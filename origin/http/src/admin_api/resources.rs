@@ -35,7 +35,7 @@ struct ScopeWords {
 )]
 pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<Resource>>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(app.store.resources().await?))
+    Ok(Json(app.store.list_resources().await?))
 }
 
 /// Registers a resource server, or replaces the one of that audience.

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tollgate_core::RevocationKind;
 use tollgate_model::{RevocationView, text};
-use tollgate_storage::Listing;
+use tollgate_storage::RevocationFilter;
 use tollgate_system::clock;
 
 use super::acts::revocations as acts;
@@ -64,7 +64,7 @@ pub(crate) async fn create(State(app): State<AppState>, headers: HeaderMap, body
     let revoked = acts::revoke(&app, acts::prepare(&app, &by, target, reason).await?).await?;
     let revocation = &revoked.revocation;
     let location = app.at(&format!("/admin/api/revocations/{}", revocation.number));
-    let status = if revoked.is_news { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if revoked.is_new_to_edges { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = (status, Json(RevocationView::new(revocation, clock::now()))).into_response();
     if let Ok(location) = HeaderValue::try_from(location) {
         response.headers_mut().insert(LOCATION, location);
@@ -107,7 +107,13 @@ pub(crate) async fn list(
         Some(_) => return Err(Problem::bad_request("all must be true or false")),
     };
     let name = query.get("name").map(str::to_owned);
-    let listing = Listing { kind, name, all, below: number("below")?, limit: number("limit")?.unwrap_or(PAGE) };
+    let listing = RevocationFilter {
+        kind,
+        name,
+        include_inactive: all,
+        below: number("below")?,
+        limit: number("limit")?.unwrap_or(PAGE),
+    };
     let (found, next) = acts::page(&app, &listing).await?;
     let now = clock::now();
     let revocations = found.iter().map(|revocation| RevocationView::new(revocation, now)).collect();

@@ -38,7 +38,7 @@ struct Wanted {
 )]
 pub(crate) async fn list(State(app): State<AppState>, headers: HeaderMap) -> Result<Json<Vec<RouteView>>, Problem> {
     authenticate(&app, &headers).await?;
-    Ok(Json(app.store.routes().await?.iter().map(RouteView::from).collect()))
+    Ok(Json(app.store.list_routes().await?.iter().map(RouteView::from).collect()))
 }
 
 /// Adds a rule.

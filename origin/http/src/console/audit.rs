@@ -69,7 +69,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
         Err(problem) => (AuditFilter::default(), form_error(problem)?),
     };
     let found = match problem.is_empty() {
-        true => admin.app().store.audit(&filter).await?,
+        true => admin.app().store.list_audit_entries(&filter).await?,
         false => Vec::new(),
     };
     let number = |entry: &AuditEntry| entry.number.to_string();
@@ -165,11 +165,11 @@ async fn find_name(app: &App, names: &mut BTreeMap<String, String>, named: &str)
     }
     let name = match named.split_once(':') {
         Some(("user", id)) => match id.parse() {
-            Ok(id) => app.store.user(&id).await?.map(|user| user.name.to_string()),
+            Ok(id) => app.store.find_user(&id).await?.map(|user| user.name.to_string()),
             Err(_) => None,
         },
         Some(("client", id)) => match id.parse() {
-            Ok(id) => app.store.client(&id).await?.map(|client| client.metadata.name),
+            Ok(id) => app.store.find_client(&id).await?.map(|client| client.metadata.name),
             Err(_) => None,
         },
         _ => None,

@@ -7,7 +7,7 @@ use axum::response::Response;
 use tollgate_core::RevocationKind;
 use tollgate_messages::Value;
 use tollgate_model::{Revocation, Target, TokenId};
-use tollgate_storage::Listing;
+use tollgate_storage::RevocationFilter;
 use tollgate_system::clock;
 
 use super::admin_session::{AdminForm, AdminSession};
@@ -82,10 +82,10 @@ struct FormPage<'a> {
 )]
 pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
     let now = clock::now();
-    let listing = Listing {
+    let listing = RevocationFilter {
         kind: admin.find_param("kind").and_then(RevocationKind::from_name),
         name: admin.find_param("name").map(|name| name.trim().to_owned()),
-        all: admin.is_checked("all"),
+        include_inactive: admin.is_checked("all"),
         below: admin.find_param("below").and_then(|below| below.parse().ok()),
         limit: PAGE_SIZE + 1,
     };
@@ -97,7 +97,7 @@ pub(crate) async fn list(admin: AdminSession) -> Result<Response, WebError> {
         flash: admin.flash(),
         kind: admin.param("kind"),
         name: admin.param("name"),
-        all: listing.all,
+        all: listing.include_inactive,
         rows: found.iter().map(|revocation| row(&admin, revocation, now)).collect(),
         pager,
     }))
@@ -137,7 +137,7 @@ pub(crate) async fn create(AdminForm(admin): AdminForm) -> Result<Response, WebE
         return Ok(admin.show(&confirm(&admin, &revoke.target)));
     }
     let revoked = acts::revoke(app, revoke).await?;
-    let message = if revoked.is_news { "revocation-created" } else { "revocation-exists" };
+    let message = if revoked.is_new_to_edges { "revocation-created" } else { "revocation-exists" };
     Ok(admin.redirect(PATH, &Flash::new(&admin.text(message))))
 }
 

@@ -408,7 +408,7 @@ fn facts(admin: &AdminSession, user: &User) -> Vec<(&'static str, String)> {
 }
 
 async fn sessions(admin: &AdminSession, user: &User, now: u64) -> Result<Vec<SessionRow>, WebError> {
-    let logins = admin.app().store.logins_of(&user.id, now).await?;
+    let logins = admin.app().store.list_sessions(&user.id, now).await?;
     let row = |login: &tollgate_model::Login| SessionRow {
         browser: sender_name(&login.sender, &admin.page.messages),
         address: login.sender.address.map(|address| address.to_string()).unwrap_or_default(),
@@ -421,10 +421,10 @@ async fn sessions(admin: &AdminSession, user: &User, now: u64) -> Result<Vec<Ses
 
 async fn grants(admin: &AdminSession, user: &User, now: u64) -> Result<(Vec<GrantRow>, Pager), WebError> {
     let after = admin.find_param("after").and_then(|id| id.parse().ok());
-    let given = admin.app().store.given_by(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
+    let given = admin.app().store.list_user_grants(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
     let path = format!("/admin/users/{}", user.id);
     let (given, pager) = search::filtered_page(admin, &path, &[], "after", given, |given| given.grant.id.to_string());
-    let row = |given: &tollgate_storage::Given| {
+    let row = |given: &tollgate_storage::GrantSummary| {
         let grant = &given.grant;
         let device = grant.terms.device.as_ref().map(|device| sender_name(device, &admin.page.messages));
         GrantRow {

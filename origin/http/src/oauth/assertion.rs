@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::{AuthMethod, Client, SecretHash};
-use tollgate_storage::{Sight, Versions};
+use tollgate_storage::{ReplayKey, Versions};
 use tollgate_system::clock;
 
 use super::client_auth::find;
@@ -47,7 +47,7 @@ pub(super) async fn client(
     let expires_at = jose::check_times(&claims, LONGEST, clock::now()).map_err(refused)?;
     let id = jose::text(&claims, "jti").map_err(refused)?;
     let hash = SecretHash::of(&format!("assertion|{}|{id}", client.id));
-    if !app.writer.see(Sight { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) }).await? {
+    if !app.writer.record_first_use(ReplayKey { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) }).await? {
         tracing::warn!(client = %client.id, "an assertion was shown twice");
         return Err(OAuthError::InvalidClient);
     }

@@ -75,7 +75,7 @@ async fn authorize(app: &App, headers: &HeaderMap, asked: &Parameters) -> Result
 async fn client(app: &App, asked: &Parameters) -> Result<Client, WebError> {
     let unknown = || WebError::bad_application_request("client_id is unknown");
     let id: ClientId = asked.get("client_id").ok_or_else(unknown)?.parse().map_err(|_| unknown())?;
-    let client = app.store.client(&id).await?;
+    let client = app.store.find_client(&id).await?;
     client.filter(Client::is_active).ok_or_else(unknown)
 }
 
@@ -85,7 +85,7 @@ async fn taken(app: &App, client: &Client, handle: &str) -> Result<Authorization
     if !SecretKind::Request.made(handle) {
         return Err(gone());
     }
-    let request = app.store.take_request(&SecretHash::of(handle), true, clock::now()).await?;
+    let request = app.store.consume_authorization_request(&SecretHash::of(handle), true, clock::now()).await?;
     request.filter(|request| request.client == client.id).ok_or_else(gone)
 }
 
@@ -149,7 +149,7 @@ pub(crate) async fn go_on(
         None => Secret::new(SecretKind::Request, &rng::random()?).reveal().to_owned(),
     };
     let expires_at = now.saturating_add(REQUEST_LIFETIME);
-    app.store.keep_request(&SecretHash::of(&handle), &request, false, expires_at).await?;
+    app.store.save_authorization_request(&SecretHash::of(&handle), &request, false, expires_at).await?;
     let ui_locales = request.ui_locales.as_deref().map(|tags| format!("&{}", query_pair(UI_LOCALES, tags)));
     Ok(see_other(&format!("{}/{page}?request={handle}{}", app.issuer, ui_locales.unwrap_or_default())))
 }
@@ -157,7 +157,10 @@ pub(crate) async fn go_on(
 /// Has a request that waited be over soon, for it is answered.
 async fn answer_waiting(app: &App, handle: Option<&str>) -> Result<(), WebError> {
     if let Some(handle) = handle {
-        app.store.answer_request(&SecretHash::of(handle), clock::now()).await?.ok_or_else(WebError::request_expired)?;
+        app.store
+            .complete_authorization_request(&SecretHash::of(handle), clock::now())
+            .await?
+            .ok_or_else(WebError::request_expired)?;
     }
     Ok(())
 }
@@ -170,7 +173,7 @@ pub(crate) async fn is_hinted(
     login: &Login,
 ) -> Result<bool, WebError> {
     let Some(hinted) = &request.hinted else { return Ok(true) };
-    let user = app.store.user(&login.user).await?;
+    let user = app.store.find_user(&login.user).await?;
     let key = app.keys.current().derived("tollgate pairwise subjects v1");
     Ok(user.is_some_and(|user| user.subject_for(&client.metadata, &key) == *hinted))
 }
@@ -189,7 +192,7 @@ async fn has_agreed(
     if client.metadata.first_party {
         return Ok(true);
     }
-    Ok(app.store.consent(&login.user, &client.id).await?.covers(&request.access))
+    Ok(app.store.get_consent(&login.user, &client.id).await?.covers(&request.access))
 }
 
 /// Records what was given, and sends the client its code.
@@ -200,7 +203,7 @@ pub(crate) async fn issue_code(
     login: &Login,
     agreed: Option<&Access>,
 ) -> Result<Response, WebError> {
-    let user = app.store.user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::request_expired)?;
+    let user = app.store.find_user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::request_expired)?;
     let secret = Secret::new(SecretKind::Code, &rng::random()?);
     let grant = grant_of(app, client, &user, login, request.access.clone())?;
     let code = Code {
@@ -213,7 +216,7 @@ pub(crate) async fn issue_code(
         redeemed_at: None,
         grant,
     };
-    if !app.store.insert_code(&code, agreed).await? {
+    if !app.store.create_code(&code, agreed).await? {
         return Err(WebError::request_expired());
     }
     tracing::info!(client = %client.id, grant = %code.grant.id, "granted");

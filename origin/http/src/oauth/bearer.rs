@@ -43,7 +43,7 @@ async fn unrevoked(app: &App, unverified_token: &str, now: Versions) -> Result<O
     let Some(recognised) = app.keys.recognise(unverified_token, &app.issuer).await? else {
         return Ok(None);
     };
-    let token = app.store.unrevoked_token(&recognised).await?.map(Arc::new);
+    let token = app.store.find_unrevoked_token(&recognised).await?.map(Arc::new);
     if let Some(token) = &token {
         app.known.found_good(unverified_token, now, Arc::clone(token));
     }

@@ -78,9 +78,9 @@ async fn keep(app: &App, code: DeviceCode) -> Result<UserCode, OAuthError> {
             continue;
         };
         let code = DeviceCode { user_code: SecretHash::keyed(&key, user_code.letters()), ..code.clone() };
-        if app.store.insert_device_code(&code).await? {
+        if app.store.create_device_code(&code).await? {
             return Ok(user_code);
         }
     }
-    Err(StoreError::Exists("user code").into())
+    Err(StoreError::AlreadyExists("user code").into())
 }

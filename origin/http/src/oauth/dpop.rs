@@ -7,7 +7,7 @@ use tollgate_keys::jose::{self, JoseError, Jws};
 use tollgate_model::SecretHash;
 use tollgate_model::encoding::{base64url, from_base64url};
 use tollgate_model::secret::keyed;
-use tollgate_storage::{Sight, WriteError};
+use tollgate_storage::{ReplayKey, WriteError};
 use tollgate_system::clock;
 
 use super::error::OAuthError;
@@ -93,7 +93,7 @@ pub(crate) async fn proven(
     let (thumbprint, id) = (key.thumbprint(), jose::text(&claims, "jti")?);
     let hash = SecretHash::of(&format!("dpop|{thumbprint}|{id}"));
     let expires_at = issued_at.saturating_add(MAX_AGE + 1);
-    if !app.writer.see(Sight { hash, expires_at }).await.map_err(ProofError::Write)? {
+    if !app.writer.record_first_use(ReplayKey { hash, expires_at }).await.map_err(ProofError::Write)? {
         return Err(ProofError::Invalid("the proof was shown before"));
     }
     Ok(Some(thumbprint))

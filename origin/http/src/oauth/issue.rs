@@ -9,7 +9,7 @@ use tollgate_model::{
     Access, AccessToken, Acting, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Scope, Secret,
     SecretKind, TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User, UserId,
 };
-use tollgate_storage::Issue;
+use tollgate_storage::IssueRequest;
 use tollgate_system::{clock, rng};
 
 use super::client_auth::AuthenticatedClient;
@@ -168,9 +168,9 @@ pub(super) fn answer(
 
 impl Drafted {
     /// What is to be recorded, as it was decided on for `caller`, and the text to be handed out in place of a signed one.
-    pub(super) fn parts(self, caller: &AuthenticatedClient) -> (Issue, Option<Secret>) {
-        let as_of = caller.unconfirmed.then_some(caller.now.registrations);
-        (Issue { draft: self.draft, as_of, user: self.user }, self.opaque)
+    pub(super) fn parts(self, caller: &AuthenticatedClient) -> (IssueRequest, Option<Secret>) {
+        let registrations_version = caller.unconfirmed.then_some(caller.now.registrations);
+        (IssueRequest { draft: self.draft, registrations_version, user: self.user }, self.opaque)
     }
 }
 

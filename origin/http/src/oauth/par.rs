@@ -52,7 +52,7 @@ pub(crate) async fn post(
     }
     let handle = Secret::new(SecretKind::Request, &rng::random()?);
     let expires_at = clock::now().saturating_add(PUSHED_LIFETIME);
-    app.store.keep_request(&handle.hash(), &request, true, expires_at).await?;
+    app.store.save_authorization_request(&handle.hash(), &request, true, expires_at).await?;
     let request_uri = format!("{REQUEST_URI}{}", handle.reveal());
     Ok((StatusCode::CREATED, Json(Pushed { request_uri, expires_in: PUSHED_LIFETIME })))
 }

@@ -73,7 +73,7 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
     }
     let token = Secret::new(SecretKind::Registration, &rng::random()?);
     client.registration = Some(token.hash());
-    app.store.by(&Actor::client(&client.id)).insert_client(&client).await?;
+    app.store.with_actor(&Actor::client(&client.id)).create_client(&client).await?;
     tracing::info!(client = %client.id, "a client registered itself");
     let answer = view(app, &client, secret.as_ref(), Some(&token));
     Ok((StatusCode::CREATED, Json(answer)).into_response())
@@ -89,7 +89,7 @@ async fn wanted(
     if body.len() > MAX_REGISTRATION_BYTES {
         return Err(OAuthError::InvalidRequest("the body is too large"));
     }
-    let metadata = registered(body, &app.store.resources().await?, operator_metadata)?;
+    let metadata = registered(body, &app.store.list_resources().await?, operator_metadata)?;
     if let Some(sector) = &metadata.sector_identifier_uri {
         let listed = app.outbound.get(sector, Registrant::Client).await.map_err(|error| {
             tracing::warn!(url = sector.as_str(), %error, "a sector's redirect URIs cannot be had");
@@ -143,7 +143,7 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
         return Err(OAuthError::InvalidRequest("client_id must be there and be this client's"));
     }
     let metadata = wanted(app, body, client.operator_metadata.as_ref()).await?;
-    let store = app.store.by(&Actor::client(&client.id));
+    let store = app.store.with_actor(&Actor::client(&client.id));
     store.update_registration(&client, &metadata).await?;
     let mut client = Client { metadata, ..client };
     let mut secret = None;
@@ -191,7 +191,7 @@ async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Res
     if !SecretKind::Registration.made(token) {
         return Err(BearerRefusal::Invalid.into_response());
     }
-    let client = app.store.client_by_registration(&SecretHash::of(token)).await;
+    let client = app.store.find_client_by_registration_token(&SecretHash::of(token)).await;
     let client = client.map_err(|error| BearerRefusal::from(error).into_response())?;
     let own = client.filter(|client| client.is_active() && client.id.as_str() == id);
     own.ok_or_else(|| BearerRefusal::Invalid.into_response())

@@ -60,13 +60,13 @@ async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Res
     };
     // Another client's token stays as it is. RFC 7009 §2.1 says that the request is refused, and leaves open how; the same
     // 200 as for an unknown token (§2.2) refuses it without telling a stranger that the token exists.
-    let token = app.store.recognised_token(&recognised).await?;
+    let token = app.store.find_recognised_token(&recognised).await?;
     let Some(token) = token.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
     };
     if let Some(revoke) = Revoke::token(&token, Actor::client(&client.id), None, clock::now()) {
         let revoked = app.writer.revoke(revoke).await?;
-        tracing::info!(client = %client.id, token = %token.id, is_news = revoked.is_news, "revoked a token");
+        tracing::info!(client = %client.id, token = %token.id, is_new_to_edges = revoked.is_new_to_edges, "revoked a token");
     }
     Ok(StatusCode::OK)
 }
@@ -76,7 +76,7 @@ async fn revoke_grant(app: &App, client: &Client, unverified_token: &str) -> Res
     let Some(presented) = app.keys.current().refresh_keys().read(unverified_token) else {
         return Ok(StatusCode::OK);
     };
-    let Some(grant) = app.store.grant(&presented.grant).await?.filter(|grant| grant.client == client.id) else {
+    let Some(grant) = app.store.find_grant(&presented.grant).await?.filter(|grant| grant.client == client.id) else {
         return Ok(StatusCode::OK);
     };
     if grant.ended_at.is_none() {

@@ -39,10 +39,10 @@ pub(crate) async fn any(
     }
     let grant: GrantId = token.session.as_deref().and_then(|id| id.parse().ok()).ok_or(BearerRefusal::Invalid)?;
     // What the user agreed to tell the client of the grant, no other client learns by a token that it exchanged.
-    let grant = app.store.grant(&grant).await?.filter(|grant| grant.client == token.client);
+    let grant = app.store.find_grant(&grant).await?.filter(|grant| grant.client == token.client);
     let grant = grant.ok_or(BearerRefusal::Invalid)?;
-    let user = app.store.user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
-    let client = app.store.client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
+    let user = app.store.find_user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
+    let client = app.store.find_client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
     let scope = token.scope.common(&client.metadata.scope);
     if !scope.has("openid") {
         return Err(no_openid());

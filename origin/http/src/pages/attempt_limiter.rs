@@ -22,7 +22,7 @@ pub(super) struct CountedAttempt<'a> {
 impl CountedAttempt<'_> {
     /// Counts an attempt at what `name` identifies, if another is allowed.
     pub(super) async fn begin(app: &App, name: String) -> Result<CountedAttempt<'_>, WebError> {
-        match app.store.attempt(&name, WINDOW_SECONDS, clock::now()).await? <= MAX_WRONG_ATTEMPTS {
+        match app.store.count_attempt(&name, WINDOW_SECONDS, clock::now()).await? <= MAX_WRONG_ATTEMPTS {
             true => Ok(CountedAttempt { app, name }),
             false => Err(WebError::too_many_attempts()),
         }
@@ -33,7 +33,7 @@ impl CountedAttempt<'_> {
 
     /// Takes the attempt back: it was right, or was not checked.
     pub(super) async fn give_back(self) -> Result<(), WebError> {
-        self.app.store.give_back_attempt(&self.name).await?;
+        self.app.store.refund_attempt(&self.name).await?;
         Ok(())
     }
 }

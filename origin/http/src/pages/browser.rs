@@ -8,7 +8,7 @@ use tollgate_model::encoding::base64url;
 use tollgate_model::secret::keyed;
 use tollgate_model::user::LOGIN_LIFETIME;
 use tollgate_model::{Actor, Login, LoginId, Secret, SecretHash, SecretKind, Sender, User};
-use tollgate_storage::Ending;
+use tollgate_storage::Termination;
 use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
@@ -59,11 +59,11 @@ impl Browser {
             return Ok(Browser { cookie, is_new: true, login: None, is_frame });
         };
         let now = clock::now();
-        let login = app.store.login(&SecretHash::of(cookie), now).await?;
+        let login = app.store.find_session(&SecretHash::of(cookie), now).await?;
         if let Some(login) = &login
             && now.saturating_sub(login.seen_at) >= LAST_SEEN_INTERVAL
         {
-            app.store.saw_login(&login.id, now).await?;
+            app.store.record_session_activity(&login.id, now).await?;
         }
         Ok(Browser { cookie: Zeroizing::new(cookie.to_owned()), is_new: false, login, is_frame })
     }
@@ -73,7 +73,7 @@ impl Browser {
         let Some(login) = &self.login else {
             return Ok(None);
         };
-        let user = app.store.user(&login.user).await?.filter(User::is_active);
+        let user = app.store.find_user(&login.user).await?.filter(User::is_active);
         Ok(user.map(|user| (login.clone(), user)))
     }
 
@@ -111,11 +111,11 @@ impl Browser {
             sender,
             expires_at: now.saturating_add(LOGIN_LIFETIME),
         };
-        app.store.begin_session(&login, self.login.as_ref()).await?;
-        let current = app.store.user(&user.id).await?;
+        app.store.create_session(&login, self.login.as_ref()).await?;
+        let current = app.store.find_user(&user.id).await?;
         if current.is_none_or(|current| current.password_hash != user.password_hash) {
             let by = Actor::user(&user.id);
-            let ending = Ending::new(&by, "the password was changed during the sign-in", now);
+            let ending = Termination::new(&by, "the password was changed during the sign-in", now);
             app.store.end_session(&login.id, &ending).await?;
             return Err(WebError::conflict("error-password-changed"));
         }

@@ -85,12 +85,12 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
     if !is_expected || request.step(Some(&login), false, clock::now()) == Ok(Step::SignIn) {
         return go_on(app, &client, request, &page.browser, Some(handle)).await;
     }
-    let answered = app.store.answer_request(&SecretHash::of(handle), clock::now()).await?;
+    let answered = app.store.complete_authorization_request(&SecretHash::of(handle), clock::now()).await?;
     let request = answered.ok_or_else(WebError::request_expired)?;
     if !allowed {
         let (action, kind) = (AuditAction::Deny, AuditKind::CLIENT);
         let by = Actor::user(&user.id);
-        app.writer.note(AuditNote::new(clock::now(), by, action, kind, client.id.as_str())).await?;
+        app.writer.record_audit_note(AuditNote::new(clock::now(), by, action, kind, client.id.as_str())).await?;
         return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::Denied));
     }
     issue_code(app, &client, &request, &login, Some(&request.access)).await
@@ -115,7 +115,7 @@ pub(super) struct Permission {
 pub(super) async fn permissions(page: &PageRequest, access: &Access) -> Result<Vec<Permission>, WebError> {
     let mut described: BTreeMap<String, Permission> = BTreeMap::new();
     for audience in access.audience.iter() {
-        if let Some(resource) = page.app.store.resource(audience).await? {
+        if let Some(resource) = page.app.store.find_resource(audience).await? {
             let own = |(value, description): (String, String)| {
                 (value, Permission { description, resource: resource.name.clone() })
             };

@@ -145,9 +145,9 @@ async fn decide(
             // The grant belongs to the device and outlives the browser's session.
             grant.login = None;
             grant.terms.device = Some(code.sender.clone());
-            app.store.allow_device(&code.hash, &grant).await?
+            app.store.approve_device_code(&code.hash, &grant).await?
         }
-        false => app.store.by(&Actor::user(&user.id)).deny_device(&code.hash, clock::now()).await?,
+        false => app.store.with_actor(&Actor::user(&user.id)).deny_device_code(&code.hash, clock::now()).await?,
     };
     if !is_first && find(app, user, typed, Some(allowed)).await?.is_none_or(|found| !matches!(found, Found::Decided)) {
         return Ok(show(page, user, typed, INVALID_CODE));
@@ -200,7 +200,7 @@ async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Re
     let attempt = CountedAttempt::begin(app, format!("user code by {}", user.id)).await?;
     if let Ok(user_code) = typed.parse::<UserCode>() {
         let hash = SecretHash::keyed(&app.keys.current().derived("tollgate user codes v1"), user_code.letters());
-        let code = app.store.device_code_of_user(&hash).await?.filter(|code| clock::now() < code.expires_at);
+        let code = app.store.find_device_code_by_user_code(&hash).await?.filter(|code| clock::now() < code.expires_at);
         if let (Some(code), Some(allowed)) = (&code, decision)
             && Found::is_decided(code, user, allowed)
         {
@@ -208,7 +208,7 @@ async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Re
             return Ok(Some(Found::Decided));
         }
         if let Some(code) = code.filter(|code| code.status == DeviceStatus::Pending)
-            && let Some(client) = app.store.client(&code.client).await?.filter(Client::is_active)
+            && let Some(client) = app.store.find_client(&code.client).await?.filter(Client::is_active)
         {
             attempt.give_back().await?;
             return Ok(Some(Found::Pending { code, client, user_code }));

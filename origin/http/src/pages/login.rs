@@ -130,7 +130,7 @@ pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<R
 pub(super) async fn record_failed_sign_in(page: &PageRequest, username: &str) -> Result<(), WebError> {
     let app = &page.app;
     app.meters.refused("/login", "wrong_password");
-    let user = app.store.user_by_typed_name(username).await?;
+    let user = app.store.find_user_by_typed_name(username).await?;
     let address = page.caller.address(&app.grants.trusted_proxies);
     failed_authentication::note(app, NotedWay::SignIn, user.as_ref().map(|user| user.id.as_str()), address).await;
     Ok(())
@@ -162,7 +162,7 @@ async fn continue_request(
 
 /// The client of a pending request, if it is active.
 pub(super) async fn get_client(app: &App, request: &AuthorizationRequest) -> Result<Client, WebError> {
-    app.store.client(&request.client).await?.filter(Client::is_active).ok_or_else(WebError::request_expired)
+    app.store.find_client(&request.client).await?.filter(Client::is_active).ok_or_else(WebError::request_expired)
 }
 
 /// The pending authorization request that the parameters name, if they name one.
@@ -181,7 +181,10 @@ pub(super) async fn get_pending_request(app: &App, handle: &str) -> Result<Autho
     if !SecretKind::Request.made(handle) {
         return Err(WebError::request_expired());
     }
-    app.store.request(&SecretHash::of(handle), clock::now()).await?.ok_or_else(WebError::request_expired)
+    app.store
+        .find_authorization_request(&SecretHash::of(handle), clock::now())
+        .await?
+        .ok_or_else(WebError::request_expired)
 }
 
 async fn show(
@@ -191,7 +194,7 @@ async fn show(
     problem: &str,
 ) -> Result<Response, WebError> {
     let client = match request {
-        Some(request) => page.app.store.client(&request.client).await?,
+        Some(request) => page.app.store.find_client(&request.client).await?,
         None => None,
     };
     let template = LoginPage {

@@ -137,7 +137,7 @@ async fn request_logout(page: &PageRequest, sent_by: SentBy) -> Result<Response,
 async fn find_grant(app: &App, claims: &Map<String, Value>) -> Result<Option<Grant>, WebError> {
     let id = claims.get("sid").and_then(Value::as_str).and_then(|sid| sid.parse::<GrantId>().ok());
     let grant = match id {
-        Some(id) => app.store.grant(&id).await?,
+        Some(id) => app.store.find_grant(&id).await?,
         None => None,
     };
     Ok(grant.filter(|grant| jose::is_for(claims, &[grant.client.as_str()])))
@@ -187,7 +187,7 @@ async fn find_client(
     };
     let unknown = || WebError::bad_application_request("client_id is unknown");
     let id: ClientId = id.parse().map_err(|_| unknown())?;
-    app.store.client(&id).await?.map(Some).ok_or_else(unknown)
+    app.store.find_client(&id).await?.map(Some).ok_or_else(unknown)
 }
 
 /// The redirect URI with `state`, if one is requested. It must be registered for the client.

@@ -93,7 +93,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
     }
     let hash = app.forge.hash(new).await?;
     let ending = ending(&Actor::user(&user.id), "the user changed their password");
-    app.store.set_password(&user.id, &hash, Some(&login.id), &ending).await?;
+    app.store.update_password(&user.id, &hash, Some(&login.id), &ending).await?;
     tracing::info!(user = %user.id, "changed their password");
     Ok(page.redirect("/account/password?done=1"))
 }

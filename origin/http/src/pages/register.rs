@@ -87,10 +87,10 @@ pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<R
     let hash = page.app.forge.hash(password).await?;
     let id = UserId::from_random(&rng::random()?);
     let user = User { password_hash: Some(hash), ..User::new(id, name, clock::now()) };
-    match page.app.store.by(&Actor::user(&user.id)).insert_user(&user).await {
+    match page.app.store.with_actor(&Actor::user(&user.id)).create_user(&user).await {
         Ok(()) => {}
         // A registration page cannot hide that a username is taken.
-        Err(StoreError::Exists(_)) => {
+        Err(StoreError::AlreadyExists(_)) => {
             return match find_own_account(&page).await? {
                 Some(user) => complete_sign_in(&mut page, &user).await,
                 None => {

@@ -5,7 +5,7 @@ use askama::Template;
 use axum::response::Response;
 use tollgate_model::text::legible;
 use tollgate_model::{Actor, Grant, GrantId, Login, LoginId, User, UserId};
-use tollgate_storage::Given;
+use tollgate_storage::GrantSummary;
 use tollgate_system::clock;
 
 use super::browser;
@@ -92,11 +92,11 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         _ => "",
     };
     let now = clock::now();
-    let logins = page.app.store.logins_of(&user.id, now).await?;
+    let logins = page.app.store.list_sessions(&user.id, now).await?;
     let after = page.params.get("after").map(str::parse::<GrantId>).transpose();
     let after = after.map_err(|_| WebError::bad_request("error-no-such-page"))?;
     // One more than a page shows whether there is another page.
-    let mut grants = page.app.store.given_by(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
+    let mut grants = page.app.store.list_user_grants(&user.id, after.as_ref(), PAGE_SIZE + 1, now).await?;
     let has_more = grants.len() as u64 > PAGE_SIZE;
     grants.truncate(usize::try_from(PAGE_SIZE).unwrap_or(usize::MAX));
     let next_after = grants.last().filter(|_| has_more).map(|last| last.grant.id.to_string()).unwrap_or_default();
@@ -108,7 +108,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         layout: page.layout().for_user(&user, "sessions"),
         done,
         browsers: logins.iter().map(|one| browser_row(&page, one, one.id == login.id, now)).collect(),
-        has_active_grant: page.app.store.has_given(&user.id, now).await?,
+        has_active_grant: page.app.store.has_active_grants(&user.id, now).await?,
         is_later_page: after.is_some(),
         next_after,
         clients,
@@ -133,7 +133,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
             "others"
         }
         "all" => {
-            app.store.take_back(&user.id, None, &ending(&Actor::user(&user.id), REVOKED_BY_USER)).await?;
+            app.store.withdraw_consent(&user.id, None, &ending(&Actor::user(&user.id), REVOKED_BY_USER)).await?;
             tracing::info!(user = %user.id, "the user revoked all grants");
             "all"
         }
@@ -154,16 +154,18 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
 /// has ended.
 async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
     if let Ok(id) = id.parse::<LoginId>() {
-        let logins = app.store.logins_of(&user.id, clock::now()).await?;
+        let logins = app.store.list_sessions(&user.id, clock::now()).await?;
         if logins.iter().any(|login| login.id == id) {
             end_session(app, &user.id, &id).await?;
         }
         return Ok(());
     }
     let id: GrantId = id.parse().map_err(|_| WebError::bad_request("error-no-such-session"))?;
-    let grant = app.store.grant(&id).await?.filter(|grant| grant.user == user.id);
+    let grant = app.store.find_grant(&id).await?.filter(|grant| grant.user == user.id);
     if let Some(Grant { client, .. }) = grant {
-        app.store.take_back(&user.id, Some((&id, &client)), &ending(&Actor::user(&user.id), REVOKED_BY_USER)).await?;
+        app.store
+            .withdraw_consent(&user.id, Some((&id, &client)), &ending(&Actor::user(&user.id), REVOKED_BY_USER))
+            .await?;
         tracing::info!(user = %user.id, grant = %id, "the user revoked a grant");
     }
     Ok(())
@@ -171,7 +173,7 @@ async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
 
 /// Signs a user out of all browsers but one.
 async fn end_others(app: &App, user: &User, kept: &LoginId) -> Result<(), WebError> {
-    let ended = app.store.end_sessions_of(&user.id, Some(kept), &ending(&Actor::user(&user.id), SIGNED_OUT)).await?;
+    let ended = app.store.end_user_sessions(&user.id, Some(kept), &ending(&Actor::user(&user.id), SIGNED_OUT)).await?;
     tracing::info!(user = %user.id, ended, "signed out in other browsers");
     Ok(())
 }
@@ -197,9 +199,9 @@ fn browser_row(page: &PageRequest, login: &Login, is_current: bool, now: u64) ->
     }
 }
 
-async fn client_row(page: &PageRequest, given: Given, now: u64) -> Result<ClientRow, WebError> {
-    let Given { grant, used_at } = given;
-    let client = page.app.store.client(&grant.client).await?;
+async fn client_row(page: &PageRequest, given: GrantSummary, now: u64) -> Result<ClientRow, WebError> {
+    let GrantSummary { grant, used_at } = given;
+    let client = page.app.store.find_client(&grant.client).await?;
     let metadata = client.map(|client| client.metadata).unwrap_or_default();
     let moment = |at: u64| Moment::new(at, now, &page.messages);
     let device = grant.terms.device.as_ref().map(|device| sender_name(device, &page.messages));

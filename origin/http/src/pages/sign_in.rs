@@ -16,7 +16,7 @@ use crate::App;
 /// a wrong password or a disabled user, not even by timing: for every username the password is
 /// hashed here and then, if there is an external directory, sent there.
 pub(super) async fn authenticate(app: &App, username: &str, password: &str) -> Result<Option<User>, WebError> {
-    let user = app.store.user_by_typed_name(username).await?.filter(|user| user.auth_source == AuthSource::Local);
+    let user = app.store.find_user_by_typed_name(username).await?.filter(|user| user.auth_source == AuthSource::Local);
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
     if let Some(form) = verify_password(app, password, hash).await? {
         let mut user = user.filter(User::is_active);
@@ -100,13 +100,13 @@ async fn authenticate_externally(
         auth_source: AuthSource::HttpApi,
         ..User::new(UserId::from_random(&rng::random()?), name, clock::now())
     };
-    match app.store.insert_user(&user).await {
+    match app.store.create_user(&user).await {
         Ok(()) => {
             tracing::info!(user = %user.id, "created a user of the external directory");
             Ok(Some(user))
         }
         // A concurrent sign-in created the user, or another user has the name.
-        Err(StoreError::Exists(_)) => match find_external_user(app, &id, &user.name, &claims).await? {
+        Err(StoreError::AlreadyExists(_)) => match find_external_user(app, &id, &user.name, &claims).await? {
             Some(user) => Ok(Some(user).filter(User::is_active)),
             None => Err(conflict(&user.name, "another user has this username")),
         },
@@ -122,14 +122,14 @@ async fn find_external_user(
     name: &UserName,
     claims: &UserClaims,
 ) -> Result<Option<User>, WebError> {
-    let Some(user) = app.store.user_by_external_id(id).await? else {
+    let Some(user) = app.store.find_user_by_external_id(id).await? else {
         return Ok(None);
     };
     if user.auth_source != AuthSource::HttpApi {
         return Err(conflict(name, "the external identifier belongs to a local user"));
     }
     if user.claims != *claims {
-        app.store.set_claims(&user.id, claims).await?;
+        app.store.update_user_claims(&user.id, claims).await?;
     }
     Ok(Some(User { claims: claims.clone(), ..user }))
 }

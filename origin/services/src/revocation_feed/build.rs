@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tollgate_core::{Cascade, CascadeBuilder, RevocationId, SnapshotParts, build_snapshot};
-use tollgate_storage::{PublishedSnapshot, SnapshotState, Store, Time};
+use tollgate_storage::{ClockReading, PublishedSnapshot, SnapshotState, Store};
 
 use super::FeedError;
 use super::publisher::Configuration;
@@ -31,8 +31,8 @@ pub(super) struct Content {
 impl Content {
     /// Reads and builds all anew. `time` is read before the store is, so the snapshot never claims to be newer than it is. What is void
     /// by every clock is left out.
-    pub(super) async fn build(store: &Store, time: Time) -> Result<Content, FeedError> {
-        let (now, built_ms) = (time.settled_ms / 1000, time.date_ms());
+    pub(super) async fn build(store: &Store, time: ClockReading) -> Result<Content, FeedError> {
+        let (now, built_ms) = (time.settled_ms / 1000, time.snapshot_time_ms());
         let state = store.snapshot_reader(now).await?.state().await?;
         if state.revoked.len() < CASCADE_FROM {
             let cascade_sequence = state.head.sequence;
@@ -69,10 +69,10 @@ impl Content {
 
     /// Brings it up to date without building a cascade. False, and it stays as it was, if that cannot be: a covered token was
     /// revoked or reinstated since.
-    pub(super) async fn advance(&mut self, store: &Store, time: Time) -> Result<bool, FeedError> {
+    pub(super) async fn advance(&mut self, store: &Store, time: ClockReading) -> Result<bool, FeedError> {
         let state = store.snapshot_reader(time.settled_ms / 1000).await?.state().await?;
         // Asked after the state was read, so that nothing in the state escapes the question.
-        if self.cascade.is_none() || store.covered_changed_since(self.cascade_sequence, self.epoch).await? {
+        if self.cascade.is_none() || store.has_covered_change_since(self.cascade_sequence, self.epoch).await? {
             return Ok(false);
         }
         self.state = state;

@@ -54,7 +54,7 @@ impl Contacts {
             }
             let heard = self.take();
             if !heard.is_empty()
-                && let Err(error) = store.acknowledge_all(&heard).await
+                && let Err(error) = store.record_edge_contacts(&heard).await
             {
                 tracing::warn!(error = with_causes(&error), "it could not be noted which edges asked");
             }

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{Edge, EdgeName};
-use tollgate_storage::{Role, Store, StoreError};
+use tollgate_storage::{LeaderRole, Store, StoreError};
 use tollgate_system::{clock, rng};
 
 use super::{FeedError, Publisher};
@@ -106,13 +106,13 @@ impl Courier {
 
     /// Waits for the seat and serves the edges until it is lost. Dropping what serves them ends every push under way.
     async fn serve_while_seated(self: Arc<Courier>, wake: &Receiver<Wake>) -> StoreError {
-        let mut seat = match self.store.seat(Role::Courier).await {
+        let mut seat = match self.store.acquire_leader_lock(LeaderRole::EdgePush).await {
             Ok(seat) => seat,
             Err(error) => return error,
         };
         tracing::info!("pushing to edges");
         tokio::select! {
-            error = seat.lost() => error,
+            error = seat.wait_until_lost() => error,
             error = self.serve_edges(wake.clone()) => error,
         }
     }
@@ -123,7 +123,7 @@ impl Courier {
         let mut serving: BTreeMap<EdgeName, (Edge, AbortHandle)> = BTreeMap::new();
         loop {
             let version = wake.borrow_and_update().head.version;
-            let edges = match self.store.edges().await {
+            let edges = match self.store.list_edges().await {
                 Ok(edges) => edges,
                 Err(error) => return error,
             };
@@ -180,12 +180,12 @@ impl Courier {
         loop {
             let message = match self.publisher.deltas(cursor, None).await {
                 // Older than what is kept: the edge must take the snapshot; pushing goes on from the newest sequence.
-                Err(FeedError::Gone) => return Ok(self.store.head().await?.sequence),
+                Err(FeedError::Gone) => return Ok(self.store.get_feed_head().await?.sequence),
                 message => message?,
             };
             // Whatever the edge says it holds is recorded only now that the feed turns out to reach as far.
             if asked {
-                self.store.acknowledge(&edge.name, cursor, clock::now_ms()).await?;
+                self.store.record_edge_acknowledgement(&edge.name, cursor, clock::now_ms()).await?;
             }
             if message.heartbeat {
                 return Ok(cursor);

@@ -137,15 +137,15 @@ impl Publisher {
     /// # Errors
     /// When the store fails or the message cannot be built.
     pub async fn export(&self) -> Result<Vec<u8>, FeedError> {
-        let time = self.store.time();
+        let time = self.store.read_clocks();
         let content = Content::build(&self.store, time).await?;
-        Ok(content.compose(&self.issuer, &self.config().await?, time.date_ms()).await?.message)
+        Ok(content.compose(&self.issuer, &self.config().await?, time.snapshot_time_ms()).await?.message)
     }
 
     /// The configuration as of now.
     pub(super) async fn config(&self) -> Result<Configuration, FeedError> {
         let keys = self.keys.fresh().await?;
-        let routes = self.store.routes().await?;
+        let routes = self.store.list_routes().await?;
         let document = config::document(self.audience.as_str(), &keys.public_jwks(), &routes)?;
         Ok(Configuration { document, keys })
     }
@@ -164,8 +164,8 @@ impl Publisher {
     /// When there is none for that sequence, the store fails or the message cannot be built.
     pub async fn deltas(&self, after: u64, nonce: Option<Nonce>) -> Result<DeltaMessage, FeedError> {
         // Read before the store is, so that the message never claims to be newer than it is.
-        let now_ms = self.store.time().now_ms;
-        let page = self.store.feed_page(after).await?;
+        let now_ms = self.store.read_clocks().now_ms;
+        let page = self.store.get_feed_page(after).await?;
         if after > page.head.sequence {
             return Err(FeedError::Ahead { newest: page.head.sequence });
         }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tollgate_core::{ConfigDigest, Snapshot};
 use tollgate_model::error_chain::with_causes;
-use tollgate_storage::{FROM_THE_FUTURE_MS, Role, Time};
+use tollgate_storage::{ClockReading, LeaderRole, MAX_SNAPSHOT_CLOCK_SKEW_MS};
 
 use super::build::Content;
 use super::publisher::Configuration;
@@ -59,7 +59,7 @@ fn due(newest: Option<Newest>, head: u64, config: ConfigDigest, signer: [u8; 32]
     let deltas = head.saturating_sub(newest.sequence);
     let age_ms = now_ms.saturating_sub(newest.built_ms);
     let many = deltas > (newest.revoked / DELTAS_FOR_EACH).clamp(FEWEST_DELTAS, MOST_DELTAS);
-    let is_from_the_future = newest.built_ms > now_ms.saturating_add(FROM_THE_FUTURE_MS);
+    let is_from_the_future = newest.built_ms > now_ms.saturating_add(MAX_SNAPSHOT_CLOCK_SKEW_MS);
     let old = deltas > 0 && age_ms > REBUILD_AFTER_MS || age_ms > RENEW_AFTER_MS || is_from_the_future;
     match (newest.config != config || newest.signer != Some(signer), many || old) {
         (true, _) => Due::Configuration,
@@ -89,7 +89,7 @@ impl Publisher {
     async fn follow(&self, mut wake: Receiver<Wake>) {
         let mut number = 0;
         loop {
-            match self.store.published().await {
+            match self.store.find_published_snapshot().await {
                 Ok(published) => {
                     if let Some(published) = published.filter(|published| published.number > number) {
                         number = published.number;
@@ -109,20 +109,20 @@ impl Publisher {
     }
 
     async fn publish_while_seated(&self, wake: Receiver<Wake>) -> FeedError {
-        let mut seat = match self.store.seat(Role::Publisher).await {
+        let mut seat = match self.store.acquire_leader_lock(LeaderRole::SnapshotPublication).await {
             Ok(seat) => seat,
             Err(error) => return error.into(),
         };
         tracing::info!("publishing snapshots");
         tokio::select! {
-            error = seat.lost() => error.into(),
+            error = seat.wait_until_lost() => error.into(),
             Err(error) = self.keep_publishing(wake) => error,
         }
     }
 
     async fn keep_publishing(&self, mut wake: Receiver<Wake>) -> Result<std::convert::Infallible, FeedError> {
         let signer = self.keys.current().snapshot_signer().public_key();
-        let mut newest = self.store.published().await?.map(|published| Newest {
+        let mut newest = self.store.find_published_snapshot().await?.map(|published| Newest {
             sequence: published.sequence,
             built_ms: published.built_ms,
             revoked: published.revoked,
@@ -134,9 +134,9 @@ impl Publisher {
         loop {
             wake.mark_unchanged();
             let config = self.config().await?;
-            let head = self.store.head().await?.sequence;
+            let head = self.store.get_feed_head().await?.sequence;
             let signer = config.keys.snapshot_signer().public_key();
-            let due = due(newest, head, config.digest(), signer, self.store.time().date_ms());
+            let due = due(newest, head, config.digest(), signer, self.store.read_clocks().snapshot_time_ms());
             match due {
                 Due::Nothing => {
                     self.note_success();
@@ -158,7 +158,7 @@ impl Publisher {
     }
 
     async fn rebuild(&self, config: &Configuration) -> Result<(Newest, Content), FeedError> {
-        let (time, started) = (self.store.time(), Instant::now());
+        let (time, started) = (self.store.read_clocks(), Instant::now());
         let content = Content::build(&self.store, time).await?;
         let newest = self.publish(&content, config, time).await?;
         let took_ms = started.elapsed().as_millis();
@@ -169,7 +169,7 @@ impl Publisher {
     /// Publishes another configuration, with the same cascade if there is one. An edge takes no snapshot that is older than what
     /// it holds: if the cascade is behind the history, the caller is told that it is so old that it builds anew.
     async fn reconfigure(&self, content: &mut Content, config: &Configuration) -> Result<Newest, FeedError> {
-        let time = self.store.time();
+        let time = self.store.read_clocks();
         let up_to_date = content.advance(&self.store, time).await?;
         if !up_to_date && content.is_listed() {
             *content = Content::build(&self.store, time).await?;
@@ -180,9 +180,14 @@ impl Publisher {
         Ok(Newest { built_ms, ..newest })
     }
 
-    async fn publish(&self, content: &Content, config: &Configuration, time: Time) -> Result<Newest, FeedError> {
-        let snapshot = content.compose(&self.issuer, config, time.date_ms()).await?;
-        if self.store.publish(&snapshot, &config.keys.unpublished()).await?.is_none() {
+    async fn publish(
+        &self,
+        content: &Content,
+        config: &Configuration,
+        time: ClockReading,
+    ) -> Result<Newest, FeedError> {
+        let snapshot = content.compose(&self.issuer, config, time.snapshot_time_ms()).await?;
+        if self.store.publish_snapshot(&snapshot, &config.keys.unpublished()).await?.is_none() {
             return Err(FeedError::Overtaken);
         }
         let signer = Some(config.keys.snapshot_signer().public_key());
@@ -207,7 +212,7 @@ mod tests {
         assert_eq!(at(of(0), 11, one, REBUILD_AFTER_MS), Due::Nothing);
         assert_eq!(at(of(0), 11, one, REBUILD_AFTER_MS + 1), Due::Build);
         assert_eq!(at(of(0), 10, one, RENEW_AFTER_MS + 1), Due::Build);
-        assert_eq!(due(of(0), 10, one, [1; 32], 1_000_000 - FROM_THE_FUTURE_MS - 1), Due::Build);
+        assert_eq!(due(of(0), 10, one, [1; 32], 1_000_000 - MAX_SNAPSHOT_CLOCK_SKEW_MS - 1), Due::Build);
         assert_eq!(at(of(0), 10, other, 0), Due::Configuration);
         assert_eq!(at(of(0), 10 + FEWEST_DELTAS, one, 0), Due::Nothing);
         assert_eq!(at(of(0), 11 + FEWEST_DELTAS, one, 0), Due::Build);

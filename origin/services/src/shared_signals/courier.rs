@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_keys::{IssueError, SealError};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::event_stream::{Delivery, EventType, PushUrl, Stream};
-use tollgate_storage::{Role, Signal, Store, StoreError};
+use tollgate_storage::{LeaderRole, Signal, Store, StoreError};
 use tollgate_system::{clock, rng};
 
 use super::poll::shortened;
@@ -98,12 +98,12 @@ impl Courier {
 
     /// Waits for the seat and serves the streams until it is lost. Dropping what serves them ends every push under way.
     async fn serve_while_seated(self: Arc<Courier>, wake: &Receiver<Wake>) -> StoreError {
-        let mut seat = match self.store.seat(Role::Transmitter).await {
+        let mut seat = match self.store.acquire_leader_lock(LeaderRole::SecurityEventPush).await {
             Ok(seat) => seat,
             Err(error) => return error,
         };
         tokio::select! {
-            error = seat.lost() => error,
+            error = seat.wait_until_lost() => error,
             error = self.serve_streams(wake.clone()) => error,
         }
     }
@@ -114,7 +114,7 @@ impl Courier {
         let mut serving: BTreeMap<u64, AbortHandle> = BTreeMap::new();
         loop {
             let version = wake.borrow_and_update().head.version;
-            let streams = match self.store.streams().await {
+            let streams = match self.store.list_streams().await {
                 Ok(streams) => streams,
                 Err(error) => return error,
             };
@@ -151,7 +151,7 @@ impl Courier {
                     failures = failures.saturating_add(1);
                     let error = with_causes(&error);
                     tracing::warn!(stream = %stream.name, failures, error, "a security event was not delivered");
-                    if let Err(error) = self.store.note_stream_problem(stream.number, &error).await {
+                    if let Err(error) = self.store.record_stream_problem(stream.number, &error).await {
                         tracing::error!(%error, "the store failed");
                     }
                     sleep(pause(failures, rng::jitter())).await;
@@ -169,7 +169,7 @@ impl Courier {
         let authorization = self.authorization(stream, url, sealed_authorization.as_deref())?;
         let tells = |signal: &Signal| stream.tells(signal.event_type());
         loop {
-            let pending = self.store.pending_signals(stream.number, WINDOW, tells).await?;
+            let pending = self.store.list_pending_signals(stream.number, WINDOW, tells).await?;
             if pending.is_empty() {
                 return Ok(());
             }

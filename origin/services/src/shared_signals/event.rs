@@ -98,7 +98,7 @@ fn jti(issuer: &str, stream: u64, signal: &Signal) -> String {
 
 fn claims<'a>(issuer: &'a str, audience: &'a Audience, jti: String, signal: &Signal) -> Claims<'a> {
     let mut event = json!({ "initiating_entity": initiator(&signal.by) });
-    if !signal.still_revoked() {
+    if !signal.is_still_revoked() {
         event["event_timestamp"] = signal.at.into();
     }
     if let Some(reason) = &signal.reason {
@@ -150,7 +150,7 @@ mod tests {
             kind,
             name: name.to_owned(),
             mark,
-            lifting: mark == RevokedBefore::NOT_REVOKED,
+            is_reinstatement: mark == RevokedBefore::NOT_REVOKED,
             at: 1_800_000_000,
             by: "cli:ann".to_owned(),
             reason: Some("leaked".to_owned()),
@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn a_lowered_mark_is_told_without_a_time() {
-        let lowered = Signal { lifting: true, ..signal(RevocationKind::Client, "c", RevokedBefore::through_epoch(3)) };
+        let lowered =
+            Signal { is_reinstatement: true, ..signal(RevocationKind::Client, "c", RevokedBefore::through_epoch(3)) };
         let event = &written(&lowered)["events"][EventType::SessionRevoked.uri()];
         assert!(event.is_object() && event.get("event_timestamp").is_none());
     }

@@ -130,7 +130,7 @@ impl Poll {
 
     async fn pending(&self, stream: &Stream, wanted: usize) -> Result<PollAnswer, PollError> {
         let tells = |signal: &Signal| stream.tells(signal.event_type());
-        let signals = self.store.pending_signals(stream.number, WINDOW, tells).await?;
+        let signals = self.store.list_pending_signals(stream.number, WINDOW, tells).await?;
         let mut answer = PollAnswer { more_available: signals.len() > wanted, ..PollAnswer::default() };
         for signal in signals.iter().take(wanted) {
             answer.sets.insert(self.transmitter.jti(stream, signal), self.transmitter.token(stream, signal)?);

@@ -71,7 +71,7 @@ async fn tend_and_read(keys: &Keys, policy: KeyPolicy) -> Result<Duration, KeysE
 /// # Errors
 /// When the database fails, its keys are damaged, or none can be made.
 pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64) -> Result<Vec<StoredKey>, KeysError> {
-    let rows = store.key_rows().await?;
+    let rows = store.get_stored_keys().await?;
     let due = schedule::due(&rows.keys, &rows.revoked, policy, now);
     if rows.keys.is_empty() || due == Due::default() {
         return Ok(Vec::new());
@@ -81,7 +81,7 @@ pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64
     for key in rows.keys.iter().filter(|key| due.settle.contains(&key.kid) || due.retire.contains(&key.kid)) {
         ends.insert(key.kid.clone(), last_expiry(store, key).await?);
     }
-    let changed = store.change_keys(|keys, revoked| {
+    let changed = store.update_keys(|keys, revoked| {
         let due = schedule::due(keys, revoked, policy, now);
         let states = schedule::states(keys, revoked, now);
         let is_for = |key: &StoredKey, wanted: &Wanted| {
@@ -127,7 +127,7 @@ pub async fn rotate(store: &Store, master: &MasterKey, wanted: Wanted, now: u64)
     let Wanted { purpose, alg, ahead } = wanted;
     let mut made = made(master, vec![wanted], now).await?;
     let mut outcome = Rotated::TooMany;
-    let changed = store.change_keys(|keys, revoked| {
+    let changed = store.update_keys(|keys, revoked| {
         let states = schedule::states(keys, revoked, now);
         let mut same = states.iter().filter(|(key, _)| key.purpose == purpose.as_str() && key.alg == alg.as_str());
         let upcoming = same.clone().find(|(_, state)| *state == KeyState::Upcoming).map(|(key, _)| (*key).clone());
@@ -171,10 +171,10 @@ async fn made(master: &MasterKey, wanted: Vec<Wanted>, now: u64) -> Result<Vec<S
 /// When the last token on record expires that a key signed.
 async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, KeysError> {
     Ok(match key.purpose.as_str() {
-        "token" => store.last_expiry(&key.kid).await?,
+        "token" => store.find_last_expiry(&key.kid).await?,
         "derive" => {
             let prefix: String = key.kid.chars().take(DERIVED_PREFIX).collect();
-            store.last_expiry_of_prefix(&format!("{prefix}.")).await?
+            store.find_last_expiry_by_prefix(&format!("{prefix}.")).await?
         }
         _ => None,
     })

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tollgate_keys::{KeyRing, KeyRingError, MasterKey, RecognisedToken};
 use tollgate_model::key_schedule::Wanted;
 use tollgate_model::{Actor, TokenAlg};
-use tollgate_storage::{KeyRows, Store, StoreError};
+use tollgate_storage::{Store, StoreError, StoredKeys};
 use tollgate_system::clock;
 
 use self::keeper::Rotated;
@@ -36,7 +36,7 @@ struct Inner {
 
 /// What a ring is made of.
 struct Source {
-    rows: KeyRows,
+    rows: StoredKeys,
     /// Which reading it came from.
     reading: u64,
 }
@@ -61,7 +61,7 @@ impl Keys {
     /// # Errors
     /// When the database fails or its keys cannot be opened.
     pub async fn open(store: Store, master: MasterKey) -> Result<Keys, KeysError> {
-        let rows = store.key_rows().await?;
+        let rows = store.get_stored_keys().await?;
         let ring = Sender::new(opened(&master, &rows).await?);
         let source = Mutex::new(Source { rows, reading: 0 });
         Ok(Keys(Arc::new(Inner { store, master, ring, source, readings: AtomicU64::new(0) })))
@@ -102,7 +102,7 @@ impl Keys {
             return Ok(self.current());
         }
         let reading = self.0.readings.fetch_add(1, Ordering::SeqCst) + 1;
-        let rows = self.0.store.key_rows().await?;
+        let rows = self.0.store.get_stored_keys().await?;
         let now = clock::now();
         let same = source.rows.keys == rows.keys && source.rows.revoked == rows.revoked;
         let stands = self.current().next_change().is_none_or(|change| now < change);
@@ -136,7 +136,7 @@ impl Keys {
     /// # Errors
     /// When the database fails or the key cannot be made.
     pub async fn rotate(&self, wanted: Wanted, by: &Actor) -> Result<Rotated, KeysError> {
-        keeper::rotate(&self.0.store.by(by), &self.0.master, wanted, clock::now()).await
+        keeper::rotate(&self.0.store.with_actor(by), &self.0.master, wanted, clock::now()).await
     }
 
     fn store(&self) -> &Store {
@@ -159,7 +159,7 @@ impl From<KeysError> for StoreError {
     }
 }
 
-async fn opened(master: &MasterKey, rows: &KeyRows) -> Result<Arc<KeyRing>, KeysError> {
+async fn opened(master: &MasterKey, rows: &StoredKeys) -> Result<Arc<KeyRing>, KeysError> {
     let (master, rows) = (master.clone(), rows.clone());
     // RSA keys are checked when they are read, which takes milliseconds.
     let opening = tokio::task::spawn_blocking(move || KeyRing::open(&master, &rows.keys, rows.revoked, clock::now()));

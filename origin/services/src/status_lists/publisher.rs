@@ -70,13 +70,13 @@ impl StatusLists {
     /// # Errors
     /// When the store fails or the list cannot be signed.
     pub async fn get(&self, list: u64, now: u64) -> Result<Option<Arc<SignedList>>, BuildError> {
-        if !self.store.status_lists(TOKENS_PER_LIST).await?.contains(&list) {
+        if !self.store.get_status_list_range(TOKENS_PER_LIST).await?.contains(&list) {
             return Ok(None);
         }
         let slot = self.slot(list).await;
         let mut kept = slot.lock().await;
         if let Some(signed) = kept.as_ref()
-            && signed.sequence == self.store.head().await?.sequence
+            && signed.sequence == self.store.get_feed_head().await?.sequence
             && (signed.issued_at..signed.issued_at.saturating_add(TTL)).contains(&now)
         {
             return Ok(Some(Arc::clone(signed)));
@@ -91,7 +91,7 @@ impl StatusLists {
     /// # Errors
     /// When the store fails.
     pub async fn all(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.store.status_lists(TOKENS_PER_LIST).await?.map(|list| uri(&self.issuer, list)).collect())
+        Ok(self.store.get_status_list_range(TOKENS_PER_LIST).await?.map(|list| uri(&self.issuer, list)).collect())
     }
 
     async fn slot(&self, list: u64) -> Slot {
@@ -104,7 +104,7 @@ impl StatusLists {
 
     async fn build(&self, list: u64, now: u64) -> Result<SignedList, BuildError> {
         let first = list.saturating_mul(TOKENS_PER_LIST);
-        let input = self.store.revoked_numbers(&self.issuer, first..first.saturating_add(TOKENS_PER_LIST)).await?;
+        let input = self.store.list_revoked_numbers(&self.issuer, first..first.saturating_add(TOKENS_PER_LIST)).await?;
         let (keys, issuer) = (self.keys.current(), self.issuer.clone());
         // Milliseconds of compression: not on a thread that serves others meanwhile.
         let built = tokio::task::spawn_blocking(move || {

@@ -180,7 +180,7 @@ impl Meters {
     }
 
     async fn count_after(&self, store: &Store, seen: u64) -> Result<u64, StoreError> {
-        let page = store.feed_page(seen).await?;
+        let page = store.get_feed_page(seen).await?;
         for delta in page.deltas.iter().filter(|delta| delta.revoked_before != RevokedBefore::NOT_REVOKED) {
             self.revoked(delta.kind.name());
         }

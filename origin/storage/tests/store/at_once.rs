@@ -2,7 +2,7 @@
 //! the same, and nobody can tell which way it went.
 
 use tollgate_model::{AccessToken, Target, TokenDetails, TokenDraft};
-use tollgate_storage::{Batch, Issue, Redeem, Redeemed, Store, StoreError};
+use tollgate_storage::{Batch, IssueRequest, RedeemOutcome, RedeemRequest, Store, StoreError};
 
 use crate::database::Database;
 use crate::grant_samples::{is_ended, refresh, with_numbered};
@@ -18,7 +18,7 @@ on_both_databases!(
 );
 
 async fn issue_all(store: &Store, drafts: impl IntoIterator<Item = TokenDraft>) -> Vec<AccessToken> {
-    let issues = drafts.into_iter().map(Issue::from).collect();
+    let issues = drafts.into_iter().map(IssueRequest::from).collect();
     let outcome = store.apply(Batch { issues, ..Batch::default() }).await.expect("written");
     outcome.issued.into_iter().map(|token| *token.expect("nothing bars it")).collect()
 }
@@ -46,7 +46,7 @@ async fn tokens_are_recorded_as_they_are(database: &Database) {
         for token in issue_all(store, numbers.by_ref().take(count).map(different)).await {
             assert!(token.number > last, "in their order");
             last = token.number;
-            assert_eq!(store.token(token.id).await.expect("read").as_ref(), Some(&token));
+            assert_eq!(store.find_token(token.id).await.expect("read").as_ref(), Some(&token));
         }
     }
 }
@@ -58,7 +58,7 @@ async fn an_epoch_that_ended_elsewhere_gets_no_more_tokens(database: &Database) 
         assert_eq!(elsewhere.close_epoch().await.expect("closed"), epoch);
         epoch += 1;
         for token in issue_all(store, (0..3).map(|nth| draft(100 * number + nth, NOW + 3600))).await {
-            assert_eq!((token.id.epoch(), store.token(token.id).await.expect("read")), (epoch, Some(token)));
+            assert_eq!((token.id.epoch(), store.find_token(token.id).await.expect("read")), (epoch, Some(token)));
         }
         let again = store.issue(draft(100 * number + 50, NOW + 3600)).await.expect("issued");
         assert_eq!(again.id.epoch(), epoch);
@@ -85,29 +85,31 @@ async fn a_key_that_was_revoked_elsewhere_signs_no_more(database: &Database) {
 async fn clients_that_changed_elsewhere_get_nothing_by_what_they_were(database: &Database) {
     let (store, elsewhere) = (&database.store, database.again().await);
     with_tokens(store, &[draft(1, NOW + 3600)]).await;
-    let registrations = async || store.versions().await.expect("read").registrations;
-    let issue = |number, as_of| Issue { as_of, ..draft(number, NOW + 3600).into() };
+    let registrations = async || store.get_versions().await.expect("read").registrations;
+    let issue =
+        |number, registrations_version| IssueRequest { registrations_version, ..draft(number, NOW + 3600).into() };
     let then = registrations().await;
     store.issue(issue(2, Some(then))).await.expect("it holds");
-    elsewhere.insert_client(&client("another").0).await.expect("registered");
+    elsewhere.create_client(&client("another").0).await.expect("registered");
     let refused = store.issue(issue(3, Some(then))).await;
-    assert!(matches!(refused, Err(StoreError::OutOfDate)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::ConcurrentModification)), "{refused:?}");
     let issues = vec![issue(4, Some(then)), issue(5, Some(registrations().await)), issue(6, None)];
     let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
-    assert!(matches!(issued.as_slice(), [Err(StoreError::OutOfDate), Ok(_), Ok(_)]), "{issued:?}");
+    assert!(matches!(issued.as_slice(), [Err(StoreError::ConcurrentModification), Ok(_), Ok(_)]), "{issued:?}");
     elsewhere.close().await;
 }
 
 /// Refreshes them all at once, and issues a token beside.
-async fn refresh_all(store: &Store, redeems: Vec<Redeem>, beside: u32) -> Vec<Redeemed> {
+async fn refresh_all(store: &Store, redeems: Vec<RedeemRequest>, beside: u32) -> Vec<RedeemOutcome> {
     let issues = vec![draft(beside, NOW + 3600).into()];
     let outcome = store.apply(Batch { redeems, issues, ..Batch::default() }).await.expect("written");
     let beside = outcome.issued[0].as_ref().expect("issued");
-    assert_eq!(store.token(beside.id).await.expect("read").as_ref(), Some(&**beside));
-    let redeemed: Vec<Redeemed> = outcome.redeemed.into_iter().map(|redeemed| redeemed.expect("not barred")).collect();
+    assert_eq!(store.find_token(beside.id).await.expect("read").as_ref(), Some(&**beside));
+    let redeemed: Vec<RedeemOutcome> =
+        outcome.redeemed.into_iter().map(|redeemed| redeemed.expect("not barred")).collect();
     for redeemed in &redeemed {
-        if let Redeemed::Issued(token) = redeemed {
-            assert_eq!(store.token(token.id).await.expect("read").as_ref(), Some(&**token));
+        if let RedeemOutcome::Issued(token) = redeemed {
+            assert_eq!(store.find_token(token.id).await.expect("read").as_ref(), Some(&**token));
         }
     }
     redeemed
@@ -119,10 +121,10 @@ async fn one_that_is_refused_takes_nothing_from_the_others(database: &Database) 
     for number in 0..9 {
         grants.push(with_numbered(database, "r0", number).await);
     }
-    let all = |from: &str, to: &str, number: u32, at| -> Vec<Redeem> {
+    let all = |from: &str, to: &str, number: u32, at| -> Vec<RedeemRequest> {
         (number..).zip(&grants).map(|(number, grant)| refresh(grant, from, to, number, at)).collect()
     };
-    let issued = |redeemed: &Redeemed| matches!(redeemed, Redeemed::Issued(_));
+    let issued = |redeemed: &RedeemOutcome| matches!(redeemed, RedeemOutcome::Issued(_));
     assert!(refresh_all(store, all("r0", "r1", 100, NOW + 1), 90).await.iter().all(issued));
     assert!(refresh_all(store, all("r1", "r2", 200, NOW + 2), 91).await.iter().all(issued));
     // One shows what it used long ago, one what it just used, the others what comes next.
@@ -133,10 +135,10 @@ async fn one_that_is_refused_takes_nothing_from_the_others(database: &Database) 
     for (nth, (answer, grant)) in answers.iter().zip(&grants).enumerate() {
         assert_eq!((issued(answer), is_ended(database, grant).await), (nth != 4, nth == 4), "{nth}: {answer:?}");
     }
-    assert_eq!(answers[4], Redeemed::Replayed);
+    assert_eq!(answers[4], RedeemOutcome::Replayed);
     // Too late: each has lain unused for longer than it may.
     let late = refresh_all(store, all("r3", "r4", 400, NOW + 10_000), 93).await;
-    assert!((0..9).all(|nth| [4, 6].contains(&nth) || late[nth] == Redeemed::Expired), "{late:?}");
+    assert!((0..9).all(|nth| [4, 6].contains(&nth) || late[nth] == RedeemOutcome::Expired), "{late:?}");
 }
 
 async fn what_ended_elsewhere_is_not_refreshed(database: &Database) {
@@ -145,10 +147,10 @@ async fn what_ended_elsewhere_is_not_refreshed(database: &Database) {
     let both =
         |from, to, number, at| vec![refresh(&one, from, to, number, at), refresh(&other, from, to, number + 1, at)];
     let answers = refresh_all(store, both("r0", "r1", 10, NOW + 1), 90).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Redeemed::Issued(_))), "{answers:?}");
+    assert!(answers.iter().all(|answer| matches!(answer, RedeemOutcome::Issued(_))), "{answers:?}");
     elsewhere.revoke(revoke_any(Target::Session(one.id.to_string()), NOW + 1)).await.expect("revoked");
     let answers = refresh_all(store, both("r1", "r2", 20, NOW + 2), 91).await;
-    assert!(matches!(answers.as_slice(), [Redeemed::Ended, Redeemed::Issued(_)]), "{answers:?}");
+    assert!(matches!(answers.as_slice(), [RedeemOutcome::Ended, RedeemOutcome::Issued(_)]), "{answers:?}");
     let key = Target::Key("key-1".to_owned());
     elsewhere.revoke(revoke_any(key, NOW + 2)).await.expect("revoked");
     let refused = store.redeem(refresh(&other, "r2", "r3", 30, NOW + 3)).await;
@@ -156,6 +158,6 @@ async fn what_ended_elsewhere_is_not_refreshed(database: &Database) {
     // Nothing was taken.
     let mut by_other_key = refresh(&other, "r2", "r3", 31, NOW + 3);
     by_other_key.issue.draft.key_id = "key-2".to_owned();
-    assert!(matches!(store.redeem(by_other_key).await.expect("redeemed"), Redeemed::Issued(_)));
+    assert!(matches!(store.redeem(by_other_key).await.expect("redeemed"), RedeemOutcome::Issued(_)));
     elsewhere.close().await;
 }

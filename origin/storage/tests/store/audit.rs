@@ -4,7 +4,9 @@ use tollgate_model::{
     Acting, Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote, Edge, Login, LoginId, OnStale, Route,
     SecretKind, TokenDetails,
 };
-use tollgate_storage::{Claim, Ending, MAX_AUDIT_PAGE, Redeem, Redeemed, Store, StoreError, Writer};
+use tollgate_storage::{
+    MAX_AUDIT_PAGE, RedeemCredential, RedeemOutcome, RedeemRequest, Store, StoreError, Termination, Writer,
+};
 
 use crate::database::Database;
 use crate::grant_samples::given;
@@ -19,7 +21,7 @@ on_both_databases!(
 
 /// All lines that a filter lets through.
 pub(crate) async fn audit(store: &Store, filter: AuditFilter) -> Vec<AuditEntry> {
-    store.audit(&filter).await.expect("read")
+    store.list_audit_entries(&filter).await.expect("read")
 }
 
 /// Who did what, to what.
@@ -39,16 +41,16 @@ fn edge() -> Edge {
 }
 
 async fn administrators_leave_traces(database: &Database) {
-    let store = database.store.by(&by());
+    let store = database.store.with_actor(&by());
     let (reports, _) = client("reports");
-    store.insert_client(&reports).await.expect("registered");
+    store.create_client(&reports).await.expect("registered");
     store.update_client(&reports.id, &reports.metadata).await.expect("changed");
     store.rotate_secret(&reports.id, &reports.secrets[0].clone(), NOW).await.expect_err("the same secret");
     let (other, _) = client("other");
     store.rotate_secret(&reports.id, &other.secrets[0], NOW).await.expect("rotated");
-    store.insert_edge(&edge()).await.expect("registered");
+    store.create_edge(&edge()).await.expect("registered");
     let route = Route::new("/a/*", &["GET".to_owned()], Default::default(), false, OnStale::Deny).expect("a rule");
-    store.insert_route(&route).await.expect("added");
+    store.create_route(&route).await.expect("added");
     store.delete_route(&route).await.expect("removed");
     store.delete_edge(&edge().name).await.expect("removed");
     // Not by anybody's hand.
@@ -71,13 +73,13 @@ async fn administrators_leave_traces(database: &Database) {
 }
 
 async fn what_changes_nothing_leaves_none(database: &Database) {
-    let store = database.store.by(&by());
+    let store = database.store.with_actor(&by());
     let (reports, _) = client("reports");
     assert!(!store.update_client(&reports.id, &reports.metadata).await.expect("asked"));
     assert!(!store.delete_edge(&edge().name).await.expect("asked"));
     assert!(store.disable_client(&reports.id, &ending(NOW)).await.expect("asked").is_none());
-    store.insert_client(&reports).await.expect("registered");
-    assert!(matches!(store.insert_client(&reports).await, Err(StoreError::Exists("client"))));
+    store.create_client(&reports).await.expect("registered");
+    assert!(matches!(store.create_client(&reports).await, Err(StoreError::AlreadyExists("client"))));
     store.disable_client(&reports.id, &ending(NOW)).await.expect("disabled");
     store.disable_client(&reports.id, &ending(NOW + 1)).await.expect("disabled before");
     let log = audit(&database.store, AuditFilter::default()).await;
@@ -99,24 +101,24 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
         seen_at: NOW,
         sender: Default::default(),
     };
-    store.begin_session(&login, None).await.expect("signed in");
+    store.create_session(&login, None).await.expect("signed in");
     let (writer, task) = Writer::new(store.clone());
     let task = tokio::spawn(task);
-    let redeem = |number| Redeem {
-        claim: Claim::Code { hash: code.hash, refresh: None },
+    let redeem = |number| RedeemRequest {
+        credential: RedeemCredential::Code { hash: code.hash, refresh: None },
         grant: code.grant.id.clone(),
         issue: draft(number, NOW + 60).into(),
         at: NOW,
     };
-    assert!(matches!(writer.redeem(redeem(1)).await.expect("asked"), Redeemed::Issued(_)));
-    assert_eq!(writer.redeem(redeem(2)).await.expect("asked"), Redeemed::Replayed);
+    assert!(matches!(writer.redeem(redeem(1)).await.expect("asked"), RedeemOutcome::Issued(_)));
+    assert_eq!(writer.redeem(redeem(2)).await.expect("asked"), RedeemOutcome::Replayed);
     let act = Some(Acting { sub: "reports".to_owned(), client_id: Some("reports".to_owned()), act: None });
     let details = TokenDetails { act, ..TokenDetails::default() };
     let handed_on = writer.issue(tollgate_model::TokenDraft { details, ..draft(3, NOW + 60) }).await.expect("issued");
     writer.issue(draft(4, NOW + 60)).await.expect("issued");
     let refused = AuditNote::new(NOW, Actor::origin(), AuditAction::RefuseSignIn, AuditKind::User, "unknown");
-    writer.note(refused).await.expect("noted");
-    store.end_session(&login.id, &Ending::new(&user, "test", NOW)).await.expect("signed out");
+    writer.record_audit_note(refused).await.expect("noted");
+    store.end_session(&login.id, &Termination::new(&user, "test", NOW)).await.expect("signed out");
     drop(writer);
     task.await.expect("ended");
 

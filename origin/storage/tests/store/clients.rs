@@ -21,40 +21,40 @@ on_both_databases!(
 
 async fn migrating_twice_changes_nothing(database: &Database) {
     let (client, _) = client("reports");
-    database.store.insert_client(&client).await.expect("registered");
+    database.store.create_client(&client).await.expect("registered");
     let again = database.again().await;
-    assert_eq!(again.clients().await.expect("listed").len(), 1);
+    assert_eq!(again.list_clients().await.expect("listed").len(), 1);
     again.close().await;
 }
 
 async fn a_client_comes_back_as_it_was(database: &Database) {
     let (client, secret) = client("reports");
-    database.store.insert_client(&client).await.expect("registered");
-    let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
+    database.store.create_client(&client).await.expect("registered");
+    let found = database.store.find_client(&client.id).await.expect("looked up").expect("it is there");
     assert_eq!(format!("{found:?}"), format!("{client:?}"));
     assert!(found.has_secret(&secret.hash(), NOW));
     assert!(!found.has_secret(&Secret::new(SecretKind::Client, &[0; 32]).hash(), NOW));
-    assert!(database.store.client(&"nobody".parse().expect("an id")).await.expect("looked up").is_none());
+    assert!(database.store.find_client(&"nobody".parse().expect("an id")).await.expect("looked up").is_none());
 }
 
 async fn a_taken_client_id_is_refused(database: &Database) {
     let (first, secret) = client("reports");
-    database.store.insert_client(&first).await.expect("registered");
-    let refused = database.store.insert_client(&client("reports").0).await;
-    assert!(matches!(refused, Err(StoreError::Exists("client"))), "{refused:?}");
-    let found = database.store.client(&first.id).await.expect("looked up").expect("it is there");
+    database.store.create_client(&first).await.expect("registered");
+    let refused = database.store.create_client(&client("reports").0).await;
+    assert!(matches!(refused, Err(StoreError::AlreadyExists("client"))), "{refused:?}");
+    let found = database.store.find_client(&first.id).await.expect("looked up").expect("it is there");
     assert!(found.has_secret(&secret.hash(), NOW), "the first one's secret stays");
 }
 
 async fn a_disabled_client_stays_disabled_since_then(database: &Database) {
     let (client, _) = client("reports");
-    database.store.insert_client(&client).await.expect("registered");
+    database.store.create_client(&client).await.expect("registered");
     for now in [NOW + 1, NOW + 2] {
         let disabled =
             database.store.disable_client(&client.id, &ending(now)).await.expect("disabled").expect("it is there");
         assert_eq!(disabled.status, ClientStatus::Disabled { at: NOW + 1 });
     }
-    let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
+    let found = database.store.find_client(&client.id).await.expect("looked up").expect("it is there");
     assert_eq!(found.status, ClientStatus::Disabled { at: NOW + 1 });
     assert!(
         database.store.disable_client(&"nobody".parse().expect("an id"), &ending(NOW)).await.expect("asked").is_none()
@@ -63,24 +63,24 @@ async fn a_disabled_client_stays_disabled_since_then(database: &Database) {
 
 async fn a_client_is_enabled_again(database: &Database) {
     let (client, secret) = client("reports");
-    database.store.insert_client(&client).await.expect("registered");
+    database.store.create_client(&client).await.expect("registered");
     database.store.disable_client(&client.id, &ending(NOW + 1)).await.expect("disabled").expect("it is there");
     for _ in 0..2 {
         let enabled = database.store.enable_client(&client.id).await.expect("enabled").expect("it is there");
         assert!(enabled.is_active() && enabled.has_secret(&secret.hash(), NOW + 2));
     }
     let filter = AuditFilter { action: Some(AuditAction::Enable), ..AuditFilter::default() };
-    let lines = database.store.audit(&filter).await.expect("read");
+    let lines = database.store.list_audit_entries(&filter).await.expect("read");
     assert_eq!((lines.len(), lines[0].name.as_str()), (1, "reports"), "what changes nothing leaves no line");
     assert!(database.store.enable_client(&"nobody".parse().expect("an id")).await.expect("asked").is_none());
 }
 
 async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database) {
     let (client, first) = client("reports");
-    database.store.insert_client(&client).await.expect("registered");
+    database.store.create_client(&client).await.expect("registered");
     let [second, third] = [1, 2].map(|_| secret(SecretKind::Client));
     let good = async |secret: &Secret, now| {
-        let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
+        let found = database.store.find_client(&client.id).await.expect("looked up").expect("it is there");
         found.has_secret(&secret.hash(), now)
     };
     let stored = StoredSecret::made;
@@ -91,17 +91,17 @@ async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database)
     database.store.rotate_secret(&client.id, &stored(&third, NOW + 2), NOW + 100).await.expect("rotated");
     assert!(!good(&first, NOW + 3).await && good(&second, NOW + 3).await && good(&third, NOW + 3).await);
     database.store.sweep(NOW + 101).await.expect("swept");
-    let left = database.store.client(&client.id).await.expect("looked up").expect("it is there").secrets;
+    let left = database.store.find_client(&client.id).await.expect("looked up").expect("it is there").secrets;
     assert_eq!(left, [stored(&third, NOW + 2)]);
 }
 
 async fn secrets_that_follow_within_a_second_follow_in_order(database: &Database) {
     let (client, mut before) = client("reports");
-    database.store.insert_client(&client).await.expect("registered");
+    database.store.create_client(&client).await.expect("registered");
     for number in 0..8 {
         let next = secret(SecretKind::Client);
         database.store.rotate_secret(&client.id, &StoredSecret::made(&next, NOW), NOW + 100).await.expect("rotated");
-        let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
+        let found = database.store.find_client(&client.id).await.expect("looked up").expect("it is there");
         assert!(found.has_secret(&next.hash(), NOW) && found.has_secret(&before.hash(), NOW), "{number}");
         assert_eq!(found.secrets.iter().filter(|secret| secret.is_valid(NOW)).count(), 2, "{number}");
         before = next;
@@ -110,7 +110,7 @@ async fn secrets_that_follow_within_a_second_follow_in_order(database: &Database
 
 async fn of_secrets_that_are_made_at_one_moment_two_are_valid(database: &Database) {
     let (client, _) = client("reports");
-    database.store.insert_client(&client).await.expect("registered");
+    database.store.create_client(&client).await.expect("registered");
     let elsewhere = database.again().await;
     let mut rotations = JoinSet::new();
     for store in [&database.store, &elsewhere].into_iter().cycle().take(16) {
@@ -120,7 +120,7 @@ async fn of_secrets_that_are_made_at_one_moment_two_are_valid(database: &Databas
     while let Some(rotation) = rotations.join_next().await {
         rotation.expect("it ended").expect("rotated");
     }
-    let found = database.store.client(&client.id).await.expect("looked up").expect("it is there");
+    let found = database.store.find_client(&client.id).await.expect("looked up").expect("it is there");
     let valid = found.secrets.iter().filter(|secret| secret.is_valid(NOW));
     let mut ends: Vec<_> = valid.map(|secret| secret.expires_at).collect();
     ends.sort();
@@ -134,19 +134,19 @@ async fn a_client_does_not_overtake_its_operator(database: &Database) {
     own.registration = Some(secret.hash());
     let (operators, _) = client("operators");
     for client in [&own, &operators] {
-        store.insert_client(client).await.expect("registered");
+        store.create_client(client).await.expect("registered");
         store.update_registration(client, &client.metadata).await.expect("nobody was faster");
         assert!(store.update_client(&client.id, &client.metadata).await.expect("changed by the operator"));
     }
-    let found = async |id| store.client(id).await.expect("looked up").expect("it is there");
+    let found = async |id| store.find_client(id).await.expect("looked up").expect("it is there");
     assert_eq!(found(&own.id).await.operator_metadata, Some(own.metadata.clone()));
     assert_eq!(found(&operators.id).await.operator_metadata, None, "it has no registration of its own");
     // What it read before that counts no more.
     let late = store.update_registration(&own, &own.metadata).await;
-    assert!(matches!(late, Err(StoreError::OutOfDate)), "{late:?}");
+    assert!(matches!(late, Err(StoreError::ConcurrentModification)), "{late:?}");
     let read = found(&own.id).await;
     store.update_registration(&read, &read.metadata).await.expect("it read again");
     store.disable_client(&own.id, &ending(NOW)).await.expect("disabled");
     let late = store.update_registration(&read, &read.metadata).await;
-    assert!(matches!(late, Err(StoreError::OutOfDate)), "{late:?}");
+    assert!(matches!(late, Err(StoreError::ConcurrentModification)), "{late:?}");
 }

@@ -23,11 +23,11 @@ async fn agree(store: &Store, code: &Code, number: u8, agreed: &Access) {
     let mut again = code.clone();
     again.hash = SecretHash::of(&number.to_string());
     again.grant.id = GrantId::from_random(&[number; 12]);
-    assert!(store.insert_code(&again, Some(agreed)).await.expect("recorded"));
+    assert!(store.create_code(&again, Some(agreed)).await.expect("recorded"));
 }
 
 async fn covers(store: &Store, user: &UserId, client: &ClientId, scope: &str, audience: &str) -> bool {
-    store.consent(user, client).await.expect("read").covers(&access(scope, audience))
+    store.get_consent(user, client).await.expect("read").covers(&access(scope, audience))
 }
 
 async fn a_scope_agreed_to_at_one_audience_is_not_agreed_to_at_another(database: &Database) {
@@ -67,7 +67,7 @@ async fn the_migration_keeps_what_is_certain_and_widens_nothing(database: &Datab
         database.execute(&sql).await.expect("inserted");
     }
     let store = database.again().await;
-    let migrated = store.consent(&first.grant.user, client).await.expect("read");
+    let migrated = store.get_consent(&first.grant.user, client).await.expect("read");
     assert!(migrated.covers(&access("read write", "a")) && !migrated.covers(&access("read", "b")));
     let details = r#"[{"type":"pay"}]"#;
     let details = tollgate_model::AuthorizationDetails::parse(details).expect("details");

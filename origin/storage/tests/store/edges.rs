@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 use tollgate_model::{Edge, EdgeContact, OnStale, Route, Scope};
-use tollgate_storage::{Role, StoreError};
+use tollgate_storage::{LeaderRole, StoreError};
 
 use crate::database::Database;
 use crate::samples::NOW;
@@ -22,23 +22,23 @@ async fn an_acknowledged_sequence_never_goes_back(database: &Database) {
         contacted_at_ms: None,
         created_at: NOW,
     };
-    database.store.insert_edge(&edge).await.expect("registered");
-    assert!(matches!(database.store.insert_edge(&edge).await, Err(StoreError::Exists("edge"))));
+    database.store.create_edge(&edge).await.expect("registered");
+    assert!(matches!(database.store.create_edge(&edge).await, Err(StoreError::AlreadyExists("edge"))));
     for (sequence, at) in [(7, 1000), (7, 3000), (5, 4000)] {
-        database.store.acknowledge(&edge.name, sequence, at).await.expect("recorded");
+        database.store.record_edge_acknowledgement(&edge.name, sequence, at).await.expect("recorded");
     }
-    let edges = database.store.edges().await.expect("listed");
+    let edges = database.store.list_edges().await.expect("listed");
     let heard =
         |at_ms| Edge { acknowledged: 7, acknowledged_at_ms: Some(3000), contacted_at_ms: Some(at_ms), ..edge.clone() };
     assert_eq!(edges, [heard(4000)]);
     let contact = EdgeContact { name: edge.name.clone(), number: edge.number(), sequence: 6, at_ms: 5000 };
     let stranger = EdgeContact { name: "stranger".parse().expect("a name"), sequence: 9, ..contact.clone() };
     let earlier = EdgeContact { number: edge.number() - 1, sequence: 9, at_ms: 6000, ..contact.clone() };
-    database.store.acknowledge_all(&[contact.clone(), stranger, earlier]).await.expect("recorded");
-    assert_eq!(database.store.edges().await.expect("listed"), [heard(5000)]);
+    database.store.record_edge_contacts(&[contact.clone(), stranger, earlier]).await.expect("recorded");
+    assert_eq!(database.store.list_edges().await.expect("listed"), [heard(5000)]);
     let repeated = EdgeContact { sequence: 7, at_ms: 2000, ..contact };
-    database.store.acknowledge_all(&[repeated]).await.expect("recorded");
-    assert_eq!(database.store.edges().await.expect("listed"), [heard(5000)], "an old question takes nothing back");
+    database.store.record_edge_contacts(&[repeated]).await.expect("recorded");
+    assert_eq!(database.store.list_edges().await.expect("listed"), [heard(5000)], "an old question takes nothing back");
     assert!(database.store.delete_edge(&edge.name).await.expect("removed"));
     assert!(!database.store.delete_edge(&edge.name).await.expect("asked"));
 }
@@ -50,23 +50,23 @@ async fn conflicting_routes_are_refused(database: &Database) {
             .expect("a route")
             .on_not_covered(OnStale::Allow)
     };
-    let before = database.store.head().await.expect("a head").version;
+    let before = database.store.get_feed_head().await.expect("a head").version;
     for added in [route("/b", &[]), route("/a", &["PUT", "GET"]), route("/a", &[])] {
-        database.store.insert_route(&added).await.expect("added");
+        database.store.create_route(&added).await.expect("added");
     }
-    assert!(database.store.insert_route(&route("/a", &["GET"])).await.is_err());
-    let routes = database.store.routes().await.expect("listed");
+    assert!(database.store.create_route(&route("/a", &["GET"])).await.is_err());
+    let routes = database.store.list_routes().await.expect("listed");
     assert_eq!(routes, [route("/a", &[]), route("/a", &["GET", "PUT"]), route("/b", &[])]);
     assert!(database.store.delete_route(&route("/b", &[])).await.expect("removed"));
     assert!(!database.store.delete_route(&route("/b", &[])).await.expect("asked"));
-    assert!(database.store.head().await.expect("a head").version > before, "edges are told");
+    assert!(database.store.get_feed_head().await.expect("a head").version > before, "edges are told");
 }
 
 #[tokio::test]
 async fn on_sqlite_everyone_has_the_couriers_seat() {
     let database = Database::sqlite("couriers_seat").await;
-    let _seat = database.store.seat(Role::Courier).await.expect("seated");
-    let _other = database.store.seat(Role::Publisher).await.expect("seated");
+    let _seat = database.store.acquire_leader_lock(LeaderRole::EdgePush).await.expect("seated");
+    let _other = database.store.acquire_leader_lock(LeaderRole::SnapshotPublication).await.expect("seated");
     database.remove().await;
 }
 
@@ -76,14 +76,20 @@ async fn one_of_several_origins_on_postgresql_has_the_couriers_seat() {
     let other = database.again().await;
     let within = Duration::from_secs(10);
 
-    let first = database.store.seat(Role::Courier).await.expect("seated");
-    let refused = timeout(Duration::from_millis(1500), other.seat(Role::Courier)).await;
+    let first = database.store.acquire_leader_lock(LeaderRole::EdgePush).await.expect("seated");
+    let refused = timeout(Duration::from_millis(1500), other.acquire_leader_lock(LeaderRole::EdgePush)).await;
     assert!(refused.is_err(), "the seat was taken");
     // The other role is another seat.
-    drop(timeout(within, other.seat(Role::Publisher)).await.expect("it is free").expect("seated"));
+    drop(
+        timeout(within, other.acquire_leader_lock(LeaderRole::SnapshotPublication))
+            .await
+            .expect("it is free")
+            .expect("seated"),
+    );
     drop(first);
-    let mut second = timeout(within, other.seat(Role::Courier)).await.expect("it is free").expect("seated");
-    assert!(timeout(Duration::from_millis(1500), second.lost()).await.is_err(), "it is kept");
+    let mut second =
+        timeout(within, other.acquire_leader_lock(LeaderRole::EdgePush)).await.expect("it is free").expect("seated");
+    assert!(timeout(Duration::from_millis(1500), second.wait_until_lost()).await.is_err(), "it is kept");
 
     // As when its machine dies: the connection ends without a word.
     let mut connection = PgConnection::connect(database.url()).await.expect("connected");
@@ -91,8 +97,10 @@ async fn one_of_several_origins_on_postgresql_has_the_couriers_seat() {
                WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     sqlx::query(end).execute(&mut connection).await.expect("ended");
     connection.close().await.expect("closed");
-    let (third, error) =
-        tokio::join!(timeout(within, database.store.seat(Role::Courier)), timeout(within, second.lost()));
+    let (third, error) = tokio::join!(
+        timeout(within, database.store.acquire_leader_lock(LeaderRole::EdgePush)),
+        timeout(within, second.wait_until_lost())
+    );
     assert!(third.expect("it is free").is_ok(), "another takes over");
     assert!(matches!(error, Ok(StoreError::Database(_))), "the one that lost it knows: {error:?}");
     other.close().await;

@@ -20,12 +20,12 @@ async fn deltas_follow_a_sequence(database: &Database) {
     for number in 1..=5 {
         database.store.revoke(revoke(number)).await.expect("revoked");
     }
-    let page = database.store.feed_page(3).await.expect("a page");
+    let page = database.store.get_feed_page(3).await.expect("a page");
     assert_eq!(page.deltas.iter().map(|delta| delta.sequence).collect::<Vec<_>>(), [4, 5]);
     assert_eq!(page.head.sequence, 5);
-    let at_the_end = database.store.feed_page(5).await.expect("a page");
+    let at_the_end = database.store.get_feed_page(5).await.expect("a page");
     assert!(at_the_end.deltas.is_empty() && at_the_end.chain.is_some());
-    let beyond = database.store.feed_page(6).await.expect("a page");
+    let beyond = database.store.get_feed_page(6).await.expect("a page");
     assert!(beyond.deltas.is_empty() && beyond.chain.is_none());
 }
 
@@ -39,8 +39,8 @@ async fn sweeping_forgets_what_expired(database: &Database) {
     assert_eq!((at_the_end.tokens, at_the_end.revocations), (0, 0), "still within the margin");
     let after = database.store.sweep(short.void_after + 1).await.expect("swept");
     assert_eq!((after.tokens, after.revocations), (1, 1));
-    assert!(database.store.is_struck(&tokens[1]).await.expect("asked"));
-    assert!(!database.store.is_struck(&tokens[0]).await.expect("asked"), "nobody needs to know any more");
+    assert!(database.store.is_token_revoked(&tokens[1]).await.expect("asked"));
+    assert!(!database.store.is_token_revoked(&tokens[0]).await.expect("asked"), "nobody needs to know any more");
     assert_eq!(followed(&database.store).await.len(), 2, "the history stays whole");
     assert_eq!(Revoke::token(&tokens[0], by(), None, short.void_after + 1), None, "too late to revoke");
 }
@@ -51,9 +51,9 @@ async fn old_deltas_are_swept_and_said_to_be_gone(database: &Database) {
     }
     assert_eq!(database.store.sweep(NOW).await.expect("swept").deltas, 0, "few are all kept");
     database.drop_deltas_up_to(1).await;
-    assert!(database.store.feed_page(0).await.expect("a page").chain.is_none(), "the beginning is gone");
-    assert!(database.store.feed_page(1).await.expect("a page").chain.is_none(), "so is the link at 1");
-    let page = database.store.feed_page(2).await.expect("a page");
+    assert!(database.store.get_feed_page(0).await.expect("a page").chain.is_none(), "the beginning is gone");
+    assert!(database.store.get_feed_page(1).await.expect("a page").chain.is_none(), "so is the link at 1");
+    let page = database.store.get_feed_page(2).await.expect("a page");
     assert!(page.chain.is_some() && page.deltas.len() == 1);
 }
 
@@ -61,11 +61,11 @@ async fn another_issuer_is_refused(database: &Database) {
     database.store.adopt_issuer(ISSUER).await.expect("its own");
     let refused = database.store.adopt_issuer("https://other.example").await;
     assert!(matches!(refused, Err(StoreError::WrongIssuer { .. })), "{refused:?}");
-    assert_eq!(database.store.issuer().await.expect("read"), ISSUER);
+    assert_eq!(database.store.get_issuer().await.expect("read"), ISSUER);
 }
 
 async fn a_watch_notices_another_process(database: &Database) {
-    let mut watch = database.store.watch().await.expect("watching");
+    let mut watch = database.store.watch_changes().await.expect("watching");
     let other = database.again().await;
     // What opening did is seen first; then nothing more is.
     while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}

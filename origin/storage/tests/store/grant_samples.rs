@@ -1,7 +1,7 @@
 //! Grants, and how they are redeemed, for tests.
 
 use tollgate_model::{Access, Code, Grant, GrantId, SecretHash, SecretKind, Terms, User, UserId};
-use tollgate_storage::{Claim, NewRefresh, Redeem, Redeemed, Store};
+use tollgate_storage::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, Store};
 
 use crate::database::Database;
 use crate::samples::{NOW, client, draft, secret};
@@ -13,14 +13,14 @@ pub(crate) fn random() -> [u8; 12] {
 pub(crate) async fn user(store: &Store) -> User {
     let name = GrantId::from_random(&random()).as_str().parse().expect("a name");
     let user = User::new(UserId::from_random(&random()), name, NOW);
-    store.insert_user(&user).await.expect("registered");
+    store.create_user(&user).await.expect("registered");
     user
 }
 
 /// A grant of a new user to the client `reports`, with its code.
 pub(crate) async fn given(store: &Store) -> Code {
     // The client may be there from an earlier call.
-    let _ = store.insert_client(&client("reports").0).await;
+    let _ = store.create_client(&client("reports").0).await;
     let user = user(store).await;
     let access = Access {
         scope: "reports:read".parse().expect("a scope"),
@@ -49,24 +49,29 @@ pub(crate) async fn given(store: &Store) -> Code {
         expires_at: NOW + 60,
         redeemed_at: None,
     };
-    assert!(store.insert_code(&code, Some(&code.grant.terms.access)).await.expect("recorded"));
+    assert!(store.create_code(&code, Some(&code.grant.terms.access)).await.expect("recorded"));
     code
 }
 
-pub(crate) fn redeem(grant: &Grant, claim: Claim, number: u32, at: u64) -> Redeem {
+pub(crate) fn redeem(grant: &Grant, credential: RedeemCredential, number: u32, at: u64) -> RedeemRequest {
     let mut draft = draft(number, at + 3600);
     draft.session = Some(grant.id.to_string());
     draft.subject.clone_from(&grant.subject);
-    Redeem { claim, grant: grant.id.clone(), issue: draft.into(), at }
+    RedeemRequest { credential, grant: grant.id.clone(), issue: draft.into(), at }
 }
 
-pub(crate) fn new(text: &str) -> NewRefresh {
-    NewRefresh { hash: SecretHash::of(text), expires_at: NOW + 10_000, jkt: None }
+pub(crate) fn new(text: &str) -> NewRefreshToken {
+    NewRefreshToken { hash: SecretHash::of(text), expires_at: NOW + 10_000, jkt: None }
 }
 
 /// Refreshes by the token `from`, whose successor is `to`.
-pub(crate) fn refresh(grant: &Grant, from: &str, to: &str, number: u32, at: u64) -> Redeem {
-    redeem(grant, Claim::Refresh { hash: SecretHash::of(from), successor: new(to), grace: 10 }, number, at)
+pub(crate) fn refresh(grant: &Grant, from: &str, to: &str, number: u32, at: u64) -> RedeemRequest {
+    redeem(
+        grant,
+        RedeemCredential::RefreshToken { hash: SecretHash::of(from), successor: new(to), grace: 10 },
+        number,
+        at,
+    )
 }
 
 /// A grant whose code was redeemed for the refresh token `r0`, which stands for `grant` in its name.
@@ -76,12 +81,12 @@ pub(crate) async fn with_refresh_token(database: &Database, first: &str) -> Gran
 
 pub(crate) async fn with_numbered(database: &Database, first: &str, number: u32) -> Grant {
     let code = given(&database.store).await;
-    let claim = Claim::Code { hash: code.hash, refresh: Some(new(first)) };
-    let redeemed = database.store.redeem(redeem(&code.grant, claim, number, NOW)).await.expect("redeemed");
-    assert!(matches!(redeemed, Redeemed::Issued(_)));
+    let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(new(first)) };
+    let redeemed = database.store.redeem(redeem(&code.grant, credential, number, NOW)).await.expect("redeemed");
+    assert!(matches!(redeemed, RedeemOutcome::Issued(_)));
     code.grant
 }
 
 pub(crate) async fn is_ended(database: &Database, grant: &Grant) -> bool {
-    database.store.grant(&grant.id).await.expect("read").expect("there").ended_at.is_some()
+    database.store.find_grant(&grant.id).await.expect("read").expect("there").ended_at.is_some()
 }

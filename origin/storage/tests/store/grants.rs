@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tollgate_model::{
     Access, Code, Grant, GrantId, PresentedRefresh, SecretHash, SecretKind, Target, Terms, Turn, User, UserId,
 };
-use tollgate_storage::{Batch, Claim, NewRefresh, Redeem, Redeemed, Store, Writer};
+use tollgate_storage::{Batch, NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, Store, Writer};
 
 use crate::database::Database;
 use crate::grant_samples::{given, is_ended, new, random, redeem, refresh, user, with_numbered, with_refresh_token};
@@ -36,18 +36,18 @@ on_both_databases!(
 /// Which of the grant's refresh tokens these are, as far as it has any.
 async fn turns(store: &Store, grant: &Grant, texts: &[&str]) -> Vec<Turn> {
     let presented = |text: &&str| PresentedRefresh { grant: grant.id.clone(), hash: SecretHash::of(text) };
-    let found = store.refresh_tokens(&texts.iter().map(presented).collect::<Vec<_>>()).await.expect("read");
+    let found = store.find_refresh_tokens(&texts.iter().map(presented).collect::<Vec<_>>()).await.expect("read");
     assert_eq!(found.len(), texts.len(), "an answer for each");
     found.into_iter().flatten().map(|token| token.turn).collect()
 }
 
 async fn a_code_comes_back_as_it_was(database: &Database) {
     let code = given(&database.store).await;
-    let found = database.store.code(&code.hash).await.expect("read").expect("there");
+    let found = database.store.find_code(&code.hash).await.expect("read").expect("there");
     assert_eq!(found, code);
-    let agreed = database.store.consent(&code.grant.user, &code.grant.client).await.expect("read");
+    let agreed = database.store.get_consent(&code.grant.user, &code.grant.client).await.expect("read");
     assert!(agreed.covers(&code.grant.terms.access));
-    assert!(database.store.code(&SecretHash::of("x")).await.expect("read").is_none());
+    assert!(database.store.find_code(&SecretHash::of("x")).await.expect("read").is_none());
 }
 
 async fn of_many_that_redeem_a_code_one_gets_a_token_and_the_grant_is_revoked(database: &Database) {
@@ -56,8 +56,8 @@ async fn of_many_that_redeem_a_code_one_gets_a_token_and_the_grant_is_revoked(da
     let other = database.again().await;
     let mut callers = JoinSet::new();
     for number in 0..20 {
-        let claim = Claim::Code { hash: code.hash, refresh: Some(new(&format!("r{number}"))) };
-        let redeem = redeem(&code.grant, claim, number, NOW + 1);
+        let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(new(&format!("r{number}"))) };
+        let redeem = redeem(&code.grant, credential, number, NOW + 1);
         let (writer, other) = (writer.clone(), other.clone());
         // Some by way of another process.
         callers.spawn(async move {
@@ -69,12 +69,14 @@ async fn of_many_that_redeem_a_code_one_gets_a_token_and_the_grant_is_revoked(da
     }
     let task = tokio::spawn(task);
     let answers = callers.join_all().await;
-    let issued: Vec<_> =
-        answers.iter().filter_map(|one| if let Redeemed::Issued(token) = one { Some(token) } else { None }).collect();
+    let issued: Vec<_> = answers
+        .iter()
+        .filter_map(|one| if let RedeemOutcome::Issued(token) = one { Some(token) } else { None })
+        .collect();
     assert_eq!(issued.len(), 1, "{answers:?}");
-    assert!(answers.contains(&Redeemed::Replayed));
+    assert!(answers.contains(&RedeemOutcome::Replayed));
     assert!(is_ended(database, &code.grant).await);
-    assert!(database.store.is_struck(issued[0]).await.expect("asked"), "what it gave is revoked");
+    assert!(database.store.is_token_revoked(issued[0]).await.expect("asked"), "what it gave is revoked");
     drop(writer);
     task.await.expect("it ends");
     other.close().await;
@@ -85,11 +87,11 @@ async fn a_refresh_token_gives_its_successor_again_for_a_while(database: &Databa
     let store = &database.store;
     for (number, at) in [(2, NOW + 5), (3, NOW + 5), (4, NOW + 15)] {
         let again = store.redeem(refresh(&grant, "r0", "r1", number, at)).await.expect("answered");
-        assert!(matches!(again, Redeemed::Issued(_)), "{number}: {again:?}");
+        assert!(matches!(again, RedeemOutcome::Issued(_)), "{number}: {again:?}");
     }
     // The successor goes on, and there is one.
     let next = store.redeem(refresh(&grant, "r1", "r2", 5, NOW + 20)).await.expect("answered");
-    assert!(matches!(next, Redeemed::Issued(_)));
+    assert!(matches!(next, RedeemOutcome::Issued(_)));
     assert!(!is_ended(database, &grant).await);
     assert_eq!(turns(store, &grant, &["r2", "r1", "r0"]).await, [Turn::Current, Turn::Previous, Turn::Older]);
 }
@@ -97,19 +99,22 @@ async fn a_refresh_token_gives_its_successor_again_for_a_while(database: &Databa
 async fn reuse_after_the_grace_revokes_everything_of_the_grant(database: &Database) {
     let grant = with_refresh_token(database, "r0").await;
     let store = &database.store;
-    let Redeemed::Issued(token) = store.redeem(refresh(&grant, "r0", "r1", 2, NOW + 5)).await.expect("answered") else {
+    let RedeemOutcome::Issued(token) = store.redeem(refresh(&grant, "r0", "r1", 2, NOW + 5)).await.expect("answered")
+    else {
         panic!("it is the first use");
     };
     let next = store.redeem(refresh(&grant, "r1", "r2", 3, NOW + 6)).await.expect("answered");
-    assert!(matches!(next, Redeemed::Issued(_)));
+    assert!(matches!(next, RedeemOutcome::Issued(_)));
     // Its successor, which nobody used, is another's by now.
     let late = store.redeem(refresh(&grant, "r0", "r1", 4, NOW + 17)).await.expect("answered");
-    assert_eq!(late, Redeemed::Replayed);
-    assert!(is_ended(database, &grant).await && store.is_struck(&token).await.expect("asked"));
+    assert_eq!(late, RedeemOutcome::Replayed);
+    assert!(is_ended(database, &grant).await && store.is_token_revoked(&token).await.expect("asked"));
     let after = store.redeem(refresh(&grant, "r2", "r3", 5, NOW + 18)).await.expect("answered");
-    assert_eq!(after, Redeemed::Ended, "the thief's or the owner's: nobody goes on");
-    let revocation =
-        &store.revocations(&tollgate_storage::Listing { limit: 10, ..Default::default() }, NOW).await.expect("read")[0];
+    assert_eq!(after, RedeemOutcome::Ended, "the thief's or the owner's: nobody goes on");
+    let revocation = &store
+        .list_revocations(&tollgate_storage::RevocationFilter { limit: 10, ..Default::default() }, NOW)
+        .await
+        .expect("read")[0];
     assert_eq!(revocation.target, Target::Session(grant.id.to_string()));
     assert_eq!(revocation.reason.as_deref(), Some("an old refresh token was used"));
 }
@@ -124,11 +129,11 @@ async fn a_successor_that_was_given_late_is_not_given_late_to_two(database: &Dat
         store.redeem(refresh(&grant, from, to, number, NOW + at)).await.expect("answered")
     };
     for (from, to, at) in [("r0", "r1", 5), ("r0", "r1", 60), ("r0", "r1", 65), ("r1", "r2", 70), ("r2", "r3", 80)] {
-        assert!(matches!(use_it(from, to, at).await, Redeemed::Issued(_)), "{from} at {at}");
+        assert!(matches!(use_it(from, to, at).await, RedeemOutcome::Issued(_)), "{from} at {at}");
     }
-    assert!(matches!(use_it("r2", "r3", 200).await, Redeemed::Issued(_)), "the next outage");
-    assert!(matches!(use_it("r3", "r4", 210).await, Redeemed::Issued(_)));
-    assert_eq!(use_it("r3", "r4", 300).await, Redeemed::Replayed, "two have what was given late");
+    assert!(matches!(use_it("r2", "r3", 200).await, RedeemOutcome::Issued(_)), "the next outage");
+    assert!(matches!(use_it("r3", "r4", 210).await, RedeemOutcome::Issued(_)));
+    assert_eq!(use_it("r3", "r4", 300).await, RedeemOutcome::Replayed, "two have what was given late");
     assert!(is_ended(database, &grant).await);
 }
 
@@ -136,13 +141,13 @@ async fn refresh_asks_whether_the_user_is_active(database: &Database) {
     let store = &database.store;
     let grant = with_refresh_token(database, "r0").await;
     database.execute(&format!("UPDATE users SET disabled_at = 1 WHERE id = '{}'", grant.user)).await.expect("updated");
-    assert_eq!(store.redeem(refresh(&grant, "r0", "r1", 2, NOW + 5)).await.expect("answered"), Redeemed::Ended);
+    assert_eq!(store.redeem(refresh(&grant, "r0", "r1", 2, NOW + 5)).await.expect("answered"), RedeemOutcome::Ended);
     database
         .execute(&format!("UPDATE users SET disabled_at = NULL WHERE id = '{}'", grant.user))
         .await
         .expect("updated");
     let again = store.redeem(refresh(&grant, "r0", "r1", 3, NOW + 5)).await.expect("answered");
-    assert!(matches!(again, Redeemed::Issued(_)), "{again:?}");
+    assert!(matches!(again, RedeemOutcome::Issued(_)), "{again:?}");
 }
 
 async fn an_older_refresh_token_is_reuse_even_within_the_grace(database: &Database) {
@@ -150,10 +155,10 @@ async fn an_older_refresh_token_is_reuse_even_within_the_grace(database: &Databa
     let store = &database.store;
     for (from, to, number) in [("r0", "r1", 2), ("r1", "r2", 3)] {
         let next = store.redeem(refresh(&grant, from, to, number, NOW + 5)).await.expect("answered");
-        assert!(matches!(next, Redeemed::Issued(_)));
+        assert!(matches!(next, RedeemOutcome::Issued(_)));
     }
     let old = store.redeem(refresh(&grant, "r0", "r1", 4, NOW + 6)).await.expect("answered");
-    assert_eq!(old, Redeemed::Replayed);
+    assert_eq!(old, RedeemOutcome::Replayed);
     assert!(is_ended(database, &grant).await);
 }
 
@@ -161,12 +166,12 @@ async fn a_refresh_token_that_lay_unused_gives_nothing(database: &Database) {
     let grant = with_refresh_token(database, "r0").await;
     let store = &database.store;
     let late = refresh(&grant, "r0", "r1", 2, NOW + 10_000);
-    assert_eq!(store.redeem(late.clone()).await.expect("answered"), Redeemed::Expired);
+    assert_eq!(store.redeem(late.clone()).await.expect("answered"), RedeemOutcome::Expired);
     assert!(!is_ended(database, &grant).await, "nobody took anything twice");
-    let in_time = Redeem { at: NOW + 9_999, ..late };
-    assert!(matches!(store.redeem(in_time).await.expect("answered"), Redeemed::Issued(_)));
+    let in_time = RedeemRequest { at: NOW + 9_999, ..late };
+    assert!(matches!(store.redeem(in_time).await.expect("answered"), RedeemOutcome::Issued(_)));
     let used = refresh(&grant, "r0", "r1", 3, NOW + 20_000);
-    assert_eq!(store.redeem(used).await.expect("answered"), Redeemed::Expired, "what it gave lay unused, too");
+    assert_eq!(store.redeem(used).await.expect("answered"), RedeemOutcome::Expired, "what it gave lay unused, too");
     assert!(!is_ended(database, &grant).await, "nobody took anything twice");
 }
 
@@ -182,14 +187,14 @@ async fn many_refreshes_at_one_moment_have_one_successor(database: &Database) {
     tokio::time::sleep(Duration::from_millis(20)).await;
     let task = tokio::spawn(task);
     let answers = callers.join_all().await;
-    assert!(answers.iter().all(|one| matches!(one, Redeemed::Issued(_))), "{answers:?}");
+    assert!(answers.iter().all(|one| matches!(one, RedeemOutcome::Issued(_))), "{answers:?}");
     assert!(!is_ended(database, &grant).await);
     drop(writer);
     task.await.expect("it ends");
 }
 
 /// What became of redemptions that go to the database together.
-async fn together(store: &Store, redeems: Vec<Redeem>) -> Vec<Redeemed> {
+async fn together(store: &Store, redeems: Vec<RedeemRequest>) -> Vec<RedeemOutcome> {
     let outcome = store.apply(Batch { redeems, ..Batch::default() }).await.expect("written");
     outcome.redeemed.into_iter().map(|redeemed| redeemed.expect("its key is good")).collect()
 }
@@ -198,13 +203,13 @@ async fn two_uses_of_a_refresh_token_in_one_batch_have_one_successor(database: &
     let grant = with_refresh_token(database, "r0").await;
     let store = &database.store;
     let both = together(store, [2, 3].map(|number| refresh(&grant, "r0", "r1", number, NOW + 5)).into()).await;
-    assert!(both.iter().all(|one| matches!(one, Redeemed::Issued(_))), "{both:?}");
+    assert!(both.iter().all(|one| matches!(one, RedeemOutcome::Issued(_))), "{both:?}");
     assert_eq!(turns(store, &grant, &["r1", "r0"]).await, [Turn::Current, Turn::Previous]);
     // With another successor it is none that was given.
     let both =
         together(store, vec![refresh(&grant, "r1", "r2", 4, NOW + 6), refresh(&grant, "r1", "other", 5, NOW + 6)])
             .await;
-    assert!(matches!(both.as_slice(), [Redeemed::Issued(_), Redeemed::Replayed]), "{both:?}");
+    assert!(matches!(both.as_slice(), [RedeemOutcome::Issued(_), RedeemOutcome::Replayed]), "{both:?}");
     assert!(is_ended(database, &grant).await);
 }
 
@@ -218,14 +223,14 @@ async fn a_batch_takes_each_grant_as_far_as_it_goes(database: &Database) {
     let replayed = &grants[7];
     together(store, vec![refresh(replayed, "r0", "r1", 1000, NOW + 1)]).await;
     together(store, vec![refresh(replayed, "r1", "r2", 1001, NOW + 1)]).await;
-    let mut redeems: Vec<Redeem> =
+    let mut redeems: Vec<RedeemRequest> =
         (2000..).zip(&grants).map(|(n, grant)| refresh(grant, "r0", "r1", n, NOW + 60)).collect();
     redeems.push(refresh(&grants[0], "r1", "r2", 3000, NOW + 60));
     let answers = together(store, redeems).await;
     for (index, (grant, answer)) in grants.iter().zip(&answers).enumerate() {
         match index {
-            7 => assert_eq!(*answer, Redeemed::Replayed),
-            _ => assert!(matches!(answer, Redeemed::Issued(_)), "{index}: {answer:?}"),
+            7 => assert_eq!(*answer, RedeemOutcome::Replayed),
+            _ => assert!(matches!(answer, RedeemOutcome::Issued(_)), "{index}: {answer:?}"),
         }
         assert_eq!(is_ended(database, grant).await, index == 7);
         let current = if index == 0 || index == 7 { "r2" } else { "r1" };
@@ -236,35 +241,36 @@ async fn a_batch_takes_each_grant_as_far_as_it_goes(database: &Database) {
 async fn a_grant_without_refresh_tokens_has_none(database: &Database) {
     let code = given(&database.store).await;
     let store = &database.store;
-    let claim = Claim::Code { hash: code.hash, refresh: None };
-    let redeemed = store.redeem(redeem(&code.grant, claim, 1, NOW)).await.expect("redeemed");
-    assert!(matches!(redeemed, Redeemed::Issued(_)));
+    let credential = RedeemCredential::Code { hash: code.hash, refresh: None };
+    let redeemed = store.redeem(redeem(&code.grant, credential, 1, NOW)).await.expect("redeemed");
+    assert!(matches!(redeemed, RedeemOutcome::Issued(_)));
     assert!(turns(store, &code.grant, &["r0"]).await.is_empty());
     let made_up = store.redeem(refresh(&code.grant, "r0", "r1", 2, NOW)).await.expect("answered");
-    assert_eq!(made_up, Redeemed::Ended);
+    assert_eq!(made_up, RedeemOutcome::Ended);
     assert!(!is_ended(database, &code.grant).await, "nothing was taken twice");
 }
 
 async fn what_refresh_tokens_keep_is_the_grants(database: &Database) {
     let code = given(&database.store).await;
     let store = &database.store;
-    let bound = |text: &str, expires_at| NewRefresh { expires_at, jkt: Some("key".to_owned()), ..new(text) };
-    let claim = Claim::Code { hash: code.hash, refresh: Some(bound("r0", NOW + 50)) };
-    store.redeem(redeem(&code.grant, claim, 1, NOW)).await.expect("redeemed");
+    let bound = |text: &str, expires_at| NewRefreshToken { expires_at, jkt: Some("key".to_owned()), ..new(text) };
+    let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(bound("r0", NOW + 50)) };
+    store.redeem(redeem(&code.grant, credential, 1, NOW)).await.expect("redeemed");
     let seen = async |text: &str| {
         let presented = PresentedRefresh { grant: code.grant.id.clone(), hash: SecretHash::of(text) };
-        let token = store.refresh_token(presented).await.expect("read").expect("there");
+        let token = store.find_refresh_token(presented).await.expect("read").expect("there");
         assert_eq!(token.family.grant, code.grant);
         (token.turn, token.expires_at, token.family.jkt.clone())
     };
     assert_eq!(seen("r0").await, (Turn::Current, NOW + 50, Some("key".to_owned())));
-    let given = store.given_by(&code.grant.user, None, 10, NOW).await.expect("read");
+    let given = store.list_user_grants(&code.grant.user, None, 10, NOW).await.expect("read");
     assert_eq!(given[0].used_at, NOW, "the code was redeemed then");
-    let claim = Claim::Refresh { hash: SecretHash::of("r0"), successor: bound("r1", NOW + 90), grace: 10 };
-    store.redeem(redeem(&code.grant, claim, 2, NOW + 40)).await.expect("redeemed");
+    let credential =
+        RedeemCredential::RefreshToken { hash: SecretHash::of("r0"), successor: bound("r1", NOW + 90), grace: 10 };
+    store.redeem(redeem(&code.grant, credential, 2, NOW + 40)).await.expect("redeemed");
     assert_eq!(seen("r0").await, (Turn::Previous, NOW + 90, Some("key".to_owned())));
     assert_eq!(seen("r1").await, (Turn::Current, NOW + 90, Some("key".to_owned())));
-    let given = store.given_by(&code.grant.user, None, 10, NOW + 40).await.expect("read");
+    let given = store.list_user_grants(&code.grant.user, None, 10, NOW + 40).await.expect("read");
     assert_eq!(given[0].used_at, NOW + 40);
 }
 
@@ -284,7 +290,7 @@ async fn many_origins_refresh_many_grants_and_none_waits_for_ever(database: &Dat
             for grant in &grants {
                 number += 1;
                 redeems.push(match task {
-                    6 | 7 => redeem(grant, Claim::Standing, number, at),
+                    6 | 7 => redeem(grant, RedeemCredential::ActiveGrant, number, at),
                     _ => refresh(grant, from, to, number, at),
                 });
             }
@@ -298,10 +304,10 @@ async fn many_origins_refresh_many_grants_and_none_waits_for_ever(database: &Dat
     };
     for round in 0..10_u32 {
         let answers = at_once(&round.to_string(), &(round + 1).to_string(), NOW + 5).await;
-        assert!(answers.iter().all(|one| matches!(one, Redeemed::Issued(_))), "{round}: {answers:?}");
+        assert!(answers.iter().all(|one| matches!(one, RedeemOutcome::Issued(_))), "{round}: {answers:?}");
     }
     let answers = at_once("0", "1", NOW + 5).await;
-    assert!(answers.contains(&Redeemed::Replayed));
+    assert!(answers.contains(&RedeemOutcome::Replayed));
     for grant in &grants {
         assert!(is_ended(database, grant).await);
     }
@@ -333,8 +339,8 @@ async fn revocations_end_grants(database: &Database) {
     // Lifting it makes access tokens good again; the user is asked anew for more.
     store.reinstate(reinstate(Target::Client("reports".to_owned()), NOW + 3)).await.expect("lifted");
     assert!(is_ended(database, &later).await);
-    let claim = Claim::Code { hash: SecretHash::of("x"), refresh: None };
-    assert_eq!(store.redeem(redeem(&later, claim, 9, NOW + 3)).await.expect("answered"), Redeemed::Ended);
+    let credential = RedeemCredential::Code { hash: SecretHash::of("x"), refresh: None };
+    assert_eq!(store.redeem(redeem(&later, credential, 9, NOW + 3)).await.expect("answered"), RedeemOutcome::Ended);
 }
 
 async fn a_disabled_user_gives_nothing(database: &Database) {
@@ -344,8 +350,8 @@ async fn a_disabled_user_gives_nothing(database: &Database) {
     assert!(is_ended(database, &code.grant).await);
     let grant = Grant { id: GrantId::from_random(&random()), ..code.grant.clone() };
     let late = Code { hash: secret(SecretKind::Code).hash(), grant, ..code };
-    assert!(!store.insert_code(&late, None).await.expect("answered"));
-    assert!(store.code(&late.hash).await.expect("read").is_none());
+    assert!(!store.create_code(&late, None).await.expect("answered"));
+    assert!(store.find_code(&late.hash).await.expect("read").is_none());
 }
 
 async fn expired_grants_are_swept_with_all_that_hangs_on_them(database: &Database) {
@@ -353,10 +359,10 @@ async fn expired_grants_are_swept_with_all_that_hangs_on_them(database: &Databas
     let unused = given(&database.store).await;
     let store = &database.store;
     store.sweep(NOW + 61).await.expect("swept");
-    assert!(store.code(&unused.hash).await.expect("read").is_none(), "nobody took it in time");
-    assert!(store.grant(&unused.grant.id).await.expect("read").is_none());
+    assert!(store.find_code(&unused.hash).await.expect("read").is_none(), "nobody took it in time");
+    assert!(store.find_grant(&unused.grant.id).await.expect("read").is_none());
     assert_eq!(turns(store, &grant, &["r0"]).await, [Turn::Current]);
     store.sweep(NOW + 100_001).await.expect("swept");
     assert!(turns(store, &grant, &["r0"]).await.is_empty());
-    assert!(store.grant(&grant.id).await.expect("read").is_none());
+    assert!(store.find_grant(&grant.id).await.expect("read").is_none());
 }

@@ -19,8 +19,8 @@ on_both_databases!(
 async fn keys_open_under_their_master_key_alone(database: &Database) {
     let master = MasterKey::from_random([1; 32]);
     let made = made_keys(&master);
-    assert!(database.store.insert_first_keys(&made).await.expect("stored"));
-    let stored = database.store.keys().await.expect("read");
+    assert!(database.store.create_first_keys(&made).await.expect("stored"));
+    let stored = database.store.list_keys().await.expect("read");
     let ring = open(&master, &stored).expect("they open");
     assert_eq!(ring.public_jwks().len(), 3);
 
@@ -47,8 +47,8 @@ async fn keys_open_under_their_master_key_alone(database: &Database) {
 
 async fn an_edge_takes_the_longest_identifiers(database: &Database) {
     let master = MasterKey::from_random([1; 32]);
-    assert!(database.store.insert_first_keys(&made_keys(&master)).await.expect("stored"));
-    let ring = open(&master, &database.store.keys().await.expect("read")).expect("they open");
+    assert!(database.store.create_first_keys(&made_keys(&master)).await.expect("stored"));
+    let ring = open(&master, &database.store.list_keys().await.expect("read")).expect("they open");
     let keys = KeySet::from_jwks(serde_json::json!({ "keys": ring.public_jwks() }).to_string().as_bytes());
     let longest = "a".repeat(MAX_IDENTIFIER_BYTES);
     assert!(format!("{longest}a").parse::<ClientId>().is_err());
@@ -76,9 +76,9 @@ async fn first_keys_are_stored_once(database: &Database) {
     let master = MasterKey::from_random([1; 32]);
     let (one, other) = (made_keys(&master), made_keys(&master));
     let second = database.again().await;
-    let (first, late) = tokio::join!(database.store.insert_first_keys(&one), second.insert_first_keys(&other));
+    let (first, late) = tokio::join!(database.store.create_first_keys(&one), second.create_first_keys(&other));
     assert!(first.expect("stored") != late.expect("asked"), "one of two that start together makes the keys");
-    assert_eq!(database.store.keys().await.expect("read").len(), one.len());
+    assert_eq!(database.store.list_keys().await.expect("read").len(), one.len());
     second.close().await;
 }
 

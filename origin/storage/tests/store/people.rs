@@ -1,7 +1,7 @@
 //! What users see and end of their own: sessions, grants, consents, passwords.
 
 use tollgate_model::{Access, Actor, AuthSource, Login, LoginId, SecretHash, Sender, Target, User, UserClaims, UserId};
-use tollgate_storage::{Ending, StoreError};
+use tollgate_storage::{StoreError, Termination};
 
 use crate::database::Database;
 use crate::grant_samples::given;
@@ -39,44 +39,51 @@ async fn a_user_comes_back_as_they_were(database: &Database) {
         is_admin: true,
         ..named("grace", 1)
     };
-    store.insert_user(&grace).await.expect("registered");
+    store.create_user(&grace).await.expect("registered");
     assert!(store.has_users().await.expect("read"));
-    assert_eq!(store.user_by_external_id("u-42").await.expect("read").as_ref(), Some(&grace));
+    assert_eq!(store.find_user_by_external_id("u-42").await.expect("read").as_ref(), Some(&grace));
     for taken in [named("grace", 2), User { external_id: grace.external_id.clone(), ..named("other", 2) }] {
-        assert!(matches!(store.insert_user(&taken).await, Err(StoreError::Exists(_))));
+        assert!(matches!(store.create_user(&taken).await, Err(StoreError::AlreadyExists(_))));
     }
     let claims = UserClaims::parse(r#"{"name":"Grace"}"#).expect("claims");
-    store.set_claims(&grace.id, &claims).await.expect("set");
-    assert_eq!(store.user(&grace.id).await.expect("read"), Some(User { claims, ..grace }));
+    store.update_user_claims(&grace.id, &claims).await.expect("set");
+    assert_eq!(store.find_user(&grace.id).await.expect("read"), Some(User { claims, ..grace }));
 }
 
 async fn a_user_has_their_own_sessions(database: &Database) {
     let store = &database.store;
     let (ada, bob) = (given(store).await.grant.user, given(store).await.grant.user);
     for login in [login(&ada, 1), login(&ada, 2), login(&bob, 3)] {
-        store.begin_session(&login, None).await.expect("signed in");
+        store.create_session(&login, None).await.expect("signed in");
     }
-    assert_eq!(store.logins_of(&ada, NOW).await.expect("read"), [login(&ada, 2), login(&ada, 1)], "the newest first");
-    assert_eq!(store.logins_of(&ada, NOW + 1000).await.expect("read"), [], "over");
-    store.saw_login(&login(&ada, 1).id, NOW + 500).await.expect("recorded");
-    let seen = store.login(&login(&ada, 1).hash, NOW).await.expect("read").expect("there");
+    assert_eq!(
+        store.list_sessions(&ada, NOW).await.expect("read"),
+        [login(&ada, 2), login(&ada, 1)],
+        "the newest first"
+    );
+    assert_eq!(store.list_sessions(&ada, NOW + 1000).await.expect("read"), [], "over");
+    store.record_session_activity(&login(&ada, 1).id, NOW + 500).await.expect("recorded");
+    let seen = store.find_session(&login(&ada, 1).hash, NOW).await.expect("read").expect("there");
     assert_eq!(seen, Login { seen_at: NOW + 500, ..login(&ada, 1) });
-    store.set_password(&ada, "$argon2id$", Some(&login(&ada, 1).id), &ending(NOW)).await.expect("changed");
-    assert_eq!(store.logins_of(&ada, NOW).await.expect("read").len(), 1, "the one in which they changed it");
-    assert_eq!(store.logins_of(&bob, NOW).await.expect("read").len(), 1);
+    store.update_password(&ada, "$argon2id$", Some(&login(&ada, 1).id), &ending(NOW)).await.expect("changed");
+    assert_eq!(store.list_sessions(&ada, NOW).await.expect("read").len(), 1, "the one in which they changed it");
+    assert_eq!(store.list_sessions(&bob, NOW).await.expect("read").len(), 1);
 }
 
 async fn a_user_sees_what_they_gave(database: &Database) {
     let store = &database.store;
     let (one, other) = (given(store).await.grant, given(store).await.grant);
-    let seen = store.given_by(&one.user, None, 10, NOW + 1).await.expect("read");
+    let seen = store.list_user_grants(&one.user, None, 10, NOW + 1).await.expect("read");
     assert_eq!((seen.len(), &seen[0].grant, seen[0].used_at), (1, &one, one.created_at));
     store.revoke(revoke_any(Target::Session(one.id.to_string()), NOW)).await.expect("revoked");
-    let ended = store.given_by(&one.user, None, 10, NOW + 1).await.expect("read");
+    let ended = store.list_user_grants(&one.user, None, 10, NOW + 1).await.expect("read");
     assert!(ended[0].grant.ended_at.is_some(), "what was just ended is still seen");
-    assert!(store.given_by(&one.user, None, 10, NOW + 2 * 86_400).await.expect("read").is_empty(), "but not for long");
     assert!(
-        store.given_by(&other.user, None, 10, other.ends_at).await.expect("read").is_empty(),
+        store.list_user_grants(&one.user, None, 10, NOW + 2 * 86_400).await.expect("read").is_empty(),
+        "but not for long"
+    );
+    assert!(
+        store.list_user_grants(&other.user, None, 10, other.ends_at).await.expect("read").is_empty(),
         "nor what is over by itself"
     );
 }
@@ -91,9 +98,9 @@ async fn of_two_administrators_one_is_left(database: &Database) {
         };
         let (one, other) = (admin(0), admin(1));
         for user in [&one, &other] {
-            store.insert_user(user).await.expect("registered");
+            store.create_user(user).await.expect("registered");
         }
-        let ends = [&one, &other].map(|user| Ending::new(&Actor::user(&user.id), "test", NOW));
+        let ends = [&one, &other].map(|user| Termination::new(&Actor::user(&user.id), "test", NOW));
         let refused = match round % 2 {
             0 => {
                 let both =
@@ -101,7 +108,7 @@ async fn of_two_administrators_one_is_left(database: &Database) {
                 [both.0, both.1]
             }
             _ => {
-                let (by_one, by_other) = (store.by(&ends[0].by), elsewhere.by(&ends[1].by));
+                let (by_one, by_other) = (store.with_actor(&ends[0].by), elsewhere.with_actor(&ends[1].by));
                 let both = tokio::join!(by_one.set_admin(&other.id, false), by_other.set_admin(&one.id, false));
                 [both.0, both.1]
             }
@@ -110,7 +117,7 @@ async fn of_two_administrators_one_is_left(database: &Database) {
         assert!(matches!(refused.as_slice(), [StoreError::NotAdministrator]), "{round}: {refused:?}");
         let mut left = 0;
         for user in [&one, &other] {
-            let user = store.user(&user.id).await.expect("read").expect("there");
+            let user = store.find_user(&user.id).await.expect("read").expect("there");
             left += usize::from(user.is_admin && user.is_active());
         }
         assert_eq!(left, 1, "{round}");
@@ -127,17 +134,18 @@ async fn consents_are_forgotten_one_by_one_or_all(database: &Database) {
         again.hash = SecretHash::of(&number.to_string());
         again.grant.id = tollgate_model::GrantId::from_random(&[number; 12]);
         let agreed: Access = code.grant.terms.access.clone();
-        assert!(store.insert_code(&again, Some(&agreed)).await.expect("recorded"));
+        assert!(store.create_code(&again, Some(&agreed)).await.expect("recorded"));
     };
-    let is_remembered = async || store.consent(&user, &client).await.expect("read").covers(&code.grant.terms.access);
+    let is_remembered =
+        async || store.get_consent(&user, &client).await.expect("read").covers(&code.grant.terms.access);
     agree(1).await;
     let (grant, another) = (code.grant.id.clone(), "another".parse().expect("an id"));
-    store.take_back(&user, Some((&grant, &another)), &ending(NOW)).await.expect("taken back");
+    store.withdraw_consent(&user, Some((&grant, &another)), &ending(NOW)).await.expect("taken back");
     assert!(is_remembered().await);
-    store.take_back(&user, Some((&grant, &client)), &ending(NOW)).await.expect("taken back");
+    store.withdraw_consent(&user, Some((&grant, &client)), &ending(NOW)).await.expect("taken back");
     assert!(!is_remembered().await);
     agree(2).await;
-    store.take_back(&user, None, &ending(NOW)).await.expect("taken back");
+    store.withdraw_consent(&user, None, &ending(NOW)).await.expect("taken back");
     assert!(!is_remembered().await);
 }
 
@@ -153,7 +161,7 @@ async fn names_from_before_are_prepared_when_the_database_is_opened(database: &D
     add(id(3).as_str(), "ren\u{e9}").await;
     add(id(4).as_str(), "a\u{200b}da").await;
     let store = database.again().await;
-    let found = async |typed: &str| store.user_by_typed_name(typed).await.expect("read").map(|user| user.id);
+    let found = async |typed: &str| store.find_user_by_typed_name(typed).await.expect("read").map(|user| user.id);
     for typed in ["zo\u{eb}", "Zoe\u{308}"] {
         assert_eq!(found(typed).await, Some(id(1)), "{typed:?}");
     }
@@ -161,6 +169,6 @@ async fn names_from_before_are_prepared_when_the_database_is_opened(database: &D
     assert_eq!((found("rene\u{301}").await, found("Ren\u{e9}").await), (Some(id(2)), Some(id(3))));
     assert_eq!((found("a\u{200b}da").await, found("ada").await), (Some(id(4)), None));
     let new = User::new(id(5), "Zoe\u{308}".parse().expect("a name"), NOW);
-    assert!(matches!(store.insert_user(&new).await, Err(StoreError::Exists(_))));
+    assert!(matches!(store.create_user(&new).await, Err(StoreError::AlreadyExists(_))));
     store.close().await;
 }

@@ -3,7 +3,7 @@
 use tollgate_model::{
     Access, DeviceCode, DeviceStatus, Login, LoginId, Poll, Resource, SecretHash, SecretKind, Sender, UserId,
 };
-use tollgate_storage::{Sight, Store, StoreError};
+use tollgate_storage::{ReplayKey, Store, StoreError};
 
 use crate::database::Database;
 use crate::grant_samples::given;
@@ -19,12 +19,12 @@ on_both_databases!(
 );
 
 async fn what_may_be_shown_once_is_news_once(database: &Database) {
-    let sight = |text: &str| Sight { hash: SecretHash::of(text), expires_at: NOW + 60 };
+    let key = |text: &str| ReplayKey { hash: SecretHash::of(text), expires_at: NOW + 60 };
     let batch = |texts: &[&str]| tollgate_storage::Batch {
-        sights: texts.iter().map(|text| sight(text)).collect(),
+        replay_keys: texts.iter().map(|text| key(text)).collect(),
         ..Default::default()
     };
-    let seen = async |texts: &[&str]| database.store.apply(batch(texts)).await.expect("written").seen;
+    let seen = async |texts: &[&str]| database.store.apply(batch(texts)).await.expect("written").first_uses;
     assert_eq!(seen(&["a", "b", "a"]).await, [true, true, false]);
     assert_eq!(seen(&["c", "b"]).await, [true, false]);
     assert_eq!(database.store.sweep(NOW + 61).await.expect("swept").others, 3);
@@ -32,7 +32,7 @@ async fn what_may_be_shown_once_is_news_once(database: &Database) {
 }
 
 async fn device_code(store: &Store, user_code: &str) -> DeviceCode {
-    let _ = store.insert_client(&client("reports").0).await;
+    let _ = store.create_client(&client("reports").0).await;
     let access = Access {
         scope: "reports:read".parse().expect("a scope"),
         audience: "other".parse().expect("an audience"),
@@ -50,40 +50,40 @@ async fn device_code(store: &Store, user_code: &str) -> DeviceCode {
         interval: 5,
         polled_at_ms: 0,
     };
-    assert!(store.insert_device_code(&code).await.expect("recorded"));
+    assert!(store.create_device_code(&code).await.expect("recorded"));
     code
 }
 
 async fn a_device_code_is_decided_once(database: &Database) {
     let store = &database.store;
     let code = device_code(store, "one").await;
-    assert!(!store.insert_device_code(&DeviceCode { hash: SecretHash::of("x"), ..code.clone() }).await.expect("asked"));
-    assert_eq!(store.device_code(&code.hash).await.expect("read").as_ref(), Some(&code));
-    assert_eq!(store.device_code_of_user(&code.user_code).await.expect("read").as_ref(), Some(&code));
+    assert!(!store.create_device_code(&DeviceCode { hash: SecretHash::of("x"), ..code.clone() }).await.expect("asked"));
+    assert_eq!(store.find_device_code(&code.hash).await.expect("read").as_ref(), Some(&code));
+    assert_eq!(store.find_device_code_by_user_code(&code.user_code).await.expect("read").as_ref(), Some(&code));
 
     let mut grant = given(store).await.grant;
     grant.id = tollgate_model::GrantId::from_random(&[9; 12]);
-    assert!(store.allow_device(&code.hash, &grant).await.expect("allowed"));
-    assert!(!store.deny_device(&code.hash, NOW).await.expect("asked"));
-    let allowed = store.device_code(&code.hash).await.expect("read").expect("there");
+    assert!(store.approve_device_code(&code.hash, &grant).await.expect("allowed"));
+    assert!(!store.deny_device_code(&code.hash, NOW).await.expect("asked"));
+    let allowed = store.find_device_code(&code.hash).await.expect("read").expect("there");
     assert_eq!(allowed.status, DeviceStatus::Allowed(Box::new(grant.clone())));
     grant.id = tollgate_model::GrantId::from_random(&[8; 12]);
-    assert!(!store.allow_device(&code.hash, &grant).await.expect("asked"));
-    assert!(store.grant(&grant.id).await.expect("read").is_none(), "nothing is left of a second decision");
+    assert!(!store.approve_device_code(&code.hash, &grant).await.expect("asked"));
+    assert!(store.find_grant(&grant.id).await.expect("read").is_none(), "nothing is left of a second decision");
 
     let denied = device_code(store, "two").await;
-    assert!(store.deny_device(&denied.hash, NOW).await.expect("denied"));
-    let denied = store.device_code(&denied.hash).await.expect("read").expect("there");
+    assert!(store.deny_device_code(&denied.hash, NOW).await.expect("denied"));
+    let denied = store.find_device_code(&denied.hash).await.expect("read").expect("there");
     assert_eq!(denied.poll(&denied.client, NOW * 1000), Poll::Denied);
     let late = device_code(store, "three").await;
-    assert!(!store.deny_device(&late.hash, NOW + 600).await.expect("asked"));
+    assert!(!store.deny_device_code(&late.hash, NOW + 600).await.expect("asked"));
 }
 
 async fn polls_at_one_moment_are_told_apart(database: &Database) {
     let code = device_code(&database.store, "one").await;
-    assert!(database.store.polled(&code, 5, NOW * 1000).await.expect("recorded"));
-    assert!(!database.store.polled(&code, 5, NOW * 1000).await.expect("asked"), "another was first");
-    let polled = database.store.device_code(&code.hash).await.expect("read").expect("there");
+    assert!(database.store.record_device_poll(&code, 5, NOW * 1000).await.expect("recorded"));
+    assert!(!database.store.record_device_poll(&code, 5, NOW * 1000).await.expect("asked"), "another was first");
+    let polled = database.store.find_device_code(&code.hash).await.expect("read").expect("there");
     assert_eq!(polled.poll(&code.client, NOW * 1000 + 100), Poll::SlowDown { interval: 10 });
 }
 
@@ -99,30 +99,30 @@ async fn sessions_end_with_the_password(database: &Database) {
         sender: Sender::new(Some([192, 0, 2, 1].into()), Some("A browser"), None),
         expires_at: NOW + 100,
     };
-    store.begin_session(&login(1), None).await.expect("signed in");
-    store.begin_session(&login(2), Some(&login(1))).await.expect("signed in anew");
-    assert_eq!(store.login(&login(1).hash, NOW).await.expect("read"), None, "the cookie changes at sign-in");
-    assert_eq!(store.login(&login(2).hash, NOW).await.expect("read"), Some(login(2)));
-    assert_eq!(store.login(&login(2).hash, NOW + 100).await.expect("read"), None);
-    store.set_password(&user, "$argon2id$", None, &ending(NOW)).await.expect("set");
-    assert_eq!(store.login(&login(2).hash, NOW).await.expect("read"), None);
-    store.begin_session(&login(3), None).await.expect("signed in");
+    store.create_session(&login(1), None).await.expect("signed in");
+    store.create_session(&login(2), Some(&login(1))).await.expect("signed in anew");
+    assert_eq!(store.find_session(&login(1).hash, NOW).await.expect("read"), None, "the cookie changes at sign-in");
+    assert_eq!(store.find_session(&login(2).hash, NOW).await.expect("read"), Some(login(2)));
+    assert_eq!(store.find_session(&login(2).hash, NOW + 100).await.expect("read"), None);
+    store.update_password(&user, "$argon2id$", None, &ending(NOW)).await.expect("set");
+    assert_eq!(store.find_session(&login(2).hash, NOW).await.expect("read"), None);
+    store.create_session(&login(3), None).await.expect("signed in");
     store.disable_user(&user, &ending(NOW)).await.expect("disabled");
-    assert_eq!(store.login(&login(3).hash, NOW).await.expect("read"), None);
+    assert_eq!(store.find_session(&login(3).hash, NOW).await.expect("read"), None);
     let nobody = Login { user: UserId::from_random(&[0; 12]), ..login(4) };
-    assert!(matches!(store.begin_session(&nobody, None).await, Err(StoreError::UserDisabled)));
+    assert!(matches!(store.create_session(&nobody, None).await, Err(StoreError::UserDisabled)));
     let disabled = login(5);
-    assert!(matches!(store.begin_session(&disabled, None).await, Err(StoreError::UserDisabled)));
+    assert!(matches!(store.create_session(&disabled, None).await, Err(StoreError::UserDisabled)));
 }
 
 async fn attempts_are_counted_in_windows(database: &Database) {
     for (now, count) in [(NOW, 1), (NOW + 1, 2), (NOW + 59, 3), (NOW + 60, 1), (NOW + 61, 2)] {
-        assert_eq!(database.store.attempt("ann", 60, now).await.expect("counted"), count, "{now}");
+        assert_eq!(database.store.count_attempt("ann", 60, now).await.expect("counted"), count, "{now}");
     }
-    database.store.give_back_attempt("ann").await.expect("given back");
-    assert_eq!(database.store.attempt("ann", 60, NOW + 62).await.expect("counted"), 2);
-    database.store.give_back_attempt("nobody").await.expect("there is none");
-    assert_eq!(database.store.attempt("bob", 60, NOW).await.expect("counted"), 1);
+    database.store.refund_attempt("ann").await.expect("given back");
+    assert_eq!(database.store.count_attempt("ann", 60, NOW + 62).await.expect("counted"), 2);
+    database.store.refund_attempt("nobody").await.expect("there is none");
+    assert_eq!(database.store.count_attempt("bob", 60, NOW).await.expect("counted"), 1);
 }
 
 async fn resources_are_replaced_and_removed(database: &Database) {
@@ -134,9 +134,9 @@ async fn resources_are_replaced_and_removed(database: &Database) {
         introspected_by: None,
     };
     for name in ["one", "two"] {
-        store.put_resource(&resource(name)).await.expect("registered");
+        store.save_resource(&resource(name)).await.expect("registered");
     }
-    assert_eq!(store.resources().await.expect("read"), [resource("two")]);
+    assert_eq!(store.list_resources().await.expect("read"), [resource("two")]);
     assert!(store.delete_resource(&resource("").audience).await.expect("removed"));
     assert!(!store.delete_resource(&resource("").audience).await.expect("asked"));
 }

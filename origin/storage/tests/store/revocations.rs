@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tollgate_core::{Delta, RevocationKind, RevokedBefore};
 use tollgate_model::{AccessToken, AuditFilter, AuditKind, Reinstate, Revoke, Target, TokenDetails, Which};
-use tollgate_storage::{Batch, Listing, StoreError};
+use tollgate_storage::{Batch, RevocationFilter, StoreError};
 
 use crate::audit::audit;
 use crate::database::Database;
@@ -27,8 +27,8 @@ async fn a_token_is_on_record(database: &Database) {
     let issued = with_tokens(&database.store, &[draft(1, NOW + 3600), draft(2, NOW + 3600)]).await;
     assert!(issued[0].number < issued[1].number, "numbers rise");
     assert_eq!((issued[0].id, issued[0].id.epoch()), (token(1, 0).id, 1));
-    assert_eq!(database.store.token(issued[0].id).await.expect("looked up"), Some(issued[0].clone()));
-    assert_eq!(database.store.token(token(3, 0).id).await.expect("looked up"), None);
+    assert_eq!(database.store.find_token(issued[0].id).await.expect("looked up"), Some(issued[0].clone()));
+    assert_eq!(database.store.find_token(token(3, 0).id).await.expect("looked up"), None);
     assert!(database.store.issue(draft(1, NOW + 3600)).await.is_err(), "no jti twice");
     assert_eq!(database.store.close_epoch().await.expect("closed"), 1);
     let next = with_tokens(&database.store, &[draft(4, NOW + 3600)]).await;
@@ -38,12 +38,19 @@ async fn a_token_is_on_record(database: &Database) {
 
 async fn revoking_twice_tells_edges_once(database: &Database) {
     let first = database.store.revoke(revoke(1)).await.expect("revoked");
-    assert!(first.is_news);
+    assert!(first.is_new_to_edges);
     let again = database.store.revoke(revoke(1)).await.expect("revoked");
-    assert_eq!((again.is_news, &again.revocation), (false, &first.revocation), "the same by the same is on record");
+    assert_eq!(
+        (again.is_new_to_edges, &again.revocation),
+        (false, &first.revocation),
+        "the same by the same is on record"
+    );
     let by_another = Revoke { by: tollgate_model::Actor::command_line(None), ..revoke(1) };
     let other = database.store.revoke(by_another).await.expect("revoked");
-    assert!(!other.is_news && other.revocation.number > first.revocation.number, "another's is a record of its own");
+    assert!(
+        !other.is_new_to_edges && other.revocation.number > first.revocation.number,
+        "another's is a record of its own"
+    );
     let Revoke { target, void_after, .. } = revoke(1);
     let expected = Delta {
         sequence: 1,
@@ -58,18 +65,18 @@ async fn revoking_twice_tells_edges_once(database: &Database) {
 async fn reinstating_tells_edges_too(database: &Database) {
     let target = revoke(1).target;
     let nothing = database.store.reinstate(reinstate(target.clone(), NOW)).await.expect("asked");
-    assert!(nothing.lifted.is_empty() && !nothing.is_news);
+    assert!(nothing.lifted.is_empty() && !nothing.is_new_to_edges);
     let first = database.store.revoke(revoke(1)).await.expect("revoked").revocation;
     let lifted = database.store.reinstate(reinstate(target.clone(), NOW + 1)).await.expect("lifted");
-    assert!(lifted.is_news);
+    assert!(lifted.is_new_to_edges);
     assert_eq!(lifted.lifted[0].number, first.number);
     assert_eq!(lifted.lifted[0].lifted.as_ref().map(|lifted| lifted.at), Some(NOW + 1));
-    assert!(!database.store.is_struck(&token(1, 0)).await.expect("asked"));
+    assert!(!database.store.is_token_revoked(&token(1, 0)).await.expect("asked"));
     let again = database.store.revoke(revoke(1)).await.expect("revoked again");
-    assert!(again.is_news);
+    assert!(again.is_new_to_edges);
     let which = Which::Number(again.revocation.number);
     let by_number = Reinstate { which, ..reinstate(target, NOW + 2) };
-    assert!(database.store.reinstate(by_number.clone()).await.expect("lifted").is_news);
+    assert!(database.store.reinstate(by_number.clone()).await.expect("lifted").is_new_to_edges);
     assert!(database.store.reinstate(by_number).await.expect("asked").lifted.is_empty(), "once");
     let marks: Vec<RevokedBefore> = followed(&database.store).await.iter().map(|delta| delta.revoked_before).collect();
     assert_eq!(
@@ -79,7 +86,7 @@ async fn reinstating_tells_edges_too(database: &Database) {
 }
 
 async fn struck(database: &Database, token: &AccessToken) -> bool {
-    database.store.is_struck(token).await.expect("asked")
+    database.store.is_token_revoked(token).await.expect("asked")
 }
 
 async fn every_kind_strikes_what_it_should(database: &Database) {
@@ -94,11 +101,11 @@ async fn every_kind_strikes_what_it_should(database: &Database) {
     for kind in 0..3 {
         let before = with_tokens(&database.store, &[draft(number, NOW + 3600)]).await.remove(0);
         let target = names(&before)[kind].clone();
-        assert!(database.store.revoke(revoke_any(target.clone(), NOW)).await.expect("revoked").is_news);
+        assert!(database.store.revoke(revoke_any(target.clone(), NOW)).await.expect("revoked").is_new_to_edges);
         let after = with_tokens(&database.store, &[draft(number + 30, NOW + 3600)]).await.remove(0);
         assert_eq!(names(&after)[kind], target, "the same name");
         assert!(struck(database, &before).await && !struck(database, &after).await, "{target}");
-        assert!(database.store.reinstate(reinstate(target.clone(), NOW)).await.expect("lifted").is_news);
+        assert!(database.store.reinstate(reinstate(target.clone(), NOW)).await.expect("lifted").is_new_to_edges);
         assert!(!struck(database, &before).await, "{target}");
         number += 2;
     }
@@ -108,7 +115,7 @@ async fn every_kind_strikes_what_it_should(database: &Database) {
     assert!(!struck(database, &token).await, "issued at the time, not before it");
     database.store.revoke(revoke_any(everything(NOW + 1), NOW + 1)).await.expect("revoked");
     assert!(struck(database, &token).await);
-    assert!(database.store.reinstate(reinstate(everything(NOW + 1), NOW + 1)).await.expect("lifted").is_news);
+    assert!(database.store.reinstate(reinstate(everything(NOW + 1), NOW + 1)).await.expect("lifted").is_new_to_edges);
     assert!(!struck(database, &token).await);
 
     let key = Target::Key("key-1".to_owned());
@@ -117,7 +124,7 @@ async fn every_kind_strikes_what_it_should(database: &Database) {
     let refused = database.store.issue(draft(101, NOW + 3600)).await;
     assert!(matches!(refused, Err(StoreError::KeyRevoked(_))), "{refused:?}");
     database.store.sweep(NOW + 10_000_000).await.expect("swept");
-    assert!(database.store.is_struck(&token).await.expect("asked"), "whoever stole a key has it for ever");
+    assert!(database.store.is_token_revoked(&token).await.expect("asked"), "whoever stole a key has it for ever");
     database.store.reinstate(reinstate(key, NOW)).await.expect("lifted");
     assert!(database.store.issue(draft(101, NOW + 3600)).await.is_ok());
 }
@@ -126,11 +133,11 @@ async fn marks_of_a_name_combine_by_maximum(database: &Database) {
     let everything = |time| revoke_any(Target::Before(time), NOW);
     let high = database.store.revoke(everything(NOW - 10)).await.expect("revoked");
     let low = database.store.revoke(everything(NOW - 20)).await.expect("revoked");
-    assert!(high.is_news && !low.is_news, "what is struck already is recorded, and edges know");
+    assert!(high.is_new_to_edges && !low.is_new_to_edges, "what is struck already is recorded, and edges know");
     assert!(low.revocation.number > high.revocation.number);
     let lift = |number| Reinstate { which: Which::Number(number), ..reinstate(Target::Before(0), NOW) };
-    assert!(database.store.reinstate(lift(high.revocation.number)).await.expect("lifted").is_news);
-    assert!(database.store.reinstate(lift(low.revocation.number)).await.expect("lifted").is_news);
+    assert!(database.store.reinstate(lift(high.revocation.number)).await.expect("lifted").is_new_to_edges);
+    assert!(database.store.reinstate(lift(low.revocation.number)).await.expect("lifted").is_new_to_edges);
 
     let subject = || revoke_any(Target::Subject("someone".to_owned()), NOW);
     let first = database.store.revoke(subject()).await.expect("revoked");
@@ -148,23 +155,39 @@ async fn a_void_revocation_is_made_anew(database: &Database) {
     let later = first.revocation.void_after + 1;
     assert!(database.store.reinstate(reinstate(foreign(NOW).target, later)).await.expect("asked").lifted.is_empty());
     let second = database.store.revoke(foreign(later)).await.expect("revoked");
-    assert!(second.is_news && second.revocation.number > first.revocation.number);
+    assert!(second.is_new_to_edges && second.revocation.number > first.revocation.number);
 }
 
 async fn who_did_what_is_on_record(database: &Database) {
     database.store.revoke(revoke_any(Target::Client("a".to_owned()), NOW)).await.expect("revoked");
     database.store.revoke(revoke_any(Target::Before(NOW - 1), NOW + 1)).await.expect("revoked");
     database.store.reinstate(reinstate(Target::Client("a".to_owned()), NOW + 2)).await.expect("lifted");
-    let listed = async |listing: Listing| {
-        let found = database.store.revocations(&Listing { limit: 10, ..listing }, NOW + 2).await.expect("listed");
+    let listed = async |listing: RevocationFilter| {
+        let found =
+            database.store.list_revocations(&RevocationFilter { limit: 10, ..listing }, NOW + 2).await.expect("listed");
         found.iter().map(|revocation| revocation.number).collect::<Vec<_>>()
     };
-    assert_eq!(listed(Listing::default()).await, [2]);
-    assert_eq!(listed(Listing { all: true, ..Listing::default() }).await, [2, 1]);
-    assert_eq!(listed(Listing { all: true, below: Some(2), ..Listing::default() }).await, [1]);
-    assert_eq!(listed(Listing { all: true, kind: Some(RevocationKind::Client), ..Listing::default() }).await, [1]);
-    assert_eq!(listed(Listing { all: true, name: Some("b".to_owned()), ..Listing::default() }).await, [0; 0]);
-    let found = database.store.revocation(1).await.expect("read").expect("there");
+    assert_eq!(listed(RevocationFilter::default()).await, [2]);
+    assert_eq!(listed(RevocationFilter { include_inactive: true, ..RevocationFilter::default() }).await, [2, 1]);
+    assert_eq!(
+        listed(RevocationFilter { include_inactive: true, below: Some(2), ..RevocationFilter::default() }).await,
+        [1]
+    );
+    assert_eq!(
+        listed(RevocationFilter {
+            include_inactive: true,
+            kind: Some(RevocationKind::Client),
+            ..RevocationFilter::default()
+        })
+        .await,
+        [1]
+    );
+    assert_eq!(
+        listed(RevocationFilter { include_inactive: true, name: Some("b".to_owned()), ..RevocationFilter::default() })
+            .await,
+        [0; 0]
+    );
+    let found = database.store.find_revocation(1).await.expect("read").expect("there");
     assert_eq!((found.by, found.reason.as_deref(), found.at), (by(), Some("test"), NOW));
 
     let log = audit(&database.store, AuditFilter::default()).await;
@@ -182,7 +205,10 @@ async fn who_did_what_is_on_record(database: &Database) {
         assert!(database.execute(change).await.is_err(), "{change}");
     }
     database.store.sweep(NOW + 10_000_000).await.expect("swept");
-    assert!(listed(Listing { all: true, ..Listing::default() }).await.is_empty(), "void records are forgotten");
+    assert!(
+        listed(RevocationFilter { include_inactive: true, ..RevocationFilter::default() }).await.is_empty(),
+        "void records are forgotten"
+    );
     assert_eq!(audit(&database.store, AuditFilter::default()).await.len(), 3, "the log is kept");
 }
 
@@ -197,7 +223,7 @@ async fn a_rolled_back_revocation_leaves_no_gap(database: &Database) {
     let told = followed(&database.store).await.len();
     let mut revoked = 0;
     for number in 0..=40 {
-        revoked += usize::from(database.store.is_struck(&token(number, 0)).await.expect("asked"));
+        revoked += usize::from(database.store.is_token_revoked(&token(number, 0)).await.expect("asked"));
     }
     assert_eq!(told, revoked, "each revocation has its delta, and each delta its revocation");
 }
@@ -208,7 +234,7 @@ async fn concurrent_revocations_make_one_history(database: &Database) {
     for number in 0..100_u32 {
         let store = if number % 2 == 0 { database.store.clone() } else { other.clone() };
         // Every token twice, by way of either process.
-        tasks.spawn(async move { store.revoke(revoke(number / 2)).await.expect("revoked").is_news });
+        tasks.spawn(async move { store.revoke(revoke(number / 2)).await.expect("revoked").is_new_to_edges });
     }
     let fresh = tasks.join_all().await.into_iter().filter(|fresh| *fresh).count();
     assert_eq!(fresh, 50, "each was revoked by one of the two");
@@ -227,11 +253,11 @@ async fn nothing_is_exchanged_from_a_revoked_token(database: &Database) {
         draft.details.exchanged_from = vec![source.id];
         draft
     };
-    store.insert_client(&client("another").0).await.expect("registered");
+    store.create_client(&client("another").0).await.expect("registered");
     let child = store.issue(exchanged(2)).await.expect("issued");
-    let found = store.token(child.id).await.expect("read").expect("there");
+    let found = store.find_token(child.id).await.expect("read").expect("there");
     assert_eq!((&found, found.details.exchanged_from.as_slice()), (&child, &[source.id][..]));
-    assert!(!store.is_struck(&child).await.expect("asked"));
+    assert!(!store.is_token_revoked(&child).await.expect("asked"));
 
     // In one batch with the revocation, it is revoked as well: its epoch is the one that ends.
     let target = Target::Client(source.client.to_string());
@@ -243,19 +269,22 @@ async fn nothing_is_exchanged_from_a_revoked_token(database: &Database) {
     let issued = store.apply(batch).await.expect("written").issued;
     let issued: Vec<_> = issued.into_iter().map(|token| token.expect("issued")).collect();
     assert!(issued[0].id.epoch() < issued[1].id.epoch());
-    assert!(store.is_struck(&issued[0]).await.expect("asked") && store.is_struck(&child).await.expect("asked"));
-    assert!(!store.is_struck(&issued[1]).await.expect("asked"));
+    assert!(
+        store.is_token_revoked(&issued[0]).await.expect("asked")
+            && store.is_token_revoked(&child).await.expect("asked")
+    );
+    assert!(!store.is_token_revoked(&issued[1]).await.expect("asked"));
     let refused = store.issue(exchanged(5)).await;
-    assert!(matches!(refused, Err(StoreError::SourceRevoked)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::SubjectTokenRevoked)), "{refused:?}");
     store.reinstate(reinstate(target, NOW)).await.expect("lifted");
-    assert!(!store.is_struck(&child).await.expect("asked"));
+    assert!(!store.is_token_revoked(&child).await.expect("asked"));
     assert!(store.issue(exchanged(6)).await.is_ok());
 
     let orphan = AccessToken { details: exchanged(7).details, ..token(7, 0) };
     let unknown = TokenDetails { exchanged_from: vec![token(90, 0).id], ..TokenDetails::default() };
-    assert!(!store.is_struck(&orphan).await.expect("asked"));
+    assert!(!store.is_token_revoked(&orphan).await.expect("asked"));
     assert!(
-        store.is_struck(&AccessToken { details: unknown, ..orphan }).await.expect("asked"),
+        store.is_token_revoked(&AccessToken { details: unknown, ..orphan }).await.expect("asked"),
         "nothing is known of it"
     );
 }

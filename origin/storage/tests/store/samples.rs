@@ -5,7 +5,7 @@ use tollgate_model::{
     AccessToken, Actor, Client, ClientMetadata, GrantType, Reinstate, Revoke, Scope, Secret, SecretKind, Target,
     TokenAlg, TokenDetails, TokenDraft, Which,
 };
-use tollgate_storage::{Ending, Store};
+use tollgate_storage::{Store, Termination};
 
 pub(crate) const ISSUER: &str = "https://auth.example";
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -62,8 +62,8 @@ pub(crate) fn by() -> Actor {
 }
 
 /// An end that somebody makes then.
-pub(crate) fn ending(at: u64) -> Ending {
-    Ending::new(&by(), "test", at)
+pub(crate) fn ending(at: u64) -> Termination {
+    Termination::new(&by(), "test", at)
 }
 
 pub(crate) fn revoke(number: u32) -> Revoke {
@@ -80,7 +80,7 @@ pub(crate) fn reinstate(target: Target, at: u64) -> Reinstate {
 
 pub(crate) async fn with_tokens(store: &Store, drafts: &[TokenDraft]) -> Vec<AccessToken> {
     // The client may be there from an earlier call.
-    let _ = store.insert_client(&client("reports").0).await;
+    let _ = store.create_client(&client("reports").0).await;
     let mut tokens = Vec::new();
     for draft in drafts {
         tokens.push(store.issue(draft.clone()).await.expect("issued"));
@@ -93,7 +93,7 @@ pub(crate) async fn followed(store: &Store) -> Vec<Delta> {
     let mut chain = HashChain::genesis(ISSUER);
     let mut all: Vec<Delta> = Vec::new();
     loop {
-        let page = store.feed_page(all.len() as u64).await.expect("a page");
+        let page = store.get_feed_page(all.len() as u64).await.expect("a page");
         assert_eq!(page.chain, Some(chain), "the chain joins on");
         for delta in &page.deltas {
             assert_eq!(delta.sequence, all.len() as u64 + 1, "no gap");

@@ -13,12 +13,12 @@ fn search(text: &str) -> Search {
 }
 
 async fn clients(store: &Store, search: &Search) -> Vec<String> {
-    let found = store.find_clients(search).await.expect("searched");
+    let found = store.search_clients(search).await.expect("searched");
     found.iter().map(|client| client.id.to_string()).collect()
 }
 
 async fn users(store: &Store, search: &Search) -> Vec<String> {
-    let found = store.find_users(search).await.expect("searched");
+    let found = store.search_users(search).await.expect("searched");
     found.iter().map(|user| user.name.to_string()).collect()
 }
 
@@ -32,7 +32,7 @@ async fn clients_are_found(database: &Database) {
         let (mut client, _) = client(id);
         client.created_at = NOW + place as u64;
         client.metadata = ClientMetadata { name: name.to_owned(), owner: owner.map(str::to_owned), ..client.metadata };
-        store.insert_client(&client).await.expect("registered");
+        store.create_client(&client).await.expect("registered");
     }
     for (text, expected) in [
         ("", &["shop", "tv-1", "tv_2"][..]),
@@ -68,7 +68,7 @@ async fn users_are_found(database: &Database) {
         let claims = UserClaims::parse(claims).expect("claims");
         let external_id = Some(format!("hr-{place}"));
         let user = User { claims, external_id, ..User::new(id, name.parse().expect("a name"), NOW + place as u64) };
-        store.insert_user(&user).await.expect("registered");
+        store.create_user(&user).await.expect("registered");
     }
     for (text, expected) in [
         ("", &["ada", "bob", "cy"][..]),

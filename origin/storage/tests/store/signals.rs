@@ -42,13 +42,13 @@ async fn issued(store: &Store, random: u8) -> AccessToken {
 async fn revoke(store: &Store, target: Target) {
     let reason = Some("a story".parse().expect("a reason"));
     let revoke = Revoke::any(target, Actor::command_line(Some("ann")), reason, NOW + 10).expect("in the past");
-    assert!(store.revoke(revoke).await.expect("revoked").is_news);
+    assert!(store.revoke(revoke).await.expect("revoked").is_new_to_edges);
 }
 
 async fn reinstate(store: &Store, target: Target) {
     let by = Actor::command_line(None);
     let reinstate = Reinstate { which: Which::Target(target), by, reason: None, at: NOW + 20 };
-    assert!(store.reinstate(reinstate).await.expect("reinstated").is_news);
+    assert!(store.reinstate(reinstate).await.expect("reinstated").is_new_to_edges);
 }
 
 fn session(name: &str) -> Target {
@@ -56,12 +56,12 @@ fn session(name: &str) -> Target {
 }
 
 async fn revoked(store: &Store) -> Vec<u64> {
-    store.revoked_numbers(ISSUER, 0..1 << 17).await.expect("read").numbers
+    store.list_revoked_numbers(ISSUER, 0..1 << 17).await.expect("read").numbers
 }
 
 async fn every_kind_strikes_the_numbers_of_its_tokens(database: &Database) {
     let store = &database.store;
-    store.insert_client(&client("reports").0).await.expect("registered");
+    store.create_client(&client("reports").0).await.expect("registered");
     let token = issued(store, 1).await;
     assert!(revoked(store).await.is_empty());
     for target in [
@@ -74,7 +74,7 @@ async fn every_kind_strikes_the_numbers_of_its_tokens(database: &Database) {
     ] {
         revoke(store, target.clone()).await;
         assert_eq!(revoked(store).await, [token.number], "{target}");
-        assert!(store.revoked_numbers(ISSUER, 0..token.number).await.expect("read").numbers.is_empty());
+        assert!(store.list_revoked_numbers(ISSUER, 0..token.number).await.expect("read").numbers.is_empty());
         reinstate(store, target.clone()).await;
         assert!(revoked(store).await.is_empty(), "{target}");
     }
@@ -83,19 +83,19 @@ async fn every_kind_strikes_the_numbers_of_its_tokens(database: &Database) {
     revoke(store, session("s1")).await;
     let later = issued(store, 2).await;
     assert!(later.number > token.number);
-    let read = store.revoked_numbers(ISSUER, 0..1 << 17).await.expect("read");
+    let read = store.list_revoked_numbers(ISSUER, 0..1 << 17).await.expect("read");
     assert_eq!((read.numbers.as_slice(), read.sequence), (&[token.number][..], 14));
 }
 
 async fn lists_are_those_of_tokens_on_record(database: &Database) {
     let store = &database.store;
-    store.insert_client(&client("reports").0).await.expect("registered");
-    assert_eq!(store.status_lists(2).await.expect("read").count(), 0);
+    store.create_client(&client("reports").0).await.expect("registered");
+    assert_eq!(store.get_status_list_range(2).await.expect("read").count(), 0);
     let mut numbers = Vec::new();
     for random in 1..=5 {
         numbers.push(issued(store, random).await.number);
     }
-    let lists: Vec<u64> = store.status_lists(2).await.expect("read").collect();
+    let lists: Vec<u64> = store.get_status_list_range(2).await.expect("read").collect();
     let wanted: BTreeSet<u64> = numbers.iter().map(|number| number / 2).collect();
     assert_eq!(lists, wanted.into_iter().collect::<Vec<_>>());
 }
@@ -118,7 +118,7 @@ fn stream(name: &str, events: &[EventType]) -> Stream {
 
 async fn pending(store: &Store, stream: &Stream) -> Vec<Signal> {
     let tells = |signal: &Signal| stream.tells(signal.event_type());
-    store.pending_signals(stream.number, WINDOW, tells).await.expect("read")
+    store.list_pending_signals(stream.number, WINDOW, tells).await.expect("read")
 }
 
 async fn acknowledge(store: &Store, stream: &Stream, sequences: &[u64]) {
@@ -128,7 +128,7 @@ async fn acknowledge(store: &Store, stream: &Stream, sequences: &[u64]) {
 }
 
 async fn place(store: &Store, stream: &Stream) -> u64 {
-    store.stream(&stream.name).await.expect("read").expect("it is there").acknowledged
+    store.find_stream(&stream.name).await.expect("read").expect("it is there").acknowledged
 }
 
 fn sequences(signals: &[Signal]) -> Vec<u64> {
@@ -138,9 +138,9 @@ fn sequences(signals: &[Signal]) -> Vec<u64> {
 async fn a_stream_hears_what_follows_it(database: &Database) {
     let store = &database.store;
     revoke(store, session("before")).await;
-    let stream = store.insert_stream(&stream("siem", &EventType::ALL)).await.expect("registered");
+    let stream = store.create_stream(&stream("siem", &EventType::ALL)).await.expect("registered");
     assert_eq!(stream.acknowledged, 1);
-    assert!(matches!(store.insert_stream(&stream).await, Err(StoreError::Exists(_))));
+    assert!(matches!(store.create_stream(&stream).await, Err(StoreError::AlreadyExists(_))));
     assert_eq!(pending(store, &stream).await, []);
 
     revoke(store, session("s1")).await;
@@ -149,22 +149,22 @@ async fn a_stream_hears_what_follows_it(database: &Database) {
     let told = pending(store, &stream).await;
     assert_eq!(sequences(&told), [2, 3, 4]);
     let [revoked, lifted, everything] = told.as_slice() else { panic!("three signals") };
-    assert_eq!((revoked.kind, revoked.name.as_str(), revoked.lifting), (RevocationKind::Session, "s1", false));
+    assert_eq!((revoked.kind, revoked.name.as_str(), revoked.is_reinstatement), (RevocationKind::Session, "s1", false));
     assert_eq!((revoked.by.as_str(), revoked.reason.as_deref(), revoked.at), ("cli:ann", Some("a story"), NOW + 10));
-    assert!(lifted.lifting && lifted.mark == RevokedBefore::NOT_REVOKED);
+    assert!(lifted.is_reinstatement && lifted.mark == RevokedBefore::NOT_REVOKED);
     assert_eq!((everything.kind, everything.mark), (RevocationKind::Everything, RevokedBefore::time(NOW)));
 
     assert!(store.delete_stream(&stream.name).await.expect("removed"));
     assert!(!store.delete_stream(&stream.name).await.expect("asked"));
-    let again = store.insert_stream(&stream).await.expect("registered");
+    let again = store.create_stream(&stream).await.expect("registered");
     assert_ne!(again.number, stream.number, "a stream of the same name is another stream");
     assert_eq!(pending(store, &again).await, []);
 }
 
 async fn places_move_over_what_is_acknowledged_and_not_told(database: &Database) {
     let store = &database.store;
-    let all = store.insert_stream(&stream("all", &EventType::ALL)).await.expect("registered");
-    let some = store.insert_stream(&stream("some", &[EventType::SessionRevoked])).await.expect("registered");
+    let all = store.create_stream(&stream("all", &EventType::ALL)).await.expect("registered");
+    let some = store.create_stream(&stream("some", &[EventType::SessionRevoked])).await.expect("registered");
     for name in ["a", "b", "c"] {
         revoke(store, session(name)).await;
         reinstate(store, session(name)).await;
@@ -183,7 +183,7 @@ async fn places_move_over_what_is_acknowledged_and_not_told(database: &Database)
     acknowledge(store, &all, &[1, 4, 5]).await;
     assert_eq!(place(store, &all).await, 6);
     // A window full of what is not told is passed over.
-    let none = store.pending_signals(some.number, 2, |signal| signal.sequence > 6).await.expect("read");
+    let none = store.list_pending_signals(some.number, 2, |signal| signal.sequence > 6).await.expect("read");
     assert_eq!(none, []);
 }
 
@@ -194,8 +194,8 @@ async fn no_signal_is_lost_between_a_stream_and_a_revocation(database: &Database
         let store = if number % 2 == 0 { database.store.clone() } else { other.clone() };
         tasks.spawn(async move { revoke(&store, session(&format!("s{number}"))).await });
     }
-    let first = database.store.insert_stream(&stream("first", &EventType::ALL)).await.expect("registered");
-    let second = other.insert_stream(&stream("second", &EventType::ALL)).await.expect("registered");
+    let first = database.store.create_stream(&stream("first", &EventType::ALL)).await.expect("registered");
+    let second = other.create_stream(&stream("second", &EventType::ALL)).await.expect("registered");
     tasks.join_all().await;
     for stream in [first, second] {
         let told = sequences(&pending(&database.store, &stream).await);
@@ -206,8 +206,8 @@ async fn no_signal_is_lost_between_a_stream_and_a_revocation(database: &Database
 
 async fn signals_are_kept_while_somebody_needs_them(database: &Database) {
     let store = &database.store;
-    let slow = store.insert_stream(&stream("slow", &EventType::ALL)).await.expect("registered");
-    let fast = store.insert_stream(&stream("fast", &EventType::ALL)).await.expect("registered");
+    let slow = store.create_stream(&stream("slow", &EventType::ALL)).await.expect("registered");
+    let fast = store.create_stream(&stream("fast", &EventType::ALL)).await.expect("registered");
     for name in ["a", "b", "c"] {
         revoke(store, session(name)).await;
     }

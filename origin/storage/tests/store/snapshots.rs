@@ -33,7 +33,7 @@ async fn a_reader_sees_one_state(database: &Database) {
     revoked.sort_by_key(|(_, epoch)| *epoch);
     let foreign = RevocationId::new(RevocationKind::Token, ISSUER, "another's");
     assert_eq!(revoked, [(foreign, None), (revoke(1).target.id(ISSUER), Some(1))]);
-    assert_eq!(Some(state.chain), store.feed_page(4).await.expect("a page").chain);
+    assert_eq!(Some(state.chain), store.get_feed_page(4).await.expect("a page").chain);
 
     store.reinstate(reinstate(revoke(1).target, NOW)).await.expect("lifted");
     assert_eq!(reader.state().await.expect("the same state").revoked.len(), 2);
@@ -75,23 +75,23 @@ async fn a_change_of_a_covered_token_is_noticed(database: &Database) {
     let closed = store.close_epoch().await.expect("closed");
     store.revoke(revoke_any(Target::Subject("someone".to_owned()), NOW)).await.expect("revoked");
     store.revoke(revoke_any(Target::Token("another's".to_owned()), NOW)).await.expect("revoked");
-    assert!(!store.covered_changed_since(0, closed).await.expect("asked"), "neither is a covered token");
+    assert!(!store.has_covered_change_since(0, closed).await.expect("asked"), "neither is a covered token");
     let covered_one = Target::Token(tokens[0].id.to_string());
     store.revoke(revoke_any(covered_one.clone(), NOW)).await.expect("revoked");
-    assert!(store.covered_changed_since(0, closed).await.expect("asked"));
-    assert!(!store.covered_changed_since(3, closed).await.expect("asked"));
-    assert!(!store.covered_changed_since(0, closed - 1).await.expect("asked"));
+    assert!(store.has_covered_change_since(0, closed).await.expect("asked"));
+    assert!(!store.has_covered_change_since(3, closed).await.expect("asked"));
+    assert!(!store.has_covered_change_since(0, closed - 1).await.expect("asked"));
     store.reinstate(reinstate(covered_one, NOW)).await.expect("lifted");
-    assert!(store.covered_changed_since(3, closed).await.expect("asked"));
+    assert!(store.has_covered_change_since(3, closed).await.expect("asked"));
     database.drop_deltas_up_to(4).await;
-    assert!(store.covered_changed_since(3, closed).await.expect("asked"), "who knows what is no longer kept");
-    assert!(!store.covered_changed_since(4, closed).await.expect("asked"));
+    assert!(store.has_covered_change_since(3, closed).await.expect("asked"), "who knows what is no longer kept");
+    assert!(!store.has_covered_change_since(4, closed).await.expect("asked"));
 }
 
 async fn the_newest_published_snapshot_stays(database: &Database) {
     let store = &database.store;
-    assert_eq!(store.published().await.expect("read"), None);
-    assert_eq!(store.feed_page(0).await.expect("a page").config, None);
+    assert_eq!(store.find_published_snapshot().await.expect("read"), None);
+    assert_eq!(store.get_feed_page(0).await.expect("a page").config, None);
     let snapshot = |sequence, as_of_ms| PublishedSnapshot {
         number: 0,
         sequence,
@@ -102,14 +102,17 @@ async fn the_newest_published_snapshot_stays(database: &Database) {
         config: ConfigDigest::of(b"config"),
         message: vec![7; 100],
     };
-    let first = store.publish(&snapshot(5, 100), &[]).await.expect("published").expect("it is the first");
-    assert_eq!(store.publish(&snapshot(4, 200), &[]).await.expect("asked"), None, "of an older state");
-    assert_eq!(store.publish(&snapshot(6, 99), &[]).await.expect("asked"), None, "of an older moment");
-    assert_eq!(store.published().await.expect("read"), Some(PublishedSnapshot { number: first, ..snapshot(5, 100) }));
-    assert_eq!(store.head().await.expect("a head").snapshot, first);
-    let second = store.publish(&snapshot(5, 200), &[]).await.expect("published").expect("it is newer");
+    let first = store.publish_snapshot(&snapshot(5, 100), &[]).await.expect("published").expect("it is the first");
+    assert_eq!(store.publish_snapshot(&snapshot(4, 200), &[]).await.expect("asked"), None, "of an older state");
+    assert_eq!(store.publish_snapshot(&snapshot(6, 99), &[]).await.expect("asked"), None, "of an older moment");
+    assert_eq!(
+        store.find_published_snapshot().await.expect("read"),
+        Some(PublishedSnapshot { number: first, ..snapshot(5, 100) })
+    );
+    assert_eq!(store.get_feed_head().await.expect("a head").snapshot, first);
+    let second = store.publish_snapshot(&snapshot(5, 200), &[]).await.expect("published").expect("it is newer");
     assert!(second > first);
-    let page = store.feed_page(0).await.expect("a page");
+    let page = store.get_feed_page(0).await.expect("a page");
     assert_eq!((page.config, page.epoch), (Some(ConfigDigest::of(b"config")), 1));
 }
 

@@ -29,14 +29,14 @@ async fn many_callers_share_commits(database: &Database) {
         let (writer, store) = (writer.clone(), database.store.clone());
         callers.spawn(async move {
             let token = writer.issue(draft(number, NOW + 3600)).await.expect("issued");
-            assert_eq!(store.token(token.id).await.expect("read").map(|token| token.number), Some(token.number));
+            assert_eq!(store.find_token(token.id).await.expect("read").map(|token| token.number), Some(token.number));
             let target = Target::Token(token.id.to_string());
             let revoked = writer.revoke(revoke_any(target.clone(), NOW)).await.expect("revoked");
-            assert!(revoked.is_news && revoked.revocation.target == target);
+            assert!(revoked.is_new_to_edges && revoked.revocation.target == target);
             // It is committed when the caller hears of it.
-            assert!(store.is_struck(&token).await.expect("asked"));
+            assert!(store.is_token_revoked(&token).await.expect("asked"));
             if number % 10 == 0 {
-                assert!(writer.reinstate(reinstate(target, NOW)).await.expect("lifted").is_news);
+                assert!(writer.reinstate(reinstate(target, NOW)).await.expect("lifted").is_new_to_edges);
             }
         });
     }
@@ -88,7 +88,7 @@ async fn too_many_are_told_to_come_back(database: &Database) {
 }
 
 async fn a_commit_wakes_who_waits_in_this_process(database: &Database) {
-    let mut watch = database.store.watch().await.expect("watching");
+    let mut watch = database.store.watch_changes().await.expect("watching");
     while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}
     assert!(watch.changed().now_or_never().is_none(), "nothing has changed since");
     database.store.revoke(revoke(1)).await.expect("revoked");
@@ -112,7 +112,7 @@ async fn others_get_to_write_while_many_ask(database: &Database) {
     }
     for number in 0..3 {
         let other = client(&format!("another-{number}")).0;
-        database.store.insert_client(&other).await.expect("it has its turn");
+        database.store.create_client(&other).await.expect("it has its turn");
     }
     assert!(callers.try_join_next().is_none(), "all of them still ask");
     callers.abort_all();
@@ -135,7 +135,7 @@ async fn revocations_a_second_on_sqlite() {
         let writer = writer.clone();
         callers.spawn(async move {
             for number in (caller..COUNT).step_by(CALLERS as usize) {
-                assert!(writer.revoke(revoke(number)).await.expect("revoked").is_news);
+                assert!(writer.revoke(revoke(number)).await.expect("revoked").is_new_to_edges);
             }
         });
     }

@@ -62,7 +62,8 @@ impl AuditCommand {
         match self {
             AuditCommand::List { filter, limit } => {
                 let filter = AuditFilter { newest_first: true, limit: Some(limit.max(1)), ..filter.into() };
-                let views: Vec<_> = session.store.audit(&filter).await?.into_iter().map(AuditView::from).collect();
+                let views: Vec<_> =
+                    session.store.list_audit_entries(&filter).await?.into_iter().map(AuditView::from).collect();
                 let lines = |views: &Vec<AuditView>| views.iter().map(text).collect::<Vec<_>>().join("\n");
                 session.output.print(&views, |views| if views.is_empty() { "none".to_owned() } else { lines(views) })
             }
@@ -81,7 +82,7 @@ async fn export(session: &Session, filter: AuditFilter, csv: bool) -> anyhow::Re
     }
     let mut filter = AuditFilter { after: Some(0), ..filter };
     loop {
-        let page = session.store.audit(&filter).await?;
+        let page = session.store.list_audit_entries(&filter).await?;
         let Some(newest) = page.last() else { return Ok(()) };
         filter.after = Some(newest.number);
         for view in page.into_iter().map(AuditView::from) {

@@ -171,7 +171,7 @@ impl ClientCommand {
         match self {
             ClientCommand::Create(flags) => create(*flags, session).await,
             ClientCommand::List => {
-                let clients = session.store.clients().await?;
+                let clients = session.store.list_clients().await?;
                 let views: Vec<ClientView> = clients.iter().map(ClientView::from).collect();
                 session.output.print(&views, |views| table(HEADING, &views.iter().map(row).collect::<Vec<_>>()))
             }
@@ -197,7 +197,7 @@ impl ClientCommand {
 }
 
 async fn find(session: &Session, id: &ClientId) -> anyhow::Result<Client> {
-    session.store.client(id).await?.with_context(|| format!("there is no client {id}"))
+    session.store.find_client(id).await?.with_context(|| format!("there is no client {id}"))
 }
 
 async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
@@ -222,7 +222,7 @@ async fn create(flags: CreateFlags, session: &Session) -> anyhow::Result<()> {
         client.secrets.push(stored);
         client_secret = shown.map(|secret| secret.reveal().to_owned());
     }
-    session.store.insert_client(&client).await?;
+    session.store.create_client(&client).await?;
     session.output.print(&ClientView { client_secret, ..ClientView::from(&client) }, told)
 }
 

@@ -37,7 +37,7 @@ pub(super) enum EdgeCommand {
 
 /// The newest sequence, if anybody served from the database yet.
 async fn newest(session: &Session) -> Result<Option<u64>, StoreError> {
-    match session.store.head().await {
+    match session.store.get_feed_head().await {
         Ok(head) => Ok(Some(head.sequence)),
         Err(StoreError::NoIssuer) => Ok(None),
         Err(error) => Err(error),
@@ -66,7 +66,7 @@ impl EdgeCommand {
                 let created_at = clock::now();
                 let edge = Edge { name, url, acknowledged: 0, acknowledged_at_ms, contacted_at_ms, created_at };
                 let key = key(session, &edge).await?;
-                session.store.insert_edge(&edge).await?;
+                session.store.create_edge(&edge).await?;
                 let added = Added { edge: EdgeView::new(&edge, newest(session).await?), key };
                 session.output.print(&added, |added| {
                     let (EdgeView { name, url, .. }, key) = (&added.edge, &added.key);
@@ -74,7 +74,7 @@ impl EdgeCommand {
                 })
             }
             EdgeCommand::List => {
-                let (newest, edges) = (newest(session).await?, session.store.edges().await?);
+                let (newest, edges) = (newest(session).await?, session.store.list_edges().await?);
                 let views: Vec<EdgeView> = edges.iter().map(|edge| EdgeView::new(edge, newest)).collect();
                 session.output.print(&views, |views| {
                     let row = |view: &EdgeView| {
@@ -92,7 +92,7 @@ impl EdgeCommand {
                 })
             }
             EdgeCommand::Key { name } => {
-                let edges = session.store.edges().await?;
+                let edges = session.store.list_edges().await?;
                 let edge = edges.iter().find(|edge| edge.name == name);
                 let key = key(session, edge.with_context(|| format!("there is no edge {name}"))?).await?;
                 session.output.print(&json!({ "name": name.as_str(), "key": key }), |_| key.clone())

@@ -70,7 +70,7 @@ async fn add(session: &Session, args: AddArgs) -> anyhow::Result<()> {
         Some(url) => url,
         None => format!("{default}/{}", args.name).parse().context("--url is needed")?,
     };
-    check_new(&default, &session.store.issuers().await?, &args.name, &url)?;
+    check_new(&default, &session.store.list_issuers().await?, &args.name, &url)?;
     let sealed_database = match args.database {
         Some(database) => {
             let database =
@@ -86,7 +86,7 @@ async fn add(session: &Session, args: AddArgs) -> anyhow::Result<()> {
     store.adopt_issuer(issuer.url.as_str()).await.context("its database")?;
     crate::server::open_keys(&store, &settings).await.context("its database")?;
     store.close().await;
-    session.store.insert_issuer(&issuer).await?;
+    session.store.create_issuer(&issuer).await?;
     let view = IssuerView::new(session, &keys, &issuer)?;
     session.output.print(&view, |view| format!("serving {} from {}", view.issuer, view.database))
 }
@@ -99,7 +99,7 @@ async fn list(session: &Session) -> anyhow::Result<()> {
         database: without_secrets(&session.settings.database_url),
         created_at: None,
     }];
-    for issuer in session.store.issuers().await? {
+    for issuer in session.store.list_issuers().await? {
         views.push(IssuerView::new(session, &keys, &issuer)?);
     }
     session.output.print(&views, |views| {

@@ -160,7 +160,7 @@ async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyho
     // A running server does the same, and whoever is first does it; but there may be none.
     let replaced_by = keeper::tend(&session.store, &master, session.settings.keys, now).await?;
     let replaced_by = replaced_by.into_iter().filter(|key| key.gone_at.is_none()).map(|key| key.kid).collect();
-    let view = RevokedKeyView { kid, already: !revoked.is_news, replaced_by };
+    let view = RevokedKeyView { kid, already: !revoked.is_new_to_edges, replaced_by };
     session.output.print(&view, |view| match view.already {
         true => format!("the key {} was revoked already", view.kid),
         false => format!("revoked the key {}", view.kid),

@@ -247,7 +247,7 @@ struct Session {
 impl Session {
     /// Whose database this is; refuses one that is not the public URL's, if that was set.
     async fn issuer(&self) -> anyhow::Result<String> {
-        let stored = self.store.issuer().await?;
+        let stored = self.store.get_issuer().await?;
         match &self.settings.public_url {
             Some(wanted) if *wanted != stored => Err(StoreError::WrongIssuer { stored, wanted: wanted.clone() }.into()),
             _ => Ok(stored),
@@ -256,7 +256,7 @@ impl Session {
 
     /// The same for a registered issuer, on its database.
     async fn of_issuer(self, name: &IssuerName) -> anyhow::Result<Session> {
-        let registered = self.store.issuers().await?;
+        let registered = self.store.list_issuers().await?;
         let issuer = registered.iter().find(|issuer| issuer.name == *name);
         let issuer = issuer.with_context(|| format!("there is no issuer {name}: see `tollgate issuer list`"))?;
         let settings = crate::issuers::settings_of(&self.settings, &self.keys().await?, issuer)?;

@@ -44,16 +44,16 @@ impl ResourceCommand {
                 };
                 let scopes = scope.iter().map(pair).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
                 if let Some(client) = &introspected_by
-                    && session.store.client(client).await?.is_none()
+                    && session.store.find_client(client).await?.is_none()
                 {
                     bail!("there is no client {client}");
                 }
                 let resource = Resource { audience, name, scopes, introspected_by }.checked()?;
-                session.store.put_resource(&resource).await?;
+                session.store.save_resource(&resource).await?;
                 session.output.print(&resource, |resource| format!("registered {}", resource.audience))
             }
             ResourceCommand::List => {
-                let resources = session.store.resources().await?;
+                let resources = session.store.list_resources().await?;
                 session.output.print(&resources, |resources| {
                     let row = |resource: &Resource| {
                         let scopes: Vec<&str> = resource.scopes.keys().map(String::as_str).collect();

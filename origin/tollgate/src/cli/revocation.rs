@@ -3,7 +3,7 @@
 use serde::Serialize;
 use tollgate_core::RevocationKind;
 use tollgate_model::RevocationView;
-use tollgate_storage::{Listing, MAX_REVOCATIONS_PAGE};
+use tollgate_storage::{MAX_REVOCATIONS_PAGE, RevocationFilter};
 use tollgate_system::clock;
 
 use super::Session;
@@ -40,10 +40,11 @@ impl RevocationCommand {
     pub(super) async fn run(self, session: &Session) -> anyhow::Result<()> {
         let RevocationCommand::List { kind, name, all, limit } = self;
         let now = clock::now();
-        let mut listing = Listing { kind, name, all, below: None, limit: MAX_REVOCATIONS_PAGE };
+        let mut listing =
+            RevocationFilter { kind, name, include_inactive: all, below: None, limit: MAX_REVOCATIONS_PAGE };
         let mut views = Vec::new();
         while views.len() < limit {
-            let page = session.store.revocations(&listing, now).await?;
+            let page = session.store.list_revocations(&listing, now).await?;
             let Some(last) = page.last() else { break };
             listing.below = Some(last.number);
             views.extend(page.iter().take(limit - views.len()).map(|revocation| RevocationView::new(revocation, now)));

@@ -84,14 +84,14 @@ impl RevokeCommand {
         let by = command_line_actor();
         let revoke = match &target {
             Target::Token(jti) => {
-                let token = session.store.token(jti.parse()?).await?;
+                let token = session.store.find_token(jti.parse()?).await?;
                 let token = token.with_context(|| format!("there is no token {jti}, or it expired"))?;
                 Revoke::token(&token, by, reason, now)
                     .with_context(|| format!("the token {jti} expired: no edge accepts it any more"))?
             }
             Target::Client(id) => {
                 let id: ClientId = id.parse()?;
-                if session.store.client(&id).await?.is_none() {
+                if session.store.find_client(&id).await?.is_none() {
                     bail!("there is no client {id}");
                 }
                 Revoke::any(target.clone(), by, reason, now)?
@@ -99,7 +99,10 @@ impl RevokeCommand {
             _ => Revoke::any(target.clone(), by, reason, now)?,
         };
         let revoked = session.store.revoke(revoke).await?;
-        let view = RevokedView { revocation: RevocationView::new(&revoked.revocation, now), already: !revoked.is_news };
+        let view = RevokedView {
+            revocation: RevocationView::new(&revoked.revocation, now),
+            already: !revoked.is_new_to_edges,
+        };
         session.output.print(&view, |view| match view.already {
             true => format!("{target} was revoked already"),
             false => format!("revoked {target}"),
@@ -148,6 +151,7 @@ async fn token_id(session: &Session, token: &str, issuer: &str) -> anyhow::Resul
         return Ok(token.parse()?);
     }
     let recognised = session.keys().await?.recognise(token, issuer);
-    let record = session.store.recognised_token(&recognised.context("this origin did not issue that token")?).await?;
+    let record =
+        session.store.find_recognised_token(&recognised.context("this origin did not issue that token")?).await?;
     Ok(record.context("this origin has no record of that token, or it expired")?.id)
 }

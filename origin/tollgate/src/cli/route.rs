@@ -49,11 +49,11 @@ impl RouteCommand {
             RouteCommand::Add { path, method, scope, public, on_stale, on_not_covered } => {
                 let route = Route::new(&path, &method, Scope::from_arguments(&scope)?, public, on_stale)?;
                 let route = route.on_not_covered(on_not_covered);
-                session.store.insert_route(&route).await?;
+                session.store.create_route(&route).await?;
                 session.output.print(&RouteView::from(&route), |_| format!("added {route}"))
             }
             RouteCommand::List => {
-                let routes = session.store.routes().await?;
+                let routes = session.store.list_routes().await?;
                 let views: Vec<RouteView> = routes.iter().map(RouteView::from).collect();
                 session.output.print(&views, |views| {
                     let row = |view: &RouteView| {

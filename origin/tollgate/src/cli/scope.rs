@@ -50,12 +50,12 @@ impl ScopeCommand {
         match self {
             ScopeCommand::List { audience } => list(audience, session).await,
             ScopeCommand::Set { value, audience, words } => {
-                session.store.set_scope(&audience, &value, &words).await?;
+                session.store.set_scope_description(&audience, &value, &words).await?;
                 let view = ScopeView { value: &value, audience: &audience, words: &words };
                 session.output.print(&view, |view| format!("set {} of {}", view.value, view.audience))
             }
             ScopeCommand::Remove { value, audience } => {
-                session.store.remove_scope(&audience, &value).await?;
+                session.store.delete_scope_description(&audience, &value).await?;
                 let view = json!({ "value": value, "audience": audience, "removed": true });
                 session.output.print(&view, |_| format!("removed {value} of {audience}"))
             }
@@ -66,10 +66,10 @@ impl ScopeCommand {
 async fn list(audience: Option<Audience>, session: &Session) -> anyhow::Result<()> {
     let resources = match audience {
         Some(audience) => {
-            let found = session.store.resource(&audience).await?;
+            let found = session.store.find_resource(&audience).await?;
             vec![found.ok_or(ScopeError::NoResource(audience))?]
         }
-        None => session.store.resources().await?,
+        None => session.store.list_resources().await?,
     };
     let views: Vec<ScopeView> = resources.iter().flat_map(views).collect();
     session.output.print(&views, |views| {

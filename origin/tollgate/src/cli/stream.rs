@@ -94,7 +94,7 @@ impl StreamCommand {
         match self {
             StreamCommand::Add(flags) => add(session, flags).await,
             StreamCommand::List => {
-                let streams = session.store.streams().await?;
+                let streams = session.store.list_streams().await?;
                 let views: Vec<StreamView> = streams.iter().map(StreamView::from).collect();
                 session.output.print(&views, |views| table(HEADING, &views.iter().map(row).collect::<Vec<_>>()))
             }
@@ -110,7 +110,7 @@ impl StreamCommand {
 
 async fn add(session: &Session, flags: AddFlags) -> anyhow::Result<()> {
     if let Some(client) = &flags.client
-        && session.store.client(client).await?.is_none()
+        && session.store.find_client(client).await?.is_none()
     {
         bail!("there is no client {client}");
     }
@@ -140,8 +140,8 @@ async fn add(session: &Session, flags: AddFlags) -> anyhow::Result<()> {
         problem: None,
         created_at: clock::now(),
     };
-    let stream = match session.store.insert_stream(&stream).await {
-        Err(StoreError::Exists(_)) => bail!("there is a stream {} already", stream.name),
+    let stream = match session.store.create_stream(&stream).await {
+        Err(StoreError::AlreadyExists(_)) => bail!("there is a stream {} already", stream.name),
         inserted => inserted?,
     };
     session.output.print(&StreamView::from(&stream), |view| match &view.url {

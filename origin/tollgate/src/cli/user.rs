@@ -8,7 +8,7 @@ use tollgate_model::encoding::base64url;
 use tollgate_model::user::{checked_external_id, checked_password};
 use tollgate_model::{AuthSource, User, UserClaims, UserId, UserView};
 use tollgate_services::password_hashing::hash_now;
-use tollgate_storage::{Ending, Store, StoreError};
+use tollgate_storage::{Store, StoreError, Termination};
 use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
 
@@ -115,9 +115,9 @@ pub(super) async fn first_admin(store: &Store) -> anyhow::Result<Option<Zeroizin
     let hash = tokio::task::spawn_blocking(move || hash_now(&hashing)).await??;
     let id = UserId::from_random(&rng::random()?);
     let admin = User { password_hash: Some(hash), is_admin: true, ..User::new(id, "admin".parse()?, clock::now()) };
-    match store.insert_user(&admin).await {
+    match store.create_user(&admin).await {
         Ok(()) => Ok(Some(password)),
-        Err(StoreError::Exists(_)) => Ok(None),
+        Err(StoreError::AlreadyExists(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -143,11 +143,11 @@ impl UserCommand {
                     is_admin: admin,
                     ..User::new(UserId::from_random(&rng::random()?), name.parse()?, clock::now())
                 };
-                session.store.insert_user(&user).await?;
+                session.store.create_user(&user).await?;
                 session.output.print(&with_password(&user, &chosen), told)
             }
             UserCommand::List => {
-                let users = session.store.users().await?;
+                let users = session.store.list_users().await?;
                 let views: Vec<UserView> = users.iter().map(UserView::from).collect();
                 session.output.print(&views, |views| {
                     let row = |view: &UserView| {
@@ -164,7 +164,7 @@ impl UserCommand {
                     bail!("the password of {name} is kept by the users' API: it is changed there");
                 }
                 let ending = ending("an administrator set the password");
-                session.store.set_password(&user.id, &hash_now(&chosen.password)?, None, &ending).await?;
+                session.store.update_password(&user.id, &hash_now(&chosen.password)?, None, &ending).await?;
                 session.output.print(&with_password(&user, &chosen), told)
             }
             UserCommand::Disable { name } => {
@@ -187,8 +187,8 @@ impl UserCommand {
 }
 
 /// An end that is made at the command line, now.
-pub(super) fn ending(reason: &'static str) -> Ending {
-    Ending::new(&command_line_actor(), reason, clock::now())
+pub(super) fn ending(reason: &'static str) -> Termination {
+    Termination::new(&command_line_actor(), reason, clock::now())
 }
 
 async fn set_admin(session: &Session, name: &str, is_admin: bool) -> anyhow::Result<()> {
@@ -200,7 +200,7 @@ async fn set_admin(session: &Session, name: &str, is_admin: bool) -> anyhow::Res
 }
 
 async fn find(session: &Session, name: &str) -> anyhow::Result<User> {
-    session.store.user_by_typed_name(name).await?.with_context(|| format!("there is no user {name}"))
+    session.store.find_user_by_typed_name(name).await?.with_context(|| format!("there is no user {name}"))
 }
 
 fn with_password(user: &User, chosen: &Chosen) -> UserView {

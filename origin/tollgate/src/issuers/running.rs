@@ -89,7 +89,7 @@ impl Running {
         tasks.spawn(Arc::clone(&meters).follow(store.clone(), wake.clone(), stop.clone()));
         let outbound = Outbound::new()?;
         let logouts = logouts::Courier::new(store.clone(), keys.clone(), issuer.clone(), outbound.clone());
-        tasks.spawn(logouts.run(store.logouts(), stop.clone()));
+        tasks.spawn(logouts.run(store.logout_notifier(), stop.clone()));
         let app = Arc::new(App {
             store: store.clone(),
             writer,
@@ -173,7 +173,7 @@ fn start_couriers(
 /// Compares the time of day with the database's.
 async fn hear_clock(store: Store, stop: CancellationToken) {
     while stop.run_until_cancelled(sleep(CLOCK_INTERVAL)).await.is_some() {
-        if let Err(error) = store.hear_clock().await {
+        if let Err(error) = store.sync_clock().await {
             tracing::debug!(%error, "the database's clock cannot be read");
         }
     }

@@ -98,7 +98,7 @@ impl Supervisor {
 
     /// Starts and stops issuers until those that run are those that are registered. False when one could not be started.
     pub(crate) async fn follow(&mut self) -> Result<bool, StoreError> {
-        let registered = self.store.issuers().await?;
+        let registered = self.store.list_issuers().await?;
         let mut stopped = Vec::new();
         self.running.retain(|_, (issuer, running)| {
             let keep = registered.contains(issuer);

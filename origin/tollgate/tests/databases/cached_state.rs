@@ -9,7 +9,9 @@ use tollgate_model::{
     ClientId, Grant, OnStale, Resource, Route, Scope, Secret, SecretKind, StoredSecret, Target, TokenAlg, TokenDraft,
     TokenId,
 };
-use tollgate_storage::{Batch, Claim, Issue, NewRefresh, Redeem, Redeemed, StoreError};
+use tollgate_storage::{
+    Batch, IssueRequest, NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, StoreError,
+};
 use tollgate_system::{clock, rng};
 use tollgate_test_kit::jwt;
 
@@ -50,10 +52,10 @@ async fn changes_by_another_process_apply_to_the_next_request(database: &Databas
     }
 
     assert!(!api.is_active(&url, &token).await, "the token is not for this API yet");
-    let audience = database.store.issuer().await.expect("an issuer").parse().expect("an audience");
+    let audience = database.store.get_issuer().await.expect("an issuer").parse().expect("an audience");
     let introspected_by = Some("api".parse().expect("an id"));
     let resource = Resource { audience, name: "The API".to_owned(), scopes: Default::default(), introspected_by };
-    other_process.put_resource(&resource).await.expect("registered");
+    other_process.save_resource(&resource).await.expect("registered");
     assert!(api.is_active(&url, &token).await, "the token is for this API");
     other_process.delete_resource(&resource.audience).await.expect("removed");
     assert!(!api.is_active(&url, &token).await);
@@ -139,12 +141,12 @@ async fn route_changes_by_another_process_apply_to_the_next_request(database: &D
         (route("/reports/*", "", true), route("/reports/1", "read", false), route("/reports/1", "write", false));
     for _ in 0..5 {
         assert_eq!(validate(None).await, StatusCode::UNAUTHORIZED);
-        other_process.insert_route(&open).await.expect("added");
+        other_process.create_route(&open).await.expect("added");
         assert_eq!((validate(None).await, validate(None).await), (StatusCode::OK, StatusCode::OK));
-        other_process.insert_route(&narrow).await.expect("added");
+        other_process.create_route(&narrow).await.expect("added");
         assert_eq!((validate(None).await, validate(Some(&token)).await), (StatusCode::UNAUTHORIZED, StatusCode::OK));
         other_process.delete_route(&narrow).await.expect("removed");
-        other_process.insert_route(&narrower).await.expect("added");
+        other_process.create_route(&narrower).await.expect("added");
         assert_eq!(validate(Some(&token)).await, StatusCode::FORBIDDEN);
         other_process.delete_route(&narrower).await.expect("removed");
         assert_eq!(validate(None).await, StatusCode::OK);
@@ -169,7 +171,7 @@ async fn token_request_follows_the_current_registration(database: &Database) {
             (ask(&service, "read").await, ask(&service, "write").await),
             (StatusCode::OK, StatusCode::BAD_REQUEST)
         );
-        let mut metadata = other_process.client(&id).await.expect("read").expect("a client").metadata;
+        let mut metadata = other_process.find_client(&id).await.expect("read").expect("a client").metadata;
         metadata.scope = Scope::parse("read write").expect("a scope");
         other_process.update_client(&id, &metadata).await.expect("changed");
         assert_eq!(ask(&service, "write").await, StatusCode::OK, "the scope is registered now");
@@ -239,47 +241,53 @@ async fn with_refresh_token(database: &Database) -> (Grant, String) {
     let code = given(&database.store).await;
     let random = rng::random().expect("randomness");
     let token = key_ring(&database.store).await.refresh_keys().first(&code.grant.id, &random).expect("a grant id");
-    let first = NewRefresh { hash: token.hash(), expires_at: code.grant.ends_at, jkt: None };
-    let claim = Claim::Code { hash: code.hash, refresh: Some(first) };
+    let first = NewRefreshToken { hash: token.hash(), expires_at: code.grant.ends_at, jkt: None };
+    let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(first) };
     let unique = TokenId::unique(clock::now_ms(), rng::random_id().expect("randomness"));
-    let redeem = redeem(&code.grant, claim, 0, clock::now());
+    let redeem = redeem(&code.grant, credential, 0, clock::now());
     let issue = TokenDraft { unique, ..redeem.issue.draft.clone() }.into();
-    let redeemed = database.store.redeem(Redeem { issue, ..redeem }).await.expect("redeemed");
-    assert!(matches!(redeemed, Redeemed::Issued(_)));
+    let redeemed = database.store.redeem(RedeemRequest { issue, ..redeem }).await.expect("redeemed");
+    assert!(matches!(redeemed, RedeemOutcome::Issued(_)));
     (code.grant, token.reveal().to_owned())
 }
 
 async fn issue_with_an_outdated_registration_is_refused(database: &Database) {
     let store = &database.store;
-    store.insert_client(&client("reports").0).await.expect("registered");
-    let now = store.versions().await.expect("read").registrations;
-    let issue = |number, as_of| Issue { as_of, ..draft(number, clock::now() + 600).into() };
+    store.create_client(&client("reports").0).await.expect("registered");
+    let now = store.get_versions().await.expect("read").registrations;
+    let issue = |number, registrations_version| IssueRequest {
+        registrations_version,
+        ..draft(number, clock::now() + 600).into()
+    };
     store.issue(issue(1, Some(now))).await.expect("up to date");
-    store.insert_client(&client("another").0).await.expect("registered");
-    let later = store.versions().await.expect("read").registrations;
+    store.create_client(&client("another").0).await.expect("registered");
+    let later = store.get_versions().await.expect("read").registrations;
     let issues = vec![issue(2, Some(now)), issue(3, Some(later)), issue(4, None)];
     let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
-    assert!(matches!(issued.as_slice(), [Err(StoreError::OutOfDate), Ok(_), Ok(_)]), "{issued:?}");
+    assert!(matches!(issued.as_slice(), [Err(StoreError::ConcurrentModification), Ok(_), Ok(_)]), "{issued:?}");
 }
 
 async fn redemption_with_an_outdated_registration_is_refused(database: &Database) {
     let store = &database.store;
     let grant = with_numbered(database, "r0", 1).await;
-    let then = store.versions().await.expect("read").registrations;
-    let as_of = |redeem: Redeem, as_of| Redeem { issue: Issue { as_of, ..redeem.issue.clone() }, ..redeem };
+    let then = store.get_versions().await.expect("read").registrations;
+    let registrations_version = |redeem: RedeemRequest, registrations_version| RedeemRequest {
+        issue: IssueRequest { registrations_version, ..redeem.issue.clone() },
+        ..redeem
+    };
     for (from, to, number) in [("r0", "r1", 2), ("r1", "r2", 3)] {
-        let next = as_of(refresh(&grant, from, to, number, NOW + 5), Some(then));
-        assert!(matches!(store.redeem(next).await.expect("up to date"), Redeemed::Issued(_)));
+        let next = registrations_version(refresh(&grant, from, to, number, NOW + 5), Some(then));
+        assert!(matches!(store.redeem(next).await.expect("up to date"), RedeemOutcome::Issued(_)));
     }
-    store.insert_client(&client("another").0).await.expect("registered");
+    store.create_client(&client("another").0).await.expect("registered");
     for (from, to) in [("r2", "r3"), ("r0", "r1")] {
-        let refused = store.redeem(as_of(refresh(&grant, from, to, 4, NOW + 6), Some(then))).await;
-        assert!(matches!(refused, Err(StoreError::OutOfDate)), "{refused:?}");
+        let refused = store.redeem(registrations_version(refresh(&grant, from, to, 4, NOW + 6), Some(then))).await;
+        assert!(matches!(refused, Err(StoreError::ConcurrentModification)), "{refused:?}");
     }
     assert!(!is_ended(database, &grant).await, "an outdated redemption is no reuse");
-    let now = store.versions().await.expect("read").registrations;
-    let next = as_of(refresh(&grant, "r2", "r3", 5, NOW + 6), Some(now));
-    assert!(matches!(store.redeem(next).await.expect("up to date"), Redeemed::Issued(_)));
+    let now = store.get_versions().await.expect("read").registrations;
+    let next = registrations_version(refresh(&grant, "r2", "r3", 5, NOW + 6), Some(now));
+    assert!(matches!(store.redeem(next).await.expect("up to date"), RedeemOutcome::Issued(_)));
 }
 
 async fn version_reader_replaces_a_dead_idle_connection(database: &Database) {

@@ -37,7 +37,7 @@ pub(crate) async fn start_origin(database: &Database) -> Server {
 
 /// The current keys in a database.
 pub(crate) async fn key_ring(store: &Store) -> KeyRing {
-    let rows = store.key_rows().await.expect("read");
+    let rows = store.get_stored_keys().await.expect("read");
     KeyRing::open(&master_key(), &rows.keys, rows.revoked, clock::now()).expect("they open")
 }
 
@@ -55,9 +55,9 @@ impl IssuerClient {
     pub(crate) async fn register(store: &Store, id: &str, scope: &str, alg: TokenAlg) -> IssuerClient {
         let (mut client, secret) = client(id);
         client.metadata.scope = tollgate_model::Scope::parse(scope).expect("a scope");
-        client.metadata.audiences = vec![store.issuer().await.expect("an issuer").parse().expect("an audience")];
+        client.metadata.audiences = vec![store.get_issuer().await.expect("an issuer").parse().expect("an audience")];
         client.metadata.alg = alg;
-        store.insert_client(&client).await.expect("registered");
+        store.create_client(&client).await.expect("registered");
         IssuerClient { http: reqwest::Client::new(), id: id.to_owned(), secret: secret.reveal().to_owned(), host: None }
     }
 

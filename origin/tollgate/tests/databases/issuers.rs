@@ -45,14 +45,14 @@ fn delete_database(url: &str) {
 /// An origin with the further issuer `one`, that issuer's database and its URL.
 async fn start_with_issuer_one(database: &Database) -> (Server, Store, String) {
     let server = start_origin(database).await;
-    database.store.insert_issuer(&issuer("one", ONE)).await.expect("registered");
+    database.store.create_issuer(&issuer("one", ONE)).await.expect("registered");
     let url = format!("{}/one", server.url());
     wait_until("the issuer is served", async || {
         reqwest::get(format!("{url}/health")).await.is_ok_and(|answer| answer.status() == 200)
     })
     .await;
     let store = Store::open(&database_url_of(database, "one")).await.expect("the issuer's database");
-    assert_eq!(store.issuer().await.expect("an issuer"), ONE);
+    assert_eq!(store.get_issuer().await.expect("an issuer"), ONE);
     (server, store, url)
 }
 
@@ -94,7 +94,7 @@ async fn issuers_do_not_see_each_others_clients_tokens_and_keys(database: &Datab
         |keys: &tollgate_keys::KeyRing| serde_json::json!(keys.audience_key(&audience).expect("a key").to_secret_jwk());
     assert_ne!(secret(&here)["k"], secret(&there)["k"]);
     assert!(here.listing().iter().all(|key| there.listing().iter().all(|other| key.kid != other.kid)));
-    assert_eq!(store.issuers().await.expect("read"), []);
+    assert_eq!(store.list_issuers().await.expect("read"), []);
     store.close().await;
     server.shutdown().await;
     delete_database(&database_url_of(database, "one"));
@@ -114,7 +114,7 @@ async fn issuers_are_added_and_removed_while_the_origin_runs(database: &Database
     assert_eq!(issuer_of(at_home.clone()).await.as_deref(), Some(ISSUER));
 
     // An issuer at another host.
-    database.store.insert_issuer(&issuer("two", "https://two.example")).await.expect("registered");
+    database.store.create_issuer(&issuer("two", "https://two.example")).await.expect("registered");
     let at_two = caller.clone().at_host("two.example");
     wait_until("the issuer is served", async || at_two.get(&at_home, None).await.1["issuer"] == "https://two.example")
         .await;
@@ -125,7 +125,7 @@ async fn issuers_are_added_and_removed_while_the_origin_runs(database: &Database
     let bad = issuer("bad", "https://auth.example/bad");
     let sealed =
         key_ring(&database.store).await.seal_secret(nowhere, &Issuer::secret_context(&bad.name)).expect("sealed");
-    database.store.insert_issuer(&Issuer { sealed_database: Some(sealed), ..bad }).await.expect("registered");
+    database.store.create_issuer(&Issuer { sealed_database: Some(sealed), ..bad }).await.expect("registered");
     let bad = format!("{}/bad/health", server.url());
     wait_until("the issuer answers 503", async || caller.get(&bad, None).await.0 == StatusCode::SERVICE_UNAVAILABLE)
         .await;
@@ -138,11 +138,11 @@ async fn issuers_are_added_and_removed_while_the_origin_runs(database: &Database
     .await;
     assert_eq!(issuer_of(at_home).await.as_deref(), Some(ISSUER));
     // The issuer's data is there when it is registered again.
-    database.store.insert_issuer(&issuer("one", ONE)).await.expect("registered");
+    database.store.create_issuer(&issuer("one", ONE)).await.expect("registered");
     wait_until("the issuer is served", async || caller.get(&format!("{one}/health"), None).await.0 == StatusCode::OK)
         .await;
     assert!(caller.is_active(&one, &token).await);
-    let twice = database.store.insert_issuer(&issuer("three", ONE)).await;
+    let twice = database.store.create_issuer(&issuer("three", ONE)).await;
     assert!(twice.is_err(), "two issuers with one URL");
     store.close().await;
     server.shutdown().await;

@@ -39,12 +39,12 @@ fn master_key() -> MasterKey {
 /// Creates the first keys.
 async fn create_keys(database: &Database, at: u64) -> &Store {
     let first = tokio::task::block_in_place(|| KeyRing::generate(&master_key(), at)).expect("made");
-    assert!(database.store.insert_first_keys(&first).await.expect("stored"));
+    assert!(database.store.create_first_keys(&first).await.expect("stored"));
     &database.store
 }
 
 async fn key_ring(store: &Store, at: u64) -> KeyRing {
-    let rows = store.key_rows().await.expect("read");
+    let rows = store.get_stored_keys().await.expect("read");
     KeyRing::open(&master_key(), &rows.keys, rows.revoked, at).expect("they open")
 }
 
@@ -84,7 +84,7 @@ async fn publish(store: &Store, at: u64) {
     let document = config::document("https://api.example", &ring.public_jwks(), &[]).expect("written");
     let snapshot = PublishedSnapshot {
         number: 0,
-        sequence: store.head().await.expect("a head").sequence,
+        sequence: store.get_feed_head().await.expect("a head").sequence,
         epoch: 1,
         as_of_ms: at * 1000,
         built_ms: at * 1000,
@@ -92,7 +92,7 @@ async fn publish(store: &Store, at: u64) {
         config: ConfigDigest::of(&document),
         message: document,
     };
-    assert!(store.publish(&snapshot, &ring.unpublished()).await.expect("asked").is_some(), "published");
+    assert!(store.publish_snapshot(&snapshot, &ring.unpublished()).await.expect("asked").is_some(), "published");
 }
 
 async fn tend(store: &Store, policy: KeyPolicy, at: u64) -> Vec<StoredKey> {
@@ -132,7 +132,7 @@ async fn key_is_published_before_it_signs(database: &Database) {
     assert_eq!(signing_kid_at(store, NOW + 1_000_000).await, old, "an unpublished key never signs");
     assert!(is_in_jwks(&key_ring(store, NOW).await, &new.kid), "the JWKS has it at once");
     publish(store, NOW + 10).await;
-    let message = store.published().await.expect("read").expect("there").message;
+    let message = store.find_published_snapshot().await.expect("read").expect("there").message;
     assert!(
         String::from_utf8(message).expect("JSON").contains(&new.kid),
         "the snapshot that starts the waiting time has it, too"
@@ -179,7 +179,7 @@ async fn key_is_replaced_on_schedule_and_once(database: &Database) {
 
 async fn key_is_deleted_after_its_last_token_expired(database: &Database) {
     let store = create_keys(database, NOW).await;
-    store.insert_client(&client("reports").0).await.expect("registered");
+    store.create_client(&client("reports").0).await.expect("registered");
     let before = key_ring(store, NOW).await;
     let old = signing_kid(&before).expect("a key");
     let ends = NOW + 50_000;
@@ -215,7 +215,7 @@ async fn key_is_deleted_after_its_last_token_expired(database: &Database) {
 
 async fn revoked_key_is_replaced_at_once(database: &Database) {
     let store = create_keys(database, NOW).await;
-    store.insert_client(&client("reports").0).await.expect("registered");
+    store.create_client(&client("reports").0).await.expect("registered");
     let before = key_ring(store, NOW).await;
     let old = signing_kid(&before).expect("a key");
     let (_, text) = issue(store, &before, ALG, draft(1, NOW + 3600)).await;
@@ -254,7 +254,7 @@ fn recognises(ring: &KeyRing, text: &str, record: &AccessToken) -> bool {
 
 async fn hs256_keys_change_with_a_revocation_and_with_a_rotation(database: &Database) {
     let store = create_keys(database, NOW).await;
-    store.insert_client(&client("reports").0).await.expect("registered");
+    store.create_client(&client("reports").0).await.expect("registered");
     let audience: Audience = "https://api.example".parse().expect("an audience");
     let other: Audience = "other".parse().expect("an audience");
     let kid = |ring: &KeyRing, audience: &Audience| ring.audience_key(audience).expect("a key").kid().to_owned();
@@ -305,7 +305,7 @@ async fn hundred_rotations_refuse_no_valid_token(database: &Database) {
     const LIFETIME: u64 = 3600;
     const STEP: u64 = 700;
     let store = create_keys(database, NOW).await;
-    store.insert_client(&client("reports").0).await.expect("registered");
+    store.create_client(&client("reports").0).await.expect("registered");
     let mut live: Vec<(u64, String)> = Vec::new();
     let mut stolen: BTreeMap<String, Arc<KeyRing>> = BTreeMap::new();
     let (mut number, mut refused) = (0_u32, 0);
@@ -350,7 +350,7 @@ async fn hundred_rotations_refuse_no_valid_token(database: &Database) {
 async fn origin_finds_a_key_that_another_origin_signs_with(database: &Database) {
     let now = tollgate_system::clock::now();
     let (one, other) = (create_keys(database, now).await, database.again().await);
-    one.insert_client(&client("reports").0).await.expect("registered");
+    one.create_client(&client("reports").0).await.expect("registered");
     let keys = Keys::open(other.clone(), master_key()).await.expect("opened");
     let new = rotated(one, 0, now).await;
     publish(one, now).await;

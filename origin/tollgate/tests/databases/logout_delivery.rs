@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tollgate_core::{Algorithm, KeySet};
 use tollgate_model::{Access, Code, Grant, GrantId, Login, LoginId, Secret, SecretKind, Terms, User, UserId};
-use tollgate_storage::{ClientRoom, Store};
+use tollgate_storage::{ClientSlots, Store};
 use tollgate_system::{clock, rng};
 use tollgate_test_kit::jwt;
 
@@ -73,7 +73,7 @@ impl LogoutEndpoint {
 async fn register(store: &Store, id: &str, endpoint: &LogoutEndpoint) {
     let (mut client, _) = client(id);
     client.metadata.backchannel_logout_uri = Some(endpoint.url.parse().expect("a URL"));
-    store.insert_client(&client).await.expect("registered");
+    store.create_client(&client).await.expect("registered");
 }
 
 fn random() -> [u8; 12] {
@@ -85,7 +85,7 @@ async fn sign_in(store: &Store, clients: &[&str]) -> (Login, Secret, Vec<Grant>)
     let (now, cookie) = (clock::now(), secret(SecretKind::Session));
     let name = GrantId::from_random(&random()).as_str().parse().expect("a name");
     let user = User::new(UserId::from_random(&random()), name, now);
-    store.insert_user(&user).await.expect("registered");
+    store.create_user(&user).await.expect("registered");
     let login = Login {
         id: LoginId::from_random(&random()),
         hash: cookie.hash(),
@@ -95,7 +95,7 @@ async fn sign_in(store: &Store, clients: &[&str]) -> (Login, Secret, Vec<Grant>)
         seen_at: now,
         sender: Default::default(),
     };
-    store.begin_session(&login, None).await.expect("signed in");
+    store.create_session(&login, None).await.expect("signed in");
     let mut grants = Vec::new();
     for client in clients {
         let (scope, audience) = ("openid".parse().expect("a scope"), ISSUER.parse().expect("an audience"));
@@ -122,7 +122,7 @@ async fn sign_in(store: &Store, clients: &[&str]) -> (Login, Secret, Vec<Grant>)
             expires_at: now + 60,
             redeemed_at: None,
         };
-        assert!(store.insert_code(&code, None).await.expect("recorded"));
+        assert!(store.create_code(&code, None).await.expect("recorded"));
         grants.push(grant);
     }
     (login, cookie, grants)
@@ -165,19 +165,19 @@ const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// Whether no logout token is left to send.
 async fn is_done(store: &Store) -> bool {
-    store.next_logout().await.expect("asked").is_none()
+    store.find_next_logout_time().await.expect("asked").is_none()
 }
 
 async fn pending_logout_tokens_survive_a_restart(database: &Database) {
     let endpoint = LogoutEndpoint::start(503).await;
     register(&database.store, "shop", &endpoint).await;
-    database.store.insert_client(&client("without-endpoint").0).await.expect("registered");
+    database.store.create_client(&client("without-endpoint").0).await.expect("registered");
     let (login, cookie, grants) = sign_in(&database.store, &["shop", "without-endpoint"]).await;
     let server = start_origin(database).await;
     sign_out(&server.url(), &cookie).await;
-    assert!(database.store.logins_of(&login.user, clock::now()).await.expect("read").is_empty());
+    assert!(database.store.list_sessions(&login.user, clock::now()).await.expect("read").is_empty());
     for grant in &grants {
-        assert!(database.store.grant(&grant.id).await.expect("read").expect("there").ended_at.is_some());
+        assert!(database.store.find_grant(&grant.id).await.expect("read").expect("there").ended_at.is_some());
     }
     wait_until("the client was notified", async || !endpoint.received().is_empty()).await;
     server.shutdown().await;
@@ -272,8 +272,8 @@ async fn each_logout_is_claimed_by_one_origin(database: &Database) {
         let store = store.clone();
         origins.spawn(async move {
             let mut all = Vec::new();
-            while store.next_logout().await.expect("asked").is_some_and(|due| due <= now) {
-                all.extend(store.take_logouts(now, now + 60, 2, &ClientRoom::for_each(1)).await.expect("claimed"));
+            while store.find_next_logout_time().await.expect("asked").is_some_and(|due| due <= now) {
+                all.extend(store.claim_logouts(now, now + 60, 2, &ClientSlots::with_limit(1)).await.expect("claimed"));
             }
             all
         });
@@ -281,32 +281,32 @@ async fn each_logout_is_claimed_by_one_origin(database: &Database) {
     let taken: Vec<_> = origins.join_all().await.into_iter().flatten().collect();
     let numbers: BTreeSet<u64> = taken.iter().map(|logout| logout.number).collect();
     assert_eq!((taken.len(), numbers.len()), (7, 7), "each is claimed once: {taken:?}");
-    let room = ClientRoom::for_each(8);
-    assert_eq!(other_process.take_logouts(now + 59, now + 90, 8, &room).await.expect("asked"), []);
+    let room = ClientSlots::with_limit(8);
+    assert_eq!(other_process.claim_logouts(now + 59, now + 90, 8, &room).await.expect("asked"), []);
 
     // One origin is silent for too long and another claims the logout. Then the first cannot put it
     // back.
-    database.store.put_back_logout(&taken[0], now + 5).await.expect("put back");
-    let again = other_process.take_logouts(now + 5, now + 60, 8, &room).await.expect("claimed");
+    database.store.reschedule_logout(&taken[0], now + 5).await.expect("put back");
+    let again = other_process.claim_logouts(now + 5, now + 60, 8, &room).await.expect("claimed");
     assert_eq!((again.len(), again[0].number, again[0].tries), (1, taken[0].number, 2));
-    database.store.put_back_logout(&taken[0], now + 5).await.expect("too late");
-    assert_eq!(database.store.take_logouts(now + 59, now + 90, 8, &room).await.expect("asked"), []);
-    let abandoned = database.store.take_logouts(now + 60, now + 120, 8, &room).await.expect("claimed");
+    database.store.reschedule_logout(&taken[0], now + 5).await.expect("too late");
+    assert_eq!(database.store.claim_logouts(now + 59, now + 90, 8, &room).await.expect("asked"), []);
+    let abandoned = database.store.claim_logouts(now + 60, now + 120, 8, &room).await.expect("claimed");
     assert_eq!(abandoned.len(), 7, "logouts of an origin that died are claimed again");
     for logout in &abandoned {
-        other_process.forget_logout(logout).await.expect("forgotten");
+        other_process.delete_logout(logout).await.expect("forgotten");
     }
     assert!(is_done(&database.store).await);
 
-    let mut room = ClientRoom::for_each(1);
+    let mut room = ClientSlots::with_limit(1);
     let shop = "shop".parse().expect("an id");
-    assert!(room.enter(&shop) && !room.enter(&shop));
+    assert!(room.try_acquire(&shop) && !room.try_acquire(&shop));
     let (login, _, _) = sign_in(&database.store, &["shop", "bank"]).await;
     database.store.end_session(&login.id, &ending(now)).await.expect("ended");
-    let taken = database.store.take_logouts(now, now + 60, 8, &room).await.expect("claimed");
+    let taken = database.store.claim_logouts(now, now + 60, 8, &room).await.expect("claimed");
     assert_eq!(taken.iter().map(|logout| logout.client.as_str()).collect::<Vec<_>>(), ["bank"]);
-    room.leave(&shop);
-    assert_eq!(database.store.take_logouts(now, now + 60, 8, &room).await.expect("claimed").len(), 1);
+    room.release(&shop);
+    assert_eq!(database.store.claim_logouts(now, now + 60, 8, &room).await.expect("claimed").len(), 1);
     other_process.close().await;
 }
 
@@ -320,7 +320,7 @@ async fn concurrent_ends_of_a_session_make_one_logout(database: &Database) {
         tokio::join!(database.store.end_session(&login.id, &ending), other_process.end_session(&login.id, &ending))
     };
     assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
-    let taken = other_process.take_logouts(now, now, 8, &ClientRoom::for_each(8)).await.expect("claimed");
+    let taken = other_process.claim_logouts(now, now, 8, &ClientSlots::with_limit(8)).await.expect("claimed");
     let sessions: Vec<&str> = taken.iter().map(|logout| logout.session.as_str()).collect();
     assert_eq!(sessions, [grants[0].id.as_str()]);
     other_process.close().await;

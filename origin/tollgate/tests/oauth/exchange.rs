@@ -27,7 +27,7 @@ async fn start() -> (Origin, Value) {
         scopes: Default::default(),
         introspected_by: Some("api".parse().expect("an id")),
     };
-    origin.server.store().put_resource(&resource).await.expect("registered");
+    origin.server.store().save_resource(&resource).await.expect("registered");
     let code = origin.code(&UserBrowser::new(&origin, "ada"), "shop", &[]).await;
     let tokens = origin.redeem("shop", &code).await;
     (origin, tokens)

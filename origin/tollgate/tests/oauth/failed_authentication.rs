@@ -6,7 +6,7 @@ use crate::fixture::{Origin, UserBrowser};
 
 async fn entries(origin: &Origin, action: AuditAction) -> Vec<AuditEntry> {
     let filter = AuditFilter { action: Some(action), ..AuditFilter::default() };
-    origin.server.store().audit(&filter).await.expect("read")
+    origin.server.store().list_audit_entries(&filter).await.expect("read")
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -92,7 +92,7 @@ async fn concurrent_client_secret_guesses_do_not_exceed_the_limit() {
     for id in ["guessed", "used"] {
         let mut client = Client::new(id.parse().expect("an id"), Origin::service("orders"), 0);
         client.secrets.push(StoredSecret::chosen(hash.clone(), rng::random().expect("randomness"), 0));
-        origin.server.store().insert_client(&client).await.expect("registered");
+        origin.server.store().create_client(&client).await.expect("registered");
     }
     let by = async |id: &'static str, secret: Zeroizing<String>| {
         let request = origin.http.post(origin.url("/oauth/token")).basic_auth(id, Some(secret.as_str()));

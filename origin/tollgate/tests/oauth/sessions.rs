@@ -2,7 +2,7 @@
 
 use reqwest::header::SET_COOKIE;
 use tollgate_model::{Actor, AuthMethod, ClientMetadata, Resource};
-use tollgate_storage::Ending;
+use tollgate_storage::Termination;
 use tollgate_system::clock;
 use tollgate_test_kit::browser::Page;
 use tollgate_test_kit::users::PASSWORD;
@@ -84,7 +84,7 @@ async fn user_revokes_an_application() {
         scopes: [("orders".to_owned(), "See your orders".to_owned())].into(),
         introspected_by: None,
     };
-    origin.server.store().put_resource(&resource).await.expect("registered");
+    origin.server.store().save_resource(&resource).await.expect("registered");
     let browser = UserBrowser::new(&origin, "ada");
     let (one, two) = (origin.code(&browser, "shop", &[]).await, origin.code(&browser, "shop", &[]).await);
     let (one, two) = (origin.redeem("shop", &one).await, origin.redeem("shop", &two).await);
@@ -373,8 +373,8 @@ async fn sign_in_during_a_password_change_leaves_no_session() {
     };
     let (old, new) = (hash(PASSWORD), hash("another horse battery"));
     let replace = async |hash: &str| {
-        let ending = Ending::new(&Actor::command_line(None), "a test", clock::now());
-        store.set_password(&ada, hash, None, &ending).await.expect("replaced");
+        let ending = Termination::new(&Actor::command_line(None), "a test", clock::now());
+        store.update_password(&ada, hash, None, &ending).await.expect("replaced");
     };
     for round in 0..12 {
         replace(&old).await;
@@ -385,7 +385,7 @@ async fn sign_in_during_a_password_change_leaves_no_session() {
             tokio::time::sleep(std::time::Duration::from_millis(4 * round)).await;
             replace(&new).await;
         });
-        let sessions = store.logins_of(&ada, clock::now()).await.expect("listed");
+        let sessions = store.list_sessions(&ada, clock::now()).await.expect("listed");
         assert!(sessions.is_empty(), "round {round}: a session with the old password is left");
     }
 }

@@ -38,7 +38,7 @@ async fn resource_server_introspects_only_tokens_of_its_audience() {
         scopes: Default::default(),
         introspected_by: Some("api".parse().expect("an id")),
     };
-    origin.server.store().put_resource(&resource).await.expect("registered");
+    origin.server.store().save_resource(&resource).await.expect("registered");
     let token = async |resources: &[&str]| {
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(resources.iter().map(|resource| ("resource", *resource)));
@@ -84,7 +84,7 @@ async fn validate_decides_as_the_edges_do() {
         Route::new(path, &[], Scope::parse(scope).expect("a scope"), public, OnStale::Deny).expect("a route")
     };
     for route in [route("/orders/*", "orders", false), route("/admin", "admin", false), route("/open", "", true)] {
-        origin.server.store().insert_route(&route).await.expect("added");
+        origin.server.store().create_route(&route).await.expect("added");
     }
     let tokens = origin.token("robot", &[("grant_type", "client_credentials"), ("scope", "orders")]).await;
     let token = tokens["access_token"].as_str().expect("a token");

@@ -101,7 +101,7 @@ async fn user_of_the_api_signs_in_and_keeps_the_same_account() {
     assert!(is_signed_in(&sign_in(&browser, " Grace ", "their secret").await));
     let request = (json!({ "username": "grace", "password": "their secret" }), Some("Bearer s3cret".to_owned()));
     assert_eq!(api.take_requests(), [request]);
-    let known = origin.server.store().user_by_external_id("u-42").await.expect("read").expect("kept");
+    let known = origin.server.store().find_user_by_external_id("u-42").await.expect("read").expect("kept");
     assert_eq!((known.auth_source.as_str(), known.name.as_str(), &known.password_hash), ("http_api", "grace", &None));
 
     api.set_answer(200, json!({ "external_id": "u-42", "claims": { "name": "Rear Admiral Hopper" } }));
@@ -118,7 +118,7 @@ async fn user_of_the_api_signs_in_and_keeps_the_same_account() {
     origin
         .server
         .store()
-        .disable_user(&known.id, &tollgate_storage::Ending::new(&by, "test", 1))
+        .disable_user(&known.id, &tollgate_storage::Termination::new(&by, "test", 1))
         .await
         .expect("disabled");
     assert_eq!(
@@ -171,5 +171,5 @@ async fn users_api_failure_signs_nobody_in() {
         is_signed_in(&sign_in(&UserBrowser::new(&origin, "ada"), "ada", PASSWORD).await),
         "local users sign in without the API"
     );
-    assert!(origin.server.store().user_by_external_id("u-42").await.expect("read").is_none());
+    assert!(origin.server.store().find_user_by_external_id("u-42").await.expect("read").is_none());
 }

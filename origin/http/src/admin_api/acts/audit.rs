@@ -62,11 +62,11 @@ impl Format {
 /// the database fails midway the file breaks off without its end, which clients notice.
 pub(crate) async fn export(app: AppState, filter: AuditFilter, format: Format) -> Result<Response, Problem> {
     let filter = AuditFilter { after: Some(filter.after.unwrap_or(0)), newest_first: false, limit: None, ..filter };
-    let first = app.store.audit(&filter).await?;
+    let first = app.store.list_audit_entries(&filter).await?;
     let rest = stream::try_unfold((app, filter, Some(first)), move |(app, mut filter, read)| async move {
         let page = match read {
             Some(page) => page,
-            None => app.store.audit(&filter).await?,
+            None => app.store.list_audit_entries(&filter).await?,
         };
         let Some(last) = page.last() else { return Ok::<_, StoreError>(None) };
         filter.after = Some(last.number);

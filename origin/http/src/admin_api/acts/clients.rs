@@ -16,7 +16,7 @@ pub(crate) const OVERLAP: u64 = 24 * 60 * 60;
 
 /// A page of clients.
 pub(crate) async fn page(app: &App, search: &Search) -> Result<Vec<Client>, Problem> {
-    Ok(app.store.find_clients(search).await?)
+    Ok(app.store.search_clients(search).await?)
 }
 
 /// Reads what is to be registered of a client: the members of RFC 7591.
@@ -51,7 +51,7 @@ pub(crate) async fn register(
         Some(secret) => client.with_secret(secret, now),
         None => client,
     };
-    app.store.by(by).insert_client(&client).await?;
+    app.store.with_actor(by).create_client(&client).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "registered a client");
     Ok((client, secret))
 }
@@ -60,7 +60,7 @@ pub(crate) async fn register(
 pub(crate) async fn find(app: &App, id: &str) -> Result<Client, Problem> {
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no client with that id");
     let id: ClientId = id.parse().map_err(|_| unknown())?;
-    app.store.client(&id).await?.ok_or_else(unknown)
+    app.store.find_client(&id).await?.ok_or_else(unknown)
 }
 
 /// Replaces all that is registered of a client.
@@ -70,7 +70,7 @@ pub(crate) async fn update(
     client: &Client,
     metadata: &ClientMetadata,
 ) -> Result<Client, Problem> {
-    app.store.by(by).update_client(&client.id, metadata).await?;
+    app.store.with_actor(by).update_client(&client.id, metadata).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "changed a client");
     find(app, client.id.as_str()).await
 }
@@ -84,7 +84,7 @@ pub(crate) async fn disable(app: &App, by: &Actor, client: &Client) -> Result<Cl
 
 /// Lets a client that was disabled authenticate again. What was revoked stays revoked.
 pub(crate) async fn enable(app: &App, by: &Actor, client: &Client) -> Result<Client, Problem> {
-    let enabled = app.store.by(by).enable_client(&client.id).await?;
+    let enabled = app.store.with_actor(by).enable_client(&client.id).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "enabled a client");
     enabled.ok_or_else(Problem::not_found)
 }
@@ -96,7 +96,7 @@ pub(crate) async fn rotate_secret(app: &App, by: &Actor, client: &Client) -> Res
     }
     let (secret, now) = (Secret::new(SecretKind::Client, &rng::random()?), clock::now());
     let stored = StoredSecret::made(&secret, now);
-    app.store.by(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
+    app.store.with_actor(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "gave a client another secret");
     Ok((find(app, client.id.as_str()).await?, secret))
 }
@@ -114,7 +114,7 @@ pub(crate) async fn choose_secret(
     checked_secret(&secret).map_err(|error| Problem::bad_request(&error.to_string()))?;
     let now = clock::now();
     let stored = StoredSecret::chosen(app.forge.hash(secret).await?, rng::random()?, now);
-    app.store.by(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
+    app.store.with_actor(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "set a client's secret");
     find(app, client.id.as_str()).await
 }

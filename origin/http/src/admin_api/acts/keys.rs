@@ -57,7 +57,7 @@ pub(crate) async fn revoke(app: &App, by: &Actor, kid: &str, reason: Option<Reas
     check_revocable(app, kid).await?;
     let revoke = Revoke::any(Target::Key(kid.to_owned()), by.clone(), reason, clock::now());
     let revoke = revoke.map_err(|error| Problem::bad_request(&error.to_string()))?;
-    let already = !app.writer.revoke(revoke).await?.is_news;
+    let already = !app.writer.revoke(revoke).await?.is_new_to_edges;
     tracing::info!(kid, by = by.as_str(), already, "revoked a key");
     Ok(already)
 }

@@ -11,11 +11,11 @@ use crate::problem::Problem;
 pub(crate) async fn put(app: &App, by: &Actor, resource: Resource) -> Result<Resource, Problem> {
     let resource = resource.checked().map_err(|error| Problem::bad_request(&error.to_string()))?;
     if let Some(client) = &resource.introspected_by
-        && app.store.client(client).await?.is_none()
+        && app.store.find_client(client).await?.is_none()
     {
         return Err(Problem::bad_request("introspected_by is not a client that is known here"));
     }
-    app.store.by(by).put_resource(&resource).await?;
+    app.store.with_actor(by).save_resource(&resource).await?;
     tracing::info!(audience = %resource.audience, by = by.as_str(), "registered a resource server");
     Ok(resource)
 }
@@ -23,13 +23,13 @@ pub(crate) async fn put(app: &App, by: &Actor, resource: Resource) -> Result<Res
 /// The resource server of this audience.
 pub(crate) async fn find(app: &App, audience: &str) -> Result<Resource, Problem> {
     let audience: Audience = audience.parse().map_err(|_| unknown())?;
-    app.store.resource(&audience).await?.ok_or_else(unknown)
+    app.store.find_resource(&audience).await?.ok_or_else(unknown)
 }
 
 /// Removes a resource server.
 pub(crate) async fn delete(app: &App, by: &Actor, audience: &str) -> Result<(), Problem> {
     let audience: Audience = audience.parse().map_err(|_| unknown())?;
-    if !app.store.by(by).delete_resource(&audience).await? {
+    if !app.store.with_actor(by).delete_resource(&audience).await? {
         return Err(unknown());
     }
     tracing::info!(%audience, by = by.as_str(), "removed a resource server");
@@ -44,7 +44,7 @@ pub(crate) async fn set_scope(
     value: &str,
     words: &str,
 ) -> Result<Resource, Problem> {
-    let resource = app.store.by(by).set_scope(audience, value, words).await.map_err(not_changed)?;
+    let resource = app.store.with_actor(by).set_scope_description(audience, value, words).await.map_err(not_changed)?;
     tracing::info!(%audience, value, by = by.as_str(), "said what a scope value means");
     Ok(resource)
 }
@@ -52,7 +52,7 @@ pub(crate) async fn set_scope(
 /// Forgets what a scope value of a resource server means.
 pub(crate) async fn remove_scope(app: &App, by: &Actor, audience: &str, value: &str) -> Result<Resource, Problem> {
     let audience: Audience = audience.parse().map_err(|_| unknown())?;
-    let resource = app.store.by(by).remove_scope(&audience, value).await.map_err(not_changed)?;
+    let resource = app.store.with_actor(by).delete_scope_description(&audience, value).await.map_err(not_changed)?;
     tracing::info!(%audience, value, by = by.as_str(), "forgot what a scope value means");
     Ok(resource)
 }

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use tollgate_core::RevocationKind;
 use tollgate_model::{Actor, Malformed, Reason, Reinstate, Revocation, Revoke, Target, TokenId, Which};
-use tollgate_storage::{Listing, MAX_REVOCATIONS_PAGE, Revoked};
+use tollgate_storage::{MAX_REVOCATIONS_PAGE, RevocationFilter, RevokeOutcome};
 use tollgate_system::clock;
 
 use crate::App;
@@ -26,7 +26,7 @@ pub(crate) async fn target(app: &App, wish: Wish) -> Result<Target, Problem> {
         (None | Some("token"), None, Some(token), None) => {
             let recognised = app.keys.recognise(&token, &app.issuer).await?;
             let recognised = recognised.ok_or_else(|| Problem::bad_request("token is not one of this origin's"))?;
-            let token = app.store.recognised_token(&recognised).await?.ok_or_else(unknown_token)?;
+            let token = app.store.find_recognised_token(&recognised).await?.ok_or_else(unknown_token)?;
             Ok(Target::Token(token.id.to_string()))
         }
         (None | Some("everything"), None, None, Some(time)) => Ok(Target::Before(time)),
@@ -46,7 +46,7 @@ pub(crate) async fn prepare(app: &App, by: &Actor, target: Target, reason: Optio
     };
     // A name that nobody has is more likely a slip than a wish.
     let id: TokenId = jti.parse().map_err(|_| unknown_token())?;
-    let token = app.store.token(id).await?.ok_or_else(unknown_token)?;
+    let token = app.store.find_token(id).await?.ok_or_else(unknown_token)?;
     Revoke::token(&token, by, reason, now).ok_or_else(unknown_token)
 }
 
@@ -55,7 +55,7 @@ fn unknown_token() -> Problem {
 }
 
 /// Revokes.
-pub(crate) async fn revoke(app: &App, revoke: Revoke) -> Result<Revoked, Problem> {
+pub(crate) async fn revoke(app: &App, revoke: Revoke) -> Result<RevokeOutcome, Problem> {
     let revoked = app.writer.revoke(revoke).await?;
     let revocation = &revoked.revocation;
     tracing::info!(number = revocation.number, by = revocation.by.as_str(), target = %revocation.target, "revoked");
@@ -63,11 +63,11 @@ pub(crate) async fn revoke(app: &App, revoke: Revoke) -> Result<Revoked, Problem
 }
 
 /// Revocations, the newest first, and what to give as `below` for the next page if there is one.
-pub(crate) async fn page(app: &App, listing: &Listing) -> Result<(Vec<Revocation>, Option<u64>), Problem> {
+pub(crate) async fn page(app: &App, listing: &RevocationFilter) -> Result<(Vec<Revocation>, Option<u64>), Problem> {
     if !(1..=MAX_REVOCATIONS_PAGE).contains(&listing.limit) {
         return Err(Problem::bad_request("limit must be 1 to 1000"));
     }
-    let found = app.store.revocations(listing, clock::now()).await?;
+    let found = app.store.list_revocations(listing, clock::now()).await?;
     let next = found.last().filter(|_| found.len() as u64 == listing.limit).map(|revocation| revocation.number);
     Ok((found, next))
 }
@@ -76,7 +76,7 @@ pub(crate) async fn page(app: &App, listing: &Listing) -> Result<(Vec<Revocation
 pub(crate) async fn find(app: &App, number: &str) -> Result<Revocation, Problem> {
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no revocation with that number");
     let number = number.parse().map_err(|_| unknown())?;
-    app.store.revocation(number).await?.ok_or_else(unknown)
+    app.store.find_revocation(number).await?.ok_or_else(unknown)
 }
 
 /// Lifts one revocation, and gives its record. One that is lifted already stays as it is.

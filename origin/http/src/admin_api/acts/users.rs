@@ -23,7 +23,7 @@ pub(crate) struct NewUser {
 
 /// A page of users.
 pub(crate) async fn page(app: &App, search: &Search) -> Result<Vec<User>, Problem> {
-    Ok(app.store.find_users(search).await?)
+    Ok(app.store.search_users(search).await?)
 }
 
 /// Registers a user.
@@ -42,7 +42,7 @@ pub(crate) async fn register(app: &App, by: &Actor, new: NewUser) -> Result<User
         is_admin: new.is_admin,
         ..User::new(UserId::from_random(&rng::random()?), new.name, clock::now())
     };
-    app.store.by(by).insert_user(&user).await?;
+    app.store.with_actor(by).create_user(&user).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "registered a user");
     Ok(user)
 }
@@ -51,7 +51,7 @@ pub(crate) async fn register(app: &App, by: &Actor, new: NewUser) -> Result<User
 pub(crate) async fn find(app: &App, id: &str) -> Result<User, Problem> {
     let unknown = || Problem::new(StatusCode::NOT_FOUND, "there is no user with that id");
     let id: UserId = id.parse().map_err(|_| unknown())?;
-    app.store.user(&id).await?.ok_or_else(unknown)
+    app.store.find_user(&id).await?.ok_or_else(unknown)
 }
 
 /// Sets a password, and ends every session of the user.
@@ -62,7 +62,7 @@ pub(crate) async fn set_password(
     password: Zeroizing<String>,
 ) -> Result<(), Problem> {
     let hash = hashed(app, password).await?;
-    app.store.set_password(&user.id, &hash, None, &ending(by, "an administrator set the password")).await?;
+    app.store.update_password(&user.id, &hash, None, &ending(by, "an administrator set the password")).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "set a password");
     Ok(())
 }
@@ -78,7 +78,7 @@ pub(crate) async fn disable(app: &App, by: &Actor, user: &User) -> Result<User, 
 
 /// Lets a user who was disabled sign in again. What they had given stays revoked.
 pub(crate) async fn enable(app: &App, by: &Actor, user: &User) -> Result<User, Problem> {
-    app.store.by(by).enable_user(&user.id).await?;
+    app.store.with_actor(by).enable_user(&user.id).await?;
     tracing::info!(user = %user.id, by = by.as_str(), "enabled a user");
     find(app, user.id.as_str()).await
 }
@@ -88,7 +88,7 @@ pub(crate) async fn set_admin(app: &App, by: &Actor, user: &User, is_admin: bool
     if !is_admin {
         not_oneself(by, user)?;
     }
-    app.store.by(by).set_admin(&user.id, is_admin).await?;
+    app.store.with_actor(by).set_admin(&user.id, is_admin).await?;
     tracing::info!(user = %user.id, by = by.as_str(), is_admin, "said whether a user is an administrator");
     find(app, user.id.as_str()).await
 }

@@ -1,7 +1,7 @@
 //! The authorization code grant (RFC 6749 §4.1.3), with PKCE always (RFC 7636 §4.5).
 
 use tollgate_model::{GrantError, Redemption, SecretHash, SecretKind};
-use tollgate_storage::Claim;
+use tollgate_storage::RedeemCredential;
 use tollgate_system::clock;
 
 use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
@@ -16,7 +16,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     if !SecretKind::Code.made(presented) {
         return Err(GrantError::Unknown.into());
     }
-    let code = app.store.code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
+    let code = app.store.find_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
     let jkt = request.jkt.as_deref();
     let redemption = Redemption { client: &client.id, redirect_uri: form.get("redirect_uri"), verifier, jkt };
     match code.check(redemption, clock::now()) {
@@ -28,6 +28,6 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     }
     let access = granted(&request, &code.grant)?;
     let (refresh, kept) = first_refresh(app, client, &code.grant, request.jkt.as_deref())?;
-    let claim = Claim::Code { hash: code.hash, refresh: kept };
+    let claim = RedeemCredential::Code { hash: code.hash, refresh: kept };
     take(request, Taking { grant: &code.grant, claim, access, refresh, nonce: code.nonce.as_deref() }).await
 }

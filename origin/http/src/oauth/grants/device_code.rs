@@ -1,7 +1,7 @@
 //! The device grant (RFC 8628 §3.4 and §3.5): a device asks until its user has decided elsewhere.
 
 use tollgate_model::{DeviceCode, DeviceStatus, GrantError, Poll, SecretHash, SecretKind};
-use tollgate_storage::Claim;
+use tollgate_storage::RedeemCredential;
 use tollgate_system::clock;
 
 use super::taken::{Taking, first_refresh, granted, revoke_reused, take};
@@ -16,7 +16,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     if !SecretKind::Device.made(presented) {
         return Err(GrantError::Unknown.into());
     }
-    let code = app.store.device_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
+    let code = app.store.find_device_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
     let now_ms = clock::now_ms();
     let grant = match code.poll(&client.id, now_ms) {
         Poll::Allowed(grant) => grant,
@@ -33,7 +33,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     };
     let access = granted(&request, &grant)?;
     let (refresh, kept) = first_refresh(app, client, &grant, request.jkt.as_deref())?;
-    let claim = Claim::Device { hash: code.hash, refresh: kept };
+    let claim = RedeemCredential::DeviceCode { hash: code.hash, refresh: kept };
     take(request, Taking { grant: &grant, claim, access, refresh, nonce: None }).await
 }
 
@@ -45,6 +45,6 @@ async fn polled(
     now_ms: u64,
     answer: OAuthError,
 ) -> Result<OAuthError, OAuthError> {
-    let first = app.store.polled(code, interval, now_ms).await?;
+    let first = app.store.record_device_poll(code, interval, now_ms).await?;
     Ok(if first { answer } else { OAuthError::SlowDown })
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
 use tollgate_model::authorization::wanted;
 use tollgate_model::{Access, Client, SecretHash, UserId};
-use tollgate_storage::{Sight, StoreError};
+use tollgate_storage::{ReplayKey, StoreError};
 use tollgate_system::clock;
 
 use crate::App;
@@ -79,7 +79,7 @@ async fn check(app: &App, claims: &Map<String, Value>) -> Result<(), OAuthError>
     };
     let issuer = jose::text(claims, "iss").map_err(refused)?;
     let hash = SecretHash::of(&format!("bearer|{}|{issuer}|{id}", issuer.len()));
-    match app.writer.see(Sight { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) }).await? {
+    match app.writer.record_first_use(ReplayKey { hash, expires_at: expires_at.saturating_add(jose::LEEWAY) }).await? {
         true => Ok(()),
         false => Err(OAuthError::BadGrant("the assertion was shown before")),
     }
@@ -87,12 +87,12 @@ async fn check(app: &App, claims: &Map<String, Value>) -> Result<(), OAuthError>
 
 async fn about_user(app: &App, client: &Client, claims: &Map<String, Value>) -> Result<(About, UserId), OAuthError> {
     let (issuer, subject) = (jose::text(claims, "iss").map_err(refused)?, jose::text(claims, "sub").map_err(refused)?);
-    let user = app.store.user_by_external_id(&format!("{issuer}|{subject}")).await?;
+    let user = app.store.find_user_by_external_id(&format!("{issuer}|{subject}")).await?;
     let user =
         user.filter(|user| user.is_active()).ok_or(OAuthError::BadGrant("the assertion's subject is not known"))?;
     let subject = user.subject_for(&client.metadata, &app.keys.current().derived("tollgate pairwise subjects v1"));
     // No grant says that this subject is theirs.
-    if subject != user.id.as_str() && !app.store.note_pairwise_subject(&user.id, &subject).await? {
+    if subject != user.id.as_str() && !app.store.record_pairwise_subject(&user.id, &subject).await? {
         return Err(StoreError::UserDisabled.into());
     }
     Ok((About::subject(subject), user.id))

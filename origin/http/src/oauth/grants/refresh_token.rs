@@ -1,7 +1,7 @@
 //! Refreshing (RFC 6749 §6): every use gives another refresh token and ends the one that was used (RFC 9700 §4.14.2).
 
 use tollgate_model::GrantError;
-use tollgate_storage::{Claim, NewRefresh};
+use tollgate_storage::{NewRefreshToken, RedeemCredential};
 use tollgate_system::clock;
 
 use super::taken::{Taking, granted, take};
@@ -22,8 +22,8 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let successor = keys.successor(&grant.id, unverified_token).ok_or(GrantError::Unknown)?;
     let rules = app.grants.refresh;
     let expires_at = rules.expiry(grant.ends_at, now);
-    let kept = NewRefresh { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
+    let kept = NewRefreshToken { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
     // Whether it was used before is decided where it is written: two that ask at one moment must not both be the first.
-    let claim = Claim::Refresh { hash: presented.hash, successor: kept, grace: rules.grace };
+    let claim = RedeemCredential::RefreshToken { hash: presented.hash, successor: kept, grace: rules.grace };
     take(request, Taking { grant, claim, access, refresh: Some(successor), nonce: None }).await
 }

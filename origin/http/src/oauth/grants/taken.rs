@@ -4,7 +4,7 @@ use tollgate_model::authorization::wanted;
 use tollgate_model::{
     Access, AccessError, Actor, Client, Grant, GrantError, GrantType, Reason, Revoke, Scope, Secret, Target,
 };
-use tollgate_storage::{Claim, NewRefresh, Redeem, Redeemed};
+use tollgate_storage::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest};
 use tollgate_system::{clock, rng};
 
 use crate::App;
@@ -15,7 +15,7 @@ use crate::oauth::token::TokenRequest;
 /// What is to be taken, and for what.
 pub(super) struct Taking<'a> {
     pub(super) grant: &'a Grant,
-    pub(super) claim: Claim,
+    pub(super) claim: RedeemCredential,
     /// What the access token is to be good for.
     pub(super) access: Access,
     /// The refresh token to hand out.
@@ -43,12 +43,12 @@ pub(super) async fn take(request: TokenRequest<'_>, taking: Taking<'_>) -> Resul
     let keys = app.keys.to_sign(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, About::user(grant), taking.access, confirmation(caller, jkt)?)?;
     let (issue, opaque) = drafted.parts(caller);
-    let redeem = Redeem { claim: taking.claim, grant: grant.id.clone(), issue, at: clock::now() };
+    let redeem = RedeemRequest { credential: taking.claim, grant: grant.id.clone(), issue, at: clock::now() };
     let token = match app.writer.redeem(redeem).await? {
-        Redeemed::Issued(token) => token,
-        Redeemed::Replayed => return Err(replayed(client, grant)),
-        Redeemed::Ended => return Err(GrantError::Ended.into()),
-        Redeemed::Expired => return Err(GrantError::Expired.into()),
+        RedeemOutcome::Issued(token) => token,
+        RedeemOutcome::Replayed => return Err(replayed(client, grant)),
+        RedeemOutcome::Ended => return Err(GrantError::Ended.into()),
+        RedeemOutcome::Expired => return Err(GrantError::Expired.into()),
     };
     let mut tokens = answer(app, client, &token, opaque)?;
     tokens.refresh_token = taking.refresh.map(|refresh| refresh.reveal().to_owned());
@@ -68,7 +68,7 @@ async fn about_user(
     nonce: Option<&str>,
     access_token: &str,
 ) -> Result<String, OAuthError> {
-    let user = app.store.user(&grant.user).await?.ok_or(GrantError::Ended)?;
+    let user = app.store.find_user(&grant.user).await?.ok_or(GrantError::Ended)?;
     id_token(app, &IdToken { client, user: &user, grant, scope, nonce, access_token }).await
 }
 
@@ -78,7 +78,7 @@ pub(super) fn first_refresh(
     client: &Client,
     grant: &Grant,
     jkt: Option<&str>,
-) -> Result<(Option<Secret>, Option<NewRefresh>), OAuthError> {
+) -> Result<(Option<Secret>, Option<NewRefreshToken>), OAuthError> {
     if !client.metadata.allows(GrantType::RefreshToken) {
         return Ok((None, None));
     }
@@ -87,7 +87,7 @@ pub(super) fn first_refresh(
     let expires_at = app.grants.refresh.expiry(grant.ends_at, clock::now());
     // A client that authenticates proves by that who it is; another can prove it by its key alone (RFC 9449 §5).
     let jkt = jkt.filter(|_| client.is_public()).map(str::to_owned);
-    let kept = NewRefresh { hash: secret.hash(), expires_at, jkt };
+    let kept = NewRefreshToken { hash: secret.hash(), expires_at, jkt };
     Ok((Some(secret), Some(kept)))
 }
 

@@ -12,7 +12,7 @@ use tollgate_model::authorization::{Asked as _, wanted};
 use tollgate_model::{
     Access, AccessError, AccessToken, Acting, Audience, Audiences, Client, Confirmation, GrantError, TokenId,
 };
-use tollgate_storage::{Claim, Redeem, Redeemed, StoreError, WriteError};
+use tollgate_storage::{RedeemCredential, RedeemOutcome, RedeemRequest, StoreError, WriteError};
 use tollgate_system::clock;
 
 use crate::App;
@@ -65,7 +65,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let keys = app.keys.to_sign(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, about, access, cnf)?;
     let tokens = record(app, caller, &subject, drafted).await.map_err(|error| match error {
-        OAuthError::Write(WriteError::Store(StoreError::SourceRevoked)) => OAuthError::InvalidRequest(NOT_GOOD),
+        OAuthError::Write(WriteError::Store(StoreError::SubjectTokenRevoked)) => OAuthError::InvalidRequest(NOT_GOOD),
         error => error,
     })?;
     Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..tokens })
@@ -83,10 +83,10 @@ async fn record(
         return issue(app, caller, drafted).await;
     };
     let (issue, opaque) = drafted.parts(caller);
-    let redeem = Redeem { claim: Claim::Standing, grant, issue, at: clock::now() };
+    let redeem = RedeemRequest { credential: RedeemCredential::ActiveGrant, grant, issue, at: clock::now() };
     match app.writer.redeem(redeem).await? {
-        Redeemed::Issued(token) => answer(app, &caller.client, &token, opaque),
-        Redeemed::Replayed | Redeemed::Ended | Redeemed::Expired => Err(GrantError::Ended.into()),
+        RedeemOutcome::Issued(token) => answer(app, &caller.client, &token, opaque),
+        RedeemOutcome::Replayed | RedeemOutcome::Ended | RedeemOutcome::Expired => Err(GrantError::Ended.into()),
     }
 }
 
@@ -124,7 +124,7 @@ async fn check_holder(
     if subject.client == client.id {
         return check_binding(caller, subject, jkt);
     }
-    let resources = app.store.resources().await?;
+    let resources = app.store.list_resources().await?;
     let mut own = resources.iter().filter(|resource| resource.introspected_by.as_ref() == Some(&client.id));
     match own.any(|resource| subject.audience.has(resource.audience.as_str())) {
         true => Ok(()),
