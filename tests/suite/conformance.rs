@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use tollgate_edge::Program;
-use tollgate_model::{Actor, OnStale, Revoke, Route, Scope, Target};
+use tollgate_model::{Actor, NewRevocation, OnStale, Route, Scope, Target};
 use tollgate_tests::adapter::Adapter;
 use tollgate_tests::conformance::{REVOKED, ROUTES, cases};
 use tollgate_tests::edge::{EdgeKind, TestEdge, Upstream};
@@ -24,7 +24,7 @@ async fn prepare() -> Result<(TestOrigin, Upstream, BTreeMap<&'static str, Strin
             .await?;
     }
     let target = Target::Token(REVOKED.to_owned());
-    assert!(store.revoke(Revoke::any(target, Actor::command_line(None), None, now())?).await?.is_new_to_edges);
+    assert!(store.revoke(NewRevocation::any(target, Actor::command_line(None), None, now())?).await?.is_new_to_edges);
     let upstream = Upstream::start()?;
     let settings = origin.edge_settings(&upstream.url).await?;
     Ok((origin, upstream, settings))

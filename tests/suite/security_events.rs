@@ -14,8 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde_json::{Value, json};
-use tollgate_model::status_list::Claim;
-use tollgate_model::{AccessToken, Actor, Reinstate, Revoke, Target, TokenDraft, Which};
+use tollgate_model::status_list::StatusClaim;
+use tollgate_model::{AccessToken, Actor, NewReinstatement, NewRevocation, RevocationSelector, Target, TokenDraft};
 use tollgate_services::status_lists::StatusListToken;
 use tollgate_tests::client::TestClient;
 use tollgate_tests::environment::{install_tls_provider, now};
@@ -27,14 +27,15 @@ const TOKEN_CLAIMS_CHANGE: &str = "https://schemas.openid.net/secevent/caep/even
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 async fn revoke(origin: &TestOrigin, target: Target) -> Result<()> {
-    let revoke = Revoke::any(target, Actor::command_line(None), None, now() + 1)?;
+    let revoke = NewRevocation::any(target, Actor::command_line(None), None, now() + 1)?;
     ensure!(origin.server.store().revoke(revoke).await?.is_new_to_edges);
     Ok(())
 }
 
 async fn reinstate(origin: &TestOrigin, target: Target) -> Result<()> {
-    let (which, by) = (Which::Target(target), Actor::command_line(None));
-    let reinstated = origin.server.store().reinstate(Reinstate { which, by, reason: None, at: now() + 1 }).await?;
+    let (selector, by) = (RevocationSelector::Target(target), Actor::command_line(None));
+    let reinstated =
+        origin.server.store().reinstate(NewReinstatement { selector, by, reason: None, at: now() + 1 }).await?;
     ensure!(reinstated.is_new_to_edges);
     Ok(())
 }
@@ -62,7 +63,7 @@ async fn jwks(origin: &TestOrigin) -> Result<Vec<u8>> {
 }
 
 /// Fetches a status list, verifies it as a verifier does, and returns the token's status.
-async fn status(origin: &TestOrigin, status_claim: &Claim) -> Result<u8> {
+async fn status(origin: &TestOrigin, status_claim: &StatusClaim) -> Result<u8> {
     let answer = reqwest::get(&status_claim.status_list.uri).await?;
     ensure!(answer.status() == 200, "the list answered {}", answer.status());
     ensure!(answer.headers()["content-type"] == "application/statuslist+jwt");
@@ -83,7 +84,7 @@ async fn status_list_follows_every_kind_of_revocation_and_reinstatement() -> Res
     let origin = TestOrigin::start().await?;
     let client = TestClient::register_with_cli(&origin, "status", &[])?;
     let token = issue_token(&origin, &client, 1).await?;
-    let status_claim = Claim::of(origin.server.issuer(), token.number);
+    let status_claim = StatusClaim::of_token(origin.server.issuer(), token.number);
     assert_eq!(status(&origin, &status_claim).await?, 0);
     let jti = token.id.to_string();
     for target in [
@@ -103,7 +104,7 @@ async fn status_list_follows_every_kind_of_revocation_and_reinstatement() -> Res
     revoke(&origin, Target::Client(client.id.clone())).await?;
     let later = issue_token(&origin, &client, 2).await?;
     assert_eq!(status(&origin, &status_claim).await?, 1);
-    assert_eq!(status(&origin, &Claim::of(origin.server.issuer(), later.number)).await?, 0);
+    assert_eq!(status(&origin, &StatusClaim::of_token(origin.server.issuer(), later.number)).await?, 0);
     Ok(())
 }
 
@@ -113,7 +114,7 @@ async fn access_token_contains_its_status_claim() -> Result<()> {
     let origin = TestOrigin::start().await?;
     let client = TestClient::register_with_cli(&origin, "status", &[])?;
     let token = client.token("").await?;
-    let status_claim: Claim = serde_json::from_value(part(&token, 1)?["status"].clone())?;
+    let status_claim: StatusClaim = serde_json::from_value(part(&token, 1)?["status"].clone())?;
     assert_eq!(status(&origin, &status_claim).await?, 0);
     let said = |command_line: String| serde_json::from_str::<Value>(&command_line);
     assert_eq!(said(origin.cli(&["token", "status", &token, "--json"])?)?["status"], "valid");

@@ -11,8 +11,8 @@ use tollgate_bench::figures::{Figure, Part, Table};
 use tollgate_bench::measure::{percentile, sorted};
 use tollgate_keys::KeyRing;
 use tollgate_model::{
-    Access, Audience, AuthorizationDetails, ClientId, Code, Grant, GrantId, Scope, Secret, SecretKind, Terms, TokenAlg,
-    TokenDraft, TokenId, UserId,
+    Access, Audience, AuthorizationCode, AuthorizationDetails, ClientId, Grant, GrantId, GrantTerms, Scope, Secret,
+    SecretKind, TokenAlg, TokenDraft, TokenId, UserId,
 };
 use tollgate_storage::Writer;
 use tollgate_system::{clock, rng};
@@ -223,22 +223,22 @@ async fn refresh_tokens(origin: &TestOrigin, client: &(String, String)) -> Resul
     Ok(tokens)
 }
 
-fn grant_code(code: &Secret, user: UserId) -> Result<Code> {
+fn grant_code(code: &Secret, user: UserId) -> Result<AuthorizationCode> {
     let at = now();
     let grant = Grant {
         id: GrantId::from_random(&rng::random()?),
         client: "bench".parse()?,
         subject: user.to_string(),
         user,
-        login: None,
-        terms: serde_json::from_value::<Terms>(json!({
+        browser_session: None,
+        terms: serde_json::from_value::<GrantTerms>(json!({
             "access": access()?, "auth_time": at, "acr": "urn:tollgate:acr:password", "amr": ["pwd"],
         }))?,
         created_at: at,
         ends_at: at + 86_400,
         ended_at: None,
     };
-    Ok(Code {
+    Ok(AuthorizationCode {
         hash: code.hash(),
         grant,
         redirect_uri: Some(REDIRECT.to_owned()),

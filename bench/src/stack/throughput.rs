@@ -15,7 +15,7 @@ use tollgate_bench::measure::{percentile, seconds, sorted};
 use tollgate_bench::plot::{Axis, Plot, Scale, Series};
 use tollgate_bench::population::Population;
 use tollgate_model::{
-    Access, AccessToken, Actor, Audience, AuthorizationDetails, ClientId, Revoke, Scope, Target, TokenDraft,
+    Access, AccessToken, Actor, Audience, AuthorizationDetails, ClientId, NewRevocation, Scope, Target, TokenDraft,
 };
 use tollgate_storage::{Batch, Store, Writer};
 use tollgate_tests::client::TestClient;
@@ -158,8 +158,8 @@ async fn revoke_all(store: &Store, tokens: &[AccessToken], started: Instant) -> 
     Ok(CommitResults { timeline, waits: sorted(answers.into_iter().map(|answer| answer.1).collect()) })
 }
 
-fn revocation(token: &AccessToken) -> Result<Revoke> {
-    Ok(Revoke::any(Target::Token(token.id.to_string()), Actor::command_line(None), None, now())?)
+fn revocation(token: &AccessToken) -> Result<NewRevocation> {
+    Ok(NewRevocation::any(Target::Token(token.id.to_string()), Actor::command_line(None), None, now())?)
 }
 
 /// Revocations per second over HTTP.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use tollgate_model::{Malformed, RefreshRules};
+use tollgate_model::{Malformed, RefreshTokenPolicy};
 
 use super::table::Setting;
 use super::{SettingError, Sources, checked_flag};
@@ -66,7 +66,7 @@ pub(super) const EXPLAINED: [Setting; 10] = [
 #[derive(Debug, Clone)]
 pub struct GrantSettings {
     /// How long refresh tokens are good.
-    pub refresh: RefreshRules,
+    pub refresh: RefreshTokenPolicy,
     /// Whether a DPoP proof must carry a nonce of this origin (RFC 9449 §8).
     pub dpop_nonce: bool,
     /// Who may register clients over the network.
@@ -145,7 +145,7 @@ impl GrantSettings {
             sources.parse(name, read).map(|seconds| seconds.unwrap_or(default))
         };
         let settings = GrantSettings {
-            refresh: RefreshRules {
+            refresh: RefreshTokenPolicy {
                 grace: seconds("TOLLGATE_REFRESH_GRACE", 0, MAX_GRACE, 10)?,
                 idle: seconds("TOLLGATE_REFRESH_IDLE", 60, MAX_LIFETIME, 14 * DAY)?,
                 lifetime: seconds("TOLLGATE_REFRESH_LIFETIME", 60, MAX_LIFETIME, 90 * DAY)?,

@@ -12,7 +12,7 @@ const DAY: u64 = 24 * 60 * 60;
 const MIN_KEY_ROTATION: u64 = 60 * 60;
 const MAX_KEY_ROTATION: u64 = 3660 * DAY;
 /// ID tokens live as long as access tokens; status lists this many seconds.
-const STATUS_LISTS_LAST: u64 = tollgate_model::status_list::LASTS;
+const STATUS_LISTS_LAST: u64 = tollgate_model::status_list::STATUS_LIST_TTL;
 /// `TOLLGATE_KEY_PUBLISH_AHEAD` at most.
 const MAX_PUBLISH_AHEAD: u64 = 30 * DAY;
 

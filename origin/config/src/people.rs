@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use tollgate_model::CallUrl;
+use tollgate_model::OutboundUrl;
 use zeroize::Zeroizing;
 
 use super::table::{Secrecy, Setting};
@@ -46,7 +46,7 @@ pub struct PeopleSettings {
 #[derive(Clone)]
 pub struct UsersApiSettings {
     /// Where names and passwords are posted.
-    pub url: CallUrl,
+    pub url: OutboundUrl,
     /// How long it has to answer.
     pub timeout: Duration,
     /// What this origin shows it, as a bearer token.
@@ -64,7 +64,7 @@ impl fmt::Debug for UsersApiSettings {
 
 impl PeopleSettings {
     pub(super) fn from_sources(sources: &Sources) -> Result<PeopleSettings, SettingError> {
-        let url = sources.parse("TOLLGATE_USERS_API_URL", |text| text.parse::<CallUrl>())?;
+        let url = sources.parse("TOLLGATE_USERS_API_URL", |text| text.parse::<OutboundUrl>())?;
         let timeout = sources.parse("TOLLGATE_USERS_API_TIMEOUT", patience)?.unwrap_or(DEFAULT_TIMEOUT);
         let secret = sources.parse("TOLLGATE_USERS_API_SECRET", secret)?;
         Ok(PeopleSettings {

@@ -12,7 +12,7 @@ use axum::http::Version;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use tollgate_core::Nonce;
-use tollgate_model::{EdgeContact, Malformed};
+use tollgate_model::{EdgeHeartbeat, Malformed};
 use tollgate_system::clock;
 
 use super::oauth::caller::Caller;
@@ -95,11 +95,11 @@ pub(super) async fn get(
 }
 
 /// What an edge says of itself, if it says all that a proof is over.
-fn contact(query: &Parameters, sequence: u64) -> Result<Option<EdgeContact>, Malformed> {
+fn contact(query: &Parameters, sequence: u64) -> Result<Option<EdgeHeartbeat>, Malformed> {
     let Some(name) = query.get("edge").map(str::parse).transpose()? else { return Ok(None) };
     let number = |name| query.get(name).and_then(|text| text.parse().ok());
     let (Some(number), Some(at_ms)) = (number("number"), number("at")) else { return Ok(None) };
-    Ok(Some(EdgeContact { name, number, sequence, at_ms }))
+    Ok(Some(EdgeHeartbeat { name, number, sequence, at_ms }))
 }
 
 fn wait(text: Option<&str>) -> Option<Duration> {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use tollgate_model::{Actor, AuditAction, AuditKind, AuditNote};
+use tollgate_model::{Actor, AuditAction, AuditKind, NewAuditEntry};
 use tollgate_services::telemetry::NotedWay;
 use tollgate_system::clock;
 
@@ -22,7 +22,7 @@ pub(crate) async fn note(app: &App, way: NotedWay, name: Option<&str>, address: 
     };
     tracing::warn!(way = way.name(), name, address, left_out, "authentication failed");
     let more = if left_out > 0 { format!("; {left_out} more before this are not noted") } else { String::new() };
-    let note = AuditNote::new(clock::now(), Actor::origin(), action, kind, name);
+    let note = NewAuditEntry::new(clock::now(), Actor::origin(), action, kind, name);
     if let Err(error) = app.writer.record_audit_note(note.with(&format!("from {address}{what}{more}"))).await {
         tracing::error!(%error, "a failed authentication could not be noted");
     }

@@ -18,10 +18,10 @@ use super::tokens::TOKEN_TYPE;
 use super::{Jwk, KeyRing, PrivateKey, compact};
 
 /// Characters of the derive key's name at the beginning of its audience keys' names.
-pub const DERIVED_PREFIX: usize = 8;
+pub const DERIVED_KID_PREFIX: usize = 8;
 
 /// Audiences whose keys a ring keeps at most; more than that, and it forgets all and begins anew.
-const MOST_KNOWN: usize = 1024;
+const MAX_CACHED_AUDIENCES: usize = 1024;
 
 /// The HS256 key of one audience. It signs for that audience only, so whoever holds it forges nothing for another. Clones are
 /// the same.
@@ -40,7 +40,7 @@ type Generations = Arc<[Vec<AudienceKey>]>;
 
 /// The audiences that a ring derived keys for. They never change while the ring stands: all that they follow from is in it.
 #[derive(Default)]
-pub(super) struct KnownAudiences(RwLock<HashMap<Audience, Generations>>);
+pub(super) struct AudienceKeyCache(RwLock<HashMap<Audience, Generations>>);
 
 /// A stored key from which audience keys are derived.
 pub(super) struct DeriveKey {
@@ -70,8 +70,8 @@ impl KeyRing {
 
     /// Whether this is the form of the name of an HS256 key that was derived from a key of this ring.
     #[must_use]
-    pub fn may_have_derived(&self, kid: &str) -> bool {
-        let parts = kid.split_at_checked(DERIVED_PREFIX);
+    pub fn is_derived_kid(&self, kid: &str) -> bool {
+        let parts = kid.split_at_checked(DERIVED_KID_PREFIX);
         parts.is_some_and(|(prefix, rest)| {
             rest.starts_with('.') && self.derive.iter().any(|derive| derive.kid.starts_with(prefix))
         })
@@ -80,7 +80,7 @@ impl KeyRing {
     /// The HS256 key of this name, if it is the audience's and not revoked. Name and audience may be anybody's invention, so
     /// nothing is kept of what was derived for them.
     pub(super) fn audience_key_named(&self, audience: &Audience, kid: &str) -> Option<AudienceKey> {
-        if !self.may_have_derived(kid) {
+        if !self.is_derived_kid(kid) {
             return None;
         }
         let keys = self.audiences.get(audience).unwrap_or_else(|| self.all_generations(audience));
@@ -116,14 +116,14 @@ impl KeyRing {
     }
 }
 
-impl KnownAudiences {
+impl AudienceKeyCache {
     fn get(&self, audience: &Audience) -> Option<Generations> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(audience).cloned()
     }
 
     fn keep(&self, audience: &Audience, keys: Generations) -> Generations {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_KNOWN {
+        if known.len() >= MAX_CACHED_AUDIENCES {
             known.clear();
         }
         known.insert(audience.clone(), Arc::clone(&keys));
@@ -142,7 +142,7 @@ impl AudienceKey {
         let (secret, kid) = okm.split_at(32);
         let mut key = Zeroizing::new([0; 32]);
         key.copy_from_slice(secret);
-        let prefix: String = derive.kid.chars().take(DERIVED_PREFIX).collect();
+        let prefix: String = derive.kid.chars().take(DERIVED_KID_PREFIX).collect();
         let kid = format!("{prefix}.{}", base64url(kid));
         let header = compact::header(TokenAlg::Hs256, &kid, TOKEN_TYPE);
         AudienceKey(Arc::new(Derived { kid, header, key: PrivateKey::shared(key) }))
@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
     use crate::{MasterKey, make};
-    use tollgate_model::key_schedule::Wanted;
+    use tollgate_model::key_schedule::KeySpec;
     use tollgate_model::{Purpose, StoredKey};
 
     fn known(ring: &KeyRing) -> usize {
@@ -203,9 +203,9 @@ mod tests {
         assert_eq!((named.kid(), known(&other)), (kid(&ring, 1).as_str(), 1), "nothing is kept of what anybody asks");
         assert!(other.audience_key_named(&audience(2), &first).is_none());
 
-        for number in 2..MOST_KNOWN + 2 {
+        for number in 2..MAX_CACHED_AUDIENCES + 2 {
             kid(&ring, number);
-            assert!(known(&ring) <= MOST_KNOWN);
+            assert!(known(&ring) <= MAX_CACHED_AUDIENCES);
         }
         assert_eq!(kid(&ring, 0), first);
     }
@@ -218,7 +218,7 @@ mod tests {
             (Purpose::Secret, TokenAlg::Hs256),
             (Purpose::Snapshot, TokenAlg::EdDsa),
         ];
-        let made = wanted.map(|(purpose, alg)| make(master, Wanted { purpose, alg, ahead: 0 }, 1_000).expect("made"));
+        let made = wanted.map(|(purpose, alg)| make(master, KeySpec { purpose, alg, ahead: 0 }, 1_000).expect("made"));
         made.map(|key| StoredKey { published_at: Some(1_000), signs_from: Some(1_000), ..key }).into()
     }
 }

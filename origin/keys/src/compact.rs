@@ -48,7 +48,7 @@ mod tests {
     use crate::{KeyRing, MasterKey};
     use tollgate_model::encoding::from_base64url;
     use tollgate_model::status_list;
-    use tollgate_model::{AccessToken, Acting, Claims, Confirmation, Scope, TokenDetails, TokenId};
+    use tollgate_model::{AccessToken, ActorClaim, Claims, Confirmation, Scope, TokenDetails, TokenId};
 
     const ISSUER: &str = "https://auth.example.com";
 
@@ -61,7 +61,7 @@ mod tests {
     fn token(ring: &KeyRing, alg: TokenAlg) -> AccessToken {
         let audience = "https://api.example.com".parse().map(|audience: tollgate_model::Audience| audience.into());
         let audience = audience.expect("an audience");
-        let act = Acting { sub: "a \"quoted\" Bär".to_owned(), client_id: None, act: None };
+        let act = ActorClaim { sub: "a \"quoted\" Bär".to_owned(), client_id: None, act: None };
         AccessToken {
             id: TokenId::new(7, [9; 14]),
             number: 70_000,
@@ -98,7 +98,7 @@ mod tests {
             let token = token(&ring, alg);
             let audience = token.audience.single().and_then(|audience| ring.audience_key(audience)).expect("a key");
             let key = ring.signing_key(alg).map_or(audience.key(), |(_, key)| key);
-            let status = Some(status_list::Claim::of(ISSUER, token.number));
+            let status = Some(status_list::StatusClaim::of_token(ISSUER, token.number));
             let claims = Claims { status, ..token.claims(ISSUER) };
             let reference_header = Header::empty().with_token_type("at+jwt").with_key_id(&token.key_id);
             let reference = crate::private::JwtAlgorithm(alg)
@@ -111,7 +111,10 @@ mod tests {
             let unverified_token = UntrustedToken::new(&text).expect("compact");
             let verified = crate::private::JwtAlgorithm(alg).validator::<Value>(key).validate(&unverified_token);
             assert!(verified.is_ok(), "{alg}: {:?}", verified.err());
-            assert!(ring.recognise(&text, ISSUER).is_some_and(|recognised| recognised.is_of(&token)), "{alg}");
+            assert!(
+                ring.verify_token(&text, ISSUER).is_some_and(|recognised| recognised.matches_record(&token)),
+                "{alg}"
+            );
         }
     }
 

@@ -2,7 +2,7 @@
 
 use tollgate_model::TokenAlg;
 use tollgate_model::encoding::base64url;
-use tollgate_model::key_schedule::Wanted;
+use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{Purpose, StoredKey};
 use tollgate_system::rng;
 
@@ -15,9 +15,9 @@ use super::{KeyRing, KeyRingError, MasterKey, PrivateKey};
 ///
 /// # Errors
 /// When the system has no randomness.
-pub fn make(master: &MasterKey, wanted: Wanted, now: u64) -> Result<StoredKey, KeyRingError> {
+pub fn make(master: &MasterKey, wanted: KeySpec, now: u64) -> Result<StoredKey, KeyRingError> {
     let making = |error: &dyn std::fmt::Display| KeyRingError::Making(error.to_string());
-    let Wanted { purpose, alg, ahead } = wanted;
+    let KeySpec { purpose, alg, ahead } = wanted;
     let private = PrivateKey::generate(alg).map_err(|error| making(&error))?;
     let kid = match purpose {
         // The thumbprint of a secret would be a hash of the secret: secrets get random names.
@@ -62,7 +62,7 @@ impl KeyRing {
             (Purpose::Snapshot, TokenAlg::EdDsa),
         ];
         let first = |(purpose, alg)| {
-            let key = make(master, Wanted { purpose, alg, ahead: 0 }, now)?;
+            let key = make(master, KeySpec { purpose, alg, ahead: 0 }, now)?;
             Ok(StoredKey { published_at: Some(now), signs_from: Some(now), ..key })
         };
         wanted.into_iter().map(first).collect()

@@ -13,9 +13,9 @@ use super::tokens::TOKEN_TYPE;
 use super::{AudienceKey, KeyRing, PrivateKey};
 
 /// A presented access token that has the form or the signature of this issuer's. Only [`KeyRing::recognise`] makes one. It says nothing
-/// about expiry or revocation, and it is worth nothing without a record that it [is of](RecognisedToken::is_of).
+/// about expiry or revocation, and it is worth nothing without a record that it [is of](VerifiedToken::is_of).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecognisedToken(Proof);
+pub struct VerifiedToken(Proof);
 
 /// What proves a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +33,11 @@ pub enum RecordKey<'a> {
     Opaque(&'a SecretHash),
 }
 
-impl RecognisedToken {
+impl VerifiedToken {
     /// Whether this is the record of the token that was presented: signed by the key that verified it and for the audience that it names,
     /// or of the same random text. An opaque token is never a JWT, nor the other way around.
     #[must_use]
-    pub fn is_of(&self, record: &AccessToken) -> bool {
+    pub fn matches_record(&self, record: &AccessToken) -> bool {
         match &self.0 {
             Proof::Signature { id, key_id, audience } => {
                 let is_signed = record.opaque.is_none() && record.key_id == *key_id;
@@ -59,9 +59,9 @@ impl RecognisedToken {
 impl KeyRing {
     /// Recognises a token that this origin signed as `issuer`, or an opaque one.
     #[must_use]
-    pub fn recognise(&self, unverified_token: &str, issuer: &str) -> Option<RecognisedToken> {
-        if SecretKind::Access.made(unverified_token) {
-            return Some(RecognisedToken(Proof::Secret(SecretHash::of(unverified_token))));
+    pub fn verify_token(&self, unverified_token: &str, issuer: &str) -> Option<VerifiedToken> {
+        if SecretKind::Access.is_well_formed(unverified_token) {
+            return Some(VerifiedToken(Proof::Secret(SecretHash::of(unverified_token))));
         }
         let unverified_token = UntrustedToken::new(unverified_token).ok()?;
         let kid = unverified_kid(&unverified_token)?;
@@ -75,7 +75,7 @@ impl KeyRing {
 
     /// Whether the text is an access token in JWT form whose `kid` names no key of this ring.
     #[must_use]
-    pub fn is_key_unknown(&self, unverified_token: &str) -> bool {
+    pub fn has_unknown_key(&self, unverified_token: &str) -> bool {
         UntrustedToken::new(unverified_token).is_ok_and(|unverified_token| {
             unverified_kid(&unverified_token).is_some_and(|kid| !self.has_key_for(&unverified_token, kid))
         })
@@ -112,12 +112,12 @@ fn validated(
     key: &PrivateKey,
     unverified_token: &UntrustedToken<'_>,
     issuer: &str,
-) -> Option<RecognisedToken> {
+) -> Option<VerifiedToken> {
     let token = JwtAlgorithm(key.alg()).validator::<OwnClaims>(key).validate(unverified_token).ok()?;
     let OwnClaims { iss, aud, jti } = &token.claims().custom;
     if iss != issuer {
         return None;
     }
     let (id, key_id, audience) = (jti.parse().ok()?, kid.to_owned(), aud.clone());
-    Some(RecognisedToken(Proof::Signature { id, key_id, audience }))
+    Some(VerifiedToken(Proof::Signature { id, key_id, audience }))
 }

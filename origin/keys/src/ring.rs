@@ -12,7 +12,7 @@ use tollgate_model::{EdgeName, RefreshKeys, TokenAlg};
 use tollgate_model::{KeyState, StoredKey};
 use zeroize::Zeroizing;
 
-use super::audience::{DeriveKey, KnownAudiences};
+use super::audience::{AudienceKeyCache, DeriveKey};
 use super::tokens::TOKEN_TYPE;
 use super::{Jwk, MasterKey, PrivateKey, SealError, compact};
 
@@ -21,7 +21,7 @@ use super::{Jwk, MasterKey, PrivateKey, SealError, compact};
 pub struct KeyRing {
     signing: Vec<SigningKey>,
     pub(super) derive: Vec<DeriveKey>,
-    pub(super) audiences: KnownAudiences,
+    pub(super) audiences: AudienceKeyCache,
     secret: Zeroizing<[u8; 32]>,
     refresh: RefreshKeys,
     snapshot: SnapshotSigner,
@@ -85,7 +85,7 @@ pub enum KeyRingError {
 
 /// Why revoking a key would strike nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unrevocable {
+pub enum KeyNotRevocable {
     /// There is none of that name, nor could there be.
     #[error("there is no key of that name")]
     Unknown,
@@ -139,7 +139,7 @@ impl KeyRing {
             verifying: verifying(&signing)?,
             signing,
             derive,
-            audiences: KnownAudiences::default(),
+            audiences: AudienceKeyCache::default(),
             refresh: refresh_keys(&secret),
             secret,
             snapshot: snapshot.ok_or(KeyRingError::Missing("snapshot"))?,
@@ -228,12 +228,12 @@ impl KeyRing {
     ///
     /// # Errors
     /// Why not.
-    pub fn check_revocable(&self, kid: &str) -> Result<(), Unrevocable> {
+    pub fn check_revocable(&self, kid: &str) -> Result<(), KeyNotRevocable> {
         match self.listing.iter().find(|key| key.kid == kid) {
             Some(key) if key.purpose == "token" => Ok(()),
-            Some(key) => Err(Unrevocable::SignsNoTokens(key.purpose.clone())),
-            None if self.may_have_derived(kid) => Ok(()),
-            None => Err(Unrevocable::Unknown),
+            Some(key) => Err(KeyNotRevocable::SignsNoTokens(key.purpose.clone())),
+            None if self.is_derived_kid(kid) => Ok(()),
+            None => Err(KeyNotRevocable::Unknown),
         }
     }
 

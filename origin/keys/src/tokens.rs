@@ -1,6 +1,6 @@
 //! Signing access tokens.
 
-use tollgate_model::status_list::Claim as StatusClaim;
+use tollgate_model::status_list::StatusClaim;
 use tollgate_model::{AccessToken, Audiences, Claims, TokenAlg};
 
 use super::{KeyRing, compact};
@@ -54,7 +54,7 @@ impl KeyRing {
     /// # Errors
     /// As [`KeyRing::issue`].
     pub fn issue_with_status(&self, token: &AccessToken, issuer: &str) -> Result<String, IssueError> {
-        let status = Some(StatusClaim::of(issuer, token.number));
+        let status = Some(StatusClaim::of_token(issuer, token.number));
         self.sign_claims(token, &Claims { status, ..token.claims(issuer) })
     }
 

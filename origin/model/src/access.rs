@@ -183,7 +183,7 @@ impl AuthorizationDetails {
 
 /// What a request asks for. Nothing said means all there is to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RequestedAccess {
     /// `scope`
     pub scope: Option<Scope>,
     /// `resource`, as often as it comes (RFC 8707 §2).
@@ -239,7 +239,11 @@ impl Access {
     ///
     /// # Errors
     /// When the request goes beyond the client's registration.
-    pub fn of_client(client: &Client, wanted: Wanted, default_audience: &Audience) -> Result<Access, AccessError> {
+    pub fn of_client(
+        client: &Client,
+        wanted: RequestedAccess,
+        default_audience: &Audience,
+    ) -> Result<Access, AccessError> {
         let metadata = &client.metadata;
         let scope = wanted.scope.unwrap_or_else(|| metadata.scope.clone());
         if !scope.is_within(&metadata.scope) {
@@ -281,7 +285,7 @@ impl Access {
     ///
     /// # Errors
     /// When the request goes beyond the grant.
-    pub fn narrowed(&self, wanted: Wanted) -> Result<Access, AccessError> {
+    pub fn narrowed(&self, wanted: RequestedAccess) -> Result<Access, AccessError> {
         let scope = wanted.scope.unwrap_or_else(|| self.scope.clone());
         if !scope.is_within(&self.scope) {
             return Err(AccessError::Scope);
@@ -318,8 +322,8 @@ mod tests {
         text.parse().expect("an audience")
     }
 
-    fn wanted(scope: Option<&str>, resources: &[&str], details: Option<&str>) -> Wanted {
-        Wanted {
+    fn wanted(scope: Option<&str>, resources: &[&str], details: Option<&str>) -> RequestedAccess {
+        RequestedAccess {
             scope: scope.map(|scope| Scope::parse(scope).expect("a scope")),
             resources: resources.iter().map(|resource| aud(resource)).collect(),
             details: details.map(|details| AuthorizationDetails::parse(details).expect("details")),
@@ -365,7 +369,7 @@ mod tests {
         let narrower = granted.narrowed(wanted(Some("read"), &["a"], Some("[]"))).expect("narrower");
         assert_eq!((narrower.scope.to_string(), narrower.audience.to_string()), ("read".to_owned(), "a".to_owned()));
         assert!(narrower.details.is_empty());
-        assert_eq!(granted.narrowed(Wanted::default()), Ok(granted.clone()));
+        assert_eq!(granted.narrowed(RequestedAccess::default()), Ok(granted.clone()));
         assert_eq!(narrower.narrowed(wanted(Some("read write"), &[], None)), Err(AccessError::Scope));
         assert_eq!(narrower.narrowed(wanted(None, &["b"], None)), Err(AccessError::Audience));
         assert_eq!(narrower.narrowed(wanted(None, &[], Some(payment))), Err(AccessError::Details));

@@ -17,7 +17,7 @@ pub enum AuditKind {
     /// What can be revoked: a token, a session (which is a grant, by `sid`), a subject, a client, a key, or everything.
     Revocable(RevocationKind),
     /// A browser's session.
-    Login,
+    BrowserSession,
     /// A user.
     User,
     /// A resource server.
@@ -41,7 +41,7 @@ impl AuditKind {
         AuditKind::Revocable(RevocationKind::Client),
         AuditKind::Revocable(RevocationKind::Key),
         AuditKind::Revocable(RevocationKind::Everything),
-        AuditKind::Login,
+        AuditKind::BrowserSession,
         AuditKind::User,
         AuditKind::Resource,
         AuditKind::Route,
@@ -63,7 +63,7 @@ impl AuditKind {
     pub fn to_byte(self) -> u8 {
         match self {
             AuditKind::Revocable(kind) => kind.to_byte(),
-            AuditKind::Login => 16,
+            AuditKind::BrowserSession => 16,
             AuditKind::User => 17,
             AuditKind::Resource => 18,
             AuditKind::Route => 19,
@@ -84,7 +84,7 @@ impl AuditKind {
     pub fn name(self) -> &'static str {
         match self {
             AuditKind::Revocable(kind) => kind.name(),
-            AuditKind::Login => "login",
+            AuditKind::BrowserSession => "login",
             AuditKind::User => "user",
             AuditKind::Resource => "resource",
             AuditKind::Route => "route",
@@ -188,7 +188,7 @@ impl FromStr for AuditAction {
 
 /// A line to be added to the audit log. None of its texts is ever a secret, nor anything that a stranger typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditNote {
+pub struct NewAuditEntry {
     /// When, Unix seconds.
     pub at: u64,
     /// Who.
@@ -203,17 +203,17 @@ pub struct AuditNote {
     pub detail: Option<String>,
 }
 
-impl AuditNote {
+impl NewAuditEntry {
     /// A line about `name`, cut to what a line may hold.
     #[must_use]
-    pub fn new(at: u64, by: Actor, action: AuditAction, kind: AuditKind, name: &str) -> AuditNote {
-        AuditNote { at, by, action, kind, name: plain(name, MAX_IDENTIFIER_BYTES), detail: None }
+    pub fn new(at: u64, by: Actor, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
+        NewAuditEntry { at, by, action, kind, name: plain(name, MAX_IDENTIFIER_BYTES), detail: None }
     }
 
     /// The line, with what more there is to know.
     #[must_use]
-    pub fn with(self, detail: &str) -> AuditNote {
-        AuditNote { detail: Some(plain(detail, MAX_DETAIL_BYTES)).filter(|detail| !detail.is_empty()), ..self }
+    pub fn with(self, detail: &str) -> NewAuditEntry {
+        NewAuditEntry { detail: Some(plain(detail, MAX_DETAIL_BYTES)).filter(|detail| !detail.is_empty()), ..self }
     }
 }
 
@@ -291,7 +291,7 @@ mod tests {
 
     #[test]
     fn no_text_forges_a_line() {
-        let note = AuditNote::new(1, Actor::command_line(None), AuditAction::Create, AuditKind::Edge, "a\nb");
+        let note = NewAuditEntry::new(1, Actor::command_line(None), AuditAction::Create, AuditKind::Edge, "a\nb");
         assert_eq!(note.name, "ab");
         assert_eq!(note.clone().with("\u{7}").detail, None);
         let long = note.with(&"ü".repeat(400)).detail.expect("a detail");

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Access, AccessError, Audience, AuthorizationDetails, Client, ClientId, CodeChallenge, GrantType, Login, LoginId,
-    Malformed, Scope, Wanted,
+    Access, AccessError, Audience, AuthorizationDetails, BrowserSession, BrowserSessionId, Client, ClientId,
+    CodeChallenge, GrantType, Malformed, RequestedAccess, Scope,
 };
 
 /// How long a user may take to sign in and agree, in seconds.
@@ -62,7 +62,7 @@ pub struct AuthorizationRequest {
     /// When it was made, Unix seconds.
     pub created_at: u64,
     /// The session in which the user signed in for this request.
-    pub signed_in: Option<LoginId>,
+    pub signed_in: Option<BrowserSessionId>,
     /// Whom the client believes to be there: the subject of the ID token in `id_token_hint`.
     #[serde(default)]
     pub hinted: Option<String>,
@@ -139,7 +139,7 @@ impl AuthorizationError {
 }
 
 /// The parameters of a request, wherever they came from.
-pub trait Asked {
+pub trait RequestParameters {
     /// A parameter by its name, if it is there and not empty.
     fn get(&self, name: &str) -> Option<&str>;
     /// The values of a parameter that may come several times.
@@ -148,7 +148,7 @@ pub trait Asked {
 
 /// What must happen next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum AuthorizationStep {
     /// The user must sign in.
     SignIn,
     /// The user must be asked.
@@ -161,11 +161,11 @@ pub enum Step {
 ///
 /// # Errors
 /// When one is malformed.
-pub fn wanted(asked: &impl Asked) -> Result<Wanted, AuthorizationError> {
-    let scope = asked.get("scope").map(Scope::parse).transpose().map_err(AuthorizationError::Scope)?;
-    let resources = asked.all("resource").into_iter().map(resource).collect::<Result<Vec<_>, _>>();
-    let details = asked.get("authorization_details").map(AuthorizationDetails::parse).transpose();
-    Ok(Wanted {
+pub fn requested_access(parameters: &impl RequestParameters) -> Result<RequestedAccess, AuthorizationError> {
+    let scope = parameters.get("scope").map(Scope::parse).transpose().map_err(AuthorizationError::Scope)?;
+    let resources = parameters.all("resource").into_iter().map(resource).collect::<Result<Vec<_>, _>>();
+    let details = parameters.get("authorization_details").map(AuthorizationDetails::parse).transpose();
+    Ok(RequestedAccess {
         scope,
         resources: resources.map_err(AuthorizationError::Resource)?,
         details: details.map_err(AuthorizationError::Details)?,
@@ -189,12 +189,12 @@ impl AuthorizationRequest {
     pub fn read(
         client: &Client,
         redirect_uri: &str,
-        asked: &impl Asked,
+        parameters: &impl RequestParameters,
         default_audience: &Audience,
         now: u64,
     ) -> Result<AuthorizationRequest, AuthorizationError> {
         use AuthorizationError::{Invalid, Malformed as Bad, ResponseType, Unauthorized};
-        match asked.get("response_type") {
+        match parameters.get("response_type") {
             Some("code") => {}
             Some(_) => return Err(ResponseType),
             None => return Err(Invalid("response_type is missing")),
@@ -202,27 +202,28 @@ impl AuthorizationRequest {
         if !client.metadata.allows(GrantType::AuthorizationCode) {
             return Err(Unauthorized);
         }
-        if !matches!(asked.get("response_mode"), None | Some("query")) {
+        if !matches!(parameters.get("response_mode"), None | Some("query")) {
             return Err(Invalid("the only response_mode here is query"));
         }
-        let challenge = asked.get("code_challenge").ok_or(Invalid("code_challenge is missing: PKCE is required"))?;
-        if asked.get("code_challenge_method") != Some("S256") {
+        let challenge =
+            parameters.get("code_challenge").ok_or(Invalid("code_challenge is missing: PKCE is required"))?;
+        if parameters.get("code_challenge_method") != Some("S256") {
             return Err(Invalid("code_challenge_method must be S256"));
         }
-        let access = Access::of_client(client, wanted(asked)?, default_audience)?;
+        let access = Access::of_client(client, requested_access(parameters)?, default_audience)?;
         Ok(AuthorizationRequest {
             client: client.id.clone(),
             redirect_uri: redirect_uri.to_owned(),
-            redirect_uri_named: asked.get("redirect_uri").is_some(),
-            state: echoed(asked, "state")?,
+            redirect_uri_named: parameters.get("redirect_uri").is_some(),
+            state: echoed(parameters, "state")?,
             access,
             challenge: challenge.parse().map_err(Bad)?,
-            nonce: nonce(asked)?,
-            prompt: prompt(asked.get("prompt"))?,
-            max_age: max_age(asked.get("max_age"))?.or(client.metadata.default_max_age),
-            login_hint: asked.get("login_hint").map(|hint| hint.chars().take(255).collect()),
-            ui_locales: asked.get("ui_locales").map(|tags| tags.chars().take(255).collect()),
-            jkt: asked.get("dpop_jkt").map(thumbprint).transpose()?,
+            nonce: nonce(parameters)?,
+            prompt: prompt(parameters.get("prompt"))?,
+            max_age: max_age(parameters.get("max_age"))?.or(client.metadata.default_max_age),
+            login_hint: parameters.get("login_hint").map(|hint| hint.chars().take(255).collect()),
+            ui_locales: parameters.get("ui_locales").map(|tags| tags.chars().take(255).collect()),
+            jkt: parameters.get("dpop_jkt").map(thumbprint).transpose()?,
             created_at: now,
             signed_in: None,
             hinted: None,
@@ -233,19 +234,24 @@ impl AuthorizationRequest {
     ///
     /// # Errors
     /// When it would need the user, and the client wants none of that (`prompt=none`).
-    pub fn step(&self, login: Option<&Login>, agreed: bool, now: u64) -> Result<Step, AuthorizationError> {
+    pub fn next_step(
+        &self,
+        login: Option<&BrowserSession>,
+        agreed: bool,
+        now: u64,
+    ) -> Result<AuthorizationStep, AuthorizationError> {
         let silent = self.prompt.contains(&Prompt::None);
         if !login.is_some_and(|login| self.is_fresh(login, now)) {
-            return if silent { Err(AuthorizationError::LoginRequired) } else { Ok(Step::SignIn) };
+            return if silent { Err(AuthorizationError::LoginRequired) } else { Ok(AuthorizationStep::SignIn) };
         }
         if agreed && !self.prompt.contains(&Prompt::Consent) {
-            return Ok(Step::Issue);
+            return Ok(AuthorizationStep::Issue);
         }
-        if silent { Err(AuthorizationError::ConsentRequired) } else { Ok(Step::Consent) }
+        if silent { Err(AuthorizationError::ConsentRequired) } else { Ok(AuthorizationStep::Consent) }
     }
 
     /// Whether a sign-in satisfies this request. One that was made for it does, however slow the user is from then on.
-    fn is_fresh(&self, login: &Login, now: u64) -> bool {
+    fn is_fresh(&self, login: &BrowserSession, now: u64) -> bool {
         if now >= login.expires_at {
             return false;
         }
@@ -264,8 +270,8 @@ impl AuthorizationRequest {
     }
 }
 
-fn echoed(asked: &impl Asked, name: &str) -> Result<Option<String>, AuthorizationError> {
-    match asked.get(name) {
+fn echoed(parameters: &impl RequestParameters, name: &str) -> Result<Option<String>, AuthorizationError> {
+    match parameters.get(name) {
         Some(text) if text.len() > MAX_ECHOED_BYTES => {
             Err(AuthorizationError::Invalid("state and nonce have at most 1024 bytes"))
         }
@@ -274,8 +280,8 @@ fn echoed(asked: &impl Asked, name: &str) -> Result<Option<String>, Authorizatio
 }
 
 /// A nonce is kept as text, which not every database does with control characters; RFC 6749 appendix A has none either.
-fn nonce(asked: &impl Asked) -> Result<Option<String>, AuthorizationError> {
-    let nonce = echoed(asked, "nonce")?;
+fn nonce(parameters: &impl RequestParameters) -> Result<Option<String>, AuthorizationError> {
+    let nonce = echoed(parameters, "nonce")?;
     match nonce.as_deref().is_some_and(|nonce| nonce.chars().any(char::is_control)) {
         true => Err(AuthorizationError::Invalid("nonce has control characters")),
         false => Ok(nonce),
@@ -318,7 +324,7 @@ mod tests {
     use super::super::{ClientMetadata, SecretHash, Sender, UserId};
     use super::*;
 
-    impl Asked for BTreeMap<&'static str, &'static str> {
+    impl RequestParameters for BTreeMap<&'static str, &'static str> {
         fn get(&self, name: &str) -> Option<&str> {
             BTreeMap::get(self, name).copied()
         }
@@ -337,19 +343,19 @@ mod tests {
             ..ClientMetadata::default()
         };
         let client = Client::new("shop".parse().expect("an id"), metadata, 0);
-        let mut asked = BTreeMap::from([
+        let mut parameters = BTreeMap::from([
             ("response_type", "code"),
             ("code_challenge", CHALLENGE),
             ("code_challenge_method", "S256"),
         ]);
         for (name, value) in changes {
             match value.is_empty() {
-                true => drop(asked.remove(name)),
-                false => drop(asked.insert(name, value)),
+                true => drop(parameters.remove(name)),
+                false => drop(parameters.insert(name, value)),
             }
         }
         let audience = "api".parse().expect("an audience");
-        AuthorizationRequest::read(&client, "https://shop.example/cb", &asked, &audience, 1000)
+        AuthorizationRequest::read(&client, "https://shop.example/cb", &parameters, &audience, 1000)
     }
 
     #[test]
@@ -378,40 +384,52 @@ mod tests {
         }
     }
 
-    fn login(auth_time: u64) -> Login {
-        let (id, user) = (LoginId::from_random(&[1; 12]), UserId::from_random(&[2; 12]));
+    fn login(auth_time: u64) -> BrowserSession {
+        let (id, user) = (BrowserSessionId::from_random(&[1; 12]), UserId::from_random(&[2; 12]));
         let sender = Sender::default();
-        Login { id, hash: SecretHash::of("cookie"), user, auth_time, seen_at: auth_time, sender, expires_at: 5000 }
+        BrowserSession {
+            id,
+            hash: SecretHash::of("cookie"),
+            user,
+            auth_time,
+            seen_at: auth_time,
+            sender,
+            expires_at: 5000,
+        }
     }
 
     #[test]
     fn the_user_is_asked_for_no_more_than_is_needed() {
         let plain = read(&[]).expect("good");
-        assert_eq!(plain.step(None, false, 1000), Ok(Step::SignIn));
-        assert_eq!(plain.step(Some(&login(10)), false, 1000), Ok(Step::Consent));
-        assert_eq!(plain.step(Some(&login(10)), true, 1000), Ok(Step::Issue));
-        assert_eq!(plain.step(Some(&login(10)), true, 5000), Ok(Step::SignIn));
+        assert_eq!(plain.next_step(None, false, 1000), Ok(AuthorizationStep::SignIn));
+        assert_eq!(plain.next_step(Some(&login(10)), false, 1000), Ok(AuthorizationStep::Consent));
+        assert_eq!(plain.next_step(Some(&login(10)), true, 1000), Ok(AuthorizationStep::Issue));
+        assert_eq!(plain.next_step(Some(&login(10)), true, 5000), Ok(AuthorizationStep::SignIn));
         let consent = read(&[("prompt", "consent")]).expect("good");
-        assert_eq!(consent.step(Some(&login(10)), true, 1000), Ok(Step::Consent));
+        assert_eq!(consent.next_step(Some(&login(10)), true, 1000), Ok(AuthorizationStep::Consent));
         let silent = read(&[("prompt", "none")]).expect("good");
-        assert_eq!(silent.step(None, true, 1000), Err(AuthorizationError::LoginRequired));
-        assert_eq!(silent.step(Some(&login(10)), false, 1000), Err(AuthorizationError::ConsentRequired));
-        assert_eq!(silent.step(Some(&login(10)), true, 1000), Ok(Step::Issue));
+        assert_eq!(silent.next_step(None, true, 1000), Err(AuthorizationError::LoginRequired));
+        assert_eq!(silent.next_step(Some(&login(10)), false, 1000), Err(AuthorizationError::ConsentRequired));
+        assert_eq!(silent.next_step(Some(&login(10)), true, 1000), Ok(AuthorizationStep::Issue));
     }
 
     #[test]
     fn an_old_sign_in_is_not_enough_where_a_new_one_is_wanted() {
         for (changes, auth_time, step) in [
-            ([("prompt", "login")].as_slice(), 1000, Step::SignIn),
-            (&[("prompt", "select_account")], 1000, Step::SignIn),
-            (&[("max_age", "100")], 900, Step::Issue),
-            (&[("max_age", "100")], 899, Step::SignIn),
-            (&[("max_age", "0")], 1000, Step::SignIn),
+            ([("prompt", "login")].as_slice(), 1000, AuthorizationStep::SignIn),
+            (&[("prompt", "select_account")], 1000, AuthorizationStep::SignIn),
+            (&[("max_age", "100")], 900, AuthorizationStep::Issue),
+            (&[("max_age", "100")], 899, AuthorizationStep::SignIn),
+            (&[("max_age", "0")], 1000, AuthorizationStep::SignIn),
         ] {
             let mut request = read(changes).expect("good");
-            assert_eq!(request.step(Some(&login(auth_time)), true, 1000), Ok(step), "{changes:?}");
+            assert_eq!(request.next_step(Some(&login(auth_time)), true, 1000), Ok(step), "{changes:?}");
             request.signed_in = Some(login(auth_time).id);
-            assert_eq!(request.step(Some(&login(auth_time)), true, 1200), Ok(Step::Issue), "{changes:?}");
+            assert_eq!(
+                request.next_step(Some(&login(auth_time)), true, 1200),
+                Ok(AuthorizationStep::Issue),
+                "{changes:?}"
+            );
         }
     }
 }

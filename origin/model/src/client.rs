@@ -78,7 +78,7 @@ pub struct StoredSecret {
     /// Its hash; of one that a person chose, a random name.
     pub hash: SecretHash,
     /// The slow hash (Argon2id, PHC string) of one that a person chose; none for one of our making.
-    pub chosen: Option<String>,
+    pub argon2_hash: Option<String>,
     /// When it was made, Unix seconds.
     pub created_at: u64,
     /// The Unix second from which it opens nothing any more; none means never.
@@ -88,14 +88,14 @@ pub struct StoredSecret {
 impl StoredSecret {
     /// A secret of our making.
     #[must_use]
-    pub fn made(secret: &Secret, now: u64) -> StoredSecret {
-        StoredSecret { hash: secret.hash(), chosen: None, created_at: now, expires_at: None }
+    pub fn generated(secret: &Secret, now: u64) -> StoredSecret {
+        StoredSecret { hash: secret.hash(), argon2_hash: None, created_at: now, expires_at: None }
     }
 
     /// A secret that a person chose, with its PHC string. `name`: random bytes, of which nothing is the hash.
     #[must_use]
     pub fn chosen(phc: String, name: [u8; 32], now: u64) -> StoredSecret {
-        StoredSecret { hash: SecretHash::from_bytes(name), chosen: Some(phc), created_at: now, expires_at: None }
+        StoredSecret { hash: SecretHash::from_bytes(name), argon2_hash: Some(phc), created_at: now, expires_at: None }
     }
 
     /// Whether it opens anything at the Unix second `now`.
@@ -140,13 +140,16 @@ impl Client {
     /// The client with a secret more.
     #[must_use]
     pub fn with_secret(mut self, secret: &Secret, now: u64) -> Client {
-        self.secrets.push(StoredSecret::made(secret, now));
+        self.secrets.push(StoredSecret::generated(secret, now));
         self
     }
 
     /// The PHC strings of the secrets that people chose for it and that are valid at the Unix second `now`.
     pub fn chosen_secrets(&self, now: u64) -> impl Iterator<Item = &str> {
-        self.secrets.iter().filter(move |secret| secret.is_valid(now)).filter_map(|secret| secret.chosen.as_deref())
+        self.secrets
+            .iter()
+            .filter(move |secret| secret.is_valid(now))
+            .filter_map(|secret| secret.argon2_hash.as_deref())
     }
 
     /// Whether `presented` is the hash of a secret of our making that is valid at the Unix second `now`. Every secret is compared,

@@ -101,7 +101,7 @@ pub enum DeviceStatus {
 
 /// What a poll is answered (RFC 8628 §3.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Poll {
+pub enum DevicePollOutcome {
     /// `authorization_pending`
     Pending,
     /// `slow_down`: from now on so many seconds must lie between two polls.
@@ -124,28 +124,28 @@ impl DeviceCode {
     /// meanwhile: an interval that costs nothing to ignore would be ignored. What it must wait from then on is five seconds more than it
     /// just did: so a device that slows down by five seconds each time it is told to is in time again at its next poll.
     #[must_use]
-    pub fn poll(&self, client: &ClientId, now_ms: u64) -> Poll {
+    pub fn poll(&self, client: &ClientId, now_ms: u64) -> DevicePollOutcome {
         if self.client != *client {
-            return Poll::Refused(GrantError::OtherClient);
+            return DevicePollOutcome::Refused(GrantError::OtherClient);
         }
         if let DeviceStatus::Redeemed(_) = &self.status {
-            return Poll::Refused(GrantError::Replayed);
+            return DevicePollOutcome::Refused(GrantError::Replayed);
         }
         if now_ms / 1000 >= self.expires_at {
-            return Poll::Expired;
+            return DevicePollOutcome::Expired;
         }
         // A clock that was set back says nothing of how long the device waited.
         let waited_ms = now_ms.checked_sub(self.polled_at_ms);
         if let Some(waited_ms) = waited_ms.filter(|waited_ms| waited_ms + JITTER_MS < self.interval * 1000) {
             let interval = (waited_ms / 1000 + SLOW_DOWN).clamp(POLL_INTERVAL + SLOW_DOWN, MAX_INTERVAL);
-            return Poll::SlowDown { interval };
+            return DevicePollOutcome::SlowDown { interval };
         }
         match &self.status {
-            DeviceStatus::Pending => Poll::Pending,
-            DeviceStatus::Denied => Poll::Denied,
-            DeviceStatus::Allowed(grant) if grant.is_good(now_ms / 1000) => Poll::Allowed(grant.clone()),
-            DeviceStatus::Allowed(_) => Poll::Refused(GrantError::Ended),
-            DeviceStatus::Redeemed(_) => Poll::Refused(GrantError::Replayed),
+            DeviceStatus::Pending => DevicePollOutcome::Pending,
+            DeviceStatus::Denied => DevicePollOutcome::Denied,
+            DeviceStatus::Approved(grant) if grant.is_good(now_ms / 1000) => DevicePollOutcome::Approved(grant.clone()),
+            DeviceStatus::Approved(_) => DevicePollOutcome::Refused(GrantError::Ended),
+            DeviceStatus::Redeemed(_) => DevicePollOutcome::Refused(GrantError::Replayed),
         }
     }
 }
@@ -170,12 +170,12 @@ mod tests {
     }
 
     /// Plays a device that waits `first_ms` before each poll, and by `more_ms` longer after each `slow_down`: what it is answered.
-    fn played(first_ms: u64, more_ms: u64, polls: usize) -> Vec<Poll> {
+    fn played(first_ms: u64, more_ms: u64, polls: usize) -> Vec<DevicePollOutcome> {
         let (mut code, mut now_ms, mut pace_ms, mut answers) = (code(), 100_000, first_ms, Vec::new());
         for _ in 0..polls {
             now_ms += pace_ms;
             let answer = code.poll(&code.client.clone(), now_ms);
-            if let Poll::SlowDown { interval } = answer {
+            if let DevicePollOutcome::SlowDown { interval } = answer {
                 code.interval = interval;
                 pace_ms += more_ms;
             }
@@ -187,7 +187,9 @@ mod tests {
 
     #[test]
     fn a_device_that_slows_down_recovers() {
-        let slowed = |answers: &[Poll]| answers.iter().filter(|poll| matches!(poll, Poll::SlowDown { .. })).count();
+        let slowed = |answers: &[DevicePollOutcome]| {
+            answers.iter().filter(|poll| matches!(poll, DevicePollOutcome::SlowDown { .. })).count()
+        };
         assert_eq!(slowed(&played(4960, 0, 50)), 0, "jitter alone");
         assert_eq!(slowed(&played(3000, 5000, 20)), 2, "3 s, 8 s, and from then on 13 s");
         assert_eq!(slowed(&played(5000, 5000, 20)), 0);
@@ -195,10 +197,10 @@ mod tests {
         let (mut code, client) = (code(), "tv".parse::<ClientId>().expect("an id"));
         // Ten polls at once, as of a loop that went wrong: what counts is how long the device waits from then on.
         for _ in 0..10 {
-            let Poll::SlowDown { interval } = code.poll(&client, 100_001) else { panic!("too early") };
+            let DevicePollOutcome::SlowDown { interval } = code.poll(&client, 100_001) else { panic!("too early") };
             (code.interval, code.polled_at_ms) = (interval, 100_001);
         }
-        assert_eq!(code.poll(&client, 110_001), Poll::Pending);
+        assert_eq!(code.poll(&client, 110_001), DevicePollOutcome::Pending);
     }
 
     fn code() -> DeviceCode {
@@ -221,21 +223,24 @@ mod tests {
     #[test]
     fn an_impatient_device_is_slowed_down() {
         let (code, client) = (code(), "tv".parse::<ClientId>().expect("an id"));
-        assert_eq!(code.poll(&client, 103_999), Poll::SlowDown { interval: 10 });
-        assert_eq!(code.poll(&client, 104_000), Poll::Pending, "a second of jitter");
+        assert_eq!(code.poll(&client, 103_999), DevicePollOutcome::SlowDown { interval: 10 });
+        assert_eq!(code.poll(&client, 104_000), DevicePollOutcome::Pending, "a second of jitter");
         let slower = DeviceCode { interval: 10, ..code.clone() };
-        assert_eq!(slower.poll(&client, 108_999), Poll::SlowDown { interval: 13 });
-        assert_eq!(slower.poll(&client, 109_960), Poll::Pending);
+        assert_eq!(slower.poll(&client, 108_999), DevicePollOutcome::SlowDown { interval: 13 });
+        assert_eq!(slower.poll(&client, 109_960), DevicePollOutcome::Pending);
         let slowest = DeviceCode { interval: 60, ..code.clone() };
-        assert_eq!(slowest.poll(&client, 101_000), Poll::SlowDown { interval: 10 });
-        assert_eq!(slowest.poll(&client, 158_000), Poll::SlowDown { interval: 60 });
-        assert_eq!(code.poll(&client, 99_000), Poll::Pending, "the clock was set back");
-        assert_eq!(code.poll(&client, 700_000), Poll::Expired);
+        assert_eq!(slowest.poll(&client, 101_000), DevicePollOutcome::SlowDown { interval: 10 });
+        assert_eq!(slowest.poll(&client, 158_000), DevicePollOutcome::SlowDown { interval: 60 });
+        assert_eq!(code.poll(&client, 99_000), DevicePollOutcome::Pending, "the clock was set back");
+        assert_eq!(code.poll(&client, 700_000), DevicePollOutcome::Expired);
         let denied = DeviceCode { status: DeviceStatus::Denied, ..code.clone() };
         assert_eq!(
             (denied.poll(&client, 101_000), denied.poll(&client, 105_000)),
-            (Poll::SlowDown { interval: 10 }, Poll::Denied)
+            (DevicePollOutcome::SlowDown { interval: 10 }, DevicePollOutcome::Denied)
         );
-        assert_eq!(code.poll(&"x".parse().expect("an id"), 105_000), Poll::Refused(GrantError::OtherClient));
+        assert_eq!(
+            code.poll(&"x".parse().expect("an id"), 105_000),
+            DevicePollOutcome::Refused(GrantError::OtherClient)
+        );
     }
 }

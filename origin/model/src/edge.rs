@@ -98,7 +98,7 @@ impl Edge {
 
 /// What a registered edge says of itself when it asks for deltas.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EdgeContact {
+pub struct EdgeHeartbeat {
     /// Its name.
     pub name: EdgeName,
     /// The number of its registration.

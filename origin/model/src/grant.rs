@@ -18,12 +18,12 @@ made_id! {
 }
 made_id! {
     /// The public identifier of a browser's session, `tgl_…`.
-    LoginId, "tgl_", "session id"
+    BrowserSessionId, "tgl_", "session id"
 }
 
 /// How long an authorization code is good, in seconds. RFC 6749 §4.1.2 recommends ten minutes at most; an honest client
 /// redeems it at once.
-pub const CODE_LIFETIME: u64 = 60;
+pub const AUTHORIZATION_CODE_LIFETIME: u64 = 60;
 
 /// What a user gave a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +37,9 @@ pub struct Grant {
     /// As whom the client knows the user: the `sub` of its tokens.
     pub subject: String,
     /// The browser's session in which it was given; what ends that with a logout ends this too, unless it was to last offline.
-    pub login: Option<LoginId>,
+    pub browser_session: Option<BrowserSessionId>,
     /// What was given, and how the user had signed in.
-    pub terms: Terms,
+    pub terms: GrantTerms,
     /// When, Unix seconds.
     pub created_at: u64,
     /// The Unix second from which no refresh token gives anything any more, however often it was used.
@@ -50,7 +50,7 @@ pub struct Grant {
 
 /// What was given, and how the user had signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Terms {
+pub struct GrantTerms {
     /// What tokens of the grant are good for at most.
     pub access: Access,
     /// When the user signed in, Unix seconds.
@@ -74,7 +74,7 @@ impl Grant {
 
 /// An authorization code, as it is kept (RFC 6749 §4.1.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Code {
+pub struct AuthorizationCode {
     /// What is stored of it.
     pub hash: SecretHash,
     /// What it gives.
@@ -114,7 +114,7 @@ pub enum GrantError {
     Ended,
     /// The client may have nothing of it any more: its registration was narrowed.
     #[error("the client may no longer have what the grant gives")]
-    NothingLeft,
+    NoAccessLeft,
     /// The redirect URI is not the one of the authorization request (RFC 6749 §4.1.3).
     #[error("redirect_uri is not the one of the authorization request")]
     RedirectUri,
@@ -139,7 +139,7 @@ pub struct Redemption<'a> {
     pub jkt: Option<&'a str>,
 }
 
-impl Code {
+impl AuthorizationCode {
     /// Checks that it may be redeemed now. Whether somebody else redeems it at this moment is decided when it is written.
     ///
     /// # Errors
@@ -153,10 +153,10 @@ impl Code {
             return Err(GrantError::RedirectUri);
         }
         if !self.challenge.is_met_by(request.verifier) {
-            return Err(GrantError::Verifier);
+            return Err(GrantError::CodeVerifier);
         }
         if self.jkt.is_some() && self.jkt.as_deref() != request.jkt {
-            return Err(GrantError::Key);
+            return Err(GrantError::ProofKey);
         }
         if self.redeemed_at.is_some() {
             return Err(GrantError::Replayed);
@@ -183,8 +183,8 @@ pub(super) mod tests {
             client: "shop".parse().expect("an id"),
             user: UserId::from_random(&[2; 12]),
             subject: "someone".to_owned(),
-            login: None,
-            terms: Terms {
+            browser_session: None,
+            terms: GrantTerms {
                 access: Access {
                     scope: Scope::default(),
                     audience: audience.into(),
@@ -201,8 +201,8 @@ pub(super) mod tests {
         }
     }
 
-    fn code() -> Code {
-        Code {
+    fn code() -> AuthorizationCode {
+        AuthorizationCode {
             hash: SecretHash::of("code"),
             grant: grant(),
             redirect_uri: Some("https://shop.example/cb".to_owned()),
@@ -217,7 +217,7 @@ pub(super) mod tests {
     const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
     fn check(
-        code: &Code,
+        code: &AuthorizationCode,
         client: &str,
         uri: Option<&str>,
         verifier: &str,
@@ -238,24 +238,24 @@ pub(super) mod tests {
             check(&code(), "shop", Some("https://shop.example/"), VERIFIER, None, 159),
             Some(GrantError::RedirectUri)
         );
-        assert_eq!(check(&code(), "shop", uri, "x", None, 159), Some(GrantError::Verifier));
+        assert_eq!(check(&code(), "shop", uri, "x", None, 159), Some(GrantError::CodeVerifier));
         assert_eq!(check(&code(), "shop", uri, VERIFIER, None, 160), Some(GrantError::Expired));
-        let used = Code { redeemed_at: Some(120), ..code() };
+        let used = AuthorizationCode { redeemed_at: Some(120), ..code() };
         assert_eq!(check(&used, "shop", uri, VERIFIER, None, 500), Some(GrantError::Replayed));
         assert_eq!(check(&used, "other", uri, VERIFIER, None, 500), Some(GrantError::OtherClient));
         assert_eq!(
             check(&used, "shop", uri, "x", None, 500),
-            Some(GrantError::Verifier),
+            Some(GrantError::CodeVerifier),
             "no proof of having been given it"
         );
         assert_eq!(check(&used, "shop", None, VERIFIER, None, 500), Some(GrantError::RedirectUri));
-        let used_and_bound = Code { jkt: Some("key".to_owned()), ..used };
-        assert_eq!(check(&used_and_bound, "shop", uri, VERIFIER, None, 500), Some(GrantError::Key));
+        let used_and_bound = AuthorizationCode { jkt: Some("key".to_owned()), ..used };
+        assert_eq!(check(&used_and_bound, "shop", uri, VERIFIER, None, 500), Some(GrantError::ProofKey));
         assert_eq!(check(&used_and_bound, "shop", uri, VERIFIER, Some("key"), 500), Some(GrantError::Replayed));
-        let bound = Code { jkt: Some("key".to_owned()), ..code() };
-        assert_eq!(check(&bound, "shop", uri, VERIFIER, None, 120), Some(GrantError::Key));
+        let bound = AuthorizationCode { jkt: Some("key".to_owned()), ..code() };
+        assert_eq!(check(&bound, "shop", uri, VERIFIER, None, 120), Some(GrantError::ProofKey));
         assert_eq!(check(&bound, "shop", uri, VERIFIER, Some("key"), 120), None);
-        let ended = Code { grant: Grant { ended_at: Some(110), ..grant() }, ..code() };
+        let ended = AuthorizationCode { grant: Grant { ended_at: Some(110), ..grant() }, ..code() };
         assert_eq!(check(&ended, "shop", uri, VERIFIER, None, 120), Some(GrantError::Ended));
     }
 }

@@ -12,10 +12,10 @@ use crate::{Purpose, StoredKey, TokenAlg};
 
 /// Seconds after which no origin signs with a replaced key any more: a request takes at most 15 s, and clocks of one system
 /// differ by less than the rest.
-pub const SWITCHED_AFTER: u64 = 60;
+pub const KEY_SWITCH_MARGIN: u64 = 60;
 /// Keys of one algorithm that verifiers are told of at a time, at most, unless one is missing: those of three algorithms, with an
 /// edge's own, are fewer than the [`tollgate_core::MAX_KEYS`] that an edge takes.
-pub const MOST_KNOWN: usize = 12;
+pub const MAX_KEYS_PER_ALGORITHM: usize = 12;
 
 /// What a key is at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -61,7 +61,7 @@ pub struct KeyPolicy {
 
 /// A key that is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub struct KeySpec {
     /// What for.
     pub purpose: Purpose,
     /// The algorithm.
@@ -74,7 +74,7 @@ pub struct Wanted {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Due {
     /// Keys to be made.
-    pub make: Vec<Wanted>,
+    pub make: Vec<KeySpec>,
     /// Upcoming keys that must sign as soon as they are published, by `kid`: there is no other.
     pub hasten: Vec<String>,
     /// Replaced or revoked keys of which it is to be found out when their last token expires.
@@ -147,11 +147,11 @@ pub fn due(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, no
             let this = move |key: &StoredKey| key.purpose == purpose.as_str() && key.alg == alg.as_str();
             states.iter().find(|(key, is)| *is == state && this(key)).map(|(key, _)| *key)
         };
-        let wanted = |ahead| Wanted { purpose, alg, ahead };
+        let wanted = |ahead| KeySpec { purpose, alg, ahead };
         match (of(KeyState::Active), of(KeyState::Upcoming)) {
             (None, None) => due.make.push(wanted(0)),
             (None, Some(next)) if next.ahead > 0 => due.hasten.push(next.kid.clone()),
-            (Some(active), None) if purpose == Purpose::Token && known(purpose, alg) < MOST_KNOWN => {
+            (Some(active), None) if purpose == Purpose::Token && known(purpose, alg) < MAX_KEYS_PER_ALGORITHM => {
                 let since = active.signs_from.unwrap_or(active.created_at);
                 let ends = policy.rotation.map(|rotation| since.saturating_add(rotation));
                 if ends.is_some_and(|ends| now.saturating_add(policy.ahead) >= ends) {
@@ -164,7 +164,7 @@ pub fn due(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, no
     for (key, _) in states.iter().filter(|(_, state)| matches!(state, KeyState::Retiring | KeyState::Revoked)) {
         match key.retires_at {
             Some(end) if now >= end => due.retire.push(key.kid.clone()),
-            None if replaced_at(key, &states).is_some_and(|at| now >= at.saturating_add(SWITCHED_AFTER)) => {
+            None if replaced_at(key, &states).is_some_and(|at| now >= at.saturating_add(KEY_SWITCH_MARGIN)) => {
                 due.settle.push(key.kid.clone());
             }
             _ => {}
@@ -200,6 +200,7 @@ pub fn published(keys: &[StoredKey], kids: &[String], now: u64) -> Vec<StoredKey
 /// that disagree a little do not make an old key the newest.
 pub fn beginning(keys: &[StoredKey], key: &StoredKey, wanted: u64) -> u64 {
     let same = keys.iter().filter(|other| other.purpose == key.purpose && other.alg == key.alg && other.kid != key.kid);
-    let begun = same.filter_map(|other| other.signs_from).filter(|from| *from <= wanted.saturating_add(SWITCHED_AFTER));
+    let begun =
+        same.filter_map(|other| other.signs_from).filter(|from| *from <= wanted.saturating_add(KEY_SWITCH_MARGIN));
     begun.max().map_or(wanted, |newest| wanted.max(newest.saturating_add(1)))
 }

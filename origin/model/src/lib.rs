@@ -41,27 +41,29 @@ pub mod token;
 pub mod user;
 mod view;
 
-pub use access::{Access, AccessError, Audiences, AuthorizationDetails, Wanted};
-pub use audit::{AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote};
-pub use authorization::{AuthorizationError, AuthorizationRequest, Prompt, Step};
+pub use access::{Access, AccessError, Audiences, AuthorizationDetails, RequestedAccess};
+pub use audit::{AuditAction, AuditEntry, AuditFilter, AuditKind, NewAuditEntry};
+pub use authorization::{AuthorizationError, AuthorizationRequest, AuthorizationStep, Prompt};
 pub use client::{Client, ClientId, ClientStatus, Registrant, StoredSecret};
 pub use consent::{Consent, ConsentedAccess};
-pub use device::{DeviceCode, DeviceStatus, Poll, UserCode};
-pub use edge::{Edge, EdgeContact, EdgeName, EdgeUrl};
-pub use grant::{Code, Grant, GrantError, GrantId, LoginId, Redemption, Terms, UserId};
+pub use device::{DeviceCode, DevicePollOutcome, DeviceStatus, UserCode};
+pub use edge::{Edge, EdgeHeartbeat, EdgeName, EdgeUrl};
+pub use grant::{AuthorizationCode, BrowserSessionId, Grant, GrantError, GrantId, GrantTerms, Redemption, UserId};
 pub use hash_cost::HashCost;
 pub use issuer::{Issuer, IssuerName, IssuerUrl};
 pub use key_schedule::{KeyPolicy, KeyState};
 pub use logout::Logout;
 pub use metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, SubjectType, TokenFormat, TrustedIssuer};
 pub use pkce::CodeChallenge;
-pub use redirect::{CallUrl, RedirectUri};
+pub use redirect::{OutboundUrl, RedirectUri};
 pub use refresh::{
-    LateRetries, PresentedRefresh, RefreshFamily, RefreshKeys, RefreshRules, RefreshState, RefreshToken, RefreshUse,
-    Turn,
+    LateRetries, PresentedRefreshToken, RefreshFamily, RefreshKeys, RefreshState, RefreshToken, RefreshTokenGeneration,
+    RefreshTokenPolicy, RefreshUse,
 };
 pub use resource::Resource;
-pub use revocation::{Actor, Lifted, Reason, Reinstate, Revocation, Revoke, Target, Which};
+pub use revocation::{
+    Actor, NewReinstatement, NewRevocation, Reason, Reinstatement, Revocation, RevocationSelector, Target,
+};
 pub use revocation_view::{AuditView, RevocationView};
 pub use route::{OnStale, Route};
 pub use scope::Scope;
@@ -69,10 +71,10 @@ pub use secret::{Secret, SecretHash, SecretKind};
 pub use sender::{Sender, SenderName};
 pub use signing_key::{Purpose, StoredKey};
 pub use token::{
-    AccessToken, Acting, Audience, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenAlg, TokenDetails, TokenDraft,
+    AccessToken, ActorClaim, Audience, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenAlg, TokenDetails, TokenDraft,
     TokenId,
 };
-pub use user::{AuthSource, Login, User, UserClaims, UserName};
+pub use user::{AuthSource, BrowserSession, User, UserClaims, UserName};
 pub use view::{ClientView, EdgeView, RouteView, SecretView, UserView};
 
 /// A value that does not have the form its type demands.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::client::checked_name;
 use super::text::{all_texts, is_legible};
-use super::{Audience, CallUrl, MAX_IDENTIFIER_BYTES, Malformed, RedirectUri, Scope, TokenAlg, jwks};
+use super::{Audience, MAX_IDENTIFIER_BYTES, Malformed, OutboundUrl, RedirectUri, Scope, TokenAlg, jwks};
 
 /// Redirect URIs of one client at most.
 const MAX_URIS: usize = 32;
@@ -175,7 +175,7 @@ pub struct ClientMetadata {
     /// Where its own public keys are.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub jwks_uri: Option<CallUrl>,
+    pub jwks_uri: Option<OutboundUrl>,
     /// How it must sign request objects; one registered here may send no other (RFC 9101 §10.5).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -190,11 +190,11 @@ pub struct ClientMetadata {
     /// The sector whose clients know users by the same pairwise identifiers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub sector_identifier_uri: Option<CallUrl>,
+    pub sector_identifier_uri: Option<OutboundUrl>,
     /// Where it hears that a user signed out (OpenID Connect Back-Channel Logout §2.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    pub backchannel_logout_uri: Option<CallUrl>,
+    pub backchannel_logout_uri: Option<OutboundUrl>,
     /// The longest time since a sign-in, in seconds, unless a request says otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_max_age: Option<u64>,
@@ -229,7 +229,7 @@ pub struct TrustedIssuer {
     pub jwks: Option<Value>,
     /// Where its public keys are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jwks_uri: Option<CallUrl>,
+    pub jwks_uri: Option<OutboundUrl>,
 }
 
 /// Why metadata is refused (RFC 7591 §3.2.2).

@@ -101,9 +101,9 @@ impl fmt::Display for RedirectUri {
 
 /// A URL that this origin itself asks: a client's keys, or where it hears of logouts. `https`, or `http` to a loopback address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct CallUrl(String);
+pub struct OutboundUrl(String);
 
-impl CallUrl {
+impl OutboundUrl {
     /// The URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -111,25 +111,25 @@ impl CallUrl {
     }
 }
 
-impl FromStr for CallUrl {
+impl FromStr for OutboundUrl {
     type Err = Malformed;
 
-    fn from_str(text: &str) -> Result<CallUrl, Malformed> {
+    fn from_str(text: &str) -> Result<OutboundUrl, Malformed> {
         let uri: RedirectUri = text.parse().map_err(|error: Malformed| Malformed::new("URL", error.problem))?;
         match text.starts_with("https://") || text.starts_with("http://") {
-            true => Ok(CallUrl(uri.0)),
+            true => Ok(OutboundUrl(uri.0)),
             false => Err(Malformed::new("URL", "must be https, or http to a loopback address")),
         }
     }
 }
 
-impl fmt::Display for CallUrl {
+impl fmt::Display for OutboundUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-json_as_text!(RedirectUri, CallUrl);
+json_as_text!(RedirectUri, OutboundUrl);
 
 #[cfg(test)]
 mod tests {

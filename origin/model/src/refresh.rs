@@ -33,7 +33,7 @@ pub struct RefreshKeys {
 
 /// A refresh token as somebody presented it: this origin made it. Whether it is still good, its grant says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PresentedRefresh {
+pub struct PresentedRefreshToken {
     /// Whose it is.
     pub grant: GrantId,
     /// Its hash.
@@ -67,14 +67,14 @@ impl RefreshKeys {
 
     /// Reads what somebody presents as a refresh token; none if this origin did not make it.
     #[must_use]
-    pub fn read(&self, unverified_token: &str) -> Option<PresentedRefresh> {
+    pub fn read(&self, unverified_token: &str) -> Option<PresentedRefreshToken> {
         let bytes = SecretKind::Refresh.bytes(unverified_token)?;
         let (marked, mark) = bytes.split_at_checked(GRANT_BYTES + SECRET_BYTES)?;
         if !bool::from(self.mark(marked).ct_eq(mark)) {
             return None;
         }
         let grant = marked.first_chunk().map(GrantId::from_random)?;
-        Some(PresentedRefresh { grant, hash: SecretHash::of(unverified_token) })
+        Some(PresentedRefreshToken { grant, hash: SecretHash::of(unverified_token) })
     }
 
     fn mark(&self, marked: &[u8]) -> [u8; MARK_BYTES] {
@@ -86,7 +86,7 @@ impl RefreshKeys {
 
 /// Which of its grant's refresh tokens one is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
+pub enum RefreshTokenGeneration {
     /// The one that nobody used yet.
     Current,
     /// The one that the current one followed.
@@ -121,7 +121,7 @@ impl RefreshFamily {
             return Err(GrantError::Expired);
         }
         if self.jkt.is_some() && self.jkt.as_deref() != jkt {
-            return Err(GrantError::Key);
+            return Err(GrantError::ProofKey);
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ pub struct RefreshToken {
     /// What it has in common with others.
     pub family: Arc<RefreshFamily>,
     /// Which of the grant's it is.
-    pub turn: Turn,
+    pub generation: RefreshTokenGeneration,
     /// The Unix second from which the grant's current one is bad.
     pub expires_at: u64,
 }
@@ -143,7 +143,7 @@ impl RefreshToken {
     #[must_use]
     pub fn is_good(&self, client: &ClientId, now: u64) -> bool {
         let may_be_used = self.family.check(client, self.family.jkt.as_deref(), now).is_ok();
-        may_be_used && self.turn == Turn::Current && now < self.expires_at
+        may_be_used && self.generation == RefreshTokenGeneration::Current && now < self.expires_at
     }
 }
 
@@ -218,11 +218,11 @@ impl RefreshState {
 
     /// Which one this is, of which it is certain that it is one of the grant's.
     #[must_use]
-    pub fn turn(&self, hash: &SecretHash) -> Turn {
+    pub fn generation(&self, hash: &SecretHash) -> RefreshTokenGeneration {
         match () {
-            () if self.current == *hash => Turn::Current,
-            () if self.previous.as_ref() == Some(hash) => Turn::Previous,
-            () => Turn::Older,
+            () if self.current == *hash => RefreshTokenGeneration::Current,
+            () if self.previous.as_ref() == Some(hash) => RefreshTokenGeneration::Previous,
+            () => RefreshTokenGeneration::Older,
         }
     }
 
@@ -233,15 +233,15 @@ impl RefreshState {
     /// after the commit. A grace of 0 disables both. The grace is an absolute difference, so a clock that was set back does not extend it.
     #[must_use]
     pub fn used(&self, hash: SecretHash, successor: SecretHash, grace: u64, at: u64) -> RefreshUse {
-        match self.turn(&hash) {
-            Turn::Current => RefreshUse::Rotated(RefreshState {
+        match self.generation(&hash) {
+            RefreshTokenGeneration::Current => RefreshUse::Rotated(RefreshState {
                 current: successor,
                 previous: Some(hash),
                 refreshed_at: Some(at),
                 late_retries: self.late_retries.of_successor(),
             }),
-            Turn::Previous if self.current == successor && grace > 0 => self.retried(grace, at),
-            Turn::Previous | Turn::Older => RefreshUse::Reused,
+            RefreshTokenGeneration::Previous if self.current == successor && grace > 0 => self.retried(grace, at),
+            RefreshTokenGeneration::Previous | RefreshTokenGeneration::Older => RefreshUse::Reused,
         }
     }
 
@@ -264,7 +264,7 @@ impl RefreshState {
 
 /// How long refresh tokens are good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RefreshRules {
+pub struct RefreshTokenPolicy {
     /// For how long after its first use a refresh token gives the same successor again, in seconds: for an answer that was
     /// lost, or two tabs of one app. Longer means that a thief has longer to go unnoticed.
     pub grace: u64,
@@ -274,7 +274,7 @@ pub struct RefreshRules {
     pub lifetime: u64,
 }
 
-impl RefreshRules {
+impl RefreshTokenPolicy {
     /// When a refresh token that is made now is bad.
     #[must_use]
     pub fn expiry(&self, grant_ends_at: u64, now: u64) -> u64 {
@@ -299,12 +299,12 @@ mod tests {
     fn a_text_names_its_grant_and_is_known_by_its_maker_alone() {
         let grant = GrantId::from_random(&[1; 12]);
         let first = keys(1).first(&grant, &[7; 32]).expect("an id of ours");
-        assert!(SecretKind::Refresh.made(first.reveal()));
+        assert!(SecretKind::Refresh.is_well_formed(first.reveal()));
         let read = keys(1).read(first.reveal()).expect("our own");
         assert_eq!((read.grant, read.hash), (grant.clone(), first.hash()));
         assert_eq!(keys(9).read(first.reveal()), None, "another's keys");
         let forged = keys(9).first(&grant, &[7; 32]).expect("an id of ours");
-        assert!(SecretKind::Refresh.made(forged.reveal()), "anybody can make the checksum");
+        assert!(SecretKind::Refresh.is_well_formed(forged.reveal()), "anybody can make the checksum");
         assert_eq!(keys(1).read(forged.reveal()), None, "but not the mark");
         assert_eq!(keys(1).read("tgr_"), None);
     }
@@ -317,7 +317,7 @@ mod tests {
             let mut altered = bytes.clone();
             altered[index] ^= 1;
             let altered = Secret::of_bytes(SecretKind::Refresh, &altered);
-            assert!(SecretKind::Refresh.made(altered.reveal()), "its checksum is right");
+            assert!(SecretKind::Refresh.is_well_formed(altered.reveal()), "its checksum is right");
             assert_eq!(keys(1).read(altered.reveal()), None, "byte {index}");
         }
     }
@@ -354,10 +354,13 @@ mod tests {
     #[test]
     fn the_current_one_gives_its_successor() {
         let first = RefreshState::first(hash("r0"));
-        assert_eq!((first.turn(&hash("r0")), first.turn(&hash("x"))), (Turn::Current, Turn::Older));
         assert_eq!(
-            ["r2", "r1", "r0"].map(|text| state().turn(&hash(text))),
-            [Turn::Current, Turn::Previous, Turn::Older]
+            (first.generation(&hash("r0")), first.generation(&hash("x"))),
+            (RefreshTokenGeneration::Current, RefreshTokenGeneration::Older)
+        );
+        assert_eq!(
+            ["r2", "r1", "r0"].map(|text| state().generation(&hash(text))),
+            [RefreshTokenGeneration::Current, RefreshTokenGeneration::Previous, RefreshTokenGeneration::Older]
         );
         let RefreshUse::Rotated(next) = used(&first, "r0", "r1", 10, AT) else { panic!("it is the current one") };
         assert_eq!((next.current, next.previous, next.refreshed_at), (hash("r1"), Some(hash("r0")), Some(AT)));
@@ -424,7 +427,7 @@ mod tests {
         let ended = RefreshFamily { grant: Grant { ended_at: Some(150), ..grant() }, jkt: None };
         assert_eq!(ended.check(&shop, None, 200), Err(GrantError::Ended));
         let bound = RefreshFamily { jkt: Some("key".to_owned()), ..family };
-        assert_eq!(bound.check(&shop, None, 200), Err(GrantError::Key));
+        assert_eq!(bound.check(&shop, None, 200), Err(GrantError::ProofKey));
         assert_eq!(bound.check(&shop, Some("key"), 200), Ok(()));
     }
 
@@ -432,12 +435,12 @@ mod tests {
     fn a_refresh_token_has_two_ends() {
         let client = "shop".parse().expect("an id");
         let family = Arc::new(RefreshFamily { grant: grant(), jkt: Some("key".to_owned()) });
-        let token = RefreshToken { family, turn: Turn::Current, expires_at: 300 };
+        let token = RefreshToken { family, generation: RefreshTokenGeneration::Current, expires_at: 300 };
         assert!(token.is_good(&client, 299) && !token.is_good(&client, 300));
         assert!(!RefreshToken { expires_at: 2000, ..token.clone() }.is_good(&client, 1000), "the grant is over");
-        assert!(!RefreshToken { turn: Turn::Previous, ..token.clone() }.is_good(&client, 299));
+        assert!(!RefreshToken { generation: RefreshTokenGeneration::Previous, ..token.clone() }.is_good(&client, 299));
         assert!(!token.is_good(&"other".parse().expect("an id"), 200));
-        let rules = RefreshRules { grace: 10, idle: 50, lifetime: 900 };
+        let rules = RefreshTokenPolicy { grace: 10, idle: 50, lifetime: 900 };
         assert_eq!((rules.expiry(1000, 100), rules.expiry(1000, 990)), (150, 1000));
     }
 }

@@ -208,7 +208,7 @@ impl FromStr for Reason {
 
 /// A revocation to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revoke {
+pub struct NewRevocation {
     /// What it strikes.
     pub target: Target,
     /// Who makes it.
@@ -221,13 +221,19 @@ pub struct Revoke {
     pub void_after: u64,
 }
 
-impl Revoke {
+impl NewRevocation {
     /// The revocation of a token on record, or nothing when no edge would accept the token any more: then there is nothing
     /// to tell.
     #[must_use]
-    pub fn token(token: &AccessToken, by: Actor, reason: Option<Reason>, at: u64) -> Option<Revoke> {
+    pub fn token(token: &AccessToken, by: Actor, reason: Option<Reason>, at: u64) -> Option<NewRevocation> {
         let void_after = token.expires_at.saturating_add(KEEP_AFTER_EXPIRY);
-        (at <= void_after).then(|| Revoke { target: Target::Token(token.id.to_string()), by, reason, at, void_after })
+        (at <= void_after).then(|| NewRevocation {
+            target: Target::Token(token.id.to_string()),
+            by,
+            reason,
+            at,
+            void_after,
+        })
     }
 
     /// The revocation of anything, kept for as long as the longest-lived token of now can be accepted, and a key's for ever.
@@ -235,7 +241,7 @@ impl Revoke {
     /// # Errors
     /// When it would strike tokens that are yet to be issued without end, everything before a time in the future, or nothing at
     /// all, everything before the Unix second 0.
-    pub fn any(target: Target, by: Actor, reason: Option<Reason>, at: u64) -> Result<Revoke, Malformed> {
+    pub fn any(target: Target, by: Actor, reason: Option<Reason>, at: u64) -> Result<NewRevocation, Malformed> {
         if matches!(target, Target::Before(time) if time > at) {
             return Err(Malformed::new("time", "is in the future: tokens yet to be issued would be revoked"));
         }
@@ -246,7 +252,7 @@ impl Revoke {
             Target::Key(_) => NEVER,
             _ => at.saturating_add(MAX_TOKEN_LIFETIME + KEEP_AFTER_EXPIRY + CLOCK_MARGIN),
         };
-        Ok(Revoke { target, by, reason, at, void_after })
+        Ok(NewRevocation { target, by, reason, at, void_after })
     }
 }
 
@@ -268,12 +274,12 @@ pub struct Revocation {
     /// The Unix second after which nobody needs to know any more.
     pub void_after: u64,
     /// Who lifted it and when, if it was lifted.
-    pub lifted: Option<Lifted>,
+    pub reinstated: Option<Reinstatement>,
 }
 
 /// That a revocation was lifted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lifted {
+pub struct Reinstatement {
     /// By whom.
     pub by: Actor,
     /// When, Unix seconds.
@@ -282,7 +288,7 @@ pub struct Lifted {
 
 /// Which revocations to lift.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Which {
+pub enum RevocationSelector {
     /// The one with this number.
     Number(u64),
     /// All that strike this; of those of everything, the ones before exactly this time.
@@ -291,9 +297,9 @@ pub enum Which {
 
 /// A reinstatement to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reinstate {
+pub struct NewReinstatement {
     /// What is lifted.
-    pub which: Which,
+    pub selector: RevocationSelector,
     /// Who lifts it.
     pub by: Actor,
     /// Why.
@@ -321,11 +327,11 @@ mod tests {
     #[test]
     fn the_future_is_not_revoked() {
         let by = || Actor::command_line(None);
-        assert!(Revoke::any(Target::Before(101), by(), None, 100).is_err());
-        assert!(Revoke::any(Target::Before(0), by(), None, 100).is_err());
-        let everything = Revoke::any(Target::Before(100), by(), None, 100).expect("the past");
+        assert!(NewRevocation::any(Target::Before(101), by(), None, 100).is_err());
+        assert!(NewRevocation::any(Target::Before(0), by(), None, 100).is_err());
+        let everything = NewRevocation::any(Target::Before(100), by(), None, 100).expect("the past");
         assert_eq!(everything.void_after, 100 + MAX_TOKEN_LIFETIME + KEEP_AFTER_EXPIRY + CLOCK_MARGIN);
-        let key = Revoke::any(Target::Key("k".to_owned()), by(), None, 100).expect("a key");
+        let key = NewRevocation::any(Target::Key("k".to_owned()), by(), None, 100).expect("a key");
         assert_eq!(key.void_after, NEVER);
     }
 }

@@ -44,7 +44,7 @@ impl RevocationView {
     #[must_use]
     pub fn new(revocation: &Revocation, now: u64) -> RevocationView {
         let (name, before) = name_or_time(&revocation.target);
-        let lifted = revocation.lifted.as_ref();
+        let lifted = revocation.reinstated.as_ref();
         RevocationView {
             id: revocation.number,
             kind: revocation.target.kind().name(),
@@ -90,7 +90,7 @@ impl AuditView {
     /// The heading of an export as CSV.
     pub const CSV_HEADING: &str = "id,at,actor,action,kind,name,before,reason";
 
-    /// A line of CSV (RFC 4180 §2), without its end. No field has a line break, see [`AuditNote`](super::AuditNote).
+    /// A line of CSV (RFC 4180 §2), without its end. No field has a line break, see [`NewAuditEntry`](super::NewAuditEntry).
     #[must_use]
     pub fn to_csv(&self) -> String {
         let optional = |text: &Option<String>| text.clone().unwrap_or_default();

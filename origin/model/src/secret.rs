@@ -68,7 +68,7 @@ impl SecretKind {
 
     /// Whether `presented` has the form of this kind's secrets: prefix, length and checksum. What has not was never one.
     #[must_use]
-    pub fn made(self, presented: &str) -> bool {
+    pub fn is_well_formed(self, presented: &str) -> bool {
         self.bytes(presented).is_some()
     }
 
@@ -211,15 +211,18 @@ mod tests {
     fn a_secret_has_a_prefix_and_a_checksum() {
         for kind in SecretKind::ALL {
             let secret = Secret::of_bytes(kind, &[7; 60][..kind.length()]);
-            assert!(kind.made(secret.reveal()), "{kind:?}");
+            assert!(kind.is_well_formed(secret.reveal()), "{kind:?}");
             let others = SecretKind::ALL.into_iter().filter(|other| *other != kind);
-            assert!(others.into_iter().all(|other| !other.made(secret.reveal())), "{kind:?} passes for another");
+            assert!(
+                others.into_iter().all(|other| !other.is_well_formed(secret.reveal())),
+                "{kind:?} passes for another"
+            );
             let mut altered = secret.reveal().to_owned();
             altered.replace_range(10..11, if &altered[10..11] == "A" { "B" } else { "A" });
-            assert!(!kind.made(&altered), "{kind:?}");
+            assert!(!kind.is_well_formed(&altered), "{kind:?}");
         }
         for text in ["", "tgs_", "tgs_AAAA", "tgs_!"] {
-            assert!(!SecretKind::Client.made(text), "{text:?}");
+            assert!(!SecretKind::Client.is_well_formed(text), "{text:?}");
         }
     }
 

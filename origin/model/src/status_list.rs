@@ -11,22 +11,22 @@ pub const PATH: &str = "/oauth/status";
 
 /// `exp` after `iat`, in seconds. Long enough that verifiers survive a restart of the origin, short enough that somebody who
 /// shows them an old copy does not gain much by it.
-pub const LASTS: u64 = 300;
+pub const STATUS_LIST_TTL: u64 = 300;
 
 /// Where a token's status stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct StatusIndex {
     /// The list's number.
     pub list: u64,
     /// The position in it.
     pub index: u64,
 }
 
-impl Place {
-    /// The place of the token with this number.
+impl StatusIndex {
+    /// The index of the token with this number.
     #[must_use]
-    pub const fn of(number: u64) -> Place {
-        Place { list: number / TOKENS_PER_LIST, index: number % TOKENS_PER_LIST }
+    pub const fn of_token(number: u64) -> StatusIndex {
+        StatusIndex { list: number / TOKENS_PER_LIST, index: number % TOKENS_PER_LIST }
     }
 }
 
@@ -38,26 +38,28 @@ pub fn uri(issuer: &str, list: u64) -> String {
 
 /// The `status` claim of an access token (TSL section 6.2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
+pub struct StatusClaim {
     /// The one status mechanism there is.
-    pub status_list: Reference,
+    pub status_list: StatusListReference,
 }
 
 /// Where a verifier finds a token's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reference {
+pub struct StatusListReference {
     /// The position in the list.
     pub idx: u64,
     /// The list.
     pub uri: String,
 }
 
-impl Claim {
+impl StatusClaim {
     /// The claim of the token with this number.
     #[must_use]
-    pub fn of(issuer: &str, number: u64) -> Claim {
-        let place = Place::of(number);
-        Claim { status_list: Reference { idx: place.index, uri: uri(issuer, place.list) } }
+    pub fn of_token(issuer: &str, number: u64) -> StatusClaim {
+        let status_index = StatusIndex::of_token(number);
+        StatusClaim {
+            status_list: StatusListReference { idx: status_index.index, uri: uri(issuer, status_index.list) },
+        }
     }
 }
 
@@ -67,10 +69,11 @@ mod tests {
 
     #[test]
     fn neighbouring_numbers_share_a_list_up_to_its_end() {
-        assert_eq!(Place::of(0), Place { list: 0, index: 0 });
-        assert_eq!(Place::of(TOKENS_PER_LIST - 1), Place { list: 0, index: TOKENS_PER_LIST - 1 });
-        assert_eq!(Place::of(TOKENS_PER_LIST), Place { list: 1, index: 0 });
-        let claim = serde_json::to_string(&Claim::of("https://auth.example", TOKENS_PER_LIST + 7)).expect("JSON");
+        assert_eq!(StatusIndex::of_token(0), StatusIndex { list: 0, index: 0 });
+        assert_eq!(StatusIndex::of_token(TOKENS_PER_LIST - 1), StatusIndex { list: 0, index: TOKENS_PER_LIST - 1 });
+        assert_eq!(StatusIndex::of_token(TOKENS_PER_LIST), StatusIndex { list: 1, index: 0 });
+        let claim =
+            serde_json::to_string(&StatusClaim::of_token("https://auth.example", TOKENS_PER_LIST + 7)).expect("JSON");
         assert_eq!(claim, r#"{"status_list":{"idx":7,"uri":"https://auth.example/oauth/status/1"}}"#);
     }
 }

@@ -8,7 +8,7 @@ use tollgate_core::{EpochTokenId, RevocationId};
 
 use super::resource::is_same_resource;
 use super::{Access, Audiences, AuthorizationDetails, ClientId, Malformed, Scope, SecretHash, identifier};
-use crate::status_list::Claim as StatusClaim;
+use crate::status_list::StatusClaim;
 
 /// The longest a token of any client can live, in seconds: a day. Longer-lived access is what refreshing is for.
 pub const MAX_TOKEN_LIFETIME: u64 = 24 * 60 * 60;
@@ -190,7 +190,7 @@ pub enum Confirmation {
 
 /// Who acts for the subject (RFC 8693 §4.1), and for whom that one acts in turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Acting {
+pub struct ActorClaim {
     /// Who acts.
     pub sub: String,
     /// The client that this is, if it is one.
@@ -198,23 +198,23 @@ pub struct Acting {
     pub client_id: Option<String>,
     /// Who acted before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub act: Option<Box<Acting>>,
+    pub act: Option<Box<ActorClaim>>,
 }
 
 /// How often a token may be handed on: a longer chain of actors is more likely a loop than a wish.
 const MAX_ACTORS: usize = 8;
 
-impl Acting {
+impl ActorClaim {
     /// The chain with one more who acts, now the first.
     ///
     /// # Errors
     /// When the chain is too long already.
-    pub fn before(self, earlier: Option<Acting>) -> Result<Acting, Malformed> {
+    pub fn with_prior_actor(self, earlier: Option<ActorClaim>) -> Result<ActorClaim, Malformed> {
         let length = std::iter::successors(earlier.as_ref(), |acting| acting.act.as_deref()).count();
         if length >= MAX_ACTORS {
             return Err(Malformed::new("subject_token", "was handed on too often"));
         }
-        Ok(Acting { act: earlier.map(Box::new), ..self })
+        Ok(ActorClaim { act: earlier.map(Box::new), ..self })
     }
 }
 
@@ -227,7 +227,7 @@ pub struct TokenDetails {
     pub cnf: Option<Confirmation>,
     /// `act`
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub act: Option<Acting>,
+    pub act: Option<ActorClaim>,
     /// `authorization_details`
     #[serde(skip_serializing_if = "AuthorizationDetails::is_empty")]
     pub authorization_details: AuthorizationDetails,

@@ -10,11 +10,11 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::text::{self, is_invisible};
-use super::{ClientMetadata, LoginId, Malformed, Scope, SecretHash, Sender, SubjectType, UserId};
+use super::{BrowserSessionId, ClientMetadata, Malformed, Scope, SecretHash, Sender, SubjectType, UserId};
 use crate::encoding::base64url;
 
 /// How long a browser's session lasts, in seconds: seven days.
-pub const LOGIN_LIFETIME: u64 = 7 * 24 * 60 * 60;
+pub const BROWSER_SESSION_LIFETIME: u64 = 7 * 24 * 60 * 60;
 /// Characters of a password: RFC 9700 says nothing, NIST SP 800-63B asks for eight at least, and no upper limit below 64.
 const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=MAX_PASSWORD_LENGTH;
 /// Characters of a password at most.
@@ -302,9 +302,9 @@ impl User {
 
 /// A browser's session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
+pub struct BrowserSession {
     /// Its public identifier.
-    pub id: LoginId,
+    pub id: BrowserSessionId,
     /// The hash of the cookie.
     pub hash: SecretHash,
     /// Who signed in.

@@ -17,7 +17,7 @@ use tokio::task::yield_now;
 use tollgate_core::Config;
 use tollgate_keys::Jwk;
 use tollgate_model::{
-    AccessToken, Audience, Client, ClientId, GrantId, PresentedRefresh, RefreshFamily, RefreshToken, Resource,
+    AccessToken, Audience, Client, ClientId, GrantId, PresentedRefreshToken, RefreshFamily, RefreshToken, Resource,
 };
 use tollgate_storage::{Store, StoreError, VersionReader, Versions};
 
@@ -46,7 +46,7 @@ pub struct Known {
 }
 
 /// A refresh token that somebody asks for.
-type Question = (PresentedRefresh, oneshot::Sender<Option<RefreshToken>>);
+type Question = (PresentedRefreshToken, oneshot::Sender<Option<RefreshToken>>);
 
 /// What those who wait and the task that asks for them share.
 #[derive(Default)]
@@ -148,7 +148,10 @@ impl Known {
 
     /// What the refresh tokens of this one's grant have in common; none if it has none. Whether the grant still stands must be found out
     /// by the transaction that this leads to.
-    pub async fn refresh_family(&self, presented: &PresentedRefresh) -> Result<Option<Arc<RefreshFamily>>, StoreError> {
+    pub async fn refresh_family(
+        &self,
+        presented: &PresentedRefreshToken,
+    ) -> Result<Option<Arc<RefreshFamily>>, StoreError> {
         if let Some(family) = self.families.get(&presented.grant, UNCHANGING) {
             return Ok(Some(family));
         }
@@ -160,7 +163,7 @@ impl Known {
     }
 
     /// What the grant of this refresh token knows of it, as [`Store::find_refresh_token`].
-    pub async fn refresh_token(&self, presented: PresentedRefresh) -> Result<Option<RefreshToken>, StoreError> {
+    pub async fn refresh_token(&self, presented: PresentedRefreshToken) -> Result<Option<RefreshToken>, StoreError> {
         let (answer, answered) = oneshot::channel();
         if self.looking_up.send((presented.clone(), answer)).await.is_ok()
             && let Ok(token) = answered.await
@@ -281,7 +284,7 @@ mod tests {
         let store = Store::open(&url).await.expect("opened");
         let (known, asking) = Known::new(store.clone());
         store.close().await;
-        let presented = PresentedRefresh { grant: GrantId::from_random(&[1; 12]), hash: SecretHash::of("r") };
+        let presented = PresentedRefreshToken { grant: GrantId::from_random(&[1; 12]), hash: SecretHash::of("r") };
         let asked = async { known.refresh_token(presented).await };
         tokio::select! {
             answer = asked => assert!(answer.is_err(), "the database is closed"),

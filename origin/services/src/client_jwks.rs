@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio::sync::OwnedMutexGuard;
 use tollgate_core::KeySet;
-use tollgate_model::{CallUrl, Client, Registrant, TrustedIssuer, jwks};
+use tollgate_model::{Client, OutboundUrl, Registrant, TrustedIssuer, jwks};
 
 use crate::outbound_http::{Outbound, OutboundError};
 use crate::single_flight::SingleFlight;
@@ -33,7 +33,7 @@ pub struct ClientKeys {
     of_clients: Urls,
 }
 
-type Urls = Mutex<HashMap<CallUrl, SingleFlight<Published>>>;
+type Urls = Mutex<HashMap<OutboundUrl, SingleFlight<Published>>>;
 
 /// What is known of a URL.
 #[derive(Default)]
@@ -69,14 +69,19 @@ impl ClientKeys {
         (!Arc::ptr_eq(&keys, than)).then_some(keys)
     }
 
-    async fn find(&self, jwks: Option<&Value>, url: Option<&CallUrl>, registrant: Registrant) -> Option<Arc<KeySet>> {
+    async fn find(
+        &self,
+        jwks: Option<&Value>,
+        url: Option<&OutboundUrl>,
+        registrant: Registrant,
+    ) -> Option<Arc<KeySet>> {
         match jwks {
             Some(jwks) => Some(Arc::new(jwks::public_keys(jwks))),
             None => self.published(url?, registrant, MAX_AGE).await,
         }
     }
 
-    async fn published(&self, url: &CallUrl, registrant: Registrant, max_age: Duration) -> Option<Arc<KeySet>> {
+    async fn published(&self, url: &OutboundUrl, registrant: Registrant, max_age: Duration) -> Option<Arc<KeySet>> {
         let (outbound, fetched) = (self.outbound.clone(), url.clone());
         let renew = |mut published: OwnedMutexGuard<Published>| async move {
             let keys = fetch(&outbound, &fetched, registrant).await;
@@ -87,7 +92,7 @@ impl ClientKeys {
         flight.get(|published| published.answer(max_age, Instant::now()), renew).await.flatten()
     }
 
-    fn flight(&self, url: &CallUrl, registrant: Registrant) -> SingleFlight<Published> {
+    fn flight(&self, url: &OutboundUrl, registrant: Registrant) -> SingleFlight<Published> {
         let urls = match registrant {
             Registrant::Operator => &self.of_operators,
             Registrant::Client => &self.of_clients,
@@ -101,7 +106,7 @@ impl ClientKeys {
     }
 }
 
-async fn fetch(outbound: &Outbound, url: &CallUrl, registrant: Registrant) -> Result<KeySet, OutboundError> {
+async fn fetch(outbound: &Outbound, url: &OutboundUrl, registrant: Registrant) -> Result<KeySet, OutboundError> {
     let body = outbound.get(url, registrant).await?;
     let set: Value = serde_json::from_slice(&body).map_err(|_| OutboundError::from("the answer is not JSON"))?;
     match jwks::public_keys(&set) {
@@ -121,7 +126,7 @@ impl Published {
         self.retry_at.is_some_and(|retry_at| now < retry_at).then_some(None)
     }
 
-    fn record(&mut self, keys: Result<KeySet, OutboundError>, url: &CallUrl, now: Instant) {
+    fn record(&mut self, keys: Result<KeySet, OutboundError>, url: &OutboundUrl, now: Instant) {
         match keys {
             Ok(keys) => *self = Published { keys: Some((now, Arc::new(keys))), failures: 0, retry_at: None },
             Err(error) => {
@@ -140,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_remembered_longer_each_time() {
-        let (url, mut now) = ("https://app.example/keys".parse::<CallUrl>().expect("a URL"), Instant::now());
+        let (url, mut now) = ("https://app.example/keys".parse::<OutboundUrl>().expect("a URL"), Instant::now());
         let mut published = Published::default();
         let failed = || Err(OutboundError::from("it answered 500"));
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {

@@ -15,7 +15,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use tokio::sync::Semaphore;
 use tollgate_model::error_chain::with_causes;
-use tollgate_model::{CallUrl, Registrant};
+use tollgate_model::{OutboundUrl, Registrant};
 use url::{Host, Url};
 
 use crate::telemetry::traced;
@@ -75,7 +75,7 @@ impl Outbound {
     }
 
     /// The body behind a URL, which `registrant` registered.
-    pub async fn get(&self, url: &CallUrl, registrant: Registrant) -> Result<Vec<u8>, OutboundError> {
+    pub async fn get(&self, url: &OutboundUrl, registrant: Registrant) -> Result<Vec<u8>, OutboundError> {
         let channel = self.channel(url, registrant)?;
         let busy = |_| OutboundError::from("too many URLs are being fetched; try again");
         let _fetching = channel.fetches.try_acquire().map_err(busy)?;
@@ -93,7 +93,7 @@ impl Outbound {
     /// Posts a form to a URL, which `registrant` registered; gives the answer's status, and reads no more of it.
     pub(crate) async fn post(
         &self,
-        url: &CallUrl,
+        url: &OutboundUrl,
         registrant: Registrant,
         form: &[(&str, &str)],
     ) -> Result<StatusCode, OutboundError> {
@@ -102,7 +102,7 @@ impl Outbound {
     }
 
     /// The connections for a URL. An address that is written as such is not resolved, so it is looked at here.
-    fn channel(&self, url: &CallUrl, registrant: Registrant) -> Result<&Channel, OutboundError> {
+    fn channel(&self, url: &OutboundUrl, registrant: Registrant) -> Result<&Channel, OutboundError> {
         if registrant == Registrant::Operator {
             return Ok(&self.of_operators);
         }
@@ -237,7 +237,7 @@ mod tests {
         let port = listener.local_addr().expect("its address").port();
         let outbound = Outbound::new().expect("TLS");
         let asked = |registrant, host: &str| {
-            let url: CallUrl = format!("http://{host}:{port}/jwks").parse().expect("a loopback address");
+            let url: OutboundUrl = format!("http://{host}:{port}/jwks").parse().expect("a loopback address");
             let outbound = outbound.clone();
             async move { outbound.get(&url, registrant).await }
         };

@@ -1,7 +1,7 @@
 //! The audit log: each line is written in the transaction of what it tells of. No code changes or deletes a line, and the
 //! database's triggers refuse it too.
 
-use tollgate_model::{Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote};
+use tollgate_model::{Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, NewAuditEntry};
 use tollgate_system::clock;
 
 use super::rows::AuditRow;
@@ -53,19 +53,19 @@ impl Store {
     }
 
     /// A line about what is done now through this handle, if not by its actor then by `otherwise`.
-    pub(super) fn line_by(&self, otherwise: Actor, action: AuditAction, kind: AuditKind, name: &str) -> AuditNote {
-        AuditNote::new(clock::now(), self.actor.clone().unwrap_or(otherwise), action, kind, name)
+    pub(super) fn line_by(&self, otherwise: Actor, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
+        NewAuditEntry::new(clock::now(), self.actor.clone().unwrap_or(otherwise), action, kind, name)
     }
 
     /// As [`Store::line_by`], if by nobody then by the origin itself.
-    pub(super) fn line(&self, action: AuditAction, kind: AuditKind, name: &str) -> AuditNote {
+    pub(super) fn line(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
         self.line_by(Actor::origin(), action, kind, name)
     }
 }
 
 impl Tx {
     /// Adds lines to the audit log.
-    pub(super) async fn note(&mut self, notes: &[AuditNote]) -> Result<(), StoreError> {
+    pub(super) async fn note(&mut self, notes: &[NewAuditEntry]) -> Result<(), StoreError> {
         insert_rows!(self, "INSERT INTO audit (at, actor, action, kind, name, reason)", "", notes, |row, note| {
             row.push_bind(to_sql(note.at))
                 .push_bind(note.by.as_str())

@@ -3,7 +3,8 @@
 //! The order of locks is the same everywhere, issuing before grants before feed, so that no two transactions wait for each other.
 
 use tollgate_model::{
-    AccessToken, Actor, AuditAction, AuditKind, AuditNote, Reinstate, Revocation, Revoke, Target, TokenDraft, UserId,
+    AccessToken, Actor, AuditAction, AuditKind, NewAuditEntry, NewReinstatement, NewRevocation, Revocation, Target,
+    TokenDraft, UserId,
 };
 
 use super::at_once::Line;
@@ -20,13 +21,13 @@ pub struct Batch {
     /// Tokens to issue.
     pub issues: Vec<IssueRequest>,
     /// Revocations to make.
-    pub revokes: Vec<Revoke>,
+    pub revokes: Vec<NewRevocation>,
     /// Revocations to lift, after those were made.
-    pub reinstates: Vec<Reinstate>,
+    pub reinstates: Vec<NewReinstatement>,
     /// What may be shown once.
     pub replay_keys: Vec<ReplayKey>,
     /// Lines of the audit log that tell of nothing else here.
-    pub notes: Vec<AuditNote>,
+    pub notes: Vec<NewAuditEntry>,
 }
 
 /// A token to be issued.
@@ -256,7 +257,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn revoke(&self, revoke: Revoke) -> Result<RevokeOutcome, StoreError> {
+    pub async fn revoke(&self, revoke: NewRevocation) -> Result<RevokeOutcome, StoreError> {
         let outcome = self.apply(Batch { revokes: vec![revoke], ..Batch::default() }).await?;
         outcome.revoked.into_iter().next().ok_or(StoreError::NoIssuer)
     }
@@ -265,7 +266,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn reinstate(&self, reinstate: Reinstate) -> Result<ReinstateOutcome, StoreError> {
+    pub async fn reinstate(&self, reinstate: NewReinstatement) -> Result<ReinstateOutcome, StoreError> {
         let outcome = self.apply(Batch { reinstates: vec![reinstate], ..Batch::default() }).await?;
         outcome.reinstated.into_iter().next().ok_or(StoreError::NoIssuer)
     }
@@ -289,7 +290,7 @@ impl Tx {
         });
         let note = |(redeem, _): (&RedeemRequest, &Verdict)| {
             let by = Actor::client(&redeem.issue.draft.client);
-            AuditNote::new(redeem.at, by, AuditAction::Redeem, AuditKind::SESSION, redeem.grant.as_str())
+            NewAuditEntry::new(redeem.at, by, AuditAction::Redeem, AuditKind::SESSION, redeem.grant.as_str())
         };
         self.note(&taken.map(note).collect::<Vec<_>>()).await?;
         let answer = |(redeem, verdict): (&RedeemRequest, &Verdict)| match verdict {
@@ -306,8 +307,8 @@ impl Tx {
 }
 
 /// The revocations of grants of which something was taken twice, each once.
-fn reuse(redeems: &[RedeemRequest], verdicts: &[Verdict]) -> Result<Vec<Revoke>, StoreError> {
-    let mut revokes: Vec<Revoke> = Vec::new();
+fn reuse(redeems: &[RedeemRequest], verdicts: &[Verdict]) -> Result<Vec<NewRevocation>, StoreError> {
+    let mut revokes: Vec<NewRevocation> = Vec::new();
     for (redeem, _) in redeems.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Replayed) {
         let target = Target::Session(redeem.grant.to_string());
         if revokes.iter().any(|revoke| revoke.target == target) {
@@ -315,7 +316,7 @@ fn reuse(redeems: &[RedeemRequest], verdicts: &[Verdict]) -> Result<Vec<Revoke>,
         }
         let reason = redeem.credential.reuse().parse().map_err(StoreError::corrupt("grants"))?;
         let by = Actor::client(&redeem.issue.draft.client);
-        revokes.push(Revoke::any(target, by, Some(reason), redeem.at).map_err(StoreError::corrupt("grants"))?);
+        revokes.push(NewRevocation::any(target, by, Some(reason), redeem.at).map_err(StoreError::corrupt("grants"))?);
     }
     Ok(revokes)
 }

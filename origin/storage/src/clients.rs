@@ -254,7 +254,7 @@ impl Tx {
             .bind(secret.hash.as_bytes().as_slice())
             .bind(to_sql(secret.created_at))
             .bind(secret.expires_at.map(to_sql))
-            .bind(secret.chosen.as_deref())
+            .bind(secret.argon2_hash.as_deref())
             .execute(connection)
             .await?;
         });

@@ -27,7 +27,7 @@ impl DeviceRow {
     fn read(self, grant: Option<Grant>) -> Result<DeviceCode, StoreError> {
         let status = match (grant, self.redeemed_at, self.denied_at) {
             (Some(grant), Some(_), _) => DeviceStatus::Redeemed(Box::new(grant)),
-            (Some(grant), None, _) => DeviceStatus::Allowed(Box::new(grant)),
+            (Some(grant), None, _) => DeviceStatus::Approved(Box::new(grant)),
             (None, _, Some(_)) => DeviceStatus::Denied,
             (None, _, None) => DeviceStatus::Pending,
         };

@@ -1,6 +1,6 @@
 //! Edges to push to.
 
-use tollgate_model::{AuditAction, AuditKind, Edge, EdgeContact, EdgeName};
+use tollgate_model::{AuditAction, AuditKind, Edge, EdgeHeartbeat, EdgeName};
 
 use super::rows::EdgeRow;
 use super::{Store, StoreError, Tx, to_sql};
@@ -78,9 +78,9 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn record_edge_contacts(&self, contacts: &[EdgeContact]) -> Result<(), StoreError> {
+    pub async fn record_edge_contacts(&self, contacts: &[EdgeHeartbeat]) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        for EdgeContact { name, number, sequence, at_ms } in contacts {
+        for EdgeHeartbeat { name, number, sequence, at_ms } in contacts {
             tx.heard_of(name, Some(*number), *sequence, *at_ms).await?;
         }
         tx.commit().await

@@ -9,7 +9,8 @@
 use std::collections::HashMap;
 
 use tollgate_model::{
-    Actor, AuditAction, AuditKind, AuditNote, Client, ClientId, Grant, GrantId, LoginId, Revoke, Target, UserId,
+    Actor, AuditAction, AuditKind, BrowserSessionId, Client, ClientId, Grant, GrantId, NewAuditEntry, NewRevocation,
+    Target, UserId,
 };
 
 use super::ledger::Ledger;
@@ -37,13 +38,13 @@ impl Termination {
         Termination { by: by.clone(), reason, at, trace: String::new() }
     }
 
-    pub(super) fn revoke(&self, target: Target) -> Result<Revoke, StoreError> {
+    pub(super) fn revoke(&self, target: Target) -> Result<NewRevocation, StoreError> {
         let reason = self.reason.parse().map_err(StoreError::corrupt("revocations"))?;
-        Revoke::any(target, self.by.clone(), Some(reason), self.at).map_err(StoreError::corrupt("revocations"))
+        NewRevocation::any(target, self.by.clone(), Some(reason), self.at).map_err(StoreError::corrupt("revocations"))
     }
 
-    pub(super) fn note(&self, action: AuditAction, kind: AuditKind, name: &str) -> AuditNote {
-        AuditNote::new(self.at, self.by.clone(), action, kind, name)
+    pub(super) fn note(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
+        NewAuditEntry::new(self.at, self.by.clone(), action, kind, name)
     }
 }
 
@@ -53,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn end_session(&self, id: &LoginId, ending: &Termination) -> Result<bool, StoreError> {
+    pub async fn end_session(&self, id: &BrowserSessionId, ending: &Termination) -> Result<bool, StoreError> {
         Ok(self.end_sessions(Sessions::One(id), ending).await? > 0)
     }
 
@@ -64,7 +65,7 @@ impl Store {
     pub async fn end_user_sessions(
         &self,
         user: &UserId,
-        kept: Option<&LoginId>,
+        kept: Option<&BrowserSessionId>,
         ending: &Termination,
     ) -> Result<u64, StoreError> {
         self.end_sessions(Sessions::AllBut(user, kept), ending).await
@@ -138,7 +139,7 @@ impl Store {
         &self,
         id: &UserId,
         hash: &str,
-        kept: Option<&LoginId>,
+        kept: Option<&BrowserSessionId>,
         ending: &Termination,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
@@ -216,7 +217,7 @@ impl Store {
         &self,
         mut tx: Tx,
         closed: u32,
-        revokes: &[Revoke],
+        revokes: &[NewRevocation],
         ending: &Termination,
     ) -> Result<(), StoreError> {
         tx.end_grants(revokes, &ending.trace).await?;
@@ -247,7 +248,7 @@ impl Tx {
         &mut self,
         which: Sessions<'_>,
         ending: &Termination,
-        revokes: &mut Vec<Revoke>,
+        revokes: &mut Vec<NewRevocation>,
     ) -> Result<u64, StoreError> {
         let deleted = self.delete_logins(which).await?;
         // Ends what is left of a session that was deleted before.
@@ -271,12 +272,12 @@ impl Tx {
     }
 
     async fn note_ended(&mut self, sessions: &[String], ending: &Termination) -> Result<(), StoreError> {
-        let note = |id: &String| ending.note(AuditAction::SignOut, AuditKind::Login, id).with(ending.reason);
+        let note = |id: &String| ending.note(AuditAction::SignOut, AuditKind::BrowserSession, id).with(ending.reason);
         self.note(&sessions.iter().map(note).collect::<Vec<_>>()).await
     }
 
     /// What revokes all about a user: each subject under which clients know them.
-    async fn revokes_of_user(&mut self, id: &UserId, ending: &Termination) -> Result<Vec<Revoke>, StoreError> {
+    async fn revokes_of_user(&mut self, id: &UserId, ending: &Termination) -> Result<Vec<NewRevocation>, StoreError> {
         let mut subjects: Vec<String> = each!(&mut *self, connection => {
             sqlx::query_scalar(
                 "SELECT subject FROM grants WHERE user_id = $1 UNION SELECT subject FROM pairwise_subjects WHERE user_id = $1",

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tollgate_model::{
-    Access, Actor, AuditAction, AuditKind, AuditNote, ClientId, Code, Grant, GrantId, LateRetries, LoginId,
-    PresentedRefresh, RefreshFamily, RefreshState, RefreshToken, Revoke, SecretHash, Target,
+    Access, Actor, AuditAction, AuditKind, AuthorizationCode, BrowserSessionId, ClientId, Grant, GrantId, LateRetries,
+    NewAuditEntry, NewRevocation, PresentedRefreshToken, RefreshFamily, RefreshState, RefreshToken, SecretHash, Target,
 };
 
 use super::clients::{from_json, json};
@@ -18,7 +18,7 @@ use super::{Either, MOST_ROWS, Store, StoreError, Tx, from_sql, portions, repeat
 const MAX_ENDED_AT_ONCE: u64 = 1024;
 
 /// The grant that a revocation names, and when it is to end.
-fn named_grant(revoke: &Revoke) -> Option<(&str, u64)> {
+fn named_grant(revoke: &NewRevocation) -> Option<(&str, u64)> {
     match &revoke.target {
         Target::Session(id) => Some((id, revoke.at)),
         _ => None,
@@ -57,7 +57,7 @@ impl TryFrom<GrantRow> for Grant {
             client: row.grant_client_id.parse().map_err(&corrupt)?,
             user: row.user_id.parse().map_err(&corrupt)?,
             subject: row.subject,
-            login: row.login_id.map(|id| id.parse()).transpose().map_err(&corrupt)?,
+            browser_session: row.login_id.map(|id| id.parse()).transpose().map_err(&corrupt)?,
             terms: from_json(&row.terms, "grants")?,
             created_at: from_sql(row.created_at),
             ends_at: from_sql(row.ends_at),
@@ -94,7 +94,7 @@ impl RefreshRow {
     fn token(self, hash: SecretHash) -> Result<RefreshToken, StoreError> {
         let state = refresh_state(&self.refresh_hash, self.previous_hash.as_deref(), None, 0)?;
         let family = Arc::new(RefreshFamily { grant: self.grant.try_into()?, jkt: self.refresh_jkt });
-        Ok(RefreshToken { family, turn: state.turn(&hash), expires_at: from_sql(self.refresh_expires_at) })
+        Ok(RefreshToken { family, generation: state.generation(&hash), expires_at: from_sql(self.refresh_expires_at) })
     }
 }
 
@@ -127,7 +127,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn create_code(&self, code: &Code, agreed: Option<&Access>) -> Result<bool, StoreError> {
+    pub async fn create_code(&self, code: &AuthorizationCode, agreed: Option<&Access>) -> Result<bool, StoreError> {
         // As for a token: a revocation of the user or the client that is acknowledged before this commits strikes it.
         let mut tx = self.begin_write_in_epoch().await?;
         if !tx.insert_grant(&code.grant).await? {
@@ -157,7 +157,7 @@ impl Store {
     }
 
     /// The line that tells of a grant.
-    pub(super) fn line_of_grant(&self, action: AuditAction, grant: &Grant) -> AuditNote {
+    pub(super) fn line_of_grant(&self, action: AuditAction, grant: &Grant) -> NewAuditEntry {
         let line = self.line_by(Actor::user(&grant.user), action, AuditKind::SESSION, grant.id.as_str());
         line.with(&format!("{}: {}", grant.client, grant.terms.access.scope))
     }
@@ -166,7 +166,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find_code(&self, hash: &SecretHash) -> Result<Option<Code>, StoreError> {
+    pub async fn find_code(&self, hash: &SecretHash) -> Result<Option<AuthorizationCode>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, CodeRow>(concat!(
                 "SELECT c.hash, c.redirect_uri, c.challenge, c.nonce, c.jkt, c.expires_at, c.redeemed_at, ",
@@ -178,7 +178,7 @@ impl Store {
             .await?
         });
         let read = |row: CodeRow| {
-            Ok(Code {
+            Ok(AuthorizationCode {
                 hash: hashed(&row.hash, "codes")?,
                 grant: row.grant.try_into()?,
                 redirect_uri: row.redirect_uri,
@@ -196,7 +196,10 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find_refresh_token(&self, presented: PresentedRefresh) -> Result<Option<RefreshToken>, StoreError> {
+    pub async fn find_refresh_token(
+        &self,
+        presented: PresentedRefreshToken,
+    ) -> Result<Option<RefreshToken>, StoreError> {
         Ok(self.find_refresh_tokens(&[presented]).await?.pop().flatten())
     }
 
@@ -206,7 +209,7 @@ impl Store {
     /// When the database fails.
     pub async fn find_refresh_tokens(
         &self,
-        presented: &[PresentedRefresh],
+        presented: &[PresentedRefreshToken],
     ) -> Result<Vec<Option<RefreshToken>>, StoreError> {
         let mut found: HashMap<String, RefreshRow> = HashMap::with_capacity(presented.len());
         let mut connection = self.reader().await?;
@@ -225,7 +228,7 @@ impl Store {
             });
             found.extend(rows.into_iter().map(|row| (row.grant.grant_id.clone(), row)));
         }
-        let token = |presented: &PresentedRefresh| {
+        let token = |presented: &PresentedRefreshToken| {
             found.get(presented.grant.as_str()).map(|row| row.clone().token(presented.hash)).transpose()
         };
         presented.iter().map(token).collect()
@@ -256,7 +259,7 @@ impl Tx {
         if !self.hold_active_user(&grant.user).await? {
             return Ok(false);
         }
-        if let Some(login) = &grant.login
+        if let Some(login) = &grant.browser_session
             && !self.hold_login(login).await?
         {
             return Ok(false);
@@ -270,7 +273,7 @@ impl Tx {
             .bind(grant.client.as_str())
             .bind(grant.user.as_str())
             .bind(&grant.subject)
-            .bind(grant.login.as_ref().map(LoginId::as_str))
+            .bind(grant.browser_session.as_ref().map(BrowserSessionId::as_str))
             .bind(json(&grant.terms)?)
             .bind(to_sql(grant.created_at))
             .bind(to_sql(grant.ends_at))
@@ -325,7 +328,7 @@ impl Tx {
     /// be told. Comes after the end of
     /// the epoch: every grant that could be older than the revocation is committed by then. Lifting a revocation does not bring them
     /// back: its access tokens are good again for what is left of their time, and then the user is asked anew.
-    pub(super) async fn end_grants(&mut self, revokes: &[Revoke], trace: &str) -> Result<bool, StoreError> {
+    pub(super) async fn end_grants(&mut self, revokes: &[NewRevocation], trace: &str) -> Result<bool, StoreError> {
         let (mut listening, mut told) = (HashMap::new(), false);
         let named: Vec<(&str, u64)> = revokes.iter().filter_map(named_grant).collect();
         let is_one_statement = named.len() <= MOST_ROWS;
@@ -374,7 +377,7 @@ impl Tx {
         }))
     }
 
-    async fn end_some_grants(&mut self, revoke: &Revoke) -> Result<Vec<EndedGrant>, StoreError> {
+    async fn end_some_grants(&mut self, revoke: &NewRevocation) -> Result<Vec<EndedGrant>, StoreError> {
         // In one order, so that no two transactions that end or use grants wait for each other.
         let (order, lock) = match self {
             Either::Postgres(_) => (" ORDER BY id COLLATE \"C\" LIMIT ", " FOR NO KEY UPDATE)"),

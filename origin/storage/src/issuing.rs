@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use sqlx::{PgConnection, SqliteConnection};
 use tollgate_core::{EpochTokenId, RevocationId, RevocationKind};
-use tollgate_model::{AccessToken, Actor, AuditAction, AuditKind, AuditNote, TokenDetails, TokenDraft, TokenId};
+use tollgate_model::{AccessToken, Actor, AuditAction, AuditKind, NewAuditEntry, TokenDetails, TokenDraft, TokenId};
 
 use super::clients::json;
 use super::given::{BulkStatement, PaddedValues};
@@ -182,10 +182,10 @@ impl Row<'_> {
     }
 
     /// The line that tells of a token that was handed on: who acts, and for whom, is to be known when the token's record is gone.
-    fn exchanged(&self) -> Option<AuditNote> {
+    fn exchanged(&self) -> Option<NewAuditEntry> {
         let acting = self.draft.details.act.as_ref()?;
         let (by, id) = (Actor::client(&self.draft.client), self.id.to_string());
-        let note = AuditNote::new(self.draft.issued_at, by, AuditAction::Exchange, AuditKind::TOKEN, &id);
+        let note = NewAuditEntry::new(self.draft.issued_at, by, AuditAction::Exchange, AuditKind::TOKEN, &id);
         Some(note.with(&format!("{} acts for {}", acting.sub, self.draft.subject)))
     }
 }

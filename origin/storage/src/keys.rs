@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tollgate_core::RevocationKind;
-use tollgate_model::{AuditAction, AuditKind, AuditNote, StoredKey};
+use tollgate_model::{AuditAction, AuditKind, NewAuditEntry, StoredKey};
 
 use super::rows::KeyRow;
 use super::{Store, StoreError, Tx, from_sql, to_sql};
@@ -73,7 +73,7 @@ impl Store {
         if changed.is_empty() {
             return Ok(changed);
         }
-        let notes: Vec<AuditNote> = changed.iter().map(|key| self.line_of_key(key, &stored)).collect();
+        let notes: Vec<NewAuditEntry> = changed.iter().map(|key| self.line_of_key(key, &stored)).collect();
         tx.write_keys(&changed).await?;
         tx.note(&notes).await?;
         self.commit_news(tx).await?;
@@ -81,7 +81,7 @@ impl Store {
     }
 
     /// The line that tells of a change of a key: it is new, was destroyed, or its dates moved.
-    fn line_of_key(&self, key: &StoredKey, stored: &[StoredKey]) -> AuditNote {
+    fn line_of_key(&self, key: &StoredKey, stored: &[StoredKey]) -> NewAuditEntry {
         let action = match (stored.iter().any(|other| other.kid == key.kid), key.gone_at) {
             (false, _) => AuditAction::Create,
             (true, Some(_)) => AuditAction::Remove,

@@ -7,7 +7,10 @@
 use std::collections::HashMap;
 
 use tollgate_core::{Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
-use tollgate_model::{Actor, AuditAction, AuditKind, AuditNote, Reinstate, Revocation, Revoke, Target, Which};
+use tollgate_model::{
+    Actor, AuditAction, AuditKind, NewAuditEntry, NewReinstatement, NewRevocation, Revocation, RevocationSelector,
+    Target,
+};
 
 use super::batch::{ReinstateOutcome, RevokeOutcome};
 use super::rows::{RevocationRow, fixed};
@@ -44,7 +47,7 @@ pub(super) struct Ledger {
     entries: Vec<Entry>,
     /// The entries in words, for receivers of security events.
     signals: Vec<Signal>,
-    lines: Vec<AuditNote>,
+    lines: Vec<NewAuditEntry>,
 }
 
 impl Ledger {
@@ -75,7 +78,7 @@ impl Ledger {
     pub(super) async fn revoke(
         &mut self,
         tx: &mut Tx,
-        revokes: &[Revoke],
+        revokes: &[NewRevocation],
         closed: u32,
     ) -> Result<Vec<RevokeOutcome>, StoreError> {
         let names: Vec<_> =
@@ -102,12 +105,12 @@ impl Ledger {
         Ok(revoked)
     }
 
-    fn record(&mut self, revoke: &Revoke, mark: RevokedBefore) -> Revocation {
+    fn record(&mut self, revoke: &NewRevocation, mark: RevokedBefore) -> Revocation {
         self.number += 1;
-        let Revoke { target, by, reason, at, void_after } = revoke.clone();
+        let NewRevocation { target, by, reason, at, void_after } = revoke.clone();
         let reason = reason.map(|reason| reason.as_str().to_owned());
         self.line(AuditAction::Revoke, &by, &target, reason.clone(), at);
-        Revocation { number: self.number, target, mark, by, reason, at, void_after, lifted: None }
+        Revocation { number: self.number, target, mark, by, reason, at, void_after, reinstated: None }
     }
 
     /// Marks a name with what a new revocation amounts to.
@@ -131,7 +134,7 @@ impl Ledger {
     pub(super) async fn reinstate(
         &mut self,
         tx: &mut Tx,
-        reinstate: &Reinstate,
+        reinstate: &NewReinstatement,
     ) -> Result<ReinstateOutcome, StoreError> {
         let mut lifted = lift(tx, reinstate).await?;
         lifted.sort_by_key(|revocation| revocation.number);
@@ -169,7 +172,7 @@ impl Ledger {
         self.chain = self.chain.next(&delta);
         self.entries.push(Entry { delta, epoch, chain: self.chain });
         // The line that was just written is about what made this delta.
-        if let Some(AuditNote { at, by, action, name, detail, .. }) = self.lines.last() {
+        if let Some(NewAuditEntry { at, by, action, name, detail, .. }) = self.lines.last() {
             let (name, by, reason) = (name.clone(), by.as_str().to_owned(), detail.clone());
             let is_reinstatement = *action == AuditAction::Reinstate;
             self.signals.push(Signal {
@@ -192,7 +195,7 @@ impl Ledger {
             _ => target.name().to_owned(),
         };
         let kind = AuditKind::Revocable(target.kind());
-        self.lines.push(AuditNote { at, by: by.clone(), action, kind, name, detail });
+        self.lines.push(NewAuditEntry { at, by: by.clone(), action, kind, name, detail });
     }
 
     /// Reads the marks of names that are not held yet.
@@ -287,7 +290,7 @@ impl Ledger {
 async fn on_record(
     tx: &mut Tx,
     fresh: &[Revocation],
-    revoke: &Revoke,
+    revoke: &NewRevocation,
     mark: RevokedBefore,
 ) -> Result<Option<Revocation>, StoreError> {
     let same = |record: &&Revocation| record.target == revoke.target && record.by == revoke.by;
@@ -330,11 +333,11 @@ async fn insert_records(tx: &mut Tx, records: &[Revocation]) -> Result<(), Store
 }
 
 /// Notes on the records in force that they are lifted, and gives them.
-async fn lift(tx: &mut Tx, reinstate: &Reinstate) -> Result<Vec<Revocation>, StoreError> {
+async fn lift(tx: &mut Tx, reinstate: &NewReinstatement) -> Result<Vec<Revocation>, StoreError> {
     // The conditions have the same parameters; of every record the mark is above 0, the kind not 0 and the name not empty.
-    let (condition, value, kind, name) = match &reinstate.which {
-        Which::Number(number) => ("number = $4 AND kind <> $5 AND name <> $6", *number, 0, ""),
-        Which::Target(target) => match target {
+    let (condition, value, kind, name) = match &reinstate.selector {
+        RevocationSelector::Number(number) => ("number = $4 AND kind <> $5 AND name <> $6", *number, 0, ""),
+        RevocationSelector::Target(target) => match target {
             Target::Before(time) => {
                 ("mark = $4 AND kind = $5 AND name = $6", *time, target.kind().to_byte(), target.name())
             }

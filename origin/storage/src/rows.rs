@@ -2,8 +2,8 @@
 
 use tollgate_core::{Delta, RevocationId, RevocationKind};
 use tollgate_model::{
-    AccessToken, Actor, AuditEntry, AuditKind, Client, ClientStatus, Edge, Lifted, Malformed, Revocation, Route, Scope,
-    SecretHash, StoredKey, StoredSecret, Target, TokenId,
+    AccessToken, Actor, AuditEntry, AuditKind, Client, ClientStatus, Edge, Malformed, Reinstatement, Revocation, Route,
+    Scope, SecretHash, StoredKey, StoredSecret, Target, TokenId,
 };
 
 use super::clients::from_json;
@@ -60,7 +60,7 @@ impl TryFrom<SecretRow> for StoredSecret {
     fn try_from(row: SecretRow) -> Result<StoredSecret, StoreError> {
         Ok(StoredSecret {
             hash: hashed(&row.hash, "client_secrets")?,
-            chosen: row.chosen,
+            argon2_hash: row.chosen,
             created_at: from_sql(row.created_at),
             expires_at: row.expires_at.map(from_sql),
         })
@@ -240,7 +240,7 @@ impl TryFrom<RevocationRow> for Revocation {
             reason: row.reason,
             at: from_sql(row.revoked_at),
             void_after: from_sql(row.void_after),
-            lifted: lifted.map(|(by, at)| Lifted { by: Actor::from_record(by), at: from_sql(at) }),
+            reinstated: lifted.map(|(by, at)| Reinstatement { by: Actor::from_record(by), at: from_sql(at) }),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Browsers' sessions.
 
-use tollgate_model::{Actor, AuditAction, AuditKind, Login, LoginId, SecretHash, UserId};
+use tollgate_model::{Actor, AuditAction, AuditKind, BrowserSession, BrowserSessionId, SecretHash, UserId};
 
 use super::clients::{from_json, json};
 use super::endings::Termination;
@@ -21,12 +21,12 @@ struct LoginRow {
     expires_at: i64,
 }
 
-impl TryFrom<LoginRow> for Login {
+impl TryFrom<LoginRow> for BrowserSession {
     type Error = StoreError;
 
-    fn try_from(row: LoginRow) -> Result<Login, StoreError> {
+    fn try_from(row: LoginRow) -> Result<BrowserSession, StoreError> {
         let corrupt = StoreError::corrupt("logins");
-        Ok(Login {
+        Ok(BrowserSession {
             id: row.id.parse().map_err(&corrupt)?,
             hash: hashed(&row.hash, "logins")?,
             user: row.user_id.parse().map_err(&corrupt)?,
@@ -43,9 +43,9 @@ impl TryFrom<LoginRow> for Login {
 #[derive(Clone, Copy)]
 pub(super) enum Sessions<'a> {
     /// This one.
-    One(&'a LoginId),
+    One(&'a BrowserSessionId),
     /// All of a user but one.
-    AllBut(&'a UserId, Option<&'a LoginId>),
+    AllBut(&'a UserId, Option<&'a BrowserSessionId>),
     /// Some of those that are over at this Unix second.
     Expired(u64),
 }
@@ -56,7 +56,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::UserDisabled`], or when the database fails.
-    pub async fn create_session(&self, login: &Login, instead_of: Option<&Login>) -> Result<(), StoreError> {
+    pub async fn create_session(
+        &self,
+        login: &BrowserSession,
+        instead_of: Option<&BrowserSession>,
+    ) -> Result<(), StoreError> {
         let user = Actor::user(&login.user);
         let ending = Termination::new(&user, "another user signed in in the same browser", login.auth_time);
         let mut tx = self.begin_write().await?;
@@ -74,7 +78,7 @@ impl Store {
             (None, Some(old)) => tx.move_grants(&old.id, &login.id).await?,
             (None, None) => {}
         }
-        tx.note(&[self.line_by(user, AuditAction::SignIn, AuditKind::Login, login.id.as_str())]).await?;
+        tx.note(&[self.line_by(user, AuditAction::SignIn, AuditKind::BrowserSession, login.id.as_str())]).await?;
         self.commit_end(tx, closed, &revokes, &ending).await
     }
 
@@ -82,7 +86,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find_session(&self, cookie: &SecretHash, now: u64) -> Result<Option<Login>, StoreError> {
+    pub async fn find_session(&self, cookie: &SecretHash, now: u64) -> Result<Option<BrowserSession>, StoreError> {
         let row = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, LoginRow>("SELECT * FROM logins WHERE hash = $1 AND expires_at > $2")
                 .bind(cookie.as_bytes().as_slice())
@@ -90,14 +94,14 @@ impl Store {
                 .fetch_optional(connection)
                 .await?
         });
-        row.map(Login::try_from).transpose()
+        row.map(BrowserSession::try_from).transpose()
     }
 
     /// The sessions of a user that are not over at the Unix second `now`, newest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list_sessions(&self, user: &UserId, now: u64) -> Result<Vec<Login>, StoreError> {
+    pub async fn list_sessions(&self, user: &UserId, now: u64) -> Result<Vec<BrowserSession>, StoreError> {
         let rows = each!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, LoginRow>(
                 "SELECT * FROM logins WHERE user_id = $1 AND expires_at > $2 ORDER BY auth_time DESC, id",
@@ -107,14 +111,14 @@ impl Store {
             .fetch_all(connection)
             .await?
         });
-        rows.into_iter().map(Login::try_from).collect()
+        rows.into_iter().map(BrowserSession::try_from).collect()
     }
 
     /// Records that a browser was heard of.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn record_session_activity(&self, id: &LoginId, now: u64) -> Result<(), StoreError> {
+    pub async fn record_session_activity(&self, id: &BrowserSessionId, now: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         each!(&mut tx, connection => {
             sqlx::query("UPDATE logins SET seen_at = $2 WHERE id = $1")
@@ -149,7 +153,7 @@ impl Tx {
                 Sessions::One(id) => query.push("id = ").push_bind(id.as_str()),
                 Sessions::AllBut(user, kept) => {
                     query.push("user_id = ").push_bind(user.as_str());
-                    query.push(" AND id <> ").push_bind(kept.map_or("", LoginId::as_str)).push(" ORDER BY id")
+                    query.push(" AND id <> ").push_bind(kept.map_or("", BrowserSessionId::as_str)).push(" ORDER BY id")
                 }
                 Sessions::Expired(now) => {
                     query.push("expires_at < ").push_bind(to_sql(now));
@@ -162,7 +166,7 @@ impl Tx {
     }
 
     /// Hands what was given in one session on to another of the same user, and deletes the first.
-    async fn move_grants(&mut self, from: &LoginId, to: &LoginId) -> Result<(), StoreError> {
+    async fn move_grants(&mut self, from: &BrowserSessionId, to: &BrowserSessionId) -> Result<(), StoreError> {
         // What is being given in it is committed when this returns.
         if self.delete_logins(Sessions::One(from)).await?.is_empty() {
             return Ok(());
@@ -177,7 +181,7 @@ impl Tx {
         Ok(())
     }
 
-    async fn insert_login(&mut self, login: &Login) -> Result<(), StoreError> {
+    async fn insert_login(&mut self, login: &BrowserSession) -> Result<(), StoreError> {
         each!(&mut *self, connection => {
             sqlx::query(
                 "INSERT INTO logins (id, hash, user_id, auth_time, seen_at, sender, expires_at)
@@ -197,7 +201,7 @@ impl Tx {
     }
 
     /// Whether a session exists. PostgreSQL: transactions that end it wait for this one.
-    pub(super) async fn hold_login(&mut self, id: &LoginId) -> Result<bool, StoreError> {
+    pub(super) async fn hold_login(&mut self, id: &BrowserSessionId) -> Result<bool, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR KEY SHARE" } else { "" };
         let found: Option<String> = each!(&mut *self, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT id FROM logins WHERE id = ");

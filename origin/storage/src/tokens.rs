@@ -1,6 +1,6 @@
 //! The record of issued tokens. They are issued by way of a [`Batch`](super::Batch).
 
-use tollgate_keys::{RecognisedToken, RecordKey};
+use tollgate_keys::{RecordKey, VerifiedToken};
 use tollgate_model::{AccessToken, TokenId};
 
 use super::rows::TokenRow;
@@ -20,7 +20,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find_recognised_token(&self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
+    pub async fn find_recognised_token(&self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
         self.begin_read().await?.find_recognised_token(token).await
     }
 
@@ -28,7 +28,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails, or nobody served from it yet.
-    pub async fn find_unrevoked_token(&self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
+    pub async fn find_unrevoked_token(&self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
         let mut tx = self.begin_read().await?;
         let Some(token) = tx.find_recognised_token(token).await? else {
             return Ok(None);
@@ -39,7 +39,7 @@ impl Store {
 }
 
 impl Tx {
-    async fn find_recognised_token(&mut self, token: &RecognisedToken) -> Result<Option<AccessToken>, StoreError> {
+    async fn find_recognised_token(&mut self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
         let (by_key, key) = match token.record_key() {
             RecordKey::Id(id) => ("SELECT * FROM tokens WHERE id = $1", id.to_bytes()),
             RecordKey::Opaque(hash) => ("SELECT * FROM tokens WHERE opaque = $1", hash.as_bytes().to_vec()),
@@ -48,7 +48,7 @@ impl Tx {
             sqlx::query_as::<_, TokenRow>(by_key).bind(key).fetch_optional(connection).await?
         });
         let record = row.map(AccessToken::try_from).transpose()?;
-        Ok(record.filter(|record| token.is_of(record)))
+        Ok(record.filter(|record| token.matches_record(record)))
     }
 
     /// The records of the tokens with these ids that were issued here and are not long expired, in any order.

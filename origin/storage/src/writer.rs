@@ -9,7 +9,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
 use tokio::time::Instant;
-use tollgate_model::{AccessToken, AuditNote, Reinstate, Revoke};
+use tollgate_model::{AccessToken, NewAuditEntry, NewReinstatement, NewRevocation};
 
 use super::at_once::Line;
 use super::batch::Written;
@@ -55,9 +55,9 @@ enum Wish {
     Redeem(Box<RedeemRequest>, Answer<RedeemOutcome>),
     See(ReplayKey, Answer<bool>),
     Issue(Box<IssueRequest>, Answer<Box<AccessToken>>),
-    Revoke(Revoke, Answer<RevokeOutcome>),
-    Reinstate(Reinstate, Answer<ReinstateOutcome>),
-    Note(Box<AuditNote>, Answer<()>),
+    Revoke(NewRevocation, Answer<RevokeOutcome>),
+    Reinstate(NewReinstatement, Answer<ReinstateOutcome>),
+    Note(Box<NewAuditEntry>, Answer<()>),
 }
 
 impl Wish {
@@ -143,7 +143,7 @@ impl Writer {
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub fn revoke(&self, revoke: Revoke) -> impl Future<Output = Result<RevokeOutcome, WriteError>> + use<> {
+    pub fn revoke(&self, revoke: NewRevocation) -> impl Future<Output = Result<RevokeOutcome, WriteError>> + use<> {
         self.ask(|answer| Wish::Revoke(revoke, answer))
     }
 
@@ -153,7 +153,7 @@ impl Writer {
     /// When the queue is full or the database fails.
     pub fn reinstate(
         &self,
-        reinstate: Reinstate,
+        reinstate: NewReinstatement,
     ) -> impl Future<Output = Result<ReinstateOutcome, WriteError>> + use<> {
         self.ask(|answer| Wish::Reinstate(reinstate, answer))
     }
@@ -162,7 +162,7 @@ impl Writer {
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub fn note(&self, note: AuditNote) -> impl Future<Output = Result<(), WriteError>> + use<> {
+    pub fn note(&self, note: NewAuditEntry) -> impl Future<Output = Result<(), WriteError>> + use<> {
         self.ask(|answer| Wish::Note(Box::new(note), answer))
     }
 

@@ -6,7 +6,7 @@ use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, Snapshot};
-use tollgate_model::{AccessToken, Actor, OnStale, Revoke, Route, Scope, TokenAlg, TokenDetails, TokenDraft};
+use tollgate_model::{AccessToken, Actor, NewRevocation, OnStale, Route, Scope, TokenAlg, TokenDetails, TokenDraft};
 use tollgate_services::revocation_feed::CASCADE_FROM;
 use tollgate_storage::{Batch, Store};
 use tollgate_system::{clock, rng};
@@ -141,7 +141,7 @@ async fn issue(store: &Store, count: usize) -> Vec<AccessToken> {
 /// Revokes tokens in one transaction.
 async fn revoke(store: &Store, tokens: &[AccessToken]) {
     let by = || Actor::command_line(None);
-    let revokes = tokens.iter().map(|token| Revoke::token(token, by(), None, clock::now()).expect("it lives"));
+    let revokes = tokens.iter().map(|token| NewRevocation::token(token, by(), None, clock::now()).expect("it lives"));
     store.apply(Batch { revokes: revokes.collect(), ..Batch::default() }).await.expect("revoked");
 }
 

@@ -244,7 +244,7 @@ async fn o15_disabled_client_is_refused_at_every_step(case: &RegressionCase) -> 
 
 /// The client is disabled between the page and the transaction: nothing is recorded.
 async fn check_that_nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
-    use tollgate_model::{Access, Code, Grant, GrantId, SecretHash, Terms};
+    use tollgate_model::{Access, AuthorizationCode, Grant, GrantId, GrantTerms, SecretHash};
     let store = origin.server.store();
     let user = store.find_user_by_name(&"alice".parse()?).await?.expect("she signed in");
     let access = Access { scope: "read".parse()?, audience: A.parse()?, details: Default::default() };
@@ -253,13 +253,13 @@ async fn check_that_nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
         client: "web".parse()?,
         subject: user.id.to_string(),
         user: user.id,
-        login: None,
-        terms: Terms { access, auth_time: 0, acr: String::new(), amr: Vec::new(), device: None },
+        browser_session: None,
+        terms: GrantTerms { access, auth_time: 0, acr: String::new(), amr: Vec::new(), device: None },
         created_at: 0,
         ends_at: u64::MAX,
         ended_at: None,
     };
-    let code = Code {
+    let code = AuthorizationCode {
         hash: SecretHash::of("code"),
         grant,
         redirect_uri: None,

@@ -207,7 +207,7 @@ async fn o16_tokens_exchanged_from_a_revoked_token_are_inactive(case: &Regressio
     let child = fixture.rs_a.exchange(subject, &[]).await?.text("access_token")?;
     let all_of_web = tollgate_model::Target::Client(fixture.web.id.clone());
     let by = tollgate_model::Actor::command_line(None);
-    let revoke = tollgate_model::Revoke::any(all_of_web, by, None, now())?;
+    let revoke = tollgate_model::NewRevocation::any(all_of_web, by, None, now())?;
     fixture.origin.server.store().revoke(revoke).await?;
     ensure!(!fixture.rs_a.is_active(&child).await?, "all tokens of web and tokens exchanged from them are revoked");
     case.report("exchanged, exchanged again, by an actor's token, of a revoked client: inactive");

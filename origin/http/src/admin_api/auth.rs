@@ -35,7 +35,7 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
             invalid_token()
         }
     })?;
-    let recognised = keys.recognise(unverified_token, &app.issuer).ok_or_else(invalid_token)?;
+    let recognised = keys.verify_token(unverified_token, &app.issuer).ok_or_else(invalid_token)?;
     let token = app.store.find_unrevoked_token(&recognised).await?.ok_or_else(invalid_token)?;
     if token.subject != token.client.as_str() {
         // What a user gives a client is the user's own. Administrators are clients in their own name.

@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tollgate_messages::Message;
-use tollgate_model::{Actor, LoginId, User};
+use tollgate_model::{Actor, BrowserSessionId, User};
 
 use super::flash::{self, Flash};
 use crate::oauth::authorization::see_other;
@@ -20,7 +20,7 @@ use crate::{App, AppState};
 pub(crate) struct AdminSession {
     pub(crate) page: PageRequest,
     pub(crate) user: User,
-    login: LoginId,
+    login: BrowserSessionId,
 }
 
 /// An administrator's form whose CSRF token belongs to this browser's session. Only such a form may

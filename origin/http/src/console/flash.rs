@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tollgate_messages::Message;
-use tollgate_model::LoginId;
+use tollgate_model::BrowserSessionId;
 use tollgate_model::encoding::{base64url, from_base64url};
 
 use crate::{App, cookies};
@@ -43,7 +43,7 @@ impl Flash {
 }
 
 /// The flash message of the session; empty if it has expired or belongs to another session.
-pub(super) fn read(app: &App, login: &LoginId, headers: &HeaderMap) -> Flash {
+pub(super) fn read(app: &App, login: &BrowserSessionId, headers: &HeaderMap) -> Flash {
     let decrypt = |cookie: &str| {
         let text = app.keys.current().open_secret(&from_base64url(cookie)?, &context(login)).ok()?;
         serde_json::from_str(&text).ok()
@@ -52,7 +52,7 @@ pub(super) fn read(app: &App, login: &LoginId, headers: &HeaderMap) -> Flash {
 }
 
 /// Sets the flash message for the next page. It is dropped if it cannot be encrypted.
-pub(super) fn write(app: &App, login: &LoginId, flash: &Flash, response: &mut Response) {
+pub(super) fn write(app: &App, login: &BrowserSessionId, flash: &Flash, response: &mut Response) {
     let Ok(text) = serde_json::to_string(flash).map(zeroize::Zeroizing::new) else {
         return;
     };
@@ -79,6 +79,6 @@ fn set(app: &App, value: &str, age: u32, response: &mut Response) {
     }
 }
 
-fn context(login: &LoginId) -> String {
+fn context(login: &BrowserSessionId) -> String {
     format!("flash message of the session {login}")
 }

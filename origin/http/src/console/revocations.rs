@@ -254,7 +254,7 @@ fn show_form(admin: &AdminSession, error: Option<(StatusCode, String)>) -> Respo
 
 fn row(admin: &AdminSession, revocation: &Revocation, now: u64) -> Row {
     let is_expired = revocation.void_after < now;
-    let (state, tone) = match (&revocation.lifted, is_expired) {
+    let (state, tone) = match (&revocation.reinstated, is_expired) {
         (Some(_), _) => ("revocations-lifted", ""),
         (None, true) => ("revocations-expired", ""),
         (None, false) => ("revocations-active", "bad"),
@@ -273,6 +273,6 @@ fn row(admin: &AdminSession, revocation: &Revocation, now: u64) -> Row {
         at: admin.moment(revocation.at, now),
         state,
         tone,
-        can_be_lifted: revocation.lifted.is_none() && !is_expired,
+        can_be_lifted: revocation.reinstated.is_none() && !is_expired,
     }
 }

@@ -409,7 +409,7 @@ fn facts(admin: &AdminSession, user: &User) -> Vec<(&'static str, String)> {
 
 async fn sessions(admin: &AdminSession, user: &User, now: u64) -> Result<Vec<SessionRow>, WebError> {
     let logins = admin.app().store.list_sessions(&user.id, now).await?;
-    let row = |login: &tollgate_model::Login| SessionRow {
+    let row = |login: &tollgate_model::BrowserSession| SessionRow {
         browser: sender_name(&login.sender, &admin.page.messages),
         address: login.sender.address.map(|address| address.to_string()).unwrap_or_default(),
         signed_in: admin.moment(login.auth_time, now),

@@ -4,10 +4,11 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use tollgate_model::authorization::REQUEST_LIFETIME;
-use tollgate_model::grant::CODE_LIFETIME;
+use tollgate_model::grant::AUTHORIZATION_CODE_LIFETIME;
 use tollgate_model::{
-    Access, AuthorizationError, AuthorizationRequest, Client, ClientId, Code, Grant, GrantId, GrantType, Login,
-    MAX_TOKEN_LIFETIME, Registrant, Secret, SecretHash, SecretKind, Step, Terms, User,
+    Access, AuthorizationCode, AuthorizationError, AuthorizationRequest, AuthorizationStep, BrowserSession, Client,
+    ClientId, Grant, GrantId, GrantTerms, GrantType, MAX_TOKEN_LIFETIME, Registrant, Secret, SecretHash, SecretKind,
+    User,
 };
 use tollgate_system::{clock, rng};
 
@@ -82,7 +83,7 @@ async fn client(app: &App, asked: &Parameters) -> Result<Client, WebError> {
 /// The pushed request of this handle, which is good once and for its own client.
 async fn taken(app: &App, client: &Client, handle: &str) -> Result<AuthorizationRequest, WebError> {
     let gone = || WebError::bad_application_request("request_uri has expired or was used before");
-    if !SecretKind::Request.made(handle) {
+    if !SecretKind::Request.is_well_formed(handle) {
         return Err(gone());
     }
     let request = app.store.consume_authorization_request(&SecretHash::of(handle), true, clock::now()).await?;
@@ -131,18 +132,18 @@ pub(crate) async fn go_on(
         Some(login) => has_agreed(app, client, &request, login).await?,
         None => false,
     };
-    let page = match request.step(login, agreed, now) {
+    let page = match request.next_step(login, agreed, now) {
         Err(error) => {
             answer_waiting(app, handle).await?;
             return refuse(app, client, browser, &ReturnTo::of(&request), &error);
         }
-        Ok(Step::Issue) => {
+        Ok(AuthorizationStep::Issue) => {
             let login = login.ok_or_else(WebError::request_expired)?;
             answer_waiting(app, handle).await?;
             return issue_code(app, client, &request, login, None).await;
         }
-        Ok(Step::SignIn) => "login",
-        Ok(Step::Consent) => "consent",
+        Ok(AuthorizationStep::SignIn) => "login",
+        Ok(AuthorizationStep::Consent) => "consent",
     };
     let handle = match handle {
         Some(handle) => handle.to_owned(),
@@ -170,7 +171,7 @@ pub(crate) async fn is_hinted(
     app: &App,
     client: &Client,
     request: &AuthorizationRequest,
-    login: &Login,
+    login: &BrowserSession,
 ) -> Result<bool, WebError> {
     let Some(hinted) = &request.hinted else { return Ok(true) };
     let user = app.store.find_user(&login.user).await?;
@@ -184,7 +185,7 @@ async fn has_agreed(
     app: &App,
     client: &Client,
     request: &AuthorizationRequest,
-    login: &Login,
+    login: &BrowserSession,
 ) -> Result<bool, WebError> {
     if client.is_public() && !request.redirect_uri.starts_with("https://") {
         return Ok(false);
@@ -200,19 +201,19 @@ pub(crate) async fn issue_code(
     app: &App,
     client: &Client,
     request: &AuthorizationRequest,
-    login: &Login,
+    login: &BrowserSession,
     agreed: Option<&Access>,
 ) -> Result<Response, WebError> {
     let user = app.store.find_user(&login.user).await?.filter(User::is_active).ok_or_else(WebError::request_expired)?;
     let secret = Secret::new(SecretKind::Code, &rng::random()?);
     let grant = grant_of(app, client, &user, login, request.access.clone())?;
-    let code = Code {
+    let code = AuthorizationCode {
         hash: secret.hash(),
         redirect_uri: request.redirect_uri_named.then(|| request.redirect_uri.clone()),
         challenge: request.challenge.clone(),
         nonce: request.nonce.clone(),
         jkt: request.jkt.clone(),
-        expires_at: grant.created_at.saturating_add(CODE_LIFETIME),
+        expires_at: grant.created_at.saturating_add(AUTHORIZATION_CODE_LIFETIME),
         redeemed_at: None,
         grant,
     };
@@ -228,7 +229,7 @@ pub(crate) fn grant_of(
     app: &App,
     client: &Client,
     user: &User,
-    login: &Login,
+    login: &BrowserSession,
     access: Access,
 ) -> Result<Grant, WebError> {
     let now = clock::now();
@@ -242,8 +243,8 @@ pub(crate) fn grant_of(
         client: client.id.clone(),
         user: user.id.clone(),
         subject: user.subject_for(&client.metadata, &app.keys.current().derived("tollgate pairwise subjects v1")),
-        login: Some(login.id.clone()),
-        terms: Terms { access, auth_time: login.auth_time, acr, amr, device: None },
+        browser_session: Some(login.id.clone()),
+        terms: GrantTerms { access, auth_time: login.auth_time, acr, amr, device: None },
         created_at: now,
         ends_at: now.saturating_add(lifetime),
         ended_at: None,

@@ -40,7 +40,7 @@ pub(crate) async fn good_as_of(
 
 /// The record of an access token that is not revoked, as the database has it as of `now` or later.
 async fn unrevoked(app: &App, unverified_token: &str, now: Versions) -> Result<Option<Arc<AccessToken>>, StoreError> {
-    let Some(recognised) = app.keys.recognise(unverified_token, &app.issuer).await? else {
+    let Some(recognised) = app.keys.verify_token(unverified_token, &app.issuer).await? else {
         return Ok(None);
     };
     let token = app.store.find_unrevoked_token(&recognised).await?.map(Arc::new);

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tollgate_model::authorization::wanted;
+use tollgate_model::authorization::requested_access;
 use tollgate_model::device::{DEVICE_CODE_LIFETIME, POLL_INTERVAL};
 use tollgate_model::{Access, DeviceCode, DeviceStatus, GrantType, Secret, SecretHash, SecretKind, UserCode};
 use tollgate_storage::StoreError;
@@ -44,7 +44,7 @@ pub(crate) async fn post(
     if !client.metadata.allows(GrantType::DeviceCode) {
         return Err(OAuthError::UnauthorizedClient("this client is not registered for the device grant"));
     }
-    let access = Access::of_client(&client, wanted(&form)?, &app.default_audience)?;
+    let access = Access::of_client(&client, requested_access(&form)?, &app.default_audience)?;
     let (secret, now) = (Secret::new(SecretKind::Device, &rng::random()?), clock::now());
     let code = DeviceCode {
         hash: secret.hash(),

@@ -104,7 +104,7 @@ fn wants_signed(headers: &HeaderMap) -> bool {
 }
 
 async fn introspect(app: &App, client: &Client, unverified_token: &str, now: Versions) -> Result<Finding, OAuthError> {
-    if SecretKind::Refresh.made(unverified_token) {
+    if SecretKind::Refresh.is_well_formed(unverified_token) {
         return Box::pin(refresh_token(app, client, unverified_token)).await;
     }
     let Some(token) = bearer::good_as_of(app, unverified_token, now).await? else {

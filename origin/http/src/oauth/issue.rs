@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use tollgate_keys::KeyRing;
 use tollgate_model::encoding::base64url;
 use tollgate_model::{
-    Access, AccessToken, Acting, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Scope, Secret,
+    Access, AccessToken, ActorClaim, AuthorizationDetails, Client, ClientId, Confirmation, Grant, Scope, Secret,
     SecretKind, TokenAlg, TokenDetails, TokenDraft, TokenFormat, TokenId, User, UserId,
 };
 use tollgate_storage::IssueRequest;
@@ -44,7 +44,7 @@ pub(super) struct About {
     pub(super) session: Option<String>,
     pub(super) auth_time: Option<u64>,
     pub(super) acr: Option<String>,
-    pub(super) act: Option<Acting>,
+    pub(super) act: Option<ActorClaim>,
     /// The tokens that it is exchanged from.
     pub(super) exchanged_from: Vec<TokenId>,
     /// When it must end at the latest, Unix seconds.

@@ -12,7 +12,7 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use tollgate_model::authorization::Asked;
+use tollgate_model::authorization::RequestParameters;
 use tollgate_model::text::is_storable;
 
 use super::caller::Caller;
@@ -89,7 +89,7 @@ impl Parameters {
     }
 }
 
-impl Asked for Parameters {
+impl RequestParameters for Parameters {
     fn get(&self, name: &str) -> Option<&str> {
         Parameters::get(self, name)
     }

@@ -150,7 +150,7 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     if has_secret(&client) && client.secrets.is_empty() {
         // It authenticated in another way before, and needs a secret from now on.
         let new = Secret::new(SecretKind::Client, &rng::random()?);
-        let stored = StoredSecret::made(&new, clock::now());
+        let stored = StoredSecret::generated(&new, clock::now());
         store.rotate_secret(&client.id, &stored, 0).await?;
         client.secrets.push(stored);
         secret = Some(new);
@@ -188,7 +188,7 @@ async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Res
     let token =
         value.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     let token = token.map(|(_, token)| token.trim()).ok_or_else(|| BearerRefusal::Missing.into_response())?;
-    if !SecretKind::Registration.made(token) {
+    if !SecretKind::Registration.is_well_formed(token) {
         return Err(BearerRefusal::Invalid.into_response());
     }
     let client = app.store.find_client_by_registration_token(&SecretHash::of(token)).await;

@@ -3,7 +3,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use tollgate_model::{Actor, Client, GrantError, Revoke, SecretKind, Target};
+use tollgate_model::{Actor, Client, GrantError, NewRevocation, SecretKind, Target};
 use tollgate_system::clock;
 
 use super::caller::Caller;
@@ -47,7 +47,7 @@ pub(crate) async fn post_form_or_json(
 async fn revoke(app: &App, caller: &Caller, form: &Parameters, path: &str) -> Result<StatusCode, OAuthError> {
     let client = authenticate(app, caller, form, path).await?.client;
     let unverified_token = form.required("token", "token is missing")?;
-    match SecretKind::Refresh.made(unverified_token) {
+    match SecretKind::Refresh.is_well_formed(unverified_token) {
         true => revoke_grant(app, &client, unverified_token).await,
         false => revoke_token(app, &client, unverified_token).await,
     }
@@ -55,7 +55,7 @@ async fn revoke(app: &App, caller: &Caller, form: &Parameters, path: &str) -> Re
 
 async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
     // An unknown or foreign token is no error (RFC 7009 §2.2): its holder wants it gone, and for us it never was there.
-    let Some(recognised) = app.keys.recognise(unverified_token, &app.issuer).await? else {
+    let Some(recognised) = app.keys.verify_token(unverified_token, &app.issuer).await? else {
         return Ok(StatusCode::OK);
     };
     // Another client's token stays as it is. RFC 7009 §2.1 says that the request is refused, and leaves open how; the same
@@ -64,7 +64,7 @@ async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Res
     let Some(token) = token.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
     };
-    if let Some(revoke) = Revoke::token(&token, Actor::client(&client.id), None, clock::now()) {
+    if let Some(revoke) = NewRevocation::token(&token, Actor::client(&client.id), None, clock::now()) {
         let revoked = app.writer.revoke(revoke).await?;
         tracing::info!(client = %client.id, token = %token.id, is_new_to_edges = revoked.is_new_to_edges, "revoked a token");
     }
@@ -81,7 +81,7 @@ async fn revoke_grant(app: &App, client: &Client, unverified_token: &str) -> Res
     };
     if grant.ended_at.is_none() {
         let target = Target::Session(grant.id.to_string());
-        let revoke = Revoke::any(target, Actor::client(&client.id), None, clock::now());
+        let revoke = NewRevocation::any(target, Actor::client(&client.id), None, clock::now());
         app.writer.revoke(revoke.map_err(|_| GrantError::Unknown)?).await?;
         tracing::info!(client = %client.id, grant = %grant.id, "revoked a grant");
     }

@@ -6,8 +6,8 @@ use axum::response::Response;
 use subtle::ConstantTimeEq as _;
 use tollgate_model::encoding::base64url;
 use tollgate_model::secret::keyed;
-use tollgate_model::user::LOGIN_LIFETIME;
-use tollgate_model::{Actor, Login, LoginId, Secret, SecretHash, SecretKind, Sender, User};
+use tollgate_model::user::BROWSER_SESSION_LIFETIME;
+use tollgate_model::{Actor, BrowserSession, BrowserSessionId, Secret, SecretHash, SecretKind, Sender, User};
 use tollgate_storage::Termination;
 use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
@@ -22,7 +22,7 @@ pub(crate) struct Browser {
     /// Whether the cookie was made for this request and is still to be set.
     is_new: bool,
     /// The session of the signed-in user.
-    pub(crate) login: Option<Login>,
+    pub(crate) login: Option<BrowserSession>,
     /// Whether the response is for a frame in another page (Fetch Metadata's `Sec-Fetch-Dest`,
     /// which no page can set).
     pub(crate) is_frame: bool,
@@ -51,7 +51,7 @@ impl Browser {
     /// Finds the session of the request's cookie, or makes a new cookie.
     pub(crate) async fn from_headers(app: &App, headers: &HeaderMap) -> Result<Browser, WebError> {
         let name = cookie_name(app);
-        let sent = cookies::named(headers, &name).find(|value| SecretKind::Session.made(value));
+        let sent = cookies::named(headers, &name).find(|value| SecretKind::Session.is_well_formed(value));
         let is_frame = headers.get("sec-fetch-dest").is_some_and(|value| value == "iframe");
         let Some(cookie) = sent else {
             let cookie = Secret::new(SecretKind::Session, &rng::random()?);
@@ -69,7 +69,7 @@ impl Browser {
     }
 
     /// The signed-in user with the session, if the user is active.
-    pub(crate) async fn user(&self, app: &App) -> Result<Option<(Login, User)>, WebError> {
+    pub(crate) async fn user(&self, app: &App) -> Result<Option<(BrowserSession, User)>, WebError> {
         let Some(login) = &self.login else {
             return Ok(None);
         };
@@ -100,16 +100,16 @@ impl Browser {
     /// Signs a user in under a new cookie, so that a cookie that was known before is worth nothing
     /// (session fixation). `user`: as read when the password was checked. A change of the password
     /// ends all sessions; a session that began with the old password during the change ends here.
-    pub(super) async fn sign_in(&mut self, app: &App, user: &User, sender: Sender) -> Result<Login, WebError> {
+    pub(super) async fn sign_in(&mut self, app: &App, user: &User, sender: Sender) -> Result<BrowserSession, WebError> {
         let (cookie, now) = (Secret::new(SecretKind::Session, &rng::random()?), clock::now());
-        let login = Login {
-            id: LoginId::from_random(&rng::random()?),
+        let login = BrowserSession {
+            id: BrowserSessionId::from_random(&rng::random()?),
             hash: cookie.hash(),
             user: user.id.clone(),
             auth_time: now,
             seen_at: now,
             sender,
-            expires_at: now.saturating_add(LOGIN_LIFETIME),
+            expires_at: now.saturating_add(BROWSER_SESSION_LIFETIME),
         };
         app.store.create_session(&login, self.login.as_ref()).await?;
         let current = app.store.find_user(&user.id).await?;
@@ -131,7 +131,7 @@ impl Browser {
 fn set_cookie(app: &App, cookie: &str, response: &mut Response) {
     let secure = if app.issuer.starts_with("https://") { "; Secure" } else { "" };
     let name = cookie_name(app);
-    let text = format!("{name}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={LOGIN_LIFETIME}{secure}");
+    let text = format!("{name}={cookie}; Path=/; HttpOnly; SameSite=Lax; Max-Age={BROWSER_SESSION_LIFETIME}{secure}");
     if let Ok(mut value) = HeaderValue::try_from(text) {
         value.set_sensitive(true);
         response.headers_mut().append(SET_COOKIE, value);

@@ -6,7 +6,9 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::text::legible;
-use tollgate_model::{Access, Actor, AuditAction, AuditKind, AuditNote, AuthorizationError, SecretHash, Step};
+use tollgate_model::{
+    Access, Actor, AuditAction, AuditKind, AuthorizationError, AuthorizationStep, NewAuditEntry, SecretHash,
+};
 use tollgate_system::clock;
 
 use super::error::WebError;
@@ -49,7 +51,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         return go_on(&page.app, &client, request, &page.browser, Some(handle)).await;
     };
     let is_expected = is_hinted(&page.app, &client, &request, &login).await?;
-    if !is_expected || request.step(Some(&login), false, clock::now()) != Ok(Step::Consent) {
+    if !is_expected || request.next_step(Some(&login), false, clock::now()) != Ok(AuthorizationStep::Consent) {
         return go_on(&page.app, &client, request, &page.browser, Some(handle)).await;
     }
     let template = ConsentPage {
@@ -82,7 +84,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
     };
     // Meanwhile the sign-in may have become too old for this request, or another user signed in.
     let is_expected = is_hinted(app, &client, &request, &login).await?;
-    if !is_expected || request.step(Some(&login), false, clock::now()) == Ok(Step::SignIn) {
+    if !is_expected || request.next_step(Some(&login), false, clock::now()) == Ok(AuthorizationStep::SignIn) {
         return go_on(app, &client, request, &page.browser, Some(handle)).await;
     }
     let answered = app.store.complete_authorization_request(&SecretHash::of(handle), clock::now()).await?;
@@ -90,7 +92,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
     if !allowed {
         let (action, kind) = (AuditAction::Deny, AuditKind::CLIENT);
         let by = Actor::user(&user.id);
-        app.writer.record_audit_note(AuditNote::new(clock::now(), by, action, kind, client.id.as_str())).await?;
+        app.writer.record_audit_note(NewAuditEntry::new(clock::now(), by, action, kind, client.id.as_str())).await?;
         return Ok(ReturnTo::of(&request).error(app, &AuthorizationError::Denied));
     }
     issue_code(app, &client, &request, &login, Some(&request.access)).await

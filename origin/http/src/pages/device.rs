@@ -5,7 +5,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
 use tollgate_model::text::legible;
-use tollgate_model::{Actor, Client, DeviceCode, DeviceStatus, Login, SecretHash, User, UserCode};
+use tollgate_model::{Actor, BrowserSession, Client, DeviceCode, DeviceStatus, SecretHash, User, UserCode};
 use tollgate_system::clock;
 
 use super::attempt_limiter::CountedAttempt;
@@ -127,7 +127,7 @@ async fn confirm(page: &PageRequest, user: &User, typed: &str) -> Result<Respons
 
 async fn decide(
     page: &PageRequest,
-    login: &Login,
+    login: &BrowserSession,
     user: &User,
     typed: &str,
     allowed: bool,
@@ -143,7 +143,7 @@ async fn decide(
         true => {
             let mut grant = grant_of(app, &client, user, login, code.access.clone())?;
             // The grant belongs to the device and outlives the browser's session.
-            grant.login = None;
+            grant.browser_session = None;
             grant.terms.device = Some(code.sender.clone());
             app.store.approve_device_code(&code.hash, &grant).await?
         }
@@ -189,7 +189,7 @@ impl Found {
         match &code.status {
             DeviceStatus::Pending => false,
             DeviceStatus::Denied => !allowed,
-            DeviceStatus::Allowed(grant) | DeviceStatus::Redeemed(grant) => allowed && grant.user == user.id,
+            DeviceStatus::Approved(grant) | DeviceStatus::Redeemed(grant) => allowed && grant.user == user.id,
         }
     }
 }

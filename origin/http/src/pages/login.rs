@@ -5,7 +5,7 @@ use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tollgate_model::text::legible;
-use tollgate_model::{AuthorizationRequest, Client, LoginId, SecretHash, SecretKind, Step, User};
+use tollgate_model::{AuthorizationRequest, AuthorizationStep, BrowserSessionId, Client, SecretHash, SecretKind, User};
 use tollgate_services::telemetry::NotedWay;
 use tollgate_system::clock;
 
@@ -66,7 +66,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     };
     if let Some((login, _)) = &user
         && request.hinted.is_none()
-        && request.step(Some(login), false, clock::now()) != Ok(Step::SignIn)
+        && request.next_step(Some(login), false, clock::now()) != Ok(AuthorizationStep::SignIn)
     {
         // The user signed in meanwhile in another window, or came back to this page.
         let client = get_client(&page.app, &request).await?;
@@ -153,7 +153,7 @@ pub(super) async fn complete_sign_in(page: &mut PageRequest, user: &User) -> Res
 async fn continue_request(
     page: &PageRequest,
     mut request: AuthorizationRequest,
-    login: LoginId,
+    login: BrowserSessionId,
 ) -> Result<Response, WebError> {
     request.signed_in = Some(login);
     let client = get_client(&page.app, &request).await?;
@@ -178,7 +178,7 @@ pub(super) async fn find_pending_request(
 
 /// The pending authorization request with this handle.
 pub(super) async fn get_pending_request(app: &App, handle: &str) -> Result<AuthorizationRequest, WebError> {
-    if !SecretKind::Request.made(handle) {
+    if !SecretKind::Request.is_well_formed(handle) {
         return Err(WebError::request_expired());
     }
     app.store

@@ -118,7 +118,7 @@ async fn request_logout(page: &PageRequest, sent_by: SentBy) -> Result<Response,
             SentBy::Form | SentBy::Link => signed_out(page, redirect_uri, sent_by == SentBy::Link),
         });
     };
-    if grant.is_some_and(|grant| grant.login.as_ref() == Some(&login.id)) {
+    if grant.is_some_and(|grant| grant.browser_session.as_ref() == Some(&login.id)) {
         end_session(app, &user.id, &login.id).await?;
         return Ok(signed_out(page, redirect_uri, true));
     }
@@ -146,7 +146,7 @@ async fn find_grant(app: &App, claims: &Map<String, Value>) -> Result<Option<Gra
 /// Ends the session of a grant. A grant without a session, such as a device's, is ended instead,
 /// unless it has `offline_access`. False if there was nothing to end.
 async fn end_session_of_grant(app: &App, grant: &Grant) -> Result<bool, WebError> {
-    if let Some(login) = &grant.login {
+    if let Some(login) = &grant.browser_session {
         return end_session(app, &grant.user, login).await;
     }
     let remains = grant.ended_at.is_some() || grant.terms.access.scope.has("offline_access");

@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use tollgate_messages::Messages;
-use tollgate_model::{Login, Sender, User};
+use tollgate_model::{BrowserSession, Sender, User};
 
 use super::browser::Browser;
 use super::error::{WebError, accept_language};
@@ -101,7 +101,7 @@ const STALE: &str = "stale";
 
 impl PageRequest {
     /// The signed-in user with the session.
-    pub(crate) async fn user(&self) -> Result<Option<(Login, User)>, WebError> {
+    pub(crate) async fn user(&self) -> Result<Option<(BrowserSession, User)>, WebError> {
         self.browser.user(&self.app).await
     }
 

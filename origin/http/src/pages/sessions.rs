@@ -4,7 +4,7 @@
 use askama::Template;
 use axum::response::Response;
 use tollgate_model::text::legible;
-use tollgate_model::{Actor, Grant, GrantId, Login, LoginId, User, UserId};
+use tollgate_model::{Actor, BrowserSession, BrowserSessionId, Grant, GrantId, User, UserId};
 use tollgate_storage::GrantSummary;
 use tollgate_system::clock;
 
@@ -153,7 +153,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
 /// Ends one of the user's browser sessions or grants. Does nothing if it belongs to another user or
 /// has ended.
 async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
-    if let Ok(id) = id.parse::<LoginId>() {
+    if let Ok(id) = id.parse::<BrowserSessionId>() {
         let logins = app.store.list_sessions(&user.id, clock::now()).await?;
         if logins.iter().any(|login| login.id == id) {
             end_session(app, &user.id, &id).await?;
@@ -172,7 +172,7 @@ async fn end_one(app: &App, user: &User, id: &str) -> Result<(), WebError> {
 }
 
 /// Signs a user out of all browsers but one.
-async fn end_others(app: &App, user: &User, kept: &LoginId) -> Result<(), WebError> {
+async fn end_others(app: &App, user: &User, kept: &BrowserSessionId) -> Result<(), WebError> {
     let ended = app.store.end_user_sessions(&user.id, Some(kept), &ending(&Actor::user(&user.id), SIGNED_OUT)).await?;
     tracing::info!(user = %user.id, ended, "signed out in other browsers");
     Ok(())
@@ -180,13 +180,13 @@ async fn end_others(app: &App, user: &User, kept: &LoginId) -> Result<(), WebErr
 
 /// Ends a browser session and its grants, except those with `offline_access`. Back-channel logouts
 /// are sent in the background: the user does not wait for them. False if the session had ended.
-pub(super) async fn end_session(app: &App, user: &UserId, login: &LoginId) -> Result<bool, WebError> {
+pub(super) async fn end_session(app: &App, user: &UserId, login: &BrowserSessionId) -> Result<bool, WebError> {
     let ended = app.store.end_session(login, &ending(&Actor::user(user), SIGNED_OUT)).await?;
     tracing::info!(%login, ended, "signed out");
     Ok(ended)
 }
 
-fn browser_row(page: &PageRequest, login: &Login, is_current: bool, now: u64) -> BrowserRow {
+fn browser_row(page: &PageRequest, login: &BrowserSession, is_current: bool, now: u64) -> BrowserRow {
     let moment = |at: u64| Moment::new(at, now, &page.messages);
     BrowserRow {
         id: login.id.to_string(),

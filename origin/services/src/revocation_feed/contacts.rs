@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_core::EdgeKey;
 use tollgate_keys::KeyRing;
 use tollgate_model::error_chain::with_causes;
-use tollgate_model::{EdgeContact, EdgeName};
+use tollgate_model::{EdgeHeartbeat, EdgeName};
 use tollgate_storage::Store;
 
 /// How often it is written down: edges ask several times a second, and nobody looks as often.
@@ -23,11 +23,11 @@ const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
 
 /// The edges heard of lately, by name and number of their registration.
 #[derive(Debug, Default)]
-pub struct Contacts(Mutex<BTreeMap<(EdgeName, u64), EdgeContact>>);
+pub struct Contacts(Mutex<BTreeMap<(EdgeName, u64), EdgeHeartbeat>>);
 
 impl Contacts {
     /// Notes that an edge asked, if `query` has the proof of its key.
-    pub fn note(&self, query: &str, contact: EdgeContact, keys: &KeyRing, now_ms: u64) {
+    pub fn note(&self, query: &str, contact: EdgeHeartbeat, keys: &KeyRing, now_ms: u64) {
         let key = EdgeKey::new(&keys.edge_secret(&contact.name, contact.number));
         if !key.has_signed(query) || contact.at_ms.abs_diff(now_ms) > MAX_CLOCK_DIFFERENCE_MS {
             tracing::debug!(edge = %contact.name, "an edge does not prove that it is the one it says");
@@ -36,11 +36,11 @@ impl Contacts {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = (contact.name.clone(), contact.number);
         if heard.len() < MAX_EDGES || heard.contains_key(&place) {
-            heard.insert(place, EdgeContact { at_ms: contact.at_ms.min(now_ms), ..contact });
+            heard.insert(place, EdgeHeartbeat { at_ms: contact.at_ms.min(now_ms), ..contact });
         }
     }
 
-    fn take(&self) -> Vec<EdgeContact> {
+    fn take(&self) -> Vec<EdgeHeartbeat> {
         let heard = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         heard.into_values().collect()
     }

@@ -9,9 +9,11 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tollgate_keys::{DERIVED_PREFIX, MasterKey, make};
+use tollgate_keys::{DERIVED_KID_PREFIX, MasterKey, make};
 use tollgate_model::error_chain::with_causes;
-use tollgate_model::key_schedule::{self as schedule, Due, KeyPolicy, KeyState, MOST_KNOWN, SWITCHED_AFTER, Wanted};
+use tollgate_model::key_schedule::{
+    self as schedule, Due, KEY_SWITCH_MARGIN, KeyPolicy, KeySpec, KeyState, MAX_KEYS_PER_ALGORITHM,
+};
 use tollgate_model::{Purpose, StoredKey};
 use tollgate_storage::Store;
 use tollgate_system::clock;
@@ -84,7 +86,7 @@ pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64
     let changed = store.update_keys(|keys, revoked| {
         let due = schedule::due(keys, revoked, policy, now);
         let states = schedule::states(keys, revoked, now);
-        let is_for = |key: &StoredKey, wanted: &Wanted| {
+        let is_for = |key: &StoredKey, wanted: &KeySpec| {
             key.purpose == wanted.purpose.as_str() && key.alg == wanted.alg.as_str() && key.ahead == wanted.ahead
         };
         let needed = made.into_iter().filter(|key| due.make.iter().any(|wanted| is_for(key, wanted)));
@@ -123,8 +125,8 @@ pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64
 ///
 /// # Errors
 /// When the database fails or the key cannot be made.
-pub async fn rotate(store: &Store, master: &MasterKey, wanted: Wanted, now: u64) -> Result<Rotated, KeysError> {
-    let Wanted { purpose, alg, ahead } = wanted;
+pub async fn rotate(store: &Store, master: &MasterKey, wanted: KeySpec, now: u64) -> Result<Rotated, KeysError> {
+    let KeySpec { purpose, alg, ahead } = wanted;
     let mut made = made(master, vec![wanted], now).await?;
     let mut outcome = Rotated::TooMany;
     let changed = store.update_keys(|keys, revoked| {
@@ -142,7 +144,7 @@ pub async fn rotate(store: &Store, master: &MasterKey, wanted: Wanted, now: u64)
                 outcome = Rotated::NotPinned;
                 None
             }
-            None if known >= MOST_KNOWN => None,
+            None if known >= MAX_KEYS_PER_ALGORITHM => None,
             None => made.pop(),
         };
         changed.into_iter().collect()
@@ -160,7 +162,7 @@ fn hastened(keys: &[StoredKey], key: StoredKey, now: u64) -> StoredKey {
     StoredKey { ahead: 0, published_at, signs_from, ..key }
 }
 
-async fn made(master: &MasterKey, wanted: Vec<Wanted>, now: u64) -> Result<Vec<StoredKey>, KeysError> {
+async fn made(master: &MasterKey, wanted: Vec<KeySpec>, now: u64) -> Result<Vec<StoredKey>, KeysError> {
     let master = master.clone();
     let making =
         tokio::task::spawn_blocking(move || wanted.into_iter().map(|wanted| make(&master, wanted, now)).collect());
@@ -173,7 +175,7 @@ async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, Keys
     Ok(match key.purpose.as_str() {
         "token" => store.find_last_expiry(&key.kid).await?,
         "derive" => {
-            let prefix: String = key.kid.chars().take(DERIVED_PREFIX).collect();
+            let prefix: String = key.kid.chars().take(DERIVED_KID_PREFIX).collect();
             store.find_last_expiry_by_prefix(&format!("{prefix}.")).await?
         }
         _ => None,
@@ -183,8 +185,8 @@ async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, Keys
 /// When nothing is good any more that a key signed: after its last token on record, and what is not on record.
 fn end(key: &StoredKey, replaced: u64, last: Option<u64>, policy: KeyPolicy) -> u64 {
     let others = match key.purpose.as_str() {
-        "token" => policy.statements.max(SWITCHED_AFTER),
-        _ => SWITCHED_AFTER,
+        "token" => policy.statements.max(KEY_SWITCH_MARGIN),
+        _ => KEY_SWITCH_MARGIN,
     };
     last.unwrap_or(0).max(replaced.saturating_add(others))
 }

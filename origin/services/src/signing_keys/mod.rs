@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::sync::watch::Sender;
 use tokio::time::timeout;
-use tollgate_keys::{KeyRing, KeyRingError, MasterKey, RecognisedToken};
-use tollgate_model::key_schedule::Wanted;
+use tollgate_keys::{KeyRing, KeyRingError, MasterKey, VerifiedToken};
+use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{Actor, TokenAlg};
 use tollgate_storage::{Store, StoreError, StoredKeys};
 use tollgate_system::clock;
@@ -118,8 +118,12 @@ impl Keys {
     ///
     /// # Errors
     /// When the database fails or its keys cannot be opened.
-    pub async fn recognise(&self, unverified_token: &str, issuer: &str) -> Result<Option<RecognisedToken>, StoreError> {
-        Ok(self.knowing(unverified_token).await?.recognise(unverified_token, issuer))
+    pub async fn verify_token(
+        &self,
+        unverified_token: &str,
+        issuer: &str,
+    ) -> Result<Option<VerifiedToken>, StoreError> {
+        Ok(self.knowing(unverified_token).await?.verify_token(unverified_token, issuer))
     }
 
     /// The keys, with that of an access token among them if it is one of this issuer's: see [`Keys::recognise`].
@@ -128,14 +132,14 @@ impl Keys {
     /// When the database fails or its keys cannot be opened.
     pub async fn knowing(&self, token: &str) -> Result<Arc<KeyRing>, StoreError> {
         let ring = self.current();
-        if ring.is_key_unknown(token) { self.fresh().await } else { Ok(ring) }
+        if ring.has_unknown_key(token) { self.fresh().await } else { Ok(ring) }
     }
 
     /// Makes the next key in the name of `by`, see [`keeper::rotate`].
     ///
     /// # Errors
     /// When the database fails or the key cannot be made.
-    pub async fn rotate(&self, wanted: Wanted, by: &Actor) -> Result<Rotated, KeysError> {
+    pub async fn rotate(&self, wanted: KeySpec, by: &Actor) -> Result<Rotated, KeysError> {
         keeper::rotate(&self.0.store.with_actor(by), &self.0.master, wanted, clock::now()).await
     }
 

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tollgate_keys::IssueError;
 use tollgate_model::encoding::base64url;
-use tollgate_model::status_list::{LASTS, PATH, TOKENS_PER_LIST, uri};
+use tollgate_model::status_list::{PATH, STATUS_LIST_TTL, TOKENS_PER_LIST, uri};
 use tollgate_storage::{Store, StoreError};
 
 use super::TOKEN_TYPE;
@@ -113,7 +113,7 @@ impl StatusLists {
             let claims = Claims {
                 sub: uri(&issuer, list),
                 iat: now,
-                exp: Some(now.saturating_add(LASTS)),
+                exp: Some(now.saturating_add(STATUS_LIST_TTL)),
                 ttl: Some(TTL),
                 status_list: ListMembers {
                     bits: statuses.bits(),

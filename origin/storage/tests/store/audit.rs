@@ -1,8 +1,8 @@
 //! The audit log: each change of what an administrator may change, and each step of a grant, stands in it once, with who did it.
 
 use tollgate_model::{
-    Acting, Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, AuditNote, Edge, Login, LoginId, OnStale, Route,
-    SecretKind, TokenDetails,
+    Actor, ActorClaim, AuditAction, AuditEntry, AuditFilter, AuditKind, BrowserSession, BrowserSessionId, Edge,
+    NewAuditEntry, OnStale, Route, SecretKind, TokenDetails,
 };
 use tollgate_storage::{
     MAX_AUDIT_PAGE, RedeemCredential, RedeemOutcome, RedeemRequest, Store, StoreError, Termination, Writer,
@@ -92,8 +92,8 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
     let code = given(store).await;
     let (user, grant) = (Actor::user(&code.grant.user), code.grant.id.to_string());
     let cookie = secret(SecretKind::Session);
-    let login = Login {
-        id: LoginId::from_random(&tollgate_system::rng::random().expect("randomness")),
+    let login = BrowserSession {
+        id: BrowserSessionId::from_random(&tollgate_system::rng::random().expect("randomness")),
         hash: cookie.hash(),
         user: code.grant.user.clone(),
         auth_time: NOW,
@@ -112,11 +112,11 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
     };
     assert!(matches!(writer.redeem(redeem(1)).await.expect("asked"), RedeemOutcome::Issued(_)));
     assert_eq!(writer.redeem(redeem(2)).await.expect("asked"), RedeemOutcome::Replayed);
-    let act = Some(Acting { sub: "reports".to_owned(), client_id: Some("reports".to_owned()), act: None });
+    let act = Some(ActorClaim { sub: "reports".to_owned(), client_id: Some("reports".to_owned()), act: None });
     let details = TokenDetails { act, ..TokenDetails::default() };
     let handed_on = writer.issue(tollgate_model::TokenDraft { details, ..draft(3, NOW + 60) }).await.expect("issued");
     writer.issue(draft(4, NOW + 60)).await.expect("issued");
-    let refused = AuditNote::new(NOW, Actor::origin(), AuditAction::RefuseSignIn, AuditKind::User, "unknown");
+    let refused = NewAuditEntry::new(NOW, Actor::origin(), AuditAction::RefuseSignIn, AuditKind::User, "unknown");
     writer.record_audit_note(refused).await.expect("noted");
     store.end_session(&login.id, &Termination::new(&user, "test", NOW)).await.expect("signed out");
     drop(writer);
@@ -127,12 +127,12 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
     let (who, token, login) = (user.as_str(), handed_on.id.to_string(), login.id.to_string());
     let expected = [
         (who, "grant", AuditKind::SESSION, grant.as_str()),
-        (who, "sign_in", AuditKind::Login, &login),
+        (who, "sign_in", AuditKind::BrowserSession, &login),
         ("client:reports", "redeem", AuditKind::SESSION, &grant),
         ("client:reports", "revoke", AuditKind::SESSION, &grant),
         ("client:reports", "exchange", AuditKind::TOKEN, &token),
         ("origin", "refuse_sign_in", AuditKind::User, "unknown"),
-        (who, "sign_out", AuditKind::Login, &login),
+        (who, "sign_out", AuditKind::BrowserSession, &login),
     ];
     assert_eq!(told(&log), expected);
     assert_eq!(log[0].reason.as_deref(), Some("reports: reports:read"));
@@ -143,9 +143,9 @@ async fn lines_are_found_by_what_they_say(database: &Database) {
     let note = |number: u64| {
         let actor = if number.is_multiple_of(2) { by() } else { Actor::origin() };
         let kind = if number.is_multiple_of(3) { AuditKind::User } else { AuditKind::Edge };
-        AuditNote::new(NOW + number, actor, AuditAction::Update, kind, &format!("n{}", number % 5))
+        NewAuditEntry::new(NOW + number, actor, AuditAction::Update, kind, &format!("n{}", number % 5))
     };
-    let notes: Vec<AuditNote> = (0..30).map(note).collect();
+    let notes: Vec<NewAuditEntry> = (0..30).map(note).collect();
     let batch = tollgate_storage::Batch { notes, ..Default::default() };
     database.store.apply(batch).await.expect("written");
     let found = async |filter: AuditFilter| {

@@ -83,7 +83,7 @@ async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database)
         let found = database.store.find_client(&client.id).await.expect("looked up").expect("it is there");
         found.has_secret(&secret.hash(), now)
     };
-    let stored = StoredSecret::made;
+    let stored = StoredSecret::generated;
     database.store.rotate_secret(&client.id, &stored(&second, NOW + 1), NOW + 100).await.expect("rotated");
     assert!(good(&first, NOW + 99).await && good(&second, NOW + 99).await);
     assert!(!good(&first, NOW + 100).await && good(&second, NOW + 100).await);
@@ -100,7 +100,11 @@ async fn secrets_that_follow_within_a_second_follow_in_order(database: &Database
     database.store.create_client(&client).await.expect("registered");
     for number in 0..8 {
         let next = secret(SecretKind::Client);
-        database.store.rotate_secret(&client.id, &StoredSecret::made(&next, NOW), NOW + 100).await.expect("rotated");
+        database
+            .store
+            .rotate_secret(&client.id, &StoredSecret::generated(&next, NOW), NOW + 100)
+            .await
+            .expect("rotated");
         let found = database.store.find_client(&client.id).await.expect("looked up").expect("it is there");
         assert!(found.has_secret(&next.hash(), NOW) && found.has_secret(&before.hash(), NOW), "{number}");
         assert_eq!(found.secrets.iter().filter(|secret| secret.is_valid(NOW)).count(), 2, "{number}");
@@ -115,7 +119,7 @@ async fn of_secrets_that_are_made_at_one_moment_two_are_valid(database: &Databas
     let mut rotations = JoinSet::new();
     for store in [&database.store, &elsewhere].into_iter().cycle().take(16) {
         let (store, id, new) = (store.clone(), client.id.clone(), secret(SecretKind::Client));
-        rotations.spawn(async move { store.rotate_secret(&id, &StoredSecret::made(&new, NOW), NOW + 100).await });
+        rotations.spawn(async move { store.rotate_secret(&id, &StoredSecret::generated(&new, NOW), NOW + 100).await });
     }
     while let Some(rotation) = rotations.join_next().await {
         rotation.expect("it ended").expect("rotated");

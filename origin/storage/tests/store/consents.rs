@@ -1,6 +1,6 @@
 //! What users agreed to, for each audience by itself.
 
-use tollgate_model::{Access, ClientId, Code, GrantId, SecretHash, UserId};
+use tollgate_model::{Access, AuthorizationCode, ClientId, GrantId, SecretHash, UserId};
 use tollgate_storage::Store;
 
 use crate::database::Database;
@@ -19,7 +19,7 @@ fn access(scope: &str, audience: &str) -> Access {
     }
 }
 
-async fn agree(store: &Store, code: &Code, number: u8, agreed: &Access) {
+async fn agree(store: &Store, code: &AuthorizationCode, number: u8, agreed: &Access) {
     let mut again = code.clone();
     again.hash = SecretHash::of(&number.to_string());
     again.grant.id = GrantId::from_random(&[number; 12]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
-use tollgate_model::{Edge, EdgeContact, OnStale, Route, Scope};
+use tollgate_model::{Edge, EdgeHeartbeat, OnStale, Route, Scope};
 use tollgate_storage::{LeaderRole, StoreError};
 
 use crate::database::Database;
@@ -31,12 +31,12 @@ async fn an_acknowledged_sequence_never_goes_back(database: &Database) {
     let heard =
         |at_ms| Edge { acknowledged: 7, acknowledged_at_ms: Some(3000), contacted_at_ms: Some(at_ms), ..edge.clone() };
     assert_eq!(edges, [heard(4000)]);
-    let contact = EdgeContact { name: edge.name.clone(), number: edge.number(), sequence: 6, at_ms: 5000 };
-    let stranger = EdgeContact { name: "stranger".parse().expect("a name"), sequence: 9, ..contact.clone() };
-    let earlier = EdgeContact { number: edge.number() - 1, sequence: 9, at_ms: 6000, ..contact.clone() };
+    let contact = EdgeHeartbeat { name: edge.name.clone(), number: edge.number(), sequence: 6, at_ms: 5000 };
+    let stranger = EdgeHeartbeat { name: "stranger".parse().expect("a name"), sequence: 9, ..contact.clone() };
+    let earlier = EdgeHeartbeat { number: edge.number() - 1, sequence: 9, at_ms: 6000, ..contact.clone() };
     database.store.record_edge_contacts(&[contact.clone(), stranger, earlier]).await.expect("recorded");
     assert_eq!(database.store.list_edges().await.expect("listed"), [heard(5000)]);
-    let repeated = EdgeContact { sequence: 7, at_ms: 2000, ..contact };
+    let repeated = EdgeHeartbeat { sequence: 7, at_ms: 2000, ..contact };
     database.store.record_edge_contacts(&[repeated]).await.expect("recorded");
     assert_eq!(database.store.list_edges().await.expect("listed"), [heard(5000)], "an old question takes nothing back");
     assert!(database.store.delete_edge(&edge.name).await.expect("removed"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tollgate_model::Revoke;
+use tollgate_model::NewRevocation;
 use tollgate_storage::StoreError;
 
 use crate::database::Database;
@@ -31,7 +31,7 @@ async fn deltas_follow_a_sequence(database: &Database) {
 
 async fn sweeping_forgets_what_expired(database: &Database) {
     let tokens = with_tokens(&database.store, &[draft(1, NOW + 60), draft(2, NOW + 3600)]).await;
-    let short = Revoke::token(&tokens[0], by(), None, NOW).expect("it lives");
+    let short = NewRevocation::token(&tokens[0], by(), None, NOW).expect("it lives");
     database.store.revoke(short.clone()).await.expect("revoked");
     database.store.revoke(revoke(2)).await.expect("revoked");
 
@@ -42,7 +42,7 @@ async fn sweeping_forgets_what_expired(database: &Database) {
     assert!(database.store.is_token_revoked(&tokens[1]).await.expect("asked"));
     assert!(!database.store.is_token_revoked(&tokens[0]).await.expect("asked"), "nobody needs to know any more");
     assert_eq!(followed(&database.store).await.len(), 2, "the history stays whole");
-    assert_eq!(Revoke::token(&tokens[0], by(), None, short.void_after + 1), None, "too late to revoke");
+    assert_eq!(NewRevocation::token(&tokens[0], by(), None, short.void_after + 1), None, "too late to revoke");
 }
 
 async fn old_deltas_are_swept_and_said_to_be_gone(database: &Database) {

@@ -1,6 +1,6 @@
 //! Grants, and how they are redeemed, for tests.
 
-use tollgate_model::{Access, Code, Grant, GrantId, SecretHash, SecretKind, Terms, User, UserId};
+use tollgate_model::{Access, AuthorizationCode, Grant, GrantId, GrantTerms, SecretHash, SecretKind, User, UserId};
 use tollgate_storage::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, Store};
 
 use crate::database::Database;
@@ -18,7 +18,7 @@ pub(crate) async fn user(store: &Store) -> User {
 }
 
 /// A grant of a new user to the client `reports`, with its code.
-pub(crate) async fn given(store: &Store) -> Code {
+pub(crate) async fn given(store: &Store) -> AuthorizationCode {
     // The client may be there from an earlier call.
     let _ = store.create_client(&client("reports").0).await;
     let user = user(store).await;
@@ -27,19 +27,20 @@ pub(crate) async fn given(store: &Store) -> Code {
         audience: "https://api.example other".parse().expect("audiences"),
         details: Default::default(),
     };
-    let terms = Terms { access, auth_time: NOW - 5, acr: "0".to_owned(), amr: vec!["pwd".to_owned()], device: None };
+    let terms =
+        GrantTerms { access, auth_time: NOW - 5, acr: "0".to_owned(), amr: vec!["pwd".to_owned()], device: None };
     let grant = Grant {
         id: GrantId::from_random(&random()),
         client: "reports".parse().expect("an id"),
         subject: user.id.to_string(),
         user: user.id,
-        login: None,
+        browser_session: None,
         terms,
         created_at: NOW,
         ends_at: NOW + 100_000,
         ended_at: None,
     };
-    let code = Code {
+    let code = AuthorizationCode {
         hash: secret(SecretKind::Code).hash(),
         grant,
         redirect_uri: Some("https://shop.example/cb".to_owned()),

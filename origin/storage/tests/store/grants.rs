@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tollgate_model::{
-    Access, Code, Grant, GrantId, PresentedRefresh, SecretHash, SecretKind, Target, Terms, Turn, User, UserId,
+    Access, AuthorizationCode, Grant, GrantId, GrantTerms, PresentedRefreshToken, RefreshTokenGeneration, SecretHash,
+    SecretKind, Target, User, UserId,
 };
 use tollgate_storage::{Batch, NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, Store, Writer};
 
@@ -34,11 +35,11 @@ on_both_databases!(
 );
 
 /// Which of the grant's refresh tokens these are, as far as it has any.
-async fn turns(store: &Store, grant: &Grant, texts: &[&str]) -> Vec<Turn> {
-    let presented = |text: &&str| PresentedRefresh { grant: grant.id.clone(), hash: SecretHash::of(text) };
+async fn generations(store: &Store, grant: &Grant, texts: &[&str]) -> Vec<RefreshTokenGeneration> {
+    let presented = |text: &&str| PresentedRefreshToken { grant: grant.id.clone(), hash: SecretHash::of(text) };
     let found = store.find_refresh_tokens(&texts.iter().map(presented).collect::<Vec<_>>()).await.expect("read");
     assert_eq!(found.len(), texts.len(), "an answer for each");
-    found.into_iter().flatten().map(|token| token.turn).collect()
+    found.into_iter().flatten().map(|token| token.generation).collect()
 }
 
 async fn a_code_comes_back_as_it_was(database: &Database) {
@@ -93,7 +94,10 @@ async fn a_refresh_token_gives_its_successor_again_for_a_while(database: &Databa
     let next = store.redeem(refresh(&grant, "r1", "r2", 5, NOW + 20)).await.expect("answered");
     assert!(matches!(next, RedeemOutcome::Issued(_)));
     assert!(!is_ended(database, &grant).await);
-    assert_eq!(turns(store, &grant, &["r2", "r1", "r0"]).await, [Turn::Current, Turn::Previous, Turn::Older]);
+    assert_eq!(
+        generations(store, &grant, &["r2", "r1", "r0"]).await,
+        [RefreshTokenGeneration::Current, RefreshTokenGeneration::Previous, RefreshTokenGeneration::Older]
+    );
 }
 
 async fn reuse_after_the_grace_revokes_everything_of_the_grant(database: &Database) {
@@ -204,7 +208,10 @@ async fn two_uses_of_a_refresh_token_in_one_batch_have_one_successor(database: &
     let store = &database.store;
     let both = together(store, [2, 3].map(|number| refresh(&grant, "r0", "r1", number, NOW + 5)).into()).await;
     assert!(both.iter().all(|one| matches!(one, RedeemOutcome::Issued(_))), "{both:?}");
-    assert_eq!(turns(store, &grant, &["r1", "r0"]).await, [Turn::Current, Turn::Previous]);
+    assert_eq!(
+        generations(store, &grant, &["r1", "r0"]).await,
+        [RefreshTokenGeneration::Current, RefreshTokenGeneration::Previous]
+    );
     // With another successor it is none that was given.
     let both =
         together(store, vec![refresh(&grant, "r1", "r2", 4, NOW + 6), refresh(&grant, "r1", "other", 5, NOW + 6)])
@@ -234,7 +241,7 @@ async fn a_batch_takes_each_grant_as_far_as_it_goes(database: &Database) {
         }
         assert_eq!(is_ended(database, grant).await, index == 7);
         let current = if index == 0 || index == 7 { "r2" } else { "r1" };
-        assert_eq!(turns(store, grant, &[current]).await, [Turn::Current], "{index}");
+        assert_eq!(generations(store, grant, &[current]).await, [RefreshTokenGeneration::Current], "{index}");
     }
 }
 
@@ -244,7 +251,7 @@ async fn a_grant_without_refresh_tokens_has_none(database: &Database) {
     let credential = RedeemCredential::Code { hash: code.hash, refresh: None };
     let redeemed = store.redeem(redeem(&code.grant, credential, 1, NOW)).await.expect("redeemed");
     assert!(matches!(redeemed, RedeemOutcome::Issued(_)));
-    assert!(turns(store, &code.grant, &["r0"]).await.is_empty());
+    assert!(generations(store, &code.grant, &["r0"]).await.is_empty());
     let made_up = store.redeem(refresh(&code.grant, "r0", "r1", 2, NOW)).await.expect("answered");
     assert_eq!(made_up, RedeemOutcome::Ended);
     assert!(!is_ended(database, &code.grant).await, "nothing was taken twice");
@@ -257,19 +264,19 @@ async fn what_refresh_tokens_keep_is_the_grants(database: &Database) {
     let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(bound("r0", NOW + 50)) };
     store.redeem(redeem(&code.grant, credential, 1, NOW)).await.expect("redeemed");
     let seen = async |text: &str| {
-        let presented = PresentedRefresh { grant: code.grant.id.clone(), hash: SecretHash::of(text) };
+        let presented = PresentedRefreshToken { grant: code.grant.id.clone(), hash: SecretHash::of(text) };
         let token = store.find_refresh_token(presented).await.expect("read").expect("there");
         assert_eq!(token.family.grant, code.grant);
-        (token.turn, token.expires_at, token.family.jkt.clone())
+        (token.generation, token.expires_at, token.family.jkt.clone())
     };
-    assert_eq!(seen("r0").await, (Turn::Current, NOW + 50, Some("key".to_owned())));
+    assert_eq!(seen("r0").await, (RefreshTokenGeneration::Current, NOW + 50, Some("key".to_owned())));
     let given = store.list_user_grants(&code.grant.user, None, 10, NOW).await.expect("read");
     assert_eq!(given[0].used_at, NOW, "the code was redeemed then");
     let credential =
         RedeemCredential::RefreshToken { hash: SecretHash::of("r0"), successor: bound("r1", NOW + 90), grace: 10 };
     store.redeem(redeem(&code.grant, credential, 2, NOW + 40)).await.expect("redeemed");
-    assert_eq!(seen("r0").await, (Turn::Previous, NOW + 90, Some("key".to_owned())));
-    assert_eq!(seen("r1").await, (Turn::Current, NOW + 90, Some("key".to_owned())));
+    assert_eq!(seen("r0").await, (RefreshTokenGeneration::Previous, NOW + 90, Some("key".to_owned())));
+    assert_eq!(seen("r1").await, (RefreshTokenGeneration::Current, NOW + 90, Some("key".to_owned())));
     let given = store.list_user_grants(&code.grant.user, None, 10, NOW + 40).await.expect("read");
     assert_eq!(given[0].used_at, NOW + 40);
 }
@@ -349,7 +356,7 @@ async fn a_disabled_user_gives_nothing(database: &Database) {
     store.disable_user(&code.grant.user, &ending(NOW)).await.expect("disabled");
     assert!(is_ended(database, &code.grant).await);
     let grant = Grant { id: GrantId::from_random(&random()), ..code.grant.clone() };
-    let late = Code { hash: secret(SecretKind::Code).hash(), grant, ..code };
+    let late = AuthorizationCode { hash: secret(SecretKind::Code).hash(), grant, ..code };
     assert!(!store.create_code(&late, None).await.expect("answered"));
     assert!(store.find_code(&late.hash).await.expect("read").is_none());
 }
@@ -361,8 +368,8 @@ async fn expired_grants_are_swept_with_all_that_hangs_on_them(database: &Databas
     store.sweep(NOW + 61).await.expect("swept");
     assert!(store.find_code(&unused.hash).await.expect("read").is_none(), "nobody took it in time");
     assert!(store.find_grant(&unused.grant.id).await.expect("read").is_none());
-    assert_eq!(turns(store, &grant, &["r0"]).await, [Turn::Current]);
+    assert_eq!(generations(store, &grant, &["r0"]).await, [RefreshTokenGeneration::Current]);
     store.sweep(NOW + 100_001).await.expect("swept");
-    assert!(turns(store, &grant, &["r0"]).await.is_empty());
+    assert!(generations(store, &grant, &["r0"]).await.is_empty());
     assert!(store.find_grant(&grant.id).await.expect("read").is_none());
 }

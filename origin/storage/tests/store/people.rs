@@ -1,6 +1,8 @@
 //! What users see and end of their own: sessions, grants, consents, passwords.
 
-use tollgate_model::{Access, Actor, AuthSource, Login, LoginId, SecretHash, Sender, Target, User, UserClaims, UserId};
+use tollgate_model::{
+    Access, Actor, AuthSource, BrowserSession, BrowserSessionId, SecretHash, Sender, Target, User, UserClaims, UserId,
+};
 use tollgate_storage::{StoreError, Termination};
 
 use crate::database::Database;
@@ -16,9 +18,9 @@ on_both_databases!(
     names_from_before_are_prepared_when_the_database_is_opened,
 );
 
-fn login(user: &UserId, number: u8) -> Login {
-    Login {
-        id: LoginId::from_random(&[number; 12]),
+fn login(user: &UserId, number: u8) -> BrowserSession {
+    BrowserSession {
+        id: BrowserSessionId::from_random(&[number; 12]),
         hash: SecretHash::of(&number.to_string()),
         user: user.clone(),
         auth_time: NOW + u64::from(number),
@@ -64,7 +66,7 @@ async fn a_user_has_their_own_sessions(database: &Database) {
     assert_eq!(store.list_sessions(&ada, NOW + 1000).await.expect("read"), [], "over");
     store.record_session_activity(&login(&ada, 1).id, NOW + 500).await.expect("recorded");
     let seen = store.find_session(&login(&ada, 1).hash, NOW).await.expect("read").expect("there");
-    assert_eq!(seen, Login { seen_at: NOW + 500, ..login(&ada, 1) });
+    assert_eq!(seen, BrowserSession { seen_at: NOW + 500, ..login(&ada, 1) });
     store.update_password(&ada, "$argon2id$", Some(&login(&ada, 1).id), &ending(NOW)).await.expect("changed");
     assert_eq!(store.list_sessions(&ada, NOW).await.expect("read").len(), 1, "the one in which they changed it");
     assert_eq!(store.list_sessions(&bob, NOW).await.expect("read").len(), 1);

@@ -1,7 +1,8 @@
 //! What waits for a user or is shown once: requests, device codes, sign-ins, ids of proofs, attempts.
 
 use tollgate_model::{
-    Access, DeviceCode, DeviceStatus, Login, LoginId, Poll, Resource, SecretHash, SecretKind, Sender, UserId,
+    Access, BrowserSession, BrowserSessionId, DeviceCode, DevicePollOutcome, DeviceStatus, Resource, SecretHash,
+    SecretKind, Sender, UserId,
 };
 use tollgate_storage::{ReplayKey, Store, StoreError};
 
@@ -66,7 +67,7 @@ async fn a_device_code_is_decided_once(database: &Database) {
     assert!(store.approve_device_code(&code.hash, &grant).await.expect("allowed"));
     assert!(!store.deny_device_code(&code.hash, NOW).await.expect("asked"));
     let allowed = store.find_device_code(&code.hash).await.expect("read").expect("there");
-    assert_eq!(allowed.status, DeviceStatus::Allowed(Box::new(grant.clone())));
+    assert_eq!(allowed.status, DeviceStatus::Approved(Box::new(grant.clone())));
     grant.id = tollgate_model::GrantId::from_random(&[8; 12]);
     assert!(!store.approve_device_code(&code.hash, &grant).await.expect("asked"));
     assert!(store.find_grant(&grant.id).await.expect("read").is_none(), "nothing is left of a second decision");
@@ -74,7 +75,7 @@ async fn a_device_code_is_decided_once(database: &Database) {
     let denied = device_code(store, "two").await;
     assert!(store.deny_device_code(&denied.hash, NOW).await.expect("denied"));
     let denied = store.find_device_code(&denied.hash).await.expect("read").expect("there");
-    assert_eq!(denied.poll(&denied.client, NOW * 1000), Poll::Denied);
+    assert_eq!(denied.poll(&denied.client, NOW * 1000), DevicePollOutcome::Denied);
     let late = device_code(store, "three").await;
     assert!(!store.deny_device_code(&late.hash, NOW + 600).await.expect("asked"));
 }
@@ -84,14 +85,14 @@ async fn polls_at_one_moment_are_told_apart(database: &Database) {
     assert!(database.store.record_device_poll(&code, 5, NOW * 1000).await.expect("recorded"));
     assert!(!database.store.record_device_poll(&code, 5, NOW * 1000).await.expect("asked"), "another was first");
     let polled = database.store.find_device_code(&code.hash).await.expect("read").expect("there");
-    assert_eq!(polled.poll(&code.client, NOW * 1000 + 100), Poll::SlowDown { interval: 10 });
+    assert_eq!(polled.poll(&code.client, NOW * 1000 + 100), DevicePollOutcome::SlowDown { interval: 10 });
 }
 
 async fn sessions_end_with_the_password(database: &Database) {
     let store = &database.store;
     let user = given(store).await.grant.user;
-    let login = |number: u8| Login {
-        id: LoginId::from_random(&[number; 12]),
+    let login = |number: u8| BrowserSession {
+        id: BrowserSessionId::from_random(&[number; 12]),
         hash: SecretHash::of(&number.to_string()),
         user: user.clone(),
         auth_time: NOW,
@@ -109,7 +110,7 @@ async fn sessions_end_with_the_password(database: &Database) {
     store.create_session(&login(3), None).await.expect("signed in");
     store.disable_user(&user, &ending(NOW)).await.expect("disabled");
     assert_eq!(store.find_session(&login(3).hash, NOW).await.expect("read"), None);
-    let nobody = Login { user: UserId::from_random(&[0; 12]), ..login(4) };
+    let nobody = BrowserSession { user: UserId::from_random(&[0; 12]), ..login(4) };
     assert!(matches!(store.create_session(&nobody, None).await, Err(StoreError::UserDisabled)));
     let disabled = login(5);
     assert!(matches!(store.create_session(&disabled, None).await, Err(StoreError::UserDisabled)));

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tollgate_core::{Delta, RevocationKind, RevokedBefore};
-use tollgate_model::{AccessToken, AuditFilter, AuditKind, Reinstate, Revoke, Target, TokenDetails, Which};
+use tollgate_model::{
+    AccessToken, AuditFilter, AuditKind, NewReinstatement, NewRevocation, RevocationSelector, Target, TokenDetails,
+};
 use tollgate_storage::{Batch, RevocationFilter, StoreError};
 
 use crate::audit::audit;
@@ -45,13 +47,13 @@ async fn revoking_twice_tells_edges_once(database: &Database) {
         (false, &first.revocation),
         "the same by the same is on record"
     );
-    let by_another = Revoke { by: tollgate_model::Actor::command_line(None), ..revoke(1) };
+    let by_another = NewRevocation { by: tollgate_model::Actor::command_line(None), ..revoke(1) };
     let other = database.store.revoke(by_another).await.expect("revoked");
     assert!(
         !other.is_new_to_edges && other.revocation.number > first.revocation.number,
         "another's is a record of its own"
     );
-    let Revoke { target, void_after, .. } = revoke(1);
+    let NewRevocation { target, void_after, .. } = revoke(1);
     let expected = Delta {
         sequence: 1,
         kind: RevocationKind::Token,
@@ -70,12 +72,12 @@ async fn reinstating_tells_edges_too(database: &Database) {
     let lifted = database.store.reinstate(reinstate(target.clone(), NOW + 1)).await.expect("lifted");
     assert!(lifted.is_new_to_edges);
     assert_eq!(lifted.lifted[0].number, first.number);
-    assert_eq!(lifted.lifted[0].lifted.as_ref().map(|lifted| lifted.at), Some(NOW + 1));
+    assert_eq!(lifted.lifted[0].reinstated.as_ref().map(|lifted| lifted.at), Some(NOW + 1));
     assert!(!database.store.is_token_revoked(&token(1, 0)).await.expect("asked"));
     let again = database.store.revoke(revoke(1)).await.expect("revoked again");
     assert!(again.is_new_to_edges);
-    let which = Which::Number(again.revocation.number);
-    let by_number = Reinstate { which, ..reinstate(target, NOW + 2) };
+    let selector = RevocationSelector::Number(again.revocation.number);
+    let by_number = NewReinstatement { selector, ..reinstate(target, NOW + 2) };
     assert!(database.store.reinstate(by_number.clone()).await.expect("lifted").is_new_to_edges);
     assert!(database.store.reinstate(by_number).await.expect("asked").lifted.is_empty(), "once");
     let marks: Vec<RevokedBefore> = followed(&database.store).await.iter().map(|delta| delta.revoked_before).collect();
@@ -135,7 +137,8 @@ async fn marks_of_a_name_combine_by_maximum(database: &Database) {
     let low = database.store.revoke(everything(NOW - 20)).await.expect("revoked");
     assert!(high.is_new_to_edges && !low.is_new_to_edges, "what is struck already is recorded, and edges know");
     assert!(low.revocation.number > high.revocation.number);
-    let lift = |number| Reinstate { which: Which::Number(number), ..reinstate(Target::Before(0), NOW) };
+    let lift =
+        |number| NewReinstatement { selector: RevocationSelector::Number(number), ..reinstate(Target::Before(0), NOW) };
     assert!(database.store.reinstate(lift(high.revocation.number)).await.expect("lifted").is_new_to_edges);
     assert!(database.store.reinstate(lift(low.revocation.number)).await.expect("lifted").is_new_to_edges);
 

@@ -2,8 +2,8 @@
 
 use tollgate_core::{Delta, HashChain};
 use tollgate_model::{
-    AccessToken, Actor, Client, ClientMetadata, GrantType, Reinstate, Revoke, Scope, Secret, SecretKind, Target,
-    TokenAlg, TokenDetails, TokenDraft, Which,
+    AccessToken, Actor, Client, ClientMetadata, GrantType, NewReinstatement, NewRevocation, RevocationSelector, Scope,
+    Secret, SecretKind, Target, TokenAlg, TokenDetails, TokenDraft,
 };
 use tollgate_storage::{Store, Termination};
 
@@ -66,16 +66,16 @@ pub(crate) fn ending(at: u64) -> Termination {
     Termination::new(&by(), "test", at)
 }
 
-pub(crate) fn revoke(number: u32) -> Revoke {
-    Revoke::token(&token(number, NOW + 3600), by(), None, NOW).expect("the token lives")
+pub(crate) fn revoke(number: u32) -> NewRevocation {
+    NewRevocation::token(&token(number, NOW + 3600), by(), None, NOW).expect("the token lives")
 }
 
-pub(crate) fn revoke_any(target: Target, at: u64) -> Revoke {
-    Revoke::any(target, by(), Some("test".parse().expect("a reason")), at).expect("not in the future")
+pub(crate) fn revoke_any(target: Target, at: u64) -> NewRevocation {
+    NewRevocation::any(target, by(), Some("test".parse().expect("a reason")), at).expect("not in the future")
 }
 
-pub(crate) fn reinstate(target: Target, at: u64) -> Reinstate {
-    Reinstate { which: Which::Target(target), by: by(), reason: None, at }
+pub(crate) fn reinstate(target: Target, at: u64) -> NewReinstatement {
+    NewReinstatement { selector: RevocationSelector::Target(target), by: by(), reason: None, at }
 }
 
 pub(crate) async fn with_tokens(store: &Store, drafts: &[TokenDraft]) -> Vec<AccessToken> {

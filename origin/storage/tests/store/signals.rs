@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use tollgate_core::{RevocationKind, RevokedBefore};
 use tollgate_model::event_stream::{Delivery, EventType, Stream};
-use tollgate_model::{AccessToken, Actor, Reinstate, Revoke, Scope, Target, TokenDetails, TokenDraft, Which};
+use tollgate_model::{
+    AccessToken, Actor, NewReinstatement, NewRevocation, RevocationSelector, Scope, Target, TokenDetails, TokenDraft,
+};
 use tollgate_storage::{Signal, Store, StoreError};
 
 use crate::database::Database;
@@ -41,13 +43,13 @@ async fn issued(store: &Store, random: u8) -> AccessToken {
 
 async fn revoke(store: &Store, target: Target) {
     let reason = Some("a story".parse().expect("a reason"));
-    let revoke = Revoke::any(target, Actor::command_line(Some("ann")), reason, NOW + 10).expect("in the past");
+    let revoke = NewRevocation::any(target, Actor::command_line(Some("ann")), reason, NOW + 10).expect("in the past");
     assert!(store.revoke(revoke).await.expect("revoked").is_new_to_edges);
 }
 
 async fn reinstate(store: &Store, target: Target) {
     let by = Actor::command_line(None);
-    let reinstate = Reinstate { which: Which::Target(target), by, reason: None, at: NOW + 20 };
+    let reinstate = NewReinstatement { selector: RevocationSelector::Target(target), by, reason: None, at: NOW + 20 };
     assert!(store.reinstate(reinstate).await.expect("reinstated").is_new_to_edges);
 }
 

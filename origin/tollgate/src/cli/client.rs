@@ -111,7 +111,7 @@ impl SecretFlags {
     fn choose(&self, now: u64) -> anyhow::Result<(StoredSecret, Option<Secret>)> {
         if !self.secret_stdin {
             let secret = Secret::new(SecretKind::Client, &rng::random()?);
-            return Ok((StoredSecret::made(&secret, now), Some(secret)));
+            return Ok((StoredSecret::generated(&secret, now), Some(secret)));
         }
         let secret = input::line("secret")?;
         checked_secret(&secret)?;

@@ -3,10 +3,10 @@
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tollgate_keys::{PublicKey, Unrevocable};
+use tollgate_keys::{KeyNotRevocable, PublicKey};
 use tollgate_model::encoding::base64url;
-use tollgate_model::key_schedule::{MOST_KNOWN, Wanted};
-use tollgate_model::{Audience, KeyState, Purpose, Reason, Revoke, StoredKey, Target, TokenAlg};
+use tollgate_model::key_schedule::{KeySpec, MAX_KEYS_PER_ALGORITHM};
+use tollgate_model::{Audience, KeyState, NewRevocation, Purpose, Reason, StoredKey, Target, TokenAlg};
 use tollgate_services::signing_keys::keeper::{self, Rotated};
 use tollgate_system::clock;
 
@@ -24,7 +24,7 @@ pub(super) enum KeyCommand {
     /// Make the next key: edges and clients learn of it at once, it signs some time later
     Rotate(RotateArgs),
     /// Revoke a key at every edge, at once, and make another
-    Revoke {
+    NewRevocation {
         /// The key's kid, or that of an audience's HS256 key
         #[arg(allow_hyphen_values = true)]
         kid: String,
@@ -135,12 +135,12 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
     let ahead = if args.now { 0 } else { session.settings.keys.ahead };
     let mut views = Vec::new();
     for (purpose, alg) in wanted {
-        let wanted = Wanted { purpose, alg, ahead };
+        let wanted = KeySpec { purpose, alg, ahead };
         let (key, already) = match keeper::rotate(&session.store, &master, wanted, clock::now()).await? {
             Rotated::Changed(key) => (key, false),
             Rotated::UnderWay(key) => (key, true),
             Rotated::TooMany => bail!(
-                "{MOST_KNOWN} keys for {alg} wait for their last tokens to expire, and edges take no more: see `tollgate key list`"
+                "{MAX_KEYS_PER_ALGORITHM} keys for {alg} wait for their last tokens to expire, and edges take no more: see `tollgate key list`"
             ),
             Rotated::NotPinned => bail!(
                 "there is no next snapshot key: make one with `tollgate key rotate --snapshot` and pin it at every edge first"
@@ -156,7 +156,7 @@ async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyho
     let (master, keys, now) = (session.master_key().await?, session.keys().await?, clock::now());
     keys.check_revocable(&kid).map_err(instead)?;
     let by = command_line_actor();
-    let revoked = session.store.revoke(Revoke::any(Target::Key(kid.clone()), by, reason, now)?).await?;
+    let revoked = session.store.revoke(NewRevocation::any(Target::Key(kid.clone()), by, reason, now)?).await?;
     // A running server does the same, and whoever is first does it; but there may be none.
     let replaced_by = keeper::tend(&session.store, &master, session.settings.keys, now).await?;
     let replaced_by = replaced_by.into_iter().filter(|key| key.gone_at.is_none()).map(|key| key.kid).collect();
@@ -168,14 +168,14 @@ async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyho
 }
 
 /// What to do about a key that cannot be revoked.
-fn instead(error: Unrevocable) -> anyhow::Error {
+fn instead(error: KeyNotRevocable) -> anyhow::Error {
     let help = match &error {
-        Unrevocable::SignsNoTokens(purpose) if purpose == "derive" => {
+        KeyNotRevocable::SignsNoTokens(purpose) if purpose == "derive" => {
             ": replace it with `tollgate key rotate --alg HS256 --now` and revoke the keys of its audiences, by the kid that \
              `tollgate key audience` shows"
         }
-        Unrevocable::SignsNoTokens(_) => ": see `tollgate key rotate --help`",
-        Unrevocable::Unknown => ": see `tollgate key list`",
+        KeyNotRevocable::SignsNoTokens(_) => ": see `tollgate key rotate --help`",
+        KeyNotRevocable::Unknown => ": see `tollgate key list`",
     };
     anyhow::anyhow!("{error}{help}")
 }

@@ -4,7 +4,9 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Serialize;
 use tollgate_core::RevocationKind;
-use tollgate_model::{ClientId, Reason, Reinstate, RevocationView, Revoke, SecretKind, Target, TokenId, Which};
+use tollgate_model::{
+    ClientId, NewReinstatement, NewRevocation, Reason, RevocationSelector, RevocationView, SecretKind, Target, TokenId,
+};
 use tollgate_system::clock;
 
 use super::{Session, command_line_actor};
@@ -86,7 +88,7 @@ impl RevokeCommand {
             Target::Token(jti) => {
                 let token = session.store.find_token(jti.parse()?).await?;
                 let token = token.with_context(|| format!("there is no token {jti}, or it expired"))?;
-                Revoke::token(&token, by, reason, now)
+                NewRevocation::token(&token, by, reason, now)
                     .with_context(|| format!("the token {jti} expired: no edge accepts it any more"))?
             }
             Target::Client(id) => {
@@ -94,9 +96,9 @@ impl RevokeCommand {
                 if session.store.find_client(&id).await?.is_none() {
                     bail!("there is no client {id}");
                 }
-                Revoke::any(target.clone(), by, reason, now)?
+                NewRevocation::any(target.clone(), by, reason, now)?
             }
-            _ => Revoke::any(target.clone(), by, reason, now)?,
+            _ => NewRevocation::any(target.clone(), by, reason, now)?,
         };
         let revoked = session.store.revoke(revoke).await?;
         let view = RevokedView {
@@ -115,8 +117,8 @@ impl ReinstateCommand {
         let issuer = session.issuer().await?;
         let at = clock::now();
         let (target, reason) = self.target.resolve(session, &issuer, at).await?;
-        let (which, by) = (Which::Target(target.clone()), command_line_actor());
-        let reinstated = session.store.reinstate(Reinstate { which, by, reason, at }).await?;
+        let (selector, by) = (RevocationSelector::Target(target.clone()), command_line_actor());
+        let reinstated = session.store.reinstate(NewReinstatement { selector, by, reason, at }).await?;
         if reinstated.lifted.is_empty() {
             bail!("{target} is not revoked");
         }
@@ -147,10 +149,10 @@ impl TargetCommand {
 
 /// The identifier of a token that is named by it, or given itself.
 async fn token_id(session: &Session, token: &str, issuer: &str) -> anyhow::Result<TokenId> {
-    if !token.contains('.') && !SecretKind::Access.made(token) {
+    if !token.contains('.') && !SecretKind::Access.is_well_formed(token) {
         return Ok(token.parse()?);
     }
-    let recognised = session.keys().await?.recognise(token, issuer);
+    let recognised = session.keys().await?.verify_token(token, issuer);
     let record =
         session.store.find_recognised_token(&recognised.context("this origin did not issue that token")?).await?;
     Ok(record.context("this origin has no record of that token, or it expired")?.id)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use serde::{Deserialize, Serialize};
 use tollgate_model::encoding::from_base64url;
-use tollgate_model::status_list::Claim;
-use tollgate_model::status_list::Reference;
+use tollgate_model::status_list::StatusClaim;
+use tollgate_model::status_list::StatusListReference;
 use tollgate_services::status_lists::{MAX_TOKEN_BYTES, MEDIA_TYPE, StatusListToken};
 use tollgate_system::clock;
 
@@ -36,7 +36,7 @@ pub(super) struct StatusArgs {
 #[derive(Deserialize)]
 struct UnverifiedClaims {
     iss: String,
-    status: Option<Claim>,
+    status: Option<StatusClaim>,
 }
 
 #[derive(Serialize)]
@@ -54,7 +54,7 @@ struct StatusView {
 impl StatusArgs {
     pub(super) fn run(self, output: &Output) -> anyhow::Result<()> {
         let unverified_claims = self.unverified_claims()?;
-        let Some(Claim { status_list: place }) = unverified_claims.status else {
+        let Some(StatusClaim { status_list: place }) = unverified_claims.status else {
             bail!("the token does not say where its status stands: it has no status claim");
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -72,7 +72,7 @@ impl StatusArgs {
         serde_json::from_slice(&claims).context("the claims cannot be read")
     }
 
-    async fn read_or_fetch(&self, place: &Reference, issuer: &str) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    async fn read_or_fetch(&self, place: &StatusListReference, issuer: &str) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
         // Another choice made before is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let list = match &self.list {
@@ -91,7 +91,7 @@ impl StatusArgs {
 }
 
 /// The checks of TSL section 8.3 that follow the signature.
-fn look_up(list: &StatusListToken, place: Reference) -> anyhow::Result<StatusView> {
+fn look_up(list: &StatusListToken, place: StatusListReference) -> anyhow::Result<StatusView> {
     ensure!(list.subject == place.uri, "the status list is another one, {}", list.subject);
     let expired = list.expires_at.is_some_and(|at| clock::now() >= at);
     ensure!(!expired, "the status list has expired: fetch a newer one");

@@ -62,7 +62,7 @@ async fn changes_by_another_process_apply_to_the_next_request(database: &Databas
 
     let (id, now) = ("service".parse().expect("an id"), clock::now());
     let other = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
-    other_process.rotate_secret(&id, &StoredSecret::made(&other, now), 0).await.expect("rotated");
+    other_process.rotate_secret(&id, &StoredSecret::generated(&other, now), 0).await.expect("rotated");
     let introspection = format!("{url}/oauth/introspect");
     let status = async |caller: &IssuerClient| caller.post(&introspection, &[("token", &token)]).await.0;
     assert_eq!(status(&service).await, StatusCode::UNAUTHORIZED, "the secret has expired");
@@ -181,7 +181,7 @@ async fn token_request_follows_the_current_registration(database: &Database) {
 
         assert_eq!(ask(&service, "read").await, StatusCode::OK);
         let other = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
-        other_process.rotate_secret(&id, &StoredSecret::made(&other, clock::now()), 0).await.expect("rotated");
+        other_process.rotate_secret(&id, &StoredSecret::generated(&other, clock::now()), 0).await.expect("rotated");
         assert_eq!(ask(&service, "read").await, StatusCode::UNAUTHORIZED, "the secret has expired");
         service = service.with_secret(&other);
     }
@@ -214,7 +214,7 @@ async fn refresh_follows_the_current_registration_and_grant(database: &Database)
         let older = token.clone();
         token = refreshed(&service, &refreshed(&service, &token).await).await;
         let other = Secret::new(SecretKind::Client, &rng::random().expect("randomness"));
-        other_process.rotate_secret(&id, &StoredSecret::made(&other, clock::now()), 0).await.expect("rotated");
+        other_process.rotate_secret(&id, &StoredSecret::generated(&other, clock::now()), 0).await.expect("rotated");
         assert_eq!(refresh(&service, &token).await.0, StatusCode::UNAUTHORIZED, "the secret has expired");
         assert_eq!(
             refresh(&service, &older).await.0,

@@ -11,8 +11,8 @@ use tollgate_core::{
 };
 use tollgate_keys::KeyRing;
 use tollgate_model::Purpose;
-use tollgate_model::key_schedule::Wanted;
-use tollgate_model::{Actor, Revoke, Target, TokenAlg};
+use tollgate_model::key_schedule::KeySpec;
+use tollgate_model::{Actor, NewRevocation, Target, TokenAlg};
 use tollgate_services::signing_keys::keeper::{self, Rotated};
 use tollgate_system::clock;
 
@@ -34,7 +34,7 @@ async fn rotate(database: &Database, purpose: Purpose, ahead: u64) -> Rotated {
 
 async fn revoke(database: &Database, kid: &str) {
     let by = Actor::command_line(None);
-    let revoke = Revoke::any(Target::Key(kid.to_owned()), by, None, clock::now()).expect("a key");
+    let revoke = NewRevocation::any(Target::Key(kid.to_owned()), by, None, clock::now()).expect("a key");
     database.store.revoke(revoke).await.expect("revoked");
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tollgate_core::{CheckedByCaller, ConfigDigest, TokenRequirements, UnknownStatusPolicy, verify};
 use tollgate_keys::{KeyRing, MasterKey};
-use tollgate_model::key_schedule::{MOST_KNOWN, SWITCHED_AFTER, Wanted};
+use tollgate_model::key_schedule::{KEY_SWITCH_MARGIN, MAX_KEYS_PER_ALGORITHM, Wanted};
 use tollgate_model::{AccessToken, Audience, Target, TokenAlg, TokenDraft};
 use tollgate_model::{KeyPolicy, KeyState, Purpose, StoredKey};
 use tollgate_services::revocation_feed::config;
@@ -190,8 +190,8 @@ async fn key_is_deleted_after_its_last_token_expired(database: &Database) {
     // A request that chose the old key before still signs with it.
     let (_, late) = issue(store, &before, ALG, draft(3, ends)).await;
 
-    assert_eq!(tend(store, NEVER, NOW + SWITCHED_AFTER).await, [], "a request may still sign with it");
-    let retiring = tend(store, NEVER, NOW + 1 + SWITCHED_AFTER).await;
+    assert_eq!(tend(store, NEVER, NOW + KEY_SWITCH_MARGIN).await, [], "a request may still sign with it");
+    let retiring = tend(store, NEVER, NOW + 1 + KEY_SWITCH_MARGIN).await;
     assert_eq!(retiring.first().map(|key| (key.kid.clone(), key.retires_at)), Some((old.clone(), Some(ends))));
     assert_eq!(tend(store, NEVER, ends - 1).await, []);
     let last = key_ring(store, ends - 1).await;
@@ -204,7 +204,7 @@ async fn key_is_deleted_after_its_last_token_expired(database: &Database) {
         "the private key is deleted"
     );
     let after = key_ring(store, ends).await;
-    assert!(!is_in_jwks(&after, &old) && after.recognise(&text, ISSUER).is_none());
+    assert!(!is_in_jwks(&after, &old) && after.verify_token(&text, ISSUER).is_none());
     let forged =
         before.issue(&AccessToken { expires_at: ends + 1000, ..token }, ISSUER).expect("signed with the stolen key");
     assert!(
@@ -249,7 +249,7 @@ async fn revoked_key_is_replaced_at_once(database: &Database) {
 }
 
 fn recognises(ring: &KeyRing, text: &str, record: &AccessToken) -> bool {
-    ring.recognise(text, ISSUER).is_some_and(|recognised| recognised.is_of(record))
+    ring.verify_token(text, ISSUER).is_some_and(|recognised| recognised.matches_record(record))
 }
 
 async fn hs256_keys_change_with_a_revocation_and_with_a_rotation(database: &Database) {
@@ -261,14 +261,14 @@ async fn hs256_keys_change_with_a_revocation_and_with_a_rotation(database: &Data
     let before = key_ring(store, NOW).await;
     let (token, text) = issue(store, &before, TokenAlg::Hs256, draft(1, NOW + 50_000)).await;
     assert!(kid(&before, &audience) == token.key_id && recognises(&before, &text, &token));
-    assert!(before.may_have_derived(&token.key_id) && !before.may_have_derived("another.key"));
+    assert!(before.is_derived_kid(&token.key_id) && !before.is_derived_kid("another.key"));
 
     // A revoked key is replaced at once; keys of other audiences stay.
     store.revoke(revoke_any(Target::Key(token.key_id.clone()), NOW)).await.expect("revoked");
     let revoked = key_ring(store, NOW).await;
     assert_ne!(kid(&revoked, &audience), token.key_id);
     assert_eq!(kid(&revoked, &other), kid(&before, &other));
-    assert_eq!((revoked.recognise(&text, ISSUER), tend(store, NEVER, NOW).await), (None, vec![]));
+    assert_eq!((revoked.verify_token(&text, ISSUER), tend(store, NEVER, NOW).await), (None, vec![]));
     let (second, text) = issue(store, &revoked, TokenAlg::Hs256, draft(2, NOW + 50_000)).await;
 
     // A rotation replaces all of them, after the time to configure the new ones at the edges.
@@ -278,10 +278,10 @@ async fn hs256_keys_change_with_a_revocation_and_with_a_rotation(database: &Data
     let after = key_ring(store, NOW + 100).await;
     assert_ne!(kid(&after, &audience), second.key_id);
     assert!(recognises(&after, &text, &second));
-    assert_eq!(tend(store, NEVER, NOW + 100 + SWITCHED_AFTER).await[0].retires_at, Some(NOW + 50_000));
+    assert_eq!(tend(store, NEVER, NOW + 100 + KEY_SWITCH_MARGIN).await[0].retires_at, Some(NOW + 50_000));
     assert_eq!(tend(store, NEVER, NOW + 50_000).await[0].gone_at, Some(NOW + 50_000));
     let last = key_ring(store, NOW + 50_000).await;
-    assert_eq!((last.audience_keys(&audience).len(), last.recognise(&text, ISSUER)), (1, None));
+    assert_eq!((last.audience_keys(&audience).len(), last.verify_token(&text, ISSUER)), (1, None));
 }
 
 async fn snapshot_key_signs_only_after_it_was_pinned(database: &Database) {
@@ -297,8 +297,8 @@ async fn snapshot_key_signs_only_after_it_was_pinned(database: &Database) {
     let after = key_ring(store, NOW + 10).await;
     assert_eq!([after.snapshot_signer().public_key()], [during.snapshot_pins()[1]]);
     assert_eq!(after.snapshot_pins(), [during.snapshot_pins()[1]]);
-    tend(store, NEVER, NOW + 10 + SWITCHED_AFTER).await;
-    assert_eq!(tend(store, NEVER, NOW + 10 + SWITCHED_AFTER).await.len(), 1, "the old key is deleted");
+    tend(store, NEVER, NOW + 10 + KEY_SWITCH_MARGIN).await;
+    assert_eq!(tend(store, NEVER, NOW + 10 + KEY_SWITCH_MARGIN).await.len(), 1, "the old key is deleted");
 }
 
 async fn hundred_rotations_refuse_no_valid_token(database: &Database) {
@@ -334,7 +334,7 @@ async fn hundred_rotations_refuse_no_valid_token(database: &Database) {
         let verifier = key_ring(store, at + STEP - 1).await;
         live.retain(|(end, _)| *end > at + STEP - 1);
         assert!(live.iter().all(|(_, text)| is_valid(&verifier, text, at + STEP - 1)), "a valid token is refused");
-        assert!(verifier.public_jwks().len() < 2 + MOST_KNOWN);
+        assert!(verifier.public_jwks().len() < 2 + MAX_KEYS_PER_ALGORITHM);
         // Tokens signed with stolen copies of deleted keys are refused.
         for (kid, keys) in stolen.iter().filter(|(kid, _)| !is_in_jwks(&verifier, kid)) {
             let forged = draft(u32::MAX, at + 2 * STEP).issued(1, 0);
@@ -358,12 +358,12 @@ async fn origin_finds_a_key_that_another_origin_signs_with(database: &Database) 
     let (token, text) = issue(one, &ahead, ALG, draft(1, now + 3600)).await;
     assert_eq!(token.key_id, new.kid);
     assert!(!is_in_jwks(&keys.current(), &new.kid), "the other origin does not know the key yet");
-    let recognised = keys.recognise(&text, ISSUER).await.expect("asked");
+    let recognised = keys.verify_token(&text, ISSUER).await.expect("asked");
     assert!(
-        recognised.is_some_and(|recognised| recognised.is_of(&token)),
+        recognised.is_some_and(|recognised| recognised.matches_record(&token)),
         "it reads the keys again for an unknown kid"
     );
     assert!(is_in_jwks(&keys.current(), &new.kid));
-    assert_eq!(keys.recognise("a.b.c", ISSUER).await.expect("asked"), None);
+    assert_eq!(keys.verify_token("a.b.c", ISSUER).await.expect("asked"), None);
     other.close().await;
 }

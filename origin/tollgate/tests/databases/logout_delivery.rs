@@ -13,7 +13,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tollgate_core::{Algorithm, KeySet};
-use tollgate_model::{Access, Code, Grant, GrantId, Login, LoginId, Secret, SecretKind, Terms, User, UserId};
+use tollgate_model::{
+    Access, AuthorizationCode, BrowserSession, BrowserSessionId, Grant, GrantId, GrantTerms, Secret, SecretKind, User,
+    UserId,
+};
 use tollgate_storage::{ClientSlots, Store};
 use tollgate_system::{clock, rng};
 use tollgate_test_kit::jwt;
@@ -81,13 +84,13 @@ fn random() -> [u8; 12] {
 }
 
 /// Signs in a new user. Returns the session, its cookie, and a grant for each of these clients.
-async fn sign_in(store: &Store, clients: &[&str]) -> (Login, Secret, Vec<Grant>) {
+async fn sign_in(store: &Store, clients: &[&str]) -> (BrowserSession, Secret, Vec<Grant>) {
     let (now, cookie) = (clock::now(), secret(SecretKind::Session));
     let name = GrantId::from_random(&random()).as_str().parse().expect("a name");
     let user = User::new(UserId::from_random(&random()), name, now);
     store.create_user(&user).await.expect("registered");
-    let login = Login {
-        id: LoginId::from_random(&random()),
+    let login = BrowserSession {
+        id: BrowserSessionId::from_random(&random()),
         hash: cookie.hash(),
         user: user.id.clone(),
         auth_time: now,
@@ -100,19 +103,20 @@ async fn sign_in(store: &Store, clients: &[&str]) -> (Login, Secret, Vec<Grant>)
     for client in clients {
         let (scope, audience) = ("openid".parse().expect("a scope"), ISSUER.parse().expect("an audience"));
         let access = Access { scope, audience, details: Default::default() };
-        let terms = Terms { access, auth_time: now, acr: "0".to_owned(), amr: vec!["pwd".to_owned()], device: None };
+        let terms =
+            GrantTerms { access, auth_time: now, acr: "0".to_owned(), amr: vec!["pwd".to_owned()], device: None };
         let grant = Grant {
             id: GrantId::from_random(&random()),
             client: client.parse().expect("an id"),
             subject: user.id.to_string(),
             user: user.id.clone(),
-            login: Some(login.id.clone()),
+            browser_session: Some(login.id.clone()),
             terms,
             created_at: now,
             ends_at: now + 3600,
             ended_at: None,
         };
-        let code = Code {
+        let code = AuthorizationCode {
             hash: secret(SecretKind::Code).hash(),
             grant: grant.clone(),
             redirect_uri: None,

@@ -95,7 +95,7 @@ pub(crate) async fn rotate_secret(app: &App, by: &Actor, client: &Client) -> Res
         return Err(Problem::new(StatusCode::CONFLICT, "the client does not authenticate by a secret"));
     }
     let (secret, now) = (Secret::new(SecretKind::Client, &rng::random()?), clock::now());
-    let stored = StoredSecret::made(&secret, now);
+    let stored = StoredSecret::generated(&secret, now);
     app.store.with_actor(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "gave a client another secret");
     Ok((find(app, client.id.as_str()).await?, secret))

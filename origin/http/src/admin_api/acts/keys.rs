@@ -1,9 +1,9 @@
 //! Listing, rotating and revoking the keys that sign tokens.
 
 use axum::http::StatusCode;
-use tollgate_keys::{PublicKey, Unrevocable};
-use tollgate_model::key_schedule::Wanted;
-use tollgate_model::{Actor, Purpose, Reason, Revoke, Target, TokenAlg};
+use tollgate_keys::{KeyNotRevocable, PublicKey};
+use tollgate_model::key_schedule::KeySpec;
+use tollgate_model::{Actor, NewRevocation, Purpose, Reason, Target, TokenAlg};
 use tollgate_services::signing_keys::keeper::Rotated;
 use tollgate_system::clock;
 
@@ -32,7 +32,7 @@ pub(crate) async fn rotate(
     let ahead = if at_once { 0 } else { app.key_policy.ahead };
     let mut kids = Vec::new();
     for (purpose, alg) in wanted {
-        match app.keys.rotate(Wanted { purpose, alg, ahead }, by).await? {
+        match app.keys.rotate(KeySpec { purpose, alg, ahead }, by).await? {
             Rotated::Changed(key) | Rotated::UnderWay(key) => kids.push(key.kid),
             Rotated::TooMany | Rotated::NotPinned => {
                 let detail = format!("too many keys for {alg} wait for their last tokens to expire");
@@ -47,7 +47,7 @@ pub(crate) async fn rotate(
 /// Refuses what is no key whose revocation would strike anything.
 pub(crate) async fn check_revocable(app: &App, kid: &str) -> Result<(), Problem> {
     app.keys.fresh().await?.check_revocable(kid).map_err(|error| {
-        let status = if error == Unrevocable::Unknown { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
+        let status = if error == KeyNotRevocable::Unknown { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
         Problem::new(status, &error.to_string())
     })
 }
@@ -55,7 +55,7 @@ pub(crate) async fn check_revocable(app: &App, kid: &str) -> Result<(), Problem>
 /// Revokes a key: nothing that it signed is good any more. The next one is made by itself. Whether it was revoked already.
 pub(crate) async fn revoke(app: &App, by: &Actor, kid: &str, reason: Option<Reason>) -> Result<bool, Problem> {
     check_revocable(app, kid).await?;
-    let revoke = Revoke::any(Target::Key(kid.to_owned()), by.clone(), reason, clock::now());
+    let revoke = NewRevocation::any(Target::Key(kid.to_owned()), by.clone(), reason, clock::now());
     let revoke = revoke.map_err(|error| Problem::bad_request(&error.to_string()))?;
     let already = !app.writer.revoke(revoke).await?.is_new_to_edges;
     tracing::info!(kid, by = by.as_str(), already, "revoked a key");

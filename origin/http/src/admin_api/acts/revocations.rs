@@ -2,7 +2,9 @@
 
 use axum::http::StatusCode;
 use tollgate_core::RevocationKind;
-use tollgate_model::{Actor, Malformed, Reason, Reinstate, Revocation, Revoke, Target, TokenId, Which};
+use tollgate_model::{
+    Actor, Malformed, NewReinstatement, NewRevocation, Reason, Revocation, RevocationSelector, Target, TokenId,
+};
 use tollgate_storage::{MAX_REVOCATIONS_PAGE, RevocationFilter, RevokeOutcome};
 use tollgate_system::clock;
 
@@ -24,7 +26,7 @@ const KINDS: &str = "kind must be token, session, subject, client or key; for ev
 pub(crate) async fn target(app: &App, wish: Wish) -> Result<Target, Problem> {
     match (wish.kind.as_deref(), wish.name, wish.token, wish.before) {
         (None | Some("token"), None, Some(token), None) => {
-            let recognised = app.keys.recognise(&token, &app.issuer).await?;
+            let recognised = app.keys.verify_token(&token, &app.issuer).await?;
             let recognised = recognised.ok_or_else(|| Problem::bad_request("token is not one of this origin's"))?;
             let token = app.store.find_recognised_token(&recognised).await?.ok_or_else(unknown_token)?;
             Ok(Target::Token(token.id.to_string()))
@@ -39,15 +41,20 @@ pub(crate) async fn target(app: &App, wish: Wish) -> Result<Target, Problem> {
 }
 
 /// A revocation of this target, if it would strike anything.
-pub(crate) async fn prepare(app: &App, by: &Actor, target: Target, reason: Option<Reason>) -> Result<Revoke, Problem> {
+pub(crate) async fn prepare(
+    app: &App,
+    by: &Actor,
+    target: Target,
+    reason: Option<Reason>,
+) -> Result<NewRevocation, Problem> {
     let (by, now) = (by.clone(), clock::now());
     let Target::Token(jti) = &target else {
-        return Revoke::any(target, by, reason, now).map_err(unusable);
+        return NewRevocation::any(target, by, reason, now).map_err(unusable);
     };
     // A name that nobody has is more likely a slip than a wish.
     let id: TokenId = jti.parse().map_err(|_| unknown_token())?;
     let token = app.store.find_token(id).await?.ok_or_else(unknown_token)?;
-    Revoke::token(&token, by, reason, now).ok_or_else(unknown_token)
+    NewRevocation::token(&token, by, reason, now).ok_or_else(unknown_token)
 }
 
 fn unknown_token() -> Problem {
@@ -55,7 +62,7 @@ fn unknown_token() -> Problem {
 }
 
 /// Revokes.
-pub(crate) async fn revoke(app: &App, revoke: Revoke) -> Result<RevokeOutcome, Problem> {
+pub(crate) async fn revoke(app: &App, revoke: NewRevocation) -> Result<RevokeOutcome, Problem> {
     let revoked = app.writer.revoke(revoke).await?;
     let revocation = &revoked.revocation;
     tracing::info!(number = revocation.number, by = revocation.by.as_str(), target = %revocation.target, "revoked");
@@ -87,7 +94,7 @@ pub(crate) async fn reinstate(
     reason: Option<Reason>,
 ) -> Result<Revocation, Problem> {
     let (number, at) = (revocation.number, clock::now());
-    let wanted = Reinstate { which: Which::Number(number), by: by.clone(), reason, at };
+    let wanted = NewReinstatement { selector: RevocationSelector::Number(number), by: by.clone(), reason, at };
     let lifted = app.writer.reinstate(wanted).await?.lifted;
     tracing::info!(number, by = by.as_str(), lifted = !lifted.is_empty(), "reinstated");
     match lifted.into_iter().next() {

@@ -13,7 +13,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let (app, client, form) = (request.app, &request.caller.client, request.form);
     let presented = form.required("code", "code is missing")?;
     let verifier = form.required("code_verifier", "code_verifier is missing")?;
-    if !SecretKind::Code.made(presented) {
+    if !SecretKind::Code.is_well_formed(presented) {
         return Err(GrantError::Unknown.into());
     }
     let code = app.store.find_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;

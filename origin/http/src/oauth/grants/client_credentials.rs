@@ -1,7 +1,7 @@
 //! The client-credentials grant (RFC 6749 §4.4): a client in its own name.
 
 use tollgate_model::Access;
-use tollgate_model::authorization::wanted;
+use tollgate_model::authorization::requested_access;
 
 use crate::oauth::error::OAuthError;
 use crate::oauth::issue::{About, TokenAnswer, confirmation, draft, issue};
@@ -10,7 +10,7 @@ use crate::oauth::token::TokenRequest;
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { app, caller, form, jkt } = request;
     let client = &caller.client;
-    let access = Access::of_client(client, wanted(form)?, &app.default_audience)?;
+    let access = Access::of_client(client, requested_access(&form)?, &app.default_audience)?;
     let keys = app.keys.to_sign(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, About::client(&client.id), access, confirmation(caller, jkt)?)?;
     issue(app, caller, drafted).await

@@ -1,6 +1,6 @@
 //! The device grant (RFC 8628 §3.4 and §3.5): a device asks until its user has decided elsewhere.
 
-use tollgate_model::{DeviceCode, DeviceStatus, GrantError, Poll, SecretHash, SecretKind};
+use tollgate_model::{DeviceCode, DevicePollOutcome, DeviceStatus, GrantError, SecretHash, SecretKind};
 use tollgate_storage::RedeemCredential;
 use tollgate_system::clock;
 
@@ -13,18 +13,22 @@ use crate::oauth::token::TokenRequest;
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let (app, client, form) = (request.app, &request.caller.client, request.form);
     let presented = form.required("device_code", "device_code is missing")?;
-    if !SecretKind::Device.made(presented) {
+    if !SecretKind::Device.is_well_formed(presented) {
         return Err(GrantError::Unknown.into());
     }
     let code = app.store.find_device_code(&SecretHash::of(presented)).await?.ok_or(GrantError::Unknown)?;
     let now_ms = clock::now_ms();
     let grant = match code.poll(&client.id, now_ms) {
-        Poll::Allowed(grant) => grant,
-        Poll::Pending => return Err(polled(app, &code, code.interval, now_ms, OAuthError::AuthorizationPending).await?),
-        Poll::SlowDown { interval } => return Err(polled(app, &code, interval, now_ms, OAuthError::SlowDown).await?),
-        Poll::Denied => return Err(OAuthError::AccessDenied),
-        Poll::Expired => return Err(OAuthError::ExpiredToken),
-        Poll::Refused(error) => {
+        DevicePollOutcome::Approved(grant) => grant,
+        DevicePollOutcome::Pending => {
+            return Err(polled(app, &code, code.interval, now_ms, OAuthError::AuthorizationPending).await?);
+        }
+        DevicePollOutcome::SlowDown { interval } => {
+            return Err(polled(app, &code, interval, now_ms, OAuthError::SlowDown).await?);
+        }
+        DevicePollOutcome::Denied => return Err(OAuthError::AccessDenied),
+        DevicePollOutcome::Expired => return Err(OAuthError::ExpiredToken),
+        DevicePollOutcome::Refused(error) => {
             if let (GrantError::Replayed, DeviceStatus::Redeemed(grant)) = (error, &code.status) {
                 return Err(revoke_reused(app, client, grant, "a device code was used twice").await?);
             }

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
-use tollgate_model::authorization::wanted;
+use tollgate_model::authorization::requested_access;
 use tollgate_model::{Access, Client, SecretHash, UserId};
 use tollgate_storage::{ReplayKey, StoreError};
 use tollgate_system::clock;
@@ -26,7 +26,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         return Err(OAuthError::UnauthorizedClient("the JWT bearer grant is for clients that authenticate"));
     }
     let jwt = form.required("assertion", "assertion is missing")?;
-    let access = Access::of_client(client, wanted(form)?, &app.default_audience)?;
+    let access = Access::of_client(client, requested_access(&form)?, &app.default_audience)?;
     let unverified_issuer = issuer_of(jwt)?;
     let (about, user) = if unverified_issuer == client.id.as_str() {
         let claims = assertion::verified(app, client, jwt, JwtUse::AuthorizationGrant).await.map_err(refused)?;

@@ -1,8 +1,8 @@
 //! Taking what a user gave: a code, a device code or a refresh token is spent in the transaction that records the token.
 
-use tollgate_model::authorization::wanted;
+use tollgate_model::authorization::requested_access;
 use tollgate_model::{
-    Access, AccessError, Actor, Client, Grant, GrantError, GrantType, Reason, Revoke, Scope, Secret, Target,
+    Access, AccessError, Actor, Client, Grant, GrantError, GrantType, NewRevocation, Reason, Scope, Secret, Target,
 };
 use tollgate_storage::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest};
 use tollgate_system::{clock, rng};
@@ -28,8 +28,8 @@ pub(super) struct Taking<'a> {
 /// client may have it now.
 pub(super) fn granted(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
     let (app, client) = (request.app, &request.caller.client);
-    let access = grant.terms.access.narrowed(wanted(request.form)?)?;
-    let left = access.within_registration(client, &app.default_audience).ok_or(GrantError::NothingLeft)?;
+    let access = grant.terms.access.narrowed(requested_access(&request.form)?)?;
+    let left = access.within_registration(client, &app.default_audience).ok_or(GrantError::NoAccessLeft)?;
     if request.form.get("scope").is_some() && left.scope.is_empty() {
         return Err(AccessError::Scope.into());
     }
@@ -101,7 +101,7 @@ pub(super) async fn revoke_reused(
 ) -> Result<OAuthError, OAuthError> {
     if grant.ended_at.is_none() {
         let (target, reason) = (Target::Session(grant.id.to_string()), reason.parse::<Reason>().ok());
-        let revoke = Revoke::any(target, Actor::client(&client.id), reason, clock::now());
+        let revoke = NewRevocation::any(target, Actor::client(&client.id), reason, clock::now());
         app.writer.revoke(revoke.map_err(|_| GrantError::Replayed)?).await?;
     }
     Ok(replayed(client, grant))

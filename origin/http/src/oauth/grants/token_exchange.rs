@@ -8,9 +8,9 @@ use std::iter;
 use std::sync::Arc;
 
 use tollgate_model::access::allowed_audiences;
-use tollgate_model::authorization::{Asked as _, wanted};
+use tollgate_model::authorization::{RequestParameters as _, requested_access};
 use tollgate_model::{
-    Access, AccessError, AccessToken, Acting, Audience, Audiences, Client, Confirmation, GrantError, TokenId,
+    Access, AccessError, AccessToken, ActorClaim, Audience, Audiences, Client, Confirmation, GrantError, TokenId,
 };
 use tollgate_storage::{RedeemCredential, RedeemOutcome, RedeemRequest, StoreError, WriteError};
 use tollgate_system::clock;
@@ -178,7 +178,7 @@ fn exchanged_from(sources: &[&AccessToken]) -> Result<Vec<TokenId>, OAuthError> 
 /// What the new token is good for: scope and details within the old one's, audiences of the old one or of the client. What the old one
 /// was not good for, the client's registration must give it: audience and scope values alike.
 fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters) -> Result<Access, OAuthError> {
-    let mut wanted = wanted(form)?;
+    let mut wanted = requested_access(&form)?;
     let named = form.all("audience").into_iter().map(str::parse::<Audience>).collect::<Result<Vec<_>, _>>();
     wanted.resources.extend(named.map_err(tollgate_model::AuthorizationError::Resource)?);
     let resources = std::mem::take(&mut wanted.resources);
@@ -205,12 +205,19 @@ fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters
 }
 
 /// Who acts: the bearer of the actor token, else the client, unless the token was its own to begin with.
-fn acting(client: &Client, subject: &AccessToken, actor: Option<&AccessToken>) -> Result<Option<Acting>, OAuthError> {
+fn acting(
+    client: &Client,
+    subject: &AccessToken,
+    actor: Option<&AccessToken>,
+) -> Result<Option<ActorClaim>, OAuthError> {
     let earlier = subject.details.act.clone();
     let acting = match actor {
-        Some(actor) => Acting { sub: actor.subject.clone(), client_id: Some(actor.client.to_string()), act: None },
+        Some(actor) => ActorClaim { sub: actor.subject.clone(), client_id: Some(actor.client.to_string()), act: None },
         None if subject.client == client.id => return Ok(earlier),
-        None => Acting { sub: client.id.to_string(), client_id: Some(client.id.to_string()), act: None },
+        None => ActorClaim { sub: client.id.to_string(), client_id: Some(client.id.to_string()), act: None },
     };
-    acting.before(earlier).map(Some).map_err(|_| OAuthError::InvalidRequest("subject_token was handed on too often"))
+    acting
+        .with_prior_actor(earlier)
+        .map(Some)
+        .map_err(|_| OAuthError::InvalidRequest("subject_token was handed on too often"))
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tollgate_model::error_chain::with_causes;
-use tollgate_model::{CallUrl, IssuerUrl, Sender};
+use tollgate_model::{IssuerUrl, OutboundUrl, Sender};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Bytes of an answer at most.
@@ -75,7 +75,7 @@ impl Origin {
     pub(super) async fn discover(url: &str) -> anyhow::Result<Origin> {
         let wrong = || format!("{url} is not the URL of an origin");
         // Tokens travel over TLS, or not beyond this machine.
-        url.parse::<CallUrl>().with_context(wrong)?;
+        url.parse::<OutboundUrl>().with_context(wrong)?;
         let issuer = url.parse::<IssuerUrl>().with_context(wrong)?.to_string();
         let agent = concat!("tollgate/", env!("CARGO_PKG_VERSION"));
         let none = reqwest::redirect::Policy::none();
