@@ -102,7 +102,7 @@ async fn admin_api_manages_users_resources_and_routes() {
     for body in [json!({ "name": "b", "password": "short" }), json!({ "name": "b", "claims": { "sub": "x" } })] {
         assert_eq!(admin.ask(Method::POST, "/users", body.clone()).await.0, 400, "{body}");
     }
-    let path = format!("/users/{}", made["id"].as_str().expect("an id"));
+    let path = format!("/users/{}", text(&made, "id"));
     let password = json!({ "password": "another horse" });
     assert_eq!(admin.ask(Method::PUT, &format!("{path}/password"), password).await.0, 204);
     assert!(admin.ask(Method::DELETE, &path, Value::Null).await.1["disabled_at"].is_u64());

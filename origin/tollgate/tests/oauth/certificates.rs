@@ -12,7 +12,7 @@ use tollgate_model::{AuthMethod, ClientMetadata};
 use tollgate_test_kit::certificates::{Certificate, CertificateAuthority};
 use tollgate_test_kit::jwt::ClientKey;
 
-use crate::fixture::{HttpsOrigin, Origin, UserBrowser, answer, claims};
+use crate::fixture::{HttpsOrigin, Origin, UserBrowser, answer, claims, text};
 
 const CLIENT_CREDENTIALS: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 /// Accepts certificates of any authority, and self-signed ones.
@@ -49,7 +49,7 @@ async fn ask(http: &Client, https: &HttpsOrigin, client: &str) -> Result<String,
     let (status, tokens) = post(http, https.origin.url("/oauth/token"), client, &CLIENT_CREDENTIALS).await;
     match tokens["access_token"].as_str() {
         Some(token) => Ok(claims(token)["cnf"]["x5t#S256"].as_str().expect("it is bound").to_owned()),
-        None => Err(format!("{} {}", status, tokens["error"].as_str().expect("an error"))),
+        None => Err(format!("{} {}", status, text(&tokens, "error"))),
     }
 }
 
@@ -184,7 +184,7 @@ async fn certificate_bound_token_needs_the_certificate() {
     let origin = &https.origin;
     let code = origin.code(&UserBrowser::new(origin, "ada"), "shop", &[]).await;
     let tokens = origin.redeem("shop", &code).await;
-    let token = tokens["access_token"].as_str().expect("a token");
+    let token = text(&tokens, "access_token");
     assert_eq!(claims(token)["cnf"]["x5t#S256"], json!(shop.thumbprint()));
 
     let userinfo = async |http: &Client| answer(http.get(origin.url("/oauth/userinfo")).bearer_auth(token)).await.0;
@@ -198,12 +198,12 @@ async fn certificate_bound_token_needs_the_certificate() {
     assert_eq!(introspect(&with_other).await.0, 401);
     assert_eq!(introspect(&without).await.0, 401);
     // A refresh needs client authentication, and so the certificate.
-    let form = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().expect("a token"))];
+    let form = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
     assert_eq!(post(&with_other, origin.url("/oauth/token"), "shop", &form).await.0, 401);
     assert_eq!(post(&with_shop, origin.url("/oauth/token"), "shop", &form).await.0, 200);
     // Tokens are bound only for clients registered so.
     let (status, tokens) = post(&with_other, origin.url("/oauth/token"), "other", &CLIENT_CREDENTIALS).await;
-    assert_eq!((status, &claims(tokens["access_token"].as_str().expect("a token"))["cnf"]), (200, &Value::Null));
+    assert_eq!((status, &claims(text(&tokens, "access_token"))["cnf"]), (200, &Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]

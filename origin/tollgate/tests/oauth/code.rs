@@ -8,7 +8,9 @@ use tollgate_test_kit::client::CODE_VERIFIER;
 use tollgate_test_kit::jwt::ClientKey;
 use tollgate_test_kit::users::PASSWORD;
 
-use crate::fixture::{Origin, REDIRECT_URI, UserBrowser, answer, authorization_query, claims, parameters, redemption};
+use crate::fixture::{
+    Origin, REDIRECT_URI, UserBrowser, answer, authorization_query, claims, parameters, redemption, text,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn authorization_code_grant_issues_tokens_and_remembers_consent() {
@@ -20,10 +22,10 @@ async fn authorization_code_grant_issues_tokens_and_remembers_consent() {
     assert_eq!((to["state"].as_str(), to["iss"].as_str()), ("a state", origin.server.issuer()));
     let tokens = origin.redeem("shop", &to["code"]).await;
     assert_eq!((&tokens["token_type"], &tokens["scope"]), (&json!("Bearer"), &json!("openid orders")));
-    let access = claims(tokens["access_token"].as_str().expect("a token"));
+    let access = claims(text(&tokens, "access_token"));
     assert_eq!((&access["sub"], &access["client_id"]), (&json!(user.as_str()), &json!("shop")));
     assert!(access["sid"].as_str().is_some_and(|sid| sid.starts_with("tgg_")) && access["auth_time"].is_u64());
-    let id = claims(tokens["id_token"].as_str().expect("an ID token"));
+    let id = claims(text(&tokens, "id_token"));
     assert_eq!((&id["aud"], &id["nonce"], &id["sid"]), (&json!("shop"), &json!("n-1"), &access["sid"]));
     assert!(tokens["refresh_token"].as_str().is_some_and(|token| token.starts_with("tgr_")));
     // The origin asks for consent once.
@@ -53,9 +55,9 @@ async fn concurrent_code_redemption_succeeds_once_and_replay_revokes() {
         answers.iter().all(|(status, body)| *status == 200 || (*status == 400 && body["error"] == "invalid_grant"))
     );
     let tokens = &good[0].1;
-    let access = origin.introspect("shop", tokens["access_token"].as_str().expect("a token")).await;
+    let access = origin.introspect("shop", text(tokens, "access_token")).await;
     assert_eq!(access, json!({ "active": false }), "the replay revoked it");
-    let refresh = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().expect("one"))];
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(tokens, "refresh_token"))];
     assert_eq!(origin.token_error("shop", &refresh).await, "invalid_grant");
 }
 
@@ -206,7 +208,7 @@ async fn pushed_request_is_valid_once_and_request_object_must_be_signed() {
     let push = async |form: &[(&str, &str)]| origin.post("/oauth/par", "shop", form).await;
     let (status, pushed) = push(&form).await;
     assert_eq!((status, &pushed["expires_in"]), (201, &json!(60)), "{pushed}");
-    let uri = pushed["request_uri"].as_str().expect("a URI");
+    let uri = text(&pushed, "request_uri");
     let handle = [("client_id", "other"), ("request_uri", uri)];
     let by = |client: &str| {
         let query = url::form_urlencoded::Serializer::new(String::new())
@@ -219,7 +221,7 @@ async fn pushed_request_is_valid_once_and_request_object_must_be_signed() {
     assert_eq!(browser.get(&by("shop")).await.status, 400, "a second use");
     assert_eq!(push(&handle).await.1["error"], "invalid_request");
     let (_, other) = push(&form).await;
-    let uri = other["request_uri"].as_str().expect("a URI");
+    let uri = text(&other, "request_uri");
     let foreign = format!("/oauth/authorize?client_id=other&request_uri={uri}");
     assert_eq!(browser.get(&foreign).await.status, 400, "another client's request");
 

@@ -275,8 +275,8 @@ async fn console_and_api_change_users_alike() {
     let (ada, grace) = (find("ada@example.org"), find("grace"));
     let same = |user: &Value| [&user["claims"], &user["is_admin"]].map(Clone::clone);
     assert_eq!(same(&ada), same(&grace));
-    let page = |action: &str| format!("/admin/users/{}{action}", ada["id"].as_str().expect("an id"));
-    let api = |action: &str| format!("/users/{}{action}", grace["id"].as_str().expect("an id"));
+    let page = |action: &str| format!("/admin/users/{}{action}", text(&ada, "id"));
+    let api = |action: &str| format!("/users/{}{action}", text(&grace, "id"));
     let path = page("").replace("/admin", "");
 
     submit_and_follow(&root, &page("/admin"), &[("is_admin", "yes")]).await;
@@ -329,7 +329,7 @@ async fn console_and_api_make_the_same_revocations_and_key_changes() {
     let fixture = Fixture::start().await;
     let root = fixture.browser("root").await;
     let tokens = fixture.origin.token("admin", &[("grant_type", "client_credentials")]).await;
-    let token = tokens["access_token"].as_str().expect("a token");
+    let token = text(&tokens, "access_token");
     let revocations = [
         ("session", "tgg_one"),
         ("subject", "somebody"),
@@ -377,8 +377,8 @@ async fn console_and_api_make_the_same_revocations_and_key_changes() {
             .cloned()
     };
     let (upcoming, active) = (of("upcoming").expect("an upcoming key"), of("active").expect("an active key"));
-    assert!(root.get("/admin/keys").await.body.contains(upcoming["kid"].as_str().expect("a kid")));
-    let kid = active["kid"].as_str().expect("a kid");
+    assert!(root.get("/admin/keys").await.body.contains(text(&upcoming, "kid")));
+    let kid = text(&active, "kid");
     submit_and_follow(&root, &format!("/admin/keys/{kid}/revoke"), &[("reason", "it leaked")]).await;
     let (status, again) = fixture.send(Method::DELETE, &format!("/keys/{kid}"), Value::Null).await;
     assert_eq!((status, &again["already"]), (200, &json!(true)));

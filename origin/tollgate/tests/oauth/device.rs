@@ -5,7 +5,7 @@ use tollgate_model::{AuthMethod, ClientMetadata, GrantType};
 use tollgate_test_kit::client::DEVICE_CODE_GRANT;
 use tollgate_test_kit::users::PASSWORD;
 
-use crate::fixture::{Origin, UserBrowser, answer};
+use crate::fixture::{Origin, UserBrowser, answer, text};
 
 /// An origin with the devices `tv` and `radio`, and the device authorization response to `tv`.
 async fn start() -> (Origin, Value) {
@@ -25,7 +25,7 @@ async fn start() -> (Origin, Value) {
 }
 
 async fn poll(origin: &Origin, client: &str, started: &Value) -> Value {
-    let code = started["device_code"].as_str().expect("a code");
+    let code = text(started, "device_code");
     origin.post("/oauth/token", client, &[("grant_type", DEVICE_CODE_GRANT), ("device_code", code)]).await.1
 }
 
@@ -47,13 +47,13 @@ async fn decide(browser: &UserBrowser<'_>, code: &str, decision: &str) -> String
 #[tokio::test(flavor = "multi_thread")]
 async fn device_gets_tokens_after_its_user_allows_it() {
     let (origin, started) = start().await;
-    let code = started["user_code"].as_str().expect("a code");
+    let code = text(&started, "user_code");
     assert_eq!(
         (code.len(), &code[4..5], &started["interval"], &started["expires_in"]),
         (9, "-", &json!(5), &json!(600))
     );
-    let complete = started["verification_uri_complete"].as_str().expect("a URI");
-    assert_eq!(complete, format!("{}?user_code={code}", started["verification_uri"].as_str().expect("a URI")));
+    let complete = text(&started, "verification_uri_complete");
+    assert_eq!(complete, format!("{}?user_code={code}", text(&started, "verification_uri")));
     assert_eq!(poll(&origin, "tv", &started).await["error"], "authorization_pending");
 
     let browser = UserBrowser::new(&origin, "ada");
@@ -67,7 +67,7 @@ async fn device_gets_tokens_after_its_user_allows_it() {
     // In lower case and without the dash.
     assert!(decide(&browser, &code.to_lowercase().replace('-', ""), "allow").await.contains("connected"));
 
-    let csrf = browser.get("/device").await.field("csrf").expect("a form");
+    let csrf = browser.csrf("/device").await;
     let again =
         async |decision| browser.post("/device", &[("csrf", &csrf), ("user_code", code), ("decision", decision)]).await;
     assert!(again("allow").await.body.contains("Device connected"), "a double click");
@@ -79,7 +79,7 @@ async fn device_gets_tokens_after_its_user_allows_it() {
     assert!(tokens["access_token"].is_string() && tokens["refresh_token"].is_string(), "{tokens}");
     assert_eq!(tokens["scope"], "orders");
     assert_eq!(poll(&origin, "tv", &started).await["error"], "invalid_grant", "a second redemption");
-    let access = tokens["access_token"].as_str().expect("a token");
+    let access = text(&tokens, "access_token");
     let info = answer(origin.http.get(origin.url("/oauth/tokeninfo")).bearer_auth(access)).await;
     assert_eq!(info.0, 401, "the second redemption revoked the tokens");
 }
@@ -100,9 +100,9 @@ async fn user_may_deny_a_device_and_user_code_guesses_are_limited() {
     let (origin, started) = start().await;
     let browser = UserBrowser::new(&origin, "ada");
     browser.sign_in().await;
-    assert!(decide(&browser, started["user_code"].as_str().expect("a code"), "deny").await.contains("refused"));
+    assert!(decide(&browser, text(&started, "user_code"), "deny").await.contains("refused"));
     assert_eq!(poll(&origin, "tv", &started).await["error"], "access_denied");
-    let csrf = browser.get("/device").await.field("csrf").expect("a form");
+    let csrf = browser.csrf("/device").await;
     let mut statuses = Vec::new();
     for _ in 0..11 {
         statuses.push(browser.post("/device", &[("csrf", &csrf), ("user_code", "BCDF-GHJK")]).await.status);

@@ -5,7 +5,7 @@ use tollgate_model::{ClientMetadata, GrantType, Resource};
 use tollgate_test_kit::client::{ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE_GRANT, exchange};
 
 use crate::assertions::CERTIFICATE;
-use crate::fixture::{Origin, UserBrowser, answer, claims};
+use crate::fixture::{Origin, UserBrowser, answer, claims, text};
 
 /// An origin with the client `shop`, an API that introspects its tokens, and shop's tokens of ada.
 async fn start() -> (Origin, Value) {
@@ -36,19 +36,19 @@ async fn start() -> (Origin, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn exchanged_token_names_the_actor_and_ends_with_its_grant() {
     let (origin, tokens) = start().await;
-    let token = tokens["access_token"].as_str().expect("a token");
+    let token = text(&tokens, "access_token");
     let more = [("scope", "orders"), ("resource", "https://stock.example")];
     let exchanged = origin.token("api", &exchange(token, &more)).await;
     assert_eq!((&exchanged["issued_token_type"], &exchanged["scope"]), (&json!(ACCESS_TOKEN_TYPE), &json!("orders")));
     assert!(exchanged.get("refresh_token").is_none());
-    let (old, new) = (claims(token), claims(exchanged["access_token"].as_str().expect("a token")));
+    let (old, new) = (claims(token), claims(text(&exchanged, "access_token")));
     assert_eq!((&new["sub"], &new["sid"], &new["aud"]), (&old["sub"], &old["sid"], &json!("https://stock.example")));
     assert_eq!((&new["client_id"], &new["act"]["sub"]), (&json!("api"), &json!("api")));
     assert!(new["exp"].as_u64() <= old["exp"].as_u64());
     // The exchanged token ends with the grant.
-    let revoke = [("token", tokens["refresh_token"].as_str().expect("a token"))];
+    let revoke = [("token", text(&tokens, "refresh_token"))];
     assert_eq!(origin.post("/oauth/revoke", "shop", &revoke).await.0, 200);
-    let exchanged = exchanged["access_token"].as_str().expect("a token");
+    let exchanged = text(&exchanged, "access_token");
     assert_eq!(origin.introspect("api", exchanged).await, json!({ "active": false }));
     assert_eq!(origin.token_error("api", &exchange(token, &[])).await, "invalid_request");
 }
@@ -56,9 +56,9 @@ async fn exchanged_token_names_the_actor_and_ends_with_its_grant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exchange_never_widens_and_refuses_tokens_of_strangers() {
     let (origin, tokens) = start().await;
-    let token = tokens["access_token"].as_str().expect("a token");
+    let token = text(&tokens, "access_token");
     let own = origin.token("shop", &exchange(token, &[("scope", "orders")])).await;
-    let own = own["access_token"].as_str().expect("a token");
+    let own = text(&own, "access_token");
     assert!(claims(own).get("act").is_none(), "narrowed by its own client");
     for (client, form, error) in [
         ("stranger", exchange(token, &[]), "invalid_request"),
@@ -79,10 +79,10 @@ async fn exchange_never_widens_and_refuses_tokens_of_strangers() {
         assert_eq!(origin.token_error(client, &form).await, error, "{form:?}");
     }
     let actor = origin.token("api", &[("grant_type", "client_credentials")]).await;
-    let actor = actor["access_token"].as_str().expect("a token");
+    let actor = text(&actor, "access_token");
     let exchanged =
         origin.token("api", &exchange(token, &[("actor_token", actor), ("actor_token_type", ACCESS_TOKEN_TYPE)])).await;
-    assert_eq!(claims(exchanged["access_token"].as_str().expect("a token"))["act"]["client_id"], "api");
+    assert_eq!(claims(text(&exchanged, "access_token"))["act"]["client_id"], "api");
 }
 
 /// A thief must not get rid of the certificate binding by an exchange.
@@ -100,7 +100,7 @@ async fn exchange_of_a_certificate_bound_token_needs_the_certificate() {
     let request = origin.form("/oauth/token", "robot", &[("grant_type", "client_credentials")]);
     let (status, tokens) = answer(request.header("client-cert", &certificate)).await;
     assert_eq!(status, 200, "{tokens}");
-    let bound = exchange(tokens["access_token"].as_str().expect("a token"), &[]);
+    let bound = exchange(text(&tokens, "access_token"), &[]);
     // The thief's best case: the client's tokens need no certificate any more.
     let unbound = ClientMetadata { tls_client_certificate_bound_access_tokens: false, ..metadata };
     let id = "robot".parse().expect("an id");
@@ -109,8 +109,8 @@ async fn exchange_of_a_certificate_bound_token_needs_the_certificate() {
     let with = origin.form("/oauth/token", "robot", &bound).header("client-cert", &certificate);
     let (status, exchanged) = answer(with).await;
     assert_eq!(status, 200, "{exchanged}");
-    let exchanged = claims(exchanged["access_token"].as_str().expect("a token"));
-    let bound = claims(tokens["access_token"].as_str().expect("a token"));
+    let exchanged = claims(text(&exchanged, "access_token"));
+    let bound = claims(text(&tokens, "access_token"));
     assert_eq!(exchanged["cnf"], bound["cnf"], "the exchanged token is bound as well");
 }
 
@@ -118,10 +118,10 @@ async fn exchange_of_a_certificate_bound_token_needs_the_certificate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exchange_chain_has_a_limited_length() {
     let (origin, tokens) = start().await;
-    let mut token = tokens["access_token"].as_str().expect("a token").to_owned();
+    let mut token = text(&tokens, "access_token").to_owned();
     for _ in 0..32 {
         let exchanged = origin.token("shop", &exchange(&token, &[])).await;
-        token = exchanged["access_token"].as_str().expect("a token").to_owned();
+        token = text(&exchanged, "access_token").to_owned();
     }
     assert_eq!(origin.introspect("shop", &token).await["active"], true);
     assert_eq!(origin.token_error("shop", &exchange(&token, &[])).await, "invalid_request");
@@ -130,12 +130,12 @@ async fn exchange_chain_has_a_limited_length() {
 #[tokio::test(flavor = "multi_thread")]
 async fn exchanged_token_expires_no_later_than_its_sources() {
     let (origin, tokens) = start().await;
-    let token = tokens["access_token"].as_str().expect("a token");
+    let token = text(&tokens, "access_token");
     let actor = origin.token("api", &[("grant_type", "client_credentials")]).await;
-    let actor = actor["access_token"].as_str().expect("a token");
+    let actor = text(&actor, "access_token");
     let more = [("actor_token", actor), ("actor_token_type", ACCESS_TOKEN_TYPE)];
     let exchanged = origin.token("api", &exchange(token, &more)).await;
     let end = |token: &str| claims(token)["exp"].as_u64().expect("exp");
-    let exchanged = end(exchanged["access_token"].as_str().expect("a token"));
+    let exchanged = end(text(&exchanged, "access_token"));
     assert!(exchanged <= end(actor).min(end(token)));
 }

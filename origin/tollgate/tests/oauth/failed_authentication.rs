@@ -16,7 +16,7 @@ async fn failed_authentication_is_audited_with_name_and_address() {
     origin.client("shop", Origin::web()).await;
     let browser = UserBrowser::new(&origin, "ada");
     for name in ["Ada", "my password"] {
-        let csrf = browser.get("/login").await.field("csrf").expect("a form");
+        let csrf = browser.csrf("/login").await;
         let form = [("csrf", csrf.as_str()), ("username", name), ("password", "wrong")];
         assert_eq!(browser.post("/login", &form).await.status, 403);
     }

@@ -8,7 +8,7 @@ use tollgate_system::rng;
 use tollgate_test_kit::users::PASSWORD;
 use zeroize::Zeroizing;
 
-use crate::fixture::{Origin, UserBrowser, answer};
+use crate::fixture::{Origin, UserBrowser, answer, text};
 
 /// Concurrent guesses.
 const CONCURRENT_GUESSES: u16 = 50;
@@ -32,7 +32,7 @@ async fn concurrent_user_code_guesses_do_not_exceed_the_limit() {
     let metadata = ClientMetadata { auth_method: AuthMethod::None, grant_types: vec![DEVICE], ..Origin::web() };
     origin.client("tv", metadata).await;
     let (_, started) = origin.post("/oauth/device/code", "tv", &[]).await;
-    let right = started["user_code"].as_str().expect("a code");
+    let right = text(&started, "user_code");
 
     let ada = UserBrowser::new(&origin, "ada");
     ada.sign_in().await;
@@ -40,7 +40,7 @@ async fn concurrent_user_code_guesses_do_not_exceed_the_limit() {
     for _ in 0..30 {
         assert_eq!(ada.get(&format!("/device?user_code={right}")).await.status, 200);
     }
-    let csrf = ada.get("/device").await.field("csrf").expect("a form");
+    let csrf = ada.csrf("/device").await;
     let guess = async |_| {
         let wrong = "BCDF-GHJK";
         ada.post("/device", &[("csrf", &csrf), ("user_code", wrong)]).await.status
@@ -57,7 +57,7 @@ async fn concurrent_password_guesses_do_not_exceed_the_limit() {
     let origin = Origin::start().await;
     origin.user("ada").await;
     let browser = UserBrowser::new(&origin, "ada");
-    let csrf = browser.get("/login").await.field("csrf").expect("a form");
+    let csrf = browser.csrf("/login").await;
     let guess = async |nth: u16| {
         let password = format!("guess number {nth}");
         let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", &password)];
@@ -72,7 +72,7 @@ async fn concurrent_guesses_of_the_old_password_do_not_exceed_the_limit() {
     origin.user("ada").await;
     let ada = UserBrowser::new(&origin, "ada");
     ada.sign_in().await;
-    let csrf = ada.get("/account/password").await.field("csrf").expect("a form");
+    let csrf = ada.csrf("/account/password").await;
     let change = async |old: String| {
         let new = "a better one than before";
         let form = [("csrf", csrf.as_str()), ("old", &old), ("new", new), ("again", new)];

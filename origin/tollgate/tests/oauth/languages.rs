@@ -5,7 +5,7 @@ use std::fs;
 use tollgate::Server;
 use tollgate_config::Settings;
 
-use crate::fixture::{Origin, UserBrowser, authorization_query};
+use crate::fixture::{Origin, UserBrowser, authorization_query, text};
 
 async fn page(origin: &Origin, path: &str, accept_language: &str) -> String {
     let request = origin.http.get(origin.url(path)).header("accept-language", accept_language);
@@ -55,7 +55,7 @@ async fn ui_locales_of_an_authorization_request_reach_every_page() {
     let pushed: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let (status, answer) = origin.post("/oauth/par", "shop", &pushed).await;
     assert_eq!(status, 201, "{answer}");
-    let uri = answer["request_uri"].as_str().expect("a URI");
+    let uri = text(&answer, "request_uri");
     let query = url::form_urlencoded::Serializer::new(String::new())
         .append_pair("client_id", "shop")
         .append_pair("request_uri", uri)

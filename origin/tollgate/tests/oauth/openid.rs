@@ -8,7 +8,7 @@ use tollgate_test_kit::jwt::base64url;
 use tollgate_test_kit::logout_listener::LogoutListener;
 use tollgate_test_kit::users::PASSWORD;
 
-use crate::fixture::{Origin, UserBrowser, answer, claims, header};
+use crate::fixture::{Origin, UserBrowser, answer, claims, header, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn discovery_lists_only_existing_endpoints() {
@@ -41,7 +41,7 @@ async fn id_token_is_signed_with_the_registered_algorithm_and_has_at_hash() {
         origin.client(id, ClientMetadata { id_token_signed_response_alg: alg, ..Origin::web() }).await;
         let code = origin.code(&UserBrowser::new(&origin, "ada"), id, &[("scope", "openid email")]).await;
         let tokens = origin.redeem(id, &code).await;
-        let (access, jwt) = (tokens["access_token"].as_str().expect("one"), tokens["id_token"].as_str().expect("one"));
+        let (access, jwt) = (text(&tokens, "access_token"), text(&tokens, "id_token"));
         let (signed, signature) = jwt.rsplit_once('.').expect("a JWT");
         let algorithm = Algorithm::from_name(header(jwt)["alg"].as_str().expect("an alg")).expect("known");
         assert_eq!(algorithm.name(), alg.unwrap_or(TokenAlg::Rs256).as_str());
@@ -71,7 +71,7 @@ async fn userinfo_returns_only_claims_of_the_granted_scope() {
     origin.client("bank", signed).await;
     let token = async |client: &str, scope: &str| {
         let code = origin.code(&UserBrowser::new(&origin, "ada"), client, &[("scope", scope)]).await;
-        origin.redeem(client, &code).await["access_token"].as_str().expect("a token").to_owned()
+        text(&origin.redeem(client, &code).await, "access_token").to_owned()
     };
     let ask = async |token: &str| answer(origin.http.get(origin.url("/oauth/userinfo")).bearer_auth(token)).await;
     let (status, info) = ask(&token("shop", "openid profile").await).await;
@@ -104,9 +104,9 @@ async fn pairwise_subject_differs_between_sectors() {
         origin.client(id, metadata).await;
         let code = origin.code(&UserBrowser::new(&origin, "ada"), id, &[]).await;
         let tokens = origin.redeem(id, &code).await;
-        let access = tokens["access_token"].as_str().expect("a token");
+        let access = text(&tokens, "access_token");
         let info = answer(origin.http.get(origin.url("/oauth/userinfo")).bearer_auth(access)).await.1;
-        assert_eq!(claims(tokens["id_token"].as_str().expect("one"))["sub"], info["sub"]);
+        assert_eq!(claims(text(&tokens, "id_token"))["sub"], info["sub"]);
         assert_eq!(claims(access)["sub"], info["sub"]);
         subjects.push(info["sub"].as_str().expect("a subject").to_owned());
     }
@@ -129,9 +129,9 @@ async fn disabling_a_user_ends_sessions_and_tokens() {
         .disable_user(&user, &tollgate_storage::Termination::new(&by, "test", tollgate_system::clock::now()))
         .await
         .expect("disabled");
-    let access = tokens["access_token"].as_str().expect("a token");
+    let access = text(&tokens, "access_token");
     assert_eq!(origin.introspect("shop", access).await, json!({ "active": false }));
-    let refresh = [("grant_type", "refresh_token"), ("refresh_token", tokens["refresh_token"].as_str().expect("one"))];
+    let refresh = [("grant_type", "refresh_token"), ("refresh_token", text(&tokens, "refresh_token"))];
     assert_eq!(origin.token_error("shop", &refresh).await, "invalid_grant");
     assert!(browser.request_authorization("shop", &[]).await.redirect().expect("a redirect").contains("/login?"));
     let page = browser.get("/login").await;
@@ -156,7 +156,7 @@ async fn logout_ends_the_session_and_its_grants_and_notifies_clients() {
     let offline = origin.redeem("shop", &offline).await;
     let code = origin.code(&browser, "shop", &[]).await;
     let tokens = origin.redeem("shop", &code).await;
-    let hint = tokens["id_token"].as_str().expect("a token");
+    let hint = text(&tokens, "id_token");
 
     let elsewhere = format!("/oauth/logout?id_token_hint={hint}&post_logout_redirect_uri=https%3A%2F%2Fevil.example");
     assert_eq!(browser.get(&elsewhere).await.status, 400);
@@ -167,7 +167,7 @@ async fn logout_ends_the_session_and_its_grants_and_notifies_clients() {
     let page = browser.get(&format!("/oauth/logout?id_token_hint={hint}&post_logout_redirect_uri={uri}&state=s")).await;
     assert_eq!(page.redirect().as_deref(), Some("https://shop.example/bye?state=s"));
 
-    let access = |tokens: &Value| tokens["access_token"].as_str().expect("a token").to_owned();
+    let access = |tokens: &Value| text(tokens, "access_token").to_owned();
     assert_eq!(origin.introspect("shop", &access(&tokens)).await, json!({ "active": false }));
     assert_eq!(
         origin.introspect("shop", &access(&offline)).await["active"],

@@ -7,7 +7,7 @@ use tollgate_model::ClientMetadata;
 use tollgate_system::clock::now;
 use tollgate_test_kit::jwt::{ClientKey, base64url, random_id};
 
-use crate::fixture::{Origin, UserBrowser, answer, claims, redemption};
+use crate::fixture::{Origin, UserBrowser, answer, claims, redemption, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dpop_proof_is_valid_for_one_request_and_once() {
@@ -21,7 +21,7 @@ async fn dpop_proof_is_valid_for_one_request_and_once() {
     let proof = key.proof("POST", &url, json!({}));
     let (status, tokens) = ask(&proof).await;
     assert_eq!((status, &tokens["token_type"]), (200, &json!("DPoP")), "{tokens}");
-    let token = tokens["access_token"].as_str().expect("a token");
+    let token = text(&tokens, "access_token");
     assert_eq!(claims(token)["cnf"]["jkt"], json!(key.thumbprint()));
     let introspected = origin.introspect("robot", token).await;
     assert_eq!((&introspected["token_type"], &introspected["cnf"]["jkt"]), (&json!("DPoP"), &json!(key.thumbprint())));
@@ -77,7 +77,7 @@ async fn dpop_bound_token_needs_a_proof_of_its_key() {
     assert_eq!(origin.token_error("shop", &redemption(&code)).await, "invalid_grant", "the code is bound to the key");
     let proof = key.proof("POST", &token_url, json!({}));
     let (_, tokens) = answer(origin.form("/oauth/token", "shop", &redemption(&code)).header("dpop", proof)).await;
-    let token = tokens["access_token"].as_str().expect("a token");
+    let token = text(&tokens, "access_token");
     let ath = base64url(&Sha256::digest(token));
     let status_with = async |scheme: &str, proof: Option<String>| {
         let request = origin.http.get(origin.url("/oauth/userinfo")).header(AUTHORIZATION, format!("{scheme} {token}"));

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::fixture::{Origin, answer};
+use crate::fixture::{Origin, answer, text};
 
 async fn register(origin: &Origin, body: Value) -> (u16, Value) {
     let (status, answer) = answer(origin.http.post(origin.url("/oauth/register")).json(&body)).await;
@@ -25,7 +25,7 @@ async fn registration_needs_to_be_on_and_a_token_where_configured() {
     for (scope, status) in [("orders", 403), ("tollgate:register", 201)] {
         let tokens = origin.token("registrar", &[("grant_type", "client_credentials"), ("scope", scope)]).await;
         let request = origin.http.post(origin.url("/oauth/register")).json(&shop());
-        let request = request.bearer_auth(tokens["access_token"].as_str().expect("a token"));
+        let request = request.bearer_auth(text(&tokens, "access_token"));
         assert_eq!(answer(request).await.0, status, "{scope}");
     }
 }
@@ -47,7 +47,7 @@ async fn self_registered_client_reads_updates_and_deletes_itself() {
         let (status, answer) = register(&origin, body.clone()).await;
         assert_eq!((status, &answer["error"]), (400, &json!(error)), "{body}");
     }
-    let uri = made["registration_client_uri"].as_str().expect("a URI");
+    let uri = text(&made, "registration_client_uri");
     let manage = async |method: Method, token: &Value, body: Value| {
         let request = origin.http.request(method, uri).bearer_auth(token.as_str().expect("a token"));
         answer(if body.is_null() { request } else { request.json(&body) }).await

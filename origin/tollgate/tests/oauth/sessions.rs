@@ -21,7 +21,7 @@ const SESSIONS: &str = "/account/sessions";
 
 /// Ends a session, the grants of an application, `others` or `all` on the sessions page.
 async fn end(browser: &UserBrowser<'_>, what: &str) -> Page {
-    let csrf = browser.get(SESSIONS).await.field("csrf").expect("a form");
+    let csrf = browser.csrf(SESSIONS).await;
     browser.post(SESSIONS, &[("csrf", &csrf), ("end", what)]).await
 }
 
@@ -164,7 +164,7 @@ async fn password_change_ends_other_sessions() {
     assert!(is_sent_to_sign_in(&there.get(SESSIONS).await), "the other browser is signed out");
     let sign_in = async |password: &str| {
         let browser = UserBrowser::new(&origin, "ada");
-        let csrf = browser.get("/login").await.field("csrf").expect("a form");
+        let csrf = browser.csrf("/login").await;
         browser.post("/login", &[("csrf", &csrf), ("username", "ada"), ("password", password)]).await.status
     };
     assert_eq!((sign_in(PASSWORD).await, sign_in(new).await), (403, 303));
@@ -379,7 +379,7 @@ async fn sign_in_during_a_password_change_leaves_no_session() {
     for round in 0..12 {
         replace(&old).await;
         let browser = UserBrowser::new(&origin, "ada");
-        let csrf = browser.get("/login").await.field("csrf").expect("a form");
+        let csrf = browser.csrf("/login").await;
         let form = [("csrf", csrf.as_str()), ("username", "ada"), ("password", PASSWORD)];
         tokio::join!(browser.post("/login", &form), async {
             tokio::time::sleep(std::time::Duration::from_millis(4 * round)).await;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tollgate_model::{AuthMethod, ClientMetadata, GrantType};
 use tollgate_test_kit::environment::command_without_settings;
 
-use crate::fixture::{Origin, UserBrowser, answer};
+use crate::fixture::{Origin, UserBrowser, answer, text};
 
 fn program(home: &Path, arguments: &[&str]) -> Command {
     let mut program = command_without_settings(env!("CARGO_BIN_EXE_tollgate"));
@@ -49,14 +49,14 @@ async fn login(origin: &Origin, home: &Path, decision: &str) -> (bool, Vec<Value
     let first: Value = serde_json::from_str(&first).expect("JSON");
     let browser = UserBrowser::new(origin, "ada");
     browser.sign_in().await;
-    let page = browser.get(first["verification_uri_complete"].as_str().expect("a URI")).await;
+    let page = browser.get(text(&first, "verification_uri_complete")).await;
     assert!(
         page.body.contains("Tollgate CLI") && page.body.contains("127.0.0.1"),
         "the page names the client and its address: {}",
         page.body
     );
     let csrf = page.field("csrf").expect("a form");
-    let code = first["user_code"].as_str().expect("a code");
+    let code = text(&first, "user_code");
     browser.post("/device", &[("csrf", &csrf), ("user_code", code), ("decision", decision)]).await;
     let rest: Vec<Value> = tokio::task::block_in_place(|| {
         lines.map(|line| serde_json::from_str(&line.expect("text")).expect("JSON")).collect()

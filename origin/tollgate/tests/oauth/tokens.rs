@@ -3,7 +3,7 @@
 use serde_json::json;
 use tollgate_model::{ClientMetadata, GrantType, OnStale, Resource, Route, Scope, TokenFormat};
 
-use crate::fixture::{Origin, answer, claims};
+use crate::fixture::{Origin, answer, claims, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opaque_token_works_like_a_signed_one() {
@@ -11,7 +11,7 @@ async fn opaque_token_works_like_a_signed_one() {
     let opaque = ClientMetadata { access_token_format: TokenFormat::Opaque, ..Origin::service("orders") };
     origin.client("robot", opaque).await;
     let tokens = origin.token("robot", &[("grant_type", "client_credentials")]).await;
-    let token = tokens["access_token"].as_str().expect("a token");
+    let token = text(&tokens, "access_token");
     assert!(token.starts_with("tga_"));
     let introspected = origin.introspect("robot", token).await;
     assert_eq!(
@@ -42,7 +42,7 @@ async fn resource_server_introspects_only_tokens_of_its_audience() {
     let token = async |resources: &[&str]| {
         let mut form = vec![("grant_type", "client_credentials")];
         form.extend(resources.iter().map(|resource| ("resource", *resource)));
-        origin.token("robot", &form).await["access_token"].as_str().expect("a token").to_owned()
+        text(&origin.token("robot", &form).await, "access_token").to_owned()
     };
     let (one, two, both) = (token(&[first]).await, token(&[second]).await, token(&[first, second]).await);
     assert_eq!(claims(&both)["aud"], json!([first, second]));
@@ -87,7 +87,7 @@ async fn validate_decides_as_the_edges_do() {
         origin.server.store().create_route(&route).await.expect("added");
     }
     let tokens = origin.token("robot", &[("grant_type", "client_credentials"), ("scope", "orders")]).await;
-    let token = tokens["access_token"].as_str().expect("a token");
+    let token = text(&tokens, "access_token");
     let ask = async |name: &str, address: &str, token: &str| {
         let request = origin.http.post(origin.url("/validate")).header(name, address);
         let request = if token.is_empty() { request } else { request.bearer_auth(token) };

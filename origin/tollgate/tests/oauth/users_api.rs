@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tollgate_test_kit::browser::Page;
 use tollgate_test_kit::users::PASSWORD;
 
-use crate::fixture::{Origin, UserBrowser, claims};
+use crate::fixture::{Origin, UserBrowser, claims, text};
 
 /// A users API that answers as configured.
 #[derive(Clone, Default)]
@@ -85,7 +85,7 @@ async fn start() -> (Origin, UsersApi) {
 }
 
 async fn sign_in(browser: &UserBrowser<'_>, name: &str, password: &str) -> Page {
-    let csrf = browser.get("/login").await.field("csrf").expect("a form");
+    let csrf = browser.csrf("/login").await;
     browser.post("/login", &[("csrf", &csrf), ("username", name), ("password", password)]).await
 }
 
@@ -109,7 +109,7 @@ async fn user_of_the_api_signs_in_and_keeps_the_same_account() {
     assert!(is_signed_in(&sign_in(&again, "grace", "their secret").await));
     let code = origin.code(&again, "shop", &[("scope", "openid profile email")]).await;
     let tokens = origin.redeem("shop", &code).await;
-    let id_token = claims(tokens["id_token"].as_str().expect("an ID token"));
+    let id_token = claims(text(&tokens, "id_token"));
     assert_eq!((&id_token["sub"], &id_token["email"]), (&json!(known.id.as_str()), &Value::Null), "{id_token}");
     let page = again.get("/account/password").await;
     assert!(page.body.contains("managed elsewhere") && !page.body.contains("name=\"old\""), "{}", page.body);
