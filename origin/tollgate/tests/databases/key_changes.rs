@@ -28,8 +28,8 @@ on_both_databases!(
 );
 
 async fn rotate(database: &Database, purpose: Purpose, ahead: u64) -> Rotated {
-    let wanted = Wanted { purpose, alg: TokenAlg::EdDsa, ahead };
-    keeper::rotate(&database.store, &master_key(), wanted, clock::now()).await.expect("answered")
+    let spec = KeySpec { purpose, alg: TokenAlg::EdDsa, ahead };
+    keeper::rotate(&database.store, &master_key(), spec, clock::now()).await.expect("answered")
 }
 
 async fn revoke(database: &Database, kid: &str) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tollgate_core::{CheckedByCaller, ConfigDigest, TokenRequirements, UnknownStatusPolicy, verify};
 use tollgate_keys::{KeyRing, MasterKey};
-use tollgate_model::key_schedule::{KEY_SWITCH_MARGIN, MAX_KEYS_PER_ALGORITHM, Wanted};
+use tollgate_model::key_schedule::{KEY_SWITCH_MARGIN, KeySpec, MAX_KEYS_PER_ALGORITHM};
 use tollgate_model::{AccessToken, Audience, Target, TokenAlg, TokenDraft};
 use tollgate_model::{KeyPolicy, KeyState, Purpose, StoredKey};
 use tollgate_services::revocation_feed::config;
@@ -68,7 +68,7 @@ fn is_in_jwks(ring: &KeyRing, kid: &str) -> bool {
 }
 
 async fn rotate(store: &Store, purpose: Purpose, alg: TokenAlg, ahead: u64, at: u64) -> Rotated {
-    keeper::rotate(store, &master_key(), Wanted { purpose, alg, ahead }, at).await.expect("asked")
+    keeper::rotate(store, &master_key(), KeySpec { purpose, alg, ahead }, at).await.expect("asked")
 }
 
 async fn rotated(store: &Store, ahead: u64, at: u64) -> StoredKey {
