@@ -17,10 +17,10 @@ use crate::edge::{EdgeKind, TestEdge, Upstream};
 use crate::environment::{free_port, programs_dir, required_env};
 use crate::origin::{AUDIENCE, TestOrigin};
 use crate::process::ChildProcess;
+use crate::users::PASSWORD;
 
 /// Longest wait for an example client to start, on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-const PASSWORD: &str = "correct horse battery staple";
 /// Concurrent CLI commands: each waits for the disk more than it computes.
 const MAX_CONCURRENT_COMMANDS: usize = 4;
 

@@ -14,6 +14,7 @@ use crate::browser::Page;
 use crate::client::TestClient;
 use crate::database::TestDatabase;
 use crate::origin_process::OriginProcess;
+use crate::users::PASSWORD;
 
 /// Password hashing threads.
 const WORKERS: u32 = 2;
@@ -26,7 +27,6 @@ const OVERLOAD_FACTOR: f64 = 10.0;
 const MAX_CONCURRENT: usize = 512;
 /// Longest wait for a sign-in to succeed, on a busy machine.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(60);
-const PASSWORD: &str = "correct horse battery staple";
 const MIB: u64 = 1024 * 1024;
 
 /// Measurements of a flood.

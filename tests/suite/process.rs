@@ -12,12 +12,13 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tollgate_tests::browser::{Browser, Person};
+use tollgate_tests::client::{CODE_CHALLENGE, CODE_VERIFIER, REDIRECT_URI, query, redemption};
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::free_port;
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::secret_leaks::find_secrets;
+use tollgate_tests::users::PASSWORD;
 
-const PASSWORD: &str = "correct horse battery staple";
 /// The example of W3C Trace Context §3.2.
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -89,31 +90,30 @@ async fn use_secrets(http: &Client, origin: &OriginProcess, secret: &str) -> Res
     let wrong = browser.visit(&login, &Person::new("alice", "a wrong password")).await;
     // No local user has this password, and the external user directory does not answer.
     ensure!(wrong.is_err() || wrong.is_ok_and(|page| page.status == 503), "a wrong password does not sign in");
-    let asked = "client_id=app&response_type=code&redirect_uri=https%3A%2F%2Fapp.example%2Fcb&scope=openid\
-                 &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256";
-    let url = format!("{}/oauth/authorize?{asked}", origin.url);
+    let defaults = [
+        ("client_id", "app"),
+        ("response_type", "code"),
+        ("redirect_uri", REDIRECT_URI),
+        ("scope", "openid"),
+        ("code_challenge", CODE_CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    let url = format!("{}/oauth/authorize?{}", origin.url, query(&defaults, &[]));
     let page = browser.visit(&url, &Person::new("alice", PASSWORD)).await?;
     let code = page.parameter("code").with_context(|| format!("no code: {} {}", page.status, page.body))?;
-    let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-    let redeem = [
-        ("grant_type", "authorization_code"),
-        ("client_id", "app"),
-        ("code", code.as_str()),
-        ("redirect_uri", "https://app.example/cb"),
-        ("code_verifier", verifier),
-    ];
-    let tokens = http.post(format!("{}/oauth/token", origin.url)).form(&redeem).send().await?;
+    let form = [&[("client_id", "app")][..], &redemption(&code)].concat();
+    let tokens = http.post(format!("{}/oauth/token", origin.url)).form(&form).send().await?;
     let tokens: Value = tokens.json().await?;
     let text = |name: &str| tokens[name].as_str().map(str::to_owned).with_context(|| format!("{name} in {tokens}"));
     secrets.extend([
         code.clone(),
-        verifier.to_owned(),
+        CODE_VERIFIER.to_owned(),
         text("access_token")?,
         text("refresh_token")?,
         text("id_token")?,
     ]);
     // Redeems the code again: the grant is revoked.
-    http.post(format!("{}/oauth/token", origin.url)).form(&redeem).send().await?;
+    http.post(format!("{}/oauth/token", origin.url)).form(&form).send().await?;
     let own = token(http, origin, "machine", secret).await?;
     for path in ["/oauth/introspect", "/oauth/revoke"] {
         let request = http.post(format!("{}{path}", origin.url)).basic_auth("machine", Some(secret));

@@ -13,6 +13,7 @@ use tollgate_tests::database::TestDatabase;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::origin_process::OriginProcess;
 use tollgate_tests::redis_server::RedisServer;
+use tollgate_tests::users::PASSWORD;
 
 /// Longest wait for a log line, on a busy machine.
 const LOG_TIMEOUT: Duration = Duration::from_secs(30);
@@ -207,7 +208,6 @@ impl AddressedBrowser {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_is_throttled_and_the_user_can_still_sign_in() -> Result<()> {
-    const PASSWORD: &str = "correct horse battery staple";
     let origin = TestOrigin::start_with(&[("TOLLGATE_LIMIT_ACCOUNT", "12/1h")]).await?;
     origin.user("alice", PASSWORD, &json!({}))?;
     let (mut alice, mut elsewhere) = (AddressedBrowser::at(&origin, 2)?, AddressedBrowser::at(&origin, 3)?);

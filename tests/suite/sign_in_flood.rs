@@ -10,8 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::sign_in_flood::{self, SignInForm, time_sign_in};
+use tollgate_tests::users::PASSWORD;
 
-const PASSWORD: &str = "correct horse battery staple";
 /// Longest wait for the sign-ins to queue, on a busy machine.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 

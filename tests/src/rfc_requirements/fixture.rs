@@ -29,10 +29,10 @@ use super::request::{JwsPosition, RequestSpec, Sender};
 use crate::browser::{Browser, Page, Person};
 use crate::environment::now;
 use crate::origin::TestOrigin;
+use crate::users::PASSWORD;
 
 /// Audience of the tokens that the rows request.
 pub const AUDIENCE: &str = crate::origin::AUDIENCE;
-const PASSWORD: &str = "correct horse battery staple";
 
 /// Credentials of a registered client.
 struct ClientCredentials {

@@ -6,11 +6,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::ecdsa::SigningKey;
 use serde_json::{Value, json};
 use tollgate_tests::browser::{Browser, Person};
+use tollgate_tests::client::{DEVICE_CODE_GRANT, TOKEN_EXCHANGE_GRANT};
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
-
-const PASSWORD: &str = "correct horse battery staple";
-const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+use tollgate_tests::users::PASSWORD;
 
 /// An origin with a client of each kind, and a user.
 pub(super) struct ClientsFixture {
@@ -52,7 +50,7 @@ impl ClientsFixture {
 fn metadata() -> Vec<(&'static str, Value)> {
     let web = json!({
         "token_endpoint_auth_method": "client_secret_basic",
-        "grant_types": ["authorization_code", "refresh_token", "client_credentials", EXCHANGE],
+        "grant_types": ["authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE_GRANT],
         "redirect_uris": ["https://web.example/cb"],
         "post_logout_redirect_uris": ["https://web.example/bye"],
         "scope": "openid profile email read write",
@@ -74,7 +72,7 @@ fn metadata() -> Vec<(&'static str, Value)> {
     let machine = |method: &str| json!({ "token_endpoint_auth_method": method, "grant_types": ["client_credentials"], "scope": "read" });
     let mut jwt = machine("private_key_jwt");
     jwt["jwks"] = json!({ "keys": [private_jwk("jwt")] });
-    let tv = json!({ "token_endpoint_auth_method": "none", "grant_types": [DEVICE, "refresh_token"], "scope": "openid read" });
+    let tv = json!({ "token_endpoint_auth_method": "none", "grant_types": [DEVICE_CODE_GRANT, "refresh_token"], "scope": "openid read" });
     vec![("web", web), ("jar", signer), ("spa", spa), ("post", machine("client_secret_post")), ("jwt", jwt), ("tv", tv)]
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tollgate_storage::Termination;
 use tollgate_tests::browser::{Browser, Page};
 use tollgate_tests::client::{
-    Answer, DEVICE_CODE_GRANT, TOKEN_EXCHANGE_GRANT, TestClient, authorization_outcome, exchange, redemption,
-    register_resource,
+    Answer, CODE_CHALLENGE, DEVICE_CODE_GRANT, TOKEN_EXCHANGE_GRANT, TestClient, authorization_outcome, exchange,
+    redemption, register_resource,
 };
 use tollgate_tests::environment::now;
 use tollgate_tests::jwt::{ClientKey, claims};
@@ -263,7 +263,7 @@ async fn check_that_nothing_is_recorded(origin: &TestOrigin) -> Result<()> {
         hash: SecretHash::of("code"),
         grant,
         redirect_uri: None,
-        challenge: "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse()?,
+        challenge: CODE_CHALLENGE.parse()?,
         nonce: None,
         jkt: None,
         expires_at: u64::MAX,

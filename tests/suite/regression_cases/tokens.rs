@@ -7,8 +7,8 @@ use tollgate_model::TokenAlg;
 use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::Browser;
 use tollgate_tests::client::{
-    ACCESS_TOKEN_TYPE, REDIRECT_URI, TOKEN_EXCHANGE_GRANT, TestClient, member_text, merge, redemption,
-    register_resource,
+    ACCESS_TOKEN_TYPE, JWT_BEARER_GRANT, REDIRECT_URI, TOKEN_EXCHANGE_GRANT, TestClient, member_text, merge,
+    redemption, register_resource,
 };
 use tollgate_tests::environment::now;
 use tollgate_tests::jwt::{ClientKey, claims, random_id};
@@ -255,7 +255,7 @@ async fn jwt_of_another_type_is_refused() -> Result<()> {
     let key = ClientKey::generate();
     let own = json!({
         "token_endpoint_auth_method": "private_key_jwt", "jwks": key.jwks(),
-        "grant_types": ["authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:jwt-bearer"],
+        "grant_types": ["authorization_code", "client_credentials", JWT_BEARER_GRANT],
     });
     let signer = TestClient::register_web_app(&origin, "signer", &own).await?;
     let issuer = origin.server.issuer().to_owned();
@@ -276,7 +276,7 @@ async fn jwt_of_another_type_is_refused() -> Result<()> {
     for typ in others {
         assert_eq!(authenticate(assertion(json!({ "typ": typ })), &own).await?, 401, "{typ}");
         let grant = assertion(json!({ "typ": typ }));
-        let bearer = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", grant.as_str())];
+        let bearer = [("grant_type", JWT_BEARER_GRANT), ("assertion", grant.as_str())];
         assert_eq!(authenticate(assertion(json!({})), &bearer).await?, 400, "{typ}");
     }
     Ok(())

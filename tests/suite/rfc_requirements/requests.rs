@@ -2,26 +2,17 @@
 //! thing.
 
 use serde_json::{Value, json};
+pub(super) use tollgate_tests::client::{
+    ACCESS_TOKEN_TYPE, CODE_CHALLENGE, CODE_VERIFIER, DEVICE_CODE_GRANT, JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT,
+};
 use tollgate_tests::rfc_requirements::{AUDIENCE, Fixture, RequestSpec, Sender, get, post};
 
-/// The pair of RFC 7636 appendix B.
-pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-/// Its S256 challenge.
-pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// A second resource server, for clients with two audiences.
 pub(super) const FILES: &str = "https://files.example";
 
 const CODE: &str = "authorization_code";
 const REFRESH: &str = "refresh_token";
 const CREDENTIALS: &str = "client_credentials";
-/// RFC 8628 §3.4
-pub(super) const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-/// RFC 8693 §2.1
-pub(super) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// RFC 7523 §2.1
-pub(super) const BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// RFC 8693 §3
-pub(super) const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const SCOPES: &str = "openid profile email offline_access read write";
 
 /// Starts an origin with the clients of the tables.
@@ -40,8 +31,7 @@ pub(super) async fn start_origin(database_url: &str) -> anyhow::Result<Fixture> 
     };
     let public = |name: &str| with(web(name), "token_endpoint_auth_method", json!(none));
     let machine = |method: &str| json!({ "token_endpoint_auth_method": method, "grant_types": [CREDENTIALS], "scope": "read write" });
-    let device =
-        |scope: &str| json!({ "token_endpoint_auth_method": none, "grant_types": [DEVICE, REFRESH], "scope": scope });
+    let device = |scope: &str| json!({ "token_endpoint_auth_method": none, "grant_types": [DEVICE_CODE_GRANT, REFRESH], "scope": scope });
     let pairwise = |name: &str| with(web(name), "subject_type", json!("pairwise"));
     let two = json!(["https://several.example/one", "https://several.example/two?tenant=1"]);
     Fixture::start(
@@ -67,7 +57,7 @@ pub(super) async fn start_origin(database_url: &str) -> anyhow::Result<Fixture> 
                 with(
                     with(machine("private_key_jwt"), "jwks", json!("own")),
                     "grant_types",
-                    json!([CREDENTIALS, BEARER]),
+                    json!([CREDENTIALS, JWT_BEARER_GRANT]),
                 ),
             ),
             (
@@ -75,7 +65,7 @@ pub(super) async fn start_origin(database_url: &str) -> anyhow::Result<Fixture> 
                 with(
                     with(machine(basic), "audiences", json!([AUDIENCE, FILES])),
                     "grant_types",
-                    json!([CREDENTIALS, EXCHANGE]),
+                    json!([CREDENTIALS, TOKEN_EXCHANGE_GRANT]),
                 ),
             ),
             ("rich", with(web("rich"), "authorization_details_types", json!(["payment"]))),
@@ -102,7 +92,7 @@ fn authorization(request: RequestSpec) -> RequestSpec {
         .set("redirect_uri", "https://app.example/cb")
         .set("scope", "openid read write")
         .set("state", "a state")
-        .set("code_challenge", CHALLENGE)
+        .set("code_challenge", CODE_CHALLENGE)
         .set("code_challenge_method", "S256")
 }
 
@@ -112,7 +102,7 @@ pub(super) fn redeem(code: &str) -> RequestSpec {
         .set("grant_type", CODE)
         .set("code", code)
         .set("redirect_uri", "https://app.example/cb")
-        .set("code_verifier", VERIFIER)
+        .set("code_verifier", CODE_VERIFIER)
         .as_client("app")
 }
 
@@ -153,7 +143,7 @@ pub(super) fn enter_user_code(user_code: &str) -> RequestSpec {
 
 /// RFC 8628 §3.4
 pub(super) fn poll(device_code: &str) -> RequestSpec {
-    post("/oauth/token").set("grant_type", DEVICE).set("device_code", device_code).as_client("tv")
+    post("/oauth/token").set("grant_type", DEVICE_CODE_GRANT).set("device_code", device_code).as_client("tv")
 }
 
 /// RFC 8414 §3.1

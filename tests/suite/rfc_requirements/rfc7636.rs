@@ -3,7 +3,7 @@
 
 use tollgate_tests::rfc_requirements::{Requirement, ok, redirected, refused, row, status};
 
-use super::requests::{CHALLENGE, VERIFIER, authorize, redeem};
+use super::requests::{CODE_CHALLENGE, CODE_VERIFIER, authorize, redeem};
 
 const OTHER_VERIFIER: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
@@ -30,7 +30,7 @@ fn challenges() -> Vec<Requirement> {
         row(
             "4.4.1",
             "a transformation that is not supported MUST be answered with invalid_request: plain",
-            [authorize().set("code_challenge_method", "plain").set("code_challenge", VERIFIER)],
+            [authorize().set("code_challenge_method", "plain").set("code_challenge", CODE_VERIFIER)],
             refused(),
         ),
         row(
@@ -54,7 +54,7 @@ fn challenges() -> Vec<Requirement> {
         row(
             "4.2",
             "a challenge has at least 43 characters",
-            [authorize().set("code_challenge", &CHALLENGE[..42])],
+            [authorize().set("code_challenge", &CODE_CHALLENGE[..42])],
             refused(),
         ),
         row(
@@ -66,7 +66,7 @@ fn challenges() -> Vec<Requirement> {
         row(
             "4.2",
             "a challenge is of unreserved characters",
-            [authorize().set("code_challenge", &CHALLENGE.replace('-', "+"))],
+            [authorize().set("code_challenge", &CODE_CHALLENGE.replace('-', "+"))],
             refused(),
         ),
     ]
@@ -101,7 +101,7 @@ fn verifiers() -> Vec<Requirement> {
         row(
             "4.6",
             "the challenge itself is not the verifier",
-            [authorize(), redeem("{1?code}").set("code_verifier", CHALLENGE)],
+            [authorize(), redeem("{1?code}").set("code_verifier", CODE_CHALLENGE)],
             refused("invalid_grant"),
         ),
         row(

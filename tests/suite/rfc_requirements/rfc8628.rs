@@ -83,7 +83,7 @@ fn device_answers() -> Vec<Requirement> {
             "4",
             "the metadata say the grant type",
             [metadata()],
-            ok().holds("grant_types_supported", super::requests::DEVICE),
+            ok().holds("grant_types_supported", super::requests::DEVICE_CODE_GRANT),
         ),
     ]
 }

@@ -4,14 +4,17 @@ use tollgate_tests::rfc_requirements::{
     AUDIENCE, Jws, RequestSpec, Requirement, assertion, error, ok, post, refused, row,
 };
 
-use super::requests::{ACCESS_TOKEN, BEARER, EXCHANGE, FILES, authorize, credentials, introspect, redeem, revoke};
+use super::requests::{
+    ACCESS_TOKEN_TYPE, FILES, JWT_BEARER_GRANT, TOKEN_EXCHANGE_GRANT, authorize, credentials, introspect, redeem,
+    revoke,
+};
 
 /// The API exchanges a token that it received.
 fn exchange(token: &str) -> RequestSpec {
     post("/oauth/token")
-        .set("grant_type", EXCHANGE)
+        .set("grant_type", TOKEN_EXCHANGE_GRANT)
         .set("subject_token", token)
-        .set("subject_token_type", ACCESS_TOKEN)
+        .set("subject_token_type", ACCESS_TOKEN_TYPE)
         .as_client("api")
 }
 
@@ -42,7 +45,7 @@ fn requests() -> Vec<Requirement> {
         row(
             "2.1",
             "actor_token_type MUST NOT be there without actor_token",
-            shown(whole().set("actor_token_type", ACCESS_TOKEN)),
+            shown(whole().set("actor_token_type", ACCESS_TOKEN_TYPE)),
             refused("invalid_request"),
         ),
         row(
@@ -95,7 +98,7 @@ fn tokens() -> Vec<Requirement> {
     let whole = || exchange("{2.access_token}");
     vec![
         row("2.2.1", "access_token is REQUIRED", shown(whole()), ok().has("access_token")),
-        row("2.2.1", "issued_token_type is REQUIRED", shown(whole()), ok().is("issued_token_type", ACCESS_TOKEN)),
+        row("2.2.1", "issued_token_type is REQUIRED", shown(whole()), ok().is("issued_token_type", ACCESS_TOKEN_TYPE)),
         row("2.2.1", "token_type is REQUIRED", shown(whole()), ok().is("token_type", "Bearer")),
         row("2.2.1", "a refresh token is not for this", shown(whole()), ok().lacks("refresh_token")),
         row(
@@ -137,7 +140,7 @@ fn tokens() -> Vec<Requirement> {
 /// RFC 7523 §2.1: a client presents an assertion about itself.
 pub(super) fn rfc7523() -> Vec<Requirement> {
     let ask = |assertion: Jws| {
-        [post("/oauth/token").set("grant_type", BEARER).signed("assertion", assertion).as_client("jwt")]
+        [post("/oauth/token").set("grant_type", JWT_BEARER_GRANT).signed("assertion", assertion).as_client("jwt")]
     };
     let good = || assertion("jwt");
     let bad = |section, words, assertion| row(section, words, ask(assertion), refused("invalid_grant"));
@@ -169,7 +172,7 @@ pub(super) fn rfc7523() -> Vec<Requirement> {
         row(
             "2.1",
             "a client that is not registered for it is refused",
-            [credentials().set("grant_type", BEARER).signed("assertion", assertion("service"))],
+            [credentials().set("grant_type", JWT_BEARER_GRANT).signed("assertion", assertion("service"))],
             refused("unauthorized_client"),
         ),
     ]

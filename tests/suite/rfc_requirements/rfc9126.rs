@@ -5,7 +5,7 @@ use tollgate_tests::rfc_requirements::{
     RequestSpec, Requirement, error, page, redirected, refused, request_object, row, status,
 };
 
-use super::requests::{CHALLENGE, authorize, metadata, push, redeem};
+use super::requests::{CODE_CHALLENGE, authorize, metadata, push, redeem};
 
 pub(super) fn rows() -> Vec<Requirement> {
     [requests(), answers(), used(), objects(), object_claims()].into_iter().flatten().collect()
@@ -163,7 +163,7 @@ fn objects() -> Vec<Requirement> {
                 ("redirect_uri", "https://jar.example/cb"),
                 ("scope", "openid read"),
                 ("state", "a state"),
-                ("code_challenge", CHALLENGE),
+                ("code_challenge", CODE_CHALLENGE),
                 ("code_challenge_method", "S256"),
             ],
         )
@@ -222,7 +222,7 @@ fn object_claims() -> Vec<Requirement> {
                 ("redirect_uri", "https://jar.example/cb"),
                 ("scope", "openid read"),
                 ("state", "a state"),
-                ("code_challenge", CHALLENGE),
+                ("code_challenge", CODE_CHALLENGE),
                 ("code_challenge_method", "S256"),
             ],
         )
