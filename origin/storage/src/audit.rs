@@ -1,29 +1,45 @@
 //! The audit log: each line is written in the transaction of what it tells of. No code changes or deletes a line, and the
 //! database's triggers refuse it too.
 
-use tollgate_model::{Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, NewAuditEntry};
-use tollgate_system::clock;
+use tollgate_model::{Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, Malformed, NewAuditEntry};
 
-use super::rows::AuditRow;
-use super::{Store, StoreError, Tx, to_sql};
+use crate::database::Tx;
+use crate::database::values::{from_sql, to_sql};
+use crate::error::StoreError;
+use crate::store::Store;
 
 /// Lines read at a time, at most.
 pub const MAX_AUDIT_PAGE: u64 = 1000;
 
-impl Store {
-    /// The same database in the hands of `actor`, who stands in the audit log as the one who did what is done through it. Without,
-    /// it is the origin itself.
-    #[must_use]
-    pub fn with_actor(&self, actor: &Actor) -> Store {
-        Store { actor: Some(actor.clone()), ..self.clone() }
-    }
+#[derive(sqlx_macros::FromRow)]
+pub(crate) struct AuditRow {
+    number: i64,
+    at: i64,
+    actor: String,
+    action: String,
+    kind: i64,
+    name: String,
+    reason: Option<String>,
+}
 
+impl TryFrom<AuditRow> for AuditEntry {
+    type Error = StoreError;
+
+    fn try_from(row: AuditRow) -> Result<AuditEntry, StoreError> {
+        let AuditRow { number, at, actor, action, kind, name, reason } = row;
+        let kind = u8::try_from(kind).ok().and_then(AuditKind::from_byte);
+        let kind = kind.ok_or_else(|| StoreError::corrupt("audit")(Malformed::new("kind", "is unknown")))?;
+        Ok(AuditEntry { number: from_sql(number), at: from_sql(at), actor, action, kind, name, reason })
+    }
+}
+
+impl Store {
     /// The lines of the audit log that `filter` lets through, at most [`MAX_AUDIT_PAGE`].
     ///
     /// # Errors
     /// When the database fails.
     pub async fn list_audit_entries(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
-        let rows = each!(&mut self.reader().await?, connection => {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT * FROM audit WHERE number > ");
             query.push_bind(to_sql(filter.after.unwrap_or(0)));
             query.push(" AND number < ").push_bind(to_sql(filter.below.unwrap_or(u64::MAX)));
@@ -53,19 +69,19 @@ impl Store {
     }
 
     /// A line about what is done now through this handle, if not by its actor then by `otherwise`.
-    pub(super) fn line_by(&self, otherwise: Actor, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
-        NewAuditEntry::new(clock::now(), self.actor.clone().unwrap_or(otherwise), action, kind, name)
+    pub(crate) fn line_by(&self, otherwise: Actor, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
+        NewAuditEntry::new(self.clock.now(), self.actor.clone().unwrap_or(otherwise), action, kind, name)
     }
 
     /// As [`Store::line_by`], if by nobody then by the origin itself.
-    pub(super) fn line(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
+    pub(crate) fn line(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
         self.line_by(Actor::origin(), action, kind, name)
     }
 }
 
 impl Tx {
     /// Adds lines to the audit log.
-    pub(super) async fn note(&mut self, notes: &[NewAuditEntry]) -> Result<(), StoreError> {
+    pub(crate) async fn note(&mut self, notes: &[NewAuditEntry]) -> Result<(), StoreError> {
         insert_rows!(self, "INSERT INTO audit (at, actor, action, kind, name, reason)", "", notes, |row, note| {
             row.push_bind(to_sql(note.at))
                 .push_bind(note.by.as_str())

@@ -3,10 +3,11 @@
 use sqlx::QueryBuilder;
 use tollgate_model::{Client, User};
 
-use super::clients::client_select;
-use super::rows::ClientRow;
-use super::users::UserRow;
-use super::{Pools, Store, StoreError, to_sql};
+use crate::accounts::users::UserRow;
+use crate::database::values::to_sql;
+use crate::error::StoreError;
+use crate::oauth::clients::{ClientRow, client_select};
+use crate::store::{Pools, Store};
 
 /// Clients or users of a page at most.
 pub const MAX_SEARCH_PAGE: u64 = 1000;
@@ -85,13 +86,13 @@ impl Store {
         let columns =
             ["id".to_owned(), format!("metadata{json} ->> 'client_name'"), format!("metadata{json} ->> 'owner'")];
         let (_, order) = search.order();
-        let rows = each!(&mut self.reader().await?, connection => {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
             let mut query = QueryBuilder::new(client_select!("WHERE c.id IN "));
             push_search!(query, "clients", search, columns.clone(), like);
             query.push(" ORDER BY c.created_at").push(order).push(", c.id").push(order).push(", s.created_at");
             query.build_query_as::<ClientRow>().fetch_all(connection).await?
         });
-        super::clients::clients(rows)
+        crate::oauth::clients::clients(rows)
     }
 
     /// A page of users.
@@ -103,7 +104,7 @@ impl Store {
         let claim = |name: &str| format!("claims{json} ->> '{name}'");
         let columns = ["id".to_owned(), "name".to_owned(), "external_id".to_owned(), claim("name"), claim("email")];
         let (_, order) = search.order();
-        let rows = each!(&mut self.reader().await?, connection => {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
             let mut query = QueryBuilder::new("SELECT * FROM users WHERE id IN ");
             push_search!(query, "users", search, columns.clone(), like);
             query.push(" ORDER BY created_at").push(order).push(", id").push(order);

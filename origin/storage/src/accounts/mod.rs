@@ -1,0 +1,7 @@
+//! Users, their browser sessions, and how both end.
+
+pub(crate) mod backchannel_logouts;
+pub(crate) mod sessions;
+pub(crate) mod terminations;
+pub(crate) mod user_names;
+pub(crate) mod users;

@@ -1,0 +1,213 @@
+//! Browsers' sessions.
+
+use tollgate_model::{Actor, AuditAction, AuditKind, BrowserSession, BrowserSessionId, SecretHash, UserId};
+
+use crate::accounts::terminations::Termination;
+use crate::database::values::{from_json, from_sql, secret_hash, to_json, to_sql};
+use crate::database::{Either, Tx};
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// Expired sessions ended in one transaction at most.
+const MAX_EXPIRED_SESSIONS_PER_TRANSACTION: u64 = 64;
+
+#[derive(sqlx_macros::FromRow)]
+struct LoginRow {
+    id: String,
+    hash: Vec<u8>,
+    user_id: String,
+    auth_time: i64,
+    seen_at: i64,
+    sender: String,
+    expires_at: i64,
+}
+
+impl TryFrom<LoginRow> for BrowserSession {
+    type Error = StoreError;
+
+    fn try_from(row: LoginRow) -> Result<BrowserSession, StoreError> {
+        let corrupt = StoreError::corrupt("logins");
+        Ok(BrowserSession {
+            id: row.id.parse().map_err(&corrupt)?,
+            hash: secret_hash(&row.hash, "logins")?,
+            user: row.user_id.parse().map_err(&corrupt)?,
+            auth_time: from_sql(row.auth_time),
+            // A session that is older than the column was seen when it began.
+            seen_at: from_sql(row.seen_at.max(row.auth_time)),
+            sender: from_json(&row.sender, "logins")?,
+            expires_at: from_sql(row.expires_at),
+        })
+    }
+}
+
+/// RevocationSelector of a user's browsers.
+#[derive(Clone, Copy)]
+pub(crate) enum SessionSelector<'a> {
+    /// This one.
+    One(&'a BrowserSessionId),
+    /// All of a user but one.
+    AllBut(&'a UserId, Option<&'a BrowserSessionId>),
+    /// Some of those that are over at this Unix second.
+    Expired(u64),
+}
+
+impl Store {
+    /// Begins a browser's session in place of the one it had. What the same user gave in that one goes on in this one, and ends with it;
+    /// another user's session ends.
+    ///
+    /// # Errors
+    /// [`StoreError::UserDisabled`], or when the database fails.
+    pub async fn create_session(
+        &self,
+        login: &BrowserSession,
+        instead_of: Option<&BrowserSession>,
+    ) -> Result<(), StoreError> {
+        let user = Actor::user(&login.user);
+        let ending = Termination::new(&user, "another user signed in in the same browser", login.auth_time);
+        let mut tx = self.begin_write().await?;
+        let others = instead_of.filter(|old| old.user != login.user);
+        let closed = if others.is_some() { tx.close_epoch().await? } else { 0 };
+        if !tx.hold_active_user(&login.user).await? {
+            return Err(StoreError::UserDisabled);
+        }
+        tx.insert_login(login).await?;
+        let mut revokes = Vec::new();
+        match (others, instead_of) {
+            (Some(old), _) => {
+                tx.end_sessions(SessionSelector::One(&old.id), &ending, &mut revokes).await?;
+            }
+            (None, Some(old)) => tx.move_grants(&old.id, &login.id).await?,
+            (None, None) => {}
+        }
+        tx.note(&[self.line_by(user, AuditAction::SignIn, AuditKind::BrowserSession, login.id.as_str())]).await?;
+        self.commit_end(tx, closed, &revokes, &ending).await
+    }
+
+    /// The session of a cookie, if it is one that is not over at the Unix second `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_session(&self, cookie: &SecretHash, now: u64) -> Result<Option<BrowserSession>, StoreError> {
+        let row = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, LoginRow>("SELECT * FROM logins WHERE hash = $1 AND expires_at > $2")
+                .bind(cookie.as_bytes().as_slice())
+                .bind(to_sql(now))
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(BrowserSession::try_from).transpose()
+    }
+
+    /// The sessions of a user that are not over at the Unix second `now`, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_sessions(&self, user: &UserId, now: u64) -> Result<Vec<BrowserSession>, StoreError> {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, LoginRow>(
+                "SELECT * FROM logins WHERE user_id = $1 AND expires_at > $2 ORDER BY auth_time DESC, id",
+            )
+            .bind(user.as_str())
+            .bind(to_sql(now))
+            .fetch_all(connection)
+            .await?
+        });
+        rows.into_iter().map(BrowserSession::try_from).collect()
+    }
+
+    /// Records that a browser was heard of.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_session_activity(&self, id: &BrowserSessionId, now: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE logins SET seen_at = $2 WHERE id = $1")
+                .bind(id.as_str())
+                .bind(to_sql(now))
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
+    /// Whether the time of some session is over at the Unix second `now`.
+    pub(crate) async fn has_expired_session(&self, now: u64) -> Result<bool, StoreError> {
+        let one: Option<String> = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar("SELECT id FROM logins WHERE expires_at < $1 LIMIT 1")
+                .bind(to_sql(now))
+                .fetch_optional(connection)
+                .await?
+        });
+        Ok(one.is_some())
+    }
+}
+
+impl Tx {
+    /// Deletes sessions and returns their ids. Of two concurrent callers one gets the id. Grants that are being given in a session are
+    /// committed when this returns.
+    pub(crate) async fn delete_logins(&mut self, which: SessionSelector<'_>) -> Result<Vec<String>, StoreError> {
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR UPDATE)" } else { ")" };
+        Ok(with_connection!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("WITH ending AS MATERIALIZED (SELECT id FROM logins WHERE ");
+            match which {
+                SessionSelector::One(id) => query.push("id = ").push_bind(id.as_str()),
+                SessionSelector::AllBut(user, kept) => {
+                    query.push("user_id = ").push_bind(user.as_str());
+                    query.push(" AND id <> ").push_bind(kept.map_or("", BrowserSessionId::as_str)).push(" ORDER BY id")
+                }
+                SessionSelector::Expired(now) => {
+                    query.push("expires_at < ").push_bind(to_sql(now));
+                    query.push(" ORDER BY id LIMIT ").push_bind(to_sql(MAX_EXPIRED_SESSIONS_PER_TRANSACTION))
+                }
+            };
+            query.push(lock).push(" DELETE FROM logins WHERE id IN (SELECT id FROM ending) RETURNING id");
+            query.build_query_scalar().fetch_all(connection).await?
+        }))
+    }
+
+    /// Hands what was given in one session on to another of the same user, and deletes the first.
+    async fn move_grants(&mut self, from: &BrowserSessionId, to: &BrowserSessionId) -> Result<(), StoreError> {
+        // What is being given in it is committed when this returns.
+        if self.delete_logins(SessionSelector::One(from)).await?.is_empty() {
+            return Ok(());
+        }
+        let lock =
+            if matches!(self, Either::Postgres(_)) { " ORDER BY id COLLATE \"C\" FOR NO KEY UPDATE)" } else { ")" };
+        with_connection!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("UPDATE grants SET login_id = ");
+            query.push_bind(to.as_str()).push(" WHERE id IN (SELECT id FROM grants WHERE login_id = ");
+            query.push_bind(from.as_str()).push(lock).build().execute(connection).await?;
+        });
+        Ok(())
+    }
+
+    async fn insert_login(&mut self, login: &BrowserSession) -> Result<(), StoreError> {
+        with_connection!(&mut *self, connection => {
+            sqlx::query(
+                "INSERT INTO logins (id, hash, user_id, auth_time, seen_at, sender, expires_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            )
+            .bind(login.id.as_str())
+            .bind(login.hash.as_bytes().as_slice())
+            .bind(login.user.as_str())
+            .bind(to_sql(login.auth_time))
+            .bind(to_sql(login.seen_at))
+            .bind(to_json(&login.sender)?)
+            .bind(to_sql(login.expires_at))
+            .execute(connection)
+            .await?;
+        });
+        Ok(())
+    }
+
+    /// Whether a session exists. PostgreSQL: transactions that end it wait for this one.
+    pub(crate) async fn hold_login(&mut self, id: &BrowserSessionId) -> Result<bool, StoreError> {
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR KEY SHARE" } else { "" };
+        let found: Option<String> = with_connection!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT id FROM logins WHERE id = ");
+            query.push_bind(id.as_str()).push(lock).build_query_scalar().fetch_optional(connection).await?
+        });
+        Ok(found.is_some())
+    }
+}

@@ -1,0 +1,314 @@
+//! Users.
+
+use std::collections::HashSet;
+
+use tollgate_model::text::is_storable;
+use tollgate_model::{Actor, AuditAction, AuditKind, User, UserClaims, UserId, UserName};
+
+use crate::database::bulk::{padded_with_last, statement_chunks};
+use crate::database::values::{from_json, from_sql, to_json, to_sql};
+use crate::database::{Either, Tx};
+use crate::error::StoreError;
+use crate::store::Store;
+
+#[derive(sqlx_macros::FromRow)]
+pub(crate) struct UserRow {
+    id: String,
+    name: String,
+    password_hash: Option<String>,
+    claims: String,
+    external_id: Option<String>,
+    auth_source: String,
+    is_admin: bool,
+    created_at: i64,
+    disabled_at: Option<i64>,
+}
+
+impl TryFrom<UserRow> for User {
+    type Error = StoreError;
+
+    fn try_from(row: UserRow) -> Result<User, StoreError> {
+        let corrupt = StoreError::corrupt("users");
+        Ok(User {
+            id: row.id.parse().map_err(&corrupt)?,
+            name: UserName::from_stored(row.name),
+            password_hash: row.password_hash,
+            claims: from_json(&row.claims, "users")?,
+            external_id: row.external_id,
+            auth_source: row.auth_source.parse().map_err(&corrupt)?,
+            is_admin: row.is_admin,
+            created_at: from_sql(row.created_at),
+            disabled_at: row.disabled_at.map(from_sql),
+        })
+    }
+}
+
+impl Store {
+    /// Registers a user.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] when the name or the external id is taken.
+    pub async fn create_user(&self, user: &User) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        let inserted = with_connection!(&mut tx, connection => {
+            sqlx::query(
+                "INSERT INTO users
+                 (id, name, password_hash, claims, external_id, auth_source, is_admin, created_at, disabled_at, name_prepared)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, TRUE) ON CONFLICT DO NOTHING",
+            )
+            .bind(user.id.as_str())
+            .bind(user.name.as_str())
+            .bind(&user.password_hash)
+            .bind(to_json(&user.claims)?)
+            .bind(&user.external_id)
+            .bind(user.auth_source.as_str())
+            .bind(user.is_admin)
+            .bind(to_sql(user.created_at))
+            .bind(user.disabled_at.map(to_sql))
+            .execute(connection)
+            .await?
+            .rows_affected()
+        });
+        if inserted == 0 {
+            return Err(StoreError::AlreadyExists("user"));
+        }
+        let line = self.line(AuditAction::Create, AuditKind::User, user.id.as_str());
+        tx.note(&[line.with(user.name.as_str())]).await?;
+        tx.commit().await
+    }
+
+    /// The user with this id, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let row = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE id = $1")
+                .bind(id.as_str())
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(User::try_from).transpose()
+    }
+
+    /// The user with this name, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_user_by_name(&self, name: &UserName) -> Result<Option<User>, StoreError> {
+        let row = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE name = $1")
+                .bind(name.as_str())
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(User::try_from).transpose()
+    }
+
+    /// The user with this name as somebody typed it. One whose name was stored before names were prepared, and could not be since, has
+    /// it as it was typed then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_user_by_typed_name(&self, typed: &str) -> Result<Option<User>, StoreError> {
+        let unprepared = UserName::unprepared(typed);
+        let name = typed.parse::<UserName>().map_or_else(|_| unprepared.clone(), |name| name.to_string());
+        if !is_storable(&unprepared) {
+            return Ok(None);
+        }
+        let row = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE name IN ($1, $2) ORDER BY name = $2 DESC LIMIT 1")
+                .bind(name)
+                .bind(unprepared)
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(User::try_from).transpose()
+    }
+
+    /// The user whom somebody else provisioned under this id, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_user_by_external_id(&self, id: &str) -> Result<Option<User>, StoreError> {
+        let row = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE external_id = $1")
+                .bind(id)
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(User::try_from).transpose()
+    }
+
+    /// All users, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_users(&self) -> Result<Vec<User>, StoreError> {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, UserRow>("SELECT * FROM users ORDER BY created_at, id").fetch_all(connection).await?
+        });
+        rows.into_iter().map(User::try_from).collect()
+    }
+
+    /// Whether there is any user.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn has_users(&self) -> Result<bool, StoreError> {
+        let one = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, String>("SELECT id FROM users LIMIT 1").fetch_optional(connection).await?
+        });
+        Ok(one.is_some())
+    }
+
+    /// Takes over what clients may be told of a user.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_user_claims(&self, id: &UserId, claims: &UserClaims) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET claims = $2 WHERE id = $1")
+                .bind(id.as_str())
+                .bind(to_json(claims)?)
+                .execute(connection)
+                .await?;
+        });
+        tx.note(&[self.line(AuditAction::Update, AuditKind::User, id.as_str()).with("claims")]).await?;
+        tx.commit().await
+    }
+
+    /// Replaces the hash of a password by another of the same password, if it still is the one that is stored. Nobody is signed out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rehash_password(&self, id: &UserId, old: &str, new: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2")
+                .bind(id.as_str())
+                .bind(old)
+                .bind(new)
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
+    /// Lets a user who was disabled sign in again. What they had given to clients stays revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn enable_user(&self, id: &UserId) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        let enabled = with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL")
+                .bind(id.as_str())
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if enabled > 0 {
+            tx.note(&[self.line(AuditAction::Enable, AuditKind::User, id.as_str())]).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Lets a user use the console, or no longer. A user who takes that from another must be an active
+    /// administrator at this moment.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAdministrator`], or when the database fails.
+    pub async fn set_admin(&self, id: &UserId, is_admin: bool) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        if !is_admin {
+            tx.hold_users(id, self.actor.as_ref()).await?;
+        }
+        let changed = with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE users SET is_admin = $2 WHERE id = $1 AND is_admin <> $2")
+                .bind(id.as_str())
+                .bind(is_admin)
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if changed > 0 {
+            let line = self.line(AuditAction::Update, AuditKind::User, id.as_str());
+            let what = if is_admin { "made an administrator" } else { "no administrator any more" };
+            tx.note(&[line.with(what)]).await?;
+        }
+        tx.commit().await
+    }
+}
+
+impl Store {
+    /// Records a pairwise subject of a user for tokens without a grant, so that they end with the user. False if the user is not active.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_pairwise_subject(&self, id: &UserId, subject: &str) -> Result<bool, StoreError> {
+        let known: Option<String> = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar("SELECT subject FROM pairwise_subjects WHERE user_id = $1 AND subject = $2")
+                .bind(id.as_str())
+                .bind(subject)
+                .fetch_optional(connection)
+                .await?
+        });
+        if known.is_some() {
+            return Ok(true);
+        }
+        let mut tx = self.begin_write().await?;
+        if !tx.hold_active_user(id).await? {
+            return Ok(false);
+        }
+        with_connection!(&mut tx, connection => {
+            sqlx::query("INSERT INTO pairwise_subjects (user_id, subject) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(id.as_str())
+                .bind(subject)
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+impl Tx {
+    /// Locks the row of a user until the commit, and that of the user who acts on it, if the actor is one. The actor must be an active
+    /// administrator: of two who disable each other, the second is not one any more.
+    pub(crate) async fn hold_users(&mut self, id: &UserId, by: Option<&Actor>) -> Result<(), StoreError> {
+        let actor = by.and_then(Actor::as_user);
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR NO KEY UPDATE" } else { "" };
+        let administrators: Vec<(String, bool)> = with_connection!(&mut *self, connection => {
+            let mut query =
+                sqlx::QueryBuilder::new("SELECT id, is_admin AND disabled_at IS NULL FROM users WHERE id IN (");
+            query.push_bind(id.as_str()).push(", ").push_bind(actor.as_ref().unwrap_or(id).as_str());
+            query.push(") ORDER BY id").push(lock).build_query_as().fetch_all(connection).await?
+        });
+        let may = |actor: &UserId| administrators.iter().any(|(id, is_one)| *is_one && *id == actor.as_str());
+        if actor.as_ref().is_none_or(may) { Ok(()) } else { Err(StoreError::NotAdministrator) }
+    }
+    /// The active ones among these users. PostgreSQL: transactions that disable one of them wait for this one.
+    pub(crate) async fn hold_active_users(&mut self, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR SHARE" } else { "" };
+        let mut active = HashSet::new();
+        for ids in statement_chunks(ids) {
+            active.extend(with_connection!(&mut *self, connection => {
+                let mut query = sqlx::QueryBuilder::new("SELECT id FROM users WHERE disabled_at IS NULL AND id IN (");
+                let mut list = query.separated(", ");
+                for id in padded_with_last(ids) {
+                    list.push_bind(*id);
+                }
+                query.push(") ORDER BY id").push(lock);
+                query.build_query_scalar::<String>().fetch_all(connection).await?
+            }));
+        }
+        Ok(active)
+    }
+
+    /// As [`Tx::hold_active_users`], of one.
+    pub(crate) async fn hold_active_user(&mut self, id: &UserId) -> Result<bool, StoreError> {
+        Ok(self.hold_active_users(&[id.as_str()]).await?.contains(id.as_str()))
+    }
+}

@@ -1,0 +1,86 @@
+//! The registry of the issuers that are served beside the one of this database.
+
+use tollgate_model::{AuditAction, AuditKind, Issuer, IssuerName};
+
+use crate::database::values::{from_sql, to_sql};
+use crate::error::StoreError;
+use crate::store::Store;
+
+#[derive(sqlx_macros::FromRow)]
+struct IssuerRow {
+    name: String,
+    url: String,
+    sealed_database: Option<Vec<u8>>,
+    created_at: i64,
+}
+
+impl Store {
+    /// Registers an issuer.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] when there is one of that name or URL, or the database fails.
+    pub async fn create_issuer(&self, issuer: &Issuer) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.bump_version().await?;
+        let written = with_connection!(&mut tx, connection => {
+            sqlx::query(
+                "INSERT INTO issuers (name, url, sealed_database, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            )
+            .bind(issuer.name.as_str())
+            .bind(issuer.url.as_str())
+            .bind(&issuer.sealed_database)
+            .bind(to_sql(issuer.created_at))
+            .execute(connection)
+            .await?
+            .rows_affected()
+        });
+        if written == 0 {
+            return Err(StoreError::AlreadyExists("issuer"));
+        }
+        let line = self.line(AuditAction::Create, AuditKind::Issuer, issuer.name.as_str());
+        tx.note(&[line.with(issuer.url.as_str())]).await?;
+        self.commit_and_notify(tx).await
+    }
+
+    /// All registered issuers, by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_issuers(&self) -> Result<Vec<Issuer>, StoreError> {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, IssuerRow>("SELECT * FROM issuers ORDER BY name").fetch_all(connection).await?
+        });
+        rows.into_iter().map(Issuer::try_from).collect()
+    }
+
+    /// Forgets an issuer; false when there is none of that name. Its database stays.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_issuer(&self, name: &IssuerName) -> Result<bool, StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.bump_version().await?;
+        let deleted = with_connection!(&mut tx, connection => {
+            sqlx::query("DELETE FROM issuers WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
+        });
+        if deleted > 0 {
+            tx.note(&[self.line(AuditAction::Remove, AuditKind::Issuer, name.as_str())]).await?;
+        }
+        self.commit_and_notify(tx).await?;
+        Ok(deleted > 0)
+    }
+}
+
+impl TryFrom<IssuerRow> for Issuer {
+    type Error = StoreError;
+
+    fn try_from(row: IssuerRow) -> Result<Issuer, StoreError> {
+        let corrupt = StoreError::corrupt("issuers");
+        Ok(Issuer {
+            name: row.name.parse().map_err(&corrupt)?,
+            url: row.url.parse().map_err(&corrupt)?,
+            sealed_database: row.sealed_database,
+            created_at: from_sql(row.created_at),
+        })
+    }
+}

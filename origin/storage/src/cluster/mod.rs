@@ -1,0 +1,10 @@
+//! State that several origins on one database share and coordinate.
+
+pub(crate) mod change_watch;
+pub(crate) mod edges;
+pub(crate) mod issuers;
+pub(crate) mod keys;
+pub(crate) mod leader_lock;
+pub(crate) mod maintenance;
+pub(crate) mod routes;
+pub(crate) mod trusted_time;

@@ -1,0 +1,136 @@
+//! Route rules.
+
+use tollgate_model::{AuditAction, AuditKind, Route, Scope};
+
+use crate::database::Tx;
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// A route rule was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddRouteError {
+    /// Another rule applies to the same requests with equal right.
+    #[error("the rule {0} applies to the same requests: remove it first")]
+    Conflict(Box<Route>),
+    /// Edges take no more.
+    #[error("there are as many route rules as edges take, {0}")]
+    TooMany(usize),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+#[derive(sqlx_macros::FromRow)]
+pub(crate) struct RouteRow {
+    path: String,
+    methods: String,
+    scope: String,
+    public: bool,
+    on_stale: String,
+    on_not_covered: String,
+}
+
+impl TryFrom<RouteRow> for Route {
+    type Error = StoreError;
+
+    fn try_from(row: RouteRow) -> Result<Route, StoreError> {
+        let corrupt = StoreError::corrupt("routes");
+        let methods: Vec<String> = row.methods.split_whitespace().map(str::to_owned).collect();
+        let scope = Scope::parse(&row.scope).map_err(&corrupt)?;
+        let on_stale = row.on_stale.parse().map_err(&corrupt)?;
+        let route = Route::new(&row.path, &methods, scope, row.public, on_stale).map_err(&corrupt)?;
+        Ok(route.on_not_covered(row.on_not_covered.parse().map_err(&corrupt)?))
+    }
+}
+
+impl Store {
+    /// Adds a rule.
+    ///
+    /// # Errors
+    /// When it conflicts with one that is there, or the database fails.
+    pub async fn create_route(&self, route: &Route) -> Result<(), AddRouteError> {
+        let mut tx = self.begin_write().await?;
+        // First, for it makes a second process that adds a rule wait: the check below must see what that one adds.
+        tx.bump_version().await?;
+        let present = with_connection!(&mut tx, connection => {
+            sqlx::query_as::<_, RouteRow>("SELECT * FROM routes").fetch_all(connection).await.map_err(StoreError::from)?
+        });
+        if present.len() >= tollgate_core::MAX_ROUTES {
+            return Err(AddRouteError::TooMany(present.len()));
+        }
+        for row in present {
+            let other = Route::try_from(row)?;
+            if other.conflicts_with(route) {
+                return Err(AddRouteError::Conflict(Box::new(other)));
+            }
+        }
+        with_connection!(&mut tx, connection => {
+            sqlx::query("INSERT INTO routes (path, methods, scope, public, on_stale, on_not_covered) VALUES ($1, $2, $3, $4, $5, $6)")
+                .bind(route.path())
+                .bind(methods(route))
+                .bind(route.scope.to_string())
+                .bind(route.public)
+                .bind(route.on_stale.as_str())
+                .bind(route.on_not_covered.as_str())
+                .execute(connection)
+                .await
+                .map_err(StoreError::from)?;
+        });
+        tx.note(&[self.line(AuditAction::Create, AuditKind::Route, &name(route))]).await?;
+        Ok(self.commit_and_notify(tx).await?)
+    }
+
+    /// All rules, by path and methods.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_routes(&self) -> Result<Vec<Route>, StoreError> {
+        self.begin_read().await?.routes().await
+    }
+
+    /// Removes the rule with the same path and methods; false when there is none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_route(&self, route: &Route) -> Result<bool, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let deleted = with_connection!(&mut tx, connection => {
+            sqlx::query("DELETE FROM routes WHERE path = $1 AND methods = $2")
+                .bind(route.path())
+                .bind(methods(route))
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if deleted > 0 {
+            tx.note(&[self.line(AuditAction::Remove, AuditKind::Route, &name(route))]).await?;
+            tx.bump_version().await?;
+        }
+        self.commit_and_notify(tx).await?;
+        Ok(deleted > 0)
+    }
+}
+
+impl Tx {
+    pub(crate) async fn routes(&mut self) -> Result<Vec<Route>, StoreError> {
+        let rows = with_connection!(&mut *self, connection => {
+            sqlx::query_as::<_, RouteRow>("SELECT * FROM routes")
+                .fetch_all(connection)
+                .await?
+        });
+        let mut routes = rows.into_iter().map(Route::try_from).collect::<Result<Vec<_>, _>>()?;
+        // Sorted here, not by the database, whose collation would decide the order and with it the digest.
+        routes.sort_by(|a, b| (a.path(), a.methods()).cmp(&(b.path(), b.methods())));
+        Ok(routes)
+    }
+}
+
+fn methods(route: &Route) -> String {
+    let methods: Vec<&str> = route.methods().iter().map(String::as_str).collect();
+    methods.join(" ")
+}
+
+/// What a rule is called in the audit log: its methods, if it names any, and its path.
+fn name(route: &Route) -> String {
+    format!("{} {}", methods(route), route.path()).trim_start().to_owned()
+}

@@ -1,0 +1,253 @@
+//! What time it is, by more than one clock: the machine's time of day, its monotonic time, and the database's.
+//!
+//! What never happens: something is deleted, or a snapshot published, because one clock jumped. What a request decides by the time of
+//! day is undone when the clock is right again; what is deleted is gone.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Clocks that differ by less agree.
+const MAX_CLOCK_SKEW_MS: u64 = 5_000;
+/// How long the time of day must run with the monotonic time after a jump, or after a start, until it is believed with no other
+/// clock to confirm it.
+const TRUST_DELAY: Duration = Duration::from_secs(60 * 60);
+/// How long after a jump that no other clock confirms the origin says that it is not ready.
+const NOT_READY_AFTER_JUMP: Duration = Duration::from_secs(5 * 60);
+
+/// The clocks of one database's origin.
+#[derive(Debug, Default)]
+pub(crate) struct TrustedTime(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The time of day as it was last believed.
+    believed: Option<Moment>,
+    /// The database's clock as it was last heard, where that is another machine's.
+    database: Option<Moment>,
+    /// Up to when expired records had been deleted when this process began, as the database has it.
+    swept: Option<Moment>,
+    /// The latest Unix second before which expired records may have been deleted, by any origin.
+    swept_until: u64,
+    /// The time of day went elsewhere than the monotonic time.
+    jump: Option<Jump>,
+}
+
+/// A time of day at a moment of the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    unix_ms: u64,
+    at: Instant,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Jump {
+    offset_ms: i64,
+    since: Instant,
+}
+
+/// A reading of all clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClockReading {
+    /// The time of day, Unix milliseconds; the database's, if they differ and monotonic time bears the database out.
+    pub now_ms: u64,
+    /// The time of day as far as it ran with monotonic time.
+    pub steady_ms: u64,
+    /// The earliest that it can be by any clock: what expired before may be deleted.
+    pub settled_ms: u64,
+    /// Whether the clocks agree.
+    pub is_trusted: bool,
+}
+
+impl ClockReading {
+    /// By what a snapshot is dated: not ahead of the time of day, even if the process began by a clock that was ahead.
+    #[must_use]
+    pub fn snapshot_time_ms(&self) -> u64 {
+        self.steady_ms.min(self.now_ms)
+    }
+}
+
+impl Moment {
+    /// The same clock at a later moment.
+    fn at(self, at: Instant) -> u64 {
+        let elapsed = at.saturating_duration_since(self.at).as_millis();
+        self.unix_ms.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
+    }
+}
+
+fn agree(one_ms: u64, other_ms: u64) -> bool {
+    one_ms.abs_diff(other_ms) <= MAX_CLOCK_SKEW_MS
+}
+
+impl TrustedTime {
+    /// Notes what the database's clock says.
+    pub(crate) fn set_database_time(&self, database_ms: u64, at: Instant) {
+        self.state(|state| state.database = Some(Moment { unix_ms: database_ms, at }));
+    }
+
+    /// Notes up to when expired records have been deleted; the first time, that this is how far they were when the process began.
+    pub(crate) fn record_stored_sweep(&self, swept_to_ms: u64, at: Instant) {
+        self.state(|state| state.swept = state.swept.or(Some(Moment { unix_ms: swept_to_ms, at })));
+        self.record_sweep(swept_to_ms / 1000);
+    }
+
+    /// Notes that what expired before the Unix second `now` is deleted.
+    pub(crate) fn record_sweep(&self, now: u64) {
+        self.state(|state| state.swept_until = state.swept_until.max(now));
+    }
+
+    /// The Unix second from which on records are all there that have not expired by then.
+    pub(crate) fn swept_until(&self) -> u64 {
+        self.state(|state| state.swept_until)
+    }
+
+    /// Reads the clocks when the time of day is `wall_ms`.
+    pub(crate) fn read(&self, wall_ms: u64, at: Instant) -> ClockReading {
+        self.state(|state| state.read(wall_ms, at))
+    }
+
+    fn state<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn read(&mut self, wall_ms: u64, at: Instant) -> ClockReading {
+        let database_ms = self.database.map(|database| database.at(at));
+        // At the first reading all origins on a database begin with its time.
+        let first = Moment { unix_ms: database_ms.unwrap_or(wall_ms), at };
+        let expected_ms = self.believed.get_or_insert(first).at(at);
+        let is_confirmed = database_ms.is_some_and(|database_ms| agree(database_ms, wall_ms));
+        if agree(wall_ms, expected_ms) || is_confirmed || self.has_settled(wall_ms, expected_ms, at) {
+            self.believed = Some(Moment { unix_ms: wall_ms, at });
+            self.jump = None;
+        }
+        let steady_ms = self.believed.map_or(wall_ms, |believed| believed.at(at));
+        let is_jump_doubted = self.jump.is_some_and(|jump| {
+            database_ms.is_some() || at.saturating_duration_since(jump.since) < NOT_READY_AFTER_JUMP
+        });
+        let restarted_ms = self.swept.filter(|swept| at.saturating_duration_since(swept.at) < TRUST_DELAY);
+        let bounds = [Some(wall_ms), Some(steady_ms), database_ms, restarted_ms.map(|swept| swept.at(at))];
+        ClockReading {
+            now_ms: if database_ms.is_some() { steady_ms } else { wall_ms },
+            steady_ms,
+            settled_ms: bounds.into_iter().flatten().min().unwrap_or(wall_ms),
+            is_trusted: !is_jump_doubted && database_ms.is_none_or(|database_ms| agree(database_ms, steady_ms)),
+        }
+    }
+
+    /// Whether the time of day has run steadily for long after a jump, with no database to say otherwise.
+    fn has_settled(&mut self, wall_ms: u64, expected_ms: u64, at: Instant) -> bool {
+        let offset_ms = wall_ms.cast_signed().wrapping_sub(expected_ms.cast_signed());
+        match self.jump {
+            Some(jump) if jump.offset_ms.abs_diff(offset_ms) <= MAX_CLOCK_SKEW_MS => {
+                self.database.is_none() && at.saturating_duration_since(jump.since) >= TRUST_DELAY
+            }
+            _ => {
+                self.jump = Some(Jump { offset_ms, since: at });
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON_MS: u64 = 1_800_000_000_000;
+    const HOUR_MS: u64 = 3_600_000;
+
+    /// A clock without a database, and the moment at which it was noon.
+    fn sqlite() -> (TrustedTime, Instant) {
+        let (clock, noon) = (TrustedTime::default(), Instant::now());
+        assert_eq!(clock.read(NOON_MS, noon).settled_ms, NOON_MS);
+        (clock, noon)
+    }
+
+    fn after(noon: Instant, ms: u64) -> Instant {
+        noon + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn clocks_that_agree_are_the_time_of_day() {
+        let (clock, noon) = sqlite();
+        let time = clock.read(NOON_MS + 61_000, after(noon, 60_000));
+        let now = NOON_MS + 61_000;
+        assert_eq!(time, ClockReading { now_ms: now, steady_ms: now, settled_ms: now, is_trusted: true });
+    }
+
+    #[test]
+    fn an_hour_ahead_deletes_and_dates_nothing() {
+        let (clock, noon) = sqlite();
+        let time = clock.read(NOON_MS + HOUR_MS, after(noon, 60_000));
+        assert_eq!((time.steady_ms, time.settled_ms, time.is_trusted), (NOON_MS + 60_000, NOON_MS + 60_000, false));
+        let right_again = clock.read(NOON_MS + 75_000, after(noon, 75_000));
+        assert_eq!((right_again.settled_ms, right_again.is_trusted), (NOON_MS + 75_000, true));
+    }
+
+    #[test]
+    fn an_hour_behind_deletes_nothing_either() {
+        let (clock, noon) = sqlite();
+        let time = clock.read(NOON_MS - HOUR_MS, after(noon, 60_000));
+        assert_eq!((time.steady_ms, time.settled_ms, time.is_trusted), (NOON_MS + 60_000, NOON_MS - HOUR_MS, false));
+    }
+
+    #[test]
+    fn a_jump_that_stays_is_believed_in_the_end() {
+        let (clock, noon) = sqlite();
+        let read = |ms| clock.read(NOON_MS + HOUR_MS + ms, after(noon, ms));
+        assert!(!read(1).is_trusted);
+        assert!(read(6 * 60_000).is_trusted, "it serves again");
+        assert_eq!(read(HOUR_MS - 1).settled_ms, NOON_MS + HOUR_MS - 1, "and deletes nothing yet");
+        assert_eq!(read(HOUR_MS + 1).settled_ms, NOON_MS + 2 * HOUR_MS + 1);
+    }
+
+    #[test]
+    fn the_database_corrects_an_origin_and_no_origin_the_database() {
+        let (clock, noon) = (TrustedTime::default(), Instant::now());
+        clock.set_database_time(NOON_MS, noon);
+        let time = clock.read(NOON_MS + HOUR_MS, noon);
+        assert_eq!(time, ClockReading { now_ms: NOON_MS, steady_ms: NOON_MS, settled_ms: NOON_MS, is_trusted: false });
+        assert_eq!(clock.read(NOON_MS + 3 * HOUR_MS, after(noon, 2 * HOUR_MS)).now_ms, NOON_MS + 2 * HOUR_MS);
+        assert!(clock.read(NOON_MS + 1000, after(noon, 1000)).is_trusted, "set right");
+    }
+
+    #[test]
+    fn a_database_that_jumps_alone_deletes_nothing() {
+        let (clock, noon) = (TrustedTime::default(), Instant::now());
+        clock.set_database_time(NOON_MS, noon);
+        assert!(clock.read(NOON_MS, noon).is_trusted);
+        clock.set_database_time(NOON_MS + HOUR_MS, after(noon, 1000));
+        let time = clock.read(NOON_MS + 1000, after(noon, 1000));
+        let now = NOON_MS + 1000;
+        assert_eq!(time, ClockReading { now_ms: now, steady_ms: now, settled_ms: now, is_trusted: false });
+    }
+
+    #[test]
+    fn a_machine_that_slept_goes_by_the_database_as_soon_as_it_hears_of_it() {
+        let (clock, noon) = (TrustedTime::default(), Instant::now());
+        clock.set_database_time(NOON_MS, noon);
+        assert!(clock.read(NOON_MS, noon).is_trusted);
+        assert!(!clock.read(NOON_MS + HOUR_MS, after(noon, 10)).is_trusted);
+        clock.set_database_time(NOON_MS + HOUR_MS, after(noon, 20));
+        let time = clock.read(NOON_MS + HOUR_MS, after(noon, 20));
+        assert_eq!((time.now_ms, time.settled_ms, time.is_trusted), (NOON_MS + HOUR_MS, NOON_MS + HOUR_MS, true));
+    }
+
+    #[test]
+    fn a_start_at_a_wrong_time_goes_on_from_the_last_sweep() {
+        let (clock, noon) = (TrustedTime::default(), Instant::now());
+        clock.record_stored_sweep(NOON_MS, noon);
+        let read = |ms| clock.read(NOON_MS + HOUR_MS + ms, after(noon, ms)).settled_ms;
+        assert_eq!(read(1000), NOON_MS + 1000);
+        assert_eq!(read(HOUR_MS), NOON_MS + 2 * HOUR_MS, "after an hour the clock is believed");
+        assert_eq!(clock.swept_until(), NOON_MS / 1000);
+    }
+
+    #[test]
+    fn a_start_by_a_clock_ahead_dates_nothing_ahead_once_it_is_right() {
+        let (clock, noon) = (TrustedTime::default(), Instant::now());
+        assert_eq!(clock.read(NOON_MS + HOUR_MS, noon).snapshot_time_ms(), NOON_MS + HOUR_MS);
+        assert_eq!(clock.read(NOON_MS + 1000, after(noon, 1000)).snapshot_time_ms(), NOON_MS + 1000);
+    }
+}

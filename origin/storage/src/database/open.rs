@@ -1,0 +1,221 @@
+//! Opening a database and bringing its schema up to date.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, Executor as _};
+use tokio::sync::watch::Sender;
+use tokio::time::{Instant, timeout};
+use tollgate_system::{Clock, files};
+
+use crate::database::availability::{Availability, Fault, address};
+use crate::database::pooled_connection::{PROBE_STATEMENT_TIMEOUT, is_out_of_transaction};
+use crate::error::StoreError;
+use crate::store::{Pools, Store};
+
+static SQLITE: Migrator = sqlx_macros::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx_macros::migrate!("migrations/postgres");
+
+/// How long a statement waits for a connection or for another process's write before it fails.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection may lie idle before it is asked whether it is still there.
+pub(crate) const MAX_UNTESTED_IDLE: Duration = Duration::from_secs(1);
+/// Beside the one that writes. Reads are short; more connections only cost memory. One is kept by whoever asks what has changed.
+const SQLITE_READERS: u32 = 5;
+/// Of the connection that writes, as SQLite puts it: 64 MiB. What is written lies in the newest part of each index, and stays in memory.
+const SQLITE_CACHE_SIZE: &str = "-65536";
+/// Pages of the log until it is written into the database, 16 MiB: a page that many commits change is written there once.
+const SQLITE_CHECKPOINT_PAGES: &str = "4000";
+const POSTGRES_READERS: u32 = 12;
+/// A pool hands its connections around, and each is a process of the server with statements and caches of its own: what many requests write
+/// together is written by few, mostly by one.
+const POSTGRES_WRITERS: u32 = 4;
+/// What every connection of the pools sets. To compile a statement takes the server longer than any of ours runs. A commit that is
+/// acknowledged is on the disk, whatever the server's default is; what is stricter than that stays. No statement, no lock and no
+/// transaction is waited for without end: the server gives up before this side does, see [`super::pooled::STATEMENT_TIMEOUT`]. And it
+/// notices within seconds, not hours, that this side fell silent.
+const POSTGRES_SESSION_SETTINGS: &str = "SET jit = off;
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
+    SET statement_timeout = '5s'; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '30s';
+    SET tcp_keepalives_idle = 6; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; SET tcp_user_timeout = '15s'";
+
+impl Store {
+    /// Opens the database at `url`, `sqlite://…` or `postgres://…`, making a SQLite file that is missing, and applies
+    /// the migrations it does not have yet.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or its schema is not one this version knows.
+    pub async fn open(url: &str) -> Result<Store, StoreError> {
+        Store::open_with_clock(url, Clock::system()).await
+    }
+
+    /// Opens the database as [`Store::open`] does, with a clock that tests can set.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_with_clock(url: &str, clock: Clock) -> Result<Store, StoreError> {
+        let (pools, availability) =
+            if url.starts_with("sqlite:") { open_sqlite(url).await? } else { open_postgres(url).await? };
+        let store = Store {
+            pools,
+            availability,
+            clock,
+            trusted_time: Arc::default(),
+            committed: Sender::new(0),
+            open_epoch: Arc::default(),
+            logouts: Arc::default(),
+            actor: None,
+        };
+        // Before anything is decided by the time.
+        store.sync_clock().await?;
+        store.prepare_user_names().await?;
+        Ok(store)
+    }
+}
+
+async fn open_sqlite(url: &str) -> Result<(Pools, Arc<Availability>), StoreError> {
+    let options = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: a commit is on the disk when it returns. In WAL mode NORMAL would lose the newest ones with the power.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+        .foreign_keys(true);
+    create_private_file(&options)?;
+    // A file does not hang up: there is nothing to test when a connection is taken. When it is given back there is: SQLite rolls back by
+    // itself when it fails badly, and sqlx goes on to believe that a transaction is open.
+    let pool = |size| {
+        let pool = SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE).test_before_acquire(false);
+        pool.after_release(|connection, _| Box::pin(is_out_of_transaction(connection)))
+    };
+    let writing =
+        options.clone().pragma("cache_size", SQLITE_CACHE_SIZE).pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES);
+    // What undoes a single statement is small, and gone with it: no file is made for that.
+    let writing = writing.pragma("temp_store", "MEMORY");
+    let write = pool(1).connect_with(writing).await?;
+    SQLITE.run(&write).await?;
+    let read = pool(SQLITE_READERS).connect_with(options.read_only(true)).await?;
+    Ok((Pools::Sqlite { read, write }, Availability::of_sqlite()))
+}
+
+/// Makes a missing database file such that only its owner can read it; SQLite gives its WAL the same mode.
+fn create_private_file(options: &SqliteConnectOptions) -> Result<(), StoreError> {
+    let path = options.get_filename();
+    let mut open = std::fs::OpenOptions::new();
+    open.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    match open.open(path).and_then(|file| file.sync_all()).and_then(|()| files::sync_folder(path)) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(source) => Err(StoreError::File { path: path.display().to_string(), source }),
+    }
+}
+
+/// Makes the schema that the URL names (`?options[search_path]=NAME`) if it is not there: each issuer has one of its own.
+async fn create_schema(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let (present, path): (Option<String>, String) =
+        sqlx::query_as("SELECT current_schema()::text, current_setting('search_path')")
+            .fetch_one(&mut *connection)
+            .await?;
+    let is_plain = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if present.is_none() && is_plain {
+        // Two that start at once may both try; then one fails on the name that the other made, and finds it there.
+        let made =
+            sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {path}"))).execute(connection).await;
+        if let Err(error) = made
+            && !error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+        {
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
+async fn open_postgres(url: &str) -> Result<(Pools, Arc<Availability>), StoreError> {
+    let options = PgConnectOptions::from_str(url)?.application_name("tollgate");
+    let mut first = connect_to_postgres(&options).await?;
+    warn_of_lost_commits(&mut first, &options).await?;
+    create_schema(&mut first).await?;
+    first.close().await?;
+    // A migration takes as long as it takes: none of the other pools' limits hold in this one.
+    let migrating = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    POSTGRES.run(&migrating).await?;
+    migrating.close().await;
+    let availability = Availability::of_postgres(options.clone());
+    let write = postgres_pool(POSTGRES_WRITERS, &availability).connect_with(options.clone()).await?;
+    let read = postgres_pool(POSTGRES_READERS, &availability).connect_with(options).await?;
+    Ok((Pools::Postgres { read, write }, availability))
+}
+
+/// Makes a connection outside the pools.
+pub(crate) async fn connect_to_postgres(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
+    let unreachable = |reason: String| StoreError::Unreachable { address: address(options), reason };
+    match timeout(PATIENCE, PgConnection::connect_with(options)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) if is_transient(&error) => Err(unreachable(error.to_string())),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// Whether a connection may be had later that cannot be had now: the server is away, starts, ends, or is full.
+fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("57P") || code.starts_with("53") || code.starts_with("08"))
+        }
+        _ => false,
+    }
+}
+
+/// Tells whoever runs the server that what it acknowledges may be lost with the power.
+async fn warn_of_lost_commits(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<(), StoreError> {
+    let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(connection).await?;
+    if fsync == "off" {
+        tracing::warn!(
+            address = address(options),
+            "this PostgreSQL runs with fsync=off: tokens and revocations that it acknowledged are lost when its machine fails"
+        );
+    }
+    Ok(())
+}
+
+pub(crate) fn postgres_pool(size: u32, availability: &Arc<Availability>) -> PgPoolOptions {
+    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+    let pool = pool.after_connect(|connection, _| {
+        Box::pin(async move { connection.execute(POSTGRES_SESSION_SETTINGS).await.map(drop) })
+    });
+    let is_shed = |availability: &Availability, age| {
+        Instant::now().checked_sub(age).is_some_and(|established| availability.is_shed(established))
+    };
+    let (taking, giving) = (Arc::clone(availability), Arc::clone(availability));
+    // A connection is tested when it comes back; once more only if that was a while ago.
+    let pool = pool.test_before_acquire(false).before_acquire(move |connection, state| {
+        let availability = Arc::clone(&taking);
+        Box::pin(async move {
+            if is_shed(&availability, state.age) {
+                return Ok(false);
+            }
+            if state.idle_for < MAX_UNTESTED_IDLE {
+                return Ok(true);
+            }
+            match timeout(PROBE_STATEMENT_TIMEOUT, connection.ping()).await {
+                Ok(answer) => answer.map(|()| true),
+                Err(_) => {
+                    availability.report(Fault::Silent, &"it did not answer after a pause");
+                    Ok(false)
+                }
+            }
+        })
+    });
+    pool.after_release(move |_, state| {
+        let is_good = !is_shed(&giving, state.age);
+        Box::pin(async move { Ok(is_good) })
+    })
+}

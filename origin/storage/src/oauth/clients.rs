@@ -1,0 +1,340 @@
+//! Clients and their secrets.
+
+use std::collections::BTreeMap;
+
+use tollgate_model::client::MAX_SECRETS;
+use tollgate_model::{
+    AuditAction, AuditKind, Client, ClientId, ClientMetadata, ClientStatus, SecretHash, StoredSecret,
+};
+
+use crate::database::values::{from_json, from_sql, secret_hash, to_json, to_sql};
+use crate::database::{Either, Tx};
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// Each client as often as it has secrets, and once if it has none.
+macro_rules! select {
+    ($tail:literal) => {
+        concat!(
+            "SELECT c.id, c.metadata, c.registration, c.operator_metadata, c.created_at, c.disabled_at, s.hash AS secret,
+             s.chosen AS secret_chosen, s.created_at AS secret_created_at, s.expires_at AS secret_expires_at
+             FROM clients c LEFT JOIN client_secrets s ON s.client_id = c.id ",
+            $tail
+        )
+    };
+}
+pub(crate) use select as client_select;
+
+#[derive(sqlx_macros::FromRow)]
+pub(crate) struct ClientRow {
+    id: String,
+    metadata: String,
+    registration: Option<Vec<u8>>,
+    operator_metadata: Option<String>,
+    created_at: i64,
+    disabled_at: Option<i64>,
+    secret: Option<Vec<u8>>,
+    secret_chosen: Option<String>,
+    secret_created_at: Option<i64>,
+    secret_expires_at: Option<i64>,
+}
+
+impl ClientRow {
+    /// The client without its secrets, and one of them.
+    pub(crate) fn parts(self) -> Result<(Client, Option<StoredSecret>), StoreError> {
+        let client = Client {
+            id: self.id.parse().map_err(StoreError::corrupt("clients"))?,
+            metadata: from_json(&self.metadata, "clients")?,
+            secrets: Vec::new(),
+            registration: self.registration.map(|hash| secret_hash(&hash, "clients")).transpose()?,
+            operator_metadata: self.operator_metadata.map(|text| from_json(&text, "clients")).transpose()?,
+            status: match self.disabled_at {
+                None => ClientStatus::Active,
+                Some(at) => ClientStatus::Disabled { at: from_sql(at) },
+            },
+            created_at: from_sql(self.created_at),
+        };
+        let secret = self.secret.zip(self.secret_created_at).map(|(hash, created_at)| {
+            let (chosen, expires_at) = (self.secret_chosen, self.secret_expires_at);
+            StoredSecret::try_from(SecretRow { hash, chosen, created_at, expires_at })
+        });
+        Ok((client, secret.transpose()?))
+    }
+}
+
+#[derive(sqlx_macros::FromRow)]
+pub(crate) struct SecretRow {
+    hash: Vec<u8>,
+    chosen: Option<String>,
+    created_at: i64,
+    expires_at: Option<i64>,
+}
+
+impl TryFrom<SecretRow> for StoredSecret {
+    type Error = StoreError;
+
+    fn try_from(row: SecretRow) -> Result<StoredSecret, StoreError> {
+        Ok(StoredSecret {
+            hash: secret_hash(&row.hash, "client_secrets")?,
+            argon2_hash: row.chosen,
+            created_at: from_sql(row.created_at),
+            expires_at: row.expires_at.map(from_sql),
+        })
+    }
+}
+
+impl Store {
+    /// Registers `client`.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] when its id is taken.
+    pub async fn create_client(&self, client: &Client) -> Result<(), StoreError> {
+        let disabled_at = match client.status {
+            ClientStatus::Active => None,
+            ClientStatus::Disabled { at } => Some(to_sql(at)),
+        };
+        let mut tx = self.begin_write().await?;
+        let inserted = with_connection!(&mut tx, connection => {
+            sqlx::query(
+                "INSERT INTO clients (id, metadata, registration, created_at, disabled_at) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(client.id.as_str())
+            .bind(to_json(&client.metadata)?)
+            .bind(client.registration.map(|hash| hash.as_bytes().to_vec()))
+            .bind(to_sql(client.created_at))
+            .bind(disabled_at)
+            .execute(connection)
+            .await?
+            .rows_affected()
+        });
+        if inserted == 0 {
+            return Err(StoreError::AlreadyExists("client"));
+        }
+        for secret in &client.secrets {
+            tx.insert_secret(&client.id, secret).await?;
+        }
+        tx.note(&[self.line(AuditAction::Create, AuditKind::CLIENT, client.id.as_str())]).await?;
+        tx.commit().await
+    }
+
+    /// The client with this id, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 ORDER BY s.created_at"))
+                .bind(id.as_str())
+                .fetch_all(connection)
+                .await?
+        });
+        Ok(clients(rows)?.pop())
+    }
+
+    /// The client whose registration this token manages (RFC 7592).
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_client_by_registration_token(&self, token: &SecretHash) -> Result<Option<Client>, StoreError> {
+        let id = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, String>("SELECT id FROM clients WHERE registration = $1")
+                .bind(token.as_bytes().as_slice())
+                .fetch_optional(connection)
+                .await?
+        });
+        match id {
+            Some(id) => self.find_client(&id.parse().map_err(StoreError::corrupt("clients"))?).await,
+            None => Ok(None),
+        }
+    }
+
+    /// All clients, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_clients(&self) -> Result<Vec<Client>, StoreError> {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, ClientRow>(select!("ORDER BY c.created_at, c.id, s.created_at"))
+                .fetch_all(connection)
+                .await?
+        });
+        clients(rows)
+    }
+
+    /// Replaces what is registered of a client, as its operator says. False when there is none of that id. A client that registered
+    /// itself can have no more than this from now on.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn update_client(&self, id: &ClientId, metadata: &ClientMetadata) -> Result<bool, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let updated = with_connection!(&mut tx, connection => {
+            sqlx::query(
+                "UPDATE clients SET metadata = $2, operator_metadata = CASE WHEN registration IS NOT NULL THEN $2 END
+                 WHERE id = $1",
+            )
+                .bind(id.as_str())
+                .bind(to_json(metadata)?)
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if updated > 0 {
+            tx.note(&[self.line(AuditAction::Update, AuditKind::CLIENT, id.as_str())]).await?;
+        }
+        tx.commit().await?;
+        Ok(updated > 0)
+    }
+
+    /// Replaces what is registered of a client, as the client itself says.
+    ///
+    /// # Errors
+    /// [`StoreError::ConcurrentModification`] when the operator disabled it, or changed what it may have, since `client` was read.
+    pub async fn update_registration(&self, client: &Client, metadata: &ClientMetadata) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.hold_client(&client.id).await?;
+        let row = with_connection!(&mut tx, connection => {
+            sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 AND c.disabled_at IS NULL"))
+                .bind(client.id.as_str())
+                .fetch_all(connection)
+                .await?
+        });
+        if clients(row)?.pop().is_none_or(|now| now.operator_metadata != client.operator_metadata) {
+            return Err(StoreError::ConcurrentModification);
+        }
+        with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE clients SET metadata = $2 WHERE id = $1")
+                .bind(client.id.as_str())
+                .bind(to_json(metadata)?)
+                .execute(connection)
+                .await?;
+        });
+        tx.note(&[self.line(AuditAction::Update, AuditKind::CLIENT, client.id.as_str())]).await?;
+        tx.commit().await
+    }
+
+    /// Gives a client another secret. The newest of those it has stays good until `old_until`, older ones end at once. Of several that
+    /// are given at one moment each sees the one before.
+    ///
+    /// # Errors
+    /// When there is no such client, or the database fails.
+    pub async fn rotate_secret(&self, id: &ClientId, new: &StoredSecret, old_until: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.hold_client(id).await?;
+        // The newest is the one without an end: times are seconds, and several may be of one.
+        let held = with_connection!(&mut tx, connection => {
+            sqlx::query_as::<_, SecretRow>(
+                "SELECT hash, chosen, created_at, expires_at FROM client_secrets WHERE client_id = $1
+                 ORDER BY expires_at IS NOT NULL, created_at DESC, hash",
+            )
+            .bind(id.as_str())
+            .fetch_all(connection)
+            .await?
+        });
+        for (index, secret) in held.into_iter().enumerate() {
+            let secret = StoredSecret::try_from(secret)?;
+            let until = if index + 1 < MAX_SECRETS { old_until } else { 0 };
+            with_connection!(&mut tx, connection => {
+                sqlx::query(
+                    "UPDATE client_secrets SET expires_at = $3 WHERE client_id = $1 AND hash = $2
+                     AND (expires_at IS NULL OR expires_at > $3)",
+                )
+                .bind(id.as_str())
+                .bind(secret.hash.as_bytes().as_slice())
+                .bind(to_sql(until))
+                .execute(connection)
+                .await?;
+            });
+        }
+        tx.insert_secret(id, new).await?;
+        tx.note(&[self.line(AuditAction::RotateSecret, AuditKind::CLIENT, id.as_str())]).await?;
+        tx.commit().await
+    }
+
+    /// Replaces the slow hash of a secret by another of the same secret, if it still is the one that is stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rehash_secret(&self, id: &ClientId, old: &str, new: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE client_secrets SET chosen = $3 WHERE client_id = $1 AND chosen = $2")
+                .bind(id.as_str())
+                .bind(old)
+                .bind(new)
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
+    /// Lets a client that was disabled authenticate again and gives it as it is then; none when there is none of that id. What was
+    /// revoked stays revoked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn enable_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let enabled = with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE clients SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL")
+                .bind(id.as_str())
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if enabled > 0 {
+            tx.note(&[self.line(AuditAction::Enable, AuditKind::CLIENT, id.as_str())]).await?;
+        }
+        tx.commit().await?;
+        self.find_client(id).await
+    }
+}
+
+impl Tx {
+    /// Has others who change the client wait until the commit. On SQLite they wait anyway.
+    async fn hold_client(&mut self, id: &ClientId) -> Result<(), StoreError> {
+        if let Either::Postgres(transaction) = self {
+            supervised!(transaction, connection => {
+                sqlx::query("SELECT id FROM clients WHERE id = $1 FOR NO KEY UPDATE")
+                    .bind(id.as_str())
+                    .execute(connection)
+                    .await?;
+            });
+        }
+        Ok(())
+    }
+
+    async fn insert_secret(&mut self, client: &ClientId, secret: &StoredSecret) -> Result<(), StoreError> {
+        with_connection!(&mut *self, connection => {
+            sqlx::query(
+                "INSERT INTO client_secrets (client_id, hash, created_at, expires_at, chosen) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(client.as_str())
+            .bind(secret.hash.as_bytes().as_slice())
+            .bind(to_sql(secret.created_at))
+            .bind(secret.expires_at.map(to_sql))
+            .bind(secret.argon2_hash.as_deref())
+            .execute(connection)
+            .await?;
+        });
+        Ok(())
+    }
+}
+
+/// Rows of `select!` as clients, in the order in which each first comes.
+pub(crate) fn clients(rows: Vec<ClientRow>) -> Result<Vec<Client>, StoreError> {
+    let mut clients: Vec<Client> = Vec::new();
+    let mut places: BTreeMap<ClientId, usize> = BTreeMap::new();
+    for row in rows {
+        let (client, secret) = row.parts()?;
+        let place = *places.entry(client.id.clone()).or_insert_with(|| {
+            clients.push(client);
+            clients.len() - 1
+        });
+        if let Some(client) = clients.get_mut(place) {
+            client.secrets.extend(secret);
+        }
+    }
+    Ok(clients)
+}

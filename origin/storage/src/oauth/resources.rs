@@ -1,0 +1,163 @@
+//! Resource servers.
+
+use tollgate_model::{Audience, AuditAction, AuditKind, Malformed, Resource};
+
+use crate::database::values::{from_json, to_json};
+use crate::database::{Either, Tx};
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// The words of a scope value were not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ScopeError {
+    /// It is nobody's.
+    #[error("there is no resource server {0}")]
+    NoResource(Audience),
+    /// There are no words to remove.
+    #[error("the resource server {audience} has no scope value {value}")]
+    NoValue {
+        /// The resource server.
+        audience: Audience,
+        /// What was to be removed.
+        value: String,
+    },
+    /// The resource server cannot be as it would be then.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Registers a resource server, or replaces the one of that audience.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] when one is registered under another spelling of the same audience.
+    pub async fn save_resource(&self, resource: &Resource) -> Result<(), StoreError> {
+        if self.find_resource(&resource.audience).await?.is_some_and(|other| other.audience != resource.audience) {
+            return Err(StoreError::AlreadyExists("resource server"));
+        }
+        let mut tx = self.begin_write().await?;
+        tx.write_resource(resource).await?;
+        tx.note(&[self.line(AuditAction::Update, AuditKind::Resource, resource.audience.as_str())]).await?;
+        tx.commit().await
+    }
+
+    /// All resource servers, by audience.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_resources(&self) -> Result<Vec<Resource>, StoreError> {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, String>("SELECT resource FROM resources ORDER BY audience")
+                .fetch_all(connection)
+                .await?
+        });
+        rows.iter().map(|row| from_json(row, "resources")).collect()
+    }
+
+    /// The resource server of this audience, if one is registered: under this spelling, or else under one that means the same.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_resource(&self, audience: &Audience) -> Result<Option<Resource>, StoreError> {
+        let row = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_scalar::<_, String>("SELECT resource FROM resources WHERE audience = $1")
+                .bind(audience.as_str())
+                .fetch_optional(connection)
+                .await?
+        });
+        if let Some(row) = row {
+            return from_json(&row, "resources").map(Some);
+        }
+        let mut all = self.list_resources().await?.into_iter();
+        Ok(all.find(|resource| resource.audience.is_same_resource(audience.as_str())))
+    }
+
+    /// Removes a resource server. False when there is none of that audience.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_resource(&self, audience: &Audience) -> Result<bool, StoreError> {
+        let mut tx = self.begin_write().await?;
+        let removed = with_connection!(&mut tx, connection => {
+            sqlx::query("DELETE FROM resources WHERE audience = $1")
+                .bind(audience.as_str())
+                .execute(connection)
+                .await?
+                .rows_affected()
+        });
+        if removed > 0 {
+            tx.note(&[self.line(AuditAction::Remove, AuditKind::Resource, audience.as_str())]).await?;
+        }
+        tx.commit().await?;
+        Ok(removed > 0)
+    }
+    /// Says what a scope value of a resource server means, in place of what was said of it; all else stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such resource server, it cannot have the value or the words, or the database fails.
+    pub async fn set_scope_description(
+        &self,
+        audience: &Audience,
+        value: &str,
+        words: &str,
+    ) -> Result<Resource, ScopeError> {
+        self.change_scope(audience, value, Some(words)).await
+    }
+
+    /// Forgets what a scope value of a resource server means; all else stays as it is.
+    ///
+    /// # Errors
+    /// When there is no such resource server, it says nothing of the value, or the database fails.
+    pub async fn delete_scope_description(&self, audience: &Audience, value: &str) -> Result<Resource, ScopeError> {
+        self.change_scope(audience, value, None).await
+    }
+
+    async fn change_scope(
+        &self,
+        audience: &Audience,
+        value: &str,
+        words: Option<&str>,
+    ) -> Result<Resource, ScopeError> {
+        let mut tx = self.begin_write().await?;
+        let resource = tx.hold_resource(audience).await?.ok_or_else(|| ScopeError::NoResource(audience.clone()))?;
+        let no_value = || ScopeError::NoValue { audience: audience.clone(), value: value.to_owned() };
+        let (resource, done) = match words {
+            Some(words) => (resource.with_scope(value, words)?, "set"),
+            None => (resource.without_scope(value).ok_or_else(no_value)?, "removed"),
+        };
+        tx.write_resource(&resource).await?;
+        let line = self.line(AuditAction::Update, AuditKind::Resource, audience.as_str());
+        tx.note(&[line.with(&format!("scope value {value} {done}"))]).await?;
+        tx.commit().await?;
+        Ok(resource)
+    }
+}
+
+impl Tx {
+    /// The resource server of this audience, which nobody else changes before the commit.
+    async fn hold_resource(&mut self, audience: &Audience) -> Result<Option<Resource>, StoreError> {
+        let lock = if matches!(self, Either::Postgres(_)) { " FOR UPDATE" } else { "" };
+        let row: Option<String> = with_connection!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT resource FROM resources WHERE audience = ");
+            query.push_bind(audience.as_str()).push(lock).build_query_scalar().fetch_optional(connection).await?
+        });
+        row.map(|row| from_json(&row, "resources")).transpose()
+    }
+
+    async fn write_resource(&mut self, resource: &Resource) -> Result<(), StoreError> {
+        with_connection!(&mut *self, connection => {
+            sqlx::query(
+                "INSERT INTO resources (audience, resource) VALUES ($1, $2)
+                 ON CONFLICT (audience) DO UPDATE SET resource = excluded.resource",
+            )
+            .bind(resource.audience.as_str())
+            .bind(to_json(resource)?)
+            .execute(connection)
+            .await?;
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! The record of issued tokens. They are issued by way of a [`Batch`](super::Batch).
+
+use tollgate_keys::{RecordKey, VerifiedToken};
+use tollgate_model::{AccessToken, Scope, TokenId};
+
+use crate::database::Tx;
+use crate::database::bulk::{padded_with_last, statement_chunks};
+use crate::database::values::{fixed_bytes, from_json, from_sql, secret_hash};
+use crate::error::StoreError;
+use crate::store::Store;
+
+#[derive(sqlx_macros::FromRow)]
+pub(crate) struct TokenRow {
+    number: i64,
+    id: Vec<u8>,
+    client_id: String,
+    subject: String,
+    session: Option<String>,
+    key_id: String,
+    scope: String,
+    audience: String,
+    details: Option<String>,
+    opaque: Option<Vec<u8>>,
+    issued_at: i64,
+    expires_at: i64,
+}
+
+impl TryFrom<TokenRow> for AccessToken {
+    type Error = StoreError;
+
+    fn try_from(row: TokenRow) -> Result<AccessToken, StoreError> {
+        let corrupt = StoreError::corrupt("tokens");
+        Ok(AccessToken {
+            id: TokenId::from_bytes(fixed_bytes(&row.id, "tokens")?),
+            number: from_sql(row.number),
+            client: row.client_id.parse().map_err(&corrupt)?,
+            subject: row.subject,
+            session: row.session,
+            key_id: row.key_id,
+            scope: Scope::parse(&row.scope).map_err(&corrupt)?,
+            audience: row.audience.parse().map_err(&corrupt)?,
+            details: row.details.map(|details| from_json(&details, "tokens")).transpose()?.unwrap_or_default(),
+            opaque: row.opaque.map(|hash| secret_hash(&hash, "tokens")).transpose()?,
+            issued_at: from_sql(row.issued_at),
+            expires_at: from_sql(row.expires_at),
+        })
+    }
+}
+
+impl Store {
+    /// The record of the token with this id, if it was issued here and is not long expired. For what is named by its id: a presented
+    /// token has the record that [`Store::find_recognised_token`] finds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_token(&self, id: TokenId) -> Result<Option<AccessToken>, StoreError> {
+        Ok(self.begin_read().await?.tokens(&[id]).await?.pop())
+    }
+
+    /// The record of a presented token, if it was issued here and is not long expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_recognised_token(&self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
+        self.begin_read().await?.find_recognised_token(token).await
+    }
+
+    /// The record of a presented token that is not struck by any revocation, both as of one moment.
+    ///
+    /// # Errors
+    /// When the database fails, or nobody served from it yet.
+    pub async fn find_unrevoked_token(&self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
+        let mut tx = self.begin_read().await?;
+        let Some(token) = tx.find_recognised_token(token).await? else {
+            return Ok(None);
+        };
+        let struck = tx.is_token_revoked(&token).await?;
+        Ok((!struck).then_some(token))
+    }
+}
+
+impl Tx {
+    async fn find_recognised_token(&mut self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
+        let (by_key, key) = match token.record_key() {
+            RecordKey::Id(id) => ("SELECT * FROM tokens WHERE id = $1", id.to_bytes()),
+            RecordKey::Opaque(hash) => ("SELECT * FROM tokens WHERE opaque = $1", hash.as_bytes().to_vec()),
+        };
+        let row = with_connection!(&mut *self, connection => {
+            sqlx::query_as::<_, TokenRow>(by_key).bind(key).fetch_optional(connection).await?
+        });
+        let record = row.map(AccessToken::try_from).transpose()?;
+        Ok(record.filter(|record| token.matches_record(record)))
+    }
+
+    /// The records of the tokens with these ids that were issued here and are not long expired, in any order.
+    pub(crate) async fn tokens(&mut self, ids: &[TokenId]) -> Result<Vec<AccessToken>, StoreError> {
+        let mut tokens = Vec::with_capacity(ids.len());
+        for ids in statement_chunks(ids) {
+            let rows: Vec<TokenRow> = with_connection!(&mut *self, connection => {
+                let mut query = sqlx::QueryBuilder::new("SELECT * FROM tokens WHERE id IN (");
+                let mut list = query.separated(", ");
+                for id in padded_with_last(ids) {
+                    list.push_bind(id.to_bytes());
+                }
+                query.push(")").build_query_as().fetch_all(connection).await?
+            });
+            tokens.extend(rows.into_iter().map(AccessToken::try_from).collect::<Result<Vec<_>, _>>()?);
+        }
+        Ok(tokens)
+    }
+}

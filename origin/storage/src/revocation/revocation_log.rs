@@ -1,0 +1,382 @@
+//! Writing the history: revocations as records, what they amount to as marks, and each change of a mark as a delta, all in
+//! one transaction with the audit log.
+//!
+//! A ledger is open only while its transaction holds the feed's one row. So the next one waits, sequences have no gaps, what is
+//! rolled back was never taken, and the marks that are read here are the newest.
+
+use std::collections::HashMap;
+
+use tollgate_core::{Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
+use tollgate_model::{
+    Actor, AuditAction, AuditKind, NewAuditEntry, NewReinstatement, NewRevocation, Revocation, RevocationSelector,
+    Target,
+};
+
+use crate::database::Tx;
+use crate::database::bulk::{padded_with_last, statement_chunks};
+use crate::database::values::{fixed_bytes, from_sql, mark_from_sql, to_sql};
+use crate::error::StoreError;
+use crate::revocation::revocations::RevocationRow;
+use crate::revocation::security_events::Signal;
+use crate::writer::batch::{ReinstateOutcome, RevokeOutcome};
+
+/// A name's mark, while it is being changed.
+#[derive(Clone, Copy)]
+struct Held {
+    mark: RevokedBefore,
+    void_after: u64,
+    epoch: Option<u32>,
+}
+
+struct Entry {
+    delta: Delta,
+    epoch: Option<u32>,
+    chain: HashChain,
+}
+
+/// Kind, id, mark, end and epoch.
+type MarkRow = (i64, Vec<u8>, i64, i64, Option<i64>);
+
+/// The history, held for writing.
+pub(crate) struct RevocationLog {
+    issuer: String,
+    sequence: u64,
+    chain: HashChain,
+    /// The newest record's number.
+    number: u64,
+    marks: HashMap<(RevocationKind, RevocationId), Held>,
+    /// The marks that are to be written.
+    changed: Vec<(RevocationKind, RevocationId)>,
+    entries: Vec<Entry>,
+    /// The entries in words, for receivers of security events.
+    signals: Vec<Signal>,
+    lines: Vec<NewAuditEntry>,
+}
+
+impl RevocationLog {
+    /// Takes the feed's row and holds it until the commit.
+    pub(crate) async fn open(tx: &mut Tx) -> Result<RevocationLog, StoreError> {
+        let row = with_connection!(&mut *tx, connection => {
+            sqlx::query_as::<_, (String, i64, Vec<u8>, i64)>(
+                "UPDATE feed SET sequence = sequence RETURNING issuer, sequence, chain, revocation",
+            )
+            .fetch_optional(connection)
+            .await?
+        });
+        let (issuer, sequence, chain, number) = row.ok_or(StoreError::NoIssuer)?;
+        Ok(RevocationLog {
+            issuer,
+            sequence: from_sql(sequence),
+            chain: HashChain::from_bytes(fixed_bytes(&chain, "feed")?),
+            number: from_sql(number),
+            marks: HashMap::new(),
+            changed: Vec::new(),
+            entries: Vec::new(),
+            signals: Vec::new(),
+            lines: Vec::new(),
+        })
+    }
+
+    /// Makes revocations, with `closed` as the epoch that this transaction ended.
+    pub(crate) async fn revoke(
+        &mut self,
+        tx: &mut Tx,
+        revokes: &[NewRevocation],
+        closed: u32,
+    ) -> Result<Vec<RevokeOutcome>, StoreError> {
+        let names: Vec<_> =
+            revokes.iter().map(|revoke| (revoke.target.kind(), revoke.target.id(&self.issuer))).collect();
+        self.load_marks(tx, &names).await?;
+        let mut records: Vec<Revocation> = Vec::new();
+        let mut revoked = Vec::with_capacity(revokes.len());
+        for (revoke, name) in revokes.iter().zip(names) {
+            let mark = revoke.target.mark(closed);
+            // A mark that is void may be in nobody's snapshot any more: it does not count.
+            let held = self.marks.get(&name).filter(|held| held.void_after >= revoke.at && held.mark >= mark).copied();
+            if held.is_some()
+                && let Some(revocation) = on_record(tx, &records, revoke, mark).await?
+            {
+                revoked.push(RevokeOutcome { revocation, is_new_to_edges: false });
+                continue;
+            }
+            let revocation = self.record(revoke, mark);
+            self.strike(name, &revocation, held.is_none());
+            records.push(revocation.clone());
+            revoked.push(RevokeOutcome { revocation, is_new_to_edges: held.is_none() });
+        }
+        insert_records(tx, &records).await?;
+        Ok(revoked)
+    }
+
+    fn record(&mut self, revoke: &NewRevocation, mark: RevokedBefore) -> Revocation {
+        self.number += 1;
+        let NewRevocation { target, by, reason, at, void_after } = revoke.clone();
+        let reason = reason.map(|reason| reason.as_str().to_owned());
+        self.line(AuditAction::Revoke, &by, &target, reason.clone(), at);
+        Revocation { number: self.number, target, mark, by, reason, at, void_after, reinstated: None }
+    }
+
+    /// Marks a name with what a new revocation amounts to.
+    fn strike(&mut self, name: (RevocationKind, RevocationId), revocation: &Revocation, is_new_to_edges: bool) {
+        let epoch = revocation.target.epoch();
+        let fresh = Held { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch };
+        let held = self.marks.entry(name).or_insert(fresh);
+        *held = Held {
+            mark: held.mark.max(revocation.mark),
+            void_after: held.void_after.max(revocation.void_after),
+            epoch,
+        };
+        let (mark, void_after) = (held.mark, held.void_after);
+        self.changed.push(name);
+        if is_new_to_edges {
+            self.tell(name, mark, void_after, epoch);
+        }
+    }
+
+    /// Lifts revocations in force, and lowers the mark to what the others of the name amount to.
+    pub(crate) async fn reinstate(
+        &mut self,
+        tx: &mut Tx,
+        reinstate: &NewReinstatement,
+    ) -> Result<ReinstateOutcome, StoreError> {
+        let mut lifted = lift(tx, reinstate).await?;
+        lifted.sort_by_key(|revocation| revocation.number);
+        let Some(target) = lifted.first().map(|revocation| revocation.target.clone()) else {
+            return Ok(ReinstateOutcome { lifted, is_new_to_edges: false });
+        };
+        let reason = reinstate.reason.as_ref().map(|reason| reason.as_str().to_owned());
+        self.line(AuditAction::Reinstate, &reinstate.by, &target, reason, reinstate.at);
+
+        let name = (target.kind(), target.id(&self.issuer));
+        self.load_marks(tx, &[name]).await?;
+        let epoch = target.epoch();
+        let held =
+            self.marks.get(&name).copied().unwrap_or(Held { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch });
+        let (mark, void_after) = in_force(tx, &target, reinstate.at).await?;
+        self.marks.insert(name, Held { mark, void_after, epoch });
+        self.changed.push(name);
+        let is_new_to_edges = mark != held.mark;
+        if is_new_to_edges {
+            self.tell(name, mark, held.void_after.max(void_after), epoch);
+        }
+        Ok(ReinstateOutcome { lifted, is_new_to_edges })
+    }
+
+    /// Adds a delta.
+    fn tell(
+        &mut self,
+        (kind, id): (RevocationKind, RevocationId),
+        mark: RevokedBefore,
+        void_after: u64,
+        epoch: Option<u32>,
+    ) {
+        self.sequence += 1;
+        let delta = Delta { sequence: self.sequence, kind, id, revoked_before: mark, expires_at: void_after };
+        self.chain = self.chain.next(&delta);
+        self.entries.push(Entry { delta, epoch, chain: self.chain });
+        // The line that was just written is about what made this delta.
+        if let Some(NewAuditEntry { at, by, action, name, detail, .. }) = self.lines.last() {
+            let (name, by, reason) = (name.clone(), by.as_str().to_owned(), detail.clone());
+            let is_reinstatement = *action == AuditAction::Reinstate;
+            self.signals.push(Signal {
+                sequence: self.sequence,
+                kind,
+                name,
+                mark,
+                is_reinstatement,
+                at: *at,
+                by,
+                reason,
+                void_after,
+            });
+        }
+    }
+
+    fn line(&mut self, action: AuditAction, by: &Actor, target: &Target, detail: Option<String>, at: u64) {
+        let name = match target {
+            Target::Before(time) => time.to_string(),
+            _ => target.name().to_owned(),
+        };
+        let kind = AuditKind::Revocable(target.kind());
+        self.lines.push(NewAuditEntry { at, by: by.clone(), action, kind, name, detail });
+    }
+
+    /// Reads the marks of names that are not held yet.
+    async fn load_marks(&mut self, tx: &mut Tx, names: &[(RevocationKind, RevocationId)]) -> Result<(), StoreError> {
+        let missing: Vec<_> = names.iter().filter(|name| !self.marks.contains_key(*name)).copied().collect();
+        for names in statement_chunks(&missing) {
+            let rows: Vec<MarkRow> = with_connection!(&mut *tx, connection => {
+                let sql = "SELECT kind, id, mark, void_after, epoch FROM marks WHERE (kind, id) IN (";
+                let mut query = sqlx::QueryBuilder::new(sql);
+                query.push_values(padded_with_last(names), |mut row, (kind, id)| {
+                    row.push_bind(i64::from(kind.to_byte())).push_bind(id.as_bytes().as_slice());
+                });
+                query.push(")").build_query_as().fetch_all(connection).await?
+            });
+            for (kind, id, mark, void_after, epoch) in rows {
+                let kind = crate::database::values::revocation_kind(kind, "marks")?;
+                let held = Held {
+                    mark: mark_from_sql(mark),
+                    void_after: from_sql(void_after),
+                    epoch: epoch.and_then(|epoch| u32::try_from(epoch).ok()),
+                };
+                self.marks.insert((kind, RevocationId::from_bytes(fixed_bytes(&id, "marks")?)), held);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the marks, the deltas, the audit log and the head.
+    pub(crate) async fn close(mut self, tx: &mut Tx) -> Result<(), StoreError> {
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        let held = |name| self.marks.get(name).map(|held| (*name, *held));
+        let (lifted, marks): (Vec<_>, Vec<_>) =
+            self.changed.iter().filter_map(held).partition(|(_, held)| held.mark == RevokedBefore::NOT_REVOKED);
+        insert_rows!(
+            tx,
+            "INSERT INTO marks (kind, id, mark, void_after, epoch)",
+            " ON CONFLICT (kind, id) DO UPDATE SET mark = excluded.mark, void_after = excluded.void_after",
+            &marks,
+            |row, mark| row
+                .push_bind(i64::from(mark.0.0.to_byte()))
+                .push_bind(mark.0.1.as_bytes().as_slice())
+                .push_bind(to_sql(mark.1.mark.0))
+                .push_bind(to_sql(mark.1.void_after))
+                .push_bind(mark.1.epoch.map(i64::from))
+        );
+        for ((kind, id), _) in lifted {
+            with_connection!(&mut *tx, connection => {
+                sqlx::query("DELETE FROM marks WHERE kind = $1 AND id = $2")
+                    .bind(i64::from(kind.to_byte()))
+                    .bind(id.as_bytes().as_slice())
+                    .execute(connection)
+                    .await?;
+            });
+        }
+        self.write_history(tx).await
+    }
+
+    async fn write_history(self, tx: &mut Tx) -> Result<(), StoreError> {
+        insert_rows!(
+            tx,
+            "INSERT INTO deltas (sequence, kind, id, mark, void_after, epoch, chain)",
+            "",
+            &self.entries,
+            |row, entry| row
+                .push_bind(to_sql(entry.delta.sequence))
+                .push_bind(i64::from(entry.delta.kind.to_byte()))
+                .push_bind(entry.delta.id.as_bytes().as_slice())
+                .push_bind(to_sql(entry.delta.revoked_before.0))
+                .push_bind(to_sql(entry.delta.expires_at))
+                .push_bind(entry.epoch.map(i64::from))
+                .push_bind(entry.chain.as_bytes().as_slice())
+        );
+        tx.insert_signals(&self.signals).await?;
+        tx.note(&self.lines).await?;
+        // A revoked key leaves the key sets, and one that is reinstated comes back: whoever has them reads them anew.
+        let changes_keys = self.lines.iter().any(|line| line.kind == AuditKind::KEY);
+        with_connection!(&mut *tx, connection => {
+            sqlx::query("UPDATE feed SET sequence = $1, chain = $2, revocation = $3, version = version + $4")
+                .bind(to_sql(self.sequence))
+                .bind(self.chain.as_bytes().as_slice())
+                .bind(to_sql(self.number))
+                .bind(i64::from(changes_keys))
+                .execute(connection)
+                .await?;
+        });
+        if self.entries.is_empty() { Ok(()) } else { tx.notify().await }
+    }
+}
+
+/// The record that says just what a new one would, by the same actor, in force: asking again makes no second one.
+async fn on_record(
+    tx: &mut Tx,
+    fresh: &[Revocation],
+    revoke: &NewRevocation,
+    mark: RevokedBefore,
+) -> Result<Option<Revocation>, StoreError> {
+    let same = |record: &&Revocation| record.target == revoke.target && record.by == revoke.by;
+    if let Some(record) = fresh.iter().find(same) {
+        return Ok(Some(record.clone()));
+    }
+    let row = with_connection!(&mut *tx, connection => {
+        sqlx::query_as::<_, RevocationRow>(
+            "SELECT * FROM revocations WHERE kind = $1 AND name = $2 AND mark = $3 AND revoked_by = $4
+             AND lifted_at IS NULL AND void_after >= $5 ORDER BY number LIMIT 1",
+        )
+        .bind(i64::from(revoke.target.kind().to_byte()))
+        .bind(revoke.target.name())
+        .bind(to_sql(mark.0))
+        .bind(revoke.by.as_str())
+        .bind(to_sql(revoke.at))
+        .fetch_optional(connection)
+        .await?
+    });
+    row.map(Revocation::try_from).transpose()
+}
+
+async fn insert_records(tx: &mut Tx, records: &[Revocation]) -> Result<(), StoreError> {
+    insert_rows!(
+        tx,
+        "INSERT INTO revocations (number, kind, name, mark, reason, revoked_by, revoked_at, void_after)",
+        "",
+        records,
+        |row, record| row
+            .push_bind(to_sql(record.number))
+            .push_bind(i64::from(record.target.kind().to_byte()))
+            .push_bind(record.target.name())
+            .push_bind(to_sql(record.mark.0))
+            .push_bind(record.reason.as_deref())
+            .push_bind(record.by.as_str())
+            .push_bind(to_sql(record.at))
+            .push_bind(to_sql(record.void_after))
+    );
+    Ok(())
+}
+
+/// Notes on the records in force that they are lifted, and gives them.
+async fn lift(tx: &mut Tx, reinstate: &NewReinstatement) -> Result<Vec<Revocation>, StoreError> {
+    // The conditions have the same parameters; of every record the mark is above 0, the kind not 0 and the name not empty.
+    let (condition, value, kind, name) = match &reinstate.selector {
+        RevocationSelector::Number(number) => ("number = $4 AND kind <> $5 AND name <> $6", *number, 0, ""),
+        RevocationSelector::Target(target) => match target {
+            Target::Before(time) => {
+                ("mark = $4 AND kind = $5 AND name = $6", *time, target.kind().to_byte(), target.name())
+            }
+            _ => ("mark > $4 AND kind = $5 AND name = $6", 0, target.kind().to_byte(), target.name()),
+        },
+    };
+    let rows = with_connection!(&mut *tx, connection => {
+        let sql = format!(
+            "UPDATE revocations SET lifted_by = $1, lifted_at = $2
+             WHERE lifted_at IS NULL AND void_after >= $3 AND {condition} RETURNING *",
+        );
+        sqlx::query_as::<_, RevocationRow>(sqlx::AssertSqlSafe(sql))
+            .bind(reinstate.by.as_str())
+            .bind(to_sql(reinstate.at))
+            .bind(to_sql(reinstate.at))
+            .bind(to_sql(value))
+            .bind(i64::from(kind))
+            .bind(name)
+            .fetch_all(connection)
+            .await?
+    });
+    rows.into_iter().map(Revocation::try_from).collect()
+}
+
+/// What the revocations of a name amount to that are in force, and until when.
+async fn in_force(tx: &mut Tx, target: &Target, at: u64) -> Result<(RevokedBefore, u64), StoreError> {
+    let (mark, void_after) = with_connection!(&mut *tx, connection => {
+        sqlx::query_as::<_, (Option<i64>, Option<i64>)>(
+            "SELECT max(mark), max(void_after) FROM revocations
+             WHERE kind = $1 AND name = $2 AND lifted_at IS NULL AND void_after >= $3",
+        )
+        .bind(i64::from(target.kind().to_byte()))
+        .bind(target.name())
+        .bind(to_sql(at))
+        .fetch_one(connection)
+        .await?
+    });
+    Ok((mark.map_or(RevokedBefore::NOT_REVOKED, mark_from_sql), void_after.map_or(0, from_sql)))
+}

@@ -1,0 +1,216 @@
+//! Revocations on record, and whether a token is struck. They are written by way of a [`Batch`](super::Batch).
+
+use std::collections::HashMap;
+use std::iter;
+
+use tollgate_core::{RevocationId, RevocationKind, RevokedBefore};
+use tollgate_model::{AccessToken, Actor, Reinstatement, Revocation, Target, TokenId};
+
+use crate::cluster::change_watch::NOTIFY_CHANNEL;
+use crate::database::values::{fixed_bytes, from_sql, mark_from_sql, revocation_kind, to_sql};
+use crate::database::{Either, Tx};
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// Records of a listing at most.
+pub const MAX_REVOCATIONS_PAGE: u64 = 1000;
+
+/// RevocationSelector records to list.
+#[derive(Debug, Clone, Default)]
+pub struct RevocationFilter {
+    /// Those of this kind alone.
+    pub kind: Option<RevocationKind>,
+    /// Those with this name alone.
+    pub name: Option<String>,
+    /// Those that are lifted or void, too.
+    pub include_inactive: bool,
+    /// Those with a lower number than this one alone.
+    pub below: Option<u64>,
+    /// As many at most, up to [`MAX_REVOCATIONS_PAGE`].
+    pub limit: u64,
+}
+
+#[derive(sqlx_macros::FromRow)]
+pub(crate) struct RevocationRow {
+    number: i64,
+    kind: i64,
+    name: String,
+    mark: i64,
+    reason: Option<String>,
+    revoked_by: String,
+    revoked_at: i64,
+    void_after: i64,
+    lifted_by: Option<String>,
+    lifted_at: Option<i64>,
+}
+
+impl TryFrom<RevocationRow> for Revocation {
+    type Error = StoreError;
+
+    fn try_from(row: RevocationRow) -> Result<Revocation, StoreError> {
+        let mark = mark_from_sql(row.mark);
+        let target = match revocation_kind(row.kind, "revocations")? {
+            RevocationKind::Everything => Target::Before(mark.0),
+            kind => Target::new(kind, &row.name).map_err(StoreError::corrupt("revocations"))?,
+        };
+        let lifted = row.lifted_by.zip(row.lifted_at);
+        Ok(Revocation {
+            number: from_sql(row.number),
+            target,
+            mark,
+            by: Actor::from_record(row.revoked_by),
+            reason: row.reason,
+            at: from_sql(row.revoked_at),
+            void_after: from_sql(row.void_after),
+            reinstated: lifted.map(|(by, at)| Reinstatement { by: Actor::from_record(by), at: from_sql(at) }),
+        })
+    }
+}
+
+impl Store {
+    /// Records, newest first; what is in force is judged at the Unix second `now`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_revocations(&self, listing: &RevocationFilter, now: u64) -> Result<Vec<Revocation>, StoreError> {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT * FROM revocations WHERE number < ");
+            query.push_bind(to_sql(listing.below.unwrap_or(u64::MAX)));
+            if let Some(kind) = listing.kind {
+                query.push(" AND kind = ").push_bind(i64::from(kind.to_byte()));
+            }
+            if let Some(name) = &listing.name {
+                query.push(" AND name = ").push_bind(name.as_str());
+            }
+            if !listing.include_inactive {
+                query.push(" AND lifted_at IS NULL AND void_after >= ").push_bind(to_sql(now));
+            }
+            query.push(" ORDER BY number DESC LIMIT ").push_bind(to_sql(listing.limit.min(MAX_REVOCATIONS_PAGE)));
+            query.build_query_as::<RevocationRow>().fetch_all(connection).await?
+        });
+        rows.into_iter().map(Revocation::try_from).collect()
+    }
+
+    /// The record with this number, if it is not long void.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_revocation(&self, number: u64) -> Result<Option<Revocation>, StoreError> {
+        let row = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, RevocationRow>("SELECT * FROM revocations WHERE number = $1")
+                .bind(to_sql(number))
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(Revocation::try_from).transpose()
+    }
+
+    /// Whether a token on record is struck by any revocation now.
+    ///
+    /// # Errors
+    /// When the database fails, or nobody served from it yet.
+    pub async fn is_token_revoked(&self, token: &AccessToken) -> Result<bool, StoreError> {
+        self.begin_read().await?.is_token_revoked(token).await
+    }
+}
+
+impl Tx {
+    /// Whether a token is struck, or one of those that it was exchanged from, as of this transaction.
+    pub(crate) async fn is_token_revoked(&mut self, token: &AccessToken) -> Result<bool, StoreError> {
+        let Some(sources) = self.recorded(&token.details.exchanged_from).await? else {
+            return Ok(true);
+        };
+        self.is_one_struck(&iter::once(token).chain(&sources).collect::<Vec<_>>()).await
+    }
+
+    /// Whether one of the tokens with these ids is struck, as of this transaction, or no longer on record.
+    pub(crate) async fn is_any_token_revoked(&mut self, ids: &[TokenId]) -> Result<bool, StoreError> {
+        match self.recorded(ids).await? {
+            Some(sources) => self.is_one_struck(&sources.iter().collect::<Vec<_>>()).await,
+            None => Ok(true),
+        }
+    }
+
+    /// The records of all these tokens; none if one is missing. A token ends no later than those that it was exchanged from, so they are on
+    /// record while it is good.
+    async fn recorded(&mut self, ids: &[TokenId]) -> Result<Option<Vec<AccessToken>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Some(Vec::new()));
+        }
+        let tokens = self.tokens(ids).await?;
+        Ok((tokens.len() == ids.len()).then_some(tokens))
+    }
+
+    async fn is_one_struck(&mut self, tokens: &[&AccessToken]) -> Result<bool, StoreError> {
+        let issuer = self.feed().await?.issuer;
+        let names_of_all: Vec<_> = tokens.iter().flat_map(|token| names(token, &issuer)).collect();
+        let marks = self.marks(&names_of_all).await?;
+        Ok(tokens.iter().any(|token| names(token, &issuer).any(|name| is_struck_by(token, &marks, name))))
+    }
+
+    /// The marks of these names, where they have any.
+    async fn marks(
+        &mut self,
+        names: &[(RevocationKind, RevocationId)],
+    ) -> Result<HashMap<(RevocationKind, RevocationId), RevokedBefore>, StoreError> {
+        let rows: Vec<(i64, Vec<u8>, i64)> = with_connection!(&mut *self, connection => {
+            let mut query = sqlx::QueryBuilder::new("SELECT kind, id, mark FROM marks WHERE (kind, id) IN (");
+            query.push_values(names, |mut row, (kind, id)| {
+                row.push_bind(i64::from(kind.to_byte())).push_bind(id.as_bytes().as_slice());
+            });
+            query.push(")").build_query_as().fetch_all(connection).await?
+        });
+        let mark = |(byte, id, mark): (i64, Vec<u8>, i64)| {
+            Ok((
+                (revocation_kind(byte, "marks")?, RevocationId::from_bytes(fixed_bytes(&id, "marks")?)),
+                mark_from_sql(mark),
+            ))
+        };
+        rows.into_iter().map(mark).collect()
+    }
+
+    /// Counts a change of what edges depend on beside the deltas.
+    pub(crate) async fn bump_version(&mut self) -> Result<(), StoreError> {
+        with_connection!(&mut *self, connection => {
+            sqlx::query("UPDATE feed SET version = version + 1").execute(connection).await?;
+        });
+        self.notify().await
+    }
+
+    /// Wakes the publishers of all origins at the commit. On SQLite they notice by themselves.
+    pub(crate) async fn notify(&mut self) -> Result<(), StoreError> {
+        if let Either::Postgres(transaction) = self {
+            let notify = sqlx::AssertSqlSafe(format!("SELECT pg_notify({NOTIFY_CHANNEL}, '')"));
+            supervised!(transaction, connection => { sqlx::query(notify).execute(connection).await?; });
+        }
+        Ok(())
+    }
+}
+
+/// What a token can be struck by.
+fn names(token: &AccessToken, issuer: &str) -> impl Iterator<Item = (RevocationKind, RevocationId)> {
+    let group = |target: Target| (target.kind(), target.id(issuer));
+    let session = token.session.clone().map(|session| group(Target::Session(session)));
+    let names = [
+        (RevocationKind::Token, token.id.revocation_id()),
+        group(Target::Subject(token.subject.clone())),
+        group(Target::Client(token.client.to_string())),
+        group(Target::Key(token.key_id.clone())),
+        (RevocationKind::Everything, RevocationId::EVERYTHING),
+    ];
+    names.into_iter().chain(session)
+}
+
+fn is_struck_by(
+    token: &AccessToken,
+    marks: &HashMap<(RevocationKind, RevocationId), RevokedBefore>,
+    name: (RevocationKind, RevocationId),
+) -> bool {
+    marks.get(&name).is_some_and(|mark| match name.0 {
+        RevocationKind::Token => true,
+        RevocationKind::Everything => mark.applies_to(token.issued_at),
+        RevocationKind::Session | RevocationKind::Subject | RevocationKind::Client | RevocationKind::Key => {
+            mark.applies_to(token.id.epoch().into())
+        }
+    })
+}

@@ -1,0 +1,442 @@
+//! Streams of security events, and the signals they tell of.
+
+use std::collections::BTreeSet;
+
+use tollgate_core::{RevocationKind, RevokedBefore};
+use tollgate_model::event_stream::{Delivery, EventType, Stream, StreamName};
+use tollgate_model::{AuditAction, AuditKind, Malformed};
+
+use crate::database::Tx;
+use crate::database::values::{from_sql, mark_from_sql, to_sql};
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// A delta in words: what changed, when, by whom and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    /// The delta's sequence.
+    pub sequence: u64,
+    /// What kind of thing it is about.
+    pub kind: RevocationKind,
+    /// Its name among those of its kind; of everything, a time.
+    pub name: String,
+    /// Its mark from now on.
+    pub mark: RevokedBefore,
+    /// Whether a reinstatement made it.
+    pub is_reinstatement: bool,
+    /// When, Unix seconds.
+    pub at: u64,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The Unix second after which nobody needs to know any more.
+    pub void_after: u64,
+}
+
+impl Signal {
+    /// The CAEP event type that a stream carries this signal as.
+    #[must_use]
+    pub fn event_type(&self) -> EventType {
+        if self.kind == RevocationKind::Token || self.mark == RevokedBefore::NOT_REVOKED {
+            EventType::TokenClaimsChange
+        } else {
+            EventType::SessionRevoked
+        }
+    }
+
+    /// Whether a reinstatement left another revocation of the same in force.
+    #[must_use]
+    pub fn is_still_revoked(&self) -> bool {
+        self.is_reinstatement && self.mark != RevokedBefore::NOT_REVOKED
+    }
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct SignalRow {
+    sequence: i64,
+    kind: i64,
+    name: String,
+    mark: i64,
+    lifting: bool,
+    at: i64,
+    actor: String,
+    reason: Option<String>,
+    void_after: i64,
+}
+
+impl TryFrom<SignalRow> for Signal {
+    type Error = StoreError;
+
+    fn try_from(row: SignalRow) -> Result<Signal, StoreError> {
+        let kind = u8::try_from(row.kind).ok().and_then(RevocationKind::from_byte);
+        Ok(Signal {
+            sequence: from_sql(row.sequence),
+            kind: kind.ok_or_else(|| StoreError::corrupt("signals")(Malformed::new("kind", "is unknown")))?,
+            name: row.name,
+            mark: mark_from_sql(row.mark),
+            is_reinstatement: row.lifting,
+            at: from_sql(row.at),
+            by: row.actor,
+            reason: row.reason,
+            void_after: from_sql(row.void_after),
+        })
+    }
+}
+
+#[derive(sqlx_macros::FromRow)]
+struct StreamRow {
+    number: i64,
+    name: String,
+    audience: String,
+    client_id: Option<String>,
+    url: Option<String>,
+    sealed_authorization: Option<Vec<u8>>,
+    events: String,
+    acknowledged: i64,
+    acknowledged_at_ms: Option<i64>,
+    refused: i64,
+    problem: Option<String>,
+    created_at: i64,
+}
+
+impl TryFrom<StreamRow> for Stream {
+    type Error = StoreError;
+
+    fn try_from(row: StreamRow) -> Result<Stream, StoreError> {
+        let corrupt = StoreError::corrupt("streams");
+        let events = row.events.split_whitespace().map(str::parse).collect::<Result<_, _>>().map_err(&corrupt)?;
+        Ok(Stream {
+            number: from_sql(row.number),
+            name: row.name.parse().map_err(&corrupt)?,
+            audience: row.audience.parse().map_err(&corrupt)?,
+            client: row.client_id.map(|id| id.parse()).transpose().map_err(&corrupt)?,
+            delivery: match row.url {
+                None => Delivery::Poll,
+                Some(url) => Delivery::Push {
+                    url: url.parse().map_err(&corrupt)?,
+                    sealed_authorization: row.sealed_authorization,
+                },
+            },
+            events,
+            acknowledged: from_sql(row.acknowledged),
+            acknowledged_at_ms: row.acknowledged_at_ms.map(from_sql),
+            refused: from_sql(row.refused),
+            problem: row.problem,
+            created_at: from_sql(row.created_at),
+        })
+    }
+}
+
+impl Store {
+    /// Registers a stream, from now on: it is told of what follows the newest delta. Answers with it as it is registered.
+    ///
+    /// # Errors
+    /// [`StoreError::AlreadyExists`] when its name is taken; [`StoreError::NoIssuer`] when nobody served from the database yet.
+    pub async fn create_stream(&self, stream: &Stream) -> Result<Stream, StoreError> {
+        let events: Vec<&str> = stream.events.iter().map(|event| event.name()).collect();
+        let (url, sealed) = match &stream.delivery {
+            Delivery::Push { url, sealed_authorization } => (Some(url.as_str()), sealed_authorization.as_deref()),
+            Delivery::Poll => (None, None),
+        };
+        let mut tx = self.begin_write().await?;
+        // First, for it takes the feed's row: who writes a delta later sees the stream, and one written before is at or below
+        // the sequence read here.
+        tx.bump_version().await?;
+        let acknowledged: Option<i64> = with_connection!(&mut tx, connection => {
+            sqlx::query_scalar("SELECT sequence FROM feed").fetch_optional(connection).await?
+        });
+        let row = with_connection!(&mut tx, connection => {
+            sqlx::query_as::<_, StreamRow>(
+                "INSERT INTO streams
+                 (name, audience, client_id, url, sealed_authorization, events, acknowledged, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING RETURNING *",
+            )
+            .bind(stream.name.as_str())
+            .bind(stream.audience.as_str())
+            .bind(stream.client.as_ref().map(|client| client.as_str()))
+            .bind(url)
+            .bind(sealed)
+            .bind(events.join(" "))
+            .bind(acknowledged.ok_or(StoreError::NoIssuer)?)
+            .bind(to_sql(stream.created_at))
+            .fetch_optional(connection)
+            .await?
+        });
+        let registered = Stream::try_from(row.ok_or(StoreError::AlreadyExists("stream"))?)?;
+        tx.note(&[self.line(AuditAction::Create, AuditKind::Stream, stream.name.as_str())]).await?;
+        self.commit_and_notify(tx).await?;
+        Ok(registered)
+    }
+
+    /// All streams by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_streams(&self) -> Result<Vec<Stream>, StoreError> {
+        let rows = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, StreamRow>("SELECT * FROM streams ORDER BY name").fetch_all(connection).await?
+        });
+        rows.into_iter().map(Stream::try_from).collect()
+    }
+
+    /// The stream of this name, if there is one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_stream(&self, name: &StreamName) -> Result<Option<Stream>, StoreError> {
+        let row = with_connection!(&mut self.reader().await?, connection => {
+            sqlx::query_as::<_, StreamRow>("SELECT * FROM streams WHERE name = $1")
+                .bind(name.as_str())
+                .fetch_optional(connection)
+                .await?
+        });
+        row.map(Stream::try_from).transpose()
+    }
+
+    /// Removes a stream; false when there is none of that name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_stream(&self, name: &StreamName) -> Result<bool, StoreError> {
+        let mut tx = self.begin_write().await?;
+        // First, in the order of locks that every writer keeps: the feed's row before the streams'.
+        tx.bump_version().await?;
+        let deleted = with_connection!(&mut tx, connection => {
+            sqlx::query("DELETE FROM streams WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
+        });
+        if deleted > 0 {
+            tx.note(&[self.line(AuditAction::Remove, AuditKind::Stream, name.as_str())]).await?;
+        }
+        self.commit_and_notify(tx).await?;
+        Ok(deleted > 0)
+    }
+
+    /// The signals that a stream is to be told of and has not acknowledged, oldest first, of the first `window` that follow
+    /// what it acknowledged. If `tells` takes none of a full window, the stream's place moves on, and the next are looked at.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_pending_signals(
+        &self,
+        stream: u64,
+        window: u64,
+        tells: impl Fn(&Signal) -> bool,
+    ) -> Result<Vec<Signal>, StoreError> {
+        loop {
+            let mut tx = self.begin_read().await?;
+            let Some(from) = tx.acknowledged(stream).await? else {
+                return Ok(Vec::new());
+            };
+            let signals = tx.signals_after(from, window).await?;
+            let early = tx.early(stream).await?;
+            drop(tx);
+            let full = signals.len() as u64 >= window;
+            let last = signals.last().map_or(from, |signal| signal.sequence);
+            let pending: Vec<Signal> =
+                signals.into_iter().filter(|signal| tells(signal) && !early.contains(&signal.sequence)).collect();
+            if !pending.is_empty() || !full {
+                return Ok(pending);
+            }
+            self.pass_signals(stream, last).await?;
+        }
+    }
+
+    /// Records what a stream acknowledges of the `window` signals that follow its place, and moves the place on to the first
+    /// that it has not: `acknowledged` says whether a signal arrived, and if so whether it was refused.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn acknowledge_signals(
+        &self,
+        stream: u64,
+        window: u64,
+        acknowledged: impl Fn(&Signal) -> Option<bool>,
+        tells: impl Fn(&Signal) -> bool,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        let Some(from) = tx.hold_stream(stream).await? else {
+            return Ok(());
+        };
+        let mut early = tx.early(stream).await?;
+        let (mut to, mut whole, mut refused) = (from, true, 0);
+        let mut fresh = Vec::new();
+        for signal in tx.signals_after(from, window).await? {
+            if !tells(&signal) {
+                // Nothing to acknowledge.
+            } else if let Some(refusal) = acknowledged(&signal) {
+                if early.insert(signal.sequence) {
+                    refused += u64::from(refusal);
+                    fresh.push(signal.sequence);
+                }
+            } else if !early.contains(&signal.sequence) {
+                whole = false;
+            }
+            if whole {
+                to = signal.sequence;
+            }
+        }
+        fresh.retain(|sequence| *sequence > to);
+        tx.move_stream(stream, to, &fresh, refused, now_ms).await?;
+        tx.commit().await
+    }
+
+    /// Notes that the last delivery failed, for whoever lists the streams.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record_stream_problem(&self, stream: u64, problem: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE streams SET problem = $2 WHERE number = $1")
+                .bind(to_sql(stream))
+                .bind(problem)
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
+    /// Moves a stream's place over signals that are not told on it.
+    async fn pass_signals(&self, stream: u64, to: u64) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        with_connection!(&mut tx, connection => {
+            sqlx::query("UPDATE streams SET acknowledged = $2 WHERE number = $1 AND acknowledged < $2")
+                .bind(to_sql(stream))
+                .bind(to_sql(to))
+                .execute(connection)
+                .await?;
+        });
+        tx.commit().await
+    }
+
+    /// Forgets the signals that every stream has, and those that nobody needs any more at the Unix second `now`. How many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sweep_signals(&self, now: u64) -> Result<u64, StoreError> {
+        let mut tx = self.begin_write().await?;
+        tx.take_long().await?;
+        let swept = with_connection!(&mut tx, connection => {
+            sqlx::query(
+                "DELETE FROM signals WHERE void_after < $1
+                 OR NOT EXISTS (SELECT 1 FROM streams WHERE streams.acknowledged < signals.sequence)",
+            )
+            .bind(to_sql(now))
+            .execute(connection)
+            .await?
+            .rows_affected()
+        });
+        tx.commit().await?;
+        Ok(swept)
+    }
+}
+
+impl Tx {
+    /// Records signals, if there is a stream. The caller holds the feed's row: see [`Store::create_stream`].
+    pub(crate) async fn insert_signals(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
+        let wanted: Option<i64> = with_connection!(&mut *self, connection => {
+            sqlx::query_scalar("SELECT number FROM streams LIMIT 1").fetch_optional(connection).await?
+        });
+        if wanted.is_none() {
+            return Ok(());
+        }
+        insert_rows!(
+            self,
+            "INSERT INTO signals (sequence, kind, name, mark, lifting, at, actor, reason, void_after)",
+            "",
+            signals,
+            |row, signal| row
+                .push_bind(to_sql(signal.sequence))
+                .push_bind(i64::from(signal.kind.to_byte()))
+                .push_bind(&signal.name)
+                .push_bind(to_sql(signal.mark.0))
+                .push_bind(signal.is_reinstatement)
+                .push_bind(to_sql(signal.at))
+                .push_bind(&signal.by)
+                .push_bind(&signal.reason)
+                .push_bind(to_sql(signal.void_after))
+        );
+        Ok(())
+    }
+
+    async fn acknowledged(&mut self, stream: u64) -> Result<Option<u64>, StoreError> {
+        let sequence: Option<i64> = with_connection!(&mut *self, connection => {
+            sqlx::query_scalar("SELECT acknowledged FROM streams WHERE number = $1")
+                .bind(to_sql(stream))
+                .fetch_optional(connection)
+                .await?
+        });
+        Ok(sequence.map(from_sql))
+    }
+
+    /// A stream's place, which nobody else moves before this transaction ends.
+    async fn hold_stream(&mut self, stream: u64) -> Result<Option<u64>, StoreError> {
+        let sequence: Option<i64> = with_connection!(&mut *self, connection => {
+            sqlx::query_scalar("UPDATE streams SET acknowledged = acknowledged WHERE number = $1 RETURNING acknowledged")
+                .bind(to_sql(stream))
+                .fetch_optional(connection)
+                .await?
+        });
+        Ok(sequence.map(from_sql))
+    }
+
+    async fn early(&mut self, stream: u64) -> Result<BTreeSet<u64>, StoreError> {
+        let early: Vec<i64> = with_connection!(&mut *self, connection => {
+            sqlx::query_scalar("SELECT sequence FROM early_acknowledgements WHERE stream = $1")
+                .bind(to_sql(stream))
+                .fetch_all(connection)
+                .await?
+        });
+        Ok(early.into_iter().map(from_sql).collect())
+    }
+
+    async fn signals_after(&mut self, from: u64, limit: u64) -> Result<Vec<Signal>, StoreError> {
+        let rows = with_connection!(&mut *self, connection => {
+            sqlx::query_as::<_, SignalRow>("SELECT * FROM signals WHERE sequence > $1 ORDER BY sequence LIMIT $2")
+                .bind(to_sql(from))
+                .bind(to_sql(limit))
+                .fetch_all(connection)
+                .await?
+        });
+        rows.into_iter().map(Signal::try_from).collect()
+    }
+
+    async fn move_stream(
+        &mut self,
+        stream: u64,
+        to: u64,
+        early: &[u64],
+        refused: u64,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        with_connection!(&mut *self, connection => {
+            sqlx::query(
+                "UPDATE streams SET acknowledged = $2, refused = refused + $3, acknowledged_at_ms = $4, problem = NULL
+                 WHERE number = $1",
+            )
+            .bind(to_sql(stream))
+            .bind(to_sql(to))
+            .bind(to_sql(refused))
+            .bind(to_sql(now_ms))
+            .execute(&mut *connection)
+            .await?;
+            sqlx::query("DELETE FROM early_acknowledgements WHERE stream = $1 AND sequence <= $2")
+                .bind(to_sql(stream))
+                .bind(to_sql(to))
+                .execute(connection)
+                .await?;
+        });
+        for sequence in early {
+            with_connection!(&mut *self, connection => {
+                sqlx::query("INSERT INTO early_acknowledgements (stream, sequence) VALUES ($1, $2)")
+                    .bind(to_sql(stream))
+                    .bind(to_sql(*sequence))
+                    .execute(connection)
+                    .await?;
+            });
+        }
+        Ok(())
+    }
+}
