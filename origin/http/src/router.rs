@@ -128,7 +128,7 @@ fn oauth() -> OpenApiRouter<AppState> {
 
 /// What people see.
 fn pages() -> OpenApiRouter<AppState> {
-    use pages::{brand, consent, device, login, logout, password, register, sessions};
+    use pages::{assets, consent, device, login, logout, password, register, sessions};
     OpenApiRouter::new()
         .routes(routes!(login::get, login::post))
         .routes(routes!(consent::get, consent::post))
@@ -139,9 +139,9 @@ fn pages() -> OpenApiRouter<AppState> {
         .routes(routes!(sessions::get, sessions::post))
         .routes(routes!(password::get, password::post))
         .routes(routes!(register::get, register::post))
-        .routes(routes!(brand::style))
-        .routes(routes!(brand::icon))
-        .routes(routes!(brand::logo))
+        .routes(routes!(assets::style))
+        .routes(routes!(assets::icon))
+        .routes(routes!(assets::logo))
 }
 
 /// The operators' pages.

@@ -6,31 +6,20 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
 use tollgate_config::{AppearanceSettings, Color, NamedFile, SettingError};
 use tollgate_messages::Catalogue;
 
-use super::error::WebError;
-use crate::AppState;
-
 const STYLESHEET: &str =
     concat!(include_str!("../../templates/tollgate.css"), include_str!("../../templates/console.css"));
-const ICON: &str = include_str!("../../templates/tollgate.svg");
 
-/// A logo is fetched with every page by a new browser.
+/// Every new browser fetches the logo.
 const MAX_LOGO_BYTES: usize = 256 * 1024;
-/// An image in SVG may embed scripts and styles: only the latter work, also if it is opened by
-/// itself.
-const LOGO_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 
 /// How pages look and read, loaded once at the start.
 pub struct Appearance {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) brand: Arc<Brand>,
-    stylesheet: Bytes,
+    pub(super) stylesheet: Bytes,
 }
 
 /// The team's name and logo.
@@ -40,8 +29,8 @@ pub(crate) struct Brand {
 }
 
 pub(crate) struct Logo {
-    content_type: &'static str,
-    bytes: Bytes,
+    pub(super) content_type: &'static str,
+    pub(super) bytes: Bytes,
 }
 
 impl Appearance {
@@ -67,7 +56,7 @@ impl Appearance {
 }
 
 impl Brand {
-    /// The path of the image that stands for the team in a browser's tab.
+    /// The path of the icon in browser tabs.
     pub(crate) fn icon_path(&self) -> &'static str {
         if self.logo.is_some() { "/assets/logo" } else { "/assets/tollgate.svg" }
     }
@@ -96,43 +85,6 @@ fn image_type(bytes: &[u8]) -> Option<&'static str> {
         _ if is_svg() => Some("image/svg+xml"),
         _ => None,
     }
-}
-
-/// The style of all pages.
-#[utoipa::path(
-    get, path = "/assets/tollgate.css",
-    responses((status = 200, description = "The style", body = String, content_type = "text/css; charset=utf-8")),
-)]
-pub(crate) async fn style(State(app): State<AppState>) -> impl IntoResponse {
-    let headers = [(CONTENT_TYPE, "text/css; charset=utf-8"), (CACHE_CONTROL, "public, max-age=3600")];
-    (headers, app.appearance.stylesheet.clone())
-}
-
-/// The icon of all pages.
-#[utoipa::path(
-    get, path = "/assets/tollgate.svg",
-    responses((status = 200, description = "The icon", body = String, content_type = "image/svg+xml")),
-)]
-pub(crate) async fn icon() -> impl IntoResponse {
-    ([(CONTENT_TYPE, "image/svg+xml"), (CACHE_CONTROL, "public, max-age=86400")], ICON)
-}
-
-/// The logo that the operator has set.
-#[utoipa::path(
-    get, path = "/assets/logo",
-    responses(
-        (status = 200, description = "The logo", body = String, content_type = "image/svg+xml"),
-        (status = 404, description = "No logo is set", body = String, content_type = "text/html; charset=utf-8"),
-    ),
-)]
-pub(crate) async fn logo(State(app): State<AppState>) -> Result<Response, WebError> {
-    let logo = app.appearance.brand.logo.as_ref().ok_or_else(|| WebError::not_found("error-no-such-page"))?;
-    let mut response = logo.bytes.clone().into_response();
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(logo.content_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(LOGO_POLICY));
-    Ok(response)
 }
 
 const BLACK: Color = Color { red: 0, green: 0, blue: 0 };
@@ -260,7 +212,7 @@ mod tests {
 
     #[test]
     fn images_are_recognised_by_their_content() {
-        assert_eq!(image_type(ICON.as_bytes()), Some("image/svg+xml"));
+        assert_eq!(image_type(b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>"), Some("image/svg+xml"));
         assert_eq!(image_type(b"\x89PNG\r\n\x1a\n...."), Some("image/png"));
         assert_eq!(image_type(b"\xff\xd8\xff\xe0"), Some("image/jpeg"));
         assert_eq!(image_type(b"RIFF\0\0\0\0WEBPVP8 "), Some("image/webp"));

@@ -8,6 +8,7 @@
 //! Never: scripts, and a content security policy forbids them. A change by a form without the CSRF
 //! token of the browser's own session.
 
+pub(super) mod assets;
 mod attempt_limiter;
 pub(super) mod brand;
 pub(super) mod browser;
