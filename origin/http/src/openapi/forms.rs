@@ -193,6 +193,8 @@ pub(crate) struct LogoutForm {
     client_id: Option<String>,
     post_logout_redirect_uri: Option<String>,
     state: Option<String>,
+    /// Languages of the pages, by preference: tags separated by spaces.
+    ui_locales: Option<String>,
 }
 
 /// Of the page to sign out.
