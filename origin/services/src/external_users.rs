@@ -4,8 +4,6 @@
 //! `{"external_id": …, "claims": {…}}` for credentials that are right, 401 or 403 for those that are not. Whatever else comes, or
 //! nothing in time, is trouble, and never a sign-in.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;

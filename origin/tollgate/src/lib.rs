@@ -5,8 +5,11 @@
 //! settings, `model` the rules.
 
 pub mod cli;
+mod issuer_keys;
 pub mod issuers;
 mod listen;
 mod server;
 
-pub use server::{Server, default_audience, open_keys, open_shared_keys};
+pub use issuer_keys::{open_keys, open_shared_keys};
+pub use issuers::default_audience;
+pub use server::Server;

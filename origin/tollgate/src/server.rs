@@ -12,14 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_config::Settings;
 use tollgate_http as http;
-use tollgate_keys::{KeyRing, MasterKey};
-use tollgate_model::Audience;
 use tollgate_services::password_hashing::Forge;
 use tollgate_services::rate_limit::Limiter;
-use tollgate_services::signing_keys::Keys;
 use tollgate_services::telemetry::Spans;
 use tollgate_storage::Store;
-use tollgate_system::clock;
 
 use crate::issuers::{Dispatcher, Running, Shared, Supervisor};
 use crate::listen::{self, TlsFiles};
@@ -165,50 +161,6 @@ fn spans(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> 
     let (spans, telling) = Spans::new(endpoint, stop.clone()).context("TOLLGATE_OTLP_ENDPOINT")?;
     tasks.spawn(telling);
     Ok(spans)
-}
-
-/// The keys of this database as they are now, made now if it has none.
-///
-/// # Errors
-/// When the master key is not the one they were made with, or none can be made.
-pub async fn open_keys(store: &Store, settings: &Settings) -> anyhow::Result<KeyRing> {
-    let master = make_first_keys(store, settings).await?;
-    let rows = store.get_stored_keys().await?;
-    Ok(KeyRing::open(&master, &rows.keys, rows.revoked, clock::now())?)
-}
-
-/// As [`open_keys`], for those who follow their changes.
-///
-/// # Errors
-/// As [`open_keys`].
-pub async fn open_shared_keys(store: &Store, settings: &Settings) -> anyhow::Result<Keys> {
-    let master = make_first_keys(store, settings).await?;
-    Ok(Keys::open(store.clone(), master).await?)
-}
-
-/// Makes the keys of a database that has none; gives the master key.
-pub(crate) async fn make_first_keys(store: &Store, settings: &Settings) -> anyhow::Result<MasterKey> {
-    let is_first = store.list_keys().await?.is_empty();
-    let master = settings.master_key.load(is_first)?;
-    if is_first {
-        tracing::info!("first start: making keys");
-        let sealing = master.clone();
-        let made = tokio::task::spawn_blocking(move || KeyRing::generate(&sealing, clock::now())).await??;
-        // Should another process have been first, its keys stay.
-        store.create_first_keys(&made).await?;
-    }
-    Ok(master)
-}
-
-/// The audience of tokens of clients that have none of their own: the setting, else the issuer.
-///
-/// # Errors
-/// When the issuer is too long to be an audience.
-pub fn default_audience(settings: &Settings, issuer: &str) -> anyhow::Result<Audience> {
-    match &settings.audience {
-        Some(audience) => Ok(audience.clone()),
-        None => issuer.parse().context("TOLLGATE_PUBLIC_URL: cannot be the default audience"),
-    }
 }
 
 /// Chooses ring for TLS, unless the process that embeds this chose already.

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tollgate_keys::{IssueError, SealError};
 use tollgate_model::error_chain::with_causes;
-use tollgate_model::event_stream::{Delivery, EventType, PushUrl, Stream};
+use tollgate_model::event_stream::{Delivery, PushUrl, Stream};
 use tollgate_storage::{LeaderRole, Signal, Store, StoreError};
 use tollgate_system::{clock, rng};
 

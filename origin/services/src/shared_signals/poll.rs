@@ -9,7 +9,7 @@ use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tollgate_keys::IssueError;
-use tollgate_model::event_stream::{EventType, Stream};
+use tollgate_model::event_stream::Stream;
 use tollgate_storage::{Signal, Store, StoreError};
 use tollgate_system::clock;
 

@@ -84,7 +84,7 @@ async fn add(session: &Session, args: AddArgs) -> anyhow::Result<()> {
     let settings = settings_of(&session.settings, &keys, &issuer)?;
     let store = Store::open(&settings.database_url).await.context("its database")?;
     store.adopt_issuer(issuer.url.as_str()).await.context("its database")?;
-    crate::server::open_keys(&store, &settings).await.context("its database")?;
+    crate::issuer_keys::open_keys(&store, &settings).await.context("its database")?;
     store.close().await;
     session.store.create_issuer(&issuer).await?;
     let view = IssuerView::new(session, &keys, &issuer)?;

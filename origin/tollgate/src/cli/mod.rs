@@ -266,11 +266,11 @@ impl Session {
     }
 
     async fn master_key(&self) -> anyhow::Result<MasterKey> {
-        crate::server::make_first_keys(&self.store, &self.settings).await
+        crate::issuer_keys::make_first_keys(&self.store, &self.settings).await
     }
 
     async fn keys(&self) -> anyhow::Result<KeyRing> {
-        crate::server::open_keys(&self.store, &self.settings).await
+        crate::issuer_keys::open_keys(&self.store, &self.settings).await
     }
 }
 

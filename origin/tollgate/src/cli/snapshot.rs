@@ -74,8 +74,8 @@ impl SnapshotCommand {
 
 async fn export(session: &Session, file: &Path) -> anyhow::Result<()> {
     let issuer = session.issuer().await?;
-    let audience = crate::server::default_audience(&session.settings, &issuer)?;
-    let keys = crate::server::open_shared_keys(&session.store, &session.settings).await?;
+    let audience = crate::issuers::default_audience(&session.settings, &issuer)?;
+    let keys = crate::issuer_keys::open_shared_keys(&session.store, &session.settings).await?;
     let publisher = Publisher::new(session.store.clone(), keys.clone(), issuer, audience);
     let snapshot = publisher.export().await?;
     if file == Path::new("-") {

@@ -4,12 +4,12 @@
 //! another's, so nothing of one can be seen through another. The default issuer is the one of the settings. The others are
 //! registered in its database and served by the same process, from the moment that they are registered.
 
-mod database;
 mod dispatch;
+mod issuer_settings;
 mod running;
 mod supervisor;
 
-pub use database::{check_new, settings_of};
 pub(crate) use dispatch::Dispatcher;
+pub use issuer_settings::{check_new, default_audience, settings_of};
 pub(crate) use running::{Running, Shared};
 pub(crate) use supervisor::Supervisor;

@@ -19,14 +19,15 @@ use tollgate_services::outbound_http::Outbound;
 use tollgate_services::password_hashing::{Forge, Verified};
 use tollgate_services::rate_limit::{Guard, Limiter};
 use tollgate_services::revocation_feed::courier::Courier;
-use tollgate_services::revocation_feed::{self, Contacts, Publisher};
+use tollgate_services::revocation_feed::{Contacts, Publisher};
 use tollgate_services::shared_signals::{self, Transmitter};
 use tollgate_services::signing_keys::{Keys, keeper};
 use tollgate_services::status_lists::StatusLists;
 use tollgate_services::telemetry::{Meters, Spans};
 use tollgate_storage::{Store, Writer};
 
-use crate::server::{default_audience, open_shared_keys};
+use super::default_audience;
+use crate::issuer_keys::open_shared_keys;
 
 /// How often expired records are deleted.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);

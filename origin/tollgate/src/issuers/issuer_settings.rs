@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use tollgate_config::Settings;
 use tollgate_keys::KeyRing;
-use tollgate_model::{Issuer, IssuerName, IssuerUrl};
+use tollgate_model::{Audience, Issuer, IssuerName, IssuerUrl};
 
 /// The settings with which a registered issuer is served or worked on: the default issuer's, but for URL, database and audience.
 /// `keys` are the default issuer's.
@@ -19,6 +19,17 @@ pub fn settings_of(default: &Settings, keys: &KeyRing, issuer: &Issuer) -> anyho
         None => beside(&default.database_url, &issuer.name),
     };
     Ok(Settings { public_url: Some(issuer.url.to_string()), database_url, audience: None, ..default.clone() })
+}
+
+/// The audience of tokens of clients that have none of their own: the setting, else the issuer.
+///
+/// # Errors
+/// When the issuer is too long to be an audience.
+pub fn default_audience(settings: &Settings, issuer: &str) -> anyhow::Result<Audience> {
+    match &settings.audience {
+        Some(audience) => Ok(audience.clone()),
+        None => issuer.parse().context("TOLLGATE_PUBLIC_URL: cannot be the default audience"),
+    }
 }
 
 /// Whether another issuer may have this URL.
