@@ -38,13 +38,17 @@ fn every_setting_is_documented_with_its_default() -> Result<()> {
     for setting in tollgate_config::all() {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", setting.name)));
         let row = row.with_context(|| format!("docs/settings.md does not document {}", setting.name))?;
-        if let tollgate_config::Default::Value(value) = setting.default {
+        if let tollgate_config::DefaultValue::Value(value) = setting.default {
             let documented = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
             assert!(
                 documented.contains(value),
                 "docs/settings.md has another default for {}: {documented}",
                 setting.name
             );
+        }
+        if let Some(former) = setting.former {
+            let row = format!("| `{}` | `{}` |", former.name, setting.name);
+            assert!(page.contains(&row), "docs/settings.md does not document the deprecated name: {row}");
         }
     }
     Ok(())

@@ -218,7 +218,7 @@ fn secrets_are_recognized_by_their_form() {
 #[tokio::test(flavor = "multi_thread")]
 async fn origin_shuts_down_gracefully() -> Result<()> {
     let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
-    origin.set("TOLLGATE_DRAIN", "2");
+    origin.set("TOLLGATE_SHUTDOWN_DRAIN", "2");
     let http = Client::builder().pool_max_idle_per_host(0).build()?;
     let secret = register_service(&origin, "machine", &[])?;
     origin.start(&http).await?;
@@ -403,5 +403,26 @@ fn every_setting_is_in_help_and_sample_configuration() -> Result<()> {
     };
     assert_eq!(row("TOLLGATE_TOKEN_LIFETIME"), Some(vec!["TOLLGATE_TOKEN_LIFETIME", "600", ".env"]));
     assert_eq!(row("TOLLGATE_USERS_API_SECRET").map(|row| row[1..].to_vec()), Some(vec!["***", "environment"]));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deprecated_setting_works_with_one_warning_and_is_shown_under_its_new_name() -> Result<()> {
+    let mut origin = OriginProcess::new(TestDatabase::Sqlite)?;
+    origin.set("TOLLGATE_DRAIN", "2");
+    let shown = origin.cli(&["config", "show"])?;
+    let row = shown.lines().find(|line| line.starts_with("TOLLGATE_SHUTDOWN_DRAIN")).context("no row")?;
+    assert_eq!(
+        row.split_whitespace().collect::<Vec<_>>(),
+        ["TOLLGATE_SHUTDOWN_DRAIN", "2", "environment", "(TOLLGATE_DRAIN)"]
+    );
+    origin.start(&Client::new()).await?;
+    let log = origin.log()?;
+    let warnings: Vec<&str> = log.lines().filter(|line| line.contains("deprecated setting")).collect();
+    ensure!(warnings.len() == 1 && warnings[0].contains("TOLLGATE_SHUTDOWN_DRAIN"), "{warnings:?}");
+
+    origin.set("TOLLGATE_SHUTDOWN_DRAIN", "3");
+    let error = origin.cli(&["config", "show"]).expect_err("two values").to_string();
+    ensure!(error.contains("TOLLGATE_SHUTDOWN_DRAIN") && error.contains("remove TOLLGATE_DRAIN"), "{error}");
     Ok(())
 }

@@ -1,48 +1,45 @@
-//! The settings of pages: languages, and the team's name, logo and accent colour.
+//! The settings of pages: languages, and the name, logo and accent colour of the operator.
 //!
-//! Only names of files are read here: commands that do not serve need neither the files nor the
-//! right to read them.
+//! Only the names of files are read here: commands other than `serve` need neither the files nor the
+//! permission to read them.
 
 use std::str::FromStr;
 
 use super::table::Setting;
 use super::{NamedFile, SettingError, Sources};
 
-pub(super) const EXPLAINED: [Setting; 4] = [
+pub(super) const SETTINGS: [Setting; 4] = [
     Setting::new("TOLLGATE_BRAND_NAME", "brand-name", "The name on all pages")
-        .of("text, at most 64 characters", "Harbour Surveying")
-        .or(DEFAULT_NAME),
+        .allowed_values("text, at most 64 characters", "Harbour Surveying")
+        .default(DEFAULT_NAME),
     Setting::new("TOLLGATE_BRAND_LOGO", "brand-logo", "The logo on all pages, and their icon")
-        .of("file in SVG, PNG, JPEG or WebP, at most 256 KiB", "/etc/tollgate/logo.svg")
-        .otherwise("Tollgate's own"),
+        .allowed_values("SVG, PNG, JPEG or WebP file, at most 256 KiB", "/etc/tollgate/logo.svg")
+        .default_description("Tollgate's own"),
     Setting::new(
         "TOLLGATE_BRAND_COLOR",
         "brand-color",
-        "The accent colour of buttons and links; made darker or lighter where text would be hard to read",
+        "Accent colour of buttons and links; adjusted where text would be hard to read",
     )
-    .of("#rrggbb", "#0a6b5c")
-    .otherwise("a dark green"),
+    .allowed_values("#rrggbb", "#0a6b5c")
+    .default_description("a dark green"),
     Setting::new(
         "TOLLGATE_LOCALES",
         "locales",
-        "Message files, named by their language (fr.ftl), that add languages to the pages or override messages",
+        "Folder of message files (fr.ftl) that add languages to the pages or override messages",
     )
-    .of("folder", "/etc/tollgate/locales"),
+    .allowed_values("folder", "/etc/tollgate/locales"),
 ];
 
 const DEFAULT_NAME: &str = "Tollgate";
 const MAX_NAME_CHARACTERS: usize = 64;
 
-/// The settings of pages, checked but for the content of files.
+/// The settings of pages; the content of the files is not checked.
 #[derive(Debug, Clone)]
 pub struct AppearanceSettings {
-    /// The name on all pages.
     pub brand_name: String,
-    /// An image.
     pub brand_logo: Option<NamedFile>,
-    /// The accent colour.
     pub brand_color: Option<Color>,
-    /// A folder of message files.
+    /// A folder with message files.
     pub locales: Option<NamedFile>,
 }
 
@@ -74,7 +71,7 @@ impl FromStr for Color {
 impl AppearanceSettings {
     pub(super) fn from_sources(sources: &Sources) -> Result<AppearanceSettings, SettingError> {
         Ok(AppearanceSettings {
-            brand_name: sources.parse("TOLLGATE_BRAND_NAME", name)?.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
+            brand_name: sources.parse("TOLLGATE_BRAND_NAME", checked_name)?.unwrap_or_else(|| DEFAULT_NAME.to_owned()),
             brand_logo: NamedFile::from_sources(sources, "TOLLGATE_BRAND_LOGO"),
             brand_color: sources.parse("TOLLGATE_BRAND_COLOR", str::parse)?,
             locales: NamedFile::from_sources(sources, "TOLLGATE_LOCALES"),
@@ -82,7 +79,7 @@ impl AppearanceSettings {
     }
 }
 
-fn name(text: &str) -> Result<String, String> {
+fn checked_name(text: &str) -> Result<String, String> {
     let is_visible = !text.chars().any(char::is_control) && !text.trim().is_empty();
     match is_visible && text.chars().count() <= MAX_NAME_CHARACTERS {
         true => Ok(text.trim().to_owned()),

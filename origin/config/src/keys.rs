@@ -1,40 +1,39 @@
-//! When keys are replaced.
+//! The settings of keys: the master key and key rotation.
 
 use std::ops::RangeInclusive;
 
 use tollgate_model::KeyPolicy;
+use tollgate_model::status_list::STATUS_LIST_TTL;
 
 use super::table::{Secrecy, Setting};
 use super::{SettingError, Sources};
 
-const DAY: u64 = 24 * 60 * 60;
-/// `TOLLGATE_KEY_ROTATION` at least: verifiers know the keys of some hours at a time.
-const MIN_KEY_ROTATION: u64 = 60 * 60;
+const HOUR: u64 = 60 * 60;
+const DAY: u64 = 24 * HOUR;
+/// Seconds. Verifiers cache keys for up to hours.
+const MIN_KEY_ROTATION: u64 = HOUR;
 const MAX_KEY_ROTATION: u64 = 3660 * DAY;
-/// ID tokens live as long as access tokens; status lists this many seconds.
-const STATUS_LISTS_LAST: u64 = tollgate_model::status_list::STATUS_LIST_TTL;
-/// `TOLLGATE_KEY_PUBLISH_AHEAD` at most.
 const MAX_PUBLISH_AHEAD: u64 = 30 * DAY;
 
-pub(super) const EXPLAINED: [Setting; 4] = [
-    Setting::new("TOLLGATE_MASTER_KEY", "master-key", "The key that encrypts the private keys in the database")
-        .of("32 bytes in base64url", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")
-        .otherwise("the one in the file")
+pub(super) const SETTINGS: [Setting; 4] = [
+    Setting::new("TOLLGATE_MASTER_KEY", "master-key", "Key that encrypts the private keys in the database")
+        .allowed_values("32 bytes in base64url", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")
+        .default_description("the key in the file")
         .secrecy(Secrecy::Secret),
-    Setting::new("TOLLGATE_MASTER_KEY_FILE", "master-key-file", "Where that key is, made at the first start")
-        .of("file", "/run/secrets/tollgate.key")
-        .or("tollgate.key")
+    Setting::new("TOLLGATE_MASTER_KEY_FILE", "master-key-file", "File with the master key, created at the first start")
+        .allowed_values("file", "/run/secrets/tollgate.key")
+        .default("tollgate.key")
         .common(),
-    Setting::new("TOLLGATE_KEY_ROTATION", "key-rotation", "How long a key signs before the next one does")
-        .of("seconds, or a number with m, h or d, at least an hour; off for never by itself", "30d")
-        .or("90d"),
+    Setting::new("TOLLGATE_KEY_ROTATION", "key-rotation", "How long a key signs before the next one replaces it")
+        .allowed_values("seconds, or a number with m, h or d, at least an hour; off for no automatic rotation", "30d")
+        .default("90d"),
     Setting::new(
         "TOLLGATE_KEY_PUBLISH_AHEAD",
         "key-publish-ahead",
-        "How long edges and clients know a key before it signs; longer than any cache of the JWKS",
+        "How long a key is published before it signs; longer than any cache of the JWKS",
     )
-    .of("seconds, or a number with m, h or d", "2h")
-    .or("1h"),
+    .allowed_values("seconds, or a number with m, h or d", "2h")
+    .default("1h"),
 ];
 
 pub(super) fn policy(sources: &Sources, token_lifetime: u64) -> Result<KeyPolicy, SettingError> {
@@ -45,25 +44,25 @@ pub(super) fn policy(sources: &Sources, token_lifetime: u64) -> Result<KeyPolicy
     let ahead = sources.parse("TOLLGATE_KEY_PUBLISH_AHEAD", |text| checked_duration(text, 1..=MAX_PUBLISH_AHEAD))?;
     let policy = KeyPolicy {
         rotation: rotation.unwrap_or(Some(90 * DAY)),
-        ahead: ahead.unwrap_or(60 * 60),
-        statements: token_lifetime.max(STATUS_LISTS_LAST),
+        ahead: ahead.unwrap_or(HOUR),
+        // ID tokens live as long as access tokens.
+        statements: token_lifetime.max(STATUS_LIST_TTL),
     };
     match policy.rotation.is_some_and(|rotation| policy.ahead >= rotation) {
         false => Ok(policy),
-        true => Err(SettingError {
-            name: "TOLLGATE_KEY_PUBLISH_AHEAD".to_owned(),
-            source: sources.get("TOLLGATE_KEY_PUBLISH_AHEAD").map(|value| value.source.clone()),
-            problem: "must be shorter than TOLLGATE_KEY_ROTATION".to_owned(),
-        }),
+        true => {
+            let problem = "must be shorter than TOLLGATE_KEY_ROTATION".to_owned();
+            Err(sources.error("TOLLGATE_KEY_PUBLISH_AHEAD", problem))
+        }
     }
 }
 
-/// A number of seconds, or of minutes, hours or days with `m`, `h` or `d` after it.
+/// Parses seconds, or a number of seconds, minutes, hours or days with `s`, `m`, `h` or `d`.
 fn checked_duration(text: &str, allowed: RangeInclusive<u64>) -> Result<u64, String> {
     let (number, unit) = match text.char_indices().next_back() {
         Some((end, 's')) => (&text[..end], 1),
         Some((end, 'm')) => (&text[..end], 60),
-        Some((end, 'h')) => (&text[..end], 60 * 60),
+        Some((end, 'h')) => (&text[..end], HOUR),
         Some((end, 'd')) => (&text[..end], DAY),
         _ => (text, 1),
     };
@@ -90,6 +89,6 @@ mod tests {
         }
         assert_eq!(rotation("off"), Ok(None));
         let late = from(&[("TOLLGATE_KEY_ROTATION", "1h"), ("TOLLGATE_KEY_PUBLISH_AHEAD", "60m")]);
-        assert!(late.is_err(), "a key is known before it is needed");
+        assert!(late.is_err(), "a key must be published before it signs");
     }
 }

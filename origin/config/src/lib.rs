@@ -1,110 +1,109 @@
-//! What the process was told: flags, over environment variables, over `.env`, over `tollgate.toml`, over defaults.
+//! Settings of the origin: flags override environment variables, these override `.env`, then
+//! `tollgate.toml`, then the defaults.
 //!
-//! Every setting has one name, `TOLLGATE_…`; a flag and a key of the file are the same name without the prefix, in small
-//! letters. A value that cannot be used stops the start with one line that names the setting and where the value stands. Each is
-//! explained once, in the table that `--help` and all else is made of.
+//! Every setting has one name, `TOLLGATE_…`; its flag and its key in the file are the same name without
+//! the prefix, in lower case. An invalid value stops the start with one line that names the setting and
+//! where it is set. Each setting is documented once, in the [table](Setting) that feeds `--help`, the sample
+//! file and the check of `docs/settings.md`. A renamed setting keeps its old name until 1.0; the start
+//! logs a warning.
 
+mod accounts;
 mod appearance;
 mod grants;
 mod hashing;
 mod keys;
 mod limits;
 mod master_key;
-mod people;
+mod network;
 mod sources;
 mod table;
+mod telemetry;
 mod tls;
-mod watch;
 
+pub use accounts::{AccountSettings, ExternalUsersSettings};
 pub use appearance::{AppearanceSettings, Color};
-pub use grants::{GrantSettings, Network, Registration};
+pub use grants::{GrantSettings, RegistrationMode};
 pub use hashing::HashSettings;
 pub use limits::LimitSettings;
 pub use master_key::MasterKeySource;
-pub use people::{PeopleSettings, UsersApiSettings};
-pub use sources::{Source, Sources, Value};
-pub use table::{Default, GROUPS, Group, Secrecy, Setting, all, find, sample};
-pub use tls::{Asks, NamedFile, TlsSettings};
-pub use watch::WatchSettings;
+pub use network::Network;
+pub use sources::{DeprecatedSetting, Source, Sources, Value};
+pub use table::{DefaultValue, FormerName, GROUPS, Group, Secrecy, Setting, all, find, sample};
+pub use telemetry::TelemetrySettings;
+pub use tls::{NamedFile, TlsClientAuth, TlsSettings};
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tollgate_model::{Audience, IssuerUrl, KeyPolicy, MAX_TOKEN_LIFETIME, Malformed};
 
-/// `TOLLGATE_TOKEN_LIFETIME` at least: shorter ones expire before a slow client has used them.
+/// Seconds. Shorter-lived tokens expire before slow clients use them.
 pub const MIN_TOKEN_LIFETIME: u64 = 10;
 
-/// `TOLLGATE_LOG` by default; sqlx tells of every notice of PostgreSQL at `info`.
+/// At `info`, sqlx logs every PostgreSQL notice.
 const DEFAULT_LOG: &str = "info,sqlx=warn";
 
-/// `TOLLGATE_HSTS` by default, in seconds: a year, as browsers' preload lists ask for.
-const HSTS: u64 = 31_536_000;
-/// `TOLLGATE_HSTS` at most.
-const MAX_HSTS: u64 = 10 * HSTS;
+/// Seconds: one year, as browsers' preload lists require.
+const DEFAULT_HSTS: u64 = 31_536_000;
+const MAX_HSTS: u64 = 10 * DEFAULT_HSTS;
+/// Seconds.
+const MAX_SHUTDOWN_DRAIN: u64 = 300;
 
 /// The settings, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where to listen; port 0 takes a free one.
+    /// Address and port to listen on; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// The certificates with which HTTPS is answered there; HTTP without.
+    /// `None` to serve HTTP.
     pub tls: Option<TlsSettings>,
-    /// The default issuer, if it was set, without a trailing slash. Unset, it is the address listened on.
+    /// The default issuer without a trailing slash; `None` for the address listened on.
     pub public_url: Option<String>,
     /// `sqlite://FILE` or `postgres://…`.
     pub database_url: String,
-    /// Where the master key is.
     pub master_key: MasterKeySource,
-    /// The audience of tokens of clients that have none of their own; the public URL if unset.
+    /// The audience of tokens of clients without a registered audience; `None` for the public URL.
     pub audience: Option<Audience>,
-    /// How long tokens live, in seconds.
+    /// Lifetime of access tokens in seconds.
     pub token_lifetime: u64,
-    /// Whether access tokens say in which status list they stand.
+    /// Whether access tokens name their status list entry.
     pub status_list: bool,
-    /// When keys are replaced.
     pub keys: KeyPolicy,
-    /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
-    /// What a password's hash costs, and how many are made at once.
     pub hashing: HashSettings,
-    /// How often what may be asked for.
     pub limits: LimitSettings,
-    /// The Redis server in which origins share their limits: `redis://…` or `rediss://…`.
+    /// The Redis server in which several origins share their rate limits: `redis://…` or `rediss://…`.
     pub redis_url: Option<String>,
-    /// How long browsers are told to come by https alone, in seconds; 0 to tell them nothing.
+    /// `max-age` of `Strict-Transport-Security` in seconds; 0 omits the header.
     pub hsts: u64,
-    /// How many may be connected at once.
+    /// Concurrent connections.
     pub max_connections: usize,
-    /// Whether people may make accounts, and who else may vouch for them.
-    pub people: PeopleSettings,
-    /// The languages of pages, and the team's name, logo and accent colour.
+    pub accounts: AccountSettings,
     pub appearance: AppearanceSettings,
-    /// Where figures and traces go, and how it ends.
-    pub watch: WatchSettings,
+    pub telemetry: TelemetrySettings,
+    /// How long `/health/ready` answers 503 at shutdown before new connections are refused.
+    pub shutdown_drain: Duration,
     /// What to log, in the syntax of tracing's `EnvFilter`.
     pub log: String,
-    /// How to log.
     pub log_format: LogFormat,
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for people.
     Pretty,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// A setting cannot be used. One line.
+/// Error: a setting cannot be used. Displayed in one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingError {
-    /// The setting's name.
+    /// The setting's name, as it was set.
     pub name: String,
-    /// Where its value stands; none for a default.
+    /// Where it is set; `None` for a default.
     pub source: Option<Source>,
-    /// What is wrong.
     pub problem: String,
 }
 
@@ -120,11 +119,12 @@ impl fmt::Display for SettingError {
 impl std::error::Error for SettingError {}
 
 impl Settings {
-    /// Checks the settings that the sources give.
+    /// Parses and checks all settings.
     ///
     /// # Errors
-    /// The first one that cannot be used.
+    /// The first invalid setting.
     pub fn from_sources(sources: &Sources) -> Result<Settings, SettingError> {
+        sources.reject_conflicting_names()?;
         let database_url = sources.parse("TOLLGATE_DATABASE_URL", checked_database_url)?;
         let token_lifetime = sources.parse("TOLLGATE_TOKEN_LIFETIME", checked_lifetime)?.unwrap_or(3600);
         let public_url = sources.parse("TOLLGATE_PUBLIC_URL", checked_public_url)?;
@@ -147,21 +147,22 @@ impl Settings {
             grants: GrantSettings::from_sources(sources)?,
             hashing: HashSettings::from_sources(sources)?,
             limits: LimitSettings::from_sources(sources)?,
-            redis_url: sources.parse("TOLLGATE_REDIS_URL", limits::redis_url)?,
-            hsts: sources.parse("TOLLGATE_HSTS", checked_hsts)?.unwrap_or(HSTS),
-            max_connections: sources.parse("TOLLGATE_MAX_CONNECTIONS", limits::connections)?.unwrap_or(10_000),
-            people: PeopleSettings::from_sources(sources)?,
+            redis_url: sources.parse("TOLLGATE_REDIS_URL", limits::checked_redis_url)?,
+            hsts: sources.parse("TOLLGATE_HSTS", checked_hsts)?.unwrap_or(DEFAULT_HSTS),
+            max_connections: sources.parse("TOLLGATE_MAX_CONNECTIONS", limits::checked_connections)?.unwrap_or(10_000),
+            accounts: AccountSettings::from_sources(sources)?,
             appearance: AppearanceSettings::from_sources(sources)?,
-            watch: WatchSettings::from_sources(sources)?,
+            telemetry: TelemetrySettings::from_sources(sources)?,
+            shutdown_drain: sources.parse("TOLLGATE_SHUTDOWN_DRAIN", checked_drain)?.unwrap_or_default(),
             log: sources.parse("TOLLGATE_LOG", checked_log)?.unwrap_or_else(|| DEFAULT_LOG.to_owned()),
             log_format: sources.parse("TOLLGATE_LOG_FORMAT", checked_log_format)?.unwrap_or(LogFormat::Pretty),
         })
     }
 
-    /// Settings from pairs of names and values alone, as if they stood in the environment: for tests and embedders.
+    /// Parses pairs of names and values as if they were the whole environment: for tests and embedding.
     ///
     /// # Errors
-    /// The first one that cannot be used.
+    /// The first invalid setting.
     pub fn from_pairs<N: Into<String>, V: Into<String>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Settings, SettingError> {
@@ -170,13 +171,13 @@ impl Settings {
         ))
     }
 
-    /// The issuer when listening on `bound`.
+    /// The issuer of an origin that listens on `bound`.
     #[must_use]
     pub fn issuer(&self, bound: SocketAddr) -> String {
         self.public_url.clone().unwrap_or_else(|| self.url(bound))
     }
 
-    /// Where it answers when listening on `bound`.
+    /// The URL of an origin that listens on `bound`.
     #[must_use]
     pub fn url(&self, bound: SocketAddr) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
@@ -194,10 +195,10 @@ fn checked_public_url(text: &str) -> Result<String, Malformed> {
 
 pub fn checked_database_url(text: &str) -> Result<String, &'static str> {
     if text.contains(":memory:") || text.contains("mode=memory") {
-        return Err("cannot be a database in memory: revocations must outlive the process");
+        return Err("must not be an in-memory database: revocations must survive a restart");
     }
-    let known = ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
-    if known { Ok(text.to_owned()) } else { Err("must begin with sqlite:// or postgres://") }
+    let is_supported = ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme));
+    if is_supported { Ok(text.to_owned()) } else { Err("must begin with sqlite:// or postgres://") }
 }
 
 fn checked_lifetime(text: &str) -> Result<u64, String> {
@@ -208,6 +209,11 @@ fn checked_lifetime(text: &str) -> Result<u64, String> {
 fn checked_hsts(text: &str) -> Result<u64, String> {
     let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_HSTS);
     seconds.ok_or_else(|| format!("must be seconds, 0 to {MAX_HSTS}"))
+}
+
+fn checked_drain(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_SHUTDOWN_DRAIN);
+    seconds.map(Duration::from_secs).ok_or_else(|| format!("must be seconds, 0 to {MAX_SHUTDOWN_DRAIN}"))
 }
 
 fn checked_flag(text: &str) -> Result<bool, &'static str> {
@@ -236,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn defaults_serve_a_newcomer() {
-        let settings = from(&[]).expect("defaults are good");
+    fn defaults_are_valid() {
+        let settings = from(&[]).expect("defaults");
         assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(settings.issuer(settings.listen), "http://127.0.0.1:8080");
         assert_eq!(settings.database_url, "sqlite://tollgate.db");
@@ -245,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_values_are_named_in_one_line() {
+    fn invalid_value_is_reported_in_one_line() {
         for (name, value) in [
             ("TOLLGATE_LISTEN", "8080"),
             ("TOLLGATE_PUBLIC_URL", "https://auth.example/oauth"),
@@ -268,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trailing_slash_is_not_part_of_the_issuer() {
+    fn issuer_has_no_trailing_slash() {
         let settings = from(&[("TOLLGATE_PUBLIC_URL", "https://auth.example/")]).expect("good");
         assert_eq!(settings.public_url.as_deref(), Some("https://auth.example"));
     }

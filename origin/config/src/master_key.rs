@@ -1,4 +1,4 @@
-//! Finding the master key, or making it at the very first start.
+//! Loads the master key, or creates it at the first start.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -14,27 +14,25 @@ use super::{SettingError, Source, Sources};
 #[derive(Debug, Clone)]
 pub enum MasterKeySource {
     /// In `TOLLGATE_MASTER_KEY`.
-    Given(MasterKey),
+    Setting(MasterKey),
     /// In a file.
     File {
-        /// The file.
         path: PathBuf,
-        /// Where the file's name stands; none for the default.
+        /// Where the file is named; `None` for the default.
         named_by: Option<Source>,
     },
 }
 
 impl MasterKeySource {
     pub(super) fn from_sources(sources: &Sources) -> Result<MasterKeySource, SettingError> {
-        let given = sources.parse("TOLLGATE_MASTER_KEY", MasterKey::parse)?;
-        let named = sources.get("TOLLGATE_MASTER_KEY_FILE");
-        match (given, named) {
-            (Some(_), Some(value)) => Err(SettingError {
-                name: "TOLLGATE_MASTER_KEY_FILE".to_owned(),
-                source: Some(value.source.clone()),
-                problem: "TOLLGATE_MASTER_KEY is set too: set one of them".to_owned(),
-            }),
-            (Some(key), None) => Ok(MasterKeySource::Given(key)),
+        let key = sources.parse("TOLLGATE_MASTER_KEY", MasterKey::parse)?;
+        let file = sources.get("TOLLGATE_MASTER_KEY_FILE");
+        match (key, file) {
+            (Some(_), Some(_)) => {
+                let problem = "TOLLGATE_MASTER_KEY is set, too: set only one of them".to_owned();
+                Err(sources.error("TOLLGATE_MASTER_KEY_FILE", problem))
+            }
+            (Some(key), None) => Ok(MasterKeySource::Setting(key)),
             (None, Some(value)) => {
                 Ok(MasterKeySource::File { path: value.text.clone().into(), named_by: Some(value.source.clone()) })
             }
@@ -42,14 +40,15 @@ impl MasterKeySource {
         }
     }
 
-    /// The key. A missing file is made, readable by its owner alone, if `may_make`: when the database has no keys yet. Once
-    /// it has, a new master key could open none of them, and the file is merely in another place.
+    /// Loads the key. If the file does not exist and `may_create` is true, it is created, readable by its
+    /// owner only. `may_create` must be false if the database contains keys: a new master key could not
+    /// decrypt them, so the file is probably in another place.
     ///
     /// # Errors
-    /// When the file cannot be read or made, or holds no key.
-    pub fn load(&self, may_make: bool) -> Result<MasterKey, SettingError> {
+    /// If the file cannot be read or created, or contains no key.
+    pub fn load(&self, may_create: bool) -> Result<MasterKey, SettingError> {
         let (path, named_by) = match self {
-            MasterKeySource::Given(key) => return Ok(key.clone()),
+            MasterKeySource::Setting(key) => return Ok(key.clone()),
             MasterKeySource::File { path, named_by } => (path, named_by),
         };
         let failed = |problem: String| SettingError {
@@ -58,48 +57,48 @@ impl MasterKeySource {
             problem: format!("{} {problem}", path.display()),
         };
         match std::fs::read_to_string(path) {
-            Ok(text) => MasterKey::parse(&text).map_err(|error| failed(unusable(&text, error, may_make))),
-            Err(error) if error.kind() == ErrorKind::NotFound && may_make => make(path).map_err(failed),
+            Ok(text) => MasterKey::parse(&text).map_err(|error| failed(unusable(&text, error, may_create))),
+            Err(error) if error.kind() == ErrorKind::NotFound && may_create => create(path).map_err(failed),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(failed("does not exist, but the database has keys that were made with it".to_owned()))
+                Err(failed("does not exist, but the database contains keys encrypted with it".to_owned()))
             }
             Err(error) => Err(failed(format!("cannot be read: {error}"))),
         }
     }
 }
 
-/// What is wrong with a file's text, and what to do.
-fn unusable(text: &str, error: MasterKeyError, may_make: bool) -> String {
+/// Says why the file's text is no key, and what to do.
+fn unusable(text: &str, error: MasterKeyError, may_create: bool) -> String {
     let length = text.trim().len();
     if length >= MasterKey::TEXT_LENGTH {
         return error.to_string();
     }
     let found = match length {
         0 => "is empty".to_owned(),
-        _ => format!("is cut short, {length} characters of {}", MasterKey::TEXT_LENGTH),
+        _ => format!("is incomplete: {length} of {} characters", MasterKey::TEXT_LENGTH),
     };
-    match may_make {
-        true => format!("{found}: remove it, and a new key is made, for the database has no keys yet"),
-        false => format!("{found}: restore it from a copy, for the keys in the database were made with it"),
+    match may_create {
+        true => format!("{found}: remove it to create a new key, the database contains no keys yet"),
+        false => format!("{found}: restore it from a backup, the keys in the database are encrypted with it"),
     }
 }
 
-fn make(path: &Path) -> Result<MasterKey, String> {
-    let cannot = |error: &dyn std::fmt::Display| format!("cannot be made: {error}");
-    let key = MasterKey::from_random(rng::random().map_err(|error| cannot(&error))?);
+fn create(path: &Path) -> Result<MasterKey, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("cannot be created: {error}");
+    let key = MasterKey::from_random(rng::random().map_err(|error| failed(&error))?);
     let text = Zeroizing::new(format!("{}\n", &*key.to_text()));
-    // On the disk before any key is encrypted under it.
+    // Durable before any key is encrypted with it.
     match files::create(path, text.as_bytes(), Access::Owner) {
         Ok(()) => {}
-        // Another process was first.
+        // Another process created it first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             let text =
                 Zeroizing::new(std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?);
             return MasterKey::parse(&text).map_err(|error| unusable(&text, error, true));
         }
-        Err(error) => return Err(cannot(&error)),
+        Err(error) => return Err(failed(&error)),
     }
     let shown = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    tracing::warn!(file = %shown.display(), "made a new master key: keep a copy, without it the keys in the database are lost");
+    tracing::warn!(file = %shown.display(), "created a new master key: keep a backup, without it the keys in the database are lost");
     Ok(key)
 }

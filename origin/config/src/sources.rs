@@ -8,7 +8,7 @@ use super::{SettingError, table};
 
 const PREFIX: &str = "TOLLGATE_";
 
-/// Where a value stands.
+/// Where a value is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// On the command line.
@@ -32,28 +32,38 @@ impl fmt::Display for Source {
     }
 }
 
-/// A value with its source.
+/// A value and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
     /// As written.
     pub text: String,
-    /// Where it stands.
     pub source: Source,
 }
 
-/// All sources, merged: a value of an earlier source hides those of later ones.
+/// A setting that is set under its deprecated name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeprecatedSetting<'a> {
+    /// The deprecated name.
+    pub name: &'static str,
+    /// The name to use instead.
+    pub new_name: &'static str,
+    pub source: &'a Source,
+}
+
+/// All sources, merged: a value of a stronger source hides those of weaker ones. Deprecated names are
+/// kept as written and resolved when a setting is read.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     values: BTreeMap<String, Value>,
 }
 
 impl Sources {
-    /// Reads all sources: these flags, the environment, `.env` in the working folder, and the TOML file (`named` by a flag;
-    /// else `tollgate.toml` if there is one).
+    /// Reads all sources: `flags`, the environment, `.env` in the working directory, and the TOML file
+    /// (`file` if a flag names it; else `tollgate.toml` if it exists).
     ///
     /// # Errors
-    /// When a file cannot be read, or `tollgate.toml` has a key that is no setting.
-    pub fn read(flags: Vec<(String, String)>, named: Option<&Path>) -> Result<Sources, SettingError> {
+    /// If a file cannot be read, or the settings file contains an unknown setting.
+    pub fn read(flags: Vec<(String, String)>, file: Option<&Path>) -> Result<Sources, SettingError> {
         let mut sources = Sources::default();
         sources.add(Source::Flag, flags);
         sources.add(
@@ -61,18 +71,18 @@ impl Sources {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         );
         sources.add(Source::DotEnv, read_dotenv()?);
-        let path = named.unwrap_or(Path::new("tollgate.toml"));
+        let path = file.unwrap_or(Path::new("tollgate.toml"));
         let source = Source::File(path.display().to_string());
         match std::fs::read_to_string(path) {
             Ok(text) => sources.add(source.clone(), read_toml(&text, &source)?),
-            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(unreadable(source, &error)),
         }
-        sources.refuse_unknown_in_file()?;
+        sources.reject_unknown_in_file()?;
         Ok(sources)
     }
 
-    /// An environment of these variables and nothing else.
+    /// Only these environment variables.
     #[must_use]
     pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Sources {
         let mut sources = Sources::default();
@@ -80,68 +90,102 @@ impl Sources {
         sources
     }
 
-    /// What this text of a settings file says, and nothing else.
+    /// Only a settings file with this text.
     #[cfg(test)]
     pub(super) fn from_file(text: &str) -> Result<Sources, SettingError> {
         let (mut sources, file) = (Sources::default(), Source::File("tollgate.toml".to_owned()));
         sources.add(file.clone(), read_toml(text, &file)?);
-        sources.refuse_unknown_in_file()?;
+        sources.reject_unknown_in_file()?;
         Ok(sources)
     }
 
-    /// The value of a setting; an empty one counts as unset, so that a variable can be cleared.
+    /// The value of a setting, set under its name or its deprecated name. An empty value counts as
+    /// unset, so that a variable can be cleared.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.values.get(name)
+        self.named(name).map(|(_, value)| value)
     }
 
-    /// The value of a setting, read by `read`.
+    /// As [`Sources::get`], with the name under which the value is set.
+    fn named<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a Value)> {
+        let under = |name: &'a str| Some((name, self.values.get(name)?));
+        let former = || table::find(name).and_then(|setting| setting.former);
+        under(name).or_else(|| under(former()?.name))
+    }
+
+    /// The value of a setting, parsed by `parse`.
     pub(super) fn parse<T, E: fmt::Display>(
         &self,
         name: &str,
-        read: impl FnOnce(&str) -> Result<T, E>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<Option<T>, SettingError> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
-        read(&value.text).map(Some).map_err(|problem| SettingError {
-            name: name.to_owned(),
-            source: Some(value.source.clone()),
-            problem: problem.to_string(),
-        })
+        parse(&value.text).map(Some).map_err(|problem| self.error(name, problem.to_string()))
+    }
+
+    /// The error about the value of this setting, with the name and the place where it is set.
+    pub(super) fn error(&self, name: &str, problem: String) -> SettingError {
+        match self.named(name) {
+            Some((name, value)) => SettingError { name: name.to_owned(), source: Some(value.source.clone()), problem },
+            None => SettingError { name: name.to_owned(), source: None, problem },
+        }
     }
 
     fn add(&mut self, source: Source, values: impl IntoIterator<Item = (String, String)>) {
         for (name, text) in values {
-            let ours = name.starts_with(PREFIX) && !is_elsewhere(&name);
-            if ours && !text.is_empty() {
+            let is_setting = name.starts_with(PREFIX) && !is_of_other_program(&name);
+            if is_setting && !text.is_empty() {
                 self.values.entry(name).or_insert(Value { text, source: source.clone() });
             }
         }
     }
 
-    /// Names that look like settings and are none, probably misspelt. Worth a warning and no more: the environment and
-    /// `.env` are shared with other programs, some of which make such names up (Kubernetes does for a service `tollgate`).
+    /// The deprecated names that are in use, for a warning.
+    pub fn deprecated(&self) -> impl Iterator<Item = DeprecatedSetting<'_>> {
+        table::all().filter_map(|setting| {
+            let former = setting.former?;
+            let source = &self.values.get(former.name)?.source;
+            Some(DeprecatedSetting { name: former.name, new_name: setting.name, source })
+        })
+    }
+
+    /// Checks that no setting has two different values, one of them under its deprecated name.
+    pub(super) fn reject_conflicting_names(&self) -> Result<(), SettingError> {
+        for DeprecatedSetting { name, new_name, source } in self.deprecated() {
+            let (old, new) = (self.values.get(name), self.values.get(new_name));
+            if new.is_some() && new.map(|value| &value.text) != old.map(|value| &value.text) {
+                let problem = format!("{name}, its deprecated name, has another value ({source}): remove {name}");
+                return Err(self.error(new_name, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Names that look like settings but are unknown, probably misspelt. Only a warning: the environment
+    /// and `.env` are shared with other programs, and some of them create such names (Kubernetes does
+    /// for a service named `tollgate`).
     pub fn unknown(&self) -> impl Iterator<Item = (&str, &Source)> {
-        let unknown = self.values.iter().filter(|(name, _)| table::find(name).is_none());
+        let unknown = self.values.iter().filter(|(name, _)| !table::is_name(name));
         unknown.map(|(name, value)| (name.as_str(), &value.source))
     }
 
-    /// The settings file is ours alone: what it has must be a setting.
-    fn refuse_unknown_in_file(&self) -> Result<(), SettingError> {
+    /// No other program uses the settings file: an unknown name in it is an error.
+    fn reject_unknown_in_file(&self) -> Result<(), SettingError> {
         match self.unknown().find(|(_, source)| matches!(source, Source::File(_))) {
             None => Ok(()),
             Some((name, source)) => Err(SettingError {
                 name: name.to_owned(),
                 source: Some(source.clone()),
-                problem: "there is no such setting".to_owned(),
+                problem: "unknown setting".to_owned(),
             }),
         }
     }
 }
 
-/// Names of ours that other programs read: the edge's, and those of the test suite.
-fn is_elsewhere(name: &str) -> bool {
+/// Whether other programs read this name: edges, or the test suite.
+fn is_of_other_program(name: &str) -> bool {
     ["TOLLGATE_EDGE_", "TOLLGATE_TEST_"].iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -151,7 +195,7 @@ fn read_dotenv() -> Result<Vec<(String, String)>, SettingError> {
         Err(error) if error.not_found() => return Ok(Vec::new()),
         Err(error) => return Err(unreadable(Source::DotEnv, &error)),
     };
-    // The parser's message would quote the line, and with it perhaps a secret.
+    // The parser's message would quote the line, which may contain a secret.
     variables.collect::<Result<_, _>>().map_err(|_| unreadable(Source::DotEnv, &"it has a line that is not NAME=VALUE"))
 }
 
@@ -182,40 +226,87 @@ fn unreadable(source: Source, error: &dyn fmt::Display) -> SettingError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Settings;
 
     fn pair(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
     }
 
     #[test]
-    fn earlier_sources_win_and_are_remembered() {
+    fn stronger_sources_override_weaker_ones() {
         let mut sources = Sources::default();
         sources.add(Source::Flag, [pair("TOLLGATE_LISTEN", "flag")]);
         sources.add(Source::Environment, [pair("TOLLGATE_LISTEN", "environment"), pair("TOLLGATE_LOG", "")]);
         let file = Source::File("tollgate.toml".to_owned());
         let toml = "listen = \"file\"\nlog = \"debug\"\ntoken_lifetime = 60\n";
-        sources.add(file.clone(), read_toml(toml, &file).expect("good TOML"));
+        sources.add(file.clone(), read_toml(toml, &file).expect("valid TOML"));
         assert_eq!(sources.get("TOLLGATE_LISTEN").map(|value| &value.source), Some(&Source::Flag));
         assert_eq!(sources.get("TOLLGATE_LOG").map(|value| value.text.as_str()), Some("debug"));
         assert_eq!(sources.get("TOLLGATE_TOKEN_LIFETIME").map(|value| value.text.as_str()), Some("60"));
     }
 
     #[test]
-    fn a_misspelt_setting_is_refused_in_the_file_and_noticed_elsewhere() {
+    fn misspelt_setting_is_refused_in_the_file_and_reported_elsewhere() {
         let file = Source::File("tollgate.toml".to_owned());
         let mut sources = Sources::from_environment([pair("TOLLGATE_LISTN", "x"), pair("TOLLGATE_EDGE_ORIGIN", "x")]);
         assert_eq!(sources.unknown().collect::<Vec<_>>(), [("TOLLGATE_LISTN", &Source::Environment)]);
-        assert!(sources.refuse_unknown_in_file().is_ok());
-        sources.add(file.clone(), read_toml("lisen = \"x\"", &file).expect("good TOML"));
-        assert!(sources.refuse_unknown_in_file().is_err());
+        assert!(sources.reject_unknown_in_file().is_ok());
+        sources.add(file.clone(), read_toml("lisen = \"x\"", &file).expect("valid TOML"));
+        assert!(sources.reject_unknown_in_file().is_err());
     }
 
     #[test]
-    fn a_bad_file_is_told_in_one_line() {
+    fn invalid_file_is_reported_in_one_line() {
         let file = Source::File("tollgate.toml".to_owned());
         for text in ["listen = ", "listen = [1]"] {
             let error = read_toml(text, &file).expect_err(text).to_string();
             assert!(error.contains("(tollgate.toml)") && !error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn deprecated_names_work_in_every_source_and_are_reported() {
+        let drain =
+            |sources: &Sources| Settings::from_sources(sources).map(|settings| settings.shutdown_drain.as_secs());
+        let old = || [pair("TOLLGATE_DRAIN", "7")];
+        for source in [Source::Flag, Source::Environment, Source::DotEnv] {
+            let mut sources = Sources::default();
+            sources.add(source.clone(), old());
+            assert_eq!(drain(&sources), Ok(7), "{source}");
+            let deprecated: Vec<_> = sources.deprecated().map(|found| (found.name, found.new_name)).collect();
+            assert_eq!(deprecated, [("TOLLGATE_DRAIN", "TOLLGATE_SHUTDOWN_DRAIN")], "{source}");
+            assert_eq!(sources.unknown().count(), 0, "{source}");
+        }
+        let sources = Sources::from_file("drain = 7").expect("a settings file");
+        assert_eq!((drain(&sources), sources.deprecated().count()), (Ok(7), 1));
+
+        let invalid = Sources::from_environment([pair("TOLLGATE_DRAIN", "soon")]);
+        let error = drain(&invalid).expect_err("not a number").to_string();
+        assert!(error.starts_with("TOLLGATE_DRAIN (environment)"), "{error}");
+    }
+
+    #[test]
+    fn every_deprecated_name_sets_its_setting() {
+        for setting in table::all() {
+            let Some(former) = setting.former else { continue };
+            let settings = |name: Option<&'static str>| {
+                let https = [("TOLLGATE_TLS_CERTIFICATE", "tls.crt"), ("TOLLGATE_TLS_KEY", "tls.key")];
+                let pairs = https.into_iter().chain(name.map(|name| (name, setting.example)));
+                format!("{:?}", Settings::from_pairs(pairs).expect("allowed values"))
+            };
+            assert_eq!(settings(Some(former.name)), settings(Some(setting.name)), "{}", former.name);
+            assert_ne!(settings(Some(former.name)), settings(None), "{}", former.name);
+        }
+    }
+
+    #[test]
+    fn different_values_under_old_and_new_name_are_refused() {
+        let check = |old: &str| {
+            let pairs = [pair("TOLLGATE_DRAIN", old), pair("TOLLGATE_SHUTDOWN_DRAIN", "7")];
+            Settings::from_sources(&Sources::from_environment(pairs)).map(|settings| settings.shutdown_drain.as_secs())
+        };
+        assert_eq!(check("7"), Ok(7));
+        let error = check("8").expect_err("two values").to_string();
+        assert!(error.starts_with("TOLLGATE_SHUTDOWN_DRAIN (environment): TOLLGATE_DRAIN"), "{error}");
     }
 }

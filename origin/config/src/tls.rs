@@ -1,6 +1,7 @@
-//! The settings of HTTPS: the origin's own certificate, and which clients are asked for theirs.
+//! The settings of HTTPS: the origin's certificate, and client certificates.
 //!
-//! Here only names of files are read: commands that do not serve need neither the files nor the right to read them.
+//! Only the names of files are read here: commands other than `serve` need neither the files nor the
+//! permission to read them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,53 +11,59 @@ use super::{SettingError, Source, Sources};
 const CERTIFICATE: &str = "TOLLGATE_TLS_CERTIFICATE";
 const KEY: &str = "TOLLGATE_TLS_KEY";
 const CLIENT_CA: &str = "TOLLGATE_TLS_CLIENT_CA";
-const CLIENT_CERTIFICATES: &str = "TOLLGATE_TLS_CLIENT_CERTIFICATES";
+const CLIENT_AUTH: &str = "TOLLGATE_TLS_CLIENT_AUTH";
 
-pub(super) const EXPLAINED: [Setting; 4] = [
+pub(super) const SETTINGS: [Setting; 4] = [
     Setting::new(
         CERTIFICATE,
         "tls-certificate",
-        "The origin's certificate, followed by those between it and its authority; with it HTTPS is answered, and nothing else",
+        "The origin's certificate chain; with it TOLLGATE_LISTEN serves HTTPS only",
     )
-    .of("PEM file, read again when it changes", "/etc/tollgate/tls.crt"),
+    .allowed_values("PEM file, read again when it changes", "/etc/tollgate/tls.crt")
+    .default_description("none: HTTP"),
     Setting::new(KEY, "tls-key", "The private key of the certificate")
-        .of("PEM file without a password, read again when it changes", "/etc/tollgate/tls.key"),
-    Setting::new(CLIENT_CA, "tls-client-ca", "The authorities that vouch for clients' certificates (tls_client_auth)")
-        .of("PEM file, read again when it changes", "/etc/tollgate/clients.crt"),
+        .allowed_values("PEM file without a passphrase, read again when it changes", "/etc/tollgate/tls.key"),
     Setting::new(
-        CLIENT_CERTIFICATES,
-        "tls-client-certificates",
-        "Which clients are asked for a certificate; who has none is served all the same",
+        CLIENT_CA,
+        "tls-client-ca",
+        "Authorities that issue client certificates (tls_client_auth, mutual TLS)",
     )
-    .of("off, authorities for those with one of the authorities, or any", "any")
-    .otherwise("authorities if TOLLGATE_TLS_CLIENT_CA is set, else off"),
+    .allowed_values("PEM file, read again when it changes", "/etc/tollgate/clients.crt"),
+    Setting::new(
+        CLIENT_AUTH,
+        "tls-client-auth",
+        "Which clients are asked for a certificate; a client without one is served, too",
+    )
+    .allowed_values("off, authorities for those with one of the authorities, or any", "any")
+    .default_description("authorities if TOLLGATE_TLS_CLIENT_CA is set, else off")
+    .formerly("TOLLGATE_TLS_CLIENT_AUTH", "tls-client-certificates"),
 ];
 
-/// The settings of HTTPS, checked but for what is in the files.
+/// The settings of HTTPS; the content of the files is not checked.
 #[derive(Debug, Clone)]
 pub struct TlsSettings {
-    /// The origin's certificate and those between it and its authority.
+    /// The origin's certificate chain.
     pub certificate: NamedFile,
     /// Its private key.
     pub key: NamedFile,
-    /// The authorities that vouch for clients' certificates.
+    /// The authorities that issue client certificates.
     pub client_authorities: Option<NamedFile>,
-    /// Which clients are asked for a certificate.
-    pub asks: Asks,
+    pub client_auth: TlsClientAuth,
 }
 
-/// Which clients are asked for a certificate.
+/// Which clients are asked for a certificate during the TLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asks {
-    /// None: a browser of somebody who has certificates would ask which of them to show.
-    Nobody,
-    /// Those that have one of the authorities, whose names they are told. A browser without such a one asks nothing.
-    OfAuthorities,
+pub enum TlsClientAuth {
+    /// None. If asked, the browser of a user who has certificates shows a dialog.
+    Off,
+    /// Clients with a certificate of one of the authorities, whose names are sent in the handshake. A
+    /// browser without such a certificate shows no dialog.
+    Authorities,
     /// All.
-    Everybody,
+    Any,
 }
 
-/// A file that a setting names.
+/// A file named by a setting.
 #[derive(Debug, Clone)]
 pub struct NamedFile {
     /// The file.
@@ -71,13 +78,13 @@ impl NamedFile {
         Some(NamedFile { path: Path::new(&value.text).to_owned(), setting, source: value.source.clone() })
     }
 
-    /// The file cannot be used: the error names the setting and the file.
+    /// The error for an unusable file: it names the setting and the file.
     pub fn failed(&self, problem: &str) -> SettingError {
-        self.wrong(format!("{} {problem}", self.path.display()))
+        self.error(format!("{} {problem}", self.path.display()))
     }
 
-    /// The setting cannot be used: the error names it.
-    pub fn wrong(&self, problem: String) -> SettingError {
+    /// The error for an unusable setting.
+    pub fn error(&self, problem: String) -> SettingError {
         SettingError { name: self.setting.to_owned(), source: Some(self.source.clone()), problem }
     }
 }
@@ -86,69 +93,60 @@ impl TlsSettings {
     pub(super) fn from_sources(sources: &Sources) -> Result<Option<TlsSettings>, SettingError> {
         let file = |setting| NamedFile::from_sources(sources, setting);
         let client_authorities = file(CLIENT_CA);
-        let asks = sources.parse(CLIENT_CERTIFICATES, asks)?;
+        let client_auth = sources.parse(CLIENT_AUTH, checked_client_auth)?;
         let (certificate, key) = match (file(CERTIFICATE), file(KEY)) {
             (Some(certificate), Some(key)) => (certificate, key),
-            (Some(alone), None) => return Err(alone.wrong(format!("needs {KEY}"))),
-            (None, Some(alone)) => return Err(alone.wrong(format!("needs {CERTIFICATE}"))),
+            (Some(alone), None) => return Err(alone.error(format!("needs {KEY}"))),
+            (None, Some(alone)) => return Err(alone.error(format!("needs {CERTIFICATE}"))),
             (None, None) => {
-                let alone =
-                    client_authorities.or_else(|| file(CLIENT_CERTIFICATES).filter(|_| asks != Some(Asks::Nobody)));
+                let alone = client_authorities
+                    .or_else(|| file(CLIENT_AUTH).filter(|_| client_auth != Some(TlsClientAuth::Off)));
                 let needed = |alone: NamedFile| {
-                    alone.wrong(format!("needs {CERTIFICATE}: clients show certificates over TLS that ends here"))
+                    alone.error(format!("needs {CERTIFICATE}: only with it the origin sees client certificates"))
                 };
                 return alone.map_or(Ok(None), |alone| Err(needed(alone)));
             }
         };
-        let asks = match (asks, &client_authorities) {
-            (Some(Asks::OfAuthorities), None) => {
-                return Err(wrong_asking(sources, format!("needs {CLIENT_CA}")));
+        let client_auth = match (client_auth, &client_authorities) {
+            (Some(TlsClientAuth::Authorities), None) => {
+                return Err(sources.error(CLIENT_AUTH, format!("needs {CLIENT_CA}")));
             }
-            (Some(Asks::Nobody), Some(_)) => {
-                return Err(wrong_asking(sources, format!("is off, but {CLIENT_CA} is set")));
+            (Some(TlsClientAuth::Off), Some(_)) => {
+                return Err(sources.error(CLIENT_AUTH, format!("is off, but {CLIENT_CA} is set")));
             }
-            (Some(asks), _) => asks,
-            (None, Some(_)) => Asks::OfAuthorities,
-            (None, None) => Asks::Nobody,
+            (Some(client_auth), _) => client_auth,
+            (None, Some(_)) => TlsClientAuth::Authorities,
+            (None, None) => TlsClientAuth::Off,
         };
-        Ok(Some(TlsSettings { certificate, key, client_authorities, asks }))
+        Ok(Some(TlsSettings { certificate, key, client_authorities, client_auth }))
     }
 
-    /// An issuer of another scheme would have clients, links and cookies ask where nobody answers.
+    /// With HTTPS, clients cannot reach an issuer whose URL is `http`.
     pub(super) fn check_issuer(public_url: Option<&str>, sources: &Sources) -> Result<(), SettingError> {
         if public_url.is_none_or(|url| url.starts_with("https://")) {
             return Ok(());
         }
-        Err(SettingError {
-            name: "TOLLGATE_PUBLIC_URL".to_owned(),
-            source: sources.get("TOLLGATE_PUBLIC_URL").map(|value| value.source.clone()),
-            problem: format!("must begin with https://, for {CERTIFICATE} is set"),
-        })
+        Err(sources.error("TOLLGATE_PUBLIC_URL", format!("must begin with https:// because {CERTIFICATE} is set")))
     }
 
-    /// Whether a client can authenticate by a certificate of an authority.
+    /// Whether clients can authenticate by certificates that an authority issued (`tls_client_auth`).
     #[must_use]
-    pub fn vouches(&self) -> bool {
+    pub fn has_client_authorities(&self) -> bool {
         self.client_authorities.is_some()
     }
 
-    /// Whether clients are asked for certificates at all.
+    /// Whether any client is asked for a certificate.
     #[must_use]
-    pub fn asks(&self) -> bool {
-        self.asks != Asks::Nobody
+    pub fn requests_client_certificates(&self) -> bool {
+        self.client_auth != TlsClientAuth::Off
     }
 }
 
-fn wrong_asking(sources: &Sources, problem: String) -> SettingError {
-    let source = sources.get(CLIENT_CERTIFICATES).map(|value| value.source.clone());
-    SettingError { name: CLIENT_CERTIFICATES.to_owned(), source, problem }
-}
-
-fn asks(text: &str) -> Result<Asks, &'static str> {
+fn checked_client_auth(text: &str) -> Result<TlsClientAuth, &'static str> {
     match text {
-        "off" => Ok(Asks::Nobody),
-        "authorities" => Ok(Asks::OfAuthorities),
-        "any" => Ok(Asks::Everybody),
+        "off" => Ok(TlsClientAuth::Off),
+        "authorities" => Ok(TlsClientAuth::Authorities),
+        "any" => Ok(TlsClientAuth::Any),
         _ => Err("must be off, authorities or any"),
     }
 }
@@ -165,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn certificate_and_key_come_together() {
+    fn certificate_and_key_need_each_other() {
         assert!(from(&[]).expect("good").tls.is_none());
         let settings = from(&BOTH).expect("good");
         assert_eq!(settings.issuer(settings.listen), "https://127.0.0.1:8080");
@@ -181,24 +179,24 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_asked_where_it_is_wanted() {
-        let asks = |more: &[(&str, &str)]| {
+    fn client_certificates_are_requested_as_set() {
+        let client_auth = |more: &[(&str, &str)]| {
             let settings = from(&[&BOTH, more].concat()).map_err(|error| error.to_string())?;
-            Ok::<Asks, String>(settings.tls.expect("it is set").asks)
+            Ok::<TlsClientAuth, String>(settings.tls.expect("set").client_auth)
         };
-        assert_eq!(asks(&[]), Ok(Asks::Nobody));
-        assert_eq!(asks(&[(CLIENT_CA, "ca.crt")]), Ok(Asks::OfAuthorities));
-        assert_eq!(asks(&[(CLIENT_CA, "ca.crt"), (CLIENT_CERTIFICATES, "any")]), Ok(Asks::Everybody));
-        assert_eq!(asks(&[(CLIENT_CERTIFICATES, "any")]), Ok(Asks::Everybody));
-        assert_eq!(asks(&[(CLIENT_CERTIFICATES, "off")]), Ok(Asks::Nobody));
+        assert_eq!(client_auth(&[]), Ok(TlsClientAuth::Off));
+        assert_eq!(client_auth(&[(CLIENT_CA, "ca.crt")]), Ok(TlsClientAuth::Authorities));
+        assert_eq!(client_auth(&[(CLIENT_CA, "ca.crt"), (CLIENT_AUTH, "any")]), Ok(TlsClientAuth::Any));
+        assert_eq!(client_auth(&[(CLIENT_AUTH, "any")]), Ok(TlsClientAuth::Any));
+        assert_eq!(client_auth(&[(CLIENT_AUTH, "off")]), Ok(TlsClientAuth::Off));
         for wrong in [
-            &[(CLIENT_CERTIFICATES, "authorities")][..],
-            &[(CLIENT_CERTIFICATES, "off"), (CLIENT_CA, "ca.crt")],
-            &[(CLIENT_CERTIFICATES, "yes")],
+            &[(CLIENT_AUTH, "authorities")][..],
+            &[(CLIENT_AUTH, "off"), (CLIENT_CA, "ca.crt")],
+            &[(CLIENT_AUTH, "yes")],
         ] {
-            let error = asks(wrong).expect_err("it means nothing");
-            assert!(error.starts_with(CLIENT_CERTIFICATES), "{error}");
+            let error = client_auth(wrong).expect_err("invalid");
+            assert!(error.starts_with(CLIENT_AUTH), "{error}");
         }
-        assert!(from(&[(CLIENT_CERTIFICATES, "any")]).is_err() && from(&[(CLIENT_CERTIFICATES, "off")]).is_ok());
+        assert!(from(&[(CLIENT_AUTH, "any")]).is_err() && from(&[(CLIENT_AUTH, "off")]).is_ok());
     }
 }

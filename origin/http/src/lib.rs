@@ -47,7 +47,7 @@ use std::sync::Arc;
 use axum::http::HeaderValue;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
-use tollgate_config::{GrantSettings, PeopleSettings, TlsSettings};
+use tollgate_config::{AccountSettings, GrantSettings, TlsSettings};
 use tollgate_model::{Actor, Audience, KeyPolicy};
 use tollgate_services::cache::Known;
 use tollgate_services::client_jwks::ClientKeys;
@@ -91,7 +91,7 @@ pub struct App {
     /// The texts and the look of pages.
     pub appearance: Arc<Appearance>,
     /// Whether people may make accounts, and who else may vouch for them.
-    pub people: PeopleSettings,
+    pub accounts: AccountSettings,
     /// Who else knows users.
     pub users_api: Option<UsersApi>,
     /// Issues and revokes, many at a time.

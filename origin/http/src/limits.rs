@@ -57,7 +57,7 @@ pub(super) async fn limit(
 /// The address of whoever sent a request: the other end of the connection, or, if that is a proxy that the settings name, the last
 /// address in `X-Forwarded-For` that is none; what stands before it is hearsay. None when that cannot be read.
 pub(crate) fn sender(headers: &HeaderMap, peer: IpAddr, proxies: &[Network]) -> Option<IpAddr> {
-    let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.has(*address));
+    let is_proxy = |address: &IpAddr| proxies.iter().any(|network| network.contains(*address));
     if !is_proxy(&peer) {
         return Some(peer.to_canonical());
     }
@@ -87,7 +87,7 @@ fn is_limited(route: &str) -> bool {
 /// What a request is beside a request.
 fn beside(route: &str, method: &Method) -> Option<Limit> {
     if STARTS.contains(&route) {
-        Some(Limit::Starts)
+        Some(Limit::AuthorizationRequests)
     } else if REGISTRATIONS.contains(&route) && (method == Method::POST || method == Method::PUT) {
         Some(Limit::Registrations)
     } else {
@@ -229,7 +229,7 @@ mod tests {
             assert!(!is_limited(route), "{route}");
         }
         assert!(is_limited("/oauth/token") && is_limited("/login"));
-        assert_eq!(beside("/oauth/par", &Method::POST), Some(Limit::Starts));
+        assert_eq!(beside("/oauth/par", &Method::POST), Some(Limit::AuthorizationRequests));
         assert_eq!(beside("/register", &Method::GET), None);
     }
 }

@@ -86,7 +86,7 @@ fn method(method: &Method) -> &'static str {
 /// The name that a trusted proxy gave the request, if it is fit for the log, else a new one.
 fn request_id(app: &App, request: &Request) -> String {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
-    let trusted = peer.is_some_and(|peer| app.grants.trusted_proxies.iter().any(|network| network.has(peer)));
+    let trusted = peer.is_some_and(|peer| app.grants.trusted_proxies.iter().any(|network| network.contains(peer)));
     match one(request.headers(), REQUEST_ID.as_str()) {
         Some(id) if trusted && is_fit(id) => id.to_owned(),
         // Without randomness it has no name of its own; whatever needs randomness fails by itself.

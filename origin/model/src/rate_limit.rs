@@ -13,7 +13,7 @@ pub enum Limit {
     /// Requests of an address.
     Requests,
     /// Requests of an address that begin a sign-in or a grant: authorization requests, pushed ones, device codes.
-    Starts,
+    AuthorizationRequests,
     /// Registrations of clients and users by an address.
     Registrations,
     /// Requests of a client that authenticated.
@@ -36,7 +36,7 @@ impl Limit {
     /// All of them.
     pub const ALL: [Limit; 10] = [
         Limit::Requests,
-        Limit::Starts,
+        Limit::AuthorizationRequests,
         Limit::Registrations,
         Limit::Client,
         Limit::Secrets,
@@ -52,7 +52,7 @@ impl Limit {
     pub const fn as_str(self) -> &'static str {
         match self {
             Limit::Requests => "requests",
-            Limit::Starts => "starts",
+            Limit::AuthorizationRequests => "starts",
             Limit::Registrations => "registrations",
             Limit::Client => "client",
             Limit::Secrets => "secrets",

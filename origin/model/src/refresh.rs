@@ -262,23 +262,24 @@ impl RefreshState {
     }
 }
 
-/// How long refresh tokens are good.
+/// Lifetimes of refresh tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshTokenPolicy {
-    /// For how long after its first use a refresh token gives the same successor again, in seconds: for an answer that was
-    /// lost, or two tabs of one app. Longer means that a thief has longer to go unnoticed.
-    pub grace: u64,
-    /// How long one may lie unused, in seconds.
-    pub idle: u64,
-    /// How long a grant lasts, however often it is used, in seconds.
+    /// Reuse grace in seconds: how long after its first use a refresh token returns the same successor
+    /// again. It covers a lost response, and two tabs of one application. A longer grace gives a thief
+    /// more time before reuse is detected.
+    pub reuse_grace: u64,
+    /// Seconds after which an unused refresh token expires.
+    pub idle_timeout: u64,
+    /// Seconds after which a grant ends, however often it is refreshed.
     pub lifetime: u64,
 }
 
 impl RefreshTokenPolicy {
-    /// When a refresh token that is made now is bad.
+    /// When a refresh token issued at `now` expires.
     #[must_use]
     pub fn expiry(&self, grant_ends_at: u64, now: u64) -> u64 {
-        now.saturating_add(self.idle).min(grant_ends_at)
+        now.saturating_add(self.idle_timeout).min(grant_ends_at)
     }
 }
 
@@ -440,7 +441,7 @@ mod tests {
         assert!(!RefreshToken { expires_at: 2000, ..token.clone() }.is_good(&client, 1000), "the grant is over");
         assert!(!RefreshToken { generation: RefreshTokenGeneration::Previous, ..token.clone() }.is_good(&client, 299));
         assert!(!token.is_good(&"other".parse().expect("an id"), 200));
-        let rules = RefreshTokenPolicy { grace: 10, idle: 50, lifetime: 900 };
+        let rules = RefreshTokenPolicy { reuse_grace: 10, idle_timeout: 50, lifetime: 900 };
         assert_eq!((rules.expiry(1000, 100), rules.expiry(1000, 990)), (150, 1000));
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tollgate_config::UsersApiSettings;
+use tollgate_config::ExternalUsersSettings;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::{MAX_IDENTIFIER_BYTES, UserClaims, UserName, text};
 use zeroize::Zeroizing;
@@ -23,7 +23,7 @@ const MAX_REQUESTS: usize = 64;
 /// The API.
 pub struct UsersApi {
     http: reqwest::Client,
-    settings: UsersApiSettings,
+    settings: ExternalUsersSettings,
     requests: Semaphore,
 }
 
@@ -59,7 +59,7 @@ impl UsersApi {
     ///
     /// # Errors
     /// When TLS cannot be used.
-    pub fn new(settings: UsersApiSettings) -> Result<UsersApi, reqwest::Error> {
+    pub fn new(settings: ExternalUsersSettings) -> Result<UsersApi, reqwest::Error> {
         // A redirect would take the password elsewhere.
         let none = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().timeout(settings.timeout).redirect(none).build()?;

@@ -61,7 +61,7 @@ impl Server {
         let url = issuer.parse().context("TOLLGATE_PUBLIC_URL")?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (draining, drain) = (CancellationToken::new(), settings.watch.drain);
+        let (draining, drain) = (CancellationToken::new(), settings.shutdown_drain);
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
         let max_connections = listen::openable_connections(settings.max_connections);
@@ -143,7 +143,7 @@ impl Server {
 }
 
 async fn listen_for_metrics(settings: &Settings) -> anyhow::Result<Option<TcpListener>> {
-    let Some(address) = settings.watch.metrics_listen else { return Ok(None) };
+    let Some(address) = settings.telemetry.metrics_listen else { return Ok(None) };
     let listener = TcpListener::bind(address).await;
     listener.map(Some).with_context(|| format!("TOLLGATE_METRICS_LISTEN: cannot listen on {address}"))
 }
@@ -157,7 +157,7 @@ async fn serve_metrics(listener: TcpListener, issuers: Dispatcher, stop: Cancell
 
 /// Where answered requests are told of, with the task that tells.
 fn spans(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<Spans> {
-    let Some(endpoint) = &settings.watch.otlp_endpoint else { return Ok(Spans::default()) };
+    let Some(endpoint) = &settings.telemetry.otlp_endpoint else { return Ok(Spans::default()) };
     let (spans, telling) = Spans::new(endpoint, stop.clone()).context("TOLLGATE_OTLP_ENDPOINT")?;
     tasks.spawn(telling);
     Ok(spans)

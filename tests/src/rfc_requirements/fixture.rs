@@ -59,7 +59,7 @@ impl Fixture {
         let settings = [
             ("TOLLGATE_DATABASE_URL", database_url),
             ("TOLLGATE_REGISTRATION", "open"),
-            ("TOLLGATE_DPOP_NONCE", "true"),
+            ("TOLLGATE_DPOP_NONCE_REQUIRED", "true"),
         ];
         let origin = TestOrigin::start_with(&settings).await?;
         let claims = json!({ "name": "Alice Example", "email": "alice@example.com", "email_verified": true });

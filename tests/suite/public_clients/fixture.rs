@@ -22,7 +22,8 @@ impl ClientsFixture {
     /// Starts the origin and registers the clients and the user.
     pub(super) async fn start() -> Result<Self> {
         let origin =
-            TestOrigin::start_with(&[("TOLLGATE_REGISTRATION", "open"), ("TOLLGATE_DPOP_NONCE", "true")]).await?;
+            TestOrigin::start_with(&[("TOLLGATE_REGISTRATION", "open"), ("TOLLGATE_DPOP_NONCE_REQUIRED", "true")])
+                .await?;
         let claims = json!({ "name": "Alice Example", "email": "alice@example.com", "email_verified": true });
         origin.user("alice", PASSWORD, &claims)?;
         let mut clients = json!({ "issuer": origin.server.issuer(), "audience": AUDIENCE });

@@ -53,7 +53,7 @@ fn refresh_token(answer: &Answer) -> Result<String> {
 }
 
 async fn o14_without_reuse_grace_a_refresh_token_is_valid_once(case: &RegressionCase) -> Result<()> {
-    let fixture = Fixture::start(case, &[("TOLLGATE_REFRESH_GRACE", "0")]).await?;
+    let fixture = Fixture::start(case, &[("TOLLGATE_REFRESH_REUSE_GRACE", "0")]).await?;
     let tokens = fixture.sign_in().await?;
     let first = refresh_token(&fixture.app.refresh(&tokens.refresh).await?)?;
     let Answer { status, body } = fixture.app.refresh(&tokens.refresh).await?;

@@ -42,7 +42,7 @@ impl Certificate {
 
     /// The certificate of whoever sent the request: of the connection, or the one that a trusted proxy tells of.
     pub(super) fn of(caller: &Caller, settings: &GrantSettings) -> Result<Option<Certificate>, OAuthError> {
-        let trusted = |peer| settings.trusted_proxies.iter().any(|network| network.has(peer));
+        let trusted = |peer| settings.trusted_proxies.iter().any(|network| network.contains(peer));
         if !caller.peer.is_some_and(trusted) {
             return Ok(caller.certificate.clone());
         }

@@ -87,7 +87,7 @@ pub(crate) async fn proven(
     }
     match claims.get("nonce").and_then(|nonce| nonce.as_str()) {
         Some(given) if is_nonce(app, given, now) => {}
-        None if !app.grants.dpop_nonce => {}
+        None if !app.grants.dpop_nonce_required => {}
         _ => return Err(ProofError::UseNonce(nonce(app, now))),
     }
     let (thumbprint, id) = (key.thumbprint(), jose::text(&claims, "jti")?);

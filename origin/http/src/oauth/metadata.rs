@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tollgate_config::{Registration, TlsSettings};
+use tollgate_config::{RegistrationMode, TlsSettings};
 use tollgate_keys::jose::ALGORITHMS;
 use tollgate_model::{AuthMethod, GrantType, UserClaims};
 
@@ -55,7 +55,7 @@ fn endpoints(app: &App) -> Value {
         // draft-ietf-oauth-status-list, section 9.1
         endpoints["status_list_aggregation_endpoint"] = Value::from(at(tollgate_model::status_list::PATH));
     }
-    if app.grants.registration != Registration::Off {
+    if app.grants.registration != RegistrationMode::Off {
         endpoints["registration_endpoint"] = Value::from(at("/oauth/register"));
     }
     endpoints
@@ -65,8 +65,8 @@ fn abilities(app: &App) -> Value {
     let grants: Vec<&str> = GrantType::ALL.iter().map(|grant| grant.as_str()).collect();
     // Certificates come of proxies or of TLS that ends here, where it asks for them; otherwise nobody can authenticate by one.
     let by_proxy = app.grants.certificate_header.is_some();
-    let has_certificates = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::asks);
-    let has_authorities = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::vouches);
+    let has_certificates = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::requests_client_certificates);
+    let has_authorities = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::has_client_authorities);
     let is_possible = |method: &&AuthMethod| match method {
         AuthMethod::TlsClientAuth => has_authorities,
         AuthMethod::SelfSignedTlsClientAuth => has_certificates,

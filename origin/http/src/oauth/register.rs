@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
-use tollgate_config::Registration;
+use tollgate_config::RegistrationMode;
 use tollgate_model::registration::{MAX_REGISTRATION_BYTES, registered};
 use tollgate_model::{
     Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Registrant, Secret, SecretHash, SecretKind,
@@ -45,9 +45,9 @@ pub(crate) async fn post(State(app): State<AppState>, caller: Caller, body: Byte
 
 async fn may_register(app: &App, caller: &Caller) -> Result<(), Response> {
     match app.grants.registration {
-        Registration::Off => Err(Problem::not_found().into_response()),
-        Registration::Open => Ok(()),
-        Registration::Token => {
+        RegistrationMode::Off => Err(Problem::not_found().into_response()),
+        RegistrationMode::Open => Ok(()),
+        RegistrationMode::Token => {
             let token = shown(app, caller, "POST", PATH).await.map_err(IntoResponse::into_response)?;
             if !token.audience.has(&app.issuer) {
                 return Err(BearerRefusal::Invalid.into_response());
@@ -181,7 +181,7 @@ pub(crate) async fn remove(
 /// The client of this id whose registration the token manages, where clients manage their registration. A token of another's tells
 /// nothing of it (RFC 7592 §2.1).
 async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Response> {
-    if app.grants.registration == Registration::Off {
+    if app.grants.registration == RegistrationMode::Off {
         return Err(Problem::not_found().into_response());
     }
     let value = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());

@@ -42,7 +42,7 @@ impl Appearance {
         let folder = settings.locales.as_ref();
         let catalogue = Catalogue::load(folder.map(|folder| folder.path.as_path()));
         let catalogue = catalogue.map_err(|error| match folder {
-            Some(folder) => folder.wrong(error.to_string()),
+            Some(folder) => folder.error(error.to_string()),
             None => SettingError { name: "TOLLGATE_LOCALES".to_owned(), source: None, problem: error.to_string() },
         })?;
         let logo = settings.brand_logo.as_ref().map(Logo::read).transpose()?;

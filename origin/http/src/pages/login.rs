@@ -205,7 +205,7 @@ async fn show(
         next: page.params.get("next").and_then(safe_return_path).unwrap_or_default(),
         username,
         problem,
-        has_registration: page.app.people.sign_up,
+        has_registration: page.app.accounts.sign_up,
         query: &carried_query(&page.params),
     };
     let status = if problem.is_empty() { StatusCode::OK } else { StatusCode::FORBIDDEN };

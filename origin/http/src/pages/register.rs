@@ -124,7 +124,7 @@ async fn find_own_account(page: &PageRequest) -> Result<Option<User>, WebError> 
 }
 
 fn check_allowed(app: &App) -> Result<(), WebError> {
-    match app.people.sign_up {
+    match app.accounts.sign_up {
         true => Ok(()),
         false => Err(WebError::not_found("register-closed")),
     }

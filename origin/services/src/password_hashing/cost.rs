@@ -15,7 +15,7 @@ pub(super) fn cost_of(hash: &str) -> Option<HashCost> {
 }
 
 fn params(cost: HashCost) -> Result<Params, ForgeError> {
-    Params::new(cost.memory(), cost.passes(), LANES, None).map_err(failed)
+    Params::new(cost.memory(), cost.iterations(), LANES, None).map_err(failed)
 }
 
 /// The memory that a thread hashes in. Allocated at its first hash and kept, so that a hash costs no page faults.

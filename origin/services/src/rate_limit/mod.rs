@@ -7,7 +7,7 @@
 //!
 //! # What is limited, and why so
 //!
-//! - **Requests of an address** and, of these, those that leave something in the database ([`Limit::Starts`],
+//! - **Requests of an address** and, of these, those that leave something in the database ([`Limit::AuthorizationRequests`],
 //!   [`Limit::Registrations`]). An address is a machine, or a whole office behind one, so the usual limits are far above what
 //!   people do: they keep one sender from taking all there is. Of IPv6, a /64 counts as one: a customer has at least that many.
 //! - **Requests of a client** that authenticated. One that did not could be named by anybody, and would be locked out by them.

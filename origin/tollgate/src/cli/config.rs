@@ -1,27 +1,27 @@
 //! `tollgate config sample|show`
 
 use serde::Serialize;
-use tollgate_config::{Default, Settings, Sources};
+use tollgate_config::{DefaultValue, Settings, Sources, Value};
 
 use super::CommonFlags;
 use super::output::{Output, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum ConfigCommand {
-    /// Print a settings file with every setting, explained
+    /// Print a settings file with every setting and its documentation
     Sample,
-    /// Show the settings in force, and where each is from; secrets are not shown
+    /// Show the value of each setting and where it is set; secrets are hidden
     Show,
 }
 
-/// A setting in force.
+/// The value of a setting.
 #[derive(Serialize)]
-struct InForce {
+struct SettingView {
     name: &'static str,
-    /// Its value as it may be shown; not there when it has none.
+    /// The value without its secret parts; absent if neither a value nor a default value exists.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<String>,
-    /// `default`, or where it stands.
+    /// `default`, or where it is set.
     source: String,
 }
 
@@ -31,34 +31,47 @@ impl ConfigCommand {
             ConfigCommand::Sample => super::output::line(tollgate_config::sample().trim_end()),
             ConfigCommand::Show => {
                 let sources = Sources::read(common.settings.settings(), common.config.as_deref())?;
-                // Values that cannot be used are told as at a start.
+                // Invalid values are reported as at a start.
                 Settings::from_sources(&sources)?;
-                output.print(&in_force(&sources), |all| text(all))
+                output.print(&setting_views(&sources), |all| text(all))
             }
         }
     }
 }
 
-fn in_force(sources: &Sources) -> Vec<InForce> {
-    let in_force = |setting: &tollgate_config::Setting| match (sources.get(setting.name), setting.default) {
+fn setting_views(sources: &Sources) -> Vec<SettingView> {
+    let view = |setting: &tollgate_config::Setting| match (sources.get(setting.name), setting.default) {
         (Some(value), _) => {
-            InForce { name: setting.name, value: Some(setting.shown(&value.text)), source: value.source.to_string() }
+            let source = source(sources, setting.name, value);
+            SettingView { name: setting.name, value: Some(setting.redacted(&value.text)), source }
         }
-        (None, Default::Value(value)) => {
-            InForce { name: setting.name, value: Some(value.to_owned()), source: "default".to_owned() }
+        (None, DefaultValue::Value(value)) => {
+            SettingView { name: setting.name, value: Some(value.to_owned()), source: "default".to_owned() }
         }
-        (None, Default::Words(_)) => InForce { name: setting.name, value: None, source: "default".to_owned() },
+        (None, DefaultValue::Description(_)) => {
+            SettingView { name: setting.name, value: None, source: "default".to_owned() }
+        }
     };
-    tollgate_config::all().map(in_force).collect()
+    tollgate_config::all().map(view).collect()
 }
 
-fn text(all: &[InForce]) -> String {
-    let value =
-        |setting: &InForce| match (&setting.value, tollgate_config::find(setting.name).map(|known| known.default)) {
-            (Some(value), _) => value.clone(),
-            (None, Some(Default::Words(words))) => format!("({words})"),
-            (None, _) => String::new(),
-        };
-    let row = |setting: &InForce| [setting.name.to_owned(), value(setting), setting.source.clone()];
+/// Where a value is set; with the name, if it is set under the deprecated name.
+fn source(sources: &Sources, name: &str, value: &Value) -> String {
+    match sources.deprecated().find(|deprecated| deprecated.new_name == name && *deprecated.source == value.source) {
+        Some(deprecated) => format!("{} ({})", value.source, deprecated.name),
+        None => value.source.to_string(),
+    }
+}
+
+fn text(all: &[SettingView]) -> String {
+    let value = |setting: &SettingView| match (
+        &setting.value,
+        tollgate_config::find(setting.name).map(|setting| setting.default),
+    ) {
+        (Some(value), _) => value.clone(),
+        (None, Some(DefaultValue::Description(description))) => format!("({description})"),
+        (None, _) => String::new(),
+    };
+    let row = |setting: &SettingView| [setting.name.to_owned(), value(setting), setting.source.clone()];
     table(["SETTING", "VALUE", "SOURCE"], &all.iter().map(row).collect::<Vec<_>>())
 }

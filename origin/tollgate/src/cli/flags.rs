@@ -1,31 +1,31 @@
-//! The flags of settings, made of the table that explains them.
+//! The flags of settings, made from the table of settings.
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use tollgate_config::{Default as Usual, GROUPS, Secrecy, Setting, all};
+use tollgate_config::{DefaultValue, FormerName, GROUPS, Secrecy, Setting, all};
 
-/// The settings that were given as flags: those of every command if `COMMON`, else those of `serve` alone. A setting whose value is a
-/// secret has no flag, for everybody on the machine can read command lines.
+/// Settings given as flags: if `COMMON`, those that every command accepts, else those that only `serve`
+/// accepts. Secrets have no flags: every user of the machine can read command lines.
 #[derive(Debug, Default)]
 pub(super) struct SettingFlags<const COMMON: bool>(Vec<(String, String)>);
 
 impl<const COMMON: bool> SettingFlags<COMMON> {
-    /// Names and values.
+    /// Names and values of the settings that are given.
     pub(super) fn settings(&self) -> Vec<(String, String)> {
         self.0.clone()
     }
 
-    fn own() -> impl Iterator<Item = &'static Setting> {
-        all().filter(|setting| setting.common == COMMON && setting.secrecy != Secrecy::Secret)
+    /// The settings that have flags here.
+    fn table() -> impl Iterator<Item = &'static Setting> {
+        all().filter(|setting| setting.is_common == COMMON && setting.secrecy != Secrecy::Secret)
     }
 }
 
 impl<const COMMON: bool> FromArgMatches for SettingFlags<COMMON> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let given = |setting: &Setting| {
-            let value = matches.get_one::<String>(setting.name)?;
-            Some((setting.name.to_owned(), value.clone()))
-        };
-        Ok(SettingFlags(Self::own().filter_map(given).collect()))
+        let former_name = |setting: &Setting| setting.former.map(|former| former.name);
+        let names = Self::table().flat_map(|setting| [Some(setting.name), former_name(setting)]).flatten();
+        let value = |name: &str| Some((name.to_owned(), matches.get_one::<String>(name)?.clone()));
+        Ok(SettingFlags(names.filter_map(value).collect()))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -38,11 +38,14 @@ impl<const COMMON: bool> Args for SettingFlags<COMMON> {
     fn augment_args(command: Command) -> Command {
         let mut command = command;
         for group in GROUPS {
-            for setting in group.settings.iter().filter(|setting| Self::own().any(|own| own.name == setting.name)) {
+            for setting in group.settings.iter().filter(|setting| Self::table().any(|own| own.name == setting.name)) {
                 command = command.arg(flag(setting).help_heading(group.heading).global(COMMON));
+                if let Some(former) = setting.former {
+                    command = command.arg(deprecated_flag(former).global(COMMON));
+                }
             }
         }
-        if COMMON { command } else { command.after_help(without_flags()) }
+        if COMMON { command } else { command.after_help(help_of_secrets()) }
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -51,30 +54,34 @@ impl<const COMMON: bool> Args for SettingFlags<COMMON> {
 }
 
 fn flag(setting: &'static Setting) -> Arg {
-    let usual = usual(setting);
-    let (meaning, unit, example, name) = (setting.meaning, setting.unit, setting.example, setting.name);
+    let default = default_text(setting);
+    let (meaning, allowed, example, name) = (setting.meaning, setting.allowed_values, setting.example, setting.name);
     Arg::new(name)
         .long(setting.flag)
         .value_name("VALUE")
-        .help(format!("{meaning}: {unit} [default: {usual}]"))
-        .long_help(format!("{meaning}: {unit}, e.g. {example} [default: {usual}] [env: {name}]"))
+        .help(format!("{meaning}: {allowed} [default: {default}]"))
+        .long_help(format!("{meaning}: {allowed}, e.g. {example} [default: {default}] [env: {name}]"))
 }
 
-/// The settings that have no flag, explained.
-fn without_flags() -> String {
+fn deprecated_flag(former: FormerName) -> Arg {
+    Arg::new(former.name).long(former.flag).value_name("VALUE").hide(true)
+}
+
+/// Help about the settings that have no flags because they are secrets.
+fn help_of_secrets() -> String {
     let mut text = String::from(
-        "Settings come from flags, over the environment, over .env, over tollgate.toml (see `tollgate config sample`). Secrets have \
-         no flags:\n",
+        "Flags override the environment, which overrides .env, then tollgate.toml (see `tollgate config sample`). Secrets have no \
+         flags:\n",
     );
     for setting in all().filter(|setting| setting.secrecy == Secrecy::Secret) {
-        let (name, meaning, unit) = (setting.name, setting.meaning, setting.unit);
-        text.push_str(&format!("\n  {name}\n          {meaning}: {unit} [default: {}]\n", usual(setting)));
+        let (name, meaning, allowed) = (setting.name, setting.meaning, setting.allowed_values);
+        text.push_str(&format!("\n  {name}\n          {meaning}: {allowed} [default: {}]\n", default_text(setting)));
     }
     text
 }
 
-fn usual(setting: &Setting) -> &'static str {
+fn default_text(setting: &Setting) -> &'static str {
     match setting.default {
-        Usual::Value(text) | Usual::Words(text) => text,
+        DefaultValue::Value(text) | DefaultValue::Description(text) => text,
     }
 }

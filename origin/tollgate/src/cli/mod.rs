@@ -179,7 +179,11 @@ fn start(common: &CommonFlags, flags: Vec<(String, String)>) -> anyhow::Result<(
     let settings = Settings::from_sources(&sources)?;
     start_log(&settings)?;
     for (name, source) in sources.unknown() {
-        tracing::warn!(name, %source, "there is no such setting; is it misspelt?");
+        tracing::warn!(setting = name, %source, "unknown setting: is it misspelt?");
+    }
+    for deprecated in sources.deprecated() {
+        let (setting, replacement, source) = (deprecated.name, deprecated.new_name, deprecated.source);
+        tracing::warn!(setting, replacement, %source, "deprecated setting");
     }
     Ok((settings, Runtime::new().context("cannot start the runtime")?))
 }

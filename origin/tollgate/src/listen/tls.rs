@@ -21,7 +21,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tollgate_config::Asks;
+use tollgate_config::TlsClientAuth;
 use tollgate_http::Certificate;
 use tollgate_system::clock;
 
@@ -45,10 +45,14 @@ impl Tls {
     ///
     /// # Errors
     /// When the authorities cannot be used.
-    pub(super) fn new(own: CertifiedKey, authorities: Option<RootCertStore>, asks: Asks) -> Result<Tls, String> {
+    pub(super) fn new(
+        own: CertifiedKey,
+        authorities: Option<RootCertStore>,
+        asks: TlsClientAuth,
+    ) -> Result<Tls, String> {
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms;
-        let names = authorities.as_ref().filter(|_| asks == Asks::OfAuthorities);
+        let names = authorities.as_ref().filter(|_| asks == TlsClientAuth::Authorities);
         let names = names.map(RootCertStore::subjects).unwrap_or_default();
         let verifier = |roots: RootCertStore| {
             WebPkiClientVerifier::builder_with_provider(roots.into(), Arc::clone(&provider)).build()
@@ -57,7 +61,7 @@ impl Tls {
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| error.to_string())?;
         let builder = match asks {
-            Asks::Nobody => builder.with_no_client_auth(),
+            TlsClientAuth::Off => builder.with_no_client_auth(),
             _ => builder.with_client_cert_verifier(Arc::new(AnyClient { names, algorithms })),
         };
         let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(own)));
@@ -194,7 +198,7 @@ mod tests {
     async fn a_certificate_stays_with_its_session() {
         let (server, client) = (made(), made());
         let own = CertifiedKey::from_der(vec![server.cert.der().clone()], key(&server), &provider()).expect("a pair");
-        let tls = Tls::new(own, None, Asks::Everybody).expect("good");
+        let tls = Tls::new(own, None, TlsClientAuth::Any).expect("good");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
         for version in [&TLS12, &TLS13] {

@@ -118,7 +118,7 @@ impl Contents {
             (Some(file), Some(content)) => Some(authorities(file, content)?),
             _ => None,
         };
-        let tls = Tls::new(own, authorities, settings.asks);
+        let tls = Tls::new(own, authorities, settings.client_auth);
         tls.map(Arc::new).map_err(|problem| settings.certificate.failed(&format!("cannot be used: {problem}")))
     }
 

@@ -16,7 +16,7 @@ use crate::fixture::{HttpsOrigin, Origin, UserBrowser, answer, claims, text};
 
 const CLIENT_CREDENTIALS: [(&str, &str); 1] = [("grant_type", "client_credentials")];
 /// Accepts certificates of any authority, and self-signed ones.
-const ANY_CERTIFICATE: [(&str, &str); 1] = [("TOLLGATE_TLS_CLIENT_CERTIFICATES", "any")];
+const ANY_CERTIFICATE: [(&str, &str); 1] = [("TOLLGATE_TLS_CLIENT_AUTH", "any")];
 
 /// Metadata of a service with `tls_client_auth` and this subject.
 fn tls_service(subject: &str) -> ClientMetadata {

@@ -47,7 +47,7 @@ async fn dpop_proof_is_valid_for_one_request_and_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dpop_nonce_is_required_when_configured() {
-    let (origin, key) = (Origin::start_with(&[("TOLLGATE_DPOP_NONCE", "true")]).await, ClientKey::generate());
+    let (origin, key) = (Origin::start_with(&[("TOLLGATE_DPOP_NONCE_REQUIRED", "true")]).await, ClientKey::generate());
     origin.client("robot", Origin::service("orders")).await;
     let url = format!("{}/oauth/token", origin.server.issuer());
     let ask = async |proof: String| {

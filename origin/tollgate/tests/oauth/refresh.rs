@@ -18,7 +18,7 @@ async fn start(settings: &[(&'static str, &str)]) -> (Origin, Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_rotates_the_token_and_reuse_revokes_the_family() {
-    let (origin, first) = start(&[("TOLLGATE_REFRESH_GRACE", "0")]).await;
+    let (origin, first) = start(&[("TOLLGATE_REFRESH_REUSE_GRACE", "0")]).await;
     let refresh = |token: &str| [("grant_type", "refresh_token".to_owned()), ("refresh_token", token.to_owned())];
     let use_token = async |token: &str| {
         let form = refresh(token);
@@ -40,7 +40,7 @@ async fn refresh_rotates_the_token_and_reuse_revokes_the_family() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_within_the_grace_period_returns_the_same_successor() {
-    let (origin, first) = start(&[("TOLLGATE_REFRESH_GRACE", "60")]).await;
+    let (origin, first) = start(&[("TOLLGATE_REFRESH_REUSE_GRACE", "60")]).await;
     let form = [("grant_type", "refresh_token"), ("refresh_token", text(&first, "refresh_token"))];
     let (one, other) = tokio::join!(origin.token("shop", &form), origin.token("shop", &form));
     assert_eq!(one["refresh_token"], other["refresh_token"], "the same successor");
@@ -105,7 +105,7 @@ async fn public_clients_refresh_token_is_bound_to_its_dpop_key() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refresh_token_two_generations_old_revokes_the_family_within_the_grace_period() {
-    let (origin, first) = start(&[("TOLLGATE_REFRESH_GRACE", "60")]).await;
+    let (origin, first) = start(&[("TOLLGATE_REFRESH_REUSE_GRACE", "60")]).await;
     let form = |token: &str| [("grant_type", "refresh_token".to_owned()), ("refresh_token", token.to_owned())];
     let mut last = first.clone();
     for _ in 0..2 {

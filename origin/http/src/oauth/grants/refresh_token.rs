@@ -24,6 +24,6 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let expires_at = rules.expiry(grant.ends_at, now);
     let kept = NewRefreshToken { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
     // Whether it was used before is decided where it is written: two that ask at one moment must not both be the first.
-    let claim = RedeemCredential::RefreshToken { hash: presented.hash, successor: kept, grace: rules.grace };
+    let claim = RedeemCredential::RefreshToken { hash: presented.hash, successor: kept, grace: rules.reuse_grace };
     take(request, Taking { grant, claim, access, refresh: Some(successor), nonce: None }).await
 }
