@@ -94,7 +94,7 @@ pub enum DeviceStatus {
     /// The user refused.
     Denied,
     /// The user agreed.
-    Allowed(Box<Grant>),
+    Approved(Box<Grant>),
     /// The device took what it was given.
     Redeemed(Box<Grant>),
 }
@@ -114,7 +114,7 @@ pub enum DevicePollOutcome {
     /// `expired_token`
     Expired,
     /// Tokens of this grant.
-    Allowed(Box<Grant>),
+    Approved(Box<Grant>),
     /// `invalid_grant`
     Refused(GrantError),
 }

@@ -120,10 +120,10 @@ pub enum GrantError {
     RedirectUri,
     /// The verifier does not fit the challenge (RFC 7636 §4.6).
     #[error("code_verifier does not fit the code_challenge")]
-    Verifier,
+    CodeVerifier,
     /// The key that was proven is not the one it is bound to (RFC 9449 §10).
     #[error("the grant is bound to another key")]
-    Key,
+    ProofKey,
 }
 
 /// What a token request presents with a code.
