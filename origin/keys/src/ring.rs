@@ -69,7 +69,6 @@ pub struct PublicKey {
 
 /// The keys of this database cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what each is")]
 pub enum KeyRingError {
     #[error(
         "the master key does not open the keys in this database: it is not the one they were made with (key {kid})"

@@ -10,7 +10,6 @@ pub(super) const TOKEN_TYPE: &str = "at+jwt";
 
 /// A token could not be signed.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what each is")]
 pub enum IssueError {
     #[error("there is no {0} key to sign with")]
     NoKey(TokenAlg),

@@ -143,7 +143,9 @@ impl DeviceCode {
         match &self.status {
             DeviceStatus::Pending => DevicePollOutcome::Pending,
             DeviceStatus::Denied => DevicePollOutcome::Denied,
-            DeviceStatus::Approved(grant) if grant.is_good(now_ms / 1000) => DevicePollOutcome::Approved(grant.clone()),
+            DeviceStatus::Approved(grant) if grant.is_active(now_ms / 1000) => {
+                DevicePollOutcome::Approved(grant.clone())
+            }
             DeviceStatus::Approved(_) => DevicePollOutcome::Refused(GrantError::Ended),
             DeviceStatus::Redeemed(_) => DevicePollOutcome::Refused(GrantError::Replayed),
         }

@@ -1,8 +1,9 @@
-//! Grants: what a user gave a client, and the one-time codes by which the client takes it; it goes on by
-//! [refresh tokens](super::refresh).
+//! Grants, and the authorization codes by which clients redeem them. [Refresh
+//! tokens](super::refresh) continue a grant.
 //!
-//! A grant's id is the `sid` of its tokens. So revoking a grant is revoking a session, which edges know within a second; and
-//! what is taken twice (a code, an old refresh token) revokes the grant with everything that came of it.
+//! A grant's id is the `sid` of its tokens: revoking a grant revokes a session, and edges refuse
+//! its tokens within a second. Reuse of an authorization code or of a rotated refresh token revokes
+//! the grant and all tokens issued from it.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,138 +14,134 @@ made_id! {
     GrantId, "tgg_", "grant id"
 }
 made_id! {
-    /// A user's identifier, `tgu_…`: the `sub` of tokens of clients that know users by public identifiers.
+    /// A user's identifier, `tgu_…`: the `sub` of tokens of clients with public subject
+    /// identifiers.
     UserId, "tgu_", "user id"
 }
 made_id! {
-    /// The public identifier of a browser's session, `tgl_…`.
+    /// The public identifier of a browser session, `tgl_…`.
     BrowserSessionId, "tgl_", "session id"
 }
 
-/// How long an authorization code is good, in seconds. RFC 6749 §4.1.2 recommends ten minutes at most; an honest client
-/// redeems it at once.
+/// Seconds. RFC 6749 §4.1.2 recommends ten minutes at most; a client redeems its code immediately.
 pub const AUTHORIZATION_CODE_LIFETIME: u64 = 60;
 
-/// What a user gave a client.
+/// What a user granted to a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Its identifier.
     pub id: GrantId,
-    /// To whom.
+    /// Client ID.
     pub client: ClientId,
-    /// By whom.
+    /// User ID.
     pub user: UserId,
-    /// As whom the client knows the user: the `sub` of its tokens.
+    /// The user's identifier for this client: the `sub` of its tokens.
     pub subject: String,
-    /// The browser's session in which it was given; what ends that with a logout ends this too, unless it was to last offline.
+    /// The browser session in which the user granted it. A logout that ends the session ends the
+    /// grant, too, unless its scope contains `offline_access`.
     pub browser_session: Option<BrowserSessionId>,
-    /// What was given, and how the user had signed in.
     pub terms: GrantTerms,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub created_at: u64,
-    /// The Unix second from which no refresh token gives anything any more, however often it was used.
+    /// The Unix second at which the grant ends, however often it was refreshed.
     pub ends_at: u64,
-    /// When it was ended before its time, if it was.
+    /// When the grant was revoked, Unix seconds.
     pub ended_at: Option<u64>,
 }
 
-/// What was given, and how the user had signed in.
+/// The access of a grant, and how the user had signed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantTerms {
-    /// What tokens of the grant are good for at most.
+    /// The most access that tokens of the grant can have.
     pub access: Access,
     /// When the user signed in, Unix seconds.
     pub auth_time: u64,
-    /// The class of that sign-in (OpenID Connect Core §2).
+    /// Authentication context class of the sign-in (OpenID Connect Core §2).
     pub acr: String,
-    /// The methods of that sign-in (RFC 8176).
+    /// Authentication methods of the sign-in (RFC 8176).
     pub amr: Vec<String>,
-    /// The device that it was given to, if it was one (RFC 8628).
+    /// The device, if the grant was given to one (RFC 8628).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<Sender>,
 }
 
 impl Grant {
-    /// Whether it gives anything at the Unix second `now`.
+    /// Whether tokens can be issued from the grant at the Unix second `now`.
     #[must_use]
-    pub fn is_good(&self, now: u64) -> bool {
+    pub fn is_active(&self, now: u64) -> bool {
         self.ended_at.is_none() && now < self.ends_at
     }
 }
 
-/// An authorization code, as it is kept (RFC 6749 §4.1.2).
+/// An authorization code, as stored (RFC 6749 §4.1.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorizationCode {
-    /// What is stored of it.
     pub hash: SecretHash,
-    /// What it gives.
     pub grant: Grant,
-    /// The redirect URI that the authorization request named; the token request must name it again (RFC 6749 §4.1.3).
+    /// The `redirect_uri` of the authorization request, if it had one; the token request must
+    /// repeat it (RFC 6749 §4.1.3).
     pub redirect_uri: Option<String>,
-    /// What the verifier must fit.
     pub challenge: CodeChallenge,
     /// The `nonce` for the ID token.
     pub nonce: Option<String>,
-    /// The thumbprint of the key that the token request must prove (RFC 9449 §10).
+    /// Thumbprint of the DPoP key that the token request must prove (RFC 9449 §10).
     pub jkt: Option<String>,
-    /// The Unix second from which it is bad.
+    /// The Unix second at which the code expires.
     pub expires_at: u64,
-    /// When it was redeemed, if it was.
+    /// When the code was redeemed, Unix seconds.
     pub redeemed_at: Option<u64>,
 }
 
-/// Why a code, a device code or a refresh token gives nothing (`invalid_grant`, RFC 6749 §5.2). A client is told no more than
-/// that: the difference matters to whoever found the code, not to whoever was given it.
+/// Why an authorization code, a device code or a refresh token is refused (`invalid_grant`, RFC
+/// 6749 §5.2). The response does not say which reason applies: that would help only someone who
+/// stole the credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
-    /// There is no such thing, or it is long forgotten.
+    /// The credential is unknown, or was deleted after its expiry.
     #[error("the grant is unknown or expired")]
     Unknown,
-    /// It is another client's.
-    #[error("the grant was given to another client")]
+    #[error("the grant belongs to another client")]
     OtherClient,
-    /// It is past its time.
     #[error("the grant is expired")]
     Expired,
-    /// It was taken before: whatever came of it is revoked.
+    /// Reuse: all tokens of the grant are revoked.
     #[error("the grant was used before")]
     Replayed,
-    /// It was revoked.
     #[error("the grant was revoked")]
     Ended,
-    /// The client may have nothing of it any more: its registration was narrowed.
-    #[error("the client may no longer have what the grant gives")]
+    /// The client's registration was restricted and allows nothing of the grant.
+    #[error("the client's registration no longer allows what the grant contains")]
     NoAccessLeft,
-    /// The redirect URI is not the one of the authorization request (RFC 6749 §4.1.3).
-    #[error("redirect_uri is not the one of the authorization request")]
+    /// RFC 6749 §4.1.3
+    #[error("redirect_uri differs from the authorization request")]
     RedirectUri,
-    /// The verifier does not fit the challenge (RFC 7636 §4.6).
-    #[error("code_verifier does not fit the code_challenge")]
+    /// RFC 7636 §4.6
+    #[error("code_verifier does not match the code_challenge")]
     CodeVerifier,
-    /// The key that was proven is not the one it is bound to (RFC 9449 §10).
+    /// RFC 9449 §10
     #[error("the grant is bound to another key")]
     ProofKey,
 }
 
-/// What a token request presents with a code.
+/// A token request with an authorization code.
 #[derive(Debug, Clone, Copy)]
 pub struct Redemption<'a> {
-    /// The client that authenticated.
+    /// The authenticated client.
     pub client: &'a ClientId,
     /// `redirect_uri`
     pub redirect_uri: Option<&'a str>,
     /// `code_verifier`
     pub verifier: &'a str,
-    /// The thumbprint of the key that the request proves, if it proves one.
+    /// Thumbprint of the DPoP key that the request proves, if any.
     pub jkt: Option<&'a str>,
 }
 
 impl AuthorizationCode {
-    /// Checks that it may be redeemed now. Whether somebody else redeems it at this moment is decided when it is written.
+    /// Checks whether the code can be redeemed now. Concurrent requests with the same code are
+    /// decided when the redemption is written.
     ///
     /// # Errors
-    /// The first rule that is not kept. Client, redirect URI, verifier and key come first: whoever does not have them all proves nothing,
-    /// and cannot have a used code's grant revoked.
+    /// The first violated rule. Client, redirect URI, verifier and key are checked first: a request
+    /// that fails one of them must not revoke the grant of a used code.
     pub fn check(&self, request: Redemption<'_>, now: u64) -> Result<(), GrantError> {
         if self.grant.client != *request.client {
             return Err(GrantError::OtherClient);
@@ -152,7 +149,7 @@ impl AuthorizationCode {
         if self.redirect_uri.is_some() && self.redirect_uri.as_deref() != request.redirect_uri {
             return Err(GrantError::RedirectUri);
         }
-        if !self.challenge.is_met_by(request.verifier) {
+        if !self.challenge.is_satisfied_by(request.verifier) {
             return Err(GrantError::CodeVerifier);
         }
         if self.jkt.is_some() && self.jkt.as_deref() != request.jkt {
@@ -164,7 +161,7 @@ impl AuthorizationCode {
         if now >= self.expires_at {
             return Err(GrantError::Expired);
         }
-        if !self.grant.is_good(now) {
+        if !self.grant.is_active(now) {
             return Err(GrantError::Ended);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Issuers: what they are called, and the URLs by which they are told apart.
+//! Issuers: their names and URLs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,8 @@ use url::Url;
 
 use super::{MAX_IDENTIFIER_BYTES, Malformed};
 
-/// Words with which paths begin that mean something on every issuer: none may be a part of an issuer's path.
-const TAKEN: [&str; 18] = [
+/// First path segments with a meaning at every issuer; an issuer's path must not contain them.
+const RESERVED_SEGMENTS: [&str; 18] = [
     "account",
     "admin",
     "assets",
@@ -30,12 +30,12 @@ const TAKEN: [&str; 18] = [
     "validate",
 ];
 
-/// What an issuer is called at the command line and in its database's name: 1 to 32 characters of `a-z 0-9 -`, a letter first.
+/// An issuer's name on the command line and in the name of its database: 1 to 32 characters of `a-z
+/// 0-9 -`, beginning with a letter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct IssuerName(String);
 
 impl IssuerName {
-    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -61,35 +61,35 @@ impl fmt::Display for IssuerName {
     }
 }
 
-/// An issuer identifier (RFC 8414 section 2): scheme, host and perhaps a port and a path, without a trailing slash. Tokens carry it
-/// as `iss`.
+/// An issuer identifier (RFC 8414 §2): scheme, host, optional port and path, without a trailing
+/// slash. It is the `iss` of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerUrl {
     text: String,
-    /// Bytes of `text` before the path.
+    /// Length of `text` before the path, in bytes.
     origin: usize,
 }
 
 impl IssuerUrl {
-    /// The URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Host and port as requests name them, without the scheme's own port.
+    /// Host and port as in the `Host` header, without the scheme's default port.
     #[must_use]
     pub fn authority(&self) -> &str {
         self.text[..self.origin].split_once("://").map_or("", |(_, authority)| authority)
     }
 
-    /// The path: empty, or a slash and what follows, not ending in one.
+    /// The path: empty, or beginning with a slash and not ending in one.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.text[self.origin..]
     }
 
-    /// What `host`, the header's value, has to be for this issuer: the scheme's own port may stand there.
+    /// Whether `host`, the value of a `Host` header, names this issuer. It may contain the scheme's
+    /// default port.
     #[must_use]
     pub fn has_host(&self, host: &str) -> bool {
         let own_port = if self.text.starts_with("https:") { ":443" } else { ":80" };
@@ -104,8 +104,8 @@ impl FromStr for IssuerUrl {
         let wrong = || {
             Malformed::new(
                 "issuer",
-                "must be http:// or https://, a host, perhaps a port and a path of A-Z a-z 0-9 . _ ~ - that is not taken by \
-                 the server itself, and nothing after it; at most 255 characters",
+                "must be http:// or https://, a host, perhaps a port and a path of A-Z a-z 0-9 . _ ~ - without \
+                 segments that the server uses itself, and nothing after it; at most 255 characters",
             )
         };
         let url = Url::parse(text).map_err(|_| wrong())?;
@@ -115,7 +115,7 @@ impl FromStr for IssuerUrl {
         let is_segment = |segment: &str| {
             segment.starts_with(|first: char| first.is_ascii_alphanumeric())
                 && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))
-                && !TAKEN.contains(&segment)
+                && !RESERVED_SEGMENTS.contains(&segment)
         };
         let good_path = path.is_empty() || path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment));
         let good = matches!(url.scheme(), "http" | "https") && good_path && text.len() <= MAX_IDENTIFIER_BYTES;
@@ -129,21 +129,19 @@ impl fmt::Display for IssuerUrl {
     }
 }
 
-/// An issuer beside the default one, as it is registered.
+/// A registered issuer other than the default one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
-    /// What it is called.
     pub name: IssuerName,
-    /// Its identifier.
     pub url: IssuerUrl,
-    /// Its database's URL, encrypted; none for the one that follows from the name.
+    /// The encrypted URL of its database; `None` if the URL is derived from the name.
     pub sealed_database: Option<Vec<u8>>,
-    /// When it was registered, Unix seconds.
+    /// Unix seconds.
     pub created_at: u64,
 }
 
 impl Issuer {
-    /// What the URL of its database is bound to when it is encrypted.
+    /// The context bound into the ciphertext of the database URL.
     #[must_use]
     pub fn secret_context(name: &IssuerName) -> String {
         format!("issuer database|{name}")

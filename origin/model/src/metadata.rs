@@ -1,5 +1,5 @@
-//! What is registered of a client: the metadata of RFC 7591 §2 and of the specifications that extend it, typed, and some of
-//! our own. The same form is read from a registration request and kept in the database.
+//! Client metadata: RFC 7591 §2, the specifications that extend it, and extensions of this server.
+//! Registration requests and the database use the same form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,11 +11,11 @@ use super::client::checked_name;
 use super::text::{all_texts, is_legible};
 use super::{Audience, MAX_IDENTIFIER_BYTES, Malformed, OutboundUrl, RedirectUri, Scope, TokenAlg, jwks};
 
-/// Redirect URIs of one client at most.
-const MAX_URIS: usize = 32;
+/// For each client.
+const MAX_REDIRECT_URIS: usize = 32;
 
-/// The names of a set of words, each way.
-macro_rules! words {
+/// An enum with a fixed name for each variant, in both directions.
+macro_rules! named_values {
     ($(#[$doc:meta])* $name:ident, $what:literal, $default:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +24,6 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All of them.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
 
             /// The registered name.
@@ -47,7 +46,7 @@ macro_rules! words {
 
             fn from_str(text: &str) -> Result<$name, Malformed> {
                 let named = $name::ALL.iter().find(|one| one.as_str() == text);
-                named.copied().ok_or(Malformed::new($what, "is not one that this server knows"))
+                named.copied().ok_or(Malformed::new($what, "is not supported"))
             }
         }
 
@@ -61,26 +60,27 @@ macro_rules! words {
     };
 }
 
-words! {
-    /// How a client authenticates (RFC 7591 §2, RFC 8705 §2, OpenID Connect Core §9).
+named_values! {
+    /// Client authentication method (RFC 7591 §2, RFC 8705 §2, OpenID Connect Core §9).
     AuthMethod, "token_endpoint_auth_method", ClientSecretBasic {
-        /// A secret in the `Authorization` header; or in the body, for who holds the secret may choose.
+        /// A secret in the `Authorization` header. It may be sent in the body, too: the holder of a
+        /// secret chooses.
         ClientSecretBasic = "client_secret_basic",
-        /// A secret in the body; or in the header, likewise.
+        /// A secret in the body, or in the header.
         ClientSecretPost = "client_secret_post",
-        /// A JWT signed with a key of the client's own (RFC 7523 §2.2).
+        /// A JWT signed with the client's key (RFC 7523 §2.2).
         PrivateKeyJwt = "private_key_jwt",
         /// A certificate of a trusted authority (RFC 8705 §2.1).
         TlsClientAuth = "tls_client_auth",
-        /// A certificate whose key is registered (RFC 8705 §2.2).
+        /// A certificate with a registered key (RFC 8705 §2.2).
         SelfSignedTlsClientAuth = "self_signed_tls_client_auth",
-        /// Nothing: a public client.
+        /// No authentication: a public client.
         None = "none",
     }
 }
 
-words! {
-    /// A way to get tokens (RFC 7591 §2).
+named_values! {
+    /// Grant type (RFC 7591 §2).
     GrantType, "grant_type", AuthorizationCode {
         /// RFC 6749 §4.4
         ClientCredentials = "client_credentials",
@@ -97,142 +97,146 @@ words! {
     }
 }
 
-words! {
-    /// The form of a client's access tokens.
+named_values! {
+    /// Format of a client's access tokens.
     TokenFormat, "access_token_format", Jwt {
-        /// RFC 9068: whoever has the public keys can check it.
+        /// RFC 9068; anyone with the public keys can verify it.
         Jwt = "jwt",
-        /// A random text that only introspection understands.
+        /// A random string; resource servers use introspection.
         Opaque = "opaque",
     }
 }
 
-words! {
-    /// How a client knows its users (OpenID Connect Core §8).
+named_values! {
+    /// Subject identifier type (OpenID Connect Core §8).
     SubjectType, "subject_type", Public {
-        /// By the same identifier as all clients.
+        /// All clients know a user by the same identifier.
         Public = "public",
-        /// By one that no other sector knows them by.
+        /// Each sector knows a user by a different identifier.
         Pairwise = "pairwise",
     }
 }
 
-/// What is registered of a client. The names in JSON are those of RFC 7591 and its extensions.
+/// Client metadata. JSON members are named as in RFC 7591 and its extensions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default, utoipa::ToSchema)]
 #[serde(default)]
 pub struct ClientMetadata {
-    /// What people call it; never used in decisions.
+    /// Display name; never used in decisions.
     #[serde(rename = "client_name")]
     pub name: String,
-    /// Who answers for it; never used in decisions.
+    /// Who is responsible for the client, for display; never used in decisions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// How it authenticates.
+    /// Client authentication method.
     #[serde(rename = "token_endpoint_auth_method")]
     #[schema(value_type = String)]
     pub auth_method: AuthMethod,
-    /// The grants it may use.
+    /// Allowed grant types.
     #[schema(value_type = Vec<String>)]
     pub grant_types: Vec<GrantType>,
-    /// Where authorization answers may be sent.
+    /// Allowed redirect URIs of authorization responses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub redirect_uris: Vec<RedirectUri>,
-    /// Where users may be sent after a logout.
+    /// Allowed redirect URIs after a logout.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub post_logout_redirect_uris: Vec<RedirectUri>,
-    /// The widest scope its tokens may have.
+    /// The widest scope of its tokens.
     #[schema(value_type = String)]
     pub scope: Scope,
-    /// The audiences its tokens may name; none listed means the server's default audience alone.
+    /// Allowed audiences of its tokens; if empty, only the server's default audience.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<String>)]
     pub audiences: Vec<Audience>,
-    /// The form of its access tokens.
+    /// Format of its access tokens.
     #[schema(value_type = String)]
     pub access_token_format: TokenFormat,
-    /// How its access tokens are signed.
+    /// Signature algorithm of its access tokens.
     #[serde(rename = "access_token_signed_response_alg")]
     #[schema(value_type = String)]
     pub alg: TokenAlg,
-    /// How its ID tokens are signed; RS256 if nothing is said (OpenID Connect Registration §2).
+    /// Signature algorithm of its ID tokens; RS256 by default (OpenID Connect Registration §2).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub id_token_signed_response_alg: Option<TokenAlg>,
-    /// How userinfo is signed for it; none means plain JSON.
+    /// Signature algorithm of userinfo responses; plain JSON by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub userinfo_signed_response_alg: Option<TokenAlg>,
-    /// How introspection is signed for it when it asks for a JWT (RFC 9701 §6).
+    /// Signature algorithm of introspection responses as JWT (RFC 9701 §6).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub introspection_signed_response_alg: Option<TokenAlg>,
-    /// Its own public keys.
+    /// The client's public keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub jwks: Option<Value>,
-    /// Where its own public keys are.
+    /// URL of the client's public keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub jwks_uri: Option<OutboundUrl>,
-    /// How it must sign request objects; one registered here may send no other (RFC 9101 §10.5).
+    /// Signature algorithm of request objects; if registered, no other is accepted (RFC 9101
+    /// §10.5).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub request_object_signing_alg: Option<TokenAlg>,
-    /// Whether its authorization requests must be signed (RFC 9101 §10.5).
+    /// Whether authorization requests must be signed (RFC 9101 §10.5).
     pub require_signed_request_object: bool,
-    /// Whether its authorization requests must be pushed (RFC 9126 §6).
+    /// Whether authorization requests must be pushed (RFC 9126 §6).
     pub require_pushed_authorization_requests: bool,
-    /// How it knows its users.
+    /// Subject identifier type.
     #[schema(value_type = String)]
     pub subject_type: SubjectType,
-    /// The sector whose clients know users by the same pairwise identifiers.
+    /// URL of a JSON document that lists the redirect URIs of the client's sector, for pairwise
+    /// subject identifiers.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub sector_identifier_uri: Option<OutboundUrl>,
-    /// Where it hears that a user signed out (OpenID Connect Back-Channel Logout §2.2).
+    /// URL that receives logout tokens (OpenID Connect Back-Channel Logout §2.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub backchannel_logout_uri: Option<OutboundUrl>,
-    /// The longest time since a sign-in, in seconds, unless a request says otherwise.
+    /// Maximum age of a sign-in in seconds, unless a request sets `max_age`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_max_age: Option<u64>,
-    /// Whether its tokens must be bound to a key by DPoP (RFC 9449 §5.2).
+    /// Whether its tokens must be bound to a DPoP key (RFC 9449 §5.2).
     pub dpop_bound_access_tokens: bool,
     /// Whether its tokens must be bound to its certificate (RFC 8705 §3.4).
     pub tls_client_certificate_bound_access_tokens: bool,
-    /// The subject of its certificate, as RFC 4514 writes it.
+    /// Subject of its certificate in the form of RFC 4514.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_client_auth_subject_dn: Option<String>,
     /// A DNS name in its certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_client_auth_san_dns: Option<String>,
-    /// The types of `authorization_details` it may ask for (RFC 9396 §10).
+    /// Types of `authorization_details` it may request (RFC 9396 §10).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub authorization_details_types: Vec<String>,
-    /// Who may vouch for users before it (RFC 7523 §2.1). Never taken from a registration request.
+    /// Issuers whose assertions about users are accepted from the client (RFC 7523 §2.1). Ignored
+    /// in registration requests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     pub trusted_issuers: Vec<TrustedIssuer>,
-    /// Whether it is the operator's own: its users are not asked for consent. Never taken from a registration request.
+    /// Whether the operator owns the client: users are not asked for consent. Ignored in
+    /// registration requests.
     pub first_party: bool,
 }
 
 /// An issuer of assertions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustedIssuer {
-    /// The `iss` of its assertions.
+    /// `iss` of its assertions.
     pub issuer: String,
     /// Its public keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<Value>,
-    /// Where its public keys are.
+    /// URL of its public keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<OutboundUrl>,
 }
 
-/// Why metadata is refused (RFC 7591 §3.2.2).
+/// Why client metadata is refused (RFC 7591 §3.2.2).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// `invalid_redirect_uri`
@@ -247,33 +251,33 @@ pub enum MetadataError {
 }
 
 impl ClientMetadata {
-    /// The metadata, if it makes sense as a whole.
+    /// Checks that the members are consistent.
     ///
     /// # Errors
-    /// What does not fit together.
+    /// The first inconsistency.
     pub fn checked(self) -> Result<ClientMetadata, MetadataError> {
         use MetadataError::{Metadata, RedirectUri as Uri};
         checked_name(&self.name)?;
         if self.owner.as_deref().is_some_and(|owner| owner.len() > MAX_IDENTIFIER_BYTES || !is_legible(owner)) {
-            return Err(Metadata("owner must be at most 255 bytes without characters that cannot be seen"));
+            return Err(Metadata("owner must be at most 255 bytes without invisible characters"));
         }
         if !all_texts(&serde_json::to_value(&self).unwrap_or_default(), |text| !text.chars().any(char::is_control)) {
-            return Err(Metadata("a member has control characters"));
+            return Err(Metadata("a member contains control characters"));
         }
         if self.grant_types.is_empty() {
-            return Err(Metadata("grant_types is empty: the client could get no token"));
+            return Err(Metadata("grant_types is empty"));
         }
-        if self.redirect_uris.len().max(self.post_logout_redirect_uris.len()) > MAX_URIS {
-            return Err(Uri("there are more than 32 redirect URIs"));
+        if self.redirect_uris.len().max(self.post_logout_redirect_uris.len()) > MAX_REDIRECT_URIS {
+            return Err(Uri("more than 32 redirect URIs"));
         }
         if self.allows(GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
             return Err(Uri("redirect_uris is missing: the authorization code grant needs one"));
         }
         if self.auth_method == AuthMethod::None && self.allows(GrantType::ClientCredentials) {
-            return Err(Metadata("a client that does not authenticate cannot have the client credentials grant"));
+            return Err(Metadata("a public client cannot use the client credentials grant"));
         }
         if self.jwks.is_some() && self.jwks_uri.is_some() {
-            return Err(Metadata("jwks and jwks_uri exclude each other"));
+            return Err(Metadata("jwks and jwks_uri are mutually exclusive"));
         }
         for jwks in self.jwks.iter().chain(self.trusted_issuers.iter().filter_map(|trusted| trusted.jwks.as_ref())) {
             jwks::check(jwks)?;
@@ -281,7 +285,7 @@ impl ClientMetadata {
         let has_keys = self.jwks.is_some() || self.jwks_uri.is_some();
         let needs_keys = matches!(self.auth_method, AuthMethod::PrivateKeyJwt | AuthMethod::SelfSignedTlsClientAuth);
         if (needs_keys || self.require_signed_request_object) && !has_keys {
-            return Err(Metadata("the client needs keys: give jwks or jwks_uri"));
+            return Err(Metadata("the client needs keys: set jwks or jwks_uri"));
         }
         let named = [&self.tls_client_auth_subject_dn, &self.tls_client_auth_san_dns].into_iter().flatten().count();
         if self.auth_method == AuthMethod::TlsClientAuth && named != 1 {
@@ -290,7 +294,7 @@ impl ClientMetadata {
             ));
         }
         if self.response_algs().any(|alg| alg == TokenAlg::Hs256) {
-            return Err(Metadata("HS256 is for access tokens alone: its keys are those of audiences"));
+            return Err(Metadata("HS256 is supported for access tokens only: its keys belong to audiences"));
         }
         if self.subject_type == SubjectType::Pairwise && self.sector().is_none() {
             return Err(Metadata("redirect URIs on several hosts need a sector_identifier_uri for pairwise subjects"));
@@ -308,32 +312,32 @@ impl ClientMetadata {
         optional.into_iter().flatten()
     }
 
-    /// How its ID tokens are signed.
+    /// The signature algorithm of its ID tokens.
     #[must_use]
     pub fn id_token_alg(&self) -> TokenAlg {
         self.id_token_signed_response_alg.unwrap_or(TokenAlg::Rs256)
     }
 
-    /// Whether it may use this grant.
+    /// Whether the client may use this grant type.
     #[must_use]
     pub fn allows(&self, grant_type: GrantType) -> bool {
         self.grant_types.contains(&grant_type)
     }
 
-    /// The registered redirect URI that `presented` meets.
+    /// The registered redirect URI that matches `presented`.
     #[must_use]
-    pub fn redirect(&self, presented: &str) -> Option<&RedirectUri> {
-        self.redirect_uris.iter().find(|registered| registered.is_met_by(presented))
+    pub fn registered_redirect_uri(&self, presented: &str) -> Option<&RedirectUri> {
+        self.redirect_uris.iter().find(|registered| registered.matches(presented))
     }
 
-    /// Checks that a sector, by what its `sector_identifier_uri` gives, has all of the redirect URIs; and the `jwks_uri`, if the client
-    /// can get tokens without a redirect (OpenID Connect CIBA Core §4).
+    /// Checks the document at `sector_identifier_uri`: it must list all redirect URIs, and the
+    /// `jwks_uri` if the client can get tokens without a redirect (OpenID Connect CIBA Core §4).
     ///
     /// # Errors
-    /// When that is no JSON array of strings, or lacks one of them.
+    /// If it is not a JSON array of strings, or lacks one of them.
     pub fn check_sector(&self, listed: &[u8]) -> Result<(), MetadataError> {
         let listed: Vec<String> = serde_json::from_slice(listed).map_err(|_| {
-            MetadataError::Metadata("sector_identifier_uri does not give a JSON array of redirect URIs")
+            MetadataError::Metadata("sector_identifier_uri does not return a JSON array of redirect URIs")
         })?;
         let has = |uri: &str| listed.iter().any(|listed| listed == uri);
         if !self.redirect_uris.iter().all(|uri| has(uri.as_str())) {
@@ -348,7 +352,8 @@ impl ClientMetadata {
         Ok(())
     }
 
-    /// The sector whose clients know users by the same pairwise identifiers (OpenID Connect Core §8.1).
+    /// The sector for pairwise subject identifiers (OpenID Connect Core §8.1): clients of one
+    /// sector know a user by the same identifier.
     #[must_use]
     pub fn sector(&self) -> Option<String> {
         if let Some(uri) = &self.sector_identifier_uri {
@@ -375,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn the_form_in_json_is_the_rfcs_and_comes_back() {
+    fn json_form_is_that_of_the_rfc_and_round_trips() {
         let json = serde_json::to_value(web()).expect("JSON");
         assert_eq!(json["client_name"], "A shop");
         assert_eq!(json["grant_types"], serde_json::json!(["authorization_code", "refresh_token"]));
@@ -384,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_together_is_refused() {
+    fn inconsistent_metadata_is_refused() {
         assert_eq!(web().checked(), Ok(web()));
         let refused = |change: fn(&mut ClientMetadata)| {
             let mut metadata = web();
@@ -417,14 +422,14 @@ mod tests {
     }
 
     #[test]
-    fn the_sector_is_the_one_host() {
+    fn sector_is_the_only_host_of_the_redirect_uris() {
         assert_eq!(web().sector().as_deref(), Some("shop.example"));
         let mut two = web();
         two.redirect_uris.push("https://other.example/cb".parse().expect("a URI"));
         assert_eq!(two.sector(), None);
         two.sector_identifier_uri = Some("https://sector.example/uris".parse().expect("a URL"));
         assert_eq!(two.sector().as_deref(), Some("sector.example"));
-        // Where it says itself which redirect URIs are its own, it must know both.
+        // The document at `sector_identifier_uri` must list both redirect URIs.
         let all = br#"["https://other.example/cb", "https://shop.example/cb", "https://third.example/cb"]"#;
         assert_eq!(two.check_sector(all), Ok(()));
         for listed in [&br#"["https://shop.example/cb"]"#[..], b"[]", b"{}", b"[1]", b"<html>"] {

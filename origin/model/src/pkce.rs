@@ -17,7 +17,7 @@ impl CodeChallenge {
     /// Whether `verifier` is what the challenge was made of. One that is shorter or longer than RFC 7636 §4.1 allows, or has
     /// other characters, is not.
     #[must_use]
-    pub fn is_met_by(&self, verifier: &str) -> bool {
+    pub fn is_satisfied_by(&self, verifier: &str) -> bool {
         let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         let well_formed = (43..=128).contains(&verifier.len()) && verifier.bytes().all(unreserved);
         let hashed = base64url(&Sha256::digest(verifier.as_bytes()));
@@ -52,11 +52,11 @@ mod tests {
     #[test]
     fn the_rfcs_example_is_met() {
         let challenge: CodeChallenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge");
-        assert!(challenge.is_met_by("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
+        assert!(challenge.is_satisfied_by("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
         for verifier in
             ["", "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXl", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"]
         {
-            assert!(!challenge.is_met_by(verifier), "{verifier}");
+            assert!(!challenge.is_satisfied_by(verifier), "{verifier}");
         }
         assert!("plain".parse::<CodeChallenge>().is_err());
     }
@@ -67,7 +67,7 @@ mod tests {
             let verifier = "a".repeat(length);
             let challenge: CodeChallenge =
                 base64url(&Sha256::digest(verifier.as_bytes())).parse().expect("a challenge");
-            assert!(!challenge.is_met_by(&verifier), "{length}");
+            assert!(!challenge.is_satisfied_by(&verifier), "{length}");
         }
     }
 }

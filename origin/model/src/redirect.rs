@@ -1,30 +1,33 @@
-//! Where an authorization answer may be sent (RFC 6749 §3.1.2, RFC 8252 §7, RFC 9700 §2.1).
+//! Redirect URIs of clients (RFC 6749 §3.1.2, RFC 8252 §7, RFC 9700 §2.1), and URLs that the origin
+//! requests.
 //!
-//! What is registered must be met character for character; the one exception is the port of a loopback address, which a native
-//! app takes as it finds it. Anything looser has been turned into an open redirector somewhere.
+//! A redirect URI must equal a registered one, character by character. The only exception is the
+//! port of a loopback address, which a native application chooses when it starts. Looser rules have
+//! led to open redirectors.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::Malformed;
 
-/// Bytes of a redirect URI at most: it travels in a `Location` header.
-const MAX_BYTES: usize = 1024;
+/// Bytes; the URI is sent in a `Location` header.
+const MAX_REDIRECT_URI_BYTES: usize = 1024;
 
-/// A registered redirect URI: `https`, `http` to a loopback address, or an app's own scheme with a dot in it.
+/// A registered redirect URI: `https`, `http` with a loopback address, or a private-use scheme that
+/// contains a dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RedirectUri(String);
 
 impl RedirectUri {
-    /// The URI as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `presented` is this URI: the same text, but for the port of a loopback address (RFC 8252 §7.3).
+    /// Whether `presented` equals this URI, except for the port of a loopback address (RFC 8252
+    /// §7.3).
     #[must_use]
-    pub fn is_met_by(&self, presented: &str) -> bool {
+    pub fn matches(&self, presented: &str) -> bool {
         if self.0 == presented {
             return true;
         }
@@ -34,20 +37,21 @@ impl RedirectUri {
         }
     }
 
-    /// Its host, for those that have one: `https` and `http`.
+    /// The host of an `https` or `http` URI.
     #[must_use]
     pub fn host(&self) -> Option<String> {
         url::Url::parse(&self.0).ok()?.host_str().map(str::to_owned)
     }
 
-    /// Whether it leads to the user's own machine: an app there, of which no other can be told apart (RFC 8252 §8.6).
+    /// Whether the URI leads to an application on the user's machine, which any other application
+    /// there can impersonate (RFC 8252 §8.6).
     #[must_use]
     pub fn is_native(&self) -> bool {
         !self.0.starts_with("https://")
     }
 }
 
-/// The host and what follows the port of a loopback `http` URI.
+/// The host of a loopback `http` URI, and the text after its port.
 fn loopback(text: &str) -> Option<(&str, &str)> {
     let rest = text.strip_prefix("http://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -71,23 +75,28 @@ impl FromStr for RedirectUri {
     fn from_str(text: &str) -> Result<RedirectUri, Malformed> {
         let wrong = |problem| Malformed::new("redirect URI", problem);
         let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
-        if text.len() > MAX_BYTES || !text.bytes().all(plain) {
+        if text.len() > MAX_REDIRECT_URI_BYTES || !text.bytes().all(plain) {
             return Err(wrong("must be at most 1024 characters of those that RFC 3986 allows"));
         }
         if text.contains('#') {
-            return Err(wrong("must have no fragment (RFC 6749 section 3.1.2)"));
+            return Err(wrong("must not have a fragment (RFC 6749 §3.1.2)"));
         }
         let url = url::Url::parse(text).map_err(|_| wrong("must be an absolute URI"))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("must have no user name or password"));
+            return Err(wrong("must not contain a user name or password"));
         }
         match url.scheme() {
             "https" if text.starts_with("https://") && url.host_str().is_some_and(|host| !host.contains('*')) => {}
             "http" if loopback(text).is_some() => {}
-            "http" => return Err(wrong("may be plain http only to a loopback address (RFC 8252 section 7.3)")),
-            // A scheme of an app's own has its reversed domain in it, so that `javascript`, `data` and their like never pass.
+            "http" => return Err(wrong("may be http only with a loopback address (RFC 8252 §7.3)")),
+            // A private-use scheme contains a reversed domain name. `javascript`, `data` and the
+            // like contain no dot.
             scheme if scheme.contains('.') && text.starts_with(scheme) => {}
-            _ => return Err(wrong("must be https, http to a loopback address, or a scheme like com.example.app")),
+            _ => {
+                return Err(wrong(
+                    "must be https, http with a loopback address, or a private-use scheme such as com.example.app",
+                ));
+            }
         }
         Ok(RedirectUri(text.to_owned()))
     }
@@ -99,12 +108,12 @@ impl fmt::Display for RedirectUri {
     }
 }
 
-/// A URL that this origin itself asks: a client's keys, or where it hears of logouts. `https`, or `http` to a loopback address.
+/// A URL that the origin requests, such as a client's `jwks_uri` or `backchannel_logout_uri`:
+/// `https`, or `http` with a loopback address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OutboundUrl(String);
 
 impl OutboundUrl {
-    /// The URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -118,7 +127,7 @@ impl FromStr for OutboundUrl {
         let uri: RedirectUri = text.parse().map_err(|error: Malformed| Malformed::new("URL", error.problem))?;
         match text.starts_with("https://") || text.starts_with("http://") {
             true => Ok(OutboundUrl(uri.0)),
-            false => Err(Malformed::new("URL", "must be https, or http to a loopback address")),
+            false => Err(Malformed::new("URL", "must be https, or http with a loopback address")),
         }
     }
 }
@@ -140,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn only_schemes_that_lead_to_the_client_are_taken() {
+    fn only_schemes_that_lead_to_the_client_are_allowed() {
         for text in [
             "https://app.example/cb",
             "https://app.example/cb?a=b",
@@ -176,9 +185,9 @@ mod tests {
     }
 
     #[test]
-    fn a_match_is_exact_but_for_loopback_ports() {
+    fn match_is_exact_except_for_loopback_ports() {
         let registered = uri("https://app.example/cb");
-        assert!(registered.is_met_by("https://app.example/cb"));
+        assert!(registered.matches("https://app.example/cb"));
         for text in [
             "https://app.example/cb/",
             "https://app.example/cb?a",
@@ -187,11 +196,11 @@ mod tests {
             "https://app.example/x/../cb",
             "http://app.example/cb",
         ] {
-            assert!(!registered.is_met_by(text), "{text}");
+            assert!(!registered.matches(text), "{text}");
         }
         let native = uri("http://127.0.0.1/cb");
-        assert!(native.is_met_by("http://127.0.0.1:61023/cb"));
-        assert!(uri("http://127.0.0.1:1/cb").is_met_by("http://127.0.0.1:2/cb"));
+        assert!(native.matches("http://127.0.0.1:61023/cb"));
+        assert!(uri("http://127.0.0.1:1/cb").matches("http://127.0.0.1:2/cb"));
         for text in [
             "http://127.0.0.1:61023/other",
             "http://localhost:61023/cb",
@@ -200,7 +209,7 @@ mod tests {
             "http://127.0.0.1:1@evil.example/cb",
             "http://127.0.0.1:/cb",
         ] {
-            assert!(!native.is_met_by(text), "{text}");
+            assert!(!native.matches(text), "{text}");
         }
     }
 }

@@ -141,7 +141,7 @@ pub struct RefreshToken {
 impl RefreshToken {
     /// Whether it would give `client`, which proves what it must, something now.
     #[must_use]
-    pub fn is_good(&self, client: &ClientId, now: u64) -> bool {
+    pub fn is_usable_by(&self, client: &ClientId, now: u64) -> bool {
         let may_be_used = self.family.check(client, self.family.jkt.as_deref(), now).is_ok();
         may_be_used && self.generation == RefreshTokenGeneration::Current && now < self.expires_at
     }
@@ -437,10 +437,12 @@ mod tests {
         let client = "shop".parse().expect("an id");
         let family = Arc::new(RefreshFamily { grant: grant(), jkt: Some("key".to_owned()) });
         let token = RefreshToken { family, generation: RefreshTokenGeneration::Current, expires_at: 300 };
-        assert!(token.is_good(&client, 299) && !token.is_good(&client, 300));
-        assert!(!RefreshToken { expires_at: 2000, ..token.clone() }.is_good(&client, 1000), "the grant is over");
-        assert!(!RefreshToken { generation: RefreshTokenGeneration::Previous, ..token.clone() }.is_good(&client, 299));
-        assert!(!token.is_good(&"other".parse().expect("an id"), 200));
+        assert!(token.is_usable_by(&client, 299) && !token.is_usable_by(&client, 300));
+        assert!(!RefreshToken { expires_at: 2000, ..token.clone() }.is_usable_by(&client, 1000), "the grant is over");
+        assert!(
+            !RefreshToken { generation: RefreshTokenGeneration::Previous, ..token.clone() }.is_usable_by(&client, 299)
+        );
+        assert!(!token.is_usable_by(&"other".parse().expect("an id"), 200));
         let rules = RefreshTokenPolicy { reuse_grace: 10, idle_timeout: 50, lifetime: 900 };
         assert_eq!((rules.expiry(1000, 100), rules.expiry(1000, 990)), (150, 1000));
     }

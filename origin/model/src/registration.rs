@@ -1,123 +1,133 @@
-//! What a client that registers itself may have (RFC 7591): what a user must agree to, and nothing that the operator alone can
-//! give. It asks for no authority by registering; it only gets a name to ask under.
+//! Dynamic client registration (RFC 7591): the metadata that a client can register without the
+//! operator. It registers no authority, only an identifier; what it gets, a user must grant.
 
 use serde_json::{Map, Value};
 
 use super::text;
 use super::{AuthMethod, ClientMetadata, GrantType, MetadataError, RedirectUri, Resource, Scope, SubjectType};
 
-/// The grants of which a user is part.
-const GRANTS: [GrantType; 3] = [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::DeviceCode];
-/// The scope values that are about the user alone.
-const OF_USERS: &str = "openid profile email address phone offline_access";
-const ONLY_BY_OPERATOR: &str = "grant_types has one that only the operator can give";
-/// Bytes of a registration at most.
+/// Grant types in which a user takes part.
+const SELF_SERVICE_GRANTS: [GrantType; 3] =
+    [GrantType::AuthorizationCode, GrantType::RefreshToken, GrantType::DeviceCode];
+/// Scope values about the user.
+const USER_SCOPES: &str = "openid profile email address phone offline_access";
+const OPERATOR_GRANTS_ONLY: &str = "grant_types contains one that only the operator can allow";
 pub const MAX_REGISTRATION_BYTES: usize = 48 * 1024;
 
-/// Reads what a client registers of itself. Members that are not known are passed over (RFC 7591 §2), and so are empty ones; scope
-/// values and grants that it may not have are left out, as RFC 7591 §3.2.1 allows: the answer says what is registered.
-/// `operator_metadata`: what the operator left it when it changed the client last, if it ever did; then it may have no more than that.
+/// Parses a registration request. Unknown members (RFC 7591 §2) and empty ones are ignored; scope
+/// values and grant types that the client may not have are removed, and the response contains the
+/// result (RFC 7591 §3.2.1). `operator_metadata` is the metadata of the operator's latest change of
+/// this client, if any: it limits what the client can register.
 ///
 /// # Errors
-/// When it cannot be registered.
-pub fn registered(
+/// If the metadata cannot be registered.
+pub fn parse_registration(
     body: &[u8],
     resources: &[Resource],
     operator_metadata: Option<&ClientMetadata>,
 ) -> Result<ClientMetadata, MetadataError> {
     let mut members: Map<String, Value> =
-        text::json(body).map_err(|_| MetadataError::Metadata("the body is not a JSON object of good texts"))?;
+        text::json(body).map_err(|_| MetadataError::Metadata("the body is not a JSON object with storable strings"))?;
     members.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
     for name in ["redirect_uris", "post_logout_redirect_uris"] {
-        check_uris(members.get(name))?;
+        check_redirect_uris(members.get(name))?;
     }
     if members.get("response_types").is_some_and(|types| *types != serde_json::json!(["code"])) {
-        return Err(MetadataError::Metadata("the only response_type here is code"));
+        return Err(MetadataError::Metadata("response_types: only code is supported"));
     }
-    let names_grants = members.contains_key("grant_types");
-    let names_scope = members.contains_key("scope");
-    // A name for people is not required of those who register themselves.
+    let has_grant_types = members.contains_key("grant_types");
+    let has_scope = members.contains_key("scope");
+    // Clients that register themselves may omit the name.
     members.entry("client_name").or_insert_with(|| Value::from("An application without a name"));
-    let mut asked: ClientMetadata = serde_json::from_value(Value::Object(members))
-        .map_err(|_| MetadataError::Metadata("a member has a value that is not known here, or the wrong type"))?;
-    if !names_grants {
-        asked.grant_types = vec![GrantType::AuthorizationCode];
+    let mut requested: ClientMetadata = serde_json::from_value(Value::Object(members))
+        .map_err(|_| MetadataError::Metadata("a member has an unsupported value or the wrong type"))?;
+    if !has_grant_types {
+        requested.grant_types = vec![GrantType::AuthorizationCode];
     }
-    if !names_scope {
-        asked.scope = Scope::parse(OF_USERS)?;
+    if !has_scope {
+        requested.scope = Scope::parse(USER_SCOPES)?;
     }
     let metadata = match operator_metadata {
-        Some(limits) => within(asked, limits)?,
-        None => without_authority(asked, resources)?,
+        Some(limits) => limit_to_operator_metadata(requested, limits)?,
+        None => limit_to_self_service(requested, resources)?,
     };
     if matches!(metadata.auth_method, AuthMethod::TlsClientAuth | AuthMethod::SelfSignedTlsClientAuth) {
-        return Err(MetadataError::Metadata("clients with certificates are registered by the operator"));
+        return Err(MetadataError::Metadata(
+            "only the operator can register clients that authenticate by certificates",
+        ));
     }
-    let loopback = [&metadata.jwks_uri, &metadata.backchannel_logout_uri, &metadata.sector_identifier_uri];
-    if loopback.into_iter().flatten().any(|url| !url.as_str().starts_with("https://")) {
-        return Err(MetadataError::Metadata("URLs that this server asks must be https"));
+    let requested_urls = [&metadata.jwks_uri, &metadata.backchannel_logout_uri, &metadata.sector_identifier_uri];
+    if requested_urls.into_iter().flatten().any(|url| !url.as_str().starts_with("https://")) {
+        return Err(MetadataError::Metadata("URLs that this server requests must be https"));
     }
     check_sector_membership(&metadata)?;
     metadata.checked()
 }
 
-/// What a client may have that nobody gave anything.
-fn without_authority(asked: ClientMetadata, resources: &[Resource]) -> Result<ClientMetadata, MetadataError> {
-    if !asked.grant_types.iter().all(|grant| GRANTS.contains(grant)) {
-        return Err(MetadataError::Metadata(ONLY_BY_OPERATOR));
+/// Removes what only the operator can give.
+fn limit_to_self_service(requested: ClientMetadata, resources: &[Resource]) -> Result<ClientMetadata, MetadataError> {
+    if !requested.grant_types.iter().all(|grant| SELF_SERVICE_GRANTS.contains(grant)) {
+        return Err(MetadataError::Metadata(OPERATOR_GRANTS_ONLY));
     }
     Ok(ClientMetadata {
-        scope: asked.scope.common(&scope_of(resources)),
+        scope: requested.scope.common(&grantable_scope(resources)),
         audiences: Vec::new(),
         trusted_issuers: Vec::new(),
         authorization_details_types: Vec::new(),
         first_party: false,
         owner: None,
-        ..asked
+        ..requested
     })
 }
 
-/// What of it a client may have that the operator limited to this: what the operator alone gives stays as it is, what the client
-/// chooses gets no wider. `owner` and `first_party` vouch for what the operator saw, and end when the client changes it.
-fn within(asked: ClientMetadata, limits: &ClientMetadata) -> Result<ClientMetadata, MetadataError> {
+/// Restricts the requested metadata to the operator's: what only the operator gives stays
+/// unchanged, what the client chooses cannot become wider. `owner` and `first_party` are statements
+/// about what the operator checked; they end when the client changes its metadata.
+fn limit_to_operator_metadata(
+    requested: ClientMetadata,
+    limits: &ClientMetadata,
+) -> Result<ClientMetadata, MetadataError> {
     let may_have = |grant: &GrantType| limits.allows(*grant);
-    if !asked.grant_types.iter().all(|grant| GRANTS.contains(grant) || may_have(grant)) {
-        return Err(MetadataError::Metadata(ONLY_BY_OPERATOR));
+    if !requested.grant_types.iter().all(|grant| SELF_SERVICE_GRANTS.contains(grant) || may_have(grant)) {
+        return Err(MetadataError::Metadata(OPERATOR_GRANTS_ONLY));
     }
     let has_weaker_authentication = match limits.auth_method {
         AuthMethod::None => false,
-        AuthMethod::PrivateKeyJwt => asked.auth_method != AuthMethod::PrivateKeyJwt,
-        _ => asked.auth_method == AuthMethod::None,
+        AuthMethod::PrivateKeyJwt => requested.auth_method != AuthMethod::PrivateKeyJwt,
+        _ => requested.auth_method == AuthMethod::None,
     };
     if has_weaker_authentication {
-        return Err(MetadataError::Metadata("token_endpoint_auth_method is weaker than the operator's"));
+        return Err(MetadataError::Metadata(
+            "token_endpoint_auth_method is weaker than the method that the operator set",
+        ));
     }
     let subject_type = match limits.subject_type {
         SubjectType::Pairwise => SubjectType::Pairwise,
-        SubjectType::Public => asked.subject_type,
+        SubjectType::Public => requested.subject_type,
     };
     Ok(ClientMetadata {
-        grant_types: asked.grant_types.iter().copied().filter(may_have).collect(),
-        scope: asked.scope.common(&limits.scope),
+        grant_types: requested.grant_types.iter().copied().filter(may_have).collect(),
+        scope: requested.scope.common(&limits.scope),
         audiences: limits.audiences.clone(),
         trusted_issuers: limits.trusted_issuers.clone(),
         authorization_details_types: limits.authorization_details_types.clone(),
-        require_signed_request_object: asked.require_signed_request_object || limits.require_signed_request_object,
-        require_pushed_authorization_requests: asked.require_pushed_authorization_requests
+        require_signed_request_object: requested.require_signed_request_object || limits.require_signed_request_object,
+        require_pushed_authorization_requests: requested.require_pushed_authorization_requests
             || limits.require_pushed_authorization_requests,
-        dpop_bound_access_tokens: asked.dpop_bound_access_tokens || limits.dpop_bound_access_tokens,
-        tls_client_certificate_bound_access_tokens: asked.tls_client_certificate_bound_access_tokens
+        dpop_bound_access_tokens: requested.dpop_bound_access_tokens || limits.dpop_bound_access_tokens,
+        tls_client_certificate_bound_access_tokens: requested.tls_client_certificate_bound_access_tokens
             || limits.tls_client_certificate_bound_access_tokens,
         subject_type,
         first_party: false,
         owner: None,
-        ..asked
+        ..requested
     })
 }
 
-/// A client is of the sector to which its redirect URIs belong, because codes go there and nowhere else. That proves nothing of a
-/// client that gets tokens without a redirect, or by one that any app on a user's machine can have: it could join anybody's sector and
-/// know its users.
+/// A pairwise client belongs to the sector of its redirect URIs, because codes are sent only there.
+/// This proves nothing about a client that gets tokens without a redirect, or by a redirect URI
+/// that any application on the user's machine can have: it could join another sector and learn the
+/// identifiers of its users.
 fn check_sector_membership(metadata: &ClientMetadata) -> Result<(), MetadataError> {
     if metadata.subject_type != SubjectType::Pairwise {
         return Ok(());
@@ -134,17 +144,17 @@ fn check_sector_membership(metadata: &ClientMetadata) -> Result<(), MetadataErro
     Ok(())
 }
 
-/// The scope values that a user can be asked for: those about the user, and those of registered resource servers, as many as a scope may
-/// have.
-fn scope_of(resources: &[Resource]) -> Scope {
-    let of_users = Scope::parse(OF_USERS).unwrap_or_default();
+/// The scope values that a user can be asked for: those about the user and those of registered
+/// resource servers, up to the limit of a scope.
+fn grantable_scope(resources: &[Resource]) -> Scope {
+    let user_scopes = Scope::parse(USER_SCOPES).unwrap_or_default();
     let values = resources.iter().flat_map(|resource| resource.scopes.keys());
     let own = values.filter(|value| !value.starts_with("tollgate:")).filter_map(|value| Scope::parse(value).ok());
-    own.fold(of_users, |all, value| all.joined(&value).unwrap_or(all))
+    own.fold(user_scopes, |all, value| all.joined(&value).unwrap_or(all))
 }
 
-/// RFC 7591 §3.2.2 has an error of its own for redirect URIs.
-fn check_uris(uris: Option<&Value>) -> Result<(), MetadataError> {
+/// RFC 7591 §3.2.2 has a separate error code for redirect URIs.
+fn check_redirect_uris(uris: Option<&Value>) -> Result<(), MetadataError> {
     let wrong =
         MetadataError::RedirectUri("redirect URIs must be a list of https, loopback or app URIs without a fragment");
     let Some(uris) = uris else {
@@ -172,11 +182,11 @@ mod tests {
             scopes: [("reports".to_owned(), String::new()), ("tollgate:admin".to_owned(), String::new())].into(),
             introspected_by: None,
         };
-        registered(json.to_string().as_bytes(), &[reports], operator_metadata)
+        parse_registration(json.to_string().as_bytes(), &[reports], operator_metadata)
     }
 
     #[test]
-    fn defaults_are_the_rfcs() {
+    fn defaults_are_those_of_the_rfc() {
         let metadata =
             read(serde_json::json!({ "redirect_uris": ["https://a.example/cb"], "jwks": null })).expect("good");
         assert_eq!(metadata.grant_types, [GrantType::AuthorizationCode]);
@@ -185,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_gives_himself_what_the_operator_gives() {
+    fn self_registration_gives_no_authority() {
         let metadata = read(serde_json::json!({
             "redirect_uris": ["https://a.example/cb"],
             "scope": "openid reports tollgate:admin secrets",
@@ -215,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_members_are_as_left_out() {
+    fn empty_members_count_as_absent() {
         let metadata = read(serde_json::json!({
             "redirect_uris": ["https://a.example/cb"], "scope": "", "client_name": "", "jwks_uri": "",
         }));
@@ -225,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_does_not_undo_what_the_operator_narrowed() {
+    fn client_cannot_widen_what_the_operator_restricted() {
         let wide = serde_json::json!({
             "redirect_uris": ["https://a.example/cb"],
             "grant_types": ["authorization_code", "refresh_token"],
@@ -249,8 +259,8 @@ mod tests {
         );
         assert_eq!((metadata.audiences, metadata.subject_type), (limits.audiences.clone(), SubjectType::Pairwise));
         assert!(metadata.dpop_bound_access_tokens && metadata.require_pushed_authorization_requests);
-        assert!(metadata.owner.is_none() && !metadata.first_party, "nobody vouches for what it says now");
-        // What the operator gave, it keeps.
+        assert!(metadata.owner.is_none() && !metadata.first_party, "the operator has not checked the new metadata");
+        // What the operator gave is kept.
         let mut given = wide.clone();
         given["grant_types"] = serde_json::json!(["client_credentials"]);
         given["scope"] = serde_json::json!("secrets reports");
@@ -263,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_joins_a_foreign_sector() {
+    fn client_cannot_join_another_sector() {
         let victim = "https://victim.example/cb";
         let pairwise = |more: Value| {
             let mut json = serde_json::json!({ "redirect_uris": [victim], "subject_type": "pairwise" });

@@ -371,7 +371,6 @@ impl AccessToken {
 
 /// The claims of an access token on the wire (RFC 9068 §2.2), in the order in which they are written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the names are the RFC's")]
 pub struct Claims<'a> {
     pub iss: &'a str,
     pub sub: &'a str,

@@ -435,7 +435,7 @@ async fn grants(admin: &AdminSession, user: &User, now: u64) -> Result<(Vec<Gran
             granted: admin.moment(grant.created_at, now),
             last_used: admin.moment(given.used_at, now),
             ends: admin.moment(grant.ended_at.unwrap_or(grant.ends_at), now),
-            is_active: grant.is_good(now),
+            is_active: grant.is_active(now),
         }
     };
     Ok((given.iter().map(row).collect(), pager))

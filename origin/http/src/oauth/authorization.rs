@@ -65,7 +65,7 @@ pub(crate) async fn read(
 /// The redirect URI that a request means: a registered one, or the only one there is.
 fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, AuthorizationError> {
     let redirect_uri = match (asked.get("redirect_uri"), client.metadata.redirect_uris.as_slice()) {
-        (Some(named), _) if client.metadata.redirect(named).is_some() => named.to_owned(),
+        (Some(named), _) if client.metadata.registered_redirect_uri(named).is_some() => named.to_owned(),
         (Some(_), _) => return Err(AuthorizationError::Invalid("redirect_uri is not one that this client registered")),
         (None, [only]) => only.as_str().to_owned(),
         (None, _) => return Err(AuthorizationError::Invalid("redirect_uri is missing")),

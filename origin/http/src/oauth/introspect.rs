@@ -133,6 +133,6 @@ async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Re
         return Ok(Finding::Inactive);
     };
     let token = app.known.refresh_token(presented).await?;
-    let is_good = token.is_some_and(|token| token.is_good(&client.id, clock::now()));
+    let is_good = token.is_some_and(|token| token.is_usable_by(&client.id, clock::now()));
     Ok(if is_good { Finding::Refresh } else { Finding::Inactive })
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use tollgate_config::RegistrationMode;
-use tollgate_model::registration::{MAX_REGISTRATION_BYTES, registered};
+use tollgate_model::registration::{MAX_REGISTRATION_BYTES, parse_registration};
 use tollgate_model::{
     Actor, AuthMethod, Client, ClientId, ClientMetadata, MetadataError, Registrant, Secret, SecretHash, SecretKind,
     StoredSecret, text,
@@ -89,7 +89,7 @@ async fn wanted(
     if body.len() > MAX_REGISTRATION_BYTES {
         return Err(OAuthError::InvalidRequest("the body is too large"));
     }
-    let metadata = registered(body, &app.store.list_resources().await?, operator_metadata)?;
+    let metadata = parse_registration(body, &app.store.list_resources().await?, operator_metadata)?;
     if let Some(sector) = &metadata.sector_identifier_uri {
         let listed = app.outbound.get(sector, Registrant::Client).await.map_err(|error| {
             tracing::warn!(url = sector.as_str(), %error, "a sector's redirect URIs cannot be had");

@@ -196,7 +196,7 @@ fn checked_redirect_uri(client: Option<&Client>, params: &Parameters) -> Result<
         return Ok(None);
     };
     let registered = client.filter(|client| client.is_active()).is_some_and(|client| {
-        client.metadata.post_logout_redirect_uris.iter().any(|registered| registered.is_met_by(uri))
+        client.metadata.post_logout_redirect_uris.iter().any(|registered| registered.matches(uri))
     });
     if !registered {
         return Err(WebError::bad_application_request("post_logout_redirect_uri is not registered for this client"));

@@ -213,7 +213,7 @@ async fn client_row(page: &PageRequest, given: GrantSummary, now: u64) -> Result
         granted: moment(grant.created_at),
         last_used: moment(used_at),
         ends: moment(grant.ended_at.unwrap_or(grant.ends_at)),
-        is_active: grant.is_good(now),
+        is_active: grant.is_active(now),
         id: grant.id.to_string(),
     })
 }
