@@ -107,8 +107,8 @@ impl Sources {
     }
 
     /// As [`Sources::get`], with the name under which the value is set.
-    fn named<'a>(&'a self, name: &'a str) -> Option<(&'a str, &'a Value)> {
-        let under = |name: &'a str| Some((name, self.values.get(name)?));
+    fn named<'name>(&self, name: &'name str) -> Option<(&'name str, &Value)> {
+        let under = |name: &'name str| Some((name, self.values.get(name)?));
         let former = || table::find(name).and_then(|setting| setting.former);
         under(name).or_else(|| under(former()?.name))
     }

@@ -167,7 +167,7 @@ impl Writer {
     ///
     /// # Errors
     /// When the queue is full or the database fails.
-    pub fn note(&self, note: NewAuditEntry) -> impl Future<Output = Result<(), WriteError>> + use<> {
+    pub fn record_audit_note(&self, note: NewAuditEntry) -> impl Future<Output = Result<(), WriteError>> + use<> {
         self.ask(|answer| WriteRequest::Note(Box::new(note), answer))
     }
 
