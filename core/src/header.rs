@@ -4,11 +4,13 @@
 use alloc::borrow::Cow;
 use alloc::string::String;
 
+use crate::algorithm::Algorithm;
 use crate::base64url;
 use crate::json::{self, JsonError};
-use crate::key::{Algorithm, MAX_KEY_ID_BYTES};
 use crate::refusal::{Refusal, TokenPart};
 
+/// Longest `kid`, in bytes.
+pub(crate) const MAX_KEY_ID_BYTES: usize = 128;
 /// Members by which a token could bring its own key, compression or processing rules. A header with
 /// one of them is refused.
 const FORBIDDEN_MEMBERS: [&str; 7] = ["crit", "b64", "zip", "jku", "x5u", "jwk", "x5c"];

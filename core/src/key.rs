@@ -10,10 +10,11 @@ use core::fmt;
 
 use smallvec::SmallVec;
 
+use crate::algorithm::Algorithm;
 use crate::base64url;
 use crate::bytes::is_equal;
 use crate::comb::{self, Ed25519Key, GeneratorTables, P256Key, TableSize};
-use crate::header::{UnverifiedHeader, canonical_header};
+use crate::header::{MAX_KEY_ID_BYTES, UnverifiedHeader, canonical_header};
 use crate::json::{self, JsonError, Reader};
 use crate::mac::MacKey;
 use crate::refusal::{Refusal, TokenPart};
@@ -21,45 +22,12 @@ use crate::rs256;
 
 /// Most keys of one set. During a rotation, a set with keys of several issuers has about a dozen.
 pub const MAX_KEYS: usize = 64;
-/// Longest `kid`, in bytes.
-pub(crate) const MAX_KEY_ID_BYTES: usize = 128;
 /// Length of an HS256 key: at least that of the hash (RFC 7518 section 3.2), and a generous upper
 /// bound.
 const HMAC_KEY_BYTES: core::ops::RangeInclusive<usize> = 32..=512;
 /// Most JSON members of a key set: [`MAX_KEYS`] keys of 16 members each, and the members of the
 /// set.
 const MAX_JWKS_MEMBERS: usize = MAX_KEYS * 16 + 16;
-
-/// A signature algorithm of RFC 7518 or RFC 8037 that access tokens may use. All others, `none`
-/// included, are refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// HMAC with SHA-256.
-    Hs256,
-    /// Ed25519.
-    EdDsa,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-}
-
-impl Algorithm {
-    /// The algorithm's name in `alg`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::EdDsa => "EdDSA",
-            Self::Es256 => "ES256",
-            Self::Rs256 => "RS256",
-        }
-    }
-
-    /// The algorithm with this name, compared byte for byte.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Hs256, Self::EdDsa, Self::Es256, Self::Rs256].into_iter().find(|algorithm| algorithm.name() == name)
-    }
-}
 
 /// The keys of one issuer.
 #[derive(Clone, Default)]

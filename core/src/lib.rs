@@ -35,6 +35,7 @@
 
 extern crate alloc;
 
+mod algorithm;
 mod base64url;
 mod batch;
 mod bloom_filter;
@@ -61,6 +62,7 @@ mod verifier;
 mod verify;
 mod wire;
 
+pub use algorithm::Algorithm;
 pub use batch::verify_all;
 #[cfg(feature = "build")]
 pub use build::{
@@ -71,7 +73,7 @@ pub use comb::TableSize;
 pub use deltas::{Deltas, MAX_DELTAS, MAX_DELTAS_BYTES};
 pub use header::canonical_header;
 pub use json::JsonError;
-pub use key::{Algorithm, JwksError, KeySet, MAX_KEYS};
+pub use key::{JwksError, KeySet, MAX_KEYS};
 pub use policy::{AmbiguousRequest, Config, ConfigError, MAX_ROUTES, Route, UnknownStatusPolicy};
 pub use refusal::{Refusal, TokenPart};
 pub use replica::{Replica, ReplicaError, ReplicaView};
