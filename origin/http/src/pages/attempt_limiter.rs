@@ -4,6 +4,8 @@
 //! An attempt is counted before it is checked and given back if it was right, so that a thousand
 //! concurrent requests are not a thousand guesses.
 
+use tollgate_system::clock;
+
 use super::error::WebError;
 use crate::App;
 

@@ -178,7 +178,7 @@ fn exchanged_from(sources: &[&AccessToken]) -> Result<Vec<TokenId>, OAuthError> 
 /// What the new token is good for: scope and details within the old one's, audiences of the old one or of the client. What the old one
 /// was not good for, the client's registration must give it: audience and scope values alike.
 fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters) -> Result<Access, OAuthError> {
-    let mut wanted = requested_access(&form)?;
+    let mut wanted = requested_access(form)?;
     let named = form.all("audience").into_iter().map(str::parse::<Audience>).collect::<Result<Vec<_>, _>>();
     wanted.resources.extend(named.map_err(tollgate_model::AuthorizationError::Resource)?);
     let resources = std::mem::take(&mut wanted.resources);
