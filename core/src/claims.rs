@@ -10,8 +10,7 @@ use alloc::vec::Vec;
 
 use crate::base64url;
 use crate::json::{self, JsonError, Reader, StringLiteral};
-use crate::refusal::{Refusal, TokenPart};
-use crate::token::MAX_TOKEN_BYTES;
+use crate::refusal::{MAX_TOKEN_BYTES, Refusal, TokenPart};
 
 /// Longest identifier (`iss`, `sub`, `aud`, `jti`, `client_id`, `sid`), in bytes.
 const MAX_IDENTIFIER_BYTES: usize = 255;

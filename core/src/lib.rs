@@ -75,7 +75,7 @@ pub use header::canonical_header;
 pub use json::JsonError;
 pub use key::{JwksError, KeySet, MAX_KEYS};
 pub use policy::{AmbiguousRequest, Config, ConfigError, MAX_ROUTES, Route, UnknownStatusPolicy};
-pub use refusal::{Refusal, TokenPart};
+pub use refusal::{MAX_TOKEN_BYTES, Refusal, TokenPart};
 pub use replica::{Replica, ReplicaError, ReplicaView};
 pub use revocation::{
     CheckedByCaller, ConfigDigest, Delta, EpochTokenId, HashChain, RevocationChecker, RevocationId, RevocationKind,
@@ -83,7 +83,6 @@ pub use revocation::{
 };
 pub use snapshot::{MAX_SNAPSHOT_BYTES, Snapshot};
 pub use sync_request::{EdgeKey, Nonce};
-pub use token::MAX_TOKEN_BYTES;
 pub use verifier::{MAX_CACHED_TOKEN_BYTES, Verifier};
 pub use verify::{MAX_LEEWAY_SECONDS, TokenRequirements, VerifiedToken, verify};
 pub use wire::{MessageKind, WireError};

@@ -6,6 +6,9 @@ use core::fmt;
 
 use crate::json::JsonError;
 
+/// Longest token that is read, in bytes. Servers commonly limit a header field to 8 to 16 KiB.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
 /// A part of a token in compact serialization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,7 +35,7 @@ impl fmt::Display for TokenPart {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Longer than [`MAX_TOKEN_BYTES`](crate::MAX_TOKEN_BYTES).
+    /// Longer than [`MAX_TOKEN_BYTES`].
     TooLarge {
         /// The token's length in bytes.
         size: usize,
@@ -177,7 +180,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge { size } => {
-                write!(f, "the token has {size} bytes; the limit is {}", crate::MAX_TOKEN_BYTES)
+                write!(f, "the token has {size} bytes; the limit is {MAX_TOKEN_BYTES}")
             }
             Self::NotCompact => f.write_str("the token is not three parts separated by dots"),
             Self::NotBase64Url { part } => write!(f, "the token's {part} is not base64url"),

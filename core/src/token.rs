@@ -1,9 +1,6 @@
 //! JWS compact serialization (RFC 7515 section 7.1): three base64url parts separated by dots.
 
-use crate::refusal::Refusal;
-
-/// Longest token that is read, in bytes. Servers commonly limit a header field to 8 to 16 KiB.
-pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+use crate::refusal::{MAX_TOKEN_BYTES, Refusal};
 
 /// The parts of a token as they were sent: not decoded, and nothing is verified.
 pub(crate) struct UnverifiedToken<'a> {
