@@ -1,5 +1,5 @@
-//! What a token says it is good for: its scope, its audiences (RFC 8707) and its authorization details (RFC 9396). Decided from
-//! what the client may have and what was granted; a request only ever narrows it.
+//! The access of a token: scope, audiences (RFC 8707) and authorization details (RFC 9396). The
+//! client's registration and the grant limit it; a request can only narrow it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,23 +9,23 @@ use serde_json::Value;
 
 use super::{Audience, Client, Malformed, Scope};
 
-/// Audiences of one token at most; edges take four times as many.
+/// Audiences of one token. Edges accept four times as many.
 const MAX_AUDIENCES: usize = 8;
-/// Bytes of authorization details at most: they travel in the token.
+/// Bytes; the details are part of the token.
 const MAX_DETAILS_BYTES: usize = 4096;
-/// Authorization details of one request at most.
+/// Authorization details of one request.
 const MAX_DETAILS: usize = 8;
 
-/// One or more audiences, each once. As text they are separated by single spaces; in JSON a single one is a string, several are
-/// an array (RFC 7519 §4.1.3).
+/// One or more distinct audiences. As text they are separated by single spaces; in JSON one
+/// audience is a string, several are an array (RFC 7519 §4.1.3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Audiences(Vec<Audience>);
 
 impl Audiences {
-    /// These audiences, if there is at least one and there are not too many.
+    /// Removes duplicates.
     ///
     /// # Errors
-    /// When there is none, or more than 8.
+    /// If there is no audience, or more than 8.
     pub fn new(audiences: impl IntoIterator<Item = Audience>) -> Result<Audiences, Malformed> {
         let mut distinct: Vec<Audience> = Vec::new();
         for audience in audiences {
@@ -35,11 +35,11 @@ impl Audiences {
         }
         match distinct.len() {
             1..=MAX_AUDIENCES => Ok(Audiences(distinct)),
-            _ => Err(Malformed::new("audience", "must be one, or up to 8")),
+            _ => Err(Malformed::new("audience", "must be 1 to 8 audiences")),
         }
     }
 
-    /// The audience, if it is one alone.
+    /// The audience, if there is only one.
     #[must_use]
     pub fn single(&self) -> Option<&Audience> {
         match self.0.as_slice() {
@@ -48,11 +48,11 @@ impl Audiences {
         }
     }
 
-    /// The audiences that a request names, each as it is registered among `known`: tokens carry the registered spelling, which is the
-    /// one that resource servers compare with.
+    /// The requested audiences in their registered spelling, among `known` ones. Resource servers
+    /// compare the `aud` of a token with the registered spelling.
     ///
     /// # Errors
-    /// When one is not known, or there are too many.
+    /// If one is unknown, or there are too many.
     pub fn as_registered<'a>(
         named: &[Audience],
         known: impl Iterator<Item = &'a Audience> + Clone,
@@ -65,13 +65,12 @@ impl Audiences {
         Audiences::new(registered).map_err(|_| AccessError::TooMany)
     }
 
-    /// Whether `audience` is among them.
+    /// Whether `audience` is one of them.
     #[must_use]
     pub fn has(&self, audience: &str) -> bool {
         self.0.iter().any(|own| own.is_same_resource(audience))
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Audience> + Clone {
         self.0.iter()
     }
@@ -111,28 +110,29 @@ impl<'de> Deserialize<'de> for Audiences {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Audiences, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Form {
+        enum JsonForm {
             One(Audience),
             Several(Vec<Audience>),
         }
-        let audiences = match Form::deserialize(deserializer)? {
-            Form::One(only) => vec![only],
-            Form::Several(several) => several,
+        let audiences = match JsonForm::deserialize(deserializer)? {
+            JsonForm::One(only) => vec![only],
+            JsonForm::Several(several) => several,
         };
         Audiences::new(audiences).map_err(serde::de::Error::custom)
     }
 }
 
-/// Authorization details (RFC 9396 §2): JSON objects, each with a `type`. What else they say is between the client and the API.
+/// Authorization details (RFC 9396 §2): JSON objects with a `type`. The client and the API define
+/// the other members.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AuthorizationDetails(Vec<Value>);
 
 impl AuthorizationDetails {
-    /// Reads the parameter `authorization_details`.
+    /// Parses the parameter `authorization_details`.
     ///
     /// # Errors
-    /// When it is no array of objects with a `type`, or there is too much of it.
+    /// If it is not an array of objects with a `type`, or too large.
     pub fn parse(text: &str) -> Result<AuthorizationDetails, Malformed> {
         let wrong = |problem| Malformed::new("authorization_details", problem);
         if text.len() > MAX_DETAILS_BYTES {
@@ -143,23 +143,23 @@ impl AuthorizationDetails {
             return Err(wrong("has more than 8 elements"));
         }
         if !details.iter().all(|detail| detail.get("type").is_some_and(Value::is_string)) {
-            return Err(wrong("has an element that is no object with a type"));
+            return Err(wrong("contains an element that is not an object with a type"));
         }
         Ok(AuthorizationDetails(details))
     }
 
-    /// The type of each.
     pub fn types(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|detail| detail.get("type").and_then(Value::as_str))
     }
 
-    /// Whether every one of them stands in `other` as it is. Details are not compared by meaning: only their API knows that.
+    /// Whether `other` contains every element unchanged. The meaning of details is known only to
+    /// their API.
     #[must_use]
     pub fn is_within(&self, other: &AuthorizationDetails) -> bool {
         self.0.iter().all(|detail| other.0.contains(detail))
     }
 
-    /// Those that have one of these types.
+    /// The elements with one of these types.
     #[must_use]
     pub fn of_types(&self, types: &[String]) -> AuthorizationDetails {
         let is_of_type = |detail: &&Value| {
@@ -169,30 +169,28 @@ impl AuthorizationDetails {
         AuthorizationDetails(self.0.iter().filter(is_of_type).cloned().collect())
     }
 
-    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Each as JSON, for people to read.
     pub fn iter(&self) -> impl Iterator<Item = &Value> {
         self.0.iter()
     }
 }
 
-/// What a request asks for. Nothing said means all there is to have.
+/// The access that a request asks for. What is absent means as much as possible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RequestedAccess {
     /// `scope`
     pub scope: Option<Scope>,
-    /// `resource`, as often as it comes (RFC 8707 §2).
+    /// `resource`, can be repeated (RFC 8707 §2).
     pub resources: Vec<Audience>,
     /// `authorization_details`
     pub details: Option<AuthorizationDetails>,
 }
 
-/// What a token will be good for.
+/// The access of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// `scope`
@@ -204,27 +202,27 @@ pub struct Access {
     pub details: AuthorizationDetails,
 }
 
-/// Why a client does not get what it asked for.
+/// Why requested access is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AccessError {
-    /// It asked for more than it may have (`invalid_scope`).
-    #[error("the scope asked for goes beyond what this client may have")]
+    /// `invalid_scope`
+    #[error("the requested scope exceeds what is allowed")]
     Scope,
-    /// It named a resource it may not have tokens for (`invalid_target`, RFC 8707 §2).
-    #[error("this client may not have tokens for that resource")]
+    /// `invalid_target` (RFC 8707 §2)
+    #[error("tokens for this resource are not allowed")]
     Audience,
-    /// It named none, and several are possible (`invalid_target`).
-    #[error("this client has several audiences: name one with the parameter resource")]
+    /// `invalid_target`
+    #[error("the client has several audiences: select one by the resource parameter")]
     AudienceUnclear,
-    /// It named too many (`invalid_target`).
-    #[error("too many resources are named")]
+    /// `invalid_target`
+    #[error("too many resources")]
     TooMany,
-    /// It asked for details of a type it may not have, or for more than was granted (`invalid_authorization_details`).
-    #[error("the authorization details go beyond what this client may have")]
+    /// `invalid_authorization_details`
+    #[error("the authorization details exceed what is allowed")]
     Details,
 }
 
-/// The audiences that a client may have tokens for: those it is registered with, else the default audience.
+/// The audiences that a client can request: the registered ones, else the default audience.
 #[must_use]
 pub fn allowed_audiences<'a>(client: &'a Client, default_audience: &'a Audience) -> &'a [Audience] {
     match client.metadata.audiences.as_slice() {
@@ -234,12 +232,13 @@ pub fn allowed_audiences<'a>(client: &'a Client, default_audience: &'a Audience)
 }
 
 impl Access {
-    /// Decides what a client asks for on its own or a user's behalf. No scope means all the client may have; no resource means
-    /// the default audience where the client may use it, else its only one.
+    /// Decides the access of a token that a client requests for itself or for a user. Without
+    /// `scope` it is the client's whole scope; without `resource` it is the default audience if the
+    /// client may use it, else its only audience.
     ///
     /// # Errors
-    /// When the request goes beyond the client's registration.
-    pub fn of_client(
+    /// If the request exceeds the client's registration.
+    pub fn for_client(
         client: &Client,
         wanted: RequestedAccess,
         default_audience: &Audience,
@@ -266,8 +265,9 @@ impl Access {
         Ok(Access { scope, audience, details })
     }
 
-    /// What a client may still have of what it was granted before; none if no audience is left. What the operator takes from a client
-    /// is not in any token that it gets from then on.
+    /// Restricts access that was granted earlier to the client's current registration; `None` if no
+    /// audience is left. What the operator removes from a registration is in no token issued
+    /// afterwards.
     #[must_use]
     pub fn within_registration(&self, client: &Client, default_audience: &Audience) -> Option<Access> {
         let metadata = &client.metadata;
@@ -281,11 +281,11 @@ impl Access {
         })
     }
 
-    /// Decides what a client asks for of what it was granted before: at most that, never more.
+    /// Decides the access that a client requests from what was granted.
     ///
     /// # Errors
-    /// When the request goes beyond the grant.
-    pub fn narrowed(&self, wanted: RequestedAccess) -> Result<Access, AccessError> {
+    /// If the request exceeds the grant.
+    pub fn narrow(&self, wanted: RequestedAccess) -> Result<Access, AccessError> {
         let scope = wanted.scope.unwrap_or_else(|| self.scope.clone());
         if !scope.is_within(&self.scope) {
             return Err(AccessError::Scope);
@@ -331,18 +331,18 @@ mod tests {
     }
 
     fn decide(audiences: &[&str], scope: Option<&str>, resources: &[&str]) -> Result<Access, AccessError> {
-        Access::of_client(&client(audiences), wanted(scope, resources, None), &aud("default"))
+        Access::for_client(&client(audiences), wanted(scope, resources, None), &aud("default"))
     }
 
     #[test]
-    fn the_scope_stays_within_the_clients() {
+    fn scope_is_limited_to_the_client() {
         assert_eq!(decide(&[], None, &[]).expect("granted").scope.to_string(), "read write");
         assert_eq!(decide(&[], Some("read"), &[]).expect("granted").scope.to_string(), "read");
         assert_eq!(decide(&[], Some("read admin"), &[]), Err(AccessError::Scope));
     }
 
     #[test]
-    fn the_audience_is_one_the_client_may_use() {
+    fn audience_is_limited_to_the_client() {
         let audience = |audiences: &[&str], resources: &[&str]| {
             decide(audiences, None, resources).map(|access| access.audience.to_string())
         };
@@ -354,7 +354,7 @@ mod tests {
         assert_eq!(audience(&["a", "b"], &["b"]).as_deref(), Ok("b"));
         assert_eq!(audience(&["a", "b"], &["b", "a", "b"]).as_deref(), Ok("b a"));
         assert_eq!(audience(&["a", "b"], &["default"]), Err(AccessError::Audience));
-        // RFC 3986 §6.2.3: the token has the registered spelling, whichever was asked for.
+        // RFC 3986 §6.2.3: the token contains the registered spelling.
         assert_eq!(audience(&["https://a.example"], &["HTTPS://A.example:443/"]).as_deref(), Ok("https://a.example"));
         let both = ["https://a.example/", "https://a.example"];
         assert_eq!(audience(&["https://a.example/"], &both).as_deref(), Ok("https://a.example/"));
@@ -362,26 +362,26 @@ mod tests {
     }
 
     #[test]
-    fn what_was_granted_is_never_widened() {
+    fn request_cannot_exceed_the_grant() {
         let payment = r#"[{"type":"payment","amount":1}]"#;
-        let granted =
-            Access::of_client(&client(&["a", "b"]), wanted(None, &["a", "b"], Some(payment)), &aud("x")).expect("fits");
-        let narrower = granted.narrowed(wanted(Some("read"), &["a"], Some("[]"))).expect("narrower");
+        let granted = Access::for_client(&client(&["a", "b"]), wanted(None, &["a", "b"], Some(payment)), &aud("x"))
+            .expect("fits");
+        let narrower = granted.narrow(wanted(Some("read"), &["a"], Some("[]"))).expect("narrower");
         assert_eq!((narrower.scope.to_string(), narrower.audience.to_string()), ("read".to_owned(), "a".to_owned()));
         assert!(narrower.details.is_empty());
-        assert_eq!(granted.narrowed(RequestedAccess::default()), Ok(granted.clone()));
-        assert_eq!(narrower.narrowed(wanted(Some("read write"), &[], None)), Err(AccessError::Scope));
-        assert_eq!(narrower.narrowed(wanted(None, &["b"], None)), Err(AccessError::Audience));
-        assert_eq!(narrower.narrowed(wanted(None, &[], Some(payment))), Err(AccessError::Details));
+        assert_eq!(granted.narrow(RequestedAccess::default()), Ok(granted.clone()));
+        assert_eq!(narrower.narrow(wanted(Some("read write"), &[], None)), Err(AccessError::Scope));
+        assert_eq!(narrower.narrow(wanted(None, &["b"], None)), Err(AccessError::Audience));
+        assert_eq!(narrower.narrow(wanted(None, &[], Some(payment))), Err(AccessError::Details));
         let dearer = r#"[{"type":"payment","amount":2}]"#;
-        assert_eq!(granted.narrowed(wanted(None, &[], Some(dearer))), Err(AccessError::Details));
+        assert_eq!(granted.narrow(wanted(None, &[], Some(dearer))), Err(AccessError::Details));
     }
 
     #[test]
-    fn what_was_granted_shrinks_with_the_registration() {
+    fn grant_is_limited_to_the_current_registration() {
         let payment = r#"[{"type":"payment","amount":1}]"#;
-        let granted =
-            Access::of_client(&client(&["a", "b"]), wanted(None, &["a", "b"], Some(payment)), &aud("x")).expect("fits");
+        let granted = Access::for_client(&client(&["a", "b"]), wanted(None, &["a", "b"], Some(payment)), &aud("x"))
+            .expect("fits");
         assert_eq!(granted.within_registration(&client(&["a", "b"]), &aud("x")), Some(granted.clone()));
         let mut narrowed = client(&["a", "c"]);
         narrowed.metadata.scope = Scope::parse("read other").expect("a scope");
@@ -396,16 +396,16 @@ mod tests {
     }
 
     #[test]
-    fn details_are_objects_of_a_type_the_client_may_use() {
+    fn details_are_limited_to_types_of_the_client() {
         for text in ["", "{}", "[1]", "[{}]", r#"[{"type":1}]"#] {
             assert!(AuthorizationDetails::parse(text).is_err(), "{text:?}");
         }
         let other = wanted(None, &[], Some(r#"[{"type":"other"}]"#));
-        assert_eq!(Access::of_client(&client(&[]), other, &aud("x")), Err(AccessError::Details));
+        assert_eq!(Access::for_client(&client(&[]), other, &aud("x")), Err(AccessError::Details));
     }
 
     #[test]
-    fn one_audience_is_a_string_and_several_are_an_array() {
+    fn one_audience_is_a_string_several_are_an_array() {
         let json = |text: &str| serde_json::to_string(&text.parse::<Audiences>().expect("audiences")).expect("JSON");
         assert_eq!(json("a"), "\"a\"");
         assert_eq!(json("a b"), "[\"a\",\"b\"]");

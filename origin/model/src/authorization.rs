@@ -1,5 +1,5 @@
-//! Authorization requests (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1): read once, then kept as they were understood until
-//! the user has signed in and agreed.
+//! Authorization requests (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1): parsed once, then stored
+//! until the user has signed in and consented.
 
 use std::collections::BTreeSet;
 
@@ -10,65 +10,63 @@ use super::{
     CodeChallenge, GrantType, Malformed, RequestedAccess, Scope,
 };
 
-/// How long a user may take to sign in and agree, in seconds.
+/// Seconds in which the user must sign in and consent.
 pub const REQUEST_LIFETIME: u64 = 600;
-/// How long a pushed request waits for the browser, in seconds (RFC 9126 §2.2).
+/// Seconds in which the browser must use a pushed request (RFC 9126 §2.2).
 pub const PUSHED_LIFETIME: u64 = 60;
-/// Bytes of `state` and of `nonce` at most: they are kept and sent back.
+/// Bytes of `state` and of `nonce`, which are stored and returned.
 const MAX_ECHOED_BYTES: usize = 1024;
 
-/// What the client wants of the user's attention (OpenID Connect Core §3.1.2.1).
+/// A value of `prompt` (OpenID Connect Core §3.1.2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prompt {
-    /// Nothing: answer at once or with an error.
+    /// No page: respond with a code or an error.
     None,
-    /// To sign in again.
+    /// Sign in again.
     Login,
-    /// To be asked again.
+    /// Ask for consent again.
     Consent,
-    /// To choose an account, which here is signing in again.
+    /// Choose an account; this server lets the user sign in again.
     SelectAccount,
 }
 
-/// A request that was read and found good.
+/// A valid authorization request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorizationRequest {
-    /// Who asks.
     pub client: ClientId,
-    /// Where the answer goes.
+    /// Where the response is sent.
     pub redirect_uri: String,
-    /// Whether the request named it: then the token request must, too.
+    /// Whether the request contained `redirect_uri`; then the token request must repeat it.
     pub redirect_uri_named: bool,
-    /// What the answer must carry back.
+    /// Returned in the response.
     pub state: Option<String>,
-    /// What is asked for.
+    /// The requested access.
     pub access: Access,
-    /// What the code's verifier must fit.
+    /// The `code_challenge`.
     pub challenge: CodeChallenge,
-    /// What the ID token must carry.
+    /// Returned in the ID token.
     pub nonce: Option<String>,
-    /// What of the user's attention is wanted.
     pub prompt: BTreeSet<Prompt>,
-    /// How old the sign-in may be, in seconds.
+    /// Maximum age of the sign-in in seconds.
     pub max_age: Option<u64>,
-    /// Who is expected to sign in.
+    /// The user who is expected to sign in.
     pub login_hint: Option<String>,
-    /// The languages that the user prefers: tags separated by spaces (OpenID Connect Core §3.1.2.1).
+    /// Preferred languages of the user: tags separated by spaces (OpenID Connect Core §3.1.2.1).
     #[serde(default)]
     pub ui_locales: Option<String>,
-    /// The thumbprint of the key that the token request must prove (RFC 9449 §10).
+    /// Thumbprint of the DPoP key that the token request must prove (RFC 9449 §10).
     pub jkt: Option<String>,
-    /// When it was made, Unix seconds.
+    /// Unix seconds.
     pub created_at: u64,
-    /// The session in which the user signed in for this request.
+    /// The browser session in which the user signed in for this request.
     pub signed_in: Option<BrowserSessionId>,
-    /// Whom the client believes to be there: the subject of the ID token in `id_token_hint`.
-    #[serde(default)]
-    pub hinted: Option<String>,
+    /// The user whom the client expects: the subject of the ID token in `id_token_hint`.
+    #[serde(default, rename = "hinted")]
+    pub hinted_subject: Option<String>,
 }
 
-/// Why a request is refused. Each has its code on the wire; the words are for developers.
+/// Why an authorization request is refused. The messages are for developers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorizationError {
     /// `invalid_request`
@@ -90,33 +88,33 @@ pub enum AuthorizationError {
     #[error(transparent)]
     Access(#[from] AccessError),
     /// `unsupported_response_type`
-    #[error("the only response_type here is code")]
+    #[error("unsupported response_type: only code is supported")]
     ResponseType,
     /// `unauthorized_client`
-    #[error("this client may not use the authorization code grant")]
+    #[error("this client is not registered for the authorization code grant")]
     Unauthorized,
     /// `request_not_supported`
-    #[error("this client has no keys to sign request objects with")]
+    #[error("this client has no registered keys for request objects")]
     RequestNotSupported,
     /// `request_uri_not_supported` (OpenID Connect Core §3.1.2.6)
-    #[error("request_uri must be one that /oauth/par gave")]
+    #[error("request_uri must come from /oauth/par")]
     RequestUriNotSupported,
     /// `invalid_request_object` (RFC 9101 §6.2)
-    #[error("the request object is not good: {0}")]
+    #[error("invalid request object: {0}")]
     RequestObject(&'static str),
     /// `login_required`
     #[error("the user must sign in")]
     LoginRequired,
     /// `consent_required`
-    #[error("the user must agree")]
+    #[error("the user must consent")]
     ConsentRequired,
     /// `access_denied`
-    #[error("the user refused")]
+    #[error("the user denied the request")]
     Denied,
 }
 
 impl AuthorizationError {
-    /// The code on the wire.
+    /// The `error` code in the response.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -138,29 +136,29 @@ impl AuthorizationError {
     }
 }
 
-/// The parameters of a request, wherever they came from.
+/// The parameters of a request, from a query, a form or a request object.
 pub trait RequestParameters {
-    /// A parameter by its name, if it is there and not empty.
+    /// The value of a parameter; `None` if it is absent or empty.
     fn get(&self, name: &str) -> Option<&str>;
-    /// The values of a parameter that may come several times.
+    /// The values of a parameter that may be repeated.
     fn all(&self, name: &str) -> Vec<&str>;
 }
 
-/// What must happen next.
+/// The next step in the processing of an authorization request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthorizationStep {
-    /// The user must sign in.
+    /// The user signs in.
     SignIn,
-    /// The user must be asked.
+    /// The user is asked for consent.
     Consent,
-    /// The client gets its code.
+    /// The client gets an authorization code.
     Issue,
 }
 
-/// The scope values, resources and details that a request names.
+/// Parses `scope`, `resource` and `authorization_details`.
 ///
 /// # Errors
-/// When one is malformed.
+/// If one of them is malformed.
 pub fn requested_access(parameters: &impl RequestParameters) -> Result<RequestedAccess, AuthorizationError> {
     let scope = parameters.get("scope").map(Scope::parse).transpose().map_err(AuthorizationError::Scope)?;
     let resources = parameters.all("resource").into_iter().map(resource).collect::<Result<Vec<_>, _>>();
@@ -172,20 +170,21 @@ pub fn requested_access(parameters: &impl RequestParameters) -> Result<Requested
     })
 }
 
-/// A resource indicator: an absolute URI without a fragment (RFC 8707 §2). Audiences that are no URIs are taken too, where one is
-/// registered so: nobody else's can be meant.
+/// A resource indicator: an absolute URI without a fragment (RFC 8707 §2). Audiences that are not
+/// URIs are also accepted, because resource servers can be registered with them.
 fn resource(text: &str) -> Result<Audience, Malformed> {
     if text.contains('#') {
-        return Err(Malformed::new("resource", "must have no fragment"));
+        return Err(Malformed::new("resource", "must not have a fragment"));
     }
     text.parse()
 }
 
 impl AuthorizationRequest {
-    /// Reads a request whose client and redirect URI are known to be good. What is wrong from here on is told to the client.
+    /// Parses a request whose client and redirect URI were checked: errors are returned to the
+    /// client.
     ///
     /// # Errors
-    /// The first rule that is not kept.
+    /// The first violated rule.
     pub fn read(
         client: &Client,
         redirect_uri: &str,
@@ -203,14 +202,14 @@ impl AuthorizationRequest {
             return Err(Unauthorized);
         }
         if !matches!(parameters.get("response_mode"), None | Some("query")) {
-            return Err(Invalid("the only response_mode here is query"));
+            return Err(Invalid("unsupported response_mode: only query is supported"));
         }
         let challenge =
             parameters.get("code_challenge").ok_or(Invalid("code_challenge is missing: PKCE is required"))?;
         if parameters.get("code_challenge_method") != Some("S256") {
             return Err(Invalid("code_challenge_method must be S256"));
         }
-        let access = Access::of_client(client, requested_access(parameters)?, default_audience)?;
+        let access = Access::for_client(client, requested_access(parameters)?, default_audience)?;
         Ok(AuthorizationRequest {
             client: client.id.clone(),
             redirect_uri: redirect_uri.to_owned(),
@@ -226,44 +225,47 @@ impl AuthorizationRequest {
             jkt: parameters.get("dpop_jkt").map(thumbprint).transpose()?,
             created_at: now,
             signed_in: None,
-            hinted: None,
+            hinted_subject: None,
         })
     }
 
-    /// What must happen next, given who is signed in and whether they agreed to all of this before.
+    /// Decides the next step, given the browser session and whether the user has consented to the
+    /// requested access before.
     ///
     /// # Errors
-    /// When it would need the user, and the client wants none of that (`prompt=none`).
+    /// If the user would have to act and the client forbids it (`prompt=none`).
     pub fn next_step(
         &self,
-        login: Option<&BrowserSession>,
-        agreed: bool,
+        session: Option<&BrowserSession>,
+        has_consented: bool,
         now: u64,
     ) -> Result<AuthorizationStep, AuthorizationError> {
-        let silent = self.prompt.contains(&Prompt::None);
-        if !login.is_some_and(|login| self.is_fresh(login, now)) {
-            return if silent { Err(AuthorizationError::LoginRequired) } else { Ok(AuthorizationStep::SignIn) };
+        let is_silent = self.prompt.contains(&Prompt::None);
+        if !session.is_some_and(|session| self.is_fresh(session, now)) {
+            return if is_silent { Err(AuthorizationError::LoginRequired) } else { Ok(AuthorizationStep::SignIn) };
         }
-        if agreed && !self.prompt.contains(&Prompt::Consent) {
+        if has_consented && !self.prompt.contains(&Prompt::Consent) {
             return Ok(AuthorizationStep::Issue);
         }
-        if silent { Err(AuthorizationError::ConsentRequired) } else { Ok(AuthorizationStep::Consent) }
+        if is_silent { Err(AuthorizationError::ConsentRequired) } else { Ok(AuthorizationStep::Consent) }
     }
 
-    /// Whether a sign-in satisfies this request. One that was made for it does, however slow the user is from then on.
-    fn is_fresh(&self, login: &BrowserSession, now: u64) -> bool {
-        if now >= login.expires_at {
+    /// Whether the sign-in of a browser session satisfies this request. A sign-in made for this
+    /// request does, however long the user takes afterwards.
+    fn is_fresh(&self, session: &BrowserSession, now: u64) -> bool {
+        if now >= session.expires_at {
             return false;
         }
-        if self.signed_in.as_ref() == Some(&login.id) {
+        if self.signed_in.as_ref() == Some(&session.id) {
             return true;
         }
-        let again = self.prompt.contains(&Prompt::Login) || self.prompt.contains(&Prompt::SelectAccount);
-        let young = self.max_age.is_none_or(|max_age| now.saturating_sub(login.auth_time) <= max_age && max_age > 0);
-        !again && young
+        let needs_sign_in = self.prompt.contains(&Prompt::Login) || self.prompt.contains(&Prompt::SelectAccount);
+        let is_recent =
+            self.max_age.is_none_or(|max_age| now.saturating_sub(session.auth_time) <= max_age && max_age > 0);
+        !needs_sign_in && is_recent
     }
 
-    /// Whether an ID token is wanted.
+    /// Whether the client gets an ID token.
     #[must_use]
     pub fn is_openid(&self) -> bool {
         self.access.scope.has("openid")
@@ -273,17 +275,18 @@ impl AuthorizationRequest {
 fn echoed(parameters: &impl RequestParameters, name: &str) -> Result<Option<String>, AuthorizationError> {
     match parameters.get(name) {
         Some(text) if text.len() > MAX_ECHOED_BYTES => {
-            Err(AuthorizationError::Invalid("state and nonce have at most 1024 bytes"))
+            Err(AuthorizationError::Invalid("state and nonce must be at most 1024 bytes"))
         }
         text => Ok(text.map(str::to_owned)),
     }
 }
 
-/// A nonce is kept as text, which not every database does with control characters; RFC 6749 appendix A has none either.
+/// A nonce is stored as text, and PostgreSQL does not store all control characters; RFC 6749
+/// appendix A allows none.
 fn nonce(parameters: &impl RequestParameters) -> Result<Option<String>, AuthorizationError> {
     let nonce = echoed(parameters, "nonce")?;
     match nonce.as_deref().is_some_and(|nonce| nonce.chars().any(char::is_control)) {
-        true => Err(AuthorizationError::Invalid("nonce has control characters")),
+        true => Err(AuthorizationError::Invalid("nonce contains control characters")),
         false => Ok(nonce),
     }
 }
@@ -294,12 +297,12 @@ fn prompt(text: Option<&str>) -> Result<BTreeSet<Prompt>, AuthorizationError> {
         "login" => Ok(Prompt::Login),
         "consent" => Ok(Prompt::Consent),
         "select_account" => Ok(Prompt::SelectAccount),
-        _ => Err(AuthorizationError::Invalid("prompt has an unknown value")),
+        _ => Err(AuthorizationError::Invalid("prompt contains an unsupported value")),
     };
     let prompt: BTreeSet<Prompt> =
         text.into_iter().flat_map(|text| text.split(' ')).map(read).collect::<Result<_, _>>()?;
     match prompt.contains(&Prompt::None) && prompt.len() > 1 {
-        true => Err(AuthorizationError::Invalid("prompt has none and another value")),
+        true => Err(AuthorizationError::Invalid("prompt none cannot be combined with other values")),
         false => Ok(prompt),
     }
 }
@@ -309,7 +312,7 @@ fn max_age(text: Option<&str>) -> Result<Option<u64>, AuthorizationError> {
     age.map_err(|_| AuthorizationError::Invalid("max_age must be a whole number of seconds"))
 }
 
-/// A JWK thumbprint: a SHA-256 in base64url (RFC 7638 §3).
+/// A JWK thumbprint: SHA-256 in base64url (RFC 7638 §3).
 fn thumbprint(text: &str) -> Result<String, AuthorizationError> {
     match crate::encoding::from_base64url(text) {
         Some(bytes) if bytes.len() == 32 => Ok(text.to_owned()),
@@ -359,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_has_its_error() {
+    fn every_violated_rule_has_its_error() {
         assert!(read(&[]).expect("good").is_openid());
         for (changes, code) in [
             ([("response_type", "")].as_slice(), "invalid_request"),
@@ -384,7 +387,7 @@ mod tests {
         }
     }
 
-    fn login(auth_time: u64) -> BrowserSession {
+    fn session(auth_time: u64) -> BrowserSession {
         let (id, user) = (BrowserSessionId::from_random(&[1; 12]), UserId::from_random(&[2; 12]));
         let sender = Sender::default();
         BrowserSession {
@@ -399,22 +402,22 @@ mod tests {
     }
 
     #[test]
-    fn the_user_is_asked_for_no_more_than_is_needed() {
+    fn user_is_asked_only_when_necessary() {
         let plain = read(&[]).expect("good");
         assert_eq!(plain.next_step(None, false, 1000), Ok(AuthorizationStep::SignIn));
-        assert_eq!(plain.next_step(Some(&login(10)), false, 1000), Ok(AuthorizationStep::Consent));
-        assert_eq!(plain.next_step(Some(&login(10)), true, 1000), Ok(AuthorizationStep::Issue));
-        assert_eq!(plain.next_step(Some(&login(10)), true, 5000), Ok(AuthorizationStep::SignIn));
+        assert_eq!(plain.next_step(Some(&session(10)), false, 1000), Ok(AuthorizationStep::Consent));
+        assert_eq!(plain.next_step(Some(&session(10)), true, 1000), Ok(AuthorizationStep::Issue));
+        assert_eq!(plain.next_step(Some(&session(10)), true, 5000), Ok(AuthorizationStep::SignIn));
         let consent = read(&[("prompt", "consent")]).expect("good");
-        assert_eq!(consent.next_step(Some(&login(10)), true, 1000), Ok(AuthorizationStep::Consent));
-        let silent = read(&[("prompt", "none")]).expect("good");
+        assert_eq!(consent.next_step(Some(&session(10)), true, 1000), Ok(AuthorizationStep::Consent));
+        let is_silent = read(&[("prompt", "none")]).expect("good");
         assert_eq!(silent.next_step(None, true, 1000), Err(AuthorizationError::LoginRequired));
-        assert_eq!(silent.next_step(Some(&login(10)), false, 1000), Err(AuthorizationError::ConsentRequired));
-        assert_eq!(silent.next_step(Some(&login(10)), true, 1000), Ok(AuthorizationStep::Issue));
+        assert_eq!(silent.next_step(Some(&session(10)), false, 1000), Err(AuthorizationError::ConsentRequired));
+        assert_eq!(silent.next_step(Some(&session(10)), true, 1000), Ok(AuthorizationStep::Issue));
     }
 
     #[test]
-    fn an_old_sign_in_is_not_enough_where_a_new_one_is_wanted() {
+    fn old_sign_in_does_not_satisfy_prompt_or_max_age() {
         for (changes, auth_time, step) in [
             ([("prompt", "login")].as_slice(), 1000, AuthorizationStep::SignIn),
             (&[("prompt", "select_account")], 1000, AuthorizationStep::SignIn),
@@ -423,10 +426,10 @@ mod tests {
             (&[("max_age", "0")], 1000, AuthorizationStep::SignIn),
         ] {
             let mut request = read(changes).expect("good");
-            assert_eq!(request.next_step(Some(&login(auth_time)), true, 1000), Ok(step), "{changes:?}");
-            request.signed_in = Some(login(auth_time).id);
+            assert_eq!(request.next_step(Some(&session(auth_time)), true, 1000), Ok(step), "{changes:?}");
+            request.signed_in = Some(session(auth_time).id);
             assert_eq!(
-                request.next_step(Some(&login(auth_time)), true, 1200),
+                request.next_step(Some(&session(auth_time)), true, 1200),
                 Ok(AuthorizationStep::Issue),
                 "{changes:?}"
             );

@@ -1,13 +1,16 @@
-//! Refresh tokens: what their text says, and what a grant knows of them.
+//! Refresh tokens: their format, rotation and reuse detection.
 //!
-//! A text names its grant and proves by a MAC that this origin made it: the prefix, then base64url of
+//! A refresh token names its grant and is authenticated by a MAC of this origin: the prefix, then
+//! base64url of
 //!
 //! ```text
-//! grant (12) || secret (32) || HMAC-SHA256(mark key, prefix || grant || secret), its first 16 || checksum (4)
+//! grant (12) || secret (32) || HMAC-SHA256(MAC key, prefix || grant || secret), first 16 bytes || checksum (4)
 //! ```
 //!
-//! So a grant need know two of its refresh tokens only: the current one and the one before. Any other text with a good MAC was one of
-//! them once, and that it comes again tells that somebody has a copy. A text with a bad MAC tells nothing: a grant's id is no secret.
+//! Therefore a grant stores only the hashes of its current and its previous refresh token. Any
+//! other token with a valid MAC is an older one of the grant: its use is reuse, so someone has a
+//! copy (RFC 9700 §4.14.2). A token with an invalid MAC proves nothing, because the id of a grant
+//! is not secret.
 
 use std::sync::Arc;
 
@@ -19,97 +22,95 @@ use super::{ClientId, Grant, GrantError, GrantId, Secret, SecretHash, SecretKind
 
 const GRANT_BYTES: usize = 12;
 const SECRET_BYTES: usize = 32;
-const MARK_BYTES: usize = 16;
-/// What comes before the checksum.
-pub(super) const TEXT_BYTES: usize = GRANT_BYTES + SECRET_BYTES + MARK_BYTES;
+const MAC_BYTES: usize = 16;
+/// Bytes before the checksum.
+pub(super) const TOKEN_BYTES: usize = GRANT_BYTES + SECRET_BYTES + MAC_BYTES;
 
-/// The keys by which this origin makes refresh tokens, and knows its own again.
+/// The keys with which this origin generates and authenticates refresh tokens.
 pub struct RefreshKeys {
-    /// Marks what was made here.
-    mark: MacKey,
-    /// Gives each its successor.
+    /// Authenticates tokens.
+    mac: MacKey,
+    /// Derives a token's successor.
     successor: MacKey,
 }
 
-/// A refresh token as somebody presented it: this origin made it. Whether it is still good, its grant says.
+/// A presented refresh token with a valid MAC. Whether it is usable, its grant decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresentedRefreshToken {
-    /// Whose it is.
     pub grant: GrantId,
-    /// Its hash.
     pub hash: SecretHash,
 }
 
 impl RefreshKeys {
-    /// The keys of these bytes: those that mark what was made here, and those that give each its successor. They must not be the same.
+    /// The two keys must be different, so that no token is both a MAC and a successor.
     #[must_use]
-    pub fn new(mark: &[u8; 32], successor: &[u8; 32]) -> RefreshKeys {
-        RefreshKeys { mark: MacKey::new(mark), successor: MacKey::new(successor) }
+    pub fn new(mac: &[u8; 32], successor: &[u8; 32]) -> RefreshKeys {
+        RefreshKeys { mac: MacKey::new(mac), successor: MacKey::new(successor) }
     }
 
-    /// The first refresh token of a grant; none if the grant's id is not of our making.
+    /// The first refresh token of a grant; `None` if this origin did not generate the id of the
+    /// grant.
     #[must_use]
     pub fn first(&self, grant: &GrantId, random: &[u8; 32]) -> Option<Secret> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(TEXT_BYTES));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(TOKEN_BYTES));
         bytes.extend_from_slice(&grant.random()?);
         bytes.extend_from_slice(random);
-        let mark = self.mark(&bytes);
-        bytes.extend_from_slice(&mark);
+        let mac = self.mac(&bytes);
+        bytes.extend_from_slice(&mac);
         Some(Secret::of_bytes(SecretKind::Refresh, &bytes))
     }
 
-    /// The refresh token of the grant that follows `predecessor`, a function of it and the key alone: so whoever lost the answer can be
-    /// given it again, and nothing of it needs to be kept.
+    /// The refresh token that replaces `predecessor`. It depends only on the predecessor and the
+    /// key, so it can be computed again if the response was lost, and need not be stored.
     #[must_use]
     pub fn successor(&self, grant: &GrantId, predecessor: &str) -> Option<Secret> {
         self.first(grant, &Zeroizing::new(self.successor.code(&[predecessor.as_bytes()])))
     }
 
-    /// Reads what somebody presents as a refresh token; none if this origin did not make it.
+    /// Parses a presented refresh token; `None` if this origin did not generate it.
     #[must_use]
-    pub fn read(&self, unverified_token: &str) -> Option<PresentedRefreshToken> {
+    pub fn parse(&self, unverified_token: &str) -> Option<PresentedRefreshToken> {
         let bytes = SecretKind::Refresh.bytes(unverified_token)?;
-        let (marked, mark) = bytes.split_at_checked(GRANT_BYTES + SECRET_BYTES)?;
-        if !bool::from(self.mark(marked).ct_eq(mark)) {
+        let (authenticated, mac) = bytes.split_at_checked(GRANT_BYTES + SECRET_BYTES)?;
+        if !bool::from(self.mac(authenticated).ct_eq(mac)) {
             return None;
         }
-        let grant = marked.first_chunk().map(GrantId::from_random)?;
+        let grant = authenticated.first_chunk().map(GrantId::from_random)?;
         Some(PresentedRefreshToken { grant, hash: SecretHash::of(unverified_token) })
     }
 
-    fn mark(&self, marked: &[u8]) -> [u8; MARK_BYTES] {
-        let mut mark = [0; MARK_BYTES];
-        mark.copy_from_slice(&self.mark.code(&[SecretKind::Refresh.prefix().as_bytes(), marked])[..MARK_BYTES]);
-        mark
+    fn mac(&self, authenticated: &[u8]) -> [u8; MAC_BYTES] {
+        let mut mac = [0; MAC_BYTES];
+        mac.copy_from_slice(&self.mac.code(&[SecretKind::Refresh.prefix().as_bytes(), authenticated])[..MAC_BYTES]);
+        mac
     }
 }
 
-/// Which of its grant's refresh tokens one is.
+/// The position of a refresh token in its grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshTokenGeneration {
-    /// The one that nobody used yet.
+    /// Not used yet.
     Current,
-    /// The one that the current one followed.
+    /// Replaced by the current one.
     Previous,
-    /// One before those.
+    /// Replaced before the previous one was issued.
     Older,
 }
 
-/// What all refresh tokens of a grant have in common. Nothing of it ever changes but that the grant may end.
+/// What all refresh tokens of a grant have in common. Only the end of the grant changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshFamily {
-    /// What they give.
     pub grant: Grant,
-    /// The thumbprint of the key that they are bound to: that of a public client which proved one (RFC 9449 §5).
+    /// Thumbprint of the DPoP key that the tokens are bound to, for public clients (RFC 9449 §5).
     pub jkt: Option<String>,
 }
 
 impl RefreshFamily {
-    /// Checks that one of them may be used now, as far as it does not matter which: that, and whether the grant still stands, is
-    /// decided when its use is written.
+    /// Checks whether a refresh token of the grant may be used now. The generation of the token,
+    /// and whether the grant is still active, are checked when the use is written.
     ///
     /// # Errors
-    /// The first rule that is not kept.
+    /// The first violated rule.
     pub fn check(&self, client: &ClientId, jkt: Option<&str>, now: u64) -> Result<(), GrantError> {
         if self.grant.client != *client {
             return Err(GrantError::OtherClient);
@@ -127,19 +128,17 @@ impl RefreshFamily {
     }
 }
 
-/// A refresh token that was presented, and what its grant knows of it.
+/// A presented refresh token, and what its grant knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshToken {
-    /// What it has in common with others.
     pub family: Arc<RefreshFamily>,
-    /// Which of the grant's it is.
     pub generation: RefreshTokenGeneration,
-    /// The Unix second from which the grant's current one is bad.
+    /// The Unix second at which the grant's current refresh token expires.
     pub expires_at: u64,
 }
 
 impl RefreshToken {
-    /// Whether it would give `client`, which proves what it must, something now.
+    /// Whether `client` could use the token now, given the required proofs.
     #[must_use]
     pub fn is_usable_by(&self, client: &ClientId, now: u64) -> bool {
         let may_be_used = self.family.check(client, self.family.jkt.as_deref(), now).is_ok();
@@ -147,76 +146,78 @@ impl RefreshToken {
     }
 }
 
-/// For how long after its last use a refresh token gives its successor again in spite of the grace, in seconds.
+/// Seconds after its last use in which a refresh token returns its successor again after the reuse
+/// grace.
 const LATE_RETRY_WINDOW: u64 = 24 * 60 * 60;
-/// How often it does.
 const MAX_LATE_RETRIES: u8 = 3;
 
-/// How often the current refresh token was given again after the grace.
+/// Number of times the current refresh token was returned again after the reuse grace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LateRetries {
-    /// This many times.
-    Given(u8),
-    /// Never, because the previous token was itself given again after the grace. So two holders of that token cannot both continue: once
-    /// one has used it, its use by the other is reuse.
-    Barred,
+    Count(u8),
+    /// Not allowed, because the previous token was itself returned again after the reuse grace. So
+    /// two holders of that token cannot both continue: when one has used it, the other's use is
+    /// reuse.
+    NotAllowed,
 }
 
 impl LateRetries {
-    /// The count of a token that has just become the current one.
-    pub const NONE: LateRetries = LateRetries::Given(0);
+    /// The count of a new current token.
+    pub const NONE: LateRetries = LateRetries::Count(0);
 
-    /// The count after one more late retry; `None` if that is not allowed.
+    /// The count after one more late retry; `None` if it is not allowed.
     fn next(self) -> Option<LateRetries> {
         match self {
-            LateRetries::Given(times) if times < MAX_LATE_RETRIES => Some(LateRetries::Given(times + 1)),
-            LateRetries::Given(_) | LateRetries::Barred => None,
+            LateRetries::Count(times) if times < MAX_LATE_RETRIES => Some(LateRetries::Count(times + 1)),
+            LateRetries::Count(_) | LateRetries::NotAllowed => None,
         }
     }
 
-    /// The count of the token that follows.
+    /// The count of the next token.
     fn of_successor(self) -> LateRetries {
         match self {
-            LateRetries::Given(0) | LateRetries::Barred => LateRetries::NONE,
-            LateRetries::Given(_) => LateRetries::Barred,
+            LateRetries::Count(0) | LateRetries::NotAllowed => LateRetries::NONE,
+            LateRetries::Count(_) => LateRetries::NotAllowed,
         }
     }
 }
 
-/// How far the refresh tokens of a grant have come.
+/// State of the rotation of a grant's refresh tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshState {
-    /// The hash of the current one.
+    /// Hash of the current token.
     pub current: SecretHash,
-    /// The hash of the one that it followed.
+    /// Hash of the previous token.
     pub previous: Option<SecretHash>,
-    /// When it followed, or was given again after the grace, Unix seconds.
+    /// When the current token replaced the previous one, or was returned again after the reuse
+    /// grace, Unix seconds.
     pub refreshed_at: Option<u64>,
-    /// How often it was given again after the grace.
     pub late_retries: LateRetries,
 }
 
 /// Result of using a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefreshUse {
-    /// The current token gives its successor. Holds the new state.
+    /// The current token returns its successor. Contains the new state.
     Rotated(RefreshState),
-    /// The previous token gives the current one again, within the grace. The state does not change.
+    /// The previous token returns the current one again, within the reuse grace. The state does not
+    /// change.
     Repeated,
-    /// The previous token gives the current one again, after the grace. Holds the new state.
+    /// The previous token returns the current one again, after the reuse grace. Contains the new
+    /// state.
     RetriedLate(RefreshState),
     /// Two parties hold the token (RFC 9700 §4.14.2).
     Reused,
 }
 
 impl RefreshState {
-    /// The state with the first refresh token.
+    /// The state of a grant with its first refresh token.
     #[must_use]
     pub fn first(hash: SecretHash) -> RefreshState {
         RefreshState { current: hash, previous: None, refreshed_at: None, late_retries: LateRetries::NONE }
     }
 
-    /// Which one this is, of which it is certain that it is one of the grant's.
+    /// The generation of a token that is known to belong to the grant.
     #[must_use]
     pub fn generation(&self, hash: &SecretHash) -> RefreshTokenGeneration {
         match () {
@@ -226,13 +227,16 @@ impl RefreshState {
         }
     }
 
-    /// Uses one of the grant's refresh tokens at the Unix second `at`. `successor` is the token that follows it.
+    /// Uses a refresh token of the grant at the Unix second `at`. `successor` is the token that
+    /// replaces it.
     ///
-    /// The previous token gives the current one again as long as that is unused. Within the grace it does so without a limit: an answer was
-    /// lost, or two tabs refresh at the same time. After the grace it does so a few times within a day: the origin or the database failed
-    /// after the commit. A grace of 0 disables both. The grace is an absolute difference, so a clock that was set back does not extend it.
+    /// As long as the current token is unused, the previous one returns it again. Within the reuse
+    /// grace there is no limit: a response was lost, or two tabs refresh concurrently. After the
+    /// grace it is allowed a few times within a day: the origin or the database failed after the
+    /// commit. A grace of 0 disables both. The grace is an absolute difference, so a clock that was
+    /// set back does not extend it.
     #[must_use]
-    pub fn used(&self, hash: SecretHash, successor: SecretHash, grace: u64, at: u64) -> RefreshUse {
+    pub fn use_token(&self, hash: SecretHash, successor: SecretHash, grace: u64, at: u64) -> RefreshUse {
         match self.generation(&hash) {
             RefreshTokenGeneration::Current => RefreshUse::Rotated(RefreshState {
                 current: successor,
@@ -240,12 +244,12 @@ impl RefreshState {
                 refreshed_at: Some(at),
                 late_retries: self.late_retries.of_successor(),
             }),
-            RefreshTokenGeneration::Previous if self.current == successor && grace > 0 => self.retried(grace, at),
+            RefreshTokenGeneration::Previous if self.current == successor && grace > 0 => self.retry(grace, at),
             RefreshTokenGeneration::Previous | RefreshTokenGeneration::Older => RefreshUse::Reused,
         }
     }
 
-    fn retried(&self, grace: u64, at: u64) -> RefreshUse {
+    fn retry(&self, grace: u64, at: u64) -> RefreshUse {
         let Some(refreshed_at) = self.refreshed_at else {
             return RefreshUse::Reused;
         };
@@ -297,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_names_its_grant_and_is_known_by_its_maker_alone() {
+    fn refresh_token_names_its_grant_and_is_authenticated() {
         let grant = GrantId::from_random(&[1; 12]);
         let first = keys(1).first(&grant, &[7; 32]).expect("an id of ours");
         assert!(SecretKind::Refresh.is_well_formed(first.reveal()));
@@ -306,12 +310,12 @@ mod tests {
         assert_eq!(keys(9).read(first.reveal()), None, "another's keys");
         let forged = keys(9).first(&grant, &[7; 32]).expect("an id of ours");
         assert!(SecretKind::Refresh.is_well_formed(forged.reveal()), "anybody can make the checksum");
-        assert_eq!(keys(1).read(forged.reveal()), None, "but not the mark");
+        assert_eq!(keys(1).read(forged.reveal()), None, "but not the mac");
         assert_eq!(keys(1).read("tgr_"), None);
     }
 
     #[test]
-    fn no_byte_of_a_text_can_be_another() {
+    fn altered_refresh_token_is_refused() {
         let first = keys(1).first(&GrantId::from_random(&[1; 12]), &[7; 32]).expect("an id of ours");
         let bytes = SecretKind::Refresh.bytes(first.reveal()).expect("well-formed");
         for index in 0..bytes.len() {
@@ -324,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_is_the_same_each_time_and_nobody_elses() {
+    fn successor_is_deterministic_and_unique() {
         let grant = GrantId::from_random(&[1; 12]);
         let first = keys(1).first(&grant, &[7; 32]).expect("an id of ours");
         let after = |keys: RefreshKeys, text: &str| keys.successor(&grant, text).expect("an id of ours");
@@ -336,7 +340,7 @@ mod tests {
         assert_ne!(second.hash(), after(keys(1), second.reveal()).hash());
     }
 
-    /// A state with the current token `r2`, which followed `r1` at the second 100,000.
+    /// A state whose current token `r2` replaced `r1` at the second 100,000.
     fn state() -> RefreshState {
         RefreshState {
             current: hash("r2"),
@@ -348,12 +352,12 @@ mod tests {
 
     const AT: u64 = 100_000;
 
-    fn used(state: &RefreshState, from: &str, to: &str, grace: u64, at: u64) -> RefreshUse {
-        state.used(hash(from), hash(to), grace, at)
+    fn use_token(state: &RefreshState, from: &str, to: &str, grace: u64, at: u64) -> RefreshUse {
+        state.use_token(hash(from), hash(to), grace, at)
     }
 
     #[test]
-    fn the_current_one_gives_its_successor() {
+    fn current_token_rotates() {
         let first = RefreshState::first(hash("r0"));
         assert_eq!(
             (first.generation(&hash("r0")), first.generation(&hash("x"))),
@@ -369,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn within_the_grace_the_one_before_gives_the_current_one_again() {
+    fn previous_token_repeats_within_the_reuse_grace() {
         for at in [AT - 10, AT, AT + 10] {
             assert_eq!(used(&state(), "r1", "r2", 10, at), RefreshUse::Repeated, "{at}");
         }
@@ -379,26 +383,26 @@ mod tests {
     }
 
     #[test]
-    fn without_a_grace_every_second_use_is_reuse() {
+    fn without_reuse_grace_every_second_use_is_reuse() {
         for at in [AT - 1, AT, AT + 1, AT + 3600] {
             assert_eq!(used(&state(), "r1", "r2", 0, at), RefreshUse::Reused, "{at}");
         }
     }
 
     #[test]
-    fn a_clock_that_was_set_back_prolongs_nothing() {
+    fn clock_set_back_does_not_extend_the_grace() {
         for back in [11, 60, 3600, AT] {
             assert_eq!(used(&state(), "r1", "r2", 10, AT - back), RefreshUse::Reused, "{back}");
         }
     }
 
     #[test]
-    fn after_the_grace_a_current_one_that_nobody_used_is_given_again_a_few_times_within_a_day() {
+    fn unused_successor_is_returned_a_few_times_within_a_day_after_the_grace() {
         let mut state = state();
         for (times, at) in [(1, AT + 11), (2, AT + 11 + LATE_RETRY_WINDOW), (3, AT + 5000 + LATE_RETRY_WINDOW)] {
             let RefreshUse::RetriedLate(next) = used(&state, "r1", "r2", 10, at) else { panic!("{times} at {at}") };
             assert_eq!((next.current, next.previous, next.refreshed_at), (hash("r2"), Some(hash("r1")), Some(at)));
-            assert_eq!(next.late_retries, LateRetries::Given(times));
+            assert_eq!(next.late_retries, LateRetries::Count(times));
             assert_eq!(used(&next, "r1", "r2", 10, at + 10), RefreshUse::Repeated, "ten at that moment are one");
             state = next;
         }
@@ -407,10 +411,10 @@ mod tests {
     }
 
     #[test]
-    fn of_two_who_hold_a_token_that_was_given_late_one_is_noticed() {
+    fn reuse_is_detected_after_a_late_retry() {
         let RefreshUse::RetriedLate(late) = used(&state(), "r1", "r2", 10, AT + 60) else { panic!("late") };
         let RefreshUse::Rotated(next) = used(&late, "r2", "r3", 10, AT + 70) else { panic!("the current one") };
-        assert_eq!(next.late_retries, LateRetries::Barred);
+        assert_eq!(next.late_retries, LateRetries::NotAllowed);
         assert_eq!(used(&next, "r2", "r3", 10, AT + 81), RefreshUse::Reused, "by the other");
         assert_eq!(used(&next, "r1", "r2", 10, AT + 81), RefreshUse::Reused, "or with what both have");
         let RefreshUse::Rotated(after) = used(&next, "r3", "r4", 10, AT + 90) else { panic!("the current one") };
@@ -419,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_token_is_its_clients_and_its_keys() {
+    fn refresh_token_is_bound_to_its_client_and_key() {
         let (shop, other) = ("shop".parse().expect("an id"), "other".parse().expect("an id"));
         let family = RefreshFamily { grant: grant(), jkt: None };
         assert_eq!(family.check(&shop, None, 999), Ok(()));
@@ -433,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refresh_token_has_two_ends() {
+    fn refresh_token_expires_with_its_grant_or_when_idle() {
         let client = "shop".parse().expect("an id");
         let family = Arc::new(RefreshFamily { grant: grant(), jkt: Some("key".to_owned()) });
         let token = RefreshToken { family, generation: RefreshTokenGeneration::Current, expires_at: 300 };

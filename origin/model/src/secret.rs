@@ -86,7 +86,7 @@ impl SecretKind {
     /// How many bytes stand there.
     const fn length(self) -> usize {
         match self {
-            SecretKind::Refresh => refresh::TEXT_BYTES,
+            SecretKind::Refresh => refresh::TOKEN_BYTES,
             _ => RANDOM_BYTES,
         }
     }

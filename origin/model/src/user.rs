@@ -1,4 +1,4 @@
-//! Users: the people who sign in and give clients what is theirs.
+//! Users, their names, passwords and claims, and browser sessions.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,39 +13,40 @@ use super::text::{self, is_invisible};
 use super::{BrowserSessionId, ClientMetadata, Malformed, Scope, SecretHash, Sender, SubjectType, UserId};
 use crate::encoding::base64url;
 
-/// How long a browser's session lasts, in seconds: seven days.
+/// Seconds.
 pub const BROWSER_SESSION_LIFETIME: u64 = 7 * 24 * 60 * 60;
-/// Characters of a password: RFC 9700 says nothing, NIST SP 800-63B asks for eight at least, and no upper limit below 64.
+/// NIST SP 800-63B requires at least eight characters, and to allow at least 64.
 const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=MAX_PASSWORD_LENGTH;
-/// Characters of a password at most.
+/// Characters.
 pub const MAX_PASSWORD_LENGTH: usize = 256;
-/// Bytes of a name as it is typed at most: half-width and decomposed forms are up to four times as long as what they are prepared to.
-const MAX_TYPED_BYTES: usize = 4 * super::MAX_IDENTIFIER_BYTES;
-/// Bytes of an external id at most: an issuer, a separator and a subject.
+/// Bytes of an unprepared name: half-width and decomposed forms are up to four times as long as the
+/// prepared name.
+const MAX_UNPREPARED_NAME_BYTES: usize = 4 * super::MAX_IDENTIFIER_BYTES;
+/// An issuer, a separator and a subject.
 const MAX_EXTERNAL_ID_BYTES: usize = 1024;
-/// Bytes of a user's claims at most: they travel in ID tokens.
+/// Claims are part of ID tokens.
 const MAX_CLAIMS_BYTES: usize = 8 * 1024;
 
-/// What a user signs in with: 1 to 255 bytes, the same for all ways of typing the same letters. After RFC 8265 §3.3: full-width and
-/// half-width forms are mapped, capitals are made small, and what can be composed is (NFC); characters that nobody sees are refused, and
-/// spaces but for the usual one. Beyond the RFC, spaces may stand inside, as they always could here.
+/// A user name: 1 to 255 bytes, prepared so that the same letters are equal however they are typed.
+/// As in RFC 8265 §3.3, full-width and half-width forms are mapped, letters are lower-cased, and
+/// the name is normalized (NFC). Invisible characters, and spaces other than U+0020, are refused.
+/// Unlike in the RFC, U+0020 is allowed inside a name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserName(String);
 
 impl UserName {
-    /// A name as it was stored, perhaps before names were prepared as they are now.
+    /// A stored name, possibly prepared by older rules.
     #[must_use]
     pub fn from_stored(name: String) -> UserName {
         UserName(name)
     }
 
-    /// What was typed as names were stored before they were prepared as they are now.
+    /// Prepares a typed name by the rules before RFC 8265 was followed.
     #[must_use]
     pub fn unprepared(typed: &str) -> String {
         typed.trim().to_lowercase()
     }
 
-    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -56,13 +57,13 @@ impl FromStr for UserName {
     type Err = Malformed;
 
     fn from_str(text: &str) -> Result<UserName, Malformed> {
-        let wrong = Malformed::new("user name", "must be 1 to 255 bytes without characters that cannot be seen");
-        if text.len() > MAX_TYPED_BYTES {
+        let wrong = Malformed::new("user name", "must be 1 to 255 bytes without invisible characters");
+        if text.len() > MAX_UNPREPARED_NAME_BYTES {
             return Err(wrong);
         }
         let name = prepared_name(text);
         let is_bad = |char: char| is_invisible(char) || char.is_whitespace() && char != ' ';
-        // RFC 8264 §7: a name that is another once it is prepared again is none.
+        // RFC 8264 §7: a name is invalid if preparing it again changes it.
         if name.is_empty()
             || name.len() > super::MAX_IDENTIFIER_BYTES
             || name.chars().any(is_bad)
@@ -74,7 +75,7 @@ impl FromStr for UserName {
     }
 }
 
-/// The steps of RFC 8265 §3.3.2, without an end.
+/// Applies the steps of RFC 8265 §3.3.2 once.
 fn prepared_name(text: &str) -> String {
     if text.is_ascii() {
         return text.trim().to_ascii_lowercase();
@@ -97,8 +98,8 @@ impl fmt::Display for UserName {
 
 json_as_text!(UserName);
 
-/// A password as it is hashed, the same for all ways of typing the same characters (RFC 8265 §4.2): spaces are one, and what can be
-/// composed is (NFC). The case of letters counts.
+/// Prepares a password for hashing, so that the same characters are equal however they are typed
+/// (RFC 8265 §4.2): all spaces become U+0020, and the text is normalized (NFC). Case is preserved.
 #[must_use]
 pub fn prepared_password(password: &str) -> Zeroizing<String> {
     if password.is_ascii() {
@@ -110,22 +111,22 @@ pub fn prepared_password(password: &str) -> Zeroizing<String> {
     Zeroizing::new(password.chars().map(|char| if is_space(char) { ' ' } else { char }).nfc().collect())
 }
 
-/// Checks a password that is to be set; as it is to be hashed.
+/// Checks and prepares a new password.
 ///
 /// # Errors
-/// When it is too short to be one, or so long that hashing it would be an attack, or has control characters.
+/// If it is too short, so long that hashing it would be an attack, or contains control characters.
 pub fn checked_password(password: &str) -> Result<Zeroizing<String>, Malformed> {
     let prepared = prepared_password(password);
     match PASSWORD_LENGTH.contains(&prepared.chars().count()) && !prepared.chars().any(char::is_control) {
         true => Ok(prepared),
-        false => Err(Malformed::new("password", "must have 8 to 256 characters, and no control characters")),
+        false => Err(Malformed::new("password", "must be 8 to 256 characters without control characters")),
     }
 }
 
-/// Checks who a user is to whoever provisioned them.
+/// Checks the identifier of a user in another system that provisioned them.
 ///
 /// # Errors
-/// When it is empty, longer than 1024 bytes, or has control characters.
+/// If it is empty, longer than 1024 bytes, or contains control characters.
 pub fn checked_external_id(id: &str) -> Result<(), Malformed> {
     match (1..=MAX_EXTERNAL_ID_BYTES).contains(&id.len()) && !id.chars().any(char::is_control) {
         true => Ok(()),
@@ -136,38 +137,35 @@ pub fn checked_external_id(id: &str) -> Result<(), Malformed> {
 /// A person who signs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// The identifier, which never changes.
+    /// Never changes.
     pub id: UserId,
-    /// What they sign in with.
     pub name: UserName,
-    /// The hash of their password (Argon2id, PHC string); none for those who sign in elsewhere.
+    /// Argon2id hash of the password (PHC string); `None` if another system checks it.
     pub password_hash: Option<String>,
-    /// What clients may be told (OpenID Connect Core §5.1).
+    /// Claims for clients (OpenID Connect Core §5.1).
     pub claims: UserClaims,
-    /// Who they are to whoever provisioned them.
+    /// Identifier of the user in the system that provisioned them.
     pub external_id: Option<String>,
-    /// Who checks their password.
     pub auth_source: AuthSource,
-    /// Whether they may use the console.
+    /// Whether the user may use the administration console.
     pub is_admin: bool,
-    /// When they were registered, Unix seconds.
+    /// Unix seconds.
     pub created_at: u64,
-    /// Since when they may not sign in, if so.
+    /// When the user was disabled, Unix seconds.
     pub disabled_at: Option<u64>,
 }
 
 /// Who checks a user's password.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum AuthSource {
-    /// This origin, by the hash it keeps.
+    /// This origin, by the stored hash.
     #[default]
     Local,
-    /// An HTTP API of somebody else.
+    /// The external user directory.
     HttpApi,
 }
 
 impl AuthSource {
-    /// The name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -195,7 +193,7 @@ impl FromStr for AuthSource {
 pub struct UserClaims(Map<String, Value>);
 
 /// The claims of each scope value (OpenID Connect Core §5.4).
-const CLAIMS_OF_SCOPE: [(&str, &[&str]); 4] = [
+const CLAIMS_BY_SCOPE: [(&str, &[&str]); 4] = [
     (
         "profile",
         &[
@@ -221,50 +219,48 @@ const CLAIMS_OF_SCOPE: [(&str, &[&str]); 4] = [
 ];
 
 impl UserClaims {
-    /// The names of all claims that clients can be told.
+    /// The names of all supported claims.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        CLAIMS_OF_SCOPE.iter().flat_map(|(_, names)| names.iter().copied())
+        CLAIMS_BY_SCOPE.iter().flat_map(|(_, names)| names.iter().copied())
     }
 
-    /// Reads a JSON object.
+    /// Parses a JSON object.
     ///
     /// # Errors
-    /// When it is none, has a claim that is no user's, or is too large.
+    /// If it is no JSON object, contains an unsupported claim, or is too large.
     pub fn parse(json: &str) -> Result<UserClaims, Malformed> {
         let wrong = |problem| Malformed::new("claims", problem);
         if json.len() > MAX_CLAIMS_BYTES {
             return Err(wrong("are larger than 8 KiB"));
         }
         let claims: UserClaims = text::json(json.as_bytes()).map_err(|_| {
-            wrong("must be a JSON object, with no control characters in its texts but tabs and line ends")
+            wrong("must be a JSON object without control characters in its strings, except tabs and line breaks")
         })?;
         match claims.0.keys().all(|name| UserClaims::names().any(|known| known == name)) {
             true => Ok(claims),
-            false => Err(wrong("have a name that OpenID Connect Core section 5.1 does not")),
+            false => Err(wrong("contain a claim that OpenID Connect Core §5.1 does not define")),
         }
     }
 
-    /// Sets one.
     pub fn set(&mut self, name: &str, value: Value) {
         self.0.insert(name.to_owned(), value);
     }
 
-    /// One of them.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// Those that a scope opens.
+    /// The claims that a scope gives access to.
     #[must_use]
     pub fn in_scope(&self, scope: &Scope) -> Map<String, Value> {
-        let opened = CLAIMS_OF_SCOPE.iter().filter(|(value, _)| scope.has(value)).flat_map(|(_, names)| names.iter());
+        let opened = CLAIMS_BY_SCOPE.iter().filter(|(value, _)| scope.has(value)).flat_map(|(_, names)| names.iter());
         opened.filter_map(|name| Some(((*name).to_owned(), self.0.get(*name)?.clone()))).collect()
     }
 }
 
 impl User {
-    /// A new user of this name, without a password yet.
+    /// A new user without a password.
     #[must_use]
     pub fn new(id: UserId, name: UserName, now: u64) -> User {
         User {
@@ -280,14 +276,15 @@ impl User {
         }
     }
 
-    /// Whether they may sign in.
+    /// Whether the user may sign in.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.disabled_at.is_none()
     }
 
-    /// As whom a client knows them (OpenID Connect Core §8): by their identifier, or by one that only the client's sector has.
-    /// The key keeps it from being computed by others: without it, whoever knows all user ids could tell who is who.
+    /// The user's identifier for a client (OpenID Connect Core §8): public, or pairwise for the
+    /// client's sector. Only the holder of the key can compute pairwise identifiers; otherwise
+    /// anyone with a list of user ids could link them.
     #[must_use]
     pub fn subject_for(&self, metadata: &ClientMetadata, pairwise_key: &[u8; 32]) -> String {
         match (metadata.subject_type, metadata.sector()) {
@@ -300,22 +297,20 @@ impl User {
     }
 }
 
-/// A browser's session.
+/// A browser session: a user signed in with a browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrowserSession {
-    /// Its public identifier.
     pub id: BrowserSessionId,
-    /// The hash of the cookie.
+    /// Hash of the cookie.
     pub hash: SecretHash,
-    /// Who signed in.
     pub user: UserId,
-    /// When, Unix seconds.
+    /// When the user signed in, Unix seconds.
     pub auth_time: u64,
-    /// When the browser was last heard of, Unix seconds, within minutes.
+    /// When the browser last sent a request, Unix seconds; updated every few minutes.
     pub seen_at: u64,
-    /// Where they signed in.
+    /// The browser and its address at sign-in.
     pub sender: Sender,
-    /// The Unix second from which it is over.
+    /// The Unix second at which the session expires.
     pub expires_at: u64,
 }
 
@@ -330,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_the_same_however_they_are_typed() {
+    fn user_names_are_equal_however_they_are_typed() {
         assert_eq!(user().name.as_str(), "ada@example.org");
         assert!("a\nb".parse::<UserName>().is_err() && " ".parse::<UserName>().is_err());
         let name = |typed: &str| typed.parse::<UserName>().map(|name| name.0);
@@ -356,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_the_same_however_they_are_typed() {
+    fn passwords_are_equal_however_they_are_typed() {
         assert_eq!(*prepared_password("Zoe\u{308}\u{a0}x"), "Zoë x");
         assert_eq!(*prepared_password("Plain \u{7f}"), "Plain \u{7f}");
         assert!(checked_password("1234567").is_err() && checked_password("12345678").is_ok());
@@ -365,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_opens_its_claims_alone() {
+    fn scope_gives_access_to_its_claims_only() {
         let opened = |scope: &str| user().claims.in_scope(&Scope::parse(scope).expect("a scope"));
         assert!(opened("openid").is_empty());
         assert_eq!(opened("openid email").keys().collect::<Vec<_>>(), ["email"]);
@@ -376,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn sectors_do_not_know_each_others_users() {
+    fn pairwise_subjects_differ_between_sectors() {
         let of = |host: &str, subject_type| {
             let redirect_uris = vec![format!("https://{host}/cb").parse().expect("a URI")];
             let metadata = ClientMetadata { subject_type, redirect_uris, ..ClientMetadata::default() };

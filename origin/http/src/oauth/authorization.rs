@@ -57,7 +57,7 @@ pub(crate) async fn read(
         // OpenID Connect Core §3.1.2.2: it must be ours.
         let subject = id_token_hint::claims(app, hint).and_then(|claims| Some(claims.get("sub")?.as_str()?.to_owned()));
         let not_ours = AuthorizationError::Invalid("id_token_hint is not an ID token of this server");
-        request.hinted = Some(subject.ok_or_else(|| refused(not_ours))?);
+        request.hinted_subject = Some(subject.ok_or_else(|| refused(not_ours))?);
     }
     Ok(request)
 }

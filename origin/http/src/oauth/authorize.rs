@@ -173,7 +173,7 @@ pub(crate) async fn is_hinted(
     request: &AuthorizationRequest,
     login: &BrowserSession,
 ) -> Result<bool, WebError> {
-    let Some(hinted) = &request.hinted else { return Ok(true) };
+    let Some(hinted) = &request.hinted_subject else { return Ok(true) };
     let user = app.store.find_user(&login.user).await?;
     let key = app.keys.current().derived("tollgate pairwise subjects v1");
     Ok(user.is_some_and(|user| user.subject_for(&client.metadata, &key) == *hinted))

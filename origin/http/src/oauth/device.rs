@@ -44,7 +44,7 @@ pub(crate) async fn post(
     if !client.metadata.allows(GrantType::DeviceCode) {
         return Err(OAuthError::UnauthorizedClient("this client is not registered for the device grant"));
     }
-    let access = Access::of_client(&client, requested_access(&form)?, &app.default_audience)?;
+    let access = Access::for_client(&client, requested_access(&form)?, &app.default_audience)?;
     let (secret, now) = (Secret::new(SecretKind::Device, &rng::random()?), clock::now());
     let code = DeviceCode {
         hash: secret.hash(),

@@ -129,7 +129,7 @@ async fn may_know(app: &App, client: &Client, token: &AccessToken, now: Versions
 
 /// A refresh token is told of to its own client alone, and of it nothing but whether it is good.
 async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Result<Finding, OAuthError> {
-    let Some(presented) = app.keys.current().refresh_keys().read(unverified_token) else {
+    let Some(presented) = app.keys.current().refresh_keys().parse(unverified_token) else {
         return Ok(Finding::Inactive);
     };
     let token = app.known.refresh_token(presented).await?;

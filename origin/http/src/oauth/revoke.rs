@@ -73,7 +73,7 @@ async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Res
 
 /// A refresh token goes with its grant and everything that came of it (RFC 7009 §2.1).
 async fn revoke_grant(app: &App, client: &Client, unverified_token: &str) -> Result<StatusCode, OAuthError> {
-    let Some(presented) = app.keys.current().refresh_keys().read(unverified_token) else {
+    let Some(presented) = app.keys.current().refresh_keys().parse(unverified_token) else {
         return Ok(StatusCode::OK);
     };
     let Some(grant) = app.store.find_grant(&presented.grant).await?.filter(|grant| grant.client == client.id) else {

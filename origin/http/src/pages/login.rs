@@ -65,7 +65,7 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
         };
     };
     if let Some((login, _)) = &user
-        && request.hinted.is_none()
+        && request.hinted_subject.is_none()
         && request.next_step(Some(login), false, clock::now()) != Ok(AuthorizationStep::SignIn)
     {
         // The user signed in meanwhile in another window, or came back to this page.

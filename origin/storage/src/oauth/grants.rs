@@ -111,15 +111,15 @@ pub(crate) fn refresh_state(
         current: secret_hash(current, "grants")?,
         previous: previous.map(|hash| secret_hash(hash, "grants")).transpose()?,
         refreshed_at: refreshed_at.map(from_sql),
-        late_retries: u8::try_from(late_retries).map_or(LateRetries::Barred, LateRetries::Given),
+        late_retries: u8::try_from(late_retries).map_or(LateRetries::NotAllowed, LateRetries::Count),
     })
 }
 
 /// As [`refresh_state`] reads it.
 pub(crate) fn late_retries_to_sql(late_retries: LateRetries) -> i64 {
     match late_retries {
-        LateRetries::Given(times) => i64::from(times),
-        LateRetries::Barred => -1,
+        LateRetries::Count(times) => i64::from(times),
+        LateRetries::NotAllowed => -1,
     }
 }
 

@@ -148,7 +148,7 @@ impl<'a> GoodGrant<'a> {
         let Some((state, expires_at)) = self.state else {
             return Verdict::Ended;
         };
-        match state.used(*hash, successor.hash, grace, at) {
+        match state.use_token(*hash, successor.hash, grace, at) {
             RefreshUse::Rotated(_) | RefreshUse::RetriedLate(_) if at >= expires_at => Verdict::Expired,
             RefreshUse::Rotated(next) | RefreshUse::RetriedLate(next) => {
                 self.rotate(next, successor);

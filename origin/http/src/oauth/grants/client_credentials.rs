@@ -10,7 +10,7 @@ use crate::oauth::token::TokenRequest;
 pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { app, caller, form, jkt } = request;
     let client = &caller.client;
-    let access = Access::of_client(client, requested_access(form)?, &app.default_audience)?;
+    let access = Access::for_client(client, requested_access(form)?, &app.default_audience)?;
     let keys = app.keys.to_sign(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, About::client(&client.id), access, confirmation(caller, jkt)?)?;
     issue(app, caller, drafted).await

@@ -26,7 +26,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         return Err(OAuthError::UnauthorizedClient("the JWT bearer grant is for clients that authenticate"));
     }
     let jwt = form.required("assertion", "assertion is missing")?;
-    let access = Access::of_client(client, requested_access(form)?, &app.default_audience)?;
+    let access = Access::for_client(client, requested_access(form)?, &app.default_audience)?;
     let unverified_issuer = issuer_of(jwt)?;
     let (about, user) = if unverified_issuer == client.id.as_str() {
         let claims = assertion::verified(app, client, jwt, JwtUse::AuthorizationGrant).await.map_err(refused)?;

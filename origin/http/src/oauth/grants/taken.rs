@@ -28,7 +28,7 @@ pub(super) struct Taking<'a> {
 /// client may have it now.
 pub(super) fn granted(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
     let (app, client) = (request.app, &request.caller.client);
-    let access = grant.terms.access.narrowed(requested_access(request.form)?)?;
+    let access = grant.terms.access.narrow(requested_access(request.form)?)?;
     let left = access.within_registration(client, &app.default_audience).ok_or(GrantError::NoAccessLeft)?;
     if request.form.get("scope").is_some() && left.scope.is_empty() {
         return Err(AccessError::Scope.into());

@@ -187,7 +187,7 @@ fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters
         audience: subject.audience.clone(),
         details: subject.details.authorization_details.clone(),
     };
-    let access = old.narrowed(wanted)?;
+    let access = old.narrow(wanted)?;
     if resources.is_empty() {
         return Ok(access);
     }
