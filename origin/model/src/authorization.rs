@@ -410,7 +410,7 @@ mod tests {
         assert_eq!(plain.next_step(Some(&session(10)), true, 5000), Ok(AuthorizationStep::SignIn));
         let consent = read(&[("prompt", "consent")]).expect("good");
         assert_eq!(consent.next_step(Some(&session(10)), true, 1000), Ok(AuthorizationStep::Consent));
-        let is_silent = read(&[("prompt", "none")]).expect("good");
+        let silent = read(&[("prompt", "none")]).expect("good");
         assert_eq!(silent.next_step(None, true, 1000), Err(AuthorizationError::LoginRequired));
         assert_eq!(silent.next_step(Some(&session(10)), false, 1000), Err(AuthorizationError::ConsentRequired));
         assert_eq!(silent.next_step(Some(&session(10)), true, 1000), Ok(AuthorizationStep::Issue));

@@ -305,13 +305,13 @@ mod tests {
         let grant = GrantId::from_random(&[1; 12]);
         let first = keys(1).first(&grant, &[7; 32]).expect("an id of ours");
         assert!(SecretKind::Refresh.is_well_formed(first.reveal()));
-        let read = keys(1).read(first.reveal()).expect("our own");
+        let read = keys(1).parse(first.reveal()).expect("our own");
         assert_eq!((read.grant, read.hash), (grant.clone(), first.hash()));
-        assert_eq!(keys(9).read(first.reveal()), None, "another's keys");
+        assert_eq!(keys(9).parse(first.reveal()), None, "another's keys");
         let forged = keys(9).first(&grant, &[7; 32]).expect("an id of ours");
         assert!(SecretKind::Refresh.is_well_formed(forged.reveal()), "anybody can make the checksum");
-        assert_eq!(keys(1).read(forged.reveal()), None, "but not the mac");
-        assert_eq!(keys(1).read("tgr_"), None);
+        assert_eq!(keys(1).parse(forged.reveal()), None, "but not the mac");
+        assert_eq!(keys(1).parse("tgr_"), None);
     }
 
     #[test]
@@ -323,7 +323,7 @@ mod tests {
             altered[index] ^= 1;
             let altered = Secret::of_bytes(SecretKind::Refresh, &altered);
             assert!(SecretKind::Refresh.is_well_formed(altered.reveal()), "its checksum is right");
-            assert_eq!(keys(1).read(altered.reveal()), None, "byte {index}");
+            assert_eq!(keys(1).parse(altered.reveal()), None, "byte {index}");
         }
     }
 
@@ -333,7 +333,7 @@ mod tests {
         let first = keys(1).first(&grant, &[7; 32]).expect("an id of ours");
         let after = |keys: RefreshKeys, text: &str| keys.successor(&grant, text).expect("an id of ours");
         let second = after(keys(1), first.reveal());
-        assert_eq!(keys(1).read(second.reveal()).map(|read| read.grant), Some(grant.clone()));
+        assert_eq!(keys(1).parse(second.reveal()).map(|read| read.grant), Some(grant.clone()));
         assert_eq!(second.hash(), after(keys(1), first.reveal()).hash());
         assert_ne!(second.hash(), first.hash());
         assert_ne!(second.hash(), after(keys(2), first.reveal()).hash());
@@ -367,32 +367,32 @@ mod tests {
             ["r2", "r1", "r0"].map(|text| state().generation(&hash(text))),
             [RefreshTokenGeneration::Current, RefreshTokenGeneration::Previous, RefreshTokenGeneration::Older]
         );
-        let RefreshUse::Rotated(next) = used(&first, "r0", "r1", 10, AT) else { panic!("it is the current one") };
+        let RefreshUse::Rotated(next) = use_token(&first, "r0", "r1", 10, AT) else { panic!("it is the current one") };
         assert_eq!((next.current, next.previous, next.refreshed_at), (hash("r1"), Some(hash("r0")), Some(AT)));
-        assert_eq!(used(&first, "x", "r1", 10, AT), RefreshUse::Reused);
+        assert_eq!(use_token(&first, "x", "r1", 10, AT), RefreshUse::Reused);
     }
 
     #[test]
     fn previous_token_repeats_within_the_reuse_grace() {
         for at in [AT - 10, AT, AT + 10] {
-            assert_eq!(used(&state(), "r1", "r2", 10, at), RefreshUse::Repeated, "{at}");
+            assert_eq!(use_token(&state(), "r1", "r2", 10, at), RefreshUse::Repeated, "{at}");
         }
         for (from, to) in [("r1", "r3"), ("r0", "r1"), ("r0", "r2")] {
-            assert_eq!(used(&state(), from, to, 10, AT + 5), RefreshUse::Reused, "{from} {to}");
+            assert_eq!(use_token(&state(), from, to, 10, AT + 5), RefreshUse::Reused, "{from} {to}");
         }
     }
 
     #[test]
     fn without_reuse_grace_every_second_use_is_reuse() {
         for at in [AT - 1, AT, AT + 1, AT + 3600] {
-            assert_eq!(used(&state(), "r1", "r2", 0, at), RefreshUse::Reused, "{at}");
+            assert_eq!(use_token(&state(), "r1", "r2", 0, at), RefreshUse::Reused, "{at}");
         }
     }
 
     #[test]
     fn clock_set_back_does_not_extend_the_grace() {
         for back in [11, 60, 3600, AT] {
-            assert_eq!(used(&state(), "r1", "r2", 10, AT - back), RefreshUse::Reused, "{back}");
+            assert_eq!(use_token(&state(), "r1", "r2", 10, AT - back), RefreshUse::Reused, "{back}");
         }
     }
 
@@ -400,26 +400,26 @@ mod tests {
     fn unused_successor_is_returned_a_few_times_within_a_day_after_the_grace() {
         let mut state = state();
         for (times, at) in [(1, AT + 11), (2, AT + 11 + LATE_RETRY_WINDOW), (3, AT + 5000 + LATE_RETRY_WINDOW)] {
-            let RefreshUse::RetriedLate(next) = used(&state, "r1", "r2", 10, at) else { panic!("{times} at {at}") };
+            let RefreshUse::RetriedLate(next) = use_token(&state, "r1", "r2", 10, at) else { panic!("{times} at {at}") };
             assert_eq!((next.current, next.previous, next.refreshed_at), (hash("r2"), Some(hash("r1")), Some(at)));
             assert_eq!(next.late_retries, LateRetries::Count(times));
-            assert_eq!(used(&next, "r1", "r2", 10, at + 10), RefreshUse::Repeated, "ten at that moment are one");
+            assert_eq!(use_token(&next, "r1", "r2", 10, at + 10), RefreshUse::Repeated, "ten at that moment are one");
             state = next;
         }
-        assert_eq!(used(&state, "r1", "r2", 10, AT + 9000 + LATE_RETRY_WINDOW), RefreshUse::Reused, "too often");
-        assert_eq!(used(&self::state(), "r1", "r2", 10, AT + LATE_RETRY_WINDOW + 1), RefreshUse::Reused, "too late");
+        assert_eq!(use_token(&state, "r1", "r2", 10, AT + 9000 + LATE_RETRY_WINDOW), RefreshUse::Reused, "too often");
+        assert_eq!(use_token(&self::state(), "r1", "r2", 10, AT + LATE_RETRY_WINDOW + 1), RefreshUse::Reused, "too late");
     }
 
     #[test]
     fn reuse_is_detected_after_a_late_retry() {
-        let RefreshUse::RetriedLate(late) = used(&state(), "r1", "r2", 10, AT + 60) else { panic!("late") };
-        let RefreshUse::Rotated(next) = used(&late, "r2", "r3", 10, AT + 70) else { panic!("the current one") };
+        let RefreshUse::RetriedLate(late) = use_token(&state(), "r1", "r2", 10, AT + 60) else { panic!("late") };
+        let RefreshUse::Rotated(next) = use_token(&late, "r2", "r3", 10, AT + 70) else { panic!("the current one") };
         assert_eq!(next.late_retries, LateRetries::NotAllowed);
-        assert_eq!(used(&next, "r2", "r3", 10, AT + 81), RefreshUse::Reused, "by the other");
-        assert_eq!(used(&next, "r1", "r2", 10, AT + 81), RefreshUse::Reused, "or with what both have");
-        let RefreshUse::Rotated(after) = used(&next, "r3", "r4", 10, AT + 90) else { panic!("the current one") };
-        assert_eq!(used(&after, "r2", "r3", 10, AT + 99), RefreshUse::Reused);
-        assert!(matches!(used(&after, "r3", "r4", 10, AT + 200), RefreshUse::RetriedLate(_)), "the next outage");
+        assert_eq!(use_token(&next, "r2", "r3", 10, AT + 81), RefreshUse::Reused, "by the other");
+        assert_eq!(use_token(&next, "r1", "r2", 10, AT + 81), RefreshUse::Reused, "or with what both have");
+        let RefreshUse::Rotated(after) = use_token(&next, "r3", "r4", 10, AT + 90) else { panic!("the current one") };
+        assert_eq!(use_token(&after, "r2", "r3", 10, AT + 99), RefreshUse::Reused);
+        assert!(matches!(use_token(&after, "r3", "r4", 10, AT + 200), RefreshUse::RetriedLate(_)), "the next outage");
     }
 
     #[test]
