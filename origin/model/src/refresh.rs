@@ -400,14 +400,20 @@ mod tests {
     fn unused_successor_is_returned_a_few_times_within_a_day_after_the_grace() {
         let mut state = state();
         for (times, at) in [(1, AT + 11), (2, AT + 11 + LATE_RETRY_WINDOW), (3, AT + 5000 + LATE_RETRY_WINDOW)] {
-            let RefreshUse::RetriedLate(next) = use_token(&state, "r1", "r2", 10, at) else { panic!("{times} at {at}") };
+            let RefreshUse::RetriedLate(next) = use_token(&state, "r1", "r2", 10, at) else {
+                panic!("{times} at {at}")
+            };
             assert_eq!((next.current, next.previous, next.refreshed_at), (hash("r2"), Some(hash("r1")), Some(at)));
             assert_eq!(next.late_retries, LateRetries::Count(times));
             assert_eq!(use_token(&next, "r1", "r2", 10, at + 10), RefreshUse::Repeated, "ten at that moment are one");
             state = next;
         }
         assert_eq!(use_token(&state, "r1", "r2", 10, AT + 9000 + LATE_RETRY_WINDOW), RefreshUse::Reused, "too often");
-        assert_eq!(use_token(&self::state(), "r1", "r2", 10, AT + LATE_RETRY_WINDOW + 1), RefreshUse::Reused, "too late");
+        assert_eq!(
+            use_token(&self::state(), "r1", "r2", 10, AT + LATE_RETRY_WINDOW + 1),
+            RefreshUse::Reused,
+            "too late"
+        );
     }
 
     #[test]
