@@ -314,6 +314,19 @@ mod tests {
     }
 
     #[test]
+    fn every_message_can_be_formatted_in_every_language() {
+        let catalogue = built_in();
+        for (id, values) in &catalogue.known {
+            for language in catalogue.languages() {
+                let messages = catalogue.messages(language, "");
+                let message = values.iter().fold(messages.text(id), |message, name| message.with(name, 3_u64));
+                let text = message.to_string();
+                assert!(!text.is_empty() && !text.contains(['{', '}', '$']), "{language}: {id}: {text}");
+            }
+        }
+    }
+
+    #[test]
     fn ui_locales_come_before_accept_language_and_english_is_the_last_resort() {
         let catalogue = built_in();
         for (ui_locales, accept_language, language) in [
