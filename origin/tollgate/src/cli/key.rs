@@ -24,7 +24,7 @@ pub(super) enum KeyCommand {
     /// Make the next key: edges and clients learn of it at once, it signs some time later
     Rotate(RotateArgs),
     /// Revoke a key at every edge, at once, and make another
-    NewRevocation {
+    Revoke {
         /// The key's kid, or that of an audience's HS256 key
         #[arg(allow_hyphen_values = true)]
         kid: String,

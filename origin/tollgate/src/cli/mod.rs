@@ -222,7 +222,7 @@ impl DatabaseCommand {
 
 /// Opens the database for a command; its audit entries name the person who runs it.
 async fn open(settings: &Settings) -> anyhow::Result<Store> {
-    Ok(Store::open(&settings.database_url).await?.by(&command_line_actor()))
+    Ok(Store::open(&settings.database_url).await?.with_actor(&command_line_actor()))
 }
 
 /// The audit actor of commands: the account named by the environment variable `USER`, if it is set.
