@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::{MasterKey, make};
     use tollgate_model::key_schedule::KeySpec;
-    use tollgate_model::{Purpose, StoredKey};
+    use tollgate_model::{KeyPurpose, StoredKey};
 
     fn known(ring: &KeyRing) -> usize {
         ring.audiences.0.read().expect("nobody panicked").len()
@@ -213,10 +213,10 @@ mod tests {
     /// Keys that a ring opens with, made without the slow one.
     fn keys(master: &MasterKey) -> Vec<StoredKey> {
         let wanted = [
-            (Purpose::Token, TokenAlg::EdDsa),
-            (Purpose::Derive, TokenAlg::Hs256),
-            (Purpose::Secret, TokenAlg::Hs256),
-            (Purpose::Snapshot, TokenAlg::EdDsa),
+            (KeyPurpose::Token, TokenAlg::EdDsa),
+            (KeyPurpose::Derive, TokenAlg::Hs256),
+            (KeyPurpose::Secret, TokenAlg::Hs256),
+            (KeyPurpose::Snapshot, TokenAlg::EdDsa),
         ];
         let made = wanted.map(|(purpose, alg)| make(master, KeySpec { purpose, alg, ahead: 0 }, 1_000).expect("made"));
         made.map(|key| StoredKey { published_at: Some(1_000), signs_from: Some(1_000), ..key }).into()

@@ -3,7 +3,7 @@
 use tollgate_model::TokenAlg;
 use tollgate_model::encoding::base64url;
 use tollgate_model::key_schedule::KeySpec;
-use tollgate_model::{Purpose, StoredKey};
+use tollgate_model::{KeyPurpose, StoredKey};
 use tollgate_system::rng;
 
 use super::{KeyRing, KeyRingError, MasterKey, PrivateKey};
@@ -21,12 +21,12 @@ pub fn make(master: &MasterKey, wanted: KeySpec, now: u64) -> Result<StoredKey, 
     let private = PrivateKey::generate(alg).map_err(|error| making(&error))?;
     let kid = match purpose {
         // The thumbprint of a secret would be a hash of the secret: secrets get random names.
-        Purpose::Derive | Purpose::Secret => base64url(&rng::random::<18>().map_err(|error| making(&error))?),
-        Purpose::Token | Purpose::Snapshot => private.to_jwk().thumbprint().map_err(|error| making(&error))?,
+        KeyPurpose::Derive | KeyPurpose::Secret => base64url(&rng::random::<18>().map_err(|error| making(&error))?),
+        KeyPurpose::Token | KeyPurpose::Snapshot => private.to_jwk().thumbprint().map_err(|error| making(&error))?,
     };
     let (published_at, signs_from) = match purpose {
-        Purpose::Token | Purpose::Snapshot => (None, None),
-        Purpose::Derive | Purpose::Secret => (Some(now), Some(now.saturating_add(ahead))),
+        KeyPurpose::Token | KeyPurpose::Snapshot => (None, None),
+        KeyPurpose::Derive | KeyPurpose::Secret => (Some(now), Some(now.saturating_add(ahead))),
     };
     let mut key = StoredKey {
         kid,
@@ -54,12 +54,12 @@ impl KeyRing {
     /// When the system has no randomness.
     pub fn generate(master: &MasterKey, now: u64) -> Result<Vec<StoredKey>, KeyRingError> {
         let wanted = [
-            (Purpose::Token, TokenAlg::EdDsa),
-            (Purpose::Token, TokenAlg::Es256),
-            (Purpose::Token, TokenAlg::Rs256),
-            (Purpose::Derive, TokenAlg::Hs256),
-            (Purpose::Secret, TokenAlg::Hs256),
-            (Purpose::Snapshot, TokenAlg::EdDsa),
+            (KeyPurpose::Token, TokenAlg::EdDsa),
+            (KeyPurpose::Token, TokenAlg::Es256),
+            (KeyPurpose::Token, TokenAlg::Rs256),
+            (KeyPurpose::Derive, TokenAlg::Hs256),
+            (KeyPurpose::Secret, TokenAlg::Hs256),
+            (KeyPurpose::Snapshot, TokenAlg::EdDsa),
         ];
         let first = |(purpose, alg)| {
             let key = make(master, KeySpec { purpose, alg, ahead: 0 }, now)?;

@@ -1,5 +1,5 @@
-//! The audit log: who did what to what, and when. What a line may be about and what may have happened is a closed list, so that
-//! programs can rely on the words.
+//! The audit log: who did what to which object, and when. Kinds and actions are closed lists, so
+//! that programs can rely on their names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,32 +8,28 @@ use tollgate_core::RevocationKind;
 
 use super::{Actor, MAX_IDENTIFIER_BYTES, Malformed};
 
-/// Bytes of what more there is to know of a line, at most.
 const MAX_DETAIL_BYTES: usize = 500;
 
-/// What a line is about.
+/// Kind of the object of an audit entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AuditKind {
-    /// What can be revoked: a token, a session (which is a grant, by `sid`), a subject, a client, a key, or everything.
+    /// What can be revoked: a token, a session (a grant, by `sid`), a subject, a client, a key, or
+    /// everything.
     Revocable(RevocationKind),
-    /// A browser's session.
     BrowserSession,
-    /// A user.
     User,
     /// A resource server.
     Resource,
-    /// A rule that edges follow.
+    /// A rule for requests at edges.
     Route,
-    /// An edge.
     Edge,
-    /// An issuer that is served beside the default one.
+    /// An issuer other than the default one.
     Issuer,
     /// A receiver of security events.
     Stream,
 }
 
 impl AuditKind {
-    /// All of them.
     pub const ALL: [AuditKind; 13] = [
         AuditKind::Revocable(RevocationKind::Token),
         AuditKind::Revocable(RevocationKind::Session),
@@ -49,16 +45,14 @@ impl AuditKind {
         AuditKind::Issuer,
         AuditKind::Stream,
     ];
-    /// A token.
     pub const TOKEN: AuditKind = AuditKind::Revocable(RevocationKind::Token);
-    /// What a user gave a client.
+    /// A grant.
     pub const SESSION: AuditKind = AuditKind::Revocable(RevocationKind::Session);
-    /// A client.
     pub const CLIENT: AuditKind = AuditKind::Revocable(RevocationKind::Client);
-    /// A key.
     pub const KEY: AuditKind = AuditKind::Revocable(RevocationKind::Key);
 
-    /// The number that it is stored as; revocable ones have the number that edges know their kind by.
+    /// The stored number. Those of [`AuditKind::Revocable`] are the numbers in the protocol with
+    /// edges.
     #[must_use]
     pub fn to_byte(self) -> u8 {
         match self {
@@ -73,13 +67,13 @@ impl AuditKind {
         }
     }
 
-    /// The kind that a number stands for.
+    /// The kind with this stored number.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<AuditKind> {
         AuditKind::ALL.into_iter().find(|kind| kind.to_byte() == byte)
     }
 
-    /// Its name, for people and programs.
+    /// The name, stable for programs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -109,17 +103,16 @@ impl FromStr for AuditKind {
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident => $text:literal,)+) => {
-        /// What happened.
+        /// Action of an audit entry.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum AuditAction {
             $($(#[$doc])* $name,)+
         }
 
         impl AuditAction {
-            /// All of them.
             pub const ALL: &[AuditAction] = &[$(AuditAction::$name,)+];
 
-            /// Its name, for people and programs.
+            /// The name, stable for programs.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -131,43 +124,43 @@ macro_rules! actions {
 }
 
 actions! {
-    /// It was revoked.
+    /// Revoked.
     Revoke => "revoke",
-    /// Its revocations were lifted.
+    /// Revocations were lifted.
     Reinstate => "reinstate",
-    /// It was registered or added.
+    /// Registered or added.
     Create => "create",
-    /// What is registered of it was changed.
+    /// Changed.
     Update => "update",
-    /// It was disabled.
+    /// Disabled.
     Disable => "disable",
-    /// It was enabled again.
+    /// Enabled again.
     Enable => "enable",
-    /// It was removed.
+    /// Removed.
     Remove => "remove",
-    /// A client was given another secret.
+    /// A client got a new secret.
     RotateSecret => "rotate_secret",
-    /// A user was given a password.
+    /// A user got a password.
     SetPassword => "set_password",
-    /// Keys were made that will sign in the place of others.
+    /// Keys were created that will replace others.
     Rotate => "rotate",
     /// A user signed in.
     SignIn => "sign_in",
     /// A user signed out.
     SignOut => "sign_out",
-    /// Somebody could not sign in as this user, or as nobody who is registered.
+    /// A sign-in failed, for a registered user or an unknown name.
     RefuseSignIn => "refuse_sign_in",
-    /// Somebody could not authenticate as this client, or as none that is registered.
+    /// Client authentication failed, for a registered client or an unknown one.
     RefuseClient => "refuse_client",
-    /// A user gave a client something, or gave again what they had agreed to before.
+    /// A user granted access to a client, possibly by an earlier consent.
     Grant => "grant",
-    /// A user gave a device something.
+    /// A user granted access to a device.
     ApproveDevice => "approve_device",
-    /// A user refused a client or a device.
+    /// A user denied access to a client or a device.
     Deny => "deny",
-    /// A client took what it was given, by a code.
+    /// A client redeemed a code.
     Redeem => "redeem",
-    /// A token was exchanged for this one.
+    /// A token was issued in exchange for another.
     Exchange => "exchange",
 }
 
@@ -182,94 +175,88 @@ impl FromStr for AuditAction {
 
     fn from_str(text: &str) -> Result<AuditAction, Malformed> {
         let known = AuditAction::ALL.iter().copied().find(|action| action.name() == text);
-        known.ok_or(Malformed::new("action", "is none that the audit log knows"))
+        known.ok_or(Malformed::new("action", "is not an action of the audit log"))
     }
 }
 
-/// A line to be added to the audit log. None of its texts is ever a secret, nor anything that a stranger typed.
+/// An audit entry to be created. It contains neither secrets nor text typed by unauthenticated
+/// users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewAuditEntry {
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub at: u64,
-    /// Who.
     pub by: Actor,
-    /// What happened.
     pub action: AuditAction,
-    /// To what.
     pub kind: AuditKind,
-    /// Its name among those of its kind.
+    /// Name of the object among those of its kind.
     pub name: String,
-    /// Why, or what more there is to know.
+    /// Reason or details.
     pub detail: Option<String>,
 }
 
 impl NewAuditEntry {
-    /// A line about `name`, cut to what a line may hold.
+    /// An entry about `name`, truncated to the maximum length.
     #[must_use]
     pub fn new(at: u64, by: Actor, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
-        NewAuditEntry { at, by, action, kind, name: plain(name, MAX_IDENTIFIER_BYTES), detail: None }
+        NewAuditEntry { at, by, action, kind, name: truncated(name, MAX_IDENTIFIER_BYTES), detail: None }
     }
 
-    /// The line, with what more there is to know.
+    /// Adds a reason or details.
     #[must_use]
-    pub fn with(self, detail: &str) -> NewAuditEntry {
-        NewAuditEntry { detail: Some(plain(detail, MAX_DETAIL_BYTES)).filter(|detail| !detail.is_empty()), ..self }
+    pub fn with_detail(self, detail: &str) -> NewAuditEntry {
+        NewAuditEntry { detail: Some(truncated(detail, MAX_DETAIL_BYTES)).filter(|detail| !detail.is_empty()), ..self }
     }
 }
 
-/// Without control characters, which would forge lines in listings, and at most `most` bytes.
-fn plain(text: &str, most: usize) -> String {
-    let mut plain = String::with_capacity(text.len().min(most));
+/// Removes control characters, which could forge lines in listings, and truncates to `max_bytes`.
+fn truncated(text: &str, max_bytes: usize) -> String {
+    let mut truncated = String::with_capacity(text.len().min(max_bytes));
     for char in text.chars().filter(|char| !char.is_control()) {
-        if plain.len() + char.len_utf8() > most {
+        if truncated.len() + char.len_utf8() > max_bytes {
             break;
         }
-        plain.push(char);
+        truncated.push(char);
     }
-    plain
+    truncated
 }
 
-/// A line of the audit log.
+/// A recorded audit entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Its number; later lines have higher ones.
+    /// Rises with time.
     pub number: u64,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub at: u64,
-    /// Who.
     pub actor: String,
-    /// What happened, by its name.
+    /// Name of the action.
     pub action: String,
-    /// What it happened to.
     pub kind: AuditKind,
-    /// Its name; of everything, the Unix second before which tokens were issued.
+    /// Name of the object; for everything, the Unix second before which tokens were issued.
     pub name: String,
-    /// Why, or what more there is to know.
+    /// Reason or details.
     pub reason: Option<String>,
 }
 
-/// Which lines of the audit log to read.
+/// Selects audit entries.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// Those about this kind alone.
     pub kind: Option<AuditKind>,
-    /// Those of this action alone.
     pub action: Option<AuditAction>,
-    /// Those of this actor alone, e.g. `cli:alice`.
+    /// For example `cli:alice`.
     pub actor: Option<String>,
-    /// Those about what has this name alone.
+    /// Name of the object.
     pub target: Option<String>,
-    /// Those of this Unix second or later.
+    /// From this Unix second on.
     pub since: Option<u64>,
-    /// Those of this Unix second or earlier.
+    /// Until this Unix second, inclusive.
     pub until: Option<u64>,
-    /// Those with a higher number than this alone.
+    /// With a higher number.
     pub after: Option<u64>,
-    /// Those with a lower number than this alone.
+    /// With a lower number.
     pub below: Option<u64>,
-    /// The newest first; else the oldest first.
+    /// Newest first; otherwise oldest first.
     pub newest_first: bool,
-    /// As many at most, none for a page.
+    /// Maximum number of entries; `None` for a page.
     pub limit: Option<u64>,
 }
 
@@ -278,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_and_actions_are_told_apart() {
+    fn kinds_and_actions_have_unique_names_and_numbers() {
         for kind in AuditKind::ALL {
             assert_eq!(AuditKind::from_byte(kind.to_byte()), Some(kind));
             assert_eq!(kind.name().parse(), Ok(kind));
@@ -290,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_forges_a_line() {
+    fn control_characters_are_removed() {
         let note = NewAuditEntry::new(1, Actor::command_line(None), AuditAction::Create, AuditKind::Edge, "a\nb");
         assert_eq!(note.name, "ab");
         assert_eq!(note.clone().with("\u{7}").detail, None);

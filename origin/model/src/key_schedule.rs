@@ -1,35 +1,38 @@
-//! The life of a key: which of the stored keys signs at a moment, which are on their way in or out, and what there is to do.
+//! The life of a key: upcoming, active, retiring, gone. Decides which stored key signs at a time,
+//! and which keys must be created or retired.
 //!
-//! Pure functions of the rows and a time. Every origin on a database has the same rows, so all of them switch to a new key at
-//! the same moment by their own clocks, without a word between them; one whose clock is behind goes on with the old key for as
-//! long, which is known everywhere until the last token of it on record has expired.
+//! All functions are pure. All origins on a database have the same rows, so they switch to a new
+//! key at the same time by their own clocks, without communication. An origin whose clock is behind
+//! uses the old key a little longer; verifiers know that key until the last recorded token that it
+//! signed has expired.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::{Purpose, StoredKey, TokenAlg};
+use crate::{KeyPurpose, StoredKey, TokenAlg};
 
-/// Seconds after which no origin signs with a replaced key any more: a request takes at most 15 s, and clocks of one system
-/// differ by less than the rest.
+/// Seconds after which no origin signs with a replaced key: a request takes at most 15 s, and the
+/// clocks of one system differ by less than the rest.
 pub const KEY_SWITCH_MARGIN: u64 = 60;
-/// Keys of one algorithm that verifiers are told of at a time, at most, unless one is missing: those of three algorithms, with an
-/// edge's own, are fewer than the [`tollgate_core::MAX_KEYS`] that an edge takes.
+/// Keys of one algorithm that are published at a time, unless one is missing. Those of three
+/// algorithms and an edge's own keys stay below [`tollgate_core::MAX_KEYS`], the number that an
+/// edge accepts.
 pub const MAX_KEYS_PER_ALGORITHM: usize = 12;
 
-/// What a key is at a moment.
+/// State of a key at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
-    /// Known or about to be known to verifiers, and not used yet.
+    /// Published, or about to be; does not sign yet.
     Upcoming,
     /// Signs.
     Active,
-    /// Signs no more; what it signed is good until it expires.
+    /// Does not sign any more; tokens that it signed are valid until they expire.
     Retiring,
-    /// Revoked: nothing that it signed is good.
+    /// No token that it signed is valid.
     Revoked,
-    /// Known to nobody any more, its private part destroyed.
+    /// Not published any more; the private key was destroyed.
     Gone,
 }
 
@@ -47,57 +50,58 @@ impl KeyState {
     }
 }
 
-/// When keys are replaced by themselves, and how long before that verifiers are told.
+/// When keys are rotated, and how long before that the next key is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyPolicy {
-    /// Seconds that a key signs; none when keys are replaced by command only.
+    /// Seconds for which a key signs; `None` for no automatic rotation.
     pub rotation: Option<u64>,
-    /// Seconds between a key's publication and its first signature.
+    /// Seconds between the publication of a key and its first signature.
     pub ahead: u64,
-    /// Seconds that anything but access tokens lives at most that is signed with a token key and checked later: ID tokens, status
-    /// lists. It is not on record as access tokens are, so a key is known for as long after it was replaced.
-    pub statements: u64,
+    /// Longest lifetime, in seconds, of ID tokens and status lists. They are signed with token keys
+    /// but not recorded, so a replaced key stays published for this time.
+    pub statement_lifetime: u64,
 }
 
-/// A key that is to be made.
+/// A key to be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeySpec {
-    /// What for.
-    pub purpose: Purpose,
-    /// The algorithm.
+    pub purpose: KeyPurpose,
     pub alg: TokenAlg,
     /// Seconds between its publication and its first signature.
     pub ahead: u64,
 }
 
-/// What there is to do about keys.
+/// What must be done about the stored keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Due {
-    /// Keys to be made.
-    pub make: Vec<KeySpec>,
-    /// Upcoming keys that must sign as soon as they are published, by `kid`: there is no other.
-    pub hasten: Vec<String>,
-    /// Replaced or revoked keys of which it is to be found out when their last token expires.
-    pub settle: Vec<String>,
+pub struct KeyTasks {
+    /// Keys to be created.
+    pub create: Vec<KeySpec>,
+    /// Upcoming keys, by `kid`, that must sign as soon as they are published because no key is
+    /// active.
+    pub expedite: Vec<String>,
+    /// Replaced or revoked keys for which the expiry of their last token must be determined.
+    pub determine_expiry: Vec<String>,
     /// Keys whose last token has expired.
     pub retire: Vec<String>,
 }
 
-/// What a process makes and replaces by itself. Snapshot keys are pinned at edges by people, and HS256 keys brought there by
-/// people: those are replaced by command only, but an HS256 key that is missing is made.
-const KEPT: [(Purpose, TokenAlg); 4] = [
-    (Purpose::Token, TokenAlg::EdDsa),
-    (Purpose::Token, TokenAlg::Es256),
-    (Purpose::Token, TokenAlg::Rs256),
-    (Purpose::Derive, TokenAlg::Hs256),
+/// Keys that an origin creates and rotates automatically. Operators pin snapshot keys at edges and
+/// deliver HS256 keys to edges, so these are rotated only by command; a missing HS256 key is
+/// created.
+const MANAGED_KEYS: [(KeyPurpose, TokenAlg); 4] = [
+    (KeyPurpose::Token, TokenAlg::EdDsa),
+    (KeyPurpose::Token, TokenAlg::Es256),
+    (KeyPurpose::Token, TokenAlg::Rs256),
+    (KeyPurpose::Derive, TokenAlg::Hs256),
 ];
 
-/// The stored keys with what they are at the Unix second `now`. `revoked` are the names of revoked keys.
+/// The state of each stored key at the Unix second `now`. `revoked` contains the `kid`s of revoked
+/// keys.
 #[must_use]
 pub fn states<'a>(keys: &'a [StoredKey], revoked: &BTreeSet<String>, now: u64) -> Vec<(&'a StoredKey, KeyState)> {
     let has_begun = |key: &StoredKey| key.signs_from.is_some_and(|from| from <= now);
     let is_revoked = |key: &StoredKey| {
-        // What edges pin and what encrypts at rest signs no token: a slip in a name must not stop the origin.
+        // Other keys sign no tokens: a typo in a revocation must not stop the origin.
         matches!(key.purpose.as_str(), "token" | "derive") && revoked.contains(&key.kid)
     };
     let rank = |key: &StoredKey| (key.signs_from, key.created_at, key.kid.clone());
@@ -105,9 +109,10 @@ pub fn states<'a>(keys: &'a [StoredKey], revoked: &BTreeSet<String>, now: u64) -
         let (purpose, alg) = (key.purpose.clone(), key.alg.clone());
         keys.iter().filter(move |other| other.purpose == purpose && other.alg == alg)
     };
-    // Whoever was replaced never signs again, even if the newer one is revoked.
+    // A replaced key never signs again, even if its successor is revoked.
     let newest = |key: &StoredKey| same(key).filter(|other| has_begun(other)).max_by_key(|other| rank(other));
-    // With none to sign, because that one was revoked or a clock went back, the first that verifiers know need not wait.
+    // If no key can sign, because it was revoked or a clock was set back, the first published one
+    // becomes active early.
     let first_known = |key: &StoredKey| {
         let known = same(key).filter(|other| !has_begun(other) && !is_revoked(other) && other.gone_at.is_none());
         known.filter(|other| other.signs_from.is_some()).min_by_key(|other| rank(other))
@@ -125,37 +130,37 @@ pub fn states<'a>(keys: &'a [StoredKey], revoked: &BTreeSet<String>, now: u64) -
     keys.iter().map(|key| (key, state(key))).collect()
 }
 
-/// The next moment after `now` at which a state changes by itself.
+/// The next time after `now` at which a key changes its state.
 #[must_use]
 pub fn next_change(keys: &[StoredKey], now: u64) -> Option<u64> {
     keys.iter().filter(|key| key.gone_at.is_none()).filter_map(|key| key.signs_from).filter(|from| *from > now).min()
 }
 
-/// What there is to do at the Unix second `now`.
+/// What must be done at the Unix second `now`.
 #[must_use]
-pub fn due(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, now: u64) -> Due {
+pub fn tasks(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, now: u64) -> KeyTasks {
     let states = states(keys, revoked, now);
-    let mut due = Due::default();
-    let known = |purpose: Purpose, alg: TokenAlg| {
+    let mut tasks = KeyTasks::default();
+    let known = |purpose: KeyPurpose, alg: TokenAlg| {
         let is_known = |key: &StoredKey, state: KeyState| {
             key.purpose == purpose.as_str() && key.alg == alg.as_str() && state < KeyState::Revoked
         };
         states.iter().filter(|(key, state)| is_known(key, *state)).count()
     };
-    for (purpose, alg) in KEPT {
+    for (purpose, alg) in MANAGED_KEYS {
         let of = |state: KeyState| {
             let this = move |key: &StoredKey| key.purpose == purpose.as_str() && key.alg == alg.as_str();
             states.iter().find(|(key, is)| *is == state && this(key)).map(|(key, _)| *key)
         };
         let wanted = |ahead| KeySpec { purpose, alg, ahead };
         match (of(KeyState::Active), of(KeyState::Upcoming)) {
-            (None, None) => due.make.push(wanted(0)),
-            (None, Some(next)) if next.ahead > 0 => due.hasten.push(next.kid.clone()),
-            (Some(active), None) if purpose == Purpose::Token && known(purpose, alg) < MAX_KEYS_PER_ALGORITHM => {
+            (None, None) => tasks.create.push(wanted(0)),
+            (None, Some(next)) if next.ahead > 0 => tasks.expedite.push(next.kid.clone()),
+            (Some(active), None) if purpose == KeyPurpose::Token && known(purpose, alg) < MAX_KEYS_PER_ALGORITHM => {
                 let since = active.signs_from.unwrap_or(active.created_at);
                 let ends = policy.rotation.map(|rotation| since.saturating_add(rotation));
                 if ends.is_some_and(|ends| now.saturating_add(policy.ahead) >= ends) {
-                    due.make.push(wanted(policy.ahead));
+                    tasks.create.push(wanted(policy.ahead));
                 }
             }
             _ => {}
@@ -163,9 +168,9 @@ pub fn due(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, no
     }
     for (key, _) in states.iter().filter(|(_, state)| matches!(state, KeyState::Retiring | KeyState::Revoked)) {
         match key.retires_at {
-            Some(end) if now >= end => due.retire.push(key.kid.clone()),
+            Some(end) if now >= end => tasks.retire.push(key.kid.clone()),
             None if replaced_at(key, &states).is_some_and(|at| now >= at.saturating_add(KEY_SWITCH_MARGIN)) => {
-                due.settle.push(key.kid.clone());
+                tasks.determine_expiry.push(key.kid.clone());
             }
             _ => {}
         }
@@ -173,7 +178,7 @@ pub fn due(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, no
     due
 }
 
-/// When the key was replaced: when the next of its kind began to sign.
+/// When the key was replaced: when the next key of its purpose and algorithm began to sign.
 pub fn replaced_at(key: &StoredKey, states: &[(&StoredKey, KeyState)]) -> Option<u64> {
     let began = |(other, state): &(&StoredKey, KeyState)| {
         let same = other.purpose == key.purpose && other.alg == key.alg && other.kid != key.kid;
@@ -184,21 +189,21 @@ pub fn replaced_at(key: &StoredKey, states: &[(&StoredKey, KeyState)]) -> Option
     states.iter().filter_map(began).min()
 }
 
-/// These keys, those of them that were not published yet, as they are when they are published at the Unix second `now`.
+/// The unpublished keys among `kids`, as they are after their publication at the Unix second `now`.
 #[must_use]
-pub fn published(keys: &[StoredKey], kids: &[String], now: u64) -> Vec<StoredKey> {
+pub fn publish(keys: &[StoredKey], kids: &[String], now: u64) -> Vec<StoredKey> {
     let new = keys.iter().filter(|key| key.published_at.is_none() && kids.contains(&key.kid));
     let published = |key: &StoredKey| StoredKey {
         published_at: Some(now),
-        signs_from: Some(beginning(keys, key, now.saturating_add(key.ahead))),
+        signs_from: Some(signing_start(keys, key, now.saturating_add(key.ahead))),
         ..key.clone()
     };
     new.map(published).collect()
 }
 
-/// The moment from which a key signs that is to do so from `wanted` on: later than the others of its kind began, so that clocks
-/// that disagree a little do not make an old key the newest.
-pub fn beginning(keys: &[StoredKey], key: &StoredKey, wanted: u64) -> u64 {
+/// The time from which a key signs, if possible `wanted`: later than the other keys of its purpose
+/// and algorithm, so that small differences of clocks do not make an old key the newest.
+pub fn signing_start(keys: &[StoredKey], key: &StoredKey, wanted: u64) -> u64 {
     let same = keys.iter().filter(|other| other.purpose == key.purpose && other.alg == key.alg && other.kid != key.kid);
     let begun =
         same.filter_map(|other| other.signs_from).filter(|from| *from <= wanted.saturating_add(KEY_SWITCH_MARGIN));

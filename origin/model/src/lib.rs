@@ -1,7 +1,7 @@
-//! What the origin knows about clients, tokens, revocations, edges and routes, as values and decisions.
+//! Domain types and rules of the origin: clients, users, grants, tokens, revocations, edges, routes.
 //!
-//! Nothing here names the web framework or the database, reads a clock or draws random bytes: times and randomness are
-//! arguments. Token times are Unix seconds.
+//! Never: a web framework, a database, a clock or a random source. Times and random bytes are arguments.
+//! Times are Unix seconds unless a name ends in `_ms`.
 
 #[macro_use]
 pub mod text;
@@ -30,7 +30,6 @@ pub mod refresh;
 pub mod registration;
 mod resource;
 pub mod revocation;
-mod revocation_view;
 pub mod route;
 pub mod scope;
 pub mod secret;
@@ -39,7 +38,7 @@ mod signing_key;
 pub mod status_list;
 pub mod token;
 pub mod user;
-mod view;
+mod views;
 
 pub use access::{Access, AccessError, Audiences, AuthorizationDetails, RequestedAccess};
 pub use audit::{AuditAction, AuditEntry, AuditFilter, AuditKind, NewAuditEntry};
@@ -64,34 +63,32 @@ pub use resource::Resource;
 pub use revocation::{
     Actor, NewReinstatement, NewRevocation, Reason, Reinstatement, Revocation, RevocationSelector, Target,
 };
-pub use revocation_view::{AuditView, RevocationView};
 pub use route::{OnStale, Route};
 pub use scope::Scope;
 pub use secret::{Secret, SecretHash, SecretKind};
 pub use sender::{Sender, SenderName};
-pub use signing_key::{Purpose, StoredKey};
+pub use signing_key::{KeyPurpose, StoredKey};
 pub use token::{
     AccessToken, ActorClaim, Audience, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenAlg, TokenDetails, TokenDraft,
     TokenId,
 };
 pub use user::{AuthSource, BrowserSession, User, UserClaims, UserName};
-pub use view::{ClientView, EdgeView, RouteView, SecretView, UserView};
+pub use views::{AuditView, ClientView, EdgeView, RevocationView, RouteView, SecretView, UserView};
 
-/// A value that does not have the form its type demands.
+/// Error: a text is not a value of its type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {problem}")]
 pub struct Malformed {
-    /// What was being read, e.g. `client id`.
+    /// The kind of value, for example `client id`.
     pub what: &'static str,
-    /// What is wrong with it; never contains the value itself.
+    /// What is wrong with it; never contains the text itself.
     pub problem: &'static str,
 }
 
-/// The longest identifier, in bytes. Edges refuse a token with a longer `iss`, `sub`, `aud`, `client_id` or `jti`, so nothing
-/// longer may be registered here.
+/// Edges refuse tokens with a longer `iss`, `sub`, `aud`, `client_id` or `jti`.
 pub const MAX_IDENTIFIER_BYTES: usize = 255;
 
-/// Checks that `text` is 1 to [`MAX_IDENTIFIER_BYTES`] bytes, all of them `allowed`.
+/// Checks that `text` is 1 to [`MAX_IDENTIFIER_BYTES`] bytes, and that every byte is `allowed`.
 fn identifier(
     what: &'static str,
     text: &str,

@@ -1,4 +1,5 @@
-//! Revocations: which tokens are bad before their time, who said so, and how long that must be remembered.
+//! Revocations: which tokens are refused before they expire, who revoked them, and how long edges
+//! must know it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,44 +8,44 @@ use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, RevokedBefore};
 
 use super::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME, Malformed, UserId};
 
-/// How long after a token's `exp` its revocation is kept, in seconds.
+/// Seconds for which a revocation is kept after the `exp` of its token.
 ///
-/// The invariant: no edge may forget a revocation while any edge would still accept the token. An edge accepts a token
-/// until `exp` plus its leeway, and leeway is at most 60 s; its clock may be off by at most 60 s more, for it refuses
-/// messages of an origin whose clock differs further. Hence both together. Raising either bound means raising this one.
-pub const KEEP_AFTER_EXPIRY: u64 = 60 + 60;
-/// How many seconds longer a revocation of more than one token is kept: the clock of who makes it may be an hour behind that of who
-/// issued the tokens.
+/// Invariant: no edge forgets a revocation while any edge would accept the token. An edge accepts a
+/// token until `exp` plus its leeway, at most 60 s, and its clock may be off by 60 s more, because
+/// it refuses messages of an origin whose clock differs further. Whoever raises one of these bounds
+/// must raise this one.
+pub const REVOCATION_KEPT_AFTER_EXPIRY: u64 = 60 + 60;
+/// Seconds for which a revocation of several tokens is kept longer: the clock of the origin that
+/// creates it may be an hour behind the clock of the origin that issued the tokens.
 const CLOCK_MARGIN: u64 = 2 * 60 * 60;
 
-/// An end that never comes. A revoked key's: whoever stole it goes on making tokens, with whatever dates they like.
+/// Never void. A stolen key can sign tokens with any dates, so its revocation is kept forever.
 pub(super) const NEVER: u64 = i64::MAX as u64;
 
-/// Bytes of a reason at most.
 const MAX_REASON_BYTES: usize = 500;
 
-/// What a revocation strikes.
+/// What a revocation applies to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Target {
-    /// One token, by `jti`: of our making or another's who may sign for this issuer.
+    /// One token, by `jti`: issued by this origin, or by another signer for this issuer.
     Token(String),
-    /// The tokens of a session or grant so far, by `sid`.
+    /// All tokens of a session or grant issued before, by `sid`.
     Session(String),
-    /// The tokens of a subject so far, by `sub`.
+    /// All tokens of a subject issued before, by `sub`.
     Subject(String),
-    /// The tokens of a client so far, by `client_id`.
+    /// All tokens of a client issued before, by `client_id`.
     Client(String),
-    /// The tokens that a key signed and will sign, by `kid`.
+    /// All tokens that a key signed or will sign, by `kid`.
     Key(String),
-    /// Every token issued before this Unix second, by `iat`.
+    /// All tokens issued before this Unix second, by `iat`.
     Before(u64),
 }
 
 impl Target {
-    /// What this kind means by `name`; [`RevocationKind::Everything`] is named by a Unix second.
+    /// The target of this kind named `name`; for [`RevocationKind::Everything`] a Unix second.
     ///
     /// # Errors
-    /// When nothing of that kind can have this name.
+    /// If no target of this kind can have the name.
     pub fn new(kind: RevocationKind, name: &str) -> Result<Target, Malformed> {
         let wrong = Malformed::new("name", "must be 1 to 255 bytes without control characters");
         if name.is_empty() || name.len() > MAX_IDENTIFIER_BYTES || name.chars().any(char::is_control) {
@@ -63,7 +64,6 @@ impl Target {
         })
     }
 
-    /// Its kind.
     #[must_use]
     pub fn kind(&self) -> RevocationKind {
         match self {
@@ -76,7 +76,7 @@ impl Target {
         }
     }
 
-    /// Its name among those of its kind. Everything is one thing, whatever the time, and has the name `*`.
+    /// The name among targets of the kind; `*` for [`Target::Before`], whatever its time.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
@@ -89,7 +89,7 @@ impl Target {
         }
     }
 
-    /// What edges know it by.
+    /// The identifier that edges look up.
     #[must_use]
     pub fn id(&self, issuer: &str) -> RevocationId {
         match self {
@@ -99,7 +99,7 @@ impl Target {
         }
     }
 
-    /// The epoch in which it was issued, if it is a token with an id of our making.
+    /// The issuing epoch of a token with an id of this origin.
     #[must_use]
     pub fn epoch(&self) -> Option<u32> {
         match self {
@@ -108,13 +108,13 @@ impl Target {
         }
     }
 
-    /// Whether the issuing epoch must end with its revocation: the mark is one in epochs.
+    /// Whether its revocation closes the issuing epoch, because it is expressed in epochs.
     #[must_use]
     pub fn closes_epoch(&self) -> bool {
         matches!(self, Target::Session(_) | Target::Subject(_) | Target::Client(_))
     }
 
-    /// The mark of a revocation that ends the epoch `closed`.
+    /// Which tokens of the target are revoked when the epoch `closed` is closed.
     #[must_use]
     pub fn mark(&self, closed: u32) -> RevokedBefore {
         match self {
@@ -135,44 +135,44 @@ impl fmt::Display for Target {
     }
 }
 
-/// Who does something: `client:ID` over the network, `user:ID` by the pages, `cli` or `cli:USER` on the command line, `origin` by
-/// itself.
+/// The author of an action: `client:ID` at the API, `user:ID` on pages, `cli` or `cli:USER` on the
+/// command line, `origin` for automatic actions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor(String);
 
 impl Actor {
-    /// A client that authenticated.
+    /// An authenticated client.
     #[must_use]
     pub fn client(id: &ClientId) -> Actor {
         Actor(format!("client:{id}"))
     }
 
-    /// A user who is signed in.
+    /// A signed-in user.
     #[must_use]
     pub fn user(id: &UserId) -> Actor {
         Actor(format!("user:{id}"))
     }
 
-    /// A person at the command line, by the name of their account, if that is known.
+    /// A person at the command line, with their account name if known.
     #[must_use]
     pub fn command_line(user: Option<&str>) -> Actor {
         let plain: String = user.unwrap_or_default().chars().filter(|char| !char.is_control()).take(64).collect();
         Actor(if plain.is_empty() { "cli".to_owned() } else { format!("cli:{plain}") })
     }
 
-    /// The origin by itself, as when it replaces a key in time.
+    /// The origin itself, for example when it rotates a key.
     #[must_use]
     pub fn origin() -> Actor {
         Actor("origin".to_owned())
     }
 
-    /// The user, if it is one who is signed in.
+    /// The user, if the actor is one.
     #[must_use]
     pub fn as_user(&self) -> Option<UserId> {
         self.0.strip_prefix("user:")?.parse().ok()
     }
 
-    /// As it is recorded.
+    /// The stored form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -183,12 +183,12 @@ impl Actor {
     }
 }
 
-/// Why something was revoked: 1 to 500 bytes without control characters, which would forge lines in listings.
+/// Reason of a revocation: 1 to 500 bytes without control characters, which could forge lines in
+/// listings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason(String);
 
 impl Reason {
-    /// The reason as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -206,27 +206,23 @@ impl FromStr for Reason {
     }
 }
 
-/// A revocation to be made.
+/// A revocation to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRevocation {
-    /// What it strikes.
     pub target: Target,
-    /// Who makes it.
     pub by: Actor,
-    /// Why.
     pub reason: Option<Reason>,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub at: u64,
-    /// The Unix second after which nobody needs to know any more.
+    /// The Unix second after which no edge accepts a token that the revocation applies to.
     pub void_after: u64,
 }
 
 impl NewRevocation {
-    /// The revocation of a token on record, or nothing when no edge would accept the token any more: then there is nothing
-    /// to tell.
+    /// Revokes a recorded token. `None` if no edge accepts the token any more.
     #[must_use]
     pub fn token(token: &AccessToken, by: Actor, reason: Option<Reason>, at: u64) -> Option<NewRevocation> {
-        let void_after = token.expires_at.saturating_add(KEEP_AFTER_EXPIRY);
+        let void_after = token.expires_at.saturating_add(REVOCATION_KEPT_AFTER_EXPIRY);
         (at <= void_after).then(|| NewRevocation {
             target: Target::Token(token.id.to_string()),
             by,
@@ -236,75 +232,69 @@ impl NewRevocation {
         })
     }
 
-    /// The revocation of anything, kept for as long as the longest-lived token of now can be accepted, and a key's for ever.
+    /// Revokes any target. The revocation is kept until the longest-lived token issued now has
+    /// expired; that of a key forever.
     ///
     /// # Errors
-    /// When it would strike tokens that are yet to be issued without end, everything before a time in the future, or nothing at
-    /// all, everything before the Unix second 0.
+    /// If the target is everything before a time in the future, which would revoke tokens not
+    /// issued yet, or before the Unix second 0, which would revoke nothing.
     pub fn any(target: Target, by: Actor, reason: Option<Reason>, at: u64) -> Result<NewRevocation, Malformed> {
         if matches!(target, Target::Before(time) if time > at) {
-            return Err(Malformed::new("time", "is in the future: tokens yet to be issued would be revoked"));
+            return Err(Malformed::new("time", "is in the future: tokens not issued yet would be revoked"));
         }
         if matches!(target, Target::Before(0)) {
-            return Err(Malformed::new("time", "is 0: nothing was issued before"));
+            return Err(Malformed::new("time", "is 0: no token was issued before"));
         }
         let void_after = match target {
             Target::Key(_) => NEVER,
-            _ => at.saturating_add(MAX_TOKEN_LIFETIME + KEEP_AFTER_EXPIRY + CLOCK_MARGIN),
+            _ => at.saturating_add(MAX_TOKEN_LIFETIME + REVOCATION_KEPT_AFTER_EXPIRY + CLOCK_MARGIN),
         };
         Ok(NewRevocation { target, by, reason, at, void_after })
     }
 }
 
-/// A revocation on record.
+/// A recorded revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocation {
-    /// Its number; higher ones are newer, none is used twice.
+    /// Rises with time; no number is used twice.
     pub number: u64,
-    /// What it strikes.
     pub target: Target,
-    /// How much of it.
+    /// Which tokens of the target are revoked.
     pub mark: RevokedBefore,
-    /// Who made it.
     pub by: Actor,
-    /// Why.
     pub reason: Option<String>,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub at: u64,
-    /// The Unix second after which nobody needs to know any more.
+    /// The Unix second after which no edge accepts a token that the revocation applies to.
     pub void_after: u64,
-    /// Who lifted it and when, if it was lifted.
+    /// Set if the target was reinstated.
     pub reinstated: Option<Reinstatement>,
 }
 
-/// That a revocation was lifted.
+/// Who reinstated a target, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reinstatement {
-    /// By whom.
     pub by: Actor,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub at: u64,
 }
 
-/// Which revocations to lift.
+/// Selects revocations to reinstate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RevocationSelector {
-    /// The one with this number.
+    /// The revocation with this number.
     Number(u64),
-    /// All that strike this; of those of everything, the ones before exactly this time.
+    /// All revocations of this target; of those of everything, the ones with exactly this time.
     Target(Target),
 }
 
-/// A reinstatement to be made.
+/// A reinstatement to be created.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewReinstatement {
-    /// What is lifted.
     pub selector: RevocationSelector,
-    /// Who lifts it.
     pub by: Actor,
-    /// Why.
     pub reason: Option<Reason>,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub at: u64,
 }
 
@@ -313,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_reasons_are_bounded() {
+    fn names_and_reasons_are_checked() {
         for kind in RevocationKind::ALL {
             for name in ["", "a\nb", &"a".repeat(256)] {
                 assert!(Target::new(kind, name).is_err(), "{kind:?} {name:?}");
@@ -325,12 +315,12 @@ mod tests {
     }
 
     #[test]
-    fn the_future_is_not_revoked() {
+    fn revocation_of_the_future_is_refused() {
         let by = || Actor::command_line(None);
         assert!(NewRevocation::any(Target::Before(101), by(), None, 100).is_err());
         assert!(NewRevocation::any(Target::Before(0), by(), None, 100).is_err());
         let everything = NewRevocation::any(Target::Before(100), by(), None, 100).expect("the past");
-        assert_eq!(everything.void_after, 100 + MAX_TOKEN_LIFETIME + KEEP_AFTER_EXPIRY + CLOCK_MARGIN);
+        assert_eq!(everything.void_after, 100 + MAX_TOKEN_LIFETIME + REVOCATION_KEPT_AFTER_EXPIRY + CLOCK_MARGIN);
         let key = NewRevocation::any(Target::Key("k".to_owned()), by(), None, 100).expect("a key");
         assert_eq!(key.void_after, NEVER);
     }

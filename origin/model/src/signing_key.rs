@@ -1,58 +1,60 @@
-//! Signing keys as the database holds them.
+//! Keys as stored in the database.
 
-/// What a stored key is for. The names are in the database and bound into the ciphertext.
+/// KeyPurpose of a stored key. The names are stored, and bound into the ciphertext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Purpose {
-    /// Signs tokens; its public part is in the JWKS.
+pub enum KeyPurpose {
+    /// Signs tokens; published in the JWKS.
     Token,
-    /// Derives the HS256 keys of audiences; has no public part.
+    /// Derives the HS256 keys of audiences; never published.
     Derive,
-    /// Encrypts and names what others entrust to this origin; never replaced.
+    /// Encrypts credentials of other systems, and derives keys for identifiers; never rotated.
     Secret,
-    /// Signs snapshots and deltas; edges pin its public part.
+    /// Signs snapshots and deltas; edges pin its public key.
     Snapshot,
 }
 
-impl Purpose {
-    /// The name in the database.
+impl KeyPurpose {
+    /// The stored name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Purpose::Token => "token",
-            Purpose::Derive => "derive",
-            Purpose::Secret => "secret",
-            Purpose::Snapshot => "snapshot",
+            KeyPurpose::Token => "token",
+            KeyPurpose::Derive => "derive",
+            KeyPurpose::Secret => "secret",
+            KeyPurpose::Snapshot => "snapshot",
         }
     }
 }
 
-/// A key as the database holds it. Times are Unix seconds; [`key_schedule::states`](crate::key_schedule::states) tells what they amount to.
+/// A stored key. Times are Unix seconds; [`key_schedule::states`](crate::key_schedule::states)
+/// computes its state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
-    /// Its identifier, the `kid` of tokens it signs.
+    /// Key identifier, the `kid` of tokens that it signs.
     pub kid: String,
     /// `token`, `derive`, `secret` or `snapshot`.
     pub purpose: String,
-    /// The algorithm's registered name.
+    /// Registered name of the algorithm.
     pub alg: String,
-    /// The private part, encrypted under the master key with kid, purpose and algorithm bound to it; empty once it is destroyed.
+    /// The private key, encrypted with the master key; `kid`, purpose and algorithm are
+    /// authenticated. Empty after its destruction.
     pub sealed: Vec<u8>,
-    /// When it was made.
     pub created_at: u64,
     /// Seconds between its publication and its first signature.
     pub ahead: u64,
-    /// When the first snapshot with it was published.
+    /// When the first snapshot that contains it was published.
     pub published_at: Option<u64>,
-    /// From when on it signs, unless a newer one does.
+    /// When it begins to sign, unless a newer key does.
     pub signs_from: Option<u64>,
-    /// When the last token that it signed expires; known some time after it was replaced.
+    /// When the last token that it signed expires; determined some time after its replacement.
     pub retires_at: Option<u64>,
-    /// When its private part was destroyed.
+    /// When the private key was destroyed.
     pub gone_at: Option<u64>,
 }
 
 impl StoredKey {
-    /// What is bound into the ciphertext, so that no row's private part passes for another's.
+    /// The context bound into the ciphertext, so that the private key of one row cannot be used for
+    /// another.
     #[must_use]
     pub fn context(&self) -> Vec<u8> {
         format!("tollgate key v1|{}|{}|{}", self.purpose, self.alg, self.kid).into_bytes()

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tollgate_keys::{DERIVED_KID_PREFIX, MasterKey, make};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::key_schedule::{
-    self as schedule, Due, KEY_SWITCH_MARGIN, KeyPolicy, KeySpec, KeyState, MAX_KEYS_PER_ALGORITHM,
+    self as schedule, KEY_SWITCH_MARGIN, KeyPolicy, KeySpec, KeyState, KeyTasks, MAX_KEYS_PER_ALGORITHM,
 };
-use tollgate_model::{Purpose, StoredKey};
+use tollgate_model::{KeyPurpose, StoredKey};
 use tollgate_storage::Store;
 use tollgate_system::clock;
 
@@ -74,25 +74,25 @@ async fn tend_and_read(keys: &Keys, policy: KeyPolicy) -> Result<Duration, KeysE
 /// When the database fails, its keys are damaged, or none can be made.
 pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64) -> Result<Vec<StoredKey>, KeysError> {
     let rows = store.get_stored_keys().await?;
-    let due = schedule::due(&rows.keys, &rows.revoked, policy, now);
-    if rows.keys.is_empty() || due == Due::default() {
+    let due = schedule::tasks(&rows.keys, &rows.revoked, policy, now);
+    if rows.keys.is_empty() || due == KeyTasks::default() {
         return Ok(Vec::new());
     }
-    let made = made(master, due.make, now).await?;
+    let made = made(master, due.create, now).await?;
     let mut ends = BTreeMap::new();
-    for key in rows.keys.iter().filter(|key| due.settle.contains(&key.kid) || due.retire.contains(&key.kid)) {
+    for key in rows.keys.iter().filter(|key| due.determine_expiry.contains(&key.kid) || due.retire.contains(&key.kid)) {
         ends.insert(key.kid.clone(), last_expiry(store, key).await?);
     }
     let changed = store.update_keys(|keys, revoked| {
-        let due = schedule::due(keys, revoked, policy, now);
+        let due = schedule::tasks(keys, revoked, policy, now);
         let states = schedule::states(keys, revoked, now);
         let is_for = |key: &StoredKey, wanted: &KeySpec| {
             key.purpose == wanted.purpose.as_str() && key.alg == wanted.alg.as_str() && key.ahead == wanted.ahead
         };
-        let needed = made.into_iter().filter(|key| due.make.iter().any(|wanted| is_for(key, wanted)));
+        let needed = made.into_iter().filter(|key| due.create.iter().any(|wanted| is_for(key, wanted)));
         let of = |kids: &[String]| keys.iter().filter(|key| kids.contains(&key.kid)).cloned().collect::<Vec<_>>();
-        let hastened = of(&due.hasten).into_iter().map(|key| hastened(keys, key, now));
-        let settled = of(&due.settle).into_iter().filter_map(|key| {
+        let hastened = of(&due.expedite).into_iter().map(|key| hastened(keys, key, now));
+        let settled = of(&due.determine_expiry).into_iter().filter_map(|key| {
             let last = *ends.get(&key.kid)?;
             let replaced = schedule::replaced_at(&key, &states)?;
             Some(StoredKey { retires_at: Some(end(&key, replaced, last, policy)), ..key })
@@ -140,7 +140,7 @@ pub async fn rotate(store: &Store, master: &MasterKey, wanted: KeySpec, now: u64
                 outcome = Rotated::UnderWay(next);
                 None
             }
-            None if purpose == Purpose::Snapshot && ahead == 0 => {
+            None if purpose == KeyPurpose::Snapshot && ahead == 0 => {
                 outcome = Rotated::NotPinned;
                 None
             }
@@ -155,9 +155,9 @@ pub async fn rotate(store: &Store, master: &MasterKey, wanted: KeySpec, now: u64
 
 /// The key as it is when it is to sign as soon as verifiers know it.
 fn hastened(keys: &[StoredKey], key: StoredKey, now: u64) -> StoredKey {
-    let pinned = key.purpose == Purpose::Snapshot.as_str();
+    let pinned = key.purpose == KeyPurpose::Snapshot.as_str();
     let known = key.published_at.is_some() || pinned;
-    let signs_from = known.then(|| schedule::beginning(keys, &key, now));
+    let signs_from = known.then(|| schedule::signing_start(keys, &key, now));
     let published_at = key.published_at.or(pinned.then_some(now));
     StoredKey { ahead: 0, published_at, signs_from, ..key }
 }
@@ -185,7 +185,7 @@ async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, Keys
 /// When nothing is good any more that a key signed: after its last token on record, and what is not on record.
 fn end(key: &StoredKey, replaced: u64, last: Option<u64>, policy: KeyPolicy) -> u64 {
     let others = match key.purpose.as_str() {
-        "token" => policy.statements.max(KEY_SWITCH_MARGIN),
+        "token" => policy.statement_lifetime.max(KEY_SWITCH_MARGIN),
         _ => KEY_SWITCH_MARGIN,
     };
     last.unwrap_or(0).max(replaced.saturating_add(others))

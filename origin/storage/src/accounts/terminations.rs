@@ -275,7 +275,8 @@ impl Tx {
     }
 
     async fn note_ended(&mut self, sessions: &[String], ending: &Termination) -> Result<(), StoreError> {
-        let note = |id: &String| ending.note(AuditAction::SignOut, AuditKind::BrowserSession, id).with(ending.reason);
+        let note =
+            |id: &String| ending.note(AuditAction::SignOut, AuditKind::BrowserSession, id).with_detail(ending.reason);
         self.note(&sessions.iter().map(note).collect::<Vec<_>>()).await
     }
 

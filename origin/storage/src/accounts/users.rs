@@ -73,7 +73,7 @@ impl Store {
             return Err(StoreError::AlreadyExists("user"));
         }
         let line = self.line(AuditAction::Create, AuditKind::User, user.id.as_str());
-        tx.note(&[line.with(user.name.as_str())]).await?;
+        tx.note(&[line.with_detail(user.name.as_str())]).await?;
         tx.commit().await
     }
 
@@ -175,7 +175,7 @@ impl Store {
                 .execute(connection)
                 .await?;
         });
-        tx.note(&[self.line(AuditAction::Update, AuditKind::User, id.as_str()).with("claims")]).await?;
+        tx.note(&[self.line(AuditAction::Update, AuditKind::User, id.as_str()).with_detail("claims")]).await?;
         tx.commit().await
     }
 
@@ -236,7 +236,7 @@ impl Store {
         if changed > 0 {
             let line = self.line(AuditAction::Update, AuditKind::User, id.as_str());
             let what = if is_admin { "made an administrator" } else { "no administrator any more" };
-            tx.note(&[line.with(what)]).await?;
+            tx.note(&[line.with_detail(what)]).await?;
         }
         tx.commit().await
     }

@@ -38,7 +38,7 @@ impl Store {
             return Err(StoreError::AlreadyExists("issuer"));
         }
         let line = self.line(AuditAction::Create, AuditKind::Issuer, issuer.name.as_str());
-        tx.note(&[line.with(issuer.url.as_str())]).await?;
+        tx.note(&[line.with_detail(issuer.url.as_str())]).await?;
         self.commit_and_notify(tx).await
     }
 

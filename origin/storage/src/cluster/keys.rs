@@ -120,7 +120,7 @@ impl Store {
             (true, Some(_)) => AuditAction::Remove,
             (true, None) => AuditAction::Update,
         };
-        self.line(action, AuditKind::KEY, &key.kid).with(&format!("{} {}", key.purpose, key.alg))
+        self.line(action, AuditKind::KEY, &key.kid).with_detail(&format!("{} {}", key.purpose, key.alg))
     }
 
     /// When the last token on record that this key signed expires, Unix seconds.

@@ -161,7 +161,7 @@ impl Store {
     /// The line that tells of a grant.
     pub(crate) fn line_of_grant(&self, action: AuditAction, grant: &Grant) -> NewAuditEntry {
         let line = self.line_by(Actor::user(&grant.user), action, AuditKind::SESSION, grant.id.as_str());
-        line.with(&format!("{}: {}", grant.client, grant.terms.access.scope))
+        line.with_detail(&format!("{}: {}", grant.client, grant.terms.access.scope))
     }
 
     /// The code with this hash, redeemed or not, if it is not long forgotten.

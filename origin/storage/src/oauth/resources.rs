@@ -130,7 +130,7 @@ impl Store {
         };
         tx.write_resource(&resource).await?;
         let line = self.line(AuditAction::Update, AuditKind::Resource, audience.as_str());
-        tx.note(&[line.with(&format!("scope value {value} {done}"))]).await?;
+        tx.note(&[line.with_detail(&format!("scope value {value} {done}"))]).await?;
         tx.commit().await?;
         Ok(resource)
     }

@@ -1,7 +1,7 @@
 //! The history of revocations as edges need it: its head, and the deltas after a sequence.
 
 use tollgate_core::{ConfigDigest, Delta, HashChain, MAX_DELTAS, RevocationId};
-use tollgate_model::revocation::KEEP_AFTER_EXPIRY;
+use tollgate_model::revocation::REVOCATION_KEPT_AFTER_EXPIRY;
 
 use crate::database::Tx;
 use crate::database::values::{fixed_bytes, from_sql, mark_from_sql, revocation_kind, to_sql};
@@ -189,7 +189,7 @@ impl Store {
         // Before anything is deleted: whoever goes by what is on record must know that something may be gone.
         self.trusted_time.record_sweep(now);
         // Tokens are kept as long as their revocations would be: reinstating and introspecting need the record.
-        let tokens = self.sweep_portions(EXPIRED_TOKENS, now.saturating_sub(KEEP_AFTER_EXPIRY)).await?;
+        let tokens = self.sweep_portions(EXPIRED_TOKENS, now.saturating_sub(REVOCATION_KEPT_AFTER_EXPIRY)).await?;
         let revocations = self.sweep_portions(VOID_REVOCATIONS, now).await?;
         self.sweep_portions(VOID_MARKS, now).await?;
         let mut others = 0;

@@ -1,7 +1,7 @@
 //! What snapshots are built from, and the newest that was published.
 
 use tollgate_core::{ConfigDigest, HashChain, RevocationId, RevocationKind, RevokedBefore};
-use tollgate_model::revocation::KEEP_AFTER_EXPIRY;
+use tollgate_model::revocation::REVOCATION_KEPT_AFTER_EXPIRY;
 use tollgate_model::{Route, key_schedule as schedule};
 
 use crate::database::Tx;
@@ -145,7 +145,7 @@ impl Store {
         } else {
             tx.bump_version().await?;
             tx.lock_keys().await?;
-            let published = schedule::published(&tx.keys().await?, new_keys, snapshot.as_of_ms / 1000);
+            let published = schedule::publish(&tx.keys().await?, new_keys, snapshot.as_of_ms / 1000);
             tx.write_keys(&published).await?;
         }
         self.commit_and_notify(tx).await?;
@@ -238,7 +238,7 @@ impl SnapshotReader {
                 return Ok(Vec::new());
             };
             self.last = from_sql(*number);
-            let alive = |expires_at: i64| from_sql(expires_at).saturating_add(KEEP_AFTER_EXPIRY) >= self.now;
+            let alive = |expires_at: i64| from_sql(expires_at).saturating_add(REVOCATION_KEPT_AFTER_EXPIRY) >= self.now;
             let mut ids = Vec::with_capacity(rows.len());
             for (_, id, _) in rows.iter().filter(|(_, id, expires_at)| *id < end && alive(*expires_at)) {
                 // Of its 18 bytes the last 16 are the name of its revocation.

@@ -202,7 +202,7 @@ impl NewTokenRow<'_> {
         let acting = self.draft.details.act.as_ref()?;
         let (by, id) = (Actor::client(&self.draft.client), self.id.to_string());
         let note = NewAuditEntry::new(self.draft.issued_at, by, AuditAction::Exchange, AuditKind::TOKEN, &id);
-        Some(note.with(&format!("{} acts for {}", acting.sub, self.draft.subject)))
+        Some(note.with_detail(&format!("{} acts for {}", acting.sub, self.draft.subject)))
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tollgate_keys::{KeyNotRevocable, PublicKey};
 use tollgate_model::encoding::base64url;
 use tollgate_model::key_schedule::{KeySpec, MAX_KEYS_PER_ALGORITHM};
-use tollgate_model::{Audience, KeyState, NewRevocation, Purpose, Reason, StoredKey, Target, TokenAlg};
+use tollgate_model::{Audience, KeyPurpose, KeyState, NewRevocation, Reason, StoredKey, Target, TokenAlg};
 use tollgate_services::signing_keys::keeper::{self, Rotated};
 use tollgate_system::clock;
 
@@ -127,10 +127,12 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
     session.issuer().await?;
     let master = session.master_key().await?;
     let wanted = match (args.snapshot, args.alg) {
-        (true, _) => vec![(Purpose::Snapshot, TokenAlg::EdDsa)],
-        (false, Some(TokenAlg::Hs256)) => vec![(Purpose::Derive, TokenAlg::Hs256)],
-        (false, Some(alg)) => vec![(Purpose::Token, alg)],
-        (false, None) => [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (Purpose::Token, alg)).to_vec(),
+        (true, _) => vec![(KeyPurpose::Snapshot, TokenAlg::EdDsa)],
+        (false, Some(TokenAlg::Hs256)) => vec![(KeyPurpose::Derive, TokenAlg::Hs256)],
+        (false, Some(alg)) => vec![(KeyPurpose::Token, alg)],
+        (false, None) => {
+            [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (KeyPurpose::Token, alg)).to_vec()
+        }
     };
     let ahead = if args.now { 0 } else { session.settings.keys.ahead };
     let mut views = Vec::new();

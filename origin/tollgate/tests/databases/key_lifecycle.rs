@@ -8,7 +8,7 @@ use tollgate_core::{CheckedByCaller, ConfigDigest, TokenRequirements, UnknownSta
 use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::key_schedule::{KEY_SWITCH_MARGIN, KeySpec, MAX_KEYS_PER_ALGORITHM};
 use tollgate_model::{AccessToken, Audience, Target, TokenAlg, TokenDraft};
-use tollgate_model::{KeyPolicy, KeyState, Purpose, StoredKey};
+use tollgate_model::{KeyPolicy, KeyPurpose, KeyState, StoredKey};
 use tollgate_services::revocation_feed::config;
 use tollgate_services::signing_keys::Keys;
 use tollgate_services::signing_keys::keeper::{self, Rotated};
@@ -30,7 +30,7 @@ on_both_databases!(
 
 /// Ed25519 keys are generated fast.
 const ALG: TokenAlg = TokenAlg::EdDsa;
-const NEVER: KeyPolicy = KeyPolicy { rotation: None, ahead: 100, statements: 3600 };
+const NEVER: KeyPolicy = KeyPolicy { rotation: None, ahead: 100, statement_lifetime: 3600 };
 
 fn master_key() -> MasterKey {
     MasterKey::from_random([1; 32])
@@ -67,12 +67,12 @@ fn is_in_jwks(ring: &KeyRing, kid: &str) -> bool {
     serde_json::to_string(&ring.public_jwks()).expect("JSON").contains(kid)
 }
 
-async fn rotate(store: &Store, purpose: Purpose, alg: TokenAlg, ahead: u64, at: u64) -> Rotated {
+async fn rotate(store: &Store, purpose: KeyPurpose, alg: TokenAlg, ahead: u64, at: u64) -> Rotated {
     keeper::rotate(store, &master_key(), KeySpec { purpose, alg, ahead }, at).await.expect("asked")
 }
 
 async fn rotated(store: &Store, ahead: u64, at: u64) -> StoredKey {
-    match rotate(store, Purpose::Token, ALG, ahead, at).await {
+    match rotate(store, KeyPurpose::Token, ALG, ahead, at).await {
         Rotated::Changed(key) => key,
         other => panic!("{other:?}"),
     }
@@ -125,7 +125,7 @@ async fn key_is_published_before_it_signs(database: &Database) {
     let old = signing_kid_at(store, NOW).await;
     let new = rotated(store, 100, NOW).await;
     assert_eq!(
-        rotate(store, Purpose::Token, ALG, 100, NOW).await,
+        rotate(store, KeyPurpose::Token, ALG, 100, NOW).await,
         Rotated::UnderWay(new.clone()),
         "a rotation is in progress"
     );
@@ -272,7 +272,7 @@ async fn hs256_keys_change_with_a_revocation_and_with_a_rotation(database: &Data
     let (second, text) = issue(store, &revoked, TokenAlg::Hs256, draft(2, NOW + 50_000)).await;
 
     // A rotation replaces all of them, after the time to configure the new ones at the edges.
-    assert!(matches!(rotate(store, Purpose::Derive, TokenAlg::Hs256, 100, NOW).await, Rotated::Changed(_)));
+    assert!(matches!(rotate(store, KeyPurpose::Derive, TokenAlg::Hs256, 100, NOW).await, Rotated::Changed(_)));
     let during = key_ring(store, NOW + 99).await;
     assert_eq!((kid(&during, &audience), during.audience_keys(&audience).len()), (second.key_id.clone(), 2));
     let after = key_ring(store, NOW + 100).await;
@@ -287,7 +287,7 @@ async fn hs256_keys_change_with_a_revocation_and_with_a_rotation(database: &Data
 async fn snapshot_key_signs_only_after_it_was_pinned(database: &Database) {
     let store = create_keys(database, NOW).await;
     let old = key_ring(store, NOW).await.snapshot_signer().public_key();
-    let rotate = |ahead, at| rotate(store, Purpose::Snapshot, ALG, ahead, at);
+    let rotate = |ahead, at| rotate(store, KeyPurpose::Snapshot, ALG, ahead, at);
     assert_eq!(rotate(0, NOW).await, Rotated::NotPinned);
     assert!(matches!(rotate(100, NOW).await, Rotated::Changed(_)));
     let during = key_ring(store, NOW + 1_000_000).await;

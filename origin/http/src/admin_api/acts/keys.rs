@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use tollgate_keys::{KeyNotRevocable, PublicKey};
 use tollgate_model::key_schedule::KeySpec;
-use tollgate_model::{Actor, NewRevocation, Purpose, Reason, Target, TokenAlg};
+use tollgate_model::{Actor, KeyPurpose, NewRevocation, Reason, Target, TokenAlg};
 use tollgate_services::signing_keys::keeper::Rotated;
 use tollgate_system::clock;
 
@@ -25,9 +25,9 @@ pub(crate) async fn rotate(
     at_once: bool,
 ) -> Result<Vec<PublicKey>, Problem> {
     let wanted = match alg {
-        Some(TokenAlg::Hs256) => vec![(Purpose::Derive, TokenAlg::Hs256)],
-        Some(alg) => vec![(Purpose::Token, alg)],
-        None => [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (Purpose::Token, alg)).to_vec(),
+        Some(TokenAlg::Hs256) => vec![(KeyPurpose::Derive, TokenAlg::Hs256)],
+        Some(alg) => vec![(KeyPurpose::Token, alg)],
+        None => [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256].map(|alg| (KeyPurpose::Token, alg)).to_vec(),
     };
     let ahead = if at_once { 0 } else { app.key_policy.ahead };
     let mut kids = Vec::new();
