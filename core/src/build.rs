@@ -124,9 +124,9 @@ fn push_group(
     group.sort_unstable_by(|one, next| one.0.cmp(&next.0).then(next.1.cmp(&one.1)));
     group.dedup_by_key(|entry| entry.0);
     push_count(message, group.len())?;
-    for (id, mark) in group {
+    for (id, revoked_before) in group {
         message.extend(id.as_bytes());
-        message.extend(mark.0.to_be_bytes());
+        message.extend(revoked_before.0.to_be_bytes());
     }
     Ok(())
 }

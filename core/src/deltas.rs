@@ -10,11 +10,11 @@
 //! chain   = 32 OCTET                ; hash chain of the log at `after`
 //! config  = 16 OCTET                ; digest of the configuration as of `as-of`
 //! epoch   = u32                     ; the open issuing epoch as of `as-of`
-//! entries = u32 *( kind id mark expires )
+//! entries = u32 *( kind id value expires )
 //! kind    = %x01 (token) / %x02 (session) / %x03 (subject) / %x04 (client) / %x05 (key)
 //!         / %x06 (everything)
 //! id      = 16 OCTET
-//! mark    = u64                     ; `RevokedBefore`; 0: reinstated
+//! value   = u64                     ; `RevokedBefore`; 0: reinstated
 //! expires = u64                     ; Unix seconds
 //! nonce   = 16 OCTET                ; of the request that this answers; only in version 2
 //! ```
@@ -32,7 +32,7 @@ pub const MAX_DELTAS: usize = 4096;
 pub const MAX_DELTAS_BYTES: usize = 1024 + MAX_DELTAS * ENTRY_BYTES;
 /// Highest sequence. No log reaches it, and sums of sequences below it do not overflow.
 const MAX_SEQUENCE: u64 = u64::MAX / 2;
-/// Size of an entry in bytes: kind, id, mark, expires.
+/// Size of an entry in bytes: kind, id, value, expires.
 const ENTRY_BYTES: usize = 1 + RevocationId::LEN + 8 + 8;
 
 /// A message of deltas whose signature and format were checked.

@@ -201,8 +201,8 @@ pub enum AmbiguousRequest {
 impl fmt::Display for AmbiguousRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Path => "the path's rule depends on capital letters, or on spaces or dots at the end of a segment",
-            Self::Method => "the method's rule depends on capital letters",
+            Self::Path => "the path's route depends on capital letters, or on spaces or dots at the end of a segment",
+            Self::Method => "the method's route depends on capital letters",
         })
     }
 }

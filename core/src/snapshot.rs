@@ -9,8 +9,8 @@
 //! config   = u32 *OCTET            ; JSON, see `Config`
 //! epoch    = u32                   ; tokens of this issuing epoch and of older ones are covered
 //! before   = u64                   ; tokens with a lower `iat` are revoked
-//! groups   = u32 *( id mark )      ; ids strictly ascending; sessions, subjects, clients, keys
-//! mark     = u64                   ; tokens of lower issuing epochs are revoked: `RevokedBefore`
+//! groups   = u32 *( id value )     ; ids strictly ascending; sessions, subjects, clients, keys
+//! value    = u64                   ; tokens of lower issuing epochs are revoked: `RevokedBefore`
 //! filter   = u32 *( 64 OCTET )     ; blocked Bloom filter of `others`; empty exactly if they are
 //! others   = u32 *id               ; revoked tokens that are not covered, strictly ascending
 //! covered  = %x00                  ; no covered token is revoked
@@ -38,7 +38,7 @@ use crate::wire::{self, Body, HEADER_BYTES, MessageKind, WireError};
 
 /// Largest snapshot, in bytes: it holds more than a hundred million covered revocations.
 pub const MAX_SNAPSHOT_BYTES: usize = 320 * 1024 * 1024;
-/// Size of an entry of a group in bytes: id and mark.
+/// Size of an entry of a group in bytes: id and value.
 const GROUP_ENTRY_BYTES: usize = RevocationId::LEN + 8;
 
 /// A snapshot whose signature and format were checked.
@@ -185,7 +185,7 @@ impl Snapshot {
         let entry = found.ok().and_then(|index| entries.get(index));
         entry
             .and_then(|entry| entry.last_chunk())
-            .map_or(RevokedBefore::NOT_REVOKED, |mark| RevokedBefore(u64::from_be_bytes(*mark)))
+            .map_or(RevokedBefore::NOT_REVOKED, |value| RevokedBefore(u64::from_be_bytes(*value)))
     }
 
     fn group(&self, kind: RevocationKind) -> Option<&Range<usize>> {

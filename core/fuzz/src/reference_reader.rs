@@ -18,7 +18,7 @@ pub struct Snapshot {
     pub epoch: u32,
     /// `before`.
     pub before: u64,
-    /// The entries of sessions, subjects, clients and keys: `id` and `mark`.
+    /// The entries of sessions, subjects, clients and keys: `id` and `value`.
     pub groups: [Vec<([u8; 16], u64)>; 4],
     /// `others`.
     pub others: Vec<[u8; 16]>,

@@ -36,19 +36,13 @@ fn read(data: &[u8]) -> Content {
     let mut content = Content::default();
     for entry in data.chunks_exact(ENTRY_BYTES).take(MAX_DELTAS) {
         let (what, id) = (entry[0], RevocationId::from_bytes(entry[1..].try_into().expect("16 bytes")));
-        let mark = RevokedBefore(u64::from(what / 8));
+        let revoked_before = RevokedBefore(u64::from(what / 8));
         match what % 8 {
             nth @ 0..=3 => {
                 let kind = RevocationKind::GROUPS[usize::from(nth)];
-                content.groups.insert((kind, id), mark);
+                content.groups.insert((kind, id), revoked_before);
                 let sequence = content.deltas.len() as u64 + 1;
-                content.deltas.push(Delta {
-                    sequence,
-                    kind,
-                    id,
-                    revoked_before: mark,
-                    expires_at: u64::from(entry[1]),
-                });
+                content.deltas.push(Delta { sequence, kind, id, revoked_before, expires_at: u64::from(entry[1]) });
             }
             4 => drop(content.others.insert(id)),
             5 => drop(content.covered.insert(id, true)),
@@ -59,7 +53,8 @@ fn read(data: &[u8]) -> Content {
 }
 
 fn check_snapshot(content: &Content) {
-    let groups: Vec<_> = content.groups.iter().rev().map(|((kind, id), mark)| (*kind, *id, *mark)).collect();
+    let groups: Vec<_> =
+        content.groups.iter().rev().map(|((kind, id), revoked_before)| (*kind, *id, *revoked_before)).collect();
     let others: Vec<_> = content.others.iter().rev().copied().collect();
     let revoked: Vec<_> = content.covered.iter().filter(|(_, revoked)| **revoked).map(|(id, _)| *id).collect();
     let mut cascade = CascadeBuilder::new(revoked.clone(), content.covered.len() as u64).expect("few");
@@ -71,8 +66,8 @@ fn check_snapshot(content: &Content) {
     let built = build_snapshot(&parts, &signer).expect("within bounds");
     let snapshot = Snapshot::decode(built, &[signer.public_key()]).expect("what was built");
 
-    for ((kind, id), mark) in &content.groups {
-        assert_eq!(snapshot.revoked_before(*kind, *id), *mark);
+    for ((kind, id), revoked_before) in &content.groups {
+        assert_eq!(snapshot.revoked_before(*kind, *id), *revoked_before);
     }
     for (id, revoked) in &content.covered {
         assert_eq!(snapshot.is_token_revoked(*id, Some(EPOCH)), *revoked, "covered {id:?}");

@@ -91,8 +91,8 @@ fn check_snapshot(snapshot: &Snapshot) {
     assert_eq!((snapshot.epoch(), snapshot.everything_before()), (reference.epoch, RevokedBefore(reference.before)));
     for (kind, entries) in RevocationKind::GROUPS.into_iter().zip(&reference.groups) {
         assert_eq!(snapshot.count(kind), entries.len());
-        for (id, mark) in entries {
-            assert_eq!(snapshot.revoked_before(kind, RevocationId::from_bytes(*id)), RevokedBefore(*mark));
+        for (id, revoked_before) in entries {
+            assert_eq!(snapshot.revoked_before(kind, RevocationId::from_bytes(*id)), RevokedBefore(*revoked_before));
         }
     }
     assert_eq!(snapshot.count(RevocationKind::Token), reference.others.len());

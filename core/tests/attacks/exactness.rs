@@ -125,8 +125,8 @@ fn a_complete_snapshot_answers_what_it_was_built_from() {
         assert_eq!(snapshot.is_token_revoked(id.revocation_id(), Some(id.epoch())), n < OTHERS, "other {n}");
     }
     let mut seen = BTreeSet::new();
-    for (kind, id, mark) in groups() {
-        assert_eq!(snapshot.revoked_before(kind, id), mark);
+    for (kind, id, revoked_before) in groups() {
+        assert_eq!(snapshot.revoked_before(kind, id), revoked_before);
         let other_kinds = RevocationKind::GROUPS.into_iter().filter(|other| *other != kind);
         assert!(
             other_kinds.clone().all(|other| snapshot.revoked_before(other, id) == RevokedBefore::NOT_REVOKED),

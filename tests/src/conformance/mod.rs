@@ -248,7 +248,7 @@ impl<'a> Table<'a> {
         let reader = bearer(&draft);
         let ambiguous = || refused(400, "invalid_request", "the path can be read in more than one way");
         let capitals = || {
-            let why = "the path's rule depends on capital letters, or on spaces or dots at the end of a segment";
+            let why = "the path's route depends on capital letters, or on spaces or dots at the end of a segment";
             refused(400, "invalid_request", why)
         };
         let not_found = Answer { status: 404, error: Some("not_found".into()), ..Answer::default() };
@@ -306,7 +306,7 @@ impl<'a> Table<'a> {
             ask(
                 "validate asked about a method that differs from a rule's by case",
                 &[&reader],
-                refused(400, "invalid_request", "the method's rule depends on capital letters"),
+                refused(400, "invalid_request", "the method's route depends on capital letters"),
             )
             .with("X-Original-URI", "/reports/1")
             .with("X-Original-Method", "delete"),
