@@ -8,11 +8,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
+use tollgate_tests::client::TestClient;
 use tollgate_tests::origin::TestOrigin;
 use tollgate_tests::recording_server::RecordingServer;
 use tollgate_tests::regression_case::RegressionCase;
-
-use super::clients::operators_client;
 
 cases! {
     both {
@@ -36,7 +35,7 @@ async fn o5_unknown_cors_origins_do_not_reload_clients(case: &RegressionCase) ->
     let origin = case.origin(&[("TOLLGATE_METRICS_PUBLIC", "true")]).await?;
     let metadata = json!({ "redirect_uris": ["https://app.example/cb"], "grant_types": ["authorization_code"] });
     for number in 0..200 {
-        operators_client(&origin, &format!("app-{number}"), metadata.clone()).await?;
+        TestClient::register(&origin, &format!("app-{number}"), metadata.clone()).await?;
     }
     let url = format!("{}/oauth/token", origin.server.url());
     let (http, until) = (reqwest::Client::new(), Instant::now() + Duration::from_secs(3));
@@ -59,7 +58,7 @@ async fn o5_unknown_cors_origins_do_not_reload_clients(case: &RegressionCase) ->
     // A change is found by one more read.
     let mut metadata = metadata;
     metadata["token_endpoint_auth_method"] = json!("none");
-    operators_client(&origin, "new", metadata).await?;
+    TestClient::register(&origin, "new", metadata).await?;
     let until = Instant::now() + Duration::from_secs(60);
     loop {
         let asked = http.request(reqwest::Method::OPTIONS, &url).header("origin", "https://app.example");
@@ -90,7 +89,7 @@ async fn o7_jwks_uri_is_fetched_once_for_concurrent_requests(case: &RegressionCa
             "redirect_uris": ["https://app.example/cb"], "grant_types": ["authorization_code"],
             "jwks_uri": format!("{}/keys", peer.url),
         });
-        operators_client(&origin, client, metadata).await?;
+        TestClient::register(&origin, client, metadata).await?;
         let url = format!("{}/oauth/authorize?client_id={client}&request={jws}", origin.server.url());
         // Requests that are cancelled do not start the fetch again.
         for _ in 0..20 {

@@ -215,7 +215,7 @@ async fn certificate_header_counts_only_from_trusted_proxies() {
         format!(":{}:", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &robot.certificate));
     let ask_through = async |https: &HttpsOrigin, presented: &Certificate, client: &str| {
         let form = [CLIENT_CREDENTIALS[0], ("client_id", client)];
-        let request = https.client_with(shown).post(https.origin.url("/oauth/token")).form(&form);
+        let request = https.client_with(presented).post(https.origin.url("/oauth/token")).form(&form);
         answer(request.header("client-cert", &forwarded)).await.0
     };
     let with_proxy = HttpsOrigin::start(Some(&authority), &[header, ("TOLLGATE_TRUSTED_PROXIES", "127.0.0.1")]).await;
