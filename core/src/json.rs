@@ -1,4 +1,4 @@
-//! A strict, bounded JSON reader for token headers, claims, key sets and policies.
+//! A strict, bounded JSON reader for token headers, claims, key sets and configurations.
 //!
 //! It refuses what lenient readers accept and attackers use: duplicate member names, text after the
 //! value, deep nesting, invalid UTF-8, lone surrogates. It reads in one pass without building a
@@ -55,7 +55,7 @@ impl fmt::Display for JsonError {
             Self::TooDeep => "is nested too deep",
             Self::TooMany => "has too many members",
             Self::WrongType => "has a value of the wrong type",
-            Self::OutOfRange => "has a number out of range",
+            Self::OutOfRange => "has a value out of range",
         })
     }
 }
