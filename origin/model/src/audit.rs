@@ -280,8 +280,8 @@ mod tests {
     fn control_characters_are_removed() {
         let note = NewAuditEntry::new(1, Actor::command_line(None), AuditAction::Create, AuditKind::Edge, "a\nb");
         assert_eq!(note.name, "ab");
-        assert_eq!(note.clone().with("\u{7}").detail, None);
-        let long = note.with(&"ü".repeat(400)).detail.expect("a detail");
+        assert_eq!(note.clone().with_detail("\u{7}").detail, None);
+        let long = note.with_detail(&"ü".repeat(400)).detail.expect("a detail");
         assert_eq!((long.len(), long.chars().count()), (500, 250));
     }
 }

@@ -175,7 +175,7 @@ pub fn tasks(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, 
             _ => {}
         }
     }
-    due
+    tasks
 }
 
 /// When the key was replaced: when the next key of its purpose and algorithm began to sign.
