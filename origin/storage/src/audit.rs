@@ -69,19 +69,25 @@ impl Store {
     }
 
     /// A line about what is done now through this handle, if not by its actor then by `otherwise`.
-    pub(crate) fn line_by(&self, otherwise: Actor, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
+    pub(crate) fn audit_entry_by(
+        &self,
+        otherwise: Actor,
+        action: AuditAction,
+        kind: AuditKind,
+        name: &str,
+    ) -> NewAuditEntry {
         NewAuditEntry::new(self.clock.now(), self.actor.clone().unwrap_or(otherwise), action, kind, name)
     }
 
-    /// As [`Store::line_by`], if by nobody then by the origin itself.
-    pub(crate) fn line(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
-        self.line_by(Actor::origin(), action, kind, name)
+    /// As [`Store::audit_entry_by`], if by nobody then by the origin itself.
+    pub(crate) fn audit_entry(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
+        self.audit_entry_by(Actor::origin(), action, kind, name)
     }
 }
 
 impl Tx {
     /// Adds lines to the audit log.
-    pub(crate) async fn note(&mut self, notes: &[NewAuditEntry]) -> Result<(), StoreError> {
+    pub(crate) async fn write_audit_entries(&mut self, notes: &[NewAuditEntry]) -> Result<(), StoreError> {
         insert_rows!(self, "INSERT INTO audit (at, actor, action, kind, name, reason)", "", notes, |row, note| {
             row.push_bind(to_sql(note.at))
                 .push_bind(note.by.as_str())

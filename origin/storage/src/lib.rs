@@ -46,5 +46,6 @@ pub use revocation::status_list::RevokedNumbers;
 pub use search::{MAX_SEARCH_PAGE, Search};
 pub use store::Store;
 pub use writer::batch::{Batch, BatchOutcome, IssueRequest, ReinstateOutcome, RevokeOutcome};
-pub use writer::redeem::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, ReplayKey};
+pub use writer::first_use::ReplayKey;
+pub use writer::redeem::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest};
 pub use writer::{WriteError, Writer};

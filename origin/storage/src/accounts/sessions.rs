@@ -67,10 +67,10 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let others = instead_of.filter(|old| old.user != login.user);
         let closed = if others.is_some() { tx.close_epoch().await? } else { 0 };
-        if !tx.hold_active_user(&login.user).await? {
+        if !tx.lock_active_user(&login.user).await? {
             return Err(StoreError::UserDisabled);
         }
-        tx.insert_login(login).await?;
+        tx.insert_session(login).await?;
         let mut revokes = Vec::new();
         match (others, instead_of) {
             (Some(old), _) => {
@@ -79,7 +79,13 @@ impl Store {
             (None, Some(old)) => tx.move_grants(&old.id, &login.id).await?,
             (None, None) => {}
         }
-        tx.note(&[self.line_by(user, AuditAction::SignIn, AuditKind::BrowserSession, login.id.as_str())]).await?;
+        tx.write_audit_entries(&[self.audit_entry_by(
+            user,
+            AuditAction::SignIn,
+            AuditKind::BrowserSession,
+            login.id.as_str(),
+        )])
+        .await?;
         self.commit_end(tx, closed, &revokes, &ending).await
     }
 
@@ -146,7 +152,7 @@ impl Store {
 impl Tx {
     /// Deletes sessions and returns their ids. Of two concurrent callers one gets the id. Grants that are being given in a session are
     /// committed when this returns.
-    pub(crate) async fn delete_logins(&mut self, which: SessionSelector<'_>) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn delete_sessions(&mut self, which: SessionSelector<'_>) -> Result<Vec<String>, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR UPDATE)" } else { ")" };
         Ok(with_connection!(&mut *self, connection => {
             let mut query = sqlx::QueryBuilder::new("WITH ending AS MATERIALIZED (SELECT id FROM logins WHERE ");
@@ -169,7 +175,7 @@ impl Tx {
     /// Hands what was given in one session on to another of the same user, and deletes the first.
     async fn move_grants(&mut self, from: &BrowserSessionId, to: &BrowserSessionId) -> Result<(), StoreError> {
         // What is being given in it is committed when this returns.
-        if self.delete_logins(SessionSelector::One(from)).await?.is_empty() {
+        if self.delete_sessions(SessionSelector::One(from)).await?.is_empty() {
             return Ok(());
         }
         let lock =
@@ -182,7 +188,7 @@ impl Tx {
         Ok(())
     }
 
-    async fn insert_login(&mut self, login: &BrowserSession) -> Result<(), StoreError> {
+    async fn insert_session(&mut self, login: &BrowserSession) -> Result<(), StoreError> {
         with_connection!(&mut *self, connection => {
             sqlx::query(
                 "INSERT INTO logins (id, hash, user_id, auth_time, seen_at, sender, expires_at)
@@ -202,7 +208,7 @@ impl Tx {
     }
 
     /// Whether a session exists. PostgreSQL: transactions that end it wait for this one.
-    pub(crate) async fn hold_login(&mut self, id: &BrowserSessionId) -> Result<bool, StoreError> {
+    pub(crate) async fn lock_session(&mut self, id: &BrowserSessionId) -> Result<bool, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR KEY SHARE" } else { "" };
         let found: Option<String> = with_connection!(&mut *self, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT id FROM logins WHERE id = ");

@@ -156,7 +156,7 @@ impl Store {
         });
         let mut revokes = Vec::new();
         tx.end_sessions(SessionSelector::AllBut(id, kept), ending, &mut revokes).await?;
-        tx.note(&[ending.note(AuditAction::SetPassword, AuditKind::User, id.as_str())]).await?;
+        tx.write_audit_entries(&[ending.note(AuditAction::SetPassword, AuditKind::User, id.as_str())]).await?;
         self.commit_end(tx, closed, &revokes, ending).await
     }
 
@@ -168,7 +168,7 @@ impl Store {
     pub async fn disable_user(&self, id: &UserId, ending: &Termination) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
-        tx.hold_users(id, Some(&ending.by)).await?;
+        tx.lock_users(id, Some(&ending.by)).await?;
         let disabled = with_connection!(&mut tx, connection => {
             sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL")
                 .bind(id.as_str())
@@ -177,10 +177,10 @@ impl Store {
                 .await?
                 .rows_affected()
         });
-        let sessions = tx.delete_logins(SessionSelector::AllBut(id, None)).await?;
+        let sessions = tx.delete_sessions(SessionSelector::AllBut(id, None)).await?;
         tx.note_ended(&sessions, ending).await?;
         if disabled > 0 {
-            tx.note(&[ending.note(AuditAction::Disable, AuditKind::User, id.as_str())]).await?;
+            tx.write_audit_entries(&[ending.note(AuditAction::Disable, AuditKind::User, id.as_str())]).await?;
         }
         // An older version may have disabled the user and left grants.
         let has_more = disabled > 0 || tx.has_open_grants("user_id", id.as_str()).await?;
@@ -206,7 +206,7 @@ impl Store {
         });
         let mut revokes = Vec::new();
         if disabled > 0 {
-            tx.note(&[ending.note(AuditAction::Disable, AuditKind::CLIENT, id.as_str())]).await?;
+            tx.write_audit_entries(&[ending.note(AuditAction::Disable, AuditKind::CLIENT, id.as_str())]).await?;
         }
         if disabled > 0 || tx.has_open_grants("client_id", id.as_str()).await? {
             revokes.push(ending.revoke(Target::Client(id.to_string()))?);
@@ -253,7 +253,7 @@ impl Tx {
         ending: &Termination,
         revokes: &mut Vec<NewRevocation>,
     ) -> Result<u64, StoreError> {
-        let deleted = self.delete_logins(which).await?;
+        let deleted = self.delete_sessions(which).await?;
         // Ends what is left of a session that was deleted before.
         let mut logins = deleted.clone();
         if let SessionSelector::One(id) = which
@@ -277,7 +277,7 @@ impl Tx {
     async fn note_ended(&mut self, sessions: &[String], ending: &Termination) -> Result<(), StoreError> {
         let note =
             |id: &String| ending.note(AuditAction::SignOut, AuditKind::BrowserSession, id).with_detail(ending.reason);
-        self.note(&sessions.iter().map(note).collect::<Vec<_>>()).await
+        self.write_audit_entries(&sessions.iter().map(note).collect::<Vec<_>>()).await
     }
 
     /// What revokes all about a user: each subject under which clients know them.

@@ -72,8 +72,8 @@ impl Store {
         if inserted == 0 {
             return Err(StoreError::AlreadyExists("user"));
         }
-        let line = self.line(AuditAction::Create, AuditKind::User, user.id.as_str());
-        tx.note(&[line.with_detail(user.name.as_str())]).await?;
+        let line = self.audit_entry(AuditAction::Create, AuditKind::User, user.id.as_str());
+        tx.write_audit_entries(&[line.with_detail(user.name.as_str())]).await?;
         tx.commit().await
     }
 
@@ -175,7 +175,10 @@ impl Store {
                 .execute(connection)
                 .await?;
         });
-        tx.note(&[self.line(AuditAction::Update, AuditKind::User, id.as_str()).with_detail("claims")]).await?;
+        tx.write_audit_entries(&[self
+            .audit_entry(AuditAction::Update, AuditKind::User, id.as_str())
+            .with_detail("claims")])
+            .await?;
         tx.commit().await
     }
 
@@ -210,7 +213,7 @@ impl Store {
                 .rows_affected()
         });
         if enabled > 0 {
-            tx.note(&[self.line(AuditAction::Enable, AuditKind::User, id.as_str())]).await?;
+            tx.write_audit_entries(&[self.audit_entry(AuditAction::Enable, AuditKind::User, id.as_str())]).await?;
         }
         tx.commit().await
     }
@@ -223,7 +226,7 @@ impl Store {
     pub async fn set_admin(&self, id: &UserId, is_admin: bool) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         if !is_admin {
-            tx.hold_users(id, self.actor.as_ref()).await?;
+            tx.lock_users(id, self.actor.as_ref()).await?;
         }
         let changed = with_connection!(&mut tx, connection => {
             sqlx::query("UPDATE users SET is_admin = $2 WHERE id = $1 AND is_admin <> $2")
@@ -234,9 +237,9 @@ impl Store {
                 .rows_affected()
         });
         if changed > 0 {
-            let line = self.line(AuditAction::Update, AuditKind::User, id.as_str());
+            let line = self.audit_entry(AuditAction::Update, AuditKind::User, id.as_str());
             let what = if is_admin { "made an administrator" } else { "no administrator any more" };
-            tx.note(&[line.with_detail(what)]).await?;
+            tx.write_audit_entries(&[line.with_detail(what)]).await?;
         }
         tx.commit().await
     }
@@ -259,7 +262,7 @@ impl Store {
             return Ok(true);
         }
         let mut tx = self.begin_write().await?;
-        if !tx.hold_active_user(id).await? {
+        if !tx.lock_active_user(id).await? {
             return Ok(false);
         }
         with_connection!(&mut tx, connection => {
@@ -277,7 +280,7 @@ impl Store {
 impl Tx {
     /// Locks the row of a user until the commit, and that of the user who acts on it, if the actor is one. The actor must be an active
     /// administrator: of two who disable each other, the second is not one any more.
-    pub(crate) async fn hold_users(&mut self, id: &UserId, by: Option<&Actor>) -> Result<(), StoreError> {
+    pub(crate) async fn lock_users(&mut self, id: &UserId, by: Option<&Actor>) -> Result<(), StoreError> {
         let actor = by.and_then(Actor::as_user);
         let lock = if matches!(self, Either::Postgres(_)) { " FOR NO KEY UPDATE" } else { "" };
         let administrators: Vec<(String, bool)> = with_connection!(&mut *self, connection => {
@@ -290,7 +293,7 @@ impl Tx {
         if actor.as_ref().is_none_or(may) { Ok(()) } else { Err(StoreError::NotAdministrator) }
     }
     /// The active ones among these users. PostgreSQL: transactions that disable one of them wait for this one.
-    pub(crate) async fn hold_active_users(&mut self, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
+    pub(crate) async fn lock_active_users(&mut self, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR SHARE" } else { "" };
         let mut active = HashSet::new();
         for ids in statement_chunks(ids) {
@@ -307,8 +310,8 @@ impl Tx {
         Ok(active)
     }
 
-    /// As [`Tx::hold_active_users`], of one.
-    pub(crate) async fn hold_active_user(&mut self, id: &UserId) -> Result<bool, StoreError> {
-        Ok(self.hold_active_users(&[id.as_str()]).await?.contains(id.as_str()))
+    /// As [`Tx::lock_active_users`], of one.
+    pub(crate) async fn lock_active_user(&mut self, id: &UserId) -> Result<bool, StoreError> {
+        Ok(self.lock_active_users(&[id.as_str()]).await?.contains(id.as_str()))
     }
 }

@@ -76,7 +76,7 @@ impl VersionReader {
             Some((connection, _)) => connection,
             None => self.store.reader().await?,
         };
-        connection.expect_soon();
+        connection.use_probe_timeout();
         let versions = versions(&mut connection).await?;
         self.connection = Some((connection, Instant::now()));
         Ok(versions)

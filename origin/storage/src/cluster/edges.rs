@@ -52,7 +52,7 @@ impl Store {
         if inserted == 0 {
             return Err(StoreError::AlreadyExists("edge"));
         }
-        tx.note(&[self.line(AuditAction::Create, AuditKind::Edge, edge.name.as_str())]).await?;
+        tx.write_audit_entries(&[self.audit_entry(AuditAction::Create, AuditKind::Edge, edge.name.as_str())]).await?;
         tx.bump_version().await?;
         self.commit_and_notify(tx).await
     }
@@ -78,7 +78,7 @@ impl Store {
             sqlx::query("DELETE FROM edges WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
         });
         if deleted > 0 {
-            tx.note(&[self.line(AuditAction::Remove, AuditKind::Edge, name.as_str())]).await?;
+            tx.write_audit_entries(&[self.audit_entry(AuditAction::Remove, AuditKind::Edge, name.as_str())]).await?;
             tx.bump_version().await?;
         }
         self.commit_and_notify(tx).await?;

@@ -37,8 +37,8 @@ impl Store {
         if written == 0 {
             return Err(StoreError::AlreadyExists("issuer"));
         }
-        let line = self.line(AuditAction::Create, AuditKind::Issuer, issuer.name.as_str());
-        tx.note(&[line.with_detail(issuer.url.as_str())]).await?;
+        let line = self.audit_entry(AuditAction::Create, AuditKind::Issuer, issuer.name.as_str());
+        tx.write_audit_entries(&[line.with_detail(issuer.url.as_str())]).await?;
         self.commit_and_notify(tx).await
     }
 
@@ -64,7 +64,7 @@ impl Store {
             sqlx::query("DELETE FROM issuers WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
         });
         if deleted > 0 {
-            tx.note(&[self.line(AuditAction::Remove, AuditKind::Issuer, name.as_str())]).await?;
+            tx.write_audit_entries(&[self.audit_entry(AuditAction::Remove, AuditKind::Issuer, name.as_str())]).await?;
         }
         self.commit_and_notify(tx).await?;
         Ok(deleted > 0)

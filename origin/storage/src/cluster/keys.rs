@@ -106,21 +106,21 @@ impl Store {
         if changed.is_empty() {
             return Ok(changed);
         }
-        let notes: Vec<NewAuditEntry> = changed.iter().map(|key| self.line_of_key(key, &stored)).collect();
+        let notes: Vec<NewAuditEntry> = changed.iter().map(|key| self.key_entry(key, &stored)).collect();
         tx.write_keys(&changed).await?;
-        tx.note(&notes).await?;
+        tx.write_audit_entries(&notes).await?;
         self.commit_and_notify(tx).await?;
         Ok(changed)
     }
 
     /// The line that tells of a change of a key: it is new, was destroyed, or its dates moved.
-    fn line_of_key(&self, key: &StoredKey, stored: &[StoredKey]) -> NewAuditEntry {
+    fn key_entry(&self, key: &StoredKey, stored: &[StoredKey]) -> NewAuditEntry {
         let action = match (stored.iter().any(|other| other.kid == key.kid), key.gone_at) {
             (false, _) => AuditAction::Create,
             (true, Some(_)) => AuditAction::Remove,
             (true, None) => AuditAction::Update,
         };
-        self.line(action, AuditKind::KEY, &key.kid).with_detail(&format!("{} {}", key.purpose, key.alg))
+        self.audit_entry(action, AuditKind::KEY, &key.kid).with_detail(&format!("{} {}", key.purpose, key.alg))
     }
 
     /// When the last token on record that this key signed expires, Unix seconds.
@@ -129,7 +129,7 @@ impl Store {
     /// When the database fails.
     pub async fn find_last_expiry(&self, kid: &str) -> Result<Option<u64>, StoreError> {
         let mut tx = self.begin_read().await?;
-        tx.take_long().await?;
+        tx.allow_long_statements().await?;
         let last = with_connection!(&mut tx, connection => {
             sqlx::query_scalar::<_, Option<i64>>("SELECT max(expires_at) FROM tokens WHERE key_id = $1")
                 .bind(kid)
@@ -145,7 +145,7 @@ impl Store {
     /// When the database fails.
     pub async fn find_last_expiry_by_prefix(&self, prefix: &str) -> Result<Option<u64>, StoreError> {
         let mut tx = self.begin_read().await?;
-        tx.take_long().await?;
+        tx.allow_long_statements().await?;
         let last = with_connection!(&mut tx, connection => {
             sqlx::query_scalar::<_, Option<i64>>("SELECT max(expires_at) FROM tokens WHERE substr(key_id, 1, $2) = $1")
                 .bind(prefix)

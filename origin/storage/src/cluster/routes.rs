@@ -76,7 +76,7 @@ impl Store {
                 .await
                 .map_err(StoreError::from)?;
         });
-        tx.note(&[self.line(AuditAction::Create, AuditKind::Route, &name(route))]).await?;
+        tx.write_audit_entries(&[self.audit_entry(AuditAction::Create, AuditKind::Route, &name(route))]).await?;
         Ok(self.commit_and_notify(tx).await?)
     }
 
@@ -103,7 +103,7 @@ impl Store {
                 .rows_affected()
         });
         if deleted > 0 {
-            tx.note(&[self.line(AuditAction::Remove, AuditKind::Route, &name(route))]).await?;
+            tx.write_audit_entries(&[self.audit_entry(AuditAction::Remove, AuditKind::Route, &name(route))]).await?;
             tx.bump_version().await?;
         }
         self.commit_and_notify(tx).await?;

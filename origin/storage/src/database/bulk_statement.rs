@@ -1,8 +1,9 @@
-//! Statements about rows that are given, as many as come together, for SQLite.
+//! SQLite statements about many rows, prepared once per row count.
 //!
-//! SQLite finds a prepared statement by its text, and to prepare one for hundreds of rows takes longer than to run it. So there are texts for
-//! few numbers of rows, each made once, and the least that has room is taken. What is not bound is null there: the rows that nobody gave
-//! cost next to nothing. PostgreSQL is given arrays.
+//! SQLite finds a prepared statement by its text, and preparing one for hundreds of rows takes longer
+//! than running it. So texts exist for a few row counts only, the powers of two, and the smallest that
+//! fits is used. The parameters of the padding rows are not bound and thus null, which costs next to
+//! nothing. PostgreSQL gets arrays instead.
 
 use std::sync::{Arc, OnceLock};
 
@@ -13,83 +14,83 @@ use sqlx::{Arguments as _, AssertSqlSafe, Encode, Type};
 
 use crate::database::bulk::{MAX_ROWS_PER_STATEMENT, padded_len};
 
-/// How many numbers of rows there are texts for: the powers of two up to [`MAX_ROWS_PER_STATEMENT`].
-const SIZES: usize = MAX_ROWS_PER_STATEMENT.ilog2() as usize + 1;
+/// Number of texts per statement: one per power of two up to [`MAX_ROWS_PER_STATEMENT`].
+const TEXTS: usize = MAX_ROWS_PER_STATEMENT.ilog2() as usize + 1;
 
-/// A statement about a table of rows. It must pass over rows of nulls.
+/// A statement about a table of rows. It must skip rows of nulls.
 pub(crate) struct BulkStatement {
     before: &'static str,
     columns: usize,
     after: &'static str,
-    texts: [OnceLock<Arc<str>>; SIZES],
+    texts: [OnceLock<Arc<str>>; TEXTS],
 }
 
 impl BulkStatement {
-    /// The statement `before (VALUES …) after`, with rows of `columns` columns, and parameters before them but none after.
+    /// The statement `before (VALUES …) after` with rows of `columns` columns. `before` may have
+    /// parameters, `after` may not.
     pub(crate) const fn new(before: &'static str, columns: usize, after: &'static str) -> BulkStatement {
-        BulkStatement { before, columns, after, texts: [const { OnceLock::new() }; SIZES] }
+        BulkStatement { before, columns, after, texts: [const { OnceLock::new() }; TEXTS] }
     }
 
-    /// The statement about this many rows, [`MAX_ROWS_PER_STATEMENT`] at most.
+    /// The query for this many rows, at most [`MAX_ROWS_PER_STATEMENT`].
     pub(crate) fn query(
         &self,
         rows: usize,
-        parameters: PaddedValues,
+        values: PaddedValues,
     ) -> Result<Query<'static, Sqlite, SqliteArguments>, sqlx::Error> {
-        let all = parameters.all.map_err(sqlx::Error::Encode)?;
-        Ok(sqlx::query_with(AssertSqlSafe(self.text(padded_len(rows))), all))
+        let arguments = values.arguments.map_err(sqlx::Error::Encode)?;
+        Ok(sqlx::query_with(AssertSqlSafe(self.text(padded_len(rows))), arguments))
     }
 
     fn text(&self, rows: usize) -> Arc<str> {
         let row = || format!("({})", vec!["?"; self.columns].join(", "));
         let text = || format!("{} (VALUES {}) {}", self.before, vec![row(); rows].join(", "), self.after).into();
-        self.texts.get(rows.ilog2() as usize).map_or_else(text, |kept| Arc::clone(kept.get_or_init(text)))
+        self.texts.get(rows.ilog2() as usize).map_or_else(text, |cached| Arc::clone(cached.get_or_init(text)))
     }
 }
 
-/// What is bound, in order: the parameters before the rows, then row by row.
+/// The bound values, in order: the parameters before the rows, then row by row. Padding rows get none.
 pub(crate) struct PaddedValues {
-    all: Result<SqliteArguments, BoxDynError>,
-    /// The texts of the row before, and those of this one as far as it has come. One and the same is not copied for every row.
+    arguments: Result<SqliteArguments, BoxDynError>,
+    /// Texts of the previous row, replaced one by one by those of the current row. A text that equals
+    /// the previous row's is shared, not copied.
     texts: Vec<Arc<str>>,
-    at: usize,
+    next_text: usize,
 }
 
 impl PaddedValues {
-    /// Nothing yet.
     pub(crate) fn new() -> PaddedValues {
-        PaddedValues { all: Ok(SqliteArguments::default()), texts: Vec::new(), at: 0 }
+        PaddedValues { arguments: Ok(SqliteArguments::default()), texts: Vec::new(), next_text: 0 }
     }
 
-    /// Begins a row.
-    pub(crate) fn row(&mut self) -> &mut PaddedValues {
-        self.at = 0;
+    pub(crate) fn begin_row(&mut self) -> &mut PaddedValues {
+        self.next_text = 0;
         self
     }
 
-    /// Binds a text that other rows are likely to have, too.
-    pub(crate) fn text(&mut self, text: &str) -> &mut PaddedValues {
-        let shared = match self.texts.get_mut(self.at) {
-            Some(before) if **before == *text => Arc::clone(before),
-            before => {
+    /// Binds a text that is likely the same in other rows.
+    pub(crate) fn bind_text(&mut self, text: &str) -> &mut PaddedValues {
+        let shared = match self.texts.get_mut(self.next_text) {
+            Some(previous) if **previous == *text => Arc::clone(previous),
+            previous => {
                 let text: Arc<str> = text.into();
-                match before {
-                    Some(before) => before.clone_from(&text),
+                match previous {
+                    Some(previous) => previous.clone_from(&text),
                     None => self.texts.push(Arc::clone(&text)),
                 }
                 text
             }
         };
-        self.at += 1;
+        self.next_text += 1;
         self.bind(shared)
     }
 
-    /// Binds anything else.
+    /// Binds any other value.
     pub(crate) fn bind<'v, V: Encode<'v, Sqlite> + Type<Sqlite>>(&mut self, value: V) -> &mut PaddedValues {
-        if let Ok(all) = &mut self.all
-            && let Err(error) = all.add(value)
+        if let Ok(arguments) = &mut self.arguments
+            && let Err(error) = arguments.add(value)
         {
-            self.all = Err(error);
+            self.arguments = Err(error);
         }
         self
     }

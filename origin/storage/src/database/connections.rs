@@ -78,7 +78,7 @@ impl Connection {
     }
 
     /// Gives up sooner on whoever does not answer: for statements about a row.
-    pub(crate) fn expect_soon(&mut self) {
+    pub(crate) fn use_probe_timeout(&mut self) {
         match self {
             Either::Sqlite(connection) => connection.set_limit(PROBE_STATEMENT_TIMEOUT),
             Either::Postgres(connection) => connection.set_limit(PROBE_STATEMENT_TIMEOUT),
@@ -100,7 +100,7 @@ impl Tx {
     }
 
     /// Lets the statements from here on take longer than those that requests wait for: they go through whole tables.
-    pub(crate) async fn take_long(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn allow_long_statements(&mut self) -> Result<(), StoreError> {
         match self {
             Either::Sqlite(transaction) => transaction.set_limit(LONG_STATEMENT_TIMEOUT),
             Either::Postgres(transaction) => transaction.set_limit(LONG_STATEMENT_TIMEOUT),

@@ -114,7 +114,7 @@ impl Store {
         for secret in &client.secrets {
             tx.insert_secret(&client.id, secret).await?;
         }
-        tx.note(&[self.line(AuditAction::Create, AuditKind::CLIENT, client.id.as_str())]).await?;
+        tx.write_audit_entries(&[self.audit_entry(AuditAction::Create, AuditKind::CLIENT, client.id.as_str())]).await?;
         tx.commit().await
     }
 
@@ -181,7 +181,7 @@ impl Store {
                 .rows_affected()
         });
         if updated > 0 {
-            tx.note(&[self.line(AuditAction::Update, AuditKind::CLIENT, id.as_str())]).await?;
+            tx.write_audit_entries(&[self.audit_entry(AuditAction::Update, AuditKind::CLIENT, id.as_str())]).await?;
         }
         tx.commit().await?;
         Ok(updated > 0)
@@ -193,7 +193,7 @@ impl Store {
     /// [`StoreError::ConcurrentModification`] when the operator disabled it, or changed what it may have, since `client` was read.
     pub async fn update_registration(&self, client: &Client, metadata: &ClientMetadata) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        tx.hold_client(&client.id).await?;
+        tx.lock_client(&client.id).await?;
         let row = with_connection!(&mut tx, connection => {
             sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 AND c.disabled_at IS NULL"))
                 .bind(client.id.as_str())
@@ -210,7 +210,7 @@ impl Store {
                 .execute(connection)
                 .await?;
         });
-        tx.note(&[self.line(AuditAction::Update, AuditKind::CLIENT, client.id.as_str())]).await?;
+        tx.write_audit_entries(&[self.audit_entry(AuditAction::Update, AuditKind::CLIENT, client.id.as_str())]).await?;
         tx.commit().await
     }
 
@@ -221,7 +221,7 @@ impl Store {
     /// When there is no such client, or the database fails.
     pub async fn rotate_secret(&self, id: &ClientId, new: &StoredSecret, old_until: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        tx.hold_client(id).await?;
+        tx.lock_client(id).await?;
         // The newest is the one without an end: times are seconds, and several may be of one.
         let held = with_connection!(&mut tx, connection => {
             sqlx::query_as::<_, SecretRow>(
@@ -248,7 +248,7 @@ impl Store {
             });
         }
         tx.insert_secret(id, new).await?;
-        tx.note(&[self.line(AuditAction::RotateSecret, AuditKind::CLIENT, id.as_str())]).await?;
+        tx.write_audit_entries(&[self.audit_entry(AuditAction::RotateSecret, AuditKind::CLIENT, id.as_str())]).await?;
         tx.commit().await
     }
 
@@ -284,7 +284,7 @@ impl Store {
                 .rows_affected()
         });
         if enabled > 0 {
-            tx.note(&[self.line(AuditAction::Enable, AuditKind::CLIENT, id.as_str())]).await?;
+            tx.write_audit_entries(&[self.audit_entry(AuditAction::Enable, AuditKind::CLIENT, id.as_str())]).await?;
         }
         tx.commit().await?;
         self.find_client(id).await
@@ -293,7 +293,7 @@ impl Store {
 
 impl Tx {
     /// Has others who change the client wait until the commit. On SQLite they wait anyway.
-    async fn hold_client(&mut self, id: &ClientId) -> Result<(), StoreError> {
+    async fn lock_client(&mut self, id: &ClientId) -> Result<(), StoreError> {
         if let Either::Postgres(transaction) = self {
             supervised!(transaction, connection => {
                 sqlx::query("SELECT id FROM clients WHERE id = $1 FOR NO KEY UPDATE")

@@ -178,7 +178,7 @@ impl Store {
         if updated == 0 {
             return Ok(false);
         }
-        tx.note(&[self.line_of_grant(AuditAction::ApproveDevice, grant)]).await?;
+        tx.write_audit_entries(&[self.grant_entry(AuditAction::ApproveDevice, grant)]).await?;
         tx.commit().await?;
         Ok(true)
     }
@@ -200,7 +200,7 @@ impl Store {
             .await?
         });
         if let Some(client) = &client {
-            tx.note(&[self.line(AuditAction::Deny, AuditKind::CLIENT, client)]).await?;
+            tx.write_audit_entries(&[self.audit_entry(AuditAction::Deny, AuditKind::CLIENT, client)]).await?;
         }
         tx.commit().await?;
         Ok(client.is_some())

@@ -49,6 +49,15 @@ macro_rules! grant_columns {
 }
 pub(crate) use grant_columns;
 
+/// SQL condition: the user of a row of `grants` is active. The transaction that disables a user ends
+/// their grants, so it is false only for grants left by an older version.
+macro_rules! is_user_active_sql {
+    () => {
+        "EXISTS (SELECT 1 FROM users WHERE users.id = grants.user_id AND users.disabled_at IS NULL)"
+    };
+}
+pub(crate) use is_user_active_sql;
+
 impl TryFrom<GrantRow> for Grant {
     type Error = StoreError;
 
@@ -153,14 +162,14 @@ impl Store {
         if let Some(access) = agreed {
             tx.add_consent(&code.grant, access).await?;
         }
-        tx.note(&[self.line_of_grant(AuditAction::Grant, &code.grant)]).await?;
+        tx.write_audit_entries(&[self.grant_entry(AuditAction::Grant, &code.grant)]).await?;
         tx.commit().await?;
         Ok(true)
     }
 
     /// The line that tells of a grant.
-    pub(crate) fn line_of_grant(&self, action: AuditAction, grant: &Grant) -> NewAuditEntry {
-        let line = self.line_by(Actor::user(&grant.user), action, AuditKind::SESSION, grant.id.as_str());
+    pub(crate) fn grant_entry(&self, action: AuditAction, grant: &Grant) -> NewAuditEntry {
+        let line = self.audit_entry_by(Actor::user(&grant.user), action, AuditKind::SESSION, grant.id.as_str());
         line.with_detail(&format!("{}: {}", grant.client, grant.terms.access.scope))
     }
 
@@ -258,11 +267,11 @@ impl Tx {
         if !self.is_client_active(&grant.client).await? {
             return Ok(false);
         }
-        if !self.hold_active_user(&grant.user).await? {
+        if !self.lock_active_user(&grant.user).await? {
             return Ok(false);
         }
         if let Some(login) = &grant.browser_session
-            && !self.hold_login(login).await?
+            && !self.lock_session(login).await?
         {
             return Ok(false);
         }
@@ -337,7 +346,7 @@ impl Tx {
         if !is_one_statement
             || revokes.iter().any(|revoke| !matches!(revoke.target, Target::Session(_) | Target::Token(_)))
         {
-            self.take_long().await?;
+            self.allow_long_statements().await?;
         }
         for same_time in named.chunk_by(|one, next| one.1 == next.1) {
             for grants in statement_chunks(same_time) {

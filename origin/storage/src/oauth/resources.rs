@@ -40,7 +40,12 @@ impl Store {
         }
         let mut tx = self.begin_write().await?;
         tx.write_resource(resource).await?;
-        tx.note(&[self.line(AuditAction::Update, AuditKind::Resource, resource.audience.as_str())]).await?;
+        tx.write_audit_entries(&[self.audit_entry(
+            AuditAction::Update,
+            AuditKind::Resource,
+            resource.audience.as_str(),
+        )])
+        .await?;
         tx.commit().await
     }
 
@@ -89,7 +94,8 @@ impl Store {
                 .rows_affected()
         });
         if removed > 0 {
-            tx.note(&[self.line(AuditAction::Remove, AuditKind::Resource, audience.as_str())]).await?;
+            tx.write_audit_entries(&[self.audit_entry(AuditAction::Remove, AuditKind::Resource, audience.as_str())])
+                .await?;
         }
         tx.commit().await?;
         Ok(removed > 0)
@@ -122,15 +128,15 @@ impl Store {
         words: Option<&str>,
     ) -> Result<Resource, ScopeError> {
         let mut tx = self.begin_write().await?;
-        let resource = tx.hold_resource(audience).await?.ok_or_else(|| ScopeError::NoResource(audience.clone()))?;
+        let resource = tx.lock_resource(audience).await?.ok_or_else(|| ScopeError::NoResource(audience.clone()))?;
         let no_value = || ScopeError::NoValue { audience: audience.clone(), value: value.to_owned() };
         let (resource, done) = match words {
             Some(words) => (resource.with_scope(value, words)?, "set"),
             None => (resource.without_scope(value).ok_or_else(no_value)?, "removed"),
         };
         tx.write_resource(&resource).await?;
-        let line = self.line(AuditAction::Update, AuditKind::Resource, audience.as_str());
-        tx.note(&[line.with_detail(&format!("scope value {value} {done}"))]).await?;
+        let line = self.audit_entry(AuditAction::Update, AuditKind::Resource, audience.as_str());
+        tx.write_audit_entries(&[line.with_detail(&format!("scope value {value} {done}"))]).await?;
         tx.commit().await?;
         Ok(resource)
     }
@@ -138,7 +144,7 @@ impl Store {
 
 impl Tx {
     /// The resource server of this audience, which nobody else changes before the commit.
-    async fn hold_resource(&mut self, audience: &Audience) -> Result<Option<Resource>, StoreError> {
+    async fn lock_resource(&mut self, audience: &Audience) -> Result<Option<Resource>, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR UPDATE" } else { "" };
         let row: Option<String> = with_connection!(&mut *self, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT resource FROM resources WHERE audience = ");

@@ -145,7 +145,7 @@ impl Store {
     /// When the database fails, or nobody served from it yet.
     pub async fn get_feed_head(&self) -> Result<FeedHead, StoreError> {
         let mut reader = self.reader().await?;
-        reader.expect_soon();
+        reader.use_probe_timeout();
         let row = with_connection!(&mut reader, connection => {
             sqlx::query_as::<_, FeedRow>("SELECT issuer, sequence, chain, version, snapshot FROM feed")
                 .fetch_optional(connection)
@@ -197,7 +197,7 @@ impl Store {
             others += self.sweep_portions(sql, now).await?;
         }
         let mut tx = self.begin_write().await?;
-        tx.take_long().await?;
+        tx.allow_long_statements().await?;
         let (deltas, secrets) = with_connection!(&mut tx, connection => {
             let deltas = sqlx::query(
                 "DELETE FROM deltas WHERE sequence <= (SELECT sequence FROM feed) - $1
@@ -221,7 +221,7 @@ impl Store {
         let mut swept = 0;
         loop {
             let mut tx = self.begin_write().await?;
-            tx.take_long().await?;
+            tx.allow_long_statements().await?;
             let deleted = with_connection!(&mut tx, connection => {
                 sqlx::query(sql)
                     .bind(to_sql(before))

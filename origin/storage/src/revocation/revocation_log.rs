@@ -112,7 +112,7 @@ impl RevocationLog {
         self.number += 1;
         let NewRevocation { target, by, reason, at, void_after } = revoke.clone();
         let reason = reason.map(|reason| reason.as_str().to_owned());
-        self.line(AuditAction::Revoke, &by, &target, reason.clone(), at);
+        self.audit_entry(AuditAction::Revoke, &by, &target, reason.clone(), at);
         Revocation { number: self.number, target, mark, by, reason, at, void_after, reinstated: None }
     }
 
@@ -145,7 +145,7 @@ impl RevocationLog {
             return Ok(ReinstateOutcome { lifted, is_new_to_edges: false });
         };
         let reason = reinstate.reason.as_ref().map(|reason| reason.as_str().to_owned());
-        self.line(AuditAction::Reinstate, &reinstate.by, &target, reason, reinstate.at);
+        self.audit_entry(AuditAction::Reinstate, &reinstate.by, &target, reason, reinstate.at);
 
         let name = (target.kind(), target.id(&self.issuer));
         self.load_marks(tx, &[name]).await?;
@@ -273,7 +273,7 @@ impl RevocationLog {
                 .push_bind(entry.chain.as_bytes().as_slice())
         );
         tx.insert_signals(&self.signals).await?;
-        tx.note(&self.lines).await?;
+        tx.write_audit_entries(&self.lines).await?;
         // A revoked key leaves the key sets, and one that is reinstated comes back: whoever has them reads them anew.
         let changes_keys = self.lines.iter().any(|line| line.kind == AuditKind::KEY);
         with_connection!(&mut *tx, connection => {

@@ -164,7 +164,8 @@ impl Store {
             .await?
         });
         let registered = Stream::try_from(row.ok_or(StoreError::AlreadyExists("stream"))?)?;
-        tx.note(&[self.line(AuditAction::Create, AuditKind::Stream, stream.name.as_str())]).await?;
+        tx.write_audit_entries(&[self.audit_entry(AuditAction::Create, AuditKind::Stream, stream.name.as_str())])
+            .await?;
         self.commit_and_notify(tx).await?;
         Ok(registered)
     }
@@ -206,7 +207,7 @@ impl Store {
             sqlx::query("DELETE FROM streams WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
         });
         if deleted > 0 {
-            tx.note(&[self.line(AuditAction::Remove, AuditKind::Stream, name.as_str())]).await?;
+            tx.write_audit_entries(&[self.audit_entry(AuditAction::Remove, AuditKind::Stream, name.as_str())]).await?;
         }
         self.commit_and_notify(tx).await?;
         Ok(deleted > 0)
@@ -256,7 +257,7 @@ impl Store {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        let Some(from) = tx.hold_stream(stream).await? else {
+        let Some(from) = tx.lock_stream(stream).await? else {
             return Ok(());
         };
         let mut early = tx.early(stream).await?;
@@ -317,7 +318,7 @@ impl Store {
     /// When the database fails.
     pub async fn sweep_signals(&self, now: u64) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
-        tx.take_long().await?;
+        tx.allow_long_statements().await?;
         let swept = with_connection!(&mut tx, connection => {
             sqlx::query(
                 "DELETE FROM signals WHERE void_after < $1
@@ -372,7 +373,7 @@ impl Tx {
     }
 
     /// A stream's place, which nobody else moves before this transaction ends.
-    async fn hold_stream(&mut self, stream: u64) -> Result<Option<u64>, StoreError> {
+    async fn lock_stream(&mut self, stream: u64) -> Result<Option<u64>, StoreError> {
         let sequence: Option<i64> = with_connection!(&mut *self, connection => {
             sqlx::query_scalar("UPDATE streams SET acknowledged = acknowledged WHERE number = $1 RETURNING acknowledged")
                 .bind(to_sql(stream))

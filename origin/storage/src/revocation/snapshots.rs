@@ -81,7 +81,7 @@ impl Store {
     /// When the database fails.
     pub async fn snapshot_reader(&self, now: u64) -> Result<SnapshotReader, StoreError> {
         let mut tx = self.begin_read().await?;
-        tx.take_long().await?;
+        tx.allow_long_statements().await?;
         Ok(SnapshotReader { tx, now, last: 0 })
     }
 
@@ -159,7 +159,7 @@ impl Store {
     /// When the database fails.
     pub async fn has_covered_change_since(&self, sequence: u64, covered: u32) -> Result<bool, StoreError> {
         let mut tx = self.begin_read().await?;
-        tx.take_long().await?;
+        tx.allow_long_statements().await?;
         let head = tx.feed().await?.head().sequence;
         let (kept, changed): (i64, i64) = with_connection!(&mut tx, connection => {
             sqlx::query_as(

@@ -1,11 +1,13 @@
-//! The usual batch, in as few rounds to the database as can be: tokens that need nothing but to be recorded, and uses of refresh tokens
-//! that nobody used before.
+//! Fast path of the writer: batches that only issue tokens and rotate refresh tokens, in as few round
+//! trips as possible.
 //!
-//! It goes by what was so when tokens were last issued. Each statement is carried out only as far as that still is so; if it is not, nothing
-//! is written, and the batch goes the long way, which finds out why and what is to be done.
+//! It relies on the preconditions that the previous batch observed. Never: it writes anything if they no
+//! longer hold. Each statement checks them itself; if one of them finds a change, nothing is written,
+//! and the batch takes the normal path, which finds out what changed and what follows from it.
+//!
+//! To measure the writer without it, make [`FastPathBatch::from_batch`] return `None`.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 
 use tollgate_model::RefreshState;
 
@@ -15,105 +17,104 @@ use crate::database::connections::{BEGIN_IN_EPOCH, BEGIN_ON_SQLITE};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::writer::batch::{Batch, CallersWaiting, IssueRequest, WrittenBatch};
-use crate::writer::issuing::{IssuancePreconditions, NewTokenRow, ObservedPreconditions, Place, RecordTokens};
-use crate::writer::redeem::{RedeemCredential, RedeemRequest, RotateRefreshTokens, Rotation};
+use crate::writer::preconditions::ObservedPreconditions;
+use crate::writer::redeem::{RedeemCredential, RedeemRequest};
+use crate::writer::rotation::{RotateRefreshTokens, Rotation};
+use crate::writer::token_records::{NewTokenRow, RecordTokens, TokenNumber};
 
-/// Batches that go by one connection, one after the other, until it is lent to whoever else waits to write.
+/// Batches that one connection writes in a row before it goes back to the pool, so that others who wait
+/// to write get a turn.
 const MAX_CONSECUTIVE_BATCHES: usize = 8;
 
-/// What such a batch writes.
+/// A batch that the fast path can write.
 struct FastPathBatch<'a> {
-    /// The tokens: those of the refresh tokens first.
+    /// The tokens; those of refreshes first.
     issues: Vec<&'a IssueRequest>,
-    /// The grants whose refresh tokens are used.
     rotations: Vec<Rotation<'a>>,
-    /// When, Unix seconds.
+    /// Unix second of the refreshes.
     at: u64,
-    /// By which state of clients and resource servers it was decided on, if by any.
+    /// Version of clients and resource servers by which the batch was decided, if it depends on one.
     registrations: Option<u64>,
 }
 
 impl<'a> FastPathBatch<'a> {
-    /// The batch, if it is such a one.
-    fn of(batch: &'a Batch) -> Option<FastPathBatch<'a>> {
+    /// The batch, if the fast path can write it.
+    fn from_batch(batch: &'a Batch) -> Option<FastPathBatch<'a>> {
         let Batch { redeems, issues, revokes, reinstates, replay_keys, notes } = batch;
-        let is_more = !(revokes.is_empty() && reinstates.is_empty() && replay_keys.is_empty() && notes.is_empty());
+        let has_more = !(revokes.is_empty() && reinstates.is_empty() && replay_keys.is_empty() && notes.is_empty());
         let issues: Vec<&IssueRequest> = redeems.iter().map(|redeem| &redeem.issue).chain(issues).collect();
-        // A token that is handed on leaves a line in the audit log, one that it is exchanged from may be revoked, and one about a user must
-        // find them active.
+        // A token exchange writes an audit entry and depends on its source token; a token about a user
+        // depends on the user.
         let is_plain = |issue: &&IssueRequest| {
             let details = &issue.draft.details;
             details.act.is_none() && details.exchanged_from.is_empty() && issue.user.is_none()
         };
         let are_plain = issues.iter().all(is_plain);
-        if is_more || !are_plain || !(1..=MAX_ROWS_PER_STATEMENT).contains(&issues.len()) {
+        if has_more || !are_plain || !(1..=MAX_ROWS_PER_STATEMENT).contains(&issues.len()) {
             return None;
         }
-        let mut states = issues.iter().filter_map(|issue| issue.registrations_version);
-        let registrations = states.next();
-        let agree = states.all(|state| Some(state) == registrations);
-        let rotations: Vec<Rotation> = redeems.iter().map(refreshed).collect::<Option<_>>()?;
-        let grants: HashSet<&str> = rotations.iter().map(|(grant, _, _)| *grant).collect();
-        // WriteBatch of one moment; a second more or less decides nothing.
+        let mut versions = issues.iter().filter_map(|issue| issue.registrations_version);
+        let registrations = versions.next();
+        let have_one_version = versions.all(|version| Some(version) == registrations);
+        let rotations: Vec<Rotation> = redeems.iter().map(rotation).collect::<Option<_>>()?;
+        let grants: HashSet<&str> = rotations.iter().map(|rotation| rotation.grant_id).collect();
+        // The requests of a batch arrived within moments; a difference of a second is irrelevant.
         let at = redeems.first().map_or(0, |redeem| redeem.at);
-        (agree && grants.len() == rotations.len()).then_some(FastPathBatch { issues, rotations, at, registrations })
+        let is_possible = have_one_version && grants.len() == rotations.len();
+        is_possible.then_some(FastPathBatch { issues, rotations, at, registrations })
     }
 }
 
-/// What comes of a refresh token that is its grant's current one.
-fn refreshed(redeem: &RedeemRequest) -> Option<Rotation<'_>> {
+/// The rotation by a refresh token, if it is its grant's current one.
+fn rotation(redeem: &RedeemRequest) -> Option<Rotation<'_>> {
     let RedeemCredential::RefreshToken { hash, successor, .. } = &redeem.credential else {
         return None;
     };
     let first = RefreshState::first(successor.hash);
     let state = RefreshState { previous: Some(*hash), refreshed_at: Some(redeem.at), ..first };
-    Some((redeem.grant.as_str(), state, successor))
+    Some(Rotation { grant_id: redeem.grant.as_str(), state, next: successor })
 }
 
 impl Store {
-    /// Remembers what a transaction found to bar tokens, for the next that goes by it.
-    pub(crate) fn found(&self, bars: &IssuancePreconditions) {
-        *self.open_epoch.lock().unwrap_or_else(PoisonError::into_inner) = bars.open_epoch();
-    }
-
-    /// Writes all of a batch, if it is a usual one and nothing has changed; else nothing.
+    /// Writes a batch if the fast path can write it and the observed preconditions still hold; returns
+    /// `None` and writes nothing otherwise.
     pub(crate) async fn try_fast_path(
         &self,
         batch: &Batch,
-        line: &mut WriterConnection,
-        wanted: CallersWaiting<'_>,
+        connection: &mut WriterConnection,
+        callers_waiting: CallersWaiting<'_>,
     ) -> Result<Option<WrittenBatch>, StoreError> {
-        let open_epoch = *self.open_epoch.lock().unwrap_or_else(PoisonError::into_inner);
-        let (Some(epoch), Some(usual)) = (open_epoch, FastPathBatch::of(batch)) else {
-            line.end();
+        let (Some(epoch), Some(fast)) = (self.remembered_epoch(), FastPathBatch::from_batch(batch)) else {
+            connection.release();
             return Ok(None);
         };
-        let rows = usual.issues.iter().map(|issue| NewTokenRow::new(&issue.draft, epoch));
+        let rows = fast.issues.iter().map(|issue| NewTokenRow::new(&issue.draft, epoch));
         let rows: Vec<NewTokenRow> = rows.collect::<Result<_, _>>()?;
-        let seen = ObservedPreconditions { epoch, registrations: usual.registrations };
-        let connection = line.take(self).await?;
-        let Some((numbers, connection)) = usual.record(&rows, seen, connection, wanted).await? else {
+        let observed = ObservedPreconditions { epoch, registrations: fast.registrations };
+        let acquired = connection.acquire(self).await?;
+        let Some((numbers, acquired)) = fast.try_write(&rows, observed, acquired, callers_waiting).await? else {
             return Ok(None);
         };
-        line.keep(connection);
-        let places = numbers.into_iter().map(|number| Place { epoch, number });
-        Ok(Some(WrittenBatch::all_issued(places, batch.redeems.len())))
+        connection.keep(acquired);
+        let numbers = numbers.into_iter().map(|number| TokenNumber { epoch, number });
+        Ok(Some(WrittenBatch::all_issued(numbers, batch.redeems.len())))
     }
 }
 
 impl FastPathBatch<'_> {
-    /// The numbers of the tokens, and the connection; none, and no connection, if nothing was written.
-    async fn record(
+    /// Writes the batch, and returns the numbers of the tokens and the connection; `None` if nothing was
+    /// written.
+    async fn try_write(
         &self,
         rows: &[NewTokenRow<'_>],
-        seen: ObservedPreconditions,
+        observed: ObservedPreconditions,
         mut connection: Connection,
-        wanted: CallersWaiting<'_>,
+        callers_waiting: CallersWaiting<'_>,
     ) -> Result<Option<(Vec<u64>, Connection)>, StoreError> {
         if self.rotations.is_empty() {
-            // A statement by itself is a transaction, too.
+            // A single statement is a transaction of its own.
             let numbers =
-                with_connection!(&mut connection, connection => connection.record_tokens(rows, Some(seen)).await?);
+                with_connection!(&mut connection, connection => connection.record_tokens(rows, Some(observed)).await?);
             if numbers.len() < rows.len() {
                 return Ok(None);
             }
@@ -121,12 +122,14 @@ impl FastPathBatch<'_> {
             return Ok(Some((numbers, connection)));
         }
         let mut tx = connection.begin(BEGIN_ON_SQLITE, BEGIN_IN_EPOCH).await?;
-        let rotations = with_connection!(&mut tx, connection => connection.rotate_refresh_tokens(&self.rotations, Some(self.at)).await?);
-        if rotations < self.rotations.len() as u64 {
+        let rotated = with_connection!(&mut tx, connection => {
+            connection.rotate_refresh_tokens(&self.rotations, Some(self.at)).await?
+        });
+        if rotated < self.rotations.len() as u64 {
             return Ok(None);
         }
-        let numbers = with_connection!(&mut tx, connection => connection.record_tokens(rows, Some(seen)).await?);
-        if !wanted() {
+        let numbers = with_connection!(&mut tx, connection => connection.record_tokens(rows, Some(observed)).await?);
+        if !callers_waiting() {
             return Err(StoreError::CallerDisconnected);
         }
         if numbers.len() < rows.len() {
@@ -136,36 +139,37 @@ impl FastPathBatch<'_> {
     }
 }
 
-/// The connection of whoever writes again and again: what a pool does before and after each use costs about as much as the writing.
+/// The connection that the writer keeps between batches: checking one out of the pool and back costs
+/// about as much as writing a batch.
 #[derive(Default)]
 pub(crate) struct WriterConnection {
     connection: Option<Connection>,
-    /// How often it was kept.
-    kept: usize,
+    /// Batches written since it was checked out.
+    batches: usize,
 }
 
 impl WriterConnection {
-    /// Gives it back.
-    pub(crate) fn end(&mut self) {
+    /// Gives the connection back to the pool.
+    pub(crate) fn release(&mut self) {
         *self = WriterConnection::default();
     }
 
-    async fn take(&mut self, store: &Store) -> Result<Connection, StoreError> {
+    async fn acquire(&mut self, store: &Store) -> Result<Connection, StoreError> {
         match self.connection.take().filter(|connection| !connection.is_shed()) {
             Some(connection) => Ok(connection),
             None => {
-                self.kept = 0;
+                self.batches = 0;
                 store.writing_connection().await
             }
         }
     }
 
     fn keep(&mut self, connection: Connection) {
-        self.kept += 1;
-        if self.kept < MAX_CONSECUTIVE_BATCHES {
+        self.batches += 1;
+        if self.batches < MAX_CONSECUTIVE_BATCHES {
             self.connection = Some(connection);
         } else {
-            self.end();
+            self.release();
         }
     }
 }

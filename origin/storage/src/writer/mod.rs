@@ -1,12 +1,17 @@
-//! Group commit: what many callers want written at one time is written in one transaction.
+//! Group commit: requests that arrive at about the same time are written in one transaction.
 //!
-//! A commit costs a wait for the disk, whatever is in it. While one is under way others ask; all of them go into the next. Each
-//! caller is answered after the commit that has its part, never before.
+//! A commit waits for the disk, however much it contains. Requests that arrive during a commit are
+//! written together by the next one. Never: a caller is answered before the commit that contains its
+//! request.
 
 pub(crate) mod batch;
+pub(crate) mod epoch;
 pub(crate) mod fast_path;
-pub(crate) mod issuing;
+pub(crate) mod first_use;
+pub(crate) mod preconditions;
 pub(crate) mod redeem;
+pub(crate) mod rotation;
+pub(crate) mod token_records;
 
 use std::time::Duration;
 
@@ -21,65 +26,69 @@ use crate::error::StoreError;
 use crate::store::Store;
 use crate::writer::batch::{Batch, IssueRequest, ReinstateOutcome, RevokeOutcome, WrittenBatch};
 use crate::writer::fast_path::WriterConnection;
-use crate::writer::redeem::{RedeemOutcome, RedeemRequest, ReplayKey};
+use crate::writer::first_use::ReplayKey;
+use crate::writer::redeem::{RedeemOutcome, RedeemRequest};
 
-/// Callers that wait at most; one more is told to come back.
+/// Maximum waiting requests; further ones are refused with [`WriteError::Busy`].
 const MAX_QUEUED: usize = 16 * 1024;
-/// Things written in one transaction at most: it should hold the write lock for milliseconds, and a single statement may do.
+/// Maximum requests per transaction: it should hold the write lock for milliseconds only, and fit into
+/// one statement per table.
 const MAX_BATCH: usize = MAX_ROWS_PER_STATEMENT;
-/// Age of a transaction from which the callers of its redemptions are checked again before the commit.
+/// Age of a transaction from which its callers are checked again before the commit.
 const SLOW_TRANSACTION: Duration = Duration::from_secs(1);
-/// How often all others have their turn before a transaction begins. With more, those who wait and those who are answered take turns
-/// with the disk, and each is idle while the other works.
+/// Number of scheduler yields before a batch is closed, so that concurrent requests can join it. With
+/// more yields, the writer idles while callers work and callers idle while the disk works.
 const YIELDS_BEFORE_BATCH: usize = 3;
 
-/// A handle to the task that writes; clones share it. The task ends with the last of them.
+/// A handle to the writer task; clones share it. The task ends when the last handle is dropped.
 #[derive(Clone)]
 pub struct Writer(mpsc::Sender<WriteRequest>);
 
-/// Nothing was written.
+/// A request was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// More wait than can be served soon.
-    #[error("too many requests wait to be written; try again")]
+    /// The queue is full.
+    #[error("too many requests are waiting to be written; try again")]
     Busy,
-    /// The task that writes is gone: the origin stops.
-    #[error("the origin stops")]
+    /// The writer task has ended: the origin is shutting down.
+    #[error("the origin is shutting down")]
     Stopped,
-    /// The database failed; the log says how.
+    /// The database failed; the log has the details.
     #[error("the database failed")]
     Database,
-    /// The store refused this one.
+    /// The store refused this request.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 type Answer<T> = oneshot::Sender<Result<T, WriteError>>;
 
+/// A queued request, and where to send its result.
 enum WriteRequest {
     Redeem(Box<RedeemRequest>, Answer<RedeemOutcome>),
-    See(ReplayKey, Answer<bool>),
+    RecordFirstUse(ReplayKey, Answer<bool>),
     Issue(Box<IssueRequest>, Answer<Box<AccessToken>>),
     Revoke(NewRevocation, Answer<RevokeOutcome>),
     Reinstate(NewReinstatement, Answer<ReinstateOutcome>),
-    Note(Box<NewAuditEntry>, Answer<()>),
+    AuditNote(Box<NewAuditEntry>, Answer<()>),
 }
 
 impl WriteRequest {
-    /// Whether it is to be carried out. Nothing is redeemed or issued for a caller who has disconnected: they retry, and a code or refresh
-    /// token must still be good then. Revocations and audit notes are written in any case.
+    /// Whether the request is still to be written. Nothing is redeemed or issued for a caller that has
+    /// disconnected: it will retry, and its code or refresh token must be valid then. Revocations and
+    /// audit notes are always written.
     fn is_wanted(&self) -> bool {
         match self {
             WriteRequest::Redeem(_, answer) => !answer.is_closed(),
-            WriteRequest::See(_, answer) => !answer.is_closed(),
+            WriteRequest::RecordFirstUse(_, answer) => !answer.is_closed(),
             WriteRequest::Issue(_, answer) => !answer.is_closed(),
             WriteRequest::Reinstate(_, answer) => !answer.is_closed(),
-            WriteRequest::Revoke(..) | WriteRequest::Note(..) => true,
+            WriteRequest::Revoke(..) | WriteRequest::AuditNote(..) => true,
         }
     }
 }
 
-/// WriteBatch that are to be granted together, sorted as in a [`Batch`].
+/// A batch with the answers of its requests, in the same order.
 #[derive(Default)]
 struct WriteBatch {
     batch: Batch,
@@ -92,56 +101,56 @@ struct WriteBatch {
 }
 
 impl Writer {
-    /// A writer, and the task that does its work, to be spawned.
+    /// Returns a writer, and its task, which the caller must spawn.
     pub fn new(store: Store) -> (Writer, impl Future<Output = ()> + Send) {
         let (sender, mut receiver) = mpsc::channel(MAX_QUEUED);
         let task = async move {
-            let (mut wishes, mut line) = (Vec::with_capacity(MAX_BATCH), WriterConnection::default());
+            let (mut requests, mut connection) = (Vec::with_capacity(MAX_BATCH), WriterConnection::default());
             while let Some(first) = receiver.recv().await {
-                wishes.push(first);
-                // Whoever is about to ask does so first: a commit costs the same for one and for many.
+                requests.push(first);
                 for _ in 0..YIELDS_BEFORE_BATCH {
                     yield_now().await;
                 }
-                while wishes.len() < MAX_BATCH
+                while requests.len() < MAX_BATCH
                     && let Ok(next) = receiver.try_recv()
                 {
-                    wishes.push(next);
+                    requests.push(next);
                 }
-                WriteBatch::sorted(wishes.drain(..).filter(WriteRequest::is_wanted)).grant(&store, &mut line).await;
+                let wanted = requests.drain(..).filter(WriteRequest::is_wanted);
+                WriteBatch::collect(wanted).commit(&store, &mut connection).await;
                 if receiver.is_empty() {
-                    line.end();
+                    connection.release();
                 }
             }
         };
         (Writer(sender), task)
     }
 
-    /// Issues a token. It may be signed and handed out only after this has returned.
+    /// Issues a token. It may be signed and returned to the client only after this has returned.
     ///
     /// # Errors
-    /// When the queue is full, the key is revoked, what it was decided on by has changed, or the database fails.
+    /// When the queue is full, the token may not be issued, or the database fails.
     pub fn issue<I: Into<IssueRequest>>(
         &self,
         issue: I,
     ) -> impl Future<Output = Result<Box<AccessToken>, WriteError>> + use<I> {
-        self.ask(|answer| WriteRequest::Issue(Box::new(issue.into()), answer))
+        self.send(|answer| WriteRequest::Issue(Box::new(issue.into()), answer))
     }
 
-    /// Issues a token for what may be taken once, if nobody took it before.
+    /// Redeems a credential for a token.
     ///
     /// # Errors
     /// As [`Writer::issue`].
     pub fn redeem(&self, redeem: RedeemRequest) -> impl Future<Output = Result<RedeemOutcome, WriteError>> + use<> {
-        self.ask(|answer| WriteRequest::Redeem(Box::new(redeem), answer))
+        self.send(|answer| WriteRequest::Redeem(Box::new(redeem), answer))
     }
 
-    /// Remembers what may be shown once; whether it was not shown before.
+    /// Records the use of a replay key, and returns whether it is the first.
     ///
     /// # Errors
     /// When the queue is full or the database fails.
     pub fn record_first_use(&self, key: ReplayKey) -> impl Future<Output = Result<bool, WriteError>> + use<> {
-        self.ask(move |answer| WriteRequest::See(key, answer))
+        self.send(move |answer| WriteRequest::RecordFirstUse(key, answer))
     }
 
     /// Makes a revocation.
@@ -149,7 +158,7 @@ impl Writer {
     /// # Errors
     /// When the queue is full or the database fails.
     pub fn revoke(&self, revoke: NewRevocation) -> impl Future<Output = Result<RevokeOutcome, WriteError>> + use<> {
-        self.ask(|answer| WriteRequest::Revoke(revoke, answer))
+        self.send(|answer| WriteRequest::Revoke(revoke, answer))
     }
 
     /// Lifts revocations.
@@ -160,137 +169,142 @@ impl Writer {
         &self,
         reinstate: NewReinstatement,
     ) -> impl Future<Output = Result<ReinstateOutcome, WriteError>> + use<> {
-        self.ask(|answer| WriteRequest::Reinstate(reinstate, answer))
+        self.send(|answer| WriteRequest::Reinstate(reinstate, answer))
     }
 
-    /// Adds a line to the audit log that tells of nothing that is written otherwise, such as a sign-in that was refused.
+    /// Adds an audit entry about something that is not written otherwise, such as a failed sign-in.
     ///
     /// # Errors
     /// When the queue is full or the database fails.
     pub fn record_audit_note(&self, note: NewAuditEntry) -> impl Future<Output = Result<(), WriteError>> + use<> {
-        self.ask(|answer| WriteRequest::Note(Box::new(note), answer))
+        self.send(|answer| WriteRequest::AuditNote(Box::new(note), answer))
     }
 
-    /// How many callers can wait.
+    /// Maximum number of queued requests.
     #[must_use]
     pub fn capacity(&self) -> u64 {
         self.0.max_capacity() as u64
     }
 
-    /// How many callers wait to have something written.
+    /// Number of queued requests.
     #[must_use]
     pub fn queued(&self) -> u64 {
         self.0.max_capacity().saturating_sub(self.0.capacity()) as u64
     }
 
-    /// Asks at once; what is given only waits. So a request that waits does not carry what it asked for along.
-    fn ask<T, F: FnOnce(Answer<T>) -> WriteRequest>(
+    /// Queues the request immediately; the returned future only waits for the result, so a waiting
+    /// caller does not keep the request in memory.
+    fn send<T, F: FnOnce(Answer<T>) -> WriteRequest>(
         &self,
-        wish: F,
+        request: F,
     ) -> impl Future<Output = Result<T, WriteError>> + use<T, F> {
-        let (answer, answered) = oneshot::channel();
-        let asked = self.0.try_send(wish(answer)).map_err(|error| match error {
+        let (answer, result) = oneshot::channel();
+        let queued = self.0.try_send(request(answer)).map_err(|error| match error {
             TrySendError::Full(_) => WriteError::Busy,
             TrySendError::Closed(_) => WriteError::Stopped,
         });
         async move {
-            asked?;
-            answered.await.map_err(|_| WriteError::Stopped)?
+            queued?;
+            result.await.map_err(|_| WriteError::Stopped)?
         }
     }
 }
 
 impl WriteBatch {
-    fn sorted(all: impl Iterator<Item = WriteRequest>) -> WriteBatch {
-        let mut wishes = WriteBatch::default();
-        for wish in all {
-            match wish {
+    fn collect(requests: impl Iterator<Item = WriteRequest>) -> WriteBatch {
+        let mut collected = WriteBatch::default();
+        for request in requests {
+            match request {
                 WriteRequest::Redeem(redeem, answer) => {
-                    wishes.batch.redeems.push(*redeem);
-                    wishes.redeems.push(answer);
+                    collected.batch.redeems.push(*redeem);
+                    collected.redeems.push(answer);
                 }
-                WriteRequest::See(key, answer) => {
-                    wishes.batch.replay_keys.push(key);
-                    wishes.replay_keys.push(answer);
+                WriteRequest::RecordFirstUse(key, answer) => {
+                    collected.batch.replay_keys.push(key);
+                    collected.replay_keys.push(answer);
                 }
                 WriteRequest::Issue(issue, answer) => {
-                    wishes.batch.issues.push(*issue);
-                    wishes.issues.push(answer);
+                    collected.batch.issues.push(*issue);
+                    collected.issues.push(answer);
                 }
                 WriteRequest::Revoke(revoke, answer) => {
-                    wishes.batch.revokes.push(revoke);
-                    wishes.revokes.push(answer);
+                    collected.batch.revokes.push(revoke);
+                    collected.revokes.push(answer);
                 }
                 WriteRequest::Reinstate(reinstate, answer) => {
-                    wishes.batch.reinstates.push(reinstate);
-                    wishes.reinstates.push(answer);
+                    collected.batch.reinstates.push(reinstate);
+                    collected.reinstates.push(answer);
                 }
-                WriteRequest::Note(note, answer) => {
-                    wishes.batch.notes.push(*note);
-                    wishes.notes.push(answer);
+                WriteRequest::AuditNote(note, answer) => {
+                    collected.batch.notes.push(*note);
+                    collected.notes.push(answer);
                 }
             }
         }
-        wishes
+        collected
     }
 
-    /// Writes all in one transaction. If one of them is what fails it, each gets one of its own, so that a bad one spoils nothing
-    /// for the others; if it is the database, trying again would only make everybody wait.
-    async fn grant(mut self, store: &Store, line: &mut WriterConnection) {
+    /// Writes all requests in one transaction and answers them. If one of them makes the transaction
+    /// fail, each is written in a transaction of its own, so that it fails alone. If the database fails,
+    /// all are refused: another attempt would only make the callers wait longer.
+    async fn commit(mut self, store: &Store, connection: &mut WriterConnection) {
         let written = loop {
             if self.batch.is_empty() {
                 return;
             }
             let begun = Instant::now();
-            let wanted = || begun.elapsed() < SLOW_TRANSACTION || self.redeems.iter().all(|answer| !answer.is_closed());
-            match store.write(&self.batch, line, &wanted).await {
-                Err(StoreError::CallerDisconnected) => self.forget_departed(),
+            let callers_waiting =
+                || begun.elapsed() < SLOW_TRANSACTION || self.redeems.iter().all(|answer| !answer.is_closed());
+            match store.write(&self.batch, connection, &callers_waiting).await {
+                Err(StoreError::CallerDisconnected) => self.drop_disconnected(),
                 written => break written,
             }
         };
         match written {
             Ok(written) => self.answer(written),
-            Err(error) if is_of_one(&error) => {
-                tracing::warn!(%error, wishes = self.batch.len(), "a transaction was refused; trying its parts one by one");
-                self.grant_each(store).await;
+            Err(error) if is_about_one_row(&error) => {
+                let requests = self.batch.len();
+                tracing::warn!(%error, requests, "a transaction was refused; writing its requests one by one");
+                self.commit_each(store).await;
             }
             Err(error) => {
                 match error.is_known_outage() {
-                    true => tracing::debug!(%error, wishes = self.batch.len(), "nothing could be written"),
-                    false => tracing::error!(%error, wishes = self.batch.len(), "nothing could be written"),
+                    true => tracing::debug!(%error, requests = self.batch.len(), "requests could not be written"),
+                    false => tracing::error!(%error, requests = self.batch.len(), "requests could not be written"),
                 }
                 self.refuse();
             }
         }
     }
 
-    /// Drops the redemptions of callers who have disconnected.
-    fn forget_departed(&mut self) {
+    /// Drops the redemptions whose callers have disconnected.
+    fn drop_disconnected(&mut self) {
         let before = self.redeems.len();
         let redeems = std::mem::take(&mut self.batch.redeems).into_iter().zip(std::mem::take(&mut self.redeems));
         (self.batch.redeems, self.redeems) = redeems.filter(|(_, answer)| !answer.is_closed()).unzip();
-        tracing::info!(departed = before - self.redeems.len(), "callers gave up while the database was slow");
+        let disconnected = before - self.redeems.len();
+        tracing::info!(disconnected, "callers disconnected while the database was slow");
     }
 
-    async fn grant_each(self, store: &Store) {
+    async fn commit_each(self, store: &Store) {
         let WriteBatch { batch, redeems, replay_keys, issues, revokes, reinstates, notes } = self;
         for (redeem, answer) in batch.redeems.into_iter().zip(redeems).filter(|(_, answer)| !answer.is_closed()) {
-            give(answer, store.redeem(redeem).await);
+            send_result(answer, store.redeem(redeem).await);
         }
         for (issue, answer) in batch.issues.into_iter().zip(issues) {
-            give(answer, store.issue(issue).await.map(Box::new));
+            send_result(answer, store.issue(issue).await.map(Box::new));
         }
         for (revoke, answer) in batch.revokes.into_iter().zip(revokes) {
-            give(answer, store.revoke(revoke).await);
+            send_result(answer, store.revoke(revoke).await);
         }
         for (reinstate, answer) in batch.reinstates.into_iter().zip(reinstates) {
-            give(answer, store.reinstate(reinstate).await);
+            send_result(answer, store.reinstate(reinstate).await);
         }
         for (key, answer) in batch.replay_keys.into_iter().zip(replay_keys) {
-            give(answer, store.record_first_use(key).await);
+            send_result(answer, store.record_first_use(key).await);
         }
         for (note, answer) in batch.notes.into_iter().zip(notes) {
-            give(answer, store.apply(Batch { notes: vec![note], ..Batch::default() }).await.map(drop));
+            send_result(answer, store.apply(Batch { notes: vec![note], ..Batch::default() }).await.map(drop));
         }
     }
 
@@ -305,25 +319,28 @@ impl WriteBatch {
     }
 
     fn answer(self, written: WrittenBatch) {
-        let outcome = written.of(self.batch);
-        self.redeems.into_iter().zip(outcome.redeemed).for_each(|(answer, redeemed)| give(answer, redeemed));
-        self.replay_keys.into_iter().zip(outcome.first_uses).for_each(|(answer, new)| give(answer, Ok(new)));
-        self.issues.into_iter().zip(outcome.issued).for_each(|(answer, issued)| give(answer, issued));
-        self.revokes.into_iter().zip(outcome.revoked).for_each(|(answer, revoked)| give(answer, Ok(revoked)));
-        self.reinstates.into_iter().zip(outcome.reinstated).for_each(|(answer, lifted)| give(answer, Ok(lifted)));
-        self.notes.into_iter().for_each(|answer| give(answer, Ok(())));
+        let outcome = written.complete(self.batch);
+        self.redeems.into_iter().zip(outcome.redeemed).for_each(|(answer, redeemed)| send_result(answer, redeemed));
+        self.replay_keys.into_iter().zip(outcome.first_uses).for_each(|(answer, first)| send_result(answer, Ok(first)));
+        self.issues.into_iter().zip(outcome.issued).for_each(|(answer, issued)| send_result(answer, issued));
+        self.revokes.into_iter().zip(outcome.revoked).for_each(|(answer, revoked)| send_result(answer, Ok(revoked)));
+        self.reinstates
+            .into_iter()
+            .zip(outcome.reinstated)
+            .for_each(|(answer, lifted)| send_result(answer, Ok(lifted)));
+        self.notes.into_iter().for_each(|answer| send_result(answer, Ok(())));
     }
 }
 
-/// Whether a transaction failed for what one of its rows says.
-fn is_of_one(error: &StoreError) -> bool {
+/// Whether a transaction failed because of the content of one row.
+fn is_about_one_row(error: &StoreError) -> bool {
     match error {
         StoreError::Database(sqlx::Error::Database(error)) => error.kind() != sqlx::error::ErrorKind::Other,
         _ => false,
     }
 }
 
-/// Whoever asked may have gone away meanwhile: what is written stays written.
-fn give<T>(answer: Answer<T>, result: Result<T, StoreError>) {
+/// Sends a result. The caller may have disconnected; what was written stays written.
+fn send_result<T>(answer: Answer<T>, result: Result<T, StoreError>) {
     drop(answer.send(result.map_err(WriteError::Store)));
 }

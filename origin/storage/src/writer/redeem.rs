@@ -1,89 +1,91 @@
-//! Taking what may be taken once: codes, device codes, refresh tokens. It happens in the transaction that issues the token, so
-//! that of any number of requests at one moment one gets it, and what was given is on record as given.
+//! Redeeming authorization codes, device codes and refresh tokens.
+//!
+//! Never: two requests redeem the same credential. It is redeemed in the transaction that records the
+//! access token, so of any number of concurrent requests one succeeds, and what was redeemed is recorded
+//! together with what it was redeemed for.
 
 use std::collections::{HashMap, HashSet};
 
-use sqlx::{PgConnection, SqliteConnection};
 use tollgate_model::{AccessToken, GrantId, RefreshState, RefreshUse, SecretHash};
 
-use crate::database::bulk::{column, padded_with_last, statement_chunks};
-use crate::database::bulk_statement::{BulkStatement, PaddedValues};
-use crate::database::values::{from_sql, to_sql};
+use crate::database::bulk::{padded_with_last, statement_chunks};
+use crate::database::values::{fixed_bytes, from_sql, to_sql};
 use crate::database::{Either, Tx};
 use crate::error::StoreError;
-use crate::oauth::grants::{late_retries_to_sql, refresh_state};
+use crate::oauth::grants::{is_user_active_sql, refresh_state};
 use crate::writer::batch::IssueRequest;
-use crate::writer::issuing::IssuancePreconditions;
+use crate::writer::preconditions::IssuancePreconditions;
+use crate::writer::rotation::{RotateRefreshTokens, Rotation};
 
-/// A token to be issued for something that may be taken once. What its request had to fit is checked before.
+/// An access token to be issued for a credential. The caller has checked what the protocol requires of
+/// the request.
 #[derive(Debug, Clone)]
 pub struct RedeemRequest {
-    /// What is taken.
+    /// The credential to redeem.
     pub credential: RedeemCredential,
-    /// The grant that it stands for.
+    /// The grant of the credential.
     pub grant: GrantId,
-    /// The token.
+    /// The access token.
     pub issue: IssueRequest,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub at: u64,
 }
 
-/// What is taken.
+/// What an access token is issued for.
 #[derive(Debug, Clone)]
 pub enum RedeemCredential {
     /// An authorization code.
     Code {
-        /// Its hash.
+        /// Hash of the code.
         hash: SecretHash,
-        /// The grant's first refresh token.
+        /// First refresh token of the grant.
         refresh: Option<NewRefreshToken>,
     },
-    /// A device code whose user agreed.
+    /// A device code that the user has approved.
     DeviceCode {
-        /// Its hash.
+        /// Hash of the device code.
         hash: SecretHash,
-        /// The grant's first refresh token.
+        /// First refresh token of the grant.
         refresh: Option<NewRefreshToken>,
     },
     /// A refresh token.
     RefreshToken {
-        /// Its hash.
+        /// Hash of the presented refresh token.
         hash: SecretHash,
-        /// What follows it.
+        /// The refresh token that replaces it.
         successor: NewRefreshToken,
-        /// For how many seconds it gives that again.
+        /// Reuse grace in seconds: so long, presenting the token again returns the same successor.
         grace: u64,
     },
-    /// Nothing: the grant must stand, that is all.
+    /// Nothing is redeemed; the grant must be active.
     ActiveGrant,
 }
 
-/// A refresh token that is to be.
+/// A refresh token to be stored.
 #[derive(Debug, Clone)]
 pub struct NewRefreshToken {
-    /// Its hash.
+    /// Hash of the token.
     pub hash: SecretHash,
-    /// The Unix second from which it is bad, unless it was used by then.
+    /// Unix second from which it has expired, unless it was used before.
     pub expires_at: u64,
-    /// The thumbprint of the key that it is bound to.
+    /// Thumbprint of the DPoP key it is bound to.
     pub jkt: Option<String>,
 }
 
-/// What became of it.
+/// Result of a redemption.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RedeemOutcome<T = Box<AccessToken>> {
-    /// The token is on record, and so is what else was given with it.
+    /// The access token and the new refresh token are recorded.
     Issued(T),
-    /// It was taken before. The grant is revoked now.
+    /// The credential had been redeemed before. The grant is revoked now.
     Replayed,
-    /// The grant was revoked or is over.
+    /// The grant was revoked or has ended.
     Ended,
-    /// The refresh token lay unused for too long.
+    /// The refresh token was not used in time.
     Expired,
 }
 
 impl<T> RedeemOutcome<T> {
-    /// The same, with what becomes of the token.
     pub(crate) fn map<U>(self, issued: impl FnOnce(T) -> U) -> RedeemOutcome<U> {
         match self {
             RedeemOutcome::Issued(token) => RedeemOutcome::Issued(issued(token)),
@@ -94,47 +96,40 @@ impl<T> RedeemOutcome<T> {
     }
 }
 
-/// What a claim came to, before the token is issued.
+/// Verdict on a credential, before the access token is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Good,
+    Redeemed,
     Replayed,
     Ended,
     Expired,
-    /// Something bars the token. Nothing was taken: whoever asked may ask again, with another key or by what holds now.
-    Barred,
+    /// A precondition of issuing failed. Nothing was redeemed: the caller can retry, with another key
+    /// or after deciding again.
+    NotIssuable,
 }
 
-/// What may be shown once.
-#[derive(Debug, Clone, Copy)]
-pub struct ReplayKey {
-    /// The hash of its id and of who made it.
-    pub hash: SecretHash,
-    /// The Unix second from which it would be refused anyway.
-    pub expires_at: u64,
-}
-
-/// A grant that gives something, while a batch takes of it.
-struct GoodGrant<'a> {
-    /// How far its refresh tokens have come, if it has any, and the Unix second from which the current one is bad.
+/// An active grant while a batch redeems its credentials.
+struct ActiveGrant<'a> {
+    /// State of its refresh tokens, if it has any, and the Unix second at which the current one expires.
     state: Option<(RefreshState, u64)>,
-    /// The refresh token that it comes to here.
+    /// The refresh token that this batch makes the current one.
     next: Option<&'a NewRefreshToken>,
 }
 
-impl<'a> GoodGrant<'a> {
-    /// Gives what is claimed, if that may be. `taken` are the codes that this batch takes.
-    fn give(&mut self, redeem: &'a RedeemRequest, taken: &mut HashSet<[u8; 32]>) -> Verdict {
+impl<'a> ActiveGrant<'a> {
+    /// Judges a request. `redeemed` are the codes that this batch has marked as redeemed; each counts
+    /// for one request.
+    fn redeem(&mut self, redeem: &'a RedeemRequest, redeemed: &mut HashSet<[u8; 32]>) -> Verdict {
         match &redeem.credential {
-            RedeemCredential::ActiveGrant => Verdict::Good,
+            RedeemCredential::ActiveGrant => Verdict::Redeemed,
             RedeemCredential::Code { hash, refresh } | RedeemCredential::DeviceCode { hash, refresh } => {
-                if !taken.remove(hash.as_bytes()) {
+                if !redeemed.remove(hash.as_bytes()) {
                     return Verdict::Replayed;
                 }
                 if let Some(first) = refresh {
                     self.rotate(RefreshState::first(first.hash), first);
                 }
-                Verdict::Good
+                Verdict::Redeemed
             }
             RedeemCredential::RefreshToken { hash, successor, grace } => {
                 self.refresh(hash, successor, *grace, redeem.at)
@@ -142,8 +137,9 @@ impl<'a> GoodGrant<'a> {
         }
     }
 
-    /// The first of a batch to show the current refresh token ends it. Whoever shows the same after that, here or later, gets what the
-    /// first got, or has the grant revoked.
+    /// The first request of a batch that presents the current refresh token rotates it. Any later one
+    /// that presents the same token, in this batch or another, gets the same successor within the reuse
+    /// grace, and has the grant revoked after it.
     fn refresh(&mut self, hash: &SecretHash, successor: &'a NewRefreshToken, grace: u64, at: u64) -> Verdict {
         let Some((state, expires_at)) = self.state else {
             return Verdict::Ended;
@@ -152,9 +148,9 @@ impl<'a> GoodGrant<'a> {
             RefreshUse::Rotated(_) | RefreshUse::RetriedLate(_) if at >= expires_at => Verdict::Expired,
             RefreshUse::Rotated(next) | RefreshUse::RetriedLate(next) => {
                 self.rotate(next, successor);
-                Verdict::Good
+                Verdict::Redeemed
             }
-            RefreshUse::Repeated => Verdict::Good,
+            RefreshUse::Repeated => Verdict::Redeemed,
             RefreshUse::Reused => Verdict::Replayed,
         }
     }
@@ -165,54 +161,46 @@ impl<'a> GoodGrant<'a> {
     }
 }
 
-/// A grant's id, and the refresh token to which it goes on.
-pub(crate) type Rotation<'a> = (&'a str, RefreshState, &'a NewRefreshToken);
-
-/// A grant's id, its current refresh token and when that ends, the one before, when it was refreshed, and how often late.
+/// A grant's id, its current refresh token and when that expires, the previous one, when it was rotated,
+/// and the number of late retries.
 type StateRow = (String, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<i64>, i64);
 
-/// SQL condition: the user of a row of `grants` is active. A user's grants end in the transaction that disables them, so it fails only for
-/// grants that an older version left.
-macro_rules! of_active_user {
-    () => {
-        "EXISTS (SELECT 1 FROM users WHERE users.id = grants.user_id AND users.disabled_at IS NULL)"
-    };
-}
-
 impl Tx {
-    /// Takes what is claimed; a verdict for each, in order.
-    pub(crate) async fn claim(
+    /// Redeems credentials, and returns a verdict for each, in order.
+    pub(crate) async fn redeem_credentials(
         &mut self,
         redeems: &[RedeemRequest],
-        bars: &IssuancePreconditions,
+        preconditions: &IssuancePreconditions,
     ) -> Result<Vec<Verdict>, StoreError> {
         let Some(first) = redeems.first() else {
             return Ok(Vec::new());
         };
-        // WriteBatch of one moment; a second more or less decides nothing.
+        // The requests of a batch arrived within moments; a difference of a second is irrelevant.
         let at = first.at;
-        let mut good = self.good_grants(redeems, at).await?;
-        let (mut codes, mut devices) = (Vec::new(), Vec::new());
-        let may_issue = |redeem: &&RedeemRequest| bars.check(&redeem.issue).is_ok();
-        for redeem in redeems.iter().filter(|redeem| good.contains_key(redeem.grant.as_str())).filter(may_issue) {
+        let mut grants = self.lock_active_grants(redeems, at).await?;
+        let (mut codes, mut device_codes) = (Vec::new(), Vec::new());
+        let may_issue = |redeem: &&RedeemRequest| preconditions.check(&redeem.issue).is_ok();
+        for redeem in redeems.iter().filter(|redeem| grants.contains_key(redeem.grant.as_str())).filter(may_issue) {
             match &redeem.credential {
                 RedeemCredential::Code { hash, .. } => codes.push(*hash),
-                RedeemCredential::DeviceCode { hash, .. } => devices.push(*hash),
+                RedeemCredential::DeviceCode { hash, .. } => device_codes.push(*hash),
                 RedeemCredential::RefreshToken { .. } | RedeemCredential::ActiveGrant => {}
             }
         }
-        let mut taken = self.take("codes SET redeemed_at", &codes, at).await?;
-        taken.extend(self.take("device_codes SET redeemed_at", &devices, at).await?);
+        let mut redeemed = self.mark_redeemed("codes", &codes, at).await?;
+        redeemed.extend(self.mark_redeemed("device_codes", &device_codes, at).await?);
 
         let mut verdicts = Vec::with_capacity(redeems.len());
         for redeem in redeems {
-            verdicts.push(match good.get_mut(redeem.grant.as_str()) {
+            verdicts.push(match grants.get_mut(redeem.grant.as_str()) {
                 None => Verdict::Ended,
-                Some(_) if !may_issue(&redeem) => Verdict::Barred,
-                Some(grant) => grant.give(redeem, &mut taken),
+                Some(_) if !may_issue(&redeem) => Verdict::NotIssuable,
+                Some(grant) => grant.redeem(redeem, &mut redeemed),
             });
         }
-        let rotations = good.iter().filter_map(|(id, grant)| Some((id.as_str(), grant.state?.0, grant.next?)));
+        let rotations = grants.iter().filter_map(|(id, grant)| {
+            Some(Rotation { grant_id: id.as_str(), state: grant.state?.0, next: grant.next? })
+        });
         let rotations: Vec<Rotation> = rotations.collect();
         for rotations in statement_chunks(&rotations) {
             with_connection!(&mut *self, connection => connection.rotate_refresh_tokens(rotations, None).await?);
@@ -220,31 +208,31 @@ impl Tx {
         Ok(verdicts)
     }
 
-    /// Those of the grants that still give something: they stand, and their users are active. On PostgreSQL they stay so until this
-    /// transaction ends, and nobody else refreshes by them: whoever comes to that takes all locks here, each at once as strong as it needs
-    /// and all in one order.
-    async fn good_grants<'a>(
+    /// The grants among these that are active and whose users are active. On PostgreSQL they are locked
+    /// until this transaction ends, and other refreshes of them wait: every transaction takes these
+    /// locks here, in one order, and at once as strong as it needs them, so that none deadlocks.
+    async fn lock_active_grants<'a>(
         &mut self,
         redeems: &'a [RedeemRequest],
         at: u64,
-    ) -> Result<HashMap<String, GoodGrant<'a>>, StoreError> {
+    ) -> Result<HashMap<String, ActiveGrant<'a>>, StoreError> {
         let mut ids: Vec<&str> = redeems.iter().map(|redeem| redeem.grant.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let only_read = redeems.iter().all(|redeem| matches!(redeem.credential, RedeemCredential::ActiveGrant));
+        let only_reads = redeems.iter().all(|redeem| matches!(redeem.credential, RedeemCredential::ActiveGrant));
         let lock = match self {
             Either::Sqlite(_) => "",
-            Either::Postgres(_) if only_read => " ORDER BY id COLLATE \"C\" FOR SHARE",
+            Either::Postgres(_) if only_reads => " ORDER BY id COLLATE \"C\" FOR SHARE",
             Either::Postgres(_) => " ORDER BY id COLLATE \"C\" FOR NO KEY UPDATE",
         };
-        let mut good = HashMap::with_capacity(ids.len());
+        let mut grants = HashMap::with_capacity(ids.len());
         for ids in statement_chunks(&ids) {
             let rows: Vec<StateRow> = with_connection!(&mut *self, connection => {
                 let mut query = sqlx::QueryBuilder::new(
                     "SELECT id, refresh_hash, refresh_expires_at, previous_hash, refreshed_at, late_retries FROM grants
                      WHERE ended_at IS NULL AND ends_at > ",
                 );
-                query.push_bind(to_sql(at)).push(concat!(" AND ", of_active_user!(), " AND id IN ("));
+                query.push_bind(to_sql(at)).push(concat!(" AND ", is_user_active_sql!(), " AND id IN ("));
                 let mut list = query.separated(", ");
                 for id in padded_with_last(ids) {
                     list.push_bind(*id);
@@ -256,26 +244,25 @@ impl Tx {
                     let state = refresh_state(&current, previous.as_deref(), refreshed_at, late_retries)?;
                     Ok::<_, StoreError>((state, from_sql(expires_at)))
                 };
-                good.insert(id, GoodGrant { state: current.zip(expires_at).map(state).transpose()?, next: None });
+                grants.insert(id, ActiveGrant { state: current.zip(expires_at).map(state).transpose()?, next: None });
             }
         }
-        Ok(good)
+        Ok(grants)
     }
 
-    /// Marks rows as taken that are not yet; the hashes of those that were not.
-    async fn take(
+    /// Marks codes of a table as redeemed, and returns the hashes of those that were not redeemed before.
+    async fn mark_redeemed(
         &mut self,
-        table_and_column: &'static str,
+        table: &'static str,
         hashes: &[SecretHash],
         at: u64,
     ) -> Result<HashSet<[u8; 32]>, StoreError> {
-        let column = table_and_column.rsplit(' ').next().unwrap_or_default();
-        let mut taken = HashSet::new();
+        let mut redeemed = HashSet::new();
         for hashes in statement_chunks(hashes) {
             let rows: Vec<Vec<u8>> = with_connection!(&mut *self, connection => {
                 let mut query = sqlx::QueryBuilder::new("UPDATE ");
-                query.push(table_and_column).push(" = ").push_bind(to_sql(at)).push(" WHERE ").push(column);
-                query.push(" IS NULL AND hash IN (");
+                query.push(table).push(" SET redeemed_at = ").push_bind(to_sql(at));
+                query.push(" WHERE redeemed_at IS NULL AND hash IN (");
                 let mut list = query.separated(", ");
                 for hash in padded_with_last(hashes) {
                     list.push_bind(hash.as_bytes().to_vec());
@@ -283,105 +270,16 @@ impl Tx {
                 query.push(") RETURNING hash").build_query_scalar().fetch_all(connection).await?
             });
             for row in rows {
-                taken.insert(crate::database::values::fixed_bytes(&row, "codes")?);
+                redeemed.insert(fixed_bytes(&row, table)?);
             }
         }
-        Ok(taken)
-    }
-
-    /// Remembers what is shown; whether each was not shown before.
-    pub(crate) async fn see(&mut self, keys: &[ReplayKey]) -> Result<Vec<bool>, StoreError> {
-        let mut news: HashSet<Vec<u8>> = HashSet::new();
-        for keys in statement_chunks(keys) {
-            with_connection!(&mut *self, connection => {
-                let mut query = build_insert!("INSERT INTO seen (hash, expires_at)", keys, |row, key| row
-                    .push_bind(key.hash.as_bytes().to_vec())
-                    .push_bind(to_sql(key.expires_at)));
-                query.push(" ON CONFLICT DO NOTHING RETURNING hash");
-                news.extend(query.build_query_scalar::<Vec<u8>>().fetch_all(connection).await?);
-            });
-        }
-        Ok(keys.iter().map(|key| news.remove(key.hash.as_bytes().as_slice())).collect())
-    }
-}
-
-/// Writes how far the refresh tokens of grants have come.
-pub(crate) trait RotateRefreshTokens {
-    /// Writes it of as many grants as a statement may be about, and none of them twice; of how many it could be written. Unless they are
-    /// this transaction's, see [`Tx::good_grants`], they must stand at the Unix second `current_at`, and go on from their current refresh
-    /// token, which must not be too old then; then the state's late retries are those that follow from what is stored.
-    async fn rotate_refresh_tokens(
-        &mut self,
-        grants: &[Rotation<'_>],
-        current_at: Option<u64>,
-    ) -> Result<u64, StoreError>;
-}
-
-impl RotateRefreshTokens for SqliteConnection {
-    async fn rotate_refresh_tokens(
-        &mut self,
-        grants: &[Rotation<'_>],
-        current_at: Option<u64>,
-    ) -> Result<u64, StoreError> {
-        static UPDATE: BulkStatement = BulkStatement::new(
-            "UPDATE grants SET refresh_hash = column2, previous_hash = column3, refreshed_at = column4, refresh_expires_at = column5,
-             refresh_jkt = column6, late_retries = CASE WHEN current.at IS NULL THEN column7 WHEN late_retries > 0 THEN -1 ELSE 0 END
-             FROM (SELECT ? AS at) AS current,",
-            7,
-            concat!(
-                "AS given WHERE grants.id = column1 AND (current.at IS NULL
-                OR refresh_hash = column3 AND refresh_expires_at > current.at AND ended_at IS NULL AND ends_at > current.at AND ",
-                of_active_user!(),
-                ")"
-            ),
-        );
-        let mut given = PaddedValues::new();
-        given.bind(current_at.map(to_sql));
-        for (id, state, next) in grants {
-            given.row().bind(*id).bind(state.current.as_bytes().to_vec());
-            given.bind(state.previous.map(|hash| hash.as_bytes().to_vec())).bind(state.refreshed_at.map(to_sql));
-            given.bind(to_sql(next.expires_at)).bind(next.jkt.as_deref()).bind(late_retries_to_sql(state.late_retries));
-        }
-        Ok(UPDATE.query(grants.len(), given)?.execute(self).await?.rows_affected())
-    }
-}
-
-impl RotateRefreshTokens for PgConnection {
-    /// The locks are taken in the order of [`Tx::good_grants`]; whoever waited for one finds what the other left.
-    async fn rotate_refresh_tokens(
-        &mut self,
-        grants: &[Rotation<'_>],
-        current_at: Option<u64>,
-    ) -> Result<u64, StoreError> {
-        let update = sqlx::query(concat!(
-            "WITH locked AS MATERIALIZED (SELECT grants.id FROM grants JOIN UNNEST($1::text[]) AS given (id) USING (id)
-                ORDER BY grants.id COLLATE \"C\" FOR NO KEY UPDATE OF grants)
-             UPDATE grants SET refresh_hash = current, previous_hash = previous, refreshed_at = at,
-                refresh_expires_at = expires_at, refresh_jkt = jkt,
-                late_retries = CASE WHEN $7::bigint IS NULL THEN late WHEN late_retries > 0 THEN -1 ELSE 0 END
-             FROM UNNEST($1::text[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::text[], $8::bigint[])
-                AS given (grant_id, current, previous, at, expires_at, jkt, late)
-             WHERE (SELECT COUNT(*) FROM locked) > 0 AND grants.id = grant_id AND ($7::bigint IS NULL
-                OR refresh_hash = previous AND refresh_expires_at > $7 AND ended_at IS NULL AND ends_at > $7 AND ",
-            of_active_user!(),
-            ")"
-        ));
-        let update = update
-            .bind(column(grants, |(id, _, _)| *id))
-            .bind(column(grants, |(_, state, _)| state.current.as_bytes().to_vec()))
-            .bind(column(grants, |(_, state, _)| state.previous.map(|hash| hash.as_bytes().to_vec())))
-            .bind(column(grants, |(_, state, _)| state.refreshed_at.map(to_sql)))
-            .bind(column(grants, |(_, _, next)| to_sql(next.expires_at)))
-            .bind(column(grants, |(_, _, next)| next.jkt.as_deref()))
-            .bind(current_at.map(to_sql))
-            .bind(column(grants, |(_, state, _)| late_retries_to_sql(state.late_retries)));
-        Ok(update.execute(self).await?.rows_affected())
+        Ok(redeemed)
     }
 }
 
 impl RedeemCredential {
-    /// What a reuse is recorded as.
-    pub(crate) const fn reuse(&self) -> &'static str {
+    /// Reason of the revocation that a replay causes.
+    pub(crate) const fn replay_reason(&self) -> &'static str {
         match self {
             RedeemCredential::Code { .. } => "an authorization code was used twice",
             RedeemCredential::DeviceCode { .. } => "a device code was used twice",
