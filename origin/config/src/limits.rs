@@ -114,7 +114,8 @@ impl LimitSettings {
     }
 
     fn set(&mut self, limit: Limit, rate: Option<Rate>) {
-        self.rules[limit as usize] = rate.map(if counts_failures(limit) { Rule::Window } else { Rule::Bucket });
+        self.rules[limit as usize] =
+            rate.map(if counts_failures(limit) { Rule::SlidingWindow } else { Rule::TokenBucket });
     }
 
     pub(super) fn from_sources(sources: &Sources) -> Result<LimitSettings, SettingError> {
@@ -176,10 +177,10 @@ mod tests {
         assert_eq!(defaults, LimitSettings::default());
         assert!(Limit::ALL.into_iter().all(|limit| defaults.rule(limit).is_some()), "all are on");
         let some = from(&[("TOLLGATE_LIMIT_SIGN_INS", "5/s"), ("TOLLGATE_LIMIT_ACCOUNT", "off")]).expect("good");
-        assert_eq!(some.rule(Limit::SignIns), rate(5, 1).map(Rule::Bucket));
+        assert_eq!(some.rule(Limit::SignIns), rate(5, 1).map(Rule::TokenBucket));
         assert_eq!(some.rule(Limit::Account), None);
         let some = from(&[("TOLLGATE_LIMIT_WRONG_PASSWORDS", "600/10m")]).expect("good");
-        assert_eq!(some.rule(Limit::WrongPasswords), rate(600, 600).map(Rule::Window));
+        assert_eq!(some.rule(Limit::WrongPasswords), rate(600, 600).map(Rule::SlidingWindow));
         assert_eq!(from(&[("TOLLGATE_LIMITS", "off")]).expect("good"), LimitSettings::off());
         for wrong in ["5", "0/s", "x/m", "5/0s", "5/5", "5/400d", "-1/s"] {
             assert!(from(&[("TOLLGATE_LIMIT_REQUESTS", wrong)]).is_err(), "{wrong}");

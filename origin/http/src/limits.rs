@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_when_to_come_again() {
-        let rule = Rule::Window(Rate::new(60, Duration::from_secs(60)).expect("a rate"));
+        let rule = Rule::SlidingWindow(Rate::new(60, Duration::from_secs(60)).expect("a rate"));
         let refusal = Refusal::new(Limit::Secrets, rule, Duration::from_millis(1500));
         for route in ["/oauth/token", "/oauth/authorize", "/login", "/admin/api/clients"] {
             let response = refuse(route, refusal);

@@ -275,7 +275,7 @@ impl Access {
         let is_allowed = |audience: &&Audience| allowed.iter().any(|own| own.is_same_resource(audience.as_str()));
         let audience = self.audience.iter().filter(is_allowed).cloned();
         Some(Access {
-            scope: self.scope.common(&metadata.scope),
+            scope: self.scope.intersection(&metadata.scope),
             audience: Audiences::new(audience).ok()?,
             details: self.details.of_types(&metadata.authorization_details_types),
         })

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::is_legible;
+use super::text::is_displayable;
 use super::{AuthMethod, ClientMetadata, Malformed, Secret, SecretHash, identifier};
 use crate::encoding::base64url;
 
@@ -195,8 +195,8 @@ const MAX_NAME_LENGTH: usize = 128;
 /// listings and logs), bidirectional marks or zero-width characters (users would be shown another
 /// name than the registered one).
 pub fn checked_name(name: &str) -> Result<String, Malformed> {
-    if name.is_empty() || name.len() > MAX_NAME_LENGTH || !is_legible(name) {
-        return Err(Malformed::new("client name", "must be 1 to 128 bytes without characters that cannot be seen"));
+    if name.is_empty() || name.len() > MAX_NAME_LENGTH || !is_displayable(name) {
+        return Err(Malformed::new("client name", "must be 1 to 128 bytes without invisible characters"));
     }
     Ok(name.to_owned())
 }

@@ -1,30 +1,31 @@
-//! What users agreed to, so that they are not asked for the same again.
+//! Remembered consent, so that users are not asked again for the same access.
 //!
-//! A scope value means something at an audience only: whoever agreed to read here and to write there did not agree to write here. So
-//! consent is kept for each audience by itself, and never as a set of scope values beside a set of audiences.
+//! A scope value has a meaning only together with an audience: a user who consented to read at one
+//! audience and to write at another did not consent to write at the first. Therefore consent is
+//! stored for each audience separately, never as a set of values and a set of audiences.
 
 use std::collections::BTreeMap;
 
 use super::{Access, Audience, AuthorizationDetails, Scope};
 
-/// Audiences that a consent is remembered for at most; beyond that the older ones are forgotten, and the user is asked again.
+/// Audiences of one consent. When there are more, older ones are forgotten and the user is asked
+/// again.
 const MAX_AUDIENCES: usize = 64;
 
-/// What a user agreed that a client may have without asking again.
+/// The access of a client that a user consented to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Consent(BTreeMap<Audience, ConsentedAccess>);
 
-/// What a user agreed to at one audience.
+/// The access at one audience that a user consented to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsentedAccess {
-    /// Scope values.
     pub scope: Scope,
-    /// Authorization details (RFC 9396): those of the latest consent.
+    /// Authorization details (RFC 9396) of the latest consent.
     pub details: AuthorizationDetails,
 }
 
 impl Consent {
-    /// Whether the user agreed to all of this: to each scope value at each audience.
+    /// Whether the user consented to every scope value at every audience of `access`.
     #[must_use]
     pub fn covers(&self, access: &Access) -> bool {
         access.audience.iter().all(|audience| {
@@ -35,7 +36,7 @@ impl Consent {
         })
     }
 
-    /// The consent of a user who agreed to this, too. What is too much to keep is forgotten, never guessed.
+    /// Adds `access`. If that exceeds the limit, older consent is forgotten.
     #[must_use]
     pub fn with(mut self, access: &Access) -> Consent {
         let others = access.audience.iter().filter(|audience| !self.0.contains_key(audience)).count();
@@ -44,14 +45,14 @@ impl Consent {
         }
         for audience in access.audience.iter() {
             let earlier = self.0.get(audience).map(|agreed| &agreed.scope);
-            let scope = earlier.and_then(|earlier| earlier.joined(&access.scope).ok());
+            let scope = earlier.and_then(|earlier| earlier.union(&access.scope).ok());
             let scope = scope.unwrap_or_else(|| access.scope.clone());
             self.0.insert(audience.clone(), ConsentedAccess { scope, details: access.details.clone() });
         }
         self
     }
 
-    /// Each audience, with what the user agreed to there.
+    /// The consent for each audience.
     pub fn iter(&self) -> impl Iterator<Item = (&Audience, &ConsentedAccess)> {
         self.0.iter()
     }
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_agreed_to_at_two_audiences_are_not_mixed() {
+    fn consent_at_one_audience_does_not_apply_to_another() {
         let consent = Consent::default().with(&asked("read", "a")).with(&asked("write", "b"));
         assert!(consent.covers(&asked("read", "a")) && consent.covers(&asked("write", "b")));
         for (scope, audience) in [("write", "a"), ("read", "b"), ("read", "a b"), ("read write", "a"), ("read", "c")] {
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn consent_at_one_audience_adds_up() {
+    fn consent_at_one_audience_accumulates() {
         let consent = Consent::default().with(&asked("read", "a")).with(&asked("write", "a"));
         assert!(consent.covers(&asked("read write", "a")));
         assert!(!Consent::default().covers(&asked("", "a")), "an audience without a scope is asked for, too");
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_to_keep_is_forgotten() {
+    fn consent_beyond_the_limit_is_forgotten() {
         let mut consent = Consent::default();
         for number in 0..MAX_AUDIENCES {
             consent = consent.with(&asked("read", &format!("a{number}")));

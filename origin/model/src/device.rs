@@ -1,40 +1,43 @@
-//! Device codes (RFC 8628): a device asks, a user agrees on another, and the device polls until then.
+//! Device authorization grant (RFC 8628): a device shows a code, a user approves it in a browser,
+//! and the device polls until then.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Access, ClientId, Grant, GrantError, Malformed, SecretHash, Sender};
 
-/// How long a device code is good, in seconds.
+/// Seconds.
 pub const DEVICE_CODE_LIFETIME: u64 = 600;
-/// The seconds between two polls at first (RFC 8628 §3.2).
+/// Initial seconds between two polls (RFC 8628 §3.2).
 pub const POLL_INTERVAL: u64 = 5;
-/// By how much `slow_down` lengthens that (RFC 8628 §3.5).
-const SLOW_DOWN: u64 = 5;
-/// The longest it gets, in seconds.
-const MAX_INTERVAL: u64 = 60;
-/// Milliseconds that a poll may be early: timers are coarse, and the network delays one request more than the next.
-const JITTER_MS: u64 = 1000;
+/// Seconds by which `slow_down` increases the interval (RFC 8628 §3.5).
+const SLOW_DOWN_INCREMENT: u64 = 5;
+/// Seconds.
+const MAX_POLL_INTERVAL: u64 = 60;
+/// Milliseconds by which a poll may be early: timers are coarse, and network latency varies.
+const EARLY_POLL_TOLERANCE_MS: u64 = 1000;
 
-/// RFC 8628 §6.1: consonants alone, so that no two look alike and no words come out.
-const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-const LENGTH: usize = 8;
+/// RFC 8628 §6.1: only consonants, so that letters are not confused and codes contain no words.
+const USER_CODE_ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+const USER_CODE_LENGTH: usize = 8;
 
-/// The code that a user types: eight letters of twenty, 34 bits. Written `XXXX-XXXX`.
+/// The code that a user types: eight of twenty letters, 34 bits. Written `XXXX-XXXX`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserCode(String);
 
 impl UserCode {
-    /// The code of these random bytes; nothing when too many of them would favour some letters, and others must be drawn.
+    /// `None` if too many bytes would make some letters more likely; then other bytes must be
+    /// drawn.
     #[must_use]
     pub fn from_random(random: &[u8; 32]) -> Option<UserCode> {
-        // 240 is the largest multiple of twenty that a byte reaches.
+        // 240 is the largest multiple of twenty in a byte.
         let fair = random.iter().filter(|byte| **byte < 240);
-        let letters: String = fair.map(|byte| char::from(ALPHABET[usize::from(byte % 20)])).take(LENGTH).collect();
-        (letters.len() == LENGTH).then_some(UserCode(letters))
+        let letters: String =
+            fair.map(|byte| char::from(USER_CODE_ALPHABET[usize::from(byte % 20)])).take(USER_CODE_LENGTH).collect();
+        (letters.len() == USER_CODE_LENGTH).then_some(UserCode(letters))
     }
 
-    /// The letters alone, as they are hashed.
+    /// The letters without the hyphen; their hash is stored.
     #[must_use]
     pub fn letters(&self) -> &str {
         &self.0
@@ -44,69 +47,67 @@ impl UserCode {
 impl FromStr for UserCode {
     type Err = Malformed;
 
-    /// Reads what a person typed: in any case, with dashes and spaces anywhere (RFC 8628 §6.1).
+    /// Parses a typed code: case, hyphens and spaces are ignored (RFC 8628 §6.1).
     fn from_str(text: &str) -> Result<UserCode, Malformed> {
         let wrong = Malformed::new("code", "must be eight letters");
         let letters = text.chars().filter(|char| !char.is_whitespace() && !"-_–—".contains(*char));
-        let letters: String = letters.map(|char| char.to_ascii_uppercase()).take(LENGTH + 1).collect();
-        let known = |byte: u8| ALPHABET.contains(&byte);
-        if letters.len() == LENGTH && letters.bytes().all(known) { Ok(UserCode(letters)) } else { Err(wrong) }
+        let letters: String = letters.map(|char| char.to_ascii_uppercase()).take(USER_CODE_LENGTH + 1).collect();
+        let known = |byte: u8| USER_CODE_ALPHABET.contains(&byte);
+        if letters.len() == USER_CODE_LENGTH && letters.bytes().all(known) { Ok(UserCode(letters)) } else { Err(wrong) }
     }
 }
 
 impl fmt::Display for UserCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, second) = self.0.split_at(LENGTH / 2);
+        let (first, second) = self.0.split_at(USER_CODE_LENGTH / 2);
         write!(f, "{first}-{second}")
     }
 }
 
-/// A device code, as it is kept.
+/// A device code, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceCode {
-    /// What is stored of the device code.
+    /// Hash of the device code.
     pub hash: SecretHash,
-    /// What is stored of the user code.
+    /// Hash of the user code.
     pub user_code: SecretHash,
-    /// Who asked.
     pub client: ClientId,
-    /// For what.
+    /// The requested access.
     pub access: Access,
-    /// From where, as far as the device tells.
+    /// The device, as it describes itself.
     pub sender: Sender,
-    /// When, Unix seconds; 0 if that is not on record.
-    pub asked_at: u64,
-    /// What became of it.
+    /// Unix seconds; 0 if not recorded.
+    pub requested_at: u64,
     pub status: DeviceStatus,
-    /// The Unix second from which it is bad.
+    /// The Unix second at which the code expires.
     pub expires_at: u64,
-    /// The seconds that must lie between two polls.
+    /// Required seconds between two polls.
     pub interval: u64,
-    /// When the device polled last, Unix milliseconds; 0 when it has not.
+    /// When the device last polled, Unix milliseconds; 0 if never.
     pub polled_at_ms: u64,
 }
 
-/// What became of a device code.
+/// Status of a device code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceStatus {
     /// The user has not decided.
     Pending,
-    /// The user refused.
+    /// The user denied access.
     Denied,
-    /// The user agreed.
+    /// The user approved access.
     Approved(Box<Grant>),
-    /// The device took what it was given.
+    /// The device redeemed the code.
     Redeemed(Box<Grant>),
 }
 
-/// What a poll is answered (RFC 8628 §3.5).
+/// The response to a poll (RFC 8628 §3.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DevicePollOutcome {
     /// `authorization_pending`
     Pending,
-    /// `slow_down`: from now on so many seconds must lie between two polls.
+    /// `slow_down`
     SlowDown {
-        /// The seconds.
+        /// Required seconds between two polls from now on.
         interval: u64,
     },
     /// `access_denied`
@@ -120,9 +121,10 @@ pub enum DevicePollOutcome {
 }
 
 impl DeviceCode {
-    /// Decides a poll of `client` at this Unix millisecond. A device that asks too early is slowed down whatever the user said
-    /// meanwhile: an interval that costs nothing to ignore would be ignored. What it must wait from then on is five seconds more than it
-    /// just did: so a device that slows down by five seconds each time it is told to is in time again at its next poll.
+    /// Decides a poll of `client` at this Unix millisecond. A device that polls too early gets
+    /// `slow_down` even if the user has decided: otherwise ignoring the interval would cost
+    /// nothing. The new interval is five seconds more than the device waited, so a device that adds
+    /// five seconds after each `slow_down` is in time at its next poll.
     #[must_use]
     pub fn poll(&self, client: &ClientId, now_ms: u64) -> DevicePollOutcome {
         if self.client != *client {
@@ -134,10 +136,13 @@ impl DeviceCode {
         if now_ms / 1000 >= self.expires_at {
             return DevicePollOutcome::Expired;
         }
-        // A clock that was set back says nothing of how long the device waited.
+        // If the clock was set back, it is unknown how long the device waited.
         let waited_ms = now_ms.checked_sub(self.polled_at_ms);
-        if let Some(waited_ms) = waited_ms.filter(|waited_ms| waited_ms + JITTER_MS < self.interval * 1000) {
-            let interval = (waited_ms / 1000 + SLOW_DOWN).clamp(POLL_INTERVAL + SLOW_DOWN, MAX_INTERVAL);
+        if let Some(waited_ms) =
+            waited_ms.filter(|waited_ms| waited_ms + EARLY_POLL_TOLERANCE_MS < self.interval * 1000)
+        {
+            let interval =
+                (waited_ms / 1000 + SLOW_DOWN_INCREMENT).clamp(POLL_INTERVAL + SLOW_DOWN_INCREMENT, MAX_POLL_INTERVAL);
             return DevicePollOutcome::SlowDown { interval };
         }
         match &self.status {
@@ -158,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_code_reads_however_it_is_typed() {
+    fn user_code_is_parsed_however_it_is_typed() {
         let code = UserCode::from_random(&[0x21; 32]).expect("fair bytes");
         let written = code.to_string();
         assert_eq!((written.len(), &written[4..5]), (9, "-"));
@@ -171,7 +176,8 @@ mod tests {
         assert_eq!(UserCode::from_random(&[255; 32]), None);
     }
 
-    /// Plays a device that waits `first_ms` before each poll, and by `more_ms` longer after each `slow_down`: what it is answered.
+    /// Simulates a device that waits `first_ms` before each poll, and `more_ms` longer after each
+    /// `slow_down`; returns the responses.
     fn played(first_ms: u64, more_ms: u64, polls: usize) -> Vec<DevicePollOutcome> {
         let (mut code, mut now_ms, mut pace_ms, mut answers) = (code(), 100_000, first_ms, Vec::new());
         for _ in 0..polls {
@@ -188,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_slows_down_recovers() {
+    fn device_that_slows_down_recovers() {
         let slowed = |answers: &[DevicePollOutcome]| {
             answers.iter().filter(|poll| matches!(poll, DevicePollOutcome::SlowDown { .. })).count()
         };
@@ -197,7 +203,8 @@ mod tests {
         assert_eq!(slowed(&played(5000, 5000, 20)), 0);
         assert_eq!(slowed(&played(100, 0, 50)), 50, "who does not slow down gets nothing");
         let (mut code, client) = (code(), "tv".parse::<ClientId>().expect("an id"));
-        // Ten polls at once, as of a loop that went wrong: what counts is how long the device waits from then on.
+        // Ten polls at once, as by a faulty loop: what counts is how long the device waits
+        // afterwards.
         for _ in 0..10 {
             let DevicePollOutcome::SlowDown { interval } = code.poll(&client, 100_001) else { panic!("too early") };
             (code.interval, code.polled_at_ms) = (interval, 100_001);
@@ -214,7 +221,7 @@ mod tests {
             client: "tv".parse().expect("an id"),
             access: Access { scope: Scope::default(), audience: audience.into(), details },
             sender: Sender::default(),
-            asked_at: 100,
+            requested_at: 100,
             status: DeviceStatus::Pending,
             expires_at: 700,
             interval: 5,
@@ -223,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_impatient_device_is_slowed_down() {
+    fn device_that_polls_too_early_is_slowed_down() {
         let (code, client) = (code(), "tv".parse::<ClientId>().expect("an id"));
         assert_eq!(code.poll(&client, 103_999), DevicePollOutcome::SlowDown { interval: 10 });
         assert_eq!(code.poll(&client, 104_000), DevicePollOutcome::Pending, "a second of jitter");

@@ -1,16 +1,15 @@
-//! Edges that the origin pushes to, and how far each has come.
+//! Registered edges, and which changes they have acknowledged.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::{Malformed, identifier};
 
-/// What an edge is called: 1 to 255 characters of `A-Z a-z 0-9 . _ -`.
+/// The name of an edge: 1 to 255 characters of `A-Z a-z 0-9 . _ -`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EdgeName(String);
 
 impl EdgeName {
-    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -32,20 +31,20 @@ impl fmt::Display for EdgeName {
     }
 }
 
-/// Where an edge answers: an `http` or `https` URL without query or fragment, kept without a trailing slash.
+/// The URL of an edge: `http` or `https`, without query or fragment; stored without a trailing
+/// slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeUrl(String);
 
 impl EdgeUrl {
-    /// The URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Where this edge takes pushes.
+    /// Where the edge accepts pushes.
     #[must_use]
-    pub fn push(&self) -> String {
+    pub fn push_url(&self) -> String {
         format!("{}/_tollgate/push", self.0)
     }
 }
@@ -74,38 +73,35 @@ impl fmt::Display for EdgeUrl {
 /// A registered edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edge {
-    /// What it is called.
     pub name: EdgeName,
-    /// Where it answers.
     pub url: EdgeUrl,
-    /// The highest sequence it ever acknowledged; never goes back.
+    /// The highest sequence that it acknowledged; never decreases.
     pub acknowledged: u64,
-    /// When it last acknowledged anything, Unix milliseconds.
+    /// When it last acknowledged a change, Unix milliseconds.
     pub acknowledged_at_ms: Option<u64>,
-    /// When it last asked for deltas by its name, or acknowledged a push, Unix milliseconds.
+    /// When it last requested deltas with its name or acknowledged a push, Unix milliseconds.
     pub contacted_at_ms: Option<u64>,
-    /// When it was registered, Unix seconds.
+    /// Unix seconds.
     pub created_at: u64,
 }
 
 impl Edge {
-    /// The number of its registration: one that is removed and added again has another.
+    /// The number of the registration: an edge that is removed and added again gets a new one.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.created_at
     }
 }
 
-/// What a registered edge says of itself when it asks for deltas.
+/// What a registered edge reports when it requests deltas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeHeartbeat {
-    /// Its name.
     pub name: EdgeName,
     /// The number of its registration.
     pub number: u64,
-    /// The sequence that it holds.
+    /// The sequence of its replica.
     pub sequence: u64,
-    /// When it asked, Unix milliseconds.
+    /// When it sent the request, Unix milliseconds.
     pub at_ms: u64,
 }
 
@@ -114,9 +110,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edge_url_is_checked_and_trimmed() {
+    fn edge_url_is_checked_and_trimmed() {
         let url: EdgeUrl = "http://127.0.0.1:8787/".parse().expect("an edge URL");
-        assert_eq!(url.push(), "http://127.0.0.1:8787/_tollgate/push");
+        assert_eq!(url.push_url(), "http://127.0.0.1:8787/_tollgate/push");
         for text in ["", "ftp://a", "http://", "http:///x", "http://a?b", "http://a#b", "http://u@a", "http://a b"] {
             assert!(text.parse::<EdgeUrl>().is_err(), "{text:?} passed");
         }

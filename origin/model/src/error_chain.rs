@@ -1,9 +1,9 @@
-//! Errors as one line with all their causes.
+//! Errors with their causes in one line.
 
 use std::error::Error;
 
-/// What the error says and what its causes add to it. Some messages hold their cause's, others leave it to the reader to ask;
-/// of the former nothing is repeated here.
+/// The message of an error and of its causes. Causes that a message already contains are not
+/// repeated.
 pub fn with_causes(error: &dyn Error) -> String {
     let mut told = error.to_string();
     let mut next = error.source();

@@ -1,4 +1,5 @@
-//! Streams: who is told what, and how far they have come.
+//! Streams of security events (Shared Signals): which events a receiver gets, how, and which it has
+//! acknowledged.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,20 +7,19 @@ use std::str::FromStr;
 
 use crate::{Audience, ClientId, EdgeName, Malformed};
 
-/// An event that streams tell of.
+/// Type of a security event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventType {
-    /// Sessions are over.
+    /// Sessions were revoked.
     SessionRevoked,
-    /// A token is good no more, or something is good again.
+    /// A token was revoked, or a target was reinstated.
     TokenClaimsChange,
 }
 
 impl EventType {
-    /// All of them.
     pub const ALL: [EventType; 2] = [EventType::SessionRevoked, EventType::TokenClaimsChange];
 
-    /// The last part of its URI.
+    /// The last segment of its URI.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -28,7 +28,7 @@ impl EventType {
         }
     }
 
-    /// Its URI (CAEP sections 3.1 and 3.2).
+    /// Its URI (CAEP §3.1 and §3.2).
     #[must_use]
     pub const fn uri(self) -> &'static str {
         match self {
@@ -53,12 +53,11 @@ impl FromStr for EventType {
     }
 }
 
-/// What a stream is called, and its `stream_id`: 1 to 255 characters of `A-Z a-z 0-9 . _ -`.
+/// The name of a stream, which is its `stream_id`: 1 to 255 characters of `A-Z a-z 0-9 . _ -`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamName(String);
 
 impl StreamName {
-    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -70,7 +69,7 @@ impl FromStr for StreamName {
 
     fn from_str(text: &str) -> Result<StreamName, Malformed> {
         let wrong = Malformed { what: "stream name", problem: "must be 1 to 255 characters of A-Z a-z 0-9 . _ -" };
-        // The rule of edges' names: both stand in listings and paths.
+        // The same rule as for names of edges: both appear in listings and paths.
         text.parse::<EdgeName>().map(|name| StreamName(name.as_str().to_owned())).map_err(|_| wrong)
     }
 }
@@ -81,12 +80,12 @@ impl fmt::Display for StreamName {
     }
 }
 
-/// Where a receiver takes pushes: an `https` URL, or an `http` one of this machine, for RFC 8935 section 5.2 demands TLS.
+/// Where a receiver accepts pushes: `https`, because RFC 8935 §5.2 requires TLS, or `http` on this
+/// machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushUrl(String);
 
 impl PushUrl {
-    /// The URL as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -114,57 +113,55 @@ impl FromStr for PushUrl {
     }
 }
 
-/// How a stream's tokens reach the receiver.
+/// How security event tokens reach the receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// The origin posts them.
+    /// The origin sends them (RFC 8935).
     Push {
-        /// Where.
         url: PushUrl,
-        /// The `Authorization` header that the receiver expects, encrypted: see [`Stream::secret_context`].
+        /// The encrypted `Authorization` header for the receiver, see [`Stream::secret_context`].
         sealed_authorization: Option<Vec<u8>>,
     },
-    /// The receiver asks.
+    /// The receiver fetches them (RFC 8936).
     Poll,
 }
 
 /// A registered stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stream {
-    /// A number of its own, never used again; 0 before it is registered.
+    /// Never used again; 0 before the registration.
     pub number: u64,
-    /// What it is called.
     pub name: StreamName,
     /// `aud` of its tokens.
     pub audience: Audience,
-    /// The client whose tokens may read it.
+    /// The client whose access tokens may read the stream.
     pub client: Option<ClientId>,
-    /// How it is delivered.
     pub delivery: Delivery,
-    /// What is told on it.
+    /// The delivered event types.
     pub events: Vec<EventType>,
-    /// The sequence up to which the receiver has acknowledged everything; never goes back.
+    /// The sequence up to which the receiver acknowledged everything; never decreases.
     pub acknowledged: u64,
-    /// When it last acknowledged anything, Unix milliseconds.
+    /// When the receiver last acknowledged an event, Unix milliseconds.
     pub acknowledged_at_ms: Option<u64>,
-    /// How many tokens the receiver refused for good.
+    /// Number of tokens that the receiver rejected permanently.
     pub refused: u64,
-    /// Why the last delivery failed, while it is the last.
+    /// Error of the last delivery; `None` if it succeeded.
     pub problem: Option<String>,
-    /// When it was registered, Unix seconds.
+    /// Unix seconds.
     pub created_at: u64,
 }
 
 impl Stream {
-    /// What the sealed authorization is bound to: no stream's is another's, nor sent to another URL.
+    /// The context bound into the ciphertext: the authorization of one stream and URL cannot be
+    /// used for another.
     #[must_use]
     pub fn secret_context(name: &StreamName, url: &PushUrl) -> String {
         format!("tollgate stream authorization v1|{name}|{}", url.as_str())
     }
 
-    /// Whether this stream tells of such events.
+    /// Whether the stream delivers events of this type.
     #[must_use]
-    pub fn tells(&self, event: EventType) -> bool {
+    pub fn delivers(&self, event: EventType) -> bool {
         self.events.contains(&event)
     }
 }
@@ -174,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pushes_go_over_tls_or_nowhere() {
+    fn push_url_requires_tls_except_on_loopback() {
         for text in
             ["https://receiver.example/events?x=1", "http://127.0.0.1:8080/", "http://[::1]/x", "http://localhost/x"]
         {

@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Access, ClientId, CodeChallenge, SecretHash, Sender};
 
-made_id! {
+generated_id! {
     /// A grant's public identifier, `tgg_…`.
     GrantId, "tgg_", "grant id"
 }
-made_id! {
+generated_id! {
     /// A user's identifier, `tgu_…`: the `sub` of tokens of clients with public subject
     /// identifiers.
     UserId, "tgu_", "user id"
 }
-made_id! {
+generated_id! {
     /// The public identifier of a browser session, `tgl_…`.
     BrowserSessionId, "tgl_", "session id"
 }

@@ -1,19 +1,19 @@
-//! JWK sets of others (RFC 7517): clients' own keys, and those of issuers that the operator trusts.
+//! JWK sets (RFC 7517) of clients and of trusted issuers.
 
 use serde_json::{Value, json};
 use tollgate_core::{KeySet, MAX_KEYS};
 
 use super::MetadataError;
 
-/// Bytes of a registered key set at most.
 const MAX_JWKS_BYTES: usize = 32 * 1024;
-/// Members of a set that are looked at, at most: each costs something before it is known to be of use.
+/// Members of a set that are parsed; bounds the work for unusable ones.
 const MAX_MEMBERS: usize = 4 * MAX_KEYS;
-/// Members of private and shared keys.
+/// Members that only private or symmetric keys have.
 const SECRET_MEMBERS: [&str; 3] = ["d", "k", "p"];
 
-/// The public keys of a set with which signatures can be checked. All others are passed over (RFC 7517 §5): of another type or use,
-/// malformed, weak, named like one before, secret, or no key at all. One odd member must not spoil the others.
+/// The public keys of a set that can verify signatures. All other members are ignored (RFC 7517
+/// §5): other types or uses, malformed, weak or secret keys, repeated names. An unusable member
+/// does not make the others unusable.
 pub fn public_keys(jwks: &Value) -> KeySet {
     let mut keys = KeySet::default();
     for member in members(jwks).iter().take(MAX_MEMBERS).filter(|member| !is_secret(member)) {
@@ -21,17 +21,17 @@ pub fn public_keys(jwks: &Value) -> KeySet {
             break;
         }
         if let Ok(key) = KeySet::from_jwks(json!({ "keys": [member] }).to_string().as_bytes()) {
-            // It may bear the name of one before.
+            // Ignored if an earlier key has the same name.
             let _ = keys.extend(&key);
         }
     }
     keys
 }
 
-/// Checks a set that is to be registered.
+/// Checks a set before its registration.
 ///
 /// # Errors
-/// When it is too large, has a secret key, or has none that can be used.
+/// If it is too large, contains a secret key, or contains no usable key.
 pub(super) fn check(jwks: &Value) -> Result<(), MetadataError> {
     if jwks.to_string().len() > MAX_JWKS_BYTES {
         return Err(MetadataError::Metadata("jwks is larger than 32 KiB"));
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_members_are_passed_over() {
+    fn unusable_members_are_ignored() {
         let weak = json!({ "kty": "RSA", "kid": "weak", "e": "AQAB", "n": crate::encoding::base64url(&[0xc1; 128]) });
         let odd = [
             weak,
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn secret_keys_check_nothing_and_are_not_registered() {
+    fn secret_keys_are_ignored_and_refused_at_registration() {
         let mut private = good("private");
         private["d"] = json!("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
         let shared = json!({ "kty": "oct", "k": "A".repeat(43) });
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_has_an_end() {
+    fn number_of_keys_is_bounded() {
         let many: Vec<Value> = (0..1000).map(|number| good(&number.to_string())).collect();
         assert_eq!(public_keys(&json!({ "keys": many })).len(), MAX_KEYS);
     }

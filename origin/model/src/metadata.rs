@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::client::checked_name;
-use super::text::{all_texts, is_legible};
+use super::text::{all_strings, is_displayable};
 use super::{Audience, MAX_IDENTIFIER_BYTES, Malformed, OutboundUrl, RedirectUri, Scope, TokenAlg, jwks};
 
 /// For each client.
@@ -258,10 +258,10 @@ impl ClientMetadata {
     pub fn checked(self) -> Result<ClientMetadata, MetadataError> {
         use MetadataError::{Metadata, RedirectUri as Uri};
         checked_name(&self.name)?;
-        if self.owner.as_deref().is_some_and(|owner| owner.len() > MAX_IDENTIFIER_BYTES || !is_legible(owner)) {
+        if self.owner.as_deref().is_some_and(|owner| owner.len() > MAX_IDENTIFIER_BYTES || !is_displayable(owner)) {
             return Err(Metadata("owner must be at most 255 bytes without invisible characters"));
         }
-        if !all_texts(&serde_json::to_value(&self).unwrap_or_default(), |text| !text.chars().any(char::is_control)) {
+        if !all_strings(&serde_json::to_value(&self).unwrap_or_default(), |text| !text.chars().any(char::is_control)) {
             return Err(Metadata("a member contains control characters"));
         }
         if self.grant_types.is_empty() {

@@ -1,4 +1,5 @@
-//! Proof Key for Code Exchange (RFC 7636), with S256 alone: `plain` protects from nothing that reads the request.
+//! Proof Key for Code Exchange (RFC 7636). Only S256 is supported: `plain` does not protect against
+//! an attacker who reads the authorization request.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,13 +10,12 @@ use subtle::ConstantTimeEq as _;
 use super::Malformed;
 use crate::encoding::{base64url, from_base64url};
 
-/// A `code_challenge` of the method S256: the SHA-256 of the verifier in base64url, 43 characters.
+/// A `code_challenge` of the method S256: SHA-256 of the verifier in base64url, 43 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeChallenge(String);
 
 impl CodeChallenge {
-    /// Whether `verifier` is what the challenge was made of. One that is shorter or longer than RFC 7636 §4.1 allows, or has
-    /// other characters, is not.
+    /// Whether `verifier` is well-formed (RFC 7636 §4.1) and the challenge was derived from it.
     #[must_use]
     pub fn is_satisfied_by(&self, verifier: &str) -> bool {
         let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
@@ -50,7 +50,7 @@ mod tests {
 
     /// RFC 7636, appendix B.
     #[test]
-    fn the_rfcs_example_is_met() {
+    fn example_of_the_rfc_verifies() {
         let challenge: CodeChallenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM".parse().expect("a challenge");
         assert!(challenge.is_satisfied_by("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"));
         for verifier in

@@ -70,7 +70,7 @@ fn limit_to_self_service(requested: ClientMetadata, resources: &[Resource]) -> R
         return Err(MetadataError::Metadata(OPERATOR_GRANTS_ONLY));
     }
     Ok(ClientMetadata {
-        scope: requested.scope.common(&grantable_scope(resources)),
+        scope: requested.scope.intersection(&grantable_scope(resources)),
         audiences: Vec::new(),
         trusted_issuers: Vec::new(),
         authorization_details_types: Vec::new(),
@@ -107,7 +107,7 @@ fn limit_to_operator_metadata(
     };
     Ok(ClientMetadata {
         grant_types: requested.grant_types.iter().copied().filter(may_have).collect(),
-        scope: requested.scope.common(&limits.scope),
+        scope: requested.scope.intersection(&limits.scope),
         audiences: limits.audiences.clone(),
         trusted_issuers: limits.trusted_issuers.clone(),
         authorization_details_types: limits.authorization_details_types.clone(),
@@ -150,7 +150,7 @@ fn grantable_scope(resources: &[Resource]) -> Scope {
     let user_scopes = Scope::parse(USER_SCOPES).unwrap_or_default();
     let values = resources.iter().flat_map(|resource| resource.scopes.keys());
     let own = values.filter(|value| !value.starts_with("tollgate:")).filter_map(|value| Scope::parse(value).ok());
-    own.fold(user_scopes, |all, value| all.joined(&value).unwrap_or(all))
+    own.fold(user_scopes, |all, value| all.union(&value).unwrap_or(all))
 }
 
 /// RFC 7591 §3.2.2 has a separate error code for redirect URIs.

@@ -1,4 +1,5 @@
-//! Resource servers: the APIs that tokens are for, what their scope values mean to people, and who may ask about their tokens.
+//! Resource servers: the APIs that tokens are for, descriptions of their scope values, and who may
+//! introspect their tokens.
 
 use std::collections::BTreeMap;
 
@@ -6,62 +7,62 @@ use serde::{Deserialize, Serialize};
 
 use super::{Audience, ClientId, Malformed, Scope};
 
-/// Scope values with words of their own at most, as many as a scope may have.
+/// Described scope values: as many as a scope can have.
 const MAX_SCOPES: usize = 64;
-/// Bytes of such words at most.
-const MAX_WORDS: usize = 256;
+/// Bytes of a description.
+const MAX_DESCRIPTION_BYTES: usize = 256;
 
 /// A registered resource server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Resource {
-    /// What its tokens name as `aud`.
+    /// `aud` of its tokens.
     #[schema(value_type = String)]
     pub audience: Audience,
-    /// What people call it.
+    /// Display name.
     pub name: String,
-    /// Its scope values, and what each means in words that users read when they are asked for consent.
+    /// Scope values and their descriptions, which users read when asked for consent.
     #[serde(default)]
     pub scopes: BTreeMap<String, String>,
-    /// The client as which it introspects its tokens.
+    /// The client that introspects its tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub introspected_by: Option<ClientId>,
 }
 
 impl Resource {
-    /// The resource server, if its words can be shown.
+    /// Checks that the texts can be displayed.
     ///
     /// # Errors
-    /// When a scope value or its words are malformed, or there are too many.
+    /// If a scope value or a description is malformed, or there are too many.
     pub fn checked(self) -> Result<Resource, Malformed> {
         super::client::checked_name(&self.name).map_err(|error| Malformed::new("resource name", error.problem))?;
         if self.scopes.len() > MAX_SCOPES {
             return Err(Malformed::new("scopes", "are more than 64"));
         }
-        for (value, words) in &self.scopes {
+        for (value, description) in &self.scopes {
             if value.is_empty() || Scope::parse(value)?.values().count() != 1 {
                 return Err(Malformed::new("scope", "must be one value"));
             }
-            if words.len() > MAX_WORDS || !super::text::is_legible(words) {
+            if description.len() > MAX_DESCRIPTION_BYTES || !super::text::is_displayable(description) {
                 return Err(Malformed::new(
-                    "scope's words",
-                    "must be at most 256 bytes without characters that cannot be seen",
+                    "description of a scope",
+                    "must be at most 256 bytes without invisible characters",
                 ));
             }
         }
         Ok(self)
     }
 
-    /// The resource server with these words for a scope value, in place of those that it has for it.
+    /// Sets the description of a scope value.
     ///
     /// # Errors
     /// As [`Resource::checked`].
-    pub fn with_scope(mut self, value: &str, words: &str) -> Result<Resource, Malformed> {
-        self.scopes.insert(value.to_owned(), words.to_owned());
+    pub fn with_scope(mut self, value: &str, description: &str) -> Result<Resource, Malformed> {
+        self.scopes.insert(value.to_owned(), description.to_owned());
         self.checked()
     }
 
-    /// The resource server without words for a scope value; none if it has none for it.
+    /// Removes a scope value; `None` if it was not described.
     #[must_use]
     pub fn without_scope(mut self, value: &str) -> Option<Resource> {
         self.scopes.remove(value)?;
@@ -69,14 +70,15 @@ impl Resource {
     }
 }
 
-/// Whether two resource indicators name one resource: the same text, or the same `https` or `http` URI after the normalization that
-/// RFC 3986 §6.2.3 describes (no port for the default one, `/` for an empty path), with scheme and host in small letters (§6.2.2.1).
-/// Nothing else is normalized: a longer path or another encoding is another resource.
+/// Whether two resource indicators name the same resource: the same text, or the same `https` or
+/// `http` URI after the normalization of RFC 3986 §6.2.3 (no default port, `/` for an empty path)
+/// with scheme and host in lower case (§6.2.2.1). Nothing else is normalized: another path or
+/// encoding is another resource.
 pub(super) fn is_same_resource(one: &str, other: &str) -> bool {
     one == other || normalized(one).is_some_and(|one| normalized(other) == Some(one))
 }
 
-/// Scheme, host with port if it is not the default one, and what follows without the leading slash.
+/// Scheme, host with a non-default port, and the rest without the leading slash.
 fn normalized(text: &str) -> Option<(String, String, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();

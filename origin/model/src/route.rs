@@ -1,4 +1,4 @@
-//! Route rules: what an edge demands of a request, by path and method. Edges get them in the snapshot.
+//! Route rules: what edges require of requests, by path and method. Edges get them in the snapshot.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use super::{Malformed, Scope};
 
-/// What an edge does with a request it can only decide on knowledge past the promised bound.
+/// What an edge does with a request if its replica is older than the staleness bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnStale {
     /// Refuse it; the default.
     Deny,
-    /// Let it pass if all but the freshness of the revocations is in order.
+    /// Allow it if only the freshness of the replica is missing.
     Allow,
 }
 
 impl OnStale {
-    /// As written in the configuration of edges.
+    /// The name in settings and JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -38,26 +38,28 @@ impl FromStr for OnStale {
     }
 }
 
-/// One rule. The longest matching path wins, and a rule that names the method before one for all methods.
+/// A route rule. The longest matching path applies; a rule for the method takes precedence over a
+/// rule for all methods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     path: String,
     methods: BTreeSet<String>,
-    /// Every value the token must have.
+    /// The token must have every value.
     pub scope: Scope,
-    /// Whether the request passes without a token.
+    /// Whether requests need no token.
     pub public: bool,
-    /// What to do on stale knowledge.
+    /// Decision if the replica is stale.
     pub on_stale: OnStale,
-    /// What to do with a token that is younger than all knowledge, when that is stale.
+    /// Decision if the replica is stale and the token is newer than it.
     pub on_not_covered: OnStale,
 }
 
 impl Route {
-    /// A rule for `path` (exact, or a prefix when it ends in `/*`) and these methods (none: all).
+    /// A rule for `path` (exact, or a prefix if it ends in `/*`) and `methods` (empty for all).
     ///
     /// # Errors
-    /// When the path or a method is malformed, or a public route demands a scope, which it could never check.
+    /// If the path or a method is malformed, or a public route requires a scope, which could not be
+    /// checked.
     pub fn new(
         path: &str,
         methods: &[String],
@@ -73,25 +75,26 @@ impl Route {
         Ok(Route { path, methods, scope, public, on_stale, on_not_covered: OnStale::Deny })
     }
 
-    /// The rule with another answer for tokens that are younger than all knowledge.
+    /// Sets the decision for tokens that are newer than a stale replica.
     #[must_use]
     pub fn on_not_covered(self, on_not_covered: OnStale) -> Route {
         Route { on_not_covered, ..self }
     }
 
-    /// The path, ending in `/*` for a prefix.
+    /// Ends in `/*` for a prefix.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The methods in order; empty means all.
+    /// Sorted; empty for all.
     #[must_use]
     pub fn methods(&self) -> &BTreeSet<String> {
         &self.methods
     }
 
-    /// Whether both rules would apply to one request with equal right, so that only one of them may exist.
+    /// Whether both rules could apply to a request with equal precedence; only one of them may
+    /// exist.
     #[must_use]
     pub fn conflicts_with(&self, other: &Route) -> bool {
         let both_for_all = self.methods.is_empty() && other.methods.is_empty();
@@ -115,8 +118,8 @@ fn checked_path(path: &str) -> Result<String, Malformed> {
     if !path.starts_with('/') || path.len() > 512 {
         return Err(wrong("must begin with / and have at most 512 characters"));
     }
-    // Edges match the decoded path, and refuse paths that servers read in different ways: a rule for such a path could never
-    // apply, and a looser one would in its place.
+    // Edges match the decoded path and refuse paths that servers interpret differently. A rule for
+    // such a path would never apply, and a less strict rule might apply instead.
     if literal.chars().any(|c| c.is_control() || c.is_whitespace() || "?#*\"\\%;".contains(c)) {
         return Err(wrong("has a character that cannot stand in it; write it decoded, with * only at the end, as /*"));
     }
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_equal_right_conflict() {
+    fn rules_of_equal_precedence_conflict() {
         let rule = |methods: &[&str]| route("/a", methods).expect("a rule");
         assert!(rule(&[]).conflicts_with(&rule(&[])));
         assert!(rule(&["GET", "PUT"]).conflicts_with(&rule(&["PUT"])));

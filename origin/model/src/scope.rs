@@ -1,4 +1,4 @@
-//! Scope values (RFC 6749 §3.3): a set, kept in order, so that equal scopes are equal strings.
+//! Scopes (RFC 6749 §3.3): sorted sets of values, so that equal scopes are equal strings.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,21 +8,23 @@ use super::Malformed;
 
 /// The scope value of the admin API.
 pub const ADMIN: &str = "tollgate:admin";
-/// More values than any client sensibly has; bounds a token's size.
+/// Values of one scope; bounds the size of a token.
 const MAX_VALUES: usize = 64;
-/// Longer than any sensible value; bounds a token's size.
+/// Bytes of a value; bounds the size of a token.
 const MAX_VALUE_LENGTH: usize = 128;
 
-/// A set of scope values, possibly empty; kept as the wire has it: in order, each once, separated by single spaces.
+/// A set of scope values, possibly empty. Stored in its serialized form: sorted, each value once,
+/// separated by single spaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope(String);
 
 impl Scope {
-    /// Reads the wire form: values separated by single spaces, repeated values counted once. The empty string is the
-    /// empty scope.
+    /// Parses values separated by single spaces; repeated values count once. The empty string is
+    /// the empty scope.
     ///
     /// # Errors
-    /// When a value is empty or has a character outside RFC 6749 §3.3's `scope-token`, or there is too much of it.
+    /// If a value is empty or contains a character that `scope-token` of RFC 6749 §3.3 does not
+    /// allow, or there are too many.
     pub fn parse(text: &str) -> Result<Scope, Malformed> {
         if text.is_empty() {
             return Ok(Scope::default());
@@ -30,59 +32,58 @@ impl Scope {
         text.split(' ').map(checked_value).collect::<Result<BTreeSet<_>, _>>().and_then(bounded)
     }
 
-    /// Reads what a person typed: several arguments, each with values separated by any white space.
+    /// Parses command-line arguments with values separated by white space.
     ///
     /// # Errors
-    /// As for [`Scope::parse`].
+    /// As [`Scope::parse`].
     pub fn from_arguments(arguments: &[String]) -> Result<Scope, Malformed> {
         let values = arguments.iter().flat_map(|argument| argument.split_whitespace());
         values.map(checked_value).collect::<Result<BTreeSet<_>, _>>().and_then(bounded)
     }
 
-    /// Whether every value of `self` is in `other` too.
+    /// Whether `other` contains every value of `self`.
     #[must_use]
     pub fn is_within(&self, other: &Scope) -> bool {
         self.values().all(|value| other.has(value))
     }
 
-    /// Whether `value` is among them.
+    /// Whether it contains `value`.
     #[must_use]
     pub fn has(&self, value: &str) -> bool {
         self.values().any(|own| own == value)
     }
 
-    /// The values that are in both.
+    /// The values that both contain.
     #[must_use]
-    pub fn common(&self, other: &Scope) -> Scope {
+    pub fn intersection(&self, other: &Scope) -> Scope {
         Scope::of(self.values().filter(|value| other.has(value)).collect())
     }
 
-    /// The values that are in one or the other.
+    /// The values that either contains.
     ///
     /// # Errors
-    /// When they are more than a scope may have.
-    pub fn joined(&self, other: &Scope) -> Result<Scope, Malformed> {
+    /// If there are too many.
+    pub fn union(&self, other: &Scope) -> Result<Scope, Malformed> {
         bounded(self.values().chain(other.values()).collect())
     }
 
-    /// Whether there is no value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the admin API would let a token with this scope in.
+    /// Whether the scope gives access to the admin API.
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.has(ADMIN)
     }
 
-    /// The values in order.
+    /// Sorted.
     pub fn values(&self) -> impl Iterator<Item = &str> {
         self.0.split(' ').filter(|value| !value.is_empty())
     }
 
-    /// The values in order, separated by single spaces.
+    /// The values, sorted and separated by single spaces.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_sorts_and_writes() {
+    fn scope_is_parsed_sorted_and_displayed() {
         let scope = Scope::parse("reports:write reports:read reports:read").expect("well-formed");
         assert_eq!(scope.to_string(), "reports:read reports:write");
         assert!(Scope::parse("reports:read").expect("well-formed").is_within(&scope));
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_the_rfc_does() {
+    fn malformed_scopes_are_refused() {
         for text in [" a", "a ", "a  b", "a\"b", "a\\b", "a\tb", "ä"] {
             assert!(Scope::parse(text).is_err(), "{text:?} passed");
         }

@@ -1,4 +1,4 @@
-//! Where a request came from, as people are told of it.
+//! Where a request came from, for display to users.
 
 use std::net::IpAddr;
 
@@ -6,50 +6,50 @@ use serde::{Deserialize, Serialize};
 
 use super::text::is_invisible;
 
-/// Characters of what a program or a device says of itself, at most; what is longer is cut.
-const MAX_SAID: usize = 200;
+/// Characters of `User-Agent` or of a device name; longer ones are truncated.
+const MAX_DESCRIPTION_CHARACTERS: usize = 200;
 
-/// Where a request came from: shown to people who must tell their own devices from others', and never used in decisions. All of it
-/// but the address is what the sender says of itself.
+/// Where a request came from. Users see it so that they can tell their own devices from others; it
+/// is never used in decisions. Except for the address, the sender chooses every part.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sender {
-    /// The address, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
-    /// The program: the `User-Agent` header.
+    /// `User-Agent` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
-    /// What the device calls itself.
+    /// The name that the device gives itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 }
 
 impl Sender {
-    /// A sender with what it says of itself cut to what can be shown: 200 characters, none of which controls anything.
+    /// Truncates both texts to 200 characters and removes invisible characters.
     #[must_use]
     pub fn new(address: Option<IpAddr>, agent: Option<&str>, device: Option<&str>) -> Sender {
-        Sender { address, agent: agent.and_then(shown), device: device.and_then(shown) }
+        Sender { address, agent: agent.and_then(displayable), device: device.and_then(displayable) }
     }
 }
 
-/// What people may know a sender by.
+/// A display name of a sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SenderName<'a> {
     /// The name that the device gives itself, or the program in its `User-Agent`.
-    Given(&'a str),
-    /// A browser, and the system that it runs on if it is known.
+    Named(&'a str),
+    /// A browser and its operating system, if known.
     Browser {
-        /// Such as `Firefox`.
+        /// For example `Firefox`.
         browser: &'static str,
-        /// Such as `Linux`.
+        /// For example `Linux`.
         system: Option<&'static str>,
     },
-    /// It says nothing of itself.
+    /// The request contained neither.
     Unknown,
 }
 
-/// Browsers by what is only in their own `User-Agent`, the one that imitates no other last.
+/// Browsers by a part of their `User-Agent`. Most imitate the later ones, so the first match
+/// counts.
 const BROWSERS: [(&str, &str); 7] = [
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -59,7 +59,7 @@ const BROWSERS: [(&str, &str); 7] = [
     ("Chrome/", "Chrome"),
     ("Safari/", "Safari"),
 ];
-/// Systems, likewise.
+/// Operating systems by a part of the `User-Agent`; the first match counts.
 const SYSTEMS: [(&str, &str); 7] = [
     ("Windows", "Windows"),
     ("Android", "Android"),
@@ -71,22 +71,22 @@ const SYSTEMS: [(&str, &str); 7] = [
 ];
 
 impl Sender {
-    /// What people may know it by, in English.
+    /// The display name in English.
     #[must_use]
     pub fn name(&self) -> String {
-        match self.described() {
-            SenderName::Given(name) => name.to_owned(),
+        match self.display_name() {
+            SenderName::Named(name) => name.to_owned(),
             SenderName::Browser { browser, system: Some(system) } => format!("{browser} on {system}"),
             SenderName::Browser { browser, system: None } => browser.to_owned(),
             SenderName::Unknown => "Unknown program".to_owned(),
         }
     }
 
-    /// What people may know it by, for a page in their language.
+    /// The display name, for translation.
     #[must_use]
-    pub fn described(&self) -> SenderName<'_> {
+    pub fn display_name(&self) -> SenderName<'_> {
         if let Some(device) = &self.device {
-            return SenderName::Given(device);
+            return SenderName::Named(device);
         }
         let agent = self.agent.as_deref().unwrap_or_default();
         let known =
@@ -95,15 +95,16 @@ impl Sender {
             (Some(browser), system) => SenderName::Browser { browser, system },
             (None, _) => match agent.split([' ', '/']).next() {
                 None | Some("") => SenderName::Unknown,
-                Some(program) => SenderName::Given(program),
+                Some(program) => SenderName::Named(program),
             },
         }
     }
 }
 
-/// Without characters that cannot be seen: they would let a name be read as another.
-fn shown(said: &str) -> Option<String> {
-    let text: String = said.trim().chars().filter(|char| !is_invisible(*char)).take(MAX_SAID).collect();
+/// Without invisible characters, which would let a name look like another.
+fn displayable(text_from_sender: &str) -> Option<String> {
+    let text: String =
+        text_from_sender.trim().chars().filter(|char| !is_invisible(*char)).take(MAX_DESCRIPTION_CHARACTERS).collect();
     (!text.is_empty()).then_some(text)
 }
 
@@ -112,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_short_and_controls_nothing() {
+    fn sender_texts_are_truncated_and_visible() {
         let sender = Sender::new(None, Some(" Mozilla/5.0\u{202e}\r\n "), Some(&"x".repeat(500)));
         assert_eq!(sender.agent.as_deref(), Some("Mozilla/5.0"));
         assert_eq!(sender.device.map(|device| device.len()), Some(200));
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn senders_have_names() {
+    fn senders_have_display_names() {
         let name = |agent: &str| Sender::new(None, Some(agent), None).name();
         let mozilla =
             "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Safari/537.36";

@@ -1,54 +1,54 @@
-//! Where a token's status is in the status lists (draft-ietf-oauth-status-list).
+//! Status list entries of tokens (Token Status List, draft-ietf-oauth-status-list).
 
 use serde::{Deserialize, Serialize};
 
-/// Tokens in a list. A list is 16 KiB before compression, a few dozen bytes when nothing in it is revoked, and large enough
-/// that asking for it tells nobody which of its tokens one holds (TSL section 12.1).
+/// Entries of a list. A list is 16 KiB before compression and a few dozen bytes if no token in it
+/// is revoked. It is large enough that a request for it does not reveal which token a verifier
+/// holds (TSL §12.1).
 pub const TOKENS_PER_LIST: u64 = 1 << 17;
 
-/// The path under which list 0 and its successors are, and all of them are named.
-pub const PATH: &str = "/oauth/status";
+/// Path of the lists: list 0 is at `/oauth/status/0`, the index of all lists at the path itself.
+pub const STATUS_LIST_PATH: &str = "/oauth/status";
 
-/// `exp` after `iat`, in seconds. Long enough that verifiers survive a restart of the origin, short enough that somebody who
-/// shows them an old copy does not gain much by it.
+/// Seconds between `iat` and `exp` of a list: long enough for verifiers to survive a restart of the
+/// origin, short enough to make a replayed old list of little use.
 pub const STATUS_LIST_TTL: u64 = 300;
 
-/// Where a token's status stands.
+/// The position of a token's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatusIndex {
-    /// The list's number.
+    /// Number of the list.
     pub list: u64,
-    /// The position in it.
+    /// Position in the list.
     pub index: u64,
 }
 
 impl StatusIndex {
-    /// The index of the token with this number.
+    /// The position for the token with this number.
     #[must_use]
     pub const fn of_token(number: u64) -> StatusIndex {
         StatusIndex { list: number / TOKENS_PER_LIST, index: number % TOKENS_PER_LIST }
     }
 }
 
-/// The URI of a list, which is also its token's `sub`.
+/// The URI of a list, which is also the `sub` of the list's token.
 #[must_use]
 pub fn uri(issuer: &str, list: u64) -> String {
-    format!("{issuer}{PATH}/{list}")
+    format!("{issuer}{STATUS_LIST_PATH}/{list}")
 }
 
-/// The `status` claim of an access token (TSL section 6.2).
+/// The `status` claim of an access token (TSL §6.2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusClaim {
-    /// The one status mechanism there is.
     pub status_list: StatusListReference,
 }
 
-/// Where a verifier finds a token's status.
+/// Where verifiers find a token's status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusListReference {
-    /// The position in the list.
+    /// Position in the list.
     pub idx: u64,
-    /// The list.
+    /// URI of the list.
     pub uri: String,
 }
 
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbouring_numbers_share_a_list_up_to_its_end() {
+    fn consecutive_numbers_share_a_list_until_it_is_full() {
         assert_eq!(StatusIndex::of_token(0), StatusIndex { list: 0, index: 0 });
         assert_eq!(StatusIndex::of_token(TOKENS_PER_LIST - 1), StatusIndex { list: 0, index: TOKENS_PER_LIST - 1 });
         assert_eq!(StatusIndex::of_token(TOKENS_PER_LIST), StatusIndex { list: 1, index: 0 });

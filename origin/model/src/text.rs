@@ -1,9 +1,9 @@
-//! Text from outside: what of it may be stored, what may be shown, and values that are one text: read by `FromStr`, written by
-//! `Display`, and the same in JSON.
+//! Text from outside: which may be stored, which may be displayed, and values with a text form
+//! (`FromStr`, `Display` and JSON).
 //!
-//! Every text that is stored or looked for passes one of these, whichever way it comes in: parameters of pages and of the admin API and
-//! members of JSON at the HTTP interface by [`is_storable`] and [`json`], what is registered by the `checked` functions of its type. What
-//! OAuth endpoints are sent is read as what it must be, by types of its own, or hashed.
+//! Every text that is stored or looked up is checked: parameters of pages and of the admin API, and
+//! members of JSON, by [`is_storable`] and [`json`]; registered objects by the `checked` functions
+//! of their types. OAuth parameters are parsed by types of their own, or hashed.
 
 use std::fmt;
 
@@ -11,16 +11,17 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-/// Whether a text can be stored: of the ASCII control characters it has tabs and line ends alone. PostgreSQL stores no NUL, nor reads
-/// JSON that has one.
+/// Whether a text can be stored: it contains no ASCII control characters except tabs and line
+/// breaks. PostgreSQL stores no NUL, and reads no JSON that contains one.
 pub fn is_storable(text: &str) -> bool {
     let is_bad = |byte: u8| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r') || byte == 0x7f;
-    // Without an early end, so that many bytes are looked at at once.
+    // No early return, so that the compiler can vectorize the loop.
     !text.bytes().fold(false, |found, byte| found | is_bad(byte))
 }
 
-/// Whether nobody sees a character where it stands, though it changes how others are read: control characters, marks of direction,
-/// characters without width, fillers, tags (Unicode's `Default_Ignorable_Code_Point`, `Bidi_Control` and line separators).
+/// Whether a character is invisible but can change how others are read: control characters,
+/// bidirectional marks, zero-width characters, fillers, tags (Unicode's
+/// `Default_Ignorable_Code_Point`, `Bidi_Control` and line separators).
 pub(crate) fn is_invisible(char: char) -> bool {
     char.is_control()
         || matches!(
@@ -45,44 +46,45 @@ pub(crate) fn is_invisible(char: char) -> bool {
         )
 }
 
-/// Whether a name can stand among other words without hiding in them or turning them around. An emoji may ask to be drawn as one.
-pub(crate) fn is_legible(name: &str) -> bool {
+/// Whether a name can be displayed in a sentence without hiding characters or changing the
+/// direction of others. A variation selector may request an emoji.
+pub(crate) fn is_displayable(name: &str) -> bool {
     !name.chars().any(|char| is_invisible(char) && char != '\u{fe0f}')
 }
 
-/// A name as people may be shown it: without characters that cannot be seen, which were not always refused.
-pub fn legible(name: &str) -> String {
+/// A name without invisible characters, for names that were stored before these were refused.
+pub fn displayable(name: &str) -> String {
     name.chars().filter(|char| !is_invisible(*char) || *char == '\u{fe0f}').collect()
 }
 
-/// Whether all texts in a value, names of members included, are such.
-pub(crate) fn all_texts(value: &Value, is_such: fn(&str) -> bool) -> bool {
+/// Whether all strings in a value, including member names, satisfy `predicate`.
+pub(crate) fn all_strings(value: &Value, predicate: fn(&str) -> bool) -> bool {
     match value {
-        Value::String(text) => is_such(text),
-        Value::Array(values) => values.iter().all(|value| all_texts(value, is_such)),
-        Value::Object(members) => members.iter().all(|(name, value)| is_such(name) && all_texts(value, is_such)),
+        Value::String(text) => predicate(text),
+        Value::Array(values) => values.iter().all(|value| all_strings(value, predicate)),
+        Value::Object(members) => members.iter().all(|(name, value)| predicate(name) && all_strings(value, predicate)),
         Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
 }
 
-/// Reads JSON from outside, in which every text can be stored.
+/// Parses JSON from outside, in which every string can be stored.
 ///
 /// # Errors
-/// When it is not what is expected, or a text in it cannot be stored.
+/// If it does not match the type, or a string in it cannot be stored.
 pub fn json<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
     check_json(json)?;
     serde_json::from_slice(json)
 }
 
-/// Checks that every text in this JSON can be stored.
+/// Checks that every string in a JSON text can be stored.
 ///
 /// # Errors
-/// When it is no JSON, or a text in it cannot be stored.
+/// If it is not JSON, or a string in it cannot be stored.
 pub fn check_json(json: &[u8]) -> serde_json::Result<()> {
     serde_json::from_slice::<Storable>(json).map(drop)
 }
 
-/// Any JSON whose texts can be stored; nothing of it is kept.
+/// JSON whose strings can be stored; discards the values.
 struct Storable;
 
 impl<'de> Deserialize<'de> for Storable {
@@ -133,7 +135,7 @@ impl<'de> Visitor<'de> for Storable {
     }
 }
 
-/// Gives a type that has `FromStr` and `Display` the same form in JSON.
+/// Implements serde's traits by `FromStr` and `Display`.
 macro_rules! json_as_text {
     ($($type:ty),+ $(,)?) => {
         $(impl serde::Serialize for $type {
@@ -151,27 +153,27 @@ macro_rules! json_as_text {
     };
 }
 
-/// An identifier that this origin makes: a prefix and 96 random bits in base64url. Public, so no secret.
-macro_rules! made_id {
+/// An identifier generated by this origin: a prefix, then 96 random bits in base64url. Identifiers
+/// are public.
+macro_rules! generated_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal, $what:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(String);
 
         impl $name {
-            /// The identifier of these random bytes.
+            /// The identifier made from random bytes.
             #[must_use]
             pub fn from_random(random: &[u8; 12]) -> $name {
                 $name(format!(concat!($prefix, "{}"), $crate::encoding::base64url(random)))
             }
 
-            /// The random bytes that it is of, if it is of our making.
+            /// The random bytes, if this origin generated the identifier.
             #[must_use]
             pub fn random(&self) -> Option<[u8; 12]> {
                 self.0.strip_prefix($prefix).and_then($crate::encoding::from_base64url)?.try_into().ok()
             }
 
-            /// The identifier as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -207,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_in_json_has_control_characters() {
+    fn json_with_control_characters_is_refused() {
         for good in [r#"{"a":["\u00e4","two\nlines\t"],"b":{"c":null,"d":1.5,"e":-1,"f":true}}"#, "1", r#""x""#, "[]"] {
             assert!(json::<Value>(good.as_bytes()).is_ok(), "{good}");
         }
@@ -217,13 +219,13 @@ mod tests {
             assert!(json::<Value>(bad.as_bytes()).is_err(), "{bad}");
         }
         let value = serde_json::json!({ "a": ["x", { "b\u{0}": 1 }] });
-        assert!(!all_texts(&value, is_storable) && all_texts(&value["a"][0], is_storable));
+        assert!(!all_strings(&value, is_storable) && all_strings(&value["a"][0], is_storable));
     }
 
     #[test]
-    fn a_legible_name_hides_nothing() {
+    fn displayable_name_has_no_invisible_characters() {
         for good in ["Jürgen's shop", "متجر", "חנות", "店 ☂\u{fe0f}", "Ἀθῆναι"] {
-            assert!(is_legible(good), "{good}");
+            assert!(is_displayable(good), "{good}");
         }
         for bad in [
             "shop\u{202e}knab",
@@ -235,7 +237,7 @@ mod tests {
             "a\u{ad}b",
             "\u{e0041}",
         ] {
-            assert!(!is_legible(bad) && is_legible(&legible(bad)), "{bad:?}");
+            assert!(!is_displayable(bad) && is_displayable(&displayable(bad)), "{bad:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Access tokens (RFC 9068): what one says, and what is recorded of it.
+//! Access tokens (RFC 9068): their claims, and their records.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,10 +10,11 @@ use super::resource::is_same_resource;
 use super::{Access, Audiences, AuthorizationDetails, ClientId, Malformed, Scope, SecretHash, identifier};
 use crate::status_list::StatusClaim;
 
-/// The longest a token of any client can live, in seconds: a day. Longer-lived access is what refreshing is for.
+/// Seconds. Clients that need access for longer use refresh tokens.
 pub const MAX_TOKEN_LIFETIME: u64 = 24 * 60 * 60;
 
-/// The `jti` of a token of ours: its issuing epoch, the time, and 72 random bits, so it can be neither guessed nor repeated.
+/// The `jti` of a token issued by this origin: issuing epoch, time and 72 random bits, so that it
+/// is unique and cannot be guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TokenId(EpochTokenId);
 
@@ -27,9 +28,9 @@ impl TokenId {
         TokenId(EpochTokenId::new(epoch, unique))
     }
 
-    /// What tells a token that is drafted now from all others: 40 bits of the time in units of 4 ms, and these random ones. Tokens of
-    /// one time stand side by side in the database's index by id, as UUIDs of version 7 do for the same reason (RFC 9562 §5.7): were
-    /// they scattered over it, recording one would mean to write a page of it.
+    /// The unique part of an identifier: 40 bits of the time in units of 4 ms, then random bytes.
+    /// Tokens issued at the same time are neighbours in the database index, as with UUIDs of
+    /// version 7 (RFC 9562 §5.7); otherwise each insert would write a different page of the index.
     #[must_use]
     pub fn unique(now_ms: u64, random: [u8; 9]) -> [u8; EpochTokenId::UNIQUE_BYTES] {
         let mut unique = [0; EpochTokenId::UNIQUE_BYTES];
@@ -39,7 +40,7 @@ impl TokenId {
         unique
     }
 
-    /// The identifier of these bytes: the epoch, big-endian, and the others.
+    /// The epoch in big-endian order, then the unique part.
     #[must_use]
     pub fn from_bytes(bytes: [u8; TokenId::BYTES]) -> TokenId {
         let (mut epoch, mut unique) = ([0; 4], [0; EpochTokenId::UNIQUE_BYTES]);
@@ -49,21 +50,21 @@ impl TokenId {
         TokenId::new(u32::from_be_bytes(epoch), unique)
     }
 
-    /// The identifier's bytes, in the order of epochs.
+    /// The bytes of the identifier; they sort by epoch.
     #[must_use]
     pub fn to_bytes(self) -> Vec<u8> {
-        // The name of its revocation is all of it but the upper half of the epoch.
+        // The id of its revocation contains everything except the upper half of the epoch.
         let [high, low, ..] = self.epoch().to_be_bytes();
         [&[high, low], self.revocation_id().as_bytes().as_slice()].concat()
     }
 
-    /// The epoch in which the token was issued.
+    /// The issuing epoch.
     #[must_use]
     pub fn epoch(self) -> u32 {
         self.0.epoch()
     }
 
-    /// What edges know the token's revocation by.
+    /// The identifier of the token's revocation at edges.
     #[must_use]
     pub fn revocation_id(self) -> RevocationId {
         self.0.revocation_id()
@@ -96,18 +97,18 @@ impl<'de> Deserialize<'de> for TokenId {
     }
 }
 
-/// The API a token is for (`aud`), usually its URL: 1 to 255 visible ASCII characters without `"` and `\`.
+/// The API that a token is for (`aud`), usually its URL: 1 to 255 visible ASCII characters except
+/// `"` and `\`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Audience(String);
 
 impl Audience {
-    /// The audience as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether both name one resource, however each is spelled: see [`is_same_resource`].
+    /// Whether both name the same resource, see [`is_same_resource`].
     #[must_use]
     pub fn is_same_resource(&self, other: &str) -> bool {
         is_same_resource(&self.0, other)
@@ -130,25 +131,25 @@ impl fmt::Display for Audience {
     }
 }
 
-/// A signature algorithm of access tokens (RFC 7518 §3.1, RFC 8037). No others exist here, `none` least of all.
+/// A signature algorithm of access tokens (RFC 7518 §3.1, RFC 8037). No other is supported; in
+/// particular not `none`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenAlg {
-    /// Ed25519; the default: small, fast to sign and with nothing to get wrong.
+    /// Ed25519, the default: small and fast, and without parameters that could be chosen badly.
     #[default]
     EdDsa,
     /// ECDSA on P-256 with SHA-256.
     Es256,
     /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 bits.
     Rs256,
-    /// HMAC with SHA-256 under a key of the audience, for edges that must be fast above all.
+    /// HMAC with SHA-256 under a key of the audience, for edges with the highest throughput.
     Hs256,
 }
 
 impl TokenAlg {
-    /// All of them.
     pub const ALL: [TokenAlg; 4] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256];
 
-    /// The registered name, as in a token's `alg`.
+    /// The registered name, as in `alg`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -177,38 +178,39 @@ impl fmt::Display for TokenAlg {
 
 json_as_text!(Audience, TokenAlg);
 
-/// The key that a token is bound to (RFC 7800 §3.1): whoever shows the token must prove to have it.
+/// The key that a token is bound to (RFC 7800 §3.1); whoever uses the token must prove possession
+/// of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Confirmation {
-    /// The thumbprint of a key that is proven by DPoP (RFC 9449 §6).
+    /// Thumbprint of a DPoP key (RFC 9449 §6).
     #[serde(rename = "jkt")]
     Key(String),
-    /// The SHA-256 of the certificate of the connection (RFC 8705 §3.1).
+    /// SHA-256 of the client certificate of the TLS connection (RFC 8705 §3.1).
     #[serde(rename = "x5t#S256")]
     Certificate(String),
 }
 
-/// Who acts for the subject (RFC 8693 §4.1), and for whom that one acts in turn.
+/// The `act` claim (RFC 8693 §4.1): the current actor, and the chain of prior actors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActorClaim {
-    /// Who acts.
+    /// The current actor.
     pub sub: String,
-    /// The client that this is, if it is one.
+    /// Client ID of the actor, if it is a client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// Who acted before.
+    /// The prior actor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Box<ActorClaim>>,
 }
 
-/// How often a token may be handed on: a longer chain of actors is more likely a loop than a wish.
+/// Length of a chain of actors. A longer one is probably a loop.
 const MAX_ACTORS: usize = 8;
 
 impl ActorClaim {
-    /// The chain with one more who acts, now the first.
+    /// Makes `self` the current actor and `earlier` the prior one.
     ///
     /// # Errors
-    /// When the chain is too long already.
+    /// If the chain is already at its maximum length.
     pub fn with_prior_actor(self, earlier: Option<ActorClaim>) -> Result<ActorClaim, Malformed> {
         let length = std::iter::successors(earlier.as_ref(), |acting| acting.act.as_deref()).count();
         if length >= MAX_ACTORS {
@@ -218,7 +220,7 @@ impl ActorClaim {
     }
 }
 
-/// What a token says beside the claims that every one has.
+/// Optional claims of a token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TokenDetails {
@@ -234,44 +236,43 @@ pub struct TokenDetails {
     /// `auth_time`: when the user signed in, Unix seconds (RFC 9068 §2.2.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<u64>,
-    /// `acr`: the class of that sign-in.
+    /// `acr`: authentication context class of the sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
-    /// The tokens that it was exchanged from (RFC 8693), directly or by way of others, each once. It is worth nothing once one of them is
-    /// revoked. This is recorded, and no claim.
+    /// The tokens that it was exchanged from, directly or indirectly (RFC 8693), each once. The
+    /// token is invalid when one of them is revoked. Recorded, but not a claim.
     #[serde(skip_serializing)]
     pub exchanged_from: Vec<TokenId>,
 }
 
-/// A token about to be issued: all of it but what the store gives it in issuing, its epoch and its number.
+/// A token to be issued, without the epoch and the number that the store assigns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenDraft {
-    /// What tells it from others, see [`TokenId::unique`].
+    /// See [`TokenId::unique`].
     pub unique: [u8; EpochTokenId::UNIQUE_BYTES],
     /// `client_id`
     pub client: ClientId,
-    /// `sub`; the client itself for the client-credentials grant (RFC 9068 §2.2).
+    /// `sub`; the client itself for the client credentials grant (RFC 9068 §2.2).
     pub subject: String,
-    /// `sid`: the session or grant it comes from, if any.
+    /// `sid`: the session or grant, if any.
     pub session: Option<String>,
-    /// The `kid` of the key that is to sign it.
+    /// `kid` of the signing key.
     pub key_id: String,
     /// `scope`
     pub scope: Scope,
     /// `aud`
     pub audience: Audiences,
-    /// What else it says.
     pub details: TokenDetails,
-    /// The hash of its text, if that says nothing by itself.
+    /// Hash of the token, if it is opaque.
     pub opaque: Option<SecretHash>,
     /// `iat`, Unix seconds.
     pub issued_at: u64,
-    /// `exp`, Unix seconds; the token is bad from this second on.
+    /// `exp`, Unix seconds; the token is invalid from this second on.
     pub expires_at: u64,
 }
 
 impl TokenDraft {
-    /// A token for `client` in its own name, good for `access`.
+    /// A token for `client` itself.
     #[must_use]
     pub fn for_client(
         unique: [u8; EpochTokenId::UNIQUE_BYTES],
@@ -297,7 +298,7 @@ impl TokenDraft {
         }
     }
 
-    /// The token as it is issued in `epoch` with this number.
+    /// The token as issued in `epoch` with this number.
     #[must_use]
     pub fn issued(self, epoch: u32, number: u64) -> AccessToken {
         let id = TokenId::new(epoch, self.unique);
@@ -320,12 +321,12 @@ impl TokenDraft {
     }
 }
 
-/// A token as recorded: everything but its signature.
+/// A recorded token: everything except its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessToken {
     /// `jti`
     pub id: TokenId,
-    /// Its place in the order of issuing; numbers rise, with gaps, and none is used twice.
+    /// Rises with the order of issuance, with gaps; no number is used twice.
     pub number: u64,
     /// `client_id`
     pub client: ClientId,
@@ -333,24 +334,23 @@ pub struct AccessToken {
     pub subject: String,
     /// `sid`
     pub session: Option<String>,
-    /// The `kid` of the key that signs it.
+    /// `kid` of the signing key.
     pub key_id: String,
     /// `scope`
     pub scope: Scope,
     /// `aud`
     pub audience: Audiences,
-    /// What else it says.
     pub details: TokenDetails,
-    /// The hash of its text, if that says nothing by itself.
+    /// Hash of the token, if it is opaque.
     pub opaque: Option<SecretHash>,
     /// `iat`, Unix seconds.
     pub issued_at: u64,
-    /// `exp`, Unix seconds; the token is bad from this second on.
+    /// `exp`, Unix seconds; the token is invalid from this second on.
     pub expires_at: u64,
 }
 
 impl AccessToken {
-    /// The claims set to sign.
+    /// The claims to sign.
     #[must_use]
     pub fn claims<'a>(&'a self, issuer: &'a str) -> Claims<'a> {
         Claims {
@@ -369,7 +369,7 @@ impl AccessToken {
     }
 }
 
-/// The claims of an access token on the wire (RFC 9068 §2.2), in the order in which they are written.
+/// The claims of an access token (RFC 9068 §2.2), in the order in which they are serialized.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Claims<'a> {
     pub iss: &'a str,

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tollgate_keys::IssueError;
 use tollgate_model::encoding::base64url;
 use tollgate_model::error_chain::with_causes;
-use tollgate_model::{Client, ClientId, Logout};
+use tollgate_model::{Client, ClientId, PendingLogout};
 use tollgate_storage::{ClientSlots, Store, StoreError};
 use tollgate_system::{clock, rng};
 
@@ -131,10 +131,10 @@ impl Courier {
     }
 
     /// Tells a client once, as part of the request that signed out, and records what came of it.
-    async fn deliver(self: Arc<Courier>, logout: Logout) {
+    async fn deliver(self: Arc<Courier>, logout: PendingLogout) {
         let trace = TraceContext::continued(Some(&logout.trace));
         let told = trace.scope(self.tell(&logout)).await;
-        let (client, session, tries) = (&logout.client, &logout.session, logout.tries);
+        let (client, session, tries) = (&logout.client, &logout.session, logout.attempts);
         let recorded = match told {
             Ok(told) => {
                 match told {
@@ -146,7 +146,7 @@ impl Courier {
             }
             Err(error) => {
                 let error = with_causes(&error);
-                match logout.next_try(self.now(), rng::jitter()) {
+                match logout.next_attempt(self.now(), rng::jitter()) {
                     Some(due_at) => {
                         tracing::warn!(%client, session, tries, error, "a client could not be told of a logout");
                         self.store.reschedule_logout(&logout, due_at).await
@@ -163,7 +163,7 @@ impl Courier {
         }
     }
 
-    async fn tell(&self, logout: &Logout) -> Result<Told, TellError> {
+    async fn tell(&self, logout: &PendingLogout) -> Result<Told, TellError> {
         let Some(client) = self.store.find_client(&logout.client).await?.filter(Client::is_active) else {
             return Ok(Told::Nobody);
         };
@@ -182,7 +182,7 @@ impl Courier {
 }
 
 impl UnderWay {
-    fn begin(&mut self, courier: Arc<Courier>, logout: Logout) {
+    fn begin(&mut self, courier: Arc<Courier>, logout: PendingLogout) {
         let client = logout.client.clone();
         self.room.try_acquire(&client);
         let task = self.tasks.spawn(courier.deliver(logout));

@@ -52,7 +52,7 @@ pub(crate) async fn post(
         client: client.id.clone(),
         access,
         sender: caller.sender(&app.grants.trusted_proxies, form.get("device_name")),
-        asked_at: now,
+        requested_at: now,
         status: DeviceStatus::Pending,
         expires_at: now.saturating_add(DEVICE_CODE_LIFETIME),
         interval: POLL_INTERVAL,

@@ -53,7 +53,7 @@ fn endpoints(app: &App) -> Value {
     });
     if app.status_claim {
         // draft-ietf-oauth-status-list, section 9.1
-        endpoints["status_list_aggregation_endpoint"] = Value::from(at(tollgate_model::status_list::PATH));
+        endpoints["status_list_aggregation_endpoint"] = Value::from(at(tollgate_model::status_list::STATUS_LIST_PATH));
     }
     if app.grants.registration != RegistrationMode::Off {
         endpoints["registration_endpoint"] = Value::from(at("/oauth/register"));

@@ -43,7 +43,7 @@ pub(crate) async fn any(
     let grant = grant.ok_or(BearerRefusal::Invalid)?;
     let user = app.store.find_user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;
     let client = app.store.find_client(&token.client).await?.filter(Client::is_active).ok_or(BearerRefusal::Invalid)?;
-    let scope = token.scope.common(&client.metadata.scope);
+    let scope = token.scope.intersection(&client.metadata.scope);
     if !scope.has("openid") {
         return Err(no_openid());
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use tollgate_model::text::legible;
+use tollgate_model::text::displayable;
 use tollgate_model::{
     Access, Actor, AuditAction, AuditKind, AuthorizationError, AuthorizationStep, NewAuditEntry, SecretHash,
 };
@@ -57,8 +57,8 @@ pub(crate) async fn get(page: PageRequest) -> Result<Response, WebError> {
     let template = ConsentPage {
         layout: page.layout().for_user(&user, ""),
         request: handle,
-        client: &legible(&client.metadata.name),
-        owner: &legible(client.metadata.owner.as_deref().unwrap_or_default()),
+        client: &displayable(&client.metadata.name),
+        owner: &displayable(client.metadata.owner.as_deref().unwrap_or_default()),
         host: &host(&request.redirect_uri),
         permissions: &permissions(&page, &request.access).await?,
         details: &request.access.details.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -4,7 +4,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::Response;
-use tollgate_model::text::legible;
+use tollgate_model::text::displayable;
 use tollgate_model::{Actor, BrowserSession, Client, DeviceCode, DeviceStatus, SecretHash, User, UserCode};
 use tollgate_system::clock;
 
@@ -114,12 +114,12 @@ async fn confirm(page: &PageRequest, user: &User, typed: &str) -> Result<Respons
     };
     let template = ConfirmPage {
         layout: page.layout().for_user(user, "device"),
-        client: &legible(&client.metadata.name),
-        owner: &legible(client.metadata.owner.as_deref().unwrap_or_default()),
+        client: &displayable(&client.metadata.name),
+        owner: &displayable(client.metadata.owner.as_deref().unwrap_or_default()),
         user_code: &user_code.to_string(),
         device: &sender_name(&code.sender, &page.messages),
         address: &code.sender.address.map(|address| address.to_string()).unwrap_or_default(),
-        requested: Moment::new(code.asked_at, clock::now(), &page.messages),
+        requested: Moment::new(code.requested_at, clock::now(), &page.messages),
         permissions: &permissions(page, &code.access).await?,
     };
     Ok(page.page(&template))

@@ -4,7 +4,7 @@
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tollgate_model::text::legible;
+use tollgate_model::text::displayable;
 use tollgate_model::{AuthorizationRequest, AuthorizationStep, BrowserSessionId, Client, SecretHash, SecretKind, User};
 use tollgate_services::telemetry::NotedWay;
 use tollgate_system::clock;
@@ -199,7 +199,7 @@ async fn show(
     };
     let template = LoginPage {
         layout: page.layout(),
-        client: &client.map(|client| legible(&client.metadata.name)).unwrap_or_default(),
+        client: &client.map(|client| displayable(&client.metadata.name)).unwrap_or_default(),
         request: page.param("request"),
         user_code: page.param("user_code"),
         next: page.params.get("next").and_then(safe_return_path).unwrap_or_default(),

@@ -5,8 +5,8 @@ use tollgate_model::{Sender, SenderName};
 
 /// The name by which a user may recognise where a request came from.
 pub(crate) fn sender_name(sender: &Sender, messages: &Messages) -> String {
-    match sender.described() {
-        SenderName::Given(name) => name.to_owned(),
+    match sender.display_name() {
+        SenderName::Named(name) => name.to_owned(),
         SenderName::Browser { browser, system: Some(system) } => {
             let [browser, system] = [browser, system].map(|name| Value::Text(name.to_owned()));
             messages.text("sender-browser").with("browser", browser).with("system", system).to_string()

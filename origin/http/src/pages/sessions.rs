@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::response::Response;
-use tollgate_model::text::legible;
+use tollgate_model::text::displayable;
 use tollgate_model::{Actor, BrowserSession, BrowserSessionId, Grant, GrantId, User, UserId};
 use tollgate_storage::GrantSummary;
 use tollgate_system::clock;
@@ -206,8 +206,8 @@ async fn client_row(page: &PageRequest, given: GrantSummary, now: u64) -> Result
     let moment = |at: u64| Moment::new(at, now, &page.messages);
     let device = grant.terms.device.as_ref().map(|device| sender_name(device, &page.messages));
     Ok(ClientRow {
-        name: if metadata.name.is_empty() { grant.client.to_string() } else { legible(&metadata.name) },
-        owner: legible(&metadata.owner.unwrap_or_default()),
+        name: if metadata.name.is_empty() { grant.client.to_string() } else { displayable(&metadata.name) },
+        owner: displayable(&metadata.owner.unwrap_or_default()),
         device: device.unwrap_or_default(),
         permissions: permissions(page, &grant.terms.access).await?,
         granted: moment(grant.created_at),

@@ -30,7 +30,7 @@ impl Local {
     pub(super) fn take(&self, checks: &[Check], now: u64) -> Result<Vec<Verdict>, (usize, Verdict)> {
         let mut verdicts = Vec::with_capacity(checks.len());
         for (nth, check) in checks.iter().enumerate() {
-            let verdict = self.with(check, now, |state| check.rule.take(state, now));
+            let verdict = self.with(check, now, |state| check.rule.acquire(state, now));
             if verdict.wait.is_some() {
                 self.give_back(checks.get(..nth).unwrap_or_default(), now);
                 return Err((nth, verdict));
@@ -43,7 +43,7 @@ impl Local {
     /// Gives back what was taken last.
     pub(super) fn give_back(&self, checks: &[Check], now: u64) {
         for check in checks {
-            self.with(check, now, |state| check.rule.give_back(state, now));
+            self.with(check, now, |state| check.rule.undo(state, now));
         }
     }
 
@@ -63,7 +63,7 @@ impl Local {
     pub(super) fn remaining(&self, check: &Check, now: u64) -> Option<Duration> {
         let part = self.part(&check.name);
         let (rule, state) = part.get(&check.name)?;
-        let left = rule.ends(state).checked_sub(now)?;
+        let left = rule.expires_at(state).checked_sub(now)?;
         (left > 0).then(|| Duration::from_micros(left))
     }
 
@@ -71,7 +71,7 @@ impl Local {
     pub(super) fn sweep(&self, now: u64) {
         for part in &self.parts {
             let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
-            part.retain(|_, (rule, state)| rule.ends(state) > now);
+            part.retain(|_, (rule, state)| rule.expires_at(state) > now);
             part.shrink_to(NAMES_PER_PART / 8);
         }
     }
@@ -94,14 +94,14 @@ impl Local {
 
 /// Drops what says nothing, and if all says something, the eighth that will be forgotten soonest.
 fn make_room(part: &mut Part, now: u64) {
-    part.retain(|_, (rule, state)| rule.ends(state) > now);
+    part.retain(|_, (rule, state)| rule.expires_at(state) > now);
     if part.len() < NAMES_PER_PART {
         return;
     }
-    let mut ends: Vec<u64> = part.values().map(|(rule, state)| rule.ends(state)).collect();
+    let mut ends: Vec<u64> = part.values().map(|(rule, state)| rule.expires_at(state)).collect();
     let (_, last, _) = ends.select_nth_unstable(NAMES_PER_PART / 8);
     let last = *last;
-    part.retain(|_, (rule, state)| rule.ends(state) > last);
+    part.retain(|_, (rule, state)| rule.expires_at(state) > last);
 }
 
 #[cfg(test)]
@@ -114,7 +114,7 @@ mod tests {
     fn check(name: u64, count: u32, seconds: u64) -> Check {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&name.to_le_bytes());
-        let rule = Rule::Bucket(Rate::new(count, Duration::from_secs(seconds)).expect("a rate"));
+        let rule = Rule::TokenBucket(Rate::new(count, Duration::from_secs(seconds)).expect("a rate"));
         Check { limit: Limit::Requests, name: bytes, rule }
     }
 

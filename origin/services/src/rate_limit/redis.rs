@@ -117,7 +117,7 @@ impl Redis {
         let mut connection = self.connection()?;
         let mut invocation: ScriptInvocation<'_> = script.prepare_invoke();
         for check in checks {
-            let (rule, count, micros) = check.rule.arguments();
+            let (rule, count, micros) = check.rule.script_arguments();
             invocation.key(key(check)).arg(rule).arg(count).arg(micros);
         }
         let answered = invocation.invoke_async(&mut connection).await;

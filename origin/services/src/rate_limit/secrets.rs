@@ -43,7 +43,7 @@ impl Guard {
             Err(refusal) => refusal,
         };
         let refused = checks.iter().find(|check| check.limit == refusal.limit);
-        let rule = Rate::new(1, Duration::from_secs(u64::from(refusal.seconds()))).map(Rule::Bucket);
+        let rule = Rate::new(1, Duration::from_secs(u64::from(refusal.seconds()))).map(Rule::TokenBucket);
         if let (Some(check), Some(rule)) = (refused, rule) {
             // It may be there already; then that one stands.
             let _ = self.limiter.local.take(&[Check { rule, ..self.shut(check) }], self.limiter.now());

@@ -52,7 +52,7 @@ impl Guard {
 
     fn known(&self, account: &str, network: &str) -> Option<Check> {
         self.settings.rule(Limit::Account)?;
-        let rule = Rule::Bucket(Rate::new(1, KNOWN)?);
+        let rule = Rule::TokenBucket(Rate::new(1, KNOWN)?);
         Some(Check { limit: Limit::Account, name: self.name(Limit::Account, &[account, network]), rule })
     }
 }

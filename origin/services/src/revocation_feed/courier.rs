@@ -201,7 +201,8 @@ impl Courier {
     }
 
     async fn push(&self, edge: &Edge, message: Vec<u8>) -> Result<Pushed, PushError> {
-        let request = self.http.post(edge.url.push()).header("content-type", "application/octet-stream").body(message);
+        let request =
+            self.http.post(edge.url.push_url()).header("content-type", "application/octet-stream").body(message);
         let mut answer = traced(request).send().await?;
         let status = answer.status();
         if status != reqwest::StatusCode::OK && status != reqwest::StatusCode::CONFLICT {

@@ -167,7 +167,7 @@ impl Courier {
             return Ok(());
         };
         let authorization = self.authorization(stream, url, sealed_authorization.as_deref())?;
-        let tells = |signal: &Signal| stream.tells(signal.event_type());
+        let tells = |signal: &Signal| stream.delivers(signal.event_type());
         loop {
             let pending = self.store.list_pending_signals(stream.number, WINDOW, tells).await?;
             if pending.is_empty() {

@@ -124,12 +124,12 @@ impl Poll {
             let refused = request.set_errs.contains_key(&jti);
             (refused || request.ack.contains(&jti)).then_some(refused)
         };
-        let tells = |signal: &Signal| stream.tells(signal.event_type());
+        let tells = |signal: &Signal| stream.delivers(signal.event_type());
         Ok(self.store.acknowledge_signals(stream.number, WINDOW, acknowledged, tells, clock::now_ms()).await?)
     }
 
     async fn pending(&self, stream: &Stream, wanted: usize) -> Result<PollAnswer, PollError> {
-        let tells = |signal: &Signal| stream.tells(signal.event_type());
+        let tells = |signal: &Signal| stream.delivers(signal.event_type());
         let signals = self.store.list_pending_signals(stream.number, WINDOW, tells).await?;
         let mut answer = PollAnswer { more_available: signals.len() > wanted, ..PollAnswer::default() };
         for signal in signals.iter().take(wanted) {

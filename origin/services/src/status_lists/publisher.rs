@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 use tollgate_keys::IssueError;
 use tollgate_model::encoding::base64url;
-use tollgate_model::status_list::{PATH, STATUS_LIST_TTL, TOKENS_PER_LIST, uri};
+use tollgate_model::status_list::{STATUS_LIST_PATH, STATUS_LIST_TTL, TOKENS_PER_LIST, uri};
 use tollgate_storage::{Store, StoreError};
 
 use super::TOKEN_TYPE;
@@ -118,7 +118,7 @@ impl StatusLists {
                 status_list: ListMembers {
                     bits: statuses.bits(),
                     lst: statuses.to_lst()?,
-                    aggregation_uri: Some(format!("{issuer}{PATH}")),
+                    aggregation_uri: Some(format!("{issuer}{STATUS_LIST_PATH}")),
                 },
                 iss: Some(issuer),
             };

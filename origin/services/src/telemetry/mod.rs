@@ -137,8 +137,8 @@ impl Meters {
     fn may_note_after(&self, way: NotedWay, since_began: Duration) -> Option<u64> {
         let mut notes = self.notes[way as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let now = u64::try_from(since_began.as_micros()).unwrap_or(u64::MAX);
-        let rule = Rule::Bucket(Rate::new(MAX_NOTES, NOTES_PERIOD)?);
-        if rule.take(&mut notes.bucket, now).wait.is_some() {
+        let rule = Rule::TokenBucket(Rate::new(MAX_NOTES, NOTES_PERIOD)?);
+        if rule.acquire(&mut notes.bucket, now).wait.is_some() {
             notes.left_out += 1;
             return None;
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tollgate_model::{ClientId, ClientMetadata, Grant, Logout};
+use tollgate_model::{ClientId, ClientMetadata, Grant, PendingLogout};
 
 use crate::database::bulk::{padded_with_last, statement_chunks};
 use crate::database::values::{from_json, from_sql, to_sql};
@@ -29,18 +29,18 @@ struct LogoutRow {
     tries: i64,
 }
 
-impl TryFrom<LogoutRow> for Logout {
+impl TryFrom<LogoutRow> for PendingLogout {
     type Error = StoreError;
 
-    fn try_from(row: LogoutRow) -> Result<Logout, StoreError> {
-        Ok(Logout {
+    fn try_from(row: LogoutRow) -> Result<PendingLogout, StoreError> {
+        Ok(PendingLogout {
             number: from_sql(row.number),
             client: row.client_id.parse().map_err(StoreError::corrupt("logouts"))?,
             subject: row.subject,
             session: row.session,
             ended_at: from_sql(row.ended_at),
             trace: row.trace,
-            tries: from_sql(row.tries),
+            attempts: from_sql(row.tries),
         })
     }
 }
@@ -89,7 +89,7 @@ impl Store {
         until: u64,
         most: usize,
         room: &ClientSlots,
-    ) -> Result<Vec<Logout>, StoreError> {
+    ) -> Result<Vec<PendingLogout>, StoreError> {
         let mut tx = self.begin_write().await?;
         // What another origin is taking up at this moment is left to it.
         let lock = if matches!(tx, Either::Postgres(_)) { " FOR UPDATE SKIP LOCKED" } else { "" };
@@ -123,7 +123,7 @@ impl Store {
                 query.push(") RETURNING number, client_id, subject, session, ended_at, trace, tries");
                 query.build_query_as().fetch_all(connection).await?
             });
-            taken.extend(rows.into_iter().map(Logout::try_from).collect::<Result<Vec<_>, _>>()?);
+            taken.extend(rows.into_iter().map(PendingLogout::try_from).collect::<Result<Vec<_>, _>>()?);
         }
         tx.commit().await?;
         Ok(taken)
@@ -133,12 +133,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn reschedule_logout(&self, logout: &Logout, due_at: u64) -> Result<(), StoreError> {
+    pub async fn reschedule_logout(&self, logout: &PendingLogout, due_at: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
             sqlx::query("UPDATE logouts SET due_at = $3 WHERE number = $1 AND tries = $2")
                 .bind(to_sql(logout.number))
-                .bind(to_sql(logout.tries))
+                .bind(to_sql(logout.attempts))
                 .bind(to_sql(due_at))
                 .execute(connection)
                 .await?;
@@ -150,7 +150,7 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_logout(&self, logout: &Logout) -> Result<(), StoreError> {
+    pub async fn delete_logout(&self, logout: &PendingLogout) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
             sqlx::query("DELETE FROM logouts WHERE number = $1")

@@ -37,7 +37,7 @@ impl DeviceRow {
             client: self.client_id.parse().map_err(StoreError::corrupt("device_codes"))?,
             access: from_json(&self.access, "device_codes")?,
             sender: from_json(&self.sender, "device_codes")?,
-            asked_at: from_sql(self.asked_at),
+            requested_at: from_sql(self.asked_at),
             status,
             expires_at: from_sql(self.expires_at),
             interval: from_sql(self.interval),
@@ -74,7 +74,7 @@ impl Store {
             .bind(code.client.as_str())
             .bind(to_json(&code.access)?)
             .bind(to_json(&code.sender)?)
-            .bind(to_sql(code.asked_at))
+            .bind(to_sql(code.requested_at))
             .bind(to_sql(code.expires_at))
             .bind(to_sql(code.interval))
             .bind(to_sql(code.polled_at_ms))

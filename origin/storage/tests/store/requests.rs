@@ -45,7 +45,7 @@ async fn device_code(store: &Store, user_code: &str) -> DeviceCode {
         client: "reports".parse().expect("an id"),
         access,
         sender: Sender::new(None, None, Some("A TV")),
-        asked_at: NOW,
+        requested_at: NOW,
         status: DeviceStatus::Pending,
         expires_at: NOW + 600,
         interval: 5,

@@ -119,13 +119,13 @@ fn stream(name: &str, events: &[EventType]) -> Stream {
 }
 
 async fn pending(store: &Store, stream: &Stream) -> Vec<Signal> {
-    let tells = |signal: &Signal| stream.tells(signal.event_type());
+    let tells = |signal: &Signal| stream.delivers(signal.event_type());
     store.list_pending_signals(stream.number, WINDOW, tells).await.expect("read")
 }
 
 async fn acknowledge(store: &Store, stream: &Stream, sequences: &[u64]) {
     let these = |signal: &Signal| sequences.contains(&signal.sequence).then_some(false);
-    let tells = |signal: &Signal| stream.tells(signal.event_type());
+    let tells = |signal: &Signal| stream.delivers(signal.event_type());
     store.acknowledge_signals(stream.number, WINDOW, these, tells, NOW * 1000).await.expect("acknowledged");
 }
 

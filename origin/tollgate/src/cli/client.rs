@@ -127,9 +127,9 @@ impl CreateFlags {
         };
         metadata.name = checked_name(&self.name)?;
         metadata.owner = self.owner.clone().or(metadata.owner);
-        metadata.scope = metadata.scope.joined(&Scope::from_arguments(&self.scope)?)?;
+        metadata.scope = metadata.scope.union(&Scope::from_arguments(&self.scope)?)?;
         if self.admin {
-            metadata.scope = metadata.scope.joined(&Scope::parse(ADMIN)?)?;
+            metadata.scope = metadata.scope.union(&Scope::parse(ADMIN)?)?;
         }
         metadata.audiences.extend(self.audience.iter().cloned());
         metadata.alg = self.alg.unwrap_or(metadata.alg);

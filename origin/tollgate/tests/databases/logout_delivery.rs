@@ -292,7 +292,7 @@ async fn each_logout_is_claimed_by_one_origin(database: &Database) {
     // back.
     database.store.reschedule_logout(&taken[0], now + 5).await.expect("put back");
     let again = other_process.claim_logouts(now + 5, now + 60, 8, &room).await.expect("claimed");
-    assert_eq!((again.len(), again[0].number, again[0].tries), (1, taken[0].number, 2));
+    assert_eq!((again.len(), again[0].number, again[0].attempts), (1, taken[0].number, 2));
     database.store.reschedule_logout(&taken[0], now + 5).await.expect("too late");
     assert_eq!(database.store.claim_logouts(now + 59, now + 90, 8, &room).await.expect("asked"), []);
     let abandoned = database.store.claim_logouts(now + 60, now + 120, 8, &room).await.expect("claimed");

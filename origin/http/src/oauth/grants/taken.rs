@@ -52,7 +52,7 @@ pub(super) async fn take(request: TokenRequest<'_>, taking: Taking<'_>) -> Resul
     };
     let mut tokens = answer(app, client, &token, opaque)?;
     tokens.refresh_token = taking.refresh.map(|refresh| refresh.reveal().to_owned());
-    let scope = grant.terms.access.scope.common(&client.metadata.scope);
+    let scope = grant.terms.access.scope.intersection(&client.metadata.scope);
     if scope.has("openid") {
         let id_token = about_user(app, client, grant, &scope, taking.nonce, &tokens.access_token);
         tokens.id_token = Some(Box::pin(id_token).await?);

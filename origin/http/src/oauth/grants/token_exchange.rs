@@ -196,7 +196,7 @@ fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters
     if audience.iter().all(|audience| subject.audience.has(audience.as_str())) {
         return Ok(Access { audience, ..access });
     }
-    let scope = access.scope.common(&client.metadata.scope);
+    let scope = access.scope.intersection(&client.metadata.scope);
     if form.get("scope").is_some() && scope != access.scope {
         return Err(AccessError::Scope.into());
     }
