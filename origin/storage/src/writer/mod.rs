@@ -70,7 +70,7 @@ enum WriteRequest {
     Issue(Box<IssueRequest>, Answer<Box<AccessToken>>),
     Revoke(NewRevocation, Answer<RevokeOutcome>),
     Reinstate(NewReinstatement, Answer<ReinstateOutcome>),
-    AuditNote(Box<NewAuditEntry>, Answer<()>),
+    NewAuditEntry(Box<NewAuditEntry>, Answer<()>),
 }
 
 impl WriteRequest {
