@@ -70,7 +70,7 @@ enum WriteRequest {
     Issue(Box<IssueRequest>, Answer<Box<AccessToken>>),
     Revoke(NewRevocation, Answer<RevokeOutcome>),
     Reinstate(NewReinstatement, Answer<ReinstateOutcome>),
-    NewAuditEntry(Box<NewAuditEntry>, Answer<()>),
+    AuditNote(Box<NewAuditEntry>, Answer<()>),
 }
 
 impl WriteRequest {
