@@ -344,7 +344,7 @@ async fn hundred_rotations_refuse_no_valid_token(database: &Database) {
         }
     }
     assert!(number == 1200 && refused > 4000, "{refused} tokens of deleted keys");
-    assert!(stolen.len() == 100 && NEVER.statements == LIFETIME);
+    assert!(stolen.len() == 100 && NEVER.statement_lifetime == LIFETIME);
 }
 
 async fn origin_finds_a_key_that_another_origin_signs_with(database: &Database) {
