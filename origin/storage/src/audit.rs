@@ -1,5 +1,5 @@
-//! The audit log: each line is written in the transaction of what it tells of. No code changes or deletes a line, and the
-//! database's triggers refuse it too.
+//! The audit log. Each entry is written in the transaction of the change it describes. Never: an
+//! entry is changed or deleted; triggers of the database refuse it too.
 
 use tollgate_model::{Actor, AuditAction, AuditEntry, AuditFilter, AuditKind, Malformed, NewAuditEntry};
 
@@ -8,7 +8,7 @@ use crate::database::values::{from_sql, to_sql};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Lines read at a time, at most.
+/// Maximum entries per page.
 pub const MAX_AUDIT_PAGE: u64 = 1000;
 
 #[derive(sqlx_macros::FromRow)]
@@ -34,10 +34,7 @@ impl TryFrom<AuditRow> for AuditEntry {
 }
 
 impl Store {
-    /// The lines of the audit log that `filter` lets through, at most [`MAX_AUDIT_PAGE`].
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The audit entries that match `filter`, at most [`MAX_AUDIT_PAGE`].
     pub async fn list_audit_entries(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT * FROM audit WHERE number > ");
@@ -68,33 +65,34 @@ impl Store {
         rows.into_iter().map(AuditEntry::try_from).collect()
     }
 
-    /// A line about what is done now through this handle, if not by its actor then by `otherwise`.
+    /// An entry about a change that is made now through this handle: by the handle's actor, or else
+    /// by `default_actor`.
     pub(crate) fn audit_entry_by(
         &self,
-        otherwise: Actor,
+        default_actor: Actor,
         action: AuditAction,
         kind: AuditKind,
         name: &str,
     ) -> NewAuditEntry {
-        NewAuditEntry::new(self.clock.now(), self.actor.clone().unwrap_or(otherwise), action, kind, name)
+        NewAuditEntry::new(self.clock.now(), self.actor.clone().unwrap_or(default_actor), action, kind, name)
     }
 
-    /// As [`Store::audit_entry_by`], if by nobody then by the origin itself.
+    /// An entry about a change that is made now: by the handle's actor, or else by the origin
+    /// itself.
     pub(crate) fn audit_entry(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
         self.audit_entry_by(Actor::origin(), action, kind, name)
     }
 }
 
 impl Tx {
-    /// Adds lines to the audit log.
-    pub(crate) async fn write_audit_entries(&mut self, notes: &[NewAuditEntry]) -> Result<(), StoreError> {
-        insert_rows!(self, "INSERT INTO audit (at, actor, action, kind, name, reason)", "", notes, |row, note| {
-            row.push_bind(to_sql(note.at))
-                .push_bind(note.by.as_str())
-                .push_bind(note.action.name())
-                .push_bind(i64::from(note.kind.to_byte()))
-                .push_bind(note.name.as_str())
-                .push_bind(note.detail.as_deref())
+    pub(crate) async fn write_audit_entries(&mut self, entries: &[NewAuditEntry]) -> Result<(), StoreError> {
+        insert_rows!(self, "INSERT INTO audit (at, actor, action, kind, name, reason)", "", entries, |row, entry| {
+            row.push_bind(to_sql(entry.at))
+                .push_bind(entry.by.as_str())
+                .push_bind(entry.action.name())
+                .push_bind(i64::from(entry.kind.to_byte()))
+                .push_bind(entry.name.as_str())
+                .push_bind(entry.detail.as_deref())
         });
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Pages of clients and users, for people who look for one of many.
+//! Search for clients and users, page by page.
 
 use sqlx::QueryBuilder;
 use tollgate_model::{Client, User};
@@ -9,27 +9,27 @@ use crate::error::StoreError;
 use crate::oauth::clients::{ClientRow, client_select};
 use crate::store::{Pools, Store};
 
-/// Clients or users of a page at most.
+/// Maximum clients or users per page.
 pub const MAX_SEARCH_PAGE: u64 = 1000;
 
 /// Which clients or users to list.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
-    /// Those that have this text in their id or their names alone, whatever the case of its letters.
+    /// Text that the id or a name must contain, in any letter case.
     pub text: Option<String>,
-    /// Those that come after the one with this id alone.
+    /// Lists those after the one with this id.
     pub after: Option<String>,
-    /// Whether the newest come first, not the oldest.
+    /// Newest first instead of oldest first.
     pub newest_first: bool,
-    /// As many at most, up to [`MAX_SEARCH_PAGE`].
+    /// Page size, at most [`MAX_SEARCH_PAGE`].
     pub limit: u64,
 }
 
-/// What is written differently for each database.
+/// SQL that differs between the databases.
 struct Dialect {
-    /// Compares without regard to case; SQLite's does so for ASCII alone.
+    /// Operator that ignores letter case; SQLite's does so for ASCII only.
     like: &'static str,
-    /// What a column of text must be before a member of its JSON is taken.
+    /// Cast that a text column needs before a member of its JSON is read.
     json: &'static str,
 }
 
@@ -48,7 +48,8 @@ impl Search {
     }
 }
 
-/// Adds which rows of `$table` a search means, in their order: those whose `$columns` have its text in them.
+/// Appends a subquery of the ids of `$table` that match a search, in their order: rows that contain
+/// its text in one of `$columns`.
 macro_rules! push_search {
     ($query:ident, $table:literal, $search:expr, $columns:expr, $like:expr) => {
         let (beyond, order) = $search.order();
@@ -77,10 +78,6 @@ impl Store {
         }
     }
 
-    /// A page of clients.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn search_clients(&self, search: &Search) -> Result<Vec<Client>, StoreError> {
         let Dialect { like, json } = self.dialect();
         let columns =
@@ -95,10 +92,6 @@ impl Store {
         crate::oauth::clients::clients(rows)
     }
 
-    /// A page of users.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn search_users(&self, search: &Search) -> Result<Vec<User>, StoreError> {
         let Dialect { like, json } = self.dialect();
         let claim = |name: &str| format!("claims{json} ->> '{name}'");

@@ -60,7 +60,7 @@ async fn revoke_token(app: &App, client: &Client, unverified_token: &str) -> Res
     };
     // Another client's token stays as it is. RFC 7009 §2.1 says that the request is refused, and leaves open how; the same
     // 200 as for an unknown token (§2.2) refuses it without telling a stranger that the token exists.
-    let token = app.store.find_recognised_token(&recognised).await?;
+    let token = app.store.find_verified_token(&recognised).await?;
     let Some(token) = token.filter(|token| token.client == client.id) else {
         return Ok(StatusCode::OK);
     };

@@ -1,7 +1,7 @@
-//! Back-channel logouts that are yet to be sent to clients.
+//! Queue of back-channel logouts that must be sent to clients (OpenID Connect Back-Channel PendingLogout).
 //!
-//! Whoever tells a client takes the row up first, by moving on when it is due: so of several origins one tells it, and what one took up
-//! and did not live to tell is due again after a while.
+//! A sender claims a row by moving its due time into the future. So one of several origins sends
+//! it, and what an origin claimed and did not send before it failed is due again later.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::database::{Either, Tx};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Rows looked at when some are to be taken up.
-const WINDOW: u64 = 1024;
+/// Maximum due rows considered by one claim.
+const MAX_DUE_CONSIDERED: u64 = 1024;
 
 #[derive(sqlx_macros::FromRow)]
 struct LogoutRow {
@@ -45,7 +45,7 @@ impl TryFrom<LogoutRow> for PendingLogout {
     }
 }
 
-/// What a logout token says of a grant that ended.
+/// The part of an ended grant that a logout token names.
 #[derive(Debug, sqlx_macros::FromRow)]
 pub(crate) struct EndedGrant {
     id: String,
@@ -61,16 +61,13 @@ impl From<&Grant> for EndedGrant {
 }
 
 impl Store {
-    /// Is notified after every commit that may have added a logout.
+    /// Notified after every commit that may have queued a logout.
     #[must_use]
     pub fn logout_notifier(&self) -> Arc<Notify> {
         Arc::clone(&self.logouts)
     }
 
-    /// When the next client is to be told, Unix seconds, if any is.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Unix second at which the next logout is due, if any is queued.
     pub async fn find_next_logout_time(&self) -> Result<Option<u64>, StoreError> {
         let due: Option<i64> = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar("SELECT MIN(due_at) FROM logouts").fetch_one(connection).await?
@@ -78,40 +75,37 @@ impl Store {
         Ok(due.map(from_sql))
     }
 
-    /// Takes up at most `most` of what is due at the Unix second `now`, and for each client as many as `room` has for it: nobody else
-    /// does until the Unix second `until`.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Claims at most `limit` logouts that are due at the Unix second `now`, and of each client as
+    /// many as `slots` allows. No other sender claims them before the Unix second `until`.
     pub async fn claim_logouts(
         &self,
         now: u64,
         until: u64,
-        most: usize,
-        room: &ClientSlots,
+        limit: usize,
+        slots: &ClientSlots,
     ) -> Result<Vec<PendingLogout>, StoreError> {
         let mut tx = self.begin_write().await?;
-        // What another origin is taking up at this moment is left to it.
+        // Rows that another origin is claiming at this moment are skipped.
         let lock = if matches!(tx, Either::Postgres(_)) { " FOR UPDATE SKIP LOCKED" } else { "" };
         let due: Vec<(i64, String)> = with_connection!(&mut tx, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT number, client_id FROM logouts WHERE due_at <= ");
             query.push_bind(to_sql(now));
-            // Behind those of a client that takes no more there may be others'.
-            for client in room.full() {
+            // Logouts of other clients may be queued behind those of a client without a free slot.
+            for client in slots.full() {
                 query.push(" AND client_id <> ").push_bind(client.as_str());
             }
-            query.push(" ORDER BY due_at, number LIMIT ").push_bind(to_sql(WINDOW)).push(lock);
+            query.push(" ORDER BY due_at, number LIMIT ").push_bind(to_sql(MAX_DUE_CONSIDERED)).push(lock);
             query.build_query_as().fetch_all(connection).await?
         });
-        let mut room = room.clone();
+        let mut slots = slots.clone();
         let mut chosen = Vec::new();
         for (number, client) in due {
             let client: ClientId = client.parse().map_err(StoreError::corrupt("logouts"))?;
-            if chosen.len() < most && room.try_acquire(&client) {
+            if chosen.len() < limit && slots.try_acquire(&client) {
                 chosen.push(number);
             }
         }
-        let mut taken = Vec::with_capacity(chosen.len());
+        let mut claimed = Vec::with_capacity(chosen.len());
         for numbers in statement_chunks(&chosen) {
             let rows: Vec<LogoutRow> = with_connection!(&mut tx, connection => {
                 let mut query = sqlx::QueryBuilder::new("UPDATE logouts SET tries = tries + 1, due_at = ");
@@ -123,16 +117,14 @@ impl Store {
                 query.push(") RETURNING number, client_id, subject, session, ended_at, trace, tries");
                 query.build_query_as().fetch_all(connection).await?
             });
-            taken.extend(rows.into_iter().map(PendingLogout::try_from).collect::<Result<Vec<_>, _>>()?);
+            claimed.extend(rows.into_iter().map(PendingLogout::try_from).collect::<Result<Vec<_>, _>>()?);
         }
         tx.commit().await?;
-        Ok(taken)
+        Ok(claimed)
     }
 
-    /// Has what was taken up taken up again at the Unix second `due_at`, unless somebody did by now.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Makes a claimed logout due again at the Unix second `due_at`, unless another sender has
+    /// claimed it since.
     pub async fn reschedule_logout(&self, logout: &PendingLogout, due_at: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
@@ -146,10 +138,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// Forgets a logout: the client was told, or is given up.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Removes a logout that was sent or given up.
     pub async fn delete_logout(&self, logout: &PendingLogout) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
@@ -163,26 +152,27 @@ impl Store {
 }
 
 impl Tx {
-    /// Records a logout for each of these grants whose client registered a `backchannel_logout_uri`; whether there was one.
+    /// Queues a logout for each of these grants whose client registered a `backchannel_logout_uri`,
+    /// and returns whether one was queued. `has_endpoint` caches by client whether it did.
     pub(crate) async fn insert_logouts(
         &mut self,
         grants: &[EndedGrant],
         trace: &str,
         now: u64,
-        listening: &mut HashMap<String, bool>,
+        has_endpoint: &mut HashMap<String, bool>,
     ) -> Result<bool, StoreError> {
         for grant in grants {
-            if !listening.contains_key(&grant.client_id) {
-                listening.insert(grant.client_id.clone(), self.listens(&grant.client_id).await?);
+            if !has_endpoint.contains_key(&grant.client_id) {
+                has_endpoint.insert(grant.client_id.clone(), self.has_logout_endpoint(&grant.client_id).await?);
             }
         }
-        let told = grants.iter().filter(|grant| listening.get(&grant.client_id).copied().unwrap_or(false));
-        let told: Vec<&EndedGrant> = told.collect();
+        let notified = grants.iter().filter(|grant| has_endpoint.get(&grant.client_id).copied().unwrap_or(false));
+        let notified: Vec<&EndedGrant> = notified.collect();
         insert_rows!(
             self,
             "INSERT INTO logouts (client_id, subject, session, ended_at, trace, due_at)",
             "",
-            &told,
+            &notified,
             |row, grant| row
                 .push_bind(grant.client_id.as_str())
                 .push_bind(grant.subject.as_str())
@@ -191,11 +181,10 @@ impl Tx {
                 .push_bind(trace)
                 .push_bind(to_sql(now))
         );
-        Ok(!told.is_empty())
+        Ok(!notified.is_empty())
     }
 
-    /// Whether a client wants to hear of logouts.
-    async fn listens(&mut self, client: &str) -> Result<bool, StoreError> {
+    async fn has_logout_endpoint(&mut self, client: &str) -> Result<bool, StoreError> {
         let metadata = with_connection!(&mut *self, connection => {
             sqlx::query_scalar::<_, String>("SELECT metadata FROM clients WHERE id = $1 AND disabled_at IS NULL")
                 .bind(client)
@@ -207,38 +196,37 @@ impl Tx {
     }
 }
 
-/// How many are told to each client at this moment, and how many may be: a slow client does not take all the places there are.
+/// Concurrent deliveries per client, with a limit: a slow client does not occupy all senders.
 #[derive(Debug, Clone)]
 pub struct ClientSlots {
-    most: usize,
-    inside: BTreeMap<ClientId, usize>,
+    limit: usize,
+    used: BTreeMap<ClientId, usize>,
 }
 
 impl ClientSlots {
-    /// Room for so many of each client, with nothing in it.
     #[must_use]
-    pub fn with_limit(most: usize) -> ClientSlots {
-        ClientSlots { most, inside: BTreeMap::new() }
+    pub fn with_limit(limit: usize) -> ClientSlots {
+        ClientSlots { limit, used: BTreeMap::new() }
     }
 
-    /// Takes a place of this client; false if there is none.
+    /// Takes a slot of this client; false if none is free.
     pub fn try_acquire(&mut self, client: &ClientId) -> bool {
-        let inside = self.inside.entry(client.clone()).or_default();
-        let enters = *inside < self.most;
-        *inside += usize::from(enters);
-        enters
+        let used = self.used.entry(client.clone()).or_default();
+        let is_free = *used < self.limit;
+        *used += usize::from(is_free);
+        is_free
     }
 
-    /// Gives a place of this client back.
+    /// Returns a slot of this client.
     pub fn release(&mut self, client: &ClientId) {
-        if let Some(inside) = self.inside.get_mut(client) {
-            *inside = inside.saturating_sub(1);
+        if let Some(used) = self.used.get_mut(client) {
+            *used = used.saturating_sub(1);
         }
-        self.inside.retain(|_, inside| *inside > 0);
+        self.used.retain(|_, used| *used > 0);
     }
 
-    /// The clients that have no place left.
+    /// Clients without a free slot.
     fn full(&self) -> impl Iterator<Item = &ClientId> {
-        self.inside.iter().filter(|(_, inside)| **inside >= self.most).map(|(client, _)| client)
+        self.used.iter().filter(|(_, used)| **used >= self.limit).map(|(client, _)| client)
     }
 }

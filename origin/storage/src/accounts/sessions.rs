@@ -1,4 +1,4 @@
-//! Browsers' sessions.
+//! Browser sessions.
 
 use tollgate_model::{Actor, AuditAction, AuditKind, BrowserSession, BrowserSessionId, SecretHash, UserId};
 
@@ -8,11 +8,10 @@ use crate::database::{Either, Tx};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Expired sessions ended in one transaction at most.
 const MAX_EXPIRED_SESSIONS_PER_TRANSACTION: u64 = 64;
 
 #[derive(sqlx_macros::FromRow)]
-struct LoginRow {
+struct SessionRow {
     id: String,
     hash: Vec<u8>,
     user_id: String,
@@ -22,17 +21,17 @@ struct LoginRow {
     expires_at: i64,
 }
 
-impl TryFrom<LoginRow> for BrowserSession {
+impl TryFrom<SessionRow> for BrowserSession {
     type Error = StoreError;
 
-    fn try_from(row: LoginRow) -> Result<BrowserSession, StoreError> {
+    fn try_from(row: SessionRow) -> Result<BrowserSession, StoreError> {
         let corrupt = StoreError::corrupt("logins");
         Ok(BrowserSession {
             id: row.id.parse().map_err(&corrupt)?,
             hash: secret_hash(&row.hash, "logins")?,
             user: row.user_id.parse().map_err(&corrupt)?,
             auth_time: from_sql(row.auth_time),
-            // A session that is older than the column was seen when it began.
+            // Rows older than the column `seen_at` have 0 there.
             seen_at: from_sql(row.seen_at.max(row.auth_time)),
             sender: from_json(&row.sender, "logins")?,
             expires_at: from_sql(row.expires_at),
@@ -40,62 +39,59 @@ impl TryFrom<LoginRow> for BrowserSession {
     }
 }
 
-/// RevocationSelector of a user's browsers.
+/// Selects browser sessions.
 #[derive(Clone, Copy)]
 pub(crate) enum SessionSelector<'a> {
-    /// This one.
     One(&'a BrowserSessionId),
-    /// All of a user but one.
+    /// All sessions of a user, or all but one.
     AllBut(&'a UserId, Option<&'a BrowserSessionId>),
-    /// Some of those that are over at this Unix second.
+    /// At most [`MAX_EXPIRED_SESSIONS_PER_TRANSACTION`] sessions that have expired at this Unix
+    /// second.
     Expired(u64),
 }
 
 impl Store {
-    /// Begins a browser's session in place of the one it had. What the same user gave in that one goes on in this one, and ends with it;
-    /// another user's session ends.
+    /// Creates a browser session in place of the one that the browser had. Grants of the replaced
+    /// session move to the new one if it is of the same user; a session of another user ends.
     ///
     /// # Errors
-    /// [`StoreError::UserDisabled`], or when the database fails.
+    /// [`StoreError::UserDisabled`] when the user is not active.
     pub async fn create_session(
         &self,
-        login: &BrowserSession,
-        instead_of: Option<&BrowserSession>,
+        session: &BrowserSession,
+        replaced: Option<&BrowserSession>,
     ) -> Result<(), StoreError> {
-        let user = Actor::user(&login.user);
-        let ending = Termination::new(&user, "another user signed in in the same browser", login.auth_time);
+        let user = Actor::user(&session.user);
+        let termination = Termination::new(&user, "another user signed in in the same browser", session.auth_time);
         let mut tx = self.begin_write().await?;
-        let others = instead_of.filter(|old| old.user != login.user);
+        let others = replaced.filter(|old| old.user != session.user);
         let closed = if others.is_some() { tx.close_epoch().await? } else { 0 };
-        if !tx.lock_active_user(&login.user).await? {
+        if !tx.lock_active_user(&session.user).await? {
             return Err(StoreError::UserDisabled);
         }
-        tx.insert_session(login).await?;
+        tx.insert_session(session).await?;
         let mut revokes = Vec::new();
-        match (others, instead_of) {
+        match (others, replaced) {
             (Some(old), _) => {
-                tx.end_sessions(SessionSelector::One(&old.id), &ending, &mut revokes).await?;
+                tx.end_sessions(SessionSelector::One(&old.id), &termination, &mut revokes).await?;
             }
-            (None, Some(old)) => tx.move_grants(&old.id, &login.id).await?,
+            (None, Some(old)) => tx.move_grants(&old.id, &session.id).await?,
             (None, None) => {}
         }
         tx.write_audit_entries(&[self.audit_entry_by(
             user,
             AuditAction::SignIn,
             AuditKind::BrowserSession,
-            login.id.as_str(),
+            session.id.as_str(),
         )])
         .await?;
-        self.commit_end(tx, closed, &revokes, &ending).await
+        self.commit_termination(tx, closed, &revokes, &termination).await
     }
 
-    /// The session of a cookie, if it is one that is not over at the Unix second `now`.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The session of a cookie, unless it has expired at the Unix second `now`.
     pub async fn find_session(&self, cookie: &SecretHash, now: u64) -> Result<Option<BrowserSession>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, LoginRow>("SELECT * FROM logins WHERE hash = $1 AND expires_at > $2")
+            sqlx::query_as::<_, SessionRow>("SELECT * FROM logins WHERE hash = $1 AND expires_at > $2")
                 .bind(cookie.as_bytes().as_slice())
                 .bind(to_sql(now))
                 .fetch_optional(connection)
@@ -104,13 +100,10 @@ impl Store {
         row.map(BrowserSession::try_from).transpose()
     }
 
-    /// The sessions of a user that are not over at the Unix second `now`, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The sessions of a user that have not expired at the Unix second `now`, newest first.
     pub async fn list_sessions(&self, user: &UserId, now: u64) -> Result<Vec<BrowserSession>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, LoginRow>(
+            sqlx::query_as::<_, SessionRow>(
                 "SELECT * FROM logins WHERE user_id = $1 AND expires_at > $2 ORDER BY auth_time DESC, id",
             )
             .bind(user.as_str())
@@ -121,10 +114,6 @@ impl Store {
         rows.into_iter().map(BrowserSession::try_from).collect()
     }
 
-    /// Records that a browser was heard of.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn record_session_activity(&self, id: &BrowserSessionId, now: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
@@ -137,7 +126,6 @@ impl Store {
         tx.commit().await
     }
 
-    /// Whether the time of some session is over at the Unix second `now`.
     pub(crate) async fn has_expired_session(&self, now: u64) -> Result<bool, StoreError> {
         let one: Option<String> = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar("SELECT id FROM logins WHERE expires_at < $1 LIMIT 1")
@@ -150,8 +138,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Deletes sessions and returns their ids. Of two concurrent callers one gets the id. Grants that are being given in a session are
-    /// committed when this returns.
+    /// Deletes sessions and returns their ids. Of two concurrent callers, one gets each id.
+    /// Transactions that create grants in these sessions have committed when this returns.
     pub(crate) async fn delete_sessions(&mut self, which: SessionSelector<'_>) -> Result<Vec<String>, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR UPDATE)" } else { ")" };
         Ok(with_connection!(&mut *self, connection => {
@@ -172,9 +160,9 @@ impl Tx {
         }))
     }
 
-    /// Hands what was given in one session on to another of the same user, and deletes the first.
+    /// Moves the grants of one session to another of the same user, and deletes the first.
     async fn move_grants(&mut self, from: &BrowserSessionId, to: &BrowserSessionId) -> Result<(), StoreError> {
-        // What is being given in it is committed when this returns.
+        // Waits for transactions that are creating grants in the session.
         if self.delete_sessions(SessionSelector::One(from)).await?.is_empty() {
             return Ok(());
         }
@@ -188,26 +176,26 @@ impl Tx {
         Ok(())
     }
 
-    async fn insert_session(&mut self, login: &BrowserSession) -> Result<(), StoreError> {
+    async fn insert_session(&mut self, session: &BrowserSession) -> Result<(), StoreError> {
         with_connection!(&mut *self, connection => {
             sqlx::query(
                 "INSERT INTO logins (id, hash, user_id, auth_time, seen_at, sender, expires_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
-            .bind(login.id.as_str())
-            .bind(login.hash.as_bytes().as_slice())
-            .bind(login.user.as_str())
-            .bind(to_sql(login.auth_time))
-            .bind(to_sql(login.seen_at))
-            .bind(to_json(&login.sender)?)
-            .bind(to_sql(login.expires_at))
+            .bind(session.id.as_str())
+            .bind(session.hash.as_bytes().as_slice())
+            .bind(session.user.as_str())
+            .bind(to_sql(session.auth_time))
+            .bind(to_sql(session.seen_at))
+            .bind(to_json(&session.sender)?)
+            .bind(to_sql(session.expires_at))
             .execute(connection)
             .await?;
         });
         Ok(())
     }
 
-    /// Whether a session exists. PostgreSQL: transactions that end it wait for this one.
+    /// Whether a session exists. On PostgreSQL, transactions that end it wait for this one.
     pub(crate) async fn lock_session(&mut self, id: &BrowserSessionId) -> Result<bool, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR KEY SHARE" } else { "" };
         let found: Option<String> = with_connection!(&mut *self, connection => {

@@ -1,10 +1,13 @@
-//! Ending grants, browser sessions, users and clients. Each has one function, and every way of ending it uses that function: a grant
-//! [`Store::end_grant`], [`Store::withdraw_consent`] or a revocation in a [`Batch`](super::Batch); a browser session [`Store::end_session`]; a user
+//! Ending grants, browser sessions, users and clients. Each has one function, and everything that
+//! ends it uses that function: a grant [`Store::end_grant`], [`Store::withdraw_consent`] or a
+//! revocation in a [`Batch`](crate::Batch); a browser session [`Store::end_session`]; a user
 //! [`Store::disable_user`]; a client [`Store::disable_client`].
 //!
-//! Each function is one transaction. It commits together, or not at all: what ended, the deltas for edges, the security events, and the
-//! back-channel logouts. Locks are taken in one order: issuing epoch, clients and users, browser sessions, grants, feed. The epoch comes
-//! first, so that every token and grant that is older than the end is committed when the transaction looks for them.
+//! Each function is one transaction: what ended, the deltas for edges, the security events and the
+//! back-channel logouts are committed together or not at all. Locks are taken in one order: issuing
+//! epoch, clients and users, browser sessions, grants, feed. The epoch comes first, so that every
+//! token and grant that is older than the termination is committed when the transaction looks for
+//! them.
 
 use std::collections::HashMap;
 
@@ -24,74 +27,67 @@ use crate::store::Store;
 /// Who ends something, why and when.
 #[derive(Debug, Clone)]
 pub struct Termination {
-    /// Who.
     pub by: Actor,
-    /// Why, in words for the record of revocations.
+    /// Reason for the revocation record.
     pub reason: &'static str,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub at: u64,
     /// `traceparent` of the back-channel logouts; may be empty.
     pub trace: String,
 }
 
 impl Termination {
-    /// An ending that is part of no trace.
+    /// A termination outside any trace.
     #[must_use]
     pub fn new(by: &Actor, reason: &'static str, at: u64) -> Termination {
         Termination { by: by.clone(), reason, at, trace: String::new() }
     }
 
-    pub(crate) fn revoke(&self, target: Target) -> Result<NewRevocation, StoreError> {
+    pub(crate) fn revocation(&self, target: Target) -> Result<NewRevocation, StoreError> {
         let reason = self.reason.parse().map_err(StoreError::corrupt("revocations"))?;
         NewRevocation::any(target, self.by.clone(), Some(reason), self.at).map_err(StoreError::corrupt("revocations"))
     }
 
-    pub(crate) fn note(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
+    pub(crate) fn audit_entry(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
         NewAuditEntry::new(self.at, self.by.clone(), action, kind, name)
     }
 }
 
 impl Store {
-    /// Ends a browser's session, and what was given in it but for what was to last offline. False when the session was over; what is
-    /// left of it is ended all the same.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn end_session(&self, id: &BrowserSessionId, ending: &Termination) -> Result<bool, StoreError> {
-        Ok(self.end_sessions(SessionSelector::One(id), ending).await? > 0)
+    /// Ends a browser session and the grants given in it, except those with `offline_access`.
+    /// Returns false if the session had ended; grants left of it are ended anyway.
+    pub async fn end_session(&self, id: &BrowserSessionId, termination: &Termination) -> Result<bool, StoreError> {
+        Ok(self.end_sessions(SessionSelector::One(id), termination).await? > 0)
     }
 
-    /// Ends all sessions of a user but one; of how many.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Ends all sessions of a user except `kept`, and returns their number.
     pub async fn end_user_sessions(
         &self,
         user: &UserId,
         kept: Option<&BrowserSessionId>,
-        ending: &Termination,
+        termination: &Termination,
     ) -> Result<u64, StoreError> {
-        self.end_sessions(SessionSelector::AllBut(user, kept), ending).await
+        self.end_sessions(SessionSelector::AllBut(user, kept), termination).await
     }
 
-    async fn end_sessions(&self, which: SessionSelector<'_>, ending: &Termination) -> Result<u64, StoreError> {
+    async fn end_sessions(&self, which: SessionSelector<'_>, termination: &Termination) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
         let mut revokes = Vec::new();
-        let ended = tx.end_sessions(which, ending, &mut revokes).await?;
-        self.commit_end(tx, closed, &revokes, ending).await?;
+        let ended = tx.end_sessions(which, termination, &mut revokes).await?;
+        self.commit_termination(tx, closed, &revokes, termination).await?;
         Ok(ended)
     }
 
-    /// Ends the sessions whose time is over at the Unix second `now`; of how many.
+    /// Ends the sessions that have expired at the Unix second `now`, and returns their number.
     ///
     /// # Errors
-    /// When the database fails; those that were ended by then stay so.
+    /// When the database fails; sessions that were ended before stay ended.
     pub async fn end_expired_sessions(&self, now: u64) -> Result<u64, StoreError> {
-        let ending = Termination::new(&Actor::origin(), "the session expired", now);
+        let termination = Termination::new(&Actor::origin(), "the session expired", now);
         let mut all = 0;
         while self.has_expired_session(now).await? {
-            match self.end_sessions(SessionSelector::Expired(now), &ending).await? {
+            match self.end_sessions(SessionSelector::Expired(now), &termination).await? {
                 0 => break,
                 ended => all += ended,
             }
@@ -99,51 +95,42 @@ impl Store {
         Ok(all)
     }
 
-    /// Ends a grant.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn end_grant(&self, id: &GrantId, ending: &Termination) -> Result<(), StoreError> {
+    pub async fn end_grant(&self, id: &GrantId, termination: &Termination) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
         let is_open = tx.has_open_grants("id", id.as_str()).await?;
-        let revokes = if is_open { vec![ending.revoke(Target::Session(id.to_string()))?] } else { Vec::new() };
-        self.commit_end(tx, closed, &revokes, ending).await
+        let revokes = if is_open { vec![termination.revocation(Target::Session(id.to_string()))?] } else { Vec::new() };
+        self.commit_termination(tx, closed, &revokes, termination).await
     }
 
-    /// Ends a grant of a user, or all, and forgets what they agreed to: they are asked again.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Ends one grant of a user, or all, and deletes the consent behind it, so that the user is
+    /// asked again.
     pub async fn withdraw_consent(
         &self,
         user: &UserId,
         grant: Option<(&GrantId, &ClientId)>,
-        ending: &Termination,
+        termination: &Termination,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
         let revokes = match grant {
             Some((grant, _)) if tx.has_open_grants("id", grant.as_str()).await? => {
-                vec![ending.revoke(Target::Session(grant.to_string()))?]
+                vec![termination.revocation(Target::Session(grant.to_string()))?]
             }
             Some(_) => Vec::new(),
-            None => tx.revokes_of_user(user, ending).await?,
+            None => tx.revocations_of_user(user, termination).await?,
         };
         tx.delete_consents(user, grant.map(|(_, client)| client)).await?;
-        self.commit_end(tx, closed, &revokes, ending).await
+        self.commit_termination(tx, closed, &revokes, termination).await
     }
 
-    /// Sets a user's password and ends all their sessions except `kept`, the one in which they change it themselves.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Sets a user's password and ends all their sessions except `kept`, in which they changed it.
     pub async fn update_password(
         &self,
         id: &UserId,
         hash: &str,
         kept: Option<&BrowserSessionId>,
-        ending: &Termination,
+        termination: &Termination,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
@@ -155,82 +142,83 @@ impl Store {
                 .await?;
         });
         let mut revokes = Vec::new();
-        tx.end_sessions(SessionSelector::AllBut(id, kept), ending, &mut revokes).await?;
-        tx.write_audit_entries(&[ending.note(AuditAction::SetPassword, AuditKind::User, id.as_str())]).await?;
-        self.commit_end(tx, closed, &revokes, ending).await
+        tx.end_sessions(SessionSelector::AllBut(id, kept), termination, &mut revokes).await?;
+        tx.write_audit_entries(&[termination.audit_entry(AuditAction::SetPassword, AuditKind::User, id.as_str())])
+            .await?;
+        self.commit_termination(tx, closed, &revokes, termination).await
     }
 
-    /// Disables a user: they sign in no more, every session of theirs ends, and so does all that they gave to clients and every token about
-    /// them.
+    /// Disables a user and ends their sessions, their grants, and every token about them.
     ///
     /// # Errors
-    /// [`StoreError::NotAdministrator`] when a user does it who is no active administrator at this moment, or when the database fails.
-    pub async fn disable_user(&self, id: &UserId, ending: &Termination) -> Result<(), StoreError> {
+    /// [`StoreError::NotAdministrator`] when the acting user is not an active administrator any
+    /// more.
+    pub async fn disable_user(&self, id: &UserId, termination: &Termination) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
-        tx.lock_users(id, Some(&ending.by)).await?;
+        tx.lock_users(id, Some(&termination.by)).await?;
         let disabled = with_connection!(&mut tx, connection => {
             sqlx::query("UPDATE users SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL")
                 .bind(id.as_str())
-                .bind(to_sql(ending.at))
+                .bind(to_sql(termination.at))
                 .execute(connection)
                 .await?
                 .rows_affected()
         });
         let sessions = tx.delete_sessions(SessionSelector::AllBut(id, None)).await?;
-        tx.note_ended(&sessions, ending).await?;
+        tx.write_sign_outs(&sessions, termination).await?;
         if disabled > 0 {
-            tx.write_audit_entries(&[ending.note(AuditAction::Disable, AuditKind::User, id.as_str())]).await?;
+            tx.write_audit_entries(&[termination.audit_entry(AuditAction::Disable, AuditKind::User, id.as_str())])
+                .await?;
         }
-        // An older version may have disabled the user and left grants.
+        // An older version may have disabled the user without ending their grants.
         let has_more = disabled > 0 || tx.has_open_grants("user_id", id.as_str()).await?;
-        let revokes = if has_more { tx.revokes_of_user(id, ending).await? } else { Vec::new() };
-        self.commit_end(tx, closed, &revokes, ending).await
+        let revokes = if has_more { tx.revocations_of_user(id, termination).await? } else { Vec::new() };
+        self.commit_termination(tx, closed, &revokes, termination).await
     }
 
-    /// Disables a client and gives it as it is then; none when there is none of that id. All that it was given ends. One that is disabled
-    /// already stays so since then.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn disable_client(&self, id: &ClientId, ending: &Termination) -> Result<Option<Client>, StoreError> {
+    /// Disables a client, ends its grants, and returns it; `None` if it does not exist. A client
+    /// that is disabled keeps its time.
+    pub async fn disable_client(&self, id: &ClientId, termination: &Termination) -> Result<Option<Client>, StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
         let disabled = with_connection!(&mut tx, connection => {
             sqlx::query("UPDATE clients SET disabled_at = $2 WHERE id = $1 AND disabled_at IS NULL")
                 .bind(id.as_str())
-                .bind(to_sql(ending.at))
+                .bind(to_sql(termination.at))
                 .execute(connection)
                 .await?
                 .rows_affected()
         });
         let mut revokes = Vec::new();
         if disabled > 0 {
-            tx.write_audit_entries(&[ending.note(AuditAction::Disable, AuditKind::CLIENT, id.as_str())]).await?;
+            tx.write_audit_entries(&[termination.audit_entry(AuditAction::Disable, AuditKind::CLIENT, id.as_str())])
+                .await?;
         }
         if disabled > 0 || tx.has_open_grants("client_id", id.as_str()).await? {
-            revokes.push(ending.revoke(Target::Client(id.to_string()))?);
+            revokes.push(termination.revocation(Target::Client(id.to_string()))?);
         }
-        self.commit_end(tx, closed, &revokes, ending).await?;
+        self.commit_termination(tx, closed, &revokes, termination).await?;
         self.find_client(id).await
     }
 
-    /// Makes revocations in a transaction that has ended the epoch `closed`, with all that follows of them, and commits it.
-    pub(crate) async fn commit_end(
+    /// Makes revocations in a transaction that has closed the epoch `closed`, ends the grants they
+    /// apply to, and commits.
+    pub(crate) async fn commit_termination(
         &self,
         mut tx: Tx,
         closed: u32,
         revokes: &[NewRevocation],
-        ending: &Termination,
+        termination: &Termination,
     ) -> Result<(), StoreError> {
-        tx.end_grants(revokes, &ending.trace).await?;
+        tx.end_grants(revokes, &termination.trace).await?;
         if !revokes.is_empty() {
             match RevocationLog::open(&mut tx).await {
-                Ok(mut ledger) => {
-                    ledger.revoke(&mut tx, revokes, closed).await?;
-                    ledger.close(&mut tx).await?;
+                Ok(mut log) => {
+                    log.revoke(&mut tx, revokes, closed).await?;
+                    log.close(&mut tx).await?;
                 }
-                // `serve` never ran on this database: there is no token to revoke.
+                // `serve` never ran on this database, so no token exists.
                 Err(StoreError::NoIssuer) => {}
                 Err(error) => return Err(error),
             }
@@ -245,43 +233,49 @@ impl Store {
 }
 
 impl Tx {
-    /// Ends sessions and returns their number. Adds the revocations of their grants to `revokes`. Grants with `offline_access` go on; their
-    /// clients are sent a logout token all the same (Back-Channel Logout §2.7).
+    /// Ends sessions, returns their number, and adds the revocations of their grants to `revokes`.
+    /// Grants with `offline_access` continue; their clients get a logout token too (Back-Channel
+    /// Logout §2.7).
     pub(crate) async fn end_sessions(
         &mut self,
         which: SessionSelector<'_>,
-        ending: &Termination,
+        termination: &Termination,
         revokes: &mut Vec<NewRevocation>,
     ) -> Result<u64, StoreError> {
         let deleted = self.delete_sessions(which).await?;
-        // Ends what is left of a session that was deleted before.
-        let mut logins = deleted.clone();
+        // Grants may be left of a session that was deleted before.
+        let mut session_ids = deleted.clone();
         if let SessionSelector::One(id) = which
-            && logins.is_empty()
+            && session_ids.is_empty()
         {
-            logins.push(id.to_string());
+            session_ids.push(id.to_string());
         }
-        let grants = self.open_grants_of(&logins).await?;
-        let (lasting, ended): (Vec<&Grant>, Vec<&Grant>) =
+        let grants = self.open_grants_of_sessions(&session_ids).await?;
+        let (offline, ended): (Vec<&Grant>, Vec<&Grant>) =
             grants.iter().partition(|grant| grant.terms.access.scope.has("offline_access"));
         for grant in ended {
-            revokes.push(ending.revoke(Target::Session(grant.id.to_string()))?);
+            revokes.push(termination.revocation(Target::Session(grant.id.to_string()))?);
         }
         let was_over = deleted.is_empty();
-        let lasting: Vec<EndedGrant> = lasting.into_iter().filter(|_| !was_over).map(EndedGrant::from).collect();
-        self.insert_logouts(&lasting, &ending.trace, ending.at, &mut HashMap::new()).await?;
-        self.note_ended(&deleted, ending).await?;
+        let offline: Vec<EndedGrant> = offline.into_iter().filter(|_| !was_over).map(EndedGrant::from).collect();
+        self.insert_logouts(&offline, &termination.trace, termination.at, &mut HashMap::new()).await?;
+        self.write_sign_outs(&deleted, termination).await?;
         Ok(deleted.len() as u64)
     }
 
-    async fn note_ended(&mut self, sessions: &[String], ending: &Termination) -> Result<(), StoreError> {
-        let note =
-            |id: &String| ending.note(AuditAction::SignOut, AuditKind::BrowserSession, id).with_detail(ending.reason);
+    async fn write_sign_outs(&mut self, sessions: &[String], termination: &Termination) -> Result<(), StoreError> {
+        let note = |id: &String| {
+            termination.audit_entry(AuditAction::SignOut, AuditKind::BrowserSession, id).with_detail(termination.reason)
+        };
         self.write_audit_entries(&sessions.iter().map(note).collect::<Vec<_>>()).await
     }
 
-    /// What revokes all about a user: each subject under which clients know them.
-    async fn revokes_of_user(&mut self, id: &UserId, ending: &Termination) -> Result<Vec<NewRevocation>, StoreError> {
+    /// The revocations of everything about a user: one for each subject that clients know them by.
+    async fn revocations_of_user(
+        &mut self,
+        id: &UserId,
+        termination: &Termination,
+    ) -> Result<Vec<NewRevocation>, StoreError> {
         let mut subjects: Vec<String> = with_connection!(&mut *self, connection => {
             sqlx::query_scalar(
                 "SELECT subject FROM grants WHERE user_id = $1 UNION SELECT subject FROM pairwise_subjects WHERE user_id = $1",
@@ -293,6 +287,6 @@ impl Tx {
         subjects.push(id.to_string());
         subjects.sort_unstable();
         subjects.dedup();
-        subjects.into_iter().map(|subject| ending.revoke(Target::Subject(subject))).collect()
+        subjects.into_iter().map(|subject| termination.revocation(Target::Subject(subject))).collect()
     }
 }

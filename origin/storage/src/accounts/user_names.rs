@@ -1,19 +1,17 @@
-//! Names of users that were stored before names were prepared (RFC 8265): they are prepared when the database is opened.
+//! Preparation of stored user names by RFC 8265, when a database is opened that was written before
+//! names were prepared.
 
 use tollgate_model::UserName;
 
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Names in one transaction.
-const PAGE: i64 = 500;
+const NAMES_PER_TRANSACTION: i64 = 500;
 
 impl Store {
-    /// Prepares the names that were not yet. A name that another user has once it is prepared, or that has characters that no name has
-    /// any more, stays as it is: its user signs in by typing it the same way, and an administrator is told.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Prepares the names that have not been prepared. A name stays as it is if another user has
+    /// the prepared form, or if it has characters that are no longer allowed: its user signs in by
+    /// typing it the same way, and the log asks an administrator to rename the user.
     pub(crate) async fn prepare_user_names(&self) -> Result<(), StoreError> {
         let mut after = String::new();
         loop {
@@ -22,7 +20,7 @@ impl Store {
                     "SELECT id, name FROM users WHERE NOT name_prepared AND id > $1 ORDER BY id LIMIT $2",
                 )
                 .bind(&after)
-                .bind(PAGE)
+                .bind(NAMES_PER_TRANSACTION)
                 .fetch_all(connection)
                 .await?
             });
@@ -31,7 +29,7 @@ impl Store {
             let mut tx = self.begin_write().await?;
             for (id, name) in page {
                 let prepared = name.parse::<UserName>().ok();
-                let taken = match &prepared {
+                let renamed = match &prepared {
                     Some(prepared) => with_connection!(&mut tx, connection => {
                         sqlx::query(
                             "UPDATE users SET name = $2, name_prepared = TRUE WHERE id = $1
@@ -45,11 +43,11 @@ impl Store {
                     }),
                     None => 0,
                 };
-                if taken == 0 {
+                if renamed == 0 {
                     tracing::warn!(
                         user = id,
-                        "the name of this user is written as no name is any more, and another user has it or it has characters \
-                         that cannot be seen: they sign in by typing it the same way; give them another name"
+                        "the name of this user could not be prepared (RFC 8265): another user has the prepared form, or it contains \
+                         characters that are not allowed; the user signs in by typing it unchanged; rename the user"
                     );
                 }
             }

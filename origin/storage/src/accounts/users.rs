@@ -44,7 +44,7 @@ impl TryFrom<UserRow> for User {
 }
 
 impl Store {
-    /// Registers a user.
+    /// Creates a user.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] when the name or the external id is taken.
@@ -77,10 +77,6 @@ impl Store {
         tx.commit().await
     }
 
-    /// The user with this id, if there is one.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn find_user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE id = $1")
@@ -91,10 +87,6 @@ impl Store {
         row.map(User::try_from).transpose()
     }
 
-    /// The user with this name, if there is one.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn find_user_by_name(&self, name: &UserName) -> Result<Option<User>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE name = $1")
@@ -105,11 +97,8 @@ impl Store {
         row.map(User::try_from).transpose()
     }
 
-    /// The user with this name as somebody typed it. One whose name was stored before names were prepared, and could not be since, has
-    /// it as it was typed then.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The user with this name as typed at sign-in. A user whose name could not be prepared (RFC
+    /// 8265) is found by the stored form.
     pub async fn find_user_by_typed_name(&self, typed: &str) -> Result<Option<User>, StoreError> {
         let unprepared = UserName::unprepared(typed);
         let name = typed.parse::<UserName>().map_or_else(|_| unprepared.clone(), |name| name.to_string());
@@ -126,10 +115,7 @@ impl Store {
         row.map(User::try_from).transpose()
     }
 
-    /// The user whom somebody else provisioned under this id, if there is one.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The user with this id in the external user directory.
     pub async fn find_user_by_external_id(&self, id: &str) -> Result<Option<User>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, UserRow>("SELECT * FROM users WHERE external_id = $1")
@@ -141,9 +127,6 @@ impl Store {
     }
 
     /// All users, oldest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_users(&self) -> Result<Vec<User>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, UserRow>("SELECT * FROM users ORDER BY created_at, id").fetch_all(connection).await?
@@ -151,10 +134,6 @@ impl Store {
         rows.into_iter().map(User::try_from).collect()
     }
 
-    /// Whether there is any user.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn has_users(&self) -> Result<bool, StoreError> {
         let one = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar::<_, String>("SELECT id FROM users LIMIT 1").fetch_optional(connection).await?
@@ -162,10 +141,7 @@ impl Store {
         Ok(one.is_some())
     }
 
-    /// Takes over what clients may be told of a user.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Replaces the claims of a user.
     pub async fn update_user_claims(&self, id: &UserId, claims: &UserClaims) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
@@ -182,10 +158,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// Replaces the hash of a password by another of the same password, if it still is the one that is stored. Nobody is signed out.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Replaces the hash of a password by a new hash of the same password, if the stored hash has
+    /// not changed. Sessions continue.
     pub async fn rehash_password(&self, id: &UserId, old: &str, new: &str) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
@@ -199,10 +173,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// Lets a user who was disabled sign in again. What they had given to clients stays revoked.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Enables a disabled user. What was revoked when they were disabled stays revoked.
     pub async fn enable_user(&self, id: &UserId) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let enabled = with_connection!(&mut tx, connection => {
@@ -218,11 +189,11 @@ impl Store {
         tx.commit().await
     }
 
-    /// Lets a user use the console, or no longer. A user who takes that from another must be an active
-    /// administrator at this moment.
+    /// Lets a user use the console, or no longer. To take the right from another user, the acting
+    /// user must be an active administrator.
     ///
     /// # Errors
-    /// [`StoreError::NotAdministrator`], or when the database fails.
+    /// [`StoreError::NotAdministrator`] when the acting user is not.
     pub async fn set_admin(&self, id: &UserId, is_admin: bool) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         if !is_admin {
@@ -246,10 +217,8 @@ impl Store {
 }
 
 impl Store {
-    /// Records a pairwise subject of a user for tokens without a grant, so that they end with the user. False if the user is not active.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records a pairwise subject of a user that tokens without a grant use, so that they can be
+    /// revoked with the user. Returns false if the user is not active.
     pub async fn record_pairwise_subject(&self, id: &UserId, subject: &str) -> Result<bool, StoreError> {
         let known: Option<String> = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar("SELECT subject FROM pairwise_subjects WHERE user_id = $1 AND subject = $2")
@@ -278,8 +247,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Locks the row of a user until the commit, and that of the user who acts on it, if the actor is one. The actor must be an active
-    /// administrator: of two who disable each other, the second is not one any more.
+    /// Locks the row of a user, and that of the acting user, until the commit. The acting user must
+    /// be an active administrator: of two administrators who disable each other, the second fails.
     pub(crate) async fn lock_users(&mut self, id: &UserId, by: Option<&Actor>) -> Result<(), StoreError> {
         let actor = by.and_then(Actor::as_user);
         let lock = if matches!(self, Either::Postgres(_)) { " FOR NO KEY UPDATE" } else { "" };
@@ -292,7 +261,8 @@ impl Tx {
         let may = |actor: &UserId| administrators.iter().any(|(id, is_one)| *is_one && *id == actor.as_str());
         if actor.as_ref().is_none_or(may) { Ok(()) } else { Err(StoreError::NotAdministrator) }
     }
-    /// The active ones among these users. PostgreSQL: transactions that disable one of them wait for this one.
+    /// The active users among these. On PostgreSQL, transactions that disable one of them wait for
+    /// this one.
     pub(crate) async fn lock_active_users(&mut self, ids: &[&str]) -> Result<HashSet<String>, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR SHARE" } else { "" };
         let mut active = HashSet::new();
@@ -310,7 +280,6 @@ impl Tx {
         Ok(active)
     }
 
-    /// As [`Tx::lock_active_users`], of one.
     pub(crate) async fn lock_active_user(&mut self, id: &UserId) -> Result<bool, StoreError> {
         Ok(self.lock_active_users(&[id.as_str()]).await?.contains(id.as_str()))
     }

@@ -1,19 +1,18 @@
-//! What waits for a browser, and what is counted meanwhile: authorization requests, and attempts at guessing.
+//! Authorization requests that wait for the user or were pushed (RFC 9126), and counters of
+//! attempts.
 
 use tollgate_model::{AuthorizationRequest, SecretHash};
 
-use crate::database::values::{from_json, to_json, to_sql};
+use crate::database::values::{from_json, from_sql, to_json, to_sql};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// How long a request whose user has decided is still there, in seconds.
-const ANSWERED_LIFETIME: u64 = 30;
+/// Seconds for which a request is kept after the user has decided.
+const DECIDED_REQUEST_LIFETIME: u64 = 30;
 
 impl Store {
-    /// Keeps an authorization request under the hash of its handle: one that was pushed, or one whose user is signing in.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Stores an authorization request under the hash of its handle: a pushed one, or one whose
+    /// user is signing in.
     pub async fn save_authorization_request(
         &self,
         hash: &SecretHash,
@@ -37,10 +36,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// The request whose user is signing in, if it is not over at the Unix second `now`.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The request of a user who is signing in, unless it has expired at the Unix second `now`.
     pub async fn find_authorization_request(
         &self,
         hash: &SecretHash,
@@ -59,11 +55,9 @@ impl Store {
         request.map(|request| from_json(&request, "authorization_requests")).transpose()
     }
 
-    /// The request whose user has decided, if it is not over at the Unix second `now`. It is over a moment later: not at once, for the form
-    /// may be sent again by a second click, and it is the answer to the last one that the browser follows.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The request that a user has decided, unless it has expired at the Unix second `now`. It then
+    /// expires after half a minute, not immediately: a second click may submit the form
+    /// again, and the browser follows the response to the last submission.
     pub async fn complete_authorization_request(
         &self,
         hash: &SecretHash,
@@ -78,7 +72,7 @@ impl Store {
             .bind(hash.as_bytes().as_slice())
             .bind(false)
             .bind(to_sql(now))
-            .bind(to_sql(now.saturating_add(ANSWERED_LIFETIME)))
+            .bind(to_sql(now.saturating_add(DECIDED_REQUEST_LIFETIME)))
             .fetch_optional(connection)
             .await?
         });
@@ -86,10 +80,8 @@ impl Store {
         request.map(|request| from_json(&request, "authorization_requests")).transpose()
     }
 
-    /// Takes a request away: whoever takes it first has it, and nobody has it again (RFC 9126 §7.3).
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Removes and returns a request, unless it has expired. Of concurrent callers one gets it (RFC
+    /// 9126 §7.3).
     pub async fn consume_authorization_request(
         &self,
         hash: &SecretHash,
@@ -111,10 +103,8 @@ impl Store {
         request.map(|request| from_json(&request, "authorization_requests")).transpose()
     }
 
-    /// Counts an attempt at something, and gives the number of those in the window of `seconds` that began with the first.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Counts an attempt, and returns the number of attempts in the current window, which begins
+    /// with its first attempt and lasts `seconds`.
     pub async fn count_attempt(&self, name: &str, seconds: u64, now: u64) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
         let count = with_connection!(&mut tx, connection => {
@@ -131,13 +121,10 @@ impl Store {
             .await?
         });
         tx.commit().await?;
-        Ok(crate::database::values::from_sql(count))
+        Ok(from_sql(count))
     }
 
-    /// Gives back an attempt that was counted.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Takes back a counted attempt.
     pub async fn refund_attempt(&self, name: &str) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {

@@ -12,7 +12,7 @@ use crate::database::{Either, Tx};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Each client as often as it has secrets, and once if it has none.
+/// Selects a client once per secret, or once if it has none.
 macro_rules! select {
     ($tail:literal) => {
         concat!(
@@ -40,7 +40,7 @@ pub(crate) struct ClientRow {
 }
 
 impl ClientRow {
-    /// The client without its secrets, and one of them.
+    /// The client without its secrets, and the secret of this row.
     pub(crate) fn parts(self) -> Result<(Client, Option<StoredSecret>), StoreError> {
         let client = Client {
             id: self.id.parse().map_err(StoreError::corrupt("clients"))?,
@@ -84,7 +84,7 @@ impl TryFrom<SecretRow> for StoredSecret {
 }
 
 impl Store {
-    /// Registers `client`.
+    /// Creates a client.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] when its id is taken.
@@ -118,10 +118,6 @@ impl Store {
         tx.commit().await
     }
 
-    /// The client with this id, if there is one.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn find_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, ClientRow>(select!("WHERE c.id = $1 ORDER BY s.created_at"))
@@ -132,10 +128,7 @@ impl Store {
         Ok(clients(rows)?.pop())
     }
 
-    /// The client whose registration this token manages (RFC 7592).
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The client whose registration access token this is (RFC 7592).
     pub async fn find_client_by_registration_token(&self, token: &SecretHash) -> Result<Option<Client>, StoreError> {
         let id = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar::<_, String>("SELECT id FROM clients WHERE registration = $1")
@@ -150,9 +143,6 @@ impl Store {
     }
 
     /// All clients, oldest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_clients(&self) -> Result<Vec<Client>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, ClientRow>(select!("ORDER BY c.created_at, c.id, s.created_at"))
@@ -162,11 +152,8 @@ impl Store {
         clients(rows)
     }
 
-    /// Replaces what is registered of a client, as its operator says. False when there is none of that id. A client that registered
-    /// itself can have no more than this from now on.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Replaces the metadata of a client on behalf of its operator. Returns false if it does not
+    /// exist. A client that registered itself can register at most this from then on.
     pub async fn update_client(&self, id: &ClientId, metadata: &ClientMetadata) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let updated = with_connection!(&mut tx, connection => {
@@ -187,10 +174,11 @@ impl Store {
         Ok(updated > 0)
     }
 
-    /// Replaces what is registered of a client, as the client itself says.
+    /// Replaces the metadata of a client on its own behalf (RFC 7592).
     ///
     /// # Errors
-    /// [`StoreError::ConcurrentModification`] when the operator disabled it, or changed what it may have, since `client` was read.
+    /// [`StoreError::ConcurrentModification`] when the operator disabled it or changed its metadata
+    /// since `client` was read.
     pub async fn update_registration(&self, client: &Client, metadata: &ClientMetadata) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         tx.lock_client(&client.id).await?;
@@ -214,15 +202,16 @@ impl Store {
         tx.commit().await
     }
 
-    /// Gives a client another secret. The newest of those it has stays good until `old_until`, older ones end at once. Of several that
-    /// are given at one moment each sees the one before.
+    /// Adds a secret to a client. Its newest secret expires at `old_until`, older ones expire now.
+    /// Concurrent rotations are applied one after the other.
     ///
     /// # Errors
-    /// When there is no such client, or the database fails.
+    /// When the client does not exist, or the database fails.
     pub async fn rotate_secret(&self, id: &ClientId, new: &StoredSecret, old_until: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         tx.lock_client(id).await?;
-        // The newest is the one without an end: times are seconds, and several may be of one.
+        // The newest secret is the one without an expiry: several may have been created in one
+        // second.
         let held = with_connection!(&mut tx, connection => {
             sqlx::query_as::<_, SecretRow>(
                 "SELECT hash, chosen, created_at, expires_at FROM client_secrets WHERE client_id = $1
@@ -252,10 +241,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// Replaces the slow hash of a secret by another of the same secret, if it still is the one that is stored.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Replaces the slow hash of a secret by a new hash of the same secret, if the stored hash has
+    /// not changed.
     pub async fn rehash_secret(&self, id: &ClientId, old: &str, new: &str) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
@@ -269,11 +256,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// Lets a client that was disabled authenticate again and gives it as it is then; none when there is none of that id. What was
-    /// revoked stays revoked.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Enables a disabled client and returns it; `None` if it does not exist. What was revoked
+    /// stays revoked.
     pub async fn enable_client(&self, id: &ClientId) -> Result<Option<Client>, StoreError> {
         let mut tx = self.begin_write().await?;
         let enabled = with_connection!(&mut tx, connection => {
@@ -292,7 +276,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Has others who change the client wait until the commit. On SQLite they wait anyway.
+    /// Makes other transactions that change the client wait until the commit. On SQLite they wait
+    /// anyway.
     async fn lock_client(&mut self, id: &ClientId) -> Result<(), StoreError> {
         if let Either::Postgres(transaction) = self {
             supervised!(transaction, connection => {
@@ -322,7 +307,7 @@ impl Tx {
     }
 }
 
-/// Rows of `select!` as clients, in the order in which each first comes.
+/// Groups rows of `select!` by client, in the order of the first row of each.
 pub(crate) fn clients(rows: Vec<ClientRow>) -> Result<Vec<Client>, StoreError> {
     let mut clients: Vec<Client> = Vec::new();
     let mut places: BTreeMap<ClientId, usize> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What users agreed to: a row for each audience, see [`Consent`].
+//! Consent that users gave to clients, one row per audience: see [`Consent`].
 
 use tollgate_model::{Access, ClientId, Consent, ConsentedAccess, Grant, Scope, UserId};
 
@@ -8,10 +8,7 @@ use crate::error::StoreError;
 use crate::store::Store;
 
 impl Store {
-    /// What a user agreed that a client may have without asking again.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// What a client may have without asking the user again.
     pub async fn get_consent(&self, user: &UserId, client: &ClientId) -> Result<Consent, StoreError> {
         self.begin_read().await?.consent(user, client).await
     }
@@ -38,7 +35,7 @@ impl Tx {
         rows.into_iter().map(read).collect()
     }
 
-    /// Records that the user of a grant agreed to this, beside what they agreed to before.
+    /// Adds to the consent of the grant's user.
     pub(crate) async fn add_consent(&mut self, grant: &Grant, access: &Access) -> Result<(), StoreError> {
         let before = self.consent(&grant.user, &grant.client).await?;
         let count = before.iter().count();
@@ -67,7 +64,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Deletes what a user agreed to, for one client or for all: they are asked again.
+    /// Deletes a user's consent for one client, or for all, so that the user is asked again.
     pub(crate) async fn delete_consents(&mut self, user: &UserId, client: Option<&ClientId>) -> Result<(), StoreError> {
         with_connection!(&mut *self, connection => {
             sqlx::query("DELETE FROM consented_access WHERE user_id = $1 AND client_id = COALESCE($2, client_id)")

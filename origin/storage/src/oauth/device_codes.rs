@@ -1,4 +1,4 @@
-//! Device codes. They are redeemed by way of a [`Batch`](super::Batch).
+//! Device codes (RFC 8628). They are redeemed in a [`Batch`](crate::Batch).
 
 use tollgate_model::{AuditAction, AuditKind, DeviceCode, DeviceStatus, Grant, SecretHash};
 
@@ -24,7 +24,7 @@ struct DeviceRow {
 }
 
 impl DeviceRow {
-    fn read(self, grant: Option<Grant>) -> Result<DeviceCode, StoreError> {
+    fn into_device_code(self, grant: Option<Grant>) -> Result<DeviceCode, StoreError> {
         let status = match (grant, self.redeemed_at, self.denied_at) {
             (Some(grant), Some(_), _) => DeviceStatus::Redeemed(Box::new(grant)),
             (Some(grant), None, _) => DeviceStatus::Approved(Box::new(grant)),
@@ -57,10 +57,8 @@ macro_rules! select {
 }
 
 impl Store {
-    /// Records a device's request. False when the user code is one that is in use: another must be drawn.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Creates a device code. Returns false if the user code is in use: the caller must generate
+    /// another.
     pub async fn create_device_code(&self, code: &DeviceCode) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let inserted = with_connection!(&mut tx, connection => {
@@ -86,10 +84,6 @@ impl Store {
         Ok(inserted > 0)
     }
 
-    /// The device code with this hash.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn find_device_code(&self, hash: &SecretHash) -> Result<Option<DeviceCode>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, DeviceRow>(select!("WHERE hash = $1"))
@@ -100,10 +94,6 @@ impl Store {
         self.with_grant(row).await
     }
 
-    /// The device code of this user code.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn find_device_code_by_user_code(
         &self,
         user_code: &SecretHash,
@@ -122,7 +112,7 @@ impl Store {
             return Ok(None);
         };
         let Some(id) = &row.granted else {
-            return row.read(None).map(Some);
+            return row.into_device_code(None).map(Some);
         };
         let grant = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, GrantRow>(concat!("SELECT ", grant_columns!(), "FROM grants g WHERE g.id = $1"))
@@ -130,13 +120,11 @@ impl Store {
                 .fetch_optional(connection)
                 .await?
         });
-        row.read(grant.map(Grant::try_from).transpose()?).map(Some)
+        row.into_device_code(grant.map(Grant::try_from).transpose()?).map(Some)
     }
 
-    /// Records that a device polled, and how long it must wait from now on. False when it polled again meanwhile.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records a poll, and the interval that the device must wait from now on. Returns false if the
+    /// device has polled again since `code` was read.
     pub async fn record_device_poll(&self, code: &DeviceCode, interval: u64, now_ms: u64) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let updated = with_connection!(&mut tx, connection => {
@@ -153,12 +141,11 @@ impl Store {
         Ok(updated > 0)
     }
 
-    /// Records that a user agreed to a device's request. False when it was decided before or is over, or the user or the client was disabled.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records that the user approved a device. Returns false if it was decided before or has
+    /// expired, or if the user or the client was disabled.
     pub async fn approve_device_code(&self, hash: &SecretHash, grant: &Grant) -> Result<bool, StoreError> {
-        // As for a token, see `Store::create_code`.
+        // As in `Store::create_code`, a revocation that is acknowledged before the commit applies
+        // to the grant.
         let mut tx = self.begin_write_in_epoch().await?;
         if !tx.insert_grant(grant).await? {
             return Ok(false);
@@ -183,10 +170,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Records that a user refused a device's request. False when it was decided before or is over.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records that the user denied a device. Returns false if it was decided before or has
+    /// expired.
     pub async fn deny_device_code(&self, hash: &SecretHash, now: u64) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let client = with_connection!(&mut tx, connection => {

@@ -1,4 +1,4 @@
-//! What users gave, to be listed.
+//! Lists of a user's grants.
 
 use tollgate_model::{Grant, GrantId, UserId};
 
@@ -7,29 +7,29 @@ use crate::error::StoreError;
 use crate::oauth::grants::{GrantRow, grant_columns};
 use crate::store::Store;
 
-/// For how long a user sees what was ended, in seconds.
-const DAY: u64 = 24 * 60 * 60;
-/// What a user gave, and when it was last made use of.
+/// Seconds for which an ended grant is still listed.
+const ENDED_GRANT_LISTED_FOR: u64 = 24 * 60 * 60;
+/// A grant, and when it was last used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantSummary {
-    /// What was given.
     pub grant: Grant,
-    /// When the client last took tokens of it, Unix seconds; when it was given, if it has taken none.
+    /// Unix second at which the client last got tokens; when the grant was created, if it has got
+    /// none.
     pub used_at: u64,
 }
 
 #[derive(sqlx_macros::FromRow)]
-struct GivenRow {
+struct GrantSummaryRow {
     #[sqlx(flatten)]
     grant: GrantRow,
     refreshed_at: Option<i64>,
     redeemed_at: Option<i64>,
 }
 
-impl TryFrom<GivenRow> for GrantSummary {
+impl TryFrom<GrantSummaryRow> for GrantSummary {
     type Error = StoreError;
 
-    fn try_from(row: GivenRow) -> Result<GrantSummary, StoreError> {
+    fn try_from(row: GrantSummaryRow) -> Result<GrantSummary, StoreError> {
         let grant = Grant::try_from(row.grant)?;
         let used_at = row.refreshed_at.max(row.redeemed_at).map_or(grant.created_at, from_sql);
         Ok(GrantSummary { grant, used_at })
@@ -37,11 +37,8 @@ impl TryFrom<GivenRow> for GrantSummary {
 }
 
 impl Store {
-    /// What a user gave to clients and devices, newest first, at most `limit` after the one named: what is good at the Unix second `now`,
-    /// and what was ended in the day before.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The grants of a user, newest first, at most `limit` after the named one: those active at the
+    /// Unix second `now`, and those ended within the day before.
     pub async fn list_user_grants(
         &self,
         user: &UserId,
@@ -50,7 +47,7 @@ impl Store {
         now: u64,
     ) -> Result<Vec<GrantSummary>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, GivenRow>(concat!(
+            sqlx::query_as::<_, GrantSummaryRow>(concat!(
                 "SELECT ",
                 grant_columns!(),
                 ", g.refreshed_at, (SELECT MAX(c.redeemed_at) FROM codes c WHERE c.grant_id = g.id) AS redeemed_at
@@ -60,7 +57,7 @@ impl Store {
                  ORDER BY g.created_at DESC, g.id LIMIT $5"
             ))
             .bind(user.as_str())
-            .bind(to_sql(now.saturating_sub(DAY)))
+            .bind(to_sql(now.saturating_sub(ENDED_GRANT_LISTED_FOR)))
             .bind(to_sql(now))
             .bind(after.map(GrantId::as_str))
             .bind(to_sql(limit))
@@ -70,10 +67,7 @@ impl Store {
         rows.into_iter().map(GrantSummary::try_from).collect()
     }
 
-    /// Whether anything that a user gave is good at the Unix second `now`.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Whether a grant of the user is active at the Unix second `now`.
     pub async fn has_active_grants(&self, user: &UserId, now: u64) -> Result<bool, StoreError> {
         let one: Option<String> = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar("SELECT id FROM grants WHERE user_id = $1 AND ended_at IS NULL AND ends_at > $2 LIMIT 1")

@@ -1,5 +1,5 @@
-//! Grants, how far their refresh tokens have come, and what stands for them until a client takes it: codes, device codes. These are
-//! taken by way of a [`Batch`](super::Batch).
+//! Grants, the state of their refresh tokens, and their authorization codes. Codes and refresh
+//! tokens are redeemed in a [`Batch`](crate::Batch).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,10 +16,9 @@ use crate::database::{Either, Tx};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Grants ended by one statement at most.
 const MAX_GRANTS_PER_STATEMENT: u64 = 1024;
 
-/// The grant that a revocation names, and when it is to end.
+/// The grant that a revocation names, and the Unix second of the revocation.
 fn named_grant(revoke: &NewRevocation) -> Option<(&str, u64)> {
     match &revoke.target {
         Target::Session(id) => Some((id, revoke.at)),
@@ -40,7 +39,6 @@ pub(crate) struct GrantRow {
     ended_at: Option<i64>,
 }
 
-/// The columns of a [`GrantRow`].
 macro_rules! grant_columns {
     () => {
         "g.id AS grant_id, g.client_id AS grant_client_id, g.user_id, g.subject, g.login_id, g.terms, g.created_at,
@@ -101,7 +99,7 @@ struct RefreshRow {
 }
 
 impl RefreshRow {
-    /// What it says of one of the grant's refresh tokens.
+    /// The refresh token with this hash, as the grant's state describes it.
     fn token(self, hash: SecretHash) -> Result<RefreshToken, StoreError> {
         let state = refresh_state(&self.refresh_hash, self.previous_hash.as_deref(), None, 0)?;
         let family = Arc::new(RefreshFamily { grant: self.grant.try_into()?, jkt: self.refresh_jkt });
@@ -109,7 +107,7 @@ impl RefreshRow {
     }
 }
 
-/// How far a grant's refresh tokens have come, of its columns.
+/// The state of a grant's refresh tokens, from its columns.
 pub(crate) fn refresh_state(
     current: &[u8],
     previous: Option<&[u8]>,
@@ -124,7 +122,7 @@ pub(crate) fn refresh_state(
     })
 }
 
-/// As [`refresh_state`] reads it.
+/// The inverse of what [`refresh_state`] reads.
 pub(crate) fn late_retries_to_sql(late_retries: LateRetries) -> i64 {
     match late_retries {
         LateRetries::Count(times) => i64::from(times),
@@ -133,13 +131,12 @@ pub(crate) fn late_retries_to_sql(late_retries: LateRetries) -> i64 {
 }
 
 impl Store {
-    /// Records a grant and the code by which the client takes it, and what the user agreed to just now if they were asked. False, and
-    /// nothing recorded, when the user or the client was disabled, or the user signed out, meanwhile.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Creates a grant with its authorization code, and records the consent that the user has just
+    /// given, if any. Returns false and records nothing if meanwhile the user or the client was
+    /// disabled or the user signed out.
     pub async fn create_code(&self, code: &AuthorizationCode, agreed: Option<&Access>) -> Result<bool, StoreError> {
-        // As for a token: a revocation of the user or the client that is acknowledged before this commits strikes it.
+        // The transaction holds the epoch: a revocation of the user or the client that is
+        // acknowledged before the commit applies to the grant.
         let mut tx = self.begin_write_in_epoch().await?;
         if !tx.insert_grant(&code.grant).await? {
             return Ok(false);
@@ -167,16 +164,13 @@ impl Store {
         Ok(true)
     }
 
-    /// The line that tells of a grant.
+    /// The audit entry about a grant.
     pub(crate) fn grant_entry(&self, action: AuditAction, grant: &Grant) -> NewAuditEntry {
         let line = self.audit_entry_by(Actor::user(&grant.user), action, AuditKind::SESSION, grant.id.as_str());
         line.with_detail(&format!("{}: {}", grant.client, grant.terms.access.scope))
     }
 
-    /// The code with this hash, redeemed or not, if it is not long forgotten.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The authorization code with this hash, redeemed or not, until it is swept.
     pub async fn find_code(&self, hash: &SecretHash) -> Result<Option<AuthorizationCode>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, CodeRow>(concat!(
@@ -203,10 +197,8 @@ impl Store {
         row.map(read).transpose()
     }
 
-    /// What the grant of this refresh token knows of it, used or not, if it has any and is not long forgotten.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The refresh token with this hash, current or not, if its grant has refresh tokens and has
+    /// not been swept.
     pub async fn find_refresh_token(
         &self,
         presented: PresentedRefreshToken,
@@ -214,10 +206,7 @@ impl Store {
         Ok(self.find_refresh_tokens(&[presented]).await?.pop().flatten())
     }
 
-    /// As [`Store::find_refresh_token`], of many; in their order.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Finds refresh tokens as [`Store::find_refresh_token`] does, in the order of `presented`.
     pub async fn find_refresh_tokens(
         &self,
         presented: &[PresentedRefreshToken],
@@ -246,9 +235,6 @@ impl Store {
     }
 
     /// The grant with this id, ended or not.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn find_grant(&self, id: &GrantId) -> Result<Option<Grant>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, GrantRow>(concat!("SELECT ", grant_columns!(), "FROM grants g WHERE g.id = $1"))
@@ -261,8 +247,9 @@ impl Store {
 }
 
 impl Tx {
-    /// Records a grant. False if its user is disabled or the session in which it is given has ended. PostgreSQL: a transaction that does
-    /// either waits for this one, and so finds the grant. False, too, if its client is disabled.
+    /// Inserts a grant. Returns false if its client or its user is disabled, or if the browser
+    /// session in which it is given has ended. On PostgreSQL, a transaction that disables the user
+    /// or ends the session waits for this one, and so finds the grant.
     pub(crate) async fn insert_grant(&mut self, grant: &Grant) -> Result<bool, StoreError> {
         if !self.is_client_active(&grant.client).await? {
             return Ok(false);
@@ -294,7 +281,7 @@ impl Tx {
         Ok(true)
     }
 
-    /// A client that is disabled after this was asked takes nothing of a grant, for it cannot authenticate.
+    /// No lock is needed: a client that is disabled later cannot authenticate to redeem anything.
     async fn is_client_active(&mut self, client: &ClientId) -> Result<bool, StoreError> {
         let active: Option<String> = with_connection!(&mut *self, connection => {
             sqlx::query_scalar("SELECT id FROM clients WHERE disabled_at IS NULL AND id = $1")
@@ -305,16 +292,16 @@ impl Tx {
         Ok(active.is_some())
     }
 
-    /// The grants that were given in sessions and are not ended.
-    pub(crate) async fn open_grants_of(&mut self, logins: &[String]) -> Result<Vec<Grant>, StoreError> {
+    /// The grants given in these sessions that have not ended.
+    pub(crate) async fn open_grants_of_sessions(&mut self, session_ids: &[String]) -> Result<Vec<Grant>, StoreError> {
         let mut grants = Vec::new();
-        for logins in statement_chunks(logins) {
+        for ids in statement_chunks(session_ids) {
             let rows: Vec<GrantRow> = with_connection!(&mut *self, connection => {
                 let select = concat!("SELECT ", grant_columns!(), "FROM grants g WHERE g.ended_at IS NULL AND g.login_id IN (");
                 let mut query = sqlx::QueryBuilder::new(select);
                 let mut list = query.separated(", ");
-                for login in padded_with_last(logins) {
-                    list.push_bind(login.as_str());
+                for id in padded_with_last(ids) {
+                    list.push_bind(id.as_str());
                 }
                 query.push(") ORDER BY g.id").build_query_as().fetch_all(connection).await?
             });
@@ -325,7 +312,7 @@ impl Tx {
         Ok(grants)
     }
 
-    /// Whether something of that name has grants that are not ended.
+    /// Whether a row of `grants` with this value in a column has not ended.
     pub(crate) async fn has_open_grants(&mut self, column: &'static str, name: &str) -> Result<bool, StoreError> {
         let one: Option<String> = with_connection!(&mut *self, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT id FROM grants WHERE ended_at IS NULL AND ");
@@ -335,12 +322,13 @@ impl Tx {
         Ok(one.is_some())
     }
 
-    /// Ends the grants that revocations strike, so that no refresh token outlives them, and has their clients told; whether there is one to
-    /// be told. Comes after the end of
-    /// the epoch: every grant that could be older than the revocation is committed by then. Lifting a revocation does not bring them
-    /// back: its access tokens are good again for what is left of their time, and then the user is asked anew.
+    /// Ends the grants that revocations apply to, so that no refresh token outlives them, and
+    /// queues the back-channel logouts of their clients; returns whether one was queued. The epoch
+    /// must have been closed before: every grant that could be older than the revocation is
+    /// committed then. Lifting the revocation does not restore the grants: their access tokens are
+    /// valid again until they expire, then the user is asked again.
     pub(crate) async fn end_grants(&mut self, revokes: &[NewRevocation], trace: &str) -> Result<bool, StoreError> {
-        let (mut listening, mut told) = (HashMap::new(), false);
+        let (mut has_endpoint, mut has_logouts) = (HashMap::new(), false);
         let named: Vec<(&str, u64)> = revokes.iter().filter_map(named_grant).collect();
         let is_one_statement = named.len() <= MAX_ROWS_PER_STATEMENT;
         if !is_one_statement
@@ -351,22 +339,22 @@ impl Tx {
         for same_time in named.chunk_by(|one, next| one.1 == next.1) {
             for grants in statement_chunks(same_time) {
                 let ended = self.end_named_grants(grants).await?;
-                told |= self.insert_logouts(&ended, trace, grants[0].1, &mut listening).await?;
+                has_logouts |= self.insert_logouts(&ended, trace, grants[0].1, &mut has_endpoint).await?;
             }
         }
         for revoke in revokes.iter().filter(|revoke| named_grant(revoke).is_none()) {
             loop {
                 let ended = self.end_some_grants(revoke).await?;
-                told |= self.insert_logouts(&ended, trace, revoke.at, &mut listening).await?;
+                has_logouts |= self.insert_logouts(&ended, trace, revoke.at, &mut has_endpoint).await?;
                 if ended.is_empty() {
                     break;
                 }
             }
         }
-        Ok(told)
+        Ok(has_logouts)
     }
 
-    /// Ends grants by their ids, all at the time that stands with the first.
+    /// Ends grants by id, all at the time of the first.
     async fn end_named_grants(&mut self, grants: &[(&str, u64)]) -> Result<Vec<EndedGrant>, StoreError> {
         let Some((_, at)) = grants.first() else { return Ok(Vec::new()) };
         let (order, lock) = match self {
@@ -389,7 +377,8 @@ impl Tx {
     }
 
     async fn end_some_grants(&mut self, revoke: &NewRevocation) -> Result<Vec<EndedGrant>, StoreError> {
-        // In one order, so that no two transactions that end or use grants wait for each other.
+        // Every transaction that ends or uses grants locks them in this order, so that none
+        // deadlock.
         let (order, lock) = match self {
             Either::Postgres(_) => (" ORDER BY id COLLATE \"C\" LIMIT ", " FOR NO KEY UPDATE)"),
             Either::Sqlite(_) => (" ORDER BY id LIMIT ", ")"),

@@ -7,33 +7,26 @@ use crate::database::{Either, Tx};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// The words of a scope value were not changed.
+/// The description of a scope value was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ScopeError {
-    /// It is nobody's.
     #[error("there is no resource server {0}")]
     NoResource(Audience),
-    /// There are no words to remove.
     #[error("the resource server {audience} has no scope value {value}")]
-    NoValue {
-        /// The resource server.
-        audience: Audience,
-        /// What was to be removed.
-        value: String,
-    },
-    /// The resource server cannot be as it would be then.
+    NoValue { audience: Audience, value: String },
+    /// The changed resource server would be invalid.
     #[error(transparent)]
     Malformed(#[from] Malformed),
-    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl Store {
-    /// Registers a resource server, or replaces the one of that audience.
+    /// Creates a resource server, or replaces the one with that audience.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyExists`] when one is registered under another spelling of the same audience.
+    /// [`StoreError::AlreadyExists`] when one is registered under another spelling of the same
+    /// audience.
     pub async fn save_resource(&self, resource: &Resource) -> Result<(), StoreError> {
         if self.find_resource(&resource.audience).await?.is_some_and(|other| other.audience != resource.audience) {
             return Err(StoreError::AlreadyExists("resource server"));
@@ -50,9 +43,6 @@ impl Store {
     }
 
     /// All resource servers, by audience.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_resources(&self) -> Result<Vec<Resource>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar::<_, String>("SELECT resource FROM resources ORDER BY audience")
@@ -62,10 +52,7 @@ impl Store {
         rows.iter().map(|row| from_json(row, "resources")).collect()
     }
 
-    /// The resource server of this audience, if one is registered: under this spelling, or else under one that means the same.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The resource server of this audience: under this spelling, or else under an equivalent one.
     pub async fn find_resource(&self, audience: &Audience) -> Result<Option<Resource>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar::<_, String>("SELECT resource FROM resources WHERE audience = $1")
@@ -80,10 +67,7 @@ impl Store {
         Ok(all.find(|resource| resource.audience.is_same_resource(audience.as_str())))
     }
 
-    /// Removes a resource server. False when there is none of that audience.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Deletes a resource server. Returns false if it does not exist.
     pub async fn delete_resource(&self, audience: &Audience) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let removed = with_connection!(&mut tx, connection => {
@@ -100,10 +84,11 @@ impl Store {
         tx.commit().await?;
         Ok(removed > 0)
     }
-    /// Says what a scope value of a resource server means, in place of what was said of it; all else stays as it is.
+    /// Sets the description of a scope value.
     ///
     /// # Errors
-    /// When there is no such resource server, it cannot have the value or the words, or the database fails.
+    /// When the resource server does not exist, the value or the description is not allowed, or the
+    /// database fails.
     pub async fn set_scope_description(
         &self,
         audience: &Audience,
@@ -113,10 +98,10 @@ impl Store {
         self.change_scope(audience, value, Some(words)).await
     }
 
-    /// Forgets what a scope value of a resource server means; all else stays as it is.
+    /// Removes the description of a scope value.
     ///
     /// # Errors
-    /// When there is no such resource server, it says nothing of the value, or the database fails.
+    /// When the resource server does not exist or describes no such value, or the database fails.
     pub async fn delete_scope_description(&self, audience: &Audience, value: &str) -> Result<Resource, ScopeError> {
         self.change_scope(audience, value, None).await
     }
@@ -143,7 +128,7 @@ impl Store {
 }
 
 impl Tx {
-    /// The resource server of this audience, which nobody else changes before the commit.
+    /// The resource server of this audience, locked against changes until the commit.
     async fn lock_resource(&mut self, audience: &Audience) -> Result<Option<Resource>, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR UPDATE" } else { "" };
         let row: Option<String> = with_connection!(&mut *self, connection => {

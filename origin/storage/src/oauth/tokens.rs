@@ -1,4 +1,4 @@
-//! The record of issued tokens. They are issued by way of a [`Batch`](super::Batch).
+//! Records of issued tokens. Tokens are issued in a [`Batch`](crate::Batch).
 
 use tollgate_keys::{RecordKey, VerifiedToken};
 use tollgate_model::{AccessToken, Scope, TokenId};
@@ -48,30 +48,25 @@ impl TryFrom<TokenRow> for AccessToken {
 }
 
 impl Store {
-    /// The record of the token with this id, if it was issued here and is not long expired. For what is named by its id: a presented
-    /// token has the record that [`Store::find_recognised_token`] finds.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The record of the token with this id, until it is swept. For a presented token, use
+    /// [`Store::find_verified_token`].
     pub async fn find_token(&self, id: TokenId) -> Result<Option<AccessToken>, StoreError> {
         Ok(self.begin_read().await?.tokens(&[id]).await?.pop())
     }
 
-    /// The record of a presented token, if it was issued here and is not long expired.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn find_recognised_token(&self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
-        self.begin_read().await?.find_recognised_token(token).await
+    /// The record of a presented token, until it is swept.
+    pub async fn find_verified_token(&self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
+        self.begin_read().await?.find_verified_token(token).await
     }
 
-    /// The record of a presented token that is not struck by any revocation, both as of one moment.
+    /// The record of a presented token, if no revocation applies to it; both are read in one
+    /// transaction.
     ///
     /// # Errors
-    /// When the database fails, or nobody served from it yet.
+    /// When the database fails, or has no issuer yet.
     pub async fn find_unrevoked_token(&self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
         let mut tx = self.begin_read().await?;
-        let Some(token) = tx.find_recognised_token(token).await? else {
+        let Some(token) = tx.find_verified_token(token).await? else {
             return Ok(None);
         };
         let struck = tx.is_token_revoked(&token).await?;
@@ -80,7 +75,7 @@ impl Store {
 }
 
 impl Tx {
-    async fn find_recognised_token(&mut self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
+    async fn find_verified_token(&mut self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
         let (by_key, key) = match token.record_key() {
             RecordKey::Id(id) => ("SELECT * FROM tokens WHERE id = $1", id.to_bytes()),
             RecordKey::Opaque(hash) => ("SELECT * FROM tokens WHERE opaque = $1", hash.as_bytes().to_vec()),
@@ -92,7 +87,7 @@ impl Tx {
         Ok(record.filter(|record| token.matches_record(record)))
     }
 
-    /// The records of the tokens with these ids that were issued here and are not long expired, in any order.
+    /// The records of the tokens with these ids, until they are swept, in any order.
     pub(crate) async fn tokens(&mut self, ids: &[TokenId]) -> Result<Vec<AccessToken>, StoreError> {
         let mut tokens = Vec::with_capacity(ids.len());
         for ids in statement_chunks(ids) {

@@ -154,6 +154,6 @@ async fn token_id(session: &Session, token: &str, issuer: &str) -> anyhow::Resul
     }
     let recognised = session.keys().await?.verify_token(token, issuer);
     let record =
-        session.store.find_recognised_token(&recognised.context("this origin did not issue that token")?).await?;
+        session.store.find_verified_token(&recognised.context("this origin did not issue that token")?).await?;
     Ok(record.context("this origin has no record of that token, or it expired")?.id)
 }

@@ -28,7 +28,7 @@ pub(crate) async fn target(app: &App, wish: Wish) -> Result<Target, Problem> {
         (None | Some("token"), None, Some(token), None) => {
             let recognised = app.keys.verify_token(&token, &app.issuer).await?;
             let recognised = recognised.ok_or_else(|| Problem::bad_request("token is not one of this origin's"))?;
-            let token = app.store.find_recognised_token(&recognised).await?.ok_or_else(unknown_token)?;
+            let token = app.store.find_verified_token(&recognised).await?.ok_or_else(unknown_token)?;
             Ok(Target::Token(token.id.to_string()))
         }
         (None | Some("everything"), None, None, Some(time)) => Ok(Target::Before(time)),
