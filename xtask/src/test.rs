@@ -131,7 +131,7 @@ fn nextest(workspace: &Workspace, postgres: &Postgres, what: &str, arguments: &[
     progress::show(what, environment(workspace, nextest.current_dir(&workspace.root), postgres)?)
 }
 
-/// Takes nextest's filter expressions out of its arguments: given beside a stage's
+/// Takes nextest's filter expressions out of its arguments: given together with a stage's
 /// filter, they would add tests to the stage instead of narrowing it.
 fn split_filter(arguments: &[String]) -> (Vec<String>, Option<String>) {
     let (mut others, mut filters) = (Vec::new(), Vec::new());
