@@ -1,8 +1,10 @@
-//! HS256 keys: one for each audience, derived from a stored key, so that whoever holds one forges nothing for another.
+//! HS256 keys: each audience has its own, derived from a stored key, so that the holder of one
+//! cannot sign tokens for another audience.
 //!
-//! There is no list of them. The key of an audience is a function of the derive key, the audience and a generation, a number that
-//! begins at 0: when the key of a generation is revoked, the next one signs. A replaced derive key replaces those of all
-//! audiences. A `kid` begins with the first characters of its derive key's, so that it says which of them it came from.
+//! The keys are not stored. The key of an audience depends on the derive key, the audience and a
+//! generation, a number that begins at 0: when the key of a generation is revoked, the next
+//! generation signs. A rotation of the derive key replaces the keys of all audiences. The `kid` of
+//! an audience key begins with the first characters of its derive key's `kid`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -17,28 +19,29 @@ use zeroize::Zeroizing;
 use super::tokens::TOKEN_TYPE;
 use super::{Jwk, KeyRing, PrivateKey, compact};
 
-/// Characters of the derive key's name at the beginning of its audience keys' names.
+/// Characters of the derive key's `kid` at the beginning of the `kid` of its audience keys.
 pub const DERIVED_KID_PREFIX: usize = 8;
 
-/// Audiences whose keys a ring keeps at most; more than that, and it forgets all and begins anew.
+/// Audiences whose keys a ring caches. When there are more, the cache is cleared.
 const MAX_CACHED_AUDIENCES: usize = 1024;
 
-/// The HS256 key of one audience. It signs for that audience only, so whoever holds it forges nothing for another. Clones are
-/// the same.
+/// The HS256 key of one audience. Cloning is cheap.
 #[derive(Clone)]
-pub struct AudienceKey(Arc<Derived>);
+pub struct AudienceKey(Arc<KeyMaterial>);
 
-struct Derived {
+struct KeyMaterial {
     kid: String,
-    /// The header of the access tokens that it signs.
+    /// JWS header of the access tokens that it signs.
     header: String,
     key: PrivateKey,
 }
 
-/// The keys of one audience: for each derive key of the ring those of its generations, up to the first that is not revoked.
+/// The keys of one audience: for each derive key of the ring, the keys of all generations up to the
+/// first that is not revoked.
 type Generations = Arc<[Vec<AudienceKey>]>;
 
-/// The audiences that a ring derived keys for. They never change while the ring stands: all that they follow from is in it.
+/// The derived keys of audiences. They never change, because everything they depend on is in the
+/// ring.
 #[derive(Default)]
 pub(super) struct AudienceKeyCache(RwLock<HashMap<Audience, Generations>>);
 
@@ -50,25 +53,27 @@ pub(super) struct DeriveKey {
 }
 
 impl KeyRing {
-    /// The HS256 key that signs for `audience`. None for the moment in which the key behind it is revoked and not yet replaced.
+    /// The HS256 key that signs for `audience`; `None` while the derive key is revoked and not yet
+    /// replaced.
     #[must_use]
     pub fn audience_key(&self, audience: &Audience) -> Option<AudienceKey> {
         let active = self.derive.iter().position(|derive| derive.state == KeyState::Active)?;
-        self.known(audience).get(active)?.last().cloned()
+        self.cached_keys(audience).get(active)?.last().cloned()
     }
 
-    /// Whether HS256 keys can be had.
-    pub fn derives(&self) -> bool {
+    /// Whether HS256 keys are available.
+    pub fn has_audience_keys(&self) -> bool {
         self.derive.iter().any(|derive| derive.state == KeyState::Active)
     }
 
-    /// All HS256 keys that verifiers for `audience` need: the one that signs, one that will, those whose tokens have not expired.
+    /// All HS256 keys that verifiers for `audience` need: the active one, the upcoming one, and
+    /// those with unexpired tokens.
     #[must_use]
     pub fn audience_keys(&self, audience: &Audience) -> Vec<AudienceKey> {
-        self.known(audience).iter().filter_map(|generations| generations.last()).cloned().collect()
+        self.cached_keys(audience).iter().filter_map(|generations| generations.last()).cloned().collect()
     }
 
-    /// Whether this is the form of the name of an HS256 key that was derived from a key of this ring.
+    /// Whether `kid` has the form of an HS256 key derived from a key of this ring.
     #[must_use]
     pub fn is_derived_kid(&self, kid: &str) -> bool {
         let parts = kid.split_at_checked(DERIVED_KID_PREFIX);
@@ -77,8 +82,8 @@ impl KeyRing {
         })
     }
 
-    /// The HS256 key of this name, if it is the audience's and not revoked. Name and audience may be anybody's invention, so
-    /// nothing is kept of what was derived for them.
+    /// The HS256 key with this `kid`, if it belongs to the audience and is not revoked. Both
+    /// arguments come from an unverified token, so derived keys are not cached.
     pub(super) fn audience_key_named(&self, audience: &Audience, kid: &str) -> Option<AudienceKey> {
         if !self.is_derived_kid(kid) {
             return None;
@@ -87,21 +92,21 @@ impl KeyRing {
         keys.iter().filter_map(|generations| generations.last()).find(|key| key.kid() == kid).cloned()
     }
 
-    /// The HS256 key of this name, if it is the audience's, and though it was just revoked.
+    /// As `audience_key_named`, also if the key was revoked since the token was recorded.
     pub(super) fn recorded_audience_key(&self, audience: &Audience, kid: &str) -> Option<AudienceKey> {
-        self.known(audience).iter().flatten().find(|key| key.kid() == kid).cloned()
+        self.cached_keys(audience).iter().flatten().find(|key| key.kid() == kid).cloned()
     }
 
-    /// The keys of an audience that tokens are issued for.
-    fn known(&self, audience: &Audience) -> Generations {
-        self.audiences.get(audience).unwrap_or_else(|| self.audiences.keep(audience, self.all_generations(audience)))
+    /// The cached keys of an audience that tokens are issued for.
+    fn cached_keys(&self, audience: &Audience) -> Generations {
+        self.audiences.get(audience).unwrap_or_else(|| self.audiences.insert(audience, self.all_generations(audience)))
     }
 
     fn all_generations(&self, audience: &Audience) -> Generations {
         self.derive.iter().map(|derive| self.generations(derive, audience)).collect()
     }
 
-    /// The keys of an audience up to the first that is not revoked.
+    /// The keys of an audience up to the first generation that is not revoked.
     fn generations(&self, derive: &DeriveKey, audience: &Audience) -> Vec<AudienceKey> {
         let mut keys = Vec::new();
         for generation in 0..u32::MAX {
@@ -121,7 +126,7 @@ impl AudienceKeyCache {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(audience).cloned()
     }
 
-    fn keep(&self, audience: &Audience, keys: Generations) -> Generations {
+    fn insert(&self, audience: &Audience, keys: Generations) -> Generations {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_CACHED_AUDIENCES {
             known.clear();
@@ -132,11 +137,12 @@ impl AudienceKeyCache {
 }
 
 impl AudienceKey {
-    /// HKDF-SHA256 over the derive key, with generation and audience as the only input that differs.
+    /// HKDF-SHA256 with the derive key as the secret, and generation and audience as the info.
     fn derive(derive: &DeriveKey, generation: u32, audience: &Audience) -> AudienceKey {
         let mut okm = Zeroizing::new([0; 48]);
         let info = format!("tollgate audience key v1|{generation}|{audience}");
-        // 48 bytes are far below HKDF's limit of 255 hashes; were it ever refused, the zeroes must not become a key.
+        // 48 bytes are far below HKDF's limit of 255 hashes. If it ever failed, zeros must not be
+        // used as a key.
         let expanded = Hkdf::<Sha256>::new(None, derive.seed.as_slice()).expand(info.as_bytes(), okm.as_mut());
         assert!(expanded.is_ok(), "HKDF gives 48 bytes");
         let (secret, kid) = okm.split_at(32);
@@ -145,27 +151,25 @@ impl AudienceKey {
         let prefix: String = derive.kid.chars().take(DERIVED_KID_PREFIX).collect();
         let kid = format!("{prefix}.{}", base64url(kid));
         let header = compact::header(TokenAlg::Hs256, &kid, TOKEN_TYPE);
-        AudienceKey(Arc::new(Derived { kid, header, key: PrivateKey::shared(key) }))
+        AudienceKey(Arc::new(KeyMaterial { kid, header, key: PrivateKey::shared(key) }))
     }
 
-    /// The key's identifier.
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.0.kid
     }
 
-    /// The header of the access tokens that it signs, in base64url.
+    /// The JWS header of the access tokens that it signs, in base64url.
     pub(super) fn header(&self) -> &str {
         &self.0.header
     }
 
-    /// The key itself.
     #[must_use]
     pub fn key(&self) -> &PrivateKey {
         &self.0.key
     }
 
-    /// The key as a JWK of type `oct`. It holds the secret: for the eyes of the audience's edges only.
+    /// The key as a JWK of type `oct`. Contains the secret: only for edges of the audience.
     #[must_use]
     pub fn to_secret_jwk(&self) -> Jwk {
         self.0.key.to_jwk().describe(&self.0.kid, TokenAlg::Hs256.as_str())
@@ -177,7 +181,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{MasterKey, make};
+    use crate::{MasterKey, generate_key};
     use tollgate_model::key_schedule::KeySpec;
     use tollgate_model::{KeyPurpose, StoredKey};
 
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_the_same_kept_or_not_and_few_are_kept() {
+    fn cached_and_derived_keys_are_equal_and_the_cache_is_bounded() {
         let master = MasterKey::from_random([1; 32]);
         let keys = keys(&master);
         let open = || KeyRing::open(&master, &keys, BTreeSet::new(), 1_000).expect("they open");
@@ -210,7 +214,7 @@ mod tests {
         assert_eq!(kid(&ring, 0), first);
     }
 
-    /// Keys that a ring opens with, made without the slow one.
+    /// The keys that a ring needs, without RSA, which takes long to generate.
     fn keys(master: &MasterKey) -> Vec<StoredKey> {
         let wanted = [
             (KeyPurpose::Token, TokenAlg::EdDsa),
@@ -218,7 +222,8 @@ mod tests {
             (KeyPurpose::Secret, TokenAlg::Hs256),
             (KeyPurpose::Snapshot, TokenAlg::EdDsa),
         ];
-        let made = wanted.map(|(purpose, alg)| make(master, KeySpec { purpose, alg, ahead: 0 }, 1_000).expect("made"));
+        let made =
+            wanted.map(|(purpose, alg)| generate_key(master, KeySpec { purpose, alg, ahead: 0 }, 1_000).expect("made"));
         made.map(|key| StoredKey { published_at: Some(1_000), signs_from: Some(1_000), ..key }).into()
     }
 }

@@ -1,5 +1,6 @@
-//! Writing a signed JWT in the compact form (RFC 7515 §7.1): header, claims and signature in base64url, each straight into place.
-//! Reading one is another module's; the general library stays the judge of what is written here, in the tests.
+//! Serializes signed JWTs (RFC 7515 §7.1): header, claims and signature in base64url, without
+//! intermediate copies. Other modules parse them; tests compare the result with a general JOSE
+//! library.
 
 use base64_simd::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -9,24 +10,24 @@ use tollgate_model::encoding::base64url;
 
 use super::{IssueError, PrivateKey};
 
-/// Bytes that the claims of nearly every token fit in; more only cost another allocation.
-const USUAL_CLAIMS: usize = 512;
-/// Characters of the longest signature, that of RSA with 2048 bits.
-const LONGEST_SIGNATURE: usize = 342;
-/// Characters of the other signatures, 64 bytes at most.
-const USUAL_SIGNATURE: usize = 86;
+/// Enough for the claims of nearly all tokens; more cost another allocation.
+const CLAIMS_CAPACITY: usize = 512;
+/// RSA with 2048 bits.
+const RSA_SIGNATURE_CHARACTERS: usize = 342;
+/// Signatures of 64 bytes.
+const SHORT_SIGNATURE_CHARACTERS: usize = 86;
 
-/// The header of a token in base64url. Its members come in this order and without white space, always: edges know the usual
-/// header of a key again by its bytes.
+/// The JWS header in base64url. The order of its members is fixed and there is no white space:
+/// edges compare the canonical header of a key byte by byte.
 pub(super) fn header(alg: TokenAlg, kid: &str, token_type: &str) -> String {
     base64url(json!({ "alg": alg.as_str(), "kid": kid, "typ": token_type }).to_string().as_bytes())
 }
 
-/// The token that says `claims` under this header, which is `key`'s.
+/// Signs `claims` with `key`, whose header is `header`.
 pub(super) fn write(header: &str, claims: &impl Serialize, key: &PrivateKey) -> Result<String, IssueError> {
-    let mut payload = Vec::with_capacity(USUAL_CLAIMS);
+    let mut payload = Vec::with_capacity(CLAIMS_CAPACITY);
     serde_json::to_writer(&mut payload, claims)?;
-    let signature = if key.alg() == TokenAlg::Rs256 { LONGEST_SIGNATURE } else { USUAL_SIGNATURE };
+    let signature = if key.alg() == TokenAlg::Rs256 { RSA_SIGNATURE_CHARACTERS } else { SHORT_SIGNATURE_CHARACTERS };
     let mut token = String::with_capacity(header.len() + payload.len().div_ceil(3) * 4 + signature + 2);
     token.push_str(header);
     token.push('.');
@@ -92,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_the_general_library_says() {
+    fn tokens_equal_those_of_a_general_jose_library() {
         let ring = ring();
         for alg in TokenAlg::ALL {
             let token = token(&ring, alg);
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn members_come_in_the_order_that_edges_expect() {
+    fn members_have_the_order_that_edges_expect() {
         let ring = ring();
         let token = token(&ring, TokenAlg::Hs256);
         let text = ring.issue(&token, ISSUER).expect("signed");

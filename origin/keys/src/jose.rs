@@ -1,8 +1,10 @@
-//! Signed JSON that others send (RFC 7515): clients' assertions and request objects, DPoP proofs, assertions of other issuers.
-//! Access tokens are not read here; `tollgate_core` judges those.
+//! Verifies JWTs signed by others (RFC 7515): client assertions, request objects, DPoP proofs,
+//! assertions of other issuers. Access tokens are not parsed here; see
+//! [`KeyRing::verify_token`](super::KeyRing::verify_token) and `tollgate_core`.
 //!
-//! Read strictly: three parts, canonical base64url, no name twice, no header that asks for more than is understood. The
-//! algorithms are those of access tokens but for HS256, which would make of a public key a secret (RFC 8725 §2.1).
+//! Parsing is strict: three parts, canonical base64url, no repeated names, no critical header
+//! parameters. The algorithms are those of access tokens except HS256, with which a public key
+//! could be used as a secret (RFC 8725 §2.1).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,13 +16,13 @@ use tollgate_core::{Algorithm, KeySet};
 use tollgate_model::TokenAlg;
 use tollgate_model::encoding::{base64url, from_base64url};
 
-/// Bytes of a JWT at most, as for access tokens.
-const MAX_BYTES: usize = 16 * 1024;
+/// As for access tokens.
+const MAX_JWT_BYTES: usize = 16 * 1024;
 
-/// The algorithms of signatures that others make, in the order of preference.
+/// Signature algorithms of others, in order of preference.
 pub const ALGORITHMS: [TokenAlg; 3] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256];
 
-/// How far clocks may differ, in seconds.
+/// Allowed difference of clocks in seconds.
 pub const LEEWAY: u64 = 60;
 
 /// Why a JWT is refused.
@@ -28,35 +30,34 @@ pub const LEEWAY: u64 = 60;
 #[error("{0}")]
 pub struct JoseError(pub &'static str);
 
-/// A JWT that is well-formed and not believed yet.
+/// A well-formed JWT that is not verified.
 pub struct Jws<'a> {
-    /// What is signed: the first two parts.
+    /// The signed bytes: header and claims.
     signed: &'a str,
     signature: Vec<u8>,
     algorithm: Algorithm,
     key_id: Option<String>,
     /// `typ`
     pub token_type: Option<String>,
-    /// `jwk`, where it is one that can be used.
+    /// `jwk`
     pub(crate) key: Option<PublicJwk>,
-    /// The claims, not believed yet.
     pub unverified_claims: Map<String, Value>,
 }
 
-/// A public key as its required members (RFC 7638 §3.2), and nothing else.
+/// A public key with its required members only (RFC 7638 §3.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicJwk(BTreeMap<&'static str, String>);
 
 impl<'a> Jws<'a> {
-    /// Reads the compact form.
+    /// Parses the compact serialization.
     ///
     /// # Errors
-    /// When it is not well-formed, or signed in a way that is not known here.
-    pub fn read(text: &'a str) -> Result<Jws<'a>, JoseError> {
-        if text.len() > MAX_BYTES {
+    /// If it is malformed, or the algorithm is not supported.
+    pub fn parse(text: &'a str) -> Result<Jws<'a>, JoseError> {
+        if text.len() > MAX_JWT_BYTES {
             return Err(JoseError("the JWT is too large"));
         }
-        let malformed = || JoseError("the JWT is not well-formed");
+        let malformed = || JoseError("malformed JWT");
         let (signed, signature) = text.rsplit_once('.').ok_or_else(malformed)?;
         let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
         let part = |text: &str| from_base64url(text).ok_or_else(malformed);
@@ -68,61 +69,62 @@ impl<'a> Jws<'a> {
             Some(_) => Err(malformed()),
         };
         if header.contains_key("crit") || header.contains_key("b64") {
-            return Err(JoseError("the JWT has a header that must be understood and is not"));
+            return Err(JoseError("the JWT has an unsupported critical header parameter"));
         }
         let algorithm = text("alg")?.and_then(|name| Algorithm::from_name(&name));
         let algorithm = algorithm.filter(|algorithm| *algorithm != Algorithm::Hs256);
         Ok(Jws {
             signed,
             signature: part(signature)?,
-            algorithm: algorithm.ok_or(JoseError("the JWT is signed with an algorithm that is not known here"))?,
+            algorithm: algorithm.ok_or(JoseError("unsupported JWT signature algorithm"))?,
             key_id: text("kid")?,
             token_type: text("typ")?,
-            key: header.get("jwk").map(PublicJwk::read).transpose()?,
+            key: header.get("jwk").map(PublicJwk::parse).transpose()?,
             unverified_claims,
         })
     }
 
-    /// The name of its algorithm.
     #[must_use]
     pub fn algorithm(&self) -> &'static str {
         self.algorithm.name()
     }
 
-    /// The claims, if one of these keys signed them.
+    /// Verifies the signature with these keys and returns the claims.
     ///
     /// # Errors
-    /// When none did.
+    /// If no key verifies the signature.
     pub fn verify(self, keys: &KeySet) -> Result<Map<String, Value>, JoseError> {
         let checked =
             keys.check_signature(self.key_id.as_deref(), self.algorithm, self.signed.as_bytes(), &self.signature);
-        checked.map_err(|_| JoseError("the JWT's signature is not good"))?;
+        checked.map_err(|_| JoseError("invalid JWT signature"))?;
         Ok(self.unverified_claims)
     }
 
-    /// The claims, if the key in its own header signed them: they prove nothing but that the sender has that key.
+    /// Verifies the signature with the key in the JWT's own header. This proves only that the
+    /// sender has that key.
     ///
     /// # Errors
-    /// When it has no such key, or it did not.
+    /// If the header contains no key, or the key does not verify the signature.
     pub fn verify_by_own_key(mut self) -> Result<(PublicJwk, Map<String, Value>), JoseError> {
         let key = self.key.take().ok_or(JoseError("the JWT has no jwk in its header"))?;
         let keys = serde_json::json!({ "keys": [key.0] }).to_string();
-        let keys = KeySet::from_jwks(keys.as_bytes()).map_err(|_| JoseError("the JWT's jwk is not a good key"))?;
-        // The key stands in the header itself; a name for it chooses nothing.
+        let keys =
+            KeySet::from_jwks(keys.as_bytes()).map_err(|_| JoseError("the jwk of the JWT is not a valid key"))?;
+        // The header contains the key itself; `kid` selects nothing.
         self.key_id = None;
         self.verify(&keys).map(|claims| (key, claims))
     }
 }
 
-/// What a JWT that somebody else signs is for. Each has a type of its own, and a JWT that says another one was made for another purpose:
-/// it is not taken, whoever signed it (RFC 8725 §3.11). Most say none, or `JWT`.
+/// Purpose of a JWT signed by others. Each has its own `typ`; a JWT with the `typ` of another
+/// purpose is refused, whoever signed it (RFC 8725 §3.11). Most have no `typ`, or `JWT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwtUse {
-    /// A client says who it is (RFC 7523 §2.2).
+    /// Client authentication (RFC 7523 §2.2).
     ClientAuthentication,
-    /// A grant (RFC 7523 §2.1).
+    /// Authorization grant (RFC 7523 §2.1).
     AuthorizationGrant,
-    /// An authorization request (RFC 9101 §4).
+    /// Request object (RFC 9101 §4).
     AuthorizationRequest,
 }
 
@@ -137,23 +139,23 @@ impl JwtUse {
 }
 
 impl Jws<'_> {
-    /// The same, if its type says nothing against this use.
+    /// Checks that `typ` allows this use.
     ///
     /// # Errors
-    /// When it is a JWT of another type.
+    /// If `typ` is that of another use.
     pub fn of_type(self, of: JwtUse) -> Result<Self, JoseError> {
         match self.media_type().as_deref().is_none_or(|name| name == "jwt") || self.is_typed(of) {
             true => Ok(self),
-            false => Err(JoseError("the JWT's typ is that of a JWT for another use")),
+            false => Err(JoseError("the typ of the JWT is that of another use")),
         }
     }
 
-    /// Whether its type says that it is for this use.
+    /// Whether `typ` is explicitly that of this use.
     pub fn is_typed(&self, of: JwtUse) -> bool {
         self.media_type().as_deref() == Some(of.token_type())
     }
 
-    /// Its type in small letters; `application/` before it changes nothing (RFC 7515 §4.1.9).
+    /// `typ` in lower case; a prefix `application/` is ignored (RFC 7515 §4.1.9).
     fn media_type(&self) -> Option<String> {
         let name = self.token_type.as_deref()?.to_ascii_lowercase();
         Some(name.strip_prefix("application/").map(str::to_owned).unwrap_or(name))
@@ -161,8 +163,8 @@ impl Jws<'_> {
 }
 
 impl PublicJwk {
-    fn read(jwk: &Value) -> Result<PublicJwk, JoseError> {
-        let wrong = || JoseError("the JWT's jwk is not a public key that is known here");
+    fn parse(jwk: &Value) -> Result<PublicJwk, JoseError> {
+        let wrong = || JoseError("the jwk of the JWT is not a supported public key");
         if ["d", "k", "p", "q"].iter().any(|member| jwk.get(member).is_some()) {
             return Err(wrong());
         }
@@ -179,76 +181,75 @@ impl PublicJwk {
         required.iter().copied().map(member).collect::<Result<_, _>>().map(PublicJwk)
     }
 
-    /// The SHA-256 thumbprint (RFC 7638 §3), in base64url.
+    /// SHA-256 thumbprint (RFC 7638 §3) in base64url.
     #[must_use]
     pub fn thumbprint(&self) -> String {
-        // Members in order, without white space, of texts alone: writing it cannot fail.
+        // Cannot fail: sorted string members, without white space.
         let text = serde_json::to_vec(&self.0).unwrap_or_default();
         base64url(&Sha256::digest(text))
     }
 }
 
-/// A claim that is a text.
+/// A required string claim.
 ///
 /// # Errors
-/// When it is missing or something else.
+/// If it is absent or not a string.
 pub fn text<'a>(claims: &'a Map<String, Value>, name: &'static str) -> Result<&'a str, JoseError> {
-    claims.get(name).and_then(Value::as_str).ok_or(JoseError("the JWT lacks a claim, or it has the wrong type"))
+    claims.get(name).and_then(Value::as_str).ok_or(JoseError("the JWT lacks a claim, or a claim has the wrong type"))
 }
 
-/// A claim that is a time in whole Unix seconds, if it is there.
+/// An optional time claim in whole Unix seconds.
 ///
 /// # Errors
-/// When it is something else.
+/// If it is not a time.
 pub fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<u64>, JoseError> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::Number(number)) => {
             let whole = number.as_u64().or_else(|| number.as_f64().filter(|time| *time >= 0.0).map(|time| time as u64));
-            whole.map(Some).ok_or(JoseError("the JWT has a time that is none"))
+            whole.map(Some).ok_or(JoseError("a time claim of the JWT is not a number"))
         }
-        Some(_) => Err(JoseError("the JWT has a time that is none")),
+        Some(_) => Err(JoseError("a time claim of the JWT is not a number")),
     }
 }
 
-/// Checks the times of a JWT that need not have an `exp`: without one it is good for `longest` seconds after its `iat`, and it must have one
-/// of the two, for it must end.
+/// Checks the times of a JWT that may lack `exp`: then it is valid for `longest` seconds after
+/// `iat`, which it must contain, because it must end.
 ///
 /// # Errors
-/// When the JWT is not good at the Unix second `now`.
+/// If the JWT is not valid at the Unix second `now`.
 pub fn check_bounded(claims: &Map<String, Value>, longest: u64, now: u64) -> Result<(), JoseError> {
     if claims.contains_key("exp") {
         return check_times(claims, longest, now).map(drop);
     }
-    let issued_at =
-        time(claims, "iat")?.ok_or(JoseError("the JWT has neither exp nor iat: it would be good for ever"))?;
+    let issued_at = time(claims, "iat")?.ok_or(JoseError("the JWT has neither exp nor iat"))?;
     let mut bounded = claims.clone();
     bounded.insert("exp".to_owned(), Value::from(issued_at.saturating_add(longest)));
     check_times(&bounded, longest + LEEWAY, now).map(drop)
 }
 
-/// Checks `exp`, `nbf` and `iat`; gives `exp`. It must be there, and at most `longest` seconds away: what is shown once must be
-/// remembered until then.
+/// Checks `exp`, `nbf` and `iat`; returns `exp`. It is required, and at most `longest` seconds in
+/// the future, because replay protection remembers the JWT until then.
 ///
 /// # Errors
-/// When the JWT is not good at the Unix second `now`.
+/// If the JWT is not valid at the Unix second `now`.
 pub fn check_times(claims: &Map<String, Value>, longest: u64, now: u64) -> Result<u64, JoseError> {
     let expires_at = time(claims, "exp")?.ok_or(JoseError("the JWT has no exp"))?;
     if now >= expires_at.saturating_add(LEEWAY) {
         return Err(JoseError("the JWT is expired"));
     }
     if expires_at > now.saturating_add(longest) {
-        return Err(JoseError("the JWT is good for too long"));
+        return Err(JoseError("exp of the JWT is too far in the future"));
     }
     for name in ["nbf", "iat"] {
         if time(claims, name)?.is_some_and(|time| time > now.saturating_add(LEEWAY)) {
-            return Err(JoseError("the JWT is from the future"));
+            return Err(JoseError("nbf or iat of the JWT is in the future"));
         }
     }
     Ok(expires_at)
 }
 
-/// Whether `aud` is one of these or has one of them (RFC 7519 §4.1.3).
+/// Whether `aud` contains one of `audiences` (RFC 7519 §4.1.3).
 #[must_use]
 pub fn is_for(claims: &Map<String, Value>, audiences: &[&str]) -> bool {
     let fits = |value: &Value| value.as_str().is_some_and(|text| audiences.contains(&text));
@@ -259,7 +260,7 @@ pub fn is_for(claims: &Map<String, Value>, audiences: &[&str]) -> bool {
     }
 }
 
-/// A JSON object in which no name comes twice, for two readers would pick different ones.
+/// Parses a JSON object. Repeated names are refused, because parsers differ in which one they use.
 fn object(text: &[u8]) -> Option<Map<String, Value>> {
     struct Members;
     impl<'de> Visitor<'de> for Members {
@@ -273,13 +274,13 @@ fn object(text: &[u8]) -> Option<Map<String, Value>> {
             let mut members = Map::new();
             while let Some((name, value)) = map.next_entry::<String, Value>()? {
                 if members.insert(name, value).is_some() {
-                    return Err(A::Error::custom("a name comes twice"));
+                    return Err(A::Error::custom("repeated name"));
                 }
             }
             Ok(members)
         }
     }
-    // What is claimed is looked for in the database.
+    // Claims are used in database lookups.
     tollgate_model::text::check_json(text).ok()?;
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let members = deserializer.deserialize_map(Members).ok()?;
@@ -296,20 +297,20 @@ mod tests {
 
     /// RFC 7638 §3.1, and RFC 8037 appendix A.3.
     #[test]
-    fn thumbprints_are_the_rfcs() {
+    fn thumbprints_match_the_rfc_examples() {
         let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
         let rsa = serde_json::json!({ "kty": "RSA", "n": n, "e": "AQAB", "alg": "RS256", "kid": "2011-04-29" });
-        let thumbprint = PublicJwk::read(&rsa).expect("a key").thumbprint();
+        let thumbprint = PublicJwk::parse(&rsa).expect("a key").thumbprint();
         assert_eq!(thumbprint, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
         let okp = serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
-        let thumbprint = PublicJwk::read(&okp).expect("a key").thumbprint();
+        let thumbprint = PublicJwk::parse(&okp).expect("a key").thumbprint();
         assert_eq!(thumbprint, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 
     #[test]
-    fn what_is_not_well_formed_is_refused() {
-        assert!(Jws::read(&jwt(r#"{"alg":"EdDSA"}"#, "{}")).is_ok());
+    fn malformed_jwt_is_refused() {
+        assert!(Jws::parse(&jwt(r#"{"alg":"EdDSA"}"#, "{}")).is_ok());
         for (header, claims) in [
             (r#"{"alg":"none"}"#, "{}"),
             (r#"{"alg":"HS256"}"#, "{}"),
@@ -324,16 +325,16 @@ mod tests {
             (r#"{"alg":"EdDSA","jwk":{"kty":"oct","k":"AA"}}"#, "{}"),
             (r#"{"alg":"EdDSA","jwk":{"kty":"OKP","crv":"Ed25519","x":"AA","d":"AA"}}"#, "{}"),
         ] {
-            assert!(Jws::read(&jwt(header, claims)).is_err(), "{header} {claims}");
+            assert!(Jws::parse(&jwt(header, claims)).is_err(), "{header} {claims}");
         }
         for text in ["", "a.b", "a.b.c.d", "e30=.e30.AA"] {
-            assert!(Jws::read(text).is_err(), "{text}");
+            assert!(Jws::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_jwt_of_another_type_is_for_another_use() {
-        let is_for = |header: &str, of| Jws::read(&jwt(header, "{}")).and_then(|jws| jws.of_type(of)).is_ok();
+    fn jwt_with_the_typ_of_another_use_is_refused() {
+        let is_for = |header: &str, of| Jws::parse(&jwt(header, "{}")).and_then(|jws| jws.of_type(of)).is_ok();
         for (of, own) in [
             (JwtUse::ClientAuthentication, "client-authentication+jwt"),
             (JwtUse::AuthorizationGrant, "authorization-grant+jwt"),
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_judged_with_a_minute_to_spare() {
+    fn times_are_checked_with_one_minute_of_leeway() {
         let check = |claims: Value| check_times(claims.as_object().expect("an object"), 600, 1000);
         assert_eq!(check(serde_json::json!({ "exp": 1100 })), Ok(1100));
         assert_eq!(check(serde_json::json!({ "exp": 941.5, "iat": 1060, "nbf": 1060 })), Ok(941));
@@ -374,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn without_exp_a_jwt_is_good_for_a_while_after_its_iat() {
+    fn jwt_without_exp_is_valid_for_a_bounded_time_after_iat() {
         let check = |claims: Value| check_bounded(claims.as_object().expect("an object"), 600, 1000);
         for claims in [
             serde_json::json!({ "exp": 1100 }),

@@ -1,4 +1,5 @@
-//! Keys as JSON (RFC 7517), with members in alphabetical order and no white space, so that equal keys are equal bytes.
+//! JSON Web Keys (RFC 7517), with sorted members and without white space, so that equal keys are
+//! equal bytes.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +7,12 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tollgate_model::encoding::base64url;
 
-/// A JSON Web Key. All members Tollgate writes are strings.
+/// A JSON Web Key. All members that this server writes are strings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Jwk(BTreeMap<&'static str, String>);
 
 impl Jwk {
-    /// A key of these members, binary ones in base64url.
+    /// Encodes binary members in base64url.
     pub(super) fn new(kty: &str, texts: &[(&'static str, &str)], binaries: &[(&'static str, &[u8])]) -> Jwk {
         let mut members = BTreeMap::from([("kty", kty.to_owned())]);
         members.extend(texts.iter().map(|(name, text)| (*name, (*text).to_owned())));
@@ -19,12 +20,13 @@ impl Jwk {
         Jwk(members)
     }
 
-    /// The thumbprint of a public key that has only its required members so far (RFC 7638 §3): SHA-256 in base64url.
+    /// Thumbprint of a public key with its required members only (RFC 7638 §3): SHA-256 in
+    /// base64url.
     pub(super) fn thumbprint(&self) -> Result<String, serde_json::Error> {
         Ok(base64url(&Sha256::digest(serde_json::to_vec(self)?)))
     }
 
-    /// Adds what a verifier needs to pick the key: `kid`, `alg` and `use`.
+    /// Adds `kid`, `alg` and `use`.
     pub(super) fn describe(mut self, kid: &str, alg: &str) -> Jwk {
         self.0.extend([("kid", kid.to_owned()), ("alg", alg.to_owned()), ("use", "sig".to_owned())]);
         self
@@ -37,7 +39,7 @@ mod tests {
 
     /// RFC 8037, appendix A.3.
     #[test]
-    fn the_thumbprint_is_the_rfcs() {
+    fn thumbprint_matches_the_rfc_example() {
         let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
         let jwk = Jwk::new("OKP", &[("crv", "Ed25519"), ("x", x)], &[]);
         assert_eq!(jwk.thumbprint().expect("serialises"), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");

@@ -1,29 +1,31 @@
-//! The origin's keys: sealed under the master key, used to sign tokens and snapshots. No database here.
+//! The origin's keys: encryption at rest, signing of tokens and snapshots, and JOSE.
 //!
-//! - [`MasterKey`] comes from outside the database and encrypts every private part at rest.
-//! - [`PrivateKey`] is one signing key of one algorithm; it leaves this crate only encrypted.
-//! - [`KeyRing`] holds all keys of an issuer in memory, as they are at a moment.
-//! - [`VerifiedToken`] proves that a presented token was verified, or is of this origin's opaque form;
-//!   only [`KeyRing::recognise`] makes one.
-//! - [`jose`] verifies what clients sign.
+//! - [`MasterKey`] is stored outside the database and encrypts every private key in it.
+//! - [`PrivateKey`] is a signing key of one algorithm; it leaves this crate only encrypted.
+//! - [`KeyRing`] contains all keys of an issuer, in their states at one time.
+//! - [`VerifiedToken`] is a presented token whose signature was verified, or that has the form of an
+//!   opaque token; only [`KeyRing::verify_token`] creates one.
+//! - [`jose`] verifies JWTs that clients and other issuers sign.
+//!
+//! Never: a database, or a private key in plain text outside of this crate.
 
 mod audience;
 mod compact;
+mod generate;
 pub mod jose;
 mod jwk;
-mod making;
 mod master;
 mod private;
-mod recognised;
 mod ring;
 mod statement;
 mod tokens;
+mod verified_token;
 
 pub use audience::{AudienceKey, DERIVED_KID_PREFIX};
+pub use generate::generate_key;
 pub use jwk::Jwk;
-pub use making::make;
 pub use master::{MasterKey, MasterKeyError, SealError};
 pub use private::{HmacKey, JwtAlgorithm, PrivateKey, PrivateKeyError};
-pub use recognised::{RecordKey, VerifiedToken};
 pub use ring::{KeyNotRevocable, KeyRing, KeyRingError, PublicKey};
 pub use tokens::IssueError;
+pub use verified_token::{TokenRecordKey, VerifiedToken};

@@ -1,4 +1,5 @@
-//! The master key: 256 bits that live outside the database and encrypt the private keys in it.
+//! The master key: 256 bits stored outside the database, with which the private keys in the
+//! database are encrypted.
 
 use std::fmt;
 
@@ -11,23 +12,23 @@ use zeroize::Zeroizing;
 
 const NONCE_BYTES: usize = 24;
 
-/// The key that opens the private keys in the database. Written as 43 characters of base64url.
+/// The master key. Its text form is 43 characters of base64url.
 #[derive(Clone)]
 pub struct MasterKey(Zeroizing<[u8; 32]>);
 
-/// The text does not hold a master key.
+/// Error: a text is not a master key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be 32 bytes in base64url, 43 characters without padding")]
 pub struct MasterKeyError;
 
-/// A private key could not be encrypted or decrypted.
+/// Error: a private key could not be encrypted or decrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// Another master key sealed it, or the row was altered.
-    #[error("the master key does not open it")]
+    /// The key was encrypted with another master key, or the row was altered.
+    #[error("wrong master key, or altered ciphertext")]
     WrongKey,
-    /// The cipher refused the input, which it does for sizes far beyond any key.
-    #[error("it could not be encrypted")]
+    /// The cipher refused the input, which happens only for sizes far beyond any key.
+    #[error("encryption failed")]
     Refused,
 }
 
@@ -35,36 +36,36 @@ impl MasterKey {
     /// Characters of the text form.
     pub const TEXT_LENGTH: usize = 43;
 
-    /// The key of these random bytes.
     #[must_use]
     pub fn from_random(random: [u8; 32]) -> MasterKey {
         MasterKey(Zeroizing::new(random))
     }
 
-    /// Reads the text form; white space around it is ignored.
+    /// Parses the text form; surrounding white space is ignored.
     ///
     /// # Errors
-    /// When it is not 32 bytes in base64url.
+    /// If it is not 32 bytes in base64url.
     pub fn parse(text: &str) -> Result<MasterKey, MasterKeyError> {
         let bytes = Zeroizing::new(from_base64url(text.trim()).ok_or(MasterKeyError)?);
         let bytes = <[u8; 32]>::try_from(bytes.as_slice()).map_err(|_| MasterKeyError)?;
         Ok(MasterKey(Zeroizing::new(bytes)))
     }
 
-    /// The text form, for the file made at first start.
+    /// The text form, for the key file.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
         Zeroizing::new(base64url(self.0.as_slice()))
     }
 
-    /// Encrypts `plain`: a random nonce, then the XChaCha20-Poly1305 ciphertext. 192-bit nonces may be drawn at random.
+    /// Encrypts `plain` with XChaCha20-Poly1305; returns nonce and ciphertext. Nonces of 192 bits
+    /// can be random.
     pub(super) fn seal(&self, plain: &[u8], context: &[u8], nonce: [u8; NONCE_BYTES]) -> Result<Vec<u8>, SealError> {
         let payload = Payload { msg: plain, aad: context };
         let ciphertext = self.cipher()?.encrypt(&XNonce::from(nonce), payload).map_err(|_| SealError::Refused)?;
         Ok([nonce.as_slice(), &ciphertext].concat())
     }
 
-    /// Decrypts what [`MasterKey::seal`] made with the same context.
+    /// Decrypts the result of [`MasterKey::seal`] with the same context.
     pub(super) fn open(&self, sealed: &[u8], context: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::WrongKey)?;
         let payload = Payload { msg: ciphertext, aad: context };
@@ -72,7 +73,8 @@ impl MasterKey {
         Ok(Zeroizing::new(plain))
     }
 
-    /// The cipher runs under a key derived for this one use, so that the master key can serve others later.
+    /// The cipher uses a key derived for this purpose, so that the master key can have further
+    /// purposes.
     fn cipher(&self) -> Result<XChaCha20Poly1305, SealError> {
         let mut key = Zeroizing::new([0; 32]);
         let derived =
@@ -93,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_opens_only_in_its_place() {
+    fn ciphertext_decrypts_only_with_its_key_and_context() {
         let master = MasterKey::from_random([1; 32]);
         let sealed = master.seal(b"private", b"here", [9; 24]).expect("sealed");
         assert_eq!(master.open(&sealed, b"here").expect("opened").as_slice(), b"private");
@@ -103,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_form_round_trips() {
+    fn text_form_round_trips() {
         let master = MasterKey::from_random([1; 32]);
         assert_eq!(MasterKey::parse(&format!("{}\n", &*master.to_text())).expect("parses").0, master.0);
         assert!(MasterKey::parse("c2hvcnQ").is_err());

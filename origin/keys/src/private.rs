@@ -1,7 +1,8 @@
-//! One private key of one algorithm, and how jwt-compact checks with it.
+//! Private keys, and the adapter with which jwt-compact verifies signatures.
 //!
-//! jwt-compact brings algorithms of its own, over an older generation of the same cryptography; implementing its
-//! `Algorithm` here keeps one generation in the build, and one place where a signature is made.
+//! jwt-compact has its own implementations of the algorithms, based on older versions of the same
+//! libraries. Implementing its `Algorithm` trait here keeps one version of each in the build, and
+//! one place that signs.
 
 use std::borrow::Cow;
 
@@ -24,28 +25,25 @@ use zeroize::Zeroizing;
 
 use super::Jwk;
 
-/// The size of new RSA keys: what RFC 7518 §3.3 demands at least, good beyond the life of any key here.
+/// Bits of new RSA keys: the minimum of RFC 7518 §3.3, sufficient beyond the lifetime of any key.
 const RSA_BITS: usize = 2048;
 
-/// A private signing key. Dropping it wipes it.
+/// A private key. Dropping it wipes it.
 pub enum PrivateKey {
-    /// Ed25519
     EdDsa(Box<ed25519_dalek::SigningKey>),
-    /// P-256
     Es256(p256::ecdsa::SigningKey),
-    /// RSA, 2048 bits
     Rs256(Box<rsa::pkcs1v15::SigningKey<Sha256>>),
-    /// A key shared with the edges of one audience
+    /// A secret shared with the edges of one audience.
     Hs256(Box<HmacKey>),
 }
 
-/// A secret, and what every code under it begins with. Dropping it wipes both.
+/// A secret and the precomputed state of its HMAC. Dropping it wipes both.
 pub struct HmacKey {
     secret: Zeroizing<[u8; 32]>,
     mac: MacKey,
 }
 
-/// A stored private key cannot be read, or a new one not be made.
+/// Error: a stored private key cannot be parsed, or a new one not generated.
 #[derive(Debug, thiserror::Error)]
 #[error("a private {alg} key could not be {what}")]
 pub struct PrivateKeyError {
@@ -54,30 +52,31 @@ pub struct PrivateKeyError {
 }
 
 impl PrivateKey {
-    /// Makes a new key. Takes up to seconds for RSA: not for an async thread.
+    /// Generates a key. RSA takes up to seconds: not for an async thread.
     pub(super) fn generate(alg: TokenAlg) -> Result<PrivateKey, PrivateKeyError> {
         let failed = |what| PrivateKeyError { alg, what };
-        // Asked once up front: after that the source of a running system does not fail, which `UnwrapErr` relies on.
-        let seed = Zeroizing::new(rng::random::<32>().map_err(|_| failed("made: the system has no randomness"))?);
+        // A failure of the random source is detected here. On a running system it does not fail
+        // later, which `UnwrapErr` relies on.
+        let seed = Zeroizing::new(rng::random::<32>().map_err(|_| failed("generated: the random source failed"))?);
         match alg {
             TokenAlg::EdDsa | TokenAlg::Hs256 => PrivateKey::from_bytes(alg, seed.as_slice()),
-            // A random scalar is out of range once in 2^32 draws.
+            // A random scalar is out of range once in 2^32 cases.
             TokenAlg::Es256 => PrivateKey::from_bytes(alg, seed.as_slice()).or_else(|_| PrivateKey::generate(alg)),
             TokenAlg::Rs256 => {
-                let key = rsa::RsaPrivateKey::new(&mut UnwrapErr(SysRng), RSA_BITS).map_err(|_| failed("made"))?;
+                let key = rsa::RsaPrivateKey::new(&mut UnwrapErr(SysRng), RSA_BITS).map_err(|_| failed("generated"))?;
                 Ok(PrivateKey::Rs256(Box::new(rsa::pkcs1v15::SigningKey::new(key))))
             }
         }
     }
 
-    /// The HS256 key of this secret.
+    /// The HS256 key with this secret.
     pub(super) fn shared(secret: Zeroizing<[u8; 32]>) -> PrivateKey {
         PrivateKey::Hs256(Box::new(HmacKey { mac: MacKey::new(&secret), secret }))
     }
 
-    /// Reads the stored form.
+    /// Parses the stored form.
     pub(super) fn from_bytes(alg: TokenAlg, bytes: &[u8]) -> Result<PrivateKey, PrivateKeyError> {
-        let failed = || PrivateKeyError { alg, what: "read" };
+        let failed = || PrivateKeyError { alg, what: "parsed" };
         let exactly_32 = || <[u8; 32]>::try_from(bytes).map(Zeroizing::new).map_err(|_| failed());
         match alg {
             TokenAlg::EdDsa => {
@@ -93,20 +92,19 @@ impl PrivateKey {
         }
     }
 
-    /// The form to store: the seed, the scalar, PKCS#1 DER, or the secret.
+    /// The stored form: seed, scalar, PKCS#1 DER, or secret.
     pub(super) fn to_bytes(&self) -> Result<Zeroizing<Vec<u8>>, PrivateKeyError> {
         Ok(Zeroizing::new(match self {
             PrivateKey::EdDsa(key) => key.as_bytes().to_vec(),
             PrivateKey::Es256(key) => key.to_bytes().to_vec(),
             PrivateKey::Rs256(key) => {
                 let der = AsRef::<rsa::RsaPrivateKey>::as_ref(&**key).to_pkcs1_der();
-                der.map_err(|_| PrivateKeyError { alg: TokenAlg::Rs256, what: "written" })?.as_bytes().to_vec()
+                der.map_err(|_| PrivateKeyError { alg: TokenAlg::Rs256, what: "serialized" })?.as_bytes().to_vec()
             }
             PrivateKey::Hs256(key) => key.secret.to_vec(),
         }))
     }
 
-    /// The algorithm this key signs with.
     #[must_use]
     pub const fn alg(&self) -> TokenAlg {
         match self {
@@ -117,7 +115,7 @@ impl PrivateKey {
         }
     }
 
-    /// The public part with its required members only; for a shared secret, the secret itself.
+    /// The public key with its required members; for HS256 the secret itself.
     pub(super) fn to_jwk(&self) -> Jwk {
         match self {
             PrivateKey::EdDsa(key) => Jwk::new("OKP", &[("crv", "Ed25519")], &[("x", key.verifying_key().as_bytes())]),
@@ -135,7 +133,7 @@ impl PrivateKey {
         }
     }
 
-    /// Signs `message`. Nothing comes back when the signature could not be made.
+    /// Signs `message`; `None` if signing fails.
     pub(super) fn try_sign(&self, message: &[u8]) -> Option<SmallVec<[u8; 64]>> {
         match self {
             PrivateKey::EdDsa(key) => Some(key.try_sign(message).ok()?.to_bytes().into()),
@@ -143,7 +141,8 @@ impl PrivateKey {
                 let signature: p256::ecdsa::Signature = key.try_sign(message).ok()?;
                 Some(SmallVec::from_slice(&signature.to_bytes()))
             }
-            // With randomness, so that the private operation is blinded: its time says nothing about the key.
+            // Blinded with random bytes, so that the time of the operation reveals nothing about
+            // the key.
             PrivateKey::Rs256(key) => {
                 Some(key.try_sign_with_rng(&mut UnwrapErr(SysRng), message).ok()?.to_vec().into())
             }
@@ -170,7 +169,7 @@ impl PrivateKey {
     }
 }
 
-/// A signature; empty when none could be made, which no key verifies.
+/// A signature; empty if signing failed, which no key verifies.
 pub struct TokenSignature(SmallVec<[u8; 64]>);
 
 impl AlgorithmSignature for TokenSignature {
@@ -183,7 +182,7 @@ impl AlgorithmSignature for TokenSignature {
     }
 }
 
-/// An algorithm as `jwt_compact` knows it.
+/// An algorithm for `jwt_compact`.
 #[derive(Clone, Copy)]
 pub struct JwtAlgorithm(pub TokenAlg);
 

@@ -1,4 +1,4 @@
-//! All keys of the origin in memory, as they are at one moment.
+//! The key ring: all keys of an issuer in memory, in their states at one time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ use super::audience::{AudienceKeyCache, DeriveKey};
 use super::tokens::TOKEN_TYPE;
 use super::{Jwk, MasterKey, PrivateKey, SealError, compact};
 
-/// The keys in use: for each algorithm the one that signs and those that will or did, the keys behind the audience keys, and the
-/// snapshot keys.
+/// The keys of an issuer: for each algorithm the signing key, its successors and predecessors, the
+/// derive keys of audience keys, and the snapshot keys.
 pub struct KeyRing {
     signing: Vec<SigningKey>,
     pub(super) derive: Vec<DeriveKey>,
@@ -26,7 +26,7 @@ pub struct KeyRing {
     refresh: RefreshKeys,
     snapshot: SnapshotSigner,
     pins: Vec<[u8; 32]>,
-    /// The names of revoked keys.
+    /// `kid`s of revoked keys.
     pub(super) revoked: BTreeSet<String>,
     verifying: KeySet,
     listing: Vec<PublicKey>,
@@ -39,65 +39,64 @@ struct SigningKey {
     published: bool,
     private: Arc<PrivateKey>,
     jwk: Jwk,
-    /// The header of the access tokens that it signs.
+    /// JWS header of the access tokens that it signs.
     header: String,
 }
 
-/// What may be told of a key. Times are Unix seconds.
+/// Public information about a key. Times are Unix seconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PublicKey {
-    /// Its identifier.
+    /// Key identifier.
     pub kid: String,
-    /// The algorithm's registered name.
+    /// Registered name of the algorithm.
     pub alg: String,
     /// `token`, `derive`, `secret` or `snapshot`.
     pub purpose: String,
-    /// What it is now.
+    /// Current state.
     #[schema(value_type = String)]
     pub state: KeyState,
-    /// When it was made.
+    /// When it was created.
     pub created_at: u64,
-    /// When the first snapshot with it was published.
+    /// When the first snapshot that contains it was published.
     pub published_at: Option<u64>,
-    /// From when on it signs.
+    /// When it begins to sign.
     pub signs_from: Option<u64>,
-    /// When the last token that it signed expires, once that is certain.
+    /// When the last token that it signed expires, once determined.
     pub retires_at: Option<u64>,
-    /// When its private part was destroyed.
+    /// When the private key was destroyed.
     pub gone_at: Option<u64>,
 }
 
-/// The keys of this database cannot be used.
+/// Error: the keys of a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyRingError {
-    #[error(
-        "the master key does not open the keys in this database: it is not the one they were made with (key {kid})"
-    )]
+    #[error("wrong master key: the keys in this database were encrypted with another one (key {kid})")]
     WrongMasterKey { kid: String },
     #[error("the key {kid} in the database cannot be used: {problem}")]
     Unusable { kid: String, problem: String },
     #[error("the database has no {0} key")]
     Missing(&'static str),
-    #[error("keys could not be made: {0}")]
-    Making(String),
+    #[error("key generation failed: {0}")]
+    Generate(String),
 }
 
-/// Why revoking a key would strike nothing.
+/// Why a revocation of a key would have no effect.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyNotRevocable {
-    /// There is none of that name, nor could there be.
-    #[error("there is no key of that name")]
+    /// No key has or can have this name.
+    #[error("no key has this name")]
     Unknown,
-    /// It signs no tokens; this is what it is for.
-    #[error("that is a {0} key, which signs no tokens")]
+    /// Keys with this purpose sign no tokens.
+    #[error("it is a {0} key, which signs no tokens")]
     SignsNoTokens(String),
 }
 
 impl KeyRing {
-    /// Opens the stored keys as they are at the Unix second `now`; `revoked` are the names of revoked keys.
+    /// Decrypts the stored keys and computes their states at the Unix second `now`. `revoked`
+    /// contains the `kid`s of revoked keys.
     ///
     /// # Errors
-    /// When the master key is not theirs, one is damaged, or one without which nothing works is missing.
+    /// If the master key is wrong, a key is damaged, or a required key is missing.
     pub fn open(
         master: &MasterKey,
         stored: &[StoredKey],
@@ -111,9 +110,9 @@ impl KeyRing {
         let mut pins = Vec::new();
         let states = schedule::states(stored, &revoked, now);
         for &(key, state) in states.iter().filter(|(_, state)| *state < KeyState::Gone) {
-            let bytes = opened(master, key)?;
+            let bytes = decrypt(master, key)?;
             match key.purpose.as_str() {
-                "token" => signing.push(SigningKey::read(key, state, &bytes)?),
+                "token" => signing.push(SigningKey::open(key, state, &bytes)?),
                 "derive" if state == KeyState::Revoked => {}
                 "derive" => derive.push(DeriveKey { kid: key.kid.clone(), state, seed: seed(key, &bytes)? }),
                 "secret" => secret = Some(seed(key, &bytes)?),
@@ -135,7 +134,7 @@ impl KeyRing {
         let listing = states.iter().map(|&(key, state)| PublicKey::new(key, state)).collect();
         let secret = secret.ok_or(KeyRingError::Missing("secret"))?;
         Ok(KeyRing {
-            verifying: verifying(&signing)?,
+            verifying: verifying_keys(&signing)?,
             signing,
             derive,
             audiences: AudienceKeyCache::default(),
@@ -149,33 +148,34 @@ impl KeyRing {
         })
     }
 
-    /// The key that signs tokens of this algorithm, with its identifier. HS256 has none: its keys are its audiences'. None, too,
-    /// for the moment in which the key is revoked and not yet replaced.
+    /// The key that signs tokens with this algorithm, and its `kid`. `None` for HS256, whose keys
+    /// belong to audiences, and while the key is revoked and not yet replaced.
     #[must_use]
     pub fn signing_key(&self, alg: TokenAlg) -> Option<(&str, &PrivateKey)> {
         let mut active = self.signing.iter().filter(|key| key.state == KeyState::Active);
         active.find(|key| key.private.alg() == alg).map(|key| (key.kid.as_str(), &*key.private))
     }
 
-    /// The token key of this name.
+    /// The token key with this `kid`, if it is not revoked.
     pub(super) fn token_key(&self, kid: &str) -> Option<&PrivateKey> {
         self.signing.iter().find(|key| key.kid == kid && key.state != KeyState::Revoked).map(|key| &*key.private)
     }
 
-    /// The token key of this name, though it was just revoked, behind the header of its tokens.
+    /// The token key with this `kid`, also if it was revoked since a token was recorded, after the
+    /// header of its tokens.
     pub(super) fn recorded_key(&self, kid: &str) -> Option<(&str, &PrivateKey)> {
         self.signing.iter().find(|key| key.kid == kid).map(|key| (key.header.as_str(), &*key.private))
     }
 
-    /// The public keys that verifiers need: those that sign, will sign, or signed what has not expired. In the order in which
-    /// they were made.
+    /// The public keys that verifiers need: active, upcoming, and with unexpired tokens; in order
+    /// of creation.
     #[must_use]
     pub fn public_jwks(&self) -> Vec<Jwk> {
         let known = self.signing.iter().filter(|key| key.state != KeyState::Revoked);
         known.map(|key| key.jwk.clone()).collect()
     }
 
-    /// Of the keys in [`KeyRing::public_jwks`] those that no snapshot had yet, by name.
+    /// The `kid`s of those keys in [`KeyRing::public_jwks`] that no snapshot contains yet.
     #[must_use]
     pub fn unpublished(&self) -> Vec<String> {
         self.signing
@@ -185,27 +185,27 @@ impl KeyRing {
             .collect()
     }
 
-    /// The public keys, to check tokens with. An audience's HS256 key is not among them: it is in the hands of that audience's
-    /// edges, and none of those may make a token for the issuer itself.
+    /// The public keys for verification. HS256 keys of audiences are not among them: edges hold
+    /// them, and an edge must not be able to sign tokens for the issuer itself.
     #[must_use]
-    pub fn verifying(&self) -> &KeySet {
+    pub fn verifying_keys(&self) -> &KeySet {
         &self.verifying
     }
 
-    /// A key for one purpose that never leaves this origin and is never replaced: for what is encrypted, hashed or derived at
-    /// rest and must be found again after every rotation. Equal purposes have equal keys.
+    /// A key for one purpose, which never leaves this origin and is never rotated: for data
+    /// encrypted, hashed or derived at rest that must be found again after every rotation. Equal
+    /// purposes have equal keys.
     #[must_use]
-    pub fn derived(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        derived(&self.secret, purpose)
+    pub fn derive_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        derive_key(&self.secret, purpose)
     }
 
-    /// The secret of an edge's registration, by which it proves which edge it is.
+    /// The secret of an edge's registration, with which the edge authenticates.
     #[must_use]
     pub fn edge_secret(&self, name: &EdgeName, number: u64) -> Zeroizing<[u8; 32]> {
-        self.derived(&format!("tollgate edge key v1|{number}|{name}"))
+        self.derive_key(&format!("tollgate edge key v1|{number}|{name}"))
     }
 
-    /// The keys of refresh tokens.
     #[must_use]
     pub fn refresh_keys(&self) -> &RefreshKeys {
         &self.refresh
@@ -217,16 +217,17 @@ impl KeyRing {
         &self.snapshot
     }
 
-    /// The public snapshot keys that an edge is to pin: the one that signs and, if there is one, the next.
+    /// The public snapshot keys that edges must pin: the active one and, if it exists, the next.
     #[must_use]
     pub fn snapshot_pins(&self) -> &[[u8; 32]] {
         &self.pins
     }
 
-    /// Whether a revocation of this name would strike anything: a slip in the name of a stolen key must not go unnoticed.
+    /// Checks that a revocation of `kid` would have an effect: a typo in the name of a stolen key
+    /// must not go unnoticed.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it would have none.
     pub fn check_revocable(&self, kid: &str) -> Result<(), KeyNotRevocable> {
         match self.listing.iter().find(|key| key.kid == kid) {
             Some(key) if key.purpose == "token" => Ok(()),
@@ -236,13 +237,13 @@ impl KeyRing {
         }
     }
 
-    /// What may be told of every key there is or was.
+    /// Public information about every key, including destroyed ones.
     #[must_use]
     pub fn listing(&self) -> &[PublicKey] {
         &self.listing
     }
 
-    /// The Unix second at which another key begins to sign.
+    /// The Unix second at which the next key begins to sign.
     #[must_use]
     pub fn next_change(&self) -> Option<u64> {
         self.next_change
@@ -250,7 +251,7 @@ impl KeyRing {
 }
 
 impl SigningKey {
-    fn read(key: &StoredKey, state: KeyState, bytes: &[u8]) -> Result<SigningKey, KeyRingError> {
+    fn open(key: &StoredKey, state: KeyState, bytes: &[u8]) -> Result<SigningKey, KeyRingError> {
         let alg: TokenAlg = key.alg.parse().map_err(|_| unusable(key, format!("unknown algorithm {}", key.alg)))?;
         let private = PrivateKey::from_bytes(alg, bytes).map_err(|error| unusable(key, error.to_string()))?;
         let jwk = private.to_jwk().describe(&key.kid, alg.as_str());
@@ -276,20 +277,20 @@ impl PublicKey {
     }
 }
 
-fn derived(secret: &[u8; 32], purpose: &str) -> Zeroizing<[u8; 32]> {
+fn derive_key(secret: &[u8; 32], purpose: &str) -> Zeroizing<[u8; 32]> {
     let mut okm = Zeroizing::new([0; 32]);
     let expanded = Hkdf::<Sha256>::new(None, secret).expand(purpose.as_bytes(), okm.as_mut());
     assert!(expanded.is_ok(), "HKDF gives 32 bytes");
     okm
 }
 
-/// Two, so that no text is a mark and a successor at once.
+/// Two different keys, so that no text is both a MAC and a successor.
 fn refresh_keys(secret: &[u8; 32]) -> RefreshKeys {
-    let derived = |purpose| derived(secret, purpose);
+    let derived = |purpose| derive_key(secret, purpose);
     RefreshKeys::new(&derived("tollgate refresh token marks v1"), &derived("tollgate refresh tokens v1"))
 }
 
-fn opened(master: &MasterKey, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {
+fn decrypt(master: &MasterKey, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {
     master.open(&key.sealed, &key.context()).map_err(|error| match error {
         SealError::WrongKey => KeyRingError::WrongMasterKey { kid: key.kid.clone() },
         SealError::Refused => unusable(key, error.to_string()),
@@ -304,11 +305,11 @@ fn unusable(key: &StoredKey, problem: String) -> KeyRingError {
     KeyRingError::Unusable { kid: key.kid.clone(), problem }
 }
 
-fn verifying(signing: &[SigningKey]) -> Result<KeySet, KeyRingError> {
+fn verifying_keys(signing: &[SigningKey]) -> Result<KeySet, KeyRingError> {
     let known = signing.iter().filter(|key| key.state != KeyState::Revoked);
     let jwks = serde_json::json!({ "keys": known.map(|key| &key.jwk).collect::<Vec<_>>() }).to_string();
     KeySet::from_jwks(jwks.as_bytes()).map_err(|error| KeyRingError::Unusable {
         kid: signing.first().map(|key| key.kid.clone()).unwrap_or_default(),
-        problem: format!("the keys do not make a set: {error}"),
+        problem: format!("the keys cannot be combined into a JWK set: {error}"),
     })
 }

@@ -1,33 +1,33 @@
-//! Signing access tokens.
+//! Signs access tokens.
 
 use tollgate_model::status_list::StatusClaim;
 use tollgate_model::{AccessToken, Audiences, Claims, TokenAlg};
 
 use super::{KeyRing, compact};
 
-/// The header type of access tokens (RFC 9068 §2.1), so that no other kind of JWT passes for one.
+/// The `typ` of access tokens (RFC 9068 §2.1), so that no other kind of JWT is accepted as one.
 pub(super) const TOKEN_TYPE: &str = "at+jwt";
 
-/// A token could not be signed.
+/// Error: a token could not be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
-    #[error("there is no {0} key to sign with")]
+    #[error("no active {0} key")]
     NoKey(TokenAlg),
-    #[error("an HS256 token has one audience: its key is that audience's")]
+    #[error("an HS256 token must have exactly one audience, whose key signs it")]
     SeveralAudiences,
-    #[error("the key {0} of a token is not known any more")]
+    #[error("unknown signing key {0}")]
     UnknownKey(String),
-    #[error("the token could not be written: {0}")]
+    #[error("the token could not be serialized: {0}")]
     Write(#[from] serde_json::Error),
-    #[error("the signature could not be made")]
+    #[error("signing failed")]
     Sign,
 }
 
 impl KeyRing {
-    /// The identifier of the key that signs tokens of this algorithm for an audience.
+    /// The `kid` of the key that signs tokens with this algorithm for an audience.
     ///
     /// # Errors
-    /// When there is no key for `alg`.
+    /// If there is no key for `alg`.
     pub fn key_id(&self, alg: TokenAlg, audience: &Audiences) -> Result<String, IssueError> {
         let kid = match alg {
             TokenAlg::Hs256 => {
@@ -39,16 +39,17 @@ impl KeyRing {
         kid.ok_or(IssueError::NoKey(alg))
     }
 
-    /// Signs `token` with the key that its record names, giving the compact form (RFC 7515 §7.1). That may have been replaced or
-    /// revoked since it was chosen: the token is good or not as its record says, and the request that it is for is answered.
+    /// Signs `token` with the key of its record and returns the compact serialization (RFC 7515
+    /// §7.1). The key may have been replaced or revoked since it was chosen: the record decides
+    /// whether the token is valid, and the request is answered.
     ///
     /// # Errors
-    /// When the key is none of this ring's or signing fails.
+    /// If the key is not in this ring, or signing fails.
     pub fn issue(&self, token: &AccessToken, issuer: &str) -> Result<String, IssueError> {
         self.sign_claims(token, &token.claims(issuer))
     }
 
-    /// As [`KeyRing::issue`], with a claim that says where the token's status stands.
+    /// As [`KeyRing::issue`], with the `status` claim.
     ///
     /// # Errors
     /// As [`KeyRing::issue`].

@@ -27,7 +27,8 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
     };
     // The store itself is asked below.
     let keys = app.keys.knowing(unverified_token).await?;
-    let verified = verify(unverified_token.as_bytes(), keys.verifying(), &expected, &CheckedByCaller, clock::now());
+    let verified =
+        verify(unverified_token.as_bytes(), keys.verifying_keys(), &expected, &CheckedByCaller, clock::now());
     verified.map_err(|refusal| match refusal {
         Refusal::InsufficientScope { .. } => insufficient_scope(),
         refusal => {

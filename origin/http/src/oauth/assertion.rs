@@ -25,7 +25,7 @@ pub(super) async fn client(
     now: Versions,
 ) -> Result<Arc<Client>, OAuthError> {
     const USE: JwtUse = JwtUse::ClientAuthentication;
-    let jws = Jws::read(assertion).and_then(|jws| jws.of_type(USE)).map_err(refused)?;
+    let jws = Jws::parse(assertion).and_then(|jws| jws.of_type(USE)).map_err(refused)?;
     let unverified_subject = jose::text(&jws.unverified_claims, "sub").map_err(refused)?.to_owned();
     if unverified_id.is_some_and(|id| id != unverified_subject) {
         return Err(OAuthError::InvalidClient);
@@ -62,13 +62,13 @@ pub(crate) async fn verified(
     jwt: &str,
     of: JwtUse,
 ) -> Result<Map<String, Value>, JoseError> {
-    Jws::read(jwt)?.of_type(of)?;
+    Jws::parse(jwt)?.of_type(of)?;
     let no_keys = JoseError("the client has no keys that can be had");
     let keys = app.client_keys.of(client).await.ok_or(no_keys)?;
-    match Jws::read(jwt)?.verify(&keys) {
+    match Jws::parse(jwt)?.verify(&keys) {
         Ok(claims) => Ok(claims),
         Err(error) => match app.client_keys.newer(client, &keys).await {
-            Some(keys) => Jws::read(jwt)?.verify(&keys),
+            Some(keys) => Jws::parse(jwt)?.verify(&keys),
             None => Err(error),
         },
     }

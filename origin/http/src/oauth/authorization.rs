@@ -88,7 +88,7 @@ async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Par
         return Err(AuthorizationError::RequestNotSupported);
     }
     let refused = |JoseError(problem)| AuthorizationError::RequestObject(problem);
-    let jws = Jws::read(jwt).map_err(refused)?;
+    let jws = Jws::parse(jwt).map_err(refused)?;
     let (alg, is_typed) = (jws.algorithm(), jws.is_typed(JwtUse::AuthorizationRequest));
     if client.metadata.request_object_signing_alg.is_some_and(|registered| registered.as_str() != alg) {
         return Err(AuthorizationError::RequestObject("it is signed with another algorithm than the registered one"));

@@ -175,7 +175,7 @@ pub(crate) async fn is_hinted(
 ) -> Result<bool, WebError> {
     let Some(hinted) = &request.hinted_subject else { return Ok(true) };
     let user = app.store.find_user(&login.user).await?;
-    let key = app.keys.current().derived("tollgate pairwise subjects v1");
+    let key = app.keys.current().derive_key("tollgate pairwise subjects v1");
     Ok(user.is_some_and(|user| user.subject_for(&client.metadata, &key) == *hinted))
 }
 
@@ -242,7 +242,7 @@ pub(crate) fn grant_of(
         id: GrantId::from_random(&rng::random()?),
         client: client.id.clone(),
         user: user.id.clone(),
-        subject: user.subject_for(&client.metadata, &app.keys.current().derived("tollgate pairwise subjects v1")),
+        subject: user.subject_for(&client.metadata, &app.keys.current().derive_key("tollgate pairwise subjects v1")),
         browser_session: Some(login.id.clone()),
         terms: GrantTerms { access, auth_time: login.auth_time, acr, amr, device: None },
         created_at: now,

@@ -64,7 +64,7 @@ impl Presented<'_> {
             Presented::Secret { unverified_id, .. } => Some(unverified_id.clone()),
             Presented::Id(unverified_id) => Some((*unverified_id).to_owned()),
             Presented::Assertion { text, .. } => {
-                Some(jose::text(&Jws::read(text).ok()?.unverified_claims, "sub").ok()?.to_owned())
+                Some(jose::text(&Jws::parse(text).ok()?.unverified_claims, "sub").ok()?.to_owned())
             }
         }
     }

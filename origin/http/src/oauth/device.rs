@@ -72,7 +72,7 @@ pub(crate) async fn post(
 
 /// Records the code under a user code that nobody has.
 async fn keep(app: &App, code: DeviceCode) -> Result<UserCode, OAuthError> {
-    let key = app.keys.current().derived("tollgate user codes v1");
+    let key = app.keys.current().derive_key("tollgate user codes v1");
     for _ in 0..DRAWS {
         let Some(user_code) = UserCode::from_random(&rng::random()?) else {
             continue;

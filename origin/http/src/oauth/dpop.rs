@@ -64,7 +64,7 @@ pub(crate) async fn proven(
         (Some(proof), None) => proof.to_str().map_err(|_| ProofError::Invalid("the DPoP header is not a JWT"))?,
         (Some(_), Some(_)) => return Err(ProofError::Invalid("there are two DPoP headers")),
     };
-    let jws = Jws::read(proof)?;
+    let jws = Jws::parse(proof)?;
     if jws.token_type.as_deref() != Some("dpop+jwt") {
         return Err(ProofError::Invalid("the proof's typ is not dpop+jwt"));
     }
@@ -117,7 +117,7 @@ pub(crate) fn nonce(app: &App, now: u64) -> HeaderValue {
 }
 
 fn nonce_of(app: &App, period: u64) -> HeaderValue {
-    let mac = keyed(&app.keys.current().derived("tollgate dpop nonce v1"), &period.to_string());
+    let mac = keyed(&app.keys.current().derive_key("tollgate dpop nonce v1"), &period.to_string());
     let text = base64url(&[&period.to_be_bytes()[..], &mac[..16]].concat());
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }

@@ -8,12 +8,12 @@ use crate::App;
 
 /// The claims of an ID token of ours, however old; none if it is not ours.
 pub(crate) fn claims(app: &App, hint: &str) -> Option<Map<String, Value>> {
-    let jws = Jws::read(hint).ok()?;
+    let jws = Jws::parse(hint).ok()?;
     // An access token of ours is no ID token.
     if jws.token_type.as_deref() != Some("JWT") {
         return None;
     }
-    let claims = jws.verify(app.keys.current().verifying()).ok()?;
+    let claims = jws.verify(app.keys.current().verifying_keys()).ok()?;
     (jose::text(&claims, "iss").ok()? == app.issuer && is_id_token(&claims)).then_some(claims)
 }
 

@@ -80,7 +80,7 @@ impl Browser {
     /// The CSRF token of this browser's forms, derived from its cookie, which no other site can
     /// read, and from a key, without which a site that can set the cookie cannot compute it.
     pub(crate) fn csrf_token(&self, app: &App) -> String {
-        base64url(&keyed(&app.keys.current().derived("tollgate form tokens v1"), &self.cookie))
+        base64url(&keyed(&app.keys.current().derive_key("tollgate form tokens v1"), &self.cookie))
     }
 
     /// Whether a form carries this browser's CSRF token.

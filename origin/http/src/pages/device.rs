@@ -199,7 +199,7 @@ impl Found {
 async fn find(app: &App, user: &User, typed: &str, decision: Option<bool>) -> Result<Option<Found>, WebError> {
     let attempt = CountedAttempt::begin(app, format!("user code by {}", user.id)).await?;
     if let Ok(user_code) = typed.parse::<UserCode>() {
-        let hash = SecretHash::keyed(&app.keys.current().derived("tollgate user codes v1"), user_code.letters());
+        let hash = SecretHash::keyed(&app.keys.current().derive_key("tollgate user codes v1"), user_code.letters());
         let code = app.store.find_device_code_by_user_code(&hash).await?.filter(|code| clock::now() < code.expires_at);
         if let (Some(code), Some(allowed)) = (&code, decision)
             && Found::is_decided(code, user, allowed)

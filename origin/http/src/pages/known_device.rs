@@ -102,7 +102,7 @@ impl KnownDevice {
     }
 
     fn code(&self, app: &App, account: &str) -> String {
-        let key = app.keys.current().derived("tollgate devices v1");
+        let key = app.keys.current().derive_key("tollgate devices v1");
         base64url(&keyed(&key, &format!("{}\n{account}", self.id))[..16])
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tollgate_keys::{DERIVED_KID_PREFIX, MasterKey, make};
+use tollgate_keys::{DERIVED_KID_PREFIX, MasterKey, generate_key};
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::key_schedule::{
     self as schedule, KEY_SWITCH_MARGIN, KeyPolicy, KeySpec, KeyState, KeyTasks, MAX_KEYS_PER_ALGORITHM,
@@ -164,8 +164,9 @@ fn hastened(keys: &[StoredKey], key: StoredKey, now: u64) -> StoredKey {
 
 async fn made(master: &MasterKey, wanted: Vec<KeySpec>, now: u64) -> Result<Vec<StoredKey>, KeysError> {
     let master = master.clone();
-    let making =
-        tokio::task::spawn_blocking(move || wanted.into_iter().map(|wanted| make(&master, wanted, now)).collect());
+    let making = tokio::task::spawn_blocking(move || {
+        wanted.into_iter().map(|wanted| generate_key(&master, wanted, now)).collect()
+    });
     let made: Result<_, _> = making.await.map_err(|_| KeysError::Interrupted)?;
     Ok(made?)
 }

@@ -77,7 +77,7 @@ impl Keys {
     /// one and the publication of the next, and for seconds at most.
     pub async fn to_sign(&self, alg: TokenAlg) -> Arc<KeyRing> {
         let can_sign = |ring: &Arc<KeyRing>| match alg {
-            TokenAlg::Hs256 => ring.derives(),
+            TokenAlg::Hs256 => ring.has_audience_keys(),
             _ => ring.signing_key(alg).is_some(),
         };
         let current = self.current();

@@ -1,6 +1,6 @@
 //! Records of issued tokens. Tokens are issued in a [`Batch`](crate::Batch).
 
-use tollgate_keys::{RecordKey, VerifiedToken};
+use tollgate_keys::{TokenRecordKey, VerifiedToken};
 use tollgate_model::{AccessToken, Scope, TokenId};
 
 use crate::database::Tx;
@@ -77,8 +77,8 @@ impl Store {
 impl Tx {
     async fn find_verified_token(&mut self, token: &VerifiedToken) -> Result<Option<AccessToken>, StoreError> {
         let (by_key, key) = match token.record_key() {
-            RecordKey::Id(id) => ("SELECT * FROM tokens WHERE id = $1", id.to_bytes()),
-            RecordKey::Opaque(hash) => ("SELECT * FROM tokens WHERE opaque = $1", hash.as_bytes().to_vec()),
+            TokenRecordKey::Id(id) => ("SELECT * FROM tokens WHERE id = $1", id.to_bytes()),
+            TokenRecordKey::Opaque(hash) => ("SELECT * FROM tokens WHERE opaque = $1", hash.as_bytes().to_vec()),
         };
         let row = with_connection!(&mut *self, connection => {
             sqlx::query_as::<_, TokenRow>(by_key).bind(key).fetch_optional(connection).await?

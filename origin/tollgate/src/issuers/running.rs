@@ -50,7 +50,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// The limits of the issuer that has these keys.
     fn guard(&self, settings: &Settings, keys: &Keys) -> Guard {
-        let key = keys.current().derived("tollgate limits v1");
+        let key = keys.current().derive_key("tollgate limits v1");
         Guard::new(settings.limits.clone(), key, Arc::clone(&self.limiter))
     }
 }

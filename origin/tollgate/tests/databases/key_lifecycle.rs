@@ -117,7 +117,7 @@ fn is_valid(ring: &KeyRing, text: &str, at: u64) -> bool {
         on_stale: UnknownStatusPolicy::Deny,
         on_not_covered: UnknownStatusPolicy::Deny,
     };
-    verify(text.as_bytes(), ring.verifying(), &expected, &CheckedByCaller, at).is_ok()
+    verify(text.as_bytes(), ring.verifying_keys(), &expected, &CheckedByCaller, at).is_ok()
 }
 
 async fn key_is_published_before_it_signs(database: &Database) {

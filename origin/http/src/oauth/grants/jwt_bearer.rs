@@ -49,7 +49,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
 }
 
 fn issuer_of(jwt: &str) -> Result<String, OAuthError> {
-    let jws = Jws::read(jwt).and_then(|jws| jws.of_type(JwtUse::AuthorizationGrant)).map_err(refused)?;
+    let jws = Jws::parse(jwt).and_then(|jws| jws.of_type(JwtUse::AuthorizationGrant)).map_err(refused)?;
     Ok(jose::text(&jws.unverified_claims, "iss").map_err(refused)?.to_owned())
 }
 
@@ -64,7 +64,7 @@ async fn verified_by_issuer(
     let trusted = trusted.ok_or(OAuthError::BadGrant("the assertion's issuer is not trusted for this client"))?;
     let keys = app.client_keys.of_issuer(trusted).await;
     let keys = keys.ok_or(OAuthError::BadGrant("the keys of the assertion's issuer cannot be had"))?;
-    Jws::read(jwt).and_then(|jws| jws.verify(&keys)).map_err(refused)
+    Jws::parse(jwt).and_then(|jws| jws.verify(&keys)).map_err(refused)
 }
 
 /// RFC 7523 §3: it is for this server, it is good now, and where it has an id it was not shown before.
@@ -90,7 +90,7 @@ async fn about_user(app: &App, client: &Client, claims: &Map<String, Value>) -> 
     let user = app.store.find_user_by_external_id(&format!("{issuer}|{subject}")).await?;
     let user =
         user.filter(|user| user.is_active()).ok_or(OAuthError::BadGrant("the assertion's subject is not known"))?;
-    let subject = user.subject_for(&client.metadata, &app.keys.current().derived("tollgate pairwise subjects v1"));
+    let subject = user.subject_for(&client.metadata, &app.keys.current().derive_key("tollgate pairwise subjects v1"));
     // No grant says that this subject is theirs.
     if subject != user.id.as_str() && !app.store.record_pairwise_subject(&user.id, &subject).await? {
         return Err(StoreError::UserDisabled.into());

@@ -1,8 +1,9 @@
-//! Recognising a presented access token as one of this issuer's.
+//! Verifies that a presented access token was issued by this origin.
 //!
-//! What never happens: a record is believed for a token that did not prove to be that record's. A `jti` proves nothing: it stands in logs,
-//! and whoever holds an audience's HS256 key can sign any. So what was verified (the key, the audience, the form) travels with the token
-//! to its record and is compared with it there.
+//! Never: a record is used for a token that was not proven to be the token of that record. A `jti`
+//! proves nothing: it appears in logs, and the holder of an audience's HS256 key can sign any
+//! `jti`. Therefore the verified properties (key, audience, format) are kept and compared with the
+//! record.
 
 use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, UntrustedToken};
 use serde::Deserialize;
@@ -12,30 +13,32 @@ use super::private::JwtAlgorithm;
 use super::tokens::TOKEN_TYPE;
 use super::{AudienceKey, KeyRing, PrivateKey};
 
-/// A presented access token that has the form or the signature of this issuer's. Only [`KeyRing::recognise`] makes one. It says nothing
-/// about expiry or revocation, and it is worth nothing without a record that it [is of](VerifiedToken::is_of).
+/// A presented access token with a valid signature of this issuer, or with the form of its opaque
+/// tokens. Only [`KeyRing::verify_token`] creates one. It says nothing about expiry or revocation,
+/// and must be compared with its record by [`VerifiedToken::matches_record`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedToken(Proof);
 
-/// What proves a token.
+/// What was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Proof {
-    /// The signature of this key, over this audience.
+    /// The signature of this key over this audience.
     Signature { id: TokenId, key_id: String, audience: Audiences },
-    /// A random text, which has this hash.
+    /// An opaque token with this hash.
     Secret(SecretHash),
 }
 
-/// By what a token's record is found.
+/// Key to look up a token's record.
 #[derive(Debug, Clone, Copy)]
-pub enum RecordKey<'a> {
+pub enum TokenRecordKey<'a> {
     Id(TokenId),
     Opaque(&'a SecretHash),
 }
 
 impl VerifiedToken {
-    /// Whether this is the record of the token that was presented: signed by the key that verified it and for the audience that it names,
-    /// or of the same random text. An opaque token is never a JWT, nor the other way around.
+    /// Whether `record` belongs to the token: signed by the verifying key for the audience in the
+    /// token, or the same opaque token. An opaque token never matches the record of a JWT, nor a
+    /// JWT that of an opaque token.
     #[must_use]
     pub fn matches_record(&self, record: &AccessToken) -> bool {
         match &self.0 {
@@ -48,16 +51,16 @@ impl VerifiedToken {
     }
 
     #[must_use]
-    pub fn record_key(&self) -> RecordKey<'_> {
+    pub fn record_key(&self) -> TokenRecordKey<'_> {
         match &self.0 {
-            Proof::Signature { id, .. } => RecordKey::Id(*id),
-            Proof::Secret(hash) => RecordKey::Opaque(hash),
+            Proof::Signature { id, .. } => TokenRecordKey::Id(*id),
+            Proof::Secret(hash) => TokenRecordKey::Opaque(hash),
         }
     }
 }
 
 impl KeyRing {
-    /// Recognises a token that this origin signed as `issuer`, or an opaque one.
+    /// Verifies a JWT that this origin signed as `issuer`, or accepts the form of an opaque token.
     #[must_use]
     pub fn verify_token(&self, unverified_token: &str, issuer: &str) -> Option<VerifiedToken> {
         if SecretKind::Access.is_well_formed(unverified_token) {
@@ -66,14 +69,14 @@ impl KeyRing {
         let unverified_token = UntrustedToken::new(unverified_token).ok()?;
         let kid = unverified_kid(&unverified_token)?;
         if let Some(key) = self.token_key(kid) {
-            return validated(kid, key, &unverified_token, issuer);
+            return verify_signature(kid, key, &unverified_token, issuer);
         }
-        // The audience that the key is derived for is the only one that the token names.
-        let audience = self.audience_key_of(&unverified_token, kid)?;
-        validated(kid, audience.key(), &unverified_token, issuer)
+        // The token must name exactly the audience that the key is derived for.
+        let audience = self.audience_key_for(&unverified_token, kid)?;
+        verify_signature(kid, audience.key(), &unverified_token, issuer)
     }
 
-    /// Whether the text is an access token in JWT form whose `kid` names no key of this ring.
+    /// Whether the text is an access token in JWT format whose `kid` is not in this ring.
     #[must_use]
     pub fn has_unknown_key(&self, unverified_token: &str) -> bool {
         UntrustedToken::new(unverified_token).is_ok_and(|unverified_token| {
@@ -81,40 +84,40 @@ impl KeyRing {
         })
     }
 
-    /// Whether the token says that a key of this ring signed it.
+    /// Whether the `kid` of the token is in this ring.
     fn has_key_for(&self, unverified_token: &UntrustedToken<'_>, kid: &str) -> bool {
-        self.token_key(kid).is_some() || self.audience_key_of(unverified_token, kid).is_some()
+        self.token_key(kid).is_some() || self.audience_key_for(unverified_token, kid).is_some()
     }
 
-    fn audience_key_of(&self, unverified_token: &UntrustedToken<'_>, kid: &str) -> Option<AudienceKey> {
-        let unverified_claims: JwtClaims<OwnClaims> = unverified_token.deserialize_claims_unchecked().ok()?;
+    fn audience_key_for(&self, unverified_token: &UntrustedToken<'_>, kid: &str) -> Option<AudienceKey> {
+        let unverified_claims: JwtClaims<IssuedClaims> = unverified_token.deserialize_claims_unchecked().ok()?;
         self.audience_key_named(unverified_claims.custom.aud.single()?, kid)
     }
 }
 
-/// The name of the key that signed a token, if it has the form of an access token at all.
+/// The `kid` of an access token; `None` if the JWT is of another type.
 fn unverified_kid<'a>(unverified_token: &'a UntrustedToken<'_>) -> Option<&'a str> {
     let header = unverified_token.header();
     let is_access_token = header.token_type.as_deref() == Some(TOKEN_TYPE);
     header.key_id.as_deref().filter(|_| is_access_token)
 }
 
-/// What is read back of a token of our own; everything else stands in the record.
+/// The claims that are read from our own tokens; the record contains all others.
 #[derive(Deserialize)]
-struct OwnClaims {
+struct IssuedClaims {
     iss: String,
     aud: Audiences,
     jti: String,
 }
 
-fn validated(
+fn verify_signature(
     kid: &str,
     key: &PrivateKey,
     unverified_token: &UntrustedToken<'_>,
     issuer: &str,
 ) -> Option<VerifiedToken> {
-    let token = JwtAlgorithm(key.alg()).validator::<OwnClaims>(key).validate(unverified_token).ok()?;
-    let OwnClaims { iss, aud, jti } = &token.claims().custom;
+    let token = JwtAlgorithm(key.alg()).validator::<IssuedClaims>(key).validate(unverified_token).ok()?;
+    let IssuedClaims { iss, aud, jti } = &token.claims().custom;
     if iss != issuer {
         return None;
     }

@@ -1,0 +1,72 @@
+//! Generates keys.
+
+use tollgate_model::TokenAlg;
+use tollgate_model::encoding::base64url;
+use tollgate_model::key_schedule::KeySpec;
+use tollgate_model::{KeyPurpose, StoredKey};
+use tollgate_system::rng;
+
+use super::{KeyRing, KeyRingError, MasterKey, PrivateKey};
+
+/// Generates a key and encrypts it for the database. RSA takes up to seconds: not for an async
+/// thread.
+///
+/// A token key signs after its publication. A derive key, which is not published, signs after its
+/// `ahead` time. A snapshot key signs when an operator activates it, because only the operators who
+/// pin it know when edges have it.
+///
+/// # Errors
+/// If the random source fails.
+pub fn generate_key(master: &MasterKey, spec: KeySpec, now: u64) -> Result<StoredKey, KeyRingError> {
+    let failed = |error: &dyn std::fmt::Display| KeyRingError::Generate(error.to_string());
+    let KeySpec { purpose, alg, ahead } = spec;
+    let private = PrivateKey::generate(alg).map_err(|error| failed(&error))?;
+    let kid = match purpose {
+        // The thumbprint of a secret would be a hash of the secret: secrets get random names.
+        KeyPurpose::Derive | KeyPurpose::Secret => base64url(&rng::random::<18>().map_err(|error| failed(&error))?),
+        KeyPurpose::Token | KeyPurpose::Snapshot => private.to_jwk().thumbprint().map_err(|error| failed(&error))?,
+    };
+    let (published_at, signs_from) = match purpose {
+        KeyPurpose::Token | KeyPurpose::Snapshot => (None, None),
+        KeyPurpose::Derive | KeyPurpose::Secret => (Some(now), Some(now.saturating_add(ahead))),
+    };
+    let mut key = StoredKey {
+        kid,
+        purpose: purpose.as_str().to_owned(),
+        alg: alg.as_str().to_owned(),
+        sealed: Vec::new(),
+        created_at: now,
+        ahead,
+        published_at,
+        signs_from,
+        retires_at: None,
+        gone_at: None,
+    };
+    let bytes = private.to_bytes().map_err(|error| failed(&error))?;
+    let nonce = rng::random().map_err(|error| failed(&error))?;
+    key.sealed = master.seal(&bytes, &key.context(), nonce).map_err(|error| failed(&error))?;
+    Ok(key)
+}
+
+impl KeyRing {
+    /// Generates the first keys of an issuer. They sign immediately, because no client has fetched
+    /// the JWKS yet. RSA takes seconds: not for an async thread.
+    ///
+    /// # Errors
+    /// If the random source fails.
+    pub fn generate(master: &MasterKey, now: u64) -> Result<Vec<StoredKey>, KeyRingError> {
+        let spec = [
+            (KeyPurpose::Token, TokenAlg::EdDsa),
+            (KeyPurpose::Token, TokenAlg::Es256),
+            (KeyPurpose::Token, TokenAlg::Rs256),
+            (KeyPurpose::Derive, TokenAlg::Hs256),
+            (KeyPurpose::Secret, TokenAlg::Hs256),
+            (KeyPurpose::Snapshot, TokenAlg::EdDsa),
+        ];
+        let first = |(purpose, alg)| {
+            let key = generate_key(master, KeySpec { purpose, alg, ahead: 0 }, now)?;
+            Ok(StoredKey { published_at: Some(now), signs_from: Some(now), ..key })
+        };
+        spec.into_iter().map(first).collect()
+    }
+}
