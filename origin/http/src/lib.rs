@@ -6,6 +6,7 @@
 mod admin_api;
 mod allowed_origins;
 mod console;
+mod client_address;
 mod cookies;
 mod cors;
 mod edge_deltas;
@@ -24,6 +25,7 @@ mod observe;
 mod openapi;
 mod pages;
 mod problem;
+mod ratelimit_headers;
 mod router;
 mod ssf_bearer;
 mod ssf_configuration;

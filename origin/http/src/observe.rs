@@ -12,7 +12,8 @@ use tollgate_services::telemetry::{NotedWay, Span, TraceContext, hex};
 use tollgate_system::{clock, rng};
 use tracing::Instrument as _;
 
-use super::{App, AppState, failed_authentication, limits};
+use super::{App, AppState, failed_authentication};
+use crate::client_address::client_address;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request's name at most, if somebody else gave it.
@@ -66,7 +67,7 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
 fn shown_administrator(app: &App, route: &str, request: &Request) -> Option<Option<IpAddr>> {
     let is_shown = route.starts_with("/admin/api") && request.headers().contains_key(AUTHORIZATION);
     let ConnectInfo(peer) = request.extensions().get::<ConnectInfo<SocketAddr>>().filter(|_| is_shown)?;
-    Some(limits::sender(request.headers(), peer.ip(), &app.grants.trusted_proxies))
+    Some(client_address(request.headers(), peer.ip(), &app.grants.trusted_proxies))
 }
 
 /// The method, if it is one that is known: strangers may send any word.

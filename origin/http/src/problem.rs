@@ -12,7 +12,7 @@ use tollgate_services::signing_keys::KeysError;
 use tollgate_services::status_lists::BuildError;
 use tollgate_storage::{StoreError, WriteError};
 
-use crate::limits;
+use crate::ratelimit_headers::insert_refusal_headers;
 
 /// A refused request of an edge, or of nobody in particular.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Problem {
-        Problem { refusal: Some(refusal), ..Problem::new(limits::TOO_MANY, &refusal.to_string()) }
+        Problem { refusal: Some(refusal), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, &refusal.to_string()) }
     }
 }
 
@@ -157,7 +157,7 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         if let Some(refusal) = self.refusal {
-            limits::tell_refusal(&refusal, &mut response);
+            insert_refusal_headers(&refusal, &mut response);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -12,7 +12,7 @@ use tollgate_config::Network;
 use tollgate_model::Sender;
 
 use super::certificate::Certificate;
-use crate::limits::sender;
+use crate::client_address::client_address;
 
 /// A request's headers, and the address and the certificate that it came with: all of them may be a proxy's.
 pub(crate) struct Caller {
@@ -35,7 +35,7 @@ impl Caller {
 
     /// The address of whoever sent the request, as far as the settings let proxies be believed.
     pub(crate) fn address(&self, proxies: &[Network]) -> Option<IpAddr> {
-        sender(&self.headers, self.peer?, proxies)
+        client_address(&self.headers, self.peer?, proxies)
     }
 
     /// Where the request comes from, for people; with what the device calls itself, if it says so.

@@ -12,7 +12,8 @@ use tollgate_services::rate_limit::Refusal as Limited;
 use tollgate_storage::{StoreError, WriteError};
 
 use super::parameters::ParameterError;
-use crate::{Refusal, limits};
+use crate::Refusal;
+use crate::ratelimit_headers::insert_refusal_headers;
 
 /// Why an OAuth endpoint refuses.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +129,7 @@ impl OAuthError {
             OAuthError::Metadata(MetadataError::RedirectUri(_)) => (bad, "invalid_redirect_uri"),
             OAuthError::Metadata(_) => (bad, "invalid_client_metadata"),
             // RFC 6585 §4; no OAuth error code says it better.
-            OAuthError::Limited(_) => (limits::TOO_MANY, "temporarily_unavailable"),
+            OAuthError::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
             // RFC 7009 §2.2.1 asks for 503 and Retry-After; the code is RFC 6749 §4.1.2.1's.
             OAuthError::Store(_)
             | OAuthError::Write(_)
@@ -170,7 +171,7 @@ impl IntoResponse for OAuthError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let OAuthError::Limited(refusal) = &self {
-            limits::tell_refusal(refusal, &mut response);
+            insert_refusal_headers(refusal, &mut response);
         }
         if let OAuthError::UseDpopNonce(nonce) = self {
             response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce);

@@ -13,7 +13,8 @@ use tollgate_storage::{StoreError, WriteError};
 
 use super::page::{Flow, Layout, MessagePage, page};
 use crate::problem::Problem;
-use crate::{App, AppState, limits};
+use crate::ratelimit_headers::{POLICY, STATE, insert_refusal_headers};
+use crate::{App, AppState};
 
 /// An error that a person sees as a page.
 #[derive(Debug, Clone)]
@@ -100,7 +101,7 @@ impl From<Refusal> for WebError {
             seconds @ 0..=90 => ("error-too-many-attempts-seconds", u64::from(seconds)),
             seconds => ("error-too-many-attempts-minutes", u64::from(seconds.div_ceil(60))),
         };
-        let error = WebError::new(limits::TOO_MANY, "error-too-many-attempts-title", message);
+        let error = WebError::new(StatusCode::TOO_MANY_REQUESTS, "error-too-many-attempts-title", message);
         WebError { count: Some(count), refusal: Some(refusal), ..error }
     }
 }
@@ -161,7 +162,7 @@ impl IntoResponse for WebError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         if let Some(refusal) = &self.refusal {
-            limits::tell_refusal(refusal, &mut response);
+            insert_refusal_headers(refusal, &mut response);
         }
         response.extensions_mut().insert(self);
         response
@@ -178,7 +179,7 @@ pub(crate) async fn render_errors(State(app): State<AppState>, request: Request,
     let accept_language = accept_language.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
     let messages = app.appearance.catalogue.messages(&ui_locales(&uri), accept_language);
     let mut rendered = error.render(&app, messages);
-    for name in [RETRY_AFTER, limits::POLICY, limits::STATE, SET_COOKIE] {
+    for name in [RETRY_AFTER, POLICY, STATE, SET_COOKIE] {
         for value in response.headers().get_all(&name) {
             rendered.headers_mut().append(name.clone(), value.clone());
         }
