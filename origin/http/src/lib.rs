@@ -5,8 +5,8 @@
 
 mod admin_api;
 mod allowed_origins;
-mod console;
 mod client_address;
+mod console;
 mod cookies;
 mod cors;
 mod edge_deltas;
