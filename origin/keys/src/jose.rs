@@ -117,7 +117,7 @@ impl<'a> Jws<'a> {
 }
 
 /// Purpose of a JWT signed by others. Each has its own `typ`; a JWT with the `typ` of another
-/// purpose is refused, whoever signed it (RFC 8725 §3.11). Most have no `typ`, or `JWT`.
+/// purpose is refused, also with a valid signature (RFC 8725 §3.11). Most have no `typ`, or `JWT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwtUse {
     /// Client authentication (RFC 7523 §2.2).

@@ -5,14 +5,14 @@ use std::error::Error;
 /// The message of an error and of its causes. Causes that a message already contains are not
 /// repeated.
 pub fn with_causes(error: &dyn Error) -> String {
-    let mut told = error.to_string();
+    let mut message = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
         let text = cause.to_string();
-        if !told.contains(&text) {
-            told = format!("{told}: {text}");
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
         }
         next = cause.source();
     }
-    told
+    message
 }

@@ -291,7 +291,7 @@ mod tests {
         })
     }
 
-    /// Applies a rule to events and returns the times of those allowed. An event that waits as told
+    /// Applies a rule to events and returns the times of those allowed. An event that waits as required
     /// is allowed then, and not earlier.
     fn passed(rule: Rule, seed: u64) -> Vec<u64> {
         let (mut state, mut passed) = (RuleState::default(), Vec::new());

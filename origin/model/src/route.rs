@@ -70,7 +70,7 @@ impl Route {
         let path = checked_path(path)?;
         let methods = methods.iter().map(|method| checked_method(method)).collect::<Result<_, _>>()?;
         if public && !scope.is_empty() {
-            return Err(Malformed::new("route", "is public and demands a scope: it cannot be both"));
+            return Err(Malformed::new("route", "is public and requires a scope: it cannot be both"));
         }
         Ok(Route { path, methods, scope, public, on_stale, on_not_covered: OnStale::Deny })
     }
@@ -116,22 +116,22 @@ fn checked_path(path: &str) -> Result<String, Malformed> {
     let wrong = |problem| Malformed::new("route path", problem);
     let literal = path.strip_suffix("/*").unwrap_or(path);
     if !path.starts_with('/') || path.len() > 512 {
-        return Err(wrong("must begin with / and have at most 512 characters"));
+        return Err(wrong("must begin with / and be at most 512 characters"));
     }
     // Edges match the decoded path and refuse paths that servers interpret differently. A rule for
     // such a path would never apply, and a less strict rule might apply instead.
     if literal.chars().any(|c| c.is_control() || c.is_whitespace() || "?#*\"\\%;".contains(c)) {
-        return Err(wrong("has a character that cannot stand in it; write it decoded, with * only at the end, as /*"));
+        return Err(wrong("contains an invalid character: write the path decoded, with * only at the end, as /*"));
     }
     if literal.contains("//") || literal.split('/').any(|segment| segment == "." || segment == "..") {
-        return Err(wrong("has an empty, . or .. segment, which no request that reaches a rule has"));
+        return Err(wrong("contains an empty, . or .. segment, which never matches a request"));
     }
     Ok(path.to_owned())
 }
 
 fn checked_method(method: &str) -> Result<String, Malformed> {
     if method.is_empty() || method.len() > 32 || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-        return Err(Malformed::new("route method", "must be capital letters, e.g. GET"));
+        return Err(Malformed::new("route method", "must be upper-case letters, for example GET"));
     }
     Ok(method.to_owned())
 }

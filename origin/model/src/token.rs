@@ -178,7 +178,7 @@ impl fmt::Display for TokenAlg {
 
 json_as_text!(Audience, TokenAlg);
 
-/// The key that a token is bound to (RFC 7800 §3.1); whoever uses the token must prove possession
+/// The key that a token is bound to (RFC 7800 §3.1); a request with the token must prove possession
 /// of the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Confirmation {

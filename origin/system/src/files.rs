@@ -1,4 +1,5 @@
-//! Writing files whole: a reader, one after a power cut included, finds the old content or the new, never half of it.
+//! Atomic file writes: a reader finds the old or the new content, also after a power failure, never
+//! a part of it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -6,29 +7,31 @@ use std::path::{Path, PathBuf};
 
 use crate::rng;
 
-/// Who may read a file that is made.
+/// Who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Its owner.
+    /// Only its owner.
     Owner,
-    /// Whoever the system lets.
-    System,
+    /// Everyone whom the file mode mask of the process allows.
+    Everyone,
 }
 
-/// Makes a file. One that is there already stays as it is: the error is [`ErrorKind::AlreadyExists`].
+/// Creates a file with this content. An existing file stays unchanged; the error is
+/// [`ErrorKind::AlreadyExists`].
 pub fn create(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
-    let new = Unfinished::write(path, bytes, access)?;
-    // A link, unlike a renaming, takes no other's place.
+    let new = TemporaryFile::write(path, bytes, access)?;
+    // Unlike a rename, a hard link does not replace an existing file.
     match fs::hard_link(&new.path, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(error),
-        // This file system has no links: a cut while it is written leaves a part, which its reader tells from a whole.
+        // The file system has no hard links. A power failure during the write leaves an incomplete
+        // file, which its reader must detect.
         Err(_) => write_new(path, bytes, access)?,
         Ok(()) => {}
     }
     sync_folder(path)
 }
 
-/// Makes a file in its place, and waits until it is on the disk.
+/// Creates a file at `path` and waits until it is on disk.
 fn write_new(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     let mut open = OpenOptions::new();
     open.write(true).create_new(true);
@@ -39,50 +42,50 @@ fn write_new(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     let mut file = open.open(path)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if written.is_err() {
-        // It is of no use, and was made here.
+        // The file was created by this call and is incomplete.
         let _ = fs::remove_file(path);
     }
     written
 }
 
-/// Puts a file in the place of one that may be there.
+/// Creates or replaces a file with this content.
 pub fn replace(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
-    // What stands behind a link is replaced, not the link.
+    // Replaces the target of a symbolic link, not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
-        // A pipe or a device has no place that another could take.
+        // A pipe or a device cannot be replaced.
         return fs::write(&path, bytes);
     }
-    let new = Unfinished::write(&path, bytes, access)?;
+    let new = TemporaryFile::write(&path, bytes, access)?;
     fs::rename(&new.path, &path)?;
     sync_folder(&path)
 }
 
-/// A file that is written beside the one that it is to be; removed when dropped, if it is still there.
-struct Unfinished {
+/// A temporary file in the folder of its final path; deleted when dropped, unless it was renamed.
+struct TemporaryFile {
     path: PathBuf,
 }
 
-impl Unfinished {
-    /// Writes it, and waits until it is on the disk.
-    fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<Unfinished> {
+impl TemporaryFile {
+    /// Writes the temporary file and waits until it is on disk.
+    fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<TemporaryFile> {
         let name = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_string_lossy();
-        // Another process, in another container perhaps, may write the same at this moment.
+        // Another process, possibly in another container, may write the same file now.
         let random = rng::random::<8>().map_err(io::Error::other)?;
         let path = folder(path).join(format!(".{name}.{:016x}.new", u64::from_le_bytes(random)));
         write_new(&path, bytes, access)?;
-        Ok(Unfinished { path })
+        Ok(TemporaryFile { path })
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        // It has its name, or it is of no use.
+        // Fails if the file was renamed.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Waits until the names in a file's folder are on the disk.
+/// Waits until the entries of the file's folder are on disk.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder(path))?.sync_all() } else { Ok(()) }
 }
@@ -101,24 +104,24 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_made_once_and_replaced_whole() {
+    fn file_is_created_once_and_replaced_atomically() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("file");
-        create(&file, b"one", Access::Owner).expect("made");
+        create(&file, b"one", Access::Owner).expect("created");
         assert_eq!(create(&file, b"two", Access::Owner).map_err(|error| error.kind()), Err(ErrorKind::AlreadyExists));
         assert_eq!(fs::read(&file).expect("readable"), b"one");
-        replace(&file, b"three", Access::System).expect("replaced");
+        replace(&file, b"three", Access::Everyone).expect("replaced");
         assert_eq!(fs::read(&file).expect("readable"), b"three");
         assert_eq!(names(folder.path()), ["file"], "nothing else is left");
     }
 
     #[cfg(unix)]
     #[test]
-    fn only_its_owner_reads_what_is_private_and_a_link_stays_one() {
+    fn private_file_is_readable_by_its_owner_and_links_are_kept() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let folder = tempfile::tempdir().expect("a folder");
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
-        create(&file, b"secret", Access::Owner).expect("made");
+        create(&file, b"secret", Access::Owner).expect("created");
         assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o600);
         symlink(&file, &link).expect("linked");
         replace(&link, b"other", Access::Owner).expect("replaced");

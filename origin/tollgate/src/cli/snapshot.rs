@@ -81,7 +81,8 @@ async fn export(session: &Session, file: &Path) -> anyhow::Result<()> {
     if file == Path::new("-") {
         return std::io::stdout().lock().write_all(&snapshot).context("standard output");
     }
-    files::replace(file, &snapshot, Access::System).with_context(|| format!("{} cannot be written", file.display()))?;
+    files::replace(file, &snapshot, Access::Everyone)
+        .with_context(|| format!("{} cannot be written", file.display()))?;
     let view = look_into(snapshot, keys.current().snapshot_pins(), file)?;
     session.output.print(&view, |view| format!("wrote {} bytes to {}", view.bytes, view.file))
 }
