@@ -112,7 +112,7 @@ impl RevocationLog {
         self.number += 1;
         let NewRevocation { target, by, reason, at, void_after } = revoke.clone();
         let reason = reason.map(|reason| reason.as_str().to_owned());
-        self.audit_entry(AuditAction::Revoke, &by, &target, reason.clone(), at);
+        self.add_audit_entry(AuditAction::Revoke, &by, &target, reason.clone(), at);
         Revocation { number: self.number, target, mark, by, reason, at, void_after, reinstated: None }
     }
 
@@ -145,7 +145,7 @@ impl RevocationLog {
             return Ok(ReinstateOutcome { lifted, is_new_to_edges: false });
         };
         let reason = reinstate.reason.as_ref().map(|reason| reason.as_str().to_owned());
-        self.audit_entry(AuditAction::Reinstate, &reinstate.by, &target, reason, reinstate.at);
+        self.add_audit_entry(AuditAction::Reinstate, &reinstate.by, &target, reason, reinstate.at);
 
         let name = (target.kind(), target.id(&self.issuer));
         self.load_marks(tx, &[name]).await?;
@@ -192,7 +192,7 @@ impl RevocationLog {
         }
     }
 
-    fn line(&mut self, action: AuditAction, by: &Actor, target: &Target, detail: Option<String>, at: u64) {
+    fn add_audit_entry(&mut self, action: AuditAction, by: &Actor, target: &Target, detail: Option<String>, at: u64) {
         let name = match target {
             Target::Before(time) => time.to_string(),
             _ => target.name().to_owned(),
