@@ -1,7 +1,7 @@
 //! The settings of pages: languages, and the name, logo and accent colour of the operator.
 //!
-//! Only the names of files are read here: commands other than `serve` need neither the files nor the
-//! permission to read them.
+//! Only the names of files are read here: commands other than `serve` need neither the files nor
+//! the permission to read them.
 
 use std::str::FromStr;
 

@@ -6,8 +6,8 @@ use super::table::Setting;
 use super::{Network, SettingError, Sources, checked_flag};
 
 const DAY: u64 = 24 * 60 * 60;
-/// Seconds. RFC 9700 §4.14.2 wants reuse detected; a client repeats a request at once if the response
-/// is lost.
+/// Seconds. RFC 9700 §4.14.2 wants reuse detected; a client repeats a request at once if the
+/// response is lost.
 const MAX_REUSE_GRACE: u64 = 60;
 /// Seconds.
 const MAX_LIFETIME: u64 = 366 * DAY;
@@ -94,8 +94,8 @@ pub enum RegistrationMode {
     Off,
     /// Anyone.
     Open,
-    /// Holders of an initial access token (RFC 7591 §3): an access token for this origin with the scope
-    /// `tollgate:register`.
+    /// Holders of an initial access token (RFC 7591 §3): an access token for this origin with the
+    /// scope `tollgate:register`.
     Token,
 }
 

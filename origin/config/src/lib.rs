@@ -1,11 +1,11 @@
 //! Settings of the origin: flags override environment variables, these override `.env`, then
 //! `tollgate.toml`, then the defaults.
 //!
-//! Every setting has one name, `TOLLGATE_…`; its flag and its key in the file are the same name without
-//! the prefix, in lower case. An invalid value stops the start with one line that names the setting and
-//! where it is set. Each setting is documented once, in the [table](Setting) that feeds `--help`, the sample
-//! file and the check of `docs/settings.md`. A renamed setting keeps its old name until 1.0; the start
-//! logs a warning.
+//! Every setting has one name, `TOLLGATE_…`; its flag and its key in the file are the same name
+//! without the prefix, in lower case. An invalid value stops the start with one line that names the
+//! setting and where it is set. Each setting is documented once, in the [table](Setting) that feeds
+//! `--help`, the sample file and the check of `docs/settings.md`. A renamed setting keeps its old
+//! name until 1.0; the start logs a warning.
 
 mod accounts;
 mod appearance;
@@ -72,7 +72,8 @@ pub struct Settings {
     pub grants: GrantSettings,
     pub hashing: HashSettings,
     pub limits: LimitSettings,
-    /// The Redis server in which several origins share their rate limits: `redis://…` or `rediss://…`.
+    /// The Redis server in which several origins share their rate limits: `redis://…` or
+    /// `rediss://…`.
     pub redis_url: Option<String>,
     /// `max-age` of `Strict-Transport-Security` in seconds; 0 omits the header.
     pub hsts: u64,
@@ -159,7 +160,8 @@ impl Settings {
         })
     }
 
-    /// Parses pairs of names and values as if they were the whole environment: for tests and embedding.
+    /// Parses pairs of names and values as if they were the whole environment: for tests and
+    /// embedding.
     ///
     /// # Errors
     /// The first invalid setting.

@@ -40,9 +40,9 @@ impl MasterKeySource {
         }
     }
 
-    /// Loads the key. If the file does not exist and `may_create` is true, it is created, readable by its
-    /// owner only. `may_create` must be false if the database contains keys: a new master key could not
-    /// decrypt them, so the file is probably in another place.
+    /// Loads the key. If the file does not exist and `may_create` is true, it is created, readable
+    /// by its owner only. `may_create` must be false if the database contains keys: a new master
+    /// key could not decrypt them, so the file is probably in another place.
     ///
     /// # Errors
     /// If the file cannot be read or created, or contains no key.

@@ -50,16 +50,16 @@ pub struct DeprecatedSetting<'a> {
     pub source: &'a Source,
 }
 
-/// All sources, merged: a value of a stronger source hides those of weaker ones. Deprecated names are
-/// kept as written and resolved when a setting is read.
+/// All sources, merged: a value of a stronger source hides those of weaker ones. Deprecated names
+/// are kept as written and resolved when a setting is read.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     values: BTreeMap<String, Value>,
 }
 
 impl Sources {
-    /// Reads all sources: `flags`, the environment, `.env` in the working directory, and the TOML file
-    /// (`file` if a flag names it; else `tollgate.toml` if it exists).
+    /// Reads all sources: `flags`, the environment, `.env` in the working directory, and the TOML
+    /// file (`file` if a flag names it; else `tollgate.toml` if it exists).
     ///
     /// # Errors
     /// If a file cannot be read, or the settings file contains an unknown setting.
@@ -163,9 +163,9 @@ impl Sources {
         Ok(())
     }
 
-    /// Names that look like settings but are unknown, probably misspelt. Only a warning: the environment
-    /// and `.env` are shared with other programs, and some of them create such names (Kubernetes does
-    /// for a service named `tollgate`).
+    /// Names that look like settings but are unknown, probably misspelt. Only a warning: the
+    /// environment and `.env` are shared with other programs, and some of them create such names
+    /// (Kubernetes does for a service named `tollgate`).
     pub fn unknown(&self) -> impl Iterator<Item = (&str, &Source)> {
         let unknown = self.values.iter().filter(|(name, _)| !table::is_name(name));
         unknown.map(|(name, value)| (name.as_str(), &value.source))

@@ -1,7 +1,7 @@
 //! The table of all settings.
 //!
-//! `--help`, `tollgate config sample` and `tollgate config show` are made from it, the settings file
-//! and the environment are checked against it, and a test compares `docs/settings.md` with it.
+//! `--help`, `tollgate config sample` and `tollgate config show` are made from it, the settings
+//! file and the environment are checked against it, and a test compares `docs/settings.md` with it.
 
 use super::{accounts, appearance, grants, hashing, keys, limits, telemetry, tls};
 

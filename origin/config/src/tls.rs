@@ -1,7 +1,7 @@
 //! The settings of HTTPS: the origin's certificate, and client certificates.
 //!
-//! Only the names of files are read here: commands other than `serve` need neither the files nor the
-//! permission to read them.
+//! Only the names of files are read here: commands other than `serve` need neither the files nor
+//! the permission to read them.
 
 use std::path::{Path, PathBuf};
 
@@ -56,8 +56,8 @@ pub struct TlsSettings {
 pub enum TlsClientAuth {
     /// None. If asked, the browser of a user who has certificates shows a dialog.
     Off,
-    /// Clients with a certificate of one of the authorities, whose names are sent in the handshake. A
-    /// browser without such a certificate shows no dialog.
+    /// Clients with a certificate of one of the authorities, whose names are sent in the handshake.
+    /// A browser without such a certificate shows no dialog.
     Authorities,
     /// All.
     Any,
@@ -129,7 +129,8 @@ impl TlsSettings {
         Err(sources.error("TOLLGATE_PUBLIC_URL", format!("must begin with https:// because {CERTIFICATE} is set")))
     }
 
-    /// Whether clients can authenticate by certificates that an authority issued (`tls_client_auth`).
+    /// Whether clients can authenticate by certificates that an authority issued
+    /// (`tls_client_auth`).
     #[must_use]
     pub fn has_client_authorities(&self) -> bool {
         self.client_authorities.is_some()

@@ -3,8 +3,8 @@
 //! - [`MasterKey`] is stored outside the database and encrypts every private key in it.
 //! - [`PrivateKey`] is a signing key of one algorithm; it leaves this crate only encrypted.
 //! - [`KeyRing`] contains all keys of an issuer, in their states at one time.
-//! - [`VerifiedToken`] is a presented token whose signature was verified, or that has the form of an
-//!   opaque token; only [`KeyRing::verify_token`] creates one.
+//! - [`VerifiedToken`] is a presented token whose signature was verified, or that has the form of
+//!   an opaque token; only [`KeyRing::verify_token`] creates one.
 //! - [`jose`] verifies JWTs that clients and other issuers sign.
 //!
 //! Never: a database, or a private key in plain text outside of this crate.

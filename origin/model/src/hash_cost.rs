@@ -55,7 +55,8 @@ impl HashCost {
         u64::from(self.memory) * 1024
     }
 
-    /// KiB written in all iterations: proportional to the time of a hash, and to the cost of a guess.
+    /// KiB written in all iterations: proportional to the time of a hash, and to the cost of a
+    /// guess.
     #[must_use]
     pub fn work(self) -> u64 {
         u64::from(self.memory) * u64::from(self.iterations)

@@ -1,7 +1,8 @@
-//! Domain types and rules of the origin: clients, users, grants, tokens, revocations, edges, routes.
+//! Domain types and rules of the origin: clients, users, grants, tokens, revocations, edges,
+//! routes.
 //!
-//! Never: a web framework, a database, a clock or a random source. Times and random bytes are arguments.
-//! Times are Unix seconds unless a name ends in `_ms`.
+//! Never: a web framework, a database, a clock or a random source. Times and random bytes are
+//! arguments. Times are Unix seconds unless a name ends in `_ms`.
 
 #[macro_use]
 pub mod text;

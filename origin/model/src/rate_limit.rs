@@ -291,8 +291,8 @@ mod tests {
         })
     }
 
-    /// Applies a rule to events and returns the times of those allowed. An event that waits as required
-    /// is allowed then, and not earlier.
+    /// Applies a rule to events and returns the times of those allowed. An event that waits as
+    /// required is allowed then, and not earlier.
     fn passed(rule: Rule, seed: u64) -> Vec<u64> {
         let (mut state, mut passed) = (RuleState::default(), Vec::new());
         for now in moments(seed).take(20_000) {

@@ -269,9 +269,9 @@ impl RefreshState {
 /// Lifetimes of refresh tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshTokenPolicy {
-    /// Reuse grace in seconds: how long after its first use a refresh token returns the same successor
-    /// again. It covers a lost response, and two tabs of one application. A longer grace gives a thief
-    /// more time before reuse is detected.
+    /// Reuse grace in seconds: how long after its first use a refresh token returns the same
+    /// successor again. It covers a lost response, and two tabs of one application. A longer grace
+    /// gives a thief more time before reuse is detected.
     pub reuse_grace: u64,
     /// Seconds after which an unused refresh token expires.
     pub idle_timeout: u64,

@@ -12,8 +12,8 @@ use super::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME, Mal
 ///
 /// Invariant: no edge forgets a revocation while any edge would accept the token. An edge accepts a
 /// token until `exp` plus its leeway, at most 60 s, and its clock may be off by 60 s more, because
-/// it refuses messages of an origin whose clock differs further. Raising one of these bounds requires
-/// raising this one.
+/// it refuses messages of an origin whose clock differs further. Raising one of these bounds
+/// requires raising this one.
 pub const REVOCATION_KEPT_AFTER_EXPIRY: u64 = 60 + 60;
 /// Seconds for which a revocation of several tokens is kept longer: the clock of the origin that
 /// creates it may be an hour behind the clock of the origin that issued the tokens.

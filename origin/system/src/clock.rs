@@ -1,7 +1,8 @@
 //! The wall clock, handed to what needs the time.
 //!
-//! Only [`Clock::system`] reads the machine's clock. A server makes one and hands clones to its parts; tests make one
-//! with [`Clock::manual`] and set the time, so no test sleeps until a second has passed.
+//! Only [`Clock::system`] reads the machine's clock. A server makes one and hands clones to its
+//! parts; tests make one with [`Clock::manual`] and set the time, so no test sleeps until a second
+//! has passed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,7 +44,8 @@ impl Clock {
         (Clock(Source::Manual(shared.clone())), ManualTime(shared))
     }
 
-    /// Milliseconds since the Unix epoch. A machine whose clock shows a time before 1970 counts as 0.
+    /// Milliseconds since the Unix epoch. A machine whose clock shows a time before 1970 counts as
+    /// 0.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         match &self.0 {

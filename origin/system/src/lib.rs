@@ -1,5 +1,5 @@
-//! Everything the origin takes from the machine: the time, random bytes, files. No other crate of the
-//! origin reads the clock or the random source by itself.
+//! Everything the origin takes from the machine: the time, random bytes, files. No other crate of
+//! the origin reads the clock or the random source by itself.
 
 pub mod clock;
 pub mod files;

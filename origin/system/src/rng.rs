@@ -29,8 +29,8 @@ pub fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     Ok(bytes)
 }
 
-/// Returns `N` random bytes for an identifier that must be unguessable but grants nothing by itself,
-/// such as a token's `jti`.
+/// Returns `N` random bytes for an identifier that must be unguessable but grants nothing by
+/// itself, such as a token's `jti`.
 ///
 /// The bytes come from the same source as those of [`random`], but are drawn for many identifiers
 /// in one system call. Nothing is derived from them: each byte is used once, by the thread that
