@@ -207,7 +207,7 @@ mod tests {
     use crate::SecretKind;
 
     #[test]
-    fn two_secrets_are_good_until_one_expires() {
+    fn old_and_new_secret_are_valid_during_rotation() {
         let (old, new) = (Secret::new(SecretKind::Client, &[1; 32]), Secret::new(SecretKind::Client, &[2; 32]));
         let id = "reports".parse().expect("an id");
         let mut client = Client::new(id, ClientMetadata::default(), 0).with_secret(&old, 0).with_secret(&new, 5);

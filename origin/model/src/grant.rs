@@ -226,7 +226,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_code_is_bound_to_its_request() {
+    fn authorization_code_is_bound_to_its_request() {
         let uri = Some("https://shop.example/cb");
         assert_eq!(check(&code(), "shop", uri, VERIFIER, None, 159), None);
         assert_eq!(check(&code(), "shop", None, VERIFIER, None, 159), Some(GrantError::RedirectUri));

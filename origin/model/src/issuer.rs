@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_issuer_is_an_origin_and_perhaps_a_path() {
+    fn issuer_is_an_origin_with_an_optional_path() {
         for (text, authority, path) in [
             ("https://auth.example", "auth.example", ""),
             ("https://auth.example/", "auth.example", ""),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_may_name_the_schemes_own_port() {
+    fn host_may_contain_the_default_port() {
         let url: IssuerUrl = "https://auth.example/one".parse().expect("good");
         assert!(url.has_host("auth.example") && url.has_host("AUTH.example:443"));
         assert!(!url.has_host("auth.example:80") && !url.has_host("other.example"));
