@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tollgate_model::Malformed;
 
-/// The database failed, or refused a change. Details are for the log only: callers must not show them
-/// to clients.
+/// The database failed, or refused a change. Details are for the log only: callers must not show
+/// them to clients.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database could not be reached, or refused a statement.
@@ -90,7 +90,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the database was known to be unavailable or read-only, so that no statement was sent.
+    /// Whether the database was known to be unavailable or read-only, so that no statement was
+    /// sent.
     #[must_use]
     pub fn is_known_outage(&self) -> bool {
         matches!(self, StoreError::Unavailable(_) | StoreError::ReadOnly)

@@ -1,10 +1,11 @@
 //! Storage of the origin: one database, SQLite or PostgreSQL, chosen by URL.
 //!
-//! Functions take and return domain values; SQL exists in no other crate. Both databases run the same
-//! statements, written in their common dialect; the few differences are marked where they occur.
+//! Functions take and return domain values; SQL exists in no other crate. Both databases run the
+//! same statements, written in their common dialect; the few differences are marked where they
+//! occur.
 //!
-//! Every function that changes something has committed when it returns `Ok`, and has changed nothing
-//! when it returns `Err`.
+//! Every function that changes something has committed when it returns `Ok`, and has changed
+//! nothing when it returns `Err`.
 //!
 //! - `writer`: the write path of tokens and revocations, with group commit and its fast path
 //! - `oauth`: clients, resource servers, authorization requests, grants, device codes, tokens

@@ -16,15 +16,15 @@ macro_rules! supervised {
     ($handle:expr, $connection:ident => $body:expr) => {{
         let ($connection, supervisor) = $handle.parts()?;
         let work = async { Ok::<_, $crate::error::StoreError>($body) };
-        supervisor.observe(work).await?
+        supervisor.run(work).await?
     }};
 }
 
 /// Builds `INSERT INTO table (columns)` for many rows. The first column must never be null.
 ///
-/// The rows are padded with rows of nulls to one of few row counts, so that the database prepares few
-/// statements; the statement skips those rows by their first column. More text may be appended, but no
-/// parameter: SQLite would bind it to a padding row.
+/// The rows are padded with rows of nulls to one of few row counts, so that the database prepares
+/// few statements; the statement skips those rows by their first column. More text may be appended,
+/// but no parameter: SQLite would bind it to a padding row.
 macro_rules! build_insert {
     ($sql:literal, $rows:expr, |$binder:ident, $row:pat_param| $bind:expr) => {{
         let columns = $sql.split(',').count();

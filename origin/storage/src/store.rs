@@ -37,8 +37,8 @@ pub struct Store {
 
 #[derive(Clone)]
 pub(crate) enum Pools {
-    /// One connection writes: SQLite has one writer anyway, and a queue here is fairer than its busy
-    /// handler. The other connections read concurrently (WAL).
+    /// One connection writes: SQLite has one writer anyway, and a queue here is fairer than its
+    /// busy handler. The other connections read concurrently (WAL).
     Sqlite {
         read: SqlitePool,
         write: SqlitePool,

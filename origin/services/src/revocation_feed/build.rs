@@ -33,7 +33,7 @@ impl Content {
     /// by every clock is left out.
     pub(super) async fn build(store: &Store, time: ClockReading) -> Result<Content, FeedError> {
         let (now, built_ms) = (time.settled_ms / 1000, time.snapshot_time_ms());
-        let state = store.snapshot_reader(now).await?.state().await?;
+        let state = store.snapshot_reader(now).await?.read_state().await?;
         if state.revoked.len() < CASCADE_FROM {
             let cascade_sequence = state.head.sequence;
             return Ok(Content { state, cascade: None, epoch: 0, cascade_sequence, built_ms });
@@ -41,11 +41,11 @@ impl Content {
         // First the epoch ends, then the store is read: so every token of the covered epochs is on record in what is read.
         let covered = store.close_epoch().await?;
         let mut reader = store.snapshot_reader(now).await?;
-        let state = reader.state().await?;
+        let state = reader.read_state().await?;
         let is_covered = |epoch: &Option<u32>| epoch.is_some_and(|epoch| epoch <= covered);
         let revoked: Vec<RevocationId> =
             state.revoked.iter().filter(|(_, epoch)| is_covered(epoch)).map(|(id, _)| *id).collect();
-        let about = reader.about_tokens().await?;
+        let about = reader.estimate_token_count().await?;
         let (batches, mut received) = mpsc::channel::<Vec<RevocationId>>(READ_AHEAD);
         let building = spawn_blocking(move || {
             let mut builder = CascadeBuilder::new(revoked, about)?;
@@ -56,7 +56,7 @@ impl Content {
         });
         // Should reading fail, this returns, and what the builder makes of half the tokens is nobody's.
         loop {
-            let ids = reader.covered_ids(covered).await?;
+            let ids = reader.next_covered_ids(covered).await?;
             if ids.is_empty() || batches.send(ids).await.is_err() {
                 break;
             }
@@ -70,7 +70,7 @@ impl Content {
     /// Brings it up to date without building a cascade. False, and it stays as it was, if that cannot be: a covered token was
     /// revoked or reinstated since.
     pub(super) async fn advance(&mut self, store: &Store, time: ClockReading) -> Result<bool, FeedError> {
-        let state = store.snapshot_reader(time.settled_ms / 1000).await?.state().await?;
+        let state = store.snapshot_reader(time.settled_ms / 1000).await?.read_state().await?;
         // Asked after the state was read, so that nothing in the state escapes the question.
         if self.cascade.is_none() || store.has_covered_change_since(self.cascade_sequence, self.epoch).await? {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Queue of back-channel logouts that must be sent to clients (OpenID Connect Back-Channel PendingLogout).
+//! Queue of back-channel logouts that must be sent to clients (OpenID Connect Back-Channel Logout).
 //!
 //! A sender claims a row by moving its due time into the future. So one of several origins sends
 //! it, and what an origin claimed and did not send before it failed is due again later.

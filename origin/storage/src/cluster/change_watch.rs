@@ -1,8 +1,9 @@
-//! Noticing that something changed, whichever process changed it. What this process moved in the history is known at once.
+//! Change notification: wakes a process when the database has changed, whichever process changed
+//! it. Commits of this process that matter to edges wake it without the database.
 //!
-//! On PostgreSQL every change notifies a channel at its commit. SQLite has nothing of the kind between processes, but
-//! `PRAGMA data_version` changes whenever another connection has committed, and costs microseconds: a connection of our own
-//! asks it often.
+//! PostgreSQL notifies a channel at each commit. SQLite has no notifications between processes, but
+//! `PRAGMA data_version` changes whenever another connection has committed, and costs microseconds:
+//! a connection of its own polls it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,21 +21,22 @@ use crate::database::values::from_sql;
 use crate::error::StoreError;
 use crate::store::{Pools, Store};
 
-/// The channel that PostgreSQL notifies, as SQL. Channels are the whole database's, and each of its schemas may be an issuer's.
+/// SQL expression of the channel that PostgreSQL notifies. Channels belong to the whole database,
+/// and each of its schemas may be another issuer's.
 pub(crate) const NOTIFY_CHANNEL: &str = "'tollgate_' || md5(current_schema())";
 
-/// Often enough that a revocation made by another process reaches edges at once, seldom enough to cost nothing.
-const SQLITE_INTERVAL: Duration = Duration::from_millis(10);
-/// A notification can be lost with the connection that would have brought it; then this is the delay.
-const POSTGRES_INTERVAL: Duration = Duration::from_secs(1);
+/// Short enough that another process's revocation reaches edges without noticeable delay, long
+/// enough to cost nothing.
+const SQLITE_POLL_INTERVAL: Duration = Duration::from_millis(10);
+/// Longest delay of a change whose notification was lost with its connection.
+const POSTGRES_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long it may take to begin to watch.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Tells when the database may have changed.
+/// Waits for changes of the database.
 pub struct ChangeWatch {
     source: Source,
-    /// The commits of this process.
+    /// Commits of this process.
     committed: Receiver<u64>,
 }
 
@@ -43,34 +45,35 @@ enum Source {
     Postgres { listener: PgListener, availability: Arc<Availability>, since: tokio::time::Instant },
 }
 
-/// How often things have changed. What was read when a count stood here, or later, holds as long as it stands there.
+/// Version counters. Data that was read at or after a version is current as long as the version has
+/// not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versions {
-    /// Of clients, their secrets and resource servers.
+    /// Clients, their secrets, and resource servers.
     pub registrations: u64,
-    /// Of what is revoked: the number of the last delta.
+    /// Revocations: the sequence of the last delta.
     pub sequence: u64,
-    /// Of what else edges depend on: route rules, keys, the list of edges.
+    /// Other data that edges depend on: route rules, keys, registered edges.
     pub config: u64,
 }
 
-/// Asks how often things have changed, again and again, by a connection that it keeps: what a pool does before and after each use costs
-/// more than the question.
+/// Reads the versions repeatedly on a connection that it keeps: what the pool does before and after
+/// each use costs more than the query.
 pub struct VersionReader {
     store: Store,
-    /// And when it was last of use.
+    /// The connection, and when it was last used.
     connection: Option<(Connection, Instant)>,
 }
 
 impl VersionReader {
-    /// How often things have changed by now.
+    /// Reads the current versions.
     ///
     /// # Errors
-    /// When the database fails, or nobody served from it yet. The next question goes by another connection then.
+    /// When the database fails, or has no issuer yet. The next call uses another connection.
     pub async fn read(&mut self) -> Result<Versions, StoreError> {
-        // One that lay idle may have been lost unnoticed: the pool tests those.
+        // An idle connection may have been lost unnoticed; the pool tests those.
         let is_good =
-            |connection: &Connection, used: Instant| used.elapsed() < MAX_UNTESTED_IDLE && !connection.is_shed();
+            |connection: &Connection, used: Instant| used.elapsed() < MAX_UNTESTED_IDLE && !connection.is_stale();
         let kept = self.connection.take().filter(|(connection, used)| is_good(connection, *used));
         let mut connection = match kept {
             Some((connection, _)) => connection,
@@ -97,26 +100,26 @@ async fn versions(connection: &mut Connection) -> Result<Versions, StoreError> {
 }
 
 impl Store {
-    /// How often things have changed by now.
+    /// Reads the current versions.
     ///
     /// # Errors
-    /// When the database fails, or nobody served from it yet.
+    /// When the database fails, or has no issuer yet.
     pub async fn get_versions(&self) -> Result<Versions, StoreError> {
         versions(&mut self.reader().await?).await
     }
 
-    /// As [`Store::get_versions`], for whoever asks often.
+    /// A reader for callers that read the versions often.
     #[must_use]
     pub fn version_reader(&self) -> VersionReader {
         VersionReader { store: self.clone(), connection: None }
     }
 
-    /// Begins to watch, on a connection of its own.
+    /// Starts to watch, on a connection of its own.
     ///
     /// # Errors
     /// When the database cannot be reached.
     pub async fn watch_changes(&self) -> Result<ChangeWatch, StoreError> {
-        // First, so that no commit falls between.
+        // Subscribes before the first read, so that no commit is missed.
         let committed = self.committed.subscribe();
         let source = match &self.pools {
             Pools::Sqlite { read, .. } => {
@@ -139,21 +142,23 @@ impl Store {
 }
 
 impl ChangeWatch {
-    /// Returns when the database may have changed since the last call; sometimes it has not.
+    /// Returns when the database may have changed since the last call; it may return without a
+    /// change.
     ///
     /// # Errors
-    /// When the database fails; the caller begins to watch anew after a while.
+    /// When the database fails; the caller must start another watch after a delay.
     pub async fn changed(&mut self) -> Result<(), StoreError> {
         tokio::select! {
             changed = self.source.changed() => changed,
-            // The sender is the store's own: it is there as long as the store is.
+            // The sender lives as long as the store.
             Ok(()) = self.committed.changed() => Ok(()),
         }
     }
 }
 
 impl Source {
-    /// Ending it early loses nothing but a wake that the caller has anyway.
+    /// Cancel safe: a cancelled call loses at most a wake-up that the caller gets from the other
+    /// source.
     async fn changed(&mut self) -> Result<(), StoreError> {
         match self {
             Source::Sqlite { connection, version } => loop {
@@ -162,15 +167,15 @@ impl Source {
                     *version = newest;
                     return Ok(());
                 }
-                sleep(SQLITE_INTERVAL).await;
+                sleep(SQLITE_POLL_INTERVAL).await;
             },
             Source::Postgres { listener, availability, since } => {
-                if availability.is_shed(*since) {
-                    return Err(StoreError::Timeout(POSTGRES_INTERVAL));
+                if availability.is_stale(*since) {
+                    return Err(StoreError::Timeout(POSTGRES_POLL_INTERVAL));
                 }
-                match timeout(POSTGRES_INTERVAL, listener.try_recv()).await {
+                match timeout(POSTGRES_POLL_INTERVAL, listener.try_recv()).await {
                     Ok(Ok(Some(_))) | Err(_) => {}
-                    // The connection was lost, and with it perhaps notifications.
+                    // The connection was lost, and perhaps notifications with it.
                     Ok(lost) => {
                         let reset = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
                         let error = lost.err().unwrap_or_else(reset);
@@ -178,7 +183,7 @@ impl Source {
                         return Err(error.into());
                     }
                 }
-                // Several changes make one reading.
+                // Several notifications cause one read.
                 while listener.next_buffered().is_some() {}
                 Ok(())
             }
@@ -186,7 +191,7 @@ impl Source {
     }
 }
 
-/// Listens on a connection that no pool gives to others.
+/// Listens on a connection outside the pools.
 async fn listen(pool: &PgPool, availability: &Arc<Availability>) -> Result<PgListener, StoreError> {
     let options = pool.connect_options();
     let own = postgres_pool(1, availability).connect_lazy_with(PgConnectOptions::clone(&options));

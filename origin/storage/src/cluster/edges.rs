@@ -1,4 +1,4 @@
-//! Edges to push to.
+//! Registered edges, and the sequences that they have acknowledged.
 
 use tollgate_model::{AuditAction, AuditKind, Edge, EdgeHeartbeat, EdgeName};
 
@@ -57,10 +57,6 @@ impl Store {
         self.commit_and_notify(tx).await
     }
 
-    /// All edges by name.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_edges(&self) -> Result<Vec<Edge>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, EdgeRow>("SELECT * FROM edges ORDER BY name").fetch_all(connection).await?
@@ -68,10 +64,7 @@ impl Store {
         rows.into_iter().map(Edge::try_from).collect()
     }
 
-    /// Removes an edge; false when there is none of that name.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Deletes an edge. Returns false if it does not exist.
     pub async fn delete_edge(&self, name: &EdgeName) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let deleted = with_connection!(&mut tx, connection => {
@@ -85,11 +78,8 @@ impl Store {
         Ok(deleted > 0)
     }
 
-    /// Records that an edge holds `sequence`. A lower one than recorded changes nothing but when it was last heard of: answers
-    /// may overtake each other.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records that an edge has reached `sequence`. A lower sequence than the recorded one only
+    /// updates the time of contact: responses may arrive out of order.
     pub async fn record_edge_acknowledgement(
         &self,
         name: &EdgeName,
@@ -97,27 +87,24 @@ impl Store {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
-        tx.heard_of(name, None, sequence, now_ms).await?;
+        tx.record_contact(name, None, sequence, now_ms).await?;
         tx.commit().await
     }
 
-    /// As [`Store::record_edge_acknowledgement`], for what several edges said of themselves when they asked for deltas. Registrations that are
-    /// no more are passed over.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records the heartbeats of several edges, as [`Store::record_edge_acknowledgement`] does for
+    /// one. Heartbeats of deleted registrations are ignored.
     pub async fn record_edge_contacts(&self, contacts: &[EdgeHeartbeat]) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         for EdgeHeartbeat { name, number, sequence, at_ms } in contacts {
-            tx.heard_of(name, Some(*number), *sequence, *at_ms).await?;
+            tx.record_contact(name, Some(*number), *sequence, *at_ms).await?;
         }
         tx.commit().await
     }
 }
 
 impl Tx {
-    /// `number`: that of the registration; none for whichever has the name.
-    async fn heard_of(
+    /// `number` identifies the registration; `None` stands for any registration of that name.
+    async fn record_contact(
         &mut self,
         name: &EdgeName,
         number: Option<u64>,

@@ -1,4 +1,4 @@
-//! The registry of the issuers that are served beside the one of this database.
+//! Registry of the other issuers that the default issuer's database lists.
 
 use tollgate_model::{AuditAction, AuditKind, Issuer, IssuerName};
 
@@ -18,7 +18,7 @@ impl Store {
     /// Registers an issuer.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyExists`] when there is one of that name or URL, or the database fails.
+    /// [`StoreError::AlreadyExists`] when the name or the URL is taken.
     pub async fn create_issuer(&self, issuer: &Issuer) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         tx.bump_version().await?;
@@ -42,10 +42,6 @@ impl Store {
         self.commit_and_notify(tx).await
     }
 
-    /// All registered issuers, by name.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_issuers(&self) -> Result<Vec<Issuer>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, IssuerRow>("SELECT * FROM issuers ORDER BY name").fetch_all(connection).await?
@@ -53,10 +49,8 @@ impl Store {
         rows.into_iter().map(Issuer::try_from).collect()
     }
 
-    /// Forgets an issuer; false when there is none of that name. Its database stays.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Deletes the registration of an issuer, but not its database. Returns false if it does not
+    /// exist.
     pub async fn delete_issuer(&self, name: &IssuerName) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         tx.bump_version().await?;

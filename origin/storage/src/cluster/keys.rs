@@ -1,4 +1,4 @@
-//! Stored keys.
+//! Stored signing keys and their schedule.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::database::values::{from_sql, to_sql};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// All keys of a database, read in one state.
+/// All keys, read in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKeys {
-    /// Counts the changes of what edges depend on; while it stands still, the keys do.
+    /// Version of what edges depend on; if it has not changed, neither have the keys.
     pub version: u64,
-    /// All keys that there are or were, oldest first.
+    /// Current and former keys, oldest first.
     pub keys: Vec<StoredKey>,
-    /// The names of revoked keys, those of audiences included.
+    /// Names of the revoked keys, including those of audiences.
     pub revoked: BTreeSet<String>,
 }
 
@@ -54,17 +54,11 @@ impl From<KeyRow> for StoredKey {
 
 impl Store {
     /// All keys, oldest first.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         self.begin_read().await?.keys().await
     }
 
     /// All keys, and which of them are revoked.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn get_stored_keys(&self) -> Result<StoredKeys, StoreError> {
         let mut tx = self.begin_read().await?;
         let version = with_connection!(&mut tx, connection => {
@@ -75,11 +69,8 @@ impl Store {
         Ok(StoredKeys { version: version.map_or(0, from_sql), keys, revoked })
     }
 
-    /// Stores the first set of keys. False, and nothing stored, when there are keys already: another process that starts on
-    /// the same database may have been first.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Stores the first set of keys. Returns false and stores nothing if keys exist: another
+    /// process that started on the same database may have been first.
     pub async fn create_first_keys(&self, keys: &[StoredKey]) -> Result<bool, StoreError> {
         let change = |stored: &[StoredKey], _: &BTreeSet<String>| match stored {
             [] => keys.to_vec(),
@@ -88,17 +79,14 @@ impl Store {
         Ok(!self.update_keys(change).await?.is_empty())
     }
 
-    /// Adds keys and changes their dates: what `change` makes of the stored keys and of the names of revoked ones is written over
-    /// them, and nobody else changes keys meanwhile. Gives what was written.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Writes the keys that `change` returns for the stored keys and the names of the revoked ones,
+    /// and returns them. Other transactions change no key meanwhile.
     pub async fn update_keys(
         &self,
         change: impl FnOnce(&[StoredKey], &BTreeSet<String>) -> Vec<StoredKey>,
     ) -> Result<Vec<StoredKey>, StoreError> {
         let mut tx = self.begin_write().await?;
-        // The feed's row before the keys, as in every transaction that takes both.
+        // Locks the row of `feed` before the keys, as every transaction that locks both.
         tx.bump_version().await?;
         tx.lock_keys().await?;
         let stored = tx.keys().await?;
@@ -113,7 +101,7 @@ impl Store {
         Ok(changed)
     }
 
-    /// The line that tells of a change of a key: it is new, was destroyed, or its dates moved.
+    /// The audit entry of a key that was created, destroyed, or rescheduled.
     fn key_entry(&self, key: &StoredKey, stored: &[StoredKey]) -> NewAuditEntry {
         let action = match (stored.iter().any(|other| other.kid == key.kid), key.gone_at) {
             (false, _) => AuditAction::Create,
@@ -123,10 +111,7 @@ impl Store {
         self.audit_entry(action, AuditKind::KEY, &key.kid).with_detail(&format!("{} {}", key.purpose, key.alg))
     }
 
-    /// When the last token on record that this key signed expires, Unix seconds.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Unix second at which the last recorded token of this key expires.
     pub async fn find_last_expiry(&self, kid: &str) -> Result<Option<u64>, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.allow_long_statements().await?;
@@ -139,10 +124,7 @@ impl Store {
         Ok(last.map(from_sql))
     }
 
-    /// As [`Store::find_last_expiry`], of all keys whose names begin like this.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Unix second at which the last recorded token of any key with this name prefix expires.
     pub async fn find_last_expiry_by_prefix(&self, prefix: &str) -> Result<Option<u64>, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.allow_long_statements().await?;
@@ -165,7 +147,7 @@ impl Tx {
         Ok(rows.into_iter().map(StoredKey::from).collect())
     }
 
-    /// Keeps others from changing keys. On SQLite the transaction holds the write lock already.
+    /// Locks the keys against changes. On SQLite the transaction has the write lock already.
     pub(crate) async fn lock_keys(&mut self) -> Result<(), StoreError> {
         self.execute_on_postgres("LOCK TABLE keys IN EXCLUSIVE MODE").await
     }
@@ -180,7 +162,7 @@ impl Tx {
         Ok(names.into_iter().collect())
     }
 
-    /// Writes keys, over those of the same names.
+    /// Inserts keys, or updates those with the same names.
     pub(crate) async fn write_keys(&mut self, keys: &[StoredKey]) -> Result<(), StoreError> {
         for key in keys {
             with_connection!(&mut *self, connection => {

@@ -1,8 +1,10 @@
-//! Which of several origins on one database pushes to the edges, and which publishes snapshots: the ones that have the seats.
+//! Leader election: which of several origins on one database pushes to edges, publishes snapshots,
+//! and pushes security events. Each role has one leader, the holder of its lock.
 //!
-//! On PostgreSQL a seat is an advisory lock of the session of a connection kept for nothing else: the lock goes with the
-//! connection, and the connection with its origin, so the dead never keep the seat. A SQLite database has one origin, and
-//! that has both. Should two have one for a moment, a push comes twice or a snapshot is built twice, which does no harm.
+//! On PostgreSQL the lock is an advisory lock of a session on a connection of its own. It is
+//! released when the connection closes, so an origin that has died never keeps it. A SQLite
+//! database has one origin, which leads all roles. If two origins lead for a moment, a push is sent
+//! twice or a snapshot is built twice, which is harmless.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -14,29 +16,27 @@ use tokio::time::{sleep, timeout};
 use crate::error::StoreError;
 use crate::store::{Pools, Store};
 
-/// How often the seat is asked for, or its holder looks whether it still has it.
-const INTERVAL: Duration = Duration::from_secs(1);
-/// An answer that takes longer means that the connection is lost.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Lets PostgreSQL notice in 15 s, not hours, that the machine of the one in the seat fell silent. That is after
-/// [`INTERVAL`] and [`PATIENCE`], in which a holder that is merely cut off notices too and stops.
-const KEEPALIVES: &str = "SELECT set_config('tcp_keepalives_idle', '6', false),
+/// Interval at which the lock is requested, or at which its holder checks its connection.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Time limit of an answer, after which the connection counts as lost.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Makes PostgreSQL notice within 15 s, not hours, that the leader's machine has failed. That is
+/// longer than [`POLL_INTERVAL`] plus [`ANSWER_TIMEOUT`], within which a leader that was only
+/// disconnected notices it and stops.
+const KEEPALIVE_SETTINGS: &str = "SELECT set_config('tcp_keepalives_idle', '6', false),
     set_config('tcp_keepalives_interval', '3', false), set_config('tcp_keepalives_count', '3', false)";
 
-/// What one of several origins does for all.
+/// A task that one of several origins does for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderRole {
-    /// Pushes deltas to the registered edges.
     EdgePush,
-    /// Builds and publishes snapshots.
     SnapshotPublication,
-    /// Pushes security events to receivers.
     SecurityEventPush,
 }
 
 impl LeaderRole {
-    /// What the advisory lock's number is made of, beside the schema.
-    fn lock(self) -> i64 {
+    /// Key of the advisory lock; the schema is hashed with it.
+    fn lock_key(self) -> i64 {
         i64::from_be_bytes(match self {
             LeaderRole::EdgePush => *b"tollgate",
             LeaderRole::SnapshotPublication => *b"tollpubl",
@@ -45,47 +45,49 @@ impl LeaderRole {
     }
 }
 
-/// A role, given up when dropped.
+/// The leadership of a role; released when dropped.
 pub struct LeaderLock(Option<PgConnection>);
 
 impl Store {
-    /// Waits until a seat is free, and takes it.
+    /// Waits until the lock of a role is free, and takes it.
     ///
     /// # Errors
-    /// When the database fails; the caller asks anew after a while.
+    /// When the database fails; the caller must retry after a delay.
     pub async fn acquire_leader_lock(&self, role: LeaderRole) -> Result<LeaderLock, StoreError> {
         let Pools::Postgres { read: pool, .. } = &self.pools else {
             return Ok(LeaderLock(None));
         };
         let mut connection = PgConnection::connect_with(&pool.connect_options()).await?;
-        in_time(query(KEEPALIVES).execute(&mut connection)).await?;
-        // Locks are the whole database's, and each of its schemas may be an issuer's.
+        with_timeout(query(KEEPALIVE_SETTINGS).execute(&mut connection)).await?;
+        // Advisory locks belong to the whole database, and each of its schemas may be another
+        // issuer's.
         let sql = "SELECT pg_try_advisory_lock(hashtextextended(current_schema(), $1))";
-        let ask = || query_scalar(sql).bind(role.lock());
-        while !in_time(ask().fetch_one(&mut connection)).await? {
-            sleep(INTERVAL).await;
+        let request = || query_scalar(sql).bind(role.lock_key());
+        while !with_timeout(request().fetch_one(&mut connection)).await? {
+            sleep(POLL_INTERVAL).await;
         }
         Ok(LeaderLock(Some(connection)))
     }
 }
 
 impl LeaderLock {
-    /// Returns when the seat is lost, with the reason. Then another origin may have it, and this one must stop.
+    /// Returns when the leadership is lost, with the reason. Another origin may lead from then on,
+    /// so the caller must stop the task.
     pub async fn wait_until_lost(&mut self) -> StoreError {
         let Some(connection) = &mut self.0 else {
             return std::future::pending().await;
         };
         loop {
-            sleep(INTERVAL).await;
-            if let Err(error) = in_time(connection.ping()).await {
+            sleep(POLL_INTERVAL).await;
+            if let Err(error) = with_timeout(connection.ping()).await {
                 return error;
             }
         }
     }
 }
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
-    match timeout(PATIENCE, answer).await {
+async fn with_timeout<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match timeout(ANSWER_TIMEOUT, answer).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(sqlx::Error::Io(ErrorKind::TimedOut.into()).into()),
     }

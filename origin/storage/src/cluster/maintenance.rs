@@ -1,4 +1,4 @@
-//! What keeps a database well: whether it takes writes, what its clock says, and up to when expired records may be deleted.
+//! Maintenance: whether the database is writable, its clock, and the deletion of expired records.
 
 use std::time::Duration;
 
@@ -11,34 +11,33 @@ use crate::error::StoreError;
 use crate::revocation::feed::SweepCounts;
 use crate::store::Store;
 
-/// A write that is not older shows that the database takes writes.
-const RECENT_WRITE: Duration = Duration::from_secs(5);
-/// Those who ask at one moment whether it does are answered by one such write.
-const RECENT_PROBE: Duration = Duration::from_millis(500);
-/// How long a write may take that only finds that out.
+/// Age up to which a successful write shows that the database is writable.
+const MAX_WRITE_AGE: Duration = Duration::from_secs(5);
+/// Age up to which the result of a probe is shared by concurrent callers.
+const MAX_PROBE_AGE: Duration = Duration::from_millis(500);
 const WRITE_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Store {
-    /// Whether the database takes writes: it did just now, or it takes one that changes nothing else.
+    /// Whether the database accepts writes, by a recent write or by a probe that changes a counter.
     pub async fn is_writable(&self) -> bool {
-        if self.availability.write_within(RECENT_WRITE) == Some(true) {
+        if self.availability.recent_write_outcome(MAX_WRITE_AGE) == Some(true) {
             return true;
         }
-        let _alone = self.availability.write_probe.lock().await;
-        // Whoever waited here has the answer of the one before.
-        if let Some(is_written) = self.availability.write_within(RECENT_PROBE) {
+        let _guard = self.availability.write_probe.lock().await;
+        // A caller that waited for the lock uses the result of the probe before.
+        if let Some(is_written) = self.availability.recent_write_outcome(MAX_PROBE_AGE) {
             return is_written;
         }
         match timeout(WRITE_PROBE_TIMEOUT, self.write_probe()).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                tracing::error!(%error, "the database takes no writes");
-                self.availability.note_write(false);
+                tracing::error!(%error, "the database accepts no writes");
+                self.availability.record_write_outcome(false);
                 false
             }
             Err(_) => {
-                tracing::error!("the database does not answer a write");
-                self.availability.note_write(false);
+                tracing::error!("the database did not answer a write in time");
+                self.availability.record_write_outcome(false);
                 false
             }
         }
@@ -52,22 +51,20 @@ impl Store {
         tx.commit().await
     }
 
-    /// What time it is by all clocks.
+    /// Reads all clocks.
     #[must_use]
     pub fn read_clocks(&self) -> ClockReading {
         self.trusted_time.read(self.clock.now_ms(), std::time::Instant::now())
     }
 
-    /// The Unix second before which whatever expired may be deleted.
+    /// The Unix second before which expired records may be deleted.
     #[must_use]
     pub fn settled_now(&self) -> u64 {
         self.read_clocks().settled_ms / 1000
     }
 
-    /// Hears what the database's clock says, where it is another machine's, and up to when it was swept.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Reads the database's clock, if it runs on another machine, and how far expired records were
+    /// deleted.
     pub async fn sync_clock(&self) -> Result<(), StoreError> {
         let mut reader = self.reader().await?;
         let asked_at = Instant::now();
@@ -80,7 +77,7 @@ impl Store {
                     .fetch_one(connection)
                     .await?
             });
-            // An answer that was long under way says little.
+            // A slow answer says little about the time.
             if asked_at.elapsed() < Duration::from_secs(1) {
                 self.trusted_time.set_database_time(from_sql(database_ms), std::time::Instant::now());
             }
@@ -91,10 +88,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets what nobody can need any more, by the earliest of all clocks: see [`Store::sweep`].
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Deletes expired records by the earliest of all clocks: see [`Store::sweep`].
     pub async fn sweep_settled(&self) -> Result<SweepCounts, StoreError> {
         self.sync_clock().await?;
         let now = self.settled_now();

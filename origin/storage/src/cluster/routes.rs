@@ -9,13 +9,12 @@ use crate::store::Store;
 /// A route rule was not added.
 #[derive(Debug, thiserror::Error)]
 pub enum AddRouteError {
-    /// Another rule applies to the same requests with equal right.
+    /// Another rule applies to the same requests with the same precedence.
     #[error("the rule {0} applies to the same requests: remove it first")]
     Conflict(Box<Route>),
-    /// Edges take no more.
+    /// The number of rules that edges accept is reached.
     #[error("there are as many route rules as edges take, {0}")]
     TooMany(usize),
-    /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -47,10 +46,11 @@ impl Store {
     /// Adds a rule.
     ///
     /// # Errors
-    /// When it conflicts with one that is there, or the database fails.
+    /// When it conflicts with an existing rule, or the database fails.
     pub async fn create_route(&self, route: &Route) -> Result<(), AddRouteError> {
         let mut tx = self.begin_write().await?;
-        // First, for it makes a second process that adds a rule wait: the check below must see what that one adds.
+        // Locks the row of `feed` first: a concurrent transaction that adds a rule waits, and its
+        // rule is part of the check below.
         tx.bump_version().await?;
         let present = with_connection!(&mut tx, connection => {
             sqlx::query_as::<_, RouteRow>("SELECT * FROM routes").fetch_all(connection).await.map_err(StoreError::from)?
@@ -81,17 +81,11 @@ impl Store {
     }
 
     /// All rules, by path and methods.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_routes(&self) -> Result<Vec<Route>, StoreError> {
         self.begin_read().await?.routes().await
     }
 
-    /// Removes the rule with the same path and methods; false when there is none.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Deletes the rule with the same path and methods. Returns false if it does not exist.
     pub async fn delete_route(&self, route: &Route) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
         let deleted = with_connection!(&mut tx, connection => {
@@ -119,7 +113,7 @@ impl Tx {
                 .await?
         });
         let mut routes = rows.into_iter().map(Route::try_from).collect::<Result<Vec<_>, _>>()?;
-        // Sorted here, not by the database, whose collation would decide the order and with it the digest.
+        // Sorted here, because the database's collation would decide the order and thus the digest.
         routes.sort_by(|a, b| (a.path(), a.methods()).cmp(&(b.path(), b.methods())));
         Ok(routes)
     }
@@ -130,7 +124,7 @@ fn methods(route: &Route) -> String {
     methods.join(" ")
 }
 
-/// What a rule is called in the audit log: its methods, if it names any, and its path.
+/// Name of a rule in the audit log: its methods, if it has any, and its path.
 fn name(route: &Route) -> String {
     format!("{} {}", methods(route), route.path()).trim_start().to_owned()
 }

@@ -1,38 +1,41 @@
-//! What time it is, by more than one clock: the machine's time of day, its monotonic time, and the database's.
+//! The time by several clocks: the machine's time of day, its monotonic clock, and the database's
+//! clock.
 //!
-//! What never happens: something is deleted, or a snapshot published, because one clock jumped. What a request decides by the time of
-//! day is undone when the clock is right again; what is deleted is gone.
+//! Never: records are deleted or a snapshot is published because one clock jumped. What a request
+//! decides by a wrong time of day is corrected when the clock is right again; what is deleted is
+//! lost.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Clocks that differ by less agree.
+/// Clocks that differ by less than this agree.
 const MAX_CLOCK_SKEW_MS: u64 = 5_000;
-/// How long the time of day must run with the monotonic time after a jump, or after a start, until it is believed with no other
-/// clock to confirm it.
+/// How long the time of day must agree with the monotonic clock after a jump or a start until it is
+/// trusted without another clock.
 const TRUST_DELAY: Duration = Duration::from_secs(60 * 60);
-/// How long after a jump that no other clock confirms the origin says that it is not ready.
+/// How long after an unconfirmed jump the origin reports that it is not ready.
 const NOT_READY_AFTER_JUMP: Duration = Duration::from_secs(5 * 60);
 
-/// The clocks of one database's origin.
+/// Compares the clocks of one process and its database.
 #[derive(Debug, Default)]
 pub(crate) struct TrustedTime(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// The time of day as it was last believed.
+    /// The time of day that was last trusted.
     believed: Option<Moment>,
-    /// The database's clock as it was last heard, where that is another machine's.
+    /// The last reading of the database's clock, if it runs on another machine.
     database: Option<Moment>,
-    /// Up to when expired records had been deleted when this process began, as the database has it.
+    /// Time up to which expired records had been deleted when this process started, as the database
+    /// stores it.
     swept: Option<Moment>,
-    /// The latest Unix second before which expired records may have been deleted, by any origin.
+    /// Latest Unix second before which any origin may have deleted expired records.
     swept_until: u64,
-    /// The time of day went elsewhere than the monotonic time.
+    /// The time of day that differs from the monotonic clock.
     jump: Option<Jump>,
 }
 
-/// A time of day at a moment of the monotonic clock.
+/// A time of day at an instant of the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
     unix_ms: u64,
@@ -48,18 +51,19 @@ struct Jump {
 /// A reading of all clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
-    /// The time of day, Unix milliseconds; the database's, if they differ and monotonic time bears the database out.
+    /// Time of day in Unix milliseconds; corrected by the database's clock if there is one.
     pub now_ms: u64,
-    /// The time of day as far as it ran with monotonic time.
+    /// Time of day in Unix milliseconds, as far as the monotonic clock confirms it.
     pub steady_ms: u64,
-    /// The earliest that it can be by any clock: what expired before may be deleted.
+    /// Earliest time by any clock, Unix milliseconds: what expired before it may be deleted.
     pub settled_ms: u64,
     /// Whether the clocks agree.
     pub is_trusted: bool,
 }
 
 impl ClockReading {
-    /// By what a snapshot is dated: not ahead of the time of day, even if the process began by a clock that was ahead.
+    /// Time for dating a snapshot: never ahead of the time of day, even if the clock was ahead when
+    /// the process started.
     #[must_use]
     pub fn snapshot_time_ms(&self) -> u64 {
         self.steady_ms.min(self.now_ms)
@@ -67,7 +71,7 @@ impl ClockReading {
 }
 
 impl Moment {
-    /// The same clock at a later moment.
+    /// The time of day at a later instant.
     fn at(self, at: Instant) -> u64 {
         let elapsed = at.saturating_duration_since(self.at).as_millis();
         self.unix_ms.saturating_add(u64::try_from(elapsed).unwrap_or(u64::MAX))
@@ -79,23 +83,23 @@ fn agree(one_ms: u64, other_ms: u64) -> bool {
 }
 
 impl TrustedTime {
-    /// Notes what the database's clock says.
     pub(crate) fn set_database_time(&self, database_ms: u64, at: Instant) {
         self.state(|state| state.database = Some(Moment { unix_ms: database_ms, at }));
     }
 
-    /// Notes up to when expired records have been deleted; the first time, that this is how far they were when the process began.
+    /// Records up to when the database says that expired records are deleted. The first call also
+    /// sets how far they were deleted when the process started.
     pub(crate) fn record_stored_sweep(&self, swept_to_ms: u64, at: Instant) {
         self.state(|state| state.swept = state.swept.or(Some(Moment { unix_ms: swept_to_ms, at })));
         self.record_sweep(swept_to_ms / 1000);
     }
 
-    /// Notes that what expired before the Unix second `now` is deleted.
+    /// Records the Unix second up to which expired records have been deleted.
     pub(crate) fn record_sweep(&self, now: u64) {
         self.state(|state| state.swept_until = state.swept_until.max(now));
     }
 
-    /// The Unix second from which on records are all there that have not expired by then.
+    /// The Unix second from which on every record that had not expired still exists.
     pub(crate) fn swept_until(&self) -> u64 {
         self.state(|state| state.swept_until)
     }
@@ -113,7 +117,7 @@ impl TrustedTime {
 impl State {
     fn read(&mut self, wall_ms: u64, at: Instant) -> ClockReading {
         let database_ms = self.database.map(|database| database.at(at));
-        // At the first reading all origins on a database begin with its time.
+        // At their first reading, all origins on a database start with its time.
         let first = Moment { unix_ms: database_ms.unwrap_or(wall_ms), at };
         let expected_ms = self.believed.get_or_insert(first).at(at);
         let is_confirmed = database_ms.is_some_and(|database_ms| agree(database_ms, wall_ms));
@@ -135,7 +139,8 @@ impl State {
         }
     }
 
-    /// Whether the time of day has run steadily for long after a jump, with no database to say otherwise.
+    /// Whether the time of day has run steadily long enough after a jump, without a database clock
+    /// to contradict it.
     fn has_settled(&mut self, wall_ms: u64, expected_ms: u64, at: Instant) -> bool {
         let offset_ms = wall_ms.cast_signed().wrapping_sub(expected_ms.cast_signed());
         match self.jump {
@@ -157,7 +162,7 @@ mod tests {
     const NOON_MS: u64 = 1_800_000_000_000;
     const HOUR_MS: u64 = 3_600_000;
 
-    /// A clock without a database, and the moment at which it was noon.
+    /// Clocks without a database, and the instant at which it was noon.
     fn sqlite() -> (TrustedTime, Instant) {
         let (clock, noon) = (TrustedTime::default(), Instant::now());
         assert_eq!(clock.read(NOON_MS, noon).settled_ms, NOON_MS);

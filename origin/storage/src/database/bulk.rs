@@ -29,12 +29,14 @@ pub(crate) fn padded<T>(rows: &[T]) -> impl Iterator<Item = Option<&T>> {
     rows.iter().map(Some).chain(iter::repeat(None)).take(padded_len(rows.len()))
 }
 
-/// The rows, the last one repeated up to [`padded_len`]: for lists in which duplicates do not matter.
+/// The rows, the last one repeated up to [`padded_len`]: for lists in which duplicates do not
+/// matter.
 pub(crate) fn padded_with_last<T>(rows: &[T]) -> impl Iterator<Item = &T> {
     padded(rows).filter_map(|row| row.or(rows.last()))
 }
 
-/// SQL text of a null. On SQLite it is a parameter that is never bound, so that all rows have one text.
+/// SQL text of a null. On SQLite it is a parameter that is never bound, so that all rows have one
+/// text.
 pub(crate) trait NullLiteral: Database {
     const NULL: &'static str;
 }

@@ -1,9 +1,9 @@
 //! SQLite statements about many rows, prepared once per row count.
 //!
-//! SQLite finds a prepared statement by its text, and preparing one for hundreds of rows takes longer
-//! than running it. So texts exist for a few row counts only, the powers of two, and the smallest that
-//! fits is used. The parameters of the padding rows are not bound and thus null, which costs next to
-//! nothing. PostgreSQL gets arrays instead.
+//! SQLite finds a prepared statement by its text, and preparing one for hundreds of rows takes
+//! longer than running it. So texts exist for a few row counts only, the powers of two, and the
+//! smallest that fits is used. The parameters of the padding rows are not bound and thus null,
+//! which costs next to nothing. PostgreSQL gets arrays instead.
 
 use std::sync::{Arc, OnceLock};
 
@@ -49,11 +49,12 @@ impl BulkStatement {
     }
 }
 
-/// The bound values, in order: the parameters before the rows, then row by row. Padding rows get none.
+/// The bound values, in order: the parameters before the rows, then row by row. Padding rows get
+/// none.
 pub(crate) struct PaddedValues {
     arguments: Result<SqliteArguments, BoxDynError>,
-    /// Texts of the previous row, replaced one by one by those of the current row. A text that equals
-    /// the previous row's is shared, not copied.
+    /// Texts of the previous row, replaced one by one by those of the current row. A text that
+    /// equals the previous row's is shared, not copied.
     texts: Vec<Arc<str>>,
     next_text: usize,
 }

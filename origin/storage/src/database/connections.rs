@@ -1,4 +1,4 @@
-//! Connections and transactions of either database, as the functions of the store use them.
+//! Connections and transactions of either database.
 
 use crate::database::availability::Use;
 use crate::database::pooled_connection::{
@@ -8,9 +8,11 @@ use crate::database::{Connection, Either, Tx};
 use crate::error::StoreError;
 use crate::store::{Pools, Store};
 
-/// Takes the write lock at once: a transaction that begins by reading and writes later may find that it cannot any more.
+/// Takes the write lock immediately: a transaction that reads first and writes later may find that
+/// it cannot write.
 pub(crate) const BEGIN_ON_SQLITE: &str = "BEGIN IMMEDIATE";
-/// And the epoch does not end before this transaction does; on PostgreSQL.
+/// PostgreSQL: begins a transaction with a share lock on the current epoch, so that it cannot be
+/// closed until commit.
 pub(crate) const BEGIN_IN_EPOCH: &str = "BEGIN; SELECT epoch FROM issuing FOR SHARE";
 
 impl Store {
@@ -19,7 +21,6 @@ impl Store {
         self.connection(Use::Read).await
     }
 
-    /// A connection that writes.
     pub(crate) async fn writing_connection(&self) -> Result<Connection, StoreError> {
         self.connection(Use::Write).await
     }
@@ -36,24 +37,24 @@ impl Store {
         })
     }
 
-    /// A transaction in which several statements see one state of the database.
+    /// A transaction whose statements read one state of the database.
     pub(crate) async fn begin_read(&self) -> Result<Tx, StoreError> {
         self.reader().await?.begin("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
     }
 
-    /// A transaction that writes.
     pub(crate) async fn begin_write(&self) -> Result<Tx, StoreError> {
         self.writing_connection().await?.begin(BEGIN_ON_SQLITE, "BEGIN").await
     }
 
-    /// As [`Store::begin_write`], and the epoch does not end before this transaction does. Whoever writes to SQLite holds it anyway.
+    /// A transaction that writes, and until whose end the epoch cannot be closed. On SQLite, every
+    /// writing transaction has that effect.
     pub(crate) async fn begin_write_in_epoch(&self) -> Result<Tx, StoreError> {
         self.writing_connection().await?.begin(BEGIN_ON_SQLITE, BEGIN_IN_EPOCH).await
     }
 }
 
 impl Connection {
-    /// Begins a transaction by the statement of its database.
+    /// Begins a transaction with the statement for its database.
     pub(crate) async fn begin(self, on_sqlite: &'static str, on_postgres: &'static str) -> Result<Tx, StoreError> {
         Ok(match self {
             Either::Sqlite(connection) => Either::Sqlite(Transaction::begin(connection, on_sqlite).await?),
@@ -61,27 +62,27 @@ impl Connection {
         })
     }
 
-    /// Whether something failed since it was taken from the pool: it is not to be kept then.
-    pub(crate) fn is_shed(&self) -> bool {
+    /// Whether a failure was reported since the connection was acquired; it must not be kept then.
+    pub(crate) fn is_stale(&self) -> bool {
         match self {
-            Either::Sqlite(connection) => connection.is_shed(),
-            Either::Postgres(connection) => connection.is_shed(),
+            Either::Sqlite(connection) => connection.is_stale(),
+            Either::Postgres(connection) => connection.is_stale(),
         }
     }
 
-    /// Notes that a statement by itself has written something.
-    pub(crate) fn note_written(&self) {
+    /// Records that a statement outside a transaction has written.
+    pub(crate) fn record_write(&self) {
         match self {
-            Either::Sqlite(connection) => connection.note_written(),
-            Either::Postgres(connection) => connection.note_written(),
+            Either::Sqlite(connection) => connection.record_write(),
+            Either::Postgres(connection) => connection.record_write(),
         }
     }
 
-    /// Gives up sooner on whoever does not answer: for statements about a row.
+    /// Shortens the time limit, for statements about one row.
     pub(crate) fn use_probe_timeout(&mut self) {
         match self {
-            Either::Sqlite(connection) => connection.set_limit(PROBE_STATEMENT_TIMEOUT),
-            Either::Postgres(connection) => connection.set_limit(PROBE_STATEMENT_TIMEOUT),
+            Either::Sqlite(connection) => connection.set_statement_timeout(PROBE_STATEMENT_TIMEOUT),
+            Either::Postgres(connection) => connection.set_statement_timeout(PROBE_STATEMENT_TIMEOUT),
         }
     }
 }
@@ -91,7 +92,7 @@ impl Tx {
         self.commit_and_keep().await.map(drop)
     }
 
-    /// Commits, and goes on with the connection.
+    /// Commits, and returns the connection.
     pub(crate) async fn commit_and_keep(self) -> Result<Connection, StoreError> {
         Ok(match self {
             Either::Sqlite(transaction) => Either::Sqlite(transaction.commit().await?),
@@ -99,11 +100,11 @@ impl Tx {
         })
     }
 
-    /// Lets the statements from here on take longer than those that requests wait for: they go through whole tables.
+    /// Raises the time limit for the following statements, which read or change whole tables.
     pub(crate) async fn allow_long_statements(&mut self) -> Result<(), StoreError> {
         match self {
-            Either::Sqlite(transaction) => transaction.set_limit(LONG_STATEMENT_TIMEOUT),
-            Either::Postgres(transaction) => transaction.set_limit(LONG_STATEMENT_TIMEOUT),
+            Either::Sqlite(transaction) => transaction.set_statement_timeout(LONG_STATEMENT_TIMEOUT),
+            Either::Postgres(transaction) => transaction.set_statement_timeout(LONG_STATEMENT_TIMEOUT),
         }
         self.execute_on_postgres("SET LOCAL statement_timeout = '119s'").await
     }

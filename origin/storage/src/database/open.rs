@@ -1,4 +1,4 @@
-//! Opening a database and bringing its schema up to date.
+//! Opens a database and migrates its schema.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -20,35 +20,39 @@ use crate::store::{Pools, Store};
 static SQLITE: Migrator = sqlx_macros::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx_macros::migrate!("migrations/postgres");
 
-/// How long a statement waits for a connection or for another process's write before it fails.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a connection may lie idle before it is asked whether it is still there.
+/// Maximum wait for a connection, or for another process's write.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Idle time after which a connection is tested before use.
 pub(crate) const MAX_UNTESTED_IDLE: Duration = Duration::from_secs(1);
-/// Beside the one that writes. Reads are short; more connections only cost memory. One is kept by whoever asks what has changed.
+/// Readers in addition to the writing connection. Reads are short; more connections only cost
+/// memory. One is kept by the version reader.
 const SQLITE_READERS: u32 = 5;
-/// Of the connection that writes, as SQLite puts it: 64 MiB. What is written lies in the newest part of each index, and stays in memory.
+/// Page cache of the writing connection, in SQLite's notation: 64 MiB. Writes go to the newest part
+/// of each index, which then stays in memory.
 const SQLITE_CACHE_SIZE: &str = "-65536";
-/// Pages of the log until it is written into the database, 16 MiB: a page that many commits change is written there once.
+/// Size of the write-ahead log, in pages, at which it is copied into the database: 16 MiB. A page
+/// that many commits change is copied once.
 const SQLITE_CHECKPOINT_PAGES: &str = "4000";
 const POSTGRES_READERS: u32 = 12;
-/// A pool hands its connections around, and each is a process of the server with statements and caches of its own: what many requests write
-/// together is written by few, mostly by one.
+/// The pool uses its connections in turn, and each is a server process with its own statements and
+/// caches. Group commit writes on few, mostly on one.
 const POSTGRES_WRITERS: u32 = 4;
-/// What every connection of the pools sets. To compile a statement takes the server longer than any of ours runs. A commit that is
-/// acknowledged is on the disk, whatever the server's default is; what is stricter than that stays. No statement, no lock and no
-/// transaction is waited for without end: the server gives up before this side does, see [`super::pooled::STATEMENT_TIMEOUT`]. And it
-/// notices within seconds, not hours, that this side fell silent.
+/// Settings of every pooled connection. JIT compilation takes longer than any statement here runs.
+/// An acknowledged commit is on the disk, whatever the server's default is; stricter settings are
+/// kept. No statement, lock or transaction waits without end: the server gives up before the client
+/// does, see [`STATEMENT_TIMEOUT`](crate::database::pooled_connection::STATEMENT_TIMEOUT). The
+/// server notices within seconds, not hours, that the client's machine has failed.
 const POSTGRES_SESSION_SETTINGS: &str = "SET jit = off;
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local');
     SET statement_timeout = '5s'; SET lock_timeout = '4s'; SET idle_in_transaction_session_timeout = '30s';
     SET tcp_keepalives_idle = 6; SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3; SET tcp_user_timeout = '15s'";
 
 impl Store {
-    /// Opens the database at `url`, `sqlite://…` or `postgres://…`, making a SQLite file that is missing, and applies
-    /// the migrations it does not have yet.
+    /// Opens the database at `url`, `sqlite://…` or `postgres://…`, creates a missing SQLite file,
+    /// and applies pending migrations.
     ///
     /// # Errors
-    /// When it cannot be reached, or its schema is not one this version knows.
+    /// When it cannot be reached, or its schema is newer than this version.
     pub async fn open(url: &str) -> Result<Store, StoreError> {
         Store::open_with_clock(url, Clock::system()).await
     }
@@ -81,20 +85,23 @@ async fn open_sqlite(url: &str) -> Result<(Pools, Arc<Availability>), StoreError
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // FULL: a commit is on the disk when it returns. In WAL mode NORMAL would lose the newest ones with the power.
+        // FULL: a commit is on the disk when it returns. In WAL mode, NORMAL would lose the newest
+        // commits on a power failure.
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(PATIENCE)
+        .busy_timeout(ACQUIRE_TIMEOUT)
         .foreign_keys(true);
     create_private_file(&options)?;
-    // A file does not hang up: there is nothing to test when a connection is taken. When it is given back there is: SQLite rolls back by
-    // itself when it fails badly, and sqlx goes on to believe that a transaction is open.
+    // A file does not disconnect, so connections are not tested when acquired. They are tested when
+    // returned: SQLite rolls back by itself after some failures, while sqlx believes that a
+    // transaction is open.
     let pool = |size| {
-        let pool = SqlitePoolOptions::new().max_connections(size).acquire_timeout(PATIENCE).test_before_acquire(false);
+        let pool =
+            SqlitePoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT).test_before_acquire(false);
         pool.after_release(|connection, _| Box::pin(is_out_of_transaction(connection)))
     };
     let writing =
         options.clone().pragma("cache_size", SQLITE_CACHE_SIZE).pragma("wal_autocheckpoint", SQLITE_CHECKPOINT_PAGES);
-    // What undoes a single statement is small, and gone with it: no file is made for that.
+    // The rollback data of a single statement is small and short-lived: it needs no file.
     let writing = writing.pragma("temp_store", "MEMORY");
     let write = pool(1).connect_with(writing).await?;
     SQLITE.run(&write).await?;
@@ -102,7 +109,8 @@ async fn open_sqlite(url: &str) -> Result<(Pools, Arc<Availability>), StoreError
     Ok((Pools::Sqlite { read, write }, Availability::of_sqlite()))
 }
 
-/// Makes a missing database file such that only its owner can read it; SQLite gives its WAL the same mode.
+/// Creates a missing database file that only its owner can read; SQLite gives its WAL the same
+/// mode.
 fn create_private_file(options: &SqliteConnectOptions) -> Result<(), StoreError> {
     let path = options.get_filename();
     let mut open = std::fs::OpenOptions::new();
@@ -116,7 +124,8 @@ fn create_private_file(options: &SqliteConnectOptions) -> Result<(), StoreError>
     }
 }
 
-/// Makes the schema that the URL names (`?options[search_path]=NAME`) if it is not there: each issuer has one of its own.
+/// Creates the schema that the URL names (`?options[search_path]=NAME`), if it does not exist: each
+/// issuer has one.
 async fn create_schema(connection: &mut PgConnection) -> Result<(), StoreError> {
     let (present, path): (Option<String>, String) =
         sqlx::query_as("SELECT current_schema()::text, current_setting('search_path')")
@@ -124,7 +133,8 @@ async fn create_schema(connection: &mut PgConnection) -> Result<(), StoreError> 
             .await?;
     let is_plain = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if present.is_none() && is_plain {
-        // Two that start at once may both try; then one fails on the name that the other made, and finds it there.
+        // Two processes that start together may both try; one fails with a unique violation, and
+        // the schema exists.
         let made =
             sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {path}"))).execute(connection).await;
         if let Err(error) = made
@@ -142,7 +152,7 @@ async fn open_postgres(url: &str) -> Result<(Pools, Arc<Availability>), StoreErr
     warn_of_lost_commits(&mut first, &options).await?;
     create_schema(&mut first).await?;
     first.close().await?;
-    // A migration takes as long as it takes: none of the other pools' limits hold in this one.
+    // A migration may take long: the limits of the other pools do not apply.
     let migrating = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
     POSTGRES.run(&migrating).await?;
     migrating.close().await;
@@ -155,15 +165,15 @@ async fn open_postgres(url: &str) -> Result<(Pools, Arc<Availability>), StoreErr
 /// Makes a connection outside the pools.
 pub(crate) async fn connect_to_postgres(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let unreachable = |reason: String| StoreError::Unreachable { address: address(options), reason };
-    match timeout(PATIENCE, PgConnection::connect_with(options)).await {
+    match timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(options)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) if is_transient(&error) => Err(unreachable(error.to_string())),
         Ok(Err(error)) => Err(error.into()),
-        Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+        Err(_) => Err(unreachable(format!("no answer within {} s", ACQUIRE_TIMEOUT.as_secs()))),
     }
 }
 
-/// Whether a connection may be had later that cannot be had now: the server is away, starts, ends, or is full.
+/// Whether a later attempt may succeed: the server is down, starting, stopping, or full.
 fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
@@ -174,32 +184,33 @@ fn is_transient(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Tells whoever runs the server that what it acknowledges may be lost with the power.
+/// Warns if acknowledged commits can be lost on a power failure.
 async fn warn_of_lost_commits(connection: &mut PgConnection, options: &PgConnectOptions) -> Result<(), StoreError> {
     let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(connection).await?;
     if fsync == "off" {
         tracing::warn!(
             address = address(options),
-            "this PostgreSQL runs with fsync=off: tokens and revocations that it acknowledged are lost when its machine fails"
+            "PostgreSQL runs with fsync=off: acknowledged tokens and revocations are lost if its machine fails; set fsync=on"
         );
     }
     Ok(())
 }
 
 pub(crate) fn postgres_pool(size: u32, availability: &Arc<Availability>) -> PgPoolOptions {
-    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+    let pool = PgPoolOptions::new().max_connections(size).acquire_timeout(ACQUIRE_TIMEOUT);
     let pool = pool.after_connect(|connection, _| {
         Box::pin(async move { connection.execute(POSTGRES_SESSION_SETTINGS).await.map(drop) })
     });
-    let is_shed = |availability: &Availability, age| {
-        Instant::now().checked_sub(age).is_some_and(|established| availability.is_shed(established))
+    let is_stale = |availability: &Availability, age| {
+        Instant::now().checked_sub(age).is_some_and(|established| availability.is_stale(established))
     };
     let (taking, giving) = (Arc::clone(availability), Arc::clone(availability));
-    // A connection is tested when it comes back; once more only if that was a while ago.
+    // Connections are tested when returned to the pool, and again before use after a longer idle
+    // time.
     let pool = pool.test_before_acquire(false).before_acquire(move |connection, state| {
         let availability = Arc::clone(&taking);
         Box::pin(async move {
-            if is_shed(&availability, state.age) {
+            if is_stale(&availability, state.age) {
                 return Ok(false);
             }
             if state.idle_for < MAX_UNTESTED_IDLE {
@@ -208,14 +219,14 @@ pub(crate) fn postgres_pool(size: u32, availability: &Arc<Availability>) -> PgPo
             match timeout(PROBE_STATEMENT_TIMEOUT, connection.ping()).await {
                 Ok(answer) => answer.map(|()| true),
                 Err(_) => {
-                    availability.report(Fault::Silent, &"it did not answer after a pause");
+                    availability.report(Fault::Timeout, &"no answer after an idle time");
                     Ok(false)
                 }
             }
         })
     });
     pool.after_release(move |_, state| {
-        let is_good = !is_shed(&giving, state.age);
+        let is_good = !is_stale(&giving, state.age);
         Box::pin(async move { Ok(is_good) })
     })
 }

@@ -1,9 +1,9 @@
-//! Connections of a pool, supervised: each statement has a time limit, and a connection on which something unexpected happened is closed
-//! and never given back.
+//! Supervised connections: each statement has a time limit, and a connection on which something
+//! unexpected happened is closed instead of returned to the pool.
 //!
-//! A transaction that fails in an unexpected way leaves a connection of which neither side knows the state: SQLite rolls back by itself
-//! on a full disk, a server that was told to stop takes nothing any more, and from a silent one nothing is heard. sqlx would give such a
-//! connection to the next caller.
+//! After an unexpected failure the state of a transaction is unknown: SQLite rolls back by itself
+//! when the disk is full, a server that is shutting down accepts nothing more, and a silent one
+//! does not answer. sqlx would give such a connection to the next caller.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -20,27 +20,28 @@ use tokio::time::{Instant, timeout};
 use crate::database::availability::{Availability, Fault, Use};
 use crate::error::StoreError;
 
-/// How long a statement may take. PostgreSQL ends one a second earlier by itself, and the connection stays good then.
+/// Time limit of a statement. PostgreSQL cancels it one second earlier by itself, and the
+/// connection stays usable.
 pub(crate) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(6);
-/// The same for the smallest ones, of a row each: whoever is silent for as long will not answer.
+/// Time limit of statements about one row: a server that has not answered by then will not answer.
 pub(crate) const PROBE_STATEMENT_TIMEOUT: Duration = Duration::from_secs(3);
-/// And for those that go through whole tables, in the background or because a person asked.
+/// Time limit of statements about whole tables, in the background or on request of a person.
 pub(crate) const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What an error says of the connection.
+/// What an error means for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
-    /// The statement or its data were refused; a rollback makes all well.
+    /// The statement or its data was refused; the connection is usable after a rollback.
     Refused,
-    /// The connection is to be closed.
+    /// The connection must be closed.
     Broken,
-    /// And so are the others.
+    /// All connections must be closed.
     Fault(Fault),
 }
 
 /// A database whose connections are supervised.
 pub(crate) trait Backend: Database {
-    /// What an error of the database with this code says of the connection.
+    /// What an error code of the database means for the connection.
     fn severity(code: &str) -> Severity;
 }
 
@@ -62,7 +63,8 @@ impl Backend for Postgres {
     fn severity(code: &str) -> Severity {
         match code {
             "25006" => Severity::Fault(Fault::ReadOnly),
-            // admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout, and those in a transaction
+            // admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped,
+            // idle_session_timeout, and those in a transaction
             "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04" => Severity::Fault(Fault::Lost),
             // lock_not_available, query_canceled
             "55P03" | "57014" => Severity::Refused,
@@ -78,11 +80,11 @@ impl Backend for Postgres {
 fn severity<D: Backend>(error: &StoreError) -> Severity {
     let error = match error {
         StoreError::Database(error) => error,
-        StoreError::Timeout(_) => return Severity::Fault(Fault::Silent),
+        StoreError::Timeout(_) => return Severity::Fault(Fault::Timeout),
         _ => return Severity::Refused,
     };
     match error {
-        sqlx::Error::Database(error) => of_database::<D>(error.as_ref()),
+        sqlx::Error::Database(error) => database_severity::<D>(error.as_ref()),
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             Severity::Fault(Fault::Lost)
         }
@@ -97,32 +99,31 @@ fn severity<D: Backend>(error: &StoreError) -> Severity {
     }
 }
 
-fn of_database<D: Backend>(error: &dyn DatabaseError) -> Severity {
+fn database_severity<D: Backend>(error: &dyn DatabaseError) -> Severity {
     error.code().map_or(Severity::Broken, |code| D::severity(&code))
 }
 
-/// A connection of a pool.
 pub(crate) struct PooledConnection<D: Backend> {
-    /// There until it is dropped.
+    /// Present until dropped.
     connection: Option<PoolConnection<D>>,
     is_in_transaction: bool,
     supervisor: Supervisor,
 }
 
-/// Sees to the time limit of statements, and to what their errors say of the connection.
+/// Enforces the time limit of statements, and judges their errors.
 pub(crate) struct Supervisor {
     availability: Arc<Availability>,
     used_for: Use,
-    limit: Duration,
+    statement_timeout: Duration,
     severity: fn(&StoreError) -> Severity,
     is_broken: bool,
-    taken_at: Instant,
+    acquired_at: Instant,
 }
 
 impl<D: Backend> PooledConnection<D> {
-    /// Waits for a connection, but not for a database that is known to be away.
-    // Waiting is boxed: a connection may have to be made, which takes 4 KiB, and every function of the store, and every request that
-    // calls one, would carry room for that.
+    /// Waits for a connection, but not for a database that is known to be unavailable.
+    // The wait is boxed: connecting needs 4 KiB, which would otherwise enlarge the future of every
+    // store function and of every request that calls one.
     pub(crate) async fn acquire(
         pool: &Pool<D>,
         availability: &Arc<Availability>,
@@ -132,15 +133,15 @@ impl<D: Backend> PooledConnection<D> {
         let acquired = tokio::select! {
             biased;
             acquired = Box::pin(pool.acquire()) => acquired,
-            refused = availability.refused(used_for) => return Err(refused),
+            refused = availability.wait_until_refused(used_for) => return Err(refused),
         };
         let supervisor = Supervisor {
             availability: Arc::clone(availability),
             used_for,
-            limit: STATEMENT_TIMEOUT,
+            statement_timeout: STATEMENT_TIMEOUT,
             severity: severity::<D>,
             is_broken: false,
-            taken_at: Instant::now(),
+            acquired_at: Instant::now(),
         };
         match acquired {
             Ok(connection) => {
@@ -149,69 +150,70 @@ impl<D: Backend> PooledConnection<D> {
             Err(error) => {
                 availability.report(Fault::Unreachable, &error);
                 if used_for == Use::Write {
-                    availability.note_write(false);
+                    availability.record_write_outcome(false);
                 }
                 Err(error.into())
             }
         }
     }
 
-    /// The connection, and who supervises what is done by it.
+    /// The connection, and its supervisor.
     pub(crate) fn parts(&mut self) -> Result<(&mut D::Connection, &mut Supervisor), StoreError> {
         let connection = self.connection.as_deref_mut().ok_or(sqlx::Error::PoolClosed)?;
         Ok((connection, &mut self.supervisor))
     }
 
-    /// Notes that something was written.
-    pub(crate) fn note_written(&self) {
+    pub(crate) fn record_write(&self) {
         if self.supervisor.used_for == Use::Write {
-            self.supervisor.availability.note_write(true);
+            self.supervisor.availability.record_write_outcome(true);
         }
     }
 
-    /// Gives every statement from now on this long.
-    pub(crate) fn set_limit(&mut self, limit: Duration) {
-        self.supervisor.limit = limit;
+    /// Sets the time limit of the following statements.
+    pub(crate) fn set_statement_timeout(&mut self, limit: Duration) {
+        self.supervisor.statement_timeout = limit;
     }
 
-    /// Whether something failed since it was taken from the pool.
-    pub(crate) fn is_shed(&self) -> bool {
-        self.supervisor.availability.is_shed(self.supervisor.taken_at)
+    /// Whether a failure was reported since the connection was acquired.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.supervisor.availability.is_stale(self.supervisor.acquired_at)
     }
 }
 
-/// A transaction, rolled back unless it is committed.
+/// A transaction; rolled back when dropped, unless committed.
 pub(crate) struct Transaction<D: Backend>(PooledConnection<D>);
 
 impl<D: Backend> Transaction<D> {
-    /// Begins a transaction by this statement.
+    /// Begins a transaction with this statement.
     pub(crate) async fn begin(
         connection: PooledConnection<D>,
         statement: &'static str,
     ) -> Result<Transaction<D>, StoreError> {
         let mut pooled = connection;
-        // Until it has begun: sqlx knows of no transaction that began when nobody waited any more, or by the first of two statements.
+        // Broken until it has begun: sqlx does not know of a transaction if the caller is cancelled
+        // meanwhile, or if the first of two statements began it.
         pooled.supervisor.is_broken = true;
         let (connection, supervisor) = pooled.parts()?;
-        // Its type is hidden, as that of every statement is: of a large one the compiler does not see that it may be sent.
+        // The type is erased, as for every statement: the compiler cannot prove that the large
+        // future is `Send`.
         let begun: BoxFuture<'_, _> =
             Box::pin(D::TransactionManager::begin(connection, Some(statement.into_sql_str())));
-        supervisor.observe(async { Ok(begun.await?) }).await?;
+        supervisor.run(async { Ok(begun.await?) }).await?;
         pooled.supervisor.is_broken = false;
         pooled.is_in_transaction = true;
         Ok(Transaction(pooled))
     }
 
-    /// Commits it; gives the connection.
+    /// Commits, and returns the connection.
     pub(crate) async fn commit(self) -> Result<PooledConnection<D>, StoreError> {
         let Transaction(mut pooled) = self;
         let (connection, supervisor) = pooled.parts()?;
         let committed: BoxFuture<'_, _> = Box::pin(D::TransactionManager::commit(connection));
-        let committed = supervisor.observe(async { Ok(committed.await?) }).await;
+        let committed = supervisor.run(async { Ok(committed.await?) }).await;
         pooled.supervisor.is_broken |= committed.is_err();
         committed?;
         pooled.is_in_transaction = false;
-        pooled.note_written();
+        pooled.record_write();
         Ok(pooled)
     }
 }
@@ -231,14 +233,11 @@ impl<D: Backend> DerefMut for Transaction<D> {
 }
 
 impl Supervisor {
-    /// Does something on the connection within the time limit.
-    pub(crate) async fn observe<T>(
-        &mut self,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let done = match timeout(self.limit, work).await {
+    /// Runs work on the connection within the time limit.
+    pub(crate) async fn run<T>(&mut self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let done = match timeout(self.statement_timeout, work).await {
             Ok(done) => done,
-            Err(_) => Err(StoreError::Timeout(self.limit)),
+            Err(_) => Err(StoreError::Timeout(self.statement_timeout)),
         };
         if let Err(error) = &done {
             self.judge(error);
@@ -253,7 +252,7 @@ impl Supervisor {
         }
         self.is_broken = true;
         if self.used_for == Use::Write {
-            self.availability.note_write(false);
+            self.availability.record_write_outcome(false);
         }
         if let Severity::Fault(fault) = severity {
             self.availability.report(fault, error);
@@ -262,7 +261,7 @@ impl Supervisor {
 }
 
 impl<D: Backend> Drop for PooledConnection<D> {
-    /// Gives the connection back, the transaction rolled back; closes it if anything is wrong with it.
+    /// Rolls back and returns the connection to the pool, or closes it if it is broken.
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
         let Some(runtime) = Handle::try_current().ok().filter(|_| !self.supervisor.is_broken) else {
@@ -273,17 +272,18 @@ impl<D: Backend> Drop for PooledConnection<D> {
             D::TransactionManager::start_rollback(&mut connection);
         }
         let returned = connection.return_to_pool();
-        let (availability, limit) = (Arc::clone(&self.supervisor.availability), self.supervisor.limit);
+        let (availability, time_limit) = (Arc::clone(&self.supervisor.availability), self.supervisor.statement_timeout);
         runtime.spawn(async move {
-            // Whoever went away in the middle of a statement left it unanswered. If it stays so, the connection goes.
-            if timeout(limit, returned).await.is_err() {
-                availability.report(Fault::Silent, &"it did not answer when it was given back");
+            // A cancelled caller leaves a statement unanswered. If it stays unanswered, the
+            // connection is closed.
+            if timeout(time_limit, returned).await.is_err() {
+                availability.report(Fault::Timeout, &"no answer when the connection was returned to the pool");
             }
         });
     }
 }
 
-/// Whether SQLite and sqlx agree that no transaction is open: if not, the connection is of no use.
+/// Whether SQLite and sqlx agree that no transaction is open; otherwise the connection is unusable.
 pub(crate) async fn is_out_of_transaction(connection: &mut sqlx::SqliteConnection) -> Result<bool, sqlx::Error> {
     let depth = |connection: &sqlx::SqliteConnection| {
         <Sqlite as Database>::TransactionManager::get_transaction_depth(connection)
@@ -291,7 +291,7 @@ pub(crate) async fn is_out_of_transaction(connection: &mut sqlx::SqliteConnectio
     if depth(connection) == 0 {
         return Ok(true);
     }
-    // A rollback may be on its way.
+    // A rollback may be in progress.
     sqlx::Connection::ping(connection).await?;
     Ok(depth(connection) == 0)
 }

@@ -47,8 +47,8 @@ macro_rules! grant_columns {
 }
 pub(crate) use grant_columns;
 
-/// SQL condition: the user of a row of `grants` is active. The transaction that disables a user ends
-/// their grants, so it is false only for grants left by an older version.
+/// SQL condition: the user of a row of `grants` is active. The transaction that disables a user
+/// ends their grants, so it is false only for grants left by an older version.
 macro_rules! is_user_active_sql {
     () => {
         "EXISTS (SELECT 1 FROM users WHERE users.id = grants.user_id AND users.disabled_at IS NULL)"

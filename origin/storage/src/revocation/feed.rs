@@ -1,4 +1,4 @@
-//! The history of revocations as edges need it: its head, and the deltas after a sequence.
+//! The feed: the revocation log as edges read it, its head and the deltas after a sequence.
 
 use tollgate_core::{ConfigDigest, Delta, HashChain, MAX_DELTAS, RevocationId};
 use tollgate_model::revocation::REVOCATION_KEPT_AFTER_EXPIRY;
@@ -8,22 +8,22 @@ use crate::database::values::{fixed_bytes, from_sql, mark_from_sql, revocation_k
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// How many deltas are kept at least; those after the newest published snapshot are kept however many they are, for an edge that
-/// takes it goes on from there. An edge asks at most 16 times in a row for up to [`MAX_DELTAS`] each; one that is further
-/// behind takes the snapshot, which is cheaper by then.
+/// Minimum number of deltas kept. Those after the newest published snapshot are always kept,
+/// because an edge continues from it. An edge asks at most 16 times in a row for up to
+/// [`MAX_DELTAS`] each; an edge that is further behind takes the snapshot, which is cheaper then.
 const MIN_KEPT_DELTAS: u64 = 16 * MAX_DELTAS as u64;
 
-/// Rows that one transaction of the sweep deletes of a table at most.
+/// Maximum rows that one transaction of the sweep deletes from a table.
 const MAX_ROWS_PER_SWEEP: u64 = 10_000;
-/// What the sweep deletes before the time `$1`, at most `$2` rows at a time.
-const EXPIRED_TOKENS: &str =
+/// Statements of the sweep: each deletes rows from before the time `$1`, at most `$2` of them.
+const DELETE_EXPIRED_TOKENS: &str =
     "DELETE FROM tokens WHERE number IN (SELECT number FROM tokens WHERE expires_at < $1 LIMIT $2)";
-const VOID_REVOCATIONS: &str =
+const DELETE_VOID_REVOCATIONS: &str =
     "DELETE FROM revocations WHERE number IN (SELECT number FROM revocations WHERE void_after < $1 LIMIT $2)";
-const VOID_MARKS: &str =
+const DELETE_VOID_MARKS: &str =
     "DELETE FROM marks WHERE (kind, id) IN (SELECT kind, id FROM marks WHERE void_after < $1 LIMIT $2)";
-/// With a grant, whose refresh tokens are its own, go its codes and the device code it was given by.
-const EXPIRED: [&str; 7] = [
+/// A grant is deleted with its codes and with its device code; its refresh tokens are part of it.
+const DELETE_EXPIRED_RECORDS: [&str; 7] = [
     "DELETE FROM grants WHERE id IN
      (SELECT grant_id FROM codes WHERE redeemed_at IS NULL AND expires_at < $1 LIMIT $2)",
     "DELETE FROM grants WHERE id IN
@@ -36,42 +36,42 @@ const EXPIRED: [&str; 7] = [
     "DELETE FROM attempts WHERE name IN (SELECT name FROM attempts WHERE began_at < $1 - 86400 LIMIT $2)",
 ];
 
-/// Where the history stands.
+/// Head of the revocation log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedHead {
-    /// The number of the last delta; 0 before the first.
+    /// Sequence of the last delta; 0 before the first.
     pub sequence: u64,
-    /// Counts changes of what else edges depend on.
+    /// Version of other data that edges depend on.
     pub version: u64,
-    /// The number of the newest published snapshot; 0 before the first.
+    /// Number of the newest published snapshot; 0 before the first.
     pub snapshot: u64,
 }
 
-/// The deltas after a sequence, with the state they were read in.
+/// The deltas after a sequence, with the state in which they were read.
 #[derive(Debug)]
 pub struct FeedPage {
-    /// Where the history stood.
     pub head: FeedHead,
-    /// The fingerprint of the history at the sequence asked for; none when it is older than what is kept, or in the future.
+    /// Hash chain at the requested sequence; `None` if the sequence is no longer kept or does not
+    /// exist yet.
     pub chain: Option<HashChain>,
-    /// What follows it without a gap, at most [`MAX_DELTAS`].
+    /// The deltas after it without gaps, at most [`MAX_DELTAS`].
     pub deltas: Vec<Delta>,
-    /// The epoch in which tokens were being issued.
+    /// Current issuing epoch.
     pub epoch: u32,
-    /// The configuration in the newest published snapshot; none before the first.
+    /// Configuration of the newest published snapshot; `None` before the first.
     pub config: Option<ConfigDigest>,
 }
 
-/// How much was swept away.
+/// Numbers of deleted records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SweepCounts {
-    /// Records of tokens that no edge accepts any more.
+    /// Tokens that no edge accepts any more.
     pub tokens: u64,
-    /// Records of revocations that strike none but such tokens.
+    /// Revocations that apply to no other tokens.
     pub revocations: u64,
-    /// Deltas beyond what is kept.
+    /// Deltas that are no longer kept.
     pub deltas: u64,
-    /// Grants, sign-ins and all else that has an end of its own.
+    /// Grants, authorization requests and other records with an expiry.
     pub others: u64,
 }
 
@@ -108,10 +108,10 @@ impl TryFrom<DeltaRow> for Delta {
 }
 
 impl Store {
-    /// Makes the database `issuer`'s if it is nobody's yet.
+    /// Makes the database this issuer's, if it has none.
     ///
     /// # Errors
-    /// [`StoreError::WrongIssuer`] when it is another's: its revocations are named after that issuer.
+    /// [`StoreError::WrongIssuer`] when it has another: its revocations are named by that issuer.
     pub async fn adopt_issuer(&self, issuer: &str) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
@@ -131,18 +131,18 @@ impl Store {
         tx.commit().await
     }
 
-    /// Whose database this is.
+    /// The issuer of the database.
     ///
     /// # Errors
-    /// [`StoreError::NoIssuer`] when it is nobody's yet.
+    /// [`StoreError::NoIssuer`] when it has none yet.
     pub async fn get_issuer(&self) -> Result<String, StoreError> {
         Ok(self.begin_read().await?.feed().await?.issuer)
     }
 
-    /// Where the history stands. Answers whether the database works, too.
+    /// Head of the revocation log. Also serves as a health check of the database.
     ///
     /// # Errors
-    /// When the database fails, or nobody served from it yet.
+    /// When the database fails, or has no issuer yet.
     pub async fn get_feed_head(&self) -> Result<FeedHead, StoreError> {
         let mut reader = self.reader().await?;
         reader.use_probe_timeout();
@@ -157,7 +157,7 @@ impl Store {
     /// The deltas after the sequence `after`.
     ///
     /// # Errors
-    /// When the database fails, or nobody served from it yet.
+    /// When the database fails, or has no issuer yet.
     pub async fn get_feed_page(&self, after: u64) -> Result<FeedPage, StoreError> {
         let mut tx = self.begin_read().await?;
         let feed = tx.feed().await?;
@@ -180,21 +180,22 @@ impl Store {
         Ok(FeedPage { head: feed.head(), chain, deltas, epoch: tx.epoch().await?, config })
     }
 
-    /// Forgets what nobody can need any more at the Unix second `now`, in small transactions: a backlog of any size shrinks, and others
-    /// write in between. SessionSelector that expired are not among it: they are ended, by [`Store::end_expired_sessions`].
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Deletes what has expired at the Unix second `now`, in small transactions: a backlog of any
+    /// size shrinks while others write. Expired sessions are not deleted but ended, by
+    /// [`Store::end_expired_sessions`].
     pub async fn sweep(&self, now: u64) -> Result<SweepCounts, StoreError> {
-        // Before anything is deleted: whoever goes by what is on record must know that something may be gone.
+        // Recorded before anything is deleted: whoever relies on a record must know that it may be
+        // gone.
         self.trusted_time.record_sweep(now);
-        // Tokens are kept as long as their revocations would be: reinstating and introspecting need the record.
-        let tokens = self.sweep_portions(EXPIRED_TOKENS, now.saturating_sub(REVOCATION_KEPT_AFTER_EXPIRY)).await?;
-        let revocations = self.sweep_portions(VOID_REVOCATIONS, now).await?;
-        self.sweep_portions(VOID_MARKS, now).await?;
+        // Tokens are kept as long as their revocations, because reinstatement and introspection
+        // need the record.
+        let tokens =
+            self.delete_in_chunks(DELETE_EXPIRED_TOKENS, now.saturating_sub(REVOCATION_KEPT_AFTER_EXPIRY)).await?;
+        let revocations = self.delete_in_chunks(DELETE_VOID_REVOCATIONS, now).await?;
+        self.delete_in_chunks(DELETE_VOID_MARKS, now).await?;
         let mut others = 0;
-        for sql in EXPIRED {
-            others += self.sweep_portions(sql, now).await?;
+        for sql in DELETE_EXPIRED_RECORDS {
+            others += self.delete_in_chunks(sql, now).await?;
         }
         let mut tx = self.begin_write().await?;
         tx.allow_long_statements().await?;
@@ -216,8 +217,9 @@ impl Store {
         Ok(SweepCounts { tokens, revocations, deltas, others: others + secrets })
     }
 
-    /// Deletes by a statement that deletes some at a time until none is left; of how many.
-    async fn sweep_portions(&self, sql: &'static str, before: u64) -> Result<u64, StoreError> {
+    /// Repeats a statement that deletes a limited number of rows until none is left, and returns
+    /// the number deleted.
+    async fn delete_in_chunks(&self, sql: &'static str, before: u64) -> Result<u64, StoreError> {
         let mut swept = 0;
         loop {
             let mut tx = self.begin_write().await?;
@@ -249,12 +251,12 @@ impl Tx {
         row.ok_or(StoreError::NoIssuer)
     }
 
-    /// The history's fingerprint at `sequence`, as long as that is known.
+    /// Hash chain at `sequence`, if it is kept.
     async fn chain_at(&mut self, sequence: u64, feed: &FeedRow) -> Result<Option<HashChain>, StoreError> {
         if sequence == 0 && feed.sequence == 0 {
             return Ok(Some(HashChain::genesis(&feed.issuer)));
         }
-        // At 0 there is no delta to ask; the history is whole from there if its first delta is still kept.
+        // Sequence 0 has no delta. The log is complete from there if its first delta is kept.
         let row = with_connection!(&mut *self, connection => {
             sqlx::query_scalar::<_, Vec<u8>>("SELECT chain FROM deltas WHERE sequence = $1")
                 .bind(to_sql(sequence.max(1)))

@@ -1,8 +1,9 @@
-//! Writing the history: revocations as records, what they amount to as marks, and each change of a mark as a delta, all in
-//! one transaction with the audit log.
+//! Writes the revocation log: revocations as records, their combined effect on each target as
+//! marks, and each change of a mark as a delta, in one transaction with the audit log.
 //!
-//! A ledger is open only while its transaction holds the feed's one row. So the next one waits, sequences have no gaps, what is
-//! rolled back was never taken, and the marks that are read here are the newest.
+//! A log is open only while its transaction holds the one row of the feed. So the next one waits,
+//! sequences have no gaps, a rolled back sequence was never used, and the marks read here are the
+//! newest.
 
 use std::collections::HashMap;
 
@@ -14,15 +15,15 @@ use tollgate_model::{
 
 use crate::database::Tx;
 use crate::database::bulk::{padded_with_last, statement_chunks};
-use crate::database::values::{fixed_bytes, from_sql, mark_from_sql, to_sql};
+use crate::database::values::{fixed_bytes, from_sql, mark_from_sql, revocation_kind, to_sql};
 use crate::error::StoreError;
 use crate::revocation::revocations::RevocationRow;
 use crate::revocation::security_events::Signal;
 use crate::writer::batch::{ReinstateOutcome, RevokeOutcome};
 
-/// A name's mark, while it is being changed.
+/// The mark of a target while it is being changed.
 #[derive(Clone, Copy)]
-struct Held {
+struct Mark {
     mark: RevokedBefore,
     void_after: u64,
     epoch: Option<u32>,
@@ -37,24 +38,24 @@ struct Entry {
 /// Kind, id, mark, end and epoch.
 type MarkRow = (i64, Vec<u8>, i64, i64, Option<i64>);
 
-/// The history, held for writing.
+/// The revocation log, locked for writing.
 pub(crate) struct RevocationLog {
     issuer: String,
     sequence: u64,
     chain: HashChain,
-    /// The newest record's number.
+    /// Number of the newest record.
     number: u64,
-    marks: HashMap<(RevocationKind, RevocationId), Held>,
-    /// The marks that are to be written.
+    marks: HashMap<(RevocationKind, RevocationId), Mark>,
+    /// Targets whose marks must be written.
     changed: Vec<(RevocationKind, RevocationId)>,
     entries: Vec<Entry>,
-    /// The entries in words, for receivers of security events.
+    /// The deltas as receivers of security events get them.
     signals: Vec<Signal>,
-    lines: Vec<NewAuditEntry>,
+    audit_entries: Vec<NewAuditEntry>,
 }
 
 impl RevocationLog {
-    /// Takes the feed's row and holds it until the commit.
+    /// Locks the row of the feed until the commit.
     pub(crate) async fn open(tx: &mut Tx) -> Result<RevocationLog, StoreError> {
         let row = with_connection!(&mut *tx, connection => {
             sqlx::query_as::<_, (String, i64, Vec<u8>, i64)>(
@@ -73,11 +74,11 @@ impl RevocationLog {
             changed: Vec::new(),
             entries: Vec::new(),
             signals: Vec::new(),
-            lines: Vec::new(),
+            audit_entries: Vec::new(),
         })
     }
 
-    /// Makes revocations, with `closed` as the epoch that this transaction ended.
+    /// Makes revocations. `closed` is the epoch that this transaction has closed.
     pub(crate) async fn revoke(
         &mut self,
         tx: &mut Tx,
@@ -91,16 +92,16 @@ impl RevocationLog {
         let mut revoked = Vec::with_capacity(revokes.len());
         for (revoke, name) in revokes.iter().zip(names) {
             let mark = revoke.target.mark(closed);
-            // A mark that is void may be in nobody's snapshot any more: it does not count.
+            // An expired mark may be missing in every snapshot: it does not count.
             let held = self.marks.get(&name).filter(|held| held.void_after >= revoke.at && held.mark >= mark).copied();
             if held.is_some()
-                && let Some(revocation) = on_record(tx, &records, revoke, mark).await?
+                && let Some(revocation) = find_same_revocation(tx, &records, revoke, mark).await?
             {
                 revoked.push(RevokeOutcome { revocation, is_new_to_edges: false });
                 continue;
             }
             let revocation = self.record(revoke, mark);
-            self.strike(name, &revocation, held.is_none());
+            self.raise_mark(name, &revocation, held.is_none());
             records.push(revocation.clone());
             revoked.push(RevokeOutcome { revocation, is_new_to_edges: held.is_none() });
         }
@@ -116,12 +117,12 @@ impl RevocationLog {
         Revocation { number: self.number, target, mark, by, reason, at, void_after, reinstated: None }
     }
 
-    /// Marks a name with what a new revocation amounts to.
-    fn strike(&mut self, name: (RevocationKind, RevocationId), revocation: &Revocation, is_new_to_edges: bool) {
+    /// Raises the mark of a target to that of a new revocation.
+    fn raise_mark(&mut self, name: (RevocationKind, RevocationId), revocation: &Revocation, is_new_to_edges: bool) {
         let epoch = revocation.target.epoch();
-        let fresh = Held { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch };
+        let fresh = Mark { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch };
         let held = self.marks.entry(name).or_insert(fresh);
-        *held = Held {
+        *held = Mark {
             mark: held.mark.max(revocation.mark),
             void_after: held.void_after.max(revocation.void_after),
             epoch,
@@ -129,17 +130,18 @@ impl RevocationLog {
         let (mark, void_after) = (held.mark, held.void_after);
         self.changed.push(name);
         if is_new_to_edges {
-            self.tell(name, mark, void_after, epoch);
+            self.append_delta(name, mark, void_after, epoch);
         }
     }
 
-    /// Lifts revocations in force, and lowers the mark to what the others of the name amount to.
+    /// Lifts revocations in force, and lowers the mark of their target to what its other
+    /// revocations require.
     pub(crate) async fn reinstate(
         &mut self,
         tx: &mut Tx,
         reinstate: &NewReinstatement,
     ) -> Result<ReinstateOutcome, StoreError> {
-        let mut lifted = lift(tx, reinstate).await?;
+        let mut lifted = lift_records(tx, reinstate).await?;
         lifted.sort_by_key(|revocation| revocation.number);
         let Some(target) = lifted.first().map(|revocation| revocation.target.clone()) else {
             return Ok(ReinstateOutcome { lifted, is_new_to_edges: false });
@@ -151,19 +153,19 @@ impl RevocationLog {
         self.load_marks(tx, &[name]).await?;
         let epoch = target.epoch();
         let held =
-            self.marks.get(&name).copied().unwrap_or(Held { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch });
-        let (mark, void_after) = in_force(tx, &target, reinstate.at).await?;
-        self.marks.insert(name, Held { mark, void_after, epoch });
+            self.marks.get(&name).copied().unwrap_or(Mark { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch });
+        let (mark, void_after) = combined_mark(tx, &target, reinstate.at).await?;
+        self.marks.insert(name, Mark { mark, void_after, epoch });
         self.changed.push(name);
         let is_new_to_edges = mark != held.mark;
         if is_new_to_edges {
-            self.tell(name, mark, held.void_after.max(void_after), epoch);
+            self.append_delta(name, mark, held.void_after.max(void_after), epoch);
         }
         Ok(ReinstateOutcome { lifted, is_new_to_edges })
     }
 
-    /// Adds a delta.
-    fn tell(
+    /// Adds a delta, and its signal.
+    fn append_delta(
         &mut self,
         (kind, id): (RevocationKind, RevocationId),
         mark: RevokedBefore,
@@ -174,8 +176,8 @@ impl RevocationLog {
         let delta = Delta { sequence: self.sequence, kind, id, revoked_before: mark, expires_at: void_after };
         self.chain = self.chain.next(&delta);
         self.entries.push(Entry { delta, epoch, chain: self.chain });
-        // The line that was just written is about what made this delta.
-        if let Some(NewAuditEntry { at, by, action, name, detail, .. }) = self.lines.last() {
+        // The last audit entry describes the change that caused this delta.
+        if let Some(NewAuditEntry { at, by, action, name, detail, .. }) = self.audit_entries.last() {
             let (name, by, reason) = (name.clone(), by.as_str().to_owned(), detail.clone());
             let is_reinstatement = *action == AuditAction::Reinstate;
             self.signals.push(Signal {
@@ -198,10 +200,10 @@ impl RevocationLog {
             _ => target.name().to_owned(),
         };
         let kind = AuditKind::Revocable(target.kind());
-        self.lines.push(NewAuditEntry { at, by: by.clone(), action, kind, name, detail });
+        self.audit_entries.push(NewAuditEntry { at, by: by.clone(), action, kind, name, detail });
     }
 
-    /// Reads the marks of names that are not held yet.
+    /// Reads the marks of targets that have not been read.
     async fn load_marks(&mut self, tx: &mut Tx, names: &[(RevocationKind, RevocationId)]) -> Result<(), StoreError> {
         let missing: Vec<_> = names.iter().filter(|name| !self.marks.contains_key(*name)).copied().collect();
         for names in statement_chunks(&missing) {
@@ -214,8 +216,8 @@ impl RevocationLog {
                 query.push(")").build_query_as().fetch_all(connection).await?
             });
             for (kind, id, mark, void_after, epoch) in rows {
-                let kind = crate::database::values::revocation_kind(kind, "marks")?;
-                let held = Held {
+                let kind = revocation_kind(kind, "marks")?;
+                let held = Mark {
                     mark: mark_from_sql(mark),
                     void_after: from_sql(void_after),
                     epoch: epoch.and_then(|epoch| u32::try_from(epoch).ok()),
@@ -226,7 +228,7 @@ impl RevocationLog {
         Ok(())
     }
 
-    /// Writes the marks, the deltas, the audit log and the head.
+    /// Writes the marks, the deltas, the audit entries and the head.
     pub(crate) async fn close(mut self, tx: &mut Tx) -> Result<(), StoreError> {
         self.changed.sort_unstable();
         self.changed.dedup();
@@ -273,9 +275,10 @@ impl RevocationLog {
                 .push_bind(entry.chain.as_bytes().as_slice())
         );
         tx.insert_signals(&self.signals).await?;
-        tx.write_audit_entries(&self.lines).await?;
-        // A revoked key leaves the key sets, and one that is reinstated comes back: whoever has them reads them anew.
-        let changes_keys = self.lines.iter().any(|line| line.kind == AuditKind::KEY);
+        tx.write_audit_entries(&self.audit_entries).await?;
+        // A revoked key leaves the key sets, and a reinstated one returns: raises the version, so
+        // that they are read again.
+        let changes_keys = self.audit_entries.iter().any(|entry| entry.kind == AuditKind::KEY);
         with_connection!(&mut *tx, connection => {
             sqlx::query("UPDATE feed SET sequence = $1, chain = $2, revocation = $3, version = version + $4")
                 .bind(to_sql(self.sequence))
@@ -289,8 +292,9 @@ impl RevocationLog {
     }
 }
 
-/// The record that says just what a new one would, by the same actor, in force: asking again makes no second one.
-async fn on_record(
+/// A record in force of the same revocation by the same actor: repeating a revocation creates no
+/// second record.
+async fn find_same_revocation(
     tx: &mut Tx,
     fresh: &[Revocation],
     revoke: &NewRevocation,
@@ -335,9 +339,10 @@ async fn insert_records(tx: &mut Tx, records: &[Revocation]) -> Result<(), Store
     Ok(())
 }
 
-/// Notes on the records in force that they are lifted, and gives them.
-async fn lift(tx: &mut Tx, reinstate: &NewReinstatement) -> Result<Vec<Revocation>, StoreError> {
-    // The conditions have the same parameters; of every record the mark is above 0, the kind not 0 and the name not empty.
+/// Marks the selected records in force as lifted, and returns them.
+async fn lift_records(tx: &mut Tx, reinstate: &NewReinstatement) -> Result<Vec<Revocation>, StoreError> {
+    // All conditions have the same parameters: in every record the mark is above 0, the kind is not
+    // 0, and the name is not empty.
     let (condition, value, kind, name) = match &reinstate.selector {
         RevocationSelector::Number(number) => ("number = $4 AND kind <> $5 AND name <> $6", *number, 0, ""),
         RevocationSelector::Target(target) => match target {
@@ -365,8 +370,8 @@ async fn lift(tx: &mut Tx, reinstate: &NewReinstatement) -> Result<Vec<Revocatio
     rows.into_iter().map(Revocation::try_from).collect()
 }
 
-/// What the revocations of a name amount to that are in force, and until when.
-async fn in_force(tx: &mut Tx, target: &Target, at: u64) -> Result<(RevokedBefore, u64), StoreError> {
+/// The combined mark of a target's revocations in force, and until when they matter.
+async fn combined_mark(tx: &mut Tx, target: &Target, at: u64) -> Result<(RevokedBefore, u64), StoreError> {
     let (mark, void_after) = with_connection!(&mut *tx, connection => {
         sqlx::query_as::<_, (Option<i64>, Option<i64>)>(
             "SELECT max(mark), max(void_after) FROM revocations

@@ -1,4 +1,5 @@
-//! Revocations on record, and whether a token is struck. They are written by way of a [`Batch`](super::Batch).
+//! Records of revocations, and whether one applies to a token. They are written in a
+//! [`Batch`](crate::Batch).
 
 use std::collections::HashMap;
 use std::iter;
@@ -12,21 +13,20 @@ use crate::database::{Either, Tx};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Records of a listing at most.
+/// Maximum records per page.
 pub const MAX_REVOCATIONS_PAGE: u64 = 1000;
 
-/// RevocationSelector records to list.
+/// Which records to list.
 #[derive(Debug, Clone, Default)]
 pub struct RevocationFilter {
-    /// Those of this kind alone.
     pub kind: Option<RevocationKind>,
-    /// Those with this name alone.
+    /// Name of the revoked token, session, subject, client or key.
     pub name: Option<String>,
-    /// Those that are lifted or void, too.
+    /// Lists records that are lifted or expired too.
     pub include_inactive: bool,
-    /// Those with a lower number than this one alone.
+    /// Lists records with a lower number than this.
     pub below: Option<u64>,
-    /// As many at most, up to [`MAX_REVOCATIONS_PAGE`].
+    /// Page size, at most [`MAX_REVOCATIONS_PAGE`].
     pub limit: u64,
 }
 
@@ -68,33 +68,28 @@ impl TryFrom<RevocationRow> for Revocation {
 }
 
 impl Store {
-    /// Records, newest first; what is in force is judged at the Unix second `now`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn list_revocations(&self, listing: &RevocationFilter, now: u64) -> Result<Vec<Revocation>, StoreError> {
+    /// Records, newest first. A record is in force if it is not lifted and has not expired at the
+    /// Unix second `now`.
+    pub async fn list_revocations(&self, filter: &RevocationFilter, now: u64) -> Result<Vec<Revocation>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT * FROM revocations WHERE number < ");
-            query.push_bind(to_sql(listing.below.unwrap_or(u64::MAX)));
-            if let Some(kind) = listing.kind {
+            query.push_bind(to_sql(filter.below.unwrap_or(u64::MAX)));
+            if let Some(kind) = filter.kind {
                 query.push(" AND kind = ").push_bind(i64::from(kind.to_byte()));
             }
-            if let Some(name) = &listing.name {
+            if let Some(name) = &filter.name {
                 query.push(" AND name = ").push_bind(name.as_str());
             }
-            if !listing.include_inactive {
+            if !filter.include_inactive {
                 query.push(" AND lifted_at IS NULL AND void_after >= ").push_bind(to_sql(now));
             }
-            query.push(" ORDER BY number DESC LIMIT ").push_bind(to_sql(listing.limit.min(MAX_REVOCATIONS_PAGE)));
+            query.push(" ORDER BY number DESC LIMIT ").push_bind(to_sql(filter.limit.min(MAX_REVOCATIONS_PAGE)));
             query.build_query_as::<RevocationRow>().fetch_all(connection).await?
         });
         rows.into_iter().map(Revocation::try_from).collect()
     }
 
-    /// The record with this number, if it is not long void.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The record with this number, until it is swept.
     pub async fn find_revocation(&self, number: u64) -> Result<Option<Revocation>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, RevocationRow>("SELECT * FROM revocations WHERE number = $1")
@@ -105,35 +100,35 @@ impl Store {
         row.map(Revocation::try_from).transpose()
     }
 
-    /// Whether a token on record is struck by any revocation now.
+    /// Whether a revocation applies to a recorded token.
     ///
     /// # Errors
-    /// When the database fails, or nobody served from it yet.
+    /// When the database fails, or has no issuer yet.
     pub async fn is_token_revoked(&self, token: &AccessToken) -> Result<bool, StoreError> {
         self.begin_read().await?.is_token_revoked(token).await
     }
 }
 
 impl Tx {
-    /// Whether a token is struck, or one of those that it was exchanged from, as of this transaction.
+    /// Whether a revocation applies to a token or to one of its source tokens.
     pub(crate) async fn is_token_revoked(&mut self, token: &AccessToken) -> Result<bool, StoreError> {
-        let Some(sources) = self.recorded(&token.details.exchanged_from).await? else {
+        let Some(sources) = self.find_all_records(&token.details.exchanged_from).await? else {
             return Ok(true);
         };
-        self.is_one_struck(&iter::once(token).chain(&sources).collect::<Vec<_>>()).await
+        self.is_any_record_revoked(&iter::once(token).chain(&sources).collect::<Vec<_>>()).await
     }
 
-    /// Whether one of the tokens with these ids is struck, as of this transaction, or no longer on record.
+    /// Whether a revocation applies to one of these tokens, or one of them is not recorded.
     pub(crate) async fn is_any_token_revoked(&mut self, ids: &[TokenId]) -> Result<bool, StoreError> {
-        match self.recorded(ids).await? {
-            Some(sources) => self.is_one_struck(&sources.iter().collect::<Vec<_>>()).await,
+        match self.find_all_records(ids).await? {
+            Some(sources) => self.is_any_record_revoked(&sources.iter().collect::<Vec<_>>()).await,
             None => Ok(true),
         }
     }
 
-    /// The records of all these tokens; none if one is missing. A token ends no later than those that it was exchanged from, so they are on
-    /// record while it is good.
-    async fn recorded(&mut self, ids: &[TokenId]) -> Result<Option<Vec<AccessToken>>, StoreError> {
+    /// The records of all these tokens; `None` if one is missing. A token expires no later than its
+    /// source tokens, so they are recorded while it is valid.
+    async fn find_all_records(&mut self, ids: &[TokenId]) -> Result<Option<Vec<AccessToken>>, StoreError> {
         if ids.is_empty() {
             return Ok(Some(Vec::new()));
         }
@@ -141,14 +136,14 @@ impl Tx {
         Ok((tokens.len() == ids.len()).then_some(tokens))
     }
 
-    async fn is_one_struck(&mut self, tokens: &[&AccessToken]) -> Result<bool, StoreError> {
+    async fn is_any_record_revoked(&mut self, tokens: &[&AccessToken]) -> Result<bool, StoreError> {
         let issuer = self.feed().await?.issuer;
-        let names_of_all: Vec<_> = tokens.iter().flat_map(|token| names(token, &issuer)).collect();
-        let marks = self.marks(&names_of_all).await?;
-        Ok(tokens.iter().any(|token| names(token, &issuer).any(|name| is_struck_by(token, &marks, name))))
+        let all_targets: Vec<_> = tokens.iter().flat_map(|token| targets(token, &issuer)).collect();
+        let marks = self.marks(&all_targets).await?;
+        Ok(tokens.iter().any(|token| targets(token, &issuer).any(|name| is_revoked_by(token, &marks, name))))
     }
 
-    /// The marks of these names, where they have any.
+    /// The marks of these targets; targets without a mark are missing.
     async fn marks(
         &mut self,
         names: &[(RevocationKind, RevocationId)],
@@ -169,7 +164,7 @@ impl Tx {
         rows.into_iter().map(mark).collect()
     }
 
-    /// Counts a change of what edges depend on beside the deltas.
+    /// Raises the version of data that edges depend on.
     pub(crate) async fn bump_version(&mut self) -> Result<(), StoreError> {
         with_connection!(&mut *self, connection => {
             sqlx::query("UPDATE feed SET version = version + 1").execute(connection).await?;
@@ -177,7 +172,7 @@ impl Tx {
         self.notify().await
     }
 
-    /// Wakes the publishers of all origins at the commit. On SQLite they notice by themselves.
+    /// Wakes the publishers of all origins at the commit. On SQLite they poll.
     pub(crate) async fn notify(&mut self) -> Result<(), StoreError> {
         if let Either::Postgres(transaction) = self {
             let notify = sqlx::AssertSqlSafe(format!("SELECT pg_notify({NOTIFY_CHANNEL}, '')"));
@@ -187,21 +182,21 @@ impl Tx {
     }
 }
 
-/// What a token can be struck by.
-fn names(token: &AccessToken, issuer: &str) -> impl Iterator<Item = (RevocationKind, RevocationId)> {
-    let group = |target: Target| (target.kind(), target.id(issuer));
-    let session = token.session.clone().map(|session| group(Target::Session(session)));
+/// The targets whose revocation applies to a token.
+fn targets(token: &AccessToken, issuer: &str) -> impl Iterator<Item = (RevocationKind, RevocationId)> {
+    let id = |target: Target| (target.kind(), target.id(issuer));
+    let session = token.session.clone().map(|session| id(Target::Session(session)));
     let names = [
         (RevocationKind::Token, token.id.revocation_id()),
-        group(Target::Subject(token.subject.clone())),
-        group(Target::Client(token.client.to_string())),
-        group(Target::Key(token.key_id.clone())),
+        id(Target::Subject(token.subject.clone())),
+        id(Target::Client(token.client.to_string())),
+        id(Target::Key(token.key_id.clone())),
         (RevocationKind::Everything, RevocationId::EVERYTHING),
     ];
     names.into_iter().chain(session)
 }
 
-fn is_struck_by(
+fn is_revoked_by(
     token: &AccessToken,
     marks: &HashMap<(RevocationKind, RevocationId), RevokedBefore>,
     name: (RevocationKind, RevocationId),

@@ -1,4 +1,4 @@
-//! Streams of security events, and the signals they tell of.
+//! Streams of security events (OpenID Shared Signals), and the signals that they deliver.
 
 use std::collections::BTreeSet;
 
@@ -11,31 +11,28 @@ use crate::database::values::{from_sql, mark_from_sql, to_sql};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// A delta in words: what changed, when, by whom and why.
+/// A delta as receivers of security events get it: what changed, when, by whom and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signal {
-    /// The delta's sequence.
+    /// Sequence of the delta.
     pub sequence: u64,
-    /// What kind of thing it is about.
     pub kind: RevocationKind,
-    /// Its name among those of its kind; of everything, a time.
+    /// Name of the target; for a revocation of everything, a time.
     pub name: String,
-    /// Its mark from now on.
+    /// The mark from now on.
     pub mark: RevokedBefore,
-    /// Whether a reinstatement made it.
     pub is_reinstatement: bool,
-    /// When, Unix seconds.
+    /// Unix seconds.
     pub at: u64,
-    /// Who.
+    /// Actor.
     pub by: String,
-    /// Why.
     pub reason: Option<String>,
-    /// The Unix second after which nobody needs to know any more.
+    /// Unix second after which the signal is irrelevant.
     pub void_after: u64,
 }
 
 impl Signal {
-    /// The CAEP event type that a stream carries this signal as.
+    /// The CAEP event type by which a stream delivers this signal.
     #[must_use]
     pub fn event_type(&self) -> EventType {
         if self.kind == RevocationKind::Token || self.mark == RevokedBefore::NOT_REVOKED {
@@ -45,7 +42,7 @@ impl Signal {
         }
     }
 
-    /// Whether a reinstatement left another revocation of the same in force.
+    /// Whether another revocation of the target is still in force after a reinstatement.
     #[must_use]
     pub fn is_still_revoked(&self) -> bool {
         self.is_reinstatement && self.mark != RevokedBefore::NOT_REVOKED
@@ -129,10 +126,12 @@ impl TryFrom<StreamRow> for Stream {
 }
 
 impl Store {
-    /// Registers a stream, from now on: it is told of what follows the newest delta. Answers with it as it is registered.
+    /// Registers a stream, which delivers what follows the newest delta, and returns it as
+    /// registered.
     ///
     /// # Errors
-    /// [`StoreError::AlreadyExists`] when its name is taken; [`StoreError::NoIssuer`] when nobody served from the database yet.
+    /// [`StoreError::AlreadyExists`] when its name is taken; [`StoreError::NoIssuer`] when the
+    /// database has no issuer yet.
     pub async fn create_stream(&self, stream: &Stream) -> Result<Stream, StoreError> {
         let events: Vec<&str> = stream.events.iter().map(|event| event.name()).collect();
         let (url, sealed) = match &stream.delivery {
@@ -140,8 +139,8 @@ impl Store {
             Delivery::Poll => (None, None),
         };
         let mut tx = self.begin_write().await?;
-        // First, for it takes the feed's row: who writes a delta later sees the stream, and one written before is at or below
-        // the sequence read here.
+        // Locks the row of the feed first: a transaction that writes a later delta sees the stream,
+        // and earlier deltas are at or below the sequence read here.
         tx.bump_version().await?;
         let acknowledged: Option<i64> = with_connection!(&mut tx, connection => {
             sqlx::query_scalar("SELECT sequence FROM feed").fetch_optional(connection).await?
@@ -170,10 +169,6 @@ impl Store {
         Ok(registered)
     }
 
-    /// All streams by name.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn list_streams(&self) -> Result<Vec<Stream>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, StreamRow>("SELECT * FROM streams ORDER BY name").fetch_all(connection).await?
@@ -181,10 +176,6 @@ impl Store {
         rows.into_iter().map(Stream::try_from).collect()
     }
 
-    /// The stream of this name, if there is one.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn find_stream(&self, name: &StreamName) -> Result<Option<Stream>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, StreamRow>("SELECT * FROM streams WHERE name = $1")
@@ -195,13 +186,10 @@ impl Store {
         row.map(Stream::try_from).transpose()
     }
 
-    /// Removes a stream; false when there is none of that name.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Deletes a stream. Returns false if it does not exist.
     pub async fn delete_stream(&self, name: &StreamName) -> Result<bool, StoreError> {
         let mut tx = self.begin_write().await?;
-        // First, in the order of locks that every writer keeps: the feed's row before the streams'.
+        // Locks in the order that every writer keeps: the row of the feed before the streams.
         tx.bump_version().await?;
         let deleted = with_connection!(&mut tx, connection => {
             sqlx::query("DELETE FROM streams WHERE name = $1").bind(name.as_str()).execute(connection).await?.rows_affected()
@@ -213,80 +201,73 @@ impl Store {
         Ok(deleted > 0)
     }
 
-    /// The signals that a stream is to be told of and has not acknowledged, oldest first, of the first `window` that follow
-    /// what it acknowledged. If `tells` takes none of a full window, the stream's place moves on, and the next are looked at.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The signals that a stream must deliver and that are not acknowledged, oldest first, among
+    /// the first `window` signals after its position. If `delivers` selects none of a full window,
+    /// the position moves on, and the next window is read.
     pub async fn list_pending_signals(
         &self,
         stream: u64,
         window: u64,
-        tells: impl Fn(&Signal) -> bool,
+        delivers: impl Fn(&Signal) -> bool,
     ) -> Result<Vec<Signal>, StoreError> {
         loop {
             let mut tx = self.begin_read().await?;
-            let Some(from) = tx.acknowledged(stream).await? else {
+            let Some(from) = tx.stream_position(stream).await? else {
                 return Ok(Vec::new());
             };
             let signals = tx.signals_after(from, window).await?;
-            let early = tx.early(stream).await?;
+            let early = tx.early_acknowledgements(stream).await?;
             drop(tx);
             let full = signals.len() as u64 >= window;
             let last = signals.last().map_or(from, |signal| signal.sequence);
             let pending: Vec<Signal> =
-                signals.into_iter().filter(|signal| tells(signal) && !early.contains(&signal.sequence)).collect();
+                signals.into_iter().filter(|signal| delivers(signal) && !early.contains(&signal.sequence)).collect();
             if !pending.is_empty() || !full {
                 return Ok(pending);
             }
-            self.pass_signals(stream, last).await?;
+            self.skip_signals(stream, last).await?;
         }
     }
 
-    /// Records what a stream acknowledges of the `window` signals that follow its place, and moves the place on to the first
-    /// that it has not: `acknowledged` says whether a signal arrived, and if so whether it was refused.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records which of the `window` signals after a stream's position were acknowledged, and moves
+    /// the position to the first signal that was not. `acknowledged` returns whether a signal was
+    /// received, and if so, whether it was refused.
     pub async fn acknowledge_signals(
         &self,
         stream: u64,
         window: u64,
         acknowledged: impl Fn(&Signal) -> Option<bool>,
-        tells: impl Fn(&Signal) -> bool,
+        delivers: impl Fn(&Signal) -> bool,
         now_ms: u64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let Some(from) = tx.lock_stream(stream).await? else {
             return Ok(());
         };
-        let mut early = tx.early(stream).await?;
-        let (mut to, mut whole, mut refused) = (from, true, 0);
-        let mut fresh = Vec::new();
+        let mut early = tx.early_acknowledgements(stream).await?;
+        let (mut to, mut is_contiguous, mut refused) = (from, true, 0);
+        let mut new_early = Vec::new();
         for signal in tx.signals_after(from, window).await? {
-            if !tells(&signal) {
-                // Nothing to acknowledge.
+            if !delivers(&signal) {
+                // Not delivered by this stream, so nothing to acknowledge.
             } else if let Some(refusal) = acknowledged(&signal) {
                 if early.insert(signal.sequence) {
                     refused += u64::from(refusal);
-                    fresh.push(signal.sequence);
+                    new_early.push(signal.sequence);
                 }
             } else if !early.contains(&signal.sequence) {
-                whole = false;
+                is_contiguous = false;
             }
-            if whole {
+            if is_contiguous {
                 to = signal.sequence;
             }
         }
-        fresh.retain(|sequence| *sequence > to);
-        tx.move_stream(stream, to, &fresh, refused, now_ms).await?;
+        new_early.retain(|sequence| *sequence > to);
+        tx.advance_stream(stream, to, &new_early, refused, now_ms).await?;
         tx.commit().await
     }
 
-    /// Notes that the last delivery failed, for whoever lists the streams.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records that the last delivery failed, for the list of streams.
     pub async fn record_stream_problem(&self, stream: u64, problem: &str) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
@@ -299,8 +280,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// Moves a stream's place over signals that are not told on it.
-    async fn pass_signals(&self, stream: u64, to: u64) -> Result<(), StoreError> {
+    /// Moves the position of a stream past signals that it does not deliver.
+    async fn skip_signals(&self, stream: u64, to: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
             sqlx::query("UPDATE streams SET acknowledged = $2 WHERE number = $1 AND acknowledged < $2")
@@ -312,10 +293,8 @@ impl Store {
         tx.commit().await
     }
 
-    /// Forgets the signals that every stream has, and those that nobody needs any more at the Unix second `now`. How many.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Deletes the signals that every stream has passed, and those that are irrelevant at the Unix
+    /// second `now`; returns their number.
     pub async fn sweep_signals(&self, now: u64) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
         tx.allow_long_statements().await?;
@@ -335,7 +314,8 @@ impl Store {
 }
 
 impl Tx {
-    /// Records signals, if there is a stream. The caller holds the feed's row: see [`Store::create_stream`].
+    /// Records signals, if a stream is registered. The caller has locked the row of the feed: see
+    /// [`Store::create_stream`].
     pub(crate) async fn insert_signals(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
         let wanted: Option<i64> = with_connection!(&mut *self, connection => {
             sqlx::query_scalar("SELECT number FROM streams LIMIT 1").fetch_optional(connection).await?
@@ -362,7 +342,7 @@ impl Tx {
         Ok(())
     }
 
-    async fn acknowledged(&mut self, stream: u64) -> Result<Option<u64>, StoreError> {
+    async fn stream_position(&mut self, stream: u64) -> Result<Option<u64>, StoreError> {
         let sequence: Option<i64> = with_connection!(&mut *self, connection => {
             sqlx::query_scalar("SELECT acknowledged FROM streams WHERE number = $1")
                 .bind(to_sql(stream))
@@ -372,7 +352,7 @@ impl Tx {
         Ok(sequence.map(from_sql))
     }
 
-    /// A stream's place, which nobody else moves before this transaction ends.
+    /// The position of a stream, locked until this transaction ends.
     async fn lock_stream(&mut self, stream: u64) -> Result<Option<u64>, StoreError> {
         let sequence: Option<i64> = with_connection!(&mut *self, connection => {
             sqlx::query_scalar("UPDATE streams SET acknowledged = acknowledged WHERE number = $1 RETURNING acknowledged")
@@ -383,7 +363,7 @@ impl Tx {
         Ok(sequence.map(from_sql))
     }
 
-    async fn early(&mut self, stream: u64) -> Result<BTreeSet<u64>, StoreError> {
+    async fn early_acknowledgements(&mut self, stream: u64) -> Result<BTreeSet<u64>, StoreError> {
         let early: Vec<i64> = with_connection!(&mut *self, connection => {
             sqlx::query_scalar("SELECT sequence FROM early_acknowledgements WHERE stream = $1")
                 .bind(to_sql(stream))
@@ -404,7 +384,7 @@ impl Tx {
         rows.into_iter().map(Signal::try_from).collect()
     }
 
-    async fn move_stream(
+    async fn advance_stream(
         &mut self,
         stream: u64,
         to: u64,

@@ -1,4 +1,4 @@
-//! What snapshots are built from, and the newest that was published.
+//! The data that snapshots are built from, and the newest published snapshot.
 
 use tollgate_core::{ConfigDigest, HashChain, RevocationId, RevocationKind, RevokedBefore};
 use tollgate_model::revocation::REVOCATION_KEPT_AFTER_EXPIRY;
@@ -10,53 +10,50 @@ use crate::error::StoreError;
 use crate::revocation::feed::FeedHead;
 use crate::store::Store;
 
-/// Ids of recorded tokens read at a time.
-const IDS: u64 = 16 * 1024;
+/// Recorded tokens read per statement.
+const TOKENS_PER_READ: u64 = 16 * 1024;
 
-/// Two that publish at one moment differ by less: a snapshot that is newer by more was dated by a wrong clock, and gives way.
+/// Maximum difference between the clocks of two publishers. A snapshot that is newer by more was
+/// dated by a wrong clock and is replaced.
 pub const MAX_SNAPSHOT_CLOCK_SKEW_MS: u64 = 60 * 1000;
 
-/// All that a snapshot says but the covered tokens, read in one state.
+/// The content of a snapshot except the covered tokens, read in one transaction.
 #[derive(Debug)]
 pub struct SnapshotState {
-    /// Where the history stood.
     pub head: FeedHead,
-    /// Its fingerprint there.
+    /// Hash chain at the head.
     pub chain: HashChain,
     /// Tokens issued before this were revoked.
     pub before: RevokedBefore,
-    /// The marks of groups.
+    /// Marks of groups of tokens.
     pub groups: Vec<(RevocationKind, RevocationId, RevokedBefore)>,
     /// The revoked tokens, with their epochs if they have one.
     pub revoked: Vec<(RevocationId, Option<u32>)>,
-    /// The route rules.
     pub routes: Vec<Route>,
 }
 
-/// Reads one state of the database for as long as a snapshot's building takes.
+/// Reads one state of the database while a snapshot is built.
 pub struct SnapshotReader {
     tx: Tx,
     now: u64,
-    /// The number of the last token that was read.
+    /// Number of the last token read.
     last: u64,
 }
 
-/// The newest published snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishedSnapshot {
-    /// Which one it is; later ones have higher numbers. Given by the store.
+    /// Assigned by the store; later snapshots have higher numbers.
     pub number: u64,
-    /// The last delta that is in.
+    /// Sequence of the last delta contained.
     pub sequence: u64,
-    /// The newest epoch that is covered.
+    /// Newest covered epoch.
     pub epoch: u32,
-    /// When it was made, Unix milliseconds.
+    /// Creation time, Unix milliseconds.
     pub as_of_ms: u64,
-    /// When the store was read for the covered tokens in it, Unix milliseconds.
+    /// Time at which the covered tokens were read, Unix milliseconds.
     pub built_ms: u64,
-    /// The number of revoked tokens in it.
+    /// Number of revoked tokens contained.
     pub revoked: u64,
-    /// The digest of the configuration in it.
     pub config: ConfigDigest,
     /// The signed message.
     pub message: Vec<u8>,
@@ -75,20 +72,13 @@ struct PublishedRow {
 }
 
 impl Store {
-    /// Begins to read one state of the database, as of the Unix second `now`.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Starts to read one state of the database, as of the Unix second `now`.
     pub async fn snapshot_reader(&self, now: u64) -> Result<SnapshotReader, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.allow_long_statements().await?;
         Ok(SnapshotReader { tx, now, last: 0 })
     }
 
-    /// The newest published snapshot, if there is one.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn find_published_snapshot(&self) -> Result<Option<PublishedSnapshot>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, PublishedRow>("SELECT * FROM snapshots").fetch_optional(connection).await?
@@ -96,12 +86,12 @@ impl Store {
         row.map(PublishedSnapshot::try_from).transpose()
     }
 
-    /// Publishes a snapshot: all origins serve it from now on. Gives its number; none, and nothing is published, if what is
-    /// published by now is of a later sequence or a later moment. `new_keys` are the names of keys that no snapshot had before:
-    /// from now on their time ahead runs.
+    /// Publishes a snapshot, which all origins serve from then on, and returns its number.
+    /// Publishes nothing and returns `None` if the published snapshot has a later sequence or time.
+    /// `new_keys` are keys that no snapshot contained before: their lead time starts now.
     ///
     /// # Errors
-    /// When the database fails, or nobody served from it yet.
+    /// When the database fails, or has no issuer yet.
     pub async fn publish_snapshot(
         &self,
         snapshot: &PublishedSnapshot,
@@ -152,11 +142,8 @@ impl Store {
         Ok(Some(from_sql(number)))
     }
 
-    /// Whether, after `sequence`, a token of an epoch up to `covered` was revoked or reinstated; so, too, if that is no longer
-    /// known.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Whether a token of an epoch up to `covered` was revoked or reinstated after `sequence`; also
+    /// true if the deltas since then are no longer kept.
     pub async fn has_covered_change_since(&self, sequence: u64, covered: u32) -> Result<bool, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.allow_long_statements().await?;
@@ -175,11 +162,11 @@ impl Store {
 }
 
 impl SnapshotReader {
-    /// All but the covered tokens.
+    /// Reads everything except the covered tokens.
     ///
     /// # Errors
-    /// When the database fails, or nobody served from it yet.
-    pub async fn state(&mut self) -> Result<SnapshotState, StoreError> {
+    /// When the database fails, or has no issuer yet.
+    pub async fn read_state(&mut self) -> Result<SnapshotState, StoreError> {
         let feed = self.tx.feed().await?;
         let rows: Vec<(i64, Vec<u8>, i64, Option<i64>)> = with_connection!(&mut self.tx, connection => {
             sqlx::query_as("SELECT kind, id, mark, epoch FROM marks WHERE void_after >= $1")
@@ -200,13 +187,11 @@ impl SnapshotReader {
         Ok(SnapshotState { head, chain, before, groups, revoked, routes: self.tx.routes().await? })
     }
 
-    /// How many tokens are on record, about: numbers that rolled back transactions took count too.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn about_tokens(&mut self) -> Result<u64, StoreError> {
+    /// Approximate number of recorded tokens: numbers used by rolled back transactions count too.
+    pub async fn estimate_token_count(&mut self) -> Result<u64, StoreError> {
         let (first, last): (Option<i64>, Option<i64>) = with_connection!(&mut self.tx, connection => {
-            // Two subqueries, for each is answered from an end of the index and both together would read all of it.
+            // Two subqueries, because each reads one end of the index; a single query would read
+            // all of it.
             sqlx::query_as("SELECT (SELECT min(number) FROM tokens), (SELECT max(number) FROM tokens)")
                 .fetch_one(connection)
                 .await?
@@ -214,23 +199,22 @@ impl SnapshotReader {
         Ok(first.zip(last).map_or(0, |(first, last)| from_sql(last) - from_sql(first) + 1))
     }
 
-    /// The next ids of recorded tokens of the epochs up to `covered` that an edge may still accept; none when all were read.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn covered_ids(&mut self, covered: u32) -> Result<Vec<RevocationId>, StoreError> {
-        // Ids are in the order of their epochs; above those of the last epoch there is none.
+    /// The next ids of recorded tokens of epochs up to `covered` that edges may still accept; empty
+    /// when all have been read.
+    pub async fn next_covered_ids(&mut self, covered: u32) -> Result<Vec<RevocationId>, StoreError> {
+        // Ids sort by epoch; none is above those of the last epoch.
         let end = match covered.checked_add(1) {
             Some(epoch) => [epoch.to_be_bytes().as_slice(), &[0; 14]].concat(),
             None => vec![0xff; 19],
         };
         loop {
-            // By ranges of numbers, not by count: so no page has to look for its end among tokens that it leaves out.
+            // Pages by token number, not by count: no page searches for its end among tokens that
+            // it skips.
             let from = self.last;
             let rows: Vec<(i64, Vec<u8>, i64)> = with_connection!(&mut self.tx, connection => {
                 sqlx::query_as("SELECT number, id, expires_at FROM tokens WHERE number > $1 ORDER BY number LIMIT $2")
                     .bind(to_sql(from))
-                    .bind(to_sql(IDS))
+                    .bind(to_sql(TOKENS_PER_READ))
                     .fetch_all(connection)
                     .await?
             });
@@ -241,7 +225,7 @@ impl SnapshotReader {
             let alive = |expires_at: i64| from_sql(expires_at).saturating_add(REVOCATION_KEPT_AFTER_EXPIRY) >= self.now;
             let mut ids = Vec::with_capacity(rows.len());
             for (_, id, _) in rows.iter().filter(|(_, id, expires_at)| *id < end && alive(*expires_at)) {
-                // Of its 18 bytes the last 16 are the name of its revocation.
+                // The last 16 of the 18 bytes are the id of the token's revocation.
                 ids.push(RevocationId::from_bytes(fixed_bytes(id.get(2..).unwrap_or_default(), "tokens")?));
             }
             if !ids.is_empty() {

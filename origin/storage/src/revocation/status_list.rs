@@ -1,4 +1,5 @@
-//! What status lists need: which numbers tokens on record have, and which of them are revoked, by whatever kind.
+//! The data of status lists: which numbers recorded tokens have, and which of the tokens are
+//! revoked, by any kind of revocation.
 
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
@@ -10,21 +11,21 @@ use crate::database::values::{fixed_bytes, from_sql, to_sql};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// Records read at a time.
-const PAGE: u64 = 8192;
+/// Token records read per statement.
+const TOKENS_PER_READ: u64 = 8192;
 
-/// The numbers of revoked tokens, read in one state of the database.
+/// The numbers of revoked tokens, read in one transaction.
 #[derive(Debug)]
 pub struct RevokedNumbers {
-    /// Where the history stood.
+    /// Sequence of the last delta.
     pub sequence: u64,
-    /// The numbers, ascending.
+    /// Ascending.
     pub numbers: Vec<u64>,
 }
 
-/// What a group revocation may strike a token by.
+/// The fields of a token by which a group revocation may apply to it.
 #[derive(sqlx_macros::FromRow)]
-struct Record {
+struct TokenTargets {
     number: i64,
     id: Vec<u8>,
     client_id: String,
@@ -35,10 +36,8 @@ struct Record {
 }
 
 impl Store {
-    /// The lists, of `size` numbers each, in which tokens on record have their place; an empty range when there is none.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// The indexes of the status lists, of `size` tokens each, that contain recorded tokens; an
+    /// empty range if there are none.
     pub async fn get_status_list_range(&self, size: u64) -> Result<RangeInclusive<u64>, StoreError> {
         let (first, last) = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, (Option<i64>, Option<i64>)>("SELECT min(number), max(number) FROM tokens")
@@ -52,15 +51,15 @@ impl Store {
         })
     }
 
-    /// Which tokens on record with these numbers are revoked.
+    /// The numbers in this range whose tokens are revoked.
     ///
     /// # Errors
-    /// When the database fails, or nobody served from it yet.
+    /// When the database fails, or has no issuer yet.
     pub async fn list_revoked_numbers(&self, issuer: &str, numbers: Range<u64>) -> Result<RevokedNumbers, StoreError> {
         let mut tx = self.begin_read().await?;
         tx.allow_long_statements().await?;
         let sequence = tx.head_sequence().await?;
-        let mut revoked = tx.revoked_by_themselves(&numbers).await?;
+        let mut revoked = tx.individually_revoked(&numbers).await?;
         let groups = tx.groups(issuer).await?;
         if !groups.marks.is_empty() {
             revoked.extend(tx.revoked_in_groups(groups, numbers).await?);
@@ -79,8 +78,9 @@ impl Tx {
         sequence.map(from_sql).ok_or(StoreError::NoIssuer)
     }
 
-    async fn revoked_by_themselves(&mut self, numbers: &Range<u64>) -> Result<Vec<u64>, StoreError> {
-        // Of a jti's 18 bytes the first two are no part of the revocation's name: see `EpochTokenId::revocation_id`.
+    async fn individually_revoked(&mut self, numbers: &Range<u64>) -> Result<Vec<u64>, StoreError> {
+        // The first two of the 18 bytes of a jti are not part of the revocation's id: see
+        // `EpochTokenId::revocation_id`.
         let revoked: Vec<i64> = with_connection!(&mut *self, connection => {
             sqlx::query_scalar(
                 "SELECT number FROM tokens WHERE number >= $1 AND number < $2
@@ -96,7 +96,7 @@ impl Tx {
         Ok(revoked.into_iter().map(from_sql).collect())
     }
 
-    /// The revocations that strike more than one token.
+    /// The revocations that apply to more than one token.
     async fn groups<'a>(&mut self, issuer: &'a str) -> Result<Groups<'a>, StoreError> {
         let rows: Vec<(i64, Vec<u8>, i64)> = with_connection!(&mut *self, connection => {
             sqlx::query_as("SELECT kind, id, mark FROM marks WHERE kind <> $1 AND mark > 0")
@@ -117,14 +117,14 @@ impl Tx {
     async fn revoked_in_groups(&mut self, mut groups: Groups<'_>, numbers: Range<u64>) -> Result<Vec<u64>, StoreError> {
         let (mut revoked, mut from) = (Vec::new(), numbers.start);
         loop {
-            let page: Vec<Record> = with_connection!(&mut *self, connection => {
+            let page: Vec<TokenTargets> = with_connection!(&mut *self, connection => {
                 sqlx::query_as(
                     "SELECT number, id, client_id, subject, session, key_id, issued_at FROM tokens
                      WHERE number >= $1 AND number < $2 ORDER BY number LIMIT $3",
                 )
                 .bind(to_sql(from))
                 .bind(to_sql(numbers.end))
-                .bind(to_sql(PAGE))
+                .bind(to_sql(TOKENS_PER_READ))
                 .fetch_all(connection)
                 .await?
             });
@@ -132,21 +132,21 @@ impl Tx {
                 return Ok(revoked);
             };
             from = from_sql(last.number).saturating_add(1);
-            revoked.extend(page.iter().filter(|token| groups.strike(token)).map(|token| from_sql(token.number)));
+            revoked.extend(page.iter().filter(|token| groups.apply_to(token)).map(|token| from_sql(token.number)));
         }
     }
 }
 
-/// The group revocations in force.
 struct Groups<'a> {
     issuer: &'a str,
     marks: HashMap<(RevocationKind, RevocationId), RevokedBefore>,
-    /// The marks of names met so far: tokens share most of theirs, and a name's id is a hash.
+    /// Marks of the names looked up so far: tokens share most names, and the id of a name is a
+    /// hash.
     names: HashMap<(RevocationKind, String), RevokedBefore>,
 }
 
 impl Groups<'_> {
-    fn strike(&mut self, token: &Record) -> bool {
+    fn apply_to(&mut self, token: &TokenTargets) -> bool {
         let epoch = token.id.first_chunk().map_or(0, |epoch| u64::from(u32::from_be_bytes(*epoch)));
         let everything = self
             .marks

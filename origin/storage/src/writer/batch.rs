@@ -1,8 +1,8 @@
-//! One transaction for many requests: tokens to issue, credentials to redeem, revocations to make and to
-//! lift.
+//! One transaction for many requests: tokens to issue, credentials to redeem, revocations to make
+//! and to lift.
 //!
-//! Every transaction takes its locks in one order, issuing epoch before grants before feed, so that no
-//! two transactions deadlock.
+//! Every transaction takes its locks in one order, issuing epoch before grants before feed, so that
+//! no two transactions deadlock.
 
 use tollgate_model::{
     AccessToken, Actor, AuditAction, AuditKind, NewAuditEntry, NewReinstatement, NewRevocation, Revocation, Target,
@@ -41,11 +41,12 @@ pub struct Batch {
 pub struct IssueRequest {
     /// The token.
     pub draft: TokenDraft,
-    /// Version of clients and resource servers, [`Versions::registrations`](crate::Versions), by which
-    /// the request was decided. If it has changed, the token is not issued. `None` if the version was
-    /// read from the database when the request came.
+    /// Version of clients and resource servers, [`Versions::registrations`](crate::Versions), by
+    /// which the request was decided. If it has changed, the token is not issued. `None` if the
+    /// version was read from the database when the request came.
     pub registrations_version: Option<u64>,
-    /// User the token is about, if it has no grant. If the user is not active, the token is not issued.
+    /// User the token is about, if it has no grant. If the user is not active, the token is not
+    /// issued.
     pub user: Option<UserId>,
 }
 
@@ -167,9 +168,9 @@ impl Store {
         let closes_epoch = batch.revokes.iter().any(|revoke| revoke.target.closes_epoch());
         match self.attempt_batch(batch, closes_epoch, callers_waiting).await? {
             Some(written) => Ok(written),
-            // A credential was replayed, so its grant must be revoked, which closes the epoch. The epoch
-            // must be closed before all else: two transactions that share the lock on the epoch and then
-            // want to close it would deadlock.
+            // A credential was replayed, so its grant must be revoked, which closes the epoch. The
+            // epoch must be closed before all else: two transactions that share the lock on the
+            // epoch and then want to close it would deadlock.
             None => {
                 let written = self.attempt_batch(batch, true, callers_waiting).await?;
                 written.ok_or_else(|| StoreError::invariant("a batch that closes the epoch is written"))
@@ -177,8 +178,8 @@ impl Store {
         }
     }
 
-    /// Writes a batch in one transaction, or nothing if the epoch must be closed and `closes_epoch` is
-    /// false.
+    /// Writes a batch in one transaction, or nothing if the epoch must be closed and `closes_epoch`
+    /// is false.
     async fn attempt_batch(
         &self,
         batch: &Batch,
@@ -192,8 +193,8 @@ impl Store {
         let first_uses = tx.record_first_uses(&batch.replay_keys).await?;
         let mut written = WrittenBatch { first_uses, ..WrittenBatch::default() };
         if !batch.replay_keys.is_empty() {
-            // A key that a sweep may have deleted cannot be checked. By a clock that is behind, the value
-            // that it belongs to has not expired yet; it counts as used.
+            // A key that a sweep may have deleted cannot be checked. By a clock that is behind, the
+            // value that it belongs to has not expired yet; it counts as used.
             let swept_until = self.trusted_time.swept_until();
             let keys = written.first_uses.iter_mut().zip(&batch.replay_keys);
             keys.for_each(|(is_first, key)| *is_first &= key.expires_at >= swept_until);
@@ -212,8 +213,8 @@ impl Store {
         // transaction applies to them.
         let redeem_epoch = closed.unwrap_or(preconditions.epoch);
         written.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, redeem_epoch, &preconditions).await?;
-        // Tokens of this batch are issued after its revocations, except those exchanged from an older
-        // token, which are revoked together with it.
+        // Tokens of this batch are issued after its revocations, except those exchanged from an
+        // older token, which are revoked together with it.
         let epoch = |issue: &IssueRequest| match issue.draft.details.exchanged_from.is_empty() {
             true => preconditions.epoch,
             false => redeem_epoch,

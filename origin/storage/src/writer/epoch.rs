@@ -1,9 +1,9 @@
 //! The issuing epoch.
 //!
-//! Never: a token of a closed epoch is recorded. A transaction that issues tokens reads the epoch under
-//! a shared lock and records the tokens before it commits (on SQLite: under the only write lock).
-//! Closing the epoch takes the lock exclusively: it waits for every transaction that issues, and later
-//! transactions read the new epoch.
+//! Never: a token of a closed epoch is recorded. A transaction that issues tokens reads the epoch
+//! under a shared lock and records the tokens before it commits (on SQLite: under the only write
+//! lock). Closing the epoch takes the lock exclusively: it waits for every transaction that issues,
+//! and later transactions read the new epoch.
 
 use crate::database::Tx;
 use crate::error::StoreError;

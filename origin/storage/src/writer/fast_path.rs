@@ -1,9 +1,10 @@
-//! Fast path of the writer: batches that only issue tokens and rotate refresh tokens, in as few round
-//! trips as possible.
+//! Fast path of the writer: batches that only issue tokens and rotate refresh tokens, in as few
+//! round trips as possible.
 //!
-//! It relies on the preconditions that the previous batch observed. Never: it writes anything if they no
-//! longer hold. Each statement checks them itself; if one of them finds a change, nothing is written,
-//! and the batch takes the normal path, which finds out what changed and what follows from it.
+//! It relies on the preconditions that the previous batch observed. Never: it writes anything if
+//! they no longer hold. Each statement checks them itself; if one of them finds a change, nothing
+//! is written, and the batch takes the normal path, which finds out what changed and what follows
+//! from it.
 //!
 //! To measure the writer without it, make [`FastPathBatch::from_batch`] return `None`.
 
@@ -22,8 +23,8 @@ use crate::writer::redeem::{RedeemCredential, RedeemRequest};
 use crate::writer::rotation::{RotateRefreshTokens, Rotation};
 use crate::writer::token_records::{NewTokenRow, RecordTokens, TokenNumber};
 
-/// Batches that one connection writes in a row before it goes back to the pool, so that others who wait
-/// to write get a turn.
+/// Batches that one connection writes in a row before it goes back to the pool, so that others who
+/// wait to write get a turn.
 const MAX_CONSECUTIVE_BATCHES: usize = 8;
 
 /// A batch that the fast path can write.
@@ -33,7 +34,8 @@ struct FastPathBatch<'a> {
     rotations: Vec<Rotation<'a>>,
     /// Unix second of the refreshes.
     at: u64,
-    /// Version of clients and resource servers by which the batch was decided, if it depends on one.
+    /// Version of clients and resource servers by which the batch was decided, if it depends on
+    /// one.
     registrations: Option<u64>,
 }
 
@@ -43,8 +45,8 @@ impl<'a> FastPathBatch<'a> {
         let Batch { redeems, issues, revokes, reinstates, replay_keys, notes } = batch;
         let has_more = !(revokes.is_empty() && reinstates.is_empty() && replay_keys.is_empty() && notes.is_empty());
         let issues: Vec<&IssueRequest> = redeems.iter().map(|redeem| &redeem.issue).chain(issues).collect();
-        // A token exchange writes an audit entry and depends on its source token; a token about a user
-        // depends on the user.
+        // A token exchange writes an audit entry and depends on its source token; a token about a
+        // user depends on the user.
         let is_plain = |issue: &&IssueRequest| {
             let details = &issue.draft.details;
             details.act.is_none() && details.exchanged_from.is_empty() && issue.user.is_none()
@@ -76,8 +78,8 @@ fn rotation(redeem: &RedeemRequest) -> Option<Rotation<'_>> {
 }
 
 impl Store {
-    /// Writes a batch if the fast path can write it and the observed preconditions still hold; returns
-    /// `None` and writes nothing otherwise.
+    /// Writes a batch if the fast path can write it and the observed preconditions still hold;
+    /// returns `None` and writes nothing otherwise.
     pub(crate) async fn try_fast_path(
         &self,
         batch: &Batch,
@@ -102,8 +104,8 @@ impl Store {
 }
 
 impl FastPathBatch<'_> {
-    /// Writes the batch, and returns the numbers of the tokens and the connection; `None` if nothing was
-    /// written.
+    /// Writes the batch, and returns the numbers of the tokens and the connection; `None` if
+    /// nothing was written.
     async fn try_write(
         &self,
         rows: &[NewTokenRow<'_>],
@@ -118,7 +120,7 @@ impl FastPathBatch<'_> {
             if numbers.len() < rows.len() {
                 return Ok(None);
             }
-            connection.note_written();
+            connection.record_write();
             return Ok(Some((numbers, connection)));
         }
         let mut tx = connection.begin(BEGIN_ON_SQLITE, BEGIN_IN_EPOCH).await?;
@@ -139,8 +141,8 @@ impl FastPathBatch<'_> {
     }
 }
 
-/// The connection that the writer keeps between batches: checking one out of the pool and back costs
-/// about as much as writing a batch.
+/// The connection that the writer keeps between batches: checking one out of the pool and back
+/// costs about as much as writing a batch.
 #[derive(Default)]
 pub(crate) struct WriterConnection {
     connection: Option<Connection>,
@@ -155,7 +157,7 @@ impl WriterConnection {
     }
 
     async fn acquire(&mut self, store: &Store) -> Result<Connection, StoreError> {
-        match self.connection.take().filter(|connection| !connection.is_shed()) {
+        match self.connection.take().filter(|connection| !connection.is_stale()) {
             Some(connection) => Ok(connection),
             None => {
                 self.batches = 0;

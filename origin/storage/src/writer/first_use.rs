@@ -1,5 +1,5 @@
-//! Replay protection: identifiers that may be used once, such as the `jti` of a DPoP proof (RFC 9449
-//! §11.1) or of a client assertion (RFC 7523 §3).
+//! Replay protection: identifiers that may be used once, such as the `jti` of a DPoP proof (RFC
+//! 9449 §11.1) or of a client assertion (RFC 7523 §3).
 
 use std::collections::HashSet;
 

@@ -1,8 +1,8 @@
 //! Group commit: requests that arrive at about the same time are written in one transaction.
 //!
 //! A commit waits for the disk, however much it contains. Requests that arrive during a commit are
-//! written together by the next one. Never: a caller is answered before the commit that contains its
-//! request.
+//! written together by the next one. Never: a caller is answered before the commit that contains
+//! its request.
 
 pub(crate) mod batch;
 pub(crate) mod epoch;
@@ -31,13 +31,13 @@ use crate::writer::redeem::{RedeemOutcome, RedeemRequest};
 
 /// Maximum waiting requests; further ones are refused with [`WriteError::Busy`].
 const MAX_QUEUED: usize = 16 * 1024;
-/// Maximum requests per transaction: it should hold the write lock for milliseconds only, and fit into
-/// one statement per table.
+/// Maximum requests per transaction: it should hold the write lock for milliseconds only, and fit
+/// into one statement per table.
 const MAX_BATCH: usize = MAX_ROWS_PER_STATEMENT;
 /// Age of a transaction from which its callers are checked again before the commit.
 const SLOW_TRANSACTION: Duration = Duration::from_secs(1);
-/// Number of scheduler yields before a batch is closed, so that concurrent requests can join it. With
-/// more yields, the writer idles while callers work and callers idle while the disk works.
+/// Number of scheduler yields before a batch is closed, so that concurrent requests can join it.
+/// With more yields, the writer idles while callers work and callers idle while the disk works.
 const YIELDS_BEFORE_BATCH: usize = 3;
 
 /// A handle to the writer task; clones share it. The task ends when the last handle is dropped.
@@ -74,9 +74,9 @@ enum WriteRequest {
 }
 
 impl WriteRequest {
-    /// Whether the request is still to be written. Nothing is redeemed or issued for a caller that has
-    /// disconnected: it will retry, and its code or refresh token must be valid then. Revocations and
-    /// audit notes are always written.
+    /// Whether the request is still to be written. Nothing is redeemed or issued for a caller that
+    /// has disconnected: it will retry, and its code or refresh token must be valid then.
+    /// Revocations and audit notes are always written.
     fn is_wanted(&self) -> bool {
         match self {
             WriteRequest::Redeem(_, answer) => !answer.is_closed(),
@@ -244,9 +244,10 @@ impl WriteBatch {
         collected
     }
 
-    /// Writes all requests in one transaction and answers them. If one of them makes the transaction
-    /// fail, each is written in a transaction of its own, so that it fails alone. If the database fails,
-    /// all are refused: another attempt would only make the callers wait longer.
+    /// Writes all requests in one transaction and answers them. If one of them makes the
+    /// transaction fail, each is written in a transaction of its own, so that it fails alone. If
+    /// the database fails, all are refused: another attempt would only make the callers wait
+    /// longer.
     async fn commit(mut self, store: &Store, connection: &mut WriterConnection) {
         let written = loop {
             if self.batch.is_empty() {

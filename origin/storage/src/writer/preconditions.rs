@@ -1,6 +1,6 @@
 //! The conditions under which tokens may be issued: the signing key and the source tokens are not
-//! revoked, the user is active, and clients and resource servers are as they were when the request was
-//! decided.
+//! revoked, the user is active, and clients and resource servers are as they were when the request
+//! was decided.
 
 use std::collections::HashSet;
 use std::sync::PoisonError;
@@ -35,8 +35,8 @@ pub(crate) struct IssuancePreconditions {
 }
 
 impl IssuancePreconditions {
-    /// The epoch in which the next batch may be issued by the fast path; `None` if a key is revoked,
-    /// because each signing key must be checked then.
+    /// The epoch in which the next batch may be issued by the fast path; `None` if a key is
+    /// revoked, because each signing key must be checked then.
     fn open_epoch(&self) -> Option<u32> {
         (!self.has_revoked_keys).then_some(self.epoch)
     }
@@ -59,8 +59,8 @@ impl IssuancePreconditions {
     }
 }
 
-/// Preconditions as an earlier batch observed them: no key was revoked, and these values. The fast path
-/// issues only if they still hold.
+/// Preconditions as an earlier batch observed them: no key was revoked, and these values. The fast
+/// path issues only if they still hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ObservedPreconditions {
     /// The issuing epoch.
@@ -132,8 +132,8 @@ impl Tx {
         Ok(IssuancePreconditions { revoked_keys, has_revoked_keys: true, ..open })
     }
 
-    /// Users of these requests who are not active or do not exist. The active ones stay active until
-    /// this transaction ends.
+    /// Users of these requests who are not active or do not exist. The active ones stay active
+    /// until this transaction ends.
     async fn inactive_users(&mut self, issues: &[IssueRequest]) -> Result<HashSet<String>, StoreError> {
         let users: HashSet<&str> = issues.iter().filter_map(|issue| Some(issue.user.as_ref()?.as_str())).collect();
         let users: Vec<&str> = users.into_iter().collect();

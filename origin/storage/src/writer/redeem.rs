@@ -1,8 +1,8 @@
 //! Redeeming authorization codes, device codes and refresh tokens.
 //!
-//! Never: two requests redeem the same credential. It is redeemed in the transaction that records the
-//! access token, so of any number of concurrent requests one succeeds, and what was redeemed is recorded
-//! together with what it was redeemed for.
+//! Never: two requests redeem the same credential. It is redeemed in the transaction that records
+//! the access token, so of any number of concurrent requests one succeeds, and what was redeemed is
+//! recorded together with what it was redeemed for.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,8 +17,8 @@ use crate::writer::batch::IssueRequest;
 use crate::writer::preconditions::IssuancePreconditions;
 use crate::writer::rotation::{RotateRefreshTokens, Rotation};
 
-/// An access token to be issued for a credential. The caller has checked what the protocol requires of
-/// the request.
+/// An access token to be issued for a credential. The caller has checked what the protocol requires
+/// of the request.
 #[derive(Debug, Clone)]
 pub struct RedeemRequest {
     /// The credential to redeem.
@@ -103,22 +103,23 @@ pub(crate) enum Verdict {
     Replayed,
     Ended,
     Expired,
-    /// A precondition of issuing failed. Nothing was redeemed: the caller can retry, with another key
-    /// or after deciding again.
+    /// A precondition of issuing failed. Nothing was redeemed: the caller can retry, with another
+    /// key or after deciding again.
     NotIssuable,
 }
 
 /// An active grant while a batch redeems its credentials.
 struct ActiveGrant<'a> {
-    /// State of its refresh tokens, if it has any, and the Unix second at which the current one expires.
+    /// State of its refresh tokens, if it has any, and the Unix second at which the current one
+    /// expires.
     state: Option<(RefreshState, u64)>,
     /// The refresh token that this batch makes the current one.
     next: Option<&'a NewRefreshToken>,
 }
 
 impl<'a> ActiveGrant<'a> {
-    /// Judges a request. `redeemed` are the codes that this batch has marked as redeemed; each counts
-    /// for one request.
+    /// Judges a request. `redeemed` are the codes that this batch has marked as redeemed; each
+    /// counts for one request.
     fn redeem(&mut self, redeem: &'a RedeemRequest, redeemed: &mut HashSet<[u8; 32]>) -> Verdict {
         match &redeem.credential {
             RedeemCredential::ActiveGrant => Verdict::Redeemed,
@@ -137,9 +138,9 @@ impl<'a> ActiveGrant<'a> {
         }
     }
 
-    /// The first request of a batch that presents the current refresh token rotates it. Any later one
-    /// that presents the same token, in this batch or another, gets the same successor within the reuse
-    /// grace, and has the grant revoked after it.
+    /// The first request of a batch that presents the current refresh token rotates it. Any later
+    /// one that presents the same token, in this batch or another, gets the same successor within
+    /// the reuse grace, and has the grant revoked after it.
     fn refresh(&mut self, hash: &SecretHash, successor: &'a NewRefreshToken, grace: u64, at: u64) -> Verdict {
         let Some((state, expires_at)) = self.state else {
             return Verdict::Ended;
@@ -161,8 +162,8 @@ impl<'a> ActiveGrant<'a> {
     }
 }
 
-/// A grant's id, its current refresh token and when that expires, the previous one, when it was rotated,
-/// and the number of late retries.
+/// A grant's id, its current refresh token and when that expires, the previous one, when it was
+/// rotated, and the number of late retries.
 type StateRow = (String, Option<Vec<u8>>, Option<i64>, Option<Vec<u8>>, Option<i64>, i64);
 
 impl Tx {
@@ -208,9 +209,10 @@ impl Tx {
         Ok(verdicts)
     }
 
-    /// The grants among these that are active and whose users are active. On PostgreSQL they are locked
-    /// until this transaction ends, and other refreshes of them wait: every transaction takes these
-    /// locks here, in one order, and at once as strong as it needs them, so that none deadlocks.
+    /// The grants among these that are active and whose users are active. On PostgreSQL they are
+    /// locked until this transaction ends, and other refreshes of them wait: every transaction
+    /// takes these locks here, in one order, and at once as strong as it needs them, so that none
+    /// deadlocks.
     async fn lock_active_grants<'a>(
         &mut self,
         redeems: &'a [RedeemRequest],
@@ -250,7 +252,8 @@ impl Tx {
         Ok(grants)
     }
 
-    /// Marks codes of a table as redeemed, and returns the hashes of those that were not redeemed before.
+    /// Marks codes of a table as redeemed, and returns the hashes of those that were not redeemed
+    /// before.
     async fn mark_redeemed(
         &mut self,
         table: &'static str,

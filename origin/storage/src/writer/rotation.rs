@@ -1,4 +1,5 @@
-//! Rotation of refresh tokens: each use replaces the grant's current refresh token (RFC 9700 §4.14.2).
+//! Rotation of refresh tokens: each use replaces the grant's current refresh token (RFC 9700
+//! §4.14.2).
 
 use sqlx::{PgConnection, SqliteConnection};
 use tollgate_model::RefreshState;
@@ -25,9 +26,9 @@ pub(crate) trait RotateRefreshTokens {
     /// rotations, each of another grant, and returns the number written.
     ///
     /// With `unlocked_at` `None`, the transaction has locked and checked the grants: see
-    /// [`Tx::lock_active_grants`](crate::database::Tx). With a Unix second, each rotation is written
-    /// only if its grant is active then, and if the refresh token that it replaces is the current one
-    /// and has not expired; late retries are then counted from the stored value.
+    /// [`Tx::lock_active_grants`](crate::database::Tx). With a Unix second, each rotation is
+    /// written only if its grant is active then, and if the refresh token that it replaces is the
+    /// current one and has not expired; late retries are then counted from the stored value.
     async fn rotate_refresh_tokens(
         &mut self,
         rotations: &[Rotation<'_>],
@@ -66,8 +67,8 @@ impl RotateRefreshTokens for SqliteConnection {
 }
 
 impl RotateRefreshTokens for PgConnection {
-    /// Locks the grants in the order of `Tx::lock_active_grants`. A statement that waited for a lock sees
-    /// what the other transaction committed.
+    /// Locks the grants in the order of `Tx::lock_active_grants`. A statement that waited for a
+    /// lock sees what the other transaction committed.
     async fn rotate_refresh_tokens(
         &mut self,
         rotations: &[Rotation<'_>],

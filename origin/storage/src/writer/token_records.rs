@@ -16,8 +16,8 @@ use crate::writer::batch::IssueRequest;
 use crate::writer::preconditions::{IssuancePreconditions, ObservedPreconditions};
 
 impl Tx {
-    /// Records the tokens that the preconditions allow. Each has an epoch that this transaction holds,
-    /// has just closed, or has just opened.
+    /// Records the tokens that the preconditions allow. Each has an epoch that this transaction
+    /// holds, has just closed, or has just opened.
     pub(crate) async fn issue_tokens(
         &mut self,
         issues: &[(&IssueRequest, u32)],
@@ -61,7 +61,8 @@ impl TokenNumber {
     }
 }
 
-/// [`TokenDetails`] as recorded: the claims of the token, and the source tokens, which it does not name.
+/// [`TokenDetails`] as recorded: the claims of the token, and the source tokens, which it does not
+/// name.
 #[derive(Serialize)]
 struct StoredDetails<'a> {
     #[serde(flatten)]
@@ -86,8 +87,8 @@ impl NewTokenRow<'_> {
         Ok(NewTokenRow { draft, id: TokenId::new(epoch, draft.unique), details })
     }
 
-    /// The audit entry of a token exchange: who acts for whom stays known after the token's record is
-    /// deleted.
+    /// The audit entry of a token exchange: who acts for whom stays known after the token's record
+    /// is deleted.
     fn exchange_entry(&self) -> Option<NewAuditEntry> {
         let actor = self.draft.details.act.as_ref()?;
         let (by, id) = (Actor::client(&self.draft.client), self.id.to_string());
@@ -96,10 +97,11 @@ impl NewTokenRow<'_> {
     }
 }
 
-/// Inserts token records and returns the numbers that the database assigned, in the order of the rows.
+/// Inserts token records and returns the numbers that the database assigned, in the order of the
+/// rows.
 pub(crate) trait RecordTokens {
-    /// Inserts all rows; or none, if the observed preconditions no longer hold. A transaction that read
-    /// the preconditions itself passes `None`.
+    /// Inserts all rows; or none, if the observed preconditions no longer hold. A transaction that
+    /// read the preconditions itself passes `None`.
     async fn record_tokens(
         &mut self,
         rows: &[NewTokenRow<'_>],
@@ -114,9 +116,9 @@ macro_rules! token_columns {
 }
 
 impl RecordTokens for SqliteConnection {
-    /// SQLite inserts the rows in their order, no other connection writes meanwhile, and AUTOINCREMENT
-    /// assigns the number after the highest ever used: so the numbers of one statement are consecutive,
-    /// and the last one is enough.
+    /// SQLite inserts the rows in their order, no other connection writes meanwhile, and
+    /// AUTOINCREMENT assigns the number after the highest ever used: so the numbers of one
+    /// statement are consecutive, and the last one is enough.
     async fn record_tokens(
         &mut self,
         rows: &[NewTokenRow<'_>],
@@ -150,7 +152,8 @@ impl RecordTokens for SqliteConnection {
     }
 }
 
-/// One array per column: PostgreSQL needs longer to plan thousands of parameters than to insert them.
+/// One array per column: PostgreSQL needs longer to plan thousands of parameters than to insert
+/// them.
 macro_rules! token_arrays {
     () => {
         "UNNEST($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[],
@@ -159,7 +162,8 @@ macro_rules! token_arrays {
 }
 
 impl RecordTokens for PgConnection {
-    /// PostgreSQL does not promise to assign numbers in the order of the rows, so it returns the ids too.
+    /// PostgreSQL does not promise to assign numbers in the order of the rows, so it returns the
+    /// ids too.
     async fn record_tokens(
         &mut self,
         rows: &[NewTokenRow<'_>],
@@ -172,8 +176,8 @@ impl RecordTokens for PgConnection {
             token_arrays!(),
             " RETURNING id, number"
         );
-        // The share lock and the exclusive lock of `close_epoch` wait for each other. A statement that
-        // waited sees the new epoch and inserts nothing.
+        // The share lock and the exclusive lock of `close_epoch` wait for each other. A statement
+        // that waited sees the new epoch and inserts nothing.
         const INSERT_IF_OBSERVED: &str = concat!(
             "WITH held AS MATERIALIZED (SELECT epoch FROM issuing FOR SHARE) INSERT INTO tokens (",
             token_columns!(),

@@ -25,7 +25,7 @@ async fn a_reader_sees_one_state(database: &Database) {
     store.revoke(revoke_any(Target::Subject("someone".to_owned()), NOW)).await.expect("revoked");
     store.revoke(revoke_any(Target::Before(NOW - 5), NOW)).await.expect("revoked");
     let mut reader = store.snapshot_reader(NOW).await.expect("reading");
-    let state = reader.state().await.expect("a state");
+    let state = reader.read_state().await.expect("a state");
     assert_eq!((state.head.sequence, state.before), (4, RevokedBefore::time(NOW - 5)));
     let subject = RevocationId::new(RevocationKind::Subject, ISSUER, "someone");
     assert_eq!(state.groups, [(RevocationKind::Subject, subject, RevokedBefore::through_epoch(1))]);
@@ -36,10 +36,10 @@ async fn a_reader_sees_one_state(database: &Database) {
     assert_eq!(Some(state.chain), store.get_feed_page(4).await.expect("a page").chain);
 
     store.reinstate(reinstate(revoke(1).target, NOW)).await.expect("lifted");
-    assert_eq!(reader.state().await.expect("the same state").revoked.len(), 2);
-    let after = store.snapshot_reader(NOW).await.expect("reading").state().await.expect("a state");
+    assert_eq!(reader.read_state().await.expect("the same state").revoked.len(), 2);
+    let after = store.snapshot_reader(NOW).await.expect("reading").read_state().await.expect("a state");
     assert_eq!(after.revoked, [(foreign, None)]);
-    let later = store.snapshot_reader(revoke(1).void_after + 10_000_000).await.expect("reading").state().await;
+    let later = store.snapshot_reader(revoke(1).void_after + 10_000_000).await.expect("reading").read_state().await;
     let later = later.expect("a state");
     assert!(later.revoked.is_empty() && later.groups.is_empty(), "void ones are left out, swept or not");
 }
@@ -49,7 +49,7 @@ async fn covered(store: &Store, closed: u32, now: u64) -> Vec<RevocationId> {
     let mut reader = store.snapshot_reader(now).await.expect("reading");
     let mut all = Vec::new();
     loop {
-        let ids = reader.covered_ids(closed).await.expect("ids");
+        let ids = reader.next_covered_ids(closed).await.expect("ids");
         if ids.is_empty() {
             return all;
         }
