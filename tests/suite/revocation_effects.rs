@@ -335,7 +335,7 @@ impl<'a> Row<'a> {
     /// Expires the session in the database, and runs the origin's sweep of expired sessions.
     async fn expire(&self) -> Result<()> {
         let login = self.session_id(&self.here).await?;
-        let sql = format!("UPDATE logins SET expires_at = 1 WHERE id = '{login}'");
+        let sql = format!("UPDATE browser_sessions SET expires_at = 1 WHERE id = '{login}'");
         self.case.execute(self.origin, &sql).await?;
         let ended = self.origin.server.store().end_expired_sessions(clock::now()).await?;
         ensure!(ended == 1, "{ended} sessions ended");

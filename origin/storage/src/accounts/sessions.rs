@@ -25,15 +25,15 @@ impl TryFrom<SessionRow> for BrowserSession {
     type Error = StoreError;
 
     fn try_from(row: SessionRow) -> Result<BrowserSession, StoreError> {
-        let corrupt = StoreError::corrupt("logins");
+        let corrupt = StoreError::corrupt("browser_sessions");
         Ok(BrowserSession {
             id: row.id.parse().map_err(&corrupt)?,
-            hash: secret_hash(&row.hash, "logins")?,
+            hash: secret_hash(&row.hash, "browser_sessions")?,
             user: row.user_id.parse().map_err(&corrupt)?,
             auth_time: from_sql(row.auth_time),
             // Rows older than the column `seen_at` have 0 there.
             seen_at: from_sql(row.seen_at.max(row.auth_time)),
-            sender: from_json(&row.sender, "logins")?,
+            sender: from_json(&row.sender, "browser_sessions")?,
             expires_at: from_sql(row.expires_at),
         })
     }
@@ -91,7 +91,7 @@ impl Store {
     /// The session of a cookie, unless it has expired at the Unix second `now`.
     pub async fn find_session(&self, cookie: &SecretHash, now: u64) -> Result<Option<BrowserSession>, StoreError> {
         let row = with_connection!(&mut self.reader().await?, connection => {
-            sqlx::query_as::<_, SessionRow>("SELECT * FROM logins WHERE hash = $1 AND expires_at > $2")
+            sqlx::query_as::<_, SessionRow>("SELECT * FROM browser_sessions WHERE hash = $1 AND expires_at > $2")
                 .bind(cookie.as_bytes().as_slice())
                 .bind(to_sql(now))
                 .fetch_optional(connection)
@@ -104,7 +104,7 @@ impl Store {
     pub async fn list_sessions(&self, user: &UserId, now: u64) -> Result<Vec<BrowserSession>, StoreError> {
         let rows = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_as::<_, SessionRow>(
-                "SELECT * FROM logins WHERE user_id = $1 AND expires_at > $2 ORDER BY auth_time DESC, id",
+                "SELECT * FROM browser_sessions WHERE user_id = $1 AND expires_at > $2 ORDER BY auth_time DESC, id",
             )
             .bind(user.as_str())
             .bind(to_sql(now))
@@ -117,7 +117,7 @@ impl Store {
     pub async fn record_session_activity(&self, id: &BrowserSessionId, now: u64) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         with_connection!(&mut tx, connection => {
-            sqlx::query("UPDATE logins SET seen_at = $2 WHERE id = $1")
+            sqlx::query("UPDATE browser_sessions SET seen_at = $2 WHERE id = $1")
                 .bind(id.as_str())
                 .bind(to_sql(now))
                 .execute(connection)
@@ -128,7 +128,7 @@ impl Store {
 
     pub(crate) async fn has_expired_session(&self, now: u64) -> Result<bool, StoreError> {
         let one: Option<String> = with_connection!(&mut self.reader().await?, connection => {
-            sqlx::query_scalar("SELECT id FROM logins WHERE expires_at < $1 LIMIT 1")
+            sqlx::query_scalar("SELECT id FROM browser_sessions WHERE expires_at < $1 LIMIT 1")
                 .bind(to_sql(now))
                 .fetch_optional(connection)
                 .await?
@@ -143,7 +143,7 @@ impl Tx {
     pub(crate) async fn delete_sessions(&mut self, which: SessionSelector<'_>) -> Result<Vec<String>, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR UPDATE)" } else { ")" };
         Ok(with_connection!(&mut *self, connection => {
-            let mut query = sqlx::QueryBuilder::new("WITH ending AS MATERIALIZED (SELECT id FROM logins WHERE ");
+            let mut query = sqlx::QueryBuilder::new("WITH ending AS MATERIALIZED (SELECT id FROM browser_sessions WHERE ");
             match which {
                 SessionSelector::One(id) => query.push("id = ").push_bind(id.as_str()),
                 SessionSelector::AllBut(user, kept) => {
@@ -155,7 +155,7 @@ impl Tx {
                     query.push(" ORDER BY id LIMIT ").push_bind(to_sql(MAX_EXPIRED_SESSIONS_PER_TRANSACTION))
                 }
             };
-            query.push(lock).push(" DELETE FROM logins WHERE id IN (SELECT id FROM ending) RETURNING id");
+            query.push(lock).push(" DELETE FROM browser_sessions WHERE id IN (SELECT id FROM ending) RETURNING id");
             query.build_query_scalar().fetch_all(connection).await?
         }))
     }
@@ -169,8 +169,8 @@ impl Tx {
         let lock =
             if matches!(self, Either::Postgres(_)) { " ORDER BY id COLLATE \"C\" FOR NO KEY UPDATE)" } else { ")" };
         with_connection!(&mut *self, connection => {
-            let mut query = sqlx::QueryBuilder::new("UPDATE grants SET login_id = ");
-            query.push_bind(to.as_str()).push(" WHERE id IN (SELECT id FROM grants WHERE login_id = ");
+            let mut query = sqlx::QueryBuilder::new("UPDATE grants SET browser_session_id = ");
+            query.push_bind(to.as_str()).push(" WHERE id IN (SELECT id FROM grants WHERE browser_session_id = ");
             query.push_bind(from.as_str()).push(lock).build().execute(connection).await?;
         });
         Ok(())
@@ -179,7 +179,7 @@ impl Tx {
     async fn insert_session(&mut self, session: &BrowserSession) -> Result<(), StoreError> {
         with_connection!(&mut *self, connection => {
             sqlx::query(
-                "INSERT INTO logins (id, hash, user_id, auth_time, seen_at, sender, expires_at)
+                "INSERT INTO browser_sessions (id, hash, user_id, auth_time, seen_at, sender, expires_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7)",
             )
             .bind(session.id.as_str())
@@ -199,7 +199,7 @@ impl Tx {
     pub(crate) async fn lock_session(&mut self, id: &BrowserSessionId) -> Result<bool, StoreError> {
         let lock = if matches!(self, Either::Postgres(_)) { " FOR KEY SHARE" } else { "" };
         let found: Option<String> = with_connection!(&mut *self, connection => {
-            let mut query = sqlx::QueryBuilder::new("SELECT id FROM logins WHERE id = ");
+            let mut query = sqlx::QueryBuilder::new("SELECT id FROM browser_sessions WHERE id = ");
             query.push_bind(id.as_str()).push(lock).build_query_scalar().fetch_optional(connection).await?
         });
         Ok(found.is_some())

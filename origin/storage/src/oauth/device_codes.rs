@@ -14,7 +14,7 @@ struct DeviceRow {
     client_id: String,
     access: String,
     sender: String,
-    asked_at: i64,
+    requested_at: i64,
     granted: Option<String>,
     denied_at: Option<i64>,
     redeemed_at: Option<i64>,
@@ -37,7 +37,7 @@ impl DeviceRow {
             client: self.client_id.parse().map_err(StoreError::corrupt("device_codes"))?,
             access: from_json(&self.access, "device_codes")?,
             sender: from_json(&self.sender, "device_codes")?,
-            requested_at: from_sql(self.asked_at),
+            requested_at: from_sql(self.requested_at),
             status,
             expires_at: from_sql(self.expires_at),
             interval: from_sql(self.interval),
@@ -49,7 +49,7 @@ impl DeviceRow {
 macro_rules! select {
     ($tail:literal) => {
         concat!(
-            "SELECT hash, user_code, client_id, access, sender, asked_at, grant_id AS granted, denied_at, redeemed_at, expires_at,
+            "SELECT hash, user_code, client_id, access, sender, requested_at, grant_id AS granted, denied_at, redeemed_at, expires_at,
              \"interval\", polled_at_ms FROM device_codes ",
             $tail
         )
@@ -64,7 +64,7 @@ impl Store {
         let inserted = with_connection!(&mut tx, connection => {
             sqlx::query(
                 "INSERT INTO device_codes
-                 (hash, user_code, client_id, access, sender, asked_at, expires_at, \"interval\", polled_at_ms)
+                 (hash, user_code, client_id, access, sender, requested_at, expires_at, \"interval\", polled_at_ms)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
             )
             .bind(code.hash.as_bytes().as_slice())

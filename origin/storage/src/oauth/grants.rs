@@ -32,7 +32,7 @@ pub(crate) struct GrantRow {
     grant_client_id: String,
     user_id: String,
     subject: String,
-    login_id: Option<String>,
+    browser_session_id: Option<String>,
     terms: String,
     created_at: i64,
     ends_at: i64,
@@ -41,7 +41,7 @@ pub(crate) struct GrantRow {
 
 macro_rules! grant_columns {
     () => {
-        "g.id AS grant_id, g.client_id AS grant_client_id, g.user_id, g.subject, g.login_id, g.terms, g.created_at,
+        "g.id AS grant_id, g.client_id AS grant_client_id, g.user_id, g.subject, g.browser_session_id, g.terms, g.created_at,
          g.ends_at, g.ended_at "
     };
 }
@@ -66,7 +66,7 @@ impl TryFrom<GrantRow> for Grant {
             client: row.grant_client_id.parse().map_err(&corrupt)?,
             user: row.user_id.parse().map_err(&corrupt)?,
             subject: row.subject,
-            browser_session: row.login_id.map(|id| id.parse()).transpose().map_err(&corrupt)?,
+            browser_session: row.browser_session_id.map(|id| id.parse()).transpose().map_err(&corrupt)?,
             terms: from_json(&row.terms, "grants")?,
             created_at: from_sql(row.created_at),
             ends_at: from_sql(row.ends_at),
@@ -264,7 +264,7 @@ impl Tx {
         }
         with_connection!(&mut *self, connection => {
             sqlx::query(
-                "INSERT INTO grants (id, client_id, user_id, subject, login_id, terms, created_at, ends_at)
+                "INSERT INTO grants (id, client_id, user_id, subject, browser_session_id, terms, created_at, ends_at)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             )
             .bind(grant.id.as_str())
@@ -297,7 +297,7 @@ impl Tx {
         let mut grants = Vec::new();
         for ids in statement_chunks(session_ids) {
             let rows: Vec<GrantRow> = with_connection!(&mut *self, connection => {
-                let select = concat!("SELECT ", grant_columns!(), "FROM grants g WHERE g.ended_at IS NULL AND g.login_id IN (");
+                let select = concat!("SELECT ", grant_columns!(), "FROM grants g WHERE g.ended_at IS NULL AND g.browser_session_id IN (");
                 let mut query = sqlx::QueryBuilder::new(select);
                 let mut list = query.separated(", ");
                 for id in padded_with_last(ids) {

@@ -32,7 +32,7 @@ const DELETE_EXPIRED_RECORDS: [&str; 7] = [
     "DELETE FROM device_codes WHERE hash IN (SELECT hash FROM device_codes WHERE expires_at < $1 LIMIT $2)",
     "DELETE FROM authorization_requests WHERE hash IN
      (SELECT hash FROM authorization_requests WHERE expires_at < $1 LIMIT $2)",
-    "DELETE FROM seen WHERE hash IN (SELECT hash FROM seen WHERE expires_at < $1 LIMIT $2)",
+    "DELETE FROM replay_keys WHERE hash IN (SELECT hash FROM replay_keys WHERE expires_at < $1 LIMIT $2)",
     "DELETE FROM attempts WHERE name IN (SELECT name FROM attempts WHERE began_at < $1 - 86400 LIMIT $2)",
 ];
 

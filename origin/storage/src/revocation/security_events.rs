@@ -55,7 +55,7 @@ struct SignalRow {
     kind: i64,
     name: String,
     mark: i64,
-    lifting: bool,
+    is_reinstatement: bool,
     at: i64,
     actor: String,
     reason: Option<String>,
@@ -72,7 +72,7 @@ impl TryFrom<SignalRow> for Signal {
             kind: kind.ok_or_else(|| StoreError::corrupt("signals")(Malformed::new("kind", "is unknown")))?,
             name: row.name,
             mark: mark_from_sql(row.mark),
-            is_reinstatement: row.lifting,
+            is_reinstatement: row.is_reinstatement,
             at: from_sql(row.at),
             by: row.actor,
             reason: row.reason,
@@ -325,7 +325,7 @@ impl Tx {
         }
         insert_rows!(
             self,
-            "INSERT INTO signals (sequence, kind, name, mark, lifting, at, actor, reason, void_after)",
+            "INSERT INTO signals (sequence, kind, name, mark, is_reinstatement, at, actor, reason, void_after)",
             "",
             signals,
             |row, signal| row

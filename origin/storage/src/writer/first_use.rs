@@ -25,7 +25,7 @@ impl Tx {
         let mut first_uses: HashSet<Vec<u8>> = HashSet::new();
         for keys in statement_chunks(keys) {
             with_connection!(&mut *self, connection => {
-                let mut query = build_insert!("INSERT INTO seen (hash, expires_at)", keys, |row, key| row
+                let mut query = build_insert!("INSERT INTO replay_keys (hash, expires_at)", keys, |row, key| row
                     .push_bind(key.hash.as_bytes().to_vec())
                     .push_bind(to_sql(key.expires_at)));
                 query.push(" ON CONFLICT DO NOTHING RETURNING hash");

@@ -33,6 +33,7 @@ mod feed;
 mod grant_samples;
 mod grants;
 mod keys;
+mod migrations;
 mod people;
 mod requests;
 mod resources;

@@ -1,0 +1,71 @@
+//! Migrations keep the data of older versions.
+
+use tollgate_model::{
+    AuthorizationCode, BrowserSession, BrowserSessionId, DeviceCode, DeviceStatus, Grant, GrantId, SecretHash,
+    SecretKind, Sender,
+};
+use tollgate_storage::ReplayKey;
+
+use crate::database::Database;
+use crate::grant_samples::{given, random};
+use crate::samples::{NOW, secret};
+
+on_both_databases!(renaming_tables_keeps_sessions_grants_codes_and_replay_keys);
+
+async fn renaming_tables_keeps_sessions_grants_codes_and_replay_keys(database: &Database) {
+    let store = &database.store;
+    let first = given(store).await;
+    let session = BrowserSession {
+        id: BrowserSessionId::from_random(&random()),
+        hash: SecretHash::of("cookie"),
+        user: first.grant.user.clone(),
+        auth_time: NOW,
+        seen_at: NOW,
+        sender: Sender::new(None, Some("A browser"), None),
+        expires_at: NOW + 1000,
+    };
+    store.create_session(&session, None).await.expect("signed in");
+    let in_session =
+        Grant { id: GrantId::from_random(&random()), browser_session: Some(session.id.clone()), ..first.grant.clone() };
+    let code = AuthorizationCode { hash: secret(SecretKind::Code).hash(), grant: in_session, ..first.clone() };
+    assert!(store.create_code(&code, None).await.expect("recorded"));
+    let device = DeviceCode {
+        hash: secret(SecretKind::Device).hash(),
+        user_code: SecretHash::of("user code"),
+        client: first.grant.client.clone(),
+        access: first.grant.terms.access.clone(),
+        sender: Sender::new(None, None, Some("A TV")),
+        requested_at: NOW,
+        status: DeviceStatus::Pending,
+        expires_at: NOW + 600,
+        interval: 5,
+        polled_at_ms: 0,
+    };
+    assert!(store.create_device_code(&device).await.expect("recorded"));
+    let used = ReplayKey { hash: SecretHash::of("jti"), expires_at: NOW + 60 };
+    assert!(store.record_first_use(used).await.expect("recorded"));
+    for sql in [
+        "DELETE FROM _sqlx_migrations WHERE version = 18",
+        "ALTER TABLE replay_keys RENAME TO seen",
+        "DROP INDEX replay_keys_by_expiry",
+        "CREATE INDEX seen_by_end ON seen (expires_at)",
+        "ALTER TABLE browser_sessions RENAME TO logins",
+        "DROP INDEX browser_sessions_by_expiry",
+        "DROP INDEX browser_sessions_by_user",
+        "CREATE INDEX logins_by_end ON logins (expires_at)",
+        "CREATE INDEX logins_by_user ON logins (user_id)",
+        "ALTER TABLE grants RENAME COLUMN browser_session_id TO login_id",
+        "DROP INDEX grants_by_browser_session",
+        "CREATE INDEX grants_by_login ON grants (login_id)",
+        "ALTER TABLE device_codes RENAME COLUMN requested_at TO asked_at",
+        "ALTER TABLE signals RENAME COLUMN is_reinstatement TO lifting",
+    ] {
+        database.execute(sql).await.expect("the schema of the version before");
+    }
+    let store = database.again().await;
+    assert_eq!(store.find_session(&session.hash, NOW).await.expect("read"), Some(session));
+    assert_eq!(store.find_code(&code.hash).await.expect("read"), Some(code));
+    assert_eq!(store.find_device_code(&device.hash).await.expect("read"), Some(device));
+    assert!(!store.record_first_use(used).await.expect("recorded"), "a replay stays a replay");
+    store.close().await;
+}
