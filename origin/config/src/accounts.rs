@@ -6,8 +6,9 @@ use std::time::Duration;
 use tollgate_model::OutboundUrl;
 use zeroize::Zeroizing;
 
-use super::table::{Secrecy, Setting};
-use super::{SettingError, Sources, checked_flag};
+use super::checks::checked_flag;
+use super::setting::{Secrecy, Setting};
+use super::sources::{SettingError, Sources};
 
 const DEFAULT_EXTERNAL_USERS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Seconds; a person waits this long at sign-in.

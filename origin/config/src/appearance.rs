@@ -5,8 +5,9 @@
 
 use std::str::FromStr;
 
-use super::table::Setting;
-use super::{NamedFile, SettingError, Sources};
+use super::setting::Setting;
+use super::sources::{SettingError, Sources};
+use super::tls::NamedFile;
 
 pub(super) const SETTINGS: [Setting; 4] = [
     Setting::new("TOLLGATE_BRAND_NAME", "brand-name", "The name on all pages")

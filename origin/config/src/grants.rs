@@ -2,8 +2,10 @@
 
 use tollgate_model::{Malformed, RefreshTokenPolicy};
 
-use super::table::Setting;
-use super::{Network, SettingError, Sources, checked_flag};
+use super::checks::checked_flag;
+use super::network::Network;
+use super::setting::Setting;
+use super::sources::{SettingError, Sources};
 
 const DAY: u64 = 24 * 60 * 60;
 /// Seconds. RFC 9700 §4.14.2 wants reuse detected; a client repeats a request at once if the

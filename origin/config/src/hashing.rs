@@ -2,8 +2,8 @@
 
 use tollgate_model::HashCost;
 
-use super::table::Setting;
-use super::{SettingError, Sources};
+use super::setting::Setting;
+use super::sources::{SettingError, Sources};
 
 pub(super) const SETTINGS: [Setting; 4] = [
     Setting::new("TOLLGATE_HASH_MEMORY", "hash-memory", "Memory of a password hash (Argon2id)")

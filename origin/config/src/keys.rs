@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use tollgate_model::KeyPolicy;
 use tollgate_model::status_list::STATUS_LIST_TTL;
 
-use super::table::{Secrecy, Setting};
-use super::{SettingError, Sources};
+use super::setting::{Secrecy, Setting};
+use super::sources::{SettingError, Sources};
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;

@@ -9,12 +9,14 @@
 
 mod accounts;
 mod appearance;
+mod checks;
 mod grants;
 mod hashing;
 mod keys;
 mod limits;
 mod master_key;
 mod network;
+mod setting;
 mod sources;
 mod table;
 mod telemetry;
@@ -27,16 +29,18 @@ pub use hashing::HashSettings;
 pub use limits::LimitSettings;
 pub use master_key::MasterKeySource;
 pub use network::Network;
-pub use sources::{DeprecatedSetting, Source, Sources, Value};
-pub use table::{DefaultValue, FormerName, GROUPS, Group, Secrecy, Setting, all, find, sample};
+pub use setting::{DefaultValue, FormerName, Group, Secrecy, Setting};
+pub use sources::{DeprecatedSetting, SettingError, Source, Sources, Value};
+pub use table::{GROUPS, all, find, sample};
 pub use telemetry::TelemetrySettings;
 pub use tls::{NamedFile, TlsClientAuth, TlsSettings};
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tollgate_model::{Audience, IssuerUrl, KeyPolicy, MAX_TOKEN_LIFETIME, Malformed};
+
+use self::checks::{checked_address, checked_flag};
 
 /// Seconds. Shorter-lived tokens expire before slow clients use them.
 pub const MIN_TOKEN_LIFETIME: u64 = 10;
@@ -97,27 +101,6 @@ pub enum LogFormat {
     /// One JSON object per line.
     Json,
 }
-
-/// Error: a setting cannot be used. Displayed in one line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingError {
-    /// The setting's name, as it was set.
-    pub name: String,
-    /// Where it is set; `None` for a default.
-    pub source: Option<Source>,
-    pub problem: String,
-}
-
-impl fmt::Display for SettingError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Some(source) => write!(f, "{} ({source}): {}", self.name, self.problem),
-            None => write!(f, "{}: {}", self.name, self.problem),
-        }
-    }
-}
-
-impl std::error::Error for SettingError {}
 
 impl Settings {
     /// Parses and checks all settings.
@@ -187,10 +170,6 @@ impl Settings {
     }
 }
 
-fn checked_address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(|_| "must be an address and a port, e.g. 127.0.0.1:8080")
-}
-
 fn checked_public_url(text: &str) -> Result<String, Malformed> {
     text.parse::<IssuerUrl>().map(|url| url.to_string())
 }
@@ -216,10 +195,6 @@ fn checked_hsts(text: &str) -> Result<u64, String> {
 fn checked_drain(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_SHUTDOWN_DRAIN);
     seconds.map(Duration::from_secs).ok_or_else(|| format!("must be seconds, 0 to {MAX_SHUTDOWN_DRAIN}"))
-}
-
-fn checked_flag(text: &str) -> Result<bool, &'static str> {
-    text.parse().map_err(|_| "must be true or false")
 }
 
 fn checked_log(text: &str) -> Result<String, String> {

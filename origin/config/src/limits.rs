@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tollgate_model::rate_limit::{Limit, Rate, Rule};
 
-use super::table::{Secrecy, Setting};
-use super::{SettingError, Sources};
+use super::setting::{Secrecy, Setting};
+use super::sources::{SettingError, Sources};
 
 pub(super) const SETTINGS: [Setting; 12] = [
     Setting::new("TOLLGATE_LIMITS", "limits", "Rate limits on or off").allowed_values("on or off", "off").default("on"),

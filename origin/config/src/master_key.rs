@@ -8,7 +8,7 @@ use tollgate_system::files::{self, Access};
 use tollgate_system::rng;
 use zeroize::Zeroizing;
 
-use super::{SettingError, Source, Sources};
+use super::sources::{SettingError, Source, Sources};
 
 /// Where the master key is.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use super::{SettingError, table};
+use super::setting::{Group, Setting};
 
 const PREFIX: &str = "TOLLGATE_";
 
@@ -40,6 +40,27 @@ pub struct Value {
     pub source: Source,
 }
 
+/// Error: a setting cannot be used. Displayed in one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingError {
+    /// The setting's name, as it was set.
+    pub name: String,
+    /// Where it is set; `None` for a default.
+    pub source: Option<Source>,
+    pub problem: String,
+}
+
+impl fmt::Display for SettingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "{} ({source}): {}", self.name, self.problem),
+            None => write!(f, "{}: {}", self.name, self.problem),
+        }
+    }
+}
+
+impl std::error::Error for SettingError {}
+
 /// A setting that is set under its deprecated name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DeprecatedSetting<'a> {
@@ -52,19 +73,25 @@ pub struct DeprecatedSetting<'a> {
 
 /// All sources, merged: a value of a stronger source hides those of weaker ones. Deprecated names
 /// are kept as written and resolved when a setting is read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Sources {
+    /// All settings.
+    table: &'static [Group],
     values: BTreeMap<String, Value>,
 }
 
 impl Sources {
-    /// Reads all sources: `flags`, the environment, `.env` in the working directory, and the TOML
-    /// file (`file` if a flag names it; else `tollgate.toml` if it exists).
-    ///
-    /// # Errors
-    /// If a file cannot be read, or the settings file contains an unknown setting.
-    pub fn read(flags: Vec<(String, String)>, file: Option<&Path>) -> Result<Sources, SettingError> {
-        let mut sources = Sources::default();
+    fn new(table: &'static [Group]) -> Sources {
+        Sources { table, values: BTreeMap::new() }
+    }
+
+    /// Reads all sources for the settings of `table`, see [`Sources::read`].
+    pub(super) fn read_for(
+        table: &'static [Group],
+        flags: Vec<(String, String)>,
+        file: Option<&Path>,
+    ) -> Result<Sources, SettingError> {
+        let mut sources = Sources::new(table);
         sources.add(Source::Flag, flags);
         sources.add(
             Source::Environment,
@@ -82,21 +109,25 @@ impl Sources {
         Ok(sources)
     }
 
-    /// Only these environment variables.
-    #[must_use]
-    pub fn from_environment(variables: impl IntoIterator<Item = (String, String)>) -> Sources {
-        let mut sources = Sources::default();
+    pub(super) fn from_environment_for(
+        table: &'static [Group],
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Sources {
+        let mut sources = Sources::new(table);
         sources.add(Source::Environment, variables);
         sources
     }
 
-    /// Only a settings file with this text.
     #[cfg(test)]
-    pub(super) fn from_file(text: &str) -> Result<Sources, SettingError> {
-        let (mut sources, file) = (Sources::default(), Source::File("tollgate.toml".to_owned()));
+    pub(super) fn from_file_for(table: &'static [Group], text: &str) -> Result<Sources, SettingError> {
+        let (mut sources, file) = (Sources::new(table), Source::File("tollgate.toml".to_owned()));
         sources.add(file.clone(), read_toml(text, &file)?);
         sources.reject_unknown_in_file()?;
         Ok(sources)
+    }
+
+    fn settings(&self) -> impl Iterator<Item = &'static Setting> + use<> {
+        self.table.iter().flat_map(|group| group.settings)
     }
 
     /// The value of a setting, set under its name or its deprecated name. An empty value counts as
@@ -109,7 +140,7 @@ impl Sources {
     /// As [`Sources::get`], with the name under which the value is set.
     fn named<'name>(&self, name: &'name str) -> Option<(&'name str, &Value)> {
         let under = |name: &'name str| Some((name, self.values.get(name)?));
-        let former = || table::find(name).and_then(|setting| setting.former);
+        let former = || self.settings().find(|setting| setting.name == name)?.former;
         under(name).or_else(|| under(former()?.name))
     }
 
@@ -144,7 +175,7 @@ impl Sources {
 
     /// The deprecated names that are in use, for a warning.
     pub fn deprecated(&self) -> impl Iterator<Item = DeprecatedSetting<'_>> {
-        table::all().filter_map(|setting| {
+        self.settings().filter_map(|setting| {
             let former = setting.former?;
             let source = &self.values.get(former.name)?.source;
             Some(DeprecatedSetting { name: former.name, new_name: setting.name, source })
@@ -167,7 +198,11 @@ impl Sources {
     /// environment and `.env` are shared with other programs, and some of them create such names
     /// (Kubernetes does for a service named `tollgate`).
     pub fn unknown(&self) -> impl Iterator<Item = (&str, &Source)> {
-        let unknown = self.values.iter().filter(|(name, _)| !table::is_name(name));
+        let has_name = |setting: &Setting, name: &str| {
+            setting.name == name || setting.former.is_some_and(|former| former.name == name)
+        };
+        let unknown =
+            self.values.iter().filter(move |(name, _)| !self.settings().any(|setting| has_name(setting, name)));
         unknown.map(|(name, value)| (name.as_str(), &value.source))
     }
 
@@ -226,7 +261,7 @@ fn unreadable(source: Source, error: &dyn fmt::Display) -> SettingError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Settings;
+    use crate::{GROUPS, Settings};
 
     fn pair(name: &str, value: &str) -> (String, String) {
         (name.to_owned(), value.to_owned())
@@ -234,7 +269,7 @@ mod tests {
 
     #[test]
     fn stronger_sources_override_weaker_ones() {
-        let mut sources = Sources::default();
+        let mut sources = Sources::new(&GROUPS);
         sources.add(Source::Flag, [pair("TOLLGATE_LISTEN", "flag")]);
         sources.add(Source::Environment, [pair("TOLLGATE_LISTEN", "environment"), pair("TOLLGATE_LOG", "")]);
         let file = Source::File("tollgate.toml".to_owned());
@@ -270,7 +305,7 @@ mod tests {
             |sources: &Sources| Settings::from_sources(sources).map(|settings| settings.shutdown_drain.as_secs());
         let old = || [pair("TOLLGATE_DRAIN", "7")];
         for source in [Source::Flag, Source::Environment, Source::DotEnv] {
-            let mut sources = Sources::default();
+            let mut sources = Sources::new(&GROUPS);
             sources.add(source.clone(), old());
             assert_eq!(drain(&sources), Ok(7), "{source}");
             let deprecated: Vec<_> = sources.deprecated().map(|found| (found.name, found.new_name)).collect();
@@ -287,7 +322,7 @@ mod tests {
 
     #[test]
     fn every_deprecated_name_sets_its_setting() {
-        for setting in table::all() {
+        for setting in crate::all() {
             let Some(former) = setting.former else { continue };
             let settings = |name: Option<&'static str>| {
                 let https = [("TOLLGATE_TLS_CERTIFICATE", "tls.crt"), ("TOLLGATE_TLS_KEY", "tls.key")];

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::table::Setting;
-use super::{SettingError, Sources};
+use super::checks::{checked_address, checked_flag};
+use super::setting::Setting;
+use super::sources::{SettingError, Sources};
 
 pub(super) const SETTINGS: [Setting; 3] = [
     Setting::new(
@@ -41,8 +42,8 @@ pub struct TelemetrySettings {
 impl TelemetrySettings {
     pub(super) fn from_sources(sources: &Sources) -> Result<TelemetrySettings, SettingError> {
         Ok(TelemetrySettings {
-            metrics_listen: sources.parse("TOLLGATE_METRICS_LISTEN", super::checked_address)?,
-            metrics_public: sources.parse("TOLLGATE_METRICS_PUBLIC", super::checked_flag)?.unwrap_or(false),
+            metrics_listen: sources.parse("TOLLGATE_METRICS_LISTEN", checked_address)?,
+            metrics_public: sources.parse("TOLLGATE_METRICS_PUBLIC", checked_flag)?.unwrap_or(false),
             otlp_endpoint: sources.parse("TOLLGATE_OTLP_ENDPOINT", checked_endpoint)?,
         })
     }

@@ -5,8 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::table::Setting;
-use super::{SettingError, Source, Sources};
+use super::setting::Setting;
+use super::sources::{SettingError, Source, Sources};
 
 const CERTIFICATE: &str = "TOLLGATE_TLS_CERTIFICATE";
 const KEY: &str = "TOLLGATE_TLS_KEY";
