@@ -1,4 +1,5 @@
-//! The audit log: each change of what an administrator may change, and each step of a grant, stands in it once, with who did it.
+//! The audit log has one entry for each change by an administrator and each step of a grant, with
+//! its actor.
 
 use tollgate_model::{
     Actor, ActorClaim, AuditAction, AuditEntry, AuditFilter, AuditKind, BrowserSession, BrowserSessionId, Edge,
@@ -13,19 +14,19 @@ use crate::grant_samples::given;
 use crate::samples::{NOW, by, client, draft, ending, secret};
 
 on_both_databases!(
-    administrators_leave_traces,
-    what_changes_nothing_leaves_none,
-    a_grant_leaves_the_traces_of_its_life,
-    lines_are_found_by_what_they_say,
+    administrative_changes_are_audited,
+    requests_that_change_nothing_are_not_audited,
+    life_of_a_grant_is_audited,
+    audit_entries_are_found_by_each_filter,
 );
 
-/// All lines that a filter lets through.
+/// All entries that match a filter.
 pub(crate) async fn audit(store: &Store, filter: AuditFilter) -> Vec<AuditEntry> {
     store.list_audit_entries(&filter).await.expect("read")
 }
 
-/// Who did what, to what.
-fn told(entries: &[AuditEntry]) -> Vec<(&str, &str, AuditKind, &str)> {
+/// Actor, action, kind and name of each entry.
+fn described(entries: &[AuditEntry]) -> Vec<(&str, &str, AuditKind, &str)> {
     entries.iter().map(|entry| (entry.actor.as_str(), entry.action.as_str(), entry.kind, entry.name.as_str())).collect()
 }
 
@@ -40,7 +41,7 @@ fn edge() -> Edge {
     }
 }
 
-async fn administrators_leave_traces(database: &Database) {
+async fn administrative_changes_are_audited(database: &Database) {
     let store = database.store.with_actor(&by());
     let (reports, _) = client("reports");
     store.create_client(&reports).await.expect("registered");
@@ -53,7 +54,7 @@ async fn administrators_leave_traces(database: &Database) {
     store.create_route(&route).await.expect("added");
     store.delete_route(&route).await.expect("removed");
     store.delete_edge(&edge().name).await.expect("removed");
-    // Not by anybody's hand.
+    // Without an actor.
     database.store.disable_client(&reports.id, &ending(NOW)).await.expect("disabled");
     let log = audit(&database.store, AuditFilter::default()).await;
     let who = "cli:tester";
@@ -68,11 +69,11 @@ async fn administrators_leave_traces(database: &Database) {
         (who, "disable", AuditKind::CLIENT, "reports"),
         (who, "revoke", AuditKind::CLIENT, "reports"),
     ];
-    assert_eq!(told(&log), expected);
+    assert_eq!(described(&log), expected);
     assert!(log.iter().all(|entry| entry.at > NOW - 100_000_000), "they have a time");
 }
 
-async fn what_changes_nothing_leaves_none(database: &Database) {
+async fn requests_that_change_nothing_are_not_audited(database: &Database) {
     let store = database.store.with_actor(&by());
     let (reports, _) = client("reports");
     assert!(!store.update_client(&reports.id, &reports.metadata).await.expect("asked"));
@@ -87,7 +88,7 @@ async fn what_changes_nothing_leaves_none(database: &Database) {
     assert_eq!(actions, ["create", "disable", "revoke"]);
 }
 
-async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
+async fn life_of_a_grant_is_audited(database: &Database) {
     let store = &database.store;
     let code = given(store).await;
     let (user, grant) = (Actor::user(&code.grant.user), code.grant.id.to_string());
@@ -134,12 +135,12 @@ async fn a_grant_leaves_the_traces_of_its_life(database: &Database) {
         ("origin", "refuse_sign_in", AuditKind::User, "unknown"),
         (who, "sign_out", AuditKind::BrowserSession, &login),
     ];
-    assert_eq!(told(&log), expected);
+    assert_eq!(described(&log), expected);
     assert_eq!(log[0].reason.as_deref(), Some("reports: reports:read"));
     assert_eq!(log[4].reason.as_deref(), Some("reports acts for subject-0"));
 }
 
-async fn lines_are_found_by_what_they_say(database: &Database) {
+async fn audit_entries_are_found_by_each_filter(database: &Database) {
     let note = |number: u64| {
         let actor = if number.is_multiple_of(2) { by() } else { Actor::origin() };
         let kind = if number.is_multiple_of(3) { AuditKind::User } else { AuditKind::Edge };

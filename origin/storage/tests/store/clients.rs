@@ -1,4 +1,4 @@
-//! Clients.
+//! Clients and their secrets.
 
 use tokio::task::JoinSet;
 use tollgate_model::{AuditAction, AuditFilter, ClientStatus, Secret, SecretKind, StoredSecret};
@@ -9,14 +9,14 @@ use crate::samples::{NOW, client, ending, secret};
 
 on_both_databases!(
     migrating_twice_changes_nothing,
-    a_client_comes_back_as_it_was,
-    a_taken_client_id_is_refused,
-    a_disabled_client_stays_disabled_since_then,
-    a_client_is_enabled_again,
-    two_secrets_are_valid_while_one_replaces_the_other,
-    secrets_that_follow_within_a_second_follow_in_order,
-    of_secrets_that_are_made_at_one_moment_two_are_valid,
-    a_client_does_not_overtake_its_operator,
+    client_is_read_as_it_was_written,
+    taken_client_id_is_refused,
+    disabling_a_client_twice_keeps_the_first_time,
+    disabled_client_can_be_enabled,
+    rotation_leaves_two_valid_secrets,
+    rotations_within_one_second_keep_their_order,
+    concurrent_rotations_leave_two_valid_secrets,
+    registration_update_after_an_operator_change_is_refused,
 );
 
 async fn migrating_twice_changes_nothing(database: &Database) {
@@ -27,7 +27,7 @@ async fn migrating_twice_changes_nothing(database: &Database) {
     again.close().await;
 }
 
-async fn a_client_comes_back_as_it_was(database: &Database) {
+async fn client_is_read_as_it_was_written(database: &Database) {
     let (client, secret) = client("reports");
     database.store.create_client(&client).await.expect("registered");
     let found = database.store.find_client(&client.id).await.expect("looked up").expect("it is there");
@@ -37,7 +37,7 @@ async fn a_client_comes_back_as_it_was(database: &Database) {
     assert!(database.store.find_client(&"nobody".parse().expect("an id")).await.expect("looked up").is_none());
 }
 
-async fn a_taken_client_id_is_refused(database: &Database) {
+async fn taken_client_id_is_refused(database: &Database) {
     let (first, secret) = client("reports");
     database.store.create_client(&first).await.expect("registered");
     let refused = database.store.create_client(&client("reports").0).await;
@@ -46,7 +46,7 @@ async fn a_taken_client_id_is_refused(database: &Database) {
     assert!(found.has_secret(&secret.hash(), NOW), "the first one's secret stays");
 }
 
-async fn a_disabled_client_stays_disabled_since_then(database: &Database) {
+async fn disabling_a_client_twice_keeps_the_first_time(database: &Database) {
     let (client, _) = client("reports");
     database.store.create_client(&client).await.expect("registered");
     for now in [NOW + 1, NOW + 2] {
@@ -61,7 +61,7 @@ async fn a_disabled_client_stays_disabled_since_then(database: &Database) {
     );
 }
 
-async fn a_client_is_enabled_again(database: &Database) {
+async fn disabled_client_can_be_enabled(database: &Database) {
     let (client, secret) = client("reports");
     database.store.create_client(&client).await.expect("registered");
     database.store.disable_client(&client.id, &ending(NOW + 1)).await.expect("disabled").expect("it is there");
@@ -75,7 +75,7 @@ async fn a_client_is_enabled_again(database: &Database) {
     assert!(database.store.enable_client(&"nobody".parse().expect("an id")).await.expect("asked").is_none());
 }
 
-async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database) {
+async fn rotation_leaves_two_valid_secrets(database: &Database) {
     let (client, first) = client("reports");
     database.store.create_client(&client).await.expect("registered");
     let [second, third] = [1, 2].map(|_| secret(SecretKind::Client));
@@ -87,7 +87,7 @@ async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database)
     database.store.rotate_secret(&client.id, &stored(&second, NOW + 1), NOW + 100).await.expect("rotated");
     assert!(good(&first, NOW + 99).await && good(&second, NOW + 99).await);
     assert!(!good(&first, NOW + 100).await && good(&second, NOW + 100).await);
-    // A third one: the second lasts a while, the first ends at once.
+    // With a third secret, the second stays valid for a while, and the first ends now.
     database.store.rotate_secret(&client.id, &stored(&third, NOW + 2), NOW + 100).await.expect("rotated");
     assert!(!good(&first, NOW + 3).await && good(&second, NOW + 3).await && good(&third, NOW + 3).await);
     database.store.sweep(NOW + 101).await.expect("swept");
@@ -95,7 +95,7 @@ async fn two_secrets_are_valid_while_one_replaces_the_other(database: &Database)
     assert_eq!(left, [stored(&third, NOW + 2)]);
 }
 
-async fn secrets_that_follow_within_a_second_follow_in_order(database: &Database) {
+async fn rotations_within_one_second_keep_their_order(database: &Database) {
     let (client, mut before) = client("reports");
     database.store.create_client(&client).await.expect("registered");
     for number in 0..8 {
@@ -112,7 +112,7 @@ async fn secrets_that_follow_within_a_second_follow_in_order(database: &Database
     }
 }
 
-async fn of_secrets_that_are_made_at_one_moment_two_are_valid(database: &Database) {
+async fn concurrent_rotations_leave_two_valid_secrets(database: &Database) {
     let (client, _) = client("reports");
     database.store.create_client(&client).await.expect("registered");
     let elsewhere = database.again().await;
@@ -132,20 +132,20 @@ async fn of_secrets_that_are_made_at_one_moment_two_are_valid(database: &Databas
     elsewhere.close().await;
 }
 
-async fn a_client_does_not_overtake_its_operator(database: &Database) {
+async fn registration_update_after_an_operator_change_is_refused(database: &Database) {
     let store = &database.store;
     let (mut own, secret) = client("own");
     own.registration = Some(secret.hash());
     let (operators, _) = client("operators");
     for client in [&own, &operators] {
         store.create_client(client).await.expect("registered");
-        store.update_registration(client, &client.metadata).await.expect("nobody was faster");
+        store.update_registration(client, &client.metadata).await.expect("no concurrent modification");
         assert!(store.update_client(&client.id, &client.metadata).await.expect("changed by the operator"));
     }
     let found = async |id| store.find_client(id).await.expect("looked up").expect("it is there");
     assert_eq!(found(&own.id).await.operator_metadata, Some(own.metadata.clone()));
     assert_eq!(found(&operators.id).await.operator_metadata, None, "it has no registration of its own");
-    // What it read before that counts no more.
+    // The client as it was read before is out of date.
     let late = store.update_registration(&own, &own.metadata).await;
     assert!(matches!(late, Err(StoreError::ConcurrentModification)), "{late:?}");
     let read = found(&own.id).await;

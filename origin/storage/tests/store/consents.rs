@@ -1,4 +1,4 @@
-//! What users agreed to, for each audience by itself.
+//! Consent, for each audience separately.
 
 use tollgate_model::{Access, AuthorizationCode, ClientId, GrantId, SecretHash, UserId};
 use tollgate_storage::Store;
@@ -7,8 +7,8 @@ use crate::database::Database;
 use crate::grant_samples::given;
 
 on_both_databases!(
-    a_scope_agreed_to_at_one_audience_is_not_agreed_to_at_another,
-    the_migration_keeps_what_is_certain_and_widens_nothing,
+    consent_for_one_audience_does_not_cover_another,
+    consent_migration_keeps_certain_consent_and_widens_none,
 );
 
 fn access(scope: &str, audience: &str) -> Access {
@@ -30,7 +30,7 @@ async fn covers(store: &Store, user: &UserId, client: &ClientId, scope: &str, au
     store.get_consent(user, client).await.expect("read").covers(&access(scope, audience))
 }
 
-async fn a_scope_agreed_to_at_one_audience_is_not_agreed_to_at_another(database: &Database) {
+async fn consent_for_one_audience_does_not_cover_another(database: &Database) {
     let store = &database.store;
     let code = given(store).await;
     let (user, client) = (&code.grant.user, &code.grant.client);
@@ -49,7 +49,7 @@ async fn a_scope_agreed_to_at_one_audience_is_not_agreed_to_at_another(database:
     }
 }
 
-async fn the_migration_keeps_what_is_certain_and_widens_nothing(database: &Database) {
+async fn consent_migration_keeps_certain_consent_and_widens_none(database: &Database) {
     let first = given(&database.store).await;
     let second = given(&database.store).await;
     let client = &first.grant.client;

@@ -1,4 +1,4 @@
-//! A database of a story's own, gone when the story is told.
+//! A database per test, removed when the test has passed.
 
 use std::str::FromStr as _;
 
@@ -8,11 +8,10 @@ use tollgate_storage::Store;
 
 use crate::samples::ISSUER;
 
-/// A database of one story's own.
 pub(crate) struct Database {
     url: String,
     pub(crate) store: Store,
-    /// The server to remove it from; a SQLite file has none.
+    /// Server to remove the database from; none for a SQLite file.
     server: Option<PgConnectOptions>,
 }
 
@@ -38,7 +37,7 @@ impl Database {
 
     async fn served(url: String, server: Option<PgConnectOptions>) -> Database {
         let store = Store::open(&url).await.expect("the database opens");
-        store.adopt_issuer(ISSUER).await.expect("a fresh database is nobody's");
+        store.adopt_issuer(ISSUER).await.expect("a new database has no issuer");
         Database { url, store, server }
     }
 
@@ -46,7 +45,7 @@ impl Database {
         &self.url
     }
 
-    /// Another handle, as another process has it.
+    /// Another handle to the database, as another process has it.
     pub(crate) async fn again(&self) -> Store {
         Store::open(&self.url).await.expect("the database opens again")
     }
@@ -70,12 +69,12 @@ impl Database {
         }
     }
 
-    /// What a sweep does after many more revocations than a test wants to make.
+    /// Deletes deltas as a sweep does after very many revocations.
     pub(crate) async fn drop_deltas_up_to(&self, sequence: i64) {
         self.execute(&format!("DELETE FROM deltas WHERE sequence <= {sequence}")).await.expect("deleted");
     }
 
-    /// Runs a statement behind the store's back.
+    /// Runs a statement without the store.
     pub(crate) async fn execute(&self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = AssertSqlSafe(sql.to_owned());
         if self.server.is_some() {

@@ -1,4 +1,4 @@
-//! Edges, the rules they follow, and who pushes to them.
+//! Registered edges, route rules, and leader locks.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use tollgate_storage::{LeaderRole, StoreError};
 use crate::database::Database;
 use crate::samples::NOW;
 
-on_both_databases!(an_acknowledged_sequence_never_goes_back, conflicting_routes_are_refused,);
+on_both_databases!(acknowledged_sequence_never_decreases, conflicting_routes_are_refused,);
 
-async fn an_acknowledged_sequence_never_goes_back(database: &Database) {
+async fn acknowledged_sequence_never_decreases(database: &Database) {
     let name = "tokyo-1".parse().expect("a name");
     let edge = Edge {
         name,
@@ -59,39 +59,39 @@ async fn conflicting_routes_are_refused(database: &Database) {
     assert_eq!(routes, [route("/a", &[]), route("/a", &["GET", "PUT"]), route("/b", &[])]);
     assert!(database.store.delete_route(&route("/b", &[])).await.expect("removed"));
     assert!(!database.store.delete_route(&route("/b", &[])).await.expect("asked"));
-    assert!(database.store.get_feed_head().await.expect("a head").version > before, "edges are told");
+    assert!(database.store.get_feed_head().await.expect("a head").version > before, "edges are notified");
 }
 
 #[tokio::test]
-async fn on_sqlite_everyone_has_the_couriers_seat() {
-    let database = Database::sqlite("couriers_seat").await;
-    let _seat = database.store.acquire_leader_lock(LeaderRole::EdgePush).await.expect("seated");
-    let _other = database.store.acquire_leader_lock(LeaderRole::SnapshotPublication).await.expect("seated");
+async fn sqlite_has_one_origin_that_leads_every_role() {
+    let database = Database::sqlite("leader_lock").await;
+    let _lock = database.store.acquire_leader_lock(LeaderRole::EdgePush).await.expect("leader");
+    let _other = database.store.acquire_leader_lock(LeaderRole::SnapshotPublication).await.expect("leader");
     database.remove().await;
 }
 
 #[tokio::test]
-async fn one_of_several_origins_on_postgresql_has_the_couriers_seat() {
-    let database = Database::postgres("couriers_seat").await;
+async fn one_origin_on_postgresql_leads_a_role() {
+    let database = Database::postgres("leader_lock").await;
     let other = database.again().await;
     let within = Duration::from_secs(10);
 
-    let first = database.store.acquire_leader_lock(LeaderRole::EdgePush).await.expect("seated");
+    let first = database.store.acquire_leader_lock(LeaderRole::EdgePush).await.expect("leader");
     let refused = timeout(Duration::from_millis(1500), other.acquire_leader_lock(LeaderRole::EdgePush)).await;
-    assert!(refused.is_err(), "the seat was taken");
-    // The other role is another seat.
+    assert!(refused.is_err(), "another origin leads");
+    // The other role has a lock of its own.
     drop(
         timeout(within, other.acquire_leader_lock(LeaderRole::SnapshotPublication))
             .await
             .expect("it is free")
-            .expect("seated"),
+            .expect("leader"),
     );
     drop(first);
     let mut second =
-        timeout(within, other.acquire_leader_lock(LeaderRole::EdgePush)).await.expect("it is free").expect("seated");
+        timeout(within, other.acquire_leader_lock(LeaderRole::EdgePush)).await.expect("it is free").expect("leader");
     assert!(timeout(Duration::from_millis(1500), second.wait_until_lost()).await.is_err(), "it is kept");
 
-    // As when its machine dies: the connection ends without a word.
+    // As when the leader's machine fails: the connection ends without a message.
     let mut connection = PgConnection::connect(database.url()).await.expect("connected");
     let end = "SELECT pg_terminate_backend(pid) FROM pg_locks
                WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";

@@ -1,4 +1,4 @@
-//! What edges are told: pages of the history, and what is forgotten when.
+//! The feed, and what a sweep deletes.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::database::Database;
 use crate::samples::{ISSUER, NOW, by, draft, followed, revoke, with_tokens};
 
 on_both_databases!(
-    deltas_follow_a_sequence,
-    sweeping_forgets_what_expired,
-    old_deltas_are_swept_and_said_to_be_gone,
-    another_issuer_is_refused,
-    a_watch_notices_another_process,
+    feed_page_contains_the_deltas_after_a_sequence,
+    sweep_deletes_expired_records,
+    feed_page_before_the_kept_deltas_has_no_chain,
+    database_of_another_issuer_is_refused,
+    watch_notices_commits_of_another_process,
 );
 
-async fn deltas_follow_a_sequence(database: &Database) {
+async fn feed_page_contains_the_deltas_after_a_sequence(database: &Database) {
     for number in 1..=5 {
         database.store.revoke(revoke(number)).await.expect("revoked");
     }
@@ -29,7 +29,7 @@ async fn deltas_follow_a_sequence(database: &Database) {
     assert!(beyond.deltas.is_empty() && beyond.chain.is_none());
 }
 
-async fn sweeping_forgets_what_expired(database: &Database) {
+async fn sweep_deletes_expired_records(database: &Database) {
     let tokens = with_tokens(&database.store, &[draft(1, NOW + 60), draft(2, NOW + 3600)]).await;
     let short = NewRevocation::token(&tokens[0], by(), None, NOW).expect("it lives");
     database.store.revoke(short.clone()).await.expect("revoked");
@@ -40,12 +40,12 @@ async fn sweeping_forgets_what_expired(database: &Database) {
     let after = database.store.sweep(short.void_after + 1).await.expect("swept");
     assert_eq!((after.tokens, after.revocations), (1, 1));
     assert!(database.store.is_token_revoked(&tokens[1]).await.expect("asked"));
-    assert!(!database.store.is_token_revoked(&tokens[0]).await.expect("asked"), "nobody needs to know any more");
+    assert!(!database.store.is_token_revoked(&tokens[0]).await.expect("asked"), "its tokens have expired");
     assert_eq!(followed(&database.store).await.len(), 2, "the history stays whole");
     assert_eq!(NewRevocation::token(&tokens[0], by(), None, short.void_after + 1), None, "too late to revoke");
 }
 
-async fn old_deltas_are_swept_and_said_to_be_gone(database: &Database) {
+async fn feed_page_before_the_kept_deltas_has_no_chain(database: &Database) {
     for number in 1..=3 {
         database.store.revoke(revoke(number)).await.expect("revoked");
     }
@@ -57,21 +57,21 @@ async fn old_deltas_are_swept_and_said_to_be_gone(database: &Database) {
     assert!(page.chain.is_some() && page.deltas.len() == 1);
 }
 
-async fn another_issuer_is_refused(database: &Database) {
+async fn database_of_another_issuer_is_refused(database: &Database) {
     database.store.adopt_issuer(ISSUER).await.expect("its own");
     let refused = database.store.adopt_issuer("https://other.example").await;
     assert!(matches!(refused, Err(StoreError::WrongIssuer { .. })), "{refused:?}");
     assert_eq!(database.store.get_issuer().await.expect("read"), ISSUER);
 }
 
-async fn a_watch_notices_another_process(database: &Database) {
+async fn watch_notices_commits_of_another_process(database: &Database) {
     let mut watch = database.store.watch_changes().await.expect("watching");
     let other = database.again().await;
-    // What opening did is seen first; then nothing more is.
+    // Consumes the notifications of opening the database.
     while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}
     let noticed = tokio::spawn(async move { watch.changed().await });
     other.revoke(revoke(1)).await.expect("revoked");
-    // A bound for what hangs; how fast it is, `cargo xtask bench revocation` says.
+    // A limit for a test that hangs; `cargo xtask bench revocation` measures the delay.
     tokio::time::timeout(Duration::from_secs(60), noticed).await.expect("noticed").expect("ran").expect("no error");
     other.close().await;
 }

@@ -1,4 +1,4 @@
-//! Grants, and how they are redeemed, for tests.
+//! Sample grants and redemptions.
 
 use tollgate_model::{Access, AuthorizationCode, Grant, GrantId, GrantTerms, SecretHash, SecretKind, User, UserId};
 use tollgate_storage::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, Store};
@@ -19,7 +19,7 @@ pub(crate) async fn user(store: &Store) -> User {
 
 /// A grant of a new user to the client `reports`, with its code.
 pub(crate) async fn given(store: &Store) -> AuthorizationCode {
-    // The client may be there from an earlier call.
+    // The client may exist from an earlier call.
     let _ = store.create_client(&client("reports").0).await;
     let user = user(store).await;
     let access = Access {
@@ -65,7 +65,7 @@ pub(crate) fn new(text: &str) -> NewRefreshToken {
     NewRefreshToken { hash: SecretHash::of(text), expires_at: NOW + 10_000, jkt: None }
 }
 
-/// Refreshes by the token `from`, whose successor is `to`.
+/// Redeems the refresh token `from`, whose successor is `to`.
 pub(crate) fn refresh(grant: &Grant, from: &str, to: &str, number: u32, at: u64) -> RedeemRequest {
     redeem(
         grant,
@@ -75,7 +75,7 @@ pub(crate) fn refresh(grant: &Grant, from: &str, to: &str, number: u32, at: u64)
     )
 }
 
-/// A grant whose code was redeemed for the refresh token `r0`, which stands for `grant` in its name.
+/// A grant whose code was redeemed for this first refresh token.
 pub(crate) async fn with_refresh_token(database: &Database, first: &str) -> Grant {
     with_numbered(database, first, 1).await
 }

@@ -1,4 +1,4 @@
-//! What users gave, and that each part of it is taken once.
+//! Grants, and that each credential is redeemed once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,26 +15,26 @@ use crate::grant_samples::{given, is_ended, new, random, redeem, refresh, user, 
 use crate::samples::{NOW, client, draft, ending, reinstate, revoke_any, secret};
 
 on_both_databases!(
-    a_code_comes_back_as_it_was,
-    of_many_that_redeem_a_code_one_gets_a_token_and_the_grant_is_revoked,
-    a_refresh_token_gives_its_successor_again_for_a_while,
-    reuse_after_the_grace_revokes_everything_of_the_grant,
-    a_successor_that_was_given_late_is_not_given_late_to_two,
-    refresh_asks_whether_the_user_is_active,
-    an_older_refresh_token_is_reuse_even_within_the_grace,
-    a_refresh_token_that_lay_unused_gives_nothing,
-    many_refreshes_at_one_moment_have_one_successor,
-    two_uses_of_a_refresh_token_in_one_batch_have_one_successor,
-    a_batch_takes_each_grant_as_far_as_it_goes,
-    a_grant_without_refresh_tokens_has_none,
-    what_refresh_tokens_keep_is_the_grants,
-    many_origins_refresh_many_grants_and_none_waits_for_ever,
+    code_is_read_as_it_was_written,
+    concurrent_redemption_of_a_code_issues_once_and_revokes_the_grant,
+    refresh_within_the_grace_returns_the_same_successor,
+    refresh_token_reuse_after_the_grace_revokes_the_grant,
+    late_retry_is_allowed_once,
+    refresh_requires_an_active_user,
+    older_refresh_token_is_reuse_even_within_the_grace,
+    unused_refresh_token_expires,
+    concurrent_refreshes_get_one_successor,
+    two_refreshes_in_one_batch_get_one_successor,
+    batch_judges_each_grant_by_itself,
+    grant_without_refresh_token_has_none,
+    refresh_token_keeps_its_expiry_and_key,
+    concurrent_refreshes_of_many_grants_do_not_deadlock,
     revocations_end_grants,
-    a_disabled_user_gives_nothing,
-    expired_grants_are_swept_with_all_that_hangs_on_them,
+    grant_of_a_disabled_user_is_not_created,
+    sweep_deletes_expired_grants_with_their_codes,
 );
 
-/// Which of the grant's refresh tokens these are, as far as it has any.
+/// Generations of the grant's refresh tokens among these texts.
 async fn generations(store: &Store, grant: &Grant, texts: &[&str]) -> Vec<RefreshTokenGeneration> {
     let presented = |text: &&str| PresentedRefreshToken { grant: grant.id.clone(), hash: SecretHash::of(text) };
     let found = store.find_refresh_tokens(&texts.iter().map(presented).collect::<Vec<_>>()).await.expect("read");
@@ -42,7 +42,7 @@ async fn generations(store: &Store, grant: &Grant, texts: &[&str]) -> Vec<Refres
     found.into_iter().flatten().map(|token| token.generation).collect()
 }
 
-async fn a_code_comes_back_as_it_was(database: &Database) {
+async fn code_is_read_as_it_was_written(database: &Database) {
     let code = given(&database.store).await;
     let found = database.store.find_code(&code.hash).await.expect("read").expect("there");
     assert_eq!(found, code);
@@ -51,7 +51,7 @@ async fn a_code_comes_back_as_it_was(database: &Database) {
     assert!(database.store.find_code(&SecretHash::of("x")).await.expect("read").is_none());
 }
 
-async fn of_many_that_redeem_a_code_one_gets_a_token_and_the_grant_is_revoked(database: &Database) {
+async fn concurrent_redemption_of_a_code_issues_once_and_revokes_the_grant(database: &Database) {
     let code = given(&database.store).await;
     let (writer, task) = Writer::new(database.store.clone());
     let other = database.again().await;
@@ -60,7 +60,7 @@ async fn of_many_that_redeem_a_code_one_gets_a_token_and_the_grant_is_revoked(da
         let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(new(&format!("r{number}"))) };
         let redeem = redeem(&code.grant, credential, number, NOW + 1);
         let (writer, other) = (writer.clone(), other.clone());
-        // Some by way of another process.
+        // Some by another process.
         callers.spawn(async move {
             match number % 5 {
                 0 => other.redeem(redeem).await.expect("answered"),
@@ -83,14 +83,14 @@ async fn of_many_that_redeem_a_code_one_gets_a_token_and_the_grant_is_revoked(da
     other.close().await;
 }
 
-async fn a_refresh_token_gives_its_successor_again_for_a_while(database: &Database) {
+async fn refresh_within_the_grace_returns_the_same_successor(database: &Database) {
     let grant = with_refresh_token(database, "r0").await;
     let store = &database.store;
     for (number, at) in [(2, NOW + 5), (3, NOW + 5), (4, NOW + 15)] {
         let again = store.redeem(refresh(&grant, "r0", "r1", number, at)).await.expect("answered");
         assert!(matches!(again, RedeemOutcome::Issued(_)), "{number}: {again:?}");
     }
-    // The successor goes on, and there is one.
+    // There is one successor, and it can be used.
     let next = store.redeem(refresh(&grant, "r1", "r2", 5, NOW + 20)).await.expect("answered");
     assert!(matches!(next, RedeemOutcome::Issued(_)));
     assert!(!is_ended(database, &grant).await);
@@ -100,7 +100,7 @@ async fn a_refresh_token_gives_its_successor_again_for_a_while(database: &Databa
     );
 }
 
-async fn reuse_after_the_grace_revokes_everything_of_the_grant(database: &Database) {
+async fn refresh_token_reuse_after_the_grace_revokes_the_grant(database: &Database) {
     let grant = with_refresh_token(database, "r0").await;
     let store = &database.store;
     let RedeemOutcome::Issued(token) = store.redeem(refresh(&grant, "r0", "r1", 2, NOW + 5)).await.expect("answered")
@@ -109,12 +109,12 @@ async fn reuse_after_the_grace_revokes_everything_of_the_grant(database: &Databa
     };
     let next = store.redeem(refresh(&grant, "r1", "r2", 3, NOW + 6)).await.expect("answered");
     assert!(matches!(next, RedeemOutcome::Issued(_)));
-    // Its successor, which nobody used, is another's by now.
+    // Its unused successor belongs to another caller now.
     let late = store.redeem(refresh(&grant, "r0", "r1", 4, NOW + 17)).await.expect("answered");
     assert_eq!(late, RedeemOutcome::Replayed);
     assert!(is_ended(database, &grant).await && store.is_token_revoked(&token).await.expect("asked"));
     let after = store.redeem(refresh(&grant, "r2", "r3", 5, NOW + 18)).await.expect("answered");
-    assert_eq!(after, RedeemOutcome::Ended, "the thief's or the owner's: nobody goes on");
+    assert_eq!(after, RedeemOutcome::Ended, "the thief's or the owner's: no refresh token is left");
     let revocation = &store
         .list_revocations(&tollgate_storage::RevocationFilter { limit: 10, ..Default::default() }, NOW)
         .await
@@ -123,8 +123,8 @@ async fn reuse_after_the_grace_revokes_everything_of_the_grant(database: &Databa
     assert_eq!(revocation.reason.as_deref(), Some("an old refresh token was used"));
 }
 
-/// The state goes through the database each time, by the fast way where that is taken.
-async fn a_successor_that_was_given_late_is_not_given_late_to_two(database: &Database) {
+/// The state is stored each time, by the fast path where possible.
+async fn late_retry_is_allowed_once(database: &Database) {
     let store = &database.store;
     let grant = with_refresh_token(database, "r0").await;
     let mut number = 10;
@@ -141,7 +141,7 @@ async fn a_successor_that_was_given_late_is_not_given_late_to_two(database: &Dat
     assert!(is_ended(database, &grant).await);
 }
 
-async fn refresh_asks_whether_the_user_is_active(database: &Database) {
+async fn refresh_requires_an_active_user(database: &Database) {
     let store = &database.store;
     let grant = with_refresh_token(database, "r0").await;
     database.execute(&format!("UPDATE users SET disabled_at = 1 WHERE id = '{}'", grant.user)).await.expect("updated");
@@ -154,7 +154,7 @@ async fn refresh_asks_whether_the_user_is_active(database: &Database) {
     assert!(matches!(again, RedeemOutcome::Issued(_)), "{again:?}");
 }
 
-async fn an_older_refresh_token_is_reuse_even_within_the_grace(database: &Database) {
+async fn older_refresh_token_is_reuse_even_within_the_grace(database: &Database) {
     let grant = with_refresh_token(database, "r0").await;
     let store = &database.store;
     for (from, to, number) in [("r0", "r1", 2), ("r1", "r2", 3)] {
@@ -166,20 +166,20 @@ async fn an_older_refresh_token_is_reuse_even_within_the_grace(database: &Databa
     assert!(is_ended(database, &grant).await);
 }
 
-async fn a_refresh_token_that_lay_unused_gives_nothing(database: &Database) {
+async fn unused_refresh_token_expires(database: &Database) {
     let grant = with_refresh_token(database, "r0").await;
     let store = &database.store;
     let late = refresh(&grant, "r0", "r1", 2, NOW + 10_000);
     assert_eq!(store.redeem(late.clone()).await.expect("answered"), RedeemOutcome::Expired);
-    assert!(!is_ended(database, &grant).await, "nobody took anything twice");
+    assert!(!is_ended(database, &grant).await, "nothing was redeemed twice");
     let in_time = RedeemRequest { at: NOW + 9_999, ..late };
     assert!(matches!(store.redeem(in_time).await.expect("answered"), RedeemOutcome::Issued(_)));
     let used = refresh(&grant, "r0", "r1", 3, NOW + 20_000);
     assert_eq!(store.redeem(used).await.expect("answered"), RedeemOutcome::Expired, "what it gave lay unused, too");
-    assert!(!is_ended(database, &grant).await, "nobody took anything twice");
+    assert!(!is_ended(database, &grant).await, "nothing was redeemed twice");
 }
 
-async fn many_refreshes_at_one_moment_have_one_successor(database: &Database) {
+async fn concurrent_refreshes_get_one_successor(database: &Database) {
     let grant = Arc::new(with_refresh_token(database, "r0").await);
     let (writer, task) = Writer::new(database.store.clone());
     let mut callers = JoinSet::new();
@@ -197,13 +197,13 @@ async fn many_refreshes_at_one_moment_have_one_successor(database: &Database) {
     task.await.expect("it ends");
 }
 
-/// What became of redemptions that go to the database together.
+/// Results of redemptions in one batch.
 async fn together(store: &Store, redeems: Vec<RedeemRequest>) -> Vec<RedeemOutcome> {
     let outcome = store.apply(Batch { redeems, ..Batch::default() }).await.expect("written");
     outcome.redeemed.into_iter().map(|redeemed| redeemed.expect("its key is good")).collect()
 }
 
-async fn two_uses_of_a_refresh_token_in_one_batch_have_one_successor(database: &Database) {
+async fn two_refreshes_in_one_batch_get_one_successor(database: &Database) {
     let grant = with_refresh_token(database, "r0").await;
     let store = &database.store;
     let both = together(store, [2, 3].map(|number| refresh(&grant, "r0", "r1", number, NOW + 5)).into()).await;
@@ -212,7 +212,7 @@ async fn two_uses_of_a_refresh_token_in_one_batch_have_one_successor(database: &
         generations(store, &grant, &["r1", "r0"]).await,
         [RefreshTokenGeneration::Current, RefreshTokenGeneration::Previous]
     );
-    // With another successor it is none that was given.
+    // With another successor, the previous token is reused.
     let both =
         together(store, vec![refresh(&grant, "r1", "r2", 4, NOW + 6), refresh(&grant, "r1", "other", 5, NOW + 6)])
             .await;
@@ -220,9 +220,9 @@ async fn two_uses_of_a_refresh_token_in_one_batch_have_one_successor(database: &
     assert!(is_ended(database, &grant).await);
 }
 
-async fn a_batch_takes_each_grant_as_far_as_it_goes(database: &Database) {
+async fn batch_judges_each_grant_by_itself(database: &Database) {
     let store = &database.store;
-    // More than one statement takes, and no power of two.
+    // More grants than one statement has rows, and not a power of two.
     let mut grants = Vec::new();
     for number in 0..131 {
         grants.push(with_numbered(database, "r0", number).await);
@@ -245,7 +245,7 @@ async fn a_batch_takes_each_grant_as_far_as_it_goes(database: &Database) {
     }
 }
 
-async fn a_grant_without_refresh_tokens_has_none(database: &Database) {
+async fn grant_without_refresh_token_has_none(database: &Database) {
     let code = given(&database.store).await;
     let store = &database.store;
     let credential = RedeemCredential::Code { hash: code.hash, refresh: None };
@@ -257,7 +257,7 @@ async fn a_grant_without_refresh_tokens_has_none(database: &Database) {
     assert!(!is_ended(database, &code.grant).await, "nothing was taken twice");
 }
 
-async fn what_refresh_tokens_keep_is_the_grants(database: &Database) {
+async fn refresh_token_keeps_its_expiry_and_key(database: &Database) {
     let code = given(&database.store).await;
     let store = &database.store;
     let bound = |text: &str, expires_at| NewRefreshToken { expires_at, jkt: Some("key".to_owned()), ..new(text) };
@@ -281,9 +281,9 @@ async fn what_refresh_tokens_keep_is_the_grants(database: &Database) {
     assert_eq!(given[0].used_at, NOW + 40);
 }
 
-/// Eight batches at once, by way of two handles to the database, that refresh the same grants in opposite orders or only ask whether
-/// they stand.
-async fn many_origins_refresh_many_grants_and_none_waits_for_ever(database: &Database) {
+/// Eight batches on two handles refresh the same grants in opposite orders, or only require that
+/// they are active.
+async fn concurrent_refreshes_of_many_grants_do_not_deadlock(database: &Database) {
     let mut grants = Vec::new();
     for number in 0..20 {
         grants.push(with_numbered(database, "0", number).await);
@@ -343,14 +343,14 @@ async fn revocations_end_grants(database: &Database) {
     let later = given(store).await.grant;
     store.revoke(revoke_any(Target::Client("reports".to_owned()), NOW + 2)).await.expect("revoked");
     assert!(is_ended(database, &later).await);
-    // Lifting it makes access tokens good again; the user is asked anew for more.
+    // Reinstatement makes the access tokens valid again, but does not restore the grants.
     store.reinstate(reinstate(Target::Client("reports".to_owned()), NOW + 3)).await.expect("lifted");
     assert!(is_ended(database, &later).await);
     let credential = RedeemCredential::Code { hash: SecretHash::of("x"), refresh: None };
     assert_eq!(store.redeem(redeem(&later, credential, 9, NOW + 3)).await.expect("answered"), RedeemOutcome::Ended);
 }
 
-async fn a_disabled_user_gives_nothing(database: &Database) {
+async fn grant_of_a_disabled_user_is_not_created(database: &Database) {
     let store = &database.store;
     let code = given(store).await;
     store.disable_user(&code.grant.user, &ending(NOW)).await.expect("disabled");
@@ -361,12 +361,12 @@ async fn a_disabled_user_gives_nothing(database: &Database) {
     assert!(store.find_code(&late.hash).await.expect("read").is_none());
 }
 
-async fn expired_grants_are_swept_with_all_that_hangs_on_them(database: &Database) {
+async fn sweep_deletes_expired_grants_with_their_codes(database: &Database) {
     let grant = with_refresh_token(database, "r0").await;
     let unused = given(&database.store).await;
     let store = &database.store;
     store.sweep(NOW + 61).await.expect("swept");
-    assert!(store.find_code(&unused.hash).await.expect("read").is_none(), "nobody took it in time");
+    assert!(store.find_code(&unused.hash).await.expect("read").is_none(), "not redeemed in time");
     assert!(store.find_grant(&unused.grant.id).await.expect("read").is_none());
     assert_eq!(generations(store, &grant, &["r0"]).await, [RefreshTokenGeneration::Current]);
     store.sweep(NOW + 100_001).await.expect("swept");

@@ -1,4 +1,4 @@
-//! Keys at rest, and the tokens they sign.
+//! Stored keys, and the tokens they sign.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use crate::database::Database;
 use crate::samples::{ISSUER, NOW, token};
 
 on_both_databases!(
-    keys_open_under_their_master_key_alone,
-    an_edge_takes_the_longest_identifiers,
+    keys_open_only_with_their_master_key,
+    edge_accepts_the_longest_key_identifiers,
     first_keys_are_stored_once,
 );
 
-async fn keys_open_under_their_master_key_alone(database: &Database) {
+async fn keys_open_only_with_their_master_key(database: &Database) {
     let master = MasterKey::from_random([1; 32]);
     let made = made_keys(&master);
     assert!(database.store.create_first_keys(&made).await.expect("stored"));
@@ -45,7 +45,7 @@ async fn keys_open_under_their_master_key_alone(database: &Database) {
     }
 }
 
-async fn an_edge_takes_the_longest_identifiers(database: &Database) {
+async fn edge_accepts_the_longest_key_identifiers(database: &Database) {
     let master = MasterKey::from_random([1; 32]);
     assert!(database.store.create_first_keys(&made_keys(&master)).await.expect("stored"));
     let ring = open(&master, &database.store.list_keys().await.expect("read")).expect("they open");
@@ -86,7 +86,7 @@ fn open(master: &MasterKey, stored: &[StoredKey]) -> Result<KeyRing, KeyRingErro
     KeyRing::open(master, stored, BTreeSet::new(), NOW)
 }
 
-/// Records that have the id of a token and are not its own.
+/// Records that have the id of a token but are not its own.
 fn others(token: &AccessToken) -> [AccessToken; 3] {
     [
         AccessToken { key_id: "another".to_owned(), ..token.clone() },

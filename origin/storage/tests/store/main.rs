@@ -1,7 +1,8 @@
-//! What the storage promises, on both databases: each test runs on SQLite and on a real PostgreSQL, whose URL is in
-//! `TOLLGATE_TEST_POSTGRES_URL` (a role that may create databases). Without it the PostgreSQL half fails; it is never skipped.
+//! Promises of the storage, on both databases: each test runs on SQLite and on a real PostgreSQL,
+//! whose URL is in `TOLLGATE_TEST_POSTGRES_URL` (a role that may create databases). Without it the
+//! PostgreSQL tests fail; they are never skipped.
 
-/// Makes two tests of each story, one a database.
+/// Makes two tests of each function, one per database.
 macro_rules! on_both_databases {
     ($($story:ident),+ $(,)?) => {
         mod sqlite {
@@ -23,23 +24,23 @@ macro_rules! on_both_databases {
     };
 }
 
-mod at_once;
+mod accounts;
 mod audit;
 mod clients;
 mod consents;
 mod database;
 mod edges;
+mod fast_path;
 mod feed;
 mod grant_samples;
 mod grants;
 mod keys;
 mod migrations;
-mod people;
-mod requests;
 mod resources;
 mod revocations;
 mod samples;
 mod search;
-mod signals;
+mod security_events;
+mod single_use;
 mod snapshots;
 mod writer;

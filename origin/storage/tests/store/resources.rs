@@ -6,9 +6,9 @@ use tollgate_storage::ScopeError;
 
 use crate::database::Database;
 
-on_both_databases!(scope_values_that_change_at_one_moment_all_change);
+on_both_databases!(concurrent_changes_of_scope_values_are_all_kept);
 
-async fn scope_values_that_change_at_one_moment_all_change(database: &Database) {
+async fn concurrent_changes_of_scope_values_are_all_kept(database: &Database) {
     let audience: Audience = "https://api.example".parse().expect("an audience");
     let scopes = (0..8).map(|number| (format!("old-{number}"), "To be removed".to_owned())).collect();
     let resource = Resource { audience: audience.clone(), name: "The API".to_owned(), scopes, introspected_by: None };

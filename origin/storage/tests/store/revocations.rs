@@ -1,4 +1,4 @@
-//! Tokens on record, and revoking them: one history, whoever writes it.
+//! Recorded tokens, and their revocation in one log by several processes.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use crate::database::Database;
 use crate::samples::{ISSUER, NOW, by, client, draft, followed, reinstate, revoke, revoke_any, token, with_tokens};
 
 on_both_databases!(
-    a_token_is_on_record,
-    revoking_twice_tells_edges_once,
-    reinstating_tells_edges_too,
-    every_kind_strikes_what_it_should,
-    marks_of_a_name_combine_by_maximum,
-    a_void_revocation_is_made_anew,
-    who_did_what_is_on_record,
-    a_rolled_back_revocation_leaves_no_gap,
-    concurrent_revocations_make_one_history,
-    nothing_is_exchanged_from_a_revoked_token,
+    issued_token_is_recorded,
+    revoking_twice_sends_edges_one_delta,
+    reinstatement_sends_edges_a_delta,
+    each_kind_of_revocation_applies_to_its_tokens,
+    marks_of_a_target_combine_by_maximum,
+    expired_revocation_can_be_made_again,
+    revocation_records_have_actor_and_reason,
+    rolled_back_revocation_leaves_no_gap,
+    concurrent_revocations_form_one_log,
+    revoked_token_cannot_be_exchanged,
 );
 
-async fn a_token_is_on_record(database: &Database) {
+async fn issued_token_is_recorded(database: &Database) {
     let issued = with_tokens(&database.store, &[draft(1, NOW + 3600), draft(2, NOW + 3600)]).await;
     assert!(issued[0].number < issued[1].number, "numbers rise");
     assert_eq!((issued[0].id, issued[0].id.epoch()), (token(1, 0).id, 1));
@@ -38,7 +38,7 @@ async fn a_token_is_on_record(database: &Database) {
     assert!(next[0].number > issued[1].number);
 }
 
-async fn revoking_twice_tells_edges_once(database: &Database) {
+async fn revoking_twice_sends_edges_one_delta(database: &Database) {
     let first = database.store.revoke(revoke(1)).await.expect("revoked");
     assert!(first.is_new_to_edges);
     let again = database.store.revoke(revoke(1)).await.expect("revoked");
@@ -64,7 +64,7 @@ async fn revoking_twice_tells_edges_once(database: &Database) {
     assert_eq!(followed(&database.store).await, [expected]);
 }
 
-async fn reinstating_tells_edges_too(database: &Database) {
+async fn reinstatement_sends_edges_a_delta(database: &Database) {
     let target = revoke(1).target;
     let nothing = database.store.reinstate(reinstate(target.clone(), NOW)).await.expect("asked");
     assert!(nothing.lifted.is_empty() && !nothing.is_new_to_edges);
@@ -91,7 +91,7 @@ async fn struck(database: &Database, token: &AccessToken) -> bool {
     database.store.is_token_revoked(token).await.expect("asked")
 }
 
-async fn every_kind_strikes_what_it_should(database: &Database) {
+async fn each_kind_of_revocation_applies_to_its_tokens(database: &Database) {
     let names = |token: &AccessToken| {
         [
             Target::Session(token.session.clone().expect("an odd one has a session")),
@@ -126,12 +126,12 @@ async fn every_kind_strikes_what_it_should(database: &Database) {
     let refused = database.store.issue(draft(101, NOW + 3600)).await;
     assert!(matches!(refused, Err(StoreError::KeyRevoked(_))), "{refused:?}");
     database.store.sweep(NOW + 10_000_000).await.expect("swept");
-    assert!(database.store.is_token_revoked(&token).await.expect("asked"), "whoever stole a key has it for ever");
+    assert!(database.store.is_token_revoked(&token).await.expect("asked"), "a stolen key stays stolen");
     database.store.reinstate(reinstate(key, NOW)).await.expect("lifted");
     assert!(database.store.issue(draft(101, NOW + 3600)).await.is_ok());
 }
 
-async fn marks_of_a_name_combine_by_maximum(database: &Database) {
+async fn marks_of_a_target_combine_by_maximum(database: &Database) {
     let everything = |time| revoke_any(Target::Before(time), NOW);
     let high = database.store.revoke(everything(NOW - 10)).await.expect("revoked");
     let low = database.store.revoke(everything(NOW - 20)).await.expect("revoked");
@@ -151,8 +151,9 @@ async fn marks_of_a_name_combine_by_maximum(database: &Database) {
     assert_eq!(marks, [NOW - 10, NOW - 20, 0, 2, 3, 2]);
 }
 
-async fn a_void_revocation_is_made_anew(database: &Database) {
-    // Of a token that is on no record: what is void may be in no snapshot any more, so edges must be told again.
+async fn expired_revocation_can_be_made_again(database: &Database) {
+    // A token without a record: an expired revocation may be missing in every snapshot, so edges
+    // need a new delta.
     let foreign = |at| revoke_any(Target::Token("not-of-our-making".to_owned()), at);
     let first = database.store.revoke(foreign(NOW)).await.expect("revoked");
     let later = first.revocation.void_after + 1;
@@ -161,7 +162,7 @@ async fn a_void_revocation_is_made_anew(database: &Database) {
     assert!(second.is_new_to_edges && second.revocation.number > first.revocation.number);
 }
 
-async fn who_did_what_is_on_record(database: &Database) {
+async fn revocation_records_have_actor_and_reason(database: &Database) {
     database.store.revoke(revoke_any(Target::Client("a".to_owned()), NOW)).await.expect("revoked");
     database.store.revoke(revoke_any(Target::Before(NOW - 1), NOW + 1)).await.expect("revoked");
     database.store.reinstate(reinstate(Target::Client("a".to_owned()), NOW + 2)).await.expect("lifted");
@@ -215,13 +216,13 @@ async fn who_did_what_is_on_record(database: &Database) {
     assert_eq!(audit(&database.store, AuditFilter::default()).await.len(), 3, "the log is kept");
 }
 
-async fn a_rolled_back_revocation_leaves_no_gap(database: &Database) {
-    // Dropped at different moments: some before the commit, some after.
+async fn rolled_back_revocation_leaves_no_gap(database: &Database) {
+    // Dropped at different moments, some before the commit and some after.
     for number in 0..40_u32 {
         let patience = Duration::from_micros(u64::from(number) * 50);
         drop(tokio::time::timeout(patience, database.store.revoke(revoke(number))).await);
     }
-    // Waits for those whose commit was under way when they were dropped.
+    // Waits for those that were committing when they were dropped.
     database.store.revoke(revoke(40)).await.expect("revoked");
     let told = followed(&database.store).await.len();
     let mut revoked = 0;
@@ -231,12 +232,12 @@ async fn a_rolled_back_revocation_leaves_no_gap(database: &Database) {
     assert_eq!(told, revoked, "each revocation has its delta, and each delta its revocation");
 }
 
-async fn concurrent_revocations_make_one_history(database: &Database) {
+async fn concurrent_revocations_form_one_log(database: &Database) {
     let other = database.again().await;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..100_u32 {
         let store = if number % 2 == 0 { database.store.clone() } else { other.clone() };
-        // Every token twice, by way of either process.
+        // Revokes every token twice, by either process.
         tasks.spawn(async move { store.revoke(revoke(number / 2)).await.expect("revoked").is_new_to_edges });
     }
     let fresh = tasks.join_all().await.into_iter().filter(|fresh| *fresh).count();
@@ -245,7 +246,7 @@ async fn concurrent_revocations_make_one_history(database: &Database) {
     other.close().await;
 }
 
-async fn nothing_is_exchanged_from_a_revoked_token(database: &Database) {
+async fn revoked_token_cannot_be_exchanged(database: &Database) {
     let store = &database.store;
     let source = with_tokens(store, &[draft(1, NOW + 3600)]).await.remove(0);
     let exchanged = |number: u32| {
@@ -262,7 +263,8 @@ async fn nothing_is_exchanged_from_a_revoked_token(database: &Database) {
     assert_eq!((&found, found.details.exchanged_from.as_slice()), (&child, &[source.id][..]));
     assert!(!store.is_token_revoked(&child).await.expect("asked"));
 
-    // In one batch with the revocation, it is revoked as well: its epoch is the one that ends.
+    // In one batch with the revocation, the token is revoked as well: it belongs to the epoch that
+    // is closed.
     let target = Target::Client(source.client.to_string());
     let batch = Batch {
         revokes: vec![revoke_any(target.clone(), NOW)],

@@ -1,4 +1,4 @@
-//! Clients, tokens and revocations to tell stories with.
+//! Sample clients, tokens and revocations.
 
 use tollgate_core::{Delta, HashChain};
 use tollgate_model::{
@@ -27,11 +27,11 @@ pub(crate) fn client(id: &str) -> (Client, Secret) {
     (Client::new(id.parse().expect("a client id"), metadata, NOW).with_secret(&secret, NOW), secret)
 }
 
-/// What tells a token from others.
+/// The random part of a token id.
 fn unique(number: u32) -> [u8; 14] {
     let mut bytes = [0; 14];
     bytes[10..].copy_from_slice(&number.to_be_bytes());
-    // Its first half chooses places in filters.
+    // Its first half selects slots in filters.
     bytes[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
     bytes
 }
@@ -52,7 +52,7 @@ pub(crate) fn draft(number: u32, expires_at: u64) -> TokenDraft {
     }
 }
 
-/// The token of this number as it would have been issued in the first epoch.
+/// The token of this number, as if issued in the first epoch.
 pub(crate) fn token(number: u32, expires_at: u64) -> AccessToken {
     draft(number, expires_at).issued(1, number.into())
 }
@@ -61,7 +61,7 @@ pub(crate) fn by() -> Actor {
     Actor::command_line(Some("tester"))
 }
 
-/// An end that somebody makes then.
+/// A termination at this time.
 pub(crate) fn ending(at: u64) -> Termination {
     Termination::new(&by(), "test", at)
 }
@@ -79,7 +79,7 @@ pub(crate) fn reinstate(target: Target, at: u64) -> NewReinstatement {
 }
 
 pub(crate) async fn with_tokens(store: &Store, drafts: &[TokenDraft]) -> Vec<AccessToken> {
-    // The client may be there from an earlier call.
+    // The client may exist from an earlier call.
     let _ = store.create_client(&client("reports").0).await;
     let mut tokens = Vec::new();
     for draft in drafts {
@@ -88,7 +88,7 @@ pub(crate) async fn with_tokens(store: &Store, drafts: &[TokenDraft]) -> Vec<Acc
     tokens
 }
 
-/// Follows the whole history from its beginning, as an edge does, checking every link.
+/// All deltas from the first, with every link of the hash chain checked, as an edge does.
 pub(crate) async fn followed(store: &Store) -> Vec<Delta> {
     let mut chain = HashChain::genesis(ISSUER);
     let mut all: Vec<Delta> = Vec::new();

@@ -1,4 +1,4 @@
-//! One of many clients or users is found by a part of its id or names, a page at a time.
+//! Search finds clients and users by parts of their ids and names, page by page.
 
 use tollgate_model::{ClientMetadata, User, UserClaims, UserId};
 use tollgate_storage::{Search, Store};
@@ -6,7 +6,7 @@ use tollgate_storage::{Search, Store};
 use crate::database::Database;
 use crate::samples::{NOW, client};
 
-on_both_databases!(clients_are_found, users_are_found);
+on_both_databases!(search_finds_clients, search_finds_users);
 
 fn search(text: &str) -> Search {
     Search { text: (!text.is_empty()).then(|| text.to_owned()), limit: 100, ..Search::default() }
@@ -22,7 +22,7 @@ async fn users(store: &Store, search: &Search) -> Vec<String> {
     found.iter().map(|user| user.name.to_string()).collect()
 }
 
-async fn clients_are_found(database: &Database) {
+async fn search_finds_clients(database: &Database) {
     let store = &database.store;
     for (place, (id, name, owner)) in
         [("shop", "The Shop", Some("Retail")), ("tv-1", "100% TV", None), ("tv_2", "Another TV", Some("retail east"))]
@@ -39,7 +39,7 @@ async fn clients_are_found(database: &Database) {
         ("SHOP", &["shop"]),
         ("retail", &["shop", "tv_2"]),
         ("tv", &["tv-1", "tv_2"]),
-        // What means something in a pattern means itself in a search.
+        // Wildcards of a pattern are ordinary characters in a search.
         ("tv_", &["tv_2"]),
         ("0%", &["tv-1"]),
         ("%", &["tv-1"]),
@@ -54,7 +54,7 @@ async fn clients_are_found(database: &Database) {
     assert_eq!(clients(store, &Search { after: Some("shop".to_owned()), ..search("tv") }).await, ["tv-1", "tv_2"]);
 }
 
-async fn users_are_found(database: &Database) {
+async fn search_finds_users(database: &Database) {
     let store = &database.store;
     for (place, (name, claims)) in [
         ("ada", r#"{"name":"Ada Lovelace","email":"ada@example.org"}"#),

@@ -1,4 +1,5 @@
-//! Snapshots: what they are built from is all there is, whoever issues and revokes meanwhile, and what is published is served.
+//! Snapshots contain every token and revocation, even while others issue and revoke, and the newest
+//! published one is served.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,14 +12,14 @@ use crate::database::Database;
 use crate::samples::{ISSUER, NOW, draft, followed, reinstate, revoke, revoke_any, with_tokens};
 
 on_both_databases!(
-    a_reader_sees_one_state,
-    only_the_living_are_covered,
-    a_change_of_a_covered_token_is_noticed,
-    the_newest_published_snapshot_stays,
-    every_token_of_a_closed_epoch_is_seen,
+    reader_sees_one_state,
+    only_unexpired_tokens_are_covered,
+    change_of_a_covered_token_is_noticed,
+    newest_published_snapshot_is_kept,
+    reader_sees_every_token_of_a_closed_epoch,
 );
 
-async fn a_reader_sees_one_state(database: &Database) {
+async fn reader_sees_one_state(database: &Database) {
     let store = &database.store;
     store.revoke(revoke(1)).await.expect("revoked");
     store.revoke(revoke_any(Target::Token("another's".to_owned()), NOW)).await.expect("revoked");
@@ -44,7 +45,7 @@ async fn a_reader_sees_one_state(database: &Database) {
     assert!(later.revoked.is_empty() && later.groups.is_empty(), "void ones are left out, swept or not");
 }
 
-/// All ids that a builder is shown.
+/// All ids that a reader returns.
 async fn covered(store: &Store, closed: u32, now: u64) -> Vec<RevocationId> {
     let mut reader = store.snapshot_reader(now).await.expect("reading");
     let mut all = Vec::new();
@@ -57,7 +58,7 @@ async fn covered(store: &Store, closed: u32, now: u64) -> Vec<RevocationId> {
     }
 }
 
-async fn only_the_living_are_covered(database: &Database) {
+async fn only_unexpired_tokens_are_covered(database: &Database) {
     let tokens = with_tokens(&database.store, &[draft(1, NOW + 60), draft(2, NOW + 3600)]).await;
     let closed = database.store.close_epoch().await.expect("closed");
     let young = with_tokens(&database.store, &[draft(3, NOW + 3600)]).await.remove(0);
@@ -69,7 +70,7 @@ async fn only_the_living_are_covered(database: &Database) {
     assert_eq!(covered(&database.store, u32::MAX, NOW).await.len(), 3);
 }
 
-async fn a_change_of_a_covered_token_is_noticed(database: &Database) {
+async fn change_of_a_covered_token_is_noticed(database: &Database) {
     let store = &database.store;
     let tokens = with_tokens(store, &[draft(1, NOW + 3600)]).await;
     let closed = store.close_epoch().await.expect("closed");
@@ -88,7 +89,7 @@ async fn a_change_of_a_covered_token_is_noticed(database: &Database) {
     assert!(!store.has_covered_change_since(4, closed).await.expect("asked"));
 }
 
-async fn the_newest_published_snapshot_stays(database: &Database) {
+async fn newest_published_snapshot_is_kept(database: &Database) {
     let store = &database.store;
     assert_eq!(store.find_published_snapshot().await.expect("read"), None);
     assert_eq!(store.get_feed_page(0).await.expect("a page").config, None);
@@ -117,7 +118,7 @@ async fn the_newest_published_snapshot_stays(database: &Database) {
 }
 
 /// Two origins issue and revoke as fast as they can while a third closes epochs and reads.
-async fn every_token_of_a_closed_epoch_is_seen(database: &Database) {
+async fn reader_sees_every_token_of_a_closed_epoch(database: &Database) {
     with_tokens(&database.store, &[]).await;
     let (other, publisher) = (database.again().await, database.again().await);
     let (stop, number) = (AtomicBool::new(false), AtomicU32::new(0));
@@ -126,7 +127,7 @@ async fn every_token_of_a_closed_epoch_is_seen(database: &Database) {
         while !stop.load(Ordering::Relaxed) {
             let next = || draft(number.fetch_add(1, Ordering::Relaxed), NOW + 3600);
             let revokes = issued.last().filter(|token| token.number % 7 == 0).map(|token| {
-                // Every now and then an end of the epoch in the very transaction that issues.
+                // Closes the epoch in the transaction that issues, from time to time.
                 revoke_any(Target::Session(format!("session-{}", token.number)), NOW)
             });
             let batch = Batch {

@@ -1,4 +1,4 @@
-//! Group commit: many callers, few transactions, and each is told what became of its own.
+//! Group commit: many callers share few transactions, and each gets its own result.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use crate::database::Database;
 use crate::samples::{NOW, client, draft, followed, reinstate, revoke, revoke_any, with_tokens};
 
 on_both_databases!(
-    many_callers_share_commits,
-    a_bad_one_spoils_nothing_for_others,
-    too_many_are_told_to_come_back,
-    a_commit_wakes_who_waits_in_this_process,
-    others_get_to_write_while_many_ask,
+    concurrent_callers_share_commits,
+    bad_request_fails_alone,
+    full_queue_refuses_requests,
+    commit_wakes_watches_of_this_process,
+    other_writers_get_a_turn_under_load,
 );
 
-async fn many_callers_share_commits(database: &Database) {
+async fn concurrent_callers_share_commits(database: &Database) {
     const COUNT: u32 = 1000;
     with_tokens(&database.store, &[]).await;
     let (writer, task) = Writer::new(database.store.clone());
@@ -33,7 +33,7 @@ async fn many_callers_share_commits(database: &Database) {
             let target = Target::Token(token.id.to_string());
             let revoked = writer.revoke(revoke_any(target.clone(), NOW)).await.expect("revoked");
             assert!(revoked.is_new_to_edges && revoked.revocation.target == target);
-            // It is committed when the caller hears of it.
+            // It is committed when the caller gets the result.
             assert!(store.is_token_revoked(&token).await.expect("asked"));
             if number % 10 == 0 {
                 assert!(writer.reinstate(reinstate(target, NOW)).await.expect("lifted").is_new_to_edges);
@@ -47,7 +47,7 @@ async fn many_callers_share_commits(database: &Database) {
     task.await.expect("it ends with the last handle");
 }
 
-async fn a_bad_one_spoils_nothing_for_others(database: &Database) {
+async fn bad_request_fails_alone(database: &Database) {
     with_tokens(&database.store, &[]).await;
     let (writer, task) = Writer::new(database.store.clone());
     let mut stranger = draft(1000, NOW + 3600);
@@ -59,7 +59,7 @@ async fn a_bad_one_spoils_nothing_for_others(database: &Database) {
     }
     let revoking = writer.clone();
     callers.spawn(async move { (20, revoking.revoke(revoke(3)).await.is_ok()) });
-    // All of them wait by now, and go into one transaction.
+    // All of them are queued by now and go into one transaction.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let task = tokio::spawn(task);
     let mut done = callers.join_all().await;
@@ -70,7 +70,7 @@ async fn a_bad_one_spoils_nothing_for_others(database: &Database) {
     task.await.expect("it ends");
 }
 
-async fn too_many_are_told_to_come_back(database: &Database) {
+async fn full_queue_refuses_requests(database: &Database) {
     let (writer, task) = Writer::new(database.store.clone());
     let mut callers = JoinSet::new();
     for _ in 0..16 * 1024 {
@@ -87,17 +87,17 @@ async fn too_many_are_told_to_come_back(database: &Database) {
     assert!(followed(&database.store).await.is_empty());
 }
 
-async fn a_commit_wakes_who_waits_in_this_process(database: &Database) {
+async fn commit_wakes_watches_of_this_process(database: &Database) {
     let mut watch = database.store.watch_changes().await.expect("watching");
     while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}
     assert!(watch.changed().now_or_never().is_none(), "nothing has changed since");
     database.store.revoke(revoke(1)).await.expect("revoked");
-    // At the first look: neither the database's own notice nor the next question to it is waited for.
+    // Without waiting for a notification or a poll of the database.
     watch.changed().now_or_never().expect("woken").expect("changed");
 }
 
-/// So many that whoever writes for them never finds nobody waiting.
-async fn others_get_to_write_while_many_ask(database: &Database) {
+/// So many callers that the queue is never empty.
+async fn other_writers_get_a_turn_under_load(database: &Database) {
     with_tokens(&database.store, &[]).await;
     let (writer, task) = Writer::new(database.store.clone());
     let task = tokio::spawn(task);
@@ -121,7 +121,7 @@ async fn others_get_to_write_while_many_ask(database: &Database) {
     task.await.expect("it ends");
 }
 
-/// How fast durable revocations are, for whoever reads the output; a machine's figure, so nothing is demanded of it.
+/// Prints the rate of durable revocations; it depends on the machine, so nothing is required of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn revocations_a_second_on_sqlite() {
     const COUNT: u32 = 20_000;

@@ -1,4 +1,4 @@
-//! What others than edges are told of the same history: the numbers of revoked tokens, and signals on streams.
+//! The revocation log in other forms: status lists, and signals on streams.
 
 use std::collections::BTreeSet;
 
@@ -13,15 +13,15 @@ use crate::database::Database;
 use crate::samples::{ISSUER, NOW, client};
 
 on_both_databases!(
-    every_kind_strikes_the_numbers_of_its_tokens,
-    lists_are_those_of_tokens_on_record,
-    a_stream_hears_what_follows_it,
-    places_move_over_what_is_acknowledged_and_not_told,
-    no_signal_is_lost_between_a_stream_and_a_revocation,
-    signals_are_kept_while_somebody_needs_them,
+    each_kind_of_revocation_sets_status_list_bits,
+    status_lists_are_those_of_recorded_tokens,
+    stream_delivers_what_follows_its_registration,
+    position_moves_past_acknowledged_and_undelivered_signals,
+    concurrent_registration_and_revocation_lose_no_signal,
+    signals_are_kept_until_every_stream_has_them,
 );
 
-/// More than any story's signals.
+/// More signals than any test has.
 const WINDOW: u64 = 1000;
 
 async fn issued(store: &Store, random: u8) -> AccessToken {
@@ -61,7 +61,7 @@ async fn revoked(store: &Store) -> Vec<u64> {
     store.list_revoked_numbers(ISSUER, 0..1 << 17).await.expect("read").numbers
 }
 
-async fn every_kind_strikes_the_numbers_of_its_tokens(database: &Database) {
+async fn each_kind_of_revocation_sets_status_list_bits(database: &Database) {
     let store = &database.store;
     store.create_client(&client("reports").0).await.expect("registered");
     let token = issued(store, 1).await;
@@ -80,7 +80,7 @@ async fn every_kind_strikes_the_numbers_of_its_tokens(database: &Database) {
         reinstate(store, target.clone()).await;
         assert!(revoked(store).await.is_empty(), "{target}");
     }
-    // Two at once, and a token that came after them.
+    // Two revocations of one batch, and a token issued after them.
     revoke(store, Target::Token(token.id.to_string())).await;
     revoke(store, session("s1")).await;
     let later = issued(store, 2).await;
@@ -89,7 +89,7 @@ async fn every_kind_strikes_the_numbers_of_its_tokens(database: &Database) {
     assert_eq!((read.numbers.as_slice(), read.sequence), (&[token.number][..], 14));
 }
 
-async fn lists_are_those_of_tokens_on_record(database: &Database) {
+async fn status_lists_are_those_of_recorded_tokens(database: &Database) {
     let store = &database.store;
     store.create_client(&client("reports").0).await.expect("registered");
     assert_eq!(store.get_status_list_range(2).await.expect("read").count(), 0);
@@ -119,14 +119,14 @@ fn stream(name: &str, events: &[EventType]) -> Stream {
 }
 
 async fn pending(store: &Store, stream: &Stream) -> Vec<Signal> {
-    let tells = |signal: &Signal| stream.delivers(signal.event_type());
-    store.list_pending_signals(stream.number, WINDOW, tells).await.expect("read")
+    let delivers = |signal: &Signal| stream.delivers(signal.event_type());
+    store.list_pending_signals(stream.number, WINDOW, delivers).await.expect("read")
 }
 
 async fn acknowledge(store: &Store, stream: &Stream, sequences: &[u64]) {
     let these = |signal: &Signal| sequences.contains(&signal.sequence).then_some(false);
-    let tells = |signal: &Signal| stream.delivers(signal.event_type());
-    store.acknowledge_signals(stream.number, WINDOW, these, tells, NOW * 1000).await.expect("acknowledged");
+    let delivers = |signal: &Signal| stream.delivers(signal.event_type());
+    store.acknowledge_signals(stream.number, WINDOW, these, delivers, NOW * 1000).await.expect("acknowledged");
 }
 
 async fn place(store: &Store, stream: &Stream) -> u64 {
@@ -137,7 +137,7 @@ fn sequences(signals: &[Signal]) -> Vec<u64> {
     signals.iter().map(|signal| signal.sequence).collect()
 }
 
-async fn a_stream_hears_what_follows_it(database: &Database) {
+async fn stream_delivers_what_follows_its_registration(database: &Database) {
     let store = &database.store;
     revoke(store, session("before")).await;
     let stream = store.create_stream(&stream("siem", &EventType::ALL)).await.expect("registered");
@@ -163,7 +163,7 @@ async fn a_stream_hears_what_follows_it(database: &Database) {
     assert_eq!(pending(store, &again).await, []);
 }
 
-async fn places_move_over_what_is_acknowledged_and_not_told(database: &Database) {
+async fn position_moves_past_acknowledged_and_undelivered_signals(database: &Database) {
     let store = &database.store;
     let all = store.create_stream(&stream("all", &EventType::ALL)).await.expect("registered");
     let some = store.create_stream(&stream("some", &[EventType::SessionRevoked])).await.expect("registered");
@@ -175,7 +175,7 @@ async fn places_move_over_what_is_acknowledged_and_not_told(database: &Database)
     acknowledge(store, &some, &[3]).await;
     assert_eq!((place(store, &some).await, sequences(&pending(store, &some).await)), (0, vec![1, 5]));
     acknowledge(store, &some, &[1]).await;
-    assert_eq!(place(store, &some).await, 4, "over what is not told, up to what is missing");
+    assert_eq!(place(store, &some).await, 4, "past undelivered signals, up to the first unacknowledged one");
     acknowledge(store, &some, &[1, 5]).await;
     assert_eq!((place(store, &some).await, pending(store, &some).await), (6, Vec::new()));
 
@@ -184,12 +184,12 @@ async fn places_move_over_what_is_acknowledged_and_not_told(database: &Database)
     assert_eq!((place(store, &all).await, sequences(&pending(store, &all).await)), (0, vec![1, 4, 5]));
     acknowledge(store, &all, &[1, 4, 5]).await;
     assert_eq!(place(store, &all).await, 6);
-    // A window full of what is not told is passed over.
+    // A window of signals that the stream does not deliver is skipped.
     let none = store.list_pending_signals(some.number, 2, |signal| signal.sequence > 6).await.expect("read");
     assert_eq!(none, []);
 }
 
-async fn no_signal_is_lost_between_a_stream_and_a_revocation(database: &Database) {
+async fn concurrent_registration_and_revocation_lose_no_signal(database: &Database) {
     let other = database.again().await;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..60_u32 {
@@ -206,7 +206,7 @@ async fn no_signal_is_lost_between_a_stream_and_a_revocation(database: &Database
     other.close().await;
 }
 
-async fn signals_are_kept_while_somebody_needs_them(database: &Database) {
+async fn signals_are_kept_until_every_stream_has_them(database: &Database) {
     let store = &database.store;
     let slow = store.create_stream(&stream("slow", &EventType::ALL)).await.expect("registered");
     let fast = store.create_stream(&stream("fast", &EventType::ALL)).await.expect("registered");
@@ -217,7 +217,7 @@ async fn signals_are_kept_while_somebody_needs_them(database: &Database) {
     acknowledge(store, &slow, &[1]).await;
     assert_eq!(store.sweep_signals(NOW).await.expect("swept"), 1);
     assert_eq!(sequences(&pending(store, &slow).await), [2, 3]);
-    // Days later every token that they are about has expired.
+    // Days later all tokens that the signals are about have expired.
     assert_eq!(store.sweep_signals(NOW + 3 * 24 * 3600).await.expect("swept"), 2);
     assert_eq!(pending(store, &slow).await, []);
 }

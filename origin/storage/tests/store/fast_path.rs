@@ -1,5 +1,5 @@
-//! What is usually written goes the short way, by what was so a moment ago: whoever changed that, and in whichever process, is obeyed all
-//! the same, and nobody can tell which way it went.
+//! The fast path relies on what the previous batch observed. Changes made since, by any process,
+//! are obeyed, and results are the same as on the normal path.
 
 use tollgate_model::{AccessToken, Target, TokenDetails, TokenDraft};
 use tollgate_storage::{Batch, IssueRequest, RedeemOutcome, RedeemRequest, Store, StoreError};
@@ -9,12 +9,12 @@ use crate::grant_samples::{is_ended, refresh, with_numbered};
 use crate::samples::{NOW, client, draft, reinstate, revoke_any, with_tokens};
 
 on_both_databases!(
-    tokens_are_recorded_as_they_are,
-    an_epoch_that_ended_elsewhere_gets_no_more_tokens,
-    a_key_that_was_revoked_elsewhere_signs_no_more,
-    clients_that_changed_elsewhere_get_nothing_by_what_they_were,
-    one_that_is_refused_takes_nothing_from_the_others,
-    what_ended_elsewhere_is_not_refreshed,
+    fast_path_records_each_token_unchanged,
+    epoch_closed_by_another_process_gets_no_more_tokens,
+    key_revoked_by_another_process_issues_no_more_tokens,
+    stale_registrations_version_is_refused,
+    refused_refresh_does_not_affect_others_in_the_batch,
+    grant_ended_by_another_process_is_not_refreshed,
 );
 
 async fn issue_all(store: &Store, drafts: impl IntoIterator<Item = TokenDraft>) -> Vec<AccessToken> {
@@ -23,7 +23,7 @@ async fn issue_all(store: &Store, drafts: impl IntoIterator<Item = TokenDraft>) 
     outcome.issued.into_iter().map(|token| *token.expect("nothing bars it")).collect()
 }
 
-/// Each with another neighbour that says the same, or not.
+/// Drafts that share values with their neighbours in all combinations.
 fn different(number: u32) -> TokenDraft {
     let said =
         |nth: u32, one: &str, other: &str| if number >> nth & 1 == 0 { one.to_owned() } else { other.to_owned() };
@@ -38,7 +38,7 @@ fn different(number: u32) -> TokenDraft {
     }
 }
 
-async fn tokens_are_recorded_as_they_are(database: &Database) {
+async fn fast_path_records_each_token_unchanged(database: &Database) {
     let store = &database.store;
     let mut last = with_tokens(store, &[draft(0, NOW + 3600)]).await[0].number;
     let mut numbers = 1..;
@@ -51,7 +51,7 @@ async fn tokens_are_recorded_as_they_are(database: &Database) {
     }
 }
 
-async fn an_epoch_that_ended_elsewhere_gets_no_more_tokens(database: &Database) {
+async fn epoch_closed_by_another_process_gets_no_more_tokens(database: &Database) {
     let (store, elsewhere) = (&database.store, database.again().await);
     let mut epoch = with_tokens(store, &[draft(1, NOW + 3600)]).await[0].id.epoch();
     for number in 1..4 {
@@ -66,7 +66,7 @@ async fn an_epoch_that_ended_elsewhere_gets_no_more_tokens(database: &Database) 
     elsewhere.close().await;
 }
 
-async fn a_key_that_was_revoked_elsewhere_signs_no_more(database: &Database) {
+async fn key_revoked_by_another_process_issues_no_more_tokens(database: &Database) {
     let (store, elsewhere) = (&database.store, database.again().await);
     let by_other_key = |number| TokenDraft { key_id: "key-2".to_owned(), ..draft(number, NOW + 3600) };
     with_tokens(store, &[draft(1, NOW + 3600), draft(2, NOW + 3600)]).await;
@@ -82,7 +82,7 @@ async fn a_key_that_was_revoked_elsewhere_signs_no_more(database: &Database) {
     elsewhere.close().await;
 }
 
-async fn clients_that_changed_elsewhere_get_nothing_by_what_they_were(database: &Database) {
+async fn stale_registrations_version_is_refused(database: &Database) {
     let (store, elsewhere) = (&database.store, database.again().await);
     with_tokens(store, &[draft(1, NOW + 3600)]).await;
     let registrations = async || store.get_versions().await.expect("read").registrations;
@@ -99,12 +99,12 @@ async fn clients_that_changed_elsewhere_get_nothing_by_what_they_were(database: 
     elsewhere.close().await;
 }
 
-/// Refreshes them all at once, and issues a token beside.
-async fn refresh_all(store: &Store, redeems: Vec<RedeemRequest>, beside: u32) -> Vec<RedeemOutcome> {
-    let issues = vec![draft(beside, NOW + 3600).into()];
+/// Redeems all in one batch that also issues a token.
+async fn refresh_all(store: &Store, redeems: Vec<RedeemRequest>, additional: u32) -> Vec<RedeemOutcome> {
+    let issues = vec![draft(additional, NOW + 3600).into()];
     let outcome = store.apply(Batch { redeems, issues, ..Batch::default() }).await.expect("written");
-    let beside = outcome.issued[0].as_ref().expect("issued");
-    assert_eq!(store.find_token(beside.id).await.expect("read").as_ref(), Some(&**beside));
+    let additional = outcome.issued[0].as_ref().expect("issued");
+    assert_eq!(store.find_token(additional.id).await.expect("read").as_ref(), Some(&**additional));
     let redeemed: Vec<RedeemOutcome> =
         outcome.redeemed.into_iter().map(|redeemed| redeemed.expect("not barred")).collect();
     for redeemed in &redeemed {
@@ -115,7 +115,7 @@ async fn refresh_all(store: &Store, redeems: Vec<RedeemRequest>, beside: u32) ->
     redeemed
 }
 
-async fn one_that_is_refused_takes_nothing_from_the_others(database: &Database) {
+async fn refused_refresh_does_not_affect_others_in_the_batch(database: &Database) {
     let store = &database.store;
     let mut grants = Vec::new();
     for number in 0..9 {
@@ -127,7 +127,7 @@ async fn one_that_is_refused_takes_nothing_from_the_others(database: &Database) 
     let issued = |redeemed: &RedeemOutcome| matches!(redeemed, RedeemOutcome::Issued(_));
     assert!(refresh_all(store, all("r0", "r1", 100, NOW + 1), 90).await.iter().all(issued));
     assert!(refresh_all(store, all("r1", "r2", 200, NOW + 2), 91).await.iter().all(issued));
-    // One shows what it used long ago, one what it just used, the others what comes next.
+    // One request presents an older refresh token, one the previous, the others the current one.
     let mut mixed = all("r2", "r3", 300, NOW + 3);
     mixed[4] = refresh(&grants[4], "r0", "r1", 304, NOW + 3);
     mixed[6] = refresh(&grants[6], "r1", "r2", 306, NOW + 3);
@@ -136,12 +136,12 @@ async fn one_that_is_refused_takes_nothing_from_the_others(database: &Database) 
         assert_eq!((issued(answer), is_ended(database, grant).await), (nth != 4, nth == 4), "{nth}: {answer:?}");
     }
     assert_eq!(answers[4], RedeemOutcome::Replayed);
-    // Too late: each has lain unused for longer than it may.
+    // All refresh tokens have expired unused.
     let late = refresh_all(store, all("r3", "r4", 400, NOW + 10_000), 93).await;
     assert!((0..9).all(|nth| [4, 6].contains(&nth) || late[nth] == RedeemOutcome::Expired), "{late:?}");
 }
 
-async fn what_ended_elsewhere_is_not_refreshed(database: &Database) {
+async fn grant_ended_by_another_process_is_not_refreshed(database: &Database) {
     let (store, elsewhere) = (&database.store, database.again().await);
     let (one, other) = (with_numbered(database, "r0", 1).await, with_numbered(database, "r0", 2).await);
     let both =
@@ -155,7 +155,7 @@ async fn what_ended_elsewhere_is_not_refreshed(database: &Database) {
     elsewhere.revoke(revoke_any(key, NOW + 2)).await.expect("revoked");
     let refused = store.redeem(refresh(&other, "r2", "r3", 30, NOW + 3)).await;
     assert!(matches!(refused, Err(StoreError::KeyRevoked(_))), "{refused:?}");
-    // Nothing was taken.
+    // Nothing was redeemed.
     let mut by_other_key = refresh(&other, "r2", "r3", 31, NOW + 3);
     by_other_key.issue.draft.key_id = "key-2".to_owned();
     assert!(matches!(store.redeem(by_other_key).await.expect("redeemed"), RedeemOutcome::Issued(_)));

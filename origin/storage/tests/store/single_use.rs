@@ -1,4 +1,4 @@
-//! What waits for a user or is shown once: requests, device codes, sign-ins, ids of proofs, attempts.
+//! Values that are used once or decided once: replay keys, device codes, sessions, attempts.
 
 use tollgate_model::{
     Access, BrowserSession, BrowserSessionId, DeviceCode, DevicePollOutcome, DeviceStatus, Resource, SecretHash,
@@ -11,25 +11,29 @@ use crate::grant_samples::given;
 use crate::samples::{NOW, client, ending, secret};
 
 on_both_databases!(
-    what_may_be_shown_once_is_news_once,
-    a_device_code_is_decided_once,
-    polls_at_one_moment_are_told_apart,
-    sessions_end_with_the_password,
+    replay_key_is_used_once,
+    device_code_is_decided_once,
+    concurrent_polls_are_counted_once,
+    sessions_end_with_a_new_password_or_a_disabled_user,
     attempts_are_counted_in_windows,
-    resources_are_replaced_and_removed,
+    resource_servers_are_replaced_and_deleted,
 );
 
-async fn what_may_be_shown_once_is_news_once(database: &Database) {
+async fn replay_key_is_used_once(database: &Database) {
     let key = |text: &str| ReplayKey { hash: SecretHash::of(text), expires_at: NOW + 60 };
     let batch = |texts: &[&str]| tollgate_storage::Batch {
         replay_keys: texts.iter().map(|text| key(text)).collect(),
         ..Default::default()
     };
-    let seen = async |texts: &[&str]| database.store.apply(batch(texts)).await.expect("written").first_uses;
-    assert_eq!(seen(&["a", "b", "a"]).await, [true, true, false]);
-    assert_eq!(seen(&["c", "b"]).await, [true, false]);
+    let first_uses = async |texts: &[&str]| database.store.apply(batch(texts)).await.expect("written").first_uses;
+    assert_eq!(first_uses(&["a", "b", "a"]).await, [true, true, false]);
+    assert_eq!(first_uses(&["c", "b"]).await, [true, false]);
     assert_eq!(database.store.sweep(NOW + 61).await.expect("swept").others, 3);
-    assert_eq!(seen(&["a"]).await, [false], "by then its proof is expired, and whether it was shown is forgotten");
+    assert_eq!(
+        first_uses(&["a"]).await,
+        [false],
+        "by then its proof is expired, and whether it was shown is forgotten"
+    );
 }
 
 async fn device_code(store: &Store, user_code: &str) -> DeviceCode {
@@ -55,7 +59,7 @@ async fn device_code(store: &Store, user_code: &str) -> DeviceCode {
     code
 }
 
-async fn a_device_code_is_decided_once(database: &Database) {
+async fn device_code_is_decided_once(database: &Database) {
     let store = &database.store;
     let code = device_code(store, "one").await;
     assert!(!store.create_device_code(&DeviceCode { hash: SecretHash::of("x"), ..code.clone() }).await.expect("asked"));
@@ -80,7 +84,7 @@ async fn a_device_code_is_decided_once(database: &Database) {
     assert!(!store.deny_device_code(&late.hash, NOW + 600).await.expect("asked"));
 }
 
-async fn polls_at_one_moment_are_told_apart(database: &Database) {
+async fn concurrent_polls_are_counted_once(database: &Database) {
     let code = device_code(&database.store, "one").await;
     assert!(database.store.record_device_poll(&code, 5, NOW * 1000).await.expect("recorded"));
     assert!(!database.store.record_device_poll(&code, 5, NOW * 1000).await.expect("asked"), "another was first");
@@ -88,7 +92,7 @@ async fn polls_at_one_moment_are_told_apart(database: &Database) {
     assert_eq!(polled.poll(&code.client, NOW * 1000 + 100), DevicePollOutcome::SlowDown { interval: 10 });
 }
 
-async fn sessions_end_with_the_password(database: &Database) {
+async fn sessions_end_with_a_new_password_or_a_disabled_user(database: &Database) {
     let store = &database.store;
     let user = given(store).await.grant.user;
     let login = |number: u8| BrowserSession {
@@ -101,7 +105,7 @@ async fn sessions_end_with_the_password(database: &Database) {
         expires_at: NOW + 100,
     };
     store.create_session(&login(1), None).await.expect("signed in");
-    store.create_session(&login(2), Some(&login(1))).await.expect("signed in anew");
+    store.create_session(&login(2), Some(&login(1))).await.expect("signed in again");
     assert_eq!(store.find_session(&login(1).hash, NOW).await.expect("read"), None, "the cookie changes at sign-in");
     assert_eq!(store.find_session(&login(2).hash, NOW).await.expect("read"), Some(login(2)));
     assert_eq!(store.find_session(&login(2).hash, NOW + 100).await.expect("read"), None);
@@ -126,7 +130,7 @@ async fn attempts_are_counted_in_windows(database: &Database) {
     assert_eq!(database.store.count_attempt("bob", 60, NOW).await.expect("counted"), 1);
 }
 
-async fn resources_are_replaced_and_removed(database: &Database) {
+async fn resource_servers_are_replaced_and_deleted(database: &Database) {
     let store = &database.store;
     let resource = |name: &str| Resource {
         audience: "https://api.example".parse().expect("an audience"),

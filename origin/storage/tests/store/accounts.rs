@@ -1,4 +1,4 @@
-//! What users see and end of their own: sessions, grants, consents, passwords.
+//! Users, browser sessions, grants and consent, as their users see and end them.
 
 use tollgate_model::{
     Access, Actor, AuthSource, BrowserSession, BrowserSessionId, SecretHash, Sender, Target, User, UserClaims, UserId,
@@ -10,12 +10,12 @@ use crate::grant_samples::given;
 use crate::samples::{NOW, ending, revoke_any};
 
 on_both_databases!(
-    a_user_comes_back_as_they_were,
-    a_user_has_their_own_sessions,
-    a_user_sees_what_they_gave,
-    of_two_administrators_one_is_left,
-    consents_are_forgotten_one_by_one_or_all,
-    names_from_before_are_prepared_when_the_database_is_opened,
+    user_is_read_as_written_and_names_are_unique,
+    sessions_are_listed_by_user_and_end_with_the_password,
+    grants_are_listed_until_a_day_after_their_end,
+    administrators_cannot_disable_each_other,
+    consent_is_withdrawn_for_one_client_or_all,
+    stored_user_names_are_prepared_when_the_database_is_opened,
 );
 
 fn login(user: &UserId, number: u8) -> BrowserSession {
@@ -30,7 +30,7 @@ fn login(user: &UserId, number: u8) -> BrowserSession {
     }
 }
 
-async fn a_user_comes_back_as_they_were(database: &Database) {
+async fn user_is_read_as_written_and_names_are_unique(database: &Database) {
     let store = &database.store;
     assert!(!store.has_users().await.expect("read"));
     let named =
@@ -52,7 +52,7 @@ async fn a_user_comes_back_as_they_were(database: &Database) {
     assert_eq!(store.find_user(&grace.id).await.expect("read"), Some(User { claims, ..grace }));
 }
 
-async fn a_user_has_their_own_sessions(database: &Database) {
+async fn sessions_are_listed_by_user_and_end_with_the_password(database: &Database) {
     let store = &database.store;
     let (ada, bob) = (given(store).await.grant.user, given(store).await.grant.user);
     for login in [login(&ada, 1), login(&ada, 2), login(&bob, 3)] {
@@ -72,7 +72,7 @@ async fn a_user_has_their_own_sessions(database: &Database) {
     assert_eq!(store.list_sessions(&bob, NOW).await.expect("read").len(), 1);
 }
 
-async fn a_user_sees_what_they_gave(database: &Database) {
+async fn grants_are_listed_until_a_day_after_their_end(database: &Database) {
     let store = &database.store;
     let (one, other) = (given(store).await.grant, given(store).await.grant);
     let seen = store.list_user_grants(&one.user, None, 10, NOW + 1).await.expect("read");
@@ -90,8 +90,9 @@ async fn a_user_sees_what_they_gave(database: &Database) {
     );
 }
 
-/// Two administrators who disable each other, or take the console from each other, at one moment, again and again.
-async fn of_two_administrators_one_is_left(database: &Database) {
+/// Two administrators disable each other, or take the console from each other, concurrently and
+/// repeatedly.
+async fn administrators_cannot_disable_each_other(database: &Database) {
     let (store, elsewhere) = (&database.store, database.again().await);
     for round in 0..20_u8 {
         let admin = |number: u8| {
@@ -127,7 +128,7 @@ async fn of_two_administrators_one_is_left(database: &Database) {
     elsewhere.close().await;
 }
 
-async fn consents_are_forgotten_one_by_one_or_all(database: &Database) {
+async fn consent_is_withdrawn_for_one_client_or_all(database: &Database) {
     let store = &database.store;
     let code = given(store).await;
     let (user, client) = (code.grant.user.clone(), code.grant.client.clone());
@@ -151,7 +152,7 @@ async fn consents_are_forgotten_one_by_one_or_all(database: &Database) {
     assert!(!is_remembered().await);
 }
 
-async fn names_from_before_are_prepared_when_the_database_is_opened(database: &Database) {
+async fn stored_user_names_are_prepared_when_the_database_is_opened(database: &Database) {
     let add = async |id: &str, name: &str| {
         let columns = "id, name, claims, auth_source, created_at";
         let insert = format!("INSERT INTO users ({columns}) VALUES ('{id}', '{name}', '{{}}', 'local', 0)");
@@ -167,7 +168,7 @@ async fn names_from_before_are_prepared_when_the_database_is_opened(database: &D
     for typed in ["zo\u{eb}", "Zoe\u{308}"] {
         assert_eq!(found(typed).await, Some(id(1)), "{typed:?}");
     }
-    // Two who were told apart by it are, as they were.
+    // Two users whose names differed only by composition keep their names.
     assert_eq!((found("rene\u{301}").await, found("Ren\u{e9}").await), (Some(id(2)), Some(id(3))));
     assert_eq!((found("a\u{200b}da").await, found("ada").await), (Some(id(4)), None));
     let new = User::new(id(5), "Zoe\u{308}".parse().expect("a name"), NOW);
