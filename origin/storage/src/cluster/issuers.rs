@@ -1,5 +1,6 @@
 //! Registry of the other issuers that the default issuer's database lists.
 
+use tollgate_core::HashChain;
 use tollgate_model::{AuditAction, AuditKind, Issuer, IssuerName};
 
 use crate::database::values::{from_sql, to_sql};
@@ -15,6 +16,37 @@ struct IssuerRow {
 }
 
 impl Store {
+    /// Makes the database this issuer's, if it has none.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongIssuer`] when it has another: its revocations are named by that issuer.
+    pub async fn adopt_issuer(&self, issuer: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin_write().await?;
+        with_connection!(&mut tx, connection => {
+            sqlx::query(
+                "INSERT INTO feed (one, issuer, sequence, chain, version, revocation, snapshot)
+                 VALUES (1, $1, 0, $2, 1, 0, 0) ON CONFLICT DO NOTHING",
+            )
+            .bind(issuer)
+            .bind(HashChain::genesis(issuer).as_bytes().as_slice())
+            .execute(connection)
+            .await?;
+        });
+        let stored = tx.feed().await?.issuer;
+        if stored != issuer {
+            return Err(StoreError::WrongIssuer { stored, wanted: issuer.to_owned() });
+        }
+        tx.commit().await
+    }
+
+    /// The issuer of the database.
+    ///
+    /// # Errors
+    /// [`StoreError::NoIssuer`] when it has none yet.
+    pub async fn get_issuer(&self) -> Result<String, StoreError> {
+        Ok(self.begin_read().await?.feed().await?.issuer)
+    }
+
     /// Registers an issuer.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
-//! Writes the revocation log: revocations as records, their combined effect on each target as
-//! marks, and each change of a mark as a delta, in one transaction with the audit log.
+//! Writes the revocation log: revocations as records; for each target a mark, the revoked-before
+//! value that its revocations amount to; and each change of a mark as a delta. All is one
+//! transaction, together with the audit log.
 //!
 //! A log is open only while its transaction holds the one row of the feed. So the next one waits,
 //! sequences have no gaps, a rolled back sequence was never used, and the marks read here are the
@@ -7,7 +8,7 @@
 
 use std::collections::HashMap;
 
-use tollgate_core::{Delta, HashChain, RevocationId, RevocationKind, RevokedBefore};
+use tollgate_core::{Delta, HashChain, RevocationId, RevokedBefore};
 use tollgate_model::{
     Actor, AuditAction, AuditKind, NewAuditEntry, NewReinstatement, NewRevocation, Revocation, RevocationSelector,
     Target,
@@ -17,14 +18,14 @@ use crate::database::Tx;
 use crate::database::bulk::{padded_with_last, statement_chunks};
 use crate::database::values::{fixed_bytes, from_sql, mark_from_sql, revocation_kind, to_sql};
 use crate::error::StoreError;
-use crate::revocation::revocations::RevocationRow;
+use crate::revocation::revocations::{RevocationRow, TargetId};
 use crate::revocation::security_events::Signal;
 use crate::writer::batch::{ReinstateOutcome, RevokeOutcome};
 
 /// The mark of a target while it is being changed.
 #[derive(Clone, Copy)]
 struct Mark {
-    mark: RevokedBefore,
+    revoked_before: RevokedBefore,
     void_after: u64,
     epoch: Option<u32>,
 }
@@ -45,9 +46,9 @@ pub(crate) struct RevocationLog {
     chain: HashChain,
     /// Number of the newest record.
     number: u64,
-    marks: HashMap<(RevocationKind, RevocationId), Mark>,
+    marks: HashMap<TargetId, Mark>,
     /// Targets whose marks must be written.
-    changed: Vec<(RevocationKind, RevocationId)>,
+    changed: Vec<TargetId>,
     entries: Vec<Entry>,
     /// The deltas as receivers of security events get them.
     signals: Vec<Signal>,
@@ -85,25 +86,24 @@ impl RevocationLog {
         revokes: &[NewRevocation],
         closed: u32,
     ) -> Result<Vec<RevokeOutcome>, StoreError> {
-        let names: Vec<_> =
+        let targets: Vec<TargetId> =
             revokes.iter().map(|revoke| (revoke.target.kind(), revoke.target.id(&self.issuer))).collect();
-        self.load_marks(tx, &names).await?;
+        self.load_marks(tx, &targets).await?;
         let mut records: Vec<Revocation> = Vec::new();
         let mut revoked = Vec::with_capacity(revokes.len());
-        for (revoke, name) in revokes.iter().zip(names) {
+        for (revoke, target) in revokes.iter().zip(targets) {
             let mark = revoke.target.mark(closed);
             // An expired mark may be missing in every snapshot: it does not count.
-            let held = self.marks.get(&name).filter(|held| held.void_after >= revoke.at && held.mark >= mark).copied();
-            if held.is_some()
-                && let Some(revocation) = find_same_revocation(tx, &records, revoke, mark).await?
-            {
+            let is_marked =
+                self.marks.get(&target).is_some_and(|held| held.void_after >= revoke.at && held.revoked_before >= mark);
+            if is_marked && let Some(revocation) = find_same_revocation(tx, &records, revoke, mark).await? {
                 revoked.push(RevokeOutcome { revocation, is_new_to_edges: false });
                 continue;
             }
             let revocation = self.record(revoke, mark);
-            self.raise_mark(name, &revocation, held.is_none());
+            self.raise_mark(target, &revocation, !is_marked);
             records.push(revocation.clone());
-            revoked.push(RevokeOutcome { revocation, is_new_to_edges: held.is_none() });
+            revoked.push(RevokeOutcome { revocation, is_new_to_edges: !is_marked });
         }
         insert_records(tx, &records).await?;
         Ok(revoked)
@@ -118,19 +118,19 @@ impl RevocationLog {
     }
 
     /// Raises the mark of a target to that of a new revocation.
-    fn raise_mark(&mut self, name: (RevocationKind, RevocationId), revocation: &Revocation, is_new_to_edges: bool) {
+    fn raise_mark(&mut self, target: TargetId, revocation: &Revocation, is_new_to_edges: bool) {
         let epoch = revocation.target.epoch();
-        let fresh = Mark { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch };
-        let held = self.marks.entry(name).or_insert(fresh);
+        let unmarked = Mark { revoked_before: RevokedBefore::NOT_REVOKED, void_after: 0, epoch };
+        let held = self.marks.entry(target).or_insert(unmarked);
         *held = Mark {
-            mark: held.mark.max(revocation.mark),
+            revoked_before: held.revoked_before.max(revocation.mark),
             void_after: held.void_after.max(revocation.void_after),
             epoch,
         };
-        let (mark, void_after) = (held.mark, held.void_after);
-        self.changed.push(name);
+        let (revoked_before, void_after) = (held.revoked_before, held.void_after);
+        self.changed.push(target);
         if is_new_to_edges {
-            self.append_delta(name, mark, void_after, epoch);
+            self.append_delta(target, revoked_before, void_after, epoch);
         }
     }
 
@@ -149,17 +149,20 @@ impl RevocationLog {
         let reason = reinstate.reason.as_ref().map(|reason| reason.as_str().to_owned());
         self.add_audit_entry(AuditAction::Reinstate, &reinstate.by, &target, reason, reinstate.at);
 
-        let name = (target.kind(), target.id(&self.issuer));
-        self.load_marks(tx, &[name]).await?;
+        let target_id = (target.kind(), target.id(&self.issuer));
+        self.load_marks(tx, &[target_id]).await?;
         let epoch = target.epoch();
-        let held =
-            self.marks.get(&name).copied().unwrap_or(Mark { mark: RevokedBefore::NOT_REVOKED, void_after: 0, epoch });
-        let (mark, void_after) = combined_mark(tx, &target, reinstate.at).await?;
-        self.marks.insert(name, Mark { mark, void_after, epoch });
-        self.changed.push(name);
-        let is_new_to_edges = mark != held.mark;
+        let held = self.marks.get(&target_id).copied().unwrap_or(Mark {
+            revoked_before: RevokedBefore::NOT_REVOKED,
+            void_after: 0,
+            epoch,
+        });
+        let (revoked_before, void_after) = combined_mark(tx, &target, reinstate.at).await?;
+        self.marks.insert(target_id, Mark { revoked_before, void_after, epoch });
+        self.changed.push(target_id);
+        let is_new_to_edges = revoked_before != held.revoked_before;
         if is_new_to_edges {
-            self.append_delta(name, mark, held.void_after.max(void_after), epoch);
+            self.append_delta(target_id, revoked_before, held.void_after.max(void_after), epoch);
         }
         Ok(ReinstateOutcome { lifted, is_new_to_edges })
     }
@@ -167,13 +170,13 @@ impl RevocationLog {
     /// Adds a delta, and its signal.
     fn append_delta(
         &mut self,
-        (kind, id): (RevocationKind, RevocationId),
-        mark: RevokedBefore,
+        (kind, id): TargetId,
+        revoked_before: RevokedBefore,
         void_after: u64,
         epoch: Option<u32>,
     ) {
         self.sequence += 1;
-        let delta = Delta { sequence: self.sequence, kind, id, revoked_before: mark, expires_at: void_after };
+        let delta = Delta { sequence: self.sequence, kind, id, revoked_before, expires_at: void_after };
         self.chain = self.chain.next(&delta);
         self.entries.push(Entry { delta, epoch, chain: self.chain });
         // The last audit entry describes the change that caused this delta.
@@ -184,7 +187,7 @@ impl RevocationLog {
                 sequence: self.sequence,
                 kind,
                 name,
-                mark,
+                mark: revoked_before,
                 is_reinstatement,
                 at: *at,
                 by,
@@ -204,25 +207,25 @@ impl RevocationLog {
     }
 
     /// Reads the marks of targets that have not been read.
-    async fn load_marks(&mut self, tx: &mut Tx, names: &[(RevocationKind, RevocationId)]) -> Result<(), StoreError> {
-        let missing: Vec<_> = names.iter().filter(|name| !self.marks.contains_key(*name)).copied().collect();
-        for names in statement_chunks(&missing) {
+    async fn load_marks(&mut self, tx: &mut Tx, targets: &[TargetId]) -> Result<(), StoreError> {
+        let missing: Vec<_> = targets.iter().filter(|target| !self.marks.contains_key(*target)).copied().collect();
+        for targets in statement_chunks(&missing) {
             let rows: Vec<MarkRow> = with_connection!(&mut *tx, connection => {
                 let sql = "SELECT kind, id, mark, void_after, epoch FROM marks WHERE (kind, id) IN (";
                 let mut query = sqlx::QueryBuilder::new(sql);
-                query.push_values(padded_with_last(names), |mut row, (kind, id)| {
+                query.push_values(padded_with_last(targets), |mut row, (kind, id)| {
                     row.push_bind(i64::from(kind.to_byte())).push_bind(id.as_bytes().as_slice());
                 });
                 query.push(")").build_query_as().fetch_all(connection).await?
             });
             for (kind, id, mark, void_after, epoch) in rows {
                 let kind = revocation_kind(kind, "marks")?;
-                let held = Mark {
-                    mark: mark_from_sql(mark),
+                let mark = Mark {
+                    revoked_before: mark_from_sql(mark),
                     void_after: from_sql(void_after),
                     epoch: epoch.and_then(|epoch| u32::try_from(epoch).ok()),
                 };
-                self.marks.insert((kind, RevocationId::from_bytes(fixed_bytes(&id, "marks")?)), held);
+                self.marks.insert((kind, RevocationId::from_bytes(fixed_bytes(&id, "marks")?)), mark);
             }
         }
         Ok(())
@@ -232,20 +235,23 @@ impl RevocationLog {
     pub(crate) async fn close(mut self, tx: &mut Tx) -> Result<(), StoreError> {
         self.changed.sort_unstable();
         self.changed.dedup();
-        let held = |name| self.marks.get(name).map(|held| (*name, *held));
-        let (lifted, marks): (Vec<_>, Vec<_>) =
-            self.changed.iter().filter_map(held).partition(|(_, held)| held.mark == RevokedBefore::NOT_REVOKED);
+        let mark = |target| self.marks.get(target).map(|mark| (*target, *mark));
+        let (lifted, marks): (Vec<_>, Vec<_>) = self
+            .changed
+            .iter()
+            .filter_map(mark)
+            .partition(|(_, mark)| mark.revoked_before == RevokedBefore::NOT_REVOKED);
         insert_rows!(
             tx,
             "INSERT INTO marks (kind, id, mark, void_after, epoch)",
             " ON CONFLICT (kind, id) DO UPDATE SET mark = excluded.mark, void_after = excluded.void_after",
             &marks,
-            |row, mark| row
-                .push_bind(i64::from(mark.0.0.to_byte()))
-                .push_bind(mark.0.1.as_bytes().as_slice())
-                .push_bind(to_sql(mark.1.mark.0))
-                .push_bind(to_sql(mark.1.void_after))
-                .push_bind(mark.1.epoch.map(i64::from))
+            |row, ((kind, id), mark)| row
+                .push_bind(i64::from(kind.to_byte()))
+                .push_bind(id.as_bytes().as_slice())
+                .push_bind(to_sql(mark.revoked_before.0))
+                .push_bind(to_sql(mark.void_after))
+                .push_bind(mark.epoch.map(i64::from))
         );
         for ((kind, id), _) in lifted {
             with_connection!(&mut *tx, connection => {
@@ -256,10 +262,10 @@ impl RevocationLog {
                     .await?;
             });
         }
-        self.write_history(tx).await
+        self.write_log(tx).await
     }
 
-    async fn write_history(self, tx: &mut Tx) -> Result<(), StoreError> {
+    async fn write_log(self, tx: &mut Tx) -> Result<(), StoreError> {
         insert_rows!(
             tx,
             "INSERT INTO deltas (sequence, kind, id, mark, void_after, epoch, chain)",
@@ -296,12 +302,12 @@ impl RevocationLog {
 /// second record.
 async fn find_same_revocation(
     tx: &mut Tx,
-    fresh: &[Revocation],
+    new_records: &[Revocation],
     revoke: &NewRevocation,
     mark: RevokedBefore,
 ) -> Result<Option<Revocation>, StoreError> {
     let same = |record: &&Revocation| record.target == revoke.target && record.by == revoke.by;
-    if let Some(record) = fresh.iter().find(same) {
+    if let Some(record) = new_records.iter().find(same) {
         return Ok(Some(record.clone()));
     }
     let row = with_connection!(&mut *tx, connection => {

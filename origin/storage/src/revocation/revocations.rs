@@ -16,6 +16,9 @@ use crate::store::Store;
 /// Maximum records per page.
 pub const MAX_REVOCATIONS_PAGE: u64 = 1000;
 
+/// Identifies what a revocation applies to.
+pub(crate) type TargetId = (RevocationKind, RevocationId);
+
 /// Which records to list.
 #[derive(Debug, Clone, Default)]
 pub struct RevocationFilter {
@@ -140,17 +143,14 @@ impl Tx {
         let issuer = self.feed().await?.issuer;
         let all_targets: Vec<_> = tokens.iter().flat_map(|token| targets(token, &issuer)).collect();
         let marks = self.marks(&all_targets).await?;
-        Ok(tokens.iter().any(|token| targets(token, &issuer).any(|name| is_revoked_by(token, &marks, name))))
+        Ok(tokens.iter().any(|token| targets(token, &issuer).any(|target| is_revoked_by(token, &marks, target))))
     }
 
     /// The marks of these targets; targets without a mark are missing.
-    async fn marks(
-        &mut self,
-        names: &[(RevocationKind, RevocationId)],
-    ) -> Result<HashMap<(RevocationKind, RevocationId), RevokedBefore>, StoreError> {
+    async fn marks(&mut self, targets: &[TargetId]) -> Result<HashMap<TargetId, RevokedBefore>, StoreError> {
         let rows: Vec<(i64, Vec<u8>, i64)> = with_connection!(&mut *self, connection => {
             let mut query = sqlx::QueryBuilder::new("SELECT kind, id, mark FROM marks WHERE (kind, id) IN (");
-            query.push_values(names, |mut row, (kind, id)| {
+            query.push_values(targets, |mut row, (kind, id)| {
                 row.push_bind(i64::from(kind.to_byte())).push_bind(id.as_bytes().as_slice());
             });
             query.push(")").build_query_as().fetch_all(connection).await?
@@ -183,25 +183,21 @@ impl Tx {
 }
 
 /// The targets whose revocation applies to a token.
-fn targets(token: &AccessToken, issuer: &str) -> impl Iterator<Item = (RevocationKind, RevocationId)> {
+fn targets(token: &AccessToken, issuer: &str) -> impl Iterator<Item = TargetId> {
     let id = |target: Target| (target.kind(), target.id(issuer));
     let session = token.session.clone().map(|session| id(Target::Session(session)));
-    let names = [
+    let targets = [
         (RevocationKind::Token, token.id.revocation_id()),
         id(Target::Subject(token.subject.clone())),
         id(Target::Client(token.client.to_string())),
         id(Target::Key(token.key_id.clone())),
         (RevocationKind::Everything, RevocationId::EVERYTHING),
     ];
-    names.into_iter().chain(session)
+    targets.into_iter().chain(session)
 }
 
-fn is_revoked_by(
-    token: &AccessToken,
-    marks: &HashMap<(RevocationKind, RevocationId), RevokedBefore>,
-    name: (RevocationKind, RevocationId),
-) -> bool {
-    marks.get(&name).is_some_and(|mark| match name.0 {
+fn is_revoked_by(token: &AccessToken, marks: &HashMap<TargetId, RevokedBefore>, target: TargetId) -> bool {
+    marks.get(&target).is_some_and(|mark| match target.0 {
         RevocationKind::Token => true,
         RevocationKind::Everything => mark.applies_to(token.issued_at),
         RevocationKind::Session | RevocationKind::Subject | RevocationKind::Client | RevocationKind::Key => {

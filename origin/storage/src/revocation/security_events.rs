@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use tollgate_core::{RevocationKind, RevokedBefore};
 use tollgate_model::event_stream::{Delivery, EventType, Stream, StreamName};
-use tollgate_model::{AuditAction, AuditKind, Malformed};
+use tollgate_model::{AuditAction, AuditKind};
 
 use crate::database::Tx;
-use crate::database::values::{from_sql, mark_from_sql, to_sql};
+use crate::database::values::{from_sql, mark_from_sql, revocation_kind, to_sql};
 use crate::error::StoreError;
 use crate::store::Store;
 
@@ -66,10 +66,9 @@ impl TryFrom<SignalRow> for Signal {
     type Error = StoreError;
 
     fn try_from(row: SignalRow) -> Result<Signal, StoreError> {
-        let kind = u8::try_from(row.kind).ok().and_then(RevocationKind::from_byte);
         Ok(Signal {
             sequence: from_sql(row.sequence),
-            kind: kind.ok_or_else(|| StoreError::corrupt("signals")(Malformed::new("kind", "is unknown")))?,
+            kind: revocation_kind(row.kind, "signals")?,
             name: row.name,
             mark: mark_from_sql(row.mark),
             is_reinstatement: row.is_reinstatement,

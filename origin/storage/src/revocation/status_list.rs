@@ -7,7 +7,7 @@ use std::ops::{Range, RangeInclusive};
 use tollgate_core::{RevocationId, RevocationKind, RevokedBefore};
 
 use crate::database::Tx;
-use crate::database::values::{fixed_bytes, from_sql, to_sql};
+use crate::database::values::{fixed_bytes, from_sql, revocation_kind, to_sql};
 use crate::error::StoreError;
 use crate::store::Store;
 
@@ -106,9 +106,7 @@ impl Tx {
         });
         let mut marks = HashMap::with_capacity(rows.len());
         for (kind, id, mark) in rows {
-            let kind = u8::try_from(kind).ok().and_then(RevocationKind::from_byte);
-            let kind =
-                kind.ok_or_else(|| StoreError::corrupt("marks")(tollgate_model::Malformed::new("kind", "is unknown")))?;
+            let kind = revocation_kind(kind, "marks")?;
             marks.insert((kind, RevocationId::from_bytes(fixed_bytes(&id, "marks")?)), RevokedBefore(from_sql(mark)));
         }
         Ok(Groups { issuer, marks, names: HashMap::new() })

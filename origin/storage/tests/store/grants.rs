@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tollgate_model::{
-    Access, AuthorizationCode, Grant, GrantId, GrantTerms, PresentedRefreshToken, RefreshTokenGeneration, SecretHash,
-    SecretKind, Target, User, UserId,
+    AuthorizationCode, Grant, GrantId, PresentedRefreshToken, RefreshTokenGeneration, SecretHash, SecretKind, Target,
 };
 use tollgate_storage::{Batch, NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, Store, Writer};
 
 use crate::database::Database;
-use crate::grant_samples::{given, is_ended, new, random, redeem, refresh, user, with_numbered, with_refresh_token};
-use crate::samples::{NOW, client, draft, ending, reinstate, revoke_any, secret};
+use crate::grant_samples::{given, is_ended, new, random, redeem, refresh, with_numbered, with_refresh_token};
+use crate::samples::{NOW, ending, reinstate, revoke_any, secret};
 
 on_both_databases!(
     code_is_read_as_it_was_written,

@@ -195,7 +195,7 @@ async fn revocation_records_have_actor_and_reason(database: &Database) {
     assert_eq!((found.by, found.reason.as_deref(), found.at), (by(), Some("test"), NOW));
 
     let log = audit(&database.store, AuditFilter::default()).await;
-    let told: Vec<_> =
+    let entries: Vec<_> =
         log.iter().map(|entry| (entry.at, entry.action.as_str(), entry.kind, entry.name.as_str())).collect();
     let (client, everything) = (AuditKind::CLIENT, AuditKind::Revocable(RevocationKind::Everything));
     let time = (NOW - 1).to_string();
@@ -204,7 +204,7 @@ async fn revocation_records_have_actor_and_reason(database: &Database) {
         (NOW + 1, "revoke", everything, time.as_str()),
         (NOW + 2, "reinstate", client, "a"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(entries, expected);
     for change in ["UPDATE audit SET actor = 'nobody'", "DELETE FROM audit"] {
         assert!(database.execute(change).await.is_err(), "{change}");
     }
@@ -224,12 +224,12 @@ async fn rolled_back_revocation_leaves_no_gap(database: &Database) {
     }
     // Waits for those that were committing when they were dropped.
     database.store.revoke(revoke(40)).await.expect("revoked");
-    let told = followed(&database.store).await.len();
+    let deltas = followed(&database.store).await.len();
     let mut revoked = 0;
     for number in 0..=40 {
         revoked += usize::from(database.store.is_token_revoked(&token(number, 0)).await.expect("asked"));
     }
-    assert_eq!(told, revoked, "each revocation has its delta, and each delta its revocation");
+    assert_eq!(deltas, revoked, "each revocation has its delta, and each delta its revocation");
 }
 
 async fn concurrent_revocations_form_one_log(database: &Database) {

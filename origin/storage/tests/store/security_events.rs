@@ -148,9 +148,9 @@ async fn stream_delivers_what_follows_its_registration(database: &Database) {
     revoke(store, session("s1")).await;
     reinstate(store, session("s1")).await;
     revoke(store, Target::Before(NOW)).await;
-    let told = pending(store, &stream).await;
-    assert_eq!(sequences(&told), [2, 3, 4]);
-    let [revoked, lifted, everything] = told.as_slice() else { panic!("three signals") };
+    let signals = pending(store, &stream).await;
+    assert_eq!(sequences(&signals), [2, 3, 4]);
+    let [revoked, lifted, everything] = signals.as_slice() else { panic!("three signals") };
     assert_eq!((revoked.kind, revoked.name.as_str(), revoked.is_reinstatement), (RevocationKind::Session, "s1", false));
     assert_eq!((revoked.by.as_str(), revoked.reason.as_deref(), revoked.at), ("cli:ann", Some("a story"), NOW + 10));
     assert!(lifted.is_reinstatement && lifted.mark == RevokedBefore::NOT_REVOKED);
@@ -200,8 +200,8 @@ async fn concurrent_registration_and_revocation_lose_no_signal(database: &Databa
     let second = other.create_stream(&stream("second", &EventType::ALL)).await.expect("registered");
     tasks.join_all().await;
     for stream in [first, second] {
-        let told = sequences(&pending(&database.store, &stream).await);
-        assert_eq!(told, (stream.acknowledged + 1..=60).collect::<Vec<_>>(), "all that follows, and nothing else");
+        let signals = sequences(&pending(&database.store, &stream).await);
+        assert_eq!(signals, (stream.acknowledged + 1..=60).collect::<Vec<_>>(), "all that follows, and nothing else");
     }
     other.close().await;
 }
