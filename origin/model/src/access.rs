@@ -7,7 +7,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Audience, Client, Malformed, Scope};
+use super::audience::Audience;
+use super::client::Client;
+use super::malformed::Malformed;
+use super::scope::Scope;
 
 /// Audiences of one token. Edges accept four times as many.
 const MAX_AUDIENCES: usize = 8;

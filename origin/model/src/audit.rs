@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use tollgate_core::RevocationKind;
 
-use super::{Actor, MAX_IDENTIFIER_BYTES, Malformed};
+use super::malformed::{MAX_IDENTIFIER_BYTES, Malformed};
+use super::revocation::Actor;
 
 const MAX_DETAIL_BYTES: usize = 500;
 

@@ -5,10 +5,15 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Access, AccessError, Audience, AuthorizationDetails, BrowserSession, BrowserSessionId, Client, ClientId,
-    CodeChallenge, GrantType, Malformed, RequestedAccess, Scope,
-};
+use super::access::{Access, AccessError, AuthorizationDetails, RequestedAccess};
+use super::audience::Audience;
+use super::client::Client;
+use super::ids::{BrowserSessionId, ClientId};
+use super::malformed::Malformed;
+use super::metadata::GrantType;
+use super::pkce::CodeChallenge;
+use super::scope::Scope;
+use super::user::BrowserSession;
 
 /// Seconds in which the user must sign in and consent.
 pub const REQUEST_LIFETIME: u64 = 600;

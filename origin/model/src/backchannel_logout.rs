@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::ClientId;
+use super::ids::ClientId;
 
 /// Lifetime of a logout token in seconds (§2.4 recommends at most two minutes).
 const LOGOUT_TOKEN_LIFETIME: u64 = 120;

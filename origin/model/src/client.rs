@@ -1,46 +1,9 @@
 //! Clients, their identifiers and their secrets.
 
-use std::fmt;
-use std::str::FromStr;
-
-use super::text::is_displayable;
-use super::{AuthMethod, ClientMetadata, Malformed, Secret, SecretHash, identifier};
-use crate::encoding::base64url;
-
-/// A client identifier (RFC 6749 §2.2): 1 to 255 characters of `A-Z a-z 0-9 . _ ~ -`, which need no
-/// escaping in headers, forms and URLs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClientId(String);
-
-impl ClientId {
-    /// An identifier made from random bytes, with the prefix `tgc_`.
-    #[must_use]
-    pub fn from_random(random: &[u8; 12]) -> ClientId {
-        ClientId(format!("tgc_{}", base64url(random)))
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ClientId {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<ClientId, Malformed> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-        identifier("client id", text, allowed, "must be 1 to 255 characters of A-Z a-z 0-9 . _ ~ -").map(ClientId)
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-json_as_text!(ClientId);
+use super::ids::ClientId;
+use super::malformed::Malformed;
+use super::metadata::{AuthMethod, ClientMetadata};
+use super::secret::{Secret, SecretHash};
 
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -183,22 +146,6 @@ pub fn checked_secret(secret: &str) -> Result<&str, Malformed> {
         true => Ok(secret),
         false => Err(Malformed::new("client secret", "must be 16 to 256 printable ASCII characters")),
     }
-}
-
-/// Bytes.
-const MAX_NAME_LENGTH: usize = 128;
-
-/// Checks a client's display name.
-///
-/// # Errors
-/// If it is empty, longer than 128 bytes, or contains control characters (they could forge lines in
-/// listings and logs), bidirectional marks or zero-width characters (users would be shown another
-/// name than the registered one).
-pub fn checked_name(name: &str) -> Result<String, Malformed> {
-    if name.is_empty() || name.len() > MAX_NAME_LENGTH || !is_displayable(name) {
-        return Err(Malformed::new("client name", "must be 1 to 128 bytes without invisible characters"));
-    }
-    Ok(name.to_owned())
 }
 
 #[cfg(test)]

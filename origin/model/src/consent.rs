@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Access, Audience, AuthorizationDetails, Scope};
+use super::access::{Access, AuthorizationDetails};
+use super::audience::Audience;
+use super::scope::Scope;
 
 /// Audiences of one consent. When there are more, older ones are forgotten and the user is asked
 /// again.

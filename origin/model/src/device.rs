@@ -4,7 +4,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Access, ClientId, Grant, GrantError, Malformed, SecretHash, Sender};
+use super::access::Access;
+use super::grant::{Grant, GrantError};
+use super::ids::ClientId;
+use super::malformed::Malformed;
+use super::secret::SecretHash;
+use super::sender::Sender;
 
 /// Seconds.
 pub const DEVICE_CODE_LIFETIME: u64 = 600;

@@ -5,7 +5,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::{Audience, ClientId, EdgeName, Malformed};
+use super::audience::Audience;
+use super::edge::EdgeName;
+use super::ids::ClientId;
+use super::malformed::Malformed;
 
 /// Type of a security event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

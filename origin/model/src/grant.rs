@@ -7,21 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Access, ClientId, CodeChallenge, SecretHash, Sender};
-
-generated_id! {
-    /// A grant's public identifier, `tgg_…`.
-    GrantId, "tgg_", "grant id"
-}
-generated_id! {
-    /// A user's identifier, `tgu_…`: the `sub` of tokens of clients with public subject
-    /// identifiers.
-    UserId, "tgu_", "user id"
-}
-generated_id! {
-    /// The public identifier of a browser session, `tgl_…`.
-    BrowserSessionId, "tgl_", "session id"
-}
+use super::access::Access;
+use super::ids::{BrowserSessionId, ClientId, GrantId, UserId};
+use super::pkce::CodeChallenge;
+use super::secret::SecretHash;
+use super::sender::Sender;
 
 /// Seconds. RFC 6749 §4.1.2 recommends ten minutes at most; a client redeems its code immediately.
 pub const AUTHORIZATION_CODE_LIFETIME: u64 = 60;

@@ -1,6 +1,6 @@
 //! The cost of a password hash.
 
-use crate::Malformed;
+use super::malformed::Malformed;
 
 /// KiB. Argon2 requires eight for each lane (RFC 9106 §3.1).
 const MIN_MEMORY: u32 = 8;

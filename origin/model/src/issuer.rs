@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use url::Url;
 
-use super::{MAX_IDENTIFIER_BYTES, Malformed};
+use super::malformed::{MAX_IDENTIFIER_BYTES, Malformed};
 
 /// First path segments with a meaning at every issuer; an issuer's path must not contain them.
 const RESERVED_SEGMENTS: [&str; 18] = [

@@ -3,8 +3,6 @@
 use serde_json::{Value, json};
 use tollgate_core::{KeySet, MAX_KEYS};
 
-use super::MetadataError;
-
 const MAX_JWKS_BYTES: usize = 32 * 1024;
 /// Members of a set that are parsed; bounds the work for unusable ones.
 const MAX_MEMBERS: usize = 4 * MAX_KEYS;
@@ -32,15 +30,15 @@ pub fn public_keys(jwks: &Value) -> KeySet {
 ///
 /// # Errors
 /// If it is too large, contains a secret key, or contains no usable key.
-pub(super) fn check(jwks: &Value) -> Result<(), MetadataError> {
+pub(super) fn check(jwks: &Value) -> Result<(), &'static str> {
     if jwks.to_string().len() > MAX_JWKS_BYTES {
-        return Err(MetadataError::Metadata("jwks is larger than 32 KiB"));
+        return Err("jwks is larger than 32 KiB");
     }
     if members(jwks).iter().any(is_secret) {
-        return Err(MetadataError::Metadata("jwks has a private or shared key: give public ones alone"));
+        return Err("jwks contains a private or symmetric key: send public keys only");
     }
     match public_keys(jwks).is_empty() {
-        true => Err(MetadataError::Metadata("jwks has no key that can be used: EdDSA, ES256 and RS256 are")),
+        true => Err("jwks contains no usable key: EdDSA, ES256 and RS256 are supported"),
         false => Ok(()),
     }
 }

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::{KeyPurpose, StoredKey, TokenAlg};
+use super::signing_key::{KeyPurpose, StoredKey};
+use super::token_alg::TokenAlg;
 
 /// Seconds after which no origin signs with a replaced key: a request takes at most 15 s, and the
 /// clocks of one system differ by less than the rest.

@@ -8,6 +8,7 @@
 pub mod text;
 
 pub mod access;
+mod audience;
 pub mod audit;
 pub mod authorization;
 mod backchannel_logout;
@@ -20,9 +21,11 @@ pub mod error_chain;
 pub mod event_stream;
 pub mod grant;
 mod hash_cost;
+mod ids;
 pub mod issuer;
 pub mod jwks;
 pub mod key_schedule;
+mod malformed;
 pub mod metadata;
 mod pkce;
 pub mod rate_limit;
@@ -38,21 +41,25 @@ mod sender;
 mod signing_key;
 pub mod status_list;
 pub mod token;
+mod token_alg;
 pub mod user;
 mod views;
 
 pub use access::{Access, AccessError, Audiences, AuthorizationDetails, RequestedAccess};
+pub use audience::Audience;
 pub use audit::{AuditAction, AuditEntry, AuditFilter, AuditKind, NewAuditEntry};
 pub use authorization::{AuthorizationError, AuthorizationRequest, AuthorizationStep, Prompt};
 pub use backchannel_logout::PendingLogout;
-pub use client::{Client, ClientId, ClientStatus, Registrant, StoredSecret};
+pub use client::{Client, ClientStatus, Registrant, StoredSecret};
 pub use consent::{Consent, ConsentedAccess};
 pub use device::{DeviceCode, DevicePollOutcome, DeviceStatus, UserCode};
 pub use edge::{Edge, EdgeHeartbeat, EdgeName, EdgeUrl};
-pub use grant::{AuthorizationCode, BrowserSessionId, Grant, GrantError, GrantId, GrantTerms, Redemption, UserId};
+pub use grant::{AuthorizationCode, Grant, GrantError, GrantTerms, Redemption};
 pub use hash_cost::HashCost;
+pub use ids::{BrowserSessionId, ClientId, GrantId, UserId};
 pub use issuer::{Issuer, IssuerName, IssuerUrl};
 pub use key_schedule::{KeyPolicy, KeyState};
+pub use malformed::{MAX_IDENTIFIER_BYTES, Malformed};
 pub use metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, SubjectType, TokenFormat, TrustedIssuer};
 pub use pkce::CodeChallenge;
 pub use redirect::{OutboundUrl, RedirectUri};
@@ -69,43 +76,7 @@ pub use scope::Scope;
 pub use secret::{Secret, SecretHash, SecretKind};
 pub use sender::{Sender, SenderName};
 pub use signing_key::{KeyPurpose, StoredKey};
-pub use token::{
-    AccessToken, ActorClaim, Audience, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenAlg, TokenDetails, TokenDraft,
-    TokenId,
-};
+pub use token::{AccessToken, ActorClaim, Claims, Confirmation, MAX_TOKEN_LIFETIME, TokenDetails, TokenDraft, TokenId};
+pub use token_alg::TokenAlg;
 pub use user::{AuthSource, BrowserSession, User, UserClaims, UserName};
 pub use views::{AuditView, ClientView, EdgeView, RevocationView, RouteView, SecretView, UserView};
-
-/// Error: a text is not a value of its type.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} {problem}")]
-pub struct Malformed {
-    /// The kind of value, for example `client id`.
-    pub what: &'static str,
-    /// What is wrong with it; never contains the text itself.
-    pub problem: &'static str,
-}
-
-/// Edges refuse tokens with a longer `iss`, `sub`, `aud`, `client_id` or `jti`.
-pub const MAX_IDENTIFIER_BYTES: usize = 255;
-
-/// Checks that `text` is 1 to [`MAX_IDENTIFIER_BYTES`] bytes, and that every byte is `allowed`.
-fn identifier(
-    what: &'static str,
-    text: &str,
-    allowed: fn(u8) -> bool,
-    rule: &'static str,
-) -> Result<String, Malformed> {
-    if (1..=MAX_IDENTIFIER_BYTES).contains(&text.len()) && text.bytes().all(allowed) {
-        Ok(text.to_owned())
-    } else {
-        Err(Malformed::new(what, rule))
-    }
-}
-
-impl Malformed {
-    #[must_use]
-    pub const fn new(what: &'static str, problem: &'static str) -> Malformed {
-        Malformed { what, problem }
-    }
-}

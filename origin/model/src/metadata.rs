@@ -7,9 +7,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::client::checked_name;
+use super::audience::Audience;
+use super::jwks;
+use super::malformed::{MAX_IDENTIFIER_BYTES, Malformed};
+use super::redirect::{OutboundUrl, RedirectUri};
+use super::scope::Scope;
 use super::text::{all_strings, is_displayable};
-use super::{Audience, MAX_IDENTIFIER_BYTES, Malformed, OutboundUrl, RedirectUri, Scope, TokenAlg, jwks};
+use super::token_alg::TokenAlg;
 
 /// For each client.
 const MAX_REDIRECT_URIS: usize = 32;
@@ -280,7 +284,7 @@ impl ClientMetadata {
             return Err(Metadata("jwks and jwks_uri are mutually exclusive"));
         }
         for jwks in self.jwks.iter().chain(self.trusted_issuers.iter().filter_map(|trusted| trusted.jwks.as_ref())) {
-            jwks::check(jwks)?;
+            jwks::check(jwks).map_err(Metadata)?;
         }
         let has_keys = self.jwks.is_some() || self.jwks_uri.is_some();
         let needs_keys = matches!(self.auth_method, AuthMethod::PrivateKeyJwt | AuthMethod::SelfSignedTlsClientAuth);
@@ -364,6 +368,22 @@ impl ClientMetadata {
         let [host] = hosts.as_slice() else { return None };
         Some(host.clone())
     }
+}
+
+/// Bytes.
+const MAX_NAME_LENGTH: usize = 128;
+
+/// Checks a client's display name.
+///
+/// # Errors
+/// If it is empty, longer than 128 bytes, or contains control characters (they could forge lines in
+/// listings and logs), bidirectional marks or zero-width characters (users would be shown another
+/// name than the registered one).
+pub fn checked_name(name: &str) -> Result<String, Malformed> {
+    if name.is_empty() || name.len() > MAX_NAME_LENGTH || !is_displayable(name) {
+        return Err(Malformed::new("client name", "must be 1 to 128 bytes without invisible characters"));
+    }
+    Ok(name.to_owned())
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use super::Malformed;
-use crate::encoding::{base64url, from_base64url};
+use super::encoding::{base64url, from_base64url};
+use super::malformed::Malformed;
 
 /// A `code_challenge` of the method S256: SHA-256 of the verifier in base64url, 43 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]

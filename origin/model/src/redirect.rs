@@ -8,7 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Malformed;
+use super::malformed::Malformed;
 
 /// Bytes; the URI is sent in a `Location` header.
 const MAX_REDIRECT_URI_BYTES: usize = 1024;

@@ -17,14 +17,14 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::secret::MacKey;
-use super::{ClientId, Grant, GrantError, GrantId, Secret, SecretHash, SecretKind};
+use super::grant::{Grant, GrantError};
+use super::ids::{ClientId, GrantId};
+use super::secret::{MacKey, REFRESH_TOKEN_BYTES, Secret, SecretHash, SecretKind};
 
 const GRANT_BYTES: usize = 12;
 const SECRET_BYTES: usize = 32;
 const MAC_BYTES: usize = 16;
-/// Bytes before the checksum.
-pub(super) const TOKEN_BYTES: usize = GRANT_BYTES + SECRET_BYTES + MAC_BYTES;
+const _: () = assert!(GRANT_BYTES + SECRET_BYTES + MAC_BYTES == REFRESH_TOKEN_BYTES);
 
 /// The keys with which this origin generates and authenticates refresh tokens.
 pub struct RefreshKeys {
@@ -52,7 +52,7 @@ impl RefreshKeys {
     /// grant.
     #[must_use]
     pub fn first(&self, grant: &GrantId, random: &[u8; 32]) -> Option<Secret> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(TOKEN_BYTES));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(REFRESH_TOKEN_BYTES));
         bytes.extend_from_slice(&grant.random()?);
         bytes.extend_from_slice(random);
         let mac = self.mac(&bytes);

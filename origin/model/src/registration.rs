@@ -3,8 +3,11 @@
 
 use serde_json::{Map, Value};
 
+use super::metadata::{AuthMethod, ClientMetadata, GrantType, MetadataError, SubjectType};
+use super::redirect::RedirectUri;
+use super::resource::Resource;
+use super::scope::Scope;
 use super::text;
-use super::{AuthMethod, ClientMetadata, GrantType, MetadataError, RedirectUri, Resource, Scope, SubjectType};
 
 /// Grant types in which a user takes part.
 const SELF_SERVICE_GRANTS: [GrantType; 3] =

@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use tollgate_core::{EpochTokenId, RevocationId, RevocationKind, RevokedBefore};
 
-use super::{AccessToken, ClientId, MAX_IDENTIFIER_BYTES, MAX_TOKEN_LIFETIME, Malformed, UserId};
+use super::ids::{ClientId, UserId};
+use super::malformed::{MAX_IDENTIFIER_BYTES, Malformed};
+use super::token::{AccessToken, MAX_TOKEN_LIFETIME};
 
 /// Seconds for which a revocation is kept after the `exp` of its token.
 ///

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::{Malformed, Scope};
+use super::malformed::Malformed;
+use super::scope::Scope;
 
 /// What an edge does with a request if its replica is older than the staleness bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

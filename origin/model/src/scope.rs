@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::Malformed;
+use super::malformed::Malformed;
 
 /// The scope value of the admin API.
 pub const ADMIN: &str = "tollgate:admin";

@@ -12,11 +12,12 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::refresh;
-use crate::encoding::{base64url, from_base64url};
+use super::encoding::{base64url, from_base64url};
 
 const RANDOM_BYTES: usize = 32;
 const CHECKSUM_BYTES: usize = 4;
+/// Bytes of a refresh token before its checksum, see [`RefreshKeys`](super::RefreshKeys).
+pub(super) const REFRESH_TOKEN_BYTES: usize = 60;
 
 /// Purpose of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,7 +88,7 @@ impl SecretKind {
     /// Number of those bytes.
     const fn length(self) -> usize {
         match self {
-            SecretKind::Refresh => refresh::TOKEN_BYTES,
+            SecretKind::Refresh => REFRESH_TOKEN_BYTES,
             _ => RANDOM_BYTES,
         }
     }

@@ -181,14 +181,14 @@ macro_rules! generated_id {
         }
 
         impl std::str::FromStr for $name {
-            type Err = $crate::Malformed;
+            type Err = $crate::malformed::Malformed;
 
-            fn from_str(text: &str) -> Result<$name, $crate::Malformed> {
+            fn from_str(text: &str) -> Result<$name, $crate::malformed::Malformed> {
                 let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
                 let rule = concat!("must be ", $prefix, " and letters, digits, - or _");
-                let text = $crate::identifier($what, text, allowed, rule)?;
+                let text = $crate::malformed::identifier($what, text, allowed, rule)?;
                 if !text.starts_with($prefix) {
-                    return Err($crate::Malformed::new($what, rule));
+                    return Err($crate::malformed::Malformed::new($what, rule));
                 }
                 Ok($name(text))
             }

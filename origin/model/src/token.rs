@@ -6,9 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use tollgate_core::{EpochTokenId, RevocationId};
 
-use super::resource::is_same_resource;
-use super::{Access, Audiences, AuthorizationDetails, ClientId, Malformed, Scope, SecretHash, identifier};
-use crate::status_list::StatusClaim;
+use super::access::{Access, Audiences, AuthorizationDetails};
+use super::ids::ClientId;
+use super::malformed::Malformed;
+use super::scope::Scope;
+use super::secret::SecretHash;
+use super::status_list::StatusClaim;
 
 /// Seconds. Clients that need access for longer use refresh tokens.
 pub const MAX_TOKEN_LIFETIME: u64 = 24 * 60 * 60;
@@ -96,87 +99,6 @@ impl<'de> Deserialize<'de> for TokenId {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
-
-/// The API that a token is for (`aud`), usually its URL: 1 to 255 visible ASCII characters except
-/// `"` and `\`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Audience(String);
-
-impl Audience {
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether both name the same resource, see [`is_same_resource`].
-    #[must_use]
-    pub fn is_same_resource(&self, other: &str) -> bool {
-        is_same_resource(&self.0, other)
-    }
-}
-
-impl FromStr for Audience {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<Audience, Malformed> {
-        let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
-        identifier("audience", text, allowed, "must be 1 to 255 visible ASCII characters without \" and \\")
-            .map(Audience)
-    }
-}
-
-impl fmt::Display for Audience {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A signature algorithm of access tokens (RFC 7518 §3.1, RFC 8037). No other is supported; in
-/// particular not `none`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TokenAlg {
-    /// Ed25519, the default: small and fast, and without parameters that could be chosen badly.
-    #[default]
-    EdDsa,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 bits.
-    Rs256,
-    /// HMAC with SHA-256 under a key of the audience, for edges with the highest throughput.
-    Hs256,
-}
-
-impl TokenAlg {
-    pub const ALL: [TokenAlg; 4] = [TokenAlg::EdDsa, TokenAlg::Es256, TokenAlg::Rs256, TokenAlg::Hs256];
-
-    /// The registered name, as in `alg`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            TokenAlg::EdDsa => "EdDSA",
-            TokenAlg::Es256 => "ES256",
-            TokenAlg::Rs256 => "RS256",
-            TokenAlg::Hs256 => "HS256",
-        }
-    }
-}
-
-impl FromStr for TokenAlg {
-    type Err = Malformed;
-
-    fn from_str(text: &str) -> Result<TokenAlg, Malformed> {
-        let named = TokenAlg::ALL.into_iter().find(|alg| alg.as_str().eq_ignore_ascii_case(text));
-        named.ok_or(Malformed::new("algorithm", "must be EdDSA, ES256, RS256 or HS256"))
-    }
-}
-
-impl fmt::Display for TokenAlg {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-json_as_text!(Audience, TokenAlg);
 
 /// The key that a token is bound to (RFC 7800 §3.1); a request with the token must prove possession
 /// of the key.

@@ -9,9 +9,14 @@ use sha2::{Digest as _, Sha256};
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
+use super::encoding::base64url;
+use super::ids::{BrowserSessionId, UserId};
+use super::malformed::Malformed;
+use super::metadata::{ClientMetadata, SubjectType};
+use super::scope::Scope;
+use super::secret::SecretHash;
+use super::sender::Sender;
 use super::text::{self, is_invisible};
-use super::{BrowserSessionId, ClientMetadata, Malformed, Scope, SecretHash, Sender, SubjectType, UserId};
-use crate::encoding::base64url;
 
 /// Seconds.
 pub const BROWSER_SESSION_LIFETIME: u64 = 7 * 24 * 60 * 60;
@@ -21,7 +26,7 @@ const PASSWORD_LENGTH: std::ops::RangeInclusive<usize> = 8..=MAX_PASSWORD_LENGTH
 pub const MAX_PASSWORD_LENGTH: usize = 256;
 /// Bytes of an unprepared name: half-width and decomposed forms are up to four times as long as the
 /// prepared name.
-const MAX_UNPREPARED_NAME_BYTES: usize = 4 * super::MAX_IDENTIFIER_BYTES;
+const MAX_UNPREPARED_NAME_BYTES: usize = 4 * super::malformed::MAX_IDENTIFIER_BYTES;
 /// An issuer, a separator and a subject.
 const MAX_EXTERNAL_ID_BYTES: usize = 1024;
 /// Claims are part of ID tokens.
@@ -65,7 +70,7 @@ impl FromStr for UserName {
         let is_bad = |char: char| is_invisible(char) || char.is_whitespace() && char != ' ';
         // RFC 8264 §7: a name is invalid if preparing it again changes it.
         if name.is_empty()
-            || name.len() > super::MAX_IDENTIFIER_BYTES
+            || name.len() > super::malformed::MAX_IDENTIFIER_BYTES
             || name.chars().any(is_bad)
             || prepared_name(&name) != name
         {

@@ -4,10 +4,13 @@
 use serde::Serialize;
 use tollgate_core::RevocationKind;
 
-use super::{
-    AuditEntry, AuditKind, Client, ClientMetadata, ClientStatus, Edge, Revocation, Route, StoredSecret, Target, User,
-    UserClaims,
-};
+use super::audit::{AuditEntry, AuditKind};
+use super::client::{Client, ClientStatus, StoredSecret};
+use super::edge::Edge;
+use super::metadata::ClientMetadata;
+use super::revocation::{Revocation, Target};
+use super::route::Route;
+use super::user::{User, UserClaims};
 
 /// A client.
 #[derive(Debug, Serialize, utoipa::ToSchema)]

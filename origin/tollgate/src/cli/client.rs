@@ -1,7 +1,8 @@
 //! `tollgate client create|list|show|rotate-secret|disable|enable`
 
 use anyhow::{Context as _, bail};
-use tollgate_model::client::{checked_name, checked_secret};
+use tollgate_model::client::checked_secret;
+use tollgate_model::metadata::checked_name;
 use tollgate_model::scope::ADMIN;
 use tollgate_model::{
     Audience, AuthMethod, Client, ClientId, ClientMetadata, ClientView, GrantType, Scope, Secret, SecretKind,
