@@ -117,8 +117,9 @@ async fn issue(store: &Store, client: &TestClient, count: usize) -> Result<Vec<A
     let drafts = (0..count as u64).map(draft).collect::<Result<Vec<TokenDraft>>>()?;
     let mut tokens = Vec::with_capacity(count);
     for issues in drafts.chunks(ISSUE_BATCH) {
-        let outcome =
-            store.apply(Batch { issues: issues.iter().cloned().map(Into::into).collect(), ..Batch::default() }).await?;
+        let outcome = store
+            .apply(Batch { issuances: issues.iter().cloned().map(Into::into).collect(), ..Batch::default() })
+            .await?;
         for token in outcome.issued {
             tokens.push(*token?);
         }

@@ -133,16 +133,17 @@ async fn issue(store: &Store, count: usize) -> Vec<AccessToken> {
         issued_at: now,
         expires_at: now + 3600,
     };
-    let issues = (0..count).map(|_| draft().into()).collect();
-    let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
+    let issuances = (0..count).map(|_| draft().into()).collect();
+    let issued = store.apply(Batch { issuances, ..Batch::default() }).await.expect("written").issued;
     issued.into_iter().map(|token| *token.expect("issued")).collect()
 }
 
 /// Revokes tokens in one transaction.
 async fn revoke(store: &Store, tokens: &[AccessToken]) {
     let by = || Actor::command_line(None);
-    let revokes = tokens.iter().map(|token| NewRevocation::token(token, by(), None, clock::now()).expect("it lives"));
-    store.apply(Batch { revokes: revokes.collect(), ..Batch::default() }).await.expect("revoked");
+    let revocations =
+        tokens.iter().map(|token| NewRevocation::token(token, by(), None, clock::now()).expect("it lives"));
+    store.apply(Batch { revocations: revocations.collect(), ..Batch::default() }).await.expect("revoked");
 }
 
 fn is_revoked_by(snapshot: &Snapshot, token: &AccessToken) -> bool {

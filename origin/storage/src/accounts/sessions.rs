@@ -70,10 +70,10 @@ impl Store {
             return Err(StoreError::UserDisabled);
         }
         tx.insert_session(session).await?;
-        let mut revokes = Vec::new();
+        let mut revocations = Vec::new();
         match (others, replaced) {
             (Some(old), _) => {
-                tx.end_sessions(SessionSelector::One(&old.id), &termination, &mut revokes).await?;
+                tx.end_sessions(SessionSelector::One(&old.id), &termination, &mut revocations).await?;
             }
             (None, Some(old)) => tx.move_grants(&old.id, &session.id).await?,
             (None, None) => {}
@@ -85,7 +85,7 @@ impl Store {
             session.id.as_str(),
         )])
         .await?;
-        self.commit_termination(tx, closed, &revokes, &termination).await
+        self.commit_termination(tx, closed, &revocations, &termination).await
     }
 
     /// The session of a cookie, unless it has expired at the Unix second `now`.

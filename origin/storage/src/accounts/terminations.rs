@@ -73,9 +73,9 @@ impl Store {
     async fn end_sessions(&self, which: SessionSelector<'_>, termination: &Termination) -> Result<u64, StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
-        let mut revokes = Vec::new();
-        let ended = tx.end_sessions(which, termination, &mut revokes).await?;
-        self.commit_termination(tx, closed, &revokes, termination).await?;
+        let mut revocations = Vec::new();
+        let ended = tx.end_sessions(which, termination, &mut revocations).await?;
+        self.commit_termination(tx, closed, &revocations, termination).await?;
         Ok(ended)
     }
 
@@ -99,8 +99,9 @@ impl Store {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
         let is_open = tx.has_open_grants("id", id.as_str()).await?;
-        let revokes = if is_open { vec![termination.revocation(Target::Session(id.to_string()))?] } else { Vec::new() };
-        self.commit_termination(tx, closed, &revokes, termination).await
+        let revocations =
+            if is_open { vec![termination.revocation(Target::Session(id.to_string()))?] } else { Vec::new() };
+        self.commit_termination(tx, closed, &revocations, termination).await
     }
 
     /// Ends one grant of a user, or all, and deletes the consent behind it, so that the user is
@@ -113,7 +114,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
         let closed = tx.close_epoch().await?;
-        let revokes = match grant {
+        let revocations = match grant {
             Some((grant, _)) if tx.has_open_grants("id", grant.as_str()).await? => {
                 vec![termination.revocation(Target::Session(grant.to_string()))?]
             }
@@ -121,7 +122,7 @@ impl Store {
             None => tx.revocations_of_user(user, termination).await?,
         };
         tx.delete_consents(user, grant.map(|(_, client)| client)).await?;
-        self.commit_termination(tx, closed, &revokes, termination).await
+        self.commit_termination(tx, closed, &revocations, termination).await
     }
 
     /// Sets a user's password and ends all their sessions except `kept`, in which they changed it.
@@ -141,11 +142,11 @@ impl Store {
                 .execute(connection)
                 .await?;
         });
-        let mut revokes = Vec::new();
-        tx.end_sessions(SessionSelector::AllBut(id, kept), termination, &mut revokes).await?;
+        let mut revocations = Vec::new();
+        tx.end_sessions(SessionSelector::AllBut(id, kept), termination, &mut revocations).await?;
         tx.write_audit_entries(&[termination.audit_entry(AuditAction::SetPassword, AuditKind::User, id.as_str())])
             .await?;
-        self.commit_termination(tx, closed, &revokes, termination).await
+        self.commit_termination(tx, closed, &revocations, termination).await
     }
 
     /// Disables a user and ends their sessions, their grants, and every token about them.
@@ -173,8 +174,8 @@ impl Store {
         }
         // An older version may have disabled the user without ending their grants.
         let has_more = disabled > 0 || tx.has_open_grants("user_id", id.as_str()).await?;
-        let revokes = if has_more { tx.revocations_of_user(id, termination).await? } else { Vec::new() };
-        self.commit_termination(tx, closed, &revokes, termination).await
+        let revocations = if has_more { tx.revocations_of_user(id, termination).await? } else { Vec::new() };
+        self.commit_termination(tx, closed, &revocations, termination).await
     }
 
     /// Disables a client, ends its grants, and returns it; `None` if it does not exist. A client
@@ -190,15 +191,15 @@ impl Store {
                 .await?
                 .rows_affected()
         });
-        let mut revokes = Vec::new();
+        let mut revocations = Vec::new();
         if disabled > 0 {
             tx.write_audit_entries(&[termination.audit_entry(AuditAction::Disable, AuditKind::CLIENT, id.as_str())])
                 .await?;
         }
         if disabled > 0 || tx.has_open_grants("client_id", id.as_str()).await? {
-            revokes.push(termination.revocation(Target::Client(id.to_string()))?);
+            revocations.push(termination.revocation(Target::Client(id.to_string()))?);
         }
-        self.commit_termination(tx, closed, &revokes, termination).await?;
+        self.commit_termination(tx, closed, &revocations, termination).await?;
         self.find_client(id).await
     }
 
@@ -208,14 +209,14 @@ impl Store {
         &self,
         mut tx: Tx,
         closed: u32,
-        revokes: &[NewRevocation],
+        revocations: &[NewRevocation],
         termination: &Termination,
     ) -> Result<(), StoreError> {
-        tx.end_grants(revokes, &termination.trace).await?;
-        if !revokes.is_empty() {
+        tx.end_grants(revocations, &termination.trace).await?;
+        if !revocations.is_empty() {
             match RevocationLog::open(&mut tx).await {
                 Ok(mut log) => {
-                    log.revoke(&mut tx, revokes, closed).await?;
+                    log.revoke(&mut tx, revocations, closed).await?;
                     log.close(&mut tx).await?;
                 }
                 // `serve` never ran on this database, so no token exists.
@@ -223,7 +224,7 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        match revokes.is_empty() {
+        match revocations.is_empty() {
             true => tx.commit().await?,
             false => self.commit_and_notify(tx).await?,
         }
@@ -233,14 +234,14 @@ impl Store {
 }
 
 impl Tx {
-    /// Ends sessions, returns their number, and adds the revocations of their grants to `revokes`.
-    /// Grants with `offline_access` continue; their clients get a logout token too (Back-Channel
-    /// Logout §2.7).
+    /// Ends sessions, returns their number, and adds the revocations of their grants to
+    /// `revocations`. Grants with `offline_access` continue; their clients get a logout token too
+    /// (Back-Channel Logout §2.7).
     pub(crate) async fn end_sessions(
         &mut self,
         which: SessionSelector<'_>,
         termination: &Termination,
-        revokes: &mut Vec<NewRevocation>,
+        revocations: &mut Vec<NewRevocation>,
     ) -> Result<u64, StoreError> {
         let deleted = self.delete_sessions(which).await?;
         // Grants may be left of a session that was deleted before.
@@ -254,7 +255,7 @@ impl Tx {
         let (offline, ended): (Vec<&Grant>, Vec<&Grant>) =
             grants.iter().partition(|grant| grant.terms.access.scope.has("offline_access"));
         for grant in ended {
-            revokes.push(termination.revocation(Target::Session(grant.id.to_string()))?);
+            revocations.push(termination.revocation(Target::Session(grant.id.to_string()))?);
         }
         let was_over = deleted.is_empty();
         let offline: Vec<EndedGrant> = offline.into_iter().filter(|_| !was_over).map(EndedGrant::from).collect();

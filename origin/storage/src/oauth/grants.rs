@@ -327,12 +327,12 @@ impl Tx {
     /// must have been closed before: every grant that could be older than the revocation is
     /// committed then. Lifting the revocation does not restore the grants: their access tokens are
     /// valid again until they expire, then the user is asked again.
-    pub(crate) async fn end_grants(&mut self, revokes: &[NewRevocation], trace: &str) -> Result<bool, StoreError> {
+    pub(crate) async fn end_grants(&mut self, revocations: &[NewRevocation], trace: &str) -> Result<bool, StoreError> {
         let (mut has_endpoint, mut has_logouts) = (HashMap::new(), false);
-        let named: Vec<(&str, u64)> = revokes.iter().filter_map(named_grant).collect();
+        let named: Vec<(&str, u64)> = revocations.iter().filter_map(named_grant).collect();
         let is_one_statement = named.len() <= MAX_ROWS_PER_STATEMENT;
         if !is_one_statement
-            || revokes.iter().any(|revoke| !matches!(revoke.target, Target::Session(_) | Target::Token(_)))
+            || revocations.iter().any(|revoke| !matches!(revoke.target, Target::Session(_) | Target::Token(_)))
         {
             self.allow_long_statements().await?;
         }
@@ -342,7 +342,7 @@ impl Tx {
                 has_logouts |= self.insert_logouts(&ended, trace, grants[0].1, &mut has_endpoint).await?;
             }
         }
-        for revoke in revokes.iter().filter(|revoke| named_grant(revoke).is_none()) {
+        for revoke in revocations.iter().filter(|revoke| named_grant(revoke).is_none()) {
             loop {
                 let ended = self.end_some_grants(revoke).await?;
                 has_logouts |= self.insert_logouts(&ended, trace, revoke.at, &mut has_endpoint).await?;

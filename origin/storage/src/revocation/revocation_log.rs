@@ -83,15 +83,15 @@ impl RevocationLog {
     pub(crate) async fn revoke(
         &mut self,
         tx: &mut Tx,
-        revokes: &[NewRevocation],
+        revocations: &[NewRevocation],
         closed: u32,
     ) -> Result<Vec<RevokeOutcome>, StoreError> {
         let targets: Vec<TargetId> =
-            revokes.iter().map(|revoke| (revoke.target.kind(), revoke.target.id(&self.issuer))).collect();
+            revocations.iter().map(|revoke| (revoke.target.kind(), revoke.target.id(&self.issuer))).collect();
         self.load_marks(tx, &targets).await?;
         let mut records: Vec<Revocation> = Vec::new();
-        let mut revoked = Vec::with_capacity(revokes.len());
-        for (revoke, target) in revokes.iter().zip(targets) {
+        let mut revoked = Vec::with_capacity(revocations.len());
+        for (revoke, target) in revocations.iter().zip(targets) {
             let mark = revoke.target.mark(closed);
             // An expired mark may be missing in every snapshot: it does not count.
             let is_marked =

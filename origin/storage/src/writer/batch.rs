@@ -23,17 +23,17 @@ use crate::writer::token_records::TokenNumber;
 #[derive(Debug, Clone, Default)]
 pub struct Batch {
     /// Credentials to redeem; written before all else.
-    pub redeems: Vec<RedeemRequest>,
+    pub redemptions: Vec<RedeemRequest>,
     /// Tokens to issue.
-    pub issues: Vec<IssueRequest>,
+    pub issuances: Vec<IssueRequest>,
     /// Revocations to make.
-    pub revokes: Vec<NewRevocation>,
-    /// Revocations to lift; written after `revokes`.
-    pub reinstates: Vec<NewReinstatement>,
+    pub revocations: Vec<NewRevocation>,
+    /// Revocations to lift; written after `revocations`.
+    pub reinstatements: Vec<NewReinstatement>,
     /// Values that may be used once.
     pub replay_keys: Vec<ReplayKey>,
     /// Audit entries about nothing else in the batch.
-    pub notes: Vec<NewAuditEntry>,
+    pub audit_notes: Vec<NewAuditEntry>,
 }
 
 /// A token to be issued.
@@ -97,8 +97,8 @@ impl Batch {
     /// Number of requests.
     #[must_use]
     pub fn len(&self) -> usize {
-        let issues = self.redeems.len() + self.issues.len();
-        issues + self.revokes.len() + self.reinstates.len() + self.replay_keys.len() + self.notes.len()
+        let issuances = self.redemptions.len() + self.issuances.len();
+        issuances + self.revocations.len() + self.reinstatements.len() + self.replay_keys.len() + self.audit_notes.len()
     }
 
     /// Whether there is nothing to write.
@@ -109,8 +109,8 @@ impl Batch {
 
     /// All tokens that the batch may issue.
     fn drafts(&self) -> impl Iterator<Item = &TokenDraft> + Clone {
-        let issues = self.redeems.iter().map(|redeem| &redeem.issue).chain(&self.issues);
-        issues.map(|issue| &issue.draft)
+        let issuances = self.redemptions.iter().map(|redeem| &redeem.issue).chain(&self.issuances);
+        issuances.map(|issue| &issue.draft)
     }
 }
 
@@ -125,21 +125,22 @@ pub(crate) struct WrittenBatch {
 }
 
 impl WrittenBatch {
-    /// A batch that only issued tokens, all of them; the first `redeems` are those of redemptions.
-    pub(crate) fn all_issued(mut numbers: impl Iterator<Item = TokenNumber>, redeems: usize) -> WrittenBatch {
-        let redeemed = numbers.by_ref().take(redeems).map(|number| Ok(RedeemOutcome::Issued(number))).collect();
+    /// A batch that only issued tokens, all of them; the first `redemptions` tokens are those of
+    /// redemptions.
+    pub(crate) fn all_issued(mut numbers: impl Iterator<Item = TokenNumber>, redemptions: usize) -> WrittenBatch {
+        let redeemed = numbers.by_ref().take(redemptions).map(|number| Ok(RedeemOutcome::Issued(number))).collect();
         WrittenBatch { redeemed, issued: numbers.map(Ok).collect(), ..WrittenBatch::default() }
     }
 
     /// Completes the results with the batch that was written.
     pub(crate) fn complete(self, batch: Batch) -> BatchOutcome {
         let WrittenBatch { redeemed, issued, revoked, reinstated, first_uses } = self;
-        let redeems = redeemed.into_iter().zip(batch.redeems);
-        let redeemed = redeems.map(|(redeemed, redeem)| {
+        let redemptions = redeemed.into_iter().zip(batch.redemptions);
+        let redeemed = redemptions.map(|(redeemed, redeem)| {
             redeemed.map(|redeemed| redeemed.map(|number| number.complete(redeem.issue.draft)))
         });
-        let issues = issued.into_iter().zip(batch.issues);
-        let issued = issues.map(|(number, issue)| number.map(|number| number.complete(issue.draft)));
+        let issuances = issued.into_iter().zip(batch.issuances);
+        let issued = issuances.map(|(number, issue)| number.map(|number| number.complete(issue.draft)));
         BatchOutcome { redeemed: redeemed.collect(), issued: issued.collect(), revoked, reinstated, first_uses }
     }
 }
@@ -165,7 +166,7 @@ impl Store {
         if let Some(written) = self.try_fast_path(batch, connection, callers_waiting).await? {
             return Ok(written);
         }
-        let closes_epoch = batch.revokes.iter().any(|revoke| revoke.target.closes_epoch());
+        let closes_epoch = batch.revocations.iter().any(|revoke| revoke.target.closes_epoch());
         match self.attempt_batch(batch, closes_epoch, callers_waiting).await? {
             Some(written) => Ok(written),
             // A credential was replayed, so its grant must be revoked, which closes the epoch. The
@@ -199,41 +200,41 @@ impl Store {
             let keys = written.first_uses.iter_mut().zip(&batch.replay_keys);
             keys.for_each(|(is_first, key)| *is_first &= key.expires_at >= swept_until);
         }
-        tx.write_audit_entries(&batch.notes).await?;
-        let preconditions = tx.read_preconditions(batch.drafts(), &batch.issues).await?;
+        tx.write_audit_entries(&batch.audit_notes).await?;
+        let preconditions = tx.read_preconditions(batch.drafts(), &batch.issuances).await?;
         if batch.drafts().next().is_some() {
             self.remember_preconditions(&preconditions);
         }
-        let verdicts = tx.redeem_credentials(&batch.redeems, &preconditions).await?;
-        let replays = revocations_of_replays(&batch.redeems, &verdicts)?;
+        let verdicts = tx.redeem_credentials(&batch.redemptions, &preconditions).await?;
+        let replays = revocations_of_replays(&batch.redemptions, &verdicts)?;
         if !replays.is_empty() && closed.is_none() {
             return Ok(None);
         }
         // Tokens of redemptions belong to the epoch that is closed, if one is: a revocation in this
         // transaction applies to them.
         let redeem_epoch = closed.unwrap_or(preconditions.epoch);
-        written.redeemed = tx.issue_redeemed(&batch.redeems, &verdicts, redeem_epoch, &preconditions).await?;
+        written.redeemed = tx.issue_redeemed(&batch.redemptions, &verdicts, redeem_epoch, &preconditions).await?;
         // Tokens of this batch are issued after its revocations, except those exchanged from an
         // older token, which are revoked together with it.
         let epoch = |issue: &IssueRequest| match issue.draft.details.exchanged_from.is_empty() {
             true => preconditions.epoch,
             false => redeem_epoch,
         };
-        let issues: Vec<(&IssueRequest, u32)> = batch.issues.iter().map(|issue| (issue, epoch(issue))).collect();
-        written.issued = tx.issue_tokens(&issues, &preconditions).await?;
+        let issuances: Vec<(&IssueRequest, u32)> = batch.issuances.iter().map(|issue| (issue, epoch(issue))).collect();
+        written.issued = tx.issue_tokens(&issuances, &preconditions).await?;
         if !callers_waiting() {
             return Err(StoreError::CallerDisconnected);
         }
-        let revokes = [batch.revokes.as_slice(), &replays].concat();
-        if revokes.is_empty() && batch.reinstates.is_empty() {
+        let revocations = [batch.revocations.as_slice(), &replays].concat();
+        if revocations.is_empty() && batch.reinstatements.is_empty() {
             tx.commit().await?;
             return Ok(Some(written));
         }
-        let has_logouts = tx.end_grants(&revokes, "").await?;
+        let has_logouts = tx.end_grants(&revocations, "").await?;
         let mut log = RevocationLog::open(&mut tx).await?;
-        written.revoked = log.revoke(&mut tx, &revokes, closed.unwrap_or(0)).await?;
-        written.revoked.truncate(batch.revokes.len());
-        for reinstate in &batch.reinstates {
+        written.revoked = log.revoke(&mut tx, &revocations, closed.unwrap_or(0)).await?;
+        written.revoked.truncate(batch.revocations.len());
+        for reinstate in &batch.reinstatements {
             written.reinstated.push(log.reinstate(&mut tx, reinstate).await?);
         }
         log.close(&mut tx).await?;
@@ -249,7 +250,7 @@ impl Store {
     /// # Errors
     /// When the database fails, or the token may not be issued.
     pub async fn redeem(&self, redeem: RedeemRequest) -> Result<RedeemOutcome, StoreError> {
-        let outcome = self.apply(Batch { redeems: vec![redeem], ..Batch::default() }).await?;
+        let outcome = self.apply(Batch { redemptions: vec![redeem], ..Batch::default() }).await?;
         outcome.redeemed.into_iter().next().unwrap_or_else(|| Err(no_result()))
     }
 
@@ -267,7 +268,7 @@ impl Store {
     /// # Errors
     /// When the database fails, or the token may not be issued.
     pub async fn issue(&self, issue: impl Into<IssueRequest>) -> Result<AccessToken, StoreError> {
-        let outcome = self.apply(Batch { issues: vec![issue.into()], ..Batch::default() }).await?;
+        let outcome = self.apply(Batch { issuances: vec![issue.into()], ..Batch::default() }).await?;
         outcome.issued.into_iter().next().unwrap_or_else(|| Err(no_result())).map(|token| *token)
     }
 
@@ -276,7 +277,7 @@ impl Store {
     /// # Errors
     /// When the database fails, or has no issuer yet.
     pub async fn revoke(&self, revoke: NewRevocation) -> Result<RevokeOutcome, StoreError> {
-        let outcome = self.apply(Batch { revokes: vec![revoke], ..Batch::default() }).await?;
+        let outcome = self.apply(Batch { revocations: vec![revoke], ..Batch::default() }).await?;
         outcome.revoked.into_iter().next().ok_or_else(no_result)
     }
 
@@ -285,7 +286,7 @@ impl Store {
     /// # Errors
     /// When the database fails, or has no issuer yet.
     pub async fn reinstate(&self, reinstate: NewReinstatement) -> Result<ReinstateOutcome, StoreError> {
-        let outcome = self.apply(Batch { reinstates: vec![reinstate], ..Batch::default() }).await?;
+        let outcome = self.apply(Batch { reinstatements: vec![reinstate], ..Batch::default() }).await?;
         outcome.reinstated.into_iter().next().ok_or_else(no_result)
     }
 }
@@ -298,15 +299,15 @@ impl Tx {
     /// Issues the tokens of the redeemed credentials, and returns a result for each request.
     async fn issue_redeemed(
         &mut self,
-        redeems: &[RedeemRequest],
+        redemptions: &[RedeemRequest],
         verdicts: &[Verdict],
         epoch: u32,
         preconditions: &IssuancePreconditions,
     ) -> Result<Vec<Result<RedeemOutcome<TokenNumber>, StoreError>>, StoreError> {
-        let redeemed = redeems.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Redeemed);
-        let issues: Vec<(&IssueRequest, u32)> = redeemed.map(|(redeem, _)| (&redeem.issue, epoch)).collect();
-        let mut issued = self.issue_tokens(&issues, preconditions).await?.into_iter();
-        let codes = redeems.iter().zip(verdicts).filter(|(redeem, verdict)| {
+        let redeemed = redemptions.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Redeemed);
+        let issuances: Vec<(&IssueRequest, u32)> = redeemed.map(|(redeem, _)| (&redeem.issue, epoch)).collect();
+        let mut issued = self.issue_tokens(&issuances, preconditions).await?.into_iter();
+        let codes = redemptions.iter().zip(verdicts).filter(|(redeem, verdict)| {
             **verdict == Verdict::Redeemed
                 && matches!(redeem.credential, RedeemCredential::Code { .. } | RedeemCredential::DeviceCode { .. })
         });
@@ -322,21 +323,25 @@ impl Tx {
             Verdict::Expired => Ok(RedeemOutcome::Expired),
             Verdict::NotIssuable => preconditions.check(&redeem.issue).map(|()| RedeemOutcome::Ended),
         };
-        Ok(redeems.iter().zip(verdicts).map(outcome).collect())
+        Ok(redemptions.iter().zip(verdicts).map(outcome).collect())
     }
 }
 
 /// The revocations of the grants whose credentials were replayed, one per grant.
-fn revocations_of_replays(redeems: &[RedeemRequest], verdicts: &[Verdict]) -> Result<Vec<NewRevocation>, StoreError> {
-    let mut revokes: Vec<NewRevocation> = Vec::new();
-    for (redeem, _) in redeems.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Replayed) {
+fn revocations_of_replays(
+    redemptions: &[RedeemRequest],
+    verdicts: &[Verdict],
+) -> Result<Vec<NewRevocation>, StoreError> {
+    let mut revocations: Vec<NewRevocation> = Vec::new();
+    for (redeem, _) in redemptions.iter().zip(verdicts).filter(|(_, verdict)| **verdict == Verdict::Replayed) {
         let target = Target::Session(redeem.grant.to_string());
-        if revokes.iter().any(|revoke| revoke.target == target) {
+        if revocations.iter().any(|revoke| revoke.target == target) {
             continue;
         }
         let reason = redeem.credential.replay_reason().parse().map_err(StoreError::corrupt("grants"))?;
         let by = Actor::client(&redeem.issue.draft.client);
-        revokes.push(NewRevocation::any(target, by, Some(reason), redeem.at).map_err(StoreError::corrupt("grants"))?);
+        revocations
+            .push(NewRevocation::any(target, by, Some(reason), redeem.at).map_err(StoreError::corrupt("grants"))?);
     }
-    Ok(revokes)
+    Ok(revocations)
 }

@@ -30,7 +30,7 @@ const MAX_CONSECUTIVE_BATCHES: usize = 8;
 /// A batch that the fast path can write.
 struct FastPathBatch<'a> {
     /// The tokens; those of refreshes first.
-    issues: Vec<&'a IssueRequest>,
+    issuances: Vec<&'a IssueRequest>,
     rotations: Vec<Rotation<'a>>,
     /// Unix second of the refreshes.
     at: u64,
@@ -42,28 +42,29 @@ struct FastPathBatch<'a> {
 impl<'a> FastPathBatch<'a> {
     /// The batch, if the fast path can write it.
     fn from_batch(batch: &'a Batch) -> Option<FastPathBatch<'a>> {
-        let Batch { redeems, issues, revokes, reinstates, replay_keys, notes } = batch;
-        let has_more = !(revokes.is_empty() && reinstates.is_empty() && replay_keys.is_empty() && notes.is_empty());
-        let issues: Vec<&IssueRequest> = redeems.iter().map(|redeem| &redeem.issue).chain(issues).collect();
+        let Batch { redemptions, issuances, revocations, reinstatements, replay_keys, audit_notes } = batch;
+        let has_more =
+            !(revocations.is_empty() && reinstatements.is_empty() && replay_keys.is_empty() && audit_notes.is_empty());
+        let issuances: Vec<&IssueRequest> = redemptions.iter().map(|redeem| &redeem.issue).chain(issuances).collect();
         // A token exchange writes an audit entry and depends on its source token; a token about a
         // user depends on the user.
         let is_plain = |issue: &&IssueRequest| {
             let details = &issue.draft.details;
             details.act.is_none() && details.exchanged_from.is_empty() && issue.user.is_none()
         };
-        let are_plain = issues.iter().all(is_plain);
-        if has_more || !are_plain || !(1..=MAX_ROWS_PER_STATEMENT).contains(&issues.len()) {
+        let are_plain = issuances.iter().all(is_plain);
+        if has_more || !are_plain || !(1..=MAX_ROWS_PER_STATEMENT).contains(&issuances.len()) {
             return None;
         }
-        let mut versions = issues.iter().filter_map(|issue| issue.registrations_version);
+        let mut versions = issuances.iter().filter_map(|issue| issue.registrations_version);
         let registrations = versions.next();
         let have_one_version = versions.all(|version| Some(version) == registrations);
-        let rotations: Vec<Rotation> = redeems.iter().map(rotation).collect::<Option<_>>()?;
+        let rotations: Vec<Rotation> = redemptions.iter().map(rotation).collect::<Option<_>>()?;
         let grants: HashSet<&str> = rotations.iter().map(|rotation| rotation.grant_id).collect();
         // The requests of a batch arrived within moments; a difference of a second is irrelevant.
-        let at = redeems.first().map_or(0, |redeem| redeem.at);
+        let at = redemptions.first().map_or(0, |redeem| redeem.at);
         let is_possible = have_one_version && grants.len() == rotations.len();
-        is_possible.then_some(FastPathBatch { issues, rotations, at, registrations })
+        is_possible.then_some(FastPathBatch { issuances, rotations, at, registrations })
     }
 }
 
@@ -90,7 +91,7 @@ impl Store {
             connection.release();
             return Ok(None);
         };
-        let rows = fast.issues.iter().map(|issue| NewTokenRow::new(&issue.draft, epoch));
+        let rows = fast.issuances.iter().map(|issue| NewTokenRow::new(&issue.draft, epoch));
         let rows: Vec<NewTokenRow> = rows.collect::<Result<_, _>>()?;
         let observed = ObservedPreconditions { epoch, registrations: fast.registrations };
         let acquired = connection.acquire(self).await?;
@@ -99,7 +100,7 @@ impl Store {
         };
         connection.keep(acquired);
         let numbers = numbers.into_iter().map(|number| TokenNumber { epoch, number });
-        Ok(Some(WrittenBatch::all_issued(numbers, batch.redeems.len())))
+        Ok(Some(WrittenBatch::all_issued(numbers, batch.redemptions.len())))
     }
 }
 

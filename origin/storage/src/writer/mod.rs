@@ -92,12 +92,12 @@ impl WriteRequest {
 #[derive(Default)]
 struct WriteBatch {
     batch: Batch,
-    redeems: Vec<Answer<RedeemOutcome>>,
+    redemptions: Vec<Answer<RedeemOutcome>>,
     replay_keys: Vec<Answer<bool>>,
-    issues: Vec<Answer<Box<AccessToken>>>,
-    revokes: Vec<Answer<RevokeOutcome>>,
-    reinstates: Vec<Answer<ReinstateOutcome>>,
-    notes: Vec<Answer<()>>,
+    issuances: Vec<Answer<Box<AccessToken>>>,
+    revocations: Vec<Answer<RevokeOutcome>>,
+    reinstatements: Vec<Answer<ReinstateOutcome>>,
+    audit_notes: Vec<Answer<()>>,
 }
 
 impl Writer {
@@ -216,28 +216,28 @@ impl WriteBatch {
         for request in requests {
             match request {
                 WriteRequest::Redeem(redeem, answer) => {
-                    collected.batch.redeems.push(*redeem);
-                    collected.redeems.push(answer);
+                    collected.batch.redemptions.push(*redeem);
+                    collected.redemptions.push(answer);
                 }
                 WriteRequest::RecordFirstUse(key, answer) => {
                     collected.batch.replay_keys.push(key);
                     collected.replay_keys.push(answer);
                 }
                 WriteRequest::Issue(issue, answer) => {
-                    collected.batch.issues.push(*issue);
-                    collected.issues.push(answer);
+                    collected.batch.issuances.push(*issue);
+                    collected.issuances.push(answer);
                 }
                 WriteRequest::Revoke(revoke, answer) => {
-                    collected.batch.revokes.push(revoke);
-                    collected.revokes.push(answer);
+                    collected.batch.revocations.push(revoke);
+                    collected.revocations.push(answer);
                 }
                 WriteRequest::Reinstate(reinstate, answer) => {
-                    collected.batch.reinstates.push(reinstate);
-                    collected.reinstates.push(answer);
+                    collected.batch.reinstatements.push(reinstate);
+                    collected.reinstatements.push(answer);
                 }
                 WriteRequest::AuditNote(note, answer) => {
-                    collected.batch.notes.push(*note);
-                    collected.notes.push(answer);
+                    collected.batch.audit_notes.push(*note);
+                    collected.audit_notes.push(answer);
                 }
             }
         }
@@ -255,7 +255,7 @@ impl WriteBatch {
             }
             let begun = Instant::now();
             let callers_waiting =
-                || begun.elapsed() < SLOW_TRANSACTION || self.redeems.iter().all(|answer| !answer.is_closed());
+                || begun.elapsed() < SLOW_TRANSACTION || self.redemptions.iter().all(|answer| !answer.is_closed());
             match store.write(&self.batch, connection, &callers_waiting).await {
                 Err(StoreError::CallerDisconnected) => self.drop_disconnected(),
                 written => break written,
@@ -280,56 +280,62 @@ impl WriteBatch {
 
     /// Drops the redemptions whose callers have disconnected.
     fn drop_disconnected(&mut self) {
-        let before = self.redeems.len();
-        let redeems = std::mem::take(&mut self.batch.redeems).into_iter().zip(std::mem::take(&mut self.redeems));
-        (self.batch.redeems, self.redeems) = redeems.filter(|(_, answer)| !answer.is_closed()).unzip();
-        let disconnected = before - self.redeems.len();
+        let before = self.redemptions.len();
+        let redemptions =
+            std::mem::take(&mut self.batch.redemptions).into_iter().zip(std::mem::take(&mut self.redemptions));
+        (self.batch.redemptions, self.redemptions) = redemptions.filter(|(_, answer)| !answer.is_closed()).unzip();
+        let disconnected = before - self.redemptions.len();
         tracing::info!(disconnected, "callers disconnected while the database was slow");
     }
 
     async fn commit_each(self, store: &Store) {
-        let WriteBatch { batch, redeems, replay_keys, issues, revokes, reinstates, notes } = self;
-        for (redeem, answer) in batch.redeems.into_iter().zip(redeems).filter(|(_, answer)| !answer.is_closed()) {
+        let WriteBatch { batch, redemptions, replay_keys, issuances, revocations, reinstatements, audit_notes } = self;
+        for (redeem, answer) in batch.redemptions.into_iter().zip(redemptions).filter(|(_, answer)| !answer.is_closed())
+        {
             send_result(answer, store.redeem(redeem).await);
         }
-        for (issue, answer) in batch.issues.into_iter().zip(issues) {
+        for (issue, answer) in batch.issuances.into_iter().zip(issuances) {
             send_result(answer, store.issue(issue).await.map(Box::new));
         }
-        for (revoke, answer) in batch.revokes.into_iter().zip(revokes) {
+        for (revoke, answer) in batch.revocations.into_iter().zip(revocations) {
             send_result(answer, store.revoke(revoke).await);
         }
-        for (reinstate, answer) in batch.reinstates.into_iter().zip(reinstates) {
+        for (reinstate, answer) in batch.reinstatements.into_iter().zip(reinstatements) {
             send_result(answer, store.reinstate(reinstate).await);
         }
         for (key, answer) in batch.replay_keys.into_iter().zip(replay_keys) {
             send_result(answer, store.record_first_use(key).await);
         }
-        for (note, answer) in batch.notes.into_iter().zip(notes) {
-            send_result(answer, store.apply(Batch { notes: vec![note], ..Batch::default() }).await.map(drop));
+        for (note, answer) in batch.audit_notes.into_iter().zip(audit_notes) {
+            send_result(answer, store.apply(Batch { audit_notes: vec![note], ..Batch::default() }).await.map(drop));
         }
     }
 
     fn refuse(self) {
-        let WriteBatch { batch: _, redeems, replay_keys, issues, revokes, reinstates, notes } = self;
-        redeems.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        let WriteBatch { batch: _, redemptions, replay_keys, issuances, revocations, reinstatements, audit_notes } =
+            self;
+        redemptions.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
         replay_keys.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        issues.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        revokes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        reinstates.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
-        notes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        issuances.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        revocations.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        reinstatements.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
+        audit_notes.into_iter().for_each(|answer| drop(answer.send(Err(WriteError::Database))));
     }
 
     fn answer(self, written: WrittenBatch) {
         let outcome = written.complete(self.batch);
-        self.redeems.into_iter().zip(outcome.redeemed).for_each(|(answer, redeemed)| send_result(answer, redeemed));
+        self.redemptions.into_iter().zip(outcome.redeemed).for_each(|(answer, redeemed)| send_result(answer, redeemed));
         self.replay_keys.into_iter().zip(outcome.first_uses).for_each(|(answer, first)| send_result(answer, Ok(first)));
-        self.issues.into_iter().zip(outcome.issued).for_each(|(answer, issued)| send_result(answer, issued));
-        self.revokes.into_iter().zip(outcome.revoked).for_each(|(answer, revoked)| send_result(answer, Ok(revoked)));
-        self.reinstates
+        self.issuances.into_iter().zip(outcome.issued).for_each(|(answer, issued)| send_result(answer, issued));
+        self.revocations
+            .into_iter()
+            .zip(outcome.revoked)
+            .for_each(|(answer, revoked)| send_result(answer, Ok(revoked)));
+        self.reinstatements
             .into_iter()
             .zip(outcome.reinstated)
             .for_each(|(answer, lifted)| send_result(answer, Ok(lifted)));
-        self.notes.into_iter().for_each(|answer| send_result(answer, Ok(())));
+        self.audit_notes.into_iter().for_each(|answer| send_result(answer, Ok(())));
     }
 }
 

@@ -86,10 +86,10 @@ impl Tx {
     pub(crate) async fn read_preconditions<'a>(
         &mut self,
         drafts: impl Iterator<Item = &'a TokenDraft> + Clone,
-        issues: &[IssueRequest],
+        issuances: &[IssueRequest],
     ) -> Result<IssuancePreconditions, StoreError> {
         let preconditions = self.read_draft_preconditions(drafts).await?;
-        Ok(IssuancePreconditions { inactive_users: self.inactive_users(issues).await?, ..preconditions })
+        Ok(IssuancePreconditions { inactive_users: self.inactive_users(issuances).await?, ..preconditions })
     }
 
     async fn read_draft_preconditions<'a>(
@@ -134,8 +134,8 @@ impl Tx {
 
     /// Users of these requests who are not active or do not exist. The active ones stay active
     /// until this transaction ends.
-    async fn inactive_users(&mut self, issues: &[IssueRequest]) -> Result<HashSet<String>, StoreError> {
-        let users: HashSet<&str> = issues.iter().filter_map(|issue| Some(issue.user.as_ref()?.as_str())).collect();
+    async fn inactive_users(&mut self, issuances: &[IssueRequest]) -> Result<HashSet<String>, StoreError> {
+        let users: HashSet<&str> = issuances.iter().filter_map(|issue| Some(issue.user.as_ref()?.as_str())).collect();
         let users: Vec<&str> = users.into_iter().collect();
         let active = self.lock_active_users(&users).await?;
         Ok(users.into_iter().filter(|user| !active.contains(*user)).map(str::to_owned).collect())

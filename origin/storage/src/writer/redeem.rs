@@ -170,18 +170,18 @@ impl Tx {
     /// Redeems credentials, and returns a verdict for each, in order.
     pub(crate) async fn redeem_credentials(
         &mut self,
-        redeems: &[RedeemRequest],
+        redemptions: &[RedeemRequest],
         preconditions: &IssuancePreconditions,
     ) -> Result<Vec<Verdict>, StoreError> {
-        let Some(first) = redeems.first() else {
+        let Some(first) = redemptions.first() else {
             return Ok(Vec::new());
         };
         // The requests of a batch arrived within moments; a difference of a second is irrelevant.
         let at = first.at;
-        let mut grants = self.lock_active_grants(redeems, at).await?;
+        let mut grants = self.lock_active_grants(redemptions, at).await?;
         let (mut codes, mut device_codes) = (Vec::new(), Vec::new());
         let may_issue = |redeem: &&RedeemRequest| preconditions.check(&redeem.issue).is_ok();
-        for redeem in redeems.iter().filter(|redeem| grants.contains_key(redeem.grant.as_str())).filter(may_issue) {
+        for redeem in redemptions.iter().filter(|redeem| grants.contains_key(redeem.grant.as_str())).filter(may_issue) {
             match &redeem.credential {
                 RedeemCredential::Code { hash, .. } => codes.push(*hash),
                 RedeemCredential::DeviceCode { hash, .. } => device_codes.push(*hash),
@@ -191,8 +191,8 @@ impl Tx {
         let mut redeemed = self.mark_redeemed("codes", &codes, at).await?;
         redeemed.extend(self.mark_redeemed("device_codes", &device_codes, at).await?);
 
-        let mut verdicts = Vec::with_capacity(redeems.len());
-        for redeem in redeems {
+        let mut verdicts = Vec::with_capacity(redemptions.len());
+        for redeem in redemptions {
             verdicts.push(match grants.get_mut(redeem.grant.as_str()) {
                 None => Verdict::Ended,
                 Some(_) if !may_issue(&redeem) => Verdict::NotIssuable,
@@ -215,13 +215,13 @@ impl Tx {
     /// deadlocks.
     async fn lock_active_grants<'a>(
         &mut self,
-        redeems: &'a [RedeemRequest],
+        redemptions: &'a [RedeemRequest],
         at: u64,
     ) -> Result<HashMap<String, ActiveGrant<'a>>, StoreError> {
-        let mut ids: Vec<&str> = redeems.iter().map(|redeem| redeem.grant.as_str()).collect();
+        let mut ids: Vec<&str> = redemptions.iter().map(|redeem| redeem.grant.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
-        let only_reads = redeems.iter().all(|redeem| matches!(redeem.credential, RedeemCredential::ActiveGrant));
+        let only_reads = redemptions.iter().all(|redeem| matches!(redeem.credential, RedeemCredential::ActiveGrant));
         let lock = match self {
             Either::Sqlite(_) => "",
             Either::Postgres(_) if only_reads => " ORDER BY id COLLATE \"C\" FOR SHARE",

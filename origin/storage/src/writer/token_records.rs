@@ -20,15 +20,15 @@ impl Tx {
     /// holds, has just closed, or has just opened.
     pub(crate) async fn issue_tokens(
         &mut self,
-        issues: &[(&IssueRequest, u32)],
+        issuances: &[(&IssueRequest, u32)],
         preconditions: &IssuancePreconditions,
     ) -> Result<Vec<Result<TokenNumber, StoreError>>, StoreError> {
-        let allowed = issues.iter().filter(|(issue, _)| preconditions.check(issue).is_ok());
+        let allowed = issuances.iter().filter(|(issue, _)| preconditions.check(issue).is_ok());
         let rows = allowed.map(|(issue, epoch)| NewTokenRow::new(&issue.draft, *epoch));
         let rows: Vec<NewTokenRow> = rows.collect::<Result<_, _>>()?;
         let mut numbers = self.insert_tokens(&rows).await?.into_iter();
         self.write_audit_entries(&rows.iter().filter_map(NewTokenRow::exchange_entry).collect::<Vec<_>>()).await?;
-        let outcomes = issues.iter().map(|(issue, epoch)| {
+        let outcomes = issuances.iter().map(|(issue, epoch)| {
             preconditions.check(issue)?;
             let no_number = || StoreError::invariant("each recorded token has a number");
             let number = numbers.next().ok_or_else(no_number)?;

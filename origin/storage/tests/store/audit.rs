@@ -146,8 +146,8 @@ async fn audit_entries_are_found_by_each_filter(database: &Database) {
         let kind = if number.is_multiple_of(3) { AuditKind::User } else { AuditKind::Edge };
         NewAuditEntry::new(NOW + number, actor, AuditAction::Update, kind, &format!("n{}", number % 5))
     };
-    let notes: Vec<NewAuditEntry> = (0..30).map(note).collect();
-    let batch = tollgate_storage::Batch { notes, ..Default::default() };
+    let audit_notes: Vec<NewAuditEntry> = (0..30).map(note).collect();
+    let batch = tollgate_storage::Batch { audit_notes, ..Default::default() };
     database.store.apply(batch).await.expect("written");
     let found = async |filter: AuditFilter| {
         let found = audit(&database.store, filter).await;

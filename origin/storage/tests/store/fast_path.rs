@@ -18,8 +18,8 @@ on_both_databases!(
 );
 
 async fn issue_all(store: &Store, drafts: impl IntoIterator<Item = TokenDraft>) -> Vec<AccessToken> {
-    let issues = drafts.into_iter().map(IssueRequest::from).collect();
-    let outcome = store.apply(Batch { issues, ..Batch::default() }).await.expect("written");
+    let issuances = drafts.into_iter().map(IssueRequest::from).collect();
+    let outcome = store.apply(Batch { issuances, ..Batch::default() }).await.expect("written");
     outcome.issued.into_iter().map(|token| *token.expect("nothing bars it")).collect()
 }
 
@@ -73,8 +73,8 @@ async fn key_revoked_by_another_process_issues_no_more_tokens(database: &Databas
     let key = Target::Key("key-1".to_owned());
     elsewhere.revoke(revoke_any(key.clone(), NOW)).await.expect("revoked");
     for number in [10, 20] {
-        let issues = vec![draft(number, NOW + 3600).into(), by_other_key(number + 1).into()];
-        let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
+        let issuances = vec![draft(number, NOW + 3600).into(), by_other_key(number + 1).into()];
+        let issued = store.apply(Batch { issuances, ..Batch::default() }).await.expect("written").issued;
         assert!(matches!(issued.as_slice(), [Err(StoreError::KeyRevoked(_)), Ok(_)]), "{issued:?}");
     }
     elsewhere.reinstate(reinstate(key, NOW)).await.expect("lifted");
@@ -93,16 +93,16 @@ async fn stale_registrations_version_is_refused(database: &Database) {
     elsewhere.create_client(&client("another").0).await.expect("registered");
     let refused = store.issue(issue(3, Some(then))).await;
     assert!(matches!(refused, Err(StoreError::ConcurrentModification)), "{refused:?}");
-    let issues = vec![issue(4, Some(then)), issue(5, Some(registrations().await)), issue(6, None)];
-    let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
+    let issuances = vec![issue(4, Some(then)), issue(5, Some(registrations().await)), issue(6, None)];
+    let issued = store.apply(Batch { issuances, ..Batch::default() }).await.expect("written").issued;
     assert!(matches!(issued.as_slice(), [Err(StoreError::ConcurrentModification), Ok(_), Ok(_)]), "{issued:?}");
     elsewhere.close().await;
 }
 
 /// Redeems all in one batch that also issues a token.
-async fn refresh_all(store: &Store, redeems: Vec<RedeemRequest>, additional: u32) -> Vec<RedeemOutcome> {
-    let issues = vec![draft(additional, NOW + 3600).into()];
-    let outcome = store.apply(Batch { redeems, issues, ..Batch::default() }).await.expect("written");
+async fn refresh_all(store: &Store, redemptions: Vec<RedeemRequest>, additional: u32) -> Vec<RedeemOutcome> {
+    let issuances = vec![draft(additional, NOW + 3600).into()];
+    let outcome = store.apply(Batch { redemptions, issuances, ..Batch::default() }).await.expect("written");
     let additional = outcome.issued[0].as_ref().expect("issued");
     assert_eq!(store.find_token(additional.id).await.expect("read").as_ref(), Some(&**additional));
     let redeemed: Vec<RedeemOutcome> =

@@ -197,8 +197,8 @@ async fn concurrent_refreshes_get_one_successor(database: &Database) {
 }
 
 /// Results of redemptions in one batch.
-async fn together(store: &Store, redeems: Vec<RedeemRequest>) -> Vec<RedeemOutcome> {
-    let outcome = store.apply(Batch { redeems, ..Batch::default() }).await.expect("written");
+async fn together(store: &Store, redemptions: Vec<RedeemRequest>) -> Vec<RedeemOutcome> {
+    let outcome = store.apply(Batch { redemptions, ..Batch::default() }).await.expect("written");
     outcome.redeemed.into_iter().map(|redeemed| redeemed.expect("its key is good")).collect()
 }
 
@@ -229,10 +229,10 @@ async fn batch_judges_each_grant_by_itself(database: &Database) {
     let replayed = &grants[7];
     together(store, vec![refresh(replayed, "r0", "r1", 1000, NOW + 1)]).await;
     together(store, vec![refresh(replayed, "r1", "r2", 1001, NOW + 1)]).await;
-    let mut redeems: Vec<RedeemRequest> =
+    let mut redemptions: Vec<RedeemRequest> =
         (2000..).zip(&grants).map(|(n, grant)| refresh(grant, "r0", "r1", n, NOW + 60)).collect();
-    redeems.push(refresh(&grants[0], "r1", "r2", 3000, NOW + 60));
-    let answers = together(store, redeems).await;
+    redemptions.push(refresh(&grants[0], "r1", "r2", 3000, NOW + 60));
+    let answers = together(store, redemptions).await;
     for (index, (grant, answer)) in grants.iter().zip(&answers).enumerate() {
         match index {
             7 => assert_eq!(*answer, RedeemOutcome::Replayed),
@@ -292,19 +292,19 @@ async fn concurrent_refreshes_of_many_grants_do_not_deadlock(database: &Database
     let mut at_once = async |from: &str, to: &str, at: u64| {
         let mut tasks = JoinSet::new();
         for task in 0..8 {
-            let mut redeems = Vec::new();
+            let mut redemptions = Vec::new();
             for grant in &grants {
                 number += 1;
-                redeems.push(match task {
+                redemptions.push(match task {
                     6 | 7 => redeem(grant, RedeemCredential::ActiveGrant, number, at),
                     _ => refresh(grant, from, to, number, at),
                 });
             }
             if task / 2 % 2 == 0 {
-                redeems.reverse();
+                redemptions.reverse();
             }
             let store = if task % 2 == 0 { database.store.clone() } else { elsewhere.clone() };
-            tasks.spawn(async move { together(&store, redeems).await });
+            tasks.spawn(async move { together(&store, redemptions).await });
         }
         tasks.join_all().await.concat()
     };

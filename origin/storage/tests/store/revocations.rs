@@ -267,8 +267,8 @@ async fn revoked_token_cannot_be_exchanged(database: &Database) {
     // is closed.
     let target = Target::Client(source.client.to_string());
     let batch = Batch {
-        revokes: vec![revoke_any(target.clone(), NOW)],
-        issues: vec![exchanged(3).into(), draft(4, NOW + 3600).into()],
+        revocations: vec![revoke_any(target.clone(), NOW)],
+        issuances: vec![exchanged(3).into(), draft(4, NOW + 3600).into()],
         ..Batch::default()
     };
     let issued = store.apply(batch).await.expect("written").issued;

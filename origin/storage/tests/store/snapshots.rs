@@ -126,13 +126,13 @@ async fn reader_sees_every_token_of_a_closed_epoch(database: &Database) {
         let mut issued: Vec<AccessToken> = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             let next = || draft(number.fetch_add(1, Ordering::Relaxed), NOW + 3600);
-            let revokes = issued.last().filter(|token| token.number % 7 == 0).map(|token| {
+            let revocations = issued.last().filter(|token| token.number % 7 == 0).map(|token| {
                 // Closes the epoch in the transaction that issues, from time to time.
                 revoke_any(Target::Session(format!("session-{}", token.number)), NOW)
             });
             let batch = Batch {
-                issues: vec![next().into(), next().into()],
-                revokes: revokes.into_iter().collect(),
+                issuances: vec![next().into(), next().into()],
+                revocations: revocations.into_iter().collect(),
                 ..Batch::default()
             };
             let outcome = store.apply(batch).await.expect("written");

@@ -262,8 +262,8 @@ async fn issue_with_an_outdated_registration_is_refused(database: &Database) {
     store.issue(issue(1, Some(now))).await.expect("up to date");
     store.create_client(&client("another").0).await.expect("registered");
     let later = store.get_versions().await.expect("read").registrations;
-    let issues = vec![issue(2, Some(now)), issue(3, Some(later)), issue(4, None)];
-    let issued = store.apply(Batch { issues, ..Batch::default() }).await.expect("written").issued;
+    let issuances = vec![issue(2, Some(now)), issue(3, Some(later)), issue(4, None)];
+    let issued = store.apply(Batch { issuances, ..Batch::default() }).await.expect("written").issued;
     assert!(matches!(issued.as_slice(), [Err(StoreError::ConcurrentModification), Ok(_), Ok(_)]), "{issued:?}");
 }
 
