@@ -8,7 +8,25 @@ use serde_json::json;
 use tollgate_model::TokenAlg;
 use tollgate_model::encoding::base64url;
 
-use super::{IssueError, PrivateKey};
+use super::private::PrivateKey;
+
+/// The `typ` of access tokens (RFC 9068 §2.1), so that no other kind of JWT is accepted as one.
+pub(super) const TOKEN_TYPE: &str = "at+jwt";
+
+/// Error: a token could not be signed.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    #[error("no active {0} key")]
+    NoKey(TokenAlg),
+    #[error("an HS256 token must have exactly one audience, whose key signs it")]
+    SeveralAudiences,
+    #[error("unknown signing key {0}")]
+    UnknownKey(String),
+    #[error("the token could not be serialized: {0}")]
+    Write(#[from] serde_json::Error),
+    #[error("signing failed")]
+    Sign,
+}
 
 /// Enough for the claims of nearly all tokens; more cost another allocation.
 const CLAIMS_CAPACITY: usize = 512;

@@ -9,7 +9,8 @@
 //!
 //! Never: a database, or a private key in plain text outside of this crate.
 
-mod audience;
+mod audience_key;
+mod audience_keys;
 mod compact;
 mod generate;
 pub mod jose;
@@ -21,11 +22,11 @@ mod statement;
 mod tokens;
 mod verified_token;
 
-pub use audience::{AudienceKey, DERIVED_KID_PREFIX};
+pub use audience_key::{AudienceKey, DERIVED_KID_PREFIX};
+pub use compact::IssueError;
 pub use generate::generate_key;
 pub use jwk::Jwk;
 pub use master::{MasterKey, MasterKeyError, SealError};
 pub use private::{HmacKey, JwtAlgorithm, PrivateKey, PrivateKeyError};
 pub use ring::{KeyNotRevocable, KeyRing, KeyRingError, PublicKey};
-pub use tokens::IssueError;
 pub use verified_token::{TokenRecordKey, VerifiedToken};

@@ -23,7 +23,7 @@ use tollgate_model::secret::MacKey;
 use tollgate_system::rng;
 use zeroize::Zeroizing;
 
-use super::Jwk;
+use super::jwk::Jwk;
 
 /// Bits of new RSA keys: the minimum of RFC 7518 §3.3, sufficient beyond the lifetime of any key.
 const RSA_BITS: usize = 2048;

@@ -12,9 +12,11 @@ use tollgate_model::{EdgeName, RefreshKeys, TokenAlg};
 use tollgate_model::{KeyState, StoredKey};
 use zeroize::Zeroizing;
 
-use super::audience::{AudienceKeyCache, DeriveKey};
-use super::tokens::TOKEN_TYPE;
-use super::{Jwk, MasterKey, PrivateKey, SealError, compact};
+use super::audience_key::{AudienceKeyCache, DeriveKey};
+use super::compact::{self, TOKEN_TYPE};
+use super::jwk::Jwk;
+use super::master::{MasterKey, SealError};
+use super::private::PrivateKey;
 
 /// The keys of an issuer: for each algorithm the signing key, its successors and predecessors, the
 /// derive keys of audience keys, and the snapshot keys.

@@ -6,7 +6,9 @@ use tollgate_model::TokenAlg;
 use tollgate_system::rng;
 use zeroize::Zeroizing;
 
-use super::{IssueError, KeyRing, MasterKey, SealError, compact};
+use super::compact::{self, IssueError};
+use super::master::{MasterKey, SealError};
+use super::ring::KeyRing;
 
 /// The algorithm with the smallest signatures among those that every JOSE library supports.
 const ALG: TokenAlg = TokenAlg::EdDsa;

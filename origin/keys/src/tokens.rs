@@ -3,25 +3,8 @@
 use tollgate_model::status_list::StatusClaim;
 use tollgate_model::{AccessToken, Audiences, Claims, TokenAlg};
 
-use super::{KeyRing, compact};
-
-/// The `typ` of access tokens (RFC 9068 §2.1), so that no other kind of JWT is accepted as one.
-pub(super) const TOKEN_TYPE: &str = "at+jwt";
-
-/// Error: a token could not be signed.
-#[derive(Debug, thiserror::Error)]
-pub enum IssueError {
-    #[error("no active {0} key")]
-    NoKey(TokenAlg),
-    #[error("an HS256 token must have exactly one audience, whose key signs it")]
-    SeveralAudiences,
-    #[error("unknown signing key {0}")]
-    UnknownKey(String),
-    #[error("the token could not be serialized: {0}")]
-    Write(#[from] serde_json::Error),
-    #[error("signing failed")]
-    Sign,
-}
+use super::compact::{self, IssueError};
+use super::ring::KeyRing;
 
 impl KeyRing {
     /// The `kid` of the key that signs tokens with this algorithm for an audience.

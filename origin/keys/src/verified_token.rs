@@ -9,9 +9,10 @@ use jwt_compact::{AlgorithmExt as _, Claims as JwtClaims, UntrustedToken};
 use serde::Deserialize;
 use tollgate_model::{AccessToken, Audiences, SecretHash, SecretKind, TokenId};
 
-use super::private::JwtAlgorithm;
-use super::tokens::TOKEN_TYPE;
-use super::{AudienceKey, KeyRing, PrivateKey};
+use super::audience_key::AudienceKey;
+use super::compact::TOKEN_TYPE;
+use super::private::{JwtAlgorithm, PrivateKey};
+use super::ring::KeyRing;
 
 /// A presented access token with a valid signature of this issuer, or with the form of its opaque
 /// tokens. Only [`KeyRing::verify_token`] creates one. It says nothing about expiry or revocation,

@@ -6,51 +6,10 @@
 //! generation signs. A rotation of the derive key replaces the keys of all audiences. The `kid` of
 //! an audience key begins with the first characters of its derive key's `kid`.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use tollgate_model::{Audience, KeyState};
 
-use hkdf::Hkdf;
-use sha2::Sha256;
-use tollgate_model::KeyState;
-use tollgate_model::encoding::base64url;
-use tollgate_model::{Audience, TokenAlg};
-use zeroize::Zeroizing;
-
-use super::tokens::TOKEN_TYPE;
-use super::{Jwk, KeyRing, PrivateKey, compact};
-
-/// Characters of the derive key's `kid` at the beginning of the `kid` of its audience keys.
-pub const DERIVED_KID_PREFIX: usize = 8;
-
-/// Audiences whose keys a ring caches. When there are more, the cache is cleared.
-const MAX_CACHED_AUDIENCES: usize = 1024;
-
-/// The HS256 key of one audience. Cloning is cheap.
-#[derive(Clone)]
-pub struct AudienceKey(Arc<KeyMaterial>);
-
-struct KeyMaterial {
-    kid: String,
-    /// JWS header of the access tokens that it signs.
-    header: String,
-    key: PrivateKey,
-}
-
-/// The keys of one audience: for each derive key of the ring, the keys of all generations up to the
-/// first that is not revoked.
-type Generations = Arc<[Vec<AudienceKey>]>;
-
-/// The derived keys of audiences. They never change, because everything they depend on is in the
-/// ring.
-#[derive(Default)]
-pub(super) struct AudienceKeyCache(RwLock<HashMap<Audience, Generations>>);
-
-/// A stored key from which audience keys are derived.
-pub(super) struct DeriveKey {
-    pub(super) kid: String,
-    pub(super) state: KeyState,
-    pub(super) seed: Zeroizing<[u8; 32]>,
-}
+use super::audience_key::{AudienceKey, DERIVED_KID_PREFIX, DeriveKey, Generations};
+use super::ring::KeyRing;
 
 impl KeyRing {
     /// The HS256 key that signs for `audience`; `None` while the derive key is revoked and not yet
@@ -121,69 +80,15 @@ impl KeyRing {
     }
 }
 
-impl AudienceKeyCache {
-    fn get(&self, audience: &Audience) -> Option<Generations> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(audience).cloned()
-    }
-
-    fn insert(&self, audience: &Audience, keys: Generations) -> Generations {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_CACHED_AUDIENCES {
-            known.clear();
-        }
-        known.insert(audience.clone(), Arc::clone(&keys));
-        keys
-    }
-}
-
-impl AudienceKey {
-    /// HKDF-SHA256 with the derive key as the secret, and generation and audience as the info.
-    fn derive(derive: &DeriveKey, generation: u32, audience: &Audience) -> AudienceKey {
-        let mut okm = Zeroizing::new([0; 48]);
-        let info = format!("tollgate audience key v1|{generation}|{audience}");
-        // 48 bytes are far below HKDF's limit of 255 hashes. If it ever failed, zeros must not be
-        // used as a key.
-        let expanded = Hkdf::<Sha256>::new(None, derive.seed.as_slice()).expand(info.as_bytes(), okm.as_mut());
-        assert!(expanded.is_ok(), "HKDF gives 48 bytes");
-        let (secret, kid) = okm.split_at(32);
-        let mut key = Zeroizing::new([0; 32]);
-        key.copy_from_slice(secret);
-        let prefix: String = derive.kid.chars().take(DERIVED_KID_PREFIX).collect();
-        let kid = format!("{prefix}.{}", base64url(kid));
-        let header = compact::header(TokenAlg::Hs256, &kid, TOKEN_TYPE);
-        AudienceKey(Arc::new(KeyMaterial { kid, header, key: PrivateKey::shared(key) }))
-    }
-
-    #[must_use]
-    pub fn kid(&self) -> &str {
-        &self.0.kid
-    }
-
-    /// The JWS header of the access tokens that it signs, in base64url.
-    pub(super) fn header(&self) -> &str {
-        &self.0.header
-    }
-
-    #[must_use]
-    pub fn key(&self) -> &PrivateKey {
-        &self.0.key
-    }
-
-    /// The key as a JWK of type `oct`. Contains the secret: only for edges of the audience.
-    #[must_use]
-    pub fn to_secret_jwk(&self) -> Jwk {
-        self.0.key.to_jwk().describe(&self.0.kid, TokenAlg::Hs256.as_str())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::audience_key::MAX_CACHED_AUDIENCES;
     use crate::{MasterKey, generate_key};
     use tollgate_model::key_schedule::KeySpec;
-    use tollgate_model::{KeyPurpose, StoredKey};
+    use tollgate_model::{KeyPurpose, StoredKey, TokenAlg};
 
     fn known(ring: &KeyRing) -> usize {
         ring.audiences.0.read().expect("nobody panicked").len()
