@@ -146,9 +146,9 @@ impl Tx {
             let mut query = sqlx::QueryBuilder::new("WITH ending AS MATERIALIZED (SELECT id FROM browser_sessions WHERE ");
             match which {
                 SessionSelector::One(id) => query.push("id = ").push_bind(id.as_str()),
-                SessionSelector::AllBut(user, kept) => {
+                SessionSelector::AllBut(user, except) => {
                     query.push("user_id = ").push_bind(user.as_str());
-                    query.push(" AND id <> ").push_bind(kept.map_or("", BrowserSessionId::as_str)).push(" ORDER BY id")
+                    query.push(" AND id <> ").push_bind(except.map_or("", BrowserSessionId::as_str)).push(" ORDER BY id")
                 }
                 SessionSelector::Expired(now) => {
                     query.push("expires_at < ").push_bind(to_sql(now));

@@ -60,14 +60,14 @@ impl Store {
         Ok(self.end_sessions(SessionSelector::One(id), termination).await? > 0)
     }
 
-    /// Ends all sessions of a user except `kept`, and returns their number.
+    /// Ends all sessions of a user but `except`, and returns their number.
     pub async fn end_user_sessions(
         &self,
         user: &UserId,
-        kept: Option<&BrowserSessionId>,
+        except: Option<&BrowserSessionId>,
         termination: &Termination,
     ) -> Result<u64, StoreError> {
-        self.end_sessions(SessionSelector::AllBut(user, kept), termination).await
+        self.end_sessions(SessionSelector::AllBut(user, except), termination).await
     }
 
     async fn end_sessions(&self, which: SessionSelector<'_>, termination: &Termination) -> Result<u64, StoreError> {
@@ -125,12 +125,12 @@ impl Store {
         self.commit_termination(tx, closed, &revocations, termination).await
     }
 
-    /// Sets a user's password and ends all their sessions except `kept`, in which they changed it.
+    /// Sets a user's password and ends their sessions except `except`, in which they changed it.
     pub async fn update_password(
         &self,
         id: &UserId,
         hash: &str,
-        kept: Option<&BrowserSessionId>,
+        except: Option<&BrowserSessionId>,
         termination: &Termination,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin_write().await?;
@@ -143,7 +143,7 @@ impl Store {
                 .await?;
         });
         let mut revocations = Vec::new();
-        tx.end_sessions(SessionSelector::AllBut(id, kept), termination, &mut revocations).await?;
+        tx.end_sessions(SessionSelector::AllBut(id, except), termination, &mut revocations).await?;
         tx.write_audit_entries(&[termination.audit_entry(AuditAction::SetPassword, AuditKind::User, id.as_str())])
             .await?;
         self.commit_termination(tx, closed, &revocations, termination).await

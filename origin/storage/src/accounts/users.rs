@@ -220,14 +220,14 @@ impl Store {
     /// Records a pairwise subject of a user that tokens without a grant use, so that they can be
     /// revoked with the user. Returns false if the user is not active.
     pub async fn record_pairwise_subject(&self, id: &UserId, subject: &str) -> Result<bool, StoreError> {
-        let known: Option<String> = with_connection!(&mut self.reader().await?, connection => {
+        let recorded: Option<String> = with_connection!(&mut self.reader().await?, connection => {
             sqlx::query_scalar("SELECT subject FROM pairwise_subjects WHERE user_id = $1 AND subject = $2")
                 .bind(id.as_str())
                 .bind(subject)
                 .fetch_optional(connection)
                 .await?
         });
-        if known.is_some() {
+        if recorded.is_some() {
             return Ok(true);
         }
         let mut tx = self.begin_write().await?;

@@ -74,8 +74,8 @@ impl VersionReader {
         // An idle connection may have been lost unnoticed; the pool tests those.
         let is_good =
             |connection: &Connection, used: Instant| used.elapsed() < MAX_UNTESTED_IDLE && !connection.is_stale();
-        let kept = self.connection.take().filter(|(connection, used)| is_good(connection, *used));
-        let mut connection = match kept {
+        let reusable = self.connection.take().filter(|(connection, used)| is_good(connection, *used));
+        let mut connection = match reusable {
             Some((connection, _)) => connection,
             None => self.store.reader().await?,
         };

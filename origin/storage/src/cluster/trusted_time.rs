@@ -23,12 +23,12 @@ pub(crate) struct TrustedTime(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     /// The time of day that was last trusted.
-    believed: Option<Moment>,
+    trusted: Option<TimeAt>,
     /// The last reading of the database's clock, if it runs on another machine.
-    database: Option<Moment>,
+    database: Option<TimeAt>,
     /// Time up to which expired records had been deleted when this process started, as the database
     /// stores it.
-    swept: Option<Moment>,
+    swept: Option<TimeAt>,
     /// Latest Unix second before which any origin may have deleted expired records.
     swept_until: u64,
     /// The time of day that differs from the monotonic clock.
@@ -37,7 +37,7 @@ struct State {
 
 /// A time of day at an instant of the monotonic clock.
 #[derive(Debug, Clone, Copy)]
-struct Moment {
+struct TimeAt {
     unix_ms: u64,
     at: Instant,
 }
@@ -70,7 +70,7 @@ impl ClockReading {
     }
 }
 
-impl Moment {
+impl TimeAt {
     /// The time of day at a later instant.
     fn at(self, at: Instant) -> u64 {
         let elapsed = at.saturating_duration_since(self.at).as_millis();
@@ -84,13 +84,13 @@ fn agree(one_ms: u64, other_ms: u64) -> bool {
 
 impl TrustedTime {
     pub(crate) fn set_database_time(&self, database_ms: u64, at: Instant) {
-        self.state(|state| state.database = Some(Moment { unix_ms: database_ms, at }));
+        self.state(|state| state.database = Some(TimeAt { unix_ms: database_ms, at }));
     }
 
     /// Records up to when the database says that expired records are deleted. The first call also
     /// sets how far they were deleted when the process started.
     pub(crate) fn record_stored_sweep(&self, swept_to_ms: u64, at: Instant) {
-        self.state(|state| state.swept = state.swept.or(Some(Moment { unix_ms: swept_to_ms, at })));
+        self.state(|state| state.swept = state.swept.or(Some(TimeAt { unix_ms: swept_to_ms, at })));
         self.record_sweep(swept_to_ms / 1000);
     }
 
@@ -118,24 +118,24 @@ impl State {
     fn read(&mut self, wall_ms: u64, at: Instant) -> ClockReading {
         let database_ms = self.database.map(|database| database.at(at));
         // At their first reading, all origins on a database start with its time.
-        let first = Moment { unix_ms: database_ms.unwrap_or(wall_ms), at };
-        let expected_ms = self.believed.get_or_insert(first).at(at);
+        let first = TimeAt { unix_ms: database_ms.unwrap_or(wall_ms), at };
+        let expected_ms = self.trusted.get_or_insert(first).at(at);
         let is_confirmed = database_ms.is_some_and(|database_ms| agree(database_ms, wall_ms));
         if agree(wall_ms, expected_ms) || is_confirmed || self.has_settled(wall_ms, expected_ms, at) {
-            self.believed = Some(Moment { unix_ms: wall_ms, at });
+            self.trusted = Some(TimeAt { unix_ms: wall_ms, at });
             self.jump = None;
         }
-        let steady_ms = self.believed.map_or(wall_ms, |believed| believed.at(at));
-        let is_jump_doubted = self.jump.is_some_and(|jump| {
+        let steady_ms = self.trusted.map_or(wall_ms, |trusted| trusted.at(at));
+        let is_jump_recent = self.jump.is_some_and(|jump| {
             database_ms.is_some() || at.saturating_duration_since(jump.since) < NOT_READY_AFTER_JUMP
         });
-        let restarted_ms = self.swept.filter(|swept| at.saturating_duration_since(swept.at) < TRUST_DELAY);
-        let bounds = [Some(wall_ms), Some(steady_ms), database_ms, restarted_ms.map(|swept| swept.at(at))];
+        let stored_sweep = self.swept.filter(|swept| at.saturating_duration_since(swept.at) < TRUST_DELAY);
+        let bounds = [Some(wall_ms), Some(steady_ms), database_ms, stored_sweep.map(|swept| swept.at(at))];
         ClockReading {
             now_ms: if database_ms.is_some() { steady_ms } else { wall_ms },
             steady_ms,
             settled_ms: bounds.into_iter().flatten().min().unwrap_or(wall_ms),
-            is_trusted: !is_jump_doubted && database_ms.is_none_or(|database_ms| agree(database_ms, steady_ms)),
+            is_trusted: !is_jump_recent && database_ms.is_none_or(|database_ms| agree(database_ms, steady_ms)),
         }
     }
 
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_agree_are_the_time_of_day() {
+    fn agreeing_clocks_return_the_time_of_day() {
         let (clock, noon) = sqlite();
         let time = clock.read(NOON_MS + 61_000, after(noon, 60_000));
         let now = NOON_MS + 61_000;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_ahead_deletes_and_dates_nothing() {
+    fn clock_an_hour_ahead_deletes_and_dates_nothing() {
         let (clock, noon) = sqlite();
         let time = clock.read(NOON_MS + HOUR_MS, after(noon, 60_000));
         assert_eq!((time.steady_ms, time.settled_ms, time.is_trusted), (NOON_MS + 60_000, NOON_MS + 60_000, false));
@@ -191,14 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_behind_deletes_nothing_either() {
+    fn clock_an_hour_behind_deletes_nothing() {
         let (clock, noon) = sqlite();
         let time = clock.read(NOON_MS - HOUR_MS, after(noon, 60_000));
         assert_eq!((time.steady_ms, time.settled_ms, time.is_trusted), (NOON_MS + 60_000, NOON_MS - HOUR_MS, false));
     }
 
     #[test]
-    fn a_jump_that_stays_is_believed_in_the_end() {
+    fn lasting_jump_is_trusted_after_an_hour() {
         let (clock, noon) = sqlite();
         let read = |ms| clock.read(NOON_MS + HOUR_MS + ms, after(noon, ms));
         assert!(!read(1).is_trusted);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_database_corrects_an_origin_and_no_origin_the_database() {
+    fn database_clock_corrects_the_origin() {
         let (clock, noon) = (TrustedTime::default(), Instant::now());
         clock.set_database_time(NOON_MS, noon);
         let time = clock.read(NOON_MS + HOUR_MS, noon);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_jumps_alone_deletes_nothing() {
+    fn jump_of_the_database_clock_deletes_nothing() {
         let (clock, noon) = (TrustedTime::default(), Instant::now());
         clock.set_database_time(NOON_MS, noon);
         assert!(clock.read(NOON_MS, noon).is_trusted);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_slept_goes_by_the_database_as_soon_as_it_hears_of_it() {
+    fn database_clock_is_trusted_after_the_machine_slept() {
         let (clock, noon) = (TrustedTime::default(), Instant::now());
         clock.set_database_time(NOON_MS, noon);
         assert!(clock.read(NOON_MS, noon).is_trusted);
@@ -240,17 +240,17 @@ mod tests {
     }
 
     #[test]
-    fn a_start_at_a_wrong_time_goes_on_from_the_last_sweep() {
+    fn start_with_a_wrong_clock_continues_from_the_last_sweep() {
         let (clock, noon) = (TrustedTime::default(), Instant::now());
         clock.record_stored_sweep(NOON_MS, noon);
         let read = |ms| clock.read(NOON_MS + HOUR_MS + ms, after(noon, ms)).settled_ms;
         assert_eq!(read(1000), NOON_MS + 1000);
-        assert_eq!(read(HOUR_MS), NOON_MS + 2 * HOUR_MS, "after an hour the clock is believed");
+        assert_eq!(read(HOUR_MS), NOON_MS + 2 * HOUR_MS, "after an hour the clock is trusted");
         assert_eq!(clock.swept_until(), NOON_MS / 1000);
     }
 
     #[test]
-    fn a_start_by_a_clock_ahead_dates_nothing_ahead_once_it_is_right() {
+    fn start_with_a_clock_ahead_dates_nothing_ahead_after_correction() {
         let (clock, noon) = (TrustedTime::default(), Instant::now());
         assert_eq!(clock.read(NOON_MS + HOUR_MS, noon).snapshot_time_ms(), NOON_MS + HOUR_MS);
         assert_eq!(clock.read(NOON_MS + 1000, after(noon, 1000)).snapshot_time_ms(), NOON_MS + 1000);

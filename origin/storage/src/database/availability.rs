@@ -90,7 +90,7 @@ impl Availability {
 
     /// Admits a use of the database, unless it is known to fail. Waits only during the first probe
     /// after a failure.
-    pub(crate) async fn admit(&self, wanted: Use) -> Result<(), StoreError> {
+    pub(crate) async fn admit(&self, purpose: Use) -> Result<(), StoreError> {
         let mut state = *self.state.borrow();
         if state == State::Suspect {
             let mut states = self.state.subscribe();
@@ -100,15 +100,15 @@ impl Availability {
                 Ok(Err(_)) | Err(_) => State::Unavailable,
             };
         }
-        self.refusal(state, wanted).map_or(Ok(()), Err)
+        self.refusal(state, purpose).map_or(Ok(()), Err)
     }
 
     /// Returns when the database becomes unusable while the caller waits for a connection.
-    pub(crate) async fn wait_until_refused(&self, wanted: Use) -> StoreError {
+    pub(crate) async fn wait_until_refused(&self, purpose: Use) -> StoreError {
         let mut states = self.state.subscribe();
         loop {
             let state = *states.borrow_and_update();
-            if let Some(refusal) = self.refusal(state, wanted) {
+            if let Some(refusal) = self.refusal(state, purpose) {
                 return refusal;
             }
             if states.changed().await.is_err() {
@@ -117,8 +117,8 @@ impl Availability {
         }
     }
 
-    fn refusal(&self, state: State, wanted: Use) -> Option<StoreError> {
-        match (state, wanted) {
+    fn refusal(&self, state: State, purpose: Use) -> Option<StoreError> {
+        match (state, purpose) {
             (State::Unavailable, _) => Some(StoreError::Unavailable(lock(&self.reason).clone())),
             (State::ReadOnly, Use::Write) => Some(StoreError::ReadOnly),
             (State::Up | State::Suspect | State::ReadOnly, _) => None,

@@ -25,14 +25,14 @@ impl Store {
         self.connection(Use::Write).await
     }
 
-    async fn connection(&self, used_for: Use) -> Result<Connection, StoreError> {
+    async fn connection(&self, purpose: Use) -> Result<Connection, StoreError> {
         let availability = &self.availability;
-        Ok(match (&self.pools, used_for) {
+        Ok(match (&self.pools, purpose) {
             (Pools::Sqlite { read: pool, .. }, Use::Read) | (Pools::Sqlite { write: pool, .. }, Use::Write) => {
-                Either::Sqlite(PooledConnection::acquire(pool, availability, used_for).await?)
+                Either::Sqlite(PooledConnection::acquire(pool, availability, purpose).await?)
             }
             (Pools::Postgres { read: pool, .. }, Use::Read) | (Pools::Postgres { write: pool, .. }, Use::Write) => {
-                Either::Postgres(PooledConnection::acquire(pool, availability, used_for).await?)
+                Either::Postgres(PooledConnection::acquire(pool, availability, purpose).await?)
             }
         })
     }

@@ -135,9 +135,9 @@ async fn create_schema(connection: &mut PgConnection) -> Result<(), StoreError> 
     if present.is_none() && is_plain {
         // Two processes that start together may both try; one fails with a unique violation, and
         // the schema exists.
-        let made =
+        let created =
             sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {path}"))).execute(connection).await;
-        if let Err(error) = made
+        if let Err(error) = created
             && !error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
         {
             return Err(error.into());

@@ -113,7 +113,7 @@ pub(crate) struct PooledConnection<D: Backend> {
 /// Enforces the time limit of statements, and judges their errors.
 pub(crate) struct Supervisor {
     availability: Arc<Availability>,
-    used_for: Use,
+    purpose: Use,
     statement_timeout: Duration,
     severity: fn(&StoreError) -> Severity,
     is_broken: bool,
@@ -127,17 +127,17 @@ impl<D: Backend> PooledConnection<D> {
     pub(crate) async fn acquire(
         pool: &Pool<D>,
         availability: &Arc<Availability>,
-        used_for: Use,
+        purpose: Use,
     ) -> Result<PooledConnection<D>, StoreError> {
-        availability.admit(used_for).await?;
+        availability.admit(purpose).await?;
         let acquired = tokio::select! {
             biased;
             acquired = Box::pin(pool.acquire()) => acquired,
-            refused = availability.wait_until_refused(used_for) => return Err(refused),
+            refused = availability.wait_until_refused(purpose) => return Err(refused),
         };
         let supervisor = Supervisor {
             availability: Arc::clone(availability),
-            used_for,
+            purpose,
             statement_timeout: STATEMENT_TIMEOUT,
             severity: severity::<D>,
             is_broken: false,
@@ -149,7 +149,7 @@ impl<D: Backend> PooledConnection<D> {
             }
             Err(error) => {
                 availability.report(Fault::Unreachable, &error);
-                if used_for == Use::Write {
+                if purpose == Use::Write {
                     availability.record_write_outcome(false);
                 }
                 Err(error.into())
@@ -164,7 +164,7 @@ impl<D: Backend> PooledConnection<D> {
     }
 
     pub(crate) fn record_write(&self) {
-        if self.supervisor.used_for == Use::Write {
+        if self.supervisor.purpose == Use::Write {
             self.supervisor.availability.record_write_outcome(true);
         }
     }
@@ -251,7 +251,7 @@ impl Supervisor {
             return;
         }
         self.is_broken = true;
-        if self.used_for == Use::Write {
+        if self.purpose == Use::Write {
             self.availability.record_write_outcome(false);
         }
         if let Severity::Fault(fault) = severity {
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_the_data_keep_the_connection_and_all_others_close_it() {
+    fn data_errors_keep_the_connection_and_others_close_it() {
         for code in ["2067", "1555", "787", "5", "517"] {
             assert_eq!(Sqlite::severity(code), Severity::Refused, "{code}");
         }

@@ -212,7 +212,7 @@ impl Store {
         tx.lock_client(id).await?;
         // The newest secret is the one without an expiry: several may have been created in one
         // second.
-        let held = with_connection!(&mut tx, connection => {
+        let secrets = with_connection!(&mut tx, connection => {
             sqlx::query_as::<_, SecretRow>(
                 "SELECT hash, chosen, created_at, expires_at FROM client_secrets WHERE client_id = $1
                  ORDER BY expires_at IS NOT NULL, created_at DESC, hash",
@@ -221,7 +221,7 @@ impl Store {
             .fetch_all(connection)
             .await?
         });
-        for (index, secret) in held.into_iter().enumerate() {
+        for (index, secret) in secrets.into_iter().enumerate() {
             let secret = StoredSecret::try_from(secret)?;
             let until = if index + 1 < MAX_SECRETS { old_until } else { 0 };
             with_connection!(&mut tx, connection => {

@@ -69,8 +69,8 @@ impl Store {
         let Some(token) = tx.find_verified_token(token).await? else {
             return Ok(None);
         };
-        let struck = tx.is_token_revoked(&token).await?;
-        Ok((!struck).then_some(token))
+        let is_revoked = tx.is_token_revoked(&token).await?;
+        Ok((!is_revoked).then_some(token))
     }
 }
 

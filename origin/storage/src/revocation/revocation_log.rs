@@ -94,8 +94,10 @@ impl RevocationLog {
         for (revoke, target) in revocations.iter().zip(targets) {
             let mark = revoke.target.mark(closed);
             // An expired mark may be missing in every snapshot: it does not count.
-            let is_marked =
-                self.marks.get(&target).is_some_and(|held| held.void_after >= revoke.at && held.revoked_before >= mark);
+            let is_marked = self
+                .marks
+                .get(&target)
+                .is_some_and(|current| current.void_after >= revoke.at && current.revoked_before >= mark);
             if is_marked && let Some(revocation) = find_same_revocation(tx, &records, revoke, mark).await? {
                 revoked.push(RevokeOutcome { revocation, is_new_to_edges: false });
                 continue;
@@ -121,13 +123,13 @@ impl RevocationLog {
     fn raise_mark(&mut self, target: TargetId, revocation: &Revocation, is_new_to_edges: bool) {
         let epoch = revocation.target.epoch();
         let unmarked = Mark { revoked_before: RevokedBefore::NOT_REVOKED, void_after: 0, epoch };
-        let held = self.marks.entry(target).or_insert(unmarked);
-        *held = Mark {
-            revoked_before: held.revoked_before.max(revocation.mark),
-            void_after: held.void_after.max(revocation.void_after),
+        let current = self.marks.entry(target).or_insert(unmarked);
+        *current = Mark {
+            revoked_before: current.revoked_before.max(revocation.mark),
+            void_after: current.void_after.max(revocation.void_after),
             epoch,
         };
-        let (revoked_before, void_after) = (held.revoked_before, held.void_after);
+        let (revoked_before, void_after) = (current.revoked_before, current.void_after);
         self.changed.push(target);
         if is_new_to_edges {
             self.append_delta(target, revoked_before, void_after, epoch);
@@ -152,7 +154,7 @@ impl RevocationLog {
         let target_id = (target.kind(), target.id(&self.issuer));
         self.load_marks(tx, &[target_id]).await?;
         let epoch = target.epoch();
-        let held = self.marks.get(&target_id).copied().unwrap_or(Mark {
+        let current = self.marks.get(&target_id).copied().unwrap_or(Mark {
             revoked_before: RevokedBefore::NOT_REVOKED,
             void_after: 0,
             epoch,
@@ -160,9 +162,9 @@ impl RevocationLog {
         let (revoked_before, void_after) = combined_mark(tx, &target, reinstate.at).await?;
         self.marks.insert(target_id, Mark { revoked_before, void_after, epoch });
         self.changed.push(target_id);
-        let is_new_to_edges = revoked_before != held.revoked_before;
+        let is_new_to_edges = revoked_before != current.revoked_before;
         if is_new_to_edges {
-            self.append_delta(target_id, revoked_before, held.void_after.max(void_after), epoch);
+            self.append_delta(target_id, revoked_before, current.void_after.max(void_after), epoch);
         }
         Ok(ReinstateOutcome { lifted, is_new_to_edges })
     }

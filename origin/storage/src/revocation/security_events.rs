@@ -217,11 +217,11 @@ impl Store {
             let signals = tx.signals_after(from, window).await?;
             let early = tx.early_acknowledgements(stream).await?;
             drop(tx);
-            let full = signals.len() as u64 >= window;
+            let is_full = signals.len() as u64 >= window;
             let last = signals.last().map_or(from, |signal| signal.sequence);
             let pending: Vec<Signal> =
                 signals.into_iter().filter(|signal| delivers(signal) && !early.contains(&signal.sequence)).collect();
-            if !pending.is_empty() || !full {
+            if !pending.is_empty() || !is_full {
                 return Ok(pending);
             }
             self.skip_signals(stream, last).await?;
@@ -316,10 +316,10 @@ impl Tx {
     /// Records signals, if a stream is registered. The caller has locked the row of the feed: see
     /// [`Store::create_stream`].
     pub(crate) async fn insert_signals(&mut self, signals: &[Signal]) -> Result<(), StoreError> {
-        let wanted: Option<i64> = with_connection!(&mut *self, connection => {
+        let any_stream: Option<i64> = with_connection!(&mut *self, connection => {
             sqlx::query_scalar("SELECT number FROM streams LIMIT 1").fetch_optional(connection).await?
         });
-        if wanted.is_none() {
+        if any_stream.is_none() {
             return Ok(());
         }
         insert_rows!(
