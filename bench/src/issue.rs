@@ -10,14 +10,14 @@ use tollgate_bench::lanes;
 use tollgate_bench::tokens::{AUDIENCE, ISSUER};
 use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::{Access, Audience, AuthorizationDetails, ClientId, Scope, TokenAlg, TokenDraft, TokenId};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 
 /// Lifetime of the tokens in seconds.
 const TOKEN_LIFETIME: u64 = 3600;
 
 fn main() -> Result<()> {
     let master = MasterKey::from_random([1; 32]);
-    let now = clock::now();
+    let now = Clock::system().now();
     let keys = KeyRing::open(&master, &KeyRing::generate(&master, now)?, BTreeSet::new(), now)?;
     let client: ClientId = "reporting-service-eu-west-1".parse()?;
     let scope = Scope::parse("reports:read reports:write orders:read orders:write users:write")?;
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
 /// the key, draw a random id, read the clock, create and sign the token.
 fn issue(keys: &KeyRing, client: &ClientId, access: Access, algorithm: TokenAlg) -> Result<String> {
     let key_id = keys.key_id(algorithm, &access.audience)?;
-    let now_ms = clock::now_ms();
+    let now_ms = Clock::system().now_ms();
     let unique = TokenId::unique(now_ms, rng::random_id()?);
     let token = TokenDraft::for_client(unique, client, access, key_id, now_ms / 1000, TOKEN_LIFETIME).issued(1, 1);
     Ok(keys.issue(&token, ISSUER)?)

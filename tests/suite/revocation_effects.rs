@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tollgate_model::{Secret, SecretKind, UserId};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::{self, Browser, Person};
 use tollgate_tests::client::{TestClient, Tokens, register_resource};
@@ -305,7 +305,7 @@ impl<'a> Row<'a> {
             _ => {
                 // Waits for the next second: tokens issued in this one are not before it.
                 tokio::time::sleep(Duration::from_millis(1100)).await;
-                self.revoke("everything", json!(clock::now())).await
+                self.revoke("everything", json!(Clock::system().now())).await
             }
         }
     }
@@ -337,7 +337,7 @@ impl<'a> Row<'a> {
         let login = self.session_id(&self.here).await?;
         let sql = format!("UPDATE browser_sessions SET expires_at = 1 WHERE id = '{login}'");
         self.case.execute(self.origin, &sql).await?;
-        let ended = self.origin.server.store().end_expired_sessions(clock::now()).await?;
+        let ended = self.origin.server.store().end_expired_sessions(Clock::system().now()).await?;
         ensure!(ended == 1, "{ended} sessions ended");
         Ok(())
     }

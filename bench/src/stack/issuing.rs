@@ -15,7 +15,7 @@ use tollgate_model::{
     SecretKind, TokenAlg, TokenDraft, TokenId, UserId,
 };
 use tollgate_storage::Writer;
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::environment::now;
 use tollgate_tests::origin::{AUDIENCE, TestOrigin};
@@ -285,7 +285,7 @@ async fn in_process(count: usize) -> Result<f64> {
 async fn issue(writer: &Writer, keys: &KeyRing, issuer: &str) -> Result<String> {
     let (client, access): (ClientId, Access) = ("bench".parse()?, access()?);
     let key_id = keys.key_id(TokenAlg::Hs256, &access.audience)?;
-    let now_ms = clock::now_ms();
+    let now_ms = Clock::system().now_ms();
     let unique = TokenId::unique(now_ms, rng::random_id()?);
     let draft = TokenDraft::for_client(unique, &client, access, key_id, now_ms / 1000, 3600);
     let token = writer.issue(draft).await?;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use tollgate_model::{AuthMethod, Client, ClientMetadata, Resource, Secret, SecretKind};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 
 use crate::browser::{Browser, Page, Person};
 use crate::jwt::{ClientKey, claims};
@@ -96,8 +96,8 @@ impl TestClient {
     pub async fn register_metadata(origin: &TestOrigin, id: &str, metadata: ClientMetadata) -> Result<Self> {
         let has_secret = metadata.auth_method == AuthMethod::ClientSecretBasic;
         let secret = Secret::new(SecretKind::Client, &rng::random()?);
-        let client = Client::new(id.parse()?, metadata.checked()?, clock::now());
-        let client = if has_secret { client.with_secret(&secret, clock::now()) } else { client };
+        let client = Client::new(id.parse()?, metadata.checked()?, Clock::system().now());
+        let client = if has_secret { client.with_secret(&secret, Clock::system().now()) } else { client };
         origin.server.store().create_client(&client).await?;
         let secret = has_secret.then(|| secret.reveal().to_owned());
         Ok(Self { id: id.to_owned(), secret, http: origin.http.clone(), origin: origin.server.url() })

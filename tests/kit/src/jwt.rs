@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 
 /// Claims of a JWT. The signature is not checked.
 pub fn claims(jwt: &str) -> Result<Value> {
@@ -66,7 +66,7 @@ impl ClientKey {
 
     /// A DPoP proof (RFC 9449 §4.2). `changes`: claims to add or replace.
     pub fn proof(&self, method: &str, url: &str, changes: Value) -> String {
-        let mut claims = json!({ "htm": method, "htu": url, "iat": clock::now(), "jti": random_id() });
+        let mut claims = json!({ "htm": method, "htu": url, "iat": Clock::system().now(), "jti": random_id() });
         for (name, value) in changes.as_object().into_iter().flatten() {
             claims[name] = value.clone();
         }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tollgate_system::clock;
+use tollgate_system::Clock;
 
 use crate::client::{Answer, JWT_BEARER_GRANT, TestClient, merge};
 use crate::jwt::{ClientKey, random_id};
@@ -32,7 +32,7 @@ impl Partner {
 
     /// Requests an access token for a user whom the partner knows by this name.
     pub async fn vouch(&self, name: &str) -> Result<Answer> {
-        let (exp, jti) = (clock::now() + 60, random_id());
+        let (exp, jti) = (Clock::system().now() + 60, random_id());
         let claims = json!({ "iss": PARTNER_ISSUER, "sub": name, "aud": self.issuer, "exp": exp, "jti": jti });
         let assertion = self.key.sign(&json!({}), &claims);
         let form = [("grant_type", JWT_BEARER_GRANT), ("assertion", &assertion), ("scope", "read")];

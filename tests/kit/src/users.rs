@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::json;
 use tollgate_model::{User, UserClaims, UserId};
 use tollgate_services::password_hashing::hash_now;
-use tollgate_system::{clock, rng};
+use tollgate_system::{Clock, rng};
 
 use crate::browser::Person;
 use crate::origin::TestOrigin;
@@ -23,7 +23,7 @@ pub async fn register_user(origin: &TestOrigin, name: &str) -> Result<(UserId, P
         password_hash: Some(hash),
         claims: UserClaims::parse(&claims.to_string())?,
         external_id: Some(format!("{PARTNER_ISSUER}|{name}")),
-        ..User::new(id, name.parse()?, clock::now())
+        ..User::new(id, name.parse()?, Clock::system().now())
     };
     origin.server.store().create_user(&user).await?;
     Ok((user.id, Person::new(name, PASSWORD)))

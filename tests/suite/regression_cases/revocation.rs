@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
 use serde_json::json;
-use tollgate_system::clock;
+use tollgate_system::Clock;
 use tollgate_tests::admin_client::AdminClient;
 use tollgate_tests::browser::{Browser, Person};
 use tollgate_tests::client::{Answer, TestClient, Tokens};
@@ -133,7 +133,7 @@ async fn o4_disabling_a_user_is_atomic(case: &RegressionCase) -> Result<()> {
 
     let (dave, person) = register_user(&fixture.origin, "dave").await?;
     let tokens = fixture.app.user_tokens(&fixture.browser()?, &person, &SCOPE).await?;
-    let left_behind = format!("UPDATE users SET disabled_at = {} WHERE id = '{dave}'", clock::now());
+    let left_behind = format!("UPDATE users SET disabled_at = {} WHERE id = '{dave}'", Clock::system().now());
     case.execute(&fixture.origin, &left_behind).await?;
     let status = fixture.refreshes(&tokens).await?;
     case.report(format!("disabled, with a grant that an older version left: refresh {status}"));
