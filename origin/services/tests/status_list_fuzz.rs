@@ -1,4 +1,5 @@
-//! The status list decoder against mutated lists: no panic, no list beyond its bound. `TOLLGATE_FUZZ_RUNS` asks for more.
+//! Decodes mutated status lists: no panic, and no list beyond the size limit. `TOLLGATE_FUZZ_RUNS`
+//! sets the number of runs.
 #![expect(clippy::expect_used, reason = "a test may fail by panic")]
 
 use base64::Engine as _;
@@ -9,7 +10,7 @@ use tollgate_services::status_lists::{MAX_LIST_BYTES, StatusListToken};
 const EXAMPLE: &str = "eNrbuRgAAhcBXQ";
 const HEADER: &str = r#"{"alg":"EdDSA","typ":"statuslist+jwt","kid":"k"}"#;
 
-/// xorshift64*: the same mutations everywhere.
+/// xorshift64*, so that every run makes the same mutations.
 struct Random(u64);
 
 impl Random {
@@ -20,7 +21,7 @@ impl Random {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as usize % bound
     }
 
-    /// Changes, takes out, doubles or appends some bytes.
+    /// Changes, truncates, repeats or inserts bytes.
     fn mutate(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut mutated = bytes.to_vec();
         for _ in 0..=self.below(4) {
@@ -51,25 +52,25 @@ fn claims(lst: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// Text, claims and compressed list are mutated each on its own, so that a mutation reaches past the layers before it.
+/// Mutates token, claims and compressed list separately, so that mutations reach each layer.
 #[test]
 fn mutated_status_lists_are_refused_or_bounded() {
     let runs = std::env::var("TOLLGATE_FUZZ_RUNS").map_or(100_000, |runs| runs.parse().expect("a whole number"));
-    let good = token(&claims(EXAMPLE));
-    assert!(StatusListToken::decode(&good).is_ok(), "the seed is good");
+    let valid = token(&claims(EXAMPLE));
+    assert!(StatusListToken::decode(&valid).is_ok(), "a valid list");
     let compressed = URL_SAFE_NO_PAD.decode(EXAMPLE).expect("base64url");
-    let (mut random, mut read) = (Random(0x9e37_79b9_7f4a_7c15), 0);
+    let (mut random, mut decoded) = (Random(0x9e37_79b9_7f4a_7c15), 0);
     for run in 0..runs {
         let mutated = match run % 3 {
-            0 => random.mutate(&good),
+            0 => random.mutate(&valid),
             1 => token(&random.mutate(&claims(EXAMPLE))),
             _ => token(&claims(&encoded(random.mutate(&compressed)))),
         };
         if let Ok(token) = StatusListToken::decode(&mutated) {
             assert!(token.list.len() <= 8 * MAX_LIST_BYTES as u64);
-            read += 1;
+            decoded += 1;
         }
     }
-    println!("{runs} mutated status lists, {read} still of the form; no panic");
-    assert!(read > 0 && read < runs);
+    println!("{runs} mutated status lists, {decoded} decoded");
+    assert!(decoded > 0 && decoded < runs);
 }

@@ -25,14 +25,17 @@ macro_rules! on_both_databases {
 }
 
 mod cached_state;
+#[expect(dead_code, reason = "only the tests of tollgate-storage use the rest")]
 #[path = "../../../storage/tests/store/database.rs"]
 mod database;
 mod fixture;
+#[expect(dead_code, reason = "only the tests of tollgate-storage use the rest")]
 #[path = "../../../storage/tests/store/grant_samples.rs"]
 mod grant_samples;
 mod issuers;
 mod key_changes;
 mod key_lifecycle;
 mod logout_delivery;
+#[expect(dead_code, reason = "only the tests of tollgate-storage use the rest")]
 #[path = "../../../storage/tests/store/samples.rs"]
 mod samples;
