@@ -121,14 +121,14 @@ mod tests {
 
     /// The keys that a ring needs, without RSA, which takes long to generate.
     fn keys(master: &MasterKey) -> Vec<StoredKey> {
-        let wanted = [
+        let kinds = [
             (KeyPurpose::Token, TokenAlg::EdDsa),
             (KeyPurpose::Derive, TokenAlg::Hs256),
             (KeyPurpose::Secret, TokenAlg::Hs256),
             (KeyPurpose::Snapshot, TokenAlg::EdDsa),
         ];
         let made =
-            wanted.map(|(purpose, alg)| generate_key(master, KeySpec { purpose, alg, ahead: 0 }, 1_000).expect("made"));
+            kinds.map(|(purpose, alg)| generate_key(master, KeySpec { purpose, alg, ahead: 0 }, 1_000).expect("made"));
         made.map(|key| StoredKey { published_at: Some(1_000), signs_from: Some(1_000), ..key }).into()
     }
 }

@@ -252,10 +252,10 @@ pub fn check_times(claims: &Map<String, Value>, longest: u64, now: u64) -> Resul
 /// Whether `aud` contains one of `audiences` (RFC 7519 §4.1.3).
 #[must_use]
 pub fn is_for(claims: &Map<String, Value>, audiences: &[&str]) -> bool {
-    let fits = |value: &Value| value.as_str().is_some_and(|text| audiences.contains(&text));
+    let is_match = |value: &Value| value.as_str().is_some_and(|text| audiences.contains(&text));
     match claims.get("aud") {
-        Some(Value::Array(values)) => values.iter().any(fits),
-        Some(value) => fits(value),
+        Some(Value::Array(values)) => values.iter().any(is_match),
+        Some(value) => is_match(value),
         None => false,
     }
 }

@@ -243,17 +243,17 @@ impl Access {
     /// If the request exceeds the client's registration.
     pub fn for_client(
         client: &Client,
-        wanted: RequestedAccess,
+        requested: RequestedAccess,
         default_audience: &Audience,
     ) -> Result<Access, AccessError> {
         let metadata = &client.metadata;
-        let scope = wanted.scope.unwrap_or_else(|| metadata.scope.clone());
+        let scope = requested.scope.unwrap_or_else(|| metadata.scope.clone());
         if !scope.is_within(&metadata.scope) {
             return Err(AccessError::Scope);
         }
         let allowed = allowed_audiences(client, default_audience);
-        let audience = if !wanted.resources.is_empty() {
-            Audiences::as_registered(&wanted.resources, allowed.iter())?
+        let audience = if !requested.resources.is_empty() {
+            Audiences::as_registered(&requested.resources, allowed.iter())?
         } else if let Ok(default) = Audiences::as_registered(std::slice::from_ref(default_audience), allowed.iter()) {
             default
         } else if let [only] = allowed {
@@ -261,7 +261,7 @@ impl Access {
         } else {
             return Err(AccessError::AudienceUnclear);
         };
-        let details = wanted.details.unwrap_or_default();
+        let details = requested.details.unwrap_or_default();
         if !details.types().all(|kind| metadata.authorization_details_types.iter().any(|own| own == kind)) {
             return Err(AccessError::Details);
         }
@@ -288,16 +288,16 @@ impl Access {
     ///
     /// # Errors
     /// If the request exceeds the grant.
-    pub fn narrow(&self, wanted: RequestedAccess) -> Result<Access, AccessError> {
-        let scope = wanted.scope.unwrap_or_else(|| self.scope.clone());
+    pub fn narrow(&self, requested: RequestedAccess) -> Result<Access, AccessError> {
+        let scope = requested.scope.unwrap_or_else(|| self.scope.clone());
         if !scope.is_within(&self.scope) {
             return Err(AccessError::Scope);
         }
-        let audience = match wanted.resources.as_slice() {
+        let audience = match requested.resources.as_slice() {
             [] => self.audience.clone(),
             resources => Audiences::as_registered(resources, self.audience.iter())?,
         };
-        let details = wanted.details.unwrap_or_else(|| self.details.clone());
+        let details = requested.details.unwrap_or_else(|| self.details.clone());
         if !details.is_within(&self.details) {
             return Err(AccessError::Details);
         }
@@ -325,7 +325,7 @@ mod tests {
         text.parse().expect("an audience")
     }
 
-    fn wanted(scope: Option<&str>, resources: &[&str], details: Option<&str>) -> RequestedAccess {
+    fn requested(scope: Option<&str>, resources: &[&str], details: Option<&str>) -> RequestedAccess {
         RequestedAccess {
             scope: scope.map(|scope| Scope::parse(scope).expect("a scope")),
             resources: resources.iter().map(|resource| aud(resource)).collect(),
@@ -334,7 +334,7 @@ mod tests {
     }
 
     fn decide(audiences: &[&str], scope: Option<&str>, resources: &[&str]) -> Result<Access, AccessError> {
-        Access::for_client(&client(audiences), wanted(scope, resources, None), &aud("default"))
+        Access::for_client(&client(audiences), requested(scope, resources, None), &aud("default"))
     }
 
     #[test]
@@ -367,23 +367,23 @@ mod tests {
     #[test]
     fn request_cannot_exceed_the_grant() {
         let payment = r#"[{"type":"payment","amount":1}]"#;
-        let granted = Access::for_client(&client(&["a", "b"]), wanted(None, &["a", "b"], Some(payment)), &aud("x"))
+        let granted = Access::for_client(&client(&["a", "b"]), requested(None, &["a", "b"], Some(payment)), &aud("x"))
             .expect("fits");
-        let narrower = granted.narrow(wanted(Some("read"), &["a"], Some("[]"))).expect("narrower");
+        let narrower = granted.narrow(requested(Some("read"), &["a"], Some("[]"))).expect("narrower");
         assert_eq!((narrower.scope.to_string(), narrower.audience.to_string()), ("read".to_owned(), "a".to_owned()));
         assert!(narrower.details.is_empty());
         assert_eq!(granted.narrow(RequestedAccess::default()), Ok(granted.clone()));
-        assert_eq!(narrower.narrow(wanted(Some("read write"), &[], None)), Err(AccessError::Scope));
-        assert_eq!(narrower.narrow(wanted(None, &["b"], None)), Err(AccessError::Audience));
-        assert_eq!(narrower.narrow(wanted(None, &[], Some(payment))), Err(AccessError::Details));
+        assert_eq!(narrower.narrow(requested(Some("read write"), &[], None)), Err(AccessError::Scope));
+        assert_eq!(narrower.narrow(requested(None, &["b"], None)), Err(AccessError::Audience));
+        assert_eq!(narrower.narrow(requested(None, &[], Some(payment))), Err(AccessError::Details));
         let dearer = r#"[{"type":"payment","amount":2}]"#;
-        assert_eq!(granted.narrow(wanted(None, &[], Some(dearer))), Err(AccessError::Details));
+        assert_eq!(granted.narrow(requested(None, &[], Some(dearer))), Err(AccessError::Details));
     }
 
     #[test]
     fn grant_is_limited_to_the_current_registration() {
         let payment = r#"[{"type":"payment","amount":1}]"#;
-        let granted = Access::for_client(&client(&["a", "b"]), wanted(None, &["a", "b"], Some(payment)), &aud("x"))
+        let granted = Access::for_client(&client(&["a", "b"]), requested(None, &["a", "b"], Some(payment)), &aud("x"))
             .expect("fits");
         assert_eq!(granted.within_registration(&client(&["a", "b"]), &aud("x")), Some(granted.clone()));
         let mut narrowed = client(&["a", "c"]);
@@ -403,7 +403,7 @@ mod tests {
         for text in ["", "{}", "[1]", "[{}]", r#"[{"type":1}]"#] {
             assert!(AuthorizationDetails::parse(text).is_err(), "{text:?}");
         }
-        let other = wanted(None, &[], Some(r#"[{"type":"other"}]"#));
+        let other = requested(None, &[], Some(r#"[{"type":"other"}]"#));
         assert_eq!(Access::for_client(&client(&[]), other, &aud("x")), Err(AccessError::Details));
     }
 

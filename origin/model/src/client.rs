@@ -115,8 +115,8 @@ impl Client {
     /// matches.
     #[must_use]
     pub fn has_secret(&self, presented: &SecretHash, now: u64) -> bool {
-        let fits = |secret: &StoredSecret| secret.hash.matches(presented) & secret.is_valid(now);
-        self.secrets.iter().fold(false, |found, secret| found | fits(secret))
+        let is_match = |secret: &StoredSecret| secret.hash.matches(presented) & secret.is_valid(now);
+        self.secrets.iter().fold(false, |found, secret| found | is_match(secret))
     }
 
     /// Whether the client may authenticate.

@@ -47,8 +47,8 @@ impl FromStr for IssuerName {
 
     fn from_str(text: &str) -> Result<IssuerName, Malformed> {
         let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let begins_well = text.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
-        match begins_well && text.len() <= 32 && text.bytes().all(allowed) {
+        let begins_with_letter = text.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+        match begins_with_letter && text.len() <= 32 && text.bytes().all(allowed) {
             true => Ok(IssuerName(text.to_owned())),
             false => Err(Malformed::new("issuer name", "must be 1 to 32 characters of a-z 0-9 -, a letter first")),
         }
@@ -117,9 +117,10 @@ impl FromStr for IssuerUrl {
                 && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte))
                 && !RESERVED_SEGMENTS.contains(&segment)
         };
-        let good_path = path.is_empty() || path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment));
-        let good = matches!(url.scheme(), "http" | "https") && good_path && text.len() <= MAX_IDENTIFIER_BYTES;
-        if good { Ok(IssuerUrl { text: text.to_owned(), origin: origin.len() }) } else { Err(wrong()) }
+        let is_path_valid =
+            path.is_empty() || path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_segment));
+        let is_valid = matches!(url.scheme(), "http" | "https") && is_path_valid && text.len() <= MAX_IDENTIFIER_BYTES;
+        if is_valid { Ok(IssuerUrl { text: text.to_owned(), origin: origin.len() }) } else { Err(wrong()) }
     }
 }
 

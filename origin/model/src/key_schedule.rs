@@ -153,15 +153,15 @@ pub fn tasks(keys: &[StoredKey], revoked: &BTreeSet<String>, policy: KeyPolicy, 
             let this = move |key: &StoredKey| key.purpose == purpose.as_str() && key.alg == alg.as_str();
             states.iter().find(|(key, is)| *is == state && this(key)).map(|(key, _)| *key)
         };
-        let wanted = |ahead| KeySpec { purpose, alg, ahead };
+        let new_key = |ahead| KeySpec { purpose, alg, ahead };
         match (of(KeyState::Active), of(KeyState::Upcoming)) {
-            (None, None) => tasks.create.push(wanted(0)),
+            (None, None) => tasks.create.push(new_key(0)),
             (None, Some(next)) if next.ahead > 0 => tasks.expedite.push(next.kid.clone()),
             (Some(active), None) if purpose == KeyPurpose::Token && known(purpose, alg) < MAX_KEYS_PER_ALGORITHM => {
                 let since = active.signs_from.unwrap_or(active.created_at);
                 let ends = policy.rotation.map(|rotation| since.saturating_add(rotation));
                 if ends.is_some_and(|ends| now.saturating_add(policy.ahead) >= ends) {
-                    tasks.create.push(wanted(policy.ahead));
+                    tasks.create.push(new_key(policy.ahead));
                 }
             }
             _ => {}
@@ -202,11 +202,11 @@ pub fn publish(keys: &[StoredKey], kids: &[String], now: u64) -> Vec<StoredKey> 
     new.map(published).collect()
 }
 
-/// The time from which a key signs, if possible `wanted`: later than the other keys of its purpose
+/// The time from which a key signs, if possible `desired`: later than the other keys of its purpose
 /// and algorithm, so that small differences of clocks do not make an old key the newest.
-pub fn signing_start(keys: &[StoredKey], key: &StoredKey, wanted: u64) -> u64 {
+pub fn signing_start(keys: &[StoredKey], key: &StoredKey, desired: u64) -> u64 {
     let same = keys.iter().filter(|other| other.purpose == key.purpose && other.alg == key.alg && other.kid != key.kid);
     let begun =
-        same.filter_map(|other| other.signs_from).filter(|from| *from <= wanted.saturating_add(KEY_SWITCH_MARGIN));
-    begun.max().map_or(wanted, |newest| wanted.max(newest.saturating_add(1)))
+        same.filter_map(|other| other.signs_from).filter(|from| *from <= desired.saturating_add(KEY_SWITCH_MARGIN));
+    begun.max().map_or(desired, |newest| desired.max(newest.saturating_add(1)))
 }

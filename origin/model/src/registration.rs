@@ -163,9 +163,9 @@ fn check_redirect_uris(uris: Option<&Value>) -> Result<(), MetadataError> {
     let Some(uris) = uris else {
         return Ok(());
     };
-    let good = |uri: &Value| uri.as_str().is_some_and(|text| text.parse::<RedirectUri>().is_ok());
+    let is_valid = |uri: &Value| uri.as_str().is_some_and(|text| text.parse::<RedirectUri>().is_ok());
     match uris.as_array() {
-        Some(uris) if uris.iter().all(good) => Ok(()),
+        Some(uris) if uris.iter().all(is_valid) => Ok(()),
         _ => Err(wrong),
     }
 }
