@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use tollgate_tests::browser::Page;
+use tollgate_tests::browser::Browser;
 use tollgate_tests::client::TestClient;
 use tollgate_tests::database::TestDatabase;
 use tollgate_tests::origin::TestOrigin;
@@ -158,91 +158,67 @@ async fn guesses_at_a_chosen_secret_are_limited_before_hashing() -> Result<()> {
     Ok(())
 }
 
-/// A browser at an address. `tollgate_tests::browser` cannot choose its address.
-struct AddressedBrowser {
-    http: reqwest::Client,
-    url: String,
-    cookies: Vec<String>,
+/// A browser without cookies that sends from the address 127.0.0.`last`.
+fn browser_at(origin: &TestOrigin, last: u8) -> Result<Browser> {
+    Ok(Browser::with_client(&origin.server.url(), client_at(last)?))
 }
 
-impl AddressedBrowser {
-    fn at(origin: &TestOrigin, last: u8) -> Result<Self> {
-        Ok(Self { http: client_at(last)?, url: origin.server.url(), cookies: Vec::new() })
-    }
+/// Signs in without a session, but with the cookie of a known device if there is one. Returns
+/// status and `Retry-After`.
+async fn sign_in(origin: &TestOrigin, browser: &Browser, name: &str, password: &str) -> Result<(u16, Option<String>)> {
+    browser.delete_cookie("tollgate");
+    let url = origin.url("/login");
+    let csrf = browser.send(browser.request(Method::GET, &url)).await?.field("csrf").context("a form")?;
+    let form = [("csrf", csrf.as_str()), ("username", name), ("password", password)];
+    let page = browser.send(browser.request(Method::POST, &url).form(&form)).await?;
+    let wait = page.headers.get("retry-after").and_then(|wait| wait.to_str().ok()).map(str::to_owned);
+    Ok((page.status, wait))
+}
 
-    async fn send(&mut self, request: reqwest::RequestBuilder) -> Result<Page> {
-        let page = Page::read(request.header("cookie", self.cookies.join("; ")).send().await?).await?;
-        for cookie in page.headers.get_all("set-cookie") {
-            let pair = cookie.to_str()?.split(';').next().unwrap_or_default().to_owned();
-            let name = pair.split('=').next().unwrap_or_default().to_owned();
-            self.cookies.retain(|kept| kept.split('=').next() != Some(&name));
-            self.cookies.push(pair);
+/// Tries wrong passwords until refused with 429. Returns the number of tries, and the seconds to
+/// wait.
+async fn guess_passwords(origin: &TestOrigin, browser: &Browser, name: &str) -> Result<(u32, u64)> {
+    for tries in 0..20 {
+        match sign_in(origin, browser, name, "wrong password").await? {
+            (403, None) => {}
+            (429, Some(wait)) => return Ok((tries, wait.parse()?)),
+            other => anyhow::bail!("{name}: {other:?}"),
         }
-        Ok(page)
     }
-
-    /// Signs in; returns status and `Retry-After`.
-    async fn sign_in(&mut self, name: &str, password: &str) -> Result<(u16, Option<String>)> {
-        self.cookies.retain(|cookie| !cookie.starts_with("tollgate="));
-        let page = self.send(self.http.get(format!("{}/login", self.url))).await?;
-        let field = page.body.split(r#"name="csrf" value=""#).nth(1).and_then(|rest| rest.split('"').next());
-        let form = [("csrf", field.context("a form")?), ("username", name), ("password", password)];
-        let page = self.send(self.http.post(format!("{}/login", self.url)).form(&form)).await?;
-        let wait = page.headers.get("retry-after").and_then(|wait| wait.to_str().ok()).map(str::to_owned);
-        Ok((page.status, wait))
-    }
-
-    /// Tries wrong passwords until refused with 429. Returns the number of tries, and the seconds
-    /// to wait.
-    async fn guess(&mut self, name: &str) -> Result<(u32, u64)> {
-        for tries in 0..20 {
-            match self.sign_in(name, "wrong password").await? {
-                (403, None) => {}
-                (429, Some(wait)) => return Ok((tries, wait.parse()?)),
-                other => anyhow::bail!("{name}: {other:?}"),
-            }
-        }
-        anyhow::bail!("nobody slows {name} down")
-    }
+    anyhow::bail!("20 wrong passwords for {name} were not throttled")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_is_throttled_and_the_user_can_still_sign_in() -> Result<()> {
     let origin = TestOrigin::start_with(&[("TOLLGATE_LIMIT_ACCOUNT", "12/1h")]).await?;
     origin.user("alice", PASSWORD, &json!({}))?;
-    let (mut alice, mut elsewhere) = (AddressedBrowser::at(&origin, 2)?, AddressedBrowser::at(&origin, 3)?);
-    assert_eq!(alice.sign_in("alice", PASSWORD).await?.0, 303);
-    assert_eq!(elsewhere.sign_in("alice", PASSWORD).await?.0, 303);
+    let sign_in_as_alice =
+        async |browser: &Browser| -> Result<u16> { Ok(sign_in(&origin, browser, "alice", PASSWORD).await?.0) };
+    let alice = browser_at(&origin, 2)?;
+    assert_eq!(sign_in_as_alice(&alice).await?, 303);
+    assert_eq!(sign_in_as_alice(&browser_at(&origin, 3)?).await?, 303);
 
     // An attacker at the user's own address: five tries, then delays. The user's device is known.
-    let mut neighbour = AddressedBrowser::at(&origin, 2)?;
+    let neighbour = browser_at(&origin, 2)?;
     for name in ["alice", "nobody"] {
-        let (tries, wait) = neighbour.guess(name).await?;
+        let (tries, wait) = guess_passwords(&origin, &neighbour, name).await?;
         assert!(tries >= 5 && wait >= 1, "{name}: {tries} tries, then {wait} s");
     }
-    assert_eq!(alice.sign_in("alice", PASSWORD).await?.0, 303);
+    assert_eq!(sign_in_as_alice(&alice).await?, 303);
 
     // Attackers at many addresses: unknown devices are refused, known ones are not.
     let mut refused = 0;
     for last in 10..20 {
-        let mut stranger = AddressedBrowser::at(&origin, last)?;
+        let attacker = browser_at(&origin, last)?;
         for _ in 0..3 {
-            refused += u32::from(stranger.sign_in("alice", "wrong password").await?.0 == 429);
+            refused += u32::from(sign_in(&origin, &attacker, "alice", "wrong password").await?.0 == 429);
         }
     }
     assert!(refused >= 10, "{refused} of 30");
-    assert_eq!(
-        AddressedBrowser::at(&origin, 21)?.sign_in("alice", PASSWORD).await?.0,
-        429,
-        "a new device at a new address"
-    );
-    assert_eq!(
-        AddressedBrowser::at(&origin, 3)?.sign_in("alice", PASSWORD).await?.0,
-        303,
-        "a new device at a known address"
-    );
-    let mut travelling = AddressedBrowser { http: client_at(22)?, ..alice };
-    assert_eq!(travelling.sign_in("alice", PASSWORD).await?.0, 303, "a known device at a new address");
+    assert_eq!(sign_in_as_alice(&browser_at(&origin, 21)?).await?, 429, "a new device at a new address");
+    assert_eq!(sign_in_as_alice(&browser_at(&origin, 3)?).await?, 303, "a new device at a known address");
+    let travelling = alice.with_other_client(client_at(22)?);
+    assert_eq!(sign_in_as_alice(&travelling).await?, 303, "a known device at a new address");
     Ok(())
 }
 

@@ -194,6 +194,15 @@ impl Browser {
         Ok(page)
     }
 
+    /// A browser with the same cookies at first that sends its requests by another client.
+    pub fn with_other_client(&self, http: reqwest::Client) -> Self {
+        Self { http, ..self.clone() }
+    }
+
+    pub fn delete_cookie(&self, name: &str) {
+        self.lock_cookies().remove(name);
+    }
+
     /// The `Cookie` header of the next request, if the browser has cookies.
     pub fn cookie_header(&self) -> Option<String> {
         let cookies = self.lock_cookies();
