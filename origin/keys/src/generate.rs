@@ -57,7 +57,7 @@ impl KeyRing {
     /// # Errors
     /// If the random source fails.
     pub fn generate(master: &MasterKey, now: u64) -> Result<Vec<StoredKey>, KeyRingError> {
-        let spec = [
+        let first_keys = [
             (KeyPurpose::Token, TokenAlg::EdDsa),
             (KeyPurpose::Token, TokenAlg::Es256),
             (KeyPurpose::Token, TokenAlg::Rs256),
@@ -69,6 +69,6 @@ impl KeyRing {
             let key = generate_key(master, KeySpec { purpose, alg, ahead: 0 }, now)?;
             Ok(StoredKey { published_at: Some(now), signs_from: Some(now), ..key })
         };
-        spec.into_iter().map(first).collect()
+        first_keys.into_iter().map(first).collect()
     }
 }
