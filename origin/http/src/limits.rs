@@ -1,6 +1,6 @@
 //! Rate limits on requests by client address, for all endpoints except those that edges, verifiers
-//! and operators must always reach. A refusal has the endpoint's error format: OAuth JSON, a problem,
-//! or a page.
+//! and operators must always reach. A refusal has the endpoint's error format: OAuth JSON, a
+//! problem, or a page.
 
 use std::net::SocketAddr;
 
