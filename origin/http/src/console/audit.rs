@@ -113,12 +113,12 @@ fn filter(admin: &AdminSession) -> Result<AuditFilter, Problem> {
         let wrong = || Problem::bad_request(&format!("{name} must be a date and a time, in UTC"));
         admin.find_param(name).map(|text| parse_input(text).ok_or_else(wrong)).transpose()
     };
-    let text = |name: &str| admin.find_param(name).map(|text| text.trim().to_owned());
+    let trimmed = |name: &str| admin.find_param(name).map(|text| text.trim().to_owned());
     Ok(AuditFilter {
         kind: admin.find_param("kind").map(str::parse).transpose().map_err(unknown)?,
         action: admin.find_param("action").map(str::parse).transpose().map_err(unknown)?,
-        actor: text("actor"),
-        target: text("target"),
+        actor: trimmed("actor"),
+        target: trimmed("target"),
         since: time("since")?,
         until: time("until")?,
         below: admin.find_param("below").and_then(|below| below.parse().ok()),

@@ -124,21 +124,21 @@ impl ClientForm {
 
     /// The form as sent.
     pub(super) fn from_request(admin: &AdminSession) -> ClientForm {
-        let text = |name: &str| admin.param(name).trim().to_owned();
+        let trimmed = |name: &str| admin.param(name).trim().to_owned();
         ClientForm {
-            id: text("client_id"),
-            name: text("name"),
-            owner: text("owner"),
+            id: trimmed("client_id"),
+            name: trimmed("name"),
+            owner: trimmed("owner"),
             first_party: admin.is_checked("first_party"),
-            auth_method: text("auth_method"),
+            auth_method: trimmed("auth_method"),
             grants: GRANTS.iter().filter(|grant| admin.is_checked(grant.field)).collect(),
-            redirect_uris: text("redirect_uris"),
-            post_logout_redirect_uris: text("post_logout_redirect_uris"),
-            scope: text("scope"),
-            audiences: text("audiences"),
-            token_format: text("token_format"),
-            alg: text("alg"),
-            more: text("more"),
+            redirect_uris: trimmed("redirect_uris"),
+            post_logout_redirect_uris: trimmed("post_logout_redirect_uris"),
+            scope: trimmed("scope"),
+            audiences: trimmed("audiences"),
+            token_format: trimmed("token_format"),
+            alg: trimmed("alg"),
+            more: trimmed("more"),
         }
     }
 
