@@ -12,7 +12,8 @@
 //! - `accounts`: users, browser sessions, and how they end
 //! - `revocation`: revocations, their log, the feed and snapshots for edges, security events
 //! - `cluster`: what several origins on one database share and coordinate
-//! - `database`: connections, supervision of statements, conversion of columns
+//! - `store`: the handle, opening, connections and transactions, the clocks
+//! - `database`: supervision of connections, bulk statements, conversion of columns
 
 #[macro_use]
 mod macros;
@@ -29,25 +30,25 @@ mod store;
 mod writer;
 
 pub use accounts::backchannel_logouts::ClientSlots;
-pub use accounts::terminations::Termination;
+pub use accounts::termination::Termination;
 pub use audit::MAX_AUDIT_PAGE;
 pub use cluster::change_watch::{ChangeWatch, VersionReader, Versions};
 pub use cluster::keys::StoredKeys;
 pub use cluster::leader_lock::{LeaderLock, LeaderRole};
 pub use cluster::maintenance::SweepCounts;
 pub use cluster::routes::AddRouteError;
-pub use cluster::trusted_time::ClockReading;
 pub use error::StoreError;
 pub use oauth::grant_lists::GrantSummary;
 pub use oauth::resources::ScopeError;
 pub use revocation::feed::{FeedHead, FeedPage};
-pub use revocation::revocations::{MAX_REVOCATIONS_PAGE, RevocationFilter};
+pub use revocation::revocations::{MAX_REVOCATIONS_PAGE, ReinstateOutcome, RevocationFilter, RevokeOutcome};
 pub use revocation::security_events::Signal;
 pub use revocation::snapshots::{MAX_SNAPSHOT_CLOCK_SKEW_MS, PublishedSnapshot, SnapshotReader, SnapshotState};
 pub use revocation::status_list::RevokedNumbers;
 pub use search::{MAX_SEARCH_PAGE, Search};
 pub use store::Store;
-pub use writer::batch::{Batch, BatchOutcome, IssueRequest, ReinstateOutcome, RevokeOutcome};
+pub use store::trusted_time::ClockReading;
 pub use writer::first_use::ReplayKey;
-pub use writer::redeem::{NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest};
+pub use writer::outcomes::{BatchOutcome, RedeemOutcome};
+pub use writer::requests::{Batch, IssueRequest, NewRefreshToken, RedeemCredential, RedeemRequest};
 pub use writer::{WriteError, Writer};

@@ -2,7 +2,7 @@
 
 use tollgate_model::{Actor, AuditAction, AuditKind, BrowserSession, BrowserSessionId, SecretHash, UserId};
 
-use crate::accounts::terminations::Termination;
+use crate::accounts::termination::Termination;
 use crate::database::values::{from_json, from_sql, secret_hash, to_json, to_sql};
 use crate::database::{Either, Tx};
 use crate::error::StoreError;

@@ -16,9 +16,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::database::Connection;
 use crate::database::availability::{Availability, Fault, Use};
-use crate::database::open::{MAX_UNTESTED_IDLE, postgres_pool};
 use crate::database::values::from_sql;
 use crate::error::StoreError;
+use crate::store::open::{MAX_UNTESTED_IDLE, postgres_pool};
 use crate::store::{Pools, Store};
 
 /// SQL expression of the channel that PostgreSQL notifies. Channels belong to the whole database,

@@ -6,11 +6,11 @@ use tokio::time::{Instant, timeout};
 use tollgate_core::MAX_DELTAS;
 use tollgate_model::revocation::REVOCATION_KEPT_AFTER_EXPIRY;
 
-use crate::cluster::trusted_time::ClockReading;
 use crate::database::Either;
 use crate::database::values::{from_sql, to_sql};
 use crate::error::StoreError;
 use crate::store::Store;
+use crate::store::trusted_time::ClockReading;
 
 /// Age up to which a successful write shows that the database is writable.
 const MAX_WRITE_AGE: Duration = Duration::from_secs(5);

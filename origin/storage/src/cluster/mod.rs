@@ -7,4 +7,3 @@ pub(crate) mod keys;
 pub(crate) mod leader_lock;
 pub(crate) mod maintenance;
 pub(crate) mod routes;
-pub(crate) mod trusted_time;

@@ -1,10 +1,8 @@
-//! Connections to SQLite and PostgreSQL, and what all modules need for their statements.
+//! Supervised connections to SQLite and PostgreSQL, and what all modules need for their statements.
 
 pub(crate) mod availability;
 pub(crate) mod bulk;
 pub(crate) mod bulk_statement;
-pub(crate) mod connections;
-pub(crate) mod open;
 pub(crate) mod pooled_connection;
 pub(crate) mod values;
 

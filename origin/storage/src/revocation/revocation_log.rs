@@ -18,9 +18,8 @@ use crate::database::Tx;
 use crate::database::bulk::{padded_with_last, statement_chunks};
 use crate::database::values::{fixed_bytes, from_sql, mark_from_sql, revocation_kind, to_sql};
 use crate::error::StoreError;
-use crate::revocation::revocations::{RevocationRow, TargetId};
+use crate::revocation::revocations::{ReinstateOutcome, RevocationRow, RevokeOutcome, TargetId};
 use crate::revocation::security_events::Signal;
-use crate::writer::batch::{ReinstateOutcome, RevokeOutcome};
 
 /// The mark of a target while it is being changed.
 #[derive(Clone, Copy)]

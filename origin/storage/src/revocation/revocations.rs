@@ -16,6 +16,24 @@ use crate::store::Store;
 /// Maximum records per page.
 pub const MAX_REVOCATIONS_PAGE: u64 = 1000;
 
+/// Result of a revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevokeOutcome {
+    /// Its record; the existing one, if the same actor had made the same revocation before.
+    pub revocation: Revocation,
+    /// Whether edges get a delta: not if an earlier revocation applies to the same tokens.
+    pub is_new_to_edges: bool,
+}
+
+/// Result of a reinstatement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReinstateOutcome {
+    /// The records that were in force and are now lifted; empty if none was in force.
+    pub lifted: Vec<Revocation>,
+    /// Whether edges get a delta: not if another revocation applies to the same tokens.
+    pub is_new_to_edges: bool,
+}
+
 /// Identifies what a revocation applies to.
 pub(crate) type TargetId = (RevocationKind, RevocationId);
 

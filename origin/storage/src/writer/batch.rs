@@ -5,145 +5,21 @@
 //! no two transactions deadlock.
 
 use tollgate_model::{
-    AccessToken, Actor, AuditAction, AuditKind, NewAuditEntry, NewReinstatement, NewRevocation, Revocation, Target,
-    TokenDraft, UserId,
+    AccessToken, Actor, AuditAction, AuditKind, NewAuditEntry, NewReinstatement, NewRevocation, Target,
 };
 
 use crate::database::Tx;
 use crate::error::StoreError;
 use crate::revocation::revocation_log::RevocationLog;
+use crate::revocation::revocations::{ReinstateOutcome, RevokeOutcome};
 use crate::store::Store;
 use crate::writer::fast_path::WriterConnection;
 use crate::writer::first_use::ReplayKey;
+use crate::writer::outcomes::{BatchOutcome, RedeemOutcome, WrittenBatch};
 use crate::writer::preconditions::IssuancePreconditions;
-use crate::writer::redeem::{RedeemCredential, RedeemOutcome, RedeemRequest, Verdict};
+use crate::writer::redeem::Verdict;
+use crate::writer::requests::{Batch, CallersWaiting, IssueRequest, RedeemCredential, RedeemRequest};
 use crate::writer::token_records::TokenNumber;
-
-/// Requests to be written in one transaction.
-#[derive(Debug, Clone, Default)]
-pub struct Batch {
-    /// Credentials to redeem; written before all else.
-    pub redemptions: Vec<RedeemRequest>,
-    /// Tokens to issue.
-    pub issuances: Vec<IssueRequest>,
-    /// Revocations to make.
-    pub revocations: Vec<NewRevocation>,
-    /// Revocations to lift; written after `revocations`.
-    pub reinstatements: Vec<NewReinstatement>,
-    /// Values that may be used once.
-    pub replay_keys: Vec<ReplayKey>,
-    /// Audit entries about nothing else in the batch.
-    pub audit_notes: Vec<NewAuditEntry>,
-}
-
-/// A token to be issued.
-#[derive(Debug, Clone)]
-pub struct IssueRequest {
-    /// The token.
-    pub draft: TokenDraft,
-    /// Version of clients and resource servers, [`Versions::registrations`](crate::Versions), by
-    /// which the request was decided. If it has changed, the token is not issued. `None` if the
-    /// version was read from the database when the request came.
-    pub registrations_version: Option<u64>,
-    /// User the token is about, if it has no grant. If the user is not active, the token is not
-    /// issued.
-    pub user: Option<UserId>,
-}
-
-impl From<TokenDraft> for IssueRequest {
-    /// A token whose issuance depends neither on a version nor on a user.
-    fn from(draft: TokenDraft) -> IssueRequest {
-        IssueRequest { draft, registrations_version: None, user: None }
-    }
-}
-
-/// Asked before a commit: whether the callers of all redemptions in the batch are still connected.
-pub(crate) type CallersWaiting<'a> = &'a (dyn Fn() -> bool + Sync);
-
-/// Results of a batch, each list in the order of the requests.
-#[derive(Debug, Default)]
-pub struct BatchOutcome {
-    /// Results of the redemptions; an error if the token may not be issued.
-    pub redeemed: Vec<Result<RedeemOutcome, StoreError>>,
-    /// The issued tokens; an error for each that may not be issued.
-    pub issued: Vec<Result<Box<AccessToken>, StoreError>>,
-    /// The recorded revocations.
-    pub revoked: Vec<RevokeOutcome>,
-    /// The lifted revocations.
-    pub reinstated: Vec<ReinstateOutcome>,
-    /// Whether each replay key was used for the first time.
-    pub first_uses: Vec<bool>,
-}
-
-/// Result of a revocation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RevokeOutcome {
-    /// Its record; the existing one, if the same actor had made the same revocation before.
-    pub revocation: Revocation,
-    /// Whether edges get a delta: not if an earlier revocation applies to the same tokens.
-    pub is_new_to_edges: bool,
-}
-
-/// Result of a reinstatement.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReinstateOutcome {
-    /// The records that were in force and are now lifted; empty if none was in force.
-    pub lifted: Vec<Revocation>,
-    /// Whether edges get a delta: not if another revocation applies to the same tokens.
-    pub is_new_to_edges: bool,
-}
-
-impl Batch {
-    /// Number of requests.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        let issuances = self.redemptions.len() + self.issuances.len();
-        issuances + self.revocations.len() + self.reinstatements.len() + self.replay_keys.len() + self.audit_notes.len()
-    }
-
-    /// Whether there is nothing to write.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// All tokens that the batch may issue.
-    fn drafts(&self) -> impl Iterator<Item = &TokenDraft> + Clone {
-        let issuances = self.redemptions.iter().map(|redeem| &redeem.issue).chain(&self.issuances);
-        issuances.map(|issue| &issue.draft)
-    }
-}
-
-/// What was written of a batch: a [`BatchOutcome`] without what the batch itself contains.
-#[derive(Debug, Default)]
-pub(crate) struct WrittenBatch {
-    redeemed: Vec<Result<RedeemOutcome<TokenNumber>, StoreError>>,
-    issued: Vec<Result<TokenNumber, StoreError>>,
-    revoked: Vec<RevokeOutcome>,
-    reinstated: Vec<ReinstateOutcome>,
-    first_uses: Vec<bool>,
-}
-
-impl WrittenBatch {
-    /// A batch that only issued tokens, all of them; the first `redemptions` tokens are those of
-    /// redemptions.
-    pub(crate) fn all_issued(mut numbers: impl Iterator<Item = TokenNumber>, redemptions: usize) -> WrittenBatch {
-        let redeemed = numbers.by_ref().take(redemptions).map(|number| Ok(RedeemOutcome::Issued(number))).collect();
-        WrittenBatch { redeemed, issued: numbers.map(Ok).collect(), ..WrittenBatch::default() }
-    }
-
-    /// Completes the results with the batch that was written.
-    pub(crate) fn complete(self, batch: Batch) -> BatchOutcome {
-        let WrittenBatch { redeemed, issued, revoked, reinstated, first_uses } = self;
-        let redemptions = redeemed.into_iter().zip(batch.redemptions);
-        let redeemed = redemptions.map(|(redeemed, redeem)| {
-            redeemed.map(|redeemed| redeemed.map(|number| number.complete(redeem.issue.draft)))
-        });
-        let issuances = issued.into_iter().zip(batch.issuances);
-        let issued = issuances.map(|(number, issue)| number.map(|number| number.complete(issue.draft)));
-        BatchOutcome { redeemed: redeemed.collect(), issued: issued.collect(), revoked, reinstated, first_uses }
-    }
-}
 
 impl Store {
     /// Writes a batch in one transaction. It is on the disk when this returns.

@@ -14,12 +14,12 @@ use tollgate_model::RefreshState;
 
 use crate::database::Connection;
 use crate::database::bulk::MAX_ROWS_PER_STATEMENT;
-use crate::database::connections::{BEGIN_IN_EPOCH, BEGIN_ON_SQLITE};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::writer::batch::{Batch, CallersWaiting, IssueRequest, WrittenBatch};
+use crate::store::connections::{BEGIN_IN_EPOCH, BEGIN_ON_SQLITE};
+use crate::writer::outcomes::WrittenBatch;
 use crate::writer::preconditions::ObservedPreconditions;
-use crate::writer::redeem::{RedeemCredential, RedeemRequest};
+use crate::writer::requests::{Batch, CallersWaiting, IssueRequest, RedeemCredential, RedeemRequest};
 use crate::writer::rotation::{RotateRefreshTokens, Rotation};
 use crate::writer::token_records::{NewTokenRow, RecordTokens, TokenNumber};
 

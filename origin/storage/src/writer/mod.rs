@@ -8,8 +8,10 @@ pub(crate) mod batch;
 pub(crate) mod epoch;
 pub(crate) mod fast_path;
 pub(crate) mod first_use;
+pub(crate) mod outcomes;
 pub(crate) mod preconditions;
 pub(crate) mod redeem;
+pub(crate) mod requests;
 pub(crate) mod rotation;
 pub(crate) mod token_records;
 
@@ -23,11 +25,12 @@ use tollgate_model::{AccessToken, NewAuditEntry, NewReinstatement, NewRevocation
 
 use crate::database::bulk::MAX_ROWS_PER_STATEMENT;
 use crate::error::StoreError;
+use crate::revocation::revocations::{ReinstateOutcome, RevokeOutcome};
 use crate::store::Store;
-use crate::writer::batch::{Batch, IssueRequest, ReinstateOutcome, RevokeOutcome, WrittenBatch};
 use crate::writer::fast_path::WriterConnection;
 use crate::writer::first_use::ReplayKey;
-use crate::writer::redeem::{RedeemOutcome, RedeemRequest};
+use crate::writer::outcomes::{RedeemOutcome, WrittenBatch};
+use crate::writer::requests::{Batch, IssueRequest, RedeemRequest};
 
 /// Maximum waiting requests; further ones are refused with [`WriteError::Busy`].
 const MAX_QUEUED: usize = 16 * 1024;

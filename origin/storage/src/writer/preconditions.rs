@@ -12,7 +12,7 @@ use crate::database::Tx;
 use crate::database::values::{fixed_bytes, from_sql};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::writer::batch::IssueRequest;
+use crate::writer::requests::IssueRequest;
 
 /// Random part of a token id; identifies a draft within a batch.
 type DraftId = [u8; EpochTokenId::UNIQUE_BYTES];

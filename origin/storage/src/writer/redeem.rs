@@ -6,95 +6,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tollgate_model::{AccessToken, GrantId, RefreshState, RefreshUse, SecretHash};
+use tollgate_model::{RefreshState, RefreshUse, SecretHash};
 
 use crate::database::bulk::{padded_with_last, statement_chunks};
 use crate::database::values::{fixed_bytes, from_sql, to_sql};
 use crate::database::{Either, Tx};
 use crate::error::StoreError;
 use crate::oauth::grants::{is_user_active_sql, refresh_state};
-use crate::writer::batch::IssueRequest;
 use crate::writer::preconditions::IssuancePreconditions;
+use crate::writer::requests::{NewRefreshToken, RedeemCredential, RedeemRequest};
 use crate::writer::rotation::{RotateRefreshTokens, Rotation};
-
-/// An access token to be issued for a credential. The caller has checked what the protocol requires
-/// of the request.
-#[derive(Debug, Clone)]
-pub struct RedeemRequest {
-    /// The credential to redeem.
-    pub credential: RedeemCredential,
-    /// The grant of the credential.
-    pub grant: GrantId,
-    /// The access token.
-    pub issue: IssueRequest,
-    /// Unix seconds.
-    pub at: u64,
-}
-
-/// What an access token is issued for.
-#[derive(Debug, Clone)]
-pub enum RedeemCredential {
-    /// An authorization code.
-    Code {
-        /// Hash of the code.
-        hash: SecretHash,
-        /// First refresh token of the grant.
-        refresh: Option<NewRefreshToken>,
-    },
-    /// A device code that the user has approved.
-    DeviceCode {
-        /// Hash of the device code.
-        hash: SecretHash,
-        /// First refresh token of the grant.
-        refresh: Option<NewRefreshToken>,
-    },
-    /// A refresh token.
-    RefreshToken {
-        /// Hash of the presented refresh token.
-        hash: SecretHash,
-        /// The refresh token that replaces it.
-        successor: NewRefreshToken,
-        /// Reuse grace in seconds: so long, presenting the token again returns the same successor.
-        grace: u64,
-    },
-    /// Nothing is redeemed; the grant must be active.
-    ActiveGrant,
-}
-
-/// A refresh token to be stored.
-#[derive(Debug, Clone)]
-pub struct NewRefreshToken {
-    /// Hash of the token.
-    pub hash: SecretHash,
-    /// Unix second from which it has expired, unless it was used before.
-    pub expires_at: u64,
-    /// Thumbprint of the DPoP key it is bound to.
-    pub jkt: Option<String>,
-}
-
-/// Result of a redemption.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RedeemOutcome<T = Box<AccessToken>> {
-    /// The access token and the new refresh token are recorded.
-    Issued(T),
-    /// The credential had been redeemed before. The grant is revoked now.
-    Replayed,
-    /// The grant was revoked or has ended.
-    Ended,
-    /// The refresh token was not used in time.
-    Expired,
-}
-
-impl<T> RedeemOutcome<T> {
-    pub(crate) fn map<U>(self, issued: impl FnOnce(T) -> U) -> RedeemOutcome<U> {
-        match self {
-            RedeemOutcome::Issued(token) => RedeemOutcome::Issued(issued(token)),
-            RedeemOutcome::Replayed => RedeemOutcome::Replayed,
-            RedeemOutcome::Ended => RedeemOutcome::Ended,
-            RedeemOutcome::Expired => RedeemOutcome::Expired,
-        }
-    }
-}
 
 /// Verdict on a credential, before the access token is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -277,17 +198,5 @@ impl Tx {
             }
         }
         Ok(redeemed)
-    }
-}
-
-impl RedeemCredential {
-    /// Reason of the revocation that a replay causes.
-    pub(crate) const fn replay_reason(&self) -> &'static str {
-        match self {
-            RedeemCredential::Code { .. } => "an authorization code was used twice",
-            RedeemCredential::DeviceCode { .. } => "a device code was used twice",
-            RedeemCredential::RefreshToken { .. } => "an old refresh token was used",
-            RedeemCredential::ActiveGrant => "the grant was used twice",
-        }
     }
 }

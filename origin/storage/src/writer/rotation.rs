@@ -9,7 +9,7 @@ use crate::database::bulk_statement::{BulkStatement, PaddedValues};
 use crate::database::values::to_sql;
 use crate::error::StoreError;
 use crate::oauth::grants::{is_user_active_sql, late_retries_to_sql};
-use crate::writer::redeem::NewRefreshToken;
+use crate::writer::requests::NewRefreshToken;
 
 /// A grant whose refresh token is replaced.
 pub(crate) struct Rotation<'a> {

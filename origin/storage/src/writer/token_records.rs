@@ -12,8 +12,8 @@ use crate::database::bulk::{column, statement_chunks};
 use crate::database::bulk_statement::{BulkStatement, PaddedValues};
 use crate::database::values::{from_sql, to_json, to_sql};
 use crate::error::StoreError;
-use crate::writer::batch::IssueRequest;
 use crate::writer::preconditions::{IssuancePreconditions, ObservedPreconditions};
+use crate::writer::requests::IssueRequest;
 
 impl Tx {
     /// Records the tokens that the preconditions allow. Each has an epoch that this transaction

@@ -1,5 +1,9 @@
 //! [`Store`]: the handle through which all other crates use the database.
 
+pub(crate) mod connections;
+pub(crate) mod open;
+pub(crate) mod trusted_time;
+
 use std::sync::{Arc, Mutex};
 
 use sqlx::{PgPool, SqlitePool};
@@ -9,11 +13,11 @@ use tokio::time::timeout;
 use tollgate_model::Actor;
 use tollgate_system::Clock;
 
-use crate::cluster::trusted_time::TrustedTime;
 use crate::database::Tx;
 use crate::database::availability::Availability;
 use crate::database::pooled_connection::STATEMENT_TIMEOUT;
 use crate::error::StoreError;
+use crate::store::trusted_time::TrustedTime;
 
 /// A handle to the database; clones share its connections.
 #[derive(Clone)]

@@ -12,46 +12,17 @@
 use std::collections::HashMap;
 
 use tollgate_model::{
-    Actor, AuditAction, AuditKind, BrowserSessionId, Client, ClientId, Grant, GrantId, NewAuditEntry, NewRevocation,
-    Target, UserId,
+    Actor, AuditAction, AuditKind, BrowserSessionId, Client, ClientId, Grant, GrantId, NewRevocation, Target, UserId,
 };
 
 use crate::accounts::backchannel_logouts::EndedGrant;
 use crate::accounts::sessions::SessionSelector;
+use crate::accounts::termination::Termination;
 use crate::database::Tx;
 use crate::database::values::to_sql;
 use crate::error::StoreError;
 use crate::revocation::revocation_log::RevocationLog;
 use crate::store::Store;
-
-/// Who ends something, why and when.
-#[derive(Debug, Clone)]
-pub struct Termination {
-    pub by: Actor,
-    /// Reason for the revocation record.
-    pub reason: &'static str,
-    /// Unix seconds.
-    pub at: u64,
-    /// `traceparent` of the back-channel logouts; may be empty.
-    pub trace: String,
-}
-
-impl Termination {
-    /// A termination outside any trace.
-    #[must_use]
-    pub fn new(by: &Actor, reason: &'static str, at: u64) -> Termination {
-        Termination { by: by.clone(), reason, at, trace: String::new() }
-    }
-
-    pub(crate) fn revocation(&self, target: Target) -> Result<NewRevocation, StoreError> {
-        let reason = self.reason.parse().map_err(StoreError::corrupt("revocations"))?;
-        NewRevocation::any(target, self.by.clone(), Some(reason), self.at).map_err(StoreError::corrupt("revocations"))
-    }
-
-    pub(crate) fn audit_entry(&self, action: AuditAction, kind: AuditKind, name: &str) -> NewAuditEntry {
-        NewAuditEntry::new(self.at, self.by.clone(), action, kind, name)
-    }
-}
 
 impl Store {
     /// Ends a browser session and the grants given in it, except those with `offline_access`.
