@@ -13,7 +13,7 @@ use argon2::Argon2;
 use tollgate_bench::figures::{Figure, Part};
 use tollgate_bench::measure::{percentile, sorted};
 use tollgate_config::HashSettings;
-use tollgate_services::password_hashing::Forge;
+use tollgate_services::password_hashing::PasswordHasher;
 use tollgate_tests::sign_in_flood;
 use zeroize::Zeroizing;
 
@@ -40,13 +40,13 @@ fn hashes(quick: bool) -> Result<Part> {
     let settings = HashSettings::default();
     let (rounds, length) = if quick { (3, Duration::from_secs(1)) } else { (9, Duration::from_secs(4)) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let forge = Forge::new(&settings)?;
+    let password_hasher = PasswordHasher::new(&settings)?;
     // Warm up: the threads allocate their memory.
-    pool_rate(&runtime, &forge, settings.workers, Duration::from_millis(200))?;
+    pool_rate(&runtime, &password_hasher, settings.workers, Duration::from_millis(200))?;
     let (mut crate_rates, mut pool_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
         let one = crate_rate(settings.workers, length)?;
-        let other = pool_rate(&runtime, &forge, settings.workers, length)?;
+        let other = pool_rate(&runtime, &password_hasher, settings.workers, length)?;
         ratios.push(other / one);
         crate_rates.push(one);
         pool_rates.push(other);
@@ -100,15 +100,20 @@ fn hash_until(salt: [u8; 16], is_over: &AtomicBool) -> u64 {
 }
 
 /// Hashes per second by the worker pool.
-fn pool_rate(runtime: &tokio::runtime::Runtime, forge: &Forge, threads: usize, length: Duration) -> Result<f64> {
+fn pool_rate(
+    runtime: &tokio::runtime::Runtime,
+    password_hasher: &PasswordHasher,
+    threads: usize,
+    length: Duration,
+) -> Result<f64> {
     let (began, is_over) = (Instant::now(), Arc::new(AtomicBool::new(false)));
     let callers: Vec<_> = (0..threads * CALLERS_PER_THREAD)
         .map(|_| {
-            let (forge, is_over) = (forge.clone(), Arc::clone(&is_over));
+            let (password_hasher, is_over) = (password_hasher.clone(), Arc::clone(&is_over));
             runtime.spawn(async move {
                 let mut count = 0_u64;
                 while !is_over.load(Ordering::Relaxed) {
-                    forge.hash(Zeroizing::new(PASSWORD.to_owned())).await?;
+                    password_hasher.hash(Zeroizing::new(PASSWORD.to_owned())).await?;
                     count += 1;
                 }
                 anyhow::Ok(count)

@@ -135,19 +135,19 @@ async fn guesses_at_a_chosen_secret_are_limited_before_hashing() -> Result<()> {
         let request = http.post(&url).basic_auth("old", Some(secret)).form(&[("grant_type", "client_credentials")]);
         Ok(request.send().await?.status().as_u16())
     };
-    let before = origin.server.forge().load().done;
+    let before = origin.server.password_hasher().load().done;
     for _ in 0..20 {
         assert_eq!(token(&here, CHOSEN).await?, 200);
     }
-    assert_eq!(origin.server.forge().load().done, before + 1, "the secret is hashed once");
+    assert_eq!(origin.server.password_hasher().load().done, before + 1, "the secret is hashed once");
     let mut statuses = Vec::new();
     for _ in 0..6 {
         statuses.push(token(&here, "chosen by another one").await?);
     }
     assert_eq!(statuses, [401, 401, 401, 429, 429, 429]);
-    let hashed = origin.server.forge().load().done;
+    let hashed = origin.server.password_hasher().load().done;
     assert_eq!(token(&here, "chosen by yet another").await?, 429);
-    assert_eq!(origin.server.forge().load().done, hashed, "a refused guess is not hashed");
+    assert_eq!(origin.server.password_hasher().load().done, hashed, "a refused guess is not hashed");
     assert_eq!(token(&here, CHOSEN).await?, 200, "this origin has the secret in its cache");
     assert_eq!(token(&there, CHOSEN).await?, 200);
     // After a rotation the previous secret stays valid for a while.

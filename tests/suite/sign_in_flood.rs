@@ -32,14 +32,14 @@ async fn abandoned_sign_ins_are_not_hashed() -> Result<()> {
     let settings = [("TOLLGATE_HASH_WORKERS", "1"), ("TOLLGATE_HASH_QUEUE", "64"), ("TOLLGATE_LIMITS", "off")];
     let origin = TestOrigin::start_with(&settings).await?;
     origin.user("alice", PASSWORD, &json!({}))?;
-    let (form, forge) = (SignInForm::of(&origin.server.url()).await?, origin.server.forge());
+    let (form, hasher) = (SignInForm::of(&origin.server.url()).await?, origin.server.password_hasher());
     let mut sign_ins = JoinSet::new();
     for _ in 0..40 {
         sign_ins.spawn(form.request("alice", "wrong password").send());
     }
     let began = Instant::now();
-    while forge.load().queued < 10 {
-        ensure!(began.elapsed() < QUEUE_TIMEOUT, "the sign-ins do not queue: {:?}", forge.load());
+    while hasher.load().queued < 10 {
+        ensure!(began.elapsed() < QUEUE_TIMEOUT, "the sign-ins do not queue: {:?}", hasher.load());
         sleep(Duration::from_millis(1)).await;
     }
     // Closes their connections.
@@ -47,7 +47,7 @@ async fn abandoned_sign_ins_are_not_hashed() -> Result<()> {
     drop(form);
     let stays = SignInForm::of(&origin.server.url()).await?;
     time_sign_in(&stays, PASSWORD, 303).await?;
-    let load = forge.load();
+    let load = hasher.load();
     println!("{load:?}");
     assert!(load.abandoned >= 5, "most were abandoned before hashing: {load:?}");
     Ok(())

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::OwnedMutexGuard;
 use tollgate_model::Client;
-use tollgate_services::cache::Known;
+use tollgate_services::cache::RegistrationCache;
 use tollgate_services::single_flight::SingleFlight;
 use tollgate_storage::{Store, StoreError};
 
@@ -49,11 +49,11 @@ impl AllowedOrigins {
         if self.is_busy() && self.newest().contains(origin) {
             return true;
         }
-        let (store, known) = (app.store.clone(), app.known.clone());
+        let (store, cache) = (app.store.clone(), app.cache.clone());
         let (newest, reads) = (Arc::clone(&self.newest), Arc::clone(&self.reads));
         let renew = |mut origins: OwnedMutexGuard<Origins>| async move {
             let began = Instant::now();
-            if let Err(error) = origins.renew(&store, &known, &reads).await {
+            if let Err(error) = origins.renew(&store, &cache, &reads).await {
                 tracing::error!(%error, "the origins of apps cannot be read");
             }
             origins.next_at = Some(Instant::now() + (began.elapsed() * REST_FACTOR).max(MIN_INTERVAL));
@@ -88,9 +88,9 @@ impl Origins {
         }
     }
 
-    async fn renew(&mut self, store: &Store, known: &Known, reads: &AtomicU64) -> Result<(), StoreError> {
+    async fn renew(&mut self, store: &Store, cache: &RegistrationCache, reads: &AtomicU64) -> Result<(), StoreError> {
         // Asked first: what changes while the clients are read is read the next time.
-        let version = known.versions().await?.registrations;
+        let version = cache.versions().await?.registrations;
         if self.version != Some(version) {
             reads.fetch_add(1, Ordering::Relaxed);
             let clients = store.list_clients().await?;

@@ -81,10 +81,10 @@ pub(super) async fn get(
 
     let poll = app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !wait.is_zero());
     let may_wait = if poll.is_some() { wait } else { Duration::ZERO };
-    let wake = app.wake.clone();
-    let message = app.publisher.deltas_or_wait(after, nonce, may_wait, wake, &app.stop).await?;
+    let changes = app.feed_changes.clone();
+    let message = app.feed.wait_for_deltas(after, nonce, may_wait, changes, &app.stop).await?;
     if let Some(contact) = contact {
-        app.contacts.note(&text, contact, &app.keys.current(), clock::now_ms());
+        app.edge_heartbeats.record(&text, contact, &app.keys.current(), clock::now_ms());
     }
     let headers = [(CONTENT_TYPE, "application/octet-stream"), (CACHE_CONTROL, "no-store")];
     let mut response = (headers, message.bytes).into_response();

@@ -30,7 +30,7 @@ use crate::{header_list, problem};
     ),
 )]
 pub(super) async fn get(State(app): State<AppState>, headers: HeaderMap) -> Result<Response, Problem> {
-    let snapshot = app.publisher.snapshot().await?;
+    let snapshot = app.feed.snapshot().await?;
     let common = [(CACHE_CONTROL, "no-cache"), (VARY, ACCEPT_ENCODING.as_str())];
     if let Some(held) = held(&headers, &snapshot.etag) {
         return Ok((StatusCode::NOT_MODIFIED, common, [(ETAG, held)]).into_response());

@@ -10,7 +10,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use tokio::time::timeout;
 use tollgate_model::KeyState;
-use tollgate_services::password_hashing::Load;
+use tollgate_services::password_hashing::HashingLoad;
 use tollgate_storage::FeedHead;
 
 use super::{App, AppState};
@@ -143,8 +143,8 @@ impl Condition {
             head,
             takes_writes,
             is_clock_right: app.store.read_clocks().is_trusted,
-            is_watching: app.wake.borrow().watching,
-            can_publish: !app.publisher.is_failing(),
+            is_watching: app.feed_changes.borrow().watching,
+            can_publish: !app.feed.is_failing(),
         }
     }
 
@@ -183,14 +183,14 @@ pub(super) async fn deep(State(app): State<AppState>) -> impl IntoResponse {
         keys: SigningKeys { status: word(signing > 0), signing },
         writer: Queue { status: busy(queued >= capacity), queued, capacity },
         hashing: hashing(&app),
-        redis: app.guard.shares().map(|shares| Redis { status: if shares { "ok" } else { "away" } }),
+        redis: app.rate_limiter.is_redis_connected().map(|shares| Redis { status: if shares { "ok" } else { "away" } }),
     };
     let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(health))
 }
 
 fn hashing(app: &App) -> HashingThreads {
-    let Load { queued, capacity, workers, working, .. } = app.forge.load();
+    let HashingLoad { queued, capacity, workers, working, .. } = app.password_hasher.load();
     HashingThreads { status: busy(queued >= capacity), queued, capacity, workers, working }
 }
 

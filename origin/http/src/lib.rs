@@ -51,18 +51,18 @@ use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 use tollgate_config::{AccountSettings, GrantSettings, TlsSettings};
 use tollgate_model::{Actor, Audience, KeyPolicy};
-use tollgate_services::cache::Known;
-use tollgate_services::client_jwks::ClientKeys;
-use tollgate_services::external_users::UsersApi;
-use tollgate_services::feed_change::Wake;
-use tollgate_services::outbound_http::Outbound;
-use tollgate_services::password_hashing::{Forge, Verified};
-use tollgate_services::rate_limit::Guard;
-use tollgate_services::revocation_feed::{Contacts, Publisher};
+use tollgate_services::cache::RegistrationCache;
+use tollgate_services::client_jwks::ClientKeyCache;
+use tollgate_services::external_users::ExternalUserDirectory;
+use tollgate_services::feed_change::FeedChange;
+use tollgate_services::outbound_http::OutboundClient;
+use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
+use tollgate_services::rate_limit::RateLimiter;
+use tollgate_services::revocation_feed::{EdgeHeartbeats, FeedResponder};
 use tollgate_services::shared_signals::Transmitter;
-use tollgate_services::signing_keys::Keys;
+use tollgate_services::signing_keys::SigningKeys;
 use tollgate_services::status_lists::StatusLists;
-use tollgate_services::telemetry::{Meters, Spans, TraceContext};
+use tollgate_services::telemetry::{Metrics, SpanExporter, TraceContext};
 use tollgate_storage::{Store, Termination, Writer};
 use tollgate_system::clock;
 
@@ -71,21 +71,21 @@ pub struct App {
     /// The database.
     pub store: Store,
     /// What of it is in memory.
-    pub known: Known,
+    pub cache: RegistrationCache,
     /// Asks addresses that clients registered.
-    pub outbound: Outbound,
+    pub outbound: OutboundClient,
     /// Finds clients' own keys.
-    pub client_keys: ClientKeys,
+    pub client_keys: ClientKeyCache,
     /// Checks passwords.
-    pub forge: Forge,
+    pub password_hasher: PasswordHasher,
     /// Clients' secrets that it found right lately.
-    pub verified: Verified,
+    pub verified_secrets: VerifiedSecretCache,
     /// Where apps in browsers are.
     pub allowed_origins: AllowedOrigins,
     /// How many long polls may wait.
     pub long_polls: Arc<LongPolls>,
     /// How often what may be asked for.
-    pub guard: Guard,
+    pub rate_limiter: RateLimiter,
     /// How long grants last, who may register, and which proxies are believed.
     pub grants: GrantSettings,
     /// How HTTPS is answered, if it is: which clients' certificates may come that way.
@@ -95,15 +95,15 @@ pub struct App {
     /// Whether people may make accounts, and who else may vouch for them.
     pub accounts: AccountSettings,
     /// Who else knows users.
-    pub users_api: Option<UsersApi>,
+    pub external_users: Option<ExternalUserDirectory>,
     /// Issues and revokes, many at a time.
     pub writer: Writer,
     /// Signs and recognises tokens.
-    pub keys: Keys,
+    pub keys: SigningKeys,
     /// When keys are replaced.
     pub key_policy: KeyPolicy,
     /// Answers edges.
-    pub publisher: Arc<Publisher>,
+    pub feed: Arc<FeedResponder>,
     /// Answers verifiers of others.
     pub status_lists: StatusLists,
     /// Whether access tokens say where their status stands.
@@ -111,7 +111,7 @@ pub struct App {
     /// Makes security event tokens.
     pub transmitter: Arc<Transmitter>,
     /// The edges heard of lately.
-    pub contacts: Arc<Contacts>,
+    pub edge_heartbeats: Arc<EdgeHeartbeats>,
     /// The `iss` of tokens.
     pub issuer: String,
     /// The `aud` of tokens of clients that have none of their own.
@@ -119,11 +119,11 @@ pub struct App {
     /// How long tokens live, in seconds.
     pub token_lifetime: u64,
     /// Tells that the feed moved.
-    pub wake: Receiver<Wake>,
+    pub feed_changes: Receiver<FeedChange>,
     /// What it counts of itself.
-    pub meters: Arc<Meters>,
+    pub metrics: Arc<Metrics>,
     /// Where answered requests are told of.
-    pub spans: Spans,
+    pub span_exporter: SpanExporter,
     /// Whether `/metrics` is answered with everything else, not on a listener of its own alone.
     pub metrics_public: bool,
     /// The `Strict-Transport-Security` of all answers, if they have one.

@@ -9,7 +9,7 @@ use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use tollgate_model::rate_limit::Limit;
-use tollgate_services::rate_limit::Refusal;
+use tollgate_services::rate_limit::LimitExceeded;
 
 use super::oauth::error::OAuthError;
 use super::{AppState, Problem};
@@ -38,7 +38,7 @@ pub(super) async fn limit(
         return next.run(request).await;
     };
     let address = client_address(request.headers(), peer, &app.grants.trusted_proxies).unwrap_or(peer);
-    match app.guard.request(address, additional_limit(route, request.method())).await {
+    match app.rate_limiter.acquire_request(address, additional_limit(route, request.method())).await {
         Ok(passed) => {
             let mut response = next.run(request).await;
             insert_ratelimit_headers(&passed, response.headers_mut());
@@ -63,7 +63,7 @@ fn additional_limit(route: &str, method: &Method) -> Option<Limit> {
     }
 }
 
-fn refuse(route: &str, refusal: Refusal) -> Response {
+fn refuse(route: &str, refusal: LimitExceeded) -> Response {
     let is_page = matches!(route, "/oauth/authorize" | "/oauth/logout");
     let is_oauth = route.starts_with("/oauth/") || matches!(route, "/token" | "/revoke" | "/validate");
     if route.starts_with("/admin/api") {
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_refusal_has_retry_after_and_the_format_of_its_endpoint() {
         let rule = Rule::SlidingWindow(Rate::new(60, Duration::from_secs(60)).expect("a rate"));
-        let refusal = Refusal::new(Limit::Secrets, rule, Duration::from_millis(1500));
+        let refusal = LimitExceeded::new(Limit::Secrets, rule, Duration::from_millis(1500));
         for route in ["/oauth/token", "/oauth/authorize", "/login", "/admin/api/clients"] {
             let response = refuse(route, refusal);
             let header = |name: &str| response.headers()[name].to_str().expect("text").to_owned();

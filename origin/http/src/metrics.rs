@@ -10,9 +10,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use tollgate_keys::PublicKey;
 use tollgate_model::{Edge, KeyState};
-use tollgate_services::password_hashing::Load;
-use tollgate_services::rate_limit::Guard;
-use tollgate_services::telemetry::{Family, Histogram, Meters, SECONDS};
+use tollgate_services::password_hashing::HashingLoad;
+use tollgate_services::rate_limit::RateLimiter;
+use tollgate_services::telemetry::{LabelledCounter, LabelledHistogram, Metrics, SECONDS};
 use tollgate_system::clock;
 use tower::{Service, ServiceExt as _};
 
@@ -86,10 +86,10 @@ pub(super) async fn get(State(app): State<AppState>, own: Option<Extension<OnOwn
 async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
     let (head, edges) = (app.store.get_feed_head().await?, app.store.list_edges().await?);
     let mut text = Text::default();
-    text.counters(&app.meters);
+    text.counters(&app.metrics);
     text.one("tollgate_feed_sequence", "The newest sequence of the history of revocations.", "counter", head.sequence);
     text.one("tollgate_writer_queue", "Requests that wait to be written.", "gauge", app.writer.queued());
-    text.limits(&app.guard);
+    text.limits(&app.rate_limiter);
     text.one(
         "tollgate_allowed_origins_reads_total",
         "How often all clients were read for the origins that CORS allows.",
@@ -102,7 +102,7 @@ async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
         "gauge",
         u64::try_from(app.long_polls.waiting()).unwrap_or(u64::MAX),
     );
-    text.hashing(&app.forge.load());
+    text.hashing(&app.password_hasher.load());
     text.keys(app.keys.current().listing(), clock::now());
     text.edges(&edges, head.sequence, clock::now_ms());
     Ok(text.0)
@@ -113,8 +113,8 @@ async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
 struct Text(String);
 
 impl Text {
-    fn counters(&mut self, meters: &Meters) {
-        let Meters { requests, durations, issued, refused, introspected, revoked, .. } = meters;
+    fn counters(&mut self, metrics: &Metrics) {
+        let Metrics { requests, durations, issued, refused, introspected, revoked, .. } = metrics;
         let name = "tollgate_http_requests_total";
         self.family(name, "Answers, by route and class of status.", ["route", "status"], requests);
         self.histogram("tollgate_http_request_duration_seconds", "How long answers took, by route.", durations);
@@ -141,7 +141,7 @@ impl Text {
         self.sample(name, &[], value);
     }
 
-    fn family<const N: usize>(&mut self, name: &str, help: &str, labels: [&str; N], family: &Family<N>) {
+    fn family<const N: usize>(&mut self, name: &str, help: &str, labels: [&str; N], family: &LabelledCounter<N>) {
         self.head(name, help, "counter");
         for (values, count) in family.read() {
             let pairs: Vec<_> = labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
@@ -149,7 +149,7 @@ impl Text {
         }
     }
 
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
+    fn histogram(&mut self, name: &str, help: &str, histogram: &LabelledHistogram) {
         self.head(name, help, "histogram");
         for ([route], durations) in histogram.read() {
             let mut so_far = 0;
@@ -163,16 +163,16 @@ impl Text {
         }
     }
 
-    fn limits(&mut self, guard: &Guard) {
+    fn limits(&mut self, rate_limiter: &RateLimiter) {
         let name = "tollgate_rate_limited_total";
         self.head(name, "Requests that a limit refused, by limit.", "counter");
-        for (limit, refused) in guard.refused() {
+        for (limit, refused) in rate_limiter.refusal_counts() {
             self.sample(name, &[("limit", limit.as_str())], refused);
         }
     }
 
-    fn hashing(&mut self, load: &Load) {
-        let Load { queued, capacity, workers, working, done, refused, abandoned } = *load;
+    fn hashing(&mut self, load: &HashingLoad) {
+        let HashingLoad { queued, capacity, workers, working, done, refused, abandoned } = *load;
         for (name, help, kind, value) in [
             ("tollgate_hashing_queue", "Passwords that wait to be hashed.", "gauge", queued as u64),
             ("tollgate_hashing_queue_capacity", "How many may wait.", "gauge", capacity as u64),
@@ -221,11 +221,11 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_told() {
-        let meters = Meters::default();
-        meters.answered("/oauth/token", 200, Duration::from_micros(900));
-        meters.refused("/oauth/token", "invalid_client");
+        let metrics = Metrics::default();
+        metrics.answered("/oauth/token", 200, Duration::from_micros(900));
+        metrics.refused("/oauth/token", "invalid_client");
         let mut text = Text::default();
-        text.counters(&meters);
+        text.counters(&metrics);
         for line in [
             "# TYPE tollgate_http_requests_total counter",
             "tollgate_http_requests_total{route=\"/oauth/token\",status=\"2xx\"} 1",

@@ -8,7 +8,7 @@ use axum::http::header::{AUTHORIZATION, STRICT_TRANSPORT_SECURITY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use tollgate_services::telemetry::{NotedWay, Span, TraceContext, hex};
+use tollgate_services::telemetry::{CredentialKind, Span, TraceContext, hex};
 use tollgate_system::{clock, rng};
 use tracing::Instrument as _;
 
@@ -37,15 +37,15 @@ pub(super) async fn observe(State(app): State<AppState>, request: Request, next:
     let administrator = shown_administrator(&app, route, &request);
     let mut response = trace.scope(next.run(request).instrument(span.clone())).await;
     let (status, took) = (response.status().as_u16(), started.elapsed());
-    app.meters.answered(route, status, took);
+    app.metrics.answered(route, status, took);
     if let Some(Refusal(reason)) = response.extensions().get() {
-        app.meters.refused(route, reason);
+        app.metrics.refused(route, reason);
     }
     if let (Some(address), StatusCode::UNAUTHORIZED) = (administrator, response.status()) {
-        let noting = failed_authentication::note(&app, NotedWay::AdminApi, None, address);
+        let noting = failed_authentication::note(&app, CredentialKind::AdminApi, None, address);
         Box::pin(noting.instrument(span.clone())).await;
     }
-    app.spans.offer(|| Span { trace, method, route: route.to_owned(), status, began_at_ms, took });
+    app.span_exporter.export(|| Span { trace, method, route: route.to_owned(), status, began_at_ms, took });
     let took_ms = took.as_secs_f64() * 1000.0;
     span.in_scope(|| {
         if response.status().is_server_error() {

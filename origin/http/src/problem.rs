@@ -5,10 +5,10 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tollgate_services::password_hashing::ForgeError;
-use tollgate_services::rate_limit::Refusal;
+use tollgate_services::password_hashing::PasswordHashingError;
+use tollgate_services::rate_limit::LimitExceeded;
 use tollgate_services::revocation_feed::FeedError;
-use tollgate_services::signing_keys::KeysError;
+use tollgate_services::signing_keys::SigningKeysError;
 use tollgate_services::status_lists::BuildError;
 use tollgate_storage::{StoreError, WriteError};
 
@@ -20,7 +20,7 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     challenge: Option<HeaderValue>,
-    refusal: Option<Refusal>,
+    refusal: Option<LimitExceeded>,
 }
 
 /// RFC 9457
@@ -62,8 +62,8 @@ impl Problem {
     }
 }
 
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Problem {
+impl From<LimitExceeded> for Problem {
+    fn from(refusal: LimitExceeded) -> Problem {
         Problem { refusal: Some(refusal), ..Problem::new(StatusCode::TOO_MANY_REQUESTS, &refusal.to_string()) }
     }
 }
@@ -96,8 +96,8 @@ impl From<FeedError> for Problem {
     }
 }
 
-impl From<KeysError> for Problem {
-    fn from(error: KeysError) -> Problem {
+impl From<SigningKeysError> for Problem {
+    fn from(error: SigningKeysError) -> Problem {
         Problem::from(StoreError::from(error))
     }
 }
@@ -109,9 +109,9 @@ impl From<getrandom::Error> for Problem {
     }
 }
 
-impl From<ForgeError> for Problem {
-    fn from(error: ForgeError) -> Problem {
-        if !matches!(error, ForgeError::Busy) {
+impl From<PasswordHashingError> for Problem {
+    fn from(error: PasswordHashingError) -> Problem {
+        if !matches!(error, PasswordHashingError::Busy) {
             tracing::error!(%error, "a password could not be hashed");
         }
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the password cannot be hashed now; try again")

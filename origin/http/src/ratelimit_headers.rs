@@ -6,7 +6,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use tollgate_model::rate_limit::{Limit, Rule, Verdict};
-use tollgate_services::rate_limit::{Passed, Refusal};
+use tollgate_services::rate_limit::{AcceptedLimits, LimitExceeded};
 
 /// The limits.
 pub(crate) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -14,14 +14,14 @@ pub(crate) const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 pub(crate) const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Adds `Retry-After` and the exceeded limit to a 429 response.
-pub(crate) fn insert_refusal_headers(refusal: &Refusal, response: &mut Response) {
+pub(crate) fn insert_refusal_headers(refusal: &LimitExceeded, response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(refusal.seconds()));
     insert(&[(refusal.limit, refusal.rule, refusal.verdict())], headers);
 }
 
 /// Adds the limits and their state to a response, unless its handler added an exceeded one.
-pub(crate) fn insert_ratelimit_headers(passed: &Passed, headers: &mut HeaderMap) {
+pub(crate) fn insert_ratelimit_headers(passed: &AcceptedLimits, headers: &mut HeaderMap) {
     if !headers.contains_key(STATE) {
         let limits: Vec<(Limit, Rule, Verdict)> =
             passed.iter().map(|(check, verdict)| (check.limit, check.rule, *verdict)).collect();

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use tollgate_model::event_stream::Delivery;
 use tollgate_model::text;
-use tollgate_services::shared_signals::{Poll, PollAnswer, PollRequest};
+use tollgate_services::shared_signals::{PollAnswer, PollRequest, PollResponder};
 
 use super::oauth::caller::Caller;
 use super::problem::Problem;
@@ -58,10 +58,10 @@ pub(super) async fn post(
         app.long_polls.begin(caller.address(&app.grants.trusted_proxies)).filter(|_| !request.return_immediately);
     let is_crowded = poll.is_none() && !request.return_immediately;
     request.return_immediately |= is_crowded;
-    let polling = Poll {
+    let polling = PollResponder {
         store: app.store.clone(),
         transmitter: app.transmitter.clone(),
-        wake: app.wake.clone(),
+        wake: app.feed_changes.clone(),
         stop: app.stop.clone(),
     };
     match polling.answer(&stream, &request).await {

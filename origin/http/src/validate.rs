@@ -80,8 +80,8 @@ pub(super) async fn post(State(app): State<AppState>, caller: Caller) -> Result<
 
 /// The rules as they are now, whichever process changed them last.
 async fn rules(app: &App) -> Result<Option<Arc<Config>>, StoreError> {
-    let now = app.known.versions().await?;
-    app.known.rules(&app.default_audience, &app.keys.current().public_jwks(), now).await
+    let now = app.cache.versions().await?;
+    app.cache.edge_config(&app.default_audience, &app.keys.current().public_jwks(), now).await
 }
 
 /// The path of the request that is asked about, as rules have it.

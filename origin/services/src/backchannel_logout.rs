@@ -21,8 +21,8 @@ use tollgate_model::{Client, ClientId, PendingLogout};
 use tollgate_storage::{ClientSlots, Store, StoreError};
 use tollgate_system::{clock, rng};
 
-use crate::outbound_http::{Outbound, OutboundError};
-use crate::signing_keys::Keys;
+use crate::outbound_http::{OutboundClient, OutboundError};
+use crate::signing_keys::SigningKeys;
 use crate::telemetry::TraceContext;
 
 /// Tokens that are on their way at once, at most, and to one client.
@@ -45,14 +45,14 @@ enum TellError {
     #[error("there is no randomness: {0}")]
     Random(#[from] getrandom::Error),
     #[error("it was not reached: {0}")]
-    Outbound(#[from] OutboundError),
+    OutboundClient(#[from] OutboundError),
     #[error("it answered {0}")]
     Status(StatusCode),
 }
 
 /// What became of a logout that need not be told any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum DeliveryOutcome {
     /// The client took it.
     Taken,
     /// The client will never take it (§2.8).
@@ -62,11 +62,11 @@ enum Told {
 }
 
 /// Tells clients; shared by the tasks that do it.
-pub struct Courier {
+pub struct BackchannelLogoutSender {
     store: Store,
-    keys: Keys,
+    keys: SigningKeys,
     issuer: String,
-    outbound: Outbound,
+    outbound: OutboundClient,
 }
 
 /// What is on its way.
@@ -76,10 +76,10 @@ struct UnderWay {
     room: ClientSlots,
 }
 
-impl Courier {
+impl BackchannelLogoutSender {
     /// A courier of this issuer's logout tokens.
-    pub fn new(store: Store, keys: Keys, issuer: String, outbound: Outbound) -> Courier {
-        Courier { store, keys, issuer, outbound }
+    pub fn new(store: Store, keys: SigningKeys, issuer: String, outbound: OutboundClient) -> BackchannelLogoutSender {
+        BackchannelLogoutSender { store, keys, issuer, outbound }
     }
 
     /// Tells until `stop`. Then what is on its way ends first, which takes seconds: else it would have to be told twice.
@@ -106,7 +106,7 @@ impl Courier {
     }
 
     /// Begins to tell what is due, as much as there is room for; gives how long to wait for more.
-    async fn take_up(self: &Arc<Courier>, under_way: &mut UnderWay) -> Result<Duration, StoreError> {
+    async fn take_up(self: &Arc<BackchannelLogoutSender>, under_way: &mut UnderWay) -> Result<Duration, StoreError> {
         loop {
             let (now, room) = (self.now(), MOST.saturating_sub(under_way.tasks.len()));
             match self.store.find_next_logout_time().await? {
@@ -131,16 +131,20 @@ impl Courier {
     }
 
     /// Tells a client once, as part of the request that signed out, and records what came of it.
-    async fn deliver(self: Arc<Courier>, logout: PendingLogout) {
+    async fn deliver(self: Arc<BackchannelLogoutSender>, logout: PendingLogout) {
         let trace = TraceContext::continued(Some(&logout.trace));
         let told = trace.scope(self.tell(&logout)).await;
         let (client, session, tries) = (&logout.client, &logout.session, logout.attempts);
         let recorded = match told {
             Ok(told) => {
                 match told {
-                    Told::Taken => tracing::debug!(%client, session, tries, "a client was told of a logout"),
-                    Told::Refused => tracing::warn!(%client, session, tries, "a client refused to be told of a logout"),
-                    Told::Nobody => tracing::debug!(%client, session, "a client need not be told of a logout any more"),
+                    DeliveryOutcome::Taken => tracing::debug!(%client, session, tries, "a client was told of a logout"),
+                    DeliveryOutcome::Refused => {
+                        tracing::warn!(%client, session, tries, "a client refused to be told of a logout")
+                    }
+                    DeliveryOutcome::Nobody => {
+                        tracing::debug!(%client, session, "a client need not be told of a logout any more")
+                    }
                 }
                 self.store.delete_logout(&logout).await
             }
@@ -163,26 +167,26 @@ impl Courier {
         }
     }
 
-    async fn tell(&self, logout: &PendingLogout) -> Result<Told, TellError> {
+    async fn tell(&self, logout: &PendingLogout) -> Result<DeliveryOutcome, TellError> {
         let Some(client) = self.store.find_client(&logout.client).await?.filter(Client::is_active) else {
-            return Ok(Told::Nobody);
+            return Ok(DeliveryOutcome::Nobody);
         };
         let Some(url) = &client.metadata.backchannel_logout_uri else {
-            return Ok(Told::Nobody);
+            return Ok(DeliveryOutcome::Nobody);
         };
         let claims = logout.claims(&self.issuer, &base64url(&rng::random::<16>()?), clock::now());
         let alg = client.metadata.id_token_alg();
         let token = self.keys.current().sign_statement_with(alg, "logout+jwt", &claims)?;
         match self.outbound.post(url, client.registrant(), &[("logout_token", &token)]).await? {
-            status if status.is_success() => Ok(Told::Taken),
-            StatusCode::BAD_REQUEST => Ok(Told::Refused),
+            status if status.is_success() => Ok(DeliveryOutcome::Taken),
+            StatusCode::BAD_REQUEST => Ok(DeliveryOutcome::Refused),
             status => Err(TellError::Status(status)),
         }
     }
 }
 
 impl UnderWay {
-    fn begin(&mut self, courier: Arc<Courier>, logout: PendingLogout) {
+    fn begin(&mut self, courier: Arc<BackchannelLogoutSender>, logout: PendingLogout) {
         let client = logout.client.clone();
         self.room.try_acquire(&client);
         let task = self.tasks.spawn(courier.deliver(logout));

@@ -21,7 +21,7 @@ use tollgate_model::{
 };
 use tollgate_storage::{Store, StoreError, VersionReader, Versions};
 
-use crate::revocation_feed as feed;
+use crate::revocation_feed;
 
 /// Things of a kind that are kept at most, of about a kilobyte each. When there are more, it begins anew.
 const CAPACITY: usize = 16 * 1024;
@@ -33,15 +33,15 @@ const MOST_AT_ONCE: usize = 128;
 
 /// What is known, and how to know whether it still holds. Clones are the same.
 #[derive(Clone)]
-pub struct Known {
+pub struct RegistrationCache {
     store: Store,
     asking: Arc<Asking>,
     answers: watch::Receiver<Answer>,
-    clients: Arc<Kept<ClientId, Client>>,
-    resources: Arc<Kept<Audience, Option<Resource>>>,
-    tokens: Arc<Kept<[u8; 32], AccessToken>>,
-    rules: Arc<Kept<(), Config>>,
-    families: Arc<Kept<GrantId, RefreshFamily>>,
+    clients: Arc<VersionedCache<ClientId, Client>>,
+    resources: Arc<VersionedCache<Audience, Option<Resource>>>,
+    tokens: Arc<VersionedCache<[u8; 32], AccessToken>>,
+    rules: Arc<VersionedCache<(), Config>>,
+    families: Arc<VersionedCache<GrantId, RefreshFamily>>,
     looking_up: mpsc::Sender<Question>,
 }
 
@@ -64,9 +64,9 @@ struct Answer {
     versions: Option<Versions>,
 }
 
-impl Known {
+impl RegistrationCache {
     /// Knows nothing yet; and the task that asks the database for all who wait. It ends with the last clone.
-    pub fn new(store: Store) -> (Known, impl Future<Output = ()> + Send + 'static) {
+    pub fn new(store: Store) -> (RegistrationCache, impl Future<Output = ()> + Send + 'static) {
         let asking = Arc::new(Asking::default());
         let (answer, answers) = watch::channel(Answer { question: 0, versions: None });
         let (looking_up, questions) = mpsc::channel(MOST_WAITING);
@@ -77,7 +77,7 @@ impl Known {
         };
         let (clients, resources, tokens) = (Arc::default(), Arc::default(), Arc::default());
         let (rules, families) = (Arc::default(), Arc::default());
-        (Known { store, asking, answers, clients, resources, tokens, rules, families, looking_up }, task)
+        (RegistrationCache { store, asking, answers, clients, resources, tokens, rules, families, looking_up }, task)
     }
 
     /// How often things had changed at a moment after this was called.
@@ -100,13 +100,13 @@ impl Known {
     }
 
     /// The client with this id, if it is in memory as of `then`.
-    pub fn client_in_memory(&self, id: &ClientId, then: Versions) -> Option<Arc<Client>> {
+    pub fn cached_client(&self, id: &ClientId, then: Versions) -> Option<Arc<Client>> {
         self.clients.get(id, then.registrations)
     }
 
     /// The client with this id, if there is one, as of `now` or later.
     pub async fn client(&self, id: &ClientId, now: Versions) -> Result<Option<Arc<Client>>, StoreError> {
-        if let Some(client) = self.client_in_memory(id, now) {
+        if let Some(client) = self.cached_client(id, now) {
             return Ok(Some(client));
         }
         let client = Box::pin(self.store.find_client(id)).await?.map(Arc::new);
@@ -129,7 +129,7 @@ impl Known {
     }
 
     /// The rules that edges follow, as of `now` or later, for this audience and these keys; none if edges could not read them.
-    pub async fn rules(
+    pub async fn edge_config(
         &self,
         audience: &Audience,
         keys: &[Jwk],
@@ -138,7 +138,8 @@ impl Known {
         if let Some(rules) = self.rules.get(&(), now.config) {
             return Ok(Some(rules));
         }
-        let document = feed::config::document(audience.as_str(), keys, &self.store.list_routes().await?).ok();
+        let document =
+            revocation_feed::edge_config::document(audience.as_str(), keys, &self.store.list_routes().await?).ok();
         let rules = document.and_then(|document| Config::read(&document).ok()).map(Arc::new);
         if let Some(rules) = &rules {
             self.rules.keep((), now.config, Arc::clone(rules));
@@ -175,12 +176,12 @@ impl Known {
     }
 
     /// The record of a token of this text that was found good, if nothing was revoked since. It may have expired.
-    pub fn token(&self, unverified_token: &str, now: Versions) -> Option<Arc<AccessToken>> {
+    pub fn valid_token(&self, unverified_token: &str, now: Versions) -> Option<Arc<AccessToken>> {
         self.tokens.get(&name(unverified_token), now.sequence)
     }
 
     /// Remembers that the token of this text was found good as of `now` or later.
-    pub fn found_good(&self, text: &str, now: Versions, token: Arc<AccessToken>) {
+    pub fn insert_valid_token(&self, text: &str, now: Versions, token: Arc<AccessToken>) {
         self.tokens.keep(name(text), now.sequence, token);
     }
 }
@@ -222,15 +223,15 @@ async fn look_up(store: Store, mut questions: mpsc::Receiver<Question>) {
 }
 
 /// Things by name, each with the version that it is of.
-struct Kept<K, V>(Mutex<HashMap<K, (u64, Arc<V>)>>);
+struct VersionedCache<K, V>(Mutex<HashMap<K, (u64, Arc<V>)>>);
 
-impl<K, V> Default for Kept<K, V> {
-    fn default() -> Kept<K, V> {
-        Kept(Mutex::default())
+impl<K, V> Default for VersionedCache<K, V> {
+    fn default() -> VersionedCache<K, V> {
+        VersionedCache(Mutex::default())
     }
 }
 
-impl<K: Eq + Hash, V> Kept<K, V> {
+impl<K: Eq + Hash, V> VersionedCache<K, V> {
     fn get(&self, name: &K, version: u64) -> Option<Arc<V>> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(name).filter(|(of, _)| *of == version).map(|(_, value)| Arc::clone(value))
@@ -282,7 +283,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite://{}", folder.path().join("known.db").display());
         let store = Store::open(&url).await.expect("opened");
-        let (known, asking) = Known::new(store.clone());
+        let (known, asking) = RegistrationCache::new(store.clone());
         store.close().await;
         let presented = PresentedRefreshToken { grant: GrantId::from_random(&[1; 12]), hash: SecretHash::of("r") };
         let asked = async { known.refresh_token(presented).await };

@@ -13,7 +13,7 @@ use tokio::sync::OwnedMutexGuard;
 use tollgate_core::KeySet;
 use tollgate_model::{Client, OutboundUrl, Registrant, TrustedIssuer, jwks};
 
-use crate::outbound_http::{Outbound, OutboundError};
+use crate::outbound_http::{OutboundClient, OutboundError};
 use crate::single_flight::SingleFlight;
 
 /// How long fetched keys are used without fetching them again.
@@ -27,8 +27,8 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 const MAX_URLS: usize = 4096;
 
 /// The cache.
-pub struct ClientKeys {
-    outbound: Outbound,
+pub struct ClientKeyCache {
+    outbound: OutboundClient,
     of_operators: Urls,
     of_clients: Urls,
 }
@@ -44,26 +44,26 @@ struct Published {
     retry_at: Option<Instant>,
 }
 
-impl ClientKeys {
-    /// Keys are fetched by `outbound`.
-    pub fn new(outbound: Outbound) -> ClientKeys {
-        ClientKeys { outbound, of_operators: Mutex::default(), of_clients: Mutex::default() }
+impl ClientKeyCache {
+    /// SigningKeys are fetched by `outbound`.
+    pub fn new(outbound: OutboundClient) -> ClientKeyCache {
+        ClientKeyCache { outbound, of_operators: Mutex::default(), of_clients: Mutex::default() }
     }
 
     /// A client's keys; none when it has none, or they cannot be fetched.
-    pub async fn of(&self, client: &Client) -> Option<Arc<KeySet>> {
+    pub async fn client_keys(&self, client: &Client) -> Option<Arc<KeySet>> {
         let metadata = &client.metadata;
         self.find(metadata.jwks.as_ref(), metadata.jwks_uri.as_ref(), client.registrant()).await
     }
 
     /// The keys of an issuer that the operator trusts.
-    pub async fn of_issuer(&self, issuer: &TrustedIssuer) -> Option<Arc<KeySet>> {
+    pub async fn issuer_keys(&self, issuer: &TrustedIssuer) -> Option<Arc<KeySet>> {
         self.find(issuer.jwks.as_ref(), issuer.jwks_uri.as_ref(), Registrant::Operator).await
     }
 
     /// A client's keys, where they are others than these, with which a signature does not fit: fetched again from where the client
     /// publishes them, unless that was just done.
-    pub async fn newer(&self, client: &Client, than: &Arc<KeySet>) -> Option<Arc<KeySet>> {
+    pub async fn refetch(&self, client: &Client, than: &Arc<KeySet>) -> Option<Arc<KeySet>> {
         let url = client.metadata.jwks_uri.as_ref()?;
         let keys = self.published(url, client.registrant(), MAX_AGE_ON_MISMATCH).await?;
         (!Arc::ptr_eq(&keys, than)).then_some(keys)
@@ -106,7 +106,7 @@ impl ClientKeys {
     }
 }
 
-async fn fetch(outbound: &Outbound, url: &OutboundUrl, registrant: Registrant) -> Result<KeySet, OutboundError> {
+async fn fetch(outbound: &OutboundClient, url: &OutboundUrl, registrant: Registrant) -> Result<KeySet, OutboundError> {
     let body = outbound.get(url, registrant).await?;
     let set: Value = serde_json::from_slice(&body).map_err(|_| OutboundError::from("the answer is not JSON"))?;
     match jwks::public_keys(&set) {

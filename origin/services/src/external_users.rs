@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 32 * 1024;
 const MAX_REQUESTS: usize = 64;
 
 /// The API.
-pub struct UsersApi {
+pub struct ExternalUserDirectory {
     http: reqwest::Client,
     settings: ExternalUsersSettings,
     requests: Semaphore,
@@ -38,7 +38,7 @@ pub struct ExternalUser {
 
 /// The API did not say whether the credentials are right.
 #[derive(Debug, thiserror::Error)]
-pub enum UsersApiError {
+pub enum ExternalUsersError {
     #[error("it cannot be reached: {0}")]
     Away(String),
     #[error("it answers with the status {0}")]
@@ -54,25 +54,25 @@ struct Answer {
     claims: Map<String, Value>,
 }
 
-impl UsersApi {
+impl ExternalUserDirectory {
     /// The API of these settings.
     ///
     /// # Errors
     /// When TLS cannot be used.
-    pub fn new(settings: ExternalUsersSettings) -> Result<UsersApi, reqwest::Error> {
+    pub fn new(settings: ExternalUsersSettings) -> Result<ExternalUserDirectory, reqwest::Error> {
         // A redirect would take the password elsewhere.
         let none = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().timeout(settings.timeout).redirect(none).build()?;
-        Ok(UsersApi { http, settings, requests: Semaphore::new(MAX_REQUESTS) })
+        Ok(ExternalUserDirectory { http, settings, requests: Semaphore::new(MAX_REQUESTS) })
     }
 
     /// The user who has this name and this password; none if they are wrong.
     ///
     /// # Errors
     /// When the API does not say, or not in time.
-    pub async fn check(&self, name: &UserName, password: &str) -> Result<Option<ExternalUser>, UsersApiError> {
+    pub async fn check(&self, name: &UserName, password: &str) -> Result<Option<ExternalUser>, ExternalUsersError> {
         let turn = timeout(self.settings.timeout, self.requests.acquire()).await;
-        let _asking = turn.map_err(|_| UsersApiError::Away("too many requests are under way".to_owned()))?;
+        let _asking = turn.map_err(|_| ExternalUsersError::Away("too many requests are under way".to_owned()))?;
         let body = Zeroizing::new(json!({ "username": name, "password": password }).to_string());
         let mut request = self.http.post(self.settings.url.as_str());
         if let Some(secret) = &self.settings.secret {
@@ -83,34 +83,36 @@ impl UsersApi {
         match answer.status().as_u16() {
             200 => {}
             401 | 403 => return Ok(None),
-            status => return Err(UsersApiError::Status(status)),
+            status => return Err(ExternalUsersError::Status(status)),
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(away)? {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_BYTES {
-                return Err(UsersApiError::Answer("is too long"));
+                return Err(ExternalUsersError::Answer("is too long"));
             }
         }
         read(&body).map(Some)
     }
 }
 
-fn away(error: reqwest::Error) -> UsersApiError {
-    UsersApiError::Away(with_causes(&error.without_url()))
+fn away(error: reqwest::Error) -> ExternalUsersError {
+    ExternalUsersError::Away(with_causes(&error.without_url()))
 }
 
 /// Claims that clients can never be told are left out, not refused: the API may say more than is asked.
-fn read(body: &[u8]) -> Result<ExternalUser, UsersApiError> {
+fn read(body: &[u8]) -> Result<ExternalUser, ExternalUsersError> {
     let Answer { external_id: id, claims } =
-        text::json(body).map_err(|_| UsersApiError::Answer("is not the JSON that is expected"))?;
+        text::json(body).map_err(|_| ExternalUsersError::Answer("is not the JSON that is expected"))?;
     if id.is_empty() || id.len() > MAX_IDENTIFIER_BYTES || id.chars().any(char::is_control) {
-        return Err(UsersApiError::Answer("has an external_id that is not 1 to 255 bytes without control characters"));
+        return Err(ExternalUsersError::Answer(
+            "has an external_id that is not 1 to 255 bytes without control characters",
+        ));
     }
     let known: Map<String, Value> =
         claims.into_iter().filter(|(name, _)| UserClaims::names().any(|known| known == name)).collect();
     let claims = UserClaims::parse(&Value::Object(known).to_string());
-    Ok(ExternalUser { id, claims: claims.map_err(|_| UsersApiError::Answer("has claims that are too large"))? })
+    Ok(ExternalUser { id, claims: claims.map_err(|_| ExternalUsersError::Answer("has claims that are too large"))? })
 }
 
 /// How long the API has, unless something else is set.

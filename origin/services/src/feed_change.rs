@@ -12,7 +12,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// What the watching task last saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wake {
+pub struct FeedChange {
     /// Where the history stood.
     pub head: FeedHead,
     /// Whether the watch is working; while it is not, `head` may be old.
@@ -26,10 +26,10 @@ pub struct Wake {
 pub async fn watch(
     store: Store,
     stop: CancellationToken,
-) -> Result<(Receiver<Wake>, impl Future<Output = ()> + Send), StoreError> {
+) -> Result<(Receiver<FeedChange>, impl Future<Output = ()> + Send), StoreError> {
     let watch = store.watch_changes().await?;
     // Read after the watch began, so that no change falls between.
-    let (sender, receiver) = channel(Wake { head: store.get_feed_head().await?, watching: true });
+    let (sender, receiver) = channel(FeedChange { head: store.get_feed_head().await?, watching: true });
     let task = async move {
         tokio::select! {
             () = keep_watching(&store, watch, &sender) => {}
@@ -39,7 +39,7 @@ pub async fn watch(
     Ok((receiver, task))
 }
 
-async fn keep_watching(store: &Store, first: ChangeWatch, sender: &Sender<Wake>) {
+async fn keep_watching(store: &Store, first: ChangeWatch, sender: &Sender<FeedChange>) {
     let mut watch = Some(first);
     loop {
         if let Err(error) = next_change(store, &mut watch, sender).await {
@@ -51,12 +51,16 @@ async fn keep_watching(store: &Store, first: ChangeWatch, sender: &Sender<Wake>)
     }
 }
 
-async fn next_change(store: &Store, watch: &mut Option<ChangeWatch>, sender: &Sender<Wake>) -> Result<(), StoreError> {
+async fn next_change(
+    store: &Store,
+    watch: &mut Option<ChangeWatch>,
+    sender: &Sender<FeedChange>,
+) -> Result<(), StoreError> {
     match watch {
         Some(watch) => watch.changed().await?,
         None => *watch = Some(store.watch_changes().await?),
     }
-    let newest = Wake { head: store.get_feed_head().await?, watching: true };
+    let newest = FeedChange { head: store.get_feed_head().await?, watching: true };
     sender.send_if_modified(|wake| std::mem::replace(wake, newest) != newest);
     Ok(())
 }

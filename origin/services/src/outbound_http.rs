@@ -29,7 +29,7 @@ const MAX_FETCHES: usize = 64;
 
 /// Sends them. Clones share their connections.
 #[derive(Clone)]
-pub struct Outbound {
+pub struct OutboundClient {
     of_operators: Channel,
     of_clients: Channel,
 }
@@ -64,14 +64,17 @@ impl From<reqwest::Error> for OutboundError {
     }
 }
 
-impl Outbound {
+impl OutboundClient {
     /// Connections to all; those for strangers' URLs to the public Internet alone, past no proxy that could connect elsewhere.
     ///
     /// # Errors
     /// When TLS cannot be used.
-    pub fn new() -> Result<Outbound, reqwest::Error> {
+    pub fn new() -> Result<OutboundClient, reqwest::Error> {
         let guarded = reqwest::Client::builder().no_proxy().dns_resolver(PublicNames);
-        Ok(Outbound { of_operators: Channel::new(reqwest::Client::builder())?, of_clients: Channel::new(guarded)? })
+        Ok(OutboundClient {
+            of_operators: Channel::new(reqwest::Client::builder())?,
+            of_clients: Channel::new(guarded)?,
+        })
     }
 
     /// The body behind a URL, which `registrant` registered.
@@ -235,7 +238,7 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        let outbound = Outbound::new().expect("TLS");
+        let outbound = OutboundClient::new().expect("TLS");
         let asked = |registrant, host: &str| {
             let url: OutboundUrl = format!("http://{host}:{port}/jwks").parse().expect("a loopback address");
             let outbound = outbound.clone();

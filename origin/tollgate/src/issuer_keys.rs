@@ -2,7 +2,7 @@
 
 use tollgate_config::Settings;
 use tollgate_keys::{KeyRing, MasterKey};
-use tollgate_services::signing_keys::Keys;
+use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::Store;
 use tollgate_system::clock;
 
@@ -20,9 +20,9 @@ pub async fn open_keys(store: &Store, settings: &Settings) -> anyhow::Result<Key
 ///
 /// # Errors
 /// As [`open_keys`].
-pub async fn open_shared_keys(store: &Store, settings: &Settings) -> anyhow::Result<Keys> {
+pub async fn open_shared_keys(store: &Store, settings: &Settings) -> anyhow::Result<SigningKeys> {
     let master = make_first_keys(store, settings).await?;
-    Ok(Keys::open(store.clone(), master).await?)
+    Ok(SigningKeys::open(store.clone(), master).await?)
 }
 
 /// Makes the keys of a database that has none; gives the master key.

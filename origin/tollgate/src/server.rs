@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_config::Settings;
 use tollgate_http as http;
-use tollgate_services::password_hashing::Forge;
-use tollgate_services::rate_limit::Limiter;
-use tollgate_services::telemetry::Spans;
+use tollgate_services::password_hashing::PasswordHasher;
+use tollgate_services::rate_limit::LimitStore;
+use tollgate_services::telemetry::SpanExporter;
 use tollgate_storage::Store;
 
 use crate::issuers::{Dispatcher, Running, Shared, Supervisor};
@@ -28,7 +28,7 @@ pub struct Server {
     url: String,
     issuer: String,
     store: Store,
-    forge: Forge,
+    password_hasher: PasswordHasher,
     metrics_bound: Option<SocketAddr>,
     draining: CancellationToken,
     drain: Duration,
@@ -65,14 +65,20 @@ impl Server {
         // What was started stops if what follows fails.
         let failing = stop.clone().drop_guard();
         let max_connections = listen::openable_connections(settings.max_connections);
-        let limiter = Limiter::new(settings.redis_url.as_deref())?;
-        tasks.spawn(Arc::clone(&limiter).run(stop.clone()));
+        let limit_store = LimitStore::new(settings.redis_url.as_deref())?;
+        tasks.spawn(Arc::clone(&limit_store).run(stop.clone()));
         let long_polls = http::LongPolls::new(max_connections);
         let appearance = Arc::new(http::Appearance::load(&settings.appearance)?);
-        let forge = Forge::new(&settings.hashing)?;
+        let password_hasher = PasswordHasher::new(&settings.hashing)?;
         let spans = spans(&settings, &tasks, &stop)?;
-        let shared =
-            Shared { forge: forge.clone(), limiter, long_polls, appearance, draining: draining.clone(), spans };
+        let shared = Shared {
+            password_hasher: password_hasher.clone(),
+            limit_store,
+            long_polls,
+            appearance,
+            draining: draining.clone(),
+            span_exporter: spans,
+        };
         let default = Running::start(&settings, issuer.clone(), store.clone(), &shared, stop.clone()).await?;
         let (mut supervisor, dispatcher) = Supervisor::new(settings, url, &default, shared, stop.clone());
         supervisor.follow().await?;
@@ -96,7 +102,7 @@ impl Server {
         tasks.close();
         failing.disarm();
         tracing::info!(url = %own_url, %issuer, "serving");
-        Ok(Server { url: own_url, metrics_bound, issuer, store, forge, draining, drain, stop, tasks })
+        Ok(Server { url: own_url, metrics_bound, issuer, store, password_hasher, draining, drain, stop, tasks })
     }
 
     /// Where it answers, e.g. `http://127.0.0.1:8080`.
@@ -125,8 +131,8 @@ impl Server {
 
     /// What hashes passwords, for tests and embedders.
     #[must_use]
-    pub fn forge(&self) -> &Forge {
-        &self.forge
+    pub fn password_hasher(&self) -> &PasswordHasher {
+        &self.password_hasher
     }
 
     /// Stops: `/health/ready` says so for as long as the settings have it; then no new connections, long polls end at once, and
@@ -156,9 +162,9 @@ async fn serve_metrics(listener: TcpListener, issuers: Dispatcher, stop: Cancell
 }
 
 /// Where answered requests are told of, with the task that tells.
-fn spans(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<Spans> {
-    let Some(endpoint) = &settings.telemetry.otlp_endpoint else { return Ok(Spans::default()) };
-    let (spans, telling) = Spans::new(endpoint, stop.clone()).context("TOLLGATE_OTLP_ENDPOINT")?;
+fn spans(settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) -> anyhow::Result<SpanExporter> {
+    let Some(endpoint) = &settings.telemetry.otlp_endpoint else { return Ok(SpanExporter::default()) };
+    let (spans, telling) = SpanExporter::new(endpoint, stop.clone()).context("TOLLGATE_OTLP_ENDPOINT")?;
     tasks.spawn(telling);
     Ok(spans)
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::json;
 use tollgate_model::{User, UserClaims, UserId};
-use tollgate_services::password_hashing::hash_now;
+use tollgate_services::password_hashing::hash_password_blocking;
 use tollgate_system::{Clock, rng};
 
 use crate::browser::Person;
@@ -16,7 +16,7 @@ pub const PARTNER_ISSUER: &str = "https://partner.example";
 
 /// Registers a user with an email address, a full name and [`PASSWORD`].
 pub async fn register_user(origin: &TestOrigin, name: &str) -> Result<(UserId, Person)> {
-    let hash = tokio::task::spawn_blocking(|| hash_now(&PASSWORD.to_owned().into())).await??;
+    let hash = tokio::task::spawn_blocking(|| hash_password_blocking(&PASSWORD.to_owned().into())).await??;
     let claims = json!({ "email": format!("{name}@example.org"), "name": "Ada Lovelace" });
     let id = UserId::from_random(&rng::random()?);
     let user = User {

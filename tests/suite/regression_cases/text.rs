@@ -158,7 +158,7 @@ async fn o30_nfc_and_nfd_spellings_are_one_user(case: &RegressionCase) -> Result
 
     // A user from before normalization: name and password stored as typed, and the name now taken
     // by another user.
-    let hash = tollgate_services::password_hashing::hash_now(&password_nfd.clone().into())?;
+    let hash = tollgate_services::password_hashing::hash_password_blocking(&password_nfd.clone().into())?;
     let old = User {
         password_hash: Some(hash),
         claims: UserClaims::default(),

@@ -26,7 +26,7 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
         on_not_covered: UnknownStatusPolicy::Deny,
     };
     // The store itself is asked below.
-    let keys = app.keys.knowing(unverified_token).await?;
+    let keys = app.keys.ring_for_token(unverified_token).await?;
     let verified =
         verify(unverified_token.as_bytes(), keys.verifying_keys(), &expected, &CheckedByCaller, clock::now());
     verified.map_err(|refusal| match refusal {

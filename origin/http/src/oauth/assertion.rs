@@ -64,10 +64,10 @@ pub(crate) async fn verified(
 ) -> Result<Map<String, Value>, JoseError> {
     Jws::parse(jwt)?.of_type(of)?;
     let no_keys = JoseError("the client has no keys that can be had");
-    let keys = app.client_keys.of(client).await.ok_or(no_keys)?;
+    let keys = app.client_keys.client_keys(client).await.ok_or(no_keys)?;
     match Jws::parse(jwt)?.verify(&keys) {
         Ok(claims) => Ok(claims),
-        Err(error) => match app.client_keys.newer(client, &keys).await {
+        Err(error) => match app.client_keys.refetch(client, &keys).await {
             Some(keys) => Jws::parse(jwt)?.verify(&keys),
             None => Err(error),
         },

@@ -22,7 +22,7 @@ const DPOP: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA ES256 RS256\"";
 
 /// The record of an access token that is good this moment: of this origin, not expired, not revoked.
 pub(crate) async fn good(app: &App, unverified_token: &str) -> Result<Option<Arc<AccessToken>>, StoreError> {
-    good_as_of(app, unverified_token, app.known.versions().await?).await
+    good_as_of(app, unverified_token, app.cache.versions().await?).await
 }
 
 /// As [`good`], for a request that was judged by the state `now` already.
@@ -31,7 +31,7 @@ pub(crate) async fn good_as_of(
     unverified_token: &str,
     now: Versions,
 ) -> Result<Option<Arc<AccessToken>>, StoreError> {
-    let token = match app.known.token(unverified_token, now) {
+    let token = match app.cache.valid_token(unverified_token, now) {
         Some(token) => Some(token),
         None => Box::pin(unrevoked(app, unverified_token, now)).await?,
     };
@@ -45,7 +45,7 @@ async fn unrevoked(app: &App, unverified_token: &str, now: Versions) -> Result<O
     };
     let token = app.store.find_unrevoked_token(&recognised).await?.map(Arc::new);
     if let Some(token) = &token {
-        app.known.found_good(unverified_token, now, Arc::clone(token));
+        app.cache.insert_valid_token(unverified_token, now, Arc::clone(token));
     }
     Ok(token)
 }

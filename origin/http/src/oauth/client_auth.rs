@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tollgate_keys::jose::{self, Jws};
 use tollgate_model::{AuthMethod, Client, ClientId, SecretHash};
-use tollgate_services::telemetry::NotedWay;
+use tollgate_services::telemetry::CredentialKind;
 use tollgate_storage::Versions;
 use tollgate_system::clock;
 use zeroize::Zeroizing;
@@ -79,7 +79,7 @@ pub(crate) async fn authenticate(
 ) -> Result<AuthenticatedClient, OAuthError> {
     let presented = presented(&caller.headers, form)?;
     let certificate = Certificate::of(caller, &app.grants)?;
-    let now = app.known.versions().await?;
+    let now = app.cache.versions().await?;
     let client = match proven(app, caller, &presented, certificate.as_ref(), path, now).await {
         Err(OAuthError::InvalidClient) => {
             // Apart, so that whoever authenticates needs no memory for it.
@@ -89,7 +89,7 @@ pub(crate) async fn authenticate(
         client => client?,
     };
     if !client.is_public() {
-        app.guard.client(&client.id).await?;
+        app.rate_limiter.acquire_client(&client.id).await?;
     }
     Ok(AuthenticatedClient { client, certificate, now, unconfirmed: false })
 }
@@ -99,7 +99,7 @@ async fn note_failure(app: &App, caller: &Caller, presented: &Presented<'_>, now
     let address = caller.address(&app.grants.trusted_proxies);
     let named = find(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
     let name = named.as_ref().map(|client| client.id.as_str());
-    failed_authentication::note(app, NotedWay::Client, name, address).await;
+    failed_authentication::note(app, CredentialKind::Client, name, address).await;
 }
 
 /// The active client that what is presented proves.
@@ -130,14 +130,14 @@ pub(crate) async fn from_memory(app: &App, caller: &Caller, form: &Parameters) -
     let Ok(Presented::Secret { unverified_id, secret }) = presented(&caller.headers, form) else {
         return None;
     };
-    let now = app.known.latest_versions()?;
-    let client = app.known.client_in_memory(&unverified_id.parse().ok()?, now)?;
+    let now = app.cache.latest_versions()?;
+    let client = app.cache.cached_client(&unverified_id.parse().ok()?, now)?;
     let fits = may_use_secrets(&client) && client.has_secret(&SecretHash::of(&secret), clock::now());
     if !fits || !client.is_active() {
         return None;
     }
     let certificate = Certificate::of(caller, &app.grants).ok()?;
-    app.guard.client(&client.id).await.ok()?;
+    app.rate_limiter.acquire_client(&client.id).await.ok()?;
     Some(AuthenticatedClient { client, certificate, now, unconfirmed: true })
 }
 
@@ -156,14 +156,14 @@ async fn by_secret(
     let presented = SecretHash::of(secret);
     let Some(client) = client else {
         let _ = SecretHash::from_bytes([0; 32]).matches(&presented);
-        app.guard.guess_secret(unverified_id, address).await?.failed();
+        app.rate_limiter.begin_secret_attempt(unverified_id, address).await?.failed();
         return Err(OAuthError::InvalidClient);
     };
     if client.has_secret(&presented, clock::now()) {
         return Ok(client);
     }
     if client.chosen_secrets(clock::now()).next().is_none() {
-        app.guard.guess_secret(unverified_id, address).await?.failed();
+        app.rate_limiter.begin_secret_attempt(unverified_id, address).await?.failed();
         return Err(OAuthError::InvalidClient);
     }
     match Box::pin(has_chosen_secret(app, &client, secret, address)).await? {
@@ -187,21 +187,21 @@ async fn has_chosen_secret(
     address: Option<IpAddr>,
 ) -> Result<bool, OAuthError> {
     let hashes: Vec<&str> = client.chosen_secrets(clock::now()).collect();
-    if hashes.iter().any(|hash| app.verified.knows(&client.id, secret, hash)) {
+    if hashes.iter().any(|hash| app.verified_secrets.contains(&client.id, secret, hash)) {
         return Ok(true);
     }
     for hash in hashes {
         // Those who send the same at the same time are one guess, and wait for one hash.
         let check = || async {
-            let guess = app.guard.guess_secret(client.id.as_str(), address).await?;
-            let fits = app.forge.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned())).await;
+            let guess = app.rate_limiter.begin_secret_attempt(client.id.as_str(), address).await?;
+            let fits = app.password_hasher.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned())).await;
             match fits {
                 Ok(false) => guess.failed(),
                 Ok(true) | Err(_) => guess.give_back().await,
             }
             Ok::<bool, OAuthError>(fits?)
         };
-        if app.verified.verify(&client.id, secret, hash, check).await? {
+        if app.verified_secrets.verify(&client.id, secret, hash, check).await? {
             rehash(app, client, secret, hash).await;
             return Ok(true);
         }
@@ -211,10 +211,10 @@ async fn has_chosen_secret(
 
 /// Hashes a secret anew if a hash costs more today. What goes wrong can wait for the next time.
 async fn rehash(app: &App, client: &Client, secret: &str, old: &str) {
-    if !app.forge.has_outgrown(old) {
+    if !app.password_hasher.needs_rehash(old) {
         return;
     }
-    let Ok(new) = app.forge.hash(Zeroizing::new(secret.to_owned())).await else {
+    let Ok(new) = app.password_hasher.hash(Zeroizing::new(secret.to_owned())).await else {
         return;
     };
     if let Err(error) = app.store.rehash_secret(&client.id, old, &new).await {
@@ -240,7 +240,7 @@ async fn by_certificate_or_nothing(
 
 pub(super) async fn find(app: &App, unverified_id: &str, now: Versions) -> Result<Option<Arc<Client>>, OAuthError> {
     let id: ClientId = unverified_id.parse().map_err(|_| OAuthError::InvalidClient)?;
-    Ok(app.known.client(&id, now).await?)
+    Ok(app.cache.client(&id, now).await?)
 }
 
 fn presented<'a>(headers: &HeaderMap, form: &'a Parameters) -> Result<Presented<'a>, OAuthError> {

@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tollgate_keys::IssueError;
 use tollgate_model::{AccessError, AuthorizationError, GrantError, MetadataError};
-use tollgate_services::password_hashing::ForgeError;
-use tollgate_services::rate_limit::Refusal as Limited;
+use tollgate_services::password_hashing::PasswordHashingError;
+use tollgate_services::rate_limit::LimitExceeded;
 use tollgate_storage::{StoreError, WriteError};
 
 use super::parameters::ParameterError;
@@ -59,9 +59,9 @@ pub(crate) enum OAuthError {
     Write(WriteError),
     /// A limit was not passed.
     #[error(transparent)]
-    Limited(#[from] Limited),
+    LimitExceeded(#[from] LimitExceeded),
     #[error("the secret cannot be checked now; try again")]
-    Forge(#[from] ForgeError),
+    PasswordHashing(#[from] PasswordHashingError),
     #[error("the token could not be made; try again")]
     Issue(IssueError),
     #[error("the token could not be made; try again")]
@@ -129,11 +129,11 @@ impl OAuthError {
             OAuthError::Metadata(MetadataError::RedirectUri(_)) => (bad, "invalid_redirect_uri"),
             OAuthError::Metadata(_) => (bad, "invalid_client_metadata"),
             // RFC 6585 §4; no OAuth error code says it better.
-            OAuthError::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
+            OAuthError::LimitExceeded(_) => (StatusCode::TOO_MANY_REQUESTS, "temporarily_unavailable"),
             // RFC 7009 §2.2.1 asks for 503 and Retry-After; the code is RFC 6749 §4.1.2.1's.
             OAuthError::Store(_)
             | OAuthError::Write(_)
-            | OAuthError::Forge(_)
+            | OAuthError::PasswordHashing(_)
             | OAuthError::Issue(_)
             | OAuthError::Randomness(_) => (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable"),
         }
@@ -146,9 +146,11 @@ impl OAuthError {
             OAuthError::Write(error @ WriteError::Database) => tracing::debug!(%error, "the store failed"),
             OAuthError::Store(error) => tracing::error!(%error, "the store failed"),
             // When there is too much to do, a line for each is too much too.
-            OAuthError::Write(WriteError::Busy) | OAuthError::Forge(ForgeError::Busy) => tracing::debug!("too busy"),
+            OAuthError::Write(WriteError::Busy) | OAuthError::PasswordHashing(PasswordHashingError::Busy) => {
+                tracing::debug!("too busy")
+            }
             OAuthError::Write(error) => tracing::error!(%error, "the store failed"),
-            OAuthError::Forge(error) => tracing::error!(%error, "a secret could not be checked"),
+            OAuthError::PasswordHashing(error) => tracing::error!(%error, "a secret could not be checked"),
             OAuthError::Issue(error) => tracing::error!(%error, "a token could not be signed"),
             OAuthError::Randomness(error) => tracing::error!(%error, "the system has no randomness"),
             refused => tracing::debug!(reason = %refused, "refused"),
@@ -170,7 +172,7 @@ impl IntoResponse for OAuthError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        if let OAuthError::Limited(refusal) = &self {
+        if let OAuthError::LimitExceeded(refusal) = &self {
             insert_refusal_headers(refusal, &mut response);
         }
         if let OAuthError::UseDpopNonce(nonce) = self {

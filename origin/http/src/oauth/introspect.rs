@@ -87,13 +87,14 @@ pub(crate) async fn post(
     let unverified_token = form.required("token", "token is missing")?;
     let finding = introspect(&app, client, unverified_token, authenticated.now).await?;
     let found = finding.told(&app.issuer);
-    app.meters.introspected(found.active);
+    app.metrics.introspected(found.active);
     if !wants_signed(&caller.headers) {
         return Ok(json::sized(&found, USUAL_ANSWER));
     }
     let claims = json!({ "iss": app.issuer, "aud": client.id, "iat": clock::now(), "token_introspection": found });
     let alg = client.metadata.introspection_signed_response_alg.unwrap_or(TokenAlg::Rs256);
-    let signed = app.keys.to_sign(alg).await.sign_statement_with(alg, "token-introspection+jwt", &claims)?;
+    let signed =
+        app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "token-introspection+jwt", &claims)?;
     Ok(([(CONTENT_TYPE, SIGNED)], signed).into_response())
 }
 
@@ -119,7 +120,7 @@ async fn may_know(app: &App, client: &Client, token: &AccessToken, now: Versions
         return Ok(true);
     }
     for audience in token.audience.iter() {
-        let resource = app.known.resource(audience, now).await?;
+        let resource = app.cache.resource(audience, now).await?;
         if resource.as_ref().as_ref().is_some_and(|resource| resource.introspected_by.as_ref() == Some(&client.id)) {
             return Ok(true);
         }
@@ -132,7 +133,7 @@ async fn refresh_token(app: &App, client: &Client, unverified_token: &str) -> Re
     let Some(presented) = app.keys.current().refresh_keys().parse(unverified_token) else {
         return Ok(Finding::Inactive);
     };
-    let token = app.known.refresh_token(presented).await?;
+    let token = app.cache.refresh_token(presented).await?;
     let is_good = token.is_some_and(|token| token.is_usable_by(&client.id, clock::now()));
     Ok(if is_good { Finding::Refresh } else { Finding::Inactive })
 }

@@ -220,7 +220,7 @@ pub(super) async fn id_token(app: &App, about: &IdToken<'_>) -> Result<String, O
     if let Some(nonce) = about.nonce {
         claims.insert("nonce".to_owned(), Value::from(nonce));
     }
-    Ok(app.keys.to_sign(alg).await.sign_statement_with(alg, "JWT", &claims)?)
+    Ok(app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)?)
 }
 
 /// The left half of the hash that goes with an algorithm (OpenID Connect Core §3.1.3.6); Ed25519's is SHA-512.

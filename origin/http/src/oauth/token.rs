@@ -70,7 +70,7 @@ async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str
     {
         let answer = answer(app, caller, &client, form, path).await;
         // Whatever is refused is refused by what holds now.
-        if answer.is_ok() || app.known.versions().await?.registrations == client.now.registrations {
+        if answer.is_ok() || app.cache.versions().await?.registrations == client.now.registrations {
             return answer;
         }
     }
@@ -102,7 +102,7 @@ async fn answer(
     let has_proof = jkt.is_some();
     let request = TokenRequest { app, caller: authenticated, form, jkt };
     let answer = grant_by_a_good_key(grant_type, request).await?;
-    app.meters.issued(grant_type.as_str());
+    app.metrics.issued(grant_type.as_str());
     let tokens = answer.access_token.len() + answer.id_token.as_ref().map_or(0, String::len);
     let mut response = json::sized(&answer, tokens + ROOM_BESIDE_TOKENS);
     if has_proof {
@@ -118,7 +118,7 @@ async fn answer(
 async fn grant_by_a_good_key(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     for _ in 0..KEYS_TRIED {
         match grant(grant_type, request.clone()).await {
-            Err(OAuthError::Write(WriteError::Store(StoreError::KeyRevoked(_)))) => request.app.keys.fresh().await?,
+            Err(OAuthError::Write(WriteError::Store(StoreError::KeyRevoked(_)))) => request.app.keys.reload().await?,
             answer => return answer,
         };
     }

@@ -54,7 +54,7 @@ pub(crate) async fn any(
     };
     claims.insert("iss".to_owned(), Value::from(app.issuer.as_str()));
     claims.insert("aud".to_owned(), Value::from(client.id.as_str()));
-    let signed = app.keys.to_sign(alg).await.sign_statement_with(alg, "JWT", &claims)?;
+    let signed = app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)?;
     Ok(([(CONTENT_TYPE, "application/jwt")], signed).into_response())
 }
 

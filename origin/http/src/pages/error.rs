@@ -7,8 +7,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tollgate_messages::Messages;
-use tollgate_services::password_hashing::ForgeError;
-use tollgate_services::rate_limit::Refusal;
+use tollgate_services::password_hashing::PasswordHashingError;
+use tollgate_services::rate_limit::LimitExceeded;
 use tollgate_storage::{StoreError, WriteError};
 
 use super::page::{Flow, Layout, MessagePage, page};
@@ -28,7 +28,7 @@ pub(crate) struct WebError {
     /// A technical description in English, for developers and administrators; often empty.
     detail: String,
     /// The limit that was exceeded.
-    refusal: Option<Refusal>,
+    refusal: Option<LimitExceeded>,
 }
 
 impl WebError {
@@ -95,8 +95,8 @@ impl WebError {
     }
 }
 
-impl From<Refusal> for WebError {
-    fn from(refusal: Refusal) -> WebError {
+impl From<LimitExceeded> for WebError {
+    fn from(refusal: LimitExceeded) -> WebError {
         let (message, count) = match refusal.seconds() {
             seconds @ 0..=90 => ("error-too-many-attempts-seconds", u64::from(seconds)),
             seconds => ("error-too-many-attempts-minutes", u64::from(seconds.div_ceil(60))),
@@ -138,11 +138,11 @@ impl From<WriteError> for WebError {
     }
 }
 
-impl From<ForgeError> for WebError {
-    fn from(error: ForgeError) -> WebError {
+impl From<PasswordHashingError> for WebError {
+    fn from(error: PasswordHashingError) -> WebError {
         match error {
             // Not logged: a line for each request would add to the load.
-            ForgeError::Busy => WebError::busy(),
+            PasswordHashingError::Busy => WebError::busy(),
             error => WebError::internal(&error),
         }
     }

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 use tollgate_model::UserName;
 use tollgate_model::encoding::{base64url, from_base64url};
 use tollgate_model::secret::keyed;
-use tollgate_services::rate_limit::Attempt;
+use tollgate_services::rate_limit::SignInAttempt;
 use tollgate_system::rng;
 
 use super::browser::issuer_cookie_name;
@@ -33,11 +33,11 @@ pub(crate) async fn begin_attempt<'a>(
     app: &'a AppState,
     request: &PageRequest,
     name: &str,
-) -> Result<Attempt<'a>, WebError> {
-    app.forge.has_room()?;
+) -> Result<SignInAttempt<'a>, WebError> {
+    app.password_hasher.check_capacity()?;
     let (account, address) = (account(name), request.caller.address(&app.grants.trusted_proxies));
     let device = KnownDevice::from_request(app, request).filter(|device| device.is_known_for(app, &account));
-    Ok(app.guard.sign_in(&account, address, device.map(|device| device.id).as_deref()).await?)
+    Ok(app.rate_limiter.begin_sign_in(&account, address, device.map(|device| device.id).as_deref()).await?)
 }
 
 /// Sets the cookie that shows that this account signed in on this device.

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tollgate_model::text::displayable;
 use tollgate_model::{AuthorizationRequest, AuthorizationStep, BrowserSessionId, Client, SecretHash, SecretKind, User};
-use tollgate_services::telemetry::NotedWay;
+use tollgate_services::telemetry::CredentialKind;
 use tollgate_system::clock;
 
 use super::error::WebError;
@@ -129,10 +129,10 @@ pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<R
 /// Records a failed sign-in in metrics and audit log.
 pub(super) async fn record_failed_sign_in(page: &PageRequest, username: &str) -> Result<(), WebError> {
     let app = &page.app;
-    app.meters.refused("/login", "wrong_password");
+    app.metrics.refused("/login", "wrong_password");
     let user = app.store.find_user_by_typed_name(username).await?;
     let address = page.caller.address(&app.grants.trusted_proxies);
-    failed_authentication::note(app, NotedWay::SignIn, user.as_ref().map(|user| user.id.as_str()), address).await;
+    failed_authentication::note(app, CredentialKind::SignIn, user.as_ref().map(|user| user.id.as_str()), address).await;
     Ok(())
 }
 

@@ -91,7 +91,7 @@ pub(crate) async fn post(CsrfCheckedForm(page): CsrfCheckedForm) -> Result<Respo
             return Err(error.into());
         }
     }
-    let hash = app.forge.hash(new).await?;
+    let hash = app.password_hasher.hash(new).await?;
     let ending = ending(&Actor::user(&user.id), "the user changed their password");
     app.store.update_password(&user.id, &hash, Some(&login.id), &ending).await?;
     tracing::info!(user = %user.id, "changed their password");

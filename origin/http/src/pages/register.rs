@@ -84,7 +84,7 @@ pub(crate) async fn post(CsrfCheckedForm(mut page): CsrfCheckedForm) -> Result<R
         Err(errors) => return Ok(show(&page, errors)),
     };
     // Hashed first, so that a taken username takes as long as a free one.
-    let hash = page.app.forge.hash(password).await?;
+    let hash = page.app.password_hasher.hash(password).await?;
     let id = UserId::from_random(&rng::random()?);
     let user = User { password_hash: Some(hash), ..User::new(id, name, clock::now()) };
     match page.app.store.with_actor(&Actor::user(&user.id)).create_user(&user).await {

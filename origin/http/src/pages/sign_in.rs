@@ -3,8 +3,8 @@
 
 use tollgate_model::user::{MAX_PASSWORD_LENGTH, prepared_password};
 use tollgate_model::{AuthSource, User, UserClaims, UserId, UserName};
-use tollgate_services::external_users::{ExternalUser, UsersApi};
-use tollgate_services::password_hashing::ForgeError;
+use tollgate_services::external_users::{ExternalUser, ExternalUserDirectory};
+use tollgate_services::password_hashing::PasswordHashingError;
 use tollgate_storage::StoreError;
 use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
@@ -25,7 +25,7 @@ pub(super) async fn authenticate(app: &App, username: &str, password: &str) -> R
         }
         return Ok(user);
     }
-    match (&app.users_api, username.parse()) {
+    match (&app.external_users, username.parse()) {
         (Some(api), Ok(name)) => authenticate_externally(app, api, name, &truncated(password)).await,
         _ => Ok(None),
     }
@@ -46,12 +46,12 @@ pub(super) async fn verify_password(
     app: &App,
     typed: &str,
     hash: Option<String>,
-) -> Result<Option<HashedForm>, ForgeError> {
+) -> Result<Option<HashedForm>, PasswordHashingError> {
     let (prepared, typed) = (truncated(&prepared_password(typed)), truncated(typed));
-    if app.forge.verify(prepared.clone(), hash.clone()).await? {
+    if app.password_hasher.verify(prepared.clone(), hash.clone()).await? {
         return Ok(Some(HashedForm::Prepared));
     }
-    let is_typed = prepared != typed && app.forge.verify(typed, hash).await?;
+    let is_typed = prepared != typed && app.password_hasher.verify(typed, hash).await?;
     Ok(is_typed.then_some(HashedForm::Typed))
 }
 
@@ -63,11 +63,11 @@ fn truncated(password: &str) -> Zeroizing<String> {
 /// Replaces the stored hash if hashes cost more today, or if it was made of the typed form. A
 /// failure is logged: the next sign-in tries again.
 async fn rehash(app: &App, user: &mut User, form: HashedForm, password: Zeroizing<String>) {
-    let is_old = |old: &&str| form == HashedForm::Typed || app.forge.has_outgrown(old);
+    let is_old = |old: &&str| form == HashedForm::Typed || app.password_hasher.needs_rehash(old);
     let Some(old) = user.password_hash.as_deref().filter(is_old) else {
         return;
     };
-    let Ok(new) = app.forge.hash(password).await else {
+    let Ok(new) = app.password_hasher.hash(password).await else {
         return;
     };
     match app.store.rehash_password(&user.id, old, &new).await {
@@ -80,7 +80,7 @@ async fn rehash(app: &App, user: &mut User, form: HashedForm, password: Zeroizin
 /// Creates the user at the first sign-in.
 async fn authenticate_externally(
     app: &App,
-    api: &UsersApi,
+    api: &ExternalUserDirectory,
     name: UserName,
     password: &str,
 ) -> Result<Option<User>, WebError> {

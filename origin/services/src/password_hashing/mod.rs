@@ -8,12 +8,12 @@
 //! What never happens: a hash on an async thread; a hash that nobody waits for; a shorter time for a name that nobody has.
 //! Secrets of our making are no matter of this module: they cannot be guessed, and one SHA-256 is enough for them.
 
-mod cost;
+mod argon2id;
 mod pool;
-mod verified;
+mod verified_secrets;
 
-pub use pool::Load;
-pub use verified::Verified;
+pub use pool::HashingLoad;
+pub use verified_secrets::VerifiedSecretCache;
 
 use std::sync::Arc;
 
@@ -22,12 +22,12 @@ use tollgate_model::HashCost;
 use tollgate_system::rng;
 use zeroize::Zeroizing;
 
-use cost::Memory;
+use argon2id::Memory;
 use pool::Pool;
 
 /// Hashes passwords and checks them; clones share the threads.
 #[derive(Clone)]
-pub struct Forge {
+pub struct PasswordHasher {
     pool: Arc<Pool>,
     cost: HashCost,
     /// The hash of a password that nobody has, checked where there is no user: so that an unknown name takes as long as a
@@ -37,7 +37,7 @@ pub struct Forge {
 
 /// A password could not be hashed or checked.
 #[derive(Debug, thiserror::Error)]
-pub enum ForgeError {
+pub enum PasswordHashingError {
     /// Too many are waiting.
     #[error("too many passwords wait to be checked; try again")]
     Busy,
@@ -46,55 +46,59 @@ pub enum ForgeError {
     Failed(String),
 }
 
-impl Forge {
+impl PasswordHasher {
     /// A forge, with its threads.
     ///
     /// # Errors
     /// When the system has no randomness or no threads.
-    pub fn new(settings: &HashSettings) -> Result<Forge, ForgeError> {
+    pub fn new(settings: &HashSettings) -> Result<PasswordHasher, PasswordHashingError> {
         let nobody = Zeroizing::new(rng::random::<32>().map_err(failed)?);
-        let nobody = cost::hash(nobody.as_slice(), &random_salt()?, settings.cost, &mut Memory::default())?;
+        let nobody = argon2id::hash(nobody.as_slice(), &random_salt()?, settings.cost, &mut Memory::default())?;
         let pool = Pool::start(settings.workers, settings.queue)?;
-        Ok(Forge { pool: Arc::new(pool), cost: settings.cost, nobody: nobody.into() })
+        Ok(PasswordHasher { pool: Arc::new(pool), cost: settings.cost, nobody: nobody.into() })
     }
 
     /// The PHC string of a password.
     ///
     /// # Errors
     /// When too many wait, or the system has no randomness or no memory.
-    pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, ForgeError> {
+    pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, PasswordHashingError> {
         let (cost, salt) = (self.cost, random_salt()?);
-        self.pool.run(move |memory| cost::hash(password.as_bytes(), &salt, cost, memory)).await?
+        self.pool.run(move |memory| argon2id::hash(password.as_bytes(), &salt, cost, memory)).await?
     }
 
     /// Whether this is the password of `hash`; with no hash, never, after the same time.
     ///
     /// # Errors
     /// When too many wait, the hash is none, or the system has no memory.
-    pub async fn verify(&self, password: Zeroizing<String>, hash: Option<String>) -> Result<bool, ForgeError> {
+    pub async fn verify(
+        &self,
+        password: Zeroizing<String>,
+        hash: Option<String>,
+    ) -> Result<bool, PasswordHashingError> {
         let (cost, is_somebody) = (self.cost, hash.is_some());
         let hash = hash.unwrap_or_else(|| self.nobody.to_string());
-        let fits = self.pool.run(move |memory| cost::verify(password.as_bytes(), &hash, cost, memory)).await??;
+        let fits = self.pool.run(move |memory| argon2id::verify(password.as_bytes(), &hash, cost, memory)).await??;
         Ok(fits && is_somebody)
     }
 
     /// Whether a password with this hash should be hashed anew at its next use: it costs a guesser less than one hashed now.
     #[must_use]
-    pub fn has_outgrown(&self, hash: &str) -> bool {
-        cost::cost_of(hash).is_none_or(|cost| cost.work() < self.cost.work())
+    pub fn needs_rehash(&self, hash: &str) -> bool {
+        argon2id::cost_of(hash).is_none_or(|cost| cost.work() < self.cost.work())
     }
 
     /// Refuses at once what would be refused later, when more was done for it: to be asked before anything is looked up.
     ///
     /// # Errors
-    /// [`ForgeError::Busy`] when too many wait.
-    pub fn has_room(&self) -> Result<(), ForgeError> {
+    /// [`PasswordHashingError::Busy`] when too many wait.
+    pub fn check_capacity(&self) -> Result<(), PasswordHashingError> {
         if self.pool.is_full() { Err(self.pool.refuse()) } else { Ok(()) }
     }
 
     /// How busy it is.
     #[must_use]
-    pub fn load(&self) -> Load {
+    pub fn load(&self) -> HashingLoad {
         self.pool.load()
     }
 }
@@ -103,16 +107,16 @@ impl Forge {
 ///
 /// # Errors
 /// When the system has no randomness or no memory.
-pub fn hash_now(password: &Zeroizing<String>) -> Result<String, ForgeError> {
-    cost::hash(password.as_bytes(), &random_salt()?, HashCost::default(), &mut Memory::default())
+pub fn hash_password_blocking(password: &Zeroizing<String>) -> Result<String, PasswordHashingError> {
+    argon2id::hash(password.as_bytes(), &random_salt()?, HashCost::default(), &mut Memory::default())
 }
 
-fn random_salt() -> Result<[u8; 16], ForgeError> {
+fn random_salt() -> Result<[u8; 16], PasswordHashingError> {
     rng::random().map_err(failed)
 }
 
-fn failed(error: impl std::fmt::Display) -> ForgeError {
-    ForgeError::Failed(error.to_string())
+fn failed(error: impl std::fmt::Display) -> PasswordHashingError {
+    PasswordHashingError::Failed(error.to_string())
 }
 
 #[cfg(test)]
@@ -131,31 +135,32 @@ mod tests {
 
     #[tokio::test]
     async fn a_password_fits_its_hash_alone() {
-        let forge = Forge::new(&HashSettings::default()).expect("a forge");
+        let forge = PasswordHasher::new(&HashSettings::default()).expect("a forge");
         let hash = forge.hash(password("correct horse")).await.expect("hashed");
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert!(forge.verify(password("correct horse"), Some(hash.clone())).await.expect("checked"));
         assert!(!forge.verify(password("wrong horse"), Some(hash.clone())).await.expect("checked"));
         assert!(!forge.verify(password("correct horse"), None).await.expect("checked"));
         assert!(forge.verify(password("x"), Some("no hash".to_owned())).await.is_err());
-        assert!(!forge.has_outgrown(&hash));
+        assert!(!forge.needs_rehash(&hash));
     }
 
     #[tokio::test]
     async fn hashes_of_smaller_settings_are_outgrown() {
         let (small, large) =
             (settings(1, 8), HashSettings { cost: HashCost::new(16, 1).expect("a cost"), ..settings(1, 8) });
-        let (small, large) = (Forge::new(&small).expect("a forge"), Forge::new(&large).expect("a forge"));
+        let (small, large) =
+            (PasswordHasher::new(&small).expect("a forge"), PasswordHasher::new(&large).expect("a forge"));
         let hash = small.hash(password("correct horse")).await.expect("hashed");
-        assert!(large.has_outgrown(&hash) && !small.has_outgrown(&hash));
+        assert!(large.needs_rehash(&hash) && !small.needs_rehash(&hash));
         assert!(large.verify(password("correct horse"), Some(hash)).await.expect("checked"));
         let hash = large.hash(password("correct horse")).await.expect("hashed");
         assert!(small.verify(password("correct horse"), Some(hash.clone())).await.expect("checked"), "a larger one");
-        assert!(!small.has_outgrown(&hash) && !large.has_outgrown(&hash));
+        assert!(!small.needs_rehash(&hash) && !large.needs_rehash(&hash));
     }
 
     /// Holds the only thread until told otherwise.
-    async fn busy(forge: &Forge) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
+    async fn busy(forge: &PasswordHasher) -> (std::sync::mpsc::Sender<()>, tokio::task::JoinHandle<()>) {
         let (release, held) = std::sync::mpsc::channel::<()>();
         let pool = Arc::clone(&forge.pool);
         let holding = tokio::spawn(async move {
@@ -170,7 +175,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once_and_who_left_makes_room() {
-        let forge = Forge::new(&settings(1, 2)).expect("a forge");
+        let forge = PasswordHasher::new(&settings(1, 2)).expect("a forge");
         let (release, holding) = busy(&forge).await;
         let mut waiting: Vec<_> = (0..2)
             .map(|nth| {
@@ -181,14 +186,14 @@ mod tests {
         for one in &mut waiting {
             assert!(futures::poll!(one.as_mut()).is_pending());
         }
-        assert!(matches!(forge.hash(password("one too many")).await, Err(ForgeError::Busy)));
-        assert!(matches!(forge.has_room(), Err(ForgeError::Busy)));
+        assert!(matches!(forge.hash(password("one too many")).await, Err(PasswordHashingError::Busy)));
+        assert!(matches!(forge.check_capacity(), Err(PasswordHashingError::Busy)));
         let load = forge.load();
         assert_eq!((load.queued, load.capacity, load.workers, load.refused), (2, 2, 1, 2));
 
         // One leaves: its place is free, and it is never hashed.
         drop(waiting.pop());
-        assert!(forge.has_room().is_ok());
+        assert!(forge.check_capacity().is_ok());
         let mut third = Box::pin(forge.hash(password("third")));
         assert!(futures::poll!(third.as_mut()).is_pending());
         release.send(()).expect("it waits");
@@ -201,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_left_while_waiting_is_not_hashed() {
-        let forge = Forge::new(&settings(1, 8)).expect("a forge");
+        let forge = PasswordHasher::new(&settings(1, 8)).expect("a forge");
         let (release, holding) = busy(&forge).await;
         for _ in 0..8 {
             let mut left = Box::pin(forge.hash(password("gone")));

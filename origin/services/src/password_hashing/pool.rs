@@ -7,12 +7,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::oneshot;
 
-use super::cost::Memory;
-use super::{ForgeError, failed};
+use super::argon2id::Memory;
+use super::{PasswordHashingError, failed};
 
 /// How busy the threads are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Load {
+pub struct HashingLoad {
     /// Hashes that wait for a thread.
     pub queued: usize,
     /// How many may.
@@ -59,7 +59,7 @@ struct Job {
 }
 
 impl Pool {
-    pub(super) fn start(workers: usize, capacity: usize) -> Result<Pool, ForgeError> {
+    pub(super) fn start(workers: usize, capacity: usize) -> Result<Pool, PasswordHashingError> {
         let pool = Pool { shared: Arc::default(), workers, capacity };
         for nth in 0..workers {
             let shared = Arc::clone(&pool.shared);
@@ -73,7 +73,7 @@ impl Pool {
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
-    ) -> Result<T, ForgeError> {
+    ) -> Result<T, PasswordHashingError> {
         let wanted = Arc::new(());
         let (tell, told) = oneshot::channel();
         let work = Box::new(move |memory: &mut Memory| {
@@ -81,15 +81,15 @@ impl Pool {
             let _ = tell.send(work(memory));
         });
         self.push(Job { wanted: Arc::downgrade(&wanted), work })?;
-        let done = told.await.map_err(|_| ForgeError::Failed("the thread ended".to_owned()));
+        let done = told.await.map_err(|_| PasswordHashingError::Failed("the thread ended".to_owned()));
         drop(wanted);
         done
     }
 
-    pub(super) fn load(&self) -> Load {
+    pub(super) fn load(&self) -> HashingLoad {
         let shared = &self.shared;
         let queued = shared.lock().jobs.iter().filter(|job| job.is_wanted()).count();
-        Load {
+        HashingLoad {
             queued,
             capacity: self.capacity,
             workers: self.workers,
@@ -110,12 +110,12 @@ impl Pool {
     }
 
     /// Counts a refusal.
-    pub(super) fn refuse(&self) -> ForgeError {
+    pub(super) fn refuse(&self) -> PasswordHashingError {
         self.shared.refused.fetch_add(1, Ordering::Relaxed);
-        ForgeError::Busy
+        PasswordHashingError::Busy
     }
 
-    fn push(&self, job: Job) -> Result<(), ForgeError> {
+    fn push(&self, job: Job) -> Result<(), PasswordHashingError> {
         let mut queue = self.shared.lock();
         if queue.jobs.len() >= self.capacity {
             // Those who left hold no place against those who are here.

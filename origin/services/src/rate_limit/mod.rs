@@ -38,12 +38,12 @@
 //! What never happens: a session or a token that exists is refused for a limit on sign-ins; a header is believed of a proxy that
 //! the settings do not name.
 
-mod local;
+mod client_secret;
+mod memory;
 mod redis;
-mod secrets;
 mod sign_in;
 
-pub use sign_in::Attempt;
+pub use sign_in::SignInAttempt;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ use tollgate_model::rate_limit::{Limit, Rule, Verdict};
 use tollgate_model::secret::keyed;
 use zeroize::Zeroizing;
 
-use local::Local;
+use memory::Local;
 use redis::Redis;
 
 /// How often what says nothing any more is dropped.
@@ -66,29 +66,29 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// One limit, on one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Check {
+pub struct LimitCheck {
     pub limit: Limit,
     name: [u8; 16],
     pub rule: Rule,
 }
 
 /// What passed: each limit with what it says.
-pub type Passed = Vec<(Check, Verdict)>;
+pub type AcceptedLimits = Vec<(LimitCheck, Verdict)>;
 
 /// The limit that something did not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many requests; try again in {} seconds", self.seconds())]
-pub struct Refusal {
+pub struct LimitExceeded {
     pub limit: Limit,
     pub rule: Rule,
     seconds: u32,
 }
 
-impl Refusal {
+impl LimitExceeded {
     /// The refusal of one that has to wait for so long.
-    pub fn new(limit: Limit, rule: Rule, wait: Duration) -> Refusal {
+    pub fn new(limit: Limit, rule: Rule, wait: Duration) -> LimitExceeded {
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        Refusal { limit, rule, seconds: u32::try_from(seconds).unwrap_or(u32::MAX) }
+        LimitExceeded { limit, rule, seconds: u32::try_from(seconds).unwrap_or(u32::MAX) }
     }
 
     /// Whole seconds to wait, for `Retry-After`.
@@ -104,39 +104,39 @@ impl Refusal {
 }
 
 /// The limits of one issuer. Those of all issuers of a process stand in one table.
-pub struct Guard {
+pub struct RateLimiter {
     settings: LimitSettings,
     key: Zeroizing<[u8; 32]>,
-    limiter: Arc<Limiter>,
+    limiter: Arc<LimitStore>,
 }
 
-impl Guard {
+impl RateLimiter {
     /// The limits of the issuer with this key.
-    pub fn new(settings: LimitSettings, key: Zeroizing<[u8; 32]>, limiter: Arc<Limiter>) -> Guard {
-        Guard { settings, key, limiter }
+    pub fn new(settings: LimitSettings, key: Zeroizing<[u8; 32]>, limiter: Arc<LimitStore>) -> RateLimiter {
+        RateLimiter { settings, key, limiter }
     }
 
     /// How often each limit was not passed since the start, by all issuers of the process.
-    pub fn refused(&self) -> impl Iterator<Item = (Limit, u64)> {
+    pub fn refusal_counts(&self) -> impl Iterator<Item = (Limit, u64)> {
         Limit::ALL.into_iter().map(|limit| (limit, self.limiter.refused[limit as usize].load(Ordering::Relaxed)))
     }
 
     /// Whether limits are shared with other origins now; none if they are not to be.
-    pub fn shares(&self) -> Option<bool> {
+    pub fn is_redis_connected(&self) -> Option<bool> {
         self.limiter.redis.as_ref().map(Redis::is_there)
     }
 
     /// Takes a request of an address; `of`: what it is beside a request.
-    pub async fn request(&self, address: IpAddr, of: Option<Limit>) -> Result<Passed, Refusal> {
+    pub async fn acquire_request(&self, address: IpAddr, of: Option<Limit>) -> Result<AcceptedLimits, LimitExceeded> {
         let network = network(address);
         let limits = [Some(Limit::Requests), of];
-        let checks: Vec<Check> =
+        let checks: Vec<LimitCheck> =
             limits.into_iter().flatten().filter_map(|limit| self.check(limit, &[&network])).collect();
         self.limiter.take(&checks).await
     }
 
     /// Takes a request of a client that authenticated.
-    pub async fn client(&self, client: &ClientId) -> Result<(), Refusal> {
+    pub async fn acquire_client(&self, client: &ClientId) -> Result<(), LimitExceeded> {
         match self.check(Limit::Client, &[client.as_str()]) {
             Some(check) => self.limiter.take(&[check]).await.map(drop),
             None => Ok(()),
@@ -144,9 +144,9 @@ impl Guard {
     }
 
     /// The limit on something of this name, if it is set.
-    fn check(&self, limit: Limit, name: &[&str]) -> Option<Check> {
+    fn check(&self, limit: Limit, name: &[&str]) -> Option<LimitCheck> {
         let rule = self.settings.rule(limit)?;
-        Some(Check { limit, name: self.name(limit, name), rule })
+        Some(LimitCheck { limit, name: self.name(limit, name), rule })
     }
 
     /// No part of a name has a line break, so no two names are one text.
@@ -170,25 +170,25 @@ pub fn network(address: IpAddr) -> String {
 }
 
 /// The table of a process, and Redis if it is set.
-pub struct Limiter {
+pub struct LimitStore {
     local: Local,
     redis: Option<Redis>,
     began: Instant,
     refused: [AtomicU64; Limit::ALL.len()],
 }
 
-impl Limiter {
+impl LimitStore {
     /// A limiter with nothing in it. `redis`: `redis://…`.
     ///
     /// # Errors
     /// When the address of Redis is none.
-    pub fn new(redis: Option<&str>) -> anyhow::Result<Arc<Limiter>> {
+    pub fn new(redis: Option<&str>) -> anyhow::Result<Arc<LimitStore>> {
         let redis = redis.map(Redis::new).transpose()?;
-        Ok(Arc::new(Limiter { local: Local::default(), redis, began: Instant::now(), refused: Default::default() }))
+        Ok(Arc::new(LimitStore { local: Local::default(), redis, began: Instant::now(), refused: Default::default() }))
     }
 
     /// Sweeps, and keeps the connection to Redis, until `stop`.
-    pub async fn run(self: Arc<Limiter>, stop: CancellationToken) {
+    pub async fn run(self: Arc<LimitStore>, stop: CancellationToken) {
         let sweep = async {
             let mut ticks = interval(SWEEP_INTERVAL);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -211,9 +211,9 @@ impl Limiter {
     }
 
     /// Takes one more of each of these, or, if one of them does not pass, none of any.
-    async fn take(&self, checks: &[Check]) -> Result<Passed, Refusal> {
+    async fn take(&self, checks: &[LimitCheck]) -> Result<AcceptedLimits, LimitExceeded> {
         if checks.is_empty() {
-            return Ok(Passed::new());
+            return Ok(AcceptedLimits::new());
         }
         let shared = match &self.redis {
             Some(redis) => Box::pin(redis.take(checks)).await,
@@ -227,13 +227,13 @@ impl Limiter {
                 let check = checks.get(nth).unwrap_or(&checks[0]);
                 self.refused[check.limit as usize].fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(limit = check.limit.as_str(), "refused");
-                Err(Refusal::new(check.limit, check.rule, verdict.wait.unwrap_or_default()))
+                Err(LimitExceeded::new(check.limit, check.rule, verdict.wait.unwrap_or_default()))
             }
         }
     }
 
     /// Gives back what was taken last of these.
-    async fn give_back(&self, checks: &[Check]) {
+    async fn give_back(&self, checks: &[LimitCheck]) {
         let shared = match &self.redis {
             Some(redis) if !checks.is_empty() => redis.give_back(checks).await,
             _ => None,
@@ -244,7 +244,7 @@ impl Limiter {
     }
 
     /// Forgets all that was taken of these.
-    async fn forget(&self, checks: &[Check]) {
+    async fn forget(&self, checks: &[LimitCheck]) {
         if let Some(redis) = &self.redis {
             redis.forget(checks).await;
         }
@@ -252,7 +252,7 @@ impl Limiter {
     }
 
     /// Whether something was taken of this that is not over.
-    async fn holds(&self, check: &Check) -> bool {
+    async fn holds(&self, check: &LimitCheck) -> bool {
         let shared = match &self.redis {
             Some(redis) => redis.holds(check).await,
             None => None,

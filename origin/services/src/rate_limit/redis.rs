@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tollgate_model::error_chain::with_causes;
 use tollgate_model::rate_limit::Verdict;
 
-use super::Check;
+use super::LimitCheck;
 
 /// How long a request waits for an answer. Redis takes a fraction of a millisecond; what takes this long is away.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -40,7 +40,7 @@ impl Redis {
         Ok(Redis {
             client: Client::open(url).context("TOLLGATE_REDIS_URL")?,
             limits: Script::new(include_str!("limits.lua")),
-            give_back: Script::new(include_str!("give_back.lua")),
+            give_back: Script::new(include_str!("refund.lua")),
             connection: Mutex::default(),
             lost: Notify::new(),
         })
@@ -75,8 +75,8 @@ impl Redis {
         self.lock().is_some()
     }
 
-    /// What [`super::local::Local::take`] gives; none while Redis is away.
-    pub(super) async fn take(&self, checks: &[Check]) -> Option<Answer> {
+    /// What [`super::memory::Local::take`] gives; none while Redis is away.
+    pub(super) async fn take(&self, checks: &[LimitCheck]) -> Option<Answer> {
         let answer: Vec<u64> = self.invoke(&self.limits, checks).await?;
         let read = read(checks.len(), &answer);
         if read.is_none() {
@@ -85,20 +85,20 @@ impl Redis {
         read
     }
 
-    /// What [`super::local::Local::give_back`] does.
-    pub(super) async fn give_back(&self, checks: &[Check]) -> Option<()> {
+    /// What [`super::memory::Local::give_back`] does.
+    pub(super) async fn give_back(&self, checks: &[LimitCheck]) -> Option<()> {
         self.invoke::<i64>(&self.give_back, checks).await.map(drop)
     }
 
-    /// What [`super::local::Local::forget`] does.
-    pub(super) async fn forget(&self, checks: &[Check]) -> Option<()> {
+    /// What [`super::memory::Local::forget`] does.
+    pub(super) async fn forget(&self, checks: &[LimitCheck]) -> Option<()> {
         let mut connection = self.connection()?;
         let keys: Vec<String> = checks.iter().map(key).collect();
         self.answered(redis::cmd("DEL").arg(keys).query_async::<i64>(&mut connection).await).map(drop)
     }
 
-    /// What [`super::local::Local::holds`] tells.
-    pub(super) async fn holds(&self, check: &Check) -> Option<bool> {
+    /// What [`super::memory::Local::holds`] tells.
+    pub(super) async fn holds(&self, check: &LimitCheck) -> Option<bool> {
         let mut connection = self.connection()?;
         self.answered(redis::cmd("EXISTS").arg(key(check)).query_async::<bool>(&mut connection).await)
     }
@@ -113,7 +113,7 @@ impl Redis {
         Ok(connection)
     }
 
-    async fn invoke<T: redis::FromRedisValue>(&self, script: &Script, checks: &[Check]) -> Option<T> {
+    async fn invoke<T: redis::FromRedisValue>(&self, script: &Script, checks: &[LimitCheck]) -> Option<T> {
         let mut connection = self.connection()?;
         let mut invocation: ScriptInvocation<'_> = script.prepare_invoke();
         for check in checks {
@@ -150,7 +150,7 @@ impl Redis {
 }
 
 /// All keys have one tag, so that a script's are in one place of a cluster.
-fn key(check: &Check) -> String {
+fn key(check: &LimitCheck) -> String {
     use std::fmt::Write as _;
     let mut key = format!("{{tollgate}}:{}:", check.limit.as_str());
     for byte in check.name {

@@ -24,7 +24,7 @@ use tollgate_model::encoding::base64url;
 use tollgate_model::event_stream::{EventType, Stream};
 use tollgate_storage::Signal;
 
-use crate::signing_keys::Keys;
+use crate::signing_keys::SigningKeys;
 
 /// The header type of security event tokens (RFC 8417 section 2.3), which SSF demands.
 pub const TOKEN_TYPE: &str = "secevent+jwt";
@@ -42,14 +42,14 @@ struct Claims<'a> {
 
 /// Makes this issuer's security event tokens.
 pub struct Transmitter {
-    keys: Keys,
+    keys: SigningKeys,
     issuer: String,
 }
 
 impl Transmitter {
     /// The transmitter of this issuer.
     #[must_use]
-    pub fn new(keys: Keys, issuer: String) -> Transmitter {
+    pub fn new(keys: SigningKeys, issuer: String) -> Transmitter {
         Transmitter { keys, issuer }
     }
 

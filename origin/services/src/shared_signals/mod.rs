@@ -9,13 +9,13 @@
 //! What never happens here: a token whose `sub_id` or claims say more than that something is or is not revoked any more; a
 //! receiver's credentials in the log; a stream that another client reads.
 
-mod courier;
 mod event;
+mod event_pusher;
 mod poll;
 
-pub use courier::Courier;
 pub use event::{TOKEN_TYPE, Transmitter};
-pub use poll::{Poll, PollAnswer, PollError, PollRequest, SetError};
+pub use event_pusher::SecurityEventPusher;
+pub use poll::{PollAnswer, PollError, PollRequest, PollResponder, SetError};
 
 /// `delivery.method` of pushed streams (SSF section 6.1.1).
 pub const PUSH: &str = "urn:ietf:rfc:8935";

@@ -14,7 +14,7 @@ use tollgate_storage::{Signal, Store, StoreError};
 use tollgate_system::clock;
 
 use super::Transmitter;
-use crate::feed_change::Wake;
+use crate::feed_change::FeedChange;
 
 /// Tokens in an answer at most, whatever is asked for.
 const MAX_EVENTS: usize = 100;
@@ -73,18 +73,18 @@ pub enum PollError {
 }
 
 /// Answers polls.
-pub struct Poll {
+pub struct PollResponder {
     /// Remembers.
     pub store: Store,
     /// Makes the tokens.
     pub transmitter: Arc<Transmitter>,
     /// Tells that there may be news.
-    pub wake: Receiver<Wake>,
+    pub wake: Receiver<FeedChange>,
     /// Ends waiting at shutdown.
     pub stop: CancellationToken,
 }
 
-impl Poll {
+impl PollResponder {
     /// Takes the acknowledgements and answers with what is left, waiting for it unless told not to.
     ///
     /// # Errors

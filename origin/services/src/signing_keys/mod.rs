@@ -1,6 +1,6 @@
 //! The ring of this moment, for everything that runs: keys change under way, requests do not notice.
 
-pub mod keeper;
+pub mod rotation;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +15,14 @@ use tollgate_model::{Actor, TokenAlg};
 use tollgate_storage::{Store, StoreError, StoredKeys};
 use tollgate_system::clock;
 
-use self::keeper::Rotated;
+use self::rotation::KeyRotation;
 
 /// How long a request waits for a key to sign with, when one was revoked and the next is being published.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The keys of an issuer, shared by all that sign and check. Clones are the same.
 #[derive(Clone)]
-pub struct Keys(Arc<Inner>);
+pub struct SigningKeys(Arc<Inner>);
 
 struct Inner {
     store: Store,
@@ -43,7 +43,7 @@ struct Source {
 
 /// The keys cannot be read or made.
 #[derive(Debug, thiserror::Error)]
-pub enum KeysError {
+pub enum SigningKeysError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -55,16 +55,16 @@ pub enum KeysError {
     Interrupted,
 }
 
-impl Keys {
+impl SigningKeys {
     /// Reads and opens the keys of a database that has some.
     ///
     /// # Errors
     /// When the database fails or its keys cannot be opened.
-    pub async fn open(store: Store, master: MasterKey) -> Result<Keys, KeysError> {
+    pub async fn open(store: Store, master: MasterKey) -> Result<SigningKeys, SigningKeysError> {
         let rows = store.get_stored_keys().await?;
         let ring = Sender::new(opened(&master, &rows).await?);
         let source = Mutex::new(Source { rows, reading: 0 });
-        Ok(Keys(Arc::new(Inner { store, master, ring, source, readings: AtomicU64::new(0) })))
+        Ok(SigningKeys(Arc::new(Inner { store, master, ring, source, readings: AtomicU64::new(0) })))
     }
 
     /// The keys as they are now. Whoever signs holds on to one ring from choosing the key to signing with it.
@@ -73,9 +73,9 @@ impl Keys {
         Arc::clone(&self.0.ring.borrow())
     }
 
-    /// As [`Keys::current`], but waits while there is no key that signs for `alg`: for the moment between the revocation of
+    /// As [`SigningKeys::current`], but waits while there is no key that signs for `alg`: for the moment between the revocation of
     /// one and the publication of the next, and for seconds at most.
-    pub async fn to_sign(&self, alg: TokenAlg) -> Arc<KeyRing> {
+    pub async fn wait_for_signing_key(&self, alg: TokenAlg) -> Arc<KeyRing> {
         let can_sign = |ring: &Arc<KeyRing>| match alg {
             TokenAlg::Hs256 => ring.has_audience_keys(),
             _ => ring.signing_key(alg).is_some(),
@@ -94,7 +94,7 @@ impl Keys {
     ///
     /// # Errors
     /// When the database fails or its keys cannot be opened.
-    pub async fn fresh(&self) -> Result<Arc<KeyRing>, StoreError> {
+    pub async fn reload(&self) -> Result<Arc<KeyRing>, StoreError> {
         let begun = self.0.readings.load(Ordering::SeqCst);
         let mut source = self.0.source.lock().await;
         // Whoever waited here while somebody else read from beginning to end has what that one read.
@@ -123,24 +123,24 @@ impl Keys {
         unverified_token: &str,
         issuer: &str,
     ) -> Result<Option<VerifiedToken>, StoreError> {
-        Ok(self.knowing(unverified_token).await?.verify_token(unverified_token, issuer))
+        Ok(self.ring_for_token(unverified_token).await?.verify_token(unverified_token, issuer))
     }
 
-    /// The keys, with that of an access token among them if it is one of this issuer's: see [`Keys::recognise`].
+    /// The keys, with that of an access token among them if it is one of this issuer's: see [`SigningKeys::recognise`].
     ///
     /// # Errors
     /// When the database fails or its keys cannot be opened.
-    pub async fn knowing(&self, token: &str) -> Result<Arc<KeyRing>, StoreError> {
+    pub async fn ring_for_token(&self, token: &str) -> Result<Arc<KeyRing>, StoreError> {
         let ring = self.current();
-        if ring.has_unknown_key(token) { self.fresh().await } else { Ok(ring) }
+        if ring.has_unknown_key(token) { self.reload().await } else { Ok(ring) }
     }
 
-    /// Makes the next key in the name of `by`, see [`keeper::rotate`].
+    /// Makes the next key in the name of `by`, see [`rotation::rotate`].
     ///
     /// # Errors
     /// When the database fails or the key cannot be made.
-    pub async fn rotate(&self, wanted: KeySpec, by: &Actor) -> Result<Rotated, KeysError> {
-        keeper::rotate(&self.0.store.with_actor(by), &self.0.master, wanted, clock::now()).await
+    pub async fn rotate(&self, wanted: KeySpec, by: &Actor) -> Result<KeyRotation, SigningKeysError> {
+        rotation::rotate(&self.0.store.with_actor(by), &self.0.master, wanted, clock::now()).await
     }
 
     fn store(&self) -> &Store {
@@ -152,20 +152,20 @@ impl Keys {
     }
 }
 
-impl From<KeysError> for StoreError {
-    fn from(error: KeysError) -> StoreError {
+impl From<SigningKeysError> for StoreError {
+    fn from(error: SigningKeysError) -> StoreError {
         match error {
-            KeysError::Store(error) => error,
-            KeysError::Ring(_) | KeysError::Interrupted => {
+            SigningKeysError::Store(error) => error,
+            SigningKeysError::Ring(_) | SigningKeysError::Interrupted => {
                 StoreError::Corrupt { table: "keys", problem: error.to_string() }
             }
         }
     }
 }
 
-async fn opened(master: &MasterKey, rows: &StoredKeys) -> Result<Arc<KeyRing>, KeysError> {
+async fn opened(master: &MasterKey, rows: &StoredKeys) -> Result<Arc<KeyRing>, SigningKeysError> {
     let (master, rows) = (master.clone(), rows.clone());
     // RSA keys are checked when they are read, which takes milliseconds.
     let opening = tokio::task::spawn_blocking(move || KeyRing::open(&master, &rows.keys, rows.revoked, clock::now()));
-    Ok(Arc::new(opening.await.map_err(|_| KeysError::Interrupted)??))
+    Ok(Arc::new(opening.await.map_err(|_| SigningKeysError::Interrupted)??))
 }

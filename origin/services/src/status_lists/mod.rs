@@ -8,9 +8,9 @@
 //! A list is as old as its `ttl` allows when a verifier asks it; Tollgate's own edges do not use it.
 
 mod list;
-mod publisher;
+mod signed_lists;
 mod token;
 
 pub use list::{MAX_LIST_BYTES, StatusList, StatusListError};
-pub use publisher::{BuildError, SignedList, StatusLists, TTL};
+pub use signed_lists::{BuildError, SignedList, StatusLists, TTL};
 pub use token::{MAX_TOKEN_BYTES, MEDIA_TYPE, StatusListToken, TOKEN_TYPE};

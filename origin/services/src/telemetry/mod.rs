@@ -3,16 +3,16 @@
 //! Counting never waits and never grows: labels are few and known beforehand, and of time the last hour is kept, by minutes. Nothing
 //! here is on record: it begins at zero with the process. What must be known for ever stands in the audit log.
 
-mod family;
-mod minutes;
+mod labelled;
+mod last_hour;
 mod otlp;
-mod trace;
+mod trace_context;
 
-pub use family::{Family, Histogram, SECONDS};
-pub use minutes::Minute;
-pub use otlp::{Span, Spans};
-pub use trace::TraceContext;
-pub use trace::{hex, traced};
+pub use labelled::{LabelledCounter, LabelledHistogram, SECONDS};
+pub use last_hour::Minute;
+pub use otlp::{Span, SpanExporter};
+pub use trace_context::TraceContext;
+pub use trace_context::{hex, traced};
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,8 +25,8 @@ use tollgate_model::rate_limit::{Rate, Rule, RuleState};
 use tollgate_storage::{Store, StoreError};
 use tollgate_system::clock;
 
-use self::minutes::Minutes;
-use crate::feed_change::Wake;
+use self::last_hour::Minutes;
+use crate::feed_change::FeedChange;
 
 /// Routes told apart; what has none of its own counts as `unknown`.
 const MAX_ROUTES: usize = 256;
@@ -40,7 +40,7 @@ const NOTES_PERIOD: Duration = Duration::from_secs(360);
 
 /// Ways to authenticate, failures of which are noted apart: a flood of one hides none of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotedWay {
+pub enum CredentialKind {
     /// A person, by a password.
     SignIn,
     /// A client.
@@ -49,35 +49,35 @@ pub enum NotedWay {
     AdminApi,
 }
 
-impl NotedWay {
+impl CredentialKind {
     /// Its name, for the log.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            NotedWay::SignIn => "sign-in",
-            NotedWay::Client => "client",
-            NotedWay::AdminApi => "admin API",
+            CredentialKind::SignIn => "sign-in",
+            CredentialKind::Client => "client",
+            CredentialKind::AdminApi => "admin API",
         }
     }
 }
 
 /// What one issuer counts.
 #[derive(Debug)]
-pub struct Meters {
+pub struct Metrics {
     /// Answers by route and class of status.
-    pub requests: Family<2>,
+    pub requests: LabelledCounter<2>,
     /// How long answers took, by route.
-    pub durations: Histogram,
+    pub durations: LabelledHistogram,
     /// Access tokens that were issued, by grant type.
-    pub issued: Family<1>,
+    pub issued: LabelledCounter<1>,
     /// Refusals, by route and reason: the error code of an OAuth endpoint, or what else was the matter.
-    pub refused: Family<2>,
+    pub refused: LabelledCounter<2>,
     /// Answers of the introspection endpoint, by whether the token was active.
-    pub introspected: Family<1>,
+    pub introspected: LabelledCounter<1>,
     /// Revocations that this origin heard of, whoever made them, by kind.
-    pub revoked: Family<1>,
+    pub revoked: LabelledCounter<1>,
     minutes: Minutes,
-    /// By [`NotedWay`].
+    /// By [`CredentialKind`].
     notes: [Mutex<Notes>; 3],
     began: Instant,
 }
@@ -89,15 +89,15 @@ struct Notes {
     left_out: u64,
 }
 
-impl Default for Meters {
-    fn default() -> Meters {
-        Meters {
-            requests: Family::new(MAX_ROUTES * 5),
-            durations: Histogram::new(MAX_ROUTES),
-            issued: Family::new(MAX_SERIES),
-            refused: Family::new(MAX_SERIES),
-            introspected: Family::new(MAX_SERIES),
-            revoked: Family::new(MAX_SERIES),
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics {
+            requests: LabelledCounter::new(MAX_ROUTES * 5),
+            durations: LabelledHistogram::new(MAX_ROUTES),
+            issued: LabelledCounter::new(MAX_SERIES),
+            refused: LabelledCounter::new(MAX_SERIES),
+            introspected: LabelledCounter::new(MAX_SERIES),
+            revoked: LabelledCounter::new(MAX_SERIES),
             minutes: Minutes::default(),
             notes: Default::default(),
             began: Instant::now(),
@@ -105,7 +105,7 @@ impl Default for Meters {
     }
 }
 
-impl Meters {
+impl Metrics {
     /// Counts an answer of a route.
     pub fn answered(&self, route: &str, status: u16, took: Duration) {
         self.requests.add([route, class(status)]);
@@ -130,11 +130,11 @@ impl Meters {
     }
 
     /// Whether an authentication that fails now may be noted in the logs, where there is room for few; then, how many before it were not.
-    pub fn may_note(&self, way: NotedWay) -> Option<u64> {
-        self.may_note_after(way, self.began.elapsed())
+    pub fn may_log_failure(&self, way: CredentialKind) -> Option<u64> {
+        self.may_log_failure_at(way, self.began.elapsed())
     }
 
-    fn may_note_after(&self, way: NotedWay, since_began: Duration) -> Option<u64> {
+    fn may_log_failure_at(&self, way: CredentialKind, since_began: Duration) -> Option<u64> {
         let mut notes = self.notes[way as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let now = u64::try_from(since_began.as_micros()).unwrap_or(u64::MAX);
         let rule = Rule::TokenBucket(Rate::new(MAX_NOTES, NOTES_PERIOD)?);
@@ -159,7 +159,7 @@ impl Meters {
 
     /// Counts the revocations that the history tells of from now on, until `stop`: those of this process, of other origins on the
     /// database, and of the command line alike.
-    pub async fn follow(self: Arc<Self>, store: Store, mut wake: Receiver<Wake>, stop: CancellationToken) {
+    pub async fn follow(self: Arc<Self>, store: Store, mut wake: Receiver<FeedChange>, stop: CancellationToken) {
         let mut seen = wake.borrow_and_update().head.sequence;
         loop {
             tokio::select! {
@@ -206,18 +206,18 @@ mod tests {
 
     #[test]
     fn a_flood_of_refusals_leaves_few_lines() {
-        let (meters, day) = (Meters::default(), 24 * 60 * 60);
-        let at = |seconds| meters.may_note_after(NotedWay::SignIn, Duration::from_secs(seconds));
+        let (meters, day) = (Metrics::default(), 24 * 60 * 60);
+        let at = |seconds| meters.may_log_failure_at(CredentialKind::SignIn, Duration::from_secs(seconds));
         let noted = (0..100).filter(|_| at(600).is_some()).count();
         assert_eq!((noted, at(605), at(606), at(606), at(700)), (60, None, Some(41), None, Some(1)));
         let noted = (0..day).filter(|second| at(1000 + second).is_some()).count();
         assert!(noted <= 15_000, "{noted} in a day");
-        assert_eq!(meters.may_note_after(NotedWay::Client, Duration::from_secs(605)), Some(0), "another way");
+        assert_eq!(meters.may_log_failure_at(CredentialKind::Client, Duration::from_secs(605)), Some(0), "another way");
     }
 
     #[test]
     fn what_is_counted_can_be_read() {
-        let meters = Meters::default();
+        let meters = Metrics::default();
         meters.answered("/oauth/token", 200, Duration::from_millis(3));
         meters.answered("/oauth/token", 401, Duration::from_millis(3));
         meters.issued("client_credentials");

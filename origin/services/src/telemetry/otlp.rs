@@ -1,6 +1,6 @@
 //! Telling an OpenTelemetry collector of requests: one span each, over HTTP as protobuf (OTLP 1.x, `POST {endpoint}/v1/traces`).
 //!
-//! Nobody waits for it. Spans are handed over through a queue; when the collector is away or too slow, those that find it full are
+//! Nobody waits for it. SpanExporter are handed over through a queue; when the collector is away or too slow, those that find it full are
 //! left out, and the log says how many.
 
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tollgate_model::error_chain::with_causes;
 
-use super::trace::TraceContext;
+use super::trace_context::TraceContext;
 
-/// Spans that wait at most.
+/// SpanExporter that wait at most.
 const QUEUE: usize = 8192;
-/// Spans in one message at most.
+/// SpanExporter in one message at most.
 const MAX_BATCH: usize = 512;
 /// How long a span waits for others to go with.
 const GATHER: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub struct Span {
 
 /// Where spans are handed over; clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Spans(Option<Arc<Queue>>);
+pub struct SpanExporter(Option<Arc<Queue>>);
 
 #[derive(Debug)]
 struct Queue {
@@ -50,7 +50,7 @@ struct Queue {
     left_out: AtomicU64,
 }
 
-impl Spans {
+impl SpanExporter {
     /// The way to the collector at `endpoint`, and the task that tells it until `stop`, to be spawned.
     ///
     /// # Errors
@@ -58,17 +58,17 @@ impl Spans {
     pub fn new(
         endpoint: &str,
         stop: CancellationToken,
-    ) -> Result<(Spans, impl Future<Output = ()> + Send + use<>), reqwest::Error> {
+    ) -> Result<(SpanExporter, impl Future<Output = ()> + Send + use<>), reqwest::Error> {
         let http = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build()?;
         let url = format!("{}/v1/traces", endpoint.trim_end_matches('/'));
         let (sender, receiver) = mpsc::channel(QUEUE);
         let queue = Arc::new(Queue { sender, left_out: AtomicU64::new(0) });
-        let spans = Spans(Some(Arc::clone(&queue)));
+        let spans = SpanExporter(Some(Arc::clone(&queue)));
         Ok((spans, tell(http, url, queue, receiver, stop)))
     }
 
     /// Hands over a span, if anybody wants to know of it.
-    pub fn offer(&self, span: impl FnOnce() -> Span) {
+    pub fn export(&self, span: impl FnOnce() -> Span) {
         let Some(queue) = &self.0 else { return };
         let span = span();
         if span.trace.sampled && queue.sender.try_send(span).is_err() {

@@ -8,7 +8,7 @@ use tollgate_model::{
     Audience, AuthMethod, Client, ClientId, ClientMetadata, ClientView, GrantType, Scope, Secret, SecretKind,
     StoredSecret, TokenAlg, TokenFormat, text,
 };
-use tollgate_services::password_hashing::hash_now;
+use tollgate_services::password_hashing::hash_password_blocking;
 use tollgate_system::{clock, rng};
 
 use super::output::table;
@@ -116,7 +116,7 @@ impl SecretFlags {
         }
         let secret = input::line("secret")?;
         checked_secret(&secret)?;
-        Ok((StoredSecret::chosen(hash_now(&secret)?, rng::random()?, now), None))
+        Ok((StoredSecret::chosen(hash_password_blocking(&secret)?, rng::random()?, now), None))
     }
 }
 

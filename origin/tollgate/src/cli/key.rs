@@ -7,7 +7,7 @@ use tollgate_keys::{KeyNotRevocable, PublicKey};
 use tollgate_model::encoding::base64url;
 use tollgate_model::key_schedule::{KeySpec, MAX_KEYS_PER_ALGORITHM};
 use tollgate_model::{Audience, KeyPurpose, KeyState, NewRevocation, Reason, StoredKey, Target, TokenAlg};
-use tollgate_services::signing_keys::keeper::{self, Rotated};
+use tollgate_services::signing_keys::rotation::{self, KeyRotation};
 use tollgate_system::clock;
 
 use super::output::table;
@@ -138,13 +138,13 @@ async fn rotate(session: &Session, args: &RotateArgs) -> anyhow::Result<()> {
     let mut views = Vec::new();
     for (purpose, alg) in wanted {
         let wanted = KeySpec { purpose, alg, ahead };
-        let (key, already) = match keeper::rotate(&session.store, &master, wanted, clock::now()).await? {
-            Rotated::Changed(key) => (key, false),
-            Rotated::UnderWay(key) => (key, true),
-            Rotated::TooMany => bail!(
+        let (key, already) = match rotation::rotate(&session.store, &master, wanted, clock::now()).await? {
+            KeyRotation::Changed(key) => (key, false),
+            KeyRotation::AlreadyScheduled(key) => (key, true),
+            KeyRotation::TooManyKeys => bail!(
                 "{MAX_KEYS_PER_ALGORITHM} keys for {alg} wait for their last tokens to expire, and edges take no more: see `tollgate key list`"
             ),
-            Rotated::NotPinned => bail!(
+            KeyRotation::NotPinned => bail!(
                 "there is no next snapshot key: make one with `tollgate key rotate --snapshot` and pin it at every edge first"
             ),
         };
@@ -160,7 +160,7 @@ async fn revoke(session: &Session, kid: String, reason: Option<Reason>) -> anyho
     let by = command_line_actor();
     let revoked = session.store.revoke(NewRevocation::any(Target::Key(kid.clone()), by, reason, now)?).await?;
     // A running server does the same, and whoever is first does it; but there may be none.
-    let replaced_by = keeper::tend(&session.store, &master, session.settings.keys, now).await?;
+    let replaced_by = rotation::run_due_tasks(&session.store, &master, session.settings.keys, now).await?;
     let replaced_by = replaced_by.into_iter().filter(|key| key.gone_at.is_none()).map(|key| key.kid).collect();
     let view = RevokedKeyView { kid, already: !revoked.is_new_to_edges, replaced_by };
     session.output.print(&view, |view| match view.already {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde::Serialize;
 use tollgate_core::{RevocationKind, Snapshot};
 use tollgate_model::encoding::{base64url, from_base64url};
-use tollgate_services::revocation_feed::Publisher;
+use tollgate_services::revocation_feed::FeedResponder;
 use tollgate_system::files::{self, Access};
 
 use super::Session;
@@ -76,7 +76,7 @@ async fn export(session: &Session, file: &Path) -> anyhow::Result<()> {
     let issuer = session.issuer().await?;
     let audience = crate::issuers::default_audience(&session.settings, &issuer)?;
     let keys = crate::issuer_keys::open_shared_keys(&session.store, &session.settings).await?;
-    let publisher = Publisher::new(session.store.clone(), keys.clone(), issuer, audience);
+    let publisher = FeedResponder::new(session.store.clone(), keys.clone(), issuer, audience);
     let snapshot = publisher.export().await?;
     if file == Path::new("-") {
         return std::io::stdout().lock().write_all(&snapshot).context("standard output");

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tollgate_model::encoding::base64url;
 use tollgate_model::user::{checked_external_id, checked_password};
 use tollgate_model::{AuthSource, User, UserClaims, UserId, UserView};
-use tollgate_services::password_hashing::hash_now;
+use tollgate_services::password_hashing::hash_password_blocking;
 use tollgate_storage::{Store, StoreError, Termination};
 use tollgate_system::{clock, rng};
 use zeroize::Zeroizing;
@@ -112,7 +112,7 @@ pub(super) async fn first_admin(store: &Store) -> anyhow::Result<Option<Zeroizin
     }
     let password = random_password()?;
     let hashing = password.clone();
-    let hash = tokio::task::spawn_blocking(move || hash_now(&hashing)).await??;
+    let hash = tokio::task::spawn_blocking(move || hash_password_blocking(&hashing)).await??;
     let id = UserId::from_random(&rng::random()?);
     let admin = User { password_hash: Some(hash), is_admin: true, ..User::new(id, "admin".parse()?, clock::now()) };
     match store.create_user(&admin).await {
@@ -137,7 +137,7 @@ impl UserCommand {
                 external_id.as_deref().map(checked_external_id).transpose()?;
                 let chosen = password.choose()?;
                 let user = User {
-                    password_hash: Some(hash_now(&chosen.password)?),
+                    password_hash: Some(hash_password_blocking(&chosen.password)?),
                     claims,
                     external_id,
                     is_admin: admin,
@@ -164,7 +164,10 @@ impl UserCommand {
                     bail!("the password of {name} is kept by the users' API: it is changed there");
                 }
                 let ending = ending("an administrator set the password");
-                session.store.update_password(&user.id, &hash_now(&chosen.password)?, None, &ending).await?;
+                session
+                    .store
+                    .update_password(&user.id, &hash_password_blocking(&chosen.password)?, None, &ending)
+                    .await?;
                 session.output.print(&with_password(&user, &chosen), told)
             }
             UserCommand::Disable { name } => {

@@ -10,20 +10,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tollgate_config::Settings;
 use tollgate_http::App;
-use tollgate_services::backchannel_logout as logouts;
-use tollgate_services::cache::Known;
-use tollgate_services::client_jwks::ClientKeys;
-use tollgate_services::external_users::UsersApi;
-use tollgate_services::feed_change::{self, Wake};
-use tollgate_services::outbound_http::Outbound;
-use tollgate_services::password_hashing::{Forge, Verified};
-use tollgate_services::rate_limit::{Guard, Limiter};
-use tollgate_services::revocation_feed::courier::Courier;
-use tollgate_services::revocation_feed::{Contacts, Publisher};
-use tollgate_services::shared_signals::{self, Transmitter};
-use tollgate_services::signing_keys::{Keys, keeper};
+use tollgate_services::backchannel_logout::BackchannelLogoutSender;
+use tollgate_services::cache::RegistrationCache;
+use tollgate_services::client_jwks::ClientKeyCache;
+use tollgate_services::external_users::ExternalUserDirectory;
+use tollgate_services::feed_change::{self, FeedChange};
+use tollgate_services::outbound_http::OutboundClient;
+use tollgate_services::password_hashing::{PasswordHasher, VerifiedSecretCache};
+use tollgate_services::rate_limit::{LimitStore, RateLimiter};
+use tollgate_services::revocation_feed::edge_pusher::EdgePusher;
+use tollgate_services::revocation_feed::{EdgeHeartbeats, FeedResponder};
+use tollgate_services::shared_signals::{SecurityEventPusher, Transmitter};
+use tollgate_services::signing_keys::{SigningKeys, rotation};
 use tollgate_services::status_lists::StatusLists;
-use tollgate_services::telemetry::{Meters, Spans};
+use tollgate_services::telemetry::{Metrics, SpanExporter};
 use tollgate_storage::{Store, Writer};
 
 use super::default_audience;
@@ -38,28 +38,28 @@ const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 /// What all issuers of a process share, for they share its processors and its memory.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    pub(crate) forge: Forge,
-    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) password_hasher: PasswordHasher,
+    pub(crate) limit_store: Arc<LimitStore>,
     pub(crate) long_polls: Arc<tollgate_http::LongPolls>,
     pub(crate) appearance: Arc<tollgate_http::Appearance>,
     /// Cancelled when the process is about to end.
     pub(crate) draining: CancellationToken,
-    pub(crate) spans: Spans,
+    pub(crate) span_exporter: SpanExporter,
 }
 
 impl Shared {
     /// The limits of the issuer that has these keys.
-    fn guard(&self, settings: &Settings, keys: &Keys) -> Guard {
+    fn rate_limiter(&self, settings: &Settings, keys: &SigningKeys) -> RateLimiter {
         let key = keys.current().derive_key("tollgate limits v1");
-        Guard::new(settings.limits.clone(), key, Arc::clone(&self.limiter))
+        RateLimiter::new(settings.limits.clone(), key, Arc::clone(&self.limit_store))
     }
 }
 
 /// A running issuer.
 pub(crate) struct Running {
     pub(crate) store: Store,
-    pub(crate) keys: Keys,
-    pub(crate) wake: Receiver<Wake>,
+    pub(crate) keys: SigningKeys,
+    pub(crate) feed_changes: Receiver<FeedChange>,
     pub(crate) router: Router,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -78,37 +78,37 @@ impl Running {
         let keys = open_shared_keys(&store, settings).await?;
         let default_audience = default_audience(settings, &issuer)?;
         let tasks = TaskTracker::new();
-        let (wake, watching) = feed_change::watch(store.clone(), stop.clone()).await?;
+        let (feed_changes, watching) = feed_change::watch(store.clone(), stop.clone()).await?;
         tasks.spawn(watching);
-        tasks.spawn(keeper::run(keys.clone(), settings.keys, wake.clone(), stop.clone()));
-        let publisher = Arc::new(Publisher::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
-        tasks.spawn(Arc::clone(&publisher).run(wake.clone(), stop.clone()));
-        let (writer, known, contacts) = start_keeping(&tasks, &store, &stop);
+        tasks.spawn(rotation::run(keys.clone(), settings.keys, feed_changes.clone(), stop.clone()));
+        let feed = Arc::new(FeedResponder::new(store.clone(), keys.clone(), issuer.clone(), default_audience.clone()));
+        tasks.spawn(Arc::clone(&feed).run(feed_changes.clone(), stop.clone()));
+        let (writer, cache, edge_heartbeats) = start_keeping(&tasks, &store, &stop);
         let transmitter = Arc::new(Transmitter::new(keys.clone(), issuer.clone()));
-        start_couriers(&tasks, &store, &publisher, &transmitter, &wake, &stop)?;
-        let meters = Arc::new(Meters::default());
-        tasks.spawn(Arc::clone(&meters).follow(store.clone(), wake.clone(), stop.clone()));
-        let outbound = Outbound::new()?;
-        let logouts = logouts::Courier::new(store.clone(), keys.clone(), issuer.clone(), outbound.clone());
+        start_couriers(&tasks, &store, &feed, &transmitter, &feed_changes, &stop)?;
+        let metrics = Arc::new(Metrics::default());
+        tasks.spawn(Arc::clone(&metrics).follow(store.clone(), feed_changes.clone(), stop.clone()));
+        let outbound = OutboundClient::new()?;
+        let logouts = BackchannelLogoutSender::new(store.clone(), keys.clone(), issuer.clone(), outbound.clone());
         tasks.spawn(logouts.run(store.logout_notifier(), stop.clone()));
         let app = Arc::new(App {
             store: store.clone(),
             writer,
-            known,
-            client_keys: ClientKeys::new(outbound.clone()),
+            cache,
+            client_keys: ClientKeyCache::new(outbound.clone()),
             outbound,
             allowed_origins: tollgate_http::AllowedOrigins::default(),
             long_polls: Arc::clone(&shared.long_polls),
-            forge: shared.forge.clone(),
-            guard: shared.guard(settings, &keys),
-            verified: Verified::new()?,
+            password_hasher: shared.password_hasher.clone(),
+            rate_limiter: shared.rate_limiter(settings, &keys),
+            verified_secrets: VerifiedSecretCache::new()?,
             grants: settings.grants.clone(),
             tls: settings.tls.clone(),
             appearance: Arc::clone(&shared.appearance),
             accounts: settings.accounts.clone(),
-            users_api: settings.accounts.external_users.clone().map(UsersApi::new).transpose()?,
-            contacts,
-            publisher,
+            external_users: settings.accounts.external_users.clone().map(ExternalUserDirectory::new).transpose()?,
+            edge_heartbeats,
+            feed,
             status_lists: StatusLists::new(store.clone(), keys.clone(), issuer.clone()),
             status_claim: settings.status_list,
             transmitter,
@@ -118,14 +118,14 @@ impl Running {
             issuer,
             default_audience,
             token_lifetime: settings.token_lifetime,
-            wake: wake.clone(),
-            meters,
-            spans: shared.spans.clone(),
+            feed_changes: feed_changes.clone(),
+            metrics,
+            span_exporter: shared.span_exporter.clone(),
             metrics_public: settings.telemetry.metrics_public,
             draining: shared.draining.clone(),
             stop: stop.clone(),
         });
-        Ok(Running { store, keys, wake, router: tollgate_http::router(app), stop, tasks })
+        Ok(Running { store, keys, feed_changes, router: tollgate_http::router(app), stop, tasks })
     }
 
     /// Stops what runs, and returns when it has ended: the writer's task ends with the last request.
@@ -140,34 +140,38 @@ impl Running {
 }
 
 /// Starts those who read, write and tidy up for all requests.
-fn start_keeping(tasks: &TaskTracker, store: &Store, stop: &CancellationToken) -> (Writer, Known, Arc<Contacts>) {
+fn start_keeping(
+    tasks: &TaskTracker,
+    store: &Store,
+    stop: &CancellationToken,
+) -> (Writer, RegistrationCache, Arc<EdgeHeartbeats>) {
     let (writer, writing) = Writer::new(store.clone());
     tasks.spawn(writing);
-    let (known, asking) = Known::new(store.clone());
+    let (cache, asking) = RegistrationCache::new(store.clone());
     tasks.spawn(asking);
-    let contacts = Arc::new(Contacts::default());
+    let edge_heartbeats = Arc::new(EdgeHeartbeats::default());
     tasks.spawn({
-        let (contacts, store, stop) = (Arc::clone(&contacts), store.clone(), stop.clone());
-        async move { contacts.run(store, stop).await }
+        let (edge_heartbeats, store, stop) = (Arc::clone(&edge_heartbeats), store.clone(), stop.clone());
+        async move { edge_heartbeats.run(store, stop).await }
     });
     tasks.spawn(sweep(store.clone(), stop.clone()));
     tasks.spawn(hear_clock(store.clone(), stop.clone()));
-    (writer, known, contacts)
+    (writer, cache, edge_heartbeats)
 }
 
 /// Starts those who tell edges and receivers of security events what happened.
 fn start_couriers(
     tasks: &TaskTracker,
     store: &Store,
-    publisher: &Arc<Publisher>,
+    feed: &Arc<FeedResponder>,
     transmitter: &Arc<Transmitter>,
-    wake: &Receiver<Wake>,
+    feed_changes: &Receiver<FeedChange>,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let courier = Courier::new(store.clone(), Arc::clone(publisher))?;
-    tasks.spawn(courier.run(wake.clone(), stop.clone()));
-    let events = shared_signals::Courier::new(store.clone(), Arc::clone(transmitter))?;
-    tasks.spawn(events.run(wake.clone(), stop.clone()));
+    let courier = EdgePusher::new(store.clone(), Arc::clone(feed))?;
+    tasks.spawn(courier.run(feed_changes.clone(), stop.clone()));
+    let events = SecurityEventPusher::new(store.clone(), Arc::clone(transmitter))?;
+    tasks.spawn(events.run(feed_changes.clone(), stop.clone()));
     Ok(())
 }
 

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tollgate_config::Settings;
 use tollgate_model::{Issuer, IssuerName, IssuerUrl};
-use tollgate_services::feed_change::Wake;
-use tollgate_services::signing_keys::Keys;
+use tollgate_services::feed_change::FeedChange;
+use tollgate_services::signing_keys::SigningKeys;
 use tollgate_storage::{Store, StoreError};
 
 use super::dispatch::{Place, Table};
@@ -26,9 +26,9 @@ pub(crate) struct Supervisor {
     /// The default issuer's.
     settings: Settings,
     store: Store,
-    keys: Keys,
+    keys: SigningKeys,
     shared: Shared,
-    wake: Receiver<Wake>,
+    feed_changes: Receiver<FeedChange>,
     default: Place,
     table: Sender<Arc<Table>>,
     running: BTreeMap<IssuerName, (Issuer, Option<Running>)>,
@@ -51,7 +51,7 @@ impl Supervisor {
             store: default.store.clone(),
             keys: default.keys.clone(),
             shared,
-            wake: default.wake.clone(),
+            feed_changes: default.feed_changes.clone(),
             default: place,
             table,
             running: BTreeMap::new(),
@@ -65,7 +65,7 @@ impl Supervisor {
     pub(crate) async fn run(mut self, answered: CancellationToken) {
         let stop = self.stop.clone();
         loop {
-            let version = self.wake.borrow_and_update().head.version;
+            let version = self.feed_changes.borrow_and_update().head.version;
             let complete = match self.follow().await {
                 Ok(complete) => complete,
                 Err(error) => {
@@ -73,7 +73,7 @@ impl Supervisor {
                     false
                 }
             };
-            let changed = self.wake.wait_for(|wake| wake.head.version != version);
+            let changed = self.feed_changes.wait_for(|change| change.head.version != version);
             tokio::select! {
                 () = stop.cancelled() => break,
                 ended = async {

@@ -13,7 +13,7 @@ use tollgate_keys::KeyRing;
 use tollgate_model::KeyPurpose;
 use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{Actor, NewRevocation, Target, TokenAlg};
-use tollgate_services::signing_keys::keeper::{self, Rotated};
+use tollgate_services::signing_keys::rotation::{self, KeyRotation};
 use tollgate_system::clock;
 
 use crate::database::Database;
@@ -27,9 +27,9 @@ on_both_databases!(
     admin_api_lists_rotates_and_revokes_keys,
 );
 
-async fn rotate(database: &Database, purpose: KeyPurpose, ahead: u64) -> Rotated {
+async fn rotate(database: &Database, purpose: KeyPurpose, ahead: u64) -> KeyRotation {
     let spec = KeySpec { purpose, alg: TokenAlg::EdDsa, ahead };
-    keeper::rotate(&database.store, &master_key(), spec, clock::now()).await.expect("answered")
+    rotation::rotate(&database.store, &master_key(), spec, clock::now()).await.expect("answered")
 }
 
 async fn revoke(database: &Database, kid: &str) {
@@ -58,7 +58,7 @@ async fn requests_succeed_while_keys_change(database: &Database) {
         });
     }
     for _ in 0..5 {
-        let Rotated::Changed(next) = rotate(database, KeyPurpose::Token, 0).await else { panic!("a rotation") };
+        let KeyRotation::Changed(next) = rotate(database, KeyPurpose::Token, 0).await else { panic!("a rotation") };
         for origin in [&one, &other] {
             wait_until("the next key signs", async || kid(&client.token(&origin.url()).await) == next.kid).await;
         }
@@ -134,12 +134,12 @@ async fn edge_refuses_tokens_of_a_revoked_key(database: &Database) {
 async fn new_snapshot_key_signs_the_next_snapshot(database: &Database) {
     let server = start_origin(database).await;
     let old = key_ring(&database.store).await.snapshot_pins().to_vec();
-    assert!(matches!(rotate(database, KeyPurpose::Snapshot, 100).await, Rotated::Changed(_)));
+    assert!(matches!(rotate(database, KeyPurpose::Snapshot, 100).await, KeyRotation::Changed(_)));
     let both = key_ring(&database.store).await.snapshot_pins().to_vec();
     assert_eq!((both.len(), both[0]), (2, old[0]));
     let snapshot = async || fetch(&format!("{}/edge/v1/snapshot", server.url())).await;
     assert!(Snapshot::decode(snapshot().await, &old).is_ok(), "an edge that pins only the old key accepts it");
-    assert!(matches!(rotate(database, KeyPurpose::Snapshot, 0).await, Rotated::Changed(_)));
+    assert!(matches!(rotate(database, KeyPurpose::Snapshot, 0).await, KeyRotation::Changed(_)));
     wait_until("the next key signs", async || Snapshot::decode(snapshot().await, &both[1..]).is_ok()).await;
     let deltas = fetch(&format!("{}/edge/v1/deltas?after=0", server.url())).await;
     assert!(Deltas::decode(&deltas, &both).is_ok(), "an edge that pins both keys accepts it");

@@ -9,9 +9,9 @@ use tollgate_keys::{KeyRing, MasterKey};
 use tollgate_model::key_schedule::{KEY_SWITCH_MARGIN, KeySpec, MAX_KEYS_PER_ALGORITHM};
 use tollgate_model::{AccessToken, Audience, Target, TokenAlg, TokenDraft};
 use tollgate_model::{KeyPolicy, KeyPurpose, KeyState, StoredKey};
-use tollgate_services::revocation_feed::config;
-use tollgate_services::signing_keys::Keys;
-use tollgate_services::signing_keys::keeper::{self, Rotated};
+use tollgate_services::revocation_feed::edge_config;
+use tollgate_services::signing_keys::SigningKeys;
+use tollgate_services::signing_keys::rotation::{self, KeyRotation};
 use tollgate_storage::{PublishedSnapshot, Store, StoreError};
 
 use crate::database::Database;
@@ -67,13 +67,13 @@ fn is_in_jwks(ring: &KeyRing, kid: &str) -> bool {
     serde_json::to_string(&ring.public_jwks()).expect("JSON").contains(kid)
 }
 
-async fn rotate(store: &Store, purpose: KeyPurpose, alg: TokenAlg, ahead: u64, at: u64) -> Rotated {
-    keeper::rotate(store, &master_key(), KeySpec { purpose, alg, ahead }, at).await.expect("asked")
+async fn rotate(store: &Store, purpose: KeyPurpose, alg: TokenAlg, ahead: u64, at: u64) -> KeyRotation {
+    rotation::rotate(store, &master_key(), KeySpec { purpose, alg, ahead }, at).await.expect("asked")
 }
 
 async fn rotated(store: &Store, ahead: u64, at: u64) -> StoredKey {
     match rotate(store, KeyPurpose::Token, ALG, ahead, at).await {
-        Rotated::Changed(key) => key,
+        KeyRotation::Changed(key) => key,
         other => panic!("{other:?}"),
     }
 }
@@ -81,7 +81,7 @@ async fn rotated(store: &Store, ahead: u64, at: u64) -> StoredKey {
 /// Publishes a snapshot with all keys of a time, as the publisher does.
 async fn publish(store: &Store, at: u64) {
     let ring = key_ring(store, at).await;
-    let document = config::document("https://api.example", &ring.public_jwks(), &[]).expect("written");
+    let document = edge_config::document("https://api.example", &ring.public_jwks(), &[]).expect("written");
     let snapshot = PublishedSnapshot {
         number: 0,
         sequence: store.get_feed_head().await.expect("a head").sequence,
@@ -96,7 +96,7 @@ async fn publish(store: &Store, at: u64) {
 }
 
 async fn tend(store: &Store, policy: KeyPolicy, at: u64) -> Vec<StoredKey> {
-    keeper::tend(store, &master_key(), policy, at).await.expect("tended")
+    rotation::run_due_tasks(store, &master_key(), policy, at).await.expect("tended")
 }
 
 async fn issue(store: &Store, ring: &KeyRing, alg: TokenAlg, draft: TokenDraft) -> (AccessToken, String) {
@@ -126,7 +126,7 @@ async fn key_is_published_before_it_signs(database: &Database) {
     let new = rotated(store, 100, NOW).await;
     assert_eq!(
         rotate(store, KeyPurpose::Token, ALG, 100, NOW).await,
-        Rotated::UnderWay(new.clone()),
+        KeyRotation::AlreadyScheduled(new.clone()),
         "a rotation is in progress"
     );
     assert_eq!(signing_kid_at(store, NOW + 1_000_000).await, old, "an unpublished key never signs");
@@ -272,7 +272,7 @@ async fn hs256_keys_change_with_a_revocation_and_with_a_rotation(database: &Data
     let (second, text) = issue(store, &revoked, TokenAlg::Hs256, draft(2, NOW + 50_000)).await;
 
     // A rotation replaces all of them, after the time to configure the new ones at the edges.
-    assert!(matches!(rotate(store, KeyPurpose::Derive, TokenAlg::Hs256, 100, NOW).await, Rotated::Changed(_)));
+    assert!(matches!(rotate(store, KeyPurpose::Derive, TokenAlg::Hs256, 100, NOW).await, KeyRotation::Changed(_)));
     let during = key_ring(store, NOW + 99).await;
     assert_eq!((kid(&during, &audience), during.audience_keys(&audience).len()), (second.key_id.clone(), 2));
     let after = key_ring(store, NOW + 100).await;
@@ -288,12 +288,12 @@ async fn snapshot_key_signs_only_after_it_was_pinned(database: &Database) {
     let store = create_keys(database, NOW).await;
     let old = key_ring(store, NOW).await.snapshot_signer().public_key();
     let rotate = |ahead, at| rotate(store, KeyPurpose::Snapshot, ALG, ahead, at);
-    assert_eq!(rotate(0, NOW).await, Rotated::NotPinned);
-    assert!(matches!(rotate(100, NOW).await, Rotated::Changed(_)));
+    assert_eq!(rotate(0, NOW).await, KeyRotation::NotPinned);
+    assert!(matches!(rotate(100, NOW).await, KeyRotation::Changed(_)));
     let during = key_ring(store, NOW + 1_000_000).await;
     assert_eq!((during.snapshot_signer().public_key(), during.snapshot_pins().len()), (old, 2));
     assert_eq!(during.snapshot_pins()[0], old, "the signing key comes first");
-    assert!(matches!(rotate(0, NOW + 10).await, Rotated::Changed(_)));
+    assert!(matches!(rotate(0, NOW + 10).await, KeyRotation::Changed(_)));
     let after = key_ring(store, NOW + 10).await;
     assert_eq!([after.snapshot_signer().public_key()], [during.snapshot_pins()[1]]);
     assert_eq!(after.snapshot_pins(), [during.snapshot_pins()[1]]);
@@ -351,7 +351,7 @@ async fn origin_finds_a_key_that_another_origin_signs_with(database: &Database) 
     let now = tollgate_system::clock::now();
     let (one, other) = (create_keys(database, now).await, database.again().await);
     one.create_client(&client("reports").0).await.expect("registered");
-    let keys = Keys::open(other.clone(), master_key()).await.expect("opened");
+    let keys = SigningKeys::open(other.clone(), master_key()).await.expect("opened");
     let new = rotated(one, 0, now).await;
     publish(one, now).await;
     let ahead = key_ring(one, now + 1).await;

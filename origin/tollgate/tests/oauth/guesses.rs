@@ -88,7 +88,8 @@ async fn concurrent_client_secret_guesses_do_not_exceed_the_limit() {
     const SECRET: &str = "chosen by a person";
     let origin = Origin::start_with(&[("TOLLGATE_LIMIT_CLIENT_SECRETS", "5/10m")]).await;
     let secret = Zeroizing::new(SECRET.to_owned());
-    let hash = tokio::task::block_in_place(|| tollgate_services::password_hashing::hash_now(&secret)).expect("hashed");
+    let hash = tokio::task::block_in_place(|| tollgate_services::password_hashing::hash_password_blocking(&secret))
+        .expect("hashed");
     for id in ["guessed", "used"] {
         let mut client = Client::new(id.parse().expect("an id"), Origin::service("orders"), 0);
         client.secrets.push(StoredSecret::chosen(hash.clone(), rng::random().expect("randomness"), 0));
@@ -98,10 +99,10 @@ async fn concurrent_client_secret_guesses_do_not_exceed_the_limit() {
         let request = origin.http.post(origin.url("/oauth/token")).basic_auth(id, Some(secret.as_str()));
         answer(request.form(&[("grant_type", "client_credentials")])).await.0
     };
-    let hashed = origin.server.forge().load().done;
+    let hashed = origin.server.password_hasher().load().done;
     let guesses = (0..CONCURRENT_GUESSES).map(|nth| by("guessed", Zeroizing::new(format!("guess number {nth}"))));
     assert_eq!(statuses(guesses).await, BTreeMap::from([(401, 5), (429, 45)]));
-    assert_eq!(origin.server.forge().load().done, hashed + 5, "guesses above the limit cost no hash");
+    assert_eq!(origin.server.password_hasher().load().done, hashed + 5, "guesses above the limit cost no hash");
     assert_eq!(by("guessed", Zeroizing::new(SECRET.to_owned())).await, 429, "even the right one is refused");
     // Right secrets do not count, even while none of them has been checked yet.
     let uses = (0..CONCURRENT_GUESSES).map(|_| by("used", Zeroizing::new(SECRET.to_owned())));

@@ -369,7 +369,8 @@ async fn sign_in_during_a_password_change_leaves_no_session() {
     let (ada, store) = (origin.user("ada").await, origin.server.store());
     let hash = |password: &str| {
         let password = zeroize::Zeroizing::new(password.to_owned());
-        tokio::task::block_in_place(|| tollgate_services::password_hashing::hash_now(&password)).expect("hashed")
+        tokio::task::block_in_place(|| tollgate_services::password_hashing::hash_password_blocking(&password))
+            .expect("hashed")
     };
     let (old, new) = (hash(PASSWORD), hash("another horse battery"));
     let replace = async |hash: &str| {

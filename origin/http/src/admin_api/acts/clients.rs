@@ -113,7 +113,7 @@ pub(crate) async fn choose_secret(
     }
     checked_secret(&secret).map_err(|error| Problem::bad_request(&error.to_string()))?;
     let now = clock::now();
-    let stored = StoredSecret::chosen(app.forge.hash(secret).await?, rng::random()?, now);
+    let stored = StoredSecret::chosen(app.password_hasher.hash(secret).await?, rng::random()?, now);
     app.store.with_actor(by).rotate_secret(&client.id, &stored, now.saturating_add(OVERLAP)).await?;
     tracing::info!(client = %client.id, by = by.as_str(), "set a client's secret");
     find(app, client.id.as_str()).await

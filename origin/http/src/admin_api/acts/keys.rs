@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use tollgate_keys::{KeyNotRevocable, PublicKey};
 use tollgate_model::key_schedule::KeySpec;
 use tollgate_model::{Actor, KeyPurpose, NewRevocation, Reason, Target, TokenAlg};
-use tollgate_services::signing_keys::keeper::Rotated;
+use tollgate_services::signing_keys::rotation::KeyRotation;
 use tollgate_system::clock;
 
 use crate::App;
@@ -12,7 +12,7 @@ use crate::problem::Problem;
 
 /// The keys that are wanted, of all that were ever made.
 pub(crate) async fn listed(app: &App, wanted: impl Fn(&PublicKey) -> bool) -> Result<Vec<PublicKey>, Problem> {
-    let keys = app.keys.fresh().await?;
+    let keys = app.keys.reload().await?;
     Ok(keys.listing().iter().filter(|key| wanted(key)).cloned().collect())
 }
 
@@ -33,8 +33,8 @@ pub(crate) async fn rotate(
     let mut kids = Vec::new();
     for (purpose, alg) in wanted {
         match app.keys.rotate(KeySpec { purpose, alg, ahead }, by).await? {
-            Rotated::Changed(key) | Rotated::UnderWay(key) => kids.push(key.kid),
-            Rotated::TooMany | Rotated::NotPinned => {
+            KeyRotation::Changed(key) | KeyRotation::AlreadyScheduled(key) => kids.push(key.kid),
+            KeyRotation::TooManyKeys | KeyRotation::NotPinned => {
                 let detail = format!("too many keys for {alg} wait for their last tokens to expire");
                 return Err(Problem::new(StatusCode::CONFLICT, &detail));
             }
@@ -46,7 +46,7 @@ pub(crate) async fn rotate(
 
 /// Refuses what is no key whose revocation would strike anything.
 pub(crate) async fn check_revocable(app: &App, kid: &str) -> Result<(), Problem> {
-    app.keys.fresh().await?.check_revocable(kid).map_err(|error| {
+    app.keys.reload().await?.check_revocable(kid).map_err(|error| {
         let status = if error == KeyNotRevocable::Unknown { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
         Problem::new(status, &error.to_string())
     })

@@ -61,7 +61,7 @@ pub(crate) struct MinuteView {
 
 /// How the origin is doing now.
 pub(crate) async fn read(app: &App) -> Result<Overview, Problem> {
-    let hour = app.meters.last_hour(clock::now());
+    let hour = app.metrics.last_hour(clock::now());
     let mut refused_by_reason = BTreeMap::<&'static str, u64>::new();
     for (reason, count) in hour.iter().flat_map(|minute| &minute.refused) {
         *refused_by_reason.entry(*reason).or_default() += count;
@@ -74,7 +74,7 @@ pub(crate) async fn read(app: &App) -> Result<Overview, Problem> {
     };
     let (newest_sequence, edges) = edges::list(app).await?;
     let signs = |key: &PublicKey| key.state == KeyState::Active && matches!(key.purpose.as_str(), "token" | "snapshot");
-    let load = app.forge.load();
+    let load = app.password_hasher.load();
     let hashing = HashingView {
         queued: load.queued,
         capacity: load.capacity,

@@ -102,5 +102,5 @@ fn not_oneself(by: &Actor, user: &User) -> Result<(), Problem> {
 
 async fn hashed(app: &App, password: Zeroizing<String>) -> Result<String, Problem> {
     let prepared = checked_password(&password).map_err(|error| Problem::bad_request(&error.to_string()))?;
-    Ok(app.forge.hash(prepared).await?)
+    Ok(app.password_hasher.hash(prepared).await?)
 }

@@ -11,7 +11,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let TokenRequest { app, caller, form, jkt } = request;
     let client = &caller.client;
     let access = Access::for_client(client, requested_access(form)?, &app.default_audience)?;
-    let keys = app.keys.to_sign(client.metadata.alg).await;
+    let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, About::client(&client.id), access, confirmation(caller, jkt)?)?;
     issue(app, caller, drafted).await
 }

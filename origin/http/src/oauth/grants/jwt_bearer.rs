@@ -41,7 +41,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         let (about, user) = about_user(app, client, &claims).await?;
         (about, Some(user))
     };
-    let keys = app.keys.to_sign(client.metadata.alg).await;
+    let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
     let mut drafted = draft(app, &keys, client, about, access, confirmation(caller, jkt)?)?;
     // They may be disabled meanwhile: that is found out where the token is recorded.
     drafted.user = user;
@@ -62,7 +62,7 @@ async fn verified_by_issuer(
 ) -> Result<Map<String, Value>, OAuthError> {
     let trusted = client.metadata.trusted_issuers.iter().find(|trusted| trusted.issuer == unverified_issuer);
     let trusted = trusted.ok_or(OAuthError::BadGrant("the assertion's issuer is not trusted for this client"))?;
-    let keys = app.client_keys.of_issuer(trusted).await;
+    let keys = app.client_keys.issuer_keys(trusted).await;
     let keys = keys.ok_or(OAuthError::BadGrant("the keys of the assertion's issuer cannot be had"))?;
     Jws::parse(jwt).and_then(|jws| jws.verify(&keys)).map_err(refused)
 }

@@ -15,7 +15,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let ring = app.keys.current();
     let keys = ring.refresh_keys();
     let presented = keys.parse(unverified_token).ok_or(GrantError::Unknown)?;
-    let family = app.known.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
+    let family = app.cache.refresh_family(&presented).await?.ok_or(GrantError::Unknown)?;
     let (grant, now) = (&family.grant, clock::now());
     family.check(&client.id, request.jkt.as_deref(), now)?;
     let access = granted(&request, grant)?;

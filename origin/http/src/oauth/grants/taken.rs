@@ -40,7 +40,7 @@ pub(super) fn granted(request: &TokenRequest<'_>, grant: &Grant) -> Result<Acces
 pub(super) async fn take(request: TokenRequest<'_>, taking: Taking<'_>) -> Result<TokenAnswer, OAuthError> {
     let TokenRequest { app, caller, form: _, jkt } = request;
     let (client, grant) = (&caller.client, taking.grant);
-    let keys = app.keys.to_sign(client.metadata.alg).await;
+    let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, About::user(grant), taking.access, confirmation(caller, jkt)?)?;
     let (issue, opaque) = drafted.parts(caller);
     let redeem = RedeemRequest { credential: taking.claim, grant: grant.id.clone(), issue, at: clock::now() };

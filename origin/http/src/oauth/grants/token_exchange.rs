@@ -62,7 +62,7 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
         ends_at: sources.iter().map(|token| token.expires_at).min().unwrap_or_default(),
     };
     let cnf = binding(caller, &sources, jkt)?;
-    let keys = app.keys.to_sign(client.metadata.alg).await;
+    let keys = app.keys.wait_for_signing_key(client.metadata.alg).await;
     let drafted = draft(app, &keys, client, about, access, cnf)?;
     let tokens = record(app, caller, &subject, drafted).await.map_err(|error| match error {
         OAuthError::Write(WriteError::Store(StoreError::SubjectTokenRevoked)) => OAuthError::InvalidRequest(NOT_GOOD),

@@ -18,8 +18,8 @@ use tollgate_model::{KeyPurpose, StoredKey};
 use tollgate_storage::Store;
 use tollgate_system::clock;
 
-use super::{Keys, KeysError};
-use crate::feed_change::Wake;
+use super::{SigningKeys, SigningKeysError};
+use crate::feed_change::FeedChange;
 
 /// How often it is looked whether something is due, when nothing happens.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
 /// What a rotation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rotated {
+pub enum KeyRotation {
     /// The key was made, or told to sign sooner.
     Changed(StoredKey),
     /// This one is on its way already.
@@ -39,13 +39,13 @@ pub enum Rotated {
 }
 
 /// Keeps the keys as they should be, and the ring as they are, until `stop`.
-pub async fn run(keys: Keys, policy: KeyPolicy, mut wake: Receiver<Wake>, stop: CancellationToken) {
+pub async fn run(keys: SigningKeys, policy: KeyPolicy, mut wake: Receiver<FeedChange>, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
         () = async {
             loop {
                 let version = wake.borrow_and_update().head.version;
-                let rest = match tend_and_read(&keys, policy).await {
+                let rest = match run_due_tasks_and_reload(&keys, policy).await {
                     Ok(rest) => rest,
                     Err(error) => {
                         tracing::error!(error = with_causes(&error), "the keys cannot be kept");
@@ -60,10 +60,10 @@ pub async fn run(keys: Keys, policy: KeyPolicy, mut wake: Receiver<Wake>, stop: 
 }
 
 /// Does what is due, reads the keys, and says how long they stand.
-async fn tend_and_read(keys: &Keys, policy: KeyPolicy) -> Result<Duration, KeysError> {
+async fn run_due_tasks_and_reload(keys: &SigningKeys, policy: KeyPolicy) -> Result<Duration, SigningKeysError> {
     // What is retired is destroyed: not by a clock that jumped.
-    tend(keys.store(), keys.master(), policy, keys.store().settled_now()).await?;
-    let change = keys.fresh().await?.next_change();
+    run_due_tasks(keys.store(), keys.master(), policy, keys.store().settled_now()).await?;
+    let change = keys.reload().await?.next_change();
     let until = change.map(|change| change.saturating_mul(1000).saturating_sub(clock::now_ms()));
     Ok(until.map_or(INTERVAL, |ms| Duration::from_millis(ms.max(1))).min(INTERVAL))
 }
@@ -72,7 +72,12 @@ async fn tend_and_read(keys: &Keys, policy: KeyPolicy) -> Result<Duration, KeysE
 ///
 /// # Errors
 /// When the database fails, its keys are damaged, or none can be made.
-pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64) -> Result<Vec<StoredKey>, KeysError> {
+pub async fn run_due_tasks(
+    store: &Store,
+    master: &MasterKey,
+    policy: KeyPolicy,
+    now: u64,
+) -> Result<Vec<StoredKey>, SigningKeysError> {
     let rows = store.get_stored_keys().await?;
     let due = schedule::tasks(&rows.keys, &rows.revoked, policy, now);
     if rows.keys.is_empty() || due == KeyTasks::default() {
@@ -125,10 +130,15 @@ pub async fn tend(store: &Store, master: &MasterKey, policy: KeyPolicy, now: u64
 ///
 /// # Errors
 /// When the database fails or the key cannot be made.
-pub async fn rotate(store: &Store, master: &MasterKey, wanted: KeySpec, now: u64) -> Result<Rotated, KeysError> {
+pub async fn rotate(
+    store: &Store,
+    master: &MasterKey,
+    wanted: KeySpec,
+    now: u64,
+) -> Result<KeyRotation, SigningKeysError> {
     let KeySpec { purpose, alg, ahead } = wanted;
     let mut made = made(master, vec![wanted], now).await?;
-    let mut outcome = Rotated::TooMany;
+    let mut outcome = KeyRotation::TooManyKeys;
     let changed = store.update_keys(|keys, revoked| {
         let states = schedule::states(keys, revoked, now);
         let mut same = states.iter().filter(|(key, _)| key.purpose == purpose.as_str() && key.alg == alg.as_str());
@@ -137,11 +147,11 @@ pub async fn rotate(store: &Store, master: &MasterKey, wanted: KeySpec, now: u64
         let changed = match upcoming {
             Some(next) if ahead == 0 => Some(hastened(keys, next, now)),
             Some(next) => {
-                outcome = Rotated::UnderWay(next);
+                outcome = KeyRotation::AlreadyScheduled(next);
                 None
             }
             None if purpose == KeyPurpose::Snapshot && ahead == 0 => {
-                outcome = Rotated::NotPinned;
+                outcome = KeyRotation::NotPinned;
                 None
             }
             None if known >= MAX_KEYS_PER_ALGORITHM => None,
@@ -150,7 +160,7 @@ pub async fn rotate(store: &Store, master: &MasterKey, wanted: KeySpec, now: u64
         changed.into_iter().collect()
     });
     let changed = changed.await?.pop();
-    Ok(changed.map_or(outcome, Rotated::Changed))
+    Ok(changed.map_or(outcome, KeyRotation::Changed))
 }
 
 /// The key as it is when it is to sign as soon as verifiers know it.
@@ -162,17 +172,17 @@ fn hastened(keys: &[StoredKey], key: StoredKey, now: u64) -> StoredKey {
     StoredKey { ahead: 0, published_at, signs_from, ..key }
 }
 
-async fn made(master: &MasterKey, wanted: Vec<KeySpec>, now: u64) -> Result<Vec<StoredKey>, KeysError> {
+async fn made(master: &MasterKey, wanted: Vec<KeySpec>, now: u64) -> Result<Vec<StoredKey>, SigningKeysError> {
     let master = master.clone();
     let making = tokio::task::spawn_blocking(move || {
         wanted.into_iter().map(|wanted| generate_key(&master, wanted, now)).collect()
     });
-    let made: Result<_, _> = making.await.map_err(|_| KeysError::Interrupted)?;
+    let made: Result<_, _> = making.await.map_err(|_| SigningKeysError::Interrupted)?;
     Ok(made?)
 }
 
 /// When the last token on record expires that a key signed.
-async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, KeysError> {
+async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, SigningKeysError> {
     Ok(match key.purpose.as_str() {
         "token" => store.find_last_expiry(&key.kid).await?,
         "derive" => {

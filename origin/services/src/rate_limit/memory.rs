@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tollgate_model::rate_limit::{Rule, RuleState, Verdict};
 
-use super::Check;
+use super::LimitCheck;
 
 /// Parts of the table, each under a lock of its own.
 const PARTS: usize = 16;
@@ -27,7 +27,7 @@ impl Local {
     ///
     /// # Errors
     /// The number of the one that does not pass, and what its rule says.
-    pub(super) fn take(&self, checks: &[Check], now: u64) -> Result<Vec<Verdict>, (usize, Verdict)> {
+    pub(super) fn take(&self, checks: &[LimitCheck], now: u64) -> Result<Vec<Verdict>, (usize, Verdict)> {
         let mut verdicts = Vec::with_capacity(checks.len());
         for (nth, check) in checks.iter().enumerate() {
             let verdict = self.with(check, now, |state| check.rule.acquire(state, now));
@@ -41,26 +41,26 @@ impl Local {
     }
 
     /// Gives back what was taken last.
-    pub(super) fn give_back(&self, checks: &[Check], now: u64) {
+    pub(super) fn give_back(&self, checks: &[LimitCheck], now: u64) {
         for check in checks {
             self.with(check, now, |state| check.rule.undo(state, now));
         }
     }
 
     /// Forgets all that was taken of these.
-    pub(super) fn forget(&self, checks: &[Check]) {
+    pub(super) fn forget(&self, checks: &[LimitCheck]) {
         for check in checks {
             self.part(&check.name).remove(&check.name);
         }
     }
 
     /// Whether something was taken of this that is not over.
-    pub(super) fn holds(&self, check: &Check, now: u64) -> bool {
+    pub(super) fn holds(&self, check: &LimitCheck, now: u64) -> bool {
         self.remaining(check, now).is_some()
     }
 
     /// How long what was taken of this still counts, if something was and does.
-    pub(super) fn remaining(&self, check: &Check, now: u64) -> Option<Duration> {
+    pub(super) fn remaining(&self, check: &LimitCheck, now: u64) -> Option<Duration> {
         let part = self.part(&check.name);
         let (rule, state) = part.get(&check.name)?;
         let left = rule.expires_at(state).checked_sub(now)?;
@@ -76,7 +76,7 @@ impl Local {
         }
     }
 
-    fn with<T>(&self, check: &Check, now: u64, act: impl FnOnce(&mut RuleState) -> T) -> T {
+    fn with<T>(&self, check: &LimitCheck, now: u64, act: impl FnOnce(&mut RuleState) -> T) -> T {
         let mut part = self.part(&check.name);
         if part.len() >= NAMES_PER_PART && !part.contains_key(&check.name) {
             make_room(&mut part, now);
@@ -111,11 +111,11 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000_000_000;
 
-    fn check(name: u64, count: u32, seconds: u64) -> Check {
+    fn check(name: u64, count: u32, seconds: u64) -> LimitCheck {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&name.to_le_bytes());
         let rule = Rule::TokenBucket(Rate::new(count, Duration::from_secs(seconds)).expect("a rate"));
-        Check { limit: Limit::Requests, name: bytes, rule }
+        LimitCheck { limit: Limit::Requests, name: bytes, rule }
     }
 
     fn len(local: &Local) -> usize {

@@ -13,7 +13,7 @@ use tollgate_storage::{Store, StoreError};
 use super::TOKEN_TYPE;
 use super::list::StatusList;
 use super::token::{Claims, ListMembers};
-use crate::signing_keys::Keys;
+use crate::signing_keys::SigningKeys;
 
 /// `ttl` in seconds: how long others may keep a copy, and so how late they may learn of a revocation. Tollgate's own edges
 /// are told within a second; who needs that should not use lists.
@@ -52,7 +52,7 @@ type Slot = Arc<Mutex<Option<Arc<SignedList>>>>;
 /// Builds lists; one for the process, shared.
 pub struct StatusLists {
     store: Store,
-    keys: Keys,
+    keys: SigningKeys,
     issuer: String,
     slots: Mutex<BTreeMap<u64, Slot>>,
 }
@@ -60,7 +60,7 @@ pub struct StatusLists {
 impl StatusLists {
     /// The lists of this issuer's tokens.
     #[must_use]
-    pub fn new(store: Store, keys: Keys, issuer: String) -> StatusLists {
+    pub fn new(store: Store, keys: SigningKeys, issuer: String) -> StatusLists {
         StatusLists { store, keys, issuer, slots: Mutex::default() }
     }
 

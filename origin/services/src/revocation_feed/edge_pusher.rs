@@ -18,8 +18,8 @@ use tollgate_model::{Edge, EdgeName};
 use tollgate_storage::{LeaderRole, Store, StoreError};
 use tollgate_system::{clock, rng};
 
-use super::{FeedError, Publisher};
-use crate::feed_change::Wake;
+use super::{FeedError, FeedResponder};
+use crate::feed_change::FeedChange;
 use crate::telemetry::traced;
 
 /// Longer than any healthy edge takes, short enough not to hold up the next try.
@@ -42,7 +42,7 @@ struct Answer {
 
 /// What became of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pushed {
+enum EdgeAnswer {
     /// The edge holds this sequence now.
     Holds(u64),
     /// The message did not join on to what the edge holds, which ends at this sequence.
@@ -68,29 +68,29 @@ enum PushError {
 }
 
 /// Pushes to edges; shared by the tasks that do it.
-pub struct Courier {
+pub struct EdgePusher {
     store: Store,
-    publisher: Arc<Publisher>,
+    publisher: Arc<FeedResponder>,
     http: reqwest::Client,
 }
 
-impl Courier {
+impl EdgePusher {
     /// A courier that sends what `publisher` builds.
     ///
     /// # Errors
     /// When no HTTP client can be made, for want of trusted certificates.
-    pub fn new(store: Store, publisher: Arc<Publisher>) -> Result<Courier, reqwest::Error> {
+    pub fn new(store: Store, publisher: Arc<FeedResponder>) -> Result<EdgePusher, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(PUSH_TIMEOUT)
             // A redirect would send the push where the operator did not register it.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Courier { store, publisher, http })
+        Ok(EdgePusher { store, publisher, http })
     }
 
     /// Pushes until `stop`, whenever this origin has the courier's seat.
-    pub async fn run(self, wake: Receiver<Wake>, stop: CancellationToken) {
+    pub async fn run(self, wake: Receiver<FeedChange>, stop: CancellationToken) {
         let courier = Arc::new(self);
         tokio::select! {
             () = stop.cancelled() => {}
@@ -105,7 +105,7 @@ impl Courier {
     }
 
     /// Waits for the seat and serves the edges until it is lost. Dropping what serves them ends every push under way.
-    async fn serve_while_seated(self: Arc<Courier>, wake: &Receiver<Wake>) -> StoreError {
+    async fn serve_while_seated(self: Arc<EdgePusher>, wake: &Receiver<FeedChange>) -> StoreError {
         let mut seat = match self.store.acquire_leader_lock(LeaderRole::EdgePush).await {
             Ok(seat) => seat,
             Err(error) => return error,
@@ -118,7 +118,7 @@ impl Courier {
     }
 
     /// Serves the registered edges, each by a task of its own, following changes of the list, until it cannot be read.
-    async fn serve_edges(self: Arc<Courier>, mut wake: Receiver<Wake>) -> StoreError {
+    async fn serve_edges(self: Arc<EdgePusher>, mut wake: Receiver<FeedChange>) -> StoreError {
         let mut tasks = JoinSet::new();
         let mut serving: BTreeMap<EdgeName, (Edge, AbortHandle)> = BTreeMap::new();
         loop {
@@ -148,7 +148,7 @@ impl Courier {
     }
 
     /// Brings one edge up to date, again and again.
-    async fn serve(self: Arc<Courier>, edge: Edge, mut wake: Receiver<Wake>) {
+    async fn serve(self: Arc<EdgePusher>, edge: Edge, mut wake: Receiver<FeedChange>) {
         let mut cursor = edge.acknowledged;
         let mut failures: u32 = 0;
         loop {
@@ -192,15 +192,15 @@ impl Courier {
             }
             cursor = match self.push(edge, message.bytes).await? {
                 // It may hold more than this message brought, by pulling.
-                Pushed::Holds(sequence) => sequence.max(message.reaches),
-                Pushed::Gap(sequence) if !asked && sequence != cursor => sequence,
-                Pushed::Gap(_) => return Err(PushError::NeverJoins),
+                EdgeAnswer::Holds(sequence) => sequence.max(message.reaches),
+                EdgeAnswer::Gap(sequence) if !asked && sequence != cursor => sequence,
+                EdgeAnswer::Gap(_) => return Err(PushError::NeverJoins),
             };
             asked = true;
         }
     }
 
-    async fn push(&self, edge: &Edge, message: Vec<u8>) -> Result<Pushed, PushError> {
+    async fn push(&self, edge: &Edge, message: Vec<u8>) -> Result<EdgeAnswer, PushError> {
         let request =
             self.http.post(edge.url.push_url()).header("content-type", "application/octet-stream").body(message);
         let mut answer = traced(request).send().await?;
@@ -217,7 +217,7 @@ impl Courier {
         }
         let Answer { sequence } = serde_json::from_slice(&body).map_err(|_| PushError::Answer)?;
         let sequence = sequence.ok_or(PushError::NoSnapshot)?;
-        Ok(if status == reqwest::StatusCode::OK { Pushed::Holds(sequence) } else { Pushed::Gap(sequence) })
+        Ok(if status == reqwest::StatusCode::OK { EdgeAnswer::Holds(sequence) } else { EdgeAnswer::Gap(sequence) })
     }
 }
 

@@ -4,7 +4,7 @@ use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use tollgate_model::HashCost;
 
-use super::{ForgeError, failed};
+use super::{PasswordHashingError, failed};
 
 /// The lanes of a hash. More would need more threads for one hash, and there are as many threads as cores already.
 const LANES: u32 = 1;
@@ -14,7 +14,7 @@ pub(super) fn cost_of(hash: &str) -> Option<HashCost> {
     HashCost::new(params.m_cost(), params.t_cost()).ok()
 }
 
-fn params(cost: HashCost) -> Result<Params, ForgeError> {
+fn params(cost: HashCost) -> Result<Params, PasswordHashingError> {
     Params::new(cost.memory(), cost.iterations(), LANES, None).map_err(failed)
 }
 
@@ -23,7 +23,7 @@ fn params(cost: HashCost) -> Result<Params, ForgeError> {
 pub(super) struct Memory(Vec<Block>);
 
 impl Memory {
-    fn blocks(&mut self, count: usize) -> Result<&mut [Block], ForgeError> {
+    fn blocks(&mut self, count: usize) -> Result<&mut [Block], PasswordHashingError> {
         if let Some(missing) = count.checked_sub(self.0.len()) {
             self.0.try_reserve_exact(missing).map_err(failed)?;
             self.0.resize(count, Block::new());
@@ -41,7 +41,12 @@ impl Memory {
 }
 
 /// The PHC string of a password.
-pub(super) fn hash(password: &[u8], salt: &[u8], cost: HashCost, memory: &mut Memory) -> Result<String, ForgeError> {
+pub(super) fn hash(
+    password: &[u8],
+    salt: &[u8],
+    cost: HashCost,
+    memory: &mut Memory,
+) -> Result<String, PasswordHashingError> {
     let params = params(cost)?;
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
     let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
@@ -60,12 +65,17 @@ pub(super) fn hash(password: &[u8], salt: &[u8], cost: HashCost, memory: &mut Me
 /// Whether this is the password of the PHC string. A hash that costs less than one would `today` is made up for with work that
 /// leads nowhere, so that the time does not tell whose password is old. One that costs more takes longer: nothing helps that but
 /// settings that only grow.
-pub(super) fn verify(password: &[u8], hash: &str, today: HashCost, memory: &mut Memory) -> Result<bool, ForgeError> {
+pub(super) fn verify(
+    password: &[u8],
+    hash: &str,
+    today: HashCost,
+    memory: &mut Memory,
+) -> Result<bool, PasswordHashingError> {
     let hash = PasswordHash::new(hash).map_err(failed)?;
     let params = Params::try_from(&hash).map_err(failed)?;
     let cost = HashCost::new(params.m_cost(), params.t_cost()).map_err(failed)?;
     let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else {
-        return Err(ForgeError::Failed("a stored hash has no salt or no output".to_owned()));
+        return Err(PasswordHashingError::Failed("a stored hash has no salt or no output".to_owned()));
     };
     let algorithm = Algorithm::try_from(hash.algorithm.as_str()).map_err(failed)?;
     let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from).map_err(failed)?;
@@ -82,7 +92,7 @@ pub(super) fn verify(password: &[u8], hash: &str, today: HashCost, memory: &mut 
 }
 
 /// Does so much work, in KiB, for nothing.
-fn make_up(mut missing: u64, today: HashCost, memory: &mut Memory) -> Result<(), ForgeError> {
+fn make_up(mut missing: u64, today: HashCost, memory: &mut Memory) -> Result<(), PasswordHashingError> {
     while let Ok(kib) = u32::try_from(missing.min(u64::from(today.memory())))
         && kib >= Params::MIN_M_COST
     {

@@ -14,10 +14,10 @@ use tollgate_model::Audience;
 use tollgate_model::encoding::base64url;
 use tollgate_storage::{FeedPage, PublishedSnapshot, Store, StoreError};
 
-use super::build::Content;
-use super::config;
-use crate::feed_change::Wake;
-use crate::signing_keys::Keys;
+use super::edge_config;
+use super::snapshot_content::Content;
+use crate::feed_change::FeedChange;
+use crate::signing_keys::SigningKeys;
 
 /// How long a snapshot with the newest configuration is waited for. An edge asks because it heard of a change of that, and
 /// publishing one takes milliseconds; if it does not, the edge gets what there is.
@@ -81,9 +81,9 @@ impl Configuration {
 }
 
 /// Answers edges; one for the process, shared.
-pub struct Publisher {
+pub struct FeedResponder {
     pub(super) store: Store,
-    pub(super) keys: Keys,
+    pub(super) keys: SigningKeys,
     pub(super) issuer: String,
     audience: Audience,
     /// The newest published snapshot, as far as this origin has read it.
@@ -92,12 +92,12 @@ pub struct Publisher {
     failing_since: Mutex<Option<Instant>>,
 }
 
-impl Publisher {
+impl FeedResponder {
     /// A publisher of this issuer's feed; edges guard `audience` unless told another. It serves snapshots while it
-    /// [runs](Publisher::run).
+    /// [runs](FeedResponder::run).
     #[must_use]
-    pub fn new(store: Store, keys: Keys, issuer: String, audience: Audience) -> Publisher {
-        Publisher { store, keys, issuer, audience, served: Sender::new(None), failing_since: Mutex::default() }
+    pub fn new(store: Store, keys: SigningKeys, issuer: String, audience: Audience) -> FeedResponder {
+        FeedResponder { store, keys, issuer, audience, served: Sender::new(None), failing_since: Mutex::default() }
     }
 
     /// Whether this origin has failed to publish for so long that edges miss it.
@@ -144,9 +144,9 @@ impl Publisher {
 
     /// The configuration as of now.
     pub(super) async fn config(&self) -> Result<Configuration, FeedError> {
-        let keys = self.keys.fresh().await?;
+        let keys = self.keys.reload().await?;
         let routes = self.store.list_routes().await?;
-        let document = config::document(self.audience.as_str(), &keys.public_jwks(), &routes)?;
+        let document = edge_config::document(self.audience.as_str(), &keys.public_jwks(), &routes)?;
         Ok(Configuration { document, keys })
     }
 
@@ -193,17 +193,17 @@ impl Publisher {
         Ok(DeltaMessage { bytes, reaches, heartbeat: deltas.is_empty(), digest })
     }
 
-    /// As [`Publisher::deltas`], but while there is nothing new waits, for `wait` at most or until `stop`. A change of the
+    /// As [`FeedResponder::deltas`], but while there is nothing new waits, for `wait` at most or until `stop`. A change of the
     /// configuration is news too.
     ///
     /// # Errors
-    /// As for [`Publisher::deltas`].
-    pub async fn deltas_or_wait(
+    /// As for [`FeedResponder::deltas`].
+    pub async fn wait_for_deltas(
         &self,
         after: u64,
         nonce: Option<Nonce>,
         wait: Duration,
-        mut wake: Receiver<Wake>,
+        mut wake: Receiver<FeedChange>,
         stop: &CancellationToken,
     ) -> Result<DeltaMessage, FeedError> {
         let until = Instant::now() + wait;

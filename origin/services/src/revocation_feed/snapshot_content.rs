@@ -8,7 +8,7 @@ use tollgate_core::{Cascade, CascadeBuilder, RevocationId, SnapshotParts, build_
 use tollgate_storage::{ClockReading, PublishedSnapshot, SnapshotState, Store};
 
 use super::FeedError;
-use super::publisher::Configuration;
+use super::feed_responder::Configuration;
 
 /// From this many revoked tokens on, the covered ones are told by a cascade, in about a byte each. Fewer are listed, 16 bytes
 /// each: then no epoch need end and no record be read.

@@ -23,11 +23,11 @@ const MAX_CLOCK_DIFFERENCE_MS: u64 = 60_000;
 
 /// The edges heard of lately, by name and number of their registration.
 #[derive(Debug, Default)]
-pub struct Contacts(Mutex<BTreeMap<(EdgeName, u64), EdgeHeartbeat>>);
+pub struct EdgeHeartbeats(Mutex<BTreeMap<(EdgeName, u64), EdgeHeartbeat>>);
 
-impl Contacts {
+impl EdgeHeartbeats {
     /// Notes that an edge asked, if `query` has the proof of its key.
-    pub fn note(&self, query: &str, contact: EdgeHeartbeat, keys: &KeyRing, now_ms: u64) {
+    pub fn record(&self, query: &str, contact: EdgeHeartbeat, keys: &KeyRing, now_ms: u64) {
         let key = EdgeKey::new(&keys.edge_secret(&contact.name, contact.number));
         if !key.has_signed(query) || contact.at_ms.abs_diff(now_ms) > MAX_CLOCK_DIFFERENCE_MS {
             tracing::debug!(edge = %contact.name, "an edge does not prove that it is the one it says");

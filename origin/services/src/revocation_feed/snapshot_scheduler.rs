@@ -10,10 +10,10 @@ use tollgate_core::{ConfigDigest, Snapshot};
 use tollgate_model::error_chain::with_causes;
 use tollgate_storage::{ClockReading, LeaderRole, MAX_SNAPSHOT_CLOCK_SKEW_MS};
 
-use super::build::Content;
-use super::publisher::Configuration;
-use super::{FeedError, Publisher};
-use crate::feed_change::Wake;
+use super::feed_responder::Configuration;
+use super::snapshot_content::Content;
+use super::{FeedError, FeedResponder};
+use crate::feed_change::FeedChange;
 
 /// Deltas after a snapshot, for each of its revoked tokens, after which a new one is built: an edge that starts then takes in a
 /// quarter as much again. The bounds: what a message holds, and half of what an edge keeps beside its snapshot.
@@ -68,9 +68,9 @@ fn due(newest: Option<Newest>, head: u64, config: ConfigDigest, signer: [u8; 32]
     }
 }
 
-impl Publisher {
+impl FeedResponder {
     /// Serves what is published, and publishes whenever this origin has the publisher's seat, until `stop`.
-    pub async fn run(self: Arc<Publisher>, wake: Receiver<Wake>, stop: CancellationToken) {
+    pub async fn run(self: Arc<FeedResponder>, wake: Receiver<FeedChange>, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.follow(wake.clone()) => {}
@@ -86,7 +86,7 @@ impl Publisher {
     }
 
     /// Takes over whatever any origin publishes.
-    async fn follow(&self, mut wake: Receiver<Wake>) {
+    async fn follow(&self, mut wake: Receiver<FeedChange>) {
         let mut number = 0;
         loop {
             match self.store.find_published_snapshot().await {
@@ -108,7 +108,7 @@ impl Publisher {
         }
     }
 
-    async fn publish_while_seated(&self, wake: Receiver<Wake>) -> FeedError {
+    async fn publish_while_seated(&self, wake: Receiver<FeedChange>) -> FeedError {
         let mut seat = match self.store.acquire_leader_lock(LeaderRole::SnapshotPublication).await {
             Ok(seat) => seat,
             Err(error) => return error.into(),
@@ -120,7 +120,7 @@ impl Publisher {
         }
     }
 
-    async fn keep_publishing(&self, mut wake: Receiver<Wake>) -> Result<std::convert::Infallible, FeedError> {
+    async fn keep_publishing(&self, mut wake: Receiver<FeedChange>) -> Result<std::convert::Infallible, FeedError> {
         let signer = self.keys.current().snapshot_signer().public_key();
         let mut newest = self.store.find_published_snapshot().await?.map(|published| Newest {
             sequence: published.sequence,

@@ -23,7 +23,7 @@ const CAPACITY: usize = 4096;
 type Known = HashMap<[u8; 32], Entry>;
 
 /// What was found right lately.
-pub struct Verified {
+pub struct VerifiedSecretCache {
     key: Zeroizing<[u8; 32]>,
     known: Mutex<Known>,
 }
@@ -34,13 +34,13 @@ struct Entry {
     fits: Arc<OnceCell<bool>>,
 }
 
-impl Verified {
+impl VerifiedSecretCache {
     /// Nothing is known yet.
     ///
     /// # Errors
     /// When the system has no randomness.
-    pub fn new() -> Result<Verified, getrandom::Error> {
-        Ok(Verified { key: Zeroizing::new(rng::random()?), known: Mutex::default() })
+    pub fn new() -> Result<VerifiedSecretCache, getrandom::Error> {
+        Ok(VerifiedSecretCache { key: Zeroizing::new(rng::random()?), known: Mutex::default() })
     }
 
     /// Whether `secret` is the one of this PHC string, of this client; found out by `check` if that is not known.
@@ -64,7 +64,7 @@ impl Verified {
     }
 
     /// Whether `secret` was found to be the one of this PHC string lately.
-    pub fn knows(&self, client: &ClientId, secret: &str, hash: &str) -> bool {
+    pub fn contains(&self, client: &ClientId, secret: &str, hash: &str) -> bool {
         let name = self.name(client, secret, hash);
         let fits = |entry: &Entry| entry.since.elapsed() < LIFETIME && entry.fits.get() == Some(&true);
         self.lock().get(&name).is_some_and(fits)
@@ -111,39 +111,39 @@ impl Verified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::password_hashing::{Forge, ForgeError};
+    use crate::password_hashing::{PasswordHasher, PasswordHashingError};
     use tollgate_config::HashSettings;
     use tollgate_model::HashCost;
 
     async fn verify(
-        verified: &Verified,
-        forge: &Forge,
+        verified: &VerifiedSecretCache,
+        forge: &PasswordHasher,
         client: &ClientId,
         secret: &str,
         hash: &str,
-    ) -> Result<bool, ForgeError> {
+    ) -> Result<bool, PasswordHashingError> {
         let check = || forge.verify(Zeroizing::new(secret.to_owned()), Some(hash.to_owned()));
         verified.verify(client, secret, hash, check).await
     }
 
-    async fn forge() -> (Forge, String) {
+    async fn forge() -> (PasswordHasher, String) {
         let settings = HashSettings { cost: HashCost::new(8, 1).expect("a cost"), workers: 1, queue: 64 };
-        let forge = Forge::new(&settings).expect("a forge");
+        let forge = PasswordHasher::new(&settings).expect("a forge");
         let hash = forge.hash(Zeroizing::new("chosen by a person".to_owned())).await.expect("hashed");
         (forge, hash)
     }
 
     #[tokio::test]
     async fn a_right_secret_is_hashed_once_and_a_wrong_one_each_time() {
-        let ((forge, hash), verified) = (forge().await, Verified::new().expect("randomness"));
+        let ((forge, hash), verified) = (forge().await, VerifiedSecretCache::new().expect("randomness"));
         let client = "reports".parse().expect("an id");
         let before = forge.load().done;
         for _ in 0..10 {
             assert!(verify(&verified, &forge, &client, "chosen by a person", &hash).await.expect("checked"));
         }
         assert_eq!(forge.load().done, before + 1);
-        assert!(verified.knows(&client, "chosen by a person", &hash));
-        assert!(!verified.knows(&client, "chosen by another", &hash));
+        assert!(verified.contains(&client, "chosen by a person", &hash));
+        assert!(!verified.contains(&client, "chosen by another", &hash));
         for _ in 0..3 {
             assert!(!verify(&verified, &forge, &client, "chosen by another", &hash).await.expect("checked"));
         }
@@ -158,7 +158,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_ask_at_once_pay_for_one() {
-        let ((forge, hash), verified) = (forge().await, Verified::new().expect("randomness"));
+        let ((forge, hash), verified) = (forge().await, VerifiedSecretCache::new().expect("randomness"));
         let (client, before) = ("reports".parse().expect("an id"), forge.load().done);
         let all = (0..50).map(|_| verify(&verified, &forge, &client, "chosen by a person", &hash));
         let all = futures::future::join_all(all).await;
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_has_an_end() {
-        let (verified, now) = (Verified::new().expect("randomness"), Instant::now());
+        let (verified, now) = (VerifiedSecretCache::new().expect("randomness"), Instant::now());
         let name = |nth: usize| {
             let mut name = [0; 32];
             name[..8].copy_from_slice(&nth.to_le_bytes());

@@ -21,8 +21,8 @@ use tollgate_system::{clock, rng};
 
 use super::poll::shortened;
 use super::{SetError, Transmitter};
-use crate::feed_change::Wake;
-use crate::revocation_feed::courier::pause;
+use crate::feed_change::FeedChange;
+use crate::revocation_feed::edge_pusher::pause;
 use crate::telemetry::traced;
 
 /// Receivers check a signature and perhaps write to a database.
@@ -53,36 +53,36 @@ enum PushError {
 }
 
 /// What a receiver made of a token.
-enum Receipt {
+enum DeliveryOutcome {
     Taken,
     /// It will never take it.
     Refused(String),
 }
 
 /// Pushes to receivers; shared by the tasks that do it.
-pub struct Courier {
+pub struct SecurityEventPusher {
     store: Store,
     transmitter: Arc<Transmitter>,
     http: reqwest::Client,
 }
 
-impl Courier {
+impl SecurityEventPusher {
     /// A courier of this transmitter's tokens.
     ///
     /// # Errors
     /// When no HTTP client can be made, for want of trusted certificates.
-    pub fn new(store: Store, transmitter: Arc<Transmitter>) -> Result<Courier, reqwest::Error> {
+    pub fn new(store: Store, transmitter: Arc<Transmitter>) -> Result<SecurityEventPusher, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(PUSH_TIMEOUT)
             // A redirect would send the authorization where the operator did not register it.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Courier { store, transmitter, http })
+        Ok(SecurityEventPusher { store, transmitter, http })
     }
 
     /// Pushes until `stop`, whenever this origin has the seat for it.
-    pub async fn run(self, wake: Receiver<Wake>, stop: CancellationToken) {
+    pub async fn run(self, wake: Receiver<FeedChange>, stop: CancellationToken) {
         let courier = Arc::new(self);
         tokio::select! {
             () = stop.cancelled() => {}
@@ -97,7 +97,7 @@ impl Courier {
     }
 
     /// Waits for the seat and serves the streams until it is lost. Dropping what serves them ends every push under way.
-    async fn serve_while_seated(self: Arc<Courier>, wake: &Receiver<Wake>) -> StoreError {
+    async fn serve_while_seated(self: Arc<SecurityEventPusher>, wake: &Receiver<FeedChange>) -> StoreError {
         let mut seat = match self.store.acquire_leader_lock(LeaderRole::SecurityEventPush).await {
             Ok(seat) => seat,
             Err(error) => return error,
@@ -109,7 +109,7 @@ impl Courier {
     }
 
     /// Serves the pushed streams, each by a task of its own, following changes of the list, until it cannot be read.
-    async fn serve_streams(self: Arc<Courier>, mut wake: Receiver<Wake>) -> StoreError {
+    async fn serve_streams(self: Arc<SecurityEventPusher>, mut wake: Receiver<FeedChange>) -> StoreError {
         let mut tasks = JoinSet::new();
         let mut serving: BTreeMap<u64, AbortHandle> = BTreeMap::new();
         loop {
@@ -137,7 +137,7 @@ impl Courier {
     }
 
     /// Brings one stream up to date, again and again.
-    async fn serve(self: Arc<Courier>, stream: Stream, mut wake: Receiver<Wake>) {
+    async fn serve(self: Arc<SecurityEventPusher>, stream: Stream, mut wake: Receiver<FeedChange>) {
         let mut failures: u32 = 0;
         loop {
             wake.mark_unchanged();
@@ -177,10 +177,10 @@ impl Courier {
                 let token = self.transmitter.token(stream, &signal)?;
                 let receipt = self.push(url, authorization.as_ref(), token).await?;
                 *failures = 0;
-                if let Receipt::Refused(why) = &receipt {
+                if let DeliveryOutcome::Refused(why) = &receipt {
                     tracing::error!(stream = %stream.name, sequence = signal.sequence, why, "a receiver refused an event");
                 }
-                let refused = matches!(receipt, Receipt::Refused(_));
+                let refused = matches!(receipt, DeliveryOutcome::Refused(_));
                 let this = |other: &Signal| (other.sequence == signal.sequence).then_some(refused);
                 self.store.acknowledge_signals(stream.number, WINDOW, this, tells, clock::now_ms()).await?;
             }
@@ -207,7 +207,7 @@ impl Courier {
         url: &PushUrl,
         authorization: Option<&HeaderValue>,
         token: String,
-    ) -> Result<Receipt, PushError> {
+    ) -> Result<DeliveryOutcome, PushError> {
         let mut request = self
             .http
             .post(url.as_str())
@@ -221,7 +221,7 @@ impl Courier {
         let status = answer.status();
         // RFC 8935 section 2.2 has 202; receivers that say 200 or 204 mean the same.
         if matches!(status, StatusCode::ACCEPTED | StatusCode::OK | StatusCode::NO_CONTENT) {
-            return Ok(Receipt::Taken);
+            return Ok(DeliveryOutcome::Taken);
         }
         if status != StatusCode::BAD_REQUEST {
             return Err(PushError::Status(status));
@@ -240,11 +240,11 @@ impl Courier {
 /// What a 400 means (RFC 8935 section 2.4). `invalid_request` is about this token alone, which will be the same the next time:
 /// it is given up, lest all that follows waits for ever. The other codes are about keys, names and credentials, which
 /// somebody will put right: it is sent again.
-fn judge(body: &[u8]) -> Result<Receipt, PushError> {
+fn judge(body: &[u8]) -> Result<DeliveryOutcome, PushError> {
     let error: SetError = serde_json::from_slice(body).map_err(|_| PushError::Status(StatusCode::BAD_REQUEST))?;
     // A stranger's words: `Debug` escapes what would forge lines.
     let why = format!("{:?} {:?}", shortened(&error.err), shortened(&error.description));
-    if error.err == "invalid_request" { Ok(Receipt::Refused(why)) } else { Err(PushError::Refused(why)) }
+    if error.err == "invalid_request" { Ok(DeliveryOutcome::Refused(why)) } else { Err(PushError::Refused(why)) }
 }
 
 #[cfg(test)]
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_token_is_given_up_only_when_it_will_never_do() {
-        assert!(matches!(judge(br#"{"err":"invalid_request","description":"x"}"#), Ok(Receipt::Refused(_))));
+        assert!(matches!(judge(br#"{"err":"invalid_request","description":"x"}"#), Ok(DeliveryOutcome::Refused(_))));
         for code in
             ["invalid_key", "invalid_issuer", "invalid_audience", "authentication_failed", "access_denied", "new"]
         {

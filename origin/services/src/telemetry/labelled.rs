@@ -43,12 +43,12 @@ impl<T: Default, const N: usize> Table<T, N> {
 
 /// Counters told apart by `N` labels.
 #[derive(Debug)]
-pub struct Family<const N: usize>(Table<AtomicU64, N>);
+pub struct LabelledCounter<const N: usize>(Table<AtomicU64, N>);
 
-impl<const N: usize> Family<N> {
+impl<const N: usize> LabelledCounter<N> {
     /// One for so many combinations of labels at most.
-    pub(super) fn new(most: usize) -> Family<N> {
-        Family(Table::new(most))
+    pub(super) fn new(most: usize) -> LabelledCounter<N> {
+        LabelledCounter(Table::new(most))
     }
 
     /// Counts one.
@@ -67,7 +67,7 @@ impl<const N: usize> Family<N> {
 
 /// How long things took, told apart by one label.
 #[derive(Debug)]
-pub struct Histogram(Table<Classes, 1>);
+pub struct LabelledHistogram(Table<Classes, 1>);
 
 #[derive(Debug, Default)]
 struct Classes {
@@ -92,9 +92,9 @@ impl Durations {
     }
 }
 
-impl Histogram {
-    pub(super) fn new(most: usize) -> Histogram {
-        Histogram(Table::new(most))
+impl LabelledHistogram {
+    pub(super) fn new(most: usize) -> LabelledHistogram {
+        LabelledHistogram(Table::new(most))
     }
 
     pub(super) fn observe(&self, label: &str, took: Duration) {
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn labels_are_bounded() {
-        let family = Family::new(2);
+        let family = LabelledCounter::new(2);
         for label in ["a", "b", "c", "a", "d"] {
             family.add([label]);
         }
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn durations_fall_into_their_classes() {
-        let histogram = Histogram::new(1);
+        let histogram = LabelledHistogram::new(1);
         for micros in [500, 501, 20_000_000] {
             histogram.observe("x", Duration::from_micros(micros));
         }
