@@ -31,9 +31,9 @@ pub enum KeyRotation {
     /// The key was made, or told to sign sooner.
     Changed(StoredKey),
     /// This one is on its way already.
-    UnderWay(StoredKey),
+    AlreadyScheduled(StoredKey),
     /// So many keys wait for their last tokens to expire that verifiers could take no more.
-    TooMany,
+    TooManyKeys,
     /// A snapshot key cannot sign before edges pin it: it is to be made first.
     NotPinned,
 }
