@@ -2,7 +2,7 @@
 
 use tollgate_core::{ConfigDigest, HashChain, RevocationId, RevocationKind, RevokedBefore};
 use tollgate_model::revocation::REVOCATION_KEPT_AFTER_EXPIRY;
-use tollgate_model::{Route, key_schedule as schedule};
+use tollgate_model::{Malformed, Route, key_schedule as schedule};
 
 use crate::database::Tx;
 use crate::database::values::{fixed_bytes, from_sql, mark_from_sql, revocation_kind, to_sql};
@@ -239,10 +239,11 @@ impl TryFrom<PublishedRow> for PublishedSnapshot {
     type Error = StoreError;
 
     fn try_from(row: PublishedRow) -> Result<PublishedSnapshot, StoreError> {
+        let invalid_epoch = |_| StoreError::corrupt("snapshots")(Malformed::new("epoch", "is out of range"));
         Ok(PublishedSnapshot {
             number: from_sql(row.number),
             sequence: from_sql(row.sequence),
-            epoch: u32::try_from(row.epoch).map_err(|_| StoreError::EpochsExhausted)?,
+            epoch: u32::try_from(row.epoch).map_err(invalid_epoch)?,
             as_of_ms: from_sql(row.as_of_ms),
             built_ms: from_sql(row.built_ms),
             revoked: from_sql(row.revoked),

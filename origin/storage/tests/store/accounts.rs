@@ -6,8 +6,8 @@ use tollgate_model::{
 use tollgate_storage::{StoreError, Termination};
 
 use crate::database::Database;
-use crate::grant_samples::given;
-use crate::samples::{NOW, ending, revoke_any};
+use crate::grant_samples::sample_code;
+use crate::samples::{NOW, revoke_any, termination};
 
 on_both_databases!(
     user_is_read_as_written_and_names_are_unique,
@@ -54,7 +54,7 @@ async fn user_is_read_as_written_and_names_are_unique(database: &Database) {
 
 async fn sessions_are_listed_by_user_and_end_with_the_password(database: &Database) {
     let store = &database.store;
-    let (ada, bob) = (given(store).await.grant.user, given(store).await.grant.user);
+    let (ada, bob) = (sample_code(store).await.grant.user, sample_code(store).await.grant.user);
     for login in [login(&ada, 1), login(&ada, 2), login(&bob, 3)] {
         store.create_session(&login, None).await.expect("signed in");
     }
@@ -67,14 +67,14 @@ async fn sessions_are_listed_by_user_and_end_with_the_password(database: &Databa
     store.record_session_activity(&login(&ada, 1).id, NOW + 500).await.expect("recorded");
     let seen = store.find_session(&login(&ada, 1).hash, NOW).await.expect("read").expect("there");
     assert_eq!(seen, BrowserSession { seen_at: NOW + 500, ..login(&ada, 1) });
-    store.update_password(&ada, "$argon2id$", Some(&login(&ada, 1).id), &ending(NOW)).await.expect("changed");
+    store.update_password(&ada, "$argon2id$", Some(&login(&ada, 1).id), &termination(NOW)).await.expect("changed");
     assert_eq!(store.list_sessions(&ada, NOW).await.expect("read").len(), 1, "the one in which they changed it");
     assert_eq!(store.list_sessions(&bob, NOW).await.expect("read").len(), 1);
 }
 
 async fn grants_are_listed_until_a_day_after_their_end(database: &Database) {
     let store = &database.store;
-    let (one, other) = (given(store).await.grant, given(store).await.grant);
+    let (one, other) = (sample_code(store).await.grant, sample_code(store).await.grant);
     let seen = store.list_user_grants(&one.user, None, 10, NOW + 1).await.expect("read");
     assert_eq!((seen.len(), &seen[0].grant, seen[0].used_at), (1, &one, one.created_at));
     store.revoke(revoke_any(Target::Session(one.id.to_string()), NOW)).await.expect("revoked");
@@ -93,7 +93,7 @@ async fn grants_are_listed_until_a_day_after_their_end(database: &Database) {
 /// Two administrators disable each other, or take the console from each other, concurrently and
 /// repeatedly.
 async fn administrators_cannot_disable_each_other(database: &Database) {
-    let (store, elsewhere) = (&database.store, database.again().await);
+    let (store, other_process) = (&database.store, database.reopen().await);
     for round in 0..20_u8 {
         let admin = |number: u8| {
             let name = format!("admin {number} of {round}").parse().expect("a name");
@@ -106,12 +106,14 @@ async fn administrators_cannot_disable_each_other(database: &Database) {
         let ends = [&one, &other].map(|user| Termination::new(&Actor::user(&user.id), "test", NOW));
         let refused = match round % 2 {
             0 => {
-                let both =
-                    tokio::join!(store.disable_user(&other.id, &ends[0]), elsewhere.disable_user(&one.id, &ends[1]));
+                let both = tokio::join!(
+                    store.disable_user(&other.id, &ends[0]),
+                    other_process.disable_user(&one.id, &ends[1])
+                );
                 [both.0, both.1]
             }
             _ => {
-                let (by_one, by_other) = (store.with_actor(&ends[0].by), elsewhere.with_actor(&ends[1].by));
+                let (by_one, by_other) = (store.with_actor(&ends[0].by), other_process.with_actor(&ends[1].by));
                 let both = tokio::join!(by_one.set_admin(&other.id, false), by_other.set_admin(&one.id, false));
                 [both.0, both.1]
             }
@@ -125,12 +127,12 @@ async fn administrators_cannot_disable_each_other(database: &Database) {
         }
         assert_eq!(left, 1, "{round}");
     }
-    elsewhere.close().await;
+    other_process.close().await;
 }
 
 async fn consent_is_withdrawn_for_one_client_or_all(database: &Database) {
     let store = &database.store;
-    let code = given(store).await;
+    let code = sample_code(store).await;
     let (user, client) = (code.grant.user.clone(), code.grant.client.clone());
     let agree = async |number: u8| {
         let mut again = code.clone();
@@ -143,12 +145,12 @@ async fn consent_is_withdrawn_for_one_client_or_all(database: &Database) {
         async || store.get_consent(&user, &client).await.expect("read").covers(&code.grant.terms.access);
     agree(1).await;
     let (grant, another) = (code.grant.id.clone(), "another".parse().expect("an id"));
-    store.withdraw_consent(&user, Some((&grant, &another)), &ending(NOW)).await.expect("taken back");
+    store.withdraw_consent(&user, Some((&grant, &another)), &termination(NOW)).await.expect("taken back");
     assert!(is_remembered().await);
-    store.withdraw_consent(&user, Some((&grant, &client)), &ending(NOW)).await.expect("taken back");
+    store.withdraw_consent(&user, Some((&grant, &client)), &termination(NOW)).await.expect("taken back");
     assert!(!is_remembered().await);
     agree(2).await;
-    store.withdraw_consent(&user, None, &ending(NOW)).await.expect("taken back");
+    store.withdraw_consent(&user, None, &termination(NOW)).await.expect("taken back");
     assert!(!is_remembered().await);
 }
 
@@ -163,7 +165,7 @@ async fn stored_user_names_are_prepared_when_the_database_is_opened(database: &D
     add(id(2).as_str(), "rene\u{301}").await;
     add(id(3).as_str(), "ren\u{e9}").await;
     add(id(4).as_str(), "a\u{200b}da").await;
-    let store = database.again().await;
+    let store = database.reopen().await;
     let found = async |typed: &str| store.find_user_by_typed_name(typed).await.expect("read").map(|user| user.id);
     for typed in ["zo\u{eb}", "Zoe\u{308}"] {
         assert_eq!(found(typed).await, Some(id(1)), "{typed:?}");

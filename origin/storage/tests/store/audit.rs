@@ -10,8 +10,8 @@ use tollgate_storage::{
 };
 
 use crate::database::Database;
-use crate::grant_samples::given;
-use crate::samples::{NOW, by, client, draft, ending, secret};
+use crate::grant_samples::sample_code;
+use crate::samples::{NOW, by, client, draft, secret, termination};
 
 on_both_databases!(
     administrative_changes_are_audited,
@@ -55,7 +55,7 @@ async fn administrative_changes_are_audited(database: &Database) {
     store.delete_route(&route).await.expect("removed");
     store.delete_edge(&edge().name).await.expect("removed");
     // Without an actor.
-    database.store.disable_client(&reports.id, &ending(NOW)).await.expect("disabled");
+    database.store.disable_client(&reports.id, &termination(NOW)).await.expect("disabled");
     let log = audit(&database.store, AuditFilter::default()).await;
     let who = "cli:tester";
     let expected = [
@@ -78,11 +78,11 @@ async fn requests_that_change_nothing_are_not_audited(database: &Database) {
     let (reports, _) = client("reports");
     assert!(!store.update_client(&reports.id, &reports.metadata).await.expect("asked"));
     assert!(!store.delete_edge(&edge().name).await.expect("asked"));
-    assert!(store.disable_client(&reports.id, &ending(NOW)).await.expect("asked").is_none());
+    assert!(store.disable_client(&reports.id, &termination(NOW)).await.expect("asked").is_none());
     store.create_client(&reports).await.expect("registered");
     assert!(matches!(store.create_client(&reports).await, Err(StoreError::AlreadyExists("client"))));
-    store.disable_client(&reports.id, &ending(NOW)).await.expect("disabled");
-    store.disable_client(&reports.id, &ending(NOW + 1)).await.expect("disabled before");
+    store.disable_client(&reports.id, &termination(NOW)).await.expect("disabled");
+    store.disable_client(&reports.id, &termination(NOW + 1)).await.expect("disabled before");
     let log = audit(&database.store, AuditFilter::default()).await;
     let actions: Vec<&str> = log.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions, ["create", "disable", "revoke"]);
@@ -90,7 +90,7 @@ async fn requests_that_change_nothing_are_not_audited(database: &Database) {
 
 async fn life_of_a_grant_is_audited(database: &Database) {
     let store = &database.store;
-    let code = given(store).await;
+    let code = sample_code(store).await;
     let (user, grant) = (Actor::user(&code.grant.user), code.grant.id.to_string());
     let cookie = secret(SecretKind::Session);
     let login = BrowserSession {

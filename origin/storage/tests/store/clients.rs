@@ -5,7 +5,7 @@ use tollgate_model::{AuditAction, AuditFilter, ClientStatus, Secret, SecretKind,
 use tollgate_storage::StoreError;
 
 use crate::database::Database;
-use crate::samples::{NOW, client, ending, secret};
+use crate::samples::{NOW, client, secret, termination};
 
 on_both_databases!(
     migrating_twice_changes_nothing,
@@ -22,7 +22,7 @@ on_both_databases!(
 async fn migrating_twice_changes_nothing(database: &Database) {
     let (client, _) = client("reports");
     database.store.create_client(&client).await.expect("registered");
-    let again = database.again().await;
+    let again = database.reopen().await;
     assert_eq!(again.list_clients().await.expect("listed").len(), 1);
     again.close().await;
 }
@@ -51,20 +51,25 @@ async fn disabling_a_client_twice_keeps_the_first_time(database: &Database) {
     database.store.create_client(&client).await.expect("registered");
     for now in [NOW + 1, NOW + 2] {
         let disabled =
-            database.store.disable_client(&client.id, &ending(now)).await.expect("disabled").expect("it is there");
+            database.store.disable_client(&client.id, &termination(now)).await.expect("disabled").expect("it is there");
         assert_eq!(disabled.status, ClientStatus::Disabled { at: NOW + 1 });
     }
     let found = database.store.find_client(&client.id).await.expect("looked up").expect("it is there");
     assert_eq!(found.status, ClientStatus::Disabled { at: NOW + 1 });
     assert!(
-        database.store.disable_client(&"nobody".parse().expect("an id"), &ending(NOW)).await.expect("asked").is_none()
+        database
+            .store
+            .disable_client(&"nobody".parse().expect("an id"), &termination(NOW))
+            .await
+            .expect("asked")
+            .is_none()
     );
 }
 
 async fn disabled_client_can_be_enabled(database: &Database) {
     let (client, secret) = client("reports");
     database.store.create_client(&client).await.expect("registered");
-    database.store.disable_client(&client.id, &ending(NOW + 1)).await.expect("disabled").expect("it is there");
+    database.store.disable_client(&client.id, &termination(NOW + 1)).await.expect("disabled").expect("it is there");
     for _ in 0..2 {
         let enabled = database.store.enable_client(&client.id).await.expect("enabled").expect("it is there");
         assert!(enabled.is_active() && enabled.has_secret(&secret.hash(), NOW + 2));
@@ -115,9 +120,9 @@ async fn rotations_within_one_second_keep_their_order(database: &Database) {
 async fn concurrent_rotations_leave_two_valid_secrets(database: &Database) {
     let (client, _) = client("reports");
     database.store.create_client(&client).await.expect("registered");
-    let elsewhere = database.again().await;
+    let other_process = database.reopen().await;
     let mut rotations = JoinSet::new();
-    for store in [&database.store, &elsewhere].into_iter().cycle().take(16) {
+    for store in [&database.store, &other_process].into_iter().cycle().take(16) {
         let (store, id, new) = (store.clone(), client.id.clone(), secret(SecretKind::Client));
         rotations.spawn(async move { store.rotate_secret(&id, &StoredSecret::generated(&new, NOW), NOW + 100).await });
     }
@@ -129,7 +134,7 @@ async fn concurrent_rotations_leave_two_valid_secrets(database: &Database) {
     let mut ends: Vec<_> = valid.map(|secret| secret.expires_at).collect();
     ends.sort();
     assert_eq!(ends, [None, Some(NOW + 100)], "the newest, and the one before for a while");
-    elsewhere.close().await;
+    other_process.close().await;
 }
 
 async fn registration_update_after_an_operator_change_is_refused(database: &Database) {
@@ -150,7 +155,7 @@ async fn registration_update_after_an_operator_change_is_refused(database: &Data
     assert!(matches!(late, Err(StoreError::ConcurrentModification)), "{late:?}");
     let read = found(&own.id).await;
     store.update_registration(&read, &read.metadata).await.expect("it read again");
-    store.disable_client(&own.id, &ending(NOW)).await.expect("disabled");
+    store.disable_client(&own.id, &termination(NOW)).await.expect("disabled");
     let late = store.update_registration(&read, &read.metadata).await;
     assert!(matches!(late, Err(StoreError::ConcurrentModification)), "{late:?}");
 }

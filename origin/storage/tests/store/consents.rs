@@ -4,7 +4,7 @@ use tollgate_model::{Access, AuthorizationCode, ClientId, GrantId, SecretHash, U
 use tollgate_storage::Store;
 
 use crate::database::Database;
-use crate::grant_samples::given;
+use crate::grant_samples::sample_code;
 
 on_both_databases!(
     consent_for_one_audience_does_not_cover_another,
@@ -32,7 +32,7 @@ async fn covers(store: &Store, user: &UserId, client: &ClientId, scope: &str, au
 
 async fn consent_for_one_audience_does_not_cover_another(database: &Database) {
     let store = &database.store;
-    let code = given(store).await;
+    let code = sample_code(store).await;
     let (user, client) = (&code.grant.user, &code.grant.client);
     database.execute("DELETE FROM consented_access").await.expect("deleted");
     agree(store, &code, 1, &access("read", "a")).await;
@@ -50,8 +50,8 @@ async fn consent_for_one_audience_does_not_cover_another(database: &Database) {
 }
 
 async fn consent_migration_keeps_certain_consent_and_widens_none(database: &Database) {
-    let first = given(&database.store).await;
-    let second = given(&database.store).await;
+    let first = sample_code(&database.store).await;
+    let second = sample_code(&database.store).await;
     let client = &first.grant.client;
     for sql in [
         "DROP TABLE consented_access",
@@ -66,7 +66,7 @@ async fn consent_migration_keeps_certain_consent_and_widens_none(database: &Data
         let sql = format!("INSERT INTO consents VALUES ('{user}', '{client}', '{access}', 7)");
         database.execute(&sql).await.expect("inserted");
     }
-    let store = database.again().await;
+    let store = database.reopen().await;
     let migrated = store.get_consent(&first.grant.user, client).await.expect("read");
     assert!(migrated.covers(&access("read write", "a")) && !migrated.covers(&access("read", "b")));
     let details = r#"[{"type":"pay"}]"#;

@@ -16,26 +16,26 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) async fn sqlite(story: &str) -> Database {
-        let path = std::env::temp_dir().join(format!("tollgate-{}-{}.db", story, unique()));
-        Database::served(format!("sqlite://{}", path.display()), None).await
+    pub(crate) async fn sqlite(test: &str) -> Database {
+        let path = std::env::temp_dir().join(format!("tollgate-{}-{}.db", test, unique()));
+        Database::open(format!("sqlite://{}", path.display()), None).await
     }
 
-    pub(crate) async fn postgres(story: &str) -> Database {
+    pub(crate) async fn postgres(test: &str) -> Database {
         let url = std::env::var("TOLLGATE_TEST_POSTGRES_URL").expect(
             "TOLLGATE_TEST_POSTGRES_URL must name a PostgreSQL server on which databases may be created, \
              e.g. postgres://postgres@127.0.0.1:5432/postgres",
         );
         let server = PgConnectOptions::from_str(&url).expect("TOLLGATE_TEST_POSTGRES_URL is a PostgreSQL URL");
-        let name = format!("t_{}_{}", &story[..story.len().min(30)], unique());
+        let name = format!("t_{}_{}", &test[..test.len().min(30)], unique());
         let mut connection = PgConnection::connect_with(&server).await.expect("PostgreSQL answers");
         let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::raw_sql(create).execute(&mut connection).await.expect("a database is created");
         let own = server.clone().database(&name).to_url_lossy();
-        Database::served(own.to_string(), Some(server)).await
+        Database::open(own.to_string(), Some(server)).await
     }
 
-    async fn served(url: String, server: Option<PgConnectOptions>) -> Database {
+    async fn open(url: String, server: Option<PgConnectOptions>) -> Database {
         let store = Store::open(&url).await.expect("the database opens");
         store.adopt_issuer(ISSUER).await.expect("a new database has no issuer");
         Database { url, store, server }
@@ -46,7 +46,7 @@ impl Database {
     }
 
     /// Another handle to the database, as another process has it.
-    pub(crate) async fn again(&self) -> Store {
+    pub(crate) async fn reopen(&self) -> Store {
         Store::open(&self.url).await.expect("the database opens again")
     }
 
@@ -70,7 +70,7 @@ impl Database {
     }
 
     /// Deletes deltas as a sweep does after very many revocations.
-    pub(crate) async fn drop_deltas_up_to(&self, sequence: i64) {
+    pub(crate) async fn delete_deltas_up_to(&self, sequence: i64) {
         self.execute(&format!("DELETE FROM deltas WHERE sequence <= {sequence}")).await.expect("deleted");
     }
 

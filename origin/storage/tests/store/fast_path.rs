@@ -5,8 +5,8 @@ use tollgate_model::{AccessToken, Target, TokenDetails, TokenDraft};
 use tollgate_storage::{Batch, IssueRequest, RedeemOutcome, RedeemRequest, Store, StoreError};
 
 use crate::database::Database;
-use crate::grant_samples::{is_ended, refresh, with_numbered};
-use crate::samples::{NOW, client, draft, reinstate, revoke_any, with_tokens};
+use crate::grant_samples::{is_ended, numbered_grant_with_refresh_token, refresh};
+use crate::samples::{NOW, client, draft, issue_tokens, reinstate, revoke_any};
 
 on_both_databases!(
     fast_path_records_each_token_unchanged,
@@ -40,7 +40,7 @@ fn different(number: u32) -> TokenDraft {
 
 async fn fast_path_records_each_token_unchanged(database: &Database) {
     let store = &database.store;
-    let mut last = with_tokens(store, &[draft(0, NOW + 3600)]).await[0].number;
+    let mut last = issue_tokens(store, &[draft(0, NOW + 3600)]).await[0].number;
     let mut numbers = 1..;
     for count in [1, 2, 3, 64, 77, 256, 300] {
         for token in issue_all(store, numbers.by_ref().take(count).map(different)).await {
@@ -52,10 +52,10 @@ async fn fast_path_records_each_token_unchanged(database: &Database) {
 }
 
 async fn epoch_closed_by_another_process_gets_no_more_tokens(database: &Database) {
-    let (store, elsewhere) = (&database.store, database.again().await);
-    let mut epoch = with_tokens(store, &[draft(1, NOW + 3600)]).await[0].id.epoch();
+    let (store, other_process) = (&database.store, database.reopen().await);
+    let mut epoch = issue_tokens(store, &[draft(1, NOW + 3600)]).await[0].id.epoch();
     for number in 1..4 {
-        assert_eq!(elsewhere.close_epoch().await.expect("closed"), epoch);
+        assert_eq!(other_process.close_epoch().await.expect("closed"), epoch);
         epoch += 1;
         for token in issue_all(store, (0..3).map(|nth| draft(100 * number + nth, NOW + 3600))).await {
             assert_eq!((token.id.epoch(), store.find_token(token.id).await.expect("read")), (epoch, Some(token)));
@@ -63,40 +63,40 @@ async fn epoch_closed_by_another_process_gets_no_more_tokens(database: &Database
         let again = store.issue(draft(100 * number + 50, NOW + 3600)).await.expect("issued");
         assert_eq!(again.id.epoch(), epoch);
     }
-    elsewhere.close().await;
+    other_process.close().await;
 }
 
 async fn key_revoked_by_another_process_issues_no_more_tokens(database: &Database) {
-    let (store, elsewhere) = (&database.store, database.again().await);
+    let (store, other_process) = (&database.store, database.reopen().await);
     let by_other_key = |number| TokenDraft { key_id: "key-2".to_owned(), ..draft(number, NOW + 3600) };
-    with_tokens(store, &[draft(1, NOW + 3600), draft(2, NOW + 3600)]).await;
+    issue_tokens(store, &[draft(1, NOW + 3600), draft(2, NOW + 3600)]).await;
     let key = Target::Key("key-1".to_owned());
-    elsewhere.revoke(revoke_any(key.clone(), NOW)).await.expect("revoked");
+    other_process.revoke(revoke_any(key.clone(), NOW)).await.expect("revoked");
     for number in [10, 20] {
         let issuances = vec![draft(number, NOW + 3600).into(), by_other_key(number + 1).into()];
         let issued = store.apply(Batch { issuances, ..Batch::default() }).await.expect("written").issued;
         assert!(matches!(issued.as_slice(), [Err(StoreError::KeyRevoked(_)), Ok(_)]), "{issued:?}");
     }
-    elsewhere.reinstate(reinstate(key, NOW)).await.expect("lifted");
-    with_tokens(store, &[draft(30, NOW + 3600), draft(31, NOW + 3600)]).await;
-    elsewhere.close().await;
+    other_process.reinstate(reinstate(key, NOW)).await.expect("lifted");
+    issue_tokens(store, &[draft(30, NOW + 3600), draft(31, NOW + 3600)]).await;
+    other_process.close().await;
 }
 
 async fn stale_registrations_version_is_refused(database: &Database) {
-    let (store, elsewhere) = (&database.store, database.again().await);
-    with_tokens(store, &[draft(1, NOW + 3600)]).await;
+    let (store, other_process) = (&database.store, database.reopen().await);
+    issue_tokens(store, &[draft(1, NOW + 3600)]).await;
     let registrations = async || store.get_versions().await.expect("read").registrations;
     let issue =
         |number, registrations_version| IssueRequest { registrations_version, ..draft(number, NOW + 3600).into() };
     let then = registrations().await;
     store.issue(issue(2, Some(then))).await.expect("it holds");
-    elsewhere.create_client(&client("another").0).await.expect("registered");
+    other_process.create_client(&client("another").0).await.expect("registered");
     let refused = store.issue(issue(3, Some(then))).await;
     assert!(matches!(refused, Err(StoreError::ConcurrentModification)), "{refused:?}");
     let issuances = vec![issue(4, Some(then)), issue(5, Some(registrations().await)), issue(6, None)];
     let issued = store.apply(Batch { issuances, ..Batch::default() }).await.expect("written").issued;
     assert!(matches!(issued.as_slice(), [Err(StoreError::ConcurrentModification), Ok(_), Ok(_)]), "{issued:?}");
-    elsewhere.close().await;
+    other_process.close().await;
 }
 
 /// Redeems all in one batch that also issues a token.
@@ -119,7 +119,7 @@ async fn refused_refresh_does_not_affect_others_in_the_batch(database: &Database
     let store = &database.store;
     let mut grants = Vec::new();
     for number in 0..9 {
-        grants.push(with_numbered(database, "r0", number).await);
+        grants.push(numbered_grant_with_refresh_token(database, "r0", number).await);
     }
     let all = |from: &str, to: &str, number: u32, at| -> Vec<RedeemRequest> {
         (number..).zip(&grants).map(|(number, grant)| refresh(grant, from, to, number, at)).collect()
@@ -142,22 +142,25 @@ async fn refused_refresh_does_not_affect_others_in_the_batch(database: &Database
 }
 
 async fn grant_ended_by_another_process_is_not_refreshed(database: &Database) {
-    let (store, elsewhere) = (&database.store, database.again().await);
-    let (one, other) = (with_numbered(database, "r0", 1).await, with_numbered(database, "r0", 2).await);
+    let (store, other_process) = (&database.store, database.reopen().await);
+    let (one, other) = (
+        numbered_grant_with_refresh_token(database, "r0", 1).await,
+        numbered_grant_with_refresh_token(database, "r0", 2).await,
+    );
     let both =
         |from, to, number, at| vec![refresh(&one, from, to, number, at), refresh(&other, from, to, number + 1, at)];
     let answers = refresh_all(store, both("r0", "r1", 10, NOW + 1), 90).await;
     assert!(answers.iter().all(|answer| matches!(answer, RedeemOutcome::Issued(_))), "{answers:?}");
-    elsewhere.revoke(revoke_any(Target::Session(one.id.to_string()), NOW + 1)).await.expect("revoked");
+    other_process.revoke(revoke_any(Target::Session(one.id.to_string()), NOW + 1)).await.expect("revoked");
     let answers = refresh_all(store, both("r1", "r2", 20, NOW + 2), 91).await;
     assert!(matches!(answers.as_slice(), [RedeemOutcome::Ended, RedeemOutcome::Issued(_)]), "{answers:?}");
     let key = Target::Key("key-1".to_owned());
-    elsewhere.revoke(revoke_any(key, NOW + 2)).await.expect("revoked");
+    other_process.revoke(revoke_any(key, NOW + 2)).await.expect("revoked");
     let refused = store.redeem(refresh(&other, "r2", "r3", 30, NOW + 3)).await;
     assert!(matches!(refused, Err(StoreError::KeyRevoked(_))), "{refused:?}");
     // Nothing was redeemed.
     let mut by_other_key = refresh(&other, "r2", "r3", 31, NOW + 3);
     by_other_key.issue.draft.key_id = "key-2".to_owned();
     assert!(matches!(store.redeem(by_other_key).await.expect("redeemed"), RedeemOutcome::Issued(_)));
-    elsewhere.close().await;
+    other_process.close().await;
 }

@@ -6,7 +6,7 @@ use tollgate_model::NewRevocation;
 use tollgate_storage::StoreError;
 
 use crate::database::Database;
-use crate::samples::{ISSUER, NOW, by, draft, followed, revoke, with_tokens};
+use crate::samples::{ISSUER, NOW, by, draft, issue_tokens, read_log, revoke};
 
 on_both_databases!(
     feed_page_contains_the_deltas_after_a_sequence,
@@ -30,7 +30,7 @@ async fn feed_page_contains_the_deltas_after_a_sequence(database: &Database) {
 }
 
 async fn sweep_deletes_expired_records(database: &Database) {
-    let tokens = with_tokens(&database.store, &[draft(1, NOW + 60), draft(2, NOW + 3600)]).await;
+    let tokens = issue_tokens(&database.store, &[draft(1, NOW + 60), draft(2, NOW + 3600)]).await;
     let short = NewRevocation::token(&tokens[0], by(), None, NOW).expect("it lives");
     database.store.revoke(short.clone()).await.expect("revoked");
     database.store.revoke(revoke(2)).await.expect("revoked");
@@ -41,7 +41,7 @@ async fn sweep_deletes_expired_records(database: &Database) {
     assert_eq!((after.tokens, after.revocations), (1, 1));
     assert!(database.store.is_token_revoked(&tokens[1]).await.expect("asked"));
     assert!(!database.store.is_token_revoked(&tokens[0]).await.expect("asked"), "its tokens have expired");
-    assert_eq!(followed(&database.store).await.len(), 2, "the history stays whole");
+    assert_eq!(read_log(&database.store).await.len(), 2, "the history stays whole");
     assert_eq!(NewRevocation::token(&tokens[0], by(), None, short.void_after + 1), None, "too late to revoke");
 }
 
@@ -50,7 +50,7 @@ async fn feed_page_before_the_kept_deltas_has_no_chain(database: &Database) {
         database.store.revoke(revoke(number)).await.expect("revoked");
     }
     assert_eq!(database.store.sweep(NOW).await.expect("swept").deltas, 0, "few are all kept");
-    database.drop_deltas_up_to(1).await;
+    database.delete_deltas_up_to(1).await;
     assert!(database.store.get_feed_page(0).await.expect("a page").chain.is_none(), "the beginning is gone");
     assert!(database.store.get_feed_page(1).await.expect("a page").chain.is_none(), "so is the link at 1");
     let page = database.store.get_feed_page(2).await.expect("a page");
@@ -66,7 +66,7 @@ async fn database_of_another_issuer_is_refused(database: &Database) {
 
 async fn watch_notices_commits_of_another_process(database: &Database) {
     let mut watch = database.store.watch_changes().await.expect("watching");
-    let other = database.again().await;
+    let other = database.reopen().await;
     // Consumes the notifications of opening the database.
     while tokio::time::timeout(Duration::from_millis(200), watch.changed()).await.is_ok() {}
     let noticed = tokio::spawn(async move { watch.changed().await });

@@ -18,7 +18,7 @@ pub(crate) async fn user(store: &Store) -> User {
 }
 
 /// A grant of a new user to the client `reports`, with its code.
-pub(crate) async fn given(store: &Store) -> AuthorizationCode {
+pub(crate) async fn sample_code(store: &Store) -> AuthorizationCode {
     // The client may exist from an earlier call.
     let _ = store.create_client(&client("reports").0).await;
     let user = user(store).await;
@@ -76,12 +76,12 @@ pub(crate) fn refresh(grant: &Grant, from: &str, to: &str, number: u32, at: u64)
 }
 
 /// A grant whose code was redeemed for this first refresh token.
-pub(crate) async fn with_refresh_token(database: &Database, first: &str) -> Grant {
-    with_numbered(database, first, 1).await
+pub(crate) async fn grant_with_refresh_token(database: &Database, first: &str) -> Grant {
+    numbered_grant_with_refresh_token(database, first, 1).await
 }
 
-pub(crate) async fn with_numbered(database: &Database, first: &str, number: u32) -> Grant {
-    let code = given(&database.store).await;
+pub(crate) async fn numbered_grant_with_refresh_token(database: &Database, first: &str, number: u32) -> Grant {
+    let code = sample_code(&database.store).await;
     let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(new(first)) };
     let redeemed = database.store.redeem(redeem(&code.grant, credential, number, NOW)).await.expect("redeemed");
     assert!(matches!(redeemed, RedeemOutcome::Issued(_)));

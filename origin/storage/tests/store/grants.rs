@@ -10,8 +10,10 @@ use tollgate_model::{
 use tollgate_storage::{Batch, NewRefreshToken, RedeemCredential, RedeemOutcome, RedeemRequest, Store, Writer};
 
 use crate::database::Database;
-use crate::grant_samples::{given, is_ended, new, random, redeem, refresh, with_numbered, with_refresh_token};
-use crate::samples::{NOW, ending, reinstate, revoke_any, secret};
+use crate::grant_samples::{
+    grant_with_refresh_token, is_ended, new, numbered_grant_with_refresh_token, random, redeem, refresh, sample_code,
+};
+use crate::samples::{NOW, reinstate, revoke_any, secret, termination};
 
 on_both_databases!(
     code_is_read_as_it_was_written,
@@ -42,7 +44,7 @@ async fn generations(store: &Store, grant: &Grant, texts: &[&str]) -> Vec<Refres
 }
 
 async fn code_is_read_as_it_was_written(database: &Database) {
-    let code = given(&database.store).await;
+    let code = sample_code(&database.store).await;
     let found = database.store.find_code(&code.hash).await.expect("read").expect("there");
     assert_eq!(found, code);
     let agreed = database.store.get_consent(&code.grant.user, &code.grant.client).await.expect("read");
@@ -51,9 +53,9 @@ async fn code_is_read_as_it_was_written(database: &Database) {
 }
 
 async fn concurrent_redemption_of_a_code_issues_once_and_revokes_the_grant(database: &Database) {
-    let code = given(&database.store).await;
+    let code = sample_code(&database.store).await;
     let (writer, task) = Writer::new(database.store.clone());
-    let other = database.again().await;
+    let other = database.reopen().await;
     let mut callers = JoinSet::new();
     for number in 0..20 {
         let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(new(&format!("r{number}"))) };
@@ -83,7 +85,7 @@ async fn concurrent_redemption_of_a_code_issues_once_and_revokes_the_grant(datab
 }
 
 async fn refresh_within_the_grace_returns_the_same_successor(database: &Database) {
-    let grant = with_refresh_token(database, "r0").await;
+    let grant = grant_with_refresh_token(database, "r0").await;
     let store = &database.store;
     for (number, at) in [(2, NOW + 5), (3, NOW + 5), (4, NOW + 15)] {
         let again = store.redeem(refresh(&grant, "r0", "r1", number, at)).await.expect("answered");
@@ -100,7 +102,7 @@ async fn refresh_within_the_grace_returns_the_same_successor(database: &Database
 }
 
 async fn refresh_token_reuse_after_the_grace_revokes_the_grant(database: &Database) {
-    let grant = with_refresh_token(database, "r0").await;
+    let grant = grant_with_refresh_token(database, "r0").await;
     let store = &database.store;
     let RedeemOutcome::Issued(token) = store.redeem(refresh(&grant, "r0", "r1", 2, NOW + 5)).await.expect("answered")
     else {
@@ -125,7 +127,7 @@ async fn refresh_token_reuse_after_the_grace_revokes_the_grant(database: &Databa
 /// The state is stored each time, by the fast path where possible.
 async fn late_retry_is_allowed_once(database: &Database) {
     let store = &database.store;
-    let grant = with_refresh_token(database, "r0").await;
+    let grant = grant_with_refresh_token(database, "r0").await;
     let mut number = 10;
     let mut use_it = async |from: &str, to: &str, at: u64| {
         number += 1;
@@ -142,7 +144,7 @@ async fn late_retry_is_allowed_once(database: &Database) {
 
 async fn refresh_requires_an_active_user(database: &Database) {
     let store = &database.store;
-    let grant = with_refresh_token(database, "r0").await;
+    let grant = grant_with_refresh_token(database, "r0").await;
     database.execute(&format!("UPDATE users SET disabled_at = 1 WHERE id = '{}'", grant.user)).await.expect("updated");
     assert_eq!(store.redeem(refresh(&grant, "r0", "r1", 2, NOW + 5)).await.expect("answered"), RedeemOutcome::Ended);
     database
@@ -154,7 +156,7 @@ async fn refresh_requires_an_active_user(database: &Database) {
 }
 
 async fn older_refresh_token_is_reuse_even_within_the_grace(database: &Database) {
-    let grant = with_refresh_token(database, "r0").await;
+    let grant = grant_with_refresh_token(database, "r0").await;
     let store = &database.store;
     for (from, to, number) in [("r0", "r1", 2), ("r1", "r2", 3)] {
         let next = store.redeem(refresh(&grant, from, to, number, NOW + 5)).await.expect("answered");
@@ -166,7 +168,7 @@ async fn older_refresh_token_is_reuse_even_within_the_grace(database: &Database)
 }
 
 async fn unused_refresh_token_expires(database: &Database) {
-    let grant = with_refresh_token(database, "r0").await;
+    let grant = grant_with_refresh_token(database, "r0").await;
     let store = &database.store;
     let late = refresh(&grant, "r0", "r1", 2, NOW + 10_000);
     assert_eq!(store.redeem(late.clone()).await.expect("answered"), RedeemOutcome::Expired);
@@ -179,7 +181,7 @@ async fn unused_refresh_token_expires(database: &Database) {
 }
 
 async fn concurrent_refreshes_get_one_successor(database: &Database) {
-    let grant = Arc::new(with_refresh_token(database, "r0").await);
+    let grant = Arc::new(grant_with_refresh_token(database, "r0").await);
     let (writer, task) = Writer::new(database.store.clone());
     let mut callers = JoinSet::new();
     for number in 2..22 {
@@ -203,7 +205,7 @@ async fn together(store: &Store, redemptions: Vec<RedeemRequest>) -> Vec<RedeemO
 }
 
 async fn two_refreshes_in_one_batch_get_one_successor(database: &Database) {
-    let grant = with_refresh_token(database, "r0").await;
+    let grant = grant_with_refresh_token(database, "r0").await;
     let store = &database.store;
     let both = together(store, [2, 3].map(|number| refresh(&grant, "r0", "r1", number, NOW + 5)).into()).await;
     assert!(both.iter().all(|one| matches!(one, RedeemOutcome::Issued(_))), "{both:?}");
@@ -224,7 +226,7 @@ async fn batch_judges_each_grant_by_itself(database: &Database) {
     // More grants than one statement has rows, and not a power of two.
     let mut grants = Vec::new();
     for number in 0..131 {
-        grants.push(with_numbered(database, "r0", number).await);
+        grants.push(numbered_grant_with_refresh_token(database, "r0", number).await);
     }
     let replayed = &grants[7];
     together(store, vec![refresh(replayed, "r0", "r1", 1000, NOW + 1)]).await;
@@ -245,7 +247,7 @@ async fn batch_judges_each_grant_by_itself(database: &Database) {
 }
 
 async fn grant_without_refresh_token_has_none(database: &Database) {
-    let code = given(&database.store).await;
+    let code = sample_code(&database.store).await;
     let store = &database.store;
     let credential = RedeemCredential::Code { hash: code.hash, refresh: None };
     let redeemed = store.redeem(redeem(&code.grant, credential, 1, NOW)).await.expect("redeemed");
@@ -257,7 +259,7 @@ async fn grant_without_refresh_token_has_none(database: &Database) {
 }
 
 async fn refresh_token_keeps_its_expiry_and_key(database: &Database) {
-    let code = given(&database.store).await;
+    let code = sample_code(&database.store).await;
     let store = &database.store;
     let bound = |text: &str, expires_at| NewRefreshToken { expires_at, jkt: Some("key".to_owned()), ..new(text) };
     let credential = RedeemCredential::Code { hash: code.hash, refresh: Some(bound("r0", NOW + 50)) };
@@ -269,15 +271,15 @@ async fn refresh_token_keeps_its_expiry_and_key(database: &Database) {
         (token.generation, token.expires_at, token.family.jkt.clone())
     };
     assert_eq!(seen("r0").await, (RefreshTokenGeneration::Current, NOW + 50, Some("key".to_owned())));
-    let given = store.list_user_grants(&code.grant.user, None, 10, NOW).await.expect("read");
-    assert_eq!(given[0].used_at, NOW, "the code was redeemed then");
+    let grants = store.list_user_grants(&code.grant.user, None, 10, NOW).await.expect("read");
+    assert_eq!(grants[0].used_at, NOW, "the code was redeemed then");
     let credential =
         RedeemCredential::RefreshToken { hash: SecretHash::of("r0"), successor: bound("r1", NOW + 90), grace: 10 };
     store.redeem(redeem(&code.grant, credential, 2, NOW + 40)).await.expect("redeemed");
     assert_eq!(seen("r0").await, (RefreshTokenGeneration::Previous, NOW + 90, Some("key".to_owned())));
     assert_eq!(seen("r1").await, (RefreshTokenGeneration::Current, NOW + 90, Some("key".to_owned())));
-    let given = store.list_user_grants(&code.grant.user, None, 10, NOW + 40).await.expect("read");
-    assert_eq!(given[0].used_at, NOW + 40);
+    let grants = store.list_user_grants(&code.grant.user, None, 10, NOW + 40).await.expect("read");
+    assert_eq!(grants[0].used_at, NOW + 40);
 }
 
 /// Eight batches on two handles refresh the same grants in opposite orders, or only require that
@@ -285,9 +287,9 @@ async fn refresh_token_keeps_its_expiry_and_key(database: &Database) {
 async fn concurrent_refreshes_of_many_grants_do_not_deadlock(database: &Database) {
     let mut grants = Vec::new();
     for number in 0..20 {
-        grants.push(with_numbered(database, "0", number).await);
+        grants.push(numbered_grant_with_refresh_token(database, "0", number).await);
     }
-    let elsewhere = database.again().await;
+    let other_process = database.reopen().await;
     let mut number = 1000;
     let mut at_once = async |from: &str, to: &str, at: u64| {
         let mut tasks = JoinSet::new();
@@ -303,7 +305,7 @@ async fn concurrent_refreshes_of_many_grants_do_not_deadlock(database: &Database
             if task / 2 % 2 == 0 {
                 redemptions.reverse();
             }
-            let store = if task % 2 == 0 { database.store.clone() } else { elsewhere.clone() };
+            let store = if task % 2 == 0 { database.store.clone() } else { other_process.clone() };
             tasks.spawn(async move { together(&store, redemptions).await });
         }
         tasks.join_all().await.concat()
@@ -317,13 +319,14 @@ async fn concurrent_refreshes_of_many_grants_do_not_deadlock(database: &Database
     for grant in &grants {
         assert!(is_ended(database, grant).await);
     }
-    elsewhere.close().await;
+    other_process.close().await;
 }
 
 async fn revocations_end_grants(database: &Database) {
     let store = &database.store;
     let [by_session, by_subject, by_time, by_client] =
-        [given(store).await, given(store).await, given(store).await, given(store).await].map(|code| code.grant);
+        [sample_code(store).await, sample_code(store).await, sample_code(store).await, sample_code(store).await]
+            .map(|code| code.grant);
     for (number, (target, grant)) in [
         (Target::Session(by_session.id.to_string()), &by_session),
         (Target::Subject(by_subject.subject.clone()), &by_subject),
@@ -339,7 +342,7 @@ async fn revocations_end_grants(database: &Database) {
     assert!(!is_ended(database, &by_time).await, "it was not before");
     store.revoke(revoke_any(Target::Before(NOW + 1), NOW + 1)).await.expect("revoked");
     assert!(is_ended(database, &by_time).await);
-    let later = given(store).await.grant;
+    let later = sample_code(store).await.grant;
     store.revoke(revoke_any(Target::Client("reports".to_owned()), NOW + 2)).await.expect("revoked");
     assert!(is_ended(database, &later).await);
     // Reinstatement makes the access tokens valid again, but does not restore the grants.
@@ -351,8 +354,8 @@ async fn revocations_end_grants(database: &Database) {
 
 async fn grant_of_a_disabled_user_is_not_created(database: &Database) {
     let store = &database.store;
-    let code = given(store).await;
-    store.disable_user(&code.grant.user, &ending(NOW)).await.expect("disabled");
+    let code = sample_code(store).await;
+    store.disable_user(&code.grant.user, &termination(NOW)).await.expect("disabled");
     assert!(is_ended(database, &code.grant).await);
     let grant = Grant { id: GrantId::from_random(&random()), ..code.grant.clone() };
     let late = AuthorizationCode { hash: secret(SecretKind::Code).hash(), grant, ..code };
@@ -361,8 +364,8 @@ async fn grant_of_a_disabled_user_is_not_created(database: &Database) {
 }
 
 async fn sweep_deletes_expired_grants_with_their_codes(database: &Database) {
-    let grant = with_refresh_token(database, "r0").await;
-    let unused = given(&database.store).await;
+    let grant = grant_with_refresh_token(database, "r0").await;
+    let unused = sample_code(&database.store).await;
     let store = &database.store;
     store.sweep(NOW + 61).await.expect("swept");
     assert!(store.find_code(&unused.hash).await.expect("read").is_none(), "not redeemed in time");

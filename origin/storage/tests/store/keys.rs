@@ -75,7 +75,7 @@ async fn edge_accepts_the_longest_key_identifiers(database: &Database) {
 async fn first_keys_are_stored_once(database: &Database) {
     let master = MasterKey::from_random([1; 32]);
     let (one, other) = (made_keys(&master), made_keys(&master));
-    let second = database.again().await;
+    let second = database.reopen().await;
     let (first, late) = tokio::join!(database.store.create_first_keys(&one), second.create_first_keys(&other));
     assert!(first.expect("stored") != late.expect("asked"), "one of two that start together makes the keys");
     assert_eq!(database.store.list_keys().await.expect("read").len(), one.len());

@@ -4,20 +4,20 @@
 
 /// Makes two tests of each function, one per database.
 macro_rules! on_both_databases {
-    ($($story:ident),+ $(,)?) => {
+    ($($test:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread")]
-            async fn $story() {
-                let database = crate::database::Database::sqlite(stringify!($story)).await;
-                super::$story(&database).await;
+            async fn $test() {
+                let database = crate::database::Database::sqlite(stringify!($test)).await;
+                super::$test(&database).await;
                 database.remove().await;
             })+
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread")]
-            async fn $story() {
-                let database = crate::database::Database::postgres(stringify!($story)).await;
-                super::$story(&database).await;
+            async fn $test() {
+                let database = crate::database::Database::postgres(stringify!($test)).await;
+                super::$test(&database).await;
                 database.remove().await;
             })+
         }

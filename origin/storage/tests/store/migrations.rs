@@ -7,14 +7,14 @@ use tollgate_model::{
 use tollgate_storage::ReplayKey;
 
 use crate::database::Database;
-use crate::grant_samples::{given, random};
+use crate::grant_samples::{random, sample_code};
 use crate::samples::{NOW, secret};
 
 on_both_databases!(renaming_tables_keeps_sessions_grants_codes_and_replay_keys);
 
 async fn renaming_tables_keeps_sessions_grants_codes_and_replay_keys(database: &Database) {
     let store = &database.store;
-    let first = given(store).await;
+    let first = sample_code(store).await;
     let session = BrowserSession {
         id: BrowserSessionId::from_random(&random()),
         hash: SecretHash::of("cookie"),
@@ -62,7 +62,7 @@ async fn renaming_tables_keeps_sessions_grants_codes_and_replay_keys(database: &
     ] {
         database.execute(sql).await.expect("the schema of the version before");
     }
-    let store = database.again().await;
+    let store = database.reopen().await;
     assert_eq!(store.find_session(&session.hash, NOW).await.expect("read"), Some(session));
     assert_eq!(store.find_code(&code.hash).await.expect("read"), Some(code));
     assert_eq!(store.find_device_code(&device.hash).await.expect("read"), Some(device));

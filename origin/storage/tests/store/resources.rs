@@ -13,9 +13,9 @@ async fn concurrent_changes_of_scope_values_are_all_kept(database: &Database) {
     let scopes = (0..8).map(|number| (format!("old-{number}"), "To be removed".to_owned())).collect();
     let resource = Resource { audience: audience.clone(), name: "The API".to_owned(), scopes, introspected_by: None };
     database.store.save_resource(&resource).await.expect("registered");
-    let elsewhere = database.again().await;
+    let other_process = database.reopen().await;
     let mut changes = JoinSet::new();
-    for (number, store) in [&database.store, &elsewhere].into_iter().cycle().take(8).enumerate() {
+    for (number, store) in [&database.store, &other_process].into_iter().cycle().take(8).enumerate() {
         let (one, other) = (store.clone(), store.clone());
         let (set_of, removed_of) = (audience.clone(), audience.clone());
         changes.spawn(async move { one.set_scope_description(&set_of, &format!("new-{number}"), "To be kept").await });
@@ -35,5 +35,5 @@ async fn concurrent_changes_of_scope_values_are_all_kept(database: &Database) {
     }
     let refused = database.store.set_scope_description(&audience, "one-too-many", "More").await;
     assert!(matches!(refused, Err(ScopeError::Malformed(_))), "{refused:?}");
-    elsewhere.close().await;
+    other_process.close().await;
 }

@@ -10,7 +10,7 @@ use tollgate_storage::{Batch, RevocationFilter, StoreError};
 
 use crate::audit::audit;
 use crate::database::Database;
-use crate::samples::{ISSUER, NOW, by, client, draft, followed, reinstate, revoke, revoke_any, token, with_tokens};
+use crate::samples::{ISSUER, NOW, by, client, draft, issue_tokens, read_log, reinstate, revoke, revoke_any, token};
 
 on_both_databases!(
     issued_token_is_recorded,
@@ -26,14 +26,14 @@ on_both_databases!(
 );
 
 async fn issued_token_is_recorded(database: &Database) {
-    let issued = with_tokens(&database.store, &[draft(1, NOW + 3600), draft(2, NOW + 3600)]).await;
+    let issued = issue_tokens(&database.store, &[draft(1, NOW + 3600), draft(2, NOW + 3600)]).await;
     assert!(issued[0].number < issued[1].number, "numbers rise");
     assert_eq!((issued[0].id, issued[0].id.epoch()), (token(1, 0).id, 1));
     assert_eq!(database.store.find_token(issued[0].id).await.expect("looked up"), Some(issued[0].clone()));
     assert_eq!(database.store.find_token(token(3, 0).id).await.expect("looked up"), None);
     assert!(database.store.issue(draft(1, NOW + 3600)).await.is_err(), "no jti twice");
     assert_eq!(database.store.close_epoch().await.expect("closed"), 1);
-    let next = with_tokens(&database.store, &[draft(4, NOW + 3600)]).await;
+    let next = issue_tokens(&database.store, &[draft(4, NOW + 3600)]).await;
     assert_eq!(next[0].id.epoch(), 2);
     assert!(next[0].number > issued[1].number);
 }
@@ -61,7 +61,7 @@ async fn revoking_twice_sends_edges_one_delta(database: &Database) {
         revoked_before: RevokedBefore::TOKEN,
         expires_at: void_after,
     };
-    assert_eq!(followed(&database.store).await, [expected]);
+    assert_eq!(read_log(&database.store).await, [expected]);
 }
 
 async fn reinstatement_sends_edges_a_delta(database: &Database) {
@@ -80,14 +80,14 @@ async fn reinstatement_sends_edges_a_delta(database: &Database) {
     let by_number = NewReinstatement { selector, ..reinstate(target, NOW + 2) };
     assert!(database.store.reinstate(by_number.clone()).await.expect("lifted").is_new_to_edges);
     assert!(database.store.reinstate(by_number).await.expect("asked").lifted.is_empty(), "once");
-    let marks: Vec<RevokedBefore> = followed(&database.store).await.iter().map(|delta| delta.revoked_before).collect();
+    let marks: Vec<RevokedBefore> = read_log(&database.store).await.iter().map(|delta| delta.revoked_before).collect();
     assert_eq!(
         marks,
         [RevokedBefore::TOKEN, RevokedBefore::NOT_REVOKED, RevokedBefore::TOKEN, RevokedBefore::NOT_REVOKED]
     );
 }
 
-async fn struck(database: &Database, token: &AccessToken) -> bool {
+async fn is_revoked(database: &Database, token: &AccessToken) -> bool {
     database.store.is_token_revoked(token).await.expect("asked")
 }
 
@@ -101,28 +101,28 @@ async fn each_kind_of_revocation_applies_to_its_tokens(database: &Database) {
     };
     let mut number = 1;
     for kind in 0..3 {
-        let before = with_tokens(&database.store, &[draft(number, NOW + 3600)]).await.remove(0);
+        let before = issue_tokens(&database.store, &[draft(number, NOW + 3600)]).await.remove(0);
         let target = names(&before)[kind].clone();
         assert!(database.store.revoke(revoke_any(target.clone(), NOW)).await.expect("revoked").is_new_to_edges);
-        let after = with_tokens(&database.store, &[draft(number + 30, NOW + 3600)]).await.remove(0);
+        let after = issue_tokens(&database.store, &[draft(number + 30, NOW + 3600)]).await.remove(0);
         assert_eq!(names(&after)[kind], target, "the same name");
-        assert!(struck(database, &before).await && !struck(database, &after).await, "{target}");
+        assert!(is_revoked(database, &before).await && !is_revoked(database, &after).await, "{target}");
         assert!(database.store.reinstate(reinstate(target.clone(), NOW)).await.expect("lifted").is_new_to_edges);
-        assert!(!struck(database, &before).await, "{target}");
+        assert!(!is_revoked(database, &before).await, "{target}");
         number += 2;
     }
-    let token = with_tokens(&database.store, &[draft(100, NOW + 3600)]).await.remove(0);
+    let token = issue_tokens(&database.store, &[draft(100, NOW + 3600)]).await.remove(0);
     let everything = |time| Target::Before(time);
     database.store.revoke(revoke_any(everything(NOW), NOW)).await.expect("revoked");
-    assert!(!struck(database, &token).await, "issued at the time, not before it");
+    assert!(!is_revoked(database, &token).await, "issued at the time, not before it");
     database.store.revoke(revoke_any(everything(NOW + 1), NOW + 1)).await.expect("revoked");
-    assert!(struck(database, &token).await);
+    assert!(is_revoked(database, &token).await);
     assert!(database.store.reinstate(reinstate(everything(NOW + 1), NOW + 1)).await.expect("lifted").is_new_to_edges);
-    assert!(!struck(database, &token).await);
+    assert!(!is_revoked(database, &token).await);
 
     let key = Target::Key("key-1".to_owned());
     database.store.revoke(revoke_any(key.clone(), NOW)).await.expect("revoked");
-    assert!(struck(database, &token).await);
+    assert!(is_revoked(database, &token).await);
     let refused = database.store.issue(draft(101, NOW + 3600)).await;
     assert!(matches!(refused, Err(StoreError::KeyRevoked(_))), "{refused:?}");
     database.store.sweep(NOW + 10_000_000).await.expect("swept");
@@ -135,7 +135,7 @@ async fn marks_of_a_target_combine_by_maximum(database: &Database) {
     let everything = |time| revoke_any(Target::Before(time), NOW);
     let high = database.store.revoke(everything(NOW - 10)).await.expect("revoked");
     let low = database.store.revoke(everything(NOW - 20)).await.expect("revoked");
-    assert!(high.is_new_to_edges && !low.is_new_to_edges, "what is struck already is recorded, and edges know");
+    assert!(high.is_new_to_edges && !low.is_new_to_edges, "an ineffective revocation is recorded, and edges know");
     assert!(low.revocation.number > high.revocation.number);
     let lift =
         |number| NewReinstatement { selector: RevocationSelector::Number(number), ..reinstate(Target::Before(0), NOW) };
@@ -147,7 +147,7 @@ async fn marks_of_a_target_combine_by_maximum(database: &Database) {
     let second = database.store.revoke(subject()).await.expect("revoked");
     assert!(second.revocation.mark > first.revocation.mark, "each ends an epoch of its own");
     database.store.reinstate(lift(second.revocation.number)).await.expect("lifted");
-    let marks: Vec<u64> = followed(&database.store).await.iter().map(|delta| delta.revoked_before.0).collect();
+    let marks: Vec<u64> = read_log(&database.store).await.iter().map(|delta| delta.revoked_before.0).collect();
     assert_eq!(marks, [NOW - 10, NOW - 20, 0, 2, 3, 2]);
 }
 
@@ -224,7 +224,7 @@ async fn rolled_back_revocation_leaves_no_gap(database: &Database) {
     }
     // Waits for those that were committing when they were dropped.
     database.store.revoke(revoke(40)).await.expect("revoked");
-    let deltas = followed(&database.store).await.len();
+    let deltas = read_log(&database.store).await.len();
     let mut revoked = 0;
     for number in 0..=40 {
         revoked += usize::from(database.store.is_token_revoked(&token(number, 0)).await.expect("asked"));
@@ -233,7 +233,7 @@ async fn rolled_back_revocation_leaves_no_gap(database: &Database) {
 }
 
 async fn concurrent_revocations_form_one_log(database: &Database) {
-    let other = database.again().await;
+    let other = database.reopen().await;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..100_u32 {
         let store = if number % 2 == 0 { database.store.clone() } else { other.clone() };
@@ -242,13 +242,13 @@ async fn concurrent_revocations_form_one_log(database: &Database) {
     }
     let fresh = tasks.join_all().await.into_iter().filter(|fresh| *fresh).count();
     assert_eq!(fresh, 50, "each was revoked by one of the two");
-    assert_eq!(followed(&database.store).await.len(), 50);
+    assert_eq!(read_log(&database.store).await.len(), 50);
     other.close().await;
 }
 
 async fn revoked_token_cannot_be_exchanged(database: &Database) {
     let store = &database.store;
-    let source = with_tokens(store, &[draft(1, NOW + 3600)]).await.remove(0);
+    let source = issue_tokens(store, &[draft(1, NOW + 3600)]).await.remove(0);
     let exchanged = |number: u32| {
         let mut draft = draft(number, NOW + 3600);
         draft.client = "another".parse().expect("an id");

@@ -62,7 +62,7 @@ pub(crate) fn by() -> Actor {
 }
 
 /// A termination at this time.
-pub(crate) fn ending(at: u64) -> Termination {
+pub(crate) fn termination(at: u64) -> Termination {
     Termination::new(&by(), "test", at)
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn reinstate(target: Target, at: u64) -> NewReinstatement {
     NewReinstatement { selector: RevocationSelector::Target(target), by: by(), reason: None, at }
 }
 
-pub(crate) async fn with_tokens(store: &Store, drafts: &[TokenDraft]) -> Vec<AccessToken> {
+pub(crate) async fn issue_tokens(store: &Store, drafts: &[TokenDraft]) -> Vec<AccessToken> {
     // The client may exist from an earlier call.
     let _ = store.create_client(&client("reports").0).await;
     let mut tokens = Vec::new();
@@ -89,7 +89,7 @@ pub(crate) async fn with_tokens(store: &Store, drafts: &[TokenDraft]) -> Vec<Acc
 }
 
 /// All deltas from the first, with every link of the hash chain checked, as an edge does.
-pub(crate) async fn followed(store: &Store) -> Vec<Delta> {
+pub(crate) async fn read_log(store: &Store) -> Vec<Delta> {
     let mut chain = HashChain::genesis(ISSUER);
     let mut all: Vec<Delta> = Vec::new();
     loop {

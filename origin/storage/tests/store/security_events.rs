@@ -129,7 +129,7 @@ async fn acknowledge(store: &Store, stream: &Stream, sequences: &[u64]) {
     store.acknowledge_signals(stream.number, WINDOW, these, delivers, NOW * 1000).await.expect("acknowledged");
 }
 
-async fn place(store: &Store, stream: &Stream) -> u64 {
+async fn position(store: &Store, stream: &Stream) -> u64 {
     store.find_stream(&stream.name).await.expect("read").expect("it is there").acknowledged
 }
 
@@ -173,24 +173,24 @@ async fn position_moves_past_acknowledged_and_undelivered_signals(database: &Dat
     }
     assert_eq!(sequences(&pending(store, &some).await), [1, 3, 5]);
     acknowledge(store, &some, &[3]).await;
-    assert_eq!((place(store, &some).await, sequences(&pending(store, &some).await)), (0, vec![1, 5]));
+    assert_eq!((position(store, &some).await, sequences(&pending(store, &some).await)), (0, vec![1, 5]));
     acknowledge(store, &some, &[1]).await;
-    assert_eq!(place(store, &some).await, 4, "past undelivered signals, up to the first unacknowledged one");
+    assert_eq!(position(store, &some).await, 4, "past undelivered signals, up to the first unacknowledged one");
     acknowledge(store, &some, &[1, 5]).await;
-    assert_eq!((place(store, &some).await, pending(store, &some).await), (6, Vec::new()));
+    assert_eq!((position(store, &some).await, pending(store, &some).await), (6, Vec::new()));
 
     assert_eq!(sequences(&pending(store, &all).await), [1, 2, 3, 4, 5, 6]);
     acknowledge(store, &all, &[2, 3, 6]).await;
-    assert_eq!((place(store, &all).await, sequences(&pending(store, &all).await)), (0, vec![1, 4, 5]));
+    assert_eq!((position(store, &all).await, sequences(&pending(store, &all).await)), (0, vec![1, 4, 5]));
     acknowledge(store, &all, &[1, 4, 5]).await;
-    assert_eq!(place(store, &all).await, 6);
+    assert_eq!(position(store, &all).await, 6);
     // A window of signals that the stream does not deliver is skipped.
     let none = store.list_pending_signals(some.number, 2, |signal| signal.sequence > 6).await.expect("read");
     assert_eq!(none, []);
 }
 
 async fn concurrent_registration_and_revocation_lose_no_signal(database: &Database) {
-    let other = database.again().await;
+    let other = database.reopen().await;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..60_u32 {
         let store = if number % 2 == 0 { database.store.clone() } else { other.clone() };

@@ -7,8 +7,8 @@ use tollgate_model::{
 use tollgate_storage::{ReplayKey, Store, StoreError};
 
 use crate::database::Database;
-use crate::grant_samples::given;
-use crate::samples::{NOW, client, ending, secret};
+use crate::grant_samples::sample_code;
+use crate::samples::{NOW, client, secret, termination};
 
 on_both_databases!(
     replay_key_is_used_once,
@@ -66,7 +66,7 @@ async fn device_code_is_decided_once(database: &Database) {
     assert_eq!(store.find_device_code(&code.hash).await.expect("read").as_ref(), Some(&code));
     assert_eq!(store.find_device_code_by_user_code(&code.user_code).await.expect("read").as_ref(), Some(&code));
 
-    let mut grant = given(store).await.grant;
+    let mut grant = sample_code(store).await.grant;
     grant.id = tollgate_model::GrantId::from_random(&[9; 12]);
     assert!(store.approve_device_code(&code.hash, &grant).await.expect("allowed"));
     assert!(!store.deny_device_code(&code.hash, NOW).await.expect("asked"));
@@ -94,7 +94,7 @@ async fn concurrent_polls_are_counted_once(database: &Database) {
 
 async fn sessions_end_with_a_new_password_or_a_disabled_user(database: &Database) {
     let store = &database.store;
-    let user = given(store).await.grant.user;
+    let user = sample_code(store).await.grant.user;
     let login = |number: u8| BrowserSession {
         id: BrowserSessionId::from_random(&[number; 12]),
         hash: SecretHash::of(&number.to_string()),
@@ -109,10 +109,10 @@ async fn sessions_end_with_a_new_password_or_a_disabled_user(database: &Database
     assert_eq!(store.find_session(&login(1).hash, NOW).await.expect("read"), None, "the cookie changes at sign-in");
     assert_eq!(store.find_session(&login(2).hash, NOW).await.expect("read"), Some(login(2)));
     assert_eq!(store.find_session(&login(2).hash, NOW + 100).await.expect("read"), None);
-    store.update_password(&user, "$argon2id$", None, &ending(NOW)).await.expect("set");
+    store.update_password(&user, "$argon2id$", None, &termination(NOW)).await.expect("set");
     assert_eq!(store.find_session(&login(2).hash, NOW).await.expect("read"), None);
     store.create_session(&login(3), None).await.expect("signed in");
-    store.disable_user(&user, &ending(NOW)).await.expect("disabled");
+    store.disable_user(&user, &termination(NOW)).await.expect("disabled");
     assert_eq!(store.find_session(&login(3).hash, NOW).await.expect("read"), None);
     let nobody = BrowserSession { user: UserId::from_random(&[0; 12]), ..login(4) };
     assert!(matches!(store.create_session(&nobody, None).await, Err(StoreError::UserDisabled)));

@@ -9,7 +9,7 @@ use tollgate_model::{AccessToken, Target};
 use tollgate_storage::{Batch, PublishedSnapshot, Store};
 
 use crate::database::Database;
-use crate::samples::{ISSUER, NOW, draft, followed, reinstate, revoke, revoke_any, with_tokens};
+use crate::samples::{ISSUER, NOW, draft, issue_tokens, read_log, reinstate, revoke, revoke_any};
 
 on_both_databases!(
     reader_sees_one_state,
@@ -59,9 +59,9 @@ async fn covered(store: &Store, closed: u32, now: u64) -> Vec<RevocationId> {
 }
 
 async fn only_unexpired_tokens_are_covered(database: &Database) {
-    let tokens = with_tokens(&database.store, &[draft(1, NOW + 60), draft(2, NOW + 3600)]).await;
+    let tokens = issue_tokens(&database.store, &[draft(1, NOW + 60), draft(2, NOW + 3600)]).await;
     let closed = database.store.close_epoch().await.expect("closed");
-    let young = with_tokens(&database.store, &[draft(3, NOW + 3600)]).await.remove(0);
+    let young = issue_tokens(&database.store, &[draft(3, NOW + 3600)]).await.remove(0);
     let [short, long] = [tokens[0].id, tokens[1].id].map(|id| id.revocation_id());
     assert_eq!(covered(&database.store, closed, NOW).await, [short, long]);
     assert_eq!(covered(&database.store, closed, NOW + 60 + 120).await, [short, long], "within the margin");
@@ -72,7 +72,7 @@ async fn only_unexpired_tokens_are_covered(database: &Database) {
 
 async fn change_of_a_covered_token_is_noticed(database: &Database) {
     let store = &database.store;
-    let tokens = with_tokens(store, &[draft(1, NOW + 3600)]).await;
+    let tokens = issue_tokens(store, &[draft(1, NOW + 3600)]).await;
     let closed = store.close_epoch().await.expect("closed");
     store.revoke(revoke_any(Target::Subject("someone".to_owned()), NOW)).await.expect("revoked");
     store.revoke(revoke_any(Target::Token("another's".to_owned()), NOW)).await.expect("revoked");
@@ -84,7 +84,7 @@ async fn change_of_a_covered_token_is_noticed(database: &Database) {
     assert!(!store.has_covered_change_since(0, closed - 1).await.expect("asked"));
     store.reinstate(reinstate(covered_one, NOW)).await.expect("lifted");
     assert!(store.has_covered_change_since(3, closed).await.expect("asked"));
-    database.drop_deltas_up_to(4).await;
+    database.delete_deltas_up_to(4).await;
     assert!(store.has_covered_change_since(3, closed).await.expect("asked"), "who knows what is no longer kept");
     assert!(!store.has_covered_change_since(4, closed).await.expect("asked"));
 }
@@ -119,8 +119,8 @@ async fn newest_published_snapshot_is_kept(database: &Database) {
 
 /// Two origins issue and revoke as fast as they can while a third closes epochs and reads.
 async fn reader_sees_every_token_of_a_closed_epoch(database: &Database) {
-    with_tokens(&database.store, &[]).await;
-    let (other, publisher) = (database.again().await, database.again().await);
+    issue_tokens(&database.store, &[]).await;
+    let (other, publisher) = (database.reopen().await, database.reopen().await);
     let (stop, number) = (AtomicBool::new(false), AtomicU32::new(0));
     let issue = async |store: &Store| {
         let mut issued: Vec<AccessToken> = Vec::new();
@@ -165,7 +165,7 @@ async fn reader_sees_every_token_of_a_closed_epoch(database: &Database) {
         checked += seen.len();
     }
     println!("{} tokens in {epochs} epochs, {checked} sightings", tokens.len());
-    followed(&database.store).await;
+    read_log(&database.store).await;
     other.close().await;
     publisher.close().await;
 }

@@ -8,7 +8,7 @@ use tollgate_model::Target;
 use tollgate_storage::{WriteError, Writer};
 
 use crate::database::Database;
-use crate::samples::{NOW, client, draft, followed, reinstate, revoke, revoke_any, with_tokens};
+use crate::samples::{NOW, client, draft, issue_tokens, read_log, reinstate, revoke, revoke_any};
 
 on_both_databases!(
     concurrent_callers_share_commits,
@@ -20,7 +20,7 @@ on_both_databases!(
 
 async fn concurrent_callers_share_commits(database: &Database) {
     const COUNT: u32 = 1000;
-    with_tokens(&database.store, &[]).await;
+    issue_tokens(&database.store, &[]).await;
     let (writer, task) = Writer::new(database.store.clone());
     let task = tokio::spawn(task);
     let mut callers = JoinSet::new();
@@ -42,13 +42,13 @@ async fn concurrent_callers_share_commits(database: &Database) {
     }
     callers.join_all().await;
     println!("{COUNT} tokens issued, revoked and looked up in {:?}", begun.elapsed());
-    assert_eq!(followed(&database.store).await.len() as u32, COUNT + COUNT / 10);
+    assert_eq!(read_log(&database.store).await.len() as u32, COUNT + COUNT / 10);
     drop(writer);
     task.await.expect("it ends with the last handle");
 }
 
 async fn bad_request_fails_alone(database: &Database) {
-    with_tokens(&database.store, &[]).await;
+    issue_tokens(&database.store, &[]).await;
     let (writer, task) = Writer::new(database.store.clone());
     let mut stranger = draft(1000, NOW + 3600);
     stranger.client = "nobody".parse().expect("an id");
@@ -65,7 +65,7 @@ async fn bad_request_fails_alone(database: &Database) {
     let mut done = callers.join_all().await;
     done.sort_unstable();
     assert_eq!(done, (0..21).map(|number| (number, number != 7)).collect::<Vec<_>>());
-    assert_eq!(followed(&database.store).await.len(), 1);
+    assert_eq!(read_log(&database.store).await.len(), 1);
     drop(writer);
     task.await.expect("it ends");
 }
@@ -84,7 +84,7 @@ async fn full_queue_refuses_requests(database: &Database) {
     callers.abort_all();
     drop(task);
     assert!(matches!(writer.revoke(revoke(1)).await, Err(WriteError::Stopped)));
-    assert!(followed(&database.store).await.is_empty());
+    assert!(read_log(&database.store).await.is_empty());
 }
 
 async fn commit_wakes_watches_of_this_process(database: &Database) {
@@ -98,7 +98,7 @@ async fn commit_wakes_watches_of_this_process(database: &Database) {
 
 /// So many callers that the queue is never empty.
 async fn other_writers_get_a_turn_under_load(database: &Database) {
-    with_tokens(&database.store, &[]).await;
+    issue_tokens(&database.store, &[]).await;
     let (writer, task) = Writer::new(database.store.clone());
     let task = tokio::spawn(task);
     let mut callers = JoinSet::new();
@@ -145,7 +145,7 @@ async fn revocations_a_second_on_sqlite() {
         "{COUNT} revocations by {CALLERS} callers in {took:?}: {:.0} a second",
         f64::from(COUNT) / took.as_secs_f64()
     );
-    assert_eq!(followed(&database.store).await.len() as u32, COUNT);
+    assert_eq!(read_log(&database.store).await.len() as u32, COUNT);
     drop(writer);
     task.await.expect("it ends");
     database.remove().await;

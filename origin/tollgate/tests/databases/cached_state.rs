@@ -17,8 +17,8 @@ use tollgate_test_kit::jwt;
 
 use crate::database::Database;
 use crate::fixture::{IssuerClient, key_ring, start_origin};
-use crate::grant_samples::{given, is_ended, redeem, refresh, with_numbered};
-use crate::samples::{NOW, client, draft, ending, reinstate, revoke_any};
+use crate::grant_samples::{is_ended, numbered_grant_with_refresh_token, redeem, refresh, sample_code};
+use crate::samples::{NOW, client, draft, reinstate, revoke_any, termination};
 
 on_both_databases!(
     changes_by_another_process_apply_to_the_next_request,
@@ -40,7 +40,7 @@ fn target(token: &str) -> Target {
 async fn changes_by_another_process_apply_to_the_next_request(database: &Database) {
     let server = start_origin(database).await;
     let url = server.url();
-    let other_process = database.again().await;
+    let other_process = database.reopen().await;
     let service = IssuerClient::register(&database.store, "service", "read", TokenAlg::EdDsa).await;
     let api = IssuerClient::register(&database.store, "api", "read", TokenAlg::Hs256).await;
     let token = service.token(&url).await;
@@ -68,7 +68,7 @@ async fn changes_by_another_process_apply_to_the_next_request(database: &Databas
     assert_eq!(status(&service).await, StatusCode::UNAUTHORIZED, "the secret has expired");
     let service = service.with_secret(&other);
     assert_eq!(status(&service).await, StatusCode::OK);
-    other_process.disable_client(&id, &ending(now)).await.expect("disabled");
+    other_process.disable_client(&id, &termination(now)).await.expect("disabled");
     assert_eq!(status(&service).await, StatusCode::UNAUTHORIZED);
     other_process.close().await;
     server.shutdown().await;
@@ -79,7 +79,7 @@ async fn changes_by_another_process_apply_to_the_next_request(database: &Databas
 async fn shared_query_never_started_before_the_request(database: &Database) {
     let server = start_origin(database).await;
     let url = server.url();
-    let other_process = database.again().await;
+    let other_process = database.reopen().await;
     let service = IssuerClient::register(&database.store, "service", "read", TokenAlg::EdDsa).await;
     let token = service.token(&url).await;
     // Set once the revocation is committed.
@@ -111,7 +111,7 @@ async fn shared_query_never_started_before_the_request(database: &Database) {
 async fn unknown_client_is_not_cached(database: &Database) {
     let server = start_origin(database).await;
     let url = server.url();
-    let other_process = database.again().await;
+    let other_process = database.reopen().await;
     let request = reqwest::Client::new().post(format!("{url}/oauth/introspect")).basic_auth("late", Some("x"));
     let refused = request.form(&[("token", "x")]).send().await.expect("answered");
     assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "no such client yet");
@@ -124,7 +124,7 @@ async fn unknown_client_is_not_cached(database: &Database) {
 async fn route_changes_by_another_process_apply_to_the_next_request(database: &Database) {
     let server = start_origin(database).await;
     let url = server.url();
-    let other_process = database.again().await;
+    let other_process = database.reopen().await;
     let service = IssuerClient::register(&database.store, "service", "read", TokenAlg::EdDsa).await;
     let token = service.token(&url).await;
     let http = reqwest::Client::new();
@@ -160,7 +160,7 @@ async fn route_changes_by_another_process_apply_to_the_next_request(database: &D
 async fn token_request_follows_the_current_registration(database: &Database) {
     let server = start_origin(database).await;
     let url = format!("{}/oauth/token", server.url());
-    let other_process = database.again().await;
+    let other_process = database.reopen().await;
     let mut service = IssuerClient::register(&database.store, "service", "read", TokenAlg::Hs256).await;
     let id: ClientId = "service".parse().expect("an id");
     let ask = async |caller: &IssuerClient, scope: &str| {
@@ -186,7 +186,7 @@ async fn token_request_follows_the_current_registration(database: &Database) {
         service = service.with_secret(&other);
     }
     assert_eq!(ask(&service, "read").await, StatusCode::OK);
-    other_process.disable_client(&id, &ending(clock::now())).await.expect("disabled");
+    other_process.disable_client(&id, &termination(clock::now())).await.expect("disabled");
     assert_eq!(ask(&service, "read").await, StatusCode::UNAUTHORIZED, "the client is disabled");
     other_process.close().await;
     server.shutdown().await;
@@ -196,7 +196,7 @@ async fn token_request_follows_the_current_registration(database: &Database) {
 async fn refresh_follows_the_current_registration_and_grant(database: &Database) {
     let server = start_origin(database).await;
     let url = format!("{}/oauth/token", server.url());
-    let other_process = database.again().await;
+    let other_process = database.reopen().await;
     let mut service = IssuerClient::register(&database.store, "reports", "reports:read", TokenAlg::EdDsa).await;
     let id: ClientId = "reports".parse().expect("an id");
     // Adds the grant types of a web application.
@@ -209,7 +209,7 @@ async fn refresh_follows_the_current_registration_and_grant(database: &Database)
         assert_eq!(status, StatusCode::OK, "{answer}");
         answer["refresh_token"].as_str().expect("a refresh token").to_owned()
     };
-    let (grant, mut token) = with_refresh_token(database).await;
+    let (grant, mut token) = grant_with_refresh_token(database).await;
     for _ in 0..5 {
         let older = token.clone();
         token = refreshed(&service, &refreshed(&service, &token).await).await;
@@ -228,17 +228,17 @@ async fn refresh_follows_the_current_registration_and_grant(database: &Database)
     other_process.revoke(revoke_any(target, clock::now())).await.expect("revoked");
     assert_eq!(refresh(&service, &token).await.0, StatusCode::BAD_REQUEST, "the grant is revoked");
 
-    let (_, token) = with_refresh_token(database).await;
+    let (_, token) = grant_with_refresh_token(database).await;
     let token = refreshed(&service, &refreshed(&service, &token).await).await;
-    other_process.disable_client(&id, &ending(clock::now())).await.expect("disabled");
+    other_process.disable_client(&id, &termination(clock::now())).await.expect("disabled");
     assert_eq!(refresh(&service, &token).await.0, StatusCode::UNAUTHORIZED, "the client is disabled");
     other_process.close().await;
     server.shutdown().await;
 }
 
 /// A grant to the client `reports`, and its first refresh token.
-async fn with_refresh_token(database: &Database) -> (Grant, String) {
-    let code = given(&database.store).await;
+async fn grant_with_refresh_token(database: &Database) -> (Grant, String) {
+    let code = sample_code(&database.store).await;
     let random = rng::random().expect("randomness");
     let token = key_ring(&database.store).await.refresh_keys().first(&code.grant.id, &random).expect("a grant id");
     let first = NewRefreshToken { hash: token.hash(), expires_at: code.grant.ends_at, jkt: None };
@@ -269,7 +269,7 @@ async fn issue_with_an_outdated_registration_is_refused(database: &Database) {
 
 async fn redemption_with_an_outdated_registration_is_refused(database: &Database) {
     let store = &database.store;
-    let grant = with_numbered(database, "r0", 1).await;
+    let grant = numbered_grant_with_refresh_token(database, "r0", 1).await;
     let then = store.get_versions().await.expect("read").registrations;
     let registrations_version = |redeem: RedeemRequest, registrations_version| RedeemRequest {
         issue: IssueRequest { registrations_version, ..redeem.issue.clone() },

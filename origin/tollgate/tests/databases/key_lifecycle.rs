@@ -159,7 +159,7 @@ async fn key_is_replaced_on_schedule_and_once(database: &Database) {
     let policy = KeyPolicy { rotation: Some(10_000), ..NEVER };
     assert_eq!(tend(store, policy, NOW + 9_899).await, []);
     // Two origins rotate at the same time.
-    let second = database.again().await;
+    let second = database.reopen().await;
     let (one, other) = tokio::join!(tend(store, policy, NOW + 9_900), tend(&second, policy, NOW + 9_900));
     second.close().await;
     let mut algs: Vec<String> = one.into_iter().chain(other).map(|key| key.alg).collect();
@@ -349,7 +349,7 @@ async fn hundred_rotations_refuse_no_valid_token(database: &Database) {
 
 async fn origin_finds_a_key_that_another_origin_signs_with(database: &Database) {
     let now = tollgate_system::clock::now();
-    let (one, other) = (create_keys(database, now).await, database.again().await);
+    let (one, other) = (create_keys(database, now).await, database.reopen().await);
     one.create_client(&client("reports").0).await.expect("registered");
     let keys = SigningKeys::open(other.clone(), master_key()).await.expect("opened");
     let new = rotated(one, 0, now).await;

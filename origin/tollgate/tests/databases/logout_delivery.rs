@@ -23,7 +23,7 @@ use tollgate_test_kit::jwt;
 
 use crate::database::Database;
 use crate::fixture::{start_origin, wait_until};
-use crate::samples::{ISSUER, client, ending, secret};
+use crate::samples::{ISSUER, client, secret, termination};
 
 on_both_databases!(
     pending_logout_tokens_survive_a_restart,
@@ -216,7 +216,7 @@ async fn undelivered_logout_token_is_given_up_after_a_day(database: &Database) {
     let endpoint = LogoutEndpoint::start(500).await;
     register(&database.store, "shop", &endpoint).await;
     let (login, _, _) = sign_in(&database.store, &["shop"]).await;
-    database.store.end_session(&login.id, &ending(clock::now() - 25 * 60 * 60)).await.expect("ended");
+    database.store.end_session(&login.id, &termination(clock::now() - 25 * 60 * 60)).await.expect("ended");
     let server = start_origin(database).await;
     wait_until("the logout token is given up", async || is_done(&database.store).await).await;
     assert_eq!(endpoint.received().len(), 1, "one attempt, because the origin may have been down for a day");
@@ -229,10 +229,10 @@ async fn disabled_or_changed_client_gets_no_logout_token(database: &Database) {
         register(&database.store, id, &endpoint).await;
     }
     let (login, _, _) = sign_in(&database.store, &["disabled", "changed"]).await;
-    database.store.end_session(&login.id, &ending(clock::now())).await.expect("ended");
+    database.store.end_session(&login.id, &termination(clock::now())).await.expect("ended");
     assert!(!is_done(&database.store).await);
     let [disabled, changed] = ["disabled", "changed"].map(|id| id.parse().expect("an id"));
-    database.store.disable_client(&disabled, &ending(clock::now())).await.expect("disabled");
+    database.store.disable_client(&disabled, &termination(clock::now())).await.expect("disabled");
     database.store.update_client(&changed, &client("changed").0.metadata).await.expect("changed");
     let server = start_origin(database).await;
     wait_until("both logout tokens are dropped", async || is_done(&database.store).await).await;
@@ -247,8 +247,8 @@ async fn slow_client_does_not_delay_others(database: &Database) {
     // More than the origin sends at the same time.
     let (slow_one, _, _) = sign_in(&database.store, &["slow"; 100]).await;
     let (quick_one, _, _) = sign_in(&database.store, &["quick"; 20]).await;
-    database.store.end_session(&slow_one.id, &ending(clock::now() - 10)).await.expect("ended");
-    database.store.end_session(&quick_one.id, &ending(clock::now())).await.expect("ended");
+    database.store.end_session(&slow_one.id, &termination(clock::now() - 10)).await.expect("ended");
+    database.store.end_session(&quick_one.id, &termination(clock::now())).await.expect("ended");
     let server = start_origin(database).await;
     wait_until("the quick client is notified", async || quick.received().len() == 20).await;
     wait_until("the slow client is notified", async || !slow.received().is_empty()).await;
@@ -269,8 +269,8 @@ async fn each_logout_is_claimed_by_one_origin(database: &Database) {
     register(&database.store, "bank", &endpoint).await;
     let (login, _, _) = sign_in(&database.store, &["shop", "bank", "shop", "shop", "bank", "bank", "bank"]).await;
     let now = clock::now();
-    database.store.end_session(&login.id, &ending(now)).await.expect("ended");
-    let other_process = database.again().await;
+    database.store.end_session(&login.id, &termination(now)).await.expect("ended");
+    let other_process = database.reopen().await;
     let mut origins = JoinSet::new();
     for store in [&database.store, &other_process].into_iter().cycle().take(16) {
         let store = store.clone();
@@ -306,7 +306,7 @@ async fn each_logout_is_claimed_by_one_origin(database: &Database) {
     let shop = "shop".parse().expect("an id");
     assert!(room.try_acquire(&shop) && !room.try_acquire(&shop));
     let (login, _, _) = sign_in(&database.store, &["shop", "bank"]).await;
-    database.store.end_session(&login.id, &ending(now)).await.expect("ended");
+    database.store.end_session(&login.id, &termination(now)).await.expect("ended");
     let taken = database.store.claim_logouts(now, now + 60, 8, &room).await.expect("claimed");
     assert_eq!(taken.iter().map(|logout| logout.client.as_str()).collect::<Vec<_>>(), ["bank"]);
     room.release(&shop);
@@ -318,9 +318,9 @@ async fn concurrent_ends_of_a_session_make_one_logout(database: &Database) {
     let endpoint = LogoutEndpoint::start(200).await;
     register(&database.store, "shop", &endpoint).await;
     let (login, _, grants) = sign_in(&database.store, &["shop"]).await;
-    let (now, other_process) = (clock::now(), database.again().await);
+    let (now, other_process) = (clock::now(), database.reopen().await);
     let both = {
-        let ending = ending(now);
+        let ending = termination(now);
         tokio::join!(database.store.end_session(&login.id, &ending), other_process.end_session(&login.id, &ending))
     };
     assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
