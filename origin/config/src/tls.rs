@@ -36,7 +36,7 @@ pub(super) const SETTINGS: [Setting; 4] = [
     )
     .allowed_values("off, authorities for those with one of the authorities, or any", "any")
     .default_description("authorities if TOLLGATE_TLS_CLIENT_CA is set, else off")
-    .formerly("TOLLGATE_TLS_CLIENT_AUTH", "tls-client-certificates"),
+    .formerly("TOLLGATE_TLS_CLIENT_CERTIFICATES", "tls-client-certificates"),
 ];
 
 /// The settings of HTTPS; the content of the files is not checked.
