@@ -100,7 +100,7 @@ async fn user_may_deny_a_device_and_user_code_guesses_are_limited() {
     let (origin, started) = start().await;
     let browser = UserBrowser::new(&origin, "ada");
     browser.sign_in().await;
-    assert!(decide(&browser, text(&started, "user_code"), "deny").await.contains("refused"));
+    assert!(decide(&browser, text(&started, "user_code"), "deny").await.contains("Device denied"));
     assert_eq!(poll(&origin, "tv", &started).await["error"], "access_denied");
     let csrf = browser.csrf("/device").await;
     let mut statuses = Vec::new();
