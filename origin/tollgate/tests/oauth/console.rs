@@ -164,7 +164,14 @@ async fn console_and_api_register_the_same_client() {
         ("more", r#"{"subject_type":"pairwise","default_max_age":60}"#),
     ];
     let shown = submit_and_follow(&root, "/admin/new/client", &fields).await;
-    let secret = shown.body.split("<code class=\"secret\" dir=\"ltr\">").nth(1).expect("a secret").split('<').next().expect("text");
+    let secret = shown
+        .body
+        .split("<code class=\"secret\" dir=\"ltr\">")
+        .nth(1)
+        .expect("a secret")
+        .split('<')
+        .next()
+        .expect("text");
     assert!(secret.starts_with("tgs_") && shown.body.contains("Client \u{2068}A shop\u{2069} created."));
     assert!(!root.get("/admin/clients/paper").await.body.contains("tgs_"), "the secret is shown once");
     let body = json!({
