@@ -1,10 +1,11 @@
-//! What each way of ending a session, a grant, a user or a client revokes, and which clients get
-//! logout tokens, as a table.
+//! What each way of ending a session, a grant, a user or a client revokes, and which
+//! clients get logout tokens, as a table.
 //!
-//! In each row alice signs in in two browsers and grants the client `app` access: in the first
-//! browser with and without `offline_access`, in the second without, and once more on a device. A
-//! partner vouches for her by the JWT bearer grant. bob grants access in his own browser, and must
-//! not be affected. `app` receives back-channel logout tokens.
+//! In each row alice signs in in two browsers and grants the client `app` access: in
+//! the first browser with and without `offline_access`, in the second without, and
+//! once more on a device. A partner vouches for her by the JWT bearer grant. bob
+//! grants access in his own browser, and must not be affected. `app` receives
+//! back-channel logout tokens.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -278,7 +279,8 @@ impl<'a> Row<'a> {
         Ok(())
     }
 
-    /// Turns the client into one that registered itself, and returns its registration access token.
+    /// Turns the client into one that registered itself, and returns its registration
+    /// access token.
     async fn make_self_registered(&self) -> Result<String> {
         let token = Secret::new(SecretKind::Registration, &rng::random()?);
         let hash: String = token.hash().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -332,7 +334,8 @@ impl<'a> Row<'a> {
         browser::field(row, "end").context("a session")
     }
 
-    /// Expires the session in the database, and runs the origin's sweep of expired sessions.
+    /// Expires the session in the database, and runs the origin's sweep of expired
+    /// sessions.
     async fn expire(&self) -> Result<()> {
         let login = self.session_id(&self.here).await?;
         let sql = format!("UPDATE browser_sessions SET expires_at = 1 WHERE id = '{login}'");
@@ -342,7 +345,8 @@ impl<'a> Row<'a> {
         Ok(())
     }
 
-    /// Which browsers and grants are alive, and which grants the client was notified of.
+    /// Which browsers and grants are alive, and which grants the client was notified
+    /// of.
     async fn observe(&self, trigger: Trigger) -> Result<String> {
         let notified = self.listener.notified_grants(self.origin).await?;
         match trigger {

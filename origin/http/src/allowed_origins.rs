@@ -1,7 +1,7 @@
 //! Cache of the origins of apps that run in browsers, for CORS.
 //!
-//! Anybody can send any origin, as often as they like, before they are known. So the clients are read by one task at a time, only when
-//! they changed since, and for a tenth of the time at most.
+//! Anybody can send any origin, as often as they like, before they are known. So the clients are
+//! read by one task at a time, only when they changed since, and for a tenth of the time at most.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -102,8 +102,8 @@ impl Origins {
     }
 }
 
-/// The origins of a client's redirect URIs, if it is an app in a browser. Those of apps on devices have schemes of their own, or
-/// nothing that a browser would send.
+/// The origins of a client's redirect URIs, if it is an app in a browser. Those of apps on devices
+/// have schemes of their own, or nothing that a browser would send.
 fn origins(client: &Client) -> Vec<String> {
     if !client.is_public() || !client.is_active() {
         return Vec::new();

@@ -1,10 +1,12 @@
-//! Cookies of a request. Other applications on the same host have cookies of their own, of any bytes: they are passed over.
+//! Cookies of a request. Other applications on the same host have cookies of their own, of any
+//! bytes: they are passed over.
 
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 
-/// Values of the cookies of this name, in the order in which they came (RFC 6265 §5.4). Read as bytes: browsers send other people's
-/// cookies in UTF-8 or whatever they were set in, and one of those must not hide ours.
+/// Values of the cookies of this name, in the order in which they came (RFC 6265 §5.4). Read as
+/// bytes: browsers send other people's cookies in UTF-8 or whatever they were set in, and one of
+/// those must not hide ours.
 pub(crate) fn named<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
     let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| {

@@ -1,8 +1,10 @@
-//! Which pages of other sites may read answers in a browser (the Fetch standard's CORS protocol): all may read what is public
-//! anyway, and the sites of apps that run in browsers may ask for and give back tokens. Nobody's cookies ever go with such a request.
+//! Which pages of other sites may read answers in a browser (the Fetch standard's CORS protocol):
+//! all may read what is public anyway, and the sites of apps that run in browsers may ask for and
+//! give back tokens. Nobody's cookies ever go with such a request.
 //!
-//! A site is an app's if a public client has a redirect URI there: it is where the app's codes are sent already. What a client is
-//! given is the client's alone all the same: this only tells browsers what to keep from pages.
+//! A site is an app's if a public client has a redirect URI there: it is where the app's codes are
+//! sent already. What a client is given is the client's alone all the same: this only tells
+//! browsers what to keep from pages.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
@@ -27,7 +29,8 @@ const MAX_AGE: &str = "600";
 /// The fields of an answer that a page may read beside those that all may.
 const EXPOSED: &str = "DPoP-Nonce, WWW-Authenticate, Retry-After, RateLimit, RateLimit-Policy";
 
-/// Says in answers which pages may read them, and answers the question that browsers ask before some requests.
+/// Says in answers which pages may read them, and answers the question that browsers ask before
+/// some requests.
 pub(super) async fn allow(
     State(app): State<AppState>,
     matched: Option<MatchedPath>,
@@ -73,8 +76,9 @@ fn preflight(fields: HeaderValue) -> Response {
     (StatusCode::NO_CONTENT, [(ACCESS_CONTROL_ALLOW_HEADERS, fields)], headers).into_response()
 }
 
-/// The header fields that a page asks to send with a request for what anybody may read: all of them. Nothing that is public depends on
-/// one, and clients send fields of protocols that this origin does not know. Named, not `*`, which would leave out `authorization`.
+/// The header fields that a page asks to send with a request for what anybody may read: all of
+/// them. Nothing that is public depends on one, and clients send fields of protocols that this
+/// origin does not know. Named, not `*`, which would leave out `authorization`.
 fn any_field(headers: &HeaderMap) -> HeaderValue {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~, ".contains(byte);
     let asked = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|asked| asked.as_bytes().iter().all(plain));

@@ -1,9 +1,11 @@
-//! `GET /edge/v1/deltas?after=SEQ&wait=SECONDS&nonce=HEX`: what follows a sequence, signed, as soon as there is something. With a
-//! nonce the answer bears it, so that nobody can pass it off as the answer to another question.
+//! `GET /edge/v1/deltas?after=SEQ&wait=SECONDS&nonce=HEX`: what follows a sequence, signed, as soon
+//! as there is something. With a nonce the answer bears it, so that nobody can pass it off as the
+//! answer to another question.
 //!
-//! An edge that is registered may say which it is: `&edge=NAME&number=N&at=MS&proof=HEX`, with the time of the question and, at
-//! the end of the query, the proof by its key over all before it. `tollgate edge list` then shows how far it is. Without a good
-//! proof the answer is the same, and nothing is noted.
+//! An edge that is registered may say which it is: `&edge=NAME&number=N&at=MS&proof=HEX`, with the
+//! time of the question and, at the end of the query, the proof by its key over all before it.
+//! `tollgate edge list` then shows how far it is. Without a good proof the answer is the same, and
+//! nothing is noted.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! `GET /edge/v1/snapshot`: everything an edge needs, signed. Public, for it holds no secrets: identifiers of revoked
-//! tokens are hashes, keys are public ones.
+//! `GET /edge/v1/snapshot`: everything an edge needs, signed. Public, for it holds no secrets:
+//! identifiers of revoked tokens are hashes, keys are public ones.
 //!
-//! It is sent plain or compressed. These are two representations, and a strong entity tag names one (RFC 9110 §8.8.3): the
-//! compressed one has the plain one's tag with `-gzip` at its end.
+//! It is sent plain or compressed. These are two representations, and a strong entity tag names one
+//! (RFC 9110 §8.8.3): the compressed one has the plain one's tag with `-gzip` at its end.
 
 use axum::extract::State;
 use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY};
@@ -55,8 +55,9 @@ fn encoded(plain: &str) -> String {
     format!("{}-gzip\"", plain.trim_end_matches('"'))
 }
 
-/// The tag that `If-None-Match` names, of those this document has; compared weakly, as RFC 9110 §13.1.2 asks. Either is good
-/// whatever encoding is accepted now: who has one representation has the snapshot.
+/// The tag that `If-None-Match` names, of those this document has; compared weakly, as RFC 9110
+/// §13.1.2 asks. Either is good whatever encoding is accepted now: who has one representation has
+/// the snapshot.
 pub(super) fn held(headers: &HeaderMap, plain: &str) -> Option<String> {
     let mut tags = header_list::members(headers, IF_NONE_MATCH).map(|tag| tag.trim_start_matches("W/"));
     let encoded = encoded(plain);

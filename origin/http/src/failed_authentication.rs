@@ -1,5 +1,6 @@
-//! Failed authentications, whoever tried: each has a line in the log and one in the audit log, with the address that it came from. A flood
-//! of them fills neither: beyond a few, their number alone is told ([`Metrics::may_log_failure`](tollgate_services::telemetry::Metrics::may_log_failure)).
+//! Failed authentications, whoever tried: each has a line in the log and one in the audit log, with
+//! the address that it came from. A flood of them fills neither: beyond a few, their number alone
+//! is told ([`Metrics::may_log_failure`](tollgate_services::telemetry::Metrics::may_log_failure)).
 
 use std::net::IpAddr;
 
@@ -9,8 +10,9 @@ use tollgate_system::clock;
 
 use super::App;
 
-/// Logs and notes that somebody could not authenticate. `name`: the id of the registered user or client that they named, if there is one;
-/// what was typed is told nowhere, for it may be a secret. Never fails: whoever is refused is refused whether that can be written or not.
+/// Logs and notes that somebody could not authenticate. `name`: the id of the registered user or
+/// client that they named, if there is one; what was typed is told nowhere, for it may be a secret.
+/// Never fails: whoever is refused is refused whether that can be written or not.
 pub(crate) async fn note(app: &App, way: CredentialKind, name: Option<&str>, address: Option<IpAddr>) {
     let Some(left_out) = app.metrics.may_log_failure(way) else { return };
     let name = name.unwrap_or("unknown");

@@ -2,7 +2,8 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
-/// Members of a list, in the order in which they came. One that is not text is passed over; it spoils none of the others.
+/// Members of a list, in the order in which they came. One that is not text is passed over; it
+/// spoils none of the others.
 pub(crate) fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let lines = headers.get_all(name).iter();
     let members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));

@@ -1,5 +1,5 @@
-//! How this origin is: `GET /health`, each part of it looked at now; `GET /health/ready`, whether to send it requests; and
-//! `GET /health/live`, whether the process answers at all.
+//! How this origin is: `GET /health`, each part of it looked at now; `GET /health/ready`, whether
+//! to send it requests; and `GET /health/live`, whether the process answers at all.
 
 use std::time::{Duration, Instant};
 
@@ -153,8 +153,8 @@ impl Condition {
     }
 }
 
-/// 200 while the database answers and takes writes, the clock is right, changes are noticed and published, and there are keys that
-/// sign; else 503.
+/// 200 while the database answers and takes writes, the clock is right, changes are noticed and
+/// published, and there are keys that sign; else 503.
 #[utoipa::path(
     get, path = "/health",
     responses(
@@ -206,7 +206,8 @@ pub(super) async fn live() -> impl IntoResponse {
     Json(serde_json::json!({ "status": "ok" }))
 }
 
-/// Whether a balancer should send requests here: not before it can answer them, nor once it is about to end.
+/// Whether a balancer should send requests here: not before it can answer them, nor once it is
+/// about to end.
 #[utoipa::path(
     get, path = "/health/ready",
     responses(

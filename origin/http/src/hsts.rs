@@ -3,8 +3,9 @@
 use axum::http::HeaderValue;
 use url::{Host, Url};
 
-/// The header's value for an issuer, to be remembered for so many seconds. None for one that is not asked by https, for one that is named by
-/// an address, which browsers do not remember, and for `localhost`, where other programs answer at other ports.
+/// The header's value for an issuer, to be remembered for so many seconds. None for one that is not
+/// asked by https, for one that is named by an address, which browsers do not remember, and for
+/// `localhost`, where other programs answer at other ports.
 pub fn of_issuer(issuer: &str, seconds: u64) -> Option<HeaderValue> {
     let url = Url::parse(issuer).ok().filter(|url| url.scheme() == "https" && seconds > 0)?;
     let Some(Host::Domain(host)) = url.host() else { return None };

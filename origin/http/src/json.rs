@@ -6,8 +6,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
-/// As axum's `Json`, with room for so many bytes from the beginning: where the answer is usually longer than 128, finding that out by and
-/// by costs as much memory again.
+/// As axum's `Json`, with room for so many bytes from the beginning: where the answer is usually
+/// longer than 128, finding that out by and by costs as much memory again.
 pub(crate) fn sized(answer: &impl Serialize, bytes: usize) -> Response {
     let mut body = Vec::with_capacity(bytes);
     match serde_json::to_writer(&mut body, answer) {

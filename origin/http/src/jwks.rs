@@ -1,4 +1,5 @@
-//! `GET /.well-known/jwks.json`: the public signing keys (RFC 7517 §5). Shared secrets are never among them.
+//! `GET /.well-known/jwks.json`: the public signing keys (RFC 7517 §5). Shared secrets are never
+//! among them.
 
 use axum::Json;
 use axum::extract::State;

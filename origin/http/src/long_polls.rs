@@ -1,9 +1,9 @@
-//! Bound on long polls: requests that hold a connection for as long as nothing happens. Without one of their own they could take all
-//! connections, and nobody else would be answered.
+//! Bound on long polls: requests that hold a connection for as long as nothing happens. Without one
+//! of their own they could take all connections, and nobody else would be answered.
 //!
-//! Half of the connections may wait at once, and an eighth for one address. A poll beyond is answered at once, with what there is: whoever
-//! sends it is no worse informed, only has to ask again. Over HTTP/1.1 its connection is closed then, so that another can take its
-//! place.
+//! Half of the connections may wait at once, and an eighth for one address. A poll beyond is
+//! answered at once, with what there is: whoever sends it is no worse informed, only has to ask
+//! again. Over HTTP/1.1 its connection is closed then, so that another can take its place.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -82,7 +82,8 @@ impl Drop for LongPoll {
     }
 }
 
-/// Has the connection of a poll that could not wait be closed after its answer. HTTP/2 has no such field: its connection is shared.
+/// Has the connection of a poll that could not wait be closed after its answer. HTTP/2 has no such
+/// field: its connection is shared.
 pub(super) fn close(version: Version, response: &mut Response) {
     if version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -38,8 +38,8 @@ const EDGE_GAUGES: [EdgeGauge; 3] = [
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OnOwnListener;
 
-/// What answers at the listener for metrics: `/metrics` of each issuer, below its path, and nothing else. `issuers` hands requests to
-/// them.
+/// What answers at the listener for metrics: `/metrics` of each issuer, below its path, and nothing
+/// else. `issuers` hands requests to them.
 pub fn listener<S>(issuers: S) -> Router
 where
     S: Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static,
@@ -108,7 +108,8 @@ async fn exposition(app: &App) -> Result<String, tollgate_storage::StoreError> {
     Ok(text.0)
 }
 
-/// The text, as it is written. Label values are escaped; names and explanations are ours and need it not.
+/// The text, as it is written. Label values are escaped; names and explanations are ours and need
+/// it not.
 #[derive(Default)]
 struct Text(String);
 

@@ -1,4 +1,5 @@
-//! What is done with every request beside answering it: it is named, counted, timed, logged and, if somebody wants to know, traced.
+//! What is done with every request beside answering it: it is named, counted, timed, logged and, if
+//! somebody wants to know, traced.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -23,8 +24,9 @@ const MAX_REQUEST_ID: usize = 128;
 #[derive(Debug, Clone, Copy)]
 pub struct Refusal(pub &'static str);
 
-/// Names, counts, times and logs a request. The log names the route, never the path or the query as sent, and no headers but those
-/// that name it, which are checked: any of the others may carry a secret.
+/// Names, counts, times and logs a request. The log names the route, never the path or the query as
+/// sent, and no headers but those that name it, which are checked: any of the others may carry a
+/// secret.
 pub(super) async fn observe(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let route = matched.as_ref().map_or("unknown", MatchedPath::as_str);
@@ -95,8 +97,8 @@ fn request_id(app: &App, request: &Request) -> String {
     }
 }
 
-/// Hexadecimal digits, with hyphens as in a UUID: what proxies make. Anything wider could hold a token or a password, and it goes to
-/// the log.
+/// Hexadecimal digits, with hyphens as in a UUID: what proxies make. Anything wider could hold a
+/// token or a password, and it goes to the log.
 fn is_fit(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
     (1..=MAX_REQUEST_ID).contains(&id.len()) && id.bytes().all(plain)

@@ -1,4 +1,5 @@
-//! Which path leads where, and what holds for all of them: limits, time-outs, headers, the log.
+//! Which path leads where, and what holds for all of them: limits, time-outs,
+//! headers, the log.
 
 use std::time::Duration;
 
@@ -25,9 +26,11 @@ use super::{
     ssf_configuration, ssf_poll, ssf_streams, status_list, validate,
 };
 
-/// A token is at most 16 KiB; with the form around it, percent-encoded, three times as much and a little.
+/// A token is at most 16 KiB; with the form around it, percent-encoded, three times
+/// as much and a little.
 const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Above the database's patience, so that a handler answers by itself and this only catches what hangs.
+/// Above the database's patience, so that a handler answers by itself and this only
+/// catches what hangs.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The whole interface.
@@ -35,7 +38,7 @@ pub fn router(app: AppState) -> Router {
     let (router, _) = interface().split_for_parts();
     router
         .fallback(async || Problem::not_found())
-        // One layer, for each costs a request copies and memory of its own. The first is the outermost.
+        // One layer, because each costs a request copies and memory. The first is the outermost.
         .layer(
             ServiceBuilder::new()
                 .layer(from_fn_with_state(AppState::clone(&app), observe))
@@ -49,7 +52,8 @@ pub fn router(app: AppState) -> Router {
         .with_state(app)
 }
 
-/// Every route with its description. Which path and method a handler is for, its annotation says.
+/// Every route with its description. Which path and method a handler is for, its
+/// annotation says.
 pub(super) fn interface() -> OpenApiRouter<AppState> {
     let public = OpenApiRouter::with_openapi(refusals::Schemas::openapi())
         .routes(routes!(jwks::get))

@@ -1,7 +1,8 @@
-//! Who reads streams: a client with an access token of this origin, for this origin, that says so (RFC 6750).
+//! Who reads streams: a client with an access token of this origin, for this origin, that says so
+//! (RFC 6750).
 //!
-//! The token must name the issuer as its audience (RFC 9068 section 4): an API that is shown a client's token must not be able
-//! to read that client's streams with it.
+//! The token must name the issuer as its audience (RFC 9068 section 4): an API that is shown a
+//! client's token must not be able to read that client's streams with it.
 
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -49,7 +50,8 @@ pub(super) async fn client(app: &App, headers: &HeaderMap) -> Result<ClientId, B
     Ok(token.client.clone())
 }
 
-/// The stream of this name, if it is the client's. Another's does not exist, as far as this client can tell.
+/// The stream of this name, if it is the client's. Another's does not exist, as far as this client
+/// can tell.
 pub(super) async fn stream_of(app: &App, client: &ClientId, name: &str) -> Result<Stream, BearerError> {
     let name: StreamName = name.parse().map_err(|_| BearerError::NoStream)?;
     let stream = app.store.find_stream(&name).await?;

@@ -1,5 +1,6 @@
-//! `GET /.well-known/ssf-configuration`: what this transmitter of security events can do (SSF section 7.1), and nothing it
-//! cannot: streams are registered at the command line.
+//! `GET /.well-known/ssf-configuration`: what this transmitter of security events can
+//! do (SSF section 7.1), and nothing it cannot: streams are registered at the command
+//! line.
 
 use axum::Json;
 use axum::extract::State;
@@ -24,7 +25,8 @@ pub(super) async fn get(State(app): State<AppState>) -> impl IntoResponse {
         "delivery_methods_supported": [PUSH, POLL],
         "configuration_endpoint": at("/ssf/streams"),
         "status_endpoint": at("/ssf/status"),
-        // A receiver that does not know these members of a complex subject must not read the event as one about all else.
+        // A receiver that does not know these members of a complex subject must ignore the event:
+        // without them the subject means more than was revoked.
         "critical_subject_members": ["application", "session", "signing_key", "tenant"],
         "authorization_schemes": [{ "spec_urn": "urn:ietf:rfc:6749" }],
         "default_subjects": "ALL",

@@ -79,7 +79,8 @@ pub(super) async fn post(
     }
 }
 
-/// Whether the body says that it is JSON; a form that a browser is tricked into sending cannot (RFC 8936 section 2.2).
+/// Whether the body says that it is JSON; a form that a browser is tricked into sending cannot (RFC
+/// 8936 section 2.2).
 fn is_json(headers: &HeaderMap) -> bool {
     let essence =
         headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).and_then(|text| text.split(';').next());

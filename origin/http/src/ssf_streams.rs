@@ -1,5 +1,5 @@
-//! `GET /ssf/streams` and `GET /ssf/status`: a receiver looks at its streams (SSF sections 8.1.1.2 and 8.1.2.1). They are made,
-//! changed and removed at the command line.
+//! `GET /ssf/streams` and `GET /ssf/status`: a receiver looks at its streams (SSF sections 8.1.1.2
+//! and 8.1.2.1). They are made, changed and removed at the command line.
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
@@ -72,7 +72,8 @@ pub(super) async fn status(
     Ok((NEVER_CACHED, Json(answer)).into_response())
 }
 
-/// A stream's configuration (SSF section 8.1.1), without the credentials the receiver gave: it knows them.
+/// A stream's configuration (SSF section 8.1.1), without the credentials the receiver gave: it
+/// knows them.
 fn configuration(issuer: &str, stream: &Stream) -> Value {
     let uris = |events: &[EventType]| events.iter().map(|event| event.uri()).collect::<Vec<_>>();
     let delivery = match &stream.delivery {

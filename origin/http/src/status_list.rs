@@ -1,6 +1,6 @@
 //! `GET /oauth/status/{list}` and `GET /oauth/status`: what is revoked, for verifiers of others
-//! (draft-ietf-oauth-status-list, sections 8 and 9). Public, as the draft has it: a list says nothing to whom no token is
-//! known.
+//! (draft-ietf-oauth-status-list, sections 8 and 9). Public, as the draft has it: a list says
+//! nothing to whom no token is known.
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
@@ -102,7 +102,8 @@ pub(super) async fn all(State(app): State<AppState>) -> Result<impl IntoResponse
     Ok((headers, Json(Aggregation { status_lists })))
 }
 
-/// Whether the request takes a list as JWT. Without the header it takes anything (RFC 9110 section 12.5.1).
+/// Whether the request takes a list as JWT. Without the header it takes anything (RFC 9110 section
+/// 12.5.1).
 fn accepts(headers: &HeaderMap) -> bool {
     let takes = |range: &str| {
         let mut parts = range.split(';').map(str::trim);

@@ -1,5 +1,6 @@
-//! `POST /validate`: whether a request may pass, for proxies and services that ask the origin itself. It follows the rules that
-//! edges follow, on what the store knows this moment.
+//! `POST /validate`: whether a request may pass, for proxies and services that ask
+//! the origin itself. It follows the rules that edges follow, on what the store knows
+//! this moment.
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use super::{App, AppState};
 use crate::oauth::bearer::Refused;
 use crate::problem;
 
-/// The headers in which a request's address may stand. In `X-Forwarded-For` too, as a whole URL: the addresses of machines that
-/// proxies put there are passed over.
+/// The headers in which a request's address may stand. In `X-Forwarded-For` too, as a
+/// whole URL: the addresses of machines that proxies put there are passed over.
 const ADDRESSES: [&str; 3] = ["x-original-uri", "x-forwarded-uri", "x-forwarded-for"];
 const METHODS: [&str; 2] = ["x-original-method", "x-forwarded-method"];
 
@@ -97,7 +98,8 @@ fn address(headers: &HeaderMap) -> Result<Option<String>, &'static str> {
     if !path.starts_with('/') {
         return Err("the address must be a URL or a path");
     }
-    // What servers read in different ways is refused, as edges do: a rule for one reading would be no rule for the other.
+    // What servers read in different ways is refused, as edges do: a rule for one reading
+    // would be no rule for the other.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,=:@".contains(&byte);
     let ambiguous = path.contains("//") || path.split('/').any(|segment| matches!(segment, "." | ".."));
     if ambiguous || !path.bytes().all(plain) {

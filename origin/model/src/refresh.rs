@@ -1,16 +1,18 @@
 //! Refresh tokens: their format, rotation and reuse detection.
 //!
-//! A refresh token names its grant and is authenticated by a MAC of this origin: the prefix, then
-//! base64url of
+//! A refresh token names its grant and is authenticated by a MAC of this origin: the
+//! prefix, then base64url of
 //!
 //! ```text
-//! grant (12) || secret (32) || HMAC-SHA256(MAC key, prefix || grant || secret), first 16 bytes || checksum (4)
+//! grant (12) || secret (32)
+//!     || HMAC-SHA256(MAC key, prefix || grant || secret), first 16 bytes
+//!     || checksum (4)
 //! ```
 //!
-//! Therefore a grant stores only the hashes of its current and its previous refresh token. Any
-//! other token with a valid MAC is an older one of the grant: its use is reuse, so someone has a
-//! copy (RFC 9700 §4.14.2). A token with an invalid MAC proves nothing, because the id of a grant
-//! is not secret.
+//! Therefore a grant stores only the hashes of its current and its previous refresh
+//! token. Any other token with a valid MAC is an older one of the grant: its use is
+//! reuse, so someone has a copy (RFC 9700 §4.14.2). A token with an invalid MAC
+//! proves nothing, because the id of a grant is not secret.
 
 use std::sync::Arc;
 
@@ -34,7 +36,8 @@ pub struct RefreshKeys {
     successor: MacKey,
 }
 
-/// A presented refresh token with a valid MAC. Whether it is usable, its grant decides.
+/// A presented refresh token with a valid MAC. Whether it is usable, its grant
+/// decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PresentedRefreshToken {
     pub grant: GrantId,
@@ -42,14 +45,15 @@ pub struct PresentedRefreshToken {
 }
 
 impl RefreshKeys {
-    /// The two keys must be different, so that no token is both a MAC and a successor.
+    /// The two keys must be different, so that no token is both a MAC and a
+    /// successor.
     #[must_use]
     pub fn new(mac: &[u8; 32], successor: &[u8; 32]) -> RefreshKeys {
         RefreshKeys { mac: MacKey::new(mac), successor: MacKey::new(successor) }
     }
 
-    /// The first refresh token of a grant; `None` if this origin did not generate the id of the
-    /// grant.
+    /// The first refresh token of a grant; `None` if this origin did not generate the
+    /// id of the grant.
     #[must_use]
     pub fn first(&self, grant: &GrantId, random: &[u8; 32]) -> Option<Secret> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(REFRESH_TOKEN_BYTES));
@@ -60,8 +64,9 @@ impl RefreshKeys {
         Some(Secret::of_bytes(SecretKind::Refresh, &bytes))
     }
 
-    /// The refresh token that replaces `predecessor`. It depends only on the predecessor and the
-    /// key, so it can be computed again if the response was lost, and need not be stored.
+    /// The refresh token that replaces `predecessor`. It depends only on the
+    /// predecessor and the key, so it can be computed again if the response was
+    /// lost, and need not be stored.
     #[must_use]
     pub fn successor(&self, grant: &GrantId, predecessor: &str) -> Option<Secret> {
         self.first(grant, &Zeroizing::new(self.successor.code(&[predecessor.as_bytes()])))
@@ -97,17 +102,20 @@ pub enum RefreshTokenGeneration {
     Older,
 }
 
-/// What all refresh tokens of a grant have in common. Only the end of the grant changes it.
+/// What all refresh tokens of a grant have in common. Only the end of the grant
+/// changes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefreshFamily {
     pub grant: Grant,
-    /// Thumbprint of the DPoP key that the tokens are bound to, for public clients (RFC 9449 §5).
+    /// Thumbprint of the DPoP key that the tokens are bound to, for public clients
+    /// (RFC 9449 §5).
     pub jkt: Option<String>,
 }
 
 impl RefreshFamily {
-    /// Checks whether a refresh token of the grant may be used now. The generation of the token,
-    /// and whether the grant is still active, are checked when the use is written.
+    /// Checks whether a refresh token of the grant may be used now. The generation of
+    /// the token, and whether the grant is still active, are checked when the use
+    /// is written.
     ///
     /// # Errors
     /// The first violated rule.
@@ -146,18 +154,19 @@ impl RefreshToken {
     }
 }
 
-/// Seconds after its last use in which a refresh token returns its successor again after the reuse
-/// grace.
+/// Seconds after its last use in which a refresh token returns its successor again
+/// after the reuse grace.
 const LATE_RETRY_WINDOW: u64 = 24 * 60 * 60;
 const MAX_LATE_RETRIES: u8 = 3;
 
-/// Number of times the current refresh token was returned again after the reuse grace.
+/// Number of times the current refresh token was returned again after the reuse
+/// grace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LateRetries {
     Count(u8),
-    /// Not allowed, because the previous token was itself returned again after the reuse grace. So
-    /// two holders of that token cannot both continue: when one has used it, the other's use is
-    /// reuse.
+    /// Not allowed, because the previous token was itself returned again after the
+    /// reuse grace. So two holders of that token cannot both continue: when one
+    /// has used it, the other's use is reuse.
     NotAllowed,
 }
 
@@ -189,8 +198,8 @@ pub struct RefreshState {
     pub current: SecretHash,
     /// Hash of the previous token.
     pub previous: Option<SecretHash>,
-    /// When the current token replaced the previous one, or was returned again after the reuse
-    /// grace, Unix seconds.
+    /// When the current token replaced the previous one, or was returned again after
+    /// the reuse grace, Unix seconds.
     pub refreshed_at: Option<u64>,
     pub late_retries: LateRetries,
 }
@@ -200,11 +209,11 @@ pub struct RefreshState {
 pub enum RefreshUse {
     /// The current token returns its successor. Contains the new state.
     Rotated(RefreshState),
-    /// The previous token returns the current one again, within the reuse grace. The state does not
-    /// change.
+    /// The previous token returns the current one again, within the reuse grace. The
+    /// state does not change.
     Repeated,
-    /// The previous token returns the current one again, after the reuse grace. Contains the new
-    /// state.
+    /// The previous token returns the current one again, after the reuse grace.
+    /// Contains the new state.
     RetriedLate(RefreshState),
     /// Two parties hold the token (RFC 9700 §4.14.2).
     Reused,
@@ -227,13 +236,14 @@ impl RefreshState {
         }
     }
 
-    /// Uses a refresh token of the grant at the Unix second `at`. `successor` is the token that
-    /// replaces it.
+    /// Uses a refresh token of the grant at the Unix second `at`. `successor` is the
+    /// token that replaces it.
     ///
-    /// As long as the current token is unused, the previous one returns it again. Within the reuse
-    /// grace there is no limit: a response was lost, or two tabs refresh concurrently. After the
-    /// grace it is allowed a few times within a day: the origin or the database failed after the
-    /// commit. A grace of 0 disables both. The grace is an absolute difference, so a clock that was
+    /// As long as the current token is unused, the previous one returns it again.
+    /// Within the reuse grace there is no limit: a response was lost, or two tabs
+    /// refresh concurrently. After the grace it is allowed a few times within a
+    /// day: the origin or the database failed after the commit. A grace of 0
+    /// disables both. The grace is an absolute difference, so a clock that was
     /// set back does not extend it.
     #[must_use]
     pub fn use_token(&self, hash: SecretHash, successor: SecretHash, grace: u64, at: u64) -> RefreshUse {
@@ -269,9 +279,10 @@ impl RefreshState {
 /// Lifetimes of refresh tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RefreshTokenPolicy {
-    /// Reuse grace in seconds: how long after its first use a refresh token returns the same
-    /// successor again. It covers a lost response, and two tabs of one application. A longer grace
-    /// gives a thief more time before reuse is detected.
+    /// Reuse grace in seconds: how long after its first use a refresh token returns
+    /// the same successor again. It covers a lost response, and two tabs of one
+    /// application. A longer grace gives a thief more time before reuse is
+    /// detected.
     pub reuse_grace: u64,
     /// Seconds after which an unused refresh token expires.
     pub idle_timeout: u64,

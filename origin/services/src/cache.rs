@@ -1,10 +1,13 @@
-//! What requests ask of the database: what they ask for again and again is kept in memory (clients, resource servers, the rules that edges
-//! follow, and tokens that were found good), what each asks for once (refresh tokens) is asked for together.
+//! What requests ask of the database: what they ask for again and again is kept in
+//! memory (clients, resource servers, the rules that edges follow, and tokens that
+//! were found good), what each asks for once (refresh tokens) is asked for together.
 //!
-//! Nothing of what is kept is used on trust. A request first asks the database how often things have changed, and uses what is kept only if
-//! that is from the same count: so it knows all that was committed before it came, by whichever process. That question is one small
-//! row, and it is asked once for all requests that wait at one moment. Where a request ends in a transaction anyway, it may go ahead by
-//! the last answer, and the transaction finds out whether that still holds.
+//! Nothing of what is kept is used on trust. A request first asks the database how
+//! often things have changed, and uses what is kept only if that is from the same
+//! count: so it knows all that was committed before it came, by whichever process.
+//! That question is one small row, and it is asked once for all requests that wait at
+//! one moment. Where a request ends in a transaction anyway, it may go ahead by the
+//! last answer, and the transaction finds out whether that still holds.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -23,7 +26,8 @@ use tollgate_storage::{Store, StoreError, VersionReader, Versions};
 
 use crate::revocation_feed;
 
-/// Things of a kind that are kept at most, of about a kilobyte each. When there are more, it begins anew.
+/// Things of a kind that are kept at most, of about a kilobyte each. When there are
+/// more, it begins anew.
 const CAPACITY: usize = 16 * 1024;
 /// The version of what never changes.
 const UNCHANGING: u64 = 0;
@@ -65,7 +69,8 @@ struct Answer {
 }
 
 impl RegistrationCache {
-    /// Knows nothing yet; and the task that asks the database for all who wait. It ends with the last clone.
+    /// Knows nothing yet; and the task that asks the database for all who wait. It
+    /// ends with the last clone.
     pub fn new(store: Store) -> (RegistrationCache, impl Future<Output = ()> + Send + 'static) {
         let asking = Arc::new(Asking::default());
         let (answer, answers) = watch::channel(Answer { question: 0, versions: None });
@@ -93,8 +98,9 @@ impl RegistrationCache {
         }
     }
 
-    /// How often things had changed when that was asked last. What is decided by it must be confirmed by the transaction that it
-    /// leads to, see [`IssueRequest::registrations_version`](tollgate_storage::IssueRequest::registrations_version).
+    /// How often things had changed when that was asked last. What is decided by it
+    /// must be confirmed by the transaction that it leads to, see
+    /// [`IssueRequest::registrations_version`](tollgate_storage::IssueRequest::registrations_version).
     pub fn latest_versions(&self) -> Option<Versions> {
         self.answers.borrow().versions
     }
@@ -117,8 +123,9 @@ impl RegistrationCache {
         Ok(client)
     }
 
-    /// The resource server of this audience, if one is registered, as of `now` or later. Only tokens of this origin name audiences
-    /// here, so those that are none are known as well.
+    /// The resource server of this audience, if one is registered, as of `now` or
+    /// later. Only tokens of this origin name audiences here, so those that are
+    /// none are known as well.
     pub async fn resource(&self, audience: &Audience, now: Versions) -> Result<Arc<Option<Resource>>, StoreError> {
         if let Some(resource) = self.resources.get(audience, now.registrations) {
             return Ok(resource);
@@ -128,7 +135,8 @@ impl RegistrationCache {
         Ok(resource)
     }
 
-    /// The rules that edges follow, as of `now` or later, for this audience and these keys; none if edges could not read them.
+    /// The rules that edges follow, as of `now` or later, for this audience and these
+    /// keys; none if edges could not read them.
     pub async fn edge_config(
         &self,
         audience: &Audience,
@@ -147,8 +155,9 @@ impl RegistrationCache {
         Ok(rules)
     }
 
-    /// What the refresh tokens of this one's grant have in common; none if it has none. Whether the grant still stands must be found out
-    /// by the transaction that this leads to.
+    /// What the refresh tokens of this one's grant have in common; none if it has
+    /// none. Whether the grant still stands must be found out by the transaction
+    /// that this leads to.
     pub async fn refresh_family(
         &self,
         presented: &PresentedRefreshToken,
@@ -163,7 +172,8 @@ impl RegistrationCache {
         Ok(family)
     }
 
-    /// What the grant of this refresh token knows of it, as [`Store::find_refresh_token`].
+    /// What the grant of this refresh token knows of it, as
+    /// [`Store::find_refresh_token`].
     pub async fn refresh_token(&self, presented: PresentedRefreshToken) -> Result<Option<RefreshToken>, StoreError> {
         let (answer, answered) = oneshot::channel();
         if self.looking_up.send((presented.clone(), answer)).await.is_ok()
@@ -175,7 +185,8 @@ impl RegistrationCache {
         self.store.find_refresh_token(presented).await
     }
 
-    /// The record of a token of this text that was found good, if nothing was revoked since. It may have expired.
+    /// The record of a token of this text that was found good, if nothing was revoked
+    /// since. It may have expired.
     pub fn valid_token(&self, unverified_token: &str, now: Versions) -> Option<Arc<AccessToken>> {
         self.tokens.get(&name(unverified_token), now.sequence)
     }
@@ -197,7 +208,8 @@ async fn ask(mut reader: VersionReader, asking: Arc<Asking>, answer: watch::Send
             () = asking.somebody_waits.notified() => {}
             () = answer.closed() => return,
         }
-        // Whoever else is about to ask does so first: one question more costs more than a moment.
+        // Whoever else is about to ask does so first: one question more costs more than a
+        // moment.
         yield_now().await;
         let question = asking.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let versions = reader.read().await.inspect_err(|error| tracing::error!(%error, "the versions are not known"));
@@ -205,7 +217,8 @@ async fn ask(mut reader: VersionReader, asking: Arc<Asking>, answer: watch::Send
     }
 }
 
-/// Answers all questions that came together by one statement or few; if the database fails, none.
+/// Answers all questions that came together by one statement or few; if the database
+/// fails, none.
 async fn look_up(store: Store, mut questions: mpsc::Receiver<Question>) {
     let mut asked = Vec::with_capacity(MOST_AT_ONCE);
     while questions.recv_many(&mut asked, MOST_AT_ONCE).await > 0 {

@@ -1,8 +1,11 @@
-//! Cache of clients' own public keys: registered with them, or fetched from where they publish them.
+//! Cache of clients' own public keys: registered with them, or fetched from where
+//! they publish them.
 //!
-//! Requests need these keys before anybody is authenticated, so the work is bounded: a URL is fetched by one task at a time, however
-//! many requests wait for it, and after a failure not again before a delay that doubles with each further one. What strangers
-//! registered is kept apart from what operators did, and pushes out nothing but its own.
+//! Requests need these keys before anybody is authenticated, so the work is bounded:
+//! a URL is fetched by one task at a time, however many requests wait for it, and
+//! after a failure not again before a delay that doubles with each further one. What
+//! strangers registered is kept apart from what operators did, and pushes out nothing
+//! but its own.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,12 +21,14 @@ use crate::single_flight::SingleFlight;
 
 /// How long fetched keys are used without fetching them again.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// The same when a signature does not fit them: a client may just have changed its keys, and a stranger may send anything.
+/// The same when a signature does not fit them: a client may just have changed its
+/// keys, and a stranger may send anything.
 const MAX_AGE_ON_MISMATCH: Duration = Duration::from_secs(10);
 /// The delay after a failure; it doubles with each further one.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
-/// URLs remembered at most, of operators and of strangers. When there are more, it begins anew.
+/// URLs remembered at most, of operators and of strangers. When there are more, it
+/// begins anew.
 const MAX_URLS: usize = 4096;
 
 /// The cache.
@@ -61,8 +66,9 @@ impl ClientKeyCache {
         self.find(issuer.jwks.as_ref(), issuer.jwks_uri.as_ref(), Registrant::Operator).await
     }
 
-    /// A client's keys, where they are others than these, with which a signature does not fit: fetched again from where the client
-    /// publishes them, unless that was just done.
+    /// A client's keys, where they are others than these, with which a signature does
+    /// not fit: fetched again from where the client publishes them, unless that
+    /// was just done.
     pub async fn refetch(&self, client: &Client, than: &Arc<KeySet>) -> Option<Arc<KeySet>> {
         let url = client.metadata.jwks_uri.as_ref()?;
         let keys = self.published(url, client.registrant(), MAX_AGE_ON_MISMATCH).await?;
@@ -97,7 +103,8 @@ impl ClientKeyCache {
             Registrant::Operator => &self.of_operators,
             Registrant::Client => &self.of_clients,
         };
-        // The map is whole after every statement: a thread that panicked in between has spoilt nothing.
+        // The map is whole after every statement: a thread that panicked in between has
+        // spoilt nothing.
         let mut urls = urls.lock().unwrap_or_else(PoisonError::into_inner);
         if urls.len() >= MAX_URLS && !urls.contains_key(url) {
             urls.clear();
@@ -116,7 +123,8 @@ async fn fetch(outbound: &OutboundClient, url: &OutboundUrl, registrant: Registr
 }
 
 impl Published {
-    /// The keys, or that there are none now; nothing when they are to be fetched first.
+    /// The keys, or that there are none now; nothing when they are to be fetched
+    /// first.
     fn answer(&self, max_age: Duration, now: Instant) -> Option<Option<Arc<KeySet>>> {
         if let Some((at, keys)) = &self.keys
             && now.saturating_duration_since(*at) < max_age

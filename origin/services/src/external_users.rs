@@ -1,8 +1,10 @@
-//! Users of somebody else: an HTTP API of the operator's that knows who has which name and password.
+//! Users of somebody else: an HTTP API of the operator's that knows who has which
+//! name and password.
 //!
 //! `POST` to the configured URL, `{"username": …, "password": …}`. It answers 200 and
-//! `{"external_id": …, "claims": {…}}` for credentials that are right, 401 or 403 for those that are not. Whatever else comes, or
-//! nothing in time, is trouble, and never a sign-in.
+//! `{"external_id": …, "claims": {…}}` for credentials that are right, 401 or 403 for
+//! those that are not. Whatever else comes, or nothing in time, is trouble, and never
+//! a sign-in.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -17,7 +19,8 @@ use crate::telemetry::traced;
 
 /// Bytes of an answer at most.
 const MAX_BYTES: usize = 32 * 1024;
-/// Requests that are under way at once, at most: whoever signs in causes them. Further ones wait for as long as an answer may take.
+/// Requests that are under way at once, at most: whoever signs in causes them.
+/// Further ones wait for as long as an answer may take.
 const MAX_REQUESTS: usize = 64;
 
 /// The API.
@@ -100,7 +103,8 @@ fn away(error: reqwest::Error) -> ExternalUsersError {
     ExternalUsersError::Away(with_causes(&error.without_url()))
 }
 
-/// Claims that clients can never be told are left out, not refused: the API may say more than is asked.
+/// Claims that clients can never be told are left out, not refused: the API may say
+/// more than is asked.
 fn read(body: &[u8]) -> Result<ExternalUser, ExternalUsersError> {
     let Answer { external_id: id, claims } =
         text::json(body).map_err(|_| ExternalUsersError::Answer("is not the JSON that is expected"))?;

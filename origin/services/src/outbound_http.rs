@@ -1,10 +1,11 @@
-//! Requests of this origin to URLs that clients registered: their keys, their sectors' redirect URIs, and that they hear of logouts.
-//! Answers are bounded, redirects are not followed.
+//! Requests of this origin to URLs that clients registered: their keys, their sectors' redirect
+//! URIs, and that they hear of logouts. Answers are bounded, redirects are not followed.
 //!
-//! The URL of a client that registered itself may be a stranger's, and could name a machine that only this origin reaches: such a one is
-//! asked only at a public address on the Internet, looked at after the name was resolved. What an operator registered is never judged:
-//! back-channel logout inside one's own network is usual. Strangers' URLs have connections and a limit of their own, so that their slow
-//! servers delay nobody else.
+//! The URL of a client that registered itself may be a stranger's, and could name a machine that
+//! only this origin reaches: such a one is asked only at a public address on the Internet, looked
+//! at after the name was resolved. What an operator registered is never judged: back-channel logout
+//! inside one's own network is usual. Strangers' URLs have connections and a limit of their own, so
+//! that their slow servers delay nobody else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use crate::telemetry::traced;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of an answer at most.
 const MAX_BYTES: usize = 64 * 1024;
-/// Answers that are waited for at once, at most, of operators' and of strangers' URLs: requests cause them before anybody is
-/// authenticated.
+/// Answers that are waited for at once, at most, of operators' and of strangers' URLs: requests
+/// cause them before anybody is authenticated.
 const MAX_FETCHES: usize = 64;
 
 /// Sends them. Clones share their connections.
@@ -65,7 +66,8 @@ impl From<reqwest::Error> for OutboundError {
 }
 
 impl OutboundClient {
-    /// Connections to all; those for strangers' URLs to the public Internet alone, past no proxy that could connect elsewhere.
+    /// Connections to all; those for strangers' URLs to the public Internet alone, past no proxy
+    /// that could connect elsewhere.
     ///
     /// # Errors
     /// When TLS cannot be used.
@@ -93,7 +95,8 @@ impl OutboundClient {
         Ok(body)
     }
 
-    /// Posts a form to a URL, which `registrant` registered; gives the answer's status, and reads no more of it.
+    /// Posts a form to a URL, which `registrant` registered; gives the answer's status, and reads
+    /// no more of it.
     pub(crate) async fn post(
         &self,
         url: &OutboundUrl,
@@ -104,7 +107,8 @@ impl OutboundClient {
         Ok(traced(channel.http.post(url.as_str())).form(form).send().await?.status())
     }
 
-    /// The connections for a URL. An address that is written as such is not resolved, so it is looked at here.
+    /// The connections for a URL. An address that is written as such is not resolved, so it is
+    /// looked at here.
     fn channel(&self, url: &OutboundUrl, registrant: Registrant) -> Result<&Channel, OutboundError> {
         if registrant == Registrant::Operator {
             return Ok(&self.of_operators);
@@ -126,8 +130,8 @@ impl OutboundClient {
 /// Why a URL is not asked.
 const NOT_PUBLIC: &str = "the host has no address on the public Internet, and the client registered itself";
 
-/// Resolves names to the public ones of their addresses. The connection goes to what was looked at, so a name that means something
-/// else a moment later helps nobody.
+/// Resolves names to the public ones of their addresses. The connection goes to what was looked at,
+/// so a name that means something else a moment later helps nobody.
 struct PublicNames;
 
 impl Resolve for PublicNames {
@@ -143,8 +147,9 @@ impl Resolve for PublicNames {
     }
 }
 
-/// Whether an address is one of the public Internet: in none of the ranges that IANA's special-purpose registries (RFC 6890) keep
-/// for networks of one's own, this machine, documentation, measuring or multicast.
+/// Whether an address is one of the public Internet: in none of the ranges that IANA's
+/// special-purpose registries (RFC 6890) keep for networks of one's own, this machine,
+/// documentation, measuring or multicast.
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(address) => is_public_v4(address),

@@ -1,7 +1,7 @@
 //! State that many need at one moment and one task at a time renews.
 //!
-//! The task goes on when those who wait for it are gone: a caller who hangs up neither cancels the work nor has it done again by the
-//! next one. Those who come meanwhile wait for that one.
+//! The task goes on when those who wait for it are gone: a caller who hangs up neither cancels the
+//! work nor has it done again by the next one. Those who come meanwhile wait for that one.
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ impl<S: Send + 'static> SingleFlight<S> {
         self.0.try_lock().is_err()
     }
 
-    /// What `ready` finds in the state. If it finds nothing, the state is renewed first; none if it finds nothing then either.
+    /// What `ready` finds in the state. If it finds nothing, the state is renewed first; none if it
+    /// finds nothing then either.
     pub async fn get<T, F>(
         &self,
         ready: impl Fn(&S) -> Option<T>,

@@ -1,5 +1,6 @@
-//! A small API to stand behind an edge gate. It trusts the `X-Tollgate-*` headers, because only the gate can reach it, and
-//! answers with what it was asked and by whom. Usage: `protected-api [ADDRESS]`, 127.0.0.1:5000 unless told otherwise.
+//! A small API to stand behind an edge gate. It trusts the `X-Tollgate-*` headers, because only the
+//! gate can reach it, and answers with what it was asked and by whom. Usage: `protected-api
+//! [ADDRESS]`, 127.0.0.1:5000 unless told otherwise.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,9 @@
-//! The Tollgate origin: issues OAuth 2.0 access tokens, remembers which are revoked, and tells the edges.
+//! The Tollgate origin: issues OAuth 2.0 access tokens, remembers which are revoked, and tells the
+//! edges.
 //!
-//! This crate is the program: the [`Server`], the issuers that it runs, and the command line ([`cli`]). What it does is in the
-//! crates below: `http` answers, `services` do what is not a request's own, `storage` records, `keys` sign, `config` is the
-//! settings, `model` the rules.
+//! This crate is the program: the [`Server`], the issuers that it runs, and the command line
+//! ([`cli`]). What it does is in the crates below: `http` answers, `services` do what is not a
+//! request's own, `storage` records, `keys` sign, `config` is the settings, `model` the rules.
 
 pub mod cli;
 mod issuer_keys;

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;
 
-/// A request is some hundred allocations, many of them given back by another thread than took them. Each thread keeps what was given back
-/// last at hand, SQLite's memory too: glibc's allocator takes several times as long.
+/// A request is some hundred allocations, many of them given back by another thread than took them.
+/// Each thread keeps what was given back last at hand, SQLite's memory too: glibc's allocator takes
+/// several times as long.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -1,4 +1,5 @@
-//! The running origin: everything `tollgate serve` starts, as a value that can be started and stopped.
+//! The running origin: everything `tollgate serve` starts, as a value that can be started and
+//! stopped.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,10 +38,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the database, makes the keys if this is the first start, and serves. Returns when requests are answered.
+    /// Opens the database, makes the keys if this is the first start, and serves. Returns when
+    /// requests are answered.
     ///
     /// # Errors
-    /// When the database, the keys or the address cannot be used; the message is for the person who starts it.
+    /// When the database, the keys or the address cannot be used; the message is for the person who
+    /// starts it.
     pub async fn start(settings: Settings) -> anyhow::Result<Server> {
         let store = Store::open(&settings.database_url).await?;
         Server::start_on(store, settings).await
@@ -135,8 +138,8 @@ impl Server {
         &self.password_hasher
     }
 
-    /// Stops: `/health/ready` says so for as long as the settings have it; then no new connections, long polls end at once, and
-    /// running requests get ten seconds.
+    /// Stops: `/health/ready` says so for as long as the settings have it; then no new connections,
+    /// long polls end at once, and running requests get ten seconds.
     pub async fn shutdown(self) {
         self.draining.cancel();
         sleep(self.drain).await;

@@ -1,5 +1,6 @@
-//! Who may use the admin API: the bearer of an access token of this origin (RFC 6750) that was issued for the origin itself,
-//! with the scope `tollgate:admin`, to a client that is active, and is not revoked this moment.
+//! Who may use the admin API: the bearer of an access token of this origin (RFC 6750)
+//! that was issued for the origin itself, with the scope `tollgate:admin`, to a
+//! client that is active, and is not revoked this moment.
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -39,7 +40,8 @@ pub(crate) async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Actor
     let recognised = keys.verify_token(unverified_token, &app.issuer).ok_or_else(invalid_token)?;
     let token = app.store.find_unrevoked_token(&recognised).await?.ok_or_else(invalid_token)?;
     if token.subject != token.client.as_str() {
-        // What a user gives a client is the user's own. Administrators are clients in their own name.
+        // What a user gives a client is the user's own. Administrators are clients in their
+        // own name.
         return Err(invalid_token());
     }
     match app.store.find_client(&token.client).await? {
@@ -59,7 +61,8 @@ fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {
     }
 }
 
-/// RFC 6750 section 3: a request without credentials is told nothing but how to authenticate.
+/// RFC 6750 section 3: a request without credentials is told nothing but how to
+/// authenticate.
 fn unauthenticated() -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "an access token is needed")
         .challenge(HeaderValue::from_static("Bearer realm=\"tollgate\", scope=\"tollgate:admin\""))

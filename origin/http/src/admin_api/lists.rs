@@ -19,7 +19,8 @@ pub(super) fn asked(query: Option<&str>) -> Result<Search, Problem> {
     Ok(Search { text: text("search"), after: text("after"), newest_first: false, limit })
 }
 
-/// The header that leads to the page after one that ends with `last` and has `count` entries, if there may be one.
+/// The header that leads to the page after one that ends with `last` and has `count` entries, if
+/// there may be one.
 pub(super) fn next(app: &App, path: &str, search: &Search, count: usize, last: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if let Some(last) = last.filter(|_| count as u64 == search.limit) {

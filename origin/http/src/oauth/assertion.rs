@@ -1,5 +1,6 @@
-//! Clients that authenticate by a JWT they signed (`private_key_jwt`: RFC 7523 §2.2 and §3, OpenID Connect Core §9), and
-//! whatever else a client signs with its registered keys.
+//! Clients that authenticate by a JWT they signed (`private_key_jwt`: RFC 7523 §2.2
+//! and §3, OpenID Connect Core §9), and whatever else a client signs with its
+//! registered keys.
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use crate::App;
 /// The longest an assertion may be good, in seconds: its id is remembered until then.
 const LONGEST: u64 = 3600;
 
-/// The client that signed an assertion. `unverified_id`: the `client_id` beside it, which must be the same (RFC 7521 §4.2).
+/// The client that signed an assertion. `unverified_id`: the `client_id` beside it,
+/// which must be the same (RFC 7521 §4.2).
 pub(super) async fn client(
     app: &App,
     assertion: &str,
@@ -38,8 +40,8 @@ pub(super) async fn client(
     if jose::text(&claims, "iss").map_err(refused)? != client.id.as_str() {
         return Err(OAuthError::InvalidClient);
     }
-    // The issuer is what is recommended; the endpoint's own URL is what RFC 7523 §3 suggests, and most clients send that of the
-    // token endpoint wherever they go.
+    // The issuer is what is recommended; the endpoint's own URL is what RFC 7523 §3
+    // suggests, and most clients send that of the token endpoint wherever they go.
     let urls = [app.issuer.clone(), format!("{}{path}", app.issuer), format!("{}/oauth/token", app.issuer)];
     if !jose::is_for(&claims, &urls.each_ref().map(String::as_str)) {
         return Err(OAuthError::InvalidClient);
@@ -54,8 +56,8 @@ pub(super) async fn client(
     Ok(client)
 }
 
-/// The claims of a JWT for this use that `client` signed with one of its keys. If none of those that are known fits, they are asked for
-/// again.
+/// The claims of a JWT for this use that `client` signed with one of its keys. If
+/// none of those that are known fits, they are asked for again.
 pub(crate) async fn verified(
     app: &App,
     client: &Client,

@@ -1,4 +1,5 @@
-//! Reading authorization requests, wherever they come from: a browser, a pushed request (RFC 9126), a signed one (RFC 9101).
+//! Reading authorization requests, wherever they come from: a browser, a pushed request (RFC 9126),
+//! a signed one (RFC 9101).
 
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
@@ -26,8 +27,8 @@ pub(crate) struct ReturnTo {
     pub(crate) state: Option<String>,
 }
 
-/// A refused request: with where to say so, unless that is what is wrong. Then the user is told and nobody else (RFC 6749
-/// §4.1.2.1).
+/// A refused request: with where to say so, unless that is what is wrong. Then the user is told and
+/// nobody else (RFC 6749 §4.1.2.1).
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) return_to: Option<ReturnTo>,
@@ -73,7 +74,8 @@ fn return_to(client: &Client, asked: &Parameters) -> Result<ReturnTo, Authorizat
     Ok(ReturnTo { redirect_uri, state: asked.get("state").map(str::to_owned) })
 }
 
-/// The parameters of a signed request, or these if it is none. Of a signed one nothing counts that stands outside (RFC 9101 §6.3).
+/// The parameters of a signed request, or these if it is none. Of a signed one nothing counts that
+/// stands outside (RFC 9101 §6.3).
 async fn unwrapped(app: &App, client: &Client, outer: &Parameters) -> Result<Parameters, AuthorizationError> {
     if outer.get("request_uri").is_some() {
         return Err(AuthorizationError::RequestUriNotSupported);
@@ -136,8 +138,9 @@ impl ReturnTo {
         self.send(app, &[("code", code)])
     }
 
-    /// Always by 303, which makes a GET of whatever was sent: 307 would send a password on (RFC 9700 §4.12). `iss` says who
-    /// answers, so that a client of several servers cannot be made to mistake one for another (RFC 9207).
+    /// Always by 303, which makes a GET of whatever was sent: 307 would send a password on (RFC
+    /// 9700 §4.12). `iss` says who answers, so that a client of several servers cannot be made
+    /// to mistake one for another (RFC 9207).
     fn send(&self, app: &App, parameters: &[(&str, &str)]) -> Response {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(parameters);

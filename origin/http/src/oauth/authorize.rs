@@ -1,4 +1,5 @@
-//! `/oauth/authorize` (RFC 6749 §3.1): a browser brings a client's request, and goes on to sign in, to agree, or straight back.
+//! `/oauth/authorize` (RFC 6749 §3.1): a browser brings a client's request, and goes
+//! on to sign in, to agree, or straight back.
 
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
@@ -90,9 +91,11 @@ async fn taken(app: &App, client: &Client, handle: &str) -> Result<Authorization
     request.filter(|request| request.client == client.id).ok_or_else(gone)
 }
 
-/// Tells the client that its request is refused. A client that registered itself is not told before somebody is signed in: else anybody
-/// could make a link to this server lead to wherever they like (RFC 9700 §4.11). The user is told instead. Not in a frame, where a
-/// client asks silently whether somebody is signed in: there is no address bar to deceive.
+/// Tells the client that its request is refused. A client that registered itself is
+/// not told before somebody is signed in: else anybody could make a link to this
+/// server lead to wherever they like (RFC 9700 §4.11). The user is told instead. Not
+/// in a frame, where a client asks silently whether somebody is signed in: there is
+/// no address bar to deceive.
 fn refuse(
     app: &App,
     client: &Client,
@@ -107,9 +110,10 @@ fn refuse(
     Ok(to.error(app, error))
 }
 
-/// Takes a request one step further: to the sign-in, to the consent, or back to the client. `handle`: under which it waited for this
-/// step, if it did. It goes on waiting under the same one, so that a page that is open twice, or a form that is sent twice, comes to the
-/// next step as well.
+/// Takes a request one step further: to the sign-in, to the consent, or back to the
+/// client. `handle`: under which it waited for this step, if it did. It goes on
+/// waiting under the same one, so that a page that is open twice, or a form that is
+/// sent twice, comes to the next step as well.
 pub(crate) async fn go_on(
     app: &App,
     client: &Client,
@@ -179,8 +183,9 @@ pub(crate) async fn is_hinted(
     Ok(user.is_some_and(|user| user.subject_for(&client.metadata, &key) == *hinted))
 }
 
-/// Whether the user has agreed to all of this before. What leads to an app on the user's own machine is asked each time, also of the
-/// operator's own clients: any app there can claim to be that client (RFC 8252 §8.6).
+/// Whether the user has agreed to all of this before. What leads to an app on the
+/// user's own machine is asked each time, also of the operator's own clients: any app
+/// there can claim to be that client (RFC 8252 §8.6).
 async fn has_agreed(
     app: &App,
     client: &Client,
@@ -224,7 +229,8 @@ pub(crate) async fn issue_code(
     Ok(ReturnTo::of(request).code(app, secret.reveal()))
 }
 
-/// What a user gives a client now. Without refresh tokens it ends with the longest-lived access token.
+/// What a user gives a client now. Without refresh tokens it ends with the
+/// longest-lived access token.
 pub(crate) fn grant_of(
     app: &App,
     client: &Client,

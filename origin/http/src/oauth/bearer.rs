@@ -1,4 +1,5 @@
-//! Access tokens that are shown to this origin itself (RFC 6750, RFC 9449 §7), and tokens that are shown to it to be judged.
+//! Access tokens that are shown to this origin itself (RFC 6750, RFC 9449 §7), and tokens that are
+//! shown to it to be judged.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ use crate::{App, Refusal};
 /// The challenge to those who must prove that they have a key (RFC 9449 §7.1).
 const DPOP: &str = "DPoP realm=\"tollgate\", algs=\"EdDSA ES256 RS256\"";
 
-/// The record of an access token that is good this moment: of this origin, not expired, not revoked.
+/// The record of an access token that is good this moment: of this origin, not expired, not
+/// revoked.
 pub(crate) async fn good(app: &App, unverified_token: &str) -> Result<Option<Arc<AccessToken>>, StoreError> {
     good_as_of(app, unverified_token, app.cache.versions().await?).await
 }

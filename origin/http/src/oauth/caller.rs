@@ -14,7 +14,8 @@ use tollgate_model::Sender;
 use super::certificate::Certificate;
 use crate::client_address::client_address;
 
-/// A request's headers, and the address and the certificate that it came with: all of them may be a proxy's.
+/// A request's headers, and the address and the certificate that it came with: all of them may be a
+/// proxy's.
 pub(crate) struct Caller {
     pub(crate) headers: HeaderMap,
     pub(crate) peer: Option<IpAddr>,
@@ -28,7 +29,8 @@ impl Caller {
         Caller { headers, peer, certificate: extensions.get::<Certificate>().cloned() }
     }
 
-    /// Whoever sent a request of which nothing but the body is read any more: its headers are taken.
+    /// Whoever sent a request of which nothing but the body is read any more: its headers are
+    /// taken.
     pub(super) fn take(request: &mut Request) -> Caller {
         Caller::new(mem::take(request.headers_mut()), request.extensions())
     }

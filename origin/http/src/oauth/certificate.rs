@@ -1,12 +1,15 @@
-//! Clients' certificates (RFC 8705): of the TLS connection, or as a proxy tells of them that terminated it.
+//! Clients' certificates (RFC 8705): of the TLS connection, or as a proxy tells of them that
+//! terminated it.
 //!
-//! A certificate of the connection comes with whether an authority of the settings vouches for it. One that none vouches for never
-//! authenticates a client by its names; its key was proven all the same, which is all that a client with a certificate of its own
-//! making (RFC 8705 §2.2) and a token that is bound to one (§3) need.
+//! A certificate of the connection comes with whether an authority of the settings vouches for it.
+//! One that none vouches for never authenticates a client by its names; its key was proven all the
+//! same, which is all that a client with a certificate of its own making (RFC 8705 §2.2) and a
+//! token that is bound to one (§3) need.
 //!
-//! The header is believed of the proxies that the settings name, and of nobody else; and of those nothing else is, for their own
-//! certificates are not their clients'. They must have removed it from what they were sent, and must send it for certificates alone
-//! that they verified, or that they let pass unverified for clients with a certificate of their own making: of a client with
+//! The header is believed of the proxies that the settings name, and of nobody else; and of those
+//! nothing else is, for their own certificates are not their clients'. They must have removed it
+//! from what they were sent, and must send it for certificates alone that they verified, or that
+//! they let pass unverified for clients with a certificate of their own making: of a client with
 //! `tls_client_auth` nothing is checked here but its names.
 
 use std::sync::Arc;
@@ -40,7 +43,8 @@ impl Certificate {
         Certificate { der: der.into(), is_vouched_for }
     }
 
-    /// The certificate of whoever sent the request: of the connection, or the one that a trusted proxy tells of.
+    /// The certificate of whoever sent the request: of the connection, or the one that a trusted
+    /// proxy tells of.
     pub(super) fn of(caller: &Caller, settings: &GrantSettings) -> Result<Option<Certificate>, OAuthError> {
         let trusted = |peer| settings.trusted_proxies.iter().any(|network| network.contains(peer));
         if !caller.peer.is_some_and(trusted) {
@@ -67,7 +71,8 @@ impl Certificate {
         base64url(&Sha256::digest(&self.der))
     }
 
-    /// Whether it has the name that is registered of a client, and somebody vouches for that (RFC 8705 §2.1.2).
+    /// Whether it has the name that is registered of a client, and somebody vouches for that (RFC
+    /// 8705 §2.1.2).
     pub(super) fn has_names_of(&self, metadata: &ClientMetadata) -> bool {
         let Some(certificate) = self.vouched_for() else {
             return false;
@@ -89,7 +94,8 @@ impl Certificate {
         self.is_vouched_for.then(|| x509_cert::Certificate::from_der(&self.der).ok()).flatten()
     }
 
-    /// Whether it stands in the client's registered keys, whole (`x5c`) or by its thumbprint (`x5t#S256`; RFC 8705 §2.2.2).
+    /// Whether it stands in the client's registered keys, whole (`x5c`) or by its thumbprint
+    /// (`x5t#S256`; RFC 8705 §2.2.2).
     pub(super) fn is_registered(&self, metadata: &ClientMetadata) -> bool {
         let keys = metadata.jwks.as_ref().and_then(|jwks| jwks.get("keys")).and_then(Value::as_array);
         let (whole, thumbprint) = (STANDARD.encode(&self.der), self.thumbprint());
@@ -101,7 +107,8 @@ impl Certificate {
     }
 }
 
-/// Reads `:BASE64:` (RFC 9440 §2.1), a PEM that is percent-encoded (nginx, Envoy), or plain base64 (Traefik, HAProxy).
+/// Reads `:BASE64:` (RFC 9440 §2.1), a PEM that is percent-encoded (nginx, Envoy), or plain base64
+/// (Traefik, HAProxy).
 fn read(value: &str) -> Option<Vec<u8>> {
     let encoded = match value.strip_prefix(':').and_then(|value| value.strip_suffix(':')) {
         Some(encoded) => encoded.to_owned(),

@@ -1,5 +1,5 @@
-//! Client authentication (RFC 6749 §2.3): by a secret, an assertion, a certificate, or not at all for a public client; in
-//! exactly one way a request.
+//! Client authentication (RFC 6749 §2.3): by a secret, an assertion, a certificate, or not at all
+//! for a public client; in exactly one way a request.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,14 +25,17 @@ use crate::{App, failed_authentication};
 /// `client_assertion_type` (RFC 7523 §2.2)
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The client that a request proves to come from; for a public one, the client that it says it comes from.
+/// The client that a request proves to come from; for a public one, the client that it says it
+/// comes from.
 pub(crate) struct AuthenticatedClient {
     pub(crate) client: Arc<Client>,
     /// The certificate of the connection, if there is one.
     pub(crate) certificate: Option<Certificate>,
-    /// The state of things that the request was judged by: not older than itself, but for what is `unconfirmed`.
+    /// The state of things that the request was judged by: not older than itself, but for what is
+    /// `unconfirmed`.
     pub(crate) now: Versions,
-    /// Whether that state may have been over when the request came: what is done by it must be confirmed.
+    /// Whether that state may have been over when the request came: what is done by it must be
+    /// confirmed.
     pub(crate) unconfirmed: bool,
 }
 
@@ -70,7 +73,8 @@ impl Presented<'_> {
     }
 }
 
-/// The client that the request proves to come from. `path` is the endpoint's, which an assertion may name.
+/// The client that the request proves to come from. `path` is the endpoint's, which an assertion
+/// may name.
 pub(crate) async fn authenticate(
     app: &App,
     caller: &Caller,
@@ -94,7 +98,8 @@ pub(crate) async fn authenticate(
     Ok(AuthenticatedClient { client, certificate, now, unconfirmed: false })
 }
 
-/// Notes that somebody could not authenticate, with the client that they named if there is such a one.
+/// Notes that somebody could not authenticate, with the client that they named if there is such a
+/// one.
 async fn note_failure(app: &App, caller: &Caller, presented: &Presented<'_>, now: Versions) {
     let address = caller.address(&app.grants.trusted_proxies);
     let named = find(app, &presented.unverified_id().unwrap_or_default(), now).await.ok().flatten();
@@ -124,8 +129,8 @@ async fn proven(
     if client.is_active() { Ok(client) } else { Err(OAuthError::InvalidClient) }
 }
 
-/// The client, where it authenticates by a secret and all that this takes is in memory. Refuses nobody: whoever is not known here and
-/// now is to be asked for by [`authenticate`].
+/// The client, where it authenticates by a secret and all that this takes is in memory. Refuses
+/// nobody: whoever is not known here and now is to be asked for by [`authenticate`].
 pub(crate) async fn from_memory(app: &App, caller: &Caller, form: &Parameters) -> Option<AuthenticatedClient> {
     let Ok(Presented::Secret { unverified_id, secret }) = presented(&caller.headers, form) else {
         return None;
@@ -152,7 +157,8 @@ async fn by_secret(
         Err(OAuthError::InvalidClient) => None,
         found => found?.filter(|client| may_use_secrets(client)),
     };
-    // An unknown client costs the same as a wrong secret: its secret is hashed and compared all the same.
+    // An unknown client costs the same as a wrong secret: its secret is hashed and compared all the
+    // same.
     let presented = SecretHash::of(secret);
     let Some(client) = client else {
         let _ = SecretHash::from_bytes([0; 32]).matches(&presented);
@@ -172,14 +178,15 @@ async fn by_secret(
     }
 }
 
-/// Who has the secret may send it in the header or the body; what matters is that a client that registered another way cannot fall
-/// back to this one.
+/// Who has the secret may send it in the header or the body; what matters is that a client that
+/// registered another way cannot fall back to this one.
 fn may_use_secrets(client: &Client) -> bool {
     matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
 }
 
-/// Whether this is a secret that a person chose for the client. Only clients that have such a one are worth the slow hash: it is
-/// no secret which clients there are, for their ids stand in every authorization request (RFC 6749 §2.2).
+/// Whether this is a secret that a person chose for the client. Only clients that have such a one
+/// are worth the slow hash: it is no secret which clients there are, for their ids stand in every
+/// authorization request (RFC 6749 §2.2).
 async fn has_chosen_secret(
     app: &App,
     client: &Client,
@@ -270,7 +277,8 @@ fn presented<'a>(headers: &HeaderMap, form: &'a Parameters) -> Result<Presented<
     }
 }
 
-/// `Basic` credentials; id and secret are each form-encoded inside (RFC 6749 §2.3.1), which plain HTTP Basic has not.
+/// `Basic` credentials; id and secret are each form-encoded inside (RFC 6749 §2.3.1), which plain
+/// HTTP Basic has not.
 fn basic(header: &[u8]) -> Option<(String, Zeroizing<String>)> {
     let (scheme, encoded) = header.split_at_checked("Basic ".len())?;
     if !scheme.eq_ignore_ascii_case(b"Basic ") {

@@ -1,4 +1,5 @@
-//! `POST /oauth/device/code` (RFC 8628 §3.1): a device without a browser asks for a code that its user types elsewhere.
+//! `POST /oauth/device/code` (RFC 8628 §3.1): a device without a browser asks for a code that its
+//! user types elsewhere.
 
 use axum::Json;
 use axum::extract::State;

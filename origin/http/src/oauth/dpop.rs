@@ -1,4 +1,5 @@
-//! DPoP (RFC 9449): a proof that whoever sends a request has the key that its token is bound to.
+//! DPoP (RFC 9449): a proof that whoever sends a request has the key that its token
+//! is bound to.
 
 use axum::http::{HeaderMap, HeaderValue};
 use sha2::{Digest as _, Sha256};
@@ -13,7 +14,8 @@ use tollgate_system::clock;
 use super::error::OAuthError;
 use crate::App;
 
-/// How old a proof may be, in seconds: a slow network and a clock a little behind. Its id is remembered for as long.
+/// How old a proof may be, in seconds: a slow network and a clock a little behind.
+/// Its id is remembered for as long.
 const MAX_AGE: u64 = 300;
 /// For how many seconds one nonce is given; it is good for the next as many, too.
 const NONCE_PERIOD: u64 = 300;
@@ -52,7 +54,8 @@ impl From<ProofError> for OAuthError {
     }
 }
 
-/// The thumbprint of the key that the request proves to have; none when it has no proof (RFC 9449 §4.3).
+/// The thumbprint of the key that the request proves to have; none when it has no
+/// proof (RFC 9449 §4.3).
 pub(crate) async fn proven(
     app: &App,
     headers: &HeaderMap,
@@ -99,7 +102,8 @@ pub(crate) async fn proven(
     Ok(Some(thumbprint))
 }
 
-/// Whether both are one URL, without regard to query and fragment and after the usual normalisation (RFC 9449 §4.3, point 9).
+/// Whether both are one URL, without regard to query and fragment and after the usual
+/// normalisation (RFC 9449 §4.3, point 9).
 fn is_url_of(unverified: &str, own: &str) -> bool {
     let normal = |text: &str| {
         let mut url = url::Url::parse(text).ok()?;
@@ -110,8 +114,8 @@ fn is_url_of(unverified: &str, own: &str) -> bool {
     normal(unverified).is_some_and(|url| Some(url) == normal(own))
 }
 
-/// A nonce (RFC 9449 §8): the period it is of, and a MAC of that. So nothing needs to be remembered of it, and every origin on the
-/// same database knows it.
+/// A nonce (RFC 9449 §8): the period it is of, and a MAC of that. So nothing needs to
+/// be remembered of it, and every origin on the same database knows it.
 pub(crate) fn nonce(app: &App, now: u64) -> HeaderValue {
     nonce_of(app, now / NONCE_PERIOD)
 }

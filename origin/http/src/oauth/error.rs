@@ -1,4 +1,5 @@
-//! The one table that maps errors of OAuth endpoints to the wire (RFC 6749 §5.2 and its extensions).
+//! The one table that maps errors of OAuth endpoints to the wire (RFC 6749 §5.2 and
+//! its extensions).
 
 use axum::Json;
 use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
@@ -22,7 +23,8 @@ pub(crate) enum OAuthError {
     InvalidRequest(&'static str),
     #[error(transparent)]
     Parameters(#[from] ParameterError),
-    /// Unknown client, wrong secret, disabled, or nothing presented: the answer does not tell which.
+    /// Unknown client, wrong secret, disabled, or nothing presented: the answer does
+    /// not tell which.
     #[error("the client could not be authenticated")]
     InvalidClient,
     #[error("{0}")]
@@ -141,7 +143,8 @@ impl OAuthError {
 
     fn log(&self) {
         match self {
-            // An outage is logged when it begins and ends, and a failed transaction by the writer: not for each request.
+            // An outage is logged when it begins and ends, and a failed transaction by the writer:
+            // not for each request.
             OAuthError::Store(error) if error.is_known_outage() => tracing::debug!(%error, "the store failed"),
             OAuthError::Write(error @ WriteError::Database) => tracing::debug!(%error, "the store failed"),
             OAuthError::Store(error) => tracing::error!(%error, "the store failed"),

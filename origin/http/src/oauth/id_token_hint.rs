@@ -17,7 +17,8 @@ pub(crate) fn claims(app: &App, hint: &str) -> Option<Map<String, Value>> {
     (jose::text(&claims, "iss").ok()? == app.issuer && is_id_token(&claims)).then_some(claims)
 }
 
-/// Whether these are the claims of an ID token. Signed answers of userinfo have the same type and issuer, but no time and no grant.
+/// Whether these are the claims of an ID token. Signed answers of userinfo have the same type and
+/// issuer, but no time and no grant.
 fn is_id_token(claims: &Map<String, Value>) -> bool {
     let grant = jose::text(claims, "sid").is_ok_and(|sid| sid.parse::<GrantId>().is_ok());
     grant && ["exp", "iat", "auth_time"].iter().all(|name| claims.contains_key(*name))

@@ -1,7 +1,8 @@
 //! `POST /oauth/introspect` (RFC 7662): what the store knows of a token, this moment.
 //!
-//! A client is told of tokens that were issued to it, and of those for an API that it introspects for. Of all others it is told
-//! what is told of tokens that never were (RFC 7662 §4): exactly `{"active":false}`.
+//! A client is told of tokens that were issued to it, and of those for an API that it introspects
+//! for. Of all others it is told what is told of tokens that never were (RFC 7662 §4): exactly
+//! `{"active":false}`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! What all grants have in common: a token is drafted, recorded, and only then signed and handed out.
+//! What all grants have in common: a token is drafted, recorded, and only then signed and handed
+//! out.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -142,8 +143,8 @@ pub(super) fn draft(
     Ok(Drafted { draft, opaque, user: None })
 }
 
-/// What the client gets of a recorded token. Only a recorded token can be revoked, and its record decides the epoch in its `jti`:
-/// so it is signed after the commit.
+/// What the client gets of a recorded token. Only a recorded token can be revoked, and its record
+/// decides the epoch in its `jti`: so it is signed after the commit.
 pub(super) fn answer(
     app: &App,
     client: &Client,
@@ -167,7 +168,8 @@ pub(super) fn answer(
 }
 
 impl Drafted {
-    /// What is to be recorded, as it was decided on for `caller`, and the text to be handed out in place of a signed one.
+    /// What is to be recorded, as it was decided on for `caller`, and the text to be handed out in
+    /// place of a signed one.
     pub(super) fn parts(self, caller: &AuthenticatedClient) -> (IssueRequest, Option<Secret>) {
         let registrations_version = caller.unconfirmed.then_some(caller.now.registrations);
         (IssueRequest { draft: self.draft, registrations_version, user: self.user }, self.opaque)
@@ -223,7 +225,8 @@ pub(super) async fn id_token(app: &App, about: &IdToken<'_>) -> Result<String, O
     Ok(app.keys.wait_for_signing_key(alg).await.sign_statement_with(alg, "JWT", &claims)?)
 }
 
-/// The left half of the hash that goes with an algorithm (OpenID Connect Core §3.1.3.6); Ed25519's is SHA-512.
+/// The left half of the hash that goes with an algorithm (OpenID Connect Core §3.1.3.6); Ed25519's
+/// is SHA-512.
 fn half_hash(alg: TokenAlg, access_token: &str) -> String {
     match alg {
         TokenAlg::EdDsa => base64url(&Sha512::digest(access_token.as_bytes())[..32]),

@@ -1,5 +1,7 @@
-//! `/.well-known/oauth-authorization-server` (RFC 8414) and `/.well-known/openid-configuration` (OpenID Connect Discovery): what
-//! this server can do, and nothing it cannot. One document: each has members that the other allows.
+//! `/.well-known/oauth-authorization-server` (RFC 8414) and
+//! `/.well-known/openid-configuration` (OpenID Connect Discovery): what this server
+//! can do, and nothing it cannot. One document: each has members that the other
+//! allows.
 
 use axum::Json;
 use axum::extract::State;
@@ -63,7 +65,8 @@ fn endpoints(app: &App) -> Value {
 
 fn abilities(app: &App) -> Value {
     let grants: Vec<&str> = GrantType::ALL.iter().map(|grant| grant.as_str()).collect();
-    // Certificates come of proxies or of TLS that ends here, where it asks for them; otherwise nobody can authenticate by one.
+    // Certificates come of proxies or of TLS that ends here, where it asks for them;
+    // otherwise nobody can authenticate by one.
     let by_proxy = app.grants.certificate_header.is_some();
     let has_certificates = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::requests_client_certificates);
     let has_authorities = by_proxy || app.tls.as_ref().is_some_and(TlsSettings::has_client_authorities);

@@ -1,4 +1,5 @@
-//! `POST /oauth/par` (RFC 9126): a client sends its authorization request itself, and the browser carries nothing but a handle.
+//! `POST /oauth/par` (RFC 9126): a client sends its authorization request itself, and the browser
+//! carries nothing but a handle.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,8 +1,10 @@
-//! Request parameters: a form (`application/x-www-form-urlencoded`) read strictly, or for the short endpoints JSON.
+//! Request parameters: a form (`application/x-www-form-urlencoded`) read strictly, or for the short
+//! endpoints JSON.
 //!
-//! No parameter may come twice (RFC 6749 §3.2), for two readers would pick different ones, but for those that are lists; an empty
-//! one counts as left out; unknown ones are ignored. Percent-encoding must be whole and give UTF-8.
-//! Where values are stored or looked for as they came, [`Parameters::storable`] is asked for; elsewhere each is read as what it must be.
+//! No parameter may come twice (RFC 6749 §3.2), for two readers would pick different ones, but for
+//! those that are lists; an empty one counts as left out; unknown ones are ignored.
+//! Percent-encoding must be whole and give UTF-8. Where values are stored or looked for as they
+//! came, [`Parameters::storable`] is asked for; elsewhere each is read as what it must be.
 
 use std::fmt;
 
@@ -24,7 +26,8 @@ const JSON: &str = "application/json";
 /// The parameters that are lists: RFC 8707 §2, RFC 8693 §2.1.
 const LISTS: [&str; 2] = ["resource", "audience"];
 
-/// Names and values, sorted by name; those of one name in the order in which they came. No `Debug`: there are secrets among them.
+/// Names and values, sorted by name; those of one name in the order in which they came. No `Debug`:
+/// there are secrets among them.
 #[derive(Default, Clone)]
 pub(crate) struct Parameters(Vec<(String, String)>);
 
@@ -54,7 +57,8 @@ impl Parameters {
         self.get(name).ok_or(OAuthError::InvalidRequest(missing))
     }
 
-    /// Takes the parameters of a signed request: those that stand outside count for nothing (RFC 9101 §6.3).
+    /// Takes the parameters of a signed request: those that stand outside count for nothing (RFC
+    /// 9101 §6.3).
     pub(crate) fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Parameters, ParameterError> {
         let mut pairs: Vec<(String, String)> = pairs.into_iter().collect();
         pairs.sort_by(|(name, _), (other, _)| name.cmp(other));
@@ -99,7 +103,8 @@ impl RequestParameters for Parameters {
     }
 }
 
-/// Decodes a form's `+` and `%XX` (WHATWG URL, application/x-www-form-urlencoded), but refuses what is not whole.
+/// Decodes a form's `+` and `%XX` (WHATWG URL, application/x-www-form-urlencoded), but refuses what
+/// is not whole.
 pub(crate) fn decode(text: &str) -> Result<String, ParameterError> {
     // Most texts say what they mean, and this is found out for many bytes at once.
     if !text.bytes().fold(false, |found, byte| found | matches!(byte, b'+' | b'%')) {

@@ -1,5 +1,5 @@
-//! `/oauth/register` (RFC 7591) and `/oauth/register/{client}` (RFC 7592): clients that register themselves, where the operator
-//! lets them, and look after their registration.
+//! `/oauth/register` (RFC 7591) and `/oauth/register/{client}` (RFC 7592): clients that register
+//! themselves, where the operator lets them, and look after their registration.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -79,8 +79,8 @@ async fn create(app: &App, body: &[u8]) -> Result<Response, OAuthError> {
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
-/// What a client asks to be. A sector is one's own only if it says so itself: else anybody could join another's, and know its users
-/// (OpenID Connect Dynamic Client Registration §5).
+/// What a client asks to be. A sector is one's own only if it says so itself: else anybody could
+/// join another's, and know its users (OpenID Connect Dynamic Client Registration §5).
 async fn wanted(
     app: &App,
     body: &[u8],
@@ -158,7 +158,8 @@ async fn replace(app: &App, client: Client, body: &[u8]) -> Result<RegisteredCli
     Ok(view(app, &client, secret.as_ref(), None))
 }
 
-/// `DELETE`: the client is no more, and what it was given ends (RFC 7592 §2.3). Its id is never given again.
+/// `DELETE`: the client is no more, and what it was given ends (RFC 7592 §2.3). Its id is never
+/// given again.
 #[utoipa::path(
     delete, path = "/oauth/register/{client}",
     params(("client" = String, Path, description = "The client's id")),
@@ -178,8 +179,8 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The client of this id whose registration the token manages, where clients manage their registration. A token of another's tells
-/// nothing of it (RFC 7592 §2.1).
+/// The client of this id whose registration the token manages, where clients manage their
+/// registration. A token of another's tells nothing of it (RFC 7592 §2.1).
 async fn managed(app: &App, id: &str, headers: &HeaderMap) -> Result<Client, Response> {
     if app.grants.registration == RegistrationMode::Off {
         return Err(Problem::not_found().into_response());
@@ -219,7 +220,8 @@ fn has_secret(client: &Client) -> bool {
     matches!(client.metadata.auth_method, AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost)
 }
 
-/// RFC 7591 §3.2.1 and RFC 7592 §3. Secrets are shown when they are made, and never again: only their hashes are kept.
+/// RFC 7591 §3.2.1 and RFC 7592 §3. Secrets are shown when they are made, and never again: only
+/// their hashes are kept.
 fn view(app: &App, client: &Client, secret: Option<&Secret>, token: Option<&Secret>) -> RegisteredClient {
     RegisteredClient {
         client_id: client.id.to_string(),

@@ -1,5 +1,5 @@
-//! `POST /oauth/token`, and `/token` for those who prefer JSON (RFC 6749 §3.2): authenticates the client and hands the request
-//! to its grant.
+//! `POST /oauth/token`, and `/token` for those who prefer JSON (RFC 6749 §3.2): authenticates the
+//! client and hands the request to its grant.
 
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
@@ -78,8 +78,9 @@ async fn token(app: &App, caller: &Caller, form: &Parameters, path: &'static str
     Box::pin(async { answer(app, caller, &authenticate(app, caller, form, path).await?, form, path).await }).await
 }
 
-/// Whether nothing is done before the transaction that records the token, and that decides again on all that may have changed: then the
-/// request may be judged again. What takes a proof or a code is not so, nor what is looked up on the way.
+/// Whether nothing is done before the transaction that records the token, and that decides again on
+/// all that may have changed: then the request may be judged again. What takes a proof or a code is
+/// not so, nor what is looked up on the way.
 fn may_be_judged_again(caller: &Caller, form: &Parameters) -> bool {
     let grant_type = form.get("grant_type").and_then(|name| name.parse().ok());
     let is_such = matches!(grant_type, Some(GrantType::ClientCredentials | GrantType::RefreshToken));
@@ -113,8 +114,9 @@ async fn answer(
     Ok(response)
 }
 
-/// Grants again when the key that was to sign is revoked while the request is under way. Nothing was taken then, and there is another
-/// key, or will be in a moment; that one may be revoked, too, by an operator who goes through them all.
+/// Grants again when the key that was to sign is revoked while the request is under way. Nothing
+/// was taken then, and there is another key, or will be in a moment; that one may be revoked, too,
+/// by an operator who goes through them all.
 async fn grant_by_a_good_key(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
     for _ in 0..KEYS_TRIED {
         match grant(grant_type, request.clone()).await {
@@ -126,7 +128,8 @@ async fn grant_by_a_good_key(grant_type: GrantType, request: TokenRequest<'_>) -
 }
 
 async fn grant(grant_type: GrantType, request: TokenRequest<'_>) -> Result<TokenAnswer, OAuthError> {
-    // A request carries room for the largest of them: those that are asked for seldom have theirs elsewhere.
+    // A request carries room for the largest of them: those that are asked for seldom have theirs
+    // elsewhere.
     match grant_type {
         GrantType::ClientCredentials => grants::client_credentials::grant(request).await,
         GrantType::RefreshToken => grants::refresh_token::grant(request).await,

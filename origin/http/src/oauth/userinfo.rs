@@ -1,5 +1,6 @@
-//! `/oauth/userinfo` (OpenID Connect Core §5.3): what a client may know of the user who gave it an access token; and
-//! `/oauth/tokeninfo`: what the bearer of an access token may know of it.
+//! `/oauth/userinfo` (OpenID Connect Core §5.3): what a client may know of the user
+//! who gave it an access token; and `/oauth/tokeninfo`: what the bearer of an access
+//! token may know of it.
 
 use axum::Json;
 use axum::extract::State;
@@ -38,7 +39,8 @@ pub(crate) async fn any(
         return Err(no_openid());
     }
     let grant: GrantId = token.session.as_deref().and_then(|id| id.parse().ok()).ok_or(BearerRefusal::Invalid)?;
-    // What the user agreed to tell the client of the grant, no other client learns by a token that it exchanged.
+    // What the user agreed to tell the client of the grant, no other client learns by a
+    // token that it exchanged.
     let grant = app.store.find_grant(&grant).await?.filter(|grant| grant.client == token.client);
     let grant = grant.ok_or(BearerRefusal::Invalid)?;
     let user = app.store.find_user(&grant.user).await?.filter(User::is_active).ok_or(BearerRefusal::Invalid)?;

@@ -1,10 +1,12 @@
-//! The parameters of forms, for their descriptions: handlers read them one by one, for which they need depends on the others.
+//! The parameters of forms, for their descriptions: handlers read them one by one,
+//! for which they need depends on the others.
 #![expect(dead_code, reason = "these describe what handlers read, and hold nothing")]
 
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-/// How a client authenticates that does not in a header (RFC 6749 §2.3.1, RFC 7523 §2.2).
+/// How a client authenticates that does not in a header (RFC 6749 §2.3.1, RFC 7523
+/// §2.2).
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct ClientForm {
     /// The client's identifier, unless a header or an assertion names it.
@@ -17,7 +19,8 @@ pub(crate) struct ClientForm {
     client_assertion: Option<String>,
 }
 
-/// A request for tokens. Which parameters a grant takes, its RFC says; others are ignored.
+/// A request for tokens. Which parameters a grant takes, its RFC says; others are
+/// ignored.
 #[derive(Deserialize, ToSchema)]
 pub(crate) struct TokenForm {
     #[schema(example = "client_credentials")]
@@ -163,7 +166,8 @@ pub(crate) struct PasswordForm {
 #[derive(ToSchema)]
 pub(crate) struct EndForm {
     csrf: String,
-    /// The id of a session `tgl_…` or of a grant `tgg_…`; `others` for all other browsers, `all` for all grants.
+    /// The id of a session `tgl_…` or of a grant `tgg_…`; `others` for all other
+    /// browsers, `all` for all grants.
     end: String,
 }
 

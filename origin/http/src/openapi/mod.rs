@@ -1,6 +1,7 @@
 //! `GET /openapi.json`: this interface as OpenAPI 3.1, made of the annotations beside the handlers.
 //!
-//! The router is built of the same annotations: a path cannot be served and not be described, and what is described is served.
+//! The router is built of the same annotations: a path cannot be served and not be described, and
+//! what is described is served.
 
 pub(super) mod console;
 pub(super) mod forms;
@@ -62,7 +63,8 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     methods.into_iter().filter_map(|(method, operation)| Some((method, operation?)))
 }
 
-/// The ways to authenticate. A secret or an assertion in the form has no type in OpenAPI: those are parameters of the forms.
+/// The ways to authenticate. A secret or an assertion in the form has no type in OpenAPI: those are
+/// parameters of the forms.
 fn add_security(components: &mut Components) {
     let http = |scheme, words: &str| {
         let mut http = Http::new(scheme);
@@ -120,7 +122,8 @@ mod tests {
         }
     }
 
-    /// The router takes routes from annotations, and from nothing else: what it serves stands in the document.
+    /// The router takes routes from annotations, and from nothing else: what it serves stands in
+    /// the document.
     #[test]
     fn every_route_is_described() {
         let source = include_str!("../router.rs");

@@ -1,4 +1,5 @@
-//! What pages answer, and endpoints when they refuse, for their descriptions. Which of these an endpoint can give stands beside its handler.
+//! What pages answer, and endpoints when they refuse, for their descriptions. Which of these an
+//! endpoint can give stands beside its handler.
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,8 @@ use tollgate_model::HashCost;
 
 use super::{PasswordHashingError, failed};
 
-/// The lanes of a hash. More would need more threads for one hash, and there are as many threads as cores already.
+/// The lanes of a hash. More would need more threads for one hash, and there are as many threads as
+/// cores already.
 const LANES: u32 = 1;
 /// The cost of a stored hash; none when it is no hash that could be checked here.
 pub(super) fn cost_of(hash: &str) -> Option<HashCost> {
@@ -18,7 +19,8 @@ fn params(cost: HashCost) -> Result<Params, PasswordHashingError> {
     Params::new(cost.memory(), cost.iterations(), LANES, None).map_err(failed)
 }
 
-/// The memory that a thread hashes in. Allocated at its first hash and kept, so that a hash costs no page faults.
+/// The memory that a thread hashes in. Allocated at its first hash and kept, so that a hash costs
+/// no page faults.
 #[derive(Default)]
 pub(super) struct Memory(Vec<Block>);
 
@@ -62,9 +64,9 @@ pub(super) fn hash(
     Ok(hash.to_string())
 }
 
-/// Whether this is the password of the PHC string. A hash that costs less than one would `today` is made up for with work that
-/// leads nowhere, so that the time does not tell whose password is old. One that costs more takes longer: nothing helps that but
-/// settings that only grow.
+/// Whether this is the password of the PHC string. A hash that costs less than one would `today` is
+/// made up for with work that leads nowhere, so that the time does not tell whose password is old.
+/// One that costs more takes longer: nothing helps that but settings that only grow.
 pub(super) fn verify(
     password: &[u8],
     hash: &str,

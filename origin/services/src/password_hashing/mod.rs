@@ -1,12 +1,14 @@
 //! Hashing of what people choose, passwords and secrets, where it can hurt nobody.
 //!
-//! Argon2id takes 19 MiB and some tens of milliseconds a hash, on purpose. On an async thread it would stop all others for
-//! that long, and as many at once as there are requests would take the machine's memory. So a fixed number of threads do it,
-//! each in memory of its own that it keeps, and behind them stands a queue with an end: whoever finds it full is told so at
-//! once and may come back. A request whose client left is taken out of the queue before it costs anything.
+//! Argon2id takes 19 MiB and some tens of milliseconds a hash, on purpose. On an async thread it
+//! would stop all others for that long, and as many at once as there are requests would take the
+//! machine's memory. So a fixed number of threads do it, each in memory of its own that it keeps,
+//! and behind them stands a queue with an end: whoever finds it full is told so at once and may
+//! come back. A request whose client left is taken out of the queue before it costs anything.
 //!
-//! What never happens: a hash on an async thread; a hash that nobody waits for; a shorter time for a name that nobody has.
-//! Secrets of our making are no matter of this module: they cannot be guessed, and one SHA-256 is enough for them.
+//! What never happens: a hash on an async thread; a hash that nobody waits for; a shorter time for
+//! a name that nobody has. Secrets of our making are no matter of this module: they cannot be
+//! guessed, and one SHA-256 is enough for them.
 
 mod argon2id;
 mod pool;
@@ -30,8 +32,8 @@ use pool::Pool;
 pub struct PasswordHasher {
     pool: Arc<Pool>,
     cost: HashCost,
-    /// The hash of a password that nobody has, checked where there is no user: so that an unknown name takes as long as a
-    /// wrong password.
+    /// The hash of a password that nobody has, checked where there is no user: so that an unknown
+    /// name takes as long as a wrong password.
     nobody: Arc<str>,
 }
 
@@ -82,13 +84,15 @@ impl PasswordHasher {
         Ok(fits && is_somebody)
     }
 
-    /// Whether a password with this hash should be hashed anew at its next use: it costs a guesser less than one hashed now.
+    /// Whether a password with this hash should be hashed anew at its next use: it costs a guesser
+    /// less than one hashed now.
     #[must_use]
     pub fn needs_rehash(&self, hash: &str) -> bool {
         argon2id::cost_of(hash).is_none_or(|cost| cost.work() < self.cost.work())
     }
 
-    /// Refuses at once what would be refused later, when more was done for it: to be asked before anything is looked up.
+    /// Refuses at once what would be refused later, when more was done for it: to be asked before
+    /// anything is looked up.
     ///
     /// # Errors
     /// [`PasswordHashingError::Busy`] when too many wait.

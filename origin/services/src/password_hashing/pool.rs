@@ -69,7 +69,8 @@ impl Pool {
         Ok(pool)
     }
 
-    /// What `work` gives, done by one of the threads. Who stops waiting takes the work out of the queue.
+    /// What `work` gives, done by one of the threads. Who stops waiting takes the
+    /// work out of the queue.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
@@ -153,8 +154,8 @@ impl Shared {
         let mut memory = Memory::default();
         while let Some(job) = self.next() {
             self.working.fetch_add(1, Ordering::Relaxed);
-            // A hash that panics must not take the thread with it: there would be one fewer for all who follow. Its caller is told
-            // by the channel that goes with it.
+            // A hash that panics must not take the thread with it: there would be one fewer for
+            // all who follow. Its caller is told by the channel that goes with it.
             if catch_unwind(AssertUnwindSafe(|| (job.work)(&mut memory))).is_err() {
                 tracing::error!("a hash panicked");
                 memory = Memory::default();

@@ -1,8 +1,10 @@
-//! Chosen secrets that were found right lately, so that a service that asks every second pays for one hash and not for each.
+//! Chosen secrets that were found right lately, so that a service that asks every second pays for
+//! one hash and not for each.
 //!
-//! A secret is remembered as the HMAC of itself, its client and the very hash that it was checked against, under a key that lives
-//! in this process alone. So nothing here can be guessed at, and a client that is given another secret is not known any more,
-//! whichever origin gave it. Whether the client or the secret is still good is asked of the database each time; it is only the
+//! A secret is remembered as the HMAC of itself, its client and the very hash that it was checked
+//! against, under a key that lives in this process alone. So nothing here can be guessed at, and a
+//! client that is given another secret is not known any more, whichever origin gave it. Whether the
+//! client or the secret is still good is asked of the database each time; it is only the
 //! hash that is spared. Wrong secrets are not remembered.
 
 use std::collections::HashMap;
@@ -43,7 +45,8 @@ impl VerifiedSecretCache {
         Ok(VerifiedSecretCache { key: Zeroizing::new(rng::random()?), known: Mutex::default() })
     }
 
-    /// Whether `secret` is the one of this PHC string, of this client; found out by `check` if that is not known.
+    /// Whether `secret` is the one of this PHC string, of this client; found out by `check` if that
+    /// is not known.
     ///
     /// # Errors
     /// Those of `check`.

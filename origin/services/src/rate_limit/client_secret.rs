@@ -25,11 +25,12 @@ impl SecretAttempt<'_> {
 }
 
 impl RateLimiter {
-    /// Counts a guess of an address at the secret of a client, which need not exist. To be called before a guess is checked that costs
-    /// anything, and after one that does not.
+    /// Counts a guess of an address at the secret of a client, which need not exist. To be called
+    /// before a guess is checked that costs anything, and after one that does not.
     ///
     /// # Errors
-    /// The limit that it does not pass. From then on this origin remembers it for as long as it lasts, and asks nobody.
+    /// The limit that it does not pass. From then on this origin remembers it for as long as it
+    /// lasts, and asks nobody.
     pub async fn begin_secret_attempt(
         &self,
         client: &str,

@@ -1,4 +1,5 @@
-//! Limits in this process's own memory: a table with an end, and a sweep that empties it of what says nothing any more.
+//! Limits in this process's own memory: a table with an end, and a sweep that empties it of what
+//! says nothing any more.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,8 +11,8 @@ use super::LimitCheck;
 
 /// Parts of the table, each under a lock of its own.
 const PARTS: usize = 16;
-/// Names that a part keeps, of some sixty bytes each: 8 MiB in all. Whoever makes up names, as with the networks of IPv6, pushes
-/// out those that would have been forgotten soonest: his own.
+/// Names that a part keeps, of some sixty bytes each: 8 MiB in all. Whoever makes up names, as with
+/// the networks of IPv6, pushes out those that would have been forgotten soonest: his own.
 const NAMES_PER_PART: usize = 8192;
 
 type Part = HashMap<[u8; 16], (Rule, RuleState)>;

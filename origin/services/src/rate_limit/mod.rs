@@ -1,42 +1,52 @@
 //! How often something may be asked for: by an address, by a client, for an account.
 //!
-//! Each limit is a [`Rule`] under a name. The names are hashes under a key of the issuer's: what is kept, here or in Redis, tells
-//! nobody who signs in where. Where Redis is set, all origins share their limits there, each decision one script; while it is away
-//! each origin goes by limits of its own, and the log says so when that begins and ends. Nothing here is kept for good, and all of
-//! it has an end: a flood of made-up names pushes out nothing but itself.
+//! Each limit is a [`Rule`] under a name. The names are hashes under a key of the issuer's: what is
+//! kept, here or in Redis, tells nobody who signs in where. Where Redis is set, all origins share
+//! their limits there, each decision one script; while it is away each origin goes by limits of its
+//! own, and the log says so when that begins and ends. Nothing here is kept for good, and all of it
+//! has an end: a flood of made-up names pushes out nothing but itself.
 //!
 //! # What is limited, and why so
 //!
-//! - **Requests of an address** and, of these, those that leave something in the database ([`Limit::AuthorizationRequests`],
-//!   [`Limit::Registrations`]). An address is a machine, or a whole office behind one, so the usual limits are far above what
-//!   people do: they keep one sender from taking all there is. Of IPv6, a /64 counts as one: a customer has at least that many.
-//! - **Requests of a client** that authenticated. One that did not could be named by anybody, and would be locked out by them.
-//! - **Wrong client secrets**, by address, and by address and client. Secrets of our making cannot be guessed: who has the right
-//!   one is never refused for what others sent. One that a person chose is, for a while, if neither this origin knows it from the
-//!   last minutes nor the address has been quiet.
+//! - **Requests of an address** and, of these, those that leave something in the database
+//!   ([`Limit::AuthorizationRequests`], [`Limit::Registrations`]). An address is a machine, or a
+//!   whole office behind one, so the usual limits are far above what people do: they keep one
+//!   sender from taking all there is. Of IPv6, a /64 counts as one: a customer has at least that
+//!   many.
+//! - **Requests of a client** that authenticated. One that did not could be named by anybody, and
+//!   would be locked out by them.
+//! - **Wrong client secrets**, by address, and by address and client. Secrets of our making cannot
+//!   be guessed: who has the right one is never refused for what others sent. One that a person
+//!   chose is, for a while, if neither this origin knows it from the last minutes nor the address
+//!   has been quiet.
 //! - **Sign-ins**, see below.
 //!
 //! # Guessing passwords
 //!
-//! A limit on an account alone lets anybody lock its owner out. A limit on an address alone lets a thousand addresses guess. So:
+//! A limit on an account alone lets anybody lock its owner out. A limit on an address alone lets a
+//! thousand addresses guess. So:
 //!
-//! 1. *An address at an account* has five tries, and after each further wrong one a wait twice as long, up to five minutes; an hour
-//!    without one, or the right password, and it begins anew. Whoever guesses locks out nobody but their own address. The name
-//!    need not exist: the answer is the same.
-//! 2. *An address* has a number of wrong passwords, whatever the names ([`Limit::WrongPasswords`]): against one password tried on
-//!    many accounts. And a number of sign-ins, right or wrong, for each costs a hash ([`Limit::SignIns`]).
-//! 3. *An account* has a number of wrong passwords from strangers ([`Limit::Account`]): against many addresses that each have their
-//!    five tries. No stranger is one who shows a *device cookie*, that a browser is given when its user signs in there, or who
-//!    comes from an address from which the user signed in within the last thirty days. They are not refused for what strangers do,
-//!    however many; a device is counted by itself in 1, so not even for what others do behind the same address. What is left to an
-//!    attacker with many addresses is to keep the owner from signing in with a device that is new, at an address that is new, while
-//!    the attack lasts.
+//! 1. *An address at an account* has five tries, and after each further wrong one a wait twice as
+//!    long, up to five minutes; an hour without one, or the right password, and it begins anew.
+//!    Whoever guesses locks out nobody but their own address. The name need not exist: the answer
+//!    is the same.
+//! 2. *An address* has a number of wrong passwords, whatever the names ([`Limit::WrongPasswords`]):
+//!    against one password tried on many accounts. And a number of sign-ins, right or wrong, for
+//!    each costs a hash ([`Limit::SignIns`]).
+//! 3. *An account* has a number of wrong passwords from strangers ([`Limit::Account`]): against
+//!    many addresses that each have their five tries. No stranger is one who shows a *device
+//!    cookie*, that a browser is given when its user signs in there, or who comes from an address
+//!    from which the user signed in within the last thirty days. They are not refused for what
+//!    strangers do, however many; a device is counted by itself in 1, so not even for what others
+//!    do behind the same address. What is left to an attacker with many addresses is to keep the
+//!    owner from signing in with a device that is new, at an address that is new, while the attack
+//!    lasts.
 //!
-//! Each try is counted before it is checked, and given back if it was right or was never made: so a thousand at once are not a
-//! thousand tries.
+//! Each try is counted before it is checked, and given back if it was right or was never made: so a
+//! thousand at once are not a thousand tries.
 //!
-//! What never happens: a session or a token that exists is refused for a limit on sign-ins; a header is believed of a proxy that
-//! the settings do not name.
+//! What never happens: a session or a token that exists is refused for a limit on sign-ins; a
+//! header is believed of a proxy that the settings do not name.
 
 mod client_secret;
 mod memory;
@@ -260,8 +270,8 @@ impl LimitStore {
         shared.unwrap_or_else(|| self.local.holds(check, self.now()))
     }
 
-    /// Microseconds of a clock that does not go back, and began longer before this process than any limit lasts: so that no state is
-    /// older than time.
+    /// Microseconds of a clock that does not go back, and began longer before this process than any
+    /// limit lasts: so that no state is older than time.
     fn now(&self) -> u64 {
         let since = self.began.elapsed() + Duration::from_secs(400 * 86400);
         u64::try_from(since.as_micros()).unwrap_or(u64::MAX)

@@ -1,7 +1,8 @@
-//! Limits that several origins share, in Redis: each decision is one script, so that no two origins take the last one.
+//! Limits that several origins share, in Redis: each decision is one script, so that no two origins
+//! take the last one.
 //!
-//! While Redis does not answer, nobody waits for it: the first request that notices sets it aside, and a task of its own tries to
-//! come back.
+//! While Redis does not answer, nobody waits for it: the first request that notices sets it aside,
+//! and a task of its own tries to come back.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,8 @@ use tollgate_model::rate_limit::Verdict;
 
 use super::LimitCheck;
 
-/// How long a request waits for an answer. Redis takes a fraction of a millisecond; what takes this long is away.
+/// How long a request waits for an answer. Redis takes a fraction of a millisecond; what takes this
+/// long is away.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How long a connection may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);

@@ -20,8 +20,8 @@ pub struct SignInAttempt<'a> {
 }
 
 impl RateLimiter {
-    /// Counts a try at the password of the account of this name, which need not exist. `device`: the one that the browser shows to be
-    /// its user's.
+    /// Counts a try at the password of the account of this name, which need not exist. `device`:
+    /// the one that the browser shows to be its user's.
     ///
     /// # Errors
     /// The limit that it does not pass; then nothing was counted.
@@ -61,7 +61,8 @@ impl SignInAttempt<'_> {
     /// The password was wrong: the try counts.
     pub fn failed(self) {}
 
-    /// It was right: of the try nothing counts but the hash that it cost, and the address is known from now on.
+    /// It was right: of the try nothing counts but the hash that it cost, and the address is known
+    /// from now on.
     pub async fn succeeded(self) {
         let limiter = &self.guard.limiter;
         let of = |limit| self.passed.iter().copied().filter(move |check| check.limit == limit);

@@ -1,4 +1,5 @@
-//! The ring of this moment, for everything that runs: keys change under way, requests do not notice.
+//! The ring of this moment, for everything that runs: keys change under way, requests
+//! do not notice.
 
 pub mod rotation;
 
@@ -17,7 +18,8 @@ use tollgate_system::clock;
 
 use self::rotation::KeyRotation;
 
-/// How long a request waits for a key to sign with, when one was revoked and the next is being published.
+/// How long a request waits for a key to sign with, when one was revoked and the next
+/// is being published.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The keys of an issuer, shared by all that sign and check. Clones are the same.
@@ -67,14 +69,16 @@ impl SigningKeys {
         Ok(SigningKeys(Arc::new(Inner { store, master, ring, source, readings: AtomicU64::new(0) })))
     }
 
-    /// The keys as they are now. Whoever signs holds on to one ring from choosing the key to signing with it.
+    /// The keys as they are now. Whoever signs holds on to one ring from choosing the
+    /// key to signing with it.
     #[must_use]
     pub fn current(&self) -> Arc<KeyRing> {
         Arc::clone(&self.0.ring.borrow())
     }
 
-    /// As [`SigningKeys::current`], but waits while there is no key that signs for `alg`: for the moment between the revocation of
-    /// one and the publication of the next, and for seconds at most.
+    /// As [`SigningKeys::current`], but waits while there is no key that signs for
+    /// `alg`: for the moment between the revocation of one and the publication of
+    /// the next, and for seconds at most.
     pub async fn wait_for_signing_key(&self, alg: TokenAlg) -> Arc<KeyRing> {
         let can_sign = |ring: &Arc<KeyRing>| match alg {
             TokenAlg::Hs256 => ring.has_audience_keys(),
@@ -90,14 +94,16 @@ impl SigningKeys {
         self.current()
     }
 
-    /// The keys as the database has them now: for those who must not be behind another origin.
+    /// The keys as the database has them now: for those who must not be behind
+    /// another origin.
     ///
     /// # Errors
     /// When the database fails or its keys cannot be opened.
     pub async fn reload(&self) -> Result<Arc<KeyRing>, StoreError> {
         let begun = self.0.readings.load(Ordering::SeqCst);
         let mut source = self.0.source.lock().await;
-        // Whoever waited here while somebody else read from beginning to end has what that one read.
+        // Whoever waited here while somebody else read from beginning to end has what that
+        // one read.
         if source.reading > begun {
             return Ok(self.current());
         }
@@ -113,8 +119,9 @@ impl SigningKeys {
         Ok(self.current())
     }
 
-    /// Recognises a token of this issuer's, see [`KeyRing::recognise`]. A key of an unknown name may be one that another origin on the
-    /// database has learnt of a moment earlier: then the database is asked.
+    /// Recognises a token of this issuer's, see [`KeyRing::recognise`]. A key of an
+    /// unknown name may be one that another origin on the database has learnt of
+    /// a moment earlier: then the database is asked.
     ///
     /// # Errors
     /// When the database fails or its keys cannot be opened.
@@ -126,7 +133,8 @@ impl SigningKeys {
         Ok(self.ring_for_token(unverified_token).await?.verify_token(unverified_token, issuer))
     }
 
-    /// The keys, with that of an access token among them if it is one of this issuer's: see [`SigningKeys::recognise`].
+    /// The keys, with that of an access token among them if it is one of this
+    /// issuer's: see [`SigningKeys::recognise`].
     ///
     /// # Errors
     /// When the database fails or its keys cannot be opened.

@@ -1,7 +1,8 @@
-//! Making keys before they are needed, switching to them, and destroying them when nothing they signed is good any more.
+//! Making keys before they are needed, switching to them, and destroying them when nothing they
+//! signed is good any more.
 //!
-//! Several processes may do this on one database at a time, the command line among them: what there is to do is decided anew in
-//! the transaction that writes it, so nothing is done twice.
+//! Several processes may do this on one database at a time, the command line among them: what there
+//! is to do is decided anew in the transaction that writes it, so nothing is done twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -125,8 +126,9 @@ pub async fn run_due_tasks(
     Ok(changed)
 }
 
-/// Makes the successor of the key that signs now, to sign `wanted.ahead` seconds after it was published. With nothing ahead, a
-/// successor that there is already signs as soon as it is published.
+/// Makes the successor of the key that signs now, to sign `wanted.ahead` seconds after it was
+/// published. With nothing ahead, a successor that there is already signs as soon as it is
+/// published.
 ///
 /// # Errors
 /// When the database fails or the key cannot be made.
@@ -193,7 +195,8 @@ async fn last_expiry(store: &Store, key: &StoredKey) -> Result<Option<u64>, Sign
     })
 }
 
-/// When nothing is good any more that a key signed: after its last token on record, and what is not on record.
+/// When nothing is good any more that a key signed: after its last token on record, and what is not
+/// on record.
 fn end(key: &StoredKey, replaced: u64, last: Option<u64>, policy: KeyPolicy) -> u64 {
     let others = match key.purpose.as_str() {
         "token" => policy.statement_lifetime.max(KEY_SWITCH_MARGIN),

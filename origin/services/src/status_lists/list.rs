@@ -1,4 +1,5 @@
-//! The list itself: statuses of one, two, four or eight bits, compressed (TSL section 4.1).
+//! The list itself: statuses of one, two, four or eight bits, compressed (TSL section
+//! 4.1).
 
 use std::io::Write as _;
 
@@ -6,18 +7,22 @@ use flate2::write::ZlibEncoder;
 use flate2::{Compression, Decompress, FlushDecompress, Status};
 use tollgate_model::encoding::{base64url, from_base64url};
 
-/// The longest list that is read, in bytes after decompression: eight million tokens of one bit. A few hundred compressed
-/// bytes can stand for gigabytes, so the size is bounded while decompressing and not afterwards.
+/// The longest list that is read, in bytes after decompression: eight million tokens
+/// of one bit. A few hundred compressed bytes can stand for gigabytes, so the size is
+/// bounded while decompressing and not afterwards.
 pub const MAX_LIST_BYTES: usize = 1 << 20;
-/// The longest `lst` that is read: what MAX_LIST_BYTES of noise take in DEFLATE's stored blocks, in base64url.
+/// The longest `lst` that is read: what MAX_LIST_BYTES of noise take in DEFLATE's
+/// stored blocks, in base64url.
 const MAX_LST_CHARS: usize = (MAX_LIST_BYTES + MAX_LIST_BYTES / 1000 + 64) / 3 * 4;
 /// Bytes decompressed at a time; memory grows with what is really there.
 const CHUNK: usize = 16 * 1024;
 
-/// A status of 1: "revoked, annulled, taken back, recalled or cancelled" (TSL section 7.1).
+/// A status of 1: "revoked, annulled, taken back, recalled or cancelled" (TSL section
+/// 7.1).
 const INVALID: u8 = 1;
 
-/// A status list or its token cannot be used. Then nothing is known of the status (TSL section 8.3).
+/// A status list or its token cannot be used. Then nothing is known of the status
+/// (TSL section 8.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each is")]
 pub enum StatusListError {
@@ -49,7 +54,8 @@ pub struct StatusList {
 }
 
 impl StatusList {
-    /// A list of this many tokens, rounded up to eight, of which none is revoked; one bit each.
+    /// A list of this many tokens, rounded up to eight, of which none is revoked; one
+    /// bit each.
     #[must_use]
     pub fn all_valid(tokens: u64) -> StatusList {
         let bytes = usize::try_from(tokens.div_ceil(8)).unwrap_or(MAX_LIST_BYTES).min(MAX_LIST_BYTES);
@@ -65,7 +71,8 @@ impl StatusList {
         }
     }
 
-    /// A token's status, 0 for valid and 1 for revoked; none beyond the end, where nothing can be said.
+    /// A token's status, 0 for valid and 1 for revoked; none beyond the end, where
+    /// nothing can be said.
     #[must_use]
     pub fn status(&self, index: u64) -> Option<u8> {
         let (byte, shift) = self.position(index)?;
@@ -97,7 +104,8 @@ impl StatusList {
         self.bits
     }
 
-    /// Where a status stands: its byte, and how far from that byte's least significant bit.
+    /// Where a status stands: its byte, and how far from that byte's least
+    /// significant bit.
     fn position(&self, index: u64) -> Option<(usize, u32)> {
         let in_a_byte = u64::from(8 / self.bits);
         let byte = usize::try_from(index / in_a_byte).ok()?;
@@ -132,7 +140,8 @@ impl StatusList {
     }
 }
 
-/// Decompresses at most [`MAX_LIST_BYTES`], from all of `compressed` and nothing less.
+/// Decompresses at most [`MAX_LIST_BYTES`], from all of `compressed` and nothing
+/// less.
 fn inflate(compressed: &[u8]) -> Result<Vec<u8>, StatusListError> {
     let mut zlib = Decompress::new(true);
     let mut bytes = Vec::new();
@@ -161,7 +170,8 @@ fn inflate(compressed: &[u8]) -> Result<Vec<u8>, StatusListError> {
 mod tests {
     use super::*;
 
-    /// TSL section 4.2 (one bit) and section 10.1 (two bits): bytes and statuses as printed there.
+    /// TSL section 4.2 (one bit) and section 10.1 (two bits): bytes and statuses as
+    /// printed there.
     #[test]
     fn the_drafts_examples_are_read() {
         let list = StatusList::from_lst(1, "eNrbuRgAAhcBXQ").expect("a list");
@@ -218,7 +228,8 @@ mod tests {
         for at in 0..compressed.len() {
             let mut changed = compressed.clone();
             changed[at] ^= 0x10;
-            // The Adler-32 at the end catches what is still zlib. A change of the header's level says nothing about the list.
+            // The Adler-32 at the end catches what is still zlib. A change of the header's level
+            // says nothing about the list.
             let read = StatusList::from_lst(1, &base64url(&changed));
             assert!(read.is_err() || read.as_ref() == Ok(&list), "byte {at}");
         }

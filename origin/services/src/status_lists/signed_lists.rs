@@ -1,4 +1,5 @@
-//! Builds and signs this origin's lists when they are asked for, and keeps them while they are true.
+//! Builds and signs this origin's lists when they are asked for, and keeps them while they are
+//! true.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,8 +16,8 @@ use super::list::StatusList;
 use super::token::{Claims, ListMembers};
 use crate::signing_keys::SigningKeys;
 
-/// `ttl` in seconds: how long others may keep a copy, and so how late they may learn of a revocation. Tollgate's own edges
-/// are told within a second; who needs that should not use lists.
+/// `ttl` in seconds: how long others may keep a copy, and so how late they may learn of a
+/// revocation. Tollgate's own edges are told within a second; who needs that should not use lists.
 pub const TTL: u64 = 30;
 /// How many lists are kept signed. A hundred million live tokens have 763.
 const KEPT: usize = 1024;
@@ -46,7 +47,8 @@ pub enum BuildError {
     Interrupted,
 }
 
-/// A list's newest version, locked while it is built, so that many who ask at once wait for one build.
+/// A list's newest version, locked while it is built, so that many who ask at once wait for one
+/// build.
 type Slot = Arc<Mutex<Option<Arc<SignedList>>>>;
 
 /// Builds lists; one for the process, shared.
@@ -64,8 +66,8 @@ impl StatusLists {
         StatusLists { store, keys, issuer, slots: Mutex::default() }
     }
 
-    /// A list as of `now` or, if nothing was revoked or reinstated since, of at most [`TTL`] seconds ago. None when no token
-    /// on record has its place there.
+    /// A list as of `now` or, if nothing was revoked or reinstated since, of at most [`TTL`]
+    /// seconds ago. None when no token on record has its place there.
     ///
     /// # Errors
     /// When the store fails or the list cannot be signed.

@@ -1,4 +1,5 @@
-//! A status list token in JWT format (TSL section 5.1), of whatever issuer: read strictly and within bounds.
+//! A status list token in JWT format (TSL section 5.1), of whatever issuer: read
+//! strictly and within bounds.
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -10,11 +11,12 @@ use super::list::{StatusList, StatusListError};
 pub const TOKEN_TYPE: &str = "statuslist+jwt";
 /// The media type of one.
 pub const MEDIA_TYPE: &str = "application/statuslist+jwt";
-/// The longest status list token that is read, in bytes: room for a list of [`super::MAX_LIST_BYTES`] that does not compress.
+/// The longest status list token that is read, in bytes: room for a list of
+/// [`super::MAX_LIST_BYTES`] that does not compress.
 pub const MAX_TOKEN_BYTES: usize = 2 << 20;
 
-/// A status list token's content. Whoever decoded it knows what it says; only [`StatusListToken::signed_by`] tells that its
-/// issuer says so.
+/// A status list token's content. Whoever decoded it knows what it says; only
+/// [`StatusListToken::signed_by`] tells that its issuer says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusListToken {
     /// `sub`: the URI that tokens refer to the list by.
@@ -73,7 +75,8 @@ impl StatusListToken {
     /// Reads a status list token without checking who signed it.
     ///
     /// # Errors
-    /// When it is not one, or larger than [`MAX_TOKEN_BYTES`], or its list than [`super::MAX_LIST_BYTES`].
+    /// When it is not one, or larger than [`MAX_TOKEN_BYTES`], or its list than
+    /// [`super::MAX_LIST_BYTES`].
     pub fn decode(unverified_token: &[u8]) -> Result<StatusListToken, StatusListError> {
         let parts = Parts::of(unverified_token)?;
         let _ = parts.header()?;
@@ -93,8 +96,9 @@ impl StatusListToken {
         })
     }
 
-    /// Reads a status list token that one of the Ed25519 keys in a JWK set signed (RFC 8037). Those are the ones that
-    /// Tollgate signs lists with; lists under other algorithms are refused.
+    /// Reads a status list token that one of the Ed25519 keys in a JWK set signed
+    /// (RFC 8037). Those are the ones that Tollgate signs lists with; lists under
+    /// other algorithms are refused.
     ///
     /// # Errors
     /// As [`StatusListToken::decode`], and [`StatusListError::Signature`].
@@ -124,7 +128,8 @@ impl Parts<'_> {
 
     fn header(&self) -> Result<Header, StatusListError> {
         let header: Header = serde_json::from_slice(&self.header).map_err(|_| StatusListError::Header)?;
-        // Media types compare without regard to case, and the prefix may be there (RFC 7515 section 4.1.9).
+        // Media types compare without regard to case, and the prefix may be there (RFC 7515
+        // section 4.1.9).
         let typ = header.typ.to_ascii_lowercase();
         if typ.trim_start_matches("application/") != TOKEN_TYPE || header.crit.is_some() {
             return Err(StatusListError::Header);
@@ -133,7 +138,8 @@ impl Parts<'_> {
     }
 }
 
-/// The Ed25519 keys of a JWK set; what is not one is passed over (RFC 7517 section 5).
+/// The Ed25519 keys of a JWK set; what is not one is passed over (RFC 7517 section
+/// 5).
 fn ed25519_keys(jwks: &[u8]) -> Vec<VerifyingKey> {
     #[derive(Deserialize)]
     struct Set {

@@ -8,7 +8,8 @@ use std::time::Duration;
 /// The upper bounds of the classes of durations, in seconds; one without a bound follows.
 pub const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// What is counted under names: once all that there is room for are taken, everything else counts as `other`.
+/// What is counted under names: once all that there is room for are taken, everything else counts
+/// as `other`.
 #[derive(Debug)]
 struct Table<T, const N: usize> {
     entries: RwLock<HashMap<[Box<str>; N], T>>,
@@ -78,7 +79,8 @@ struct Classes {
 /// How long things of one label took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Durations {
-    /// How many took as long as each class says and no longer than its bound, see [`SECONDS`]; the last has none.
+    /// How many took as long as each class says and no longer than its bound, see [`SECONDS`]; the
+    /// last has none.
     pub counts: [u64; SECONDS.len() + 1],
     /// All together.
     pub sum: Duration,

@@ -50,7 +50,8 @@ impl Minutes {
         }
     }
 
-    /// The last sixty minutes up to that of `now`, oldest first; those in which nothing happened, too.
+    /// The last sixty minutes up to that of `now`, oldest first; those in which nothing happened,
+    /// too.
     pub(super) fn until(&self, now: u64) -> Vec<Minute> {
         let newest = now - now % 60;
         let minutes = self.0.lock().unwrap_or_else(PoisonError::into_inner);

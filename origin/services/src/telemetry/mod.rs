@@ -1,7 +1,9 @@
-//! What an issuer counts of itself: for `/metrics`, for the console's charts, and for whoever asks how it is doing.
+//! What an issuer counts of itself: for `/metrics`, for the console's charts, and for whoever asks
+//! how it is doing.
 //!
-//! Counting never waits and never grows: labels are few and known beforehand, and of time the last hour is kept, by minutes. Nothing
-//! here is on record: it begins at zero with the process. What must be known for ever stands in the audit log.
+//! Counting never waits and never grows: labels are few and known beforehand, and of time the last
+//! hour is kept, by minutes. Nothing here is on record: it begins at zero with the process. What
+//! must be known for ever stands in the audit log.
 
 mod labelled;
 mod last_hour;
@@ -33,8 +35,8 @@ const MAX_ROUTES: usize = 256;
 /// Combinations of labels of any other family.
 const MAX_SERIES: usize = 512;
 
-/// Failed authentications of a way that are noted at once, each with a line of its own; and in how many seconds as many more: ten a
-/// minute, some megabytes a day at worst.
+/// Failed authentications of a way that are noted at once, each with a line of its own; and in how
+/// many seconds as many more: ten a minute, some megabytes a day at worst.
 const MAX_NOTES: u32 = 60;
 const NOTES_PERIOD: Duration = Duration::from_secs(360);
 
@@ -70,7 +72,8 @@ pub struct Metrics {
     pub durations: LabelledHistogram,
     /// Access tokens that were issued, by grant type.
     pub issued: LabelledCounter<1>,
-    /// Refusals, by route and reason: the error code of an OAuth endpoint, or what else was the matter.
+    /// Refusals, by route and reason: the error code of an OAuth endpoint, or what else was the
+    /// matter.
     pub refused: LabelledCounter<2>,
     /// Answers of the introspection endpoint, by whether the token was active.
     pub introspected: LabelledCounter<1>,
@@ -129,7 +132,8 @@ impl Metrics {
         self.introspected.add([if active { "true" } else { "false" }]);
     }
 
-    /// Whether an authentication that fails now may be noted in the logs, where there is room for few; then, how many before it were not.
+    /// Whether an authentication that fails now may be noted in the logs, where there is room for
+    /// few; then, how many before it were not.
     pub fn may_log_failure(&self, way: CredentialKind) -> Option<u64> {
         self.may_log_failure_at(way, self.began.elapsed())
     }
@@ -157,8 +161,8 @@ impl Metrics {
         self.minutes.until(now)
     }
 
-    /// Counts the revocations that the history tells of from now on, until `stop`: those of this process, of other origins on the
-    /// database, and of the command line alike.
+    /// Counts the revocations that the history tells of from now on, until `stop`: those of this
+    /// process, of other origins on the database, and of the command line alike.
     pub async fn follow(self: Arc<Self>, store: Store, mut wake: Receiver<FeedChange>, stop: CancellationToken) {
         let mut seen = wake.borrow_and_update().head.sequence;
         loop {

@@ -1,7 +1,8 @@
-//! Telling an OpenTelemetry collector of requests: one span each, over HTTP as protobuf (OTLP 1.x, `POST {endpoint}/v1/traces`).
+//! Telling an OpenTelemetry collector of requests: one span each, over HTTP as protobuf (OTLP 1.x,
+//! `POST {endpoint}/v1/traces`).
 //!
-//! Nobody waits for it. SpanExporter are handed over through a queue; when the collector is away or too slow, those that find it full are
-//! left out, and the log says how many.
+//! Nobody waits for it. SpanExporter are handed over through a queue; when the collector is away or
+//! too slow, those that find it full are left out, and the log says how many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -51,7 +52,8 @@ struct Queue {
 }
 
 impl SpanExporter {
-    /// The way to the collector at `endpoint`, and the task that tells it until `stop`, to be spawned.
+    /// The way to the collector at `endpoint`, and the task that tells it until `stop`, to be
+    /// spawned.
     ///
     /// # Errors
     /// When no HTTP client can be made.
@@ -129,8 +131,9 @@ async fn send(http: &reqwest::Client, url: &str, spans: &[Span]) -> Result<(), r
     request.body(message(spans)).send().await?.error_for_status().map(drop)
 }
 
-/// The message about these requests: an `ExportTraceServiceRequest` of `opentelemetry/proto/collector/trace/v1`. Each number below is
-/// that of the field in those definitions; the names and words are those of OpenTelemetry's conventions for HTTP servers.
+/// The message about these requests: an `ExportTraceServiceRequest` of
+/// `opentelemetry/proto/collector/trace/v1`. Each number below is that of the field in those
+/// definitions; the names and words are those of OpenTelemetry's conventions for HTTP servers.
 fn message(spans: &[Span]) -> Vec<u8> {
     let version = env!("CARGO_PKG_VERSION");
     let text = |key: &str, value: &str| attribute(key, Message::default().text(1, value));
@@ -169,7 +172,8 @@ fn attribute(key: &str, value: Message) -> Message {
     Message::default().text(1, key).part(2, value)
 }
 
-/// A message of Protocol Buffers: fields, each a key (the field's number and how its value is written) and the value.
+/// A message of Protocol Buffers: fields, each a key (the field's number and how its value is
+/// written) and the value.
 #[derive(Default)]
 struct Message(Vec<u8>);
 

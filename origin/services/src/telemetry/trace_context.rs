@@ -1,7 +1,9 @@
-//! Which request of which trace is being answered (W3C Trace Context): taken from `traceparent` if that is well formed, else begun
-//! here, and told to whoever is asked while it is answered.
+//! Which request of which trace is being answered (W3C Trace Context): taken from
+//! `traceparent` if that is well formed, else begun here, and told to whoever is
+//! asked while it is answered.
 //!
-//! `tracestate` is not handed on: what others put there is not for the servers that are asked here.
+//! `tracestate` is not handed on: what others put there is not for the servers that
+//! are asked here.
 
 use reqwest::RequestBuilder;
 use tollgate_system::rng;
@@ -24,10 +26,12 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
-    /// A part of the trace that `traceparent` tells of, or of a new one if it tells of none.
+    /// A part of the trace that `traceparent` tells of, or of a new one if it tells
+    /// of none.
     #[must_use]
     pub fn continued(traceparent: Option<&str>) -> TraceContext {
-        // Without randomness it has no name of its own; whatever needs randomness fails by itself.
+        // Without randomness it has no name of its own; whatever needs randomness fails by
+        // itself.
         let span = rng::random_id().unwrap_or([0xff; 8]);
         match traceparent.and_then(parse) {
             Some((trace, parent, sampled)) => TraceContext { trace, span, parent: Some(parent), sampled },
@@ -62,8 +66,8 @@ pub fn traced(request: RequestBuilder) -> RequestBuilder {
     request.header("traceparent", TraceContext::current().traceparent())
 }
 
-/// `version "-" trace-id "-" parent-id "-" trace-flags`, all in small hex digits (§3.2). Of a later version than ours, what ours
-/// has is read (§4.3).
+/// `version "-" trace-id "-" parent-id "-" trace-flags`, all in small hex digits
+/// (§3.2). Of a later version than ours, what ours has is read (§4.3).
 fn parse(text: &str) -> Option<([u8; 16], [u8; 8], bool)> {
     let (known, rest) = text.split_at_checked(55)?;
     let mut parts = known.split('-');

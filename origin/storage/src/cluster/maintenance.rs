@@ -1,4 +1,5 @@
-//! Maintenance: whether the database is writable, its clock, and the deletion of expired records.
+//! Maintenance: whether the database is writable, its clock, and the deletion of
+//! expired records.
 
 use std::time::Duration;
 
@@ -18,21 +19,24 @@ const MAX_WRITE_AGE: Duration = Duration::from_secs(5);
 const MAX_PROBE_AGE: Duration = Duration::from_millis(500);
 const WRITE_PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Minimum number of deltas kept. Those after the newest published snapshot are always kept,
-/// because an edge continues from it. An edge asks at most 16 times in a row for up to
-/// [`MAX_DELTAS`] each; an edge that is further behind takes the snapshot, which is cheaper then.
+/// Minimum number of deltas kept. Those after the newest published snapshot are
+/// always kept, because an edge continues from it. An edge asks at most 16 times in a
+/// row for up to [`MAX_DELTAS`] each; an edge that is further behind takes the
+/// snapshot, which is cheaper then.
 const MIN_KEPT_DELTAS: u64 = 16 * MAX_DELTAS as u64;
 
 /// Maximum rows that one transaction of the sweep deletes from a table.
 const MAX_ROWS_PER_SWEEP: u64 = 10_000;
-/// Statements of the sweep: each deletes rows from before the time `$1`, at most `$2` of them.
+/// Statements of the sweep: each deletes rows from before the time `$1`, at most `$2`
+/// of them.
 const DELETE_EXPIRED_TOKENS: &str =
     "DELETE FROM tokens WHERE number IN (SELECT number FROM tokens WHERE expires_at < $1 LIMIT $2)";
 const DELETE_VOID_REVOCATIONS: &str =
     "DELETE FROM revocations WHERE number IN (SELECT number FROM revocations WHERE void_after < $1 LIMIT $2)";
 const DELETE_VOID_MARKS: &str =
     "DELETE FROM marks WHERE (kind, id) IN (SELECT kind, id FROM marks WHERE void_after < $1 LIMIT $2)";
-/// A grant is deleted with its codes and with its device code; its refresh tokens are part of it.
+/// A grant is deleted with its codes and with its device code; its refresh tokens are
+/// part of it.
 const DELETE_EXPIRED_RECORDS: [&str; 7] = [
     "DELETE FROM grants WHERE id IN
      (SELECT grant_id FROM codes WHERE redeemed_at IS NULL AND expires_at < $1 LIMIT $2)",
@@ -60,7 +64,8 @@ pub struct SweepCounts {
 }
 
 impl Store {
-    /// Whether the database accepts writes, by a recent write or by a probe that changes a counter.
+    /// Whether the database accepts writes, by a recent write or by a probe that
+    /// changes a counter.
     pub async fn is_writable(&self) -> bool {
         if self.availability.recent_write_outcome(MAX_WRITE_AGE) == Some(true) {
             return true;
@@ -105,8 +110,8 @@ impl Store {
         self.read_clocks().settled_ms / 1000
     }
 
-    /// Reads the database's clock, if it runs on another machine, and how far expired records were
-    /// deleted.
+    /// Reads the database's clock, if it runs on another machine, and how far expired
+    /// records were deleted.
     pub async fn sync_clock(&self) -> Result<(), StoreError> {
         let mut reader = self.reader().await?;
         let asked_at = Instant::now();
@@ -148,15 +153,15 @@ impl Store {
         Ok(swept)
     }
 
-    /// Deletes what has expired at the Unix second `now`, in small transactions: a backlog of any
-    /// size shrinks while others write. Expired sessions are not deleted but ended, by
-    /// [`Store::end_expired_sessions`].
+    /// Deletes what has expired at the Unix second `now`, in small transactions: a
+    /// backlog of any size shrinks while others write. Expired sessions are not
+    /// deleted but ended, by [`Store::end_expired_sessions`].
     pub async fn sweep(&self, now: u64) -> Result<SweepCounts, StoreError> {
-        // Recorded before anything is deleted: a caller that relies on a record must know that it may be
-        // gone.
+        // Recorded before anything is deleted: a caller that relies on a record must know
+        // that it may be gone.
         self.trusted_time.record_sweep(now);
-        // Tokens are kept as long as their revocations, because reinstatement and introspection
-        // need the record.
+        // Tokens are kept as long as their revocations, because reinstatement and
+        // introspection need the record.
         let tokens =
             self.delete_in_chunks(DELETE_EXPIRED_TOKENS, now.saturating_sub(REVOCATION_KEPT_AFTER_EXPIRY)).await?;
         let revocations = self.delete_in_chunks(DELETE_VOID_REVOCATIONS, now).await?;
@@ -185,8 +190,8 @@ impl Store {
         Ok(SweepCounts { tokens, revocations, deltas, others: others + secrets })
     }
 
-    /// Repeats a statement that deletes a limited number of rows until none is left, and returns
-    /// the number deleted.
+    /// Repeats a statement that deletes a limited number of rows until none is left,
+    /// and returns the number deleted.
     async fn delete_in_chunks(&self, sql: &'static str, before: u64) -> Result<u64, StoreError> {
         let mut swept = 0;
         loop {

@@ -29,8 +29,8 @@ pub(super) enum AuditCommand {
 /// Which lines.
 #[derive(Debug, clap::Args)]
 pub(super) struct FilterFlags {
-    /// About this kind alone: token, session, subject, client, key, everything, login, user, resource, route, edge, issuer
-    /// or stream
+    /// About this kind alone: token, session, subject, client, key, everything, login, user,
+    /// resource, route, edge, issuer or stream
     #[arg(long)]
     kind: Option<AuditKind>,
     /// Of this action alone, such as create or revoke

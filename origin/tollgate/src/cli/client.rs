@@ -15,7 +15,8 @@ use super::output::table;
 use super::user::ending;
 use super::{Session, input};
 
-/// How long the secret that is replaced stays good, in seconds, unless something else is said: a day.
+/// How long the secret that is replaced stays good, in seconds, unless something else is said: a
+/// day.
 const OVERLAP: u64 = 24 * 60 * 60;
 
 #[derive(Debug, clap::Subcommand)]
@@ -71,8 +72,9 @@ pub(super) struct CreateFlags {
     /// The form of its access tokens: jwt or opaque [default: jwt]
     #[arg(long, value_name = "FORM")]
     token_format: Option<TokenFormat>,
-    /// A grant it may use; repeatable. Short names: authorization_code, client_credentials, refresh_token, device_code,
-    /// token_exchange, jwt_bearer [default: client_credentials; with --redirect-uri: authorization_code, refresh_token]
+    /// A grant it may use; repeatable. Short names: authorization_code, client_credentials,
+    /// refresh_token, device_code, token_exchange, jwt_bearer [default: client_credentials;
+    /// with --redirect-uri: authorization_code, refresh_token]
     #[arg(long, value_name = "GRANT")]
     grant: Vec<String>,
     /// Where authorization answers may be sent; repeatable
@@ -87,10 +89,12 @@ pub(super) struct CreateFlags {
     /// It is the operator's own: users are not asked for consent
     #[arg(long)]
     first_party: bool,
-    /// All else, as a JSON object with the members of RFC 7591, e.g. '{"token_endpoint_auth_method":"private_key_jwt","jwks":…}'
+    /// All else, as a JSON object with the members of RFC 7591, e.g.
+    /// '{"token_endpoint_auth_method":"private_key_jwt","jwks":…}'
     #[arg(long, value_name = "JSON")]
     metadata: Option<String>,
-    /// Give it the scope tollgate:admin, with which the admin API is used; it needs the issuer as an audience too
+    /// Give it the scope tollgate:admin, with which the admin API is used; it needs the issuer as
+    /// an audience too
     #[arg(long)]
     admin: bool,
     /// Its client_id [default: a random one]
@@ -102,7 +106,8 @@ pub(super) struct CreateFlags {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct SecretFlags {
-    /// Read the secret from standard input, one line of 16 to 256 characters [default: a random one is made and printed, this once]
+    /// Read the secret from standard input, one line of 16 to 256 characters [default: a random one
+    /// is made and printed, this once]
     #[arg(long)]
     secret_stdin: bool,
 }

@@ -3,8 +3,8 @@
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use tollgate_config::{DefaultValue, FormerName, GROUPS, Secrecy, Setting, all};
 
-/// Settings given as flags: if `COMMON`, those that every command accepts, else those that only `serve`
-/// accepts. Secrets have no flags: every user of the machine can read command lines.
+/// Settings given as flags: if `COMMON`, those that every command accepts, else those that only
+/// `serve` accepts. Secrets have no flags: every user of the machine can read command lines.
 #[derive(Debug, Default)]
 pub(super) struct SettingFlags<const COMMON: bool>(Vec<(String, String)>);
 

@@ -1,4 +1,5 @@
-//! What commands read from standard input: secrets, which must stand neither in a command line nor on a screen.
+//! What commands read from standard input: secrets, which must stand neither in a command line nor
+//! on a screen.
 
 use std::io::{BufRead as _, IsTerminal as _};
 

@@ -16,7 +16,8 @@ use crate::issuers::{check_new, settings_of};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum IssuerCommand {
-    /// Serve another issuer, with keys, clients, users and rules of its own; a running server begins at once
+    /// Serve another issuer, with keys, clients, users and rules of its own; a running server
+    /// begins at once
     Add(AddArgs),
     /// List the issuers that are served
     List,
@@ -31,10 +32,12 @@ pub(super) enum IssuerCommand {
 pub(super) struct AddArgs {
     /// What to call it, here and as --issuer of other commands
     name: IssuerName,
-    /// Its URL, told from others by host or path [default: the default issuer's, with the name as path]
+    /// Its URL, told from others by host or path [default: the default issuer's, with the name as
+    /// path]
     #[arg(long, value_name = "URL")]
     url: Option<IssuerUrl>,
-    /// Its own database [default: a SQLite file, or a PostgreSQL schema, beside the default issuer's]
+    /// Its own database [default: a SQLite file, or a PostgreSQL schema, beside the default
+    /// issuer's]
     #[arg(long = "database", value_name = "URL")]
     database: Option<String>,
 }

@@ -32,7 +32,8 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         reason: Option<Reason>,
     },
-    /// Print the secret JWK that checks HS256 tokens of an audience; whoever has it can make such tokens
+    /// Print the secret JWK that checks HS256 tokens of an audience; whoever has it can make such
+    /// tokens
     Audience {
         /// The audience
         audience: Audience,
@@ -40,7 +41,8 @@ pub(super) enum KeyCommand {
         #[arg(long)]
         jwks: bool,
     },
-    /// Print the public key that edges pin, for TOLLGATE_EDGE_SNAPSHOT_KEY; two, comma separated, while it rotates
+    /// Print the public key that edges pin, for TOLLGATE_EDGE_SNAPSHOT_KEY; two, comma separated,
+    /// while it rotates
     Snapshot,
 }
 
@@ -49,7 +51,8 @@ pub(super) struct RotateArgs {
     /// Only the key of this algorithm, HS256 included [default: EdDSA, ES256 and RS256]
     #[arg(long)]
     alg: Option<TokenAlg>,
-    /// The key that signs snapshots: first makes the next one, to be pinned at every edge; then, with --now, signs with it
+    /// The key that signs snapshots: first makes the next one, to be pinned at every edge; then,
+    /// with --now, signs with it
     #[arg(long, conflicts_with = "alg")]
     snapshot: bool,
     /// Sign as soon as it is published, though an edge or a cache may not know it yet

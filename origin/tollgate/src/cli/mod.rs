@@ -1,5 +1,6 @@
-//! The command line: one file a noun. Every verb but `serve`, `login`, `logout` and those of `token` works on the database directly, with the
-//! same functions the server uses; a running server notices.
+//! The command line: one file a noun. Every verb but `serve`, `login`, `logout` and those of
+//! `token` works on the database directly, with the same functions the server uses; a running
+//! server notices.
 
 mod audit;
 mod client;
@@ -140,8 +141,8 @@ struct CommonFlags {
     settings: SettingFlags<true>,
 }
 
-/// Parses the command line, runs the command and gives the exit code: 0, 1 for a failure, 2 for arguments that cannot be
-/// used.
+/// Parses the command line, runs the command and gives the exit code: 0, 1 for a failure, 2 for
+/// arguments that cannot be used.
 #[must_use]
 pub fn run() -> ExitCode {
     let Cli { common, output, command } = Cli::parse();
@@ -172,7 +173,8 @@ fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// The settings, these flags over those of [`CommonFlags`], with the log and the runtime that they make possible.
+/// The settings, these flags over those of [`CommonFlags`], with the log and the runtime that they
+/// make possible.
 fn start(common: &CommonFlags, flags: Vec<(String, String)>) -> anyhow::Result<(Settings, Runtime)> {
     let flags = [common.settings.settings(), flags].concat();
     let sources = Sources::read(flags, common.config.as_deref())?;

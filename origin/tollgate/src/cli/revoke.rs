@@ -1,4 +1,5 @@
-//! `tollgate revoke` and `tollgate reinstate`: a token, or all of a session, a subject, a client, a key, or a time.
+//! `tollgate revoke` and `tollgate reinstate`: a token, or all of a session, a subject, a client, a
+//! key, or a time.
 
 use anyhow::{Context as _, bail};
 use clap::Args;

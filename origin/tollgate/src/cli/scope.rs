@@ -1,4 +1,5 @@
-//! `tollgate scope list|set|remove`: what scope values mean in words, one at a time. They are kept with their resource server.
+//! `tollgate scope list|set|remove`: what scope values mean in words, one at a time. They are kept
+//! with their resource server.
 
 use serde::Serialize;
 use serde_json::json;

@@ -20,12 +20,14 @@ pub(super) struct StartFlags {
     no_wait: bool,
 }
 
-/// The pause before the database is tried again: doubled each time, to at most five seconds.
+/// The pause before the database is tried again: doubled each time, to at most five
+/// seconds.
 const FIRST_RETRY_DELAY: Duration = Duration::from_millis(500);
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(settings: Settings, flags: StartFlags) -> anyhow::Result<()> {
-    // Heard from here on: whoever stops a start that is not through yet must not cut off what it answers already.
+    // Heard from here on: whoever stops a start that is not through yet must not cut off
+    // what it answers already.
     let asked_to_stop = asked_to_stop()?;
     tokio::pin!(asked_to_stop);
     let store = tokio::select! {
@@ -58,10 +60,12 @@ async fn open(url: &str, no_wait: bool) -> Result<Store, StoreError> {
     }
 }
 
-/// To whoever watches the start, and not to the log: logs are kept, and read by others.
+/// To whoever watches the start, and not to the log: logs are kept, and read by
+/// others.
 fn show_first_admin(issuer: &str, password: &str) {
     let mut stderr = std::io::stderr().lock();
-    // A closed standard error is no reason not to serve: `tollgate user password admin` makes another.
+    // A closed standard error is no reason not to serve: `tollgate user password admin`
+    // makes another.
     let _ = writeln!(
         stderr,
         "\nThere were no users yet. The first one may use the console:\n\n    name      admin\n    password  {password}\n\n\
@@ -69,7 +73,8 @@ fn show_first_admin(issuer: &str, password: &str) {
     );
 }
 
-/// Listens for Ctrl-C and, where there is such a thing, SIGTERM; waits for the first of them since.
+/// Listens for Ctrl-C and, where there is such a thing, SIGTERM; waits for the first
+/// of them since.
 #[cfg(unix)]
 fn asked_to_stop() -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
     let mut interrupt = signal::unix::signal(signal::unix::SignalKind::interrupt())?;

@@ -23,7 +23,8 @@ pub(super) enum SnapshotCommand {
     Inspect {
         /// The file
         file: PathBuf,
-        /// The key that must have signed it, as `tollgate key snapshot` prints it [default: this origin's]
+        /// The key that must have signed it, as `tollgate key snapshot` prints it [default: this
+        /// origin's]
         #[arg(long)]
         key: Option<String>,
     },

@@ -1,4 +1,5 @@
-//! `tollgate token status`: what a status list says of a token, of this issuer or another, as any verifier would find it.
+//! `tollgate token status`: what a status list says of a token, of this issuer or another, as any
+//! verifier would find it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,8 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Look up a token's status in its status list, fetched from where the token says, or in a file
 ///
-/// The token itself is not verified: `tollgate token verify` does that. The list's signature is, against the keys of the
-/// token's issuer or those given.
+/// The token itself is not verified: `tollgate token verify` does that. The list's signature is,
+/// against the keys of the token's issuer or those given.
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
     /// The token
@@ -27,7 +28,8 @@ pub(super) struct StatusArgs {
     /// Read the status list token from this file, instead of fetching it
     #[arg(long, value_name = "FILE")]
     list: Option<PathBuf>,
-    /// Check the list's signature with the keys in this file, instead of those at ISSUER/.well-known/jwks.json
+    /// Check the list's signature with the keys in this file, instead of those at
+    /// ISSUER/.well-known/jwks.json
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
 }

@@ -13,7 +13,8 @@ use super::output::table;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum StreamCommand {
-    /// Register a receiver of security events; it is told of what is revoked and reinstated from now on
+    /// Register a receiver of security events; it is told of what is revoked and reinstated from
+    /// now on
     Add(AddFlags),
     /// List the streams and how far each receiver has come
     List,
@@ -43,7 +44,8 @@ pub(super) struct AddFlags {
     /// `aud` of the events
     #[arg(long)]
     audience: Audience,
-    /// An event to tell of, session-revoked or token-claims-change; repeatable, or separate by commas [default: both]
+    /// An event to tell of, session-revoked or token-claims-change; repeatable, or separate by
+    /// commas [default: both]
     #[arg(long, value_delimiter = ',')]
     events: Vec<EventType>,
 }

@@ -1,4 +1,5 @@
-//! `tollgate token inspect|verify|status`; neither needs settings or a database. Verdicts are JSON with and without `--json`.
+//! `tollgate token inspect|verify|status`; neither needs settings or a database. Verdicts are JSON
+//! with and without `--json`.
 
 use std::process::ExitCode;
 

@@ -72,7 +72,8 @@ pub(super) enum UserCommand {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PasswordFlags {
-    /// Read the password from standard input, one line [default: a random one is made and printed, this once]
+    /// Read the password from standard input, one line [default: a random one is made and printed,
+    /// this once]
     #[arg(long)]
     password_stdin: bool,
 }
@@ -104,8 +105,8 @@ fn random_password() -> anyhow::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(base64url(&rng::random::<15>()?)))
 }
 
-/// The first user of a database that has none: `admin`, an administrator, with a random password. None when there are users, and
-/// for all but one of several processes that start at once.
+/// The first user of a database that has none: `admin`, an administrator, with a random password.
+/// None when there are users, and for all but one of several processes that start at once.
 pub(super) async fn first_admin(store: &Store) -> anyhow::Result<Option<Zeroizing<String>>> {
     if store.has_users().await? {
         return Ok(None);

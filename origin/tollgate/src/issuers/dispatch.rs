@@ -76,10 +76,12 @@ impl Service<Request> for Dispatcher {
 }
 
 impl Table {
-    /// The issuer of a request with this `Host` for this path, and the path as the issuer knows it if that is another.
+    /// The issuer of a request with this `Host` for this path, and the path as the issuer knows it
+    /// if that is another.
     ///
-    /// An issuer on another host than the default's is told apart by the host; the default and those on its host answer whatever the
-    /// host, so that a proxy may call them as it likes. Among those that remain the longest path decides.
+    /// An issuer on another host than the default's is told apart by the host; the default and
+    /// those on its host answer whatever the host, so that a proxy may call them as it likes.
+    /// Among those that remain the longest path decides.
     fn choose(&self, host: Option<&str>, path: &str) -> (&Place, Option<String>) {
         let mut best: Option<((bool, usize), &Place, String)> = None;
         for place in self.others.iter().chain([&self.default]) {
@@ -102,8 +104,9 @@ impl Table {
     }
 }
 
-/// A request's path as the issuer of this path knows it. Well-known documents stand in two places: where RFC 8414 section 3.1 inserts
-/// the issuer's path after their name, and where OpenID Connect Discovery appends their name to it.
+/// A request's path as the issuer of this path knows it. Well-known documents stand in two places:
+/// where RFC 8414 section 3.1 inserts the issuer's path after their name, and where OpenID Connect
+/// Discovery appends their name to it.
 fn inner_path(issuer: &str, path: &str) -> Option<String> {
     if issuer.is_empty() {
         return Some(path.to_owned());

@@ -5,8 +5,8 @@ use tollgate_config::Settings;
 use tollgate_keys::KeyRing;
 use tollgate_model::{Audience, Issuer, IssuerName, IssuerUrl};
 
-/// The settings with which a registered issuer is served or worked on: the default issuer's, but for URL, database and audience.
-/// `keys` are the default issuer's.
+/// The settings with which a registered issuer is served or worked on: the default issuer's, but
+/// for URL, database and audience. `keys` are the default issuer's.
 ///
 /// # Errors
 /// When its database's URL cannot be decrypted.
@@ -46,8 +46,8 @@ pub fn check_new(default: &str, others: &[Issuer], name: &IssuerName, url: &Issu
     Ok(())
 }
 
-/// The database of this name: a SQLite file beside the default issuer's, `tollgate.NAME.db` beside `tollgate.db`; or a schema of
-/// the same PostgreSQL database.
+/// The database of this name: a SQLite file beside the default issuer's, `tollgate.NAME.db` beside
+/// `tollgate.db`; or a schema of the same PostgreSQL database.
 fn beside(default: &str, name: &IssuerName) -> String {
     let (base, options) = default.split_once('?').map_or((default, None), |(base, options)| (base, Some(options)));
     if !default.starts_with("sqlite:") {

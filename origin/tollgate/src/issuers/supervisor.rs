@@ -1,5 +1,5 @@
-//! Keeping the registered issuers running: started when they are registered, stopped when they are removed, tried again when one
-//! could not be started.
+//! Keeping the registered issuers running: started when they are registered, stopped when they are
+//! removed, tried again when one could not be started.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// A supervisor of the issuers that are registered with `default`, and what hands requests to all of them.
+    /// A supervisor of the issuers that are registered with `default`, and what hands requests to
+    /// all of them.
     pub(crate) fn new(
         settings: Settings,
         url: IssuerUrl,
@@ -60,8 +61,8 @@ impl Supervisor {
         (supervisor, dispatcher)
     }
 
-    /// Follows the registry until the origin stops; when `answered` tells that the last request was answered, stops all that it
-    /// started.
+    /// Follows the registry until the origin stops; when `answered` tells that the last request was
+    /// answered, stops all that it started.
     pub(crate) async fn run(mut self, answered: CancellationToken) {
         let stop = self.stop.clone();
         loop {
@@ -96,7 +97,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts and stops issuers until those that run are those that are registered. False when one could not be started.
+    /// Starts and stops issuers until those that run are those that are registered. False when one
+    /// could not be started.
     pub(crate) async fn follow(&mut self) -> Result<bool, StoreError> {
         let registered = self.store.list_issuers().await?;
         let mut stopped = Vec::new();

@@ -1,7 +1,9 @@
-//! Connections: taken one by one up to a number, served, over TLS if so set, and cut when the other end takes too long.
+//! Connections: taken one by one up to a number, served, over TLS if so set, and cut
+//! when the other end takes too long.
 //!
-//! What a request is and who answers it is no matter here. What never happens: a connection waits for ever for bytes that do not
-//! come, or holds memory for what nobody takes.
+//! What a request is and who answers it is no matter here. What never happens: a
+//! connection waits for ever for bytes that do not come, or holds memory for what
+//! nobody takes.
 
 mod patience;
 mod requests;
@@ -30,19 +32,23 @@ use crate::issuers::Dispatcher;
 use patience::{Activity, Patience, Patient};
 use requests::Requests;
 
-/// Bytes of a request's line and header fields: a token of 16 KiB, a proof, a certificate, and as much again.
+/// Bytes of a request's line and header fields: a token of 16 KiB, a proof, a
+/// certificate, and as much again.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// Requests at once in one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
-/// How often the other end of an HTTP/2 connection is asked whether it is there, and how long it may take to say so.
+/// How often the other end of an HTTP/2 connection is asked whether it is there, and
+/// how long it may take to say so.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 /// How long to wait when the system can open no more files: others may close theirs.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Files that a process needs beside its connections: databases, logs, what it asks of others.
+/// Files that a process needs beside its connections: databases, logs, what it asks
+/// of others.
 const OTHER_FILES: u64 = 256;
 
-/// Serves until `stop`, over TLS if there is such a thing; returns when what was being answered then is answered.
+/// Serves until `stop`, over TLS if there is such a thing; returns when what was
+/// being answered then is answered.
 pub(crate) async fn serve(
     listener: TcpListener,
     tls: Option<Receiver<Arc<Tls>>>,
@@ -98,7 +104,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Shakes hands, in the time that the first request has, and serves the connection to its end.
+/// Shakes hands, in the time that the first request has, and serves the connection to
+/// its end.
 async fn secured(
     stream: TcpStream,
     tls: &Tls,
@@ -152,8 +159,9 @@ pub(crate) fn openable_connections(max: usize) -> usize {
 
 fn builder() -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    // `Patient` knows better than a timer for heads alone what a connection waits for. Header fields are 100 at most by hyper's own bound:
-    // setting one, even the same, costs memory of its own for each request.
+    // `Patient` knows better than a timer for heads alone what a connection waits for.
+    // Header fields are 100 at most by hyper's own bound: setting one, even the same,
+    // costs memory of its own for each request.
     let mut http1 = builder.http1();
     http1.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEADER_BYTES);
     let mut http2 = builder.http2();
@@ -163,7 +171,8 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-/// Connections that this process can have open, once it may open as many files as the system lets it.
+/// Connections that this process can have open, once it may open as many files as the
+/// system lets it.
 #[cfg(unix)]
 fn openable() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

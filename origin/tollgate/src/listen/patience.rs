@@ -1,5 +1,6 @@
-//! A connection that ends when the other end takes too long: to send a request's head, to send the next request, or to take an
-//! answer. A request's body has its own time (`requests.rs`).
+//! A connection that ends when the other end takes too long: to send a request's
+//! head, to send the next request, or to take an answer. A request's body has its own
+//! time (`requests.rs`).
 
 use std::future::Future as _;
 use std::io;
@@ -14,8 +15,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// How long a connection waits for what.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
-    /// From the first byte of a request to the end of its head; of a new connection, from its beginning, the TLS handshake
-    /// included.
+    /// From the first byte of a request to the end of its head; of a new connection,
+    /// from its beginning, the TLS handshake included.
     head: Duration,
     /// Between an answer and the first byte of the next request.
     idle: Duration,
@@ -24,12 +25,14 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// Proxies keep connections for a minute, and must not find them closed in the moment that they use them.
+    /// Proxies keep connections for a minute, and must not find them closed in the
+    /// moment that they use them.
     pub(super) const USUAL: Patience =
         Patience { head: Duration::from_secs(10), idle: Duration::from_secs(75), write: Duration::from_secs(30) };
 }
 
-/// What a connection is at, told by those who read its requests to those who read its bytes.
+/// What a connection is at, told by those who read its requests to those who read its
+/// bytes.
 pub(super) struct Activity {
     patience: Patience,
     state: Mutex<State>,
@@ -77,7 +80,8 @@ impl Activity {
     fn arrived(&self, bytes: &[u8]) {
         let mut state = self.lock();
         if !state.begun {
-            // The preface of HTTP/2 (RFC 9113 §3.4), of which the first bytes are enough: no method of HTTP/1 is called PRI.
+            // The preface of HTTP/2 (RFC 9113 §3.4), of which the first bytes are enough: no
+            // method of HTTP/1 is called PRI.
             state.is_http2 |= bytes.starts_with(b"PRI");
         } else if state.running == 0 {
             let now = Instant::now();

@@ -1,5 +1,5 @@
-//! The requests of a connection: each with a limit on its address and on the time that its body may take, and with the address
-//! and the certificate that it came from.
+//! The requests of a connection: each with a limit on its address and on the time that its body may
+//! take, and with the address and the certificate that it came from.
 
 use std::convert::Infallible;
 use std::future::Future as _;
@@ -27,7 +27,8 @@ use crate::issuers::Dispatcher;
 
 /// From the end of a request's head to the end of its body. The largest is 64 KiB.
 const BODY_PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a request's path and query. The longest that is meant is an authorization request with a signed request object.
+/// Bytes of a request's path and query. The longest that is meant is an authorization request with
+/// a signed request object.
 const MAX_URI_BYTES: usize = 16 * 1024;
 
 /// Answers the requests of a connection.
@@ -81,15 +82,17 @@ impl Service<Request<Incoming>> for Requests {
     }
 }
 
-/// Has the connection end with this answer. HTTP/2 has no such field, and needs none: the stream ends.
+/// Has the connection end with this answer. HTTP/2 has no such field, and needs none: the stream
+/// ends.
 fn close(version: Version, response: &mut Response) {
     if version < Version::HTTP_2 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 
-/// Checks that a request says which host it is for, and once: whoever reads another one of two is a different server than the one that
-/// a proxy before this one believed to ask (RFC 9112 §3.2, RFC 9113 §8.3.1).
+/// Checks that a request says which host it is for, and once: whoever reads another one of two is a
+/// different server than the one that a proxy before this one believed to ask (RFC 9112 §3.2, RFC
+/// 9113 §8.3.1).
 fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), &'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -108,7 +111,8 @@ fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), &'
     }
 }
 
-/// Whether there is nothing but a host and perhaps a port: no user, no list, no port that is no number.
+/// Whether there is nothing but a host and perhaps a port: no user, no list, no port that is no
+/// number.
 fn is_host_and_port(authority: &Authority) -> bool {
     let port = authority.as_str().strip_prefix(authority.host()).map(|rest| rest.strip_prefix(':').unwrap_or(rest));
     !authority.host().contains(',') && port.is_some_and(|port| port.is_empty() || port.parse::<u16>().is_ok())

@@ -1,8 +1,9 @@
 //! TLS: the handshake of a connection, and the certificate that its client showed (RFC 8705).
 //!
-//! The handshake proves that a client has its certificate's key, and asks nothing else of the certificate: one of the client's own
-//! making is as good (RFC 8705 §2.2), and so is none. Whether an authority vouches for it is found out after the handshake, of a
-//! resumed session as of a new one, and told along with it. A certificate is never told of without that.
+//! The handshake proves that a client has its certificate's key, and asks nothing else of the
+//! certificate: one of the client's own making is as good (RFC 8705 §2.2), and so is none. Whether
+//! an authority vouches for it is found out after the handshake, of a resumed session as of a new
+//! one, and told along with it. A certificate is never told of without that.
 
 use std::fmt;
 use std::io;
@@ -193,7 +194,8 @@ mod tests {
         PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()).into()
     }
 
-    /// A client that goes on with its earlier sessions shows its certificate in the first handshake alone.
+    /// A client that goes on with its earlier sessions shows its certificate in the first handshake
+    /// alone.
     #[tokio::test]
     async fn a_certificate_stays_with_its_session() {
         let (server, client) = (made(), made());

@@ -1,5 +1,6 @@
-//! The files with certificates: read at the start, and again when they change, so that a renewed certificate is served without a
-//! restart. What is bad at the start stops it; what goes bad later is told in the log, and the last good one is served on.
+//! The files with certificates: read at the start, and again when they change, so that a renewed
+//! certificate is served without a restart. What is bad at the start stops it; what goes bad later
+//! is told in the log, and the last good one is served on.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -27,8 +28,8 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// The files of the settings, and what stood in them.
 pub(crate) struct TlsFiles {
     settings: TlsSettings,
-    /// A hash of what was found when they were looked at last. Not their times: those of files that are copied, or of links that
-    /// are pointed elsewhere, say little.
+    /// A hash of what was found when they were looked at last. Not their times: those of files that
+    /// are copied, or of links that are pointed elsewhere, say little.
     found: Option<[u8; 32]>,
 }
 

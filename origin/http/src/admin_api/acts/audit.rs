@@ -58,8 +58,9 @@ impl Format {
     }
 }
 
-/// All lines that a filter lets through, the oldest first, as a file. It is sent page by page: the log may be longer than memory. If
-/// the database fails midway the file breaks off without its end, which clients notice.
+/// All lines that a filter lets through, the oldest first, as a file. It is sent page by page: the
+/// log may be longer than memory. If the database fails midway the file breaks off without its end,
+/// which clients notice.
 pub(crate) async fn export(app: AppState, filter: AuditFilter, format: Format) -> Result<Response, Problem> {
     let filter = AuditFilter { after: Some(filter.after.unwrap_or(0)), newest_first: false, limit: None, ..filter };
     let first = app.store.list_audit_entries(&filter).await?;

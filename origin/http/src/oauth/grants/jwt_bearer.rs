@@ -1,7 +1,9 @@
-//! The JWT bearer grant (RFC 7523 §2.1): a client shows a JWT and gets an access token for whom it is about.
+//! The JWT bearer grant (RFC 7523 §2.1): a client shows a JWT and gets an access token for whom it
+//! is about.
 //!
-//! Two may sign it: the client itself, for itself alone; or an issuer that the operator registered as trusted for this client, for
-//! users whom it provisioned here under the external id `ISSUER|SUBJECT`.
+//! Two may sign it: the client itself, for itself alone; or an issuer that the operator registered
+//! as trusted for this client, for users whom it provisioned here under the external id
+//! `ISSUER|SUBJECT`.
 
 use serde_json::{Map, Value};
 use tollgate_keys::jose::{self, JoseError, Jws, JwtUse};
@@ -67,7 +69,8 @@ async fn verified_by_issuer(
     Jws::parse(jwt).and_then(|jws| jws.verify(&keys)).map_err(refused)
 }
 
-/// RFC 7523 §3: it is for this server, it is good now, and where it has an id it was not shown before.
+/// RFC 7523 §3: it is for this server, it is good now, and where it has an id it was not shown
+/// before.
 async fn check(app: &App, claims: &Map<String, Value>) -> Result<(), OAuthError> {
     let endpoint = format!("{}/oauth/token", app.issuer);
     if !jose::is_for(claims, &[&app.issuer, &endpoint]) {

@@ -1,5 +1,5 @@
-//! The grants of the token endpoint, one file each. Every one decides what the client may have, and has it recorded in one
-//! transaction with whatever it takes for it.
+//! The grants of the token endpoint, one file each. Every one decides what the client may have, and
+//! has it recorded in one transaction with whatever it takes for it.
 
 pub(super) mod authorization_code;
 pub(super) mod client_credentials;

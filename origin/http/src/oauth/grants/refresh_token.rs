@@ -1,4 +1,5 @@
-//! Refreshing (RFC 6749 §6): every use gives another refresh token and ends the one that was used (RFC 9700 §4.14.2).
+//! Refreshing (RFC 6749 §6): every use gives another refresh token and ends the one
+//! that was used (RFC 9700 §4.14.2).
 
 use tollgate_model::GrantError;
 use tollgate_storage::{NewRefreshToken, RedeemCredential};
@@ -23,7 +24,8 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     let rules = app.grants.refresh;
     let expires_at = rules.expiry(grant.ends_at, now);
     let kept = NewRefreshToken { hash: successor.hash(), expires_at, jkt: family.jkt.clone() };
-    // Whether it was used before is decided where it is written: two that ask at one moment must not both be the first.
+    // Whether it was used before is decided where it is written: two that ask at one
+    // moment must not both be the first.
     let claim = RedeemCredential::RefreshToken { hash: presented.hash, successor: kept, grace: rules.reuse_grace };
     take(request, Taking { grant, claim, access, refresh: Some(successor), nonce: None }).await
 }

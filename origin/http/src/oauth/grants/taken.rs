@@ -1,4 +1,5 @@
-//! Taking what a user gave: a code, a device code or a refresh token is spent in the transaction that records the token.
+//! Taking what a user gave: a code, a device code or a refresh token is spent in the
+//! transaction that records the token.
 
 use tollgate_model::authorization::requested_access;
 use tollgate_model::{
@@ -24,8 +25,8 @@ pub(super) struct Taking<'a> {
     pub(super) nonce: Option<&'a str>,
 }
 
-/// What the access token of a grant is to be good for: of what was given that which the request asks for (RFC 6749 §6), as far as the
-/// client may have it now.
+/// What the access token of a grant is to be good for: of what was given that which
+/// the request asks for (RFC 6749 §6), as far as the client may have it now.
 pub(super) fn granted(request: &TokenRequest<'_>, grant: &Grant) -> Result<Access, OAuthError> {
     let (app, client) = (request.app, &request.caller.client);
     let access = grant.terms.access.narrow(requested_access(request.form)?)?;
@@ -72,7 +73,8 @@ async fn about_user(
     id_token(app, &IdToken { client, user: &user, grant, scope, nonce, access_token }).await
 }
 
-/// The grant's first refresh token, in plain and as it is kept, if the client gets one.
+/// The grant's first refresh token, in plain and as it is kept, if the client gets
+/// one.
 pub(super) fn first_refresh(
     app: &App,
     client: &Client,
@@ -85,14 +87,15 @@ pub(super) fn first_refresh(
     let first = app.keys.current().refresh_keys().first(&grant.id, &rng::random()?);
     let secret = first.ok_or(GrantError::Unknown)?;
     let expires_at = app.grants.refresh.expiry(grant.ends_at, clock::now());
-    // A client that authenticates proves by that who it is; another can prove it by its key alone (RFC 9449 §5).
+    // A client that authenticates proves by that who it is; another can prove it by its
+    // key alone (RFC 9449 §5).
     let jkt = jkt.filter(|_| client.is_public()).map(str::to_owned);
     let kept = NewRefreshToken { hash: secret.hash(), expires_at, jkt };
     Ok((Some(secret), Some(kept)))
 }
 
-/// Revokes a grant of which something was taken before: whoever took it and whoever shows it now are two, and one is a thief
-/// (RFC 9700 §4.2 and §4.14).
+/// Revokes a grant of which something was taken before: whoever took it and whoever
+/// shows it now are two, and one is a thief (RFC 9700 §4.2 and §4.14).
 pub(super) async fn revoke_reused(
     app: &App,
     client: &Client,

@@ -1,7 +1,9 @@
-//! Token exchange (RFC 8693): a client turns a token it holds, or one it was shown as an API, into a narrower one for elsewhere.
+//! Token exchange (RFC 8693): a client turns a token it holds, or one it was shown as an API, into
+//! a narrower one for elsewhere.
 //!
-//! What comes out is never good for more or for longer than what went in, is bound to a key if that was, and ends with it: with its grant,
-//! and when it is revoked itself. Who hands a token on stands in its `act`: there is no impersonation here that leaves no trace.
+//! What comes out is never good for more or for longer than what went in, is bound to a key if that
+//! was, and ends with it: with its grant, and when it is revoked itself. Who hands a token on
+//! stands in its `act`: there is no impersonation here that leaves no trace.
 
 use std::collections::BTreeSet;
 use std::iter;
@@ -71,8 +73,8 @@ pub(in crate::oauth) async fn grant(request: TokenRequest<'_>) -> Result<TokenAn
     Ok(TokenAnswer { issued_token_type: Some(ACCESS_TOKEN), ..tokens })
 }
 
-/// Records the token, and answers with it. What it comes from must still be good in the transaction that does: else a revocation at this
-/// moment would miss it.
+/// Records the token, and answers with it. What it comes from must still be good in the transaction
+/// that does: else a revocation at this moment would miss it.
 async fn record(
     app: &App,
     caller: &AuthenticatedClient,
@@ -111,9 +113,10 @@ async fn presented(
     token.map(Some).ok_or(OAuthError::InvalidRequest(NOT_GOOD))
 }
 
-/// A client may exchange what was issued to it, and what it was shown as the API that the token is for. Its own client exchanges one that
-/// is bound to a key with that key alone: else whoever stole it could be rid of the binding. An API cannot have that key; what it gets is
-/// bound to one of its own, see [`binding`].
+/// A client may exchange what was issued to it, and what it was shown as the API that the token is
+/// for. Its own client exchanges one that is bound to a key with that key alone: else whoever stole
+/// it could be rid of the binding. An API cannot have that key; what it gets is bound to one of its
+/// own, see [`binding`].
 async fn check_holder(
     app: &App,
     caller: &AuthenticatedClient,
@@ -149,8 +152,8 @@ fn check_binding(caller: &AuthenticatedClient, token: &AccessToken, jkt: Option<
     }
 }
 
-/// The key that the new token is bound to. One that is exchanged from a bound token is bound, too: to the key that the request proves,
-/// else to the certificate of its connection.
+/// The key that the new token is bound to. One that is exchanged from a bound token is bound, too:
+/// to the key that the request proves, else to the certificate of its connection.
 fn binding(
     caller: &AuthenticatedClient,
     sources: &[&AccessToken],
@@ -165,7 +168,8 @@ fn binding(
     certificate.map(Some).ok_or(OAuthError::InvalidRequest(unbound))
 }
 
-/// The tokens that the new one ends with: those that were presented, and those that they were exchanged from.
+/// The tokens that the new one ends with: those that were presented, and those that they were
+/// exchanged from.
 fn exchanged_from(sources: &[&AccessToken]) -> Result<Vec<TokenId>, OAuthError> {
     let all = sources.iter().flat_map(|token| token.details.exchanged_from.iter().copied().chain([token.id]));
     let distinct: BTreeSet<TokenId> = all.collect();
@@ -175,8 +179,9 @@ fn exchanged_from(sources: &[&AccessToken]) -> Result<Vec<TokenId>, OAuthError> 
     }
 }
 
-/// What the new token is good for: scope and details within the old one's, audiences of the old one or of the client. What the old one
-/// was not good for, the client's registration must give it: audience and scope values alike.
+/// What the new token is good for: scope and details within the old one's, audiences of the old one
+/// or of the client. What the old one was not good for, the client's registration must give it:
+/// audience and scope values alike.
 fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters) -> Result<Access, OAuthError> {
     let mut wanted = requested_access(form)?;
     let named = form.all("audience").into_iter().map(str::parse::<Audience>).collect::<Result<Vec<_>, _>>();
@@ -204,7 +209,8 @@ fn narrowed(app: &App, client: &Client, subject: &AccessToken, form: &Parameters
     Ok(Access { scope, audience, details })
 }
 
-/// Who acts: the bearer of the actor token, else the client, unless the token was its own to begin with.
+/// Who acts: the bearer of the actor token, else the client, unless the token was its own to begin
+/// with.
 fn acting(
     client: &Client,
     subject: &AccessToken,

@@ -38,7 +38,8 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// Reads the file, `tollgate/login.json` in the user's folder for settings (XDG Base Directory).
+    /// Reads the file, `tollgate/login.json` in the user's folder for settings (XDG Base
+    /// Directory).
     pub(super) fn open() -> anyhow::Result<Kept> {
         let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let folder = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
@@ -66,7 +67,8 @@ impl Kept {
         self.content.logins.first()
     }
 
-    /// Keeps a login in place of an older one of the same client at the same origin; where it is kept.
+    /// Keeps a login in place of an older one of the same client at the same origin; where it is
+    /// kept.
     pub(super) fn keep(&self, login: &Login) -> anyhow::Result<&Path> {
         let others = self.others(login);
         self.write(&Content { logins: std::iter::once(login.clone()).chain(others).collect() })?;

@@ -1,5 +1,6 @@
-//! `tollgate login` and `tollgate logout`: a person at a terminal gets tokens by the device grant (RFC 8628), keeps them in a file
-//! that nobody else can read, and gives them back. They speak to an origin over the network and never to its database.
+//! `tollgate login` and `tollgate logout`: a person at a terminal gets tokens by the
+//! device grant (RFC 8628), keeps them in a file that nobody else can read, and gives
+//! them back. They speak to an origin over the network and never to its database.
 
 mod file;
 mod origin;
@@ -18,20 +19,23 @@ use super::output::Output;
 
 /// The client as which the command line asks, unless another is named.
 const CLIENT: &str = "tollgate-cli";
-/// Seconds that a printed token must still be good, so that it is not refused on its way.
+/// Seconds that a printed token must still be good, so that it is not refused on its
+/// way.
 const MARGIN: u64 = 30;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct LoginFlags {
     #[command(flatten)]
     which: Which,
-    /// A scope value to ask for; repeat it or separate values by spaces [default: all that the client may have]
+    /// A scope value to ask for; repeat it or separate values by spaces [default: all
+    /// that the client may have]
     #[arg(long)]
     scope: Vec<String>,
     /// Print no QR code
     #[arg(long)]
     no_qr: bool,
-    /// Print the access token of the last login and nothing else, refreshed if it is about to expire
+    /// Print the access token of the last login and nothing else, refreshed if it is
+    /// about to expire
     #[arg(long, conflicts_with_all = ["scope", "no_qr"])]
     print_token: bool,
 }
@@ -48,8 +52,8 @@ struct Which {
     /// The origin's URL [default: that of the last login, else http://127.0.0.1:8080]
     #[arg(value_name = "URL")]
     origin: Option<String>,
-    /// The public client as which to ask; the operator registers it once, see `tollgate client create --help` [default:
-    /// tollgate-cli]
+    /// The public client as which to ask; the operator registers it once, see
+    /// `tollgate client create --help` [default: tollgate-cli]
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
 }
@@ -81,7 +85,8 @@ impl LogoutFlags {
             let kept = Kept::open()?;
             let login = self.which.among(&kept)?.clone();
             let origin = Origin::discover(&login.origin).await?;
-            // The refresh token stands for the whole grant: with it all access tokens of this login are revoked.
+            // The refresh token stands for the whole grant: with it all access tokens of this
+            // login are revoked.
             let token = login.refresh_token.as_ref().unwrap_or(&login.access_token);
             origin
                 .revoke(&login.client_id, token)
@@ -119,7 +124,8 @@ async fn login(flags: LoginFlags, output: &Output) -> anyhow::Result<()> {
 
 async fn print_token(which: &Which) -> anyhow::Result<()> {
     let kept = Kept::open()?;
-    // Of several programs that print at once, one refreshes, and the others find what it was given.
+    // Of several programs that print at once, one refreshes, and the others find what it
+    // was given.
     let lock = kept.lock()?;
     let kept = Kept::open()?;
     let mut login = which.among(&kept)?.clone();
@@ -137,7 +143,8 @@ async fn print_token(which: &Which) -> anyhow::Result<()> {
     super::output::plain(&login.access_token)
 }
 
-/// What is kept of tokens. What a refresh does not give anew stays as it was (RFC 6749 §5.1 and §6).
+/// What is kept of tokens. What a refresh does not give anew stays as it was (RFC
+/// 6749 §5.1 and §6).
 fn kept_as(origin: &str, client_id: &str, before: Option<&Login>, tokens: Tokens) -> Login {
     Login {
         origin: origin.to_owned(),

@@ -1,4 +1,5 @@
-//! What a person sees while a browser elsewhere has their answer: the code, where to type it, and how long it is good.
+//! What a person sees while a browser elsewhere has their answer: the code, where to type it, and
+//! how long it is good.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::origin::{Asked, Origin, Polled, Tokens};
 use crate::cli::output::Output;
 
-/// Shows where the user goes and what they type there. As JSON it is one line, before the one with the result.
+/// Shows where the user goes and what they type there. As JSON it is one line, before the one with
+/// the result.
 pub(super) fn show(asked: &Asked, qr: bool, output: &Output) -> anyhow::Result<()> {
     let complete = asked.verification_uri_complete.as_deref();
     let value = json!({
@@ -93,11 +95,12 @@ impl Drop for Progress {
     }
 }
 
-/// The QR code of a URL, two modules a character. On a terminal in black on white whatever its colours are: many cameras read no
-/// other. Nothing for a URL that is too long for one.
+/// The QR code of a URL, two modules a character. On a terminal in black on white whatever its
+/// colours are: many cameras read no other. Nothing for a URL that is too long for one.
 fn draw(url: &str, colours: bool) -> Option<String> {
     let code = QrCode::with_error_correction_level(url, EcLevel::L).ok()?;
-    // A full block is the terminal's own ink: dark on white if we say so, and light on dark in most terminals otherwise.
+    // A full block is the terminal's own ink: dark on white if we say so, and light on dark in most
+    // terminals otherwise.
     let (dark, light) = if colours { (Dense1x2::Dark, Dense1x2::Light) } else { (Dense1x2::Light, Dense1x2::Dark) };
     let text = code.render::<Dense1x2>().dark_color(dark).light_color(light).build();
     let line = |line: &str| if colours { format!("\x1b[30;107m{line}\x1b[0m") } else { line.to_owned() };
